@@ -1,0 +1,3 @@
+//! framecast: a WebSocket broadcast server.
+
+pub mod wire;

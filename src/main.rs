@@ -1,0 +1,3 @@
+//! The `framecast` program.
+
+fn main() {}

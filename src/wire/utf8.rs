@@ -1,0 +1,103 @@
+//! UTF-8 checked while it arrives, across any split of the bytes.
+
+/// Invariant: `tail[..tail_len]` is a proper prefix of a valid code point.
+#[derive(Debug, Default)]
+pub(super) struct Utf8 {
+    tail: [u8; 4],
+    tail_len: u8,
+}
+
+impl Utf8 {
+    /// Takes the next bytes; false as soon as nothing that follows could make the text valid.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> bool {
+        let Some(rest) = self.complete_tail(bytes) else {
+            return false;
+        };
+        if simdutf8::basic::from_utf8(rest).is_ok() {
+            return true;
+        }
+        let Err(error) = str::from_utf8(rest) else {
+            return true;
+        };
+        self.keep_tail(&rest[error.valid_up_to()..]);
+        error.error_len().is_none()
+    }
+
+    /// Ends the text; false if it was cut inside a code point. Ready for the next text.
+    pub(super) fn finish(&mut self) -> bool {
+        std::mem::take(&mut self.tail_len) == 0
+    }
+
+    /// Feeds the code point under way byte by byte; what follows it, or `None` if it is invalid.
+    fn complete_tail<'a>(&mut self, mut bytes: &'a [u8]) -> Option<&'a [u8]> {
+        while self.tail_len > 0
+            && let Some((&next, rest)) = bytes.split_first()
+        {
+            self.tail[usize::from(self.tail_len)] = next;
+            self.tail_len += 1;
+            bytes = rest;
+            match str::from_utf8(&self.tail[..usize::from(self.tail_len)]) {
+                Ok(_) => self.tail_len = 0,
+                Err(error) if error.error_len().is_none() => {}
+                Err(_) => return None,
+            }
+        }
+        Some(bytes)
+    }
+
+    /// Keeps an unfinished code point, which is at most three bytes long.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "cut to the tail's four bytes"
+    )]
+    fn keep_tail(&mut self, tail: &[u8]) {
+        let len = tail.len().min(self.tail.len() - 1);
+        self.tail[..len].copy_from_slice(&tail[..len]);
+        self.tail_len = len as u8;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn verdict(pieces: &[&[u8]]) -> bool {
+        let mut utf8 = Utf8::default();
+        pieces.iter().all(|piece| utf8.feed(piece)) && utf8.finish()
+    }
+
+    #[test]
+    fn a_code_point_may_be_split_anywhere_but_must_end() {
+        assert!(verdict(&[b"a\xE2", b"\x82", b"\xAC!"]));
+        assert!(!verdict(&[b"a\xE2", b"\x82"]));
+        assert!(!verdict(&[b"a\xE2", b"x"]));
+    }
+
+    #[test]
+    fn invalid_bytes_are_refused_before_the_text_ends() {
+        assert!(!Utf8::default().feed(b"abc\xFF"));
+        assert!(
+            !Utf8::default().feed(b"\xED\xA0"),
+            "a surrogate, before its last byte"
+        );
+        assert!(
+            !Utf8::default().feed(b"\xC0"),
+            "an overlong form, on its first byte"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_split_gives_the_verdict_of_the_standard_library(
+            text in proptest::collection::vec(any::<u8>(), 0..12), valid in ".{0,8}", cut in 0..64usize,
+        ) {
+            for bytes in [&text[..], valid.as_bytes()] {
+                let (first, second) = bytes.split_at(cut.min(bytes.len()));
+                prop_assert_eq!(verdict(&[first, second]), str::from_utf8(bytes).is_ok());
+                let single: Vec<&[u8]> = bytes.chunks(1).collect();
+                prop_assert_eq!(verdict(&single), str::from_utf8(bytes).is_ok());
+            }
+        }
+    }
+}
