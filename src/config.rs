@@ -1,0 +1,297 @@
+//! What an operator may choose.
+
+use std::{net::SocketAddr, num::NonZeroUsize, thread, time::Duration};
+
+use crate::wire;
+
+/// The server's configuration. Every default is safe to run with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one. Default: `127.0.0.1:8080`.
+    pub listen: SocketAddr,
+    /// How many threads serve connections. Default: the cores that this process may use.
+    pub shards: NonZeroUsize,
+    /// Who may connect from where.
+    pub access: Access,
+    /// How large things may be, and how many.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+}
+
+/// Who may connect from where.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Access {
+    /// Origins of other web pages that may use this server, such as `https://app.example`;
+    /// `*` is every page. Default: none, so that only pages of this server itself may.
+    pub allowed_origins: Vec<String>,
+    /// Anybody who reaches a `listen` address that is not loopback may publish and subscribe.
+    /// Default: false, and the server does not start on such an address.
+    pub allow_anonymous: bool,
+}
+
+/// How large things may be, and how many.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The largest message, in bytes, from 1 to 64 MiB. Default: 64 KiB.
+    pub message_bytes: usize,
+    /// The most fragments that a message may come in. Default: 1,024.
+    pub fragments: u32,
+    /// Registrations at one time. Default: 100,000.
+    pub registrations: usize,
+}
+
+/// How long things may take.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// For the head of a request, from its first byte to its last, and as long again for its
+    /// body. Default: 5 s.
+    pub request: Duration,
+    /// A connection that was silent for so long is pinged. Default: 25 s.
+    pub ping_after: Duration,
+    /// A connection that stays silent for so long after a ping is ended. Default: 10 s.
+    pub pong_within: Duration,
+    /// For the closing handshake. Default: 5 s.
+    pub close: Duration,
+    /// A subscriber whose outbox is over its bound is ended when its socket has taken nothing
+    /// for so long. Default: 1 s.
+    pub blocked: Duration,
+    /// A registration that nobody is connected to is forgotten after so long. Default: 5 min.
+    pub registration: Duration,
+    /// For finishing everything at shutdown. Default: 10 s.
+    pub drain: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            shards: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            access: Access::default(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 64 * 1024,
+            fragments: 1024,
+            registrations: 100_000,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(5),
+            ping_after: Duration::from_secs(25),
+            pong_within: Duration::from_secs(10),
+            close: Duration::from_secs(5),
+            blocked: Duration::from_secs(1),
+            registration: Duration::from_secs(5 * 60),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A setting that the server can't start with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting}: {reason}")]
+#[non_exhaustive]
+pub struct InvalidSetting {
+    /// Its name, on the command line and in the configuration file.
+    pub setting: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Config {
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that can't be started with, and why.
+    pub fn check(&self) -> Result<(), InvalidSetting> {
+        let listen = self.listen;
+        if !listen.ip().is_loopback() && !self.access.allow_anonymous {
+            return Err(invalid(
+                "listen",
+                format!(
+                    "anybody who reaches {listen} could publish; set allow-anonymous if that is meant"
+                ),
+            ));
+        }
+        in_range("shards", self.shards.get(), 1, MAX_SHARDS)?;
+        in_range(
+            "max-message-bytes",
+            self.limits.message_bytes,
+            1,
+            MAX_MESSAGE_BYTES,
+        )?;
+        if self.limits.fragments == 0 {
+            return Err(invalid("max-fragments", "must be at least 1".into()));
+        }
+        self.access
+            .allowed_origins
+            .iter()
+            .try_for_each(|origin| check_origin(origin))?;
+        self.timeouts.check()
+    }
+}
+
+impl Timeouts {
+    fn check(&self) -> Result<(), InvalidSetting> {
+        let named = [
+            ("request-timeout", self.request),
+            ("ping-after", self.ping_after),
+            ("pong-within", self.pong_within),
+            ("close-timeout", self.close),
+            ("slow-after", self.blocked),
+            ("registration-lifetime", self.registration),
+            ("drain-timeout", self.drain),
+        ];
+        match named
+            .into_iter()
+            .find(|(_, time)| !(MIN_TIME..=MAX_TIME).contains(time))
+        {
+            Some((setting, _)) => Err(invalid(setting, "must be from 1 ms to 1 day".into())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Limits {
+    /// What may wait for a blocked subscriber: 1 MiB, or four of the largest messages.
+    #[must_use]
+    pub fn outbox_bytes(&self) -> usize {
+        (1024 * 1024).max(4 * self.message_bytes)
+    }
+
+    /// The largest body of a request: the largest message with every byte escaped in JSON
+    /// (`\u001b` for one), and room for the rest.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        6 * self.message_bytes + 16 * 1024
+    }
+
+    pub(crate) fn wire(&self) -> wire::walk::Limits {
+        wire::walk::Limits {
+            message_bytes: self.message_bytes,
+            fragments: self.fragments,
+        }
+    }
+}
+
+/// More threads than this are a mistake in a number.
+const MAX_SHARDS: usize = 1024;
+
+/// The reading library reserves what a frame header claims, within this.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+const MIN_TIME: Duration = Duration::from_millis(1);
+const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn in_range(
+    setting: &'static str,
+    value: usize,
+    min: usize,
+    max: usize,
+) -> Result<(), InvalidSetting> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(invalid(
+        setting,
+        format!("{value} is not from {min} to {max}"),
+    ))
+}
+
+/// `*`, or scheme and host as a browser sends them (RFC 6454 §6.2): no path, no capitals.
+fn check_origin(origin: &str) -> Result<(), InvalidSetting> {
+    let is_origin = |(scheme, host): (&str, &str)| {
+        matches!(scheme, "http" | "https")
+            && !host.is_empty()
+            && !host
+                .contains(|c: char| matches!(c, '/' | '*' | '@' | '?' | '#') || c.is_whitespace())
+            && !host.contains(|c: char| c.is_uppercase() || c.is_control())
+    };
+    if origin == "*" || origin.split_once("://").is_some_and(is_origin) {
+        return Ok(());
+    }
+    let reason = format!("{origin:?} is not an origin such as https://app.example, nor *");
+    Err(invalid("allow-origin", reason))
+}
+
+fn invalid(setting: &'static str, reason: String) -> InvalidSetting {
+    InvalidSetting { setting, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Config)) -> String {
+        let mut config = Config::default();
+        change(&mut config);
+        config
+            .check()
+            .map_or_else(|error| error.to_string(), |()| "accepted".into())
+    }
+
+    #[test]
+    fn the_default_is_accepted() {
+        assert_eq!(refused(|_| {}), "accepted");
+    }
+
+    #[test]
+    fn a_public_address_must_be_meant() {
+        let public = SocketAddr::from(([0, 0, 0, 0], 8080));
+        assert!(refused(|config| config.listen = public).starts_with("listen: anybody"));
+        let meant = |config: &mut Config| {
+            config.listen = public;
+            config.access.allow_anonymous = true;
+        };
+        assert_eq!(refused(meant), "accepted");
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_by_the_name_of_its_setting() {
+        assert_eq!(
+            refused(|config| config.limits.message_bytes = 0),
+            "max-message-bytes: 0 is not from 1 to 67108864"
+        );
+        assert!(refused(|c| c.limits.fragments = 0).starts_with("max-fragments:"));
+        assert!(refused(|c| c.timeouts.close = Duration::ZERO).starts_with("close-timeout:"));
+        assert!(refused(|c| c.timeouts.drain = 2 * MAX_TIME).starts_with("drain-timeout:"));
+    }
+
+    #[test]
+    fn an_origin_is_a_scheme_and_a_host() {
+        for origin in ["*", "https://app.example", "http://localhost:3000"] {
+            assert_eq!(
+                refused(|c| c.access.allowed_origins = vec![origin.into()]),
+                "accepted"
+            );
+        }
+        for origin in [
+            "",
+            "null",
+            "app.example",
+            "https://a/b",
+            "https://*.a",
+            "HTTPS://a",
+            "https://A",
+        ] {
+            let reason = refused(|c| c.access.allowed_origins = vec![origin.into()]);
+            assert!(reason.starts_with("allow-origin:"), "{origin}: {reason}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The queue through which everything reaches a shard from outside its thread, and a publication
+//! also from inside it: there is one path for both.
+
+use std::{
+    collections::VecDeque,
+    fmt, mem,
+    rc::Rc,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use tokio::sync::{Notify, oneshot};
+
+use super::{shard::Shard, topic::TopicName};
+use crate::wire::frame::Frame;
+
+/// Who a registered connection belongs to.
+pub(crate) type UserId = Arc<str>;
+
+/// Frames published to topics, on their way to the subscribers.
+#[derive(Clone, Debug)]
+pub(crate) struct Publication {
+    /// The topics published to; this item is on its way through `topics[position]`.
+    pub(crate) topics: Arc<[TopicName]>,
+    pub(crate) position: usize,
+    /// One or more, in the publisher's order.
+    pub(crate) frames: Arc<[Frame]>,
+    /// Only connections of this user.
+    pub(crate) user: Option<UserId>,
+    pub(crate) receipt: Option<Receipt>,
+}
+
+impl Publication {
+    pub(super) fn topic(&self) -> &TopicName {
+        &self.topics[self.position]
+    }
+
+    /// No subscriber of the topic is to be left out.
+    pub(super) fn is_for_everyone(&self) -> bool {
+        self.position == 0 && self.user.is_none()
+    }
+
+    fn len_bytes(&self) -> usize {
+        self.frames.iter().map(Frame::wire_len).sum()
+    }
+}
+
+/// Counts the connections that a publication was queued to; reports when its last clone is gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Receipt(Arc<Tally>);
+
+#[derive(Debug)]
+struct Tally {
+    queued: AtomicUsize,
+    report: Option<oneshot::Sender<usize>>,
+}
+
+impl Receipt {
+    pub(super) fn new() -> (Self, oneshot::Receiver<usize>) {
+        let (report, total) = oneshot::channel();
+        (
+            Self(Arc::new(Tally {
+                queued: AtomicUsize::new(0),
+                report: Some(report),
+            })),
+            total,
+        )
+    }
+
+    pub(super) fn add(&self, queued: usize) {
+        self.0.queued.fetch_add(queued, Relaxed);
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        if let Some(report) = self.report.take() {
+            // Nobody may be waiting any more.
+            let _ = report.send(*self.queued.get_mut());
+        }
+    }
+}
+
+/// Work to be done on a shard's own thread, in its turn.
+pub(crate) type Work = Box<dyn FnOnce(&Rc<Shard>) + Send>;
+
+/// What can be asked of a shard.
+pub(super) enum Item {
+    /// To a topic's home: forward this to the interested shards.
+    Publish(Publication),
+    /// From a topic's home: hand this to your subscribers.
+    Deliver(Publication),
+    /// To a topic's home: `shard` has subscribers from now on.
+    Want {
+        topic: TopicName,
+        shard: usize,
+        incarnation: u64,
+    },
+    /// From a topic's home, in answer to `Want`: what is published from now on is forwarded.
+    InForce { topic: TopicName, incarnation: u64 },
+    /// To a topic's home: `shard` has no subscribers any more.
+    Unwant { topic: TopicName, shard: usize },
+    /// Do this.
+    Run(Work),
+    /// End the shard, dropping every connection.
+    Stop,
+}
+
+impl Item {
+    fn len_bytes(&self) -> usize {
+        match self {
+            Self::Publish(publication) | Self::Deliver(publication) => publication.len_bytes(),
+            _ => 0,
+        }
+    }
+}
+
+/// A shard's inbox: many writers, one reader.
+///
+/// Bounded by holding its writers back: whoever reads publications from outside must not while
+/// an inbox [is full](Self::is_full).
+#[derive(Default)]
+pub(super) struct Inbox {
+    queue: Mutex<VecDeque<Item>>,
+    /// Frame bytes in `queue`.
+    bytes: AtomicUsize,
+    /// Wakes the shard.
+    arrival: Notify,
+    /// Wakes the publishers that were held back.
+    room: Notify,
+}
+
+impl Inbox {
+    /// Appends `items` in order, and wakes the shard if it may be asleep.
+    pub(super) fn push(&self, items: impl IntoIterator<Item = Item>) {
+        let mut queue = self.lock();
+        let was_empty = queue.is_empty();
+        let mut bytes = 0;
+        queue.extend(items.into_iter().inspect(|item| bytes += item.len_bytes()));
+        self.bytes.fetch_add(bytes, Relaxed);
+        drop(queue);
+        // An inbox with something in it has woken its shard already.
+        if was_empty {
+            self.wake();
+        }
+    }
+
+    /// Takes everything, leaving `spare` in its place: no allocation in a steady stream.
+    pub(super) fn swap(&self, spare: &mut VecDeque<Item>) {
+        debug_assert!(
+            spare.is_empty(),
+            "what was taken before has been worked off"
+        );
+        let mut queue = self.lock();
+        mem::swap(&mut *queue, spare);
+        let bytes = self.bytes.swap(0, Relaxed);
+        drop(queue);
+        if bytes > MAX_BYTES {
+            self.room.notify_waiters();
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Makes the shard's tick look around, even if nothing was pushed.
+    pub(super) fn wake(&self) {
+        self.arrival.notify_one();
+    }
+
+    /// Waits for a wake-up; one that came before is not lost.
+    pub(super) async fn woken(&self) {
+        self.arrival.notified().await;
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.load(Relaxed) > MAX_BYTES
+    }
+
+    /// Waits until the inbox is not full.
+    pub(super) async fn has_room(&self) {
+        while self.is_full() {
+            let room = self.room.notified();
+            // Looked at again after the wake-up was asked for: room made in between counts.
+            if self.is_full() {
+                room.await;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Item>> {
+        // Nothing that runs under the lock leaves the queue half-changed.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Frame bytes beyond which publishers are held back: milliseconds of work for a shard, and far
+/// more than one read of a publisher brings.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    fn deliver(bytes: usize) -> Item {
+        Item::Deliver(Publication {
+            topics: [TopicName::new("t").unwrap()].into(),
+            position: 0,
+            frames: [Frame::binary(&vec![0; bytes])].into(),
+            user: None,
+            receipt: None,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_full_inbox_holds_publishers_back_until_it_is_drained() {
+        let inbox = Inbox::default();
+        inbox.push([deliver(MAX_BYTES)]);
+        assert!(inbox.is_full());
+        let mut held_back = Box::pin(inbox.has_room());
+        assert_eq!((&mut held_back).now_or_never(), None);
+        inbox.swap(&mut VecDeque::new());
+        held_back.await;
+    }
+
+    #[tokio::test]
+    async fn a_wake_up_before_the_wait_is_not_lost() {
+        let inbox = Inbox::default();
+        inbox.push([Item::Stop]);
+        inbox.woken().await;
+        assert!(!inbox.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_receipt_reports_the_sum_when_its_last_clone_is_gone() {
+        let (receipt, total) = Receipt::new();
+        let other = receipt.clone();
+        receipt.add(2);
+        drop(receipt);
+        other.add(3);
+        drop(other);
+        assert_eq!(total.await, Ok(5));
+    }
+}

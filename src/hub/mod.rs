@@ -1,0 +1,289 @@
+//! The sharded broadcast core: topics, subscribers, and the way of a message between them.
+//!
+//! A publication goes to its topic's home shard, which forwards it to the shards that have
+//! subscribers; each of those queues it to its subscribers' outboxes and writes to their sockets
+//! in its tick. Shards talk through their inboxes only. There is no HTTP in here and no
+//! fastwebsockets: a connection is a socket, an outbox and the topics that it follows.
+//!
+//! [`shard`] is the tick, [`state`] the steps it takes, [`seat`] what a connection's task sees.
+
+mod home;
+mod inbox;
+mod outbox;
+mod peer;
+mod peers;
+mod receive;
+pub(crate) mod registry;
+pub(crate) mod seat;
+mod segment;
+pub(crate) mod shard;
+mod state;
+mod topic;
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    io,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::{runtime, sync::oneshot, task::spawn_local, time::timeout};
+
+pub use self::topic::{InvalidTopicName, TopicName};
+pub(crate) use self::{inbox::UserId, peer::Stream};
+use self::{
+    inbox::{Inbox, Item, Publication, Receipt},
+    peer::PeerKey,
+    shard::Shard,
+};
+use crate::{
+    config::Config,
+    metrics::{Counter, ShardMetrics},
+    wire::{close::Disconnect, frame::Frame},
+};
+
+/// A handle to the broadcast core: publish through it, hand connections to it.
+///
+/// Cloning is a reference-count increment. When the last handle is dropped the shards end and
+/// with them every connection, without a Close; [`drain`](Self::drain) first.
+#[derive(Clone, Debug)]
+pub struct Hub(Arc<Running>);
+
+/// Stops the shards when the last handle is gone.
+#[derive(Debug)]
+struct Running {
+    links: Arc<Links>,
+    next: AtomicUsize,
+}
+
+/// What every shard knows of the others.
+#[derive(Debug)]
+pub(crate) struct Links {
+    config: Config,
+    inboxes: Vec<Inbox>,
+    metrics: Vec<ShardMetrics>,
+    /// Seeded, and the same for all shards: names come from clients.
+    hasher: RandomState,
+}
+
+/// Names a connection of this hub; never a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionId {
+    shard: usize,
+    key: PeerKey,
+}
+
+impl Hub {
+    /// Starts a thread for each of `config.shards`.
+    ///
+    /// # Errors
+    ///
+    /// If a thread or its event loop can't be started.
+    pub fn start(config: &Config) -> io::Result<Self> {
+        let shards = config.shards.get();
+        let links = Arc::new(Links {
+            config: config.clone(),
+            inboxes: (0..shards).map(|_| Inbox::default()).collect(),
+            metrics: (0..shards).map(|_| ShardMetrics::default()).collect(),
+            hasher: RandomState::new(),
+        });
+        let hub = Self(Arc::new(Running {
+            links,
+            next: AtomicUsize::new(0),
+        }));
+        for index in 0..shards {
+            start_shard(index, Arc::clone(&hub.0.links))?;
+        }
+        Ok(hub)
+    }
+
+    /// Publishes one message to every subscriber of `topic`; to how many it was queued.
+    ///
+    /// Waits while a shard has more to deliver than it should, and until every shard with
+    /// subscribers has queued the message; never for a subscriber's socket.
+    ///
+    /// # Ordering
+    ///
+    /// Every subscriber of a topic gets its messages in one order. Messages published one after
+    /// the other are delivered in that order. Between topics nothing is promised.
+    ///
+    /// # Cancel safety
+    ///
+    /// Before the message is sent off it is not published; after that it is, and only the count
+    /// is lost.
+    pub async fn publish(&self, topic: &TopicName, message: Frame) -> usize {
+        self.publish_to(topic, message, None).await
+    }
+
+    /// Publishes to the connections of one user, or of everybody.
+    pub(crate) async fn publish_to(
+        &self,
+        topic: &TopicName,
+        message: Frame,
+        user: Option<UserId>,
+    ) -> usize {
+        self.0.links.have_room().await;
+        let (receipt, queued) = Receipt::new();
+        self.0.links.publish(&Publication {
+            topics: [topic.clone()].into(),
+            position: 0,
+            frames: [message].into(),
+            user,
+            receipt: Some(receipt),
+        });
+        queued.await.unwrap_or(0)
+    }
+
+    /// Ends every connection in good order: what was published is delivered, what is queued is
+    /// written, and each gets a Close with 1012. Nothing more is read from them.
+    ///
+    /// Returns when no connection is left, or after `grace`: false then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Connections that are not closed yet stay as they are, but are no longer read.
+    pub async fn drain(&self, grace: Duration) -> bool {
+        timeout(grace, async {
+            self.on_every_shard(|shard, done| {
+                shard.stop_reading();
+                drop(done);
+            })
+            .await;
+            // What was read before is on its way to its home, and then to its subscribers.
+            self.on_every_shard(|_, done| drop(done)).await;
+            self.on_every_shard(|shard, done| {
+                shard.end_all(Disconnect::Restarting);
+                let shard = Rc::clone(shard);
+                spawn_local(async move {
+                    shard.emptied().await;
+                    drop(done);
+                });
+            })
+            .await;
+        })
+        .await
+        .is_ok()
+    }
+
+    /// Runs `work` on every shard; returns when all have dropped the token they were given.
+    async fn on_every_shard(&self, work: fn(&Rc<Shard>, oneshot::Sender<()>)) {
+        let mut pending = Vec::new();
+        for index in 0..self.shards() {
+            let (done, wait) = oneshot::channel();
+            self.run_on(index, move |shard| work(shard, done));
+            pending.push(wait);
+        }
+        for wait in pending {
+            // The sender is dropped, never used: this is how it says that it is done.
+            let _ = wait.await;
+        }
+    }
+
+    /// Runs `work` on the thread of shard `index`, in its turn.
+    pub(crate) fn run_on(&self, index: usize, work: impl FnOnce(&Rc<Shard>) + Send + 'static) {
+        self.0.links.inboxes[index].push([Item::Run(Box::new(work))]);
+    }
+
+    /// The shard that is to get the next connection: each in turn.
+    pub(crate) fn next_shard(&self) -> usize {
+        self.0.next.fetch_add(1, Relaxed) % self.shards()
+    }
+
+    /// Ends a connection, if it is still there.
+    pub(crate) fn end(&self, connection: ConnectionId, reason: Disconnect) {
+        self.run_on(connection.shard, move |shard| {
+            shard.end_connection(connection.key, reason);
+        });
+    }
+
+    /// The configuration that the hub was started with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.links.config
+    }
+
+    /// The number of shards.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.0.links.inboxes.len()
+    }
+
+    /// One counter, summed over all shards: `hub.sum(|shard| &shard.connections)`.
+    pub fn sum(&self, counter: impl Fn(&ShardMetrics) -> &Counter) -> u64 {
+        self.0
+            .links
+            .metrics
+            .iter()
+            .map(|shard| counter(shard).get())
+            .sum()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for inbox in &self.links.inboxes {
+            inbox.push([Item::Stop]);
+        }
+    }
+}
+
+impl Links {
+    /// The inbox of a topic's home shard.
+    fn home(&self, topic: &TopicName) -> &Inbox {
+        let hash = self.hasher.hash_one(topic);
+        let shards = self.inboxes.len() as u64;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "less than the number of shards"
+        )]
+        let index = (hash % shards) as usize;
+        &self.inboxes[index]
+    }
+
+    /// Sends a publication to the home of each of its topics.
+    fn publish(&self, publication: &Publication) {
+        for position in 0..publication.topics.len() {
+            let mut publication = publication.clone();
+            publication.position = position;
+            self.home(&publication.topics[position])
+                .push([Item::Publish(publication)]);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.inboxes.iter().any(Inbox::is_full)
+    }
+
+    /// Waits until no inbox is full. A publisher can't tell to which shards its message will be
+    /// forwarded, so it waits for all.
+    async fn have_room(&self) {
+        for inbox in &self.inboxes {
+            inbox.has_room().await;
+        }
+    }
+}
+
+fn start_shard(index: usize, links: Arc<Links>) -> io::Result<()> {
+    let (started, wait) = std::sync::mpsc::sync_channel(1);
+    thread::Builder::new()
+        .name(format!("shard-{index}"))
+        .spawn(move || {
+            let runtime = runtime::Builder::new_current_thread()
+                .enable_all()
+                .build_local(runtime::LocalOptions::default());
+            match runtime {
+                Ok(runtime) => {
+                    let _ = started.send(Ok(()));
+                    runtime.block_on(Shard::new(index, links).run());
+                }
+                Err(error) => drop(started.send(Err(error))),
+            }
+        })?;
+    wait.recv()
+        .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+}

@@ -1,0 +1,340 @@
+//! One connection as its shard keeps it: socket, outbox, and what is known of its health.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use slotmap::new_key_type;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{inbox::UserId, outbox::Outbox, topic::Place};
+use crate::{
+    config::Timeouts,
+    metrics::ShardMetrics,
+    wire::{close::Disconnect, frame::Frame},
+};
+
+/// What a connection runs over: plain TCP, or anything else that reads and writes.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+new_key_type! {
+    /// A connection of this shard; never that of a later one.
+    pub(crate) struct PeerKey;
+}
+
+/// A connection in its shard's table.
+///
+/// Invariant: once `ended` is set, the outbox is sealed and `places` is empty.
+pub(super) struct Peer {
+    /// Absent until the opening handshake is done; the outbox fills already.
+    pub(super) socket: Option<Box<dyn Stream>>,
+    pub(super) outbox: Outbox,
+    /// Wakes the connection's task, which has stored it.
+    pub(super) waker: Option<Waker>,
+    /// Where it stands in the topics that it follows.
+    pub(super) places: Vec<Place>,
+    pub(super) user: Option<UserId>,
+    pub(super) ended: Option<Disconnect>,
+    pub(super) pulse: Pulse,
+    writing: Writing,
+}
+
+/// When a peer was last heard of, in sweeps of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pulse {
+    heard: u32,
+    pinged: Option<u32>,
+}
+
+/// How the writing to a peer stands.
+#[derive(Debug, Default)]
+struct Writing {
+    /// It waits for its turn in the shard's ring.
+    is_in_ring: bool,
+    /// Its task does not read until more of the outbox is written.
+    is_reader_held: bool,
+    /// The socket takes no more, since then; the connection's task is woken when it does.
+    blocked_since: Option<Instant>,
+}
+
+/// How much may wait for a peer, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Bytes in the outbox of a peer that has been blocked for `blocked`.
+    pub(super) outbox_bytes: usize,
+    pub(super) blocked: Duration,
+}
+
+/// What became of segments offered to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Offer {
+    /// Queued; it will be written without further ado.
+    Queued,
+    /// Queued, and the peer must be put into the shard's ring.
+    QueuedFirst,
+    /// Refused: the peer is a slow consumer.
+    Refused,
+}
+
+impl Peer {
+    pub(super) fn new(user: Option<UserId>, sweep: u32) -> Self {
+        Self {
+            socket: None,
+            outbox: Outbox::default(),
+            waker: None,
+            places: Vec::new(),
+            user,
+            ended: None,
+            pulse: Pulse {
+                heard: sweep,
+                pinged: None,
+            },
+            writing: Writing::default(),
+        }
+    }
+
+    /// Queues `segments`, unless the peer is so far behind that it is given up.
+    pub(super) fn offer(&mut self, segments: &[Bytes], patience: Patience, now: Instant) -> Offer {
+        if self.is_too_slow(patience, now) {
+            return Offer::Refused;
+        }
+        for segment in segments {
+            self.outbox.push(segment.clone());
+        }
+        if self.joins_ring() {
+            Offer::QueuedFirst
+        } else {
+            Offer::Queued
+        }
+    }
+
+    /// Bytes *and* age: a bound on bytes alone would end healthy peers at every pause.
+    pub(super) fn is_too_slow(&self, patience: Patience, now: Instant) -> bool {
+        let Some(since) = self.writing.blocked_since else {
+            return false;
+        };
+        let bytes = self.outbox.len_bytes();
+        let is_over = bytes > patience.outbox_bytes;
+        is_over && now.saturating_duration_since(since) >= patience.blocked
+            || bytes > patience.outbox_bytes.saturating_mul(HARD_CAP)
+    }
+
+    /// True if the peer has something to write and must be put into the ring for that.
+    pub(super) fn joins_ring(&mut self) -> bool {
+        let waits = self.writing.is_in_ring || self.writing.blocked_since.is_some();
+        self.writing.is_in_ring |= !waits;
+        !waits
+    }
+
+    pub(super) fn leaves_ring(&mut self) {
+        self.writing.is_in_ring = false;
+    }
+
+    /// Writes until the outbox is empty or the socket takes no more, which then wakes the
+    /// connection's task. One vectored write takes up to 64 segments.
+    ///
+    /// # Errors
+    ///
+    /// The socket's. Nothing can be written any more.
+    pub(super) fn write(&mut self, metrics: &ShardMetrics) -> io::Result<()> {
+        let (Some(socket), Some(waker)) = (&mut self.socket, &self.waker) else {
+            return Ok(()); // The connection's task writes when it starts.
+        };
+        let mut cx = Context::from_waker(waker);
+        while !self.outbox.is_empty() {
+            match poll_write(Pin::new(socket), &mut cx, &self.outbox) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => self.outbox.written(count),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    if self.writing.blocked_since.is_none() {
+                        self.writing.blocked_since = Some(Instant::now());
+                    }
+                    return Ok(());
+                }
+            }
+            metrics.writes.increment();
+        }
+        self.writing.blocked_since = None;
+        if std::mem::take(&mut self.writing.is_reader_held) {
+            waker.wake_by_ref();
+        }
+        Ok(())
+    }
+
+    /// Whether the connection may read on; if not, its task is woken when it may.
+    pub(super) fn may_read(&mut self) -> bool {
+        self.writing.is_reader_held = self.outbox.len_bytes() > HELD_READER_BYTES;
+        !self.writing.is_reader_held
+    }
+
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+fn poll_write(
+    socket: Pin<&mut Box<dyn Stream>>,
+    cx: &mut Context<'_>,
+    outbox: &Outbox,
+) -> Poll<io::Result<usize>> {
+    if let Some(segment) = outbox.only() {
+        return socket.poll_write(cx, segment);
+    }
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let count = outbox.fill(&mut slices);
+    socket.poll_write_vectored(cx, &slices[..count])
+}
+
+impl Pulse {
+    /// The peer said something.
+    pub(super) fn heard(&mut self, sweep: u32) {
+        *self = Self {
+            heard: sweep,
+            pinged: None,
+        };
+    }
+
+    /// What to do about a peer's silence: nothing, a ping, or the end.
+    pub(super) fn check(&mut self, sweep: u32, heartbeat: Heartbeat) -> Silence {
+        match self.pinged {
+            Some(pinged) if sweep - pinged > heartbeat.pong_within => Silence::Unanswered,
+            None if sweep - self.heard > heartbeat.ping_after => {
+                self.pinged = Some(sweep);
+                Silence::Ping
+            }
+            _ => Silence::Short,
+        }
+    }
+}
+
+/// The heartbeat, in sweeps of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heartbeat {
+    pub(super) ping_after: u32,
+    pub(super) pong_within: u32,
+}
+
+impl Heartbeat {
+    pub(super) fn new(timeouts: &Timeouts) -> Self {
+        let interval = Self::sweep_interval(timeouts);
+        let sweeps = |time: Duration| {
+            u32::try_from(time.as_nanos().div_ceil(interval.as_nanos())).unwrap_or(u32::MAX)
+        };
+        Self {
+            ping_after: sweeps(timeouts.ping_after),
+            pong_within: sweeps(timeouts.pong_within),
+        }
+    }
+
+    /// How often the table is swept: often enough to keep the times to within a quarter.
+    pub(super) fn sweep_interval(timeouts: &Timeouts) -> Duration {
+        let quarter = timeouts.ping_after.min(timeouts.pong_within) / 4;
+        quarter.clamp(Duration::from_millis(10), Duration::from_secs(1))
+    }
+}
+
+/// A peer's silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Silence {
+    /// Not long enough to wonder.
+    Short,
+    /// Long enough to ask.
+    Ping,
+    /// It was asked, and did not answer in time.
+    Unanswered,
+}
+
+/// The frame that asks.
+pub(super) fn ping() -> Bytes {
+    Frame::ping().into_bytes()
+}
+
+/// A blocked peer that has this many times its bound waiting is ended at once.
+const HARD_CAP: usize = 8;
+
+/// More slices than this never paid (the kernel takes up to 1,024); they live on the stack.
+const MAX_SLICES: usize = 64;
+
+/// A connection that owes this much is not read: whoever floods and does not read what it gets
+/// back is held up by TCP. Four times what the kernel takes unsent.
+const HELD_READER_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        outbox_bytes: 100,
+        blocked: Duration::from_secs(1),
+    };
+    const HEARTBEAT: Heartbeat = Heartbeat {
+        ping_after: 25,
+        pong_within: 10,
+    };
+
+    fn blocked_peer(queued: usize, now: Instant) -> Peer {
+        let mut peer = Peer::new(None, 0);
+        peer.outbox.push(Bytes::from(vec![0; queued]));
+        peer.writing.blocked_since = Some(now);
+        peer
+    }
+
+    #[test]
+    fn a_peer_is_too_slow_by_bytes_and_age_together_or_at_the_hard_cap() {
+        let now = Instant::now();
+        let later = now + PATIENCE.blocked;
+        assert!(
+            !blocked_peer(100, now).is_too_slow(PATIENCE, later),
+            "within its bytes"
+        );
+        assert!(
+            !blocked_peer(800, now).is_too_slow(PATIENCE, now),
+            "blocked just now"
+        );
+        assert!(blocked_peer(101, now).is_too_slow(PATIENCE, later));
+        assert!(blocked_peer(801, now).is_too_slow(PATIENCE, now));
+    }
+
+    #[test]
+    fn a_peer_that_takes_what_it_gets_is_never_too_slow() {
+        let mut peer = Peer::new(None, 0);
+        let large = [Bytes::from(vec![0; 10_000])];
+        assert_eq!(
+            peer.offer(&large, PATIENCE, Instant::now()),
+            Offer::QueuedFirst
+        );
+        assert_eq!(peer.offer(&large, PATIENCE, Instant::now()), Offer::Queued);
+    }
+
+    #[test]
+    fn a_blocked_peer_stays_out_of_the_ring() {
+        let mut peer = blocked_peer(1, Instant::now());
+        assert_eq!(peer.offer(&[], PATIENCE, Instant::now()), Offer::Queued);
+    }
+
+    #[test]
+    fn silence_brings_a_ping_and_then_the_end_and_any_frame_resets_it() {
+        let mut pulse = Pulse {
+            heard: 0,
+            pinged: None,
+        };
+        assert_eq!(pulse.check(25, HEARTBEAT), Silence::Short);
+        assert_eq!(pulse.check(26, HEARTBEAT), Silence::Ping);
+        assert_eq!(pulse.check(36, HEARTBEAT), Silence::Short);
+        assert_eq!(pulse.check(37, HEARTBEAT), Silence::Unanswered);
+        pulse.heard(37);
+        assert_eq!(pulse.check(62, HEARTBEAT), Silence::Short);
+        assert_eq!(pulse.check(63, HEARTBEAT), Silence::Ping);
+    }
+}

@@ -1,0 +1,144 @@
+//! The connections of one shard, and the ring of those that wait to be written to.
+
+use std::{collections::VecDeque, io, time::Instant};
+
+use bytes::Bytes;
+use slotmap::SlotMap;
+
+use super::{
+    inbox::UserId,
+    peer::{Heartbeat, Offer, Patience, Peer, PeerKey, Silence, ping},
+};
+use crate::{config::Config, metrics::ShardMetrics, wire::close::Disconnect};
+
+/// Invariant: a peer is in `ring` if and only if it has noted so.
+pub(super) struct Peers {
+    table: SlotMap<PeerKey, Peer>,
+    ring: VecDeque<PeerKey>,
+    /// Sweeps of the table so far: the shard's coarse clock.
+    sweep: u32,
+    patience: Patience,
+    heartbeat: Heartbeat,
+}
+
+impl Peers {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            table: SlotMap::with_key(),
+            ring: VecDeque::new(),
+            sweep: 0,
+            patience: Patience {
+                outbox_bytes: config.limits.outbox_bytes(),
+                blocked: config.timeouts.blocked,
+            },
+            heartbeat: Heartbeat::new(&config.timeouts),
+        }
+    }
+
+    pub(super) fn insert(&mut self, user: Option<UserId>) -> PeerKey {
+        self.table.insert(Peer::new(user, self.sweep))
+    }
+
+    pub(super) fn remove(&mut self, key: PeerKey) {
+        self.table.remove(key);
+    }
+
+    pub(super) fn get(&self, key: PeerKey) -> Option<&Peer> {
+        self.table.get(key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
+        self.table.get_mut(key)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn keys(&self) -> Vec<PeerKey> {
+        self.table.keys().collect()
+    }
+
+    /// Takes note that a peer said something.
+    pub(super) fn heard(&mut self, key: PeerKey) {
+        if let Some(peer) = self.table.get_mut(key) {
+            peer.pulse.heard(self.sweep);
+        }
+    }
+
+    /// Offers `segments` to every one of `subscribers`; those that are too slow for them.
+    pub(super) fn offer(&mut self, subscribers: &[PeerKey], segments: &[Bytes]) -> Vec<PeerKey> {
+        let now = Instant::now();
+        let mut slow = Vec::new();
+        for &key in subscribers {
+            let Some(peer) = self.table.get_mut(key) else {
+                continue;
+            };
+            match peer.offer(segments, self.patience, now) {
+                Offer::Queued => {}
+                Offer::QueuedFirst => self.ring.push_back(key),
+                Offer::Refused => slow.push(key),
+            }
+        }
+        slow
+    }
+
+    pub(super) fn is_ring_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
+    /// Writes to at most 64 peers of the ring; those whose sockets failed.
+    pub(super) fn write_turn(&mut self, metrics: &ShardMetrics) -> Vec<PeerKey> {
+        let mut lost = Vec::new();
+        for _ in 0..WRITES_PER_TURN {
+            let Some(key) = self.ring.pop_front() else {
+                break;
+            };
+            if let Some(peer) = self.table.get_mut(key) {
+                peer.leaves_ring();
+            }
+            if self.write(key, metrics).is_err() {
+                lost.push(key);
+            }
+        }
+        lost
+    }
+
+    /// Writes what waits for a peer, as far as its socket takes it.
+    pub(super) fn write(&mut self, key: PeerKey, metrics: &ShardMetrics) -> io::Result<()> {
+        self.table
+            .get_mut(key)
+            .map_or(Ok(()), |peer| peer.write(metrics))
+    }
+
+    /// Looks at every peer: pings the silent, gives back idle memory; those to be ended, and why.
+    pub(super) fn sweep(&mut self) -> Vec<(PeerKey, Disconnect)> {
+        self.sweep += 1;
+        let now = Instant::now();
+        let mut ended = Vec::new();
+        for (key, peer) in &mut self.table {
+            peer.outbox.release();
+            if peer.ended.is_some() || peer.socket.is_none() {
+                continue;
+            }
+            if peer.is_too_slow(self.patience, now) {
+                ended.push((key, Disconnect::SlowConsumer));
+            }
+            match peer.pulse.check(self.sweep, self.heartbeat) {
+                Silence::Short => {}
+                Silence::Unanswered => ended.push((key, Disconnect::NoPong)),
+                Silence::Ping => {
+                    peer.outbox.push_control(ping());
+                    if peer.joins_ring() {
+                        self.ring.push_back(key);
+                    }
+                }
+            }
+        }
+        ended
+    }
+}
+
+/// Writes between two looks at the inbox. Measured: fewer or more are not cheaper, and this many
+/// take 0.2 ms (0.7 ms with 9,000 connections), which bounds how long reads and timers wait.
+const WRITES_PER_TURN: usize = 64;

@@ -1,0 +1,120 @@
+//! The receive buffer that all connections of a shard share.
+//!
+//! A connection holds it during one poll of its task and leaves it empty, so an idle connection
+//! costs no buffer at all.
+
+use tokio::io::ReadBuf;
+
+/// Bytes received for the connection whose turn it is.
+#[derive(Debug)]
+pub(crate) struct Receive {
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// Receives left in this turn.
+    left: u32,
+}
+
+impl Receive {
+    pub(super) fn new() -> Self {
+        Self {
+            buffer: vec![0; RECEIVE_BYTES].into(),
+            start: 0,
+            end: 0,
+            left: 0,
+        }
+    }
+
+    /// Begins a connection's turn with what it [kept](Self::end_turn) from the one before.
+    ///
+    /// Whatever a turn that ended in a panic left behind is gone with this.
+    pub(crate) fn begin_turn(&mut self, kept: &[u8]) {
+        if kept.len() > self.buffer.len() {
+            // An embedding server may have read further than one receive of ours.
+            self.buffer = vec![0; kept.len()].into();
+        }
+        self.buffer[..kept.len()].copy_from_slice(kept);
+        (self.start, self.end, self.left) = (0, kept.len(), RECEIVES_PER_TURN);
+    }
+
+    /// Ends the turn: what the connection did not take, for its next turn.
+    pub(crate) fn end_turn(&mut self) -> Vec<u8> {
+        let kept = self.buffer[self.start..self.end].to_vec();
+        self.clear();
+        kept
+    }
+
+    pub(super) fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Hands out as much as fits, at most 16 KiB: fastwebsockets doubles a buffer that is filled
+    /// to the brim, and never shrinks it.
+    pub(crate) fn take(&mut self, into: &mut ReadBuf<'_>) {
+        let len = (self.end - self.start)
+            .min(into.remaining())
+            .min(TAKE_BYTES);
+        into.put_slice(&self.buffer[self.start..self.start + len]);
+        self.start += len;
+    }
+
+    /// Counts a receive; false if the turn has had its share and must end.
+    pub(crate) fn may_receive(&mut self) -> bool {
+        self.left = self.left.saturating_sub(1);
+        self.left > 0
+    }
+
+    /// The empty buffer, to be filled from the socket.
+    pub(super) fn space(&mut self) -> &mut [u8] {
+        debug_assert!(self.is_empty(), "what was received before was taken");
+        &mut self.buffer
+    }
+
+    pub(super) fn received(&mut self, len: usize) {
+        (self.start, self.end) = (0, len);
+    }
+}
+
+/// One receive: what a pipelining client has in flight, and a message of the default limit.
+const RECEIVE_BYTES: usize = 64 * 1024;
+
+const TAKE_BYTES: usize = 16 * 1024;
+
+/// A connection that has more to say than this lets the others have their turn first.
+const RECEIVES_PER_TURN: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(receive: &mut Receive, room: usize) -> Vec<u8> {
+        let mut bytes = vec![0; room];
+        let mut buf = ReadBuf::new(&mut bytes);
+        receive.take(&mut buf);
+        buf.filled().to_vec()
+    }
+
+    #[test]
+    fn what_a_turn_leaves_comes_first_in_the_next() {
+        let mut receive = Receive::new();
+        receive.begin_turn(b"hello");
+        assert_eq!(take(&mut receive, 2), b"he");
+        let kept = receive.end_turn();
+        receive.begin_turn(b"somebody else's");
+        receive.begin_turn(&kept);
+        assert_eq!(take(&mut receive, 100), b"llo");
+        assert!(receive.is_empty());
+    }
+
+    #[test]
+    fn a_turn_has_its_share_of_receives() {
+        let mut receive = Receive::new();
+        receive.begin_turn(&[]);
+        let granted = (0..100).take_while(|_| receive.may_receive()).count();
+        assert_eq!(granted, 4);
+    }
+}

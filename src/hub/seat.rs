@@ -1,0 +1,343 @@
+//! A connection's seat in its shard's table: how the connection's task reaches what the shard
+//! keeps of it.
+
+use std::{
+    fmt, io,
+    ops::Deref,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{
+    ConnectionId,
+    inbox::{Publication, UserId},
+    peer::{Peer, PeerKey, Stream},
+    shard::Shard,
+    topic::{Place, TopicName},
+};
+use crate::wire::{close::Disconnect, frame::Frame};
+
+/// A seat taken. Dropping it gives it up: the connection leaves its topics, its socket is closed
+/// and nothing more is delivered to it.
+///
+/// Not `Clone`: a connection ends once. Others use the [`SeatRef`] that it dereferences to.
+#[derive(Debug)]
+pub(crate) struct Seat(SeatRef);
+
+/// A reference to a seat, which may have been given up.
+#[derive(Clone)]
+pub(crate) struct SeatRef {
+    shard: Rc<Shard>,
+    key: PeerKey,
+}
+
+impl Seat {
+    /// Takes a seat for a connection whose opening handshake is under way.
+    pub(crate) fn take(shard: &Rc<Shard>, user: Option<UserId>) -> Self {
+        let mut state = shard.state.borrow_mut();
+        let key = state.peers.insert(user);
+        state.update_gauges();
+        Self(SeatRef {
+            shard: Rc::clone(shard),
+            key,
+        })
+    }
+}
+
+impl Deref for Seat {
+    type Target = SeatRef;
+
+    fn deref(&self) -> &SeatRef {
+        &self.0
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shard.state.borrow_mut().remove(self.key);
+        self.shard.change.notify_waiters();
+    }
+}
+
+impl SeatRef {
+    pub(crate) fn shard(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+
+    pub(crate) fn id(&self) -> ConnectionId {
+        ConnectionId {
+            shard: self.shard.index,
+            key: self.key,
+        }
+    }
+
+    /// Follows exactly `topics` from now on; returns when that is in force: whatever is published
+    /// to them from then on reaches this connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// The topics are changed when it is first polled; only the waiting is given up.
+    pub(crate) async fn follow(&self, topics: &[TopicName]) {
+        self.change_topics(topics);
+        loop {
+            let change = self.shard.change.notified();
+            if self.is_in_force() {
+                return;
+            }
+            change.await;
+        }
+    }
+
+    fn change_topics(&self, topics: &[TopicName]) {
+        let state = &mut *self.shard.state.borrow_mut();
+        let name_of = |place: &Place| {
+            state
+                .topics
+                .get(place.topic)
+                .map(|topic| topic.name.clone())
+        };
+        let Some(peer) = state.peers.get_mut(self.key) else {
+            return;
+        };
+        let (kept, left): (Vec<Place>, Vec<Place>) = std::mem::take(&mut peer.places)
+            .into_iter()
+            .partition(|place| name_of(place).is_some_and(|name| topics.contains(&name)));
+        let known: Vec<TopicName> = kept.iter().filter_map(name_of).collect();
+        peer.places = kept;
+        state.leave(left);
+        for topic in topics.iter().filter(|topic| !known.contains(topic)) {
+            state.join(self.key, topic);
+        }
+    }
+
+    fn is_in_force(&self) -> bool {
+        let state = self.shard.state.borrow();
+        let is_in_force =
+            |place: &Place| state.topics.get(place.topic).is_none_or(|t| t.is_in_force);
+        state
+            .peers
+            .get(self.key)
+            .is_none_or(|peer| peer.places.iter().all(is_in_force))
+    }
+
+    /// Publishes `frames` to every one of `topics`: in this order, after what this connection
+    /// published before.
+    pub(crate) fn publish(&self, topics: &Arc<[TopicName]>, frames: Arc<[Frame]>) {
+        self.shard.links.publish(&Publication {
+            topics: Arc::clone(topics),
+            position: 0,
+            frames,
+            user: None,
+            receipt: None,
+        });
+    }
+
+    /// Some shard has more to deliver than it should: publishers are to wait.
+    pub(crate) fn is_hub_full(&self) -> bool {
+        self.shard.links.is_full()
+    }
+
+    /// Waits while that is so.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub(crate) async fn hub_has_room(&self) {
+        self.shard.links.have_room().await;
+    }
+
+    /// Gives the connection its socket; what has waited in the outbox can be written.
+    pub(crate) fn attach(&self, socket: Box<dyn Stream>) {
+        self.with(|peer| peer.socket = Some(socket));
+    }
+
+    /// Why the connection ended, if it has. Stores the waker of the connection's task, which is
+    /// woken by a readable or writable socket and by the end.
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<Disconnect> {
+        let ended = self.with(|peer| {
+            if !peer
+                .waker
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(cx.waker()))
+            {
+                peer.waker = Some(cx.waker().clone());
+            }
+            peer.ended
+        });
+        match ended.unwrap_or(Some(Disconnect::Lost)) {
+            Some(reason) => Poll::Ready(reason),
+            None => Poll::Pending,
+        }
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.with(|peer| peer.ended.is_some()).unwrap_or(true)
+    }
+
+    /// Ends the connection; of several reasons the first one counts.
+    pub(crate) fn end(&self, reason: Disconnect) {
+        self.shard.state.borrow_mut().end(self.key, reason);
+    }
+
+    /// Queues a reply behind what is queued already.
+    pub(crate) fn reply(&self, frame: Frame) {
+        self.with(|peer| peer.outbox.push(frame.into_bytes()));
+    }
+
+    /// Queues a Ping or Pong before all messages.
+    pub(crate) fn control(&self, frame: Bytes) {
+        self.with(|peer| peer.outbox.push_control(frame));
+    }
+
+    /// Queues the Close that answers the peer's, behind everything, and nothing after it.
+    pub(crate) fn answer_close(&self, close: Bytes) {
+        self.with(|peer| peer.outbox.seal(close));
+    }
+
+    /// Writes what is queued, as far as the socket takes it now.
+    pub(crate) fn flush(&self) {
+        self.shard.state.borrow_mut().write(self.key);
+    }
+
+    /// Ready when everything queued is written, or can't be any more.
+    pub(crate) fn poll_flushed(&self) -> Poll<()> {
+        self.flush();
+        match self.with(|peer| peer.outbox.is_empty()) {
+            Some(false) => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// Whether the connection owes little enough to be read on; if not, its task is woken when
+    /// it does.
+    pub(crate) fn may_read(&self) -> bool {
+        self.with(Peer::may_read).unwrap_or(true)
+    }
+
+    /// Ready when the shard's receive buffer holds something from the peer; false at the end of
+    /// the stream. Pending, and the task woken again, when the turn has had its share.
+    pub(crate) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut receive = self.shard.receive.borrow_mut();
+        if receive.is_empty() {
+            if !receive.may_receive() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let received = ready!(self.poll_receive(cx, receive.space()))?;
+            receive.received(received);
+        }
+        Poll::Ready(Ok(!receive.is_empty()))
+    }
+
+    /// Reads what the peer sent, through the shard's receive buffer; nothing at the end of the
+    /// stream.
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_fill(cx))?;
+        self.shard.receive.borrow_mut().take(into);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Throws away what the receive buffer holds.
+    pub(crate) fn discard_received(&self) {
+        self.shard.receive.borrow_mut().clear();
+    }
+
+    /// Receives into `space`; how much.
+    fn poll_receive(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut state = self.shard.state.borrow_mut();
+        let is_draining = state.is_draining;
+        let Some(peer) = state.peers.get_mut(self.key) else {
+            return Poll::Ready(Ok(0));
+        };
+        if is_draining && peer.ended.is_none() {
+            // Nothing new is taken up; the end of the drain wakes the task.
+            return Poll::Pending;
+        }
+        let Some(socket) = &mut peer.socket else {
+            return Poll::Ready(Ok(0));
+        };
+        let mut buf = ReadBuf::new(space);
+        ready!(Pin::new(socket).poll_read(cx, &mut buf))?;
+        let received = buf.filled().len();
+        if received > 0 {
+            state.peers.heard(self.key);
+        }
+        Poll::Ready(Ok(received))
+    }
+
+    /// Closes the socket for writing.
+    pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shutdown = self.with(|peer| {
+            peer.socket
+                .as_mut()
+                .map(|socket| Pin::new(socket).poll_shutdown(cx))
+        });
+        shutdown.flatten().unwrap_or(Poll::Ready(Ok(())))
+    }
+
+    /// Does something with what the shard keeps of this connection, if it still does.
+    fn with<T>(&self, action: impl FnOnce(&mut Peer) -> T) -> Option<T> {
+        self.shard
+            .state
+            .borrow_mut()
+            .peers
+            .get_mut(self.key)
+            .map(action)
+    }
+}
+
+impl Shard {
+    /// Begins a connection's turn to read, with what it kept from its last one.
+    pub(crate) fn begin_turn(&self, kept: &[u8]) {
+        self.receive.borrow_mut().begin_turn(kept);
+    }
+
+    /// Ends the turn; what the connection has received and not yet read.
+    pub(crate) fn end_turn(&self) -> Vec<u8> {
+        self.receive.borrow_mut().end_turn()
+    }
+
+    /// Ends the connection with this key, if it is still there.
+    pub(super) fn end_connection(&self, key: PeerKey, reason: Disconnect) {
+        self.state.borrow_mut().end(key, reason);
+    }
+
+    /// Reads nothing more from anybody.
+    pub(super) fn stop_reading(&self) {
+        self.state.borrow_mut().is_draining = true;
+    }
+
+    /// Ends every connection.
+    pub(super) fn end_all(&self, reason: Disconnect) {
+        let mut state = self.state.borrow_mut();
+        for key in state.peers.keys() {
+            state.end(key, reason);
+        }
+    }
+
+    /// Returns when no connection is left.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let change = self.change.notified();
+            if self.state.borrow().peers.len() == 0 {
+                return;
+            }
+            change.await;
+        }
+    }
+}
+
+impl fmt::Debug for SeatRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.id(), f)
+    }
+}

@@ -1,0 +1,134 @@
+//! A shard: one thread's connections and topics, and the tick that moves messages through them.
+//!
+//! A shard owns its connections, their sockets and outboxes, and its part of the topics; nothing
+//! of that leaves its thread. Its [`State`] is borrowed for single steps, never across an await.
+//!
+//! One tick: swap the inbox out; forward, as home, what was published; gather, per topic, what is
+//! to be delivered; fan that out into the outboxes; write to at most 64 sockets; let the others
+//! have their turn. Going back to the inbox between the writes is what lets frames that arrive
+//! meanwhile join those not yet written.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    fmt,
+    rc::Rc,
+    sync::Arc,
+};
+
+use tokio::{
+    sync::Notify,
+    task::{coop, spawn_local, yield_now},
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    Links,
+    inbox::{Inbox, Item},
+    peer::Heartbeat,
+    receive::Receive,
+    state::{Forwarded, State},
+};
+use crate::config::Config;
+
+/// One shard, as its own thread sees it.
+pub(crate) struct Shard {
+    pub(super) index: usize,
+    pub(super) links: Arc<Links>,
+    pub(super) state: RefCell<State>,
+    pub(super) receive: RefCell<Receive>,
+    /// Wakes whoever waits for a subscription to be in force, or for the last connection to go.
+    pub(super) change: Notify,
+    is_stopping: Cell<bool>,
+}
+
+impl Shard {
+    pub(super) fn new(index: usize, links: Arc<Links>) -> Rc<Self> {
+        Rc::new(Self {
+            index,
+            state: RefCell::new(State::new(index, Arc::clone(&links))),
+            links,
+            receive: RefCell::new(Receive::new()),
+            change: Notify::new(),
+            is_stopping: Cell::new(false),
+        })
+    }
+
+    /// The configuration that the hub was started with.
+    pub(crate) fn config(&self) -> &Config {
+        &self.links.config
+    }
+
+    /// Runs the shard, on its own thread, until it is stopped.
+    pub(super) async fn run(self: Rc<Self>) {
+        let sweeper = spawn_local(Rc::clone(&self).sweep_for_ever());
+        // The tick has a budget of its own.
+        coop::unconstrained(self.tick_until_stopped()).await;
+        sweeper.abort();
+    }
+
+    async fn tick_until_stopped(self: &Rc<Self>) {
+        let mut items = VecDeque::new();
+        while !self.is_stopping.get() {
+            // The second time takes what this shard, as home, has just forwarded to itself.
+            self.take_in(&mut items);
+            self.take_in(&mut items);
+            self.state.borrow_mut().write_turn();
+            if self.is_at_rest() {
+                self.inbox().woken().await;
+            } else {
+                yield_now().await;
+            }
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.inbox().is_empty() && self.state.borrow().is_all_written()
+    }
+
+    /// Works the inbox off, and fans out what it brought.
+    fn take_in(self: &Rc<Self>, items: &mut VecDeque<Item>) {
+        self.inbox().swap(items);
+        if items.is_empty() {
+            return;
+        }
+        let mut forwarded = Forwarded::new(self.links.inboxes.len());
+        for item in items.drain(..) {
+            match item {
+                Item::Run(work) => {
+                    // In its turn: after what came before it has taken effect.
+                    self.state.borrow_mut().fan_out();
+                    forwarded.send(&self.links);
+                    work(self);
+                }
+                Item::Stop => self.is_stopping.set(true),
+                item => self.state.borrow_mut().take(item, &mut forwarded),
+            }
+        }
+        self.state.borrow_mut().fan_out();
+        forwarded.send(&self.links);
+        self.change.notify_waiters();
+    }
+
+    async fn sweep_for_ever(self: Rc<Self>) {
+        let mut interval = interval(Heartbeat::sweep_interval(&self.config().timeouts));
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            self.state.borrow_mut().sweep();
+            self.inbox().wake();
+        }
+    }
+
+    fn inbox(&self) -> &Inbox {
+        &self.links.inboxes[self.index]
+    }
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,268 @@
+//! What a shard owns, and each step that changes it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    Links,
+    home::Homes,
+    inbox::{Item, Publication},
+    peer::{Peer, PeerKey},
+    peers::Peers,
+    topic::{Departure, Place, TopicKey, TopicName, Topics},
+};
+use crate::{metrics::ShardMetrics, wire::close::Disconnect, wire::frame::Frame};
+
+/// The state of one shard: its connections, the topics that they follow, and, as a home, the
+/// shards that want to hear of a topic.
+pub(super) struct State {
+    pub(super) peers: Peers,
+    pub(super) topics: Topics,
+    homes: Homes,
+    /// Nothing new is read from peers.
+    pub(super) is_draining: bool,
+    index: usize,
+    links: Arc<Links>,
+}
+
+/// What a drain of the inbox sends on, by shard, so that one push to each does.
+pub(super) struct Forwarded(Vec<Vec<Item>>);
+
+impl Forwarded {
+    pub(super) fn new(shards: usize) -> Self {
+        Self((0..shards).map(|_| Vec::new()).collect())
+    }
+
+    pub(super) fn send(&mut self, links: &Links) {
+        for (inbox, items) in links.inboxes.iter().zip(&mut self.0) {
+            if !items.is_empty() {
+                inbox.push(items.drain(..));
+            }
+        }
+    }
+}
+
+impl State {
+    pub(super) fn new(index: usize, links: Arc<Links>) -> Self {
+        Self {
+            peers: Peers::new(&links.config),
+            topics: Topics::default(),
+            homes: Homes::default(),
+            is_draining: false,
+            index,
+            links,
+        }
+    }
+
+    /// Takes in one item that concerns topics.
+    pub(super) fn take(&mut self, item: Item, forwarded: &mut Forwarded) {
+        match item {
+            Item::Publish(publication) => {
+                for &shard in self.homes.interested(publication.topic()) {
+                    forwarded.0[shard].push(Item::Deliver(publication.clone()));
+                }
+            }
+            Item::Deliver(publication) => self.deliver(&publication),
+            Item::Want {
+                topic,
+                shard,
+                incarnation,
+            } => {
+                self.homes.add(topic.clone(), shard);
+                forwarded.0[shard].push(Item::InForce { topic, incarnation });
+            }
+            Item::InForce { topic, incarnation } => self.topics.put_in_force(&topic, incarnation),
+            Item::Unwant { topic, shard } => self.homes.remove(&topic, shard),
+            Item::Run(_) | Item::Stop => unreachable!("these are the shard's own to do"),
+        }
+    }
+
+    /// Queues a publication to this shard's subscribers of its topic.
+    fn deliver(&mut self, publication: &Publication) {
+        let Some(key) = self.topics.find(publication.topic()) else {
+            return;
+        };
+        let Some(topic) = self.topics.get(key).filter(|topic| topic.is_in_force) else {
+            return;
+        };
+        let queued = if publication.is_for_everyone() {
+            let subscribers = topic.subscribers.len();
+            self.topics.append(key, publication.frames.iter().cloned());
+            subscribers
+        } else {
+            self.deliver_to_some(key, publication)
+        };
+        if let Some(receipt) = &publication.receipt {
+            receipt.add(queued);
+        }
+    }
+
+    /// Queues a publication to those subscribers that it is meant for; to how many.
+    fn deliver_to_some(&mut self, key: TopicKey, publication: &Publication) -> usize {
+        // What came before goes first.
+        self.fan_out();
+        // A message to several topics reaches a connection by the first that both have.
+        let earlier = publication.topics[..publication.position].iter();
+        let earlier: Vec<TopicKey> = earlier.filter_map(|name| self.topics.find(name)).collect();
+        let is_meant = |peer: &Peer| {
+            (publication.user.is_none() || peer.user == publication.user)
+                && !peer
+                    .places
+                    .iter()
+                    .any(|place| earlier.contains(&place.topic))
+        };
+        let subscribers = self
+            .topics
+            .get(key)
+            .map_or(&[][..], |topic| &topic.subscribers);
+        let is_meant = |&key: &PeerKey| self.peers.get(key).is_some_and(is_meant);
+        let meant: Vec<PeerKey> = subscribers.iter().copied().filter(is_meant).collect();
+        let frames = publication.frames.iter().cloned();
+        let segments: Vec<Bytes> = frames.map(Frame::into_bytes).collect();
+        let slow = self.peers.offer(&meant, &segments);
+        self.end_all(slow.into_iter().map(|key| (key, Disconnect::SlowConsumer)));
+        meant.len()
+    }
+
+    /// Hands the gathered frames of every topic to its subscribers.
+    pub(super) fn fan_out(&mut self) {
+        let metrics = &self.links.metrics[self.index];
+        let mut slow = Vec::new();
+        self.topics.take_pending(|subscribers, segments| {
+            slow.append(&mut self.peers.offer(subscribers, &segments));
+            metrics
+                .deliveries
+                .add((subscribers.len() * segments.len()) as u64);
+        });
+        self.end_all(slow.into_iter().map(|key| (key, Disconnect::SlowConsumer)));
+    }
+
+    pub(super) fn is_all_written(&self) -> bool {
+        self.peers.is_ring_empty()
+    }
+
+    /// Gives some of the peers that wait for it their write.
+    pub(super) fn write_turn(&mut self) {
+        let lost = self.peers.write_turn(&self.links.metrics[self.index]);
+        self.end_all(lost.into_iter().map(|key| (key, Disconnect::Lost)));
+    }
+
+    /// Writes what waits for a peer, as far as its socket takes it.
+    pub(super) fn write(&mut self, key: PeerKey) {
+        if self
+            .peers
+            .write(key, &self.links.metrics[self.index])
+            .is_err()
+        {
+            self.end(key, Disconnect::Lost);
+        }
+    }
+
+    pub(super) fn sweep(&mut self) {
+        let ended = self.peers.sweep();
+        self.end_all(ended);
+        self.update_gauges();
+    }
+
+    fn end_all(&mut self, ended: impl IntoIterator<Item = (PeerKey, Disconnect)>) {
+        for (key, reason) in ended {
+            self.end(key, reason);
+        }
+    }
+
+    /// Ends a connection: it leaves its topics and gets its Close; its task sees to the rest.
+    /// Of several reasons the first one counts.
+    pub(super) fn end(&mut self, key: PeerKey, reason: Disconnect) {
+        let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.ended.is_none()) else {
+            return;
+        };
+        peer.ended = Some(reason);
+        if reason.discards_outbox() {
+            peer.outbox.discard();
+        }
+        match reason.close_frame() {
+            Some(close) => peer.outbox.seal(close.into_bytes()),
+            None => peer.outbox.seal_silently(),
+        }
+        peer.wake();
+        let places = std::mem::take(&mut peer.places);
+        self.leave(places);
+        self.count_end(reason);
+    }
+
+    fn count_end(&self, reason: Disconnect) {
+        let metrics = self.metrics();
+        match reason {
+            Disconnect::SlowConsumer => metrics.slow_consumers.increment(),
+            Disconnect::NoPong => metrics.unanswered_pings.increment(),
+            Disconnect::Violation(_) => metrics.violations.increment(),
+            _ => {}
+        }
+    }
+
+    /// Subscribes a peer to a topic that it does not follow yet.
+    pub(super) fn join(&mut self, key: PeerKey, name: &TopicName) {
+        let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.ended.is_none()) else {
+            return;
+        };
+        let (place, gained) = self.topics.subscribe(name, key);
+        peer.places.push(place);
+        if let Some(incarnation) = gained {
+            let (topic, shard) = (name.clone(), self.index);
+            self.links.home(name).push([Item::Want {
+                topic,
+                shard,
+                incarnation,
+            }]);
+        }
+        self.update_gauges();
+    }
+
+    /// Unsubscribes a peer from `places`, which are no longer among its own.
+    pub(super) fn leave(&mut self, places: Vec<Place>) {
+        for place in places {
+            match self.topics.unsubscribe(place) {
+                Departure::Unnoticed => {}
+                Departure::Last(topic) => {
+                    let home = self.links.home(&topic);
+                    home.push([Item::Unwant {
+                        topic,
+                        shard: self.index,
+                    }]);
+                }
+                Departure::Moved(peer) => self.follow(peer, place),
+            }
+        }
+        self.update_gauges();
+    }
+
+    /// Corrects the record of a peer that took over `place`.
+    fn follow(&mut self, key: PeerKey, place: Place) {
+        let places = self.peers.get_mut(key).map(|peer| &mut peer.places);
+        let own = places
+            .into_iter()
+            .flatten()
+            .find(|own| own.topic == place.topic);
+        if let Some(own) = own {
+            own.index = place.index;
+        }
+    }
+
+    /// Removes a connection that is gone for good.
+    pub(super) fn remove(&mut self, key: PeerKey) {
+        self.end(key, Disconnect::Lost);
+        self.peers.remove(key);
+        self.update_gauges();
+    }
+
+    pub(super) fn update_gauges(&self) {
+        let metrics = self.metrics();
+        metrics.connections.set(self.peers.len() as u64);
+        metrics.topics.set(self.topics.len() as u64);
+    }
+
+    fn metrics(&self) -> &ShardMetrics {
+        &self.links.metrics[self.index]
+    }
+}
