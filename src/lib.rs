@@ -1,6 +1,65 @@
-//! framecast: a WebSocket broadcast server.
+//! **framecast takes a WebSocket message in and puts it on every subscriber's socket**, as fast
+//! as the kernel allows, and never loses one silently.
+//!
+//! This crate is the server as a library: run all of it as a [`Server`], or start a [`Hub`] and
+//! hand it connections from a server of your own with [`upgrade`].
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use framecast::{Config, Frame, Hub, TopicName};
+//!
+//! let hub = Hub::start(&Config::default())?;
+//! let queued = hub.publish(&TopicName::new("cats")?, Frame::text("are awesome")).await;
+//! assert_eq!(queued, 0, "nobody has subscribed yet");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The way of a message
+//!
+//! ```text
+//!  accept ─► http ─► upgrade ─► connection ─┬─ gate ─► fastwebsockets ─► protocol ─► hub (home shard)
+//!  (handed to  (hyper, on   (101,           │  RFC 6455   frames or        what it     orders a topic's
+//!   the shards  that shard)  socket back)   │  MUSTs      messages         means       publications
+//!   in turn)                                │                                            │
+//!                                           │                        frame encoded ONCE  │ one inbox push
+//!                                           │                                            ▼ per shard
+//!                                           └─ outbox ◄─ segment appended ◄─ shard tick: drain the inbox,
+//!                                                │         (a reference)      join, write, yield, repeat
+//!                                                ▼
+//!                                              socket (one vectored write for all that is pending)
+//! ```
+//!
+//! # Seven rules that the code keeps
+//!
+//! 1. **Encode once.** Server frames are unmasked, so one encoding serves every subscriber.
+//! 2. **A shard is one thread** that owns its connections, sockets and outboxes. Shards talk
+//!    through inboxes only; there is no lock on the way of a message but the inbox's.
+//! 3. **A topic has a home shard.** Every publication passes it, so a topic has one order, the
+//!    same for every subscriber.
+//! 4. **Publishing never waits for a subscriber's socket.** Outboxes are bounded in bytes and in
+//!    age; publishers are held back instead, when a shard has too much to deliver.
+//! 5. **One writer.** Pongs, closes, replies and publications all go through the outbox; a Close
+//!    is the last frame written.
+//! 6. **A read is never cancelled.** `read_frame` is polled until it completes, in no `select!`.
+//! 7. **Nothing is unbounded and nothing is silent.** Every queue and wait has a limit, and every
+//!    connection that ends has a reason that maps to a close code.
 
 mod config;
+mod connection;
+mod error;
 mod hub;
 mod metrics;
+mod protocol;
+mod server;
 pub mod wire;
+
+pub use self::{
+    config::{Access, Config, InvalidSetting, Limits, Timeouts},
+    error::Error,
+    hub::{Hub, InvalidTopicName, TopicName},
+    metrics::{Counter, ShardMetrics},
+    server::{Endpoint, Reply, Server, upgrade},
+    wire::frame::Frame,
+};

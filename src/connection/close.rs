@@ -1,0 +1,50 @@
+//! The end of a connection: the closing handshake, bounded in time.
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+};
+
+use tokio::time::timeout;
+
+use super::{Session, reader::Reader};
+use crate::{hub::seat::SeatRef, wire::close::Disconnect};
+
+/// Ends the connection for `reason`: it leaves its topics at once, what is queued is written,
+/// then its Close, and the peer has its chance to answer (RFC 6455 §7.1.1). True if all that was
+/// done in time.
+pub(super) async fn close(
+    seat: &SeatRef,
+    session: &Session,
+    reader: &mut Reader,
+    reason: Disconnect,
+) -> bool {
+    seat.end(reason);
+    let within = seat.shard().config().timeouts.close;
+    let handshake = async {
+        poll_fn(|cx| {
+            // Stores the waker, for a socket that takes no more at present.
+            let _ = seat.poll_ended(cx);
+            seat.poll_flushed()
+        })
+        .await;
+        if reason.expects_peers_close() {
+            poll_fn(|cx| reader.poll(cx, seat, session)).await;
+        }
+        // A peer that is still sending would lose our Close to a reset: read it to its end.
+        let shut_down = poll_fn(|cx| seat.poll_shutdown(cx)).await;
+        if shut_down.is_ok() {
+            poll_fn(|cx| poll_discard(cx, seat)).await;
+        }
+    };
+    timeout(within, handshake).await.is_ok()
+}
+
+/// Reads what the peer sends, to no purpose; ready at the end of the stream.
+fn poll_discard(cx: &mut Context<'_>, seat: &SeatRef) -> Poll<()> {
+    seat.shard().begin_turn(&[]);
+    while let Ok(true) = ready!(seat.poll_fill(cx)) {
+        seat.discard_received();
+    }
+    Poll::Ready(())
+}

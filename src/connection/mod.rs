@@ -1,0 +1,148 @@
+//! One connection's life after its opening handshake: read, react, write, close.
+//!
+//! The connection's task owns its [`Seat`] in the shard and its [`Reader`]; everything that goes
+//! out goes through the outbox that the shard keeps. The task reads in turns, and writes at the
+//! end of each what the turn's messages were answered with, in one write. What others publish is
+//! written by the shard's tick.
+
+mod close;
+mod reader;
+
+use std::{
+    future::poll_fn,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tracing::debug;
+
+use self::reader::Reader;
+use crate::{
+    hub::{
+        Stream, TopicName, UserId,
+        registry::Claim,
+        seat::{Seat, SeatRef},
+        shard::Shard,
+    },
+    protocol::{self, Reaction, relay},
+    wire::{close::Disconnect, frame::Kind},
+};
+
+/// What a connection is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Session {
+    /// Whole messages go back as they came.
+    Echo,
+    /// Frames go back as they came.
+    EchoFrames,
+    /// Messages go to all who follow the same topics.
+    Chat(Arc<[TopicName]>),
+    /// A registered connection, which is written to.
+    Relay(Arc<Claim>),
+}
+
+impl Session {
+    fn user(&self) -> Option<UserId> {
+        match self {
+            Self::Relay(claim) => Some(Arc::clone(&claim.user)),
+            _ => None,
+        }
+    }
+
+    fn topics(&self) -> &[TopicName] {
+        match self {
+            Self::Chat(topics) => topics,
+            Self::Relay(claim) => &claim.topics,
+            Self::Echo | Self::EchoFrames => &[],
+        }
+    }
+
+    fn react(&self, kind: Kind, payload: &[u8]) -> Reaction {
+        match self {
+            Self::Echo | Self::EchoFrames => protocol::echo(kind, payload),
+            Self::Chat(_) => protocol::chat(kind, payload),
+            Self::Relay(_) => relay::react(kind, payload),
+        }
+    }
+}
+
+/// A connection of a shard.
+pub(crate) struct Connection {
+    seat: Seat,
+    session: Session,
+    reader: Reader,
+}
+
+impl Connection {
+    /// Prepares a connection while its opening handshake is under way. Returns when its
+    /// subscriptions are in force: what is published from then on is queued for it.
+    ///
+    /// # Errors
+    ///
+    /// If its registration was deleted meanwhile.
+    pub(crate) async fn open(shard: &Rc<Shard>, session: Session) -> Result<Self, Disconnect> {
+        let seat = Seat::take(shard, session.user());
+        if let Session::Relay(claim) = &session
+            && !claim.connected(seat.id())
+        {
+            return Err(Disconnect::Unregistered);
+        }
+        seat.follow(session.topics()).await;
+        Ok(Self {
+            seat,
+            session,
+            reader: Reader::default(),
+        })
+    }
+
+    /// Runs the connection on its socket until it is closed. `leftover` is what the client sent
+    /// behind its request: the first of its frames.
+    pub(crate) async fn run(mut self, socket: Box<dyn Stream>, leftover: Vec<u8>) {
+        self.reader.keep(leftover);
+        self.seat.attach(socket);
+        let reason = poll_fn(|cx| self.poll_turn(cx)).await;
+        // Boxed: what only the end needs is not to be paid for while the connection is open.
+        Box::pin(self.close(reason)).await;
+    }
+
+    /// One turn: write, read and react, write the reactions. Ready when the connection has ended.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Disconnect> {
+        // Woken by the end: the reason. Woken by a socket that can be written to again: go on.
+        if let Poll::Ready(reason) = self.seat.poll_ended(cx) {
+            return Poll::Ready(reason);
+        }
+        self.seat.flush();
+        let read = self.reader.poll(cx, &self.seat, &self.session);
+        self.seat.flush();
+        match read {
+            Poll::Ready(reason) => Poll::Ready(reason),
+            Poll::Pending => self.seat.poll_ended(cx),
+        }
+    }
+
+    async fn close(mut self, reason: Disconnect) {
+        let orderly = close::close(&self.seat, &self.session, &mut self.reader, reason).await;
+        debug!(connection = ?*self.seat, %reason, orderly, "closed");
+    }
+}
+
+/// Does what a message asked for.
+async fn perform(
+    reaction: Reaction,
+    seat: &SeatRef,
+    session: &Session,
+    publisher: &reader::Publisher,
+) {
+    match reaction {
+        Reaction::Publish(frame) => publisher.add(frame),
+        Reaction::Reply(frame) => seat.reply(frame),
+        Reaction::Follow(topics) => {
+            seat.follow(&topics).await;
+            if let Session::Relay(claim) = session {
+                claim.set_topics(&topics);
+            }
+            seat.reply(relay::topics_in_force(&topics));
+        }
+    }
+}

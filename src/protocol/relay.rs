@@ -1,0 +1,151 @@
+//! The relay: a registered connection chooses its topics and is otherwise only written to.
+
+use serde::{Deserialize, Serialize};
+
+use super::Reaction;
+use crate::{
+    hub::TopicName,
+    wire::frame::{Frame, Kind},
+};
+
+/// Topics that one connection may follow.
+pub(crate) const MAX_TOPICS: usize = 128;
+
+/// What a connection may say: the topics that it wants to follow, all of them.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Topics<'a> {
+    #[serde(borrow)]
+    topics: Vec<std::borrow::Cow<'a, str>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Complaint<'a> {
+    error: &'a str,
+}
+
+/// Reacts to a message: `ping` is answered `pong`, topics are followed, anything else is answered
+/// with one line of JSON that says what is wrong with it.
+pub(crate) fn react(kind: Kind, payload: &[u8]) -> Reaction {
+    let text = match kind {
+        Kind::Text => str::from_utf8(payload).unwrap_or_default(),
+        Kind::Binary => return complaint("text expected"),
+    };
+    if text == "ping" {
+        return Reaction::Reply(Frame::text("pong"));
+    }
+    match serde_json::from_str::<Topics<'_>>(text) {
+        Ok(wanted) => match check_topics(&wanted.topics) {
+            Ok(topics) => Reaction::Follow(topics),
+            Err(error) => complaint(&error),
+        },
+        Err(error) => complaint(&format!("{{\"topics\": [...]}} or ping expected: {error}")),
+    }
+}
+
+/// The answer to a change of topics: those now in force.
+pub(crate) fn topics_in_force(topics: &[TopicName]) -> Frame {
+    let topics = topics.iter().map(|topic| topic.as_str().into()).collect();
+    Frame::text(&json(&Topics { topics }))
+}
+
+/// Checks a list of topic names; one named twice counts once.
+pub(crate) fn check_topics(names: &[impl AsRef<str>]) -> Result<Vec<TopicName>, String> {
+    let mut topics = Vec::new();
+    for name in names {
+        let topic = TopicName::new(name.as_ref()).map_err(|error| format!("topics: {error}"))?;
+        if !topics.contains(&topic) {
+            topics.push(topic);
+        }
+        if topics.len() > MAX_TOPICS {
+            return Err(format!("topics: more than {MAX_TOPICS}"));
+        }
+    }
+    Ok(topics)
+}
+
+fn complaint(error: &str) -> Reaction {
+    Reaction::Reply(Frame::text(&json(&Complaint { error })))
+}
+
+/// JSON on one line: control characters of what a client sent are escaped.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics(names: &[&str]) -> Vec<TopicName> {
+        names
+            .iter()
+            .map(|name| TopicName::new(name).unwrap())
+            .collect()
+    }
+
+    fn complaint_about(kind: Kind, payload: &[u8]) -> String {
+        let Reaction::Reply(frame) = react(kind, payload) else {
+            panic!("no complaint about {payload:?}");
+        };
+        let start = frame
+            .as_bytes()
+            .iter()
+            .position(|&byte| byte == b'{')
+            .unwrap();
+        String::from_utf8(frame.as_bytes()[start..].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn ping_is_answered_pong() {
+        assert_eq!(
+            react(Kind::Text, b"ping"),
+            Reaction::Reply(Frame::text("pong"))
+        );
+    }
+
+    #[test]
+    fn topics_replace_those_before_and_one_named_twice_counts_once() {
+        let wanted = br#"{"topics": ["cats", "dogs", "cats"]}"#;
+        assert_eq!(
+            react(Kind::Text, wanted),
+            Reaction::Follow(topics(&["cats", "dogs"]))
+        );
+        assert_eq!(
+            react(Kind::Text, br#"{"topics": []}"#),
+            Reaction::Follow(Vec::new())
+        );
+        let answer = topics_in_force(&topics(&["cats", "dogs"]));
+        assert_eq!(answer, Frame::text(r#"{"topics":["cats","dogs"]}"#));
+    }
+
+    #[test]
+    fn anything_else_is_answered_with_one_line_of_json() {
+        for payload in [
+            "",
+            "pong",
+            "{",
+            "{\n\"a\":\u{1b}\n}",
+            r#"{"topics": "cats"}"#,
+            r#"{"topics": [""]}"#,
+        ] {
+            let line = complaint_about(Kind::Text, payload.as_bytes());
+            assert!(line.starts_with("{\"error\":\""), "{line}");
+            assert!(!line.contains(char::is_control), "{line}");
+        }
+        assert_eq!(
+            complaint_about(Kind::Binary, b"ping"),
+            r#"{"error":"text expected"}"#
+        );
+    }
+
+    #[test]
+    fn one_topic_more_than_allowed_is_refused() {
+        let names: Vec<String> = (0..=MAX_TOPICS).map(|number| number.to_string()).collect();
+        assert_eq!(
+            check_topics(&names[..MAX_TOPICS]).map(|topics| topics.len()),
+            Ok(MAX_TOPICS)
+        );
+        assert_eq!(check_topics(&names), Err("topics: more than 128".into()));
+    }
+}

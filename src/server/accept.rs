@@ -1,0 +1,108 @@
+//! The acceptor: hands sockets to the shards in turn, and outlives running out of descriptors.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::sleep,
+};
+use tracing::warn;
+
+use crate::metrics::Counter;
+
+/// Listens on `address`.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    // A restart need not wait for the connections of the last run to time out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts for ever. An error never ends it: one of a connection concerns only that connection,
+/// and one of the system (no descriptors, no memory) is waited out.
+pub(super) async fn accept(
+    listener: &TcpListener,
+    errors: &Counter,
+    mut take: impl FnMut(TcpStream),
+) {
+    let mut back_off = BackOff::default();
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                back_off = BackOff::default();
+                take(socket);
+            }
+            Err(error) => {
+                errors.increment();
+                if let Some(wait) = back_off.after(&error) {
+                    warn!(%error, ?wait, "no connection can be accepted");
+                    sleep(wait).await;
+                }
+            }
+        }
+    }
+}
+
+/// How long to wait after an error: twice as long each time.
+#[derive(Debug)]
+struct BackOff(Duration);
+
+impl Default for BackOff {
+    fn default() -> Self {
+        Self(Duration::from_millis(10))
+    }
+}
+
+impl BackOff {
+    fn after(&mut self, error: &io::Error) -> Option<Duration> {
+        if is_of_one_connection(error) {
+            return None;
+        }
+        let wait = self.0;
+        self.0 = (2 * wait).min(Duration::from_secs(1));
+        Some(wait)
+    }
+}
+
+/// The connection was gone before it was accepted, or broken; the next one may be fine.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::NetworkUnreachable
+    )
+}
+
+/// Connections that wait to be accepted; the kernel cuts it to its own limit.
+const BACKLOG: u32 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_the_limit_the_acceptor_backs_off_further_each_time_up_to_a_second() {
+        let no_descriptors = io::Error::from_raw_os_error(24);
+        let mut back_off = BackOff::default();
+        let waits: Vec<_> = (0..9)
+            .filter_map(|_| back_off.after(&no_descriptors))
+            .map(|wait| wait.as_millis())
+            .collect();
+        assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+    }
+
+    #[test]
+    fn a_connection_that_is_gone_costs_no_wait() {
+        let aborted = io::ErrorKind::ConnectionAborted.into();
+        assert_eq!(BackOff::default().after(&aborted), None);
+    }
+}

@@ -1,0 +1,268 @@
+//! The HTTP API: register, publish, health.
+
+use std::{fmt, time::Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::{
+    Request,
+    body::{Body, Incoming},
+    header::HOST,
+};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::{
+    reply::{Refusal, Reply, json},
+    routes::Site,
+};
+use crate::{
+    hub::{TopicName, UserId},
+    protocol::relay,
+    wire::{close::Disconnect, frame::Frame},
+};
+
+/// `POST /register`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Registration {
+    user_id: User,
+    topics: Option<Vec<String>>,
+}
+
+/// `POST /publish`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Publication {
+    topic: String,
+    message: String,
+    user_id: Option<User>,
+}
+
+/// A user: a string, or an integer, which is the same user as its digits.
+#[derive(Debug, PartialEq, Eq)]
+struct User(UserId);
+
+#[derive(Serialize)]
+struct Registered {
+    url: String,
+}
+
+#[derive(Serialize)]
+struct Unregistered {
+    deleted: String,
+}
+
+#[derive(Serialize)]
+struct Published {
+    queued: usize,
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    version: &'static str,
+    uptime_seconds: u64,
+    shards: usize,
+    connections: u64,
+    topics: u64,
+    registrations: usize,
+    deliveries: u64,
+    writes: u64,
+    slow_consumers: u64,
+    unanswered_pings: u64,
+    violations: u64,
+    accept_errors: u64,
+}
+
+/// Announces a connection to come.
+pub(super) async fn register(
+    site: &Site,
+    request: &mut Request<Incoming>,
+) -> Result<Reply, Refusal> {
+    let host = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .map(str::to_owned);
+    let host = host.ok_or_else(|| Refusal::bad_request(&"Host is required"))?;
+    let wanted: Registration = parse(&body(site, request).await?)?;
+    let names = wanted.topics.unwrap_or_else(|| vec!["cats".into()]);
+    let topics = relay::check_topics(&names).map_err(Refusal::BadRequest)?;
+    let registered = site
+        .registry
+        .register(wanted.user_id.0, topics, Instant::now());
+    let id = registered.map_err(|full| Refusal::Overloaded(full.to_string()))?;
+    Ok(json(&Registered {
+        url: format!("ws://{host}/ws/{}", id.simple()),
+    }))
+}
+
+/// Deletes a registration, and ends its connection.
+pub(super) fn unregister(site: &Site, id: Uuid) -> Result<Reply, Refusal> {
+    let connection = site.registry.delete(id).ok_or(Refusal::NotFound)?;
+    if let Some(connection) = connection {
+        site.hub.end(connection, Disconnect::Unregistered);
+    }
+    Ok(json(&Unregistered {
+        deleted: id.simple().to_string(),
+    }))
+}
+
+/// Publishes a text message.
+pub(super) async fn publish(
+    site: &Site,
+    request: &mut Request<Incoming>,
+) -> Result<Reply, Refusal> {
+    let Publication {
+        topic,
+        message,
+        user_id,
+    } = parse(&body(site, request).await?)?;
+    let topic =
+        TopicName::new(&topic).map_err(|error| Refusal::BadRequest(format!("topic: {error}")))?;
+    let limit_bytes = site.hub.config().limits.message_bytes;
+    if message.len() > limit_bytes {
+        return Err(Refusal::BodyTooLarge { limit_bytes });
+    }
+    let user = user_id.map(|user| user.0);
+    let queued = site
+        .hub
+        .publish_to(&topic, Frame::text(&message), user)
+        .await;
+    Ok(json(&Published { queued }))
+}
+
+/// How the server is.
+pub(super) fn health(site: &Site) -> Reply {
+    let hub = &site.hub;
+    json(&Health {
+        status: "ok",
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: site.started.elapsed().as_secs(),
+        shards: hub.shards(),
+        connections: hub.sum(|shard| &shard.connections),
+        topics: hub.sum(|shard| &shard.topics),
+        registrations: site.registry.len(),
+        deliveries: hub.sum(|shard| &shard.deliveries),
+        writes: hub.sum(|shard| &shard.writes),
+        slow_consumers: hub.sum(|shard| &shard.slow_consumers),
+        unanswered_pings: hub.sum(|shard| &shard.unanswered_pings),
+        violations: hub.sum(|shard| &shard.violations),
+        accept_errors: site.accept_errors.get(),
+    })
+}
+
+/// Reads the body of a request, bounded in size and time.
+async fn body(site: &Site, request: &mut Request<Incoming>) -> Result<Bytes, Refusal> {
+    let config = site.hub.config();
+    let limit_bytes = config.limits.body_bytes();
+    let too_large = Refusal::BodyTooLarge { limit_bytes };
+    let announced = usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limit_bytes {
+        return Err(too_large);
+    }
+    let read = Limited::new(request.body_mut(), limit_bytes).collect();
+    let read = timeout(config.timeouts.request, read)
+        .await
+        .map_err(|_| Refusal::Timeout)?;
+    match read {
+        Ok(read) => Ok(read.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large),
+        Err(error) => Err(Refusal::BadRequest(format!(
+            "the body can't be read: {error}"
+        ))),
+    }
+}
+
+/// Parses a body; an error names the field.
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." {
+            String::new()
+        } else {
+            format!("{path}: ")
+        };
+        Refusal::BadRequest(format!("{field}{}", error.into_inner()))
+    })?;
+    json.end().map_err(|error| Refusal::bad_request(&error))?;
+    Ok(parsed)
+}
+
+impl<'de> Deserialize<'de> for User {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UserVisitor)
+    }
+}
+
+struct UserVisitor;
+
+impl de::Visitor<'_> for UserVisitor {
+    type Value = User;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an integer, or a string of 1 to {MAX_USER_BYTES} bytes")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<User, E> {
+        Ok(User(number.to_string().into()))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<User, E> {
+        Ok(User(number.to_string().into()))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<User, E> {
+        if (1..=MAX_USER_BYTES).contains(&text.len()) {
+            return Ok(User(text.into()));
+        }
+        Err(E::invalid_length(text.len(), &self))
+    }
+}
+
+/// As long as a topic's name may be.
+const MAX_USER_BYTES: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(body: &str) -> String {
+        parse::<Publication>(body.as_bytes())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn a_user_is_a_string_or_an_integer_and_the_same_as_its_digits() {
+        let user = |json: &str| {
+            parse::<User>(json.as_bytes())
+                .map(|user| user.0.to_string())
+                .ok()
+        };
+        assert_eq!(user("1").as_deref(), Some("1"));
+        assert_eq!(user("\"1\"").as_deref(), Some("1"));
+        assert_eq!(user("-5").as_deref(), Some("-5"));
+        assert_eq!(
+            user("18446744073709551615").as_deref(),
+            Some("18446744073709551615")
+        );
+        for json in ["1.5", "true", "null", "\"\"", "[1]", "{}"] {
+            assert_eq!(user(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_bad_field_is_named() {
+        assert!(complaint(r#"{"topic": 1, "message": ""}"#).starts_with("topic: invalid type"));
+        assert!(complaint(r#"{"topic": "a"}"#).contains("`message`"));
+        assert!(complaint(r#"{"topic":"a","message":"","user_id":[]}"#).starts_with("user_id: "));
+        assert!(complaint(r#"{"topic":"a","message":"","x":1}"#).contains("`x`"));
+        assert!(complaint(r#"{"topic":"a","message":"","message":""}"#).contains("`message`"));
+        assert!(complaint("{").contains("EOF"));
+        assert!(complaint(r#"{"topic":"a","message":""} x"#).contains("trailing"));
+    }
+}

@@ -1,0 +1,60 @@
+//! One HTTP connection, on the shard that has it until it ends or becomes a WebSocket.
+
+use std::{convert::Infallible, pin::pin, rc::Rc, sync::Arc};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+};
+use tracing::debug;
+
+use super::routes::Site;
+use crate::hub::shard::Shard;
+
+/// What the HTTP connections of a server have to know of its end.
+#[derive(Clone)]
+pub(super) struct Lifetime {
+    /// Turns true when connections are to finish what they are at.
+    pub(super) is_ending: watch::Receiver<bool>,
+    /// Held by every connection; never sent on.
+    pub(super) _open: mpsc::Sender<Infallible>,
+}
+
+/// Serves the requests of one socket.
+pub(super) async fn serve(
+    shard: Rc<Shard>,
+    socket: std::net::TcpStream,
+    site: Arc<Site>,
+    mut lifetime: Lifetime,
+) {
+    let Ok(socket) = TcpStream::from_std(socket) else {
+        return;
+    };
+    let request_timeout = shard.config().timeouts.request;
+    let service = service_fn(|request| {
+        let (shard, site) = (Rc::clone(&shard), Arc::clone(&site));
+        async move { Ok::<_, Infallible>(site.answer(&shard, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(request_timeout)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(socket), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        _ = lifetime.is_ending.wait_for(|&is_ending| is_ending) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        debug!(%error, "HTTP connection failed");
+    }
+}
+
+/// The head of a request.
+const MAX_HEAD_BYTES: usize = 16 * 1024;

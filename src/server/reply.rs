@@ -1,0 +1,127 @@
+//! Responses, and the refusals that a request can meet: each a status and one line that says why.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Response, StatusCode,
+    header::{
+        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue,
+        SEC_WEBSOCKET_VERSION, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use serde::Serialize;
+
+/// A response with its whole body.
+pub type Reply = Response<Full<Bytes>>;
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Refusal {
+    /// The request is not what its path takes; says what is wrong.
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("the body is over {limit_bytes} bytes")]
+    BodyTooLarge { limit_bytes: usize },
+    #[error("pages of this origin may not use this server")]
+    ForeignOrigin,
+    #[error("only {0} here")]
+    Method(&'static str),
+    #[error("no such resource")]
+    NotFound,
+    #[error("{0}")]
+    Overloaded(String),
+    #[error("connected already")]
+    Taken,
+    #[error("the request took too long")]
+    Timeout,
+    #[error("a WebSocket upgrade is required")]
+    UpgradeRequired,
+    #[error("WebSocket version 13 is required")]
+    VersionRequired,
+}
+
+impl Refusal {
+    pub(crate) fn bad_request(why: &impl ToString) -> Self {
+        Self::BadRequest(why.to_string())
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ForeignOrigin => StatusCode::FORBIDDEN,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Taken => StatusCode::CONFLICT,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::UpgradeRequired | Self::VersionRequired => StatusCode::UPGRADE_REQUIRED,
+        }
+    }
+
+    /// The headers that the status asks for (RFC 9110 §15.5.6, §15.5.22; RFC 6455 §4.4).
+    fn headers(&self) -> Vec<(HeaderName, &'static str)> {
+        match self {
+            Self::Method(allowed) => vec![(ALLOW, allowed)],
+            Self::UpgradeRequired | Self::VersionRequired => vec![
+                (UPGRADE, "websocket"),
+                (CONNECTION, "Upgrade"),
+                (SEC_WEBSOCKET_VERSION, "13"),
+            ],
+            // The rest of the body is not read.
+            Self::BodyTooLarge { .. } | Self::Timeout => vec![(CONNECTION, "close")],
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Complaint<'a> {
+    error: &'a str,
+}
+
+impl From<Refusal> for Reply {
+    fn from(refusal: Refusal) -> Self {
+        let mut reply = json(&Complaint {
+            error: &refusal.to_string(),
+        });
+        *reply.status_mut() = refusal.status();
+        for (name, value) in refusal.headers() {
+            reply
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        reply
+    }
+}
+
+/// 200 with `value` as JSON on one line.
+pub(crate) fn json(value: &impl Serialize) -> Reply {
+    let mut body = serde_json::to_vec(value).unwrap_or_default();
+    body.push(b'\n');
+    content("application/json", body.into())
+}
+
+/// 200 with `body`, which is not to be kept.
+pub(crate) fn content(media_type: &'static str, body: Bytes) -> Reply {
+    let mut reply = Reply::new(Full::new(body));
+    let headers = [
+        (CONTENT_TYPE, media_type),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    for (name, value) in headers {
+        reply
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    reply
+}
+
+/// A status without a body.
+pub(crate) fn empty(status: StatusCode) -> Reply {
+    let mut reply = Reply::default();
+    *reply.status_mut() = status;
+    reply
+}

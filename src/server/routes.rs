@@ -1,0 +1,253 @@
+//! The paths that the server answers.
+
+use std::{fmt, rc::Rc, sync::Arc, time::Instant};
+
+use hyper::{Method, Request, StatusCode, body::Incoming};
+use matchit::Router;
+use tokio::task::spawn_local;
+use tracing::debug;
+use uuid::Uuid;
+
+use super::{
+    api, origin, page,
+    reply::{self, Refusal, Reply},
+    upgrade::{self, Endpoint},
+};
+use crate::{
+    connection::{Connection, Session},
+    hub::{
+        Hub, TopicName,
+        registry::{Registry, Unclaimable},
+        shard::Shard,
+    },
+    metrics::Counter,
+    protocol::relay,
+};
+
+/// What the server serves: one for all shards.
+pub(super) struct Site {
+    pub(super) hub: Hub,
+    pub(super) registry: Arc<Registry>,
+    pub(super) started: Instant,
+    /// How often a connection could not be accepted.
+    pub(super) accept_errors: Counter,
+    paths: Router<Path>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Path {
+    Chat,
+    Echo,
+    EchoFrames,
+    Health,
+    Page,
+    Publish,
+    Register,
+    Registration,
+    Relay,
+}
+
+impl Path {
+    const ALL: [(&str, Self); 9] = [
+        ("/", Self::Page),
+        ("/echo", Self::Echo),
+        ("/echo/raw", Self::EchoFrames),
+        ("/health", Self::Health),
+        ("/publish", Self::Publish),
+        ("/register", Self::Register),
+        ("/register/{id}", Self::Registration),
+        ("/ws", Self::Chat),
+        ("/ws/{id}", Self::Relay),
+    ];
+
+    /// The methods that it takes, as `Allow` lists them.
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Page | Self::Health => "GET, HEAD, OPTIONS",
+            Self::Publish | Self::Register => "POST, OPTIONS",
+            Self::Registration => "DELETE, OPTIONS",
+            Self::Chat | Self::Echo | Self::EchoFrames | Self::Relay => "GET, OPTIONS",
+        }
+    }
+
+    fn takes(self, method: &Method) -> bool {
+        self.methods()
+            .split(", ")
+            .any(|each| each == method.as_str())
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site")
+            .field("hub", &self.hub)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Site {
+    pub(super) fn new(hub: Hub, started: Instant) -> Self {
+        let config = hub.config();
+        let lifetime = config.timeouts.registration;
+        let registry = Registry::new(lifetime, config.limits.registrations);
+        let mut paths = Router::new();
+        for (pattern, path) in Path::ALL {
+            paths
+                .insert(pattern, path)
+                .expect("the patterns are distinct");
+        }
+        Self {
+            hub,
+            registry,
+            started,
+            accept_errors: Counter::default(),
+            paths,
+        }
+    }
+
+    /// Answers a request on the shard that has read it.
+    pub(super) async fn answer(&self, shard: &Rc<Shard>, mut request: Request<Incoming>) -> Reply {
+        let answered = self.route(shard, &mut request).await;
+        let mut reply = answered.unwrap_or_else(Reply::from);
+        if reply.status() != StatusCode::FORBIDDEN {
+            origin::allow(request.headers(), reply.headers_mut());
+        }
+        reply
+    }
+
+    async fn route(
+        &self,
+        shard: &Rc<Shard>,
+        request: &mut Request<Incoming>,
+    ) -> Result<Reply, Refusal> {
+        origin::check(request.headers(), &self.hub.config().access.allowed_origins)?;
+        let target = request.uri().path().to_owned();
+        let matched = self.paths.at(&target).map_err(|_| Refusal::NotFound)?;
+        let (path, id) = (*matched.value, matched.params.get("id"));
+        if !path.takes(request.method()) {
+            return Err(Refusal::Method(path.methods()));
+        }
+        if request.method() == Method::OPTIONS {
+            return Ok(preflight(path));
+        }
+        match path {
+            Path::Page => Ok(page::page()),
+            Path::Health => Ok(api::health(self)),
+            Path::Publish => api::publish(self, request).await,
+            Path::Register => api::register(self, request).await,
+            Path::Registration => api::unregister(self, parse_id(id)?),
+            Path::Chat | Path::Echo | Path::EchoFrames | Path::Relay => {
+                upgrade::check(request)?;
+                let session = self.session(path, id, request.uri().query())?;
+                open(shard, request, session).await
+            }
+        }
+    }
+
+    /// What a connection to a WebSocket path is for.
+    fn session(
+        &self,
+        path: Path,
+        id: Option<&str>,
+        query: Option<&str>,
+    ) -> Result<Session, Refusal> {
+        Ok(match path {
+            Path::Echo => Endpoint::Echo.into(),
+            Path::EchoFrames => Endpoint::EchoFrames.into(),
+            Path::Relay => {
+                let claim = self.registry.claim(parse_id(id)?);
+                Session::Relay(Arc::new(claim.map_err(|error| match error {
+                    Unclaimable::Taken => Refusal::Taken,
+                    Unclaimable::Unknown => Refusal::NotFound,
+                })?))
+            }
+            _ => Endpoint::Chat(chat_topics(query.unwrap_or_default())?).into(),
+        })
+    }
+}
+
+/// Upgrades a request that was checked. The connection is made first, so that its subscriptions
+/// are in force when the client sees the 101.
+async fn open(
+    shard: &Rc<Shard>,
+    request: &mut Request<Incoming>,
+    session: Session,
+) -> Result<Reply, Refusal> {
+    let connection = Connection::open(shard, session)
+        .await
+        .map_err(|_| Refusal::NotFound)?;
+    let (reply, upgrading) = upgrade::accept(request)?;
+    spawn_local(async move {
+        match upgrading
+            .socket()
+            .await
+            .and_then(upgrade::Socket::into_stream)
+        {
+            Ok((stream, leftover)) => connection.run(stream, leftover).await,
+            Err(error) => debug!(%error, "upgrade failed"),
+        }
+    });
+    Ok(reply)
+}
+
+fn preflight(path: Path) -> Reply {
+    let mut reply = reply::empty(StatusCode::NO_CONTENT);
+    let methods = path.methods();
+    let allow = hyper::header::HeaderValue::from_static(methods);
+    reply.headers_mut().insert(hyper::header::ALLOW, allow);
+    origin::allow_preflight(methods, reply.headers_mut());
+    reply
+}
+
+/// The topics named in a query: `topic=a&topic=b`; without any, the lobby.
+fn chat_topics(query: &str) -> Result<Vec<TopicName>, Refusal> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    let mut names: Vec<_> = pairs
+        .filter(|(key, _)| key == "topic")
+        .map(|(_, name)| name)
+        .collect();
+    if names.is_empty() {
+        names.push("lobby".into());
+    }
+    relay::check_topics(&names).map_err(Refusal::BadRequest)
+}
+
+/// An id as it was given out; anything else belongs to nobody.
+fn parse_id(id: Option<&str>) -> Result<Uuid, Refusal> {
+    let id = id.filter(|id| id.len() == 32).ok_or(Refusal::NotFound)?;
+    Uuid::try_parse(id).map_err(|_| Refusal::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics(query: &str) -> Option<Vec<String>> {
+        let topics = chat_topics(query).ok()?;
+        Some(
+            topics
+                .iter()
+                .map(|topic| topic.as_str().to_owned())
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn topics_come_from_the_query() {
+        assert_eq!(topics("").unwrap(), ["lobby"]);
+        assert_eq!(topics("x=1").unwrap(), ["lobby"]);
+        assert_eq!(topics("topic=a&topic=b&topic=a").unwrap(), ["a", "b"]);
+        assert_eq!(topics("topic=a%20b+c%2F%C3%A9").unwrap(), ["a b c/é"]);
+        assert_eq!(topics("topic="), None);
+        assert_eq!(topics("topic=a%0Ab"), None);
+    }
+
+    #[test]
+    fn an_id_is_taken_in_the_form_in_which_it_is_given_out() {
+        let id = Uuid::new_v4();
+        assert_eq!(parse_id(Some(&id.simple().to_string())), Ok(id));
+        assert!(parse_id(Some(&id.to_string())).is_err(), "with hyphens");
+        assert!(parse_id(Some("")).is_err());
+        assert!(parse_id(Some(&"x".repeat(32))).is_err());
+    }
+}

@@ -1,0 +1,330 @@
+//! The opening handshake: what fastwebsockets does not check of it, its 101, and the socket
+//! behind it ([RFC 6455 §4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)).
+
+use std::{io, rc::Rc};
+
+use fastwebsockets::upgrade::{UpgradeFut, is_upgrade_request};
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Method, Request, Version,
+    header::{
+        CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+        TRANSFER_ENCODING,
+    },
+    upgrade::{Parts, Upgraded},
+};
+use hyper_util::rt::TokioIo;
+use socket2::SockRef;
+use tokio::{net::TcpStream, sync::oneshot, task::spawn_local};
+use tracing::debug;
+
+use super::{
+    origin,
+    reply::{Refusal, Reply},
+};
+use crate::{
+    connection::{Connection, Session},
+    hub::{Hub, Stream, TopicName},
+};
+
+/// What a connection that is handed to a hub is for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// A chat room: every message goes to every connection of the same topics, the sender
+    /// included; whoever has several of them in common gets it once.
+    Chat(Vec<TopicName>),
+    /// Every message goes back to its sender.
+    Echo,
+    /// Every frame goes back to its sender: fragments stay fragments.
+    EchoFrames,
+}
+
+impl From<Endpoint> for Session {
+    fn from(endpoint: Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Chat(topics) => Self::Chat(topics.into()),
+            Endpoint::Echo => Self::Echo,
+            Endpoint::EchoFrames => Self::EchoFrames,
+        }
+    }
+}
+
+/// Answers an HTTP request that wants to become a WebSocket connection of `hub`: with 101, or
+/// with a refusal that says why.
+///
+/// The request may have been accepted by any server on hyper and any tokio runtime, such as axum;
+/// the connection is handed to one of the hub's shards. When the response is there, the
+/// connection's subscriptions are in force: whatever is published from then on reaches it. The
+/// origin of a browser's page must be the server's own, or one of the hub's
+/// [allowed ones](crate::Access::allowed_origins).
+///
+/// # Cancel safety
+///
+/// Cancel safe: the connection is then not made.
+///
+/// # Panics
+///
+/// If it is not called within a tokio runtime.
+pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint) -> Reply {
+    let allowed = &hub.config().access.allowed_origins;
+    let checked = check(request).and_then(|()| origin::check(request.headers(), allowed));
+    let accepted = checked.and_then(|()| accept(request));
+    let (reply, upgrading) = match accepted {
+        Ok(accepted) => accepted,
+        Err(refusal) => return refusal.into(),
+    };
+    let (ready, is_ready) = oneshot::channel();
+    let (arrival, socket) = oneshot::channel::<Detached>();
+    hub.run_on(hub.next_shard(), move |shard| {
+        let shard = Rc::clone(shard);
+        spawn_local(async move {
+            let Ok(connection) = Connection::open(&shard, endpoint.into()).await else {
+                return;
+            };
+            let _ = ready.send(());
+            // An upgrade that fails drops its end: the connection is given up.
+            if let Ok(detached) = socket.await
+                && let Ok((stream, leftover)) = detached.attach()
+            {
+                connection.run(stream, leftover).await;
+            }
+        });
+    });
+    if is_ready.await.is_err() {
+        return Refusal::Overloaded("the server is shutting down".into()).into();
+    }
+    tokio::spawn(async move {
+        match upgrading.socket().await.and_then(Socket::detach) {
+            Ok(detached) => drop(arrival.send(detached)),
+            Err(error) => debug!(%error, "upgrade failed"),
+        }
+    });
+    reply
+}
+
+/// Checks that a request is an opening handshake (§4.2.1), as far as that does not depend on what
+/// is asked for.
+pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let headers = request.headers();
+    if request.method() != Method::GET {
+        return Err(Refusal::Method("GET"));
+    }
+    if request.version() != Version::HTTP_11 || !is_upgrade_request(request) {
+        return Err(Refusal::UpgradeRequired);
+    }
+    if headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) {
+        // What follows the request must be frames.
+        return Err(Refusal::bad_request(&"a WebSocket handshake has no body"));
+    }
+    if single(headers, HOST).is_none() {
+        return Err(Refusal::bad_request(&"exactly one Host is required"));
+    }
+    if single(headers, SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(Refusal::VersionRequired);
+    }
+    if !single(headers, SEC_WEBSOCKET_KEY).is_some_and(is_key) {
+        return Err(Refusal::bad_request(
+            &"Sec-WebSocket-Key: exactly one key of 16 bytes is required",
+        ));
+    }
+    Ok(())
+}
+
+fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// 16 bytes in base64: 22 characters and two of padding.
+fn is_key(key: &HeaderValue) -> bool {
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let digits = key.as_bytes().strip_suffix(b"==");
+    digits.is_some_and(|digits| digits.len() == 22 && digits.iter().all(is_base64))
+}
+
+/// Answers a request that was [checked](check) with 101.
+pub(crate) fn accept<B>(request: &mut Request<B>) -> Result<(Reply, Upgrading), Refusal> {
+    let (response, upgrade) =
+        fastwebsockets::upgrade::upgrade(request).map_err(|error| Refusal::bad_request(&error))?;
+    Ok((response.map(|_| Full::default()), Upgrading(upgrade)))
+}
+
+/// A connection whose 101 is on its way.
+pub(crate) struct Upgrading(UpgradeFut);
+
+impl Upgrading {
+    /// Takes the socket back when the 101 is out.
+    pub(crate) async fn socket(self) -> io::Result<Socket> {
+        let web_socket = self.0.await.map_err(io::Error::other)?;
+        // Its buffer is empty: what hyper has read of the frames comes with the socket.
+        let upgraded = web_socket.into_inner().into_inner();
+        Ok(match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(Parts { io, read_buf, .. }) => {
+                // Copied, because even an empty part of it would keep hyper's whole buffer.
+                Socket {
+                    transport: Transport::Tcp(io.into_inner()),
+                    leftover: read_buf.to_vec(),
+                }
+            }
+            Err(other) => Socket {
+                transport: Transport::Other(TokioIo::new(other)),
+                leftover: Vec::new(),
+            },
+        })
+    }
+}
+
+/// A socket after its opening handshake, on the runtime that has accepted it.
+pub(crate) struct Socket {
+    transport: Transport<TcpStream>,
+    /// What the client has sent behind its request.
+    leftover: Vec<u8>,
+}
+
+/// A socket between two runtimes.
+struct Detached {
+    transport: Transport<std::net::TcpStream>,
+    leftover: Vec<u8>,
+}
+
+/// What carries the frames.
+enum Transport<Tcp> {
+    Tcp(Tcp),
+    /// TLS, or whatever else a server has accepted on.
+    Other(TokioIo<Upgraded>),
+}
+
+impl Socket {
+    /// As a connection wants it.
+    pub(crate) fn into_stream(self) -> io::Result<(Box<dyn Stream>, Vec<u8>)> {
+        let stream: Box<dyn Stream> = match self.transport {
+            Transport::Tcp(tcp) => {
+                tune(&tcp)?;
+                Box::new(tcp)
+            }
+            Transport::Other(other) => Box::new(other),
+        };
+        Ok((stream, self.leftover))
+    }
+
+    fn detach(self) -> io::Result<Detached> {
+        let transport = match self.transport {
+            Transport::Tcp(tcp) => Transport::Tcp(tcp.into_std()?),
+            Transport::Other(other) => Transport::Other(other),
+        };
+        Ok(Detached {
+            transport,
+            leftover: self.leftover,
+        })
+    }
+}
+
+impl Detached {
+    /// On the runtime that is to have the socket.
+    fn attach(self) -> io::Result<(Box<dyn Stream>, Vec<u8>)> {
+        let transport = match self.transport {
+            Transport::Tcp(tcp) => Transport::Tcp(TcpStream::from_std(tcp)?),
+            Transport::Other(other) => Transport::Other(other),
+        };
+        Socket {
+            transport,
+            leftover: self.leftover,
+        }
+        .into_stream()
+    }
+}
+
+fn tune(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT_BYTES)
+}
+
+/// What the kernel takes for a peer beyond what it has sent. Without it each stalled peer costs
+/// 4 to 5 MiB of kernel memory before it is noticed; with less, healthy ones are blocked.
+const UNSENT_BYTES: u32 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(change: impl FnOnce(&mut Request<()>)) -> Result<(), Refusal> {
+        let mut request = Request::get("/ws")
+            .header("host", "a.example")
+            .header("upgrade", "WebSocket")
+            .header("connection", "keep-alive, Upgrade")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .body(())
+            .unwrap();
+        change(&mut request);
+        check(&request)
+    }
+
+    fn with(name: &'static str, values: &[&'static str]) -> Result<(), Refusal> {
+        request(|request| {
+            request.headers_mut().remove(name);
+            for value in values {
+                request
+                    .headers_mut()
+                    .append(name, HeaderValue::from_static(value));
+            }
+        })
+    }
+
+    #[test]
+    fn a_handshake_passes() {
+        assert_eq!(request(|_| {}), Ok(()));
+    }
+
+    #[test]
+    fn what_does_not_ask_for_a_web_socket_is_told_to() {
+        assert_eq!(
+            request(|r| *r.method_mut() = Method::POST),
+            Err(Refusal::Method("GET"))
+        );
+        assert_eq!(
+            request(|r| *r.version_mut() = Version::HTTP_10),
+            Err(Refusal::UpgradeRequired)
+        );
+        assert_eq!(with("upgrade", &[]), Err(Refusal::UpgradeRequired));
+        assert_eq!(with("upgrade", &["h2c"]), Err(Refusal::UpgradeRequired));
+        assert_eq!(
+            with("connection", &["keep-alive"]),
+            Err(Refusal::UpgradeRequired)
+        );
+        for versions in [&[][..], &["8"], &["13", "13"], &["13, 8"]] {
+            assert_eq!(
+                with("sec-websocket-version", versions),
+                Err(Refusal::VersionRequired)
+            );
+        }
+    }
+
+    #[test]
+    fn a_bad_key_a_body_and_a_missing_host_are_bad_requests() {
+        let key = "dGhlIHNhbXBsZSBub25jZQ==";
+        for keys in [
+            &[][..],
+            &["abc"],
+            &[""],
+            &[key, key],
+            &["dGhlIHNhbXBsZSBub25jZQ__"],
+            &["dGhlIHNhbXBsZSBub25j!Q=="],
+        ] {
+            assert!(
+                matches!(with("sec-websocket-key", keys), Err(Refusal::BadRequest(_))),
+                "{keys:?}"
+            );
+        }
+        assert!(matches!(with("host", &[]), Err(Refusal::BadRequest(_))));
+        assert!(matches!(
+            with("content-length", &["3"]),
+            Err(Refusal::BadRequest(_))
+        ));
+        assert!(matches!(
+            with("transfer-encoding", &["chunked"]),
+            Err(Refusal::BadRequest(_))
+        ));
+    }
+}
