@@ -1,3 +1,9 @@
-//! The `framecast` program.
+//! The `framecast` program: parses the command line, runs the subcommand, reports what failed.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

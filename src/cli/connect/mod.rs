@@ -1,0 +1,220 @@
+//! `framecast connect`: a WebSocket client for people and pipes.
+//!
+//! This file decides when to connect, when to connect again, and when to stop. [`handshake`] opens a
+//! connection, [`session`] holds one conversation over a [`link`], and [`console`] is the terminal.
+//! Standard output carries messages and nothing else; everything about the connection goes to
+//! standard error.
+//!
+//! ```text
+//! stdin ─► console ─► session ─► command ─► frame ─► link ─► socket
+//!                        ▲                            │
+//!                        └────────── events ──────────┤
+//! stdout ◄─ console ◄──────────── message ◄─ assembly ┘
+//! ```
+
+mod assembly;
+mod backoff;
+mod command;
+mod console;
+mod disconnect;
+pub(super) mod display;
+mod frame;
+mod handshake;
+mod link;
+mod message;
+mod pings;
+mod session;
+mod target;
+mod transcript;
+pub(super) mod url;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Error, bail};
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use self::console::{Console, Input, notice};
+use self::disconnect::Disconnect;
+use self::handshake::{OpenError, Socket};
+use self::link::Link;
+use self::session::{Outcome, Session};
+use self::target::Target;
+
+/// How long a connection must have been open for the next wait to be a first one again. Arbitrary:
+/// longer than a server takes that accepts everybody only to drop them.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// What `--help` says, wrapped for 80 columns.
+const LONG_ABOUT: &str = "\
+Talk to a WebSocket server: send standard input, print what comes back
+
+Each line of standard input is sent as a text message. Each text message from
+the server is printed as one line on standard output, control characters
+escaped (a line feed inside a message as \\n); a binary message is printed as
+its size and its first bytes in hexadecimal. Standard output carries messages
+only, everything else goes to standard error.
+
+Lines that start with a slash are commands:
+
+  /ping [TEXT]            send a Ping and report its round trip time
+  /close [CODE] [REASON]  close the connection and exit
+  /help                   list these commands
+  //TEXT                  send /TEXT
+
+A lost connection is opened again after a random wait of at most 0.5 s, a
+limit that doubles with every attempt up to 30 s. Lines typed meanwhile are
+sent afterwards, in order. The client gives up after /close, after the end of
+the input, and when the server refuses for good: by an answer to the handshake
+other than 101, 408, 429 or 5xx, or by one of the close codes 1002, 1003, 1007
+to 1010 and 4500 to 4999. If the input is not a terminal, the very first
+attempt must succeed.
+
+In a pipe, the connection is closed once the input has ended and no message has
+come for half a second:
+
+  echo hello | framecast connect ws://127.0.0.1:8080/ws
+
+Ctrl-C closes the connection, too; a second one exits at once.
+
+The exit status is 0 if the connection was closed as intended, otherwise 1.";
+
+/// Talk to a WebSocket server: send standard input, print what comes back
+#[derive(Debug, clap::Args)]
+#[command(long_about = LONG_ABOUT)]
+pub(crate) struct Args {
+    /// Where to connect to, such as ws://127.0.0.1:8080/ws?token=1
+    url: String,
+
+    /// Append topic=TOPIC to the query of the URL; may be repeated
+    #[arg(long = "topic", value_name = "TOPIC")]
+    topics: Vec<String>,
+}
+
+/// Runs the client until the user, the end of the input or a refusal ends it.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let mut client = Client {
+        target: Target::parse(&args.url, &args.topics)?,
+        console: Console::open(),
+        attempt: 0,
+        was_connected: false,
+    };
+    let ending = client.run().await;
+    if matches!(ending, Ok(Ending::Interrupted)) {
+        bail!("interrupted");
+    }
+    let Console {
+        output,
+        mut interrupts,
+        ..
+    } = client.console;
+    let printed = tokio::select! {
+        printed = output.finish() => printed.context("writing to standard output"),
+        () = interrupts.next() => bail!("interrupted before everything was printed"),
+    };
+    ending.and(printed)
+}
+
+/// How the client ended, other than by an error.
+enum Ending {
+    Closed,
+    /// Nothing is to be waited for any more.
+    Interrupted,
+}
+
+/// What to do after a connection.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Leave,
+    Reconnect,
+}
+
+struct Client {
+    target: Target,
+    console: Console,
+    /// How often connecting was tried since the last connection that lasted.
+    attempt: u32,
+    was_connected: bool,
+}
+
+impl Client {
+    async fn run(&mut self) -> anyhow::Result<Ending> {
+        let mut wait = Duration::ZERO;
+        loop {
+            let opened = tokio::select! {
+                opened = open(&self.target, wait) => opened,
+                () = self.console.interrupts.next() => return Ok(Ending::Closed),
+                () = self.console.output.closed() => return Ok(Ending::Closed),
+            };
+            match opened {
+                Ok(socket) => match self.talk(socket).await {
+                    Outcome::Closed => return Ok(Ending::Closed),
+                    Outcome::Interrupted => return Ok(Ending::Interrupted),
+                    Outcome::Disconnected(disconnect) => {
+                        if self.after(disconnect)? == Next::Leave {
+                            return Ok(Ending::Closed);
+                        }
+                    }
+                },
+                Err(error) => self.after_failure(error)?,
+            }
+            wait = self.next_wait();
+        }
+    }
+
+    async fn talk(&mut self, socket: Socket) -> Outcome {
+        notice("connected");
+        self.was_connected = true;
+        let opened = Instant::now();
+        let link = Link::new(socket, self.console.output.lines());
+        let outcome = Session::new(link, &mut self.console).run().await;
+        if STABLE <= opened.elapsed() {
+            self.attempt = 0;
+        }
+        outcome
+    }
+
+    /// What follows from the end of a connection; an error if that is for good.
+    fn after(&mut self, disconnect: Disconnect) -> anyhow::Result<Next> {
+        let is_input_ended = self.console.input.is_ended();
+        if disconnect.is_final() || (is_input_ended && !disconnect.is_orderly()) {
+            return Err(disconnect.into());
+        }
+        notice(&format!("disconnected: {:#}", Error::from(disconnect)));
+        if is_input_ended {
+            return Ok(Next::Leave);
+        }
+        Ok(Next::Reconnect)
+    }
+
+    /// What follows from a failed attempt to connect; an error if trying again is pointless.
+    fn after_failure(&self, error: OpenError) -> anyhow::Result<()> {
+        // Nobody sits at a pipe to see that it was the wrong address.
+        let is_hopeless = !self.was_connected && !Input::is_interactive();
+        if error.is_final() || is_hopeless {
+            return Err(error.into());
+        }
+        notice(&format!("{:#}", Error::from(error)));
+        Ok(())
+    }
+
+    /// Counts the attempt that is to follow and draws the wait before it.
+    fn next_wait(&mut self) -> Duration {
+        // The first field of a version 4 UUID is 32 random bits.
+        let random = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
+        let wait = backoff::delay(self.attempt, random);
+        self.attempt = self.attempt.saturating_add(1);
+        notice(&format!(
+            "reconnecting in {} ms (attempt {})",
+            wait.as_millis(),
+            self.attempt
+        ));
+        wait
+    }
+}
+
+async fn open(target: &Target, wait: Duration) -> Result<Socket, OpenError> {
+    sleep(wait).await;
+    notice(&format!("connecting to {target}"));
+    handshake::open(target).await
+}

@@ -1,0 +1,87 @@
+//! The command line: one file a subcommand. The only place that prints or exits.
+
+mod connect;
+mod publish;
+mod serve;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+use tokio::runtime::{Builder, Runtime};
+
+/// A WebSocket broadcast server: one message in, every subscriber out, never lost silently.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+// Without doc comments of their own, so that each shows that of its arguments.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Connect(connect::Args),
+    Publish(publish::Args),
+}
+
+/// Runs the subcommand. What fails is said in one line on standard error: exit status 2 for a
+/// wrong command line, 1 for anything else.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match block_on(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn block_on(command: Command) -> anyhow::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
+        match command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Connect(args) => connect::run(args).await,
+            Command::Publish(args) => publish::run(args).await,
+        }
+    });
+    // Not waited for: a name that is being looked up, or a terminal that is being read.
+    Runtime::shutdown_background(runtime);
+    done
+}
+
+/// Shows the help that was asked for, or says in one line what is wrong.
+fn usage(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            | ErrorKind::DisplayVersion
+    ) {
+        // Nobody to tell if standard output is gone.
+        let _ = error.print();
+        return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+    }
+    let text = error.render().to_string();
+    let lines = text
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .map(str::trim);
+    let line = lines.collect::<Vec<_>>().join(" ");
+    complain(line.strip_prefix("error: ").unwrap_or(&line));
+    ExitCode::from(2)
+}
+
+/// One line on standard error.
+fn complain(line: &str) {
+    // Nobody to tell if standard error is gone.
+    let _ = writeln!(io::stderr(), "framecast: {line}");
+}

@@ -1,0 +1,231 @@
+//! `framecast publish`: one message through the server's HTTP interface.
+
+use std::io::{self, Read as _, Write as _};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::connect::display::first_line;
+use super::connect::url::Url;
+
+/// How long connecting, sending and the answer may take together. Arbitrary: publishing does not
+/// wait for subscribers, so a server that needs longer is not well.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest answer read, in bytes. Arbitrary: a count or one line of error is far shorter.
+const MAX_ANSWER_BYTES: usize = 64 << 10;
+
+/// Publish one message to a topic
+///
+/// Posts the message to URL/publish and prints to how many connections the
+/// server has queued it. The exit status is 0 if the server has accepted the
+/// message, otherwise 1.
+///
+/// With - as the message, all of standard input is the message, without the line
+/// feed at its end:
+///
+///   date | framecast publish --topic clock -
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    /// Where the server answers HTTP; a path is kept in front of /publish
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    url: String,
+
+    /// The topic to publish to
+    #[arg(long)]
+    topic: String,
+
+    /// Publish only to the connections of this user; sent as a number if it is one
+    #[arg(long = "user", value_name = "ID")]
+    user_id: Option<String>,
+
+    /// The message, or - to read it from standard input; write -- before a
+    /// message that starts with a hyphen
+    #[arg(verbatim_doc_comment)]
+    message: String,
+}
+
+/// Publishes the message and reports how far it got.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let url = Url::parse(&args.url, "http")?;
+    ensure!(url.query.is_none(), "the URL must not contain `?`");
+    let message = match args.message.as_str() {
+        "-" => read_message()?,
+        _ => args.message,
+    };
+    let publication = Publication {
+        topic: &args.topic,
+        message: &message,
+        user_id: args.user_id.as_deref().map(UserId::parse),
+    };
+    let body = serde_json::to_vec(&publication).context("encoding the message")?;
+    let exchange = timeout(TIMEOUT, post(&url, body)).await;
+    let (status, answer) =
+        exchange.with_context(|| format!("no answer within {} s", TIMEOUT.as_secs()))??;
+    let queued = queued(status, &answer)?;
+    let connections = if queued == 1 {
+        "connection"
+    } else {
+        "connections"
+    };
+    writeln!(io::stdout(), "queued to {queued} {connections}").context("writing to standard output")
+}
+
+/// What the server is sent.
+#[derive(Debug, Serialize)]
+struct Publication<'a> {
+    topic: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<UserId<'a>>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum UserId<'a> {
+    Number(u64),
+    Text(&'a str),
+}
+
+impl<'a> UserId<'a> {
+    fn parse(id: &'a str) -> Self {
+        match id.parse::<u64>() {
+            // `007` and `+7` are not how anybody writes the number 7.
+            Ok(number) if number.to_string() == id => Self::Number(number),
+            _ => Self::Text(id),
+        }
+    }
+}
+
+/// What the server answers: one of the two.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Answer {
+    Queued { queued: u64 },
+    Refused { error: String },
+}
+
+fn read_message() -> anyhow::Result<String> {
+    let mut message = String::new();
+    let mut stdin = io::stdin().lock();
+    let read = stdin.read_to_string(&mut message);
+    read.context("reading the message from standard input")?;
+    // `echo` and most editors end a text with a line feed that nobody means to send.
+    if message.ends_with('\n') {
+        message.pop();
+    }
+    Ok(message)
+}
+
+async fn post(url: &Url, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
+    let socket = TcpStream::connect((url.host.as_str(), url.port)).await;
+    let socket = socket.with_context(|| format!("cannot connect to {}", url.authority))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
+    let path = format!("{}/publish", url.path.trim_end_matches('/'));
+    let request = Request::post(path)
+        .header(HOST, &url.authority)
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))?;
+
+    let exchange = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect();
+        match body.await {
+            Ok(body) => Ok((status, body.to_bytes())),
+            Err(error) => Err(anyhow::Error::from_boxed(error)),
+        }
+    };
+    // The exchange sees every error of the connection that concerns it.
+    let connection = tokio::spawn(connection);
+    let answer = exchange.await.context("no answer from the server");
+    connection.abort();
+    answer
+}
+
+/// To how many connections the message was queued, or why it was refused.
+fn queued(status: StatusCode, body: &[u8]) -> anyhow::Result<u64> {
+    let answer = serde_json::from_slice(body);
+    if status == StatusCode::OK {
+        let Ok(Answer::Queued { queued }) = answer else {
+            bail!("the server's answer is not that of a framecast server");
+        };
+        return Ok(queued);
+    }
+    let reason = match answer {
+        Ok(Answer::Refused { error }) => first_line(&error),
+        _ => first_line(&String::from_utf8_lossy(body)),
+    };
+    if reason.is_empty() {
+        bail!("the server answered {status}");
+    }
+    bail!("the server answered {status}: {reason}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: u16, body: &str) -> String {
+        let status = StatusCode::from_u16(status).unwrap();
+        queued(status, body.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_count_is_taken_from_the_answer() {
+        let count = queued(StatusCode::OK, br#"{"queued":3,"more":true}"#);
+        assert_eq!(count.unwrap(), 3);
+        assert!(refusal(200, "hello").contains("not that of a framecast server"));
+    }
+
+    #[test]
+    fn the_reason_is_the_error_field_or_the_first_line() {
+        assert_eq!(
+            refusal(404, r#"{"error":"no such\u001b topic"}"#),
+            "the server answered 404 Not Found: no such\\u{1b} topic"
+        );
+        assert_eq!(
+            refusal(400, "\nnot JSON\nat all"),
+            "the server answered 400 Bad Request: not JSON"
+        );
+        assert_eq!(
+            refusal(500, ""),
+            "the server answered 500 Internal Server Error"
+        );
+    }
+
+    #[test]
+    fn a_user_id_is_a_number_only_if_it_is_written_like_one() {
+        assert_eq!(UserId::parse("42"), UserId::Number(42));
+        for id in ["alice", "007", "+7", "-1", "18446744073709551616", ""] {
+            assert_eq!(UserId::parse(id), UserId::Text(id));
+        }
+    }
+
+    #[test]
+    fn the_body_leaves_out_what_was_not_given() {
+        let mut publication = Publication {
+            topic: "cats",
+            message: "\"meow\"",
+            user_id: None,
+        };
+        let json = |publication: &_| serde_json::to_string(publication).unwrap();
+        assert_eq!(
+            json(&publication),
+            r#"{"topic":"cats","message":"\"meow\""}"#
+        );
+
+        publication.user_id = Some(UserId::Number(7));
+        assert!(json(&publication).ends_with(r#","user_id":7}"#));
+    }
+}

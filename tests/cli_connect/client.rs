@@ -1,0 +1,131 @@
+//! The real binary with its three streams, and the socket that it connects to.
+
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// Waits longer than anything here takes, so that a mistake is a failure and not a hang.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let bounded = timeout(Duration::from_secs(20), future).await;
+    bounded.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+/// A listener on loopback, and the URL of its `/ws`.
+pub(crate) async fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/ws", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+/// Accepts a connection and reads the request's head.
+pub(crate) async fn request(listener: &TcpListener) -> (TcpStream, String) {
+    let (mut socket, _) = within("a connection", listener.accept()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(within("a request", socket.read_u8()).await.unwrap());
+    }
+    (socket, String::from_utf8(head).unwrap())
+}
+
+pub(crate) struct Client {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Option<BufReader<ChildStdout>>,
+    stderr: BufReader<ChildStderr>,
+}
+
+/// What a client left behind.
+pub(crate) struct Exit {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Client {
+    pub(crate) fn connect(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_framecast"))
+            .arg("connect")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self {
+            stdin: child.stdin.take(),
+            stdout: child.stdout.take().map(BufReader::new),
+            stderr: BufReader::new(child.stderr.take().unwrap()),
+            child,
+        }
+    }
+
+    pub(crate) async fn type_in(&mut self, text: &str) {
+        let stdin = self.stdin.as_mut().unwrap();
+        within("the input", stdin.write_all(text.as_bytes()))
+            .await
+            .unwrap();
+    }
+
+    pub(crate) fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    pub(crate) fn close_output(&mut self) {
+        self.stdout = None;
+    }
+
+    /// Presses Ctrl-C.
+    pub(crate) async fn interrupt(&self) {
+        let id = self.child.id().unwrap().to_string();
+        let status = Command::new("kill").args(["-INT", &id]).status().await;
+        assert!(status.unwrap().success());
+    }
+
+    /// The next line on standard output.
+    pub(crate) async fn printed(&mut self) -> String {
+        let mut line = String::new();
+        let stdout = self.stdout.as_mut().unwrap();
+        within("a printed line", stdout.read_line(&mut line))
+            .await
+            .unwrap();
+        line
+    }
+
+    /// Reads standard error up to the first line that contains `text`, and returns that line.
+    pub(crate) async fn noticed(&mut self, text: &str) -> String {
+        let found = async {
+            loop {
+                let mut line = String::new();
+                let read = self.stderr.read_line(&mut line).await;
+                assert!(read.unwrap() > 0, "the client never said `{text}`");
+                if line.contains(text) {
+                    return line;
+                }
+            }
+        };
+        within(text, found).await
+    }
+
+    /// Waits for the exit; the output is what was not read before.
+    pub(crate) async fn exit(mut self) -> Exit {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        if let Some(mut pipe) = self.stdout {
+            within("the end of stdout", pipe.read_to_string(&mut stdout))
+                .await
+                .unwrap();
+        }
+        let read = self.stderr.read_to_string(&mut stderr);
+        within("the end of stderr", read).await.unwrap();
+        let status = within("the exit", self.child.wait()).await.unwrap();
+        Exit {
+            status,
+            stdout,
+            stderr,
+        }
+    }
+}

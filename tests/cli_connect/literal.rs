@@ -1,0 +1,170 @@
+//! What is on the wire, byte by byte; the server is a socket and literal bytes.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::client::{Client, Exit, listen, request, within};
+
+fn key(head: &str) -> &str {
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    let key = headers.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
+    key.unwrap().1
+}
+
+fn switching_protocols(accept: &str) -> String {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-accept: {accept}\r\n\r\n"
+    )
+}
+
+/// A client that is connected, and the other end of its socket; `first` follows the 101 at once.
+async fn connected(first: &[u8]) -> (Client, TcpStream) {
+    let (listener, url) = listen().await;
+    let client = Client::connect(&[&url]);
+    let (mut socket, head) = request(&listener).await;
+    let answer = switching_protocols(&derive_accept_key(key(&head).as_bytes()));
+    let answer = [answer.as_bytes(), first].concat();
+    within("the answer", socket.write_all(&answer))
+        .await
+        .unwrap();
+    (client, socket)
+}
+
+/// Reads one short frame: its first byte and its unmasked payload.
+async fn masked_frame(socket: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut header = [0; 6];
+    within("a frame", socket.read_exact(&mut header))
+        .await
+        .unwrap();
+    let [first, length, mask @ ..] = header;
+    assert_eq!(length & 0x80, 0x80, "a frame from a client is masked");
+    let mut payload = vec![0; usize::from(length & 0x7f)];
+    within("a payload", socket.read_exact(&mut payload))
+        .await
+        .unwrap();
+    let unmasked = payload.iter().zip(mask.iter().cycle());
+    (first, unmasked.map(|(byte, mask)| byte ^ mask).collect())
+}
+
+/// The exit of a client whose opening handshake is answered by `response`.
+async fn refused_with(response: &str) -> Exit {
+    let (listener, url) = listen().await;
+    let client = Client::connect(&[&url]);
+    let (mut socket, _) = request(&listener).await;
+    within("the answer", socket.write_all(response.as_bytes()))
+        .await
+        .unwrap();
+    client.exit().await
+}
+
+#[tokio::test]
+async fn the_request_is_that_of_the_rfc() {
+    let (listener, url) = listen().await;
+    let _client = Client::connect(&[&url]);
+    let (_, head) = request(&listener).await;
+    let address = listener.local_addr().unwrap();
+    assert!(head.starts_with("GET /ws HTTP/1.1\r\n"), "{head}");
+    let head = head.to_ascii_lowercase();
+    for header in [
+        &format!("host: {address}"),
+        "connection: upgrade",
+        "upgrade: websocket",
+        "sec-websocket-version: 13",
+    ] {
+        assert!(head.contains(&format!("\r\n{header}\r\n")), "{header}");
+    }
+}
+
+#[tokio::test]
+async fn topics_are_appended_to_the_query() {
+    let (listener, url) = listen().await;
+    let url = format!("{url}?token=1");
+    let _client = Client::connect(&[&url, "--topic", "cats", "--topic", "a&b c"]);
+    let (_, head) = request(&listener).await;
+    let line = "GET /ws?token=1&topic=cats&topic=a%26b+c HTTP/1.1\r\n";
+    assert!(head.starts_with(line), "{head}");
+}
+
+#[tokio::test]
+async fn a_line_is_one_masked_text_frame() {
+    let (mut client, mut socket) = connected(b"").await;
+    client.type_in("hi\n").await;
+    assert_eq!(masked_frame(&mut socket).await, (0x81, b"hi".to_vec()));
+}
+
+#[tokio::test]
+async fn a_frame_that_comes_with_the_101_is_not_lost() {
+    let (mut client, _socket) = connected(b"\x81\x05hello").await;
+    assert_eq!(client.printed().await, "hello\n");
+}
+
+#[tokio::test]
+async fn fragments_are_one_message_and_a_ping_between_them_is_answered() {
+    // A euro sign cut after its first byte, with a Ping in between.
+    let frames = b"\x01\x02<\xe2\x89\x04ping\x80\x03\x82\xac>";
+    let (mut client, mut socket) = connected(b"").await;
+    for byte in frames {
+        within("a byte", socket.write_all(&[*byte])).await.unwrap();
+    }
+    assert_eq!(masked_frame(&mut socket).await, (0x8a, b"ping".to_vec()));
+    assert_eq!(client.printed().await, "<€>\n");
+}
+
+#[tokio::test]
+async fn a_close_frame_is_answered_once_with_its_code() {
+    let (client, mut socket) = connected(b"\x88\x05\x11\x94bye").await;
+    let reply = masked_frame(&mut socket).await;
+    assert_eq!(reply, (0x88, b"\x11\x94bye".to_vec()));
+    let mut rest = Vec::new();
+    within("the end", socket.read_to_end(&mut rest))
+        .await
+        .unwrap();
+    assert_eq!(rest, b"");
+
+    let exit = client.exit().await;
+    let last = exit.stderr.lines().last().unwrap();
+    assert_eq!(last, "framecast: closed by the server with code 4500 (bye)");
+    assert_eq!(exit.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_server_that_breaks_the_protocol_is_told_so() {
+    for (frame, code) in [(&b"\x81\x01\xff"[..], 1007_u16), (b"\x80\x01x", 1002)] {
+        let (mut client, mut socket) = connected(frame).await;
+        let told = (0x88, code.to_be_bytes().to_vec());
+        assert_eq!(masked_frame(&mut socket).await, told);
+        client.noticed("disconnected: the server sent").await;
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_ends_the_client_with_one_line() {
+    let response = "HTTP/1.1 404 Not Found\r\ncontent-length: 14\r\n\r\nno such route\n";
+    let exit = refused_with(response).await;
+    let lines: Vec<&str> = exit.stderr.lines().collect();
+    assert!(lines[0].starts_with("framecast: connecting to ws://"));
+    let reason = "framecast: the server answered 404 Not Found: no such route";
+    assert_eq!(lines[1..], [reason]);
+    assert_eq!(exit.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_101_for_another_key_is_refused() {
+    let exit = refused_with(&switching_protocols("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")).await;
+    assert!(
+        exit.stderr.contains("wrong Sec-WebSocket-Accept"),
+        "{}",
+        exit.stderr
+    );
+    assert_eq!(exit.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_http_ends_the_client_with_one_line() {
+    let exit = refused_with("SSH-2.0-OpenSSH_9.2\r\n\r\n").await;
+    assert_eq!(exit.stderr.lines().count(), 2, "{}", exit.stderr);
+    assert!(exit.stderr.contains("did not answer as a WebSocket server"));
+    assert_eq!(exit.status.code(), Some(1));
+}

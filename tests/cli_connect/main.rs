@@ -1,0 +1,8 @@
+//! `framecast connect` as a user meets it: the real binary against small servers.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod client;
+mod conversation;
+mod literal;
+mod reconnect;

@@ -1,0 +1,126 @@
+//! When the client connects again, and when it gives up.
+
+use futures_util::StreamExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio_tungstenite::accept_async;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::client::{Client, listen, request, within};
+
+#[tokio::test]
+async fn lines_typed_while_disconnected_are_sent_in_order_after_reconnecting() {
+    let (listener, url) = listen().await;
+    let mut client = Client::connect(&[&url]);
+    let accept = || async { within("a connection", listener.accept()).await.unwrap().0 };
+
+    let mut peer = accept_async(accept().await).await.unwrap();
+    client.type_in("1\n").await;
+    let message = within("a message", peer.next()).await.unwrap().unwrap();
+    assert_eq!(message, Message::text("1"));
+    drop(peer);
+    client.noticed("disconnected: connection lost").await;
+    client.type_in("2\n3\n").await;
+
+    // A server that is not ready yet is asked again.
+    client.noticed("reconnecting in ").await;
+    let busy = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+    let (mut socket, _) = request(&listener).await;
+    socket.write_all(busy).await.unwrap();
+    client
+        .noticed("the server answered 503 Service Unavailable")
+        .await;
+    client.noticed("(attempt 2)").await;
+
+    let mut peer = accept_async(accept().await).await.unwrap();
+    client.type_in("4\n").await;
+    for line in ["2", "3", "4"] {
+        let message = within("a message", peer.next()).await.unwrap().unwrap();
+        assert_eq!(message, Message::text(line));
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_was_not_written_whole_is_sent_first_after_reconnecting() {
+    let (listener, url) = listen().await;
+    let mut client = Client::connect(&[&url]);
+    let (socket, _) = within("a connection", listener.accept()).await.unwrap();
+    let peer = accept_async(socket).await.unwrap();
+    // More than the buffers of both sockets hold, so it cannot be written while nobody reads.
+    let long = "x".repeat(12 << 20);
+    client.type_in(&format!("{long}\nnext\n")).await;
+    drop(peer);
+
+    let (socket, _) = within("a connection", listener.accept()).await.unwrap();
+    let mut peer = accept_async(socket).await.unwrap();
+    for line in [&long, "next"] {
+        let message = within("a message", peer.next()).await.unwrap().unwrap();
+        assert!(message == Message::text(line), "not the line that was lost");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_is_found_again() {
+    let (listener, url) = listen().await;
+    let mut client = Client::connect(&[&url]);
+    for _ in 0..2 {
+        let (socket, _) = within("a connection", listener.accept()).await.unwrap();
+        let mut peer = accept_async(socket).await.unwrap();
+        peer.close(None).await.unwrap();
+        client
+            .noticed("disconnected: closed by the server without a code")
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn an_input_that_ends_while_disconnected_is_still_sent() {
+    let (listener, url) = listen().await;
+    let mut client = Client::connect(&[&url]);
+    let (socket, _) = within("a connection", listener.accept()).await.unwrap();
+    drop(accept_async(socket).await.unwrap());
+    client.noticed("disconnected: connection lost").await;
+    client.type_in("still here\n").await;
+    client.end_input();
+
+    let (socket, _) = within("a connection", listener.accept()).await.unwrap();
+    let mut peer = accept_async(socket).await.unwrap();
+    let message = within("a message", peer.next()).await.unwrap().unwrap();
+    assert_eq!(message, Message::text("still here"));
+    while within("the end", peer.next())
+        .await
+        .is_some_and(|next| next.is_ok())
+    {}
+    assert_eq!(client.exit().await.status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_pipe_to_nowhere_fails_at_once() {
+    let (listener, url) = listen().await;
+    drop(listener);
+    let exit = Client::connect(&[&url]).exit().await;
+    let last = exit.stderr.lines().last().unwrap();
+    assert!(
+        last.starts_with("framecast: cannot connect: Connection refused"),
+        "{last}"
+    );
+    assert!(!exit.stderr.contains("reconnecting"));
+    assert_eq!(exit.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_url_that_cannot_work_is_explained_in_one_line() {
+    for (url, reason) in [
+        (
+            "wss://localhost/",
+            "wss:// (TLS) is not supported yet, use ws://",
+        ),
+        (
+            "http://localhost/",
+            "the URL must start with ws://, not http://",
+        ),
+    ] {
+        let exit = Client::connect(&[url]).exit().await;
+        assert_eq!(exit.stderr, format!("framecast: {reason}\n"));
+        assert_eq!(exit.status.code(), Some(1));
+    }
+}

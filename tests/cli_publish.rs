@@ -1,0 +1,185 @@
+//! `framecast publish` as a user meets it: the real binary against a socket and literal bytes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// What the server was sent.
+struct Asked {
+    head: String,
+    body: String,
+}
+
+fn publish(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_framecast"))
+        .arg("publish")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A client that does not read its input may be gone by now.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    child.wait_with_output().unwrap()
+}
+
+fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+/// Takes one request and answers it.
+fn serve(listener: &TcpListener, answer: &str) -> Asked {
+    let (socket, _) = listener.accept().unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let asked = read_request(&socket);
+    (&socket).write_all(answer.as_bytes()).unwrap();
+    asked
+}
+
+fn read_request(socket: &TcpStream) -> Asked {
+    let mut reader = BufReader::new(socket);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(reader.read_line(&mut head).unwrap() > 0, "{head}");
+    }
+    let head = head.to_ascii_lowercase();
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    let length = headers.find(|(name, _)| *name == "content-length").unwrap();
+    let mut body = vec![0; length.1.parse().unwrap()];
+    reader.read_exact(&mut body).unwrap();
+    let body = String::from_utf8(body).unwrap();
+    Asked { head, body }
+}
+
+/// Publishes with `arguments` and `input` to a server that answers `status` and `body`.
+fn publish_to(status: &str, body: &str, arguments: &[&str], input: &[u8]) -> (Asked, Output) {
+    let (listener, url) = listen();
+    let length = body.len();
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
+    let server = thread::spawn(move || serve(&listener, &answer));
+    let output = publish(&[&["--url", &url], arguments].concat(), input);
+    (server.join().unwrap(), output)
+}
+
+fn refusal(status: &str, body: &str) -> String {
+    let (_, output) = publish_to(status, body, &["--topic", "cats", "meow"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout, b"");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_message_is_posted_as_json_and_the_count_is_printed() {
+    let arguments = ["--topic", "cats", "say \"meow\" é"];
+    let (asked, output) = publish_to("200 OK", r#"{"queued":3}"#, &arguments, b"");
+    assert!(asked.head.starts_with("post /publish http/1.1\r\n"));
+    assert!(
+        asked
+            .head
+            .contains("\r\ncontent-type: application/json\r\n")
+    );
+    assert_eq!(asked.body, r#"{"topic":"cats","message":"say \"meow\" é"}"#);
+    assert_eq!(output.stdout, b"queued to 3 connections\n");
+    assert_eq!(output.stderr, b"");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn one_connection_is_singular() {
+    let arguments = ["--topic", "cats", "meow"];
+    let (_, output) = publish_to("200 OK", r#"{"queued":1}"#, &arguments, b"");
+    assert_eq!(output.stdout, b"queued to 1 connection\n");
+}
+
+#[test]
+fn a_user_is_a_number_if_it_reads_as_one() {
+    for (user, json) in [("42", "42"), ("alice", r#""alice""#)] {
+        let arguments = ["--topic", "cats", "--user", user, "meow"];
+        let (asked, _) = publish_to("200 OK", r#"{"queued":0}"#, &arguments, b"");
+        let expected = format!(r#"{{"topic":"cats","message":"meow","user_id":{json}}}"#);
+        assert_eq!(asked.body, expected);
+    }
+}
+
+#[test]
+fn a_hyphen_stands_for_standard_input_without_its_last_line_feed() {
+    let arguments = ["--topic", "cats", "-"];
+    let (asked, _) = publish_to("200 OK", r#"{"queued":0}"#, &arguments, b"a\nb\n\n");
+    assert_eq!(asked.body, r#"{"topic":"cats","message":"a\nb\n"}"#);
+}
+
+#[test]
+fn a_path_in_the_url_is_kept() {
+    let (listener, url) = listen();
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n{\"queued\":0}";
+    let server = thread::spawn(move || serve(&listener, answer));
+    let url = format!("{url}/behind/proxy/");
+    publish(&["--url", &url, "--topic", "cats", "meow"], b"");
+    let asked = server.join().unwrap();
+    assert!(
+        asked
+            .head
+            .starts_with("post /behind/proxy/publish http/1.1\r\n")
+    );
+}
+
+#[test]
+fn a_refusal_says_why_in_one_line() {
+    assert_eq!(
+        refusal(
+            "400 Bad Request",
+            r#"{"error":"a topic is at most 64 bytes"}"#
+        ),
+        "framecast: the server answered 400 Bad Request: a topic is at most 64 bytes\n"
+    );
+    assert_eq!(
+        refusal("404 Not Found", "no such route\nat all\n"),
+        "framecast: the server answered 404 Not Found: no such route\n"
+    );
+    assert_eq!(
+        refusal("413 Payload Too Large", ""),
+        "framecast: the server answered 413 Payload Too Large\n"
+    );
+    assert_eq!(
+        refusal("200 OK", "<html>"),
+        "framecast: the server's answer is not that of a framecast server\n"
+    );
+}
+
+#[test]
+fn what_cannot_work_is_not_tried() {
+    let (listener, nowhere) = listen();
+    drop(listener);
+    for (url, input, reason) in [
+        (
+            "https://localhost",
+            &b""[..],
+            "https:// (TLS) is not supported yet, use http://",
+        ),
+        (
+            "ws://localhost",
+            b"",
+            "the URL must start with http://, not ws://",
+        ),
+        ("http://localhost/?a", b"", "the URL must not contain `?`"),
+        (&nowhere, b"", "Connection refused"),
+        (&nowhere, b"\xff", "UTF-8"),
+    ] {
+        let output = publish(&["--url", url, "--topic", "cats", "-"], input);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(reason), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
