@@ -1,0 +1,363 @@
+// The server's own page in a real browser: two windows chat, the server goes away and comes back, a phone fits.
+//
+//     node tests/clients/page.mjs http://127.0.0.1:PORT FOLDER PICTURES
+//
+// FOLDER/node_modules holds `playwright-core` and `ws`; the browser is $CHROMIUM, or the first Chromium in PATH.
+// Writes page-light.png, page-dark.png and page-phone.png into PICTURES. The last line is `N passed, N failed`.
+// Exit code 1: a test failed; 4: there is no browser on this machine.
+
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { accessSync, constants, mkdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import net from "node:net";
+import { delimiter, join, resolve } from "node:path";
+
+const WAIT_MS = 8_000;
+const SHOWN_ENTRIES = 500; // what the page promises to keep
+const BACKOFF_CAP_S = 30;
+
+const [base, folder, pictures] = process.argv.slice(2);
+if (!base || !folder || !pictures) {
+  console.error("usage: node page.mjs BASE_URL MODULES_FOLDER PICTURES_FOLDER");
+  process.exit(2);
+}
+const require = createRequire(resolve(folder, "node_modules", "_"));
+const { chromium } = require("playwright-core");
+const { WebSocket } = require("ws");
+const server = new URL(base);
+
+function browserPath() {
+  const names = ["chromium", "chromium-browser", "google-chrome"];
+  const inPath = (name) => process.env.PATH.split(delimiter).map((directory) => join(directory, name));
+  const found = [process.env.CHROMIUM, ...names.flatMap(inPath)].find((path) => {
+    try {
+      return path && (accessSync(path, constants.X_OK), true);
+    } catch {
+      return false;
+    }
+  });
+  if (found) return found;
+  console.error("page.mjs: there is no Chromium in PATH; set CHROMIUM to one");
+  process.exit(4);
+}
+
+const browser = await chromium.launch({
+  executablePath: browserPath(),
+  chromiumSandbox: false,
+  // Nothing but the page may use the network.
+  args: ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync"],
+});
+
+/** What went wrong in any window: console errors, exceptions, policy violations, foreign requests. */
+const complaints = [];
+
+/** A window on the page, connected. */
+async function open({ at = server.origin, topic = randomUUID(), expectLoss = false, prepare, ...options } = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  context.setDefaultTimeout(WAIT_MS);
+  const page = await context.newPage();
+  page.on("pageerror", (error) => complaints.push(`exception: ${error.message}`));
+  page.on("console", (message) => {
+    if (message.type() !== "error" && message.type() !== "warning") return;
+    if (expectLoss && message.text().startsWith("WebSocket connection to")) return;
+    complaints.push(`console: ${message.text()}`);
+  });
+  const own = (url) => url.startsWith("data:") || new URL(url).host === new URL(at).host;
+  page.on("request", (request) => own(request.url()) || complaints.push(`request to ${request.url()}`));
+  page.on("websocket", (socket) => own(socket.url()) || complaints.push(`WebSocket to ${socket.url()}`));
+  await page.exposeFunction("reportViolation", (text) => complaints.push(`violation: ${text}`));
+  await page.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (event) => {
+      globalThis.reportViolation(`${event.effectiveDirective} ${event.blockedURI}`);
+    });
+  });
+  await prepare?.(page);
+  await page.goto(`${at}/#${encodeURIComponent(topic)}`);
+  return page;
+}
+
+const state = (page, text) => page.getByRole("status").filter({ hasText: text }).waitFor();
+const entries = (page) => page.locator("#list li span");
+const shows = (page, text) => entries(page).getByText(text, { exact: true }).waitFor();
+const field = (page) => page.getByLabel("Message", { exact: true });
+const send = (page) => page.getByRole("button", { name: "Send" });
+
+async function opened(options) {
+  const page = await open(options);
+  await state(page, /^Connected$/);
+  return page;
+}
+
+async function say(page, text) {
+  await field(page).fill(text);
+  await field(page).press("Enter");
+}
+
+/** Time stands still in a window that is about to open, until the test moves it. */
+async function stopClock(page) {
+  await page.clock.install({ time: 0 });
+  await page.clock.pauseAt(3_600_000);
+}
+
+/** A chat client that is not the page; `topic` is followed once this returns. */
+async function outsider(topic) {
+  const socket = new WebSocket(`${server.origin.replace(/^http/, "ws")}/ws?topic=${encodeURIComponent(topic)}`);
+  await new Promise((open, refused) => socket.on("open", open).on("error", refused));
+  return socket;
+}
+
+/** Passes bytes through to the server, can cut every connection, and can come back on the same port. */
+class Cable {
+  sockets = new Set();
+
+  static async plugIn(port = 0) {
+    const cable = new Cable();
+    cable.listener = net.createServer((near) => {
+      const far = net.connect(Number(server.port), server.hostname);
+      for (const socket of [near, far]) {
+        cable.sockets.add(socket);
+        socket.on("error", () => {}).on("close", () => { near.destroy(); far.destroy(); });
+      }
+      near.pipe(far).pipe(near);
+    });
+    await new Promise((listening, failed) => {
+      cable.listener.on("error", failed).listen(port, "127.0.0.1", listening);
+    });
+    return cable;
+  }
+
+  get port() {
+    return this.listener.address().port;
+  }
+
+  async pull() {
+    const closed = new Promise((done) => this.listener.close(done));
+    for (const socket of this.sockets) socket.destroy();
+    await closed;
+  }
+}
+
+const tests = {
+  "two windows chat": async () => {
+    const topic = `room ${randomUUID()}`;
+    const [one, two] = [await opened({ topic }), await opened({ topic })];
+    await say(one, "hello from one");
+    await shows(one, "hello from one");
+    await shows(two, "hello from one");
+    assert.equal(await field(one).inputValue(), "");
+    await field(two).fill("hello from two ✓");
+    await send(two).click();
+    await shows(one, "hello from two ✓");
+    await shows(two, "hello from two ✓");
+    assert.deepEqual(await one.locator("#list li.own span").allTextContents(), ["hello from one"]);
+    assert.deepEqual(await two.locator("#list li.own span").allTextContents(), ["hello from two ✓"]);
+    assert.match(await one.locator("#list time").first().textContent(), /^\d\d:\d\d:\d\d$/);
+  },
+
+  "markup shows as text": async () => {
+    const topic = randomUUID();
+    const [one, two] = [await opened({ topic }), await opened({ topic })];
+    const markup = `<img src=x onerror="document.title='broken'"><b>bold</b><script>document.title='broken'</script>&amp;`;
+    await say(one, markup);
+    for (const page of [one, two]) {
+      await shows(page, markup);
+      assert.equal(await page.locator("#list :not(li, time, span)").count(), 0);
+      assert.doesNotMatch(await page.title(), /broken/);
+    }
+  },
+
+  "topics are kept apart, and another one can be joined": async () => {
+    const [cats, dogs] = [`cats ${randomUUID()}`, `dogs/${randomUUID()}?&#%`];
+    const [cat, dog] = [await opened({ topic: cats }), await opened({ topic: dogs })];
+    await say(cat, "meow");
+    await shows(cat, "meow");
+    await dog.getByLabel("Topic").fill(cats);
+    await dog.getByLabel("Topic").press("Enter");
+    await shows(dog, `Now in topic ${cats}`);
+    await state(dog, /^Connected$/);
+    await say(dog, "woof");
+    await shows(cat, "woof");
+    await shows(dog, "woof");
+    assert.equal(await entries(dog).getByText("meow").count(), 0);
+    assert.equal(decodeURIComponent(new URL(dog.url()).hash.slice(1)), cats);
+  },
+
+  "without a topic in the address it is the lobby": async () => {
+    const page = await opened({ topic: "" });
+    assert.equal(await page.getByLabel("Topic").inputValue(), "lobby");
+  },
+
+  "a binary message shows its length": async () => {
+    const topic = randomUUID();
+    const page = await opened({ topic });
+    const socket = await outsider(topic);
+    socket.send(Buffer.alloc(1234));
+    await shows(page, "<binary 1234 bytes>");
+    socket.close();
+  },
+
+  "the list is capped, follows at the bottom and stays put above it": async () => {
+    const topic = randomUUID();
+    const page = await opened({ topic });
+    const socket = await outsider(topic);
+    for (let n = 0; n < SHOWN_ENTRIES + 150; n += 1) socket.send(`message ${n}`);
+    await shows(page, `message ${SHOWN_ENTRIES + 149}`);
+    assert.equal(await entries(page).count(), SHOWN_ENTRIES);
+    const log = page.getByRole("log");
+    const fromBottom = () => log.evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight);
+    assert.ok(await fromBottom() < 2, "it follows at the bottom");
+    await log.evaluate((box) => { box.scrollTop = 0; });
+    socket.send("later");
+    await shows(page, "later");
+    assert.ok(await fromBottom() > 1_000, "it stays where the reader is");
+    await page.getByRole("button", { name: "Newer messages" }).click();
+    assert.ok(await fromBottom() < 2, "the button leads to the bottom");
+    socket.close();
+  },
+
+  "the server goes away and comes back": async () => {
+    const topic = randomUUID();
+    let cable = await Cable.plugIn();
+    const { port } = cable;
+    const [one, two] = [
+      await opened({ at: `http://127.0.0.1:${port}`, topic, expectLoss: true }),
+      await opened({ topic }),
+    ];
+    await cable.pull();
+    await state(one, /^Reconnecting in \d+ s$/);
+    await field(one).fill("typed while away");
+    await field(one).press("Enter");
+    assert.ok(await send(one).isDisabled());
+    assert.equal(await field(one).inputValue(), "typed while away");
+    cable = await Cable.plugIn(port);
+    await state(one, /^Connected$/);
+    await field(one).press("Enter");
+    await shows(one, "typed while away");
+    await shows(two, "typed while away");
+    assert.equal(await entries(two).count(), 1);
+    await one.context().close();
+    await cable.pull();
+  },
+
+  "a message that never came back is reported": async () => {
+    const prepare = async (page) => {
+      await stopClock(page);
+      await page.routeWebSocket(/\/ws/, (socket) => {
+        socket.onMessage(() => socket.close({ code: 1011, reason: "for this test" }));
+      });
+    };
+    const page = await opened({ prepare });
+    await say(page, "into the void");
+    await state(page, "Closed with code 1011: for this test");
+    await page.clock.runFor(100); // the list is drawn
+    await shows(page, "Not confirmed, perhaps not delivered: into the void");
+  },
+
+  "it does not come back after a code from 4500": async () => {
+    let connections = 0;
+    const prepare = async (page) => {
+      await stopClock(page);
+      await page.routeWebSocket(/\/ws/, (socket) => {
+        connections += 1;
+        socket.close({ code: 4503, reason: "registration deleted" });
+      });
+    };
+    const page = await open({ prepare });
+    await state(page, /^Closed$/);
+    await state(page, "Closed with code 4503: registration deleted");
+    await page.clock.runFor(10 * BACKOFF_CAP_S * 1000);
+    await state(page, /^Closed$/);
+    assert.equal(connections, 1);
+    await page.getByRole("button", { name: "Connect now" }).click();
+    await state(page, /^Closed$/);
+    assert.equal(connections, 2);
+  },
+
+  "each wait may be twice the one before, up to 30 s": async () => {
+    const waits = [];
+    const prepare = async (page) => {
+      await stopClock(page);
+      await page.addInitScript(() => { Math.random = () => 0.999; });
+      await page.routeWebSocket(/\/ws/, (socket) => socket.close({ code: 1013, reason: `${waits.length}` }));
+    };
+    const page = await open({ prepare });
+    while (waits.length < 9) {
+      await state(page, `Closed with code 1013: ${waits.length}`);
+      const text = await page.getByRole("status").filter({ hasText: /Reconnecting in/ }).textContent();
+      waits.push(Number(text.match(/in (\d+) s/)[1]));
+      await page.getByRole("button", { name: "Connect now" }).click();
+    }
+    assert.deepEqual(waits, [1, 1, 2, 4, 8, 16, BACKOFF_CAP_S, BACKOFF_CAP_S, BACKOFF_CAP_S]);
+  },
+
+  "the snippets name this host and topic, and nothing that a shell could misread": async () => {
+    const snippets = async (topic) => (await opened({ topic })).locator("pre code").allTextContents();
+    const plain = (await snippets("cats")).join("\n");
+    assert.ok(plain.includes(`framecast connect 'ws://${server.host}/ws?topic=cats'`), plain);
+    assert.ok(plain.includes(`curl http://${server.host}/publish`), plain);
+    assert.ok(plain.includes('"topic": "cats"'), plain);
+    assert.doesNotMatch(plain, /WS_URL|HTTP_URL|TOPIC/);
+    const hostile = (await snippets(`'; rm -rf "$HOME" #`)).join("\n");
+    assert.ok(hostile.includes(`framecast connect 'ws://${server.host}/ws'`), hostile);
+    assert.ok(!hostile.includes("rm -rf"), hostile);
+  },
+
+  "a phone fits": async () => {
+    const page = await opened({ viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true });
+    await say(page, "a-long-word-without-any-place-to-break-it".repeat(10));
+    await page.locator("#list li.own").waitFor();
+    await page.evaluate(() => { for (const part of document.querySelectorAll("details")) part.name = "", part.open = true; });
+    const [width, content] = await page.evaluate(() => [innerWidth, document.documentElement.scrollWidth]);
+    assert.equal(width, 390);
+    assert.ok(content <= width, `${content} px wide`);
+    for (const control of await page.locator("input, button:visible, summary, pre, #list li").all()) {
+      const { x, width: own } = await control.boundingBox();
+      assert.ok(x >= 16 && x + own <= width - 16, `${await control.evaluate((element) => element.outerHTML)} is cut off`);
+    }
+    for (const input of await page.locator("input").all()) {
+      const size = await input.evaluate((element) => parseFloat(getComputedStyle(element).fontSize));
+      assert.ok(size >= 16, `an input of ${size} px makes a phone zoom in`);
+    }
+  },
+
+  "pictures are taken": async () => {
+    mkdirSync(pictures, { recursive: true });
+    const phone = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
+    const looks = { light: { colorScheme: "light" }, dark: { colorScheme: "dark" }, phone: { colorScheme: "light", ...phone } };
+    const lines = ["anyone here?", "yes, in the second window", "and from the terminal: framecast connect", "same order everywhere ✓"];
+    for (const [name, look] of Object.entries(looks)) {
+      const topic = `pictures-${randomUUID().slice(0, 8)}`;
+      const page = await opened({ topic, ...look });
+      const socket = await outsider(topic);
+      for (const [index, line] of lines.entries()) {
+        if (index % 2 === 0) await say(page, line);
+        else socket.send(line);
+        await shows(page, line);
+      }
+      await page.screenshot({ path: join(pictures, `page-${name}.png`), fullPage: name === "phone" });
+      socket.close();
+    }
+  },
+};
+
+let [passed, failed] = [0, 0];
+
+async function run(name, test) {
+  try {
+    await test();
+    passed += 1;
+    console.log(`ok      ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED  ${name}\n${error.stack}`);
+  }
+  await Promise.all(browser.contexts().map((context) => context.close()));
+}
+
+for (const [name, test] of Object.entries(tests)) await run(name, test);
+await run("no console error, no policy violation, no foreign request in any window", () => assert.deepEqual(complaints, []));
+await browser.close();
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
