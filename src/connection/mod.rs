@@ -9,10 +9,11 @@ mod close;
 mod reader;
 
 use std::{
-    future::poll_fn,
+    mem,
+    pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tracing::debug;
@@ -96,14 +97,12 @@ impl Connection {
         })
     }
 
-    /// Runs the connection on its socket until it is closed. `leftover` is what the client sent
-    /// behind its request: the first of its frames.
-    pub(crate) async fn run(mut self, socket: Box<dyn Stream>, leftover: Vec<u8>) {
+    /// Starts the connection on its socket; to be spawned on the shard's thread. Completes when it
+    /// is closed. `leftover` is what the client sent behind its request: the first of its frames.
+    pub(crate) fn start(mut self, socket: Box<dyn Stream>, leftover: Vec<u8>) -> Task {
         self.reader.keep(leftover);
         self.seat.attach(socket);
-        let reason = poll_fn(|cx| self.poll_turn(cx)).await;
-        // Boxed: what only the end needs is not to be paid for while the connection is open.
-        Box::pin(self.close(reason)).await;
+        Task::Open(self)
     }
 
     /// One turn: write, read and react, write the reactions. Ready when the connection has ended.
@@ -124,6 +123,33 @@ impl Connection {
     async fn close(mut self, reason: Disconnect) {
         let orderly = close::close(&self.seat, &self.session, &mut self.reader, reason).await;
         debug!(connection = ?*self.seat, %reason, orderly, "closed");
+    }
+}
+
+/// A connection's task. A future written by hand, because a compiled one would be several times
+/// as large, for every idle connection.
+pub(crate) enum Task {
+    Open(Connection),
+    /// Boxed: what only the end needs costs nothing before.
+    Closing(Pin<Box<dyn Future<Output = ()>>>),
+    Closed,
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::Open(connection) = &mut *self {
+            let reason = ready!(connection.poll_turn(cx));
+            if let Self::Open(connection) = mem::replace(&mut *self, Self::Closed) {
+                *self = Self::Closing(Box::pin(connection.close(reason)));
+            }
+        }
+        if let Self::Closing(closing) = &mut *self {
+            ready!(closing.as_mut().poll(cx));
+            *self = Self::Closed;
+        }
+        Poll::Ready(())
     }
 }
 

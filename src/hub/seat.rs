@@ -109,6 +109,8 @@ impl SeatRef {
             .partition(|place| name_of(place).is_some_and(|name| topics.contains(&name)));
         let known: Vec<TopicName> = kept.iter().filter_map(name_of).collect();
         peer.places = kept;
+        // Exactly: most connections follow one topic, and there are many of them.
+        peer.places.reserve_exact(topics.len() - known.len());
         state.leave(left);
         for topic in topics.iter().filter(|topic| !known.contains(topic)) {
             state.join(self.key, topic);

@@ -183,7 +183,8 @@ async fn open(
             .await
             .and_then(upgrade::Socket::into_stream)
         {
-            Ok((stream, leftover)) => connection.run(stream, leftover).await,
+            // A task of its own, which does not carry what the upgrade needed.
+            Ok((stream, leftover)) => drop(spawn_local(connection.start(stream, leftover))),
             Err(error) => debug!(%error, "upgrade failed"),
         }
     });

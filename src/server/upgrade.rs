@@ -1,7 +1,7 @@
 //! The opening handshake: what fastwebsockets does not check of it, its 101, and the socket
 //! behind it ([RFC 6455 §4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)).
 
-use std::{io, rc::Rc};
+use std::{collections::HashSet, io, rc::Rc};
 
 use fastwebsockets::upgrade::{UpgradeFut, is_upgrade_request};
 use http_body_util::Full;
@@ -43,7 +43,12 @@ pub enum Endpoint {
 impl From<Endpoint> for Session {
     fn from(endpoint: Endpoint) -> Self {
         match endpoint {
-            Endpoint::Chat(topics) => Self::Chat(topics.into()),
+            Endpoint::Chat(mut topics) => {
+                // Followed, and published to, once each.
+                let mut seen = HashSet::new();
+                topics.retain(|topic| seen.insert(topic.clone()));
+                Self::Chat(topics.into())
+            }
             Endpoint::Echo => Self::Echo,
             Endpoint::EchoFrames => Self::EchoFrames,
         }
@@ -87,7 +92,7 @@ pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint)
             if let Ok(detached) = socket.await
                 && let Ok((stream, leftover)) = detached.attach()
             {
-                connection.run(stream, leftover).await;
+                spawn_local(connection.start(stream, leftover));
             }
         });
     });
