@@ -53,13 +53,15 @@ mod hub;
 mod metrics;
 mod protocol;
 mod server;
+mod topic_name;
 pub mod wire;
 
 pub use self::{
     config::{Access, Config, InvalidSetting, Limits, Timeouts},
     error::Error,
-    hub::{Hub, InvalidTopicName, TopicName},
+    hub::Hub,
     metrics::{Counter, ShardMetrics},
     server::{Endpoint, Reply, Server, upgrade},
+    topic_name::{InvalidTopicName, TopicName},
     wire::frame::Frame,
 };

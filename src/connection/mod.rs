@@ -21,12 +21,13 @@ use tracing::debug;
 use self::reader::Reader;
 use crate::{
     hub::{
-        Stream, TopicName, UserId,
+        Stream, UserId,
         registry::Claim,
         seat::{Seat, SeatRef},
         shard::Shard,
     },
     protocol::{self, Reaction, relay},
+    topic_name::TopicName,
     wire::{close::Disconnect, frame::Kind},
 };
 

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{Session, perform};
 use crate::{
     hub::seat::SeatRef,
+    topic_name::TopicName,
     wire::{
         close::Disconnect,
         frame::{Frame, Kind, Opcode},
@@ -208,7 +209,7 @@ fn reason_of(error: WebSocketError) -> Option<Disconnect> {
 /// Gathers what one read brought, so that the hub is asked once for all of it.
 pub(super) struct Publisher {
     seat: SeatRef,
-    topics: Option<Arc<[crate::hub::TopicName]>>,
+    topics: Option<Arc<[TopicName]>>,
     frames: RefCell<Vec<Frame>>,
 }
 

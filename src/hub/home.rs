@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::topic::TopicName;
+use crate::topic_name::TopicName;
 
 /// Invariant: no list is empty, and no shard is in a list twice.
 #[derive(Debug, Default)]

@@ -13,8 +13,8 @@ use std::{
 
 use tokio::sync::{Notify, oneshot};
 
-use super::{shard::Shard, topic::TopicName};
-use crate::wire::frame::Frame;
+use super::shard::Shard;
+use crate::{topic_name::TopicName, wire::frame::Frame};
 
 /// Who a registered connection belongs to.
 pub(crate) type UserId = Arc<str>;

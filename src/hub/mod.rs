@@ -34,7 +34,6 @@ use std::{
 
 use tokio::{runtime, sync::oneshot, task::spawn_local, time::timeout};
 
-pub use self::topic::{InvalidTopicName, TopicName};
 pub(crate) use self::{inbox::UserId, peer::Stream};
 use self::{
     inbox::{Inbox, Item, Publication, Receipt},
@@ -44,6 +43,7 @@ use self::{
 use crate::{
     config::Config,
     metrics::{Counter, ShardMetrics},
+    topic_name::TopicName,
     wire::{close::Disconnect, frame::Frame},
 };
 

@@ -10,7 +10,8 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{ConnectionId, inbox::UserId, topic::TopicName};
+use super::{ConnectionId, inbox::UserId};
+use crate::topic_name::TopicName;
 
 /// Registrations by id.
 #[derive(Debug)]

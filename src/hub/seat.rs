@@ -18,9 +18,12 @@ use super::{
     inbox::{Publication, UserId},
     peer::{Peer, PeerKey, Stream},
     shard::Shard,
-    topic::{Place, TopicName},
+    topic::Place,
 };
-use crate::wire::{close::Disconnect, frame::Frame};
+use crate::{
+    topic_name::TopicName,
+    wire::{close::Disconnect, frame::Frame},
+};
 
 /// A seat taken. Dropping it gives it up: the connection leaves its topics, its socket is closed
 /// and nothing more is delivered to it.

@@ -10,9 +10,11 @@ use super::{
     inbox::{Item, Publication},
     peer::{Peer, PeerKey},
     peers::Peers,
-    topic::{Departure, Place, TopicKey, TopicName, Topics},
+    topic::{Departure, Place, TopicKey, Topics},
 };
-use crate::{metrics::ShardMetrics, wire::close::Disconnect, wire::frame::Frame};
+use crate::{
+    metrics::ShardMetrics, topic_name::TopicName, wire::close::Disconnect, wire::frame::Frame,
+};
 
 /// The state of one shard: its connections, the topics that they follow, and, as a home, the
 /// shards that want to hear of a topic.

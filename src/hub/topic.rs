@@ -3,51 +3,12 @@
 //! Pure. A topic exists here while it has a subscriber on this shard; whether the topic's home
 //! shard has heard of that yet is part of its state, because a subscription is in force only then.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::collections::HashMap;
 
 use slotmap::{SlotMap, new_key_type};
 
 use super::{peer::PeerKey, segment};
-use crate::wire::frame::Frame;
-
-/// The name of a topic: 1 to 255 bytes of text without control characters.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TopicName(Arc<str>);
-
-/// A name that no topic may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a topic name is 1 to {MAX_NAME_BYTES} bytes of text without control characters")]
-#[non_exhaustive]
-pub struct InvalidTopicName;
-
-/// As in Centrifugo; long enough for a path, short enough to keep a million of.
-const MAX_NAME_BYTES: usize = 255;
-
-impl TopicName {
-    /// Checks `name`.
-    ///
-    /// # Errors
-    ///
-    /// If it is empty, longer than 255 bytes, or has control characters.
-    pub fn new(name: &str) -> Result<Self, InvalidTopicName> {
-        let is_valid =
-            (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.contains(char::is_control);
-        is_valid.then(|| Self(name.into())).ok_or(InvalidTopicName)
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// As a literal, so that what a client named cannot drive a terminal.
-impl fmt::Debug for TopicName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
+use crate::{topic_name::TopicName, wire::frame::Frame};
 
 new_key_type! {
     /// A topic with subscribers on this shard.
@@ -202,15 +163,6 @@ mod tests {
     fn peers(count: usize) -> Vec<PeerKey> {
         let mut keys = SlotMap::<PeerKey, ()>::with_key();
         (0..count).map(|_| keys.insert(())).collect()
-    }
-
-    #[test]
-    fn a_name_is_checked() {
-        assert!(TopicName::new("cats and dogs/é").is_ok());
-        assert!(TopicName::new(&"x".repeat(255)).is_ok());
-        for name in ["", "a\nb", "\u{1b}[31m", &"x".repeat(256)] {
-            assert_eq!(TopicName::new(name), Err(InvalidTopicName), "{name:?}");
-        }
     }
 
     #[test]

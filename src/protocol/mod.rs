@@ -4,7 +4,7 @@
 pub(crate) mod relay;
 
 use crate::{
-    hub::TopicName,
+    topic_name::TopicName,
     wire::frame::{Frame, Kind},
 };
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Reaction;
 use crate::{
-    hub::TopicName,
+    topic_name::TopicName,
     wire::frame::{Frame, Kind},
 };
 

@@ -18,8 +18,9 @@ use super::{
     routes::Site,
 };
 use crate::{
-    hub::{TopicName, UserId},
+    hub::UserId,
     protocol::relay,
+    topic_name::TopicName,
     wire::{close::Disconnect, frame::Frame},
 };
 

@@ -16,12 +16,13 @@ use super::{
 use crate::{
     connection::{Connection, Session},
     hub::{
-        Hub, TopicName,
+        Hub,
         registry::{Registry, Unclaimable},
         shard::Shard,
     },
     metrics::Counter,
     protocol::relay,
+    topic_name::TopicName,
 };
 
 /// What the server serves: one for all shards.

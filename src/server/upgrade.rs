@@ -24,7 +24,8 @@ use super::{
 };
 use crate::{
     connection::{Connection, Session},
-    hub::{Hub, Stream, TopicName},
+    hub::{Hub, Stream},
+    topic_name::TopicName,
 };
 
 /// What a connection that is handed to a hub is for.

@@ -1,0 +1,5 @@
+//! The server's behaviour, over real sockets on loopback.
+
+mod support;
+
+mod layering;
