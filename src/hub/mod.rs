@@ -9,6 +9,8 @@
 
 mod home;
 mod inbox;
+#[cfg(test)]
+mod model;
 mod outbox;
 mod peer;
 mod peers;

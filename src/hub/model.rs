@@ -1,0 +1,333 @@
+//! The hub against a naive model: random joins, follows, publications and departures over several
+//! shards must deliver what a list of sets would, in one order per topic.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    pin::Pin,
+    rc::Rc,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+};
+
+use proptest::{collection::vec, prelude::*};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::{mpsc, oneshot},
+    task::{spawn_local, yield_now},
+};
+
+use super::{Hub, seat::Seat};
+use crate::{config::Config, topic_name::TopicName, wire::frame::Frame};
+
+const SHARDS: usize = 3;
+const TOPICS: usize = 4;
+
+#[derive(Clone, Debug)]
+enum Operation {
+    /// A connection of this user comes.
+    Join { user: usize },
+    /// A connection follows exactly the topics of these bits.
+    Follow { connection: usize, topics: u8 },
+    /// A connection publishes to the topics of these bits.
+    Publish { connection: usize, topics: u8 },
+    /// Somebody publishes to the connections of a user.
+    PublishToUser { topic: usize, user: usize },
+    /// A connection goes.
+    Leave { connection: usize },
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let (connection, topics) = (0..8usize, 0..1u8 << TOPICS);
+    prop_oneof![
+        2 => (0..2usize).prop_map(|user| Operation::Join { user }),
+        3 => (connection.clone(), topics.clone())
+            .prop_map(|(connection, topics)| Operation::Follow { connection, topics }),
+        8 => (connection.clone(), topics)
+            .prop_map(|(connection, topics)| Operation::Publish { connection, topics }),
+        2 => (0..TOPICS, 0..2usize)
+            .prop_map(|(topic, user)| Operation::PublishToUser { topic, user }),
+        1 => connection.prop_map(|connection| Operation::Leave { connection }),
+    ]
+}
+
+/// What a connection should get: each message, and the topic by which it comes.
+#[derive(Debug, Default)]
+struct Expected {
+    user: usize,
+    topics: BTreeSet<usize>,
+    messages: BTreeSet<(usize, String)>,
+}
+
+/// A connection on its shard's thread, told what to do.
+struct Member {
+    commands: mpsc::Sender<Command>,
+    /// Closed when it has given up its seat.
+    gone: oneshot::Receiver<()>,
+    wire: Arc<Mutex<Vec<u8>>>,
+    expected: Expected,
+}
+
+enum Command {
+    Follow(Vec<TopicName>, oneshot::Sender<()>),
+    Publish(Vec<TopicName>, Frame, oneshot::Sender<()>),
+}
+
+/// A socket that takes everything, in pieces, and never says anything.
+struct Recorder(Arc<Mutex<Vec<u8>>>);
+
+impl AsyncRead for Recorder {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Recorder {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let taken = bytes.len().min(5);
+        self.0.lock().unwrap().extend(&bytes[..taken]);
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn topic(index: usize) -> TopicName {
+    TopicName::new(&format!("topic {index}")).unwrap()
+}
+
+fn indices(bits: u8) -> Vec<usize> {
+    (0..TOPICS).filter(|index| bits >> index & 1 == 1).collect()
+}
+
+impl Member {
+    async fn join(hub: &Hub, user: usize) -> Self {
+        let (commands, mut received) = mpsc::channel(1);
+        let wire = Arc::new(Mutex::new(Vec::new()));
+        let recorder = Recorder(Arc::clone(&wire));
+        let (joined, has_joined) = oneshot::channel();
+        let (here, gone) = oneshot::channel();
+        hub.run_on(hub.next_shard(), move |shard| {
+            let seat = Seat::take(shard, Some(user.to_string().into()));
+            seat.attach(Box::new(recorder));
+            spawn_local(async move {
+                // Stores the waker, without which nothing is written.
+                std::future::poll_fn(|cx| Poll::Ready(seat.poll_ended(cx).is_ready())).await;
+                joined.send(()).unwrap();
+                while let Some(command) = received.recv().await {
+                    match command {
+                        Command::Follow(topics, done) => {
+                            seat.follow(&topics).await;
+                            done.send(()).unwrap();
+                        }
+                        Command::Publish(topics, frame, done) => {
+                            seat.publish(&topics.into(), [frame].into());
+                            done.send(()).unwrap();
+                        }
+                    }
+                }
+                drop(seat);
+                drop(here);
+            });
+        });
+        has_joined.await.unwrap();
+        Self {
+            commands,
+            gone,
+            wire,
+            expected: Expected {
+                user,
+                ..Expected::default()
+            },
+        }
+    }
+
+    async fn tell(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
+        let (done, is_done) = oneshot::channel();
+        self.commands.send(command(done)).await.ok().unwrap();
+        is_done.await.unwrap();
+    }
+
+    /// The messages that it got, in order.
+    fn received(&self) -> Vec<String> {
+        let wire = self.wire.lock().unwrap();
+        let mut rest = &wire[..];
+        let mut messages = Vec::new();
+        while let [0x81, len, tail @ ..] = rest {
+            let (payload, next) = tail.split_at(usize::from(*len));
+            messages.push(String::from_utf8(payload.to_vec()).unwrap());
+            rest = next;
+        }
+        assert!(rest.is_empty(), "a torn frame");
+        messages
+    }
+
+    /// By which topic it got this message.
+    fn topic_of(&self, message: &str) -> Option<usize> {
+        let mut expected = self.expected.messages.iter();
+        expected
+            .find(|(_, each)| each == message)
+            .map(|(topic, _)| *topic)
+    }
+}
+
+/// Returns when everything published so far is delivered and written.
+async fn settle(hub: &Hub) {
+    for _ in 0..2 {
+        hub.on_every_shard(|_, done| drop(done)).await;
+    }
+    hub.on_every_shard(|shard, done| {
+        let shard = Rc::clone(shard);
+        spawn_local(async move {
+            while !shard.state.borrow().is_all_written() {
+                yield_now().await;
+            }
+            drop(done);
+        });
+    })
+    .await;
+}
+
+async fn run(operations: Vec<Operation>) {
+    let mut config = Config::default();
+    config.shards = SHARDS.try_into().unwrap();
+    let hub = Hub::start(&config).unwrap();
+    let mut members: Vec<Member> = Vec::new();
+    for (number, operation) in operations.into_iter().enumerate() {
+        perform(&hub, &mut members, number, operation).await;
+    }
+    settle(&hub).await;
+    check(&members);
+    drop(members);
+    while hub.sum(|shard| &shard.connections) + hub.sum(|shard| &shard.topics) > 0 {
+        yield_now().await;
+    }
+}
+
+/// Does an operation to the hub and to the model.
+async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation: Operation) {
+    let count = members.len();
+    match operation {
+        Operation::Join { user } => members.push(Member::join(hub, user).await),
+        _ if count == 0 => {}
+        Operation::Follow { connection, topics } => {
+            settle(hub).await;
+            let member = &mut members[connection % count];
+            member.expected.topics = indices(topics).into_iter().collect();
+            let names = indices(topics).into_iter().map(topic).collect();
+            member.tell(|done| Command::Follow(names, done)).await;
+        }
+        Operation::Publish { connection, topics } => {
+            let publisher = connection % count;
+            let message = format!("{number} of {publisher}");
+            let (names, frame) = (
+                indices(topics).into_iter().map(topic).collect(),
+                Frame::text(&message),
+            );
+            members[publisher]
+                .tell(|done| Command::Publish(names, frame, done))
+                .await;
+            for member in members {
+                let followed = |index: &usize| member.expected.topics.contains(index);
+                if let Some(topic) = indices(topics).into_iter().find(followed) {
+                    member.expected.messages.insert((topic, message.clone()));
+                }
+            }
+        }
+        Operation::PublishToUser { topic: index, user } => {
+            let message = format!("{number} of all");
+            let to = Some(user.to_string().into());
+            let queued = hub
+                .publish_to(&topic(index), Frame::text(&message), to)
+                .await;
+            let meant = members
+                .iter_mut()
+                .map(|member| &mut member.expected)
+                .filter(|expected| expected.user == user && expected.topics.contains(&index));
+            let meant = meant.map(|expected| expected.messages.insert((index, message.clone())));
+            assert_eq!(queued, meant.count());
+        }
+        Operation::Leave { connection } => {
+            settle(hub).await;
+            let member = members.swap_remove(connection % count);
+            check(std::slice::from_ref(&member));
+            drop(member.commands);
+            member.gone.await.unwrap_err();
+        }
+    }
+}
+
+/// Everybody got what was expected, once, in an order that all agree about.
+fn check(members: &[Member]) {
+    for member in members {
+        let received = member.received();
+        let mut sorted: Vec<&String> = received.iter().collect();
+        sorted.sort();
+        let mut expected: Vec<&String> = member
+            .expected
+            .messages
+            .iter()
+            .map(|(_, message)| message)
+            .collect();
+        expected.sort();
+        assert_eq!(
+            sorted, expected,
+            "what a connection got, and should have got"
+        );
+        check_publishers(member, &received);
+    }
+    for (index, one) in members.iter().enumerate() {
+        for other in &members[..index] {
+            (0..TOPICS).for_each(|topic| check_order(topic, one, other));
+        }
+    }
+}
+
+/// What one publisher sent to one topic came in its order.
+fn check_publishers(member: &Member, received: &[String]) {
+    let mut last = std::collections::HashMap::new();
+    for message in received {
+        let (number, publisher) = message.split_once(" of ").unwrap();
+        let number: usize = number.parse().unwrap();
+        let key = (publisher.to_owned(), member.topic_of(message));
+        let before = last.insert(key, number);
+        assert!(before < Some(number), "{message} came after {before:?}");
+    }
+}
+
+/// What two connections both got by a topic, they got in the same order.
+fn check_order(topic: usize, one: &Member, other: &Member) {
+    let common = |of: &Member| -> Vec<String> {
+        let is_common = |message: &String| {
+            [one, other]
+                .iter()
+                .all(|member| member.topic_of(message) == Some(topic))
+        };
+        of.received().into_iter().filter(is_common).collect()
+    };
+    assert_eq!(common(one), common(other), "the order of topic {topic}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn the_hub_delivers_what_the_model_does(operations in vec(operation(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(run(operations));
+    }
+}
