@@ -77,20 +77,20 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Prepares a connection while its opening handshake is under way. Returns when its
-    /// subscriptions are in force: what is published from then on is queued for it.
+    /// Prepares a connection while its opening handshake is under way. Its subscriptions are in
+    /// force from then on: what is published is queued for it.
     ///
     /// # Errors
     ///
     /// If its registration was deleted meanwhile.
-    pub(crate) async fn open(shard: &Rc<Shard>, session: Session) -> Result<Self, Disconnect> {
+    pub(crate) fn open(shard: &Rc<Shard>, session: Session) -> Result<Self, Disconnect> {
         let seat = Seat::take(shard, session.user());
         if let Session::Relay(claim) = &session
             && !claim.connected(seat.id())
         {
             return Err(Disconnect::Unregistered);
         }
-        seat.follow(session.topics()).await;
+        seat.follow(session.topics());
         Ok(Self {
             seat,
             session,
@@ -155,17 +155,12 @@ impl Future for Task {
 }
 
 /// Does what a message asked for.
-async fn perform(
-    reaction: Reaction,
-    seat: &SeatRef,
-    session: &Session,
-    publisher: &reader::Publisher,
-) {
+fn perform(reaction: Reaction, seat: &SeatRef, session: &Session, publisher: &reader::Publisher) {
     match reaction {
         Reaction::Publish(frame) => publisher.add(frame),
         Reaction::Reply(frame) => seat.reply(frame),
         Reaction::Follow(topics) => {
-            seat.follow(&topics).await;
+            seat.follow(&topics);
             if let Session::Relay(claim) = session {
                 claim.set_topics(&topics);
             }

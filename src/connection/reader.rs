@@ -142,7 +142,7 @@ async fn read(seat: SeatRef, session: Session) -> Episode {
             (Engine::Messages(_), kind) => {
                 let kind = kind.unwrap_or(Kind::Binary);
                 let reaction = session.react(kind, &frame.payload);
-                perform(reaction, &seat, &session, &publisher).await;
+                perform(reaction, &seat, &session, &publisher);
             }
         }
         if must_wait(&seat) {

@@ -88,12 +88,7 @@ impl Hub {
     /// If a thread or its event loop can't be started.
     pub fn start(config: &Config) -> io::Result<Self> {
         let shards = config.shards.get();
-        let links = Arc::new(Links {
-            config: config.clone(),
-            inboxes: (0..shards).map(|_| Inbox::default()).collect(),
-            metrics: (0..shards).map(|_| ShardMetrics::default()).collect(),
-            hasher: RandomState::new(),
-        });
+        let links = Arc::new(Links::new(config));
         let hub = Self(Arc::new(Running {
             links,
             next: AtomicUsize::new(0),
@@ -235,6 +230,16 @@ impl Drop for Running {
 }
 
 impl Links {
+    fn new(config: &Config) -> Self {
+        let shards = 0..config.shards.get();
+        Self {
+            config: config.clone(),
+            inboxes: shards.clone().map(|_| Inbox::default()).collect(),
+            metrics: shards.map(|_| ShardMetrics::default()).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
     /// The inbox of a topic's home shard.
     fn home(&self, topic: &TopicName) -> &Inbox {
         let hash = self.hasher.hash_one(topic);

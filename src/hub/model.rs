@@ -131,7 +131,7 @@ impl Member {
                 while let Some(command) = received.recv().await {
                     match command {
                         Command::Follow(topics, done) => {
-                            seat.follow(&topics).await;
+                            seat.follow(&topics);
                             done.send(()).unwrap();
                         }
                         Command::Publish(topics, frame, done) => {
@@ -203,8 +203,10 @@ async fn settle(hub: &Hub) {
 }
 
 async fn run(operations: Vec<Operation>) {
-    let mut config = Config::default();
-    config.shards = SHARDS.try_into().unwrap();
+    let config = Config {
+        shards: SHARDS.try_into().unwrap(),
+        ..Config::default()
+    };
     let hub = Hub::start(&config).unwrap();
     let mut members: Vec<Member> = Vec::new();
     for (number, operation) in operations.into_iter().enumerate() {
@@ -327,7 +329,9 @@ proptest! {
 
     #[test]
     fn the_hub_delivers_what_the_model_does(operations in vec(operation(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(run(operations));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        // Nothing of it waits for a time; a shard that died would be waited for without end.
+        let patience = std::time::Duration::from_secs(30);
+        runtime.block_on(async { tokio::time::timeout(patience, run(operations)).await.unwrap() });
     }
 }

@@ -63,7 +63,7 @@ impl Deref for Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.shard.state.borrow_mut().remove(self.key);
-        self.shard.change.notify_waiters();
+        self.shard.departure.notify_waiters();
     }
 }
 
@@ -79,24 +79,12 @@ impl SeatRef {
         }
     }
 
-    /// Follows exactly `topics` from now on; returns when that is in force: whatever is published
-    /// to them from then on reaches this connection.
+    /// Follows exactly `topics`, each named once, from now on: whatever is published to them after
+    /// this returns reaches the connection.
     ///
-    /// # Cancel safety
-    ///
-    /// The topics are changed when it is first polled; only the waiting is given up.
-    pub(crate) async fn follow(&self, topics: &[TopicName]) {
-        self.change_topics(topics);
-        loop {
-            let change = self.shard.change.notified();
-            if self.is_in_force() {
-                return;
-            }
-            change.await;
-        }
-    }
-
-    fn change_topics(&self, topics: &[TopicName]) {
+    /// Nobody has to wait for that: the topic's home hears of its new subscriber in its inbox, and
+    /// of what is published after this later in the same inbox.
+    pub(crate) fn follow(&self, topics: &[TopicName]) {
         let state = &mut *self.shard.state.borrow_mut();
         let name_of = |place: &Place| {
             state
@@ -118,16 +106,6 @@ impl SeatRef {
         for topic in topics.iter().filter(|topic| !known.contains(topic)) {
             state.join(self.key, topic);
         }
-    }
-
-    fn is_in_force(&self) -> bool {
-        let state = self.shard.state.borrow();
-        let is_in_force =
-            |place: &Place| state.topics.get(place.topic).is_none_or(|t| t.is_in_force);
-        state
-            .peers
-            .get(self.key)
-            .is_none_or(|peer| peer.places.iter().all(is_in_force))
     }
 
     /// Publishes `frames` to every one of `topics`: in this order, after what this connection
@@ -332,11 +310,11 @@ impl Shard {
     /// Returns when no connection is left.
     pub(super) async fn emptied(&self) {
         loop {
-            let change = self.change.notified();
+            let departure = self.departure.notified();
             if self.state.borrow().peers.len() == 0 {
                 return;
             }
-            change.await;
+            departure.await;
         }
     }
 }

@@ -37,8 +37,8 @@ pub(crate) struct Shard {
     pub(super) links: Arc<Links>,
     pub(super) state: RefCell<State>,
     pub(super) receive: RefCell<Receive>,
-    /// Wakes whoever waits for a subscription to be in force, or for the last connection to go.
-    pub(super) change: Notify,
+    /// Wakes whoever waits for the last connection to go.
+    pub(super) departure: Notify,
     is_stopping: Cell<bool>,
 }
 
@@ -49,7 +49,7 @@ impl Shard {
             state: RefCell::new(State::new(index, Arc::clone(&links))),
             links,
             receive: RefCell::new(Receive::new()),
-            change: Notify::new(),
+            departure: Notify::new(),
             is_stopping: Cell::new(false),
         })
     }
@@ -107,7 +107,6 @@ impl Shard {
         }
         self.state.borrow_mut().fan_out();
         forwarded.send(&self.links);
-        self.change.notify_waiters();
     }
 
     async fn sweep_for_ever(self: Rc<Self>) {

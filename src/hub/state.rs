@@ -268,3 +268,97 @@ impl State {
         &self.links.metrics[self.index]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    const HERE: usize = 0;
+
+    fn state() -> State {
+        State::new(HERE, Arc::new(Links::new(&Config::default())))
+    }
+
+    fn publication(topic: &TopicName) -> Publication {
+        Publication {
+            topics: [topic.clone()].into(),
+            position: 0,
+            frames: [Frame::text("x")].into(),
+            user: None,
+            receipt: None,
+        }
+    }
+
+    fn deliver(state: &mut State, topic: &TopicName) {
+        state.take(Item::Deliver(publication(topic)), &mut Forwarded::new(1));
+        state.fan_out();
+    }
+
+    fn queued(state: &State, key: PeerKey) -> usize {
+        state.peers.get(key).unwrap().outbox.len_bytes()
+    }
+
+    #[test]
+    fn what_was_forwarded_before_the_home_heard_of_a_subscriber_is_not_for_it() {
+        let mut state = state();
+        let topic = TopicName::new("cats").unwrap();
+        let key = state.peers.insert(None);
+        state.join(key, &topic);
+        deliver(&mut state, &topic);
+        assert_eq!(
+            queued(&state, key),
+            0,
+            "left over from an earlier subscriber"
+        );
+        let answer = Item::InForce {
+            topic: topic.clone(),
+            incarnation: 1,
+        };
+        state.take(answer, &mut Forwarded::new(1));
+        deliver(&mut state, &topic);
+        assert_eq!(queued(&state, key), Frame::text("x").wire_len());
+    }
+
+    #[test]
+    fn a_home_forwards_to_the_shards_that_want_a_topic_and_answers_them() {
+        let mut state = state();
+        let topic = TopicName::new("cats").unwrap();
+        let mut forwarded = Forwarded::new(2);
+        let want = Item::Want {
+            topic: topic.clone(),
+            shard: 1,
+            incarnation: 7,
+        };
+        state.take(want, &mut forwarded);
+        state.take(Item::Publish(publication(&topic)), &mut forwarded);
+        state.take(
+            Item::Unwant {
+                topic: topic.clone(),
+                shard: 1,
+            },
+            &mut forwarded,
+        );
+        state.take(Item::Publish(publication(&topic)), &mut forwarded);
+        assert!(forwarded.0[0].is_empty());
+        let sent = &forwarded.0[1][..];
+        assert!(matches!(
+            sent,
+            [Item::InForce { incarnation: 7, .. }, Item::Deliver(_)]
+        ));
+    }
+
+    #[test]
+    fn an_ended_connection_follows_nothing_and_gets_nothing() {
+        let mut state = state();
+        let topic = TopicName::new("cats").unwrap();
+        let key = state.peers.insert(None);
+        state.join(key, &topic);
+        state.end(key, Disconnect::Unregistered);
+        assert_eq!(state.topics.len(), 0);
+        let close = queued(&state, key);
+        state.join(key, &topic);
+        deliver(&mut state, &topic);
+        assert_eq!((state.topics.len(), queued(&state, key)), (0, close));
+    }
+}

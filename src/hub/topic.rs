@@ -1,7 +1,8 @@
 //! Topics as one shard sees them: who follows which, and what was published and not yet fanned out.
 //!
-//! Pure. A topic exists here while it has a subscriber on this shard; whether the topic's home
-//! shard has heard of that yet is part of its state, because a subscription is in force only then.
+//! Pure. A topic exists here while it has a subscriber on this shard. What its home forwarded
+//! before it had heard of that is not for these subscribers: some of it may come, left over from
+//! earlier ones, but not all, and a subscriber gets what is published without a gap or not at all.
 
 use std::collections::HashMap;
 
@@ -29,7 +30,7 @@ pub(super) struct Topic {
     pub(super) subscribers: Vec<PeerKey>,
     /// Tells this incarnation of the topic from an earlier one: answers to that are stale.
     pub(super) incarnation: u64,
-    /// The home shard forwards to us: subscriptions are in force.
+    /// The home has answered: all that is published from then on comes.
     pub(super) is_in_force: bool,
     /// Frames for every subscriber, to be fanned out when this drain of the inbox ends.
     pending: Vec<Frame>,
@@ -119,7 +120,7 @@ impl Topics {
         }
     }
 
-    /// The home shard has answered: what is published from now on reaches this shard.
+    /// The home has answered: what comes from now on is for the subscribers.
     pub(super) fn put_in_force(&mut self, name: &TopicName, incarnation: u64) {
         if let Some(key) = self.find(name)
             && self.topics[key].incarnation == incarnation

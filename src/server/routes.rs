@@ -140,7 +140,7 @@ impl Site {
             Path::Chat | Path::Echo | Path::EchoFrames | Path::Relay => {
                 upgrade::check(request)?;
                 let session = self.session(path, id, request.uri().query())?;
-                open(shard, request, session).await
+                open(shard, request, session)
             }
         }
     }
@@ -169,14 +169,12 @@ impl Site {
 
 /// Upgrades a request that was checked. The connection is made first, so that its subscriptions
 /// are in force when the client sees the 101.
-async fn open(
+fn open(
     shard: &Rc<Shard>,
     request: &mut Request<Incoming>,
     session: Session,
 ) -> Result<Reply, Refusal> {
-    let connection = Connection::open(shard, session)
-        .await
-        .map_err(|_| Refusal::NotFound)?;
+    let connection = Connection::open(shard, session).map_err(|_| Refusal::NotFound)?;
     let (reply, upgrading) = upgrade::accept(request)?;
     spawn_local(async move {
         match upgrading

@@ -85,7 +85,7 @@ pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint)
     hub.run_on(hub.next_shard(), move |shard| {
         let shard = Rc::clone(shard);
         spawn_local(async move {
-            let Ok(connection) = Connection::open(&shard, endpoint.into()).await else {
+            let Ok(connection) = Connection::open(&shard, endpoint.into()) else {
                 return;
             };
             let _ = ready.send(());
