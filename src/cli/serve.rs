@@ -147,7 +147,7 @@ fn read(file: &Path) -> anyhow::Result<Settings> {
     let text = std::fs::read_to_string(file).with_context(|| format!("config: {name}"))?;
     toml::from_str(&text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
-        let line = text[..start].lines().count().max(1);
+        let line = text[..start].matches('\n').count() + 1;
         let reason = error.message().replace('\n', " ");
         anyhow::anyhow!("config: {name}, line {line}: {reason}")
     })

@@ -31,9 +31,9 @@ pub(super) async fn close(
         if reason.expects_peers_close() {
             poll_fn(|cx| reader.poll(cx, seat, session)).await;
         }
-        // A peer that is still sending would lose our Close to a reset: read it to its end.
         let shut_down = poll_fn(|cx| seat.poll_shutdown(cx)).await;
-        if shut_down.is_ok() {
+        if shut_down.is_ok() && matches!(reason, Disconnect::Violation(_)) {
+            // The peer may still be sending, and would lose our Close to a reset.
             poll_fn(|cx| poll_discard(cx, seat)).await;
         }
     };

@@ -64,8 +64,9 @@ impl Receive {
 
     /// Counts a receive; false if the turn has had its share and must end.
     pub(crate) fn may_receive(&mut self) -> bool {
+        let granted = self.left > 0;
         self.left = self.left.saturating_sub(1);
-        self.left > 0
+        granted
     }
 
     /// The empty buffer, to be filled from the socket.
@@ -85,7 +86,7 @@ const RECEIVE_BYTES: usize = 64 * 1024;
 const TAKE_BYTES: usize = 16 * 1024;
 
 /// A connection that has more to say than this lets the others have their turn first.
-const RECEIVES_PER_TURN: u32 = 5;
+const RECEIVES_PER_TURN: u32 = 4;
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 //! Off the way of a message, so one lock will do. Time is an argument.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -22,12 +22,11 @@ pub(crate) struct Registry {
     limit: usize,
 }
 
-/// Invariant: every registration that waits has an entry in `expiries` at or before its end.
+/// Invariant: `expiries` holds exactly the registrations that wait, and until when.
 #[derive(Debug, Default)]
 struct Registrations {
     table: HashMap<Uuid, Registration>,
-    /// When to look at which; in order, because all live equally long.
-    expiries: VecDeque<(Instant, Uuid)>,
+    expiries: BTreeSet<(Instant, Uuid)>,
 }
 
 #[derive(Debug)]
@@ -84,29 +83,25 @@ impl Registry {
             return Err(Full);
         }
         let id = Uuid::new_v4();
-        let presence = Presence::Waiting(now + self.lifetime);
-        registrations.table.insert(
-            id,
-            Registration {
-                user,
-                topics,
-                presence,
-            },
-        );
-        registrations.expiries.push_back((now + self.lifetime, id));
+        let end = now + self.lifetime;
+        let registration = Registration {
+            user,
+            topics,
+            presence: Presence::Waiting(end),
+        };
+        registrations.table.insert(id, registration);
+        registrations.expiries.insert((end, id));
         Ok(id)
     }
 
     /// Claims a registration for a connection that arrives.
     pub(crate) fn claim(self: &Arc<Self>, id: Uuid) -> Result<Claim, Unclaimable> {
-        let mut registrations = self.lock();
-        let registration = registrations
-            .table
-            .get_mut(&id)
-            .ok_or(Unclaimable::Unknown)?;
-        if !matches!(registration.presence, Presence::Waiting(_)) {
+        let Registrations { table, expiries } = &mut *self.lock();
+        let registration = table.get_mut(&id).ok_or(Unclaimable::Unknown)?;
+        let Presence::Waiting(end) = registration.presence else {
             return Err(Unclaimable::Taken);
-        }
+        };
+        expiries.remove(&(end, id));
         registration.presence = Presence::Arriving;
         Ok(Claim {
             registry: Arc::clone(self),
@@ -118,24 +113,25 @@ impl Registry {
 
     /// Deletes a registration; whether there was one, and its connection.
     pub(crate) fn delete(&self, id: Uuid) -> Option<Option<ConnectionId>> {
-        let registration = self.lock().table.remove(&id)?;
-        Some(match registration.presence {
-            Presence::Connected(connection) => Some(connection),
-            Presence::Arriving | Presence::Waiting(_) => None,
-        })
+        let Registrations { table, expiries } = &mut *self.lock();
+        match table.remove(&id)?.presence {
+            Presence::Connected(connection) => Some(Some(connection)),
+            Presence::Arriving => Some(None),
+            Presence::Waiting(end) => {
+                expiries.remove(&(end, id));
+                Some(None)
+            }
+        }
     }
 
     /// Forgets the registrations whose time has come.
     pub(crate) fn expire(&self, now: Instant) {
         let Registrations { table, expiries } = &mut *self.lock();
-        while let Some((_, id)) = expiries.pop_front_if(|(at, _)| *at <= now) {
-            let is_due = |registration: &Registration| match registration.presence {
-                Presence::Waiting(end) => end <= now,
-                Presence::Arriving | Presence::Connected(_) => false,
-            };
-            if table.get(&id).is_some_and(is_due) {
-                table.remove(&id);
-            }
+        while let Some(&(end, id)) = expiries.first()
+            && end <= now
+        {
+            expiries.pop_first();
+            table.remove(&id);
         }
     }
 
@@ -181,9 +177,11 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let end = Instant::now() + self.registry.lifetime;
-        if self.change(|registration| registration.presence = Presence::Waiting(end)) {
-            self.registry.lock().expiries.push_back((end, self.id));
+        let Registrations { table, expiries } = &mut *self.registry.lock();
+        if let Some(registration) = table.get_mut(&self.id) {
+            let end = Instant::now() + self.registry.lifetime;
+            registration.presence = Presence::Waiting(end);
+            expiries.insert((end, self.id));
         }
     }
 }

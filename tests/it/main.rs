@@ -3,3 +3,6 @@
 mod support;
 
 mod layering;
+mod process;
+mod soak;
+mod tungstenite;

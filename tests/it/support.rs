@@ -82,11 +82,7 @@ impl TestServer {
 
     /// Connects, and says nothing yet.
     pub(crate) fn dial(&self) -> Client {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client { stream }
+        Client::dial(self.address)
     }
 
     /// Sends one HTTP request on a connection of its own: status, head and body of the answer.
@@ -200,6 +196,14 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    pub(crate) fn dial(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { stream }
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }

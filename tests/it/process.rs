@@ -1,0 +1,343 @@
+//! The program: settings, signals, and running out of descriptors.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Client, eventually, handshake};
+
+const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
+
+/// A running `framecast serve`, ended when it is dropped.
+struct Process {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Process {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let address = line
+            .trim()
+            .strip_prefix("framecast listens on http://")
+            .expect(&line);
+        Self {
+            address: address.parse().unwrap(),
+            child,
+        }
+    }
+
+    fn serve(arguments: &[&str]) -> Self {
+        let address = ["serve", "--listen", "127.0.0.1:0"];
+        Self::start(Command::new(FRAMECAST).args(address).args(arguments))
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    fn connect(&self, path: &str) -> Client {
+        let mut client = Client::dial(self.address);
+        client.send(handshake(path).as_bytes());
+        assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+        client
+    }
+
+    /// The exit status; `None` for a signal.
+    fn exit_code(mut self) -> Option<i32> {
+        eventually("the server exits", || {
+            self.child.try_wait().unwrap().is_some()
+        });
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a command that is to end by itself.
+fn run(arguments: &[&str]) -> Output {
+    Command::new(FRAMECAST)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// Asserts that a start fails with one line on standard error, which begins like this.
+#[track_caller]
+fn refused(arguments: &[&str], beginning: &str) {
+    let output = run(arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{arguments:?}");
+    assert!(
+        said.starts_with(beginning),
+        "{said:?} begins with {beginning:?}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said:?}");
+    assert_eq!(output.stdout, b"");
+}
+
+#[test]
+fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() {
+    refused(
+        &["serve", "--listen", "0.0.0.0:0"],
+        "framecast: listen: anybody who reaches",
+    );
+    refused(
+        &["serve", "--listen", "[::]:0"],
+        "framecast: listen: anybody who reaches",
+    );
+    refused(
+        &["serve", "--listen", "here"],
+        "framecast: invalid value 'here' for '--listen",
+    );
+    refused(
+        &["serve", "--listen", "192.0.2.1:1", "--allow-anonymous"],
+        "framecast: listen: 192.0.2.1:1",
+    );
+    refused(
+        &["serve", "--shards", "0"],
+        "framecast: invalid value '0' for '--shards",
+    );
+    refused(
+        &["serve", "--shards", "5000"],
+        "framecast: shards: 5000 is not from 1 to 1024",
+    );
+    refused(
+        &["serve", "--max-message-bytes", "0"],
+        "framecast: max-message-bytes: 0 is not",
+    );
+    refused(
+        &["serve", "--max-fragments", "0"],
+        "framecast: max-fragments: must be at least 1",
+    );
+    refused(
+        &["serve", "--ping-after", "soon"],
+        "framecast: invalid value 'soon' for '--ping-after",
+    );
+    refused(
+        &["serve", "--pong-within", "0s"],
+        "framecast: pong-within: must be from 1 ms",
+    );
+    refused(
+        &["serve", "--allow-origin", "app"],
+        "framecast: allow-origin: \"app\" is not",
+    );
+    refused(&["serve", "--log", "info,=x"], "framecast: log: ");
+    refused(
+        &["serve", "--nonsense"],
+        "framecast: unexpected argument '--nonsense'",
+    );
+    refused(
+        &["serve", "--config", "no such file"],
+        "framecast: config: no such file: No such file",
+    );
+}
+
+#[test]
+fn a_wrong_line_in_the_file_is_named_by_file_line_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("framecast.toml");
+    let name = file.to_str().unwrap();
+    let cases = [
+        (
+            "listen = '127.0.0.1:0'\n\nlisen = 1\n",
+            3,
+            "unknown field `lisen`",
+        ),
+        ("shards = 'two'\n", 1, "invalid type"),
+        ("ping-after = 'soon'\n", 1, "\"soon\" is not a time"),
+        ("shards = \n", 1, ""),
+    ];
+    for (text, line, reason) in cases {
+        fs::write(&file, text).unwrap();
+        refused(
+            &["serve", "--config", name],
+            &format!("framecast: config: {name}, line {line}: {reason}"),
+        );
+    }
+    fs::write(&file, "max-fragments = 0\n").unwrap();
+    refused(
+        &["serve", "--config", name],
+        "framecast: max-fragments: must be",
+    );
+}
+
+#[test]
+fn the_file_sets_what_the_command_line_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("framecast.toml");
+    fs::write(
+        &file,
+        "listen = '192.0.2.1:1'\nshards = 3\nmax-message-bytes = 10\n",
+    )
+    .unwrap();
+    let server = Process::serve(&[
+        "--config",
+        file.to_str().unwrap(),
+        "--max-message-bytes",
+        "20",
+    ]);
+    let mut http = Client::dial(server.address);
+    http.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(http.read_answer().body.contains("\"shards\":3,"));
+    let mut echo = server.connect("/echo");
+    echo.send(&crate::support::frame(0x82, &[7; 20]));
+    assert_eq!(echo.read_frame(), (0x82, vec![7; 20]));
+    echo.send(&crate::support::frame(0x82, &[7; 21]));
+    assert_eq!(echo.read_close().0, 1009);
+}
+
+#[test]
+fn help_and_version_are_told() {
+    let help = String::from_utf8(run(&["serve", "--help"]).stdout).unwrap();
+    for option in [
+        "--listen",
+        "--shards",
+        "--max-message-bytes",
+        "--max-fragments",
+        "--config",
+        "--log",
+    ] {
+        assert!(help.contains(option), "{option} in {help}");
+    }
+    let version = String::from_utf8(run(&["--version"]).stdout).unwrap();
+    assert_eq!(
+        version,
+        concat!("framecast ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}
+
+#[test]
+fn a_signal_drains_what_is_queued_is_written_everybody_is_closed_and_the_exit_is_clean() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let server = Process::serve(&[]);
+        let mut clients: Vec<Client> = (0..4).map(|_| server.connect("/ws")).collect();
+        // More than sockets hold: some of it is still queued when the signal comes.
+        let message = vec![b'x'; 60_000];
+        for _ in 0..20 {
+            clients[0].send(&crate::support::frame(0x82, &message));
+        }
+        // The first copy back says that the server is at it.
+        assert_eq!(clients[0].read_frame().1.len(), message.len());
+        server.signal(signal);
+        for (index, client) in clients.iter_mut().enumerate() {
+            let mut copies = usize::from(index == 0);
+            let (code, reason) = loop {
+                match client.read_frame() {
+                    (0x82, payload) => copies += usize::from(payload == message),
+                    (_, payload) => {
+                        break (
+                            u16::from_be_bytes([payload[0], payload[1]]),
+                            payload[2..].to_vec(),
+                        );
+                    }
+                }
+            };
+            assert_eq!((code, &reason[..]), (1012, &b"server is restarting"[..]));
+            // What was read before the signal reaches everybody.
+            assert!(copies > 0, "{copies}");
+            client.send(&crate::support::frame(0x88, &[0x03, 0xF4]));
+            client.expect_end();
+        }
+        assert_eq!(server.exit_code(), Some(0));
+    }
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let server = Process::serve(&["--close-timeout", "1h", "--drain-timeout", "1h"]);
+    // It never answers the Close, so the drain would take an hour.
+    let mut client = server.connect("/ws");
+    server.signal(Signal::TERM);
+    assert_eq!(client.read_close().0, 1012);
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(130));
+}
+
+#[test]
+fn a_drain_that_takes_too_long_is_said_and_fails() {
+    let server = Process::serve(&["--close-timeout", "1h", "--drain-timeout", "100ms"]);
+    let mut client = server.connect("/ws");
+    server.signal(Signal::TERM);
+    assert_eq!(client.read_close().0, 1012);
+    assert_eq!(server.exit_code(), Some(1));
+}
+
+#[test]
+fn a_request_in_flight_is_answered_before_the_end() {
+    let server = Process::serve(&[]);
+    let mut http = Client::dial(server.address);
+    http.send(
+        b"POST /publish HTTP/1.1\r\nHost: a\r\nContent-Length: 29\r\nExpect: 100-continue\r\n\r\n",
+    );
+    // The server has begun with it, and waits for the body.
+    assert!(http.read_head().starts_with("HTTP/1.1 100 "));
+    server.signal(Signal::TERM);
+    eventually("the server stops listening", || {
+        std::net::TcpStream::connect(server.address).is_err()
+    });
+    http.send(br#"{"topic":"t","message":"late"}"#.get(..29).unwrap());
+    assert_eq!(http.read_answer().status, 400, "a body that is cut");
+    http.expect_end();
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+#[test]
+fn at_the_descriptor_limit_the_acceptor_backs_off_and_takes_up_again() {
+    let script = "ulimit -n 64; exec \"$0\" serve --listen 127.0.0.1:0 --shards 1";
+    let server = Process::start(Command::new("sh").args(["-c", script, FRAMECAST]));
+    let first = server.connect("/ws");
+    let crowd: Vec<Client> = (0..100).map(|_| Client::dial(server.address)).collect();
+    // Not to wait for anything: this is how long the server is to be at its limit.
+    thread::sleep(Duration::from_millis(500));
+    drop(crowd);
+    let mut http = Client::dial(server.address);
+    http.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+    let health: serde_json::Value = serde_json::from_str(&http.read_answer().body).unwrap();
+    let errors = health["accept_errors"].as_u64().unwrap();
+    assert!((1..100).contains(&errors), "{errors} errors");
+    first.close();
+}
+
+#[test]
+fn a_closed_standard_output_does_not_end_the_server() {
+    let mut child = Command::new(FRAMECAST)
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    let mut log = child.stderr.take().unwrap();
+    // Whether it has come to announce itself or not: it ends well.
+    while kill_process(pid, Signal::TERM).is_ok() && child.try_wait().unwrap().is_none() {
+        thread::yield_now();
+    }
+    let mut said = String::new();
+    log.read_to_string(&mut said).unwrap();
+    assert!(!said.contains("panicked"), "{said}");
+}

@@ -1,0 +1,127 @@
+//! Connections come and go while others receive a numbered stream: no gap, no duplicate, no leak.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use futures_util::{SinkExt, Stream, StreamExt, stream::SplitSink};
+use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Error, Message},
+};
+
+use crate::support::{PATIENCE, TestServer, eventually};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+const STABLE: usize = 200;
+const CHURNING: usize = 500;
+/// Messages of the stream.
+const LENGTH: u64 = 500;
+
+async fn connect(server: &str, path: &str) -> Socket {
+    let (socket, _) = connect_async(format!("ws://{server}{path}")).await.unwrap();
+    socket
+}
+
+/// Reads the stream from its start to its end; how long it was.
+async fn follow(mut messages: impl Stream<Item = Result<Message, Error>> + Unpin) -> u64 {
+    for expected in 0.. {
+        let next = timeout(PATIENCE, messages.next())
+            .await
+            .expect("the stream goes on");
+        let text = next.unwrap().unwrap().into_text().unwrap();
+        if text == "end" {
+            return expected;
+        }
+        assert_eq!(text, expected.to_string(), "no gap and no duplicate");
+    }
+    unreachable!("the stream has an end")
+}
+
+/// Connects, listens and talks a little, and goes: politely or not.
+/// Again and again until the stream has ended; how often.
+async fn churn(server: Arc<str>, number: usize, has_ended: Arc<AtomicBool>) -> usize {
+    for round in 0.. {
+        if has_ended.load(Relaxed) {
+            return round;
+        }
+        let path = format!("/ws?topic=noise-{}&topic=stream", number % 7);
+        let mut socket = connect(&server, &path).await;
+        match (number + round) % 3 {
+            0 => {
+                socket.close(None).await.unwrap();
+                while let Some(Ok(_)) = timeout(PATIENCE, socket.next()).await.unwrap() {}
+            }
+            1 => drop(socket),
+            _ => {
+                // A frame that is never finished.
+                let MaybeTlsStream::Plain(mut tcp) = socket.into_inner() else {
+                    unreachable!()
+                };
+                tokio::io::AsyncWriteExt::write_all(&mut tcp, &[0x81, 0xFE])
+                    .await
+                    .unwrap();
+            }
+        }
+    }
+    unreachable!("the stream has an end")
+}
+
+/// Sends the numbers, then the end.
+async fn publish(mut stream: SplitSink<Socket, Message>) {
+    for number in 0..LENGTH {
+        stream
+            .send(Message::text(number.to_string()))
+            .await
+            .unwrap();
+        // Leaves some of the two cores to the others, who are to come and go meanwhile.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stream.send(Message::text("end")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stable_subscribers_miss_nothing_while_others_come_and_go_and_nothing_is_left_behind() {
+    let server = TestServer::with(|config| {
+        config.timeouts.registration = Duration::from_millis(100);
+        config.timeouts.close = Duration::from_millis(500);
+    });
+    let address: Arc<str> = server.address.to_string().into();
+    let mut stable = JoinSet::new();
+    for _ in 0..STABLE {
+        stable.spawn(follow(connect(&address, "/ws?topic=stream").await));
+    }
+    for number in 0..20 {
+        server.register(&format!("{{\"user_id\": {number}}}"));
+    }
+    let (sink, messages) = connect(&address, "/ws?topic=stream").await.split();
+    stable.spawn(follow(messages));
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let mut churning = JoinSet::new();
+    for number in 0..CHURNING {
+        churning.spawn(churn(Arc::clone(&address), number, Arc::clone(&has_ended)));
+    }
+    publish(sink).await;
+    while let Some(received) = stable.join_next().await {
+        assert_eq!(received.unwrap(), LENGTH);
+    }
+    has_ended.store(true, Relaxed);
+    while let Some(rounds) = churning.join_next().await {
+        assert!(rounds.unwrap() > 0);
+    }
+    let is_empty = |health: &serde_json::Value| {
+        ["connections", "topics", "registrations"]
+            .iter()
+            .all(|gauge| health[gauge] == 0)
+    };
+    tokio::task::block_in_place(|| {
+        eventually("nothing is left", || is_empty(&server.health()));
+        assert_eq!(server.health()["slow_consumers"], 0);
+    });
+}
