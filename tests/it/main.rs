@@ -2,6 +2,7 @@
 
 mod support;
 
+mod embed;
 mod layering;
 mod process;
 mod soak;

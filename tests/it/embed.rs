@@ -1,0 +1,122 @@
+//! A hub inside somebody else's server, over something that is not a TCP socket.
+
+use std::convert::Infallible;
+
+use framecast::{Config, Endpoint, Frame, Hub, TopicName, upgrade};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    time::timeout,
+};
+
+use crate::support::{PATIENCE, frame, handshake, text};
+
+/// Serves one end of a pipe, as a TLS server would serve its streams; the client's end.
+fn serve(hub: &Hub, endpoint: Endpoint) -> DuplexStream {
+    let (client, server) = duplex(256);
+    let hub = hub.clone();
+    let service = service_fn(move |mut request| {
+        let (hub, endpoint) = (hub.clone(), endpoint.clone());
+        async move { Ok::<_, Infallible>(upgrade(&hub, &mut request, endpoint).await) }
+    });
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
+    tokio::spawn(connection.with_upgrades());
+    client
+}
+
+async fn read(client: &mut DuplexStream, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    timeout(PATIENCE, client.read_exact(&mut bytes))
+        .await
+        .expect("in time")
+        .unwrap();
+    bytes
+}
+
+async fn open(client: &mut DuplexStream, behind: &[u8]) -> String {
+    client
+        .write_all(&[handshake("/").as_bytes(), behind].concat())
+        .await
+        .unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.extend(read(client, 1).await);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+fn topics(names: &[&str]) -> Vec<TopicName> {
+    names
+        .iter()
+        .map(|name| TopicName::new(name).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_a_socket_is_served_by_the_same_connection() {
+    let hub = Hub::start(&Config::default()).unwrap();
+    let mut client = serve(&hub, Endpoint::Echo);
+    let head = open(&mut client, &text("sent with the handshake")).await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert_eq!(
+        read(&mut client, 25).await,
+        *b"\x81\x17sent with the handshake"
+    );
+    // Larger than the pipe: written and read in pieces.
+    let large = vec![7; 5000];
+    let (mut reader, mut writer) = tokio::io::split(client);
+    let sent = frame(0x82, &large);
+    let sending = tokio::spawn(async move {
+        writer.write_all(&sent).await.unwrap();
+        writer
+    });
+    let mut echo = vec![0; 4 + large.len()];
+    timeout(PATIENCE, reader.read_exact(&mut echo))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(echo, [&[0x82, 126, 0x13, 0x88][..], &large].concat());
+    let mut client = reader.unsplit(sending.await.unwrap());
+    client.write_all(&frame(0x88, &[0x03, 0xE8])).await.unwrap();
+    assert_eq!(read(&mut client, 4).await, [0x88, 2, 0x03, 0xE8]);
+    assert_eq!(
+        timeout(PATIENCE, client.read(&mut [0]))
+            .await
+            .unwrap()
+            .unwrap(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_subscription_is_in_force_when_the_response_is_there_and_topics_named_twice_count_once() {
+    let hub = Hub::start(&Config::default()).unwrap();
+    let mut client = serve(&hub, Endpoint::Chat(topics(&["cats", "cats", "dogs"])));
+    let head = open(&mut client, b"").await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let cats = TopicName::new("cats").unwrap();
+    assert_eq!(hub.publish(&cats, Frame::text("are awesome")).await, 1);
+    assert_eq!(read(&mut client, 13).await, *b"\x81\x0Bare awesome");
+    client.write_all(&text("once")).await.unwrap();
+    assert_eq!(read(&mut client, 6).await, *b"\x81\x04once");
+    let draining = tokio::spawn(async move { hub.drain(PATIENCE).await });
+    assert_eq!(
+        read(&mut client, 24).await,
+        *b"\x88\x16\x03\xF4server is restarting"
+    );
+    client.write_all(&frame(0x88, &[0x03, 0xF4])).await.unwrap();
+    assert!(draining.await.unwrap(), "everything was finished in time");
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_handshake_is_refused_and_takes_no_seat() {
+    let hub = Hub::start(&Config::default()).unwrap();
+    let mut client = serve(&hub, Endpoint::Echo);
+    client
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    assert_eq!(read(&mut client, 13).await, *b"HTTP/1.1 426 ");
+    assert_eq!(hub.sum(|shard| &shard.connections), 0);
+}
