@@ -1,8 +1,10 @@
 //! The command line: one file a subcommand. The only place that prints or exits.
 
 mod connect;
+mod display;
 mod publish;
 mod serve;
+mod url;
 
 use std::{
     io::{self, Write as _},

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::connect::display::first_line;
-use super::connect::url::Url;
+use super::display::first_line;
+use super::url::Url;
 
 /// How long connecting, sending and the answer may take together. Arbitrary: publishing does not
 /// wait for subscribers, so a server that needs longer is not well.

@@ -2,7 +2,7 @@
 //!
 //! Pure.
 
-use super::display::escape;
+use crate::cli::display::escape;
 
 /// RFC 6455 §5.5: the payload of a control frame is at most 125 bytes.
 const MAX_CONTROL_BYTES: usize = 125;

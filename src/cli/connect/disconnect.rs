@@ -7,7 +7,7 @@ use std::io;
 use hyper::StatusCode;
 
 use super::assembly::Violation;
-use super::display::escape;
+use crate::cli::display::escape;
 
 /// Why a connection ended without this client having asked for it.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::display::escape;
+use crate::cli::display::escape;
 
 /// How much of a binary message is shown, in bytes. Arbitrary: it fits on one line of a terminal.
 const SHOWN_BYTES: usize = 32;

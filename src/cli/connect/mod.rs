@@ -17,7 +17,6 @@ mod backoff;
 mod command;
 mod console;
 mod disconnect;
-pub(super) mod display;
 mod frame;
 mod handshake;
 mod link;
@@ -26,7 +25,6 @@ mod pings;
 mod session;
 mod target;
 mod transcript;
-pub(super) mod url;
 
 use std::time::{Duration, Instant};
 

@@ -9,10 +9,10 @@ use tokio::time::{sleep_until, timeout};
 use super::command::{Command, HELP, NORMAL};
 use super::console::{Console, Unsendable, notice};
 use super::disconnect::Disconnect;
-use super::display::escape;
 use super::frame;
 use super::link::{Event, Link, Written};
 use super::pings::Pings;
+use crate::cli::display::escape;
 
 /// How long the server may be silent after the end of the input before it counts as done. Long
 /// enough for an answer from anywhere on Earth, whose round trip is below 400 ms; short enough for a

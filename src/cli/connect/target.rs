@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::url::Url;
+use crate::cli::url::Url;
 
 /// What the opening handshake needs to know.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::display::first_line;
+use crate::cli::display::first_line;
 
 /// How much is kept. Arbitrary: ample for the head of a response and the start of its body.
 const KEPT_BYTES: usize = 8 << 10;
