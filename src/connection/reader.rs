@@ -27,7 +27,7 @@ use crate::{
         close::Disconnect,
         frame::{Frame, Kind, Opcode},
         gate::{self, Gate, Kinds},
-        walk::Violation,
+        violation::Violation,
     },
 };
 

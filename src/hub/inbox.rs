@@ -6,88 +6,32 @@ use std::{
     fmt, mem,
     rc::Rc,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
-use super::shard::Shard;
-use crate::{topic_name::TopicName, wire::frame::Frame};
-
-/// Who a registered connection belongs to.
-pub(crate) type UserId = Arc<str>;
-
-/// Frames published to topics, on their way to the subscribers.
-#[derive(Clone, Debug)]
-pub(crate) struct Publication {
-    /// The topics published to; this item is on its way through `topics[position]`.
-    pub(crate) topics: Arc<[TopicName]>,
-    pub(crate) position: usize,
-    /// One or more, in the publisher's order.
-    pub(crate) frames: Arc<[Frame]>,
-    /// Only connections of this user.
-    pub(crate) user: Option<UserId>,
-    pub(crate) receipt: Option<Receipt>,
-}
-
-impl Publication {
-    pub(super) fn topic(&self) -> &TopicName {
-        &self.topics[self.position]
-    }
-
-    /// No subscriber of the topic is to be left out.
-    pub(super) fn is_for_everyone(&self) -> bool {
-        self.position == 0 && self.user.is_none()
-    }
-
-    fn len_bytes(&self) -> usize {
-        self.frames.iter().map(Frame::wire_len).sum()
-    }
-}
-
-/// Counts the connections that a publication was queued to; reports when its last clone is gone.
-#[derive(Clone, Debug)]
-pub(crate) struct Receipt(Arc<Tally>);
-
-#[derive(Debug)]
-struct Tally {
-    queued: AtomicUsize,
-    report: Option<oneshot::Sender<usize>>,
-}
-
-impl Receipt {
-    pub(super) fn new() -> (Self, oneshot::Receiver<usize>) {
-        let (report, total) = oneshot::channel();
-        (
-            Self(Arc::new(Tally {
-                queued: AtomicUsize::new(0),
-                report: Some(report),
-            })),
-            total,
-        )
-    }
-
-    pub(super) fn add(&self, queued: usize) {
-        self.0.queued.fetch_add(queued, Relaxed);
-    }
-}
-
-impl Drop for Tally {
-    fn drop(&mut self) {
-        if let Some(report) = self.report.take() {
-            // Nobody may be waiting any more.
-            let _ = report.send(*self.queued.get_mut());
-        }
-    }
-}
+use super::{publication::Publication, shard::Shard};
+use crate::topic_name::TopicName;
 
 /// Work to be done on a shard's own thread, in its turn.
 pub(crate) type Work = Box<dyn FnOnce(&Rc<Shard>) + Send>;
 
 /// What can be asked of a shard.
 pub(super) enum Item {
+    /// Do this.
+    Run(Work),
+    /// End, dropping every connection.
+    Stop,
+    /// Something about a topic.
+    Topic(TopicItem),
+}
+
+/// What shards tell each other about a topic.
+#[derive(Debug)]
+pub(super) enum TopicItem {
     /// To a topic's home: forward this to the interested shards.
     Publish(Publication),
     /// From a topic's home: hand this to your subscribers.
@@ -102,16 +46,14 @@ pub(super) enum Item {
     InForce { topic: TopicName, incarnation: u64 },
     /// To a topic's home: `shard` has no subscribers any more.
     Unwant { topic: TopicName, shard: usize },
-    /// Do this.
-    Run(Work),
-    /// End the shard, dropping every connection.
-    Stop,
 }
 
 impl Item {
     fn len_bytes(&self) -> usize {
         match self {
-            Self::Publish(publication) | Self::Deliver(publication) => publication.len_bytes(),
+            Self::Topic(TopicItem::Publish(publication) | TopicItem::Deliver(publication)) => {
+                publication.len_bytes()
+            }
             _ => 0,
         }
     }
@@ -212,16 +154,17 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::frame::Frame;
     use futures_util::FutureExt;
 
     fn deliver(bytes: usize) -> Item {
-        Item::Deliver(Publication {
+        Item::Topic(TopicItem::Deliver(Publication {
             topics: [TopicName::new("t").unwrap()].into(),
             position: 0,
             frames: [Frame::binary(&vec![0; bytes])].into(),
             user: None,
             receipt: None,
-        })
+        }))
     }
 
     #[tokio::test]
@@ -241,16 +184,5 @@ mod tests {
         inbox.push([Item::Stop]);
         inbox.woken().await;
         assert!(!inbox.is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_receipt_reports_the_sum_when_its_last_clone_is_gone() {
-        let (receipt, total) = Receipt::new();
-        let other = receipt.clone();
-        receipt.add(2);
-        drop(receipt);
-        other.add(3);
-        drop(other);
-        assert_eq!(total.await, Ok(5));
     }
 }

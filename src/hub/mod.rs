@@ -14,6 +14,7 @@ mod model;
 mod outbox;
 mod peer;
 mod peers;
+mod publication;
 mod receive;
 pub(crate) mod registry;
 pub(crate) mod seat;
@@ -36,12 +37,13 @@ use std::{
 
 use tokio::{runtime, sync::oneshot, task::spawn_local, time::timeout};
 
-pub(crate) use self::{inbox::UserId, peer::Stream};
 use self::{
-    inbox::{Inbox, Item, Publication, Receipt},
+    inbox::{Inbox, Item, TopicItem},
     peer::PeerKey,
+    publication::{Publication, Receipt},
     shard::Shard,
 };
+pub(crate) use self::{peer::Stream, publication::UserId};
 use crate::{
     config::Config,
     metrics::{Counter, ShardMetrics},
@@ -258,7 +260,7 @@ impl Links {
             let mut publication = publication.clone();
             publication.position = position;
             self.home(&publication.topics[position])
-                .push([Item::Publish(publication)]);
+                .push([Item::Topic(TopicItem::Publish(publication))]);
         }
     }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use slotmap::new_key_type;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{inbox::UserId, outbox::Outbox, topic::Place};
+use super::{outbox::Outbox, publication::UserId, topic::Place};
 use crate::{
     config::Timeouts,
     metrics::ShardMetrics,

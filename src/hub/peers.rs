@@ -6,8 +6,8 @@ use bytes::Bytes;
 use slotmap::SlotMap;
 
 use super::{
-    inbox::UserId,
     peer::{Heartbeat, Offer, Patience, Peer, PeerKey, Silence, ping},
+    publication::UserId,
 };
 use crate::{config::Config, metrics::ShardMetrics, wire::close::Disconnect};
 

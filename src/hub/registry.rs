@@ -10,7 +10,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{ConnectionId, inbox::UserId};
+use super::{ConnectionId, publication::UserId};
 use crate::topic_name::TopicName;
 
 /// Registrations by id.

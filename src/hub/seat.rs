@@ -15,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     ConnectionId,
-    inbox::{Publication, UserId},
     peer::{Peer, PeerKey, Stream},
+    publication::{Publication, UserId},
     shard::Shard,
     topic::Place,
 };
@@ -275,47 +275,6 @@ impl SeatRef {
             .peers
             .get_mut(self.key)
             .map(action)
-    }
-}
-
-impl Shard {
-    /// Begins a connection's turn to read, with what it kept from its last one.
-    pub(crate) fn begin_turn(&self, kept: &[u8]) {
-        self.receive.borrow_mut().begin_turn(kept);
-    }
-
-    /// Ends the turn; what the connection has received and not yet read.
-    pub(crate) fn end_turn(&self) -> Vec<u8> {
-        self.receive.borrow_mut().end_turn()
-    }
-
-    /// Ends the connection with this key, if it is still there.
-    pub(super) fn end_connection(&self, key: PeerKey, reason: Disconnect) {
-        self.state.borrow_mut().end(key, reason);
-    }
-
-    /// Reads nothing more from anybody.
-    pub(super) fn stop_reading(&self) {
-        self.state.borrow_mut().is_draining = true;
-    }
-
-    /// Ends every connection.
-    pub(super) fn end_all(&self, reason: Disconnect) {
-        let mut state = self.state.borrow_mut();
-        for key in state.peers.keys() {
-            state.end(key, reason);
-        }
-    }
-
-    /// Returns when no connection is left.
-    pub(super) async fn emptied(&self) {
-        loop {
-            let departure = self.departure.notified();
-            if self.state.borrow().peers.len() == 0 {
-                return;
-            }
-            departure.await;
-        }
     }
 }
 

@@ -25,11 +25,11 @@ use tokio::{
 use super::{
     Links,
     inbox::{Inbox, Item},
-    peer::Heartbeat,
+    peer::{Heartbeat, PeerKey},
     receive::Receive,
     state::{Forwarded, State},
 };
-use crate::config::Config;
+use crate::{config::Config, wire::close::Disconnect};
 
 /// One shard, as its own thread sees it.
 pub(crate) struct Shard {
@@ -57,6 +57,45 @@ impl Shard {
     /// The configuration that the hub was started with.
     pub(crate) fn config(&self) -> &Config {
         &self.links.config
+    }
+
+    /// Begins a connection's turn to read, with what it kept from its last one.
+    pub(crate) fn begin_turn(&self, kept: &[u8]) {
+        self.receive.borrow_mut().begin_turn(kept);
+    }
+
+    /// Ends the turn; what the connection has received and not yet read.
+    pub(crate) fn end_turn(&self) -> Vec<u8> {
+        self.receive.borrow_mut().end_turn()
+    }
+
+    /// Ends the connection with this key, if it is still there.
+    pub(super) fn end_connection(&self, key: PeerKey, reason: Disconnect) {
+        self.state.borrow_mut().end(key, reason);
+    }
+
+    /// Reads nothing more from anybody.
+    pub(super) fn stop_reading(&self) {
+        self.state.borrow_mut().is_draining = true;
+    }
+
+    /// Ends every connection.
+    pub(super) fn end_all(&self, reason: Disconnect) {
+        let mut state = self.state.borrow_mut();
+        for key in state.peers.keys() {
+            state.end(key, reason);
+        }
+    }
+
+    /// Returns when no connection is left.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let departure = self.departure.notified();
+            if self.state.borrow().peers.len() == 0 {
+                return;
+            }
+            departure.await;
+        }
     }
 
     /// Runs the shard, on its own thread, until it is stopped.
@@ -102,7 +141,7 @@ impl Shard {
                     work(self);
                 }
                 Item::Stop => self.is_stopping.set(true),
-                item => self.state.borrow_mut().take(item, &mut forwarded),
+                Item::Topic(item) => self.state.borrow_mut().take(item, &mut forwarded),
             }
         }
         self.state.borrow_mut().fan_out();

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use super::{
     Links,
     home::Homes,
-    inbox::{Item, Publication},
+    inbox::{Item, TopicItem},
     peer::{Peer, PeerKey},
     peers::Peers,
+    publication::Publication,
     topic::{Departure, Place, TopicKey, Topics},
 };
 use crate::{
@@ -29,7 +30,7 @@ pub(super) struct State {
 }
 
 /// What a drain of the inbox sends on, by shard, so that one push to each does.
-pub(super) struct Forwarded(Vec<Vec<Item>>);
+pub(super) struct Forwarded(Vec<Vec<TopicItem>>);
 
 impl Forwarded {
     pub(super) fn new(shards: usize) -> Self {
@@ -39,7 +40,7 @@ impl Forwarded {
     pub(super) fn send(&mut self, links: &Links) {
         for (inbox, items) in links.inboxes.iter().zip(&mut self.0) {
             if !items.is_empty() {
-                inbox.push(items.drain(..));
+                inbox.push(items.drain(..).map(Item::Topic));
             }
         }
     }
@@ -57,26 +58,26 @@ impl State {
         }
     }
 
-    /// Takes in one item that concerns topics.
-    pub(super) fn take(&mut self, item: Item, forwarded: &mut Forwarded) {
+    pub(super) fn take(&mut self, item: TopicItem, forwarded: &mut Forwarded) {
         match item {
-            Item::Publish(publication) => {
+            TopicItem::Publish(publication) => {
                 for &shard in self.homes.interested(publication.topic()) {
-                    forwarded.0[shard].push(Item::Deliver(publication.clone()));
+                    forwarded.0[shard].push(TopicItem::Deliver(publication.clone()));
                 }
             }
-            Item::Deliver(publication) => self.deliver(&publication),
-            Item::Want {
+            TopicItem::Deliver(publication) => self.deliver(&publication),
+            TopicItem::Want {
                 topic,
                 shard,
                 incarnation,
             } => {
                 self.homes.add(topic.clone(), shard);
-                forwarded.0[shard].push(Item::InForce { topic, incarnation });
+                forwarded.0[shard].push(TopicItem::InForce { topic, incarnation });
             }
-            Item::InForce { topic, incarnation } => self.topics.put_in_force(&topic, incarnation),
-            Item::Unwant { topic, shard } => self.homes.remove(&topic, shard),
-            Item::Run(_) | Item::Stop => unreachable!("these are the shard's own to do"),
+            TopicItem::InForce { topic, incarnation } => {
+                self.topics.put_in_force(&topic, incarnation);
+            }
+            TopicItem::Unwant { topic, shard } => self.homes.remove(&topic, shard),
         }
     }
 
@@ -212,11 +213,11 @@ impl State {
         peer.places.push(place);
         if let Some(incarnation) = gained {
             let (topic, shard) = (name.clone(), self.index);
-            self.links.home(name).push([Item::Want {
+            self.links.home(name).push([Item::Topic(TopicItem::Want {
                 topic,
                 shard,
                 incarnation,
-            }]);
+            })]);
         }
         self.update_gauges();
     }
@@ -228,10 +229,10 @@ impl State {
                 Departure::Unnoticed => {}
                 Departure::Last(topic) => {
                     let home = self.links.home(&topic);
-                    home.push([Item::Unwant {
+                    home.push([Item::Topic(TopicItem::Unwant {
                         topic,
                         shard: self.index,
-                    }]);
+                    })]);
                 }
                 Departure::Moved(peer) => self.follow(peer, place),
             }
@@ -291,7 +292,10 @@ mod tests {
     }
 
     fn deliver(state: &mut State, topic: &TopicName) {
-        state.take(Item::Deliver(publication(topic)), &mut Forwarded::new(1));
+        state.take(
+            TopicItem::Deliver(publication(topic)),
+            &mut Forwarded::new(1),
+        );
         state.fan_out();
     }
 
@@ -311,7 +315,7 @@ mod tests {
             0,
             "left over from an earlier subscriber"
         );
-        let answer = Item::InForce {
+        let answer = TopicItem::InForce {
             topic: topic.clone(),
             incarnation: 1,
         };
@@ -325,26 +329,29 @@ mod tests {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
         let mut forwarded = Forwarded::new(2);
-        let want = Item::Want {
+        let want = TopicItem::Want {
             topic: topic.clone(),
             shard: 1,
             incarnation: 7,
         };
         state.take(want, &mut forwarded);
-        state.take(Item::Publish(publication(&topic)), &mut forwarded);
+        state.take(TopicItem::Publish(publication(&topic)), &mut forwarded);
         state.take(
-            Item::Unwant {
+            TopicItem::Unwant {
                 topic: topic.clone(),
                 shard: 1,
             },
             &mut forwarded,
         );
-        state.take(Item::Publish(publication(&topic)), &mut forwarded);
+        state.take(TopicItem::Publish(publication(&topic)), &mut forwarded);
         assert!(forwarded.0[0].is_empty());
         let sent = &forwarded.0[1][..];
         assert!(matches!(
             sent,
-            [Item::InForce { incarnation: 7, .. }, Item::Deliver(_)]
+            [
+                TopicItem::InForce { incarnation: 7, .. },
+                TopicItem::Deliver(_)
+            ]
         ));
     }
 

@@ -1,6 +1,6 @@
 //! Why a connection ended, and the close code that tells the peer.
 
-use super::{frame::Frame, walk::Violation};
+use super::{frame::Frame, violation::Violation};
 
 /// Why a connection ended.
 ///

@@ -18,7 +18,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{
     frame::Kind,
-    walk::{Limits, Violation, Walk},
+    violation::Violation,
+    walk::{Limits, Walk},
 };
 
 /// The kinds of the messages that have passed the gate and were not yet taken by the reader.

@@ -1,0 +1,93 @@
+//! Messages on their way from a publisher to the subscribers.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use tokio::sync::oneshot;
+
+use crate::{topic_name::TopicName, wire::frame::Frame};
+
+/// Who a registered connection belongs to.
+pub(crate) type UserId = Arc<str>;
+
+/// Frames published to topics, on their way to the subscribers.
+#[derive(Clone, Debug)]
+pub(crate) struct Publication {
+    /// The topics published to; this item is on its way through `topics[position]`.
+    pub(crate) topics: Arc<[TopicName]>,
+    pub(crate) position: usize,
+    /// One or more, in the publisher's order.
+    pub(crate) frames: Arc<[Frame]>,
+    /// Only connections of this user.
+    pub(crate) user: Option<UserId>,
+    pub(crate) receipt: Option<Receipt>,
+}
+
+impl Publication {
+    pub(super) fn topic(&self) -> &TopicName {
+        &self.topics[self.position]
+    }
+
+    /// No subscriber of the topic is to be left out.
+    pub(super) fn is_for_everyone(&self) -> bool {
+        self.position == 0 && self.user.is_none()
+    }
+
+    pub(super) fn len_bytes(&self) -> usize {
+        self.frames.iter().map(Frame::wire_len).sum()
+    }
+}
+
+/// Counts the connections that a publication was queued to; reports when its last clone is gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Receipt(Arc<Tally>);
+
+#[derive(Debug)]
+struct Tally {
+    queued: AtomicUsize,
+    report: Option<oneshot::Sender<usize>>,
+}
+
+impl Receipt {
+    pub(super) fn new() -> (Self, oneshot::Receiver<usize>) {
+        let (report, total) = oneshot::channel();
+        (
+            Self(Arc::new(Tally {
+                queued: AtomicUsize::new(0),
+                report: Some(report),
+            })),
+            total,
+        )
+    }
+
+    pub(super) fn add(&self, queued: usize) {
+        self.0.queued.fetch_add(queued, Relaxed);
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        if let Some(report) = self.report.take() {
+            // Nobody may be waiting any more.
+            let _ = report.send(*self.queued.get_mut());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_receipt_reports_the_sum_when_its_last_clone_is_gone() {
+        let (receipt, total) = Receipt::new();
+        let other = receipt.clone();
+        receipt.add(2);
+        drop(receipt);
+        other.add(3);
+        drop(other);
+        assert_eq!(total.await, Ok(5));
+    }
+}
