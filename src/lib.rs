@@ -65,3 +65,8 @@ pub use self::{
     topic_name::{InvalidTopicName, TopicName},
     wire::frame::Frame,
 };
+
+/// The README's Rust code, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

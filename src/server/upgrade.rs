@@ -3,6 +3,7 @@
 
 use std::{collections::HashSet, io, rc::Rc};
 
+use bytes::Bytes;
 use fastwebsockets::upgrade::{UpgradeFut, is_upgrade_request};
 use http_body_util::Full;
 use hyper::{
@@ -11,9 +12,9 @@ use hyper::{
         CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
         TRANSFER_ENCODING,
     },
-    upgrade::{Parts, Upgraded},
+    upgrade::Upgraded,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::{rt::TokioIo, server::conn::auto};
 use socket2::SockRef;
 use tokio::{net::TcpStream, sync::oneshot, task::spawn_local};
 use tracing::debug;
@@ -165,19 +166,25 @@ impl Upgrading {
         let web_socket = self.0.await.map_err(io::Error::other)?;
         // Its buffer is empty: what hyper has read of the frames comes with the socket.
         let upgraded = web_socket.into_inner().into_inner();
-        Ok(match upgraded.downcast::<TokioIo<TcpStream>>() {
-            Ok(Parts { io, read_buf, .. }) => {
-                // Copied, because even an empty part of it would keep hyper's whole buffer.
-                Socket {
-                    transport: Transport::Tcp(io.into_inner()),
-                    leftover: read_buf.to_vec(),
-                }
-            }
-            Err(other) => Socket {
-                transport: Transport::Other(TokioIo::new(other)),
-                leftover: Vec::new(),
-            },
+        let (transport, read) = match take_tcp(upgraded) {
+            Ok((tcp, read)) => (Transport::Tcp(tcp), read),
+            Err(other) => (Transport::Other(TokioIo::new(other)), Bytes::new()),
+        };
+        Ok(Socket {
+            transport,
+            // Copied, because even an empty part of it would keep hyper's whole buffer.
+            leftover: read.to_vec(),
         })
+    }
+}
+
+/// The TCP socket inside, and what was read of it already: as hyper holds it, or as hyper-util's
+/// `auto` server, and with it axum, has wrapped it.
+fn take_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => Ok((parts.io.into_inner(), parts.read_buf)),
+        Err(other) => auto::upgrade::downcast::<TokioIo<TcpStream>>(other)
+            .map(|parts| (parts.io.into_inner(), parts.read_buf)),
     }
 }
 

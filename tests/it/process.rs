@@ -2,44 +2,37 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::Read,
     net::SocketAddr,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     thread,
     time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Client, eventually, handshake};
+use crate::{
+    program::Program,
+    support::{Client, PATIENCE, eventually, handshake},
+};
 
 const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
 
-/// A running `framecast serve`, ended when it is dropped.
+/// A running `framecast serve`.
 struct Process {
-    child: Child,
+    program: Program,
     address: SocketAddr,
 }
 
 impl Process {
     fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let address = line
-            .trim()
-            .strip_prefix("framecast listens on http://")
-            .expect(&line);
-        Self {
-            address: address.parse().unwrap(),
-            child,
-        }
+        let program = Program::start(command);
+        let address = program.printed("the address", |line| {
+            line.strip_prefix("framecast listens on http://")?
+                .parse()
+                .ok()
+        });
+        Self { program, address }
     }
 
     fn serve(arguments: &[&str]) -> Self {
@@ -48,8 +41,7 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        self.program.signal(signal);
     }
 
     fn connect(&self, path: &str) -> Client {
@@ -61,18 +53,10 @@ impl Process {
 
     /// The exit status; `None` for a signal.
     fn exit_code(mut self) -> Option<i32> {
-        eventually("the server exits", || {
-            self.child.try_wait().unwrap().is_some()
-        });
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.program
+            .wait(PATIENCE)
+            .expect("the server exits")
+            .code()
     }
 }
 
