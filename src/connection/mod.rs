@@ -20,12 +20,7 @@ use tracing::debug;
 
 use self::reader::Reader;
 use crate::{
-    hub::{
-        Stream, UserId,
-        registry::Claim,
-        seat::{Seat, SeatRef},
-        shard::Shard,
-    },
+    hub::{Stream, UserId, registry::Claim, seat::Seat, shard::Shard},
     protocol::{self, Reaction, relay},
     topic_name::TopicName,
     wire::{close::Disconnect, frame::Kind},
@@ -151,20 +146,5 @@ impl Future for Task {
             *self = Self::Closed;
         }
         Poll::Ready(())
-    }
-}
-
-/// Does what a message asked for.
-fn perform(reaction: Reaction, seat: &SeatRef, session: &Session, publisher: &reader::Publisher) {
-    match reaction {
-        Reaction::Publish(frame) => publisher.add(frame),
-        Reaction::Reply(frame) => seat.reply(frame),
-        Reaction::Follow(topics) => {
-            seat.follow(&topics);
-            if let Session::Relay(claim) = session {
-                claim.set_topics(&topics);
-            }
-            seat.reply(relay::topics_in_force(&topics));
-        }
     }
 }

@@ -19,13 +19,14 @@ use bytes::Bytes;
 use fastwebsockets::{FragmentCollector, OpCode, Role, WebSocket, WebSocketError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Session, perform};
+use super::Session;
 use crate::{
     hub::seat::SeatRef,
+    protocol::{Reaction, relay},
     topic_name::TopicName,
     wire::{
         close::Disconnect,
-        frame::{Frame, Kind, Opcode},
+        frame::{Frame, Opcode},
         gate::{self, Gate, Kinds},
         violation::Violation,
     },
@@ -94,64 +95,78 @@ impl Reader {
     }
 }
 
-/// Reads messages until the connection is idle or over.
+/// Reads until the connection is idle or over.
 async fn read(seat: SeatRef, session: Session) -> Episode {
     wait_for_room(&seat).await;
-    let limits = seat.shard().config().limits.wire();
     let kinds = Kinds::default();
     let publisher = Rc::new(Publisher::new(&seat, &session));
-    let gate = Gate::new(Inbound(seat.clone()), limits, Rc::clone(&kinds));
-    let read_side = ReadSide {
-        gate,
-        seat: seat.clone(),
-        publisher: Rc::clone(&publisher),
-    };
-    let mut web_socket = WebSocket::after_handshake(read_side, Role::Server);
-    // Its limit is refused, not allowed; the gate has unmasked already.
-    web_socket.set_max_message_size(limits.message_bytes + 1);
-    web_socket.set_auto_apply_mask(false);
-    let mut engine = match session {
-        Session::EchoFrames => Engine::Frames(web_socket),
-        _ => Engine::Messages(FragmentCollector::new(web_socket)),
+    let mut engine = Engine::new(&seat, &session, &kinds, &publisher);
+    let listener = Listener {
+        seat,
+        session,
+        kinds,
+        publisher,
     };
     let reason = loop {
-        let frame = match engine.read_frame().await {
-            Ok(frame) => frame,
+        match engine.read_frame().await {
+            Ok(frame) if frame.opcode == OpCode::Close => break Some(Disconnect::ByPeer),
+            Ok(frame) => listener.on_frame(&frame),
             Err(error) => break reason_of(error),
-        };
-        let is_start = match frame.opcode {
-            OpCode::Close => break Some(Disconnect::ByPeer),
-            OpCode::Ping | OpCode::Pong => continue,
-            OpCode::Continuation => false,
-            OpCode::Text | OpCode::Binary => true,
-        };
-        let kind = if is_start {
-            kinds.borrow_mut().pop_front()
-        } else {
-            None
-        };
-        if seat.is_ended() {
-            // Only the peer's Close still counts.
-            continue;
         }
-        match (&engine, kind) {
-            (Engine::Frames(_), kind) => {
-                let opcode = kind.map_or(Opcode::Continuation, Opcode::from);
-                seat.reply(Frame::fragment(opcode, frame.fin, &frame.payload));
-            }
-            (Engine::Messages(_), kind) => {
-                let kind = kind.unwrap_or(Kind::Binary);
-                let reaction = session.react(kind, &frame.payload);
-                perform(reaction, &seat, &session, &publisher);
-            }
-        }
-        if must_wait(&seat) {
-            publisher.flush();
-            wait_for_room(&seat).await;
+        if must_wait(&listener.seat) {
+            listener.publisher.flush();
+            wait_for_room(&listener.seat).await;
         }
     };
-    publisher.flush();
+    listener.publisher.flush();
     reason.map_or(Episode::Idle, Episode::Over)
+}
+
+/// Does what the frames of an episode ask for.
+struct Listener {
+    seat: SeatRef,
+    session: Session,
+    kinds: Kinds,
+    publisher: Rc<Publisher>,
+}
+
+impl Listener {
+    /// Takes a frame, or, of all but the raw echo, a whole message.
+    fn on_frame(&self, frame: &fastwebsockets::Frame<'_>) {
+        let kind = match frame.opcode {
+            OpCode::Text | OpCode::Binary => self.kinds.borrow_mut().pop_front(),
+            OpCode::Continuation => None,
+            OpCode::Close | OpCode::Ping | OpCode::Pong => return,
+        };
+        if self.seat.is_ended() {
+            // Only the peer's Close still counts.
+            return;
+        }
+        match (&self.session, kind) {
+            (Session::EchoFrames, kind) => {
+                let opcode = kind.map_or(Opcode::Continuation, Opcode::from);
+                let fragment = Frame::fragment(opcode, frame.fin, &frame.payload);
+                self.seat.reply(fragment);
+            }
+            (session, Some(kind)) => self.perform(session.react(kind, &frame.payload)),
+            (_, None) => {}
+        }
+    }
+
+    /// Does what a message asked for.
+    fn perform(&self, reaction: Reaction) {
+        match reaction {
+            Reaction::Publish(frame) => self.publisher.add(frame),
+            Reaction::Reply(frame) => self.seat.reply(frame),
+            Reaction::Follow(topics) => {
+                self.seat.follow(&topics);
+                if let Session::Relay(claim) = &self.session {
+                    claim.set_topics(&topics);
+                }
+                self.seat.reply(relay::topics_in_force(&topics));
+            }
+        }
+    }
 }
 
 /// The connection is not to be read now: it owes too much, or the hub has too much to deliver.
@@ -179,6 +194,23 @@ enum Engine {
 }
 
 impl Engine {
+    fn new(seat: &SeatRef, session: &Session, kinds: &Kinds, publisher: &Rc<Publisher>) -> Self {
+        let limits = seat.shard().config().limits.wire();
+        let read_side = ReadSide {
+            gate: Gate::new(Inbound(seat.clone()), limits, Rc::clone(kinds)),
+            seat: seat.clone(),
+            publisher: Rc::clone(publisher),
+        };
+        let mut web_socket = WebSocket::after_handshake(read_side, Role::Server);
+        // A message as large as its limit is refused by it; the gate has unmasked already.
+        web_socket.set_max_message_size(limits.message_bytes + 1);
+        web_socket.set_auto_apply_mask(false);
+        match session {
+            Session::EchoFrames => Self::Frames(web_socket),
+            _ => Self::Messages(FragmentCollector::new(web_socket)),
+        }
+    }
+
     async fn read_frame(&mut self) -> Result<fastwebsockets::Frame<'static>, WebSocketError> {
         match self {
             Self::Frames(engine) => engine.read_frame().await,
@@ -207,7 +239,7 @@ fn reason_of(error: WebSocketError) -> Option<Disconnect> {
 }
 
 /// Gathers what one read brought, so that the hub is asked once for all of it.
-pub(super) struct Publisher {
+struct Publisher {
     seat: SeatRef,
     topics: Option<Arc<[TopicName]>>,
     frames: RefCell<Vec<Frame>>,
@@ -226,7 +258,7 @@ impl Publisher {
         }
     }
 
-    pub(super) fn add(&self, frame: Frame) {
+    fn add(&self, frame: Frame) {
         self.frames.borrow_mut().push(frame);
     }
 
