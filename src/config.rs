@@ -48,8 +48,8 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// For the head of a request, from its first byte to its last, and as long again for its
-    /// body. Default: 5 s.
+    /// For the head of a request, from when it is waited for to its last byte, and as long again
+    /// for its body. Default: 5 s.
     pub request: Duration,
     /// A connection that was silent for so long is pinged. Default: 25 s.
     pub ping_after: Duration,

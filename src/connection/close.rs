@@ -15,7 +15,7 @@ use crate::{hub::seat::SeatRef, wire::close::Disconnect};
 /// done in time.
 pub(super) async fn close(
     seat: &SeatRef,
-    session: &Session,
+    session: Session,
     reader: &mut Reader,
     reason: Disconnect,
 ) -> bool {
@@ -29,8 +29,10 @@ pub(super) async fn close(
         })
         .await;
         if reason.expects_peers_close() {
-            poll_fn(|cx| reader.poll(cx, seat, session)).await;
+            poll_fn(|cx| reader.poll(cx, seat, &session)).await;
         }
+        // A registration is free again when the peer sees the end of the stream.
+        drop(session);
         let shut_down = poll_fn(|cx| seat.poll_shutdown(cx)).await;
         if shut_down.is_ok() && matches!(reason, Disconnect::Violation(_)) {
             // The peer may still be sending, and would lose our Close to a reset.

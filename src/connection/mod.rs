@@ -117,7 +117,7 @@ impl Connection {
     }
 
     async fn close(mut self, reason: Disconnect) {
-        let orderly = close::close(&self.seat, &self.session, &mut self.reader, reason).await;
+        let orderly = close::close(&self.seat, self.session, &mut self.reader, reason).await;
         debug!(connection = ?*self.seat, %reason, orderly, "closed");
     }
 }

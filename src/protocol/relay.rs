@@ -34,6 +34,10 @@ pub(crate) fn react(kind: Kind, payload: &[u8]) -> Reaction {
     if text == "ping" {
         return Reaction::Reply(Frame::text("pong"));
     }
+    if !text.trim_ascii_start().starts_with('{') {
+        // serde would take an array for it.
+        return complaint("{\"topics\": [...]} or ping expected");
+    }
     match serde_json::from_str::<Topics<'_>>(text) {
         Ok(wanted) => match check_topics(&wanted.topics) {
             Ok(topics) => Reaction::Follow(topics),
@@ -128,6 +132,7 @@ mod tests {
             "{\n\"a\":\u{1b}\n}",
             r#"{"topics": "cats"}"#,
             r#"{"topics": [""]}"#,
+            r#"[["cats"]]"#,
         ] {
             let line = complaint_about(Kind::Text, payload.as_bytes());
             assert!(line.starts_with("{\"error\":\""), "{line}");

@@ -38,7 +38,13 @@ struct Registration {
 struct Publication {
     topic: String,
     message: String,
+    /// Absent for everybody. Not null: that would be a user whom the publisher does not know.
+    #[serde(default, deserialize_with = "present")]
     user_id: Option<User>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<User>, D::Error> {
+    User::deserialize(deserializer).map(Some)
 }
 
 /// A user: a string, or an integer, which is the same user as its digits.
@@ -125,7 +131,7 @@ pub(super) async fn publish(
         TopicName::new(&topic).map_err(|error| Refusal::BadRequest(format!("topic: {error}")))?;
     let limit_bytes = site.hub.config().limits.message_bytes;
     if message.len() > limit_bytes {
-        return Err(Refusal::BodyTooLarge { limit_bytes });
+        return Err(Refusal::MessageTooLarge { limit_bytes });
     }
     let user = user_id.map(|user| user.0);
     let queued = site
@@ -177,15 +183,19 @@ async fn body(site: &Site, request: &mut Request<Incoming>) -> Result<Bytes, Ref
     }
 }
 
-/// Parses a body; an error names the field.
+/// Parses a body, which is an object; an error names the field.
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+    // serde would take an array for it, its elements for the fields in their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::bad_request(&"an object is expected"));
+    }
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let field = if path == "." {
-            String::new()
-        } else {
-            format!("{path}: ")
+        // Not in a field, or in none that could be told.
+        let field = match path.as_str() {
+            "." | "?" => String::new(),
+            path => format!("{path}: "),
         };
         Refusal::BadRequest(format!("{field}{}", error.into_inner()))
     })?;
@@ -240,7 +250,7 @@ mod tests {
     #[test]
     fn a_user_is_a_string_or_an_integer_and_the_same_as_its_digits() {
         let user = |json: &str| {
-            parse::<User>(json.as_bytes())
+            serde_json::from_str::<User>(json)
                 .map(|user| user.0.to_string())
                 .ok()
         };
@@ -261,9 +271,11 @@ mod tests {
         assert!(complaint(r#"{"topic": 1, "message": ""}"#).starts_with("topic: invalid type"));
         assert!(complaint(r#"{"topic": "a"}"#).contains("`message`"));
         assert!(complaint(r#"{"topic":"a","message":"","user_id":[]}"#).starts_with("user_id: "));
+        assert!(complaint(r#"{"topic":"a","message":"","user_id":null}"#).starts_with("user_id: "));
         assert!(complaint(r#"{"topic":"a","message":"","x":1}"#).contains("`x`"));
         assert!(complaint(r#"{"topic":"a","message":"","message":""}"#).contains("`message`"));
-        assert!(complaint("{").contains("EOF"));
+        assert!(complaint("{").starts_with("EOF"));
         assert!(complaint(r#"{"topic":"a","message":""} x"#).contains("trailing"));
+        assert!(complaint(r#"["a", "", null]"#).contains("object"));
     }
 }

@@ -4,6 +4,7 @@ use std::{convert::Infallible, pin::pin, rc::Rc, sync::Arc};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
@@ -33,6 +34,8 @@ pub(super) async fn serve(
         return;
     };
     let request_timeout = shard.config().timeouts.request;
+    // hyper waits for ever for a client that does not take its answer; the kernel does not.
+    let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(request_timeout));
     let service = service_fn(|request| {
         let (shard, site) = (Rc::clone(&shard), Arc::clone(&site));
         async move { Ok::<_, Infallible>(site.answer(&shard, request).await) }
@@ -41,6 +44,8 @@ pub(super) async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(request_timeout)
         .max_buf_size(MAX_HEAD_BYTES)
+        // A client that has nothing more to say still gets its answer.
+        .half_close(true)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     let mut connection = pin!(connection);

@@ -5,7 +5,7 @@ use http_body_util::Full;
 use hyper::{
     Response, StatusCode,
     header::{
-        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue,
+        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
         SEC_WEBSOCKET_VERSION, UPGRADE, X_CONTENT_TYPE_OPTIONS,
     },
 };
@@ -25,6 +25,8 @@ pub(crate) enum Refusal {
     BodyTooLarge { limit_bytes: usize },
     #[error("pages of this origin may not use this server")]
     ForeignOrigin,
+    #[error("message: over {limit_bytes} bytes")]
+    MessageTooLarge { limit_bytes: usize },
     #[error("only {0} here")]
     Method(&'static str),
     #[error("no such resource")]
@@ -49,7 +51,9 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge { .. } | Self::MessageTooLarge { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -69,7 +73,8 @@ impl Refusal {
                 (CONNECTION, "Upgrade"),
                 (SEC_WEBSOCKET_VERSION, "13"),
             ],
-            // The rest of the body is not read.
+            Self::Overloaded(_) => vec![(RETRY_AFTER, "1")],
+            // The rest of the body is of no use.
             Self::BodyTooLarge { .. } | Self::Timeout => vec![(CONNECTION, "close")],
             _ => Vec::new(),
         }

@@ -2,9 +2,14 @@
 
 use std::{fmt, rc::Rc, sync::Arc, time::Instant};
 
-use hyper::{Method, Request, StatusCode, body::Incoming};
+use http_body_util::BodyExt;
+use hyper::{
+    Method, Request, StatusCode, Version,
+    body::{Body, Incoming},
+    header::{EXPECT, HOST},
+};
 use matchit::Router;
-use tokio::task::spawn_local;
+use tokio::{task::spawn_local, time::timeout};
 use tracing::debug;
 use uuid::Uuid;
 
@@ -113,6 +118,13 @@ impl Site {
         if reply.status() != StatusCode::FORBIDDEN {
             origin::allow(request.headers(), reply.headers_mut());
         }
+        // Who waits to be told to continue sends nothing, and who was too slow had its time.
+        let is_over =
+            request.headers().contains_key(EXPECT) || reply.status() == StatusCode::REQUEST_TIMEOUT;
+        if reply.status().is_client_error() && !is_over && !request.body().is_end_stream() {
+            let within = self.hub.config().timeouts.request;
+            spawn_local(timeout(within, discard(request.into_body())));
+        }
         reply
     }
 
@@ -121,6 +133,7 @@ impl Site {
         shard: &Rc<Shard>,
         request: &mut Request<Incoming>,
     ) -> Result<Reply, Refusal> {
+        check_host(request)?;
         origin::check(request.headers(), &self.hub.config().access.allowed_origins)?;
         let target = request.uri().path().to_owned();
         let matched = self.paths.at(&target).map_err(|_| Refusal::NotFound)?;
@@ -190,6 +203,21 @@ fn open(
     Ok(reply)
 }
 
+/// RFC 9112 §3.2: which host is asked must be beyond doubt.
+fn check_host<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    if hosts == 1 || hosts == 0 && request.version() < Version::HTTP_11 {
+        return Ok(());
+    }
+    Err(Refusal::bad_request(&"exactly one Host is required"))
+}
+
+/// Reads to its end what a refused request is still sending: a client that reads the answer only
+/// then would lose it to a reset (RFC 9112 §9.6).
+async fn discard(mut body: Incoming) {
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
 fn preflight(path: Path) -> Reply {
     let mut reply = reply::empty(StatusCode::NO_CONTENT);
     let methods = path.methods();
@@ -206,6 +234,13 @@ fn chat_topics(query: &str) -> Result<Vec<TopicName>, Refusal> {
         .filter(|(key, _)| key == "topic")
         .map(|(_, name)| name)
         .collect();
+    // What is not UTF-8 was replaced: different names would become one topic.
+    if names
+        .iter()
+        .any(|name| name.contains(char::REPLACEMENT_CHARACTER))
+    {
+        return Err(Refusal::bad_request(&"topics: a name is not UTF-8"));
+    }
     if names.is_empty() {
         names.push("lobby".into());
     }
@@ -240,6 +275,7 @@ mod tests {
         assert_eq!(topics("topic=a%20b+c%2F%C3%A9").unwrap(), ["a b c/é"]);
         assert_eq!(topics("topic="), None);
         assert_eq!(topics("topic=a%0Ab"), None);
+        assert_eq!(topics("topic=%FF"), None);
     }
 
     #[test]

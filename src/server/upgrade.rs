@@ -250,7 +250,10 @@ impl Detached {
 
 fn tune(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
-    SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT_BYTES)
+    let socket = SockRef::from(tcp);
+    // That was for HTTP; how long a subscriber may be blocked is its outbox's to say.
+    socket.set_tcp_user_timeout(None)?;
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)
 }
 
 /// What the kernel takes for a peer beyond what it has sent. Without it each stalled peer costs

@@ -1,0 +1,289 @@
+//! Opening handshakes: bytes in, status line and headers out (RFC 6455 §4.2).
+
+mod behind;
+
+use crate::support::{TestServer, eventually, handshake, text};
+
+const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols";
+const NOT_AN_UPGRADE: &str = "HTTP/1.1 426 Upgrade Required";
+const BAD: &str = "HTTP/1.1 400 Bad Request";
+const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden";
+const NOT_FOUND: &str = "HTTP/1.1 404 Not Found";
+const NOT_ALLOWED: &str = "HTTP/1.1 405 Method Not Allowed";
+
+/// The key of RFC 6455 §1.3, and its answer.
+const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT: &str = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+const UPGRADED: &[&str] = &["connection: upgrade", "upgrade: websocket", ACCEPT];
+const UPGRADE: &[&str] = &[
+    "upgrade: websocket",
+    "connection: Upgrade",
+    "sec-websocket-version: 13",
+];
+
+const HEADERS: [&str; 5] = [
+    "Host: a.example",
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    KEY,
+    "Sec-WebSocket-Version: 13",
+];
+
+/// Sends a right handshake with changes, and checks the status line of the answer, headers that
+/// it has, and such as it must not have.
+///
+/// A case is a path or a start line, and then headers: one replaces all those of its name, `-Name`
+/// takes it away, and others are added.
+#[track_caller]
+fn check(server: &TestServer, cases: &[&str], status: &str, headers: &[&str]) {
+    for case in cases {
+        let request = request(case);
+        let mut client = server.dial();
+        client.send(request.as_bytes());
+        let head = client.read_head();
+        let lines: Vec<&str> = head.split("\r\n").collect();
+        assert_eq!(lines[0], status, "{request}{head}");
+        for header in headers {
+            assert!(lines.contains(header), "{request}{head}");
+        }
+        let is_switched = status == SWITCHED;
+        for (name, may_be_there) in [
+            ("sec-websocket-accept", is_switched),
+            ("sec-websocket-protocol", false),
+            ("sec-websocket-extensions", false),
+            ("content-length", !is_switched),
+        ] {
+            let is_there = lines.iter().any(|line| line.starts_with(name));
+            assert!(may_be_there || !is_there, "{name}: {request}{head}");
+        }
+        if is_switched {
+            client.send(&text("hi"));
+            client.expect(b"\x81\x02hi");
+            client.close();
+        }
+    }
+    eventually("nothing is left of them", || {
+        server.health()["connections"] == 0
+    });
+}
+
+fn request(case: &str) -> String {
+    let name = |line: &str| {
+        let name = line.trim_start_matches('-').split(':').next();
+        name.unwrap_or_default().trim().to_ascii_lowercase()
+    };
+    let (start, changes) = case.split_once(" | ").unwrap_or((case, ""));
+    let changes: Vec<&str> = changes
+        .split(" | ")
+        .filter(|line| !line.is_empty())
+        .collect();
+    let start = match start.strip_prefix('/') {
+        Some(path) => format!("GET /{path} HTTP/1.1"),
+        None => start.into(),
+    };
+    let is_changed = |line: &&str| changes.iter().any(|change| name(change) == name(line));
+    let kept = HEADERS.into_iter().filter(|line| !is_changed(line));
+    let added = changes
+        .iter()
+        .copied()
+        .filter(|line| !line.starts_with('-'));
+    let lines: Vec<&str> = kept.chain(added).collect();
+    format!("{start}\r\n{}\r\n\r\n", lines.join("\r\n"))
+}
+
+#[test]
+fn a_handshake_that_asks_rightly_is_answered_101() {
+    let cases = [
+        "/echo",
+        "/echo/raw",
+        "/ws",
+        "/ws?topic=a&topic=b",
+        "/ws?topic=a%20b+%C3%A9&x",
+        "/echo?anything=1",
+        "GET http://a.example/echo HTTP/1.1",
+        // Names and tokens are the same in any case, values may have space around them.
+        "/echo | UPGRADE: WEBSOCKET",
+        "/echo | connection: upgrade",
+        "/echo | sec-websocket-version:13",
+        "/echo | Sec-WebSocket-Version: \t 13 \t",
+        "/echo | SEC-WEBSOCKET-KEY:   dGhlIHNhbXBsZSBub25jZQ==  ",
+        // Lists, on one line or on several.
+        "/echo | Connection: keep-alive, Upgrade",
+        "/echo | Connection: Upgrade,keep-alive",
+        "/echo | Connection: ,\t, upgrade ,",
+        "/echo | Connection: keep-alive | Connection: Upgrade",
+        "/echo | Upgrade: h2c, WebSocket",
+        "/echo | Upgrade: h2c | Upgrade: websocket",
+        // Offers that are not taken up are not answered.
+        "/echo | Sec-WebSocket-Protocol: a, b",
+        "/echo | Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
+        "/echo | Sec-WebSocket-Accept: forged",
+        "/echo | Origin: http://a.example",
+    ];
+    let server = TestServer::start();
+    check(&server, &cases, SWITCHED, UPGRADED);
+    // hyper adds that there will be no further request.
+    let closing = ["/echo | Connection: close, Upgrade"];
+    check(&server, &closing, SWITCHED, &UPGRADED[1..]);
+    let other_key = ["/echo | Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="];
+    let accept = "sec-websocket-accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=";
+    check(&server, &other_key, SWITCHED, &[accept]);
+}
+
+#[test]
+fn what_is_no_websocket_upgrade_is_told_to_be_one() {
+    let cases = [
+        "/ws | -Upgrade | -Connection",
+        "/ws/0123456789abcdef0123456789abcdef | -Upgrade | -Connection",
+        "/echo | -Upgrade | -Connection",
+        "/echo/raw | -Upgrade | -Connection",
+        "/echo | -Upgrade",
+        "/echo | -Connection",
+        "/echo | Upgrade:",
+        "/echo | Upgrade: h2c",
+        "/echo | Upgrade: websocket2",
+        "/echo | Upgrade: web socket",
+        "/echo | Connection: keep-alive",
+        "/echo | Connection: Upgrades",
+    ];
+    let server = TestServer::start();
+    check(&server, &cases, NOT_AN_UPGRADE, UPGRADE);
+    let old = ["GET /echo HTTP/1.0", "GET /echo HTTP/1.0 | -Host"];
+    check(&server, &old, "HTTP/1.0 426 Upgrade Required", UPGRADE);
+}
+
+#[test]
+fn another_version_than_13_is_told_to_be_that() {
+    let cases = [
+        "/echo | -Sec-WebSocket-Version",
+        "/echo | Sec-WebSocket-Version:",
+        "/echo | Sec-WebSocket-Version: 0",
+        "/echo | Sec-WebSocket-Version: 8",
+        "/echo | Sec-WebSocket-Version: 14",
+        "/echo | Sec-WebSocket-Version: 013",
+        "/echo | Sec-WebSocket-Version: 13, 8",
+        "/echo | Sec-WebSocket-Version: 13 | Sec-WebSocket-Version: 8",
+        "/echo/raw | Sec-WebSocket-Version: 8",
+        "/ws | Sec-WebSocket-Version: 13 | Sec-WebSocket-Version: 13",
+        "/ws/0123456789abcdef0123456789abcdef | Sec-WebSocket-Version: 7",
+    ];
+    check(&TestServer::start(), &cases, NOT_AN_UPGRADE, UPGRADE);
+}
+
+#[test]
+fn a_handshake_with_a_fault_is_a_bad_request() {
+    let two_keys = format!("/echo | {KEY} | {KEY}");
+    let cases = [
+        "/echo | -Sec-WebSocket-Key",
+        "/echo | Sec-WebSocket-Key:",
+        "/echo | Sec-WebSocket-Key: abc",
+        "/echo | Sec-WebSocket-Key: ==",
+        // 15 and 17 bytes, no padding, another alphabet, not one word, not one key.
+        "/echo | Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j",
+        "/echo | Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZWU=",
+        "/echo | Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ",
+        "/echo | Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZ_==",
+        "/echo | Sec-WebSocket-Key: dGhlIHNh XBsZSBub25jZQ==",
+        "/echo | Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ==",
+        &two_keys,
+        "/echo | -Host",
+        "/echo | Host: a.example | Host: a.example",
+        "/echo | Host: a.example | Host: b.example",
+        // What follows the request are frames, and nothing else.
+        "/echo | Content-Length: 8",
+        "/echo | Transfer-Encoding: chunked",
+        // Not HTTP.
+        "/echo | Host : a.example",
+        "/echo | X: a\r\n b",
+        "/echo | X: a\0b",
+        "/echo | X",
+        "GET /echo",
+        "GET /ec ho HTTP/1.1",
+        "G@T /echo HTTP/1.1",
+        // The topics; bytes that are not UTF-8 must not all become the same one.
+        "/ws?topic=",
+        "/ws?topic",
+        "/ws?topic=a&topic=",
+        "/ws?topic=a%0Ab",
+        "/ws?topic=%1B[31m",
+        "/ws?topic=a%00",
+        "/ws?topic=%FF",
+        "/ws?topic=a&topic=%C3%28",
+    ];
+    check(&TestServer::start(), &cases, BAD, &[]);
+}
+
+#[test]
+fn a_handshake_with_another_method_elsewhere_or_from_elsewhere_is_refused() {
+    let server = TestServer::start();
+    let methods = [
+        "POST /echo HTTP/1.1",
+        "POST /ws HTTP/1.1 | Content-Length: 0",
+        "PUT /echo/raw HTTP/1.1",
+        "HEAD /ws HTTP/1.1",
+        "get /echo HTTP/1.1",
+        "DELETE /ws/0123456789abcdef0123456789abcdef HTTP/1.1",
+    ];
+    check(&server, &methods, NOT_ALLOWED, &["allow: GET, OPTIONS"]);
+    let elsewhere = [
+        "/ws/0123456789abcdef0123456789abcdef",
+        "/ws/01234567-89ab-cdef-0123-456789abcdef",
+        "/ws/1",
+        "/ws/",
+        "/echo/",
+        "/ECHO",
+        "/nowhere",
+    ];
+    check(&server, &elsewhere, NOT_FOUND, &[]);
+    let foreign = [
+        "/echo | Origin: http://b.example",
+        "/echo/raw | Origin: http://b.example",
+        "/ws | Origin: http://b.example",
+        "/ws/0123456789abcdef0123456789abcdef | Origin: http://b.example",
+        "/ws | Origin: null",
+        "/ws | Origin: http://a.example:81",
+        "/ws | Origin: http://a.example | Origin: http://b.example",
+        "/ws | Origin: http://b.example | Origin: http://a.example",
+    ];
+    check(&server, &foreign, FORBIDDEN, &[]);
+}
+
+#[test]
+fn a_chat_takes_128_topics_of_255_bytes_and_no_more_of_either() {
+    let server = TestServer::start();
+    let topics = |count: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!("topic={number}")).collect();
+        format!("/ws?{}", names.join("&"))
+    };
+    server.connect(&topics(128)).close();
+    server
+        .connect(&format!("/ws?topic={}", "x".repeat(255)))
+        .close();
+    for path in [topics(129), format!("/ws?topic={}", "x".repeat(256))] {
+        let mut client = server.dial();
+        client.send(handshake(&path).as_bytes());
+        let answer = client.read_answer();
+        assert_eq!(answer.status, 400);
+        assert!(
+            answer.body.starts_with("{\"error\":\"topics: "),
+            "{}",
+            answer.body
+        );
+    }
+}
+
+#[test]
+fn a_refused_handshake_leaves_a_connection_that_can_try_again() {
+    let server = TestServer::start();
+    let mut client = server.dial();
+    for (path, status) in [("/ws/0", 404), ("/ws?topic=", 400), ("/echo/", 404)] {
+        client.send(handshake(path).as_bytes());
+        assert_eq!(client.read_answer().status, status, "{path}");
+    }
+    client.send(handshake("/echo").as_bytes());
+    client.read_head();
+    client.send(&text("hi"));
+    client.expect(b"\x81\x02hi");
+    client.close();
+}

@@ -1,0 +1,268 @@
+//! What is too large or too little, and connections that carry several requests.
+
+use std::{net::Shutdown, time::Duration};
+
+use super::error_of;
+use crate::support::TestServer;
+
+/// A body of a publication with so many bytes.
+fn body_of(bytes: usize) -> String {
+    let body = r#"{"topic": "t", "message": "x"}"#;
+    format!("{}{body}", " ".repeat(bytes - body.len()))
+}
+
+/// With messages of at most 16 bytes: and so bodies of 6 times that and 16 KiB.
+fn small() -> TestServer {
+    TestServer::with(|config| config.limits.message_bytes = 16)
+}
+
+const BODY_BYTES: usize = 6 * 16 + 16 * 1024;
+
+const TOO_LARGE: &str = "the body is over 16480 bytes";
+
+#[test]
+fn a_body_of_the_limit_passes_and_one_byte_more_does_not() {
+    let server = small();
+    let answer = server.http("POST", "/publish", "", &body_of(BODY_BYTES));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    for path in ["/publish", "/register"] {
+        let answer = server.http("POST", path, "", &body_of(BODY_BYTES + 1));
+        assert_eq!(answer.status, 413);
+        assert_eq!(error_of(&answer), TOO_LARGE);
+    }
+}
+
+#[test]
+fn a_body_announced_as_too_large_is_refused_unread() {
+    let server = TestServer::with(|config| {
+        config.limits.message_bytes = 16;
+        config.timeouts.request = Duration::from_millis(500);
+    });
+    for length in ["16481", "18446744073709551613"] {
+        for expect in ["", "Expect: 100-continue\r\n"] {
+            let mut client = server.dial();
+            client.send(
+                format!(
+                    "POST /publish HTTP/1.1\r\nHost: a.example\r\n{expect}\
+                     Content-Length: {length}\r\n\r\n"
+                )
+                .as_bytes(),
+            );
+            let answer = client.read_answer();
+            assert_eq!(answer.status, 413, "{length}");
+            assert_eq!(answer.header("connection"), Some("close"));
+            assert_eq!(error_of(&answer), TOO_LARGE);
+            client.expect_end();
+        }
+    }
+}
+
+// The answer was lost to a reset: most clients got an error of their own sending instead.
+#[test]
+fn a_client_that_sends_all_before_it_reads_still_gets_its_refusal() {
+    let server = TestServer::start();
+    let body = vec![b' '; 4 * 1024 * 1024];
+    let length = body.len();
+    for (path, origin, status) in [
+        ("/publish", "http://a.example", 413),
+        ("/publish", "http://b.example", 403),
+        ("/health", "http://a.example", 405),
+        ("/nowhere", "http://a.example", 404),
+        ("/ws", "http://a.example", 405),
+    ] {
+        let mut client = server.dial();
+        client.send(
+            format!(
+                "POST {path} HTTP/1.1\r\nHost: a.example\r\nOrigin: {origin}\r\n\
+                 Content-Length: {length}\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+        client.send(&body);
+        let answer = client.read_answer();
+        assert_eq!(answer.status, status, "{path}");
+        if answer.header("connection") == Some("close") {
+            client.expect_end();
+        } else {
+            client.send(b"GET /health HTTP/1.1\r\nHost: a.example\r\n\r\n");
+            assert_eq!(client.read_answer().status, 200, "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_streamed_body_is_counted_over_its_chunks() {
+    const HEAD: &[u8] =
+        b"POST /publish HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let server = TestServer::with(|config| {
+        config.limits.message_bytes = 16;
+        config.timeouts.request = Duration::from_millis(500);
+    });
+    let chunked = |body: &str| {
+        let mut wire = HEAD.to_vec();
+        for chunk in body.as_bytes().chunks(1000) {
+            wire.extend(format!("{:x}\r\n", chunk.len()).bytes());
+            wire.extend(chunk);
+            wire.extend(b"\r\n");
+        }
+        wire
+    };
+    let mut client = server.dial();
+    client.send(&chunked(&body_of(BODY_BYTES)));
+    client.send(b"0\r\n\r\n");
+    assert_eq!(client.read_answer().status, 200);
+    // The one byte too many is enough, whatever is to come.
+    client.send(&chunked(&body_of(BODY_BYTES + 1)));
+    let answer = client.read_answer();
+    assert_eq!(answer.status, 413);
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert_eq!(error_of(&answer), TOO_LARGE);
+    client.expect_end();
+}
+
+#[test]
+fn a_body_that_is_not_chunked_as_announced_is_a_bad_request() {
+    let server = TestServer::start();
+    for body in ["x\r\n", "-1\r\n", "ffffffffffffffffff\r\n", "1\r\nab\r\n"] {
+        let mut client = server.dial();
+        let head = "POST /publish HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        client.send(format!("{head}{body}").as_bytes());
+        let answer = client.read_answer();
+        assert_eq!(answer.status, 400, "{body:?}");
+    }
+}
+
+#[test]
+fn a_published_message_of_the_limit_passes_and_one_byte_more_does_not() {
+    let server = small();
+    let mut client = server.connect("/ws?topic=t");
+    let publish = |message: &str| {
+        let body = format!(r#"{{"topic": "t", "message": "{message}"}}"#);
+        server.http("POST", "/publish", "", &body)
+    };
+    // Bytes of text count, not of JSON, and not characters.
+    for message in [
+        "0123456789abcdef",
+        "éééééééé",
+        r"\u001b\u0000\n0123456789abc",
+    ] {
+        assert_eq!(publish(message).body, "{\"queued\":1}\n", "{message}");
+    }
+    client.expect(b"\x81\x100123456789abcdef");
+    client.expect(&[b"\x81\x10", "éééééééé".as_bytes()].concat());
+    client.expect(b"\x81\x10\x1B\x00\n0123456789abc");
+    for message in [
+        "0123456789abcdef0",
+        "ééééééééa",
+        r"\u001b\u0000\n0123456789abcd",
+    ] {
+        assert_eq!(publish(message).status, 413, "{message}");
+    }
+    assert_eq!(publish("").body, "{\"queued\":1}\n");
+    client.expect(b"\x81\x00");
+    client.close();
+}
+
+#[test]
+fn a_head_of_more_than_16_kib_or_100_headers_is_refused() {
+    let server = TestServer::start();
+    let padded = |bytes: usize| {
+        format!(
+            "GET /health HTTP/1.1\r\nHost: a\r\nX: {}",
+            "x".repeat(bytes)
+        )
+    };
+    let many = |count: usize| {
+        format!(
+            "GET /health HTTP/1.1\r\nHost: a{}",
+            "\r\nX: 1".repeat(count)
+        )
+    };
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a", "x".repeat(17 * 1024));
+    for (head, status) in [
+        (padded(15 * 1024), 200),
+        (padded(17 * 1024), 431),
+        (many(99), 200),
+        (many(100), 431),
+        (long, 431),
+    ] {
+        let mut client = server.dial();
+        client.send(format!("{head}\r\n\r\n").as_bytes());
+        assert_eq!(client.read_answer().status, status, "{head:.40}");
+    }
+}
+
+#[test]
+fn one_connection_carries_many_requests_whatever_they_are_answered() {
+    let server = TestServer::start();
+    let mut client = server.dial();
+    let requests = [
+        ("GET /health HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        ("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+        (
+            "POST /register HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n{\"user_id\":1}",
+            200,
+        ),
+        (
+            "POST /register HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n{",
+            400,
+        ),
+        ("PUT /register HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        ("GET /ws HTTP/1.1\r\nHost: a\r\n\r\n", 426),
+        (
+            "GET /health HTTP/1.1\r\nHost: a\r\nOrigin: null\r\n\r\n",
+            403,
+        ),
+        ("OPTIONS /publish HTTP/1.1\r\nHost: a\r\n\r\n", 204),
+    ];
+    for (request, status) in requests {
+        client.send(request.as_bytes());
+        assert_eq!(client.read_answer().status, status, "{request}");
+    }
+    // And all at once: answered in order.
+    let all: String = requests.iter().map(|(request, _)| *request).collect();
+    client.send(all.as_bytes());
+    for (request, status) in requests {
+        assert_eq!(client.read_answer().status, status, "{request}");
+    }
+}
+
+#[test]
+fn a_request_names_exactly_one_host() {
+    let server = TestServer::start();
+    for (head, status) in [
+        ("GET /health HTTP/1.1\r\n\r\n", 400),
+        ("GET /health HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+        ("GET /health HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (
+            "GET http://a.example/health HTTP/1.1\r\nHost: a\r\n\r\n",
+            200,
+        ),
+        ("GET /health HTTP/1.0\r\n\r\n", 200),
+        (
+            "POST /register HTTP/1.0\r\nContent-Length: 13\r\n\r\n{\"user_id\":1}",
+            400,
+        ),
+    ] {
+        let mut client = server.dial();
+        client.send(head.as_bytes());
+        assert_eq!(client.read_answer().status, status, "{head}");
+    }
+}
+
+// A request that was sent whole was dropped when its client then closed its sending half.
+#[test]
+fn a_client_that_has_said_all_still_gets_its_answer() {
+    let server = TestServer::start();
+    let mut subscriber = server.connect("/ws?topic=t");
+    for _ in 0..50 {
+        let mut client = server.dial();
+        client.send(b"POST /publish HTTP/1.1\r\nHost: a\r\nContent-Length: 27\r\n\r\n");
+        client.send(br#"{"topic":"t","message":"x"}"#);
+        client.stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(client.read_answer().body, "{\"queued\":1}\n");
+        client.expect_end();
+        assert_eq!(subscriber.read_text(), "x");
+    }
+    subscriber.close();
+}

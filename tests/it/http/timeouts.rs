@@ -1,0 +1,125 @@
+//! What is too slow.
+
+use std::{
+    fs,
+    io::{ErrorKind, Read, Write},
+    time::{Duration, Instant},
+};
+
+use super::error_of;
+use crate::support::{Client, PATIENCE, TestServer, eventually, text};
+
+fn impatient() -> TestServer {
+    TestServer::with(|config| config.timeouts.request = Duration::from_millis(200))
+}
+
+/// Sends a byte whenever nothing has come for a while; all that comes until the end.
+#[track_caller]
+fn trickle(mut client: Client) -> String {
+    let pause = Some(Duration::from_millis(20));
+    client.stream.set_read_timeout(pause).unwrap();
+    let end = Instant::now() + PATIENCE;
+    let mut received = Vec::new();
+    while Instant::now() < end {
+        let mut bytes = [0; 1024];
+        match client.stream.read(&mut bytes) {
+            Ok(0) => return String::from_utf8(received).unwrap(),
+            Ok(len) => received.extend(&bytes[..len]),
+            // Refused, if the server has ended the connection: the next read says so.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let _ = client.stream.write(b"x");
+            }
+            Err(_) => return String::from_utf8(received).unwrap(),
+        }
+    }
+    panic!("the server waits for ever");
+}
+
+#[test]
+fn a_head_that_does_not_come_in_time_is_cut() {
+    let server = impatient();
+    for start in ["", "GET", "GET /echo HTTP/1.1\r\nHost: a\r\nX: "] {
+        let mut client = server.dial();
+        client.send(start.as_bytes());
+        client.expect_end();
+        let mut client = server.dial();
+        client.send(start.as_bytes());
+        // The time is for all of it, not for each byte.
+        assert_eq!(trickle(client), "");
+    }
+    let mut idle = server.dial();
+    idle.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(idle.read_answer().status, 200);
+    idle.expect_end();
+}
+
+#[test]
+fn a_body_that_does_not_come_in_time_is_answered_408() {
+    let server = impatient();
+    for framing in ["Content-Length: 16000", "Transfer-Encoding: chunked"] {
+        let start = format!("POST /publish HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+        let mut client = server.dial();
+        client.send(start.as_bytes());
+        let answer = client.read_answer();
+        assert_eq!(answer.status, 408);
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert_eq!(error_of(&answer), "the request took too long");
+        client.expect_end();
+    }
+    let mut client = server.dial();
+    client.send(b"POST /publish HTTP/1.1\r\nHost: a\r\nContent-Length: 16000\r\n\r\n");
+    let answer = trickle(client);
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+/// What the kernel has still to send on a connection of the server, if that is established.
+fn unsent(server: &TestServer, client: &Client) -> Option<String> {
+    let local = server.address.port();
+    let remote = client.stream.local_addr().unwrap().port();
+    let ends = format!(":{local:04X} 0100007F:{remote:04X} 01 ");
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let (_, queues) = table.split_once(&ends)?;
+    Some(queues[..8].to_owned())
+}
+
+// It kept its connection, and megabytes of answers in the kernel, for ever.
+#[test]
+fn a_client_that_does_not_take_its_answers_is_cut() {
+    let server = impatient();
+    let mut client = server.dial();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2000).as_bytes());
+    eventually("it is cut", || unsent(&server, &client).is_none());
+}
+
+#[test]
+fn a_subscriber_may_be_blocked_for_longer_than_a_request_may_take() {
+    const MESSAGES: usize = 15;
+    let server = impatient();
+    let mut client = server.connect("/ws?topic=t");
+    let message = "x".repeat(60_000);
+    let body = format!(r#"{{"topic": "t", "message": "{message}"}}"#);
+    for _ in 0..MESSAGES {
+        server.post("/publish", &body);
+    }
+    // While others, one after the other, use their time up.
+    for _ in 0..5 {
+        server.dial().expect_end();
+        assert_ne!(unsent(&server, &client).unwrap(), "00000000");
+    }
+    for _ in 0..MESSAGES {
+        assert_eq!(client.read_text(), message);
+    }
+    client.close();
+}
+
+#[test]
+fn a_connection_in_use_outlives_the_time_for_a_request() {
+    let server = impatient();
+    let mut client = server.connect("/echo");
+    let mut other = server.dial();
+    // Once this one is cut, the time is over for those that came before it.
+    other.expect_end();
+    client.send(&text("hi"));
+    client.expect(b"\x81\x02hi");
+    client.close();
+}
