@@ -164,6 +164,7 @@ mod tests {
             frames: [Frame::binary(&vec![0; bytes])].into(),
             user: None,
             receipt: None,
+            reached: None,
         }))
     }
 

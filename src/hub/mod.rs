@@ -134,6 +134,7 @@ impl Hub {
             frames: [message].into(),
             user,
             receipt: Some(receipt),
+            reached: None,
         });
         queued.await.unwrap_or(0)
     }

@@ -66,7 +66,7 @@ struct Writing {
 /// How much may wait for a peer, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// Bytes in the outbox of a peer that has been blocked for `blocked`.
+    /// Bytes held by the outbox of a peer that has been blocked for `blocked`.
     pub(super) outbox_bytes: usize,
     pub(super) blocked: Duration,
 }
@@ -100,6 +100,11 @@ impl Peer {
         }
     }
 
+    /// A registered connection may change its topics; every other one has them for life.
+    pub(super) fn may_change_topics(&self) -> bool {
+        self.user.is_some()
+    }
+
     /// Queues `segments`, unless the peer is so far behind that it is given up.
     pub(super) fn offer(&mut self, segments: &[Bytes], patience: Patience, now: Instant) -> Offer {
         if self.is_too_slow(patience, now) {
@@ -120,7 +125,7 @@ impl Peer {
         let Some(since) = self.writing.blocked_since else {
             return false;
         };
-        let bytes = self.outbox.len_bytes();
+        let bytes = self.outbox.held_bytes();
         let is_over = bytes > patience.outbox_bytes;
         is_over && now.saturating_duration_since(since) >= patience.blocked
             || bytes > patience.outbox_bytes.saturating_mul(HARD_CAP)
@@ -151,7 +156,11 @@ impl Peer {
         while !self.outbox.is_empty() {
             match poll_write(Pin::new(socket), &mut cx, &self.outbox) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => self.outbox.written(count),
+                Poll::Ready(Ok(count)) => {
+                    self.outbox.written(count);
+                    // It takes something: if it is blocked, then from now on.
+                    self.writing.blocked_since = None;
+                }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => {
                     if self.writing.blocked_since.is_none() {
@@ -171,7 +180,7 @@ impl Peer {
 
     /// Whether the connection may read on; if not, its task is woken when it may.
     pub(super) fn may_read(&mut self) -> bool {
-        self.writing.is_reader_held = self.outbox.len_bytes() > HELD_READER_BYTES;
+        self.writing.is_reader_held = self.outbox.held_bytes() > HELD_READER_BYTES;
         !self.writing.is_reader_held
     }
 
@@ -273,9 +282,10 @@ const HELD_READER_BYTES: usize = 256 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::outbox::ELEMENT_BYTES;
 
     const PATIENCE: Patience = Patience {
-        outbox_bytes: 100,
+        outbox_bytes: 1000,
         blocked: Duration::from_secs(1),
     };
     const HEARTBEAT: Heartbeat = Heartbeat {
@@ -283,9 +293,9 @@ mod tests {
         pong_within: 10,
     };
 
-    fn blocked_peer(queued: usize, now: Instant) -> Peer {
+    fn blocked_peer(held: usize, now: Instant) -> Peer {
         let mut peer = Peer::new(None, 0);
-        peer.outbox.push(Bytes::from(vec![0; queued]));
+        peer.outbox.push(Bytes::from(vec![0; held - ELEMENT_BYTES]));
         peer.writing.blocked_since = Some(now);
         peer
     }
@@ -295,15 +305,15 @@ mod tests {
         let now = Instant::now();
         let later = now + PATIENCE.blocked;
         assert!(
-            !blocked_peer(100, now).is_too_slow(PATIENCE, later),
+            !blocked_peer(1000, now).is_too_slow(PATIENCE, later),
             "within its bytes"
         );
         assert!(
-            !blocked_peer(800, now).is_too_slow(PATIENCE, now),
+            !blocked_peer(8000, now).is_too_slow(PATIENCE, now),
             "blocked just now"
         );
-        assert!(blocked_peer(101, now).is_too_slow(PATIENCE, later));
-        assert!(blocked_peer(801, now).is_too_slow(PATIENCE, now));
+        assert!(blocked_peer(1001, now).is_too_slow(PATIENCE, later));
+        assert!(blocked_peer(8001, now).is_too_slow(PATIENCE, now));
     }
 
     #[test]
@@ -319,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_blocked_peer_stays_out_of_the_ring() {
-        let mut peer = blocked_peer(1, Instant::now());
+        let mut peer = blocked_peer(ELEMENT_BYTES, Instant::now());
         assert_eq!(peer.offer(&[], PATIENCE, Instant::now()), Offer::Queued);
     }
 

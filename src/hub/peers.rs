@@ -106,9 +106,15 @@ impl Peers {
 
     /// Writes what waits for a peer, as far as its socket takes it.
     pub(super) fn write(&mut self, key: PeerKey, metrics: &ShardMetrics) -> io::Result<()> {
-        self.table
-            .get_mut(key)
-            .map_or(Ok(()), |peer| peer.write(metrics))
+        let Some(peer) = self.table.get_mut(key) else {
+            return Ok(());
+        };
+        let written = peer.write(metrics);
+        if written.is_err() {
+            // Whoever waits until all is written would wait in vain.
+            peer.outbox.abandon();
+        }
+        written
     }
 
     /// Looks at every peer: pings the silent, gives back idle memory; those to be ended, and why.

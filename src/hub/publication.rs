@@ -1,12 +1,16 @@
 //! Messages on their way from a publisher to the subscribers.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use tokio::sync::oneshot;
 
+use super::peer::PeerKey;
 use crate::{topic_name::TopicName, wire::frame::Frame};
 
 /// Who a registered connection belongs to.
@@ -23,6 +27,8 @@ pub(crate) struct Publication {
     /// Only connections of this user.
     pub(crate) user: Option<UserId>,
     pub(crate) receipt: Option<Receipt>,
+    /// Kept if there are several topics.
+    pub(crate) reached: Option<Reached>,
 }
 
 impl Publication {
@@ -32,11 +38,28 @@ impl Publication {
 
     /// No subscriber of the topic is to be left out.
     pub(super) fn is_for_everyone(&self) -> bool {
-        self.position == 0 && self.user.is_none()
+        self.topics.len() == 1 && self.user.is_none()
     }
 
     pub(super) fn len_bytes(&self) -> usize {
         self.frames.iter().map(Frame::wire_len).sum()
+    }
+}
+
+/// Which of the connections that may change their topics a publication has reached, by shard.
+///
+/// Each shard looks only at its own part, so nobody ever waits for one of the locks.
+#[derive(Clone, Debug)]
+pub(crate) struct Reached(Arc<[Mutex<HashSet<PeerKey>>]>);
+
+impl Reached {
+    pub(super) fn new(shards: usize) -> Self {
+        Self((0..shards).map(|_| Mutex::default()).collect())
+    }
+
+    pub(super) fn on(&self, shard: usize) -> MutexGuard<'_, HashSet<PeerKey>> {
+        // A set is whole between any two operations on it.
+        self.0[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{
     ConnectionId,
     peer::{Peer, PeerKey, Stream},
-    publication::{Publication, UserId},
+    publication::{Publication, Reached, UserId},
     shard::Shard,
     topic::Place,
 };
@@ -111,12 +111,14 @@ impl SeatRef {
     /// Publishes `frames` to every one of `topics`: in this order, after what this connection
     /// published before.
     pub(crate) fn publish(&self, topics: &Arc<[TopicName]>, frames: Arc<[Frame]>) {
+        let shards = self.shard.links.inboxes.len();
         self.shard.links.publish(&Publication {
             topics: Arc::clone(topics),
             position: 0,
             frames,
             user: None,
             receipt: None,
+            reached: (topics.len() > 1).then(|| Reached::new(shards)),
         });
     }
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::{
     Links,
     home::Homes,
@@ -11,11 +9,10 @@ use super::{
     peer::{Peer, PeerKey},
     peers::Peers,
     publication::Publication,
+    segment,
     topic::{Departure, Place, TopicKey, Topics},
 };
-use crate::{
-    metrics::ShardMetrics, topic_name::TopicName, wire::close::Disconnect, wire::frame::Frame,
-};
+use crate::{metrics::ShardMetrics, topic_name::TopicName, wire::close::Disconnect};
 
 /// The state of one shard: its connections, the topics that they follow, and, as a home, the
 /// shards that want to hear of a topic.
@@ -105,25 +102,39 @@ impl State {
     fn deliver_to_some(&mut self, key: TopicKey, publication: &Publication) -> usize {
         // What came before goes first.
         self.fan_out();
-        // A message to several topics reaches a connection by the first that both have.
         let earlier = publication.topics[..publication.position].iter();
         let earlier: Vec<TopicKey> = earlier.filter_map(|name| self.topics.find(name)).collect();
-        let is_meant = |peer: &Peer| {
-            (publication.user.is_none() || peer.user == publication.user)
-                && !peer
+        let reached = publication.reached.as_ref();
+        let mut reached = reached.map(|reached| reached.on(self.index));
+        let mut is_meant = |key: PeerKey, peer: &Peer| {
+            if publication.user.is_some() && publication.user != peer.user {
+                return false;
+            }
+            // A message to several topics comes once: by the first that both have, if those are
+            // the same for life, and else by the first that brings it.
+            match &mut reached {
+                Some(reached) if peer.may_change_topics() => reached.insert(key),
+                _ => !peer
                     .places
                     .iter()
-                    .any(|place| earlier.contains(&place.topic))
+                    .any(|place| earlier.contains(&place.topic)),
+            }
         };
         let subscribers = self
             .topics
             .get(key)
             .map_or(&[][..], |topic| &topic.subscribers);
-        let is_meant = |&key: &PeerKey| self.peers.get(key).is_some_and(is_meant);
-        let meant: Vec<PeerKey> = subscribers.iter().copied().filter(is_meant).collect();
-        let frames = publication.frames.iter().cloned();
-        let segments: Vec<Bytes> = frames.map(Frame::into_bytes).collect();
+        let is_meant = |key: &&PeerKey| {
+            self.peers
+                .get(**key)
+                .is_some_and(|peer| is_meant(**key, peer))
+        };
+        let meant: Vec<PeerKey> = subscribers.iter().filter(is_meant).copied().collect();
+        let segments = segment::coalesce(publication.frames.iter().cloned());
         let slow = self.peers.offer(&meant, &segments);
+        self.metrics()
+            .deliveries
+            .add((meant.len() * segments.len()) as u64);
         self.end_all(slow.into_iter().map(|key| (key, Disconnect::SlowConsumer)));
         meant.len()
     }
@@ -273,7 +284,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::{config::Config, hub::outbox::ELEMENT_BYTES, wire::frame::Frame};
 
     const HERE: usize = 0;
 
@@ -288,6 +299,7 @@ mod tests {
             frames: [Frame::text("x")].into(),
             user: None,
             receipt: None,
+            reached: None,
         }
     }
 
@@ -300,7 +312,7 @@ mod tests {
     }
 
     fn queued(state: &State, key: PeerKey) -> usize {
-        state.peers.get(key).unwrap().outbox.len_bytes()
+        state.peers.get(key).unwrap().outbox.held_bytes()
     }
 
     #[test]
@@ -321,7 +333,8 @@ mod tests {
         };
         state.take(answer, &mut Forwarded::new(1));
         deliver(&mut state, &topic);
-        assert_eq!(queued(&state, key), Frame::text("x").wire_len());
+        let held = Frame::text("x").wire_len() + ELEMENT_BYTES;
+        assert_eq!(queued(&state, key), held);
     }
 
     #[test]

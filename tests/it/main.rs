@@ -4,14 +4,20 @@
 mod program;
 mod support;
 
+mod chat;
 mod clients;
+mod close;
+mod echo;
 mod embed;
 mod examples;
+mod frames;
 mod handshake;
+mod heartbeat;
 mod http;
 mod layering;
 mod process;
 mod readme;
 mod relay;
+mod slow;
 mod soak;
 mod tungstenite;

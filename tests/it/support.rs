@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use framecast::{Config, Error, Hub, Server};
+use framecast::{Config, Error, Server};
 use tokio::sync::oneshot;
 
 /// No wait of a test takes longer: what has not come by then does not come.
@@ -17,7 +17,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// A server in this process, stopped when it is dropped.
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
-    pub(crate) hub: Hub,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), Error>>>,
 }
@@ -43,32 +42,16 @@ impl TestServer {
                 .unwrap();
             runtime.block_on(async {
                 let server = Server::bind(&config)?;
-                started.send((server.local_addr(), server.hub())).unwrap();
+                started.send(server.local_addr()).unwrap();
                 server.serve(stopped).await
             })
         });
-        let (address, hub) = wait.recv_timeout(PATIENCE).expect("the server starts");
+        let address = wait.recv_timeout(PATIENCE).expect("the server starts");
         Self {
             address,
-            hub,
             stop: Some(stop),
             thread: Some(thread),
         }
-    }
-
-    /// Tells the server to drain; [`finish`](Self::finish) waits for it.
-    pub(crate) fn begin_stop(&mut self) {
-        drop(self.stop.take());
-    }
-
-    /// Stops the server; how that went.
-    pub(crate) fn finish(mut self) -> Result<(), Error> {
-        self.begin_stop();
-        self.thread
-            .take()
-            .expect("finished once")
-            .join()
-            .expect("the server does not panic")
     }
 
     /// Connects to a WebSocket path.
@@ -122,7 +105,7 @@ impl TestServer {
 
 impl Drop for TestServer {
     fn drop(&mut self) {
-        self.begin_stop();
+        drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             let ended = thread.join();
             if !thread::panicking() {

@@ -1,0 +1,275 @@
+//! `/echo` and `/echo/raw`: what comes goes back, in order, and costs the server little.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, ErrorKind, Write},
+    net::{SocketAddr, TcpStream},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::support::{Client, PATIENCE, TestServer, frame, handshake, text};
+
+#[test]
+fn a_message_of_any_length_comes_back_as_it_was() {
+    let server = TestServer::start();
+    for path in ["/echo", "/echo/raw"] {
+        let mut client = server.connect(path);
+        for len in [0, 1, 125, 126, 127, 1000, 16_384, 65_535, 65_536] {
+            let payload: Vec<u8> = (b'a'..b'w').cycle().take(len).collect();
+            for first in [0x81, 0x82] {
+                client.send(&frame(first, &payload));
+                assert!(client.read_frame() == (first, payload.clone()), "{len}");
+            }
+        }
+        client.close();
+    }
+}
+
+#[test]
+fn raw_fragments_come_back_as_fragments_as_soon_as_they_come() {
+    let server = TestServer::start();
+    let mut client = server.connect("/echo/raw");
+    for (sent, received) in [
+        (frame(0x01, b"one"), &b"\x01\x03one"[..]),
+        (frame(0x89, b"?"), b"\x8A\x01?"),
+        (frame(0x00, b"two"), b"\x00\x03two"),
+        (frame(0x80, b"three"), b"\x80\x05three"),
+        (frame(0x02, b""), b"\x02\x00"),
+        (frame(0x80, b""), b"\x80\x00"),
+        (text("whole"), b"\x81\x05whole"),
+    ] {
+        client.send(&sent);
+        client.expect(received);
+    }
+    client.close();
+}
+
+#[test]
+fn raw_fragments_that_come_together_stay_apart() {
+    let server = TestServer::start();
+    let mut client = server.connect("/echo/raw");
+    let fragments = [
+        frame(0x01, b"\xE2"),
+        frame(0x00, b"\x82"),
+        frame(0x89, b"?"),
+        frame(0x80, b"\xAC"),
+        frame(0x02, b"\xE2"),
+        frame(0x80, b"\x82"),
+    ];
+    client.send(&fragments.concat());
+    let mut frames: Vec<_> = (0..fragments.len()).map(|_| client.read_frame()).collect();
+    // The pong may overtake.
+    let pong = frames
+        .iter()
+        .position(|(first, _)| *first == 0x8A)
+        .expect("a pong");
+    assert_eq!(frames.remove(pong).1, b"?");
+    let expected = [
+        (0x01, b"\xE2"),
+        (0x00, b"\x82"),
+        (0x80, b"\xAC"),
+        (0x02, b"\xE2"),
+        (0x80, b"\x82"),
+    ];
+    assert_eq!(frames, expected.map(|(first, byte)| (first, byte.to_vec())));
+    client.close();
+}
+
+#[test]
+fn raw_text_is_checked_over_all_its_fragments() {
+    let server = TestServer::start();
+    let mut client = server.connect("/echo/raw");
+    client.send(&[frame(0x01, b"ab\xE2\x82"), frame(0x80, b"")].concat());
+    client.expect(b"\x01\x04ab\xE2\x82\x88\x0F\x03\xEFinvalid UTF-8");
+    client.expect_end();
+}
+
+#[test]
+fn pings_that_come_together_are_answered_one_by_one_in_order() {
+    let server = TestServer::start();
+    let mut client = server.connect("/echo");
+    let pings: Vec<u8> = (0..32).flat_map(|number| frame(0x89, &[number])).collect();
+    client.send(&pings);
+    for number in 0..32 {
+        client.expect(&[0x8A, 1, number]);
+    }
+    client.close();
+}
+
+#[test]
+fn of_a_flood_of_pings_the_last_one_is_answered_and_none_twice() {
+    let server = TestServer::start();
+    let mut client = server.connect("/echo");
+    let flood: Vec<u8> = (0..10_000_u32)
+        .flat_map(|number| frame(0x89, &number.to_be_bytes()))
+        .collect();
+    client.send(&flood);
+    client.send(&frame(0x88, &[]));
+    let mut answered = Vec::new();
+    let end = loop {
+        match client.read_frame() {
+            (0x8A, number) => {
+                answered.push(u32::from_be_bytes(number.try_into().unwrap()));
+            }
+            other => break other,
+        }
+    };
+    assert_eq!(end, (0x88, Vec::new()));
+    assert!(answered.is_sorted_by(|a, b| a < b), "{answered:?}");
+    assert_eq!(answered.last(), Some(&9_999));
+}
+
+#[test]
+fn pipelined_messages_come_back_in_order_and_in_few_writes() {
+    const MESSAGES: usize = 1000;
+    let server = TestServer::start();
+    let mut client = server.connect("/echo");
+    let writes = || server.health()["writes"].as_u64().unwrap();
+    let before = writes();
+    let all: Vec<u8> = (0..MESSAGES)
+        .flat_map(|number| text(&number.to_string()))
+        .collect();
+    client.send(&all);
+    for number in 0..MESSAGES {
+        assert_eq!(client.read_text(), number.to_string());
+    }
+    let written = writes() - before;
+    assert!(written <= 100, "{written} writes for {MESSAGES} messages");
+    client.close();
+}
+
+#[test]
+fn a_raised_limit_lets_messages_of_16_mib_pass() {
+    const SIZE: usize = 16 * 1024 * 1024;
+    let server = TestServer::with(|config| config.limits.message_bytes = SIZE);
+    let payload: Vec<u8> = (0..=250).cycle().take(SIZE).collect();
+    let mut client = server.connect("/echo");
+    client.send(&frame(0x82, &payload));
+    assert!(client.read_frame() == (0x82, payload.clone()));
+    let (start, rest) = payload.split_at(SIZE / 3);
+    client.send(&[frame(0x02, start), frame(0x80, rest)].concat());
+    assert!(client.read_frame() == (0x82, payload.clone()));
+    client.send(&frame(0x81, &[b't'; SIZE]));
+    assert!(client.read_frame() == (0x81, vec![b't'; SIZE]));
+    client.send(&frame(0x82, &vec![0; SIZE + 1])[..14]);
+    assert_eq!(client.read_close().0, 1009);
+    client.expect_end();
+    let mut raw = server.connect("/echo/raw");
+    raw.send(&frame(0x82, &payload));
+    assert!(raw.read_frame() == (0x82, payload));
+    raw.close();
+}
+
+/// The server as a process of its own, whose memory can be looked at.
+struct Process {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Process {
+    fn start() -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_framecast"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--shards", "2"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let address = line.trim().rsplit('/').next().unwrap().parse().unwrap();
+        Self { child, address }
+    }
+
+    fn connect(&self, path: &str) -> Client {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // Small buffers, so that it is not the kernel that holds the flood.
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.set_send_buffer_size(16 * 1024).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut client = Client { stream };
+        client.send(handshake(path).as_bytes());
+        assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+        client
+    }
+
+    /// Resident memory, in KiB.
+    fn rss(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().nth(1))
+            .and_then(|size| size.parse().ok())
+            .unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends `piece` again and again until the server takes no more of it, or `most` bytes are sent.
+fn flood(client: &Client, piece: &[u8], most: usize) {
+    let mut stream = &client.stream;
+    let moment = Some(Duration::from_millis(300));
+    stream.set_write_timeout(moment).unwrap();
+    let mut sent = 0;
+    while sent < most {
+        match stream.write(&piece[sent % piece.len()..]) {
+            Ok(len) => sent += len,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn peers_that_flood_and_do_not_read_cost_little_memory_and_disturb_nobody() {
+    const CLIENTS: usize = 16;
+    const MOST: usize = 2 * 1024 * 1024;
+    /// What a peer is owed when it is no longer read, twice over, and its buffers.
+    const KIB_PER_CLIENT: u64 = 1024;
+    let floods = [
+        ("large", "/echo", frame(0x82, &[7; 60_000])),
+        ("small", "/echo", text("small").repeat(1000)),
+        ("empty", "/echo", text("").repeat(1000)),
+        (
+            "raw",
+            "/echo/raw",
+            [frame(0x01, b""), frame(0x80, b"")].concat().repeat(500),
+        ),
+        ("pings", "/echo", frame(0x89, &[7; 125]).repeat(100)),
+    ];
+    for (name, path, piece) in floods {
+        let server = Process::start();
+        let mut bystander = server.connect("/echo");
+        let clients: Vec<Client> = (0..CLIENTS).map(|_| server.connect(path)).collect();
+        let before = server.rss();
+        thread::scope(|scope| {
+            for client in &clients {
+                scope.spawn(|| flood(client, &piece, MOST));
+            }
+            for number in 0..100 {
+                bystander.send(&text(&number.to_string()));
+                assert_eq!(bystander.read_text(), number.to_string());
+            }
+        });
+        let grown = server.rss().saturating_sub(before);
+        let most = CLIENTS as u64 * KIB_PER_CLIENT;
+        assert!(
+            grown <= most,
+            "{name}: {grown} KiB more for {CLIENTS} clients"
+        );
+        bystander.send(&text("still here"));
+        assert_eq!(bystander.read_text(), "still here");
+    }
+}
