@@ -49,10 +49,10 @@ pub(super) enum TopicItem {
 }
 
 impl Item {
-    fn len_bytes(&self) -> usize {
+    fn held_bytes(&self) -> usize {
         match self {
             Self::Topic(TopicItem::Publish(publication) | TopicItem::Deliver(publication)) => {
-                publication.len_bytes()
+                publication.held_bytes()
             }
             _ => 0,
         }
@@ -66,7 +66,7 @@ impl Item {
 #[derive(Default)]
 pub(super) struct Inbox {
     queue: Mutex<VecDeque<Item>>,
-    /// Frame bytes in `queue`.
+    /// Memory held by the frames in `queue`.
     bytes: AtomicUsize,
     /// Wakes the shard.
     arrival: Notify,
@@ -80,7 +80,7 @@ impl Inbox {
         let mut queue = self.lock();
         let was_empty = queue.is_empty();
         let mut bytes = 0;
-        queue.extend(items.into_iter().inspect(|item| bytes += item.len_bytes()));
+        queue.extend(items.into_iter().inspect(|item| bytes += item.held_bytes()));
         self.bytes.fetch_add(bytes, Relaxed);
         drop(queue);
         // An inbox with something in it has woken its shard already.
@@ -147,7 +147,7 @@ impl fmt::Debug for Inbox {
     }
 }
 
-/// Frame bytes beyond which publishers are held back: milliseconds of work for a shard, and far
+/// Memory of frames beyond which publishers are held back: milliseconds of work for a shard, and far
 /// more than one read of a publisher brings.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::peer::PeerKey;
+use super::{outbox::ELEMENT_BYTES, peer::PeerKey};
 use crate::{topic_name::TopicName, wire::frame::Frame};
 
 /// Who a registered connection belongs to.
@@ -41,8 +41,10 @@ impl Publication {
         self.topics.len() == 1 && self.user.is_none()
     }
 
-    pub(super) fn len_bytes(&self) -> usize {
-        self.frames.iter().map(Frame::wire_len).sum()
+    /// Memory that its frames hold, in bytes: tiny ones are not free.
+    pub(super) fn held_bytes(&self) -> usize {
+        let wire: usize = self.frames.iter().map(Frame::wire_len).sum();
+        wire + self.frames.len() * ELEMENT_BYTES
     }
 }
 
