@@ -36,7 +36,8 @@ pub struct Access {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The largest message, in bytes, from 1 to 64 MiB. Default: 64 KiB.
+    /// The largest message, in bytes, from 1 to 64 MiB. Default: 64 KiB. With more than 256 KiB a
+    /// blocked subscriber may have 4 of them waiting, and 32 before it is ended at once.
     pub message_bytes: usize,
     /// The most fragments that a message may come in. Default: 1,024.
     pub fragments: u32,
@@ -120,6 +121,11 @@ impl Config {
     ///
     /// The first setting that can't be started with, and why.
     pub fn check(&self) -> Result<(), InvalidSetting> {
+        self.check_listen()?;
+        self.check_hub()
+    }
+
+    fn check_listen(&self) -> Result<(), InvalidSetting> {
         let listen = self.listen;
         if !listen.ip().is_loopback() && !self.access.allow_anonymous {
             return Err(invalid(
@@ -129,6 +135,11 @@ impl Config {
                 ),
             ));
         }
+        Ok(())
+    }
+
+    /// Checks what a hub needs, which does not listen.
+    pub(crate) fn check_hub(&self) -> Result<(), InvalidSetting> {
         in_range("shards", self.shards.get(), 1, MAX_SHARDS)?;
         in_range(
             "max-message-bytes",

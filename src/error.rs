@@ -23,6 +23,9 @@ pub enum Error {
     /// A shard's thread or event loop could not be started.
     #[error("a shard can't be started")]
     Shard(#[source] io::Error),
+    /// A shard has panicked, and its connections are gone.
+    #[error("a shard has panicked")]
+    Broken,
     /// Connections were still open when the time for the drain was over.
     #[error("connections were still open when the time for the drain was over")]
     DrainTimeout,

@@ -31,13 +31,18 @@
 //!                                              socket (one vectored write for all that is pending)
 //! ```
 //!
+//! A *tick* is one round of a shard: it drains its inbox, fans out, and writes to some sockets. A
+//! *turn* is one poll of a connection's task: it reads, reacts, and writes its reactions. An
+//! *episode* is what a reader lives for: from the first byte of a message to a socket that has
+//! nothing more to say. A *sweep* is a look at every connection, for the heartbeat.
+//!
 //! # Seven rules that the code keeps
 //!
 //! 1. **Encode once.** Server frames are unmasked, so one encoding serves every subscriber.
 //! 2. **A shard is one thread** that owns its connections, sockets and outboxes. Shards talk
-//!    through inboxes only; there is no lock on the way of a message but the inbox's.
-//! 3. **A topic has a home shard.** Every publication passes it, so a topic has one order, the
-//!    same for every subscriber.
+//!    through inboxes only; nobody waits for a lock on the way of a message but the inbox's.
+//! 3. **A topic has a home shard.** Every publication passes it, so what comes by a topic comes
+//!    in one order, the same for every subscriber.
 //! 4. **Publishing never waits for a subscriber's socket.** Outboxes are bounded in bytes and in
 //!    age; publishers are held back instead, when a shard has too much to deliver.
 //! 5. **One writer.** Pongs, closes, replies and publications all go through the outbox; a Close

@@ -20,7 +20,12 @@ pub(super) async fn close(
     reason: Disconnect,
 ) -> bool {
     seat.end(reason);
-    let within = seat.shard().config().timeouts.close;
+    let timeouts = &seat.shard().config().timeouts;
+    let within = match reason {
+        // Requests get half of the drain; the closing handshake must fit into the rest.
+        Disconnect::Restarting => timeouts.close.min(timeouts.drain / 3),
+        _ => timeouts.close,
+    };
     let handshake = async {
         poll_fn(|cx| {
             // Stores the waker, for a socket that takes no more at present.

@@ -4,6 +4,15 @@
 //! out goes through the outbox that the shard keeps. The task reads in turns, and writes at the
 //! end of each what the turn's messages were answered with, in one write. What others publish is
 //! written by the shard's tick.
+//!
+//! The task leaves its waker in its seat, and whoever writes to the socket writes with that one:
+//!
+//! ```text
+//!  the socket can be read ──────────────────────────────┐
+//!  the socket takes more, after it was blocked ─────────┤
+//!  all is written, after reading was held up for it ────┼─► the task's next turn
+//!  somebody has ended the connection ───────────────────┘
+//! ```
 
 mod close;
 mod reader;
@@ -77,15 +86,18 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// If its registration was deleted meanwhile.
+    /// If its registration was deleted meanwhile, or the shard takes no connections any more.
     pub(crate) fn open(shard: &Rc<Shard>, session: Session) -> Result<Self, Disconnect> {
+        if shard.is_draining() {
+            return Err(Disconnect::Restarting);
+        }
         let seat = Seat::take(shard, session.user());
         if let Session::Relay(claim) = &session
             && !claim.connected(seat.id())
         {
             return Err(Disconnect::Unregistered);
         }
-        seat.follow(session.topics());
+        seat.set_topics(session.topics());
         Ok(Self {
             seat,
             session,

@@ -158,8 +158,8 @@ impl Listener {
         match reaction {
             Reaction::Publish(frame) => self.publisher.add(frame),
             Reaction::Reply(frame) => self.seat.reply(frame),
-            Reaction::Follow(topics) => {
-                self.seat.follow(&topics);
+            Reaction::SetTopics(topics) => {
+                self.seat.set_topics(&topics);
                 if let Session::Relay(claim) = &self.session {
                     claim.set_topics(&topics);
                 }

@@ -5,6 +5,15 @@
 //! in its tick. Shards talk through their inboxes only. There is no HTTP in here and no
 //! fastwebsockets: a connection is a socket, an outbox and the topics that it follows.
 //!
+//! ```text
+//!  shard of a subscriber                 home of the topic                shard of a publisher
+//!   first subscriber ── Want ──────────────►│ notes the shard
+//!         in force ◄── InForce ─────────────┤
+//!                                           │◄───────────── Publish ── what one read brought
+//!      to outboxes ◄── Deliver ─────────────┤ in the order of arrival
+//!   last subscriber ── Unwant ─────────────►│ forgets the shard
+//! ```
+//!
 //! [`shard`] is the tick, [`state`] the steps it takes, [`seat`] what a connection's task sees.
 
 mod home;
@@ -15,6 +24,7 @@ mod outbox;
 mod peer;
 mod peers;
 mod publication;
+mod pulse;
 mod receive;
 pub(crate) mod registry;
 pub(crate) mod seat;
@@ -35,7 +45,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime, sync::oneshot, task::spawn_local, time::timeout};
+use tokio::{
+    runtime,
+    sync::{oneshot, watch},
+    task::spawn_local,
+    time::timeout,
+};
 
 use self::{
     inbox::{Inbox, Item, TopicItem},
@@ -46,6 +61,7 @@ use self::{
 pub(crate) use self::{peer::Stream, publication::UserId};
 use crate::{
     config::Config,
+    error::Error,
     metrics::{Counter, ShardMetrics},
     topic_name::TopicName,
     wire::{close::Disconnect, frame::Frame},
@@ -73,6 +89,8 @@ pub(crate) struct Links {
     metrics: Vec<ShardMetrics>,
     /// Seeded, and the same for all shards: names come from clients.
     hasher: RandomState,
+    /// Turns true when a shard has panicked.
+    is_broken: watch::Sender<bool>,
 }
 
 /// Names a connection of this hub; never a later one.
@@ -87,8 +105,9 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// If a thread or its event loop can't be started.
-    pub fn start(config: &Config) -> io::Result<Self> {
+    /// A setting that can't be started with, or a thread or event loop that can't be started.
+    pub fn start(config: &Config) -> Result<Self, Error> {
+        config.check_hub()?;
         let shards = config.shards.get();
         let links = Arc::new(Links::new(config));
         let hub = Self(Arc::new(Running {
@@ -96,7 +115,7 @@ impl Hub {
             next: AtomicUsize::new(0),
         }));
         for index in 0..shards {
-            start_shard(index, Arc::clone(&hub.0.links))?;
+            start_shard(index, Arc::clone(&hub.0.links)).map_err(Error::Shard)?;
         }
         Ok(hub)
     }
@@ -108,8 +127,9 @@ impl Hub {
     ///
     /// # Ordering
     ///
-    /// Every subscriber of a topic gets its messages in one order. Messages published one after
-    /// the other are delivered in that order. Between topics nothing is promised.
+    /// Every subscriber of a topic gets its messages in one order: those that come by this topic,
+    /// for a message to several comes by one of them. Messages published one after the other are
+    /// delivered in that order. Between topics nothing is promised.
     ///
     /// # Cancel safety
     ///
@@ -142,7 +162,8 @@ impl Hub {
     /// Ends every connection in good order: what was published is delivered, what is queued is
     /// written, and each gets a Close with 1012. Nothing more is read from them.
     ///
-    /// Returns when no connection is left, or after `grace`: false then.
+    /// Returns when no connection is left, or after `grace`: false then. A hub that was drained
+    /// takes no connections any more.
     ///
     /// # Cancel safety
     ///
@@ -201,6 +222,18 @@ impl Hub {
         });
     }
 
+    /// Completes when a shard has panicked, which is a bug: its connections are gone, what is
+    /// published to its topics is lost, and the process had better be restarted.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn broken(&self) {
+        let mut is_broken = self.0.links.is_broken.subscribe();
+        // The sender lives as long as this handle.
+        let _ = is_broken.wait_for(|&is_broken| is_broken).await;
+    }
+
     /// The configuration that the hub was started with.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -240,6 +273,7 @@ impl Links {
             inboxes: shards.clone().map(|_| Inbox::default()).collect(),
             metrics: shards.map(|_| ShardMetrics::default()).collect(),
             hasher: RandomState::new(),
+            is_broken: watch::Sender::new(false),
         }
     }
 
@@ -280,20 +314,53 @@ impl Links {
 
 fn start_shard(index: usize, links: Arc<Links>) -> io::Result<()> {
     let (started, wait) = std::sync::mpsc::sync_channel(1);
+    let run = move || {
+        let _guard = PanicGuard(Arc::clone(&links));
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(runtime::LocalOptions::default());
+        match runtime {
+            Ok(runtime) => {
+                let shard = Shard::new(index, links);
+                let _ = started.send(Ok(()));
+                runtime.block_on(shard.run());
+            }
+            Err(error) => drop(started.send(Err(error))),
+        }
+    };
     thread::Builder::new()
         .name(format!("shard-{index}"))
-        .spawn(move || {
-            let runtime = runtime::Builder::new_current_thread()
-                .enable_all()
-                .build_local(runtime::LocalOptions::default());
-            match runtime {
-                Ok(runtime) => {
-                    let _ = started.send(Ok(()));
-                    runtime.block_on(Shard::new(index, links).run());
-                }
-                Err(error) => drop(started.send(Err(error))),
-            }
-        })?;
+        .spawn(run)?;
     wait.recv()
         .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+}
+
+/// Says so when a shard's thread panics: nothing is silent.
+struct PanicGuard(Arc<Links>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.is_broken.send_replace(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_shard_that_panics_is_told_of() {
+        let hub = Hub::start(&Config::default()).unwrap();
+        hub.run_on(0, |_| panic!("on purpose"));
+        hub.broken().await;
+    }
+
+    #[test]
+    fn a_hub_is_not_started_with_settings_that_it_cannot_keep() {
+        let mut config = Config::default();
+        config.limits.message_bytes = usize::MAX;
+        assert!(matches!(Hub::start(&config), Err(Error::Setting(_))));
+    }
 }

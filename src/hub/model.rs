@@ -131,7 +131,7 @@ impl Member {
                 while let Some(command) = received.recv().await {
                     match command {
                         Command::Follow(topics, done) => {
-                            seat.follow(&topics);
+                            seat.set_topics(&topics);
                             done.send(()).unwrap();
                         }
                         Command::Publish(topics, frame, done) => {

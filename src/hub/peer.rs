@@ -11,9 +11,13 @@ use bytes::Bytes;
 use slotmap::new_key_type;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{outbox::Outbox, publication::UserId, topic::Place};
+use super::{
+    outbox::{ELEMENT_BYTES, Outbox},
+    publication::UserId,
+    pulse::Pulse,
+    topic::Place,
+};
 use crate::{
-    config::Timeouts,
     metrics::ShardMetrics,
     wire::{close::Disconnect, frame::Frame},
 };
@@ -45,20 +49,17 @@ pub(super) struct Peer {
     writing: Writing,
 }
 
-/// When a peer was last heard of, in sweeps of the table.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pulse {
-    heard: u32,
-    pinged: Option<u32>,
-}
-
 /// How the writing to a peer stands.
 #[derive(Debug, Default)]
 struct Writing {
     /// It waits for its turn in the shard's ring.
     is_in_ring: bool,
-    /// Its task does not read until more of the outbox is written.
+    /// What it was answered and has not taken, in bytes held; zero again when all is written.
+    owed_bytes: usize,
+    /// Its task does not read until all of the outbox is written.
     is_reader_held: bool,
+    /// The socket took something since the last sweep.
+    has_taken: bool,
     /// The socket takes no more, since then; the connection's task is woken when it does.
     blocked_since: Option<Instant>,
 }
@@ -92,10 +93,7 @@ impl Peer {
             places: Vec::new(),
             user,
             ended: None,
-            pulse: Pulse {
-                heard: sweep,
-                pinged: None,
-            },
+            pulse: Pulse::new(sweep),
             writing: Writing::default(),
         }
     }
@@ -122,10 +120,11 @@ impl Peer {
 
     /// Bytes *and* age: a bound on bytes alone would end healthy peers at every pause.
     pub(super) fn is_too_slow(&self, patience: Patience, now: Instant) -> bool {
-        let Some(since) = self.writing.blocked_since else {
-            return false;
-        };
         let bytes = self.outbox.held_bytes();
+        let Some(since) = self.writing.blocked_since else {
+            // Without a socket nothing is ever blocked: bytes alone decide.
+            return self.socket.is_none() && bytes > patience.outbox_bytes;
+        };
         let is_over = bytes > patience.outbox_bytes;
         is_over && now.saturating_duration_since(since) >= patience.blocked
             || bytes > patience.outbox_bytes.saturating_mul(HARD_CAP)
@@ -160,6 +159,7 @@ impl Peer {
                     self.outbox.written(count);
                     // It takes something: if it is blocked, then from now on.
                     self.writing.blocked_since = None;
+                    self.writing.has_taken = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => {
@@ -172,16 +172,33 @@ impl Peer {
             metrics.writes.increment();
         }
         self.writing.blocked_since = None;
+        // A stream may hold back what it has taken, as TLS does; if it can't be flushed now, it
+        // wakes the connection's task, which comes back here.
+        if let Poll::Ready(flushed) = Pin::new(socket).poll_flush(&mut cx) {
+            flushed?;
+        }
+        self.writing.owed_bytes = 0;
         if std::mem::take(&mut self.writing.is_reader_held) {
             waker.wake_by_ref();
         }
         Ok(())
     }
 
+    /// Queues an answer to what the peer itself said.
+    pub(super) fn reply(&mut self, frame: Bytes) {
+        self.writing.owed_bytes += frame.len() + ELEMENT_BYTES;
+        self.outbox.push(frame);
+    }
+
     /// Whether the connection may read on; if not, its task is woken when it may.
     pub(super) fn may_read(&mut self) -> bool {
-        self.writing.is_reader_held = self.outbox.held_bytes() > HELD_READER_BYTES;
+        self.writing.is_reader_held = self.writing.owed_bytes > HELD_READER_BYTES;
         !self.writing.is_reader_held
+    }
+
+    /// A peer that is not read can't be heard; it lives if it takes what it gets.
+    pub(super) fn takes_unheard(&mut self) -> bool {
+        std::mem::take(&mut self.writing.has_taken) && self.writing.is_reader_held
     }
 
     pub(super) fn wake(&self) {
@@ -204,66 +221,6 @@ fn poll_write(
     socket.poll_write_vectored(cx, &slices[..count])
 }
 
-impl Pulse {
-    /// The peer said something.
-    pub(super) fn heard(&mut self, sweep: u32) {
-        *self = Self {
-            heard: sweep,
-            pinged: None,
-        };
-    }
-
-    /// What to do about a peer's silence: nothing, a ping, or the end.
-    pub(super) fn check(&mut self, sweep: u32, heartbeat: Heartbeat) -> Silence {
-        match self.pinged {
-            Some(pinged) if sweep - pinged > heartbeat.pong_within => Silence::Unanswered,
-            None if sweep - self.heard > heartbeat.ping_after => {
-                self.pinged = Some(sweep);
-                Silence::Ping
-            }
-            _ => Silence::Short,
-        }
-    }
-}
-
-/// The heartbeat, in sweeps of the table.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Heartbeat {
-    pub(super) ping_after: u32,
-    pub(super) pong_within: u32,
-}
-
-impl Heartbeat {
-    pub(super) fn new(timeouts: &Timeouts) -> Self {
-        let interval = Self::sweep_interval(timeouts);
-        let sweeps = |time: Duration| {
-            u32::try_from(time.as_nanos().div_ceil(interval.as_nanos())).unwrap_or(u32::MAX)
-        };
-        Self {
-            ping_after: sweeps(timeouts.ping_after),
-            pong_within: sweeps(timeouts.pong_within),
-        }
-    }
-
-    /// How often the table is swept: often enough to keep the times to within a quarter.
-    pub(super) fn sweep_interval(timeouts: &Timeouts) -> Duration {
-        let quarter = timeouts.ping_after.min(timeouts.pong_within) / 4;
-        quarter.clamp(Duration::from_millis(10), Duration::from_secs(1))
-    }
-}
-
-/// A peer's silence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub(super) enum Silence {
-    /// Not long enough to wonder.
-    Short,
-    /// Long enough to ask.
-    Ping,
-    /// It was asked, and did not answer in time.
-    Unanswered,
-}
-
 /// The frame that asks.
 pub(super) fn ping() -> Bytes {
     Frame::ping().into_bytes()
@@ -275,26 +232,23 @@ const HARD_CAP: usize = 8;
 /// More slices than this never paid (the kernel takes up to 1,024); they live on the stack.
 const MAX_SLICES: usize = 64;
 
-/// A connection that owes this much is not read: whoever floods and does not read what it gets
-/// back is held up by TCP. Four times what the kernel takes unsent.
+/// A peer that was answered this much and does not take it is not read: whoever floods and does
+/// not read what it gets back is held up by TCP. What others publish to it does not count. Four
+/// times what the kernel takes unsent.
 const HELD_READER_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::outbox::ELEMENT_BYTES;
 
     const PATIENCE: Patience = Patience {
         outbox_bytes: 1000,
         blocked: Duration::from_secs(1),
     };
-    const HEARTBEAT: Heartbeat = Heartbeat {
-        ping_after: 25,
-        pong_within: 10,
-    };
 
     fn blocked_peer(held: usize, now: Instant) -> Peer {
         let mut peer = Peer::new(None, 0);
+        peer.socket = Some(Box::new(tokio::io::empty()));
         peer.outbox.push(Bytes::from(vec![0; held - ELEMENT_BYTES]));
         peer.writing.blocked_since = Some(now);
         peer
@@ -319,6 +273,7 @@ mod tests {
     #[test]
     fn a_peer_that_takes_what_it_gets_is_never_too_slow() {
         let mut peer = Peer::new(None, 0);
+        peer.socket = Some(Box::new(tokio::io::empty()));
         let large = [Bytes::from(vec![0; 10_000])];
         assert_eq!(
             peer.offer(&large, PATIENCE, Instant::now()),
@@ -334,17 +289,30 @@ mod tests {
     }
 
     #[test]
-    fn silence_brings_a_ping_and_then_the_end_and_any_frame_resets_it() {
-        let mut pulse = Pulse {
-            heard: 0,
-            pinged: None,
-        };
-        assert_eq!(pulse.check(25, HEARTBEAT), Silence::Short);
-        assert_eq!(pulse.check(26, HEARTBEAT), Silence::Ping);
-        assert_eq!(pulse.check(36, HEARTBEAT), Silence::Short);
-        assert_eq!(pulse.check(37, HEARTBEAT), Silence::Unanswered);
-        pulse.heard(37);
-        assert_eq!(pulse.check(62, HEARTBEAT), Silence::Short);
-        assert_eq!(pulse.check(63, HEARTBEAT), Silence::Ping);
+    fn what_waits_for_a_peer_in_its_handshake_is_bounded_by_bytes_alone() {
+        let mut peer = blocked_peer(1001, Instant::now());
+        peer.writing.blocked_since = None;
+        peer.socket = None;
+        assert!(peer.is_too_slow(PATIENCE, Instant::now()));
+    }
+
+    #[test]
+    fn only_what_a_peer_was_answered_holds_up_its_reading() {
+        let mut peer = Peer::new(None, 0);
+        peer.outbox
+            .push(Bytes::from(vec![0; 2 * HELD_READER_BYTES]));
+        assert!(peer.may_read());
+        peer.reply(Bytes::from(vec![0; HELD_READER_BYTES]));
+        assert!(!peer.may_read());
+    }
+
+    #[test]
+    fn a_peer_that_is_not_read_lives_as_long_as_it_takes_something() {
+        let mut peer = Peer::new(None, 0);
+        peer.writing.is_reader_held = true;
+        assert!(!peer.takes_unheard());
+        peer.writing.has_taken = true;
+        assert!(peer.takes_unheard());
+        assert!(!peer.takes_unheard(), "nothing since");
     }
 }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use slotmap::SlotMap;
 
 use super::{
-    peer::{Heartbeat, Offer, Patience, Peer, PeerKey, Silence, ping},
+    peer::{Offer, Patience, Peer, PeerKey, ping},
     publication::UserId,
+    pulse::{Heartbeat, Silence},
 };
 use crate::{config::Config, metrics::ShardMetrics, wire::close::Disconnect};
 
@@ -129,6 +130,9 @@ impl Peers {
             }
             if peer.is_too_slow(self.patience, now) {
                 ended.push((key, Disconnect::SlowConsumer));
+            }
+            if peer.takes_unheard() {
+                peer.pulse.heard(self.sweep);
             }
             match peer.pulse.check(self.sweep, self.heartbeat) {
                 Silence::Short => {}

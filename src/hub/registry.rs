@@ -1,6 +1,6 @@
 //! Connections announced before they come: each has an unguessable id, a user and topics.
 //!
-//! Off the way of a message, so one lock will do. Time is an argument.
+//! Off the way of a message, so one lock will do. Time is an argument, but where a claim ends.
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -84,7 +84,7 @@ impl SeatRef {
     ///
     /// Nobody has to wait for that: the topic's home hears of its new subscriber in its inbox, and
     /// of what is published after this later in the same inbox.
-    pub(crate) fn follow(&self, topics: &[TopicName]) {
+    pub(crate) fn set_topics(&self, topics: &[TopicName]) {
         let state = &mut *self.shard.state.borrow_mut();
         let name_of = |place: &Place| {
             state
@@ -102,9 +102,9 @@ impl SeatRef {
         peer.places = kept;
         // Exactly: most connections follow one topic, and there are many of them.
         peer.places.reserve_exact(topics.len() - known.len());
-        state.leave(left);
+        state.unsubscribe(left);
         for topic in topics.iter().filter(|topic| !known.contains(topic)) {
-            state.join(self.key, topic);
+            state.subscribe(self.key, topic);
         }
     }
 
@@ -171,7 +171,7 @@ impl SeatRef {
 
     /// Queues a reply behind what is queued already.
     pub(crate) fn reply(&self, frame: Frame) {
-        self.with(|peer| peer.outbox.push(frame.into_bytes()));
+        self.with(|peer| peer.reply(frame.into_bytes()));
     }
 
     /// Queues a Ping or Pong before all messages.

@@ -25,7 +25,8 @@ use tokio::{
 use super::{
     Links,
     inbox::{Inbox, Item},
-    peer::{Heartbeat, PeerKey},
+    peer::PeerKey,
+    pulse::Heartbeat,
     receive::Receive,
     state::{Forwarded, State},
 };
@@ -79,6 +80,10 @@ impl Shard {
         self.state.borrow_mut().is_draining = true;
     }
 
+    pub(crate) fn is_draining(&self) -> bool {
+        self.state.borrow().is_draining
+    }
+
     /// Ends every connection.
     pub(super) fn end_all(&self, reason: Disconnect) {
         let mut state = self.state.borrow_mut();
@@ -108,10 +113,11 @@ impl Shard {
 
     async fn tick_until_stopped(self: &Rc<Self>) {
         let mut items = VecDeque::new();
+        let mut forwarded = Forwarded::new(self.links.inboxes.len());
         while !self.is_stopping.get() {
             // The second time takes what this shard, as home, has just forwarded to itself.
-            self.take_in(&mut items);
-            self.take_in(&mut items);
+            self.take_in(&mut items, &mut forwarded);
+            self.take_in(&mut items, &mut forwarded);
             self.state.borrow_mut().write_turn();
             if self.is_at_rest() {
                 self.inbox().woken().await;
@@ -126,12 +132,11 @@ impl Shard {
     }
 
     /// Works the inbox off, and fans out what it brought.
-    fn take_in(self: &Rc<Self>, items: &mut VecDeque<Item>) {
+    fn take_in(self: &Rc<Self>, items: &mut VecDeque<Item>, forwarded: &mut Forwarded) {
         self.inbox().swap(items);
         if items.is_empty() {
             return;
         }
-        let mut forwarded = Forwarded::new(self.links.inboxes.len());
         for item in items.drain(..) {
             match item {
                 Item::Run(work) => {
@@ -141,7 +146,7 @@ impl Shard {
                     work(self);
                 }
                 Item::Stop => self.is_stopping.set(true),
-                Item::Topic(item) => self.state.borrow_mut().take(item, &mut forwarded),
+                Item::Topic(item) => self.state.borrow_mut().take(item, forwarded),
             }
         }
         self.state.borrow_mut().fan_out();
@@ -168,5 +173,51 @@ impl fmt::Debug for Shard {
         f.debug_struct("Shard")
             .field("index", &self.index)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        hub::{inbox::TopicItem, publication::Publication},
+        topic_name::TopicName,
+        wire::frame::Frame,
+    };
+
+    #[test]
+    fn work_is_done_after_what_came_before_it_has_taken_effect() {
+        let links = Arc::new(Links::new(&Config::default()));
+        let shard = Shard::new(0, Arc::clone(&links));
+        let topic = TopicName::new("cats").unwrap();
+        let key = {
+            let mut state = shard.state.borrow_mut();
+            let key = state.peers.insert(None);
+            state.subscribe(key, &topic);
+            state.topics.put_in_force(&topic, 1);
+            key
+        };
+        let delivery = Publication {
+            topics: [topic].into(),
+            position: 0,
+            frames: [Frame::text("x")].into(),
+            user: None,
+            receipt: None,
+            reached: None,
+        };
+        let end: crate::hub::inbox::Work = Box::new(|shard| shard.end_all(Disconnect::Restarting));
+        shard
+            .inbox()
+            .push([Item::Topic(TopicItem::Deliver(delivery)), Item::Run(end)]);
+        let mut forwarded = Forwarded::new(links.inboxes.len());
+        shard.take_in(&mut VecDeque::new(), &mut forwarded);
+        let mut state = shard.state.borrow_mut();
+        let outbox = &mut state.peers.get_mut(key).unwrap().outbox;
+        let mut slices = [std::io::IoSlice::new(&[]); 2];
+        assert_eq!(outbox.fill(&mut slices), 2);
+        assert_eq!(
+            [&slices[0][..], &slices[1][..2]],
+            [b"\x81\x01x", &b"\x88\x16"[..]]
+        );
     }
 }

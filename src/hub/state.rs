@@ -201,7 +201,7 @@ impl State {
         }
         peer.wake();
         let places = std::mem::take(&mut peer.places);
-        self.leave(places);
+        self.unsubscribe(places);
         self.count_end(reason);
     }
 
@@ -216,7 +216,7 @@ impl State {
     }
 
     /// Subscribes a peer to a topic that it does not follow yet.
-    pub(super) fn join(&mut self, key: PeerKey, name: &TopicName) {
+    pub(super) fn subscribe(&mut self, key: PeerKey, name: &TopicName) {
         let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.ended.is_none()) else {
             return;
         };
@@ -234,7 +234,7 @@ impl State {
     }
 
     /// Unsubscribes a peer from `places`, which are no longer among its own.
-    pub(super) fn leave(&mut self, places: Vec<Place>) {
+    pub(super) fn unsubscribe(&mut self, places: Vec<Place>) {
         for place in places {
             match self.topics.unsubscribe(place) {
                 Departure::Unnoticed => {}
@@ -245,14 +245,14 @@ impl State {
                         shard: self.index,
                     })]);
                 }
-                Departure::Moved(peer) => self.follow(peer, place),
+                Departure::Moved(peer) => self.move_place(peer, place),
             }
         }
         self.update_gauges();
     }
 
     /// Corrects the record of a peer that took over `place`.
-    fn follow(&mut self, key: PeerKey, place: Place) {
+    fn move_place(&mut self, key: PeerKey, place: Place) {
         let places = self.peers.get_mut(key).map(|peer| &mut peer.places);
         let own = places
             .into_iter()
@@ -320,7 +320,7 @@ mod tests {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
         let key = state.peers.insert(None);
-        state.join(key, &topic);
+        state.subscribe(key, &topic);
         deliver(&mut state, &topic);
         assert_eq!(
             queued(&state, key),
@@ -373,12 +373,41 @@ mod tests {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
         let key = state.peers.insert(None);
-        state.join(key, &topic);
+        state.subscribe(key, &topic);
         state.end(key, Disconnect::Unregistered);
         assert_eq!(state.topics.len(), 0);
         let close = queued(&state, key);
-        state.join(key, &topic);
+        state.subscribe(key, &topic);
         deliver(&mut state, &topic);
         assert_eq!((state.topics.len(), queued(&state, key)), (0, close));
+    }
+
+    #[test]
+    fn a_message_for_one_user_does_not_overtake_an_earlier_one_for_everybody() {
+        let mut state = state();
+        let topic = TopicName::new("cats").unwrap();
+        let key = state.peers.insert(Some("1".into()));
+        state.subscribe(key, &topic);
+        state.topics.put_in_force(&topic, 1);
+        let mut forwarded = Forwarded::new(1);
+        let mut publish = |text: &str, user: Option<&str>| {
+            let mut publication = publication(&topic);
+            publication.frames = [Frame::text(text)].into();
+            publication.user = user.map(Into::into);
+            state.take(TopicItem::Deliver(publication), &mut forwarded);
+        };
+        publish("first", None);
+        publish("second", Some("1"));
+        publish("for another", Some("2"));
+        publish("third", None);
+        state.fan_out();
+        let peer = state.peers.get(key).unwrap();
+        let mut slices = [std::io::IoSlice::new(&[]); 4];
+        let count = peer.outbox.fill(&mut slices);
+        let wire: Vec<u8> = slices[..count]
+            .iter()
+            .flat_map(|slice| slice.to_vec())
+            .collect();
+        assert_eq!(wire, b"\x81\x05first\x81\x06second\x81\x05third");
     }
 }

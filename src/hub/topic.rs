@@ -141,7 +141,7 @@ impl Topics {
     /// Takes the topics with pending frames, each with its subscribers and the segments for them:
     /// the frames are copied together once for all.
     pub(super) fn take_pending(&mut self, mut fan_out: impl FnMut(&[PeerKey], Vec<bytes::Bytes>)) {
-        for key in std::mem::take(&mut self.touched) {
+        for key in self.touched.drain(..) {
             if let Some(topic) = self.topics.get_mut(key) {
                 fan_out(
                     &topic.subscribers,

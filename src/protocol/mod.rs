@@ -3,6 +3,8 @@
 
 pub(crate) mod relay;
 
+use serde::Serialize;
+
 use crate::{
     topic_name::TopicName,
     wire::frame::{Frame, Kind},
@@ -16,7 +18,7 @@ pub(crate) enum Reaction {
     /// Send this back.
     Reply(Frame),
     /// Follow these topics from now on, and say so when that is in force.
-    Follow(Vec<TopicName>),
+    SetTopics(Vec<TopicName>),
 }
 
 /// The echo: every message goes back as it came.
@@ -27,4 +29,19 @@ pub(crate) fn echo(kind: Kind, payload: &[u8]) -> Reaction {
 /// The chat room: every message goes to all who follow the connection's topics.
 pub(crate) fn chat(kind: Kind, payload: &[u8]) -> Reaction {
     Reaction::Publish(Frame::message(kind, payload))
+}
+
+#[derive(Serialize)]
+struct Complaint<'a> {
+    error: &'a str,
+}
+
+/// What was wrong, for whoever has sent it: `{"error":"..."}`.
+pub(crate) fn complaint(error: &str) -> String {
+    json(&Complaint { error })
+}
+
+/// JSON on one line: control characters of what a client has sent are escaped.
+pub(crate) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }

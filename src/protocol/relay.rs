@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Reaction;
+use super::{Reaction, json};
 use crate::{
     topic_name::TopicName,
     wire::frame::{Frame, Kind},
@@ -17,11 +17,6 @@ pub(crate) const MAX_TOPICS: usize = 128;
 struct Topics<'a> {
     #[serde(borrow)]
     topics: Vec<std::borrow::Cow<'a, str>>,
-}
-
-#[derive(Debug, Serialize)]
-struct Complaint<'a> {
-    error: &'a str,
 }
 
 /// Reacts to a message: `ping` is answered `pong`, topics are followed, anything else is answered
@@ -40,7 +35,7 @@ pub(crate) fn react(kind: Kind, payload: &[u8]) -> Reaction {
     }
     match serde_json::from_str::<Topics<'_>>(text) {
         Ok(wanted) => match check_topics(&wanted.topics) {
-            Ok(topics) => Reaction::Follow(topics),
+            Ok(topics) => Reaction::SetTopics(topics),
             Err(error) => complaint(&error),
         },
         Err(error) => complaint(&format!("{{\"topics\": [...]}} or ping expected: {error}")),
@@ -69,12 +64,7 @@ pub(crate) fn check_topics(names: &[impl AsRef<str>]) -> Result<Vec<TopicName>, 
 }
 
 fn complaint(error: &str) -> Reaction {
-    Reaction::Reply(Frame::text(&json(&Complaint { error })))
-}
-
-/// JSON on one line: control characters of what a client sent are escaped.
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+    Reaction::Reply(Frame::text(&super::complaint(error)))
 }
 
 #[cfg(test)]
@@ -113,11 +103,11 @@ mod tests {
         let wanted = br#"{"topics": ["cats", "dogs", "cats"]}"#;
         assert_eq!(
             react(Kind::Text, wanted),
-            Reaction::Follow(topics(&["cats", "dogs"]))
+            Reaction::SetTopics(topics(&["cats", "dogs"]))
         );
         assert_eq!(
             react(Kind::Text, br#"{"topics": []}"#),
-            Reaction::Follow(Vec::new())
+            Reaction::SetTopics(Vec::new())
         );
         let answer = topics_in_force(&topics(&["cats", "dogs"]));
         assert_eq!(answer, Frame::text(r#"{"topics":["cats","dogs"]}"#));

@@ -1,6 +1,10 @@
 //! The acceptor: hands sockets to the shards in turn, and outlives running out of descriptors.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -31,6 +35,7 @@ pub(super) async fn accept(
     mut take: impl FnMut(TcpStream),
 ) {
     let mut back_off = BackOff::default();
+    let mut warned: Option<Instant> = None;
     loop {
         match listener.accept().await {
             Ok((socket, _)) => {
@@ -40,7 +45,11 @@ pub(super) async fn accept(
             Err(error) => {
                 errors.increment();
                 if let Some(wait) = back_off.after(&error) {
-                    warn!(%error, ?wait, "no connection can be accepted");
+                    // At the limit, connections may come and go many times a second.
+                    if warned.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+                        warn!(%error, ?wait, "no connection can be accepted");
+                        warned = Some(Instant::now());
+                    }
                     sleep(wait).await;
                 }
             }

@@ -134,10 +134,11 @@ pub(super) async fn publish(
         return Err(Refusal::MessageTooLarge { limit_bytes });
     }
     let user = user_id.map(|user| user.0);
-    let queued = site
-        .hub
-        .publish_to(&topic, Frame::text(&message), user)
-        .await;
+    // It waits while a shard has too much to deliver, but not for ever.
+    let publishing = site.hub.publish_to(&topic, Frame::text(&message), user);
+    let published = timeout(site.hub.config().timeouts.request, publishing).await;
+    let queued =
+        published.map_err(|_| Refusal::Overloaded("too much is to be delivered".into()))?;
     Ok(json(&Published { queued }))
 }
 

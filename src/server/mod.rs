@@ -63,7 +63,7 @@ impl Server {
         };
         let listener = accept::listen(config.listen).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        let hub = Hub::start(config).map_err(Error::Shard)?;
+        let hub = Hub::start(config)?;
         let site = Arc::new(Site::new(hub, Instant::now()));
         Ok(Self {
             listener,
@@ -90,7 +90,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::DrainTimeout`], if that took longer than [`drain`](crate::Timeouts::drain).
+    /// [`Error::DrainTimeout`], if that took longer than [`drain`](crate::Timeouts::drain);
+    /// [`Error::Broken`], at once, if a shard has panicked.
     ///
     /// # Cancel safety
     ///
@@ -105,6 +106,7 @@ impl Server {
         tokio::select! {
             () = self.accept(&lifetime) => {}
             () = self.housekeeping() => {}
+            () = self.site.hub.broken() => return Err(Error::Broken),
             _ = shutdown => {}
         }
         let Self { listener, site, .. } = self;

@@ -11,6 +11,8 @@ use hyper::{
 };
 use serde::Serialize;
 
+use crate::protocol;
+
 /// A response with its whole body.
 pub type Reply = Response<Full<Bytes>>;
 
@@ -48,6 +50,10 @@ impl Refusal {
         Self::BadRequest(why.to_string())
     }
 
+    pub(crate) fn shutting_down() -> Self {
+        Self::Overloaded("the server is shutting down".into())
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
@@ -81,16 +87,9 @@ impl Refusal {
     }
 }
 
-#[derive(Serialize)]
-struct Complaint<'a> {
-    error: &'a str,
-}
-
 impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Self {
-        let mut reply = json(&Complaint {
-            error: &refusal.to_string(),
-        });
+        let mut reply = line(protocol::complaint(&refusal.to_string()));
         *reply.status_mut() = refusal.status();
         for (name, value) in refusal.headers() {
             reply
@@ -103,9 +102,11 @@ impl From<Refusal> for Reply {
 
 /// 200 with `value` as JSON on one line.
 pub(crate) fn json(value: &impl Serialize) -> Reply {
-    let mut body = serde_json::to_vec(value).unwrap_or_default();
-    body.push(b'\n');
-    content("application/json", body.into())
+    line(protocol::json(value))
+}
+
+fn line(json: String) -> Reply {
+    content("application/json", (json + "\n").into())
 }
 
 /// 200 with `body`, which is not to be kept.

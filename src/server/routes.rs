@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     api, origin, page,
     reply::{self, Refusal, Reply},
-    upgrade::{self, Endpoint},
+    upgrade,
 };
 use crate::{
     connection::{Connection, Session},
@@ -28,6 +28,7 @@ use crate::{
     metrics::Counter,
     protocol::relay,
     topic_name::TopicName,
+    wire::close::Disconnect,
 };
 
 /// What the server serves: one for all shards.
@@ -166,8 +167,8 @@ impl Site {
         query: Option<&str>,
     ) -> Result<Session, Refusal> {
         Ok(match path {
-            Path::Echo => Endpoint::Echo.into(),
-            Path::EchoFrames => Endpoint::EchoFrames.into(),
+            Path::Echo => Session::Echo,
+            Path::EchoFrames => Session::EchoFrames,
             Path::Relay => {
                 let claim = self.registry.claim(parse_id(id)?);
                 Session::Relay(Arc::new(claim.map_err(|error| match error {
@@ -175,7 +176,7 @@ impl Site {
                     Unclaimable::Unknown => Refusal::NotFound,
                 })?))
             }
-            _ => Endpoint::Chat(chat_topics(query.unwrap_or_default())?).into(),
+            _ => Session::Chat(chat_topics(query.unwrap_or_default())?.into()),
         })
     }
 }
@@ -187,11 +188,15 @@ fn open(
     request: &mut Request<Incoming>,
     session: Session,
 ) -> Result<Reply, Refusal> {
-    let connection = Connection::open(shard, session).map_err(|_| Refusal::NotFound)?;
+    let connection = Connection::open(shard, session).map_err(|reason| match reason {
+        Disconnect::Restarting => Refusal::shutting_down(),
+        _ => Refusal::NotFound,
+    })?;
     let (reply, upgrading) = upgrade::accept(request)?;
+    let within = shard.config().timeouts.request;
     spawn_local(async move {
         match upgrading
-            .socket()
+            .socket(within)
             .await
             .and_then(upgrade::Socket::into_stream)
         {

@@ -1,7 +1,7 @@
 //! The opening handshake: what fastwebsockets does not check of it, its 101, and the socket
 //! behind it ([RFC 6455 §4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)).
 
-use std::{collections::HashSet, io, rc::Rc};
+use std::{collections::HashSet, io, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use fastwebsockets::upgrade::{UpgradeFut, is_upgrade_request};
@@ -16,7 +16,7 @@ use hyper::{
 };
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use socket2::SockRef;
-use tokio::{net::TcpStream, sync::oneshot, task::spawn_local};
+use tokio::{net::TcpStream, sync::oneshot, task::spawn_local, time::timeout};
 use tracing::debug;
 
 use super::{
@@ -26,6 +26,7 @@ use super::{
 use crate::{
     connection::{Connection, Session},
     hub::{Hub, Stream},
+    protocol::relay::MAX_TOPICS,
     topic_name::TopicName,
 };
 
@@ -33,8 +34,8 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// A chat room: every message goes to every connection of the same topics, the sender
-    /// included; whoever has several of them in common gets it once.
+    /// A chat room of 1 to 128 topics: every message goes to every connection of the same topics,
+    /// the sender included; whoever has several of them in common gets it once.
     Chat(Vec<TopicName>),
     /// Every message goes back to its sender.
     Echo,
@@ -42,18 +43,24 @@ pub enum Endpoint {
     EchoFrames,
 }
 
-impl From<Endpoint> for Session {
-    fn from(endpoint: Endpoint) -> Self {
-        match endpoint {
+impl TryFrom<Endpoint> for Session {
+    type Error = Refusal;
+
+    fn try_from(endpoint: Endpoint) -> Result<Self, Refusal> {
+        Ok(match endpoint {
             Endpoint::Chat(mut topics) => {
-                // Followed, and published to, once each.
+                // Each once: followed, and published to.
                 let mut seen = HashSet::new();
                 topics.retain(|topic| seen.insert(topic.clone()));
+                if !(1..=MAX_TOPICS).contains(&topics.len()) {
+                    let range = format!("topics: not from 1 to {MAX_TOPICS}");
+                    return Err(Refusal::BadRequest(range));
+                }
                 Self::Chat(topics.into())
             }
             Endpoint::Echo => Self::Echo,
             Endpoint::EchoFrames => Self::EchoFrames,
-        }
+        })
     }
 }
 
@@ -76,8 +83,9 @@ impl From<Endpoint> for Session {
 pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint) -> Reply {
     let allowed = &hub.config().access.allowed_origins;
     let checked = check(request).and_then(|()| origin::check(request.headers(), allowed));
-    let accepted = checked.and_then(|()| accept(request));
-    let (reply, upgrading) = match accepted {
+    let session = checked.and_then(|()| Session::try_from(endpoint));
+    let accepted = session.and_then(|session| Ok((session, accept(request)?)));
+    let (session, (reply, upgrading)) = match accepted {
         Ok(accepted) => accepted,
         Err(refusal) => return refusal.into(),
     };
@@ -86,7 +94,7 @@ pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint)
     hub.run_on(hub.next_shard(), move |shard| {
         let shard = Rc::clone(shard);
         spawn_local(async move {
-            let Ok(connection) = Connection::open(&shard, endpoint.into()) else {
+            let Ok(connection) = Connection::open(&shard, session) else {
                 return;
             };
             let _ = ready.send(());
@@ -99,10 +107,11 @@ pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint)
         });
     });
     if is_ready.await.is_err() {
-        return Refusal::Overloaded("the server is shutting down".into()).into();
+        return Refusal::shutting_down().into();
     }
+    let within = hub.config().timeouts.request;
     tokio::spawn(async move {
-        match upgrading.socket().await.and_then(Socket::detach) {
+        match upgrading.socket(within).await.and_then(Socket::detach) {
             Ok(detached) => drop(arrival.send(detached)),
             Err(error) => debug!(%error, "upgrade failed"),
         }
@@ -161,9 +170,9 @@ pub(crate) fn accept<B>(request: &mut Request<B>) -> Result<(Reply, Upgrading), 
 pub(crate) struct Upgrading(UpgradeFut);
 
 impl Upgrading {
-    /// Takes the socket back when the 101 is out.
-    pub(crate) async fn socket(self) -> io::Result<Socket> {
-        let web_socket = self.0.await.map_err(io::Error::other)?;
+    /// Takes the socket back when the 101 is out; a client that does not take it is given up.
+    pub(crate) async fn socket(self, within: Duration) -> io::Result<Socket> {
+        let web_socket = timeout(within, self.0).await?.map_err(io::Error::other)?;
         // Its buffer is empty: what hyper has read of the frames comes with the socket.
         let upgraded = web_socket.into_inner().into_inner();
         let (transport, read) = match take_tcp(upgraded) {

@@ -6,15 +6,25 @@ use framecast::{Config, Endpoint, Frame, Hub, TopicName, upgrade};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream, DuplexStream, duplex},
     time::timeout,
 };
 
 use crate::support::{PATIENCE, frame, handshake, text};
 
-/// Serves one end of a pipe, as a TLS server would serve its streams; the client's end.
+/// Serves one end of a pipe, as a TLS server would serve its streams: through a buffer, which
+/// holds back what it is not told to flush; the client's end.
 fn serve(hub: &Hub, endpoint: Endpoint) -> DuplexStream {
     let (client, server) = duplex(256);
+    serve_on(BufStream::new(server), hub, endpoint);
+    client
+}
+
+fn serve_on(
+    server: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    hub: &Hub,
+    endpoint: Endpoint,
+) {
     let hub = hub.clone();
     let service = service_fn(move |mut request| {
         let (hub, endpoint) = (hub.clone(), endpoint.clone());
@@ -22,7 +32,6 @@ fn serve(hub: &Hub, endpoint: Endpoint) -> DuplexStream {
     });
     let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
     tokio::spawn(connection.with_upgrades());
-    client
 }
 
 async fn read(client: &mut DuplexStream, len: usize) -> Vec<u8> {
@@ -107,6 +116,45 @@ async fn a_subscription_is_in_force_when_the_response_is_there_and_topics_named_
     );
     client.write_all(&frame(0x88, &[0x03, 0xF4])).await.unwrap();
     assert!(draining.await.unwrap(), "everything was finished in time");
+}
+
+#[tokio::test]
+async fn a_hub_that_was_drained_takes_no_connections_any_more() {
+    let hub = Hub::start(&Config::default()).unwrap();
+    assert!(hub.drain(PATIENCE).await);
+    let mut client = serve(&hub, Endpoint::Echo);
+    let head = open(&mut client, b"").await;
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+}
+
+#[tokio::test]
+async fn a_chat_without_topics_is_refused() {
+    let hub = Hub::start(&Config::default()).unwrap();
+    let mut client = serve(&hub, Endpoint::Chat(Vec::new()));
+    let head = open(&mut client, b"").await;
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_take_its_101_is_given_up() {
+    let mut config = Config::default();
+    config.timeouts.request = std::time::Duration::from_millis(100);
+    let hub = Hub::start(&config).unwrap();
+    // A pipe that can't hold the answer.
+    let (mut client, server) = duplex(64);
+    serve_on(server, &hub, Endpoint::Chat(topics(&["cats"])));
+    client.write_all(handshake("/").as_bytes()).await.unwrap();
+    let seats = || hub.sum(|shard| &shard.connections);
+    timeout(PATIENCE, async {
+        while seats() == 0 {
+            tokio::task::yield_now().await;
+        }
+        while seats() == 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("its seat is taken, and given up");
 }
 
 #[tokio::test]
