@@ -37,7 +37,7 @@ pub struct ShardMetrics {
     pub connections: Counter,
     /// Topics with a subscriber on this shard.
     pub topics: Counter,
-    /// Segments queued to subscribers; a segment holds one or more frames.
+    /// Frames queued to subscribers.
     pub deliveries: Counter,
     /// Writes to sockets.
     pub writes: Counter,

@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 
 /// A WebSocket broadcast server: one message in, every subscriber out, never lost silently.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, disable_help_subcommand = true)]
+#[command(version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

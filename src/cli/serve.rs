@@ -16,7 +16,11 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
-use tracing_subscriber::{filter::Targets, fmt, prelude::*};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt,
+    prelude::*,
+};
 
 /// Run the server
 ///
@@ -131,7 +135,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         None => Settings::default(),
     };
     settings.override_with(args.settings);
-    start_logging(settings.log.as_deref().unwrap_or("info"))?;
+    let log = settings.log.as_deref().filter(|log| !log.is_empty());
+    start_logging(log.unwrap_or("info"))?;
     raise_descriptor_limit();
     // Taken before the address is announced: a signal that comes after that drains.
     let stop = stop_signal()?;
@@ -210,7 +215,18 @@ impl Settings {
 
 /// Logs go to standard error. `Debug` of what clients sent is logged, which escapes it.
 fn start_logging(filter: &str) -> anyhow::Result<()> {
-    let targets: Targets = filter.parse().with_context(|| format!("log: {filter:?}"))?;
+    // A word alone would be taken for a target, and all others would be off.
+    for directive in filter.split(',').map(str::trim) {
+        let is_target = directive.contains('=') && !directive.contains('[');
+        let is_level = !directive.is_empty() && directive.parse::<LevelFilter>().is_ok();
+        if !is_target && !is_level {
+            bail!("log: {directive:?} is neither a level, such as info, nor target=level");
+        }
+    }
+    let targets: Targets = match filter.parse() {
+        Ok(targets) => targets,
+        Err(error) => bail!("log: {filter:?}: {error}"),
+    };
     let lines = fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());

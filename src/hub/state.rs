@@ -132,9 +132,8 @@ impl State {
         let meant: Vec<PeerKey> = subscribers.iter().filter(is_meant).copied().collect();
         let segments = segment::coalesce(publication.frames.iter().cloned());
         let slow = self.peers.offer(&meant, &segments);
-        self.metrics()
-            .deliveries
-            .add((meant.len() * segments.len()) as u64);
+        let deliveries = meant.len() * publication.frames.len();
+        self.metrics().deliveries.add(deliveries as u64);
         self.end_all(slow.into_iter().map(|key| (key, Disconnect::SlowConsumer)));
         meant.len()
     }
@@ -143,11 +142,9 @@ impl State {
     pub(super) fn fan_out(&mut self) {
         let metrics = &self.links.metrics[self.index];
         let mut slow = Vec::new();
-        self.topics.take_pending(|subscribers, segments| {
-            slow.append(&mut self.peers.offer(subscribers, &segments));
-            metrics
-                .deliveries
-                .add((subscribers.len() * segments.len()) as u64);
+        self.topics.take_pending(|subscribers, segments, frames| {
+            slow.append(&mut self.peers.offer(subscribers, segments));
+            metrics.deliveries.add((subscribers.len() * frames) as u64);
         });
         self.end_all(slow.into_iter().map(|key| (key, Disconnect::SlowConsumer)));
     }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use slotmap::{SlotMap, new_key_type};
 
 use super::{peer::PeerKey, segment};
@@ -138,15 +139,14 @@ impl Topics {
         pending.extend(frames);
     }
 
-    /// Takes the topics with pending frames, each with its subscribers and the segments for them:
-    /// the frames are copied together once for all.
-    pub(super) fn take_pending(&mut self, mut fan_out: impl FnMut(&[PeerKey], Vec<bytes::Bytes>)) {
+    /// Takes the topics with pending frames, each with its subscribers, the segments for them, and
+    /// how many frames those hold: the frames are copied together once for all.
+    pub(super) fn take_pending(&mut self, mut fan_out: impl FnMut(&[PeerKey], &[Bytes], usize)) {
         for key in self.touched.drain(..) {
             if let Some(topic) = self.topics.get_mut(key) {
-                fan_out(
-                    &topic.subscribers,
-                    segment::coalesce(topic.pending.drain(..)),
-                );
+                let frames = topic.pending.len();
+                let segments = segment::coalesce(topic.pending.drain(..));
+                fan_out(&topic.subscribers, &segments, frames);
                 topic.pending.shrink_to(KEPT_PENDING);
             }
         }
@@ -208,13 +208,16 @@ mod tests {
         topics.append(place.topic, [Frame::text("a")]);
         topics.append(place.topic, [Frame::text("b")]);
         let mut taken = Vec::new();
-        topics.take_pending(|to, segments| taken.push((to.to_vec(), segments)));
-        topics.take_pending(|_, _| panic!("taken twice"));
+        topics.take_pending(|to, segments, frames| {
+            taken.push((to.to_vec(), segments.to_vec(), frames));
+        });
+        topics.take_pending(|_, _, _| panic!("taken twice"));
         assert_eq!(
             taken,
             [(
                 vec![peer],
-                vec![bytes::Bytes::from_static(b"\x81\x01a\x81\x01b")]
+                vec![Bytes::from_static(b"\x81\x01a\x81\x01b")],
+                2
             )]
         );
     }

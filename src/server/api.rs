@@ -108,7 +108,7 @@ pub(super) async fn register(
 
 /// Deletes a registration, and ends its connection.
 pub(super) fn unregister(site: &Site, id: Uuid) -> Result<Reply, Refusal> {
-    let connection = site.registry.delete(id).ok_or(Refusal::NotFound)?;
+    let connection = site.registry.delete(id).ok_or(Refusal::NoRegistration)?;
     if let Some(connection) = connection {
         site.hub.end(connection, Disconnect::Unregistered);
     }

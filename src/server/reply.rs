@@ -31,6 +31,8 @@ pub(crate) enum Refusal {
     MessageTooLarge { limit_bytes: usize },
     #[error("only {0} here")]
     Method(&'static str),
+    #[error("no such registration; it may have expired")]
+    NoRegistration,
     #[error("no such resource")]
     NotFound,
     #[error("{0}")]
@@ -62,7 +64,7 @@ impl Refusal {
             }
             Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NoRegistration | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Taken => StatusCode::CONFLICT,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,

@@ -173,7 +173,7 @@ impl Site {
                 let claim = self.registry.claim(parse_id(id)?);
                 Session::Relay(Arc::new(claim.map_err(|error| match error {
                     Unclaimable::Taken => Refusal::Taken,
-                    Unclaimable::Unknown => Refusal::NotFound,
+                    Unclaimable::Unknown => Refusal::NoRegistration,
                 })?))
             }
             _ => Session::Chat(chat_topics(query.unwrap_or_default())?.into()),
@@ -190,7 +190,7 @@ fn open(
 ) -> Result<Reply, Refusal> {
     let connection = Connection::open(shard, session).map_err(|reason| match reason {
         Disconnect::Restarting => Refusal::shutting_down(),
-        _ => Refusal::NotFound,
+        _ => Refusal::NoRegistration,
     })?;
     let (reply, upgrading) = upgrade::accept(request)?;
     let within = shard.config().timeouts.request;
@@ -254,8 +254,10 @@ fn chat_topics(query: &str) -> Result<Vec<TopicName>, Refusal> {
 
 /// An id as it was given out; anything else belongs to nobody.
 fn parse_id(id: Option<&str>) -> Result<Uuid, Refusal> {
-    let id = id.filter(|id| id.len() == 32).ok_or(Refusal::NotFound)?;
-    Uuid::try_parse(id).map_err(|_| Refusal::NotFound)
+    let id = id
+        .filter(|id| id.len() == 32)
+        .ok_or(Refusal::NoRegistration)?;
+    Uuid::try_parse(id).map_err(|_| Refusal::NoRegistration)
 }
 
 #[cfg(test)]

@@ -94,6 +94,22 @@ async fn an_input_that_ends_while_disconnected_is_still_sent() {
 }
 
 #[tokio::test]
+async fn an_input_that_ends_with_nothing_to_send_is_not_reconnected_for() {
+    let (listener, url) = listen().await;
+    let mut client = Client::connect(&[&url]);
+    let (socket, _) = within("a connection", listener.accept()).await.unwrap();
+    let peer = accept_async(socket).await.unwrap();
+    drop(listener);
+    drop(peer);
+    client.noticed("disconnected: connection lost").await;
+    client.end_input();
+    let exit = client.exit().await;
+    let last = exit.stderr.lines().last().unwrap();
+    assert!(last.starts_with("framecast: cannot connect"), "{last}");
+    assert_eq!(exit.status.code(), Some(1));
+}
+
+#[tokio::test]
 async fn a_pipe_to_nowhere_fails_at_once() {
     let (listener, url) = listen().await;
     drop(listener);

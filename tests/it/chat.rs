@@ -240,11 +240,14 @@ fn a_burst_is_joined_before_it_is_written() {
         }
     }
     let after = server.health();
-    for counter in ["deliveries", "writes"] {
-        let count = after[counter].as_u64().unwrap() - before[counter].as_u64().unwrap();
-        let most = MESSAGES * LISTENERS / 10;
-        assert!((LISTENERS..most).contains(&count), "{count} {counter}");
-    }
+    let counted = |name: &str| after[name].as_u64().unwrap() - before[name].as_u64().unwrap();
+    // The speaker is one of the subscribers; how far it has got does not matter.
+    assert_eq!(counted("deliveries"), MESSAGES * (LISTENERS + 1));
+    assert!(
+        counted("writes") < MESSAGES * LISTENERS / 10,
+        "{} writes",
+        counted("writes")
+    );
 }
 
 #[test]

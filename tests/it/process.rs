@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Read,
     net::SocketAddr,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
@@ -60,27 +60,26 @@ impl Process {
     }
 }
 
-/// Runs a command that is to end by itself.
-fn run(arguments: &[&str]) -> Output {
-    Command::new(FRAMECAST)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+/// Runs a command that is to end by itself: whether well, standard output, standard error.
+#[track_caller]
+fn run(arguments: &[&str]) -> (bool, String, String) {
+    let mut program = Program::start(Command::new(FRAMECAST).args(arguments));
+    let status = program.wait(PATIENCE);
+    let status = status.unwrap_or_else(|| panic!("{arguments:?} does not end"));
+    (status.success(), program.output(), program.errors())
 }
 
 /// Asserts that a start fails with one line on standard error, which begins like this.
 #[track_caller]
 fn refused(arguments: &[&str], beginning: &str) {
-    let output = run(arguments);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success(), "{arguments:?}");
+    let (is_well, output, said) = run(arguments);
+    assert!(!is_well, "{arguments:?}");
     assert!(
         said.starts_with(beginning),
         "{said:?} begins with {beginning:?}"
     );
     assert_eq!(said.lines().count(), 1, "{said:?}");
-    assert_eq!(output.stdout, b"");
+    assert_eq!(output, "");
 }
 
 #[test]
@@ -129,7 +128,9 @@ fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() {
         &["serve", "--allow-origin", "app"],
         "framecast: allow-origin: \"app\" is not",
     );
-    refused(&["serve", "--log", "info,=x"], "framecast: log: ");
+    for log in ["info,=x", "bogus", "info,", "a[b]=debug", "a=loud"] {
+        refused(&["serve", "--log", log], "framecast: log: ");
+    }
     refused(
         &["serve", "--nonsense"],
         "framecast: unexpected argument '--nonsense'",
@@ -196,7 +197,7 @@ fn the_file_sets_what_the_command_line_does_not() {
 
 #[test]
 fn help_and_version_are_told() {
-    let help = String::from_utf8(run(&["serve", "--help"]).stdout).unwrap();
+    let (_, help, _) = run(&["serve", "--help"]);
     for option in [
         "--listen",
         "--shards",
@@ -207,7 +208,7 @@ fn help_and_version_are_told() {
     ] {
         assert!(help.contains(option), "{option} in {help}");
     }
-    let version = String::from_utf8(run(&["--version"]).stdout).unwrap();
+    let (_, version, _) = run(&["--version"]);
     assert_eq!(
         version,
         concat!("framecast ", env!("CARGO_PKG_VERSION"), "\n")

@@ -87,6 +87,11 @@ impl Program {
         self.stdout.text()
     }
 
+    /// All of standard error so far.
+    pub(crate) fn errors(&self) -> String {
+        self.stderr.text()
+    }
+
     /// What it was and what it said, for whoever reads why a test failed.
     pub(crate) fn transcript(&self) -> String {
         let (stdout, stderr) = (self.stdout.text(), self.stderr.text());

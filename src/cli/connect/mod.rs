@@ -186,10 +186,11 @@ impl Client {
     }
 
     /// What follows from a failed attempt to connect; an error if trying again is pointless.
-    fn after_failure(&self, error: OpenError) -> anyhow::Result<()> {
+    fn after_failure(&mut self, error: OpenError) -> anyhow::Result<()> {
         // Nobody sits at a pipe to see that it was the wrong address.
         let is_hopeless = !self.was_connected && !Input::is_interactive();
-        if error.is_final() || is_hopeless {
+        // With the input at its end there is nothing to connect for.
+        if error.is_final() || is_hopeless || self.console.input.is_ended() {
             return Err(error.into());
         }
         notice(&format!("{:#}", Error::from(error)));
