@@ -54,6 +54,9 @@
 mod config;
 mod connection;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hub;
 mod metrics;
 mod protocol;

@@ -16,6 +16,8 @@
 //!
 //! [`shard`] is the tick, [`state`] the steps it takes, [`seat`] what a connection's task sees.
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod home;
 mod inbox;
 #[cfg(test)]

@@ -132,7 +132,7 @@ impl Shard {
     }
 
     /// Works the inbox off, and fans out what it brought.
-    fn take_in(self: &Rc<Self>, items: &mut VecDeque<Item>, forwarded: &mut Forwarded) {
+    pub(super) fn take_in(self: &Rc<Self>, items: &mut VecDeque<Item>, forwarded: &mut Forwarded) {
         self.inbox().swap(items);
         if items.is_empty() {
             return;

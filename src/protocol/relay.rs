@@ -120,6 +120,7 @@ mod tests {
             "pong",
             "{",
             "{\n\"a\":\u{1b}\n}",
+            "{\"a\u{7f}\u{9b}\":1}",
             r#"{"topics": "cats"}"#,
             r#"{"topics": [""]}"#,
             r#"[["cats"]]"#,

@@ -94,16 +94,20 @@ pub(super) async fn register(
         .and_then(|host| host.to_str().ok())
         .map(str::to_owned);
     let host = host.ok_or_else(|| Refusal::bad_request(&"Host is required"))?;
-    let wanted: Registration = parse(&body(site, request).await?)?;
-    let names = wanted.topics.unwrap_or_else(|| vec!["cats".into()]);
-    let topics = relay::check_topics(&names).map_err(Refusal::BadRequest)?;
-    let registered = site
-        .registry
-        .register(wanted.user_id.0, topics, Instant::now());
+    let (user, topics) = registration(&body(site, request).await?)?;
+    let registered = site.registry.register(user, topics, Instant::now());
     let id = registered.map_err(|full| Refusal::Overloaded(full.to_string()))?;
     Ok(json(&Registered {
         url: format!("ws://{host}/ws/{}", id.simple()),
     }))
+}
+
+/// What the body of a registration asks for.
+pub(super) fn registration(body: &[u8]) -> Result<(UserId, Vec<TopicName>), Refusal> {
+    let wanted: Registration = parse(body)?;
+    let names = wanted.topics.unwrap_or_else(|| vec!["cats".into()]);
+    let topics = relay::check_topics(&names).map_err(Refusal::BadRequest)?;
+    Ok((wanted.user_id.0, topics))
 }
 
 /// Deletes a registration, and ends its connection.
@@ -122,24 +126,32 @@ pub(super) async fn publish(
     site: &Site,
     request: &mut Request<Incoming>,
 ) -> Result<Reply, Refusal> {
-    let Publication {
-        topic,
-        message,
-        user_id,
-    } = parse(&body(site, request).await?)?;
-    let topic =
-        TopicName::new(&topic).map_err(|error| Refusal::BadRequest(format!("topic: {error}")))?;
     let limit_bytes = site.hub.config().limits.message_bytes;
-    if message.len() > limit_bytes {
-        return Err(Refusal::MessageTooLarge { limit_bytes });
-    }
-    let user = user_id.map(|user| user.0);
+    let (topic, message, user) = publication(&body(site, request).await?, limit_bytes)?;
     // It waits while a shard has too much to deliver, but not for ever.
-    let publishing = site.hub.publish_to(&topic, Frame::text(&message), user);
+    let publishing = site.hub.publish_to(&topic, message, user);
     let published = timeout(site.hub.config().timeouts.request, publishing).await;
     let queued =
         published.map_err(|_| Refusal::Overloaded("too much is to be delivered".into()))?;
     Ok(json(&Published { queued }))
+}
+
+/// What the body of a publication asks for; its message may have `limit_bytes`.
+pub(super) fn publication(
+    body: &[u8],
+    limit_bytes: usize,
+) -> Result<(TopicName, Frame, Option<UserId>), Refusal> {
+    let Publication {
+        topic,
+        message,
+        user_id,
+    } = parse(body)?;
+    let topic =
+        TopicName::new(&topic).map_err(|error| Refusal::BadRequest(format!("topic: {error}")))?;
+    if message.len() > limit_bytes {
+        return Err(Refusal::MessageTooLarge { limit_bytes });
+    }
+    Ok((topic, Frame::text(&message), user_id.map(|user| user.0)))
 }
 
 /// How the server is.

@@ -5,6 +5,8 @@
 
 mod accept;
 mod api;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod http;
 mod origin;
 mod page;

@@ -233,7 +233,7 @@ fn preflight(path: Path) -> Reply {
 }
 
 /// The topics named in a query: `topic=a&topic=b`; without any, the lobby.
-fn chat_topics(query: &str) -> Result<Vec<TopicName>, Refusal> {
+pub(super) fn chat_topics(query: &str) -> Result<Vec<TopicName>, Refusal> {
     let pairs = form_urlencoded::parse(query.as_bytes());
     let mut names: Vec<_> = pairs
         .filter(|(key, _)| key == "topic")

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Each module, and the modules of this crate that it may name.
-const FLOORS: [(&str, &[&str]); 10] = [
+const FLOORS: [(&str, &[&str]); 11] = [
     ("config", &["wire"]),
     ("metrics", &[]),
     ("topic_name", &[]),
@@ -32,6 +32,17 @@ const FLOORS: [(&str, &[&str]); 10] = [
         ],
     ),
     ("cli", &[]),
+    (
+        "fuzzing",
+        &[
+            "connection",
+            "hub",
+            "protocol",
+            "server",
+            "topic_name",
+            "wire",
+        ],
+    ),
 ];
 
 /// Files that compute and never wait: tested, fuzzed and read without a runtime.

@@ -1,0 +1,59 @@
+//! What the targets in `fuzz/` need of what is private. It exists under `cfg(fuzzing)` only, which
+//! cargo-fuzz sets, and is no part of the API.
+//!
+//! Everything here calls what the server itself calls, and decides nothing.
+
+use std::future::Future;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{
+    connection::{Connection, Session},
+    protocol::{Reaction, relay},
+    server::Endpoint,
+    topic_name::TopicName,
+    wire::frame::{Frame, Kind, Opcode},
+};
+pub use crate::{
+    hub::fuzzing::{Seat, Shards},
+    server::fuzzing::{chat, publication, registration},
+};
+
+/// Serves a connection on the first of `shards`, from after its opening handshake to its end;
+/// `leftover` is what came behind the request.
+pub fn connection(
+    shards: &Shards,
+    endpoint: Endpoint,
+    socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    leftover: Vec<u8>,
+) -> impl Future<Output = ()> + Unpin {
+    let session = Session::try_from(endpoint).expect("as many topics as are allowed");
+    Connection::open(shards.first(), session)
+        .expect("it is not registered, and the shard does not drain")
+        .start(Box::new(socket), leftover)
+}
+
+/// What a message to the relay leads to: these topics, or this answer.
+pub fn relay(kind: Kind, payload: &[u8]) -> Result<Vec<TopicName>, Frame> {
+    match relay::react(kind, payload) {
+        Reaction::SetTopics(topics) => Ok(topics),
+        Reaction::Reply(frame) => Err(frame),
+        Reaction::Publish(_) => unreachable!("a registered connection only listens"),
+    }
+}
+
+/// The relay's answer to a change of topics.
+pub fn topics_in_force(topics: &[TopicName]) -> Frame {
+    relay::topics_in_force(topics)
+}
+
+/// A frame of a message; a continuation if it has no kind.
+pub fn fragment(kind: Option<Kind>, is_final: bool, payload: &[u8]) -> Frame {
+    let opcode = kind.map_or(Opcode::Continuation, Opcode::from);
+    Frame::fragment(opcode, is_final, payload)
+}
+
+/// A Close frame.
+pub fn close(code: u16, reason: &str) -> Frame {
+    Frame::close(code, reason)
+}

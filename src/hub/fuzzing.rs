@@ -1,0 +1,162 @@
+//! A hub without threads: a shard moves only when it is told to, so a fuzz target chooses how the
+//! shards' steps interleave.
+
+use std::{
+    collections::VecDeque,
+    ptr,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Waker},
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::oneshot,
+};
+
+use super::{
+    Links,
+    publication::{Publication, Receipt},
+    seat,
+    shard::Shard,
+    state::Forwarded,
+};
+use crate::{
+    config::Config,
+    topic_name::TopicName,
+    wire::{close::Disconnect, frame::Frame},
+};
+
+/// The shards of a hub.
+#[derive(Debug)]
+pub struct Shards {
+    links: Arc<Links>,
+    shards: Vec<Rc<Shard>>,
+}
+
+impl Shards {
+    /// As many as `config` says.
+    pub fn new(config: &Config) -> Self {
+        let links = Arc::new(Links::new(config));
+        let shards = 0..config.shards.get();
+        Self {
+            shards: shards
+                .map(|index| Shard::new(index, Arc::clone(&links)))
+                .collect(),
+            links,
+        }
+    }
+
+    pub(crate) fn first(&self) -> &Rc<Shard> {
+        &self.shards[0]
+    }
+
+    /// The index of a topic's home shard.
+    ///
+    /// # Panics
+    ///
+    /// Never: a home is one of the shards.
+    pub fn home_of(&self, topic: &TopicName) -> usize {
+        let home = self.links.home(topic);
+        let mut inboxes = self.links.inboxes.iter();
+        inboxes
+            .position(|inbox| ptr::eq(inbox, home))
+            .expect("a home is one of the shards")
+    }
+
+    /// Publishes from outside; the receiver gets to how many connections it was queued.
+    pub fn publish(
+        &self,
+        topic: TopicName,
+        message: Frame,
+        user: Option<&str>,
+    ) -> oneshot::Receiver<usize> {
+        let (receipt, queued) = Receipt::new();
+        self.links.publish(&Publication {
+            topics: [topic].into(),
+            position: 0,
+            frames: [message].into(),
+            user: user.map(Into::into),
+            receipt: Some(receipt),
+            reached: None,
+        });
+        queued
+    }
+
+    /// A shard works off its inbox once and has a turn of writing.
+    pub fn tick(&self, index: usize) {
+        let mut forwarded = Forwarded::new(self.shards.len());
+        self.shards[index].take_in(&mut VecDeque::new(), &mut forwarded);
+        self.shards[index].state.borrow_mut().write_turn();
+    }
+
+    /// No shard has anything to do.
+    pub fn is_at_rest(&self) -> bool {
+        let inboxes = self.links.inboxes.iter().all(|inbox| inbox.is_empty());
+        let mut shards = self.shards.iter();
+        inboxes && shards.all(|shard| shard.state.borrow().is_all_written())
+    }
+
+    /// Takes a seat on a shard for a connection of `user`, or of nobody's.
+    pub fn join(
+        &self,
+        index: usize,
+        user: Option<&str>,
+        socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    ) -> Seat {
+        let seat = seat::Seat::take(&self.shards[index], user.map(Into::into));
+        seat.attach(Box::new(socket));
+        // Stores a waker, without which nothing is written.
+        let _ = seat.poll_ended(&Context::from_waker(Waker::noop()));
+        Seat(seat)
+    }
+}
+
+/// A connection's seat, as its task sees it.
+#[derive(Debug)]
+pub struct Seat(seat::Seat);
+
+impl Seat {
+    /// Follows exactly these topics.
+    pub fn set_topics(&self, topics: &[TopicName]) {
+        self.0.set_topics(topics);
+    }
+
+    /// Publishes to all of these topics.
+    pub fn publish(&self, topics: &[TopicName], message: Frame) {
+        self.0.publish(&topics.into(), [message].into());
+    }
+
+    /// Queues a reply.
+    pub fn reply(&self, frame: Frame) {
+        self.0.reply(frame);
+    }
+
+    /// Queues a control frame.
+    pub fn control(&self, frame: Bytes) {
+        self.0.control(frame);
+    }
+
+    /// Queues the Close that answers the peer's.
+    pub fn answer_close(&self, close: Bytes) {
+        self.0.answer_close(close);
+    }
+
+    /// Ends the connection.
+    pub fn end(&self, reason: Disconnect) {
+        self.0.end(reason);
+    }
+
+    /// Writes as far as the socket takes it.
+    pub fn flush(&self) {
+        self.0.flush();
+    }
+
+    /// Memory held by the outbox.
+    pub fn held_bytes(&self) -> usize {
+        let state = self.0.shard().state.borrow();
+        let peer = state.peers.get(self.0.id().key);
+        peer.map_or(0, |peer| peer.outbox.held_bytes())
+    }
+}

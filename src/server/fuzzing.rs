@@ -1,0 +1,36 @@
+//! What the server decides about a request, apart from the connection that it came on.
+#![expect(
+    clippy::missing_errors_doc,
+    clippy::result_large_err,
+    reason = "the error is the refusal that is to be looked at"
+)]
+
+use hyper::Request;
+
+use super::{api, origin, reply::Reply, routes, upgrade};
+use crate::{topic_name::TopicName, wire::frame::Frame};
+
+/// The opening handshake of a chat connection: its topics, or the refusal.
+pub fn chat(request: &Request<()>) -> Result<Vec<TopicName>, Reply> {
+    upgrade::check(request)
+        .and_then(|()| origin::check(request.headers(), &[]))
+        .and_then(|()| routes::chat_topics(request.uri().query().unwrap_or_default()))
+        .map_err(Reply::from)
+}
+
+/// The body of a `POST /register`: user and topics, or the refusal.
+pub fn registration(body: &[u8]) -> Result<(String, Vec<TopicName>), Reply> {
+    api::registration(body)
+        .map(|(user, topics)| (user.to_string(), topics))
+        .map_err(Reply::from)
+}
+
+/// The body of a `POST /publish`: topic, message and user, or the refusal.
+pub fn publication(
+    body: &[u8],
+    limit_bytes: usize,
+) -> Result<(TopicName, Frame, Option<String>), Reply> {
+    api::publication(body, limit_bytes)
+        .map(|(topic, frame, user)| (topic, frame, user.map(|user| user.to_string())))
+        .map_err(Reply::from)
+}
