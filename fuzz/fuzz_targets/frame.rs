@@ -1,0 +1,83 @@
+//! What is encoded is what a strict parser reads, and a close reason is cut between characters.
+#![no_main]
+
+use arbitrary::Arbitrary;
+use framecast::{Frame, fuzzing, wire::frame::Kind};
+use framecast_fuzz::server_frame::ServerFrame;
+use libfuzzer_sys::fuzz_target;
+
+#[derive(Arbitrary, Debug)]
+enum Sent<'a> {
+    Binary(&'a [u8]),
+    /// The reason is repeated, so that it is soon too long.
+    Close {
+        code: u16,
+        reason: &'a str,
+        times: u8,
+    },
+    Fragment {
+        is_text: Option<bool>,
+        is_final: bool,
+        payload: &'a [u8],
+    },
+    /// Of this many bytes: more than an input has.
+    Large(u32),
+    Text(&'a str),
+}
+
+fuzz_target!(|frames: Vec<Sent<'_>>| {
+    let mut wire = Vec::new();
+    let mut expected = Vec::new();
+    for sent in &frames {
+        let (frame, first, payload) = encode(sent);
+        assert_eq!(frame.wire_len(), frame.as_bytes().len());
+        wire.extend(frame.as_bytes());
+        expected.push(ServerFrame { first, payload });
+    }
+    let mut rest = &wire[..];
+    for frame in expected {
+        assert_eq!(ServerFrame::take(&mut rest), frame);
+    }
+    assert!(rest.is_empty());
+});
+
+fn encode(sent: &Sent<'_>) -> (Frame, u8, Vec<u8>) {
+    match *sent {
+        Sent::Binary(payload) => (Frame::binary(payload), 0x82, payload.to_vec()),
+        Sent::Text(text) => (Frame::text(text), 0x81, text.into()),
+        Sent::Large(len) => {
+            let payload = vec![b'x'; len as usize % 200_000];
+            (Frame::binary(&payload), 0x82, payload)
+        }
+        Sent::Fragment {
+            is_text,
+            is_final,
+            payload,
+        } => {
+            let kind = is_text.map(|is_text| if is_text { Kind::Text } else { Kind::Binary });
+            let opcode = kind.map_or(0, |kind| if kind == Kind::Text { 1 } else { 2 });
+            let fin = if is_final { 0x80 } else { 0 };
+            (
+                fuzzing::fragment(kind, is_final, payload),
+                fin | opcode,
+                payload.to_vec(),
+            )
+        }
+        Sent::Close {
+            code,
+            reason,
+            times,
+        } => {
+            let reason = reason.repeat(usize::from(times % 64));
+            let mut payload = code.to_be_bytes().to_vec();
+            for character in reason.chars() {
+                let bytes = character.to_string().into_bytes();
+                if payload.len() + bytes.len() > 125 {
+                    break;
+                }
+                payload.extend(bytes);
+            }
+            (fuzzing::close(code, &reason), 0x88, payload)
+        }
+    }
+}

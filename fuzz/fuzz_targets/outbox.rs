@@ -1,0 +1,52 @@
+//! An outbox with a socket that takes little, nothing, or fails, against a plain list: what comes
+//! out is whole frames in the order that the list says, and what is held is accounted for.
+#![no_main]
+
+use arbitrary::Arbitrary;
+use framecast::wire::{close::Disconnect, violation::Violation};
+use framecast_fuzz::outbox_model::Model;
+use libfuzzer_sys::fuzz_target;
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Operation {
+    AnswerClose,
+    BreakOff,
+    Control { len: u8 },
+    End { reason: u8 },
+    Flush,
+    Publish { times: u8, len: u8 },
+    Reply { len: u16 },
+}
+
+fuzz_target!(|input: ([u8; 3], Vec<Operation>)| {
+    let (writes, operations) = input;
+    let mut model = Model::new(writes);
+    for (number, operation) in operations.into_iter().enumerate() {
+        let payload = |len: usize| vec![b'a' + (number % 26) as u8; len];
+        match operation {
+            Operation::AnswerClose => model.answer_close(),
+            Operation::BreakOff => model.break_off(),
+            Operation::Control { len } => model.control(&payload(usize::from(len % 126))),
+            Operation::End { reason } => {
+                model.end(REASONS[usize::from(reason) % REASONS.len()]);
+            }
+            Operation::Flush => model.flush(),
+            Operation::Publish { times, len } => {
+                model.publish(&payload(usize::from(len)), 1 + usize::from(times % 4));
+            }
+            Operation::Reply { len } => model.reply(&payload(usize::from(len % 400))),
+        }
+        model.check();
+    }
+    model.finish();
+});
+
+const REASONS: [Disconnect; 7] = [
+    Disconnect::ByPeer,
+    Disconnect::Lost,
+    Disconnect::NoPong,
+    Disconnect::Restarting,
+    Disconnect::SlowConsumer,
+    Disconnect::Unregistered,
+    Disconnect::Violation(Violation::Unmasked),
+];

@@ -1,0 +1,113 @@
+//! What clients write in words: messages to the relay, and the bodies of `POST /register` and
+//! `POST /publish`. Each is answered; what is accepted is what a parse into a plain value shows.
+#![no_main]
+
+use std::collections::HashSet;
+
+use framecast::{TopicName, fuzzing, wire::frame::Kind};
+use framecast_fuzz::{reply, server_frame::ServerFrame};
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+fuzz_target!(|data: &[u8]| {
+    register(data);
+    publish(data);
+    if let Ok(text) = str::from_utf8(data) {
+        say(Kind::Text, text);
+        say(Kind::Binary, text);
+    }
+});
+
+fn say(kind: Kind, text: &str) {
+    match fuzzing::relay(kind, text.as_bytes()) {
+        Ok(topics) => {
+            assert_eq!(kind, Kind::Text);
+            check_topics(&topics, &parsed(text.as_bytes())["topics"]);
+            // What is said to be in force can be asked for again.
+            let answer = payload(fuzzing::topics_in_force(&topics).as_bytes());
+            assert!(!answer.contains(&b'\n'));
+            assert_eq!(fuzzing::relay(Kind::Text, &answer), Ok(topics));
+        }
+        Err(answer) => match payload(answer.as_bytes()) {
+            pong if pong == b"pong" => assert_eq!((kind, text), (Kind::Text, "ping")),
+            complaint => reply::check_complaint(&complaint),
+        },
+    }
+}
+
+fn register(body: &[u8]) {
+    match fuzzing::registration(body) {
+        Ok((user, topics)) => {
+            let body = parsed(body);
+            check_user(&user, &body["user_id"]);
+            match &body["topics"] {
+                Value::Null => assert_eq!(topics, [TopicName::new("cats").expect("it is short")]),
+                named => check_topics(&topics, named),
+            }
+        }
+        Err(refusal) => reply::check_refusal(refusal),
+    }
+}
+
+fn publish(body: &[u8]) {
+    const LIMIT_BYTES: usize = 200;
+    match fuzzing::publication(body, LIMIT_BYTES) {
+        Ok((topic, message, user)) => {
+            let body = parsed(body);
+            reply::check_topic(topic.as_str());
+            assert_eq!(topic.as_str(), body["topic"]);
+            let message = payload(message.as_bytes());
+            assert_eq!(
+                body["message"].as_str().map(str::as_bytes),
+                Some(&message[..])
+            );
+            assert!(message.len() <= LIMIT_BYTES);
+            match user {
+                Some(user) => check_user(&user, &body["user_id"]),
+                None => assert_eq!(body.get("user_id"), None),
+            }
+        }
+        Err(refusal) => reply::check_refusal(refusal),
+    }
+}
+
+/// What was accepted, read once more without knowing what it should be.
+fn parsed(json: &[u8]) -> Value {
+    let value: Value = serde_json::from_slice(json).expect("what is accepted is JSON");
+    assert!(value.is_object());
+    value
+}
+
+/// The payload of a text frame.
+fn payload(mut wire: &[u8]) -> Vec<u8> {
+    let frame = ServerFrame::take(&mut wire);
+    assert!(frame.first == 0x81 && wire.is_empty());
+    frame.payload
+}
+
+fn check_user(user: &str, value: &Value) {
+    match value {
+        Value::String(name) => {
+            assert_eq!(user, name);
+            assert!((1..=255).contains(&name.len()));
+        }
+        Value::Number(number) => assert_eq!(user, number.to_string()),
+        other => panic!("{user} from {other}"),
+    }
+}
+
+/// The topics are those of `named`, each once, in their order.
+fn check_topics(topics: &[TopicName], named: &Value) {
+    let mut seen = HashSet::new();
+    let named = named.as_array().expect("a list").iter();
+    let named: Vec<&str> = named
+        .map(|name| name.as_str().expect("a name"))
+        .filter(|name| seen.insert(*name))
+        .collect();
+    assert_eq!(
+        topics.iter().map(TopicName::as_str).collect::<Vec<_>>(),
+        named
+    );
+    assert!(named.len() <= 128);
+    named.into_iter().for_each(reply::check_topic);
+}

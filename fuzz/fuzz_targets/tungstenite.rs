@@ -1,0 +1,124 @@
+//! The same bytes through our connection and through tungstenite: the same messages, and the same
+//! end but for [what is allowed](may_differ).
+#![no_main]
+
+use std::io::{self, Cursor, Read, Write};
+
+use framecast::wire::violation::Violation;
+use framecast_fuzz::{
+    connection::serve,
+    input::{Input, Purpose, Turns},
+    oracle::decode,
+    talk,
+};
+use libfuzzer_sys::fuzz_target;
+use tungstenite::{
+    Error, Message, WebSocket,
+    protocol::{Role, WebSocketConfig},
+};
+
+/// A message: its first byte as a single frame, and its payload.
+type Told = (u8, Vec<u8>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Lost,
+    ByPeer,
+    Refused,
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some(input) = Input::parse(data) else {
+        return;
+    };
+    if input.purpose() != Purpose::Echo || input.is_abrupt() && !input.writes().is_open() {
+        return; // Not all that is read comes back.
+    }
+    let frames = serve(&input)
+        .into_iter()
+        .filter(|frame| !frame.is_control());
+    let ours: Vec<Told> = frames.map(|frame| (frame.first, frame.payload)).collect();
+    // The `connection` target sees to it that our connection ends as the oracle says.
+    let end = decode(&input.wire, input.limits()).talk().end;
+    let (theirs, their_end) = tungstenite(&input);
+    if may_differ(&end, their_end) {
+        assert!(theirs.starts_with(&ours), "{ours:?}\n{theirs:?}");
+        return;
+    }
+    let our_end = match end {
+        talk::End::Lost => End::Lost,
+        talk::End::ByPeer(_) => End::ByPeer,
+        talk::End::Violation(_) | talk::End::InvalidCode(_) => End::Refused,
+    };
+    assert_eq!((ours, our_end), (theirs, their_end), "{end:?}");
+});
+
+/// Where tungstenite 0.30 goes on, or ends in another way, and why we don't.
+fn may_differ(ours: &talk::End, theirs: End) -> bool {
+    match ours {
+        // It answers with 1002, too, but reports a normal end.
+        talk::End::InvalidCode(_) => theirs == End::ByPeer,
+        talk::End::Violation(violation) => match violation {
+            // §5.2 wants the shortest form; it takes any.
+            Violation::LengthEncoding => true,
+            // It has no such limit.
+            Violation::TooManyFragments => true,
+            // It judges a frame when all of it is there: we do when the byte is that is wrong.
+            _ => theirs == End::Lost,
+        },
+        _ => false,
+    }
+}
+
+fn tungstenite(input: &Input) -> (Vec<Told>, End) {
+    let limit = Some(input.limits().message_bytes);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(4096)
+        .max_message_size(limit)
+        .max_frame_size(limit);
+    let stream = Stream {
+        sends: Cursor::new(&input.wire),
+        turns: input.reads(),
+    };
+    let mut socket = WebSocket::from_raw_socket(stream, Role::Server, Some(config));
+    let mut told = Vec::new();
+    let end = loop {
+        match socket.read() {
+            Ok(Message::Text(text)) => told.push((0x81, text.as_bytes().to_vec())),
+            Ok(Message::Binary(bytes)) => told.push((0x82, bytes.to_vec())),
+            Ok(Message::Close(_)) => break End::ByPeer,
+            Ok(_) => {}
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(Error::Protocol(
+                tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+            )) => break End::Lost,
+            Err(Error::Protocol(_) | Error::Capacity(_) | Error::Utf8(_)) => break End::Refused,
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    (told, end)
+}
+
+/// Sends as it is scripted, and takes everything.
+struct Stream<'a> {
+    sends: Cursor<&'a Vec<u8>>,
+    turns: Turns<4>,
+}
+
+impl Read for Stream<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let step = self.turns.take().ok_or(io::ErrorKind::WouldBlock)?;
+        let len = into.len().min(step);
+        self.sends.read(&mut into[..len])
+    }
+}
+
+impl Write for Stream<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

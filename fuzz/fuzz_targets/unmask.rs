@@ -1,0 +1,31 @@
+//! fastwebsockets' unmasking, which is fast and has the only unsafe code on the way of a message,
+//! against a loop over bytes: at any alignment, and in pieces with a turned key as the walker does.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: (u8, u16, [u8; 4], &[u8])| {
+    let (offset, cut, key, payload) = input;
+    let expected: Vec<u8> = payload
+        .iter()
+        .zip(key.iter().cycle())
+        .map(|(byte, key)| byte ^ key)
+        .collect();
+    let offset = usize::from(offset % 64);
+    let mut buffer = vec![0xEE; offset];
+    buffer.extend(payload);
+    buffer.extend([0xEE; 16]);
+    let end = offset + payload.len();
+    let mut pieces = buffer.clone();
+
+    fastwebsockets::unmask(&mut buffer[offset..end], key);
+    assert_eq!(buffer[offset..end], expected);
+
+    let cut = usize::from(cut) % (payload.len() + 1);
+    let (first, second) = pieces[offset..end].split_at_mut(cut);
+    fastwebsockets::unmask(first, key);
+    let mut turned = key;
+    turned.rotate_left(cut % 4);
+    fastwebsockets::unmask(second, turned);
+    assert_eq!(pieces, buffer, "nothing beside the payload is touched");
+});

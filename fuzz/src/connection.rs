@@ -1,0 +1,94 @@
+//! The server's own connection, from its task to its outbox, against a scripted peer.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Wake, Waker},
+};
+
+use framecast::{
+    Config, Endpoint, TopicName,
+    fuzzing::{self, Shards},
+};
+
+use crate::{
+    input::{Input, Purpose},
+    peer::Peer,
+    server_frame::ServerFrame,
+};
+
+/// Serves the connection that `input` describes; what the peer has received when it is over.
+///
+/// # Panics
+///
+/// If the connection neither goes on nor ends: a wake-up was lost.
+pub fn serve(input: &Input) -> Vec<ServerFrame> {
+    // For the deadline of the closing handshake, which is never reached.
+    let runtime = RUNTIME.with(|runtime| runtime.handle().clone());
+    let _entered = runtime.enter();
+    let shards = Shards::new(&config(input));
+    let (leftover, rest) = input.wire.split_at(input.leftover());
+    let peer = Peer::new(rest.to_vec(), input.reads(), input.writes());
+    if input.is_abrupt() {
+        peer.hang_up();
+    }
+    let task = fuzzing::connection(&shards, endpoint(input), peer.clone(), leftover.to_vec());
+    let mut task = pin!(task);
+    let alarm = Arc::new(Alarm(AtomicBool::new(true)));
+    let waker = Waker::from(Arc::clone(&alarm));
+    loop {
+        while alarm.0.swap(false, Relaxed) {
+            let is_over = task
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_ready();
+            // What was published is forwarded, delivered, and written.
+            while !shards.is_at_rest() {
+                shards.tick(0);
+            }
+            if is_over {
+                return ServerFrame::all(&peer.received_after(0));
+            }
+        }
+        if peer.is_idle() {
+            peer.hang_up();
+        }
+        assert!(peer.wake(), "a lost wake-up");
+    }
+}
+
+fn config(input: &Input) -> Config {
+    let mut config = crate::config(1);
+    config.limits.message_bytes = input.limits().message_bytes;
+    config.limits.fragments = input.limits().fragments;
+    config
+}
+
+fn endpoint(input: &Input) -> Endpoint {
+    match input.purpose() {
+        Purpose::Chat => Endpoint::Chat(vec![
+            TopicName::new("lobby").expect("it is short and printable"),
+        ]),
+        Purpose::Echo => Endpoint::Echo,
+        Purpose::EchoFrames => Endpoint::EchoFrames,
+    }
+}
+
+struct Alarm(AtomicBool);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+thread_local! {
+    static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("it needs nothing from the system but a clock");
+}

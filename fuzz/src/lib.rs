@@ -1,0 +1,24 @@
+//! What the targets share: an oracle to compare with, and a connection to drive.
+
+pub mod connection;
+pub mod hub_model;
+pub mod input;
+pub mod oracle;
+pub mod outbox_model;
+pub mod peer;
+pub mod reply;
+pub mod server_frame;
+pub mod talk;
+
+use std::{num::NonZeroUsize, sync::LazyLock};
+
+use framecast::Config;
+
+/// The default configuration, of a hub with so many shards.
+pub fn config(shards: usize) -> Config {
+    // To find it out the system is asked for its cores, which takes longer than most runs.
+    static DEFAULT: LazyLock<Config> = LazyLock::new(Config::default);
+    let mut config = DEFAULT.clone();
+    config.shards = NonZeroUsize::new(shards).expect("a hub has shards");
+    config
+}

@@ -1,0 +1,198 @@
+//! An outbox, and beside it a plain list that says what has to come out of it.
+
+use std::slice;
+
+use framecast::{
+    Frame, TopicName,
+    fuzzing::{self, Seat, Shards},
+    wire::close::Disconnect,
+};
+
+use crate::{config, input::Turns, peer::Peer, server_frame::ServerFrame};
+
+pub struct Model {
+    shards: Shards,
+    seat: Seat,
+    peer: Peer,
+    topic: TopicName,
+    /// In the order in which it is to come out.
+    queue: Vec<Queued>,
+    /// Everything that came out.
+    written: Vec<u8>,
+    is_sealed: bool,
+    has_ended: bool,
+    is_broken: bool,
+}
+
+struct Queued {
+    bytes: Vec<u8>,
+    is_control: bool,
+    is_begun: bool,
+}
+
+impl Model {
+    pub fn new(writes: [u8; 3]) -> Self {
+        let shards = Shards::new(&config(1));
+        let peer = Peer::new(Vec::new(), Turns::new([0; 4], 1), Turns::new(writes, 1));
+        let seat = shards.join(0, None, peer.clone());
+        let topic = TopicName::new("t").expect("it is short");
+        seat.set_topics(slice::from_ref(&topic));
+        let model = Self {
+            shards,
+            seat,
+            peer,
+            topic,
+            queue: Vec::new(),
+            written: Vec::new(),
+            is_sealed: false,
+            has_ended: false,
+            is_broken: false,
+        };
+        model.settle();
+        model
+    }
+
+    pub fn reply(&mut self, payload: &[u8]) {
+        let frame = Frame::binary(payload);
+        self.push(frame.as_bytes());
+        self.seat.reply(frame);
+    }
+
+    /// Publishes one message several times between two ticks of the shard.
+    pub fn publish(&mut self, payload: &[u8], times: usize) {
+        let frame = Frame::binary(payload);
+        for _ in 0..times {
+            drop(self.shards.publish(self.topic.clone(), frame.clone(), None));
+        }
+        if !self.has_ended {
+            // Copied together, they are one element: nothing goes between them.
+            self.push(&frame.as_bytes().repeat(times));
+        }
+        self.settle();
+    }
+
+    pub fn control(&mut self, payload: &[u8]) {
+        let pong = [&[0x8A, payload.len() as u8], payload].concat();
+        self.push_control(&pong);
+        self.seat.control(pong.into());
+    }
+
+    pub fn answer_close(&mut self) {
+        let close = fuzzing::close(1000, "");
+        self.push(close.as_bytes());
+        self.is_sealed = true;
+        self.seat.answer_close(close.as_bytes().to_vec().into());
+    }
+
+    pub fn end(&mut self, reason: Disconnect) {
+        self.seat.end(reason);
+        self.expect_end(reason);
+    }
+
+    pub fn flush(&self) {
+        self.seat.flush();
+    }
+
+    pub fn break_off(&mut self) {
+        self.peer.break_off();
+        self.is_broken = true;
+    }
+
+    /// Whatever the socket has taken since is what was next, and the rest is accounted for.
+    pub fn check(&mut self) {
+        let held = self.seat.held_bytes();
+        if self.is_broken && !self.queue.is_empty() && held == 0 {
+            // A write has failed: everything is dropped.
+            self.queue.clear();
+            self.expect_end(Disconnect::Lost);
+        }
+        let fresh = self.peer.received_after(self.written.len());
+        self.written.extend(&fresh);
+        let mut fresh = &fresh[..];
+        while !fresh.is_empty() {
+            let front = self.queue.first_mut().expect("something was queued");
+            let len = front.bytes.len().min(fresh.len());
+            let taken: Vec<u8> = front.bytes.drain(..len).collect();
+            assert_eq!(taken, fresh[..len]);
+            fresh = &fresh[len..];
+            front.is_begun = true;
+            if front.bytes.is_empty() {
+                self.queue.remove(0);
+            }
+        }
+        let bytes: usize = self.queue.iter().map(|queued| queued.bytes.len()).sum();
+        assert_eq!(held, bytes + self.queue.len() * ELEMENT_BYTES);
+    }
+
+    /// Everything is written in the end, and is whole frames.
+    pub fn finish(mut self) {
+        while !self.queue.is_empty() {
+            self.flush();
+            self.check();
+        }
+        if !self.is_broken {
+            ServerFrame::all(&self.written);
+        }
+    }
+
+    fn settle(&self) {
+        while !self.shards.is_at_rest() {
+            self.shards.tick(0);
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        if !self.is_sealed {
+            self.queue.push(Queued {
+                bytes: bytes.to_vec(),
+                is_control: false,
+                is_begun: false,
+            });
+        }
+    }
+
+    /// Behind the control frames of which nothing is out yet; in place of the 32nd.
+    fn push_control(&mut self, bytes: &[u8]) {
+        if self.is_sealed {
+            return;
+        }
+        let queued = Queued {
+            bytes: bytes.to_vec(),
+            is_control: true,
+            is_begun: false,
+        };
+        let begun = self.queue.iter().filter(|queued| queued.is_begun).count();
+        let waiting = self.queue[begun..].iter();
+        let waiting = waiting.filter(|queued| queued.is_control).count();
+        if waiting == 32 {
+            self.queue[begun + 31] = queued;
+        } else {
+            self.queue.insert(begun + waiting, queued);
+        }
+    }
+
+    fn expect_end(&mut self, reason: Disconnect) {
+        if self.has_ended {
+            return;
+        }
+        if is_useless_after(reason) {
+            self.queue.retain(|queued| queued.is_begun);
+        }
+        if let Some(close) = reason.close_frame() {
+            self.push(close.as_bytes());
+        }
+        self.is_sealed = true;
+        self.has_ended = true;
+    }
+}
+
+/// What is queued would not be read any more.
+fn is_useless_after(reason: Disconnect) -> bool {
+    matches!(
+        reason,
+        Disconnect::Lost | Disconnect::NoPong | Disconnect::SlowConsumer
+    )
+}
+
+/// What the outbox counts for an element besides its bytes.
+const ELEMENT_BYTES: usize = 100;

@@ -1,0 +1,76 @@
+//! A parser of what a server may send, independent of what encodes it.
+
+/// One frame, with a header that has only one reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerFrame {
+    pub first: u8,
+    pub payload: Vec<u8>,
+}
+
+impl ServerFrame {
+    pub fn is_control(&self) -> bool {
+        self.first & 0x08 != 0
+    }
+
+    pub fn is_close(&self) -> bool {
+        self.first == 0x88
+    }
+
+    /// Takes a frame off the head of `wire`.
+    ///
+    /// # Panics
+    ///
+    /// If it is not whole, or not as RFC 6455 wants it.
+    pub fn take(wire: &mut &[u8]) -> Self {
+        let [first, second, rest @ ..] = *wire else {
+            panic!("a torn header: {wire:?}");
+        };
+        let (length, rest) = match *second {
+            126 => {
+                let (length, rest) = rest.split_first_chunk().expect("a whole header");
+                let length = u16::from_be_bytes(*length);
+                assert!(length > 125, "the shortest form");
+                (usize::from(length), rest)
+            }
+            127 => {
+                let (length, rest) = rest.split_first_chunk().expect("a whole header");
+                let length = u64::from_be_bytes(*length);
+                assert!(length > 0xFFFF, "the shortest form");
+                (length as usize, rest)
+            }
+            length => {
+                assert!(length < 0x80, "unmasked");
+                (usize::from(length), rest)
+            }
+        };
+        assert!(rest.len() >= length, "a torn payload: {wire:?}");
+        let (payload, rest) = rest.split_at(length);
+        *wire = rest;
+        let frame = Self {
+            first: *first,
+            payload: payload.to_vec(),
+        };
+        assert!(
+            matches!(first, 0x00..=0x02 | 0x80..=0x82 | 0x88..=0x8A),
+            "{frame:?}"
+        );
+        assert!(
+            !frame.is_control() || length <= 125,
+            "a control frame too long: {frame:?}"
+        );
+        frame
+    }
+
+    /// All frames of `wire`, of which only the last may be a Close.
+    pub fn all(mut wire: &[u8]) -> Vec<Self> {
+        let mut frames: Vec<Self> = Vec::new();
+        while !wire.is_empty() {
+            assert!(
+                !frames.last().is_some_and(Self::is_close),
+                "a Close is the last frame"
+            );
+            frames.push(Self::take(&mut wire));
+        }
+        frames
+    }
+}
