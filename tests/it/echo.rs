@@ -11,7 +11,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{Client, PATIENCE, TestServer, frame, handshake, text};
+use crate::support::{Client, PATIENCE, TestServer, frame, text};
 
 #[test]
 fn a_message_of_any_length_comes_back_as_it_was() {
@@ -194,10 +194,7 @@ impl Process {
         socket.connect(&self.address.into()).unwrap();
         let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut client = Client { stream };
-        client.send(handshake(path).as_bytes());
-        assert!(client.read_head().starts_with("HTTP/1.1 101 "));
-        client
+        Client { stream }.upgrade(path)
     }
 
     /// Resident memory, in KiB.

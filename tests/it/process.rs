@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     program::Program,
-    support::{Client, PATIENCE, eventually, handshake},
+    support::{Client, PATIENCE, eventually},
 };
 
 const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
@@ -45,10 +45,7 @@ impl Process {
     }
 
     fn connect(&self, path: &str) -> Client {
-        let mut client = Client::dial(self.address);
-        client.send(handshake(path).as_bytes());
-        assert!(client.read_head().starts_with("HTTP/1.1 101 "));
-        client
+        Client::dial(self.address).upgrade(path)
     }
 
     /// The exit status; `None` for a signal.

@@ -8,7 +8,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{Client, PATIENCE, TestServer, eventually, frame, handshake, text};
+use crate::support::{Client, PATIENCE, TestServer, eventually, frame, text};
 
 /// Gives up on a blocked subscriber soon, and waits long for its Close.
 fn server() -> TestServer {
@@ -29,10 +29,7 @@ fn connect_with_buffer(server: &TestServer, path: &str, bytes: usize) -> Client 
     socket.connect(&server.address.into()).unwrap();
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut client = Client { stream };
-    client.send(handshake(path).as_bytes());
-    assert!(client.read_head().starts_with("HTTP/1.1 101 "));
-    client
+    Client { stream }.upgrade(path)
 }
 
 /// 32 KiB that begin with a number.

@@ -56,11 +56,7 @@ impl TestServer {
 
     /// Connects to a WebSocket path.
     pub(crate) fn connect(&self, path: &str) -> Client {
-        let mut client = self.dial();
-        client.send(handshake(path).as_bytes());
-        let head = client.read_head();
-        assert!(head.starts_with("HTTP/1.1 101 "), "{path}: {head}");
-        client
+        self.dial().upgrade(path)
     }
 
     /// Connects, and says nothing yet.
@@ -185,6 +181,15 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream }
+    }
+
+    /// Does the opening handshake on a connection that has said nothing yet.
+    #[track_caller]
+    pub(crate) fn upgrade(mut self, path: &str) -> Self {
+        self.send(handshake(path).as_bytes());
+        let head = self.read_head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{path}: {head}");
+        self
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
