@@ -18,6 +18,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// Whether and how messages are compressed.
+    pub deflate: Deflate,
 }
 
 /// Who may connect from where.
@@ -75,6 +77,33 @@ impl Default for Config {
             access: Access::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            deflate: Deflate::default(),
+        }
+    }
+}
+
+/// Whether and how messages are compressed: permessage-deflate, [RFC 7692].
+///
+/// [RFC 7692]: https://www.rfc-editor.org/rfc/rfc7692
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Deflate {
+    /// Agree on it with clients that offer it. Default: false.
+    pub enabled: bool,
+    /// Messages of fewer bytes are sent as they are. Default: 64.
+    pub min_bytes: usize,
+    /// How many connections at one time may have their messages compressed in a context of their
+    /// own. They get the smaller messages, but each costs 160 KiB, and every message is compressed
+    /// for each of them again instead of once for all. Default: 0.
+    pub contexts: usize,
+}
+
+impl Default for Deflate {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            min_bytes: 64,
+            contexts: 0,
         }
     }
 }
@@ -147,6 +176,7 @@ impl Config {
             1,
             MAX_MESSAGE_BYTES,
         )?;
+        in_range("deflate-contexts", self.deflate.contexts, 0, MAX_CONTEXTS)?;
         if self.limits.fragments == 0 {
             return Err(invalid("max-fragments", "must be at least 1".into()));
         }
@@ -155,6 +185,17 @@ impl Config {
             .iter()
             .try_for_each(|origin| check_origin(origin))?;
         self.timeouts.check()
+    }
+}
+
+impl Config {
+    /// What a client may send.
+    pub(crate) fn rules(&self, deflate: bool) -> wire::walk::Rules {
+        wire::walk::Rules {
+            role: wire::walk::Role::Server,
+            deflate,
+            limits: self.limits.wire(),
+        }
     }
 }
 
@@ -193,7 +234,7 @@ impl Limits {
         6 * self.message_bytes + 16 * 1024
     }
 
-    pub(crate) fn wire(&self) -> wire::walk::Limits {
+    fn wire(&self) -> wire::walk::Limits {
         wire::walk::Limits {
             message_bytes: self.message_bytes,
             fragments: self.fragments,
@@ -206,6 +247,9 @@ const MAX_SHARDS: usize = 1024;
 
 /// The reading library reserves what a frame header claims, within this.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// More would not fit into any machine's memory.
+const MAX_CONTEXTS: usize = 1024 * 1024;
 
 const MIN_TIME: Duration = Duration::from_millis(1);
 const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);

@@ -28,7 +28,7 @@ pub fn connection(
     leftover: Vec<u8>,
 ) -> impl Future<Output = ()> + Unpin {
     let session = Session::try_from(endpoint).expect("as many topics as are allowed");
-    Connection::open(shards.first(), session)
+    Connection::open(shards.first(), session, None)
         .expect("it is not registered, and the shard does not drain")
         .start(Box::new(socket), leftover)
 }

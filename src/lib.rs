@@ -65,7 +65,7 @@ mod topic_name;
 pub mod wire;
 
 pub use self::{
-    config::{Access, Config, InvalidSetting, Limits, Timeouts},
+    config::{Access, Config, Deflate, InvalidSetting, Limits, Timeouts},
     error::Error,
     hub::Hub,
     metrics::{Counter, ShardMetrics},

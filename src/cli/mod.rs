@@ -12,7 +12,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, error::ErrorKind};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 /// A WebSocket broadcast server: one message in, every subscriber out, never lost silently.
 #[derive(Debug, Parser)]
@@ -24,6 +24,7 @@ struct Cli {
 
 // Without doc comments of their own, so that each shows that of its arguments.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 enum Command {
     Serve(serve::Args),
     Connect(connect::Args),
@@ -47,7 +48,9 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn block_on(command: Command) -> anyhow::Result<()> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
     let done = runtime.block_on(async {
         match command {
             Command::Serve(args) => serve::run(args).await,
@@ -56,7 +59,7 @@ fn block_on(command: Command) -> anyhow::Result<()> {
         }
     });
     // Not waited for: a name that is being looked up, or a terminal that is being read.
-    Runtime::shutdown_background(runtime);
+    LocalRuntime::shutdown_background(runtime);
     done
 }
 

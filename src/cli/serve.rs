@@ -74,6 +74,19 @@ struct Settings {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     allow_anonymous: Option<bool>,
 
+    /// Compress messages for clients that offer permessage-deflate
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    deflate: Option<bool>,
+
+    /// Send messages of fewer bytes uncompressed [default: 64]
+    #[arg(long, value_name = "BYTES")]
+    deflate_min_bytes: Option<usize>,
+
+    /// Connections that may have a compression context of their own, which is not shared and
+    /// costs 160 KiB [default: 0]
+    #[arg(long, value_name = "N")]
+    deflate_contexts: Option<usize>,
+
     /// Time for the head of a request, and as much for its body [default: 5s]
     #[arg(long, value_name = "TIME")]
     request_timeout: Option<Time>,
@@ -173,6 +186,9 @@ impl Settings {
         set(&mut self.max_registrations, other.max_registrations);
         set(&mut self.allow_origin, other.allow_origin);
         set(&mut self.allow_anonymous, other.allow_anonymous);
+        set(&mut self.deflate, other.deflate);
+        set(&mut self.deflate_min_bytes, other.deflate_min_bytes);
+        set(&mut self.deflate_contexts, other.deflate_contexts);
         set(&mut self.request_timeout, other.request_timeout);
         set(&mut self.ping_after, other.ping_after);
         set(&mut self.pong_within, other.pong_within);
@@ -199,6 +215,9 @@ impl Settings {
         set(&mut config.limits.registrations, self.max_registrations);
         set(&mut config.access.allowed_origins, self.allow_origin);
         set(&mut config.access.allow_anonymous, self.allow_anonymous);
+        set(&mut config.deflate.enabled, self.deflate);
+        set(&mut config.deflate.min_bytes, self.deflate_min_bytes);
+        set(&mut config.deflate.contexts, self.deflate_contexts);
         set(&mut config.timeouts.request, time(self.request_timeout));
         set(&mut config.timeouts.ping_after, time(self.ping_after));
         set(&mut config.timeouts.pong_within, time(self.pong_within));

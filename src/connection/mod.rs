@@ -29,7 +29,7 @@ use tracing::debug;
 
 use self::reader::Reader;
 use crate::{
-    hub::{Stream, UserId, registry::Claim, seat::Seat, shard::Shard},
+    hub::{Agreed, Stream, UserId, registry::Claim, seat::Seat, shard::Shard},
     protocol::{self, Reaction, relay},
     topic_name::TopicName,
     wire::{close::Disconnect, frame::Kind},
@@ -81,17 +81,26 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Prepares a connection while its opening handshake is under way. Its subscriptions are in
-    /// force from then on: what is published is queued for it.
+    /// Prepares a connection while its opening handshake is under way, in which `deflate` was
+    /// agreed on. Its subscriptions are in force from then on: what is published is queued for it.
     ///
     /// # Errors
     ///
     /// If its registration was deleted meanwhile, or the shard takes no connections any more.
-    pub(crate) fn open(shard: &Rc<Shard>, session: Session) -> Result<Self, Disconnect> {
+    pub(crate) fn open(
+        shard: &Rc<Shard>,
+        session: Session,
+        deflate: Option<Agreed>,
+    ) -> Result<Self, Disconnect> {
         if shard.is_draining() {
             return Err(Disconnect::Restarting);
         }
-        let seat = Seat::take(shard, session.user());
+        let session = match session {
+            // Compressed messages have no frames of their own to be echoed.
+            Session::EchoFrames if deflate.is_some() => Session::Echo,
+            session => session,
+        };
+        let seat = Seat::take(shard, session.user(), deflate);
         if let Session::Relay(claim) = &session
             && !claim.connected(seat.id())
         {

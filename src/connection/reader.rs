@@ -16,8 +16,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use fastwebsockets::{FragmentCollector, OpCode, Role, WebSocket, WebSocketError};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use fastwebsockets::{FragmentCollector, OpCode, WebSocket, WebSocketError};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Session;
 use crate::{
@@ -26,9 +26,11 @@ use crate::{
     topic_name::TopicName,
     wire::{
         close::Disconnect,
-        frame::{Frame, Opcode},
-        gate::{self, Gate, Kinds},
+        frame::{self, Frame, Opcode},
+        gate::Marks,
+        read_side::{ReadSide, Stop, open_message, web_socket},
         violation::Violation,
+        walk::Mark,
     },
 };
 
@@ -98,20 +100,23 @@ impl Reader {
 /// Reads until the connection is idle or over.
 async fn read(seat: SeatRef, session: Session) -> Episode {
     wait_for_room(&seat).await;
-    let kinds = Kinds::default();
+    let marks = Marks::default();
     let publisher = Rc::new(Publisher::new(&seat, &session));
-    let mut engine = Engine::new(&seat, &session, &kinds, &publisher);
+    let mut engine = engine(&seat, &session, &marks, &publisher);
     let listener = Listener {
         seat,
         session,
-        kinds,
+        marks,
         publisher,
     };
     let reason = loop {
-        match engine.read_frame().await {
+        let heard = match engine.read_frame().await {
             Ok(frame) if frame.opcode == OpCode::Close => break Some(Disconnect::ByPeer),
             Ok(frame) => listener.on_frame(&frame),
             Err(error) => break reason_of(error),
+        };
+        if let Err(violation) = heard {
+            break Some(violation.into());
         }
         if must_wait(&listener.seat) {
             listener.publisher.flush();
@@ -126,31 +131,43 @@ async fn read(seat: SeatRef, session: Session) -> Episode {
 struct Listener {
     seat: SeatRef,
     session: Session,
-    kinds: Kinds,
+    marks: Marks,
     publisher: Rc<Publisher>,
 }
 
 impl Listener {
     /// Takes a frame, or, of all but the raw echo, a whole message.
-    fn on_frame(&self, frame: &fastwebsockets::Frame<'_>) {
-        let kind = match frame.opcode {
-            OpCode::Text | OpCode::Binary => self.kinds.borrow_mut().pop_front(),
+    ///
+    /// # Errors
+    ///
+    /// A compressed message that can't be inflated to what it should be.
+    fn on_frame(&self, frame: &fastwebsockets::Frame<'_>) -> Result<(), Violation> {
+        let mark = match frame.opcode {
+            OpCode::Text | OpCode::Binary => self.marks.borrow_mut().pop_front(),
             OpCode::Continuation => None,
-            OpCode::Close | OpCode::Ping | OpCode::Pong => return,
+            OpCode::Close | OpCode::Ping | OpCode::Pong => return Ok(()),
         };
         if self.seat.is_ended() {
             // Only the peer's Close still counts.
-            return;
+            return Ok(());
         }
-        match (&self.session, kind) {
-            (Session::EchoFrames, kind) => {
-                let opcode = kind.map_or(Opcode::Continuation, Opcode::from);
+        match (&self.session, mark) {
+            (Session::EchoFrames, mark) => {
+                let opcode = mark.map_or(Opcode::Continuation, |mark| mark.kind.into());
                 let fragment = Frame::fragment(opcode, frame.fin, &frame.payload);
                 self.seat.reply(fragment);
             }
-            (session, Some(kind)) => self.perform(session.react(kind, &frame.payload)),
+            (_, Some(mark)) => self.perform(self.react(mark, &frame.payload)?),
             (_, None) => {}
         }
+        Ok(())
+    }
+
+    fn react(&self, mark: Mark, payload: &[u8]) -> Result<Reaction, Violation> {
+        let shard = self.seat.shard();
+        let limit = shard.config().limits.message_bytes;
+        let message = open_message(mark, payload, &mut shard.inflater(), limit)?;
+        Ok(self.session.react(mark.kind, &message))
     }
 
     /// Does what a message asked for.
@@ -188,29 +205,40 @@ async fn wait_for_room(seat: &SeatRef) {
 }
 
 /// fastwebsockets, by what is asked of it.
-enum Engine {
-    Frames(WebSocket<ReadSide>),
-    Messages(FragmentCollector<ReadSide>),
+enum Engine<W> {
+    Frames(WebSocket<ReadSide<Inbound, W>>),
+    Messages(FragmentCollector<ReadSide<Inbound, W>>),
 }
 
-impl Engine {
-    fn new(seat: &SeatRef, session: &Session, kinds: &Kinds, publisher: &Rc<Publisher>) -> Self {
-        let limits = seat.shard().config().limits.wire();
-        let read_side = ReadSide {
-            gate: Gate::new(Inbound(seat.clone()), limits, Rc::clone(kinds)),
-            seat: seat.clone(),
-            publisher: Rc::clone(publisher),
-        };
-        let mut web_socket = WebSocket::after_handshake(read_side, Role::Server);
-        // A message as large as its limit is refused by it; the gate has unmasked already.
-        web_socket.set_max_message_size(limits.message_bytes + 1);
-        web_socket.set_auto_apply_mask(false);
-        match session {
-            Session::EchoFrames => Self::Frames(web_socket),
-            _ => Self::Messages(FragmentCollector::new(web_socket)),
+/// Builds it on what the peer sends, with its auto-pong and auto-close into the outbox.
+fn engine(
+    seat: &SeatRef,
+    session: &Session,
+    marks: &Marks,
+    publisher: &Rc<Publisher>,
+) -> Engine<impl FnMut(&[u8]) + Unpin + use<>> {
+    let rules = seat.shard().config().rules(seat.may_inflate());
+    let inbound = Inbound {
+        seat: seat.clone(),
+        publisher: Rc::clone(publisher),
+    };
+    let seat = seat.clone();
+    let answer = move |frame: &[u8]| {
+        let queued = Bytes::copy_from_slice(frame);
+        if frame::is_close(frame) {
+            seat.answer_close(queued);
+        } else {
+            seat.control(queued);
         }
+    };
+    let web_socket = web_socket(inbound, rules, Rc::clone(marks), answer);
+    match session {
+        Session::EchoFrames => Engine::Frames(web_socket),
+        _ => Engine::Messages(FragmentCollector::new(web_socket)),
     }
+}
 
+impl<W: FnMut(&[u8]) + Unpin> Engine<W> {
     async fn read_frame(&mut self) -> Result<fastwebsockets::Frame<'static>, WebSocketError> {
         match self {
             Self::Frames(engine) => engine.read_frame().await,
@@ -221,21 +249,11 @@ impl Engine {
 
 /// Why reading ended, or `None` if it is only idle.
 fn reason_of(error: WebSocketError) -> Option<Disconnect> {
-    Some(match error {
-        WebSocketError::IoError(error) if gate::is_idle(&error) => return None,
-        WebSocketError::IoError(error) => match gate::violation(&error) {
-            Some(violation) => Disconnect::Violation(violation),
-            None => Disconnect::Lost,
-        },
-        WebSocketError::UnexpectedEOF => Disconnect::Lost,
-        WebSocketError::ConnectionClosed => Disconnect::ByPeer,
-        WebSocketError::InvalidCloseCode | WebSocketError::InvalidCloseFrame => {
-            Disconnect::Violation(Violation::InvalidClose)
-        }
-        WebSocketError::InvalidUTF8 => Disconnect::Violation(Violation::InvalidUtf8),
-        WebSocketError::FrameTooLarge => Disconnect::Violation(Violation::MessageTooBig),
-        _ => Disconnect::Violation(Violation::Malformed),
-    })
+    match error.into() {
+        Stop::Idle => None,
+        Stop::Lost(_) => Some(Disconnect::Lost),
+        Stop::Violation(violation) => Some(violation.into()),
+    }
 }
 
 /// Gathers what one read brought, so that the hub is asked once for all of it.
@@ -267,13 +285,16 @@ impl Publisher {
         if let Some(topics) = &self.topics
             && !frames.is_empty()
         {
-            self.seat.publish(topics, frames.into());
+            self.seat.publish(topics, frames);
         }
     }
 }
 
 /// What the peer sent, by way of the shard's receive buffer.
-struct Inbound(SeatRef);
+struct Inbound {
+    seat: SeatRef,
+    publisher: Rc<Publisher>,
+}
 
 impl AsyncRead for Inbound {
     fn poll_read(
@@ -281,55 +302,8 @@ impl AsyncRead for Inbound {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.0.poll_read(cx, buf)
-    }
-}
-
-/// What fastwebsockets takes for its stream: the gate to read from, and to write to the outbox,
-/// so that its auto-pong and auto-close stay on and the socket has one writer.
-struct ReadSide {
-    gate: Gate<Inbound>,
-    seat: SeatRef,
-    publisher: Rc<Publisher>,
-}
-
-impl AsyncRead for ReadSide {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
         // What was read is worked off: this is where a batch ends.
-        this.publisher.flush();
-        Pin::new(&mut this.gate).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for ReadSide {
-    /// Takes one whole control frame: fastwebsockets writes no other, and none in pieces.
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        frame: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let is_close = frame
-            .first()
-            .is_some_and(|first| first & 0x0F == Opcode::Close as u8);
-        let queued = Bytes::copy_from_slice(frame);
-        if is_close {
-            self.seat.answer_close(queued);
-        } else {
-            self.seat.control(queued);
-        }
-        Poll::Ready(Ok(frame.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        self.publisher.flush();
+        self.seat.poll_read(cx, buf)
     }
 }

@@ -74,12 +74,9 @@ impl Shards {
     ) -> oneshot::Receiver<usize> {
         let (receipt, queued) = Receipt::new();
         self.links.publish(&Publication {
-            topics: [topic].into(),
-            position: 0,
-            frames: [message].into(),
             user: user.map(Into::into),
             receipt: Some(receipt),
-            reached: None,
+            ..Publication::new(&self.links, [topic].into(), [message])
         });
         queued
     }
@@ -105,7 +102,7 @@ impl Shards {
         user: Option<&str>,
         socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
     ) -> Seat {
-        let seat = seat::Seat::take(&self.shards[index], user.map(Into::into));
+        let seat = seat::Seat::take(&self.shards[index], user.map(Into::into), None);
         seat.attach(Box::new(socket));
         // Stores a waker, without which nothing is written.
         let _ = seat.poll_ended(&Context::from_waker(Waker::noop()));
@@ -125,7 +122,7 @@ impl Seat {
 
     /// Publishes to all of these topics.
     pub fn publish(&self, topics: &[TopicName], message: Frame) {
-        self.0.publish(&topics.into(), [message].into());
+        self.0.publish(&topics.into(), [message]);
     }
 
     /// Queues a reply.

@@ -154,18 +154,14 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::frame::Frame;
+    use crate::{config::Config, hub::Links, wire::frame::Frame};
     use futures_util::FutureExt;
 
     fn deliver(bytes: usize) -> Item {
-        Item::Topic(TopicItem::Deliver(Publication {
-            topics: [TopicName::new("t").unwrap()].into(),
-            position: 0,
-            frames: [Frame::binary(&vec![0; bytes])].into(),
-            user: None,
-            receipt: None,
-            reached: None,
-        }))
+        let topics = [TopicName::new("t").unwrap()].into();
+        let frames = [Frame::binary(&vec![0; bytes])];
+        let links = Links::new(&Config::default());
+        Item::Topic(TopicItem::Deliver(Publication::new(&links, topics, frames)))
     }
 
     #[tokio::test]

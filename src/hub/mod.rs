@@ -16,10 +16,12 @@
 //!
 //! [`shard`] is the tick, [`state`] the steps it takes, [`seat`] what a connection's task sees.
 
+mod compression;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod home;
 mod inbox;
+mod message;
 #[cfg(test)]
 mod model;
 mod outbox;
@@ -54,19 +56,20 @@ use tokio::{
     time::timeout,
 };
 
+pub(crate) use self::{compression::Agreed, peer::Stream, publication::UserId};
 use self::{
+    compression::Contexts,
     inbox::{Inbox, Item, TopicItem},
     peer::PeerKey,
     publication::{Publication, Receipt},
     shard::Shard,
 };
-pub(crate) use self::{peer::Stream, publication::UserId};
 use crate::{
     config::Config,
     error::Error,
     metrics::{Counter, ShardMetrics},
     topic_name::TopicName,
-    wire::{close::Disconnect, frame::Frame},
+    wire::{close::Disconnect, extension::Agreement, frame::Frame},
 };
 
 /// A handle to the broadcast core: publish through it, hand connections to it.
@@ -89,6 +92,7 @@ pub(crate) struct Links {
     config: Config,
     inboxes: Vec<Inbox>,
     metrics: Vec<ShardMetrics>,
+    contexts: Contexts,
     /// Seeded, and the same for all shards: names come from clients.
     hasher: RandomState,
     /// Turns true when a shard has panicked.
@@ -150,13 +154,11 @@ impl Hub {
     ) -> usize {
         self.0.links.have_room().await;
         let (receipt, queued) = Receipt::new();
+        let topics = [topic.clone()].into();
         self.0.links.publish(&Publication {
-            topics: [topic.clone()].into(),
-            position: 0,
-            frames: [message].into(),
             user,
             receipt: Some(receipt),
-            reached: None,
+            ..Publication::new(&self.0.links, topics, [message])
         });
         queued.await.unwrap_or(0)
     }
@@ -217,6 +219,15 @@ impl Hub {
         self.0.next.fetch_add(1, Relaxed) % self.shards()
     }
 
+    /// Comes to an agreement on permessage-deflate by `negotiate`, which is told whether the
+    /// connection may have a context of its own.
+    pub(crate) fn agree<E>(
+        &self,
+        negotiate: impl FnOnce(bool) -> Result<Option<Agreement>, E>,
+    ) -> Result<Option<Agreed>, E> {
+        self.0.links.contexts.agree(negotiate)
+    }
+
     /// Ends a connection, if it is still there.
     pub(crate) fn end(&self, connection: ConnectionId, reason: Disconnect) {
         self.run_on(connection.shard, move |shard| {
@@ -274,6 +285,7 @@ impl Links {
             config: config.clone(),
             inboxes: shards.clone().map(|_| Inbox::default()).collect(),
             metrics: shards.map(|_| ShardMetrics::default()).collect(),
+            contexts: Contexts::new(&config.deflate),
             hasher: RandomState::new(),
             is_broken: watch::Sender::new(false),
         }

@@ -122,7 +122,7 @@ impl Member {
         let (joined, has_joined) = oneshot::channel();
         let (here, gone) = oneshot::channel();
         hub.run_on(hub.next_shard(), move |shard| {
-            let seat = Seat::take(shard, user.map(|user| user.to_string().into()));
+            let seat = Seat::take(shard, user.map(|user| user.to_string().into()), None);
             seat.attach(Box::new(recorder));
             spawn_local(async move {
                 // Stores the waker, without which nothing is written.
@@ -135,7 +135,7 @@ impl Member {
                             done.send(()).unwrap();
                         }
                         Command::Publish(topics, frame, done) => {
-                            seat.publish(&topics.into(), [frame].into());
+                            seat.publish(&topics.into(), [frame]);
                             done.send(()).unwrap();
                         }
                     }

@@ -12,9 +12,11 @@ use slotmap::new_key_type;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
+    compression::{Compression, Compressors},
     outbox::{ELEMENT_BYTES, Outbox},
     publication::UserId,
     pulse::Pulse,
+    segment::Segments,
     topic::Place,
 };
 use crate::{
@@ -44,6 +46,7 @@ pub(super) struct Peer {
     /// Where it stands in the topics that it follows.
     pub(super) places: Vec<Place>,
     pub(super) user: Option<UserId>,
+    pub(super) compression: Compression,
     pub(super) ended: Option<Disconnect>,
     pub(super) pulse: Pulse,
     writing: Writing,
@@ -85,13 +88,14 @@ pub(super) enum Offer {
 }
 
 impl Peer {
-    pub(super) fn new(user: Option<UserId>, sweep: u32) -> Self {
+    pub(super) fn new(user: Option<UserId>, compression: Compression, sweep: u32) -> Self {
         Self {
             socket: None,
             outbox: Outbox::default(),
             waker: None,
             places: Vec::new(),
             user,
+            compression,
             ended: None,
             pulse: Pulse::new(sweep),
             writing: Writing::default(),
@@ -104,11 +108,27 @@ impl Peer {
     }
 
     /// Queues `segments`, unless the peer is so far behind that it is given up.
-    pub(super) fn offer(&mut self, segments: &[Bytes], patience: Patience, now: Instant) -> Offer {
+    pub(super) fn offer(
+        &mut self,
+        segments: &mut Segments<'_>,
+        patience: Patience,
+        now: Instant,
+    ) -> Offer {
         if self.is_too_slow(patience, now) {
             return Offer::Refused;
         }
-        for segment in segments {
+        let shared = match &mut self.compression {
+            Compression::Off => segments.plain(),
+            Compression::Shared(window) => segments.compressed(*window),
+            Compression::Own(context) => {
+                for message in segments.messages() {
+                    let frame = context.compress(message.plain());
+                    self.outbox.push(frame.into_bytes());
+                }
+                &[]
+            }
+        };
+        for segment in shared {
             self.outbox.push(segment.clone());
         }
         if self.joins_ring() {
@@ -185,7 +205,8 @@ impl Peer {
     }
 
     /// Queues an answer to what the peer itself said.
-    pub(super) fn reply(&mut self, frame: Bytes) {
+    pub(super) fn reply(&mut self, message: Frame, compressors: &mut Compressors) {
+        let frame = self.compression.form(message, compressors).into_bytes();
         self.writing.owed_bytes += frame.len() + ELEMENT_BYTES;
         self.outbox.push(frame);
     }
@@ -239,15 +260,31 @@ const HELD_READER_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
+    use crate::{config::Config, hub::message::Message};
 
     const PATIENCE: Patience = Patience {
         outbox_bytes: 1000,
         blocked: Duration::from_secs(1),
     };
 
+    fn new_peer() -> Peer {
+        Peer::new(None, Compression::Off, 0)
+    }
+
+    /// Offers a message of `bytes`.
+    fn offer(peer: &mut Peer, bytes: usize) -> Offer {
+        let config = Config::default().deflate;
+        let message = Message::new(Frame::binary(&vec![0; bytes]), &config);
+        let mut compressors = Compressors::new(&config);
+        let mut segments = Segments::new(slice::from_ref(&message), &mut compressors);
+        peer.offer(&mut segments, PATIENCE, Instant::now())
+    }
+
     fn blocked_peer(held: usize, now: Instant) -> Peer {
-        let mut peer = Peer::new(None, 0);
+        let mut peer = new_peer();
         peer.socket = Some(Box::new(tokio::io::empty()));
         peer.outbox.push(Bytes::from(vec![0; held - ELEMENT_BYTES]));
         peer.writing.blocked_since = Some(now);
@@ -272,20 +309,16 @@ mod tests {
 
     #[test]
     fn a_peer_that_takes_what_it_gets_is_never_too_slow() {
-        let mut peer = Peer::new(None, 0);
+        let mut peer = new_peer();
         peer.socket = Some(Box::new(tokio::io::empty()));
-        let large = [Bytes::from(vec![0; 10_000])];
-        assert_eq!(
-            peer.offer(&large, PATIENCE, Instant::now()),
-            Offer::QueuedFirst
-        );
-        assert_eq!(peer.offer(&large, PATIENCE, Instant::now()), Offer::Queued);
+        assert_eq!(offer(&mut peer, 10_000), Offer::QueuedFirst);
+        assert_eq!(offer(&mut peer, 10_000), Offer::Queued);
     }
 
     #[test]
     fn a_blocked_peer_stays_out_of_the_ring() {
         let mut peer = blocked_peer(ELEMENT_BYTES, Instant::now());
-        assert_eq!(peer.offer(&[], PATIENCE, Instant::now()), Offer::Queued);
+        assert_eq!(offer(&mut peer, 1), Offer::Queued);
     }
 
     #[test]
@@ -298,17 +331,19 @@ mod tests {
 
     #[test]
     fn only_what_a_peer_was_answered_holds_up_its_reading() {
-        let mut peer = Peer::new(None, 0);
+        let mut peer = new_peer();
         peer.outbox
             .push(Bytes::from(vec![0; 2 * HELD_READER_BYTES]));
         assert!(peer.may_read());
-        peer.reply(Bytes::from(vec![0; HELD_READER_BYTES]));
+        let mut compressors = Compressors::new(&Config::default().deflate);
+        let answer = Frame::binary(&vec![0; HELD_READER_BYTES]);
+        peer.reply(answer, &mut compressors);
         assert!(!peer.may_read());
     }
 
     #[test]
     fn a_peer_that_is_not_read_lives_as_long_as_it_takes_something() {
-        let mut peer = Peer::new(None, 0);
+        let mut peer = new_peer();
         peer.writing.is_reader_held = true;
         assert!(!peer.takes_unheard());
         peer.writing.has_taken = true;

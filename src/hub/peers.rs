@@ -2,13 +2,14 @@
 
 use std::{collections::VecDeque, io, time::Instant};
 
-use bytes::Bytes;
 use slotmap::SlotMap;
 
 use super::{
+    compression::Compression,
     peer::{Offer, Patience, Peer, PeerKey, ping},
     publication::UserId,
     pulse::{Heartbeat, Silence},
+    segment::Segments,
 };
 use crate::{config::Config, metrics::ShardMetrics, wire::close::Disconnect};
 
@@ -36,8 +37,8 @@ impl Peers {
         }
     }
 
-    pub(super) fn insert(&mut self, user: Option<UserId>) -> PeerKey {
-        self.table.insert(Peer::new(user, self.sweep))
+    pub(super) fn insert(&mut self, user: Option<UserId>, compression: Compression) -> PeerKey {
+        self.table.insert(Peer::new(user, compression, self.sweep))
     }
 
     pub(super) fn remove(&mut self, key: PeerKey) {
@@ -68,7 +69,11 @@ impl Peers {
     }
 
     /// Offers `segments` to every one of `subscribers`; those that are too slow for them.
-    pub(super) fn offer(&mut self, subscribers: &[PeerKey], segments: &[Bytes]) -> Vec<PeerKey> {
+    pub(super) fn offer(
+        &mut self,
+        subscribers: &[PeerKey],
+        segments: &mut Segments<'_>,
+    ) -> Vec<PeerKey> {
         let now = Instant::now();
         let mut slow = Vec::new();
         for &key in subscribers {

@@ -10,28 +10,47 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{outbox::ELEMENT_BYTES, peer::PeerKey};
+use super::{Links, message::Message, outbox::ELEMENT_BYTES, peer::PeerKey};
 use crate::{topic_name::TopicName, wire::frame::Frame};
 
 /// Who a registered connection belongs to.
 pub(crate) type UserId = Arc<str>;
 
-/// Frames published to topics, on their way to the subscribers.
+/// Messages published to topics, on their way to the subscribers.
 #[derive(Clone, Debug)]
-pub(crate) struct Publication {
+pub(super) struct Publication {
     /// The topics published to; this item is on its way through `topics[position]`.
-    pub(crate) topics: Arc<[TopicName]>,
-    pub(crate) position: usize,
+    pub(super) topics: Arc<[TopicName]>,
+    pub(super) position: usize,
     /// One or more, in the publisher's order.
-    pub(crate) frames: Arc<[Frame]>,
+    pub(super) messages: Arc<[Message]>,
     /// Only connections of this user.
-    pub(crate) user: Option<UserId>,
-    pub(crate) receipt: Option<Receipt>,
+    pub(super) user: Option<UserId>,
+    pub(super) receipt: Option<Receipt>,
     /// Kept if there are several topics.
-    pub(crate) reached: Option<Reached>,
+    pub(super) reached: Option<Reached>,
 }
 
 impl Publication {
+    /// Frames for everybody who follows any of the topics.
+    pub(super) fn new(
+        links: &Links,
+        topics: Arc<[TopicName]>,
+        frames: impl IntoIterator<Item = Frame>,
+    ) -> Self {
+        let deflate = &links.config.deflate;
+        let messages = frames.into_iter();
+        let messages = messages.map(|frame| Message::new(frame, deflate)).collect();
+        Self {
+            position: 0,
+            messages,
+            user: None,
+            receipt: None,
+            reached: (topics.len() > 1).then(|| Reached::new(links.inboxes.len())),
+            topics,
+        }
+    }
+
     pub(super) fn topic(&self) -> &TopicName {
         &self.topics[self.position]
     }
@@ -43,8 +62,9 @@ impl Publication {
 
     /// Memory that its frames hold, in bytes: tiny ones are not free.
     pub(super) fn held_bytes(&self) -> usize {
-        let wire: usize = self.frames.iter().map(Frame::wire_len).sum();
-        wire + self.frames.len() * ELEMENT_BYTES
+        let plain = self.messages.iter().map(Message::plain);
+        let wire: usize = plain.map(Frame::wire_len).sum();
+        wire + self.messages.len() * ELEMENT_BYTES
     }
 }
 
@@ -52,10 +72,10 @@ impl Publication {
 ///
 /// Each shard looks only at its own part, so nobody ever waits for one of the locks.
 #[derive(Clone, Debug)]
-pub(crate) struct Reached(Arc<[Mutex<HashSet<PeerKey>>]>);
+pub(super) struct Reached(Arc<[Mutex<HashSet<PeerKey>>]>);
 
 impl Reached {
-    pub(super) fn new(shards: usize) -> Self {
+    fn new(shards: usize) -> Self {
         Self((0..shards).map(|_| Mutex::default()).collect())
     }
 
@@ -67,7 +87,7 @@ impl Reached {
 
 /// Counts the connections that a publication was queued to; reports when its last clone is gone.
 #[derive(Clone, Debug)]
-pub(crate) struct Receipt(Arc<Tally>);
+pub(super) struct Receipt(Arc<Tally>);
 
 #[derive(Debug)]
 struct Tally {

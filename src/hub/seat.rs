@@ -15,8 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     ConnectionId,
+    compression::{Agreed, Compression},
     peer::{Peer, PeerKey, Stream},
-    publication::{Publication, Reached, UserId},
+    publication::{Publication, UserId},
     shard::Shard,
     topic::Place,
 };
@@ -41,9 +42,10 @@ pub(crate) struct SeatRef {
 
 impl Seat {
     /// Takes a seat for a connection whose opening handshake is under way.
-    pub(crate) fn take(shard: &Rc<Shard>, user: Option<UserId>) -> Self {
+    pub(crate) fn take(shard: &Rc<Shard>, user: Option<UserId>, deflate: Option<Agreed>) -> Self {
+        let compression = Compression::new(deflate, &shard.config().deflate);
         let mut state = shard.state.borrow_mut();
-        let key = state.peers.insert(user);
+        let key = state.peers.insert(user, compression);
         state.update_gauges();
         Self(SeatRef {
             shard: Rc::clone(shard),
@@ -110,16 +112,13 @@ impl SeatRef {
 
     /// Publishes `frames` to every one of `topics`: in this order, after what this connection
     /// published before.
-    pub(crate) fn publish(&self, topics: &Arc<[TopicName]>, frames: Arc<[Frame]>) {
-        let shards = self.shard.links.inboxes.len();
-        self.shard.links.publish(&Publication {
-            topics: Arc::clone(topics),
-            position: 0,
-            frames,
-            user: None,
-            receipt: None,
-            reached: (topics.len() > 1).then(|| Reached::new(shards)),
-        });
+    pub(crate) fn publish(
+        &self,
+        topics: &Arc<[TopicName]>,
+        frames: impl IntoIterator<Item = Frame>,
+    ) {
+        let links = &self.shard.links;
+        links.publish(&Publication::new(links, Arc::clone(topics), frames));
     }
 
     /// Some shard has more to deliver than it should: publishers are to wait.
@@ -171,7 +170,7 @@ impl SeatRef {
 
     /// Queues a reply behind what is queued already.
     pub(crate) fn reply(&self, frame: Frame) {
-        self.with(|peer| peer.reply(frame.into_bytes()));
+        self.shard.state.borrow_mut().reply(self.key, frame);
     }
 
     /// Queues a Ping or Pong before all messages.
@@ -196,6 +195,12 @@ impl SeatRef {
             Some(false) => Poll::Pending,
             _ => Poll::Ready(()),
         }
+    }
+
+    /// permessage-deflate was agreed on with the peer.
+    pub(crate) fn may_inflate(&self) -> bool {
+        self.with(|peer| !peer.compression.is_off())
+            .unwrap_or(false)
     }
 
     /// Whether the connection owes little enough to be read on; if not, its task is woken when

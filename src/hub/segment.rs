@@ -1,15 +1,54 @@
-//! Frames of one topic, copied together once so that every subscriber can share them.
+//! Messages of one topic, copied together once so that every subscriber can share them.
 
 use bytes::{Bytes, BytesMut};
 
-use crate::wire::frame::Frame;
+use super::{compression::Compressors, message::Message};
+use crate::wire::{extension::WindowBits, frame::Frame};
+
+/// Messages as subscribers get them, joined into segments once for each form that somebody takes.
+pub(super) struct Segments<'a> {
+    messages: &'a [Message],
+    compressors: &'a mut Compressors,
+    plain: Option<Vec<Bytes>>,
+    compressed: [Option<Vec<Bytes>>; WindowBits::ALL.len()],
+}
+
+impl<'a> Segments<'a> {
+    pub(super) fn new(messages: &'a [Message], compressors: &'a mut Compressors) -> Self {
+        Self {
+            messages,
+            compressors,
+            plain: None,
+            compressed: Default::default(),
+        }
+    }
+
+    pub(super) fn messages(&self) -> &'a [Message] {
+        self.messages
+    }
+
+    /// For those who take them as they are.
+    pub(super) fn plain(&mut self) -> &[Bytes] {
+        let frames = || self.messages.iter().map(|message| message.plain().clone());
+        self.plain.get_or_insert_with(|| coalesce(frames()))
+    }
+
+    /// For those who take them compressed within this window.
+    pub(super) fn compressed(&mut self, window: WindowBits) -> &[Bytes] {
+        let joined = &mut self.compressed[window.index()];
+        joined.get_or_insert_with(|| {
+            let messages = self.messages.iter();
+            coalesce(messages.map(|message| message.compressed(window, self.compressors)))
+        })
+    }
+}
 
 /// Joins frames in order into segments.
 ///
 /// A single frame, and every frame over 16 KiB, stays as it is and is not copied; the others are
 /// joined into segments of at most 64 KiB. One segment costs a subscriber one reference instead
 /// of one for each frame (measured: up to 16 KiB copying once per topic is never the slower way).
-pub(super) fn coalesce(frames: impl ExactSizeIterator<Item = Frame>) -> Vec<Bytes> {
+fn coalesce(frames: impl ExactSizeIterator<Item = Frame>) -> Vec<Bytes> {
     if frames.len() == 1 {
         return frames.map(Frame::into_bytes).collect();
     }

@@ -9,7 +9,7 @@
 //! meanwhile join those not yet written.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, RefMut},
     collections::VecDeque,
     fmt,
     rc::Rc,
@@ -30,7 +30,10 @@ use super::{
     receive::Receive,
     state::{Forwarded, State},
 };
-use crate::{config::Config, wire::close::Disconnect};
+use crate::{
+    config::Config,
+    wire::{close::Disconnect, inflate::Inflater},
+};
 
 /// One shard, as its own thread sees it.
 pub(crate) struct Shard {
@@ -38,6 +41,7 @@ pub(crate) struct Shard {
     pub(super) links: Arc<Links>,
     pub(super) state: RefCell<State>,
     pub(super) receive: RefCell<Receive>,
+    inflater: RefCell<Inflater>,
     /// Wakes whoever waits for the last connection to go.
     pub(super) departure: Notify,
     is_stopping: Cell<bool>,
@@ -50,6 +54,7 @@ impl Shard {
             state: RefCell::new(State::new(index, Arc::clone(&links))),
             links,
             receive: RefCell::new(Receive::new()),
+            inflater: RefCell::default(),
             departure: Notify::new(),
             is_stopping: Cell::new(false),
         })
@@ -68,6 +73,11 @@ impl Shard {
     /// Ends the turn; what the connection has received and not yet read.
     pub(crate) fn end_turn(&self) -> Vec<u8> {
         self.receive.borrow_mut().end_turn()
+    }
+
+    /// Inflates what its connections receive.
+    pub(crate) fn inflater(&self) -> RefMut<'_, Inflater> {
+        self.inflater.borrow_mut()
     }
 
     /// Ends the connection with this key, if it is still there.
@@ -180,7 +190,7 @@ impl fmt::Debug for Shard {
 mod tests {
     use super::*;
     use crate::{
-        hub::{inbox::TopicItem, publication::Publication},
+        hub::{compression::Compression, inbox::TopicItem, publication::Publication},
         topic_name::TopicName,
         wire::frame::Frame,
     };
@@ -192,19 +202,12 @@ mod tests {
         let topic = TopicName::new("cats").unwrap();
         let key = {
             let mut state = shard.state.borrow_mut();
-            let key = state.peers.insert(None);
+            let key = state.peers.insert(None, Compression::Off);
             state.subscribe(key, &topic);
             state.topics.put_in_force(&topic, 1);
             key
         };
-        let delivery = Publication {
-            topics: [topic].into(),
-            position: 0,
-            frames: [Frame::text("x")].into(),
-            user: None,
-            receipt: None,
-            reached: None,
-        };
+        let delivery = Publication::new(&links, [topic].into(), [Frame::text("x")]);
         let end: crate::hub::inbox::Work = Box::new(|shard| shard.end_all(Disconnect::Restarting));
         shard
             .inbox()

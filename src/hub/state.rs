@@ -4,15 +4,20 @@ use std::sync::Arc;
 
 use super::{
     Links,
+    compression::Compressors,
     home::Homes,
     inbox::{Item, TopicItem},
     peer::{Peer, PeerKey},
     peers::Peers,
     publication::Publication,
-    segment,
+    segment::Segments,
     topic::{Departure, Place, TopicKey, Topics},
 };
-use crate::{metrics::ShardMetrics, topic_name::TopicName, wire::close::Disconnect};
+use crate::{
+    metrics::ShardMetrics,
+    topic_name::TopicName,
+    wire::{close::Disconnect, frame::Frame},
+};
 
 /// The state of one shard: its connections, the topics that they follow, and, as a home, the
 /// shards that want to hear of a topic.
@@ -20,6 +25,7 @@ pub(super) struct State {
     pub(super) peers: Peers,
     pub(super) topics: Topics,
     homes: Homes,
+    compressors: Compressors,
     /// Nothing new is read from peers.
     pub(super) is_draining: bool,
     index: usize,
@@ -49,6 +55,7 @@ impl State {
             peers: Peers::new(&links.config),
             topics: Topics::default(),
             homes: Homes::default(),
+            compressors: Compressors::new(&links.config.deflate),
             is_draining: false,
             index,
             links,
@@ -88,7 +95,7 @@ impl State {
         };
         let queued = if publication.is_for_everyone() {
             let subscribers = topic.subscribers.len();
-            self.topics.append(key, publication.frames.iter().cloned());
+            self.topics.append(key, &publication.messages);
             subscribers
         } else {
             self.deliver_to_some(key, publication)
@@ -130,9 +137,11 @@ impl State {
                 .is_some_and(|peer| is_meant(**key, peer))
         };
         let meant: Vec<PeerKey> = subscribers.iter().filter(is_meant).copied().collect();
-        let segments = segment::coalesce(publication.frames.iter().cloned());
-        let slow = self.peers.offer(&meant, &segments);
-        let deliveries = meant.len() * publication.frames.len();
+        let messages = &publication.messages;
+        let slow = self
+            .peers
+            .offer(&meant, &mut Segments::new(messages, &mut self.compressors));
+        let deliveries = meant.len() * messages.len();
         self.metrics().deliveries.add(deliveries as u64);
         self.end_all(slow.into_iter().map(|key| (key, Disconnect::SlowConsumer)));
         meant.len()
@@ -142,11 +151,20 @@ impl State {
     pub(super) fn fan_out(&mut self) {
         let metrics = &self.links.metrics[self.index];
         let mut slow = Vec::new();
-        self.topics.take_pending(|subscribers, segments, frames| {
-            slow.append(&mut self.peers.offer(subscribers, segments));
-            metrics.deliveries.add((subscribers.len() * frames) as u64);
+        self.topics.take_pending(|subscribers, messages| {
+            let mut segments = Segments::new(messages, &mut self.compressors);
+            slow.append(&mut self.peers.offer(subscribers, &mut segments));
+            let deliveries = subscribers.len() * messages.len();
+            metrics.deliveries.add(deliveries as u64);
         });
         self.end_all(slow.into_iter().map(|key| (key, Disconnect::SlowConsumer)));
+    }
+
+    /// Queues an answer to what a peer itself said.
+    pub(super) fn reply(&mut self, key: PeerKey, message: Frame) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.reply(message, &mut self.compressors);
+        }
     }
 
     pub(super) fn is_all_written(&self) -> bool {
@@ -281,7 +299,10 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, hub::outbox::ELEMENT_BYTES, wire::frame::Frame};
+    use crate::{
+        config::Config,
+        hub::{compression::Compression, outbox::ELEMENT_BYTES},
+    };
 
     const HERE: usize = 0;
 
@@ -289,22 +310,13 @@ mod tests {
         State::new(HERE, Arc::new(Links::new(&Config::default())))
     }
 
-    fn publication(topic: &TopicName) -> Publication {
-        Publication {
-            topics: [topic.clone()].into(),
-            position: 0,
-            frames: [Frame::text("x")].into(),
-            user: None,
-            receipt: None,
-            reached: None,
-        }
+    fn publication(state: &State, topic: &TopicName, text: &str) -> Publication {
+        Publication::new(&state.links, [topic.clone()].into(), [Frame::text(text)])
     }
 
     fn deliver(state: &mut State, topic: &TopicName) {
-        state.take(
-            TopicItem::Deliver(publication(topic)),
-            &mut Forwarded::new(1),
-        );
+        let publication = publication(state, topic, "x");
+        state.take(TopicItem::Deliver(publication), &mut Forwarded::new(1));
         state.fan_out();
     }
 
@@ -316,7 +328,7 @@ mod tests {
     fn what_was_forwarded_before_the_home_heard_of_a_subscriber_is_not_for_it() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
-        let key = state.peers.insert(None);
+        let key = state.peers.insert(None, Compression::Off);
         state.subscribe(key, &topic);
         deliver(&mut state, &topic);
         assert_eq!(
@@ -345,7 +357,8 @@ mod tests {
             incarnation: 7,
         };
         state.take(want, &mut forwarded);
-        state.take(TopicItem::Publish(publication(&topic)), &mut forwarded);
+        let wanted = TopicItem::Publish(publication(&state, &topic, "x"));
+        state.take(wanted, &mut forwarded);
         state.take(
             TopicItem::Unwant {
                 topic: topic.clone(),
@@ -353,7 +366,8 @@ mod tests {
             },
             &mut forwarded,
         );
-        state.take(TopicItem::Publish(publication(&topic)), &mut forwarded);
+        let wanted = TopicItem::Publish(publication(&state, &topic, "x"));
+        state.take(wanted, &mut forwarded);
         assert!(forwarded.0[0].is_empty());
         let sent = &forwarded.0[1][..];
         assert!(matches!(
@@ -369,7 +383,7 @@ mod tests {
     fn an_ended_connection_follows_nothing_and_gets_nothing() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
-        let key = state.peers.insert(None);
+        let key = state.peers.insert(None, Compression::Off);
         state.subscribe(key, &topic);
         state.end(key, Disconnect::Unregistered);
         assert_eq!(state.topics.len(), 0);
@@ -383,13 +397,12 @@ mod tests {
     fn a_message_for_one_user_does_not_overtake_an_earlier_one_for_everybody() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
-        let key = state.peers.insert(Some("1".into()));
+        let key = state.peers.insert(Some("1".into()), Compression::Off);
         state.subscribe(key, &topic);
         state.topics.put_in_force(&topic, 1);
         let mut forwarded = Forwarded::new(1);
         let mut publish = |text: &str, user: Option<&str>| {
-            let mut publication = publication(&topic);
-            publication.frames = [Frame::text(text)].into();
+            let mut publication = publication(&state, &topic, text);
             publication.user = user.map(Into::into);
             state.take(TopicItem::Deliver(publication), &mut forwarded);
         };

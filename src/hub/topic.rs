@@ -6,11 +6,10 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
 use slotmap::{SlotMap, new_key_type};
 
-use super::{peer::PeerKey, segment};
-use crate::{topic_name::TopicName, wire::frame::Frame};
+use super::{message::Message, peer::PeerKey};
+use crate::topic_name::TopicName;
 
 new_key_type! {
     /// A topic with subscribers on this shard.
@@ -33,8 +32,8 @@ pub(super) struct Topic {
     pub(super) incarnation: u64,
     /// The home has answered: all that is published from then on comes.
     pub(super) is_in_force: bool,
-    /// Frames for every subscriber, to be fanned out when this drain of the inbox ends.
-    pending: Vec<Frame>,
+    /// Messages for every subscriber, to be fanned out when this drain of the inbox ends.
+    pending: Vec<Message>,
 }
 
 /// Invariant: every topic has a subscriber, and `names` leads to each exactly once.
@@ -43,7 +42,7 @@ pub(super) struct Topics {
     names: HashMap<TopicName, TopicKey>,
     topics: SlotMap<TopicKey, Topic>,
     incarnations: u64,
-    /// Topics with pending frames, in the order of their first one.
+    /// Topics with pending messages, in the order of their first one.
     touched: Vec<TopicKey>,
 }
 
@@ -130,36 +129,35 @@ impl Topics {
         }
     }
 
-    /// Adds frames for every subscriber of a topic.
-    pub(super) fn append(&mut self, key: TopicKey, frames: impl IntoIterator<Item = Frame>) {
+    /// Adds messages for every subscriber of a topic.
+    pub(super) fn append(&mut self, key: TopicKey, messages: &[Message]) {
         let pending = &mut self.topics[key].pending;
         if pending.is_empty() {
             self.touched.push(key);
         }
-        pending.extend(frames);
+        pending.extend_from_slice(messages);
     }
 
-    /// Takes the topics with pending frames, each with its subscribers, the segments for them, and
-    /// how many frames those hold: the frames are copied together once for all.
-    pub(super) fn take_pending(&mut self, mut fan_out: impl FnMut(&[PeerKey], &[Bytes], usize)) {
+    /// Takes the topics with pending messages, each with its subscribers and the messages.
+    pub(super) fn take_pending(&mut self, mut fan_out: impl FnMut(&[PeerKey], &[Message])) {
         for key in self.touched.drain(..) {
             if let Some(topic) = self.topics.get_mut(key) {
-                let frames = topic.pending.len();
-                let segments = segment::coalesce(topic.pending.drain(..));
-                fan_out(&topic.subscribers, &segments, frames);
+                fan_out(&topic.subscribers, &topic.pending);
+                topic.pending.clear();
                 topic.pending.shrink_to(KEPT_PENDING);
             }
         }
     }
 }
 
-/// Room for this many frames stays with a topic between two drains, so that a steady stream
+/// Room for this many messages stays with a topic between two drains, so that a steady stream
 /// allocates nothing; more is given back.
 const KEPT_PENDING: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{config::Config, wire::frame::Frame};
 
     fn peers(count: usize) -> Vec<PeerKey> {
         let mut keys = SlotMap::<PeerKey, ()>::with_key();
@@ -200,25 +198,21 @@ mod tests {
     }
 
     #[test]
-    fn pending_frames_of_a_topic_are_taken_once_and_together() {
+    fn pending_messages_of_a_topic_are_taken_once_and_together() {
         let mut topics = Topics::default();
         let name = TopicName::new("cats").unwrap();
         let peer = peers(1)[0];
         let (place, _) = topics.subscribe(&name, peer);
-        topics.append(place.topic, [Frame::text("a")]);
-        topics.append(place.topic, [Frame::text("b")]);
+        let message = |text| Message::new(Frame::text(text), &Config::default().deflate);
+        topics.append(place.topic, &[message("a")]);
+        topics.append(place.topic, &[message("b")]);
         let mut taken = Vec::new();
-        topics.take_pending(|to, segments, frames| {
-            taken.push((to.to_vec(), segments.to_vec(), frames));
+        topics.take_pending(|to, messages| {
+            let plain = messages.iter().map(|message| message.plain().clone());
+            taken.push((to.to_vec(), plain.collect::<Vec<_>>()));
         });
-        topics.take_pending(|_, _, _| panic!("taken twice"));
-        assert_eq!(
-            taken,
-            [(
-                vec![peer],
-                vec![Bytes::from_static(b"\x81\x01a\x81\x01b")],
-                2
-            )]
-        );
+        topics.take_pending(|_, _| panic!("taken twice"));
+        let both = vec![Frame::text("a"), Frame::text("b")];
+        assert_eq!(taken, [(vec![peer], both)]);
     }
 }

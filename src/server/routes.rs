@@ -21,7 +21,7 @@ use super::{
 use crate::{
     connection::{Connection, Session},
     hub::{
-        Hub,
+        Agreed, Hub,
         registry::{Registry, Unclaimable},
         shard::Shard,
     },
@@ -154,7 +154,8 @@ impl Site {
             Path::Chat | Path::Echo | Path::EchoFrames | Path::Relay => {
                 upgrade::check(request)?;
                 let session = self.session(path, id, request.uri().query())?;
-                open(shard, request, session)
+                let deflate = upgrade::agree(&self.hub, request)?;
+                open(shard, request, session, deflate)
             }
         }
     }
@@ -187,12 +188,13 @@ fn open(
     shard: &Rc<Shard>,
     request: &mut Request<Incoming>,
     session: Session,
+    deflate: Option<Agreed>,
 ) -> Result<Reply, Refusal> {
-    let connection = Connection::open(shard, session).map_err(|reason| match reason {
+    let (reply, upgrading) = upgrade::accept(request, deflate.as_ref())?;
+    let connection = Connection::open(shard, session, deflate).map_err(|reason| match reason {
         Disconnect::Restarting => Refusal::shutting_down(),
         _ => Refusal::NoRegistration,
     })?;
-    let (reply, upgrading) = upgrade::accept(request)?;
     let within = shard.config().timeouts.request;
     spawn_local(async move {
         match upgrading

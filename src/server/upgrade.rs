@@ -9,8 +9,8 @@ use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Request, Version,
     header::{
-        CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-        TRANSFER_ENCODING,
+        CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING,
     },
     upgrade::Upgraded,
 };
@@ -25,9 +25,10 @@ use super::{
 };
 use crate::{
     connection::{Connection, Session},
-    hub::{Hub, Stream},
+    hub::{Agreed, Hub, Stream},
     protocol::relay::MAX_TOPICS,
     topic_name::TopicName,
+    wire::extension,
 };
 
 /// What a connection that is handed to a hub is for.
@@ -84,8 +85,12 @@ pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint)
     let allowed = &hub.config().access.allowed_origins;
     let checked = check(request).and_then(|()| origin::check(request.headers(), allowed));
     let session = checked.and_then(|()| Session::try_from(endpoint));
-    let accepted = session.and_then(|session| Ok((session, accept(request)?)));
-    let (session, (reply, upgrading)) = match accepted {
+    let accepted = session.and_then(|session| {
+        let deflate = agree(hub, request)?;
+        let (reply, upgrading) = accept(request, deflate.as_ref())?;
+        Ok((session, deflate, reply, upgrading))
+    });
+    let (session, deflate, reply, upgrading) = match accepted {
         Ok(accepted) => accepted,
         Err(refusal) => return refusal.into(),
     };
@@ -94,7 +99,7 @@ pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint)
     hub.run_on(hub.next_shard(), move |shard| {
         let shard = Rc::clone(shard);
         spawn_local(async move {
-            let Ok(connection) = Connection::open(&shard, session) else {
+            let Ok(connection) = Connection::open(&shard, session, deflate) else {
                 return;
             };
             let _ = ready.send(());
@@ -159,10 +164,30 @@ fn is_key(key: &HeaderValue) -> bool {
     digits.is_some_and(|digits| digits.len() == 22 && digits.iter().all(is_base64))
 }
 
+/// Agrees on permessage-deflate, if the client offers what the hub can do (RFC 7692 §5.1).
+pub(crate) fn agree<B>(hub: &Hub, request: &Request<B>) -> Result<Option<Agreed>, Refusal> {
+    let offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS);
+    let offers = || offers.iter().map(HeaderValue::as_bytes);
+    let is_enabled = hub.config().deflate.enabled;
+    let agreed = hub.agree(|may_keep_context| extension::accept(offers(), may_keep_context));
+    let agreed = agreed.map_err(|error| Refusal::bad_request(&error))?;
+    Ok(agreed.filter(|_| is_enabled))
+}
+
 /// Answers a request that was [checked](check) with 101.
-pub(crate) fn accept<B>(request: &mut Request<B>) -> Result<(Reply, Upgrading), Refusal> {
-    let (response, upgrade) =
+pub(crate) fn accept<B>(
+    request: &mut Request<B>,
+    deflate: Option<&Agreed>,
+) -> Result<(Reply, Upgrading), Refusal> {
+    let (mut response, upgrade) =
         fastwebsockets::upgrade::upgrade(request).map_err(|error| Refusal::bad_request(&error))?;
+    if let Some(agreed) = deflate {
+        let answer = agreed.agreement.answer();
+        let answer = HeaderValue::try_from(answer).map_err(|error| Refusal::bad_request(&error))?;
+        response
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_EXTENSIONS, answer);
+    }
     Ok((response.map(|_| Full::default()), Upgrading(upgrade)))
 }
 

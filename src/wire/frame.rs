@@ -7,6 +7,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::header::{FIN, OPCODE, RSV1};
+
 /// What a message is made of ([RFC 6455 §5.6](https://www.rfc-editor.org/rfc/rfc6455#section-5.6)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
@@ -104,6 +106,21 @@ impl Frame {
         &self.0
     }
 
+    /// The payload behind the header.
+    pub(crate) fn payload(&self) -> &[u8] {
+        let header = match self.0[1] {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        &self.0[header..]
+    }
+
+    /// The same message with its payload compressed to `payload` (RFC 7692 §6.1).
+    pub(crate) fn deflated(&self, payload: &[u8]) -> Self {
+        Self::encode(self.0[0] | RSV1, payload)
+    }
+
     pub(crate) fn into_bytes(self) -> Bytes {
         self.0
     }
@@ -128,7 +145,13 @@ impl Frame {
     }
 }
 
-const FIN: u8 = 0x80;
+/// Whether an encoded frame is a Close.
+#[must_use]
+pub fn is_close(frame: &[u8]) -> bool {
+    frame
+        .first()
+        .is_some_and(|first| first & OPCODE == Opcode::Close as u8)
+}
 
 /// Opcode byte, length byte, and an eight-byte extended length; server frames carry no mask.
 const MAX_HEADER_BYTES: usize = 10;

@@ -17,42 +17,44 @@ use std::{
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{
-    frame::Kind,
     violation::Violation,
-    walk::{Limits, Walk},
+    walk::{Mark, Role, Rules, Walk},
 };
 
-/// The kinds of the messages that have passed the gate and were not yet taken by the reader.
-pub type Kinds = Rc<RefCell<VecDeque<Kind>>>;
+/// The marks of the messages that have passed the gate and were not yet taken by the reader.
+pub type Marks = Rc<RefCell<VecDeque<Mark>>>;
 
-/// A reader of client frames, judged and unmasked.
+/// A reader of the peer's frames, judged and unmasked.
 #[derive(Debug)]
 pub struct Gate<R> {
     inner: R,
     walk: Walk,
-    kinds: Kinds,
+    marks: Marks,
+    role: Role,
     refused: Option<Violation>,
 }
 
 impl<R> Gate<R> {
     /// Puts a gate before `inner`, which stands between two messages.
-    pub fn new(inner: R, limits: Limits, kinds: Kinds) -> Self {
+    pub fn new(inner: R, rules: Rules, marks: Marks) -> Self {
         Self {
             inner,
-            walk: Walk::new(limits),
-            kinds,
+            walk: Walk::new(rules),
+            marks,
+            role: rules.role,
             refused: None,
         }
     }
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
-    /// Reads what the client sent, up to the first violation.
+    /// Reads what the peer sent, up to the first violation.
     ///
     /// # Errors
     ///
     /// Those of the inner reader; a [violation], of kind `InvalidData`; [idle](is_idle), of kind
-    /// `WouldBlock`, when nothing is to be read and no message is under way.
+    /// `WouldBlock`, when nothing is to be read and no message is under way. A client, which has
+    /// no thousands of connections, waits instead.
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -64,12 +66,12 @@ impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
         }
         let before = buf.filled().len();
         let read = Pin::new(&mut this.inner).poll_read(cx, buf);
-        if read.is_pending() && this.walk.is_between_messages() {
+        if read.is_pending() && this.role == Role::Server && this.walk.is_between_messages() {
             return Poll::Ready(Err(io::ErrorKind::WouldBlock.into()));
         }
         ready!(read)?;
         let fresh = &mut buf.filled_mut()[before..];
-        if let Err(refused) = this.walk.walk(fresh, &mut this.kinds.borrow_mut()) {
+        if let Err(refused) = this.walk.walk(fresh, &mut this.marks.borrow_mut()) {
             this.refused = Some(refused.violation);
             buf.set_filled(before + refused.at);
             if refused.at == 0 {
@@ -99,11 +101,16 @@ fn refusal(violation: Violation) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::walk::Limits;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    const LIMITS: Limits = Limits {
-        message_bytes: 100,
-        fragments: 10,
+    const RULES: Rules = Rules {
+        role: Role::Server,
+        deflate: false,
+        limits: Limits {
+            message_bytes: 100,
+            fragments: 10,
+        },
     };
 
     #[tokio::test]
@@ -111,7 +118,7 @@ mod tests {
         let masked_hi = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
         let unmasked = [0x81, 0x01, b'x'];
         let wire = [&masked_hi[..], &unmasked].concat();
-        let mut gate = Gate::new(&wire[..], LIMITS, Kinds::default());
+        let mut gate = Gate::new(&wire[..], RULES, Marks::default());
         let mut read = Vec::new();
         let error = gate.read_to_end(&mut read).await.unwrap_err();
         assert_eq!(read, [0x82, 0x82, 0, 0, 0, 0, b'h', b'i']);
@@ -125,7 +132,7 @@ mod tests {
     #[tokio::test]
     async fn a_dry_socket_is_idle_between_messages_and_pending_inside_one() {
         let (mut peer, socket) = tokio::io::duplex(64);
-        let mut gate = Gate::new(socket, LIMITS, Kinds::default());
+        let mut gate = Gate::new(socket, RULES, Marks::default());
         assert!(is_idle(&gate.read_u8().await.unwrap_err()));
         peer.write_all(&[0x81]).await.unwrap();
         assert_eq!(gate.read_u8().await.unwrap(), 0x82);

@@ -1,12 +1,19 @@
-//! RFC 6455 around fastwebsockets: what leaves is encoded here, what arrives is judged here.
+//! RFC 6455 and 7692 around fastwebsockets: what leaves is encoded here, what arrives is judged here.
 //!
-//! [`frame`] encodes outgoing frames once; [`gate`] is the stream that fastwebsockets reads from,
-//! [`walk`] the pure state machine in it that enforces the RFC's MUSTs and our limits; [`violation`]
-//! and [`close`] say why a connection ended. Nothing here knows of topics or of HTTP.
+//! [`frame`] encodes outgoing frames once; [`read_side`] is fastwebsockets as it is used here, [`gate`]
+//! the stream that it reads from, and [`walk`] the pure state machine in that which enforces the
+//! RFC's MUSTs and our limits; [`violation`] and [`close`] say why a connection ended. [`extension`]
+//! agrees on compression, [`deflate`] compresses and inflates one message. Nothing here knows of
+//! topics or of HTTP.
 
 pub mod close;
+pub mod deflate;
+pub mod extension;
 pub mod frame;
 pub mod gate;
+mod header;
+pub mod inflate;
+pub mod read_side;
 mod utf8;
 pub mod violation;
 pub mod walk;

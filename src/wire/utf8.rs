@@ -1,5 +1,10 @@
 //! UTF-8 checked while it arrives, across any split of the bytes.
 
+/// Whether a whole text is UTF-8.
+pub(super) fn is_valid(text: &[u8]) -> bool {
+    simdutf8::basic::from_utf8(text).is_ok()
+}
+
 /// Invariant: `tail[..tail_len]` is a proper prefix of a valid code point.
 #[derive(Debug, Default)]
 pub(super) struct Utf8 {
@@ -13,7 +18,7 @@ impl Utf8 {
         let Some(rest) = self.complete_tail(bytes) else {
             return false;
         };
-        if simdutf8::basic::from_utf8(rest).is_ok() {
+        if is_valid(rest) {
             return true;
         }
         let Err(error) = str::from_utf8(rest) else {

@@ -1,8 +1,9 @@
-//! How a client can break the protocol, and the close code that it gets for it.
+//! How a peer can break the protocol, and the close code that it gets for it.
 //!
-//! Section numbers are those of [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455).
+//! Section numbers are those of [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455) where no other
+//! RFC is named.
 
-/// How a client broke the protocol or a limit, and so which close code it gets.
+/// How a peer broke the protocol or a limit, and so which close code it gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
@@ -21,6 +22,9 @@ pub enum Violation {
     /// §5.5.1: a Close body is empty or holds a code that may be sent (§7.4).
     #[error("invalid close frame")]
     InvalidClose,
+    /// RFC 7692 §7.2.2: the payload of a compressed message can't be decompressed.
+    #[error("invalid compressed data")]
+    InvalidCompression,
     /// §8.1: text, or a close reason, is not UTF-8.
     #[error("invalid UTF-8")]
     InvalidUtf8,
@@ -30,6 +34,9 @@ pub enum Violation {
     /// What the walk let pass and the reader refused; no such bytes are known.
     #[error("malformed frame")]
     Malformed,
+    /// §5.1: no server frame may be masked.
+    #[error("masked frame")]
+    Masked,
     /// The message is larger than [`Limits::message_bytes`](super::walk::Limits::message_bytes).
     #[error("message too big")]
     MessageTooBig,
@@ -52,7 +59,7 @@ impl Violation {
     #[must_use]
     pub fn close_code(self) -> u16 {
         match self {
-            Self::InvalidUtf8 => 1007,
+            Self::InvalidCompression | Self::InvalidUtf8 => 1007,
             Self::TooManyFragments => 1008,
             Self::MessageTooBig => 1009,
             _ => 1002,

@@ -1,0 +1,143 @@
+//! How messages are compressed towards a connection, and the compressors of a shard.
+//!
+//! Nobody's frames depend on what was sent before (RFC 7692 §7.1.1), so that connections with the
+//! same window share what was compressed once; all but those few that were granted a context of
+//! their own, which is large, and which makes their frames nobody else's.
+
+use std::{fmt, sync::Arc};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    config,
+    wire::{
+        deflate::Deflater,
+        extension::{Agreement, WindowBits},
+        frame::Frame,
+    },
+};
+
+/// How messages are compressed towards one connection.
+#[derive(Debug, Default)]
+pub(super) enum Compression {
+    /// Not at all.
+    #[default]
+    Off,
+    /// As for everybody else with this window.
+    Shared(WindowBits),
+    /// In a context of its own, in which later messages refer to earlier ones.
+    Own(Box<Context>),
+}
+
+/// permessage-deflate as agreed on in an opening handshake.
+#[derive(Debug)]
+pub(crate) struct Agreed {
+    pub(crate) agreement: Agreement,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// A connection's own compressor.
+pub(super) struct Context {
+    deflater: Deflater,
+    min_bytes: usize,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The compressors of a shard, one for each window; each is made when it is first needed.
+#[derive(Debug)]
+pub(super) struct Compressors {
+    min_bytes: usize,
+    by_window: [Option<Box<Deflater>>; WindowBits::ALL.len()],
+}
+
+/// How many more connections may have a context of their own.
+#[derive(Debug)]
+pub(super) struct Contexts(Arc<Semaphore>);
+
+impl Contexts {
+    pub(super) fn new(config: &config::Deflate) -> Self {
+        Self(Arc::new(Semaphore::new(config.contexts)))
+    }
+
+    /// Comes to an agreement by `negotiate`, which is told whether a context may be kept.
+    pub(super) fn agree<E>(
+        &self,
+        negotiate: impl FnOnce(bool) -> Result<Option<Agreement>, E>,
+    ) -> Result<Option<Agreed>, E> {
+        let permit = Arc::clone(&self.0).try_acquire_owned().ok();
+        let agreement = negotiate(permit.is_some())?;
+        Ok(agreement.map(|agreement| Agreed {
+            agreement,
+            permit: permit.filter(|_| agreement.keeps_context),
+        }))
+    }
+}
+
+impl Compression {
+    pub(super) fn new(agreed: Option<Agreed>, config: &config::Deflate) -> Self {
+        let Some(Agreed { agreement, permit }) = agreed else {
+            return Self::Off;
+        };
+        match permit {
+            None => Self::Shared(agreement.window),
+            Some(permit) => Self::Own(Box::new(Context {
+                deflater: Deflater::with_context(agreement.window),
+                min_bytes: config.min_bytes,
+                _permit: permit,
+            })),
+        }
+    }
+
+    pub(super) fn is_off(&self) -> bool {
+        matches!(self, Self::Off)
+    }
+
+    /// A message that is for this connection alone, as it takes it.
+    pub(super) fn form(&mut self, message: Frame, compressors: &mut Compressors) -> Frame {
+        match self {
+            Self::Off => message,
+            Self::Shared(window) => compressors.compress(&message, *window),
+            Self::Own(context) => context.compress(&message),
+        }
+    }
+}
+
+impl Context {
+    /// The message, compressed if it is large enough for that; in the order in which it is sent.
+    pub(super) fn compress(&mut self, message: &Frame) -> Frame {
+        compress(&mut self.deflater, self.min_bytes, message)
+    }
+}
+
+impl Compressors {
+    pub(super) fn new(config: &config::Deflate) -> Self {
+        Self {
+            min_bytes: config.min_bytes,
+            by_window: Default::default(),
+        }
+    }
+
+    /// The message, compressed if that makes it smaller.
+    pub(super) fn compress(&mut self, message: &Frame, window: WindowBits) -> Frame {
+        let deflater =
+            self.by_window[window.index()].get_or_insert_with(|| Box::new(Deflater::new(window)));
+        compress(deflater, self.min_bytes, message)
+    }
+}
+
+fn compress(deflater: &mut Deflater, min_bytes: usize, message: &Frame) -> Frame {
+    let payload = message.payload();
+    if payload.len() < min_bytes {
+        return message.clone();
+    }
+    match deflater.deflate(payload) {
+        Some(compressed) => message.deflated(&compressed),
+        None => message.clone(),
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! A frame's header, as it arrives (RFC 6455 §5.2): two to fourteen bytes.
+
+use super::violation::Violation;
+
+/// Two bytes, an extended length of up to eight, and the masking key.
+pub(super) const MAX_BYTES: usize = 14;
+
+pub(super) const FIN: u8 = 0x80;
+pub(super) const RSV: u8 = 0x70;
+/// The reserved bit to which permessage-deflate gives a meaning (RFC 7692 §6).
+pub(super) const RSV1: u8 = 0x40;
+pub(super) const OPCODE: u8 = 0x0F;
+/// The bit that control opcodes have and data opcodes do not.
+pub(super) const CONTROL: u8 = 0x08;
+pub(super) const MASK: u8 = 0x80;
+const LENGTH: u8 = 0x7F;
+
+/// The first bytes of a frame, until its header is whole.
+#[derive(Debug, Default)]
+pub(super) struct Header {
+    bytes: [u8; MAX_BYTES],
+    /// How many have arrived.
+    len: usize,
+}
+
+impl Header {
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many bytes have arrived.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Takes what may belong to the header from the head of `chunk`, and perhaps more than that.
+    pub(super) fn look_at(&mut self, chunk: &[u8]) {
+        let len = MAX_BYTES.min(self.len + chunk.len());
+        self.bytes[self.len..len].copy_from_slice(&chunk[..len - self.len]);
+        self.len = len;
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// FIN, RSV and opcode.
+    pub(super) fn first(&self) -> u8 {
+        self.bytes[0]
+    }
+
+    /// The frame is masked. Of a header of which two bytes are there.
+    pub(super) fn is_masked(&self) -> bool {
+        self.bytes[1] & MASK != 0
+    }
+
+    /// A control frame that says it has more than 125 bytes (§5.5).
+    pub(super) fn is_control_too_long(&self) -> bool {
+        self.bytes[0] & CONTROL != 0 && self.bytes[1] & LENGTH > 125
+    }
+
+    /// The size of the whole header, from its second byte.
+    pub(super) fn size(&self) -> usize {
+        if self.len < 2 {
+            return 2;
+        }
+        self.length_end() + if self.is_masked() { 4 } else { 0 }
+    }
+
+    fn length_end(&self) -> usize {
+        match self.bytes[1] & LENGTH {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        }
+    }
+
+    /// The payload length in a whole header.
+    ///
+    /// # Errors
+    ///
+    /// A shorter form exists, or the top bit is set.
+    pub(super) fn payload_length(&self) -> Result<u64, Violation> {
+        let extended = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+        };
+        let (length, range) = match self.length_end() {
+            2 => return Ok(u64::from(self.bytes[1] & LENGTH)),
+            4 => (extended(&self.bytes[2..4]), 126..0x1_0000),
+            _ => (extended(&self.bytes[2..10]), 0x1_0000..1 << 63),
+        };
+        if range.contains(&length) {
+            Ok(length)
+        } else {
+            Err(Violation::LengthEncoding)
+        }
+    }
+
+    /// The masking key in a whole header; zeros, which change nothing, if it has none.
+    pub(super) fn key(&self) -> [u8; 4] {
+        let start = self.length_end();
+        let mut key = [0; 4];
+        if self.is_masked() {
+            key.copy_from_slice(&self.bytes[start..start + 4]);
+        }
+        key
+    }
+}
