@@ -26,9 +26,10 @@ pub(super) struct Console {
 }
 
 impl Console {
-    pub(super) fn open() -> Self {
+    /// Reads standard input, if that is wanted.
+    pub(super) fn open(is_input_wanted: bool) -> Self {
         Self {
-            input: Input::open(),
+            input: Input::open(is_input_wanted),
             output: Output::open(),
             interrupts: Interrupts::listen(),
         }
@@ -57,16 +58,24 @@ pub(super) struct Input {
     /// Read but not sent; taken again before any other.
     first: Option<Result<String, Unsendable>>,
     is_ended: bool,
+    /// Kept where nothing is read: then nothing comes, and no end either.
+    _silence: Option<mpsc::Sender<Result<String, Unsendable>>>,
 }
 
 impl Input {
-    fn open() -> Self {
+    fn open(is_wanted: bool) -> Self {
         let (sender, lines) = mpsc::channel(1);
-        thread::spawn(move || read_lines(&sender));
+        let silence = if is_wanted {
+            thread::spawn(move || read_lines(&sender));
+            None
+        } else {
+            Some(sender)
+        };
         Self {
             lines,
             first: None,
             is_ended: false,
+            _silence: silence,
         }
     }
 

@@ -6,7 +6,8 @@ use std::io;
 
 use hyper::StatusCode;
 
-use super::assembly::Violation;
+use framecast::wire::violation::Violation;
+
 use crate::cli::display::escape;
 
 /// Why a connection ended without this client having asked for it.
@@ -19,7 +20,7 @@ pub(super) enum Disconnect {
     #[error("connection lost")]
     Lost(#[source] io::Error),
     /// The server broke RFC 6455, or sent more than this client takes.
-    #[error(transparent)]
+    #[error("the server sent what this client refuses: {0}")]
     Violation(#[from] Violation),
 }
 

@@ -1,11 +1,43 @@
 //! Frames from the client to the server, encoded and masked.
 
 use fastwebsockets::{Frame, OpCode};
+use framecast::wire::deflate::Deflater;
+use framecast::wire::extension::Agreement;
+use framecast::wire::frame::Kind;
 
-/// `text` as one final text frame.
-pub(super) fn text(text: &str) -> Vec<u8> {
-    masked(Frame::text(text.as_bytes().to_vec().into()))
+/// Encodes messages: compressed, where that was agreed on and makes them smaller.
+#[derive(Debug)]
+pub(super) struct Encoder(Option<Deflater>);
+
+impl Encoder {
+    pub(super) fn new(deflate: Option<Agreement>) -> Self {
+        Self(deflate.map(|agreement| Deflater::new(agreement.window)))
+    }
+
+    /// A whole message as one masked frame.
+    pub(super) fn message(&mut self, kind: Kind, payload: &[u8]) -> Vec<u8> {
+        let opcode = match kind {
+            Kind::Text => OpCode::Text,
+            Kind::Binary => OpCode::Binary,
+        };
+        let is_large = payload.len() >= MIN_DEFLATED_BYTES;
+        let deflater = self.0.as_mut().filter(|_| is_large);
+        match deflater.and_then(|deflater| deflater.deflate(payload)) {
+            None => masked(Frame::new(true, opcode, None, payload.into())),
+            Some(compressed) => {
+                let mut wire = masked(Frame::new(true, opcode, None, compressed.as_slice().into()));
+                wire[0] |= RSV1;
+                wire
+            }
+        }
+    }
 }
+
+/// Less than this is not worth compressing.
+const MIN_DEFLATED_BYTES: usize = 64;
+
+/// RFC 7692 §6: the message is compressed.
+const RSV1: u8 = 0x40;
 
 /// A Ping frame; its payload is at most 125 bytes.
 pub(super) fn ping(payload: &[u8]) -> Vec<u8> {
@@ -16,13 +48,6 @@ pub(super) fn ping(payload: &[u8]) -> Vec<u8> {
 /// A Close frame; its reason is at most 123 bytes.
 pub(super) fn close(code: u16, reason: &str) -> Vec<u8> {
     masked(Frame::close(code, reason.as_bytes()))
-}
-
-/// Whether `wire` is a Close frame.
-pub(super) fn is_close(wire: &[u8]) -> bool {
-    // §5.2: the opcode is the low half of the first byte.
-    wire.first()
-        .is_some_and(|first| first & 0x0f == OpCode::Close as u8)
 }
 
 /// §5.3: every frame from a client is masked, with a key that nobody can guess.
@@ -49,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_text_frame_is_final_and_masked() {
-        let wire = text("hi");
+        let wire = Encoder::new(None).message(Kind::Text, b"hi");
         assert_eq!(wire[..2], [0x81, 0x80 | 2]);
         assert_eq!(unmasked(&wire[2..6], &wire[6..]), b"hi");
     }
@@ -59,13 +84,17 @@ mod tests {
         let wire = close(1000, "bye");
         assert_eq!(wire[..2], [0x88, 0x80 | 5]);
         assert_eq!(unmasked(&wire[2..6], &wire[6..]), b"\x03\xe8bye");
-        assert!(is_close(&wire));
     }
 
     #[test]
-    fn a_ping_is_not_a_close() {
-        let wire = ping(b"x");
-        assert_eq!(wire[..2], [0x89, 0x80 | 1]);
-        assert!(!is_close(&wire));
+    fn a_message_is_compressed_where_that_was_agreed_on_and_shrinks_it() {
+        let agreed = framecast::wire::extension::agreed(
+            [&b"permessage-deflate; server_no_context_takeover"[..]].into_iter(),
+        );
+        let mut encoder = Encoder::new(agreed.unwrap());
+        let wire = encoder.message(Kind::Text, "cats ".repeat(100).as_bytes());
+        assert_eq!(wire[0], 0xC1);
+        assert!(wire.len() < 100);
+        assert_eq!(encoder.message(Kind::Text, b"small")[0], 0x81);
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastwebsockets::WebSocketError;
+use framecast::wire::extension::{self, Agreement, InvalidAnswer};
 use http_body_util::Empty;
 use hyper::header::{
     CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
@@ -30,8 +31,8 @@ use super::transcript::Transcript;
 /// is not one to talk to.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An open connection: what is left of HTTP after the 101.
-pub(super) type Socket = TokioIo<Upgraded>;
+/// An open connection: what is left of HTTP after the 101, and what was agreed on in it.
+pub(super) type Opened = (TokioIo<Upgraded>, Option<Agreement>);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,8 @@ pub(super) enum OpenError {
     TimedOut,
     #[error("the server accepted what was not offered ({header})")]
     Unoffered { header: HeaderName },
+    #[error("the server's Sec-WebSocket-Extensions does not answer what was offered")]
+    Extensions(#[source] InvalidAnswer),
     #[error("cannot connect")]
     Unreachable(#[source] io::Error),
     #[error("the server's answer does not belong to this handshake (wrong Sec-WebSocket-Accept)")]
@@ -58,7 +61,9 @@ impl OpenError {
         match self {
             Self::Refused { status, .. } => is_final_status(*status),
             Self::Handshake(error) => !is_transport(error),
-            Self::Request(_) | Self::Unoffered { .. } | Self::WrongAccept => true,
+            Self::Request(_) | Self::Unoffered { .. } | Self::Extensions(_) | Self::WrongAccept => {
+                true
+            }
             Self::TimedOut | Self::Unreachable(_) => false,
         }
     }
@@ -72,15 +77,15 @@ fn is_transport(error: &WebSocketError) -> bool {
     }
 }
 
-/// Connects to `target` and performs the opening handshake.
-pub(super) async fn open(target: &Target) -> Result<Socket, OpenError> {
-    match timeout(OPEN_TIMEOUT, connect(target)).await {
+/// Connects to `target` and performs the opening handshake; offers permessage-deflate if wanted.
+pub(super) async fn open(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
+    match timeout(OPEN_TIMEOUT, connect(target, deflate)).await {
         Ok(opened) => opened,
         Err(_) => Err(OpenError::TimedOut),
     }
 }
 
-async fn connect(target: &Target) -> Result<Socket, OpenError> {
+async fn connect(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
     let address = (target.url.host.as_str(), target.url.port);
     let socket = TcpStream::connect(address).await;
     let socket = socket.map_err(OpenError::Unreachable)?;
@@ -88,18 +93,22 @@ async fn connect(target: &Target) -> Result<Socket, OpenError> {
     socket.set_nodelay(true).map_err(OpenError::Unreachable)?;
 
     let key = fastwebsockets::handshake::generate_key();
-    let request = request(target, &key).map_err(OpenError::Request)?;
+    let request = request(target, &key, deflate).map_err(OpenError::Request)?;
     let transcript = Transcript::default();
     let socket = transcript.record(socket);
     let answer = fastwebsockets::handshake::client(&TokioExecutor::new(), request, socket).await;
     let (websocket, response) = answer.map_err(|error| explain(error, &transcript))?;
-    verify(&response, &key)?;
+    let agreement = verify(&response, &key, deflate)?;
     // Nothing was read through it yet, so nothing is lost with it.
-    Ok(websocket.into_inner())
+    Ok((websocket.into_inner(), agreement))
 }
 
-fn request(target: &Target, key: &str) -> HttpResult<Request<Empty<Bytes>>> {
-    Request::get(&target.path_and_query)
+fn request(target: &Target, key: &str, deflate: bool) -> HttpResult<Request<Empty<Bytes>>> {
+    let mut request = Request::get(&target.path_and_query);
+    if deflate {
+        request = request.header(SEC_WEBSOCKET_EXTENSIONS, extension::OFFER);
+    }
+    request
         .header(HOST, &target.url.authority)
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE, "websocket")
@@ -121,19 +130,26 @@ fn explain(error: WebSocketError, transcript: &Transcript) -> OpenError {
     }
 }
 
-/// The checks of §4.1 that fastwebsockets does not make.
-fn verify<B>(response: &Response<B>, key: &str) -> Result<(), OpenError> {
+/// The checks of §4.1 that fastwebsockets does not make; what the server has agreed on.
+fn verify<B>(
+    response: &Response<B>,
+    key: &str,
+    deflate: bool,
+) -> Result<Option<Agreement>, OpenError> {
     let headers = response.headers();
     if headers.get(SEC_WEBSOCKET_ACCEPT) != accept(key).as_ref() {
         return Err(OpenError::WrongAccept);
     }
-    // This client offers neither extensions nor subprotocols.
-    for header in [SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL] {
-        if headers.contains_key(&header) {
+    // This client offers no subprotocols, and no extension but one.
+    let unoffered = [SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_EXTENSIONS];
+    for header in &unoffered[..if deflate { 1 } else { 2 }] {
+        if headers.contains_key(header) {
+            let header = header.clone();
             return Err(OpenError::Unoffered { header });
         }
     }
-    Ok(())
+    let answers = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
+    extension::agreed(answers.map(HeaderValue::as_bytes)).map_err(OpenError::Extensions)
 }
 
 /// The `Sec-WebSocket-Accept` for `key`: the one fastwebsockets itself would answer as a server.
@@ -158,11 +174,11 @@ mod tests {
     fn the_accept_header_must_belong_to_the_key() {
         let answer = |accept| {
             let response = Response::builder().header(SEC_WEBSOCKET_ACCEPT, accept);
-            verify(&response.body(()).unwrap(), KEY)
+            verify(&response.body(()).unwrap(), KEY, false)
         };
         assert!(answer(ACCEPT).is_ok());
         assert!(matches!(answer(KEY), Err(OpenError::WrongAccept)));
-        let none = verify(&Response::new(()), KEY);
+        let none = verify(&Response::new(()), KEY, false);
         assert!(matches!(none, Err(OpenError::WrongAccept)));
     }
 
@@ -174,8 +190,12 @@ mod tests {
             .body(())
             .unwrap();
         assert!(matches!(
-            verify(&response, KEY),
+            verify(&response, KEY, false),
             Err(OpenError::Unoffered { .. })
+        ));
+        assert!(matches!(
+            verify(&response, KEY, true),
+            Err(OpenError::Extensions(_))
         ));
     }
 }

@@ -8,30 +8,52 @@
 //! Invariant: a Close frame is the last frame written.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::rc::Rc;
 
-use fastwebsockets::{Frame, OpCode, Role, WebSocket, WebSocketError};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, ReadHalf, WriteHalf};
+use fastwebsockets::{FragmentCollector, Frame, OpCode, Payload};
+use framecast::wire::extension::Agreement;
+use framecast::wire::frame::{Kind, is_close};
+use framecast::wire::gate::Marks;
+use framecast::wire::inflate::Inflater;
+use framecast::wire::read_side::{Stop, open_message, web_socket};
+use framecast::wire::violation::Violation;
+use framecast::wire::walk::{Limits, Mark, Role, Rules};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::assembly::{Assembly, MAX_MESSAGE_BYTES, Violation};
 use super::disconnect::Disconnect;
-use super::frame;
+use super::frame::{self, Encoder};
+use super::message;
 
 /// Events not yet looked at. Arbitrary; they are looked at between any two waits.
 const QUEUED_EVENTS: usize = 64;
+
+/// What is taken from a server. Arbitrary: more than a terminal can show, little enough for any
+/// machine to hold.
+const LIMITS: Limits = Limits {
+    message_bytes: 16 << 20,
+    fragments: 1 << 17,
+};
 
 /// What the server did.
 #[derive(Debug)]
 pub(super) enum Event {
     /// The connection has ended; no event follows.
     Disconnected(Disconnect),
-    /// A message has come and is on its way to standard output.
+    /// A message has come and is on its way to where messages go.
     Message,
     /// A Pong with this payload.
     Pong(Vec<u8>),
+}
+
+/// Where messages go.
+#[derive(Debug)]
+pub(super) enum Messages {
+    /// To standard output, as lines.
+    Print(mpsc::Sender<String>),
+    /// Back to the server.
+    Echo,
 }
 
 /// Resolves once the frame is written; fails if it never will be.
@@ -46,92 +68,139 @@ pub(super) struct Link {
     pub(super) events: mpsc::Receiver<Event>,
     /// Closed when nothing more will be written: after a Close frame, or because the socket failed.
     pub(super) frames: mpsc::Sender<Outgoing>,
+    encoder: Encoder,
     /// Reader and writer; dropping the set ends them.
     _tasks: JoinSet<()>,
 }
 
 impl Link {
-    /// Takes over `socket` after the opening handshake. Messages go to `lines`.
-    pub(super) fn new<S>(socket: S, lines: mpsc::Sender<String>) -> Self
+    /// Takes over `socket` after the opening handshake, in which `deflate` was agreed on.
+    pub(super) fn new<S>(socket: S, deflate: Option<Agreement>, messages: Messages) -> Self
     where
-        S: AsyncRead + AsyncWrite + Send + 'static,
+        S: AsyncRead + AsyncWrite + 'static,
     {
         let (read_half, write_half) = tokio::io::split(socket);
         let (event_sender, events) = mpsc::channel(QUEUED_EVENTS);
         let (frames, frame_receiver) = mpsc::channel(1);
         let (replies, reply_receiver) = watch::channel(Vec::new());
+        let reader = Reader {
+            marks: Marks::default(),
+            inflater: Inflater::default(),
+            messages,
+            encoder: Encoder::new(deflate),
+            frames: frames.downgrade(),
+        };
         let mut tasks = JoinSet::new();
-        tasks.spawn(read(ReadSide { read_half, replies }, lines, event_sender));
-        tasks.spawn(write(write_half, frame_receiver, reply_receiver));
+        tasks.spawn_local(reader.read(read_half, deflate.is_some(), replies, event_sender));
+        tasks.spawn_local(write(write_half, frame_receiver, reply_receiver));
         Self {
             events,
             frames,
+            encoder: Encoder::new(deflate),
             _tasks: tasks,
         }
     }
 
     /// Queues an encoded frame behind at most one other.
     pub(super) async fn send(&self, wire: Vec<u8>) -> Written {
-        let (sender, written) = oneshot::channel();
-        // If the writer has ended, the sender is dropped with the frame, and `written` says so.
-        let _ = self.frames.send((wire, sender)).await;
-        written
+        send(&self.frames, wire).await
+    }
+
+    /// Encodes a text message.
+    pub(super) fn text(&mut self, text: &str) -> Vec<u8> {
+        self.encoder.message(Kind::Text, text.as_bytes())
     }
 }
 
-/// Socket to standard output and events, until the connection ends.
-async fn read<S>(socket: ReadSide<S>, lines: mpsc::Sender<String>, events: mpsc::Sender<Event>)
-where
-    S: AsyncRead + Send,
-{
-    let replies = socket.replies.clone();
-    let mut websocket = WebSocket::after_handshake(socket, Role::Client);
-    // Off by one in fastwebsockets: a payload of exactly the limit is refused.
-    websocket.set_max_message_size(MAX_MESSAGE_BYTES + 1);
-    // One write per frame: what `ReadSide` relies on.
-    websocket.set_writev(false);
-    let mut assembly = Assembly::default();
-    let disconnect = loop {
-        let received = match websocket.read_frame().await {
-            Ok(frame) => on_frame(&frame, &mut assembly),
-            Err(error) => Err(on_error(error)),
+async fn send(frames: &mpsc::Sender<Outgoing>, wire: Vec<u8>) -> Written {
+    let (sender, written) = oneshot::channel();
+    // If the writer has ended, the sender is dropped with the frame, and `written` says so.
+    let _ = frames.send((wire, sender)).await;
+    written
+}
+
+/// The reading half of a link.
+struct Reader {
+    marks: Marks,
+    inflater: Inflater,
+    messages: Messages,
+    encoder: Encoder,
+    /// Weak: when the link is gone, so is the writer.
+    frames: mpsc::WeakSender<Outgoing>,
+}
+
+impl Reader {
+    /// Socket to messages and events, until the connection ends.
+    ///
+    /// Of fastwebsockets' automatic answers only the latest waits for the writer, so a flood of
+    /// Pings costs no memory: §5.5.3 allows answering the latest Ping only, and an answer to a
+    /// Close makes every Pong before it needless.
+    async fn read<S: AsyncRead>(
+        mut self,
+        socket: ReadHalf<S>,
+        deflate: bool,
+        replies: watch::Sender<Vec<u8>>,
+        events: mpsc::Sender<Event>,
+    ) {
+        let rules = Rules {
+            role: Role::Client,
+            deflate,
+            limits: LIMITS,
         };
-        let event = match received {
-            Ok(Received::Event(event)) => event,
-            Ok(Received::Line(line)) => {
-                // When nobody reads standard output the session ends by itself; until then, read on.
-                let _ = lines.send(line).await;
-                Event::Message
+        let answer = |frame: &[u8]| drop(replies.send_replace(frame.to_vec()));
+        let engine = web_socket(socket, rules, Rc::clone(&self.marks), answer);
+        let mut engine = FragmentCollector::new(engine);
+        let disconnect = loop {
+            let received = match engine.read_frame().await {
+                Ok(frame) => self.on_frame(&frame).await,
+                Err(error) => Err(reason_of(error.into())),
+            };
+            let event = match received {
+                Ok(Some(event)) => event,
+                Ok(None) => continue,
+                Err(disconnect) => break disconnect,
+            };
+            if events.send(event).await.is_err() {
+                return;
             }
-            Ok(Received::Nothing) => continue,
-            Err(disconnect) => break disconnect,
         };
-        if events.send(event).await.is_err() {
-            return;
+        if let Disconnect::Violation(violation) = &disconnect {
+            replies.send_replace(frame::close(violation.close_code(), ""));
         }
-    };
-    if let Disconnect::Violation(violation) = &disconnect {
-        replies.send_replace(frame::close(violation.close_code(), ""));
+        let _ = events.send(Event::Disconnected(disconnect)).await;
     }
-    let _ = events.send(Event::Disconnected(disconnect)).await;
-}
 
-/// What a frame amounts to.
-enum Received {
-    Event(Event),
-    Line(String),
-    Nothing,
-}
-
-fn on_frame(frame: &Frame<'_>, assembly: &mut Assembly) -> Result<Received, Disconnect> {
-    match frame.opcode {
-        OpCode::Close => Err(by_server(&frame.payload)),
-        OpCode::Ping => Ok(Received::Nothing),
-        OpCode::Pong => Ok(Received::Event(Event::Pong(frame.payload.to_vec()))),
-        OpCode::Text | OpCode::Binary | OpCode::Continuation => {
-            let message = assembly.on_frame(frame.opcode, frame.fin, &frame.payload)?;
-            Ok(message.map_or(Received::Nothing, |message| Received::Line(message.line())))
+    /// Takes a control frame or a whole message.
+    async fn on_frame(&mut self, frame: &Frame<'_>) -> Result<Option<Event>, Disconnect> {
+        match frame.opcode {
+            OpCode::Close => Err(by_server(&frame.payload)),
+            OpCode::Pong => Ok(Some(Event::Pong(frame.payload.to_vec()))),
+            OpCode::Ping | OpCode::Continuation => Ok(None),
+            OpCode::Text | OpCode::Binary => {
+                let mark = self.marks.borrow_mut().pop_front();
+                let mark = mark.ok_or(Violation::Malformed)?;
+                self.on_message(mark, &frame.payload).await?;
+                Ok(Some(Event::Message))
+            }
         }
+    }
+
+    async fn on_message(&mut self, mark: Mark, payload: &Payload<'_>) -> Result<(), Violation> {
+        let limit = LIMITS.message_bytes;
+        let message = open_message(mark, payload, &mut self.inflater, limit)?;
+        match &self.messages {
+            // When nobody reads standard output the session ends by itself; until then, read on.
+            Messages::Print(lines) => {
+                let _ = lines.send(message::line(mark.kind, &message)).await;
+            }
+            Messages::Echo => {
+                let wire = self.encoder.message(mark.kind, &message);
+                if let Some(frames) = self.frames.upgrade() {
+                    drop(send(&frames, wire).await);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -147,13 +216,12 @@ fn by_server(payload: &[u8]) -> Disconnect {
     }
 }
 
-fn on_error(error: WebSocketError) -> Disconnect {
-    match error {
-        WebSocketError::IoError(error) => Disconnect::Lost(error),
-        WebSocketError::UnexpectedEOF => Disconnect::Lost(io::ErrorKind::UnexpectedEof.into()),
-        WebSocketError::InvalidUTF8 => Violation::NotUtf8.into(),
-        WebSocketError::FrameTooLarge => Violation::MessageTooBig.into(),
-        _ => Violation::Malformed.into(),
+fn reason_of(stop: Stop) -> Disconnect {
+    match stop {
+        Stop::Violation(violation) => violation.into(),
+        Stop::Lost(error) => Disconnect::Lost(error),
+        // A client waits.
+        _ => Disconnect::Lost(io::ErrorKind::WouldBlock.into()),
     }
 }
 
@@ -178,47 +246,8 @@ async fn write<S: AsyncWrite>(
             // Whoever sent it may have left.
             let _ = written.send(());
         }
-        if frame::is_close(&wire) {
+        if is_close(&wire) {
             return;
         }
-    }
-}
-
-/// What fastwebsockets sees as its stream: it reads the socket, and its automatic Pongs and Close
-/// replies, each one whole frame in one write, go to the writer.
-///
-/// Only the latest reply waits there, so a flood of Pings costs no memory: §5.5.3 allows answering
-/// the latest Ping only, and a Close reply makes every Pong before it needless.
-struct ReadSide<S> {
-    read_half: ReadHalf<S>,
-    replies: watch::Sender<Vec<u8>>,
-}
-
-impl<S: AsyncRead> AsyncRead for ReadSide<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.read_half).poll_read(cx, buf)
-    }
-}
-
-impl<S> AsyncWrite for ReadSide<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        frame: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.replies.send_replace(frame.to_vec());
-        Poll::Ready(Ok(frame.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }

@@ -9,10 +9,9 @@
 //! stdin ─► console ─► session ─► command ─► frame ─► link ─► socket
 //!                        ▲                            │
 //!                        └────────── events ──────────┤
-//! stdout ◄─ console ◄──────────── message ◄─ assembly ┘
+//! stdout ◄─ console ◄──────────── message ◄───────────┘
 //! ```
 
-mod assembly;
 mod backoff;
 mod command;
 mod console;
@@ -34,8 +33,8 @@ use uuid::Uuid;
 
 use self::console::{Console, Input, notice};
 use self::disconnect::Disconnect;
-use self::handshake::{OpenError, Socket};
-use self::link::Link;
+use self::handshake::{OpenError, Opened};
+use self::link::{Link, Messages};
 use self::session::{Outcome, Session};
 use self::target::Target;
 
@@ -73,6 +72,9 @@ come for half a second:
 
   echo hello | framecast connect ws://127.0.0.1:8080/ws
 
+With --echo standard input is not read: every message goes back to the server
+as it came, until the server closes the connection.
+
 Ctrl-C closes the connection, too; a second one exits at once.
 
 The exit status is 0 if the connection was closed as intended, otherwise 1.";
@@ -87,13 +89,23 @@ pub(crate) struct Args {
     /// Append topic=TOPIC to the query of the URL; may be repeated
     #[arg(long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
+
+    /// Offer permessage-deflate, and compress messages if the server agrees
+    #[arg(long)]
+    deflate: bool,
+
+    /// Send every message back instead of printing it; standard input is not read
+    #[arg(long)]
+    echo: bool,
 }
 
 /// Runs the client until the user, the end of the input or a refusal ends it.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut client = Client {
         target: Target::parse(&args.url, &args.topics)?,
-        console: Console::open(),
+        console: Console::open(!args.echo),
+        deflate: args.deflate,
+        echo: args.echo,
         attempt: 0,
         was_connected: false,
     };
@@ -130,6 +142,8 @@ enum Next {
 struct Client {
     target: Target,
     console: Console,
+    deflate: bool,
+    echo: bool,
     /// How often connecting was tried since the last connection that lasted.
     attempt: u32,
     was_connected: bool,
@@ -140,12 +154,12 @@ impl Client {
         let mut wait = Duration::ZERO;
         loop {
             let opened = tokio::select! {
-                opened = open(&self.target, wait) => opened,
+                opened = open(&self.target, self.deflate, wait) => opened,
                 () = self.console.interrupts.next() => return Ok(Ending::Closed),
                 () = self.console.output.closed() => return Ok(Ending::Closed),
             };
             match opened {
-                Ok(socket) => match self.talk(socket).await {
+                Ok(opened) => match self.talk(opened).await {
                     Outcome::Closed => return Ok(Ending::Closed),
                     Outcome::Interrupted => return Ok(Ending::Interrupted),
                     Outcome::Disconnected(disconnect) => {
@@ -160,11 +174,16 @@ impl Client {
         }
     }
 
-    async fn talk(&mut self, socket: Socket) -> Outcome {
+    async fn talk(&mut self, (socket, deflate): Opened) -> Outcome {
         notice("connected");
         self.was_connected = true;
         let opened = Instant::now();
-        let link = Link::new(socket, self.console.output.lines());
+        let messages = if self.echo {
+            Messages::Echo
+        } else {
+            Messages::Print(self.console.output.lines())
+        };
+        let link = Link::new(socket, deflate, messages);
         let outcome = Session::new(link, &mut self.console).run().await;
         if STABLE <= opened.elapsed() {
             self.attempt = 0;
@@ -174,7 +193,8 @@ impl Client {
 
     /// What follows from the end of a connection; an error if that is for good.
     fn after(&mut self, disconnect: Disconnect) -> anyhow::Result<Next> {
-        let is_input_ended = self.console.input.is_ended();
+        // An echo lasts as long as its one connection.
+        let is_input_ended = self.echo || self.console.input.is_ended();
         if disconnect.is_final() || (is_input_ended && !disconnect.is_orderly()) {
             return Err(disconnect.into());
         }
@@ -212,8 +232,8 @@ impl Client {
     }
 }
 
-async fn open(target: &Target, wait: Duration) -> Result<Socket, OpenError> {
+async fn open(target: &Target, deflate: bool, wait: Duration) -> Result<Opened, OpenError> {
     sleep(wait).await;
     notice(&format!("connecting to {target}"));
-    handshake::open(target).await
+    handshake::open(target, deflate).await
 }

@@ -171,7 +171,7 @@ impl<'a> Session<'a> {
                 self.pings.on_ping(payload.to_vec(), Instant::now());
                 frame::ping(payload)
             }
-            Ok(Command::Send(text)) => frame::text(text),
+            Ok(Command::Send(text)) => self.link.text(text),
             Err(mistake) => {
                 notice(&mistake);
                 return None;
