@@ -7,6 +7,7 @@ mod support;
 mod chat;
 mod clients;
 mod close;
+mod deflate;
 mod echo;
 mod embed;
 mod examples;

@@ -19,9 +19,9 @@ use crate::{
 const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
 
 /// A running `framecast serve`.
-struct Process {
+pub(crate) struct Process {
     program: Program,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Process {
@@ -35,13 +35,21 @@ impl Process {
         Self { program, address }
     }
 
-    fn serve(arguments: &[&str]) -> Self {
+    pub(crate) fn serve(arguments: &[&str]) -> Self {
         let address = ["serve", "--listen", "127.0.0.1:0"];
         Self::start(Command::new(FRAMECAST).args(address).args(arguments))
     }
 
     fn signal(&self, signal: Signal) {
         self.program.signal(signal);
+    }
+
+    /// The most memory that was resident at one time, in KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.program.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|line| line.split_whitespace().next());
+        kib.and_then(|kib| kib.parse().ok()).unwrap()
     }
 
     fn connect(&self, path: &str) -> Client {

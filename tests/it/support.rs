@@ -133,9 +133,14 @@ impl Answer {
 
 /// The opening handshake of a client that does everything right.
 pub(crate) fn handshake(path: &str) -> String {
+    handshake_with(path, "")
+}
+
+/// One with more headers, each with its line's end.
+pub(crate) fn handshake_with(path: &str, headers: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
     )
 }
 
@@ -185,8 +190,14 @@ impl Client {
 
     /// Does the opening handshake on a connection that has said nothing yet.
     #[track_caller]
-    pub(crate) fn upgrade(mut self, path: &str) -> Self {
-        self.send(handshake(path).as_bytes());
+    pub(crate) fn upgrade(self, path: &str) -> Self {
+        self.upgrade_with(path, "")
+    }
+
+    /// The same with more headers, each with its line's end.
+    #[track_caller]
+    pub(crate) fn upgrade_with(mut self, path: &str, headers: &str) -> Self {
+        self.send(handshake_with(path, headers).as_bytes());
         let head = self.read_head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{path}: {head}");
         self

@@ -18,7 +18,7 @@ pub(super) fn row(name: impl Into<String>, sent: &[&[u8]], received: &[&[u8]]) -
 }
 
 /// A row that the server has nothing against: the client closes, and its code is echoed.
-fn fine(name: impl Into<String>, sent: &[&[u8]], received: &[&[u8]]) -> Row {
+pub(super) fn fine(name: impl Into<String>, sent: &[&[u8]], received: &[&[u8]]) -> Row {
     let mut row = row(name, sent, received);
     row.sent.extend(frame(0x88, b"\x03\xE8"));
     row.received.extend(b"\x88\x02\x03\xE8");

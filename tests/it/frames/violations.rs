@@ -4,7 +4,7 @@ use super::rows::{LIMIT, Row, close, fragments, row};
 use crate::support::{frame, text};
 
 /// A row that ends with this Close, whatever follows in it.
-fn refused(name: &str, sent: &[&[u8]], code: u16, reason: &str) -> Row {
+pub(super) fn refused(name: &str, sent: &[&[u8]], code: u16, reason: &str) -> Row {
     let ignored = text("behind");
     let sent = [sent, &[&ignored]].concat();
     row(name, &sent, &[&close(code, reason)])
