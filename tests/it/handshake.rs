@@ -1,8 +1,10 @@
 //! Opening handshakes: bytes in, status line and headers out (RFC 6455 §4.2).
 
 mod behind;
+mod check;
 
-use crate::support::{TestServer, eventually, handshake, text};
+use self::check::check;
+use crate::support::{TestServer, handshake, text};
 
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols";
 const NOT_AN_UPGRADE: &str = "HTTP/1.1 426 Upgrade Required";
@@ -21,76 +23,6 @@ const UPGRADE: &[&str] = &[
     "connection: Upgrade",
     "sec-websocket-version: 13",
 ];
-
-const HEADERS: [&str; 5] = [
-    "Host: a.example",
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    KEY,
-    "Sec-WebSocket-Version: 13",
-];
-
-/// Sends a right handshake with changes, and checks the status line of the answer, headers that
-/// it has, and such as it must not have.
-///
-/// A case is a path or a start line, and then headers: one replaces all those of its name, `-Name`
-/// takes it away, and others are added.
-#[track_caller]
-fn check(server: &TestServer, cases: &[&str], status: &str, headers: &[&str]) {
-    for case in cases {
-        let request = request(case);
-        let mut client = server.dial();
-        client.send(request.as_bytes());
-        let head = client.read_head();
-        let lines: Vec<&str> = head.split("\r\n").collect();
-        assert_eq!(lines[0], status, "{request}{head}");
-        for header in headers {
-            assert!(lines.contains(header), "{request}{head}");
-        }
-        let is_switched = status == SWITCHED;
-        for (name, may_be_there) in [
-            ("sec-websocket-accept", is_switched),
-            ("sec-websocket-protocol", false),
-            ("sec-websocket-extensions", false),
-            ("content-length", !is_switched),
-        ] {
-            let is_there = lines.iter().any(|line| line.starts_with(name));
-            assert!(may_be_there || !is_there, "{name}: {request}{head}");
-        }
-        if is_switched {
-            client.send(&text("hi"));
-            client.expect(b"\x81\x02hi");
-            client.close();
-        }
-    }
-    eventually("nothing is left of them", || {
-        server.health()["connections"] == 0
-    });
-}
-
-fn request(case: &str) -> String {
-    let name = |line: &str| {
-        let name = line.trim_start_matches('-').split(':').next();
-        name.unwrap_or_default().trim().to_ascii_lowercase()
-    };
-    let (start, changes) = case.split_once(" | ").unwrap_or((case, ""));
-    let changes: Vec<&str> = changes
-        .split(" | ")
-        .filter(|line| !line.is_empty())
-        .collect();
-    let start = match start.strip_prefix('/') {
-        Some(path) => format!("GET /{path} HTTP/1.1"),
-        None => start.into(),
-    };
-    let is_changed = |line: &&str| changes.iter().any(|change| name(change) == name(line));
-    let kept = HEADERS.into_iter().filter(|line| !is_changed(line));
-    let added = changes
-        .iter()
-        .copied()
-        .filter(|line| !line.starts_with('-'));
-    let lines: Vec<&str> = kept.chain(added).collect();
-    format!("{start}\r\n{}\r\n\r\n", lines.join("\r\n"))
-}
 
 #[test]
 fn a_handshake_that_asks_rightly_is_answered_101() {
