@@ -1,32 +1,45 @@
 //! The hub against a naive model: random joins, follows, publications and departures over several
-//! shards must deliver what a list of sets would, in one order per topic.
+//! shards must deliver what a list of sets would, in one order per topic, however it is compressed.
 
-use std::{
-    collections::BTreeSet,
-    io,
-    pin::Pin,
-    rc::Rc,
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
-};
+mod recorder;
 
-use proptest::{collection::vec, prelude::*};
+use std::{collections::BTreeSet, rc::Rc, task::Poll};
+
+use proptest::{collection::vec, prelude::*, sample::select};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::{mpsc, oneshot},
     task::{spawn_local, yield_now},
 };
 
+use self::recorder::Recorder;
 use super::{Hub, seat::Seat};
-use crate::{config::Config, topic_name::TopicName, wire::frame::Frame};
+use crate::{
+    config::Config,
+    topic_name::TopicName,
+    wire::{extension, frame::Frame},
+};
 
 const SHARDS: usize = 3;
 const TOPICS: usize = 4;
 
+/// What connections offer: nothing, to share what is compressed for a window, and to have a context
+/// of their own, of which there are fewer than may be wanted.
+const OFFERS: [&str; 5] = [
+    "nothing",
+    "permessage-deflate; server_no_context_takeover",
+    "permessage-deflate; server_no_context_takeover; server_max_window_bits=9",
+    "permessage-deflate",
+    "permessage-deflate; server_max_window_bits=9",
+];
+const CONTEXTS: usize = 2;
+
 #[derive(Clone, Debug)]
 enum Operation {
     /// A connection of this user comes, or one of nobody's.
-    Join { user: Option<usize> },
+    Join {
+        user: Option<usize>,
+        offer: &'static str,
+    },
     /// A connection follows exactly the topics of these bits.
     Follow { connection: usize, topics: u8 },
     /// A connection publishes to the topics of these bits.
@@ -40,7 +53,8 @@ enum Operation {
 fn operation() -> impl Strategy<Value = Operation> {
     let (connection, topics) = (0..8usize, 0..1u8 << TOPICS);
     prop_oneof![
-        2 => proptest::option::of(0..2usize).prop_map(|user| Operation::Join { user }),
+        2 => (proptest::option::of(0..2usize), select(&OFFERS[..]))
+            .prop_map(|(user, offer)| Operation::Join { user, offer }),
         3 => (connection.clone(), topics.clone())
             .prop_map(|(connection, topics)| Operation::Follow { connection, topics }),
         8 => (connection.clone(), topics)
@@ -64,46 +78,14 @@ struct Member {
     commands: mpsc::Sender<Command>,
     /// Closed when it has given up its seat.
     gone: oneshot::Receiver<()>,
-    wire: Arc<Mutex<Vec<u8>>>,
+    socket: Recorder,
+    is_compressed: bool,
     expected: Expected,
 }
 
 enum Command {
     Follow(Vec<TopicName>, oneshot::Sender<()>),
     Publish(Vec<TopicName>, Frame, oneshot::Sender<()>),
-}
-
-/// A socket that takes everything, in pieces, and never says anything.
-struct Recorder(Arc<Mutex<Vec<u8>>>);
-
-impl AsyncRead for Recorder {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        _: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Poll::Pending
-    }
-}
-
-impl AsyncWrite for Recorder {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let taken = bytes.len().min(5);
-        self.0.lock().unwrap().extend(&bytes[..taken]);
-        Poll::Ready(Ok(taken))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }
 
 fn topic(index: usize) -> TopicName {
@@ -115,14 +97,17 @@ fn indices(bits: u8) -> Vec<usize> {
 }
 
 impl Member {
-    async fn join(hub: &Hub, user: Option<usize>) -> Self {
+    async fn join(hub: &Hub, user: Option<usize>, offer: &str) -> Self {
+        let accept = |may_keep| extension::accept([offer.as_bytes()].into_iter(), may_keep);
+        let deflate = hub.agree(accept).unwrap();
+        let is_compressed = deflate.is_some();
         let (commands, mut received) = mpsc::channel(1);
-        let wire = Arc::new(Mutex::new(Vec::new()));
-        let recorder = Recorder(Arc::clone(&wire));
+        let socket = Recorder::default();
+        let recorder = socket.clone();
         let (joined, has_joined) = oneshot::channel();
         let (here, gone) = oneshot::channel();
         hub.run_on(hub.next_shard(), move |shard| {
-            let seat = Seat::take(shard, user.map(|user| user.to_string().into()), None);
+            let seat = Seat::take(shard, user.map(|user| user.to_string().into()), deflate);
             seat.attach(Box::new(recorder));
             spawn_local(async move {
                 // Stores the waker, without which nothing is written.
@@ -148,7 +133,8 @@ impl Member {
         Self {
             commands,
             gone,
-            wire,
+            socket,
+            is_compressed,
             expected: Expected {
                 user,
                 ..Expected::default()
@@ -164,16 +150,9 @@ impl Member {
 
     /// The messages that it got, in order.
     fn received(&self) -> Vec<String> {
-        let wire = self.wire.lock().unwrap();
-        let mut rest = &wire[..];
-        let mut messages = Vec::new();
-        while let [0x81, len, tail @ ..] = rest {
-            let (payload, next) = tail.split_at(usize::from(*len));
-            messages.push(String::from_utf8(payload.to_vec()).unwrap());
-            rest = next;
-        }
-        assert!(rest.is_empty(), "a torn frame");
-        messages
+        let messages = self.socket.messages(self.is_compressed);
+        let unpadded = messages.iter().map(|message| message.trim_end().to_owned());
+        unpadded.collect()
     }
 
     /// By which topic it got this message.
@@ -181,6 +160,11 @@ impl Member {
         let mut expected = self.expected.messages.iter();
         expected.find(|(_, each)| each == message)?.0
     }
+}
+
+/// A message, every other one large enough to be compressed.
+fn frame(number: usize, message: &str) -> Frame {
+    Frame::text(&format!("{message}{}", " ".repeat(number % 2 * 100)))
 }
 
 /// Returns when everything published so far is delivered and written.
@@ -201,10 +185,12 @@ async fn settle(hub: &Hub) {
 }
 
 async fn run(operations: Vec<Operation>) {
-    let config = Config {
+    let mut config = Config {
         shards: SHARDS.try_into().unwrap(),
         ..Config::default()
     };
+    config.deflate.enabled = true;
+    config.deflate.contexts = CONTEXTS;
     let hub = Hub::start(&config).unwrap();
     let mut members: Vec<Member> = Vec::new();
     for (number, operation) in operations.into_iter().enumerate() {
@@ -222,7 +208,7 @@ async fn run(operations: Vec<Operation>) {
 async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation: Operation) {
     let count = members.len();
     match operation {
-        Operation::Join { user } => members.push(Member::join(hub, user).await),
+        Operation::Join { user, offer } => members.push(Member::join(hub, user, offer).await),
         _ if count == 0 => {}
         Operation::Follow { connection, topics } => {
             settle(hub).await;
@@ -234,12 +220,12 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
         Operation::Publish { connection, topics } => {
             let publisher = connection % count;
             let message = format!("{number} of {publisher}");
-            let (names, frame) = (
+            let (names, padded) = (
                 indices(topics).into_iter().map(topic).collect(),
-                Frame::text(&message),
+                frame(number, &message),
             );
             members[publisher]
-                .tell(|done| Command::Publish(names, frame, done))
+                .tell(|done| Command::Publish(names, padded, done))
                 .await;
             for Member { expected, .. } in members {
                 let to = indices(topics);
@@ -254,7 +240,7 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
             let message = format!("{number} of all");
             let to = Some(user.to_string().into());
             let queued = hub
-                .publish_to(&topic(index), Frame::text(&message), to)
+                .publish_to(&topic(index), frame(number, &message), to)
                 .await;
             let meant = members
                 .iter_mut()

@@ -1,0 +1,80 @@
+//! A connection's socket in the model, and what was written to it.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use zlib_rs::{Inflate, InflateFlush};
+
+/// A socket that takes everything, in pieces, and never says anything.
+#[derive(Clone, Default)]
+pub(super) struct Recorder(Arc<Mutex<Vec<u8>>>);
+
+impl Recorder {
+    /// The payloads of the text messages that it took, in order; compressed ones only if that was
+    /// agreed on.
+    pub(super) fn messages(&self, may_be_compressed: bool) -> Vec<String> {
+        let wire = self.0.lock().unwrap();
+        let mut rest = &wire[..];
+        let mut messages = Vec::new();
+        // Whether the messages refer to each other or not.
+        let mut context = Inflate::new(false, 15);
+        while let [first @ (0x81 | 0xC1), len, tail @ ..] = rest {
+            let (payload, next) = tail.split_at(usize::from(*len));
+            let message = if *first == 0x81 {
+                payload.to_vec()
+            } else {
+                assert!(may_be_compressed, "RSV1, and nobody asked for it");
+                inflate(&mut context, payload)
+            };
+            messages.push(String::from_utf8(message).unwrap());
+            rest = next;
+        }
+        assert!(rest.is_empty(), "a torn frame");
+        messages
+    }
+}
+
+fn inflate(context: &mut Inflate, payload: &[u8]) -> Vec<u8> {
+    let wire = [payload, &[0x00, 0x00, 0xFF, 0xFF]].concat();
+    let before = context.total_out();
+    let mut message = vec![0; 1000];
+    let inflated = context.decompress(&wire, &mut message, InflateFlush::SyncFlush);
+    inflated.expect("a compressed message");
+    message.truncate(usize::try_from(context.total_out() - before).unwrap());
+    message
+}
+
+impl AsyncRead for Recorder {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Recorder {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let taken = bytes.len().min(5);
+        self.0.lock().unwrap().extend(&bytes[..taken]);
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
