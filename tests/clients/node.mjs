@@ -1,21 +1,23 @@
 // The server as seen by `ws`, the WebSocket client of Node: every WebSocket path and the HTTP requests around them.
 //
-//     node tests/clients/node.mjs http://127.0.0.1:PORT FOLDER     (FOLDER/node_modules holds `ws`)
+//     node tests/clients/node.mjs http://127.0.0.1:PORT FOLDER [deflate]     (FOLDER/node_modules holds `ws`)
+//
+// With `deflate` the server runs with --deflate; `ws` offers compression by itself, so everything is compressed.
 //
 // Nothing sleeps: a test waits for a message, for at most WAIT_MS, and what must not arrive is shown by a later
 // message that arrives first.
 
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { after, describe, test } from "node:test";
 
 const WAIT_MS = 5_000;
 
-const [base, folder] = process.argv.slice(2);
-if (!base || !folder) {
-  console.error("usage: node node.mjs BASE_URL MODULES_FOLDER");
+const [base, folder, mode] = process.argv.slice(2);
+if (!base || !folder || ![undefined, "deflate"].includes(mode)) {
+  console.error("usage: node node.mjs BASE_URL MODULES_FOLDER [deflate]");
   process.exit(2);
 }
 const { WebSocket } = createRequire(resolve(folder, "node_modules", "_"))("ws");
@@ -44,6 +46,7 @@ class Client {
     this.messages = new Queue("a message");
     this.pongs = new Queue("a pong");
     this.socket = new WebSocket(new URL(path, server.href.replace(/^http/, "ws")), options);
+    this.socket.on("upgrade", (response) => { this.extensions = response.headers["sec-websocket-extensions"]; });
     this.opened = within("the upgrade", new Promise((open, refused) => {
       this.socket.on("open", open);
       this.socket.on("error", refused);
@@ -396,6 +399,84 @@ describe("/ws/{ID}", () => {
     assert.equal(await refusal(path), 404);
   });
 });
+
+if (mode === "deflate") {
+  describe("permessage-deflate", () => {
+    const NOBODY_REMEMBERS = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    const open = (path, perMessageDeflate) => Client.open(path, { perMessageDeflate });
+    const all = { threshold: 0 }; // compress every message, however small
+
+    test("parameters that are offered are agreed on", async () => {
+      for (const path of ["/echo", "/echo/raw", "/ws"]) {
+        for (const [offer, told] of [
+          [{}, ""],
+          [{ serverNoContextTakeover: true, clientNoContextTakeover: true }, ""],
+          [{ clientMaxWindowBits: 10 }, ""],
+          [{ serverMaxWindowBits: 9 }, "; server_max_window_bits=9"],
+          [{ serverMaxWindowBits: 15, clientMaxWindowBits: 9 }, "; server_max_window_bits=15"],
+        ]) {
+          assert.equal((await open(path, offer)).extensions, NOBODY_REMEMBERS + told, JSON.stringify(offer));
+        }
+        assert.equal((await open(path, false)).extensions, undefined);
+      }
+    });
+
+    test("messages of every length come back as they were", async () => {
+      for (const path of ["/echo", "/echo/raw", `/ws?topic=${fresh("own")}`]) {
+        for (const serverMaxWindowBits of [8, 9, 12, 15]) {
+          const client = await open(path, { ...all, serverMaxWindowBits });
+          for (const length of [0, 1, 63, 64, 126, 5_000, 65_535, 65_536]) {
+            const half = randomBytes(length >> 1);
+            for (const data of ["x".repeat(length), randomBytes(length), Buffer.concat([half, half])]) {
+              assert.deepEqual(await client.request(data), data);
+            }
+          }
+          await client.close();
+        }
+      }
+    });
+
+    test("what is compressed is small on the wire, both ways", async () => {
+      const client = await open("/echo", all);
+      const { bytesRead, bytesWritten } = client.socket._socket;
+      const text = "compressible ".repeat(5_000);
+      assert.equal(await client.request(text), text);
+      assert.ok(client.socket._socket.bytesWritten - bytesWritten < text.length / 50);
+      assert.ok(client.socket._socket.bytesRead - bytesRead < text.length / 50);
+    });
+
+    test("a compressed message in fragments arrives whole, with a ping answered in between", async () => {
+      const client = await open("/echo", all);
+      client.send("frag".repeat(50), { fin: false });
+      assert.equal(await client.ping("between"), "between");
+      client.send("", { fin: false });
+      client.send("mented ✓", { fin: true });
+      assert.equal(await client.next(), `${"frag".repeat(50)}mented ✓`);
+    });
+
+    test("a message reaches those who compress and those who do not", async () => {
+      const path = `/ws?topic=${fresh("room")}`;
+      const clients = [await open(path, all), await open(path, { ...all, serverMaxWindowBits: 9 }), await open(path, false)];
+      for (const sender of clients) {
+        for (const data of ["small", "large ".repeat(10_000), randomBytes(3_000)]) {
+          sender.send(data);
+          for (const client of clients) assert.deepEqual(await client.next(), data);
+        }
+      }
+      await publish(new URL(path, server).searchParams.get("topic"), "from HTTP ".repeat(100));
+      for (const client of clients) assert.equal(await client.next(), "from HTTP ".repeat(100));
+    });
+
+    test("a relay understands compressed requests", async () => {
+      const topics = Array.from({ length: 20 }, () => fresh("topic"));
+      const client = await open(await register(1, []), all);
+      assert.equal(await client.request("ping"), "pong");
+      assert.deepEqual(JSON.parse(await client.request(JSON.stringify({ topics }))), { topics });
+      await publish(topics[19], "meow ".repeat(100));
+      assert.equal(await client.next(), "meow ".repeat(100));
+    });
+  });
+}
 
 describe("HTTP", () => {
   test("/health answers with JSON", async () => {

@@ -1,7 +1,8 @@
 // The server's own page in a real browser: two windows chat, the server goes away and comes back, a phone fits.
 //
-//     node tests/clients/page.mjs http://127.0.0.1:PORT FOLDER PICTURES
+//     node tests/clients/page.mjs http://127.0.0.1:PORT FOLDER PICTURES [deflate]
 //
+// With `deflate` the server runs with --deflate, and only what that changes is tested: the browser offers compression.
 // FOLDER/node_modules holds `playwright-core` and `ws`; the browser is $CHROMIUM, or the first Chromium in PATH.
 // Writes page-light.png, page-dark.png and page-phone.png into PICTURES. The last line is `N passed, N failed`.
 // Exit code 1: a test failed; 4: there is no browser on this machine.
@@ -17,9 +18,9 @@ const WAIT_MS = 8_000;
 const SHOWN_ENTRIES = 500; // what the page promises to keep
 const BACKOFF_CAP_S = 30;
 
-const [base, folder, pictures] = process.argv.slice(2);
-if (!base || !folder || !pictures) {
-  console.error("usage: node page.mjs BASE_URL MODULES_FOLDER PICTURES_FOLDER");
+const [base, folder, pictures, mode] = process.argv.slice(2);
+if (!base || !folder || !pictures || ![undefined, "deflate"].includes(mode)) {
+  console.error("usage: node page.mjs BASE_URL MODULES_FOLDER PICTURES_FOLDER [deflate]");
   process.exit(2);
 }
 const require = createRequire(resolve(folder, "node_modules", "_"));
@@ -342,6 +343,48 @@ const tests = {
   },
 };
 
+/** Sends messages to the echo from inside a window; what was agreed on, and the lengths of those that came back wrong. */
+async function echo(page, lengths) {
+  return page.evaluate(async (lengths) => {
+    const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/echo`);
+    socket.binaryType = "arraybuffer";
+    await new Promise((open, refused) => { socket.onopen = open; socket.onerror = refused; });
+    const wrong = [];
+    for (const length of lengths) {
+      const text = "compressible ✓ ".repeat(length).slice(0, length);
+      const noise = crypto.getRandomValues(new Uint8Array(length));
+      for (const data of [text, noise]) {
+        const answer = new Promise((came) => { socket.onmessage = ({ data }) => came(data); });
+        socket.send(data);
+        const back = await answer;
+        if (String(typeof back === "string" ? back : new Uint8Array(back)) !== String(data)) wrong.push(length);
+      }
+    }
+    socket.close();
+    return { extensions: socket.extensions, wrong };
+  }, lengths);
+}
+
+const testsWithDeflate = {
+  "two windows chat": tests["two windows chat"],
+
+  "the browser compresses, and so does the server": async () => {
+    const page = await opened();
+    const { extensions, wrong } = await echo(page, [0, 1, 63, 64, 1_000, 20_000]);
+    assert.equal(extensions, "permessage-deflate; server_no_context_takeover; client_no_context_takeover");
+    assert.deepEqual(wrong, []);
+  },
+
+  "a large message reaches windows and those who do not compress": async () => {
+    const topic = randomUUID();
+    const [one, two] = [await opened({ topic }), await opened({ topic })];
+    const text = "a large message ".repeat(500).trim();
+    await say(one, text);
+    await shows(one, text);
+    await shows(two, text);
+  },
+};
+
 let [passed, failed] = [0, 0];
 
 async function run(name, test) {
@@ -356,7 +399,7 @@ async function run(name, test) {
   await Promise.all(browser.contexts().map((context) => context.close()));
 }
 
-for (const [name, test] of Object.entries(tests)) await run(name, test);
+for (const [name, test] of Object.entries(mode === "deflate" ? testsWithDeflate : tests)) await run(name, test);
 await run("no console error, no policy violation, no foreign request in any window", () => assert.deepEqual(complaints, []));
 await browser.close();
 console.log(`${passed} passed, ${failed} failed`);

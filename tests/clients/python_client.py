@@ -1,6 +1,8 @@
 """The server as seen by `websockets`, the WebSocket client of Python.
 
-    FOLDER/venv/bin/python tests/clients/python_client.py http://127.0.0.1:PORT
+    FOLDER/venv/bin/python tests/clients/python_client.py http://127.0.0.1:PORT [deflate]
+
+With `deflate` the server runs with --deflate; `websockets` offers compression by itself, so everything is compressed.
 
 The last line is `N passed, N failed`; the exit code is 1 if anything failed. Nothing sleeps: a test waits for
 what it expects, for at most WAIT seconds.
@@ -8,6 +10,7 @@ what it expects, for at most WAIT seconds.
 
 import asyncio
 import json
+import random
 import sys
 import traceback
 import urllib.request
@@ -15,8 +18,10 @@ import uuid
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 WAIT = 5  # seconds
+DEFLATE = sys.argv[2:] == ["deflate"]
 TESTS = []
 
 
@@ -24,6 +29,10 @@ def test(function):
     """Adds a coroutine function to the tests, under its own name."""
     TESTS.append(function)
     return function
+
+
+def test_if(condition):
+    return test if condition else lambda function: function
 
 
 def open_socket(path, **options):
@@ -125,7 +134,7 @@ async def a_close_is_answered_with_its_code():
             assert answer is not None and answer.code == code, (path, answer)
 
 
-@test
+@test_if(not DEFLATE)
 async def offered_compression_is_declined():
     for path in ("/echo", "/echo/raw", "/ws"):
         async with open_socket(path, compression="deflate") as socket:
@@ -134,6 +143,57 @@ async def offered_compression_is_declined():
             text = "compressible " * 1000
             await socket.send(text)
             assert await receive(socket) == text, path
+
+
+def deflate(**parameters):
+    """Options of a client that offers compression with these parameters, and nothing else."""
+    return {"compression": None, "extensions": [ClientPerMessageDeflateFactory(**parameters)]}
+
+
+@test_if(DEFLATE)
+async def offered_compression_is_agreed_on():
+    nobody_remembers = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+    offers = [
+        ({}, ""),
+        ({"server_no_context_takeover": True, "client_no_context_takeover": True}, ""),
+        ({"client_max_window_bits": True}, ""),
+        ({"client_max_window_bits": 9}, ""),
+        *(({"server_max_window_bits": bits}, f"; server_max_window_bits={bits}") for bits in range(8, 16)),
+    ]
+    for path in ("/echo", "/echo/raw", "/ws"):
+        for parameters, told in offers:
+            async with open_socket(path, **deflate(**parameters)) as socket:
+                answer = socket.response.headers["Sec-WebSocket-Extensions"]
+                assert answer == nobody_remembers + told, (path, parameters, answer)
+
+
+@test_if(DEFLATE)
+async def compressed_messages_come_back_as_they_were_within_every_window():
+    noise = random.Random(1).randbytes
+    for path in ("/echo", "/echo/raw", "/ws"):
+        for bits in range(8, 16):
+            # Its inflater has no larger window than it asks for, so what refers further back fails.
+            async with open_socket(path, **deflate(server_max_window_bits=bits)) as socket:
+                for size in (0, 1, 63, 64, 200, 10_000, 65_536):
+                    for message in ("x" * size, "word %d " * (size // 8), noise(size), noise(size // 2) * 2):
+                        await socket.send(message)
+                        assert await receive(socket) == message, (path, bits, size)
+
+
+@test_if(DEFLATE)
+async def a_message_reaches_those_who_compress_and_those_who_do_not():
+    path = f"/ws?topic={fresh('mixed')}"
+    async with (
+        open_socket(path) as one,
+        open_socket(path, **deflate(server_max_window_bits=9)) as other,
+        open_socket(path, compression=None) as plain,
+    ):
+        assert "Sec-WebSocket-Extensions" not in plain.response.headers
+        for sender in (one, other, plain):
+            for message in ("small", "large " * 5000, random.Random(2).randbytes(3000)):
+                await sender.send(message)
+                for receiver in (one, other, plain):
+                    assert await receive(receiver) == message
 
 
 @test
@@ -206,7 +266,7 @@ async def main():
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python_client.py BASE_URL")
+    if len(sys.argv) < 2 or sys.argv[2:] not in ([], ["deflate"]):
+        sys.exit("usage: python_client.py BASE_URL [deflate]")
     BASE = sys.argv[1].rstrip("/")
     sys.exit(asyncio.run(main()))

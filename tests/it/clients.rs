@@ -66,8 +66,24 @@ fn set_up() -> Result<(), String> {
 /// Runs a client against a server of its own.
 #[track_caller]
 fn test(client: impl FnOnce(&str) -> Command) {
+    test_against(TestServer::start, client);
+}
+
+/// Runs a client against a server with permessage-deflate, and tells it so.
+#[track_caller]
+fn test_with_deflate(client: impl FnOnce(&str) -> Command) {
+    let server = || TestServer::with(|config| config.deflate.enabled = true);
+    test_against(server, |base| {
+        let mut command = client(base);
+        command.arg("deflate");
+        command
+    });
+}
+
+#[track_caller]
+fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -> Command) {
     let tested = set_up().and_then(|()| {
-        let server = TestServer::start();
+        let server = server();
         let base = format!("http://{}", server.address);
         run(&mut client(&base), RUN_WITHIN)
     });
@@ -78,32 +94,53 @@ fn test(client: impl FnOnce(&str) -> Command) {
     }
 }
 
+fn node(base: &str) -> Command {
+    let mut node = Command::new("node");
+    node.arg(source("node.mjs"))
+        .arg(base)
+        .arg(installed("node"));
+    node
+}
+
+fn python(base: &str) -> Command {
+    let mut python = Command::new(installed("venv/bin/python"));
+    python.arg(source("python_client.py")).arg(base);
+    python
+}
+
+fn page(base: &str) -> Command {
+    let mut node = Command::new("node");
+    node.arg(source("page.mjs")).arg(base);
+    node.args([installed("node"), installed("pictures")]);
+    node
+}
+
 #[test]
 fn node_agrees_with_the_server() {
-    test(|base| {
-        let mut node = Command::new("node");
-        node.arg(source("node.mjs"))
-            .arg(base)
-            .arg(installed("node"));
-        node
-    });
+    test(node);
+}
+
+#[test]
+fn node_agrees_with_a_server_that_compresses() {
+    test_with_deflate(node);
 }
 
 #[test]
 fn python_agrees_with_the_server() {
-    test(|base| {
-        let mut python = Command::new(installed("venv/bin/python"));
-        python.arg(source("python_client.py")).arg(base);
-        python
-    });
+    test(python);
+}
+
+#[test]
+fn python_agrees_with_a_server_that_compresses() {
+    test_with_deflate(python);
 }
 
 #[test]
 fn the_page_works_in_a_browser() {
-    test(|base| {
-        let mut node = Command::new("node");
-        node.arg(source("page.mjs")).arg(base);
-        node.args([installed("node"), installed("pictures")]);
-        node
-    });
+    test(page);
+}
+
+#[test]
+fn a_browser_talks_to_a_server_that_compresses() {
+    test_with_deflate(page);
 }
