@@ -12,19 +12,29 @@ fn key(head: &str) -> &str {
     key.unwrap().1
 }
 
-fn switching_protocols(accept: &str) -> String {
+/// `headers` each with its line's end.
+fn switching_protocols(accept: &str, headers: &str) -> String {
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-         sec-websocket-accept: {accept}\r\n\r\n"
+         sec-websocket-accept: {accept}\r\n{headers}\r\n"
     )
 }
 
 /// A client that is connected, and the other end of its socket; `first` follows the 101 at once.
 async fn connected(first: &[u8]) -> (Client, TcpStream) {
+    connected_with(&[], "", first).await
+}
+
+/// The same with options, and with more headers in the answer, each with its line's end.
+pub(crate) async fn connected_with(
+    options: &[&str],
+    headers: &str,
+    first: &[u8],
+) -> (Client, TcpStream) {
     let (listener, url) = listen().await;
-    let client = Client::connect(&[&url]);
+    let client = Client::connect(&[&[url.as_str()], options].concat());
     let (mut socket, head) = request(&listener).await;
-    let answer = switching_protocols(&derive_accept_key(key(&head).as_bytes()));
+    let answer = switching_protocols(&derive_accept_key(key(&head).as_bytes()), headers);
     let answer = [answer.as_bytes(), first].concat();
     within("the answer", socket.write_all(&answer))
         .await
@@ -32,20 +42,30 @@ async fn connected(first: &[u8]) -> (Client, TcpStream) {
     (client, socket)
 }
 
-/// Reads one short frame: its first byte and its unmasked payload.
-async fn masked_frame(socket: &mut TcpStream) -> (u8, Vec<u8>) {
-    let mut header = [0; 6];
-    within("a frame", socket.read_exact(&mut header))
-        .await
-        .unwrap();
-    let [first, length, mask @ ..] = header;
+/// Reads one frame: its first byte and its unmasked payload.
+pub(crate) async fn masked_frame(socket: &mut TcpStream) -> (u8, Vec<u8>) {
+    let [first, length] = bytes(socket).await;
     assert_eq!(length & 0x80, 0x80, "a frame from a client is masked");
-    let mut payload = vec![0; usize::from(length & 0x7f)];
+    let length = match length & 0x7F {
+        126 => u64::from(u16::from_be_bytes(bytes(socket).await)),
+        127 => u64::from_be_bytes(bytes(socket).await),
+        length => u64::from(length),
+    };
+    let mask: [u8; 4] = bytes(socket).await;
+    let mut payload = vec![0; usize::try_from(length).unwrap()];
     within("a payload", socket.read_exact(&mut payload))
         .await
         .unwrap();
     let unmasked = payload.iter().zip(mask.iter().cycle());
     (first, unmasked.map(|(byte, mask)| byte ^ mask).collect())
+}
+
+async fn bytes<const N: usize>(socket: &mut TcpStream) -> [u8; N] {
+    let mut bytes = [0; N];
+    within("a frame", socket.read_exact(&mut bytes))
+        .await
+        .unwrap();
+    bytes
 }
 
 /// The exit of a client whose opening handshake is answered by `response`.
@@ -131,7 +151,19 @@ async fn a_close_frame_is_answered_once_with_its_code() {
 
 #[tokio::test]
 async fn a_server_that_breaks_the_protocol_is_told_so() {
-    for (frame, code) in [(&b"\x81\x01\xff"[..], 1007_u16), (b"\x80\x01x", 1002)] {
+    let violations: [(&[u8], u16); 9] = [
+        (b"\x81\x01\xff", 1007),
+        // As soon as that is certain, in a frame that is still to come.
+        (b"\x81\x7E\xFF\xFFok\xF0\x9F\x98x", 1007),
+        (b"\x01\x02\xE2\x82\x80\x00", 1007),
+        (b"\x80\x01x", 1002),
+        (b"\x81\x82\0\0\0\0hi", 1002),
+        (b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00", 1002),
+        (b"\x89\x7E\x00\x7E", 1002),
+        (b"\x82\x7F\0\0\0\0\x01\0\0\x01", 1009),
+        (b"\x88\x02\x03\xEE", 1002),
+    ];
+    for (frame, code) in violations {
         let (mut client, mut socket) = connected(frame).await;
         let told = (0x88, code.to_be_bytes().to_vec());
         assert_eq!(masked_frame(&mut socket).await, told);
@@ -152,7 +184,7 @@ async fn a_refusal_ends_the_client_with_one_line() {
 
 #[tokio::test]
 async fn a_101_for_another_key_is_refused() {
-    let exit = refused_with(&switching_protocols("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")).await;
+    let exit = refused_with(&switching_protocols("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "")).await;
     assert!(
         exit.stderr.contains("wrong Sec-WebSocket-Accept"),
         "{}",

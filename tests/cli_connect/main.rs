@@ -4,5 +4,7 @@
 
 mod client;
 mod conversation;
+mod deflate;
+mod echo;
 mod literal;
 mod reconnect;

@@ -1,0 +1,225 @@
+//! `--deflate`: what is offered, what is taken for an answer, and what is compressed (RFC 7692).
+
+use std::io::BufRead as _;
+use std::process::{Child, Command, Stdio};
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush};
+
+use crate::client::{Client, listen, request, within};
+use crate::literal::{connected_with, masked_frame};
+
+/// What a server answers that agrees.
+const AGREED: &str = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover\r\n";
+
+async fn connected(first: &[u8]) -> (Client, TcpStream) {
+    connected_with(&["--deflate"], AGREED, first).await
+}
+
+/// A frame of the server.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut wire = vec![first];
+    match payload.len() {
+        len @ 0..=125 => wire.push(u8::try_from(len).unwrap()),
+        len => {
+            wire.push(126);
+            wire.extend(u16::try_from(len).unwrap().to_be_bytes());
+        }
+    }
+    wire.extend(payload);
+    wire
+}
+
+fn deflated(payload: &[u8]) -> Vec<u8> {
+    let mut wire = vec![0; payload.len() + 64];
+    let mut stream = Deflate::new(9, false, 15);
+    stream
+        .compress(payload, &mut wire, DeflateFlush::SyncFlush)
+        .unwrap();
+    wire.truncate(usize::try_from(stream.total_out()).unwrap() - 4);
+    wire
+}
+
+fn inflated(payload: &[u8]) -> String {
+    let wire = [payload, &[0x00, 0x00, 0xFF, 0xFF]].concat();
+    let mut message = vec![0; 1 << 20];
+    let mut stream = Inflate::new(false, 15);
+    stream
+        .decompress(&wire, &mut message, InflateFlush::SyncFlush)
+        .unwrap();
+    message.truncate(usize::try_from(stream.total_out()).unwrap());
+    String::from_utf8(message).unwrap()
+}
+
+#[tokio::test]
+async fn the_offer_is_made_where_it_is_wanted_and_not_otherwise() {
+    let offer = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover; \
+                 client_no_context_takeover; client_max_window_bits\r\n";
+    for (options, is_offered) in [(&["--deflate"][..], true), (&[], false)] {
+        let (listener, url) = listen().await;
+        let _client = Client::connect(&[&[url.as_str()], options].concat());
+        let (_, head) = request(&listener).await;
+        let head = head.to_ascii_lowercase();
+        assert_eq!(head.contains(offer), is_offered, "{head}");
+        assert_eq!(head.contains("extensions"), is_offered, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn large_lines_are_compressed_each_by_itself_and_small_ones_are_not() {
+    let (mut client, mut socket) = connected(b"").await;
+    let line = "cats and dogs ".repeat(5000);
+    client.type_in(&format!("{line}\nsmall\n{line}\n")).await;
+    let (first, payload) = masked_frame(&mut socket).await;
+    assert_eq!(first, 0xC1);
+    assert!(payload.len() < line.len() / 50);
+    assert_eq!(inflated(&payload), line);
+    assert_eq!(masked_frame(&mut socket).await, (0x81, b"small".to_vec()));
+    assert_eq!(masked_frame(&mut socket).await, (0xC1, payload));
+}
+
+#[tokio::test]
+async fn a_line_refers_no_further_back_than_the_window_that_the_server_asks_for() {
+    let answer = AGREED.replace("\r\n", "; client_max_window_bits=8\r\n");
+    let (mut client, mut socket) = connected_with(&["--deflate"], &answer, b"").await;
+    // zlib has no window of 256 bytes: only what is no larger than it is compressed.
+    for (length, first) in [(256, 0xC1), (257, 0x81)] {
+        client.type_in(&format!("{}\n", "x".repeat(length))).await;
+        assert_eq!(masked_frame(&mut socket).await.0, first, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn compressed_and_other_messages_are_printed_alike() {
+    let mut wire = b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00\x81\x05plain".to_vec();
+    // In fragments, with a Ping inside.
+    wire.extend(b"\x41\x03\xF2\x48\xCD\x89\x00\x80\x04\xC9\xC9\x07\x00\xC1\x01\x00");
+    wire.extend(frame(0xC2, &deflated(&[0xCA, 0xFE])));
+    let large = "large ".repeat(100_000);
+    wire.extend(frame(0xC1, &deflated(large.as_bytes())));
+    let (mut client, mut socket) = connected(&wire).await;
+    for line in [
+        "Hello",
+        "plain",
+        "Hello",
+        "",
+        "<binary 2 bytes> cafe",
+        &large,
+    ] {
+        assert_eq!(client.printed().await, format!("{line}\n"));
+    }
+    assert_eq!(masked_frame(&mut socket).await, (0x8A, vec![]));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_none_to_the_offer_is_refused() {
+    let forgets = "permessage-deflate; server_no_context_takeover";
+    let answers = [
+        ("permessage-deflate".to_owned(), "did not agree to forget"),
+        ("x-webkit-deflate-frame".to_owned(), "was not offered"),
+        (format!("{forgets}, x"), "was not offered"),
+        (format!("{forgets}, {forgets}"), "was not offered"),
+        (format!("{forgets}; unknown"), "invalid parameter"),
+        (
+            format!("{forgets}; client_max_window_bits=16"),
+            "invalid parameter",
+        ),
+        (format!("{forgets};"), "malformed"),
+    ];
+    for (answer, reason) in answers {
+        let headers = format!("sec-websocket-extensions: {answer}\r\n");
+        let (client, _socket) = connected_with(&["--deflate"], &headers, b"").await;
+        let exit = client.exit().await;
+        assert!(exit.stderr.contains(reason), "{answer}: {}", exit.stderr);
+        assert_eq!(exit.status.code(), Some(1), "{answer}");
+    }
+    let (client, _socket) = connected_with(&[], AGREED, b"").await;
+    let exit = client.exit().await;
+    assert!(exit.stderr.contains("accepted what was not offered"));
+    assert_eq!(exit.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_server_that_declines_is_talked_to_without_compression() {
+    let (mut client, mut socket) = connected_with(&["--deflate"], "", b"").await;
+    let line = "x".repeat(1000);
+    client.type_in(&format!("{line}\n")).await;
+    assert_eq!(masked_frame(&mut socket).await, (0x81, line.into_bytes()));
+    let compressed = b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00";
+    within("a frame", socket.write_all(compressed))
+        .await
+        .unwrap();
+    let told = (0x88, 1002_u16.to_be_bytes().to_vec());
+    assert_eq!(masked_frame(&mut socket).await, told);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_compressed_message_is_told_by_its_close_code() {
+    let bomb = frame(0xC2, &deflated(&vec![0; (16 << 20) + 1]));
+    let violations: [(&[u8], u16); 9] = [
+        (b"\xC1\x04\xFF\xFF\xFF\xFF", 1007),
+        (b"\xC1\x04\xF2\x48\xCD\xC9", 1007),
+        (b"\xC1\x05\xF2\x00\x11\x00\x00", 1007),
+        (b"\xC1\x07\x00\x01\x00\xFE\xFF\xFF\x00", 1007),
+        (b"\xC9\x00", 1002),
+        (b"\x41\x03\xF2\x48\xCD\xC0\x04\xC9\xC9\x07\x00", 1002),
+        (b"\xE1\x01\x00", 1002),
+        (b"\xC1\x81\0\0\0\0\x00", 1002),
+        (&bomb, 1009),
+    ];
+    for (wire, code) in violations {
+        let (mut client, mut socket) = connected(wire).await;
+        let told = (0x88, code.to_be_bytes().to_vec());
+        assert_eq!(masked_frame(&mut socket).await, told, "{:02X?}", &wire[..2]);
+        client.noticed("disconnected: the server sent").await;
+    }
+}
+
+/// `framecast serve --deflate`, ended when it is dropped.
+struct Server(Child);
+
+impl Server {
+    fn start() -> (Self, String) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_framecast"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--deflate"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let stdout = child.stdout.take().unwrap();
+        std::io::BufReader::new(stdout)
+            .read_line(&mut line)
+            .unwrap();
+        let address = line.trim().rsplit('/').next().unwrap().to_owned();
+        (Self(child), address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn our_client_and_our_server_understand_each_other() {
+    let (_server, address) = Server::start();
+    for path in ["echo", "echo/raw", "ws"] {
+        let url = format!("ws://{address}/{path}");
+        let mut client = Client::connect(&[&url, "--deflate"]);
+        client.noticed("connected").await;
+        for line in [
+            "small".to_owned(),
+            "large ".repeat(10_000),
+            "x".repeat(65_536),
+        ] {
+            client.type_in(&format!("{line}\n")).await;
+            assert_eq!(client.printed().await, format!("{line}\n"), "{path}");
+        }
+        client.end_input();
+        assert_eq!(client.exit().await.status.code(), Some(0), "{path}");
+    }
+}

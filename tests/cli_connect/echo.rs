@@ -1,0 +1,72 @@
+//! `--echo`: every message goes back.
+
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+
+use crate::client::within;
+use crate::literal::{connected_with, masked_frame};
+
+#[tokio::test]
+async fn every_message_goes_back_as_it_came_and_an_orderly_close_is_a_success() {
+    let wire = b"\x81\x02hi\x82\x02\xCA\xFE\x81\x00\x01\x01\xE2\x89\x01?\x80\x02\x82\xAC";
+    let (client, mut socket) = connected_with(&["--echo"], "", wire).await;
+    let mut received = Vec::new();
+    for _ in 0..5 {
+        received.push(masked_frame(&mut socket).await);
+    }
+    // A Pong may overtake.
+    let pong = received.iter().position(|(first, _)| *first == 0x8A);
+    assert_eq!(received.remove(pong.unwrap()).1, b"?");
+    let messages: [(u8, &[u8]); 4] = [
+        (0x81, b"hi"),
+        (0x82, b"\xCA\xFE"),
+        (0x81, b""),
+        (0x81, "€".as_bytes()),
+    ];
+    let messages = messages.map(|(first, payload)| (first, payload.to_vec()));
+    assert_eq!(received, messages);
+
+    within("a Close", socket.write_all(b"\x88\x02\x03\xE8"))
+        .await
+        .unwrap();
+    assert_eq!(masked_frame(&mut socket).await, (0x88, vec![0x03, 0xE8]));
+    let exit = client.exit().await;
+    assert_eq!(exit.stdout, "");
+    assert_eq!(exit.status.code(), Some(0), "{}", exit.stderr);
+}
+
+#[tokio::test]
+async fn compressed_messages_go_back_compressed_where_that_makes_them_smaller() {
+    let agreed = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover\r\n";
+    let hello = b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00";
+    // 100 times "a", by a reference of 99 bytes to the first one.
+    let many = b"\xC2\x05\x4A\xA4\x3D\x00\x00";
+    let wire = [&hello[..], many].concat();
+    let (_client, mut socket) = connected_with(&["--echo", "--deflate"], agreed, &wire).await;
+    assert_eq!(masked_frame(&mut socket).await, (0x81, b"Hello".to_vec()));
+    let (first, payload) = masked_frame(&mut socket).await;
+    assert_eq!(first, 0xC2);
+    assert!(payload.len() < 10, "{payload:02X?}");
+}
+
+#[tokio::test]
+async fn an_end_that_is_not_orderly_is_a_failure() {
+    let ends: [(&[u8], &str); 3] = [
+        (b"\x88\x02\x03\xF3", "code 1011"),
+        (b"\x81\x01\xFF", "invalid UTF-8"),
+        (b"", "connection lost"),
+    ];
+    for (wire, reason) in ends {
+        let (client, mut socket) = connected_with(&["--echo"], "", wire).await;
+        if wire.is_empty() {
+            drop(socket);
+        } else {
+            assert_eq!(masked_frame(&mut socket).await.0, 0x88);
+            let mut rest = Vec::new();
+            let _ = within("the end", socket.read_to_end(&mut rest)).await;
+        }
+        let exit = client.exit().await;
+        assert!(exit.stderr.contains(reason), "{reason}: {}", exit.stderr);
+        assert_eq!(exit.status.code(), Some(1), "{reason}");
+    }
+}
