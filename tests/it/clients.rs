@@ -82,12 +82,16 @@ fn test_with_deflate(client: impl FnOnce(&str) -> Command) {
 
 #[track_caller]
 fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -> Command) {
-    let tested = set_up().and_then(|()| {
+    run_if_possible(|| {
         let server = server();
         let base = format!("http://{}", server.address);
         run(&mut client(&base), RUN_WITHIN)
     });
-    if let Err(absent) = tested {
+}
+
+#[track_caller]
+fn run_if_possible(test: impl FnOnce() -> Result<String, String>) {
+    if let Err(absent) = set_up().and_then(|()| test()) {
         assert!(env::var_os("CI").is_none(), "not skipped in CI: {absent}");
         // Past the test harness, which keeps what tests print to itself.
         let _ = writeln!(io::stderr(), "SKIPPED, for want of what it needs: {absent}");
@@ -123,6 +127,14 @@ fn node_agrees_with_the_server() {
 #[test]
 fn node_agrees_with_a_server_that_compresses() {
     test_with_deflate(node);
+}
+
+#[test]
+fn our_client_agrees_with_the_server_of_node() {
+    let mut node = Command::new("node");
+    node.arg(source("connect.mjs"))
+        .args([env!("CARGO_BIN_EXE_framecast").into(), installed("node")]);
+    run_if_possible(|| run(&mut node, RUN_WITHIN));
 }
 
 #[test]
