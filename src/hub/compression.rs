@@ -62,14 +62,26 @@ impl Contexts {
     /// Comes to an agreement by `negotiate`, which is told whether a context may be kept.
     pub(super) fn agree<E>(
         &self,
-        negotiate: impl FnOnce(bool) -> Result<Option<Agreement>, E>,
+        negotiate: impl Fn(bool) -> Result<Option<Agreement>, E>,
     ) -> Result<Option<Agreed>, E> {
-        let permit = Arc::clone(&self.0).try_acquire_owned().ok();
-        let agreement = negotiate(permit.is_some())?;
-        Ok(agreement.map(|agreement| Agreed {
+        let Some(agreement) = negotiate(true)? else {
+            return Ok(None);
+        };
+        let mut agreed = Agreed {
             agreement,
-            permit: permit.filter(|_| agreement.keeps_context),
-        }))
+            permit: None,
+        };
+        // Only now: nobody is to go without for one that wants none.
+        if agreement.keeps_context {
+            agreed.permit = Arc::clone(&self.0).try_acquire_owned().ok();
+            if agreed.permit.is_none() {
+                return Ok(negotiate(false)?.map(|agreement| Agreed {
+                    agreement,
+                    ..agreed
+                }));
+            }
+        }
+        Ok(Some(agreed))
     }
 }
 
@@ -139,5 +151,35 @@ fn compress(deflater: &mut Deflater, min_bytes: usize, message: &Frame) -> Frame
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::extension::{self, Malformed};
+
+    #[test]
+    fn one_that_wants_no_context_keeps_none_from_others_while_it_agrees() {
+        let contexts = Contexts(Arc::new(Semaphore::new(1)));
+        let accept = |offer: &'static str, may_keep: bool| {
+            extension::accept([offer.as_bytes()].into_iter(), may_keep)
+        };
+        let keeps = |agreed: Result<Option<Agreed>, Malformed>| {
+            let agreed = agreed.unwrap().unwrap();
+            assert_eq!(agreed.permit.is_some(), agreed.agreement.keeps_context);
+            agreed.agreement.keeps_context
+        };
+        let forgetful = contexts.agree(|may_keep| {
+            assert!(keeps(
+                contexts.agree(|may_keep| accept("permessage-deflate", may_keep))
+            ));
+            accept("permessage-deflate; server_no_context_takeover", may_keep)
+        });
+        assert!(!keeps(forgetful));
+        let _one = contexts.agree(|may_keep| accept("permessage-deflate", may_keep));
+        assert!(!keeps(
+            contexts.agree(|may_keep| accept("permessage-deflate", may_keep))
+        ));
     }
 }

@@ -223,7 +223,7 @@ impl Hub {
     /// connection may have a context of its own.
     pub(crate) fn agree<E>(
         &self,
-        negotiate: impl FnOnce(bool) -> Result<Option<Agreement>, E>,
+        negotiate: impl Fn(bool) -> Result<Option<Agreement>, E>,
     ) -> Result<Option<Agreed>, E> {
         self.0.links.contexts.agree(negotiate)
     }
