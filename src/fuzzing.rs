@@ -19,16 +19,17 @@ pub use crate::{
     server::fuzzing::{chat, publication, registration},
 };
 
-/// Serves a connection on the first of `shards`, from after its opening handshake to its end;
-/// `leftover` is what came behind the request.
+/// Serves a connection on the first of `shards`, from after an opening handshake with this
+/// `offer` of extensions to its end; `leftover` is what came behind the request.
 pub fn connection(
     shards: &Shards,
     endpoint: Endpoint,
+    offer: Option<&str>,
     socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
     leftover: Vec<u8>,
 ) -> impl Future<Output = ()> + Unpin {
     let session = Session::try_from(endpoint).expect("as many topics as are allowed");
-    Connection::open(shards.first(), session, None)
+    Connection::open(shards.first(), session, shards.agree(offer))
         .expect("it is not registered, and the shard does not drain")
         .start(Box::new(socket), leftover)
 }

@@ -1,11 +1,13 @@
 //! A whole connection (socket, gate, fastwebsockets, reader, outbox) against the oracle: what it
-//! sends is what the bytes of the client call for, however they come and its own are taken.
+//! sends is what the bytes of the client call for, however they come and its own are taken. And the
+//! read side of our client, which hears what the server says.
 #![no_main]
 
-use framecast::wire::{close::Disconnect, frame::Kind};
+use framecast::wire::{close::Disconnect, frame::Kind, violation::Violation, walk::Role};
 use framecast_fuzz::{
+    client::{self, listen},
     connection::serve,
-    input::{Input, Purpose},
+    input::{Input, Purpose, Terms},
     oracle::decode,
     server_frame::ServerFrame,
     talk::{End, Talk},
@@ -16,18 +18,84 @@ fuzz_target!(|data: &[u8]| {
     let Some(input) = Input::parse(data) else {
         return;
     };
-    let talk = decode(&input.wire, input.limits()).talk();
-    let received = serve(&input);
+    let rules = input.rules();
+    let talk = decode(&input.wire, rules).talk(rules.limits.message_bytes);
+    match rules.role {
+        Role::Client => check_client(&input, &talk),
+        Role::Server => check_server(&input, &talk),
+    }
+});
+
+fn check_server(input: &Input, talk: &Talk) {
+    let received = serve(input);
     let (close, received): (Vec<_>, Vec<_>) = received.into_iter().partition(ServerFrame::is_close);
     let (pongs, data): (Vec<_>, Vec<_>) = received.into_iter().partition(ServerFrame::is_control);
+    let data = inflated(data, input.terms);
     check_close(&close, &talk.end);
     // An end may come before what goes ahead of it: the outbox of a lost connection is
     // discarded, and whoever closes leaves the room before its last messages come round.
     let may_lose = talk.end == End::Lost && input.is_abrupt() && !input.writes().is_open();
     let may_miss = input.purpose() == Purpose::Chat && (talk.end != End::Lost || input.is_abrupt());
-    check_data(&data, &expected_data(&input, &talk), may_lose || may_miss);
+    check_data(&data, &expected_data(input, talk), may_lose || may_miss);
     check_pongs(&pongs, &talk.pings, may_lose);
-});
+}
+
+/// Undoes the compression, which is as was agreed on.
+fn inflated(frames: Vec<ServerFrame>, terms: Terms) -> Vec<ServerFrame> {
+    let mut inflater = terms.inflater();
+    let mut inflated = |frame: ServerFrame| {
+        let (is_deflated, sent) = (frame.first & 0x40 != 0, frame.payload.len());
+        let frame = frame.inflated(&mut inflater);
+        let is_large = frame.payload.len() >= terms.min_bytes();
+        if is_deflated {
+            assert!(terms.deflate() && is_large);
+            assert!(terms.keeps_context() || sent < frame.payload.len());
+        } else {
+            assert!(!(terms.keeps_context() && terms.deflate() && is_large));
+        }
+        frame
+    };
+    frames.into_iter().map(&mut inflated).collect()
+}
+
+fn check_client(input: &Input, talk: &Talk) {
+    let heard = listen(input);
+    assert_eq!(heard.messages, talk.messages);
+    let (close, pongs): (Vec<_>, Vec<_>) =
+        heard.answers.into_iter().partition(ServerFrame::is_close);
+    assert!(pongs.iter().map(|pong| &pong.payload).eq(&talk.pings));
+    let answered = close.iter().map(|close| close.payload.clone());
+    match &talk.end {
+        End::Lost => assert_eq!(heard.end, client::End::Lost),
+        End::ByPeer(_) => assert_eq!(heard.end, client::End::Close),
+        End::InvalidCode(_) => {
+            assert_eq!(heard.end, client::End::Violation(Violation::InvalidClose));
+        }
+        End::Violation(violation) => assert_eq!(heard.end, client::End::Violation(*violation)),
+        End::Bomb => {
+            assert!(matches!(heard.end, client::End::Violation(violation) if is_bomb(violation)))
+        }
+    }
+    let expected = match &talk.end {
+        End::ByPeer(payload) => Some(payload.clone()),
+        End::InvalidCode(reason) => Some(invalid_code(reason)),
+        // Whoever reads closes.
+        _ => None,
+    };
+    assert!(answered.eq(expected));
+}
+
+fn is_bomb(violation: Violation) -> bool {
+    matches!(
+        violation,
+        Violation::InvalidCompression | Violation::MessageTooBig
+    )
+}
+
+/// What fastwebsockets answers to a Close whose code must not be sent.
+fn invalid_code(reason: &[u8]) -> Vec<u8> {
+    [&1002u16.to_be_bytes()[..], reason].concat()
+}
 
 fn expected_data(input: &Input, talk: &Talk) -> Vec<ServerFrame> {
     if input.purpose() == Purpose::EchoFrames {
@@ -85,16 +153,23 @@ fn check_pongs(pongs: &[ServerFrame], pings: &[Vec<u8>], may_end_early: bool) {
 
 fn check_close(close: &[ServerFrame], end: &End) {
     let expected = match end {
-        End::Lost => None,
-        End::ByPeer(payload) => Some(payload.clone()),
-        End::InvalidCode(reason) => Some([&1002u16.to_be_bytes()[..], reason].concat()),
-        End::Violation(violation) => {
-            let reason = Disconnect::from(*violation).to_string();
-            Some([&violation.close_code().to_be_bytes()[..], reason.as_bytes()].concat())
+        End::Lost => vec![],
+        End::ByPeer(payload) => vec![payload.clone()],
+        End::InvalidCode(reason) => vec![invalid_code(reason)],
+        End::Violation(violation) => vec![goodbye(*violation)],
+        End::Bomb => {
+            let either = [Violation::InvalidCompression, Violation::MessageTooBig].map(goodbye);
+            assert!(matches!(close, [only] if either.contains(&only.payload)));
+            return;
         }
     };
     let sent: Vec<_> = close.iter().map(|close| &close.payload).collect();
     assert_eq!(sent, expected.iter().collect::<Vec<_>>());
+}
+
+fn goodbye(violation: Violation) -> Vec<u8> {
+    let reason = Disconnect::from(violation).to_string();
+    [&violation.close_code().to_be_bytes()[..], reason.as_bytes()].concat()
 }
 
 /// What the outbox keeps of a flood.

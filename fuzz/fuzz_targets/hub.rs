@@ -4,7 +4,10 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use framecast_fuzz::hub_model::{Model, SHARDS, TOPICS};
+use framecast_fuzz::{
+    hub_model::{Model, SHARDS, TOPICS},
+    input::Terms,
+};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -14,7 +17,8 @@ enum Operation {
         connection: u8,
         topics: u8,
     },
-    /// A connection comes, of a user or of nobody's, and follows the topics of these bits.
+    /// A connection comes, of a user or of nobody's, and follows the topics of the lower
+    /// four of these bits; the others say how it takes its messages.
     Join {
         shard: u8,
         user: Option<bool>,
@@ -51,6 +55,7 @@ fuzz_target!(|operations: Vec<Operation>| {
                 model.join(
                     usize::from(shard) % SHARDS,
                     user.map(usize::from),
+                    terms(topics >> 4),
                     &indices(topics),
                 );
             }
@@ -66,6 +71,15 @@ fuzz_target!(|operations: Vec<Operation>| {
     }
     model.finish();
 });
+
+/// Of 0, messages as they are; else compressed in every way there is but one.
+fn terms(bits: u8) -> Terms {
+    let (window, forgets) = (bits & 0x07, bits >> 3);
+    match bits {
+        0 => Terms(0),
+        _ => Terms(0x42 | window << 2 | forgets << 5),
+    }
+}
 
 fn indices(bits: u8) -> Vec<usize> {
     (0..TOPICS).filter(|index| bits >> index & 1 == 1).collect()

@@ -1,11 +1,12 @@
-//! The same bytes through our connection and through tungstenite: the same messages, and the same
-//! end but for [what is allowed](may_differ).
+//! The same bytes through our connection, or our client, and through tungstenite: the same
+//! messages, and the same end but for [what is allowed](may_differ). It knows no compression.
 #![no_main]
 
 use std::io::{self, Cursor, Read, Write};
 
-use framecast::wire::violation::Violation;
+use framecast::wire::{frame::Kind, violation::Violation, walk::Role};
 use framecast_fuzz::{
+    client::listen,
     connection::serve,
     input::{Input, Purpose, Turns},
     oracle::decode,
@@ -14,7 +15,7 @@ use framecast_fuzz::{
 use libfuzzer_sys::fuzz_target;
 use tungstenite::{
     Error, Message, WebSocket,
-    protocol::{Role, WebSocketConfig},
+    protocol::{Role as TheirRole, WebSocketConfig},
 };
 
 /// A message: its first byte as a single frame, and its payload.
@@ -31,15 +32,20 @@ fuzz_target!(|data: &[u8]| {
     let Some(input) = Input::parse(data) else {
         return;
     };
-    if input.purpose() != Purpose::Echo || input.is_abrupt() && !input.writes().is_open() {
+    let rules = input.rules();
+    let is_lossy = input.is_abrupt() && !input.writes().is_open();
+    let is_echo = input.purpose() == Purpose::Echo && !is_lossy;
+    if rules.deflate || rules.role == Role::Server && !is_echo {
         return; // Not all that is read comes back.
     }
-    let frames = serve(&input)
-        .into_iter()
-        .filter(|frame| !frame.is_control());
-    let ours: Vec<Told> = frames.map(|frame| (frame.first, frame.payload)).collect();
-    // The `connection` target sees to it that our connection ends as the oracle says.
-    let end = decode(&input.wire, input.limits()).talk().end;
+    let ours = match rules.role {
+        Role::Client => heard(&input),
+        Role::Server => echoed(&input),
+    };
+    // The `connection` target sees to it that ours ends as the oracle says.
+    let end = decode(&input.wire, rules)
+        .talk(rules.limits.message_bytes)
+        .end;
     let (theirs, their_end) = tungstenite(&input);
     if may_differ(&end, their_end) {
         assert!(theirs.starts_with(&ours), "{ours:?}\n{theirs:?}");
@@ -48,10 +54,24 @@ fuzz_target!(|data: &[u8]| {
     let our_end = match end {
         talk::End::Lost => End::Lost,
         talk::End::ByPeer(_) => End::ByPeer,
-        talk::End::Violation(_) | talk::End::InvalidCode(_) => End::Refused,
+        talk::End::Violation(_) | talk::End::InvalidCode(_) | talk::End::Bomb => End::Refused,
     };
     assert_eq!((ours, our_end), (theirs, their_end), "{end:?}");
 });
+
+fn echoed(input: &Input) -> Vec<Told> {
+    let frames = serve(input).into_iter();
+    let data = frames.filter(|frame| !frame.is_control());
+    data.map(|frame| (frame.first, frame.payload)).collect()
+}
+
+fn heard(input: &Input) -> Vec<Told> {
+    let messages = listen(input).messages.into_iter();
+    let first = |kind| if kind == Kind::Text { 0x81 } else { 0x82 };
+    messages
+        .map(|(kind, payload)| (first(kind), payload))
+        .collect()
+}
 
 /// Where tungstenite 0.30 goes on, or ends in another way, and why we don't.
 fn may_differ(ours: &talk::End, theirs: End) -> bool {
@@ -71,7 +91,7 @@ fn may_differ(ours: &talk::End, theirs: End) -> bool {
 }
 
 fn tungstenite(input: &Input) -> (Vec<Told>, End) {
-    let limit = Some(input.limits().message_bytes);
+    let limit = Some(input.rules().limits.message_bytes);
     let config = WebSocketConfig::default()
         .read_buffer_size(4096)
         .max_message_size(limit)
@@ -80,7 +100,11 @@ fn tungstenite(input: &Input) -> (Vec<Told>, End) {
         sends: Cursor::new(&input.wire),
         turns: input.reads(),
     };
-    let mut socket = WebSocket::from_raw_socket(stream, Role::Server, Some(config));
+    let role = match input.terms.role() {
+        Role::Client => TheirRole::Client,
+        Role::Server => TheirRole::Server,
+    };
+    let mut socket = WebSocket::from_raw_socket(stream, role, Some(config));
     let mut told = Vec::new();
     let end = loop {
         match socket.read() {

@@ -6,13 +6,17 @@ use std::collections::VecDeque;
 
 use framecast::wire::{
     violation::Violation,
-    walk::{Limits, Walk},
+    walk::{Limits, Role, Rules, Walk},
 };
 use libfuzzer_sys::fuzz_target;
 
-const LIMITS: Limits = Limits {
-    message_bytes: 5000,
-    fragments: u32::MAX,
+const RULES: Rules = Rules {
+    role: Role::Server,
+    deflate: false,
+    limits: Limits {
+        message_bytes: 5000,
+        fragments: u32::MAX,
+    },
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -39,7 +43,7 @@ fn bytes_valid(text: &[u8]) -> Option<usize> {
 
 /// How many bytes the walker takes, one by one.
 fn bytes_taken(cuts: [u8; 4], text: &[u8]) -> Option<usize> {
-    let mut walk = Walk::new(LIMITS);
+    let mut walk = Walk::new(RULES);
     let (mut rest, mut first) = (text, 0x01);
     // A cut of 0 makes an empty fragment; the 1 makes an end.
     for cut in cuts.iter().chain([&1]).cycle() {

@@ -13,6 +13,7 @@ use std::{
 use framecast::{
     Config, Endpoint, TopicName,
     fuzzing::{self, Shards},
+    wire::walk::Limits,
 };
 
 use crate::{
@@ -36,7 +37,14 @@ pub fn serve(input: &Input) -> Vec<ServerFrame> {
     if input.is_abrupt() {
         peer.hang_up();
     }
-    let task = fuzzing::connection(&shards, endpoint(input), peer.clone(), leftover.to_vec());
+    let offer = input.terms.offer();
+    let task = fuzzing::connection(
+        &shards,
+        endpoint(input),
+        offer.as_deref(),
+        peer.clone(),
+        leftover.to_vec(),
+    );
     let mut task = pin!(task);
     let alarm = Arc::new(Alarm(AtomicBool::new(true)));
     let waker = Waker::from(Arc::clone(&alarm));
@@ -63,8 +71,15 @@ pub fn serve(input: &Input) -> Vec<ServerFrame> {
 
 fn config(input: &Input) -> Config {
     let mut config = crate::config(1);
-    config.limits.message_bytes = input.limits().message_bytes;
-    config.limits.fragments = input.limits().fragments;
+    let Limits {
+        message_bytes,
+        fragments,
+    } = input.rules().limits;
+    config.limits.message_bytes = message_bytes;
+    config.limits.fragments = fragments;
+    config.deflate.enabled = input.terms.deflate();
+    config.deflate.min_bytes = input.terms.min_bytes();
+    config.deflate.contexts = input.terms.contexts();
     config
 }
 

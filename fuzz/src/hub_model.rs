@@ -12,7 +12,13 @@ use framecast::{
 };
 use tokio::sync::oneshot;
 
-use crate::{config, input::Turns, peer::Peer, server_frame::ServerFrame};
+use crate::{
+    config,
+    inflate::Inflater,
+    input::{Terms, Turns},
+    peer::Peer,
+    server_frame::ServerFrame,
+};
 
 pub const SHARDS: usize = 3;
 pub const TOPICS: usize = 4;
@@ -35,6 +41,7 @@ struct Message {
 struct Connection {
     seat: Seat,
     peer: Peer,
+    inflater: Inflater,
     user: Option<usize>,
     /// The topics that it follows, each with the first message since.
     follows: BTreeMap<usize, usize>,
@@ -48,7 +55,11 @@ struct Connection {
 
 impl Model {
     pub fn new() -> Self {
-        let shards = Shards::new(&config(SHARDS));
+        let mut config = config(SHARDS);
+        config.deflate.enabled = true;
+        // Whether a connection gets one is up to its terms.
+        config.deflate.contexts = 1 << 16;
+        let shards = Shards::new(&config);
         // The homes are seeded: the names are chosen so that every run has the same.
         let with_home = |topic: usize| {
             let names = (0..).map(|number| TopicName::new(&format!("{topic} {number}")));
@@ -66,13 +77,17 @@ impl Model {
         }
     }
 
-    pub fn join(&mut self, shard: usize, user: Option<usize>, topics: &[usize]) {
+    pub fn join(&mut self, shard: usize, user: Option<usize>, terms: Terms, topics: &[usize]) {
         let peer = Peer::new(Vec::new(), Turns::new([0; 4], 1), Turns::new([255; 3], 1));
         let name = user.map(|user| user.to_string());
-        let seat = self.shards.join(shard, name.as_deref(), peer.clone());
+        let offer = terms.offer();
+        let seat = self
+            .shards
+            .join(shard, name.as_deref(), offer.as_deref(), peer.clone());
         self.connections.push(Connection {
             seat,
             peer,
+            inflater: terms.inflater(),
             user,
             follows: BTreeMap::new(),
             last: BTreeMap::new(),
@@ -118,7 +133,7 @@ impl Model {
 
     pub fn publish(&mut self, connection: u8, topics: &[usize]) {
         if let Some(index) = self.pick(connection) {
-            let message = frame(self.messages.len());
+            let message = Frame::binary(&message(self.messages.len()));
             let seat = &self.connections[index].seat;
             seat.publish(&names(&self.topics, topics), message);
             self.record(topics, None, None);
@@ -126,7 +141,7 @@ impl Model {
     }
 
     pub fn publish_to_user(&mut self, topic: usize, user: usize) {
-        let message = frame(self.messages.len());
+        let message = Frame::binary(&message(self.messages.len()));
         let name = self.topics[topic].clone();
         let receipt = self.shards.publish(name, message, Some(&user.to_string()));
         self.record(&[topic], Some(user), Some(receipt));
@@ -212,8 +227,10 @@ impl Connection {
         let received = self.peer.received_after(self.read_bytes);
         self.read_bytes += received.len();
         for frame in ServerFrame::all(&received) {
-            let number = frame.payload.try_into().map(u32::from_be_bytes);
+            let payload = frame.inflated(&mut self.inflater).payload;
+            let number = payload.last_chunk().copied().map(u32::from_be_bytes);
             let number = number.expect("a message as it was published") as usize;
+            assert_eq!(payload, message(number));
             assert!(self.got.insert(number), "{number} came twice");
             let by = self.due.remove(&number).unwrap_or_default();
             assert!(!by.is_empty(), "{number} was not for it");
@@ -266,6 +283,16 @@ fn names(of: &[TopicName], indices: &[usize]) -> Vec<TopicName> {
     indices.iter().map(|&index| of[index].clone()).collect()
 }
 
-fn frame(number: usize) -> Frame {
-    Frame::binary(&(number as u32).to_be_bytes())
+/// Every other one is worth compressing, and the start of every one after it.
+fn message(number: usize) -> Vec<u8> {
+    let mut payload = vec![
+        b'x';
+        if number % 2 == 0 {
+            0
+        } else {
+            60 + number % 256
+        }
+    ];
+    payload.extend((number as u32).to_be_bytes());
+    payload
 }

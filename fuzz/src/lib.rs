@@ -1,7 +1,10 @@
 //! What the targets share: an oracle to compare with, and a connection to drive.
 
+pub mod client;
 pub mod connection;
+pub mod deflate;
 pub mod hub_model;
+pub mod inflate;
 pub mod input;
 pub mod oracle;
 pub mod outbox_model;

@@ -1,18 +1,22 @@
-//! A complete decoder of what a client sends, written to be seen to be right: it has all bytes
+//! A complete decoder of what a peer sends, written to be seen to be right: it has all bytes
 //! before it, copies what it likes, and reads like RFC 6455. Nothing of the server is in it but
 //! the names of things.
 
-use framecast::wire::{frame::Kind, violation::Violation, walk::Limits};
+use framecast::wire::{
+    frame::Kind,
+    violation::Violation,
+    walk::{Mark, Role, Rules},
+};
 
 use crate::input::masked;
 
-/// What the bytes of a client amount to.
+/// What the bytes of a peer amount to.
 #[derive(Debug, Default)]
 pub struct Decoded {
     /// The whole frames before the first violation.
     pub frames: Vec<Frame>,
-    /// The kind of every message that was begun, by as little as its first byte.
-    pub kinds: Vec<Kind>,
+    /// What every message is that was begun, by as little as its first byte.
+    pub marks: Vec<Mark>,
     pub violation: Option<Violation>,
     /// A message was begun and has not ended.
     pub is_inside_message: bool,
@@ -43,18 +47,18 @@ impl Frame {
 
 /// A message under way.
 struct Message {
-    kind: Kind,
+    mark: Mark,
     payload: Vec<u8>,
     frames: u32,
 }
 
 /// Decodes `wire` up to its first violation. A Close is a frame like others here.
-pub fn decode(wire: &[u8], limits: Limits) -> Decoded {
+pub fn decode(wire: &[u8], rules: Rules) -> Decoded {
     let mut decoded = Decoded::default();
     let mut message = None;
     let mut rest = wire;
     loop {
-        match next_frame(rest, &mut message, &mut decoded.kinds, limits) {
+        match next_frame(rest, &mut message, &mut decoded.marks, rules) {
             Ok(Some(frame)) => {
                 rest = &rest[frame.wire_len()..];
                 decoded.frames.push(frame);
@@ -75,48 +79,62 @@ pub fn decode(wire: &[u8], limits: Limits) -> Decoded {
 fn next_frame(
     rest: &[u8],
     message: &mut Option<Message>,
-    kinds: &mut Vec<Kind>,
-    limits: Limits,
+    marks: &mut Vec<Mark>,
+    rules: Rules,
 ) -> Result<Option<Frame>, Violation> {
     let Some(&first) = rest.first() else {
         return Ok(None);
     };
     let (is_final, opcode) = (first & 0x80 != 0, first & 0x0F);
-    if first & 0x70 != 0 {
+    // RFC 7692 §6: RSV1 on the first frame of a message, where that was agreed on.
+    let is_deflated = first & 0x40 != 0;
+    let may_be_deflated = rules.deflate && (opcode == 1 || opcode == 2);
+    if first & 0x30 != 0 || is_deflated && !may_be_deflated {
         return Err(Violation::ReservedBits);
     }
+    let mark = Mark {
+        kind: if opcode == 1 {
+            Kind::Text
+        } else {
+            Kind::Binary
+        },
+        is_deflated,
+    };
     match opcode {
         0 if message.is_none() => return Err(Violation::ContinuationWithoutStart),
         1 | 2 if message.is_some() => return Err(Violation::DataInsideMessage),
         8..=10 if !is_final => return Err(Violation::ControlFragmented),
         3..=7 | 11.. => return Err(Violation::UnknownOpcode),
-        1 => kinds.push(Kind::Text),
-        2 => kinds.push(Kind::Binary),
+        1 | 2 => marks.push(mark),
         _ => {}
     }
     let Some(&second) = rest.get(1) else {
         return Ok(None);
     };
-    if second & 0x80 == 0 {
-        return Err(Violation::Unmasked);
+    let is_masked = second & 0x80 != 0;
+    match rules.role {
+        Role::Server if !is_masked => return Err(Violation::Unmasked),
+        Role::Client if is_masked => return Err(Violation::Masked),
+        _ => {}
     }
     if opcode >= 8 && second & 0x7F > 125 {
         return Err(Violation::ControlTooLong);
     }
-    let header_len = match second & 0x7F {
-        126 => 8,
-        127 => 14,
-        _ => 6,
+    let key_at = match second & 0x7F {
+        126 => 4,
+        127 => 10,
+        _ => 2,
     };
+    let header_len = key_at + if is_masked { 4 } else { 0 };
     let Some(header) = rest.get(..header_len) else {
         return Ok(None);
     };
-    let (length, is_shortest) = match *header {
-        [_, _, a, b, _, _, _, _] => (
+    let (length, is_shortest) = match header[..key_at] {
+        [_, _, a, b] => (
             u64::from_be_bytes([0, 0, 0, 0, 0, 0, a, b]),
             a > 0 || b > 125,
         ),
-        [_, _, a, b, c, d, e, f, g, h, ..] => {
+        [_, _, a, b, c, d, e, f, g, h] => {
             let length = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
             (length, length > 0xFFFF && a < 0x80)
         }
@@ -125,32 +143,31 @@ fn next_frame(
     if !is_shortest {
         return Err(Violation::LengthEncoding);
     }
-    let key = header.last_chunk().expect("a header ends with its key");
+    let key = match header[key_at..] {
+        [a, b, c, d] => [a, b, c, d],
+        _ => [0; 4],
+    };
     let there = &rest[header_len..];
     let there = &there[..there
         .len()
         .min(usize::try_from(length).unwrap_or(usize::MAX))];
     let is_whole = there.len() as u64 == length;
-    let payload = masked(there, *key);
+    let payload = masked(there, key);
     if opcode < 8 {
         let mut whole = message.take().unwrap_or(Message {
-            kind: if opcode == 1 {
-                Kind::Text
-            } else {
-                Kind::Binary
-            },
+            mark,
             payload: Vec::new(),
             frames: 0,
         });
         whole.frames += 1;
-        if whole.payload.len() as u64 + length > limits.message_bytes as u64 {
+        if whole.payload.len() as u64 + length > most_received(whole.mark, rules) {
             return Err(Violation::MessageTooBig);
         }
-        if whole.frames > limits.fragments {
+        if whole.frames > rules.limits.fragments {
             return Err(Violation::TooManyFragments);
         }
         whole.payload.extend(&payload);
-        if whole.kind == Kind::Text {
+        if whole.mark.kind == Kind::Text && !whole.mark.is_deflated {
             check_text(&whole.payload, is_whole && is_final)?;
         }
         if !is_whole || !is_final {
@@ -162,6 +179,17 @@ fn next_frame(
         header_len,
         payload,
     }))
+}
+
+/// How many bytes of a message may come: of a compressed one as many as any of its size needs, nine
+/// bits for a byte, and some for the code.
+fn most_received(mark: Mark, rules: Rules) -> u64 {
+    let limit = rules.limits.message_bytes as u64;
+    if mark.is_deflated {
+        limit * 9 / 8 + 64
+    } else {
+        limit
+    }
 }
 
 /// Text that could still become valid is valid, unless it has ended.

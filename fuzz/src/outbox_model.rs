@@ -34,7 +34,7 @@ impl Model {
     pub fn new(writes: [u8; 3]) -> Self {
         let shards = Shards::new(&config(1));
         let peer = Peer::new(Vec::new(), Turns::new([0; 4], 1), Turns::new(writes, 1));
-        let seat = shards.join(0, None, peer.clone());
+        let seat = shards.join(0, None, None, peer.clone());
         let topic = TopicName::new("t").expect("it is short");
         seat.set_topics(slice::from_ref(&topic));
         let model = Self {

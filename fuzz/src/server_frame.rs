@@ -1,5 +1,7 @@
 //! A parser of what a server may send, independent of what encodes it.
 
+use crate::inflate::Inflater;
+
 /// One frame, with a header that has only one reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFrame {
@@ -14,6 +16,18 @@ impl ServerFrame {
 
     pub fn is_close(&self) -> bool {
         self.first == 0x88
+    }
+
+    /// The frame as it was before it was compressed.
+    #[must_use]
+    pub fn inflated(self, inflater: &mut Inflater) -> Self {
+        if self.first & 0x40 == 0 {
+            return self;
+        }
+        Self {
+            first: self.first & !0x40,
+            payload: inflater.inflate(&self.payload),
+        }
     }
 
     /// Takes a frame off the head of `wire`.
@@ -51,7 +65,7 @@ impl ServerFrame {
             payload: payload.to_vec(),
         };
         assert!(
-            matches!(first, 0x00..=0x02 | 0x80..=0x82 | 0x88..=0x8A),
+            matches!(first, 0x00..=0x02 | 0x80..=0x82 | 0x88..=0x8A | 0xC1..=0xC2),
             "{frame:?}"
         );
         assert!(

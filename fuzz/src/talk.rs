@@ -1,8 +1,11 @@
-//! What the frames of a client mean to an echo: the messages, and the end of the conversation.
+//! What the frames of a peer mean to an echo: the messages, and the end of the conversation.
 
-use framecast::wire::{frame::Kind, violation::Violation};
+use framecast::wire::{frame::Kind, violation::Violation, walk::Mark};
 
-use crate::oracle::{Decoded, Frame};
+use crate::{
+    inflate,
+    oracle::{Decoded, Frame},
+};
 
 /// What the frames mean, up to the first Close.
 #[derive(Debug, Default)]
@@ -23,15 +26,18 @@ pub enum End {
     /// With a Close, which is to be echoed.
     ByPeer(Vec<u8>),
     Violation(Violation),
+    /// With a compressed message that is both too big and broken: either may be told.
+    Bomb,
     /// With a Close whose code must not be sent; what follows the code.
     InvalidCode(Vec<u8>),
 }
 
 impl Decoded {
-    pub fn talk(self) -> Talk {
+    /// To an echo that takes messages of `limit` bytes.
+    pub fn talk(self, limit: usize) -> Talk {
         let mut talk = Talk::default();
         let mut message: Option<Vec<u8>> = None;
-        let mut kinds = self.kinds.into_iter();
+        let mut marks = self.marks.into_iter();
         for frame in self.frames {
             match frame.opcode() {
                 8 => {
@@ -43,9 +49,15 @@ impl Decoded {
                 _ => {
                     message.get_or_insert_default().extend(&frame.payload);
                     if frame.is_final() {
-                        let kind = kinds.next().expect("every message has a kind");
-                        talk.messages
-                            .push((kind, message.take().unwrap_or_default()));
+                        let mark = marks.next().expect("every message has a mark");
+                        let payload = message.take().unwrap_or_default();
+                        match opened(mark, payload, limit) {
+                            Ok(payload) => talk.messages.push((mark.kind, payload)),
+                            Err(end) => {
+                                talk.end = end;
+                                return talk;
+                            }
+                        }
                     }
                     talk.data.push(frame);
                 }
@@ -54,6 +66,21 @@ impl Decoded {
         talk.end = self.violation.map_or(End::Lost, End::Violation);
         talk
     }
+}
+
+/// A message inflated, if it is compressed.
+fn opened(mark: Mark, payload: Vec<u8>, limit: usize) -> Result<Vec<u8>, End> {
+    if !mark.is_deflated {
+        return Ok(payload);
+    }
+    let payload = inflate::message(&payload, limit).map_err(|faults| match faults[..] {
+        [fault] => End::Violation(fault),
+        _ => End::Bomb,
+    })?;
+    if mark.kind == Kind::Text && str::from_utf8(&payload).is_err() {
+        return Err(End::Violation(Violation::InvalidUtf8));
+    }
+    Ok(payload)
 }
 
 fn on_close(payload: Vec<u8>) -> End {

@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     Links,
+    compression::Agreed,
     publication::{Publication, Receipt},
     seat,
     shard::Shard,
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     config::Config,
     topic_name::TopicName,
-    wire::{close::Disconnect, frame::Frame},
+    wire::{close::Disconnect, extension, frame::Frame},
 };
 
 /// The shards of a hub.
@@ -95,14 +96,25 @@ impl Shards {
         inboxes && shards.all(|shard| shard.state.borrow().is_all_written())
     }
 
-    /// Takes a seat on a shard for a connection of `user`, or of nobody's.
+    /// What an opening handshake with this `offer` of extensions agrees on.
+    pub(crate) fn agree(&self, offer: Option<&str>) -> Option<Agreed> {
+        let offers = || offer.map(str::as_bytes).into_iter();
+        let contexts = &self.links.contexts;
+        let agreed = contexts.agree(|may_keep| extension::accept(offers(), may_keep));
+        agreed.expect("an offer in the grammar")
+    }
+
+    /// Takes a seat on a shard for a connection of `user`, or of nobody's, that made this `offer`
+    /// of extensions.
     pub fn join(
         &self,
         index: usize,
         user: Option<&str>,
+        offer: Option<&str>,
         socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
     ) -> Seat {
-        let seat = seat::Seat::take(&self.shards[index], user.map(Into::into), None);
+        let agreed = self.agree(offer);
+        let seat = seat::Seat::take(&self.shards[index], user.map(Into::into), agreed);
         seat.attach(Box::new(socket));
         // Stores a waker, without which nothing is written.
         let _ = seat.poll_ended(&Context::from_waker(Waker::noop()));

@@ -1,0 +1,29 @@
+//! Compressing as another peer might, with miniz_oxide.
+
+use miniz_oxide::{
+    MZFlush, MZStatus,
+    deflate::{core::CompressorOxide, stream::deflate},
+};
+
+/// A message compressed alone, at a level from 0 to 9; a last block ends that of odd levels.
+pub fn message(payload: &[u8], level: u8) -> Vec<u8> {
+    let mut compressor = CompressorOxide::default();
+    compressor.set_format_and_level(miniz_oxide::DataFormat::Raw, level);
+    let (flush, expected) = if level % 2 == 0 {
+        (MZFlush::Sync, MZStatus::Ok)
+    } else {
+        (MZFlush::Finish, MZStatus::StreamEnd)
+    };
+    let mut compressed = vec![0; 2 * payload.len() + 100];
+    let result = deflate(&mut compressor, payload, &mut compressed, flush);
+    assert_eq!(result.status, Ok(expected));
+    assert_eq!(result.bytes_consumed, payload.len());
+    compressed.truncate(result.bytes_written);
+    if level % 2 == 0 {
+        assert_eq!(
+            compressed.split_off(compressed.len() - 4),
+            [0, 0, 0xFF, 0xFF]
+        );
+    }
+    compressed
+}

@@ -1,0 +1,321 @@
+//! Inflating, written to be seen to be right: it reads bit by bit, and like RFC 1951 and RFC 7692
+//! §7.2.2. Section numbers are those of RFC 1951 where no other RFC is named.
+
+use framecast::wire::violation::Violation;
+
+/// What a message is sent without (RFC 7692 §7.2.1): what is left of an empty stored block.
+const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
+
+/// Blocks with BFINAL that are followed by more, at most; a limit of the server.
+const MAX_STREAMS: usize = 256;
+
+/// More of a bomb than this is not looked at.
+const ENOUGH: usize = 1 << 20;
+
+/// What a compressed message says: `compressed` is its payload, and refers to no earlier one. Of
+/// several faults that it has, any may be told.
+pub fn message(compressed: &[u8], limit: usize) -> Result<Vec<u8>, Vec<Violation>> {
+    let mut decoder = Decoder::new(Vec::new(), 1 << 15);
+    let is_whole = decoder.message(compressed, limit + ENOUGH).is_some();
+    let payload = decoder.out;
+    let is_bomb = payload.len() > limit + ENOUGH;
+    match (is_whole || is_bomb, payload.len() > limit) {
+        (true, false) => Ok(payload),
+        (true, true) => Err(vec![Violation::MessageTooBig]),
+        (false, false) => Err(vec![Violation::InvalidCompression]),
+        (false, true) => Err(vec![
+            Violation::InvalidCompression,
+            Violation::MessageTooBig,
+        ]),
+    }
+}
+
+/// A peer that inflates what it is sent, within the window that was agreed on.
+#[derive(Debug)]
+pub struct Inflater {
+    window: usize,
+    keeps_context: bool,
+    history: Vec<u8>,
+}
+
+impl Inflater {
+    pub fn new(window_bits: u8, keeps_context: bool) -> Self {
+        Self {
+            window: 1 << window_bits,
+            keeps_context,
+            history: Vec::new(),
+        }
+    }
+
+    /// # Panics
+    ///
+    /// If `compressed` is not a whole message.
+    pub fn inflate(&mut self, compressed: &[u8]) -> Vec<u8> {
+        let history = std::mem::take(&mut self.history);
+        let had = history.len();
+        let mut decoder = Decoder::new(history, self.window);
+        let whole = decoder.message(compressed, usize::MAX);
+        whole.expect("a whole message within the window");
+        let message = decoder.out[had..].to_vec();
+        if self.keeps_context {
+            self.history = decoder.out;
+        }
+        message
+    }
+}
+
+struct Decoder {
+    out: Vec<u8>,
+    /// How far back a reference may go, in bytes.
+    window: usize,
+    /// Where the last empty stored block has its length, in bytes of the stream.
+    empty_at: Option<usize>,
+}
+
+/// What a block is encoded with (§3.2.3).
+type Codes = (Code, Code);
+
+impl Decoder {
+    fn new(history: Vec<u8>, window: usize) -> Self {
+        Self {
+            out: history,
+            window,
+            empty_at: None,
+        }
+    }
+
+    /// Decodes up to `enough` bytes; `None`, if that is not all of a whole message.
+    fn message(&mut self, compressed: &[u8], enough: usize) -> Option<()> {
+        let mut rest = compressed;
+        for _ in 0..MAX_STREAMS {
+            // A message that was cut runs into what is appended to it, which may be more than it holds.
+            let appended = [rest, &TAIL, &[0x01, 0x00, 0x00, 0xFF, 0xFF]].concat();
+            self.empty_at = None;
+            let mut bits = Bits {
+                bytes: &appended,
+                at: 0,
+            };
+            while !self.block(&mut bits)? {
+                if self.empty_at == Some(rest.len()) {
+                    return Some(());
+                }
+                if self.out.len() > enough {
+                    return None;
+                }
+            }
+            let end = bits.at.div_ceil(8);
+            if end > rest.len() {
+                // The block that the tail belongs to may be a last one, too.
+                return (self.empty_at == Some(rest.len())).then_some(());
+            }
+            rest = &rest[end..];
+            if rest.is_empty() {
+                return Some(());
+            }
+        }
+        None
+    }
+
+    /// §3.2.3; whether it is the last one.
+    fn block(&mut self, bits: &mut Bits<'_>) -> Option<bool> {
+        let is_last = bits.take(1)? == 1;
+        match bits.take(2)? {
+            0 => self.stored(bits)?,
+            1 => self.compressed(bits, &fixed())?,
+            2 => {
+                let codes = dynamic(bits)?;
+                self.compressed(bits, &codes)?;
+            }
+            _ => return None,
+        }
+        Some(is_last)
+    }
+
+    /// §3.2.4.
+    fn stored(&mut self, bits: &mut Bits<'_>) -> Option<()> {
+        bits.at = bits.at.next_multiple_of(8);
+        let at = bits.at / 8;
+        let (len, complement) = (bits.take(16)?, bits.take(16)?);
+        if len != complement ^ 0xFFFF {
+            return None;
+        }
+        if len == 0 {
+            self.empty_at = Some(at);
+        }
+        for _ in 0..len {
+            self.out.push(bits.take(8)? as u8);
+        }
+        Some(())
+    }
+
+    /// §3.2.5.
+    fn compressed(&mut self, bits: &mut Bits<'_>, (lengths, distances): &Codes) -> Option<()> {
+        loop {
+            match lengths.symbol(bits)? {
+                literal @ 0..=255 => self.out.push(literal as u8),
+                256 => return Some(()),
+                symbol => {
+                    let (base, extra) = *LENGTHS.get(symbol - 257)?;
+                    let length = base + bits.take(extra)?;
+                    let (base, extra) = *DISTANCES.get(distances.symbol(bits)?)?;
+                    let distance = base + bits.take(extra)?;
+                    self.copy(length, distance)?;
+                }
+            }
+        }
+    }
+
+    fn copy(&mut self, length: usize, distance: usize) -> Option<()> {
+        if distance > self.window {
+            return None;
+        }
+        for _ in 0..length {
+            let from = self.out.len().checked_sub(distance)?;
+            self.out.push(self.out[from]);
+        }
+        Some(())
+    }
+}
+
+/// §3.1.1: the least significant bit first.
+struct Bits<'a> {
+    bytes: &'a [u8],
+    /// In bits.
+    at: usize,
+}
+
+impl Bits<'_> {
+    fn take(&mut self, count: usize) -> Option<usize> {
+        let mut value = 0;
+        for place in 0..count {
+            let byte = self.bytes.get(self.at / 8)?;
+            value |= usize::from(byte >> (self.at % 8) & 1) << place;
+            self.at += 1;
+        }
+        Some(value)
+    }
+}
+
+/// A Huffman code (§3.2.2): how many symbols there are of each length in bits, and the symbols in
+/// the order of their codes.
+struct Code {
+    counts: [usize; 16],
+    symbols: Vec<usize>,
+}
+
+impl Code {
+    /// `None`, if there are more codes than bits for them, or fewer. Fewer are allowed where there
+    /// is one code of one bit, or none (§3.2.7).
+    fn new(lengths: &[usize], may_be_incomplete: bool) -> Option<Self> {
+        let mut counts = [0; 16];
+        lengths.iter().for_each(|&length| counts[length] += 1);
+        counts[0] = 0;
+        let mut left = 1_usize;
+        for count in &counts[1..] {
+            left = (2 * left).checked_sub(*count)?;
+        }
+        let is_tiny = counts[1] <= 1 && counts[2..].iter().all(|count| *count == 0);
+        if left > 0 && !(may_be_incomplete && is_tiny) {
+            return None;
+        }
+        let mut symbols: Vec<usize> = (0..lengths.len())
+            .filter(|&each| lengths[each] > 0)
+            .collect();
+        symbols.sort_by_key(|&each| lengths[each]);
+        Some(Self { counts, symbols })
+    }
+
+    fn symbol(&self, bits: &mut Bits<'_>) -> Option<usize> {
+        let (mut code, mut first, mut index) = (0, 0, 0);
+        for count in &self.counts[1..] {
+            code = 2 * code + bits.take(1)?;
+            first *= 2;
+            if code < first + count {
+                return self.symbols.get(index + code - first).copied();
+            }
+            index += count;
+            first += count;
+        }
+        None
+    }
+}
+
+/// §3.2.6.
+fn fixed() -> Codes {
+    let lengths = [[8; 144].as_slice(), &[9; 112], &[7; 24], &[8; 8]].concat();
+    let code = |lengths: &[usize]| Code::new(lengths, false).expect("it is complete");
+    (code(&lengths), code(&[5; 32]))
+}
+
+/// §3.2.7.
+fn dynamic(bits: &mut Bits<'_>) -> Option<Codes> {
+    let literals = 257 + bits.take(5)?;
+    let distances = 1 + bits.take(5)?;
+    if literals > 286 || distances > 30 {
+        return None;
+    }
+    let mut lengths = [0; 19];
+    for place in &ORDER[..4 + bits.take(4)?] {
+        lengths[*place] = bits.take(3)?;
+    }
+    let code = Code::new(&lengths, false)?;
+    let mut lengths = Vec::new();
+    while lengths.len() < literals + distances {
+        let (length, times) = match code.symbol(bits)? {
+            16 => (*lengths.last()?, 3 + bits.take(2)?),
+            17 => (0, 3 + bits.take(3)?),
+            18 => (0, 11 + bits.take(7)?),
+            length => (length, 1),
+        };
+        lengths.extend([length].repeat(times));
+    }
+    if lengths.len() > literals + distances || lengths[256] == 0 {
+        return None;
+    }
+    let (literals, distances) = lengths.split_at(literals);
+    Some((Code::new(literals, true)?, Code::new(distances, true)?))
+}
+
+const ORDER: [usize; 19] = [
+    16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
+];
+
+/// The shortest length of each symbol from 257 on, and its extra bits.
+#[rustfmt::skip]
+const LENGTHS: [(usize, usize); 29] = [
+    (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0), (10, 0), (11, 1), (13, 1),
+    (15, 1), (17, 1), (19, 2), (23, 2), (27, 2), (31, 2), (35, 3), (43, 3), (51, 3), (59, 3),
+    (67, 4), (83, 4), (99, 4), (115, 4), (131, 5), (163, 5), (195, 5), (227, 5), (258, 0),
+];
+
+/// The shortest distance of each symbol, and its extra bits.
+#[rustfmt::skip]
+const DISTANCES: [(usize, usize); 30] = [
+    (1, 0), (2, 0), (3, 0), (4, 0), (5, 1), (7, 1), (9, 2), (13, 2), (17, 3), (25, 3),
+    (33, 4), (49, 4), (65, 5), (97, 5), (129, 6), (193, 6), (257, 7), (385, 7), (513, 8), (769, 8),
+    (1025, 9), (1537, 9), (2049, 10), (3073, 10), (4097, 11), (6145, 11), (8193, 12), (12289, 12),
+    (16385, 13), (24577, 13),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_of_the_rfc_are_read() {
+        let hello = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
+        assert_eq!(message(&hello, 5), Ok(b"Hello".to_vec()));
+        assert_eq!(message(&hello, 4), Err(vec![Violation::MessageTooBig]));
+        let invalid = Err(vec![Violation::InvalidCompression]);
+        assert_eq!(message(&hello[..6], 100), invalid);
+        assert_eq!(message(&[0xF2, 0x00, 0x11, 0x00, 0x00], 100), invalid);
+        let last = [0xF3, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
+        for end in [&[][..], &[0x00], &[0x01]] {
+            let compressed = [&last, end].concat();
+            assert_eq!(message(&compressed, 5), Ok(b"Hello".to_vec()));
+        }
+        let mut peer = Inflater::new(8, true);
+        assert_eq!(peer.inflate(&hello), b"Hello");
+        assert_eq!(peer.inflate(&[0xF2, 0x00, 0x11, 0x00, 0x00]), b"Hello");
+    }
+}
