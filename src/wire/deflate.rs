@@ -9,7 +9,7 @@ use zlib_rs::{Deflate, DeflateConfig, DeflateFlush};
 use super::extension::WindowBits;
 
 /// What every compressed message ends with, and is sent without (§7.2.1).
-const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
+pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 
 /// The fastest: level 3 takes ten times as long for a sixth less (measured at 200 bytes).
 const LEVEL: i32 = 1;

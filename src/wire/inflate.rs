@@ -8,7 +8,11 @@ use std::fmt;
 
 use zlib_rs::{Inflate, InflateFlush, Status};
 
-use super::{deflate::to_len, extension::WindowBits, violation::Violation};
+use super::{
+    deflate::{TAIL, to_len},
+    extension::WindowBits,
+    violation::Violation,
+};
 
 /// The tail that compressed messages are sent without, and a block that is the last of its stream.
 /// The tail alone does not tell a whole message from one that was cut inside a block; a stream
@@ -83,8 +87,10 @@ impl Inflater {
     fn finish(&mut self, mut message: Message) -> Result<Vec<u8>, Violation> {
         let len = message.payload.len();
         let rest = self.run(&END, &mut message)?;
+        // The block that the tail belongs to may be a last one, too: then that of `END` is left.
+        let is_at_end = rest.is_some_and(|rest| rest.is_empty() || rest == &END[TAIL.len()..]);
         // What `END` adds to the payload was cut off from a block.
-        let is_whole = rest.is_some_and(<[u8]>::is_empty) && message.payload.len() == len;
+        let is_whole = is_at_end && message.payload.len() == len;
         let payload = is_whole.then_some(message.payload);
         payload.ok_or(Violation::InvalidCompression)
     }
@@ -212,6 +218,7 @@ mod tests {
             assert_eq!(inflate(compressed), Ok(b"Hello".to_vec()), "{section}");
         }
         assert_eq!(inflate(&[0x00]), Ok(vec![]), "7.2.3.6");
+        assert_eq!(inflate(&[0x01]), Ok(vec![]), "7.2.3.6 as a last block");
         let second_in_a_context = [0xF2, 0x00, 0x11, 0x00, 0x00];
         assert_eq!(inflate(&second_in_a_context), INVALID, "7.2.3.2");
     }
