@@ -3,11 +3,13 @@
 pub mod client;
 pub mod connection;
 pub mod deflate;
+pub mod extensions;
 pub mod hub_model;
 pub mod inflate;
 pub mod input;
 pub mod oracle;
 pub mod outbox_model;
+pub mod parts;
 pub mod peer;
 pub mod reply;
 pub mod server_frame;

@@ -1,0 +1,79 @@
+//! Garbage, and messages that were compressed by somebody else and then changed, against a decoder
+//! that reads bit by bit: the same payload or the same fault, and never more than the limit.
+//!
+//! The first byte of the input is the limit, and what follows:
+//!
+//! - 0x10: a byte for the level, a byte for how many changes there are, three for each (where, and
+//!   which bits), and [`Parts`] of one message;
+//! - 0x00: what came on the wire.
+#![no_main]
+
+use framecast::wire::{inflate::Inflater, violation::Violation};
+use framecast_fuzz::{deflate, inflate, parts::Parts};
+use libfuzzer_sys::fuzz_target;
+use miniz_oxide::inflate::decompress_to_vec_with_limit;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((shape, rest)) = data.split_first() else {
+        return;
+    };
+    let limit = LIMITS[usize::from(shape & 0x0F)];
+    let compressed = match shape & 0x10 {
+        0 => Some(rest.to_vec()),
+        _ => changed(rest),
+    };
+    let Some(compressed) = compressed else {
+        return;
+    };
+    let expected = inflate::message(&compressed, limit);
+    let mut inflater = Inflater::new();
+    check(&inflater.inflate(&compressed, limit), &expected);
+    // Whatever that left behind, the next messages are not changed by it.
+    assert_eq!(inflater.inflate(&HELLO, 5), Ok(b"Hello".to_vec()));
+    let again = inflater.inflate(&compressed, limit);
+    check(&again, &expected);
+    if let Ok(payload) = expected {
+        assert!(again.is_ok_and(|payload| payload.capacity() <= limit));
+        // It stops after a block with BFINAL, and is told where the last one is.
+        let stream = [&compressed[..], &[0x00, 0x00, 0xFF, 0xFF, 0x03, 0x00]].concat();
+        let first = decompress_to_vec_with_limit(&stream, limit);
+        assert!(payload.starts_with(&first.expect("it is valid")));
+    }
+});
+
+fn check(ours: &Result<Vec<u8>, Violation>, expected: &Result<Vec<u8>, Vec<Violation>>) {
+    match (ours, expected) {
+        (Err(violation), Err(faults)) => {
+            assert!(faults.contains(violation), "{violation:?}, not {faults:?}")
+        }
+        (Ok(ours), Ok(theirs)) => assert!(ours == theirs, "another payload"),
+        (Ok(ours), Err(faults)) => panic!("{} bytes, not {faults:?}", ours.len()),
+        (Err(violation), Ok(theirs)) => panic!("{violation:?}, not {} bytes", theirs.len()),
+    }
+}
+
+fn changed(input: &[u8]) -> Option<Vec<u8>> {
+    let [level, count, rest @ ..] = input else {
+        return None;
+    };
+    let (changes, parts) = rest.split_at_checked(3 * usize::from(count % 8))?;
+    let payload = Parts::new(parts).next()?;
+    let mut compressed = deflate::message(&payload, level % 10);
+    for change in changes.chunks(3) {
+        let place = usize::from(change[0]) << 8 | usize::from(change[1]);
+        let len = compressed.len();
+        if change[2] == 0 {
+            compressed.truncate(place % (len + 1));
+        } else if len > 0 {
+            compressed[place % len] ^= change[2];
+        }
+    }
+    Some(compressed)
+}
+
+const LIMITS: [usize; 16] = [
+    0, 1, 5, 16, 100, 257, 258, 259, 1000, 16_383, 16_384, 16_385, 32_768, 32_769, 50_000, 200_000,
+];
+
+/// RFC 7692 §7.2.3.1.
+const HELLO: [u8; 7] = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];

@@ -1,0 +1,93 @@
+//! Messages put together of parts, so that a small input makes them as long as any window, and
+//! alike at any distance.
+//!
+//! | byte         | what follows  | part                                                   |
+//! |--------------|---------------|--------------------------------------------------------|
+//! | 0x00 to 0x3F | so many bytes | those                                                  |
+//! | 0x40 to 0x7F | a byte        | that, for [a length](LENGTHS)                          |
+//! | 0x80 to 0xBF | a seed        | noise, for a length                                    |
+//! | 0xC0 to 0xFE | a byte        | again what was a length back, give or take, for 3 to 258 |
+//! | 0xFF         |               | none: the message ends                                 |
+
+/// The length is that at the lower four bits of the byte.
+const LENGTHS: [usize; 16] = [
+    3, 20, 64, 255, 256, 257, 512, 1024, 2048, 4096, 4097, 8192, 16_384, 32_767, 32_768, 32_769,
+];
+
+/// Of all messages together, in bytes.
+const ENOUGH: usize = 100_000;
+
+/// An iterator over messages.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    rest: &'a [u8],
+    /// All that came before.
+    history: Vec<u8>,
+}
+
+impl<'a> Parts<'a> {
+    pub fn new(parts: &'a [u8]) -> Self {
+        Self {
+            rest: parts,
+            history: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, part: u8, argument: u8) {
+        let length = LENGTHS[usize::from(part & 0x0F)];
+        match part >> 6 {
+            1 => self.history.extend([argument].repeat(length)),
+            2 => self.history.extend(noise(argument).take(length)),
+            _ => {
+                let distance = (length + usize::from(argument & 0x07)).saturating_sub(4);
+                for _ in 0..3 + usize::from(argument) {
+                    let from = self.history.len().checked_sub(distance.max(1));
+                    self.history
+                        .push(from.map_or(argument, |from| self.history[from]));
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for Parts<'_> {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let start = self.history.len();
+        if self.rest.is_empty() || start > ENOUGH {
+            return None;
+        }
+        while let [part, rest @ ..] = self.rest
+            && self.history.len() < ENOUGH
+        {
+            self.rest = rest;
+            match (part, rest) {
+                (0xFF, _) => break,
+                (0x00..=0x3F, _) => {
+                    let (bytes, rest) = rest.split_at(usize::from(*part).min(rest.len()));
+                    self.history.extend(bytes);
+                    self.rest = rest;
+                }
+                (_, [argument, rest @ ..]) => {
+                    self.add(*part, *argument);
+                    self.rest = rest;
+                }
+                (_, []) => {}
+            }
+        }
+        if self.history.len() >= ENOUGH {
+            self.rest = &[];
+        }
+        Some(self.history[start..].to_vec())
+    }
+}
+
+/// Bytes without any pattern.
+fn noise(seed: u8) -> impl Iterator<Item = u8> {
+    let mut state = u32::from(seed);
+    std::iter::repeat_with(move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    })
+}
