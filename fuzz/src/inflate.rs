@@ -296,26 +296,3 @@ const DISTANCES: [(usize, usize); 30] = [
     (1025, 9), (1537, 9), (2049, 10), (3073, 10), (4097, 11), (6145, 11), (8193, 12), (12289, 12),
     (16385, 13), (24577, 13),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_examples_of_the_rfc_are_read() {
-        let hello = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
-        assert_eq!(message(&hello, 5), Ok(b"Hello".to_vec()));
-        assert_eq!(message(&hello, 4), Err(vec![Violation::MessageTooBig]));
-        let invalid = Err(vec![Violation::InvalidCompression]);
-        assert_eq!(message(&hello[..6], 100), invalid);
-        assert_eq!(message(&[0xF2, 0x00, 0x11, 0x00, 0x00], 100), invalid);
-        let last = [0xF3, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
-        for end in [&[][..], &[0x00], &[0x01]] {
-            let compressed = [&last, end].concat();
-            assert_eq!(message(&compressed, 5), Ok(b"Hello".to_vec()));
-        }
-        let mut peer = Inflater::new(8, true);
-        assert_eq!(peer.inflate(&hello), b"Hello");
-        assert_eq!(peer.inflate(&[0xF2, 0x00, 0x11, 0x00, 0x00]), b"Hello");
-    }
-}
