@@ -16,6 +16,7 @@ use crate::{
     config,
     inflate::Inflater,
     input::{Terms, Turns},
+    parts::noise,
     peer::Peer,
     server_frame::ServerFrame,
 };
@@ -283,16 +284,13 @@ fn names(of: &[TopicName], indices: &[usize]) -> Vec<TopicName> {
     indices.iter().map(|&index| of[index].clone()).collect()
 }
 
-/// Every other one is worth compressing, and the start of every one after it.
+/// Every other one is worth compressing, and refers back further than some windows reach.
 fn message(number: usize) -> Vec<u8> {
-    let mut payload = vec![
-        b'x';
-        if number % 2 == 0 {
-            0
-        } else {
-            60 + number % 256
-        }
-    ];
-    payload.extend((number as u32).to_be_bytes());
-    payload
+    let times = if number % 2 == 0 {
+        0
+    } else {
+        30 + 37 * (number % 32)
+    };
+    let half: Vec<u8> = noise(number as u8).take(times).collect();
+    [&half[..], &half, &(number as u32).to_be_bytes()].concat()
 }

@@ -9,8 +9,9 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 /// Blocks with BFINAL that are followed by more, at most; a limit of the server.
 const MAX_STREAMS: usize = 256;
 
-/// More of a bomb than this is not looked at.
-const ENOUGH: usize = 1 << 20;
+/// So many bytes over the limit a message is known to be too big, whatever else is wrong with it:
+/// the server looks at every 16 KiB.
+const ENOUGH: usize = 17_000;
 
 /// What a compressed message says: `compressed` is its payload, and refers to no earlier one. Of
 /// several faults that it has, any may be told.

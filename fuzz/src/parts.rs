@@ -84,7 +84,7 @@ impl Iterator for Parts<'_> {
 }
 
 /// Bytes without any pattern.
-fn noise(seed: u8) -> impl Iterator<Item = u8> {
+pub fn noise(seed: u8) -> impl Iterator<Item = u8> {
     let mut state = u32::from(seed);
     std::iter::repeat_with(move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
