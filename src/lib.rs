@@ -32,9 +32,9 @@
 //! ```
 //!
 //! A *tick* is one round of a shard: it drains its inbox, fans out, and writes to some sockets. A
-//! *turn* is one poll of a connection's task: it reads, reacts, and writes its reactions. An
-//! *episode* is what a reader lives for: from the first byte of a message to a socket that has
-//! nothing more to say. A *sweep* is a look at every connection, for the heartbeat.
+//! *turn* is one poll of a connection's task: it reads, reacts, and writes its reactions. A whole
+//! plain message takes the *fast lane*, from the receive buffer as it stands there; any other one
+//! has an *episode*, a reader that is built for it and dropped after it. A *sweep* is a look at every connection, for the heartbeat.
 //!
 //! # Seven rules that the code keeps
 //!

@@ -1,17 +1,21 @@
 //! The read side: socket, gate, fastwebsockets, and what a message asks for.
 //!
-//! fastwebsockets' `read_frame` is not cancel safe: a dropped one loses the header that it has
-//! read. So reading goes in *episodes*: a future that is built when there is something to read,
-//! polled until it completes, and dropped only between two messages, when it says so itself. An
-//! idle connection has no episode, and so no buffer.
+//! A whole plain message is taken from the receive buffer as it stands there: the fast lane. For
+//! everything else there is an *episode*, one for each message: a future that reads it through
+//! the gate and fastwebsockets, whose `read_frame` is not cancel safe, so it is polled until it
+//! completes. An idle connection has no episode, and so no buffer.
+//!
+//! ```text
+//!                 ┌─ whole and plain ─► fast lane ─────────────┐
+//!  receive buffer ┤                                            ├─► reaction
+//!                 └─ anything else ──► gate ─► fastwebsockets ─┘
+//! ```
 
 use std::{
-    cell::RefCell,
     future::Future,
     io,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -23,7 +27,6 @@ use super::Session;
 use crate::{
     hub::seat::SeatRef,
     protocol::{Reaction, relay},
-    topic_name::TopicName,
     wire::{
         close::Disconnect,
         frame::{self, Frame, Opcode},
@@ -44,7 +47,7 @@ pub(super) struct Reader {
 
 /// How an episode ended.
 enum Episode {
-    /// Between two messages, with a socket that had nothing more to say.
+    /// Between two messages.
     Idle,
     Over(Disconnect),
 }
@@ -79,10 +82,15 @@ impl Reader {
         loop {
             let episode = match &mut self.episode {
                 Some(episode) => episode,
+                // Nothing is received while it could not be worked off.
+                None if must_wait(seat) => self.episode.insert(Box::pin(wait(seat.clone()))),
                 None => {
-                    // Nothing is received while it could not be worked off: the episode waits.
-                    if !must_wait(seat) && !matches!(ready!(seat.poll_fill(cx)), Ok(true)) {
+                    if !matches!(ready!(seat.poll_fill(cx)), Ok(true)) {
                         return Poll::Ready(Disconnect::Lost);
+                    }
+                    take_plain(cx, seat, session);
+                    if seat.has_taken_all() {
+                        continue;
                     }
                     self.episode
                         .insert(Box::pin(read(seat.clone(), session.clone())))
@@ -97,34 +105,48 @@ impl Reader {
     }
 }
 
-/// Reads until the connection is idle or over.
+/// The fast lane.
+fn take_plain(cx: &mut Context<'_>, seat: &SeatRef, session: &Session) {
+    // Only the peer's Close still counts.
+    let is_ended = seat.is_ended();
+    let is_echo = matches!(session, Session::Echo | Session::EchoFrames) && !seat.may_inflate();
+    // Published together, so that the hub is asked once for all.
+    let mut published = Vec::new();
+    seat.take_plain(cx, |kind, payload| match session {
+        _ if is_ended => {}
+        _ if is_echo => seat.reply_plain(kind, payload),
+        _ => match session.react(kind, payload) {
+            Reaction::Publish(frame) => published.push(frame),
+            reaction => perform(seat, session, reaction),
+        },
+    });
+    publish(seat, session, published);
+}
+
+/// Reads a message through the gate and fastwebsockets.
 async fn read(seat: SeatRef, session: Session) -> Episode {
-    wait_for_room(&seat).await;
     let marks = Marks::default();
-    let publisher = Rc::new(Publisher::new(&seat, &session));
-    let mut engine = engine(&seat, &session, &marks, &publisher);
+    let mut engine = engine(&seat, &session, &marks);
     let listener = Listener {
         seat,
         session,
         marks,
-        publisher,
     };
-    let reason = loop {
-        let heard = match engine.read_frame().await {
-            Ok(frame) if frame.opcode == OpCode::Close => break Some(Disconnect::ByPeer),
+    loop {
+        let heard = match engine.read_frame().await.map_err(Stop::from) {
+            Ok(frame) if frame.opcode == OpCode::Close => return Episode::Over(Disconnect::ByPeer),
             Ok(frame) => listener.on_frame(&frame),
-            Err(error) => break reason_of(error),
+            Err(Stop::Idle) => return Episode::Idle,
+            Err(Stop::Violation(violation)) => Err(violation),
+            Err(Stop::Lost(_)) => return Episode::Over(Disconnect::Lost),
         };
         if let Err(violation) = heard {
-            break Some(violation.into());
+            return Episode::Over(violation.into());
         }
         if must_wait(&listener.seat) {
-            listener.publisher.flush();
             wait_for_room(&listener.seat).await;
         }
-    };
-    listener.publisher.flush();
-    reason.map_or(Episode::Idle, Episode::Over)
+    }
 }
 
 /// Does what the frames of an episode ask for.
@@ -132,7 +154,6 @@ struct Listener {
     seat: SeatRef,
     session: Session,
     marks: Marks,
-    publisher: Rc<Publisher>,
 }
 
 impl Listener {
@@ -157,7 +178,10 @@ impl Listener {
                 let fragment = Frame::fragment(opcode, frame.fin, &frame.payload);
                 self.seat.reply(fragment);
             }
-            (_, Some(mark)) => self.perform(self.react(mark, &frame.payload)?),
+            (session, Some(mark)) => {
+                let reaction = self.react(mark, &frame.payload)?;
+                perform(&self.seat, session, reaction);
+            }
             (_, None) => {}
         }
         Ok(())
@@ -169,26 +193,39 @@ impl Listener {
         let message = open_message(mark, payload, &mut shard.inflater(), limit)?;
         Ok(self.session.react(mark.kind, &message))
     }
+}
 
-    /// Does what a message asked for.
-    fn perform(&self, reaction: Reaction) {
-        match reaction {
-            Reaction::Publish(frame) => self.publisher.add(frame),
-            Reaction::Reply(frame) => self.seat.reply(frame),
-            Reaction::SetTopics(topics) => {
-                self.seat.set_topics(&topics);
-                if let Session::Relay(claim) = &self.session {
-                    claim.set_topics(&topics);
-                }
-                self.seat.reply(relay::topics_in_force(&topics));
+/// Does what a message asked for.
+fn perform(seat: &SeatRef, session: &Session, reaction: Reaction) {
+    match reaction {
+        Reaction::Publish(frame) => publish(seat, session, vec![frame]),
+        Reaction::Reply(frame) => seat.reply(frame),
+        Reaction::SetTopics(topics) => {
+            seat.set_topics(&topics);
+            if let Session::Relay(claim) = session {
+                claim.set_topics(&topics);
             }
+            seat.reply(relay::topics_in_force(&topics));
         }
+    }
+}
+
+fn publish(seat: &SeatRef, session: &Session, frames: Vec<Frame>) {
+    if let Session::Chat(topics) = session
+        && !frames.is_empty()
+    {
+        seat.publish(topics, frames);
     }
 }
 
 /// The connection is not to be read now: it owes too much, or the hub has too much to deliver.
 fn must_wait(seat: &SeatRef) -> bool {
     !seat.may_read() || seat.is_hub_full()
+}
+
+async fn wait(seat: SeatRef) -> Episode {
+    wait_for_room(&seat).await;
+    Episode::Idle
 }
 
 async fn wait_for_room(seat: &SeatRef) {
@@ -215,13 +252,9 @@ fn engine(
     seat: &SeatRef,
     session: &Session,
     marks: &Marks,
-    publisher: &Rc<Publisher>,
 ) -> Engine<impl FnMut(&[u8]) + Unpin + use<>> {
     let rules = seat.shard().config().rules(seat.may_inflate());
-    let inbound = Inbound {
-        seat: seat.clone(),
-        publisher: Rc::clone(publisher),
-    };
+    let inbound = Inbound(seat.clone());
     let seat = seat.clone();
     let answer = move |frame: &[u8]| {
         let queued = Bytes::copy_from_slice(frame);
@@ -247,54 +280,8 @@ impl<W: FnMut(&[u8]) + Unpin> Engine<W> {
     }
 }
 
-/// Why reading ended, or `None` if it is only idle.
-fn reason_of(error: WebSocketError) -> Option<Disconnect> {
-    match error.into() {
-        Stop::Idle => None,
-        Stop::Lost(_) => Some(Disconnect::Lost),
-        Stop::Violation(violation) => Some(violation.into()),
-    }
-}
-
-/// Gathers what one read brought, so that the hub is asked once for all of it.
-struct Publisher {
-    seat: SeatRef,
-    topics: Option<Arc<[TopicName]>>,
-    frames: RefCell<Vec<Frame>>,
-}
-
-impl Publisher {
-    fn new(seat: &SeatRef, session: &Session) -> Self {
-        let topics = match session {
-            Session::Chat(topics) => Some(Arc::clone(topics)),
-            _ => None,
-        };
-        Self {
-            seat: seat.clone(),
-            topics,
-            frames: RefCell::default(),
-        }
-    }
-
-    fn add(&self, frame: Frame) {
-        self.frames.borrow_mut().push(frame);
-    }
-
-    fn flush(&self) {
-        let frames = self.frames.take();
-        if let Some(topics) = &self.topics
-            && !frames.is_empty()
-        {
-            self.seat.publish(topics, frames);
-        }
-    }
-}
-
 /// What the peer sent, by way of the shard's receive buffer.
-struct Inbound {
-    seat: SeatRef,
-    publisher: Rc<Publisher>,
-}
+struct Inbound(SeatRef);
 
 impl AsyncRead for Inbound {
     fn poll_read(
@@ -302,8 +289,6 @@ impl AsyncRead for Inbound {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // What was read is worked off: this is where a batch ends.
-        self.publisher.flush();
-        self.seat.poll_read(cx, buf)
+        self.0.poll_read(cx, buf)
     }
 }

@@ -137,9 +137,16 @@ impl Seat {
         self.0.publish(&topics.into(), [message]);
     }
 
-    /// Queues a reply.
+    /// Queues a reply, as the end of a turn does if the socket takes nothing.
     pub fn reply(&self, frame: Frame) {
         self.0.reply(frame);
+        let shard = self.0.shard();
+        let replies = &mut shard.replies.borrow_mut();
+        let mut state = shard.state.borrow_mut();
+        if let Some(peer) = state.peers.get_mut(self.0.id().key) {
+            peer.queue_replies(replies, 0);
+        }
+        replies.clear();
     }
 
     /// Queues a control frame.

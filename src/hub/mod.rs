@@ -31,6 +31,7 @@ mod publication;
 mod pulse;
 mod receive;
 pub(crate) mod registry;
+mod replies;
 pub(crate) mod seat;
 mod segment;
 pub(crate) mod shard;

@@ -37,6 +37,13 @@ impl Outbox {
         }
     }
 
+    /// Queues the rest of frames of which some bytes are out already.
+    pub(super) fn push_rest(&mut self, rest: Bytes) {
+        debug_assert!(self.queue.is_empty(), "they were written past the queue");
+        self.push(rest);
+        self.is_front_torn = !self.queue.is_empty();
+    }
+
     /// Queues a Ping or Pong ahead of all segments, but never inside a frame.
     ///
     /// Pongs are kept in order; beyond 32 of them only the latest, which answers the others too
@@ -86,6 +93,11 @@ impl Outbox {
     /// own, so that many tiny frames can't hold many times what a few large ones can.
     pub(super) fn held_bytes(&self) -> usize {
         self.bytes + self.queue.len() * ELEMENT_BYTES
+    }
+
+    /// Nothing more is accepted.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.is_sealed
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -16,6 +16,7 @@ use super::{
     outbox::{ELEMENT_BYTES, Outbox},
     publication::UserId,
     pulse::Pulse,
+    replies::Replies,
     segment::Segments,
     topic::Place,
 };
@@ -161,6 +162,54 @@ impl Peer {
         self.writing.is_in_ring = false;
     }
 
+    /// Writes what the peer was answered during its turn: straight away if nothing waits before
+    /// it. What the socket does not take is queued.
+    ///
+    /// # Errors
+    ///
+    /// The socket's. Nothing can be written any more.
+    pub(super) fn write_replies(
+        &mut self,
+        replies: &mut Replies,
+        metrics: &ShardMetrics,
+    ) -> io::Result<()> {
+        let mut taken = 0;
+        if self.outbox.is_empty()
+            && !self.outbox.is_sealed()
+            && self.writing.blocked_since.is_none()
+            && let (Some(socket), Some(waker)) = (&mut self.socket, &self.waker)
+        {
+            let mut cx = Context::from_waker(waker);
+            match Pin::new(socket).poll_write(&mut cx, replies.as_bytes()) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    taken = count;
+                    self.writing.has_taken = true;
+                    metrics.writes.increment();
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {}
+            }
+        }
+        self.queue_replies(replies, taken);
+        Ok(())
+    }
+
+    /// Queues what the peer was answered during its turn, but for what the socket has `taken`.
+    pub(super) fn queue_replies(&mut self, replies: &mut Replies, taken: usize) {
+        let rest = &replies.as_bytes()[taken..];
+        if !rest.is_empty() {
+            self.writing.owed_bytes += rest.len() + ELEMENT_BYTES;
+            let rest = Bytes::copy_from_slice(rest);
+            if taken > 0 {
+                self.outbox.push_rest(rest);
+            } else {
+                self.outbox.push(rest);
+            }
+        }
+        replies.clear();
+    }
+
     /// Writes until the outbox is empty or the socket takes no more, which then wakes the
     /// connection's task. One vectored write takes up to 64 segments.
     ///
@@ -205,10 +254,19 @@ impl Peer {
     }
 
     /// Queues an answer to what the peer itself said.
-    pub(super) fn reply(&mut self, message: Frame, compressors: &mut Compressors) {
-        let frame = self.compression.form(message, compressors).into_bytes();
-        self.writing.owed_bytes += frame.len() + ELEMENT_BYTES;
-        self.outbox.push(frame);
+    pub(super) fn reply(
+        &mut self,
+        message: Frame,
+        replies: &mut Replies,
+        compressors: &mut Compressors,
+    ) {
+        let frame = self.compression.form(message, compressors);
+        if replies.has_room_for(frame.wire_len()) {
+            return replies.push(&frame);
+        }
+        self.queue_replies(replies, 0);
+        self.writing.owed_bytes += frame.wire_len() + ELEMENT_BYTES;
+        self.outbox.push(frame.into_bytes());
     }
 
     /// Whether the connection may read on; if not, its task is woken when it may.
@@ -337,7 +395,7 @@ mod tests {
         assert!(peer.may_read());
         let mut compressors = Compressors::new(&Config::default().deflate);
         let answer = Frame::binary(&vec![0; HELD_READER_BYTES]);
-        peer.reply(answer, &mut compressors);
+        peer.reply(answer, &mut Replies::default(), &mut compressors);
         assert!(!peer.may_read());
     }
 

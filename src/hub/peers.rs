@@ -9,6 +9,7 @@ use super::{
     peer::{Offer, Patience, Peer, PeerKey, ping},
     publication::UserId,
     pulse::{Heartbeat, Silence},
+    replies::Replies,
     segment::Segments,
 };
 use crate::{config::Config, metrics::ShardMetrics, wire::close::Disconnect};
@@ -103,19 +104,29 @@ impl Peers {
             if let Some(peer) = self.table.get_mut(key) {
                 peer.leaves_ring();
             }
-            if self.write(key, metrics).is_err() {
+            if self.write(key, &mut Replies::default(), metrics).is_err() {
                 lost.push(key);
             }
         }
         lost
     }
 
-    /// Writes what waits for a peer, as far as its socket takes it.
-    pub(super) fn write(&mut self, key: PeerKey, metrics: &ShardMetrics) -> io::Result<()> {
+    /// Writes what waits for a peer and what it was answered, as far as its socket takes it.
+    pub(super) fn write(
+        &mut self,
+        key: PeerKey,
+        replies: &mut Replies,
+        metrics: &ShardMetrics,
+    ) -> io::Result<()> {
         let Some(peer) = self.table.get_mut(key) else {
             return Ok(());
         };
-        let written = peer.write(metrics);
+        let written = if replies.is_empty() {
+            peer.write(metrics)
+        } else {
+            let replied = peer.write_replies(replies, metrics);
+            replied.and_then(|()| peer.write(metrics))
+        };
         if written.is_err() {
             // Whoever waits until all is written would wait in vain.
             peer.outbox.abandon();

@@ -18,12 +18,16 @@ use super::{
     compression::{Agreed, Compression},
     peer::{Peer, PeerKey, Stream},
     publication::{Publication, UserId},
+    receive::Receive,
     shard::Shard,
     topic::Place,
 };
 use crate::{
     topic_name::TopicName,
-    wire::{close::Disconnect, frame::Frame},
+    wire::{
+        close::Disconnect,
+        frame::{Frame, Kind},
+    },
 };
 
 /// A seat taken. Dropping it gives it up: the connection leaves its topics, its socket is closed
@@ -168,9 +172,29 @@ impl SeatRef {
         self.shard.state.borrow_mut().end(self.key, reason);
     }
 
-    /// Queues a reply behind what is queued already.
+    /// Replies, behind what is queued already, when the turn [is flushed](Self::flush).
     pub(crate) fn reply(&self, frame: Frame) {
-        self.shard.state.borrow_mut().reply(self.key, frame);
+        let replies = &mut self.shard.replies.borrow_mut();
+        self.shard
+            .state
+            .borrow_mut()
+            .reply(self.key, frame, replies);
+    }
+
+    /// Replies with a message as it is, which is not compressed.
+    pub(crate) fn reply_plain(&self, kind: Kind, payload: &[u8]) {
+        let mut replies = self.shard.replies.borrow_mut();
+        if !replies.has_room_for(payload.len()) {
+            drop(replies);
+            self.flush();
+            replies = self.shard.replies.borrow_mut();
+        }
+        if replies.has_room_for(payload.len()) {
+            replies.push_message(kind, payload);
+        } else {
+            drop(replies);
+            self.reply(Frame::message(kind, payload));
+        }
     }
 
     /// Queues a Ping or Pong before all messages.
@@ -180,12 +204,18 @@ impl SeatRef {
 
     /// Queues the Close that answers the peer's, behind everything, and nothing after it.
     pub(crate) fn answer_close(&self, close: Bytes) {
-        self.with(|peer| peer.outbox.seal(close));
+        let replies = &mut self.shard.replies.borrow_mut();
+        self.with(|peer| {
+            peer.queue_replies(replies, 0);
+            peer.outbox.seal(close);
+        });
     }
 
-    /// Writes what is queued, as far as the socket takes it now.
+    /// Writes what is queued and what the turn's messages were answered with, as far as the
+    /// socket takes it now.
     pub(crate) fn flush(&self) {
-        self.shard.state.borrow_mut().write(self.key);
+        let replies = &mut self.shard.replies.borrow_mut();
+        self.shard.state.borrow_mut().write(self.key, replies);
     }
 
     /// Ready when everything queued is written, or can't be any more.
@@ -222,6 +252,40 @@ impl SeatRef {
             receive.received(received);
         }
         Poll::Ready(Ok(!receive.is_empty()))
+    }
+
+    /// Hands every whole plain message that was received to `take`. What is left then, if
+    /// anything is, is something for the gate.
+    pub(crate) fn take_plain(&self, cx: &mut Context<'_>, mut take: impl FnMut(Kind, &[u8])) {
+        let limits = self.shard.config().rules(false).limits;
+        let mut receive = self.shard.receive.borrow_mut();
+        while let Some(wire_len) = receive.take_plain(limits, &mut take) {
+            if !self.receives_rest(cx, &mut receive, wire_len) {
+                return;
+            }
+        }
+    }
+
+    /// Receives more of a frame, if it is there already.
+    fn receives_rest(&self, cx: &mut Context<'_>, receive: &mut Receive, wire_len: usize) -> bool {
+        if !receive.may_receive() {
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        let space = receive.space_behind(wire_len);
+        let received = space.map(|space| self.poll_receive(cx, space));
+        match received {
+            Some(Poll::Ready(Ok(len))) => {
+                receive.received(len);
+                len > 0
+            }
+            _ => false,
+        }
+    }
+
+    /// Nothing of what was received is left.
+    pub(crate) fn has_taken_all(&self) -> bool {
+        self.shard.receive.borrow().is_empty()
     }
 
     /// Reads what the peer sent, through the shard's receive buffer; nothing at the end of the

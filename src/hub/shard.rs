@@ -28,6 +28,7 @@ use super::{
     peer::PeerKey,
     pulse::Heartbeat,
     receive::Receive,
+    replies::Replies,
     state::{Forwarded, State},
 };
 use crate::{
@@ -41,6 +42,7 @@ pub(crate) struct Shard {
     pub(super) links: Arc<Links>,
     pub(super) state: RefCell<State>,
     pub(super) receive: RefCell<Receive>,
+    pub(super) replies: RefCell<Replies>,
     inflater: RefCell<Inflater>,
     /// Wakes whoever waits for the last connection to go.
     pub(super) departure: Notify,
@@ -54,6 +56,7 @@ impl Shard {
             state: RefCell::new(State::new(index, Arc::clone(&links))),
             links,
             receive: RefCell::new(Receive::new()),
+            replies: RefCell::default(),
             inflater: RefCell::default(),
             departure: Notify::new(),
             is_stopping: Cell::new(false),
@@ -68,6 +71,7 @@ impl Shard {
     /// Begins a connection's turn to read, with what it kept from its last one.
     pub(crate) fn begin_turn(&self, kept: &[u8]) {
         self.receive.borrow_mut().begin_turn(kept);
+        self.replies.borrow_mut().clear();
     }
 
     /// Ends the turn; what the connection has received and not yet read.

@@ -10,6 +10,7 @@ use super::{
     peer::{Peer, PeerKey},
     peers::Peers,
     publication::Publication,
+    replies::Replies,
     segment::Segments,
     topic::{Departure, Place, TopicKey, Topics},
 };
@@ -161,9 +162,9 @@ impl State {
     }
 
     /// Queues an answer to what a peer itself said.
-    pub(super) fn reply(&mut self, key: PeerKey, message: Frame) {
+    pub(super) fn reply(&mut self, key: PeerKey, message: Frame, replies: &mut Replies) {
         if let Some(peer) = self.peers.get_mut(key) {
-            peer.reply(message, &mut self.compressors);
+            peer.reply(message, replies, &mut self.compressors);
         }
     }
 
@@ -177,13 +178,10 @@ impl State {
         self.end_all(lost.into_iter().map(|key| (key, Disconnect::Lost)));
     }
 
-    /// Writes what waits for a peer, as far as its socket takes it.
-    pub(super) fn write(&mut self, key: PeerKey) {
-        if self
-            .peers
-            .write(key, &self.links.metrics[self.index])
-            .is_err()
-        {
+    /// Writes what waits for a peer and what it was answered, as far as its socket takes it.
+    pub(super) fn write(&mut self, key: PeerKey, replies: &mut Replies) {
+        let metrics = &self.links.metrics[self.index];
+        if self.peers.write(key, replies, metrics).is_err() {
             self.end(key, Disconnect::Lost);
         }
     }

@@ -125,24 +125,32 @@ impl Frame {
         self.0
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "each arm bounds `len`")]
     fn encode(first: u8, payload: &[u8]) -> Self {
         let mut wire = BytesMut::with_capacity(MAX_HEADER_BYTES + payload.len());
-        wire.put_u8(first);
-        match payload.len() {
-            len @ 0..=125 => wire.put_u8(len as u8),
-            len @ 126..=0xFFFF => {
-                wire.put_u8(126);
-                wire.put_u16(len as u16);
-            }
-            len => {
-                wire.put_u8(127);
-                wire.put_u64(len as u64);
-            }
-        }
-        wire.put_slice(payload);
+        encode(first, payload, &mut wire);
         Self(wire.freeze())
     }
+}
+
+/// Appends a whole message to `wire`; that text is UTF-8 was checked where it arrived.
+pub(crate) fn encode_message(kind: Kind, payload: &[u8], wire: &mut impl BufMut) {
+    encode(FIN | Opcode::from(kind) as u8, payload, wire);
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "each arm bounds `len`")]
+fn encode(first: u8, payload: &[u8], wire: &mut impl BufMut) {
+    match payload.len() {
+        len @ 0..=125 => wire.put_slice(&[first, len as u8]),
+        len @ 126..=0xFFFF => {
+            wire.put_slice(&[first, 126]);
+            wire.put_u16(len as u16);
+        }
+        len => {
+            wire.put_slice(&[first, 127]);
+            wire.put_u64(len as u64);
+        }
+    }
+    wire.put_slice(payload);
 }
 
 /// Whether an encoded frame is a Close.
@@ -154,7 +162,7 @@ pub fn is_close(frame: &[u8]) -> bool {
 }
 
 /// Opcode byte, length byte, and an eight-byte extended length; server frames carry no mask.
-const MAX_HEADER_BYTES: usize = 10;
+pub(crate) const MAX_HEADER_BYTES: usize = 10;
 
 /// A control frame holds 125 bytes (§5.5), two of which are the close code.
 const MAX_REASON_BYTES: usize = 123;

@@ -1,14 +1,14 @@
 //! The gate: the stream that fastwebsockets reads from, between it and the socket.
 //!
 //! It adds what fastwebsockets 0.10.0 leaves out (see [`walk`](super::walk)) and two things that
-//! only the stream below can do: valid frames before a violation are still delivered, and a
-//! socket that has run dry between two messages reads as [idle](is_idle), so that the reader
-//! above, with its buffer of 8 KiB, can be dropped and lose nothing.
+//! only the stream below can do: valid frames before a violation are still delivered, and between
+//! two messages it says that it is [idle](is_idle), having read no byte of the next, so that the
+//! reader above, with its buffer of 8 KiB, can be dropped and lose nothing.
 
 use std::{
     cell::RefCell,
     collections::VecDeque,
-    io,
+    io, mem,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{
     violation::Violation,
-    walk::{Mark, Role, Rules, Walk},
+    walk::{Mark, Rules, Walk},
 };
 
 /// The marks of the messages that have passed the gate and were not yet taken by the reader.
@@ -30,7 +30,8 @@ pub struct Gate<R> {
     inner: R,
     walk: Walk,
     marks: Marks,
-    role: Role,
+    /// Something has, since it last said that it was idle.
+    has_passed: bool,
     refused: Option<Violation>,
 }
 
@@ -41,20 +42,20 @@ impl<R> Gate<R> {
             inner,
             walk: Walk::new(rules),
             marks,
-            role: rules.role,
+            has_passed: false,
             refused: None,
         }
     }
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
-    /// Reads what the peer sent, up to the first violation.
+    /// Reads what the peer sent, up to the first violation, and no further than the end of a
+    /// message.
     ///
     /// # Errors
     ///
     /// Those of the inner reader; a [violation], of kind `InvalidData`; [idle](is_idle), of kind
-    /// `WouldBlock`, when nothing is to be read and no message is under way. A client, which has
-    /// no thousands of connections, waits instead.
+    /// `WouldBlock`, once after each message and each control frame between messages.
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -64,25 +65,28 @@ impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
         if let Some(violation) = this.refused {
             return Poll::Ready(Err(refusal(violation)));
         }
-        let before = buf.filled().len();
-        let read = Pin::new(&mut this.inner).poll_read(cx, buf);
-        if read.is_pending() && this.role == Role::Server && this.walk.is_between_messages() {
+        if this.walk.is_between_messages() && mem::take(&mut this.has_passed) {
             return Poll::Ready(Err(io::ErrorKind::WouldBlock.into()));
         }
-        ready!(read)?;
-        let fresh = &mut buf.filled_mut()[before..];
-        if let Err(refused) = this.walk.walk(fresh, &mut this.marks.borrow_mut()) {
+        let wanted = this.walk.wanted().min(buf.remaining());
+        let mut piece = ReadBuf::new(buf.initialize_unfilled_to(wanted));
+        ready!(Pin::new(&mut this.inner).poll_read(cx, &mut piece))?;
+        let read = piece.filled_mut();
+        let mut passed = read.len();
+        if let Err(refused) = this.walk.walk(read, &mut this.marks.borrow_mut()) {
             this.refused = Some(refused.violation);
-            buf.set_filled(before + refused.at);
-            if refused.at == 0 {
-                return Poll::Ready(Err(refusal(refused.violation)));
-            }
+            passed = refused.at;
         }
-        Poll::Ready(Ok(()))
+        this.has_passed = true;
+        buf.advance(passed);
+        match this.refused {
+            Some(violation) if passed == 0 => Poll::Ready(Err(refusal(violation))),
+            _ => Poll::Ready(Ok(())),
+        }
     }
 }
 
-/// The socket has nothing to say and no message is under way: the reader may be dropped.
+/// A message has passed, and no other is under way: the reader may be dropped.
 #[must_use]
 pub fn is_idle(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
@@ -101,7 +105,7 @@ fn refusal(violation: Violation) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::walk::Limits;
+    use crate::wire::walk::{Limits, Role};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     const RULES: Rules = Rules {
@@ -114,14 +118,14 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn frames_before_a_violation_are_read_and_the_violation_comes_after_them() {
-        let masked_hi = [0x81, 0x82, 0, 0, 0, 0, b'h', b'i'];
-        let unmasked = [0x81, 0x01, b'x'];
+    async fn fragments_before_a_violation_are_read_and_the_violation_comes_after_them() {
+        let masked_hi = [0x01, 0x82, 0, 0, 0, 0, b'h', b'i'];
+        let unmasked = [0x80, 0x01, b'x'];
         let wire = [&masked_hi[..], &unmasked].concat();
         let mut gate = Gate::new(&wire[..], RULES, Marks::default());
         let mut read = Vec::new();
         let error = gate.read_to_end(&mut read).await.unwrap_err();
-        assert_eq!(read, [0x82, 0x82, 0, 0, 0, 0, b'h', b'i']);
+        assert_eq!(read, [0x02, 0x82, 0, 0, 0, 0, b'h', b'i']);
         assert_eq!(violation(&error), Some(Violation::Unmasked));
         assert_eq!(
             violation(&gate.read_u8().await.unwrap_err()),
@@ -130,10 +134,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dry_socket_is_idle_between_messages_and_pending_inside_one() {
+    async fn it_is_idle_once_after_each_message_having_read_nothing_of_the_next() {
+        let message = |first| [first, 0x81, 0, 0, 0, 0, b'x'];
+        let wire = [message(0x01), message(0x89), message(0x80), message(0x82)].concat();
+        let mut left = &wire[..];
+        let mut gate = Gate::new(&mut left, RULES, Marks::default());
+        let mut read = Vec::new();
+        assert!(is_idle(&gate.read_to_end(&mut read).await.unwrap_err()));
+        assert_eq!(read.len(), 21, "a fragmented message, and a Ping inside it");
+        assert!(is_idle(&gate.read_to_end(&mut read).await.unwrap_err()));
+        assert_eq!(read.len(), wire.len());
+        assert_eq!(gate.read_to_end(&mut read).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_dry_socket_is_waited_for() {
         let (mut peer, socket) = tokio::io::duplex(64);
         let mut gate = Gate::new(socket, RULES, Marks::default());
-        assert!(is_idle(&gate.read_u8().await.unwrap_err()));
         peer.write_all(&[0x81]).await.unwrap();
         assert_eq!(gate.read_u8().await.unwrap(), 0x82);
         let read = std::future::poll_fn(|cx| {

@@ -9,6 +9,7 @@
 pub mod close;
 pub mod deflate;
 pub mod extension;
+pub(crate) mod fast_lane;
 pub mod frame;
 pub mod gate;
 mod header;

@@ -34,7 +34,7 @@ pub struct ReadSide<R, W> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stop {
-    /// The socket has nothing to say, and no message is under way.
+    /// A message has passed, and no other is under way: go on, or drop the reader.
     Idle,
     /// The stream has ended or failed.
     Lost(io::Error),

@@ -18,7 +18,7 @@ use framecast::wire::inflate::Inflater;
 use framecast::wire::read_side::{Stop, open_message, web_socket};
 use framecast::wire::violation::Violation;
 use framecast::wire::walk::{Limits, Mark, Role, Rules};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -148,12 +148,19 @@ impl Reader {
             limits: LIMITS,
         };
         let answer = |frame: &[u8]| drop(replies.send_replace(frame.to_vec()));
-        let engine = web_socket(socket, rules, Rc::clone(&self.marks), answer);
+        // The gate reads in pieces, which the buffer makes cheap.
+        let engine = web_socket(
+            BufReader::new(socket),
+            rules,
+            Rc::clone(&self.marks),
+            answer,
+        );
         let mut engine = FragmentCollector::new(engine);
         let disconnect = loop {
-            let received = match engine.read_frame().await {
+            let received = match engine.read_frame().await.map_err(Stop::from) {
                 Ok(frame) => self.on_frame(&frame).await,
-                Err(error) => Err(reason_of(error.into())),
+                Err(Stop::Idle) => continue,
+                Err(stop) => Err(reason_of(stop)),
             };
             let event = match received {
                 Ok(Some(event)) => event,
@@ -220,7 +227,6 @@ fn reason_of(stop: Stop) -> Disconnect {
     match stop {
         Stop::Violation(violation) => violation.into(),
         Stop::Lost(error) => Disconnect::Lost(error),
-        // A client waits.
         _ => Disconnect::Lost(io::ErrorKind::WouldBlock.into()),
     }
 }

@@ -133,6 +133,15 @@ impl Walk {
         self.header.is_empty() && self.left == 0 && self.message.is_none()
     }
 
+    /// How many bytes end what is under way, as far as it is known: a header or a payload.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        if self.left > 0 {
+            return usize::try_from(self.left).unwrap_or(usize::MAX);
+        }
+        self.header.size() - self.header.len()
+    }
+
     /// Walks the next bytes, unmasking them; the mark of every data message that begins in them
     /// is appended to `marks`.
     ///
