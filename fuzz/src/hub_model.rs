@@ -284,13 +284,9 @@ fn names(of: &[TopicName], indices: &[usize]) -> Vec<TopicName> {
     indices.iter().map(|&index| of[index].clone()).collect()
 }
 
-/// Every other one is worth compressing, and refers back further than some windows reach.
+/// Some are worth compressing, and refer back further than some windows reach.
 fn message(number: usize) -> Vec<u8> {
-    let times = if number % 2 == 0 {
-        0
-    } else {
-        30 + 37 * (number % 32)
-    };
-    let half: Vec<u8> = noise(number as u8).take(times).collect();
+    let distance = number % 4 * 30 + 37 * (7 * number % 32);
+    let half: Vec<u8> = noise(number as u8).take(distance).collect();
     [&half[..], &half, &(number as u32).to_be_bytes()].concat()
 }
