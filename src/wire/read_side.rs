@@ -1,8 +1,8 @@
 //! fastwebsockets as it is used here: it reads through a gate, and what it writes by itself, its
 //! answers to Ping and Close, is handed to somebody who writes.
 //!
-//! So its auto-pong and auto-close stay on, and a socket has one writer. Its errors, which come from
-//! below and from itself, become reasons here.
+//! So its auto-pong and auto-close can stay on, and a socket has one writer. Its errors, which come
+//! from below and from itself, become reasons here.
 
 use std::{
     borrow::Cow,

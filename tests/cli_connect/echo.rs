@@ -7,24 +7,22 @@ use crate::client::within;
 use crate::literal::{connected_with, masked_frame};
 
 #[tokio::test]
-async fn every_message_goes_back_as_it_came_and_an_orderly_close_is_a_success() {
+async fn every_message_goes_back_as_it_came_in_order_and_an_orderly_close_is_a_success() {
     let wire = b"\x81\x02hi\x82\x02\xCA\xFE\x81\x00\x01\x01\xE2\x89\x01?\x80\x02\x82\xAC";
     let (client, mut socket) = connected_with(&["--echo"], "", wire).await;
     let mut received = Vec::new();
     for _ in 0..5 {
         received.push(masked_frame(&mut socket).await);
     }
-    // A Pong may overtake.
-    let pong = received.iter().position(|(first, _)| *first == 0x8A);
-    assert_eq!(received.remove(pong.unwrap()).1, b"?");
-    let messages: [(u8, &[u8]); 4] = [
+    let answers: [(u8, &[u8]); 5] = [
         (0x81, b"hi"),
         (0x82, b"\xCA\xFE"),
         (0x81, b""),
+        (0x8A, b"?"),
         (0x81, "€".as_bytes()),
     ];
-    let messages = messages.map(|(first, payload)| (first, payload.to_vec()));
-    assert_eq!(received, messages);
+    let answers = answers.map(|(first, payload)| (first, payload.to_vec()));
+    assert_eq!(received, answers);
 
     within("a Close", socket.write_all(b"\x88\x02\x03\xE8"))
         .await
@@ -33,6 +31,16 @@ async fn every_message_goes_back_as_it_came_and_an_orderly_close_is_a_success() 
     let exit = client.exit().await;
     assert_eq!(exit.stdout, "");
     assert_eq!(exit.status.code(), Some(0), "{}", exit.stderr);
+}
+
+#[tokio::test]
+async fn what_came_before_a_violation_is_echoed_before_the_close() {
+    // A message, and then one with a reserved bit.
+    let (client, mut socket) = connected_with(&["--echo"], "", b"\x81\x02hi\xc1\x02hi").await;
+    assert_eq!(masked_frame(&mut socket).await, (0x81, b"hi".to_vec()));
+    let told = (0x88, 1002_u16.to_be_bytes().to_vec());
+    assert_eq!(masked_frame(&mut socket).await, told);
+    assert_eq!(client.exit().await.status.code(), Some(1));
 }
 
 #[tokio::test]

@@ -133,6 +133,15 @@ async fn fragments_are_one_message_and_a_ping_between_them_is_answered() {
 }
 
 #[tokio::test]
+async fn every_ping_is_answered_in_order() {
+    let (_client, mut socket) = connected(b"\x89\x01a\x89\x01b\x89\0\x89\x01c").await;
+    for payload in ["a", "b", "", "c"] {
+        let pong = (0x8a, payload.as_bytes().to_vec());
+        assert_eq!(masked_frame(&mut socket).await, pong);
+    }
+}
+
+#[tokio::test]
 async fn a_close_frame_is_answered_once_with_its_code() {
     let (client, mut socket) = connected(b"\x88\x05\x11\x94bye").await;
     let reply = masked_frame(&mut socket).await;

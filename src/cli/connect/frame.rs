@@ -45,6 +45,11 @@ pub(super) fn ping(payload: &[u8]) -> Vec<u8> {
     masked(Frame::new(true, OpCode::Ping, None, payload))
 }
 
+/// The answer to a Ping with this payload.
+pub(super) fn pong(payload: &[u8]) -> Vec<u8> {
+    masked(Frame::pong(payload.to_vec().into()))
+}
+
 /// A Close frame; its reason is at most 123 bytes.
 pub(super) fn close(code: u16, reason: &str) -> Vec<u8> {
     masked(Frame::close(code, reason.as_bytes()))

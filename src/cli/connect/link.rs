@@ -5,8 +5,12 @@
 //! nobody waits for a frame directly; the [`Link`] is channels, and waiting on those can be given up
 //! at any time.
 //!
+//! Answers leave in the order of what they answer, and a server that does not take them is not read
+//! on, so none is left out and few are held.
+//!
 //! Invariant: a Close frame is the last frame written.
 
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
@@ -19,7 +23,7 @@ use framecast::wire::read_side::{Stop, open_message, web_socket};
 use framecast::wire::violation::Violation;
 use framecast::wire::walk::{Limits, Mark, Role, Rules};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::disconnect::Disconnect;
@@ -82,17 +86,17 @@ impl Link {
         let (read_half, write_half) = tokio::io::split(socket);
         let (event_sender, events) = mpsc::channel(QUEUED_EVENTS);
         let (frames, frame_receiver) = mpsc::channel(1);
-        let (replies, reply_receiver) = watch::channel(Vec::new());
+        let (answers, answer_receiver) = mpsc::channel(1);
         let reader = Reader {
             marks: Marks::default(),
             inflater: Inflater::default(),
             messages,
             encoder: Encoder::new(deflate),
-            frames: frames.downgrade(),
+            answers,
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn_local(reader.read(read_half, deflate.is_some(), replies, event_sender));
-        tasks.spawn_local(write(write_half, frame_receiver, reply_receiver));
+        tasks.spawn_local(reader.read(read_half, deflate.is_some(), event_sender));
+        tasks.spawn_local(write(write_half, frame_receiver, answer_receiver));
         Self {
             events,
             frames,
@@ -103,7 +107,10 @@ impl Link {
 
     /// Queues an encoded frame behind at most one other.
     pub(super) async fn send(&self, wire: Vec<u8>) -> Written {
-        send(&self.frames, wire).await
+        let (sender, written) = oneshot::channel();
+        // If the writer has ended, the sender is dropped with the frame, and `written` says so.
+        let _ = self.frames.send((wire, sender)).await;
+        written
     }
 
     /// Encodes a text message.
@@ -112,34 +119,21 @@ impl Link {
     }
 }
 
-async fn send(frames: &mpsc::Sender<Outgoing>, wire: Vec<u8>) -> Written {
-    let (sender, written) = oneshot::channel();
-    // If the writer has ended, the sender is dropped with the frame, and `written` says so.
-    let _ = frames.send((wire, sender)).await;
-    written
-}
-
 /// The reading half of a link.
 struct Reader {
     marks: Marks,
     inflater: Inflater,
     messages: Messages,
     encoder: Encoder,
-    /// Weak: when the link is gone, so is the writer.
-    frames: mpsc::WeakSender<Outgoing>,
+    answers: mpsc::Sender<Vec<u8>>,
 }
 
 impl Reader {
     /// Socket to messages and events, until the connection ends.
-    ///
-    /// Of fastwebsockets' automatic answers only the latest waits for the writer, so a flood of
-    /// Pings costs no memory: §5.5.3 allows answering the latest Ping only, and an answer to a
-    /// Close makes every Pong before it needless.
     async fn read<S: AsyncRead>(
         mut self,
         socket: ReadHalf<S>,
         deflate: bool,
-        replies: watch::Sender<Vec<u8>>,
         events: mpsc::Sender<Event>,
     ) {
         let rules = Rules {
@@ -147,14 +141,13 @@ impl Reader {
             deflate,
             limits: LIMITS,
         };
-        let answer = |frame: &[u8]| drop(replies.send_replace(frame.to_vec()));
+        let reply = RefCell::new(Vec::new());
+        let keep = |frame: &[u8]| drop(reply.replace(frame.to_vec()));
         // The gate reads in pieces, which the buffer makes cheap.
-        let engine = web_socket(
-            BufReader::new(socket),
-            rules,
-            Rc::clone(&self.marks),
-            answer,
-        );
+        let socket = BufReader::new(socket);
+        let mut engine = web_socket(socket, rules, Rc::clone(&self.marks), keep);
+        // Its Pongs would not wait until there is room for them; its reply to a Close is only one.
+        engine.set_auto_pong(false);
         let mut engine = FragmentCollector::new(engine);
         let disconnect = loop {
             let received = match engine.read_frame().await.map_err(Stop::from) {
@@ -171,10 +164,16 @@ impl Reader {
                 return;
             }
         };
-        if let Disconnect::Violation(violation) = &disconnect {
-            replies.send_replace(frame::close(violation.close_code(), ""));
-        }
+        let close = match &disconnect {
+            Disconnect::ByServer { .. } => Some(reply.take()),
+            Disconnect::Violation(violation) => Some(frame::close(violation.close_code(), "")),
+            Disconnect::Lost(_) => None,
+        };
+        // Said first: a Close that cannot get out is not waited for without end.
         let _ = events.send(Event::Disconnected(disconnect)).await;
+        if let Some(close) = close {
+            self.answer(close).await;
+        }
     }
 
     /// Takes a control frame or a whole message.
@@ -182,7 +181,11 @@ impl Reader {
         match frame.opcode {
             OpCode::Close => Err(by_server(&frame.payload)),
             OpCode::Pong => Ok(Some(Event::Pong(frame.payload.to_vec()))),
-            OpCode::Ping | OpCode::Continuation => Ok(None),
+            OpCode::Ping => {
+                self.answer(frame::pong(&frame.payload)).await;
+                Ok(None)
+            }
+            OpCode::Continuation => Ok(None),
             OpCode::Text | OpCode::Binary => {
                 let mark = self.marks.borrow_mut().pop_front();
                 let mark = mark.ok_or(Violation::Malformed)?;
@@ -202,12 +205,16 @@ impl Reader {
             }
             Messages::Echo => {
                 let wire = self.encoder.message(mark.kind, &message);
-                if let Some(frames) = self.frames.upgrade() {
-                    drop(send(&frames, wire).await);
-                }
+                self.answer(wire).await;
             }
         }
         Ok(())
+    }
+
+    /// Queues a frame behind at most one other.
+    async fn answer(&self, wire: Vec<u8>) {
+        // If the writer has ended, so has the connection, or it is about to.
+        let _ = self.answers.send(wire).await;
     }
 }
 
@@ -235,13 +242,11 @@ fn reason_of(stop: Stop) -> Disconnect {
 async fn write<S: AsyncWrite>(
     mut socket: WriteHalf<S>,
     mut frames: mpsc::Receiver<Outgoing>,
-    mut replies: watch::Receiver<Vec<u8>>,
+    mut answers: mpsc::Receiver<Vec<u8>>,
 ) {
     loop {
         let (wire, written) = tokio::select! {
-            // A reply first: the server waits for it.
-            biased;
-            Ok(()) = replies.changed() => (replies.borrow_and_update().clone(), None),
+            Some(wire) = answers.recv() => (wire, None),
             Some((wire, written)) = frames.recv() => (wire, Some(written)),
             else => return,
         };
