@@ -128,7 +128,7 @@ impl Connection {
         if let Poll::Ready(reason) = self.seat.poll_ended(cx) {
             return Poll::Ready(reason);
         }
-        self.seat.flush();
+        self.seat.write_queued();
         let read = self.reader.poll(cx, &self.seat, &self.session);
         self.seat.flush();
         match read {
@@ -169,3 +169,6 @@ impl Future for Task {
         Poll::Ready(())
     }
 }
+
+#[cfg(test)]
+mod tests;

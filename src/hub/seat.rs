@@ -19,6 +19,7 @@ use super::{
     peer::{Peer, PeerKey, Stream},
     publication::{Publication, UserId},
     receive::Receive,
+    replies::Replies,
     shard::Shard,
     topic::Place,
 };
@@ -211,6 +212,12 @@ impl SeatRef {
         });
     }
 
+    /// Writes what is queued, as far as the socket takes it now.
+    pub(crate) fn write_queued(&self) {
+        let mut state = self.shard.state.borrow_mut();
+        state.write(self.key, &mut Replies::default());
+    }
+
     /// Writes what is queued and what the turn's messages were answered with, as far as the
     /// socket takes it now.
     pub(crate) fn flush(&self) {
@@ -220,7 +227,7 @@ impl SeatRef {
 
     /// Ready when everything queued is written, or can't be any more.
     pub(crate) fn poll_flushed(&self) -> Poll<()> {
-        self.flush();
+        self.write_queued();
         match self.with(|peer| peer.outbox.is_empty()) {
             Some(false) => Poll::Pending,
             _ => Poll::Ready(()),
