@@ -45,6 +45,9 @@ pub(super) struct Reader {
     kept: Vec<u8>,
 }
 
+/// What an episode costs, as bytes: echoing that many compressed takes as long. Measured.
+const EPISODE_BYTES: usize = 512;
+
 /// How an episode ended.
 enum Episode {
     /// Between two messages.
@@ -98,6 +101,7 @@ impl Reader {
             };
             let ended = ready!(episode.as_mut().poll(cx));
             self.episode = None;
+            seat.spend(EPISODE_BYTES);
             if let Episode::Over(reason) = ended {
                 return Poll::Ready(reason);
             }
@@ -191,6 +195,9 @@ impl Listener {
         let shard = self.seat.shard();
         let limit = shard.config().limits.message_bytes;
         let message = open_message(mark, payload, &mut shard.inflater(), limit)?;
+        if mark.is_deflated {
+            self.seat.spend(message.len());
+        }
         Ok(self.session.react(mark.kind, &message))
     }
 }

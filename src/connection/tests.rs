@@ -11,7 +11,13 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::*;
-use crate::{Config, Hub};
+use crate::{
+    Config, Hub,
+    wire::{
+        deflate::Deflater,
+        extension::{self, WindowBits},
+    },
+};
 
 /// What a stream is asked for and gives.
 #[derive(Default)]
@@ -66,18 +72,27 @@ impl AsyncWrite for Scripted {
     }
 }
 
-/// Does `work` on a shard.
-fn on_a_shard<T: Send + 'static>(work: impl FnOnce(&Rc<Shard>) -> T + Send + 'static) -> T {
+/// Does `work` on a shard, with permessage-deflate agreed on.
+fn on_a_shard<T: Send + 'static>(
+    work: impl FnOnce(&Rc<Shard>, Option<Agreed>) -> T + Send + 'static,
+) -> T {
     let hub = Hub::start(&Config::default()).unwrap();
+    let offer: &[u8] = b"permessage-deflate";
+    let agreed = hub.agree(|may_keep| extension::accept([offer].into_iter(), may_keep));
+    let agreed = agreed.unwrap();
     let (done, wait) = mpsc::channel();
-    hub.run_on(0, move |shard| done.send(work(shard)).unwrap());
+    hub.run_on(0, move |shard| done.send(work(shard, agreed)).unwrap());
     wait.recv().unwrap()
 }
 
 /// An echo, after its opening handshake.
-fn echo(shard: &Rc<Shard>, script: Script) -> (Pin<Box<Task>>, Rc<RefCell<Script>>) {
+fn echo(
+    shard: &Rc<Shard>,
+    deflate: Option<Agreed>,
+    script: Script,
+) -> (Pin<Box<Task>>, Rc<RefCell<Script>>) {
     let script = Rc::new(RefCell::new(script));
-    let connection = Connection::open(shard, Session::Echo, None).unwrap();
+    let connection = Connection::open(shard, Session::Echo, deflate).unwrap();
     let stream = Box::new(Scripted(Rc::clone(&script)));
     (Box::pin(connection.start(stream, Vec::new())), script)
 }
@@ -86,18 +101,50 @@ fn poll(task: &mut Pin<Box<Task>>) -> Poll<()> {
     task.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
+/// How often a connection reads in its first turn, and how much it writes, if this is all it gets.
+fn turn_of(frame: Vec<u8>) -> (u32, usize) {
+    on_a_shard(move |shard, deflate| {
+        let script = Script {
+            read: frame,
+            ..Script::default()
+        };
+        let (mut task, script) = echo(shard, deflate, script);
+        assert!(poll(&mut task).is_pending());
+        let script = script.borrow();
+        (script.reads, script.written.len())
+    })
+}
+
+#[test]
+fn small_frames_that_cost_much_end_a_turn_before_many_bytes_do() {
+    let (reads, _) = turn_of(b"\x81\x80\0\0\0\0".to_vec());
+    assert_eq!(reads, 4, "messages as they are");
+    let (reads, _) = turn_of(b"\x89\x80\0\0\0\0".to_vec());
+    assert_eq!(reads, 1, "pings");
+}
+
+#[test]
+fn a_turn_inflates_no_more_than_it_may_receive() {
+    let largest = vec![0; 64 * 1024];
+    let payload = Deflater::new(WindowBits::MAX).deflate(&largest).unwrap();
+    let [high, low] = u16::try_from(payload.len()).unwrap().to_be_bytes();
+    let header = [0xC2, 0x80 | 126, high, low, 0, 0, 0, 0];
+    let (_, written) = turn_of([&header[..], &payload].concat());
+    assert_eq!(written, 8 * (4 + payload.len()));
+}
+
 #[test]
 fn what_a_turn_that_panics_leaves_behind_goes_to_nobody_else() {
-    let written = on_a_shard(|shard| {
+    let written = on_a_shard(|shard, _| {
         let script = Script {
             read: b"\x81\x82\0\0\0\0hi".to_vec(),
             reads_left: Some(1),
             ..Script::default()
         };
-        let (mut broken, _) = echo(shard, script);
+        let (mut broken, _) = echo(shard, None, script);
         assert!(catch_unwind(AssertUnwindSafe(|| poll(&mut broken))).is_err());
         drop(broken);
-        let (mut other, script) = echo(shard, Script::default());
+        let (mut other, script) = echo(shard, None, Script::default());
         assert!(poll(&mut other).is_pending());
         script.borrow().written.len()
     });

@@ -19,6 +19,8 @@ pub(crate) struct Receive {
     end: usize,
     /// Receives left in this turn.
     left: u32,
+    /// Work left in this turn, in bytes as [`spend`](Self::spend) counts them.
+    work: usize,
 }
 
 impl Receive {
@@ -28,6 +30,7 @@ impl Receive {
             start: 0,
             end: 0,
             left: 0,
+            work: 0,
         }
     }
 
@@ -40,7 +43,8 @@ impl Receive {
             self.buffer = vec![0; kept.len()].into();
         }
         self.buffer[..kept.len()].copy_from_slice(kept);
-        (self.start, self.end, self.left) = (0, kept.len(), RECEIVES_PER_TURN);
+        (self.start, self.end) = (0, kept.len());
+        (self.left, self.work) = (RECEIVES_PER_TURN, WORK_PER_TURN);
     }
 
     /// Ends the turn: what the connection did not take, for its next turn.
@@ -73,6 +77,16 @@ impl Receive {
         let granted = self.left > 0;
         self.left = self.left.saturating_sub(1);
         granted
+    }
+
+    /// Counts work that the bytes received do not tell of: a few of them can ask for much.
+    pub(crate) fn spend(&mut self, bytes: usize) {
+        self.work = self.work.saturating_sub(bytes);
+    }
+
+    /// The turn has had its share of work and must end, whatever was received.
+    pub(super) fn is_spent(&self) -> bool {
+        self.work == 0
     }
 
     /// The empty buffer, to be filled from the socket.
@@ -131,6 +145,9 @@ const TAKE_BYTES: usize = 16 * 1024;
 /// A connection that has more to say than this lets the others have their turn first.
 const RECEIVES_PER_TURN: u32 = 4;
 
+/// As much as a turn can receive.
+const WORK_PER_TURN: usize = RECEIVES_PER_TURN as usize * RECEIVE_BYTES;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,5 +177,17 @@ mod tests {
         receive.begin_turn(&[]);
         let granted = (0..100).take_while(|_| receive.may_receive()).count();
         assert_eq!(granted, 4);
+    }
+
+    #[test]
+    fn a_turn_has_its_share_of_work() {
+        let mut receive = Receive::new();
+        receive.begin_turn(b"more");
+        receive.spend(WORK_PER_TURN - 1);
+        assert!(!receive.is_spent());
+        receive.spend(WORK_PER_TURN);
+        assert!(receive.is_spent());
+        receive.begin_turn(&[]);
+        assert!(!receive.is_spent());
     }
 }

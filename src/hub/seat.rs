@@ -250,6 +250,10 @@ impl SeatRef {
     /// the stream. Pending, and the task woken again, when the turn has had its share.
     pub(crate) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut receive = self.shard.receive.borrow_mut();
+        if receive.is_spent() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if receive.is_empty() {
             if !receive.may_receive() {
                 cx.waker().wake_by_ref();
@@ -288,6 +292,11 @@ impl SeatRef {
             }
             _ => false,
         }
+    }
+
+    /// Counts work of this turn beyond what was received for it, in bytes.
+    pub(crate) fn spend(&self, bytes: usize) {
+        self.shard.receive.borrow_mut().spend(bytes);
     }
 
     /// Nothing of what was received is left.
