@@ -2,6 +2,7 @@
 
 mod connect;
 mod display;
+mod load;
 mod publish;
 mod serve;
 mod url;
@@ -29,6 +30,7 @@ enum Command {
     Serve(serve::Args),
     Connect(connect::Args),
     Publish(publish::Args),
+    Load(load::Args),
 }
 
 /// Runs the subcommand. What fails is said in one line on standard error: exit status 2 for a
@@ -56,6 +58,7 @@ fn block_on(command: Command) -> anyhow::Result<()> {
             Command::Serve(args) => serve::run(args).await,
             Command::Connect(args) => connect::run(args).await,
             Command::Publish(args) => publish::run(args).await,
+            Command::Load(args) => load::run(args),
         }
     });
     // Not waited for: a name that is being looked up, or a terminal that is being read.

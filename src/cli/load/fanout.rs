@@ -1,0 +1,173 @@
+//! `framecast load fanout`: one message in, every subscriber out.
+
+use std::num::NonZeroUsize;
+
+use anyhow::ensure;
+
+use super::Job;
+use super::common::{CommonArgs, Rate, ShapeArgs};
+use super::figures::{count, plural, rounded};
+use crate::load::Stamp;
+use crate::load::plan::{self, Pace, Via, Words, Work};
+
+/// Publish numbered messages, and see what reaches the subscribers
+///
+/// Every message carries its number and the moment at which it was to be sent; of
+/// each subscriber it is known what it missed, what came twice or too late, and
+/// when. Each publisher has --in-flight messages under way; or, with --rate, all
+/// together publish so many in a second.
+///
+/// By default both sides connect to /ws?topic=. Other servers want to be told:
+///
+///   framecast load fanout --url ws://host/app \
+///     --subscribe '{"subscribe":"{topic}"}' --subscribed '"ok"' \
+///     --publish '{"to":"{topic}","data":"{payload}"}'
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    #[command(flatten)]
+    crowd: Crowd,
+
+    /// Messages under way of each publisher
+    #[arg(long, value_name = "N", default_value = "1")]
+    in_flight: NonZeroUsize,
+
+    /// Messages in a second over all publishers, whatever has become of those before
+    #[arg(long, value_name = "N", conflicts_with = "in_flight")]
+    rate: Option<Rate>,
+
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+/// Who publishes what to whom, and how.
+#[derive(Debug, clap::Args)]
+pub(super) struct Crowd {
+    /// How many
+    #[arg(long, value_name = "N", default_value = "100")]
+    subscribers: NonZeroUsize,
+
+    /// How many; with fewer than topics, each publishes to several, on a connection for each
+    #[arg(long, value_name = "N", default_value = "1")]
+    publishers: NonZeroUsize,
+
+    /// How many; subscribers and publishers are spread over them
+    #[arg(long, value_name = "N", default_value = "1")]
+    topics: NonZeroUsize,
+
+    #[command(flatten)]
+    shape: ShapeArgs,
+
+    #[command(flatten)]
+    protocol: Protocol,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Protocol")]
+struct Protocol {
+    /// Register the subscribers with framecast's relay below the URL, and publish over HTTP
+    #[arg(long, conflicts_with_all = ["subscribe", "subscribed", "publish"])]
+    relay: bool,
+
+    /// What a subscriber says first, with {topic} in it; without it, connecting subscribes, and
+    /// {topic} may be in the URL
+    #[arg(long, value_name = "TEXT")]
+    subscribe: Option<String>,
+
+    /// What a message has in it that confirms this [default: half a second]
+    #[arg(long, value_name = "TEXT", requires = "subscribe")]
+    subscribed: Option<String>,
+
+    /// What a publisher says, with {topic} and {payload} in it [default: {payload}]
+    #[arg(long, value_name = "TEXT")]
+    publish: Option<String>,
+}
+
+impl Args {
+    pub(super) fn job(self) -> anyhow::Result<Job> {
+        let (pace, paced) = match self.rate {
+            Some(Rate(rate)) => (
+                Pace::PerSecond(rate),
+                format!("{} messages/s", rounded(rate)),
+            ),
+            None => {
+                let in_flight = self.in_flight.get();
+                (Pace::InFlight(in_flight), format!("{in_flight} in flight"))
+            }
+        };
+        let fanout = self.crowd.plan(pace)?;
+        Ok(Job {
+            name: "fanout",
+            description: format!("{}, {paced}", describe(&fanout)),
+            default_url: self.crowd.default_url(),
+            common: self.common.into(),
+            work: Work::Fanout(fanout),
+            must_be_whole: false,
+        })
+    }
+}
+
+/// Who is there, for the summary.
+pub(super) fn describe(fanout: &plan::Fanout) -> String {
+    format!(
+        "{}, {}, {}, {} B",
+        plural(fanout.subscribers as u64, "subscriber"),
+        plural(fanout.publishers as u64, "publisher"),
+        plural(fanout.topics as u64, "topic"),
+        count(fanout.shape.size as u64)
+    )
+}
+
+impl Crowd {
+    pub(super) fn default_url(&self) -> &'static str {
+        match (self.protocol.relay, &self.protocol.subscribe) {
+            (true, _) => "ws://127.0.0.1:8080",
+            (_, Some(_)) => "ws://127.0.0.1:8080/ws",
+            _ => "ws://127.0.0.1:8080/ws?topic={topic}",
+        }
+    }
+
+    pub(super) fn plan(&self, pace: Pace) -> anyhow::Result<plan::Fanout> {
+        let shape = self.shape.shape(
+            Stamp::BYTES,
+            "what the number and the moment of a message take",
+        )?;
+        let (publishers, topics) = (self.publishers.get(), self.topics.get());
+        let streams = publishers.max(topics);
+        ensure!(
+            streams <= Stamp::MAX_STREAMS,
+            "at most {} publishers and topics can be told apart",
+            Stamp::MAX_STREAMS
+        );
+        if let Some(publish) = &self.protocol.publish {
+            ensure!(
+                publish.contains(plan::PAYLOAD),
+                "--publish: the place of the message is missing, {}",
+                plan::PAYLOAD
+            );
+        }
+        Ok(plan::Fanout {
+            subscribers: self.subscribers.get(),
+            first: 0,
+            publishers,
+            topics,
+            streams,
+            shape,
+            pace,
+            via: self.via(),
+        })
+    }
+
+    fn via(&self) -> Via {
+        let protocol = &self.protocol;
+        if protocol.relay {
+            // The base is filled in from the URL.
+            return Via::Relay(String::new());
+        }
+        Via::WebSocket(Words {
+            subscribe: protocol.subscribe.clone(),
+            subscribed: protocol.subscribed.clone(),
+            publish: protocol.publish.clone(),
+        })
+    }
+}

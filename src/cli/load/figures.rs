@@ -1,0 +1,84 @@
+//! Numbers and times as people read them.
+//!
+//! Pure.
+
+use std::time::Duration;
+
+/// With commas: `1,234,567`.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number that need not be whole, rounded.
+pub(super) fn rounded(number: f64) -> String {
+    let number = format!("{:.0}", number.max(0.0));
+    count(number.parse().unwrap_or(u64::MAX))
+}
+
+/// `1 connection`, `2 connections`.
+pub(super) fn plural(number: u64, word: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{} {word}{end}", count(number))
+}
+
+/// With three digits that matter: `7.25 ms`.
+pub(super) fn time(time: Duration) -> String {
+    let micros = time.as_secs_f64() * 1e6;
+    let (value, unit) = match micros {
+        ..1e3 => (micros, "µs"),
+        ..1e6 => (micros / 1e3, "ms"),
+        _ => (micros / 1e6, "s"),
+    };
+    let decimals = match value {
+        ..10.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
+/// `812 B`, `4.0 KiB`.
+pub(super) fn bytes(bytes: f64) -> String {
+    let size = bytes.abs();
+    let (value, unit) = match size {
+        ..1024.0 => return format!("{bytes:.0} B"),
+        ..1_048_576.0 => (bytes / 1024.0, "KiB"),
+        ..1_073_741_824.0 => (bytes / 1_048_576.0, "MiB"),
+        _ => (bytes / 1_073_741_824.0, "GiB"),
+    };
+    format!("{value:.1} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(rounded(99_999.6), "100,000");
+        assert_eq!(plural(1, "topic"), "1 topic");
+        assert_eq!(plural(2000, "topic"), "2,000 topics");
+    }
+
+    #[test]
+    fn times_and_sizes_have_a_fitting_unit() {
+        assert_eq!(time(Duration::from_nanos(7_254)), "7.25 µs");
+        assert_eq!(time(Duration::from_micros(72_540)), "72.5 ms");
+        assert_eq!(time(Duration::from_millis(1_500)), "1.50 s");
+        assert_eq!(time(Duration::from_micros(725)), "725 µs");
+        assert_eq!(bytes(812.4), "812 B");
+        assert_eq!(bytes(4096.0), "4.0 KiB");
+        assert_eq!(bytes(-3_145_728.0), "-3.0 MiB");
+    }
+}

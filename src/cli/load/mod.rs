@@ -1,0 +1,228 @@
+//! `framecast load`: puts a WebSocket server under load, and says what came of it.
+
+mod churn;
+mod common;
+mod echo;
+mod fanout;
+mod figures;
+mod handshake;
+mod hdr;
+mod idle;
+mod json;
+mod plot;
+mod progress;
+mod summary;
+mod threshold;
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Subcommand;
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use self::common::Common;
+use self::progress::Display;
+use crate::load::plan::{self, Via, Work};
+use crate::load::{self, Plan, Report, ServerUse};
+
+/// Put a WebSocket server under load
+///
+/// Works against any WebSocket server. Latency is counted from the moment at which
+/// a message was to be sent, so that a server that stands still is not let off.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+// Without doc comments of their own, so that each shows that of its arguments.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Echo(echo::Args),
+    Fanout(fanout::Args),
+    Idle(idle::Args),
+    Handshake(handshake::Args),
+    Churn(churn::Args),
+    #[command(hide = true)]
+    Worker,
+}
+
+/// What a sub-command asks for.
+struct Job {
+    name: &'static str,
+    /// For the summary: with how many of what.
+    description: String,
+    default_url: &'static str,
+    common: Common,
+    work: Work,
+    /// What is to hold without being asked for.
+    must_be_whole: bool,
+}
+
+/// Runs the load, and reports it; a threshold that is missed is an error.
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let descriptors = raise_descriptor_limit();
+    let job = match args.command {
+        Command::Echo(args) => args.job()?,
+        Command::Fanout(args) => args.job()?,
+        Command::Idle(args) => args.job(),
+        Command::Handshake(args) => args.job(),
+        Command::Churn(args) => args.job()?,
+        Command::Worker => return Ok(load::serve_worker()?),
+    };
+    job.run(descriptors)
+}
+
+/// All that one run has to say.
+struct Outcome<'a> {
+    job: &'a Job,
+    plan: &'a Plan,
+    processes: usize,
+    report: &'a Report,
+    server: Option<ServerUse>,
+}
+
+impl Job {
+    fn run(&self, descriptors: usize) -> anyhow::Result<()> {
+        let plan = self.plan()?;
+        let processes = processes(&plan, descriptors, self.common.workers)?;
+        let mut display = Display::new();
+        let done = load::run(&plan, processes, self.common.pid, &mut |progress| {
+            display.show(progress);
+        });
+        drop(display);
+        let (report, server) = done?;
+        let outcome = Outcome {
+            job: self,
+            plan: &plan,
+            processes,
+            report: &report,
+            server,
+        };
+        outcome.write()?;
+        match self.common.thresholds.missed(&report, self.must_be_whole) {
+            Some(missed) => bail!(missed),
+            None => Ok(()),
+        }
+    }
+
+    fn plan(&self) -> anyhow::Result<Plan> {
+        let common = &self.common;
+        let target = common.target(self.default_url)?;
+        let mut work = self.work.clone();
+        if let Some(plan::Fanout {
+            via: Via::Relay(base),
+            ..
+        }) = work.fanout()
+        {
+            ensure!(!target.path.contains('?'), "the URL must not contain `?`");
+            target.path.trim_end_matches('/').clone_into(base);
+        }
+        let warm_up = match work {
+            // There is nothing to warm up.
+            Work::Idle(_) => Duration::ZERO,
+            _ => common.warm_up(),
+        };
+        Ok(Plan {
+            target,
+            work,
+            ramp: common.ramp,
+            warm_up,
+            duration: common.duration,
+            others: 0,
+            processes: 1,
+        })
+    }
+}
+
+impl Outcome<'_> {
+    fn write(&self) -> anyhow::Result<()> {
+        let summary = summary::table(self);
+        let mut stdout = io::stdout();
+        stdout
+            .write_all(summary.as_bytes())
+            .context("writing to standard output")?;
+        let common = &self.job.common;
+        save(common.json.as_deref(), || json::document(self))?;
+        save(common.hdr.as_deref(), || {
+            Ok(hdr::percentiles(&self.report.latency))
+        })?;
+        save(common.plot.as_deref(), || plot::svg(self))
+    }
+}
+
+fn save(
+    file: Option<&Path>,
+    content: impl FnOnce() -> anyhow::Result<String>,
+) -> anyhow::Result<()> {
+    let Some(file) = file else {
+        return Ok(());
+    };
+    fs::write(file, content()?).with_context(|| format!("writing {}", file.display()))
+}
+
+/// Allows as many descriptors as the system lets us; how many that is.
+fn raise_descriptor_limit() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Without it there are just more processes.
+    let _ = setrlimit(Resource::Nofile, limit);
+    let allowed = getrlimit(Resource::Nofile).current;
+    allowed.map_or(usize::MAX, |allowed| {
+        usize::try_from(allowed).unwrap_or(usize::MAX)
+    })
+}
+
+/// How many processes are needed for the connections, or were asked for.
+fn processes(plan: &Plan, descriptors: usize, asked: Option<usize>) -> anyhow::Result<usize> {
+    let each = descriptors.saturating_sub(OTHER_DESCRIPTORS);
+    if each == 0 {
+        bail!("only {descriptors} file descriptors are allowed, which is too few");
+    }
+    let connections = plan.connections();
+    let needed = connections.div_ceil(each).max(1);
+    let processes = asked.unwrap_or(needed).max(needed);
+    // More processes than connections would have nothing to do.
+    Ok(processes.min(connections.max(1)))
+}
+
+/// For files, pipes and what the library opens. Arbitrary.
+const OTHER_DESCRIPTORS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::plan::{Idle, Target};
+
+    fn plan(connections: usize) -> Plan {
+        Plan {
+            target: Target {
+                address: ([127, 0, 0, 1], 1).into(),
+                authority: "h".into(),
+                path: "/".into(),
+                headers: vec![],
+            },
+            work: Work::Idle(Idle { connections }),
+            ramp: Duration::ZERO,
+            warm_up: Duration::ZERO,
+            duration: Duration::ZERO,
+            others: 0,
+            processes: 1,
+        }
+    }
+
+    #[test]
+    fn more_connections_than_descriptors_take_more_processes() {
+        let needed = |connections, asked| processes(&plan(connections), 20_000, asked).unwrap();
+        assert_eq!(needed(19_000, None), 1);
+        assert_eq!(needed(60_000, None), 4);
+        assert_eq!(needed(60_000, Some(2)), 4);
+        assert_eq!(needed(100, Some(3)), 3);
+        assert_eq!(needed(2, Some(3)), 2);
+        assert!(processes(&plan(1), 64, None).is_err());
+    }
+}

@@ -1,0 +1,225 @@
+//! The phases of a run on one thread: connect, warm up, measure, wait for what is under way.
+
+use std::{process, time::Duration};
+
+use super::{
+    churn::Churn,
+    client::End,
+    clients::Clients,
+    clock::Moment,
+    echo::Echo,
+    error::Error,
+    fanout::Fanout,
+    handshake::Handshake,
+    idle::Idle,
+    plan::{Plan, Work},
+    progress::{Phase, Progress},
+    report::Report,
+    scenario::Scenario,
+    schedule::Schedule,
+    usage::Cpu,
+};
+
+/// Who watches a run, and says when it goes on.
+pub(crate) trait Host {
+    /// All connections are open; when the run starts.
+    fn ready(&mut self) -> Result<Moment, Error>;
+
+    /// The measured time begins.
+    fn opens(&mut self) -> Result<(), Error>;
+
+    /// The measured time has ended.
+    fn closes(&mut self) -> Result<(), Error>;
+
+    fn progress(&mut self, progress: &Progress);
+}
+
+/// Does what `plan` says.
+pub(crate) fn drive(plan: &Plan, host: &mut dyn Host) -> Result<Report, Error> {
+    let drive = Drive {
+        clients: Clients::new(&plan.target, plan.others)?,
+        scenario: scenario(plan),
+        plan,
+        host,
+        shown: Moment::default(),
+    };
+    drive.run()
+}
+
+fn scenario(plan: &Plan) -> Box<dyn Scenario> {
+    let Plan {
+        target, processes, ..
+    } = plan;
+    match &plan.work {
+        Work::Churn(churn) => Box::new(Churn::new(churn, target, *processes)),
+        Work::Echo(echo) => Box::new(Echo::new(echo, &target.path)),
+        Work::Fanout(fanout) => Box::new(Fanout::new(fanout, target, *processes)),
+        Work::Handshake(handshake) => Box::new(Handshake::new(handshake, &target.path)),
+        Work::Idle(idle) => Box::new(Idle::new(idle, &target.path)),
+    }
+}
+
+struct Drive<'a> {
+    plan: &'a Plan,
+    clients: Clients,
+    scenario: Box<dyn Scenario>,
+    host: &'a mut dyn Host,
+    /// When progress was last shown.
+    shown: Moment,
+}
+
+impl Drive<'_> {
+    fn run(mut self) -> Result<Report, Error> {
+        self.connect()?;
+        let start = self.host.ready()?;
+        let from = start + self.plan.warm_up;
+        let to = from + self.plan.duration;
+        self.scenario.recorder().measure(from, self.plan.duration);
+        while Moment::now() < start {
+            self.turn(start, Phase::WarmUp)?;
+        }
+        self.scenario.start(start);
+        self.send_until(from, Phase::WarmUp)?;
+        self.host.opens()?;
+        let before = own_cpu();
+        let phase = Phase::Measuring {
+            from,
+            duration: self.plan.duration,
+        };
+        self.send_until(to, phase)?;
+        let generator = own_cpu().since(before);
+        self.host.closes()?;
+        self.scenario.stop();
+        self.settle()?;
+        self.check()?;
+        let mut report = self.scenario.into_report();
+        report.connections = self.clients.counts;
+        report.generator = generator;
+        Ok(report)
+    }
+
+    /// Opens all connections, as fast as the ramp says or the server answers.
+    fn connect(&mut self) -> Result<(), Error> {
+        let wanted = self.scenario.connections();
+        let begun = Moment::now();
+        let seconds = self.plan.ramp.as_secs_f64();
+        let mut ramp = (seconds > 0.0).then(|| Schedule::new(begun, wanted as f64 / seconds));
+        let mut dialed = 0;
+        let mut last = (0, begun);
+        loop {
+            let now = Moment::now();
+            let due = ramp.map_or(now, |ramp| ramp.next());
+            if dialed < wanted && due <= now && self.clients.opening() < OPENING_AT_ONCE {
+                self.scenario.dial(dialed, &mut self.clients, due)?;
+                dialed += 1;
+                ramp = ramp.map(|mut ramp| {
+                    ramp.take_due(now);
+                    ramp
+                });
+                continue;
+            }
+            let open = dialed - self.clients.opening();
+            if open == wanted && self.scenario.is_ready(now) {
+                return Ok(());
+            }
+            let until = if now < due { due } else { now + TICK };
+            self.turn(until, Phase::Connecting { open, wanted })?;
+            self.check_none_ended()?;
+            let open = dialed - self.clients.opening();
+            if open != last.0 || dialed < wanted && now < due {
+                last = (open, now);
+            } else if now.since(last.1) > PATIENCE {
+                return Err(Error::Stuck {
+                    open,
+                    wanted,
+                    after: PATIENCE,
+                });
+            }
+        }
+    }
+
+    fn check_none_ended(&mut self) -> Result<(), Error> {
+        match self.clients.first_end.take() {
+            Some(end) => Err(end.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn send_until(&mut self, end: Moment, phase: Phase) -> Result<(), Error> {
+        loop {
+            let now = Moment::now();
+            if end <= now {
+                return Ok(());
+            }
+            let next = self.scenario.pump(&mut self.clients, now)?;
+            self.turn(next.min(end), phase)?;
+        }
+    }
+
+    /// Waits for what is under way, until it is all there or nothing comes any more.
+    fn settle(&mut self) -> Result<(), Error> {
+        let begun = Moment::now();
+        let mut last = (self.received(), begun);
+        while !self.scenario.is_settled() {
+            let now = Moment::now();
+            if now.since(last.1) > QUIET || now.since(begun) > PATIENCE {
+                return Ok(());
+            }
+            self.turn(now + TICK, Phase::Settling)?;
+            let received = self.received();
+            if received != last.0 {
+                last = (received, Moment::now());
+            }
+        }
+        Ok(())
+    }
+
+    /// A run in which the server took no connection, or refused publications, has failed.
+    fn check(&mut self) -> Result<(), Error> {
+        let counts = &self.clients.counts;
+        match self.clients.first_end.take() {
+            Some(End::Failed(error @ (Error::Refused(_) | Error::Violation(_)))) => Err(error),
+            Some(end) if counts.opened == 0 && counts.failed > 0 => Err(end.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn received(&mut self) -> u64 {
+        let report = &self.scenario.recorder().report;
+        report.tally.received + report.guests.received
+    }
+
+    fn turn(&mut self, until: Moment, phase: Phase) -> Result<(), Error> {
+        self.clients.turn(until, self.scenario.as_mut())?;
+        let now = Moment::now();
+        if now.since(self.shown) >= TICK {
+            self.shown = now;
+            let received = self.received();
+            let counts = &self.clients.counts;
+            self.host.progress(&Progress {
+                phase,
+                now,
+                received,
+                lost: counts.failed + counts.disconnected,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn own_cpu() -> Cpu {
+    // Only a kernel without schedstat has none; then the generator can't say how busy it is.
+    Cpu::of(process::id()).unwrap_or_default()
+}
+
+/// Handshakes at a time: fewer than fit into a listener's usual backlog.
+const OPENING_AT_ONCE: usize = 256;
+
+/// How often progress is shown, and what waits without a schedule looks up.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Without any new connection, and for what is under way at the end. Arbitrary.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// When nothing has come for so long, nothing will. Arbitrary; a broadcast takes milliseconds.
+const QUIET: Duration = Duration::from_secs(1);

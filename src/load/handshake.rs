@@ -1,0 +1,104 @@
+//! Connections that are opened and closed again, each with both handshakes.
+
+use super::{
+    client::{Hear, Line, News, Role},
+    clients::Clients,
+    clock::Moment,
+    error::Error,
+    plan,
+    report::{Recorder, Report},
+    scenario::{Scenario, idle_from},
+    schedule::Schedule,
+};
+
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    plan: plan::Handshake,
+    path: String,
+    schedule: Option<Schedule>,
+    under_way: usize,
+    is_over: bool,
+    recorder: Recorder,
+}
+
+impl Handshake {
+    pub(crate) fn new(plan: &plan::Handshake, path: &str) -> Self {
+        Self {
+            plan: plan.clone(),
+            path: path.to_owned(),
+            schedule: None,
+            under_way: 0,
+            is_over: false,
+            recorder: Recorder::default(),
+        }
+    }
+
+    /// When the next connection is due, if one is.
+    fn next_due(&mut self, now: Moment) -> Option<Moment> {
+        if self.is_over || self.under_way >= self.plan.connections {
+            return None;
+        }
+        match &mut self.schedule {
+            Some(schedule) => schedule.take_due(now).map(|(_, due)| due),
+            None => Some(now),
+        }
+    }
+}
+
+impl Hear for Handshake {
+    fn hear(&mut self, news: News<'_>, line: &mut Line<'_>, now: Moment) {
+        match news {
+            News::Opened => {
+                self.recorder.report.tally.received += 1;
+                self.recorder.arrived(line.dialed, now);
+                line.leave();
+            }
+            News::Ended => self.under_way -= 1,
+            News::Answered | News::Message(_) => {}
+        }
+    }
+}
+
+impl Scenario for Handshake {
+    fn connections(&self) -> usize {
+        0
+    }
+
+    fn dial(&mut self, _index: usize, _clients: &mut Clients, _due: Moment) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn start(&mut self, start: Moment) {
+        let per_second = self.plan.per_second;
+        self.schedule = per_second.map(|rate| Schedule::new(start, rate));
+    }
+
+    fn pump(&mut self, clients: &mut Clients, now: Moment) -> Result<Moment, Error> {
+        while let Some(due) = self.next_due(now) {
+            clients.dial(Role::Guest, &self.path, due)?;
+            self.under_way += 1;
+            self.recorder.report.sent += 1;
+        }
+        let next = self
+            .schedule
+            .map_or_else(|| idle_from(now), |schedule| schedule.next());
+        // One that is due and has no room waits for a socket, not for the clock.
+        Ok(if next <= now { idle_from(now) } else { next })
+    }
+
+    fn stop(&mut self) {
+        self.is_over = true;
+    }
+
+    fn is_settled(&self) -> bool {
+        self.under_way == 0
+    }
+
+    fn recorder(&mut self) -> &mut Recorder {
+        &mut self.recorder
+    }
+
+    fn into_report(self: Box<Self>) -> Report {
+        self.recorder.report
+    }
+}

@@ -1,0 +1,85 @@
+//! What the server uses during a run, seen from outside: CPU, memory, and the kernel's for sockets.
+
+use serde::Serialize;
+
+use super::{
+    error::Error,
+    report::Report,
+    usage::{Cpu, resident_bytes, socket_bytes},
+};
+
+/// Reads what process `pid` uses at the turns of a run.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    pid: u32,
+    /// Before the connections, with them at the end of the measured time.
+    resident_bytes: (u64, u64),
+    socket_bytes: (u64, u64),
+    cpu: (Cpu, Cpu),
+}
+
+/// What the server used.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct ServerUse {
+    pub(crate) pid: u32,
+    /// In the measured time.
+    pub(crate) cpu_seconds: f64,
+    /// Cores in use, on average.
+    pub(crate) cpu_cores: f64,
+    /// For each answer or delivery, if there were any.
+    pub(crate) cpu_us_per_message: Option<f64>,
+    /// At the end.
+    pub(crate) resident_bytes: u64,
+    /// What it has grown by, for each connection.
+    pub(crate) resident_bytes_per_connection: f64,
+    /// What the buffers of all TCP sockets of the machine, both ends, have grown by.
+    pub(crate) kernel_socket_bytes: i64,
+}
+
+impl Meter {
+    /// Before the connections.
+    pub(crate) fn new(pid: u32) -> Result<Self, Error> {
+        let resident = resident_bytes(pid).map_err(|error| Error::Pid(pid, error))?;
+        let sockets = socket_bytes().map_err(|error| Error::Pid(pid, error))?;
+        Ok(Self {
+            pid,
+            resident_bytes: (resident, resident),
+            socket_bytes: (sockets, sockets),
+            cpu: Default::default(),
+        })
+    }
+
+    /// The measured time begins.
+    pub(crate) fn opens(&mut self) -> Result<(), Error> {
+        self.cpu.0 = Cpu::of(self.pid).map_err(|error| Error::Pid(self.pid, error))?;
+        Ok(())
+    }
+
+    /// The measured time has ended.
+    pub(crate) fn closes(&mut self) -> Result<(), Error> {
+        let mut read = || {
+            self.cpu.1 = Cpu::of(self.pid)?;
+            self.resident_bytes.1 = resident_bytes(self.pid)?;
+            self.socket_bytes.1 = socket_bytes()?;
+            Ok(())
+        };
+        read().map_err(|error| Error::Pid(self.pid, error))
+    }
+
+    /// What was used in the run of `report` with `connections`.
+    pub(crate) fn server_use(&self, report: &Report, connections: usize) -> ServerUse {
+        let cpu_seconds = self.cpu.1.since(self.cpu.0).ran.as_secs_f64();
+        let messages = report.measured;
+        let grown = |(before, after): (u64, u64)| after.cast_signed() - before.cast_signed();
+        ServerUse {
+            pid: self.pid,
+            cpu_seconds,
+            cpu_cores: cpu_seconds / report.duration.as_secs_f64(),
+            cpu_us_per_message: (messages > 0).then(|| cpu_seconds * 1e6 / messages as f64),
+            resident_bytes: self.resident_bytes.1,
+            resident_bytes_per_connection: grown(self.resident_bytes) as f64
+                / connections.max(1) as f64,
+            kernel_socket_bytes: grown(self.socket_bytes),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The opening handshake of a load client ([RFC 6455 §4.1]), and HTTP as far as it needs it.
+//!
+//! [RFC 6455 §4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
+
+/// Why a server's answer is not what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("the server's answer is not HTTP")]
+    NotHttp,
+    #[error("the server answered {0}")]
+    Status(String),
+    #[error("the server's answer does not belong to this handshake (wrong Sec-WebSocket-Accept)")]
+    WrongAccept,
+}
+
+/// The request for `path`; each of `headers` is a whole line.
+pub(crate) fn request(authority: &str, path: &str, headers: &[String]) -> Vec<u8> {
+    let mut request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n"
+    );
+    for header in headers {
+        request.push_str(header);
+        request.push_str("\r\n");
+    }
+    request.push_str("\r\n");
+    request.into_bytes()
+}
+
+/// Checks the answer that `bytes` begin with: its length, or `None` if it is not all there.
+pub(crate) fn check(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+    let Some(head) = Head::read(bytes)? else {
+        return Ok(None);
+    };
+    if head.status != 101 {
+        return Err(Refusal::Status(head.status_line()));
+    }
+    match head.header("sec-websocket-accept") {
+        Some(ACCEPT) => Ok(Some(head.len)),
+        _ => Err(Refusal::WrongAccept),
+    }
+}
+
+/// The key of RFC 6455 §1.3 and the answer to it: a load client does not need a secret one, and
+/// so it needs no SHA-1.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// The head of an HTTP answer.
+#[derive(Debug)]
+pub(crate) struct Head<'a> {
+    pub(crate) status: u16,
+    /// Its bytes, with the empty line.
+    pub(crate) len: usize,
+    text: &'a str,
+}
+
+impl<'a> Head<'a> {
+    /// Reads the head that `bytes` begin with, if it is all there.
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Option<Self>, Refusal> {
+        let begun = &bytes[..bytes.len().min(STATUS_LINE.len())];
+        if !STATUS_LINE.starts_with(begun) {
+            return Err(Refusal::NotHttp);
+        }
+        let end = bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+        let Some(end) = end else {
+            let is_too_long = bytes.len() > MAX_HEAD_BYTES;
+            return if is_too_long {
+                Err(Refusal::NotHttp)
+            } else {
+                Ok(None)
+            };
+        };
+        let text = str::from_utf8(&bytes[..end]).map_err(|_| Refusal::NotHttp)?;
+        let status = text.split(' ').nth(1).and_then(|code| code.get(..3));
+        let status = status.and_then(|code| code.parse().ok());
+        Ok(Some(Self {
+            status: status.ok_or(Refusal::NotHttp)?,
+            len: end + 4,
+            text,
+        }))
+    }
+
+    /// The value of a header; `name` in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
+        self.text.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// Status and reason, without the version.
+    pub(crate) fn status_line(&self) -> String {
+        let line = self.text.lines().next().unwrap_or_default();
+        let line = line.split_once(' ').map_or("", |(_, status)| status);
+        line.chars().filter(|c| !c.is_control()).collect()
+    }
+}
+
+const STATUS_LINE: &[u8] = b"HTTP/1.1 ";
+
+/// Arbitrary: as much as most servers take themselves.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_asks_for_the_path_with_all_headers() {
+        let request = request("h:1", "/ws?topic=a", &["Origin: http://x".into()]);
+        let request = String::from_utf8(request).unwrap();
+        assert!(request.starts_with("GET /ws?topic=a HTTP/1.1\r\nHost: h:1\r\n"));
+        assert!(request.ends_with("\r\nOrigin: http://x\r\n\r\n"));
+    }
+
+    #[test]
+    fn only_a_101_with_the_right_accept_is_taken() {
+        let answer = |status: &str, accept: &str| {
+            check(format!("HTTP/1.1 {status}\r\nsec-websocket-accept: {accept}\r\n\r\n").as_bytes())
+        };
+        assert!(answer("101 Switching Protocols", ACCEPT).is_ok_and(|len| len.is_some()));
+        assert_eq!(answer("101 x", KEY), Err(Refusal::WrongAccept));
+        let refused = Refusal::Status("503 Service Unavailable".into());
+        assert_eq!(answer("503 Service Unavailable", ACCEPT), Err(refused));
+        assert_eq!(check(b"SSH-2.0\r\n"), Err(Refusal::NotHttp));
+    }
+
+    #[test]
+    fn frames_behind_the_answer_are_left() {
+        let head = format!("HTTP/1.1 101 x\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n");
+        assert_eq!(check(&head.as_bytes()[..head.len() - 1]), Ok(None));
+        let both = [head.as_bytes(), b"\x81\x02hi"].concat();
+        assert_eq!(check(&both), Ok(Some(head.len())));
+    }
+}
