@@ -10,7 +10,6 @@ use super::{
     clock::Moment,
     error::Error,
     fanout::{Fanout, streams_per_topic},
-    frame::Opcode,
     plan::{self, Target},
     publication::Delivered,
     report::{Recorder, Report},
@@ -67,9 +66,8 @@ impl Churn {
         } else {
             Manner::Vanish
         };
-        let key = self
-            .fanout
-            .dial_subscriber(Role::Guest, topic, clients, due)?;
+        let joining = self.fanout.joining();
+        let key = joining.dial_subscriber(Role::Guest, topic, clients, due)?;
         let guest = Guest {
             topic,
             tracks,
@@ -122,10 +120,9 @@ impl Hear for Churn {
         }
         match news {
             News::Opened => {
-                let topic = self.guests.get(line.key).map(|guest| guest.topic);
-                let message = topic.and_then(|topic| self.fanout.subscribe_message(topic));
-                if let Some(message) = message {
-                    line.send(Opcode::Text, &[&message]);
+                if let Some(guest) = self.guests.get(line.key) {
+                    let topic = guest.topic;
+                    self.fanout.joining().subscribe(topic, line);
                 }
             }
             News::Ended => {

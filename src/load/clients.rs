@@ -167,8 +167,9 @@ impl Clients {
         changed.map_err(|error| Error::Poll(error.into()))
     }
 
-    /// Lets a few connections read and write, after waiting for one until `until` if need be.
-    pub(crate) fn turn(&mut self, until: Moment, ear: &mut dyn Hear) -> Result<(), Error> {
+    /// Lets a few connections read and write, after waiting for one until `until` if need be; how
+    /// many had something to do.
+    pub(crate) fn turn(&mut self, until: Moment, ear: &mut dyn Hear) -> Result<usize, Error> {
         if self.next_event == self.events.len() {
             self.wait(until)?;
         }
@@ -177,8 +178,9 @@ impl Clients {
             let Event { flags, data } = self.events[index];
             self.handle(KeyData::from_ffi(data.u64()).into(), flags, ear)?;
         }
+        let handled = end - self.next_event;
         self.next_event = end;
-        Ok(())
+        Ok(handled)
     }
 
     fn wait(&mut self, until: Moment) -> Result<(), Error> {

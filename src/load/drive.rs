@@ -158,18 +158,16 @@ impl Drive<'_> {
 
     /// Waits for what is under way, until it is all there or nothing comes any more.
     fn settle(&mut self) -> Result<(), Error> {
-        let begun = Moment::now();
-        let mut last = (self.received(), begun);
-        while !self.scenario.is_settled() {
+        let end = Moment::now() + PATIENCE_AT_THE_END;
+        // Waits, and not the clock: on a machine that stands still nothing can come.
+        let mut quiet_waits = 0;
+        while !self.scenario.is_settled() && quiet_waits < QUIET_WAITS {
             let now = Moment::now();
-            if now.since(last.1) > QUIET || now.since(begun) > PATIENCE {
+            if end <= now {
                 return Ok(());
             }
-            self.turn(now + TICK, Phase::Settling)?;
-            let received = self.received();
-            if received != last.0 {
-                last = (received, Moment::now());
-            }
+            let handled = self.turn(now + TICK, Phase::Settling)?;
+            quiet_waits = if handled > 0 { 0 } else { quiet_waits + 1 };
         }
         Ok(())
     }
@@ -189,8 +187,8 @@ impl Drive<'_> {
         report.tally.received + report.guests.received
     }
 
-    fn turn(&mut self, until: Moment, phase: Phase) -> Result<(), Error> {
-        self.clients.turn(until, self.scenario.as_mut())?;
+    fn turn(&mut self, until: Moment, phase: Phase) -> Result<usize, Error> {
+        let handled = self.clients.turn(until, self.scenario.as_mut())?;
         let now = Moment::now();
         if now.since(self.shown) >= TICK {
             self.shown = now;
@@ -203,7 +201,7 @@ impl Drive<'_> {
                 lost: counts.failed + counts.disconnected,
             });
         }
-        Ok(())
+        Ok(handled)
     }
 }
 
@@ -218,8 +216,12 @@ const OPENING_AT_ONCE: usize = 256;
 /// How often progress is shown, and what waits without a schedule looks up.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Without any new connection, and for what is under way at the end. Arbitrary.
+/// Without any new connection. Arbitrary.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// When nothing has come for so long, nothing will. Arbitrary; a broadcast takes milliseconds.
-const QUIET: Duration = Duration::from_secs(1);
+/// For what is under way at the end, while some of it still comes. Arbitrary.
+const PATIENCE_AT_THE_END: Duration = Duration::from_secs(60);
+
+/// When nothing has come in so many waits of a tenth of a second, nothing will. Arbitrary; a
+/// broadcast takes milliseconds.
+const QUIET_WAITS: u32 = 20;

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    client::{ClientKey, Hear, Line, News, Role},
+    client::{Hear, Line, News, Role},
     clients::Clients,
     clock::Moment,
     error::Error,
     frame::Opcode,
+    joining::{Joining, topic_name},
     payload::Stamp,
-    plan::{self, Pace, TOPIC, Target, Via, Words},
+    plan::{self, Pace, Target, Via},
     publication::{Delivered, Delivery, Publication},
-    relay::Registrar,
     report::{Recorder, Report},
     scenario::{MAX_BACKLOG_BYTES, Scenario, idle_from},
     schedule::Schedule,
@@ -23,28 +23,18 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Fanout {
     plan: plan::Fanout,
-    target: Target,
-    registrar: Option<Registrar>,
+    joining: Joining,
     publications: Vec<Publication>,
     delivery: Delivery,
     streams: Vec<Stream>,
     spreads: Vec<Spread>,
     /// Of each subscriber one for each stream of its topic, one subscriber after the other.
     tracks: Vec<Track>,
-    readiness: Readiness,
     state: State,
-    /// When something last came.
+    /// When something last came, and how often it was looked since.
     heard: Moment,
+    looks: u32,
     recorder: Recorder,
-}
-
-/// Subscribers whose subscription is in force.
-#[derive(Debug, Default)]
-struct Readiness {
-    is_subscribed: Vec<bool>,
-    count: usize,
-    /// When the last one has asked for it.
-    asked: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +51,7 @@ impl Fanout {
     /// `processes` make the run together.
     pub(crate) fn new(plan: &plan::Fanout, target: &Target, processes: usize) -> Self {
         let publication = |stream: usize| {
-            let topic = topic_name(stream % plan.topics);
+            let topic = topic_name(plan.run, stream % plan.topics);
             Publication::new(&plan.via, plan.shape, &topic, &target.authority)
         };
         let count = plan.streams;
@@ -77,15 +67,11 @@ impl Fanout {
             streams: (0..count).map(|_| Stream::default()).collect(),
             spreads: (0..count).map(|_| Spread::new(remembered)).collect(),
             tracks: vec![Track::from_the_start(); plan.subscribers * streams_per_topic(plan)],
-            readiness: Readiness {
-                is_subscribed: vec![false; plan.subscribers],
-                ..Readiness::default()
-            },
+            joining: Joining::new(plan, target),
             plan: plan.clone(),
-            target: target.clone(),
-            registrar: None,
             state: State::Silent,
             heard: Moment::default(),
+            looks: 0,
             recorder: Recorder::default(),
         };
         for subscriber in 0..plan.subscribers {
@@ -111,48 +97,6 @@ impl Fanout {
         (self.plan.first + subscriber) % self.plan.topics
     }
 
-    /// Begins a connection that follows `topic`.
-    pub(crate) fn dial_subscriber(
-        &mut self,
-        role: Role,
-        topic: usize,
-        clients: &mut Clients,
-        due: Moment,
-    ) -> Result<ClientKey, Error> {
-        let name = topic_name(topic);
-        let path = match &self.plan.via {
-            Via::Relay(base) => {
-                let registrar = match &mut self.registrar {
-                    Some(registrar) => registrar,
-                    None => {
-                        let Target {
-                            address, authority, ..
-                        } = &self.target;
-                        let registrar = Registrar::connect(*address, authority, base);
-                        let registrar = registrar.map_err(|error| Error::Connect(*address, error));
-                        self.registrar.insert(registrar?)
-                    }
-                };
-                registrar.register(topic, &name)?
-            }
-            Via::WebSocket(_) => self.target.path.replace(TOPIC, &name),
-        };
-        clients.dial(role, &path, due)
-    }
-
-    /// The message that subscribes to `topic`, if one is needed.
-    pub(crate) fn subscribe_message(&self, topic: usize) -> Option<Vec<u8>> {
-        let subscribe = self.words()?.subscribe.as_ref()?;
-        Some(subscribe.replace(TOPIC, &topic_name(topic)).into_bytes())
-    }
-
-    fn words(&self) -> Option<&Words> {
-        match &self.plan.via {
-            Via::Relay(_) => None,
-            Via::WebSocket(words) => Some(words),
-        }
-    }
-
     /// Reads what a subscriber of `topic` was sent. The stamp's stream is one of this topic.
     pub(crate) fn read(&mut self, topic: usize, message: &[u8]) -> Delivered {
         match self.delivery.read(message) {
@@ -166,6 +110,10 @@ impl Fanout {
         }
     }
 
+    pub(crate) fn joining(&mut self) -> &mut Joining {
+        &mut self.joining
+    }
+
     pub(crate) fn plan(&self) -> &plan::Fanout {
         &self.plan
     }
@@ -174,24 +122,10 @@ impl Fanout {
         match line.role {
             Role::Publisher(stream) => self.streams[stream].key = Some(line.key),
             Role::Subscriber(subscriber) => {
-                let Some(message) = self.subscribe_message(self.topic(subscriber)) else {
-                    return self.subscribed(subscriber);
-                };
-                line.send(Opcode::Text, &[&message]);
-                self.readiness.asked = Some(now);
-                if self.words().is_some_and(|words| words.subscribed.is_none()) {
-                    self.subscribed(subscriber);
-                }
+                let topic = self.topic(subscriber);
+                self.joining.opened(subscriber, topic, line, now);
             }
             _ => {}
-        }
-    }
-
-    fn subscribed(&mut self, subscriber: usize) {
-        let is_subscribed = &mut self.readiness.is_subscribed[subscriber];
-        if !*is_subscribed {
-            *is_subscribed = true;
-            self.readiness.count += 1;
         }
     }
 
@@ -214,10 +148,11 @@ impl Fanout {
 
     fn delivered(&mut self, subscriber: usize, message: &[u8], now: Moment) {
         self.heard = now;
+        self.looks = 0;
         match self.read(self.topic(subscriber), message) {
             Delivered::Stamp(stamp) => self.count(subscriber, stamp, now),
             Delivered::Corrupted => self.recorder.report.tally.corrupted += 1,
-            Delivered::Unstamped => self.heard_words(subscriber, message),
+            Delivered::Unstamped => self.joining.heard(subscriber, message),
         }
     }
 
@@ -239,20 +174,6 @@ impl Fanout {
         }
     }
 
-    /// A message without a stamp may be the one that says that the subscription is in force.
-    fn heard_words(&mut self, subscriber: usize, message: &[u8]) {
-        let words = self.words().and_then(|words| words.subscribed.as_ref());
-        let is_it = words.is_some_and(|words| {
-            let words = words.as_bytes();
-            message
-                .windows(words.len().max(1))
-                .any(|bytes| bytes == words)
-        });
-        if is_it {
-            self.subscribed(subscriber);
-        }
-    }
-
     /// Publishes the next message of a stream; whether there was room for it.
     fn publish(&mut self, stream: usize, scheduled: Moment, clients: &mut Clients) -> bool {
         let key = self.streams[stream].key;
@@ -270,7 +191,7 @@ impl Fanout {
         self.streams[stream].published += 1;
         let (before, after) = self.publications[stream].around();
         let parts = [before, &stamp.to_bytes(), after];
-        match (&self.plan.via, self.plan.shape.is_binary) {
+        match (self.joining.via(), self.plan.shape.is_binary) {
             (Via::Relay(_), _) => clients.send_raw(key, &parts),
             (Via::WebSocket(_), true) => clients.send(key, Opcode::Binary, &parts),
             (Via::WebSocket(_), false) => clients.send(key, Opcode::Text, &parts),
@@ -285,7 +206,9 @@ impl Fanout {
         clients: &mut Clients,
         now: Moment,
     ) -> Result<(), Error> {
-        let is_stalled = now.since(self.heard) > STALL;
+        self.looks += 1;
+        // It must have been looked, too: on a machine that stands still nothing can come.
+        let is_stalled = now.since(self.heard) > STALL && self.looks > STALL_LOOKS;
         for stream in 0..self.streams.len() {
             let mut room = self.streams[stream].room(in_flight);
             if is_stalled && room == 0 && self.streams[stream].followers > 0 {
@@ -302,6 +225,7 @@ impl Fanout {
         }
         if is_stalled {
             self.heard = now;
+            self.looks = 0;
         }
         Ok(())
     }
@@ -341,21 +265,15 @@ pub(crate) fn streams_per_topic(plan: &plan::Fanout) -> usize {
     plan.streams.div_ceil(plan.topics)
 }
 
-fn topic_name(topic: usize) -> String {
-    format!("load-{topic}")
-}
-
 /// Publications that are remembered at a time for their spread, over all streams: 1.5 MiB.
 const REMEMBERED: usize = 1 << 16;
 
 /// A closed loop in which nothing arrives for so long goes on nevertheless. Arbitrary.
 const STALL: Duration = Duration::from_secs(1);
+const STALL_LOOKS: u32 = 8;
 
 /// When a publisher whose socket is full is looked at again.
 const RETRY: Duration = Duration::from_millis(1);
-
-/// How long subscriptions that nobody confirms are given. Arbitrary.
-const SETTLING: Duration = Duration::from_millis(500);
 
 impl Hear for Fanout {
     fn hear(&mut self, news: News<'_>, line: &mut Line<'_>, now: Moment) {
@@ -382,30 +300,22 @@ impl Scenario for Fanout {
     }
 
     fn dial(&mut self, index: usize, clients: &mut Clients, due: Moment) -> Result<(), Error> {
+        let topic = self.topic(index);
         let key = match index.checked_sub(self.plan.subscribers) {
             None => {
-                let topic = self.topic(index);
-                self.dial_subscriber(Role::Subscriber(index), topic, clients, due)
+                let role = Role::Subscriber(index);
+                self.joining.dial_subscriber(role, topic, clients, due)
             }
-            Some(stream) => match &self.plan.via {
-                Via::Relay(_) => clients.dial_http(Role::Publisher(stream), due),
-                Via::WebSocket(_) => {
-                    let topic = topic_name(stream % self.plan.topics);
-                    let path = self.target.path.replace(TOPIC, &topic);
-                    clients.dial(Role::Publisher(stream), &path, due)
-                }
-            },
+            Some(stream) => {
+                let topic = stream % self.plan.topics;
+                self.joining.dial_publisher(stream, topic, clients, due)
+            }
         };
         key.map(|_| ())
     }
 
     fn is_ready(&self, now: Moment) -> bool {
-        let is_confirmed = self.words().is_some_and(|words| words.subscribed.is_some());
-        let is_settled = match self.readiness.asked {
-            Some(asked) if !is_confirmed => now.since(asked) >= SETTLING,
-            _ => true,
-        };
-        is_settled && self.readiness.count == self.plan.subscribers
+        self.joining.is_ready(now)
     }
 
     fn start(&mut self, start: Moment) {

@@ -27,6 +27,7 @@ mod fanout;
 mod frame;
 mod handshake;
 mod idle;
+mod joining;
 mod latencies;
 mod messages;
 mod meter;

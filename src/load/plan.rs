@@ -65,6 +65,8 @@ pub(crate) struct Echo {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Fanout {
+    /// Tells this run's topics from those of others.
+    pub(crate) run: u32,
     pub(crate) subscribers: usize,
     /// The number of the first subscriber, for the topic that it follows.
     pub(crate) first: usize,
@@ -257,6 +259,7 @@ mod tests {
     #[test]
     fn only_the_first_share_publishes_and_subscribers_keep_their_numbers() {
         let fanout = Fanout {
+            run: 1,
             subscribers: 5,
             first: 0,
             publishers: 2,

@@ -147,6 +147,7 @@ impl Crowd {
             );
         }
         Ok(plan::Fanout {
+            run: std::process::id(),
             subscribers: self.subscribers.get(),
             first: 0,
             publishers,

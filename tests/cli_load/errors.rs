@@ -1,0 +1,117 @@
+//! Runs that can't be made.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    thread,
+};
+
+use crate::{
+    scripted::Peer,
+    support::{Run, Server},
+};
+
+#[test]
+fn what_goes_wrong_in_a_worker_is_said_in_one_line() {
+    // It takes the probe, and nobody after it.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let full = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for (index, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            if index == 0 {
+                thread::spawn(move || Peer::accept(stream).map(|mut peer| peer.read()));
+            } else {
+                let _ = stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
+                let _ = stream.read(&mut [0; 1024]);
+            }
+        }
+    });
+    let run = Run::of("idle", &format!("ws://{full}/"), &["--workers", "2"]);
+    assert_eq!(run.code, Some(1));
+    assert_eq!(
+        run.complaint(),
+        "framecast: a worker process has failed: the server answered 503 Service Unavailable"
+    );
+}
+
+#[test]
+fn what_cannot_work_says_why_in_one_line() {
+    let server = Server::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = listener.local_addr().unwrap();
+    drop(listener);
+    let nowhere_url = format!("ws://{nowhere}/");
+    let refused = format!("cannot connect to {nowhere}: Connection refused (os error 111)");
+    let echo = server.url("/echo");
+    for (kind, url, arguments, reason) in [
+        ("echo", nowhere_url.as_str(), &[][..], refused.as_str()),
+        ("echo", &nowhere_url, &["--workers", "2"], &refused),
+        ("fanout", &nowhere_url, &["--relay"], &refused),
+        (
+            "echo",
+            &server.url("/nope"),
+            &[],
+            "the server answered 404 Not Found",
+        ),
+        (
+            "fanout",
+            &echo,
+            &["--size", "35"],
+            "--size: 35 is less than 36",
+        ),
+        (
+            "fanout",
+            &echo,
+            &["--publish", "x"],
+            "--publish: the place of the message",
+        ),
+        (
+            "fanout",
+            &server.url("/nope"),
+            &["--relay"],
+            "the server answered 404 Not Found",
+        ),
+        (
+            "idle",
+            "http://h/",
+            &[],
+            "the URL must start with ws://, not http://",
+        ),
+        (
+            "idle",
+            &echo,
+            &["--pid", "4294967295"],
+            "cannot read what process 4294967295 uses",
+        ),
+        (
+            "idle",
+            &echo,
+            &["--header", "x"],
+            "--header: `x` is not `Name: value`",
+        ),
+        ("handshake", &nowhere_url, &[], &refused),
+    ] {
+        let run = Run::of(kind, url, arguments);
+        assert_eq!(run.code, Some(1), "{kind} {url}: {}", run.stderr);
+        let line = run.stderr.strip_prefix("framecast: ").unwrap();
+        assert!(line.starts_with(reason), "{line} is to begin with {reason}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+        assert_eq!(run.stdout, "");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_told_from_a_run_that_failed() {
+    for arguments in [
+        &["--rate", "0"][..],
+        &["--rate", "5", "--depth", "2"],
+        &["--connections", "0"],
+        &["--duration", "soon"],
+        &["--min-ratio", "1.5"],
+    ] {
+        let run = Run::of("echo", "ws://127.0.0.1:1/", arguments);
+        assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.stderr);
+        assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+    }
+}

@@ -1,0 +1,174 @@
+//! A server that does right is found right.
+
+use std::{fs, process::Command};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{FRAMECAST, Run, Server};
+
+#[test]
+fn an_echo_gives_back_all_that_was_sent() {
+    let server = Server::start();
+    for arguments in [
+        &["--connections", "3", "--depth", "5"][..],
+        &["--connections", "3", "--size", "0"],
+        &["--connections", "2", "--size", "5", "--depth", "3"],
+        &["--connections", "2", "--size", "65536", "--binary"],
+        &["--connections", "3", "--rate", "500"],
+    ] {
+        let run = Run::of("echo", &server.url("/echo"), arguments);
+        run.assert_whole();
+        assert!(run.number("deliveries_per_second") > 0.0);
+    }
+}
+
+#[test]
+fn the_result_has_every_field_that_is_promised() {
+    let server = Server::start();
+    let pid = server.child.id().to_string();
+    let arguments = ["--subscribers", "4", "--pid", &pid];
+    let run = Run::of("fanout", &server.url("/ws?topic={topic}"), &arguments);
+    run.assert_whole();
+    let mut last = 0.0;
+    for percentile in ["p50", "p90", "p99", "p999", "max"] {
+        let value = run.number(&format!("latency_us.{percentile}"));
+        assert!(value >= last && value > 0.0, "{percentile}: {value}");
+        assert!(run.number(&format!("first_to_last_us.{percentile}")) >= 0.0);
+        last = value;
+    }
+    assert_eq!(run.count("published") * 4, run.count("received"));
+    assert_eq!(run.count("connections.opened"), 5);
+    assert_eq!(run.count("server.pid").to_string(), pid);
+    assert!(run.number("server.cpu_us_per_message") > 0.0);
+    assert!(run.count("server.resident_bytes") > 0);
+    let counts = run.result["throughput"]["counts"].as_array().unwrap();
+    let counted: u64 = counts.iter().map(|count| count.as_u64().unwrap()).sum();
+    let per_second = run.number("deliveries_per_second");
+    assert!((counted as f64 / run.number("duration_s") - per_second).abs() < 1.0);
+}
+
+#[test]
+fn topics_and_publishers_are_spread_over_the_subscribers() {
+    let server = Server::start();
+    let url = server.url("/ws?topic={topic}");
+    for (publishers, topics, connections) in [("1", "3", 7 + 3), ("5", "2", 7 + 5)] {
+        let crowd = ["--publishers", publishers, "--topics", topics];
+        let pace = ["--rate", "300", "--subscribers", "7"];
+        let run = Run::of("fanout", &url, &[crowd, pace].concat());
+        run.assert_whole();
+        assert_eq!(run.count("connections.opened"), connections);
+    }
+}
+
+#[test]
+fn the_relay_is_registered_with_and_published_to() {
+    let server = Server::start();
+    let crowd = ["--relay", "--subscribers", "3", "--topics", "2"];
+    let run = Run::of("fanout", &server.url(""), &crowd);
+    run.assert_whole();
+}
+
+#[test]
+fn idle_connections_are_held_and_counted() {
+    let server = Server::start();
+    let ramp = ["--connections", "50", "--ramp", "100ms"];
+    let run = Run::of("idle", &server.url("/ws"), &ramp);
+    run.assert_whole();
+    assert_eq!(run.count("received"), 50);
+}
+
+#[test]
+fn handshakes_are_made_one_after_the_other() {
+    let server = Server::start();
+    for pace in [&[][..], &["--rate", "200"]] {
+        let run = Run::of("handshake", &server.url("/ws"), pace);
+        run.assert_whole();
+        assert_eq!(run.count("connections.opened"), run.count("received"));
+        assert_eq!(run.count("connections.disconnected"), 0);
+    }
+}
+
+#[test]
+fn a_stream_stays_whole_while_others_come_and_go() {
+    let server = Server::start();
+    let guests = ["--connections", "10", "--rate", "100"];
+    let run = Run::of("churn", &server.url("/ws?topic={topic}"), &guests);
+    run.assert_whole();
+    assert!(run.count("come_and_go.received") > 0, "{}", run.result);
+    assert_eq!(run.count("come_and_go.gaps"), 0);
+}
+
+#[test]
+fn several_processes_make_one_run() {
+    let server = Server::start();
+    let crowd = [
+        "--workers",
+        "3",
+        "--subscribers",
+        "7",
+        "--topics",
+        "2",
+        "--rate",
+        "200",
+    ];
+    let run = Run::of("fanout", &server.url("/ws?topic={topic}"), &crowd);
+    run.assert_whole();
+    assert_eq!(run.count("generator.processes"), 3);
+    assert_eq!(run.count("connections.opened"), 7 + 2);
+    assert_eq!(
+        run.result["first_to_last_us"],
+        Value::Null,
+        "no process sees all subscribers"
+    );
+}
+
+#[test]
+fn more_connections_than_descriptors_take_more_processes() {
+    let server = Server::start();
+    let mut command = Command::new("sh");
+    let script = r#"ulimit -n 100 && exec "$@""#;
+    command.args(["-c", script, "sh", FRAMECAST, "load", "idle", "--url"]);
+    command.arg(server.url("/ws"));
+    let run = Run::of_command(command, &["--connections", "80"]);
+    run.assert_whole();
+    assert_eq!(run.count("received"), 80);
+    assert_eq!(run.count("generator.processes"), 3);
+}
+
+#[test]
+fn results_are_written_where_they_are_wanted() {
+    let server = Server::start();
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (hdr, plot) = (path("a.hgrm"), path("a.svg"));
+    let files = ["--connections", "2", "--hdr", &hdr, "--plot", &plot];
+    let run = Run::of("echo", &server.url("/echo"), &files);
+    run.assert_whole();
+    let hdr = fs::read_to_string(hdr).unwrap();
+    assert!(hdr.contains("Percentile TotalCount 1/(1-Percentile)"));
+    assert!(hdr.contains("#[Max     ="));
+    let plot = fs::read_to_string(plot).unwrap();
+    assert!(plot.starts_with("<svg") && plot.trim_end().ends_with("</svg>"));
+    for text in ["latency over percentiles", "throughput over time", "99 %"] {
+        assert!(plot.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn progress_goes_to_standard_error_in_plain_lines_without_a_terminal() {
+    let server = Server::start();
+    let run = Run::of("echo", &server.url("/echo"), &["--connections", "2"]);
+    assert!(
+        run.stderr
+            .lines()
+            .any(|line| line.starts_with("measuring  ")),
+        "{}",
+        run.stderr
+    );
+    assert!(!run.stderr.contains(['\r', '\u{1b}']), "{:?}", run.stderr);
+    assert!(
+        run.stdout
+            .starts_with("echo: 2 connections of 64 B, 1 in flight on each\n")
+    );
+}

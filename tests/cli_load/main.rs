@@ -1,0 +1,10 @@
+//! `framecast load` as a user meets it: the real binary against a real server, and against
+//! scripted ones that lose, repeat and reorder what they should deliver.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod errors;
+mod faults;
+mod healthy;
+mod scripted;
+mod support;

@@ -1,0 +1,126 @@
+//! Servers that do what a test says.
+
+use std::{
+    collections::VecDeque,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+/// What a scripted server does with the messages of one connection.
+pub(crate) type Script = Arc<dyn Fn(Peer) + Send + Sync>;
+
+/// The server's side of a connection.
+pub(crate) struct Peer {
+    stream: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+impl Peer {
+    /// Answers the opening handshake; the key of load clients is always that of RFC 6455 §1.3.
+    pub(crate) fn accept(stream: TcpStream) -> Option<Self> {
+        stream.set_nodelay(true).ok()?;
+        let mut reader = BufReader::new(stream.try_clone().ok()?);
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            if reader.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+        }
+        let mut peer = Self { stream, reader };
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+            Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        peer.write(answer);
+        Some(peer)
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        // A client that is done resets its connections.
+        let _ = self.stream.write_all(bytes);
+    }
+
+    /// The payload of the next message; `None` when the client has gone.
+    pub(crate) fn read(&mut self) -> Option<String> {
+        let mut header = [0; 2];
+        self.reader.read_exact(&mut header).ok()?;
+        assert_eq!(header[1] & 0x80, 0x80, "a client masks");
+        let len = match header[1] & 0x7F {
+            126 => {
+                let mut len = [0; 2];
+                self.reader.read_exact(&mut len).ok()?;
+                usize::from(u16::from_be_bytes(len))
+            }
+            len => usize::from(len),
+        };
+        let mut key = [0; 4];
+        self.reader.read_exact(&mut key).ok()?;
+        let mut payload = vec![0; len];
+        self.reader.read_exact(&mut payload).ok()?;
+        let key = key.iter().cycle();
+        payload
+            .iter_mut()
+            .zip(key)
+            .for_each(|(byte, key)| *byte ^= key);
+        (header[0] == 0x81).then(|| String::from_utf8(payload).unwrap())
+    }
+
+    pub(crate) fn say(&mut self, text: &str) {
+        let mut frame = vec![0x81, u8::try_from(text.len()).unwrap()];
+        frame.extend(text.as_bytes());
+        self.write(&frame);
+    }
+}
+
+pub(crate) fn scripted(script: Script) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // They end with the test's process.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let script = Arc::clone(&script);
+            thread::spawn(move || {
+                if let Some(peer) = Peer::accept(stream.unwrap()) {
+                    script(peer);
+                }
+            });
+        }
+    });
+    address
+}
+
+/// What becomes of message `number`: what is to be sent now.
+pub(crate) type Mangle =
+    fn(number: usize, message: String, held: &mut VecDeque<String>) -> Vec<String>;
+
+/// A server of its own protocol: `sub` subscribes and is answered `ok`, `pub …` publishes. Each
+/// subscriber gets what `mangle` makes of it.
+pub(crate) fn broadcaster(mangle: Mangle) -> SocketAddr {
+    let subscribers: Arc<Mutex<Vec<Peer>>> = Arc::default();
+    scripted(Arc::new(move |mut peer| {
+        let (mut number, mut held) = (0, VecDeque::new());
+        while let Some(message) = peer.read() {
+            let Some(payload) = message.strip_prefix("pub ") else {
+                peer.say("ok");
+                return subscribers.lock().unwrap().push(peer);
+            };
+            for text in mangle(number, payload.to_owned(), &mut held) {
+                let mut subscribers = subscribers.lock().unwrap();
+                subscribers
+                    .iter_mut()
+                    .for_each(|subscriber| subscriber.say(&text));
+            }
+            number += 1;
+        }
+    }))
+}
+
+pub(crate) const WORDS: [&str; 6] = [
+    "--subscribe",
+    "sub {topic}",
+    "--subscribed",
+    "ok",
+    "--publish",
+    "pub {payload}",
+];

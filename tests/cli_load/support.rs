@@ -1,0 +1,118 @@
+//! The program, as a server and as a load tester.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+pub(crate) const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
+
+/// A running `framecast serve`, ended by its own id.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) address: String,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        let mut child = Command::new(FRAMECAST)
+            .args(["serve", "--listen", "127.0.0.1:0", "--shards", "1"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let address = line.trim_end().rsplit('/').next().unwrap().to_owned();
+        Self { child, address }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("ws://{}{path}", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A run that is over.
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) result: Value,
+}
+
+impl Run {
+    /// Runs `framecast load` with `arguments` for 300 ms, unless they say otherwise.
+    pub(crate) fn of(kind: &str, url: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(FRAMECAST);
+        command.args(["load", kind, "--url", url]);
+        Self::of_command(command, arguments)
+    }
+
+    pub(crate) fn of_command(mut command: Command, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let json = folder.path().join("result.json");
+        command.args(arguments).arg("--json").arg(&json);
+        if !arguments.contains(&"--duration") {
+            command.args(["--duration", "300ms"]);
+        }
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = command.stdin(Stdio::null()).output().unwrap();
+        let json = fs::read_to_string(json).unwrap_or_else(|_| "null".to_owned());
+        Self {
+            code: status.code(),
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr: String::from_utf8(stderr).unwrap(),
+            result: serde_json::from_str(&json).unwrap(),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        let value = self.result.pointer(&format!("/{}", name.replace('.', "/")));
+        let value = value.unwrap_or_else(|| panic!("no {name} in {}{}", self.result, self.stderr));
+        value.as_u64().unwrap_or_else(|| panic!("{name}: {value}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn number(&self, name: &str) -> f64 {
+        let value = self.result.pointer(&format!("/{}", name.replace('.', "/")));
+        value
+            .and_then(Value::as_f64)
+            .unwrap_or_else(|| panic!("no {name} in {}", self.result))
+    }
+
+    /// Gaps, duplicates, out of order, corrupted.
+    #[track_caller]
+    pub(crate) fn faults(&self) -> [u64; 4] {
+        ["gaps", "duplicates", "out_of_order", "corrupted"].map(|name| self.count(name))
+    }
+
+    /// The run was made, and all of it has arrived.
+    #[track_caller]
+    pub(crate) fn assert_whole(&self) {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        assert_eq!(self.faults(), [0; 4]);
+        assert!(self.count("received") > 0, "{}", self.result);
+        assert_eq!(self.count("received"), self.count("expected"));
+        assert!((self.number("delivery_ratio") - 1.0).abs() < f64::EPSILON);
+    }
+
+    /// The last line of standard error, which is what went wrong.
+    pub(crate) fn complaint(&self) -> &str {
+        self.stderr.lines().last().unwrap_or_default()
+    }
+}
