@@ -145,13 +145,14 @@ impl Drive<'_> {
         }
     }
 
+    /// Sends all that is due before `end`, even if that is late.
     fn send_until(&mut self, end: Moment, phase: Phase) -> Result<(), Error> {
         loop {
-            let now = Moment::now();
-            if end <= now {
+            let now = Moment::now().min(end);
+            let next = self.scenario.pump(&mut self.clients, now)?;
+            if now == end {
                 return Ok(());
             }
-            let next = self.scenario.pump(&mut self.clients, now)?;
             self.turn(next.min(end), phase)?;
         }
     }
