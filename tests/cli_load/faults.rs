@@ -79,7 +79,7 @@ fn a_missed_threshold_fails_and_says_which_in_one_line() {
         complaint.ends_with(" is below --min-ratio 1"),
         "{complaint}"
     );
-    assert!(run.stdout.contains(" 1 gaps,"), "{}", run.stdout);
+    assert!(run.stdout.contains(" 1 gap,"), "{}", run.stdout);
 
     let run = fanout_through(honest, &["--subscribers", "1", "--max-p99", "1us"]);
     assert_eq!(run.code, Some(1));

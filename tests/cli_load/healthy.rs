@@ -112,7 +112,7 @@ fn several_processes_make_one_run() {
         "--rate",
         "200",
     ];
-    let run = Run::of("fanout", &server.url("/ws?topic={topic}"), &crowd);
+    let run = Run::of("fanout", &server.url("/ws"), &crowd);
     run.assert_whole();
     assert_eq!(run.count("generator.processes"), 3);
     assert_eq!(run.count("connections.opened"), 7 + 2);

@@ -17,7 +17,7 @@ use crate::load::plan::{self, Pace, Work};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// That come and go, at a time
+    /// How many connections that come and go, at a time
     #[arg(long, value_name = "N", default_value = "100")]
     connections: NonZeroUsize,
 

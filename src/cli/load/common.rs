@@ -14,7 +14,7 @@ use crate::load::plan::{Shape, Target};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CommonArgs {
-    /// Where the server is
+    /// Where the server is [default: what framecast serve has for this, on 127.0.0.1:8080]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 

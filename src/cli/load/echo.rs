@@ -14,7 +14,7 @@ use crate::load::plan::{self, Pace, Work};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// How many
+    /// How many connections
     #[arg(long, value_name = "N", default_value = "100")]
     connections: NonZeroUsize,
 

@@ -17,7 +17,8 @@ use crate::load::plan::{self, Pace, Via, Words, Work};
 /// when. Each publisher has --in-flight messages under way; or, with --rate, all
 /// together publish so many in a second.
 ///
-/// By default both sides connect to /ws?topic=. Other servers want to be told:
+/// Both sides connect to the URL with its {topic} filled in, or with ?topic= behind
+/// it. Servers with a protocol of their own want to be told:
 ///
 ///   framecast load fanout --url ws://host/app \
 ///     --subscribe '{"subscribe":"{topic}"}' --subscribed '"ok"' \
@@ -43,15 +44,15 @@ pub(super) struct Args {
 /// Who publishes what to whom, and how.
 #[derive(Debug, clap::Args)]
 pub(super) struct Crowd {
-    /// How many
+    /// How many subscribers
     #[arg(long, value_name = "N", default_value = "100")]
     subscribers: NonZeroUsize,
 
-    /// How many; with fewer than topics, each publishes to several, on a connection for each
+    /// How many publishers; with fewer than topics, each has several, and a connection for each
     #[arg(long, value_name = "N", default_value = "1")]
     publishers: NonZeroUsize,
 
-    /// How many; subscribers and publishers are spread over them
+    /// How many topics; subscribers and publishers are spread over them
     #[arg(long, value_name = "N", default_value = "1")]
     topics: NonZeroUsize,
 
@@ -63,25 +64,25 @@ pub(super) struct Crowd {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Protocol")]
 struct Protocol {
     /// Register the subscribers with framecast's relay below the URL, and publish over HTTP
-    #[arg(long, conflicts_with_all = ["subscribe", "subscribed", "publish"])]
+    #[arg(long, help_heading = PROTOCOL, conflicts_with_all = ["subscribe", "subscribed", "publish"])]
     relay: bool,
 
-    /// What a subscriber says first, with {topic} in it; without it, connecting subscribes, and
-    /// {topic} may be in the URL
-    #[arg(long, value_name = "TEXT")]
+    /// What a subscriber says first, with {topic} in it; without it, connecting subscribes
+    #[arg(long, help_heading = PROTOCOL, value_name = "TEXT")]
     subscribe: Option<String>,
 
     /// What a message has in it that confirms this [default: half a second]
-    #[arg(long, value_name = "TEXT", requires = "subscribe")]
+    #[arg(long, help_heading = PROTOCOL, value_name = "TEXT", requires = "subscribe")]
     subscribed: Option<String>,
 
     /// What a publisher says, with {topic} and {payload} in it [default: {payload}]
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, help_heading = PROTOCOL, value_name = "TEXT")]
     publish: Option<String>,
 }
+
+const PROTOCOL: &str = "Protocol";
 
 impl Args {
     pub(super) fn job(self) -> anyhow::Result<Job> {
@@ -120,10 +121,9 @@ pub(super) fn describe(fanout: &plan::Fanout) -> String {
 
 impl Crowd {
     pub(super) fn default_url(&self) -> &'static str {
-        match (self.protocol.relay, &self.protocol.subscribe) {
-            (true, _) => "ws://127.0.0.1:8080",
-            (_, Some(_)) => "ws://127.0.0.1:8080/ws",
-            _ => "ws://127.0.0.1:8080/ws?topic={topic}",
+        match self.protocol.relay {
+            true => "ws://127.0.0.1:8080",
+            false => "ws://127.0.0.1:8080/ws",
         }
     }
 

@@ -13,7 +13,7 @@ use crate::load::plan::{self, Work};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// At a time
+    /// How many connections at a time
     #[arg(long, value_name = "N", default_value = "64")]
     connections: NonZeroUsize,
 

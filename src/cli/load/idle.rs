@@ -15,7 +15,7 @@ use crate::load::plan::{self, Work};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// How many
+    /// How many connections
     #[arg(long, value_name = "N", default_value = "1000")]
     connections: NonZeroUsize,
 

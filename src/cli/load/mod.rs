@@ -25,7 +25,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use self::common::Common;
 use self::progress::Display;
-use crate::load::plan::{self, Via, Work};
+use crate::load::plan::{TOPIC, Target, Via, Work};
 use crate::load::{self, Plan, Report, ServerUse};
 
 /// Put a WebSocket server under load
@@ -112,15 +112,10 @@ impl Job {
 
     fn plan(&self) -> anyhow::Result<Plan> {
         let common = &self.common;
-        let target = common.target(self.default_url)?;
+        let mut target = common.target(self.default_url)?;
         let mut work = self.work.clone();
-        if let Some(plan::Fanout {
-            via: Via::Relay(base),
-            ..
-        }) = work.fanout()
-        {
-            ensure!(!target.path.contains('?'), "the URL must not contain `?`");
-            target.path.trim_end_matches('/').clone_into(base);
+        if let Some(fanout) = work.fanout() {
+            address_topics(&mut fanout.via, &mut target)?;
         }
         let warm_up = match work {
             // There is nothing to warm up.
@@ -137,6 +132,22 @@ impl Job {
             processes: 1,
         })
     }
+}
+
+/// Says in the URL, or from the URL, where topics are.
+fn address_topics(via: &mut Via, target: &mut Target) -> anyhow::Result<()> {
+    match via {
+        Via::Relay(base) => {
+            ensure!(!target.path.contains('?'), "the URL must not contain `?`");
+            target.path.trim_end_matches('/').clone_into(base);
+        }
+        Via::WebSocket(words) if words.subscribe.is_none() && !target.path.contains(TOPIC) => {
+            let separator = if target.path.contains('?') { '&' } else { '?' };
+            target.path = format!("{}{separator}topic={TOPIC}", target.path);
+        }
+        Via::WebSocket(_) => {}
+    }
+    Ok(())
 }
 
 impl Outcome<'_> {
@@ -196,7 +207,7 @@ const OTHER_DESCRIPTORS: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::plan::{Idle, Target};
+    use crate::load::plan::{Idle, Words};
 
     fn plan(connections: usize) -> Plan {
         Plan {
@@ -213,6 +224,24 @@ mod tests {
             others: 0,
             processes: 1,
         }
+    }
+
+    #[test]
+    fn topics_go_where_the_url_says_or_into_the_query() {
+        let path = |path: &str, subscribe: Option<&str>| {
+            let mut target = plan(1).target;
+            path.clone_into(&mut target.path);
+            let mut via = Via::WebSocket(Words {
+                subscribe: subscribe.map(str::to_owned),
+                ..Words::default()
+            });
+            address_topics(&mut via, &mut target).unwrap();
+            target.path
+        };
+        assert_eq!(path("/ws", None), "/ws?topic={topic}");
+        assert_eq!(path("/ws?a=b", None), "/ws?a=b&topic={topic}");
+        assert_eq!(path("/{topic}/x", None), "/{topic}/x");
+        assert_eq!(path("/ws", Some("sub {topic}")), "/ws");
     }
 
     #[test]

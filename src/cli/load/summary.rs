@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::Outcome;
-use super::figures::{bytes, count, rounded, time};
+use super::figures::{bytes, count, plural, rounded, time};
 use crate::load::plan::Work;
 use crate::load::{Latencies, ServerUse, Tally};
 
@@ -111,9 +111,8 @@ fn faults(tally: &Tally) -> String {
         corrupted,
         ..
     } = tally;
-    format!(
-        "{gaps} gaps, {duplicates} duplicates, {out_of_order} out of order, {corrupted} corrupted"
-    )
+    let (gaps, duplicates) = (plural(*gaps, "gap"), plural(*duplicates, "duplicate"));
+    format!("{gaps}, {duplicates}, {out_of_order} out of order, {corrupted} corrupted")
 }
 
 fn latencies(latencies: &Latencies) -> String {
@@ -188,7 +187,7 @@ pub(super) enum Verdict {
     /// It was busy all the time.
     Bottleneck,
     Fine,
-    /// It would have been, but had no core.
+    /// It often had no core to run on.
     Starved,
 }
 
@@ -196,7 +195,7 @@ pub(super) fn verdict(outcome: &Outcome<'_>) -> Verdict {
     let (ran, waited) = generator_shares(outcome);
     match ran {
         BUSY.. => Verdict::Bottleneck,
-        _ if ran + waited >= BUSY => Verdict::Starved,
+        _ if waited >= STARVED => Verdict::Starved,
         _ => Verdict::Fine,
     }
 }
@@ -212,8 +211,8 @@ fn warning(outcome: &Outcome<'_>) -> Option<String> {
         }
         Verdict::Fine => None,
         Verdict::Starved => Some(
-            "The generator shares its core with the server or with others, which shows in the \
-             latency: give each cores of its own (taskset)."
+            "The generator often had to wait for a core, which shows in the latency: give it and the \
+             server cores of their own (taskset)."
                 .to_owned(),
         ),
     }
@@ -221,3 +220,6 @@ fn warning(outcome: &Outcome<'_>) -> Option<String> {
 
 /// From this share of a core on, what waits may wait for the generator.
 const BUSY: f64 = 0.9;
+
+/// From this share of the time on, waiting for a core decides what is measured. Arbitrary.
+const STARVED: f64 = 0.2;
