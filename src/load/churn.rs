@@ -86,11 +86,11 @@ impl Churn {
             self.departures.pop_front();
             match self.guests.get(key).map(|guest| guest.manner) {
                 Some(Manner::Goodbye) => clients.leave(key),
-                Some(Manner::Vanish) => {
-                    self.guests.remove(key);
-                    clients.vanish(key);
-                }
+                Some(Manner::Vanish) => clients.vanish(key),
                 None => {}
+            }
+            if !clients.has(key) {
+                self.guests.remove(key);
             }
         }
     }

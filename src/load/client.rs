@@ -230,10 +230,10 @@ impl Client {
             keys,
             leaves: &mut self.leaves,
         };
-        let refused = |refusal| End::Failed(Error::Refused(refusal));
         match self.stage {
             Stage::Connecting(_) => Ok(None),
             Stage::Upgrading => {
+                let refused = |refusal| End::Failed(Error::Refused(refusal));
                 let taken = opening::check(bytes).map_err(refused)?;
                 if taken.is_some() {
                     self.stage = Stage::Open;
@@ -242,6 +242,7 @@ impl Client {
                 Ok(taken)
             }
             Stage::Http => {
+                let refused = |refusal| End::Failed(Error::Publish(refusal));
                 let answer = relay::take_answer(bytes).map_err(refused)?;
                 Ok(answer.map(|(_, end)| {
                     tell(News::Answered, &mut line);

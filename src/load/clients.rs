@@ -113,13 +113,22 @@ impl Clients {
         }
     }
 
-    /// Begins the closing handshake of a connection.
+    /// Begins the closing handshake of a connection; one that is not open yet ends without.
     pub(crate) fn leave(&mut self, key: ClientKey) {
-        if let Some(client) = self.clients.get_mut(key) {
-            client.leave(&mut self.keys);
-            // What fails here is noticed when the socket is read.
-            let _ = self.flush(key);
+        match self.clients.get_mut(key) {
+            Some(client) if client.is_opening() => self.vanish(key),
+            Some(client) => {
+                client.leave(&mut self.keys);
+                // What fails here is noticed when the socket is read.
+                let _ = self.flush(key);
+            }
+            None => {}
         }
+    }
+
+    /// Whether a connection is there.
+    pub(crate) fn has(&self, key: ClientKey) -> bool {
+        self.clients.contains_key(key)
     }
 
     /// Ends a connection at once, without a word.

@@ -51,6 +51,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_connection_comes_from_its_source() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        for (number, source) in [(0, [127, 0, 0, 1]), (20_000, [127, 0, 0, 2])] {
+            let socket = dial(listener.local_addr().unwrap(), number).unwrap();
+            let (_, peer) = listener.accept().unwrap();
+            assert_eq!(peer.ip(), IpAddr::from(source));
+            assert_eq!(socket.local_addr().unwrap(), peer);
+        }
+    }
+
+    #[test]
     fn only_many_connections_to_loopback_need_further_sources() {
         let loopback = IpAddr::from([127, 0, 0, 1]);
         assert_eq!(source(loopback, 19_999), None);

@@ -177,7 +177,7 @@ impl Drive<'_> {
     fn check(&mut self) -> Result<(), Error> {
         let counts = &self.clients.counts;
         match self.clients.first_end.take() {
-            Some(End::Failed(error @ (Error::Refused(_) | Error::Violation(_)))) => Err(error),
+            Some(End::Failed(error @ (Error::Publish(_) | Error::Violation(_)))) => Err(error),
             Some(end) if counts.opened == 0 && counts.failed > 0 => Err(end.into()),
             _ => Ok(()),
         }

@@ -18,6 +18,8 @@ pub(crate) enum Error {
     Pid(u32, #[source] io::Error),
     #[error("cannot wait for sockets")]
     Poll(#[source] io::Error),
+    #[error("cannot publish: {0}")]
+    Publish(Refusal),
     #[error(transparent)]
     Refused(Refusal),
     #[error("cannot register a connection")]

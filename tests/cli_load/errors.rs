@@ -102,6 +102,16 @@ fn what_cannot_work_says_why_in_one_line() {
 }
 
 #[test]
+fn a_publication_that_the_relay_refuses_ends_in_its_reason() {
+    let server = Server::start();
+    let crowd = ["--relay", "--subscribers", "2", "--size", "200000"];
+    let run = Run::of("fanout", &server.url(""), &crowd);
+    assert_eq!(run.code, Some(1));
+    let reason = "framecast: cannot publish: the server answered 413 Payload Too Large";
+    assert_eq!(run.complaint(), reason);
+}
+
+#[test]
 fn a_wrong_command_line_is_told_from_a_run_that_failed() {
     for arguments in [
         &["--rate", "0"][..],
