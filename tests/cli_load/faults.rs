@@ -149,6 +149,44 @@ fn what_a_server_holds_up_counts_from_when_it_was_to_be_sent() {
 }
 
 #[test]
+fn so_it_is_with_publications() {
+    let url = format!(
+        "ws://{}/",
+        broadcaster(|number, message, held| {
+            held.push_back(message);
+            match number {
+                200..300 => vec![],
+                _ => held.drain(..).collect(),
+            }
+        })
+    );
+    let pace = [
+        "--subscribers",
+        "1",
+        "--rate",
+        "1000",
+        "--duration",
+        "500ms",
+    ];
+    let run = Run::of("fanout", &url, &[&WORDS, &pace[..]].concat());
+    run.assert_whole();
+    assert!(run.number("latency_us.max") >= 99_000.0, "{}", run.result);
+    assert!(run.number("latency_us.p90") >= 49_000.0, "{}", run.result);
+}
+
+#[test]
+fn a_ping_is_answered_and_a_connection_without_an_answer_would_end() {
+    let address = scripted(Arc::new(|mut peer| {
+        peer.write(b"\x89\x03abc");
+        if peer.read_frame() == Some((0x8A, b"abc".to_vec())) {
+            peer.read();
+        }
+    }));
+    let url = format!("ws://{address}/");
+    Run::of("idle", &url, &["--connections", "4"]).assert_whole();
+}
+
+#[test]
 fn connections_that_the_server_ends_are_counted_with_their_codes() {
     // Closed after the first message, with 4008.
     let address = scripted(Arc::new(|mut peer| {

@@ -41,8 +41,14 @@ impl Peer {
         let _ = self.stream.write_all(bytes);
     }
 
-    /// The payload of the next message; `None` when the client has gone.
+    /// The next message; `None` when the client has gone, or has something else to say.
     pub(crate) fn read(&mut self) -> Option<String> {
+        let (first, payload) = self.read_frame()?;
+        (first == 0x81).then(|| String::from_utf8(payload).unwrap())
+    }
+
+    /// The next frame: its first byte and its payload.
+    pub(crate) fn read_frame(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut header = [0; 2];
         self.reader.read_exact(&mut header).ok()?;
         assert_eq!(header[1] & 0x80, 0x80, "a client masks");
@@ -63,7 +69,7 @@ impl Peer {
             .iter_mut()
             .zip(key)
             .for_each(|(byte, key)| *byte ^= key);
-        (header[0] == 0x81).then(|| String::from_utf8(payload).unwrap())
+        Some((header[0], payload))
     }
 
     pub(crate) fn say(&mut self, text: &str) {

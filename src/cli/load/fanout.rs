@@ -121,9 +121,10 @@ pub(super) fn describe(fanout: &plan::Fanout) -> String {
 
 impl Crowd {
     pub(super) fn default_url(&self) -> &'static str {
-        match self.protocol.relay {
-            true => "ws://127.0.0.1:8080",
-            false => "ws://127.0.0.1:8080/ws",
+        if self.protocol.relay {
+            "ws://127.0.0.1:8080"
+        } else {
+            "ws://127.0.0.1:8080/ws"
         }
     }
 

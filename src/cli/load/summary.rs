@@ -37,18 +37,18 @@ impl Table {
 pub(super) fn table(outcome: &Outcome<'_>) -> String {
     let Outcome { job, report, .. } = outcome;
     let mut table = Table::default();
-    let words = Words::of(&outcome.plan.work);
+    let labels = Labels::of(&outcome.plan.work);
     let (received, expected) = (report.tally.distinct(), report.expected());
     let ratio = report.delivery_ratio();
     let (received, expected) = (count(received), count(expected));
     table.row(
-        words.delivered,
+        labels.delivered,
         format!("{received} of {expected} (ratio {ratio:.6})"),
     );
     if !matches!(outcome.plan.work, Work::Idle(_)) {
         table.row("per second", rounded(report.per_second()));
     }
-    if words.is_numbered {
+    if labels.is_numbered {
         table.row("faults", faults(&report.tally));
     }
     if report.guests.received > 0 {
@@ -81,13 +81,13 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
     text
 }
 
-struct Words {
+struct Labels {
     delivered: &'static str,
     one: &'static str,
     is_numbered: bool,
 }
 
-impl Words {
+impl Labels {
     fn of(work: &Work) -> Self {
         let (delivered, one, is_numbered) = match work {
             Work::Churn(_) | Work::Fanout(_) => ("deliveries", "delivery", true),
@@ -146,7 +146,7 @@ fn server_rows(table: &mut Table, server: &ServerUse, outcome: &Outcome<'_>) {
     let mut cpu = format!("{:.2} cores", server.cpu_cores);
     if let Some(micros) = server.cpu_us_per_message {
         let each = time(Duration::from_secs_f64(micros / 1e6));
-        let _ = write!(cpu, ", {each} a {}", Words::of(&outcome.plan.work).one);
+        let _ = write!(cpu, ", {each} a {}", Labels::of(&outcome.plan.work).one);
     }
     table.row("server CPU", cpu);
     let mut memory = bytes(server.resident_bytes as f64);
