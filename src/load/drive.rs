@@ -129,6 +129,9 @@ impl Drive<'_> {
             if open != last.0 || dialed < wanted && now < due {
                 last = (open, now);
             } else if now.since(last.1) > PATIENCE {
+                if open == wanted {
+                    return Err(Error::Unconfirmed(PATIENCE));
+                }
                 return Err(Error::Stuck {
                     open,
                     wanted,

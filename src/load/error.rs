@@ -30,6 +30,8 @@ pub(crate) enum Error {
         wanted: usize,
         after: Duration,
     },
+    #[error("the server has not confirmed all subscriptions within {} s", .0.as_secs())]
+    Unconfirmed(Duration),
     #[error("the server has broken RFC 6455: {0}")]
     Violation(Violation),
     #[error("a worker process has failed: {0}")]

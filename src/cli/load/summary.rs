@@ -193,10 +193,17 @@ pub(super) enum Verdict {
 
 pub(super) fn verdict(outcome: &Outcome<'_>) -> Verdict {
     let (ran, waited) = generator_shares(outcome);
-    match ran {
-        BUSY.. => Verdict::Bottleneck,
-        _ if waited >= STARVED => Verdict::Starved,
-        _ => Verdict::Fine,
+    Verdict::of(ran, waited)
+}
+
+impl Verdict {
+    /// From the shares of the time in which it ran, and in which it waited for a core.
+    fn of(ran: f64, waited: f64) -> Self {
+        match (ran, waited) {
+            (BUSY.., _) => Self::Bottleneck,
+            (_, STARVED..) => Self::Starved,
+            _ => Self::Fine,
+        }
     }
 }
 
@@ -223,3 +230,23 @@ const BUSY: f64 = 0.9;
 
 /// From this share of the time on, waiting for a core decides what is measured. Arbitrary.
 const STARVED: f64 = 0.2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generator_that_is_busy_all_the_time_is_the_bottleneck() {
+        assert_eq!(Verdict::of(0.97, 0.03), Verdict::Bottleneck);
+        assert_eq!(Verdict::of(0.5, 0.4), Verdict::Starved);
+        assert_eq!(Verdict::of(0.8, 0.05), Verdict::Fine);
+    }
+
+    #[test]
+    fn a_table_has_its_values_below_each_other() {
+        let mut table = Table::default();
+        table.row("one", "1");
+        table.row("three", "3");
+        assert_eq!(table.text(), "  one    1\n  three  3\n");
+    }
+}
