@@ -74,6 +74,12 @@ fn what_cannot_work_says_why_in_one_line() {
         ),
         (
             "idle",
+            &echo,
+            &["--duration", "0s"],
+            "--duration: must be more than 0",
+        ),
+        (
+            "idle",
             "http://h/",
             &[],
             "the URL must start with ws://, not http://",

@@ -171,6 +171,16 @@ fn results_are_written_where_they_are_wanted() {
 }
 
 #[test]
+fn a_run_without_messages_is_drawn_too() {
+    let server = Server::start();
+    let folder = TempDir::new().unwrap();
+    let plot = folder.path().join("a.svg");
+    let arguments = ["--connections", "2", "--plot", plot.to_str().unwrap()];
+    Run::of("idle", &server.url("/ws"), &arguments).assert_whole();
+    assert!(fs::read_to_string(plot).unwrap().contains("</svg>"));
+}
+
+#[test]
 fn progress_goes_to_standard_error_in_plain_lines_without_a_terminal() {
     let server = Server::start();
     let run = Run::of("echo", &server.url("/echo"), &["--connections", "2"]);

@@ -112,6 +112,10 @@ impl Job {
 
     fn plan(&self) -> anyhow::Result<Plan> {
         let common = &self.common;
+        ensure!(
+            !common.duration.is_zero(),
+            "--duration: must be more than 0"
+        );
         let mut target = common.target(self.default_url)?;
         let mut work = self.work.clone();
         if let Some(fanout) = work.fanout() {
