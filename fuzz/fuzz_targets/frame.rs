@@ -2,7 +2,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use framecast::{Frame, fuzzing, wire::frame::Kind};
+use framecast::{Frame, internals, wire::frame::Kind};
 use framecast_fuzz::server_frame::ServerFrame;
 use libfuzzer_sys::fuzz_target;
 
@@ -58,7 +58,7 @@ fn encode(sent: &Sent<'_>) -> (Frame, u8, Vec<u8>) {
             let opcode = kind.map_or(0, |kind| if kind == Kind::Text { 1 } else { 2 });
             let fin = if is_final { 0x80 } else { 0 };
             (
-                fuzzing::fragment(kind, is_final, payload),
+                internals::fragment(kind, is_final, payload),
                 fin | opcode,
                 payload.to_vec(),
             )
@@ -77,7 +77,7 @@ fn encode(sent: &Sent<'_>) -> (Frame, u8, Vec<u8>) {
                 }
                 payload.extend(bytes);
             }
-            (fuzzing::close(code, &reason), 0x88, payload)
+            (internals::close(code, &reason), 0x88, payload)
         }
     }
 }

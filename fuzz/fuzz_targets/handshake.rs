@@ -2,7 +2,7 @@
 //! 6455 §4.2.1 too, and what is refused is not; a refusal is one line of JSON.
 #![no_main]
 
-use framecast::fuzzing;
+use framecast::internals;
 use framecast_fuzz::reply;
 use http::{Request, StatusCode, Version};
 use libfuzzer_sys::fuzz_target;
@@ -17,7 +17,7 @@ fuzz_target!(|head: &[u8]| {
         return;
     };
     let query = request.uri().query().unwrap_or_default();
-    match fuzzing::chat(&request) {
+    match internals::chat(&request) {
         Ok(topics) => {
             assert!(is_handshake(&parsed), "accepted: {parsed:?}");
             assert!(!topics.is_empty());

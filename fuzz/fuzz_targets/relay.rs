@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use framecast::{TopicName, fuzzing, wire::frame::Kind};
+use framecast::{TopicName, internals, wire::frame::Kind};
 use framecast_fuzz::{reply, server_frame::ServerFrame};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -19,14 +19,14 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn say(kind: Kind, text: &str) {
-    match fuzzing::relay(kind, text.as_bytes()) {
+    match internals::relay(kind, text.as_bytes()) {
         Ok(topics) => {
             assert_eq!(kind, Kind::Text);
             check_topics(&topics, &parsed(text.as_bytes())["topics"]);
             // What is said to be in force can be asked for again.
-            let answer = payload(fuzzing::topics_in_force(&topics).as_bytes());
+            let answer = payload(internals::topics_in_force(&topics).as_bytes());
             assert!(!answer.contains(&b'\n'));
-            assert_eq!(fuzzing::relay(Kind::Text, &answer), Ok(topics));
+            assert_eq!(internals::relay(Kind::Text, &answer), Ok(topics));
         }
         Err(answer) => match payload(answer.as_bytes()) {
             pong if pong == b"pong" => assert_eq!((kind, text), (Kind::Text, "ping")),
@@ -36,7 +36,7 @@ fn say(kind: Kind, text: &str) {
 }
 
 fn register(body: &[u8]) {
-    match fuzzing::registration(body) {
+    match internals::registration(body) {
         Ok((user, topics)) => {
             let body = parsed(body);
             check_user(&user, &body["user_id"]);
@@ -51,7 +51,7 @@ fn register(body: &[u8]) {
 
 fn publish(body: &[u8]) {
     const LIMIT_BYTES: usize = 200;
-    match fuzzing::publication(body, LIMIT_BYTES) {
+    match internals::publication(body, LIMIT_BYTES) {
         Ok((topic, message, user)) => {
             let body = parsed(body);
             reply::check_topic(topic.as_str());

@@ -12,7 +12,7 @@ use std::{
 
 use framecast::{
     Config, Endpoint, TopicName,
-    fuzzing::{self, Shards},
+    internals::{self, Shards},
     wire::walk::Limits,
 };
 
@@ -38,7 +38,7 @@ pub fn serve(input: &Input) -> Vec<ServerFrame> {
         peer.hang_up();
     }
     let offer = input.terms.offer();
-    let task = fuzzing::connection(
+    let task = internals::connection(
         &shards,
         endpoint(input),
         offer.as_deref(),

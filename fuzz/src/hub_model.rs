@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use framecast::{
     Frame, TopicName,
-    fuzzing::{Seat, Shards},
+    internals::{Seat, Shards},
 };
 use tokio::sync::oneshot;
 

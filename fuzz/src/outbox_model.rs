@@ -4,7 +4,7 @@ use std::slice;
 
 use framecast::{
     Frame, TopicName,
-    fuzzing::{self, Seat, Shards},
+    internals::{self, Seat, Shards},
     wire::close::Disconnect,
 };
 
@@ -78,7 +78,7 @@ impl Model {
     }
 
     pub fn answer_close(&mut self) {
-        let close = fuzzing::close(1000, "");
+        let close = internals::close(1000, "");
         self.push(close.as_bytes());
         self.is_sealed = true;
         self.seat.answer_close(close.as_bytes().to_vec().into());

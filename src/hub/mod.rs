@@ -17,10 +17,10 @@
 //! [`shard`] is the tick, [`state`] the steps it takes, [`seat`] what a connection's task sees.
 
 mod compression;
-#[cfg(fuzzing)]
-pub(crate) mod fuzzing;
 mod home;
 mod inbox;
+#[cfg(feature = "internals")]
+pub(crate) mod internals;
 mod message;
 #[cfg(test)]
 mod model;

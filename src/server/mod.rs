@@ -5,9 +5,9 @@
 
 mod accept;
 mod api;
-#[cfg(fuzzing)]
-pub(crate) mod fuzzing;
 mod http;
+#[cfg(feature = "internals")]
+pub(crate) mod internals;
 mod origin;
 mod page;
 mod reply;

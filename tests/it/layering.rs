@@ -34,7 +34,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("cli", &["load"]),
     ("load", &[]),
     (
-        "fuzzing",
+        "internals",
         &[
             "connection",
             "hub",
@@ -215,4 +215,21 @@ fn the_reading_engine_stays_behind_its_boundary() {
             "{path} names fastwebsockets"
         );
     }
+}
+
+#[test]
+fn a_feature_opens_private_parts_and_changes_nothing_else() {
+    const OPENED: [&str; 2] = [
+        "#[cfg(feature = \"internals\")]\n#[doc(hidden)]\npub mod internals;",
+        "#[cfg(feature = \"internals\")]\npub(crate) mod internals;",
+    ];
+    let mut opened = 0;
+    for file in files(&src()) {
+        let source = fs::read_to_string(&file).unwrap();
+        let openings: usize = OPENED.map(|door| source.matches(door).count()).iter().sum();
+        let features = source.matches("feature = ").count();
+        assert_eq!(features, openings, "{}", relative(&file));
+        opened += openings;
+    }
+    assert_eq!(opened, 3);
 }

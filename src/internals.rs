@@ -1,5 +1,5 @@
-//! What the targets in `fuzz/` need of what is private. It exists under `cfg(fuzzing)` only, which
-//! cargo-fuzz sets, and is no part of the API.
+//! What `fuzz/` and `benches/` need of what is private. It exists with the feature `internals` only,
+//! which nothing else depends on, and is no part of the API.
 //!
 //! Everything here calls what the server itself calls, and decides nothing.
 
@@ -15,8 +15,8 @@ use crate::{
     wire::frame::{Frame, Kind, Opcode},
 };
 pub use crate::{
-    hub::fuzzing::{Seat, Shards},
-    server::fuzzing::{chat, publication, registration},
+    hub::internals::{Received, Seat, Shards},
+    server::internals::{chat, publication, registration},
 };
 
 /// Serves a connection on the first of `shards`, from after an opening handshake with this

@@ -1,5 +1,5 @@
 //! A hub without threads: a shard moves only when it is told to, so a fuzz target chooses how the
-//! shards' steps interleave.
+//! shards' steps interleave, and a benchmark what it measures.
 
 use std::{
     collections::VecDeque,
@@ -19,6 +19,7 @@ use super::{
     Links,
     compression::Agreed,
     publication::{Publication, Receipt},
+    receive::Receive,
     seat,
     shard::Shard,
     state::Forwarded,
@@ -26,7 +27,12 @@ use super::{
 use crate::{
     config::Config,
     topic_name::TopicName,
-    wire::{close::Disconnect, extension, frame::Frame},
+    wire::{
+        close::Disconnect,
+        extension,
+        frame::{Frame, Kind},
+        walk::Limits,
+    },
 };
 
 /// The shards of a hub.
@@ -174,5 +180,30 @@ impl Seat {
         let state = self.0.shard().state.borrow();
         let peer = state.peers.get(self.0.id().key);
         peer.map_or(0, |peer| peer.outbox.held_bytes())
+    }
+}
+
+/// The buffer that the connections of a shard receive into.
+#[derive(Debug)]
+pub struct Received(Receive);
+
+impl Received {
+    /// An empty one.
+    #[expect(clippy::new_without_default, reason = "it is large")]
+    pub fn new() -> Self {
+        Self(Receive::new())
+    }
+
+    /// Hands every whole plain message at the head of `wire`, which is received now, to `take`;
+    /// whether that was all.
+    pub fn take_plain(
+        &mut self,
+        wire: &[u8],
+        limits: Limits,
+        mut take: impl FnMut(Kind, &[u8]),
+    ) -> bool {
+        self.0.begin_turn(wire);
+        self.0.take_plain(limits, &mut take);
+        self.0.is_empty()
     }
 }
