@@ -1,0 +1,49 @@
+//! A connection subscribes and unsubscribes.
+
+use std::slice;
+
+use criterion::{BenchmarkId, Criterion};
+use framecast::TopicName;
+
+use crate::crowd::{Crowd, SIZES, sit_down};
+
+pub(crate) fn measure(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("churn");
+    for size in SIZES {
+        let crowd = Crowd::new(size, None);
+        let seat = sit_down(&crowd.shards, None);
+        let topic = slice::from_ref(&crowd.topic);
+        group.bench_function(BenchmarkId::new("joins and leaves", size), |bencher| {
+            bencher.iter(|| {
+                seat.set_topics(topic);
+                seat.set_topics(&[]);
+            });
+        });
+    }
+    let crowd = Crowd::new(0, None);
+    let seat = sit_down(&crowd.shards, None);
+    group.bench_function("a topic comes and goes", |bencher| {
+        // Its home is told of both.
+        bencher.iter(|| {
+            seat.set_topics(slice::from_ref(&crowd.topic));
+            seat.set_topics(&[]);
+            crowd.come_to_rest();
+        });
+    });
+    let topics: Vec<_> = (0..=MANY).map(numbered).collect();
+    group.bench_function(BenchmarkId::new("one of many changes", MANY), |bencher| {
+        bencher.iter(|| {
+            seat.set_topics(&topics[1..]);
+            seat.set_topics(&topics[..MANY]);
+            crowd.come_to_rest();
+        });
+    });
+    group.finish();
+}
+
+fn numbered(number: usize) -> TopicName {
+    TopicName::new(&format!("topic {number}")).unwrap()
+}
+
+/// Topics that one connection follows.
+const MANY: usize = 100;

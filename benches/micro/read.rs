@@ -1,0 +1,104 @@
+//! Messages are read from a socket, in every way: our fast lane, our gate with fastwebsockets
+//! above it, fastwebsockets alone, and tungstenite.
+//!
+//! fastwebsockets alone enforces less, and its reader lives on; above the gate it is built anew
+//! for each message, as for a connection that was idle.
+
+use std::{hint::black_box, rc::Rc};
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use fastwebsockets::{FragmentCollector, Role, WebSocket};
+use framecast::{
+    internals::Received,
+    wire::{
+        frame::Kind,
+        gate::Marks,
+        inflate::Inflater,
+        read_side::{Stop, open_message, web_socket},
+    },
+};
+use futures_util::FutureExt as _;
+use tokio_tungstenite::tungstenite;
+
+use crate::wire::{KINDS, LIMITS, Messages, RULES, SIZES, Socket};
+
+/// Begins to read messages like these; what reads as many again.
+type Reader = fn(&Messages) -> Box<dyn FnMut()>;
+
+const READERS: [(&str, Reader); 4] = [
+    ("fast lane", fast_lane),
+    ("gate", gate),
+    ("fastwebsockets", fastwebsockets),
+    ("tungstenite", tungstenite),
+];
+
+pub(crate) fn measure(criterion: &mut Criterion) {
+    for kind in KINDS {
+        let kind_name = if kind == Kind::Text { "text" } else { "binary" };
+        let mut group = criterion.benchmark_group(format!("read {kind_name}"));
+        for size in SIZES {
+            let messages = Messages::new(kind, size);
+            group.throughput(Throughput::Elements(messages.count as u64));
+            for (name, reader) in READERS {
+                let mut read = reader(&messages);
+                group.bench_function(BenchmarkId::new(name, size), |bencher| {
+                    bencher.iter(&mut read);
+                });
+            }
+        }
+        group.finish();
+    }
+}
+
+fn fast_lane(messages: &Messages) -> Box<dyn FnMut()> {
+    let bytes = messages.bytes.clone();
+    let mut received = Received::new();
+    Box::new(move || {
+        let take = |kind, payload: &[u8]| {
+            black_box((kind, payload));
+        };
+        assert!(received.take_plain(&bytes, LIMITS, take));
+    })
+}
+
+fn gate(messages: &Messages) -> Box<dyn FnMut()> {
+    let mut socket = Socket::new(&messages.bytes);
+    let count = messages.count;
+    let marks = Marks::default();
+    let mut inflater = Inflater::new();
+    Box::new(move || {
+        for _ in 0..count {
+            let engine = web_socket(&mut socket, RULES, Rc::clone(&marks), |_| ());
+            let mut engine = FragmentCollector::new(engine);
+            let frame = engine.read_frame().now_or_never().unwrap().unwrap();
+            let mark = marks.borrow_mut().pop_front().unwrap();
+            let limit = LIMITS.message_bytes;
+            black_box(open_message(mark, &frame.payload, &mut inflater, limit).unwrap());
+            let stop = engine.read_frame().now_or_never().unwrap().map(|_| ());
+            assert!(matches!(stop.map_err(Stop::from), Err(Stop::Idle)));
+        }
+    })
+}
+
+fn fastwebsockets(messages: &Messages) -> Box<dyn FnMut()> {
+    let socket = Socket::new(&messages.bytes);
+    let count = messages.count;
+    let mut engine = FragmentCollector::new(WebSocket::after_handshake(socket, Role::Server));
+    Box::new(move || {
+        for _ in 0..count {
+            black_box(engine.read_frame().now_or_never().unwrap().unwrap());
+        }
+    })
+}
+
+fn tungstenite(messages: &Messages) -> Box<dyn FnMut()> {
+    let socket = Socket::new(&messages.bytes);
+    let count = messages.count;
+    let role = tungstenite::protocol::Role::Server;
+    let mut engine = tungstenite::WebSocket::from_raw_socket(socket, role, None);
+    Box::new(move || {
+        for _ in 0..count {
+            black_box(engine.read().unwrap());
+        }
+    })
+}

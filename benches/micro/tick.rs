@@ -1,0 +1,26 @@
+//! The hub takes publications from its inbox to all subscribers' sockets.
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use framecast::Frame;
+
+use crate::{
+    crowd::{Crowd, SIZES},
+    wire::payload,
+};
+
+pub(crate) fn measure(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("tick");
+    for (name, in_flight) in [("one message", 1), ("16 messages", 16)] {
+        let messages = vec![Frame::binary(&payload(MESSAGE_BYTES)); in_flight];
+        for size in SIZES {
+            let crowd = Crowd::new(size, None);
+            group.throughput(Throughput::Elements((size * in_flight) as u64));
+            group.bench_function(BenchmarkId::new(name, size), |bencher| {
+                bencher.iter(|| crowd.publish(&messages));
+            });
+        }
+    }
+    group.finish();
+}
+
+const MESSAGE_BYTES: usize = 64;

@@ -1,0 +1,32 @@
+//! A payload is unmasked where it stands: fastwebsockets' way, and a plain loop beside it.
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use std::hint::black_box;
+
+use crate::wire::{KEY, SIZES, payload};
+
+pub(crate) fn measure(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("unmask");
+    for size in SIZES {
+        // Behind a header and a key, which is where no alignment helps.
+        let mut received = [&[0; HEADER_BYTES][..], &payload(size)].concat();
+        let payload = &mut received[HEADER_BYTES..];
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(BenchmarkId::new("fastwebsockets", size), |bencher| {
+            bencher.iter(|| fastwebsockets::unmask(black_box(payload), black_box(KEY)));
+        });
+        group.bench_function(BenchmarkId::new("loop", size), |bencher| {
+            bencher.iter(|| by_bytes(black_box(payload), black_box(KEY)));
+        });
+    }
+    group.finish();
+}
+
+fn by_bytes(payload: &mut [u8], key: [u8; 4]) {
+    for (index, byte) in payload.iter_mut().enumerate() {
+        *byte ^= key[index % 4];
+    }
+}
+
+/// Of a short frame.
+const HEADER_BYTES: usize = 6;

@@ -1,0 +1,151 @@
+//! What a client sends, from memory.
+
+use std::{
+    io::{self, Read, Write},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use framecast::wire::{
+    frame::Kind,
+    walk::{Limits, Role, Rules},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Payloads, in bytes: a line of chat, a record, a page, and the largest message by default.
+pub(crate) const SIZES: [usize; 4] = [20, 1024, 16 * 1024, 64 * 1024];
+
+pub(crate) const KINDS: [Kind; 2] = [Kind::Text, Kind::Binary];
+
+pub(crate) const LIMITS: Limits = Limits {
+    message_bytes: 64 * 1024,
+    fragments: 1024,
+};
+
+pub(crate) const RULES: Rules = Rules {
+    role: Role::Server,
+    deflate: false,
+    limits: LIMITS,
+};
+
+/// The masking key of every frame.
+pub(crate) const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
+
+/// Masked messages of one frame each: as many as one receive of ours may bring, but not more than
+/// a client might have in flight.
+pub(crate) struct Messages {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) count: usize,
+}
+
+impl Messages {
+    pub(crate) fn new(kind: Kind, size: usize) -> Self {
+        let frame = frame(kind, size);
+        let count = (RECEIVE_BYTES / frame.len()).min(IN_FLIGHT);
+        Self {
+            bytes: frame.repeat(count),
+            count,
+        }
+    }
+}
+
+/// A payload of ASCII, which is text and bytes alike.
+pub(crate) fn payload(size: usize) -> Vec<u8> {
+    (b'a'..=b'z').cycle().take(size).collect()
+}
+
+/// A masked frame that is a whole message.
+fn frame(kind: Kind, size: usize) -> Vec<u8> {
+    let mut frame = vec![if kind == Kind::Text { 0x81 } else { 0x82 }];
+    match size {
+        0..=125 => frame.push(0x80 | u8::try_from(size).unwrap()),
+        126..=0xFFFF => {
+            frame.push(0x80 | 126);
+            frame.extend(u16::try_from(size).unwrap().to_be_bytes());
+        }
+        _ => {
+            frame.push(0x80 | 127);
+            frame.extend((size as u64).to_be_bytes());
+        }
+    }
+    frame.extend(KEY);
+    let masked = payload(size).into_iter().zip(KEY.into_iter().cycle());
+    frame.extend(masked.map(|(byte, key)| byte ^ key));
+    frame
+}
+
+/// A socket on which the same bytes come for ever, and which takes everything.
+pub(crate) struct Socket {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Socket {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        Self {
+            bytes: bytes.to_vec(),
+            at: 0,
+        }
+    }
+
+    /// The next bytes, at most so many.
+    fn next(&mut self, room: usize) -> &[u8] {
+        let start = self.at;
+        let end = self.bytes.len().min(start + room);
+        self.at = end % self.bytes.len();
+        &self.bytes[start..end]
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = buf.remaining();
+        buf.put_slice(self.get_mut().next(room));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.next(buf.len());
+        buf[..bytes.len()].copy_from_slice(bytes);
+        Ok(bytes.len())
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What one receive of the server takes.
+const RECEIVE_BYTES: usize = 128 * 1024;
+
+const IN_FLIGHT: usize = 64;
