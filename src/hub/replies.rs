@@ -39,4 +39,4 @@ impl Replies {
 }
 
 /// What is answered to one full receive, if it is echoed.
-const MAX_BYTES: usize = 128 * 1024;
+const MAX_BYTES: usize = 132 * 1024;
