@@ -25,7 +25,6 @@ struct Cli {
 
 // Without doc comments of their own, so that each shows that of its arguments.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 enum Command {
     Serve(serve::Args),
     Connect(connect::Args),
