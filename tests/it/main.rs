@@ -21,4 +21,6 @@ mod readme;
 mod relay;
 mod slow;
 mod soak;
+mod system_calls;
 mod tungstenite;
+mod writes;
