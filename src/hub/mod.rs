@@ -333,6 +333,7 @@ fn start_shard(index: usize, links: Arc<Links>) -> io::Result<()> {
         let _guard = PanicGuard(Arc::clone(&links));
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
+            .event_interval(POLLS_PER_LOOK)
             .build_local(runtime::LocalOptions::default());
         match runtime {
             Ok(runtime) => {
@@ -350,6 +351,11 @@ fn start_shard(index: usize, links: Arc<Links>) -> io::Result<()> {
         .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
 }
 
+/// Polls of tasks between two looks at which sockets are ready. Connections that flood are always
+/// ready for their turn, of up to 4 ms, and everybody else waits for so many of them. Measured:
+/// 61, tokio's own, saves nothing that can be told from noise.
+const POLLS_PER_LOOK: u32 = 16;
+
 /// Says so when a shard's thread panics: nothing is silent.
 struct PanicGuard(Arc<Links>);
 
@@ -363,6 +369,10 @@ impl Drop for PanicGuard {
 
 #[cfg(test)]
 mod tests {
+    use std::{future::poll_fn, io::Write, task::Poll};
+
+    use tokio::{io::AsyncReadExt, task::yield_now};
+
     use super::*;
 
     #[tokio::test]
@@ -370,6 +380,37 @@ mod tests {
         let hub = Hub::start(&Config::default()).unwrap();
         hub.run_on(0, |_| panic!("on purpose"));
         hub.broken().await;
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_looked_at_though_a_task_is_always_ready() {
+        let hub = Hub::start(&Config::default()).unwrap();
+        let (done, waited) = oneshot::channel();
+        hub.run_on(0, |_| {
+            spawn_local(async {
+                let (mut near, far) = tokio::net::UnixStream::pair().unwrap();
+                let mut far = far.into_std().unwrap();
+                let reading = spawn_local(async move { near.read_u8().await });
+                // It waits for its byte when that is written.
+                yield_now().await;
+                far.write_all(b"x").unwrap();
+                let mut polls = 0;
+                poll_fn(|cx| {
+                    // Like a turn that has had its share; `yield_now` would have a look itself.
+                    cx.waker().wake_by_ref();
+                    polls += 1;
+                    if reading.is_finished() {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                })
+                .await;
+                let _ = done.send(polls);
+            });
+        });
+        let polls: u32 = waited.await.unwrap();
+        assert!(polls <= 2 * POLLS_PER_LOOK, "{polls}");
     }
 
     #[test]
