@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::compression::Compressors;
+use super::{compression::Compressors, outbox::ELEMENT_BYTES};
 use crate::{
     config,
     wire::{extension::WindowBits, frame::Frame},
@@ -24,6 +24,12 @@ impl Message {
             plain,
             compressed: is_worth_it.then(Arc::default),
         }
+    }
+
+    /// Memory that it holds before it is compressed, in bytes: a tiny one is not free.
+    pub(super) fn held_bytes(&self) -> usize {
+        let forms = self.compressed.as_deref().map_or(0, size_of_val);
+        self.plain.wire_len() + ELEMENT_BYTES + forms
     }
 
     pub(super) fn plain(&self) -> &Frame {
@@ -68,6 +74,14 @@ mod tests {
         assert_eq!(at(&again), at(&compressed));
         let smaller = WindowBits::ALL[1];
         assert_ne!(at(&message.compressed(smaller, &mut one)), at(&compressed));
+    }
+
+    #[test]
+    fn the_room_for_compressed_forms_is_not_free_to_hold() {
+        let held = |len| Message::new(Frame::binary(&vec![0; len]), &DEFLATE).held_bytes();
+        assert_eq!(held(63), 2 + 63 + ELEMENT_BYTES);
+        let forms = WindowBits::ALL.len() * size_of::<OnceLock<Frame>>();
+        assert_eq!(held(64), 2 + 64 + ELEMENT_BYTES + forms);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Links, message::Message, outbox::ELEMENT_BYTES, peer::PeerKey};
+use super::{Links, message::Message, peer::PeerKey};
 use crate::{topic_name::TopicName, wire::frame::Frame};
 
 /// Who a registered connection belongs to.
@@ -60,11 +60,9 @@ impl Publication {
         self.topics.len() == 1 && self.user.is_none()
     }
 
-    /// Memory that its frames hold, in bytes: tiny ones are not free.
+    /// Memory that its messages hold, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
-        let plain = self.messages.iter().map(Message::plain);
-        let wire: usize = plain.map(Frame::wire_len).sum();
-        wire + self.messages.len() * ELEMENT_BYTES
+        self.messages.iter().map(Message::held_bytes).sum()
     }
 }
 
