@@ -34,19 +34,22 @@
 //! A *tick* is one round of a shard: it drains its inbox, fans out, and writes to some sockets. A
 //! *turn* is one poll of a connection's task: it reads, reacts, and writes its reactions. A whole
 //! plain message takes the *fast lane*, from the receive buffer as it stands there; any other one
-//! has an *episode*, a reader that is built for it and dropped after it. A *sweep* is a look at every connection, for the heartbeat.
+//! has an *episode*, a reader that is built for it and dropped after it. A *sweep* is a look at
+//! every connection, for the heartbeat.
 //!
 //! # Seven rules that the code keeps
 //!
-//! 1. **Encode once.** Server frames are unmasked, so one encoding serves every subscriber.
+//! 1. **Encode once.** Server frames are unmasked, so one encoding serves every subscriber, and one
+//!    compressed form all those with the same window.
 //! 2. **A shard is one thread** that owns its connections, sockets and outboxes. Shards talk
-//!    through inboxes only; nobody waits for a lock on the way of a message but the inbox's.
+//!    through inboxes only; nobody waits for a lock on the way of a message but the inbox's, or
+//!    while another shard compresses that message.
 //! 3. **A topic has a home shard.** Every publication passes it, so what comes by a topic comes
 //!    in one order, the same for every subscriber.
 //! 4. **Publishing never waits for a subscriber's socket.** Outboxes are bounded in bytes and in
 //!    age; publishers are held back instead, when a shard has too much to deliver.
-//! 5. **One writer.** Pongs, closes, replies and publications all go through the outbox; a Close
-//!    is the last frame written.
+//! 5. **One writer.** Pongs, closes, replies and publications all go through the outbox, which
+//!    only a turn's replies may pass by, while it is empty; a Close is the last frame written.
 //! 6. **A read is never cancelled.** `read_frame` is polled until it completes, in no `select!`.
 //! 7. **Nothing is unbounded and nothing is silent.** Every queue and wait has a limit, and every
 //!    connection that ends has a reason that maps to a close code.

@@ -1,9 +1,9 @@
 //! One connection's life after its opening handshake: read, react, write, close.
 //!
-//! The connection's task owns its [`Seat`] in the shard and its [`Reader`]; everything that goes
-//! out goes through the outbox that the shard keeps. The task reads in turns, and writes at the
-//! end of each what the turn's messages were answered with, in one write. What others publish is
-//! written by the shard's tick.
+//! The connection's task owns its [`Seat`] in the shard and its [`Reader`]; what can't go out at
+//! once waits in the outbox that the shard keeps. The task reads in turns, and writes at the end of
+//! each what the turn's messages were answered with, in one write. What others publish is written
+//! by the shard's tick.
 //!
 //! The task leaves its waker in its seat, and whoever writes to the socket writes with that one:
 //!

@@ -2,8 +2,8 @@
 //!
 //! This is the only place where memory is held on behalf of a peer that reads slowly. It is pure:
 //! it performs no I/O, reads no clock and never waits. Everything that goes to the socket goes
-//! through it, so frames cannot interleave, and a frame is never torn: the front remembers how
-//! much of it is out.
+//! through it, or past it while it is empty, so frames cannot interleave, and a frame is never
+//! torn: the front remembers how much of it is out.
 
 use std::{collections::VecDeque, io::IoSlice};
 
