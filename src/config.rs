@@ -177,6 +177,9 @@ impl Config {
             MAX_MESSAGE_BYTES,
         )?;
         in_range("deflate-contexts", self.deflate.contexts, 0, MAX_CONTEXTS)?;
+        if self.deflate.contexts > 0 && !self.deflate.enabled {
+            return Err(invalid("deflate-contexts", "deflate is off".into()));
+        }
         if self.limits.fragments == 0 {
             return Err(invalid("max-fragments", "must be at least 1".into()));
         }
@@ -322,6 +325,10 @@ mod tests {
         assert_eq!(
             refused(|config| config.limits.message_bytes = 0),
             "max-message-bytes: 0 is not from 1 to 67108864"
+        );
+        assert_eq!(
+            refused(|c| c.deflate.contexts = 1),
+            "deflate-contexts: deflate is off"
         );
         assert!(refused(|c| c.limits.fragments = 0).starts_with("max-fragments:"));
         assert!(refused(|c| c.timeouts.close = Duration::ZERO).starts_with("close-timeout:"));

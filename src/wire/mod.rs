@@ -14,6 +14,7 @@ pub mod frame;
 pub mod gate;
 mod header;
 pub mod inflate;
+#[doc(hidden)] // for the client of this package
 pub mod read_side;
 mod utf8;
 pub mod violation;
