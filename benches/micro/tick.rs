@@ -1,4 +1,4 @@
-//! The hub takes publications from its inbox to all subscribers' sockets.
+//! The hub takes publications, each by itself, from its inbox to all subscribers' sockets.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use framecast::Frame;
