@@ -13,7 +13,9 @@ use super::{
     error::Error,
     frame::{self, Keys, Opcode},
     messages::{Assembly, Said},
-    opening, relay,
+    opening,
+    plan::Scheme,
+    relay,
 };
 
 new_key_type! {
@@ -96,7 +98,7 @@ pub(crate) enum Opening {
     /// Speaks plain HTTP.
     Http,
     /// Sends this request for the opening handshake.
-    WebSocket(Vec<u8>),
+    Upgrade(Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -127,7 +129,13 @@ pub(super) enum Stage {
 }
 
 impl Client {
-    pub(super) fn new(socket: TcpStream, role: Role, opening: Opening, dialed: Moment) -> Self {
+    pub(super) fn new(
+        socket: TcpStream,
+        scheme: Scheme,
+        role: Role,
+        opening: Opening,
+        dialed: Moment,
+    ) -> Self {
         Self {
             socket,
             role,
@@ -136,7 +144,7 @@ impl Client {
             output: Output::default(),
             interest: EventFlags::OUT,
             rest: Vec::new(),
-            assembly: Assembly::default(),
+            assembly: Assembly::new(scheme),
             leaves: false,
         }
     }
@@ -163,7 +171,7 @@ impl Client {
         }
         self.interest = EventFlags::IN;
         match &mut self.stage {
-            Stage::Connecting(Opening::WebSocket(request)) => {
+            Stage::Connecting(Opening::Upgrade(request)) => {
                 self.output.wire.append(request);
                 self.stage = Stage::Upgrading;
                 Ok(IsOpen::NotYet)
@@ -234,7 +242,7 @@ impl Client {
             Stage::Connecting(_) => Ok(None),
             Stage::Upgrading => {
                 let refused = |refusal| End::Failed(Error::Refused(refusal));
-                let taken = opening::check(bytes).map_err(refused)?;
+                let taken = opening::check(self.assembly.scheme(), bytes).map_err(refused)?;
                 if taken.is_some() {
                     self.stage = Stage::Open;
                     tell(News::Opened, &mut line);

@@ -22,7 +22,7 @@ use super::{
     error::Error,
     frame::{Keys, Opcode},
     opening,
-    plan::Target,
+    plan::{Scheme, Target},
     report::Connections,
 };
 
@@ -47,13 +47,17 @@ pub(crate) struct Clients {
 impl Clients {
     pub(crate) fn new(target: &Target, others: usize) -> Result<Self, Error> {
         let epoll = epoll::create(CreateFlags::CLOEXEC);
+        let keys = match target.scheme {
+            Scheme::Tcp => Keys::zeros(),
+            Scheme::Ws => Keys::new(Moment::now().as_nanos()),
+        };
         Ok(Self {
             epoll: epoll.map_err(|error| Error::Poll(error.into()))?,
             events: Vec::with_capacity(MAX_EVENTS),
             next_event: 0,
             clients: SlotMap::with_key(),
             buffer: Vec::new(),
-            keys: Keys::new(Moment::now().as_nanos()),
+            keys,
             target: target.clone(),
             others,
             opening: 0,
@@ -70,7 +74,7 @@ impl Clients {
     /// Begins a connection for WebSocket messages.
     pub(crate) fn dial(&mut self, role: Role, path: &str, due: Moment) -> Result<ClientKey, Error> {
         let request = opening::request(&self.target.authority, path, &self.target.headers);
-        self.begin(role, Opening::WebSocket(request), due)
+        self.begin(role, Opening::Upgrade(request), due)
     }
 
     /// Begins a connection for HTTP requests.
@@ -82,7 +86,7 @@ impl Clients {
         let address = self.target.address;
         let socket = dial(address, self.others + self.clients.len());
         let socket = socket.map_err(|error| Error::Connect(address, error))?;
-        let client = Client::new(socket, role, opening, due);
+        let client = Client::new(socket, self.target.scheme, role, opening, due);
         let key = self.clients.insert(client);
         let client = &self.clients[key];
         let data = EventData::new_u64(key.data().as_ffi());

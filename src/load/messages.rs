@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::plan::Scheme;
+
 /// What a server has said.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Said<'a> {
@@ -29,11 +31,25 @@ pub(crate) enum Violation {
     Unfinished,
 }
 
-/// The message of several frames that is under way.
-#[derive(Debug, Default)]
-pub(crate) struct Assembly(Option<Vec<u8>>);
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    scheme: Scheme,
+    /// The message of several frames that is under way.
+    message: Option<Vec<u8>>,
+}
 
 impl Assembly {
+    pub(crate) fn new(scheme: Scheme) -> Self {
+        Self {
+            scheme,
+            message: None,
+        }
+    }
+
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
     /// Takes the next frame out of `bytes`, and tells `hear` what it says; how many bytes it
     /// took, or `None` if it is not all there yet.
     pub(crate) fn take(
@@ -41,15 +57,15 @@ impl Assembly {
         bytes: &[u8],
         hear: impl FnOnce(Said<'_>),
     ) -> Result<Option<usize>, Violation> {
-        let Some(header) = header(bytes)? else {
+        let Some(header) = header(self.scheme, bytes)? else {
             return Ok(None);
         };
         let Some(payload) = bytes.get(header.payload.clone()) else {
             return Ok(None);
         };
-        match (header.opcode, &mut self.0) {
+        match (header.opcode, &mut self.message) {
             (0x1 | 0x2, None) if header.is_final => hear(Said::Message(payload)),
-            (0x1 | 0x2, None) => self.0 = Some(payload.to_vec()),
+            (0x1 | 0x2, None) => self.message = Some(payload.to_vec()),
             (0x1 | 0x2, Some(_)) => return Err(Violation::Unfinished),
             (0x0, Some(message)) => {
                 if message.len() + payload.len() > MAX_MESSAGE_BYTES {
@@ -58,7 +74,7 @@ impl Assembly {
                 message.extend_from_slice(payload);
                 if header.is_final {
                     hear(Said::Message(message));
-                    self.0 = None;
+                    self.message = None;
                 }
             }
             (0x0, None) => return Err(Violation::Continuation),
@@ -81,13 +97,16 @@ struct Header {
 }
 
 /// The header that `bytes` begin with, if it is all there.
-fn header(bytes: &[u8]) -> Result<Option<Header>, Violation> {
+fn header(scheme: Scheme, bytes: &[u8]) -> Result<Option<Header>, Violation> {
     let &[first, second, ..] = bytes else {
         return Ok(None);
     };
-    if second & 0x80 != 0 {
-        return Err(Violation::Masked);
-    }
+    let (key, second) = match (second & 0x80, scheme) {
+        (0, _) => (0, second),
+        // One of our own frames, whose key is all zeros.
+        (_, Scheme::Tcp) => (4, second & 0x7F),
+        (_, Scheme::Ws) => return Err(Violation::Masked),
+    };
     if first & 0x70 != 0 {
         return Err(Violation::Reserved);
     }
@@ -110,7 +129,7 @@ fn header(bytes: &[u8]) -> Result<Option<Header>, Violation> {
         Ok(len) if len <= MAX_MESSAGE_BYTES => Ok(Some(Header {
             is_final,
             opcode,
-            payload: start..start + len,
+            payload: start + key..start + key + len,
         })),
         _ => Err(Violation::TooBig),
     }
@@ -125,7 +144,7 @@ mod tests {
 
     /// All that `bytes` say, and how many of them are left.
     fn hear(mut bytes: &[u8]) -> Result<(Vec<String>, usize), Violation> {
-        let (mut assembly, mut heard) = (Assembly::default(), Vec::new());
+        let (mut assembly, mut heard) = (Assembly::new(Scheme::Ws), Vec::new());
         while let Some(taken) = assembly.take(bytes, |said| heard.push(format!("{said:?}")))? {
             bytes = &bytes[taken..];
         }
@@ -162,6 +181,18 @@ mod tests {
         assert_eq!(hear(&long).unwrap().1, 10);
         long.resize(10 + 65_536, 1);
         assert_eq!(hear(&long).unwrap().1, 0);
+    }
+
+    #[test]
+    fn a_bare_echo_sends_our_own_frames() {
+        let mut heard = Vec::new();
+        let mut take = |bytes: &[u8]| {
+            let mut assembly = Assembly::new(Scheme::Tcp);
+            assembly.take(bytes, |said| heard.push(format!("{said:?}")))
+        };
+        assert_eq!(take(b"\x81\x82\0\0\0\0hi\x81"), Ok(Some(8)));
+        assert_eq!(take(b"\x81\x82\0\0\0\0h"), Ok(None));
+        assert_eq!(heard, [message(b"hi")]);
     }
 
     #[test]

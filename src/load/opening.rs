@@ -2,11 +2,15 @@
 //!
 //! [RFC 6455 §4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
 
+use super::plan::Scheme;
+
 /// Why a server's answer is not what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("the server's answer is not HTTP")]
     NotHttp,
+    #[error("the server does not send back what it is sent")]
+    NotBack,
     #[error("the server answered {0}")]
     Status(String),
     #[error("the server's answer does not belong to this handshake (wrong Sec-WebSocket-Accept)")]
@@ -28,7 +32,25 @@ pub(crate) fn request(authority: &str, path: &str, headers: &[String]) -> Vec<u8
 }
 
 /// Checks the answer that `bytes` begin with: its length, or `None` if it is not all there.
-pub(crate) fn check(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+pub(crate) fn check(scheme: Scheme, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+    match scheme {
+        Scheme::Tcp => check_back(bytes),
+        Scheme::Ws => check_switch(bytes),
+    }
+}
+
+/// The answer is the request.
+fn check_back(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+    let begun = &bytes[..bytes.len().min(METHOD.len())];
+    if METHOD.starts_with(begun) {
+        Ok(end_of_head(bytes).map(|end| end + 4))
+    } else {
+        Err(Refusal::NotBack)
+    }
+}
+
+/// The answer is 101, to this request.
+fn check_switch(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
     let Some(head) = Head::read(bytes)? else {
         return Ok(None);
     };
@@ -62,8 +84,7 @@ impl<'a> Head<'a> {
         if !STATUS_LINE.starts_with(begun) {
             return Err(Refusal::NotHttp);
         }
-        let end = bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-        let Some(end) = end else {
+        let Some(end) = end_of_head(bytes) else {
             let is_too_long = bytes.len() > MAX_HEAD_BYTES;
             return if is_too_long {
                 Err(Refusal::NotHttp)
@@ -97,6 +118,12 @@ impl<'a> Head<'a> {
     }
 }
 
+/// Where the empty line begins, with the end of the line before it.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n")
+}
+
+const METHOD: &[u8] = b"GET ";
 const STATUS_LINE: &[u8] = b"HTTP/1.1 ";
 
 /// Arbitrary: as much as most servers take themselves.
@@ -117,20 +144,35 @@ mod tests {
     #[test]
     fn only_a_101_with_the_right_accept_is_taken() {
         let answer = |status: &str, accept: &str| {
-            check(format!("HTTP/1.1 {status}\r\nsec-websocket-accept: {accept}\r\n\r\n").as_bytes())
+            let head = format!("HTTP/1.1 {status}\r\nsec-websocket-accept: {accept}\r\n\r\n");
+            check(Scheme::Ws, head.as_bytes())
         };
         assert!(answer("101 Switching Protocols", ACCEPT).is_ok_and(|len| len.is_some()));
         assert_eq!(answer("101 x", KEY), Err(Refusal::WrongAccept));
         let refused = Refusal::Status("503 Service Unavailable".into());
         assert_eq!(answer("503 Service Unavailable", ACCEPT), Err(refused));
-        assert_eq!(check(b"SSH-2.0\r\n"), Err(Refusal::NotHttp));
+        assert_eq!(check(Scheme::Ws, b"SSH-2.0\r\n"), Err(Refusal::NotHttp));
     }
 
     #[test]
     fn frames_behind_the_answer_are_left() {
         let head = format!("HTTP/1.1 101 x\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n");
-        assert_eq!(check(&head.as_bytes()[..head.len() - 1]), Ok(None));
+        assert_eq!(
+            check(Scheme::Ws, &head.as_bytes()[..head.len() - 1]),
+            Ok(None)
+        );
         let both = [head.as_bytes(), b"\x81\x02hi"].concat();
-        assert_eq!(check(&both), Ok(Some(head.len())));
+        assert_eq!(check(Scheme::Ws, &both), Ok(Some(head.len())));
+    }
+
+    #[test]
+    fn a_bare_echo_sends_the_request_back() {
+        let request = request("h", "/", &[]);
+        let len = request.len();
+        let both = [request.as_slice(), b"\x81\x80\0\0\0\0"].concat();
+        assert_eq!(check(Scheme::Tcp, &both), Ok(Some(len)));
+        assert_eq!(check(Scheme::Tcp, &both[..len - 1]), Ok(None));
+        let answer = b"HTTP/1.1 101 x\r\n\r\n";
+        assert_eq!(check(Scheme::Tcp, answer), Err(Refusal::NotBack));
     }
 }

@@ -22,6 +22,7 @@ pub(crate) struct Plan {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Target {
+    pub(crate) scheme: Scheme,
     pub(crate) address: SocketAddr,
     /// For the `Host` header.
     pub(crate) authority: String,
@@ -29,6 +30,16 @@ pub(crate) struct Target {
     pub(crate) path: String,
     /// Further lines of the opening handshake.
     pub(crate) headers: Vec<String>,
+}
+
+/// What the server speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Scheme {
+    /// Nothing: every byte comes back, from the request for the handshake on. What a WebSocket
+    /// server costs can be compared with this.
+    Tcp,
+    #[default]
+    Ws,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -232,6 +243,7 @@ mod tests {
     fn plan(work: Work) -> Plan {
         Plan {
             target: Target {
+                scheme: Scheme::Ws,
                 address: SocketAddr::from(([127, 0, 0, 1], 1)),
                 authority: "h".into(),
                 path: "/".into(),

@@ -27,7 +27,10 @@ impl Probe {
         let request = opening::request(&target.authority, &path, &target.headers);
         (&socket).write_all(&request).map_err(Error::Broken)?;
         let mut answer = Vec::new();
-        while opening::check(&answer).map_err(Error::Refused)?.is_none() {
+        while opening::check(target.scheme, &answer)
+            .map_err(Error::Refused)?
+            .is_none()
+        {
             let mut buffer = [0; 1024];
             match (&socket).read(&mut buffer).map_err(Error::Broken)? {
                 0 => return Err(Error::Broken(io::ErrorKind::UnexpectedEof.into())),

@@ -1,6 +1,6 @@
 //! A server that does right is found right.
 
-use std::{fs, process::Command};
+use std::{fs, io, net::TcpListener, process::Command, thread};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -195,5 +195,31 @@ fn progress_goes_to_standard_error_in_plain_lines_without_a_terminal() {
     assert!(
         run.stdout
             .starts_with("echo: 2 connections of 64 B, 1 in flight on each\n")
+    );
+}
+
+#[test]
+fn a_bare_echo_of_bytes_is_driven_like_a_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", listener.local_addr().unwrap());
+    // They end with the test's process.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            thread::spawn(move || io::copy(&mut &stream, &mut &stream));
+        }
+    });
+    for (kind, arguments) in [
+        ("echo", &["--connections", "2", "--depth", "3"][..]),
+        ("echo", &["--connections", "2", "--size", "70000"]),
+        ("handshake", &["--connections", "2"]),
+        ("idle", &["--connections", "2"]),
+    ] {
+        Run::of(kind, &url, arguments).assert_whole();
+    }
+    let run = Run::of("fanout", &url, &[]);
+    assert_eq!(
+        run.complaint(),
+        "framecast: the URL must start with ws://: nobody subscribes to a bare echo"
     );
 }

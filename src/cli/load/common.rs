@@ -10,11 +10,12 @@ use anyhow::{Context as _, ensure};
 
 use super::threshold::Thresholds;
 use crate::cli::url::Url;
-use crate::load::plan::{Shape, Target};
+use crate::load::plan::{Scheme, Shape, Target};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CommonArgs {
-    /// Where the server is [default: what framecast serve has for this, on 127.0.0.1:8080]
+    /// Where the server is; tcp:// for one that sends every byte back, to see what a connection
+    /// costs without WebSocket [default: what framecast serve has for this, on 127.0.0.1:8080]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 
@@ -107,7 +108,12 @@ impl Common {
         // Braces are not allowed in a URL, but that is how the place of a topic is marked.
         let text = self.url(default_url);
         let text = text.replace("{topic}", TOPIC_PLACEHOLDER);
-        let url = Url::parse(&text, "ws")?;
+        let (scheme, written) = if text.starts_with("tcp:") {
+            (Scheme::Tcp, "tcp")
+        } else {
+            (Scheme::Ws, "ws")
+        };
+        let url = Url::parse(&text, written)?;
         for header in &self.headers {
             let is_line = header.contains(':') && !header.chars().any(char::is_control);
             ensure!(is_line, "--header: `{header}` is not `Name: value`");
@@ -117,6 +123,7 @@ impl Common {
             None => url.path.clone(),
         };
         Ok(Target {
+            scheme,
             address: address(&url)?,
             authority: url.authority,
             path: path.replace(TOPIC_PLACEHOLDER, "{topic}"),

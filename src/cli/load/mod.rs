@@ -25,7 +25,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use self::common::Common;
 use self::progress::Display;
-use crate::load::plan::{TOPIC, Target, Via, Work};
+use crate::load::plan::{Scheme, TOPIC, Target, Via, Work};
 use crate::load::{self, Plan, Report, ServerUse};
 
 /// Put a WebSocket server under load
@@ -119,6 +119,10 @@ impl Job {
         let mut target = common.target(self.default_url)?;
         let mut work = self.work.clone();
         if let Some(fanout) = work.fanout() {
+            ensure!(
+                target.scheme == Scheme::Ws,
+                "the URL must start with ws://: nobody subscribes to a bare echo"
+            );
             address_topics(&mut fanout.via, &mut target)?;
         }
         let warm_up = match work {
@@ -216,6 +220,7 @@ mod tests {
     fn plan(connections: usize) -> Plan {
         Plan {
             target: Target {
+                scheme: Scheme::Ws,
                 address: ([127, 0, 0, 1], 1).into(),
                 authority: "h".into(),
                 path: "/".into(),
