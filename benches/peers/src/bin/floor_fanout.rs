@@ -1,0 +1,161 @@
+//! The floors under every fan-out: whatever anybody says is written to everybody, in a loop.
+//!
+//!     floor_fanout PORT one-send     one write for each frame and connection
+//!     floor_fanout PORT batch        one for all that one read of the publisher has brought
+//!
+//! It has just enough of WebSocket to be driven by `framecast load`: one answer for all
+//! handshakes, as the key of load clients is always the same, and frames that are taken apart and
+//! encoded once. It checks nothing, and waits for a socket that is full while all others wait too.
+
+use std::{
+    env,
+    io::{self, ErrorKind, Read as _, Write as _},
+    mem,
+    net::TcpStream,
+    ops::Range,
+};
+
+use framecast_peers::bare::Bare;
+use rustix::event::{PollFd, PollFlags, poll};
+
+/// RFC 6455 §1.3: the accept for the sample nonce.
+const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+fn main() -> io::Result<()> {
+    let mut floor = Floor {
+        mode: match env::args().nth(2).as_deref() {
+            Some("one-send") => Mode::OneSend,
+            Some("batch") => Mode::Batch,
+            _ => panic!("usage: floor_fanout PORT one-send|batch"),
+        },
+        buffer: vec![0; 1 << 20],
+        frames: Vec::new(),
+    };
+    Bare::listen()?.run(|bare, index| floor.turn(bare, index))
+}
+
+struct Floor {
+    mode: Mode,
+    buffer: Vec<u8>,
+    /// Encoded for the subscribers.
+    frames: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    OneSend,
+    Batch,
+}
+
+#[derive(Default)]
+struct Peer {
+    is_open: bool,
+    /// Received, but less than a request or a frame.
+    rest: Vec<u8>,
+}
+
+impl Floor {
+    fn turn(&mut self, bare: &mut Bare<Peer>, index: usize) -> io::Result<()> {
+        let Some(connection) = &mut bare.connections[index] else {
+            return Ok(());
+        };
+        let read = match connection.socket.read(&mut self.buffer)? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            read => &self.buffer[..read],
+        };
+        let Peer { is_open, rest } = &mut connection.state;
+        rest.extend_from_slice(read);
+        if *is_open {
+            let received = mem::take(rest);
+            let rest = self.publish(bare, received);
+            if let Some(connection) = &mut bare.connections[index] {
+                connection.state.rest = rest;
+            }
+        } else if rest.ends_with(b"\r\n\r\n") {
+            rest.clear();
+            *is_open = true;
+            connection.socket.write_all(ANSWER)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the frames in `received` to everybody; what is behind the last whole one.
+    fn publish(&mut self, bare: &Bare<Peer>, mut received: Vec<u8>) -> Vec<u8> {
+        let mut taken = 0;
+        self.frames.clear();
+        while let Some(payload) = payload(&mut received[taken..]) {
+            append(&mut self.frames, &received[taken..][payload.clone()]);
+            taken += payload.end;
+            if self.mode == Mode::OneSend {
+                send_to_all(bare, &self.frames);
+                self.frames.clear();
+            }
+        }
+        if !self.frames.is_empty() {
+            send_to_all(bare, &self.frames);
+        }
+        received.drain(..taken);
+        received
+    }
+}
+
+/// Unmasks the frame that `bytes` begin with; where its payload is.
+fn payload(bytes: &mut [u8]) -> Option<Range<usize>> {
+    let (start, len) = match bytes.get(1)? & 0x7F {
+        126 => (
+            8,
+            usize::from(u16::from_be_bytes(*bytes[2..].first_chunk()?)),
+        ),
+        127 => (
+            14,
+            usize::try_from(u64::from_be_bytes(*bytes[2..].first_chunk()?)).ok()?,
+        ),
+        len => (6, usize::from(len)),
+    };
+    let (header, payload) = bytes.split_at_mut_checked(start)?;
+    let key: [u8; 4] = *header.last_chunk()?;
+    for (byte, key) in payload.get_mut(..len)?.iter_mut().zip(key.iter().cycle()) {
+        *byte ^= key;
+    }
+    Some(start..start + len)
+}
+
+/// Appends a binary frame.
+fn append(frames: &mut Vec<u8>, payload: &[u8]) {
+    frames.push(0x82);
+    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+        (Ok(len @ ..126), _) => frames.push(len),
+        (_, Ok(len)) => {
+            frames.push(126);
+            frames.extend(len.to_be_bytes());
+        }
+        _ => {
+            frames.push(127);
+            frames.extend((payload.len() as u64).to_be_bytes());
+        }
+    }
+    frames.extend_from_slice(payload);
+}
+
+fn send_to_all(bare: &Bare<Peer>, frames: &[u8]) {
+    for connection in bare.connections.iter().flatten() {
+        if connection.state.is_open {
+            // Whoever is gone is noticed when it is read.
+            let _ = send(&connection.socket, frames);
+        }
+    }
+}
+
+fn send(mut socket: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match socket.write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                poll(&mut [PollFd::new(&socket, PollFlags::OUT)], None)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! tokio-tungstenite as its own example `echo-server` has it: what is read is forwarded.
+
+use std::io;
+
+use framecast_peers::serve;
+use futures_util::{StreamExt as _, TryStreamExt as _, future};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{accept_async, tungstenite};
+
+fn main() -> io::Result<()> {
+    serve(async |listener| {
+        loop {
+            let (socket, _) = listener.accept().await?;
+            socket.set_nodelay(true)?;
+            // A connection that fails is over, and that is all.
+            tokio::spawn(echo(socket));
+        }
+    })
+}
+
+async fn echo(socket: TcpStream) -> Result<(), tungstenite::Error> {
+    let (write, read) = accept_async(socket).await?.split();
+    read.try_filter(|message| future::ready(message.is_text() || message.is_binary()))
+        .forward(write)
+        .await
+}

@@ -1,0 +1,179 @@
+//! Under which conditions is compared, and who takes part.
+
+use std::time::Duration;
+
+use crate::peers::{self, Peer};
+
+/// One kind of load on every peer that takes part.
+#[derive(Debug)]
+pub struct Cell {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// Or subscribers; there is one publisher.
+    pub connections: usize,
+    /// Of a message, in bytes.
+    pub size: usize,
+    pub peers: &'static [Peer],
+    /// The measured time; a warm-up of a fifth goes before it.
+    pub duration: Duration,
+    /// Whether system calls are counted, too.
+    pub counts_calls: bool,
+    /// Connections beside those of the load that never read.
+    pub stalled: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Echo {
+        depth: usize,
+    },
+    /// As many messages in a second as there are connections, to see what memory they leave.
+    EchoOnce,
+    /// So many publications under way.
+    Fanout {
+        in_flight: usize,
+    },
+    /// So many publications in a second.
+    FanoutAt {
+        rate: usize,
+    },
+    Handshake,
+    Idle,
+}
+
+impl Cell {
+    pub fn has_messages(&self) -> bool {
+        !matches!(self.kind, Kind::Handshake | Kind::Idle)
+    }
+
+    /// Whether what is measured is the memory of a server that is new.
+    pub fn wants_new_server(&self) -> bool {
+        matches!(self.kind, Kind::EchoOnce | Kind::Idle) || self.stalled > 0
+    }
+
+    const fn echo(name: &'static str, connections: usize, size: usize, depth: usize) -> Self {
+        Self {
+            name,
+            kind: Kind::Echo { depth },
+            connections,
+            size,
+            peers: peers::ECHO,
+            duration: Duration::from_millis(700),
+            counts_calls: false,
+            stalled: 0,
+        }
+    }
+
+    const fn fanout(name: &'static str, connections: usize, size: usize, in_flight: usize) -> Self {
+        Self {
+            name,
+            kind: Kind::Fanout { in_flight },
+            connections,
+            size,
+            peers: peers::FANOUT,
+            duration: Duration::from_millis(1200),
+            counts_calls: false,
+            stalled: 0,
+        }
+    }
+
+    const fn for_duration(mut self, duration: Duration) -> Self {
+        self.duration = duration;
+        self
+    }
+
+    const fn of(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    const fn among(mut self, peers: &'static [Peer]) -> Self {
+        self.peers = peers;
+        self
+    }
+
+    const fn counting_calls(mut self) -> Self {
+        self.counts_calls = true;
+        self
+    }
+
+    const fn with_stalled(mut self, stalled: usize) -> Self {
+        self.stalled = stalled;
+        self
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+pub const ECHO_20: Cell = Cell::echo("echo, 20 B", 100, 20, 1).counting_calls();
+pub const ECHO_1K: Cell = Cell::echo("echo, 1 KiB", 200, 1024, 1);
+pub const ECHO_16K: Cell = Cell::echo("echo, 16 KiB", 200, 16 << 10, 1);
+pub const ECHO_64K: Cell = Cell::echo("echo, 64 KiB", 100, 64 << 10, 1);
+pub const ECHO_20_BY_16: Cell =
+    Cell::echo("echo, 20 B, 16 in flight", 100, 20, 16).counting_calls();
+pub const ECHO_20_BY_64: Cell = Cell::echo("echo, 20 B, 64 in flight", 100, 20, 64);
+pub const ECHO_1K_BY_16: Cell =
+    Cell::echo("echo, 1 KiB, 16 in flight", 100, 1024, 16).counting_calls();
+pub const ECHO_16K_BY_16: Cell =
+    Cell::echo("echo, 16 KiB, 16 in flight", 100, 16 << 10, 16).counting_calls();
+
+pub const FANOUT_BY_1: Cell =
+    Cell::fanout("1,000 × 64 B, one at a time", 1000, 64, 1).counting_calls();
+pub const FANOUT_BY_16: Cell = Cell::fanout("1,000 × 64 B, 16 in flight", 1000, 64, 16)
+    .among(peers::FANOUT_AND_TWO_SHARDS)
+    .counting_calls();
+pub const FANOUT_9000: Cell = Cell::fanout("9,000 × 1 KiB, 16 in flight", 9000, 1024, 16)
+    .for_duration(SECOND.saturating_mul(2));
+pub const FANOUT_16K: Cell = Cell::fanout("1,000 × 16 KiB, 4 in flight", 1000, 16 << 10, 4);
+
+/// 600,000 deliveries a second.
+pub const OFFERED: Cell = Cell::fanout("100 × 64 B, 6,000 a second", 100, 64, 0)
+    .of(Kind::FanoutAt { rate: 6000 })
+    .among(&[Peer::Batch, Peer::Framecast, Peer::Bun])
+    .for_duration(SECOND.saturating_mul(2));
+
+/// Long enough for a subscriber that never reads to be over its bound and its time.
+const STALL: Duration = Duration::from_secs(9);
+const STALL_RATE: Kind = Kind::FanoutAt { rate: 200 };
+
+pub const NONE_STALLED: Cell = Cell::fanout("990 × 1 KiB, 200 a second", 990, 1024, 0)
+    .of(STALL_RATE)
+    .among(&[Peer::Framecast])
+    .for_duration(STALL);
+pub const STALLED: Cell = Cell::fanout("the same beside 10 that never read", 990, 1024, 0)
+    .of(STALL_RATE)
+    .among(&[Peer::Framecast])
+    .for_duration(STALL)
+    .with_stalled(10);
+
+pub const HANDSHAKE: Cell = Cell::echo("open and close", 64, 0, 1).of(Kind::Handshake);
+pub const IDLE: Cell = Cell::echo("9,000 idle", 9000, 0, 0)
+    .of(Kind::Idle)
+    .among(peers::IDLE)
+    .for_duration(Duration::from_millis(200));
+pub const ECHOED: Cell = Cell::echo("9,000 after echoes of 100 B", 9000, 100, 0)
+    .of(Kind::EchoOnce)
+    .among(&[Peer::Framecast])
+    .for_duration(SECOND);
+
+/// In the order in which they are measured: what is compared with each other is close together.
+pub const ALL: &[&Cell] = &[
+    &ECHO_20,
+    &ECHO_1K,
+    &ECHO_16K,
+    &ECHO_64K,
+    &ECHO_20_BY_16,
+    &ECHO_20_BY_64,
+    &ECHO_1K_BY_16,
+    &ECHO_16K_BY_16,
+    &FANOUT_BY_1,
+    &FANOUT_BY_16,
+    &FANOUT_9000,
+    &FANOUT_16K,
+    &OFFERED,
+    &NONE_STALLED,
+    &STALLED,
+    &HANDSHAKE,
+    &IDLE,
+    &ECHOED,
+];

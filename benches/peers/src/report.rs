@@ -1,0 +1,238 @@
+//! RESULTS.md, and the part of it that is printed.
+//!
+//! Pure.
+
+use std::fmt::Write as _;
+
+use crate::{
+    cells::{self, Cell},
+    machine::Machine,
+    peers::{self, Peer},
+    results::{Figure, Results, cpu, memory, resident},
+    rounds::Effort,
+    targets,
+};
+
+const HEAD: &str = "\
+# framecast and its peers
+
+Written by `benches/peers/run`; [peers/README.md](peers/README.md) says how it is made.
+
+";
+
+const METHOD: &str = "
+Each server runs on one core and `framecast load` on another one, over the loopback interface, and what is compared is
+the CPU time of the server's threads (`schedstat`) for each message that the load got. All servers of a column are
+measured in turn, seconds apart, and that for several rounds; a ratio is the median over the pairs of each round, so
+that it does not depend on how fast the machine is at the moment. The floors do with bare system calls what no server
+can do with less: the kernel's price of the same bytes.
+";
+
+/// The whole report.
+pub fn document(machine: &Machine, effort: Effort, results: &Results) -> String {
+    let mut text = HEAD.to_owned();
+    text.push_str(&machine.describe());
+    let _ = writeln!(text, "- `benches/peers/run`: {} rounds", effort.rounds);
+    if effort.is_quick {
+        text.push_str("- **Made with `--quick`: the figures mean nothing**\n");
+    }
+    text.push_str(METHOD);
+    text.push_str("\n## Targets\n\n");
+    text.push_str(&targets(results));
+    text.push_str("\n## CPU time per message\n\n");
+    text.push_str(
+        "Microseconds; in brackets as a share of the first floor's, where there is one.\n\n",
+    );
+    for cells in [ECHOES, FANOUTS, OTHERS] {
+        text.push_str(&costs(results, cells));
+        text.push('\n');
+    }
+    text.push_str("## System calls per message\n\n");
+    text.push_str(&calls(results));
+    text.push_str("\n## Memory\n\n");
+    text.push_str(&memories(results));
+    text.push_str("\n## Servers\n\n");
+    text.push_str(&servers(machine));
+    if !results.remarks.is_empty() {
+        text.push_str("\n## Remarks\n\n");
+        for remark in &results.remarks {
+            let _ = writeln!(text, "- {remark}");
+        }
+    }
+    text
+}
+
+/// What is printed.
+pub fn summary(results: &Results) -> String {
+    let mut text = targets(results);
+    for remark in &results.remarks {
+        let _ = writeln!(text, "{remark}");
+    }
+    text
+}
+
+const ECHOES: &[&Cell] = &[
+    &cells::ECHO_20,
+    &cells::ECHO_1K,
+    &cells::ECHO_16K,
+    &cells::ECHO_64K,
+    &cells::ECHO_20_BY_16,
+    &cells::ECHO_20_BY_64,
+    &cells::ECHO_1K_BY_16,
+    &cells::ECHO_16K_BY_16,
+];
+const FANOUTS: &[&Cell] = &[
+    &cells::FANOUT_BY_1,
+    &cells::FANOUT_BY_16,
+    &cells::FANOUT_9000,
+    &cells::FANOUT_16K,
+    &cells::OFFERED,
+];
+const OTHERS: &[&Cell] = &[&cells::HANDSHAKE];
+
+fn targets(results: &Results) -> String {
+    let mut table = Table::new(["#", "condition", "must", "aim", "measured", "met"]);
+    for target in targets::ALL {
+        let value = target.value(results);
+        let met = match value {
+            None => "not measured",
+            Some(value) if !target.is_met(value) => "**no**",
+            Some(value) if !target.is_reached(value) => "yes",
+            Some(_) => "yes, and the aim",
+        };
+        table.row([
+            target.row.to_string(),
+            target.what.to_owned(),
+            target.must(),
+            target.show(target.aim),
+            value.map_or_else(String::new, |value| target.show(value)),
+            met.to_owned(),
+        ]);
+    }
+    table.text()
+}
+
+/// A row for each server, a column for each cell.
+fn costs(results: &Results, cells: &[&Cell]) -> String {
+    let all = peers::ECHO.iter().chain(peers::FANOUT_AND_TWO_SHARDS);
+    let mut peers: Vec<Peer> = Vec::new();
+    for &peer in all {
+        let takes_part = cells.iter().any(|cell| cell.peers.contains(&peer));
+        if takes_part && !peers.contains(&peer) {
+            peers.push(peer);
+        }
+    }
+    let names = cells.iter().map(|cell| cell.name);
+    let mut table = Table::new(["server"].into_iter().chain(names));
+    for peer in peers {
+        let name = [peer.name().to_owned()];
+        let costs = cells.iter().map(|cell| cost(results, cell, peer));
+        table.row(name.into_iter().chain(costs));
+    }
+    table.text()
+}
+
+fn cost(results: &Results, cell: &Cell, peer: Peer) -> String {
+    let Some(micros) = results.median(cell, peer, cpu) else {
+        return String::new();
+    };
+    let mark = if results.is_load_bound(cell, peer) {
+        " †"
+    } else {
+        ""
+    };
+    let floor = cell.peers[0];
+    match results.ratio((cell, peer), (cell, floor), cpu) {
+        Some(share) => format!("{} ({share:.2}){mark}", short(micros)),
+        None => format!("{}{mark}", short(micros)),
+    }
+}
+
+fn calls(results: &Results) -> String {
+    let cells = cells::ALL.iter().filter(|cell| cell.counts_calls);
+    let mut table = Table::new(["", "server", "system calls", "of them, writes"]);
+    for cell in cells {
+        for &peer in cell.peers {
+            if let Some(calls) = results.calls(cell, peer) {
+                let (all, writes) = (calls.all, calls.writes);
+                table.row([
+                    cell.name.to_owned(),
+                    peer.name().to_owned(),
+                    format!("{all:.3}"),
+                    format!("{writes:.3}"),
+                ]);
+            }
+        }
+    }
+    table.text()
+}
+
+fn memories(results: &Results) -> String {
+    let columns = [
+        "server",
+        "bytes per idle connection",
+        "MiB in all, 9,000 of them",
+    ];
+    let mut table = Table::new(columns);
+    for &peer in peers::IDLE {
+        let median = |figure: Figure| results.median(&cells::IDLE, peer, figure);
+        if let (Some(each), Some(all)) = (median(memory), median(resident)) {
+            let all = all / f64::from(1 << 20);
+            table.row([
+                peer.name().to_owned(),
+                format!("{each:.0}"),
+                format!("{all:.0}"),
+            ]);
+        }
+    }
+    table.text()
+}
+
+fn servers(machine: &Machine) -> String {
+    let mut table = Table::new(["server", "what it is", "version"]);
+    let all = peers::ECHO.iter().chain(peers::FANOUT_AND_TWO_SHARDS);
+    let mut named: Vec<Peer> = Vec::new();
+    for &peer in all {
+        if !named.contains(&peer) {
+            named.push(peer);
+            table.row([peer.name(), peer.what(), machine.version(peer)]);
+        }
+    }
+    table.text()
+}
+
+/// Three digits that mean something.
+fn short(value: f64) -> String {
+    let decimals = match value {
+        ..1.0 => 3,
+        1.0..10.0 => 2,
+        _ => 1,
+    };
+    format!("{value:.decimals$}")
+}
+
+/// A table in Markdown.
+struct Table(Vec<String>);
+
+impl Table {
+    fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut table = Self(Vec::new());
+        let names: Vec<&str> = names.into_iter().collect();
+        let rules = vec!["---"; names.len()];
+        table.row(names);
+        table.0.push(format!("|{}|", rules.join("|")));
+        table
+    }
+
+    fn row<S: AsRef<str>>(&mut self, fields: impl IntoIterator<Item = S>) {
+        let mut line = String::from("|");
+        for field in fields {
+            let _ = write!(line, " {} |", field.as_ref());
+        }
+        self.0.push(line);
+    }
+
+    fn text(&self) -> String {
+        self.0.join("\n") + "\n"
+    }
+}

@@ -1,0 +1,173 @@
+//! Who is measured when.
+
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use crate::{
+    calls,
+    cells::{self, Cell},
+    cores::Cores,
+    load::Load,
+    peers::Peer,
+    places::Places,
+    results::{Results, Sample},
+    server::Server,
+    stalled::{Sleepers, watching_sockets},
+};
+
+/// How much is done to be sure.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    pub rounds: usize,
+    pub is_quick: bool,
+}
+
+impl Effort {
+    pub fn new(is_quick: bool) -> Self {
+        Self {
+            rounds: if is_quick { 1 } else { 5 },
+            is_quick,
+        }
+    }
+
+    fn connections(self, cell: &Cell) -> usize {
+        if self.is_quick {
+            cell.connections.min(QUICK_CONNECTIONS)
+        } else {
+            cell.connections
+        }
+    }
+
+    fn duration(self, cell: &Cell) -> Duration {
+        if self.is_quick {
+            cell.duration.min(QUICK)
+        } else {
+            cell.duration
+        }
+    }
+}
+
+/// Enough to see that everything works.
+const QUICK_CONNECTIONS: usize = 500;
+const QUICK: Duration = Duration::from_millis(150);
+
+/// Measures every cell.
+pub fn measure(places: &Places, effort: Effort) -> anyhow::Result<Results> {
+    let cores = Cores::choose()?;
+    let mut results = Results::default();
+    let can_count = calls::can_count();
+    if !can_count {
+        results.remark("System calls are not counted: perf is not allowed here.".into());
+    }
+    for cell in cells::ALL {
+        let mut bench = Bench {
+            places,
+            cores,
+            effort,
+            cell,
+            running: Vec::new(),
+        };
+        bench.measure(&mut results)?;
+        if can_count && cell.counts_calls {
+            bench.count_calls(&mut results);
+        }
+    }
+    Ok(results)
+}
+
+/// One cell with its servers.
+struct Bench<'a> {
+    places: &'a Places,
+    cores: Cores,
+    effort: Effort,
+    cell: &'a Cell,
+    /// Those that all rounds are made with.
+    running: Vec<Server>,
+}
+
+impl Bench<'_> {
+    fn measure(&mut self, results: &mut Results) -> anyhow::Result<()> {
+        if !self.cell.wants_new_server() {
+            for &peer in self.cell.peers {
+                self.running.extend(self.start(peer, results));
+            }
+        }
+        for round in 0..self.effort.rounds {
+            print!(
+                "\r{}: round {} of {}   ",
+                self.cell.name,
+                round + 1,
+                self.effort.rounds
+            );
+            io::stdout().flush()?;
+            // Everybody goes first at some time.
+            for turn in 0..self.cell.peers.len() {
+                let peer = self.cell.peers[(round + turn) % self.cell.peers.len()];
+                self.run(peer, round, results);
+            }
+        }
+        println!();
+        Ok(())
+    }
+
+    fn start(&self, peer: Peer, results: &mut Results) -> Option<Server> {
+        let server = Server::start(peer, self.places, self.cores);
+        server
+            .map_err(|error| results.remark(format!("{} is left out: {error:#}.", peer.name())))
+            .ok()
+    }
+
+    /// The next sample of `peer`.
+    fn run(&self, peer: Peer, round: usize, results: &mut Results) {
+        let new;
+        let server = if self.cell.wants_new_server() {
+            new = self.start(peer, results);
+            new.as_ref()
+        } else {
+            self.running.iter().find(|server| server.peer == peer)
+        };
+        let Some(server) = server else {
+            return;
+        };
+        match self.sample(server, round) {
+            Ok(sample) => results.add(self.cell, peer, sample),
+            Err(error) => results.remark(self.failure(peer, &error)),
+        }
+    }
+
+    fn sample(&self, server: &Server, round: usize) -> anyhow::Result<Sample> {
+        let sleepers = Sleepers::join(self.cell.stalled, server.port)?;
+        let (outcome, socket_bytes) = watching_sockets(|| self.load(server).run());
+        Ok(Sample {
+            round,
+            outcome: outcome?,
+            socket_bytes,
+            stalled: sleepers.wake(),
+        })
+    }
+
+    fn load<'a>(&'a self, server: &'a Server) -> Load<'a> {
+        Load {
+            places: self.places,
+            cell: self.cell,
+            server,
+            connections: self.effort.connections(self.cell),
+            duration: self.effort.duration(self.cell),
+        }
+    }
+
+    fn count_calls(&self, results: &mut Results) {
+        for server in &self.running {
+            match calls::count(self.load(server)) {
+                Ok(calls) => results.add_calls(self.cell, server.peer, calls),
+                Err(error) => results.remark(self.failure(server.peer, &error)),
+            }
+        }
+    }
+
+    fn failure(&self, peer: Peer, error: &anyhow::Error) -> String {
+        format!("{} failed at {}: {error:#}.", peer.name(), self.cell.name)
+    }
+}

@@ -1,0 +1,105 @@
+//! Subscribers that never read, and what the kernel keeps for them.
+
+use std::{
+    fs,
+    io::{ErrorKind, Read as _, Write as _},
+    net::{Ipv4Addr, TcpStream},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread::{self, ScopedJoinHandle},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+
+/// What has become of subscribers that never read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stalled {
+    pub there_were: usize,
+    pub gone: usize,
+}
+
+/// Connections that nobody reads.
+#[derive(Debug)]
+pub struct Sleepers(Vec<TcpStream>);
+
+impl Sleepers {
+    /// Lets `count` of them join the lobby of framecast.
+    pub fn join(count: usize, port: u16) -> anyhow::Result<Self> {
+        let sleepers = (0..count).map(|_| join(port));
+        sleepers.collect::<anyhow::Result<_>>().map(Self)
+    }
+
+    /// Reads them at last, to see which of them the server has ended.
+    pub fn wake(self) -> Stalled {
+        Stalled {
+            there_were: self.0.len(),
+            gone: self.0.iter().filter(|socket| is_over(socket)).count(),
+        }
+    }
+}
+
+fn join(port: u16) -> anyhow::Result<TcpStream> {
+    let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("joining")?;
+    let request = format!(
+        "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes())?;
+    // The answer says that it has joined; nothing is published yet.
+    let mut answer = [0; 1024];
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let read = socket.read(&mut answer)?;
+    let has_joined = answer[..read].starts_with(b"HTTP/1.1 101 ");
+    has_joined
+        .then_some(socket)
+        .context("the server does not let anybody join")
+}
+
+/// Reads until nothing more comes.
+fn is_over(mut socket: &TcpStream) -> bool {
+    let mut buffer = vec![0; 256 << 10];
+    if socket
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .is_err()
+    {
+        return false;
+    }
+    loop {
+        match socket.read(&mut buffer) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => {
+                return !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+            }
+        }
+    }
+}
+
+/// Does `work`, and watches the kernel's buffers of all TCP sockets meanwhile: their median size.
+pub fn watching_sockets<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watch = || {
+            let mut sizes = Vec::new();
+            while !is_over.load(Relaxed) {
+                sizes.extend(socket_bytes());
+                thread::sleep(Duration::from_millis(50));
+            }
+            sizes.sort_by(f64::total_cmp);
+            sizes.get(sizes.len() / 2).copied().unwrap_or(0.0)
+        };
+        let watch: ScopedJoinHandle<'_, f64> = scope.spawn(watch);
+        let done = work();
+        is_over.store(true, Relaxed);
+        (done, watch.join().unwrap_or(0.0))
+    })
+}
+
+/// `/proc` counts them in pages.
+fn socket_bytes() -> Option<f64> {
+    let sockets = fs::read_to_string("/proc/net/sockstat").ok()?;
+    let tcp = sockets.lines().find(|line| line.starts_with("TCP:"))?;
+    let mut words = tcp.split_whitespace().skip_while(|word| *word != "mem");
+    let pages: f64 = words.nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as f64)
+}

@@ -1,0 +1,182 @@
+//! What framecast is to reach, and whether it does.
+
+use crate::{
+    cells::{self, Cell},
+    peers::Peer::{self, *},
+    results::{Figure, Results, Sample, cpu, memory, p99},
+};
+
+/// One figure that is to be met.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    pub row: u8,
+    pub what: &'static str,
+    measure: Measure,
+    pub must: Bound,
+    pub aim: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+use Bound::{AtLeast, AtMost};
+
+#[derive(Clone, Copy, Debug)]
+enum Measure {
+    /// CPU per message, as a share of what it is for another one.
+    Cost(&'static Cell, Peer),
+    /// The other way round: messages per CPU second.
+    Speed(&'static Cell, Peer),
+    /// System calls per message.
+    Calls(&'static Cell),
+    /// Those that write to sockets.
+    Writes(&'static Cell),
+    /// A figure of framecast alone.
+    Of(&'static Cell, Figure),
+    /// The same, as a share of what it is in another cell.
+    Between(&'static Cell, &'static Cell, Figure),
+    /// What two shards cost, as a share of what one does.
+    Shards(&'static Cell),
+    /// MiB that the kernel keeps for one that never reads, more than without it.
+    StalledMemory,
+}
+
+impl Target {
+    /// As it was measured.
+    pub fn value(&self, results: &Results) -> Option<f64> {
+        match self.measure {
+            Measure::Cost(cell, other) => results.ratio((cell, Framecast), (cell, other), cpu),
+            Measure::Speed(cell, other) => results.ratio((cell, other), (cell, Framecast), cpu),
+            Measure::Calls(cell) => results.calls(cell, Framecast).map(|calls| calls.all),
+            Measure::Writes(cell) => results.calls(cell, Framecast).map(|calls| calls.writes),
+            Measure::Of(cell, figure) => results.median(cell, Framecast, figure),
+            Measure::Between(cell, base, figure) => {
+                results.ratio((cell, Framecast), (base, Framecast), figure)
+            }
+            Measure::Shards(cell) => results.ratio((cell, TwoShards), (cell, Framecast), cpu),
+            Measure::StalledMemory => stalled_memory(results),
+        }
+    }
+
+    /// Whether `value` is what it must be, in the digits that are shown of it.
+    pub fn is_met(&self, value: f64) -> bool {
+        match self.must {
+            AtLeast(least) => self.rounded(value) >= least,
+            AtMost(most) => self.rounded(value) <= most,
+        }
+    }
+
+    /// Whether it is as good as hoped for.
+    pub fn is_reached(&self, value: f64) -> bool {
+        match self.must {
+            AtLeast(_) => self.rounded(value) >= self.aim,
+            AtMost(_) => self.rounded(value) <= self.aim,
+        }
+    }
+
+    /// The bound, as people write it.
+    pub fn must(&self) -> String {
+        match self.must {
+            AtLeast(least) => format!("≥ {}", self.show(least)),
+            AtMost(most) => format!("≤ {}", self.show(most)),
+        }
+    }
+
+    /// `value` in as many digits as the bound has.
+    pub fn show(&self, value: f64) -> String {
+        format!("{value:.*}", self.digits())
+    }
+
+    fn rounded(&self, value: f64) -> f64 {
+        self.show(value).parse().unwrap_or(value)
+    }
+
+    fn digits(&self) -> usize {
+        let (AtLeast(bound) | AtMost(bound)) = self.must;
+        match bound.max(self.aim) {
+            ..=0.0 => 0,
+            ..0.2 => 3,
+            ..5.0 => 2,
+            ..100.0 => 1,
+            _ => 0,
+        }
+    }
+}
+
+fn stalled_memory(results: &Results) -> Option<f64> {
+    let bytes: Figure = |sample| Some(sample.socket_bytes);
+    let with = results.median(&cells::STALLED, Framecast, bytes)?;
+    let without = results.median(&cells::NONE_STALLED, Framecast, bytes)?;
+    Some((with - without).max(0.0) / cells::STALLED.stalled as f64 / f64::from(1 << 20))
+}
+
+fn ratio_delivered(sample: &Sample) -> Option<f64> {
+    Some(sample.outcome.delivery_ratio)
+}
+
+fn stalled_gone(sample: &Sample) -> Option<f64> {
+    Some(sample.stalled.gone as f64 / sample.stalled.there_were.max(1) as f64)
+}
+
+fn healthy_gone(sample: &Sample) -> Option<f64> {
+    Some(sample.outcome.connections.disconnected as f64)
+}
+
+const fn target(row: u8, what: &'static str, measure: Measure, must: Bound, aim: f64) -> Target {
+    Target {
+        row,
+        what,
+        measure,
+        must,
+        aim,
+    }
+}
+
+/// In the order of their rows.
+#[rustfmt::skip] // a table
+pub const ALL: &[Target] = &[
+    target(1, "1,000 × 64 B, one at a time: CPU against one send", Measure::Cost(&cells::FANOUT_BY_1, OneSend), AtMost(1.10), 1.00),
+    target(2, "1,000 × 64 B, 16 in flight: CPU against one send a batch", Measure::Cost(&cells::FANOUT_BY_16, Batch), AtMost(1.0), 0.7),
+    target(2, "… against Bun", Measure::Cost(&cells::FANOUT_BY_16, Bun), AtMost(0.80), 0.6),
+    target(2, "… against axum + broadcast", Measure::Cost(&cells::FANOUT_BY_16, Tutorial), AtMost(0.067), 0.033),
+    target(3, "9,000 × 1 KiB, 16 in flight: CPU against one send a batch", Measure::Cost(&cells::FANOUT_9000, Batch), AtMost(1.0), 0.84),
+    target(3, "… against Bun", Measure::Cost(&cells::FANOUT_9000, Bun), AtMost(0.80), 0.65),
+    target(3, "… against axum + broadcast", Measure::Cost(&cells::FANOUT_9000, Tutorial), AtMost(0.10), 0.065),
+    target(4, "1,000 × 16 KiB, 4 in flight: CPU against one send a batch", Measure::Cost(&cells::FANOUT_16K, Batch), AtMost(1.1), 0.9),
+    target(4, "… against Bun", Measure::Cost(&cells::FANOUT_16K, Bun), AtMost(0.6), 0.5),
+    target(4, "… against axum + broadcast", Measure::Cost(&cells::FANOUT_16K, Tutorial), AtMost(0.5), 0.35),
+    target(5, "600,000 deliveries/s offered to 100: share delivered", Measure::Of(&cells::OFFERED, ratio_delivered), AtLeast(1.0), 1.0),
+    target(5, "… p99, ms", Measure::Of(&cells::OFFERED, p99), AtMost(10.0), 4.0),
+    target(6, "1,000 × 64 B, 16 in flight: writes per delivery", Measure::Writes(&cells::FANOUT_BY_16), AtMost(0.10), 0.04),
+    target(6, "… one at a time", Measure::Writes(&cells::FANOUT_BY_1), AtMost(1.00), 1.00),
+    target(7, "1,000 × 64 B, 16 in flight: CPU of two shards on one core against one", Measure::Shards(&cells::FANOUT_BY_16), AtMost(1.10), 1.01),
+    target(8, "10 of 1,000 never read: CPU of the others against none stalled", Measure::Between(&cells::STALLED, &cells::NONE_STALLED, cpu), AtMost(1.15), 1.05),
+    target(8, "… p99 of the others against none stalled", Measure::Between(&cells::STALLED, &cells::NONE_STALLED, p99), AtMost(1.5), 1.0),
+    target(8, "… MiB in the kernel for each", Measure::StalledMemory, AtMost(0.5), 0.5),
+    target(8, "… share of them that is gone in the bound", Measure::Of(&cells::STALLED, stalled_gone), AtLeast(1.0), 1.0),
+    target(8, "… others that are gone", Measure::Of(&cells::STALLED, healthy_gone), AtMost(0.0), 0.0),
+    target(9, "echo, 20 B: messages per CPU second against bare TCP", Measure::Speed(&cells::ECHO_20, BareTcp), AtLeast(0.90), 0.97),
+    target(9, "… against tokio-tungstenite", Measure::Speed(&cells::ECHO_20, Tungstenite), AtLeast(1.35), 1.5),
+    target(9, "… against axum", Measure::Speed(&cells::ECHO_20, Axum), AtLeast(1.35), 1.5),
+    target(9, "echo, 1 KiB: messages per CPU second against bare TCP", Measure::Speed(&cells::ECHO_1K, BareTcp), AtLeast(0.90), 0.97),
+    target(9, "… against tokio-tungstenite", Measure::Speed(&cells::ECHO_1K, Tungstenite), AtLeast(1.35), 1.5),
+    target(9, "… against axum", Measure::Speed(&cells::ECHO_1K, Axum), AtLeast(1.35), 1.5),
+    target(10, "echo, 16 KiB: messages per CPU second against bare TCP", Measure::Speed(&cells::ECHO_16K, BareTcp), AtLeast(0.80), 0.95),
+    target(10, "… 64 KiB", Measure::Speed(&cells::ECHO_64K, BareTcp), AtLeast(0.70), 0.9),
+    target(11, "echo, 20 B, 16 in flight: messages per CPU second against bare TCP", Measure::Speed(&cells::ECHO_20_BY_16, BareTcp), AtLeast(0.65), 0.95),
+    target(11, "… against fastwebsockets", Measure::Speed(&cells::ECHO_20_BY_16, Fastwebsockets), AtLeast(9.0), 13.0),
+    target(11, "echo, 20 B, 64 in flight: messages per CPU second against bare TCP", Measure::Speed(&cells::ECHO_20_BY_64, BareTcp), AtLeast(0.37), 0.85),
+    target(11, "… against fastwebsockets", Measure::Speed(&cells::ECHO_20_BY_64, Fastwebsockets), AtLeast(15.0), 35.0),
+    target(12, "echo, 1 KiB, 16 in flight: messages per CPU second against bare TCP", Measure::Speed(&cells::ECHO_1K_BY_16, BareTcp), AtLeast(0.55), 0.85),
+    target(12, "… 16 KiB", Measure::Speed(&cells::ECHO_16K_BY_16, BareTcp), AtLeast(0.55), 0.65),
+    target(13, "echo, 20 B: system calls per message", Measure::Calls(&cells::ECHO_20), AtMost(2.10), 2.03),
+    target(13, "… 16 in flight", Measure::Calls(&cells::ECHO_20_BY_16), AtMost(0.14), 0.127),
+    target(13, "… 1 KiB, 16 in flight", Measure::Calls(&cells::ECHO_1K_BY_16), AtMost(0.15), 0.127),
+    target(13, "… 16 KiB, 16 in flight", Measure::Calls(&cells::ECHO_16K_BY_16), AtMost(0.35), 0.2),
+    target(14, "9,000 idle: resident bytes per connection", Measure::Of(&cells::IDLE, memory), AtMost(1280.0), 900.0),
+    target(14, "… after each has echoed 100 B, against idle", Measure::Between(&cells::ECHOED, &cells::IDLE, memory), AtMost(1.05), 1.00),
+    target(15, "open and close: CPU per connection against bare TCP", Measure::Cost(&cells::HANDSHAKE, BareTcp), AtMost(1.15), 1.05),
+];
