@@ -92,6 +92,8 @@ EDITS = [
     (r"fuzzing\.py$", r"ll\.encode\('utf8'\)", "_py2str.utf8(ll)", 1),
     (r"fuzzing\.py$", r'f\.write\((\(.*\))\.encode\("utf-8"\)\)', r"f.write(_py2str.utf8\1)", 1),
     (r"fuzzing\.py$", r"putChild\('cwd'", "putChild(b'cwd'", 1),
+    # Its server listens on the address of its URL, not on all that the machine has.
+    (r"fuzzing\.py$", r"listenWS\(factory, sslContext\)", "listenWS(factory, sslContext, interface=factory.host)", 1),
 ]
 
 # The protocol library runs on Python 3 but for a division. The other edit keeps Python 2's tolerance of surrogates in a

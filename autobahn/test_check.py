@@ -87,6 +87,14 @@ class Check(unittest.TestCase):
         self.index[AGENT] = {}
         self.assert_fails("server: no results", "0 passed, 182 failed")
 
+    def test_one_agent_as_expected_does_not_make_up_for_another(self):
+        self.index["other"] = copy.deepcopy(self.cases)
+        del self.index["other"]["7.5.1"]
+        for agents in (AGENT, "other"), ("other", AGENT):
+            lines, good = report(self.expected, self.index, agents)
+            self.assertFalse(good, lines)
+            self.assertIn("other: 1 missing: 7.5.1", lines)
+
     def test_no_agents_at_all_fail(self):
         self.assertEqual(report(self.expected, {}, []), ([], False))
 
