@@ -3,7 +3,7 @@
 //! Counted in a run of its own, twice: what the longer of two runs has more, in calls and in
 //! messages, is without the handshakes.
 
-use std::{ffi::OsString, fs, process::Command};
+use std::{ffi::OsString, fs, process::Command, time::Duration};
 
 use anyhow::Context as _;
 
@@ -23,6 +23,9 @@ pub struct Calls {
 /// Every system call; and those that Rust's standard library writes to sockets with.
 const EVENTS: &str = "raw_syscalls:sys_enter,syscalls:sys_enter_sendto,syscalls:sys_enter_sendmsg,syscalls:sys_enter_writev";
 
+/// Enough for a few thousand messages of the slowest.
+const SHORT: Duration = Duration::from_millis(400);
+
 /// Whether this machine lets us count.
 pub fn can_count() -> bool {
     let mut perf = Command::new("perf");
@@ -32,11 +35,9 @@ pub fn can_count() -> bool {
 
 /// Counts those of the server under `load`.
 pub fn count(load: Load<'_>) -> anyhow::Result<Calls> {
-    let short = Counted::of(load)?;
-    let long = Counted::of(Load {
-        duration: load.duration * 3,
-        ..load
-    })?;
+    let of = |duration: Duration| Counted::of(Load { duration, ..load });
+    let short = of(load.duration.min(SHORT))?;
+    let long = of(load.duration.min(SHORT) * 3)?;
     let messages = long.messages.saturating_sub(short.messages).max(1) as f64;
     Ok(Calls {
         all: (long.all - short.all) / messages,

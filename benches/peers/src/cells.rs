@@ -18,8 +18,6 @@ pub struct Cell {
     pub duration: Duration,
     /// Whether system calls are counted, too.
     pub counts_calls: bool,
-    /// Connections beside those of the load that never read.
-    pub stalled: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +46,7 @@ impl Cell {
 
     /// Whether what is measured is the memory of a server that is new.
     pub fn wants_new_server(&self) -> bool {
-        matches!(self.kind, Kind::EchoOnce | Kind::Idle) || self.stalled > 0
+        matches!(self.kind, Kind::EchoOnce | Kind::Idle)
     }
 
     const fn echo(name: &'static str, connections: usize, size: usize, depth: usize) -> Self {
@@ -58,9 +56,8 @@ impl Cell {
             connections,
             size,
             peers: peers::ECHO,
-            duration: Duration::from_millis(700),
+            duration: Duration::from_millis(500),
             counts_calls: false,
-            stalled: 0,
         }
     }
 
@@ -73,7 +70,6 @@ impl Cell {
             peers: peers::FANOUT,
             duration: Duration::from_millis(1200),
             counts_calls: false,
-            stalled: 0,
         }
     }
 
@@ -94,11 +90,6 @@ impl Cell {
 
     const fn counting_calls(mut self) -> Self {
         self.counts_calls = true;
-        self
-    }
-
-    const fn with_stalled(mut self, stalled: usize) -> Self {
-        self.stalled = stalled;
         self
     }
 }
@@ -133,18 +124,10 @@ pub const OFFERED: Cell = Cell::fanout("100 × 64 B, 6,000 a second", 100, 64, 0
     .for_duration(SECOND.saturating_mul(2));
 
 /// Long enough for a subscriber that never reads to be over its bound and its time.
-const STALL: Duration = Duration::from_secs(9);
-const STALL_RATE: Kind = Kind::FanoutAt { rate: 200 };
-
-pub const NONE_STALLED: Cell = Cell::fanout("990 × 1 KiB, 200 a second", 990, 1024, 0)
-    .of(STALL_RATE)
-    .among(&[Peer::Framecast])
-    .for_duration(STALL);
-pub const STALLED: Cell = Cell::fanout("the same beside 10 that never read", 990, 1024, 0)
-    .of(STALL_RATE)
-    .among(&[Peer::Framecast])
-    .for_duration(STALL)
-    .with_stalled(10);
+pub const STALL: Cell = Cell::fanout("990 × 1 KiB, 200 a second", 990, 1024, 0)
+    .of(Kind::FanoutAt { rate: 200 })
+    .among(&[Peer::Framecast, Peer::BesideStalled])
+    .for_duration(SECOND.saturating_mul(8));
 
 pub const HANDSHAKE: Cell = Cell::echo("open and close", 64, 0, 1).of(Kind::Handshake);
 pub const IDLE: Cell = Cell::echo("9,000 idle", 9000, 0, 0)
@@ -171,8 +154,7 @@ pub const ALL: &[&Cell] = &[
     &FANOUT_9000,
     &FANOUT_16K,
     &OFFERED,
-    &NONE_STALLED,
-    &STALLED,
+    &STALL,
     &HANDSHAKE,
     &IDLE,
     &ECHOED,

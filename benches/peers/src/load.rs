@@ -48,7 +48,10 @@ pub struct ServerUse {
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Generator {
+    /// It was at its own limit.
     pub is_bottleneck: bool,
+    /// It had to wait for its core.
+    pub is_starved: bool,
 }
 
 /// A run that is to be made.

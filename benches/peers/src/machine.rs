@@ -65,7 +65,7 @@ impl Machine {
             let load = self.load;
             let _ = writeln!(
                 text,
-                "- **The machine was busy** when it began: {load:.1} processes a core"
+                "- **The machine was busy** when it began: load average {load:.1} a core"
             );
         }
         text

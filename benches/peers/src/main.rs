@@ -25,6 +25,7 @@ mod results;
 mod rounds;
 mod server;
 mod stalled;
+mod stop;
 mod targets;
 
 use std::{
@@ -44,7 +45,11 @@ struct Args {
     #[arg(long)]
     quick: bool,
 
-    /// Where RESULTS.md and peers.svg go [default: benches; with --quick, target/peers]
+    /// Only measure the cells with this in their names
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+
+    /// Where RESULTS.md and peers.svg go [default: benches; with --quick or --only, target/peers]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
@@ -54,17 +59,18 @@ fn main() -> anyhow::Result<()> {
     let places = Places::find()?;
     cores::allow_descriptors()?;
     let machine = Machine::look(&places)?;
-    let effort = Effort::new(args.quick);
-    let results = rounds::measure(&places, effort)?;
-    let out = args.out.unwrap_or_else(|| places.out(args.quick));
+    let effort = Effort::new(args.quick, args.only);
+    stop::listen()?;
+    let results = rounds::measure(&places, &effort)?;
+    let out = args.out.unwrap_or_else(|| places.out(effort.is_whole()));
     fs::create_dir_all(&out).context("making the folder for the results")?;
-    write(&out, &machine, effort, &results)?;
+    write(&out, &machine, &effort, &results)?;
     print!("{}", report::summary(&results));
     println!("\nwritten to {}", out.display());
     Ok(())
 }
 
-fn write(out: &Path, machine: &Machine, effort: Effort, results: &Results) -> anyhow::Result<()> {
+fn write(out: &Path, machine: &Machine, effort: &Effort, results: &Results) -> anyhow::Result<()> {
     let report = report::document(machine, effort, results);
     fs::write(out.join("RESULTS.md"), report).context("writing RESULTS.md")?;
     let picture = picture::svg(results);

@@ -12,6 +12,8 @@ pub enum Peer {
     Framecast,
     /// With two shards, both on the one core.
     TwoShards,
+    /// With subscribers that never read.
+    BesideStalled,
     /// The floor of an echo.
     BareTcp,
     /// The floor of a fan-out without batching.
@@ -26,6 +28,22 @@ pub enum Peer {
     Node,
     Bun,
 }
+
+/// In the order in which they are shown.
+pub const ALL: &[Peer] = &[
+    Peer::BareTcp,
+    Peer::OneSend,
+    Peer::Batch,
+    Peer::Framecast,
+    Peer::TwoShards,
+    Peer::BesideStalled,
+    Peer::Fastwebsockets,
+    Peer::Tungstenite,
+    Peer::Axum,
+    Peer::Tutorial,
+    Peer::Node,
+    Peer::Bun,
+];
 
 /// Who echoes.
 pub const ECHO: &[Peer] = &[
@@ -65,6 +83,7 @@ impl Peer {
         match self {
             Self::Framecast => "framecast",
             Self::TwoShards => "framecast, 2 shards",
+            Self::BesideStalled => "framecast, 10 stalled",
             Self::BareTcp => "bare TCP (floor)",
             Self::OneSend => "one send (floor)",
             Self::Batch => "one send a batch (floor)",
@@ -82,6 +101,7 @@ impl Peer {
         match self {
             Self::Framecast => "`framecast serve --shards 1`, as released",
             Self::TwoShards => "the same with `--shards 2`",
+            Self::BesideStalled => "the same with 10 more subscribers, which never read",
             Self::BareTcp => "an epoll loop, one read and one write a wake-up, no WebSocket",
             Self::OneSend => "an epoll loop, one write for each frame and subscriber",
             Self::Batch => "the same, one write for all frames that one read has brought",
@@ -97,7 +117,7 @@ impl Peer {
     /// Its program, or why it is left out.
     pub fn command(self, places: &Places, port: u16) -> anyhow::Result<Command> {
         let (program, arguments): (_, &[&str]) = match self {
-            Self::Framecast => return Ok(framecast(places, port, "1")),
+            Self::Framecast | Self::BesideStalled => return Ok(framecast(places, port, "1")),
             Self::TwoShards => return Ok(framecast(places, port, "2")),
             Self::BareTcp => (places.peer("floor_echo"), &[]),
             Self::OneSend => (places.peer("floor_fanout"), &["one-send"]),
@@ -113,6 +133,14 @@ impl Peer {
         Ok(command)
     }
 
+    /// Subscribers beside those of the load that never read.
+    pub fn stalled(self) -> usize {
+        match self {
+            Self::BesideStalled => 10,
+            _ => 0,
+        }
+    }
+
     /// Where it echoes.
     pub fn echo_url(self, port: u16) -> String {
         match self {
@@ -125,7 +153,9 @@ impl Peer {
     /// the load would take a topic of its own, which stalled subscribers could not know.
     pub fn fanout_url(self, port: u16) -> String {
         match self {
-            Self::Framecast | Self::TwoShards => format!("ws://127.0.0.1:{port}/ws?run={{topic}}"),
+            Self::Framecast | Self::TwoShards | Self::BesideStalled => {
+                format!("ws://127.0.0.1:{port}/ws?run={{topic}}")
+            }
             _ => format!("ws://127.0.0.1:{port}/chat"),
         }
     }

@@ -66,11 +66,11 @@ impl Places {
     }
 
     /// Where results go by default.
-    pub fn out(&self, is_quick: bool) -> PathBuf {
-        if is_quick {
-            self.scratch().join("peers")
-        } else {
+    pub fn out(&self, is_whole: bool) -> PathBuf {
+        if is_whole {
             self.root.join("benches")
+        } else {
+            self.scratch().join("peers")
         }
     }
 }

@@ -28,22 +28,33 @@ that it does not depend on how fast the machine is at the moment. The floors do 
 can do with less: the kernel's price of the same bytes.
 ";
 
+const COSTS: &str = "\
+Microseconds; in brackets as a multiple of the first one's in the column. † The load was at its own limit, so that the
+server had less to do at a time.
+
+";
+
 /// The whole report.
-pub fn document(machine: &Machine, effort: Effort, results: &Results) -> String {
+pub fn document(machine: &Machine, effort: &Effort, results: &Results) -> String {
     let mut text = HEAD.to_owned();
     text.push_str(&machine.describe());
     let _ = writeln!(text, "- `benches/peers/run`: {} rounds", effort.rounds);
     if effort.is_quick {
         text.push_str("- **Made with `--quick`: the figures mean nothing**\n");
     }
+    let (starved, runs) = results.starved();
+    if starved * 10 > runs {
+        let _ = writeln!(
+            text,
+            "- **The machine was busy**: in {starved} of {runs} runs the load had to wait for its core"
+        );
+    }
     text.push_str(METHOD);
     text.push_str("\n## Targets\n\n");
     text.push_str(&targets(results));
     text.push_str("\n## CPU time per message\n\n");
-    text.push_str(
-        "Microseconds; in brackets as a share of the first floor's, where there is one.\n\n",
-    );
-    for cells in [ECHOES, FANOUTS, OTHERS] {
+    text.push_str(COSTS);
+    for cells in [ECHOES, FANOUTS, STALLS, OTHERS] {
         text.push_str(&costs(results, cells));
         text.push('\n');
     }
@@ -89,6 +100,7 @@ const FANOUTS: &[&Cell] = &[
     &cells::OFFERED,
 ];
 const OTHERS: &[&Cell] = &[&cells::HANDSHAKE];
+const STALLS: &[&Cell] = &[&cells::STALL];
 
 fn targets(results: &Results) -> String {
     let mut table = Table::new(["#", "condition", "must", "aim", "measured", "met"]);
@@ -114,17 +126,10 @@ fn targets(results: &Results) -> String {
 
 /// A row for each server, a column for each cell.
 fn costs(results: &Results, cells: &[&Cell]) -> String {
-    let all = peers::ECHO.iter().chain(peers::FANOUT_AND_TWO_SHARDS);
-    let mut peers: Vec<Peer> = Vec::new();
-    for &peer in all {
-        let takes_part = cells.iter().any(|cell| cell.peers.contains(&peer));
-        if takes_part && !peers.contains(&peer) {
-            peers.push(peer);
-        }
-    }
+    let takes_part = |peer: &&Peer| cells.iter().any(|cell| cell.peers.contains(peer));
     let names = cells.iter().map(|cell| cell.name);
     let mut table = Table::new(["server"].into_iter().chain(names));
-    for peer in peers {
+    for &peer in peers::ALL.iter().filter(takes_part) {
         let name = [peer.name().to_owned()];
         let costs = cells.iter().map(|cell| cost(results, cell, peer));
         table.row(name.into_iter().chain(costs));
@@ -190,13 +195,8 @@ fn memories(results: &Results) -> String {
 
 fn servers(machine: &Machine) -> String {
     let mut table = Table::new(["server", "what it is", "version"]);
-    let all = peers::ECHO.iter().chain(peers::FANOUT_AND_TWO_SHARDS);
-    let mut named: Vec<Peer> = Vec::new();
-    for &peer in all {
-        if !named.contains(&peer) {
-            named.push(peer);
-            table.row([peer.name(), peer.what(), machine.version(peer)]);
-        }
+    for &peer in peers::ALL {
+        table.row([peer.name(), peer.what(), machine.version(peer)]);
     }
     table.text()
 }

@@ -73,6 +73,13 @@ impl Results {
         median(self.samples(one.0, one.1).iter().filter_map(pair).collect())
     }
 
+    /// In how many runs the load had to wait for its core, and how many there were.
+    pub fn starved(&self) -> (usize, usize) {
+        let all = || self.samples.values().flatten();
+        let starved = all().filter(|sample| sample.outcome.generator.is_starved);
+        (starved.count(), all().count())
+    }
+
     /// Whether the load was at its own limit in most runs, so that it may have measured itself.
     pub fn is_load_bound(&self, cell: &Cell, peer: Peer) -> bool {
         let samples = self.samples(cell, peer);

@@ -15,24 +15,33 @@ use crate::{
     results::{Results, Sample},
     server::Server,
     stalled::{Sleepers, watching_sockets},
+    stop,
 };
 
 /// How much is done to be sure.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Effort {
     pub rounds: usize,
     pub is_quick: bool,
+    /// What the name of a cell must have in it.
+    only: String,
 }
 
 impl Effort {
-    pub fn new(is_quick: bool) -> Self {
+    pub fn new(is_quick: bool, only: String) -> Self {
         Self {
             rounds: if is_quick { 1 } else { 5 },
             is_quick,
+            only,
         }
     }
 
-    fn connections(self, cell: &Cell) -> usize {
+    /// Whether everything is measured as it should be.
+    pub fn is_whole(&self) -> bool {
+        !self.is_quick && self.only.is_empty()
+    }
+
+    fn connections(&self, cell: &Cell) -> usize {
         if self.is_quick {
             cell.connections.min(QUICK_CONNECTIONS)
         } else {
@@ -40,7 +49,7 @@ impl Effort {
         }
     }
 
-    fn duration(self, cell: &Cell) -> Duration {
+    fn duration(&self, cell: &Cell) -> Duration {
         if self.is_quick {
             cell.duration.min(QUICK)
         } else {
@@ -54,14 +63,15 @@ const QUICK_CONNECTIONS: usize = 500;
 const QUICK: Duration = Duration::from_millis(150);
 
 /// Measures every cell.
-pub fn measure(places: &Places, effort: Effort) -> anyhow::Result<Results> {
+pub fn measure(places: &Places, effort: &Effort) -> anyhow::Result<Results> {
     let cores = Cores::choose()?;
     let mut results = Results::default();
     let can_count = calls::can_count();
     if !can_count {
         results.remark("System calls are not counted: perf is not allowed here.".into());
     }
-    for cell in cells::ALL {
+    let chosen = |cell: &&&Cell| cell.name.contains(&effort.only);
+    for cell in cells::ALL.iter().filter(chosen) {
         let mut bench = Bench {
             places,
             cores,
@@ -81,7 +91,7 @@ pub fn measure(places: &Places, effort: Effort) -> anyhow::Result<Results> {
 struct Bench<'a> {
     places: &'a Places,
     cores: Cores,
-    effort: Effort,
+    effort: &'a Effort,
     cell: &'a Cell,
     /// Those that all rounds are made with.
     running: Vec<Server>,
@@ -104,6 +114,7 @@ impl Bench<'_> {
             io::stdout().flush()?;
             // Everybody goes first at some time.
             for turn in 0..self.cell.peers.len() {
+                stop::check()?;
                 let peer = self.cell.peers[(round + turn) % self.cell.peers.len()];
                 self.run(peer, round, results);
             }
@@ -138,7 +149,7 @@ impl Bench<'_> {
     }
 
     fn sample(&self, server: &Server, round: usize) -> anyhow::Result<Sample> {
-        let sleepers = Sleepers::join(self.cell.stalled, server.port)?;
+        let sleepers = Sleepers::join(server.peer.stalled(), server.port)?;
         let (outcome, socket_bytes) = watching_sockets(|| self.load(server).run());
         Ok(Sample {
             round,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{ErrorKind, Read as _, Write as _},
+    io::{self, ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, TcpStream},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread::{self, ScopedJoinHandle},
@@ -55,24 +55,31 @@ fn join(port: u16) -> anyhow::Result<TcpStream> {
         .context("the server does not let anybody join")
 }
 
-/// Reads until nothing more comes.
+/// Whether the server has ended the connection, or said that it does.
 fn is_over(mut socket: &TcpStream) -> bool {
-    let mut buffer = vec![0; 256 << 10];
-    if socket
-        .set_read_timeout(Some(Duration::from_millis(200)))
-        .is_err()
-    {
-        return false;
-    }
-    loop {
-        match socket.read(&mut buffer) {
-            Ok(0) => return true,
-            Ok(_) => {}
-            Err(error) => {
-                return !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
-            }
+    let mut received = Vec::new();
+    let timeout = socket.set_read_timeout(Some(Duration::from_millis(200)));
+    let end = timeout.and_then(|()| socket.read_to_end(&mut received));
+    let is_silent =
+        |error: io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    !end.is_err_and(is_silent) || has_close(&received)
+}
+
+/// Whether there is a Close among the frames.
+fn has_close(mut frames: &[u8]) -> bool {
+    while let Some((&[first, len], rest)) = frames.split_first_chunk() {
+        if first & 0x0F == 0x8 {
+            return true;
         }
+        let (header, len) = match (len, rest) {
+            (126, &[high, low, ..]) => (2, usize::from(u16::from_be_bytes([high, low]))),
+            // None is longer here.
+            (126.., _) => return false,
+            _ => (0, usize::from(len)),
+        };
+        frames = rest.get(header + len..).unwrap_or_default();
     }
+    false
 }
 
 /// Does `work`, and watches the kernel's buffers of all TCP sockets meanwhile: their median size.
@@ -102,4 +109,18 @@ fn socket_bytes() -> Option<f64> {
     let mut words = tcp.split_whitespace().skip_while(|word| *word != "mem");
     let pages: f64 = words.nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_close_is_found_behind_other_frames() {
+        let mut frames = b"\x82\x02\x88\x88\x82\x7E\x01\x00".to_vec();
+        frames.resize(8 + 256, 0x88);
+        assert!(!has_close(&frames));
+        frames.extend(b"\x88\x00");
+        assert!(has_close(&frames));
+    }
 }
