@@ -50,7 +50,11 @@ impl<T: Default> Bare<T> {
         let mut events: Vec<Event> = Vec::with_capacity(1024);
         loop {
             events.clear();
-            epoll::wait(&self.epoll, spare_capacity(&mut events), None)?;
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
+                // strace comes and goes.
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
             for event in &events {
                 let data = event.data;
                 if data.u64() == listener {

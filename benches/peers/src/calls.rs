@@ -1,101 +1,80 @@
-//! How many system calls a message takes, counted by the kernel (`perf stat`).
+//! How many system calls a message takes.
 //!
-//! Counted in a run of its own, twice: what the longer of two runs has more, in calls and in
-//! messages, is without the handshakes.
+//! Counted in runs of their own, of which there are two: what the longer one has more, in calls
+//! and in messages, is without the handshakes.
 
-use std::{ffi::OsString, fs, process::Command, time::Duration};
+mod perf;
+mod strace;
 
-use anyhow::Context as _;
+use std::time::Duration;
 
 use crate::{
     cells::Kind,
     load::{Load, Outcome},
 };
 
-/// For each message.
-#[derive(Clone, Copy, Debug)]
+/// In a whole run, or for each message.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Calls {
     pub all: f64,
-    /// Those that write to sockets.
+    /// Those of [`WRITES`].
     pub writes: f64,
 }
 
-/// Every system call; and those that Rust's standard library writes to sockets with.
-const EVENTS: &str = "raw_syscalls:sys_enter,syscalls:sys_enter_sendto,syscalls:sys_enter_sendmsg,syscalls:sys_enter_writev";
+/// What Rust's standard library, and most others, write to sockets with. `write` wakes threads.
+const WRITES: [&str; 3] = ["sendmsg", "sendto", "writev"];
+
+/// Who counts.
+#[derive(Clone, Copy, Debug)]
+pub enum Counter {
+    /// The kernel, at no cost.
+    Perf,
+    /// Stops the server at each call. It does the same then, but slowly.
+    Strace,
+}
+
+impl Counter {
+    /// The best one that works here.
+    pub fn find() -> Option<Self> {
+        if perf::works() {
+            Some(Self::Perf)
+        } else {
+            strace::works().then_some(Self::Strace)
+        }
+    }
+
+    /// Counts those of the server under `load`.
+    pub fn count(self, load: Load<'_>) -> anyhow::Result<Calls> {
+        let duration = load.duration.min(SHORT);
+        let (short, calls_of_short) = self.run(Load { duration, ..load })?;
+        let duration = duration * 3;
+        let (long, calls_of_long) = self.run(Load { duration, ..load })?;
+        let messages = messages(load, &long).saturating_sub(messages(load, &short));
+        let each = |long: f64, short: f64| (long - short) / messages.max(1) as f64;
+        Ok(Calls {
+            all: each(calls_of_long.all, calls_of_short.all),
+            writes: each(calls_of_long.writes, calls_of_short.writes),
+        })
+    }
+
+    fn run(self, load: Load<'_>) -> anyhow::Result<(Outcome, Calls)> {
+        match self {
+            Self::Perf => perf::run(load),
+            Self::Strace => strace::run(load),
+        }
+    }
+}
 
 /// Enough for a few thousand messages of the slowest.
 const SHORT: Duration = Duration::from_millis(400);
 
-/// Whether this machine lets us count.
-pub fn can_count() -> bool {
-    let mut perf = Command::new("perf");
-    perf.args(["stat", "-e", EVENTS, "true"]);
-    perf.output().is_ok_and(|output| output.status.success())
-}
-
-/// Counts those of the server under `load`.
-pub fn count(load: Load<'_>) -> anyhow::Result<Calls> {
-    let of = |duration: Duration| Counted::of(Load { duration, ..load });
-    let short = of(load.duration.min(SHORT))?;
-    let long = of(load.duration.min(SHORT) * 3)?;
-    let messages = long.messages.saturating_sub(short.messages).max(1) as f64;
-    Ok(Calls {
-        all: (long.all - short.all) / messages,
-        writes: (long.writes - short.writes) / messages,
-    })
-}
-
-/// In a whole run.
-struct Counted {
-    messages: u64,
-    all: f64,
-    writes: f64,
-}
-
-impl Counted {
-    fn of(load: Load<'_>) -> anyhow::Result<Self> {
-        let file = load
-            .places
-            .scratch()
-            .join(format!("peers-{}.perf", std::process::id()));
-        let pid = load.server.pid().to_string();
-        let words = ["perf", "stat", "-x", ",", "-e", EVENTS, "-p", &pid, "-o"];
-        let mut wrapper: Vec<OsString> = words.map(OsString::from).to_vec();
-        wrapper.extend([file.clone().into(), "--".into()]);
-        let outcome = load.run_under(&wrapper)?;
-        let text = fs::read_to_string(&file).context("reading what perf has counted")?;
-        fs::remove_file(&file)?;
-        let counts = counts(&text);
-        let (all, writes) = counts.split_first().context("perf has counted nothing")?;
-        Ok(Self {
-            messages: outcome.received + to_publishers(load, &outcome),
-            all: *all,
-            writes: writes.iter().sum(),
-        })
-    }
-}
-
 /// The publisher of a fan-out gets its own messages, too, but the load does not count them.
-fn to_publishers(load: Load<'_>, outcome: &Outcome) -> u64 {
+fn messages(load: Load<'_>, outcome: &Outcome) -> u64 {
+    let received = outcome.received;
     match load.cell.kind {
-        Kind::Fanout { .. } | Kind::FanoutAt { .. } => outcome.received / load.connections as u64,
-        _ => 0,
-    }
-}
-
-/// The numbers that lines begin with, in the order of [`EVENTS`].
-fn counts(text: &str) -> Vec<f64> {
-    let counts = text.lines().filter_map(|line| line.split_once(','));
-    counts.filter_map(|(count, _)| count.parse().ok()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_are_read_in_order() {
-        let text = "# started on Sun\n\n120,,raw_syscalls:sys_enter,9,100.00,,\n7,,syscalls:x,9,100.00,,\n";
-        assert_eq!(counts(text), [120.0, 7.0]);
+        Kind::Fanout { .. } | Kind::FanoutAt { .. } => {
+            received + received / load.connections as u64
+        }
+        _ => received,
     }
 }

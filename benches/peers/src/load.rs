@@ -72,10 +72,7 @@ impl Load<'_> {
 
     /// Makes it as the command of another one, which `wrapper` begins.
     pub fn run_under(self, wrapper: &[OsString]) -> anyhow::Result<Outcome> {
-        let json = self
-            .places
-            .scratch()
-            .join(format!("peers-{}.json", std::process::id()));
+        let json = self.places.scratch_file("json");
         let mut words = wrapper.to_vec();
         words.push(self.places.framecast().into());
         words.extend(self.arguments().into_iter().map(OsString::from));

@@ -60,9 +60,10 @@ impl Places {
         self.root.join("benches/peers/js").join(name)
     }
 
-    /// A folder for what is only needed for a moment.
-    pub fn scratch(&self) -> PathBuf {
-        self.root.join("target")
+    /// A file that is only needed for a moment.
+    pub fn scratch_file(&self, extension: &str) -> PathBuf {
+        let name = format!("peers-{}.{extension}", std::process::id());
+        self.root.join("target").join(name)
     }
 
     /// Where results go by default.
@@ -70,7 +71,7 @@ impl Places {
         if is_whole {
             self.root.join("benches")
         } else {
-            self.scratch().join("peers")
+            self.root.join("target/peers")
         }
     }
 }

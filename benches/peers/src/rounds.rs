@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    calls,
+    calls::Counter,
     cells::{self, Cell},
     cores::Cores,
     load::Load,
@@ -66,9 +66,14 @@ const QUICK: Duration = Duration::from_millis(150);
 pub fn measure(places: &Places, effort: &Effort) -> anyhow::Result<Results> {
     let cores = Cores::choose()?;
     let mut results = Results::default();
-    let can_count = calls::can_count();
-    if !can_count {
-        results.remark("System calls are not counted: perf is not allowed here.".into());
+    let counter = Counter::find();
+    match counter {
+        Some(Counter::Perf) => {}
+        Some(Counter::Strace) => results.remark(
+            "System calls are counted with strace, which makes servers slow, as perf may not."
+                .into(),
+        ),
+        None => results.remark("System calls are not counted: neither perf nor strace may.".into()),
     }
     let chosen = |cell: &&&Cell| cell.name.contains(&effort.only);
     for cell in cells::ALL.iter().filter(chosen) {
@@ -80,8 +85,8 @@ pub fn measure(places: &Places, effort: &Effort) -> anyhow::Result<Results> {
             running: Vec::new(),
         };
         bench.measure(&mut results)?;
-        if can_count && cell.counts_calls {
-            bench.count_calls(&mut results);
+        if let (Some(counter), true) = (counter, cell.counts_calls) {
+            bench.count_calls(counter, &mut results);
         }
     }
     Ok(results)
@@ -169,9 +174,9 @@ impl Bench<'_> {
         }
     }
 
-    fn count_calls(&self, results: &mut Results) {
+    fn count_calls(&self, counter: Counter, results: &mut Results) {
         for server in &self.running {
-            match calls::count(self.load(server)) {
+            match counter.count(self.load(server)) {
                 Ok(calls) => results.add_calls(self.cell, server.peer, calls),
                 Err(error) => results.remark(self.failure(server.peer, &error)),
             }
