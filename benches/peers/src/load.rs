@@ -98,6 +98,10 @@ impl Load<'_> {
         let mut say = |word: &str, value: String| words.extend([word.to_owned(), value]);
         say("--pid", server.pid().to_string());
         say("--duration", format!("{}ms", self.duration.as_millis()));
+        if matches!(cell.kind, Kind::Idle | Kind::EchoOnce) {
+            // What hundreds of handshakes at a time take is not what idle connections do.
+            say("--ramp", "4s".to_owned());
+        }
         let connections = self.connections.to_string();
         match cell.kind {
             Kind::Echo { depth } => {
