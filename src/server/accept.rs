@@ -1,4 +1,6 @@
 //! The acceptor: hands sockets to the shards in turn, and outlives running out of descriptors.
+//!
+//! It runs on the first shard, so that with one shard nobody has to be woken for a connection.
 
 use std::{
     io,
@@ -6,8 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use socket2::{Domain, Socket, Type};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     time::sleep,
 };
 use tracing::warn;
@@ -15,22 +18,20 @@ use tracing::warn;
 use crate::metrics::Counter;
 
 /// Listens on `address`.
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    }?;
+pub(super) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // A restart need not wait for the connections of the last run to time out.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Accepts for ever. An error never ends it: one of a connection concerns only that connection,
 /// and one of the system (no descriptors, no memory) is waited out.
 pub(super) async fn accept(
-    listener: &TcpListener,
+    listener: TcpListener,
     errors: &Counter,
     mut take: impl FnMut(TcpStream),
 ) {
@@ -92,7 +93,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Connections that wait to be accepted; the kernel cuts it to its own limit.
-const BACKLOG: u32 = 4096;
+const BACKLOG: i32 = 4096;
 
 #[cfg(test)]
 mod tests {

@@ -26,13 +26,10 @@ pub(super) struct Lifetime {
 /// Serves the requests of one socket.
 pub(super) async fn serve(
     shard: Rc<Shard>,
-    socket: std::net::TcpStream,
+    socket: TcpStream,
     site: Arc<Site>,
     mut lifetime: Lifetime,
 ) {
-    let Ok(socket) = TcpStream::from_std(socket) else {
-        return;
-    };
     let request_timeout = shard.config().timeouts.request;
     // hyper waits for ever for a client that does not take its answer; the kernel does not.
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(request_timeout));

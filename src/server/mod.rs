@@ -29,19 +29,23 @@ use tokio::{
     task::spawn_local,
     time::{interval, timeout},
 };
-use tracing::info;
+use tracing::{error, info};
 
 use self::{http::Lifetime, routes::Site};
 pub use self::{
     reply::Reply,
     upgrade::{Endpoint, upgrade},
 };
-use crate::{config::Config, error::Error, hub::Hub};
+use crate::{
+    config::Config,
+    error::Error,
+    hub::{Hub, shard::Shard},
+};
 
 /// A server that listens, and whose shards run.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     address: SocketAddr,
     site: Arc<Site>,
 }
@@ -53,10 +57,6 @@ impl Server {
     ///
     /// A setting that can't be started with, an address that can't be listened on, or a thread
     /// that can't be started.
-    ///
-    /// # Panics
-    ///
-    /// If it is not called within a tokio runtime.
     pub fn bind(config: &Config) -> Result<Self, Error> {
         config.check()?;
         let refused = |source| Error::Listen {
@@ -105,46 +105,66 @@ impl Server {
             is_ending,
             _open: open,
         };
+        let Self { listener, site, .. } = self;
+        start_accepting(listener, Arc::clone(&site), lifetime);
         tokio::select! {
-            () = self.accept(&lifetime) => {}
-            () = self.housekeeping() => {}
-            () = self.site.hub.broken() => return Err(Error::Broken),
+            () = housekeeping(&site) => {}
+            () = site.hub.broken() => return Err(Error::Broken),
             _ = shutdown => {}
         }
-        let Self { listener, site, .. } = self;
-        drop(listener);
-        drop(lifetime);
         info!("draining");
         let _ = end.send(true);
         drain(&site, &mut all_closed).await
     }
+}
 
-    async fn accept(&self, lifetime: &Lifetime) {
-        accept::accept(&self.listener, &self.site.accept_errors, |socket| {
-            self.hand_over(socket, lifetime.clone());
-        })
-        .await;
-    }
-
-    /// Gives a socket to the shard whose turn it is.
-    fn hand_over(&self, socket: TcpStream, lifetime: Lifetime) {
-        let Ok(socket) = socket.into_std() else {
-            return;
-        };
-        let site = Arc::clone(&self.site);
-        let hub = &self.site.hub;
-        hub.run_on(hub.next_shard(), move |shard| {
-            spawn_local(http::serve(Rc::clone(shard), socket, site, lifetime));
+/// Accepts on the first shard, until the end.
+fn start_accepting(listener: std::net::TcpListener, site: Arc<Site>, lifetime: Lifetime) {
+    let hub = site.hub.clone();
+    hub.run_on(ACCEPTING_SHARD, |shard| {
+        let shard = Rc::clone(shard);
+        spawn_local(async move {
+            let listener = match TcpListener::from_std(listener) {
+                Ok(listener) => listener,
+                Err(error) => return error!(%error, "nothing can be accepted"),
+            };
+            let mut is_ending = lifetime.is_ending.clone();
+            let accepting = accept::accept(listener, &site.accept_errors, |socket| {
+                hand_over(&shard, &site, socket, lifetime.clone());
+            });
+            tokio::select! {
+                () = accepting => {}
+                _ = is_ending.wait_for(|&is_ending| is_ending) => {}
+            }
         });
-    }
+    });
+}
 
-    /// Forgets registrations whose time has come.
-    async fn housekeeping(&self) {
-        let mut interval = interval(HOUSEKEEPING);
-        loop {
-            interval.tick().await;
-            self.site.registry.expire(Instant::now());
+/// Gives a socket to the shard whose turn it is.
+fn hand_over(here: &Rc<Shard>, site: &Arc<Site>, socket: TcpStream, lifetime: Lifetime) {
+    let site = Arc::clone(site);
+    let hub = site.hub.clone();
+    let index = hub.next_shard();
+    if index == ACCEPTING_SHARD {
+        spawn_local(http::serve(Rc::clone(here), socket, site, lifetime));
+        return;
+    }
+    let Ok(socket) = socket.into_std() else {
+        return;
+    };
+    hub.run_on(index, move |shard| {
+        if let Ok(socket) = TcpStream::from_std(socket) {
+            spawn_local(http::serve(Rc::clone(shard), socket, site, lifetime));
         }
+    });
+}
+
+/// Forgets registrations whose time has come.
+async fn housekeeping(site: &Site) {
+    let mut interval = interval(HOUSEKEEPING);
+    loop {
+        interval.tick().await;
+        site.registry.expire(Instant::now());
     }
 }
 
@@ -160,6 +180,9 @@ async fn drain(site: &Site, all_closed: &mut mpsc::Receiver<Infallible>) -> Resu
         Err(Error::DrainTimeout)
     }
 }
+
+/// There always is a first one.
+const ACCEPTING_SHARD: usize = 0;
 
 /// How exact the lifetime of a registration is.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
