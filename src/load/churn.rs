@@ -167,9 +167,9 @@ impl Scenario for Churn {
         Ok(published.min(next))
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, end: Moment) {
         self.arrivals = None;
-        self.fanout.stop();
+        self.fanout.stop(end);
     }
 
     fn is_settled(&self) -> bool {

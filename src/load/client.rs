@@ -195,6 +195,8 @@ impl Client {
             Ok(0) => return Err(End::Closed(None)),
             Ok(read) => read,
             Err(error) if is_temporary(&error) => return Ok(()),
+            // However it goes about it.
+            Err(_) if self.leaves => return Err(End::Left),
             Err(error) => return Err(End::Failed(Error::Broken(error))),
         };
         let bytes = &buffer[..kept + read];

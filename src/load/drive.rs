@@ -48,11 +48,14 @@ pub(crate) fn drive(plan: &Plan, host: &mut dyn Host) -> Result<Report, Error> {
 
 fn scenario(plan: &Plan) -> Box<dyn Scenario> {
     let Plan {
-        target, processes, ..
+        target,
+        others,
+        processes,
+        ..
     } = plan;
     match &plan.work {
         Work::Churn(churn) => Box::new(Churn::new(churn, target, *processes)),
-        Work::Echo(echo) => Box::new(Echo::new(echo, &target.path)),
+        Work::Echo(echo) => Box::new(Echo::new(echo, &target.path, *others)),
         Work::Fanout(fanout) => Box::new(Fanout::new(fanout, target, *processes)),
         Work::Handshake(handshake) => Box::new(Handshake::new(handshake, &target.path)),
         Work::Idle(idle) => Box::new(Idle::new(idle, &target.path)),
@@ -89,7 +92,7 @@ impl Drive<'_> {
         self.send_until(to, phase)?;
         let generator = own_cpu().since(before);
         self.host.closes()?;
-        self.scenario.stop();
+        self.scenario.stop(to);
         self.settle()?;
         self.check()?;
         let mut report = self.scenario.into_report();

@@ -19,16 +19,24 @@ use super::{
 /// Digits of the sequence number that a message begins with, if it is long enough.
 const DIGITS: usize = 12;
 
+/// Digits of the connection's number that follow, as far as there is room: what goes to another
+/// connection is told from its own.
+const CALLER_DIGITS: usize = 8;
+
 #[derive(Debug)]
 pub(crate) struct Echo {
     plan: plan::Echo,
     path: String,
     opcode: Opcode,
     filler: Vec<u8>,
+    /// The number of the first caller; other processes have those before.
+    first: usize,
     callers: Vec<Caller>,
     state: State,
     /// Without one, a reply is answered with the next message.
     schedule: Option<Schedule>,
+    /// Messages that were due and were never sent.
+    unsent: u64,
     recorder: Recorder,
 }
 
@@ -47,6 +55,8 @@ enum State {
 struct Caller {
     key: Option<ClientKey>,
     sent: u64,
+    /// Replies to these, right or wrong.
+    answered: u64,
     track: Track,
     /// When the messages under way were to be sent, by number modulo the length.
     scheduled: Vec<Moment>,
@@ -62,6 +72,34 @@ impl Caller {
         }
         sequence
     }
+
+    /// When message `sequence` was to be sent, unless a later one has its slot.
+    fn scheduled(&mut self, sequence: u64) -> Option<Moment> {
+        let later = self.sent.saturating_sub(sequence);
+        let has_slot = later <= self.scheduled.len() as u64;
+        let slot = has_slot.then(|| slot(&mut self.scheduled, sequence))?;
+        slot.map(|moment| *moment)
+    }
+
+    /// Takes down that a reply has come; whether there was one to come.
+    fn is_answered(&mut self) -> bool {
+        let is_due = self.answered < self.sent;
+        self.answered += u64::from(is_due);
+        is_due
+    }
+}
+
+/// What has come on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reply {
+    /// Once more than was sent.
+    Again,
+    /// Not what was sent.
+    Corrupted,
+    /// What another connection has sent.
+    Foreign,
+    /// Message so-and-so.
+    Own(u64),
 }
 
 fn slot(scheduled: &mut [Moment], sequence: u64) -> Option<&mut Moment> {
@@ -70,7 +108,8 @@ fn slot(scheduled: &mut [Moment], sequence: u64) -> Option<&mut Moment> {
 }
 
 impl Echo {
-    pub(crate) fn new(plan: &plan::Echo, path: &str) -> Self {
+    /// `first` is the number of its first connection in the whole run.
+    pub(crate) fn new(plan: &plan::Echo, path: &str, first: usize) -> Self {
         let shape = plan.shape;
         let depth = match plan.pace {
             Pace::InFlight(depth) => depth,
@@ -88,59 +127,91 @@ impl Echo {
             } else {
                 Opcode::Text
             },
-            filler: filler(shape.size - DIGITS.min(shape.size)),
+            filler: filler(shape.size.saturating_sub(DIGITS + CALLER_DIGITS)),
+            first,
             callers: (0..plan.connections).map(|_| caller()).collect(),
             state: State::Connecting,
             schedule: None,
+            unsent: 0,
             recorder: Recorder::default(),
         }
     }
 
-    /// The number in a reply, if it is one to what was sent.
-    fn read(&self, caller: &Caller, payload: &[u8]) -> Option<u64> {
-        let digits = DIGITS.min(self.plan.shape.size);
-        let (number, rest) = payload.split_at_checked(digits)?;
+    /// What a payload that has come to caller `index` is.
+    fn read(&self, index: usize, payload: &[u8]) -> Reply {
+        let caller = &self.callers[index];
+        let next = caller.track.next();
+        let (expected, len) = self.digits(index, next);
+        let Some((digits, rest)) = payload.split_at_checked(len) else {
+            return Reply::Corrupted;
+        };
         if rest != self.filler {
-            return None;
+            return Reply::Corrupted;
         }
-        if digits == DIGITS {
-            return hex(number);
+        let Some((number, whose)) = digits.split_at_checked(DIGITS) else {
+            // Too short to tell more than whether it is the one that is expected.
+            let is_expected = digits == &expected[..len];
+            return match (is_expected, next < caller.sent) {
+                (true, true) => Reply::Own(next),
+                (true, false) => Reply::Again,
+                (false, _) => Reply::Corrupted,
+            };
+        };
+        match (hex(number), hex(whose)) {
+            (Some(_), Some(_)) if whose != &expected[DIGITS..len] => Reply::Foreign,
+            (Some(sequence), Some(_)) if sequence < caller.sent => Reply::Own(sequence),
+            _ => Reply::Corrupted,
         }
-        // Too short to tell more than whether it is the one that is expected.
-        let mut expected = [0; DIGITS];
-        put_hex(&mut expected[..digits], caller.track.next());
-        (number == &expected[..digits]).then(|| caller.track.next())
     }
 
-    fn reply(&mut self, index: usize, payload: &[u8], now: Moment) {
-        let Some(sequence) = self.read(&self.callers[index], payload) else {
-            self.recorder.report.tally.corrupted += 1;
-            return;
-        };
+    /// Takes what has come to caller `index`; whether it answers something under way.
+    fn reply(&mut self, index: usize, payload: &[u8], now: Moment) -> bool {
+        let reply = self.read(index, payload);
         let caller = &mut self.callers[index];
-        let advance = caller.track.take(sequence, &mut self.recorder.report.tally);
-        if advance == 0 {
-            return;
+        let tally = &mut self.recorder.report.tally;
+        let sequence = match reply {
+            Reply::Again => {
+                tally.received += 1;
+                tally.duplicates += 1;
+                return false;
+            }
+            Reply::Corrupted => {
+                tally.corrupted += 1;
+                return caller.is_answered();
+            }
+            Reply::Foreign => {
+                tally.corrupted += 1;
+                return false;
+            }
+            Reply::Own(sequence) => sequence,
+        };
+        let duplicates = tally.duplicates;
+        caller.track.take(sequence, tally);
+        if tally.duplicates != duplicates {
+            return false;
         }
         let scheduled = match &self.schedule {
             Some(schedule) => {
                 let callers = self.plan.connections as u64;
-                schedule.moment(sequence * callers + index as u64)
+                Some(schedule.moment(sequence * callers + index as u64))
             }
-            None => match slot(&mut caller.scheduled, sequence) {
-                Some(scheduled) => *scheduled,
-                None => return,
-            },
+            None => caller.scheduled(sequence),
         };
-        self.recorder.arrived(scheduled, now);
+        let is_answer = caller.is_answered();
+        if let Some(scheduled) = scheduled {
+            self.recorder.arrived(scheduled, now);
+        }
+        is_answer
     }
 
-    /// The digits of a message, in an array that may be longer.
-    fn digits(&self, sequence: u64) -> ([u8; DIGITS], usize) {
-        let digits = DIGITS.min(self.plan.shape.size);
-        let mut number = [0; DIGITS];
-        put_hex(&mut number[..digits], sequence);
-        (number, digits)
+    /// The digits that a message of caller `index` begins with, in an array that may be longer.
+    fn digits(&self, index: usize, sequence: u64) -> ([u8; DIGITS + CALLER_DIGITS], usize) {
+        let len = self.plan.shape.size.min(DIGITS + CALLER_DIGITS);
+        let mut digits = [0; DIGITS + CALLER_DIGITS];
+        put_hex(&mut digits[..len.min(DIGITS)], sequence);
+        let caller = (self.first + index) as u64;
+        put_hex(&mut digits[DIGITS..len.max(DIGITS)], caller);
+        (digits, len)
     }
 
     /// Sends what is due; when the next one is.
@@ -169,11 +240,11 @@ impl Echo {
 
     fn send(&mut self, index: usize, due: Moment, clients: &mut Clients) -> Result<(), Error> {
         let sequence = self.callers[index].sends(due);
-        let (number, digits) = self.digits(sequence);
+        let (digits, len) = self.digits(index, sequence);
         let Some(key) = self.callers[index].key else {
             return Ok(());
         };
-        clients.send(key, self.opcode, &[&number[..digits], &self.filler]);
+        clients.send(key, self.opcode, &[&digits[..len], &self.filler]);
         clients.flush(key)
     }
 }
@@ -188,11 +259,11 @@ impl Hear for Echo {
             News::Ended => self.callers[index].key = None,
             News::Answered => {}
             News::Message(payload) => {
-                self.reply(index, payload, now);
-                if self.state == State::Sending && self.schedule.is_none() {
+                let is_answer = self.reply(index, payload, now);
+                if is_answer && self.state == State::Sending && self.schedule.is_none() {
                     let sequence = self.callers[index].sends(now);
-                    let (number, digits) = self.digits(sequence);
-                    line.send(self.opcode, &[&number[..digits], &self.filler]);
+                    let (digits, len) = self.digits(index, sequence);
+                    line.send(self.opcode, &[&digits[..len], &self.filler]);
                 }
             }
         }
@@ -230,7 +301,12 @@ impl Scenario for Echo {
         Ok(idle_from(now))
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, end: Moment) {
+        if let Some(schedule) = &mut self.schedule {
+            while schedule.take_due(end).is_some() {
+                self.unsent += 1;
+            }
+        }
         self.state = State::Over;
     }
 
@@ -245,7 +321,8 @@ impl Scenario for Echo {
 
     fn into_report(self: Box<Self>) -> Report {
         let mut report = self.recorder.report;
-        report.sent = self.callers.iter().map(|caller| caller.sent).sum();
+        let sent = self.callers.iter().map(|caller| caller.sent);
+        report.sent = sent.sum::<u64>() + self.unsent;
         report
     }
 }

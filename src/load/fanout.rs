@@ -47,6 +47,16 @@ enum State {
     Open(Schedule),
 }
 
+/// What has become of a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Published {
+    Done,
+    /// The connection that publishes is over.
+    Gone,
+    /// It takes no more for now.
+    Held,
+}
+
 impl Fanout {
     /// `processes` make the run together.
     pub(crate) fn new(plan: &plan::Fanout, target: &Target, processes: usize) -> Self {
@@ -95,6 +105,11 @@ impl Fanout {
     /// The topic that a subscriber follows.
     fn topic(&self, subscriber: usize) -> usize {
         (self.plan.first + subscriber) % self.plan.topics
+    }
+
+    /// The stream whose turn it is at number `number` of the schedule.
+    fn stream(&self, number: u64) -> usize {
+        usize::try_from(number % self.streams.len() as u64).unwrap_or_default()
     }
 
     /// Reads what a subscriber of `topic` was sent. The stamp's stream is one of this topic.
@@ -157,6 +172,12 @@ impl Fanout {
     }
 
     fn count(&mut self, subscriber: usize, stamp: Stamp, now: Moment) {
+        // Only the process that publishes knows how far the stream has got.
+        let is_known = self.plan.publishers > 0;
+        if is_known && self.streams[stamp.stream].published <= stamp.sequence {
+            self.recorder.report.tally.corrupted += 1;
+            return;
+        }
         let index = stamp.stream / self.plan.topics;
         let track = &mut self.tracks[subscriber * streams_per_topic(&self.plan) + index];
         let tally = &mut self.recorder.report.tally;
@@ -174,14 +195,14 @@ impl Fanout {
         }
     }
 
-    /// Publishes the next message of a stream; whether there was room for it.
-    fn publish(&mut self, stream: usize, scheduled: Moment, clients: &mut Clients) -> bool {
+    /// Publishes the next message of a stream, if it can.
+    fn publish(&mut self, stream: usize, scheduled: Moment, clients: &mut Clients) -> Published {
         let key = self.streams[stream].key;
         let Some((key, backlog)) = key.and_then(|key| Some((key, clients.backlog(key)?))) else {
-            return false;
+            return Published::Gone;
         };
         if backlog > MAX_BACKLOG_BYTES {
-            return false;
+            return Published::Held;
         }
         let stamp = Stamp {
             stream,
@@ -196,7 +217,7 @@ impl Fanout {
             (Via::WebSocket(_), true) => clients.send(key, Opcode::Binary, &parts),
             (Via::WebSocket(_), false) => clients.send(key, Opcode::Text, &parts),
         }
-        true
+        Published::Done
     }
 
     /// Publishes as much as may be under way.
@@ -217,7 +238,7 @@ impl Fanout {
                 self.recorder.report.stalls += 1;
             }
             let published = (0..room)
-                .take_while(|_| self.publish(stream, now, clients))
+                .take_while(|_| self.publish(stream, now, clients) == Published::Done)
                 .count();
             if let (1.., Some(key)) = (published, self.streams[stream].key) {
                 clients.flush(key)?;
@@ -240,16 +261,17 @@ impl Fanout {
         let count = self.streams.len();
         let first = schedule.next_number();
         while schedule.next() <= now {
-            let number = schedule.next_number();
-            let stream = usize::try_from(number % count as u64).unwrap_or_default();
-            if !self.publish(stream, schedule.next(), clients) {
-                break;
+            let stream = self.stream(schedule.next_number());
+            match self.publish(stream, schedule.next(), clients) {
+                Published::Done => {}
+                Published::Gone => self.streams[stream].unpublished += 1,
+                Published::Held => break,
             }
             schedule.take_due(now);
         }
         let sent = usize::try_from(schedule.next_number() - first).unwrap_or(count);
         for number in (first..).take(sent.min(count)) {
-            let stream = usize::try_from(number % count as u64).unwrap_or_default();
+            let stream = self.stream(number);
             if let Some(key) = self.streams[stream].key {
                 clients.flush(key)?;
             }
@@ -340,7 +362,13 @@ impl Scenario for Fanout {
         }
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, end: Moment) {
+        if let State::Open(mut schedule) = self.state {
+            while let Some((number, _)) = schedule.take_due(end) {
+                let stream = self.stream(number);
+                self.streams[stream].unpublished += 1;
+            }
+        }
         self.state = State::Silent;
     }
 
@@ -355,6 +383,8 @@ impl Scenario for Fanout {
     fn into_report(self: Box<Self>) -> Report {
         let mut report = self.recorder.report;
         report.published = self.streams.iter().map(|stream| stream.published).collect();
+        let unpublished = self.streams.iter().map(|stream| stream.unpublished);
+        report.unpublished = unpublished.collect();
         report
     }
 }

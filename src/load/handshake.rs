@@ -86,7 +86,7 @@ impl Scenario for Handshake {
         Ok(if next <= now { idle_from(now) } else { next })
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, _end: Moment) {
         self.is_over = true;
     }
 

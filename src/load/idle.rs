@@ -56,7 +56,7 @@ impl Scenario for Idle {
         Ok(idle_from(now))
     }
 
-    fn stop(&mut self) {}
+    fn stop(&mut self, _end: Moment) {}
 
     fn is_settled(&self) -> bool {
         true

@@ -14,7 +14,7 @@ pub(crate) struct Plan {
     pub(crate) warm_up: Duration,
     /// The measured time.
     pub(crate) duration: Duration,
-    /// Connections that other processes of the same run open.
+    /// Connections that those processes of the same run open that come before this one.
     pub(crate) others: usize,
     /// How many processes make the run.
     pub(crate) processes: usize,

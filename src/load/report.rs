@@ -18,7 +18,9 @@ pub(crate) struct Report {
     pub(crate) sent: u64,
     /// Publications of each stream.
     pub(crate) published: Vec<u64>,
-    /// Subscribers of each topic; stream `s` is for topic `s` modulo their number.
+    /// Publications of each stream that were due and were never made.
+    pub(crate) unpublished: Vec<u64>,
+    /// Subscribers of each topic, those that the server has ended included; stream `s` is for topic `s` modulo their number.
     pub(crate) followers: Vec<u64>,
     /// Answers or deliveries in the measured time.
     pub(crate) measured: u64,
@@ -50,13 +52,17 @@ pub(crate) struct Connections {
 impl Report {
     /// What should have come.
     pub(crate) fn expected(&self) -> u64 {
+        self.sent + self.deliveries(&self.published) + self.deliveries(&self.unpublished)
+    }
+
+    /// What so many publications of each stream should have brought to its subscribers.
+    fn deliveries(&self, publications: &[u64]) -> u64 {
         let topics = self.followers.len().max(1);
         let follow = |stream| self.followers.get(stream % topics).copied().unwrap_or(0);
-        let published = self.published.iter().enumerate();
-        self.sent
-            + published
-                .map(|(stream, count)| count * follow(stream))
-                .sum::<u64>()
+        let publications = publications.iter().enumerate();
+        publications
+            .map(|(stream, count)| count * follow(stream))
+            .sum()
     }
 
     /// The share of it that has come; what came twice counts once.
@@ -81,6 +87,7 @@ impl Report {
         self.guests += other.guests;
         self.sent += other.sent;
         add_each(&mut self.published, &other.published);
+        add_each(&mut self.unpublished, &other.unpublished);
         add_each(&mut self.followers, &other.followers);
         self.measured += other.measured;
         add_each(&mut self.timeline, &other.timeline);
@@ -216,6 +223,22 @@ mod tests {
         };
         assert_eq!(report.expected(), 30 + 10 + 3);
         assert!((report.delivery_ratio() - 42.0 / 43.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_was_due_and_never_published_is_missing_everywhere() {
+        let report = Report {
+            published: vec![1, 1],
+            unpublished: vec![0, 2],
+            followers: vec![3],
+            tally: Tally {
+                received: 6,
+                ..Tally::default()
+            },
+            ..Report::default()
+        };
+        assert_eq!(report.expected(), 6 + 6);
+        assert!((report.delivery_ratio() - 0.5).abs() < 1e-9);
     }
 
     #[test]

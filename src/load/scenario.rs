@@ -29,8 +29,8 @@ pub(crate) trait Scenario: Hear {
     /// Sends what is due; when to look again at the latest.
     fn pump(&mut self, clients: &mut Clients, now: Moment) -> Result<Moment, Error>;
 
-    /// From now on nothing new is sent.
-    fn stop(&mut self);
+    /// From now on nothing new is sent. What was to be sent up to `end` should have been.
+    fn stop(&mut self, end: Moment);
 
     /// Whether all that was sent has come.
     fn is_settled(&self) -> bool;

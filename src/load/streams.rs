@@ -8,6 +8,8 @@ pub(crate) struct Stream {
     /// The connection that publishes it, while there is one.
     pub(crate) key: Option<ClientKey>,
     pub(crate) published: u64,
+    /// Publications that were due and were never made.
+    pub(crate) unpublished: u64,
     /// Subscribers that are there.
     pub(crate) followers: u64,
     /// The sum of how far each of them has got.

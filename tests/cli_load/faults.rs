@@ -2,8 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use serde_json::Value;
+
 use crate::{
-    scripted::{Mangle, WORDS, broadcaster, scripted},
+    scripted::{Mangle, WORDS, broadcaster, scripted, to_others},
     support::Run,
 };
 
@@ -198,5 +200,78 @@ fn connections_that_the_server_ends_are_counted_with_their_codes() {
     let run = Run::of("echo", &format!("ws://{address}/"), &["--connections", "3"]);
     assert_eq!(run.count("connections.disconnected"), 3);
     assert_eq!(run.count("connections.close_codes.4008"), 3);
+    assert_eq!(run.code, Some(1));
+    assert_eq!(
+        run.complaint(),
+        "framecast: the server has ended 3 connections (4008)"
+    );
     assert!(run.number("delivery_ratio").abs() < f64::EPSILON);
+}
+
+#[test]
+fn what_came_twice_or_out_of_order_fails_whatever_the_ratio() {
+    let mangle: Mangle = |number, message, _| match number {
+        3 => vec![message.clone(), message],
+        _ => vec![message],
+    };
+    let run = fanout_through(mangle, &["--subscribers", "2", "--min-ratio", "0"]);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert_eq!(
+        run.complaint(),
+        "framecast: --min-ratio is not met by what came wrong: 2 duplicate"
+    );
+    assert!((run.number("delivery_ratio") - 1.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_number_that_nobody_has_published_has_not_arrived() {
+    let run = fanout_through(
+        |number, message, _| match number {
+            // The number in the stamp, made larger than any that is published.
+            3 => vec![message.replace("fcl:00000000", "fcl:000000ff"), message],
+            _ => vec![message],
+        },
+        &["--subscribers", "1"],
+    );
+    assert_eq!(run.faults(), [0, 0, 0, 1], "{}", run.result);
+    assert!((run.number("delivery_ratio") - 1.0).abs() < f64::EPSILON);
+}
+
+/// An echo that says everything twice.
+fn doubling_echo() -> String {
+    let address = scripted(Arc::new(|mut peer| {
+        while let Some(message) = peer.read() {
+            peer.say(&message);
+            peer.say(&message);
+        }
+    }));
+    format!("ws://{address}/")
+}
+
+#[test]
+fn a_reply_that_comes_twice_counts_once_however_short_it_is() {
+    for size in ["64", "14", "0"] {
+        for pace in [["--depth", "2"], ["--rate", "100"]] {
+            let shape = ["--connections", "2", "--size", size];
+            let run = Run::of("echo", &doubling_echo(), &[&shape[..], &pace].concat());
+            let (received, expected) = (run.count("received"), run.count("expected"));
+            assert!(received <= 2 * expected, "{size}: {}", run.result);
+            assert_eq!(received - run.count("duplicates"), expected, "{size}");
+            assert!((run.number("delivery_ratio") - 1.0).abs() < f64::EPSILON);
+        }
+    }
+}
+
+#[test]
+fn what_other_connections_have_sent_is_no_reply() {
+    for processes in ["1", "2"] {
+        let url = format!("ws://{}/", to_others());
+        let crowd = ["--connections", "2", "--workers", processes];
+        let pace = ["--rate", "100"];
+        let run = Run::of("echo", &url, &[&crowd[..], &pace].concat());
+        assert!(run.count("corrupted") > 0, "{}", run.result);
+        assert_eq!(run.count("received"), 0);
+        assert_eq!(run.result["latency_us"], Value::Null);
+        assert_eq!(run.code, Some(1));
+    }
 }

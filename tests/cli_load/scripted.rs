@@ -36,6 +36,13 @@ impl Peer {
         Some(peer)
     }
 
+    /// The same connection once more, to write to.
+    fn again(&self) -> Self {
+        let stream = self.stream.try_clone().unwrap();
+        let reader = BufReader::new(self.stream.try_clone().unwrap());
+        Self { stream, reader }
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         // A client that is done resets its connections.
         let _ = self.stream.write_all(bytes);
@@ -108,8 +115,10 @@ pub(crate) fn broadcaster(mangle: Mangle) -> SocketAddr {
         let (mut number, mut held) = (0, VecDeque::new());
         while let Some(message) = peer.read() {
             let Some(payload) = message.strip_prefix("pub ") else {
+                // It has subscribed before anyone can publish.
+                let mut subscribers = subscribers.lock().unwrap();
                 peer.say("ok");
-                return subscribers.lock().unwrap().push(peer);
+                return subscribers.push(peer);
             };
             for text in mangle(number, payload.to_owned(), &mut held) {
                 let mut subscribers = subscribers.lock().unwrap();
@@ -118,6 +127,22 @@ pub(crate) fn broadcaster(mangle: Mangle) -> SocketAddr {
                     .for_each(|subscriber| subscriber.say(&text));
             }
             number += 1;
+        }
+    }))
+}
+
+/// A server that gives every message to all connections but the one that it came on.
+pub(crate) fn to_others() -> SocketAddr {
+    let peers: Arc<Mutex<Vec<Peer>>> = Arc::default();
+    scripted(Arc::new(move |mut peer| {
+        let own = peer.stream.peer_addr().unwrap();
+        peers.lock().unwrap().push(peer.again());
+        while let Some(message) = peer.read() {
+            let mut peers = peers.lock().unwrap();
+            let others = peers
+                .iter_mut()
+                .filter(|other| other.stream.peer_addr().is_ok_and(|address| address != own));
+            others.for_each(|other| other.say(&message));
         }
     }))
 }

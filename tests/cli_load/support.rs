@@ -2,10 +2,11 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _},
     process::{Child, Command, Output, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 pub(crate) const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
@@ -34,6 +35,11 @@ impl Server {
     pub(crate) fn url(&self, path: &str) -> String {
         format!("ws://{}{path}", self.address)
     }
+
+    /// Asks it to drain and end.
+    pub(crate) fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    }
 }
 
 impl Drop for Server {
@@ -41,6 +47,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn load(kind: &str, url: &str) -> Command {
+    let mut command = Command::new(FRAMECAST);
+    command.args(["load", kind, "--url", url]);
+    command
 }
 
 /// A run that is over.
@@ -54,30 +66,57 @@ pub(crate) struct Run {
 impl Run {
     /// Runs `framecast load` with `arguments` for 300 ms, unless they say otherwise.
     pub(crate) fn of(kind: &str, url: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(FRAMECAST);
-        command.args(["load", kind, "--url", url]);
-        Self::of_command(command, arguments)
+        Self::of_command(load(kind, url), arguments)
     }
 
-    pub(crate) fn of_command(mut command: Command, arguments: &[&str]) -> Self {
+    pub(crate) fn of_command(command: Command, arguments: &[&str]) -> Self {
+        Self::disturbed(command, arguments, || {})
+    }
+
+    /// The same, and does `disturb` when the measured time has begun.
+    pub(crate) fn disturbed(
+        mut command: Command,
+        arguments: &[&str],
+        disturb: impl FnOnce(),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let json = folder.path().join("result.json");
         command.args(arguments).arg("--json").arg(&json);
         if !arguments.contains(&"--duration") {
             command.args(["--duration", "300ms"]);
         }
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = command.stdin(Stdio::null()).output().unwrap();
-        let json = fs::read_to_string(json).unwrap_or_else(|_| "null".to_owned());
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut stderr = String::new();
+        while !stderr.lines().any(|line| line.starts_with("measuring ")) {
+            if lines.read_line(&mut stderr).unwrap() == 0 {
+                break;
+            }
+        }
+        disturb();
+        lines.read_to_string(&mut stderr).unwrap();
+        let Output { status, stdout, .. } = child.wait_with_output().unwrap();
+        let json = fs::read_to_string(json).unwrap_or_default();
+        let result = match json.as_str() {
+            // The run could not be made.
+            "" => Value::Null,
+            json => serde_json::from_str(json).unwrap(),
+        };
         Self {
             code: status.code(),
             stdout: String::from_utf8(stdout).unwrap(),
-            stderr: String::from_utf8(stderr).unwrap(),
-            result: serde_json::from_str(&json).unwrap(),
+            stderr,
+            result,
         }
+    }
+
+    /// Runs it for 2 s against a server that is asked to end as soon as these begin.
+    pub(crate) fn of_server_that_ends(kind: &str, path: &str, arguments: &[&str]) -> Self {
+        let server = Server::start();
+        let arguments = [&["--duration", "2s"][..], arguments].concat();
+        let command = load(kind, &server.url(path));
+        Self::disturbed(command, &arguments, || server.terminate())
     }
 
     #[track_caller]

@@ -23,6 +23,8 @@ struct Document<'a> {
     url: &'a str,
     duration_s: f64,
     published: u64,
+    /// Publications that were due and were never made.
+    unpublished: u64,
     expected: u64,
     delivery_ratio: f64,
     #[serde(flatten)]
@@ -84,6 +86,7 @@ impl<'a> Document<'a> {
             url: job.common.url(job.default_url),
             duration_s: report.duration.as_secs_f64(),
             published: report.published.iter().sum(),
+            unpublished: report.unpublished.iter().sum(),
             expected: report.expected(),
             delivery_ratio: report.delivery_ratio(),
             tally: report.tally,

@@ -45,6 +45,11 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
         labels.delivered,
         format!("{received} of {expected} (ratio {ratio:.6})"),
     );
+    let unpublished: u64 = report.unpublished.iter().sum();
+    if unpublished > 0 {
+        let never = plural(unpublished, "message");
+        table.row("unpublished", format!("{never} that were due"));
+    }
     if !matches!(outcome.plan.work, Work::Idle(_)) {
         table.row("per second", rounded(report.per_second()));
     }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::figures::{plural, time};
+use super::figures::{count, plural, time};
 use crate::load::{Report, Tally};
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,16 +14,33 @@ pub(super) struct Thresholds {
 }
 
 impl Thresholds {
-    /// Says in one line what a result misses, if anything.
+    /// Says in one line what a result misses, if anything: the cause before what it has led to.
     pub(super) fn missed(&self, report: &Report, must_be_whole: bool) -> Option<String> {
-        let ratio = report.delivery_ratio();
-        let missed_ratio = self
-            .min_ratio
-            .filter(|least| ratio < *least)
-            .map(|least| format!("the delivery ratio of {ratio:.6} is below --min-ratio {least}"));
-        missed_ratio
+        ended(report)
+            .or_else(|| empty(report))
+            .or_else(|| self.missed_ratio(report))
             .or_else(|| self.missed_p99(report))
             .or_else(|| must_be_whole.then(|| broken(report))?)
+    }
+
+    /// A ratio says nothing of what came wrong: that misses any.
+    fn missed_ratio(&self, report: &Report) -> Option<String> {
+        let (least, ratio) = (self.min_ratio?, report.delivery_ratio());
+        if ratio < least {
+            let missed = format!("the delivery ratio of {ratio:.6} is below --min-ratio {least}");
+            return Some(missed);
+        }
+        let wrong = Tally {
+            gaps: 0,
+            ..report.tally
+        };
+        let is_wrong = !wrong.is_whole();
+        is_wrong.then(|| {
+            format!(
+                "--min-ratio is not met by what came wrong: {}",
+                faults(&wrong)
+            )
+        })
     }
 
     fn missed_p99(&self, report: &Report) -> Option<String> {
@@ -36,12 +53,34 @@ impl Thresholds {
     }
 }
 
+/// Says which connections the server has ended, if any, and with which codes.
+fn ended(report: &Report) -> Option<String> {
+    let all = report.connections.disconnected;
+    let codes = &report.connections.close_codes;
+    let codes: Vec<_> = codes
+        .iter()
+        .map(|(code, count)| match count {
+            count if *count == all => code.to_string(),
+            count => format!("{count} with {code}"),
+        })
+        .collect();
+    let codes = match codes.as_slice() {
+        [] => String::new(),
+        codes => format!(" ({})", codes.join(", ")),
+    };
+    let connections = plural(all, "connection");
+    (all > 0).then(|| format!("the server has ended {connections}{codes}"))
+}
+
+/// Nothing is no result, whatever is asked of it.
+fn empty(report: &Report) -> Option<String> {
+    let (distinct, expected) = (report.tally.distinct(), report.expected());
+    let is_empty = distinct == 0 && expected > 0;
+    is_empty.then(|| format!("nothing has arrived, of {} expected", count(expected)))
+}
+
 /// What is wrong with a stream that must be whole.
 fn broken(report: &Report) -> Option<String> {
-    if report.connections.disconnected > 0 {
-        let connections = plural(report.connections.disconnected, "connection");
-        return Some(format!("the server has ended {connections}"));
-    }
     for (who, tally) in [
         ("", &report.tally),
         (" for those who come and go", &report.guests),
@@ -99,6 +138,50 @@ mod tests {
             line,
             "the delivery ratio of 0.750000 is below --min-ratio 1"
         );
+    }
+
+    #[test]
+    fn what_came_wrong_misses_any_ratio() {
+        let least = Thresholds {
+            min_ratio: Some(0.0),
+            ..Thresholds::default()
+        };
+        let mut report = report(4, 4);
+        report.tally.gaps = 1;
+        assert_eq!(missed(least, &report), "");
+        report.tally.duplicates = 1;
+        report.tally.corrupted = 2;
+        assert_eq!(
+            missed(least, &report),
+            "--min-ratio is not met by what came wrong: 1 duplicate, 2 corrupted"
+        );
+        assert_eq!(missed(Thresholds::default(), &report), "");
+    }
+
+    #[test]
+    fn connections_that_the_server_has_ended_fail_any_run_with_their_codes() {
+        let mut report = report(4, 4);
+        let ended = |report: &Report| missed(Thresholds::default(), report);
+        report.connections.disconnected = 6;
+        assert_eq!(ended(&report), "the server has ended 6 connections");
+        report.connections.close_codes.insert(1012, 6);
+        assert_eq!(ended(&report), "the server has ended 6 connections (1012)");
+        report.connections.close_codes = [(1012, 4), (1013, 1)].into();
+        assert_eq!(
+            ended(&report),
+            "the server has ended 6 connections (4 with 1012, 1 with 1013)"
+        );
+    }
+
+    #[test]
+    fn nothing_of_something_fails_any_run() {
+        let empty = |report: &Report| missed(Thresholds::default(), report);
+        assert_eq!(
+            empty(&report(2000, 0)),
+            "nothing has arrived, of 2,000 expected"
+        );
+        assert_eq!(empty(&report(2000, 1)), "");
+        assert_eq!(empty(&Report::default()), "");
     }
 
     #[test]

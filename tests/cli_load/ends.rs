@@ -1,0 +1,126 @@
+//! A server that goes away, or from which nothing comes, fails the run.
+
+use std::sync::{Arc, Mutex};
+
+use crate::{
+    scripted::{WORDS, broadcaster, scripted},
+    support::Run,
+};
+
+#[test]
+fn what_a_server_that_has_gone_was_to_publish_is_missing() {
+    let pace = ["--subscribers", "5", "--rate", "200"];
+    let limits = ["--min-ratio", "0.999"];
+    for limits in [&[][..], &limits] {
+        let arguments = [&pace[..], limits].concat();
+        let run = Run::of_server_that_ends("fanout", "/ws?topic={topic}", &arguments);
+        assert_eq!(run.code, Some(1), "{}", run.stderr);
+        assert_eq!(
+            run.complaint(),
+            "framecast: the server has ended 6 connections (1012)"
+        );
+        assert!(run.count("unpublished") > 0, "{}", run.result);
+        // At 200 a second for 0.4 s of warm-up and 2 s, the first and the last moment included.
+        let due = run.count("published") + run.count("unpublished");
+        assert_eq!(due, 481, "{}", run.result);
+        assert_eq!(run.count("expected"), 5 * due);
+        assert!(run.number("delivery_ratio") < 0.999, "{}", run.result);
+        let row = format!(" {} messages that were due", run.count("unpublished"));
+        let mut rows = run.stdout.lines();
+        assert!(
+            rows.any(|line| line.starts_with("  unpublished ") && line.ends_with(&row)),
+            "{}",
+            run.stdout
+        );
+    }
+}
+
+#[test]
+fn a_server_that_ends_its_connections_fails_a_run_of_any_kind() {
+    for (kind, path, arguments) in [
+        ("echo", "/echo", &["--connections", "6"][..]),
+        (
+            "echo",
+            "/echo",
+            &["--connections", "6", "--rate", "50", "--min-ratio", "0"],
+        ),
+        ("fanout", "/ws?topic={topic}", &["--subscribers", "5"]),
+        (
+            "fanout",
+            "/ws?topic={topic}",
+            &["--subscribers", "4", "--topics", "2", "--workers", "2"],
+        ),
+        ("idle", "/ws", &["--connections", "6"]),
+    ] {
+        let run = Run::of_server_that_ends(kind, path, arguments);
+        assert_eq!(run.code, Some(1), "{kind}: {}", run.stderr);
+        assert_eq!(
+            run.complaint(),
+            "framecast: the server has ended 6 connections (1012)",
+            "{kind}"
+        );
+        assert_eq!(run.count("connections.close_codes.1012"), 6);
+        assert!(run.stdout.starts_with(kind), "{}", run.stdout);
+    }
+}
+
+#[test]
+fn what_those_whom_the_server_has_ended_do_not_get_stays_expected() {
+    // The first subscriber is closed at the tenth publication, the second one gets them all.
+    let address = scripted(Arc::new({
+        let subscribers = Mutex::new(Vec::new());
+        move |mut peer| {
+            let mut number = 0;
+            while let Some(message) = peer.read() {
+                let Some(payload) = message.strip_prefix("pub ") else {
+                    let mut subscribers = subscribers.lock().unwrap();
+                    peer.say("ok");
+                    return subscribers.push(peer);
+                };
+                let mut subscribers = subscribers.lock().unwrap();
+                if number == 9 {
+                    subscribers[0].write(&[0x88, 2, 0x03, 0xF5]);
+                    subscribers.remove(0);
+                }
+                subscribers.iter_mut().for_each(|peer| peer.say(payload));
+                number += 1;
+            }
+        }
+    }));
+    let pace = ["--subscribers", "2", "--rate", "100"];
+    let run = Run::of(
+        "fanout",
+        &format!("ws://{address}/"),
+        &[&WORDS, &pace[..]].concat(),
+    );
+    assert_eq!(run.code, Some(1));
+    assert_eq!(
+        run.complaint(),
+        "framecast: the server has ended 1 connection (1013)"
+    );
+    let published = run.count("published");
+    assert_eq!(run.count("expected"), 2 * published);
+    assert_eq!(run.count("received"), published + 9);
+}
+
+#[test]
+fn a_run_in_which_nothing_arrives_has_failed() {
+    let silent = scripted(Arc::new(|mut peer| while peer.read().is_some() {}));
+    let run = Run::of("echo", &format!("ws://{silent}/"), &["--connections", "3"]);
+    assert_eq!(run.code, Some(1));
+    assert_eq!(
+        run.complaint(),
+        "framecast: nothing has arrived, of 3 expected"
+    );
+
+    let url = format!("ws://{}/", broadcaster(|_, _, _| vec![]));
+    let pace = ["--subscribers", "2", "--rate", "100"];
+    let run = Run::of("fanout", &url, &[&WORDS, &pace[..]].concat());
+    assert_eq!(run.code, Some(1));
+    let expected = run.count("expected");
+    assert_eq!(expected, 2 * run.count("published"));
+    assert_eq!(
+        run.complaint(),
+        format!("framecast: nothing has arrived, of {expected} expected")
+    );
+}
