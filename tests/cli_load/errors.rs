@@ -3,12 +3,13 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpListener,
+    process::Command,
     thread,
 };
 
 use crate::{
     scripted::Peer,
-    support::{Run, Server},
+    support::{FRAMECAST, Run, Server},
 };
 
 #[test]
@@ -129,5 +130,21 @@ fn a_wrong_command_line_is_told_from_a_run_that_failed() {
         let run = Run::of("echo", "ws://127.0.0.1:1/", arguments);
         assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.stderr);
         assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_noticed_before_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("missing/file");
+    for output in ["--json", "--hdr", "--plot"] {
+        // Nobody listens there, which a run would find out.
+        let mut command = Command::new(FRAMECAST);
+        command.args(["load", "echo", "--url", "ws://127.0.0.1:1/", output]);
+        let output = command.arg(&file).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let reason = "No such file or directory (os error 2)";
+        let expected = format!("framecast: writing {}: {reason}\n", file.display());
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
     }
 }

@@ -9,14 +9,13 @@ mod handshake;
 mod hdr;
 mod idle;
 mod json;
+mod output;
 mod plot;
 mod progress;
 mod summary;
 mod threshold;
 
-use std::fs;
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -24,6 +23,7 @@ use clap::Subcommand;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use self::common::Common;
+use self::output::Outputs;
 use self::progress::Display;
 use crate::load::plan::{Scheme, TOPIC, Target, Via, Work};
 use crate::load::{self, Plan, Report, ServerUse};
@@ -90,6 +90,7 @@ impl Job {
     fn run(&self, descriptors: usize) -> anyhow::Result<()> {
         let plan = self.plan()?;
         let processes = processes(&plan, descriptors, self.common.workers)?;
+        let outputs = Outputs::create(&self.common)?;
         let mut display = Display::new();
         let done = load::run(&plan, processes, self.common.pid, &mut |progress| {
             display.show(progress);
@@ -103,7 +104,7 @@ impl Job {
             report: &report,
             server,
         };
-        outcome.write()?;
+        outcome.write(outputs)?;
         match self.common.thresholds.missed(&report, self.must_be_whole) {
             Some(missed) => bail!(missed),
             None => Ok(()),
@@ -159,29 +160,18 @@ fn address_topics(via: &mut Via, target: &mut Target) -> anyhow::Result<()> {
 }
 
 impl Outcome<'_> {
-    fn write(&self) -> anyhow::Result<()> {
+    fn write(&self, outputs: Outputs) -> anyhow::Result<()> {
         let summary = summary::table(self);
         let mut stdout = io::stdout();
         stdout
             .write_all(summary.as_bytes())
             .context("writing to standard output")?;
-        let common = &self.job.common;
-        save(common.json.as_deref(), || json::document(self))?;
-        save(common.hdr.as_deref(), || {
-            Ok(hdr::percentiles(&self.report.latency))
-        })?;
-        save(common.plot.as_deref(), || plot::svg(self))
+        outputs.json.write(|| json::document(self))?;
+        outputs
+            .hdr
+            .write(|| Ok(hdr::percentiles(&self.report.latency)))?;
+        outputs.plot.write(|| plot::svg(self))
     }
-}
-
-fn save(
-    file: Option<&Path>,
-    content: impl FnOnce() -> anyhow::Result<String>,
-) -> anyhow::Result<()> {
-    let Some(file) = file else {
-        return Ok(());
-    };
-    fs::write(file, content()?).with_context(|| format!("writing {}", file.display()))
 }
 
 /// Allows as many descriptors as the system lets us; how many that is.

@@ -1,0 +1,55 @@
+//! The files that a result goes to.
+//!
+//! They are created before the run: nobody should wait for a result that can't be written.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use super::common::Common;
+
+#[derive(Debug)]
+pub(super) struct Outputs {
+    pub(super) json: Output,
+    pub(super) hdr: Output,
+    pub(super) plot: Output,
+}
+
+/// A file, if one is wanted.
+#[derive(Debug)]
+pub(super) struct Output(Option<(PathBuf, File)>);
+
+impl Outputs {
+    pub(super) fn create(common: &Common) -> anyhow::Result<Self> {
+        Ok(Self {
+            json: Output::create(common.json.as_ref())?,
+            hdr: Output::create(common.hdr.as_ref())?,
+            plot: Output::create(common.plot.as_ref())?,
+        })
+    }
+}
+
+impl Output {
+    fn create(path: Option<&PathBuf>) -> anyhow::Result<Self> {
+        let Some(path) = path else {
+            return Ok(Self(None));
+        };
+        let file = File::create(path).with_context(|| format!("writing {}", path.display()))?;
+        Ok(Self(Some((path.clone(), file))))
+    }
+
+    /// Writes what `content` makes, which is only done if it is wanted.
+    pub(super) fn write(
+        self,
+        content: impl FnOnce() -> anyhow::Result<String>,
+    ) -> anyhow::Result<()> {
+        let Some((path, mut file)) = self.0 else {
+            return Ok(());
+        };
+        let content = content()?;
+        file.write_all(content.as_bytes())
+            .with_context(|| format!("writing {}", path.display()))
+    }
+}
