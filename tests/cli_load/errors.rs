@@ -148,3 +148,24 @@ fn a_result_that_cannot_be_written_is_noticed_before_the_run() {
         assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
     }
 }
+
+#[test]
+fn the_help_says_what_exit_statuses_mean_and_tcp_only_where_it_works() {
+    let help = |kind: &[&str]| {
+        let mut command = Command::new(FRAMECAST);
+        let output = command.arg("load").args(kind).arg("--help").output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    assert!(help(&[]).contains("Exit status:\n  0  "));
+    for (kind, is_possible) in [
+        ("churn", false),
+        ("echo", true),
+        ("fanout", false),
+        ("handshake", true),
+        ("idle", true),
+    ] {
+        let help = help(&[kind]);
+        assert!(help.contains("Where the server is"), "{help}");
+        assert_eq!(help.contains("tcp://"), is_possible, "{kind}");
+    }
+}

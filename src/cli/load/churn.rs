@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use super::Job;
-use super::common::{CommonArgs, Rate};
+use super::common::{CommonArgs, Rate, WEBSOCKET_URL};
 use super::fanout::{Crowd, describe};
 use super::figures::{plural, rounded};
 use crate::load::plan::{self, Pace, Work};
@@ -15,7 +15,7 @@ use crate::load::plan::{self, Pace, Work};
 /// closing handshake, the rest without a word. From its first message to its last,
 /// none of them may miss one, either. Fails if the stream is not whole.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, mut_arg("url", |url| url.help(WEBSOCKET_URL)))]
 pub(super) struct Args {
     /// How many connections that come and go, at a time
     #[arg(long, value_name = "N", default_value = "100")]

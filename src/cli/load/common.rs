@@ -12,6 +12,10 @@ use super::threshold::Thresholds;
 use crate::cli::url::Url;
 use crate::load::plan::{Scheme, Shape, Target};
 
+/// For those kinds of load that a bare echo can't take.
+pub(super) const WEBSOCKET_URL: &str =
+    "Where the server is [default: what framecast serve has for this, on 127.0.0.1:8080]";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct CommonArgs {
     /// Where the server is; tcp:// for one that sends every byte back, to see what a connection
@@ -57,7 +61,8 @@ pub(super) struct CommonArgs {
     #[arg(long, value_name = "TIME", help_heading = "Results")]
     max_p99: Option<Time>,
 
-    /// Fail if less than this share has arrived, from 0 to 1
+    /// Fail if less than this share has arrived, from 0 to 1, or if anything came twice, out of
+    /// order, or corrupted
     #[arg(long, value_name = "RATIO", help_heading = "Results")]
     min_ratio: Option<Ratio>,
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use anyhow::ensure;
 
 use super::Job;
-use super::common::{CommonArgs, Rate, ShapeArgs};
+use super::common::{CommonArgs, Rate, ShapeArgs, WEBSOCKET_URL};
 use super::figures::{count, plural, rounded};
 use crate::load::Stamp;
 use crate::load::plan::{self, Pace, Via, Words, Work};
@@ -24,7 +24,7 @@ use crate::load::plan::{self, Pace, Via, Words, Work};
 ///     --subscribe '{"subscribe":"{topic}"}' --subscribed '"ok"' \
 ///     --publish '{"to":"{topic}","data":"{payload}"}'
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, mut_arg("url", |url| url.help(WEBSOCKET_URL)))]
 pub(super) struct Args {
     #[command(flatten)]
     crowd: Crowd,

@@ -33,11 +33,19 @@ use crate::load::{self, Plan, Report, ServerUse};
 /// Works against any WebSocket server. Latency is counted from the moment at which
 /// a message was to be sent, so that a server that stands still is not let off.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, after_help = EXIT_STATUS)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  the run was made, and what was asked of it is met
+  1  it could not be made; or the server has ended connections, nothing has
+     arrived, or something is not met: --min-ratio, --max-p99, the whole stream
+     of churn. The last line on standard error says which
+  2  the command line is wrong";
 
 // Without doc comments of their own, so that each shows that of its arguments.
 #[derive(Debug, Subcommand)]
