@@ -175,7 +175,11 @@ impl Client {
     }
 
     async fn talk(&mut self, (socket, deflate): Opened) -> Outcome {
-        notice("connected");
+        notice(if deflate.is_some() {
+            "connected, with compression"
+        } else {
+            "connected"
+        });
         self.was_connected = true;
         let opened = Instant::now();
         let messages = if self.echo {
