@@ -1,6 +1,9 @@
 //! A server that goes away, or from which nothing comes, fails the run.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    thread,
+};
 
 use crate::{
     scripted::{WORDS, broadcaster, scripted},
@@ -37,7 +40,7 @@ fn what_a_server_that_has_gone_was_to_publish_is_missing() {
 
 #[test]
 fn a_server_that_ends_its_connections_fails_a_run_of_any_kind() {
-    for (kind, path, arguments) in [
+    let runs = [
         ("echo", "/echo", &["--connections", "6"][..]),
         (
             "echo",
@@ -51,17 +54,23 @@ fn a_server_that_ends_its_connections_fails_a_run_of_any_kind() {
             &["--subscribers", "4", "--topics", "2", "--workers", "2"],
         ),
         ("idle", "/ws", &["--connections", "6"]),
-    ] {
-        let run = Run::of_server_that_ends(kind, path, arguments);
-        assert_eq!(run.code, Some(1), "{kind}: {}", run.stderr);
-        assert_eq!(
-            run.complaint(),
-            "framecast: the server has ended 6 connections (1012)",
-            "{kind}"
-        );
-        assert_eq!(run.count("connections.close_codes.1012"), 6);
-        assert!(run.stdout.starts_with(kind), "{}", run.stdout);
-    }
+    ];
+    // All at a time: each takes seconds, most of which it waits.
+    thread::scope(|scope| {
+        for (kind, path, arguments) in runs {
+            scope.spawn(move || {
+                let run = Run::of_server_that_ends(kind, path, arguments);
+                assert_eq!(run.code, Some(1), "{kind}: {}", run.stderr);
+                assert_eq!(
+                    run.complaint(),
+                    "framecast: the server has ended 6 connections (1012)",
+                    "{kind}"
+                );
+                assert_eq!(run.count("connections.close_codes.1012"), 6);
+                assert!(run.stdout.starts_with(kind), "{}", run.stdout);
+            });
+        }
+    });
 }
 
 #[test]
