@@ -237,10 +237,11 @@ fn part(whole: usize, index: usize, of: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn plan(work: Work) -> Plan {
+    /// A plan of which only the work matters.
+    pub(crate) fn plan(work: Work) -> Plan {
         Plan {
             target: Target {
                 scheme: Scheme::Ws,

@@ -213,24 +213,10 @@ const OTHER_DESCRIPTORS: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::plan::{Idle, Words};
+    use crate::load::plan::{self, Idle, Words};
 
     fn plan(connections: usize) -> Plan {
-        Plan {
-            target: Target {
-                scheme: Scheme::Ws,
-                address: ([127, 0, 0, 1], 1).into(),
-                authority: "h".into(),
-                path: "/".into(),
-                headers: vec![],
-            },
-            work: Work::Idle(Idle { connections }),
-            ramp: Duration::ZERO,
-            warm_up: Duration::ZERO,
-            duration: Duration::ZERO,
-            others: 0,
-            processes: 1,
-        }
+        plan::tests::plan(Work::Idle(Idle { connections }))
     }
 
     #[test]
