@@ -237,7 +237,7 @@ impl Limits {
         6 * self.message_bytes + 16 * 1024
     }
 
-    fn wire(&self) -> wire::walk::Limits {
+    pub(crate) fn wire(&self) -> wire::walk::Limits {
         wire::walk::Limits {
             message_bytes: self.message_bytes,
             fragments: self.fragments,

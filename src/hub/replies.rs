@@ -5,6 +5,7 @@
 
 use bytes::BufMut;
 
+use super::receive::RECEIVE_BYTES;
 use crate::wire::frame::{Frame, Kind, MAX_HEADER_BYTES, encode_message};
 
 #[derive(Debug, Default)]
@@ -39,4 +40,4 @@ impl Replies {
 }
 
 /// What is answered to one full receive, if it is echoed.
-const MAX_BYTES: usize = 132 * 1024;
+const MAX_BYTES: usize = RECEIVE_BYTES;

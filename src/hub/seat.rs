@@ -268,7 +268,7 @@ impl SeatRef {
     /// Hands every whole plain message that was received to `take`. What is left then, if
     /// anything is, is something for the gate.
     pub(crate) fn take_plain(&self, cx: &mut Context<'_>, mut take: impl FnMut(Kind, &[u8])) {
-        let limits = self.shard.config().rules(false).limits;
+        let limits = self.shard.config().limits.wire();
         let mut receive = self.shard.receive.borrow_mut();
         while let Some(wire_len) = receive.take_plain(limits, &mut take) {
             if !self.receives_rest(cx, &mut receive, wire_len) {
