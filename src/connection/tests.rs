@@ -79,8 +79,8 @@ fn on_a_shard<T: Send + 'static>(
 ) -> T {
     let hub = Hub::start(&Config::default()).unwrap();
     let offer: &[u8] = b"permessage-deflate";
-    let agreed = hub.agree(|may_keep| extension::accept([offer].into_iter(), may_keep));
-    let agreed = agreed.unwrap();
+    let agreement = extension::accept([offer].into_iter(), true).unwrap();
+    let agreed = agreement.map(|agreement| hub.grant(agreement));
     let (done, wait) = mpsc::channel();
     hub.run_on(0, move |shard| done.send(work(shard, agreed)).unwrap());
     wait.recv().unwrap()

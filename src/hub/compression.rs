@@ -59,29 +59,12 @@ impl Contexts {
         Self(Arc::new(Semaphore::new(config.contexts)))
     }
 
-    /// Comes to an agreement by `negotiate`, which is told whether a context may be kept.
-    pub(super) fn agree<E>(
-        &self,
-        negotiate: impl Fn(bool) -> Result<Option<Agreement>, E>,
-    ) -> Result<Option<Agreed>, E> {
-        let Some(agreement) = negotiate(true)? else {
-            return Ok(None);
-        };
-        let mut agreed = Agreed {
-            agreement,
-            permit: None,
-        };
-        // Only now: nobody is to go without for one that wants none.
-        if agreement.keeps_context {
-            agreed.permit = Arc::clone(&self.0).try_acquire_owned().ok();
-            if agreed.permit.is_none() {
-                return Ok(negotiate(false)?.map(|agreement| Agreed {
-                    agreement,
-                    ..agreed
-                }));
-            }
-        }
-        Ok(Some(agreed))
+    /// Grants the connection a context of its own if it agreed to one and one is left.
+    pub(super) fn grant(&self, mut agreement: Agreement) -> Agreed {
+        let wanted = agreement.keeps_context.then(|| Arc::clone(&self.0));
+        let permit = wanted.and_then(|contexts| contexts.try_acquire_owned().ok());
+        agreement.keeps_context = permit.is_some();
+        Agreed { agreement, permit }
     }
 }
 
@@ -157,29 +140,23 @@ impl fmt::Debug for Context {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::extension::{self, Malformed};
+    use crate::wire::extension;
 
     #[test]
-    fn one_that_wants_no_context_keeps_none_from_others_while_it_agrees() {
+    fn one_that_wants_no_context_keeps_none_from_others() {
         let contexts = Contexts(Arc::new(Semaphore::new(1)));
-        let accept = |offer: &'static str, may_keep: bool| {
-            extension::accept([offer.as_bytes()].into_iter(), may_keep)
+        let grant = |offer: &str| {
+            let agreed = extension::accept([offer.as_bytes()].into_iter(), true);
+            contexts.grant(agreed.unwrap().unwrap())
         };
-        let keeps = |agreed: Result<Option<Agreed>, Malformed>| {
-            let agreed = agreed.unwrap().unwrap();
+        let keeps = |agreed: &Agreed| {
             assert_eq!(agreed.permit.is_some(), agreed.agreement.keeps_context);
             agreed.agreement.keeps_context
         };
-        let forgetful = contexts.agree(|may_keep| {
-            assert!(keeps(
-                contexts.agree(|may_keep| accept("permessage-deflate", may_keep))
-            ));
-            accept("permessage-deflate; server_no_context_takeover", may_keep)
-        });
-        assert!(!keeps(forgetful));
-        let _one = contexts.agree(|may_keep| accept("permessage-deflate", may_keep));
-        assert!(!keeps(
-            contexts.agree(|may_keep| accept("permessage-deflate", may_keep))
-        ));
+        let forgetful = grant("permessage-deflate; server_no_context_takeover");
+        assert!(keeps(&grant("permessage-deflate")));
+        assert!(!keeps(&forgetful));
+        let _one = grant("permessage-deflate");
+        assert!(!keeps(&grant("permessage-deflate")));
     }
 }

@@ -104,10 +104,9 @@ impl Shards {
 
     /// What an opening handshake with this `offer` of extensions agrees on.
     pub(crate) fn agree(&self, offer: Option<&str>) -> Option<Agreed> {
-        let offers = || offer.map(str::as_bytes).into_iter();
-        let contexts = &self.links.contexts;
-        let agreed = contexts.agree(|may_keep| extension::accept(offers(), may_keep));
-        agreed.expect("an offer in the grammar")
+        let accepted = extension::accept(offer.map(str::as_bytes).into_iter(), true);
+        let agreement = accepted.expect("an offer in the grammar")?;
+        Some(self.links.contexts.grant(agreement))
     }
 
     /// Takes a seat on a shard for a connection of `user`, or of nobody's, that made this `offer`

@@ -220,13 +220,10 @@ impl Hub {
         self.0.next.fetch_add(1, Relaxed) % self.shards()
     }
 
-    /// Comes to an agreement on permessage-deflate by `negotiate`, which is told whether the
-    /// connection may have a context of its own.
-    pub(crate) fn agree<E>(
-        &self,
-        negotiate: impl Fn(bool) -> Result<Option<Agreement>, E>,
-    ) -> Result<Option<Agreed>, E> {
-        self.0.links.contexts.agree(negotiate)
+    /// Grants a connection that agreed on permessage-deflate a context of its own, if it agreed to
+    /// one and one is left.
+    pub(crate) fn grant(&self, agreement: Agreement) -> Agreed {
+        self.0.links.contexts.grant(agreement)
     }
 
     /// Ends a connection, if it is still there.

@@ -98,8 +98,8 @@ fn indices(bits: u8) -> Vec<usize> {
 
 impl Member {
     async fn join(hub: &Hub, user: Option<usize>, offer: &str) -> Self {
-        let accept = |may_keep| extension::accept([offer.as_bytes()].into_iter(), may_keep);
-        let deflate = hub.agree(accept).unwrap();
+        let agreement = extension::accept([offer.as_bytes()].into_iter(), true).unwrap();
+        let deflate = agreement.map(|agreement| hub.grant(agreement));
         let is_compressed = deflate.is_some();
         let (commands, mut received) = mpsc::channel(1);
         let socket = Recorder::default();

@@ -166,12 +166,13 @@ fn is_key(key: &HeaderValue) -> bool {
 
 /// Agrees on permessage-deflate, if the client offers what the hub can do (RFC 7692 §5.1).
 pub(crate) fn agree<B>(hub: &Hub, request: &Request<B>) -> Result<Option<Agreed>, Refusal> {
-    let offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS);
-    let offers = || offers.iter().map(HeaderValue::as_bytes);
-    let is_enabled = hub.config().deflate.enabled;
-    let agreed = hub.agree(|may_keep_context| extension::accept(offers(), may_keep_context));
-    let agreed = agreed.map_err(|error| Refusal::bad_request(&error))?;
-    Ok(agreed.filter(|_| is_enabled))
+    let offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
+    let deflate = &hub.config().deflate;
+    // Also where it is off: what is not in the grammar is refused.
+    let agreement = extension::accept(offers.map(HeaderValue::as_bytes), deflate.contexts > 0)
+        .map_err(|error| Refusal::bad_request(&error))?;
+    let agreement = agreement.filter(|_| deflate.enabled);
+    Ok(agreement.map(|agreement| hub.grant(agreement)))
 }
 
 /// Answers a request that was [checked](check) with 101.
