@@ -5,8 +5,8 @@
 //!
 //! One tick: swap the inbox out; forward, as home, what was published; gather, per topic, what is
 //! to be delivered; fan that out into the outboxes; write to at most 64 sockets; let the others
-//! have their turn. Going back to the inbox between the writes is what lets frames that arrive
-//! meanwhile join those not yet written.
+//! have their turn. Going back to the inbox between the writes, some times until everybody has got
+//! theirs, is what lets frames that arrive meanwhile join those not yet written.
 
 use std::{
     cell::{Cell, RefCell, RefMut},
@@ -26,6 +26,7 @@ use super::{
     Links,
     inbox::{Inbox, Item},
     peer::PeerKey,
+    peers::WRITES_PER_TURN,
     pulse::Heartbeat,
     receive::Receive,
     replies::Replies,
@@ -128,11 +129,16 @@ impl Shard {
     async fn tick_until_stopped(self: &Rc<Self>) {
         let mut items = VecDeque::new();
         let mut forwarded = Forwarded::new(self.links.inboxes.len());
+        let mut writes_before_look = 0;
         while !self.is_stopping.get() {
-            // The second time takes what this shard, as home, has just forwarded to itself.
-            self.take_in(&mut items, &mut forwarded);
-            self.take_in(&mut items, &mut forwarded);
+            if writes_before_look == 0 {
+                // The second time takes what this shard, as home, has just forwarded to itself.
+                self.take_in(&mut items, &mut forwarded);
+                self.take_in(&mut items, &mut forwarded);
+                writes_before_look = self.state.borrow().ring_len() / LOOKS_PER_PASS;
+            }
             self.state.borrow_mut().write_turn();
+            writes_before_look = writes_before_look.saturating_sub(WRITES_PER_TURN);
             if self.is_at_rest() {
                 self.inbox().woken().await;
             } else {
@@ -189,6 +195,11 @@ impl fmt::Debug for Shard {
             .finish_non_exhaustive()
     }
 }
+
+/// Looks at the inbox while everybody who waits for a write gets it. What comes in between is joined:
+/// a subscriber is given one segment of several messages, not one for each. Measured with 9,000
+/// subscribers: a sixth less CPU time a delivery than a look at every turn; 4 and 16 save less.
+const LOOKS_PER_PASS: usize = 8;
 
 #[cfg(test)]
 mod tests {

@@ -169,7 +169,12 @@ impl State {
     }
 
     pub(super) fn is_all_written(&self) -> bool {
-        self.peers.is_ring_empty()
+        self.ring_len() == 0
+    }
+
+    /// Peers that wait for their write.
+    pub(super) fn ring_len(&self) -> usize {
+        self.peers.ring_len()
     }
 
     /// Gives some of the peers that wait for it their write.
