@@ -19,7 +19,7 @@
 //! # The way of a message
 //!
 //! ```text
-//!  accept ─► http ─► upgrade ─► connection ─┬─ gate ─► fastwebsockets ─► protocol ─► hub (home shard)
+//!  accept ─► http ─► upgrade ─► connection ─┬─ gate ─► fastwebsockets ─► protocol ─► hub (home)
 //!  (handed to  (hyper, on   (101,           │  RFC 6455   frames or        what it     orders a topic's
 //!   the shards  that shard)  socket back)   │  MUSTs      messages         means       publications
 //!   in turn)                                │                                            │
@@ -42,10 +42,11 @@
 //! 1. **Encode once.** Server frames are unmasked, so one encoding serves every subscriber, and one
 //!    compressed form all those with the same window.
 //! 2. **A shard is one thread** that owns its connections, sockets and outboxes. Shards talk
-//!    through inboxes only; nobody waits for a lock on the way of a message but the inbox's, or
-//!    while another shard compresses that message.
-//! 3. **A topic has a home shard.** Every publication passes it, so what comes by a topic comes
-//!    in one order, the same for every subscriber.
+//!    through inboxes only; nobody waits for a lock on the way of a message but for the step that
+//!    its topic's home and each inbox take, or while another shard compresses that message.
+//! 3. **A topic has a home.** Every publication passes it, one at a time, into the inboxes of the
+//!    shards that have subscribers, so what comes by a topic comes in one order, the same for every
+//!    subscriber.
 //! 4. **Publishing never waits for a subscriber's socket.** Outboxes are bounded in bytes and in
 //!    age; publishers are held back instead, when a shard has too much to deliver.
 //! 5. **One writer.** Pongs, closes, replies and publications all go through the outbox, which

@@ -27,7 +27,6 @@ pub(crate) fn measure(criterion: &mut Criterion) {
         bencher.iter(|| {
             seat.set_topics(slice::from_ref(&crowd.topic));
             seat.set_topics(&[]);
-            crowd.come_to_rest();
         });
     });
     let topics: Vec<_> = (0..=MANY).map(numbered).collect();
@@ -35,7 +34,6 @@ pub(crate) fn measure(criterion: &mut Criterion) {
         bencher.iter(|| {
             seat.set_topics(&topics[1..]);
             seat.set_topics(&topics[..MANY]);
-            crowd.come_to_rest();
         });
     });
     group.finish();

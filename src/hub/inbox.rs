@@ -14,8 +14,6 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{publication::Publication, shard::Shard};
-use crate::topic_name::TopicName;
-
 /// Work to be done on a shard's own thread, in its turn.
 pub(crate) type Work = Box<dyn FnOnce(&Rc<Shard>) + Send>;
 
@@ -25,36 +23,15 @@ pub(super) enum Item {
     Run(Work),
     /// End, dropping every connection.
     Stop,
-    /// Something about a topic.
-    Topic(TopicItem),
-}
-
-/// What shards tell each other about a topic.
-#[derive(Debug)]
-pub(super) enum TopicItem {
-    /// To a topic's home: forward this to the interested shards.
-    Publish(Publication),
-    /// From a topic's home: hand this to your subscribers.
+    /// Hand this to your subscribers.
     Deliver(Publication),
-    /// To a topic's home: `shard` has subscribers from now on.
-    Want {
-        topic: TopicName,
-        shard: usize,
-        incarnation: u64,
-    },
-    /// From a topic's home, in answer to `Want`: what is published from now on is forwarded.
-    InForce { topic: TopicName, incarnation: u64 },
-    /// To a topic's home: `shard` has no subscribers any more.
-    Unwant { topic: TopicName, shard: usize },
 }
 
 impl Item {
     fn held_bytes(&self) -> usize {
         match self {
-            Self::Topic(TopicItem::Publish(publication) | TopicItem::Deliver(publication)) => {
-                publication.held_bytes()
-            }
-            _ => 0,
+            Self::Deliver(publication) => publication.held_bytes(),
+            Self::Run(_) | Self::Stop => 0,
         }
     }
 }
@@ -75,18 +52,22 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Appends `items` in order, and wakes the shard if it may be asleep.
-    pub(super) fn push(&self, items: impl IntoIterator<Item = Item>) {
-        let mut queue = self.lock();
-        let was_empty = queue.is_empty();
-        let mut bytes = 0;
-        queue.extend(items.into_iter().inspect(|item| bytes += item.held_bytes()));
-        self.bytes.fetch_add(bytes, Relaxed);
-        drop(queue);
-        // An inbox with something in it has woken its shard already.
-        if was_empty {
+    /// Appends an item, and wakes the shard if it may be asleep.
+    pub(super) fn push(&self, item: Item) {
+        if self.append(item) {
             self.wake();
         }
+    }
+
+    /// Appends an item; true if the shard may be asleep and has to be [woken](Self::wake).
+    #[must_use]
+    pub(super) fn append(&self, item: Item) -> bool {
+        let mut queue = self.lock();
+        // An inbox with something in it has woken its shard already.
+        let may_be_asleep = queue.is_empty();
+        self.bytes.fetch_add(item.held_bytes(), Relaxed);
+        queue.push_back(item);
+        may_be_asleep
     }
 
     /// Takes everything, leaving `spare` in its place: no allocation in a steady stream.
@@ -154,20 +135,20 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, hub::Links, wire::frame::Frame};
+    use crate::{config::Config, hub::links::Links, topic_name::TopicName, wire::frame::Frame};
     use futures_util::FutureExt;
 
     fn deliver(bytes: usize) -> Item {
         let topics = [TopicName::new("t").unwrap()].into();
         let frames = [Frame::binary(&vec![0; bytes])];
         let links = Links::new(&Config::default());
-        Item::Topic(TopicItem::Deliver(Publication::new(&links, topics, frames)))
+        Item::Deliver(Publication::new(&links, topics, frames))
     }
 
     #[tokio::test]
     async fn a_full_inbox_holds_publishers_back_until_it_is_drained() {
         let inbox = Inbox::default();
-        inbox.push([deliver(MAX_BYTES)]);
+        inbox.push(deliver(MAX_BYTES));
         assert!(inbox.is_full());
         let mut held_back = Box::pin(inbox.has_room());
         assert_eq!((&mut held_back).now_or_never(), None);
@@ -178,7 +159,7 @@ mod tests {
     #[tokio::test]
     async fn a_wake_up_before_the_wait_is_not_lost() {
         let inbox = Inbox::default();
-        inbox.push([Item::Stop]);
+        inbox.push(Item::Stop);
         inbox.woken().await;
         assert!(!inbox.is_empty());
     }

@@ -3,7 +3,6 @@
 
 use std::{
     collections::VecDeque,
-    ptr,
     rc::Rc,
     sync::Arc,
     task::{Context, Waker},
@@ -16,13 +15,12 @@ use tokio::{
 };
 
 use super::{
-    Links,
     compression::Agreed,
+    links::Links,
     publication::{Publication, Receipt},
     receive::Receive,
     seat,
     shard::Shard,
-    state::Forwarded,
 };
 use crate::{
     config::Config,
@@ -59,19 +57,6 @@ impl Shards {
         &self.shards[0]
     }
 
-    /// The index of a topic's home shard.
-    ///
-    /// # Panics
-    ///
-    /// Never: a home is one of the shards.
-    pub fn home_of(&self, topic: &TopicName) -> usize {
-        let home = self.links.home(topic);
-        let mut inboxes = self.links.inboxes.iter();
-        inboxes
-            .position(|inbox| ptr::eq(inbox, home))
-            .expect("a home is one of the shards")
-    }
-
     /// Publishes from outside; the receiver gets to how many connections it was queued.
     pub fn publish(
         &self,
@@ -90,8 +75,7 @@ impl Shards {
 
     /// A shard works off its inbox once and has a turn of writing.
     pub fn tick(&self, index: usize) {
-        let mut forwarded = Forwarded::new(self.shards.len());
-        self.shards[index].take_in(&mut VecDeque::new(), &mut forwarded);
+        self.shards[index].take_in(&mut VecDeque::new());
         self.shards[index].state.borrow_mut().write_turn();
     }
 

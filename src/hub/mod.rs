@@ -1,17 +1,15 @@
 //! The sharded broadcast core: topics, subscribers, and the way of a message between them.
 //!
-//! A publication goes to its topic's home shard, which forwards it to the shards that have
-//! subscribers; each of those queues it to its subscribers' outboxes and writes to their sockets
-//! in its tick. Shards talk through their inboxes only. There is no HTTP in here and no
-//! fastwebsockets: a connection is a socket, an outbox and the topics that it follows.
+//! A publication passes its topic's home, which gives it its place in the topic's order, into the
+//! inboxes of the shards that have subscribers; each of those queues it to its subscribers'
+//! outboxes and writes to their sockets in its tick. Shards talk through their inboxes only. There
+//! is no HTTP in here and no fastwebsockets: a connection is a socket, an outbox and the topics
+//! that it follows.
 //!
 //! ```text
-//!  shard of a subscriber                 home of the topic                shard of a publisher
-//!   first subscriber ── Want ──────────────►│ notes the shard
-//!         in force ◄── InForce ─────────────┤
-//!                                           │◄───────────── Publish ── what one read brought
-//!      to outboxes ◄── Deliver ─────────────┤ in the order of arrival
-//!   last subscriber ── Unwant ─────────────►│ forgets the shard
+//!  what one read brought ──────► home of the topic: ──────► inboxes of its shards, ──► outboxes
+//!  a shard's first subscriber ─►  numbers it, knows          all in the same order
+//!  the departure of its last ──►  the shards, has a lock
 //! ```
 //!
 //! [`shard`] is the tick, [`state`] the steps it takes, [`seat`] what a connection's task sees.
@@ -21,6 +19,7 @@ mod home;
 mod inbox;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;
+mod links;
 mod message;
 #[cfg(test)]
 mod model;
@@ -39,7 +38,6 @@ mod state;
 mod topic;
 
 use std::{
-    hash::{BuildHasher, RandomState},
     io,
     rc::Rc,
     sync::{
@@ -50,17 +48,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime,
-    sync::{oneshot, watch},
-    task::spawn_local,
-    time::timeout,
-};
+use tokio::{runtime, sync::oneshot, task::spawn_local, time::timeout};
 
 pub(crate) use self::{compression::Agreed, peer::Stream, publication::UserId};
 use self::{
-    compression::Contexts,
-    inbox::{Inbox, Item, TopicItem},
+    inbox::Item,
+    links::Links,
     peer::PeerKey,
     publication::{Publication, Receipt},
     shard::Shard,
@@ -85,19 +78,6 @@ pub struct Hub(Arc<Running>);
 struct Running {
     links: Arc<Links>,
     next: AtomicUsize,
-}
-
-/// What every shard knows of the others.
-#[derive(Debug)]
-pub(crate) struct Links {
-    config: Config,
-    inboxes: Vec<Inbox>,
-    metrics: Vec<ShardMetrics>,
-    contexts: Contexts,
-    /// Seeded, and the same for all shards: names come from clients.
-    hasher: RandomState,
-    /// Turns true when a shard has panicked.
-    is_broken: watch::Sender<bool>,
 }
 
 /// Names a connection of this hub; never a later one.
@@ -180,8 +160,7 @@ impl Hub {
                 drop(done);
             })
             .await;
-            // What was read before is on its way to its home, and then to its subscribers.
-            self.on_every_shard(|_, done| drop(done)).await;
+            // What was read before is in the inboxes already.
             self.on_every_shard(|shard, done| {
                 shard.end_all(Disconnect::Restarting);
                 let shard = Rc::clone(shard);
@@ -212,7 +191,7 @@ impl Hub {
 
     /// Runs `work` on the thread of shard `index`, in its turn.
     pub(crate) fn run_on(&self, index: usize, work: impl FnOnce(&Rc<Shard>) + Send + 'static) {
-        self.0.links.inboxes[index].push([Item::Run(Box::new(work))]);
+        self.0.links.inboxes[index].push(Item::Run(Box::new(work)));
     }
 
     /// The shard that is to get the next connection: each in turn.
@@ -233,8 +212,8 @@ impl Hub {
         });
     }
 
-    /// Completes when a shard has panicked, which is a bug: its connections are gone, what is
-    /// published to its topics is lost, and the process had better be restarted.
+    /// Completes when a shard has panicked, which is a bug: its connections are gone, what it
+    /// had to deliver is lost, and the process had better be restarted.
     ///
     /// # Cancel safety
     ///
@@ -271,55 +250,7 @@ impl Hub {
 impl Drop for Running {
     fn drop(&mut self) {
         for inbox in &self.links.inboxes {
-            inbox.push([Item::Stop]);
-        }
-    }
-}
-
-impl Links {
-    fn new(config: &Config) -> Self {
-        let shards = 0..config.shards.get();
-        Self {
-            config: config.clone(),
-            inboxes: shards.clone().map(|_| Inbox::default()).collect(),
-            metrics: shards.map(|_| ShardMetrics::default()).collect(),
-            contexts: Contexts::new(&config.deflate),
-            hasher: RandomState::new(),
-            is_broken: watch::Sender::new(false),
-        }
-    }
-
-    /// The inbox of a topic's home shard.
-    fn home(&self, topic: &TopicName) -> &Inbox {
-        let hash = self.hasher.hash_one(topic);
-        let shards = self.inboxes.len() as u64;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "less than the number of shards"
-        )]
-        let index = (hash % shards) as usize;
-        &self.inboxes[index]
-    }
-
-    /// Sends a publication to the home of each of its topics.
-    fn publish(&self, publication: &Publication) {
-        for position in 0..publication.topics.len() {
-            let mut publication = publication.clone();
-            publication.position = position;
-            self.home(&publication.topics[position])
-                .push([Item::Topic(TopicItem::Publish(publication))]);
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.inboxes.iter().any(Inbox::is_full)
-    }
-
-    /// Waits until no inbox is full. A publisher can't tell to which shards its message will be
-    /// forwarded, so it waits for all.
-    async fn have_room(&self) {
-        for inbox in &self.inboxes {
-            inbox.has_room().await;
+            inbox.push(Item::Stop);
         }
     }
 }

@@ -169,9 +169,6 @@ fn frame(number: usize, message: &str) -> Frame {
 
 /// Returns when everything published so far is delivered and written.
 async fn settle(hub: &Hub) {
-    for _ in 0..2 {
-        hub.on_every_shard(|_, done| drop(done)).await;
-    }
     hub.on_every_shard(|shard, done| {
         let shard = Rc::clone(shard);
         spawn_local(async move {

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Links, message::Message, peer::PeerKey};
+use super::{links::Links, message::Message, peer::PeerKey};
 use crate::{topic_name::TopicName, wire::frame::Frame};
 
 /// Who a registered connection belongs to.
@@ -22,6 +22,8 @@ pub(super) struct Publication {
     /// The topics published to; this item is on its way through `topics[position]`.
     pub(super) topics: Arc<[TopicName]>,
     pub(super) position: usize,
+    /// Which of all that pass this topic's home it is.
+    pub(super) number: u64,
     /// One or more, in the publisher's order.
     pub(super) messages: Arc<[Message]>,
     /// Only connections of this user.
@@ -43,6 +45,7 @@ impl Publication {
         let messages = messages.map(|frame| Message::new(frame, deflate)).collect();
         Self {
             position: 0,
+            number: 0,
             messages,
             user: None,
             receipt: None,

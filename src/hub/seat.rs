@@ -89,8 +89,7 @@ impl SeatRef {
     /// Follows exactly `topics`, each named once, from now on: whatever is published to them after
     /// this returns reaches the connection.
     ///
-    /// Nobody has to wait for that: the topic's home hears of its new subscriber in its inbox, and
-    /// of what is published after this later in the same inbox.
+    /// Nobody has to wait for that: each topic's home knows when this returns.
     pub(crate) fn set_topics(&self, topics: &[TopicName]) {
         let state = &mut *self.shard.state.borrow_mut();
         let name_of = |place: &Place| {

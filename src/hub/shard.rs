@@ -3,9 +3,8 @@
 //! A shard owns its connections, their sockets and outboxes, and its part of the topics; nothing
 //! of that leaves its thread. Its [`State`] is borrowed for single steps, never across an await.
 //!
-//! One tick: swap the inbox out; forward, as home, what was published; gather, per topic, what is
-//! to be delivered; fan that out into the outboxes; write to at most 64 sockets; let the others
-//! have their turn. Going back to the inbox between the writes, some times until everybody has got
+//! One tick: swap the inbox out; gather, per topic, what is to be delivered; fan that out into the
+//! outboxes; write to at most 64 sockets; let the others have their turn. Going back to the inbox between the writes, some times until everybody has got
 //! theirs, is what lets frames that arrive meanwhile join those not yet written.
 
 use std::{
@@ -23,14 +22,14 @@ use tokio::{
 };
 
 use super::{
-    Links,
     inbox::{Inbox, Item},
+    links::Links,
     peer::PeerKey,
     peers::WRITES_PER_TURN,
     pulse::Heartbeat,
     receive::Receive,
     replies::Replies,
-    state::{Forwarded, State},
+    state::State,
 };
 use crate::{
     config::Config,
@@ -128,13 +127,10 @@ impl Shard {
 
     async fn tick_until_stopped(self: &Rc<Self>) {
         let mut items = VecDeque::new();
-        let mut forwarded = Forwarded::new(self.links.inboxes.len());
         let mut writes_before_look = 0;
         while !self.is_stopping.get() {
             if writes_before_look == 0 {
-                // The second time takes what this shard, as home, has just forwarded to itself.
-                self.take_in(&mut items, &mut forwarded);
-                self.take_in(&mut items, &mut forwarded);
+                self.take_in(&mut items);
                 writes_before_look = self.state.borrow().ring_len() / LOOKS_PER_PASS;
             }
             self.state.borrow_mut().write_turn();
@@ -152,7 +148,7 @@ impl Shard {
     }
 
     /// Works the inbox off, and fans out what it brought.
-    pub(super) fn take_in(self: &Rc<Self>, items: &mut VecDeque<Item>, forwarded: &mut Forwarded) {
+    pub(super) fn take_in(self: &Rc<Self>, items: &mut VecDeque<Item>) {
         self.inbox().swap(items);
         if items.is_empty() {
             return;
@@ -162,15 +158,13 @@ impl Shard {
                 Item::Run(work) => {
                     // In its turn: after what came before it has taken effect.
                     self.state.borrow_mut().fan_out();
-                    forwarded.send(&self.links);
                     work(self);
                 }
                 Item::Stop => self.is_stopping.set(true),
-                Item::Topic(item) => self.state.borrow_mut().take(item, forwarded),
+                Item::Deliver(publication) => self.state.borrow_mut().deliver(&publication),
             }
         }
         self.state.borrow_mut().fan_out();
-        forwarded.send(&self.links);
     }
 
     async fn sweep_for_ever(self: Rc<Self>) {
@@ -205,7 +199,7 @@ const LOOKS_PER_PASS: usize = 8;
 mod tests {
     use super::*;
     use crate::{
-        hub::{compression::Compression, inbox::TopicItem, publication::Publication},
+        hub::{compression::Compression, publication::Publication},
         topic_name::TopicName,
         wire::frame::Frame,
     };
@@ -219,16 +213,13 @@ mod tests {
             let mut state = shard.state.borrow_mut();
             let key = state.peers.insert(None, Compression::Off);
             state.subscribe(key, &topic);
-            state.topics.put_in_force(&topic, 1);
             key
         };
         let delivery = Publication::new(&links, [topic].into(), [Frame::text("x")]);
         let end: crate::hub::inbox::Work = Box::new(|shard| shard.end_all(Disconnect::Restarting));
-        shard
-            .inbox()
-            .push([Item::Topic(TopicItem::Deliver(delivery)), Item::Run(end)]);
-        let mut forwarded = Forwarded::new(links.inboxes.len());
-        shard.take_in(&mut VecDeque::new(), &mut forwarded);
+        shard.inbox().push(Item::Deliver(delivery));
+        shard.inbox().push(Item::Run(end));
+        shard.take_in(&mut VecDeque::new());
         let mut state = shard.state.borrow_mut();
         let outbox = &mut state.peers.get_mut(key).unwrap().outbox;
         let mut slices = [std::io::IoSlice::new(&[]); 2];

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Links,
     compression::Compressors,
-    home::Homes,
-    inbox::{Item, TopicItem},
+    links::Links,
     peer::{Peer, PeerKey},
     peers::Peers,
     publication::Publication,
@@ -20,12 +18,10 @@ use crate::{
     wire::{close::Disconnect, frame::Frame},
 };
 
-/// The state of one shard: its connections, the topics that they follow, and, as a home, the
-/// shards that want to hear of a topic.
+/// The state of one shard: its connections, and the topics that they follow.
 pub(super) struct State {
     pub(super) peers: Peers,
     pub(super) topics: Topics,
-    homes: Homes,
     compressors: Compressors,
     /// Nothing new is read from peers.
     pub(super) is_draining: bool,
@@ -33,29 +29,11 @@ pub(super) struct State {
     links: Arc<Links>,
 }
 
-/// What a drain of the inbox sends on, by shard, so that one push to each does.
-pub(super) struct Forwarded(Vec<Vec<TopicItem>>);
-
-impl Forwarded {
-    pub(super) fn new(shards: usize) -> Self {
-        Self((0..shards).map(|_| Vec::new()).collect())
-    }
-
-    pub(super) fn send(&mut self, links: &Links) {
-        for (inbox, items) in links.inboxes.iter().zip(&mut self.0) {
-            if !items.is_empty() {
-                inbox.push(items.drain(..).map(Item::Topic));
-            }
-        }
-    }
-}
-
 impl State {
     pub(super) fn new(index: usize, links: Arc<Links>) -> Self {
         Self {
             peers: Peers::new(&links.config),
             topics: Topics::default(),
-            homes: Homes::default(),
             compressors: Compressors::new(&links.config.deflate),
             is_draining: false,
             index,
@@ -63,36 +41,14 @@ impl State {
         }
     }
 
-    pub(super) fn take(&mut self, item: TopicItem, forwarded: &mut Forwarded) {
-        match item {
-            TopicItem::Publish(publication) => {
-                for &shard in self.homes.interested(publication.topic()) {
-                    forwarded.0[shard].push(TopicItem::Deliver(publication.clone()));
-                }
-            }
-            TopicItem::Deliver(publication) => self.deliver(&publication),
-            TopicItem::Want {
-                topic,
-                shard,
-                incarnation,
-            } => {
-                self.homes.add(topic.clone(), shard);
-                forwarded.0[shard].push(TopicItem::InForce { topic, incarnation });
-            }
-            TopicItem::InForce { topic, incarnation } => {
-                self.topics.put_in_force(&topic, incarnation);
-            }
-            TopicItem::Unwant { topic, shard } => self.homes.remove(&topic, shard),
-        }
-    }
-
     /// Queues a publication to this shard's subscribers of its topic.
-    fn deliver(&mut self, publication: &Publication) {
+    pub(super) fn deliver(&mut self, publication: &Publication) {
         let Some(key) = self.topics.find(publication.topic()) else {
             return;
         };
-        let Some(topic) = self.topics.get(key).filter(|topic| topic.is_in_force) else {
-            return;
+        let topic = self.topics.get(key);
+        let Some(topic) = topic.filter(|topic| publication.number >= topic.first) else {
+            return; // Left over from earlier subscribers.
         };
         let queued = if publication.is_for_everyone() {
             let subscribers = topic.subscribers.len();
@@ -238,16 +194,9 @@ impl State {
         let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.ended.is_none()) else {
             return;
         };
-        let (place, gained) = self.topics.subscribe(name, key);
+        let tell_home = || self.links.home(name).add(name, self.index);
+        let place = self.topics.subscribe(name, key, tell_home);
         peer.places.push(place);
-        if let Some(incarnation) = gained {
-            let (topic, shard) = (name.clone(), self.index);
-            self.links.home(name).push([Item::Topic(TopicItem::Want {
-                topic,
-                shard,
-                incarnation,
-            })]);
-        }
         self.update_gauges();
     }
 
@@ -256,13 +205,7 @@ impl State {
         for place in places {
             match self.topics.unsubscribe(place) {
                 Departure::Unnoticed => {}
-                Departure::Last(topic) => {
-                    let home = self.links.home(&topic);
-                    home.push([Item::Topic(TopicItem::Unwant {
-                        topic,
-                        shard: self.index,
-                    })]);
-                }
+                Departure::Last(topic) => self.links.home(&topic).remove(&topic, self.index),
                 Departure::Moved(peer) => self.move_place(peer, place),
             }
         }
@@ -317,9 +260,11 @@ mod tests {
         Publication::new(&state.links, [topic.clone()].into(), [Frame::text(text)])
     }
 
-    fn deliver(state: &mut State, topic: &TopicName) {
-        let publication = publication(state, topic, "x");
-        state.take(TopicItem::Deliver(publication), &mut Forwarded::new(1));
+    fn deliver(state: &mut State, topic: &TopicName, number: u64) {
+        state.deliver(&Publication {
+            number,
+            ..publication(state, topic, "x")
+        });
         state.fan_out();
     }
 
@@ -328,58 +273,21 @@ mod tests {
     }
 
     #[test]
-    fn what_was_forwarded_before_the_home_heard_of_a_subscriber_is_not_for_it() {
+    fn what_had_passed_the_home_before_it_heard_of_a_subscriber_is_not_for_it() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
+        state.links.home(&topic).pass(&topic);
         let key = state.peers.insert(None, Compression::Off);
         state.subscribe(key, &topic);
-        deliver(&mut state, &topic);
+        deliver(&mut state, &topic, 0);
         assert_eq!(
             queued(&state, key),
             0,
             "left over from an earlier subscriber"
         );
-        let answer = TopicItem::InForce {
-            topic: topic.clone(),
-            incarnation: 1,
-        };
-        state.take(answer, &mut Forwarded::new(1));
-        deliver(&mut state, &topic);
+        deliver(&mut state, &topic, 1);
         let held = Frame::text("x").wire_len() + ELEMENT_BYTES;
         assert_eq!(queued(&state, key), held);
-    }
-
-    #[test]
-    fn a_home_forwards_to_the_shards_that_want_a_topic_and_answers_them() {
-        let mut state = state();
-        let topic = TopicName::new("cats").unwrap();
-        let mut forwarded = Forwarded::new(2);
-        let want = TopicItem::Want {
-            topic: topic.clone(),
-            shard: 1,
-            incarnation: 7,
-        };
-        state.take(want, &mut forwarded);
-        let wanted = TopicItem::Publish(publication(&state, &topic, "x"));
-        state.take(wanted, &mut forwarded);
-        state.take(
-            TopicItem::Unwant {
-                topic: topic.clone(),
-                shard: 1,
-            },
-            &mut forwarded,
-        );
-        let wanted = TopicItem::Publish(publication(&state, &topic, "x"));
-        state.take(wanted, &mut forwarded);
-        assert!(forwarded.0[0].is_empty());
-        let sent = &forwarded.0[1][..];
-        assert!(matches!(
-            sent,
-            [
-                TopicItem::InForce { incarnation: 7, .. },
-                TopicItem::Deliver(_)
-            ]
-        ));
     }
 
     #[test]
@@ -392,7 +300,7 @@ mod tests {
         assert_eq!(state.topics.len(), 0);
         let close = queued(&state, key);
         state.subscribe(key, &topic);
-        deliver(&mut state, &topic);
+        deliver(&mut state, &topic, 0);
         assert_eq!((state.topics.len(), queued(&state, key)), (0, close));
     }
 
@@ -402,12 +310,10 @@ mod tests {
         let topic = TopicName::new("cats").unwrap();
         let key = state.peers.insert(Some("1".into()), Compression::Off);
         state.subscribe(key, &topic);
-        state.topics.put_in_force(&topic, 1);
-        let mut forwarded = Forwarded::new(1);
         let mut publish = |text: &str, user: Option<&str>| {
             let mut publication = publication(&state, &topic, text);
             publication.user = user.map(Into::into);
-            state.take(TopicItem::Deliver(publication), &mut forwarded);
+            state.deliver(&publication);
         };
         publish("first", None);
         publish("second", Some("1"));

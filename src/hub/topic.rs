@@ -1,8 +1,8 @@
 //! Topics as one shard sees them: who follows which, and what was published and not yet fanned out.
 //!
-//! Pure. A topic exists here while it has a subscriber on this shard. What its home forwarded
-//! before it had heard of that is not for these subscribers: some of it may come, left over from
-//! earlier ones, but not all, and a subscriber gets what is published without a gap or not at all.
+//! Pure. A topic exists here while it has a subscriber on this shard. What had passed its home
+//! before that is not for these subscribers: some of it may come, left over from earlier ones, but
+//! not all, and a subscriber gets what is published without a gap or not at all.
 
 use std::collections::HashMap;
 
@@ -28,10 +28,8 @@ pub(super) struct Place {
 pub(super) struct Topic {
     pub(super) name: TopicName,
     pub(super) subscribers: Vec<PeerKey>,
-    /// Tells this incarnation of the topic from an earlier one: answers to that are stale.
-    pub(super) incarnation: u64,
-    /// The home has answered: all that is published from then on comes.
-    pub(super) is_in_force: bool,
+    /// The number of the first publication that is for them.
+    pub(super) first: u64,
     /// Messages for every subscriber, to be fanned out when this drain of the inbox ends.
     pending: Vec<Message>,
 }
@@ -41,7 +39,6 @@ pub(super) struct Topic {
 pub(super) struct Topics {
     names: HashMap<TopicName, TopicKey>,
     topics: SlotMap<TopicKey, Topic>,
-    incarnations: u64,
     /// Topics with pending messages, in the order of their first one.
     touched: Vec<TopicKey>,
 }
@@ -71,35 +68,27 @@ impl Topics {
         self.topics.get(key)
     }
 
-    /// Adds a subscriber that is not one yet. The incarnation of the topic if this is its first:
-    /// its home must be told.
-    pub(super) fn subscribe(&mut self, name: &TopicName, peer: PeerKey) -> (Place, Option<u64>) {
-        let (key, gained) = match self.find(name) {
-            Some(key) => (key, None),
-            None => (self.insert(name), Some(self.incarnations)),
-        };
-        let subscribers = &mut self.topics[key].subscribers;
-        subscribers.push(peer);
-        (
-            Place {
-                topic: key,
-                index: subscribers.len() - 1,
-            },
-            gained,
-        )
-    }
-
-    fn insert(&mut self, name: &TopicName) -> TopicKey {
-        self.incarnations += 1;
-        let key = self.topics.insert(Topic {
-            name: name.clone(),
-            subscribers: Vec::new(),
-            incarnation: self.incarnations,
-            is_in_force: false,
-            pending: Vec::new(),
+    /// Adds a subscriber that is not one yet. If it is the topic's first, `tell_home` tells the
+    /// home, which says what the number of the first publication for it is.
+    pub(super) fn subscribe(
+        &mut self,
+        name: &TopicName,
+        peer: PeerKey,
+        tell_home: impl FnOnce() -> u64,
+    ) -> Place {
+        let topics = &mut self.topics;
+        let topic = *self.names.entry(name.clone()).or_insert_with(|| {
+            topics.insert(Topic {
+                name: name.clone(),
+                subscribers: Vec::new(),
+                first: tell_home(),
+                pending: Vec::new(),
+            })
         });
-        self.names.insert(name.clone(), key);
-        key
+        let subscribers = &mut self.topics[topic].subscribers;
+        subscribers.push(peer);
+        let index = subscribers.len() - 1;
+        Place { topic, index }
     }
 
     /// Removes the subscriber at `place`; the topic's last subscriber takes its place.
@@ -117,15 +106,6 @@ impl Topics {
         match topic.subscribers.get(place.index) {
             Some(&peer) => Departure::Moved(peer),
             None => Departure::Unnoticed,
-        }
-    }
-
-    /// The home has answered: what comes from now on is for the subscribers.
-    pub(super) fn put_in_force(&mut self, name: &TopicName, incarnation: u64) {
-        if let Some(key) = self.find(name)
-            && self.topics[key].incarnation == incarnation
-        {
-            self.topics[key].is_in_force = true;
         }
     }
 
@@ -165,14 +145,12 @@ mod tests {
     }
 
     #[test]
-    fn the_homes_are_told_of_the_first_subscriber_and_of_the_departure_of_the_last() {
+    fn the_home_is_told_of_the_first_subscriber_and_of_the_departure_of_the_last() {
         let mut topics = Topics::default();
         let name = TopicName::new("cats").unwrap();
         let [a, b] = peers(2)[..] else { unreachable!() };
-        let (place_a, gained) = topics.subscribe(&name, a);
-        assert_eq!(gained, Some(1));
-        let (place_b, gained) = topics.subscribe(&name, b);
-        assert_eq!(gained, None);
+        let place_a = topics.subscribe(&name, a, || 7);
+        let place_b = topics.subscribe(&name, b, || panic!("told twice"));
         assert_eq!(topics.unsubscribe(place_a), Departure::Moved(b));
         let moved = Place {
             index: 0,
@@ -183,26 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_an_earlier_incarnation_puts_nothing_in_force() {
-        let mut topics = Topics::default();
-        let name = TopicName::new("cats").unwrap();
-        let peer = peers(1)[0];
-        let (place, _) = topics.subscribe(&name, peer);
-        let earlier = topics.get(place.topic).unwrap().incarnation;
-        let _ = topics.unsubscribe(place);
-        let (place, _) = topics.subscribe(&name, peer);
-        topics.put_in_force(&name, earlier);
-        assert!(!topics.get(place.topic).unwrap().is_in_force);
-        topics.put_in_force(&name, topics.get(place.topic).unwrap().incarnation);
-        assert!(topics.get(place.topic).unwrap().is_in_force);
-    }
-
-    #[test]
     fn pending_messages_of_a_topic_are_taken_once_and_together() {
         let mut topics = Topics::default();
         let name = TopicName::new("cats").unwrap();
         let peer = peers(1)[0];
-        let (place, _) = topics.subscribe(&name, peer);
+        let place = topics.subscribe(&name, peer, || 0);
         let message = |text| Message::new(Frame::text(text), &Config::default().deflate);
         topics.append(place.topic, &[message("a")]);
         topics.append(place.topic, &[message("b")]);
