@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     connection::{Connection, Session},
+    hub::Socket,
     protocol::{Reaction, relay},
     server::Endpoint,
     topic_name::TopicName,
@@ -31,7 +32,7 @@ pub fn connection(
     let session = Session::try_from(endpoint).expect("as many topics as are allowed");
     Connection::open(shards.first(), session, shards.agree(offer))
         .expect("it is not registered, and the shard does not drain")
-        .start(Box::new(socket), leftover)
+        .start(Socket::Other(Box::new(socket)), leftover)
 }
 
 /// What a message to the relay leads to: these topics, or this answer.

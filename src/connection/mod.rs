@@ -29,7 +29,7 @@ use tracing::debug;
 
 use self::reader::Reader;
 use crate::{
-    hub::{Agreed, Stream, UserId, registry::Claim, seat::Seat, shard::Shard},
+    hub::{Agreed, Socket, UserId, registry::Claim, seat::Seat, shard::Shard},
     protocol::{self, Reaction, relay},
     topic_name::TopicName,
     wire::{close::Disconnect, frame::Kind},
@@ -116,7 +116,7 @@ impl Connection {
 
     /// Starts the connection on its socket; to be spawned on the shard's thread. Completes when it
     /// is closed. `leftover` is what the client sent behind its request: the first of its frames.
-    pub(crate) fn start(mut self, socket: Box<dyn Stream>, leftover: Vec<u8>) -> Task {
+    pub(crate) fn start(mut self, socket: Socket, leftover: Vec<u8>) -> Task {
         self.reader.keep(leftover);
         self.seat.attach(socket);
         Task::Open(self)

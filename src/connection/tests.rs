@@ -94,8 +94,8 @@ fn echo(
 ) -> (Pin<Box<Task>>, Rc<RefCell<Script>>) {
     let script = Rc::new(RefCell::new(script));
     let connection = Connection::open(shard, Session::Echo, deflate).unwrap();
-    let stream = Box::new(Scripted(Rc::clone(&script)));
-    (Box::pin(connection.start(stream, Vec::new())), script)
+    let socket = Socket::Other(Box::new(Scripted(Rc::clone(&script))));
+    (Box::pin(connection.start(socket, Vec::new())), script)
 }
 
 fn poll(task: &mut Pin<Box<Task>>) -> Poll<()> {

@@ -21,6 +21,7 @@ use super::{
     receive::Receive,
     seat,
     shard::Shard,
+    socket::Socket,
 };
 use crate::{
     config::Config,
@@ -104,7 +105,7 @@ impl Shards {
     ) -> Seat {
         let agreed = self.agree(offer);
         let seat = seat::Seat::take(&self.shards[index], user.map(Into::into), agreed);
-        seat.attach(Box::new(socket));
+        seat.attach(Socket::Other(Box::new(socket)));
         // Stores a waker, without which nothing is written.
         let _ = seat.poll_ended(&Context::from_waker(Waker::noop()));
         Seat(seat)

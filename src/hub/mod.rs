@@ -34,6 +34,7 @@ mod replies;
 pub(crate) mod seat;
 mod segment;
 pub(crate) mod shard;
+mod socket;
 mod state;
 mod topic;
 
@@ -50,7 +51,7 @@ use std::{
 
 use tokio::{runtime, sync::oneshot, task::spawn_local, time::timeout};
 
-pub(crate) use self::{compression::Agreed, peer::Stream, publication::UserId};
+pub(crate) use self::{compression::Agreed, publication::UserId, socket::Socket};
 use self::{
     inbox::Item,
     links::Links,

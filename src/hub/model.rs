@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use self::recorder::Recorder;
-use super::{Hub, seat::Seat};
+use super::{Hub, seat::Seat, socket::Socket};
 use crate::{
     config::Config,
     topic_name::TopicName,
@@ -108,7 +108,7 @@ impl Member {
         let (here, gone) = oneshot::channel();
         hub.run_on(hub.next_shard(), move |shard| {
             let seat = Seat::take(shard, user.map(|user| user.to_string().into()), deflate);
-            seat.attach(Box::new(recorder));
+            seat.attach(Socket::Other(Box::new(recorder)));
             spawn_local(async move {
                 // Stores the waker, without which nothing is written.
                 std::future::poll_fn(|cx| Poll::Ready(seat.poll_ended(cx).is_ready())).await;

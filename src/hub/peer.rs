@@ -9,7 +9,6 @@ use std::{
 
 use bytes::Bytes;
 use slotmap::new_key_type;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     compression::{Compression, Compressors},
@@ -18,17 +17,13 @@ use super::{
     pulse::Pulse,
     replies::Replies,
     segment::Segments,
+    socket::{Socket, Stream},
     topic::Place,
 };
 use crate::{
     metrics::ShardMetrics,
     wire::{close::Disconnect, frame::Frame},
 };
-
-/// What a connection runs over: plain TCP, or anything else that reads and writes.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 new_key_type! {
     /// A connection of this shard; never that of a later one.
@@ -40,7 +35,7 @@ new_key_type! {
 /// Invariant: once `ended` is set, the outbox is sealed and `places` is empty.
 pub(super) struct Peer {
     /// Absent until the opening handshake is done; the outbox fills already.
-    pub(super) socket: Option<Box<dyn Stream>>,
+    pub(super) socket: Option<Socket>,
     pub(super) outbox: Outbox,
     /// Wakes the connection's task, which has stored it.
     pub(super) waker: Option<Waker>,
@@ -180,7 +175,7 @@ impl Peer {
             && let (Some(socket), Some(waker)) = (&mut self.socket, &self.waker)
         {
             let mut cx = Context::from_waker(waker);
-            match Pin::new(socket).poll_write(&mut cx, replies.as_bytes()) {
+            match socket.stream().poll_write(&mut cx, replies.as_bytes()) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     taken = count;
@@ -222,7 +217,7 @@ impl Peer {
         };
         let mut cx = Context::from_waker(waker);
         while !self.outbox.is_empty() {
-            match poll_write(Pin::new(socket), &mut cx, &self.outbox) {
+            match poll_write(socket.stream(), &mut cx, &self.outbox) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     self.outbox.written(count);
@@ -243,7 +238,7 @@ impl Peer {
         self.writing.blocked_since = None;
         // A stream may hold back what it has taken, as TLS does; if it can't be flushed now, it
         // wakes the connection's task, which comes back here.
-        if let Poll::Ready(flushed) = Pin::new(socket).poll_flush(&mut cx) {
+        if let Poll::Ready(flushed) = socket.stream().poll_flush(&mut cx) {
             flushed?;
         }
         self.writing.owed_bytes = 0;
@@ -269,6 +264,14 @@ impl Peer {
         self.outbox.push(frame.into_bytes());
     }
 
+    /// Queues the last frame; the end of the stream follows it.
+    pub(super) fn seal_to_end(&mut self, close: Bytes) {
+        if let Some(socket) = &self.socket {
+            socket.await_end();
+        }
+        self.outbox.seal(close);
+    }
+
     /// Whether the connection may read on; if not, its task is woken when it may.
     pub(super) fn may_read(&mut self) -> bool {
         self.writing.is_reader_held = self.writing.owed_bytes > HELD_READER_BYTES;
@@ -288,7 +291,7 @@ impl Peer {
 }
 
 fn poll_write(
-    socket: Pin<&mut Box<dyn Stream>>,
+    socket: Pin<&mut dyn Stream>,
     cx: &mut Context<'_>,
     outbox: &Outbox,
 ) -> Poll<io::Result<usize>> {
@@ -343,7 +346,7 @@ mod tests {
 
     fn blocked_peer(held: usize, now: Instant) -> Peer {
         let mut peer = new_peer();
-        peer.socket = Some(Box::new(tokio::io::empty()));
+        peer.socket = Some(Socket::Other(Box::new(tokio::io::empty())));
         peer.outbox.push(Bytes::from(vec![0; held - ELEMENT_BYTES]));
         peer.writing.blocked_since = Some(now);
         peer
@@ -368,7 +371,7 @@ mod tests {
     #[test]
     fn a_peer_that_takes_what_it_gets_is_never_too_slow() {
         let mut peer = new_peer();
-        peer.socket = Some(Box::new(tokio::io::empty()));
+        peer.socket = Some(Socket::Other(Box::new(tokio::io::empty())));
         assert_eq!(offer(&mut peer, 10_000), Offer::QueuedFirst);
         assert_eq!(offer(&mut peer, 10_000), Offer::Queued);
     }

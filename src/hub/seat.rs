@@ -4,23 +4,23 @@
 use std::{
     fmt, io,
     ops::Deref,
-    pin::Pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 
 use super::{
     ConnectionId,
     compression::{Agreed, Compression},
-    peer::{Peer, PeerKey, Stream},
+    peer::{Peer, PeerKey},
     publication::{Publication, UserId},
     receive::Receive,
     replies::Replies,
     shard::Shard,
+    socket::Socket,
     topic::Place,
 };
 use crate::{
@@ -140,7 +140,7 @@ impl SeatRef {
     }
 
     /// Gives the connection its socket; what has waited in the outbox can be written.
-    pub(crate) fn attach(&self, socket: Box<dyn Stream>) {
+    pub(crate) fn attach(&self, socket: Socket) {
         self.with(|peer| peer.socket = Some(socket));
     }
 
@@ -207,7 +207,7 @@ impl SeatRef {
         let replies = &mut self.shard.replies.borrow_mut();
         self.with(|peer| {
             peer.queue_replies(replies, 0);
-            peer.outbox.seal(close);
+            peer.seal_to_end(close);
         });
     }
 
@@ -335,7 +335,7 @@ impl SeatRef {
             return Poll::Ready(Ok(0));
         };
         let mut buf = ReadBuf::new(space);
-        ready!(Pin::new(socket).poll_read(cx, &mut buf))?;
+        ready!(socket.stream().poll_read(cx, &mut buf))?;
         let received = buf.filled().len();
         if received > 0 {
             state.peers.heard(self.key);
@@ -348,7 +348,7 @@ impl SeatRef {
         let shutdown = self.with(|peer| {
             peer.socket
                 .as_mut()
-                .map(|socket| Pin::new(socket).poll_shutdown(cx))
+                .map(|socket| socket.stream().poll_shutdown(cx))
         });
         shutdown.flatten().unwrap_or(Poll::Ready(Ok(())))
     }

@@ -170,7 +170,8 @@ impl State {
             peer.outbox.discard();
         }
         match reason.close_frame() {
-            Some(close) => peer.outbox.seal(close.into_bytes()),
+            Some(close) if reason.expects_peers_close() => peer.outbox.seal(close.into_bytes()),
+            Some(close) => peer.seal_to_end(close.into_bytes()),
             None => peer.outbox.seal_silently(),
         }
         peer.wake();

@@ -15,14 +15,22 @@ use tokio::{
 };
 use tracing::warn;
 
+use super::upgrade;
 use crate::metrics::Counter;
 
-/// Listens on `address`.
-pub(super) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+/// Listens on `address`, for clients that take their answers within `request_timeout`.
+pub(super) fn listen(
+    address: SocketAddr,
+    request_timeout: Duration,
+) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // A restart need not wait for the connections of the last run to time out.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // What is accepted inherits this: nobody pays for it in each handshake.
+    upgrade::tune(&socket)?;
+    // hyper waits for ever for a client that does not take its answer; the kernel does not.
+    socket.set_tcp_user_timeout(Some(request_timeout))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -108,6 +116,18 @@ mod tests {
             .map(|wait| wait.as_millis())
             .collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+    }
+
+    #[test]
+    fn what_is_accepted_inherits_what_it_needs() {
+        let listener = listen(([127, 0, 0, 1], 0).into(), Duration::from_secs(7)).unwrap();
+        let _near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let accepted = Socket::from(listener.accept().unwrap().0);
+        assert!(accepted.tcp_nodelay().unwrap());
+        assert_eq!(accepted.tcp_notsent_lowat().unwrap(), 64 * 1024);
+        let timeout = accepted.tcp_user_timeout().unwrap();
+        assert_eq!(timeout, Some(Duration::from_secs(7)));
     }
 
     #[test]

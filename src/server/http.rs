@@ -1,18 +1,18 @@
 //! One HTTP connection, on the shard that has it until it ends or becomes a WebSocket.
 
-use std::{convert::Infallible, pin::pin, rc::Rc, sync::Arc};
+use std::{cell::Cell, convert::Infallible, io, pin::pin, rc::Rc, sync::Arc};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::SockRef;
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
+    task::spawn_local,
 };
 use tracing::debug;
 
-use super::routes::Site;
-use crate::hub::shard::Shard;
+use super::{routes::Site, upgrade::Upgrading};
+use crate::{connection::Connection, hub::shard::Shard};
 
 /// What the HTTP connections of a server have to know of its end.
 #[derive(Clone)]
@@ -23,23 +23,40 @@ pub(super) struct Lifetime {
     pub(super) _open: mpsc::Sender<Infallible>,
 }
 
-/// Serves the requests of one socket.
+/// A connection that waits for its socket.
+pub(super) struct Upcoming {
+    pub(super) connection: Connection,
+    pub(super) socket: Upgrading,
+}
+
+impl Upcoming {
+    async fn start(self) -> io::Result<()> {
+        let arrived = self.socket.arrived().await?;
+        arrived.lift_user_timeout()?;
+        let (socket, leftover) = arrived.into_parts();
+        // A task of its own, which does not carry what HTTP needed.
+        spawn_local(self.connection.start(socket, leftover));
+        Ok(())
+    }
+}
+
+/// Serves the requests of one socket, and starts the connection that it becomes if one of them is
+/// answered with 101.
 pub(super) async fn serve(
     shard: Rc<Shard>,
     socket: TcpStream,
     site: Arc<Site>,
     mut lifetime: Lifetime,
 ) {
-    let request_timeout = shard.config().timeouts.request;
-    // hyper waits for ever for a client that does not take its answer; the kernel does not.
-    let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(request_timeout));
+    let upcoming = Cell::new(None);
     let service = service_fn(|request| {
         let (shard, site) = (Rc::clone(&shard), Arc::clone(&site));
-        async move { Ok::<_, Infallible>(site.answer(&shard, request).await) }
+        let upcoming = &upcoming;
+        async move { Ok::<_, Infallible>(site.answer(&shard, request, upcoming).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(request_timeout)
+        .header_read_timeout(shard.config().timeouts.request)
         .max_buf_size(MAX_HEAD_BYTES)
         // A client that has nothing more to say still gets its answer.
         .half_close(true)
@@ -55,6 +72,10 @@ pub(super) async fn serve(
     };
     if let Err(error) = served {
         debug!(%error, "HTTP connection failed");
+    } else if let Some(upcoming) = upcoming.take()
+        && let Err(error) = upcoming.start().await
+    {
+        debug!(%error, "upgrade failed");
     }
 }
 

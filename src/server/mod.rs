@@ -63,7 +63,7 @@ impl Server {
             address: config.listen,
             source,
         };
-        let listener = accept::listen(config.listen).map_err(refused)?;
+        let listener = accept::listen(config.listen, config.timeouts.request).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let hub = Hub::start(config)?;
         let site = Arc::new(Site::new(hub, Instant::now()));

@@ -1,6 +1,6 @@
 //! The paths that the server answers.
 
-use std::{fmt, rc::Rc, sync::Arc, time::Instant};
+use std::{cell::Cell, fmt, rc::Rc, sync::Arc, time::Instant};
 
 use http_body_util::BodyExt;
 use hyper::{
@@ -10,11 +10,12 @@ use hyper::{
 };
 use matchit::Router;
 use tokio::{task::spawn_local, time::timeout};
-use tracing::debug;
 use uuid::Uuid;
 
 use super::{
-    api, origin, page,
+    api,
+    http::Upcoming,
+    origin, page,
     reply::{self, Refusal, Reply},
     upgrade,
 };
@@ -113,8 +114,14 @@ impl Site {
     }
 
     /// Answers a request on the shard that has read it.
-    pub(super) async fn answer(&self, shard: &Rc<Shard>, mut request: Request<Incoming>) -> Reply {
-        let answered = self.route(shard, &mut request).await;
+    /// If the answer is 101, the connection is `upcoming`.
+    pub(super) async fn answer(
+        &self,
+        shard: &Rc<Shard>,
+        mut request: Request<Incoming>,
+        upcoming: &Cell<Option<Upcoming>>,
+    ) -> Reply {
+        let answered = self.route(shard, &mut request, upcoming).await;
         let mut reply = answered.unwrap_or_else(Reply::from);
         if reply.status() != StatusCode::FORBIDDEN {
             origin::allow(request.headers(), reply.headers_mut());
@@ -133,6 +140,7 @@ impl Site {
         &self,
         shard: &Rc<Shard>,
         request: &mut Request<Incoming>,
+        upcoming: &Cell<Option<Upcoming>>,
     ) -> Result<Reply, Refusal> {
         check_host(request)?;
         origin::check(request.headers(), &self.hub.config().access.allowed_origins)?;
@@ -155,7 +163,9 @@ impl Site {
                 upgrade::check(request)?;
                 let session = self.session(path, id, request.uri().query())?;
                 let deflate = upgrade::agree(&self.hub, request)?;
-                open(shard, request, session, deflate)
+                let (reply, opened) = open(shard, request, session, deflate)?;
+                upcoming.set(Some(opened));
+                Ok(reply)
             }
         }
     }
@@ -189,25 +199,13 @@ fn open(
     request: &mut Request<Incoming>,
     session: Session,
     deflate: Option<Agreed>,
-) -> Result<Reply, Refusal> {
-    let (reply, upgrading) = upgrade::accept(request, deflate.as_ref())?;
+) -> Result<(Reply, Upcoming), Refusal> {
+    let (reply, socket) = upgrade::accept(request, deflate.as_ref())?;
     let connection = Connection::open(shard, session, deflate).map_err(|reason| match reason {
         Disconnect::Restarting => Refusal::shutting_down(),
         _ => Refusal::NoRegistration,
     })?;
-    let within = shard.config().timeouts.request;
-    spawn_local(async move {
-        match upgrading
-            .socket(within)
-            .await
-            .and_then(upgrade::Socket::into_stream)
-        {
-            // A task of its own, which does not carry what the upgrade needed.
-            Ok((stream, leftover)) => drop(spawn_local(connection.start(stream, leftover))),
-            Err(error) => debug!(%error, "upgrade failed"),
-        }
-    });
-    Ok(reply)
+    Ok((reply, Upcoming { connection, socket }))
 }
 
 /// RFC 9112 §3.2: which host is asked must be beyond doubt.

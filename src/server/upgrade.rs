@@ -1,7 +1,7 @@
 //! The opening handshake: what fastwebsockets does not check of it, its 101, and the socket
 //! behind it ([RFC 6455 §4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)).
 
-use std::{collections::HashSet, io, rc::Rc, time::Duration};
+use std::{collections::HashSet, io, rc::Rc};
 
 use bytes::Bytes;
 use fastwebsockets::upgrade::{UpgradeFut, is_upgrade_request};
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     connection::{Connection, Session},
-    hub::{Agreed, Hub, Stream},
+    hub::{Agreed, Hub, Socket},
     protocol::relay::MAX_TOPICS,
     topic_name::TopicName,
     wire::extension,
@@ -105,9 +105,10 @@ pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint)
             let _ = ready.send(());
             // An upgrade that fails drops its end: the connection is given up.
             if let Ok(detached) = socket.await
-                && let Ok((stream, leftover)) = detached.attach()
+                && let Ok(arrived) = detached.attach()
             {
-                spawn_local(connection.start(stream, leftover));
+                let (socket, leftover) = arrived.into_parts();
+                spawn_local(connection.start(socket, leftover));
             }
         });
     });
@@ -116,7 +117,9 @@ pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint)
     }
     let within = hub.config().timeouts.request;
     tokio::spawn(async move {
-        match upgrading.socket(within).await.and_then(Socket::detach) {
+        // A client that does not take the 101 is given up.
+        let arrived = async { timeout(within, upgrading.arrived()).await? };
+        match arrived.await.and_then(Arrived::detach) {
             Ok(detached) => drop(arrival.send(detached)),
             Err(error) => debug!(%error, "upgrade failed"),
         }
@@ -192,20 +195,20 @@ pub(crate) fn accept<B>(
     Ok((response.map(|_| Full::default()), Upgrading(upgrade)))
 }
 
-/// A connection whose 101 is on its way.
+/// A socket whose 101 is on its way.
 pub(crate) struct Upgrading(UpgradeFut);
 
 impl Upgrading {
-    /// Takes the socket back when the 101 is out; a client that does not take it is given up.
-    pub(crate) async fn socket(self, within: Duration) -> io::Result<Socket> {
-        let web_socket = timeout(within, self.0).await?.map_err(io::Error::other)?;
+    /// Takes the socket back when the 101 is out.
+    pub(crate) async fn arrived(self) -> io::Result<Arrived> {
+        let web_socket = self.0.await.map_err(io::Error::other)?;
         // Its buffer is empty: what hyper has read of the frames comes with the socket.
         let upgraded = web_socket.into_inner().into_inner();
         let (transport, read) = match take_tcp(upgraded) {
             Ok((tcp, read)) => (Transport::Tcp(tcp), read),
             Err(other) => (Transport::Other(TokioIo::new(other)), Bytes::new()),
         };
-        Ok(Socket {
+        Ok(Arrived {
             transport,
             // Copied, because even an empty part of it would keep hyper's whole buffer.
             leftover: read.to_vec(),
@@ -224,7 +227,7 @@ fn take_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
 }
 
 /// A socket after its opening handshake, on the runtime that has accepted it.
-pub(crate) struct Socket {
+pub(crate) struct Arrived {
     transport: Transport<TcpStream>,
     /// What the client has sent behind its request.
     leftover: Vec<u8>,
@@ -243,22 +246,30 @@ enum Transport<Tcp> {
     Other(TokioIo<Upgraded>),
 }
 
-impl Socket {
-    /// As a connection wants it.
-    pub(crate) fn into_stream(self) -> io::Result<(Box<dyn Stream>, Vec<u8>)> {
-        let stream: Box<dyn Stream> = match self.transport {
-            Transport::Tcp(tcp) => {
-                tune(&tcp)?;
-                Box::new(tcp)
-            }
-            Transport::Other(other) => Box::new(other),
+impl Arrived {
+    /// As a connection wants it; and what the client has sent behind its request.
+    pub(crate) fn into_parts(self) -> (Socket, Vec<u8>) {
+        let socket = match self.transport {
+            Transport::Tcp(tcp) => Socket::Tcp(tcp),
+            Transport::Other(other) => Socket::Other(Box::new(other)),
         };
-        Ok((stream, self.leftover))
+        (socket, self.leftover)
+    }
+
+    /// The deadlines of HTTP are over: how long a subscriber may be blocked is its outbox's to say.
+    pub(crate) fn lift_user_timeout(&self) -> io::Result<()> {
+        match &self.transport {
+            Transport::Tcp(tcp) => SockRef::from(tcp).set_tcp_user_timeout(None),
+            Transport::Other(_) => Ok(()),
+        }
     }
 
     fn detach(self) -> io::Result<Detached> {
         let transport = match self.transport {
-            Transport::Tcp(tcp) => Transport::Tcp(tcp.into_std()?),
+            Transport::Tcp(tcp) => {
+                tune(&SockRef::from(&tcp))?;
+                Transport::Tcp(tcp.into_std()?)
+            }
             Transport::Other(other) => Transport::Other(other),
         };
         Ok(Detached {
@@ -270,24 +281,21 @@ impl Socket {
 
 impl Detached {
     /// On the runtime that is to have the socket.
-    fn attach(self) -> io::Result<(Box<dyn Stream>, Vec<u8>)> {
+    fn attach(self) -> io::Result<Arrived> {
         let transport = match self.transport {
             Transport::Tcp(tcp) => Transport::Tcp(TcpStream::from_std(tcp)?),
             Transport::Other(other) => Transport::Other(other),
         };
-        Socket {
+        Ok(Arrived {
             transport,
             leftover: self.leftover,
-        }
-        .into_stream()
+        })
     }
 }
 
-fn tune(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    let socket = SockRef::from(tcp);
-    // That was for HTTP; how long a subscriber may be blocked is its outbox's to say.
-    socket.set_tcp_user_timeout(None)?;
+/// What a socket that carries frames wants of TCP.
+pub(super) fn tune(socket: &socket2::Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)
 }
 

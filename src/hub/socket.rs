@@ -1,0 +1,74 @@
+//! What a connection runs over.
+
+use std::{fmt, pin::Pin};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+
+/// Whatever reads and writes.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+/// Plain TCP, or anything else.
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+    Other(Box<dyn Stream>),
+}
+
+impl Socket {
+    pub(super) fn stream(&mut self) -> Pin<&mut dyn Stream> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp),
+            Self::Other(other) => Pin::new(other),
+        }
+    }
+
+    /// Lets the last of what is written from now on wait for the end of the stream, which follows
+    /// at once: one segment less, which is a tenth of what a short connection costs.
+    pub(super) fn await_end(&self) {
+        if let Self::Tcp(tcp) = self {
+            // It is but cheaper.
+            let _ = SockRef::from(tcp).set_tcp_cork(true);
+        }
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp(_) => "Tcp",
+            Self::Other(_) => "Other",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_awaits_the_end_of_the_stream_is_not_lost() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap());
+        let (far, accepted) = tokio::join!(far, listener.accept());
+        let mut near = Socket::Tcp(accepted.unwrap().0);
+        near.await_end();
+        if let Socket::Tcp(tcp) = &near {
+            assert!(SockRef::from(tcp).tcp_cork().unwrap());
+        }
+        near.stream().write_all(b"last").await.unwrap();
+        near.stream().shutdown().await.unwrap();
+        let mut received = Vec::new();
+        far.unwrap().read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, b"last");
+    }
+}
