@@ -8,7 +8,7 @@ use super::{
     clock::Moment,
     error::Error,
     frame::Opcode,
-    payload::{filler, hex, put_hex},
+    payload::{filler, hex, last_digits, put_hex},
     plan::{self, Pace},
     report::{Recorder, Report},
     scenario::{MAX_BACKLOG_BYTES, Scenario, idle_from},
@@ -140,16 +140,20 @@ impl Echo {
     /// What a payload that has come to caller `index` is.
     fn read(&self, index: usize, payload: &[u8]) -> Reply {
         let caller = &self.callers[index];
-        let next = caller.track.next();
-        let (expected, len) = self.digits(index, next);
-        let Some((digits, rest)) = payload.split_at_checked(len) else {
+        let digits = self.plan.shape.size.min(DIGITS + CALLER_DIGITS);
+        let Some((digits, rest)) = payload.split_at_checked(digits) else {
             return Reply::Corrupted;
         };
-        if rest != self.filler {
+        // Nothing is not compared with nothing: where an empty `Vec` points to there is no memory,
+        // and that libc loads none of it takes the processor 0.1 µs.
+        let is_all = rest.is_empty() && self.filler.is_empty();
+        if !is_all && rest != self.filler {
             return Reply::Corrupted;
         }
         let Some((number, whose)) = digits.split_at_checked(DIGITS) else {
             // Too short to tell more than whether it is the one that is expected.
+            let next = caller.track.next();
+            let (expected, len) = self.digits(index, next);
             let is_expected = digits == &expected[..len];
             return match (is_expected, next < caller.sent) {
                 (true, true) => Reply::Own(next),
@@ -158,7 +162,9 @@ impl Echo {
             };
         };
         match (hex(number), hex(whose)) {
-            (Some(_), Some(_)) if whose != &expected[DIGITS..len] => Reply::Foreign,
+            (Some(_), Some(other)) if other != last_digits(self.number(index), whose.len()) => {
+                Reply::Foreign
+            }
             (Some(sequence), Some(_)) if sequence < caller.sent => Reply::Own(sequence),
             _ => Reply::Corrupted,
         }
@@ -209,9 +215,13 @@ impl Echo {
         let len = self.plan.shape.size.min(DIGITS + CALLER_DIGITS);
         let mut digits = [0; DIGITS + CALLER_DIGITS];
         put_hex(&mut digits[..len.min(DIGITS)], sequence);
-        let caller = (self.first + index) as u64;
-        put_hex(&mut digits[DIGITS..len.max(DIGITS)], caller);
+        put_hex(&mut digits[DIGITS..len.max(DIGITS)], self.number(index));
         (digits, len)
+    }
+
+    /// The number of caller `index` in the whole run.
+    fn number(&self, index: usize) -> u64 {
+        (self.first + index) as u64
     }
 
     /// Sends what is due; when the next one is.

@@ -66,6 +66,11 @@ pub(crate) fn put_hex(digits: &mut [u8], mut number: u64) {
     }
 }
 
+/// What [`hex`] reads of the at most 15 digits that [`put_hex`] writes.
+pub(crate) fn last_digits(number: u64, digits: usize) -> u64 {
+    number & ((1 << (4 * digits)) - 1)
+}
+
 /// Reads at most 16 lower-case digits.
 pub(crate) fn hex(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0, |number, digit| {
