@@ -397,7 +397,7 @@ mod tests {
             .push(Bytes::from(vec![0; 2 * HELD_READER_BYTES]));
         assert!(peer.may_read());
         let mut compressors = Compressors::new(&Config::default().deflate);
-        let answer = Frame::binary(&vec![0; HELD_READER_BYTES]);
+        let answer = Frame::binary(&vec![0; 2 * HELD_READER_BYTES]);
         peer.reply(answer, &mut Replies::default(), &mut compressors);
         assert!(!peer.may_read());
     }
