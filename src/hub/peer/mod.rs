@@ -1,0 +1,233 @@
+//! One connection as its shard keeps it: socket, outbox, and what is known of its health.
+
+mod writing;
+
+use std::{
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use slotmap::new_key_type;
+
+use self::writing::Writing;
+use super::{
+    compression::Compression, outbox::Outbox, publication::UserId, pulse::Pulse, segment::Segments,
+    socket::Socket, topic::Place,
+};
+use crate::wire::{close::Disconnect, frame::Frame};
+
+new_key_type! {
+    /// A connection of this shard; never that of a later one.
+    pub(crate) struct PeerKey;
+}
+
+/// A connection in its shard's table.
+///
+/// Invariant: once `ended` is set, the outbox is sealed and `places` is empty.
+pub(super) struct Peer {
+    /// Absent until the opening handshake is done; the outbox fills already.
+    pub(super) socket: Option<Socket>,
+    pub(super) outbox: Outbox,
+    /// Wakes the connection's task, which has stored it.
+    pub(super) waker: Option<Waker>,
+    /// Where it stands in the topics that it follows.
+    pub(super) places: Vec<Place>,
+    pub(super) user: Option<UserId>,
+    pub(super) compression: Compression,
+    pub(super) ended: Option<Disconnect>,
+    pub(super) pulse: Pulse,
+    writing: Writing,
+}
+
+/// How much may wait for a peer, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Bytes held by the outbox of a peer that has been blocked for `blocked`.
+    pub(super) outbox_bytes: usize,
+    pub(super) blocked: Duration,
+}
+
+/// What became of segments offered to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Offer {
+    /// Queued; it will be written without further ado.
+    Queued,
+    /// Queued, and the peer must be put into the shard's ring.
+    QueuedFirst,
+    /// Refused: the peer is a slow consumer.
+    Refused,
+}
+
+impl Peer {
+    pub(super) fn new(user: Option<UserId>, compression: Compression, sweep: u32) -> Self {
+        Self {
+            socket: None,
+            outbox: Outbox::default(),
+            waker: None,
+            places: Vec::new(),
+            user,
+            compression,
+            ended: None,
+            pulse: Pulse::new(sweep),
+            writing: Writing::default(),
+        }
+    }
+
+    /// A registered connection may change its topics; every other one has them for life.
+    pub(super) fn may_change_topics(&self) -> bool {
+        self.user.is_some()
+    }
+
+    /// Queues `segments`, unless the peer is so far behind that it is given up.
+    pub(super) fn offer(
+        &mut self,
+        segments: &mut Segments<'_>,
+        patience: Patience,
+        now: Instant,
+    ) -> Offer {
+        if self.is_too_slow(patience, now) {
+            return Offer::Refused;
+        }
+        let shared = match &mut self.compression {
+            Compression::Off => segments.plain(),
+            Compression::Shared(window) => segments.compressed(*window),
+            Compression::Own(context) => {
+                for message in segments.messages() {
+                    let frame = context.compress(message.plain());
+                    self.outbox.push(frame.into_bytes());
+                }
+                &[]
+            }
+        };
+        for segment in shared {
+            self.outbox.push(segment.clone());
+        }
+        if self.joins_ring() {
+            Offer::QueuedFirst
+        } else {
+            Offer::Queued
+        }
+    }
+
+    /// Bytes *and* age: a bound on bytes alone would end healthy peers at every pause.
+    pub(super) fn is_too_slow(&self, patience: Patience, now: Instant) -> bool {
+        let bytes = self.outbox.held_bytes();
+        let Some(since) = self.writing.blocked_since else {
+            // Without a socket nothing is ever blocked: bytes alone decide.
+            return self.socket.is_none() && bytes > patience.outbox_bytes;
+        };
+        let is_over = bytes > patience.outbox_bytes;
+        is_over && now.saturating_duration_since(since) >= patience.blocked
+            || bytes > patience.outbox_bytes.saturating_mul(HARD_CAP)
+    }
+
+    /// Queues the last frame; the end of the stream follows it.
+    pub(super) fn seal_to_end(&mut self, close: Bytes) {
+        if let Some(socket) = &self.socket {
+            socket.await_end();
+        }
+        self.outbox.seal(close);
+    }
+
+    /// True if the peer has something to write and must be put into the ring for that.
+    pub(super) fn joins_ring(&mut self) -> bool {
+        let waits = self.writing.is_in_ring || self.writing.blocked_since.is_some();
+        self.writing.is_in_ring |= !waits;
+        !waits
+    }
+
+    pub(super) fn leaves_ring(&mut self) {
+        self.writing.is_in_ring = false;
+    }
+
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// The frame that asks.
+pub(super) fn ping() -> Bytes {
+    Frame::ping().into_bytes()
+}
+
+/// A blocked peer that has this many times its bound waiting is ended at once.
+const HARD_CAP: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::slice;
+
+    use super::*;
+    use crate::{
+        config::Config,
+        hub::{compression::Compressors, message::Message, outbox::ELEMENT_BYTES},
+    };
+
+    const PATIENCE: Patience = Patience {
+        outbox_bytes: 1000,
+        blocked: Duration::from_secs(1),
+    };
+
+    fn new_peer() -> Peer {
+        Peer::new(None, Compression::Off, 0)
+    }
+
+    /// Offers a message of `bytes`.
+    fn offer(peer: &mut Peer, bytes: usize) -> Offer {
+        let config = Config::default().deflate;
+        let message = Message::new(Frame::binary(&vec![0; bytes]), &config);
+        let mut compressors = Compressors::new(&config);
+        let mut segments = Segments::new(slice::from_ref(&message), &mut compressors);
+        peer.offer(&mut segments, PATIENCE, Instant::now())
+    }
+
+    fn blocked_peer(held: usize, now: Instant) -> Peer {
+        let mut peer = new_peer();
+        peer.socket = Some(Socket::Other(Box::new(tokio::io::empty())));
+        peer.outbox.push(Bytes::from(vec![0; held - ELEMENT_BYTES]));
+        peer.writing.blocked_since = Some(now);
+        peer
+    }
+
+    #[test]
+    fn a_peer_is_too_slow_by_bytes_and_age_together_or_at_the_hard_cap() {
+        let now = Instant::now();
+        let later = now + PATIENCE.blocked;
+        assert!(
+            !blocked_peer(1000, now).is_too_slow(PATIENCE, later),
+            "within its bytes"
+        );
+        assert!(
+            !blocked_peer(8000, now).is_too_slow(PATIENCE, now),
+            "blocked just now"
+        );
+        assert!(blocked_peer(1001, now).is_too_slow(PATIENCE, later));
+        assert!(blocked_peer(8001, now).is_too_slow(PATIENCE, now));
+    }
+
+    #[test]
+    fn a_peer_that_takes_what_it_gets_is_never_too_slow() {
+        let mut peer = new_peer();
+        peer.socket = Some(Socket::Other(Box::new(tokio::io::empty())));
+        assert_eq!(offer(&mut peer, 10_000), Offer::QueuedFirst);
+        assert_eq!(offer(&mut peer, 10_000), Offer::Queued);
+    }
+
+    #[test]
+    fn a_blocked_peer_stays_out_of_the_ring() {
+        let mut peer = blocked_peer(ELEMENT_BYTES, Instant::now());
+        assert_eq!(offer(&mut peer, 1), Offer::Queued);
+    }
+
+    #[test]
+    fn what_waits_for_a_peer_in_its_handshake_is_bounded_by_bytes_alone() {
+        let mut peer = blocked_peer(1001, Instant::now());
+        peer.writing.blocked_since = None;
+        peer.socket = None;
+        assert!(peer.is_too_slow(PATIENCE, Instant::now()));
+    }
+}

@@ -1,0 +1,210 @@
+//! Writing to a peer, and holding up whoever does not take what it is answered.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Bytes;
+
+use super::Peer;
+use crate::{
+    hub::{
+        compression::Compressors,
+        outbox::{ELEMENT_BYTES, Outbox},
+        replies::Replies,
+        socket::Stream,
+    },
+    metrics::ShardMetrics,
+    wire::frame::Frame,
+};
+
+/// How the writing to a peer stands.
+#[derive(Debug, Default)]
+pub(super) struct Writing {
+    /// It waits for its turn in the shard's ring.
+    pub(super) is_in_ring: bool,
+    /// What it was answered and has not taken, in bytes held; zero again when all is written.
+    pub(super) owed_bytes: usize,
+    /// Its task does not read until all of the outbox is written.
+    pub(super) is_reader_held: bool,
+    /// The socket took something since the last sweep.
+    pub(super) has_taken: bool,
+    /// The socket takes no more, since then; the connection's task is woken when it does.
+    pub(super) blocked_since: Option<Instant>,
+}
+
+impl Peer {
+    /// Writes what the peer was answered during its turn: straight away if nothing waits before
+    /// it. What the socket does not take is queued.
+    ///
+    /// # Errors
+    ///
+    /// The socket's. Nothing can be written any more.
+    pub(in crate::hub) fn write_replies(
+        &mut self,
+        replies: &mut Replies,
+        metrics: &ShardMetrics,
+    ) -> io::Result<()> {
+        let mut taken = 0;
+        if self.outbox.is_empty()
+            && !self.outbox.is_sealed()
+            && self.writing.blocked_since.is_none()
+            && let (Some(socket), Some(waker)) = (&mut self.socket, &self.waker)
+        {
+            let mut cx = Context::from_waker(waker);
+            match socket.stream().poll_write(&mut cx, replies.as_bytes()) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    taken = count;
+                    self.writing.has_taken = true;
+                    metrics.writes.increment();
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {}
+            }
+        }
+        self.queue_replies(replies, taken);
+        Ok(())
+    }
+
+    /// Queues what the peer was answered during its turn, but for what the socket has `taken`.
+    pub(in crate::hub) fn queue_replies(&mut self, replies: &mut Replies, taken: usize) {
+        let rest = &replies.as_bytes()[taken..];
+        if !rest.is_empty() {
+            self.writing.owed_bytes += rest.len() + ELEMENT_BYTES;
+            let rest = Bytes::copy_from_slice(rest);
+            if taken > 0 {
+                self.outbox.push_rest(rest);
+            } else {
+                self.outbox.push(rest);
+            }
+        }
+        replies.clear();
+    }
+
+    /// Writes until the outbox is empty or the socket takes no more, which then wakes the
+    /// connection's task. One vectored write takes up to 64 segments.
+    ///
+    /// # Errors
+    ///
+    /// The socket's. Nothing can be written any more.
+    pub(in crate::hub) fn write(&mut self, metrics: &ShardMetrics) -> io::Result<()> {
+        let (Some(socket), Some(waker)) = (&mut self.socket, &self.waker) else {
+            return Ok(()); // The connection's task writes when it starts.
+        };
+        let mut cx = Context::from_waker(waker);
+        while !self.outbox.is_empty() {
+            match poll_write(socket.stream(), &mut cx, &self.outbox) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    self.outbox.written(count);
+                    // It takes something: if it is blocked, then from now on.
+                    self.writing.blocked_since = None;
+                    self.writing.has_taken = true;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    if self.writing.blocked_since.is_none() {
+                        self.writing.blocked_since = Some(Instant::now());
+                    }
+                    return Ok(());
+                }
+            }
+            metrics.writes.increment();
+        }
+        self.writing.blocked_since = None;
+        // A stream may hold back what it has taken, as TLS does; if it can't be flushed now, it
+        // wakes the connection's task, which comes back here.
+        if let Poll::Ready(flushed) = socket.stream().poll_flush(&mut cx) {
+            flushed?;
+        }
+        self.writing.owed_bytes = 0;
+        if std::mem::take(&mut self.writing.is_reader_held) {
+            waker.wake_by_ref();
+        }
+        Ok(())
+    }
+
+    /// Queues an answer to what the peer itself said.
+    pub(in crate::hub) fn reply(
+        &mut self,
+        message: Frame,
+        replies: &mut Replies,
+        compressors: &mut Compressors,
+    ) {
+        let frame = self.compression.form(message, compressors);
+        if replies.has_room_for(frame.wire_len()) {
+            return replies.push(&frame);
+        }
+        self.queue_replies(replies, 0);
+        self.writing.owed_bytes += frame.wire_len() + ELEMENT_BYTES;
+        self.outbox.push(frame.into_bytes());
+    }
+
+    /// Whether the connection may read on; if not, its task is woken when it may.
+    pub(in crate::hub) fn may_read(&mut self) -> bool {
+        self.writing.is_reader_held = self.writing.owed_bytes > HELD_READER_BYTES;
+        !self.writing.is_reader_held
+    }
+
+    /// A peer that is not read can't be heard; it lives if it takes what it gets.
+    pub(in crate::hub) fn takes_unheard(&mut self) -> bool {
+        std::mem::take(&mut self.writing.has_taken) && self.writing.is_reader_held
+    }
+}
+
+fn poll_write(
+    socket: Pin<&mut dyn Stream>,
+    cx: &mut Context<'_>,
+    outbox: &Outbox,
+) -> Poll<io::Result<usize>> {
+    if let Some(segment) = outbox.only() {
+        return socket.poll_write(cx, segment);
+    }
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let count = outbox.fill(&mut slices);
+    socket.poll_write_vectored(cx, &slices[..count])
+}
+
+/// More slices than this never paid (the kernel takes up to 1,024); they live on the stack.
+const MAX_SLICES: usize = 64;
+
+/// A peer that was answered this much and does not take it is not read: whoever floods and does
+/// not read what it gets back is held up by TCP. What others publish to it does not count. Four
+/// times what the kernel takes unsent.
+const HELD_READER_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Config, hub::compression::Compression};
+
+    fn new_peer() -> Peer {
+        Peer::new(None, Compression::Off, 0)
+    }
+
+    #[test]
+    fn only_what_a_peer_was_answered_holds_up_its_reading() {
+        let mut peer = new_peer();
+        peer.outbox
+            .push(Bytes::from(vec![0; 2 * HELD_READER_BYTES]));
+        assert!(peer.may_read());
+        let mut compressors = Compressors::new(&Config::default().deflate);
+        let answer = Frame::binary(&vec![0; 2 * HELD_READER_BYTES]);
+        peer.reply(answer, &mut Replies::default(), &mut compressors);
+        assert!(!peer.may_read());
+    }
+
+    #[test]
+    fn a_peer_that_is_not_read_lives_as_long_as_it_takes_something() {
+        let mut peer = new_peer();
+        peer.writing.is_reader_held = true;
+        assert!(!peer.takes_unheard());
+        peer.writing.has_taken = true;
+        assert!(peer.takes_unheard());
+        assert!(!peer.takes_unheard(), "nothing since");
+    }
+}
