@@ -31,8 +31,8 @@
 //!                                              socket (one vectored write for all that is pending)
 //! ```
 //!
-//! A *tick* is one round of a shard: it drains its inbox, fans out, and writes to some sockets. A
-//! *turn* is one poll of a connection's task: it reads, reacts, and writes its reactions. A whole
+//! A *tick* is one round of a shard: it drains its inbox, if it is time for that, fans out, and
+//! writes to some sockets. A *turn* is one poll of a connection's task: it reads, reacts, and writes its reactions. A whole
 //! plain message takes the *fast lane*, from the receive buffer as it stands there; any other one
 //! has an *episode*, a reader that is built for it and dropped after it. A *sweep* is a look at
 //! every connection, for the heartbeat.
@@ -41,9 +41,9 @@
 //!
 //! 1. **Encode once.** Server frames are unmasked, so one encoding serves every subscriber, and one
 //!    compressed form all those with the same window.
-//! 2. **A shard is one thread** that owns its connections, sockets and outboxes. Shards talk
-//!    through inboxes only; nobody waits for a lock on the way of a message but for the step that
-//!    its topic's home and each inbox take, or while another shard compresses that message.
+//! 2. **A shard is one thread** that owns its connections, sockets and outboxes. What reaches it
+//!    comes through its inbox; nobody waits for a lock on the way of a message but for the step
+//!    that its topic's home and each inbox take, or while another shard compresses that message.
 //! 3. **A topic has a home.** Every publication passes it, one at a time, into the inboxes of the
 //!    shards that have subscribers, so what comes by a topic comes in one order, the same for every
 //!    subscriber.

@@ -54,7 +54,7 @@ pub fn serve(input: &Input) -> Vec<ServerFrame> {
                 .as_mut()
                 .poll(&mut Context::from_waker(&waker))
                 .is_ready();
-            // What was published is forwarded, delivered, and written.
+            // What was published is delivered and written.
             while !shards.is_at_rest() {
                 shards.tick(0);
             }

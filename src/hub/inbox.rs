@@ -14,17 +14,18 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{publication::Publication, shard::Shard};
+
 /// Work to be done on a shard's own thread, in its turn.
 pub(crate) type Work = Box<dyn FnOnce(&Rc<Shard>) + Send>;
 
 /// What can be asked of a shard.
 pub(super) enum Item {
+    /// Hand this to your subscribers.
+    Deliver(Publication),
     /// Do this.
     Run(Work),
     /// End, dropping every connection.
     Stop,
-    /// Hand this to your subscribers.
-    Deliver(Publication),
 }
 
 impl Item {

@@ -66,7 +66,7 @@ impl Shards {
         user: Option<&str>,
     ) -> oneshot::Receiver<usize> {
         let (receipt, queued) = Receipt::new();
-        self.links.publish(&Publication {
+        self.links.publish(Publication {
             user: user.map(Into::into),
             receipt: Some(receipt),
             ..Publication::new(&self.links, [topic].into(), [message])

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{config::Config, metrics::ShardMetrics, topic_name::TopicName};
 
+/// One for all shards.
 #[derive(Debug)]
 pub(crate) struct Links {
     pub(super) config: Config,
@@ -55,25 +56,21 @@ impl Links {
     }
 
     /// Lets a publication pass the home of each of its topics, to the shards that it is for.
-    pub(super) fn publish(&self, publication: &Publication) {
+    pub(super) fn publish(&self, mut publication: Publication) {
         for position in 0..publication.topics.len() {
-            self.pass(&Publication {
-                position,
-                ..publication.clone()
-            });
+            publication.position = position;
+            self.pass(&mut publication);
         }
     }
 
-    fn pass(&self, publication: &Publication) {
+    fn pass(&self, publication: &mut Publication) {
         let mut asleep = Vec::new();
         let mut home = self.home(publication.topic());
         let (number, interested) = home.pass(publication.topic());
+        publication.number = number;
         for &shard in interested {
             // Pushed while the home is held: in the same order to all shards.
-            if self.inboxes[shard].append(Item::Deliver(Publication {
-                number,
-                ..publication.clone()
-            })) {
+            if self.inboxes[shard].append(Item::Deliver(publication.clone())) {
                 asleep.push(shard);
             }
         }

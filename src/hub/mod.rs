@@ -2,9 +2,9 @@
 //!
 //! A publication passes its topic's home, which gives it its place in the topic's order, into the
 //! inboxes of the shards that have subscribers; each of those queues it to its subscribers'
-//! outboxes and writes to their sockets in its tick. Shards talk through their inboxes only. There
-//! is no HTTP in here and no fastwebsockets: a connection is a socket, an outbox and the topics
-//! that it follows.
+//! outboxes and writes to their sockets in its tick. Nothing else passes between shards. There is
+//! no HTTP in here and no fastwebsockets: a connection is a socket, an outbox and the topics that
+//! it follows.
 //!
 //! ```text
 //!  what one read brought ──────► home of the topic: ──────► inboxes of its shards, ──► outboxes
@@ -137,7 +137,7 @@ impl Hub {
         self.0.links.have_room().await;
         let (receipt, queued) = Receipt::new();
         let topics = [topic.clone()].into();
-        self.0.links.publish(&Publication {
+        self.0.links.publish(Publication {
             user,
             receipt: Some(receipt),
             ..Publication::new(&self.0.links, topics, [message])
@@ -161,7 +161,7 @@ impl Hub {
                 drop(done);
             })
             .await;
-            // What was read before is in the inboxes already.
+            // What was published before is in the inboxes already.
             self.on_every_shard(|shard, done| {
                 shard.end_all(Disconnect::Restarting);
                 let shard = Rc::clone(shard);

@@ -122,7 +122,7 @@ impl SeatRef {
         frames: impl IntoIterator<Item = Frame>,
     ) {
         let links = &self.shard.links;
-        links.publish(&Publication::new(links, Arc::clone(topics), frames));
+        links.publish(Publication::new(links, Arc::clone(topics), frames));
     }
 
     /// Some shard has more to deliver than it should: publishers are to wait.

@@ -1,6 +1,6 @@
 //! What a connection runs over.
 
-use std::{fmt, pin::Pin};
+use std::pin::Pin;
 
 use socket2::SockRef;
 use tokio::{
@@ -23,26 +23,17 @@ impl Socket {
     pub(super) fn stream(&mut self) -> Pin<&mut dyn Stream> {
         match self {
             Self::Tcp(tcp) => Pin::new(tcp),
-            Self::Other(other) => Pin::new(other),
+            Self::Other(other) => Pin::new(&mut **other),
         }
     }
 
-    /// Lets the last of what is written from now on wait for the end of the stream, which follows
-    /// at once: one segment less, which is a tenth of what a short connection costs.
+    /// Lets the last of what is written from now on wait for the end of the stream, which is to
+    /// follow at once: one segment less, which is a tenth of what a short connection costs.
     pub(super) fn await_end(&self) {
         if let Self::Tcp(tcp) = self {
-            // It is but cheaper.
+            // If it fails there is a segment more.
             let _ = SockRef::from(tcp).set_tcp_cork(true);
         }
-    }
-}
-
-impl fmt::Debug for Socket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp(_) => "Tcp",
-            Self::Other(_) => "Other",
-        })
     }
 }
 

@@ -146,8 +146,8 @@ impl Echo {
         };
         // Nothing is not compared with nothing: where an empty `Vec` points to there is no memory,
         // and that libc loads none of it takes the processor 0.1 µs.
-        let is_all = rest.is_empty() && self.filler.is_empty();
-        if !is_all && rest != self.filler {
+        let has_no_filler = rest.is_empty() && self.filler.is_empty();
+        if !has_no_filler && rest != self.filler {
             return Reply::Corrupted;
         }
         let Some((number, whose)) = digits.split_at_checked(DIGITS) else {

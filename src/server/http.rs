@@ -1,18 +1,17 @@
 //! One HTTP connection, on the shard that has it until it ends or becomes a WebSocket.
 
-use std::{cell::Cell, convert::Infallible, io, pin::pin, rc::Rc, sync::Arc};
+use std::{cell::Cell, convert::Infallible, pin::pin, rc::Rc, sync::Arc};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
-    task::spawn_local,
 };
 use tracing::debug;
 
-use super::{routes::Site, upgrade::Upgrading};
-use crate::{connection::Connection, hub::shard::Shard};
+use super::routes::Site;
+use crate::hub::shard::Shard;
 
 /// What the HTTP connections of a server have to know of its end.
 #[derive(Clone)]
@@ -21,23 +20,6 @@ pub(super) struct Lifetime {
     pub(super) is_ending: watch::Receiver<bool>,
     /// Held by every connection; never sent on.
     pub(super) _open: mpsc::Sender<Infallible>,
-}
-
-/// A connection that waits for its socket.
-pub(super) struct Upcoming {
-    pub(super) connection: Connection,
-    pub(super) socket: Upgrading,
-}
-
-impl Upcoming {
-    async fn start(self) -> io::Result<()> {
-        let arrived = self.socket.arrived().await?;
-        arrived.lift_user_timeout()?;
-        let (socket, leftover) = arrived.into_parts();
-        // A task of its own, which does not carry what HTTP needed.
-        spawn_local(self.connection.start(socket, leftover));
-        Ok(())
-    }
 }
 
 /// Serves the requests of one socket, and starts the connection that it becomes if one of them is

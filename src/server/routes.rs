@@ -13,11 +13,9 @@ use tokio::{task::spawn_local, time::timeout};
 use uuid::Uuid;
 
 use super::{
-    api,
-    http::Upcoming,
-    origin, page,
+    api, origin, page,
     reply::{self, Refusal, Reply},
-    upgrade,
+    upgrade::{self, Upcoming},
 };
 use crate::{
     connection::{Connection, Session},
@@ -113,8 +111,8 @@ impl Site {
         }
     }
 
-    /// Answers a request on the shard that has read it.
-    /// If the answer is 101, the connection is `upcoming`.
+    /// Answers a request on the shard that has read it. If that is with 101, the connection is
+    /// `upcoming`.
     pub(super) async fn answer(
         &self,
         shard: &Rc<Shard>,

@@ -205,7 +205,11 @@ impl Upgrading {
         // Its buffer is empty: what hyper has read of the frames comes with the socket.
         let upgraded = web_socket.into_inner().into_inner();
         let (transport, read) = match take_tcp(upgraded) {
-            Ok((tcp, read)) => (Transport::Tcp(tcp), read),
+            Ok((tcp, read)) => {
+                // That was for HTTP; how long a subscriber may be blocked is its outbox's to say.
+                SockRef::from(&tcp).set_tcp_user_timeout(None)?;
+                (Transport::Tcp(tcp), read)
+            }
             Err(other) => (Transport::Other(TokioIo::new(other)), Bytes::new()),
         };
         Ok(Arrived {
@@ -226,7 +230,22 @@ fn take_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
     }
 }
 
-/// A socket after its opening handshake, on the runtime that has accepted it.
+/// A connection that waits for its socket, on one and the same shard.
+pub(super) struct Upcoming {
+    pub(super) connection: Connection,
+    pub(super) socket: Upgrading,
+}
+
+impl Upcoming {
+    pub(super) async fn start(self) -> io::Result<()> {
+        let (socket, leftover) = self.socket.arrived().await?.into_parts();
+        // A task of its own, which does not carry what HTTP needed.
+        spawn_local(self.connection.start(socket, leftover));
+        Ok(())
+    }
+}
+
+/// A socket after its opening handshake, on a runtime.
 pub(crate) struct Arrived {
     transport: Transport<TcpStream>,
     /// What the client has sent behind its request.
@@ -254,14 +273,6 @@ impl Arrived {
             Transport::Other(other) => Socket::Other(Box::new(other)),
         };
         (socket, self.leftover)
-    }
-
-    /// The deadlines of HTTP are over: how long a subscriber may be blocked is its outbox's to say.
-    pub(crate) fn lift_user_timeout(&self) -> io::Result<()> {
-        match &self.transport {
-            Transport::Tcp(tcp) => SockRef::from(tcp).set_tcp_user_timeout(None),
-            Transport::Other(_) => Ok(()),
-        }
     }
 
     fn detach(self) -> io::Result<Detached> {

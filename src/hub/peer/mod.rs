@@ -125,7 +125,9 @@ impl Peer {
 
     /// Queues the last frame; the end of the stream follows it.
     pub(super) fn seal_to_end(&mut self, close: Bytes) {
-        if let Some(socket) = &self.socket {
+        // Only if both go out at once: what waits would wait for 200 ms longer.
+        let is_next = self.outbox.is_empty() && self.writing.blocked_since.is_none();
+        if let Some(socket) = self.socket.as_ref().filter(|_| is_next) {
             socket.await_end();
         }
         self.outbox.seal(close);
@@ -160,6 +162,9 @@ const HARD_CAP: usize = 8;
 #[cfg(test)]
 mod tests {
     use std::slice;
+
+    use socket2::SockRef;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::{
@@ -215,6 +220,26 @@ mod tests {
         peer.socket = Some(Socket::Other(Box::new(tokio::io::empty())));
         assert_eq!(offer(&mut peer, 10_000), Offer::QueuedFirst);
         assert_eq!(offer(&mut peer, 10_000), Offer::Queued);
+    }
+
+    #[tokio::test]
+    async fn only_a_close_that_goes_out_at_once_waits_for_the_end_of_the_stream() {
+        for (queued, is_corked) in [(0, true), (1, false)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let far = TcpStream::connect(listener.local_addr().unwrap());
+            let (_far, accepted) = tokio::join!(far, listener.accept());
+            let near = accepted.unwrap().0;
+            let mut peer = new_peer();
+            peer.socket = Some(Socket::Tcp(near));
+            for _ in 0..queued {
+                peer.outbox.push(Bytes::from_static(b"before"));
+            }
+            peer.seal_to_end(Frame::close(1000, "").into_bytes());
+            let Some(Socket::Tcp(near)) = &peer.socket else {
+                unreachable!()
+            };
+            assert_eq!(SockRef::from(near).tcp_cork().unwrap(), is_corked);
+        }
     }
 
     #[test]
