@@ -6,6 +6,7 @@ mod load;
 mod publish;
 mod serve;
 mod url;
+mod value;
 
 use std::{
     io::{self, Write as _},

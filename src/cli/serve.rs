@@ -4,16 +4,13 @@ use std::{
     future::Future,
     io::{self, IsTerminal as _, Write as _},
     net::SocketAddr,
-    num::NonZeroUsize,
     path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 use framecast::{Config, Server};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::Deserialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 use tracing_subscriber::{
@@ -21,6 +18,8 @@ use tracing_subscriber::{
     fmt,
     prelude::*,
 };
+
+use super::value::{Count, Time, Whole};
 
 /// Run the server
 ///
@@ -51,19 +50,19 @@ struct Settings {
 
     /// Threads that serve connections [default: the cores that this process may use]
     #[arg(long, value_name = "N")]
-    shards: Option<NonZeroUsize>,
+    shards: Option<Count>,
 
     /// The largest message of a client, over all its fragments [default: 65536]
     #[arg(long, value_name = "BYTES")]
-    max_message_bytes: Option<usize>,
+    max_message_bytes: Option<Whole>,
 
     /// The most fragments of one message [default: 1024]
     #[arg(long, value_name = "N")]
-    max_fragments: Option<u32>,
+    max_fragments: Option<Whole<u32, 0, { u32::MAX as usize }>>,
 
     /// The most registrations at one time [default: 100000]
     #[arg(long, value_name = "N")]
-    max_registrations: Option<usize>,
+    max_registrations: Option<Whole>,
 
     /// Let web pages of this origin use the server, such as https://app.example; * for every
     /// page; may be repeated [default: only the server's own]
@@ -80,12 +79,12 @@ struct Settings {
 
     /// Send messages of fewer bytes uncompressed [default: 64]
     #[arg(long, value_name = "BYTES")]
-    deflate_min_bytes: Option<usize>,
+    deflate_min_bytes: Option<Whole>,
 
     /// Connections that may have a compression context of their own, which is not shared and
     /// costs 160 KiB [default: 0]
     #[arg(long, value_name = "N")]
-    deflate_contexts: Option<usize>,
+    deflate_contexts: Option<Whole>,
 
     /// Time for the head of a request, and as much for its body [default: 5s]
     #[arg(long, value_name = "TIME")]
@@ -119,26 +118,6 @@ struct Settings {
     /// What to log, by target and level, such as info or info,framecast=debug [default: info]
     #[arg(long, env = "RUST_LOG", value_name = "FILTER")]
     log: Option<String>,
-}
-
-/// A time as people write it: `25s`, `5m`, `250ms`.
-#[derive(Clone, Copy, Debug)]
-struct Time(Duration);
-
-impl FromStr for Time {
-    type Err = humantime::DurationError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        humantime::parse_duration(text).map(Self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map_err(|error| D::Error::custom(format!("{text:?} is not a time: {error}")))
-    }
 }
 
 /// Runs the server until it is told to stop.
@@ -207,17 +186,30 @@ impl Settings {
             }
         }
         let mut config = Config::default();
+        let number = |number: Option<Whole>| number.map(|number| number.0);
         let time = |time: Option<Time>| time.map(|time| time.0);
         set(&mut config.listen, self.listen);
-        set(&mut config.shards, self.shards);
-        set(&mut config.limits.message_bytes, self.max_message_bytes);
-        set(&mut config.limits.fragments, self.max_fragments);
-        set(&mut config.limits.registrations, self.max_registrations);
+        set(&mut config.shards, self.shards.map(|shards| shards.0));
+        set(
+            &mut config.limits.message_bytes,
+            number(self.max_message_bytes),
+        );
+        set(
+            &mut config.limits.fragments,
+            self.max_fragments.map(|most| most.0),
+        );
+        set(
+            &mut config.limits.registrations,
+            number(self.max_registrations),
+        );
         set(&mut config.access.allowed_origins, self.allow_origin);
         set(&mut config.access.allow_anonymous, self.allow_anonymous);
         set(&mut config.deflate.enabled, self.deflate);
-        set(&mut config.deflate.min_bytes, self.deflate_min_bytes);
-        set(&mut config.deflate.contexts, self.deflate_contexts);
+        set(
+            &mut config.deflate.min_bytes,
+            number(self.deflate_min_bytes),
+        );
+        set(&mut config.deflate.contexts, number(self.deflate_contexts));
         set(&mut config.timeouts.request, time(self.request_timeout));
         set(&mut config.timeouts.ping_after, time(self.ping_after));
         set(&mut config.timeouts.pong_within, time(self.pong_within));

@@ -120,16 +120,35 @@ fn a_publication_that_the_relay_refuses_ends_in_its_reason() {
 
 #[test]
 fn a_wrong_command_line_is_told_from_a_run_that_failed() {
-    for arguments in [
-        &["--rate", "0"][..],
-        &["--rate", "5", "--depth", "2"],
-        &["--connections", "0"],
-        &["--duration", "soon"],
-        &["--min-ratio", "1.5"],
+    for (arguments, reason) in [
+        (
+            &["--rate", "0"][..],
+            "invalid value '0' for '--rate <N>': not a number from above 0 to 1e9",
+        ),
+        (
+            &["--rate", "5", "--depth", "2"],
+            "the argument '--rate <N>' cannot be used with '--depth <N>'",
+        ),
+        (
+            &["--connections", "0"],
+            "invalid value '0' for '--connections <N>': not a whole number from 1",
+        ),
+        (
+            &["--size", "big"],
+            "invalid value 'big' for '--size <BYTES>': not a whole number from 0 to 67108864",
+        ),
+        (
+            &["--duration", "soon"],
+            "invalid value 'soon' for '--duration <TIME>': not a time such as 250ms, 5s or 2m",
+        ),
+        (
+            &["--min-ratio", "1.5"],
+            "invalid value '1.5' for '--min-ratio <RATIO>': not a number from 0 to 1",
+        ),
     ] {
         let run = Run::of("echo", "ws://127.0.0.1:1/", arguments);
         assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.stderr);
-        assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+        assert_eq!(run.stderr, format!("framecast: {reason}\n"));
     }
 }
 

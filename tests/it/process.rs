@@ -107,7 +107,7 @@ fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() {
     );
     refused(
         &["serve", "--shards", "0"],
-        "framecast: invalid value '0' for '--shards",
+        "framecast: invalid value '0' for '--shards <N>': not a whole number from 1\n",
     );
     refused(
         &["serve", "--shards", "5000"],
@@ -157,7 +157,22 @@ fn a_wrong_line_in_the_file_is_named_by_file_line_and_key() {
             3,
             "unknown field `lisen`",
         ),
-        ("shards = 'two'\n", 1, "invalid type"),
+        (
+            "shards = 'two'\n",
+            1,
+            "invalid type: string \"two\", expected a whole number from 1\n",
+        ),
+        ("shards = 0\n", 1, "0 is not a whole number from 1\n"),
+        (
+            "\nmax-message-bytes = -1\n",
+            2,
+            "-1 is not a whole number from 0\n",
+        ),
+        (
+            "max-fragments = 5000000000\n",
+            1,
+            "5000000000 is not a whole number from 0 to 4294967295\n",
+        ),
         ("ping-after = 'soon'\n", 1, "\"soon\" is not a time"),
         ("shards = \n", 1, ""),
     ];

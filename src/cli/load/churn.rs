@@ -1,11 +1,10 @@
 //! `framecast load churn`: connections come and go while a stream has to stay whole.
 
-use std::num::NonZeroUsize;
-
 use super::Job;
 use super::common::{CommonArgs, Rate, WEBSOCKET_URL};
 use super::fanout::{Crowd, describe};
 use super::figures::{plural, rounded};
+use crate::cli::value::{Count, Whole};
 use crate::load::plan::{self, Pace, Work};
 
 /// Let connections come and go, while others must get every message
@@ -19,7 +18,7 @@ use crate::load::plan::{self, Pace, Work};
 pub(super) struct Args {
     /// How many connections that come and go, at a time
     #[arg(long, value_name = "N", default_value = "100")]
-    connections: NonZeroUsize,
+    connections: Count,
 
     /// How many of them come in a second, and as many go
     #[arg(long, value_name = "N", default_value = "200")]
@@ -36,7 +35,7 @@ pub(super) struct Args {
 
     /// Instead of a rate, messages under way of each publisher
     #[arg(long, value_name = "N")]
-    in_flight: Option<NonZeroUsize>,
+    in_flight: Option<Count>,
 
     #[command(flatten)]
     crowd: Crowd,
@@ -49,14 +48,14 @@ impl Args {
     pub(super) fn job(self) -> anyhow::Result<Job> {
         let Rate(publish_rate) = self.publish_rate;
         let (pace, paced) = match self.in_flight {
-            Some(count) => (Pace::InFlight(count.get()), format!("{count} in flight")),
+            Some(Whole(count)) => (Pace::InFlight(count.get()), format!("{count} in flight")),
             None => (
                 Pace::PerSecond(publish_rate),
                 format!("{} messages/s", rounded(publish_rate)),
             ),
         };
         let fanout = self.crowd.plan(pace)?;
-        let (guests, Rate(per_second)) = (self.connections.get(), self.rate);
+        let (guests, Rate(per_second)) = (self.connections.0.get(), self.rate);
         Ok(Job {
             name: "churn",
             description: format!(

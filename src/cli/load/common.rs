@@ -1,7 +1,6 @@
 //! What all kinds of load have in common: where to, how long, and what becomes of the result.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use anyhow::{Context as _, ensure};
 
 use super::threshold::Thresholds;
 use crate::cli::url::Url;
+use crate::cli::value::{Count, Time, Whole};
 use crate::load::plan::{Scheme, Shape, Target};
 
 /// For those kinds of load that a bare echo can't take.
@@ -39,11 +39,11 @@ pub(super) struct CommonArgs {
     /// Spread the connections over so many processes; the first one publishes [default: as many
     /// as their descriptors need]
     #[arg(long, value_name = "N")]
-    workers: Option<NonZeroUsize>,
+    workers: Option<Count>,
 
     /// The server's process, to see the CPU time and the memory that it uses
     #[arg(long, value_name = "PID")]
-    pid: Option<u32>,
+    pid: Option<Pid>,
 
     /// Write the result as JSON
     #[arg(long, value_name = "FILE", help_heading = "Results")]
@@ -89,8 +89,8 @@ impl From<CommonArgs> for Common {
             headers: args.headers,
             duration: args.duration.0,
             ramp: args.ramp.map_or(Duration::ZERO, |ramp| ramp.0),
-            workers: args.workers.map(NonZeroUsize::get),
-            pid: args.pid,
+            workers: args.workers.map(|Whole(workers)| workers.get()),
+            pid: args.pid.map(|pid| pid.0),
             json: args.json,
             hdr: args.hdr,
             plot: args.plot,
@@ -160,8 +160,8 @@ const TOPIC_PLACEHOLDER: &str = "framecast-topic-goes-here";
 #[derive(Debug, clap::Args)]
 pub(super) struct ShapeArgs {
     /// Bytes of a message
-    #[arg(long, value_name = "BYTES", default_value_t = 64)]
-    size: usize,
+    #[arg(long, value_name = "BYTES", default_value = "64")]
+    size: Whole<usize, 0, MAX_SIZE>,
 
     /// Send binary messages instead of text
     #[arg(long)]
@@ -171,14 +171,10 @@ pub(super) struct ShapeArgs {
 impl ShapeArgs {
     /// The shape, of at least `least` bytes because of `reason`.
     pub(super) fn shape(&self, least: usize, reason: &str) -> anyhow::Result<Shape> {
-        let size = self.size;
+        let Whole(size) = self.size;
         ensure!(
             size >= least,
             "--size: {size} is less than {least}, {reason}"
-        );
-        ensure!(
-            size <= MAX_SIZE,
-            "--size: {size} is more than {MAX_SIZE} bytes"
         );
         Ok(Shape {
             size,
@@ -190,17 +186,8 @@ impl ShapeArgs {
 /// What the generator itself takes as one message.
 const MAX_SIZE: usize = 64 << 20;
 
-/// A time as people write it: `5s`, `2m`, `250ms`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Time(Duration);
-
-impl FromStr for Time {
-    type Err = humantime::DurationError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        humantime::parse_duration(text).map(Self)
-    }
-}
+/// The id of a process.
+type Pid = Whole<u32, 1, { u32::MAX as usize }>;
 
 /// Something per second: more than none.
 #[derive(Clone, Copy, Debug)]

@@ -1,10 +1,9 @@
 //! `framecast load echo`: messages that come back.
 
-use std::num::NonZeroUsize;
-
 use super::Job;
 use super::common::{CommonArgs, Rate, ShapeArgs};
 use super::figures::{count, plural, rounded};
+use crate::cli::value::Count;
 use crate::load::plan::{self, Pace, Work};
 
 /// Send messages to an echo, and compare what comes back
@@ -16,11 +15,11 @@ use crate::load::plan::{self, Pace, Work};
 pub(super) struct Args {
     /// How many connections
     #[arg(long, value_name = "N", default_value = "100")]
-    connections: NonZeroUsize,
+    connections: Count,
 
     /// Messages under way on each connection
     #[arg(long, value_name = "N", default_value = "1")]
-    depth: NonZeroUsize,
+    depth: Count,
 
     /// Messages in a second over all connections, whatever has become of those before
     #[arg(long, value_name = "N", conflicts_with = "depth")]
@@ -35,14 +34,14 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn job(self) -> anyhow::Result<Job> {
-        let connections = self.connections.get();
+        let connections = self.connections.0.get();
         let (pace, paced) = match self.rate {
             Some(Rate(rate)) => (
                 Pace::PerSecond(rate),
                 format!("{} messages/s", rounded(rate)),
             ),
             None => {
-                let depth = self.depth.get();
+                let depth = self.depth.0.get();
                 (Pace::InFlight(depth), format!("{depth} in flight on each"))
             }
         };

@@ -1,12 +1,11 @@
 //! `framecast load fanout`: one message in, every subscriber out.
 
-use std::num::NonZeroUsize;
-
 use anyhow::ensure;
 
 use super::Job;
 use super::common::{CommonArgs, Rate, ShapeArgs, WEBSOCKET_URL};
 use super::figures::{count, plural, rounded};
+use crate::cli::value::Count;
 use crate::load::Stamp;
 use crate::load::plan::{self, Pace, Via, Words, Work};
 
@@ -31,7 +30,7 @@ pub(super) struct Args {
 
     /// Messages under way of each publisher
     #[arg(long, value_name = "N", default_value = "1")]
-    in_flight: NonZeroUsize,
+    in_flight: Count,
 
     /// Messages in a second over all publishers, whatever has become of those before
     #[arg(long, value_name = "N", conflicts_with = "in_flight")]
@@ -46,15 +45,15 @@ pub(super) struct Args {
 pub(super) struct Crowd {
     /// How many subscribers
     #[arg(long, value_name = "N", default_value = "100")]
-    subscribers: NonZeroUsize,
+    subscribers: Count,
 
     /// How many publishers; with fewer than topics, each has several, and a connection for each
     #[arg(long, value_name = "N", default_value = "1")]
-    publishers: NonZeroUsize,
+    publishers: Count,
 
     /// How many topics; subscribers and publishers are spread over them
     #[arg(long, value_name = "N", default_value = "1")]
-    topics: NonZeroUsize,
+    topics: Count,
 
     #[command(flatten)]
     shape: ShapeArgs,
@@ -92,7 +91,7 @@ impl Args {
                 format!("{} messages/s", rounded(rate)),
             ),
             None => {
-                let in_flight = self.in_flight.get();
+                let in_flight = self.in_flight.0.get();
                 (Pace::InFlight(in_flight), format!("{in_flight} in flight"))
             }
         };
@@ -133,7 +132,7 @@ impl Crowd {
             Stamp::BYTES,
             "what the number and the moment of a message take",
         )?;
-        let (publishers, topics) = (self.publishers.get(), self.topics.get());
+        let (publishers, topics) = (self.publishers.0.get(), self.topics.0.get());
         let streams = publishers.max(topics);
         ensure!(
             streams <= Stamp::MAX_STREAMS,
@@ -149,7 +148,7 @@ impl Crowd {
         }
         Ok(plan::Fanout {
             run: std::process::id(),
-            subscribers: self.subscribers.get(),
+            subscribers: self.subscribers.0.get(),
             first: 0,
             publishers,
             topics,

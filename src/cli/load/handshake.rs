@@ -1,10 +1,9 @@
 //! `framecast load handshake`: connections that are opened and closed again.
 
-use std::num::NonZeroUsize;
-
 use super::Job;
 use super::common::{CommonArgs, Rate};
 use super::figures::{plural, rounded};
+use crate::cli::value::Count;
 use crate::load::plan::{self, Work};
 
 /// Connect, upgrade and close, again and again
@@ -15,7 +14,7 @@ use crate::load::plan::{self, Work};
 pub(super) struct Args {
     /// How many connections at a time
     #[arg(long, value_name = "N", default_value = "64")]
-    connections: NonZeroUsize,
+    connections: Count,
 
     /// Begin so many in a second [default: the next one when one is closed]
     #[arg(long, value_name = "N")]
@@ -27,7 +26,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn job(self) -> Job {
-        let connections = self.connections.get();
+        let connections = self.connections.0.get();
         let paced = self
             .rate
             .map_or(String::new(), |Rate(rate)| format!(", {}/s", rounded(rate)));

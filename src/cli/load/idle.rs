@@ -1,10 +1,9 @@
 //! `framecast load idle`: connections that are just there.
 
-use std::num::NonZeroUsize;
-
 use super::Job;
 use super::common::CommonArgs;
 use super::figures::plural;
+use crate::cli::value::Count;
 use crate::load::plan::{self, Work};
 
 /// Open connections, and hold them
@@ -17,7 +16,7 @@ use crate::load::plan::{self, Work};
 pub(super) struct Args {
     /// How many connections
     #[arg(long, value_name = "N", default_value = "1000")]
-    connections: NonZeroUsize,
+    connections: Count,
 
     #[command(flatten)]
     common: CommonArgs,
@@ -25,7 +24,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn job(self) -> Job {
-        let connections = self.connections.get();
+        let connections = self.connections.0.get();
         Job {
             name: "idle",
             description: plural(connections as u64, "connection"),
