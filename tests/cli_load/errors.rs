@@ -142,6 +142,11 @@ fn a_wrong_command_line_is_told_from_a_run_that_failed() {
             "invalid value 'soon' for '--duration <TIME>': not a time such as 250ms, 5s or 2m",
         ),
         (
+            &["--plot", "x.png"],
+            "invalid value 'x.png' for '--plot <FILE.svg>': the plot is an SVG, whose name must \
+             end in .svg",
+        ),
+        (
             &["--min-ratio", "1.5"],
             "invalid value '1.5' for '--min-ratio <RATIO>': not a number from 0 to 1",
         ),
@@ -155,7 +160,7 @@ fn a_wrong_command_line_is_told_from_a_run_that_failed() {
 #[test]
 fn a_result_that_cannot_be_written_is_noticed_before_the_run() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("missing/file");
+    let file = folder.path().join("missing/file.svg");
     for output in ["--json", "--hdr", "--plot"] {
         // Nobody listens there, which a run would find out.
         let mut command = Command::new(FRAMECAST);

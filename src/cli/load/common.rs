@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use clap::builder::{PathBufValueParser, TypedValueParser};
 
 use super::threshold::Thresholds;
 use crate::cli::url::Url;
@@ -54,7 +55,7 @@ pub(super) struct CommonArgs {
     hdr: Option<PathBuf>,
 
     /// Draw latency over percentiles and throughput over time
-    #[arg(long, value_name = "FILE.svg", help_heading = "Results")]
+    #[arg(long, value_name = "FILE.svg", help_heading = "Results", value_parser = svg_file())]
     plot: Option<PathBuf>,
 
     /// Fail if the 99th percentile of the latency is above this, such as 5ms
@@ -155,6 +156,18 @@ fn address(url: &Url) -> anyhow::Result<SocketAddr> {
 
 /// As it stands for [`TOPIC`](crate::load::plan::TOPIC) while the URL is read.
 const TOPIC_PLACEHOLDER: &str = "framecast-topic-goes-here";
+
+/// Who asks for another kind of picture is not to find an SVG under its name.
+fn svg_file() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|file| {
+        let extension = file.extension().unwrap_or_default();
+        if extension.eq_ignore_ascii_case("svg") {
+            Ok(file)
+        } else {
+            Err("the plot is an SVG, whose name must end in .svg")
+        }
+    })
+}
 
 /// What messages are like.
 #[derive(Debug, clap::Args)]
