@@ -47,14 +47,23 @@ pub(super) fn time(time: Duration) -> String {
 
 /// `812 B`, `4.0 KiB`.
 pub(super) fn bytes(bytes: f64) -> String {
-    let size = bytes.abs();
-    let (value, unit) = match size {
+    let (value, unit) = match bytes {
         ..1024.0 => return format!("{bytes:.0} B"),
         ..1_048_576.0 => (bytes / 1024.0, "KiB"),
         ..1_073_741_824.0 => (bytes / 1_048_576.0, "MiB"),
         _ => (bytes / 1_073_741_824.0, "GiB"),
     };
     format!("{value:.1} {unit}")
+}
+
+/// How a size has changed: `grown by 4.0 KiB`, `shrunk by 812 B`.
+pub(super) fn change(difference: f64) -> String {
+    let verb = if difference <= -0.5 {
+        "shrunk"
+    } else {
+        "grown"
+    };
+    format!("{verb} by {}", bytes(difference.abs()))
 }
 
 #[cfg(test)]
@@ -79,6 +88,13 @@ mod tests {
         assert_eq!(time(Duration::from_micros(725)), "725 µs");
         assert_eq!(bytes(812.4), "812 B");
         assert_eq!(bytes(4096.0), "4.0 KiB");
-        assert_eq!(bytes(-3_145_728.0), "-3.0 MiB");
+    }
+
+    #[test]
+    fn nothing_has_grown_by_less_than_nothing() {
+        assert_eq!(change(4096.0), "grown by 4.0 KiB");
+        assert_eq!(change(0.0), "grown by 0 B");
+        assert_eq!(change(-3_145_728.0), "shrunk by 3.0 MiB");
+        assert_eq!(change(-0.3), "grown by 0 B");
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::Outcome;
-use super::figures::{bytes, count, plural, rounded, time};
+use super::figures::{bytes, change, count, plural, rounded, time};
 use crate::load::plan::Work;
 use crate::load::{Latencies, ServerUse, Tally};
 
@@ -157,14 +157,11 @@ fn server_rows(table: &mut Table, server: &ServerUse, outcome: &Outcome<'_>) {
     let mut memory = bytes(server.resident_bytes as f64);
     // With other work on them, what a connection takes is lost in what messages take.
     if matches!(outcome.plan.work, Work::Idle(_)) {
-        let each = bytes(server.resident_bytes_per_connection);
-        let _ = write!(memory, ", grown by {each} a connection");
+        let each = change(server.resident_bytes_per_connection);
+        let _ = write!(memory, ", {each} a connection");
     }
     table.row("server memory", memory);
-    table.row(
-        "kernel sockets",
-        format!("grown by {}", bytes(server.kernel_socket_bytes as f64)),
-    );
+    table.row("kernel sockets", change(server.kernel_socket_bytes as f64));
 }
 
 /// Shares of a core in the measured time: at work, and waiting for it.
