@@ -20,7 +20,7 @@ pub(super) enum Disconnect {
     #[error("connection lost")]
     Lost(#[source] io::Error),
     /// The server broke RFC 6455, or sent more than this client takes.
-    #[error("the server sent what this client refuses: {0}")]
+    #[error("the server sent what this client refuses")]
     Violation(#[from] Violation),
 }
 
@@ -97,6 +97,15 @@ mod tests {
             assert!(!by_server(code, "").is_final(), "{code}");
         }
         assert!(!Disconnect::Lost(io::ErrorKind::ConnectionReset.into()).is_final());
+    }
+
+    #[test]
+    fn what_a_server_broke_is_said_once() {
+        let disconnect = Disconnect::from(Violation::ReservedBits);
+        assert_eq!(
+            format!("{:#}", anyhow::Error::from(disconnect)),
+            "the server sent what this client refuses: reserved bits set"
+        );
     }
 
     #[test]
