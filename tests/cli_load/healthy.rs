@@ -171,13 +171,15 @@ fn results_are_written_where_they_are_wanted() {
 }
 
 #[test]
-fn a_run_without_messages_is_drawn_too() {
+fn a_run_without_messages_is_drawn_without_a_throughput() {
     let server = Server::start();
     let folder = TempDir::new().unwrap();
     let plot = folder.path().join("a.svg");
     let arguments = ["--connections", "2", "--plot", plot.to_str().unwrap()];
     Run::of("idle", &server.url("/ws"), &arguments).assert_whole();
-    assert!(fs::read_to_string(plot).unwrap().contains("</svg>"));
+    let plot = fs::read_to_string(plot).unwrap();
+    assert!(plot.contains("latency over percentiles") && plot.contains("</svg>"));
+    assert!(!plot.contains("throughput"), "{plot}");
 }
 
 #[test]

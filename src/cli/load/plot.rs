@@ -1,4 +1,5 @@
-//! The result as a picture: latency over percentiles, throughput over time.
+//! The result as a picture: latency over percentiles and, where something flows, throughput over
+//! time.
 
 use anyhow::anyhow;
 use plotters::coord::Shift;
@@ -16,16 +17,23 @@ pub(super) fn svg(outcome: &Outcome<'_>) -> anyhow::Result<String> {
         let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
         let title = format!("{}: {}", outcome.job.name, outcome.job.description);
+        let root = root.margin(MARGIN, 0, 0, 0);
         let root = root.titled(&title, ("sans-serif", 20))?;
-        let (left, right) = root.split_horizontally(SIZE.0 / 2);
-        latency(&left, &outcome.report.latency)?;
-        throughput(&right, outcome)?;
+        if outcome.report.measured > 0 {
+            let (left, right) = root.split_horizontally(SIZE.0 / 2);
+            latency(&left, &outcome.report.latency)?;
+            throughput(&right, outcome)?;
+        } else {
+            latency(&root, &outcome.report.latency)?;
+        }
         root.present()?;
     }
     Ok(text)
 }
 
 const SIZE: (u32, u32) = (1200, 480);
+/// Around a chart, and so below its title.
+const MARGIN: u32 = 12;
 /// One for each nine, of which there are rarely more.
 const LABELS: usize = 9;
 
@@ -36,9 +44,11 @@ fn latency(panel: &Panel<'_>, latencies: &Latencies) -> anyhow::Result<()> {
     let points = distribution(latencies);
     let most = points.iter().map(|(_, micros)| *micros).fold(1.0, f64::max);
     let nines = points.iter().map(|(nines, _)| *nines).fold(2.0, f64::max);
-    let mut chart = ChartBuilder::on(panel)
-        .caption("latency over percentiles", ("sans-serif", 16))
-        .margin(12)
+    let panel = panel.titled("latency over percentiles", ("sans-serif", 16))?;
+    let mut chart = ChartBuilder::on(&panel)
+        .margin(MARGIN)
+        // For half of the last label.
+        .margin_right(2 * MARGIN)
         .x_label_area_size(40)
         .y_label_area_size(90)
         .build_cartesian_2d(0.0..nines, 0.0..most * 1.05)
@@ -70,9 +80,11 @@ fn throughput(panel: &Panel<'_>, outcome: &Outcome<'_>) -> anyhow::Result<()> {
         .map(|(index, count)| ((index as f64 + 0.5) * step, *count as f64 / step))
         .collect();
     let most = points.iter().map(|(_, rate)| *rate).fold(1.0, f64::max);
-    let mut chart = ChartBuilder::on(panel)
-        .caption("throughput over time", ("sans-serif", 16))
-        .margin(12)
+    let panel = panel.titled("throughput over time", ("sans-serif", 16))?;
+    let mut chart = ChartBuilder::on(&panel)
+        .margin(MARGIN)
+        // For half of the last label.
+        .margin_right(2 * MARGIN)
         .x_label_area_size(40)
         .y_label_area_size(90)
         .build_cartesian_2d(0.0..seconds, 0.0..most * 1.05)
