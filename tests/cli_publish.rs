@@ -161,25 +161,32 @@ fn a_refusal_says_why_in_one_line() {
 fn what_cannot_work_is_not_tried() {
     let (listener, nowhere) = listen();
     drop(listener);
-    for (url, input, reason) in [
+    for (url, input, code, reason) in [
         (
             "https://localhost",
             &b""[..],
+            2,
             "https:// (TLS) is not supported yet, use http://",
         ),
         (
             "ws://localhost",
             b"",
+            2,
             "the URL must start with http://, not ws://",
         ),
-        ("http://localhost/?a", b"", "the URL must not contain `?`"),
-        (&nowhere, b"", "Connection refused"),
-        (&nowhere, b"\xff", "UTF-8"),
+        (
+            "http://localhost/?a",
+            b"",
+            2,
+            "the URL must not contain `?`",
+        ),
+        (&nowhere, b"", 1, "Connection refused"),
+        (&nowhere, b"\xff", 1, "UTF-8"),
     ] {
         let output = publish(&["--url", url, "--topic", "cats", "-"], input);
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(stderr.contains(reason), "{stderr}");
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(code));
     }
 }

@@ -9,6 +9,7 @@ mod url;
 mod value;
 
 use std::{
+    fmt,
     io::{self, Write as _},
     process::ExitCode,
 };
@@ -33,8 +34,20 @@ enum Command {
     Load(load::Args),
 }
 
+/// What is asked for can't be. The parser has let it pass, and the exit status is the same.
+#[derive(Debug)]
+struct Misuse(anyhow::Error);
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:#}", self.0)
+    }
+}
+
+impl std::error::Error for Misuse {}
+
 /// Runs the subcommand. What fails is said in one line on standard error: exit status 2 for a
-/// wrong command line, 1 for anything else.
+/// wrong command line or setting, 1 for anything else.
 pub(crate) fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -44,7 +57,11 @@ pub(crate) fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("{error:#}"));
-            ExitCode::FAILURE
+            if error.is::<Misuse>() {
+                ExitCode::from(MISUSE)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -85,8 +102,11 @@ fn usage(error: &clap::Error) -> ExitCode {
         .map(str::trim);
     let line = lines.collect::<Vec<_>>().join(" ");
     complain(line.strip_prefix("error: ").unwrap_or(&line));
-    ExitCode::from(2)
+    ExitCode::from(MISUSE)
 }
+
+/// As the parser of the command line has it.
+const MISUSE: u8 = 2;
 
 /// One line on standard error.
 fn complain(line: &str) {

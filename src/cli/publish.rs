@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::Misuse;
 use super::display::first_line;
 use super::url::Url;
 
@@ -28,7 +29,7 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 ///
 /// Posts the message to URL/publish and prints to how many connections the
 /// server has queued it. The exit status is 0 if the server has accepted the
-/// message, otherwise 1.
+/// message, 2 if the command line is wrong, otherwise 1.
 ///
 /// With - as the message, all of standard input is the message, without the line
 /// feed at its end:
@@ -57,8 +58,7 @@ pub(crate) struct Args {
 
 /// Publishes the message and reports how far it got.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let url = Url::parse(&args.url, "http")?;
-    ensure!(url.query.is_none(), "the URL must not contain `?`");
+    let url = base(&args.url).map_err(Misuse)?;
     let message = match args.message.as_str() {
         "-" => read_message()?,
         _ => args.message,
@@ -79,6 +79,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         "connections"
     };
     writeln!(io::stdout(), "queued to {queued} {connections}").context("writing to standard output")
+}
+
+/// What `/publish` goes behind.
+fn base(url: &str) -> anyhow::Result<Url> {
+    let url = Url::parse(url, "http")?;
+    ensure!(url.query.is_none(), "the URL must not contain `?`");
+    Ok(url)
 }
 
 /// What the server is sent.

@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail};
-use framecast::{Config, Server};
+use anyhow::{Context as _, anyhow, bail};
+use framecast::{Config, Error, Server};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::Deserialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,7 +19,10 @@ use tracing_subscriber::{
     prelude::*,
 };
 
-use super::value::{Count, Time, Whole};
+use super::{
+    Misuse,
+    value::{Count, Time, Whole},
+};
 
 /// Run the server
 ///
@@ -128,11 +131,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     };
     settings.override_with(args.settings);
     let log = settings.log.as_deref().filter(|log| !log.is_empty());
-    start_logging(log.unwrap_or("info"))?;
+    start_logging(log.unwrap_or("info")).map_err(Misuse)?;
     raise_descriptor_limit();
     // Taken before the address is announced: a signal that comes after that drains.
     let stop = stop_signal()?;
-    let server = Server::bind(&settings.into_config())?;
+    let server = Server::bind(&settings.into_config()).map_err(|error| match error {
+        Error::Setting(setting) => Misuse(setting.into()).into(),
+        error => anyhow!(error),
+    })?;
     announce(&server)?;
     server.serve(stop).await?;
     info!("stopped");
@@ -146,7 +152,7 @@ fn read(file: &Path) -> anyhow::Result<Settings> {
         let start = error.span().map_or(0, |span| span.start);
         let line = text[..start].matches('\n').count() + 1;
         let reason = error.message().replace('\n', " ");
-        anyhow::anyhow!("config: {name}, line {line}: {reason}")
+        Misuse(anyhow!("config: {name}, line {line}: {reason}")).into()
     })
 }
 

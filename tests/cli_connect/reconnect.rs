@@ -137,6 +137,6 @@ async fn a_url_that_cannot_work_is_explained_in_one_line() {
     ] {
         let exit = Client::connect(&[url]).exit().await;
         assert_eq!(exit.stderr, format!("framecast: {reason}\n"));
-        assert_eq!(exit.status.code(), Some(1));
+        assert_eq!(exit.status.code(), Some(2));
     }
 }

@@ -57,18 +57,6 @@ fn what_cannot_work_says_why_in_one_line() {
         ),
         (
             "fanout",
-            &echo,
-            &["--size", "35"],
-            "--size: 35 is less than 36",
-        ),
-        (
-            "fanout",
-            &echo,
-            &["--publish", "x"],
-            "--publish: the place of the message",
-        ),
-        (
-            "fanout",
             &server.url("/nope"),
             &["--relay"],
             "the server answered 404 Not Found",
@@ -76,26 +64,8 @@ fn what_cannot_work_says_why_in_one_line() {
         (
             "idle",
             &echo,
-            &["--duration", "0s"],
-            "--duration: must be more than 0",
-        ),
-        (
-            "idle",
-            "http://h/",
-            &[],
-            "the URL must start with ws://, not http://",
-        ),
-        (
-            "idle",
-            &echo,
             &["--pid", "4294967295"],
             "cannot read what process 4294967295 uses",
-        ),
-        (
-            "idle",
-            &echo,
-            &["--header", "x"],
-            "--header: `x` is not `Name: value`",
         ),
         ("handshake", &nowhere_url, &[], &refused),
     ] {
@@ -104,6 +74,61 @@ fn what_cannot_work_says_why_in_one_line() {
         let line = run.stderr.strip_prefix("framecast: ").unwrap();
         assert!(line.starts_with(reason), "{line} is to begin with {reason}");
         assert_eq!(line.lines().count(), 1, "{line}");
+        assert_eq!(run.stdout, "");
+    }
+}
+
+#[test]
+fn what_is_only_found_wrong_together_is_a_wrong_command_line_too() {
+    // Nobody listens there, which a run would find out.
+    let nowhere = "ws://127.0.0.1:1/";
+    for (kind, url, arguments, reason) in [
+        (
+            "fanout",
+            nowhere,
+            &["--size", "35"][..],
+            "--size: 35 is less than 36, what the number and the moment of a message take",
+        ),
+        (
+            "fanout",
+            nowhere,
+            &["--publish", "x"],
+            "--publish: the place of the message is missing, {payload}",
+        ),
+        (
+            "fanout",
+            nowhere,
+            &["--topics", "3", "--subscribers", "2"],
+            "--topics: 3 is more than the 2 subscribers: some would have none",
+        ),
+        (
+            "idle",
+            nowhere,
+            &["--duration", "0s"],
+            "--duration: must be more than 0",
+        ),
+        (
+            "idle",
+            nowhere,
+            &["--header", "x"],
+            "--header: `x` is not `Name: value`",
+        ),
+        (
+            "idle",
+            "http://h/",
+            &[],
+            "the URL must start with ws://, not http://",
+        ),
+        (
+            "churn",
+            "tcp://127.0.0.1:1",
+            &[],
+            "the URL must start with ws://: nobody subscribes to a bare echo",
+        ),
+    ] {
+        let run = Run::of(kind, url, arguments);
+        assert_eq!(run.code, Some(2), "{kind} {url}: {}", run.stderr);
+        assert_eq!(run.stderr, format!("framecast: {reason}\n"));
         assert_eq!(run.stdout, "");
     }
 }

@@ -65,20 +65,26 @@ impl Process {
     }
 }
 
-/// Runs a command that is to end by itself: whether well, standard output, standard error.
+/// Runs a command that is to end by itself: exit status, standard output, standard error.
 #[track_caller]
-fn run(arguments: &[&str]) -> (bool, String, String) {
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut program = Program::start(Command::new(FRAMECAST).args(arguments));
     let status = program.wait(PATIENCE);
     let status = status.unwrap_or_else(|| panic!("{arguments:?} does not end"));
-    (status.success(), program.output(), program.errors())
+    (status.code(), program.output(), program.errors())
+}
+
+/// Asserts that a start fails because of its settings.
+#[track_caller]
+fn refused(arguments: &[&str], beginning: &str) {
+    fails(arguments, 2, beginning);
 }
 
 /// Asserts that a start fails with one line on standard error, which begins like this.
 #[track_caller]
-fn refused(arguments: &[&str], beginning: &str) {
-    let (is_well, output, said) = run(arguments);
-    assert!(!is_well, "{arguments:?}");
+fn fails(arguments: &[&str], status: i32, beginning: &str) {
+    let (code, output, said) = run(arguments);
+    assert_eq!(code, Some(status), "{arguments:?}: {said}");
     assert!(
         said.starts_with(beginning),
         "{said:?} begins with {beginning:?}"
@@ -101,8 +107,9 @@ fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() {
         &["serve", "--listen", "here"],
         "framecast: invalid value 'here' for '--listen",
     );
-    refused(
+    fails(
         &["serve", "--listen", "192.0.2.1:1", "--allow-anonymous"],
+        1,
         "framecast: listen: 192.0.2.1:1",
     );
     refused(
@@ -140,8 +147,9 @@ fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() {
         &["serve", "--nonsense"],
         "framecast: unexpected argument '--nonsense'",
     );
-    refused(
+    fails(
         &["serve", "--config", "no such file"],
+        1,
         "framecast: config: no such file: No such file",
     );
 }

@@ -37,6 +37,7 @@ use self::handshake::{OpenError, Opened};
 use self::link::{Link, Messages};
 use self::session::{Outcome, Session};
 use self::target::Target;
+use super::Misuse;
 
 /// How long a connection must have been open for the next wait to be a first one again. Arbitrary:
 /// longer than a server takes that accepts everybody only to drop them.
@@ -77,7 +78,8 @@ as it came, until the server closes the connection.
 
 Ctrl-C closes the connection, too; a second one exits at once.
 
-The exit status is 0 if the connection was closed as intended, otherwise 1.";
+The exit status is 0 if the connection was closed as intended, 2 if the command
+line is wrong, otherwise 1.";
 
 /// Talk to a WebSocket server: send standard input, print what comes back
 #[derive(Debug, clap::Args)]
@@ -102,7 +104,7 @@ pub(crate) struct Args {
 /// Runs the client until the user, the end of the input or a refusal ends it.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut client = Client {
-        target: Target::parse(&args.url, &args.topics)?,
+        target: Target::parse(&args.url, &args.topics).map_err(Misuse)?,
         console: Console::open(!args.echo),
         deflate: args.deflate,
         echo: args.echo,

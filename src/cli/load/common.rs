@@ -9,6 +9,7 @@ use anyhow::{Context as _, ensure};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 
 use super::threshold::Thresholds;
+use crate::cli::Misuse;
 use crate::cli::url::Url;
 use crate::cli::value::{Count, Time, Whole};
 use crate::load::plan::{Scheme, Shape, Target};
@@ -109,8 +110,7 @@ impl Common {
         self.url.as_deref().unwrap_or(default)
     }
 
-    /// Where to connect to, with the name looked up once.
-    pub(super) fn target(&self, default_url: &str) -> anyhow::Result<Target> {
+    fn parse_url(&self, default_url: &str) -> anyhow::Result<(Scheme, Url)> {
         // Braces are not allowed in a URL, but that is how the place of a topic is marked.
         let text = self.url(default_url);
         let text = text.replace("{topic}", TOPIC_PLACEHOLDER);
@@ -119,7 +119,18 @@ impl Common {
         } else {
             (Scheme::Ws, "ws")
         };
-        let url = Url::parse(&text, written)?;
+        Ok((scheme, Url::parse(&text, written)?))
+    }
+
+    /// What to connect to: the name is looked up once.
+    pub(super) fn address(&self, default_url: &str) -> anyhow::Result<SocketAddr> {
+        let (_, url) = self.parse_url(default_url).map_err(Misuse)?;
+        address(&url)
+    }
+
+    /// What to ask for at `address`.
+    pub(super) fn target(&self, default_url: &str, address: SocketAddr) -> anyhow::Result<Target> {
+        let (scheme, url) = self.parse_url(default_url)?;
         for header in &self.headers {
             let is_line = header.contains(':') && !header.chars().any(char::is_control);
             ensure!(is_line, "--header: `{header}` is not `Name: value`");
@@ -130,7 +141,7 @@ impl Common {
         };
         Ok(Target {
             scheme,
-            address: address(&url)?,
+            address,
             authority: url.authority,
             path: path.replace(TOPIC_PLACEHOLDER, "{topic}"),
             headers: self.headers.clone(),

@@ -133,6 +133,12 @@ impl Crowd {
             "what the number and the moment of a message take",
         )?;
         let (publishers, topics) = (self.publishers.0.get(), self.topics.0.get());
+        let subscribers = self.subscribers.0.get();
+        ensure!(
+            topics <= subscribers,
+            "--topics: {topics} is more than the {}: some would have none",
+            plural(subscribers as u64, "subscriber")
+        );
         let streams = publishers.max(topics);
         ensure!(
             streams <= Stamp::MAX_STREAMS,
@@ -148,7 +154,7 @@ impl Crowd {
         }
         Ok(plan::Fanout {
             run: std::process::id(),
-            subscribers: self.subscribers.0.get(),
+            subscribers,
             first: 0,
             publishers,
             topics,

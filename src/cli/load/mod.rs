@@ -16,6 +16,7 @@ mod summary;
 mod threshold;
 
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -25,6 +26,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use self::common::Common;
 use self::output::Outputs;
 use self::progress::Display;
+use crate::cli::Misuse;
 use crate::load::plan::{Scheme, TOPIC, Target, Via, Work};
 use crate::load::{self, Plan, Report, ServerUse};
 
@@ -75,11 +77,11 @@ struct Job {
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let descriptors = raise_descriptor_limit();
     let job = match args.command {
-        Command::Echo(args) => args.job()?,
-        Command::Fanout(args) => args.job()?,
+        Command::Echo(args) => args.job().map_err(Misuse)?,
+        Command::Fanout(args) => args.job().map_err(Misuse)?,
         Command::Idle(args) => args.job(),
         Command::Handshake(args) => args.job(),
-        Command::Churn(args) => args.job()?,
+        Command::Churn(args) => args.job().map_err(Misuse)?,
         Command::Worker => return Ok(load::serve_worker()?),
     };
     job.run(descriptors)
@@ -96,7 +98,8 @@ struct Outcome<'a> {
 
 impl Job {
     fn run(&self, descriptors: usize) -> anyhow::Result<()> {
-        let plan = self.plan()?;
+        let address = self.common.address(self.default_url)?;
+        let plan = self.plan(address).map_err(Misuse)?;
         let processes = processes(&plan, descriptors, self.common.workers)?;
         let outputs = Outputs::create(&self.common)?;
         let mut display = Display::new();
@@ -119,13 +122,14 @@ impl Job {
         }
     }
 
-    fn plan(&self) -> anyhow::Result<Plan> {
+    /// A plan for the server at `address`; what fails is how it was asked for.
+    fn plan(&self, address: SocketAddr) -> anyhow::Result<Plan> {
         let common = &self.common;
         ensure!(
             !common.duration.is_zero(),
             "--duration: must be more than 0"
         );
-        let mut target = common.target(self.default_url)?;
+        let mut target = common.target(self.default_url, address)?;
         let mut work = self.work.clone();
         if let Some(fanout) = work.fanout() {
             ensure!(
