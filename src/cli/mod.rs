@@ -34,6 +34,11 @@ enum Command {
     Load(load::Args),
 }
 
+/// Ctrl-C has ended it, which this says.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Interrupted(String);
+
 /// What is asked for can't be. The parser has let it pass, and the exit status is the same.
 #[derive(Debug)]
 struct Misuse(anyhow::Error);
@@ -47,7 +52,7 @@ impl fmt::Display for Misuse {
 impl std::error::Error for Misuse {}
 
 /// Runs the subcommand. What fails is said in one line on standard error: exit status 2 for a
-/// wrong command line or setting, 1 for anything else.
+/// wrong command line or setting, 130 for a load that Ctrl-C has ended, 1 for anything else.
 pub(crate) fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -59,6 +64,8 @@ pub(crate) fn run() -> ExitCode {
             complain(&format!("{error:#}"));
             if error.is::<Misuse>() {
                 ExitCode::from(MISUSE)
+            } else if error.is::<Interrupted>() {
+                ExitCode::from(INTERRUPTED)
             } else {
                 ExitCode::FAILURE
             }
@@ -107,6 +114,9 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 /// As the parser of the command line has it.
 const MISUSE: u8 = 2;
+
+/// As a shell reports a program that was interrupted.
+const INTERRUPTED: u8 = 130;
 
 /// One line on standard error.
 fn complain(line: &str) {

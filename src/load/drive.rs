@@ -32,6 +32,9 @@ pub(crate) trait Host {
     fn closes(&mut self) -> Result<(), Error>;
 
     fn progress(&mut self, progress: &Progress);
+
+    /// When the run is to end early, if it is.
+    fn interrupted(&self) -> Option<Moment>;
 }
 
 /// Does what `plan` says.
@@ -82,14 +85,17 @@ impl Drive<'_> {
             self.turn(start, Phase::WarmUp)?;
         }
         self.scenario.start(start);
-        self.send_until(from, Phase::WarmUp)?;
+        if self.send_until(from, Phase::WarmUp)? < from {
+            return Err(Error::Interrupted);
+        }
         self.host.opens()?;
         let before = own_cpu();
         let phase = Phase::Measuring {
             from,
             duration: self.plan.duration,
         };
-        self.send_until(to, phase)?;
+        let to = self.send_until(to, phase)?;
+        self.scenario.recorder().end(to);
         let generator = own_cpu().since(before);
         self.host.closes()?;
         self.scenario.stop(to);
@@ -110,6 +116,9 @@ impl Drive<'_> {
         let mut dialed = 0;
         let mut last = (0, begun);
         loop {
+            if self.host.interrupted().is_some() {
+                return Err(Error::Interrupted);
+            }
             let now = Moment::now();
             let due = ramp.map_or(now, |ramp| ramp.next());
             if dialed < wanted && due <= now && self.clients.opening() < OPENING_AT_ONCE {
@@ -125,7 +134,8 @@ impl Drive<'_> {
             if open == wanted && self.scenario.is_ready(now) {
                 return Ok(());
             }
-            let until = if now < due { due } else { now + TICK };
+            let tick = now + TICK;
+            let until = if now < due { due.min(tick) } else { tick };
             self.turn(until, Phase::Connecting { open, wanted })?;
             self.check_none_ended()?;
             let open = dialed - self.clients.opening();
@@ -151,15 +161,19 @@ impl Drive<'_> {
         }
     }
 
-    /// Sends all that is due before `end`, even if that is late.
-    fn send_until(&mut self, end: Moment, phase: Phase) -> Result<(), Error> {
+    /// Sends all that is due before `end`, even if that is late; when it has really ended.
+    fn send_until(&mut self, end: Moment, phase: Phase) -> Result<Moment, Error> {
         loop {
-            let now = Moment::now().min(end);
+            let now = Moment::now();
+            let asked = self.host.interrupted();
+            // What has happened since it was asked for stays.
+            let end = asked.map_or(end, |asked| asked.max(now).min(end));
+            let now = now.min(end);
             let next = self.scenario.pump(&mut self.clients, now)?;
             if now == end {
-                return Ok(());
+                return Ok(end);
             }
-            self.turn(next.min(end), phase)?;
+            self.turn(next.min(end).min(now + TICK), phase)?;
         }
     }
 

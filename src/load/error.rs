@@ -12,6 +12,8 @@ pub(crate) enum Error {
     Closed(String),
     #[error("cannot connect to {0}")]
     Connect(SocketAddr, #[source] io::Error),
+    #[error("interrupted before anything was measured")]
+    Interrupted,
     #[error("the server's answer is not that of a framecast relay")]
     NotARelay,
     #[error("cannot read what process {0} uses")]

@@ -27,6 +27,7 @@ mod fanout;
 mod frame;
 mod handshake;
 mod idle;
+mod interruption;
 mod joining;
 mod latencies;
 mod messages;
@@ -50,12 +51,13 @@ mod workers;
 pub(crate) use self::{
     clock::Moment,
     error::Error,
+    interruption::Interruption,
     latencies::Latencies,
     meter::ServerUse,
     payload::Stamp,
     plan::Plan,
     progress::{Phase, Progress},
-    report::Report,
+    report::{Report, STEPS},
     sequence::Tally,
     workers::serve as serve_worker,
 };
@@ -73,11 +75,13 @@ pub(crate) fn run(
     plan: &Plan,
     processes: usize,
     pid: Option<u32>,
+    interruption: Interruption,
     show: &mut dyn FnMut(&Progress),
 ) -> Result<(Report, Option<ServerUse>), Error> {
     let mut local = Local {
         probe: probe(plan)?,
         meter: pid.map(Meter::new).transpose()?,
+        interruption,
         show,
     };
     let report = if processes > 1 {
@@ -105,6 +109,7 @@ fn probe(plan: &Plan) -> Result<Option<Probe>, Error> {
 struct Local<'a> {
     probe: Option<Probe>,
     meter: Option<Meter>,
+    interruption: Interruption,
     show: &'a mut dyn FnMut(&Progress),
 }
 
@@ -124,5 +129,9 @@ impl Host for Local<'_> {
 
     fn progress(&mut self, progress: &Progress) {
         (self.show)(progress);
+    }
+
+    fn interrupted(&self) -> Option<Moment> {
+        self.interruption.asked()
     }
 }

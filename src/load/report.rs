@@ -155,6 +155,18 @@ impl Recorder {
         self.report.timeline = vec![0; STEPS as usize];
     }
 
+    /// The measured time has ended, which may be before it was to.
+    pub(crate) fn end(&mut self, to: Moment) {
+        if let Some(window) = &mut self.window {
+            window.to = to;
+            let duration = to.since(window.from);
+            let begun = (duration.as_nanos()).div_ceil(window.step_nanos.into());
+            let timeline = &mut self.report.timeline;
+            timeline.truncate(usize::try_from(begun).unwrap_or(usize::MAX));
+            self.report.duration = duration;
+        }
+    }
+
     /// Something came at `now` that was to be sent at `scheduled`.
     pub(crate) fn arrived(&mut self, scheduled: Moment, now: Moment) {
         let Some(window) = self.window else {
@@ -207,6 +219,19 @@ mod tests {
         assert_eq!(recorder.report.latency.count(), 1);
         assert_eq!(recorder.report.measured, 1);
         assert_eq!(recorder.report.timeline[0], 1);
+    }
+
+    #[test]
+    fn what_comes_after_an_early_end_does_not_count_for_throughput() {
+        let mut recorder = recorder();
+        recorder.arrived(nanos(1100), nanos(1120));
+        recorder.end(nanos(1125));
+        recorder.arrived(nanos(1110), nanos(1126));
+        assert_eq!(recorder.report.latency.count(), 2);
+        assert_eq!(recorder.report.measured, 1);
+        assert_eq!(recorder.report.duration, Duration::from_nanos(125));
+        assert_eq!(recorder.report.timeline.len(), 13);
+        assert_eq!(recorder.report.timeline[12], 1);
     }
 
     #[test]

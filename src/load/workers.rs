@@ -7,6 +7,7 @@
 use std::{
     env,
     io::{self, BufRead as _, BufReader, Write as _},
+    os::unix::process::CommandExt as _,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     thread,
@@ -20,6 +21,7 @@ use super::{
     clock::Moment,
     drive::{Host, drive},
     error::Error,
+    interruption::Interruption,
     plan::Plan,
     progress::Progress,
     report::Report,
@@ -78,18 +80,28 @@ impl Workers {
     pub(super) fn run(mut self, plan: &Plan, host: &mut dyn Host) -> Result<Report, Error> {
         let never = Moment::from_nanos(u64::MAX);
         let count = self.workers.len();
-        self.until(never, host, |workers| workers.ready == count)?;
+        let is_interrupted = |_: &Self, host: &dyn Host| host.interrupted().is_some();
+        self.until(never, host, |workers, host| {
+            workers.ready == count || is_interrupted(workers, host)
+        })?;
         // All are to have heard of it by then.
         let start = host.ready()? + HEAD_START;
-        for worker in &mut self.workers {
-            writeln!(worker.stdin, "{}", start.as_nanos()).map_err(Error::WorkerIo)?;
-        }
         let opens = start + plan.warm_up;
-        self.until(opens, host, |_| false)?;
+        self.tell(start).map_err(Error::WorkerIo)?;
+        self.until(opens, host, is_interrupted)?;
+        if is_interrupted(&self, host) {
+            return Err(Error::Interrupted);
+        }
         host.opens()?;
-        self.until(opens + plan.duration, host, |_| false)?;
+        self.until(opens + plan.duration, host, is_interrupted)?;
+        if is_interrupted(&self, host) {
+            let end = Moment::now() + HEAD_START;
+            // Those that are done with it have nothing to hear.
+            let _ = self.tell(end);
+            self.until(end, host, |_, _| false)?;
+        }
         host.closes()?;
-        self.until(never, host, |workers| workers.reports.len() == count)?;
+        self.until(never, host, |workers, _| workers.reports.len() == count)?;
         let mut whole = Report::default();
         for report in &self.reports {
             whole.add(report);
@@ -97,21 +109,27 @@ impl Workers {
         Ok(whole)
     }
 
+    /// Tells all workers when they are to start, and then, when they are to end early.
+    fn tell(&mut self, moment: Moment) -> io::Result<()> {
+        let mut workers = self.workers.iter_mut();
+        workers.try_for_each(|worker| writeln!(worker.stdin, "{}", moment.as_nanos()))
+    }
+
     /// Listens until `end`, or until it `is_enough`.
     fn until(
         &mut self,
         end: Moment,
         host: &mut dyn Host,
-        is_enough: impl Fn(&Self) -> bool,
+        is_enough: impl Fn(&Self, &dyn Host) -> bool,
     ) -> Result<(), Error> {
-        while !is_enough(self) {
+        while !is_enough(self, host) {
             let time = end.since(Moment::now());
             if time.is_zero() {
                 return Ok(());
             }
-            let (index, line) = match self.lines.recv_timeout(time) {
+            let (index, line) = match self.lines.recv_timeout(time.min(LOOK_EVERY)) {
                 Ok((index, line)) => (index, line?),
-                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return Err(gone()),
             };
             match line {
@@ -143,6 +161,8 @@ fn start(index: usize, plan: &Plan, sender: &Sender) -> io::Result<Worker> {
         .args(WORKER_ARGUMENTS)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        // Ctrl-C is for this process, which tells them.
+        .process_group(0)
         .spawn()?;
     let stdin = child.stdin.take();
     let stdout = child.stdout.take();
@@ -180,7 +200,7 @@ fn gone() -> Error {
 /// Is a worker: does the share of a run that standard input has.
 pub(crate) fn serve() -> Result<(), Error> {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    let mut host = Parent;
+    let mut host = Parent(Interruption::default());
     let done = read_line().and_then(|plan| {
         let plan = serde_json::from_str(&plan);
         drive(
@@ -206,14 +226,15 @@ fn reason(error: &Error) -> String {
 }
 
 /// The process that has started this one.
-struct Parent;
+struct Parent(Interruption);
 
 impl Host for Parent {
     fn ready(&mut self) -> Result<Moment, Error> {
         say(&Line::Ready)?;
-        let start = read_line()?;
-        let nanos = start.trim().parse();
-        Ok(Moment::from_nanos(nanos.map_err(|_| gone())?))
+        let start = read_moment()?;
+        let interruption = self.0.clone();
+        thread::spawn(move || read_moment().map(|end| interruption.ask(end)));
+        Ok(start)
     }
 
     fn opens(&mut self) -> Result<(), Error> {
@@ -227,6 +248,10 @@ impl Host for Parent {
     fn progress(&mut self, progress: &Progress) {
         // A parent that is gone ends this process.
         let _ = say(&Line::Progress(*progress));
+    }
+
+    fn interrupted(&self) -> Option<Moment> {
+        self.0.asked()
     }
 }
 
@@ -246,8 +271,16 @@ fn read_line() -> Result<String, Error> {
     Ok(line)
 }
 
+fn read_moment() -> Result<Moment, Error> {
+    let nanos = read_line()?.trim().parse();
+    Ok(Moment::from_nanos(nanos.map_err(|_| gone())?))
+}
+
+/// How long an interruption may wait to be seen.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// Workers speak ten times a second.
 const LINES_AT_ONCE: usize = 256;
 
-/// Between the word to start and the start.
+/// Between the word to start, or to end, and doing so.
 const HEAD_START: Duration = Duration::from_millis(100);

@@ -7,5 +7,6 @@ mod ends;
 mod errors;
 mod faults;
 mod healthy;
+mod interrupted;
 mod scripted;
 mod support;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::summary::{Verdict, generator_shares, verdict};
-use crate::load::{Latencies, ServerUse, Tally};
+use crate::load::{Latencies, STEPS, ServerUse, Tally};
 
 pub(super) fn document(outcome: &Outcome<'_>) -> anyhow::Result<String> {
     let document = Document::of(outcome);
@@ -21,7 +21,9 @@ struct Document<'a> {
     scenario: &'a str,
     description: &'a str,
     url: &'a str,
+    /// The measured time, which an interruption cuts short.
     duration_s: f64,
+    is_interrupted: bool,
     published: u64,
     /// Publications that were due and were never made.
     unpublished: u64,
@@ -79,12 +81,12 @@ struct Generator {
 impl<'a> Document<'a> {
     fn of(outcome: &'a Outcome<'_>) -> Self {
         let Outcome { job, report, .. } = outcome;
-        let steps = report.timeline.len().max(1) as f64;
         Self {
             scenario: job.name,
             description: &job.description,
             url: job.common.url(job.default_url),
             duration_s: report.duration.as_secs_f64(),
+            is_interrupted: outcome.interrupted().is_some(),
             published: report.published.iter().sum(),
             unpublished: report.unpublished.iter().sum(),
             expected: report.expected(),
@@ -103,7 +105,7 @@ impl<'a> Document<'a> {
             },
             stalls: report.stalls,
             throughput: Throughput {
-                step_ms: report.duration.as_secs_f64() * 1e3 / steps,
+                step_ms: outcome.plan.duration.as_secs_f64() * 1e3 / f64::from(STEPS),
                 counts: &report.timeline,
             },
             server: outcome.server,

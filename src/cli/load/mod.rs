@@ -8,6 +8,7 @@ mod figures;
 mod handshake;
 mod hdr;
 mod idle;
+mod interrupt;
 mod json;
 mod output;
 mod plot;
@@ -19,16 +20,17 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Subcommand;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use self::common::Common;
+use self::figures::time;
 use self::output::Outputs;
 use self::progress::Display;
-use crate::cli::Misuse;
+use crate::cli::{Interrupted, Misuse};
 use crate::load::plan::{Scheme, TOPIC, Target, Via, Work};
-use crate::load::{self, Plan, Report, ServerUse};
+use crate::load::{self, Error, Plan, Progress, Report, ServerUse};
 
 /// Put a WebSocket server under load
 ///
@@ -47,7 +49,9 @@ Exit status:
   1  it could not be made; or the server has ended connections, nothing has
      arrived, or something is not met: --min-ratio, --max-p99, the whole stream
      of churn. The last line on standard error says which
-  2  the command line is wrong";
+  2  the command line is wrong
+  130  Ctrl-C has ended the measured time early; the result is that of the time
+     until then. A second one ends everything at once, without a result";
 
 // Without doc comments of their own, so that each shows that of its arguments.
 #[derive(Debug, Subcommand)]
@@ -102,12 +106,15 @@ impl Job {
         let plan = self.plan(address).map_err(Misuse)?;
         let processes = processes(&plan, descriptors, self.common.workers)?;
         let outputs = Outputs::create(&self.common)?;
+        let interruption = interrupt::listen()?;
         let mut display = Display::new();
-        let done = load::run(&plan, processes, self.common.pid, &mut |progress| {
-            display.show(progress);
-        });
+        let mut show = |progress: &Progress| display.show(progress);
+        let done = load::run(&plan, processes, self.common.pid, interruption, &mut show);
         drop(display);
-        let (report, server) = done?;
+        let (report, server) = done.map_err(|error| match error {
+            Error::Interrupted => Interrupted(error.to_string()).into(),
+            error => anyhow!(error),
+        })?;
         let outcome = Outcome {
             job: self,
             plan: &plan,
@@ -116,9 +123,14 @@ impl Job {
             server,
         };
         outcome.write(outputs)?;
-        match self.common.thresholds.missed(&report, self.must_be_whole) {
-            Some(missed) => bail!(missed),
-            None => Ok(()),
+        let missed = self.common.thresholds.missed(&report, self.must_be_whole);
+        match (outcome.interrupted(), missed) {
+            (Some(after), None) => bail!(Interrupted(format!("interrupted {after}"))),
+            (Some(after), Some(missed)) => {
+                bail!(Interrupted(format!("interrupted {after}; {missed}")))
+            }
+            (None, Some(missed)) => bail!(missed),
+            (None, None) => Ok(()),
         }
     }
 
@@ -172,6 +184,12 @@ fn address_topics(via: &mut Via, target: &mut Target) -> anyhow::Result<()> {
 }
 
 impl Outcome<'_> {
+    /// After how much of its time the run was interrupted, if it was.
+    fn interrupted(&self) -> Option<String> {
+        let (done, whole) = (self.report.duration, self.plan.duration);
+        (done < whole).then(|| format!("after {} of {}", time(done), time(whole)))
+    }
+
     fn write(&self, outputs: Outputs) -> anyhow::Result<()> {
         let summary = summary::table(self);
         let mut stdout = io::stdout();

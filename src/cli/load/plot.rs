@@ -7,7 +7,7 @@ use plotters::prelude::*;
 
 use super::Outcome;
 use super::figures::{rounded, time};
-use crate::load::Latencies;
+use crate::load::{Latencies, STEPS};
 
 type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -72,7 +72,7 @@ fn latency(panel: &Panel<'_>, latencies: &Latencies) -> anyhow::Result<()> {
 fn throughput(panel: &Panel<'_>, outcome: &Outcome<'_>) -> anyhow::Result<()> {
     let report = outcome.report;
     let seconds = report.duration.as_secs_f64();
-    let step = seconds / report.timeline.len().max(1) as f64;
+    let step = outcome.plan.duration.as_secs_f64() / f64::from(STEPS);
     let points: Vec<(f64, f64)> = report
         .timeline
         .iter()

@@ -40,6 +40,9 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
     let labels = Labels::of(&outcome.plan.work);
     let (received, expected) = (report.tally.distinct(), report.expected());
     let ratio = report.delivery_ratio();
+    if let Some(after) = outcome.interrupted() {
+        table.row("interrupted", after);
+    }
     let (received, expected) = (count(received), count(expected));
     table.row(
         labels.delivered,
