@@ -8,6 +8,8 @@ mod strace;
 
 use std::time::Duration;
 
+use anyhow::ensure;
+
 use crate::{
     cells::Kind,
     load::{Load, Outcome},
@@ -49,8 +51,12 @@ impl Counter {
         let (short, calls_of_short) = self.run(Load { duration, ..load })?;
         let duration = duration * 3;
         let (long, calls_of_long) = self.run(Load { duration, ..load })?;
-        let messages = messages(load, &long).saturating_sub(messages(load, &short));
-        let each = |long: f64, short: f64| (long - short) / messages.max(1) as f64;
+        let (long, short) = (messages(load, &long), messages(load, &short));
+        ensure!(
+            long > short,
+            "the longer run brought {long} messages, and the shorter one {short}"
+        );
+        let each = |calls: f64, of_short: f64| (calls - of_short) / (long - short) as f64;
         Ok(Calls {
             all: each(calls_of_long.all, calls_of_short.all),
             writes: each(calls_of_long.writes, calls_of_short.writes),
