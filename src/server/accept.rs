@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::upgrade;
+use super::socket;
 use crate::metrics::Counter;
 
 /// Listens on `address`, for clients that take their answers within `request_timeout`.
@@ -28,7 +28,7 @@ pub(super) fn listen(
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     // What is accepted inherits this: nobody pays for it in each handshake.
-    upgrade::tune(&socket)?;
+    socket::tune(&socket)?;
     // hyper waits for ever for a client that does not take its answer; the kernel does not.
     socket.set_tcp_user_timeout(Some(request_timeout))?;
     socket.bind(&address.into())?;

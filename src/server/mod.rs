@@ -12,6 +12,7 @@ mod origin;
 mod page;
 mod reply;
 mod routes;
+mod socket;
 mod upgrade;
 
 use std::{

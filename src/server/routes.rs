@@ -15,7 +15,8 @@ use uuid::Uuid;
 use super::{
     api, origin, page,
     reply::{self, Refusal, Reply},
-    upgrade::{self, Upcoming},
+    socket::Upcoming,
+    upgrade,
 };
 use crate::{
     connection::{Connection, Session},

@@ -91,9 +91,10 @@ const PURE: &[&str] = &[
 const OUTSIDE: [&str; 4] = ["tokio::", "hyper::", "async fn", "std::net::Tcp"];
 
 /// Where fastwebsockets may be named.
-const ENGINE: [&str; 4] = [
+const ENGINE: [&str; 5] = [
     "wire/",
     "connection/reader.rs",
+    "server/socket.rs",
     "server/upgrade.rs",
     "cli/connect/",
 ];
