@@ -99,7 +99,7 @@ impl Peer {
     /// What it is, for those who want to know.
     pub fn what(self) -> &'static str {
         match self {
-            Self::Framecast => "`framecast serve --shards 1`, as released",
+            Self::Framecast => "`framecast serve --shards 1 --log warn`, as released",
             Self::TwoShards => "the same with `--shards 2`",
             Self::BesideStalled => "the same with 10 more subscribers, which never read",
             Self::BareTcp => "an epoll loop, one read and one write a wake-up, no WebSocket",

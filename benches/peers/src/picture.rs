@@ -11,10 +11,15 @@ use crate::{
 };
 
 /// A picture of bars, with the cell, its title and the floor that they are compared with.
-const PANELS: [(&Cell, &str, Peer); 3] = [
+const PANELS: [(&Cell, &str, Peer); 5] = [
     (
         &cells::FANOUT_BY_16,
         "Fan-out: 1,000 subscribers, 64 B, 16 in flight",
+        Peer::Batch,
+    ),
+    (
+        &cells::FANOUT_9000,
+        "Fan-out: 9,000 subscribers, 1 KiB, 16 in flight",
         Peer::Batch,
     ),
     (
@@ -23,6 +28,7 @@ const PANELS: [(&Cell, &str, Peer); 3] = [
         Peer::BareTcp,
     ),
     (&cells::ECHO_1K, "Echo: 1 KiB, one at a time", Peer::BareTcp),
+    (&cells::HANDSHAKE, "Open and close", Peer::BareTcp),
 ];
 
 const WIDTH: f64 = 760.0;

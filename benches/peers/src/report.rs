@@ -23,14 +23,15 @@ Written by `benches/peers/run`; [peers/README.md](peers/README.md) says how it i
 const METHOD: &str = "
 Each server runs on one core and `framecast load` on another one, over the loopback interface, and what is compared is
 the CPU time of the server's threads (`schedstat`) for each message that the load got. All servers of a column are
-measured in turn, seconds apart, and that for several rounds; a ratio is the median over the pairs of each round, so
-that it does not depend on how fast the machine is at the moment. The floors do with bare system calls what no server
-can do with less: the kernel's price of the same bytes.
+measured in turn, seconds apart, and that for several rounds. A ratio is the median over the pairs of each round, so
+that it does not depend on how fast the machine is at the moment, and need not be that of two medians. The floors are the
+kernel's price of the same bytes, with bare system calls and nothing else, read by read; a server that joins in one write
+what several reads have brought can cost less.
 ";
 
 const COSTS: &str = "\
-Microseconds; in brackets as a multiple of the first one's in the column. † The load was at its own limit, so that the
-server had less to do at a time.
+Microseconds; in brackets as a multiple of the first one's in the column. † The load was at its own limit: the server
+waited for it now and then, and had less to do at a time. For fan-out there are those with a way of their own for it.
 
 ";
 
