@@ -26,7 +26,7 @@ pub(crate) enum Error {
     Refused(Refusal),
     #[error("cannot register a connection")]
     Register(#[source] io::Error),
-    #[error("{open} of {wanted} connections are open, and no more for {} s", .after.as_secs())]
+    #[error("{open} of {wanted} connections are open, and no more for {} s; the server may be out of descriptors", .after.as_secs())]
     Stuck {
         open: usize,
         wanted: usize,

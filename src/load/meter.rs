@@ -1,5 +1,7 @@
 //! What the server uses during a run, seen from outside: CPU, memory, and the kernel's for sockets.
 
+use std::io;
+
 use serde::Serialize;
 
 use super::{
@@ -16,6 +18,7 @@ pub(crate) struct Meter {
     resident_bytes: (u64, u64),
     socket_bytes: (u64, u64),
     cpu: (Cpu, Cpu),
+    is_gone: bool,
 }
 
 /// What the server used.
@@ -46,32 +49,39 @@ impl Meter {
             resident_bytes: (resident, resident),
             socket_bytes: (sockets, sockets),
             cpu: Default::default(),
+            is_gone: false,
         })
     }
 
     /// The measured time begins.
-    pub(crate) fn opens(&mut self) -> Result<(), Error> {
-        self.cpu.0 = Cpu::of(self.pid).map_err(|error| Error::Pid(self.pid, error))?;
-        Ok(())
+    pub(crate) fn opens(&mut self) {
+        match Cpu::of(self.pid) {
+            Ok(cpu) => self.cpu.0 = cpu,
+            Err(_) => self.is_gone = true,
+        }
     }
 
     /// The measured time has ended.
-    pub(crate) fn closes(&mut self) -> Result<(), Error> {
-        let mut read = || {
+    pub(crate) fn closes(&mut self) {
+        let mut read = || -> io::Result<()> {
             self.cpu.1 = Cpu::of(self.pid)?;
             self.resident_bytes.1 = resident_bytes(self.pid)?;
             self.socket_bytes.1 = socket_bytes()?;
             Ok(())
         };
-        read().map_err(|error| Error::Pid(self.pid, error))
+        self.is_gone |= read().is_err();
     }
 
-    /// What was used in the run of `report` with `connections`.
-    pub(crate) fn server_use(&self, report: &Report, connections: usize) -> ServerUse {
+    /// What was used in the run of `report` with `connections`; nothing is known of a server that
+    /// has ended meanwhile.
+    pub(crate) fn server_use(&self, report: &Report, connections: usize) -> Option<ServerUse> {
+        if self.is_gone {
+            return None;
+        }
         let cpu_seconds = self.cpu.1.since(self.cpu.0).ran.as_secs_f64();
         let messages = report.measured;
         let grown = |(before, after): (u64, u64)| after.cast_signed() - before.cast_signed();
-        ServerUse {
+        Some(ServerUse {
             pid: self.pid,
             cpu_seconds,
             cpu_cores: cpu_seconds / report.duration.as_secs_f64(),
@@ -80,6 +90,6 @@ impl Meter {
             resident_bytes_per_connection: grown(self.resident_bytes) as f64
                 / connections.max(1) as f64,
             kernel_socket_bytes: grown(self.socket_bytes),
-        }
+        })
     }
 }

@@ -90,7 +90,7 @@ pub(crate) fn run(
         drive(plan, &mut local)?
     };
     let meter = local.meter;
-    let used = meter.map(|meter| meter.server_use(&report, plan.connections()));
+    let used = meter.and_then(|meter| meter.server_use(&report, plan.connections()));
     Ok((report, used))
 }
 
@@ -120,11 +120,17 @@ impl Host for Local<'_> {
     }
 
     fn opens(&mut self) -> Result<(), Error> {
-        self.meter.as_mut().map_or(Ok(()), Meter::opens)
+        if let Some(meter) = &mut self.meter {
+            meter.opens();
+        }
+        Ok(())
     }
 
     fn closes(&mut self) -> Result<(), Error> {
-        self.meter.as_mut().map_or(Ok(()), Meter::closes)
+        if let Some(meter) = &mut self.meter {
+            meter.closes();
+        }
+        Ok(())
     }
 
     fn progress(&mut self, progress: &Progress) {

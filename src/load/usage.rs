@@ -47,7 +47,9 @@ impl Cpu {
 /// Resident memory of process `pid`, in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    Ok(field(&status, "VmRSS:").unwrap_or(0) * 1024)
+    // One that has ended, and is not waited for yet, has none.
+    let kib = field(&status, "VmRSS:").ok_or(io::ErrorKind::NotFound)?;
+    Ok(kib * 1024)
 }
 
 /// Memory of the kernel for the buffers of all TCP sockets of the machine, in bytes.

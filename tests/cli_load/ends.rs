@@ -5,6 +5,8 @@ use std::{
     thread,
 };
 
+use serde_json::Value;
+
 use crate::{
     scripted::{WORDS, broadcaster, scripted},
     support::Run,
@@ -67,10 +69,19 @@ fn a_server_that_ends_its_connections_fails_a_run_of_any_kind() {
                     "{kind}"
                 );
                 assert_eq!(run.count("connections.close_codes.1012"), 6);
+                // It was watched, and nobody can say any more what it used.
+                assert_eq!(run.result["server"], Value::Null);
                 assert!(run.stdout.starts_with(kind), "{}", run.stdout);
             });
         }
     });
+}
+
+#[test]
+fn handshakes_with_a_server_that_has_gone_fail_the_run() {
+    let run = Run::of_server_that_ends("handshake", "/ws", &["--connections", "6", "--rate", "50"]);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert!(run.count("connections.failed") > 0, "{}", run.result);
 }
 
 #[test]

@@ -66,6 +66,9 @@ fn a_changed_message_is_found() {
     );
     // It is not one that was sent, so the one that was is missing.
     assert_eq!(run.faults(), [1, 0, 0, 1]);
+    assert_eq!(run.code, Some(1));
+    let expected = "framecast: not what was sent: 1 message that came";
+    assert_eq!(run.complaint(), expected);
 }
 
 #[test]

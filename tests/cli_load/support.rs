@@ -114,7 +114,8 @@ impl Run {
     /// Runs it for 2 s against a server that is asked to end as soon as these begin.
     pub(crate) fn of_server_that_ends(kind: &str, path: &str, arguments: &[&str]) -> Self {
         let server = Server::start();
-        let arguments = [&["--duration", "2s"][..], arguments].concat();
+        let pid = server.child.id().to_string();
+        let arguments = [&["--duration", "2s", "--pid", &pid][..], arguments].concat();
         let command = load(kind, &server.url(path));
         Self::disturbed(command, &arguments, || server.terminate())
     }

@@ -38,8 +38,8 @@ pub(super) struct CommonArgs {
     #[arg(long, value_name = "TIME")]
     ramp: Option<Time>,
 
-    /// Spread the connections over so many processes; the first one publishes [default: as many
-    /// as their descriptors need]
+    /// Spread the connections over at least so many processes; the first one publishes [default:
+    /// as many as their descriptors need]
     #[arg(long, value_name = "N")]
     workers: Option<Count>,
 

@@ -46,9 +46,10 @@ pub(crate) struct Args {
 const EXIT_STATUS: &str = "\
 Exit status:
   0  the run was made, and what was asked of it is met
-  1  it could not be made; or the server has ended connections, nothing has
-     arrived, or something is not met: --min-ratio, --max-p99, the whole stream
-     of churn. The last line on standard error says which
+  1  it could not be made; or the server has ended connections or not taken
+     them, nothing has arrived, or not what was sent; or something is not met:
+     --min-ratio, --max-p99, the whole stream of churn. The last line on standard
+     error says which
   2  the command line is wrong
   130  Ctrl-C has ended the measured time early; the result is that of the time
      until then. A second one ends everything at once, without a result";
@@ -124,6 +125,10 @@ impl Job {
         };
         outcome.write(outputs)?;
         let missed = self.common.thresholds.missed(&report, self.must_be_whole);
+        let missed = missed.or_else(|| {
+            let pid = self.common.pid.filter(|_| server.is_none())?;
+            Some(format!("process {pid} has ended"))
+        });
         match (outcome.interrupted(), missed) {
             (Some(after), None) => bail!(Interrupted(format!("interrupted {after}"))),
             (Some(after), Some(missed)) => {

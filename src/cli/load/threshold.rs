@@ -17,7 +17,9 @@ impl Thresholds {
     /// Says in one line what a result misses, if anything: the cause before what it has led to.
     pub(super) fn missed(&self, report: &Report, must_be_whole: bool) -> Option<String> {
         ended(report)
+            .or_else(|| failed(report))
             .or_else(|| empty(report))
+            .or_else(|| corrupted(report))
             .or_else(|| self.missed_ratio(report))
             .or_else(|| self.missed_p99(report))
             .or_else(|| must_be_whole.then(|| broken(report))?)
@@ -48,6 +50,14 @@ impl Thresholds {
         if report.latency.count() == 0 {
             return Some("nothing has arrived, so that --max-p99 is not met".into());
         }
+        // What never came is later than anything that did.
+        let missing = missing(report);
+        if missing.saturating_mul(100) > report.expected() {
+            let missing = plural(missing, "message");
+            return Some(format!(
+                "{missing} never arrived, so that --max-p99 is not met"
+            ));
+        }
         let p99 = report.latency.at(0.99);
         (p99 > most).then(|| format!("the p99 of {} is above --max-p99 {}", time(p99), time(most)))
     }
@@ -72,6 +82,24 @@ fn ended(report: &Report) -> Option<String> {
     (all > 0).then(|| format!("the server has ended {connections}{codes}"))
 }
 
+/// Says how many connections could not be opened, if any.
+fn failed(report: &Report) -> Option<String> {
+    let failed = report.connections.failed;
+    let connections = plural(failed, "connection");
+    (failed > 0).then(|| format!("{connections} could not be opened"))
+}
+
+/// Whatever else is asked, what comes is to be what was sent.
+fn corrupted(report: &Report) -> Option<String> {
+    let corrupted = report.tally.corrupted;
+    let messages = plural(corrupted, "message");
+    (corrupted > 0).then(|| format!("not what was sent: {messages} that came"))
+}
+
+fn missing(report: &Report) -> u64 {
+    report.expected().saturating_sub(report.tally.distinct())
+}
+
 /// Nothing is no result, whatever is asked of it.
 fn empty(report: &Report) -> Option<String> {
     let (distinct, expected) = (report.tally.distinct(), report.expected());
@@ -89,7 +117,7 @@ fn broken(report: &Report) -> Option<String> {
             return Some(format!("the stream is not whole{who}: {}", faults(tally)));
         }
     }
-    let missing = report.expected().saturating_sub(report.tally.distinct());
+    let missing = missing(report);
     (missing > 0).then(|| format!("{} never arrived", plural(missing, "message")))
 }
 
@@ -103,7 +131,7 @@ fn faults(tally: &Tally) -> String {
     ];
     let faults = faults.into_iter().filter(|(count, _)| *count > 0);
     let faults: Vec<_> = faults
-        .map(|(count, fault)| format!("{count} {fault}"))
+        .map(|(faulty, fault)| format!("{} {fault}", count(faulty)))
         .collect();
     faults.join(", ")
 }
@@ -150,12 +178,41 @@ mod tests {
         report.tally.gaps = 1;
         assert_eq!(missed(least, &report), "");
         report.tally.duplicates = 1;
-        report.tally.corrupted = 2;
+        report.tally.out_of_order = 2000;
         assert_eq!(
             missed(least, &report),
-            "--min-ratio is not met by what came wrong: 1 duplicate, 2 corrupted"
+            "--min-ratio is not met by what came wrong: 1 duplicate, 2,000 out of order"
         );
         assert_eq!(missed(Thresholds::default(), &report), "");
+    }
+
+    #[test]
+    fn what_is_not_what_was_sent_fails_any_run() {
+        let mut report = report(4, 4);
+        report.tally.corrupted = 2;
+        let line = missed(Thresholds::default(), &report);
+        assert_eq!(line, "not what was sent: 2 messages that came");
+    }
+
+    #[test]
+    fn connections_that_could_not_be_opened_fail_any_run() {
+        let mut report = report(4, 4);
+        report.connections.failed = 1;
+        let line = missed(Thresholds::default(), &report);
+        assert_eq!(line, "1 connection could not be opened");
+    }
+
+    #[test]
+    fn what_never_came_is_too_late_for_any_p99() {
+        let within = Thresholds {
+            max_p99: Some(Duration::from_secs(1)),
+            ..Thresholds::default()
+        };
+        assert_eq!(missed(within, &report(100, 99)), "");
+        assert_eq!(
+            missed(within, &report(100, 98)),
+            "2 messages never arrived, so that --max-p99 is not met"
+        );
     }
 
     #[test]
