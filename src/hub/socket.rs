@@ -38,7 +38,7 @@ impl Socket {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
@@ -46,20 +46,30 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn what_awaits_the_end_of_the_stream_is_not_lost() {
+    /// A socket over TCP, and the other end of it.
+    pub(in crate::hub) async fn pair() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap());
         let (far, accepted) = tokio::join!(far, listener.accept());
-        let mut near = Socket::Tcp(accepted.unwrap().0);
-        near.await_end();
-        if let Socket::Tcp(tcp) = &near {
-            assert!(SockRef::from(tcp).tcp_cork().unwrap());
+        (Socket::Tcp(accepted.unwrap().0), far.unwrap())
+    }
+
+    pub(in crate::hub) fn awaits_end(socket: &Socket) -> bool {
+        match socket {
+            Socket::Tcp(tcp) => SockRef::from(tcp).tcp_cork().unwrap(),
+            Socket::Other(_) => false,
         }
+    }
+
+    #[tokio::test]
+    async fn what_awaits_the_end_of_the_stream_is_not_lost() {
+        let (mut near, mut far) = pair().await;
+        near.await_end();
+        assert!(awaits_end(&near));
         near.stream().write_all(b"last").await.unwrap();
         near.stream().shutdown().await.unwrap();
         let mut received = Vec::new();
-        far.unwrap().read_to_end(&mut received).await.unwrap();
+        far.read_to_end(&mut received).await.unwrap();
         assert_eq!(received, b"last");
     }
 }

@@ -26,10 +26,10 @@ pub(crate) trait Host {
     fn ready(&mut self) -> Result<Moment, Error>;
 
     /// The measured time begins.
-    fn opens(&mut self) -> Result<(), Error>;
+    fn opens(&mut self);
 
     /// The measured time has ended.
-    fn closes(&mut self) -> Result<(), Error>;
+    fn closes(&mut self);
 
     fn progress(&mut self, progress: &Progress);
 
@@ -88,7 +88,7 @@ impl Drive<'_> {
         if self.send_until(from, Phase::WarmUp)? < from {
             return Err(Error::Interrupted);
         }
-        self.host.opens()?;
+        self.host.opens();
         let before = own_cpu();
         let phase = Phase::Measuring {
             from,
@@ -97,7 +97,7 @@ impl Drive<'_> {
         let to = self.send_until(to, phase)?;
         self.scenario.recorder().end(to);
         let generator = own_cpu().since(before);
-        self.host.closes()?;
+        self.host.closes();
         self.scenario.stop(to);
         self.settle()?;
         self.check()?;

@@ -119,18 +119,16 @@ impl Host for Local<'_> {
         Ok(Moment::now())
     }
 
-    fn opens(&mut self) -> Result<(), Error> {
+    fn opens(&mut self) {
         if let Some(meter) = &mut self.meter {
             meter.opens();
         }
-        Ok(())
     }
 
-    fn closes(&mut self) -> Result<(), Error> {
+    fn closes(&mut self) {
         if let Some(meter) = &mut self.meter {
             meter.closes();
         }
-        Ok(())
     }
 
     fn progress(&mut self, progress: &Progress) {

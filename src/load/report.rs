@@ -20,7 +20,8 @@ pub(crate) struct Report {
     pub(crate) published: Vec<u64>,
     /// Publications of each stream that were due and were never made.
     pub(crate) unpublished: Vec<u64>,
-    /// Subscribers of each topic, those that the server has ended included; stream `s` is for topic `s` modulo their number.
+    /// Subscribers of each topic, those that the server has ended included; stream `s` is for
+    /// topic `s` modulo their number.
     pub(crate) followers: Vec<u64>,
     /// Answers or deliveries in the measured time.
     pub(crate) measured: u64,

@@ -92,7 +92,7 @@ impl Workers {
         if is_interrupted(&self, host) {
             return Err(Error::Interrupted);
         }
-        host.opens()?;
+        host.opens();
         self.until(opens + plan.duration, host, is_interrupted)?;
         if is_interrupted(&self, host) {
             let end = Moment::now() + HEAD_START;
@@ -100,7 +100,7 @@ impl Workers {
             let _ = self.tell(end);
             self.until(end, host, |_, _| false)?;
         }
-        host.closes()?;
+        host.closes();
         self.until(never, host, |workers, _| workers.reports.len() == count)?;
         let mut whole = Report::default();
         for report in &self.reports {
@@ -237,13 +237,9 @@ impl Host for Parent {
         Ok(start)
     }
 
-    fn opens(&mut self) -> Result<(), Error> {
-        Ok(())
-    }
+    fn opens(&mut self) {}
 
-    fn closes(&mut self) -> Result<(), Error> {
-        Ok(())
-    }
+    fn closes(&mut self) {}
 
     fn progress(&mut self, progress: &Progress) {
         // A parent that is gone ends this process.

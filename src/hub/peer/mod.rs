@@ -163,13 +163,15 @@ const HARD_CAP: usize = 8;
 mod tests {
     use std::slice;
 
-    use socket2::SockRef;
-    use tokio::net::{TcpListener, TcpStream};
-
     use super::*;
     use crate::{
         config::Config,
-        hub::{compression::Compressors, message::Message, outbox::ELEMENT_BYTES},
+        hub::{
+            compression::Compressors,
+            message::Message,
+            outbox::ELEMENT_BYTES,
+            socket::tests::{awaits_end, pair},
+        },
     };
 
     const PATIENCE: Patience = Patience {
@@ -225,20 +227,14 @@ mod tests {
     #[tokio::test]
     async fn only_a_close_that_goes_out_at_once_waits_for_the_end_of_the_stream() {
         for (queued, is_corked) in [(0, true), (1, false)] {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let far = TcpStream::connect(listener.local_addr().unwrap());
-            let (_far, accepted) = tokio::join!(far, listener.accept());
-            let near = accepted.unwrap().0;
+            let (near, _far) = pair().await;
             let mut peer = new_peer();
-            peer.socket = Some(Socket::Tcp(near));
+            peer.socket = Some(near);
             for _ in 0..queued {
                 peer.outbox.push(Bytes::from_static(b"before"));
             }
             peer.seal_to_end(Frame::close(1000, "").into_bytes());
-            let Some(Socket::Tcp(near)) = &peer.socket else {
-                unreachable!()
-            };
-            assert_eq!(SockRef::from(near).tcp_cork().unwrap(), is_corked);
+            assert_eq!(peer.socket.as_ref().map(awaits_end), Some(is_corked));
         }
     }
 
