@@ -3,17 +3,40 @@
 //! Pure. Every publication of a topic passes its home, one at a time, and the order in which they
 //! pass is the order in which every subscriber gets them.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use crate::topic_name::TopicName;
+
+/// How many subscribers a topic has on one shard: written by that shard, read by publishers, for
+/// whom it may be a moment old.
+pub(super) type SubscriberCount = Arc<AtomicUsize>;
 
 /// The home of some of all topics: which shards have subscribers of each.
 ///
 /// Invariant: no list is empty, and no shard is in a list twice.
 #[derive(Debug, Default)]
 pub(super) struct Home {
-    interested: HashMap<TopicName, Vec<usize>>,
+    interested: HashMap<TopicName, Vec<Interest>>,
     passed: u64,
+}
+
+/// A shard that has subscribers of a topic.
+#[derive(Debug)]
+pub(super) struct Interest {
+    pub(super) shard: usize,
+    subscribers: SubscriberCount,
+}
+
+impl Interest {
+    pub(super) fn subscribers(&self) -> usize {
+        self.subscribers.load(Relaxed)
+    }
 }
 
 impl Home {
@@ -21,7 +44,7 @@ impl Home {
     ///
     /// The home counts all that pass it. Whoever wants to hear of a topic gets from its inbox also
     /// what is left over there from the last time that it wanted to, and tells it by the number.
-    pub(super) fn pass(&mut self, topic: &TopicName) -> (u64, &[usize]) {
+    pub(super) fn pass(&mut self, topic: &TopicName) -> (u64, &[Interest]) {
         let number = self.passed;
         self.passed += 1;
         let interested = self.interested.get(topic);
@@ -29,17 +52,25 @@ impl Home {
     }
 
     /// `shard` wants to hear of `topic` from now on: the least number that is for it.
-    pub(super) fn add(&mut self, topic: &TopicName, shard: usize) -> u64 {
+    pub(super) fn add(
+        &mut self,
+        topic: &TopicName,
+        shard: usize,
+        subscribers: SubscriberCount,
+    ) -> u64 {
         let shards = self.interested.entry(topic.clone()).or_default();
-        debug_assert!(!shards.contains(&shard), "a shard tells its interest once");
-        shards.push(shard);
+        debug_assert!(
+            shards.iter().all(|interest| interest.shard != shard),
+            "a shard tells its interest once"
+        );
+        shards.push(Interest { shard, subscribers });
         self.passed
     }
 
     /// `shard` does not any more.
     pub(super) fn remove(&mut self, topic: &TopicName, shard: usize) {
         if let Some(shards) = self.interested.get_mut(topic) {
-            shards.retain(|&other| other != shard);
+            shards.retain(|interest| interest.shard != shard);
             if shards.is_empty() {
                 self.interested.remove(topic);
             }
@@ -51,18 +82,31 @@ impl Home {
 mod tests {
     use super::*;
 
+    fn pass(home: &mut Home, topic: &TopicName) -> (u64, Vec<(usize, usize)>) {
+        let (number, interested) = home.pass(topic);
+        let shards = interested.iter();
+        let shards = shards.map(|interest| (interest.shard, interest.subscribers()));
+        (number, shards.collect())
+    }
+
     #[test]
     fn a_publication_is_for_the_shards_that_want_its_topic_which_is_then_forgotten() {
         let mut home = Home::default();
         let cats = TopicName::new("cats").unwrap();
-        assert_eq!(home.pass(&cats), (0, &[][..]));
-        assert_eq!(home.add(&cats, 0), 1, "all that passes later");
-        assert_eq!(home.pass(&TopicName::new("dogs").unwrap()), (1, &[][..]));
-        assert_eq!(home.add(&cats, 2), 2);
-        assert_eq!(home.pass(&cats), (2, &[0, 2][..]));
+        assert_eq!(pass(&mut home, &cats), (0, vec![]));
+        let subscribers = SubscriberCount::default();
+        let first = home.add(&cats, 0, Arc::clone(&subscribers));
+        assert_eq!(first, 1, "all that passes later");
+        subscribers.store(5, Relaxed);
+        assert_eq!(
+            pass(&mut home, &TopicName::new("dogs").unwrap()),
+            (1, vec![])
+        );
+        assert_eq!(home.add(&cats, 2, SubscriberCount::default()), 2);
+        assert_eq!(pass(&mut home, &cats), (2, vec![(0, 5), (2, 0)]));
         home.remove(&cats, 0);
         home.remove(&cats, 2);
-        assert_eq!(home.pass(&cats), (3, &[][..]));
+        assert_eq!(pass(&mut home, &cats), (3, vec![]));
         assert!(home.interested.is_empty());
     }
 }

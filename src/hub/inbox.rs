@@ -7,13 +7,13 @@ use std::{
     rc::Rc,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
 use tokio::sync::Notify;
 
-use super::{publication::Publication, shard::Shard};
+use super::{publication::Delivery, shard::Shard};
 
 /// Work to be done on a shard's own thread, in its turn.
 pub(crate) type Work = Box<dyn FnOnce(&Rc<Shard>) + Send>;
@@ -21,7 +21,7 @@ pub(crate) type Work = Box<dyn FnOnce(&Rc<Shard>) + Send>;
 /// What can be asked of a shard.
 pub(super) enum Item {
     /// Hand this to your subscribers.
-    Deliver(Publication),
+    Deliver(Delivery),
     /// Do this.
     Run(Work),
     /// End, dropping every connection.
@@ -29,9 +29,10 @@ pub(super) enum Item {
 }
 
 impl Item {
-    fn held_bytes(&self) -> usize {
+    /// What it takes the shard to do it, in nanoseconds.
+    fn work(&self) -> u64 {
         match self {
-            Self::Deliver(publication) => publication.held_bytes(),
+            Self::Deliver(delivery) => delivery.work,
             Self::Run(_) | Self::Stop => 0,
         }
     }
@@ -44,8 +45,8 @@ impl Item {
 #[derive(Default)]
 pub(super) struct Inbox {
     queue: Mutex<VecDeque<Item>>,
-    /// Memory held by the frames in `queue`.
-    bytes: AtomicUsize,
+    /// What it takes to do what was pushed and is not [settled](Self::settle), in nanoseconds.
+    work: AtomicU64,
     /// Wakes the shard.
     arrival: Notify,
     /// Wakes the publishers that were held back.
@@ -66,7 +67,7 @@ impl Inbox {
         let mut queue = self.lock();
         // An inbox with something in it has woken its shard already.
         let may_be_asleep = queue.is_empty();
-        self.bytes.fetch_add(item.held_bytes(), Relaxed);
+        self.work.fetch_add(item.work(), Relaxed);
         queue.push_back(item);
         may_be_asleep
     }
@@ -77,11 +78,12 @@ impl Inbox {
             spare.is_empty(),
             "what was taken before has been worked off"
         );
-        let mut queue = self.lock();
-        mem::swap(&mut *queue, spare);
-        let bytes = self.bytes.swap(0, Relaxed);
-        drop(queue);
-        if bytes > MAX_BYTES {
+        mem::swap(&mut *self.lock(), spare);
+    }
+
+    /// Takes note that work of so many nanoseconds, of items that were taken, is done.
+    pub(super) fn settle(&self, work: u64) {
+        if work > 0 && self.work.fetch_sub(work, Relaxed) > MAX_WORK {
             self.room.notify_waiters();
         }
     }
@@ -101,7 +103,7 @@ impl Inbox {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.bytes.load(Relaxed) > MAX_BYTES
+        self.work.load(Relaxed) > MAX_WORK
     }
 
     /// Waits until the inbox is not full.
@@ -124,36 +126,44 @@ impl Inbox {
 impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbox")
-            .field("bytes", &self.bytes)
+            .field("work", &self.work)
             .finish_non_exhaustive()
     }
 }
 
-/// Memory of frames beyond which publishers are held back: milliseconds of work for a shard, and far
-/// more than one read of a publisher brings.
-const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Work of a shard beyond which publishers are held back, in nanoseconds: what a polite one may have
+/// to wait for besides its turn, or 8 MiB of messages. Enough that 16 messages of 1 KiB to 9,000
+/// subscribers go together.
+const MAX_WORK: u64 = 40_000_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, hub::links::Links, topic_name::TopicName, wire::frame::Frame};
+    use crate::{
+        config::Config,
+        hub::publication::{Publication, Route},
+        wire::frame::Frame,
+    };
     use futures_util::FutureExt;
 
-    fn deliver(bytes: usize) -> Item {
-        let topics = [TopicName::new("t").unwrap()].into();
+    fn deliver(bytes: usize) -> Delivery {
         let frames = [Frame::binary(&vec![0; bytes])];
-        let links = Links::new(&Config::default());
-        Item::Deliver(Publication::new(&links, topics, frames))
+        let publication = Publication::new(&Config::default().deflate, frames);
+        publication.delivery(Route::Several([].into()), 1)
     }
 
     #[tokio::test]
-    async fn a_full_inbox_holds_publishers_back_until_it_is_drained() {
+    async fn a_full_inbox_holds_publishers_back_until_what_was_taken_is_done() {
         let inbox = Inbox::default();
-        inbox.push(deliver(MAX_BYTES));
+        let delivery = deliver(8 * 1024 * 1024);
+        let work = delivery.work;
+        inbox.push(Item::Deliver(delivery));
         assert!(inbox.is_full());
         let mut held_back = Box::pin(inbox.has_room());
         assert_eq!((&mut held_back).now_or_never(), None);
         inbox.swap(&mut VecDeque::new());
+        assert_eq!((&mut held_back).now_or_never(), None, "it is not done yet");
+        inbox.settle(work);
         held_back.await;
     }
 

@@ -2,7 +2,8 @@
 //! shards' steps interleave, and a benchmark what it measures.
 
 use std::{
-    collections::VecDeque,
+    cell::RefCell,
+    ops::ControlFlow,
     rc::Rc,
     sync::Arc,
     task::{Context, Waker},
@@ -22,6 +23,7 @@ use super::{
     seat,
     shard::Shard,
     socket::Socket,
+    tick::Tick,
 };
 use crate::{
     config::Config,
@@ -39,6 +41,7 @@ use crate::{
 pub struct Shards {
     links: Arc<Links>,
     shards: Vec<Rc<Shard>>,
+    ticks: Vec<RefCell<Tick>>,
 }
 
 impl Shards {
@@ -48,8 +51,10 @@ impl Shards {
         let shards = 0..config.shards.get();
         Self {
             shards: shards
+                .clone()
                 .map(|index| Shard::new(index, Arc::clone(&links)))
                 .collect(),
+            ticks: shards.map(|_| RefCell::default()).collect(),
             links,
         }
     }
@@ -66,25 +71,22 @@ impl Shards {
         user: Option<&str>,
     ) -> oneshot::Receiver<usize> {
         let (receipt, queued) = Receipt::new();
-        self.links.publish(Publication {
-            user: user.map(Into::into),
-            receipt: Some(receipt),
-            ..Publication::new(&self.links, [topic].into(), [message])
-        });
+        let publication = Publication::new(&self.links.config.deflate, [message]);
+        let publication = publication.counted(user.map(Into::into), receipt);
+        self.links.publish(&[topic], &publication);
         queued
     }
 
-    /// A shard works off its inbox once and has a turn of writing.
+    /// A shard has a step of its tick, and those of its connections that wait for it a turn.
     pub fn tick(&self, index: usize) {
-        self.shards[index].take_in(&mut VecDeque::new());
-        self.shards[index].state.borrow_mut().write_turn();
+        self.ticks[index].borrow_mut().step(&self.shards[index]);
+        self.shards[index].begin_round();
     }
 
     /// No shard has anything to do.
     pub fn is_at_rest(&self) -> bool {
-        let inboxes = self.links.inboxes.iter().all(|inbox| inbox.is_empty());
-        let mut shards = self.shards.iter();
-        inboxes && shards.all(|shard| shard.state.borrow().is_all_written())
+        let mut shards = self.shards.iter().zip(&self.ticks);
+        shards.all(|(shard, tick)| tick.borrow().is_at_rest(shard) && !shard.has_waiting())
     }
 
     /// What an opening handshake with this `offer` of extensions agrees on.
@@ -124,7 +126,7 @@ impl Seat {
 
     /// Publishes to all of these topics.
     pub fn publish(&self, topics: &[TopicName], message: Frame) {
-        self.0.publish(&topics.into(), [message]);
+        self.0.publish(topics, [message]);
     }
 
     /// Queues a reply, as the end of a turn does if the socket takes nothing.
@@ -187,7 +189,11 @@ impl Received {
         mut take: impl FnMut(Kind, &[u8]),
     ) -> bool {
         self.0.begin_turn(wire);
-        self.0.take_plain(limits, &mut take);
+        let mut take = |kind, payload: &[u8]| {
+            take(kind, payload);
+            ControlFlow::Continue(())
+        };
+        let _ = self.0.take_plain(limits, &mut take);
         self.0.is_empty()
     }
 }

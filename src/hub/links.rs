@@ -11,7 +11,8 @@ use super::{
     compression::Contexts,
     home::Home,
     inbox::{Inbox, Item},
-    publication::Publication,
+    publication::{Publication, Route},
+    turnstile::{Pass, Turnstile},
 };
 use crate::{config::Config, metrics::ShardMetrics, topic_name::TopicName};
 
@@ -25,6 +26,7 @@ pub(crate) struct Links {
     pub(super) metrics: Vec<ShardMetrics>,
     pub(super) contexts: Contexts,
     homes: Vec<Mutex<Home>>,
+    turnstile: Turnstile,
     /// Seeded: names come from clients.
     hasher: RandomState,
     /// Turns true when a shard has panicked.
@@ -40,6 +42,7 @@ impl Links {
             metrics: shards.map(|_| ShardMetrics::default()).collect(),
             contexts: Contexts::new(&config.deflate),
             homes: (0..HOMES).map(|_| Mutex::default()).collect(),
+            turnstile: Turnstile::default(),
             hasher: RandomState::new(),
             is_broken: watch::Sender::new(false),
         }
@@ -47,49 +50,103 @@ impl Links {
 
     /// The home of a topic. Nothing waits while it is held, and it is held for a step.
     pub(super) fn home(&self, topic: &TopicName) -> MutexGuard<'_, Home> {
-        let hash = self.hasher.hash_one(topic);
-        let index = (hash % HOMES) as usize;
+        self.lock(self.home_of(topic))
+    }
+
+    fn home_of(&self, topic: &TopicName) -> usize {
+        (self.hasher.hash_one(topic) % HOMES) as usize
+    }
+
+    fn lock(&self, home: usize) -> MutexGuard<'_, Home> {
         // Nothing that runs under the lock leaves a home half-changed.
-        self.homes[index]
+        self.homes[home]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a publication pass the home of each of its topics, to the shards that it is for.
-    pub(super) fn publish(&self, mut publication: Publication) {
-        for position in 0..publication.topics.len() {
-            publication.position = position;
-            self.pass(&mut publication);
+    /// Lets a publication pass the homes of `topics`, to the shards that it is for.
+    pub(super) fn publish(&self, topics: &[TopicName], publication: &Publication) {
+        match topics {
+            [] => {}
+            [topic] => self.publish_to_one(topic, publication),
+            several => self.publish_to_several(several, publication),
         }
     }
 
-    fn pass(&self, publication: &mut Publication) {
+    fn publish_to_one(&self, topic: &TopicName, publication: &Publication) {
         let mut asleep = Vec::new();
-        let mut home = self.home(publication.topic());
-        let (number, interested) = home.pass(publication.topic());
-        publication.number = number;
-        for &shard in interested {
+        let mut home = self.home(topic);
+        let (number, interested) = home.pass(topic);
+        for interest in interested {
             // Pushed while the home is held: in the same order to all shards.
-            if self.inboxes[shard].append(Item::Deliver(publication.clone())) {
-                asleep.push(shard);
+            let route = Route::One(topic.clone(), number);
+            let delivery = publication.delivery(route, interest.subscribers());
+            if self.inboxes[interest.shard].append(Item::Deliver(delivery)) {
+                asleep.push(interest.shard);
             }
         }
         drop(home);
-        for shard in asleep {
+        self.wake(asleep);
+    }
+
+    /// All the homes are held together, so that each shard gets the publication once, in a place
+    /// that is the right one in the order of every topic.
+    fn publish_to_several(&self, topics: &[TopicName], publication: &Publication) {
+        let homes_of: Vec<usize> = topics.iter().map(|topic| self.home_of(topic)).collect();
+        let mut sorted = homes_of.clone();
+        // In one order for all publishers, so that no two wait for each other.
+        sorted.sort_unstable();
+        sorted.dedup();
+        let mut homes: Vec<_> = sorted.iter().map(|&home| self.lock(home)).collect();
+        let mut subscribers = vec![None; self.inboxes.len()];
+        let mut route = Vec::with_capacity(topics.len());
+        for (topic, home) in topics.iter().zip(homes_of) {
+            let held = sorted.binary_search(&home).unwrap_or_default();
+            let (number, interested) = homes[held].pass(topic);
+            route.push((topic.clone(), number));
+            for interest in interested {
+                *subscribers[interest.shard].get_or_insert(0) += interest.subscribers();
+            }
+        }
+        let route = Route::Several(route.into());
+        let mut asleep = Vec::new();
+        for (shard, subscribers) in subscribers.into_iter().enumerate() {
+            let Some(subscribers) = subscribers else {
+                continue;
+            };
+            let delivery = publication.delivery(route.clone(), subscribers);
+            if self.inboxes[shard].append(Item::Deliver(delivery)) {
+                asleep.push(shard);
+            }
+        }
+        drop(homes);
+        self.wake(asleep);
+    }
+
+    fn wake(&self, shards: Vec<usize>) {
+        for shard in shards {
             self.inboxes[shard].wake();
         }
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.inboxes.iter().any(Inbox::is_full)
+    /// Returns true if a publisher that comes now must [wait](Self::pass): some shard has too much
+    /// to deliver, or others wait already.
+    pub(super) fn must_wait(&self) -> bool {
+        self.inboxes.iter().any(Inbox::is_full) || self.turnstile.has_queue()
     }
 
-    /// Waits until no inbox is full. A publisher can't tell for which shards its message will be,
-    /// so it waits for all.
-    pub(super) async fn have_room(&self) {
+    /// Waits for its turn to publish, and until no inbox is full. A publisher can't tell for which
+    /// shards its message will be, so it waits for all.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe; the place among those that wait is lost.
+    pub(super) async fn pass(&self) -> Pass {
+        let pass = self.turnstile.pass().await;
         for inbox in &self.inboxes {
             inbox.has_room().await;
         }
+        pass
     }
 }
 

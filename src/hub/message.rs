@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{compression::Compressors, outbox::ELEMENT_BYTES};
+use super::{
+    compression::{Compressors, is_large},
+    outbox::ELEMENT_BYTES,
+};
 use crate::{
     config,
     wire::{extension::WindowBits, frame::Frame},
@@ -36,15 +39,32 @@ impl Message {
         &self.plain
     }
 
-    /// Its frame for subscribers with this window. A shard that comes to it while another one is
-    /// compressing it waits for that: it is shorter than doing it again.
-    pub(super) fn compressed(&self, window: WindowBits, compressors: &mut Compressors) -> Frame {
+    /// Returns its frame for subscribers with this window, if that is there or can be made at once:
+    /// a large one is to be compressed in steps, and [shared](Self::share) then. A shard that comes
+    /// to a small one while another one is compressing it waits for that: it is shorter than doing
+    /// it again.
+    pub(super) fn compressed(
+        &self,
+        window: WindowBits,
+        compressors: &mut Compressors,
+    ) -> Option<Frame> {
         let Some(forms) = &self.compressed else {
-            return self.plain.clone();
+            return Some(self.plain.clone());
         };
         let form = &forms[window.index()];
-        form.get_or_init(|| compressors.compress(&self.plain, window))
-            .clone()
+        if is_large(&self.plain) {
+            return form.get().cloned();
+        }
+        let form = form.get_or_init(|| compressors.compress(&self.plain, window));
+        Some(form.clone())
+    }
+
+    /// Shares its frame for a window. Of two shards that have made it, the first one's is taken.
+    pub(super) fn share(&self, window: WindowBits, frame: Frame) -> Frame {
+        match &self.compressed {
+            Some(forms) => forms[window.index()].get_or_init(|| frame).clone(),
+            None => frame,
+        }
     }
 }
 
@@ -66,14 +86,27 @@ mod tests {
     fn every_shard_gets_the_same_compressed_frame_for_the_same_window() {
         let message = Message::new(Frame::text(&"cats ".repeat(100)), &DEFLATE);
         let (mut one, mut other) = (Compressors::new(&DEFLATE), Compressors::new(&DEFLATE));
-        let compressed = message.compressed(WindowBits::MAX, &mut one);
+        let compressed = message.compressed(WindowBits::MAX, &mut one).unwrap();
         assert_eq!(compressed.as_bytes()[0], 0xC1);
         assert!(compressed.wire_len() < 100);
         let clone = message.clone();
-        let again = clone.compressed(WindowBits::MAX, &mut other);
+        let again = clone.compressed(WindowBits::MAX, &mut other).unwrap();
         assert_eq!(at(&again), at(&compressed));
         let smaller = WindowBits::ALL[1];
-        assert_ne!(at(&message.compressed(smaller, &mut one)), at(&compressed));
+        let other = message.compressed(smaller, &mut one).unwrap();
+        assert_ne!(at(&other), at(&compressed));
+    }
+
+    #[test]
+    fn a_large_message_is_compressed_in_steps_and_then_shared() {
+        let message = Message::new(Frame::text(&"cats ".repeat(20_000)), &DEFLATE);
+        let mut compressors = Compressors::new(&DEFLATE);
+        assert_eq!(message.compressed(WindowBits::MAX, &mut compressors), None);
+        let first = message.share(WindowBits::MAX, Frame::text("first"));
+        let second = message.share(WindowBits::MAX, Frame::text("second"));
+        assert_eq!(at(&first), at(&second));
+        let shared = message.compressed(WindowBits::MAX, &mut compressors);
+        assert_eq!(shared.as_ref().map(at), Some(at(&first)));
     }
 
     #[test]
@@ -92,7 +125,9 @@ mod tests {
             .collect();
         for plain in [Frame::text(&"x".repeat(63)), Frame::binary(&random)] {
             let message = Message::new(plain.clone(), &DEFLATE);
-            let form = message.compressed(WindowBits::MAX, &mut compressors);
+            let form = message
+                .compressed(WindowBits::MAX, &mut compressors)
+                .unwrap();
             assert_eq!(at(&form), at(&plain));
         }
     }

@@ -12,9 +12,13 @@
 //!  the departure of its last ──►  the shards, has a lock
 //! ```
 //!
-//! [`shard`] is the tick, [`state`] the steps it takes, [`seat`] what a connection's task sees.
+//! [`tick`] is what a shard does between the turns of its connections, [`state`] the steps that it
+//! takes, [`seat`] what a connection's task sees. No step takes longer than its [`allowance`], and
+//! publishers pass a [`turnstile`] while there is too much to deliver.
 
+mod allowance;
 mod compression;
+mod fan_out;
 mod home;
 mod inbox;
 #[cfg(feature = "internals")]
@@ -31,12 +35,17 @@ mod pulse;
 mod receive;
 pub(crate) mod registry;
 mod replies;
+mod ring_pass;
+mod rounds;
 pub(crate) mod seat;
 mod segment;
 pub(crate) mod shard;
 mod socket;
 mod state;
+mod subscriptions;
+mod tick;
 mod topic;
+mod turnstile;
 
 use std::{
     io,
@@ -51,7 +60,7 @@ use std::{
 
 use tokio::{runtime, sync::oneshot, task::spawn_local, time::timeout};
 
-pub(crate) use self::{compression::Agreed, publication::UserId, socket::Socket};
+pub(crate) use self::{compression::Agreed, publication::UserId, socket::Socket, turnstile::Pass};
 use self::{
     inbox::Item,
     links::Links,
@@ -134,15 +143,40 @@ impl Hub {
         message: Frame,
         user: Option<UserId>,
     ) -> usize {
-        self.0.links.have_room().await;
-        let (receipt, queued) = Receipt::new();
-        let topics = [topic.clone()].into();
-        self.0.links.publish(Publication {
-            user,
-            receipt: Some(receipt),
-            ..Publication::new(&self.0.links, topics, [message])
-        });
+        let pass = self.pass().await;
+        let queued = self.send_off(topic, message, user);
+        drop(pass);
         queued.await.unwrap_or(0)
+    }
+
+    /// Waits until a message may be [sent off](Self::send_off), if some shard has too much to
+    /// deliver.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub(crate) async fn pass(&self) -> Option<Pass> {
+        let links = &self.0.links;
+        if links.must_wait() {
+            return Some(links.pass().await);
+        }
+        None
+    }
+
+    /// Publishes a message now, to the connections of one user, or of everybody. The receiver gets
+    /// to how many it was queued, when that is known.
+    pub(crate) fn send_off(
+        &self,
+        topic: &TopicName,
+        message: Frame,
+        user: Option<UserId>,
+    ) -> oneshot::Receiver<usize> {
+        let (receipt, queued) = Receipt::new();
+        let publication = Publication::new(&self.config().deflate, [message]);
+        let publication = publication.counted(user, receipt);
+        let topics = std::slice::from_ref(topic);
+        self.0.links.publish(topics, &publication);
+        queued
     }
 
     /// Ends every connection in good order: what was published is delivered, what is queued is
@@ -163,9 +197,9 @@ impl Hub {
             .await;
             // What was published before is in the inboxes already.
             self.on_every_shard(|shard, done| {
-                shard.end_all(Disconnect::Restarting);
                 let shard = Rc::clone(shard);
                 spawn_local(async move {
+                    shard.end_all(Disconnect::Restarting).await;
                     shard.emptied().await;
                     drop(done);
                 });
@@ -262,7 +296,8 @@ fn start_shard(index: usize, links: Arc<Links>) -> io::Result<()> {
         let _guard = PanicGuard(Arc::clone(&links));
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
-            .event_interval(POLLS_PER_LOOK)
+            // Large bodies of requests are parsed beside the shard, one at a time.
+            .max_blocking_threads(1)
             .build_local(runtime::LocalOptions::default());
         match runtime {
             Ok(runtime) => {
@@ -279,11 +314,6 @@ fn start_shard(index: usize, links: Arc<Links>) -> io::Result<()> {
     wait.recv()
         .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
 }
-
-/// Polls of tasks between two looks at which sockets are ready. Connections that flood are always
-/// ready for their turn, of up to 4 ms, and everybody else waits for so many of them. Measured:
-/// 61, tokio's own, saves nothing that can be told from noise.
-const POLLS_PER_LOOK: u32 = 16;
 
 /// Says so when a shard's thread panics: nothing is silent.
 struct PanicGuard(Arc<Links>);
@@ -312,22 +342,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_is_looked_at_though_a_task_is_always_ready() {
+    async fn a_socket_is_looked_at_though_a_task_always_wants_another_turn() {
         let hub = Hub::start(&Config::default()).unwrap();
         let (done, waited) = oneshot::channel();
-        hub.run_on(0, |_| {
-            spawn_local(async {
+        hub.run_on(0, |shard| {
+            let shard = Rc::clone(shard);
+            spawn_local(async move {
                 let (mut near, far) = tokio::net::UnixStream::pair().unwrap();
                 let mut far = far.into_std().unwrap();
                 let reading = spawn_local(async move { near.read_u8().await });
                 // It waits for its byte when that is written.
                 yield_now().await;
                 far.write_all(b"x").unwrap();
-                let mut polls = 0;
+                let mut turns = 0;
                 poll_fn(|cx| {
-                    // Like a turn that has had its share; `yield_now` would have a look itself.
-                    cx.waker().wake_by_ref();
-                    polls += 1;
+                    shard.wait_for_round(cx, Duration::from_millis(5));
+                    turns += 1;
                     if reading.is_finished() {
                         Poll::Ready(())
                     } else {
@@ -335,11 +365,11 @@ mod tests {
                     }
                 })
                 .await;
-                let _ = done.send(polls);
+                let _ = done.send(turns);
             });
         });
-        let polls: u32 = waited.await.unwrap();
-        assert!(polls <= 2 * POLLS_PER_LOOK, "{polls}");
+        let turns: u32 = waited.await.unwrap();
+        assert!(turns <= 3, "{turns}");
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Member {
                             done.send(()).unwrap();
                         }
                         Command::Publish(topics, frame, done) => {
-                            seat.publish(&topics.into(), [frame]);
+                            seat.publish(&topics, [frame]);
                             done.send(()).unwrap();
                         }
                     }
@@ -172,7 +172,7 @@ async fn settle(hub: &Hub) {
     hub.on_every_shard(|shard, done| {
         let shard = Rc::clone(shard);
         spawn_local(async move {
-            while !shard.state.borrow().is_all_written() {
+            while shard.state.borrow().ring_len() > 0 {
                 yield_now().await;
             }
             drop(done);

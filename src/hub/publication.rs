@@ -1,90 +1,124 @@
 //! Messages on their way from a publisher to the subscribers.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use tokio::sync::oneshot;
 
-use super::{links::Links, message::Message, peer::PeerKey};
-use crate::{topic_name::TopicName, wire::frame::Frame};
+use super::message::Message;
+use crate::{config, topic_name::TopicName, wire::frame::Frame};
 
 /// Who a registered connection belongs to.
 pub(crate) type UserId = Arc<str>;
 
-/// Messages published to topics, on their way to the subscribers.
+/// Messages published together.
 #[derive(Clone, Debug)]
 pub(super) struct Publication {
-    /// The topics published to; this item is on its way through `topics[position]`.
-    pub(super) topics: Arc<[TopicName]>,
-    pub(super) position: usize,
-    /// Which of all that pass this topic's home it is.
-    pub(super) number: u64,
     /// One or more, in the publisher's order.
     pub(super) messages: Arc<[Message]>,
     /// Only connections of this user.
     pub(super) user: Option<UserId>,
     pub(super) receipt: Option<Receipt>,
-    /// Kept if there are several topics.
-    pub(super) reached: Option<Reached>,
+    /// What the messages hold before they are compressed.
+    held_bytes: usize,
+    wire_bytes: usize,
+}
+
+/// A publication on its way to one shard.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) publication: Publication,
+    pub(super) route: Route,
+    /// What it takes the shard to deliver it, in nanoseconds.
+    pub(super) work: u64,
+}
+
+/// The topics that a publication goes to, each with its number among all that have passed the
+/// topic's home.
+#[derive(Clone, Debug)]
+pub(super) enum Route {
+    One(TopicName, u64),
+    Several(Arc<[(TopicName, u64)]>),
 }
 
 impl Publication {
-    /// Frames for everybody who follows any of the topics.
-    pub(super) fn new(
-        links: &Links,
-        topics: Arc<[TopicName]>,
-        frames: impl IntoIterator<Item = Frame>,
-    ) -> Self {
-        let deflate = &links.config.deflate;
+    /// Frames for everybody who follows any of the topics that they are published to.
+    pub(super) fn new(config: &config::Deflate, frames: impl IntoIterator<Item = Frame>) -> Self {
         let messages = frames.into_iter();
-        let messages = messages.map(|frame| Message::new(frame, deflate)).collect();
+        let messages: Arc<[Message]> = messages.map(|frame| Message::new(frame, config)).collect();
+        let wire_lens = messages.iter().map(|message| message.plain().wire_len());
         Self {
-            position: 0,
-            number: 0,
-            messages,
             user: None,
             receipt: None,
-            reached: (topics.len() > 1).then(|| Reached::new(links.inboxes.len())),
-            topics,
+            held_bytes: messages.iter().map(Message::held_bytes).sum(),
+            wire_bytes: wire_lens.sum(),
+            messages,
         }
     }
 
-    pub(super) fn topic(&self) -> &TopicName {
-        &self.topics[self.position]
+    /// Makes it one for the connections of a user, or of everybody, that is counted.
+    pub(super) fn counted(self, user: Option<UserId>, receipt: Receipt) -> Self {
+        Self {
+            user,
+            receipt: Some(receipt),
+            ..self
+        }
     }
 
-    /// No subscriber of the topic is to be left out.
-    pub(super) fn is_for_everyone(&self) -> bool {
-        self.topics.len() == 1 && self.user.is_none()
+    /// Returns how long its messages are on the wire, in bytes, before they are compressed.
+    pub(super) fn wire_bytes(&self) -> usize {
+        self.wire_bytes
     }
 
-    /// Memory that its messages hold, in bytes.
-    pub(super) fn held_bytes(&self) -> usize {
-        self.messages.iter().map(Message::held_bytes).sum()
+    /// Returns what is to be delivered by a shard with so many subscribers.
+    pub(super) fn delivery(&self, route: Route, subscribers: usize) -> Delivery {
+        let delivered = delivered(subscribers, self.messages.len(), self.wire_bytes);
+        Delivery {
+            publication: self.clone(),
+            route,
+            work: self.held_bytes as u64 * HELD_BYTE + delivered,
+        }
+    }
+}
+
+impl Delivery {
+    /// Returns the topic, if no subscriber of it is to be left out.
+    pub(super) fn for_everyone(&self) -> Option<(&TopicName, u64)> {
+        match &self.route {
+            Route::One(topic, number) if self.publication.user.is_none() => Some((topic, *number)),
+            _ => None,
+        }
+    }
+
+    /// Returns the topics, each with its number.
+    pub(super) fn topics(&self) -> impl Iterator<Item = (&TopicName, u64)> {
+        let (one, several) = match &self.route {
+            Route::One(topic, number) => (Some((topic, *number)), &[][..]),
+            Route::Several(several) => (None, &several[..]),
+        };
+        let several = several.iter().map(|(topic, number)| (topic, *number));
+        one.into_iter().chain(several)
     }
 }
 
-/// Which of the connections that may change their topics a publication has reached, by shard.
-///
-/// Each shard looks only at its own part, so nobody ever waits for one of the locks.
-#[derive(Clone, Debug)]
-pub(super) struct Reached(Arc<[Mutex<HashSet<PeerKey>>]>);
-
-impl Reached {
-    fn new(shards: usize) -> Self {
-        Self((0..shards).map(|_| Mutex::default()).collect())
-    }
-
-    pub(super) fn on(&self, shard: usize) -> MutexGuard<'_, HashSet<PeerKey>> {
-        // A set is whole between any two operations on it.
-        self.0[shard].lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Returns what it takes to deliver so many messages of so many bytes in all, in nanoseconds.
+pub(super) fn delivered(subscribers: usize, messages: usize, bytes: usize) -> u64 {
+    let each = DELIVERY * messages as u64 + bytes as u64 / BYTES_PER_NANOSECOND;
+    subscribers as u64 * each
 }
+
+/// What a message costs for each subscriber in a batch, in nanoseconds, besides its bytes.
+/// Measured: 30 with 64 bytes, 2,500 where each has a write of its own.
+const DELIVERY: u64 = 30;
+
+/// Bytes that the kernel takes for a subscriber in a nanosecond. Measured: 3 to 6.
+const BYTES_PER_NANOSECOND: u64 = 4;
+
+/// What a byte counts for while it is held, in nanoseconds: the bound of an inbox is one of memory,
+/// too.
+const HELD_BYTE: u64 = 5;
 
 /// Counts the connections that a publication was queued to; reports when its last clone is gone.
 #[derive(Clone, Debug)]
@@ -135,5 +169,25 @@ mod tests {
         other.add(3);
         drop(other);
         assert_eq!(total.await, Ok(5));
+    }
+
+    #[test]
+    fn a_publication_weighs_what_it_costs_to_deliver() {
+        let publication = |bytes: usize, count: usize| {
+            let frames = vec![Frame::binary(&vec![0; bytes]); count];
+            Publication::new(&config::Deflate::default(), frames)
+        };
+        let work = |bytes, count, subscribers| {
+            publication(bytes, count)
+                .delivery(Route::Several([].into()), subscribers)
+                .work
+        };
+        assert!(work(1, 1, 1_000) >= 1_000 * DELIVERY);
+        assert!(work(1, 10, 1_000) > 9 * work(1, 1, 1_000));
+        assert!(work(64 * 1024, 1, 1_000) > 100 * work(1, 1, 1_000));
+        assert!(
+            work(1 << 20, 1, 1) > (1 << 20) * HELD_BYTE,
+            "memory counts, too"
+        );
     }
 }

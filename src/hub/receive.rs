@@ -3,6 +3,8 @@
 //! A connection holds it during one poll of its task and leaves it empty, so an idle connection
 //! costs no buffer at all.
 
+use std::ops::ControlFlow;
+
 use tokio::io::ReadBuf;
 
 use crate::wire::{
@@ -19,8 +21,6 @@ pub(crate) struct Receive {
     end: usize,
     /// How much this turn may still receive, in bytes; the last receive may be beyond it.
     left: usize,
-    /// Work left in this turn, in bytes as [`spend`](Self::spend) counts them.
-    work: usize,
 }
 
 impl Receive {
@@ -30,7 +30,6 @@ impl Receive {
             start: 0,
             end: 0,
             left: 0,
-            work: 0,
         }
     }
 
@@ -44,7 +43,7 @@ impl Receive {
         }
         self.buffer[..kept.len()].copy_from_slice(kept);
         (self.start, self.end) = (0, kept.len());
-        (self.left, self.work) = (RECEIVE_BYTES, WORK_PER_TURN);
+        self.left = RECEIVE_BYTES;
     }
 
     /// Ends the turn: what the connection did not take, for its next turn.
@@ -77,16 +76,6 @@ impl Receive {
         self.left > 0
     }
 
-    /// Counts work that the bytes received do not tell of: a few of them can ask for much.
-    pub(crate) fn spend(&mut self, bytes: usize) {
-        self.work = self.work.saturating_sub(bytes);
-    }
-
-    /// The turn has had its share of work and must end, whatever was received.
-    pub(super) fn is_spent(&self) -> bool {
-        self.work == 0
-    }
-
     /// The empty buffer, to be filled from the socket.
     pub(super) fn space(&mut self) -> &mut [u8] {
         debug_assert!(self.is_empty(), "what was received before was taken");
@@ -111,13 +100,12 @@ impl Receive {
         self.left = self.left.saturating_sub(len.max(MIN_RECEIVE_BYTES));
     }
 
-    /// Hands every whole plain message at the head to `take`; if it is a part of one that is left
-    /// then, how long its frame will be.
+    /// Hands every whole plain message at the head to `take`, until that breaks off.
     pub(super) fn take_plain(
         &mut self,
         limits: Limits,
-        take: &mut impl FnMut(Kind, &[u8]),
-    ) -> Option<usize> {
+        take: &mut impl FnMut(Kind, &[u8]) -> ControlFlow<()>,
+    ) -> Taken {
         loop {
             match fast_lane::head(&mut self.buffer[self.start..self.end], limits) {
                 Head::Message {
@@ -125,14 +113,28 @@ impl Receive {
                     payload,
                     wire_len,
                 } => {
-                    take(kind, payload);
+                    let flow = take(kind, payload);
                     self.start += wire_len;
+                    if flow.is_break() {
+                        return Taken::Enough;
+                    }
                 }
-                Head::Part { wire_len } => return Some(wire_len),
-                Head::Other => return None,
+                Head::Part { wire_len } => return Taken::AllBut { wire_len },
+                Head::Other => return Taken::All,
             }
         }
     }
+}
+
+/// Why no more plain messages are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// What follows, if anything does, is something for the gate.
+    All,
+    /// What follows is a part of one, whose frame will be `wire_len` bytes long.
+    AllBut { wire_len: usize },
+    /// Whoever takes them has broken off.
+    Enough,
 }
 
 /// One receive, and what ends a turn when it has received so much: what a pipelining client has in
@@ -146,9 +148,6 @@ const TAKE_BYTES: usize = 16 * 1024;
 
 /// What a receive counts for at least: a stream that always has a byte ready is held up, too.
 const MIN_RECEIVE_BYTES: usize = 4 * 1024;
-
-/// As much as one receive.
-const WORK_PER_TURN: usize = RECEIVE_BYTES;
 
 #[cfg(test)]
 mod tests {
@@ -190,17 +189,5 @@ mod tests {
             granted
         });
         assert_eq!(receives.count(), 66);
-    }
-
-    #[test]
-    fn a_turn_has_its_share_of_work() {
-        let mut receive = Receive::new();
-        receive.begin_turn(b"more");
-        receive.spend(WORK_PER_TURN - 1);
-        assert!(!receive.is_spent());
-        receive.spend(WORK_PER_TURN);
-        assert!(receive.is_spent());
-        receive.begin_turn(&[]);
-        assert!(!receive.is_spent());
     }
 }

@@ -2,10 +2,11 @@
 //! keeps of it.
 
 use std::{
-    fmt, io,
-    ops::Deref,
+    fmt,
+    future::poll_fn,
+    io,
+    ops::{ControlFlow, Deref},
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -16,12 +17,12 @@ use super::{
     ConnectionId,
     compression::{Agreed, Compression},
     peer::{Peer, PeerKey},
-    publication::{Publication, UserId},
-    receive::Receive,
+    publication::{Publication, UserId, delivered},
+    receive::{Receive, Taken},
     replies::Replies,
     shard::Shard,
     socket::Socket,
-    topic::Place,
+    turnstile::Pass,
 };
 use crate::{
     topic_name::TopicName,
@@ -91,52 +92,60 @@ impl SeatRef {
     ///
     /// Nobody has to wait for that: each topic's home knows when this returns.
     pub(crate) fn set_topics(&self, topics: &[TopicName]) {
-        let state = &mut *self.shard.state.borrow_mut();
-        let name_of = |place: &Place| {
-            state
-                .topics
-                .get(place.topic)
-                .map(|topic| topic.name.clone())
-        };
-        let Some(peer) = state.peers.get_mut(self.key) else {
-            return;
-        };
-        let (kept, left): (Vec<Place>, Vec<Place>) = std::mem::take(&mut peer.places)
-            .into_iter()
-            .partition(|place| name_of(place).is_some_and(|name| topics.contains(&name)));
-        let known: Vec<TopicName> = kept.iter().filter_map(name_of).collect();
-        peer.places = kept;
-        // Exactly: most connections follow one topic, and there are many of them.
-        peer.places.reserve_exact(topics.len() - known.len());
-        state.unsubscribe(left);
-        for topic in topics.iter().filter(|topic| !known.contains(topic)) {
-            state.subscribe(self.key, topic);
-        }
+        let mut state = self.shard.state.borrow_mut();
+        let left = state
+            .peers
+            .get(self.key)
+            .map_or(0, |peer| peer.places.len());
+        state.set_topics(self.key, topics);
+        drop(state);
+        self.spend((left + topics.len()) as u64 * TOPIC_CHANGE);
     }
 
     /// Publishes `frames` to every one of `topics`: in this order, after what this connection
-    /// published before.
-    pub(crate) fn publish(
-        &self,
-        topics: &Arc<[TopicName]>,
-        frames: impl IntoIterator<Item = Frame>,
-    ) {
+    /// published before. Who has to [wait](Self::must_wait_to_publish) must have a pass.
+    pub(crate) fn publish(&self, topics: &[TopicName], frames: impl IntoIterator<Item = Frame>) {
         let links = &self.shard.links;
-        links.publish(Publication::new(links, Arc::clone(topics), frames));
+        links.publish(topics, &Publication::new(&links.config.deflate, frames));
     }
 
-    /// Some shard has more to deliver than it should: publishers are to wait.
-    pub(crate) fn is_hub_full(&self) -> bool {
-        self.shard.links.is_full()
+    /// Returns to about how many connections a message goes that is published to the topics that
+    /// this one follows: as many on each shard as on this one.
+    pub(crate) fn audience(&self) -> usize {
+        let state = self.shard.state.borrow();
+        let places = state
+            .peers
+            .get(self.key)
+            .map_or(&[][..], |peer| &peer.places);
+        let topics = places
+            .iter()
+            .filter_map(|place| state.topics.get(place.topic));
+        let here: usize = topics.map(|topic| topic.subscribers.len()).sum();
+        here * self.shard.links.inboxes.len()
     }
 
-    /// Waits while that is so.
+    /// Charges the turn for a message that will be delivered to so many.
+    pub(crate) fn charge_delivery(&self, audience: usize, len: usize) {
+        self.shard.cause(delivered(audience, 1, len));
+    }
+
+    /// Returns true if some shard has more to deliver than it should, or others wait to publish:
+    /// whoever publishes now needs a [pass](Self::pass).
+    pub(crate) fn must_wait_to_publish(&self) -> bool {
+        self.shard.links.must_wait()
+    }
+
+    /// Waits until it is this connection's turn to publish. Meanwhile it is not read, and not
+    /// expected to say anything.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe.
-    pub(crate) async fn hub_has_room(&self) {
-        self.shard.links.have_room().await;
+    /// Not to be cancelled unless the connection ends.
+    pub(crate) async fn pass(&self) -> Pass {
+        self.with(|peer| peer.wait_for_hub(true));
+        let pass = self.shard.links.pass().await;
+        self.with(|peer| peer.wait_for_hub(false));
+        pass
     }
 
     /// Gives the connection its socket; what has waited in the outbox can be written.
@@ -246,16 +255,16 @@ impl SeatRef {
     }
 
     /// Ready when the shard's receive buffer holds something from the peer; false at the end of
-    /// the stream. Pending, and the task woken again, when the turn has had its share.
+    /// the stream. Pending when the turn is over, and the task will have another one.
     pub(crate) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut receive = self.shard.receive.borrow_mut();
-        if receive.is_spent() {
-            cx.waker().wake_by_ref();
+        if self.shard.is_turn_over() {
+            self.shard.go_on_later(cx);
             return Poll::Pending;
         }
         if receive.is_empty() {
             if !receive.may_receive() {
-                cx.waker().wake_by_ref();
+                self.shard.go_on_later(cx);
                 return Poll::Pending;
             }
             let received = ready!(self.poll_receive(cx, receive.space()))?;
@@ -264,12 +273,24 @@ impl SeatRef {
         Poll::Ready(Ok(!receive.is_empty()))
     }
 
-    /// Hands every whole plain message that was received to `take`. What is left then, if
-    /// anything is, is something for the gate.
-    pub(crate) fn take_plain(&self, cx: &mut Context<'_>, mut take: impl FnMut(Kind, &[u8])) {
+    /// Hands every whole plain message that was received to `take`, until that breaks off or the
+    /// turn is over. What is left then, if anything is, is something for the gate, or for later.
+    pub(crate) fn take_plain(
+        &self,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(Kind, &[u8]) -> ControlFlow<()>,
+    ) {
         let limits = self.shard.config().limits.wire();
+        let mut take = |kind, payload: &[u8]| {
+            let flow = take(kind, payload);
+            self.spend(MESSAGE + payload.len() as u64 / BYTES_PER_NANOSECOND);
+            if self.shard.is_turn_over() {
+                return ControlFlow::Break(());
+            }
+            flow
+        };
         let mut receive = self.shard.receive.borrow_mut();
-        while let Some(wire_len) = receive.take_plain(limits, &mut take) {
+        while let Taken::AllBut { wire_len } = receive.take_plain(limits, &mut take) {
             if !self.receives_rest(cx, &mut receive, wire_len) {
                 return;
             }
@@ -279,7 +300,7 @@ impl SeatRef {
     /// Receives more of a frame, if it is there already.
     fn receives_rest(&self, cx: &mut Context<'_>, receive: &mut Receive, wire_len: usize) -> bool {
         if !receive.may_receive() {
-            cx.waker().wake_by_ref();
+            self.shard.go_on_later(cx);
             return false;
         }
         let space = receive.space_behind(wire_len);
@@ -293,9 +314,22 @@ impl SeatRef {
         }
     }
 
-    /// Counts work of this turn beyond what was received for it, in bytes.
-    pub(crate) fn spend(&self, bytes: usize) {
-        self.shard.receive.borrow_mut().spend(bytes);
+    /// Charges work of this turn that may have taken `nanoseconds`.
+    pub(crate) fn spend(&self, nanoseconds: u64) {
+        self.shard.spend(nanoseconds);
+    }
+
+    /// Returns when the connection has its next turn.
+    pub(crate) async fn next_turn(&self) {
+        let mut is_next = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut is_next, true) {
+                return Poll::Ready(());
+            }
+            self.shard.go_on_later(cx);
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Nothing of what was received is left.
@@ -311,7 +345,10 @@ impl SeatRef {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(self.poll_fill(cx))?;
+        let before = into.filled().len();
         self.shard.receive.borrow_mut().take(into);
+        let taken = (into.filled().len() - before) as u64;
+        self.spend(PIECE + taken / BYTES_PER_NANOSECOND);
         Poll::Ready(Ok(()))
     }
 
@@ -337,6 +374,8 @@ impl SeatRef {
         let mut buf = ReadBuf::new(space);
         ready!(socket.stream().poll_read(cx, &mut buf))?;
         let received = buf.filled().len();
+        self.shard
+            .spend(RECEIVE + received as u64 / BYTES_PER_NANOSECOND);
         if received > 0 {
             state.peers.heard(self.key);
         }
@@ -369,3 +408,18 @@ impl fmt::Debug for SeatRef {
         fmt::Debug::fmt(&self.id(), f)
     }
 }
+
+/// What a receive takes, in nanoseconds.
+const RECEIVE: u64 = 1_000;
+
+/// What a plain message takes, in nanoseconds, besides its bytes.
+const MESSAGE: u64 = 40;
+
+/// What a piece of a frame takes on its way through the gate, in nanoseconds, besides its bytes.
+const PIECE: u64 = 60;
+
+/// Bytes that are received, unmasked, checked or copied in a nanosecond.
+const BYTES_PER_NANOSECOND: u64 = 4;
+
+/// What following a topic or leaving one takes, in nanoseconds.
+const TOPIC_CHANGE: u64 = 300;

@@ -2,46 +2,127 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{compression::Compressors, message::Message};
-use crate::wire::{extension::WindowBits, frame::Frame};
+use super::{allowance::Allowance, compression::Compressors, message::Message};
+use crate::wire::{deflate::Deflating, extension::WindowBits, frame::Frame};
 
 /// Messages as subscribers get them, joined into segments once for each form that somebody takes.
-pub(super) struct Segments<'a> {
-    messages: &'a [Message],
-    compressors: &'a mut Compressors,
-    plain: Option<Vec<Bytes>>,
-    compressed: [Option<Vec<Bytes>>; WindowBits::ALL.len()],
+#[derive(Debug)]
+pub(super) struct Segments {
+    messages: Vec<Message>,
+    plain: Vec<Bytes>,
+    /// By window; made when the first of its subscribers comes.
+    compressed: Option<Box<[Compressed; WindowBits::ALL.len()]>>,
 }
 
-impl<'a> Segments<'a> {
-    pub(super) fn new(messages: &'a [Message], compressors: &'a mut Compressors) -> Self {
+/// The messages for one window.
+#[derive(Debug)]
+enum Compressed {
+    /// The frames so far, and the compressing of the next one.
+    InTheMaking(Vec<Frame>, Option<Box<Deflating>>),
+    Joined(Vec<Bytes>),
+}
+
+impl Default for Compressed {
+    fn default() -> Self {
+        Self::InTheMaking(Vec::new(), None)
+    }
+}
+
+impl Segments {
+    pub(super) fn new(messages: Vec<Message>) -> Self {
         Self {
             messages,
-            compressors,
-            plain: None,
-            compressed: Default::default(),
+            plain: Vec::new(),
+            compressed: None,
         }
     }
 
-    pub(super) fn messages(&self) -> &'a [Message] {
+    pub(super) fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// Gives the messages back, to be forgotten.
+    pub(super) fn into_messages(self) -> Vec<Message> {
         self.messages
     }
 
     /// For those who take them as they are.
     pub(super) fn plain(&mut self) -> &[Bytes] {
-        let frames = || self.messages.iter().map(|message| message.plain().clone());
-        self.plain.get_or_insert_with(|| coalesce(frames()))
+        if self.plain.is_empty() {
+            let frames = self.messages.iter().map(|message| message.plain().clone());
+            self.plain = coalesce(frames);
+        }
+        &self.plain
     }
 
-    /// For those who take them compressed within this window.
-    pub(super) fn compressed(&mut self, window: WindowBits) -> &[Bytes] {
-        let joined = &mut self.compressed[window.index()];
-        joined.get_or_insert_with(|| {
-            let messages = self.messages.iter();
-            coalesce(messages.map(|message| message.compressed(window, self.compressors)))
-        })
+    /// For those who take them compressed within this window; `None` if the step is over before
+    /// they are.
+    pub(super) fn compressed(
+        &mut self,
+        window: WindowBits,
+        compressors: &mut Compressors,
+        allowance: &mut Allowance,
+    ) -> Option<&[Bytes]> {
+        let form = &mut self.compressed.get_or_insert_default()[window.index()];
+        while let Compressed::InTheMaking(frames, deflating) = form {
+            let Some(message) = self.messages.get(frames.len()) else {
+                *form = Compressed::Joined(coalesce(std::mem::take(frames).into_iter()));
+                break;
+            };
+            if allowance.is_spent() {
+                return None;
+            }
+            let compressed = message.compressed(window, compressors);
+            let done = match compressed {
+                Some(frame) => {
+                    allowance.spend(message.plain().wire_len() as u64 * COMPRESSED_BYTE);
+                    frame
+                }
+                None => {
+                    let frame = in_steps(message, window, deflating, allowance)?;
+                    message.share(window, frame)
+                }
+            };
+            *deflating = None;
+            frames.push(done);
+        }
+        match form {
+            Compressed::Joined(segments) => Some(segments),
+            Compressed::InTheMaking(..) => None,
+        }
     }
 }
+
+/// Compresses a large message until the step is over.
+fn in_steps(
+    message: &Message,
+    window: WindowBits,
+    deflating: &mut Option<Box<Deflating>>,
+    allowance: &mut Allowance,
+) -> Option<Frame> {
+    let frame = message.plain();
+    let payload = frame.payload();
+    if deflating.is_none() {
+        *deflating = Deflating::begin(window, payload).map(Box::new);
+    }
+    let Some(under_way) = deflating else {
+        return Some(frame.clone());
+    };
+    loop {
+        match under_way.step(payload) {
+            0 => break,
+            taken => allowance.spend(taken as u64 * COMPRESSED_BYTE),
+        }
+        if allowance.is_spent() {
+            return None;
+        }
+    }
+    let compressed = deflating.take()?.finish();
+    Some(compressed.map_or_else(|| frame.clone(), |payload| frame.deflated(&payload)))
+}
+
+/// What it takes to compress a byte, in nanoseconds. Measured: 1.8 us for a KiB.
+pub(super) const COMPRESSED_BYTE: u64 = 2;
 
 /// Joins frames in order into segments.
 ///
@@ -76,7 +157,10 @@ const MAX_SEGMENT_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::{config, hub::allowance::STEP};
 
     fn lengths(payloads: &[usize]) -> Vec<usize> {
         let frames = payloads.iter().map(|&len| Frame::binary(&vec![0; len]));
@@ -97,5 +181,38 @@ mod tests {
         let frame = 16_000 + 4;
         assert_eq!(lengths(&[16_000; 6]), [4 * frame, 2 * frame]);
         assert_eq!(lengths(&[]), [0; 0]);
+    }
+
+    #[test]
+    fn what_is_compressed_in_steps_is_the_same_as_in_one_go() {
+        let mut config = config::Deflate::default();
+        config.enabled = true;
+        let frames = [50_000, 300_000, 100].map(|len| Frame::text(&"x".repeat(len)));
+        let messages = || {
+            frames
+                .clone()
+                .map(|frame| Message::new(frame, &config))
+                .to_vec()
+        };
+        let mut compressors = Compressors::new(&config);
+        let mut in_one_go = Segments::new(messages());
+        let mut long = Allowance::new(Duration::from_secs(3600));
+        let whole = in_one_go.compressed(WindowBits::MAX, &mut compressors, &mut long);
+        let whole = whole.unwrap().to_vec();
+        let mut segments = Segments::new(messages());
+        let mut steps = 0;
+        let in_steps = loop {
+            // Over after a piece of the message.
+            let mut step = Allowance::new(STEP);
+            step.cause(STEP.as_nanos() as u64 - 1);
+            steps += 1;
+            if let Some(segments) =
+                segments.compressed(WindowBits::MAX, &mut compressors, &mut step)
+            {
+                break segments;
+            }
+        };
+        assert_eq!(in_steps, whole);
+        assert!(steps > 10, "{steps}");
     }
 }

@@ -1,19 +1,19 @@
-//! A shard: one thread's connections and topics, and the tick that moves messages through them.
+//! A shard: one thread's connections and topics, and what they have in common.
 //!
 //! A shard owns its connections, their sockets and outboxes, and its part of the topics; nothing
 //! of that leaves its thread. Its [`State`] is borrowed for single steps, never across an await.
 //!
-//! One tick: if it is time for that, swap the inbox out, gather, per topic, what is to be
-//! delivered, and fan that out into the outboxes; write to at most 64 sockets; let the others have
-//! their turn. Going back to the inbox several times while everybody gets a write is what lets
-//! frames that arrive meanwhile join those not yet written.
+//! Its thread alternates between steps of the [`Tick`] and turns of connections' tasks. Both are
+//! bounded in time. Whoever is not done with its turn waits for one of the next [`Rounds`], so that
+//! the sockets are looked at in between.
 
 use std::{
-    cell::{Cell, RefCell, RefMut},
-    collections::VecDeque,
+    cell::{Cell, RefCell},
     fmt,
     rc::Rc,
     sync::Arc,
+    task::Context,
+    time::Duration,
 };
 
 use tokio::{
@@ -23,14 +23,16 @@ use tokio::{
 };
 
 use super::{
-    inbox::{Inbox, Item},
+    allowance::{Allowance, STEP},
+    inbox::Inbox,
     links::Links,
     peer::PeerKey,
-    peers::WRITES_PER_TURN,
     pulse::Heartbeat,
     receive::Receive,
     replies::Replies,
+    rounds::Rounds,
     state::State,
+    tick::Tick,
 };
 use crate::{
     config::Config,
@@ -44,7 +46,11 @@ pub(crate) struct Shard {
     pub(super) state: RefCell<State>,
     pub(super) receive: RefCell<Receive>,
     pub(super) replies: RefCell<Replies>,
-    inflater: RefCell<Inflater>,
+    /// What is left of the turn that a connection has now.
+    turn: RefCell<Allowance>,
+    rounds: RefCell<Rounds>,
+    /// Kept for the next compressed message.
+    inflater: Cell<Option<Box<Inflater>>>,
     /// Wakes whoever waits for the last connection to go.
     pub(super) departure: Notify,
     is_stopping: Cell<bool>,
@@ -58,7 +64,9 @@ impl Shard {
             links,
             receive: RefCell::new(Receive::new()),
             replies: RefCell::default(),
-            inflater: RefCell::default(),
+            turn: RefCell::new(Allowance::new(STEP)),
+            rounds: RefCell::default(),
+            inflater: Cell::default(),
             departure: Notify::new(),
             is_stopping: Cell::new(false),
         })
@@ -69,20 +77,65 @@ impl Shard {
         &self.links.config
     }
 
-    /// Begins a connection's turn to read, with what it kept from its last one.
+    /// Begins a connection's turn to read, with what it kept from its last one. It is a short one
+    /// while the shard's round is over, or the hub has too much to deliver.
     pub(crate) fn begin_turn(&self, kept: &[u8]) {
         self.receive.borrow_mut().begin_turn(kept);
         self.replies.borrow_mut().clear();
+        let is_short = self.rounds.borrow().is_over() || self.links.must_wait();
+        let limit = if is_short { SHORT_TURN } else { STEP };
+        *self.turn.borrow_mut() = Allowance::new(limit);
     }
 
     /// Ends the turn; what the connection has received and not yet read.
     pub(crate) fn end_turn(&self) -> Vec<u8> {
+        self.use_up(self.turn.borrow().used());
         self.receive.borrow_mut().end_turn()
     }
 
-    /// Inflates what its connections receive.
-    pub(crate) fn inflater(&self) -> RefMut<'_, Inflater> {
-        self.inflater.borrow_mut()
+    /// Charges work of the turn that may have taken `nanoseconds`.
+    pub(crate) fn spend(&self, nanoseconds: u64) {
+        self.turn.borrow_mut().spend(nanoseconds);
+    }
+
+    /// Charges work of so many nanoseconds that the turn has caused for later.
+    pub(super) fn cause(&self, nanoseconds: u64) {
+        self.turn.borrow_mut().cause(nanoseconds);
+    }
+
+    /// Returns true if the turn must end, whatever is left to do.
+    pub(crate) fn is_turn_over(&self) -> bool {
+        self.turn.borrow().is_spent()
+    }
+
+    /// Lets the task whose turn is over have another one, in one of the next rounds.
+    pub(crate) fn go_on_later(&self, cx: &Context<'_>) {
+        let turn = self.turn.borrow().used();
+        self.wait_for_round(cx, turn);
+    }
+
+    /// Lets a task whose turn took `turn` have another one, in one of the next rounds.
+    pub(crate) fn wait_for_round(&self, cx: &Context<'_>, turn: Duration) {
+        self.rounds.borrow_mut().wait(cx.waker().clone(), turn);
+        self.inbox().wake();
+    }
+
+    /// Takes note of a turn that took `turn`.
+    pub(crate) fn use_up(&self, turn: Duration) {
+        if !turn.is_zero() && self.rounds.borrow_mut().use_up(turn) {
+            // The next round begins with a tick.
+            self.inbox().wake();
+        }
+    }
+
+    /// Takes an inflater. Whoever needs it for several turns keeps it for so long.
+    pub(crate) fn take_inflater(&self) -> Box<Inflater> {
+        self.inflater.take().unwrap_or_default()
+    }
+
+    /// Gives an inflater back.
+    pub(crate) fn give_back(&self, inflater: Box<Inflater>) {
+        self.inflater.set(Some(inflater));
     }
 
     /// Ends the connection with this key, if it is still there.
@@ -99,11 +152,23 @@ impl Shard {
         self.state.borrow().is_draining
     }
 
-    /// Ends every connection.
-    pub(super) fn end_all(&self, reason: Disconnect) {
-        let mut state = self.state.borrow_mut();
-        for key in state.peers.keys() {
-            state.end(key, reason);
+    /// Ends every connection, some at a time.
+    pub(super) async fn end_all(&self, reason: Disconnect) {
+        let keys = self.state.borrow().peers.keys();
+        self.end_some(keys.into_iter().map(|key| (key, reason)))
+            .await;
+    }
+
+    /// Ends connections, some at a time.
+    async fn end_some(&self, ended: impl IntoIterator<Item = (PeerKey, Disconnect)>) {
+        let mut allowance = Allowance::new(STEP);
+        for (key, reason) in ended {
+            self.end_connection(key, reason);
+            allowance.spend(END);
+            if allowance.is_spent() {
+                yield_now().await;
+                allowance = Allowance::new(STEP);
+            }
         }
     }
 
@@ -127,46 +192,32 @@ impl Shard {
     }
 
     async fn tick_until_stopped(self: &Rc<Self>) {
-        let mut items = VecDeque::new();
-        let mut writes_before_take = 0;
+        let mut tick = Tick::default();
         while !self.is_stopping.get() {
-            if writes_before_take == 0 {
-                self.take_in(&mut items);
-                let pass = self.state.borrow().ring_len();
-                writes_before_take = (pass / TAKES_PER_PASS).min(MAX_WRITES_BEFORE_TAKE);
-            }
-            self.state.borrow_mut().write_turn();
-            writes_before_take = writes_before_take.saturating_sub(WRITES_PER_TURN);
-            if self.is_at_rest() && !self.is_stopping.get() {
+            tick.step(self);
+            if tick.is_at_rest(self) && !self.has_waiting() && !self.is_stopping.get() {
                 self.inbox().woken().await;
             } else {
                 yield_now().await;
             }
+            // Polled once after each look at the sockets: the others of a round come in between.
+            self.begin_round();
         }
     }
 
-    fn is_at_rest(&self) -> bool {
-        self.inbox().is_empty() && self.state.borrow().is_all_written()
+    /// Returns true if tasks wait for another turn.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.rounds.borrow().is_empty()
     }
 
-    /// Works the inbox off, and fans out what it brought.
-    pub(super) fn take_in(self: &Rc<Self>, items: &mut VecDeque<Item>) {
-        self.inbox().swap(items);
-        if items.is_empty() {
-            return;
-        }
-        for item in items.drain(..) {
-            match item {
-                Item::Run(work) => {
-                    // In its turn: after what came before it has taken effect.
-                    self.state.borrow_mut().fan_out();
-                    work(self);
-                }
-                Item::Stop => self.is_stopping.set(true),
-                Item::Deliver(publication) => self.state.borrow_mut().deliver(&publication),
-            }
-        }
-        self.state.borrow_mut().fan_out();
+    /// Lets the next of those that wait have their turn.
+    pub(super) fn begin_round(&self) {
+        self.rounds.borrow_mut().begin();
+    }
+
+    /// Lets the shard end after this step.
+    pub(super) fn stop(&self) {
+        self.is_stopping.set(true);
     }
 
     async fn sweep_for_ever(self: Rc<Self>) {
@@ -174,12 +225,13 @@ impl Shard {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            self.state.borrow_mut().sweep();
+            let ended = self.state.borrow_mut().sweep();
             self.inbox().wake();
+            self.end_some(ended).await;
         }
     }
 
-    fn inbox(&self) -> &Inbox {
+    pub(super) fn inbox(&self) -> &Inbox {
         &self.links.inboxes[self.index]
     }
 }
@@ -192,47 +244,8 @@ impl fmt::Debug for Shard {
     }
 }
 
-/// How often the inbox is worked off, under a steady load, while everybody in the ring gets a
-/// write. What comes in between is joined: a subscriber is given one segment of several messages,
-/// not one for each. Measured with 9,000 subscribers: a sixth less CPU time a delivery than at
-/// every turn; 4 and 16 save less.
-const TAKES_PER_PASS: usize = 8;
+/// The time of a turn while others wait for theirs: room for what most turns do.
+const SHORT_TURN: Duration = Duration::from_micros(100);
 
-/// Bounds how long new connections, ends and publications wait in the inbox: 3 to 12 ms of writes.
-const MAX_WRITES_BEFORE_TAKE: usize = 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        hub::{compression::Compression, publication::Publication},
-        topic_name::TopicName,
-        wire::frame::Frame,
-    };
-
-    #[test]
-    fn work_is_done_after_what_came_before_it_has_taken_effect() {
-        let links = Arc::new(Links::new(&Config::default()));
-        let shard = Shard::new(0, Arc::clone(&links));
-        let topic = TopicName::new("cats").unwrap();
-        let key = {
-            let mut state = shard.state.borrow_mut();
-            let key = state.peers.insert(None, Compression::Off);
-            state.subscribe(key, &topic);
-            key
-        };
-        let delivery = Publication::new(&links, [topic].into(), [Frame::text("x")]);
-        let end: crate::hub::inbox::Work = Box::new(|shard| shard.end_all(Disconnect::Restarting));
-        shard.inbox().push(Item::Deliver(delivery));
-        shard.inbox().push(Item::Run(end));
-        shard.take_in(&mut VecDeque::new());
-        let mut state = shard.state.borrow_mut();
-        let outbox = &mut state.peers.get_mut(key).unwrap().outbox;
-        let mut slices = [std::io::IoSlice::new(&[]); 2];
-        assert_eq!(outbox.fill(&mut slices), 2);
-        assert_eq!(
-            [&slices[0][..], &slices[1][..2]],
-            [b"\x81\x01x", &b"\x88\x16"[..]]
-        );
-    }
-}
+/// What ending a connection takes, in nanoseconds: it may follow 128 topics.
+const END: u64 = 5_000;

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use super::{
+    allowance::Allowance,
     compression::Compressors,
+    fan_out::{Audience, FanOut, Step},
     links::Links,
-    peer::{Peer, PeerKey},
+    peer::PeerKey,
     peers::Peers,
-    publication::Publication,
+    publication::{Delivery, Publication},
     replies::Replies,
     segment::Segments,
-    topic::{Departure, Place, TopicKey, Topics},
+    topic::Topics,
 };
 use crate::{
     metrics::ShardMetrics,
@@ -23,10 +25,14 @@ pub(super) struct State {
     pub(super) peers: Peers,
     pub(super) topics: Topics,
     compressors: Compressors,
+    /// What is under way to its subscribers, before all that is pending in `topics`.
+    fan_out: Option<FanOut>,
+    /// Fan-outs so far of those whose subscribers are marked.
+    marked: u64,
     /// Nothing new is read from peers.
     pub(super) is_draining: bool,
-    index: usize,
-    links: Arc<Links>,
+    pub(super) index: usize,
+    pub(super) links: Arc<Links>,
 }
 
 impl State {
@@ -35,86 +41,83 @@ impl State {
             peers: Peers::new(&links.config),
             topics: Topics::default(),
             compressors: Compressors::new(&links.config.deflate),
+            fan_out: None,
+            marked: 0,
             is_draining: false,
             index,
             links,
         }
     }
 
-    /// Queues a publication to this shard's subscribers of its topic.
-    pub(super) fn deliver(&mut self, publication: &Publication) {
-        let Some(key) = self.topics.find(publication.topic()) else {
+    /// Gathers what is for all of a topic's subscribers here, to be fanned out together.
+    pub(super) fn gather(&mut self, topic: &TopicName, number: u64, publication: &Publication) {
+        let Some(key) = self.topics.find(topic) else {
             return;
         };
-        let topic = self.topics.get(key);
-        let Some(topic) = topic.filter(|topic| publication.number >= topic.first) else {
+        let Some(topic) = self.topics.get(key).filter(|topic| number >= topic.first) else {
             return; // Left over from earlier subscribers.
         };
-        let queued = if publication.is_for_everyone() {
-            let subscribers = topic.subscribers.len();
-            self.topics.append(key, &publication.messages);
-            subscribers
-        } else {
-            self.deliver_to_some(key, publication)
-        };
+        let subscribers = topic.subscribers.len();
+        self.topics.append(key, &publication.messages);
         if let Some(receipt) = &publication.receipt {
-            receipt.add(queued);
+            receipt.add(subscribers);
         }
     }
 
-    /// Queues a publication to those subscribers that it is meant for; to how many.
-    fn deliver_to_some(&mut self, key: TopicKey, publication: &Publication) -> usize {
-        // What came before goes first.
-        self.fan_out();
-        let earlier = publication.topics[..publication.position].iter();
-        let earlier: Vec<TopicKey> = earlier.filter_map(|name| self.topics.find(name)).collect();
-        let reached = publication.reached.as_ref();
-        let mut reached = reached.map(|reached| reached.on(self.index));
-        let mut is_meant = |key: PeerKey, peer: &Peer| {
-            if publication.user.is_some() && publication.user != peer.user {
-                return false;
-            }
-            // A message to several topics comes once: by the first that both have, if those are
-            // the same for life, and else by the first that brings it.
-            match &mut reached {
-                Some(reached) if peer.may_change_topics() => reached.insert(key),
-                _ => !peer
-                    .places
-                    .iter()
-                    .any(|place| earlier.contains(&place.topic)),
-            }
-        };
-        let subscribers = self
-            .topics
-            .get(key)
-            .map_or(&[][..], |topic| &topic.subscribers);
-        let is_meant = |key: &&PeerKey| {
-            self.peers
-                .get(**key)
-                .is_some_and(|peer| is_meant(**key, peer))
-        };
-        let meant: Vec<PeerKey> = subscribers.iter().filter(is_meant).copied().collect();
-        let messages = &publication.messages;
-        let slow = self
-            .peers
-            .offer(&meant, &mut Segments::new(messages, &mut self.compressors));
-        let deliveries = meant.len() * messages.len();
-        self.metrics().deliveries.add(deliveries as u64);
-        self.end_all(slow.into_iter().map(|key| (key, Disconnect::SlowConsumer)));
-        meant.len()
+    /// Begins the fan-out of what is for some subscribers only, or for those of several topics.
+    /// What came before must have been fanned out.
+    pub(super) fn begin_fan_out(&mut self, delivery: Delivery) {
+        debug_assert!(self.is_settled(), "what came before goes first");
+        let topics = delivery.topics().filter_map(|(name, number)| {
+            let key = self.topics.find(name)?;
+            let topic = self.topics.get(key)?;
+            (number >= topic.first).then_some(key)
+        });
+        let topics = topics.collect();
+        self.marked += 1;
+        let publication = delivery.publication;
+        let audience = Audience::Once(publication.user, self.marked);
+        let segments = Segments::new(publication.messages.to_vec());
+        let fan_out = FanOut::to_some(segments, topics, audience, publication.receipt);
+        self.fan_out = Some(fan_out);
     }
 
-    /// Hands the gathered frames of every topic to its subscribers.
-    pub(super) fn fan_out(&mut self) {
-        let metrics = &self.links.metrics[self.index];
-        let mut slow = Vec::new();
-        self.topics.take_pending(|subscribers, messages| {
-            let mut segments = Segments::new(messages, &mut self.compressors);
-            slow.append(&mut self.peers.offer(subscribers, &mut segments));
-            let deliveries = subscribers.len() * messages.len();
-            metrics.deliveries.add(deliveries as u64);
-        });
-        self.end_all(slow.into_iter().map(|key| (key, Disconnect::SlowConsumer)));
+    /// Hands what was gathered to the subscribers, one topic after the other, until all is done or
+    /// the step is over. Returns true if it is done.
+    pub(super) fn fan_out(&mut self, allowance: &mut Allowance) -> bool {
+        loop {
+            let Some(fan_out) = &mut self.fan_out else {
+                let Some((topic, messages)) = self.topics.take_pending() else {
+                    return true;
+                };
+                self.fan_out = Some(FanOut::to_everyone(Segments::new(messages), topic));
+                continue;
+            };
+            let step = fan_out.step(
+                &mut self.topics,
+                &mut self.peers,
+                &mut self.compressors,
+                allowance,
+            );
+            let Step {
+                is_done,
+                deliveries,
+                slow,
+            } = step;
+            self.metrics().deliveries.add(deliveries as u64);
+            self.end_all(slow.into_iter().map(|key| (key, Disconnect::SlowConsumer)));
+            if !is_done {
+                return false;
+            }
+            if let Some((topic, room)) = self.fan_out.take().and_then(FanOut::finish) {
+                self.topics.give_back(topic, room);
+            }
+        }
+    }
+
+    /// Nothing is under way to subscribers.
+    pub(super) fn is_settled(&self) -> bool {
+        self.fan_out.is_none() && self.topics.is_settled()
     }
 
     /// Queues an answer to what a peer itself said.
@@ -124,19 +127,16 @@ impl State {
         }
     }
 
-    pub(super) fn is_all_written(&self) -> bool {
-        self.ring_len() == 0
-    }
-
     /// Peers that wait for their write.
     pub(super) fn ring_len(&self) -> usize {
         self.peers.ring_len()
     }
 
-    /// Gives some of the peers that wait for it their write.
-    pub(super) fn write_turn(&mut self) {
-        let lost = self.peers.write_turn(&self.links.metrics[self.index]);
+    /// Gives some of the peers that wait for it their write. Returns how many.
+    pub(super) fn write_turn(&mut self) -> usize {
+        let (writes, lost) = self.peers.write_turn(&self.links.metrics[self.index]);
         self.end_all(lost.into_iter().map(|key| (key, Disconnect::Lost)));
+        writes
     }
 
     /// Writes what waits for a peer and what it was answered, as far as its socket takes it.
@@ -147,16 +147,23 @@ impl State {
         }
     }
 
-    pub(super) fn sweep(&mut self) {
+    /// Looks at every connection. Returns those that are to be ended, and why.
+    pub(super) fn sweep(&mut self) -> Vec<(PeerKey, Disconnect)> {
         let ended = self.peers.sweep();
-        self.end_all(ended);
         self.update_gauges();
+        ended
     }
 
     fn end_all(&mut self, ended: impl IntoIterator<Item = (PeerKey, Disconnect)>) {
         for (key, reason) in ended {
             self.end(key, reason);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn end_every(&mut self, reason: Disconnect) {
+        let keys = self.peers.keys();
+        self.end_all(keys.into_iter().map(|key| (key, reason)));
     }
 
     /// Ends a connection: it leaves its topics and gets its Close; its task sees to the rest.
@@ -175,8 +182,10 @@ impl State {
             None => peer.outbox.seal_silently(),
         }
         peer.wake();
-        let places = std::mem::take(&mut peer.places);
-        self.unsubscribe(places);
+        for place in std::mem::take(&mut peer.places) {
+            self.unsubscribe(place);
+        }
+        self.update_gauges();
         self.count_end(reason);
     }
 
@@ -187,41 +196,6 @@ impl State {
             Disconnect::NoPong => metrics.unanswered_pings.increment(),
             Disconnect::Violation(_) => metrics.violations.increment(),
             _ => {}
-        }
-    }
-
-    /// Subscribes a peer to a topic that it does not follow yet.
-    pub(super) fn subscribe(&mut self, key: PeerKey, name: &TopicName) {
-        let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.ended.is_none()) else {
-            return;
-        };
-        let tell_home = || self.links.home(name).add(name, self.index);
-        let place = self.topics.subscribe(name, key, tell_home);
-        peer.places.push(place);
-        self.update_gauges();
-    }
-
-    /// Unsubscribes a peer from `places`, which are no longer among its own.
-    pub(super) fn unsubscribe(&mut self, places: Vec<Place>) {
-        for place in places {
-            match self.topics.unsubscribe(place) {
-                Departure::Unnoticed => {}
-                Departure::Last(topic) => self.links.home(&topic).remove(&topic, self.index),
-                Departure::Moved(peer) => self.move_place(peer, place),
-            }
-        }
-        self.update_gauges();
-    }
-
-    /// Corrects the record of a peer that took over `place`.
-    fn move_place(&mut self, key: PeerKey, place: Place) {
-        let places = self.peers.get_mut(key).map(|peer| &mut peer.places);
-        let own = places
-            .into_iter()
-            .flatten()
-            .find(|own| own.topic == place.topic);
-        if let Some(own) = own {
-            own.index = place.index;
         }
     }
 
@@ -248,7 +222,9 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        hub::{compression::Compression, outbox::ELEMENT_BYTES},
+        hub::{
+            allowance::STEP, compression::Compression, outbox::ELEMENT_BYTES, publication::Route,
+        },
     };
 
     const HERE: usize = 0;
@@ -257,16 +233,17 @@ mod tests {
         State::new(HERE, Arc::new(Links::new(&Config::default())))
     }
 
-    fn publication(state: &State, topic: &TopicName, text: &str) -> Publication {
-        Publication::new(&state.links, [topic.clone()].into(), [Frame::text(text)])
+    fn publication(text: &str) -> Publication {
+        Publication::new(&Config::default().deflate, [Frame::text(text)])
+    }
+
+    fn fan_out(state: &mut State) {
+        while !state.fan_out(&mut Allowance::new(STEP)) {}
     }
 
     fn deliver(state: &mut State, topic: &TopicName, number: u64) {
-        state.deliver(&Publication {
-            number,
-            ..publication(state, topic, "x")
-        });
-        state.fan_out();
+        state.gather(topic, number, &publication("x"));
+        fan_out(state);
     }
 
     fn queued(state: &State, key: PeerKey) -> usize {
@@ -305,29 +282,80 @@ mod tests {
         assert_eq!((state.topics.len(), queued(&state, key)), (0, close));
     }
 
+    fn wire(state: &State, key: PeerKey) -> Vec<u8> {
+        let outbox = &state.peers.get(key).unwrap().outbox;
+        let mut slices = [std::io::IoSlice::new(&[]); 8];
+        let count = outbox.fill(&mut slices);
+        let slices = slices[..count].iter();
+        slices.flat_map(|slice| slice.to_vec()).collect()
+    }
+
     #[test]
-    fn a_message_for_one_user_does_not_overtake_an_earlier_one_for_everybody() {
+    fn a_message_for_one_user_is_for_no_other() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
-        let key = state.peers.insert(Some("1".into()), Compression::Off);
-        state.subscribe(key, &topic);
-        let mut publish = |text: &str, user: Option<&str>| {
-            let mut publication = publication(&state, &topic, text);
-            publication.user = user.map(Into::into);
-            state.deliver(&publication);
+        let [one, other] = ["1", "2"].map(|user| {
+            let key = state.peers.insert(Some(user.into()), Compression::Off);
+            state.subscribe(key, &topic);
+            key
+        });
+        let mut publication = publication("for 2");
+        publication.user = Some("2".into());
+        state.begin_fan_out(publication.delivery(Route::One(topic, 0), 2));
+        fan_out(&mut state);
+        assert_eq!(wire(&state, one), b"");
+        assert_eq!(wire(&state, other), b"\x81\x05for 2");
+    }
+
+    #[test]
+    fn a_message_to_several_topics_comes_once_however_many_a_connection_follows() {
+        let mut state = state();
+        let topics = ["cats", "dogs", "fish"].map(|name| TopicName::new(name).unwrap());
+        let key = state.peers.insert(None, Compression::Off);
+        state.set_topics(key, &topics[..2]);
+        for text in ["first", "second"] {
+            let route = topics.clone().map(|topic| (topic, 0));
+            let delivery = publication(text).delivery(Route::Several(route.into()), 2);
+            state.begin_fan_out(delivery);
+            fan_out(&mut state);
+        }
+        assert_eq!(wire(&state, key), b"\x81\x05first\x81\x06second");
+    }
+
+    #[test]
+    fn a_fan_out_to_many_takes_several_steps_in_which_subscribers_may_come_and_go() {
+        let mut state = state();
+        let topic = TopicName::new("cats").unwrap();
+        let join = |state: &mut State| {
+            let key = state.peers.insert(None, Compression::Off);
+            state.subscribe(key, &topic);
+            key
         };
-        publish("first", None);
-        publish("second", Some("1"));
-        publish("for another", Some("2"));
-        publish("third", None);
-        state.fan_out();
-        let peer = state.peers.get(key).unwrap();
-        let mut slices = [std::io::IoSlice::new(&[]); 4];
-        let count = peer.outbox.fill(&mut slices);
-        let wire: Vec<u8> = slices[..count]
+        let keys: Vec<PeerKey> = (0..100).map(|_| join(&mut state)).collect();
+        state.gather(&topic, 0, &publication("x"));
+        let mut steps = 1;
+        let mut leavers = keys.iter().step_by(7);
+        loop {
+            let mut allowance = Allowance::new(STEP);
+            // Over after one subscriber.
+            allowance.cause(STEP.as_nanos() as u64 - 1);
+            allowance.spend(20_000 - 61);
+            if state.fan_out(&mut allowance) {
+                break;
+            }
+            steps += 1;
+            if let Some(&leaver) = leavers.next() {
+                state.end(leaver, Disconnect::Unregistered);
+            }
+            join(&mut state);
+        }
+        assert!(steps > 20, "{steps}");
+        let staying = keys
             .iter()
-            .flat_map(|slice| slice.to_vec())
-            .collect();
-        assert_eq!(wire, b"\x81\x05first\x81\x06second\x81\x05third");
+            .filter(|key| state.peers.get(**key).unwrap().ended.is_none());
+        assert!(staying.clone().count() > 80);
+        for &key in staying {
+            assert_eq!(wire(&state, key), b"\x81\x01x");
+        }
     }
 }

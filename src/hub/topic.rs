@@ -3,12 +3,23 @@
 //! Pure. A topic exists here while it has a subscriber on this shard. What had passed its home
 //! before that is not for these subscribers: some of it may come, left over from earlier ones, but
 //! not all, and a subscriber gets what is published without a gap or not at all.
+//!
+//! ```text
+//!  subscribers: [ still to be visited | visited, or came since ]
+//!                                      ▲ due: a fan-out visits from here down to the first
+//! ```
+//!
+//! A fan-out may take several steps, and subscribers come and go between them. Whoever leaves is
+//! replaced so that each of the others is visited once.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::atomic::Ordering::Relaxed,
+};
 
 use slotmap::{SlotMap, new_key_type};
 
-use super::{message::Message, peer::PeerKey};
+use super::{home::SubscriberCount, message::Message, peer::PeerKey};
 use crate::topic_name::TopicName;
 
 new_key_type! {
@@ -16,22 +27,34 @@ new_key_type! {
     pub(super) struct TopicKey;
 }
 
-/// A subscriber's place in a topic: what makes leaving it O(1).
+/// A topic that a connection follows, and where it stands there: what makes leaving it O(1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) topic: TopicKey,
-    /// Index in [`Topic::subscribers`].
-    pub(super) index: usize,
+    /// Index among the topic's subscribers.
+    pub(super) index: u32,
+}
+
+/// A connection that follows a topic, and where it keeps its [`Place`]: the way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Subscriber {
+    pub(super) peer: PeerKey,
+    /// Index among the connection's places.
+    pub(super) place: u32,
 }
 
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) name: TopicName,
-    pub(super) subscribers: Vec<PeerKey>,
+    pub(super) subscribers: Vec<Subscriber>,
+    /// Subscribers that the fan-out under way has still to visit, from the first.
+    pub(super) due: usize,
     /// The number of the first publication that is for them.
     pub(super) first: u64,
-    /// Messages for every subscriber, to be fanned out when this drain of the inbox ends.
+    /// Messages for every subscriber, to be fanned out.
     pending: Vec<Message>,
+    /// What publishers see.
+    count: SubscriberCount,
 }
 
 /// Invariant: every topic has a subscriber, and `names` leads to each exactly once.
@@ -40,7 +63,7 @@ pub(super) struct Topics {
     names: HashMap<TopicName, TopicKey>,
     topics: SlotMap<TopicKey, Topic>,
     /// Topics with pending messages, in the order of their first one.
-    touched: Vec<TopicKey>,
+    touched: VecDeque<TopicKey>,
 }
 
 /// What follows from a subscriber's departure.
@@ -49,10 +72,8 @@ pub(super) struct Topics {
 pub(super) enum Departure {
     /// It was the topic's last one here: its home must be told.
     Last(TopicName),
-    /// This one took its place: its own record must follow.
-    Moved(PeerKey),
-    /// Nothing.
-    Unnoticed,
+    /// These ones, if any, have new places in the topic: their own records must follow.
+    Moved([Option<(Subscriber, u32)>; 2]),
 }
 
 impl Topics {
@@ -68,44 +89,59 @@ impl Topics {
         self.topics.get(key)
     }
 
+    pub(super) fn get_mut(&mut self, key: TopicKey) -> Option<&mut Topic> {
+        self.topics.get_mut(key)
+    }
+
     /// Adds a subscriber that is not one yet. If it is the topic's first, `tell_home` tells the
     /// home, which says what the number of the first publication for it is.
     pub(super) fn subscribe(
         &mut self,
         name: &TopicName,
-        peer: PeerKey,
-        tell_home: impl FnOnce() -> u64,
+        subscriber: Subscriber,
+        tell_home: impl FnOnce(SubscriberCount) -> u64,
     ) -> Place {
         let topics = &mut self.topics;
-        let topic = *self.names.entry(name.clone()).or_insert_with(|| {
+        let key = *self.names.entry(name.clone()).or_insert_with(|| {
+            let count = SubscriberCount::default();
             topics.insert(Topic {
                 name: name.clone(),
                 subscribers: Vec::new(),
-                first: tell_home(),
+                due: 0,
+                first: tell_home(count.clone()),
                 pending: Vec::new(),
+                count,
             })
         });
-        let subscribers = &mut self.topics[topic].subscribers;
-        subscribers.push(peer);
-        let index = subscribers.len() - 1;
-        Place { topic, index }
+        let topic = &mut self.topics[key];
+        topic.subscribers.push(subscriber);
+        topic.count.store(topic.subscribers.len(), Relaxed);
+        Place {
+            topic: key,
+            index: to_u32(topic.subscribers.len() - 1),
+        }
     }
 
-    /// Removes the subscriber at `place`; the topic's last subscriber takes its place.
+    /// Removes the subscriber at `place`; others take its place.
     pub(super) fn unsubscribe(&mut self, place: Place) -> Departure {
         let Some(topic) = self.topics.get_mut(place.topic) else {
-            return Departure::Unnoticed;
+            return Departure::Moved([None; 2]);
         };
-        topic.subscribers.swap_remove(place.index);
+        let moved = topic.remove(place.index);
+        topic.count.store(topic.subscribers.len(), Relaxed);
         if topic.subscribers.is_empty() {
             let name = topic.name.clone();
             self.names.remove(&name);
             self.topics.remove(place.topic);
             return Departure::Last(name);
         }
-        match topic.subscribers.get(place.index) {
-            Some(&peer) => Departure::Moved(peer),
-            None => Departure::Unnoticed,
+        Departure::Moved(moved)
+    }
+
+    /// Takes note that a subscriber keeps its place of this topic elsewhere from now on.
+    pub(super) fn place_moved(&mut self, place: Place, to: usize) {
+        if let Some(topic) = self.topics.get_mut(place.topic) {
+            topic.subscribers[place.index as usize].place = to_u32(to);
         }
     }
 
@@ -113,35 +149,86 @@ impl Topics {
     pub(super) fn append(&mut self, key: TopicKey, messages: &[Message]) {
         let pending = &mut self.topics[key].pending;
         if pending.is_empty() {
-            self.touched.push(key);
+            self.touched.push_back(key);
         }
         pending.extend_from_slice(messages);
     }
 
-    /// Takes the topics with pending messages, each with its subscribers and the messages.
-    pub(super) fn take_pending(&mut self, mut fan_out: impl FnMut(&[PeerKey], &[Message])) {
-        for key in self.touched.drain(..) {
+    /// Takes the next topic with pending messages, and them.
+    pub(super) fn take_pending(&mut self) -> Option<(TopicKey, Vec<Message>)> {
+        while let Some(key) = self.touched.pop_front() {
             if let Some(topic) = self.topics.get_mut(key) {
-                fan_out(&topic.subscribers, &topic.pending);
-                topic.pending.clear();
-                topic.pending.shrink_to(KEPT_PENDING);
+                return Some((key, std::mem::take(&mut topic.pending)));
             }
         }
+        None
+    }
+
+    /// Gives back the room that pending messages of a topic had, so that a steady stream allocates
+    /// nothing.
+    pub(super) fn give_back(&mut self, key: TopicKey, mut room: Vec<Message>) {
+        if let Some(topic) = self.topics.get_mut(key)
+            && topic.pending.is_empty()
+        {
+            room.clear();
+            room.shrink_to(KEPT_PENDING);
+            topic.pending = room;
+        }
+    }
+
+    /// Nothing waits to be fanned out.
+    pub(super) fn is_settled(&self) -> bool {
+        self.touched.is_empty()
     }
 }
 
-/// Room for this many messages stays with a topic between two drains, so that a steady stream
-/// allocates nothing; more is given back.
+impl Topic {
+    /// Removes the subscriber at `index`. Returns those that have moved, and where to.
+    ///
+    /// Of those still to be visited the last one takes its place, and the last one of all takes
+    /// the place of that one, so that nobody changes sides.
+    fn remove(&mut self, index: u32) -> [Option<(Subscriber, u32)>; 2] {
+        let mut hole = index as usize;
+        let mut moved = [None; 2];
+        if hole < self.due {
+            self.due -= 1;
+            moved[0] = self.fill(hole, self.due);
+            hole = self.due;
+        }
+        moved[1] = self.fill(hole, self.subscribers.len() - 1);
+        self.subscribers.pop();
+        moved
+    }
+
+    fn fill(&mut self, hole: usize, from: usize) -> Option<(Subscriber, u32)> {
+        if hole == from {
+            return None;
+        }
+        self.subscribers[hole] = self.subscribers[from];
+        Some((self.subscribers[hole], to_u32(hole)))
+    }
+}
+
+/// Room for this many messages stays with a topic; more is given back.
 const KEPT_PENDING: usize = 64;
+
+fn to_u32(index: usize) -> u32 {
+    u32::try_from(index).expect("a process has fewer descriptors")
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{config::Config, wire::frame::Frame};
+    use proptest::prelude::*;
 
     fn peers(count: usize) -> Vec<PeerKey> {
         let mut keys = SlotMap::<PeerKey, ()>::with_key();
         (0..count).map(|_| keys.insert(())).collect()
+    }
+
+    fn subscriber(peer: PeerKey) -> Subscriber {
+        Subscriber { peer, place: 0 }
     }
 
     #[test]
@@ -149,9 +236,16 @@ mod tests {
         let mut topics = Topics::default();
         let name = TopicName::new("cats").unwrap();
         let [a, b] = peers(2)[..] else { unreachable!() };
-        let place_a = topics.subscribe(&name, a, || 7);
-        let place_b = topics.subscribe(&name, b, || panic!("told twice"));
-        assert_eq!(topics.unsubscribe(place_a), Departure::Moved(b));
+        let mut seen = SubscriberCount::default();
+        let place_a = topics.subscribe(&name, subscriber(a), |count| {
+            seen = count;
+            7
+        });
+        let place_b = topics.subscribe(&name, subscriber(b), |_| panic!("told twice"));
+        assert_eq!(seen.load(Relaxed), 2);
+        let moved = Departure::Moved([None, Some((subscriber(b), 0))]);
+        assert_eq!(topics.unsubscribe(place_a), moved);
+        assert_eq!(seen.load(Relaxed), 1);
         let moved = Place {
             index: 0,
             ..place_b
@@ -164,18 +258,76 @@ mod tests {
     fn pending_messages_of_a_topic_are_taken_once_and_together() {
         let mut topics = Topics::default();
         let name = TopicName::new("cats").unwrap();
-        let peer = peers(1)[0];
-        let place = topics.subscribe(&name, peer, || 0);
+        let place = topics.subscribe(&name, subscriber(peers(1)[0]), |_| 0);
         let message = |text| Message::new(Frame::text(text), &Config::default().deflate);
         topics.append(place.topic, &[message("a")]);
         topics.append(place.topic, &[message("b")]);
-        let mut taken = Vec::new();
-        topics.take_pending(|to, messages| {
-            let plain = messages.iter().map(|message| message.plain().clone());
-            taken.push((to.to_vec(), plain.collect::<Vec<_>>()));
-        });
-        topics.take_pending(|_, _| panic!("taken twice"));
-        let both = vec![Frame::text("a"), Frame::text("b")];
-        assert_eq!(taken, [(vec![peer], both)]);
+        let (key, messages) = topics.take_pending().unwrap();
+        assert_eq!(key, place.topic);
+        let plain = messages.iter().map(|message| message.plain().clone());
+        assert_eq!(
+            plain.collect::<Vec<_>>(),
+            [Frame::text("a"), Frame::text("b")]
+        );
+        assert!(topics.take_pending().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn a_fan_out_visits_everybody_who_stays_once_and_nobody_who_comes_during_it(
+            before in 1..12usize, steps in proptest::collection::vec((0..3u8, any::<proptest::sample::Index>()), 0..40),
+        ) {
+            let keys = peers(60);
+            let mut topics = Topics::default();
+            let name = TopicName::new("cats").unwrap();
+            // Where each stands, as it would keep it itself.
+            let mut places = HashMap::new();
+            let mut next = 0;
+            let mut come = |topics: &mut Topics, places: &mut HashMap<PeerKey, Place>| {
+                let key = keys[next];
+                next += 1;
+                places.insert(key, topics.subscribe(&name, subscriber(key), |_| 0));
+                key
+            };
+            let mut unvisited: Vec<PeerKey> = (0..before).map(|_| come(&mut topics, &mut places)).collect();
+            let key = topics.find(&name).unwrap();
+            topics.get_mut(key).unwrap().due = before;
+            let visit = |topics: &mut Topics| {
+                let topic = topics.get_mut(key)?;
+                topic.due = topic.due.checked_sub(1)?;
+                Some(topic.subscribers[topic.due].peer)
+            };
+            for (step, pick) in steps {
+                match step {
+                    0 => if let Some(visited) = visit(&mut topics) {
+                        prop_assert!(unvisited.contains(&visited));
+                        unvisited.retain(|&each| each != visited);
+                    },
+                    1 => { come(&mut topics, &mut places); }
+                    _ if places.len() > 1 => {
+                        let mut standing: Vec<_> = places.keys().copied().collect();
+                        standing.sort();
+                        let leaver = *pick.get(&standing);
+                        let place = places.remove(&leaver).unwrap();
+                        unvisited.retain(|&each| each != leaver);
+                        if let Departure::Moved(moved) = topics.unsubscribe(place) {
+                            for (subscriber, index) in moved.into_iter().flatten() {
+                                places.get_mut(&subscriber.peer).unwrap().index = index;
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+                let topic = topics.get(key).unwrap();
+                for (peer, place) in &places {
+                    prop_assert_eq!(topic.subscribers[place.index as usize].peer, *peer);
+                }
+            }
+            while let Some(visited) = visit(&mut topics) {
+                prop_assert!(unvisited.contains(&visited));
+                unvisited.retain(|&each| each != visited);
+            }
+            prop_assert_eq!(unvisited, []);
+        }
     }
 }

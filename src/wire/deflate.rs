@@ -23,6 +23,9 @@ const CONTEXT_WINDOW_BITS: u8 = 12;
 /// Down from 8, which would cost 100 KB more.
 const CONTEXT_MEM_LEVEL: i32 = 5;
 
+/// What a message is compressed by at a time: some 40 us.
+const PIECE: usize = 16 * 1024;
+
 /// What a message may grow by, besides an eighth (nine bits a byte); else another round is needed.
 const GROWTH: usize = 64;
 
@@ -75,30 +78,80 @@ impl Deflater {
 
     /// Always to the end of the message, also if it grows: what zlib-rs 0.6.8 has begun and not
     /// written survives a reset, gets into the next message, and makes it panic at last.
-    fn compress(&mut self, mut payload: &[u8]) -> Vec<u8> {
+    fn compress(&mut self, payload: &[u8]) -> Vec<u8> {
         // §7.2.3.6; zlib would write nothing, because it has nothing to flush.
         if payload.is_empty() {
             return vec![0x00];
         }
         let mut compressed = Vec::new();
-        let mut written = 0;
-        while !payload.is_empty() || written == compressed.len() {
-            compressed.resize(written + payload.len() + payload.len() / 8 + GROWTH, 0);
-            let taken = self.stream.total_in();
-            written += self.run(payload, &mut compressed[written..]);
-            payload = &payload[to_len(self.stream.total_in() - taken)..];
-        }
-        compressed.truncate(written - TAIL.len());
+        self.append(payload, DeflateFlush::SyncFlush, &mut compressed);
+        compressed.truncate(compressed.len() - TAIL.len());
         compressed
     }
 
-    /// Compresses all of `payload` and flushes, as far as there is room; returns what was written.
-    /// It is complete unless the room is full.
-    fn run(&mut self, payload: &[u8], room: &mut [u8]) -> usize {
-        let before = self.stream.total_out();
-        let status = self.stream.compress(payload, room, DeflateFlush::SyncFlush);
-        status.expect("a raw stream takes everything");
-        to_len(self.stream.total_out() - before)
+    /// Compresses all of `payload`, which is not empty, and appends what that gives.
+    fn append(&mut self, mut payload: &[u8], flush: DeflateFlush, compressed: &mut Vec<u8>) {
+        let mut written = compressed.len();
+        while !payload.is_empty() || written == compressed.len() {
+            compressed.resize(written + payload.len() + payload.len() / 8 + GROWTH, 0);
+            let (taken, given) = (self.stream.total_in(), self.stream.total_out());
+            let status = self
+                .stream
+                .compress(payload, &mut compressed[written..], flush);
+            status.expect("a raw stream takes everything");
+            written += to_len(self.stream.total_out() - given);
+            payload = &payload[to_len(self.stream.total_in() - taken)..];
+        }
+        compressed.truncate(written);
+    }
+}
+
+/// A large message that is compressed in steps, by a compressor of its own.
+#[derive(Debug)]
+pub struct Deflating {
+    deflater: Deflater,
+    taken: usize,
+    compressed: Vec<u8>,
+}
+
+impl Deflating {
+    /// Begins a message for a peer with this window; `None` if it is to be sent as it is, because
+    /// it would not fit into the window.
+    #[must_use]
+    pub fn begin(window: WindowBits, payload: &[u8]) -> Option<Self> {
+        let fits = window != WindowBits::MIN || payload.len() <= 1 << WindowBits::MIN.bits();
+        fits.then(|| Self {
+            deflater: Deflater::new(window),
+            taken: 0,
+            compressed: Vec::new(),
+        })
+    }
+
+    /// Compresses the next piece of the message, which is the same `payload` each time. Returns
+    /// how many bytes that were; none if it is done.
+    pub fn step(&mut self, payload: &[u8]) -> usize {
+        let left = &payload[self.taken..];
+        let piece = &left[..left.len().min(PIECE)];
+        let is_last = piece.len() == left.len();
+        let flush = if is_last {
+            DeflateFlush::SyncFlush
+        } else {
+            DeflateFlush::NoFlush
+        };
+        if !piece.is_empty() {
+            self.deflater.append(piece, flush, &mut self.compressed);
+            self.taken += piece.len();
+        }
+        piece.len()
+    }
+
+    /// Returns the compressed payload; `None` if the message is to be sent as it is, because it
+    /// would get no smaller.
+    #[must_use]
+    pub fn finish(mut self) -> Option<Vec<u8>> {
+        let len = self.compressed.len() - TAIL.len();
+        self.compressed.truncate(len);
+        Some(self.compressed).filter(|compressed| compressed.len() < self.taken)
     }
 }
 
@@ -210,6 +263,26 @@ mod tests {
         }
         let next = deflater.deflate(&[b'x'; 100]).unwrap();
         assert_eq!(Inflater::new().inflate(&next, 100), Ok(vec![b'x'; 100]));
+    }
+
+    #[test]
+    fn a_message_is_the_same_in_steps() {
+        let words = b"{\"topic\":\"cats\",\"offset\":1234567}".repeat(5_000);
+        for payload in [words, noise(100_000), vec![0; PIECE], vec![1; PIECE + 1]] {
+            let mut deflating = Deflating::begin(WindowBits::MAX, &payload).unwrap();
+            let mut steps = 0;
+            while deflating.step(&payload) > 0 {
+                steps += 1;
+            }
+            assert_eq!(steps, payload.len().div_ceil(PIECE));
+            let compressed = deflating.finish();
+            assert_eq!(compressed.is_some(), payload != noise(100_000));
+            if let Some(compressed) = compressed {
+                let inflated = Inflater::new().inflate(&compressed, payload.len());
+                assert_eq!(inflated, Ok(payload));
+            }
+        }
+        assert!(Deflating::begin(WindowBits::MIN, &[0; 257]).is_none());
     }
 
     proptest! {

@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf, Take};
 
 use super::{
     violation::Violation,
@@ -27,7 +27,9 @@ pub type Marks = Rc<RefCell<VecDeque<Mark>>>;
 /// A reader of the peer's frames, judged and unmasked.
 #[derive(Debug)]
 pub struct Gate<R> {
-    inner: R,
+    /// Limited to what the walk wants, and to [`READ_BYTES`]. It fills what it reads into, and
+    /// nothing beyond: a large frame is not paid for before it comes.
+    inner: Take<R>,
     walk: Walk,
     marks: Marks,
     /// Something has, since it last said that it was idle.
@@ -35,11 +37,11 @@ pub struct Gate<R> {
     refused: Option<Violation>,
 }
 
-impl<R> Gate<R> {
+impl<R: AsyncRead> Gate<R> {
     /// Puts a gate before `inner`, which stands between two messages.
     pub fn new(inner: R, rules: Rules, marks: Marks) -> Self {
         Self {
-            inner,
+            inner: inner.take(0),
             walk: Walk::new(rules),
             marks,
             has_passed: false,
@@ -68,17 +70,18 @@ impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
         if this.walk.is_between_messages() && mem::take(&mut this.has_passed) {
             return Poll::Ready(Err(io::ErrorKind::WouldBlock.into()));
         }
-        let wanted = this.walk.wanted().min(buf.remaining());
-        let mut piece = ReadBuf::new(buf.initialize_unfilled_to(wanted));
-        ready!(Pin::new(&mut this.inner).poll_read(cx, &mut piece))?;
-        let read = piece.filled_mut();
+        let wanted = this.walk.wanted().min(READ_BYTES);
+        this.inner.set_limit(wanted as u64);
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
+        let read = &mut buf.filled_mut()[before..];
         let mut passed = read.len();
         if let Err(refused) = this.walk.walk(read, &mut this.marks.borrow_mut()) {
             this.refused = Some(refused.violation);
             passed = refused.at;
         }
         this.has_passed = true;
-        buf.advance(passed);
+        buf.set_filled(before + passed);
         match this.refused {
             Some(violation) if passed == 0 => Poll::Ready(Err(refusal(violation))),
             _ => Poll::Ready(Ok(())),
@@ -102,11 +105,15 @@ fn refusal(violation: Violation) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, violation)
 }
 
+/// A read, at most: fastwebsockets doubles a buffer that is filled to the brim, and never shrinks
+/// it.
+const READ_BYTES: usize = 16 * 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::walk::{Limits, Role};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncWriteExt;
 
     const RULES: Rules = Rules {
         role: Role::Server,

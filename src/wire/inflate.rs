@@ -22,6 +22,9 @@ const END: [u8; 9] = [0x00, 0x00, 0xFF, 0xFF, 0x01, 0x00, 0x00, 0xFF, 0xFF];
 /// Inflated at a time, in bytes: whole messages, usually.
 const CHUNK: usize = 16 * 1024;
 
+/// Taken at a time, in bytes: what costs most, tables of codes for nothing, takes 50 ns for each.
+const PIECE: usize = 2 * 1024;
+
 /// How far back a block may refer, in bytes.
 const WINDOW: usize = 32 * 1024;
 
@@ -58,18 +61,12 @@ impl Inflater {
     /// [`Violation::MessageTooBig`] as soon as it is, having taken no more memory than `limit`;
     /// [`Violation::InvalidCompression`].
     pub fn inflate(&mut self, compressed: &[u8], limit: usize) -> Result<Vec<u8>, Violation> {
-        let mut message = Message::new(limit);
-        let mut rest = compressed;
-        for _ in 0..MAX_STREAMS {
-            self.restart(&message)?;
-            match self.run(rest, &mut message)? {
-                None => return self.finish(message),
-                // §7.2.3.4 has an empty block after one with BFINAL; it may be missing.
-                Some([]) => return Ok(message.payload),
-                Some(after) => rest = after,
+        let mut inflating = Inflating::new(limit);
+        loop {
+            if let Some(payload) = inflating.step(self, compressed)? {
+                return Ok(payload);
             }
         }
-        Err(Violation::InvalidCompression)
     }
 
     /// Begins a stream that may refer to what there is of the message.
@@ -84,46 +81,101 @@ impl Inflater {
         Ok(())
     }
 
-    fn finish(&mut self, mut message: Message) -> Result<Vec<u8>, Violation> {
-        let len = message.payload.len();
-        let rest = self.run(&END, &mut message)?;
-        // The block that the tail belongs to may be a last one, too: then that of `END` is left.
-        let is_at_end = rest.is_some_and(|rest| rest.is_empty() || rest == &END[TAIL.len()..]);
-        // What `END` adds to the payload was cut off from a block.
-        let is_whole = is_at_end && message.payload.len() == len;
-        let payload = is_whole.then_some(message.payload);
-        payload.ok_or(Violation::InvalidCompression)
+    /// Inflates some of `input` into the chunk. Returns how much of which.
+    fn run(&mut self, input: &[u8]) -> Result<(Status, usize, usize), Violation> {
+        let (taken, written) = (self.stream.total_in(), self.stream.total_out());
+        let status = self
+            .stream
+            .decompress(input, &mut self.chunk, InflateFlush::NoFlush)
+            .map_err(|_| Violation::InvalidCompression)?;
+        let taken = to_len(self.stream.total_in() - taken);
+        let written = to_len(self.stream.total_out() - written);
+        Ok((status, taken, written))
     }
 
-    /// Inflates all of `input`, or up to the end of the stream: then returns what is after it.
-    fn run<'a>(
-        &mut self,
-        mut input: &'a [u8],
-        message: &mut Message,
-    ) -> Result<Option<&'a [u8]>, Violation> {
+    /// Returns true if the stream is at its end, or between two of its blocks.
+    fn is_whole(&mut self) -> Result<bool, Violation> {
+        let mut rest = &END[..];
         loop {
-            let (taken, written) = (self.stream.total_in(), self.stream.total_out());
-            let status = self
-                .stream
-                .decompress(input, &mut self.chunk, InflateFlush::NoFlush)
-                .map_err(|_| Violation::InvalidCompression)?;
-            let taken = to_len(self.stream.total_in() - taken);
-            let written = to_len(self.stream.total_out() - written);
-            input = &input[taken..];
-            message.append(&self.chunk[..written])?;
-            match status {
-                Status::StreamEnd => return Ok(Some(input)),
-                _ if input.is_empty() && written < self.chunk.len() => return Ok(None),
-                _ if taken == 0 && written == 0 => return Err(Violation::InvalidCompression),
-                _ => {}
+            let (status, taken, written) = self.run(rest)?;
+            rest = &rest[taken..];
+            // What `END` adds to the payload was cut off from a block.
+            if written > 0 || rest.is_empty() || taken == 0 || status == Status::StreamEnd {
+                // The block that the tail belongs to may be a last one, too: then that of `END`
+                // is left.
+                let is_at_end = rest.is_empty() || rest == &END[TAIL.len()..];
+                return Ok(written == 0 && status == Status::StreamEnd && is_at_end);
             }
         }
+    }
+}
+
+/// A message that is inflated in steps, between which the inflater must do nothing else.
+#[derive(Debug)]
+pub struct Inflating {
+    message: Message,
+    /// How much of what is compressed was taken.
+    taken: usize,
+    streams: usize,
+    is_in_stream: bool,
+}
+
+impl Inflating {
+    /// Begins a message of `limit` bytes at most.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            message: Message::new(limit),
+            taken: 0,
+            streams: 0,
+            is_in_stream: false,
+        }
+    }
+
+    /// Inflates some more of the message, which came as the same `compressed` each time: at most
+    /// 2 KiB of it, or to 16 KiB. Returns the payload when that was all.
+    ///
+    /// # Errors
+    ///
+    /// As of [`inflate`](Inflater::inflate).
+    pub fn step(
+        &mut self,
+        inflater: &mut Inflater,
+        compressed: &[u8],
+    ) -> Result<Option<Vec<u8>>, Violation> {
+        if !self.is_in_stream {
+            if self.streams == MAX_STREAMS {
+                return Err(Violation::InvalidCompression);
+            }
+            self.streams += 1;
+            self.is_in_stream = true;
+            inflater.restart(&self.message)?;
+        }
+        let left = &compressed[self.taken..];
+        let (status, taken, written) = inflater.run(&left[..left.len().min(PIECE)])?;
+        self.taken += taken;
+        self.message.append(&inflater.chunk[..written])?;
+        let is_all = self.taken == compressed.len();
+        match status {
+            Status::StreamEnd => self.is_in_stream = false,
+            _ if is_all && written < CHUNK => {
+                let is_whole = inflater.is_whole()?;
+                let payload = is_whole.then(|| std::mem::take(&mut self.message.payload));
+                return payload.map(Some).ok_or(Violation::InvalidCompression);
+            }
+            _ if taken == 0 && written == 0 => return Err(Violation::InvalidCompression),
+            _ => {}
+        }
+        // §7.2.3.4 has an empty block after one with BFINAL; it may be missing.
+        let is_done = is_all && !self.is_in_stream;
+        Ok(is_done.then(|| std::mem::take(&mut self.message.payload)))
     }
 }
 
 /// What has been inflated.
 ///
 /// Invariant: neither its length nor its capacity is over `limit`.
+#[derive(Debug)]
 struct Message {
     payload: Vec<u8>,
     limit: usize,

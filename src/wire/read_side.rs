@@ -79,10 +79,20 @@ pub fn open_message<'a>(
         return Ok(payload.into());
     }
     let message = inflater.inflate(payload, limit)?;
-    if mark.kind == Kind::Text && !utf8::is_valid(&message) {
+    check_message(mark, &message)?;
+    Ok(message.into())
+}
+
+/// Checks a message that was inflated.
+///
+/// # Errors
+///
+/// It is marked as text, and is not UTF-8 (RFC 7692 §6.2).
+pub fn check_message(mark: Mark, message: &[u8]) -> Result<(), Violation> {
+    if mark.kind == Kind::Text && !utf8::is_valid(message) {
         return Err(Violation::InvalidUtf8);
     }
-    Ok(message.into())
+    Ok(())
 }
 
 /// Reads the peer's frames from `inner`, as `rules` say; `write` takes each answer to a control

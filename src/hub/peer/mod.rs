@@ -11,9 +11,16 @@ use bytes::Bytes;
 use slotmap::new_key_type;
 
 use self::writing::Writing;
+pub(super) use self::writing::Written;
 use super::{
-    compression::Compression, outbox::Outbox, publication::UserId, pulse::Pulse, segment::Segments,
-    socket::Socket, topic::Place,
+    allowance::Allowance,
+    compression::{Compression, Compressors},
+    outbox::Outbox,
+    publication::UserId,
+    pulse::Pulse,
+    segment::{COMPRESSED_BYTE, Segments},
+    socket::Socket,
+    topic::Place,
 };
 use crate::wire::{close::Disconnect, frame::Frame};
 
@@ -37,7 +44,18 @@ pub(super) struct Peer {
     pub(super) compression: Compression,
     pub(super) ended: Option<Disconnect>,
     pub(super) pulse: Pulse,
+    /// The last fan-out to several topics, or to a user, that has come to it.
+    pub(super) reached_by: u64,
     writing: Writing,
+}
+
+/// Messages that are offered to one peer after the other.
+pub(super) struct Offering<'a> {
+    pub(super) segments: &'a mut Segments,
+    pub(super) compressors: &'a mut Compressors,
+    /// What is left of the step.
+    pub(super) allowance: &'a mut Allowance,
+    pub(super) now: Instant,
 }
 
 /// How much may wait for a peer, and for how long.
@@ -56,8 +74,12 @@ pub(super) enum Offer {
     Queued,
     /// Queued, and the peer must be put into the shard's ring.
     QueuedFirst,
+    /// They are not for this peer.
+    NotMeant,
     /// Refused: the peer is a slow consumer.
     Refused,
+    /// Not offered yet: the step was over before they were compressed.
+    Unready,
 }
 
 impl Peer {
@@ -71,31 +93,31 @@ impl Peer {
             compression,
             ended: None,
             pulse: Pulse::new(sweep),
+            reached_by: 0,
             writing: Writing::default(),
         }
     }
 
-    /// A registered connection may change its topics; every other one has them for life.
-    pub(super) fn may_change_topics(&self) -> bool {
-        self.user.is_some()
-    }
-
-    /// Queues `segments`, unless the peer is so far behind that it is given up.
-    pub(super) fn offer(
-        &mut self,
-        segments: &mut Segments<'_>,
-        patience: Patience,
-        now: Instant,
-    ) -> Offer {
-        if self.is_too_slow(patience, now) {
+    /// Queues messages, unless the peer is so far behind that it is given up.
+    pub(super) fn offer(&mut self, offering: &mut Offering<'_>, patience: Patience) -> Offer {
+        if self.is_too_slow(patience, offering.now) {
             return Offer::Refused;
         }
+        let segments = &mut *offering.segments;
         let shared = match &mut self.compression {
             Compression::Off => segments.plain(),
-            Compression::Shared(window) => segments.compressed(*window),
+            Compression::Shared(window) => {
+                let compressors = &mut *offering.compressors;
+                match segments.compressed(*window, compressors, offering.allowance) {
+                    Some(shared) => shared,
+                    None => return Offer::Unready,
+                }
+            }
             Compression::Own(context) => {
                 for message in segments.messages() {
                     let frame = context.compress(message.plain());
+                    let bytes = message.plain().wire_len() as u64;
+                    offering.allowance.spend(bytes * COMPRESSED_BYTE);
                     self.outbox.push(frame.into_bytes());
                 }
                 &[]
@@ -161,13 +183,11 @@ const HARD_CAP: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use std::slice;
-
     use super::*;
     use crate::{
         config::Config,
         hub::{
-            compression::Compressors,
+            allowance::STEP,
             message::Message,
             outbox::ELEMENT_BYTES,
             socket::tests::{awaits_end, pair},
@@ -188,8 +208,13 @@ mod tests {
         let config = Config::default().deflate;
         let message = Message::new(Frame::binary(&vec![0; bytes]), &config);
         let mut compressors = Compressors::new(&config);
-        let mut segments = Segments::new(slice::from_ref(&message), &mut compressors);
-        peer.offer(&mut segments, PATIENCE, Instant::now())
+        let mut offering = Offering {
+            segments: &mut Segments::new(vec![message]),
+            compressors: &mut compressors,
+            allowance: &mut Allowance::new(STEP),
+            now: Instant::now(),
+        };
+        peer.offer(&mut offering, PATIENCE)
     }
 
     fn blocked_peer(held: usize, now: Instant) -> Peer {

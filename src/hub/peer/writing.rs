@@ -30,10 +30,22 @@ pub(super) struct Writing {
     pub(super) owed_bytes: usize,
     /// Its task does not read until all of the outbox is written.
     pub(super) is_reader_held: bool,
+    /// Its task does not read until its publication has room in the hub.
+    pub(super) waits_for_hub: bool,
     /// The socket took something since the last sweep.
     pub(super) has_taken: bool,
     /// The socket takes no more, since then; the connection's task is woken when it does.
     pub(super) blocked_since: Option<Instant>,
+}
+
+/// How a write ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(in crate::hub) enum Written {
+    /// All was written that the socket takes now.
+    All,
+    /// The peer has had its share, and its socket might take more.
+    Share,
 }
 
 impl Peer {
@@ -85,22 +97,28 @@ impl Peer {
         replies.clear();
     }
 
-    /// Writes until the outbox is empty or the socket takes no more, which then wakes the
-    /// connection's task. One vectored write takes up to 64 segments.
+    /// Writes until the outbox is empty, or the socket takes no more, which then wakes the
+    /// connection's task, or it has taken 256 KiB. One vectored write takes up to 64 segments.
     ///
     /// # Errors
     ///
     /// The socket's. Nothing can be written any more.
-    pub(in crate::hub) fn write(&mut self, metrics: &ShardMetrics) -> io::Result<()> {
+    pub(in crate::hub) fn write(&mut self, metrics: &ShardMetrics) -> io::Result<Written> {
         let (Some(socket), Some(waker)) = (&mut self.socket, &self.waker) else {
-            return Ok(()); // The connection's task writes when it starts.
+            return Ok(Written::All); // The connection's task writes when it starts.
         };
         let mut cx = Context::from_waker(waker);
+        let mut share = SHARE_BYTES;
+        let is_awaited = self.ended.is_some() && !self.outbox.is_empty();
         while !self.outbox.is_empty() {
+            if share == 0 {
+                return Ok(Written::Share);
+            }
             match poll_write(socket.stream(), &mut cx, &self.outbox) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     self.outbox.written(count);
+                    share = share.saturating_sub(count);
                     // It takes something: if it is blocked, then from now on.
                     self.writing.blocked_since = None;
                     self.writing.has_taken = true;
@@ -110,7 +128,7 @@ impl Peer {
                     if self.writing.blocked_since.is_none() {
                         self.writing.blocked_since = Some(Instant::now());
                     }
-                    return Ok(());
+                    return Ok(Written::All);
                 }
             }
             metrics.writes.increment();
@@ -122,10 +140,11 @@ impl Peer {
             flushed?;
         }
         self.writing.owed_bytes = 0;
-        if std::mem::take(&mut self.writing.is_reader_held) {
+        if std::mem::take(&mut self.writing.is_reader_held) || is_awaited {
+            // What the task waits for is written.
             waker.wake_by_ref();
         }
-        Ok(())
+        Ok(Written::All)
     }
 
     /// Queues an answer to what the peer itself said.
@@ -150,11 +169,21 @@ impl Peer {
         !self.writing.is_reader_held
     }
 
-    /// A peer that is not read can't be heard; it lives if it takes what it gets.
-    pub(in crate::hub) fn takes_unheard(&mut self) -> bool {
-        std::mem::take(&mut self.writing.has_taken) && self.writing.is_reader_held
+    /// Takes note of whether the peer is read until its publication has room in the hub.
+    pub(in crate::hub) fn wait_for_hub(&mut self, waits: bool) {
+        self.writing.waits_for_hub = waits;
+    }
+
+    /// A peer that is not read can't be heard. It lives while that is not up to it, and else if it
+    /// takes what it gets.
+    pub(in crate::hub) fn is_unheard(&mut self) -> bool {
+        let has_taken = std::mem::take(&mut self.writing.has_taken);
+        self.writing.waits_for_hub || has_taken && self.writing.is_reader_held
     }
 }
+
+/// What is written to a peer at a time: more than most sockets take, and some 60 us.
+const SHARE_BYTES: usize = 256 * 1024;
 
 fn poll_write(
     socket: Pin<&mut dyn Stream>,
@@ -202,9 +231,11 @@ mod tests {
     fn a_peer_that_is_not_read_lives_as_long_as_it_takes_something() {
         let mut peer = new_peer();
         peer.writing.is_reader_held = true;
-        assert!(!peer.takes_unheard());
+        assert!(!peer.is_unheard());
         peer.writing.has_taken = true;
-        assert!(peer.takes_unheard());
-        assert!(!peer.takes_unheard(), "nothing since");
+        assert!(peer.is_unheard());
+        assert!(!peer.is_unheard(), "nothing since");
+        peer.wait_for_hub(true);
+        assert!(peer.is_unheard(), "it is not read because of others");
     }
 }

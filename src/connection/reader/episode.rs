@@ -1,0 +1,235 @@
+//! Episodes: what takes a connection longer than a look at its receive buffer.
+//!
+//! fastwebsockets' `read_frame` is not cancel safe, so an episode is polled until it completes.
+
+use std::{
+    borrow::Cow,
+    future::{Future, poll_fn},
+    io,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use fastwebsockets::{FragmentCollector, OpCode, WebSocket, WebSocketError};
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::{Session, perform};
+use crate::{
+    hub::{Pass, seat::SeatRef},
+    protocol::Reaction,
+    topic_name::TopicName,
+    wire::{
+        close::Disconnect,
+        frame::{self, Frame, Opcode},
+        gate::Marks,
+        inflate::Inflating,
+        read_side::{ReadSide, Stop, check_message, web_socket},
+        violation::Violation,
+        walk::Mark,
+    },
+};
+
+/// How an episode ended.
+pub(super) enum Episode {
+    /// Between two messages.
+    Idle,
+    /// With the right to publish in this turn.
+    LetThrough(Pass),
+    Over(Disconnect),
+    /// With a message that is to be published.
+    Publish(Frame),
+}
+
+/// Waits until the connection owes little enough to be read on.
+pub(super) async fn answered(seat: SeatRef) -> Episode {
+    wait_until_answered(&seat).await;
+    Episode::Idle
+}
+
+async fn wait_until_answered(seat: &SeatRef) {
+    // The connection's task is woken when more of its outbox is written.
+    poll_fn(|_| {
+        if seat.may_read() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// Waits to be let through, publishes `frames`, and goes on with the `rest`, if there is any.
+pub(super) async fn publish(
+    seat: SeatRef,
+    topics: Arc<[TopicName]>,
+    frames: Vec<Frame>,
+    rest: Option<Pin<Box<dyn Future<Output = Episode>>>>,
+) -> Episode {
+    let pass = seat.pass().await;
+    seat.publish(&topics, frames);
+    match rest {
+        None => Episode::LetThrough(pass),
+        Some(rest) => {
+            // It may wait for long.
+            drop(pass);
+            rest.await
+        }
+    }
+}
+
+/// Reads a message through the gate and fastwebsockets.
+pub(super) async fn read(seat: SeatRef, session: Session) -> Episode {
+    let marks = Marks::default();
+    let mut engine = engine(&seat, &session, &marks);
+    let handler = Handler {
+        seat,
+        session,
+        marks,
+    };
+    loop {
+        let heard = match engine.read_frame().await.map_err(Stop::from) {
+            Ok(frame) if frame.opcode == OpCode::Close => return Episode::Over(Disconnect::ByPeer),
+            Ok(frame) => handler.on_frame(&frame).await,
+            Err(Stop::Idle) => return Episode::Idle,
+            Err(Stop::Violation(violation)) => Err(violation),
+            Err(Stop::Lost(_)) => return Episode::Over(Disconnect::Lost),
+        };
+        match heard {
+            Ok(None) => {}
+            Ok(Some(published)) => return Episode::Publish(published),
+            Err(violation) => return Episode::Over(violation.into()),
+        }
+        if !handler.seat.may_read() {
+            wait_until_answered(&handler.seat).await;
+        }
+    }
+}
+
+/// Does what the frames of an episode ask for.
+struct Handler {
+    seat: SeatRef,
+    session: Session,
+    marks: Marks,
+}
+
+impl Handler {
+    /// Takes a frame, or, of all but the raw echo, a whole message. Returns what is to be
+    /// published.
+    ///
+    /// # Errors
+    ///
+    /// A compressed message that can't be inflated to what it should be.
+    async fn on_frame(
+        &self,
+        frame: &fastwebsockets::Frame<'_>,
+    ) -> Result<Option<Frame>, Violation> {
+        let mark = match frame.opcode {
+            OpCode::Text | OpCode::Binary => self.marks.borrow_mut().pop_front(),
+            OpCode::Continuation => None,
+            OpCode::Close | OpCode::Ping | OpCode::Pong => return Ok(None),
+        };
+        if self.seat.is_ended() {
+            // Only the peer's Close still counts.
+            return Ok(None);
+        }
+        match (&self.session, mark) {
+            (Session::EchoFrames, mark) => {
+                let opcode = mark.map_or(Opcode::Continuation, |mark| mark.kind.into());
+                let fragment = Frame::fragment(opcode, frame.fin, &frame.payload);
+                self.seat.reply(fragment);
+            }
+            (session, Some(mark)) => {
+                let message = self.open(mark, &frame.payload).await?;
+                match session.react(mark.kind, &message) {
+                    Reaction::Publish(frame) => return Ok(Some(frame)),
+                    reaction => perform(&self.seat, session, reaction),
+                }
+            }
+            (_, None) => {}
+        }
+        Ok(None)
+    }
+
+    /// The message behind a payload. Inflating it may take several turns.
+    async fn open<'a>(&self, mark: Mark, payload: &'a [u8]) -> Result<Cow<'a, [u8]>, Violation> {
+        if !mark.is_deflated {
+            return Ok(payload.into());
+        }
+        let shard = self.seat.shard();
+        let mut inflating = Inflating::new(shard.config().limits.message_bytes);
+        let mut inflater = shard.take_inflater();
+        let inflated = loop {
+            match inflating.step(&mut inflater, payload) {
+                Ok(Some(message)) => break Ok(message),
+                Ok(None) => {}
+                Err(violation) => break Err(violation),
+            }
+            self.seat.spend(INFLATE);
+            if shard.is_turn_over() {
+                self.seat.next_turn().await;
+            }
+        };
+        shard.give_back(inflater);
+        let message = inflated?;
+        check_message(mark, &message)?;
+        Ok(message.into())
+    }
+}
+
+/// What a step of inflating takes, in nanoseconds: up to 100,000, but for few.
+const INFLATE: u64 = 10_000;
+
+/// fastwebsockets, by what is asked of it.
+enum Engine<W> {
+    Frames(WebSocket<ReadSide<Inbound, W>>),
+    Messages(FragmentCollector<ReadSide<Inbound, W>>),
+}
+
+/// Builds it on what the peer sends, with its auto-pong and auto-close into the outbox.
+fn engine(
+    seat: &SeatRef,
+    session: &Session,
+    marks: &Marks,
+) -> Engine<impl FnMut(&[u8]) + Unpin + use<>> {
+    let rules = seat.shard().config().rules(seat.may_inflate());
+    let inbound = Inbound(seat.clone());
+    let seat = seat.clone();
+    let answer = move |frame: &[u8]| {
+        let queued = Bytes::copy_from_slice(frame);
+        if frame::is_close(frame) {
+            seat.answer_close(queued);
+        } else {
+            seat.control(queued);
+        }
+    };
+    let web_socket = web_socket(inbound, rules, Rc::clone(marks), answer);
+    match session {
+        Session::EchoFrames => Engine::Frames(web_socket),
+        _ => Engine::Messages(FragmentCollector::new(web_socket)),
+    }
+}
+
+impl<W: FnMut(&[u8]) + Unpin> Engine<W> {
+    async fn read_frame(&mut self) -> Result<fastwebsockets::Frame<'static>, WebSocketError> {
+        match self {
+            Self::Frames(engine) => engine.read_frame().await,
+            Self::Messages(engine) => engine.read_frame().await,
+        }
+    }
+}
+
+/// What the peer sent, by way of the shard's receive buffer.
+struct Inbound(SeatRef);
+
+impl AsyncRead for Inbound {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.poll_read(cx, buf)
+    }
+}

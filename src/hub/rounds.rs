@@ -1,0 +1,116 @@
+//! Who goes on when: the tasks of a shard that have had their turn and are not done.
+//!
+//! A task that is always ready would be polled again before anybody looks at the sockets. Here it
+//! waits instead, and after each look the tick lets as many go on as fit into a round, oldest
+//! first. So a look follows at most a round of long turns, whoever has become ready meanwhile
+//! comes first, and among those that are always ready each has one turn after the other.
+
+use std::{collections::VecDeque, task::Waker, time::Duration};
+
+/// The tasks that wait to go on.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    waiting: VecDeque<Waiting>,
+    /// How long the turns since the last look at the sockets took, but for short ones.
+    used: Duration,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    waker: Waker,
+    /// How long its last turn took.
+    turn: Duration,
+}
+
+impl Rounds {
+    /// Lets a task whose last turn took `turn` wait for a round to come.
+    pub(super) fn wait(&mut self, waker: Waker, turn: Duration) {
+        self.waiting.push_back(Waiting { waker, turn });
+    }
+
+    /// Takes note of a turn that took `turn`. Returns true if the round is over with it.
+    pub(super) fn use_up(&mut self, turn: Duration) -> bool {
+        self.used += turn;
+        self.is_over()
+    }
+
+    /// Returns true if turns are to be short until the sockets were looked at.
+    pub(super) fn is_over(&self) -> bool {
+        self.used >= ROUND
+    }
+
+    /// Begins a round: the sockets were just looked at.
+    pub(super) fn begin(&mut self) {
+        self.used = Duration::ZERO;
+        let mut expected = Duration::ZERO;
+        while expected < ROUND
+            && let Some(Waiting { waker, turn }) = self.waiting.pop_front()
+        {
+            expected += turn.max(SHORTEST_TURN);
+            waker.wake();
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+/// The long turns between two looks at the sockets take no longer together, but for the last one.
+const ROUND: Duration = Duration::from_millis(1);
+
+/// What a turn counts for at least, so that a round is not a crowd.
+const SHORTEST_TURN: Duration = Duration::from_micros(20);
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::Relaxed},
+        },
+        task::Wake,
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_round_lets_as_many_go_on_as_fit_into_it_oldest_first() {
+        let mut rounds = Rounds::default();
+        let tasks: Vec<Arc<Woken>> = (0..5).map(|_| Arc::default()).collect();
+        for task in &tasks {
+            rounds.wait(Arc::clone(task).into(), ROUND / 2);
+        }
+        let woken = || {
+            tasks
+                .iter()
+                .map(|task| task.0.load(Relaxed))
+                .collect::<Vec<_>>()
+        };
+        rounds.begin();
+        assert_eq!(woken(), [1, 1, 0, 0, 0]);
+        rounds.begin();
+        assert_eq!(woken(), [1, 1, 1, 1, 0]);
+        rounds.begin();
+        assert_eq!(woken(), [1, 1, 1, 1, 1]);
+        assert!(rounds.is_empty());
+    }
+
+    #[test]
+    fn a_round_is_over_when_its_time_is_used_and_the_next_one_begins_with_a_look() {
+        let mut rounds = Rounds::default();
+        assert!(!rounds.use_up(ROUND / 2));
+        assert!(rounds.use_up(ROUND / 2));
+        rounds.begin();
+        assert!(!rounds.is_over());
+    }
+}

@@ -1,0 +1,127 @@
+//! Which topics a connection follows: each change costs as much as there are topics in it.
+
+use std::collections::HashSet;
+
+use super::{
+    peer::PeerKey,
+    state::State,
+    topic::{Departure, Place, Subscriber},
+};
+use crate::topic_name::TopicName;
+
+impl State {
+    /// Lets a peer follow exactly `topics`, each named once.
+    pub(super) fn set_topics(&mut self, key: PeerKey, topics: &[TopicName]) {
+        let mut wanted: HashSet<&TopicName> = topics.iter().collect();
+        let followed = self.peers.get(key).map_or(0, |peer| peer.places.len());
+        // From the last one, because the last one takes the place of each that is left.
+        for index in (0..followed).rev() {
+            let place = self.peers.get(key).map(|peer| peer.places[index]);
+            let topic = place.and_then(|place| self.topics.get(place.topic));
+            if !topic.is_some_and(|topic| wanted.remove(&topic.name)) {
+                self.leave(key, index);
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(key) {
+            // Exactly: most connections follow one topic, and there are many of them.
+            peer.places.reserve_exact(wanted.len());
+        }
+        for topic in topics.iter().filter(|topic| wanted.contains(topic)) {
+            self.subscribe(key, topic);
+        }
+        self.update_gauges();
+    }
+
+    /// Subscribes a peer to a topic that it does not follow yet.
+    pub(super) fn subscribe(&mut self, key: PeerKey, name: &TopicName) {
+        let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.ended.is_none()) else {
+            return;
+        };
+        let subscriber = Subscriber {
+            peer: key,
+            place: u32::try_from(peer.places.len()).expect("there are few"),
+        };
+        let tell_home = |count| self.links.home(name).add(name, self.index, count);
+        let place = self.topics.subscribe(name, subscriber, tell_home);
+        peer.places.push(place);
+    }
+
+    /// Unsubscribes a peer from the topic at `index` of its places.
+    fn leave(&mut self, key: PeerKey, index: usize) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let place = peer.places.swap_remove(index);
+        if let Some(&moved) = peer.places.get(index) {
+            self.topics.place_moved(moved, index);
+        }
+        self.unsubscribe(place);
+    }
+
+    /// Removes a subscriber from the place, which is no longer among its own.
+    pub(super) fn unsubscribe(&mut self, place: Place) {
+        match self.topics.unsubscribe(place) {
+            Departure::Last(topic) => self.links.home(&topic).remove(&topic, self.index),
+            Departure::Moved(moved) => {
+                for (Subscriber { peer, place }, index) in moved.into_iter().flatten() {
+                    let peer = self.peers.get_mut(peer);
+                    let place = peer.and_then(|peer| peer.places.get_mut(place as usize));
+                    if let Some(place) = place {
+                        place.index = index;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::Arc};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        config::Config,
+        hub::{compression::Compression, links::Links},
+    };
+
+    fn topic(number: usize) -> TopicName {
+        TopicName::new(&number.to_string()).unwrap()
+    }
+
+    /// Every place leads to its subscriber, and back.
+    fn check(state: &State, peers: &[(PeerKey, BTreeSet<usize>)]) {
+        for (key, topics) in peers {
+            let places = &state.peers.get(*key).unwrap().places;
+            assert_eq!(places.len(), topics.len());
+            for (index, place) in places.iter().enumerate() {
+                let topic = state.topics.get(place.topic).unwrap();
+                let subscriber = topic.subscribers[place.index as usize];
+                assert_eq!((subscriber.peer, subscriber.place as usize), (*key, index));
+                assert!(topics.contains(&topic.name.as_str().parse().unwrap()));
+            }
+        }
+        let followed: BTreeSet<_> = peers.iter().flat_map(|(_, topics)| topics).collect();
+        assert_eq!(state.topics.len(), followed.len());
+    }
+
+    proptest! {
+        #[test]
+        fn each_place_leads_to_its_subscriber_and_back(
+            changes in proptest::collection::vec((0..5usize, proptest::collection::btree_set(0..8usize, 0..8)), 1..40),
+        ) {
+            let mut state = State::new(0, Arc::new(Links::new(&Config::default())));
+            let mut peers: Vec<_> = (0..5)
+                .map(|_| (state.peers.insert(None, Compression::Off), BTreeSet::new()))
+                .collect();
+            for (peer, topics) in changes {
+                let names: Vec<TopicName> = topics.iter().map(|&number| topic(number)).collect();
+                state.set_topics(peers[peer].0, &names);
+                peers[peer].1 = topics;
+                check(&state, &peers);
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The tick: the steps in which a shard works its inbox off and writes to its peers.
+//!
+//! A step takes up to some hundred microseconds; between two of them the connections have their
+//! turns. What is not done goes on in the next one, in the same order.
+
+use std::{collections::VecDeque, fmt, mem, rc::Rc};
+
+use super::{
+    allowance::{Allowance, STEP},
+    inbox::Item,
+    ring_pass::RingPass,
+    shard::Shard,
+    state::State,
+};
+
+/// What was taken from the inbox, and how far it has come.
+#[derive(Default)]
+pub(super) struct Tick {
+    items: VecDeque<Item>,
+    /// Work that is being fanned out, in nanoseconds.
+    in_hand: u64,
+    pass: RingPass,
+}
+
+impl fmt::Debug for Tick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tick")
+            .field("pass", &self.pass)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tick {
+    /// Works off some of the inbox, if it is time for that, and writes to some peers.
+    pub(super) fn step(&mut self, shard: &Rc<Shard>) {
+        if self.pass.may_take() && self.work_off(shard) {
+            self.pass.taken(shard.state.borrow().ring_len());
+        }
+        let mut state = shard.state.borrow_mut();
+        let writes = state.write_turn();
+        let settled = self.pass.written(writes, state.ring_len());
+        shard.inbox().settle(settled);
+    }
+
+    /// Nothing is to be done until something comes.
+    pub(super) fn is_at_rest(&self, shard: &Shard) -> bool {
+        let state = shard.state.borrow();
+        self.items.is_empty()
+            && state.is_settled()
+            && state.ring_len() == 0
+            && shard.inbox().is_empty()
+    }
+
+    /// Works off what is in the inbox now, in its order, until the step is over. Returns true if
+    /// all of it is done.
+    fn work_off(&mut self, shard: &Rc<Shard>) -> bool {
+        let mut allowance = Allowance::new(STEP);
+        if self.items.is_empty() {
+            shard.inbox().swap(&mut self.items);
+        }
+        loop {
+            self.gather(&mut shard.state.borrow_mut());
+            if !shard.state.borrow_mut().fan_out(&mut allowance) {
+                return false;
+            }
+            self.pass.fanned_out(mem::take(&mut self.in_hand));
+            // In its turn: after what came before it has taken effect.
+            match self.items.pop_front() {
+                None => return true,
+                Some(Item::Stop) => shard.stop(),
+                Some(Item::Run(work)) => {
+                    work(shard);
+                    allowance.spend(RUN);
+                }
+                Some(Item::Deliver(delivery)) if delivery.for_everyone().is_some() => {
+                    self.items.push_front(Item::Deliver(delivery));
+                }
+                Some(Item::Deliver(delivery)) => {
+                    allowance.spend(BEGIN);
+                    self.in_hand += delivery.work;
+                    shard.state.borrow_mut().begin_fan_out(delivery);
+                }
+            }
+            if allowance.is_spent() {
+                return false;
+            }
+        }
+    }
+
+    /// Gathers what comes next and is for all of a topic's subscribers: they get it together.
+    fn gather(&mut self, state: &mut State) {
+        let mut allowance = Allowance::new(STEP / 2);
+        let mut bytes = 0;
+        while let Some(Item::Deliver(delivery)) = self.items.front()
+            && let Some((topic, number)) = delivery.for_everyone()
+            && bytes < GATHERED_BYTES
+            && !allowance.is_spent()
+        {
+            let publication = &delivery.publication;
+            state.gather(topic, number, publication);
+            self.in_hand += delivery.work;
+            bytes += publication.wire_bytes();
+            allowance.spend(FIND + GATHER * publication.messages.len() as u64);
+            self.items.pop_front();
+        }
+    }
+}
+
+/// Joining more would take longer than a step: 0.1 to 0.2 ms.
+const GATHERED_BYTES: usize = 1024 * 1024;
+
+/// What finding a topic takes, in nanoseconds.
+const FIND: u64 = 60;
+
+/// What gathering a message takes, in nanoseconds.
+const GATHER: u64 = 20;
+
+/// What beginning the fan-out to several topics may take, in nanoseconds: there are at most 128.
+const BEGIN: u64 = 8_000;
+
+/// What other work takes, in nanoseconds: most of it begins a connection.
+const RUN: u64 = 2_000;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        config::Config,
+        hub::{compression::Compression, links::Links, peer::PeerKey, publication::Publication},
+        topic_name::TopicName,
+        wire::{close::Disconnect, frame::Frame},
+    };
+
+    fn shard() -> Rc<Shard> {
+        let mut config = Config::default();
+        config.shards = 1.try_into().unwrap();
+        Shard::new(0, Arc::new(Links::new(&config)))
+    }
+
+    fn subscriber(shard: &Shard, topic: &TopicName) -> PeerKey {
+        let mut state = shard.state.borrow_mut();
+        let key = state.peers.insert(None, Compression::Off);
+        state.subscribe(key, topic);
+        key
+    }
+
+    fn publish(shard: &Shard, topic: &TopicName, text: &str, user: Option<&str>) {
+        let mut publication = Publication::new(&Config::default().deflate, [Frame::text(text)]);
+        publication.user = user.map(Into::into);
+        shard
+            .links
+            .publish(std::slice::from_ref(topic), &publication);
+    }
+
+    fn wire(shard: &Shard, key: PeerKey) -> Vec<u8> {
+        let mut state = shard.state.borrow_mut();
+        let outbox = &mut state.peers.get_mut(key).unwrap().outbox;
+        let mut slices = [std::io::IoSlice::new(&[]); 8];
+        let count = outbox.fill(&mut slices);
+        let slices = slices[..count].iter();
+        slices.flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    #[test]
+    fn work_is_done_after_what_came_before_it_has_taken_effect() {
+        let shard = shard();
+        let topic = TopicName::new("cats").unwrap();
+        let key = subscriber(&shard, &topic);
+        publish(&shard, &topic, "x", None);
+        let end: crate::hub::inbox::Work =
+            Box::new(|shard| shard.state.borrow_mut().end_every(Disconnect::Restarting));
+        shard.inbox().push(Item::Run(end));
+        assert!(Tick::default().work_off(&shard));
+        let wire = wire(&shard, key);
+        assert_eq!(wire[..5], *b"\x81\x01x\x88\x16");
+    }
+
+    #[test]
+    fn a_message_for_one_user_does_not_overtake_an_earlier_one_for_everybody() {
+        let shard = shard();
+        let topic = TopicName::new("cats").unwrap();
+        let key = shard
+            .state
+            .borrow_mut()
+            .peers
+            .insert(Some("1".into()), Compression::Off);
+        shard.state.borrow_mut().subscribe(key, &topic);
+        publish(&shard, &topic, "first", None);
+        publish(&shard, &topic, "second", Some("1"));
+        publish(&shard, &topic, "for another", Some("2"));
+        publish(&shard, &topic, "third", None);
+        assert!(Tick::default().work_off(&shard));
+        assert_eq!(
+            wire(&shard, key),
+            b"\x81\x05first\x81\x06second\x81\x05third"
+        );
+    }
+
+    #[test]
+    fn what_is_not_written_yet_counts_as_work() {
+        let shard = shard();
+        let topic = TopicName::new("cats").unwrap();
+        let key = subscriber(&shard, &topic);
+        let publication = Publication::new(
+            &Config::default().deflate,
+            [Frame::binary(&vec![0; 10 << 20])],
+        );
+        shard.links.publish(&[topic], &publication);
+        assert!(shard.links.must_wait());
+        let mut tick = Tick::default();
+        tick.work_off(&shard);
+        assert!(!wire(&shard, key).is_empty());
+        assert!(shard.links.must_wait());
+        tick.step(&shard);
+        assert!(!shard.links.must_wait());
+    }
+}
