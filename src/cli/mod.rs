@@ -3,8 +3,11 @@
 mod connect;
 mod display;
 mod load;
+mod logging;
 mod publish;
 mod serve;
+mod signals;
+mod stderr;
 mod url;
 mod value;
 
@@ -16,6 +19,8 @@ use std::{
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+
+use self::stderr::Stderr;
 
 /// A WebSocket broadcast server: one message in, every subscriber out, never lost silently.
 #[derive(Debug, Parser)]
@@ -54,14 +59,25 @@ impl std::error::Error for Misuse {}
 /// Runs the subcommand. What fails is said in one line on standard error: exit status 2 for a
 /// wrong command line or setting, 130 for a load that Ctrl-C has ended, 1 for anything else.
 pub(crate) fn run() -> ExitCode {
+    let stderr = match Stderr::start() {
+        Ok(stderr) => stderr,
+        Err(error) => {
+            // Nobody to tell if standard error is gone.
+            let _ = writeln!(
+                io::stderr(),
+                "framecast: a thread can't be started: {error}"
+            );
+            return ExitCode::FAILURE;
+        }
+    };
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, &stderr),
     };
-    match block_on(cli.command) {
+    match block_on(cli.command, &stderr) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("{error:#}"));
+            stderr.say(&format!("framecast: {error:#}"));
             if error.is::<Misuse>() {
                 ExitCode::from(MISUSE)
             } else if error.is::<Interrupted>() {
@@ -73,13 +89,13 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-fn block_on(command: Command) -> anyhow::Result<()> {
+fn block_on(command: Command, stderr: &Stderr) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
     let done = runtime.block_on(async {
         match command {
-            Command::Serve(args) => serve::run(args).await,
+            Command::Serve(args) => serve::run(args, stderr.lines()).await,
             Command::Connect(args) => connect::run(args).await,
             Command::Publish(args) => publish::run(args).await,
             Command::Load(args) => load::run(args),
@@ -91,7 +107,7 @@ fn block_on(command: Command) -> anyhow::Result<()> {
 }
 
 /// Shows the help that was asked for, or says in one line what is wrong.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: &clap::Error, stderr: &Stderr) -> ExitCode {
     if matches!(
         error.kind(),
         ErrorKind::DisplayHelp
@@ -108,7 +124,8 @@ fn usage(error: &clap::Error) -> ExitCode {
         .take_while(|line| !line.is_empty())
         .map(str::trim);
     let line = lines.collect::<Vec<_>>().join(" ");
-    complain(line.strip_prefix("error: ").unwrap_or(&line));
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    stderr.say(&format!("framecast: {line}"));
     ExitCode::from(MISUSE)
 }
 
@@ -117,9 +134,3 @@ const MISUSE: u8 = 2;
 
 /// As a shell reports a program that was interrupted.
 const INTERRUPTED: u8 = 130;
-
-/// One line on standard error.
-fn complain(line: &str) {
-    // Nobody to tell if standard error is gone.
-    let _ = writeln!(io::stderr(), "framecast: {line}");
-}

@@ -1,8 +1,7 @@
 //! `framecast serve`: the server, until a signal.
 
 use std::{
-    future::Future,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -11,25 +10,21 @@ use anyhow::{Context as _, anyhow, bail};
 use framecast::{Config, Error, Server};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::Deserialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
 use tracing::info;
-use tracing_subscriber::{
-    filter::{LevelFilter, Targets},
-    fmt,
-    prelude::*,
-};
 
 use super::{
-    Misuse,
+    Misuse, logging, signals,
+    stderr::Lines,
     value::{Count, Time, Whole},
 };
 
 /// Run the server
 ///
 /// Listens for WebSocket clients and for the HTTP interface on one address.
-/// Ctrl-C or SIGTERM drains it: what was published is delivered, what is queued
-/// is written, every connection is closed with code 1012. A second signal ends it
-/// at once.
+/// Ctrl-C, SIGTERM or SIGHUP drains it: what was published is delivered, what is
+/// queued is written, every connection is closed with code 1012. A second signal
+/// ends it at once. Under nohup it ignores SIGHUP.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -124,22 +119,27 @@ struct Settings {
 }
 
 /// Runs the server until it is told to stop.
-pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Args, log_lines: Lines) -> anyhow::Result<()> {
     let mut settings = match &args.config {
         Some(file) => read(file)?,
         None => Settings::default(),
     };
     settings.override_with(args.settings);
     let log = settings.log.as_deref().filter(|log| !log.is_empty());
-    start_logging(log.unwrap_or("info")).map_err(Misuse)?;
+    logging::start(log.unwrap_or("info"), log_lines).map_err(Misuse)?;
     raise_descriptor_limit();
     // Taken before the address is announced: a signal that comes after that drains.
-    let stop = stop_signal()?;
+    let mut stop = signals::listen()?;
     let server = Server::bind(&settings.into_config()).map_err(|error| match error {
         Error::Setting(setting) => Misuse(setting.into()).into(),
         error => anyhow!(error),
     })?;
-    announce(&server)?;
+    let address = server.local_addr();
+    tokio::select! {
+        // On a thread of its own: standard output may be a pipe that is full.
+        said = spawn_blocking(move || announce(address)) => said.context("standard output")??,
+        _ = &mut stop => return Ok(()),
+    }
     server.serve(stop).await?;
     info!("stopped");
     Ok(())
@@ -230,30 +230,6 @@ impl Settings {
     }
 }
 
-/// Logs go to standard error. `Debug` of what clients sent is logged, which escapes it.
-fn start_logging(filter: &str) -> anyhow::Result<()> {
-    // A word alone would be taken for a target, and all others would be off.
-    for directive in filter.split(',').map(str::trim) {
-        let is_target = directive.contains('=') && !directive.contains('[');
-        let is_level = !directive.is_empty() && directive.parse::<LevelFilter>().is_ok();
-        if !is_target && !is_level {
-            bail!("log: {directive:?} is neither a level, such as info, nor target=level");
-        }
-    }
-    let targets: Targets = match filter.parse() {
-        Ok(targets) => targets,
-        Err(error) => bail!("log: {filter:?}: {error}"),
-    };
-    let lines = fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
-    tracing_subscriber::registry()
-        .with(targets)
-        .with(lines)
-        .init();
-    Ok(())
-}
-
 /// Allows as many connections as the system lets us; the usual soft limit is 1,024 descriptors.
 fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
@@ -262,32 +238,8 @@ fn raise_descriptor_limit() {
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
-/// Completes at the first Ctrl-C or SIGTERM; the second one ends the process.
-fn stop_signal() -> anyhow::Result<impl Future> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-    Ok(async move {
-        either(&mut interrupt, &mut terminate).await;
-        tokio::spawn(async move {
-            either(&mut interrupt, &mut terminate).await;
-            std::process::exit(EXIT_AT_ONCE);
-        });
-    })
-}
-
-async fn either(one: &mut Signal, other: &mut Signal) {
-    tokio::select! {
-        _ = one.recv() => {}
-        _ = other.recv() => {}
-    }
-}
-
-/// As a shell reports a program that was interrupted.
-const EXIT_AT_ONCE: i32 = 130;
-
 /// Says where the server is, on standard output, for people and for whoever has chosen port 0.
-fn announce(server: &Server) -> anyhow::Result<()> {
-    let address = server.local_addr();
+fn announce(address: SocketAddr) -> anyhow::Result<()> {
     let mut stdout = io::stdout();
     let said =
         writeln!(stdout, "framecast listens on http://{address}").and_then(|()| stdout.flush());

@@ -1,4 +1,4 @@
-//! The program: settings, signals, and running out of descriptors.
+//! The program: settings, and running out of descriptors.
 
 use std::{
     fs,
@@ -13,20 +13,33 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     program::Program,
-    support::{Client, PATIENCE, eventually},
+    support::{Client, PATIENCE},
 };
 
-const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
+pub(crate) const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
 
 /// A running `framecast serve`.
 pub(crate) struct Process {
-    program: Program,
+    pub(crate) program: Program,
     pub(crate) address: SocketAddr,
 }
 
 impl Process {
-    fn start(command: &mut Command) -> Self {
-        let program = Program::start(command);
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self::of(Program::start(command))
+    }
+
+    /// Starts one whose standard error is `stderr`, at whose other end is the test.
+    pub(crate) fn unheard(arguments: &[&str], stderr: impl Into<Stdio>) -> Self {
+        let address = ["serve", "--listen", "127.0.0.1:0"];
+        let mut command = Command::new(FRAMECAST);
+        command.args(address).args(arguments);
+        Self::of(Program::unheard(
+            command.stdout(Stdio::piped()).stderr(stderr),
+        ))
+    }
+
+    fn of(program: Program) -> Self {
         let address = program.printed("the address", |line| {
             line.strip_prefix("framecast listens on http://")?
                 .parse()
@@ -40,7 +53,7 @@ impl Process {
         Self::start(Command::new(FRAMECAST).args(address).args(arguments))
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         self.program.signal(signal);
     }
 
@@ -52,12 +65,12 @@ impl Process {
         kib.and_then(|kib| kib.parse().ok()).unwrap()
     }
 
-    fn connect(&self, path: &str) -> Client {
+    pub(crate) fn connect(&self, path: &str) -> Client {
         Client::dial(self.address).upgrade(path)
     }
 
     /// The exit status; `None` for a signal.
-    fn exit_code(mut self) -> Option<i32> {
+    pub(crate) fn exit_code(mut self) -> Option<i32> {
         self.program
             .wait(PATIENCE)
             .expect("the server exits")
@@ -241,87 +254,6 @@ fn help_and_version_are_told() {
         version,
         concat!("framecast ", env!("CARGO_PKG_VERSION"), "\n")
     );
-}
-
-#[test]
-fn a_signal_drains_what_is_queued_is_written_everybody_is_closed_and_the_exit_is_clean() {
-    for signal in [Signal::INT, Signal::TERM] {
-        let server = Process::serve(&[]);
-        let mut clients: Vec<Client> = (0..4).map(|_| server.connect("/ws")).collect();
-        // More than sockets hold: some of it is still queued when the signal comes.
-        let message = vec![b'x'; 60_000];
-        for _ in 0..20 {
-            clients[0].send(&crate::support::frame(0x82, &message));
-        }
-        // The first copy back says that the server is at it.
-        assert_eq!(clients[0].read_frame().1.len(), message.len());
-        server.signal(signal);
-        for (index, client) in clients.iter_mut().enumerate() {
-            let mut copies = usize::from(index == 0);
-            let (code, reason) = loop {
-                match client.read_frame() {
-                    (0x82, payload) => copies += usize::from(payload == message),
-                    (_, payload) => {
-                        break (
-                            u16::from_be_bytes([payload[0], payload[1]]),
-                            payload[2..].to_vec(),
-                        );
-                    }
-                }
-            };
-            assert_eq!((code, &reason[..]), (1012, &b"server is restarting"[..]));
-            // What was read before the signal reaches everybody.
-            assert!(copies > 0, "{copies}");
-            client.send(&crate::support::frame(0x88, &[0x03, 0xF4]));
-            client.expect_end();
-        }
-        assert_eq!(server.exit_code(), Some(0));
-    }
-}
-
-#[test]
-fn a_second_signal_ends_the_server_at_once() {
-    let server = Process::serve(&["--close-timeout", "1h", "--drain-timeout", "1h"]);
-    // It never answers the Close, so the drain would take an hour.
-    let mut client = server.connect("/ws");
-    server.signal(Signal::TERM);
-    assert_eq!(client.read_close().0, 1012);
-    server.signal(Signal::TERM);
-    assert_eq!(server.exit_code(), Some(130));
-}
-
-#[test]
-fn a_client_that_never_answers_the_close_does_not_spoil_the_drain() {
-    let server = Process::serve(&["--close-timeout", "1h", "--drain-timeout", "300ms"]);
-    let mut client = server.connect("/ws");
-    // Nor does a request that never ends.
-    let mut request = Client::dial(server.address);
-    request.send(
-        b"POST /publish HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n",
-    );
-    assert!(request.read_head().starts_with("HTTP/1.1 100 "));
-    server.signal(Signal::TERM);
-    assert_eq!(client.read_close().0, 1012);
-    assert_eq!(server.exit_code(), Some(0));
-}
-
-#[test]
-fn a_request_in_flight_is_answered_before_the_end() {
-    let server = Process::serve(&[]);
-    let mut http = Client::dial(server.address);
-    http.send(
-        b"POST /publish HTTP/1.1\r\nHost: a\r\nContent-Length: 29\r\nExpect: 100-continue\r\n\r\n",
-    );
-    // The server has begun with it, and waits for the body.
-    assert!(http.read_head().starts_with("HTTP/1.1 100 "));
-    server.signal(Signal::TERM);
-    eventually("the server stops listening", || {
-        std::net::TcpStream::connect(server.address).is_err()
-    });
-    http.send(br#"{"topic":"t","message":"late"}"#.get(..29).unwrap());
-    assert_eq!(http.read_answer().status, 400, "a body that is cut");
-    http.expect_end();
-    assert_eq!(server.exit_code(), Some(0));
 }
 
 #[test]

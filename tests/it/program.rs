@@ -24,21 +24,30 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::unheard(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
+    }
+
+    /// Starts one with standard output and standard error as the command has them: only pipes of
+    /// its own are read.
+    pub(crate) fn unheard(command: &mut Command) -> Self {
         let name = format!("{command:?}");
         let mut child = command
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("{name} can't be run: {error}"));
         Self {
             name,
             stdin: child.stdin.take(),
-            stdout: Printed::by(child.stdout.take().unwrap()),
-            stderr: Printed::by(child.stderr.take().unwrap()),
+            stdout: child.stdout.take().map_or_else(Printed::ended, Printed::by),
+            stderr: child.stderr.take().map_or_else(Printed::ended, Printed::by),
             child,
         }
+    }
+
+    /// Reads from now on what is the other end of standard error.
+    pub(crate) fn hear(&mut self, stderr: impl Read + Send + 'static) {
+        self.stderr = Printed::by(stderr);
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -144,6 +153,13 @@ impl Printed {
             }
             other.change(|printed| printed.is_ended = true);
         });
+        printed
+    }
+
+    /// What nobody reads.
+    fn ended() -> Self {
+        let printed = Self::default();
+        printed.change(|printed| printed.is_ended = true);
         printed
     }
 
