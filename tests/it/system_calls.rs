@@ -77,7 +77,7 @@ impl Traced {
         stopped
     }
 
-    /// System calls so far. One that a stop has interrupted counts again.
+    /// System calls so far. One that a stop has interrupted begins again, and counts once.
     fn count(&self) -> usize {
         let calls = fs::read_to_string(&self.calls).unwrap();
         let is_call = |line: &&str| {
@@ -86,7 +86,12 @@ impl Traced {
                 .map_or("", |(_, call)| call.trim_start());
             call.starts_with(|first: char| first.is_ascii_lowercase())
         };
-        calls.lines().filter(is_call).count()
+        let is_interrupted = |line: &&str| {
+            [" = -1 EINTR", " = ? ERESTART"]
+                .iter()
+                .any(|end| line.contains(end))
+        };
+        calls.lines().filter(is_call).count() - calls.lines().filter(is_interrupted).count()
     }
 }
 
