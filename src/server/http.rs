@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::routes::Site;
+use super::{routes::Site, turns::in_turns};
 use crate::hub::shard::Shard;
 
 /// What the HTTP connections of a server have to know of its end.
@@ -45,13 +45,16 @@ pub(super) async fn serve(
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        _ = lifetime.is_ending.wait_for(|&is_ending| is_ending) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let served = in_turns(&shard, async {
+        tokio::select! {
+            served = connection.as_mut() => served,
+            _ = lifetime.is_ending.wait_for(|&is_ending| is_ending) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
-    };
+    });
+    let served = served.await;
     if let Err(error) = served {
         debug!(%error, "HTTP connection failed");
     } else if let Some(upcoming) = upcoming.take()

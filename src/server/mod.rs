@@ -1,7 +1,7 @@
 //! The server: listens, hands sockets to the shards, answers HTTP, and ends in good order.
 //!
 //! [`accept`](self) hands each socket to a shard; there `http` reads its requests, `routes` finds
-//! what answers them, `upgrade` turns one into a connection.
+//! what answers them, `upgrade` turns one into a connection. An HTTP connection has `turns`, too.
 
 mod accept;
 mod api;
@@ -13,6 +13,7 @@ mod page;
 mod reply;
 mod routes;
 mod socket;
+mod turns;
 mod upgrade;
 
 use std::{
