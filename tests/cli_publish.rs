@@ -103,6 +103,16 @@ fn one_connection_is_singular() {
 }
 
 #[test]
+fn what_is_published_but_not_counted_is_said_to_be_and_is_a_success() {
+    let arguments = ["--topic", "cats", "meow"];
+    let (_, output) = publish_to("202 Accepted", r#"{"queued":null}"#, &arguments, b"");
+    let said = "published; to how many connections is not known yet\n";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), said);
+    assert_eq!(output.stderr, b"");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
 fn a_user_is_a_number_if_it_reads_as_one() {
     for (user, json) in [("42", "42"), ("alice", r#""alice""#)] {
         let arguments = ["--topic", "cats", "--user", user, "meow"];

@@ -28,8 +28,9 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// Publish one message to a topic
 ///
 /// Posts the message to URL/publish and prints to how many connections the
-/// server has queued it. The exit status is 0 if the server has accepted the
-/// message, 2 if the command line is wrong, otherwise 1.
+/// server has queued it, or that it is published if that is not known yet. The
+/// exit status is 0 if the server has published the message, 2 if the command
+/// line is wrong, otherwise 1.
 ///
 /// With - as the message, all of standard input is the message, without the line
 /// feed at its end:
@@ -72,13 +73,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let exchange = timeout(TIMEOUT, post(&url, body)).await;
     let (status, answer) =
         exchange.with_context(|| format!("no answer within {} s", TIMEOUT.as_secs()))??;
-    let queued = queued(status, &answer)?;
-    let connections = if queued == 1 {
-        "connection"
-    } else {
-        "connections"
+    let line = match queued(status, &answer)? {
+        Some(1) => "queued to 1 connection".to_owned(),
+        Some(queued) => format!("queued to {queued} connections"),
+        None => "published; to how many connections is not known yet".to_owned(),
     };
-    writeln!(io::stdout(), "queued to {queued} {connections}").context("writing to standard output")
+    writeln!(io::stdout(), "{line}").context("writing to standard output")
 }
 
 /// What `/publish` goes behind.
@@ -114,12 +114,21 @@ impl<'a> UserId<'a> {
     }
 }
 
-/// What the server answers: one of the two.
+/// What the server answers: one of these.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Answer {
-    Queued { queued: u64 },
-    Refused { error: String },
+    Queued {
+        queued: u64,
+    },
+    /// Null: published, but the count was not known in time.
+    Uncounted {
+        #[serde(rename = "queued")]
+        _queued: (),
+    },
+    Refused {
+        error: String,
+    },
 }
 
 fn read_message() -> anyhow::Result<String> {
@@ -160,14 +169,15 @@ async fn post(url: &Url, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
     answer
 }
 
-/// To how many connections the message was queued, or why it was refused.
-fn queued(status: StatusCode, body: &[u8]) -> anyhow::Result<u64> {
+/// To how many connections the message was queued, if the server knows; or why it was refused.
+fn queued(status: StatusCode, body: &[u8]) -> anyhow::Result<Option<u64>> {
     let answer = serde_json::from_slice(body);
-    if status == StatusCode::OK {
-        let Ok(Answer::Queued { queued }) = answer else {
-            bail!("the server's answer is not that of a framecast server");
+    if status.is_success() {
+        return match (status, answer) {
+            (StatusCode::OK, Ok(Answer::Queued { queued })) => Ok(Some(queued)),
+            (StatusCode::ACCEPTED, Ok(Answer::Uncounted { .. })) => Ok(None),
+            _ => bail!("the server's answer is not that of a framecast server"),
         };
-        return Ok(queued);
     }
     let reason = match answer {
         Ok(Answer::Refused { error }) => first_line(&error),
@@ -191,8 +201,19 @@ mod tests {
     #[test]
     fn the_count_is_taken_from_the_answer() {
         let count = queued(StatusCode::OK, br#"{"queued":3,"more":true}"#);
-        assert_eq!(count.unwrap(), 3);
-        assert!(refusal(200, "hello").contains("not that of a framecast server"));
+        assert_eq!(count.unwrap(), Some(3));
+        let count = queued(StatusCode::ACCEPTED, br#"{"queued":null}"#);
+        assert_eq!(count.unwrap(), None);
+        for (status, body) in [
+            (200, "hello"),
+            (200, "{}"),
+            (200, r#"{"queued":null}"#),
+            (202, "{}"),
+            (202, r#"{"queued":3}"#),
+            (204, ""),
+        ] {
+            assert!(refusal(status, body).contains("not that of a framecast server"));
+        }
     }
 
     #[test]

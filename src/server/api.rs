@@ -1,16 +1,19 @@
 //! The HTTP API: register, publish, health.
 
-use std::{fmt, time::Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{
-    Request,
+    Request, StatusCode,
     body::{Body, Incoming},
     header::HOST,
 };
 use serde::{Deserialize, Deserializer, Serialize, de};
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 use uuid::Uuid;
 
 use super::{
@@ -63,7 +66,8 @@ struct Unregistered {
 
 #[derive(Serialize)]
 struct Published {
-    queued: usize,
+    /// Null if it was not known in time.
+    queued: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -126,14 +130,32 @@ pub(super) async fn publish(
     site: &Site,
     request: &mut Request<Incoming>,
 ) -> Result<Reply, Refusal> {
-    let limit_bytes = site.hub.config().limits.message_bytes;
+    let config = site.hub.config();
+    let limit_bytes = config.limits.message_bytes;
     let (topic, message, user) = publication(&body(site, request).await?, limit_bytes)?;
-    // It waits while a shard has too much to deliver, but not for ever.
-    let publishing = site.hub.publish_to(&topic, message, user);
-    let published = timeout(site.hub.config().timeouts.request, publishing).await;
-    let queued =
-        published.map_err(|_| Refusal::Overloaded("too much is to be delivered".into()))?;
-    Ok(json(&Published { queued }))
+    let (started, within) = (Instant::now(), config.timeouts.request);
+    // It waits while a shard has too much to deliver, but not for ever. What is refused here was
+    // not published, and may be tried again.
+    let room = timeout(within, site.hub.has_room()).await;
+    room.map_err(|_| Refusal::Overloaded("too much is to be delivered; not published".into()))?;
+    let queued = site.hub.send_off(&topic, message, user);
+    // Published, whatever happens from here on: only the count may be late. It gets what is left
+    // of the time, and a little in any case, because it nearly always comes at once.
+    let left = within.saturating_sub(started.elapsed()).max(within / 10);
+    Ok(published(counted(queued, left).await))
+}
+
+/// To how many connections a message was queued, if that is known in time.
+async fn counted(queued: oneshot::Receiver<usize>, within: Duration) -> Option<usize> {
+    timeout(within, queued).await.ok()?.ok()
+}
+
+fn published(queued: Option<usize>) -> Reply {
+    let mut reply = json(&Published { queued });
+    if queued.is_none() {
+        *reply.status_mut() = StatusCode::ACCEPTED;
+    }
+    reply
 }
 
 /// What the body of a publication asks for; its message may have `limit_bytes`.

@@ -14,6 +14,8 @@ mod reply;
 mod routes;
 mod socket;
 mod turns;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 
 use std::{
