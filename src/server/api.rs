@@ -5,18 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::{
-    Request, StatusCode,
-    body::{Body, Incoming},
-    header::HOST,
-};
+use hyper::{Request, StatusCode, body::Incoming, header::HOST};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use tokio::{sync::oneshot, time::timeout};
 use uuid::Uuid;
 
 use super::{
+    body::{self, parse},
     reply::{Refusal, Reply, json},
     routes::Site,
 };
@@ -98,7 +93,7 @@ pub(super) async fn register(
         .and_then(|host| host.to_str().ok())
         .map(str::to_owned);
     let host = host.ok_or_else(|| Refusal::bad_request(&"Host is required"))?;
-    let (user, topics) = registration(&body(site, request).await?)?;
+    let (user, topics) = body::read(site.hub.config(), request, registration).await?;
     let registered = site.registry.register(user, topics, Instant::now());
     let id = registered.map_err(|full| Refusal::Overloaded(full.to_string()))?;
     Ok(json(&Registered {
@@ -132,7 +127,8 @@ pub(super) async fn publish(
 ) -> Result<Reply, Refusal> {
     let config = site.hub.config();
     let limit_bytes = config.limits.message_bytes;
-    let (topic, message, user) = publication(&body(site, request).await?, limit_bytes)?;
+    let understand = move |body: &[u8]| publication(body, limit_bytes);
+    let (topic, message, user) = body::read(config, request, understand).await?;
     let (started, within) = (Instant::now(), config.timeouts.request);
     // It waits while a shard has too much to deliver, but not for ever. What is refused here was
     // not published, and may be tried again.
@@ -194,48 +190,6 @@ pub(super) fn health(site: &Site) -> Reply {
         violations: hub.sum(|shard| &shard.violations),
         accept_errors: site.accept_errors.get(),
     })
-}
-
-/// Reads the body of a request, bounded in size and time.
-async fn body(site: &Site, request: &mut Request<Incoming>) -> Result<Bytes, Refusal> {
-    let config = site.hub.config();
-    let limit_bytes = config.limits.body_bytes();
-    let too_large = Refusal::BodyTooLarge { limit_bytes };
-    let announced = usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > limit_bytes {
-        return Err(too_large);
-    }
-    let read = Limited::new(request.body_mut(), limit_bytes).collect();
-    let read = timeout(config.timeouts.request, read)
-        .await
-        .map_err(|_| Refusal::Timeout)?;
-    match read {
-        Ok(read) => Ok(read.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large),
-        Err(error) => Err(Refusal::BadRequest(format!(
-            "the body can't be read: {error}"
-        ))),
-    }
-}
-
-/// Parses a body, which is an object; an error names the field.
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
-    // serde would take an array for it, its elements for the fields in their order.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Refusal::bad_request(&"an object is expected"));
-    }
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        // Not in a field, or in none that could be told.
-        let field = match path.as_str() {
-            "." | "?" => String::new(),
-            path => format!("{path}: "),
-        };
-        Refusal::BadRequest(format!("{field}{}", error.into_inner()))
-    })?;
-    json.end().map_err(|error| Refusal::bad_request(&error))?;
-    Ok(parsed)
 }
 
 impl<'de> Deserialize<'de> for User {

@@ -5,6 +5,7 @@
 
 mod accept;
 mod api;
+mod body;
 mod http;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;

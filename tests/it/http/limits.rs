@@ -32,6 +32,53 @@ fn a_body_of_the_limit_passes_and_one_byte_more_does_not() {
     }
 }
 
+// Beyond 256 KiB another thread than the shard's parses it.
+#[test]
+fn a_large_body_is_answered_like_a_small_one() {
+    const INLINE_BYTES: usize = 256 * 1024;
+    let server = TestServer::with(|config| config.limits.message_bytes = 1024 * 1024);
+    let mut client = server.connect("/ws?topic=t");
+    let post = |path: &str, body: &str, bytes: usize| {
+        // Space counts, and changes nothing.
+        let body = format!("{}{body}", " ".repeat(bytes.saturating_sub(body.len())));
+        let answer = server.http("POST", path, "", &body);
+        (answer.status, answer.body)
+    };
+    for bytes in [0, INLINE_BYTES, INLINE_BYTES + 1, 2 * INLINE_BYTES] {
+        let published = post("/publish", r#"{"topic": "t", "message": "x"}"#, bytes);
+        assert_eq!(published, (200, "{\"queued\":1}\n".into()), "{bytes}");
+        assert_eq!(client.read_text(), "x");
+        let (status, body) = post("/register", r#"{"user_id": 1}"#, bytes);
+        assert_eq!(status, 200, "{bytes}: {body}");
+    }
+    assert_eq!(server.health()["registrations"], 4);
+    for (path, body) in [
+        ("/publish", r#"{"topic": "t"}"#),
+        ("/publish", r#"{"topic": "", "message": "x"}"#),
+        (
+            "/publish",
+            r#"{"topic": "t", "message": "x", "user_id": []}"#,
+        ),
+        ("/publish", "[]"),
+        ("/register", r#"{"user_id": null}"#),
+        ("/register", r#"{"user_id": 1, "topics": ["a", 1]}"#),
+    ] {
+        let (status, refusal) = post(path, body, 0);
+        assert_eq!(status, 400);
+        // But for where in the body it is.
+        let refusal = refusal.split(" at ").next().unwrap().to_owned();
+        let (status, large) = post(path, body, INLINE_BYTES + 1);
+        assert_eq!(status, 400, "{large}");
+        assert!(large.starts_with(&refusal), "{large} {refusal}");
+    }
+    let message = "é".repeat(512 * 1024);
+    let body = |message: &str| format!(r#"{{"topic": "t", "message": "{message}"}}"#);
+    assert_eq!(post("/publish", &body(&message), 0).0, 200);
+    assert_eq!(client.read_text(), message);
+    assert_eq!(post("/publish", &body(&format!("{message}x")), 0).0, 413);
+    client.close();
+}
+
 #[test]
 fn a_body_announced_as_too_large_is_refused_unread() {
     let server = TestServer::with(|config| {
