@@ -11,6 +11,8 @@ pub(crate) enum Refusal {
     NotHttp,
     #[error("the server does not send back what it is sent")]
     NotBack,
+    #[error("the server answered {0}: it does not answer to this name (see serve --allow-host)")]
+    Name(String),
     #[error("the server answered {0}")]
     Status(String),
     #[error("the server's answer does not belong to this handshake (wrong Sec-WebSocket-Accept)")]
@@ -55,7 +57,7 @@ fn check_switch(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
         return Ok(None);
     };
     if head.status != 101 {
-        return Err(Refusal::Status(head.status_line()));
+        return Err(head.refusal());
     }
     match head.header("sec-websocket-accept") {
         Some(ACCEPT) => Ok(Some(head.len)),
@@ -110,11 +112,16 @@ impl<'a> Head<'a> {
         })
     }
 
-    /// Status and reason, without the version.
-    pub(crate) fn status_line(&self) -> String {
+    /// What its status says, which is not the one that was hoped for.
+    pub(crate) fn refusal(&self) -> Refusal {
+        // Status and reason, without the version.
         let line = self.text.lines().next().unwrap_or_default();
         let line = line.split_once(' ').map_or("", |(_, status)| status);
-        line.chars().filter(|c| !c.is_control()).collect()
+        let line = line.chars().filter(|c| !c.is_control()).collect();
+        match self.status {
+            421 => Refusal::Name(line),
+            _ => Refusal::Status(line),
+        }
     }
 }
 
@@ -151,6 +158,8 @@ mod tests {
         assert_eq!(answer("101 x", KEY), Err(Refusal::WrongAccept));
         let refused = Refusal::Status("503 Service Unavailable".into());
         assert_eq!(answer("503 Service Unavailable", ACCEPT), Err(refused));
+        let refused = answer("421 Misdirected Request", ACCEPT).unwrap_err();
+        assert!(refused.to_string().contains("--allow-host"), "{refused}");
         assert_eq!(check(Scheme::Ws, b"SSH-2.0\r\n"), Err(Refusal::NotHttp));
     }
 

@@ -29,7 +29,7 @@ pub(crate) fn take_answer(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Refusa
         return Ok(None);
     };
     if head.status != 200 {
-        return Err(Refusal::Status(head.status_line()));
+        return Err(head.refusal());
     }
     let length = head.header("content-length");
     let length: Option<usize> = length.and_then(|length| length.parse().ok());
