@@ -55,6 +55,7 @@
 //! 7. **Nothing is unbounded and nothing is silent.** Every queue and wait has a limit, and every
 //!    connection that ends has a reason that maps to a close code.
 
+mod authority;
 mod config;
 mod connection;
 mod error;

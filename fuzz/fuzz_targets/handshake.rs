@@ -16,10 +16,15 @@ fuzz_target!(|head: &[u8]| {
     let Some(request) = to_request(&parsed) else {
         return;
     };
+    let target = request.uri().authority().map(ToString::to_string);
+    let Some(is_handshake) = is_handshake(&parsed, target.as_deref()) else {
+        let _ = internals::chat(&request).map_err(reply::check_refusal);
+        return;
+    };
     let query = request.uri().query().unwrap_or_default();
     match internals::chat(&request) {
         Ok(topics) => {
-            assert!(is_handshake(&parsed), "accepted: {parsed:?}");
+            assert!(is_handshake, "accepted: {parsed:?}");
             assert!(!topics.is_empty());
             topics
                 .iter()
@@ -34,7 +39,7 @@ fuzz_target!(|head: &[u8]| {
             // Of a handshake, only its topics can be wrong.
             let is_about_topics = status == StatusCode::BAD_REQUEST && !query.is_empty();
             assert!(
-                is_about_topics || !is_handshake(&parsed),
+                is_about_topics || !is_handshake,
                 "{status}: {parsed:?}"
             );
         }
@@ -58,8 +63,9 @@ fn to_request(parsed: &httparse::Request<'_, '_>) -> Option<Request<()>> {
     request.body(()).ok()
 }
 
-/// A handshake for a chat connection by a program, or by a page of this server.
-fn is_handshake(request: &httparse::Request<'_, '_>) -> bool {
+/// A handshake for a chat connection by a program, or by a page of this server; `None` if that
+/// takes more than a simple reading of a host.
+fn is_handshake(request: &httparse::Request<'_, '_>, target: Option<&str>) -> Option<bool> {
     let values = |name: &str| -> Vec<&[u8]> {
         let named = request
             .headers
@@ -72,15 +78,23 @@ fn is_handshake(request: &httparse::Request<'_, '_>) -> bool {
         let mut tokens = joined.split(|byte| *byte == b',');
         tokens.any(|each| each.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     };
-    let is_own = |origin: &[u8]| {
-        // What a browser sends is in lower case, but for what it was given as host.
-        let authority = origin
-            .strip_prefix(b"http://")
-            .or(origin.strip_prefix(b"https://"));
-        let host = values("host").concat();
-        authority.is_some_and(|own| !own.is_empty() && own.eq_ignore_ascii_case(&host))
+    let hosts = values("host").into_iter().map(Some);
+    let asked = hosts.chain([target.map(str::as_bytes)]).flatten();
+    let asked: Option<Vec<_>> = asked.map(simple).collect();
+    let origins = values("origin").into_iter().map(|origin| {
+        let (port, own) = match origin.strip_prefix(b"http://") {
+            Some(own) => (80, own),
+            None => (443, origin.strip_prefix(b"https://").unwrap_or_default()),
+        };
+        simple(own).map(|(host, named)| (host, named.unwrap_or(port), port))
+    });
+    let origins: Option<Vec<_>> = origins.collect();
+    let (asked, origins) = (asked?, origins?);
+    let is_own = |(host, port, default): &(String, u16, u16)| {
+        let last = asked.last();
+        last.is_some_and(|(own, named)| own == host && named.unwrap_or(*default) == *port)
     };
-    request.method == Some("GET")
+    let is_handshake = request.method == Some("GET")
         && request.version == Some(1)
         && values("host").len() == 1
         && has_token("upgrade", "websocket")
@@ -89,8 +103,24 @@ fn is_handshake(request: &httparse::Request<'_, '_>) -> bool {
         && matches!(values("sec-websocket-key")[..], [key] if is_key(key))
         && values("content-length").is_empty()
         && values("transfer-encoding").is_empty()
-        && matches!(values("origin")[..], [] | [_])
-        && values("origin").iter().all(|origin| is_own(origin))
+        && origins.len() < 2
+        && origins.iter().all(is_own);
+    Some(is_handshake)
+}
+
+/// A host of letters, digits, hyphens and dots, in small letters, and its port.
+fn simple(authority: &[u8]) -> Option<(String, Option<u16>)> {
+    let text = str::from_utf8(authority).ok()?.to_ascii_lowercase();
+    let (host, port) = match text.split_once(':') {
+        Some((host, port)) if port.len() < 5 && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (host, Some(port.parse().ok()?))
+        }
+        Some(_) => return None,
+        None => (text.as_str(), None),
+    };
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+    let is_simple = (1..256).contains(&host.len()) && host.bytes().all(is_letter);
+    is_simple.then(|| (host.to_owned(), port))
 }
 
 /// 16 bytes in base64.

@@ -67,6 +67,16 @@ struct Settings {
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Option<Vec<String>>,
 
+    /// Answer to this name, such as app.example, and not only to localhost, to addresses and to
+    /// the host of --public-url; * for every name; may be repeated [default: none]
+    #[arg(long, value_name = "NAME")]
+    allow_host: Option<Vec<String>>,
+
+    /// Where those outside find this server, such as https://app.example/rt: what /register
+    /// answers begins with it [default: where a request has asked]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+
     /// Let anybody who reaches a public listen address publish and subscribe
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     allow_anonymous: Option<bool>,
@@ -170,6 +180,8 @@ impl Settings {
         set(&mut self.max_fragments, other.max_fragments);
         set(&mut self.max_registrations, other.max_registrations);
         set(&mut self.allow_origin, other.allow_origin);
+        set(&mut self.allow_host, other.allow_host);
+        set(&mut self.public_url, other.public_url);
         set(&mut self.allow_anonymous, other.allow_anonymous);
         set(&mut self.deflate, other.deflate);
         set(&mut self.deflate_min_bytes, other.deflate_min_bytes);
@@ -209,6 +221,8 @@ impl Settings {
             number(self.max_registrations),
         );
         set(&mut config.access.allowed_origins, self.allow_origin);
+        set(&mut config.access.allowed_hosts, self.allow_host);
+        config.access.public_url = self.public_url;
         set(&mut config.access.allow_anonymous, self.allow_anonymous);
         set(&mut config.deflate.enabled, self.deflate);
         set(

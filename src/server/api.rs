@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::{Request, StatusCode, body::Incoming, header::HOST};
+use hyper::{Request, StatusCode, body::Incoming};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use tokio::{sync::oneshot, time::timeout};
 use uuid::Uuid;
@@ -16,6 +16,8 @@ use super::{
     routes::Site,
 };
 use crate::{
+    authority::Authority,
+    config::PublicUrl,
     hub::UserId,
     protocol::relay,
     topic_name::TopicName,
@@ -82,22 +84,21 @@ struct Health {
     accept_errors: u64,
 }
 
-/// Announces a connection to come.
+/// Announces a connection to come, of which `asked` is the host.
 pub(super) async fn register(
     site: &Site,
     request: &mut Request<Incoming>,
+    asked: Option<Authority>,
 ) -> Result<Reply, Refusal> {
-    let host = request
-        .headers()
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .map(str::to_owned);
-    let host = host.ok_or_else(|| Refusal::bad_request(&"Host is required"))?;
+    let asked = || asked.map(|asked| format!("ws://{asked}"));
+    let base = site.public_url.as_ref().map(PublicUrl::web_socket);
+    let base = base.or_else(asked);
+    let base = base.ok_or_else(|| Refusal::bad_request(&"Host is required"))?;
     let (user, topics) = body::read(site.hub.config(), request, registration).await?;
     let registered = site.registry.register(user, topics, Instant::now());
     let id = registered.map_err(|full| Refusal::Overloaded(full.to_string()))?;
     Ok(json(&Registered {
-        url: format!("ws://{host}/ws/{}", id.simple()),
+        url: format!("{base}/ws/{}", id.simple()),
     }))
 }
 

@@ -8,12 +8,13 @@
 use hyper::Request;
 
 use super::{api, origin, reply::Reply, routes, upgrade};
-use crate::{topic_name::TopicName, wire::frame::Frame};
+use crate::{config::Access, topic_name::TopicName, wire::frame::Frame};
 
 /// The opening handshake of a chat connection: its topics, or the refusal.
 pub fn chat(request: &Request<()>) -> Result<Vec<TopicName>, Reply> {
     upgrade::check(request)
-        .and_then(|()| origin::check(request.headers(), &[]))
+        .and_then(|()| upgrade::asked(request))
+        .and_then(|asked| origin::check(request.headers(), asked.as_ref(), &Access::default()))
         .and_then(|()| routes::chat_topics(request.uri().query().unwrap_or_default()))
         .map_err(Reply::from)
 }

@@ -6,6 +6,7 @@
 mod accept;
 mod api;
 mod body;
+mod host;
 mod http;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;

@@ -10,43 +10,51 @@ use hyper::{
     HeaderMap,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        ACCESS_CONTROL_MAX_AGE, HOST, HeaderValue, ORIGIN, VARY,
+        ACCESS_CONTROL_MAX_AGE, HeaderValue, ORIGIN, VARY,
     },
 };
 
 use super::reply::Refusal;
+use crate::{
+    authority::{Authority, Origin},
+    config::Access,
+};
 
-/// Checks the origin of a request.
+/// Checks the origin of a request, which is for the host `asked`.
 ///
 /// # Errors
 ///
-/// [`Refusal::ForeignOrigin`], if it is neither this server's own nor one of `allowed`.
-pub(crate) fn check(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refusal> {
+/// [`Refusal::ForeignOrigin`], if it is neither this server's own nor an allowed one.
+pub(crate) fn check(
+    headers: &HeaderMap,
+    asked: Option<&Authority>,
+    access: &Access,
+) -> Result<(), Refusal> {
     let mut origins = headers.get_all(ORIGIN).iter();
     let Some(origin) = origins.next() else {
         return Ok(());
     };
-    let is_allowed = allowed
+    let is_allowed = access
+        .allowed_origins
         .iter()
         .any(|each| each == "*" || each.as_bytes() == origin.as_bytes());
-    if origins.next().is_none() && (is_allowed || is_own(origin, headers)) {
+    if origins.next().is_none() && (is_allowed || is_own(origin, asked, access)) {
         return Ok(());
     }
     Err(Refusal::ForeignOrigin)
 }
 
-/// The page came from this server: its origin names the host that the request is for. The scheme
-/// is not compared, because a proxy in front may have taken TLS off.
-fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
-    let (Ok(origin), Some(Ok(host))) =
-        (origin.to_str(), headers.get(HOST).map(HeaderValue::to_str))
-    else {
-        return false;
-    };
-    let authority = origin
-        .strip_prefix("http://")
-        .or_else(|| origin.strip_prefix("https://"));
-    authority.is_some_and(|authority| !authority.is_empty() && authority.eq_ignore_ascii_case(host))
+/// The page came from this server: its origin is that of the public URL, or names the host that
+/// the request is for. The scheme is not compared then, because a proxy in front may have taken
+/// TLS off; it stands for the port that is not named.
+fn is_own(origin: &HeaderValue, asked: Option<&Authority>, access: &Access) -> bool {
+    let origin = origin.to_str().ok().and_then(Origin::parse);
+    origin.is_some_and(|origin| {
+        asked.is_some_and(|asked| origin.is_at(asked))
+            || access.public().is_some_and(|url| {
+                url.origin.scheme == origin.scheme && origin.is_at(&url.origin.authority)
+            })
+    })
 }
 
 /// Lets the page that sent the request read the response (CORS); the origin was checked.
@@ -74,13 +82,19 @@ mod tests {
     use super::*;
 
     fn verdict(origins: &[&str], host: &str, allowed: &[&str]) -> bool {
+        let access = Access {
+            allowed_origins: allowed.iter().map(ToString::to_string).collect(),
+            ..Access::default()
+        };
+        is_let_in(origins, Authority::parse(host).as_ref(), &access)
+    }
+
+    fn is_let_in(origins: &[&str], asked: Option<&Authority>, access: &Access) -> bool {
         let mut headers = HeaderMap::new();
-        headers.insert(HOST, host.parse().unwrap());
         for origin in origins {
             headers.append(ORIGIN, origin.parse().unwrap());
         }
-        let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
-        check(&headers, &allowed).is_ok()
+        check(&headers, asked, access).is_ok()
     }
 
     #[test]
@@ -92,6 +106,57 @@ mod tests {
     }
 
     #[test]
+    fn the_port_of_the_scheme_need_not_be_named() {
+        for (origin, host) in [
+            ("https://a.example", "a.example:443"),
+            ("https://a.example:443", "a.example"),
+            ("http://a.example", "a.example:80"),
+            ("http://a.example:80", "a.example"),
+        ] {
+            assert!(verdict(&[origin], host, &[]), "{origin} {host}");
+        }
+        for (origin, host) in [
+            ("https://a.example", "a.example:80"),
+            ("http://a.example", "a.example:443"),
+            ("https://a.example", "a.example:8443"),
+            ("http://a.example:8080", "a.example:80"),
+        ] {
+            assert!(!verdict(&[origin], host, &[]), "{origin} {host}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_the_public_url_is_the_servers_own() {
+        let access = Access {
+            public_url: Some("https://App.Example/rt".into()),
+            ..Access::default()
+        };
+        let inner = Authority::parse("10.0.0.1:8080");
+        for asked in [inner.as_ref(), None] {
+            for origin in ["https://app.example", "https://app.example:443"] {
+                assert!(is_let_in(&[origin], asked, &access), "{origin}");
+            }
+            for origin in [
+                "http://app.example",
+                "http://app.example:443",
+                "https://app.example:8443",
+                "https://app.example.",
+                "https://x.app.example",
+                "https://app.example/rt",
+                "null",
+            ] {
+                assert!(!is_let_in(&[origin], asked, &access), "{origin}");
+            }
+        }
+        assert!(is_let_in(
+            &["http://10.0.0.1:8080"],
+            inner.as_ref(),
+            &access
+        ));
+        assert!(!is_let_in(&["http://10.0.0.1:8080"], None, &access));
+    }
+
+    #[test]
     fn foreign_origins_are_refused() {
         let foreign = [
             "null",
@@ -100,7 +165,6 @@ mod tests {
             "a.example",
             "ftp://a.example",
             "http://a.example.",
-            "http://a.example:80",
             "http://a.example:8080",
             "http://b.example",
             "http://a.example.evil.com",

@@ -27,6 +27,9 @@ pub(crate) enum Refusal {
     BodyTooLarge { limit_bytes: usize },
     #[error("pages of this origin may not use this server")]
     ForeignOrigin,
+    /// The name that was asked for is none of the server's own.
+    #[error("this server does not answer to {0}; start it with --allow-host if it should")]
+    ForeignHost(String),
     #[error("message: over {limit_bytes} bytes")]
     MessageTooLarge { limit_bytes: usize },
     #[error("only {0} here")]
@@ -63,6 +66,7 @@ impl Refusal {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             Self::ForeignOrigin => StatusCode::FORBIDDEN,
+            Self::ForeignHost(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoRegistration | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -4,21 +4,25 @@ use std::{cell::Cell, fmt, rc::Rc, sync::Arc, time::Instant};
 
 use http_body_util::BodyExt;
 use hyper::{
-    Method, Request, StatusCode, Version,
+    Method, Request, StatusCode,
     body::{Body, Incoming},
-    header::{EXPECT, HOST},
+    header::EXPECT,
 };
 use matchit::Router;
 use tokio::{task::spawn_local, time::timeout};
 use uuid::Uuid;
 
 use super::{
-    api, origin, page,
+    api,
+    host::Hosts,
+    origin, page,
     reply::{self, Refusal, Reply},
     socket::Upcoming,
     upgrade,
 };
 use crate::{
+    authority::Authority,
+    config::PublicUrl,
     connection::{Connection, Session},
     hub::{
         Agreed, Hub,
@@ -38,6 +42,8 @@ pub(super) struct Site {
     pub(super) started: Instant,
     /// How often a connection could not be accepted.
     pub(super) accept_errors: Counter,
+    pub(super) public_url: Option<PublicUrl>,
+    hosts: Hosts,
     paths: Router<Path>,
 }
 
@@ -97,6 +103,8 @@ impl Site {
         let config = hub.config();
         let lifetime = config.timeouts.registration;
         let registry = Registry::new(lifetime, config.limits.registrations);
+        let public_url = config.access.public();
+        let hosts = Hosts::new(&config.access);
         let mut paths = Router::new();
         for (pattern, path) in Path::ALL {
             paths
@@ -108,6 +116,8 @@ impl Site {
             registry,
             started,
             accept_errors: Counter::default(),
+            public_url,
+            hosts,
             paths,
         }
     }
@@ -120,11 +130,16 @@ impl Site {
         mut request: Request<Incoming>,
         upcoming: &Cell<Option<Upcoming>>,
     ) -> Reply {
-        let answered = self.route(shard, &mut request, upcoming).await;
-        let mut reply = answered.unwrap_or_else(Reply::from);
-        if reply.status() != StatusCode::FORBIDDEN {
-            origin::allow(request.headers(), reply.headers_mut());
-        }
+        let reply = match self.admit(&request) {
+            Ok(asked) => {
+                let answered = self.route(shard, &mut request, asked, upcoming).await;
+                let mut reply = answered.unwrap_or_else(Reply::from);
+                origin::allow(request.headers(), reply.headers_mut());
+                reply
+            }
+            // For a page that may not use the server: not even to be read by it.
+            Err(refusal) => refusal.into(),
+        };
         // Who waits to be told to continue sends nothing, and who was too slow had its time.
         let is_over =
             request.headers().contains_key(EXPECT) || reply.status() == StatusCode::REQUEST_TIMEOUT;
@@ -135,14 +150,26 @@ impl Site {
         reply
     }
 
+    /// Checks by which name and from which page the server is asked; the name.
+    fn admit<B>(&self, request: &Request<B>) -> Result<Option<Authority>, Refusal> {
+        let asked = upgrade::asked(request)?;
+        if let Some(Authority { host, .. }) = &asked
+            && !self.hosts.include(host)
+        {
+            return Err(Refusal::ForeignHost(host.to_string()));
+        }
+        let access = &self.hub.config().access;
+        origin::check(request.headers(), asked.as_ref(), access)?;
+        Ok(asked)
+    }
+
     async fn route(
         &self,
         shard: &Rc<Shard>,
         request: &mut Request<Incoming>,
+        asked: Option<Authority>,
         upcoming: &Cell<Option<Upcoming>>,
     ) -> Result<Reply, Refusal> {
-        check_host(request)?;
-        origin::check(request.headers(), &self.hub.config().access.allowed_origins)?;
         let target = request.uri().path().to_owned();
         let matched = self.paths.at(&target).map_err(|_| Refusal::NotFound)?;
         let (path, id) = (*matched.value, matched.params.get("id"));
@@ -156,7 +183,7 @@ impl Site {
             Path::Page => Ok(page::page()),
             Path::Health => Ok(api::health(self)),
             Path::Publish => api::publish(self, request).await,
-            Path::Register => api::register(self, request).await,
+            Path::Register => api::register(self, request, asked).await,
             Path::Registration => api::unregister(self, parse_id(id)?),
             Path::Chat | Path::Echo | Path::EchoFrames | Path::Relay => {
                 upgrade::check(request)?;
@@ -205,15 +232,6 @@ fn open(
         _ => Refusal::NoRegistration,
     })?;
     Ok((reply, Upcoming { connection, socket }))
-}
-
-/// RFC 9112 §3.2: which host is asked must be beyond doubt.
-fn check_host<B>(request: &Request<B>) -> Result<(), Refusal> {
-    let hosts = request.headers().get_all(HOST).iter().count();
-    if hosts == 1 || hosts == 0 && request.version() < Version::HTTP_11 {
-        return Ok(());
-    }
-    Err(Refusal::bad_request(&"exactly one Host is required"))
 }
 
 /// Reads to its end what a refused request is still sending: a client that reads the answer only

@@ -16,11 +16,12 @@ use tokio::{sync::oneshot, task::spawn_local, time::timeout};
 use tracing::debug;
 
 use super::{
-    origin,
+    host, origin,
     reply::{Refusal, Reply},
     socket::{Arrived, Detached, Upgrading},
 };
 use crate::{
+    authority::Authority,
     connection::{Connection, Session},
     hub::{Agreed, Hub},
     protocol::relay::MAX_TOPICS,
@@ -68,8 +69,10 @@ impl TryFrom<Endpoint> for Session {
 /// The request may have been accepted by any server on hyper and any tokio runtime, such as axum;
 /// the connection is handed to one of the hub's shards. When the response is there, the
 /// connection's subscriptions are in force: whatever is published from then on reaches it. The
-/// origin of a browser's page must be the server's own, or one of the hub's
-/// [allowed ones](crate::Access::allowed_origins).
+/// origin of a browser's page must be the server's own, which is that of the host that the request
+/// is for and of the hub's [public URL](crate::Access::public_url), or one of the
+/// [allowed ones](crate::Access::allowed_origins). For which hosts it is called is for its router
+/// to say: [`allowed_hosts`](crate::Access::allowed_hosts) is not looked at.
 ///
 /// # Cancel safety
 ///
@@ -79,8 +82,9 @@ impl TryFrom<Endpoint> for Session {
 ///
 /// If it is not called within a tokio runtime.
 pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint) -> Reply {
-    let allowed = &hub.config().access.allowed_origins;
-    let checked = check(request).and_then(|()| origin::check(request.headers(), allowed));
+    let checked = check(request).and_then(|()| asked(request));
+    let checked = checked
+        .and_then(|asked| origin::check(request.headers(), asked.as_ref(), &hub.config().access));
     let session = checked.and_then(|()| Session::try_from(endpoint));
     let accepted = session.and_then(|session| {
         let deflate = agree(hub, request)?;
@@ -138,9 +142,6 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
         // What follows the request must be frames.
         return Err(Refusal::bad_request(&"a WebSocket handshake has no body"));
     }
-    if single(headers, HOST).is_none() {
-        return Err(Refusal::bad_request(&"exactly one Host is required"));
-    }
     if single(headers, SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(Refusal::VersionRequired);
     }
@@ -150,6 +151,15 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// Which host a request is for; `None` if it names none, and may.
+pub(crate) fn asked<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal> {
+    let hosts = request.headers().get_all(HOST).iter();
+    let target = request.uri().authority().map(|asked| asked.as_str());
+    let may_be_absent = request.version() < Version::HTTP_11;
+    host::asked(target, hosts.map(HeaderValue::as_bytes), may_be_absent)
+        .map_err(|error| Refusal::bad_request(&error))
 }
 
 fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
@@ -206,7 +216,7 @@ mod tests {
             .body(())
             .unwrap();
         change(&mut request);
-        check(&request)
+        check(&request).and_then(|()| asked(&request).map(drop))
     }
 
     fn with(name: &'static str, values: &[&'static str]) -> Result<(), Refusal> {
@@ -265,7 +275,12 @@ mod tests {
                 "{keys:?}"
             );
         }
-        assert!(matches!(with("host", &[]), Err(Refusal::BadRequest(_))));
+        for hosts in [&[][..], &["a.example", "a.example"], &["me@a.example"]] {
+            assert!(
+                matches!(with("host", hosts), Err(Refusal::BadRequest(_))),
+                "{hosts:?}"
+            );
+        }
         assert!(matches!(
             with("content-length", &["3"]),
             Err(Refusal::BadRequest(_))

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{PATIENCE, frame, handshake, text};
+use crate::support::{PATIENCE, frame, handshake, handshake_with, text};
 
 /// Serves one end of a pipe, as a TLS server would serve its streams: through a buffer, which
 /// holds back what it is not told to flush; the client's end.
@@ -44,10 +44,11 @@ async fn read(client: &mut DuplexStream, len: usize) -> Vec<u8> {
 }
 
 async fn open(client: &mut DuplexStream, behind: &[u8]) -> String {
-    client
-        .write_all(&[handshake("/").as_bytes(), behind].concat())
-        .await
-        .unwrap();
+    ask(client, &[handshake("/").as_bytes(), behind].concat()).await
+}
+
+async fn ask(client: &mut DuplexStream, request: &[u8]) -> String {
+    client.write_all(request).await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.extend(read(client, 1).await);
@@ -127,6 +128,35 @@ async fn a_hub_that_was_drained_takes_no_connections_any_more() {
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
 }
 
+// A router knows the names that it is asked by; which page may use one is still looked at.
+#[tokio::test]
+async fn any_name_is_taken_and_a_page_must_be_of_that_or_of_the_public_url() {
+    let mut config = Config::default();
+    config.access.public_url = Some("https://app.example/rt".into());
+    let hub = Hub::start(&config).unwrap();
+    for (target, host, origin, status) in [
+        ("/", "any.example", "http://any.example", 101),
+        ("/", "any.example", "https://app.example", 101),
+        ("/", "any.example:443", "https://any.example", 101),
+        ("/", "any.example", "http://b.example", 403),
+        ("/", "me@any.example", "http://any.example", 400),
+        ("http://b.example/", "any.example", "http://b.example", 101),
+        (
+            "http://b.example/",
+            "any.example",
+            "http://any.example",
+            403,
+        ),
+    ] {
+        let mut client = serve(&hub, Endpoint::Echo);
+        let request = handshake_with(target, &format!("Origin: {origin}\r\n"));
+        let request = request.replace("a.localhost", host);
+        let head = ask(&mut client, request.as_bytes()).await;
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(head.starts_with(&expected), "{request}{head}");
+    }
+}
+
 #[tokio::test]
 async fn a_chat_without_topics_is_refused() {
     let hub = Hub::start(&Config::default()).unwrap();
@@ -162,7 +192,7 @@ async fn a_request_that_is_no_handshake_is_refused_and_takes_no_seat() {
     let hub = Hub::start(&Config::default()).unwrap();
     let mut client = serve(&hub, Endpoint::Echo);
     client
-        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .unwrap();
     assert_eq!(read(&mut client, 13).await, *b"HTTP/1.1 426 ");

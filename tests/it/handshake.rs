@@ -33,7 +33,7 @@ fn a_handshake_that_asks_rightly_is_answered_101() {
         "/ws?topic=a&topic=b",
         "/ws?topic=a%20b+%C3%A9&x",
         "/echo?anything=1",
-        "GET http://a.example/echo HTTP/1.1",
+        "GET http://a.localhost/echo HTTP/1.1",
         // Names and tokens are the same in any case, values may have space around them.
         "/echo | UPGRADE: WEBSOCKET",
         "/echo | connection: upgrade",
@@ -51,7 +51,7 @@ fn a_handshake_that_asks_rightly_is_answered_101() {
         "/echo | Sec-WebSocket-Protocol: a, b",
         "/echo | Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
         "/echo | Sec-WebSocket-Accept: forged",
-        "/echo | Origin: http://a.example",
+        "/echo | Origin: http://a.localhost",
     ];
     let server = TestServer::start();
     check(&server, &cases, SWITCHED, UPGRADED);
@@ -120,13 +120,13 @@ fn a_handshake_with_a_fault_is_a_bad_request() {
         "/echo | Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ==",
         &two_keys,
         "/echo | -Host",
-        "/echo | Host: a.example | Host: a.example",
-        "/echo | Host: a.example | Host: b.example",
+        "/echo | Host: a.localhost | Host: a.localhost",
+        "/echo | Host: a.localhost | Host: b.example",
         // What follows the request are frames, and nothing else.
         "/echo | Content-Length: 8",
         "/echo | Transfer-Encoding: chunked",
         // Not HTTP.
-        "/echo | Host : a.example",
+        "/echo | Host : a.localhost",
         "/echo | X: a\r\n b",
         "/echo | X: a\0b",
         "/echo | X",
@@ -174,9 +174,9 @@ fn a_handshake_with_another_method_elsewhere_or_from_elsewhere_is_refused() {
         "/ws | Origin: http://b.example",
         "/ws/0123456789abcdef0123456789abcdef | Origin: http://b.example",
         "/ws | Origin: null",
-        "/ws | Origin: http://a.example:81",
-        "/ws | Origin: http://a.example | Origin: http://b.example",
-        "/ws | Origin: http://b.example | Origin: http://a.example",
+        "/ws | Origin: http://a.localhost:81",
+        "/ws | Origin: http://a.localhost | Origin: http://b.example",
+        "/ws | Origin: http://b.example | Origin: http://a.localhost",
     ];
     check(&server, &foreign, FORBIDDEN, &[]);
 }

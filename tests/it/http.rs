@@ -1,5 +1,6 @@
 //! The HTTP interface: what each path answers, and what is refused and how.
 
+mod hosts;
 mod limits;
 mod origin;
 mod timeouts;
@@ -32,7 +33,7 @@ fn without_body(server: &TestServer, method: &str, path: &str, headers: &str) ->
     let mut client = server.dial();
     client.send(
         format!(
-            "{method} {path} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n{headers}\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: a.localhost\r\nConnection: close\r\n{headers}\r\n"
         )
         .as_bytes(),
     );
@@ -310,7 +311,7 @@ fn a_body_that_is_no_json_object_is_refused() {
     check_refusals("/register", &cases);
     let server = TestServer::start();
     let mut client = server.dial();
-    client.send(b"POST /publish HTTP/1.1\r\nHost: a\r\nContent-Length: 28\r\n\r\n");
+    client.send(b"POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 28\r\n\r\n");
     client.send(b"{\"topic\":\"a\",\"message\":\"\xFF\xFE\"}");
     let answer = client.read_answer();
     assert_eq!(answer.status, 400);

@@ -7,7 +7,8 @@ use std::{
 
 /// Each module, and the modules of this crate that it may name.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("config", &["wire"]),
+    ("authority", &[]),
+    ("config", &["authority", "wire"]),
     ("metrics", &[]),
     ("topic_name", &[]),
     ("wire", &[]),
@@ -21,6 +22,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
+            "authority",
             "config",
             "connection",
             "error",
@@ -86,7 +88,11 @@ const PURE: &[&str] = &[
     "load/streams.rs",
     "protocol/mod.rs",
     "protocol/relay.rs",
-    "config.rs",
+    "server/host.rs",
+    "authority.rs",
+    "config/access.rs",
+    "config/mod.rs",
+    "config/public_url.rs",
     "metrics.rs",
     "topic_name.rs",
 ];

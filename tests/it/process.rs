@@ -153,6 +153,14 @@ fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() {
         &["serve", "--allow-origin", "app"],
         "framecast: allow-origin: \"app\" is not",
     );
+    for host in ["", "http://app.example", "app.example:80", "*.example"] {
+        let said = format!("framecast: allow-host: {host:?} is not a host such as app.example");
+        refused(&["serve", "--allow-host", host], &said);
+    }
+    refused(
+        &["serve", "--public-url", "app.example"],
+        "framecast: public-url: \"app.example\" begins with neither http:// nor https://;",
+    );
     for log in ["info,=x", "bogus", "info,", "a[b]=debug", "a=loud"] {
         refused(&["serve", "--log", log], "framecast: log: ");
     }
@@ -227,7 +235,7 @@ fn the_file_sets_what_the_command_line_does_not() {
         "20",
     ]);
     let mut http = Client::dial(server.address);
-    http.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+    http.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(http.read_answer().body.contains("\"shards\":3,"));
     let mut echo = server.connect("/echo");
     echo.send(&crate::support::frame(0x82, &[7; 20]));
@@ -266,7 +274,7 @@ fn at_the_descriptor_limit_the_acceptor_backs_off_and_takes_up_again() {
     thread::sleep(Duration::from_millis(500));
     drop(crowd);
     let mut http = Client::dial(server.address);
-    http.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+    http.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let health: serde_json::Value = serde_json::from_str(&http.read_answer().body).unwrap();
     let errors = health["accept_errors"].as_u64().unwrap();
     assert!((1..100).contains(&errors), "{errors} errors");

@@ -70,7 +70,7 @@ impl TestServer {
         let length = body.len();
         client.send(
             format!(
-                "{method} {path} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\
+                "{method} {path} HTTP/1.1\r\nHost: a.localhost\r\nConnection: close\r\n\
                  Content-Length: {length}\r\n{headers}\r\n{body}"
             )
             .as_bytes(),
@@ -90,7 +90,7 @@ impl TestServer {
         let answer: serde_json::Value =
             serde_json::from_str(&self.post("/register", body)).unwrap();
         let url = answer["url"].as_str().unwrap();
-        url.strip_prefix("ws://a.example").unwrap().to_owned()
+        url.strip_prefix("ws://a.localhost").unwrap().to_owned()
     }
 
     /// What `/health` says.
@@ -139,7 +139,7 @@ pub(crate) fn handshake(path: &str) -> String {
 /// One with more headers, each with its line's end.
 pub(crate) fn handshake_with(path: &str, headers: &str) -> String {
     format!(
-        "GET {path} HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: a.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
     )
 }

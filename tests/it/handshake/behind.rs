@@ -86,9 +86,11 @@ fn http_behind_an_upgrade_never_reaches_the_http_api() {
     let body = r#"{"topic": "t", "message": "smuggled"}"#;
     let length = body.len();
     let requests = [
-        format!("POST /publish HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}"),
-        "GET /publish HTTP/1.1\r\nHost: a\r\n\r\n".into(),
-        format!("DELETE /register/{id} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        format!(
+            "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
+        ),
+        "GET /publish HTTP/1.1\r\nHost: localhost\r\n\r\n".into(),
+        format!("DELETE /register/{id} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     ];
     for request in requests {
         for path in ["/echo", "/echo/raw", "/ws"] {

@@ -6,7 +6,7 @@ use super::{KEY, SWITCHED};
 use crate::support::{Client, TestServer, eventually, text};
 
 const HEADERS: [&str; 5] = [
-    "Host: a.example",
+    "Host: a.localhost",
     "Upgrade: websocket",
     "Connection: Upgrade",
     KEY,

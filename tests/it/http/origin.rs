@@ -63,7 +63,7 @@ fn a_foreign_page_changes_nothing() {
 #[test]
 fn a_page_that_may_use_the_server_may_read_the_answer_whatever_it_is() {
     let server = with_allowed(OTHER);
-    for origin in [OTHER, "http://a.example", "https://A.example"] {
+    for origin in [OTHER, "http://a.localhost", "https://A.localhost"] {
         let headers = format!("Origin: {origin}\r\n");
         for (method, path, body, status) in [
             ("GET", "/health", "", 200),

@@ -38,7 +38,7 @@ fn trickle(mut client: Client) -> String {
 #[test]
 fn a_head_that_does_not_come_in_time_is_cut() {
     let server = impatient();
-    for start in ["", "GET", "GET /echo HTTP/1.1\r\nHost: a\r\nX: "] {
+    for start in ["", "GET", "GET /echo HTTP/1.1\r\nHost: localhost\r\nX: "] {
         let mut client = server.dial();
         client.send(start.as_bytes());
         client.expect_end();
@@ -48,7 +48,7 @@ fn a_head_that_does_not_come_in_time_is_cut() {
         assert_eq!(trickle(client), "");
     }
     let mut idle = server.dial();
-    idle.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+    idle.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(idle.read_answer().status, 200);
     idle.expect_end();
 }
@@ -57,7 +57,7 @@ fn a_head_that_does_not_come_in_time_is_cut() {
 fn a_body_that_does_not_come_in_time_is_answered_408() {
     let server = impatient();
     for framing in ["Content-Length: 16000", "Transfer-Encoding: chunked"] {
-        let start = format!("POST /publish HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n");
+        let start = format!("POST /publish HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n");
         let mut client = server.dial();
         client.send(start.as_bytes());
         let answer = client.read_answer();
@@ -67,7 +67,7 @@ fn a_body_that_does_not_come_in_time_is_answered_408() {
         client.expect_end();
     }
     let mut client = server.dial();
-    client.send(b"POST /publish HTTP/1.1\r\nHost: a\r\nContent-Length: 16000\r\n\r\n");
+    client.send(b"POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16000\r\n\r\n");
     let answer = trickle(client);
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
@@ -87,7 +87,11 @@ fn unsent(server: &TestServer, client: &Client) -> Option<String> {
 fn a_client_that_does_not_take_its_answers_is_cut() {
     let server = impatient();
     let mut client = server.dial();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2000).as_bytes());
+    client.send(
+        "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            .repeat(2000)
+            .as_bytes(),
+    );
     eventually("it is cut", || unsent(&server, &client).is_none());
 }
 
@@ -99,7 +103,9 @@ fn a_subscriber_may_be_blocked_for_longer_than_a_request_may_take() {
     let message = "x".repeat(60_000);
     let body = format!(r#"{{"topic": "t", "message": "{message}"}}"#);
     for _ in 0..MESSAGES {
-        server.post("/publish", &body);
+        let status = server.http("POST", "/publish", "", &body).status;
+        // Published; on a busy machine the count may come too late.
+        assert!(matches!(status, 200 | 202), "{status}");
     }
     // While others, one after the other, use their time up.
     for _ in 0..5 {

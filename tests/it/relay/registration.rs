@@ -28,7 +28,7 @@ fn a_url_leads_to_the_host_that_was_asked_and_its_id_to_one_registration() {
         let answer: Value = serde_json::from_str(&answer).unwrap();
         assert_eq!(answer.as_object().unwrap().len(), 1);
         let url = answer["url"].as_str().unwrap();
-        let id = url.strip_prefix("ws://a.example/ws/").unwrap();
+        let id = url.strip_prefix("ws://a.localhost/ws/").unwrap();
         assert_eq!(id.len(), 32);
         assert!(
             id.bytes()

@@ -1,7 +1,12 @@
 //! What an operator may choose.
 
+mod access;
+mod public_url;
+
 use std::{net::SocketAddr, num::NonZeroUsize, thread, time::Duration};
 
+pub use self::access::Access;
+pub(crate) use self::{access::allowed_host, public_url::PublicUrl};
 use crate::wire;
 
 /// The server's configuration. Every default is safe to run with.
@@ -12,7 +17,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How many threads serve connections. Default: the cores that this process may use.
     pub shards: NonZeroUsize,
-    /// Who may connect from where.
+    /// Who may connect, from where, and by which name.
     pub access: Access,
     /// How large things may be, and how many.
     pub limits: Limits,
@@ -20,18 +25,6 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Whether and how messages are compressed.
     pub deflate: Deflate,
-}
-
-/// Who may connect from where.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Access {
-    /// Origins of other web pages that may use this server, such as `https://app.example`;
-    /// `*` is every page. Default: none, so that only pages of this server itself may.
-    pub allowed_origins: Vec<String>,
-    /// Anybody who reaches a `listen` address that is not loopback may publish and subscribe.
-    /// Default: false, and the server does not start on such an address.
-    pub allow_anonymous: bool,
 }
 
 /// How large things may be, and how many.
@@ -183,10 +176,7 @@ impl Config {
         if self.limits.fragments == 0 {
             return Err(invalid("max-fragments", "must be at least 1".into()));
         }
-        self.access
-            .allowed_origins
-            .iter()
-            .try_for_each(|origin| check_origin(origin))?;
+        self.access.check()?;
         self.timeouts.check()
     }
 }
@@ -272,22 +262,6 @@ fn in_range(
     ))
 }
 
-/// `*`, or scheme and host as a browser sends them (RFC 6454 §6.2): no path, no capitals.
-fn check_origin(origin: &str) -> Result<(), InvalidSetting> {
-    let is_origin = |(scheme, host): (&str, &str)| {
-        matches!(scheme, "http" | "https")
-            && !host.is_empty()
-            && !host
-                .contains(|c: char| matches!(c, '/' | '*' | '@' | '?' | '#') || c.is_whitespace())
-            && !host.contains(|c: char| c.is_uppercase() || c.is_control())
-    };
-    if origin == "*" || origin.split_once("://").is_some_and(is_origin) {
-        return Ok(());
-    }
-    let reason = format!("{origin:?} is not an origin such as https://app.example, nor *");
-    Err(invalid("allow-origin", reason))
-}
-
 fn invalid(setting: &'static str, reason: String) -> InvalidSetting {
     InvalidSetting { setting, reason }
 }
@@ -333,27 +307,5 @@ mod tests {
         assert!(refused(|c| c.limits.fragments = 0).starts_with("max-fragments:"));
         assert!(refused(|c| c.timeouts.close = Duration::ZERO).starts_with("close-timeout:"));
         assert!(refused(|c| c.timeouts.drain = 2 * MAX_TIME).starts_with("drain-timeout:"));
-    }
-
-    #[test]
-    fn an_origin_is_a_scheme_and_a_host() {
-        for origin in ["*", "https://app.example", "http://localhost:3000"] {
-            assert_eq!(
-                refused(|c| c.access.allowed_origins = vec![origin.into()]),
-                "accepted"
-            );
-        }
-        for origin in [
-            "",
-            "null",
-            "app.example",
-            "https://a/b",
-            "https://*.a",
-            "HTTPS://a",
-            "https://A",
-        ] {
-            let reason = refused(|c| c.access.allowed_origins = vec![origin.into()]);
-            assert!(reason.starts_with("allow-origin:"), "{origin}: {reason}");
-        }
     }
 }

@@ -1,0 +1,347 @@
+//! The host and the port that a URL, a `Host` or an `Origin` names ([RFC 3986 §3.2]): read
+//! strictly, and compared by what they mean.
+//!
+//! [RFC 3986 §3.2]: https://www.rfc-editor.org/rfc/rfc3986#section-3.2
+
+use std::{
+    fmt::{self, Write},
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
+/// A host, and a port if one is named. Without a user: that is for no one to ask of a server
+/// ([RFC 9110 §4.2.4](https://www.rfc-editor.org/rfc/rfc9110#section-4.2.4)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Authority {
+    pub(crate) host: Host,
+    pub(crate) port: Option<u16>,
+}
+
+/// Who is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Host {
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+    /// In small letters, and without escapes that need not be.
+    Name(String),
+}
+
+/// What a page is of ([RFC 6454 §4](https://www.rfc-editor.org/rfc/rfc6454#section-4)), as far as
+/// it came over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) scheme: Scheme,
+    pub(crate) authority: Authority,
+}
+
+/// Whether there is TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Authority {
+    /// Reads `host [":" port]`; `None` for anything else.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                // No zone: that is the business of the one who asks (RFC 6874 §4).
+                let (address, port) = rest.split_once(']')?;
+                (Host::V6(address.parse().ok()?), port)
+            }
+            None => {
+                let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+                (Host::parse(name)?, port)
+            }
+        };
+        let port = match port.strip_prefix(':') {
+            None if port.is_empty() => None,
+            None => return None,
+            Some("") => None,
+            Some(digits) => Some(number(digits)?),
+        };
+        Some(Self { host, port })
+    }
+}
+
+/// A port; a sign is none of its digits.
+fn number(digits: &str) -> Option<u16> {
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_number)
+}
+
+impl Host {
+    /// Reads a name or an IPv4 address. Only four decimal numbers are an address: browsers write
+    /// all other spellings of one so before they send it.
+    fn parse(text: &str) -> Option<Self> {
+        if !(1..=MAX_NAME_BYTES).contains(&text.len()) {
+            return None;
+        }
+        if let Ok(address) = text.parse() {
+            return Some(Self::V4(address));
+        }
+        let mut name = String::with_capacity(text.len());
+        let mut bytes = text.bytes();
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'%' => {
+                    let escaped = 16 * hex_digit(bytes.next()?)? + hex_digit(bytes.next()?)?;
+                    if is_unreserved(escaped) {
+                        name.push(escaped.to_ascii_lowercase().into());
+                    } else {
+                        let _ = write!(name, "%{escaped:02X}");
+                    }
+                }
+                byte if is_unreserved(byte) || SUB_DELIMS.contains(&byte) => {
+                    name.push(byte.to_ascii_lowercase().into());
+                }
+                _ => return None,
+            }
+        }
+        Some(Self::Name(name))
+    }
+
+    /// A browser can ask for it: it is an address, or a name of letters, digits, hyphens and
+    /// underscores between dots. Names of other letters are sent as `xn--…`, and what ends in a
+    /// number is an address in another spelling ([URL §3.5](https://url.spec.whatwg.org/#host-parsing)).
+    pub(crate) fn is_plain(&self) -> bool {
+        let Self::Name(name) = self else {
+            return true;
+        };
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let mut labels = without_dot(name).split('.');
+        let last = labels.clone().next_back().unwrap_or_default();
+        let is_number = match last.strip_prefix("0x") {
+            Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            None => last.bytes().all(|byte| byte.is_ascii_digit()),
+        };
+        !is_number && labels.all(|label| !label.is_empty() && label.bytes().all(is_letter))
+    }
+}
+
+/// A name without the dot that says that it is whole.
+pub(crate) fn without_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+impl Origin {
+    /// Reads `scheme://host[:port]`; `None` for anything else.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (scheme, authority) = Scheme::split(text)?;
+        let authority = Authority::parse(authority)?;
+        Some(Self { scheme, authority })
+    }
+
+    /// The host and the port are these. Who has asked for a port without naming it has asked for
+    /// that of the scheme.
+    pub(crate) fn is_at(&self, authority: &Authority) -> bool {
+        let port = |authority: &Authority| authority.port.unwrap_or_else(|| self.scheme.port());
+        self.authority.host == authority.host && port(&self.authority) == port(authority)
+    }
+}
+
+impl Scheme {
+    /// Takes the scheme of a URL off; it has no case.
+    pub(crate) fn split(url: &str) -> Option<(Self, &str)> {
+        let (scheme, rest) = url.split_once("://")?;
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Self::Http,
+            "https" => Self::Https,
+            _ => return None,
+        };
+        Some((scheme, rest))
+    }
+
+    /// The port of a URL that names none.
+    pub(crate) fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4(address) => write!(f, "{address}"),
+            Self::V6(address) => write!(f, "[{address}]"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    let digit = char::from(byte).to_digit(16)?;
+    u8::try_from(digit).ok()
+}
+
+/// RFC 3986 §2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// RFC 3986 §2.2.
+const SUB_DELIMS: &[u8] = b"!$&'()*+,;=";
+
+/// As long as a name in the DNS may be, and then some (RFC 3986 §3.2.2).
+const MAX_NAME_BYTES: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<String> {
+        Authority::parse(text).map(|authority| authority.to_string())
+    }
+
+    #[test]
+    fn what_is_written_differently_and_means_the_same_is_the_same() {
+        for (text, meant) in [
+            ("a.example", "a.example"),
+            ("A.Example:8080", "a.example:8080"),
+            ("a.example:00080", "a.example:80"),
+            ("a:", "a"),
+            ("a:0", "a:0"),
+            ("a:65535", "a:65535"),
+            ("a_b", "a_b"),
+            ("a.example.", "a.example."),
+            ("xn--9ca.example", "xn--9ca.example"),
+            ("a%41.b", "aa.b"),
+            ("%6c%6F%63alhost", "localhost"),
+            ("%2f%C3%a9", "%2F%C3%A9"),
+            ("!$&'()*+,;=~", "!$&'()*+,;=~"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("[::1]:8080", "[::1]:8080"),
+            ("[0:0:0:0:0:0:0:1]", "[::1]"),
+            ("[::FFFF:127.0.0.1]", "[::ffff:127.0.0.1]"),
+            ("[2001:DB8::1]:", "[2001:db8::1]"),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(meant), "{text}");
+        }
+        let longest = "x".repeat(MAX_NAME_BYTES);
+        assert_eq!(read(&longest), Some(longest));
+    }
+
+    #[test]
+    fn what_is_no_host_with_or_without_a_port_is_none() {
+        for text in [
+            "",
+            ":80",
+            "user@a.example",
+            "user:secret@a.example",
+            "a.example/x",
+            "a.example?x=y",
+            "a.example#x",
+            "a.example\\x",
+            "a b",
+            " a",
+            "a,b c",
+            "a\u{7f}",
+            "é.example",
+            "a%4",
+            "a%4g",
+            "a%",
+            "a:65536",
+            "a:99999999999",
+            "a:http",
+            "a:+80",
+            "a:-1",
+            "a:80:80",
+            "a:80 ",
+            "::1",
+            "[::1",
+            "::1]",
+            "[::1]80",
+            "[::1]:x",
+            "[]",
+            "[127.0.0.1]",
+            "[localhost]",
+            "[fe80::1%25eth0]",
+            "[fe80::1%eth0]",
+            "[v1.x]",
+            "<a>",
+            "\"a\"",
+            "{a}",
+            "http://a",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        assert_eq!(read(&"x".repeat(MAX_NAME_BYTES + 1)), None);
+    }
+
+    #[test]
+    fn only_what_a_browser_may_send_is_plain() {
+        let is_plain = |text: &str| Authority::parse(text).unwrap().host.is_plain();
+        for text in [
+            "a",
+            "app.example",
+            "a_b.c-d",
+            "xn--9ca.example.",
+            "127.0.0.1",
+            "[::1]",
+            "0xa.example",
+            "1.example",
+            "0xyz",
+        ] {
+            assert!(is_plain(text), "{text}");
+        }
+        for text in [
+            "*.example",
+            ".example",
+            "a..b",
+            ".",
+            "a.example..",
+            "a%2Fb",
+            "a~b",
+            "2130706433",
+            "127.1",
+            "127.0.0.1.",
+            "0x7f.1",
+            "a.0x7f",
+            "a.0x",
+            "0177.0.0.01",
+        ] {
+            assert!(!is_plain(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_where_its_scheme_host_and_port_are() {
+        let is_at = |origin: &str, authority: &str| {
+            let authority = Authority::parse(authority).unwrap();
+            Origin::parse(origin).is_some_and(|origin| origin.is_at(&authority))
+        };
+        for (origin, authority) in [
+            ("http://a", "a"),
+            ("http://a", "a:80"),
+            ("https://a", "A:443"),
+            ("https://a:443", "a"),
+            ("HTTP://a:8080", "a:8080"),
+            ("http://[::1]:8080", "[0::1]:8080"),
+        ] {
+            assert!(is_at(origin, authority), "{origin} {authority}");
+        }
+        for (origin, authority) in [
+            ("http://a", "b"),
+            ("http://a", "a:443"),
+            ("https://a", "a:80"),
+            ("http://a:8080", "a"),
+            ("http://a.", "a"),
+            ("ftp://a", "a"),
+            ("http:a", "a"),
+            ("a", "a"),
+            ("null", "null"),
+            ("http://a/", "a"),
+        ] {
+            assert!(!is_at(origin, authority), "{origin} {authority}");
+        }
+    }
+}
