@@ -133,9 +133,11 @@ pub(super) async fn publish(
     let (started, within) = (Instant::now(), config.timeouts.request);
     // It waits while a shard has too much to deliver, but not for ever. What is refused here was
     // not published, and may be tried again.
-    let room = timeout(within, site.hub.has_room()).await;
-    room.map_err(|_| Refusal::Overloaded("too much is to be delivered; not published".into()))?;
+    let pass = timeout(within, site.hub.pass()).await;
+    let pass =
+        pass.map_err(|_| Refusal::Overloaded("too much is to be delivered; not published".into()))?;
     let queued = site.hub.send_off(&topic, message, user);
+    drop(pass);
     // Published, whatever happens from here on: only the count may be late. It gets what is left
     // of the time, and a little in any case, because it nearly always comes at once.
     let left = within.saturating_sub(started.elapsed()).max(within / 10);

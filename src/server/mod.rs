@@ -15,9 +15,9 @@ mod page;
 mod reply;
 mod routes;
 mod socket;
-mod turns;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod upgrade;
 
 use std::{
