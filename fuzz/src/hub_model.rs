@@ -188,7 +188,7 @@ impl Model {
                     let last = connection.last.get(topic);
                     number >= connection.follows[topic] || last.is_some_and(|&last| number > last)
                 };
-                let carrier = connection.carrier(&self.messages[number]);
+                let carrier = connection.carrier(number, &self.messages[number]);
                 let by = by
                     .iter()
                     .filter(|topic| carrier.is_none_or(|carrier| carrier == **topic));
@@ -228,21 +228,21 @@ impl Connection {
             let by = self.due.remove(&number).unwrap_or_default();
             assert!(!by.is_empty(), "{number} was not for it");
             messages[number].reached += 1;
-            if let Some(topic) = self.carrier(&messages[number]) {
+            if let Some(topic) = self.carrier(number, &messages[number]) {
                 self.check_order(topic, number, messages);
             }
         }
     }
 
     /// By which topic a message comes, if that is given: whoever has its topics for life gets one
-    /// of several topics by the first.
-    fn carrier(&self, message: &Message) -> Option<usize> {
+    /// of several topics by the first, if it was there when that was published.
+    fn carrier(&self, number: usize, message: &Message) -> Option<usize> {
         match (&message.topics[..], self.user) {
             ([topic], _) => Some(*topic),
-            (topics, None) => topics
-                .iter()
-                .copied()
-                .find(|topic| self.follows.contains_key(topic)),
+            (topics, None) => topics.iter().copied().find_map(|topic| {
+                let since = self.follows.get(&topic)?;
+                Some((number >= *since).then_some(topic))
+            })?,
             _ => None,
         }
     }
@@ -254,7 +254,7 @@ impl Connection {
         let since = last.map_or(self.follows[&topic], |last| last + 1);
         let mut between = (since..number).map(|each| (each, &messages[each]));
         let missed = between.find(|(each, message)| {
-            self.carrier(message) == Some(topic)
+            self.carrier(*each, message) == Some(topic)
                 && message.is_for(self.user)
                 && !self.got.contains(each)
         });

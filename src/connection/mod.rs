@@ -157,7 +157,8 @@ impl Future for Task {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if let Self::Open(connection) = &mut *self {
-            let reason = ready!(connection.poll_turn(cx));
+            let shard = Rc::clone(connection.seat.shard());
+            let reason = ready!(shard.measure(|| connection.poll_turn(cx)));
             if let Self::Open(connection) = mem::replace(&mut *self, Self::Closed) {
                 *self = Self::Closing(Box::pin(connection.close(reason)));
             }

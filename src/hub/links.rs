@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::{
     compression::Contexts,
+    hold::LongestHold,
     home::Home,
     inbox::{Inbox, Item},
     publication::{Publication, Route},
@@ -24,6 +25,8 @@ pub(crate) struct Links {
     pub(super) inboxes: Vec<Inbox>,
     /// Of each shard.
     pub(super) metrics: Vec<ShardMetrics>,
+    /// Of each shard.
+    pub(super) holds: Vec<LongestHold>,
     pub(super) contexts: Contexts,
     homes: Vec<Mutex<Home>>,
     turnstile: Turnstile,
@@ -39,7 +42,8 @@ impl Links {
         Self {
             config: config.clone(),
             inboxes: shards.clone().map(|_| Inbox::default()).collect(),
-            metrics: shards.map(|_| ShardMetrics::default()).collect(),
+            metrics: shards.clone().map(|_| ShardMetrics::default()).collect(),
+            holds: shards.map(|_| LongestHold::default()).collect(),
             contexts: Contexts::new(&config.deflate),
             homes: (0..HOMES).map(|_| Mutex::default()).collect(),
             turnstile: Turnstile::default(),

@@ -19,6 +19,11 @@
 mod allowance;
 mod compression;
 mod fan_out;
+#[cfg(feature = "internals")]
+mod hold;
+#[cfg(not(feature = "internals"))]
+#[path = "no_hold.rs"]
+mod hold;
 mod home;
 mod inbox;
 #[cfg(feature = "internals")]
@@ -62,6 +67,7 @@ use tokio::{runtime, sync::oneshot, task::spawn_local, time::timeout};
 
 pub(crate) use self::{compression::Agreed, publication::UserId, socket::Socket, turnstile::Pass};
 use self::{
+    hold::LongestHold,
     inbox::Item,
     links::Links,
     peer::PeerKey,
@@ -257,6 +263,12 @@ impl Hub {
         let mut is_broken = self.0.links.is_broken.subscribe();
         // The sender lives as long as this handle.
         let _ = is_broken.wait_for(|&is_broken| is_broken).await;
+    }
+
+    /// The longest that a step has held a shard, in microseconds of CPU time, if that is measured.
+    pub(crate) fn longest_hold(&self) -> Option<u64> {
+        let holds = self.0.links.holds.iter();
+        holds.filter_map(LongestHold::microseconds).max()
     }
 
     /// The configuration that the hub was started with.

@@ -128,6 +128,11 @@ impl Shard {
         }
     }
 
+    /// Does a step of the shard, or has a turn, and measures it if that is to be known.
+    pub(crate) fn measure<T>(&self, step: impl FnOnce() -> T) -> T {
+        self.links.holds[self.index].measure(step)
+    }
+
     /// Takes an inflater. Whoever needs it for several turns keeps it for so long.
     pub(crate) fn take_inflater(&self) -> Box<Inflater> {
         self.inflater.take().unwrap_or_default()
@@ -194,7 +199,7 @@ impl Shard {
     async fn tick_until_stopped(self: &Rc<Self>) {
         let mut tick = Tick::default();
         while !self.is_stopping.get() {
-            tick.step(self);
+            self.measure(|| tick.step(self));
             if tick.is_at_rest(self) && !self.has_waiting() && !self.is_stopping.get() {
                 self.inbox().woken().await;
             } else {
@@ -225,7 +230,7 @@ impl Shard {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            let ended = self.state.borrow_mut().sweep();
+            let ended = self.measure(|| self.state.borrow_mut().sweep());
             self.inbox().wake();
             self.end_some(ended).await;
         }

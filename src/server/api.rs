@@ -82,6 +82,9 @@ struct Health {
     unanswered_pings: u64,
     violations: u64,
     accept_errors: u64,
+    /// In microseconds, where it is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    longest_hold_us: Option<u64>,
 }
 
 /// Announces a connection to come, of which `asked` is the host.
@@ -192,6 +195,7 @@ pub(super) fn health(site: &Site) -> Reply {
         unanswered_pings: hub.sum(|shard| &shard.unanswered_pings),
         violations: hub.sum(|shard| &shard.violations),
         accept_errors: site.accept_errors.get(),
+        longest_hold_us: hub.longest_hold(),
     })
 }
 

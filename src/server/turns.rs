@@ -29,7 +29,7 @@ pub(super) async fn in_turns<T>(shard: &Shard, task: impl Future<Output = T>) ->
     poll_fn(|cx| {
         alarm.begin_turn(cx);
         let begun = Instant::now();
-        let polled = task.as_mut().poll(&mut Context::from_waker(&waker));
+        let polled = shard.measure(|| task.as_mut().poll(&mut Context::from_waker(&waker)));
         let turn = begun.elapsed();
         shard.use_up(turn);
         if alarm.end_turn() && polled.is_pending() {

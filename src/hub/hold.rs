@@ -1,0 +1,33 @@
+//! How long single steps hold a shard, in CPU time of its thread: what others on the machine take
+//! does not count. With the feature `internals` only; see `no_hold`.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// The longest step of a shard so far.
+#[derive(Debug, Default)]
+pub(super) struct LongestHold(AtomicU64);
+
+impl LongestHold {
+    /// Does a step, and measures it.
+    pub(super) fn measure<T>(&self, step: impl FnOnce() -> T) -> T {
+        let begun = thread_time();
+        let done = step();
+        let took = thread_time().saturating_sub(begun);
+        self.0.fetch_max(took, Relaxed);
+        done
+    }
+
+    /// Returns how long it took, in microseconds.
+    pub(super) fn microseconds(&self) -> Option<u64> {
+        Some(self.0.load(Relaxed) / 1000)
+    }
+}
+
+/// The CPU time of this thread, in nanoseconds.
+fn thread_time() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default()
+}

@@ -1,0 +1,17 @@
+//! In place of `hold` without the feature `internals`: nothing is measured.
+
+/// Measures nothing.
+#[derive(Debug, Default)]
+pub(super) struct LongestHold;
+
+impl LongestHold {
+    /// Does a step.
+    pub(super) fn measure<T>(&self, step: impl FnOnce() -> T) -> T {
+        step()
+    }
+
+    /// Returns `None`.
+    pub(super) fn microseconds(&self) -> Option<u64> {
+        None
+    }
+}
