@@ -16,7 +16,7 @@ use crate::{
     wire::frame::{Frame, Kind, Opcode},
 };
 pub use crate::{
-    hub::internals::{Received, Seat, Shards},
+    hub::internals::{Counts, Received, Seat, Shards},
     server::internals::{chat, publication, registration},
 };
 

@@ -77,7 +77,9 @@ impl Allowance {
 
 /// The time of a step: short beside the 5 ms that nothing may hold a shard for, and long beside
 /// what it costs to go from one step to the next (2 us).
-pub(crate) const STEP: Duration = Duration::from_micros(500);
+pub(crate) const STEP: Duration = Duration::from_nanos(STEP_NANOSECONDS);
+
+pub(crate) const STEP_NANOSECONDS: u64 = 500_000;
 
 /// Work between two looks at the clock, in nanoseconds. A look costs 25 ns.
 const LOOK: u64 = 20_000;

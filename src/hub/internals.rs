@@ -89,6 +89,18 @@ impl Shards {
         shards.all(|(shard, tick)| tick.borrow().is_at_rest(shard) && !shard.has_waiting())
     }
 
+    /// What a shard has counted so far.
+    pub fn counts(&self, index: usize) -> Counts {
+        let shard = &self.shards[index];
+        let state = shard.state.borrow();
+        Counts {
+            visits: state.peers.visits.get(),
+            look_ups: state.topics.look_ups.get(),
+            moves: state.topics.moves.get(),
+            copies: shard.receive.borrow().copies.get(),
+        }
+    }
+
     /// What an opening handshake with this `offer` of extensions agrees on.
     pub(crate) fn agree(&self, offer: Option<&str>) -> Option<Agreed> {
         let accepted = extension::accept(offer.map(str::as_bytes).into_iter(), true);
@@ -112,6 +124,19 @@ impl Shards {
         let _ = seat.poll_ended(&Context::from_waker(Waker::noop()));
         Seat(seat)
     }
+}
+
+/// Work that a shard has counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Looks at a connection because of a publication.
+    pub visits: u64,
+    /// Look-ups of a topic by its name.
+    pub look_ups: u64,
+    /// Subscribers that took another one's place.
+    pub moves: u64,
+    /// Bytes that were received and copied.
+    pub copies: u64,
 }
 
 /// A connection's seat, as its task sees it.

@@ -9,9 +9,9 @@ use tokio::sync::watch;
 
 use super::{
     compression::Contexts,
-    hold::LongestHold,
     home::Home,
     inbox::{Inbox, Item},
+    measured::LongestHold,
     publication::{Publication, Route},
     turnstile::{Pass, Turnstile},
 };

@@ -19,16 +19,16 @@
 mod allowance;
 mod compression;
 mod fan_out;
-#[cfg(feature = "internals")]
-mod hold;
-#[cfg(not(feature = "internals"))]
-#[path = "no_hold.rs"]
-mod hold;
 mod home;
 mod inbox;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;
 mod links;
+#[cfg(feature = "internals")]
+mod measured;
+#[cfg(not(feature = "internals"))]
+#[path = "unmeasured.rs"]
+mod measured;
 mod message;
 #[cfg(test)]
 mod model;
@@ -67,9 +67,9 @@ use tokio::{runtime, sync::oneshot, task::spawn_local, time::timeout};
 
 pub(crate) use self::{compression::Agreed, publication::UserId, socket::Socket, turnstile::Pass};
 use self::{
-    hold::LongestHold,
     inbox::Item,
     links::Links,
+    measured::LongestHold,
     peer::PeerKey,
     publication::{Publication, Receipt},
     shard::Shard,

@@ -8,6 +8,7 @@ use super::{
     allowance::{Allowance, STEP},
     compression::Compression,
     fan_out::Audience,
+    measured::Count,
     peer::{Offer, Offering, Patience, Peer, PeerKey, Written, ping},
     publication::UserId,
     pulse::{Heartbeat, Silence},
@@ -23,6 +24,8 @@ pub(super) struct Peers {
     sweep: u32,
     patience: Patience,
     heartbeat: Heartbeat,
+    /// How often a peer was looked at because of a publication.
+    pub(super) visits: Count,
 }
 
 impl Peers {
@@ -36,6 +39,7 @@ impl Peers {
                 blocked: config.timeouts.blocked,
             },
             heartbeat: Heartbeat::new(&config.timeouts),
+            visits: Count::default(),
         }
     }
 
@@ -77,6 +81,7 @@ impl Peers {
         audience: &Audience,
         offering: &mut Offering<'_>,
     ) -> Offer {
+        self.visits.add(1);
         let Some(peer) = self.table.get_mut(key).filter(|peer| audience.has(peer)) else {
             return Offer::NotMeant;
         };

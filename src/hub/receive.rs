@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use tokio::io::ReadBuf;
 
+use super::measured::Count;
 use crate::wire::{
     fast_lane::{self, Head},
     frame::Kind,
@@ -21,6 +22,8 @@ pub(crate) struct Receive {
     end: usize,
     /// How much this turn may still receive, in bytes; the last receive may be beyond it.
     left: usize,
+    /// Bytes copied from one place to another.
+    pub(super) copies: Count,
 }
 
 impl Receive {
@@ -30,6 +33,7 @@ impl Receive {
             start: 0,
             end: 0,
             left: 0,
+            copies: Count::default(),
         }
     }
 
@@ -42,6 +46,7 @@ impl Receive {
             self.buffer = vec![0; kept.len()].into();
         }
         self.buffer[..kept.len()].copy_from_slice(kept);
+        self.copies.add(kept.len());
         (self.start, self.end) = (0, kept.len());
         self.left = RECEIVE_BYTES;
     }
@@ -49,6 +54,7 @@ impl Receive {
     /// Ends the turn: what the connection did not take, for its next turn.
     pub(crate) fn end_turn(&mut self) -> Vec<u8> {
         let kept = self.buffer[self.start..self.end].to_vec();
+        self.copies.add(kept.len());
         self.clear();
         kept
     }
@@ -68,6 +74,7 @@ impl Receive {
             .min(into.remaining())
             .min(TAKE_BYTES);
         into.put_slice(&self.buffer[self.start..self.start + len]);
+        self.copies.add(len);
         self.start += len;
     }
 
@@ -90,6 +97,7 @@ impl Receive {
             return None;
         }
         self.buffer.copy_within(self.start..self.end, 0);
+        self.copies.add(self.end - self.start);
         (self.start, self.end) = (0, self.end - self.start);
         Some(&mut self.buffer[self.end..])
     }

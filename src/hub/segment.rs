@@ -160,7 +160,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{config, hub::allowance::STEP};
+    use crate::{
+        config,
+        hub::allowance::{STEP, STEP_NANOSECONDS},
+    };
 
     fn lengths(payloads: &[usize]) -> Vec<usize> {
         let frames = payloads.iter().map(|&len| Frame::binary(&vec![0; len]));
@@ -185,8 +188,10 @@ mod tests {
 
     #[test]
     fn what_is_compressed_in_steps_is_the_same_as_in_one_go() {
-        let mut config = config::Deflate::default();
-        config.enabled = true;
+        let config = config::Deflate {
+            enabled: true,
+            ..config::Deflate::default()
+        };
         let frames = [50_000, 300_000, 100].map(|len| Frame::text(&"x".repeat(len)));
         let messages = || {
             frames
@@ -204,7 +209,7 @@ mod tests {
         let in_steps = loop {
             // Over after a piece of the message.
             let mut step = Allowance::new(STEP);
-            step.cause(STEP.as_nanos() as u64 - 1);
+            step.cause(STEP_NANOSECONDS - 1);
             steps += 1;
             if let Some(segments) =
                 segments.compressed(WindowBits::MAX, &mut compressors, &mut step)

@@ -223,7 +223,10 @@ mod tests {
     use crate::{
         config::Config,
         hub::{
-            allowance::STEP, compression::Compression, outbox::ELEMENT_BYTES, publication::Route,
+            allowance::{STEP, STEP_NANOSECONDS},
+            compression::Compression,
+            outbox::ELEMENT_BYTES,
+            publication::Route,
         },
     };
 
@@ -338,7 +341,7 @@ mod tests {
         loop {
             let mut allowance = Allowance::new(STEP);
             // Over after one subscriber.
-            allowance.cause(STEP.as_nanos() as u64 - 1);
+            allowance.cause(STEP_NANOSECONDS - 1);
             allowance.spend(20_000 - 61);
             if state.fan_out(&mut allowance) {
                 break;

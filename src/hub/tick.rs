@@ -134,8 +134,10 @@ mod tests {
     };
 
     fn shard() -> Rc<Shard> {
-        let mut config = Config::default();
-        config.shards = 1.try_into().unwrap();
+        let config = Config {
+            shards: 1.try_into().unwrap(),
+            ..Config::default()
+        };
         Shard::new(0, Arc::new(Links::new(&config)))
     }
 

@@ -19,7 +19,7 @@ use std::{
 
 use slotmap::{SlotMap, new_key_type};
 
-use super::{home::SubscriberCount, message::Message, peer::PeerKey};
+use super::{home::SubscriberCount, measured::Count, message::Message, peer::PeerKey};
 use crate::topic_name::TopicName;
 
 new_key_type! {
@@ -64,6 +64,9 @@ pub(super) struct Topics {
     topics: SlotMap<TopicKey, Topic>,
     /// Topics with pending messages, in the order of their first one.
     touched: VecDeque<TopicKey>,
+    /// How often a topic was looked up by its name, and a subscriber was moved.
+    pub(super) look_ups: Count,
+    pub(super) moves: Count,
 }
 
 /// What follows from a subscriber's departure.
@@ -81,7 +84,8 @@ impl Topics {
         self.topics.len()
     }
 
-    pub(super) fn find(&self, name: &TopicName) -> Option<TopicKey> {
+    pub(super) fn find(&mut self, name: &TopicName) -> Option<TopicKey> {
+        self.look_ups.add(1);
         self.names.get(name).copied()
     }
 
@@ -101,6 +105,7 @@ impl Topics {
         subscriber: Subscriber,
         tell_home: impl FnOnce(SubscriberCount) -> u64,
     ) -> Place {
+        self.look_ups.add(1);
         let topics = &mut self.topics;
         let key = *self.names.entry(name.clone()).or_insert_with(|| {
             let count = SubscriberCount::default();
@@ -128,6 +133,7 @@ impl Topics {
             return Departure::Moved([None; 2]);
         };
         let moved = topic.remove(place.index);
+        self.moves.add(moved.iter().flatten().count());
         topic.count.store(topic.subscribers.len(), Relaxed);
         if topic.subscribers.is_empty() {
             let name = topic.name.clone();

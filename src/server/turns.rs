@@ -100,8 +100,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_wakes_itself_lets_others_come_first() {
-        let mut config = Config::default();
-        config.shards = 1.try_into().unwrap();
+        let config = Config {
+            shards: 1.try_into().unwrap(),
+            ..Config::default()
+        };
         let hub = Hub::start(&config).unwrap();
         let (done, order) = oneshot::channel();
         hub.run_on(0, |shard| {

@@ -233,8 +233,8 @@ fn a_feature_opens_private_parts_and_measures_and_changes_nothing_else() {
     const OPENED: [&str; 4] = [
         "#[cfg(feature = \"internals\")]\n#[doc(hidden)]\npub mod internals;",
         "#[cfg(feature = \"internals\")]\npub(crate) mod internals;",
-        "#[cfg(feature = \"internals\")]\nmod hold;",
-        "#[cfg(not(feature = \"internals\"))]\n#[path = \"no_hold.rs\"]\nmod hold;",
+        "#[cfg(feature = \"internals\")]\nmod measured;",
+        "#[cfg(not(feature = \"internals\"))]\n#[path = \"unmeasured.rs\"]\nmod measured;",
     ];
     let mut opened = 0;
     for file in files(&src()) {

@@ -28,14 +28,22 @@ pub(super) struct Writing {
     pub(super) is_in_ring: bool,
     /// What it was answered and has not taken, in bytes held; zero again when all is written.
     pub(super) owed_bytes: usize,
-    /// Its task does not read until all of the outbox is written.
-    pub(super) is_reader_held: bool,
-    /// Its task does not read until its publication has room in the hub.
-    pub(super) waits_for_hub: bool,
+    pub(super) reading: Reading,
     /// The socket took something since the last sweep.
     pub(super) has_taken: bool,
     /// The socket takes no more, since then; the connection's task is woken when it does.
     pub(super) blocked_since: Option<Instant>,
+}
+
+/// Whether a peer's task reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Reading {
+    #[default]
+    GoesOn,
+    /// Not until its publication has room in the hub.
+    HeldByHub,
+    /// Not until all of the outbox is written.
+    HeldByOutbox,
 }
 
 /// How a write ended well.
@@ -140,8 +148,10 @@ impl Peer {
             flushed?;
         }
         self.writing.owed_bytes = 0;
-        if std::mem::take(&mut self.writing.is_reader_held) || is_awaited {
-            // What the task waits for is written.
+        if self.writing.reading == Reading::HeldByOutbox {
+            self.writing.reading = Reading::GoesOn;
+            waker.wake_by_ref();
+        } else if is_awaited {
             waker.wake_by_ref();
         }
         Ok(Written::All)
@@ -165,20 +175,33 @@ impl Peer {
 
     /// Whether the connection may read on; if not, its task is woken when it may.
     pub(in crate::hub) fn may_read(&mut self) -> bool {
-        self.writing.is_reader_held = self.writing.owed_bytes > HELD_READER_BYTES;
-        !self.writing.is_reader_held
+        let may_read = self.writing.owed_bytes <= HELD_READER_BYTES;
+        self.writing.reading = if may_read {
+            Reading::GoesOn
+        } else {
+            Reading::HeldByOutbox
+        };
+        may_read
     }
 
-    /// Takes note of whether the peer is read until its publication has room in the hub.
+    /// Takes note of whether the peer waits with a publication for room in the hub.
     pub(in crate::hub) fn wait_for_hub(&mut self, waits: bool) {
-        self.writing.waits_for_hub = waits;
+        self.writing.reading = if waits {
+            Reading::HeldByHub
+        } else {
+            Reading::GoesOn
+        };
     }
 
     /// A peer that is not read can't be heard. It lives while that is not up to it, and else if it
     /// takes what it gets.
     pub(in crate::hub) fn is_unheard(&mut self) -> bool {
         let has_taken = std::mem::take(&mut self.writing.has_taken);
-        self.writing.waits_for_hub || has_taken && self.writing.is_reader_held
+        match self.writing.reading {
+            Reading::GoesOn => false,
+            Reading::HeldByHub => true,
+            Reading::HeldByOutbox => has_taken,
+        }
     }
 }
 
@@ -230,7 +253,7 @@ mod tests {
     #[test]
     fn a_peer_that_is_not_read_lives_as_long_as_it_takes_something() {
         let mut peer = new_peer();
-        peer.writing.is_reader_held = true;
+        peer.writing.reading = Reading::HeldByOutbox;
         assert!(!peer.is_unheard());
         peer.writing.has_taken = true;
         assert!(peer.is_unheard());

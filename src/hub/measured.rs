@@ -1,11 +1,12 @@
-//! How long single steps hold a shard, in CPU time of its thread: what others on the machine take
-//! does not count. With the feature `internals` only; see `no_hold`.
+//! What attacks and tests want to know of the work that is done, and nobody else: with the feature
+//! `internals` only; see `unmeasured`.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The longest step of a shard so far.
+/// The longest step of a shard so far, in CPU time of its thread: what others on the machine take
+/// does not count.
 #[derive(Debug, Default)]
 pub(super) struct LongestHold(AtomicU64);
 
@@ -30,4 +31,18 @@ fn thread_time() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default()
+}
+
+/// Counts work.
+#[derive(Debug, Default)]
+pub(super) struct Count(u64);
+
+impl Count {
+    pub(super) fn add(&mut self, count: usize) {
+        self.0 += count as u64;
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0
+    }
 }

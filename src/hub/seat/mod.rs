@@ -1,0 +1,237 @@
+//! A connection's seat in its shard's table: how the connection's task reaches what the shard
+//! keeps of it. [`receiving`] is for what it reads, [`publishing`] for what it publishes.
+
+mod publishing;
+mod receiving;
+
+use std::{
+    fmt, io,
+    ops::Deref,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+
+use super::{
+    ConnectionId,
+    compression::{Agreed, Compression},
+    peer::{Peer, PeerKey},
+    publication::UserId,
+    replies::Replies,
+    shard::Shard,
+    socket::Socket,
+};
+use crate::{
+    topic_name::TopicName,
+    wire::{
+        close::Disconnect,
+        frame::{Frame, Kind},
+    },
+};
+
+/// A seat taken. Dropping it gives it up: the connection leaves its topics, its socket is closed
+/// and nothing more is delivered to it.
+///
+/// Not `Clone`: a connection ends once. Others use the [`SeatRef`] that it dereferences to.
+#[derive(Debug)]
+pub(crate) struct Seat(SeatRef);
+
+/// A reference to a seat, which may have been given up.
+#[derive(Clone)]
+pub(crate) struct SeatRef {
+    shard: Rc<Shard>,
+    key: PeerKey,
+}
+
+impl Seat {
+    /// Takes a seat for a connection whose opening handshake is under way.
+    pub(crate) fn take(shard: &Rc<Shard>, user: Option<UserId>, deflate: Option<Agreed>) -> Self {
+        let compression = Compression::new(deflate, &shard.config().deflate);
+        let mut state = shard.state.borrow_mut();
+        let key = state.peers.insert(user, compression);
+        state.update_gauges();
+        Self(SeatRef {
+            shard: Rc::clone(shard),
+            key,
+        })
+    }
+}
+
+impl Deref for Seat {
+    type Target = SeatRef;
+
+    fn deref(&self) -> &SeatRef {
+        &self.0
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shard.state.borrow_mut().remove(self.key);
+        self.shard.departure.notify_waiters();
+    }
+}
+
+impl SeatRef {
+    pub(crate) fn shard(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+
+    pub(crate) fn id(&self) -> ConnectionId {
+        ConnectionId {
+            shard: self.shard.index,
+            key: self.key,
+        }
+    }
+
+    /// Follows exactly `topics`, each named once, from now on: whatever is published to them after
+    /// this returns reaches the connection.
+    ///
+    /// Nobody has to wait for that: each topic's home knows when this returns.
+    pub(crate) fn set_topics(&self, topics: &[TopicName]) {
+        let mut state = self.shard.state.borrow_mut();
+        let left = state
+            .peers
+            .get(self.key)
+            .map_or(0, |peer| peer.places.len());
+        state.set_topics(self.key, topics);
+        drop(state);
+        self.spend((left + topics.len()) as u64 * TOPIC_CHANGE);
+    }
+
+    /// Gives the connection its socket; what has waited in the outbox can be written.
+    pub(crate) fn attach(&self, socket: Socket) {
+        self.with(|peer| peer.socket = Some(socket));
+    }
+
+    /// Why the connection ended, if it has. Stores the waker of the connection's task, which is
+    /// woken by a readable or writable socket and by the end.
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<Disconnect> {
+        let ended = self.with(|peer| {
+            if !peer
+                .waker
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(cx.waker()))
+            {
+                peer.waker = Some(cx.waker().clone());
+            }
+            peer.ended
+        });
+        match ended.unwrap_or(Some(Disconnect::Lost)) {
+            Some(reason) => Poll::Ready(reason),
+            None => Poll::Pending,
+        }
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.with(|peer| peer.ended.is_some()).unwrap_or(true)
+    }
+
+    /// Ends the connection; of several reasons the first one counts.
+    pub(crate) fn end(&self, reason: Disconnect) {
+        self.shard.state.borrow_mut().end(self.key, reason);
+    }
+
+    /// Replies, behind what is queued already, when the turn [is flushed](Self::flush).
+    pub(crate) fn reply(&self, frame: Frame) {
+        let replies = &mut self.shard.replies.borrow_mut();
+        self.shard
+            .state
+            .borrow_mut()
+            .reply(self.key, frame, replies);
+    }
+
+    /// Replies with a message as it is, which is not compressed.
+    pub(crate) fn reply_plain(&self, kind: Kind, payload: &[u8]) {
+        let mut replies = self.shard.replies.borrow_mut();
+        if !replies.has_room_for(payload.len()) {
+            drop(replies);
+            self.flush();
+            replies = self.shard.replies.borrow_mut();
+        }
+        if replies.has_room_for(payload.len()) {
+            replies.push_message(kind, payload);
+        } else {
+            drop(replies);
+            self.reply(Frame::message(kind, payload));
+        }
+    }
+
+    /// Queues a Ping or Pong before all messages.
+    pub(crate) fn control(&self, frame: Bytes) {
+        self.with(|peer| peer.outbox.push_control(frame));
+    }
+
+    /// Queues the Close that answers the peer's, behind everything, and nothing after it.
+    pub(crate) fn answer_close(&self, close: Bytes) {
+        let replies = &mut self.shard.replies.borrow_mut();
+        self.with(|peer| {
+            peer.queue_replies(replies, 0);
+            peer.seal_to_end(close);
+        });
+    }
+
+    /// Writes what is queued, as far as the socket takes it now.
+    pub(crate) fn write_queued(&self) {
+        let mut state = self.shard.state.borrow_mut();
+        state.write(self.key, &mut Replies::default());
+    }
+
+    /// Writes what is queued and what the turn's messages were answered with, as far as the
+    /// socket takes it now.
+    pub(crate) fn flush(&self) {
+        let replies = &mut self.shard.replies.borrow_mut();
+        self.shard.state.borrow_mut().write(self.key, replies);
+    }
+
+    /// Ready when everything queued is written, or can't be any more.
+    pub(crate) fn poll_flushed(&self) -> Poll<()> {
+        self.write_queued();
+        match self.with(|peer| peer.outbox.is_empty()) {
+            Some(false) => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// permessage-deflate was agreed on with the peer.
+    pub(crate) fn may_inflate(&self) -> bool {
+        self.with(|peer| !peer.compression.is_off())
+            .unwrap_or(false)
+    }
+
+    /// Whether the connection owes little enough to be read on; if not, its task is woken when
+    /// it does.
+    pub(crate) fn may_read(&self) -> bool {
+        self.with(Peer::may_read).unwrap_or(true)
+    }
+
+    /// Closes the socket for writing.
+    pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shutdown = self.with(|peer| {
+            peer.socket
+                .as_mut()
+                .map(|socket| socket.stream().poll_shutdown(cx))
+        });
+        shutdown.flatten().unwrap_or(Poll::Ready(Ok(())))
+    }
+
+    /// Does something with what the shard keeps of this connection, if it still does.
+    fn with<T>(&self, action: impl FnOnce(&mut Peer) -> T) -> Option<T> {
+        self.shard
+            .state
+            .borrow_mut()
+            .peers
+            .get_mut(self.key)
+            .map(action)
+    }
+}
+
+impl fmt::Debug for SeatRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.id(), f)
+    }
+}
+
+/// What following a topic or leaving one takes, in nanoseconds.
+const TOPIC_CHANGE: u64 = 300;

@@ -1,0 +1,59 @@
+//! How a connection publishes, and waits with that.
+
+use super::SeatRef;
+use crate::{
+    hub::{
+        publication::{Publication, delivered},
+        turnstile::Pass,
+    },
+    topic_name::TopicName,
+    wire::frame::Frame,
+};
+
+impl SeatRef {
+    /// Publishes `frames` to every one of `topics`: in this order, after what this connection
+    /// published before. Who has to [wait](Self::must_wait_to_publish) must have a pass.
+    pub(crate) fn publish(&self, topics: &[TopicName], frames: impl IntoIterator<Item = Frame>) {
+        let links = &self.shard.links;
+        links.publish(topics, &Publication::new(&links.config.deflate, frames));
+    }
+
+    /// Returns to about how many connections a message goes that is published to the topics that
+    /// this one follows: as many on each shard as on this one.
+    pub(crate) fn audience(&self) -> usize {
+        let state = self.shard.state.borrow();
+        let places = state
+            .peers
+            .get(self.key)
+            .map_or(&[][..], |peer| &peer.places);
+        let topics = places
+            .iter()
+            .filter_map(|place| state.topics.get(place.topic));
+        let here: usize = topics.map(|topic| topic.subscribers.len()).sum();
+        here * self.shard.links.inboxes.len()
+    }
+
+    /// Charges the turn for a message that will be delivered to so many.
+    pub(crate) fn charge_delivery(&self, audience: usize, len: usize) {
+        self.shard.cause(delivered(audience, 1, len));
+    }
+
+    /// Returns true if some shard has more to deliver than it should, or others wait to publish:
+    /// whoever publishes now needs a [pass](Self::pass).
+    pub(crate) fn must_wait_to_publish(&self) -> bool {
+        self.shard.links.must_wait()
+    }
+
+    /// Waits until it is this connection's turn to publish. Meanwhile it is not read, and not
+    /// expected to say anything.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not to be cancelled unless the connection ends.
+    pub(crate) async fn pass(&self) -> Pass {
+        self.with(|peer| peer.wait_for_hub(true));
+        let pass = self.shard.links.pass().await;
+        self.with(|peer| peer.wait_for_hub(false));
+        pass
+    }
+}

@@ -1,0 +1,158 @@
+//! How a connection receives, in its turns, through its shard's receive buffer.
+
+use std::{
+    future::poll_fn,
+    io,
+    ops::ControlFlow,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::ReadBuf;
+
+use super::SeatRef;
+use crate::{
+    hub::receive::{Receive, Taken},
+    wire::frame::Kind,
+};
+
+impl SeatRef {
+    /// Ready when the shard's receive buffer holds something from the peer; false at the end of
+    /// the stream. Pending when the turn is over, and the task will have another one.
+    pub(crate) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut receive = self.shard.receive.borrow_mut();
+        if self.shard.is_turn_over() {
+            self.shard.go_on_later(cx);
+            return Poll::Pending;
+        }
+        if receive.is_empty() {
+            if !receive.may_receive() {
+                self.shard.go_on_later(cx);
+                return Poll::Pending;
+            }
+            let received = ready!(self.poll_receive(cx, receive.space()))?;
+            receive.received(received);
+        }
+        Poll::Ready(Ok(!receive.is_empty()))
+    }
+
+    /// Hands every whole plain message that was received to `take`, until that breaks off or the
+    /// turn is over. What is left then, if anything is, is something for the gate, or for later.
+    pub(crate) fn take_plain(
+        &self,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(Kind, &[u8]) -> ControlFlow<()>,
+    ) {
+        let limits = self.shard.config().limits.wire();
+        let mut take = |kind, payload: &[u8]| {
+            let flow = take(kind, payload);
+            self.spend(MESSAGE + payload.len() as u64 / BYTES_PER_NANOSECOND);
+            if self.shard.is_turn_over() {
+                return ControlFlow::Break(());
+            }
+            flow
+        };
+        let mut receive = self.shard.receive.borrow_mut();
+        while let Taken::AllBut { wire_len } = receive.take_plain(limits, &mut take) {
+            if !self.receives_rest(cx, &mut receive, wire_len) {
+                return;
+            }
+        }
+    }
+
+    /// Receives more of a frame, if it is there already.
+    fn receives_rest(&self, cx: &mut Context<'_>, receive: &mut Receive, wire_len: usize) -> bool {
+        if !receive.may_receive() {
+            self.shard.go_on_later(cx);
+            return false;
+        }
+        let space = receive.space_behind(wire_len);
+        let received = space.map(|space| self.poll_receive(cx, space));
+        match received {
+            Some(Poll::Ready(Ok(len))) => {
+                receive.received(len);
+                len > 0
+            }
+            _ => false,
+        }
+    }
+
+    /// Charges work of this turn that may have taken `nanoseconds`.
+    pub(crate) fn spend(&self, nanoseconds: u64) {
+        self.shard.spend(nanoseconds);
+    }
+
+    /// Returns when the connection has its next turn.
+    pub(crate) async fn next_turn(&self) {
+        let mut is_next = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut is_next, true) {
+                return Poll::Ready(());
+            }
+            self.shard.go_on_later(cx);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Nothing of what was received is left.
+    pub(crate) fn has_taken_all(&self) -> bool {
+        self.shard.receive.borrow().is_empty()
+    }
+
+    /// Reads what the peer sent, through the shard's receive buffer; nothing at the end of the
+    /// stream.
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_fill(cx))?;
+        let before = into.filled().len();
+        self.shard.receive.borrow_mut().take(into);
+        let taken = (into.filled().len() - before) as u64;
+        self.spend(PIECE + taken / BYTES_PER_NANOSECOND);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Throws away what the receive buffer holds.
+    pub(crate) fn discard_received(&self) {
+        self.shard.receive.borrow_mut().clear();
+    }
+
+    /// Receives into `space`; how much.
+    fn poll_receive(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut state = self.shard.state.borrow_mut();
+        let is_draining = state.is_draining;
+        let Some(peer) = state.peers.get_mut(self.key) else {
+            return Poll::Ready(Ok(0));
+        };
+        if is_draining && peer.ended.is_none() {
+            // Nothing new is taken up; the end of the drain wakes the task.
+            return Poll::Pending;
+        }
+        let Some(socket) = &mut peer.socket else {
+            return Poll::Ready(Ok(0));
+        };
+        let mut buf = ReadBuf::new(space);
+        ready!(socket.stream().poll_read(cx, &mut buf))?;
+        let received = buf.filled().len();
+        self.shard
+            .spend(RECEIVE + received as u64 / BYTES_PER_NANOSECOND);
+        if received > 0 {
+            state.peers.heard(self.key);
+        }
+        Poll::Ready(Ok(received))
+    }
+}
+
+/// What a receive takes, in nanoseconds.
+const RECEIVE: u64 = 1_000;
+
+/// What a plain message takes, in nanoseconds, besides its bytes.
+const MESSAGE: u64 = 40;
+
+/// What a piece of a frame takes on its way through the gate, in nanoseconds, besides its bytes.
+const PIECE: u64 = 60;
+
+/// Bytes that are received, unmasked, checked or copied in a nanosecond.
+const BYTES_PER_NANOSECOND: u64 = 4;

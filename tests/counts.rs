@@ -1,0 +1,156 @@
+//! What is paid for what is asked for, in counts where time would be noise: comparisons, look-ups
+//! and copies grow with what was sent and with the subscriptions that it touches, and not faster.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use framecast::{
+    Config, Endpoint, Frame, TopicName,
+    internals::{self, Counts, Seat, Shards},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, empty, join, sink};
+
+const TOPICS: usize = 128;
+
+fn shards(change: impl FnOnce(&mut Config)) -> Shards {
+    let mut config = Config::default();
+    config.shards = 1.try_into().unwrap();
+    change(&mut config);
+    Shards::new(&config)
+}
+
+fn topics(prefix: &str) -> Vec<TopicName> {
+    let names = (0..TOPICS).map(|number| TopicName::new(&format!("{prefix} {number}")));
+    names.collect::<Result<_, _>>().unwrap()
+}
+
+fn crowd(shards: &Shards, size: usize, topics: &[TopicName]) -> Vec<Seat> {
+    let seats = (0..size).map(|_| {
+        let seat = shards.join(0, None, None, join(empty(), sink()));
+        seat.set_topics(topics);
+        seat
+    });
+    seats.collect()
+}
+
+/// What the shard counts until it is at rest again.
+fn counted(shards: &Shards, work: impl FnOnce()) -> Counts {
+    let before = shards.counts(0);
+    work();
+    while !shards.is_at_rest() {
+        shards.tick(0);
+    }
+    let after = shards.counts(0);
+    Counts {
+        visits: after.visits - before.visits,
+        look_ups: after.look_ups - before.look_ups,
+        moves: after.moves - before.moves,
+        copies: after.copies - before.copies,
+    }
+}
+
+// 6,864 bytes once held every shard up for 25 s: each of these was compared with up to 128 others.
+#[test]
+fn a_message_to_many_topics_looks_at_each_subscription_once() {
+    let shards = shards(|_| {});
+    let topics = topics("all");
+    let seats = crowd(&shards, 100, &topics);
+    let mut reversed = topics.clone();
+    reversed.reverse();
+    let counts = counted(&shards, || seats[0].publish(&reversed, Frame::text("x")));
+    assert_eq!(counts.visits, 100 * TOPICS as u64);
+    assert_eq!(counts.look_ups, TOPICS as u64);
+}
+
+#[test]
+fn a_message_to_one_topic_looks_at_its_subscribers_only() {
+    let shards = shards(|_| {});
+    let (many, one) = (topics("many"), [TopicName::new("one").unwrap()]);
+    let _others = crowd(&shards, 100, &many);
+    let seats = crowd(&shards, 3, &one);
+    let counts = counted(&shards, || seats[0].publish(&one, Frame::text("x")));
+    assert_eq!((counts.visits, counts.look_ups), (3, 1));
+}
+
+#[test]
+fn changing_topics_costs_as_much_as_there_are_topics_in_it() {
+    let shards = shards(|_| {});
+    let (first, second) = (topics("first"), topics("second"));
+    let _crowd = crowd(&shards, 100, &[&first[..], &second].concat());
+    let seat = &crowd(&shards, 1, &first)[0];
+    let counts = counted(&shards, || seat.set_topics(&second));
+    assert!(counts.look_ups <= TOPICS as u64, "{counts:?}");
+    assert!(counts.moves <= 2 * TOPICS as u64, "{counts:?}");
+    let counts = counted(&shards, || seat.set_topics(&second));
+    assert_eq!((counts.look_ups, counts.moves), (0, 0), "nothing changes");
+}
+
+#[test]
+fn leaving_costs_as_much_as_there_are_topics_that_were_followed() {
+    let shards = shards(|_| {});
+    let topics = topics("all");
+    let mut seats = crowd(&shards, 100, &topics);
+    let counts = counted(&shards, || drop(seats.remove(0)));
+    assert!(counts.moves <= 2 * TOPICS as u64, "{counts:?}");
+    assert_eq!((counts.visits, counts.look_ups), (0, 0));
+}
+
+/// A socket that gives its bytes one at a time.
+struct Trickle(Vec<u8>, usize);
+
+impl AsyncRead for Trickle {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(&byte) = self.0.get(self.1) else {
+            return Poll::Pending;
+        };
+        self.1 += 1;
+        buf.put_slice(&[byte]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Trickle {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_byte_that_trickles_in_is_copied_a_few_times_whatever_was_promised() {
+    for promised in [100_000u64, 64 << 20] {
+        let shards = shards(|config| config.limits.message_bytes = 64 << 20);
+        let header = [&[0x82, 0x80 | 127][..], &promised.to_be_bytes(), &[0; 4]].concat();
+        let wire = [&header[..], &[7; 20_000]].concat();
+        let (len, socket) = (wire.len() as u64, Trickle(wire, 0));
+        let mut task = internals::connection(&shards, Endpoint::Echo, None, socket, Vec::new());
+        let counts = counted(&shards, || {
+            // A byte counts for 4 KiB of a turn's share: 66 of them, if its time is not over before.
+            for _ in 0..20_000 {
+                let mut cx = Context::from_waker(Waker::noop());
+                assert!(Pin::new(&mut task).poll(&mut cx).is_pending());
+            }
+        });
+        assert!((len..3 * len).contains(&counts.copies), "{counts:?}");
+    }
+}
