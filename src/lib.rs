@@ -31,29 +31,34 @@
 //!                                              socket (one vectored write for all that is pending)
 //! ```
 //!
-//! A *tick* is one round of a shard: it drains its inbox, if it is time for that, fans out, and
-//! writes to some sockets. A *turn* is one poll of a connection's task: it reads, reacts, and writes its reactions. A whole
-//! plain message takes the *fast lane*, from the receive buffer as it stands there; any other one
-//! has an *episode*, a reader that is built for it and dropped after it. A *sweep* is a look at
-//! every connection, for the heartbeat.
+//! A shard alternates between *steps* of its tick, in which it drains its inbox, fans out, and writes
+//! to some sockets, and *turns* of its connections. A turn is one poll of a connection's task: it
+//! reads, reacts, publishes, and writes its reactions. Each is bounded in time; who is not done goes
+//! on in a later *round*, after the sockets were looked at. A whole plain message takes the *fast
+//! lane*, from the receive buffer as it stands there; any other one has an *episode*, a reader that
+//! is built for it and dropped after it. A *sweep* is a look at every connection, for the heartbeat.
 //!
-//! # Seven rules that the code keeps
+//! # Eight rules that the code keeps
 //!
 //! 1. **Encode once.** Server frames are unmasked, so one encoding serves every subscriber, and one
 //!    compressed form all those with the same window.
 //! 2. **A shard is one thread** that owns its connections, sockets and outboxes. What reaches it
 //!    comes through its inbox; nobody waits for a lock on the way of a message but for the step
-//!    that its topic's home and each inbox take, or while another shard compresses that message.
+//!    that its topics' homes and each inbox take, or while another shard compresses that message.
 //! 3. **A topic has a home.** Every publication passes it, one at a time, into the inboxes of the
 //!    shards that have subscribers, so what comes by a topic comes in one order, the same for every
-//!    subscriber.
+//!    subscriber. One to several topics passes their homes together, and is one item of an inbox.
 //! 4. **Publishing never waits for a subscriber's socket.** Outboxes are bounded in bytes and in
-//!    age; publishers are held back instead, when a shard has too much to deliver.
+//!    age; publishers are held back instead, one after the other, when a shard has too much to
+//!    deliver. Nobody else is.
 //! 5. **One writer.** Pongs, closes, replies and publications all go through the outbox, which
 //!    only a turn's replies may pass by, while it is empty; a Close is the last frame written.
 //! 6. **A read is never cancelled.** `read_frame` is polled until it completes, in no `select!`.
 //! 7. **Nothing is unbounded and nothing is silent.** Every queue and wait has a limit, and every
 //!    connection that ends has a reason that maps to a close code.
+//! 8. **Work is charged where it is caused.** What a client's bytes cost grows with them and with the
+//!    subscriptions that they touch. Turns and steps end after half a millisecond, and what a turn
+//!    makes others deliver counts, too.
 
 mod authority;
 mod config;

@@ -58,11 +58,10 @@ fn counted(shards: &Shards, work: impl FnOnce()) -> Counts {
 #[test]
 fn a_message_to_many_topics_looks_at_each_subscription_once() {
     let shards = shards(|_| {});
-    let topics = topics("all");
+    let mut topics = topics("all");
     let seats = crowd(&shards, 100, &topics);
-    let mut reversed = topics.clone();
-    reversed.reverse();
-    let counts = counted(&shards, || seats[0].publish(&reversed, Frame::text("x")));
+    topics.reverse();
+    let counts = counted(&shards, || seats[0].publish(&topics, Frame::text("x")));
     assert_eq!(counts.visits, 100 * TOPICS as u64);
     assert_eq!(counts.look_ups, TOPICS as u64);
 }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use fastwebsockets::{FragmentCollector, OpCode, WebSocket, WebSocketError};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Session, perform};
+use super::{Session, charge_reaction, perform};
 use crate::{
     hub::{Pass, seat::SeatRef},
     protocol::Reaction,
@@ -143,6 +143,7 @@ impl Handler {
             }
             (session, Some(mark)) => {
                 let message = self.open(mark, &frame.payload).await?;
+                charge_reaction(&self.seat, session, &message);
                 match session.react(mark.kind, &message) {
                     Reaction::Publish(frame) => return Ok(Some(frame)),
                     reaction => perform(&self.seat, session, reaction),

@@ -180,6 +180,7 @@ impl Turn<'_> {
     }
 
     fn react(&mut self, kind: Kind, payload: &[u8], must_wait: bool) -> ControlFlow<()> {
+        charge_reaction(self.seat, self.session, payload);
         match self.session.react(kind, payload) {
             Reaction::Publish(frame) => {
                 self.publish(frame);
@@ -213,6 +214,13 @@ impl Turn<'_> {
     }
 }
 
+/// Charges the turn for looking into a message.
+fn charge_reaction(seat: &SeatRef, session: &Session, payload: &[u8]) {
+    if let Session::Relay(_) = session {
+        seat.spend(RELAY + payload.len() as u64 * RELAY_BYTE);
+    }
+}
+
 /// Does what a message asked for, unless it is to be published.
 fn perform(seat: &SeatRef, session: &Session, reaction: Reaction) {
     match reaction {
@@ -227,6 +235,12 @@ fn perform(seat: &SeatRef, session: &Session, reaction: Reaction) {
         }
     }
 }
+
+/// What a message to the relay takes, in nanoseconds: most of it is the answer.
+const RELAY: u64 = 1_000;
+
+/// What parsing a byte of it takes, in nanoseconds.
+const RELAY_BYTE: u64 = 4;
 
 /// What an episode takes, in nanoseconds, besides what it reads.
 const EPISODE: u64 = 500;

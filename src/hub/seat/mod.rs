@@ -19,6 +19,7 @@ use super::{
     peer::{Peer, PeerKey},
     publication::UserId,
     replies::Replies,
+    segment::COMPRESSED_BYTE,
     shard::Shard,
     socket::Socket,
 };
@@ -135,11 +136,21 @@ impl SeatRef {
 
     /// Replies, behind what is queued already, when the turn [is flushed](Self::flush).
     pub(crate) fn reply(&self, frame: Frame) {
+        self.spend(frame.wire_len() as u64 * self.cost_of_reply());
         let replies = &mut self.shard.replies.borrow_mut();
         self.shard
             .state
             .borrow_mut()
             .reply(self.key, frame, replies);
+    }
+
+    /// Returns what a byte of a reply takes, in nanoseconds.
+    fn cost_of_reply(&self) -> u64 {
+        if self.may_inflate() {
+            COMPRESSED_BYTE
+        } else {
+            1
+        }
     }
 
     /// Replies with a message as it is, which is not compressed.
