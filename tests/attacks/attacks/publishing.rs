@@ -1,0 +1,170 @@
+//! What a publication costs: its topics, its subscribers, its place in the queue.
+
+use anyhow::Result;
+
+use super::Attack;
+use crate::{
+    crowd::{Answers, Crowd},
+    field::Field,
+    wire::{self, Random, TEXT},
+};
+
+pub(super) const ATTACKS: &[Attack] = &[
+    Attack::new(
+        "topics-in-reverse-order",
+        "a publication to 128 topics, whose 400 subscribers have them in another order",
+        1,
+        topics_in_reverse_order,
+    ),
+    Attack::new(
+        "topics-of-its-own",
+        "a publication to 128 topics with one subscriber, the publisher",
+        2,
+        topics_of_its_own,
+    ),
+    Attack::new(
+        "large-publication",
+        "one publication at a time to 128 topics of 300 subscribers",
+        1,
+        large_publication,
+    ),
+    Attack::new(
+        "churn-in-many-topics",
+        "subscribers of 128 topics that come and go while these are published to",
+        2,
+        churn_in_many_topics,
+    ),
+    Attack::new(
+        "flood-and-read",
+        "one-byte messages of 400 publishers to a topic, all of whom read them",
+        200,
+        |field| flood(field, Answers::Read),
+    )
+    .filling(),
+    Attack::new(
+        "flood-and-never-read",
+        "one-byte messages of 400 publishers to a topic, none of whom reads",
+        200,
+        |field| flood(field, Answers::Leave),
+    )
+    .filling(),
+    Attack::new(
+        "flood-beside-heartbeats",
+        "the time that the server does not listen to those who answer its pings",
+        200,
+        flood_beside_heartbeats,
+    )
+    .with(&["--ping-after", "300ms", "--pong-within", "1s"])
+    .filling(),
+    Attack::new(
+        "flood-to-nobody",
+        "one-byte messages of 64 publishers, each to a topic that only it has",
+        32,
+        flood_to_nobody,
+    ),
+    Attack::new(
+        "flood-of-large-messages",
+        "messages of 60 KB of 8 publishers to a topic with 100 subscribers",
+        4,
+        flood_of_large_messages,
+    )
+    .filling(),
+];
+
+/// 264 messages in two fragments of which one is empty: what the burst of 6,864 bytes is made of.
+fn burst(messages: usize) -> Vec<u8> {
+    wire::fragments(TEXT, &[b"", b"x"]).repeat(messages)
+}
+
+fn topics_in_reverse_order(field: &mut Field<'_>) -> Result<()> {
+    let helpers = field.crowd(&vec![wire::chat("t", 0..128); 400])?;
+    let publisher = field.server.upgrade(&wire::chat("t", (0..128).rev()))?;
+    let mut publisher = Crowd::new(vec![publisher])?;
+    publisher.arm(&burst(528), 1);
+    let until = field.begin();
+    publisher.flood(until, Answers::Read)?;
+    field.sent += publisher.sent;
+    drop(helpers);
+    Ok(())
+}
+
+fn topics_of_its_own(field: &mut Field<'_>) -> Result<()> {
+    let followers = field.crowd(&vec![wire::chat("t", (0..128).rev()); 4])?;
+    field.flood(&wire::chat("t", 0..128), 4, &burst(528), Answers::Read)?;
+    drop(followers);
+    Ok(())
+}
+
+fn large_publication(field: &mut Field<'_>) -> Result<()> {
+    // Each of the 128 topics has its own followers beside those that have them all.
+    let mut random = Random(3);
+    let mut paths = vec![wire::chat("t", 0..128); 100];
+    for number in 0..200 {
+        let first = usize::try_from(random.next() % 64)?;
+        paths.push(wire::chat("t", (first..first + 64).rev().skip(number % 8)));
+    }
+    let mut followers = field.crowd(&paths)?;
+    let publisher = field.server.upgrade(&wire::chat("t", 0..128))?;
+    let mut publisher = Crowd::new(vec![publisher])?;
+    publisher.arm(&wire::frame(TEXT, b"x"), u64::MAX);
+    let until = field.begin();
+    let every = std::time::Duration::from_millis(20);
+    publisher.trickle(until, 7, every)?;
+    followers.flood(until, Answers::Read)?;
+    field.sent += publisher.sent;
+    Ok(())
+}
+
+fn churn_in_many_topics(field: &mut Field<'_>) -> Result<()> {
+    let topics = wire::chat("t", 0..128);
+    let helpers = field.crowd(&vec![topics.clone(); 200])?;
+    let mut publisher = field.crowd(&[wire::chat("t", (0..128).rev())])?;
+    publisher.arm(&burst(8), u64::MAX);
+    let until = field.begin();
+    let request = wire::upgrade(&topics, "");
+    let mut sent = 0;
+    while std::time::Instant::now() < until {
+        let mut batch = Vec::new();
+        for _ in 0..16 {
+            let mut socket = field.server.dial()?;
+            std::io::Write::write_all(&mut socket, &request)?;
+            sent += request.len() as u64;
+            batch.push(socket);
+        }
+        let pause = std::time::Instant::now() + std::time::Duration::from_millis(5);
+        publisher.flood(pause, Answers::Read)?;
+    }
+    field.sent += sent + publisher.sent;
+    drop(helpers);
+    Ok(())
+}
+
+fn flood(field: &mut Field<'_>, answers: Answers) -> Result<()> {
+    let pattern = wire::frame(TEXT, b"x").repeat(512);
+    field.flood("/ws?topic=lobby", 400, &pattern, answers)?;
+    Ok(())
+}
+
+/// The bystanders are the healthy ones: they answer every ping.
+fn flood_beside_heartbeats(field: &mut Field<'_>) -> Result<()> {
+    let pattern = wire::frame(TEXT, b"x").repeat(512);
+    field.flood("/ws?topic=lobby", 400, &pattern, Answers::Read)?;
+    Ok(())
+}
+
+fn flood_to_nobody(field: &mut Field<'_>) -> Result<()> {
+    let paths: Vec<_> = (0..64).map(|number| wire::chat("own", [number])).collect();
+    let crowd = field.crowd(&paths)?;
+    let pattern = wire::frame(TEXT, b"x").repeat(4096);
+    field.flood_with(crowd, &pattern, Answers::Read)?;
+    Ok(())
+}
+
+fn flood_of_large_messages(field: &mut Field<'_>) -> Result<()> {
+    let message = Random(4).bytes(60_000);
+    let pattern = wire::frame(wire::BINARY, &message);
+    let followers = field.crowd(&vec!["/ws?topic=large".to_owned(); 40])?;
+    field.flood("/ws?topic=large", 8, &pattern, Answers::Read)?;
+    drop(followers);
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! Attackers: connections that send what they are given as fast as the server takes it, or byte by
+//! byte, all driven by one loop.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use rustix::{
+    event::{
+        Timespec,
+        epoll::{self, CreateFlags, Event, EventData, EventFlags},
+    },
+    fd::OwnedFd,
+};
+
+use crate::wire;
+
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    epoll: OwnedFd,
+    members: Vec<Member>,
+    /// Bytes that the server has taken.
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+}
+
+#[derive(Debug)]
+struct Member {
+    socket: TcpStream,
+    /// What it sends, again and again.
+    pattern: Arc<[u8]>,
+    offset: usize,
+    /// How often yet.
+    rounds: u64,
+    has_ended: bool,
+    /// The last that it was sent.
+    tail: Vec<u8>,
+}
+
+/// What attackers do with what the server sends them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answers {
+    Read,
+    Leave,
+}
+
+impl Crowd {
+    pub(crate) fn new(sockets: Vec<TcpStream>) -> Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let mut members = Vec::new();
+        for (index, socket) in sockets.into_iter().enumerate() {
+            socket.set_nonblocking(true)?;
+            let data = EventData::new_u64(index as u64);
+            epoll::add(&epoll, &socket, data, EventFlags::empty())?;
+            members.push(Member {
+                socket,
+                pattern: Arc::default(),
+                offset: 0,
+                rounds: 0,
+                has_ended: false,
+                tail: Vec::new(),
+            });
+        }
+        Ok(Self {
+            epoll,
+            members,
+            sent: 0,
+            received: 0,
+        })
+    }
+
+    /// Gives all of them the same to send, so many times.
+    pub(crate) fn arm(&mut self, pattern: &[u8], rounds: u64) {
+        let pattern: Arc<[u8]> = pattern.into();
+        for index in 0..self.members.len() {
+            self.arm_one(index, Arc::clone(&pattern), rounds);
+        }
+    }
+
+    pub(crate) fn arm_one(&mut self, index: usize, pattern: impl Into<Arc<[u8]>>, rounds: u64) {
+        let member = &mut self.members[index];
+        (member.pattern, member.offset) = (pattern.into(), 0);
+        member.rounds = rounds;
+    }
+
+    /// Sends as fast as the server takes it, until then.
+    pub(crate) fn flood(&mut self, until: Instant, answers: Answers) -> Result<()> {
+        for index in 0..self.members.len() {
+            self.watch(index, answers)?;
+        }
+        let mut events = Vec::with_capacity(256);
+        let mut scratch = vec![0; 64 * 1024];
+        while Instant::now() < until && self.wait(&mut events, until)? {
+            for event in events.drain(..) {
+                let index = usize::try_from(event.data.u64()).unwrap_or(0);
+                let readable = EventFlags::IN | EventFlags::HUP | EventFlags::ERR;
+                let flags = event.flags;
+                if flags.intersects(readable) {
+                    self.receive(index, &mut scratch);
+                }
+                if self.send(index, usize::MAX) || self.members[index].has_ended {
+                    self.watch(index, answers)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends `step` bytes on each connection, and again after a while, until then.
+    pub(crate) fn trickle(&mut self, until: Instant, step: usize, every: Duration) -> Result<()> {
+        for index in 0..self.members.len() {
+            epoll_set(&self.epoll, &self.members[index], index, EventFlags::IN)?;
+        }
+        let mut events = Vec::with_capacity(256);
+        let mut scratch = vec![0; 64 * 1024];
+        let mut due = Instant::now();
+        while Instant::now() < until {
+            if Instant::now() >= due {
+                due += every;
+                for index in 0..self.members.len() {
+                    self.send(index, step);
+                }
+            }
+            self.wait(&mut events, due.min(until))?;
+            for event in events.drain(..) {
+                self.receive(usize::try_from(event.data.u64()).unwrap_or(0), &mut scratch);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many the server has ended.
+    pub(crate) fn ended(&self) -> usize {
+        self.members
+            .iter()
+            .filter(|member| member.has_ended)
+            .count()
+    }
+
+    /// The codes that they were closed with.
+    pub(crate) fn codes(&self) -> Vec<u16> {
+        let mut codes: Vec<_> = self.members.iter().filter_map(Member::code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        codes
+    }
+
+    /// Waits for sockets; false if there is nothing left to wait for.
+    fn wait(&self, events: &mut Vec<Event>, until: Instant) -> Result<bool> {
+        if self.ended() == self.members.len() && !self.members.is_empty() {
+            return Ok(false);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left.min(Duration::from_millis(50)))?;
+        let spare = rustix::buffer::spare_capacity(events);
+        match epoll::wait(&self.epoll, spare, Some(&left)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn watch(&self, index: usize, answers: Answers) -> Result<()> {
+        let member = &self.members[index];
+        let mut flags = EventFlags::empty();
+        flags.set(EventFlags::IN, answers == Answers::Read);
+        flags.set(EventFlags::OUT, member.rounds > 0);
+        if member.has_ended {
+            let _ = epoll::delete(&self.epoll, &member.socket);
+            return Ok(());
+        }
+        epoll_set(&self.epoll, member, index, flags)
+    }
+
+    /// Sends once; true if that was the last of it.
+    fn send(&mut self, index: usize, most: usize) -> bool {
+        let member = &mut self.members[index];
+        if member.rounds == 0 || member.has_ended {
+            return false;
+        }
+        let rest = &member.pattern[member.offset..];
+        match member.socket.write(&rest[..rest.len().min(most)]) {
+            Ok(len) => {
+                self.sent += len as u64;
+                member.offset += len;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(_) => member.has_ended = true,
+        }
+        if member.offset == member.pattern.len() {
+            member.offset = 0;
+            member.rounds -= 1;
+        }
+        member.rounds == 0
+    }
+
+    fn receive(&mut self, index: usize, scratch: &mut [u8]) {
+        let member = &mut self.members[index];
+        match member.socket.read(scratch) {
+            Ok(0) => member.has_ended = true,
+            Ok(len) => {
+                self.received += len as u64;
+                member.tail.extend(&scratch[len.saturating_sub(TAIL)..len]);
+                let surplus = member.tail.len().saturating_sub(TAIL);
+                member.tail.drain(..surplus);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => member.has_ended = true,
+        }
+    }
+}
+
+impl Member {
+    /// The code of the Close that ends what it was sent.
+    fn code(&self) -> Option<u16> {
+        (0..self.tail.len()).find_map(|start| {
+            let close = &self.tail[start..];
+            let is_close = close[0] == wire::CLOSE
+                && close.len() >= 4
+                && usize::from(close[1]) + 2 == close.len();
+            is_close.then(|| u16::from_be_bytes([close[2], close[3]]))
+        })
+    }
+}
+
+fn epoll_set(epoll: &OwnedFd, member: &Member, index: usize, flags: EventFlags) -> Result<()> {
+    if !member.has_ended {
+        let data = EventData::new_u64(index as u64);
+        epoll::modify(epoll, &member.socket, data, flags)?;
+    }
+    Ok(())
+}
+
+/// As long as the longest Close.
+const TAIL: usize = 127;

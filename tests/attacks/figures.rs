@@ -1,0 +1,90 @@
+//! Times of messages, and what is told of them.
+
+use crate::{marks::Phase, server::SHARDS};
+
+/// Latencies in microseconds, of one phase.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Samples {
+    stream: [Vec<u64>; SHARDS],
+    echo: [Vec<u64>; SHARDS],
+}
+
+/// Samples of the phases that count.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Measured {
+    pub(crate) baseline: Samples,
+    pub(crate) attack: Samples,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Probe {
+    Stream,
+    Echo,
+}
+
+/// In milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Quantiles {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+impl Measured {
+    pub(crate) fn add(&mut self, phase: Phase, probe: Probe, shard: usize, micros: u64) {
+        let samples = match phase {
+            Phase::Baseline => &mut self.baseline,
+            Phase::Attack => &mut self.attack,
+            Phase::Before | Phase::After => return,
+        };
+        samples.of(probe)[shard].push(micros);
+    }
+}
+
+impl Samples {
+    fn of(&mut self, probe: Probe) -> &mut [Vec<u64>; SHARDS] {
+        match probe {
+            Probe::Stream => &mut self.stream,
+            Probe::Echo => &mut self.echo,
+        }
+    }
+
+    /// For each shard.
+    pub(crate) fn quantiles(&mut self, probe: Probe) -> [Quantiles; SHARDS] {
+        let samples = self.of(probe);
+        let mut all = [Quantiles::default(); SHARDS];
+        for (quantiles, samples) in all.iter_mut().zip(samples) {
+            *quantiles = Quantiles::of(samples);
+        }
+        all
+    }
+}
+
+impl Quantiles {
+    fn of(samples: &mut [u64]) -> Self {
+        samples.sort_unstable();
+        let at = |thousandths: usize| {
+            let index = (samples.len() * thousandths / 1000).min(samples.len().saturating_sub(1));
+            millis(samples.get(index).copied().unwrap_or(0))
+        };
+        Self {
+            p50: at(500),
+            p99: at(990),
+            max: at(1000),
+        }
+    }
+
+    /// The worst of several shards.
+    pub(crate) fn worst(of: &[Self]) -> Self {
+        of.iter().fold(Self::default(), |worst, each| Self {
+            p50: worst.p50.max(each.p50),
+            p99: worst.p99.max(each.p99),
+            max: worst.max.max(each.max),
+        })
+    }
+}
+
+fn millis(micros: u64) -> f64 {
+    // Times of a run: far below 2^52.
+    u32::try_from(micros).map_or(f64::INFINITY, f64::from) / 1000.0
+}

@@ -1,0 +1,117 @@
+//! What is told of the attacks: a line each, and a table.
+
+use std::{fmt::Write, fs, thread};
+
+use crate::{attacks::Attack, field::Form, figures::Quantiles, record::Record};
+
+/// One line, and one for each thing that does not hold.
+pub(crate) fn line(attack: &Attack, record: &Record, form: Form, has_passed: bool) -> String {
+    let verdict = if has_passed { "ok    " } else { "FAILED" };
+    let hold = record
+        .longest_hold_us
+        .map_or(String::new(), |us| format!(", longest hold {us} us"));
+    let [stream, echo] = [0, 1].map(|probe| {
+        let calm = Quantiles::worst(&record.baseline[probe]);
+        let hurt = Quantiles::worst(&record.attacked[probe]);
+        format!("{} > {}", millis(calm), millis(hurt))
+    });
+    let mut line = format!(
+        "{verdict} {:32} stream {stream}, echo {echo} ms, {} B sent, CPU {:.2} s, peak {} MiB{hold}",
+        attack.name,
+        record.sent,
+        record.cpu.as_secs_f64(),
+        record.peak_kib / 1024,
+    );
+    for each in &record.broken {
+        let _ = write!(line, "\n       {each}");
+    }
+    for each in record.slow.iter().filter(|_| form.is_long) {
+        let _ = write!(line, "\n       {each}");
+    }
+    line
+}
+
+/// An attack, what it does now, and what it did before.
+pub(crate) type Row = (&'static Attack, Record, Option<Record>);
+
+/// The table, with what is needed to read it above.
+pub(crate) fn markdown(rows: &[Row], form: Form, command: &str) -> String {
+    let cores = thread::available_parallelism().map_or(0, usize::from);
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let cpuinfo = read("/proc/cpuinfo");
+    let cpu = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown", |name| name.trim_start_matches(['\t', ' ', ':']));
+    let mut text = format!(
+        "Machine: {cores} cores ({cpu}), Linux {}. Each attack: {:?} without it, {:?} with it. \
+         `{command}`\n\n",
+        kernel.trim(),
+        form.baseline,
+        form.attack,
+    );
+    text.push_str(HEAD);
+    for (attack, record, before) in rows {
+        text.push_str(&row(attack, record, before.as_ref()));
+    }
+    let held = rows
+        .iter()
+        .filter(|(_, _, before)| before.as_ref().is_none_or(|before| !before.has_hurt()))
+        .count();
+    let hurt = rows.len() - held;
+    let _ = write!(text, "\n{} attacks", rows.len());
+    if rows.iter().any(|(_, _, before)| before.is_some()) {
+        let _ = write!(text, ", of which {hurt} did something before and {held} are guards");
+    }
+    text.push_str(".\n");
+    text
+}
+
+const HEAD: &str = "\
+| attack | what it pays for | sent, KiB | bystanders lost, closed | stream, ms | under attack | echo, ms \
+| under attack | CPU, s | longest hold, us | peak, MiB | else | before: stream; echo |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|
+";
+
+fn row(attack: &Attack, record: &Record, before: Option<&Record>) -> String {
+    let worst = |record: &Record, probe: usize| {
+        [record.baseline[probe], record.attacked[probe]].map(|all| millis(Quantiles::worst(&all)))
+    };
+    let [[calm_stream, stream], [calm_echo, echo]] = [0, 1].map(|probe| worst(record, probe));
+    let hold = record.longest_hold_us.map_or(String::new(), |us| us.to_string());
+    let sent = record.sent.div_ceil(1024);
+    let cpu = record.cpu.as_secs_f64();
+    let (lost, closed) = (record.outcome.lost, record.outcome.closed);
+    let peak = record.peak_kib / 1024;
+    let else_ = all_wrong(record);
+    let before = before.map_or(String::new(), |before| {
+        let [[_, stream], [_, echo]] = [0, 1].map(|probe| worst(before, probe));
+        match before.broken.as_slice() {
+            _ if !before.has_hurt() => format!("guard ({stream}; {echo})"),
+            [] => format!("{stream}; {echo}"),
+            broken => format!("{stream}; {echo}; {}", broken.join("; ")),
+        }
+    });
+    format!(
+        "| {} | {} | {sent} | {lost}, {closed} | {calm_stream} | {stream} | {calm_echo} | {echo} \
+         | {cpu:.2} | {hold} | {peak} | {else_} | {before} |\n",
+        attack.name, attack.pays_for
+    )
+}
+
+/// What does not hold, in a word or more.
+fn all_wrong(record: &Record) -> String {
+    let all: Vec<_> = record.broken.iter().chain(&record.slow).cloned().collect();
+    if all.is_empty() {
+        "drained".into()
+    } else {
+        all.join("; ")
+    }
+}
+
+/// p50 / p99 / greatest.
+fn millis(quantiles: Quantiles) -> String {
+    let Quantiles { p50, p99, max } = quantiles;
+    format!("{p50:.1}/{p99:.1}/{max:.1}")
+}

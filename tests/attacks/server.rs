@@ -1,0 +1,233 @@
+//! The server that is attacked: a process of its own, started afresh for every attack.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
+    sync::{Mutex, PoisonError, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::wire;
+
+/// How many shards every server gets: 0 accepts.
+pub(crate) const SHARDS: usize = 2;
+
+/// No answer is waited for longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server; killed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    /// Held open, and never read.
+    _errors: Option<ChildStderr>,
+    pub(crate) address: SocketAddr,
+    /// Connections so far: the server hands them to its shards in turn.
+    dialled: Mutex<usize>,
+}
+
+impl Server {
+    /// Starts `program` with options of `serve`; with a log of its own, that goes to a pipe that
+    /// nobody reads.
+    pub(crate) fn start(program: &Path, options: &[&str]) -> Result<Self> {
+        let logs = options.contains(&"--log");
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--shards"]);
+        command.arg(SHARDS.to_string()).args(options);
+        if logs {
+            command.stderr(Stdio::piped());
+        } else {
+            command.args(["--log", "error"]).stderr(Stdio::null());
+        }
+        let mut child = command
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {}", program.display()))?;
+        let address = announced(&mut child);
+        let mut server = Self {
+            _errors: child.stderr.take(),
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            dialled: Mutex::new(0),
+        };
+        server.address = address?;
+        Ok(server)
+    }
+
+    /// Connects.
+    pub(crate) fn dial(&self) -> Result<TcpStream> {
+        let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = TcpStream::connect(self.address).context("connecting")?;
+        *dialled += 1;
+        drop(dialled);
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        Ok(socket)
+    }
+
+    /// Makes the next connection one of `shard`.
+    pub(crate) fn turn_to(&self, shard: usize) -> Result<()> {
+        let dialled = *self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
+        if dialled % SHARDS != shard {
+            self.dial()?;
+        }
+        Ok(())
+    }
+
+    /// Connects to WebSocket paths, one after the other on each shard in turn from the first on.
+    pub(crate) fn upgrade_all(&self, paths: &[String], headers: &str) -> Result<Vec<TcpStream>> {
+        self.turn_to(0)?;
+        let mut sockets = Vec::new();
+        // Some at a time are under way: that is quicker, and no backlog is too short for it.
+        for paths in paths.chunks(64) {
+            let mut batch = Vec::new();
+            for path in paths {
+                let mut socket = self.dial()?;
+                socket.write_all(&wire::upgrade(path, headers))?;
+                batch.push(socket);
+            }
+            for mut socket in batch {
+                let head = read_head(&mut socket)?;
+                ensure!(head.starts_with("HTTP/1.1 101"), "no 101 but {head}");
+                sockets.push(socket);
+            }
+        }
+        Ok(sockets)
+    }
+
+    pub(crate) fn upgrade(&self, path: &str) -> Result<TcpStream> {
+        let mut socket = self.dial()?;
+        socket.write_all(&wire::upgrade(path, ""))?;
+        let head = read_head(&mut socket)?;
+        ensure!(head.starts_with("HTTP/1.1 101"), "no 101 but {head}");
+        Ok(socket)
+    }
+
+    /// Sends a request on a connection of its own: status and body of the answer.
+    pub(crate) fn http(&self, request: &[u8]) -> Result<(u16, String)> {
+        let mut socket = self.dial()?;
+        socket.write_all(request)?;
+        read_answer(&mut socket)
+    }
+
+    /// Registers a relay, and says where it connects to.
+    pub(crate) fn register(&self, user: usize, topics: &[String]) -> Result<String> {
+        let topics = topics.join("\",\"");
+        let body = format!("{{\"user_id\":{user},\"topics\":[\"{topics}\"]}}");
+        let (status, answer) = self.http(&wire::request("POST", "/register", &body))?;
+        ensure!(status == 200, "registering: {status} {answer}");
+        let answer: serde_json::Value = serde_json::from_str(&answer)?;
+        let url = answer["url"].as_str().context("no url")?;
+        let id = url.rsplit('/').next().unwrap_or_default();
+        Ok(format!("/ws/{id}"))
+    }
+
+    /// The longest time for which a step held a shard, in microseconds, if the server was built
+    /// to know it.
+    pub(crate) fn longest_hold_us(&self) -> Option<u64> {
+        let (_, health) = self.http(&wire::request("GET", "/health", "")).ok()?;
+        let health: serde_json::Value = serde_json::from_str(&health).ok()?;
+        health["longest_hold_us"].as_u64()
+    }
+
+    /// CPU time of all its threads so far.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat")?;
+        // utime and stime are fields 14 and 15 of all; these begin with the third.
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+        let per_second = rustix::param::clock_ticks_per_second();
+        Ok(Duration::from_millis(ticks * 1000 / per_second))
+    }
+
+    /// The most memory that was resident at one time, in KiB.
+    pub(crate) fn peak_kib(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|line| line.split_whitespace().next());
+        kib.context("no VmHWM")?.parse().context("VmHWM")
+    }
+
+    pub(crate) fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) -> Result<()> {
+        let pid = i32::try_from(self.child.id())?;
+        let pid = Pid::from_raw(pid).context("pid 0")?;
+        Ok(kill_process(pid, Signal::TERM)?)
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self, within: Duration) -> Result<Option<ExitStatus>> {
+        let until = Instant::now() + within;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(status));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(None)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The address that a server says it listens on.
+fn announced(child: &mut Child) -> Result<SocketAddr> {
+    let output = child.stdout.take().context("no standard output")?;
+    let (found, wait) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        // To its end: a server may say more.
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if let Some(address) = line.strip_prefix("framecast listens on http://") {
+                let _ = found.try_send(address.to_owned());
+            }
+        }
+    });
+    let address = wait
+        .recv_timeout(PATIENCE)
+        .context("the server does not say where it listens")?;
+    address.parse().context(address)
+}
+
+/// Reads a head, byte by byte: what follows is left for others.
+pub(crate) fn read_head(socket: &mut TcpStream) -> Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if socket.read(&mut byte)? == 0 {
+            bail!("the end after {:?}", String::from_utf8_lossy(&head));
+        }
+        head.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// Reads an answer: its status and its body.
+pub(crate) fn read_answer(socket: &mut TcpStream) -> Result<(u16, String)> {
+    let head = read_head(socket)?;
+    let status = head.split(' ').nth(1).context("no status")?.parse()?;
+    let mut lines = head.lines().map(str::to_ascii_lowercase);
+    let length = lines.find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    socket.read_exact(&mut body)?;
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
