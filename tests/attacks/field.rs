@@ -1,11 +1,14 @@
 //! What an attack has to work with.
 
 use std::{
+    io::Write,
+    net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
+use socket2::SockRef;
 
 use crate::{
     attacks::Attack,
@@ -98,6 +101,74 @@ impl<'a> Field<'a> {
         Crowd::new(self.server.upgrade_all(paths, "")?)
     }
 
+    /// Connects to a path, and says something there already.
+    pub(crate) fn crowd_after(
+        &self,
+        path: &str,
+        connections: usize,
+        opening: &[u8],
+    ) -> Result<Crowd> {
+        let mut sockets = self
+            .server
+            .upgrade_all(&vec![path.to_owned(); connections], "")?;
+        for socket in &mut sockets {
+            socket.write_all(opening)?;
+        }
+        Crowd::new(sockets)
+    }
+
+    /// Connections that are asked for nothing yet, on each shard in turn.
+    pub(crate) fn plain(&self, connections: usize) -> Result<Crowd> {
+        self.server.turn_to(0)?;
+        let sockets: Result<_> = (0..connections).map(|_| self.server.dial()).collect();
+        Crowd::new(sockets?)
+    }
+
+    /// Plain connections repeat requests as fast as the server takes them.
+    pub(crate) fn requests(&mut self, connections: usize, requests: &[u8]) -> Result<Crowd> {
+        let crowd = self.plain(connections)?;
+        self.flood_with(crowd, requests, Answers::Read)
+    }
+
+    /// Connections come, say `bytes` and go, some at a time, until then and until there were
+    /// `least`. The last of them.
+    pub(crate) fn churn(
+        &mut self,
+        until: Instant,
+        bytes: &[u8],
+        departure: Departure,
+        least: usize,
+    ) -> Result<Crowd> {
+        let give_up = until + LEAST_WITHIN;
+        let mut count = 0;
+        loop {
+            let sockets: Result<Vec<_>> = (0..BATCH).map(|_| self.comes_and_goes()).collect();
+            let mut crowd = Crowd::new(sockets?)?;
+            if !bytes.is_empty() {
+                crowd.arm(bytes, 1);
+            }
+            let answers = match departure {
+                Departure::AtOnce => Answers::Leave,
+                Departure::Answered => Answers::Read,
+            };
+            let wait = Instant::now() + departure.wait();
+            crowd.flood(wait, answers)?;
+            self.sent += crowd.sent;
+            count += BATCH;
+            let now = Instant::now();
+            if now >= until && count >= least || now >= give_up {
+                return Ok(crowd);
+            }
+        }
+    }
+
+    /// A connection whose end is a reset, which leaves no port behind.
+    fn comes_and_goes(&self) -> Result<TcpStream> {
+        let socket = self.server.dial()?;
+        SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
+        Ok(socket)
+    }
+
     /// Connections to a path repeat `pattern` as fast as the server takes it.
     pub(crate) fn flood(
         &mut self,
@@ -124,3 +195,27 @@ impl<'a> Field<'a> {
         Ok(crowd)
     }
 }
+
+/// When those go who only come for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Departure {
+    /// As soon as they have said what they came for.
+    AtOnce,
+    /// When the server has ended them, or does not.
+    Answered,
+}
+
+impl Departure {
+    fn wait(self) -> Duration {
+        match self {
+            Self::AtOnce => Duration::from_millis(1),
+            Self::Answered => Duration::from_millis(500),
+        }
+    }
+}
+
+/// Connections that come at a time.
+const BATCH: usize = 32;
+
+/// How long churning may go on to have had enough of it.
+const LEAST_WITHIN: Duration = Duration::from_secs(5);

@@ -1,7 +1,13 @@
 //! The attacks. They differ in what the server pays for, and each has the smallest input that was
 //! found for it.
 
+mod deflate;
+mod departures;
+mod frames;
+mod http;
+mod process;
 mod publishing;
+mod relay;
 
 use anyhow::Result;
 
@@ -56,6 +62,11 @@ impl Attack {
         self
     }
 
+    const fn ending(mut self, ending: Ending) -> Self {
+        self.ending = ending;
+        self
+    }
+
     const fn filling(mut self) -> Self {
         self.fills_inboxes = true;
         self
@@ -63,5 +74,14 @@ impl Attack {
 }
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Attack> {
-    [publishing::ATTACKS].into_iter().flatten()
+    let kinds = [
+        publishing::ATTACKS,
+        relay::ATTACKS,
+        frames::ATTACKS,
+        deflate::ATTACKS,
+        http::ATTACKS,
+        departures::ATTACKS,
+        process::ATTACKS,
+    ];
+    kinds.into_iter().flatten()
 }

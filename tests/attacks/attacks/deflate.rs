@@ -1,0 +1,217 @@
+//! What compressed messages cost: blocks that hold nothing, bombs, windows and contexts.
+
+use anyhow::{Result, anyhow};
+use zlib_rs::{Deflate, DeflateFlush};
+
+use super::Attack;
+use crate::{
+    crowd::{Answers, Crowd},
+    field::Field,
+    wire::{self, BINARY, COMPRESSED, Random, TEXT},
+};
+
+const DEFLATE: &[&str] = &["--deflate"];
+
+pub(super) const ATTACKS: &[Attack] = &[
+    Attack::new(
+        "empty-stored-blocks",
+        "13,000 blocks in a message, none of which holds anything",
+        2,
+        |field| echo(field, &[0x00, 0x00, 0x00, 0xFF, 0xFF].repeat(13_000)),
+    )
+    .with(DEFLATE),
+    Attack::new(
+        "empty-huffman-blocks",
+        "5,600 blocks in a message, each with a code of its own and nothing in it",
+        2,
+        |field| echo(field, &huffman_blocks(5600)),
+    )
+    .with(DEFLATE),
+    Attack::new(
+        "bombs",
+        "messages of 64 KiB made of 80 bytes, inflated and compressed again",
+        2,
+        |field| {
+            let bomb = deflated(&[0; 65_536])?;
+            flood(field, "/echo", &bomb, 256)
+        },
+    )
+    .with(DEFLATE),
+    Attack::new(
+        "streams-that-end",
+        "255 streams in a message, each of which begins with a window of 32 KiB",
+        2,
+        |field| {
+            let window = deflated(&[0; 32_768])?;
+            // A stored block ends the first at a whole byte; then fixed blocks, each a last one.
+            let ends = [0x03, 0x00].repeat(250);
+            let message = [&window, &[0x00, 0x00, 0x00, 0xFF, 0xFF][..], &ends, &[0x00]].concat();
+            flood(field, "/echo", &message, 32)
+        },
+    )
+    .with(DEFLATE),
+    Attack::new(
+        "bombs-beyond-the-limit",
+        "what is inflated before it is too much",
+        2,
+        bombs_beyond_the_limit,
+    )
+    .with(DEFLATE),
+    Attack::new(
+        "every-window-at-once",
+        "a message compressed for each of 7 windows",
+        2,
+        every_window_at_once,
+    )
+    .with(DEFLATE)
+    .filling(),
+    Attack::new(
+        "contexts-of-strangers",
+        "a message compressed for each of 100 contexts",
+        2,
+        contexts_of_strangers,
+    )
+    .with(&["--deflate", "--deflate-contexts", "100"])
+    .filling(),
+    Attack::new(
+        "what-does-not-compress",
+        "noise, compressed in vain",
+        2,
+        |field| {
+            let followers = connect(field, "/ws?topic=own", 20, OFFER)?;
+            let noise = wire::frame(BINARY, &Random(5).bytes(60_000));
+            let crowd = connect(field, "/ws?topic=own", 4, OFFER)?;
+            field.flood_with(crowd, &noise, Answers::Read)?;
+            drop(followers);
+            Ok(())
+        },
+    )
+    .with(DEFLATE)
+    .filling(),
+];
+
+const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+
+fn connect(field: &Field<'_>, path: &str, count: usize, offer: &str) -> Result<Crowd> {
+    let paths = vec![path.to_owned(); count];
+    Crowd::new(field.server.upgrade_all(&paths, offer)?)
+}
+
+/// Repeats a compressed message that is empty; the last block is the one that the tail completes.
+fn echo(field: &mut Field<'_>, blocks: &[u8]) -> Result<()> {
+    let message = [blocks, &[0x00]].concat();
+    flood(field, "/echo", &message, 1)
+}
+
+fn flood(field: &mut Field<'_>, path: &str, message: &[u8], repeat: usize) -> Result<()> {
+    let crowd = connect(field, path, 4, OFFER)?;
+    let pattern = wire::frame(BINARY | COMPRESSED, message).repeat(repeat);
+    let crowd = field.flood_with(crowd, &pattern, Answers::Read)?;
+    let codes = crowd.codes();
+    field.expect(crowd.ended() == 0, format!("attackers were closed: {codes:?}"));
+    field.expect(crowd.received > 0, "no attacker was answered");
+    Ok(())
+}
+
+/// Payloads as RFC 7692 has them: without the tail.
+fn deflated(payload: &[u8]) -> Result<Vec<u8>> {
+    let mut wire = vec![0; payload.len() + 64];
+    let mut deflate = Deflate::new(9, false, 15);
+    deflate
+        .compress(payload, &mut wire, DeflateFlush::SyncFlush)
+        .map_err(|error| anyhow!("{error:?}"))?;
+    wire.truncate(usize::try_from(deflate.total_out())? - 4);
+    Ok(wire)
+}
+
+/// Blocks with a Huffman code each (RFC 1951 §3.2.7), which has one symbol: the end of the block.
+fn huffman_blocks(count: usize) -> Vec<u8> {
+    let mut bits = Bits::default();
+    for _ in 0..count {
+        bits.push(0, 1); // not the last block
+        bits.push(2, 2); // dynamic
+        bits.push(0, 5); // 257 literals and lengths
+        bits.push(0, 5); // 1 distance
+        bits.push(14, 4); // 18 lengths of the code for lengths
+        // In this order: 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1.
+        for length in [0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2] {
+            bits.push(length, 3);
+        }
+        // 256 symbols that do not occur: 138, and 118.
+        for zeros in [138, 118] {
+            bits.push(0, 1);
+            bits.push(zeros - 11, 7);
+        }
+        bits.push(0b11, 2); // the end of the block, of length 1
+        bits.push(0b01, 2); // no distance: `10`, first bit first
+        bits.push(0, 1); // the end of the block
+    }
+    // Up to a whole byte: an empty stored block.
+    bits.push(0, 3);
+    let mut bytes = bits.bytes;
+    bytes.extend([0x00, 0x00, 0xFF, 0xFF]);
+    bytes
+}
+
+/// Bits, the lowest first.
+#[derive(Default)]
+struct Bits {
+    bytes: Vec<u8>,
+    /// In the last byte.
+    used: usize,
+}
+
+impl Bits {
+    fn push(&mut self, value: u8, count: usize) {
+        for bit in 0..count {
+            if self.used == 0 {
+                self.bytes.push(0);
+            }
+            if let Some(last) = self.bytes.last_mut() {
+                *last |= (value >> bit & 1) << self.used;
+            }
+            self.used = (self.used + 1) % 8;
+        }
+    }
+}
+
+fn bombs_beyond_the_limit(field: &mut Field<'_>) -> Result<()> {
+    let bomb = deflated(&vec![0; 16 << 20])?;
+    let bytes = [
+        wire::upgrade("/echo", OFFER),
+        wire::frame(BINARY | COMPRESSED, &bomb),
+        wire::close(1009),
+    ];
+    let until = field.begin();
+    let last = field.churn(until, &bytes.concat(), crate::field::Departure::Answered, 64)?;
+    let codes = last.codes();
+    field.expect(codes == [1009], format!("closed with {codes:?}, not 1009"));
+    Ok(())
+}
+
+fn every_window_at_once(field: &mut Field<'_>) -> Result<()> {
+    let mut followers = Vec::new();
+    for bits in 9..=15 {
+        let offer = format!(
+            "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits={bits}\r\n"
+        );
+        followers.push(connect(field, "/ws?topic=own", 2, &offer)?);
+    }
+    publish_text(field)
+}
+
+fn contexts_of_strangers(field: &mut Field<'_>) -> Result<()> {
+    let strangers = connect(field, "/ws?topic=own", 100, OFFER)?;
+    publish_text(field)?;
+    drop(strangers);
+    Ok(())
+}
+
+/// Publishers of text that compresses, none of which has agreed on compression.
+fn publish_text(field: &mut Field<'_>) -> Result<()> {
+    let mut random = Random(6);
+    let words: Vec<_> = (0..250).map(|_| format!("{:x} ", random.next() % 997)).collect();
+    let pattern = wire::frame(TEXT, words.concat().as_bytes()).repeat(16);
+    field.flood("/ws?topic=own", 4, &pattern, Answers::Read)?;
+    Ok(())
+}

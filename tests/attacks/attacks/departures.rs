@@ -1,0 +1,123 @@
+//! What it costs when many go at once, or read no more.
+
+use std::{
+    io::Write,
+    net::Shutdown,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use super::Attack;
+use crate::{
+    crowd::{Answers, Crowd},
+    field::Field,
+    wire::{self, BINARY, Random, TEXT},
+};
+
+pub(super) const ATTACKS: &[Attack] = &[
+    Attack::new(
+        "all-go-at-once",
+        "hundreds of connections that leave 128 topics each at one time",
+        1,
+        all_go_at_once,
+    ),
+    Attack::new(
+        "all-close-at-once",
+        "hundreds of Closes to be answered at one time",
+        1,
+        all_close_at_once,
+    ),
+    Attack::new(
+        "slow-consumers-at-once",
+        "200 subscribers who read no more, ended for it at one time",
+        1,
+        slow_consumers_at_once,
+    )
+    .with(&["--slow-after", "200ms"]),
+    Attack::new(
+        "half-closed",
+        "publications, and the end of the stream behind them",
+        16,
+        half_closed,
+    ),
+    Attack::new(
+        "small-messages-read-late",
+        "outboxes of 20,000 small messages each, that are then read",
+        2,
+        small_messages_read_late,
+    ),
+];
+
+fn all_go_at_once(field: &mut Field<'_>) -> Result<()> {
+    let count = if field.form.is_long { 1500 } else { 300 };
+    let crowd = field.crowd(&vec![wire::chat("t", 0..128); count])?;
+    let until = field.begin();
+    drop(crowd);
+    rest(field, until)
+}
+
+fn all_close_at_once(field: &mut Field<'_>) -> Result<()> {
+    let count = if field.form.is_long { 1500 } else { 300 };
+    let mut crowd = field.crowd(&vec![wire::chat("t", (0..128).rev()); count])?;
+    crowd.arm(&wire::close(1000), 1);
+    let until = field.begin();
+    crowd.flood(until, Answers::Read)?;
+    field.sent += crowd.sent;
+    let (ended, codes) = (crowd.ended(), crowd.codes());
+    let is_answered = ended == count && codes == [1000];
+    field.expect(is_answered, format!("{ended} of {count} closed, with {codes:?}"));
+    rest(field, until)
+}
+
+/// Lets the time of the attack pass.
+fn rest(field: &Field<'_>, until: Instant) -> Result<()> {
+    let mut nobody = field.plain(1)?;
+    nobody.flood(until, Answers::Read)
+}
+
+fn slow_consumers_at_once(field: &mut Field<'_>) -> Result<()> {
+    let consumers = field.crowd(&vec!["/ws?topic=own".to_owned(); 200])?;
+    let mut publisher = field.crowd(&["/ws?topic=own".to_owned()])?;
+    // More than sockets hold, and than may wait.
+    publisher.arm(&wire::frame(BINARY, &Random(7).bytes(60_000)), 160);
+    let until = field.begin();
+    publisher.flood(until, Answers::Read)?;
+    field.sent += publisher.sent;
+    let mut consumers = consumers;
+    consumers.flood(Instant::now() + Duration::from_secs(10), Answers::Read)?;
+    let (ended, codes) = (consumers.ended(), consumers.codes());
+    field.expect(ended == 200, format!("{ended} of 200 slow consumers ended, {codes:?}"));
+    Ok(())
+}
+
+fn half_closed(field: &mut Field<'_>) -> Result<()> {
+    let mut burst = wire::upgrade("/ws?topic=own", "");
+    burst.extend(wire::frame(TEXT, b"x").repeat(100));
+    let until = field.begin();
+    while Instant::now() < until {
+        let mut sockets = Vec::new();
+        for _ in 0..32 {
+            let mut socket = field.server.dial()?;
+            socket.write_all(&burst)?;
+            socket.shutdown(Shutdown::Write)?;
+            field.sent += burst.len() as u64;
+            sockets.push(socket);
+        }
+        let mut crowd = Crowd::new(sockets)?;
+        crowd.flood(Instant::now() + Duration::from_millis(500), Answers::Read)?;
+    }
+    Ok(())
+}
+
+fn small_messages_read_late(field: &mut Field<'_>) -> Result<()> {
+    let mut readers = field.crowd(&vec!["/ws?topic=own".to_owned(); 40])?;
+    let mut publisher = field.crowd(&["/ws?topic=other&topic=own".to_owned()])?;
+    publisher.arm(&wire::frame(TEXT, b"x").repeat(1000), 20);
+    let until = field.begin();
+    let half = Instant::now() + field.form.attack / 2;
+    publisher.flood(half, Answers::Read)?;
+    readers.flood(until, Answers::Read)?;
+    field.sent += publisher.sent;
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! What surrounds the connections: the log, the answer 503, and the names that a server answers to.
+
+use std::{
+    collections::HashMap,
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Instant,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Attack, Ending};
+use crate::{
+    crowd::Answers,
+    field::{Departure, Field},
+    server::{PATIENCE, Server, read_answer},
+    wire::{self, Frames, TEXT},
+};
+
+pub(super) const ATTACKS: &[Attack] = &[
+    Attack::new(
+        "log-that-nobody-reads",
+        "a line of the log for every connection, to a pipe that is full",
+        16,
+        log_that_nobody_reads,
+    )
+    .with(DEBUG),
+    Attack::new(
+        "log-that-nobody-reads-and-two-signals",
+        "the same, and an end that can't wait",
+        16,
+        log_that_nobody_reads,
+    )
+    .with(&["--log", "debug", "--drain-timeout", "1h", "--close-timeout", "1h"])
+    .ending(Ending::SecondSignal),
+    Attack::new(
+        "refused-and-delivered",
+        "publications that were answered 503, and delivered all the same",
+        200,
+        refused_and_delivered,
+    )
+    .with(&["--request-timeout", "300ms"])
+    .filling(),
+    Attack::new(
+        "foreign-host",
+        "a name that others control, as the server's own",
+        2,
+        foreign_host,
+    ),
+];
+
+const DEBUG: &[&str] = &["--log", "debug"];
+
+/// More lines than a pipe holds.
+fn log_that_nobody_reads(field: &mut Field<'_>) -> Result<()> {
+    let until = field.begin();
+    let bytes = [wire::upgrade("/ws?topic=own", ""), wire::close(1000)].concat();
+    field.churn(until, &bytes, Departure::Answered, 2000)?;
+    Ok(())
+}
+
+/// What became of the publications of some publishers, each by its text.
+type Statuses = HashMap<String, Option<u16>>;
+
+fn refused_and_delivered(field: &mut Field<'_>) -> Result<()> {
+    let server = field.server;
+    let mut collector = server.upgrade("/ws?topic=counted")?;
+    let mut crowd = field.crowd(&vec!["/ws?topic=lobby".to_owned(); 400])?;
+    crowd.arm(&wire::frame(TEXT, b"x").repeat(512), u64::MAX);
+    let until = field.begin();
+    let is_over = AtomicBool::new(false);
+    let (answers, texts) = thread::scope(|scope| {
+        let collecting = scope.spawn(|| collect(&mut collector));
+        let posting: Vec<_> = (0..4)
+            .map(|publisher| {
+                let is_over = &is_over;
+                scope.spawn(move || post(server, publisher, is_over))
+            })
+            .collect();
+        let flooded = crowd.flood(until, Answers::Read);
+        is_over.store(true, Relaxed);
+        let mut answers = Statuses::new();
+        for posting in posting {
+            answers.extend(posting.join().unwrap_or_default());
+        }
+        let last = publish_last(server);
+        let texts = collecting.join().unwrap_or_else(|_| Ok(Vec::new()));
+        flooded.and(last).and(texts).map(|texts| (answers, texts))
+    })?;
+    field.sent += crowd.sent;
+    let mut copies: HashMap<&str, usize> = HashMap::new();
+    for text in &texts {
+        *copies.entry(text).or_default() += 1;
+    }
+    let mut count = |wrong: &dyn Fn(Option<u16>, usize) -> bool, what: &str| {
+        let all = answers.iter().filter(|(text, status)| {
+            wrong(**status, copies.get(text.as_str()).copied().unwrap_or(0))
+        });
+        let all = all.count();
+        field.expect(all == 0, format!("{all} {what}"));
+    };
+    let is_taken = |status| matches!(status, Some(200 | 202));
+    let is_refused = |status: Option<u16>| status.is_some_and(|status| status >= 400);
+    count(&|status, copies| is_refused(status) && copies > 0, "refused and delivered");
+    count(&|status, copies| is_taken(status) && copies == 0, "taken and lost");
+    count(&|_, copies| copies > 1, "delivered twice");
+    Ok(())
+}
+
+/// Publishes texts of its own, one after the other, and notes the answers.
+fn post(server: &Server, publisher: usize, is_over: &AtomicBool) -> Statuses {
+    let mut answers = Statuses::new();
+    let mut line: Option<TcpStream> = None;
+    let mut number = 0;
+    while !is_over.load(Relaxed) {
+        let text = format!("{publisher}-{number}");
+        number += 1;
+        let answer = line.take().map_or_else(|| server.dial(), Ok);
+        let answer = answer.and_then(|mut socket| {
+            let body = format!("{{\"topic\":\"counted\",\"message\":\"{text}\"}}");
+            socket.write_all(&wire::request("POST", "/publish", &body))?;
+            let (status, _) = read_answer(&mut socket)?;
+            Ok((socket, status))
+        });
+        let status = answer.map(|(socket, status)| {
+            // A connection that was refused may end at any time.
+            line = Some(socket).filter(|_| status < 300);
+            status
+        });
+        answers.insert(text, status.ok());
+    }
+    answers
+}
+
+/// Publishes what says that all before it has arrived.
+fn publish_last(server: &Server) -> Result<()> {
+    let until = Instant::now() + PATIENCE;
+    let body = r#"{"topic":"counted","message":"last"}"#;
+    loop {
+        let answer = server.http(&wire::request("POST", "/publish", body));
+        if matches!(answer, Ok((200 | 202, _))) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < until, "the last publication: {answer:?}");
+    }
+}
+
+/// What arrives, up to the last.
+fn collect(socket: &mut TcpStream) -> Result<Vec<String>> {
+    let mut frames = Frames::default();
+    let mut texts = Vec::new();
+    let mut scratch = vec![0; 16 * 1024];
+    // Pings are not due for a while yet.
+    loop {
+        let len = match socket.read(&mut scratch) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read.context("collecting")?,
+        };
+        ensure!(len > 0, "the collector was closed");
+        frames.extend(&scratch[..len]);
+        while let Some((_, payload)) = frames.next() {
+            let text = String::from_utf8_lossy(payload).into_owned();
+            if text == "last" {
+                return Ok(texts);
+            }
+            texts.push(text);
+        }
+    }
+}
+
+/// A page of `evil.example`, whose name leads here, has its own origin and its own host.
+fn foreign_host(field: &mut Field<'_>) -> Result<()> {
+    let as_page_of = |host: &str, request: &[u8]| {
+        let request = String::from_utf8_lossy(request).into_owned();
+        let both = format!("Host: {host}\r\nOrigin: http://{host}");
+        request.replace("Host: 127.0.0.1", &both).into_bytes()
+    };
+    let requests = [
+        wire::request("GET", "/", ""),
+        wire::request("GET", "/health", ""),
+        wire::request("POST", "/publish", r#"{"topic":"own","message":"x"}"#),
+        wire::request("POST", "/register", r#"{"user_id":1}"#),
+        wire::upgrade("/ws", ""),
+    ];
+    for request in &requests {
+        for (host, is_own) in [("evil.example", false), ("localhost:1", true)] {
+            let (status, _) = field.server.http(&as_page_of(host, request))?;
+            let is_right = (status == 421) != is_own;
+            let asked = String::from_utf8_lossy(request);
+            let asked = asked.lines().next().unwrap_or_default();
+            field.expect(is_right, format!("{host}: {status} for {asked}"));
+        }
+    }
+    let pattern: Vec<_> = requests[..4]
+        .iter()
+        .map(|request| as_page_of("evil.example", request))
+        .collect();
+    field.requests(4, &pattern.concat().repeat(64))?;
+    Ok(())
+}
