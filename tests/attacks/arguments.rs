@@ -38,7 +38,11 @@ impl Arguments {
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().context(format!("{argument} wants a value"));
+            let mut value = || {
+                arguments
+                    .next()
+                    .context(format!("{argument} wants a value"))
+            };
             match argument.as_str() {
                 "--server" => parsed.server = value()?.into(),
                 "--before" => parsed.before = Some(value()?.into()),
@@ -48,9 +52,8 @@ impl Arguments {
                 "--list" => parsed.only_says = Some(Says::Names),
                 "--help" | "-h" => parsed.only_says = Some(Says::Help),
                 // Of libtest, with a value that is no filter.
-                "--test-threads" | "--skip" | "--format" | "--color" | "--logfile" | "-Z" => {
-                    value()?;
-                }
+                "--test-threads" | "--skip" | "--format" | "--color" | "--logfile"
+                | "--shuffle-seed" | "-Z" => drop(value()?),
                 other if other.starts_with('-') => {}
                 filter => parsed.only.push(filter.to_owned()),
             }

@@ -201,7 +201,9 @@ impl Crowd {
         let (now, end) = (self.marks.now(), self.marks.end());
         let publisher = self.lines.len() - 1;
         while self.stream_due <= now && self.stream_due < end {
-            let message = [self.number, self.stream_due].map(u64::to_be_bytes).concat();
+            let message = [self.number, self.stream_due]
+                .map(u64::to_be_bytes)
+                .concat();
             self.lines[publisher].send(wire::BINARY, &message);
             self.number += 1;
             self.stream_due += STREAM_EVERY;
@@ -261,12 +263,17 @@ impl Crowd {
         let echoes = echoes.filter(|(line, _)| line.next == 0);
         let next = echoes.fold(self.stream_due, |next, (_, due)| next.min(due));
         let wait = next.saturating_sub(now).clamp(200, 10_000);
-        let wait = Timespec {
+        let time = Timespec {
             tv_sec: 0,
             tv_nsec: i64::try_from(wait * 1000).unwrap_or(0),
         };
         let spare = rustix::buffer::spare_capacity(events);
-        match epoll::wait(&self.epoll, spare, Some(&wait)) {
+        match epoll::wait(&self.epoll, spare, Some(&time)) {
+            Ok(0) => {
+                let late = self.marks.now().saturating_sub(now + wait);
+                let phase = self.marks.phase(now);
+                self.outcome.measured.add_machine(phase, late);
+            }
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

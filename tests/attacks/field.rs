@@ -32,7 +32,7 @@ impl Form {
     pub(crate) const SHORT: Self = Self {
         is_long: false,
         baseline: Duration::from_millis(200),
-        attack: Duration::from_millis(600),
+        attack: Duration::from_millis(500),
         patience: Duration::from_secs(30),
     };
     pub(crate) const LONG: Self = Self {

@@ -7,6 +7,8 @@ use crate::{marks::Phase, server::SHARDS};
 pub(crate) struct Samples {
     stream: [Vec<u64>; SHARDS],
     echo: [Vec<u64>; SHARDS],
+    /// How late the bystanders' own thread was woken: what the machine can't do better.
+    machine: Vec<u64>,
 }
 
 /// Samples of the phases that count.
@@ -32,12 +34,23 @@ pub(crate) struct Quantiles {
 
 impl Measured {
     pub(crate) fn add(&mut self, phase: Phase, probe: Probe, shard: usize, micros: u64) {
-        let samples = match phase {
-            Phase::Baseline => &mut self.baseline,
-            Phase::Attack => &mut self.attack,
-            Phase::Before | Phase::After => return,
-        };
-        samples.of(probe)[shard].push(micros);
+        if let Some(samples) = self.of(phase) {
+            samples.of(probe)[shard].push(micros);
+        }
+    }
+
+    pub(crate) fn add_machine(&mut self, phase: Phase, micros: u64) {
+        if let Some(samples) = self.of(phase) {
+            samples.machine.push(micros);
+        }
+    }
+
+    fn of(&mut self, phase: Phase) -> Option<&mut Samples> {
+        match phase {
+            Phase::Baseline => Some(&mut self.baseline),
+            Phase::Attack => Some(&mut self.attack),
+            Phase::Before | Phase::After => None,
+        }
     }
 }
 
@@ -47,6 +60,10 @@ impl Samples {
             Probe::Stream => &mut self.stream,
             Probe::Echo => &mut self.echo,
         }
+    }
+
+    pub(crate) fn machine(&mut self) -> Quantiles {
+        Quantiles::of(&mut self.machine)
     }
 
     /// For each shard.

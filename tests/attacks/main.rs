@@ -76,7 +76,10 @@ fn run(arguments: &Arguments, attacks: &[&'static Attack]) -> Result<ExitCode> {
         };
         if let Some(before) = &before {
             let verdict = if before.has_hurt() { "hurt" } else { "guard" };
-            say(&format!("before ({verdict}): {}", report::line(attack, before, form, false)));
+            say(&format!(
+                "before ({verdict}): {}",
+                report::line(attack, before, form, false)
+            ));
         }
         rows.push((attack, record, before));
     }

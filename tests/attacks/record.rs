@@ -24,6 +24,8 @@ pub(crate) struct Record {
     pub(crate) longest_hold_us: Option<u64>,
     pub(crate) baseline: [[Quantiles; SHARDS]; 2],
     pub(crate) attacked: [[Quantiles; SHARDS]; 2],
+    /// How late a timer was under attack, at the 99th percentile, in milliseconds.
+    pub(crate) machine_late: f64,
     /// What must hold, and did not.
     pub(crate) broken: Vec<String>,
     /// Times beyond their bounds.
@@ -63,6 +65,7 @@ pub(crate) fn attack(attack: &Attack, program: &Path, form: Form) -> Result<Reco
     end(&mut server, attack.ending, &mut broken)?;
     marks.is_over.store(true, Relaxed);
     check(&outcome, bystanders.farewell(), attack.ending, &mut broken);
+    let machine_late = outcome.measured.attack.machine().p99;
     let (baseline, attacked) = quantiles(&mut outcome);
     let slow = slow(attack, &baseline, &attacked);
     Ok(Record {
@@ -73,6 +76,7 @@ pub(crate) fn attack(attack: &Attack, program: &Path, form: Form) -> Result<Reco
         longest_hold_us,
         baseline,
         attacked,
+        machine_late,
         broken,
         slow,
     })

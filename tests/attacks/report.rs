@@ -16,11 +16,13 @@ pub(crate) fn line(attack: &Attack, record: &Record, form: Form, has_passed: boo
         format!("{} > {}", millis(calm), millis(hurt))
     });
     let mut line = format!(
-        "{verdict} {:32} stream {stream}, echo {echo} ms, {} B sent, CPU {:.2} s, peak {} MiB{hold}",
+        "{verdict} {:32} stream {stream}, echo {echo} ms, {} B sent, CPU {:.2} s, peak {} MiB{hold}, \
+         timers {:.1} ms late",
         attack.name,
         record.sent,
         record.cpu.as_secs_f64(),
         record.peak_kib / 1024,
+        record.machine_late,
     );
     for each in &record.broken {
         let _ = write!(line, "\n       {each}");
@@ -62,7 +64,10 @@ pub(crate) fn markdown(rows: &[Row], form: Form, command: &str) -> String {
     let hurt = rows.len() - held;
     let _ = write!(text, "\n{} attacks", rows.len());
     if rows.iter().any(|(_, _, before)| before.is_some()) {
-        let _ = write!(text, ", of which {hurt} did something before and {held} are guards");
+        let _ = write!(
+            text,
+            ", of which {hurt} did something before and {held} are guards"
+        );
     }
     text.push_str(".\n");
     text
@@ -70,8 +75,8 @@ pub(crate) fn markdown(rows: &[Row], form: Form, command: &str) -> String {
 
 const HEAD: &str = "\
 | attack | what it pays for | sent, KiB | bystanders lost, closed | stream, ms | under attack | echo, ms \
-| under attack | CPU, s | longest hold, us | peak, MiB | else | before: stream; echo |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| under attack | timers late, ms | CPU, s | longest hold, us | peak, MiB | and then | before: stream; echo |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
 fn row(attack: &Attack, record: &Record, before: Option<&Record>) -> String {
@@ -79,12 +84,15 @@ fn row(attack: &Attack, record: &Record, before: Option<&Record>) -> String {
         [record.baseline[probe], record.attacked[probe]].map(|all| millis(Quantiles::worst(&all)))
     };
     let [[calm_stream, stream], [calm_echo, echo]] = [0, 1].map(|probe| worst(record, probe));
-    let hold = record.longest_hold_us.map_or(String::new(), |us| us.to_string());
+    let hold = record
+        .longest_hold_us
+        .map_or(String::new(), |us| us.to_string());
     let sent = record.sent.div_ceil(1024);
     let cpu = record.cpu.as_secs_f64();
     let (lost, closed) = (record.outcome.lost, record.outcome.closed);
     let peak = record.peak_kib / 1024;
-    let else_ = all_wrong(record);
+    let late = record.machine_late;
+    let then = all_wrong(record);
     let before = before.map_or(String::new(), |before| {
         let [[_, stream], [_, echo]] = [0, 1].map(|probe| worst(before, probe));
         match before.broken.as_slice() {
@@ -95,7 +103,7 @@ fn row(attack: &Attack, record: &Record, before: Option<&Record>) -> String {
     });
     format!(
         "| {} | {} | {sent} | {lost}, {closed} | {calm_stream} | {stream} | {calm_echo} | {echo} \
-         | {cpu:.2} | {hold} | {peak} | {else_} | {before} |\n",
+         | {late:.1} | {cpu:.2} | {hold} | {peak} | {then} | {before} |\n",
         attack.name, attack.pays_for
     )
 }

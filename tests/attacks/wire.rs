@@ -67,10 +67,8 @@ pub(crate) fn upgrade(path: &str, headers: &str) -> Vec<u8> {
 /// An HTTP request with a body.
 pub(crate) fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    format!(
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
+    format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
 }
 
 /// A path with the topics `PREFIX0`, `PREFIX1`, …, of which `numbers` says which and in what order.

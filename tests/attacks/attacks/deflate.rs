@@ -43,9 +43,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         2,
         |field| {
             let window = deflated(&[0; 32_768])?;
-            // A stored block ends the first at a whole byte; then fixed blocks, each a last one.
+            // Its tail ends it at a whole byte; then fixed blocks, each the last of a stream.
             let ends = [0x03, 0x00].repeat(250);
-            let message = [&window, &[0x00, 0x00, 0x00, 0xFF, 0xFF][..], &ends, &[0x00]].concat();
+            let message = [&window, &[0x00, 0x00, 0xFF, 0xFF][..], &ends, &[0x00]].concat();
             flood(field, "/echo", &message, 32)
         },
     )
@@ -108,7 +108,10 @@ fn flood(field: &mut Field<'_>, path: &str, message: &[u8], repeat: usize) -> Re
     let pattern = wire::frame(BINARY | COMPRESSED, message).repeat(repeat);
     let crowd = field.flood_with(crowd, &pattern, Answers::Read)?;
     let codes = crowd.codes();
-    field.expect(crowd.ended() == 0, format!("attackers were closed: {codes:?}"));
+    field.expect(
+        crowd.ended() == 0,
+        format!("attackers were closed: {codes:?}"),
+    );
     field.expect(crowd.received > 0, "no attacker was answered");
     Ok(())
 }
@@ -183,7 +186,12 @@ fn bombs_beyond_the_limit(field: &mut Field<'_>) -> Result<()> {
         wire::close(1009),
     ];
     let until = field.begin();
-    let last = field.churn(until, &bytes.concat(), crate::field::Departure::Answered, 64)?;
+    let last = field.churn(
+        until,
+        &bytes.concat(),
+        crate::field::Departure::Answered,
+        64,
+    )?;
     let codes = last.codes();
     field.expect(codes == [1009], format!("closed with {codes:?}, not 1009"));
     Ok(())
@@ -210,7 +218,9 @@ fn contexts_of_strangers(field: &mut Field<'_>) -> Result<()> {
 /// Publishers of text that compresses, none of which has agreed on compression.
 fn publish_text(field: &mut Field<'_>) -> Result<()> {
     let mut random = Random(6);
-    let words: Vec<_> = (0..250).map(|_| format!("{:x} ", random.next() % 997)).collect();
+    let words: Vec<_> = (0..250)
+        .map(|_| format!("{:x} ", random.next() % 997))
+        .collect();
     let pattern = wire::frame(TEXT, words.concat().as_bytes()).repeat(16);
     field.flood("/ws?topic=own", 4, &pattern, Answers::Read)?;
     Ok(())

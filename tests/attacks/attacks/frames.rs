@@ -220,6 +220,9 @@ fn wrong_and_again(field: &mut Field<'_>, path: &str, wrong: &[u8], code: u16) -
     let until = field.begin();
     let last = field.churn(until, &bytes, Departure::Answered, 64)?;
     let codes = last.codes();
-    field.expect(codes == [code], format!("closed with {codes:?}, not {code}"));
+    field.expect(
+        codes == [code],
+        format!("closed with {codes:?}, not {code}"),
+    );
     Ok(())
 }

@@ -38,7 +38,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         "registrations of 128 topics each, and refusals of those",
         2,
         |field| {
-            let names: Vec<_> = (0..128).map(|number| format!("\"topic-{number}\"")).collect();
+            let names: Vec<_> = (0..128)
+                .map(|number| format!("\"topic-{number}\""))
+                .collect();
             let topics = names.join(",");
             let body = format!("{{\"user_id\":1,\"topics\":[{topics}]}}");
             requests(field, 4, &request("POST", "/register", &body).repeat(32))
@@ -94,27 +96,31 @@ pub(super) const ATTACKS: &[Attack] = &[
             requests(field, 4, &wire::upgrade(&path, "").repeat(32))
         },
     ),
-    Attack::new(
-        "slow-heads",
-        "a byte at a time of 100 heads",
-        50,
-        |field| {
-            let mut crowd = field.plain(100)?;
-            let head = format!("GET /health HTTP/1.1\r\nHost: a\r\nX: {}", "y".repeat(15_000));
-            crowd.arm(head.as_bytes(), 1);
-            let until = field.begin();
-            crowd.trickle(until, 1, Duration::from_millis(5))?;
-            field.sent += crowd.sent;
-            Ok(())
-        },
-    ),
+    Attack::new("slow-heads", "a byte at a time of 100 heads", 50, |field| {
+        let mut crowd = field.plain(100)?;
+        let head = format!(
+            "GET /health HTTP/1.1\r\nHost: a\r\nX: {}",
+            "y".repeat(15_000)
+        );
+        crowd.arm(head.as_bytes(), 1);
+        let until = field.begin();
+        crowd.trickle(until, 1, Duration::from_millis(5))?;
+        field.sent += crowd.sent;
+        Ok(())
+    }),
     Attack::new(
         "chunks-of-one-byte",
         "bodies in chunks of a byte each",
         2,
         |field| {
-            let body = format!("{{\"topic\":\"own\",\"message\":\"{}\"}}", "x".repeat(20_000));
-            let chunks: String = body.chars().map(|each| format!("1\r\n{each}\r\n")).collect();
+            let body = format!(
+                "{{\"topic\":\"own\",\"message\":\"{}\"}}",
+                "x".repeat(20_000)
+            );
+            let chunks: String = body
+                .chars()
+                .map(|each| format!("1\r\n{each}\r\n"))
+                .collect();
             let request = format!(
                 "POST /publish HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n\
                  {chunks}0\r\n\r\n"
@@ -150,13 +156,25 @@ pub(super) const ATTACKS: &[Attack] = &[
         "upgrades-and-resets",
         "a handshake, and a connection that is gone when it is done",
         16,
-        |field| churn(field, &wire::upgrade("/ws?topic=own", ""), Departure::AtOnce),
+        |field| {
+            churn(
+                field,
+                &wire::upgrade("/ws?topic=own", ""),
+                Departure::AtOnce,
+            )
+        },
     ),
     Attack::new(
         "heads-cut-by-resets",
         "half a head, and a connection that is gone",
         16,
-        |field| churn(field, b"GET /ws HTTP/1.1\r\nHost: 127.0.0", Departure::AtOnce),
+        |field| {
+            churn(
+                field,
+                b"GET /ws HTTP/1.1\r\nHost: 127.0.0",
+                Departure::AtOnce,
+            )
+        },
     ),
 ];
 

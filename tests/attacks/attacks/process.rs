@@ -33,7 +33,14 @@ pub(super) const ATTACKS: &[Attack] = &[
         16,
         log_that_nobody_reads,
     )
-    .with(&["--log", "debug", "--drain-timeout", "1h", "--close-timeout", "1h"])
+    .with(&[
+        "--log",
+        "debug",
+        "--drain-timeout",
+        "1h",
+        "--close-timeout",
+        "1h",
+    ])
     .ending(Ending::SecondSignal),
     Attack::new(
         "refused-and-delivered",
@@ -103,8 +110,14 @@ fn refused_and_delivered(field: &mut Field<'_>) -> Result<()> {
     };
     let is_taken = |status| matches!(status, Some(200 | 202));
     let is_refused = |status: Option<u16>| status.is_some_and(|status| status >= 400);
-    count(&|status, copies| is_refused(status) && copies > 0, "refused and delivered");
-    count(&|status, copies| is_taken(status) && copies == 0, "taken and lost");
+    count(
+        &|status, copies| is_refused(status) && copies > 0,
+        "refused and delivered",
+    );
+    count(
+        &|status, copies| is_taken(status) && copies == 0,
+        "taken and lost",
+    );
     count(&|_, copies| copies > 1, "delivered twice");
     Ok(())
 }

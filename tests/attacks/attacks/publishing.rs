@@ -71,7 +71,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     .filling(),
 ];
 
-/// 264 messages in two fragments of which one is empty: what the burst of 6,864 bytes is made of.
+/// Messages of one byte in two fragments, 13 bytes on the wire: these are published one by one.
 fn burst(messages: usize) -> Vec<u8> {
     wire::fragments(TEXT, &[b"", b"x"]).repeat(messages)
 }

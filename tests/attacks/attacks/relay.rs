@@ -26,7 +26,12 @@ pub(super) const ATTACKS: &[Attack] = &[
         "same-topics-each-time",
         "128 topics compared with the same 128 for every message of a relay",
         1,
-        |field| flood(field, &wire::frame(TEXT, wire::topics_message(&names("t")).as_bytes())),
+        |field| {
+            flood(
+                field,
+                &wire::frame(TEXT, wire::topics_message(&names("t")).as_bytes()),
+            )
+        },
     ),
     Attack::new(
         "one-topic-named-10500-times",
@@ -129,7 +134,11 @@ fn topics_that_others_follow(field: &mut Field<'_>) -> Result<()> {
     let mut crowd = relays(field, 2)?;
     crowd.arm(&sets(2), u64::MAX);
     let until = field.begin();
-    publisher.trickle(until.min(std::time::Instant::now() + ONE_BURST), 28, ONE_BURST)?;
+    publisher.trickle(
+        until.min(std::time::Instant::now() + ONE_BURST),
+        28,
+        ONE_BURST,
+    )?;
     crowd.flood(until, Answers::Read)?;
     field.sent += crowd.sent + publisher.sent;
     drop(followers);
