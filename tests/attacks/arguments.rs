@@ -1,6 +1,6 @@
 //! What the command line asks for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -61,6 +61,27 @@ impl Arguments {
         Ok(parsed)
     }
 
+    /// The command that runs the same, wherever the programs are.
+    pub(crate) fn command(&self) -> String {
+        let mut command = "cargo test --release --test attacks --".to_owned();
+        let server = self.server != Path::new(env!("CARGO_BIN_EXE_framecast"));
+        let options = [
+            (self.is_long, "--long"),
+            (server, "--server PATH"),
+            (self.before.is_some(), "--before PATH"),
+            (self.markdown.is_some(), "--markdown FILE"),
+        ];
+        for (_, option) in options.iter().filter(|(is_given, _)| *is_given) {
+            command.push(' ');
+            command.push_str(option);
+        }
+        for name in &self.only {
+            command.push_str(" --only ");
+            command.push_str(name);
+        }
+        command
+    }
+
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
     }
@@ -75,6 +96,6 @@ cargo test --test attacks -- [OPTIONS] [NAME]...
   --long           measure long enough for times, and hold them to their bounds
   --only NAME      only attacks whose names contain NAME
   --before PATH    attack this server too, for the column \"before\"
-  --markdown FILE  write a table
+  --markdown FILE  write a table, in place of the one that FILE may have
   --list           print the names
 ";

@@ -84,11 +84,11 @@ fn run(arguments: &Arguments, attacks: &[&'static Attack]) -> Result<ExitCode> {
         rows.push((attack, record, before));
     }
     if let Some(file) = &arguments.markdown {
-        let command = format!(
-            "cargo test --release --test attacks -- {}",
-            env::args().skip(1).collect::<Vec<_>>().join(" ")
-        );
-        fs::write(file, report::markdown(&rows, form, &command))?;
+        // What stands above the table is written by hand, and stays.
+        let old = fs::read_to_string(file).unwrap_or_default();
+        let prose = old.split(report::HEADING).next().unwrap_or_default();
+        let table = report::markdown(&rows, form, &arguments.command());
+        fs::write(file, [prose, &table].concat())?;
     }
     say(&format!("{passed} passed, {failed} failed"));
     Ok(if failed == 0 {

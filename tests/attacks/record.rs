@@ -67,7 +67,7 @@ pub(crate) fn attack(attack: &Attack, program: &Path, form: Form) -> Result<Reco
     check(&outcome, bystanders.farewell(), attack.ending, &mut broken);
     let machine_late = outcome.measured.attack.machine().p99;
     let (baseline, attacked) = quantiles(&mut outcome);
-    let slow = slow(attack, &baseline, &attacked);
+    let slow = slow(attack, machine_late, &baseline, &attacked);
     Ok(Record {
         outcome,
         sent,
@@ -131,9 +131,10 @@ fn quantiles(outcome: &mut Outcome) -> ([[Quantiles; SHARDS]; 2], [[Quantiles; S
 }
 
 /// The bounds: at most twice the baseline and 5 ms, and a turn for every attacker that is always
-/// ready on the shard.
+/// ready on the shard; and what the machine itself was late by.
 fn slow(
     attack: &Attack,
+    machine_late: f64,
     baseline: &[[Quantiles; SHARDS]; 2],
     attacked: &[[Quantiles; SHARDS]; 2],
 ) -> Vec<String> {
@@ -143,7 +144,7 @@ fn slow(
             let (calm, hurt) = (baseline[index][shard], attacked[index][shard]);
             for (name, calm, hurt) in [("p50", calm.p50, hurt.p50), ("p99", calm.p99, hurt.p99)] {
                 let turns = f64::from(attack.ready) * TURN_MS;
-                let mut bound = 2.0 * calm + 5.0 + turns;
+                let mut bound = 2.0 * calm + 5.0 + turns + machine_late;
                 if attack.fills_inboxes && probe == "stream" {
                     // The publisher waits for its turn as all others do.
                     bound += turns + 45.0;

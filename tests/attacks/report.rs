@@ -47,7 +47,7 @@ pub(crate) fn markdown(rows: &[Row], form: Form, command: &str) -> String {
         .find_map(|line| line.strip_prefix("model name"))
         .map_or("unknown", |name| name.trim_start_matches(['\t', ' ', ':']));
     let mut text = format!(
-        "Machine: {cores} cores ({cpu}), Linux {}. Each attack: {:?} without it, {:?} with it. \
+        "{HEADING}Machine: {cores} cores ({cpu}), Linux {}. Each attack: {:?} without it, {:?} with it. \
          `{command}`\n\n",
         kernel.trim(),
         form.baseline,
@@ -72,6 +72,9 @@ pub(crate) fn markdown(rows: &[Row], form: Form, command: &str) -> String {
     text.push_str(".\n");
     text
 }
+
+/// What the table begins with.
+pub(crate) const HEADING: &str = "## Measured\n\n";
 
 const HEAD: &str = "\
 | attack | what it pays for | sent, KiB | bystanders lost, closed | stream, ms | under attack | echo, ms \
