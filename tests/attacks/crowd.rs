@@ -81,6 +81,14 @@ impl Crowd {
         }
     }
 
+    /// Gives the last so many of them something to send; the others only read.
+    pub(crate) fn arm_last(&mut self, count: usize, pattern: &[u8]) {
+        let pattern: Arc<[u8]> = pattern.into();
+        for index in self.members.len() - count..self.members.len() {
+            self.arm_one(index, Arc::clone(&pattern), u64::MAX);
+        }
+    }
+
     pub(crate) fn arm_one(&mut self, index: usize, pattern: impl Into<Arc<[u8]>>, rounds: u64) {
         let member = &mut self.members[index];
         (member.pattern, member.offset) = (pattern.into(), 0);

@@ -31,8 +31,8 @@ pub(crate) struct Form {
 impl Form {
     pub(crate) const SHORT: Self = Self {
         is_long: false,
-        baseline: Duration::from_millis(200),
-        attack: Duration::from_millis(500),
+        baseline: Duration::from_millis(100),
+        attack: Duration::from_millis(400),
         patience: Duration::from_secs(30),
     };
     pub(crate) const LONG: Self = Self {
@@ -84,6 +84,8 @@ impl<'a> Field<'a> {
         self.marks.begin(Phase::Baseline);
         // Not to wait for anything: this is how long is measured.
         thread::sleep(self.form.baseline);
+        self.marks.begin(Phase::Pause);
+        thread::sleep(PAUSE);
         self.cpu = self.server.cpu().unwrap_or_default();
         self.marks.begin(Phase::Attack);
         Instant::now() + self.form.attack
@@ -119,9 +121,7 @@ impl<'a> Field<'a> {
 
     /// Connections that are asked for nothing yet, on each shard in turn.
     pub(crate) fn plain(&self, connections: usize) -> Result<Crowd> {
-        self.server.turn_to(0)?;
-        let sockets: Result<_> = (0..connections).map(|_| self.server.dial()).collect();
-        Crowd::new(sockets?)
+        Crowd::new(self.server.dial_all(connections)?)
     }
 
     /// Plain connections repeat requests as fast as the server takes them.
@@ -189,12 +189,20 @@ impl<'a> Field<'a> {
         answers: Answers,
     ) -> Result<Crowd> {
         crowd.arm(pattern, u64::MAX);
+        self.flood_armed(crowd, answers)
+    }
+
+    /// The same, with connections that know what to send.
+    pub(crate) fn flood_armed(&mut self, mut crowd: Crowd, answers: Answers) -> Result<Crowd> {
         let until = self.begin();
         crowd.flood(until, answers)?;
         self.sent += crowd.sent;
         Ok(crowd)
     }
 }
+
+/// Longer than anything is under way without an attack.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// When those go who only come for a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +217,7 @@ impl Departure {
     fn wait(self) -> Duration {
         match self {
             Self::AtOnce => Duration::from_millis(1),
-            Self::Answered => Duration::from_millis(500),
+            Self::Answered => Duration::from_secs(3),
         }
     }
 }

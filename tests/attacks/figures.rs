@@ -49,7 +49,7 @@ impl Measured {
         match phase {
             Phase::Baseline => Some(&mut self.baseline),
             Phase::Attack => Some(&mut self.attack),
-            Phase::Before | Phase::After => None,
+            Phase::Before | Phase::Pause | Phase::After => None,
         }
     }
 }

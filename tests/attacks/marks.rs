@@ -10,6 +10,7 @@ use std::{
 pub(crate) struct Marks {
     origin: Instant,
     baseline: AtomicU64,
+    pause: AtomicU64,
     attack: AtomicU64,
     end: AtomicU64,
     /// The server was told to end: a Close is no surprise any more.
@@ -23,6 +24,8 @@ pub(crate) struct Marks {
 pub(crate) enum Phase {
     Before,
     Baseline,
+    /// Between the two: what is under way when the attack begins is no part of the baseline.
+    Pause,
     Attack,
     After,
 }
@@ -32,6 +35,7 @@ impl Marks {
         Self {
             origin: Instant::now(),
             baseline: AtomicU64::new(u64::MAX),
+            pause: AtomicU64::new(u64::MAX),
             attack: AtomicU64::new(u64::MAX),
             end: AtomicU64::new(u64::MAX),
             is_ending: AtomicBool::new(false),
@@ -48,6 +52,7 @@ impl Marks {
         let mark = match phase {
             Phase::Before => return,
             Phase::Baseline => &self.baseline,
+            Phase::Pause => &self.pause,
             Phase::Attack => &self.attack,
             Phase::After => &self.end,
         };
@@ -63,6 +68,7 @@ impl Marks {
         match due {
             due if due >= self.end.load(Relaxed) => Phase::After,
             due if due >= self.attack.load(Relaxed) => Phase::Attack,
+            due if due >= self.pause.load(Relaxed) => Phase::Pause,
             due if due >= self.baseline.load(Relaxed) => Phase::Baseline,
             _ => Phase::Before,
         }

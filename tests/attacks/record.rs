@@ -60,14 +60,18 @@ pub(crate) fn attack(attack: &Attack, program: &Path, form: Form) -> Result<Reco
     }
     let cpu = server.cpu().unwrap_or(cpu).saturating_sub(cpu);
     let peak_kib = server.peak_kib().unwrap_or(0);
-    let longest_hold_us = server.longest_hold_us();
+    let longest_hold_us = server.health("longest_hold_us");
     marks.is_ending.store(true, Relaxed);
     end(&mut server, attack.ending, &mut broken)?;
     marks.is_over.store(true, Relaxed);
     check(&outcome, bystanders.farewell(), attack.ending, &mut broken);
     let machine_late = outcome.measured.attack.machine().p99;
     let (baseline, attacked) = quantiles(&mut outcome);
-    let slow = slow(attack, machine_late, &baseline, &attacked);
+    let mut slow = slow(attack, machine_late, &baseline, &attacked);
+    let bound = longest_hold_bound(attack);
+    if let Some(hold) = longest_hold_us.filter(|&hold| hold > bound) {
+        slow.push(format!("longest hold {hold} us, bound {bound}"));
+    }
     Ok(Record {
         outcome,
         sent,
@@ -158,6 +162,14 @@ fn slow(
         }
     }
     slow
+}
+
+/// How long a step may hold a shard, in microseconds: 5 ms, and 1 for every MiB of a message.
+fn longest_hold_bound(attack: &Attack) -> u64 {
+    let mut options = attack.options.iter();
+    let is_there = options.any(|&option| option == "--max-message-bytes");
+    let bytes: Option<u64> = options.next().and_then(|bytes| bytes.parse().ok());
+    5000 + 1000 * (bytes.filter(|_| is_there).unwrap_or(0) >> 20)
 }
 
 /// A turn of a connection, in milliseconds.

@@ -75,6 +75,12 @@ impl Server {
         Ok(socket)
     }
 
+    /// Connects, on each shard in turn from the first on.
+    pub(crate) fn dial_all(&self, count: usize) -> Result<Vec<TcpStream>> {
+        self.turn_to(0)?;
+        (0..count).map(|_| self.dial()).collect()
+    }
+
     /// Makes the next connection one of `shard`.
     pub(crate) fn turn_to(&self, shard: usize) -> Result<()> {
         let dialled = *self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,7 +90,7 @@ impl Server {
         Ok(())
     }
 
-    /// Connects to WebSocket paths, one after the other on each shard in turn from the first on.
+    /// Connects to WebSocket paths, on each shard in turn from the first on.
     pub(crate) fn upgrade_all(&self, paths: &[String], headers: &str) -> Result<Vec<TcpStream>> {
         self.turn_to(0)?;
         let mut sockets = Vec::new();
@@ -132,12 +138,11 @@ impl Server {
         Ok(format!("/ws/{id}"))
     }
 
-    /// The longest time for which a step held a shard, in microseconds, if the server was built
-    /// to know it.
-    pub(crate) fn longest_hold_us(&self) -> Option<u64> {
+    /// A number that the server tells of itself, if it knows it.
+    pub(crate) fn health(&self, field: &str) -> Option<u64> {
         let (_, health) = self.http(&wire::request("GET", "/health", "")).ok()?;
         let health: serde_json::Value = serde_json::from_str(&health).ok()?;
-        health["longest_hold_us"].as_u64()
+        health[field].as_u64()
     }
 
     /// CPU time of all its threads so far.

@@ -21,6 +21,15 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     wire
 }
 
+/// A client's frame that carries one byte again and again: a large one is made at once.
+pub(crate) fn frame_of(first: u8, byte: u8, len: usize) -> Vec<u8> {
+    let mut wire = head(first, len as u64);
+    let start = wire.len();
+    wire.extend(KEY.map(|key| key ^ byte).repeat(len.div_ceil(4)));
+    wire.truncate(start + len);
+    wire
+}
+
 /// The head of a client's frame whose payload may or may not follow.
 pub(crate) fn head(first: u8, len: u64) -> Vec<u8> {
     let mut wire = vec![first];

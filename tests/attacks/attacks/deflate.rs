@@ -1,5 +1,7 @@
 //! What compressed messages cost: blocks that hold nothing, bombs, windows and contexts.
 
+use std::net::TcpStream;
+
 use anyhow::{Result, anyhow};
 use zlib_rs::{Deflate, DeflateFlush};
 
@@ -77,14 +79,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "what-does-not-compress",
         "noise, compressed in vain",
         2,
-        |field| {
-            let followers = connect(field, "/ws?topic=own", 20, OFFER)?;
-            let noise = wire::frame(BINARY, &Random(5).bytes(60_000));
-            let crowd = connect(field, "/ws?topic=own", 4, OFFER)?;
-            field.flood_with(crowd, &noise, Answers::Read)?;
-            drop(followers);
-            Ok(())
-        },
+        what_does_not_compress,
     )
     .with(DEFLATE)
     .filling(),
@@ -92,9 +87,9 @@ pub(super) const ATTACKS: &[Attack] = &[
 
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 
-fn connect(field: &Field<'_>, path: &str, count: usize, offer: &str) -> Result<Crowd> {
+fn sockets(field: &Field<'_>, path: &str, count: usize, offer: &str) -> Result<Vec<TcpStream>> {
     let paths = vec![path.to_owned(); count];
-    Crowd::new(field.server.upgrade_all(&paths, offer)?)
+    field.server.upgrade_all(&paths, offer)
 }
 
 /// Repeats a compressed message that is empty; the last block is the one that the tail completes.
@@ -104,7 +99,7 @@ fn echo(field: &mut Field<'_>, blocks: &[u8]) -> Result<()> {
 }
 
 fn flood(field: &mut Field<'_>, path: &str, message: &[u8], repeat: usize) -> Result<()> {
-    let crowd = connect(field, path, 4, OFFER)?;
+    let crowd = Crowd::new(sockets(field, path, 4, OFFER)?)?;
     let pattern = wire::frame(BINARY | COMPRESSED, message).repeat(repeat);
     let crowd = field.flood_with(crowd, &pattern, Answers::Read)?;
     let codes = crowd.codes();
@@ -203,25 +198,36 @@ fn every_window_at_once(field: &mut Field<'_>) -> Result<()> {
         let offer = format!(
             "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits={bits}\r\n"
         );
-        followers.push(connect(field, "/ws?topic=own", 2, &offer)?);
+        followers.extend(sockets(field, "/ws?topic=own", 2, &offer)?);
     }
-    publish_text(field)
+    publish(field, followers, &text())
 }
 
 fn contexts_of_strangers(field: &mut Field<'_>) -> Result<()> {
-    let strangers = connect(field, "/ws?topic=own", 100, OFFER)?;
-    publish_text(field)?;
-    drop(strangers);
+    let strangers = sockets(field, "/ws?topic=own", 100, OFFER)?;
+    publish(field, strangers, &text())
+}
+
+fn what_does_not_compress(field: &mut Field<'_>) -> Result<()> {
+    let followers = sockets(field, "/ws?topic=own", 20, OFFER)?;
+    let noise = wire::frame(BINARY, &Random(5).bytes(60_000));
+    publish(field, followers, &noise)
+}
+
+/// Four who have not agreed on compression publish to those who have, and all read.
+fn publish(field: &mut Field<'_>, mut followers: Vec<TcpStream>, messages: &[u8]) -> Result<()> {
+    followers.extend(sockets(field, "/ws?topic=own", 4, "")?);
+    let mut crowd = Crowd::new(followers)?;
+    crowd.arm_last(4, messages);
+    field.flood_armed(crowd, Answers::Read)?;
     Ok(())
 }
 
-/// Publishers of text that compresses, none of which has agreed on compression.
-fn publish_text(field: &mut Field<'_>) -> Result<()> {
+/// Text that compresses.
+fn text() -> Vec<u8> {
     let mut random = Random(6);
     let words: Vec<_> = (0..250)
         .map(|_| format!("{:x} ", random.next() % 997))
         .collect();
-    let pattern = wire::frame(TEXT, words.concat().as_bytes()).repeat(16);
-    field.flood("/ws?topic=own", 4, &pattern, Answers::Read)?;
-    Ok(())
+    wire::frame(TEXT, words.concat().as_bytes()).repeat(16)
 }

@@ -63,7 +63,7 @@ fn all_close_at_once(field: &mut Field<'_>) -> Result<()> {
     let mut crowd = field.crowd(&vec![wire::chat("t", (0..128).rev()); count])?;
     crowd.arm(&wire::close(1000), 1);
     let until = field.begin();
-    crowd.flood(until, Answers::Read)?;
+    crowd.flood(until + AFTER, Answers::Read)?;
     field.sent += crowd.sent;
     let (ended, codes) = (crowd.ended(), crowd.codes());
     let is_answered = ended == count && codes == [1000];
@@ -92,13 +92,18 @@ fn slow_consumers_at_once(field: &mut Field<'_>) -> Result<()> {
     // More than may wait for one of them: 8 MiB.
     publisher.arm(&wire::frame(BINARY, &Random(7).bytes(60_000)), 170);
     let until = field.begin();
-    publisher.flood(until, Answers::Read)?;
+    while Instant::now() < until + AFTER && field.server.health("slow_consumers") < Some(200) {
+        publisher.flood(Instant::now() + Duration::from_millis(100), Answers::Read)?;
+    }
     field.sent += publisher.sent;
-    consumers.flood(Instant::now() + Duration::from_secs(10), Answers::Read)?;
+    consumers.flood(until + AFTER, Answers::Read)?;
     let ended = consumers.ended();
     field.expect(ended == 200, format!("{ended} of 200 slow consumers ended"));
     Ok(())
 }
+
+/// How long all that was caused may take to come about.
+const AFTER: Duration = Duration::from_secs(20);
 
 fn half_closed(field: &mut Field<'_>) -> Result<()> {
     let mut burst = wire::upgrade("/ws?topic=own", "");

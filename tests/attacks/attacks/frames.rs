@@ -15,14 +15,14 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "trickle-of-64-mib",
         "a byte at a time of frames that promise 64 MiB",
-        4,
+        1,
         |field| trickle(field, 8, MAX_MESSAGE as u64, Duration::from_millis(1)),
     )
     .with(LARGE),
     Attack::new(
         "trickle-of-64-kib",
         "a byte at a time of frames that promise 64 KiB",
-        20,
+        1,
         |field| trickle(field, 40, 65_536, Duration::from_millis(2)),
     ),
     Attack::new(
@@ -165,7 +165,7 @@ fn message_of_64_mib(field: &mut Field<'_>) -> Result<()> {
         paths.push(field.server.register(user, &["own".to_owned()])?);
     }
     let mut crowd = field.crowd(&paths)?;
-    let message = wire::frame(BINARY, &vec![7; MAX_MESSAGE]);
+    let message = wire::frame_of(BINARY, 7, MAX_MESSAGE);
     let until = field.begin();
     let cpu = field.server.cpu()?;
     let mut messages = 0;

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::Attack;
 use crate::{
-    crowd::Answers,
+    crowd::{Answers, Crowd},
     field::{Departure, Field},
     wire::{self, request},
 };
@@ -22,14 +22,14 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "publish-in-a-row",
         "publications by HTTP to a topic of 200",
-        2,
+        4,
         publish_in_a_row,
     )
     .filling(),
     Attack::new(
         "publish-to-a-user",
         "a search through 500 subscribers for one user, who is not there",
-        2,
+        4,
         publish_to_a_user,
     )
     .filling(),
@@ -96,7 +96,7 @@ pub(super) const ATTACKS: &[Attack] = &[
             requests(field, 4, &wire::upgrade(&path, "").repeat(32))
         },
     ),
-    Attack::new("slow-heads", "a byte at a time of 100 heads", 50, |field| {
+    Attack::new("slow-heads", "a byte at a time of 100 heads", 1, |field| {
         let mut crowd = field.plain(100)?;
         let head = format!(
             "GET /health HTTP/1.1\r\nHost: a\r\nX: {}",
@@ -192,10 +192,13 @@ fn churn(field: &mut Field<'_>, bytes: &[u8], departure: Departure) -> Result<()
 }
 
 fn publish_in_a_row(field: &mut Field<'_>) -> Result<()> {
-    let followers = field.crowd(&vec!["/ws?topic=own".to_owned(); 200])?;
+    let followers = vec!["/ws?topic=own".to_owned(); 200];
+    let mut sockets = field.server.upgrade_all(&followers, "")?;
+    sockets.extend(field.server.dial_all(8)?);
+    let mut crowd = Crowd::new(sockets)?;
     let body = r#"{"topic":"own","message":"x"}"#;
-    requests(field, 8, &request("POST", "/publish", body).repeat(256))?;
-    drop(followers);
+    crowd.arm_last(8, &request("POST", "/publish", body).repeat(256));
+    field.flood_armed(crowd, Answers::Read)?;
     Ok(())
 }
 

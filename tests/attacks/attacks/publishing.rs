@@ -31,7 +31,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "churn-in-many-topics",
         "subscribers of 128 topics that come and go while these are published to",
-        2,
+        8,
         churn_in_many_topics,
     ),
     Attack::new(
@@ -50,23 +50,24 @@ pub(super) const ATTACKS: &[Attack] = &[
     .filling(),
     Attack::new(
         "flood-beside-heartbeats",
-        "the time that the server does not listen to those who answer its pings",
+        "the time in which those who answer pings are not read, for 400 who publish",
         200,
-        flood_beside_heartbeats,
+        flood_to_nobody,
     )
-    .with(&["--ping-after", "300ms", "--pong-within", "1s"])
+    .with(&["--ping-after", "500ms", "--pong-within", "2s"])
     .filling(),
     Attack::new(
         "flood-to-nobody",
-        "one-byte messages of 64 publishers, each to a topic that only it has",
-        32,
+        "one-byte messages of 400 publishers, each to a topic that only it has",
+        200,
         flood_to_nobody,
-    ),
+    )
+    .filling(),
     Attack::new(
-        "flood-of-large-messages",
-        "messages of 60 KB of 8 publishers to a topic with 100 subscribers",
+        "flood-after-the-close",
+        "what publishers go on to send who were closed because they could not keep up",
         4,
-        flood_of_large_messages,
+        flood_after_the_close,
     )
     .filling(),
 ];
@@ -145,26 +146,18 @@ fn flood(field: &mut Field<'_>, answers: Answers) -> Result<()> {
     Ok(())
 }
 
-/// The bystanders are the healthy ones: they answer every ping.
-fn flood_beside_heartbeats(field: &mut Field<'_>) -> Result<()> {
-    let pattern = wire::frame(TEXT, b"x").repeat(512);
-    field.flood("/ws?topic=lobby", 400, &pattern, Answers::Read)?;
-    Ok(())
-}
-
+/// Publishers, each to a topic of its own: all that fills the inboxes is what they say themselves.
 fn flood_to_nobody(field: &mut Field<'_>) -> Result<()> {
-    let paths: Vec<_> = (0..64).map(|number| wire::chat("own", [number])).collect();
+    let paths: Vec<_> = (0..400).map(|number| wire::chat("own", [number])).collect();
     let crowd = field.crowd(&paths)?;
     let pattern = wire::frame(TEXT, b"x").repeat(4096);
     field.flood_with(crowd, &pattern, Answers::Read)?;
     Ok(())
 }
 
-fn flood_of_large_messages(field: &mut Field<'_>) -> Result<()> {
-    let message = Random(4).bytes(60_000);
-    let pattern = wire::frame(wire::BINARY, &message);
-    let followers = field.crowd(&vec!["/ws?topic=large".to_owned(); 40])?;
-    field.flood("/ws?topic=large", 8, &pattern, Answers::Read)?;
-    drop(followers);
+fn flood_after_the_close(field: &mut Field<'_>) -> Result<()> {
+    let mut crowd = field.crowd(&vec!["/ws?topic=large".to_owned(); 48])?;
+    crowd.arm_last(8, &wire::frame(wire::BINARY, &Random(4).bytes(60_000)));
+    field.flood_armed(crowd, Answers::Read)?;
     Ok(())
 }
