@@ -28,7 +28,7 @@ use crate::{
     wire::{self, Frames, array},
 };
 
-const SUBSCRIBERS: usize = 100;
+pub(crate) const SUBSCRIBERS: usize = 100;
 
 /// Between two messages of the stream.
 const STREAM_EVERY: u64 = 20_000;
@@ -67,13 +67,20 @@ pub(crate) struct Bystanders {
 }
 
 impl Bystanders {
-    /// Connects them, and starts their thread; `patience` is how long they wait for the last.
-    pub(crate) fn start(server: &Server, marks: &Arc<Marks>, patience: Duration) -> Result<Self> {
-        let subscribers = vec!["/ws?topic=steady".to_owned(); SUBSCRIBERS];
+    /// Connects them: the echoes, the subscribers, and last the publisher, who is a subscriber too.
+    pub(crate) fn connect(server: &Server) -> Result<Vec<TcpStream>> {
         let echoes = vec!["/echo".to_owned(); SHARDS];
-        // The publisher is a subscriber too, and comes last.
-        let publisher = ["/ws?topic=steady".to_owned()];
-        let sockets = server.upgrade_all(&[&echoes, &subscribers[..], &publisher].concat(), "")?;
+        let subscribers = vec!["/ws?topic=steady".to_owned(); SUBSCRIBERS + 1];
+        server.upgrade_all(&[echoes, subscribers].concat(), "")
+    }
+
+    /// Starts the thread of those who are connected; `patience` is how long they wait for the last
+    /// message.
+    pub(crate) fn start(
+        sockets: Vec<TcpStream>,
+        marks: &Arc<Marks>,
+        patience: Duration,
+    ) -> Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let mut lines = Vec::new();
         for (index, socket) in sockets.into_iter().enumerate() {

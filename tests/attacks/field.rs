@@ -55,6 +55,8 @@ pub(crate) struct Field<'a> {
     pub(crate) broken: Vec<String>,
     /// CPU time of the server when the attack began.
     pub(crate) cpu: Duration,
+    /// Stays connected to the end, and never answers.
+    pub(crate) silent: Option<TcpStream>,
 }
 
 impl<'a> Field<'a> {
@@ -66,6 +68,7 @@ impl<'a> Field<'a> {
             sent: 0,
             broken: Vec::new(),
             cpu: Duration::ZERO,
+            silent: None,
         }
     }
 

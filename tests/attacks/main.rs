@@ -13,6 +13,7 @@ mod figures;
 mod marks;
 mod record;
 mod report;
+mod self_check;
 mod server;
 mod wire;
 
@@ -51,6 +52,9 @@ fn main() -> Result<ExitCode> {
 
 fn run(arguments: &Arguments, attacks: &[&'static Attack]) -> Result<ExitCode> {
     raise_descriptor_limit()?;
+    if !attacks.is_empty() {
+        self_check::the_bystanders_notice_what_is_wrong()?;
+    }
     let form = if arguments.is_long {
         Form::LONG
     } else {
@@ -69,17 +73,15 @@ fn run(arguments: &Arguments, attacks: &[&'static Attack]) -> Result<ExitCode> {
         };
         let has_passed = record.broken.is_empty() && (!form.is_long || record.slow.is_empty());
         *if has_passed { &mut passed } else { &mut failed } += 1;
-        say(&report::line(attack, &record, form, has_passed));
+        let verdict = if has_passed { "ok" } else { "FAILED" };
+        say(&report::line(verdict, attack, &record, form));
         let before = match &arguments.before {
             Some(program) => Some(record::attack(attack, program, form)?),
             None => None,
         };
         if let Some(before) = &before {
-            let verdict = if before.has_hurt() { "hurt" } else { "guard" };
-            say(&format!(
-                "before ({verdict}): {}",
-                report::line(attack, before, form, false)
-            ));
+            let verdict = if before.has_hurt() { "before" } else { "guard" };
+            say(&report::line(verdict, attack, before, form));
         }
         rows.push((attack, record, before));
     }

@@ -43,7 +43,8 @@ impl Record {
 pub(crate) fn attack(attack: &Attack, program: &Path, form: Form) -> Result<Record> {
     let mut server = Server::start(program, attack.options)?;
     let marks = Arc::new(Marks::new());
-    let bystanders = Bystanders::start(&server, &marks, form.patience)?;
+    let sockets = Bystanders::connect(&server)?;
+    let bystanders = Bystanders::start(sockets, &marks, form.patience)?;
     let mut field = Field::new(&server, form, &marks);
     // A thread of its own: a low priority is for good.
     let has_run = thread::scope(|scope| scope.spawn(|| field.run(attack)).join());
@@ -51,6 +52,7 @@ pub(crate) fn attack(attack: &Attack, program: &Path, form: Form) -> Result<Reco
     marks.begin(Phase::After);
     let outcome = bystanders.outcome(form.patience + Duration::from_secs(5));
     let (sent, cpu, mut broken) = (field.sent, field.cpu, field.broken);
+    let silent = field.silent;
     let mut outcome = outcome.unwrap_or_else(|error| {
         broken.push(error.to_string());
         Outcome::default()
@@ -63,6 +65,7 @@ pub(crate) fn attack(attack: &Attack, program: &Path, form: Form) -> Result<Reco
     let longest_hold_us = server.health("longest_hold_us");
     marks.is_ending.store(true, Relaxed);
     end(&mut server, attack.ending, &mut broken)?;
+    drop(silent);
     marks.is_over.store(true, Relaxed);
     check(&outcome, bystanders.farewell(), attack.ending, &mut broken);
     let machine_late = outcome.measured.attack.machine().p99;
@@ -90,10 +93,12 @@ pub(crate) fn attack(attack: &Attack, program: &Path, form: Form) -> Result<Reco
 fn end(server: &mut Server, ending: Ending, broken: &mut Vec<String>) -> Result<()> {
     server.terminate()?;
     if ending == Ending::SecondSignal {
-        // It drains now, which takes as long as somebody does not answer; or it is done already.
-        if server.wait(Duration::from_millis(300))?.is_none() {
-            server.terminate()?;
+        // It drains now, which takes as long as somebody does not answer.
+        if server.wait(Duration::from_millis(300))?.is_some() {
+            broken.push("the first SIGTERM ends it before all have answered".into());
+            return Ok(());
         }
+        server.terminate()?;
         let status = server.wait(Duration::from_secs(5))?;
         if status.is_none() {
             broken.push("two SIGTERMs do not end it".into());

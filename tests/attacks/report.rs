@@ -5,8 +5,7 @@ use std::{fmt::Write, fs, thread};
 use crate::{attacks::Attack, field::Form, figures::Quantiles, record::Record};
 
 /// One line, and one for each thing that does not hold.
-pub(crate) fn line(attack: &Attack, record: &Record, form: Form, has_passed: bool) -> String {
-    let verdict = if has_passed { "ok    " } else { "FAILED" };
+pub(crate) fn line(verdict: &str, attack: &Attack, record: &Record, form: Form) -> String {
     let hold = record
         .longest_hold_us
         .map_or(String::new(), |us| format!(", longest hold {us} us"));
@@ -16,7 +15,7 @@ pub(crate) fn line(attack: &Attack, record: &Record, form: Form, has_passed: boo
         format!("{} > {}", millis(calm), millis(hurt))
     });
     let mut line = format!(
-        "{verdict} {:32} stream {stream}, echo {echo} ms, {} B sent, CPU {:.2} s, peak {} MiB{hold}, \
+        "{verdict:6} {:32} stream {stream}, echo {echo} ms, {} B sent, CPU {:.2} s, peak {} MiB{hold}, \
          timers {:.1} ms late",
         attack.name,
         record.sent,

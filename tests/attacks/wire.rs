@@ -11,7 +11,7 @@ pub(crate) const FINAL: u8 = 0x80;
 /// The bit that says: compressed.
 pub(crate) const COMPRESSED: u8 = 0x40;
 
-const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
+pub(crate) const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
 /// A client's frame, masked.
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {

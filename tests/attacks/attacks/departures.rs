@@ -37,6 +37,13 @@ pub(super) const ATTACKS: &[Attack] = &[
     )
     .with(&["--slow-after", "200ms"]),
     Attack::new(
+        "silent-all-at-once",
+        "hundreds of Pings at one time, and as many ends, since nobody answers",
+        1,
+        silent_all_at_once,
+    )
+    .with(&["--ping-after", "200ms", "--pong-within", "1s"]),
+    Attack::new(
         "half-closed",
         "publications, and the end of the stream behind them",
         16,
@@ -104,6 +111,20 @@ fn slow_consumers_at_once(field: &mut Field<'_>) -> Result<()> {
 
 /// How long all that was caused may take to come about.
 const AFTER: Duration = Duration::from_secs(20);
+
+fn silent_all_at_once(field: &mut Field<'_>) -> Result<()> {
+    let count = if field.form.is_long { 1500 } else { 300 };
+    let mut crowd = field.crowd(&vec!["/ws?topic=own".to_owned(); count])?;
+    let until = field.begin();
+    crowd.flood(until + AFTER, Answers::Read)?;
+    let (ended, codes) = (crowd.ended(), crowd.codes());
+    let is_ended = ended == count && codes.iter().all(|&code| code == 4012);
+    field.expect(
+        is_ended,
+        format!("{ended} of {count} ended, with {codes:?}"),
+    );
+    rest(field, until)
+}
 
 fn half_closed(field: &mut Field<'_>) -> Result<()> {
     let mut burst = wire::upgrade("/ws?topic=own", "");

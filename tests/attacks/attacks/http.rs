@@ -48,6 +48,16 @@ pub(super) const ATTACKS: &[Attack] = &[
     )
     .with(&["--max-registrations", "5000"]),
     Attack::new(
+        "registrations-forgotten",
+        "thousands of registrations whose time is over at once",
+        2,
+        |field| {
+            let body = r#"{"user_id":1}"#;
+            requests(field, 4, &request("POST", "/register", body).repeat(128))
+        },
+    )
+    .with(&["--registration-lifetime", "200ms"]),
+    Attack::new(
         "registrations-that-name-one-topic",
         "14,000 names in one registration, that are one topic",
         2,

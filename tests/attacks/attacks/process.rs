@@ -29,9 +29,9 @@ pub(super) const ATTACKS: &[Attack] = &[
     .with(DEBUG),
     Attack::new(
         "log-that-nobody-reads-and-two-signals",
-        "the same, and an end that can't wait",
+        "the same, and a drain that would take an hour",
         16,
-        log_that_nobody_reads,
+        log_that_nobody_reads_and_a_close_without_answer,
     )
     .with(&[
         "--log",
@@ -66,6 +66,11 @@ fn log_that_nobody_reads(field: &mut Field<'_>) -> Result<()> {
     let bytes = [wire::upgrade("/ws?topic=own", ""), wire::close(1000)].concat();
     field.churn(until, &bytes, Departure::Answered, 2000)?;
     Ok(())
+}
+
+fn log_that_nobody_reads_and_a_close_without_answer(field: &mut Field<'_>) -> Result<()> {
+    field.silent = Some(field.server.upgrade("/ws?topic=own")?);
+    log_that_nobody_reads(field)
 }
 
 /// What became of the publications of some publishers, each by its text.

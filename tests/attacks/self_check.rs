@@ -1,0 +1,117 @@
+//! Whether the bystanders would notice: beside a server of a few lines that does all of it wrong.
+
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    bystanders::{Bystanders, SUBSCRIBERS},
+    marks::{Marks, Phase},
+    server::SHARDS,
+    wire,
+};
+
+/// Numbers of messages, and of the subscribers for whom they go wrong.
+const LOST: (usize, usize) = (2, 10);
+const DOUBLED: (usize, usize) = (3, 20);
+const SWAPPED: (usize, usize) = (4, 30);
+const CLOSED: (usize, usize) = (5, 40);
+/// All are late by this once.
+const HELD_UP: Duration = Duration::from_millis(60);
+
+pub(crate) fn the_bystanders_notice_what_is_wrong() -> Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let (mut near, mut far) = (Vec::new(), Vec::new());
+    for _ in 0..SHARDS + SUBSCRIBERS + 1 {
+        near.push(TcpStream::connect(listener.local_addr()?)?);
+        let socket = listener.accept()?.0;
+        socket.set_nodelay(true)?;
+        far.push(socket);
+    }
+    let subscribers = far.split_off(SHARDS);
+    let serving = thread::spawn(move || serve(subscribers));
+    for mut echo in far {
+        thread::spawn(move || while answer_wrongly(&mut echo).is_ok() {});
+    }
+    let marks = Arc::new(Marks::new());
+    let bystanders = Bystanders::start(near, &marks, Duration::from_secs(10))?;
+    marks.begin(Phase::Attack);
+    // Not to wait for anything: this is how long is measured.
+    thread::sleep(Duration::from_millis(200));
+    marks.begin(Phase::After);
+    let mut outcome = bystanders.outcome(Duration::from_secs(10))?;
+    marks.is_over.store(true, Relaxed);
+    bystanders.farewell();
+    let _ = serving.join();
+    // What overtakes another is a gap, too.
+    ensure!(outcome.lost == 2, "{} lost, not 2", outcome.lost);
+    ensure!(
+        outcome.misplaced == 2,
+        "{} misplaced, not 2",
+        outcome.misplaced
+    );
+    ensure!(outcome.codes == [4008], "{:?} and not 4008", outcome.codes);
+    ensure!(outcome.closed == 1, "{} closed, not 1", outcome.closed);
+    ensure!(outcome.wrong_echoes >= 2, "wrong echoes are not noticed");
+    let stream = outcome
+        .measured
+        .attack
+        .quantiles(crate::figures::Probe::Stream);
+    let held_up = HELD_UP.as_secs_f64() * 1000.0;
+    for shard in stream {
+        ensure!(shard.max >= held_up, "{shard:?} is not late");
+    }
+    Ok(())
+}
+
+/// Hands on what the last one publishes, until that one goes.
+fn serve(mut subscribers: Vec<TcpStream>) -> Result<()> {
+    let publisher = subscribers.len() - 1;
+    let mut kept = Vec::new();
+    for number in 0.. {
+        let payload = read::<16>(&mut subscribers[publisher])?;
+        if number == 6 {
+            thread::sleep(HELD_UP);
+        }
+        let message = [&[wire::BINARY, 16][..], &payload].concat();
+        for (subscriber, socket) in subscribers.iter_mut().enumerate() {
+            match (number, subscriber) {
+                LOST => {}
+                SWAPPED => kept.clone_from(&message),
+                DOUBLED => socket.write_all(&message.repeat(2))?,
+                CLOSED => socket.write_all(&[wire::CLOSE, 2, 0x0F, 0xA8])?,
+                (number, CLOSED_ONE) if number > CLOSED.0 => {}
+                _ => socket.write_all(&message)?,
+            }
+            if (number, subscriber) == (SWAPPED.0 + 1, SWAPPED.1) {
+                socket.write_all(&kept)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+const CLOSED_ONE: usize = CLOSED.1;
+
+/// Answers something else.
+fn answer_wrongly(echo: &mut TcpStream) -> Result<()> {
+    read::<8>(echo)?;
+    Ok(echo.write_all(&[wire::BINARY, 8, 0, 0, 0, 0, 0, 0, 0, 0])?)
+}
+
+/// The payload of a client's frame, which is so long.
+fn read<const N: usize>(socket: &mut TcpStream) -> Result<[u8; N]> {
+    socket.read_exact(&mut [0; 6])?;
+    let mut payload = [0; N];
+    socket.read_exact(&mut payload)?;
+    for (byte, key) in payload.iter_mut().zip(wire::KEY.iter().cycle()) {
+        *byte ^= key;
+    }
+    Ok(payload)
+}
