@@ -66,7 +66,7 @@ impl Server {
     /// Connects.
     pub(crate) fn dial(&self) -> Result<TcpStream> {
         let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
-        let socket = TcpStream::connect(self.address).context("connecting")?;
+        let socket = TcpStream::connect_timeout(&self.address, PATIENCE).context("connecting")?;
         *dialled += 1;
         drop(dialled);
         socket.set_nodelay(true)?;

@@ -1,5 +1,10 @@
 //! What a publication costs: its topics, its subscribers, its place in the queue.
 
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
+
 use anyhow::Result;
 
 use super::Attack;
@@ -109,7 +114,7 @@ fn large_publication(field: &mut Field<'_>) -> Result<()> {
     let mut publisher = Crowd::new(vec![publisher])?;
     publisher.arm(&wire::frame(TEXT, b"x"), u64::MAX);
     let until = field.begin();
-    let every = std::time::Duration::from_millis(20);
+    let every = Duration::from_millis(20);
     publisher.trickle(until, 7, every)?;
     followers.flood(until, Answers::Read)?;
     field.sent += publisher.sent;
@@ -124,15 +129,16 @@ fn churn_in_many_topics(field: &mut Field<'_>) -> Result<()> {
     let until = field.begin();
     let request = wire::upgrade(&topics, "");
     let mut sent = 0;
-    while std::time::Instant::now() < until {
+    while Instant::now() < until {
         let mut batch = Vec::new();
         for _ in 0..16 {
             let mut socket = field.server.dial()?;
-            std::io::Write::write_all(&mut socket, &request)?;
+            socket.write_all(&request)?;
             sent += request.len() as u64;
             batch.push(socket);
         }
-        let pause = std::time::Instant::now() + std::time::Duration::from_millis(5);
+        // Slow enough for the backlog of a server that stands still.
+        let pause = Instant::now() + Duration::from_millis(40);
         publisher.flood(pause, Answers::Read)?;
     }
     field.sent += sent + publisher.sent;

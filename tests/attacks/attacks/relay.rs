@@ -1,5 +1,7 @@
 //! What a message to a relay costs: topics that change, and complaints about what it can't read.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 
 use super::Attack;
@@ -134,11 +136,7 @@ fn topics_that_others_follow(field: &mut Field<'_>) -> Result<()> {
     let mut crowd = relays(field, 2)?;
     crowd.arm(&sets(2), u64::MAX);
     let until = field.begin();
-    publisher.trickle(
-        until.min(std::time::Instant::now() + ONE_BURST),
-        28,
-        ONE_BURST,
-    )?;
+    publisher.trickle(until.min(Instant::now() + ONE_BURST), 28, ONE_BURST)?;
     crowd.flood(until, Answers::Read)?;
     field.sent += crowd.sent + publisher.sent;
     drop(followers);
@@ -146,4 +144,4 @@ fn topics_that_others_follow(field: &mut Field<'_>) -> Result<()> {
 }
 
 /// Long enough for four messages to be sent.
-const ONE_BURST: std::time::Duration = std::time::Duration::from_millis(20);
+const ONE_BURST: Duration = Duration::from_millis(20);
