@@ -91,6 +91,9 @@ impl Bystanders {
         }
         let (told, outcome) = mpsc::sync_channel(1);
         let now = marks.now();
+        for echo in &mut lines[..SHARDS] {
+            echo.next = now;
+        }
         let crowd = Crowd {
             epoll,
             lines,
@@ -137,7 +140,8 @@ struct Line {
     frames: Frames,
     /// What the socket has not taken yet.
     out: Vec<u8>,
-    /// Of the message that a subscriber waits for; of an echo, 1 while one is under way.
+    /// What is waited for: by a subscriber the message of this number, by an echo the one that was
+    /// due then.
     next: u64,
     end: Option<End>,
 }
@@ -216,9 +220,8 @@ impl Crowd {
             self.stream_due += STREAM_EVERY;
         }
         for (line, due) in self.lines.iter_mut().zip(&mut self.echo_due) {
-            if *due <= now && *due < end && line.next == 0 {
+            while *due <= now && *due < end {
                 line.send(wire::BINARY, &due.to_be_bytes());
-                line.next = 1;
                 *due += ECHO_EVERY;
             }
             line.flush();
@@ -235,7 +238,7 @@ impl Crowd {
         let (echoes, subscribers) = self.lines.split_at(SHARDS);
         let mut all_echoes = echoes.iter().zip(self.echo_due);
         let is_there = all_echoes
-            .all(|(line, due)| line.end.is_some() || line.next == 0 && due >= end)
+            .all(|(line, due)| line.end.is_some() || line.next == due && due >= end)
             && subscribers
                 .iter()
                 .all(|line| line.end.is_some() || line.next >= self.number);
@@ -246,7 +249,9 @@ impl Crowd {
         let mut outcome = std::mem::take(&mut self.outcome);
         for (index, line) in self.lines.iter().enumerate() {
             match line.end {
-                None if index < SHARDS => outcome.wrong_echoes += line.next,
+                None if index < SHARDS => {
+                    outcome.wrong_echoes += (self.echo_due[index] - line.next) / ECHO_EVERY;
+                }
                 None => outcome.lost += self.number.saturating_sub(line.next),
                 Some(end) => {
                     outcome.closed += 1;
@@ -265,10 +270,13 @@ impl Crowd {
     /// Waits for what is to happen next, and receives.
     fn receive(&mut self, events: &mut Vec<Event>, scratch: &mut [u8]) -> io::Result<()> {
         let now = self.marks.now();
-        // An echo that is under way sends nothing before it is back.
-        let echoes = self.lines.iter().zip(self.echo_due);
-        let echoes = echoes.filter(|(line, _)| line.next == 0);
-        let next = echoes.fold(self.stream_due, |next, (_, due)| next.min(due));
+        let next = self.echo_due.into_iter().fold(self.stream_due, u64::min);
+        // Behind the end nothing is due any more.
+        let next = if now < self.marks.end() {
+            next
+        } else {
+            now + 2_000
+        };
         let wait = next.saturating_sub(now).clamp(200, 10_000);
         let time = Timespec {
             tv_sec: 0,
@@ -305,9 +313,9 @@ impl Crowd {
             match first {
                 wire::BINARY if index < SHARDS => {
                     let sent = array(payload, 0).map(u64::from_be_bytes);
-                    let due = self.echo_due[index] - ECHO_EVERY;
-                    self.outcome.wrong_echoes += u64::from(sent != Some(due) || line.next != 1);
-                    line.next = 0;
+                    let due = line.next;
+                    self.outcome.wrong_echoes += u64::from(sent != Some(due));
+                    line.next = due + ECHO_EVERY;
                     let late = now.saturating_sub(due);
                     let phase = self.marks.phase(due);
                     let measured = &mut self.outcome.measured;
