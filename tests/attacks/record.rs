@@ -71,7 +71,8 @@ pub(crate) fn attack(attack: &Attack, program: &Path, form: Form) -> Result<Reco
     let machine_late = outcome.measured.attack.machine().p99;
     let (baseline, attacked) = quantiles(&mut outcome);
     let mut slow = slow(attack, machine_late, &baseline, &attacked);
-    let bound = longest_hold_bound(attack);
+    // A step may hold a shard for 5 ms, and 1 for every MiB of a message.
+    let bound = 5000 + 1000 * u64::from(message_mib(attack));
     if let Some(hold) = longest_hold_us.filter(|&hold| hold > bound) {
         slow.push(format!("longest hold {hold} us, bound {bound}"));
     }
@@ -140,7 +141,8 @@ fn quantiles(outcome: &mut Outcome) -> ([[Quantiles; SHARDS]; 2], [[Quantiles; S
 }
 
 /// The bounds: at most twice the baseline and 5 ms, and a turn for every attacker that is always
-/// ready on the shard; and what the machine itself was late by.
+/// ready on the shard; 1 ms for every MiB of a message where that was raised; and what the machine
+/// itself was late by.
 fn slow(
     attack: &Attack,
     machine_late: f64,
@@ -153,7 +155,8 @@ fn slow(
             let (calm, hurt) = (baseline[index][shard], attacked[index][shard]);
             for (name, calm, hurt) in [("p50", calm.p50, hurt.p50), ("p99", calm.p99, hurt.p99)] {
                 let turns = f64::from(attack.ready) * TURN_MS;
-                let mut bound = 2.0 * calm + 5.0 + turns + machine_late;
+                let large = f64::from(message_mib(attack));
+                let mut bound = 2.0 * calm + 5.0 + large + turns + machine_late;
                 if attack.fills_inboxes && probe == "stream" {
                     // The publisher waits for its turn as all others do.
                     bound += turns + 45.0;
@@ -169,12 +172,12 @@ fn slow(
     slow
 }
 
-/// How long a step may hold a shard, in microseconds: 5 ms, and 1 for every MiB of a message.
-fn longest_hold_bound(attack: &Attack) -> u64 {
+/// How large a message may be, in MiB, if that was raised.
+fn message_mib(attack: &Attack) -> u32 {
     let mut options = attack.options.iter();
-    let is_there = options.any(|&option| option == "--max-message-bytes");
-    let bytes: Option<u64> = options.next().and_then(|bytes| bytes.parse().ok());
-    5000 + 1000 * (bytes.filter(|_| is_there).unwrap_or(0) >> 20)
+    options.find(|&&option| option == "--max-message-bytes");
+    let bytes: Option<u32> = options.next().and_then(|bytes| bytes.parse().ok());
+    bytes.unwrap_or(0) >> 20
 }
 
 /// A turn of a connection, in milliseconds.
