@@ -36,6 +36,9 @@ const STREAM_EVERY: u64 = 20_000;
 /// Between two messages of an echo.
 const ECHO_EVERY: u64 = 10_000;
 
+/// How long what a publisher sent who is gone may take to arrive.
+const WITHOUT_PUBLISHER: u64 = 5_000_000;
+
 /// What became of what was sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
@@ -242,7 +245,17 @@ impl Crowd {
             && subscribers
                 .iter()
                 .all(|line| line.end.is_some() || line.next >= self.number);
-        is_there || now - end > self.patience
+        let patience = if self.has_publisher() {
+            self.patience
+        } else {
+            WITHOUT_PUBLISHER
+        };
+        is_there || now - end > patience
+    }
+
+    /// What a publisher has sent that was closed then is known to nobody.
+    fn has_publisher(&self) -> bool {
+        self.lines.last().is_some_and(|line| line.end.is_none())
     }
 
     fn settle(&mut self) -> Outcome {
@@ -252,6 +265,7 @@ impl Crowd {
                 None if index < SHARDS => {
                     outcome.wrong_echoes += (self.echo_due[index] - line.next) / ECHO_EVERY;
                 }
+                None if !self.has_publisher() => {}
                 None => outcome.lost += self.number.saturating_sub(line.next),
                 Some(end) => {
                     outcome.closed += 1;
