@@ -79,8 +79,9 @@ type Statuses = HashMap<String, Option<u16>>;
 fn refused_and_delivered(field: &mut Field<'_>) -> Result<()> {
     let server = field.server;
     let mut collector = server.upgrade("/ws?topic=counted")?;
-    let mut crowd = field.crowd(&vec!["/ws?topic=lobby".to_owned(); 400])?;
-    crowd.arm(&wire::frame(TEXT, b"x").repeat(512), u64::MAX);
+    let paths: Vec<_> = (0..400).map(|number| wire::chat("own", [number])).collect();
+    let mut crowd = field.crowd(&paths)?;
+    crowd.arm(&wire::frame(TEXT, b"x").repeat(4096), u64::MAX);
     let until = field.begin();
     let is_over = AtomicBool::new(false);
     let (answers, texts) = thread::scope(|scope| {
