@@ -95,6 +95,19 @@ impl Crowd {
         member.rounds = rounds;
     }
 
+    /// Sends nothing more, and reads until there was an answer.
+    pub(crate) fn is_answered(&mut self, within: Duration) -> Result<bool> {
+        for member in &mut self.members {
+            member.rounds = 0;
+        }
+        let until = Instant::now() + within;
+        while self.received == 0 && Instant::now() < until && self.ended() < self.members.len() {
+            let soon = Instant::now() + Duration::from_millis(10);
+            self.flood(soon, Answers::Read)?;
+        }
+        Ok(self.received > 0)
+    }
+
     /// Sends as fast as the server takes it, until then.
     pub(crate) fn flood(&mut self, until: Instant, answers: Answers) -> Result<()> {
         for index in 0..self.members.len() {

@@ -14,7 +14,7 @@ use crate::{
     attacks::Attack,
     crowd::{Answers, Crowd},
     marks::{Marks, Phase},
-    server::Server,
+    server::{PATIENCE, Server},
 };
 
 /// How long things are measured.
@@ -99,6 +99,13 @@ impl<'a> Field<'a> {
         if !holds {
             self.broken.push(what.into());
         }
+    }
+
+    /// Attackers that ask for something get an answer, however late.
+    pub(crate) fn expect_answer(&mut self, crowd: &mut Crowd) -> Result<()> {
+        let is_answered = crowd.is_answered(PATIENCE)?;
+        self.expect(is_answered, "no attacker was answered");
+        Ok(())
     }
 
     /// Connects to these paths.

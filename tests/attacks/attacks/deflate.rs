@@ -101,14 +101,13 @@ fn echo(field: &mut Field<'_>, blocks: &[u8]) -> Result<()> {
 fn flood(field: &mut Field<'_>, path: &str, message: &[u8], repeat: usize) -> Result<()> {
     let crowd = Crowd::new(sockets(field, path, 4, OFFER)?)?;
     let pattern = wire::frame(BINARY | COMPRESSED, message).repeat(repeat);
-    let crowd = field.flood_with(crowd, &pattern, Answers::Read)?;
+    let mut crowd = field.flood_with(crowd, &pattern, Answers::Read)?;
     let codes = crowd.codes();
     field.expect(
         crowd.ended() == 0,
         format!("attackers were closed: {codes:?}"),
     );
-    field.expect(crowd.received > 0, "no attacker was answered");
-    Ok(())
+    field.expect_answer(&mut crowd)
 }
 
 /// Payloads as RFC 7692 has them: without the tail.

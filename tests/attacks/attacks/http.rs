@@ -190,9 +190,8 @@ pub(super) const ATTACKS: &[Attack] = &[
 
 /// Plain connections repeat requests, and are answered.
 fn requests(field: &mut Field<'_>, connections: usize, requests: &[u8]) -> Result<()> {
-    let crowd = field.requests(connections, requests)?;
-    field.expect(crowd.received > 0, "no request was answered");
-    Ok(())
+    let mut crowd = field.requests(connections, requests)?;
+    field.expect_answer(&mut crowd)
 }
 
 fn churn(field: &mut Field<'_>, bytes: &[u8], departure: Departure) -> Result<()> {
