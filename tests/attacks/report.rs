@@ -112,7 +112,11 @@ fn row(attack: &Attack, record: &Record, before: Option<&Record>) -> String {
 
 /// What does not hold, in a word or more.
 fn all_wrong(record: &Record) -> String {
-    let all: Vec<_> = record.broken.iter().chain(&record.slow).cloned().collect();
+    let mut all = record.broken.clone();
+    if let Some(first) = record.slow.first() {
+        let others = record.slow.len() - 1;
+        all.push(format!("{first}, and {others} more"));
+    }
     if all.is_empty() {
         "drained".into()
     } else {
