@@ -2,13 +2,17 @@
 
 use std::{
     future::poll_fn,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::{Session, reader::Reader};
-use crate::{hub::seat::SeatRef, wire::close::Disconnect};
+use crate::{
+    hub::{Ticket, seat::SeatRef},
+    wire::close::Disconnect,
+};
 
 /// Ends the connection for `reason`: it leaves its topics at once, what is queued is written,
 /// then its Close, and the peer has its chance to answer (RFC 6455 §7.1.1). True if all that was
@@ -28,6 +32,7 @@ pub(super) async fn close(
     };
     let handshake = async {
         poll_fn(|cx| {
+            reader.publish_at_last(cx);
             // Stores the waker, for a socket that takes no more at present.
             let _ = seat.poll_ended(cx);
             seat.poll_flushed()
@@ -41,17 +46,28 @@ pub(super) async fn close(
         let shut_down = poll_fn(|cx| seat.poll_shutdown(cx)).await;
         if shut_down.is_ok() && matches!(reason, Disconnect::Violation(_)) {
             // The peer may still be sending, and would lose our Close to a reset.
-            poll_fn(|cx| poll_discard(cx, seat)).await;
+            let mut ticket = Ticket::default();
+            poll_fn(|cx| poll_discard(cx, seat, &mut ticket)).await;
         }
     };
     timeout(within, handshake).await.is_ok()
 }
 
 /// Reads what the peer sends, to no purpose; ready at the end of the stream.
-fn poll_discard(cx: &mut Context<'_>, seat: &SeatRef) -> Poll<()> {
-    seat.shard().begin_turn(&[]);
-    while let Ok(true) = ready!(seat.poll_fill(cx)) {
-        seat.discard_received();
+fn poll_discard(cx: &mut Context<'_>, seat: &SeatRef, ticket: &mut Ticket) -> Poll<()> {
+    let shard = seat.shard();
+    if shard.is_queued(*ticket) {
+        return Poll::Pending;
     }
-    Poll::Ready(())
+    shard.begin_turn(Bytes::new());
+    loop {
+        match seat.poll_fill(cx) {
+            Poll::Ready(Ok(true)) => seat.discard_received(),
+            Poll::Ready(_) => return Poll::Ready(()),
+            Poll::Pending => {
+                shard.queue_if_wanted(ticket, cx);
+                return Poll::Pending;
+            }
+        }
+    }
 }

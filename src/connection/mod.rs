@@ -117,7 +117,7 @@ impl Connection {
     /// Starts the connection on its socket; to be spawned on the shard's thread. Completes when it
     /// is closed. `leftover` is what the client sent behind its request: the first of its frames.
     pub(crate) fn start(mut self, socket: Socket, leftover: Vec<u8>) -> Task {
-        self.reader.keep(leftover);
+        self.reader.keep(leftover.into());
         self.seat.attach(socket);
         Task::Open(self)
     }
@@ -131,6 +131,8 @@ impl Connection {
         self.seat.write_queued();
         let read = self.reader.poll(cx, &self.seat, &self.session);
         self.seat.flush();
+        let shard = self.seat.shard();
+        shard.use_up(shard.turn_time());
         match read {
             Poll::Ready(reason) => Poll::Ready(reason),
             Poll::Pending => self.seat.poll_ended(cx),
@@ -148,7 +150,7 @@ impl Connection {
 pub(crate) enum Task {
     Open(Connection),
     /// Boxed: what only the end needs costs nothing before.
-    Closing(Pin<Box<dyn Future<Output = ()>>>),
+    Closing(Rc<Shard>, Pin<Box<dyn Future<Output = ()>>>),
     Closed,
 }
 
@@ -160,11 +162,11 @@ impl Future for Task {
             let shard = Rc::clone(connection.seat.shard());
             let reason = ready!(shard.measure(|| connection.poll_turn(cx)));
             if let Self::Open(connection) = mem::replace(&mut *self, Self::Closed) {
-                *self = Self::Closing(Box::pin(connection.close(reason)));
+                *self = Self::Closing(shard, Box::pin(connection.close(reason)));
             }
         }
-        if let Self::Closing(closing) = &mut *self {
-            ready!(closing.as_mut().poll(cx));
+        if let Self::Closing(shard, closing) = &mut *self {
+            ready!(shard.measure(|| closing.as_mut().poll(cx)));
             *self = Self::Closed;
         }
         Poll::Ready(())

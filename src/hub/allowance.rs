@@ -34,6 +34,14 @@ impl Allowance {
         }
     }
 
+    /// Begins a step that may take `limit`, and in which the clock has to be looked at anyway.
+    pub(crate) fn since(now: Instant, limit: Duration) -> Self {
+        Self {
+            since: Some(now),
+            ..Self::new(limit)
+        }
+    }
+
     /// Charges work that may have taken `nanoseconds`.
     pub(crate) fn spend(&mut self, nanoseconds: u64) {
         self.spend_by(nanoseconds, Instant::now);
@@ -80,6 +88,9 @@ impl Allowance {
 pub(crate) const STEP: Duration = Duration::from_nanos(STEP_NANOSECONDS);
 
 pub(crate) const STEP_NANOSECONDS: u64 = 500_000;
+
+/// What ending a connection may take, in nanoseconds: it may follow 128 topics.
+pub(super) const END: u64 = 10_000;
 
 /// Work between two looks at the clock, in nanoseconds. A look costs 25 ns.
 const LOOK: u64 = 20_000;

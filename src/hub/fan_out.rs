@@ -6,14 +6,14 @@
 use std::time::Instant;
 
 use super::{
-    allowance::Allowance,
+    allowance::{Allowance, END},
     compression::Compressors,
     message::Message,
     peer::{Offer, Offering, Peer, PeerKey},
     peers::Peers,
     publication::{Receipt, UserId},
     segment::Segments,
-    topic::{TopicKey, Topics},
+    topic::{Pending, TopicKey, Topics},
 };
 
 /// Messages on their way to the subscribers of some topics.
@@ -27,7 +27,7 @@ pub(super) struct FanOut {
     topic: Option<TopicKey>,
     audience: Audience,
     queued: usize,
-    receipt: Option<Receipt>,
+    receipts: Vec<Receipt>,
     /// The topic whose pending messages these were.
     source: Option<TopicKey>,
 }
@@ -55,15 +55,20 @@ pub(super) struct Step {
 
 impl FanOut {
     /// Begins one of a topic's pending messages, to all of its subscribers.
-    pub(super) fn to_everyone(segments: Segments, topic: TopicKey) -> Self {
+    pub(super) fn to_everyone(pending: Pending) -> Self {
+        let Pending {
+            topic,
+            messages,
+            receipts,
+        } = pending;
         Self {
-            segments,
+            segments: Segments::new(messages),
             next: Some(topic),
             others: Vec::new(),
             topic: None,
             audience: Audience::Everyone,
             queued: 0,
-            receipt: None,
+            receipts,
             source: Some(topic),
         }
     }
@@ -83,7 +88,7 @@ impl FanOut {
             topic: None,
             audience,
             queued: 0,
-            receipt,
+            receipts: receipt.into_iter().collect(),
             source: None,
         }
     }
@@ -91,7 +96,7 @@ impl FanOut {
     /// Tells how many it was queued to. Returns the topic whose pending messages these were, and
     /// the room that they have had.
     pub(super) fn finish(self) -> Option<(TopicKey, Vec<Message>)> {
-        if let Some(receipt) = self.receipt {
+        for receipt in self.receipts {
             receipt.add(self.queued);
         }
         Some((self.source?, self.segments.into_messages()))
@@ -173,6 +178,3 @@ impl Audience {
 
 /// What a look at a subscriber takes, in nanoseconds: a cache miss or three.
 const VISIT: u64 = 60;
-
-/// What ending a subscriber that is too slow may take, in nanoseconds: it may follow 128 topics.
-const END: u64 = 10_000;

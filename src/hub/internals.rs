@@ -19,7 +19,7 @@ use super::{
     compression::Agreed,
     links::Links,
     publication::{Publication, Receipt},
-    receive::Receive,
+    receive::{RECEIVE_BYTES, Receive},
     seat,
     shard::Shard,
     socket::Socket,
@@ -213,7 +213,9 @@ impl Received {
         limits: Limits,
         mut take: impl FnMut(Kind, &[u8]),
     ) -> bool {
-        self.0.begin_turn(wire);
+        self.0.begin_turn(Bytes::new(), RECEIVE_BYTES);
+        self.0.space()[..wire.len()].copy_from_slice(wire);
+        self.0.received(wire.len());
         let mut take = |kind, payload: &[u8]| {
             take(kind, payload);
             ControlFlow::Continue(())

@@ -65,7 +65,9 @@ use std::{
 
 use tokio::{runtime, sync::oneshot, task::spawn_local, time::timeout};
 
-pub(crate) use self::{compression::Agreed, publication::UserId, socket::Socket, turnstile::Pass};
+pub(crate) use self::{
+    compression::Agreed, publication::UserId, rounds::Ticket, socket::Socket, turnstile::Pass,
+};
 use self::{
     inbox::Item,
     links::Links,
@@ -308,6 +310,8 @@ fn start_shard(index: usize, links: Arc<Links>) -> io::Result<()> {
         let _guard = PanicGuard(Arc::clone(&links));
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
+            // Turns are short when a round is over; so many of them take no longer than it.
+            .event_interval(16)
             // Large bodies of requests are parsed beside the shard, one at a time.
             .max_blocking_threads(1)
             .build_local(runtime::LocalOptions::default());
@@ -366,9 +370,9 @@ mod tests {
                 // It waits for its byte when that is written.
                 yield_now().await;
                 far.write_all(b"x").unwrap();
-                let mut turns = 0;
+                let (mut turns, mut ticket) = (0, Ticket::default());
                 poll_fn(|cx| {
-                    shard.wait_for_round(cx, Duration::from_millis(5));
+                    shard.queue(&mut ticket, cx, Duration::from_millis(5));
                     turns += 1;
                     if reading.is_finished() {
                         Poll::Ready(())

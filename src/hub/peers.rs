@@ -99,10 +99,10 @@ impl Peers {
         self.ring.len()
     }
 
-    /// Writes to some peers of the ring, for half a millisecond at the most. Returns to how many,
+    /// Writes to some peers of the ring, until that has taken half a millisecond. Returns to how many,
     /// and those whose sockets failed.
     pub(super) fn write_turn(&mut self, metrics: &ShardMetrics) -> (usize, Vec<PeerKey>) {
-        let mut allowance = Allowance::new(STEP);
+        let mut allowance = Allowance::since(Instant::now(), STEP);
         let (mut writes, mut lost) = (0, Vec::new());
         while writes < WRITES_PER_TURN && !allowance.is_spent() {
             let Some(key) = self.ring.pop_front() else {
@@ -121,15 +121,15 @@ impl Peers {
     }
 
     /// Writes what waits for a peer and what it was answered, as far as its socket takes it, or
-    /// until it has had its share: then the rest comes with the ring.
+    /// until it has had its share. Returns true if the rest comes with the ring.
     pub(super) fn write(
         &mut self,
         key: PeerKey,
         replies: &mut Replies,
         metrics: &ShardMetrics,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let Some(peer) = self.table.get_mut(key) else {
-            return Ok(());
+            return Ok(false);
         };
         let written = if replies.is_empty() {
             peer.write(metrics)
@@ -138,49 +138,53 @@ impl Peers {
             replied.and_then(|()| peer.write(metrics))
         };
         match written {
-            Ok(Written::All) => Ok(()),
+            Ok(Written::Done) => Ok(false),
             Ok(Written::Share) => {
                 if peer.joins_ring() {
                     self.ring.push_back(key);
                 }
-                Ok(())
+                Ok(true)
             }
             Err(error) => {
                 // Whoever waits until all is written would wait in vain.
                 peer.outbox.abandon();
+                peer.wake();
                 Err(error)
             }
         }
     }
 
-    /// Looks at every peer: pings the silent, gives back idle memory; those to be ended, and why.
-    pub(super) fn sweep(&mut self) -> Vec<(PeerKey, Disconnect)> {
+    /// Begins a look at every peer. Returns those that there are.
+    pub(super) fn begin_sweep(&mut self) -> Vec<PeerKey> {
         self.sweep += 1;
-        let now = Instant::now();
-        let mut ended = Vec::new();
-        for (key, peer) in &mut self.table {
-            peer.outbox.release();
-            if peer.ended.is_some() || peer.socket.is_none() {
-                continue;
-            }
-            if peer.is_too_slow(self.patience, now) {
-                ended.push((key, Disconnect::SlowConsumer));
-            }
-            if peer.is_unheard() {
-                peer.pulse.heard(self.sweep);
-            }
-            match peer.pulse.check(self.sweep, self.heartbeat) {
-                Silence::Short => {}
-                Silence::Unanswered => ended.push((key, Disconnect::NoPong)),
-                Silence::Ping => {
-                    peer.outbox.push_control(ping());
-                    if peer.joins_ring() {
-                        self.ring.push_back(key);
-                    }
+        self.keys()
+    }
+
+    /// Looks at a peer: pings it if it is silent, and gives back idle memory. Returns why it is to be
+    /// ended, if it is.
+    pub(super) fn sweep(&mut self, key: PeerKey) -> Option<Disconnect> {
+        let peer = self.table.get_mut(key)?;
+        peer.outbox.release();
+        if peer.ended.is_some() || peer.socket.is_none() {
+            return None;
+        }
+        if peer.is_too_slow(self.patience, Instant::now()) {
+            return Some(Disconnect::SlowConsumer);
+        }
+        if peer.is_unheard() {
+            peer.pulse.heard(self.sweep);
+        }
+        match peer.pulse.check(self.sweep, self.heartbeat) {
+            Silence::Short => None,
+            Silence::Unanswered => Some(Disconnect::NoPong),
+            Silence::Ping => {
+                peer.outbox.push_control(ping());
+                if peer.joins_ring() {
+                    self.ring.push_back(key);
                 }
+                None
             }
         }
-        ended
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::ops::ControlFlow;
 
+use bytes::Bytes;
 use tokio::io::ReadBuf;
 
 use super::measured::Count;
@@ -15,12 +16,22 @@ use crate::wire::{
 };
 
 /// Bytes received for the connection whose turn it is.
+///
+/// Invariant: nothing is received before all that was kept is lent, so what is in the buffer is
+/// followed by the rest of that.
 #[derive(Debug)]
 pub(crate) struct Receive {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
-    /// How much this turn may still receive, in bytes; the last receive may be beyond it.
+    /// What the connection has kept from its last turn.
+    kept: Bytes,
+    /// How much of that was copied into the buffer.
+    lent: usize,
+    has_received: bool,
+    /// What the turn may receive at a time, and in all, in bytes.
+    share: usize,
+    /// How much it may still receive; the last receive may be beyond it.
     left: usize,
     /// Bytes copied from one place to another.
     pub(super) copies: Count,
@@ -32,29 +43,37 @@ impl Receive {
             buffer: vec![0; RECEIVE_BYTES].into(),
             start: 0,
             end: 0,
+            kept: Bytes::new(),
+            lent: 0,
+            has_received: false,
+            share: 0,
             left: 0,
             copies: Count::default(),
         }
     }
 
-    /// Begins a connection's turn with what it [kept](Self::end_turn) from the one before.
+    /// Begins a connection's turn with what it [kept](Self::end_turn) from the one before. It may
+    /// receive `share` bytes.
     ///
     /// Whatever a turn that ended in a panic left behind is gone with this.
-    pub(crate) fn begin_turn(&mut self, kept: &[u8]) {
-        if kept.len() > self.buffer.len() {
-            // An embedding server may have read further than one receive of ours.
-            self.buffer = vec![0; kept.len()].into();
-        }
-        self.buffer[..kept.len()].copy_from_slice(kept);
-        self.copies.add(kept.len());
-        (self.start, self.end) = (0, kept.len());
-        self.left = RECEIVE_BYTES;
+    pub(crate) fn begin_turn(&mut self, kept: Bytes, share: usize) {
+        self.clear();
+        (self.kept, self.lent) = (kept, 0);
+        self.has_received = false;
+        (self.share, self.left) = (share, share);
     }
 
     /// Ends the turn: what the connection did not take, for its next turn.
-    pub(crate) fn end_turn(&mut self) -> Vec<u8> {
-        let kept = self.buffer[self.start..self.end].to_vec();
-        self.copies.add(kept.len());
+    pub(crate) fn end_turn(&mut self) -> Bytes {
+        let left = self.end - self.start;
+        let kept = if self.has_received {
+            self.copies.add(left);
+            Bytes::copy_from_slice(&self.buffer[self.start..self.end])
+        } else {
+            // As it was lent, and what follows it.
+            self.kept.slice(self.lent - left..)
+        };
+        self.kept = Bytes::new();
         self.clear();
         kept
     }
@@ -65,6 +84,20 @@ impl Receive {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
+    }
+
+    /// Puts more of what was kept into the buffer, behind what is there. Returns false if there is
+    /// no more.
+    pub(super) fn lend(&mut self) -> bool {
+        if self.is_empty() {
+            self.clear();
+        }
+        let rest = &self.kept[self.lent..];
+        let len = rest.len().min(LENT_BYTES).min(self.buffer.len() - self.end);
+        self.buffer[self.end..self.end + len].copy_from_slice(&rest[..len]);
+        self.copies.add(len);
+        (self.lent, self.end) = (self.lent + len, self.end + len);
+        len > 0
     }
 
     /// Hands out as much as fits, at most 16 KiB: fastwebsockets doubles a buffer that is filled
@@ -87,23 +120,29 @@ impl Receive {
     pub(super) fn space(&mut self) -> &mut [u8] {
         debug_assert!(self.is_empty(), "what was received before was taken");
         self.clear();
-        &mut self.buffer
+        &mut self.buffer[..self.share]
     }
 
-    /// Makes room behind a part of a frame that is `wire_len` bytes long, to be filled from the
-    /// socket; none if the whole would not fit.
-    pub(super) fn space_behind(&mut self, wire_len: usize) -> Option<&mut [u8]> {
+    /// Makes room behind a part of a frame that is `wire_len` bytes long, for the rest of it. Returns
+    /// false if the whole would not fit.
+    pub(super) fn make_room(&mut self, wire_len: usize) -> bool {
         if wire_len > self.buffer.len() {
-            return None;
+            return false;
         }
         self.buffer.copy_within(self.start..self.end, 0);
         self.copies.add(self.end - self.start);
         (self.start, self.end) = (0, self.end - self.start);
-        Some(&mut self.buffer[self.end..])
+        true
+    }
+
+    /// The room behind what is there, to be filled from the socket.
+    pub(super) fn space_behind(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.end..]
     }
 
     /// Takes note of what was filled into the space that was handed out.
     pub(super) fn received(&mut self, len: usize) {
+        self.has_received |= len > 0;
         self.end += len;
         self.left = self.left.saturating_sub(len.max(MIN_RECEIVE_BYTES));
     }
@@ -152,6 +191,12 @@ pub(super) enum Taken {
 /// and a rest.
 pub(super) const RECEIVE_BYTES: usize = 264 * 1024;
 
+/// The share of a short turn.
+pub(super) const SHORT_SHARE_BYTES: usize = 32 * 1024;
+
+/// What was kept is copied so much at a time: a turn may be over before it has taken all of it.
+const LENT_BYTES: usize = 32 * 1024;
+
 const TAKE_BYTES: usize = 16 * 1024;
 
 /// What a receive counts for at least: a stream that always has a byte ready is held up, too.
@@ -168,28 +213,73 @@ mod tests {
         buf.filled().to_vec()
     }
 
+    fn fill(receive: &mut Receive, bytes: &[u8]) {
+        receive.space()[..bytes.len()].copy_from_slice(bytes);
+        receive.received(bytes.len());
+    }
+
     #[test]
     fn what_a_turn_leaves_comes_first_in_the_next() {
         let mut receive = Receive::new();
-        receive.begin_turn(b"hello");
+        receive.begin_turn(Bytes::new(), RECEIVE_BYTES);
+        fill(&mut receive, b"hello");
         assert_eq!(take(&mut receive, 2), b"he");
         let kept = receive.end_turn();
-        receive.begin_turn(b"somebody else's");
-        receive.begin_turn(&kept);
+        receive.begin_turn(Bytes::from_static(b"somebody else's"), RECEIVE_BYTES);
+        receive.begin_turn(kept, RECEIVE_BYTES);
+        assert!(receive.lend());
         assert_eq!(take(&mut receive, 100), b"llo");
-        assert!(receive.is_empty());
+        assert!(receive.is_empty() && !receive.lend());
+        assert_eq!(receive.end_turn(), b""[..]);
+    }
+
+    #[test]
+    fn what_was_kept_is_lent_in_parts_and_all_that_was_not_taken_is_kept_again() {
+        let bytes: Bytes = (0..100_000u32).flat_map(u32::to_be_bytes).collect();
+        let mut receive = Receive::new();
+        let (mut kept, mut taken) = (bytes.clone(), Vec::new());
+        for turn in 0.. {
+            receive.begin_turn(kept, RECEIVE_BYTES);
+            while receive.lend() && taken.len() < bytes.len() {
+                let part = take(&mut receive, 1_000 + turn);
+                taken.extend(part);
+                if turn % 2 == 0 {
+                    break;
+                }
+                while !receive.is_empty() {
+                    taken.extend(take(&mut receive, 7_000));
+                }
+            }
+            kept = receive.end_turn();
+            if kept.is_empty() {
+                break;
+            }
+        }
+        assert!(taken == bytes);
+    }
+
+    #[test]
+    fn what_comes_behind_what_was_kept_is_kept_with_it() {
+        let mut receive = Receive::new();
+        receive.begin_turn(Bytes::from_static(b"begin"), RECEIVE_BYTES);
+        assert!(receive.lend());
+        assert!(receive.make_room(10));
+        receive.space_behind()[..3].copy_from_slice(b"end");
+        receive.received(3);
+        assert_eq!(take(&mut receive, 1), b"b");
+        assert_eq!(receive.end_turn(), b"eginend"[..]);
     }
 
     #[test]
     fn a_turn_ends_when_it_has_received_its_share_or_has_asked_for_it_too_often() {
         let mut receive = Receive::new();
-        receive.begin_turn(&[]);
+        receive.begin_turn(Bytes::new(), RECEIVE_BYTES);
         receive.received(RECEIVE_BYTES - 1);
         assert!(receive.may_receive());
         receive.clear();
         receive.received(1);
         assert!(!receive.may_receive());
-        receive.begin_turn(&[]);
+        receive.begin_turn(Bytes::new(), RECEIVE_BYTES);
         let receives = (0..).take_while(|_| {
             let granted = receive.may_receive();
             receive.clear();

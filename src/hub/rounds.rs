@@ -2,18 +2,24 @@
 //!
 //! A task that is always ready would be polled again before anybody looks at the sockets. Here it
 //! waits instead, and after each look the tick lets as many go on as fit into a round, oldest
-//! first. So a look follows at most a round of long turns, whoever has become ready meanwhile
-//! comes first, and among those that are always ready each has one turn after the other.
+//! first. So whoever has become ready meanwhile comes first, and of those that are always ready
+//! each has one turn after the other.
 
 use std::{collections::VecDeque, task::Waker, time::Duration};
 
-/// The tasks that wait to go on.
+/// The tasks that wait for another turn.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
     waiting: VecDeque<Waiting>,
-    /// How long the turns since the last look at the sockets took, but for short ones.
+    /// The ticket of the last task that was let go on.
+    called: u64,
+    /// How long the turns since the last look at the sockets took; short ones do not count.
     used: Duration,
 }
+
+/// The place of a task in the queue: one that waits already is not queued again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ticket(u64);
 
 #[derive(Debug)]
 struct Waiting {
@@ -23,9 +29,18 @@ struct Waiting {
 }
 
 impl Rounds {
-    /// Lets a task whose last turn took `turn` wait for a round to come.
-    pub(super) fn wait(&mut self, waker: Waker, turn: Duration) {
-        self.waiting.push_back(Waiting { waker, turn });
+    /// Queues a task whose last turn took `turn`, unless it waits with its `ticket` already.
+    pub(super) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker, turn: Duration) {
+        if !self.is_waiting(*ticket) {
+            let waker = waker.clone();
+            self.waiting.push_back(Waiting { waker, turn });
+            *ticket = Ticket(self.called + self.waiting.len() as u64);
+        }
+    }
+
+    /// Returns true if a task with this ticket still waits.
+    pub(super) fn is_waiting(&self, ticket: Ticket) -> bool {
+        ticket.0 > self.called
     }
 
     /// Takes note of a turn that took `turn`. Returns true if the round is over with it.
@@ -46,6 +61,7 @@ impl Rounds {
         while expected < ROUND
             && let Some(Waiting { waker, turn }) = self.waiting.pop_front()
         {
+            self.called += 1;
             expected += turn.max(SHORTEST_TURN);
             waker.wake();
         }
@@ -56,10 +72,11 @@ impl Rounds {
     }
 }
 
-/// The long turns between two looks at the sockets take no longer together, but for the last one.
+/// The time for the long turns between two looks at the sockets: two of them. It is what somebody
+/// who has become ready waits for at least.
 const ROUND: Duration = Duration::from_millis(1);
 
-/// What a turn counts for at least, so that a round is not a crowd.
+/// What a turn counts for at least: ten times what a round costs.
 const SHORTEST_TURN: Duration = Duration::from_micros(20);
 
 #[cfg(test)]
@@ -88,7 +105,11 @@ mod tests {
         let mut rounds = Rounds::default();
         let tasks: Vec<Arc<Woken>> = (0..5).map(|_| Arc::default()).collect();
         for task in &tasks {
-            rounds.wait(Arc::clone(task).into(), ROUND / 2);
+            let waker = Waker::from(Arc::clone(task));
+            let mut ticket = Ticket::default();
+            rounds.wait(&mut ticket, &waker, ROUND / 2);
+            rounds.wait(&mut ticket, &waker, ROUND / 2);
+            assert!(rounds.is_waiting(ticket), "once");
         }
         let woken = || {
             tasks

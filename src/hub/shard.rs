@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     sync::Notify,
     task::{coop, spawn_local, yield_now},
@@ -23,14 +24,14 @@ use tokio::{
 };
 
 use super::{
-    allowance::{Allowance, STEP},
+    allowance::{Allowance, END, STEP},
     inbox::Inbox,
     links::Links,
     peer::PeerKey,
     pulse::Heartbeat,
-    receive::Receive,
+    receive::{RECEIVE_BYTES, Receive, SHORT_SHARE_BYTES},
     replies::Replies,
-    rounds::Rounds,
+    rounds::{Rounds, Ticket},
     state::State,
     tick::Tick,
 };
@@ -48,6 +49,8 @@ pub(crate) struct Shard {
     pub(super) replies: RefCell<Replies>,
     /// What is left of the turn that a connection has now.
     turn: RefCell<Allowance>,
+    /// It ends before all was done.
+    wants_turn: Cell<bool>,
     rounds: RefCell<Rounds>,
     /// Kept for the next compressed message.
     inflater: Cell<Option<Box<Inflater>>>,
@@ -65,6 +68,7 @@ impl Shard {
             receive: RefCell::new(Receive::new()),
             replies: RefCell::default(),
             turn: RefCell::new(Allowance::new(STEP)),
+            wants_turn: Cell::new(false),
             rounds: RefCell::default(),
             inflater: Cell::default(),
             departure: Notify::new(),
@@ -79,18 +83,44 @@ impl Shard {
 
     /// Begins a connection's turn to read, with what it kept from its last one. It is a short one
     /// while the shard's round is over, or the hub has too much to deliver.
-    pub(crate) fn begin_turn(&self, kept: &[u8]) {
-        self.receive.borrow_mut().begin_turn(kept);
-        self.replies.borrow_mut().clear();
+    pub(crate) fn begin_turn(&self, kept: Bytes) {
         let is_short = self.rounds.borrow().is_over() || self.links.must_wait();
-        let limit = if is_short { SHORT_TURN } else { STEP };
+        let (limit, share) = if is_short {
+            (SHORT_TURN, SHORT_SHARE_BYTES)
+        } else {
+            (STEP, RECEIVE_BYTES)
+        };
+        self.receive.borrow_mut().begin_turn(kept, share);
+        self.replies.borrow_mut().clear();
         *self.turn.borrow_mut() = Allowance::new(limit);
+        self.wants_turn.set(false);
+    }
+
+    /// Has a connection that waits for a round do nothing: it gets nothing of others' turns.
+    pub(crate) fn skip_turn(&self) {
+        self.replies.borrow_mut().clear();
+    }
+
+    /// Takes note that the turn ends before all was done.
+    pub(crate) fn want_turn(&self) {
+        self.wants_turn.set(true);
+    }
+
+    /// Queues the connection for another turn, if it wants one.
+    pub(crate) fn queue_if_wanted(&self, ticket: &mut Ticket, cx: &Context<'_>) {
+        if self.wants_turn.take() {
+            self.queue(ticket, cx, self.turn_time());
+        }
     }
 
     /// Ends the turn; what the connection has received and not yet read.
-    pub(crate) fn end_turn(&self) -> Vec<u8> {
-        self.use_up(self.turn.borrow().used());
+    pub(crate) fn end_turn(&self) -> Bytes {
         self.receive.borrow_mut().end_turn()
+    }
+
+    /// Returns how long the turn has taken.
+    pub(crate) fn turn_time(&self) -> Duration {
+        self.turn.borrow().used()
     }
 
     /// Charges work of the turn that may have taken `nanoseconds`.
@@ -108,16 +138,15 @@ impl Shard {
         self.turn.borrow().is_spent()
     }
 
-    /// Lets the task whose turn is over have another one, in one of the next rounds.
-    pub(crate) fn go_on_later(&self, cx: &Context<'_>) {
-        let turn = self.turn.borrow().used();
-        self.wait_for_round(cx, turn);
+    /// Queues a task whose turn took `turn` for another one, in one of the next rounds.
+    pub(crate) fn queue(&self, ticket: &mut Ticket, cx: &Context<'_>, turn: Duration) {
+        self.rounds.borrow_mut().wait(ticket, cx.waker(), turn);
+        self.inbox().wake();
     }
 
-    /// Lets a task whose turn took `turn` have another one, in one of the next rounds.
-    pub(crate) fn wait_for_round(&self, cx: &Context<'_>, turn: Duration) {
-        self.rounds.borrow_mut().wait(cx.waker().clone(), turn);
-        self.inbox().wake();
+    /// Returns true if a task still waits for another turn.
+    pub(crate) fn is_queued(&self, ticket: Ticket) -> bool {
+        self.rounds.borrow().is_waiting(ticket)
     }
 
     /// Takes note of a turn that took `turn`.
@@ -160,14 +189,8 @@ impl Shard {
     /// Ends every connection, some at a time.
     pub(super) async fn end_all(&self, reason: Disconnect) {
         let keys = self.state.borrow().peers.keys();
-        self.end_some(keys.into_iter().map(|key| (key, reason)))
-            .await;
-    }
-
-    /// Ends connections, some at a time.
-    async fn end_some(&self, ended: impl IntoIterator<Item = (PeerKey, Disconnect)>) {
         let mut allowance = Allowance::new(STEP);
-        for (key, reason) in ended {
+        for key in keys {
             self.end_connection(key, reason);
             allowance.spend(END);
             if allowance.is_spent() {
@@ -230,9 +253,32 @@ impl Shard {
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            let ended = self.measure(|| self.state.borrow_mut().sweep());
+            self.sweep().await;
+        }
+    }
+
+    /// Looks at every connection, some at a time.
+    async fn sweep(&self) {
+        let keys = self.state.borrow_mut().begin_sweep();
+        let mut keys = keys.into_iter();
+        while keys.len() > 0 {
+            let mut allowance = Allowance::new(STEP);
+            self.measure(|| {
+                let mut state = self.state.borrow_mut();
+                for key in keys.by_ref() {
+                    allowance.spend(SWEEP);
+                    if let Some(reason) = state.sweep(key) {
+                        state.end(key, reason);
+                        allowance.spend(END);
+                    }
+                    if allowance.is_spent() {
+                        break;
+                    }
+                }
+            });
+            // Some may have to be pinged.
             self.inbox().wake();
-            self.end_some(ended).await;
+            yield_now().await;
         }
     }
 
@@ -252,5 +298,5 @@ impl fmt::Debug for Shard {
 /// The time of a turn while others wait for theirs: room for what most turns do.
 const SHORT_TURN: Duration = Duration::from_micros(100);
 
-/// What ending a connection takes, in nanoseconds: it may follow 128 topics.
-const END: u64 = 5_000;
+/// What a look at a connection takes, in nanoseconds.
+const SWEEP: u64 = 60;

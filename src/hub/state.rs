@@ -54,13 +54,11 @@ impl State {
         let Some(key) = self.topics.find(topic) else {
             return;
         };
-        let Some(topic) = self.topics.get(key).filter(|topic| number >= topic.first) else {
-            return; // Left over from earlier subscribers.
-        };
-        let subscribers = topic.subscribers.len();
-        self.topics.append(key, &publication.messages);
-        if let Some(receipt) = &publication.receipt {
-            receipt.add(subscribers);
+        let topic = self.topics.get(key);
+        // Not what is left over from earlier subscribers.
+        if topic.is_some_and(|topic| number >= topic.first) {
+            let receipt = publication.receipt.as_ref();
+            self.topics.append(key, &publication.messages, receipt);
         }
     }
 
@@ -87,10 +85,15 @@ impl State {
     pub(super) fn fan_out(&mut self, allowance: &mut Allowance) -> bool {
         loop {
             let Some(fan_out) = &mut self.fan_out else {
-                let Some((topic, messages)) = self.topics.take_pending() else {
+                let Some(pending) = self.topics.take_pending() else {
                     return true;
                 };
-                self.fan_out = Some(FanOut::to_everyone(Segments::new(messages), topic));
+                let wire_lens = pending
+                    .messages
+                    .iter()
+                    .map(|message| message.plain().wire_len());
+                allowance.spend(wire_lens.sum::<usize>() as u64 / JOINED_PER_NANOSECOND);
+                self.fan_out = Some(FanOut::to_everyone(pending));
                 continue;
             };
             let step = fan_out.step(
@@ -142,16 +145,23 @@ impl State {
     /// Writes what waits for a peer and what it was answered, as far as its socket takes it.
     pub(super) fn write(&mut self, key: PeerKey, replies: &mut Replies) {
         let metrics = &self.links.metrics[self.index];
-        if self.peers.write(key, replies, metrics).is_err() {
-            self.end(key, Disconnect::Lost);
+        match self.peers.write(key, replies, metrics) {
+            Ok(false) => {}
+            // The tick, which may be asleep, writes the rest.
+            Ok(true) => self.links.inboxes[self.index].wake(),
+            Err(_) => self.end(key, Disconnect::Lost),
         }
     }
 
-    /// Looks at every connection. Returns those that are to be ended, and why.
-    pub(super) fn sweep(&mut self) -> Vec<(PeerKey, Disconnect)> {
-        let ended = self.peers.sweep();
+    /// Begins a look at every connection. Returns those that there are.
+    pub(super) fn begin_sweep(&mut self) -> Vec<PeerKey> {
         self.update_gauges();
-        ended
+        self.peers.begin_sweep()
+    }
+
+    /// Looks at a connection. Returns why it is to be ended, if it is.
+    pub(super) fn sweep(&mut self, key: PeerKey) -> Option<Disconnect> {
+        self.peers.sweep(key)
     }
 
     fn end_all(&mut self, ended: impl IntoIterator<Item = (PeerKey, Disconnect)>) {
@@ -216,6 +226,9 @@ impl State {
         &self.links.metrics[self.index]
     }
 }
+
+/// Bytes of messages that are joined in a nanosecond.
+const JOINED_PER_NANOSECOND: u64 = 4;
 
 #[cfg(test)]
 mod tests {

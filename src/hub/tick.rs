@@ -3,7 +3,7 @@
 //! A step takes up to some hundred microseconds; between two of them the connections have their
 //! turns. What is not done goes on in the next one, in the same order.
 
-use std::{collections::VecDeque, fmt, mem, rc::Rc};
+use std::{collections::VecDeque, fmt, mem, rc::Rc, time::Instant};
 
 use super::{
     allowance::{Allowance, STEP},
@@ -54,12 +54,12 @@ impl Tick {
     /// Works off what is in the inbox now, in its order, until the step is over. Returns true if
     /// all of it is done.
     fn work_off(&mut self, shard: &Rc<Shard>) -> bool {
-        let mut allowance = Allowance::new(STEP);
+        let mut allowance = Allowance::since(Instant::now(), STEP);
         if self.items.is_empty() {
             shard.inbox().swap(&mut self.items);
         }
         loop {
-            self.gather(&mut shard.state.borrow_mut());
+            self.gather(&mut shard.state.borrow_mut(), &mut allowance);
             if !shard.state.borrow_mut().fan_out(&mut allowance) {
                 return false;
             }
@@ -87,9 +87,12 @@ impl Tick {
         }
     }
 
-    /// Gathers what comes next and is for all of a topic's subscribers: they get it together.
-    fn gather(&mut self, state: &mut State) {
-        let mut allowance = Allowance::new(STEP / 2);
+    /// Gathers what comes next and is for all of a topic's subscribers: they get it together. What
+    /// was gathered before must have been fanned out.
+    fn gather(&mut self, state: &mut State, allowance: &mut Allowance) {
+        if !state.is_settled() {
+            return;
+        }
         let mut bytes = 0;
         while let Some(Item::Deliver(delivery)) = self.items.front()
             && let Some((topic, number)) = delivery.for_everyone()
@@ -106,7 +109,7 @@ impl Tick {
     }
 }
 
-/// Joining more would take longer than a step: 0.1 to 0.2 ms.
+/// What is gathered is joined in one go: so much takes 0.1 to 0.2 ms.
 const GATHERED_BYTES: usize = 1024 * 1024;
 
 /// What finding a topic takes, in nanoseconds.
@@ -128,7 +131,12 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        hub::{compression::Compression, links::Links, peer::PeerKey, publication::Publication},
+        hub::{
+            compression::Compression,
+            links::Links,
+            peer::PeerKey,
+            publication::{Publication, Receipt},
+        },
         topic_name::TopicName,
         wire::{close::Disconnect, frame::Frame},
     };
@@ -198,6 +206,25 @@ mod tests {
             wire(&shard, key),
             b"\x81\x05first\x81\x06second\x81\x05third"
         );
+    }
+
+    #[test]
+    fn a_message_is_not_counted_before_it_is_queued() {
+        let shard = shard();
+        let topic = TopicName::new("cats").unwrap();
+        subscriber(&shard, &topic);
+        let (receipt, mut queued) = Receipt::new();
+        let publication = Publication::new(&Config::default().deflate, [Frame::text("x")]);
+        let publication = publication.counted(None, receipt);
+        shard.links.publish(&[topic], &publication);
+        drop(publication);
+        let mut tick = Tick::default();
+        shard.inbox().swap(&mut tick.items);
+        let allowance = &mut Allowance::new(STEP);
+        tick.gather(&mut shard.state.borrow_mut(), allowance);
+        assert!(tick.items.is_empty() && queued.try_recv().is_err());
+        assert!(shard.state.borrow_mut().fan_out(allowance));
+        assert_eq!(queued.try_recv(), Ok(1));
     }
 
     #[test]

@@ -19,7 +19,9 @@ use std::{
 
 use slotmap::{SlotMap, new_key_type};
 
-use super::{home::SubscriberCount, measured::Count, message::Message, peer::PeerKey};
+use super::{
+    home::SubscriberCount, measured::Count, message::Message, peer::PeerKey, publication::Receipt,
+};
 use crate::topic_name::TopicName;
 
 new_key_type! {
@@ -64,9 +66,20 @@ pub(super) struct Topics {
     topics: SlotMap<TopicKey, Topic>,
     /// Topics with pending messages, in the order of their first one.
     touched: VecDeque<TopicKey>,
+    /// Of those pending messages that are counted.
+    receipts: HashMap<TopicKey, Vec<Receipt>>,
     /// How often a topic was looked up by its name, and a subscriber was moved.
     pub(super) look_ups: Count,
     pub(super) moves: Count,
+}
+
+/// Messages for every subscriber of a topic.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) topic: TopicKey,
+    pub(super) messages: Vec<Message>,
+    /// Each is told how many they were queued to.
+    pub(super) receipts: Vec<Receipt>,
 }
 
 /// What follows from a subscriber's departure.
@@ -152,7 +165,15 @@ impl Topics {
     }
 
     /// Adds messages for every subscriber of a topic.
-    pub(super) fn append(&mut self, key: TopicKey, messages: &[Message]) {
+    pub(super) fn append(
+        &mut self,
+        key: TopicKey,
+        messages: &[Message],
+        receipt: Option<&Receipt>,
+    ) {
+        if let Some(receipt) = receipt {
+            self.receipts.entry(key).or_default().push(receipt.clone());
+        }
         let pending = &mut self.topics[key].pending;
         if pending.is_empty() {
             self.touched.push_back(key);
@@ -160,11 +181,17 @@ impl Topics {
         pending.extend_from_slice(messages);
     }
 
-    /// Takes the next topic with pending messages, and them.
-    pub(super) fn take_pending(&mut self) -> Option<(TopicKey, Vec<Message>)> {
-        while let Some(key) = self.touched.pop_front() {
-            if let Some(topic) = self.topics.get_mut(key) {
-                return Some((key, std::mem::take(&mut topic.pending)));
+    /// Takes the next topic with pending messages.
+    pub(super) fn take_pending(&mut self) -> Option<Pending> {
+        while let Some(topic) = self.touched.pop_front() {
+            let counted = !self.receipts.is_empty();
+            let receipts = counted.then(|| self.receipts.remove(&topic)).flatten();
+            if let Some(Topic { pending, .. }) = self.topics.get_mut(topic) {
+                return Some(Pending {
+                    topic,
+                    messages: std::mem::take(pending),
+                    receipts: receipts.unwrap_or_default(),
+                });
             }
         }
         None
@@ -266,11 +293,14 @@ mod tests {
         let name = TopicName::new("cats").unwrap();
         let place = topics.subscribe(&name, subscriber(peers(1)[0]), |_| 0);
         let message = |text| Message::new(Frame::text(text), &Config::default().deflate);
-        topics.append(place.topic, &[message("a")]);
-        topics.append(place.topic, &[message("b")]);
-        let (key, messages) = topics.take_pending().unwrap();
-        assert_eq!(key, place.topic);
-        let plain = messages.iter().map(|message| message.plain().clone());
+        topics.append(place.topic, &[message("a")], None);
+        topics.append(place.topic, &[message("b")], None);
+        let pending = topics.take_pending().unwrap();
+        assert_eq!(pending.topic, place.topic);
+        let plain = pending
+            .messages
+            .iter()
+            .map(|message| message.plain().clone());
         assert_eq!(
             plain.collect::<Vec<_>>(),
             [Frame::text("a"), Frame::text("b")]

@@ -40,8 +40,9 @@ impl Turnstile {
     }
 }
 
-/// Publishers that are let through at a time: while one of them is being woken, others publish.
-const PASSES: usize = 8;
+/// Publishers that are let through at a time, each for a short turn: while some of them are being
+/// woken, others publish. With fewer, those who wait would wait for each other.
+const PASSES: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -33,7 +33,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
     task::spawn_local,
-    time::{interval, timeout},
+    time::{interval, sleep, timeout},
 };
 use tracing::{error, info};
 
@@ -170,7 +170,9 @@ async fn housekeeping(site: &Site) {
     let mut interval = interval(HOUSEKEEPING);
     loop {
         interval.tick().await;
-        site.registry.expire(Instant::now());
+        while site.registry.expire(Instant::now()) {
+            sleep(BETWEEN_EXPIRIES).await;
+        }
     }
 }
 
@@ -189,6 +191,9 @@ async fn drain(site: &Site, all_closed: &mut mpsc::Receiver<Infallible>) -> Resu
 
 /// There always is a first one.
 const ACCEPTING_SHARD: usize = 0;
+
+/// How long those who wait for the registry have it to themselves.
+const BETWEEN_EXPIRIES: Duration = Duration::from_millis(1);
 
 /// How exact the lifetime of a registration is.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);

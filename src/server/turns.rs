@@ -11,11 +11,11 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering::SeqCst},
     },
-    task::{Context, Wake, Waker},
+    task::{Context, Poll, Wake, Waker},
     time::Instant,
 };
 
-use crate::hub::shard::Shard;
+use crate::hub::{Ticket, shard::Shard};
 
 /// Polls `task` in turns.
 ///
@@ -26,14 +26,18 @@ pub(super) async fn in_turns<T>(shard: &Shard, task: impl Future<Output = T>) ->
     let mut task = pin!(task);
     let alarm = Arc::new(Alarm::default());
     let waker = Waker::from(Arc::clone(&alarm));
+    let mut ticket = Ticket::default();
     poll_fn(|cx| {
+        if shard.is_queued(ticket) {
+            return Poll::Pending;
+        }
         alarm.begin_turn(cx);
         let begun = Instant::now();
         let polled = shard.measure(|| task.as_mut().poll(&mut Context::from_waker(&waker)));
         let turn = begun.elapsed();
         shard.use_up(turn);
         if alarm.end_turn() && polled.is_pending() {
-            shard.wait_for_round(cx, turn);
+            shard.queue(&mut ticket, cx, turn);
         }
         polled
     })
@@ -91,8 +95,6 @@ impl Wake for Alarm {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Poll;
-
     use tokio::{sync::oneshot, task::spawn_local};
 
     use super::*;

@@ -70,9 +70,10 @@ pub(super) async fn publish(
 ) -> Episode {
     let pass = seat.pass().await;
     seat.publish(&topics, frames);
-    match rest {
-        None => Episode::LetThrough(pass),
-        Some(rest) => {
+    match (rest, pass) {
+        (None, None) => Episode::Idle,
+        (None, Some(pass)) => Episode::LetThrough(pass),
+        (Some(rest), pass) => {
             // It may wait for long.
             drop(pass);
             rest.await

@@ -23,10 +23,12 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
+
 use self::episode::Episode;
 use super::Session;
 use crate::{
-    hub::{Pass, seat::SeatRef},
+    hub::{Pass, Ticket, seat::SeatRef},
     protocol::{Reaction, relay},
     wire::{
         close::Disconnect,
@@ -38,8 +40,12 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Reader {
     episode: Option<Pin<Box<dyn Future<Output = Episode>>>>,
-    /// Received, and to be read in the next turn.
-    kept: Vec<u8>,
+    /// Received, and to be read in the next turn. Boxed: an idle connection has nothing.
+    kept: Option<Box<Bytes>>,
+    /// Its place among those that wait for another turn.
+    ticket: Ticket,
+    /// The episode waits with something to publish, or goes on after that.
+    is_publishing: bool,
 }
 
 /// What one turn has at hand.
@@ -58,8 +64,8 @@ struct Turn<'a> {
 
 impl Reader {
     /// Puts what was received before the reader was there in front of everything.
-    pub(super) fn keep(&mut self, leftover: Vec<u8>) {
-        self.kept = leftover;
+    pub(super) fn keep(&mut self, leftover: Bytes) {
+        self.kept = (!leftover.is_empty()).then(|| Box::new(leftover));
     }
 
     /// Reads, and reacts to what is read, until there is nothing more or the turn is over. Ready
@@ -71,7 +77,11 @@ impl Reader {
         session: &Session,
     ) -> Poll<Disconnect> {
         let shard = seat.shard();
-        shard.begin_turn(&std::mem::take(&mut self.kept));
+        if shard.is_queued(self.ticket) {
+            shard.skip_turn();
+            return Poll::Pending;
+        }
+        shard.begin_turn(self.kept.take().map_or_else(Bytes::new, |kept| *kept));
         let mut turn = Turn {
             seat,
             session,
@@ -82,8 +92,19 @@ impl Reader {
         };
         let read = self.poll_episodes(cx, &mut turn);
         let read = self.publish(cx, turn, read);
-        self.kept = shard.end_turn();
+        self.keep(shard.end_turn());
+        shard.queue_if_wanted(&mut self.ticket, cx);
         read
+    }
+
+    /// Publishes what the connection, which has ended, still waits with.
+    pub(super) fn publish_at_last(&mut self, cx: &mut Context<'_>) {
+        if let Some(episode) = self.episode.as_mut().filter(|_| self.is_publishing)
+            && episode.as_mut().poll(cx).is_ready()
+        {
+            self.episode = None;
+        }
+        self.is_publishing = false;
     }
 
     fn poll_episodes(&mut self, cx: &mut Context<'_>, turn: &mut Turn<'_>) -> Poll<Disconnect> {
@@ -112,6 +133,7 @@ impl Reader {
             };
             let ended = ready!(episode.as_mut().poll(cx));
             self.episode = None;
+            self.is_publishing = false;
             seat.spend(EPISODE);
             match ended {
                 Episode::Idle => {}
@@ -145,7 +167,7 @@ impl Reader {
             turn.seat.publish(topics, turn.published);
             if turn.is_stopped {
                 // Meanwhile there is room.
-                turn.seat.shard().go_on_later(cx);
+                turn.seat.shard().want_turn();
             }
             return read;
         }
@@ -155,6 +177,7 @@ impl Reader {
         };
         let publishing = episode::publish(turn.seat.clone(), topics.clone(), turn.published, rest);
         self.episode = Some(Box::pin(publishing));
+        self.is_publishing = true;
         // It begins to wait with its next turn.
         cx.waker().wake_by_ref();
         Poll::Pending

@@ -50,8 +50,8 @@ pub(super) enum Reading {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(in crate::hub) enum Written {
-    /// All was written that the socket takes now.
-    All,
+    /// All was written, or the socket takes no more now.
+    Done,
     /// The peer has had its share, and its socket might take more.
     Share,
 }
@@ -113,7 +113,7 @@ impl Peer {
     /// The socket's. Nothing can be written any more.
     pub(in crate::hub) fn write(&mut self, metrics: &ShardMetrics) -> io::Result<Written> {
         let (Some(socket), Some(waker)) = (&mut self.socket, &self.waker) else {
-            return Ok(Written::All); // The connection's task writes when it starts.
+            return Ok(Written::Done); // The connection's task writes when it starts.
         };
         let mut cx = Context::from_waker(waker);
         let mut share = SHARE_BYTES;
@@ -136,7 +136,7 @@ impl Peer {
                     if self.writing.blocked_since.is_none() {
                         self.writing.blocked_since = Some(Instant::now());
                     }
-                    return Ok(Written::All);
+                    return Ok(Written::Done);
                 }
             }
             metrics.writes.increment();
@@ -154,7 +154,7 @@ impl Peer {
         } else if is_awaited {
             waker.wake_by_ref();
         }
-        Ok(Written::All)
+        Ok(Written::Done)
     }
 
     /// Queues an answer to what the peer itself said.

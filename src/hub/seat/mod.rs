@@ -193,6 +193,9 @@ impl SeatRef {
     /// socket takes it now.
     pub(crate) fn flush(&self) {
         let replies = &mut self.shard.replies.borrow_mut();
+        if !replies.is_empty() {
+            self.spend(WRITE + replies.as_bytes().len() as u64 / WRITTEN_PER_NANOSECOND);
+        }
         self.shard.state.borrow_mut().write(self.key, replies);
     }
 
@@ -246,3 +249,9 @@ impl fmt::Debug for SeatRef {
 
 /// What following a topic or leaving one takes, in nanoseconds.
 const TOPIC_CHANGE: u64 = 300;
+
+/// What a write takes, in nanoseconds, besides its bytes.
+const WRITE: u64 = 2_000;
+
+/// Bytes that a socket takes in a nanosecond.
+const WRITTEN_PER_NANOSECOND: u64 = 4;

@@ -17,16 +17,16 @@ use crate::{
 
 impl SeatRef {
     /// Ready when the shard's receive buffer holds something from the peer; false at the end of
-    /// the stream. Pending when the turn is over, and the task will have another one.
+    /// the stream. Pending when the turn is over, and another one is wanted.
     pub(crate) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut receive = self.shard.receive.borrow_mut();
         if self.shard.is_turn_over() {
-            self.shard.go_on_later(cx);
+            self.shard.want_turn();
             return Poll::Pending;
         }
-        if receive.is_empty() {
+        if receive.is_empty() && !receive.lend() {
             if !receive.may_receive() {
-                self.shard.go_on_later(cx);
+                self.shard.want_turn();
                 return Poll::Pending;
             }
             let received = ready!(self.poll_receive(cx, receive.space()))?;
@@ -61,14 +61,18 @@ impl SeatRef {
 
     /// Receives more of a frame, if it is there already.
     fn receives_rest(&self, cx: &mut Context<'_>, receive: &mut Receive, wire_len: usize) -> bool {
-        if !receive.may_receive() {
-            self.shard.go_on_later(cx);
+        if !receive.make_room(wire_len) {
             return false;
         }
-        let space = receive.space_behind(wire_len);
-        let received = space.map(|space| self.poll_receive(cx, space));
-        match received {
-            Some(Poll::Ready(Ok(len))) => {
+        if receive.lend() {
+            return true;
+        }
+        if !receive.may_receive() {
+            self.shard.want_turn();
+            return false;
+        }
+        match self.poll_receive(cx, receive.space_behind()) {
+            Poll::Ready(Ok(len)) => {
                 receive.received(len);
                 len > 0
             }
@@ -81,14 +85,14 @@ impl SeatRef {
         self.shard.spend(nanoseconds);
     }
 
-    /// Returns when the connection has its next turn.
+    /// Returns in the connection's next turn.
     pub(crate) async fn next_turn(&self) {
         let mut is_next = false;
-        poll_fn(|cx| {
+        poll_fn(|_| {
             if std::mem::replace(&mut is_next, true) {
                 return Poll::Ready(());
             }
-            self.shard.go_on_later(cx);
+            self.shard.want_turn();
             Poll::Pending
         })
         .await;
