@@ -62,16 +62,16 @@ impl Compressor {
 }
 
 /// What a client inflates with that remembers what it has got.
-struct Inflater(Inflate);
+pub(crate) struct Inflater(Inflate);
 
 impl Inflater {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Inflate::new(false, 15))
     }
 
     /// A frame as it was before it was compressed.
     #[track_caller]
-    fn open(&mut self, (first, payload): (u8, Vec<u8>)) -> (u8, Vec<u8>) {
+    pub(crate) fn open(&mut self, (first, payload): (u8, Vec<u8>)) -> (u8, Vec<u8>) {
         if first & 0x40 == 0 {
             return (first, payload);
         }

@@ -23,6 +23,7 @@ mod relay;
 mod signals;
 mod slow;
 mod soak;
+mod stress;
 mod system_calls;
 mod tungstenite;
 mod writes;

@@ -1,0 +1,144 @@
+//! The connections that only receive: those that stay, that change topics, that come and go.
+
+use std::{pin::pin, sync::Arc};
+
+use super::{
+    board::{Board, Latch, Phase, Report, chat_path, list},
+    follower::Follower,
+    plan::{Random, TOPICS},
+    socket::Socket,
+};
+use crate::support::text;
+
+/// The ways in which a connection comes to its end.
+const WAYS_TO_GO: usize = 5;
+
+impl Board {
+    /// Follows fixed topics until the end.
+    pub(super) async fn stay(
+        self: Arc<Self>,
+        topics: Vec<usize>,
+        headers: &str,
+        connected: Latch,
+    ) -> Report {
+        let (mut socket, mut follower) = self.enter(&topics, headers).await;
+        follower.compare_orders(&topics, true);
+        drop(connected);
+        while !follower.is_at_end() {
+            follower.take(socket.frames.text().await);
+        }
+        socket.close().await;
+        Report::new(follower, 0)
+    }
+
+    /// Connects to a registration with the topics that it keeps, changes the others again and
+    /// again, and follows the last ones until the end.
+    pub(super) async fn relay(
+        self: Arc<Self>,
+        (path, kept): (String, Vec<usize>),
+        mut random: Random,
+        connected: Latch,
+        settled: Latch,
+    ) -> Report {
+        let mut socket = Socket::connect(self.server, &path, "").await;
+        let mut follower = Follower::new(Arc::clone(&self.plan));
+        follower.subscribed(&kept, |_| 0);
+        follower.compare_orders(&kept, false);
+        drop(connected);
+        let mut rounds = 0;
+        self.reached(Phase::Publishing).await;
+        while !self.is_over() {
+            let topics = other_topics(&kept, &mut random);
+            self.change(&mut socket, &mut follower, &topics).await;
+            rounds += 1;
+            let messages = random.below(12);
+            self.listen(&mut socket, &mut follower, messages).await;
+        }
+        drop(settled);
+        while !follower.is_at_end() {
+            follower.take(socket.frames.text().await);
+        }
+        socket.close().await;
+        Report::new(follower, rounds)
+    }
+
+    /// Changes topics; returns when the new ones are in force.
+    async fn change(&self, socket: &mut Socket, follower: &mut Follower, topics: &[usize]) {
+        let asked = list(topics);
+        follower.leaves_for(topics, |publisher| self.queued(publisher));
+        socket.send(&text(&asked)).await;
+        loop {
+            let message = socket.frames.text().await;
+            if message.starts_with(b"{") {
+                assert_eq!(message, asked.as_bytes());
+                break;
+            }
+            follower.take(message);
+        }
+        follower.subscribed(topics, |publisher| self.begun(publisher));
+    }
+
+    /// Receives so many messages, or what comes until all is over.
+    async fn listen(&self, socket: &mut Socket, follower: &mut Follower, messages: usize) {
+        let mut over = pin!(self.reached(Phase::Over));
+        for _ in 0..messages {
+            tokio::select! {
+                message = socket.frames.text() => follower.take(message),
+                () = &mut over => return,
+            };
+        }
+    }
+
+    /// Enters the chat, listens a little and goes, again and again until all is over.
+    pub(super) async fn churn(self: Arc<Self>, mut random: Random, settled: Latch) -> Report {
+        let (mut rounds, mut received) = (0, 0);
+        self.reached(Phase::Publishing).await;
+        while !self.is_over() {
+            let sets = [(1, 2), (1, 2), (2, 4), (4, 16), (TOPICS, TOPICS)];
+            let (count, of) = sets[random.below(sets.len())];
+            let topics = random.pick(count, of);
+            match random.below(WAYS_TO_GO) {
+                0 => drop(Socket::ask(self.server, &chat_path(&topics), "").await),
+                way => received += self.visit(&topics, random.below(20), way).await,
+            }
+            rounds += 1;
+        }
+        drop(settled);
+        Report {
+            received,
+            sequences: Vec::new(),
+            rounds,
+        }
+    }
+
+    /// Enters the chat, listens a little and goes: how much it has received.
+    async fn visit(&self, topics: &[usize], messages: usize, way: usize) -> u64 {
+        let (mut socket, mut follower) = self.enter(topics, "").await;
+        self.listen(&mut socket, &mut follower, messages).await;
+        match way {
+            1 => socket.reset(),
+            // A frame that is never finished.
+            2 => socket.send(&[0x81, 0xFE]).await,
+            3 => drop(socket),
+            _ => {
+                socket.begin_close().await;
+                while let (0x81, message) = socket.frames.next().await {
+                    follower.take(message);
+                }
+            }
+        }
+        follower.received
+    }
+}
+
+/// Those that are kept, and some others.
+fn other_topics(kept: &[usize], random: &mut Random) -> Vec<usize> {
+    let (count, of) = [(0, 1), (3, 4), (20, TOPICS), (40, TOPICS)][random.below(4)];
+    let mut topics = random.pick(count, of);
+    topics.retain(|topic| !kept.contains(topic));
+    // Anywhere among them: the relay minds the order.
+    for &topic in kept {
+        topics.insert(random.below(topics.len() + 1), topic);
+    }
+    topics
+}
