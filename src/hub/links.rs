@@ -43,7 +43,7 @@ impl Links {
             config: config.clone(),
             inboxes: shards.clone().map(|_| Inbox::default()).collect(),
             metrics: shards.clone().map(|_| ShardMetrics::default()).collect(),
-            holds: shards.map(|_| LongestHold::default()).collect(),
+            holds: shards.map(|_| LongestHold::new()).collect(),
             contexts: Contexts::new(&config.deflate),
             homes: (0..HOMES).map(|_| Mutex::default()).collect(),
             turnstile: Turnstile::default(),

@@ -7,10 +7,14 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// The longest step of a shard so far, in CPU time of its thread: what others on the machine take
 /// does not count.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LongestHold(AtomicU64);
 
 impl LongestHold {
+    pub(super) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Does a step, and measures it.
     pub(super) fn measure<T>(&self, step: impl FnOnce() -> T) -> T {
         let begun = thread_time();
@@ -38,6 +42,10 @@ fn thread_time() -> u64 {
 pub(super) struct Count(u64);
 
 impl Count {
+    pub(super) fn new() -> Self {
+        Self(0)
+    }
+
     pub(super) fn add(&mut self, count: usize) {
         self.0 += count as u64;
     }

@@ -21,7 +21,6 @@ pub(super) struct Publication {
     /// Only connections of this user.
     pub(super) user: Option<UserId>,
     pub(super) receipt: Option<Receipt>,
-    /// What the messages hold before they are compressed.
     held_bytes: usize,
     wire_bytes: usize,
 }
@@ -67,9 +66,9 @@ impl Publication {
         }
     }
 
-    /// Returns how long its messages are on the wire, in bytes, before they are compressed.
-    pub(super) fn wire_bytes(&self) -> usize {
-        self.wire_bytes
+    /// Returns what its messages hold, in bytes, before they are compressed.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// Returns what is to be delivered by a shard with so many subscribers.

@@ -48,7 +48,7 @@ impl Receive {
             has_received: false,
             share: 0,
             left: 0,
-            copies: Count::default(),
+            copies: Count::new(),
         }
     }
 

@@ -57,7 +57,7 @@ const PURE: &[&str] = &[
     "wire/fast_lane.rs",
     "wire/frame.rs",
     "wire/header.rs",
-    "wire/inflate.rs",
+    "wire/inflate/mod.rs",
     "wire/utf8.rs",
     "wire/violation.rs",
     "wire/walk/mod.rs",

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use slotmap::new_key_type;
 
 use self::writing::Writing;
-pub(super) use self::writing::Written;
+pub(super) use self::writing::{SHARE_BYTES, Written};
 use super::{
     allowance::Allowance,
     compression::{Compression, Compressors},

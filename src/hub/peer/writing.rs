@@ -206,7 +206,7 @@ impl Peer {
 }
 
 /// What is written to a peer at a time: more than most sockets take, and some 60 us.
-const SHARE_BYTES: usize = 256 * 1024;
+pub(in crate::hub) const SHARE_BYTES: usize = 256 * 1024;
 
 fn poll_write(
     socket: Pin<&mut dyn Stream>,

@@ -17,6 +17,7 @@ use super::{
     ConnectionId,
     compression::{Agreed, Compression},
     peer::{Peer, PeerKey},
+    peers::{WRITE, WRITTEN_PER_NANOSECOND},
     publication::UserId,
     replies::Replies,
     segment::COMPRESSED_BYTE,
@@ -249,9 +250,3 @@ impl fmt::Debug for SeatRef {
 
 /// What following a topic or leaving one takes, in nanoseconds.
 const TOPIC_CHANGE: u64 = 300;
-
-/// What a write takes, in nanoseconds, besides its bytes.
-const WRITE: u64 = 2_000;
-
-/// Bytes that a socket takes in a nanosecond.
-const WRITTEN_PER_NANOSECOND: u64 = 4;
