@@ -1,8 +1,11 @@
 //! Messages on their way from a publisher to the subscribers.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    ops::AddAssign,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use tokio::sync::oneshot;
@@ -30,8 +33,22 @@ pub(super) struct Publication {
 pub(super) struct Delivery {
     pub(super) publication: Publication,
     pub(super) route: Route,
-    /// What it takes the shard to deliver it, in nanoseconds.
+    pub(super) load: Load,
+}
+
+/// What deliveries mean for a shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    /// What it takes to make them, in nanoseconds.
     pub(super) work: u64,
+    pub(super) messages: u64,
+}
+
+impl AddAssign for Load {
+    fn add_assign(&mut self, other: Self) {
+        self.work += other.work;
+        self.messages += other.messages;
+    }
 }
 
 /// The topics that a publication goes to, each with its number among all that have passed the
@@ -77,7 +94,10 @@ impl Publication {
         Delivery {
             publication: self.clone(),
             route,
-            work: self.held_bytes as u64 * HELD_BYTE + delivered,
+            load: Load {
+                work: self.held_bytes as u64 * HELD_BYTE + delivered,
+                messages: self.messages.len() as u64,
+            },
         }
     }
 }
@@ -179,6 +199,7 @@ mod tests {
         let work = |bytes, count, subscribers| {
             publication(bytes, count)
                 .delivery(Route::Several([].into()), subscribers)
+                .load
                 .work
         };
         assert!(work(1, 1, 1_000) >= 1_000 * DELIVERY);

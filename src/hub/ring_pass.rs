@@ -5,6 +5,8 @@
 //! it. Until then it counts as work of the shard, so that publishers are held back by what is not
 //! written yet, too.
 
+use super::publication::Load;
+
 /// The pass that is under way.
 #[derive(Debug, Default)]
 pub(super) struct RingPass {
@@ -12,10 +14,10 @@ pub(super) struct RingPass {
     left: usize,
     /// Writes until more of the inbox is worked off.
     before_take: usize,
-    /// Work fanned out before the pass began, in nanoseconds.
-    earlier: u64,
-    /// Work fanned out since.
-    fresh: u64,
+    /// The load that was fanned out before the pass began.
+    earlier: Load,
+    /// That which was since.
+    fresh: Load,
 }
 
 impl RingPass {
@@ -29,23 +31,24 @@ impl RingPass {
         self.before_take = (ring_len / TAKES_PER_PASS).min(MAX_WRITES_BEFORE_TAKE);
     }
 
-    /// Takes note that work of so many nanoseconds was fanned out.
-    pub(super) fn fanned_out(&mut self, work: u64) {
-        self.fresh += work;
+    /// Takes note that a load was fanned out.
+    pub(super) fn fanned_out(&mut self, load: Load) {
+        self.fresh += load;
     }
 
-    /// Takes note of `writes`, after which `ring_len` peers wait. Returns the work that is settled
-    /// with them, in nanoseconds.
-    pub(super) fn written(&mut self, writes: usize, ring_len: usize) -> u64 {
+    /// Takes note of `writes`, after which `ring_len` peers wait. Returns the load that is settled
+    /// with them.
+    pub(super) fn written(&mut self, writes: usize, ring_len: usize) -> Load {
         self.before_take = self.before_take.saturating_sub(writes);
         self.left = self.left.saturating_sub(writes);
         if ring_len == 0 {
-            let settled = self.earlier + self.fresh;
+            let mut settled = self.earlier;
+            settled += self.fresh;
             *self = Self::default();
             return settled;
         }
         if self.left > 0 {
-            return 0;
+            return Load::default();
         }
         self.left = ring_len;
         std::mem::replace(&mut self.earlier, std::mem::take(&mut self.fresh))
@@ -82,14 +85,15 @@ mod tests {
 
     #[test]
     fn work_is_settled_when_all_were_written_to_who_waited_when_it_was_fanned_out() {
+        let load = |work| Load { work, messages: 1 };
         let mut pass = RingPass::default();
-        pass.fanned_out(1);
-        assert_eq!(pass.written(64, 200), 0, "a pass begins, of 200");
-        pass.fanned_out(2);
-        assert_eq!(pass.written(199, 100), 0);
-        assert_eq!(pass.written(1, 100), 1, "and one of 100");
-        pass.fanned_out(4);
-        assert_eq!(pass.written(100, 50), 2);
-        assert_eq!(pass.written(50, 0), 4, "nobody waits");
+        pass.fanned_out(load(1));
+        assert_eq!(pass.written(64, 200).work, 0, "a pass begins, of 200");
+        pass.fanned_out(load(2));
+        assert_eq!(pass.written(199, 100).work, 0);
+        assert_eq!(pass.written(1, 100).work, 1, "and one of 100");
+        pass.fanned_out(load(4));
+        assert_eq!(pass.written(100, 50).work, 2);
+        assert_eq!(pass.written(50, 0).work, 4, "nobody waits");
     }
 }

@@ -8,6 +8,7 @@ use std::{collections::VecDeque, fmt, mem, rc::Rc, time::Instant};
 use super::{
     allowance::{Allowance, STEP},
     inbox::Item,
+    publication::Load,
     ring_pass::RingPass,
     shard::Shard,
     state::State,
@@ -17,8 +18,8 @@ use super::{
 #[derive(Default)]
 pub(super) struct Tick {
     items: VecDeque<Item>,
-    /// Work that is being fanned out, in nanoseconds.
-    in_hand: u64,
+    /// The load that is being fanned out.
+    in_hand: Load,
     pass: RingPass,
 }
 
@@ -77,7 +78,7 @@ impl Tick {
                 }
                 Some(Item::Deliver(delivery)) => {
                     allowance.spend(BEGIN);
-                    self.in_hand += delivery.work;
+                    self.in_hand += delivery.load;
                     shard.state.borrow_mut().begin_fan_out(delivery);
                 }
             }
@@ -101,7 +102,7 @@ impl Tick {
         {
             let publication = &delivery.publication;
             state.gather(topic, number, publication);
-            self.in_hand += delivery.work;
+            self.in_hand += delivery.load;
             held_bytes += publication.held_bytes();
             allowance.spend(FIND + GATHER * publication.messages.len() as u64);
             self.items.pop_front();
@@ -235,7 +236,7 @@ mod tests {
         let key = subscriber(&shard, &topic);
         let publication = Publication::new(
             &Config::default().deflate,
-            [Frame::binary(&vec![0; 10 << 20])],
+            [Frame::binary(&vec![0; 40 << 20])],
         );
         shard.links.publish(&[topic], &publication);
         assert!(shard.links.must_wait());

@@ -153,7 +153,7 @@ fn what_there_is_no_room_for_is_answered_503_and_never_published() {
     let mut scene = Scene::new();
     let release = scene.hold_up();
     // For a user who has no connection: it takes room, and reaches nobody.
-    let filler = Frame::binary(&vec![0; 16 * 1024 * 1024]);
+    let filler = Frame::binary(&vec![0; 40 * 1024 * 1024]);
     let topic = TopicName::new("t").unwrap();
     let filled = scene.hub.send_off(&topic, filler, Some("nobody".into()));
     assert_eq!(

@@ -213,6 +213,9 @@ impl Turn<'_> {
             }
             reaction => perform(self.seat, self.session, reaction),
         }
+        if self.seat.shard().is_turn_over() {
+            return ControlFlow::Break(());
+        }
         ControlFlow::Continue(())
     }
 

@@ -43,20 +43,25 @@ impl SeatRef {
         mut take: impl FnMut(Kind, &[u8]) -> ControlFlow<()>,
     ) {
         let limits = self.shard.config().limits.wire();
+        let mut uncharged = 0;
         let mut take = |kind, payload: &[u8]| {
             let flow = take(kind, payload);
-            self.spend(MESSAGE + payload.len() as u64 / BYTES_PER_NANOSECOND);
-            if self.shard.is_turn_over() {
-                return ControlFlow::Break(());
+            uncharged += MESSAGE + payload.len() as u64 / BYTES_PER_NANOSECOND;
+            if uncharged >= CHARGED_TOGETHER {
+                self.spend(std::mem::take(&mut uncharged));
+                if self.shard.is_turn_over() {
+                    return ControlFlow::Break(());
+                }
             }
             flow
         };
         let mut receive = self.shard.receive.borrow_mut();
         while let Taken::AllBut { wire_len } = receive.take_plain(limits, &mut take) {
             if !self.receives_rest(cx, &mut receive, wire_len) {
-                return;
+                break;
             }
         }
+        self.spend(uncharged);
     }
 
     /// Receives more of a frame, if it is there already.
@@ -154,6 +159,9 @@ const RECEIVE: u64 = 1_000;
 
 /// What a plain message takes, in nanoseconds, besides its bytes.
 const MESSAGE: u64 = 40;
+
+/// Messages are charged when they have taken so many nanoseconds together.
+const CHARGED_TOGETHER: u64 = 2_000;
 
 /// What a piece of a frame takes on its way through the gate, in nanoseconds, besides its bytes.
 const PIECE: u64 = 60;
