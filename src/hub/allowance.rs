@@ -43,10 +43,12 @@ impl Allowance {
     }
 
     /// Charges work that may have taken `nanoseconds`.
+    #[inline]
     pub(crate) fn spend(&mut self, nanoseconds: u64) {
         self.spend_by(nanoseconds, Instant::now);
     }
 
+    #[inline]
     fn spend_by(&mut self, nanoseconds: u64, now: impl FnOnce() -> Instant) {
         self.unlooked += nanoseconds;
         if self.unlooked >= LOOK {
@@ -64,6 +66,7 @@ impl Allowance {
     }
 
     /// Charges work that was not done in this step, but will be in a later one because of it.
+    #[inline]
     pub(crate) fn cause(&mut self, nanoseconds: u64) {
         self.caused = self
             .caused
@@ -72,6 +75,7 @@ impl Allowance {
     }
 
     /// Returns true when the step must end and let others have theirs.
+    #[inline]
     pub(crate) fn is_spent(&self) -> bool {
         self.is_spent
     }

@@ -13,7 +13,7 @@ use super::{
     peers::Peers,
     publication::{Receipt, UserId},
     segment::Segments,
-    topic::{Pending, TopicKey, Topics},
+    topic::{Pending, Topic, TopicKey, Topics},
 };
 
 /// Messages on their way to the subscribers of some topics.
@@ -43,12 +43,12 @@ pub(super) enum Audience {
 }
 
 /// How far a step of a fan-out has come.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[must_use]
 pub(super) struct Step {
     pub(super) is_done: bool,
-    /// Frames queued.
-    pub(super) deliveries: usize,
+    /// Subscribers that the messages were queued to.
+    pub(super) queued: usize,
     /// Those that are too slow for what was offered to them.
     pub(super) slow: Vec<PeerKey>,
 }
@@ -110,49 +110,63 @@ impl FanOut {
         compressors: &mut Compressors,
         allowance: &mut Allowance,
     ) -> Step {
+        let mut step = Step::default();
         let mut offering = Offering {
             segments: &mut self.segments,
             compressors,
             allowance,
             now: Instant::now(),
         };
-        let mut queued = 0;
-        let mut slow = Vec::new();
-        let is_done = loop {
+        loop {
             let Some(topic) = self.topic.and_then(|key| topics.get_mut(key)) else {
                 self.topic = self.next.take().or_else(|| self.others.pop());
                 let Some(next) = self.topic else {
-                    break true;
+                    step.is_done = true;
+                    break;
                 };
                 if let Some(topic) = topics.get_mut(next) {
                     topic.due = topic.subscribers.len();
                 }
                 continue;
             };
-            while topic.due > 0 && !offering.allowance.is_spent() {
-                let key = topic.subscribers[topic.due - 1].peer;
-                offering.allowance.spend(VISIT);
-                match peers.offer(key, &self.audience, &mut offering) {
-                    Offer::Queued | Offer::QueuedFirst => queued += 1,
-                    Offer::NotMeant => {}
-                    Offer::Refused => {
-                        offering.allowance.spend(END);
-                        slow.push(key);
-                    }
-                    Offer::Unready => break,
-                }
-                topic.due -= 1;
-            }
+            step.visit(topic, &self.audience, peers, &mut offering);
             if topic.due > 0 {
-                break false;
+                break;
             }
             self.topic = None;
-        };
-        self.queued += queued;
-        Step {
-            is_done,
-            deliveries: queued * self.segments.messages().len(),
-            slow,
+        }
+        self.queued += step.queued;
+        step
+    }
+
+    /// Returns how many messages it brings to each subscriber.
+    pub(super) fn messages(&self) -> usize {
+        self.segments.messages().len()
+    }
+}
+
+impl Step {
+    /// Offers the messages to the subscribers of a topic that are still due, until the step is over.
+    fn visit(
+        &mut self,
+        topic: &mut Topic,
+        audience: &Audience,
+        peers: &mut Peers,
+        offering: &mut Offering<'_>,
+    ) {
+        while topic.due > 0 && !offering.allowance.is_spent() {
+            let key = topic.subscribers[topic.due - 1].peer;
+            offering.allowance.spend(VISIT);
+            match peers.offer(key, audience, offering) {
+                Offer::Queued | Offer::QueuedFirst => self.queued += 1,
+                Offer::NotMeant => {}
+                Offer::Refused => {
+                    offering.allowance.spend(END);
+                    self.slow.push(key);
+                }
+                Offer::Unready => return,
+            }
+            topic.due -= 1;
         }
     }
 }

@@ -144,8 +144,9 @@ impl fmt::Debug for Inbox {
     }
 }
 
-/// Work of a shard beyond which publishers are held back, in nanoseconds: what one of them waits for
-/// when it is its turn. 8 MiB of messages count as much, so this bounds memory, too.
+/// Work of a shard beyond which publishers are held back, in nanoseconds. It is about how long a
+/// message that is published then takes to its last subscriber. 8 MiB of messages count as much, so
+/// this bounds memory, too.
 const MAX_WORK: u64 = 40_000_000;
 
 /// So many messages may be under way though they make more work: what goes together costs less.

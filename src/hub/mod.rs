@@ -139,7 +139,8 @@ impl Hub {
     /// # Cancel safety
     ///
     /// Before the message is sent off it is not published; after that it is, and only the count
-    /// is lost.
+    /// is lost. Poll it to its end or drop it: while it is kept and not polled, other publishers may
+    /// have to wait for it.
     pub async fn publish(&self, topic: &TopicName, message: Frame) -> usize {
         self.publish_to(topic, message, None).await
     }

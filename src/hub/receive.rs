@@ -66,7 +66,9 @@ impl Receive {
     /// Ends the turn: what the connection did not take, for its next turn.
     pub(crate) fn end_turn(&mut self) -> Bytes {
         let left = self.end - self.start;
-        let kept = if self.has_received {
+        let kept = if left == 0 && self.lent == self.kept.len() {
+            Bytes::new()
+        } else if self.has_received {
             self.copies.add(left);
             Bytes::copy_from_slice(&self.buffer[self.start..self.end])
         } else {
@@ -89,6 +91,9 @@ impl Receive {
     /// Puts more of what was kept into the buffer, behind what is there. Returns false if there is
     /// no more.
     pub(super) fn lend(&mut self) -> bool {
+        if self.lent == self.kept.len() {
+            return false;
+        }
         if self.is_empty() {
             self.clear();
         }

@@ -26,9 +26,9 @@ pub(super) struct State {
     pub(super) peers: Peers,
     pub(super) topics: Topics,
     compressors: Compressors,
-    /// What is under way to its subscribers, before all that is pending in `topics`.
+    /// The fan-out that is under way. It comes before all that is pending in `topics`.
     fan_out: Option<FanOut>,
-    /// Fan-outs so far of those whose subscribers are marked.
+    /// Fan-outs so far that leave a mark on each subscriber they reach.
     marked: u64,
     /// Nothing new is read from peers.
     pub(super) is_draining: bool,
@@ -102,9 +102,10 @@ impl State {
             );
             let Step {
                 is_done,
-                deliveries,
+                queued,
                 slow,
             } = step;
+            let deliveries = queued * fan_out.messages();
             self.metrics().deliveries.add(deliveries as u64);
             self.end_all(slow.into_iter().map(|key| (key, Disconnect::SlowConsumer)));
             if !is_done {

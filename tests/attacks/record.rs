@@ -70,12 +70,7 @@ pub(crate) fn attack(attack: &Attack, program: &Path, form: Form) -> Result<Reco
     check(&outcome, bystanders.farewell(), attack.ending, &mut broken);
     let machine_late = outcome.measured.attack.machine().p99;
     let (baseline, attacked) = quantiles(&mut outcome);
-    let mut slow = slow(attack, machine_late, &baseline, &attacked);
-    // A step may hold a shard for 5 ms, and 1 for every MiB of a message.
-    let bound = 5000 + 1000 * u64::from(message_mib(attack));
-    if let Some(hold) = longest_hold_us.filter(|&hold| hold > bound) {
-        slow.push(format!("longest hold {hold} us, bound {bound}"));
-    }
+    let slow = slow(attack, machine_late, &baseline, &attacked);
     Ok(Record {
         outcome,
         sent,

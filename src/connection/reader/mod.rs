@@ -12,7 +12,8 @@
 //! ```
 //!
 //! What a turn publishes goes off together. While the hub has too much to deliver, a connection is
-//! read up to its first publication: with that it waits to be let through.
+//! read up to its first publication. With that it waits to be let through, and then has a short turn
+//! in which it publishes.
 
 mod episode;
 

@@ -44,7 +44,7 @@ pub(super) struct Peer {
     pub(super) compression: Compression,
     pub(super) ended: Option<Disconnect>,
     pub(super) pulse: Pulse,
-    /// The last fan-out to several topics, or to a user, that has come to it.
+    /// The mark of the last fan-out that has reached it: one comes by several topics.
     pub(super) reached_by: u64,
     writing: Writing,
 }

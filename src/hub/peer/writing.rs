@@ -193,8 +193,8 @@ impl Peer {
         };
     }
 
-    /// A peer that is not read can't be heard. It lives while that is not up to it, and else if it
-    /// takes what it gets.
+    /// Returns true if the peer can't be heard, because it is not read, and is not to be ended for its
+    /// silence: the hub holds it up, or it has taken some of what it was sent since the last sweep.
     pub(in crate::hub) fn is_unheard(&mut self) -> bool {
         let has_taken = std::mem::take(&mut self.writing.has_taken);
         match self.writing.reading {
