@@ -38,10 +38,7 @@ fuzz_target!(|head: &[u8]| {
             reply::check_refusal(refusal);
             // Of a handshake, only its topics can be wrong.
             let is_about_topics = status == StatusCode::BAD_REQUEST && !query.is_empty();
-            assert!(
-                is_about_topics || !is_handshake,
-                "{status}: {parsed:?}"
-            );
+            assert!(is_about_topics || !is_handshake, "{status}: {parsed:?}");
         }
     }
 });

@@ -23,8 +23,8 @@ use super::{
 ///
 /// Listens for WebSocket clients and for the HTTP interface on one address.
 /// Ctrl-C, SIGTERM or SIGHUP drains it: what was published is delivered, what is
-/// queued is written, every connection is closed with code 1012. A second signal
-/// ends it at once. Under nohup it ignores SIGHUP.
+/// queued is written, every connection is closed with code 1012. A second Ctrl-C or
+/// SIGTERM ends it at once. Under nohup it ignores SIGHUP.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -145,12 +145,21 @@ pub(crate) async fn run(args: Args, log_lines: Lines) -> anyhow::Result<()> {
         error => anyhow!(error),
     })?;
     let address = server.local_addr();
-    tokio::select! {
+    let is_stopped = tokio::select! {
         // On a thread of its own: standard output may be a pipe that is full.
-        said = spawn_blocking(move || announce(address)) => said.context("standard output")??,
-        _ = &mut stop => return Ok(()),
-    }
-    server.serve(stop).await?;
+        said = spawn_blocking(move || announce(address)) => {
+            said.context("standard output")??;
+            false
+        }
+        // Somebody may have read the address, and connected.
+        _ = &mut stop => true,
+    };
+    let stopped = async {
+        if !is_stopped {
+            let _ = stop.await;
+        }
+    };
+    server.serve(stopped).await?;
     info!("stopped");
     Ok(())
 }
