@@ -174,6 +174,8 @@ fn echoes_that_come_together_cost_a_receive_and_a_send() {
 fn echoes_that_fill_the_receive_buffer_cost_little_more() {
     if can_trace() {
         let calls = calls_per_message(20, 16 * 1024, 16);
-        assert!(calls <= 0.35, "{calls} calls per message of 16 KiB");
+        // Without optimisation a turn's time is over before all sixteen are echoed.
+        let most = if cfg!(debug_assertions) { 0.6 } else { 0.35 };
+        assert!(calls <= most, "{calls} calls per message of 16 KiB");
     }
 }
