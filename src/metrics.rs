@@ -43,6 +43,8 @@ pub struct ShardMetrics {
     pub writes: Counter,
     /// Connections ended because they read too slowly.
     pub slow_consumers: Counter,
+    /// Of these, those whose oldest waiting message was too old.
+    pub too_far_behind: Counter,
     /// Connections ended because they were silent for too long.
     pub unanswered_pings: Counter,
     /// Connections ended because they broke the protocol or a limit.

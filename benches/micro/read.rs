@@ -14,7 +14,7 @@ use framecast::{
         frame::Kind,
         gate::Marks,
         inflate::Inflater,
-        read_side::{Stop, open_message, web_socket},
+        read_side::{Reading, Stop, open_message, web_socket},
     },
 };
 use futures_util::FutureExt as _;
@@ -68,7 +68,13 @@ fn gate(messages: &Messages) -> Box<dyn FnMut()> {
     let mut inflater = Inflater::new();
     Box::new(move || {
         for _ in 0..count {
-            let engine = web_socket(&mut socket, RULES, Rc::clone(&marks), |_| ());
+            let engine = web_socket(
+                &mut socket,
+                RULES,
+                Reading::Messages,
+                Rc::clone(&marks),
+                |_| (),
+            );
             let mut engine = FragmentCollector::new(engine);
             let frame = engine.read_frame().now_or_never().unwrap().unwrap();
             let mark = marks.borrow_mut().pop_front().unwrap();

@@ -1,6 +1,7 @@
 //! What an operator may choose.
 
 mod access;
+mod memory;
 mod public_url;
 
 use std::{net::SocketAddr, num::NonZeroUsize, thread, time::Duration};
@@ -38,6 +39,9 @@ pub struct Limits {
     pub fragments: u32,
     /// Registrations at one time. Default: 100,000.
     pub registrations: usize,
+    /// Bytes that all clients together may make the server hold. Default: half of what the machine
+    /// has, or of the limit of this process's cgroup if that is less.
+    pub memory_budget: u64,
 }
 
 /// How long things may take.
@@ -58,6 +62,8 @@ pub struct Timeouts {
     pub blocked: Duration,
     /// A registration that nobody is connected to is forgotten after so long. Default: 5 min.
     pub registration: Duration,
+    /// A subscriber whose oldest waiting message is older than this is ended. Default: 30 s.
+    pub behind: Duration,
     /// For finishing everything at shutdown. Default: 10 s.
     pub drain: Duration,
 }
@@ -107,6 +113,7 @@ impl Default for Limits {
             message_bytes: 64 * 1024,
             fragments: 1024,
             registrations: 100_000,
+            memory_budget: memory::available() / 2,
         }
     }
 }
@@ -120,6 +127,7 @@ impl Default for Timeouts {
             close: Duration::from_secs(5),
             blocked: Duration::from_secs(1),
             registration: Duration::from_secs(5 * 60),
+            behind: Duration::from_secs(30),
             drain: Duration::from_secs(10),
         }
     }
@@ -173,6 +181,14 @@ impl Config {
         if self.deflate.contexts > 0 && !self.deflate.enabled {
             return Err(invalid("deflate-contexts", "deflate is off".into()));
         }
+        let least = self.limits.least_memory();
+        if self.limits.memory_budget < least {
+            let reason = format!(
+                "one connection may need {least} bytes, of a message of {} bytes",
+                self.limits.message_bytes
+            );
+            return Err(invalid("memory-budget", reason));
+        }
         if self.limits.fragments == 0 {
             return Err(invalid("max-fragments", "must be at least 1".into()));
         }
@@ -200,6 +216,7 @@ impl Timeouts {
             ("pong-within", self.pong_within),
             ("close-timeout", self.close),
             ("slow-after", self.blocked),
+            ("max-behind", self.behind),
             ("registration-lifetime", self.registration),
             ("drain-timeout", self.drain),
         ];
@@ -218,6 +235,13 @@ impl Limits {
     #[must_use]
     pub fn outbox_bytes(&self) -> usize {
         (1024 * 1024).max(4 * self.message_bytes)
+    }
+
+    /// Returns the least memory that will do, in bytes: what these limits allow one connection.
+    pub(crate) fn least_memory(&self) -> u64 {
+        let largest = self.outbox_bytes() + 4 * self.message_bytes + self.body_bytes();
+        // A quarter of the budget is for what is under way while it is short.
+        (largest + 64 * 1024) as u64 / 3 * 4
     }
 
     /// The largest body of a request: the largest message with every byte escaped in JSON

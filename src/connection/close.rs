@@ -31,6 +31,14 @@ pub(super) async fn close(
         _ => timeouts.close,
     };
     let handshake = async {
+        if !reason.expects_peers_close() {
+            poll_fn(|cx| {
+                reader.publish_at_last(cx);
+                Poll::Ready(())
+            })
+            .await;
+            reader.forget();
+        }
         poll_fn(|cx| {
             reader.publish_at_last(cx);
             // Stores the waker, for a socket that takes no more at present.
@@ -44,7 +52,8 @@ pub(super) async fn close(
         // A registration is free again when the peer sees the end of the stream.
         drop(session);
         let shut_down = poll_fn(|cx| seat.poll_shutdown(cx)).await;
-        if shut_down.is_ok() && matches!(reason, Disconnect::Violation(_)) {
+        let is_sending = matches!(reason, Disconnect::Overloaded | Disconnect::Violation(_));
+        if shut_down.is_ok() && is_sending {
             // The peer may still be sending, and would lose our Close to a reset.
             let mut ticket = Ticket::default();
             poll_fn(|cx| poll_discard(cx, seat, &mut ticket)).await;

@@ -117,7 +117,7 @@ impl Connection {
     /// Starts the connection on its socket; to be spawned on the shard's thread. Completes when it
     /// is closed. `leftover` is what the client sent behind its request: the first of its frames.
     pub(crate) fn start(mut self, socket: Socket, leftover: Vec<u8>) -> Task {
-        self.reader.keep(leftover.into());
+        self.reader.keep(leftover.into(), self.seat.shard());
         self.seat.attach(socket);
         Task::Open(self)
     }

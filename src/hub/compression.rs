@@ -8,6 +8,7 @@ use std::{fmt, sync::Arc};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::budget::Budget;
 use crate::{
     config,
     wire::{
@@ -47,21 +48,33 @@ pub(super) struct Context {
 #[derive(Debug)]
 pub(super) struct Compressors {
     min_bytes: usize,
+    budget: Arc<Budget>,
     by_window: [Option<Box<Deflater>>; WindowBits::ALL.len()],
 }
 
-/// How many more connections may have a context of their own.
+/// How many connections may have a context of their own.
 #[derive(Debug)]
-pub(super) struct Contexts(Arc<Semaphore>);
+pub(super) struct Contexts {
+    most: usize,
+    left: Arc<Semaphore>,
+}
 
 impl Contexts {
     pub(super) fn new(config: &config::Deflate) -> Self {
-        Self(Arc::new(Semaphore::new(config.contexts)))
+        Self {
+            most: config.contexts,
+            left: Arc::new(Semaphore::new(config.contexts)),
+        }
+    }
+
+    /// Returns how many connections have one.
+    pub(super) fn granted(&self) -> usize {
+        self.most.saturating_sub(self.left.available_permits())
     }
 
     /// Grants the connection a context of its own if it agreed to one and one is left.
     pub(super) fn grant(&self, mut agreement: Agreement) -> Agreed {
-        let wanted = agreement.keeps_context.then(|| Arc::clone(&self.0));
+        let wanted = agreement.keeps_context.then(|| Arc::clone(&self.left));
         let permit = wanted.and_then(|contexts| contexts.try_acquire_owned().ok());
         agreement.keeps_context = permit.is_some();
         Agreed { agreement, permit }
@@ -111,11 +124,22 @@ impl Context {
 }
 
 impl Compressors {
-    pub(super) fn new(config: &config::Deflate) -> Self {
+    pub(super) fn new(config: &config::Deflate, budget: &Arc<Budget>) -> Self {
         Self {
             min_bytes: config.min_bytes,
+            budget: Arc::clone(budget),
             by_window: Default::default(),
         }
+    }
+
+    /// Returns what compressed messages that are shared are charged to.
+    pub(super) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// Returns for how many windows it has compressed so far.
+    pub(super) fn windows(&self) -> usize {
+        self.by_window.iter().flatten().count()
     }
 
     /// The message, compressed if that makes it smaller.
@@ -158,7 +182,10 @@ mod tests {
 
     #[test]
     fn one_that_wants_no_context_keeps_none_from_others() {
-        let contexts = Contexts(Arc::new(Semaphore::new(1)));
+        let contexts = Contexts::new(&config::Deflate {
+            contexts: 1,
+            ..config::Deflate::default()
+        });
         let grant = |offer: &str| {
             let agreed = extension::accept([offer.as_bytes()].into_iter(), true);
             contexts.grant(agreed.unwrap().unwrap())

@@ -3,16 +3,17 @@
 //! One fan-out is under way at a time, and it is finished before the next one begins, so the order
 //! of a topic is kept. Each subscriber is looked at once for each topic.
 
-use std::time::Instant;
+use std::{rc::Rc, time::Instant};
 
 use super::{
     allowance::{Allowance, END},
     compression::Compressors,
+    ledger::Ledger,
     message::Message,
     peer::{Offer, Offering, Peer, PeerKey},
     peers::Peers,
     publication::{Receipt, UserId},
-    segment::Segments,
+    segments::Segments,
     topic::{Pending, Topic, TopicKey, Topics},
 };
 
@@ -108,14 +109,18 @@ impl FanOut {
         topics: &mut Topics,
         peers: &mut Peers,
         compressors: &mut Compressors,
+        ledger: &Rc<Ledger>,
         allowance: &mut Allowance,
     ) -> Step {
         let mut step = Step::default();
+        let now = Instant::now();
+        ledger.look_at_clock(now);
         let mut offering = Offering {
             segments: &mut self.segments,
             compressors,
+            ledger,
             allowance,
-            now: Instant::now(),
+            now,
         };
         loop {
             let Some(topic) = self.topic.and_then(|key| topics.get_mut(key)) else {

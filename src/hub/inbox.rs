@@ -161,15 +161,18 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        hub::publication::{Publication, Route},
+        hub::{
+            links::Links,
+            publication::{Publication, Route},
+        },
         wire::frame::Frame,
     };
     use futures_util::FutureExt;
 
     fn deliver(bytes: usize) -> Delivery {
-        let frames = [Frame::binary(&vec![0; bytes])];
-        let publication = Publication::new(&Config::default().deflate, frames);
-        publication.delivery(Route::Several([].into()), 1)
+        let links = Links::new(&Config::default());
+        let publication = Publication::new([links.message(Frame::binary(&vec![0; bytes]))]);
+        publication.delivery(Route::Several([].into()), 1, 0)
     }
 
     #[tokio::test]

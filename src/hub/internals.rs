@@ -71,7 +71,7 @@ impl Shards {
         user: Option<&str>,
     ) -> oneshot::Receiver<usize> {
         let (receipt, queued) = Receipt::new();
-        let publication = Publication::new(&self.links.config.deflate, [message]);
+        let publication = Publication::new([self.links.message(message)]);
         let publication = publication.counted(user.map(Into::into), receipt);
         self.links.publish(&[topic], &publication);
         queued
@@ -151,7 +151,7 @@ impl Seat {
 
     /// Publishes to all of these topics.
     pub fn publish(&self, topics: &[TopicName], message: Frame) {
-        self.0.publish(topics, [message]);
+        self.0.publish(topics, [self.0.message(message)]);
     }
 
     /// Queues a reply, as the end of a turn does if the socket takes nothing.
@@ -161,7 +161,7 @@ impl Seat {
         let replies = &mut shard.replies.borrow_mut();
         let mut state = shard.state.borrow_mut();
         if let Some(peer) = state.peers.get_mut(self.0.id().key) {
-            peer.queue_replies(replies, 0);
+            peer.queue_replies(replies, 0, shard.ledger());
         }
         replies.clear();
     }

@@ -2,20 +2,25 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use tokio::sync::watch;
 
 use super::{
+    budget::Budget,
     compression::Contexts,
     home::Home,
     inbox::{Inbox, Item},
     measured::LongestHold,
+    message::Message,
     publication::{Publication, Route},
     turnstile::{Pass, Turnstile},
 };
-use crate::{config::Config, metrics::ShardMetrics, topic_name::TopicName};
+use crate::{config::Config, metrics::ShardMetrics, topic_name::TopicName, wire::frame::Frame};
 
 /// One for all shards.
 #[derive(Debug)]
@@ -27,7 +32,13 @@ pub(crate) struct Links {
     pub(super) metrics: Vec<ShardMetrics>,
     /// Of each shard.
     pub(super) holds: Vec<LongestHold>,
+    /// Of each shard: how far behind a connection was at its last [look](super::relief), in
+    /// milliseconds.
+    pub(super) furthest: Vec<AtomicU64>,
     pub(super) contexts: Contexts,
+    /// Of each shard: for how many windows it has compressed so far.
+    pub(super) windows: Vec<AtomicUsize>,
+    pub(super) budget: Arc<Budget>,
     homes: Vec<Mutex<Home>>,
     turnstile: Turnstile,
     /// Seeded: names come from clients.
@@ -43,8 +54,11 @@ impl Links {
             config: config.clone(),
             inboxes: shards.clone().map(|_| Inbox::default()).collect(),
             metrics: shards.clone().map(|_| ShardMetrics::default()).collect(),
-            holds: shards.map(|_| LongestHold::new()).collect(),
+            holds: shards.clone().map(|_| LongestHold::new()).collect(),
+            windows: shards.clone().map(|_| AtomicUsize::new(0)).collect(),
+            furthest: shards.map(|_| AtomicU64::new(0)).collect(),
             contexts: Contexts::new(&config.deflate),
+            budget: Budget::new(config.limits.memory_budget),
             homes: (0..HOMES).map(|_| Mutex::default()).collect(),
             turnstile: Turnstile::default(),
             hasher: RandomState::new(),
@@ -68,6 +82,11 @@ impl Links {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes a message of a frame that is to be published.
+    pub(super) fn message(&self, frame: Frame) -> Message {
+        Message::new(frame, &self.config.deflate, &self.budget)
+    }
+
     /// Lets a publication pass the homes of `topics`, to the shards that it is for.
     pub(super) fn publish(&self, topics: &[TopicName], publication: &Publication) {
         match topics {
@@ -84,7 +103,9 @@ impl Links {
         for interest in interested {
             // Pushed while the home is held: in the same order to all shards.
             let route = Route::One(topic.clone(), number);
-            let delivery = publication.delivery(route, interest.subscribers());
+            let subscribers = interest.subscribers();
+            let forms = self.forms(interest.shard, subscribers);
+            let delivery = publication.delivery(route, subscribers, forms);
             if self.inboxes[interest.shard].append(Item::Deliver(delivery)) {
                 asleep.push(interest.shard);
             }
@@ -118,13 +139,22 @@ impl Links {
             let Some(subscribers) = subscribers else {
                 continue;
             };
-            let delivery = publication.delivery(route.clone(), subscribers);
+            let forms = self.forms(shard, subscribers);
+            let delivery = publication.delivery(route.clone(), subscribers, forms);
             if self.inboxes[shard].append(Item::Deliver(delivery)) {
                 asleep.push(shard);
             }
         }
         drop(homes);
         self.wake(asleep);
+    }
+
+    /// Returns in how many forms a shard compresses a message for so many subscribers, at most.
+    fn forms(&self, shard: usize, subscribers: usize) -> usize {
+        if !self.config.deflate.enabled {
+            return 0;
+        }
+        self.windows[shard].load(Relaxed) + self.contexts.granted().min(subscribers)
     }
 
     fn wake(&self, shards: Vec<usize>) {
@@ -134,19 +164,24 @@ impl Links {
     }
 
     /// Returns true if a publisher that comes now must [wait](Self::pass): some shard has too much
-    /// to deliver, or others wait already.
+    /// to deliver, memory is short, or others wait already.
     pub(super) fn must_wait(&self) -> bool {
-        self.inboxes.iter().any(Inbox::is_full) || self.turnstile.has_queue()
+        self.budget.holds_publishers()
+            || self.inboxes.iter().any(Inbox::is_full)
+            || self.turnstile.has_queue()
     }
 
-    /// Waits for its turn to publish, and until no inbox is full. A publisher can't tell for which
-    /// shards its message will be, so it waits for all.
+    /// Waits for its turn to publish, and until there is memory and no inbox is full. A publisher
+    /// can't tell for which shards its message will be, so it waits for all. It waits with `bytes`
+    /// that are charged.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe; the place among those that wait is lost.
-    pub(super) async fn pass(&self) -> Pass {
+    pub(super) async fn pass(&self, bytes: usize) -> Pass {
+        let _waiting = self.budget.wait_with(bytes);
         let pass = self.turnstile.pass().await;
+        self.budget.has_room().await;
         for inbox in &self.inboxes {
             inbox.has_room().await;
         }

@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{
+    budget::Budget,
     compression::{Compressors, is_large},
-    outbox::ELEMENT_BYTES,
 };
 use crate::{
     config,
@@ -17,22 +17,28 @@ use crate::{
 pub(crate) struct Message {
     plain: Frame,
     /// Absent where it would never be filled.
-    compressed: Option<Arc<[OnceLock<Frame>; WindowBits::ALL.len()]>>,
+    compressed: Option<Arc<Forms>>,
 }
 
+/// By window.
+type Forms = [OnceLock<Frame>; WindowBits::ALL.len()];
+
 impl Message {
-    pub(super) fn new(plain: Frame, config: &config::Deflate) -> Self {
-        let is_worth_it = config.enabled && plain.payload().len() >= config.min_bytes;
+    /// Makes a message of a frame, which is charged to the budget until its last clone is gone.
+    pub(super) fn new(frame: Frame, config: &config::Deflate, budget: &Arc<Budget>) -> Self {
+        let is_worth_it = config.enabled && frame.payload().len() >= config.min_bytes;
+        let compressed: Option<Arc<Forms>> = is_worth_it.then(Arc::default);
+        let besides = MESSAGE_BYTES + compressed.as_deref().map_or(0, size_of_val);
         Self {
-            plain,
-            compressed: is_worth_it.then(Arc::default),
+            plain: frame.map(|bytes| budget.own(bytes, besides)),
+            compressed,
         }
     }
 
-    /// Memory that it holds before it is compressed, in bytes: a tiny one is not free.
-    pub(super) fn held_bytes(&self) -> usize {
+    /// Returns the memory that it holds before it is compressed, in bytes: a tiny one is not free.
+    pub(crate) fn held_bytes(&self) -> usize {
         let forms = self.compressed.as_deref().map_or(0, size_of_val);
-        self.plain.wire_len() + ELEMENT_BYTES + forms
+        self.plain.wire_len() + MESSAGE_BYTES + forms
     }
 
     pub(super) fn plain(&self) -> &Frame {
@@ -55,18 +61,35 @@ impl Message {
         if is_large(&self.plain) {
             return form.get().cloned();
         }
-        let form = form.get_or_init(|| compressors.compress(&self.plain, window));
+        let form = form.get_or_init(|| {
+            let frame = compressors.compress(&self.plain, window);
+            self.charge(frame, compressors.budget())
+        });
         Some(form.clone())
     }
 
     /// Shares its frame for a window. Of two shards that have made it, the first one's is taken.
-    pub(super) fn share(&self, window: WindowBits, frame: Frame) -> Frame {
+    pub(super) fn share(&self, window: WindowBits, frame: Frame, budget: &Arc<Budget>) -> Frame {
         match &self.compressed {
-            Some(forms) => forms[window.index()].get_or_init(|| frame).clone(),
+            Some(forms) => forms[window.index()]
+                .get_or_init(|| self.charge(frame, budget))
+                .clone(),
             None => frame,
         }
     }
+
+    /// Charges a form of it, unless it is the plain one.
+    fn charge(&self, form: Frame, budget: &Arc<Budget>) -> Frame {
+        if form.as_bytes().as_ptr() == self.plain.as_bytes().as_ptr() {
+            return form;
+        }
+        form.map(|bytes| budget.own(bytes, 0))
+    }
 }
+
+/// What a message on its way holds besides its bytes: its charge, its places in the inboxes, and
+/// what it is found by.
+const MESSAGE_BYTES: usize = 160;
 
 #[cfg(test)]
 mod tests {
@@ -78,14 +101,22 @@ mod tests {
         contexts: 0,
     };
 
+    fn message(frame: Frame) -> Message {
+        Message::new(frame, &DEFLATE, &Budget::new(u64::MAX))
+    }
+
+    fn compressors() -> Compressors {
+        Compressors::new(&DEFLATE, &Budget::new(u64::MAX))
+    }
+
     fn at(frame: &Frame) -> *const u8 {
         frame.as_bytes().as_ptr()
     }
 
     #[test]
     fn every_shard_gets_the_same_compressed_frame_for_the_same_window() {
-        let message = Message::new(Frame::text(&"cats ".repeat(100)), &DEFLATE);
-        let (mut one, mut other) = (Compressors::new(&DEFLATE), Compressors::new(&DEFLATE));
+        let message = message(Frame::text(&"cats ".repeat(100)));
+        let (mut one, mut other) = (compressors(), compressors());
         let compressed = message.compressed(WindowBits::MAX, &mut one).unwrap();
         assert_eq!(compressed.as_bytes()[0], 0xC1);
         assert!(compressed.wire_len() < 100);
@@ -99,11 +130,12 @@ mod tests {
 
     #[test]
     fn a_large_message_is_compressed_in_steps_and_then_shared() {
-        let message = Message::new(Frame::text(&"cats ".repeat(20_000)), &DEFLATE);
-        let mut compressors = Compressors::new(&DEFLATE);
+        let message = message(Frame::text(&"cats ".repeat(20_000)));
+        let mut compressors = compressors();
         assert_eq!(message.compressed(WindowBits::MAX, &mut compressors), None);
-        let first = message.share(WindowBits::MAX, Frame::text("first"));
-        let second = message.share(WindowBits::MAX, Frame::text("second"));
+        let budget = Budget::new(u64::MAX);
+        let first = message.share(WindowBits::MAX, Frame::text("first"), &budget);
+        let second = message.share(WindowBits::MAX, Frame::text("second"), &budget);
         assert_eq!(at(&first), at(&second));
         let shared = message.compressed(WindowBits::MAX, &mut compressors);
         assert_eq!(shared.as_ref().map(at), Some(at(&first)));
@@ -111,24 +143,24 @@ mod tests {
 
     #[test]
     fn the_room_for_compressed_forms_is_not_free_to_hold() {
-        let held = |len| Message::new(Frame::binary(&vec![0; len]), &DEFLATE).held_bytes();
-        assert_eq!(held(63), 2 + 63 + ELEMENT_BYTES);
+        let held = |len| message(Frame::binary(&vec![0; len])).held_bytes();
+        assert_eq!(held(63), 2 + 63 + MESSAGE_BYTES);
         let forms = WindowBits::ALL.len() * size_of::<OnceLock<Frame>>();
-        assert_eq!(held(64), 2 + 64 + ELEMENT_BYTES + forms);
+        assert_eq!(held(64), 2 + 64 + MESSAGE_BYTES + forms);
     }
 
     #[test]
     fn what_is_small_or_would_not_shrink_goes_as_it_is() {
-        let mut compressors = Compressors::new(&DEFLATE);
+        let mut compressors = compressors();
         let random: Vec<u8> = (0..100u32)
             .map(|n| (n.wrapping_mul(0x9E37_79B9) >> 24) as u8)
             .collect();
         for plain in [Frame::text(&"x".repeat(63)), Frame::binary(&random)] {
-            let message = Message::new(plain.clone(), &DEFLATE);
+            let message = message(plain);
             let form = message
                 .compressed(WindowBits::MAX, &mut compressors)
                 .unwrap();
-            assert_eq!(at(&form), at(&plain));
+            assert_eq!(at(&form), at(message.plain()));
         }
     }
 }

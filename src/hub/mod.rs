@@ -17,12 +17,14 @@
 //! publishers pass a [`turnstile`] while there is too much to deliver.
 
 mod allowance;
+pub(crate) mod budget;
 mod compression;
 mod fan_out;
 mod home;
 mod inbox;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;
+mod ledger;
 mod links;
 #[cfg(feature = "internals")]
 mod measured;
@@ -39,11 +41,13 @@ mod publication;
 mod pulse;
 mod receive;
 pub(crate) mod registry;
+mod relief;
 mod replies;
 mod ring_pass;
 mod rounds;
 pub(crate) mod seat;
 mod segment;
+mod segments;
 pub(crate) mod shard;
 mod socket;
 mod state;
@@ -65,16 +69,18 @@ use std::{
 
 use tokio::{runtime, sync::oneshot, task::spawn_local, time::timeout};
 
-pub(crate) use self::{
-    compression::Agreed, publication::UserId, rounds::Ticket, socket::Socket, turnstile::Pass,
-};
 use self::{
+    budget::Budget,
     inbox::Item,
     links::Links,
     measured::LongestHold,
     peer::PeerKey,
     publication::{Publication, Receipt},
     shard::Shard,
+};
+pub(crate) use self::{
+    compression::Agreed, ledger::Held, message::Message, publication::UserId, rounds::Ticket,
+    socket::Socket, turnstile::Pass,
 };
 use crate::{
     config::Config,
@@ -152,22 +158,22 @@ impl Hub {
         message: Frame,
         user: Option<UserId>,
     ) -> usize {
-        let pass = self.pass().await;
+        let pass = self.pass(0).await;
         let queued = self.send_off(topic, message, user);
         drop(pass);
         queued.await.unwrap_or(0)
     }
 
     /// Waits until a message may be [sent off](Self::send_off), if some shard has too much to
-    /// deliver.
+    /// deliver or memory is short. It is waited with `bytes` that are charged.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub(crate) async fn pass(&self) -> Option<Pass> {
+    pub(crate) async fn pass(&self, bytes: usize) -> Option<Pass> {
         let links = &self.0.links;
         if links.must_wait() {
-            return Some(links.pass().await);
+            return Some(links.pass(bytes).await);
         }
         None
     }
@@ -181,7 +187,7 @@ impl Hub {
         user: Option<UserId>,
     ) -> oneshot::Receiver<usize> {
         let (receipt, queued) = Receipt::new();
-        let publication = Publication::new(&self.config().deflate, [message]);
+        let publication = Publication::new([self.0.links.message(message)]);
         let publication = publication.counted(user, receipt);
         let topics = std::slice::from_ref(topic);
         self.0.links.publish(topics, &publication);
@@ -274,10 +280,21 @@ impl Hub {
         holds.filter_map(LongestHold::microseconds).max()
     }
 
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.0.links.budget
+    }
+
     /// The configuration that the hub was started with.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.0.links.config
+    }
+
+    /// Returns what all clients together make the server hold, in bytes, as it is charged to the
+    /// [budget](crate::Limits::memory_budget).
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.budget().held()
     }
 
     /// The number of shards.

@@ -120,7 +120,7 @@ impl Member {
                             done.send(()).unwrap();
                         }
                         Command::Publish(topics, frame, done) => {
-                            seat.publish(&topics, [frame]);
+                            seat.publish(&topics, [seat.message(frame)]);
                             done.send(()).unwrap();
                         }
                     }

@@ -1,6 +1,6 @@
 //! The connections of one shard, and the ring of those that wait to be written to.
 
-use std::{collections::VecDeque, io, time::Instant};
+use std::{collections::VecDeque, io, rc::Rc, time::Instant};
 
 use slotmap::SlotMap;
 
@@ -8,11 +8,13 @@ use super::{
     allowance::{Allowance, STEP},
     compression::Compression,
     fan_out::Audience,
+    ledger::Ledger,
     measured::Count,
     peer::{Offer, Offering, Patience, Peer, PeerKey, SHARE_BYTES, Written, ping},
     publication::UserId,
     pulse::{Heartbeat, Silence},
     replies::Replies,
+    segment::Segment,
 };
 use crate::{config::Config, metrics::ShardMetrics, wire::close::Disconnect};
 
@@ -24,12 +26,15 @@ pub(super) struct Peers {
     sweep: u32,
     patience: Patience,
     heartbeat: Heartbeat,
+    pub(super) ledger: Rc<Ledger>,
+    /// Nobody is read, because memory is exhausted.
+    is_unheard: bool,
     /// How often a peer was looked at because of a publication.
     pub(super) visits: Count,
 }
 
 impl Peers {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, ledger: Rc<Ledger>) -> Self {
         Self {
             table: SlotMap::with_key(),
             ring: VecDeque::new(),
@@ -37,18 +42,25 @@ impl Peers {
             patience: Patience {
                 outbox_bytes: config.limits.outbox_bytes(),
                 blocked: config.timeouts.blocked,
+                behind: config.timeouts.behind,
             },
             heartbeat: Heartbeat::new(&config.timeouts),
+            ledger,
+            is_unheard: false,
             visits: Count::new(),
         }
     }
 
     pub(super) fn insert(&mut self, user: Option<UserId>, compression: Compression) -> PeerKey {
-        self.table.insert(Peer::new(user, compression, self.sweep))
+        let peer = Peer::new(user, compression, self.sweep);
+        self.ledger.enter(peer.base_bytes());
+        self.table.insert(peer)
     }
 
     pub(super) fn remove(&mut self, key: PeerKey) {
-        self.table.remove(key);
+        if let Some(peer) = self.table.remove(key) {
+            self.ledger.cross_out(peer.base_bytes());
+        }
     }
 
     pub(super) fn get(&self, key: PeerKey) -> Option<&Peer> {
@@ -57,6 +69,10 @@ impl Peers {
 
     pub(super) fn get_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
         self.table.get_mut(key)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PeerKey, &Peer)> {
+        self.table.iter()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -135,7 +151,7 @@ impl Peers {
         let written = if replies.is_empty() {
             peer.write(metrics)
         } else {
-            let replied = peer.write_replies(replies, metrics);
+            let replied = peer.write_replies(replies, metrics, &self.ledger);
             replied.and_then(|()| peer.write(metrics))
         };
         match written {
@@ -158,6 +174,8 @@ impl Peers {
     /// Begins a look at every peer. Returns those that there are.
     pub(super) fn begin_sweep(&mut self) -> Vec<PeerKey> {
         self.sweep += 1;
+        self.ledger.look_at_clock(Instant::now());
+        self.is_unheard = self.ledger.budget().is_exhausted();
         self.keys()
     }
 
@@ -172,14 +190,20 @@ impl Peers {
         if peer.is_too_slow(self.patience, Instant::now()) {
             return Some(Disconnect::SlowConsumer);
         }
-        if peer.is_unheard() {
+        let now = self.ledger.now();
+        let oldest = peer.outbox.oldest();
+        if oldest.is_some_and(|oldest| now.since(oldest) > self.patience.behind) {
+            return Some(Disconnect::TooFarBehind);
+        }
+        if peer.is_unheard() || self.is_unheard {
             peer.pulse.heard(self.sweep);
         }
         match peer.pulse.check(self.sweep, self.heartbeat) {
             Silence::Short => None,
             Silence::Unanswered => Some(Disconnect::NoPong),
             Silence::Ping => {
-                peer.outbox.push_control(ping());
+                let ping = Segment::of_its_own(ping(), &self.ledger);
+                peer.outbox.push_control(ping);
                 if peer.joins_ring() {
                     self.ring.push_back(key);
                 }

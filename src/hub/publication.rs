@@ -10,8 +10,8 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::message::Message;
-use crate::{config, topic_name::TopicName, wire::frame::Frame};
+use super::{message::Message, segments::COMPRESSED_BYTE};
+use crate::topic_name::TopicName;
 
 /// Who a registered connection belongs to.
 pub(crate) type UserId = Arc<str>;
@@ -60,10 +60,9 @@ pub(super) enum Route {
 }
 
 impl Publication {
-    /// Frames for everybody who follows any of the topics that they are published to.
-    pub(super) fn new(config: &config::Deflate, frames: impl IntoIterator<Item = Frame>) -> Self {
-        let messages = frames.into_iter();
-        let messages: Arc<[Message]> = messages.map(|frame| Message::new(frame, config)).collect();
+    /// Makes one for everybody who follows any of the topics that it is published to.
+    pub(super) fn new(messages: impl IntoIterator<Item = Message>) -> Self {
+        let messages: Arc<[Message]> = messages.into_iter().collect();
         let wire_lens = messages.iter().map(|message| message.plain().wire_len());
         Self {
             user: None,
@@ -88,14 +87,16 @@ impl Publication {
         self.held_bytes
     }
 
-    /// Returns what is to be delivered by a shard with so many subscribers.
-    pub(super) fn delivery(&self, route: Route, subscribers: usize) -> Delivery {
+    /// Returns what is to be delivered by a shard with so many subscribers, which compresses it in
+    /// so many `forms`.
+    pub(super) fn delivery(&self, route: Route, subscribers: usize, forms: usize) -> Delivery {
         let delivered = delivered(subscribers, self.messages.len(), self.wire_bytes);
+        let compressed = (forms * self.wire_bytes) as u64 * COMPRESSED_BYTE * NOT_CHEAPER_TOGETHER;
         Delivery {
             publication: self.clone(),
             route,
             load: Load {
-                work: self.held_bytes as u64 * HELD_BYTE + delivered,
+                work: self.held_bytes as u64 * HELD_BYTE + delivered + compressed,
                 messages: self.messages.len() as u64,
             },
         }
@@ -139,6 +140,10 @@ const BYTES_PER_NANOSECOND: u64 = 4;
 /// too.
 const HELD_BYTE: u64 = 5;
 
+/// A few messages may be more work than many, because what goes together costs less. Compressing does
+/// not, and is reckoned by so much more.
+const NOT_CHEAPER_TOGETHER: u64 = 4;
+
 /// Counts the connections that a publication was queued to; reports when its last clone is gone.
 #[derive(Clone, Debug)]
 pub(super) struct Receipt(Arc<Tally>);
@@ -178,6 +183,7 @@ impl Drop for Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{config, hub::budget::Budget, wire::frame::Frame};
 
     #[tokio::test]
     async fn a_receipt_reports_the_sum_when_its_last_clone_is_gone() {
@@ -193,12 +199,13 @@ mod tests {
     #[test]
     fn a_publication_weighs_what_it_costs_to_deliver() {
         let publication = |bytes: usize, count: usize| {
-            let frames = vec![Frame::binary(&vec![0; bytes]); count];
-            Publication::new(&config::Deflate::default(), frames)
+            let frames = vec![Frame::binary(&vec![0; bytes]); count].into_iter();
+            let (config, budget) = (config::Deflate::default(), Budget::new(u64::MAX));
+            Publication::new(frames.map(|frame| Message::new(frame, &config, &budget)))
         };
         let work = |bytes, count, subscribers| {
             publication(bytes, count)
-                .delivery(Route::Several([].into()), subscribers)
+                .delivery(Route::Several([].into()), subscribers, 0)
                 .load
                 .work
         };

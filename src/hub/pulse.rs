@@ -61,7 +61,8 @@ impl Heartbeat {
 
     /// How often the table is swept: often enough to keep the times to within a quarter.
     pub(super) fn sweep_interval(timeouts: &Timeouts) -> Duration {
-        let quarter = timeouts.ping_after.min(timeouts.pong_within) / 4;
+        let shortest = timeouts.ping_after.min(timeouts.pong_within);
+        let quarter = shortest.min(timeouts.behind) / 4;
         quarter.clamp(Duration::from_millis(10), Duration::from_secs(1))
     }
 }

@@ -10,7 +10,11 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{ConnectionId, publication::UserId};
+use super::{
+    ConnectionId,
+    budget::{Budget, Charge},
+    publication::UserId,
+};
 use crate::topic_name::TopicName;
 
 /// Registrations by id.
@@ -20,6 +24,7 @@ pub(crate) struct Registry {
     /// How long a registration without a connection is kept.
     lifetime: Duration,
     limit: usize,
+    budget: Arc<Budget>,
 }
 
 /// Invariant: `expiries` holds exactly the registrations that wait, and until when.
@@ -34,6 +39,7 @@ struct Registration {
     user: UserId,
     topics: Vec<TopicName>,
     presence: Presence,
+    charge: Charge,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,10 +51,14 @@ enum Presence {
     Connected(ConnectionId),
 }
 
-/// Why a registration could not be made: there are as many as may be.
+/// Why a registration could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many registrations")]
-pub(crate) struct Full;
+pub(crate) enum Full {
+    #[error("too many registrations")]
+    Registrations,
+    #[error("the server is short of memory")]
+    Memory,
+}
 
 /// Why a registration could not be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +69,9 @@ pub(crate) enum Unclaimable {
 }
 
 impl Registry {
-    pub(crate) fn new(lifetime: Duration, limit: usize) -> Arc<Self> {
+    pub(crate) fn new(lifetime: Duration, limit: usize, budget: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
+            budget,
             registrations: Mutex::default(),
             lifetime,
             limit,
@@ -80,11 +91,16 @@ impl Registry {
     ) -> Result<Uuid, Full> {
         let mut registrations = self.lock();
         if registrations.table.len() >= self.limit {
-            return Err(Full);
+            return Err(Full::Registrations);
+        }
+        if self.budget.is_crowded() {
+            Budget::count(&self.budget.counts.refused);
+            return Err(Full::Memory);
         }
         let id = Uuid::new_v4();
         let end = now + self.lifetime;
         let registration = Registration {
+            charge: self.budget.charge(held_bytes(&user, &topics)),
             user,
             topics,
             presence: Presence::Waiting(end),
@@ -148,6 +164,18 @@ impl Registry {
     }
 }
 
+/// Returns what a registration holds, in bytes.
+fn held_bytes(user: &UserId, topics: &[TopicName]) -> usize {
+    let names = topics.iter().map(|topic| NAME_BYTES + topic.as_str().len());
+    REGISTRATION_BYTES + user.len() + names.sum::<usize>()
+}
+
+/// What a registration takes in the tables of the registry.
+const REGISTRATION_BYTES: usize = 512;
+
+/// What a topic's name takes besides its bytes.
+const NAME_BYTES: usize = 48;
+
 /// Taking so many out of the table takes some 50 us.
 const EXPIRED_AT_ONCE: usize = 64;
 
@@ -170,7 +198,11 @@ impl Claim {
 
     /// Remembers the topics for the next connection with this id.
     pub(crate) fn set_topics(&self, topics: &[TopicName]) {
-        self.change(|registration| registration.topics = topics.to_vec());
+        self.change(|registration| {
+            let held = held_bytes(&registration.user, topics);
+            registration.charge.set(held);
+            registration.topics = topics.to_vec();
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut Registration)) -> bool {
@@ -200,6 +232,10 @@ mod tests {
 
     const LIFETIME: Duration = Duration::from_secs(300);
 
+    fn registry(limit: usize) -> Arc<Registry> {
+        Registry::new(LIFETIME, limit, Budget::new(u64::MAX))
+    }
+
     fn register(registry: &Registry, now: Instant) -> Uuid {
         registry
             .register("1".into(), vec![TopicName::new("cats").unwrap()], now)
@@ -208,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_registration_that_nobody_connects_to_expires() {
-        let registry = Registry::new(LIFETIME, 10);
+        let registry = registry(10);
         let now = Instant::now();
         let id = register(&registry, now);
         registry.expire(now + LIFETIME / 2);
@@ -219,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_claimed_registration_is_taken_and_does_not_expire() {
-        let registry = Registry::new(LIFETIME, 10);
+        let registry = registry(10);
         let now = Instant::now();
         let id = register(&registry, now);
         let claim = registry.claim(id).unwrap();
@@ -232,7 +268,7 @@ mod tests {
 
     #[test]
     fn after_a_connection_the_registration_waits_as_long_again_and_remembers_its_topics() {
-        let registry = Registry::new(LIFETIME, 10);
+        let registry = registry(10);
         let id = register(&registry, Instant::now());
         let dogs = [TopicName::new("dogs").unwrap()];
         let claim = registry.claim(id).unwrap();
@@ -245,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_deleted_registration_stays_deleted_when_its_claim_ends() {
-        let registry = Registry::new(LIFETIME, 10);
+        let registry = registry(10);
         let id = register(&registry, Instant::now());
         let claim = registry.claim(id).unwrap();
         assert!(registry.delete(id).is_some());
@@ -256,9 +292,26 @@ mod tests {
 
     #[test]
     fn one_registration_more_than_allowed_is_refused() {
-        let registry = Registry::new(LIFETIME, 1);
+        let registry = registry(1);
         register(&registry, Instant::now());
         let refused = registry.register("1".into(), Vec::new(), Instant::now());
-        assert_eq!(refused.unwrap_err(), Full);
+        assert_eq!(refused.unwrap_err(), Full::Registrations);
+    }
+
+    #[test]
+    fn registrations_are_weighed_and_refused_when_memory_is_short() {
+        let budget = Budget::new(64 * 1024);
+        let registry = Registry::new(LIFETIME, 100_000, Arc::clone(&budget));
+        let topics: Vec<TopicName> = (0..128)
+            .map(|n| TopicName::new(&format!("{n:0255}")).unwrap())
+            .collect();
+        let now = Instant::now();
+        let first = registry.register("1".into(), topics.clone(), now).unwrap();
+        assert!(budget.held() > 128 * 255);
+        registry.register("1".into(), topics.clone(), now).unwrap();
+        let refused = registry.register("1".into(), Vec::new(), now);
+        assert_eq!(refused.unwrap_err(), Full::Memory);
+        registry.delete(first);
+        assert!(registry.register("1".into(), Vec::new(), now).is_ok());
     }
 }

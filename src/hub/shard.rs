@@ -26,6 +26,7 @@ use tokio::{
 use super::{
     allowance::{Allowance, END, STEP},
     inbox::Inbox,
+    ledger::Ledger,
     links::Links,
     peer::PeerKey,
     pulse::Heartbeat,
@@ -45,6 +46,7 @@ pub(crate) struct Shard {
     pub(super) index: usize,
     pub(super) links: Arc<Links>,
     pub(super) state: RefCell<State>,
+    ledger: Rc<Ledger>,
     pub(super) receive: RefCell<Receive>,
     pub(super) replies: RefCell<Replies>,
     /// What is left of the turn that a connection has now.
@@ -61,9 +63,11 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(super) fn new(index: usize, links: Arc<Links>) -> Rc<Self> {
+        let state = State::new(index, Arc::clone(&links));
         Rc::new(Self {
             index,
-            state: RefCell::new(State::new(index, Arc::clone(&links))),
+            ledger: Rc::clone(&state.ledger),
+            state: RefCell::new(state),
             links,
             receive: RefCell::new(Receive::new()),
             replies: RefCell::default(),
@@ -76,19 +80,30 @@ impl Shard {
         })
     }
 
+    /// Returns what the shard holds for its clients.
+    pub(crate) fn ledger(&self) -> &Rc<Ledger> {
+        &self.ledger
+    }
+
     /// The configuration that the hub was started with.
     pub(crate) fn config(&self) -> &Config {
         &self.links.config
     }
 
     /// Begins a connection's turn to read, with what it kept from its last one. It is a short one
-    /// while the shard's round is over, or the hub has too much to deliver.
+    /// while the shard's round is over, or the hub has too much to deliver; and while memory is
+    /// exhausted, nothing is received.
     pub(crate) fn begin_turn(&self, kept: Bytes) {
         let is_short = self.rounds.borrow().is_over() || self.links.must_wait();
         let (limit, share) = if is_short {
             (SHORT_TURN, SHORT_SHARE_BYTES)
         } else {
             (STEP, RECEIVE_BYTES)
+        };
+        let share = if self.links.budget.is_exhausted() {
+            0
+        } else {
+            share
         };
         self.receive.borrow_mut().begin_turn(kept, share);
         self.replies.borrow_mut().clear();
@@ -259,6 +274,8 @@ impl Shard {
 
     /// Looks at every connection, some at a time.
     async fn sweep(&self) {
+        self.ledger.tell();
+        self.links.budget.look_again();
         let keys = self.state.borrow_mut().begin_sweep();
         let mut keys = keys.into_iter();
         while keys.len() > 0 {

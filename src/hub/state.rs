@@ -1,18 +1,24 @@
 //! What a shard owns, and each step that changes it.
 
-use std::sync::Arc;
+use std::{
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use super::{
     allowance::Allowance,
     compression::Compressors,
     fan_out::{Audience, FanOut, Step},
+    ledger::Ledger,
     links::Links,
     message::Message,
     peer::PeerKey,
     peers::Peers,
     publication::{Delivery, Publication},
+    relief::Relief,
     replies::Replies,
-    segment::Segments,
+    segment::Segment,
+    segments::Segments,
     topic::Topics,
 };
 use crate::{
@@ -26,6 +32,9 @@ pub(super) struct State {
     pub(super) peers: Peers,
     pub(super) topics: Topics,
     compressors: Compressors,
+    /// What is held here for clients.
+    pub(super) ledger: Rc<Ledger>,
+    pub(super) relief: Relief,
     /// The fan-out that is under way. It comes before all that is pending in `topics`.
     fan_out: Option<FanOut>,
     /// Fan-outs so far that leave a mark on each subscriber they reach.
@@ -38,10 +47,13 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(index: usize, links: Arc<Links>) -> Self {
+        let ledger = Ledger::new(Arc::clone(&links.budget));
         Self {
-            peers: Peers::new(&links.config),
+            peers: Peers::new(&links.config, Rc::clone(&ledger)),
             topics: Topics::default(),
-            compressors: Compressors::new(&links.config.deflate),
+            compressors: Compressors::new(&links.config.deflate, &links.budget),
+            ledger,
+            relief: Relief::default(),
             fan_out: None,
             marked: 0,
             is_draining: false,
@@ -98,6 +110,7 @@ impl State {
                 &mut self.topics,
                 &mut self.peers,
                 &mut self.compressors,
+                &self.ledger,
                 allowance,
             );
             let Step {
@@ -110,6 +123,9 @@ impl State {
             self.end_all(slow.into_iter().map(|key| (key, Disconnect::SlowConsumer)));
             if !is_done {
                 return false;
+            }
+            if self.links.config.deflate.enabled {
+                self.links.windows[self.index].store(self.compressors.windows(), Relaxed);
             }
             if let Some((topic, room)) = self.fan_out.take().and_then(FanOut::finish) {
                 self.topics.give_back(topic, room);
@@ -125,7 +141,7 @@ impl State {
     /// Queues an answer to what a peer itself said.
     pub(super) fn reply(&mut self, key: PeerKey, message: Frame, replies: &mut Replies) {
         if let Some(peer) = self.peers.get_mut(key) {
-            peer.reply(message, replies, &mut self.compressors);
+            peer.reply(message, replies, &mut self.compressors, &self.ledger);
         }
     }
 
@@ -185,9 +201,11 @@ impl State {
         if reason.discards_outbox() {
             peer.outbox.discard();
         }
-        match reason.close_frame() {
-            Some(close) if reason.expects_peers_close() => peer.outbox.seal(close.into_bytes()),
-            Some(close) => peer.seal_to_end(close.into_bytes()),
+        let close = reason.close_frame();
+        let close = close.map(|close| Segment::of_its_own(close.into_bytes(), &self.ledger));
+        match close {
+            Some(close) if reason.expects_peers_close() => peer.outbox.seal(close),
+            Some(close) => peer.seal_to_end(close),
             None => peer.outbox.seal_silently(),
         }
         peer.wake();
@@ -202,6 +220,10 @@ impl State {
         let metrics = self.metrics();
         match reason {
             Disconnect::SlowConsumer => metrics.slow_consumers.increment(),
+            Disconnect::TooFarBehind => {
+                metrics.slow_consumers.increment();
+                metrics.too_far_behind.increment();
+            }
             Disconnect::NoPong => metrics.unanswered_pings.increment(),
             Disconnect::Violation(_) => metrics.violations.increment(),
             _ => {}
@@ -237,7 +259,7 @@ mod tests {
         hub::{
             allowance::{STEP, STEP_NANOSECONDS},
             compression::Compression,
-            outbox::ELEMENT_BYTES,
+            outbox::DELIVERY_BYTES,
             publication::Route,
         },
     };
@@ -249,7 +271,8 @@ mod tests {
     }
 
     fn publication(text: &str) -> Publication {
-        Publication::new(&Config::default().deflate, [Frame::text(text)])
+        let links = Links::new(&Config::default());
+        Publication::new([links.message(Frame::text(text))])
     }
 
     fn fan_out(state: &mut State) {
@@ -279,7 +302,7 @@ mod tests {
             "left over from an earlier subscriber"
         );
         deliver(&mut state, &topic, 1);
-        let held = Frame::text("x").wire_len() + ELEMENT_BYTES;
+        let held = Frame::text("x").wire_len() + DELIVERY_BYTES;
         assert_eq!(queued(&state, key), held);
     }
 
@@ -316,7 +339,7 @@ mod tests {
         });
         let mut publication = publication("for 2");
         publication.user = Some("2".into());
-        state.begin_fan_out(publication.delivery(Route::One(topic, 0), 2));
+        state.begin_fan_out(publication.delivery(Route::One(topic, 0), 2, 0));
         fan_out(&mut state);
         assert_eq!(wire(&state, one), b"");
         assert_eq!(wire(&state, other), b"\x81\x05for 2");
@@ -330,7 +353,7 @@ mod tests {
         state.set_topics(key, &topics[..2]);
         for text in ["first", "second"] {
             let route = topics.clone().map(|topic| (topic, 0));
-            let delivery = publication(text).delivery(Route::Several(route.into()), 2);
+            let delivery = publication(text).delivery(Route::Several(route.into()), 2, 0);
             state.begin_fan_out(delivery);
             fan_out(&mut state);
         }

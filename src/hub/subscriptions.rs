@@ -32,6 +32,15 @@ impl State {
         self.update_gauges();
     }
 
+    /// Returns what the topics of a peer may hold, in bytes.
+    pub(super) fn topics_bytes(&self, key: PeerKey) -> usize {
+        let places = self.peers.get(key).map_or(&[][..], |peer| &peer.places);
+        let topics = places
+            .iter()
+            .filter_map(|place| self.topics.get(place.topic));
+        topics.map(|topic| held_by(&topic.name)).sum()
+    }
+
     /// Subscribes a peer to a topic that it does not follow yet.
     pub(super) fn subscribe(&mut self, key: PeerKey, name: &TopicName) {
         let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.ended.is_none()) else {
@@ -41,7 +50,11 @@ impl State {
             peer: key,
             place: u32::try_from(peer.places.len()).expect("there are few"),
         };
-        let tell_home = |count| self.links.home(name).add(name, self.index, count);
+        self.ledger.enter(SUBSCRIPTION_BYTES);
+        let tell_home = |count| {
+            self.ledger.enter(topic_bytes(name));
+            self.links.home(name).add(name, self.index, count)
+        };
         let place = self.topics.subscribe(name, subscriber, tell_home);
         peer.places.push(place);
     }
@@ -60,8 +73,12 @@ impl State {
 
     /// Removes a subscriber from the place, which is no longer among its own.
     pub(super) fn unsubscribe(&mut self, place: Place) {
+        self.ledger.cross_out(SUBSCRIPTION_BYTES);
         match self.topics.unsubscribe(place) {
-            Departure::Last(topic) => self.links.home(&topic).remove(&topic, self.index),
+            Departure::Last(topic) => {
+                self.ledger.cross_out(topic_bytes(&topic));
+                self.links.home(&topic).remove(&topic, self.index);
+            }
             Departure::Moved(moved) => {
                 for (Subscriber { peer, place }, index) in moved.into_iter().flatten() {
                     let peer = self.peers.get_mut(peer);
@@ -74,6 +91,19 @@ impl State {
         }
     }
 }
+
+/// Returns what following a topic may hold, in bytes: the topic, too, if nobody else follows it.
+pub(super) fn held_by(topic: &TopicName) -> usize {
+    SUBSCRIPTION_BYTES + topic_bytes(topic)
+}
+
+/// Returns what a topic holds on a shard that has subscribers of it.
+fn topic_bytes(topic: &TopicName) -> usize {
+    TOPIC_BYTES + topic.as_str().len()
+}
+
+const TOPIC_BYTES: usize = 512;
+const SUBSCRIPTION_BYTES: usize = 48;
 
 #[cfg(test)]
 mod tests {

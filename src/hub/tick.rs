@@ -38,6 +38,9 @@ impl Tick {
             self.pass.taken(shard.state.borrow().ring_len());
         }
         let mut state = shard.state.borrow_mut();
+        if shard.links.budget.is_crowded() {
+            state.relieve(&mut Allowance::new(STEP));
+        }
         let writes = state.write_turn();
         let settled = self.pass.written(writes, state.ring_len());
         shard.inbox().settle(settled);
@@ -159,7 +162,7 @@ mod tests {
     }
 
     fn publish(shard: &Shard, topic: &TopicName, text: &str, user: Option<&str>) {
-        let mut publication = Publication::new(&Config::default().deflate, [Frame::text(text)]);
+        let mut publication = Publication::new([shard.links.message(Frame::text(text))]);
         publication.user = user.map(Into::into);
         shard
             .links
@@ -216,7 +219,7 @@ mod tests {
         let topic = TopicName::new("cats").unwrap();
         subscriber(&shard, &topic);
         let (receipt, mut queued) = Receipt::new();
-        let publication = Publication::new(&Config::default().deflate, [Frame::text("x")]);
+        let publication = Publication::new([shard.links.message(Frame::text("x"))]);
         let publication = publication.counted(None, receipt);
         shard.links.publish(&[topic], &publication);
         drop(publication);
@@ -234,10 +237,8 @@ mod tests {
         let shard = shard();
         let topic = TopicName::new("cats").unwrap();
         let key = subscriber(&shard, &topic);
-        let publication = Publication::new(
-            &Config::default().deflate,
-            [Frame::binary(&vec![0; 40 << 20])],
-        );
+        let large = shard.links.message(Frame::binary(&vec![0; 40 << 20]));
+        let publication = Publication::new([large]);
         shard.links.publish(&[topic], &publication);
         assert!(shard.links.must_wait());
         let mut tick = Tick::default();

@@ -252,7 +252,7 @@ fn to_u32(index: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, wire::frame::Frame};
+    use crate::{config::Config, hub::links::Links, wire::frame::Frame};
     use proptest::prelude::*;
 
     fn peers(count: usize) -> Vec<PeerKey> {
@@ -292,7 +292,8 @@ mod tests {
         let mut topics = Topics::default();
         let name = TopicName::new("cats").unwrap();
         let place = topics.subscribe(&name, subscriber(peers(1)[0]), |_| 0);
-        let message = |text| Message::new(Frame::text(text), &Config::default().deflate);
+        let links = Links::new(&Config::default());
+        let message = |text| links.message(Frame::text(text));
         topics.append(place.topic, &[message("a")], None);
         topics.append(place.topic, &[message("b")], None);
         let pending = topics.take_pending().unwrap();

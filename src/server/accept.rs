@@ -36,16 +36,20 @@ pub(super) fn listen(
     Ok(socket.into())
 }
 
-/// Accepts for ever. An error never ends it: one of a connection concerns only that connection,
+/// Accepts for ever, but while there `is_room`. An error never ends it: one of a connection concerns only that connection,
 /// and one of the system (no descriptors, no memory) is waited out.
 pub(super) async fn accept(
     listener: TcpListener,
     errors: &Counter,
+    is_room: impl Fn() -> bool,
     mut take: impl FnMut(TcpStream),
 ) {
     let mut back_off = BackOff::default();
     let mut warned: Option<Instant> = None;
     loop {
+        while !is_room() {
+            sleep(BETWEEN_LOOKS).await;
+        }
         match listener.accept().await {
             Ok((socket, _)) => {
                 back_off = BackOff::default();
@@ -99,6 +103,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::NetworkUnreachable
     )
 }
+
+/// How often is looked whether there is room for connections again.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// Connections that wait to be accepted; the kernel cuts it to its own limit.
 const BACKLOG: i32 = 4096;

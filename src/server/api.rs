@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
 
@@ -78,6 +79,12 @@ struct Health {
     registrations: usize,
     deliveries: u64,
     writes: u64,
+    memory_bytes: u64,
+    memory_budget_bytes: u64,
+    evicted: u64,
+    unfinished: u64,
+    refused: u64,
+    too_far_behind: u64,
     slow_consumers: u64,
     unanswered_pings: u64,
     violations: u64,
@@ -136,7 +143,7 @@ pub(super) async fn publish(
     let (started, within) = (Instant::now(), config.timeouts.request);
     // It waits while a shard has too much to deliver, but not for ever. What is refused here was
     // not published, and may be tried again.
-    let pass = timeout(within, site.hub.pass()).await;
+    let pass = timeout(within, site.hub.pass(0)).await;
     let pass =
         pass.map_err(|_| Refusal::Overloaded("too much is to be delivered; not published".into()))?;
     let queued = site.hub.send_off(&topic, message, user);
@@ -181,6 +188,7 @@ pub(super) fn publication(
 /// How the server is.
 pub(super) fn health(site: &Site) -> Reply {
     let hub = &site.hub;
+    let budget = hub.budget();
     json(&Health {
         status: "ok",
         version: env!("CARGO_PKG_VERSION"),
@@ -191,6 +199,12 @@ pub(super) fn health(site: &Site) -> Reply {
         registrations: site.registry.len(),
         deliveries: hub.sum(|shard| &shard.deliveries),
         writes: hub.sum(|shard| &shard.writes),
+        memory_bytes: budget.held(),
+        memory_budget_bytes: budget.limit(),
+        evicted: budget.counts.evicted.load(Relaxed),
+        unfinished: budget.counts.unfinished.load(Relaxed),
+        refused: budget.counts.refused.load(Relaxed),
+        too_far_behind: hub.sum(|shard| &shard.too_far_behind),
         slow_consumers: hub.sum(|shard| &shard.slow_consumers),
         unanswered_pings: hub.sum(|shard| &shard.unanswered_pings),
         violations: hub.sum(|shard| &shard.violations),

@@ -30,6 +30,7 @@ pub(super) async fn serve(
     site: Arc<Site>,
     mut lifetime: Lifetime,
 ) {
+    let held = shard.ledger().hold(HTTP_BYTES);
     let upcoming = Cell::new(None);
     let service = service_fn(|request| {
         let (shard, site) = (Rc::clone(&shard), Arc::clone(&site));
@@ -55,6 +56,7 @@ pub(super) async fn serve(
         }
     });
     let served = served.await;
+    drop(held);
     if let Err(error) = served {
         debug!(%error, "HTTP connection failed");
     } else if let Some(upcoming) = upcoming.take()
@@ -63,6 +65,9 @@ pub(super) async fn serve(
         debug!(%error, "upgrade failed");
     }
 }
+
+/// What a connection holds while it speaks HTTP: its buffers, with a head in them, and its state.
+const HTTP_BYTES: usize = 32 * 1024;
 
 /// The head of a request.
 const MAX_HEAD_BYTES: usize = 16 * 1024;

@@ -135,7 +135,8 @@ fn start_accepting(listener: std::net::TcpListener, site: Arc<Site>, lifetime: L
                 Err(error) => return error!(%error, "nothing can be accepted"),
             };
             let mut is_ending = lifetime.is_ending.clone();
-            let accepting = accept::accept(listener, &site.accept_errors, |socket| {
+            let is_room = || !site.hub.budget().is_full();
+            let accepting = accept::accept(listener, &site.accept_errors, is_room, |socket| {
                 hand_over(&shard, &site, socket, lifetime.clone());
             });
             tokio::select! {

@@ -55,6 +55,10 @@ impl Refusal {
         Self::BadRequest(why.to_string())
     }
 
+    pub(crate) fn short_of_memory() -> Self {
+        Self::Overloaded("the server is short of memory".into())
+    }
+
     pub(crate) fn shutting_down() -> Self {
         Self::Overloaded("the server is shutting down".into())
     }

@@ -102,7 +102,8 @@ impl Site {
     pub(super) fn new(hub: Hub, started: Instant) -> Self {
         let config = hub.config();
         let lifetime = config.timeouts.registration;
-        let registry = Registry::new(lifetime, config.limits.registrations);
+        let budget = Arc::clone(hub.budget());
+        let registry = Registry::new(lifetime, config.limits.registrations, budget);
         let public_url = config.access.public();
         let hosts = Hosts::new(&config.access);
         let mut paths = Router::new();
@@ -187,6 +188,7 @@ impl Site {
             Path::Registration => api::unregister(self, parse_id(id)?),
             Path::Chat | Path::Echo | Path::EchoFrames | Path::Relay => {
                 upgrade::check(request)?;
+                upgrade::check_memory(&self.hub)?;
                 let session = self.session(path, id, request.uri().query())?;
                 let deflate = upgrade::agree(&self.hub, request)?;
                 let (reply, opened) = open(shard, request, session, deflate)?;

@@ -18,12 +18,18 @@ pub enum Disconnect {
     /// Nothing came from the peer, not even an answer to a Ping.
     #[error("no pong")]
     NoPong,
+    /// Memory is short, and the peer has begun a message or wants what takes more of it.
+    #[error("server is short of memory")]
+    Overloaded,
     /// The server is shutting down; another one may be there already.
     #[error("server is restarting")]
     Restarting,
     /// The peer read more slowly than its topics were published.
     #[error("slow consumer")]
     SlowConsumer,
+    /// The oldest message that waits for the peer has waited for too long.
+    #[error("too far behind")]
+    TooFarBehind,
     /// The registration of this connection was deleted.
     #[error("registration deleted")]
     Unregistered,
@@ -40,8 +46,9 @@ impl Disconnect {
         match self {
             Self::ByPeer | Self::Lost => None,
             Self::NoPong => Some(4012),
+            Self::Overloaded => Some(1013),
             Self::Restarting => Some(1012),
-            Self::SlowConsumer => Some(4008),
+            Self::SlowConsumer | Self::TooFarBehind => Some(4008),
             Self::Unregistered => Some(4503),
             Self::Violation(violation) => Some(violation.close_code()),
         }
@@ -55,12 +62,18 @@ impl Disconnect {
 
     /// What waits in the outbox is of no use any more: the peer does not read it.
     pub(crate) fn discards_outbox(self) -> bool {
-        matches!(self, Self::Lost | Self::NoPong | Self::SlowConsumer)
+        matches!(
+            self,
+            Self::Lost | Self::NoPong | Self::Overloaded | Self::SlowConsumer | Self::TooFarBehind
+        )
     }
 
     /// The peer may still answer our Close with its own.
     pub(crate) fn expects_peers_close(self) -> bool {
-        !matches!(self, Self::ByPeer | Self::Lost | Self::Violation(_))
+        !matches!(
+            self,
+            Self::ByPeer | Self::Lost | Self::Overloaded | Self::Violation(_)
+        )
     }
 }
 

@@ -106,6 +106,11 @@ impl Frame {
         &self.0
     }
 
+    /// Returns the same frame, its bytes kept otherwise.
+    pub(crate) fn map(self, keep: impl FnOnce(Bytes) -> Bytes) -> Self {
+        Self(keep(self.0))
+    }
+
     /// The payload behind the header.
     pub(crate) fn payload(&self) -> &[u8] {
         let header = match self.0[1] {

@@ -17,6 +17,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf, Take};
 
 use super::{
+    parts::Parts,
     violation::Violation,
     walk::{Mark, Rules, Walk},
 };
@@ -35,6 +36,8 @@ pub struct Gate<R> {
     /// Something has, since it last said that it was idle.
     has_passed: bool,
     refused: Option<Violation>,
+    /// Where large frames are shown in parts.
+    parts: Option<Parts>,
 }
 
 impl<R: AsyncRead> Gate<R> {
@@ -46,7 +49,82 @@ impl<R: AsyncRead> Gate<R> {
             marks,
             has_passed: false,
             refused: None,
+            parts: None,
         }
+    }
+
+    /// Makes it one that shows large frames in [parts](super::parts).
+    #[must_use]
+    pub fn in_parts(self) -> Self {
+        Self {
+            parts: Some(Parts::default()),
+            ..self
+        }
+    }
+}
+
+impl<R: AsyncRead + Unpin> Gate<R> {
+    /// Reads and judges up to `most` bytes, at the end of what `buf` has. Returns how many of them may
+    /// pass; those behind a violation do not.
+    fn poll_walk(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        most: u64,
+    ) -> Poll<io::Result<usize>> {
+        self.inner.set_limit(most);
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        let read = &mut buf.filled_mut()[before..];
+        let mut passed = read.len();
+        if let Err(refused) = self.walk.walk(read, &mut self.marks.borrow_mut()) {
+            self.refused = Some(refused.violation);
+            passed = refused.at;
+        }
+        self.has_passed = true;
+        buf.set_filled(before + passed);
+        match self.refused {
+            Some(violation) if passed == 0 => Poll::Ready(Err(refusal(violation))),
+            _ => Poll::Ready(Ok(passed)),
+        }
+    }
+
+    /// Reads the header of a frame, which is shown later. Ready with false at the end of the stream.
+    fn poll_header(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<bool>> {
+        let before = buf.filled().len();
+        loop {
+            let wanted = self.walk.wanted() as u64;
+            let read = ready!(self.poll_walk(cx, buf, wanted))?;
+            if let Some(violation) = self.refused {
+                return Poll::Ready(Err(refusal(violation)));
+            }
+            if read == 0 {
+                return Poll::Ready(Ok(false));
+            }
+            if let Some(parts) = &mut self.parts {
+                parts.take_header(&buf.filled()[before..]);
+                buf.set_filled(before);
+                if !self.walk.is_in_header() {
+                    parts.begin(self.walk.payload_left());
+                    return Poll::Ready(Ok(true));
+                }
+            }
+        }
+    }
+
+    /// Shows what is left of a header. Returns false if nothing is.
+    fn show_header(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let Some(parts) = &mut self.parts else {
+            return false;
+        };
+        let len = parts.header().len().min(buf.remaining());
+        buf.put_slice(&parts.header()[..len]);
+        parts.header_shown(len);
+        len > 0
     }
 }
 
@@ -64,28 +142,28 @@ impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.show_header(buf) {
+            return Poll::Ready(Ok(()));
+        }
         if let Some(violation) = this.refused {
             return Poll::Ready(Err(refusal(violation)));
         }
         if this.walk.is_between_messages() && mem::take(&mut this.has_passed) {
             return Poll::Ready(Err(io::ErrorKind::WouldBlock.into()));
         }
-        let wanted = this.walk.wanted().min(READ_BYTES);
-        this.inner.set_limit(wanted as u64);
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
-        let read = &mut buf.filled_mut()[before..];
-        let mut passed = read.len();
-        if let Err(refused) = this.walk.walk(read, &mut this.marks.borrow_mut()) {
-            this.refused = Some(refused.violation);
-            passed = refused.at;
+        if this.parts.is_some() && this.walk.payload_left() == 0 {
+            if ready!(this.poll_header(cx, buf))? {
+                this.show_header(buf);
+            }
+            return Poll::Ready(Ok(()));
         }
-        this.has_passed = true;
-        buf.set_filled(before + passed);
-        match this.refused {
-            Some(violation) if passed == 0 => Poll::Ready(Err(refusal(violation))),
-            _ => Poll::Ready(Ok(())),
+        let part = this.parts.as_ref().map_or(u64::MAX, Parts::part);
+        let wanted = this.walk.wanted().min(READ_BYTES) as u64;
+        let passed = ready!(this.poll_walk(cx, buf, wanted.min(part)))?;
+        if let Some(parts) = &mut this.parts {
+            parts.payload_shown(passed);
         }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -152,6 +230,30 @@ mod tests {
         assert!(is_idle(&gate.read_to_end(&mut read).await.unwrap_err()));
         assert_eq!(read.len(), wire.len());
         assert_eq!(gate.read_to_end(&mut read).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_large_frame_is_shown_in_parts_as_it_comes() {
+        let mut rules = RULES;
+        rules.limits.message_bytes = 10_000;
+        let (mut peer, socket) = tokio::io::duplex(20_000);
+        let mut gate = Gate::new(socket, rules, Marks::default()).in_parts();
+        let header = [0x81, 0xFE, 0x27, 0x10, 0, 0, 0, 0];
+        peer.write_all(&[&header[..], &[b'x'; 9_000]].concat())
+            .await
+            .unwrap();
+        let mut read = vec![0; 8 + 8_192 + 8 + 808];
+        gate.read_exact(&mut read).await.unwrap();
+        assert_eq!(read[..8], [0x02, 0xFE, 0x20, 0, 0, 0, 0, 0]);
+        assert_eq!(read[8 + 8_192..][..8], [0x80, 0xFE, 0x07, 0x10, 0, 0, 0, 0]);
+        peer.write_all(&[b'x'; 1_000]).await.unwrap();
+        peer.write_all(&[0x89, 0x80, 0, 0, 0, 0]).await.unwrap();
+        let mut rest = Vec::new();
+        assert!(is_idle(&gate.read_to_end(&mut rest).await.unwrap_err()));
+        assert_eq!(rest, [b'x'; 1_000]);
+        rest.clear();
+        assert!(is_idle(&gate.read_to_end(&mut rest).await.unwrap_err()));
+        assert_eq!(rest, [0x89, 0x80, 0, 0, 0, 0]);
     }
 
     #[tokio::test]

@@ -95,16 +95,35 @@ pub fn check_message(mark: Mark, message: &[u8]) -> Result<(), Violation> {
     Ok(())
 }
 
+/// What is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "fastwebsockets has no more")]
+pub enum Reading {
+    /// Frames as they came.
+    Frames,
+    /// Whole messages: it makes no difference in how many frames they came.
+    Messages,
+}
+
 /// Reads the peer's frames from `inner`, as `rules` say; `write` takes each answer to a control
 /// frame, as one whole encoded frame.
 ///
 /// Every data frame comes as binary; what its message is comes in `marks`, in the same order.
-pub fn web_socket<R, W>(inner: R, rules: Rules, marks: Marks, write: W) -> WebSocket<ReadSide<R, W>>
+pub fn web_socket<R, W>(
+    inner: R,
+    rules: Rules,
+    reading: Reading,
+    marks: Marks,
+    write: W,
+) -> WebSocket<ReadSide<R, W>>
 where
     R: AsyncRead + Unpin,
     W: FnMut(&[u8]) + Unpin,
 {
-    let gate = Gate::new(inner, rules, marks);
+    let mut gate = Gate::new(inner, rules, marks);
+    if reading == Reading::Messages && rules.role == Role::Server {
+        gate = gate.in_parts();
+    }
     let role = match rules.role {
         Role::Client => EngineRole::Client,
         Role::Server => EngineRole::Server,

@@ -19,7 +19,7 @@ use framecast::wire::extension::Agreement;
 use framecast::wire::frame::{Kind, is_close};
 use framecast::wire::gate::Marks;
 use framecast::wire::inflate::Inflater;
-use framecast::wire::read_side::{Stop, open_message, web_socket};
+use framecast::wire::read_side::{Reading, Stop, open_message, web_socket};
 use framecast::wire::violation::Violation;
 use framecast::wire::walk::{Limits, Mark, Role, Rules};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf};
@@ -145,7 +145,13 @@ impl Reader {
         let keep = |frame: &[u8]| drop(reply.replace(frame.to_vec()));
         // The gate reads in pieces, which the buffer makes cheap.
         let socket = BufReader::new(socket);
-        let mut engine = web_socket(socket, rules, Rc::clone(&self.marks), keep);
+        let mut engine = web_socket(
+            socket,
+            rules,
+            Reading::Messages,
+            Rc::clone(&self.marks),
+            keep,
+        );
         // Its Pongs would not wait until there is room for them; its reply to a Close is only one.
         engine.set_auto_pong(false);
         let mut engine = FragmentCollector::new(engine);

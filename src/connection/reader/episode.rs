@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{Session, charge_reaction, perform};
 use crate::{
-    hub::{Pass, seat::SeatRef},
+    hub::{Held, Message, Pass, seat::SeatRef},
     protocol::Reaction,
     topic_name::TopicName,
     wire::{
@@ -26,7 +26,7 @@ use crate::{
         frame::{self, Frame, Opcode},
         gate::Marks,
         inflate::Inflating,
-        read_side::{ReadSide, Stop, check_message, web_socket},
+        read_side::{ReadSide, Reading, Stop, check_message, web_socket},
         violation::Violation,
         walk::Mark,
     },
@@ -61,15 +61,16 @@ async fn wait_until_answered(seat: &SeatRef) {
     .await;
 }
 
-/// Waits to be let through, publishes `frames`, and goes on with the `rest`, if there is any.
+/// Waits to be let through, publishes the messages, and goes on with the `rest`, if there is any.
 pub(super) async fn publish(
     seat: SeatRef,
     topics: Arc<[TopicName]>,
-    frames: Vec<Frame>,
+    messages: Vec<Message>,
     rest: Option<Pin<Box<dyn Future<Output = Episode>>>>,
 ) -> Episode {
-    let pass = seat.pass().await;
-    seat.publish(&topics, frames);
+    let held = messages.iter().map(Message::held_bytes).sum();
+    let pass = seat.pass(held).await;
+    seat.publish(&topics, messages);
     match (rest, pass) {
         (None, None) => Episode::Idle,
         (None, Some(pass)) => Episode::LetThrough(pass),
@@ -85,6 +86,7 @@ pub(super) async fn publish(
 pub(super) async fn read(seat: SeatRef, session: Session) -> Episode {
     let marks = Marks::default();
     let mut engine = engine(&seat, &session, &marks);
+    let _unfinished = seat.begin_message();
     let handler = Handler {
         seat,
         session,
@@ -163,12 +165,14 @@ impl Handler {
         let shard = self.seat.shard();
         let mut inflating = Inflating::new(shard.config().limits.message_bytes);
         let mut inflater = shard.take_inflater();
+        let mut held = shard.ledger().hold(INFLATER_BYTES);
         let inflated = loop {
             match inflating.step(&mut inflater, payload) {
                 Ok(Some(message)) => break Ok(message),
                 Ok(None) => {}
                 Err(violation) => break Err(violation),
             }
+            held.grow_to(INFLATER_BYTES + inflating.held_bytes());
             self.seat.spend(INFLATE);
             if shard.is_turn_over() {
                 self.seat.next_turn().await;
@@ -180,6 +184,9 @@ impl Handler {
         Ok(message.into())
     }
 }
+
+/// What an inflater takes, in bytes.
+const INFLATER_BYTES: usize = 64 * 1024;
 
 /// What a step of inflating takes, in nanoseconds: up to 100,000, but for few.
 const INFLATE: u64 = 10_000;
@@ -197,7 +204,7 @@ fn engine(
     marks: &Marks,
 ) -> Engine<impl FnMut(&[u8]) + Unpin + use<>> {
     let rules = seat.shard().config().rules(seat.may_inflate());
-    let inbound = Inbound(seat.clone());
+    let inbound = Inbound::new(seat.clone());
     let seat = seat.clone();
     let answer = move |frame: &[u8]| {
         let queued = Bytes::copy_from_slice(frame);
@@ -207,10 +214,14 @@ fn engine(
             seat.control(queued);
         }
     };
-    let web_socket = web_socket(inbound, rules, Rc::clone(marks), answer);
-    match session {
-        Session::EchoFrames => Engine::Frames(web_socket),
-        _ => Engine::Messages(FragmentCollector::new(web_socket)),
+    let reading = match session {
+        Session::EchoFrames => Reading::Frames,
+        _ => Reading::Messages,
+    };
+    let web_socket = web_socket(inbound, rules, reading, Rc::clone(marks), answer);
+    match reading {
+        Reading::Frames => Engine::Frames(web_socket),
+        Reading::Messages => Engine::Messages(FragmentCollector::new(web_socket)),
     }
 }
 
@@ -224,7 +235,26 @@ impl<W: FnMut(&[u8]) + Unpin> Engine<W> {
 }
 
 /// What the peer sent, by way of the shard's receive buffer.
-struct Inbound(SeatRef);
+struct Inbound {
+    seat: SeatRef,
+    /// What fastwebsockets may hold of it.
+    held: Held,
+    received: usize,
+    /// Of the largest message.
+    limit: usize,
+}
+
+impl Inbound {
+    fn new(seat: SeatRef) -> Self {
+        let shard = seat.shard();
+        Self {
+            held: shard.ledger().hold(ENGINE_BYTES),
+            received: 0,
+            limit: shard.config().limits.message_bytes,
+            seat,
+        }
+    }
+}
 
 impl AsyncRead for Inbound {
     fn poll_read(
@@ -232,6 +262,16 @@ impl AsyncRead for Inbound {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.0.poll_read(cx, buf)
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = this.seat.poll_read(cx, buf);
+        this.received += buf.filled().len() - before;
+        // Its buffers are up to twice as large as what is in them; of pings nothing stays.
+        let message = this.received.min(this.limit);
+        this.held.grow_to(ENGINE_BYTES + 2 * message);
+        read
     }
 }
+
+/// What fastwebsockets takes before anything is read, in bytes.
+const ENGINE_BYTES: usize = 20 * 1024;

@@ -19,6 +19,7 @@ mod episode;
 
 use std::{
     future::{self, Future},
+    mem,
     ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -29,7 +30,7 @@ use bytes::Bytes;
 use self::episode::Episode;
 use super::Session;
 use crate::{
-    hub::{Pass, Ticket, seat::SeatRef},
+    hub::{Held, Message, Pass, Ticket, seat::SeatRef, shard::Shard},
     protocol::{Reaction, relay},
     wire::{
         close::Disconnect,
@@ -42,11 +43,17 @@ use crate::{
 pub(super) struct Reader {
     episode: Option<Pin<Box<dyn Future<Output = Episode>>>>,
     /// Received, and to be read in the next turn. Boxed: an idle connection has nothing.
-    kept: Option<Box<Bytes>>,
+    kept: Option<Box<Kept>>,
     /// Its place among those that wait for another turn.
     ticket: Ticket,
     /// The episode waits with something to publish, or goes on after that.
     is_publishing: bool,
+}
+
+/// What was received and not yet read, and its account.
+struct Kept {
+    bytes: Bytes,
+    held: Held,
 }
 
 /// What one turn has at hand.
@@ -54,7 +61,7 @@ struct Turn<'a> {
     seat: &'a SeatRef,
     session: &'a Session,
     /// Published together, so that the hub is asked once for all.
-    published: Vec<Frame>,
+    published: Vec<Message>,
     /// To how many each of them goes.
     audience: usize,
     /// The connection was let through, and may publish.
@@ -65,8 +72,32 @@ struct Turn<'a> {
 
 impl Reader {
     /// Puts what was received before the reader was there in front of everything.
-    pub(super) fn keep(&mut self, leftover: Bytes) {
-        self.kept = (!leftover.is_empty()).then(|| Box::new(leftover));
+    pub(super) fn keep(&mut self, leftover: Bytes, shard: &Shard) {
+        if !leftover.is_empty() {
+            let held = shard.ledger().hold(leftover.len());
+            let bytes = leftover;
+            self.kept = Some(Box::new(Kept { bytes, held }));
+        }
+    }
+
+    /// Keeps what a turn has left, in place of what the one before had `kept`.
+    fn keep_rest(&mut self, kept: Option<Box<Kept>>, rest: Bytes, shard: &Shard) {
+        match kept {
+            _ if rest.is_empty() => {}
+            None => self.keep(rest, shard),
+            Some(mut kept) => {
+                // It may be a part of what was kept, all of which is then still there.
+                kept.held.grow_to(rest.len());
+                kept.bytes = rest;
+                self.kept = Some(kept);
+            }
+        }
+    }
+
+    /// Forgets what it has begun to read: nobody waits for it any more.
+    pub(super) fn forget(&mut self) {
+        self.episode = None;
+        self.kept = None;
     }
 
     /// Reads, and reacts to what is read, until there is nothing more or the turn is over. Ready
@@ -82,7 +113,9 @@ impl Reader {
             shard.skip_turn();
             return Poll::Pending;
         }
-        shard.begin_turn(self.kept.take().map_or_else(Bytes::new, |kept| *kept));
+        let mut kept = self.kept.take();
+        let bytes = kept.as_mut().map(|kept| mem::take(&mut kept.bytes));
+        shard.begin_turn(bytes.unwrap_or_default());
         let mut turn = Turn {
             seat,
             session,
@@ -93,7 +126,7 @@ impl Reader {
         };
         let read = self.poll_episodes(cx, &mut turn);
         let read = self.publish(cx, turn, read);
-        self.keep(shard.end_turn());
+        self.keep_rest(kept, shard.end_turn(), shard);
         shard.queue_if_wanted(&mut self.ticket, cx);
         read
     }
@@ -226,7 +259,7 @@ impl Turn<'_> {
             self.audience = self.seat.audience();
         }
         self.seat.charge_delivery(self.audience, frame.wire_len());
-        self.published.push(frame);
+        self.published.push(self.seat.message(frame));
     }
 
     /// Returns true if it reads no further, because it must wait with what it publishes.
@@ -253,6 +286,7 @@ fn perform(seat: &SeatRef, session: &Session, reaction: Reaction) {
     match reaction {
         Reaction::Publish(_) => {}
         Reaction::Reply(frame) => seat.reply(frame),
+        Reaction::SetTopics(topics) if seat.is_too_much(&topics) => seat.refuse(),
         Reaction::SetTopics(topics) => {
             seat.set_topics(&topics);
             if let Session::Relay(claim) = session {

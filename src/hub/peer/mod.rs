@@ -3,6 +3,7 @@
 mod writing;
 
 use std::{
+    rc::Rc,
     task::Waker,
     time::{Duration, Instant},
 };
@@ -15,10 +16,12 @@ pub(super) use self::writing::{SHARE_BYTES, Written};
 use super::{
     allowance::Allowance,
     compression::{Compression, Compressors},
+    ledger::{Ledger, Moment},
     outbox::Outbox,
     publication::UserId,
     pulse::Pulse,
-    segment::{COMPRESSED_BYTE, Segments},
+    segment::Segment,
+    segments::{COMPRESSED_BYTE, Segments},
     socket::Socket,
     topic::Place,
 };
@@ -44,6 +47,8 @@ pub(super) struct Peer {
     pub(super) compression: Compression,
     pub(super) ended: Option<Disconnect>,
     pub(super) pulse: Pulse,
+    /// When the message began of which it has not sent the end.
+    pub(super) unfinished: Option<Moment>,
     /// The mark of the last fan-out that has reached it: one comes by several topics.
     pub(super) reached_by: u64,
     writing: Writing,
@@ -53,6 +58,7 @@ pub(super) struct Peer {
 pub(super) struct Offering<'a> {
     pub(super) segments: &'a mut Segments,
     pub(super) compressors: &'a mut Compressors,
+    pub(super) ledger: &'a Rc<Ledger>,
     /// What is left of the step.
     pub(super) allowance: &'a mut Allowance,
     pub(super) now: Instant,
@@ -64,6 +70,8 @@ pub(super) struct Patience {
     /// Bytes held by the outbox of a peer that has been blocked for `blocked`.
     pub(super) outbox_bytes: usize,
     pub(super) blocked: Duration,
+    /// How old the oldest message may be that waits.
+    pub(super) behind: Duration,
 }
 
 /// What became of segments offered to a peer.
@@ -93,8 +101,17 @@ impl Peer {
             compression,
             ended: None,
             pulse: Pulse::new(sweep),
+            unfinished: None,
             reached_by: 0,
             writing: Writing::default(),
+        }
+    }
+
+    /// Returns what the connection holds when nothing is under way, in bytes.
+    pub(super) fn base_bytes(&self) -> usize {
+        match self.compression {
+            Compression::Off | Compression::Shared(_) => IDLE_BYTES,
+            Compression::Own(_) => IDLE_BYTES + CONTEXT_BYTES,
         }
     }
 
@@ -105,10 +122,10 @@ impl Peer {
         }
         let segments = &mut *offering.segments;
         let shared = match &mut self.compression {
-            Compression::Off => segments.plain(),
+            Compression::Off => segments.plain(offering.ledger),
             Compression::Shared(window) => {
-                let compressors = &mut *offering.compressors;
-                match segments.compressed(*window, compressors, offering.allowance) {
+                let (compressors, ledger) = (&mut *offering.compressors, offering.ledger);
+                match segments.compressed(*window, compressors, ledger, offering.allowance) {
                     Some(shared) => shared,
                     None => return Offer::Unready,
                 }
@@ -118,13 +135,15 @@ impl Peer {
                     let frame = context.compress(message.plain());
                     let bytes = message.plain().wire_len() as u64;
                     offering.allowance.spend(bytes * COMPRESSED_BYTE);
-                    self.outbox.push(frame.into_bytes());
+                    let frame = frame.into_bytes();
+                    self.outbox
+                        .push(Segment::of_its_own(frame, offering.ledger));
                 }
                 &[]
             }
         };
         for segment in shared {
-            self.outbox.push(segment.clone());
+            self.outbox.push(Rc::clone(segment));
         }
         if self.joins_ring() {
             Offer::QueuedFirst
@@ -146,7 +165,7 @@ impl Peer {
     }
 
     /// Queues the last frame; the end of the stream follows it.
-    pub(super) fn seal_to_end(&mut self, close: Bytes) {
+    pub(super) fn seal_to_end(&mut self, close: Rc<Segment>) {
         // Only if both go out at once: what waits would wait for 200 ms longer.
         let is_next = self.outbox.is_empty() && self.writing.blocked_since.is_none();
         if let Some(socket) = self.socket.as_ref().filter(|_| is_next) {
@@ -178,6 +197,12 @@ pub(super) fn ping() -> Bytes {
     Frame::ping().into_bytes()
 }
 
+/// What an idle connection holds, and the tables that it stands in.
+const IDLE_BYTES: usize = 2048;
+
+/// What a compression context of its own takes.
+const CONTEXT_BYTES: usize = 165 * 1024;
+
 /// A blocked peer that has this many times its bound waiting is ended at once.
 const HARD_CAP: usize = 8;
 
@@ -188,8 +213,9 @@ mod tests {
         config::Config,
         hub::{
             allowance::STEP,
-            message::Message,
-            outbox::ELEMENT_BYTES,
+            budget::Budget,
+            links::Links,
+            outbox::DELIVERY_BYTES,
             socket::tests::{awaits_end, pair},
         },
     };
@@ -197,7 +223,13 @@ mod tests {
     const PATIENCE: Patience = Patience {
         outbox_bytes: 1000,
         blocked: Duration::from_secs(1),
+        behind: Duration::from_secs(30),
     };
+
+    fn segment(bytes: &[u8]) -> Rc<Segment> {
+        let ledger = Ledger::new(Budget::new(u64::MAX));
+        Segment::of_its_own(Bytes::copy_from_slice(bytes), &ledger)
+    }
 
     fn new_peer() -> Peer {
         Peer::new(None, Compression::Off, 0)
@@ -205,12 +237,13 @@ mod tests {
 
     /// Offers a message of `bytes`.
     fn offer(peer: &mut Peer, bytes: usize) -> Offer {
-        let config = Config::default().deflate;
-        let message = Message::new(Frame::binary(&vec![0; bytes]), &config);
-        let mut compressors = Compressors::new(&config);
+        let links = Links::new(&Config::default());
+        let message = links.message(Frame::binary(&vec![0; bytes]));
+        let mut compressors = Compressors::new(&links.config.deflate, &links.budget);
         let mut offering = Offering {
             segments: &mut Segments::new(vec![message]),
             compressors: &mut compressors,
+            ledger: &Ledger::new(links.budget),
             allowance: &mut Allowance::new(STEP),
             now: Instant::now(),
         };
@@ -220,7 +253,7 @@ mod tests {
     fn blocked_peer(held: usize, now: Instant) -> Peer {
         let mut peer = new_peer();
         peer.socket = Some(Socket::Other(Box::new(tokio::io::empty())));
-        peer.outbox.push(Bytes::from(vec![0; held - ELEMENT_BYTES]));
+        peer.outbox.push(segment(&vec![0; held - DELIVERY_BYTES]));
         peer.writing.blocked_since = Some(now);
         peer
     }
@@ -256,16 +289,16 @@ mod tests {
             let mut peer = new_peer();
             peer.socket = Some(near);
             for _ in 0..queued {
-                peer.outbox.push(Bytes::from_static(b"before"));
+                peer.outbox.push(segment(b"before"));
             }
-            peer.seal_to_end(Frame::close(1000, "").into_bytes());
+            peer.seal_to_end(segment(Frame::close(1000, "").as_bytes()));
             assert_eq!(peer.socket.as_ref().map(awaits_end), Some(is_corked));
         }
     }
 
     #[test]
     fn a_blocked_peer_stays_out_of_the_ring() {
-        let mut peer = blocked_peer(ELEMENT_BYTES, Instant::now());
+        let mut peer = blocked_peer(DELIVERY_BYTES, Instant::now());
         assert_eq!(offer(&mut peer, 1), Offer::Queued);
     }
 

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
     time::Instant,
 };
@@ -13,8 +14,10 @@ use super::Peer;
 use crate::{
     hub::{
         compression::Compressors,
-        outbox::{ELEMENT_BYTES, Outbox},
+        ledger::Ledger,
+        outbox::{DELIVERY_BYTES, Outbox},
         replies::Replies,
+        segment::Segment,
         socket::Stream,
     },
     metrics::ShardMetrics,
@@ -67,6 +70,7 @@ impl Peer {
         &mut self,
         replies: &mut Replies,
         metrics: &ShardMetrics,
+        ledger: &Rc<Ledger>,
     ) -> io::Result<()> {
         let mut taken = 0;
         if self.outbox.is_empty()
@@ -86,16 +90,21 @@ impl Peer {
                 Poll::Pending => {}
             }
         }
-        self.queue_replies(replies, taken);
+        self.queue_replies(replies, taken, ledger);
         Ok(())
     }
 
     /// Queues what the peer was answered during its turn, but for what the socket has `taken`.
-    pub(in crate::hub) fn queue_replies(&mut self, replies: &mut Replies, taken: usize) {
+    pub(in crate::hub) fn queue_replies(
+        &mut self,
+        replies: &mut Replies,
+        taken: usize,
+        ledger: &Rc<Ledger>,
+    ) {
         let rest = &replies.as_bytes()[taken..];
         if !rest.is_empty() {
-            self.writing.owed_bytes += rest.len() + ELEMENT_BYTES;
-            let rest = Bytes::copy_from_slice(rest);
+            self.writing.owed_bytes += rest.len() + DELIVERY_BYTES;
+            let rest = Segment::of_its_own(Bytes::copy_from_slice(rest), ledger);
             if taken > 0 {
                 self.outbox.push_rest(rest);
             } else {
@@ -163,14 +172,16 @@ impl Peer {
         message: Frame,
         replies: &mut Replies,
         compressors: &mut Compressors,
+        ledger: &Rc<Ledger>,
     ) {
         let frame = self.compression.form(message, compressors);
         if replies.has_room_for(frame.wire_len()) {
             return replies.push(&frame);
         }
-        self.queue_replies(replies, 0);
-        self.writing.owed_bytes += frame.wire_len() + ELEMENT_BYTES;
-        self.outbox.push(frame.into_bytes());
+        self.queue_replies(replies, 0, ledger);
+        self.writing.owed_bytes += frame.wire_len() + DELIVERY_BYTES;
+        let frame = Segment::of_its_own(frame.into_bytes(), ledger);
+        self.outbox.push(frame);
     }
 
     /// Whether the connection may read on; if not, its task is woken when it may.
@@ -232,7 +243,10 @@ const HELD_READER_BYTES: usize = 256 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, hub::compression::Compression};
+    use crate::{
+        config::Config,
+        hub::{budget::Budget, compression::Compression},
+    };
 
     fn new_peer() -> Peer {
         Peer::new(None, Compression::Off, 0)
@@ -241,12 +255,13 @@ mod tests {
     #[test]
     fn only_what_a_peer_was_answered_holds_up_its_reading() {
         let mut peer = new_peer();
-        peer.outbox
-            .push(Bytes::from(vec![0; 2 * HELD_READER_BYTES]));
+        let ledger = Ledger::new(Budget::new(u64::MAX));
+        let large = Bytes::from(vec![0; 2 * HELD_READER_BYTES]);
+        peer.outbox.push(Segment::of_its_own(large, &ledger));
         assert!(peer.may_read());
-        let mut compressors = Compressors::new(&Config::default().deflate);
+        let mut compressors = Compressors::new(&Config::default().deflate, ledger.budget());
         let answer = Frame::binary(&vec![0; 2 * HELD_READER_BYTES]);
-        peer.reply(answer, &mut Replies::default(), &mut compressors);
+        peer.reply(answer, &mut Replies::default(), &mut compressors, &ledger);
         assert!(!peer.may_read());
     }
 

@@ -15,14 +15,17 @@ use bytes::Bytes;
 
 use super::{
     ConnectionId,
+    budget::Budget,
     compression::{Agreed, Compression},
     peer::{Peer, PeerKey},
     peers::{WRITE, WRITTEN_PER_NANOSECOND},
     publication::UserId,
     replies::Replies,
-    segment::COMPRESSED_BYTE,
+    segment::Segment,
+    segments::COMPRESSED_BYTE,
     shard::Shard,
     socket::Socket,
+    subscriptions::held_by,
 };
 use crate::{
     topic_name::TopicName,
@@ -102,6 +105,14 @@ impl SeatRef {
         self.spend((left + topics.len()) as u64 * TOPIC_CHANGE);
     }
 
+    /// Returns true if following these topics takes more memory than what is followed now, and memory
+    /// is short.
+    pub(crate) fn is_too_much(&self, topics: &[TopicName]) -> bool {
+        let wanted = topics.iter().map(held_by).sum::<usize>();
+        let state = self.shard.state.borrow();
+        self.shard.ledger().budget().is_crowded() && wanted > state.topics_bytes(self.key)
+    }
+
     /// Gives the connection its socket; what has waited in the outbox can be written.
     pub(crate) fn attach(&self, socket: Socket) {
         self.with(|peer| peer.socket = Some(socket));
@@ -133,6 +144,12 @@ impl SeatRef {
     /// Ends the connection; of several reasons the first one counts.
     pub(crate) fn end(&self, reason: Disconnect) {
         self.shard.state.borrow_mut().end(self.key, reason);
+    }
+
+    /// Ends the connection because it wants what memory is too short for.
+    pub(crate) fn refuse(&self) {
+        Budget::count(&self.shard.ledger().budget().counts.refused);
+        self.end(Disconnect::Overloaded);
     }
 
     /// Replies, behind what is queued already, when the turn [is flushed](Self::flush).
@@ -172,15 +189,17 @@ impl SeatRef {
 
     /// Queues a Ping or Pong before all messages.
     pub(crate) fn control(&self, frame: Bytes) {
+        let frame = Segment::of_its_own(frame, self.shard.ledger());
         self.with(|peer| peer.outbox.push_control(frame));
     }
 
     /// Queues the Close that answers the peer's, behind everything, and nothing after it.
     pub(crate) fn answer_close(&self, close: Bytes) {
         let replies = &mut self.shard.replies.borrow_mut();
+        let ledger = self.shard.ledger();
         self.with(|peer| {
-            peer.queue_replies(replies, 0);
-            peer.seal_to_end(close);
+            peer.queue_replies(replies, 0, ledger);
+            peer.seal_to_end(Segment::of_its_own(close, ledger));
         });
     }
 

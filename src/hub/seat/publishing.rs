@@ -9,6 +9,7 @@ use std::{
 use super::SeatRef;
 use crate::{
     hub::{
+        message::Message,
         publication::{Publication, delivered},
         turnstile::Pass,
     },
@@ -17,12 +18,21 @@ use crate::{
 };
 
 impl SeatRef {
-    /// Publishes `frames` to every one of `topics`: in this order, after what this connection
+    /// Makes a message of a frame that is to be published.
+    pub(crate) fn message(&self, frame: Frame) -> Message {
+        self.shard.links.message(frame)
+    }
+
+    /// Publishes messages to every one of `topics`: in this order, after what this connection
     /// published before. Who has to [wait](Self::must_wait_to_publish) must have a pass.
-    pub(crate) fn publish(&self, topics: &[TopicName], frames: impl IntoIterator<Item = Frame>) {
+    pub(crate) fn publish(
+        &self,
+        topics: &[TopicName],
+        messages: impl IntoIterator<Item = Message>,
+    ) {
         self.spend(topics.len() as u64 * HOME);
         let links = &self.shard.links;
-        links.publish(topics, &Publication::new(&links.config.deflate, frames));
+        links.publish(topics, &Publication::new(messages));
     }
 
     /// Returns to about how many connections a message goes that is published to the topics that
@@ -51,16 +61,16 @@ impl SeatRef {
         self.shard.links.must_wait()
     }
 
-    /// Waits until it is this connection's turn to publish. Meanwhile it is not read, and not
+    /// Waits until it is this connection's turn to publish, with messages of so many bytes. Meanwhile it is not read, and not
     /// expected to say anything. Returns `None` as soon as the connection has ended: it need not
     /// wait any more, and must not be waited for.
     ///
     /// # Cancel safety
     ///
     /// Not to be cancelled unless the connection is gone.
-    pub(crate) async fn pass(&self) -> Option<Pass> {
+    pub(crate) async fn pass(&self, bytes: usize) -> Option<Pass> {
         self.with(|peer| peer.wait_for_hub(true));
-        let mut pass = pin!(self.shard.links.pass());
+        let mut pass = pin!(self.shard.links.pass(bytes));
         let pass = poll_fn(|cx| {
             if self.is_ended() {
                 return Poll::Ready(None);

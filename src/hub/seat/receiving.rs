@@ -85,6 +85,14 @@ impl SeatRef {
         }
     }
 
+    /// Takes note that the peer has begun a message, until the token is dropped. Of all that wait for
+    /// memory, those go first who have begun one long ago.
+    pub(crate) fn begin_message(&self) -> Unfinished {
+        let now = self.shard.ledger().now();
+        self.with(|peer| peer.unfinished = Some(now));
+        Unfinished(self.clone())
+    }
+
     /// Charges work of this turn that may have taken `nanoseconds`.
     pub(crate) fn spend(&self, nanoseconds: u64) {
         self.shard.spend(nanoseconds);
@@ -151,6 +159,16 @@ impl SeatRef {
             state.peers.heard(self.key);
         }
         Poll::Ready(Ok(received))
+    }
+}
+
+/// A message that the peer has begun.
+#[derive(Debug)]
+pub(crate) struct Unfinished(SeatRef);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.0.with(|peer| peer.unfinished = None);
     }
 }
 

@@ -132,6 +132,12 @@ impl Inflating {
         }
     }
 
+    /// Returns the memory that it holds, in bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.message.payload.capacity()
+    }
+
     /// Inflates some more of the message, which came as the same `compressed` each time: at most
     /// 2 KiB of it, or to 16 KiB. Returns the payload when that was all.
     ///

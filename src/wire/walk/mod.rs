@@ -133,6 +133,16 @@ impl Walk {
         self.header.is_empty() && self.left == 0 && self.message.is_none()
     }
 
+    /// A header has begun to come, and its end has not come yet.
+    pub(super) fn is_in_header(&self) -> bool {
+        !self.header.is_empty()
+    }
+
+    /// Payload of the frame under way that has not come yet, in bytes.
+    pub(super) fn payload_left(&self) -> u64 {
+        self.left
+    }
+
     /// How many bytes end what is under way, as far as it is known: a header or a payload.
     #[must_use]
     pub fn wanted(&self) -> usize {

@@ -1,0 +1,243 @@
+//! Relief while memory is short: whoever is furthest behind is ended first.
+//!
+//! Messages are shared, and freed when the last one has them who waits. So it is the oldest message
+//! that is waited for which keeps most of what is held, and ending the largest outbox might free
+//! nothing. A message that has begun and not ended counts as behind from its first byte.
+//!
+//! Nobody is ended who is behind for less than a slow consumer may be blocked: that is what a pause
+//! of a healthy client looks like, and publishers wait meanwhile.
+
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+
+use super::{
+    allowance::{Allowance, END},
+    budget::Budget,
+    ledger::Moment,
+    peer::{Peer, PeerKey},
+    state::State,
+};
+use crate::wire::close::Disconnect;
+
+/// Those who are to be ended if memory stays short.
+#[derive(Debug, Default)]
+pub(super) struct Relief {
+    /// How far each is behind, the furthest last.
+    behind: Vec<(Duration, PeerKey)>,
+    /// When all were looked at.
+    looked: Option<Moment>,
+}
+
+impl Relief {
+    /// Returns true if it is time to look at all connections again.
+    fn must_look(&self, now: Moment) -> bool {
+        let is_over = |looked| now.since(looked) >= BETWEEN_LOOKS;
+        self.behind.is_empty() && self.looked.is_none_or(is_over)
+    }
+}
+
+impl Peer {
+    /// Returns how far the peer is behind with what it reads or sends, and what it is to be ended for.
+    fn behind(&self, now: Moment) -> Option<(Duration, Disconnect)> {
+        if self.ended.is_some() {
+            return None;
+        }
+        let behind = |since: Option<Moment>| since.map_or(Duration::ZERO, |since| now.since(since));
+        let (reading, sending) = (behind(self.outbox.oldest()), behind(self.unfinished));
+        Some(if reading >= sending {
+            (reading, Disconnect::SlowConsumer)
+        } else {
+            (sending, Disconnect::Overloaded)
+        })
+    }
+}
+
+impl State {
+    /// Ends those who are furthest behind, one after the other, until memory is no longer short or the
+    /// step is over.
+    pub(super) fn relieve(&mut self, allowance: &mut Allowance) {
+        let now = self.ledger.now();
+        if self.relief.must_look(now) {
+            self.look_for_behind(now);
+        }
+        let least = self.least_behind();
+        while self.links.budget.is_crowded() && !allowance.is_spent() {
+            let Some((_, key)) = self.relief.behind.pop() else {
+                return;
+            };
+            // It may have caught up.
+            let behind = self.peers.get(key).and_then(|peer| peer.behind(now));
+            if let Some((_, reason)) = behind.filter(|(behind, _)| *behind >= least) {
+                self.end(key, reason);
+                self.count_relief(reason);
+                self.ledger.tell();
+            }
+            allowance.spend(END);
+        }
+        self.relief.behind.clear();
+    }
+
+    /// Returns how far behind one must be to be ended: shards that have somebody further behind
+    /// come first.
+    fn least_behind(&self) -> Duration {
+        let furthest = self.links.furthest.iter().map(|each| each.load(Relaxed));
+        let furthest = Duration::from_millis(furthest.max().unwrap_or(0));
+        self.links.config.timeouts.blocked.max(furthest / 2)
+    }
+
+    fn look_for_behind(&mut self, now: Moment) {
+        let least = self.links.config.timeouts.blocked;
+        let behind = self.peers.iter().filter_map(|(key, peer)| {
+            let (behind, _) = peer.behind(now)?;
+            (behind >= least).then_some((behind, key))
+        });
+        self.relief.behind = behind.collect();
+        self.relief
+            .behind
+            .sort_unstable_by_key(|(behind, _)| *behind);
+        self.relief.looked = Some(now);
+        let furthest = self.relief.behind.last();
+        let furthest = furthest.map_or(0, |(behind, _)| behind.as_millis());
+        let furthest = u64::try_from(furthest).unwrap_or(u64::MAX);
+        self.links.furthest[self.index].store(furthest, Relaxed);
+    }
+
+    fn count_relief(&self, reason: Disconnect) {
+        let counts = &self.links.budget.counts;
+        match reason {
+            Disconnect::Overloaded => Budget::count(&counts.unfinished),
+            _ => Budget::count(&counts.evicted),
+        }
+    }
+}
+
+/// Looking at 10,000 connections takes half a millisecond.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use std::{rc::Rc, sync::Arc, time::Instant};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        config::Config,
+        hub::{allowance::STEP, compression::Compression, links::Links, segment::Segment},
+    };
+
+    /// A shard that was started some seconds ago.
+    struct Scene {
+        state: State,
+        started: Instant,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let mut config = Config::default();
+            config.limits.memory_budget = config.limits.least_memory();
+            Self {
+                state: State::new(0, Arc::new(Links::new(&config))),
+                started: Instant::now(),
+            }
+        }
+
+        fn wait(&self, milliseconds: u64) {
+            let now = self.started + Duration::from_millis(milliseconds);
+            self.state.ledger.look_at_clock(now);
+        }
+
+        fn peer(&mut self) -> PeerKey {
+            self.state.peers.insert(None, Compression::Off)
+        }
+
+        fn push(&mut self, key: PeerKey, segment: &Rc<Segment>) {
+            let peer = self.state.peers.get_mut(key).unwrap();
+            peer.outbox.push(Rc::clone(segment));
+        }
+
+        fn segment(&self, sixteenths: u64) -> Rc<Segment> {
+            let len = self.state.links.budget.limit() / 16 * sixteenths;
+            let bytes = vec![0; usize::try_from(len).unwrap()];
+            Segment::of_its_own(Bytes::from(bytes), &self.state.ledger)
+        }
+
+        fn relieve(&mut self) {
+            self.state.relieve(&mut Allowance::new(STEP));
+        }
+
+        fn ended(&self, key: PeerKey) -> Option<Disconnect> {
+            self.state.peers.get(key).unwrap().ended
+        }
+    }
+
+    #[test]
+    fn whoever_waits_for_the_oldest_message_goes_first_and_nobody_once_there_is_room() {
+        let mut scene = Scene::new();
+        let [small, old, young] = [(); 3].map(|()| scene.peer());
+        let first = scene.segment(1);
+        scene.push(small, &first);
+        scene.wait(10);
+        let second = scene.segment(5);
+        scene.push(old, &second);
+        scene.wait(20);
+        let third = scene.segment(6);
+        scene.push(young, &third);
+        drop((first, second, third));
+        scene.wait(3000);
+        scene.relieve();
+        assert_eq!(scene.ended(small), Some(Disconnect::SlowConsumer));
+        assert_eq!(scene.ended(old), None, "that was enough");
+        assert_eq!(scene.ended(young), None);
+    }
+
+    #[test]
+    fn what_several_wait_for_is_freed_when_the_last_of_them_is_gone() {
+        let mut scene = Scene::new();
+        let old = [(); 5].map(|()| scene.peer());
+        let young = scene.peer();
+        let shared = scene.segment(9);
+        old.iter().for_each(|&key| scene.push(key, &shared));
+        drop(shared);
+        scene.wait(100);
+        let large = scene.segment(4);
+        scene.push(young, &large);
+        drop(large);
+        scene.wait(3000);
+        scene.relieve();
+        for key in old {
+            assert_eq!(scene.ended(key), Some(Disconnect::SlowConsumer));
+        }
+        assert_eq!(scene.ended(young), None);
+        assert_eq!(scene.state.links.budget.counts.evicted.load(Relaxed), 5);
+    }
+
+    #[test]
+    fn a_pause_of_a_second_is_nobodys_end() {
+        let mut scene = Scene::new();
+        let key = scene.peer();
+        let large = scene.segment(15);
+        scene.push(key, &large);
+        drop(large);
+        scene.wait(999);
+        scene.relieve();
+        assert_eq!(scene.ended(key), None);
+        scene.wait(1100);
+        scene.relieve();
+        assert_eq!(scene.ended(key), Some(Disconnect::SlowConsumer));
+    }
+
+    #[test]
+    fn an_unfinished_message_is_behind_from_its_first_byte() {
+        let mut scene = Scene::new();
+        let (sender, reader) = (scene.peer(), scene.peer());
+        let _theirs = scene.state.ledger.hold(scene.segment(3).len());
+        scene.state.peers.get_mut(sender).unwrap().unfinished = Some(scene.state.ledger.now());
+        scene.wait(500);
+        let large = scene.segment(10);
+        scene.push(reader, &large);
+        drop(large);
+        scene.wait(2000);
+        scene.relieve();
+        assert_eq!(scene.ended(sender), Some(Disconnect::Overloaded));
+    }
+}

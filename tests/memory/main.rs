@@ -1,0 +1,39 @@
+//! What clients make the server hold, as it is charged to the memory budget, beside what a counting
+//! allocator sees: for random scripts of what clients send, the accounts are never less, and never
+//! more than the README says.
+
+mod clients;
+mod script;
+mod server;
+
+use std::alloc::System;
+
+use cap::Cap;
+use proptest::prelude::*;
+
+use crate::{script::action, server::Server};
+
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_accounts_bound_what_the_allocator_sees_and_the_rule_bounds_the_accounts(
+        script in proptest::collection::vec(action(), 1..8),
+    ) {
+        let server = Server::the_one();
+        let before = server.figures();
+        let mut clients = Vec::with_capacity(script.len());
+        let mut rule = 0;
+        for action in &script {
+            clients.push(action.perform(&server, &mut rule));
+            if let Err(complaint) = server.check(before, rule) {
+                return Err(TestCaseError::fail(complaint));
+            }
+        }
+        drop(clients);
+        server.wait_until_all_are_gone(before);
+    }
+}
