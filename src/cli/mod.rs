@@ -7,6 +7,7 @@ mod logging;
 mod publish;
 mod serve;
 mod signals;
+mod size;
 mod stderr;
 mod url;
 mod value;

@@ -15,6 +15,7 @@ use tracing::info;
 
 use super::{
     Misuse, logging, signals,
+    size::Size,
     stderr::Lines,
     value::{Count, Time, Whole},
 };
@@ -30,7 +31,7 @@ use super::{
 pub(crate) struct Args {
     /// Read settings from this TOML file; what is given on the command line wins
     ///
-    /// The names are those of the options, for example: max-message-bytes = 65536
+    /// The names are those of the options, for example: max-message-bytes = "200KiB"
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -50,9 +51,10 @@ struct Settings {
     #[arg(long, value_name = "N")]
     shards: Option<Count>,
 
-    /// The largest message of a client, over all its fragments [default: 65536]
-    #[arg(long, value_name = "BYTES")]
-    max_message_bytes: Option<Whole>,
+    /// The largest message of a client, over all its fragments, such as 65536, 200KiB or 1MiB
+    /// [default: 64KiB]
+    #[arg(long, value_name = "SIZE")]
+    max_message_bytes: Option<Size>,
 
     /// The most fragments of one message [default: 1024]
     #[arg(long, value_name = "N")]
@@ -85,9 +87,9 @@ struct Settings {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     deflate: Option<bool>,
 
-    /// Send messages of fewer bytes uncompressed [default: 64]
-    #[arg(long, value_name = "BYTES")]
-    deflate_min_bytes: Option<Whole>,
+    /// Send smaller messages uncompressed [default: 64]
+    #[arg(long, value_name = "SIZE")]
+    deflate_min_bytes: Option<Size>,
 
     /// Connections that may have a compression context of their own, which is not shared and
     /// costs 160 KiB [default: 0]
@@ -214,12 +216,13 @@ impl Settings {
         }
         let mut config = Config::default();
         let number = |number: Option<Whole>| number.map(|number| number.0);
+        let size = |size: Option<Size>| size.map(|size| size.0);
         let time = |time: Option<Time>| time.map(|time| time.0);
         set(&mut config.listen, self.listen);
         set(&mut config.shards, self.shards.map(|shards| shards.0));
         set(
             &mut config.limits.message_bytes,
-            number(self.max_message_bytes),
+            size(self.max_message_bytes),
         );
         set(
             &mut config.limits.fragments,
@@ -234,10 +237,7 @@ impl Settings {
         config.access.public_url = self.public_url;
         set(&mut config.access.allow_anonymous, self.allow_anonymous);
         set(&mut config.deflate.enabled, self.deflate);
-        set(
-            &mut config.deflate.min_bytes,
-            number(self.deflate_min_bytes),
-        );
+        set(&mut config.deflate.min_bytes, size(self.deflate_min_bytes));
         set(&mut config.deflate.contexts, number(self.deflate_contexts));
         set(&mut config.timeouts.request, time(self.request_timeout));
         set(&mut config.timeouts.ping_after, time(self.ping_after));

@@ -97,7 +97,7 @@ impl<'de> Deserialize<'de> for Time {
 /// A value is not what was wanted, which this says.
 #[derive(Debug, thiserror::Error)]
 #[error("not {0}")]
-pub(in crate::cli) struct Refused(String);
+pub(in crate::cli) struct Refused(pub(in crate::cli) String);
 
 #[cfg(test)]
 mod tests {

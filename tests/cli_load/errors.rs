@@ -160,7 +160,8 @@ fn a_wrong_command_line_is_told_from_a_run_that_failed() {
         ),
         (
             &["--size", "big"],
-            "invalid value 'big' for '--size <BYTES>': not a whole number from 0 to 67108864",
+            "invalid value 'big' for '--size <SIZE>': not a size such as 65536, 64KiB, 200MiB or 1GiB, \
+             at most 64MiB",
         ),
         (
             &["--duration", "soon"],

@@ -138,6 +138,11 @@ fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() {
         "framecast: max-message-bytes: 0 is not",
     );
     refused(
+        &["serve", "--max-message-bytes", "64MB"],
+        "framecast: invalid value '64MB' for '--max-message-bytes <SIZE>': not a size such as 65536, \
+         64KiB, 200MiB or 1GiB\n",
+    );
+    refused(
         &["serve", "--max-fragments", "0"],
         "framecast: max-fragments: must be at least 1",
     );
@@ -195,12 +200,17 @@ fn a_wrong_line_in_the_file_is_named_by_file_line_and_key() {
         (
             "\nmax-message-bytes = -1\n",
             2,
-            "-1 is not a whole number from 0\n",
+            "-1 is not a size such as 65536, 64KiB, 200MiB or 1GiB\n",
         ),
         (
             "max-fragments = 5000000000\n",
             1,
             "5000000000 is not a whole number from 0 to 4294967295\n",
+        ),
+        (
+            "deflate-min-bytes = '64k'\n",
+            1,
+            "\"64k\" is not a size such as",
         ),
         ("ping-after = 'soon'\n", 1, "\"soon\" is not a time"),
         ("shards = \n", 1, ""),
@@ -225,22 +235,22 @@ fn the_file_sets_what_the_command_line_does_not() {
     let file = folder.path().join("framecast.toml");
     fs::write(
         &file,
-        "listen = '192.0.2.1:1'\nshards = 3\nmax-message-bytes = 10\n",
+        "listen = '192.0.2.1:1'\nshards = 3\nmax-message-bytes = '1KiB'\n",
     )
     .unwrap();
     let server = Process::serve(&[
         "--config",
         file.to_str().unwrap(),
         "--max-message-bytes",
-        "20",
+        "2KiB",
     ]);
     let mut http = Client::dial(server.address);
     http.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(http.read_answer().body.contains("\"shards\":3,"));
     let mut echo = server.connect("/echo");
-    echo.send(&crate::support::frame(0x82, &[7; 20]));
-    assert_eq!(echo.read_frame(), (0x82, vec![7; 20]));
-    echo.send(&crate::support::frame(0x82, &[7; 21]));
+    echo.send(&crate::support::frame(0x82, &[7; 2048]));
+    assert_eq!(echo.read_frame(), (0x82, vec![7; 2048]));
+    echo.send(&crate::support::frame(0x82, &[7; 2049]));
     assert_eq!(echo.read_close().0, 1009);
 }
 

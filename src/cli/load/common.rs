@@ -10,6 +10,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 
 use super::threshold::Thresholds;
 use crate::cli::Misuse;
+use crate::cli::size::Size;
 use crate::cli::url::Url;
 use crate::cli::value::{Count, Time, Whole};
 use crate::load::plan::{Scheme, Shape, Target};
@@ -183,9 +184,9 @@ fn svg_file() -> impl TypedValueParser<Value = PathBuf> {
 /// What messages are like.
 #[derive(Debug, clap::Args)]
 pub(super) struct ShapeArgs {
-    /// Bytes of a message
-    #[arg(long, value_name = "BYTES", default_value = "64")]
-    size: Whole<usize, 0, MAX_SIZE>,
+    /// Bytes of a message, such as 100 or 16KiB
+    #[arg(long, value_name = "SIZE", default_value = "64")]
+    size: Size<MAX_SIZE>,
 
     /// Send binary messages instead of text
     #[arg(long)]
@@ -195,7 +196,7 @@ pub(super) struct ShapeArgs {
 impl ShapeArgs {
     /// The shape, of at least `least` bytes because of `reason`.
     pub(super) fn shape(&self, least: usize, reason: &str) -> anyhow::Result<Shape> {
-        let Whole(size) = self.size;
+        let Size(size) = self.size;
         ensure!(
             size >= least,
             "--size: {size} is less than {least}, {reason}"
