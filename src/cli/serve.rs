@@ -64,6 +64,11 @@ struct Settings {
     #[arg(long, value_name = "N")]
     max_registrations: Option<Whole>,
 
+    /// What all clients together may make the server hold, such as 200MiB [default: half of the
+    /// memory of the machine or of its cgroup]
+    #[arg(long, value_name = "SIZE")]
+    memory_budget: Option<Size>,
+
     /// Let web pages of this origin use the server, such as https://app.example; * for every
     /// page; may be repeated [default: only the server's own]
     #[arg(long, value_name = "ORIGIN")]
@@ -116,6 +121,10 @@ struct Settings {
     /// long [default: 1s]
     #[arg(long, value_name = "TIME")]
     slow_after: Option<Time>,
+
+    /// End a subscriber whose oldest waiting message is older than this [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    max_behind: Option<Time>,
 
     /// Forget a registration that nobody is connected to after so long [default: 5m]
     #[arg(long, value_name = "TIME")]
@@ -190,6 +199,7 @@ impl Settings {
         set(&mut self.max_message_bytes, other.max_message_bytes);
         set(&mut self.max_fragments, other.max_fragments);
         set(&mut self.max_registrations, other.max_registrations);
+        set(&mut self.memory_budget, other.memory_budget);
         set(&mut self.allow_origin, other.allow_origin);
         set(&mut self.allow_host, other.allow_host);
         set(&mut self.public_url, other.public_url);
@@ -202,6 +212,7 @@ impl Settings {
         set(&mut self.pong_within, other.pong_within);
         set(&mut self.close_timeout, other.close_timeout);
         set(&mut self.slow_after, other.slow_after);
+        set(&mut self.max_behind, other.max_behind);
         set(&mut self.registration_lifetime, other.registration_lifetime);
         set(&mut self.drain_timeout, other.drain_timeout);
         set(&mut self.log, other.log);
@@ -232,6 +243,8 @@ impl Settings {
             &mut config.limits.registrations,
             number(self.max_registrations),
         );
+        let budget = self.memory_budget.map(|size| size.0 as u64);
+        set(&mut config.limits.memory_budget, budget);
         set(&mut config.access.allowed_origins, self.allow_origin);
         set(&mut config.access.allowed_hosts, self.allow_host);
         config.access.public_url = self.public_url;
@@ -244,6 +257,7 @@ impl Settings {
         set(&mut config.timeouts.pong_within, time(self.pong_within));
         set(&mut config.timeouts.close, time(self.close_timeout));
         set(&mut config.timeouts.blocked, time(self.slow_after));
+        set(&mut config.timeouts.behind, time(self.max_behind));
         set(
             &mut config.timeouts.registration,
             time(self.registration_lifetime),

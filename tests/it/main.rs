@@ -17,6 +17,7 @@ mod heartbeat;
 mod http;
 mod layering;
 mod logs;
+mod memory;
 mod process;
 mod readme;
 mod relay;

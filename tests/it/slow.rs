@@ -19,7 +19,7 @@ fn server() -> TestServer {
 }
 
 /// Connects with a receive buffer that holds next to nothing.
-fn connect_narrowly(server: &TestServer, path: &str) -> Client {
+pub(crate) fn connect_narrowly(server: &TestServer, path: &str) -> Client {
     connect_with_buffer(server, path, 4096)
 }
 
