@@ -1,6 +1,6 @@
 //! Messages of one topic, copied together once so that every subscriber can share them.
 
-use std::rc::Rc;
+use std::{ops::Deref, rc::Rc, slice};
 
 use super::{
     allowance::Allowance, compression::Compressors, ledger::Ledger, message::Message,
@@ -12,7 +12,7 @@ use crate::wire::{deflate::Deflating, extension::WindowBits, frame::Frame};
 #[derive(Debug)]
 pub(super) struct Segments {
     messages: Vec<Message>,
-    plain: Vec<Rc<Segment>>,
+    plain: Option<Joined>,
     /// By window; made when the first of its subscribers comes.
     compressed: Option<Box<[Compressed; WindowBits::ALL.len()]>>,
 }
@@ -22,7 +22,25 @@ pub(super) struct Segments {
 enum Compressed {
     /// The frames so far, and the compressing of the next one.
     InTheMaking(Vec<Frame>, Option<Box<Deflating>>),
-    Joined(Vec<Rc<Segment>>),
+    Joined(Joined),
+}
+
+/// Frames joined into segments. Most often it is one, which takes no list.
+#[derive(Debug)]
+enum Joined {
+    One(Rc<Segment>),
+    Several(Vec<Rc<Segment>>),
+}
+
+impl Deref for Joined {
+    type Target = [Rc<Segment>];
+
+    fn deref(&self) -> &[Rc<Segment>] {
+        match self {
+            Self::One(segment) => slice::from_ref(segment),
+            Self::Several(segments) => segments,
+        }
+    }
 }
 
 impl Default for Compressed {
@@ -35,7 +53,7 @@ impl Segments {
     pub(super) fn new(messages: Vec<Message>) -> Self {
         Self {
             messages,
-            plain: Vec::new(),
+            plain: None,
             compressed: None,
         }
     }
@@ -51,10 +69,9 @@ impl Segments {
 
     /// For those who take them as they are.
     pub(super) fn plain(&mut self, ledger: &Rc<Ledger>) -> &[Rc<Segment>] {
-        if self.plain.is_empty() {
-            self.plain = join(self.messages.iter().map(Message::plain), ledger);
-        }
-        &self.plain
+        let messages = &self.messages;
+        self.plain
+            .get_or_insert_with(|| join(messages.iter().map(Message::plain), ledger))
     }
 
     /// For those who take them compressed within this window; `None` if the step is over before
@@ -133,10 +150,12 @@ pub(super) const COMPRESSED_BYTE: u64 = 2;
 /// others are joined into segments of at most 64 KiB. One segment costs a subscriber one reference
 /// instead of one for each frame (measured: up to 16 KiB copying once per topic is never the slower
 /// way).
-fn join<'a>(
-    frames: impl ExactSizeIterator<Item = &'a Frame>,
-    ledger: &Rc<Ledger>,
-) -> Vec<Rc<Segment>> {
+fn join<'a>(mut frames: impl ExactSizeIterator<Item = &'a Frame>, ledger: &Rc<Ledger>) -> Joined {
+    if frames.len() == 1
+        && let Some(frame) = frames.next()
+    {
+        return Joined::One(shared(frame, ledger));
+    }
     let mut segments = Vec::new();
     let mut run = Vec::new();
     let mut run_bytes = 0;
@@ -149,21 +168,25 @@ fn join<'a>(
             run_bytes = 0;
         }
         if is_large {
-            segments.push(Segment::shared(frame.clone().into_bytes(), ledger));
+            segments.push(shared(frame, ledger));
         } else {
             run.push(frame);
             run_bytes += len;
         }
     }
     segments.extend(join_run(&run, run_bytes, ledger));
-    segments
+    Joined::Several(segments)
+}
+
+fn shared(frame: &Frame, ledger: &Rc<Ledger>) -> Rc<Segment> {
+    Segment::shared(frame.clone().into_bytes(), ledger)
 }
 
 /// Joins small frames of so many bytes in all; nothing, if there are none.
 fn join_run(run: &[&Frame], bytes: usize, ledger: &Rc<Ledger>) -> Option<Rc<Segment>> {
     match run {
         [] => None,
-        [frame] => Some(Segment::shared((*frame).clone().into_bytes(), ledger)),
+        [frame] => Some(shared(frame, ledger)),
         frames => {
             let mut joined = Vec::with_capacity(bytes);
             for frame in frames {

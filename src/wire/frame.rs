@@ -5,7 +5,7 @@
 //!
 //! [RFC 6455 §5.1]: https://www.rfc-editor.org/rfc/rfc6455#section-5.1
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 use super::header::{FIN, OPCODE, RSV1};
 
@@ -131,15 +131,25 @@ impl Frame {
     }
 
     fn encode(first: u8, payload: &[u8]) -> Self {
-        let mut wire = BytesMut::with_capacity(MAX_HEADER_BYTES + payload.len());
+        // Exactly as much as it takes: bytes with room behind them are kept in two allocations.
+        let mut wire = Vec::with_capacity(header_bytes(payload.len()) + payload.len());
         encode(first, payload, &mut wire);
-        Self(wire.freeze())
+        Self(wire.into())
     }
 }
 
 /// Appends a whole message to `wire`; that text is UTF-8 was checked where it arrived.
 pub(crate) fn encode_message(kind: Kind, payload: &[u8], wire: &mut impl BufMut) {
     encode(FIN | Opcode::from(kind) as u8, payload, wire);
+}
+
+/// Returns the size of the header of a frame with so much payload.
+fn header_bytes(payload_len: usize) -> usize {
+    match payload_len {
+        0..=125 => 2,
+        126..=0xFFFF => 4,
+        _ => MAX_HEADER_BYTES,
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "each arm bounds `len`")]

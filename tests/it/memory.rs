@@ -75,7 +75,9 @@ fn a_message_that_has_begun_long_ago_is_given_up_with_1013() {
     for sender in &mut senders {
         sender.send(&whole[..59_000]);
     }
-    eventually("the oldest is given up", || health(&server, "unfinished") > 0);
+    eventually("the oldest is given up", || {
+        health(&server, "unfinished") > 0
+    });
     let (code, reason) = senders[0].read_close();
     assert_eq!((code, &reason[..]), (1013, "server is short of memory"));
     eventually("there is memory again", || {
@@ -116,8 +118,14 @@ fn while_memory_is_short_what_would_stay_is_refused_and_publishing_goes_on() {
         }
         registered.push(answer);
     };
-    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
-    assert_eq!(refused.body, "{\"error\":\"the server is short of memory\"}\n");
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (503, Some("1"))
+    );
+    assert_eq!(
+        refused.body,
+        "{\"error\":\"the server is short of memory\"}\n"
+    );
     assert!(registered.len() > 20, "{}", registered.len());
     let mut client = server.dial();
     client.send(crate::support::handshake("/ws?topic=t").as_bytes());
