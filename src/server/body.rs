@@ -1,7 +1,6 @@
 //! The body of a request: read within bounds, and parsed where that holds nobody up.
 
-use bytes::{Buf, Bytes};
-use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::{
     Request,
     body::{Body, Incoming},
@@ -15,44 +14,73 @@ use crate::config::Config;
 /// Reads the body of a request, bounded in size and time, and lets `understand` make of it what is
 /// asked for.
 ///
-/// What takes long is done on a thread beside the shard: putting the body's pieces together,
-/// parsing, and making a message of it all cost more with its length.
+/// What takes long is done on a thread beside the shard: parsing and making a message of it cost
+/// more with its length.
 pub(super) async fn read<T: Send + 'static>(
     config: &Config,
     request: &mut Request<Incoming>,
     understand: impl FnOnce(&[u8]) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
-    let mut body = collect(config, request).await?.aggregate();
-    let bytes = body.remaining();
-    let work = move || understand(&body.copy_to_bytes(bytes));
-    if bytes <= INLINE_BYTES {
-        return work();
+    let limit_bytes = config.limits.body_bytes();
+    let gathered = gather(request.body_mut(), limit_bytes);
+    let Gathered { bytes, .. } = timeout(config.timeouts.request, gathered)
+        .await
+        .map_err(|_| Refusal::Timeout)??;
+    if bytes.len() <= INLINE_BYTES {
+        return understand(&bytes);
     }
     // It has panicked, or the shard is ending.
-    let done = spawn_blocking(work).await;
+    let done = spawn_blocking(move || understand(&bytes)).await;
     done.unwrap_or_else(|_| Err(Refusal::Overloaded("the body could not be parsed".into())))
 }
 
-async fn collect(
-    config: &Config,
-    request: &mut Request<Incoming>,
-) -> Result<Collected<Bytes>, Refusal> {
-    let limit_bytes = config.limits.body_bytes();
-    let too_large = Refusal::BodyTooLarge { limit_bytes };
-    let announced = usize::try_from(request.body().size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > limit_bytes {
-        return Err(too_large);
-    }
-    let read = Limited::new(request.body_mut(), limit_bytes).collect();
-    let read = timeout(config.timeouts.request, read)
-        .await
-        .map_err(|_| Refusal::Timeout)?;
-    read.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            return too_large;
+async fn gather(body: &mut Incoming, limit_bytes: usize) -> Result<Gathered, Refusal> {
+    let mut gathered = Gathered::new(limit_bytes);
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    gathered.expect(announced)?;
+    while let Some(frame) = body.frame().await {
+        let frame = frame
+            .map_err(|error| Refusal::BadRequest(format!("the body can't be read: {error}")))?;
+        // The trailers of a chunked body say nothing.
+        if let Ok(piece) = frame.into_data() {
+            gathered.append(&piece)?;
         }
-        Refusal::BadRequest(format!("the body can't be read: {error}"))
-    })
+    }
+    Ok(gathered)
+}
+
+/// What has come of a body, in one piece: however small the chunks are in which it comes, it takes
+/// at most twice as much memory.
+#[derive(Debug)]
+struct Gathered {
+    bytes: Vec<u8>,
+    limit_bytes: usize,
+}
+
+impl Gathered {
+    fn new(limit_bytes: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            limit_bytes,
+        }
+    }
+
+    /// Refuses what is announced to be too large. No memory is taken for a promise.
+    fn expect(&self, announced: usize) -> Result<(), Refusal> {
+        if announced > self.limit_bytes - self.bytes.len() {
+            return Err(Refusal::BodyTooLarge {
+                limit_bytes: self.limit_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    /// Appends what has come: the only place where memory is taken for a body.
+    fn append(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+        self.expect(piece.len())?;
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
 }
 
 /// Parses a body, which is an object; an error names the field.
@@ -78,3 +106,29 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal
 /// What a shard parses itself: a message of the default limit. A list of as many names as fit into it
 /// takes 2 ms. Beyond that, another thread is the smaller price.
 const INLINE_BYTES: usize = 80 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_takes_at_most_twice_what_has_come_however_small_its_pieces_are() {
+        let mut gathered = Gathered::new(100_000);
+        assert_eq!(gathered.expect(100_000), Ok(()));
+        assert_eq!(gathered.bytes.capacity(), 0, "for a promise");
+        for count in 1..=100_000 {
+            assert_eq!(gathered.append(b"x"), Ok(()));
+            assert!(gathered.bytes.capacity() <= 2 * count.max(8));
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_too_large_is_refused_when_that_is_known() {
+        let too_large = Err(Refusal::BodyTooLarge { limit_bytes: 10 });
+        let mut gathered = Gathered::new(10);
+        assert_eq!(gathered.expect(11), too_large);
+        assert_eq!(gathered.append(&[0; 8]), Ok(()));
+        assert_eq!(gathered.append(&[0; 3]), too_large);
+        assert_eq!(gathered.append(&[0; 2]), Ok(()));
+    }
+}

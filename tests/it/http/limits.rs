@@ -145,9 +145,9 @@ fn a_streamed_body_is_counted_over_its_chunks() {
         config.limits.message_bytes = 16;
         config.timeouts.request = Duration::from_millis(500);
     });
-    let chunked = |body: &str| {
+    let chunked = |body: &str, chunk_bytes: usize| {
         let mut wire = HEAD.to_vec();
-        for chunk in body.as_bytes().chunks(1000) {
+        for chunk in body.as_bytes().chunks(chunk_bytes) {
             wire.extend(format!("{:x}\r\n", chunk.len()).bytes());
             wire.extend(chunk);
             wire.extend(b"\r\n");
@@ -155,11 +155,13 @@ fn a_streamed_body_is_counted_over_its_chunks() {
         wire
     };
     let mut client = server.dial();
-    client.send(&chunked(&body_of(BODY_BYTES)));
-    client.send(b"0\r\n\r\n");
-    assert_eq!(client.read_answer().status, 200);
+    for chunk_bytes in [1000, 10] {
+        client.send(&chunked(&body_of(BODY_BYTES), chunk_bytes));
+        client.send(b"0\r\n\r\n");
+        assert_eq!(client.read_answer().status, 200);
+    }
     // The one byte too many is enough, whatever is to come.
-    client.send(&chunked(&body_of(BODY_BYTES + 1)));
+    client.send(&chunked(&body_of(BODY_BYTES + 1), 1000));
     let answer = client.read_answer();
     assert_eq!(answer.status, 413);
     assert_eq!(answer.header("connection"), Some("close"));
