@@ -2,6 +2,7 @@
 //! [`Reaction`] out.
 
 pub(crate) mod relay;
+pub(crate) mod topic_list;
 
 use std::fmt::Write;
 

@@ -1,24 +1,23 @@
 //! The relay: a registered connection chooses its topics and is otherwise only written to.
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
 
-use super::{Reaction, json};
+use super::{Reaction, json, topic_list::Named};
 use crate::{
     topic_name::TopicName,
     wire::frame::{Frame, Kind},
 };
 
-/// Topics that one connection may follow.
-pub(crate) const MAX_TOPICS: usize = 128;
-
 /// What a connection may say: the topics that it wants to follow, all of them.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Topics<'a> {
-    #[serde(borrow)]
-    topics: Vec<std::borrow::Cow<'a, str>>,
+struct Wanted {
+    topics: Named,
+}
+
+#[derive(Serialize)]
+struct InForce<'a> {
+    topics: Vec<&'a str>,
 }
 
 /// Reacts to a message: `ping` is answered `pong`, topics are followed, anything else is answered
@@ -39,10 +38,12 @@ pub(crate) fn react(kind: Kind, payload: &[u8]) -> Reaction {
         // serde would take an array for it.
         return complaint(EXPECTED);
     }
-    match serde_json::from_str::<Topics<'_>>(text) {
-        Ok(wanted) => match check_topics(&wanted.topics) {
+    match serde_json::from_str(text) {
+        Ok(Wanted {
+            topics: Named(topics),
+        }) => match topics {
             Ok(topics) => Reaction::SetTopics(topics),
-            Err(error) => complaint(&error),
+            Err(fault) => complaint(&fault.to_string()),
         },
         Err(error) => complaint(&format!("{EXPECTED}: {error}")),
     }
@@ -50,25 +51,8 @@ pub(crate) fn react(kind: Kind, payload: &[u8]) -> Reaction {
 
 /// The answer to a change of topics: those now in force.
 pub(crate) fn topics_in_force(topics: &[TopicName]) -> Frame {
-    let topics = topics.iter().map(|topic| topic.as_str().into()).collect();
-    Frame::text(&json(&Topics { topics }))
-}
-
-/// Checks a list of topic names; one named twice counts once.
-pub(crate) fn check_topics(names: &[impl AsRef<str>]) -> Result<Vec<TopicName>, String> {
-    let mut topics = Vec::new();
-    let mut seen = HashSet::new();
-    for name in names.iter().map(AsRef::as_ref) {
-        if seen.contains(name) {
-            continue;
-        }
-        topics.push(TopicName::new(name).map_err(|error| format!("topics: {error}"))?);
-        if topics.len() > MAX_TOPICS {
-            return Err(format!("topics: more than {MAX_TOPICS}"));
-        }
-        seen.insert(name);
-    }
-    Ok(topics)
+    let topics = topics.iter().map(TopicName::as_str).collect();
+    Frame::text(&json(&InForce { topics }))
 }
 
 fn complaint(error: &str) -> Reaction {
@@ -83,6 +67,7 @@ const MAX_BYTES: usize = 256 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::topic_list::MAX_TOPICS;
 
     fn topics(names: &[&str]) -> Vec<TopicName> {
         names
@@ -172,31 +157,5 @@ mod tests {
         };
         assert!(topics.iter().all(|topic| topic.as_str().len() == 255));
         assert_eq!(topics.len(), MAX_TOPICS);
-    }
-
-    #[test]
-    fn the_first_fault_of_a_list_is_told_and_a_name_said_again_is_none() {
-        let mut names: Vec<String> = (0..MAX_TOPICS).map(|number| number.to_string()).collect();
-        names.extend(vec!["7".to_owned(); 1000]);
-        assert_eq!(
-            check_topics(&names).map(|topics| topics.len()),
-            Ok(MAX_TOPICS)
-        );
-        let late = |last: [&str; 2]| {
-            let names = names.iter().map(String::as_str).chain(last);
-            check_topics(&names.collect::<Vec<_>>()).unwrap_err()
-        };
-        assert!(late(["", "new"]).starts_with("topics: a topic name is"));
-        assert!(late(["new", ""]).starts_with("topics: more than"));
-    }
-
-    #[test]
-    fn one_topic_more_than_allowed_is_refused() {
-        let names: Vec<String> = (0..=MAX_TOPICS).map(|number| number.to_string()).collect();
-        assert_eq!(
-            check_topics(&names[..MAX_TOPICS]).map(|topics| topics.len()),
-            Ok(MAX_TOPICS)
-        );
-        assert_eq!(check_topics(&names), Err("topics: more than 128".into()));
     }
 }

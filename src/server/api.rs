@@ -1,6 +1,7 @@
 //! The HTTP API: register, publish, health.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
@@ -20,7 +21,7 @@ use crate::{
     authority::Authority,
     config::PublicUrl,
     hub::UserId,
-    protocol::relay,
+    protocol::topic_list::{Named, TopicList},
     topic_name::TopicName,
     wire::{close::Disconnect, frame::Frame},
 };
@@ -30,15 +31,17 @@ use crate::{
 #[serde(deny_unknown_fields)]
 struct Registration {
     user_id: User,
-    topics: Option<Vec<String>>,
+    topics: Option<Named>,
 }
 
 /// `POST /publish`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Publication {
-    topic: String,
-    message: String,
+struct Publication<'a> {
+    #[serde(borrow)]
+    topic: Cow<'a, str>,
+    #[serde(borrow)]
+    message: Cow<'a, str>,
     /// Absent for everybody. Not null: that would be a user whom the publisher does not know.
     #[serde(default, deserialize_with = "present")]
     user_id: Option<User>,
@@ -115,8 +118,10 @@ pub(super) async fn register(
 /// What the body of a registration asks for.
 pub(super) fn registration(body: &[u8]) -> Result<(UserId, Vec<TopicName>), Refusal> {
     let wanted: Registration = parse(body)?;
-    let names = wanted.topics.unwrap_or_else(|| vec!["cats".into()]);
-    let topics = relay::check_topics(&names).map_err(Refusal::BadRequest)?;
+    let topics = match wanted.topics {
+        Some(Named(topics)) => topics.map_err(|fault| Refusal::bad_request(&fault))?,
+        None => TopicList::default().or("cats"),
+    };
     Ok((wanted.user_id.0, topics))
 }
 
@@ -252,7 +257,7 @@ mod tests {
     use super::*;
 
     fn complaint(body: &str) -> String {
-        parse::<Publication>(body.as_bytes())
+        parse::<Publication<'_>>(body.as_bytes())
             .unwrap_err()
             .to_string()
     }

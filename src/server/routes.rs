@@ -30,7 +30,7 @@ use crate::{
         shard::Shard,
     },
     metrics::Counter,
-    protocol::relay,
+    protocol::topic_list::TopicList,
     topic_name::TopicName,
     wire::close::Disconnect,
 };
@@ -253,22 +253,17 @@ fn preflight(path: Path) -> Reply {
 
 /// The topics named in a query: `topic=a&topic=b`; without any, the lobby.
 pub(super) fn chat_topics(query: &str) -> Result<Vec<TopicName>, Refusal> {
+    let mut list = TopicList::default();
     let pairs = form_urlencoded::parse(query.as_bytes());
-    let mut names: Vec<_> = pairs
-        .filter(|(key, _)| key == "topic")
-        .map(|(_, name)| name)
-        .collect();
-    // What is not UTF-8 was replaced: different names would become one topic.
-    if names
-        .iter()
-        .any(|name| name.contains(char::REPLACEMENT_CHARACTER))
-    {
-        return Err(Refusal::bad_request(&"topics: a name is not UTF-8"));
+    for (_, name) in pairs.filter(|(key, _)| key == "topic") {
+        // What is not UTF-8 was replaced: different names would become one topic.
+        if name.contains(char::REPLACEMENT_CHARACTER) {
+            return Err(Refusal::bad_request(&"topics: a name is not UTF-8"));
+        }
+        list.add(&name)
+            .map_err(|fault| Refusal::bad_request(&fault))?;
     }
-    if names.is_empty() {
-        names.push("lobby".into());
-    }
-    relay::check_topics(&names).map_err(Refusal::BadRequest)
+    Ok(list.or("lobby"))
 }
 
 /// An id as it was given out; anything else belongs to nobody.

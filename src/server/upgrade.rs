@@ -24,7 +24,7 @@ use crate::{
     authority::Authority,
     connection::{Connection, Session},
     hub::{Agreed, Hub, budget::Budget},
-    protocol::relay::MAX_TOPICS,
+    protocol::topic_list::MAX_TOPICS,
     topic_name::TopicName,
     wire::extension,
 };

@@ -88,6 +88,7 @@ const PURE: &[&str] = &[
     "load/streams.rs",
     "protocol/mod.rs",
     "protocol/relay.rs",
+    "protocol/topic_list.rs",
     "server/host.rs",
     "authority.rs",
     "config/access.rs",

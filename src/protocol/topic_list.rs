@@ -1,0 +1,197 @@
+//! Lists of topics as clients write them, checked name by name while they are read.
+//!
+//! Pure. At most [`MAX_TOPICS`] names are held, however many a list has.
+
+use std::{collections::HashSet, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, Error, IgnoredAny, SeqAccess, Visitor},
+};
+
+use crate::topic_name::{InvalidTopicName, TopicName};
+
+/// Topics that one connection may follow.
+pub(crate) const MAX_TOPICS: usize = 128;
+
+/// What is wrong with a list: its first fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("topics: {0}")]
+    Name(InvalidTopicName),
+    #[error("topics: more than {MAX_TOPICS}")]
+    TooMany,
+}
+
+/// Names that are checked as they come; one named twice counts once.
+#[derive(Debug, Default)]
+pub(crate) struct TopicList {
+    topics: Vec<TopicName>,
+    seen: HashSet<TopicName>,
+}
+
+impl TopicList {
+    /// Takes the next name.
+    pub(crate) fn add(&mut self, name: &str) -> Result<(), Fault> {
+        if self.seen.contains(name) {
+            return Ok(());
+        }
+        let topic = TopicName::new(name).map_err(Fault::Name)?;
+        if self.topics.len() == MAX_TOPICS {
+            return Err(Fault::TooMany);
+        }
+        self.seen.insert(topic.clone());
+        self.topics.push(topic);
+        Ok(())
+    }
+
+    /// Returns the topics in the order of their names; without any, the `default`.
+    pub(crate) fn or(self, default: &str) -> Vec<TopicName> {
+        if self.topics.is_empty() {
+            return TopicName::new(default).into_iter().collect();
+        }
+        self.topics
+    }
+}
+
+/// A list as it stands in a document, which may be a right one with a wrong list in it.
+#[derive(Debug)]
+pub(crate) struct Named(pub(crate) Result<Vec<TopicName>, Fault>);
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Names)
+    }
+}
+
+struct Names;
+
+impl<'de> Visitor<'de> for Names {
+    type Value = Named;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Named, A::Error> {
+        let mut list = TopicList::default();
+        while let Some(added) = names.next_element_seed(Next(&mut list))? {
+            if let Err(fault) = added {
+                // The rest is only to be JSON: if it is not, that is said first.
+                while names.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(Named(Err(fault)));
+            }
+        }
+        Ok(Named(Ok(list.topics)))
+    }
+}
+
+/// Takes a name to where it is checked, without a copy of its own.
+struct Next<'a>(&'a mut TopicList);
+
+impl<'de> DeserializeSeed<'de> for Next<'_> {
+    type Value = Result<(), Fault>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Next<'_> {
+    type Value = Result<(), Fault>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.add(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(count: usize) -> Vec<String> {
+        (0..count).map(|number| number.to_string()).collect()
+    }
+
+    fn check(names: &[String]) -> Result<usize, Fault> {
+        let mut list = TopicList::default();
+        names.iter().try_for_each(|name| list.add(name))?;
+        Ok(list.topics.len())
+    }
+
+    fn read(json: &str) -> Result<Result<usize, Fault>, String> {
+        let named = serde_json::from_str::<Named>(json).map_err(|error| error.to_string());
+        named.map(|Named(topics)| topics.map(|topics| topics.len()))
+    }
+
+    fn list(names: &[String]) -> String {
+        serde_json::to_string(names).unwrap()
+    }
+
+    #[test]
+    fn one_topic_more_than_allowed_is_refused() {
+        let names = numbers(MAX_TOPICS + 1);
+        assert_eq!(check(&names[..MAX_TOPICS]), Ok(MAX_TOPICS));
+        assert_eq!(check(&names), Err(Fault::TooMany));
+        assert_eq!(read(&list(&names[1..])), Ok(Ok(MAX_TOPICS)));
+        assert_eq!(read(&list(&names)), Ok(Err(Fault::TooMany)));
+        assert_eq!(Fault::TooMany.to_string(), "topics: more than 128");
+    }
+
+    #[test]
+    fn the_first_fault_of_a_list_is_told_and_a_name_said_again_is_none() {
+        let mut names = numbers(MAX_TOPICS);
+        names.extend(vec!["7".to_owned(); 10_500]);
+        assert_eq!(read(&list(&names)), Ok(Ok(MAX_TOPICS)));
+        let late = |last: [&str; 2]| {
+            let names = [&names[..], &last.map(str::to_owned)].concat();
+            let fault = check(&names).unwrap_err();
+            assert_eq!(read(&list(&names)), Ok(Err(fault)));
+            fault.to_string()
+        };
+        assert!(late(["", "new"]).starts_with("topics: a topic name is"));
+        assert!(late(["new", ""]).starts_with("topics: more than"));
+    }
+
+    #[test]
+    fn what_is_no_list_of_names_is_no_list_whatever_is_wrong_before() {
+        assert!(read("7").unwrap_err().contains("expected a sequence"));
+        assert!(
+            read("[\"a\", 7]")
+                .unwrap_err()
+                .contains("expected a string")
+        );
+        assert!(read("[\"\", \"a\"").unwrap_err().starts_with("EOF"));
+        assert!(read("[\"\", 7]").unwrap().is_err());
+    }
+
+    #[test]
+    fn no_more_names_are_held_than_are_allowed() {
+        let mut list = TopicList::default();
+        let added = numbers(65_000)
+            .iter()
+            .map(|name| list.add(name))
+            .filter(Result::is_ok)
+            .count();
+        assert_eq!(added, MAX_TOPICS);
+        assert!(
+            list.topics.capacity() <= 2 * MAX_TOPICS,
+            "{}",
+            list.topics.capacity()
+        );
+        assert!(
+            list.seen.capacity() <= 4 * MAX_TOPICS,
+            "{}",
+            list.seen.capacity()
+        );
+    }
+
+    #[test]
+    fn an_escaped_name_is_the_same_as_a_plain_one() {
+        assert_eq!(read("[\"cats\", \"\\u0063ats\"]"), Ok(Ok(1)));
+    }
+}
