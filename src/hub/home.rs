@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use super::room;
 use crate::topic_name::TopicName;
 
 /// How many subscribers a topic has on one shard: written by that shard, read by publishers, for
@@ -73,8 +74,20 @@ impl Home {
             shards.retain(|interest| interest.shard != shard);
             if shards.is_empty() {
                 self.interested.remove(topic);
+                let interested = &mut self.interested;
+                if let Some(room) = room::excess(interested.len(), interested.capacity()) {
+                    interested.shrink_to(room);
+                }
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Home {
+    /// For how many elements there is memory.
+    pub(super) fn room(&self) -> usize {
+        self.interested.capacity()
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::{
     publication::{Delivery, Load},
+    room,
     shard::Shard,
 };
 
@@ -99,6 +100,15 @@ impl Inbox {
         }
     }
 
+    /// Gives back room that only a burst needs. What the shard has taken in exchange comes here when
+    /// it takes again, and has its turn next time.
+    pub(super) fn shrink(&self) {
+        let mut queue = self.lock();
+        if let Some(room) = room::excess(queue.len(), queue.capacity()) {
+            queue.shrink_to(room);
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
@@ -155,6 +165,14 @@ const BATCH: u64 = 64;
 
 /// But no more work than this, in nanoseconds.
 const MAX_WORK_OF_BATCH: u64 = 4 * MAX_WORK;
+
+#[cfg(test)]
+impl Inbox {
+    /// For how many elements there is memory.
+    pub(super) fn room(&self) -> usize {
+        self.lock().capacity()
+    }
+}
 
 #[cfg(test)]
 mod tests {

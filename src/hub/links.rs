@@ -191,3 +191,12 @@ impl Links {
 
 /// Many, so that two shards that publish to two topics seldom want the same one.
 const HOMES: u64 = 64;
+
+#[cfg(test)]
+impl Links {
+    /// For how many elements there is memory.
+    pub(super) fn room(&self) -> usize {
+        let homes = 0..self.homes.len();
+        homes.map(|home| self.lock(home).room()).sum()
+    }
+}

@@ -44,6 +44,7 @@ pub(crate) mod registry;
 mod relief;
 mod replies;
 mod ring_pass;
+mod room;
 mod rounds;
 pub(crate) mod seat;
 mod segment;

@@ -2,8 +2,6 @@
 
 use std::{collections::VecDeque, io, rc::Rc, time::Instant};
 
-use slotmap::SlotMap;
-
 use super::{
     allowance::{Allowance, STEP},
     compression::Compression,
@@ -14,13 +12,14 @@ use super::{
     publication::UserId,
     pulse::{Heartbeat, Silence},
     replies::Replies,
+    room::{self, Table},
     segment::Segment,
 };
 use crate::{config::Config, metrics::ShardMetrics, wire::close::Disconnect};
 
 /// Invariant: a peer is in `ring` if and only if it has noted so.
 pub(super) struct Peers {
-    table: SlotMap<PeerKey, Peer>,
+    table: Table<PeerKey, Peer>,
     ring: VecDeque<PeerKey>,
     /// Sweeps of the table so far: the shard's coarse clock.
     sweep: u32,
@@ -36,7 +35,7 @@ pub(super) struct Peers {
 impl Peers {
     pub(super) fn new(config: &Config, ledger: Rc<Ledger>) -> Self {
         Self {
-            table: SlotMap::with_key(),
+            table: Table::default(),
             ring: VecDeque::new(),
             sweep: 0,
             patience: Patience {
@@ -211,6 +210,13 @@ impl Peers {
             }
         }
     }
+
+    /// Gives back room that only many peers at a time need.
+    pub(super) fn shrink(&mut self) {
+        if let Some(room) = room::excess(self.ring.len(), self.ring.capacity()) {
+            self.ring.shrink_to(room);
+        }
+    }
 }
 
 /// Writes before the others have their turn. Measured: fewer or more are not cheaper, and these
@@ -222,3 +228,11 @@ pub(super) const WRITE: u64 = 2_000;
 
 /// Bytes that a socket takes in a nanosecond.
 pub(super) const WRITTEN_PER_NANOSECOND: u64 = 4;
+
+#[cfg(test)]
+impl Peers {
+    /// For how many elements there is memory.
+    pub(super) fn room(&self) -> usize {
+        self.table.room() + self.ring.capacity()
+    }
+}

@@ -14,6 +14,7 @@ use super::{
     ConnectionId,
     budget::{Budget, Charge},
     publication::UserId,
+    room,
 };
 use crate::topic_name::TopicName;
 
@@ -130,7 +131,9 @@ impl Registry {
     /// Deletes a registration; whether there was one, and its connection.
     pub(crate) fn delete(&self, id: Uuid) -> Option<Option<ConnectionId>> {
         let Registrations { table, expiries } = &mut *self.lock();
-        match table.remove(&id)?.presence {
+        let presence = table.remove(&id)?.presence;
+        shrink(table);
+        match presence {
             Presence::Connected(connection) => Some(Some(connection)),
             Presence::Arriving => Some(None),
             Presence::Waiting(end) => {
@@ -153,6 +156,7 @@ impl Registry {
             expiries.pop_first();
             expired.push(table.remove(&id));
         }
+        shrink(table);
         expired.len() == EXPIRED_AT_ONCE
     }
 
@@ -175,6 +179,12 @@ const REGISTRATION_BYTES: usize = 512;
 
 /// What a topic's name takes besides its bytes.
 const NAME_BYTES: usize = 48;
+
+fn shrink(table: &mut HashMap<Uuid, Registration>) {
+    if let Some(room) = room::excess(table.len(), table.capacity()) {
+        table.shrink_to(room);
+    }
+}
 
 /// Taking so many out of the table takes some 50 us.
 const EXPIRED_AT_ONCE: usize = 64;

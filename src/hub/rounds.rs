@@ -7,6 +7,8 @@
 
 use std::{collections::VecDeque, task::Waker, time::Duration};
 
+use super::room;
+
 /// The tasks that wait for another turn.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
@@ -70,6 +72,13 @@ impl Rounds {
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
+
+    /// Gives back room that only many tasks at a time need.
+    pub(super) fn shrink(&mut self) {
+        if let Some(room) = room::excess(self.waiting.len(), self.waiting.capacity()) {
+            self.waiting.shrink_to(room);
+        }
+    }
 }
 
 /// The time for the long turns between two looks at the sockets: two of them. It is what somebody
@@ -78,6 +87,14 @@ const ROUND: Duration = Duration::from_millis(1);
 
 /// What a turn counts for at least: ten times what a round costs.
 const SHORTEST_TURN: Duration = Duration::from_micros(20);
+
+#[cfg(test)]
+impl Rounds {
+    /// For how many elements there is memory.
+    pub(super) fn room(&self) -> usize {
+        self.waiting.capacity()
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -297,6 +297,14 @@ impl Shard {
             self.inbox().wake();
             yield_now().await;
         }
+        self.measure(|| self.shrink());
+    }
+
+    /// Gives back room that only a crowd or a burst needs.
+    pub(super) fn shrink(&self) {
+        self.state.borrow_mut().shrink();
+        self.rounds.borrow_mut().shrink();
+        self.inbox().shrink();
     }
 
     pub(super) fn inbox(&self) -> &Inbox {
@@ -317,3 +325,13 @@ const SHORT_TURN: Duration = Duration::from_micros(100);
 
 /// What a look at a connection takes, in nanoseconds.
 const SWEEP: u64 = 60;
+
+#[cfg(test)]
+impl Shard {
+    /// For how many elements there is memory, in its own maps and queues and in the homes.
+    pub(super) fn room(&self) -> usize {
+        let state = self.state.borrow();
+        let own = state.peers.room() + state.topics.room() + self.rounds.borrow().room();
+        own + self.inbox().room() + self.links.room()
+    }
+}

@@ -179,6 +179,12 @@ impl State {
         self.peers.sweep(key)
     }
 
+    /// Gives back room that only a crowd needs.
+    pub(super) fn shrink(&mut self) {
+        self.peers.shrink();
+        self.topics.shrink();
+    }
+
     fn end_all(&mut self, ended: impl IntoIterator<Item = (PeerKey, Disconnect)>) {
         for (key, reason) in ended {
             self.end(key, reason);

@@ -29,6 +29,11 @@ impl State {
         for topic in topics.iter().filter(|topic| wanted.contains(topic)) {
             self.subscribe(key, topic);
         }
+        if let Some(peer) = self.peers.get_mut(key)
+            && peer.places.capacity() > 2 * peer.places.len()
+        {
+            peer.places.shrink_to_fit();
+        }
         self.update_gauges();
     }
 

@@ -248,4 +248,48 @@ mod tests {
         tick.step(&shard);
         assert!(!shard.links.must_wait());
     }
+
+    fn room(shard: &Shard, tick: &Tick) -> usize {
+        shard.room() + tick.items.capacity()
+    }
+
+    /// A crowd with topics of its own, all of whom get a message, comes and goes. Returns for how much
+    /// there was memory at its height.
+    fn come_and_go(shard: &Rc<Shard>, tick: &mut Tick) -> usize {
+        let names = (0..20_000).map(|number| TopicName::new(&number.to_string()).unwrap());
+        let topics: Vec<TopicName> = names.collect();
+        let crowd: Vec<PeerKey> = topics
+            .iter()
+            .map(|topic| subscriber(shard, topic))
+            .collect();
+        for topic in &topics {
+            publish(shard, topic, "x", None);
+        }
+        while !tick.is_at_rest(shard) {
+            tick.step(shard);
+        }
+        let height = room(shard, tick);
+        for key in crowd {
+            shard.state.borrow_mut().remove(key);
+        }
+        height
+    }
+
+    #[test]
+    fn what_a_crowd_has_taken_is_given_back_after_two_sweeps() {
+        let (shard, mut tick) = (shard(), Tick::default());
+        let bystander = TopicName::new("bystander").unwrap();
+        subscriber(&shard, &bystander);
+        let before = room(&shard, &tick);
+        for _ in 0..3 {
+            let added = come_and_go(&shard, &mut tick) - before;
+            assert!(added > 4 * 20_000, "{added}");
+            for _ in 0..2 {
+                shard.shrink();
+                tick.step(&shard);
+            }
+            let kept = room(&shard, &tick) - before;
+            assert!(kept * 20 < added, "{kept} of {added}");
+        }
+    }
 }

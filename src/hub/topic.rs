@@ -17,10 +17,11 @@ use std::{
     sync::atomic::Ordering::Relaxed,
 };
 
-use slotmap::{SlotMap, new_key_type};
+use slotmap::new_key_type;
 
 use super::{
     home::SubscriberCount, measured::Count, message::Message, peer::PeerKey, publication::Receipt,
+    room, room::Table,
 };
 use crate::topic_name::TopicName;
 
@@ -63,7 +64,7 @@ pub(super) struct Topic {
 #[derive(Debug, Default)]
 pub(super) struct Topics {
     names: HashMap<TopicName, TopicKey>,
-    topics: SlotMap<TopicKey, Topic>,
+    topics: Table<TopicKey, Topic>,
     /// Topics with pending messages, in the order of their first one.
     touched: VecDeque<TopicKey>,
     /// Of those pending messages that are counted.
@@ -131,7 +132,7 @@ impl Topics {
                 count,
             })
         });
-        let topic = &mut self.topics[key];
+        let topic = self.topics.get_mut(key).expect("`names` leads to it");
         topic.subscribers.push(subscriber);
         topic.count.store(topic.subscribers.len(), Relaxed);
         Place {
@@ -151,6 +152,9 @@ impl Topics {
         if topic.subscribers.is_empty() {
             let name = topic.name.clone();
             self.names.remove(&name);
+            if let Some(room) = room::excess(self.names.len(), self.names.capacity()) {
+                self.names.shrink_to(room);
+            }
             self.topics.remove(place.topic);
             return Departure::Last(name);
         }
@@ -171,14 +175,16 @@ impl Topics {
         messages: &[Message],
         receipt: Option<&Receipt>,
     ) {
+        let Some(topic) = self.topics.get_mut(key) else {
+            return;
+        };
         if let Some(receipt) = receipt {
             self.receipts.entry(key).or_default().push(receipt.clone());
         }
-        let pending = &mut self.topics[key].pending;
-        if pending.is_empty() {
+        if topic.pending.is_empty() {
             self.touched.push_back(key);
         }
-        pending.extend_from_slice(messages);
+        topic.pending.extend_from_slice(messages);
     }
 
     /// Takes the next topic with pending messages.
@@ -213,6 +219,16 @@ impl Topics {
     pub(super) fn is_settled(&self) -> bool {
         self.touched.is_empty()
     }
+
+    /// Gives back room that only many topics at a time need.
+    pub(super) fn shrink(&mut self) {
+        if let Some(room) = room::excess(self.touched.len(), self.touched.capacity()) {
+            self.touched.shrink_to(room);
+        }
+        if let Some(room) = room::excess(self.receipts.len(), self.receipts.capacity()) {
+            self.receipts.shrink_to(room);
+        }
+    }
 }
 
 impl Topic {
@@ -230,6 +246,9 @@ impl Topic {
         }
         moved[1] = self.fill(hole, self.subscribers.len() - 1);
         self.subscribers.pop();
+        if let Some(room) = room::excess(self.subscribers.len(), self.subscribers.capacity()) {
+            self.subscribers.shrink_to(room);
+        }
         moved
     }
 
@@ -250,10 +269,20 @@ fn to_u32(index: usize) -> u32 {
 }
 
 #[cfg(test)]
+impl Topics {
+    /// For how many elements there is memory.
+    pub(super) fn room(&self) -> usize {
+        let queued = self.touched.capacity() + self.receipts.capacity();
+        self.names.capacity() + self.topics.room() + queued
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{config::Config, hub::links::Links, wire::frame::Frame};
     use proptest::prelude::*;
+    use slotmap::SlotMap;
 
     fn peers(count: usize) -> Vec<PeerKey> {
         let mut keys = SlotMap::<PeerKey, ()>::with_key();

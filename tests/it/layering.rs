@@ -70,6 +70,8 @@ const PURE: &[&str] = &[
     "hub/registry.rs",
     "hub/replies.rs",
     "hub/ring_pass.rs",
+    "hub/room/mod.rs",
+    "hub/room/table.rs",
     "hub/rounds.rs",
     "hub/segment.rs",
     "hub/topic.rs",

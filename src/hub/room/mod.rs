@@ -1,0 +1,44 @@
+//! The room that maps and queues keep for what may come, and when they had better give it back.
+//!
+//! Pure.
+
+mod table;
+
+pub(super) use self::table::Table;
+
+/// Returns the room to which a collection of `len` elements with room for `capacity` is to shrink,
+/// if most of it is empty.
+///
+/// Asked for after each removal, a removal moves one element more for it on average, because half of
+/// what is kept has to go until there is more to give back.
+pub(super) fn excess(len: usize, capacity: usize) -> Option<usize> {
+    (capacity > KEPT && capacity / 4 >= len).then_some(KEPT.max(2 * len))
+}
+
+/// So much is kept anyway: a handful of elements come and go all the time.
+const KEPT: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_a_quarter_full_shrinks_to_twice_what_it_has() {
+        assert_eq!(excess(1024, 4096), Some(2048));
+        assert_eq!(excess(1025, 4096), None);
+        assert_eq!(excess(1, 4096), Some(KEPT));
+        assert_eq!(excess(0, KEPT), None);
+    }
+
+    #[test]
+    fn shrinking_moves_no_more_elements_than_are_removed() {
+        let (mut capacity, mut moved) = (1 << 20, 0);
+        for len in (0..=capacity).rev() {
+            if let Some(room) = excess(len, capacity) {
+                (capacity, moved) = (room, moved + len);
+            }
+        }
+        assert_eq!(capacity, KEPT);
+        assert!(moved <= 1 << 20, "{moved}");
+    }
+}

@@ -1,0 +1,244 @@
+//! A table whose keys stay what they are, and which gives memory back when its entries go.
+//!
+//! Pure. Entries are kept in chunks: new ones fill those that have room, and an empty one is freed,
+//! so the memory of a crowd goes with it. A [`SlotMap`] must keep each slot for ever, for what
+//! it knows of the keys that it has given out; here every entry has a number of its own, which its
+//! key knows too, and nothing has to be kept.
+//!
+//! [`SlotMap`]: slotmap::SlotMap
+
+use std::{array, collections::BTreeSet};
+
+use slotmap::{Key, KeyData};
+
+/// Entries by keys, each of which is never that of a later entry.
+///
+/// Invariant: `with_room` are the chunks that are neither full nor empty, and `absent` the empty ones;
+/// the last chunk is not one of those.
+#[derive(Debug)]
+pub(in crate::hub) struct Table<K, V> {
+    chunks: Vec<Option<Box<Chunk<K, V>>>>,
+    with_room: BTreeSet<u32>,
+    absent: BTreeSet<u32>,
+    len: usize,
+    /// The number of the next entry. It comes round after 2^31 entries.
+    next: u32,
+}
+
+/// Invariant: a slot has an entry exactly if its bit in `used` is set.
+#[derive(Debug)]
+struct Chunk<K, V> {
+    used: u32,
+    slots: [Option<(K, V)>; SLOTS as usize],
+}
+
+/// Slots of a chunk: as many as the bits that say whether they are used.
+const SLOTS: u32 = u32::BITS;
+
+impl<K: Key, V> Table<K, V> {
+    pub(in crate::hub) fn insert(&mut self, value: V) -> K {
+        let at = match self.with_room.first() {
+            Some(&at) => at,
+            None => self.add_chunk(),
+        };
+        let chunk = self.chunks[at as usize].get_or_insert_default();
+        let slot = chunk.used.trailing_ones();
+        let key = key(self.next, at * SLOTS + slot);
+        chunk.slots[slot as usize] = Some((key, value));
+        chunk.used |= 1 << slot;
+        if chunk.used == u32::MAX {
+            self.with_room.remove(&at);
+        }
+        // slotmap keeps the last bit set.
+        self.next = self.next.wrapping_add(2);
+        self.len += 1;
+        key
+    }
+
+    fn add_chunk(&mut self) -> u32 {
+        let at = self.absent.pop_first().unwrap_or_else(|| {
+            self.chunks.push(None);
+            u32::try_from(self.chunks.len() - 1).expect("so many do not fit into memory")
+        });
+        self.with_room.insert(at);
+        at
+    }
+
+    pub(in crate::hub) fn remove(&mut self, key: K) -> Option<V> {
+        let (at, slot) = place(key);
+        let place = self.chunks.get_mut(at as usize)?;
+        let chunk = place.as_mut()?;
+        let (_, value) = chunk.slots[slot as usize].take_if(|(own, _)| *own == key)?;
+        self.len -= 1;
+        if chunk.used == u32::MAX {
+            self.with_room.insert(at);
+        }
+        chunk.used &= !(1 << slot);
+        if chunk.used == 0 {
+            *place = None;
+            self.with_room.remove(&at);
+            self.absent.insert(at);
+            while self.chunks.pop_if(|last| last.is_none()).is_some() {
+                self.absent.pop_last();
+            }
+        }
+        Some(value)
+    }
+
+    pub(in crate::hub) fn get(&self, key: K) -> Option<&V> {
+        let (at, slot) = place(key);
+        let chunk = self.chunks.get(at as usize)?.as_ref()?;
+        match &chunk.slots[slot as usize] {
+            Some((own, value)) if *own == key => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(in crate::hub) fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        let (at, slot) = place(key);
+        let chunk = self.chunks.get_mut(at as usize)?.as_mut()?;
+        match &mut chunk.slots[slot as usize] {
+            Some((own, value)) if *own == key => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(in crate::hub) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(in crate::hub) fn keys(&self) -> impl Iterator<Item = K> {
+        let chunks = self.chunks.iter().flatten();
+        let entries = chunks.flat_map(|chunk| chunk.slots.iter().flatten());
+        entries.map(|(key, _)| *key)
+    }
+}
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Self {
+        Self {
+            chunks: Vec::new(),
+            with_room: BTreeSet::new(),
+            absent: BTreeSet::new(),
+            len: 0,
+            next: 1,
+        }
+    }
+}
+
+impl<K, V> Default for Chunk<K, V> {
+    fn default() -> Self {
+        Self {
+            used: 0,
+            slots: array::from_fn(|_| None),
+        }
+    }
+}
+
+fn key<K: Key>(number: u32, index: u32) -> K {
+    KeyData::from_ffi(u64::from(number) << u32::BITS | u64::from(index)).into()
+}
+
+/// The chunk and the slot of a key.
+fn place<K: Key>(key: K) -> (u32, u32) {
+    let index = key.data().as_ffi() & u64::from(u32::MAX);
+    let index = u32::try_from(index).expect("the upper half is masked");
+    (index / SLOTS, index % SLOTS)
+}
+
+#[cfg(test)]
+impl<K, V> Table<K, V> {
+    /// For how many elements there is memory.
+    pub(in crate::hub) fn room(&self) -> usize {
+        self.chunks.iter().flatten().count() * SLOTS as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, mem::size_of};
+
+    use proptest::{collection::vec, prelude::*, sample::Index};
+    use slotmap::DefaultKey;
+
+    use super::*;
+
+    type Entries = Table<DefaultKey, usize>;
+
+    #[test]
+    fn what_a_crowd_has_taken_goes_with_it() {
+        let mut table = Entries::default();
+        let early: Vec<_> = (0..10).map(|value| table.insert(value)).collect();
+        let mut room = Vec::new();
+        for _ in 0..3 {
+            let crowd: Vec<_> = (0..10_000).map(|value| table.insert(value)).collect();
+            assert!(table.room() < 10_100);
+            assert!(crowd.into_iter().all(|key| table.remove(key).is_some()));
+            room.push((table.room(), table.chunks.len(), table.with_room.len()));
+        }
+        assert_eq!(room, [(32, 1, 1); 3]);
+        assert!(early.into_iter().all(|key| table.remove(key).is_some()));
+        assert_eq!((table.room(), table.chunks.len()), (0, 0));
+    }
+
+    #[test]
+    fn who_stays_of_a_crowd_keeps_a_chunk_at_most_and_later_ones_come_to_it() {
+        let mut table = Entries::default();
+        let mut crowd: Vec<_> = (0..3200).map(|value| table.insert(value)).collect();
+        let staying: Vec<_> = crowd.drain(..).step_by(320).collect();
+        let keys: Vec<_> = table.keys().collect();
+        for key in keys.into_iter().filter(|key| !staying.contains(key)) {
+            table.remove(key);
+        }
+        assert_eq!((table.len(), table.room()), (10, 320));
+        for value in 0..310 {
+            table.insert(value);
+        }
+        assert_eq!(table.room(), 320, "in the chunks that are there");
+    }
+
+    #[test]
+    fn a_key_is_never_that_of_a_later_entry() {
+        let mut table = Entries::default();
+        let mut gone = Vec::new();
+        for value in 0..1000 {
+            let key = table.insert(value);
+            assert_eq!(table.remove(key), Some(value));
+            gone.push(key);
+        }
+        table.insert(7);
+        assert!(gone.into_iter().all(|key| table.remove(key).is_none()));
+        assert_eq!(table.get(DefaultKey::default()), None);
+    }
+
+    #[test]
+    fn an_entry_costs_as_much_as_in_a_slot_map() {
+        let slots = size_of::<Chunk<DefaultKey, [u64; 20]>>() - 8;
+        assert_eq!(slots / SLOTS as usize, size_of::<[u64; 20]>() + 8);
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_what_a_map_does(steps in vec((0..5u8, any::<Index>()), 0..400)) {
+            let mut table = Entries::default();
+            let mut model = HashMap::new();
+            let mut keys = Vec::new();
+            for (value, (step, pick)) in steps.into_iter().enumerate() {
+                if step < 3 || keys.is_empty() {
+                    let key = table.insert(value);
+                    prop_assert!(model.insert(key, value).is_none());
+                    keys.push(key);
+                } else {
+                    let key = *pick.get(&keys);
+                    prop_assert_eq!(table.remove(key), model.remove(&key));
+                }
+                prop_assert_eq!(table.len(), model.len());
+                prop_assert_eq!(table.keys().count(), model.len());
+            }
+            for key in keys {
+                prop_assert_eq!(table.get(key), model.get(&key));
+                prop_assert_eq!(table.get_mut(key), model.get_mut(&key));
+            }
+        }
+    }
+}
