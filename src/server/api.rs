@@ -107,7 +107,8 @@ pub(super) async fn register(
     let base = site.public_url.as_ref().map(PublicUrl::web_socket);
     let base = base.or_else(asked);
     let base = base.ok_or_else(|| Refusal::bad_request(&"Host is required"))?;
-    let (user, topics) = body::read(site.hub.config(), request, registration).await?;
+    let read = body::read(site.hub.config(), request, REGISTRATION_BYTES, registration);
+    let (user, topics) = read.await?;
     let registered = site.registry.register(user, topics, Instant::now());
     let id = registered.map_err(|full| Refusal::Overloaded(full.to_string()))?;
     Ok(json(&Registered {
@@ -144,7 +145,8 @@ pub(super) async fn publish(
     let config = site.hub.config();
     let limit_bytes = config.limits.message_bytes;
     let understand = move |body: &[u8]| publication(body, limit_bytes);
-    let (topic, message, user) = body::read(config, request, understand).await?;
+    let read = body::read(config, request, PUBLICATION_BYTES, understand);
+    let (topic, message, user) = read.await?;
     let (started, within) = (Instant::now(), config.timeouts.request);
     // It waits while a shard has too much to deliver, but not for ever. What is refused here was
     // not published, and may be tried again.
@@ -248,6 +250,14 @@ impl de::Visitor<'_> for UserVisitor {
         Err(E::invalid_length(text.len(), &self))
     }
 }
+
+/// A registration that a shard takes in itself. Measured: 1.4 ms at most, if it names one topic as
+/// often as it can; 4.2 ms for 256 KiB.
+const REGISTRATION_BYTES: usize = 80 * 1024;
+
+/// A publication that a shard takes in itself. Measured: 0.1 ms for plain text, 1.3 ms if all of it is
+/// escaped, 2.9 ms if it is the name of a field that there is not.
+const PUBLICATION_BYTES: usize = 256 * 1024;
 
 /// As long as a topic's name may be.
 const MAX_USER_BYTES: usize = 255;

@@ -14,11 +14,12 @@ use crate::config::Config;
 /// Reads the body of a request, bounded in size and time, and lets `understand` make of it what is
 /// asked for.
 ///
-/// What takes long is done on a thread beside the shard: parsing and making a message of it cost
-/// more with its length.
+/// With more than `inline_bytes` that is done on a thread beside the shard: parsing a body and making
+/// a message of it cost more with its length.
 pub(super) async fn read<T: Send + 'static>(
     config: &Config,
     request: &mut Request<Incoming>,
+    inline_bytes: usize,
     understand: impl FnOnce(&[u8]) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     let limit_bytes = config.limits.body_bytes();
@@ -26,7 +27,7 @@ pub(super) async fn read<T: Send + 'static>(
     let Gathered { bytes, .. } = timeout(config.timeouts.request, gathered)
         .await
         .map_err(|_| Refusal::Timeout)??;
-    if bytes.len() <= INLINE_BYTES {
+    if bytes.len() <= inline_bytes {
         return understand(&bytes);
     }
     // It has panicked, or the shard is ending.
@@ -102,10 +103,6 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal
     json.end().map_err(|error| Refusal::bad_request(&error))?;
     Ok(parsed)
 }
-
-/// What a shard parses itself: a message of the default limit. A list of as many names as fit into it
-/// takes 2 ms. Beyond that, another thread is the smaller price.
-const INLINE_BYTES: usize = 80 * 1024;
 
 #[cfg(test)]
 mod tests {
