@@ -23,7 +23,10 @@ pub enum Error {
     /// A shard's thread or event loop could not be started.
     #[error("a shard can't be started")]
     Shard(#[source] io::Error),
-    /// A shard has panicked, and its connections are gone.
+    /// The watchdog's thread or event loop could not be started.
+    #[error("the watchdog can't be started")]
+    Watchdog(#[source] io::Error),
+    /// A shard has panicked: its connections were closed with 1011.
     #[error("a shard has panicked")]
     Broken,
     /// Connections were still open when the time for the drain was over.

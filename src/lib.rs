@@ -55,7 +55,8 @@
 //!    only a turn's replies may pass by, while it is empty; a Close is the last frame written.
 //! 6. **A read is never cancelled.** `read_frame` is polled until it completes, in no `select!`.
 //! 7. **Nothing is unbounded and nothing is silent.** Every queue and wait has a limit, and every
-//!    connection that ends has a reason that maps to a close code.
+//!    connection that ends has a reason that maps to a close code. A shard that panics ends with all
+//!    that it has, and says so; one that stands still is noticed by the watchdog.
 //! 8. **Work is charged where it is caused.** What a client's bytes cost grows with them and with the
 //!    subscriptions that they touch. Turns and steps end after half a millisecond, and what a turn
 //!    makes others deliver counts, too.

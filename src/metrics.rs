@@ -41,6 +41,8 @@ pub struct ShardMetrics {
     pub deliveries: Counter,
     /// Writes to sockets.
     pub writes: Counter,
+    /// Steps of its tick: while they don't go on, the shard stands still.
+    pub ticks: Counter,
     /// Connections ended because they read too slowly.
     pub slow_consumers: Counter,
     /// Of these, those whose oldest waiting message was too old.

@@ -58,7 +58,8 @@ impl fmt::Display for Misuse {
 impl std::error::Error for Misuse {}
 
 /// Runs the subcommand. What fails is said in one line on standard error: exit status 2 for a
-/// wrong command line or setting, 130 for a load that Ctrl-C has ended, 1 for anything else.
+/// wrong command line or setting, 130 for a load that Ctrl-C has ended, 70 for a shard that has
+/// panicked, 1 for anything else.
 pub(crate) fn run() -> ExitCode {
     let stderr = match Stderr::start() {
         Ok(stderr) => stderr,
@@ -79,14 +80,21 @@ pub(crate) fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             stderr.say(&format!("framecast: {error:#}"));
-            if error.is::<Misuse>() {
-                ExitCode::from(MISUSE)
-            } else if error.is::<Interrupted>() {
-                ExitCode::from(INTERRUPTED)
-            } else {
-                ExitCode::FAILURE
-            }
+            ExitCode::from(status(&error))
         }
+    }
+}
+
+/// The exit status that tells what kind of error it is.
+fn status(error: &anyhow::Error) -> u8 {
+    if error.is::<Misuse>() {
+        MISUSE
+    } else if error.is::<Interrupted>() {
+        INTERRUPTED
+    } else if matches!(error.downcast_ref(), Some(framecast::Error::Broken)) {
+        SOFTWARE
+    } else {
+        FAILURE
     }
 }
 
@@ -135,3 +143,28 @@ const MISUSE: u8 = 2;
 
 /// As a shell reports a program that was interrupted.
 const INTERRUPTED: u8 = 130;
+
+/// `EX_SOFTWARE` of sysexits(3): a bug.
+const SOFTWARE: u8 = 70;
+
+/// Anything else.
+const FAILURE: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, anyhow};
+    use framecast::Error;
+
+    use super::*;
+
+    #[test]
+    fn the_exit_status_tells_a_bug_from_misuse_and_from_anything_else() {
+        assert_eq!(status(&Error::Broken.into()), 70);
+        let in_context = Err::<(), _>(Error::Broken).context("serve");
+        assert_eq!(status(&in_context.unwrap_err()), 70);
+        assert_eq!(status(&Misuse(anyhow!("no")).into()), 2);
+        assert_eq!(status(&Interrupted("no".into()).into()), 130);
+        assert_eq!(status(&Error::DrainTimeout.into()), 1);
+        assert_eq!(status(&anyhow!("no")), 1);
+    }
+}

@@ -158,14 +158,25 @@ impl Future for Task {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if let Self::Open(connection) = &mut *self {
-            let shard = Rc::clone(connection.seat.shard());
+        let shard = match &*self {
+            Self::Open(connection) => Rc::clone(connection.seat.shard()),
+            Self::Closing(shard, _) => Rc::clone(shard),
+            Self::Closed => return Poll::Ready(()),
+        };
+        // Otherwise tokio would catch a panic, and nobody would hear of it.
+        shard.guard(|| self.poll_life(&shard, cx))
+    }
+}
+
+impl Task {
+    fn poll_life(&mut self, shard: &Rc<Shard>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::Open(connection) = self {
             let reason = ready!(shard.measure(|| connection.poll_turn(cx)));
-            if let Self::Open(connection) = mem::replace(&mut *self, Self::Closed) {
-                *self = Self::Closing(shard, Box::pin(connection.close(reason)));
+            if let Self::Open(connection) = mem::replace(self, Self::Closed) {
+                *self = Self::Closing(Rc::clone(shard), Box::pin(connection.close(reason)));
             }
         }
-        if let Self::Closing(shard, closing) = &mut *self {
+        if let Self::Closing(_, closing) = self {
             ready!(shard.measure(|| closing.as_mut().poll(cx)));
             *self = Self::Closed;
         }

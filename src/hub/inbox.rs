@@ -87,6 +87,17 @@ impl Inbox {
         mem::swap(&mut *self.lock(), spare);
     }
 
+    /// Takes everything out, and has nothing left to do: also what was taken before is settled.
+    pub(super) fn empty(&self) -> VecDeque<Item> {
+        let mut queue = self.lock();
+        self.work.store(0, Relaxed);
+        self.messages.store(0, Relaxed);
+        let items = mem::take(&mut *queue);
+        drop(queue);
+        self.room.notify_waiters();
+        items
+    }
+
     /// Takes note that a load, of items that were taken, is settled.
     pub(super) fn settle(&self, load: Load) {
         if load == Load::default() {

@@ -11,6 +11,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
+    attendance::Attendance,
     budget::Budget,
     compression::Contexts,
     home::Home,
@@ -39,6 +40,7 @@ pub(crate) struct Links {
     /// Of each shard: for how many windows it has compressed so far.
     pub(super) windows: Vec<AtomicUsize>,
     pub(super) budget: Arc<Budget>,
+    pub(super) attendance: Attendance,
     homes: Vec<Mutex<Home>>,
     turnstile: Turnstile,
     /// Seeded: names come from clients.
@@ -59,6 +61,7 @@ impl Links {
             furthest: shards.map(|_| AtomicU64::new(0)).collect(),
             contexts: Contexts::new(&config.deflate),
             budget: Budget::new(config.limits.memory_budget),
+            attendance: Attendance::new(config.shards.get()),
             homes: (0..HOMES).map(|_| Mutex::default()).collect(),
             turnstile: Turnstile::default(),
             hasher: RandomState::new(),

@@ -17,6 +17,8 @@
 //! publishers pass a [`turnstile`] while there is too much to deliver.
 
 mod allowance;
+mod attendance;
+mod breakage;
 pub(crate) mod budget;
 mod compression;
 mod fan_out;
@@ -53,22 +55,14 @@ pub(crate) mod shard;
 mod socket;
 mod state;
 mod subscriptions;
+mod thread;
 mod tick;
 mod topic;
 mod turnstile;
 
-use std::{
-    io,
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    thread,
-    time::Duration,
-};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
-use tokio::{runtime, sync::oneshot, task::spawn_local, time::timeout};
+use tokio::{sync::oneshot, time::timeout};
 
 use self::{
     budget::Budget,
@@ -102,7 +96,6 @@ pub struct Hub(Arc<Running>);
 #[derive(Debug)]
 struct Running {
     links: Arc<Links>,
-    next: AtomicUsize,
 }
 
 /// Names a connection of this hub; never a later one.
@@ -122,12 +115,9 @@ impl Hub {
         config.check_hub()?;
         let shards = config.shards.get();
         let links = Arc::new(Links::new(config));
-        let hub = Self(Arc::new(Running {
-            links,
-            next: AtomicUsize::new(0),
-        }));
+        let hub = Self(Arc::new(Running { links }));
         for index in 0..shards {
-            start_shard(index, Arc::clone(&hub.0.links)).map_err(Error::Shard)?;
+            thread::start(index, Arc::clone(&hub.0.links)).map_err(Error::Shard)?;
         }
         Ok(hub)
     }
@@ -206,17 +196,18 @@ impl Hub {
     /// Connections that are not closed yet stay as they are, but are no longer read.
     pub async fn drain(&self, grace: Duration) -> bool {
         timeout(grace, async {
-            self.on_every_shard(|shard, done| {
+            let stopped = self.on_every_shard(|shard, done| {
                 shard.stop_reading();
                 drop(done);
-            })
-            .await;
+            });
+            // Not for ever: the clients of the others are to be told, though a shard stands still.
+            let _ = timeout(grace / 4, stopped).await;
             // What was published before is in the inboxes already.
             self.on_every_shard(|shard, done| {
-                let shard = Rc::clone(shard);
-                spawn_local(async move {
-                    shard.end_all(Disconnect::Restarting).await;
-                    shard.emptied().await;
+                let draining = Rc::clone(shard);
+                shard.spawn(async move {
+                    draining.end_all(Disconnect::Restarting).await;
+                    draining.emptied().await;
                     drop(done);
                 });
             })
@@ -245,11 +236,6 @@ impl Hub {
         self.0.links.inboxes[index].push(Item::Run(Box::new(work)));
     }
 
-    /// The shard that is to get the next connection: each in turn.
-    pub(crate) fn next_shard(&self) -> usize {
-        self.0.next.fetch_add(1, Relaxed) % self.shards()
-    }
-
     /// Grants a connection that agreed on permessage-deflate a context of its own, if it agreed to
     /// one and one is left.
     pub(crate) fn grant(&self, agreement: Agreement) -> Agreed {
@@ -263,8 +249,9 @@ impl Hub {
         });
     }
 
-    /// Completes when a shard has panicked, which is a bug: its connections are gone, what it
-    /// had to deliver is lost, and the process had better be restarted.
+    /// Completes when a shard has panicked, which is a bug: its connections were closed with 1011,
+    /// what it had to deliver is lost, and the process had better be restarted. The other shards go
+    /// on until they are [drained](Self::drain).
     ///
     /// # Cancel safety
     ///
@@ -273,6 +260,11 @@ impl Hub {
         let mut is_broken = self.0.links.is_broken.subscribe();
         // The sender lives as long as this handle.
         let _ = is_broken.wait_for(|&is_broken| is_broken).await;
+    }
+
+    /// Returns true if a shard has panicked.
+    pub(crate) fn is_broken(&self) -> bool {
+        *self.0.links.is_broken.borrow()
     }
 
     /// The longest that a step has held a shard, in microseconds of CPU time, if that is measured.
@@ -323,58 +315,16 @@ impl Drop for Running {
     }
 }
 
-fn start_shard(index: usize, links: Arc<Links>) -> io::Result<()> {
-    let (started, wait) = std::sync::mpsc::sync_channel(1);
-    let run = move || {
-        let _guard = PanicGuard(Arc::clone(&links));
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            // Turns are short when a round is over; so many of them take no longer than it.
-            .event_interval(16)
-            // Large bodies of requests are parsed beside the shard, one at a time.
-            .max_blocking_threads(1)
-            .build_local(runtime::LocalOptions::default());
-        match runtime {
-            Ok(runtime) => {
-                let shard = Shard::new(index, links);
-                let _ = started.send(Ok(()));
-                runtime.block_on(shard.run());
-            }
-            Err(error) => drop(started.send(Err(error))),
-        }
-    };
-    thread::Builder::new()
-        .name(format!("shard-{index}"))
-        .spawn(run)?;
-    wait.recv()
-        .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
-}
-
-/// Says so when a shard's thread panics: nothing is silent.
-struct PanicGuard(Arc<Links>);
-
-impl Drop for PanicGuard {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.is_broken.send_replace(true);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{future::poll_fn, io::Write, task::Poll};
 
-    use tokio::{io::AsyncReadExt, task::yield_now};
+    use tokio::{
+        io::AsyncReadExt,
+        task::{spawn_local, yield_now},
+    };
 
     use super::*;
-
-    #[tokio::test]
-    async fn a_shard_that_panics_is_told_of() {
-        let hub = Hub::start(&Config::default()).unwrap();
-        hub.run_on(0, |_| panic!("on purpose"));
-        hub.broken().await;
-    }
 
     #[tokio::test]
     async fn a_socket_is_looked_at_though_a_task_always_wants_another_turn() {

@@ -126,6 +126,11 @@ impl Outbox {
         self.queue.is_empty()
     }
 
+    /// Part of a frame is out, and the rest of it is not.
+    pub(super) fn is_front_torn(&self) -> bool {
+        self.is_front_torn
+    }
+
     /// The queue's only element, if it has one: a plain write is cheaper than a vectored one.
     pub(super) fn only(&self) -> Option<&[u8]> {
         match self.queue.len() {
@@ -227,14 +232,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{hub::budget::Budget, wire::frame::Frame};
+    use crate::{
+        hub::{budget::Budget, segment::tests::segment},
+        wire::frame::Frame,
+    };
 
     fn ledger() -> Rc<Ledger> {
         Ledger::new(Budget::new(u64::MAX))
-    }
-
-    fn segment(bytes: impl AsRef<[u8]>) -> Rc<Segment> {
-        Segment::of_its_own(Bytes::copy_from_slice(bytes.as_ref()), &ledger())
     }
 
     fn write_all(outbox: &mut Outbox, at_once: usize) -> Vec<u8> {
@@ -278,7 +282,7 @@ mod tests {
     fn of_a_flood_of_pongs_the_first_ones_and_the_latest_are_kept() {
         let mut outbox = Outbox::default();
         for number in 0..100u8 {
-            outbox.push_control(segment([number]));
+            outbox.push_control(segment(&[number]));
         }
         assert_eq!(outbox.bytes, 32);
         let mut expected: Vec<u8> = (0..31).collect();
@@ -370,8 +374,8 @@ mod tests {
             let (mut pushed, mut wire) = (0, Vec::new());
             for (operation, size) in operations {
                 match operation {
-                    0 => outbox.push(segment(vec![b'd'; size])),
-                    1 => outbox.push_control(segment(vec![b'c'; size])),
+                    0 => outbox.push(segment(&vec![b'd'; size])),
+                    1 => outbox.push_control(segment(&vec![b'c'; size])),
                     _ => {
                         let count = size.min(outbox.bytes);
                         wire.resize(wire.len() + count, b'w');

@@ -170,6 +170,13 @@ impl Peers {
         }
     }
 
+    /// Breaks off with every peer, with a `close` where one can be sent.
+    pub(super) fn break_off(&mut self, close: &[u8]) {
+        for peer in self.table.values_mut() {
+            peer.break_off(close);
+        }
+    }
+
     /// Begins a look at every peer. Returns those that there are.
     pub(super) fn begin_sweep(&mut self) -> Vec<PeerKey> {
         self.sweep += 1;

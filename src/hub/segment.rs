@@ -55,3 +55,29 @@ impl Segment {
 
 /// What a segment takes besides its bytes.
 const SEGMENT_BYTES: usize = size_of::<Segment>() + 2 * size_of::<usize>();
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::hub::budget::Budget;
+
+    pub(in crate::hub) fn segment(bytes: &[u8]) -> Rc<Segment> {
+        let ledger = Ledger::new(Budget::new(u64::MAX));
+        Segment::of_its_own(Bytes::copy_from_slice(bytes), &ledger)
+    }
+
+    #[test]
+    fn bytes_that_others_have_too_are_charged_once() {
+        let ledger = Ledger::new(Budget::new(u64::MAX));
+        let held = || {
+            ledger.tell();
+            ledger.budget().held()
+        };
+        let own = Segment::of_its_own(Bytes::from_static(b"hello"), &ledger);
+        assert_eq!(held(), SEGMENT_BYTES as u64 + 5);
+        let shared = Segment::shared(Bytes::from_static(b"hello"), &ledger);
+        assert_eq!(held(), 2 * SEGMENT_BYTES as u64 + 5);
+        drop((own, shared));
+        assert_eq!(held(), 0);
+    }
+}

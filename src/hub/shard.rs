@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     sync::Notify,
-    task::{coop, spawn_local, yield_now},
+    task::{coop, yield_now},
     time::{MissedTickBehavior, interval},
 };
 
@@ -59,6 +59,8 @@ pub(crate) struct Shard {
     /// Wakes whoever waits for the last connection to go.
     pub(super) departure: Notify,
     is_stopping: Cell<bool>,
+    /// A step or a task has panicked.
+    pub(super) is_broken: Cell<bool>,
 }
 
 impl Shard {
@@ -77,6 +79,7 @@ impl Shard {
             inflater: Cell::default(),
             departure: Notify::new(),
             is_stopping: Cell::new(false),
+            is_broken: Cell::new(false),
         })
     }
 
@@ -228,7 +231,7 @@ impl Shard {
 
     /// Runs the shard, on its own thread, until it is stopped.
     pub(super) async fn run(self: Rc<Self>) {
-        let sweeper = spawn_local(Rc::clone(&self).sweep_for_ever());
+        let sweeper = self.spawn(Rc::clone(&self).sweep_for_ever());
         // The tick has a budget of its own.
         coop::unconstrained(self.tick_until_stopped()).await;
         sweeper.abort();
@@ -237,6 +240,7 @@ impl Shard {
     async fn tick_until_stopped(self: &Rc<Self>) {
         let mut tick = Tick::default();
         while !self.is_stopping.get() {
+            self.links.metrics[self.index].ticks.increment();
             self.measure(|| tick.step(self));
             if tick.is_at_rest(self) && !self.has_waiting() && !self.is_stopping.get() {
                 self.inbox().woken().await;

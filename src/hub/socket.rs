@@ -1,6 +1,11 @@
 //! What a connection runs over.
 
-use std::pin::Pin;
+use std::{
+    io::{Read, Write},
+    net::Shutdown,
+    pin::Pin,
+    task::{Context, Waker},
+};
 
 use socket2::SockRef;
 use tokio::{
@@ -35,7 +40,30 @@ impl Socket {
             let _ = SockRef::from(tcp).set_tcp_cork(true);
         }
     }
+
+    /// Writes `bytes`, as far as they are taken at once, and ends the stream. Nobody is there to be
+    /// told if that fails.
+    pub(super) fn say_last(mut self, bytes: &[u8]) {
+        if let Self::Tcp(tcp) = &self {
+            // Past the event loop, which need not know yet that the socket takes something.
+            let socket = SockRef::from(tcp);
+            let _ = (&*socket).write(bytes);
+            let _ = socket.shutdown(Shutdown::Write);
+            // What is left unread would have the kernel reset the connection, and the peer might
+            // lose what it has not read.
+            let mut unread = [0; 4096];
+            let is_read = |_: &usize| matches!((&*socket).read(&mut unread), Ok(1..));
+            let _ = (0..MAX_UNREAD_PIECES).take_while(is_read).count();
+            return;
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = self.stream().poll_write(&mut cx, bytes);
+        let _ = self.stream().poll_shutdown(&mut cx);
+    }
 }
+
+/// Whoever has sent more than 256 KiB meanwhile may lose the last word.
+const MAX_UNREAD_PIECES: usize = 64;
 
 #[cfg(test)]
 pub(super) mod tests {

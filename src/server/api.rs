@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     body::{self, parse},
-    reply::{Refusal, Reply, json},
+    reply::{Refusal, Reply, json, unavailable},
     routes::Site,
 };
 use crate::{
@@ -74,6 +74,9 @@ struct Published {
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
+    /// Those that stand still, if any does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    standing_shards: Vec<usize>,
     version: &'static str,
     uptime_seconds: u64,
     shards: usize,
@@ -192,12 +195,19 @@ pub(super) fn publication(
     Ok((topic, Frame::text(&message), user_id.map(|user| user.0)))
 }
 
-/// How the server is.
+/// How the server is: 503 if a shard stands still.
 pub(super) fn health(site: &Site) -> Reply {
     let hub = &site.hub;
     let budget = hub.budget();
-    json(&Health {
-        status: "ok",
+    let standing_shards = site.standing.shards();
+    let is_well = standing_shards.is_empty();
+    let health = Health {
+        status: if is_well {
+            "ok"
+        } else {
+            "a shard stands still"
+        },
+        standing_shards,
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: site.started.elapsed().as_secs(),
         shards: hub.shards(),
@@ -217,7 +227,12 @@ pub(super) fn health(site: &Site) -> Reply {
         violations: hub.sum(|shard| &shard.violations),
         accept_errors: site.accept_errors.get(),
         longest_hold_us: hub.longest_hold(),
-    })
+    };
+    if is_well {
+        json(&health)
+    } else {
+        unavailable(&health)
+    }
 }
 
 impl<'de> Deserialize<'de> for User {

@@ -70,4 +70,4 @@ pub(super) async fn serve(
 const HTTP_BYTES: usize = 32 * 1024;
 
 /// The head of a request.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
+pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;

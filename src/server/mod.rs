@@ -1,11 +1,15 @@
 //! The server: listens, hands sockets to the shards, answers HTTP, and ends in good order.
 //!
-//! [`accept`](self) hands each socket to a shard; there `http` reads its requests, `routes` finds
-//! what answers them, `upgrade` turns one into a connection. An HTTP connection has `turns`, too.
+//! `accept` takes each socket, `arrivals` hands it to a shard; there `http` reads its requests,
+//! `routes` finds what answers them, `upgrade` turns one into a connection. An HTTP connection has
+//! `turns`, too. The `watchdog` notices a shard that stands still; who can't be served then is
+//! answered in `brief`.
 
 mod accept;
 mod api;
+mod arrivals;
 mod body;
+mod brief;
 mod host;
 mod http;
 #[cfg(feature = "internals")]
@@ -15,38 +19,33 @@ mod page;
 mod reply;
 mod routes;
 mod socket;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod turns;
 mod upgrade;
+mod watchdog;
 
 use std::{
     convert::Infallible,
     future::Future,
     net::SocketAddr,
-    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
-    task::spawn_local,
     time::{interval, sleep, timeout},
 };
-use tracing::{error, info};
+use tracing::info;
 
-use self::{http::Lifetime, routes::Site};
+use self::{arrivals::Arrivals, http::Lifetime, routes::Site};
 pub use self::{
     reply::Reply,
     upgrade::{Endpoint, upgrade},
 };
-use crate::{
-    config::Config,
-    error::Error,
-    hub::{Hub, shard::Shard},
-};
+use crate::{config::Config, error::Error, hub::Hub};
 
 /// A server that listens, and whose shards run.
 #[derive(Debug)]
@@ -54,6 +53,8 @@ pub struct Server {
     listener: std::net::TcpListener,
     address: SocketAddr,
     site: Arc<Site>,
+    /// How often the watchdog looks at the shards.
+    look_every: Duration,
 }
 
 impl Server {
@@ -77,6 +78,7 @@ impl Server {
             listener,
             address,
             site,
+            look_every: watchdog::LOOK_EVERY,
         })
     }
 
@@ -92,14 +94,14 @@ impl Server {
         self.site.hub.clone()
     }
 
-    /// Serves until `shutdown` completes, and then drains: accepts nothing more, lets requests
-    /// finish, delivers what was published, writes what is queued, and closes every connection
-    /// with 1012.
+    /// Serves until `shutdown` completes or a shard panics, and then drains: accepts nothing more,
+    /// lets requests finish, delivers what was published, writes what is queued, and closes every
+    /// connection with 1012. Those of a shard that has panicked were closed with 1011.
     ///
     /// # Errors
     ///
-    /// [`Error::DrainTimeout`], if that took longer than [`drain`](crate::Timeouts::drain);
-    /// [`Error::Broken`], at once, if a shard has panicked.
+    /// [`Error::Watchdog`], at once; [`Error::Broken`], after the drain, if a shard has panicked;
+    /// [`Error::DrainTimeout`], if that took longer than [`drain`](crate::Timeouts::drain).
     ///
     /// # Cancel safety
     ///
@@ -111,59 +113,32 @@ impl Server {
             is_ending,
             _open: open,
         };
-        let Self { listener, site, .. } = self;
-        start_accepting(listener, Arc::clone(&site), lifetime);
+        let Self {
+            listener,
+            site,
+            look_every,
+            ..
+        } = self;
+        let arrivals = Arrivals {
+            site: Arc::clone(&site),
+            lifetime,
+        };
+        let listener_too = listener.try_clone().map_err(Error::Watchdog)?;
+        watchdog::start(listener_too, arrivals.clone(), look_every).map_err(Error::Watchdog)?;
+        arrivals.start(listener);
         tokio::select! {
             () = housekeeping(&site) => {}
-            () = site.hub.broken() => return Err(Error::Broken),
+            () = site.hub.broken() => {}
             _ = shutdown => {}
         }
         info!("draining");
         let _ = end.send(true);
-        drain(&site, &mut all_closed).await
-    }
-}
-
-/// Accepts on the first shard, until the end.
-fn start_accepting(listener: std::net::TcpListener, site: Arc<Site>, lifetime: Lifetime) {
-    let hub = site.hub.clone();
-    hub.run_on(ACCEPTING_SHARD, |shard| {
-        let shard = Rc::clone(shard);
-        spawn_local(async move {
-            let listener = match TcpListener::from_std(listener) {
-                Ok(listener) => listener,
-                Err(error) => return error!(%error, "nothing can be accepted"),
-            };
-            let mut is_ending = lifetime.is_ending.clone();
-            let is_room = || !site.hub.budget().is_full();
-            let accepting = accept::accept(listener, &site.accept_errors, is_room, |socket| {
-                hand_over(&shard, &site, socket, lifetime.clone());
-            });
-            tokio::select! {
-                () = accepting => {}
-                _ = is_ending.wait_for(|&is_ending| is_ending) => {}
-            }
-        });
-    });
-}
-
-/// Gives a socket to the shard whose turn it is.
-fn hand_over(here: &Rc<Shard>, site: &Arc<Site>, socket: TcpStream, lifetime: Lifetime) {
-    let site = Arc::clone(site);
-    let hub = site.hub.clone();
-    let index = hub.next_shard();
-    if index == ACCEPTING_SHARD {
-        spawn_local(http::serve(Rc::clone(here), socket, site, lifetime));
-        return;
-    }
-    let Ok(socket) = socket.into_std() else {
-        return;
-    };
-    hub.run_on(index, move |shard| {
-        if let Ok(socket) = TcpStream::from_std(socket) {
-            spawn_local(http::serve(Rc::clone(shard), socket, site, lifetime));
+        let drained = drain(&site, &mut all_closed).await;
+        if site.hub.is_broken() {
+            return Err(Error::Broken);
         }
-    });
+        drained
+    }
 }
 
 /// Forgets registrations whose time has come.
@@ -189,9 +164,6 @@ async fn drain(site: &Site, all_closed: &mut mpsc::Receiver<Infallible>) -> Resu
         Err(Error::DrainTimeout)
     }
 }
-
-/// There always is a first one.
-const ACCEPTING_SHARD: usize = 0;
 
 /// How long those who wait for the registry have it to themselves.
 const BETWEEN_EXPIRIES: Duration = Duration::from_millis(1);

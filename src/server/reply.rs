@@ -115,6 +115,15 @@ pub(crate) fn json(value: &impl Serialize) -> Reply {
     line(protocol::json(value))
 }
 
+/// 503 with `value` as JSON on one line, and when to ask again.
+pub(crate) fn unavailable(value: &impl Serialize) -> Reply {
+    let mut reply = json(value);
+    *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let headers = reply.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    reply
+}
+
 fn line(json: String) -> Reply {
     content("application/json", (json + "\n").into())
 }

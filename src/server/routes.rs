@@ -18,6 +18,7 @@ use super::{
     origin, page,
     reply::{self, Refusal, Reply},
     socket::Upcoming,
+    standing::Standing,
     upgrade,
 };
 use crate::{
@@ -42,6 +43,8 @@ pub(super) struct Site {
     pub(super) started: Instant,
     /// How often a connection could not be accepted.
     pub(super) accept_errors: Counter,
+    /// Which shards stand still.
+    pub(super) standing: Standing,
     pub(super) public_url: Option<PublicUrl>,
     hosts: Hosts,
     paths: Router<Path>,
@@ -112,10 +115,12 @@ impl Site {
                 .insert(pattern, path)
                 .expect("the patterns are distinct");
         }
+        let standing = Standing::new(hub.shards());
         Self {
             hub,
             registry,
             started,
+            standing,
             accept_errors: Counter::default(),
             public_url,
             hosts,
@@ -152,7 +157,7 @@ impl Site {
     }
 
     /// Checks by which name and from which page the server is asked; the name.
-    fn admit<B>(&self, request: &Request<B>) -> Result<Option<Authority>, Refusal> {
+    pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Option<Authority>, Refusal> {
         let asked = upgrade::asked(request)?;
         if let Some(Authority { host, .. }) = &asked
             && !self.hosts.include(host)

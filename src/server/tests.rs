@@ -1,4 +1,9 @@
-//! Publishing over HTTP while a shard stands still.
+//! Publishing over HTTP while a shard stands still; and what becomes of those that stand still or
+//! panic.
+
+mod panicking;
+mod served;
+mod standing;
 
 use std::{
     io::{Read, Write},

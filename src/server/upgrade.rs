@@ -99,9 +99,9 @@ pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint)
     let (ready, is_ready) = oneshot::channel();
     let (arrival, socket) = oneshot::channel::<Detached>();
     hub.run_on(hub.next_shard(), move |shard| {
-        let shard = Rc::clone(shard);
-        spawn_local(async move {
-            let Ok(connection) = Connection::open(&shard, session, deflate) else {
+        let here = Rc::clone(shard);
+        shard.spawn(async move {
+            let Ok(connection) = Connection::open(&here, session, deflate) else {
                 return;
             };
             let _ = ready.send(());

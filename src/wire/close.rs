@@ -9,6 +9,9 @@ use super::{frame::Frame, violation::Violation};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Disconnect {
+    /// The server has failed: a shard has panicked.
+    #[error("internal error")]
+    Broken,
     /// The peer began the closing handshake (RFC 6455 §5.5.1); its code is echoed.
     #[error("closed by peer")]
     ByPeer,
@@ -45,6 +48,7 @@ impl Disconnect {
     pub fn close_code(self) -> Option<u16> {
         match self {
             Self::ByPeer | Self::Lost => None,
+            Self::Broken => Some(1011),
             Self::NoPong => Some(4012),
             Self::Overloaded => Some(1013),
             Self::Restarting => Some(1012),
@@ -64,7 +68,12 @@ impl Disconnect {
     pub(crate) fn discards_outbox(self) -> bool {
         matches!(
             self,
-            Self::Lost | Self::NoPong | Self::Overloaded | Self::SlowConsumer | Self::TooFarBehind
+            Self::Broken
+                | Self::Lost
+                | Self::NoPong
+                | Self::Overloaded
+                | Self::SlowConsumer
+                | Self::TooFarBehind
         )
     }
 
@@ -72,7 +81,7 @@ impl Disconnect {
     pub(crate) fn expects_peers_close(self) -> bool {
         !matches!(
             self,
-            Self::ByPeer | Self::Lost | Self::Overloaded | Self::Violation(_)
+            Self::Broken | Self::ByPeer | Self::Lost | Self::Overloaded | Self::Violation(_)
         )
     }
 }

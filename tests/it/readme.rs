@@ -316,6 +316,7 @@ fn the_settings_are_those_of_the_help() {
 #[test]
 fn the_close_codes_are_those_that_are_sent() {
     let reasons = [
+        Disconnect::Broken,
         Disconnect::NoPong,
         Disconnect::Restarting,
         Disconnect::SlowConsumer,

@@ -1,5 +1,6 @@
 //! One connection as its shard keeps it: socket, outbox, and what is known of its health.
 
+mod last_word;
 mod writing;
 
 use std::{
@@ -213,9 +214,9 @@ mod tests {
         config::Config,
         hub::{
             allowance::STEP,
-            budget::Budget,
             links::Links,
             outbox::DELIVERY_BYTES,
+            segment::tests::segment,
             socket::tests::{awaits_end, pair},
         },
     };
@@ -225,11 +226,6 @@ mod tests {
         blocked: Duration::from_secs(1),
         behind: Duration::from_secs(30),
     };
-
-    fn segment(bytes: &[u8]) -> Rc<Segment> {
-        let ledger = Ledger::new(Budget::new(u64::MAX));
-        Segment::of_its_own(Bytes::copy_from_slice(bytes), &ledger)
-    }
 
     fn new_peer() -> Peer {
         Peer::new(None, Compression::Off, 0)

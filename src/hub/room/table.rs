@@ -107,10 +107,20 @@ impl<K: Key, V> Table<K, V> {
         self.len
     }
 
-    pub(in crate::hub) fn keys(&self) -> impl Iterator<Item = K> {
+    pub(in crate::hub) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
         let chunks = self.chunks.iter().flatten();
         let entries = chunks.flat_map(|chunk| chunk.slots.iter().flatten());
-        entries.map(|(key, _)| *key)
+        entries.map(|(key, value)| (*key, value))
+    }
+
+    pub(in crate::hub) fn keys(&self) -> impl Iterator<Item = K> {
+        self.iter().map(|(key, _)| key)
+    }
+
+    pub(in crate::hub) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        let chunks = self.chunks.iter_mut().flatten();
+        let entries = chunks.flat_map(|chunk| chunk.slots.iter_mut().flatten());
+        entries.map(|(_, value)| value)
     }
 }
 

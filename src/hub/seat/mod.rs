@@ -9,6 +9,7 @@ use std::{
     ops::Deref,
     rc::Rc,
     task::{Context, Poll},
+    thread,
 };
 
 use bytes::Bytes;
@@ -73,6 +74,10 @@ impl Deref for Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        // What a shard that panics keeps may be in disorder, and its peers are to be told.
+        if self.shard.is_broken() || thread::panicking() {
+            return;
+        }
         self.shard.state.borrow_mut().remove(self.key);
         self.shard.departure.notify_waiters();
     }

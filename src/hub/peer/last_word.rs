@@ -1,0 +1,64 @@
+//! The last word to a peer whose shard has panicked.
+
+use super::Peer;
+
+impl Peer {
+    /// Writes `close`, as far as the socket takes it at once, and closes the socket. If a frame is
+    /// half out, or a Close was sent already, nothing may come behind it.
+    pub(in crate::hub) fn break_off(&mut self, close: &[u8]) {
+        let is_closed = self.outbox.is_sealed() && self.outbox.is_empty();
+        if let Some(socket) = self.socket.take()
+            && !is_closed
+            && !self.outbox.is_front_torn()
+        {
+            socket.say_last(close);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::{
+        hub::{compression::Compression, segment::tests::segment, socket::tests::pair},
+        wire::frame::Frame,
+    };
+
+    /// All that a peer gets that is broken off with so much in its outbox.
+    async fn received(fill: impl FnOnce(&mut Peer)) -> Vec<u8> {
+        let (near, mut far) = pair().await;
+        let mut peer = Peer::new(None, Compression::Off, 0);
+        peer.socket = Some(near);
+        fill(&mut peer);
+        peer.break_off(b"close");
+        assert!(peer.socket.is_none());
+        let mut received = Vec::new();
+        far.read_to_end(&mut received).await.unwrap();
+        received
+    }
+
+    #[tokio::test]
+    async fn a_close_comes_in_place_of_what_waits() {
+        assert_eq!(received(|_| {}).await, b"close");
+        let fill = |peer: &mut Peer| peer.outbox.push(segment(b"waits"));
+        assert_eq!(received(fill).await, b"close");
+    }
+
+    #[tokio::test]
+    async fn nothing_comes_into_a_frame_or_behind_a_close() {
+        let torn = |peer: &mut Peer| {
+            peer.outbox.push(segment(b"half"));
+            peer.outbox.written(2);
+        };
+        assert_eq!(received(torn).await, b"");
+        let closed = |peer: &mut Peer| {
+            let close = segment(Frame::close(1000, "").as_bytes());
+            let len = close.len();
+            peer.outbox.seal(close);
+            peer.outbox.written(len);
+        };
+        assert_eq!(received(closed).await, b"");
+    }
+}

@@ -1,0 +1,79 @@
+//! Where the sockets go that are accepted: to the shard whose turn it is.
+
+use std::{net, rc::Rc, sync::Arc};
+
+use tokio::net::{TcpListener, TcpStream};
+use tracing::error;
+
+use super::{
+    accept,
+    http::{self, Lifetime},
+    routes::Site,
+};
+use crate::hub::shard::Shard;
+
+/// What accepts for a server, and what it needs for that.
+#[derive(Clone)]
+pub(super) struct Arrivals {
+    pub(super) site: Arc<Site>,
+    pub(super) lifetime: Lifetime,
+}
+
+impl Arrivals {
+    /// Accepts on the first shard, until the end.
+    pub(super) fn start(self, listener: net::TcpListener) {
+        let hub = self.site.hub.clone();
+        hub.run_on(ACCEPTING_SHARD, move |shard| {
+            let here = Rc::clone(shard);
+            shard.spawn(async move {
+                let listener = match TcpListener::from_std(listener) {
+                    Ok(listener) => listener,
+                    Err(error) => return error!(%error, "nothing can be accepted"),
+                };
+                let mut is_ending = self.lifetime.is_ending.clone();
+                let is_room = || !self.site.hub.budget().is_full();
+                let errors = &self.site.accept_errors;
+                let accepting = accept::accept(listener, errors, is_room, |socket| {
+                    self.take(&here, socket);
+                });
+                tokio::select! {
+                    () = accepting => {}
+                    _ = is_ending.wait_for(|&is_ending| is_ending) => {}
+                }
+            });
+        });
+    }
+
+    /// Gives a socket that was accepted on shard `here` to the one whose turn it is.
+    fn take(&self, here: &Rc<Shard>, socket: TcpStream) {
+        let index = self.site.hub.next_shard();
+        if index == ACCEPTING_SHARD {
+            return self.clone().serve(here, socket);
+        }
+        if let Ok(socket) = socket.into_std() {
+            self.send_to(index, socket);
+        }
+    }
+
+    /// Gives a socket that was accepted elsewhere to the shard whose turn it is.
+    pub(super) fn hand_over(&self, socket: net::TcpStream) {
+        self.send_to(self.site.hub.next_shard(), socket);
+    }
+
+    fn send_to(&self, index: usize, socket: net::TcpStream) {
+        let arrivals = self.clone();
+        self.site.hub.run_on(index, move |shard| {
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                arrivals.serve(shard, socket);
+            }
+        });
+    }
+
+    fn serve(self, shard: &Rc<Shard>, socket: TcpStream) {
+        let Self { site, lifetime } = self;
+        shard.spawn(http::serve(Rc::clone(shard), socket, site, lifetime));
+    }
+}
+
+/// There always is a first one.
+pub(super) const ACCEPTING_SHARD: usize = 0;

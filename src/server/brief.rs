@@ -1,0 +1,68 @@
+//! A connection that no shard can have: it is answered once, in little time, and closed.
+//!
+//! Whoever looks after the server is told how it is; everybody else, to come again.
+
+use std::{convert::Infallible, io, time::Duration};
+
+use hyper::{Method, Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tracing::debug;
+
+use super::{
+    api,
+    http::MAX_HEAD_BYTES,
+    origin,
+    reply::{Refusal, Reply},
+    routes::Site,
+};
+
+/// Answers one request: `/health` as ever, any other with 503 and `why`.
+pub(super) async fn serve(socket: TcpStream, site: &Site, why: &str) {
+    match timeout(WITHIN, answer_once(socket, site, why)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "a connection could not be turned away"),
+        Err(_) => debug!("a connection was too slow to be turned away"),
+    }
+}
+
+async fn answer_once(socket: TcpStream, site: &Site, why: &str) -> io::Result<()> {
+    let service =
+        service_fn(|request| async move { Ok::<_, Infallible>(answer(site, &request, why)) });
+    let served = http1::Builder::new()
+        .max_buf_size(MAX_HEAD_BYTES)
+        .keep_alive(false)
+        .half_close(true)
+        .serve_connection(TokioIo::new(socket), service)
+        .without_shutdown()
+        .await;
+    let mut socket = served.map_err(io::Error::other)?.io.into_inner();
+    socket.shutdown().await?;
+    // A client that is still sending would lose the answer to a reset (RFC 9112 §9.6).
+    let mut rest = [0; 1024];
+    while socket.read(&mut rest).await? > 0 {}
+    Ok(())
+}
+
+fn answer(site: &Site, request: &Request<Incoming>, why: &str) -> Reply {
+    let is_health = request.uri().path() == "/health"
+        && matches!(*request.method(), Method::GET | Method::HEAD);
+    let admitted = site.admit(request).map(drop);
+    let may_read = admitted.is_ok();
+    let mut reply = match admitted {
+        Ok(()) if is_health => api::health(site),
+        Err(refusal) if is_health => refusal.into(),
+        _ => Refusal::Overloaded(why.into()).into(),
+    };
+    if may_read {
+        origin::allow(request.headers(), reply.headers_mut());
+    }
+    reply
+}
+
+/// For all of it.
+const WITHIN: Duration = Duration::from_secs(1);

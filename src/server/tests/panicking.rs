@@ -1,0 +1,74 @@
+//! A shard that panics, whichever it is.
+
+use std::{io::Read as _, io::Write as _, rc::Rc};
+
+use super::served::{Served, expect, expect_end};
+use crate::{error::Error, hub::shard::Shard, topic_name::TopicName, wire::frame::Frame};
+
+/// One of so many shards does what makes it panic.
+#[track_caller]
+fn panics(shards: usize, shard: usize, work: fn(&Rc<Shard>)) {
+    let mut server = Served::start(shards);
+    let mut subscribers = server.subscribers();
+    server.hub.run_on(shard, work);
+    for (on, subscriber) in subscribers.iter_mut().enumerate() {
+        if on == shard {
+            expect(subscriber, b"\x88\x10\x03\xF3internal error");
+        } else {
+            expect(subscriber, b"\x88\x16\x03\xF4server is restarting");
+            subscriber.write_all(b"\x88\x82\0\0\0\0\x03\xF4").unwrap();
+        }
+        expect_end(subscriber);
+    }
+    // By itself.
+    assert!(matches!(server.ended(), Err(Error::Broken)));
+}
+
+#[test]
+fn clients_of_a_shard_that_panics_are_told_1011_and_all_others_1012() {
+    for (shards, shard) in [(1, 0), (2, 0), (2, 1)] {
+        panics(shards, shard, |_| panic!("on purpose"));
+    }
+}
+
+#[test]
+fn a_shard_panics_with_any_of_its_tasks() {
+    for (shards, shard) in [(1, 0), (2, 0), (2, 1)] {
+        panics(shards, shard, |shard| {
+            shard.spawn(async { panic!("on purpose") });
+        });
+    }
+}
+
+#[test]
+fn a_client_that_has_half_a_frame_gets_no_close_into_it() {
+    // So that nobody is a slow consumer.
+    let mut server = Served::with(2, |config| config.limits.message_bytes = 16 << 20);
+    let mut subscribers = server.subscribers();
+    let message = Frame::binary(&vec![0; 48 << 20]);
+    let whole = message.wire_len();
+    // More than a socket takes.
+    let topic = TopicName::new("t").unwrap();
+    let _queued = server.hub.send_off(&topic, message, None);
+    expect(&mut subscribers[0], &[0x82, 127, 0, 0, 0, 0, 3, 0, 0, 0]);
+    server.hub.run_on(0, |_| panic!("on purpose"));
+    let mut received = Vec::new();
+    subscribers[0].read_to_end(&mut received).unwrap();
+    assert!(received.len() < whole - 10);
+    assert!(received.iter().all(|&byte| byte == 0), "no Close");
+    drop(subscribers);
+    assert!(matches!(server.ended(), Err(Error::Broken)));
+}
+
+#[test]
+fn a_client_that_is_still_sending_is_told_1011_all_the_same() {
+    let server = Served::start(1);
+    let mut echo = server.upgrade("/echo");
+    let release = server.hold_up(0);
+    server.hub.run_on(0, |_| panic!("on purpose"));
+    // It is there, and not read, when the shard panics.
+    echo.write_all(&[0; 10_000]).unwrap();
+    drop(release);
+    expect(&mut echo, b"\x88\x10\x03\xF3internal error");
+    expect_end(&mut echo);
+}

@@ -1,0 +1,152 @@
+//! A server whose shards a test can get at, and what clients say to it in literal bytes.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::super::{Server, routes::Site};
+use super::{PATIENCE, dial, read_head};
+use crate::{config::Config, error::Error, hub::Hub, topic_name::TopicName, wire::frame::Frame};
+
+/// A server that runs, with a watchdog that is quicker than usual.
+pub(super) struct Served {
+    pub(super) hub: Hub,
+    pub(super) site: Arc<Site>,
+    pub(super) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<(), Error>>>,
+}
+
+impl Served {
+    pub(super) fn start(shards: usize) -> Self {
+        Self::with(shards, |_| {})
+    }
+
+    pub(super) fn with(shards: usize, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            shards: shards.try_into().unwrap(),
+            ..Config::default()
+        };
+        change(&mut config);
+        let mut server = Server::bind(&config).unwrap();
+        // Seldom enough that no shard is late because the machine is busy.
+        server.look_every = Duration::from_millis(250);
+        let (hub, site) = (server.hub(), Arc::clone(&server.site));
+        let address = server.local_addr();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(server.serve(stopped))
+        });
+        Self {
+            hub,
+            site,
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// Holds a shard up, until what is returned is dropped.
+    pub(super) fn hold_up(&self, shard: usize) -> mpsc::Sender<()> {
+        let (release, released) = mpsc::channel::<()>();
+        let (held, is_held) = mpsc::channel();
+        self.hub.run_on(shard, move |_| {
+            held.send(()).unwrap();
+            let _ = released.recv();
+        });
+        is_held.recv_timeout(PATIENCE).unwrap();
+        release
+    }
+
+    /// Follows `t` on each shard: the server hands connections to them in turn.
+    pub(super) fn subscribers(&self) -> Vec<TcpStream> {
+        let shards = 0..self.hub.shards();
+        let mut subscribers: Vec<_> = shards.map(|_| self.upgrade("/ws?topic=t")).collect();
+        self.publish_to(&mut subscribers, "hello");
+        subscribers
+    }
+
+    /// Publishes, and reads it at each of the subscribers.
+    pub(super) fn publish_to(&self, subscribers: &mut [TcpStream], message: &str) {
+        let topic = TopicName::new("t").unwrap();
+        let _queued = self.hub.send_off(&topic, Frame::text(message), None);
+        let length = u8::try_from(message.len()).unwrap();
+        let wire = [&[0x81, length], message.as_bytes()].concat();
+        for subscriber in subscribers {
+            expect(subscriber, &wire);
+        }
+    }
+
+    /// Opens a WebSocket connection.
+    pub(super) fn upgrade(&self, path: &str) -> TcpStream {
+        let mut stream = dial(self.address);
+        let handshake = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Version: 13\r\n\r\n"
+        );
+        stream.write_all(handshake.as_bytes()).unwrap();
+        let head = read_head(&mut stream);
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        stream
+    }
+
+    /// Asks for a path on a connection of its own: head and body of the answer.
+    pub(super) fn get(&self, path: &str) -> (String, String) {
+        let mut stream = dial(self.address);
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let head = read_head(&mut stream);
+        let mut body = String::new();
+        stream.read_to_string(&mut body).unwrap();
+        (head, body)
+    }
+
+    /// Tells the server to stop.
+    pub(super) fn stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Waits until it has ended by itself or was stopped; how that was.
+    pub(super) fn ended(&mut self) -> Result<(), Error> {
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+/// Reads exactly these bytes.
+#[track_caller]
+pub(super) fn expect(stream: &mut TcpStream, wire: &[u8]) {
+    let mut read = vec![0; wire.len()];
+    stream.read_exact(&mut read).unwrap();
+    assert_eq!(read, wire);
+}
+
+/// Reads the end of the stream.
+#[track_caller]
+pub(super) fn expect_end(stream: &mut TcpStream) {
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"");
+}
+
+/// Waits until `condition` holds, looking again and again.
+#[track_caller]
+pub(super) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < end, "never: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,149 @@
+//! A shard that stands still, whichever it is.
+
+use std::{
+    io::Write as _,
+    sync::{Mutex, Once, PoisonError},
+};
+
+use super::{
+    read_head,
+    served::{Served, eventually, expect},
+};
+
+/// An answer that says to come again.
+#[track_caller]
+fn assert_unavailable((head, body): (String, String)) -> String {
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert!(head.contains("\r\nretry-after: 1\r\n"), "{head}");
+    body
+}
+
+/// One of so many shards stands still for a while.
+#[track_caller]
+fn stands_still(shards: usize, shard: usize) {
+    let mut server = Served::start(shards);
+    let mut subscribers = server.subscribers();
+    let release = server.hold_up(shard);
+    eventually("it is noticed", || server.site.standing.shards() == [shard]);
+    // Whoever's turn it would be.
+    for _ in 0..2 * shards {
+        let health = assert_unavailable(server.get("/health"));
+        let health: serde_json::Value = serde_json::from_str(&health).unwrap();
+        assert_eq!(health["status"], "a shard stands still");
+        assert_eq!(health["standing_shards"], serde_json::json!([shard]));
+        if shards == 1 {
+            let page = assert_unavailable(server.get("/"));
+            assert_eq!(page, "{\"error\":\"the server stands still\"}\n");
+        } else {
+            let mut echo = server.upgrade("/echo");
+            echo.write_all(b"\x81\x82\0\0\0\0hi").unwrap();
+            expect(&mut echo, b"\x81\x02hi");
+        }
+    }
+    drop(release);
+    eventually("it goes on", || server.site.standing.shards().is_empty());
+    let (head, health) = server.get("/health");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(health.contains("\"status\":\"ok\""), "{health}");
+    server.publish_to(&mut subscribers, "all there");
+    drop(subscribers);
+    server.stop();
+    server.ended().unwrap();
+}
+
+#[test]
+fn the_only_shard_that_stands_still_is_told_of() {
+    stands_still(1, 0);
+}
+
+#[test]
+fn the_accepting_shard_that_stands_still_is_told_of_and_others_serve_who_comes() {
+    stands_still(2, 0);
+}
+
+#[test]
+fn a_shard_that_stands_still_is_told_of_and_others_serve_who_comes() {
+    stands_still(2, 1);
+    stands_still(3, 1);
+}
+
+#[test]
+fn a_shard_that_stands_still_is_logged_once_and_so_is_that_it_goes_on() {
+    keep_log();
+    let server = Served::start(4);
+    let lines = || {
+        let log = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
+        // No other test has so many.
+        let ours = log.lines().filter(|line| line.contains("shard=3"));
+        let texts = ours.map(|line| line.split_once('Z').unwrap().1.to_owned());
+        texts.collect::<Vec<_>>()
+    };
+    let release = server.hold_up(3);
+    eventually("it is logged", || !lines().is_empty());
+    drop(release);
+    eventually("both are logged", || lines().len() >= 2);
+    let expected = [
+        " ERROR framecast::server::watchdog: a shard stands still shard=3 unmoved=1s",
+        "  WARN framecast::server::watchdog: a shard goes on that stood still shard=3",
+    ];
+    assert_eq!(lines(), expected);
+}
+
+#[test]
+fn clients_of_the_others_are_told_of_the_end_though_a_shard_stands_still() {
+    let mut server = Served::with(2, |config| {
+        // Long for what is to come in it.
+        config.timeouts.drain = std::time::Duration::from_secs(6);
+    });
+    let mut subscribers = server.subscribers();
+    let release = server.hold_up(0);
+    server.stop();
+    expect(&mut subscribers[1], b"\x88\x16\x03\xF4server is restarting");
+    drop(release);
+    drop(subscribers);
+    // In time or not: that depends on how much of it was left.
+    let _ = server.ended();
+}
+
+#[test]
+fn whoever_sends_nothing_to_a_server_that_stands_still_is_let_go() {
+    let server = Served::start(1);
+    let release = server.hold_up(0);
+    eventually("it is noticed", || server.site.standing.shards() == [0]);
+    // More than are answered at a time.
+    let silent: Vec<_> = (0..100).map(|_| super::dial(server.address)).collect();
+    let mut late = super::dial(server.address);
+    late.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    let head = read_head(&mut late);
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert!(head.contains("\r\nconnection: close\r\n"), "{head}");
+    drop(silent);
+    drop(release);
+}
+
+/// What all tests of this process log.
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Log;
+
+impl std::io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        LOG.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn keep_log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let log = tracing_subscriber::fmt().with_ansi(false);
+        log.with_writer(|| Log).init();
+    });
+}
