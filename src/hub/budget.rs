@@ -155,7 +155,7 @@ impl Budget {
     }
 
     /// Returns true if nothing is received.
-    pub(super) fn is_exhausted(&self) -> bool {
+    pub(crate) fn is_exhausted(&self) -> bool {
         self.has_sign(EXHAUSTED)
     }
 

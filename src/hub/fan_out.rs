@@ -8,7 +8,6 @@ use std::{rc::Rc, time::Instant};
 use super::{
     allowance::{Allowance, END},
     compression::Compressors,
-    ledger::Ledger,
     message::Message,
     peer::{Offer, Offering, Peer, PeerKey},
     peers::Peers,
@@ -109,16 +108,16 @@ impl FanOut {
         topics: &mut Topics,
         peers: &mut Peers,
         compressors: &mut Compressors,
-        ledger: &Rc<Ledger>,
         allowance: &mut Allowance,
     ) -> Step {
         let mut step = Step::default();
         let now = Instant::now();
+        let ledger = Rc::clone(&peers.ledger);
         ledger.look_at_clock(now);
         let mut offering = Offering {
             segments: &mut self.segments,
             compressors,
-            ledger,
+            ledger: &ledger,
             allowance,
             now,
         };

@@ -122,6 +122,10 @@ impl Held {
         self.bytes = bytes;
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Makes it so many bytes at least.
     pub(crate) fn grow_to(&mut self, bytes: usize) {
         if bytes > self.bytes {

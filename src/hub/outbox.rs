@@ -5,7 +5,7 @@
 //! through it, or past it while it is empty, so frames cannot interleave, and a frame is never
 //! torn: it remembers how much of the front is out.
 
-use std::{collections::VecDeque, io::IoSlice, rc::Rc};
+use std::{collections::VecDeque, io::IoSlice, mem, rc::Rc};
 
 use super::{
     ledger::{Held, Ledger, Moment},
@@ -113,7 +113,7 @@ impl Outbox {
         let overtaken = if self.is_front_torn { 0 } else { self.control };
         let oldest = self.queue.get(usize::from(overtaken));
         oldest
-            .or(self.queue.front())
+            .or_else(|| self.queue.front())
             .map(|segment| segment.queued())
     }
 
@@ -145,7 +145,7 @@ impl Outbox {
         let pairs = slices.iter_mut().zip(&self.queue);
         pairs
             .map(|(slice, segment)| {
-                *slice = IoSlice::new(&segment.bytes()[std::mem::take(&mut out)..])
+                *slice = IoSlice::new(&segment.bytes()[mem::take(&mut out)..]);
             })
             .count()
     }

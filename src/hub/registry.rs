@@ -318,7 +318,7 @@ mod tests {
         let now = Instant::now();
         let first = registry.register("1".into(), topics.clone(), now).unwrap();
         assert!(budget.held() > 128 * 255);
-        registry.register("1".into(), topics.clone(), now).unwrap();
+        registry.register("1".into(), topics, now).unwrap();
         let refused = registry.register("1".into(), Vec::new(), now);
         assert_eq!(refused.unwrap_err(), Full::Memory);
         registry.delete(first);

@@ -110,7 +110,6 @@ impl State {
                 &mut self.topics,
                 &mut self.peers,
                 &mut self.compressors,
-                &self.ledger,
                 allowance,
             );
             let Step {

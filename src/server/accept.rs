@@ -3,11 +3,15 @@
 //! It runs on the first shard, so that with one shard nobody has to be woken for a connection.
 
 use std::{
+    fmt,
+    future::poll_fn,
     io,
     net::SocketAddr,
+    task::Poll,
     time::{Duration, Instant},
 };
 
+use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -15,8 +19,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::socket;
-use crate::metrics::Counter;
+use super::{brief, reserve::Reserve, routes::Site, socket};
 
 /// Listens on `address`, for clients that take their answers within `request_timeout`.
 pub(super) fn listen(
@@ -36,36 +39,69 @@ pub(super) fn listen(
     Ok(socket.into())
 }
 
-/// Accepts for ever, but while there `is_room`. An error never ends it: one of a connection concerns only that connection,
-/// and one of the system (no descriptors, no memory) is waited out.
+/// Accepts for ever, but while memory is short. An error never ends it: one of a connection concerns only that connection, one
+/// at a time is turned away with the `reserve` when there are no descriptors, and what else the
+/// system lacks is waited for.
 pub(super) async fn accept(
     listener: TcpListener,
-    errors: &Counter,
-    is_room: impl Fn() -> bool,
+    site: &Site,
+    mut reserve: Reserve,
     mut take: impl FnMut(TcpStream),
 ) {
     let mut back_off = BackOff::default();
-    let mut warned: Option<Instant> = None;
+    let mut warning = Warning::default();
     loop {
-        while !is_room() {
+        while site.hub.budget().is_full() {
             sleep(BETWEEN_LOOKS).await;
         }
+        // Before anybody else gets it.
+        reserve.take_back();
         match listener.accept().await {
             Ok((socket, _)) => {
                 back_off = BackOff::default();
                 take(socket);
             }
-            Err(error) => {
-                errors.increment();
-                if let Some(wait) = back_off.after(&error) {
-                    // At the limit, connections may come and go many times a second.
-                    if warned.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
-                        warn!(%error, ?wait, "no connection can be accepted");
-                        warned = Some(Instant::now());
+            Err(error) if is_out_of_descriptors(&error) && reserve.give_up() => {
+                if let Some(accepted) = accept_now(&listener).await {
+                    warning.say(&error, "a connection is turned away");
+                    site.accept_errors.increment();
+                    match accepted {
+                        Ok(socket) => brief::serve(socket, site, "the server is full").await,
+                        Err(error) => back_off.wait(&error).await,
                     }
-                    sleep(wait).await;
                 }
             }
+            Err(error) => {
+                warning.say(&error, "no connection can be accepted");
+                site.accept_errors.increment();
+                back_off.wait(&error).await;
+            }
+        }
+    }
+}
+
+/// Accepts the connection that has waited longest. `None` if there is none: at the limit the system
+/// says so even then. Whoever comes later may find a descriptor that is not the reserve.
+async fn accept_now(listener: &TcpListener) -> Option<io::Result<TcpStream>> {
+    let accepted = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
+    match accepted {
+        Poll::Ready(accepted) => Some(accepted.map(|(socket, _)| socket)),
+        Poll::Pending => None,
+    }
+}
+
+/// Says what is wrong at most once a second: at the limit, connections may come and go often.
+#[derive(Debug, Default)]
+struct Warning(Option<Instant>);
+
+impl Warning {
+    fn say(&mut self, error: &dyn fmt::Display, what: &str) {
+        if self
+            .0
+            .is_none_or(|at| at.elapsed() >= Duration::from_secs(1))
+        {
+            warn!(%error, "{what}");
+            self.0 = Some(Instant::now());
         }
     }
 }
@@ -81,6 +117,12 @@ impl Default for BackOff {
 }
 
 impl BackOff {
+    async fn wait(&mut self, error: &io::Error) {
+        if let Some(wait) = self.after(error) {
+            sleep(wait).await;
+        }
+    }
+
     fn after(&mut self, error: &io::Error) -> Option<Duration> {
         if is_of_one_connection(error) {
             return None;
@@ -104,7 +146,15 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// How often is looked whether there is room for connections again.
+/// The process, or the system, has as many descriptors as it may have.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE)
+    )
+}
+
+/// How often to look whether there is memory for connections again.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// Connections that wait to be accepted; the kernel cuts it to its own limit.
@@ -135,6 +185,13 @@ mod tests {
         assert_eq!(accepted.tcp_notsent_lowat().unwrap(), 64 * 1024);
         let timeout = accepted.tcp_user_timeout().unwrap();
         assert_eq!(timeout, Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn only_a_want_of_descriptors_is_one() {
+        let errors = [24, 23, 12, 103].map(io::Error::from_raw_os_error);
+        let wants = errors.map(|error| is_out_of_descriptors(&error));
+        assert_eq!(wants, [true, true, false, false]);
     }
 
     #[test]

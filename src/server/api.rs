@@ -20,7 +20,7 @@ use super::{
 use crate::{
     authority::Authority,
     config::PublicUrl,
-    hub::UserId,
+    hub::{UserId, shard::Shard},
     protocol::topic_list::{Named, TopicList},
     topic_name::TopicName,
     wire::{close::Disconnect, frame::Frame},
@@ -103,6 +103,7 @@ struct Health {
 /// Announces a connection to come, of which `asked` is the host.
 pub(super) async fn register(
     site: &Site,
+    shard: &Shard,
     request: &mut Request<Incoming>,
     asked: Option<Authority>,
 ) -> Result<Reply, Refusal> {
@@ -110,8 +111,8 @@ pub(super) async fn register(
     let base = site.public_url.as_ref().map(PublicUrl::web_socket);
     let base = base.or_else(asked);
     let base = base.ok_or_else(|| Refusal::bad_request(&"Host is required"))?;
-    let read = body::read(site.hub.config(), request, REGISTRATION_BYTES, registration);
-    let (user, topics) = read.await?;
+    let read = body::read(shard, request, REGISTRATION_BYTES, registration);
+    let ((user, topics), _held) = read.await?;
     let registered = site.registry.register(user, topics, Instant::now());
     let id = registered.map_err(|full| Refusal::Overloaded(full.to_string()))?;
     Ok(json(&Registered {
@@ -143,21 +144,22 @@ pub(super) fn unregister(site: &Site, id: Uuid) -> Result<Reply, Refusal> {
 /// Publishes a text message.
 pub(super) async fn publish(
     site: &Site,
+    shard: &Shard,
     request: &mut Request<Incoming>,
 ) -> Result<Reply, Refusal> {
     let config = site.hub.config();
     let limit_bytes = config.limits.message_bytes;
     let understand = move |body: &[u8]| publication(body, limit_bytes);
-    let read = body::read(config, request, PUBLICATION_BYTES, understand);
-    let (topic, message, user) = read.await?;
+    let read = body::read(shard, request, PUBLICATION_BYTES, understand);
+    let ((topic, message, user), held) = read.await?;
     let (started, within) = (Instant::now(), config.timeouts.request);
     // It waits while a shard has too much to deliver, but not for ever. What is refused here was
     // not published, and may be tried again.
-    let pass = timeout(within, site.hub.pass(0)).await;
+    let pass = timeout(within, site.hub.pass(held.bytes())).await;
     let pass =
         pass.map_err(|_| Refusal::Overloaded("too much is to be delivered; not published".into()))?;
     let queued = site.hub.send_off(&topic, message, user);
-    drop(pass);
+    drop((pass, held));
     // Published, whatever happens from here on: only the count may be late. It gets what is left
     // of the time, and a little in any case, because it nearly always comes at once.
     let left = within.saturating_sub(started.elapsed()).max(within / 10);

@@ -8,6 +8,7 @@ use tracing::error;
 use super::{
     accept,
     http::{self, Lifetime},
+    reserve::Reserve,
     routes::Site,
 };
 use crate::hub::shard::Shard;
@@ -23,6 +24,7 @@ impl Arrivals {
     /// Accepts on the first shard, until the end.
     pub(super) fn start(self, listener: net::TcpListener) {
         let hub = self.site.hub.clone();
+        let reserve = Reserve::new();
         hub.run_on(ACCEPTING_SHARD, move |shard| {
             let here = Rc::clone(shard);
             shard.spawn(async move {
@@ -31,9 +33,7 @@ impl Arrivals {
                     Err(error) => return error!(%error, "nothing can be accepted"),
                 };
                 let mut is_ending = self.lifetime.is_ending.clone();
-                let is_room = || !self.site.hub.budget().is_full();
-                let errors = &self.site.accept_errors;
-                let accepting = accept::accept(listener, errors, is_room, |socket| {
+                let accepting = accept::accept(listener, &self.site, reserve, |socket| {
                     self.take(&here, socket);
                 });
                 tokio::select! {

@@ -1,53 +1,77 @@
 //! The body of a request: read within bounds, and parsed where that holds nobody up.
 
+use std::time::{Duration, Instant};
+
 use http_body_util::BodyExt;
 use hyper::{
     Request,
     body::{Body, Incoming},
 };
 use serde::Deserialize;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 use super::reply::Refusal;
-use crate::config::Config;
+use crate::hub::{Held, budget::Budget, shard::Shard};
 
 /// Reads the body of a request, bounded in size and time, and lets `understand` make of it what is
 /// asked for.
 ///
 /// With more than `inline_bytes` that is done on a thread beside the shard: parsing a body and making
-/// a message of it cost more with its length.
+/// a message of it cost more with its length. What all this holds is the other result.
 pub(super) async fn read<T: Send + 'static>(
-    config: &Config,
+    shard: &Shard,
     request: &mut Request<Incoming>,
     inline_bytes: usize,
     understand: impl FnOnce(&[u8]) -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
-    let limit_bytes = config.limits.body_bytes();
-    let gathered = gather(request.body_mut(), limit_bytes);
-    let Gathered { bytes, .. } = timeout(config.timeouts.request, gathered)
+) -> Result<(T, Held), Refusal> {
+    let gathered = gather(shard, request.body_mut());
+    let (bytes, held) = timeout(shard.config().timeouts.request, gathered)
         .await
         .map_err(|_| Refusal::Timeout)??;
     if bytes.len() <= inline_bytes {
-        return understand(&bytes);
+        return Ok((understand(&bytes)?, held));
     }
     // It has panicked, or the shard is ending.
     let done = spawn_blocking(move || understand(&bytes)).await;
-    done.unwrap_or_else(|_| Err(Refusal::Overloaded("the body could not be parsed".into())))
+    let understood =
+        done.unwrap_or_else(|_| Err(Refusal::Overloaded("the body could not be parsed".into())))?;
+    Ok((understood, held))
 }
 
-async fn gather(body: &mut Incoming, limit_bytes: usize) -> Result<Gathered, Refusal> {
-    let mut gathered = Gathered::new(limit_bytes);
+/// Gathers a body, unless memory is short and it has begun long ago: others wait for what it holds.
+async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), Refusal> {
+    let begun = Instant::now();
+    let (ledger, patience) = (shard.ledger(), shard.config().timeouts.blocked);
+    let mut held = ledger.hold(0);
+    let mut gathered = Gathered::new(shard.config().limits.body_bytes());
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     gathered.expect(announced)?;
-    while let Some(frame) = body.frame().await {
+    loop {
+        if ledger.budget().is_crowded() && begun.elapsed() >= patience {
+            Budget::count(&ledger.budget().counts.unfinished);
+            return Err(Refusal::short_of_memory());
+        }
+        if ledger.budget().is_exhausted() {
+            sleep(BETWEEN_LOOKS).await;
+            continue;
+        }
+        let Ok(frame) = timeout(BETWEEN_LOOKS, body.frame()).await else {
+            continue;
+        };
+        let Some(frame) = frame else {
+            return Ok((gathered.bytes, held));
+        };
         let frame = frame
             .map_err(|error| Refusal::BadRequest(format!("the body can't be read: {error}")))?;
         // The trailers of a chunked body say nothing.
         if let Ok(piece) = frame.into_data() {
             gathered.append(&piece)?;
+            held.set(gathered.held_bytes());
         }
     }
-    Ok(gathered)
 }
 
 /// What has come of a body, in one piece: however small the chunks are in which it comes, it takes
@@ -74,6 +98,11 @@ impl Gathered {
             });
         }
         Ok(())
+    }
+
+    /// Returns what it holds, in bytes, and what will be made of it: a text, and a frame.
+    fn held_bytes(&self) -> usize {
+        self.bytes.capacity() + 2 * self.bytes.len()
     }
 
     /// Appends what has come: the only place where memory is taken for a body.
@@ -103,6 +132,9 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal
     json.end().map_err(|error| Refusal::bad_request(&error))?;
     Ok(parsed)
 }
+
+/// How often to look whether memory is short while a body comes slowly.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {

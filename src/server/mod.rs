@@ -2,8 +2,8 @@
 //!
 //! `accept` takes each socket, `arrivals` hands it to a shard; there `http` reads its requests,
 //! `routes` finds what answers them, `upgrade` turns one into a connection. An HTTP connection has
-//! `turns`, too. The `watchdog` notices a shard that stands still; who can't be served then is
-//! answered in `brief`.
+//! `turns`, too. The `watchdog` notices a shard that stands still; who can't be served then, or for want
+//! of descriptors, is answered in `brief`.
 
 mod accept;
 mod api;
@@ -17,6 +17,7 @@ pub(crate) mod internals;
 mod origin;
 mod page;
 mod reply;
+mod reserve;
 mod routes;
 mod socket;
 mod standing;

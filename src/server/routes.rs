@@ -188,8 +188,8 @@ impl Site {
         match path {
             Path::Page => Ok(page::page()),
             Path::Health => Ok(api::health(self)),
-            Path::Publish => api::publish(self, request).await,
-            Path::Register => api::register(self, request, asked).await,
+            Path::Publish => api::publish(self, shard, request).await,
+            Path::Register => api::register(self, shard, request, asked).await,
             Path::Registration => api::unregister(self, parse_id(id)?),
             Path::Chat | Path::Echo | Path::EchoFrames | Path::Relay => {
                 upgrade::check(request)?;

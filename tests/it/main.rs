@@ -8,6 +8,7 @@ mod chat;
 mod clients;
 mod close;
 mod deflate;
+mod descriptors;
 mod echo;
 mod embed;
 mod examples;

@@ -1,4 +1,4 @@
-//! The program: settings, and running out of descriptors.
+//! The program: its settings, and how it starts and ends.
 
 use std::{
     fs,
@@ -6,7 +6,6 @@ use std::{
     net::SocketAddr,
     process::{Command, Stdio},
     thread,
-    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -272,23 +271,6 @@ fn help_and_version_are_told() {
         version,
         concat!("framecast ", env!("CARGO_PKG_VERSION"), "\n")
     );
-}
-
-#[test]
-fn at_the_descriptor_limit_the_acceptor_backs_off_and_takes_up_again() {
-    let script = "ulimit -n 64; exec \"$0\" serve --listen 127.0.0.1:0 --shards 1";
-    let server = Process::start(Command::new("sh").args(["-c", script, FRAMECAST]));
-    let first = server.connect("/ws");
-    let crowd: Vec<Client> = (0..100).map(|_| Client::dial(server.address)).collect();
-    // Not to wait for anything: this is how long the server is to be at its limit.
-    thread::sleep(Duration::from_millis(500));
-    drop(crowd);
-    let mut http = Client::dial(server.address);
-    http.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    let health: serde_json::Value = serde_json::from_str(&http.read_answer().body).unwrap();
-    let errors = health["accept_errors"].as_u64().unwrap();
-    assert!((1..100).contains(&errors), "{errors} errors");
-    first.close();
 }
 
 #[test]
