@@ -55,7 +55,7 @@ impl Server {
                 let server = framecast::Server::bind(&config).unwrap();
                 started.send((server.local_addr(), server.hub())).unwrap();
                 server.serve(stopped).await.unwrap();
-            })
+            });
         });
         let (address, hub) = wait.recv().unwrap();
         Self {
