@@ -15,12 +15,14 @@ use crate::{ALLOCATOR, clients};
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     hub: Hub,
+    /// When nobody was there.
+    base: Figures,
     _stop: oneshot::Sender<()>,
 }
 
 /// Bytes, at one moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Figures {
+#[derive(Clone, Copy, Debug, Default)]
+struct Figures {
     allocated: u64,
     charged: u64,
 }
@@ -30,8 +32,9 @@ impl Server {
     pub(crate) fn the_one() -> &'static Self {
         static SERVER: OnceLock<Server> = OnceLock::new();
         SERVER.get_or_init(|| {
-            let server = Self::start();
+            let mut server = Self::start();
             server.warm_up();
+            server.base = server.figures();
             server
         })
     }
@@ -61,6 +64,7 @@ impl Server {
         Self {
             address,
             hub,
+            base: Figures::default(),
             _stop: stop,
         }
     }
@@ -78,21 +82,21 @@ impl Server {
         }
     }
 
-    pub(crate) fn figures(&self) -> Figures {
+    fn figures(&self) -> Figures {
         Figures {
             allocated: ALLOCATOR.allocated() as u64,
             charged: self.hub.memory_bytes(),
         }
     }
 
-    /// Compares what was allocated and what was charged since `before`, and the latter with what the
-    /// rule allows. What passes is waited for; what stays is a fault.
-    pub(crate) fn check(&self, before: Figures, rule: u64) -> Result<(), String> {
+    /// Compares what is allocated for clients and what is charged, and the latter with what the rule
+    /// allows. What passes is waited for; what stays is a fault.
+    pub(crate) fn check(&self, rule: u64) -> Result<(), String> {
         let until = Instant::now() + PATIENCE;
         loop {
             let now = self.figures();
-            let allocated = now.allocated.saturating_sub(before.allocated);
-            let charged = now.charged.saturating_sub(before.charged);
+            let allocated = now.allocated.saturating_sub(self.base.allocated);
+            let charged = now.charged.saturating_sub(self.base.charged);
             if allocated <= charged + SLACK && charged <= rule + SLACK {
                 return Ok(());
             }
@@ -105,9 +109,9 @@ impl Server {
         }
     }
 
-    pub(crate) fn wait_until_all_are_gone(&self, before: Figures) {
+    pub(crate) fn wait_until_all_are_gone(&self) {
         let until = Instant::now() + PATIENCE;
-        while self.figures().charged > before.charged + SLACK {
+        while self.figures().charged > self.base.charged + SLACK {
             assert!(Instant::now() < until, "{:?}", self.figures());
             thread::yield_now();
         }
