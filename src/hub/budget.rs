@@ -11,7 +11,7 @@
 //!  held, of the budget    from here on
 //!  3/4                    whoever is furthest behind is ended; what stays is refused:
 //!                         connections, registrations, topics
-//!  13/16                  nothing is accepted
+//!  13/16                  who comes is told so, one at a time
 //!  7/8                    publishers wait (what they wait with does not count for this)
 //!  15/16                  nothing is received
 //! ```
@@ -144,7 +144,7 @@ impl Budget {
         self.has_sign(CROWDED)
     }
 
-    /// Returns true if nothing is accepted.
+    /// Returns true if no connection is taken.
     pub(crate) fn is_full(&self) -> bool {
         self.has_sign(FULL)
     }

@@ -20,6 +20,7 @@ use tokio::{
 use tracing::warn;
 
 use super::{brief, reserve::Reserve, routes::Site, socket};
+use crate::hub::budget::Budget;
 
 /// Listens on `address`, for clients that take their answers within `request_timeout`.
 pub(super) fn listen(
@@ -39,9 +40,9 @@ pub(super) fn listen(
     Ok(socket.into())
 }
 
-/// Accepts for ever, but while memory is short. An error never ends it: one of a connection concerns only that connection, one
-/// at a time is turned away with the `reserve` when there are no descriptors, and what else the
-/// system lacks is waited for.
+/// Accepts for ever. An error never ends it: one of a connection concerns only that connection, one
+/// at a time is turned away with the `reserve` when there are no descriptors, or when memory is full,
+/// and what else the system lacks is waited for.
 pub(super) async fn accept(
     listener: TcpListener,
     site: &Site,
@@ -51,12 +52,13 @@ pub(super) async fn accept(
     let mut back_off = BackOff::default();
     let mut warning = Warning::default();
     loop {
-        while site.hub.budget().is_full() {
-            sleep(BETWEEN_LOOKS).await;
-        }
         // Before anybody else gets it.
         reserve.take_back();
         match listener.accept().await {
+            Ok((socket, _)) if site.hub.budget().is_full() => {
+                Budget::count(&site.hub.budget().counts.refused);
+                brief::serve(socket, site, "the server is short of memory").await;
+            }
             Ok((socket, _)) => {
                 back_off = BackOff::default();
                 take(socket);
@@ -153,9 +155,6 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
         Some(Errno::MFILE | Errno::NFILE)
     )
 }
-
-/// How often to look whether there is memory for connections again.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// Connections that wait to be accepted; the kernel cuts it to its own limit.
 const BACKLOG: i32 = 4096;

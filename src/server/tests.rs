@@ -3,6 +3,7 @@
 
 mod panicking;
 mod served;
+mod short_of_memory;
 mod standing;
 
 use std::{

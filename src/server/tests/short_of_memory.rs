@@ -1,0 +1,22 @@
+//! Memory that is full, so that nobody is accepted.
+
+use super::served::{Served, eventually};
+
+#[test]
+fn while_memory_is_full_who_comes_is_told_so_and_health_is_answered() {
+    let server = Served::start(1);
+    let budget = server.hub.budget();
+    let charge = budget.charge((budget.limit() / 8 * 7).try_into().unwrap());
+    for _ in 0..3 {
+        let (head, body) = server.get("/");
+        assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+        assert!(head.contains("\r\nretry-after: 1\r\n"), "{head}");
+        assert_eq!(body, "{\"error\":\"the server is short of memory\"}\n");
+        let (head, _) = server.get("/health");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    }
+    drop(charge);
+    eventually("it takes up again", || {
+        server.get("/").0.starts_with("HTTP/1.1 200 ")
+    });
+}
