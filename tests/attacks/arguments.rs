@@ -93,9 +93,10 @@ Attacks a server beside bystanders who must not notice.
 cargo test --test attacks -- [OPTIONS] [NAME]...
 
   --server PATH    the server program, instead of the one built with this
-  --long           measure long enough for times, and hold them to their bounds
+  --long           measure long enough for times, and hold them to their bounds; with all
+                   who are after memory, and a look at what is left of it 30 s later
   --only NAME      only attacks whose names contain NAME
   --before PATH    attack this server too, for the column \"before\"
-  --markdown FILE  write a table, in place of the one that FILE may have
+  --markdown FILE  write the tables, in place of those that FILE may have
   --list           print the names
 ";

@@ -3,7 +3,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,27 +50,41 @@ pub(crate) enum Answers {
 
 impl Crowd {
     pub(crate) fn new(sockets: Vec<TcpStream>) -> Result<Self> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let mut members = Vec::new();
-        for (index, socket) in sockets.into_iter().enumerate() {
-            socket.set_nonblocking(true)?;
-            let data = EventData::new_u64(index as u64);
-            epoll::add(&epoll, &socket, data, EventFlags::empty())?;
-            members.push(Member {
-                socket,
-                pattern: Arc::default(),
-                offset: 0,
-                rounds: 0,
-                has_ended: false,
-                tail: Vec::new(),
-            });
-        }
-        Ok(Self {
-            epoll,
-            members,
+        let mut crowd = Self {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            members: Vec::new(),
             sent: 0,
             received: 0,
-        })
+        };
+        for socket in sockets {
+            crowd.join(socket)?;
+        }
+        Ok(crowd)
+    }
+
+    /// One more, who has nothing to send yet.
+    fn join(&mut self, socket: TcpStream) -> Result<()> {
+        socket.set_nonblocking(true)?;
+        let data = EventData::new_u64(self.members.len() as u64);
+        epoll::add(&self.epoll, &socket, data, EventFlags::empty())?;
+        self.members.push(Member {
+            socket,
+            pattern: Arc::default(),
+            offset: 0,
+            rounds: 0,
+            has_ended: false,
+            tail: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// One more, who sends `opening` at once, as far as the socket takes it.
+    pub(crate) fn join_with(&mut self, socket: TcpStream, opening: Arc<[u8]>) -> Result<()> {
+        self.join(socket)?;
+        let last = self.members.len() - 1;
+        self.arm_one(last, opening, 1);
+        self.send(last, usize::MAX);
+        Ok(())
     }
 
     /// Gives all of them the same to send, so many times.
@@ -131,6 +145,37 @@ impl Crowd {
         Ok(())
     }
 
+    /// Sends what is left to be sent, and reads nothing, until it is sent or until then.
+    pub(crate) fn pour(&mut self, until: Instant) -> Result<()> {
+        while Instant::now() < until && self.is_sending() {
+            let soon = Instant::now() + Duration::from_millis(50);
+            self.flood(soon.min(until), Answers::Leave)?;
+        }
+        Ok(())
+    }
+
+    /// Sends as fast as the server takes it, and reads `step` bytes on each connection now and
+    /// again, until then.
+    pub(crate) fn sip(&mut self, until: Instant, step: usize, every: Duration) -> Result<()> {
+        let mut scratch = vec![0; step];
+        while Instant::now() < until {
+            let next = Instant::now() + every;
+            self.flood(next.min(until), Answers::Leave)?;
+            for index in 0..self.members.len() {
+                self.receive(index, &mut scratch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what they send: they could go on reading.
+    pub(crate) fn half_close(&self) {
+        for member in &self.members {
+            // Who has ended has nothing to end.
+            let _ = member.socket.shutdown(Shutdown::Write);
+        }
+    }
+
     /// Sends `step` bytes on each connection, and again after a while, until then.
     pub(crate) fn trickle(&mut self, until: Instant, step: usize, every: Duration) -> Result<()> {
         for index in 0..self.members.len() {
@@ -152,6 +197,16 @@ impl Crowd {
             }
         }
         Ok(())
+    }
+
+    /// Somebody has still something to send.
+    pub(crate) fn is_sending(&self) -> bool {
+        let mut members = self.members.iter();
+        members.any(|member| member.rounds > 0 && !member.has_ended)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
     }
 
     /// How many the server has ended.

@@ -24,8 +24,14 @@ pub(crate) struct Form {
     pub(crate) is_long: bool,
     pub(crate) baseline: Duration,
     pub(crate) attack: Duration,
-    /// How long what was sent may take to arrive.
+    /// How long what was sent may take to arrive, and thousands of attackers to connect.
     pub(crate) patience: Duration,
+    /// How long all attacks on memory go on together.
+    pub(crate) together: Duration,
+    /// Of the thousands who are after memory there is one in so many.
+    pub(crate) one_in: usize,
+    /// When it is looked how much is still resident after attackers have gone.
+    pub(crate) rest: Option<Duration>,
 }
 
 impl Form {
@@ -34,13 +40,29 @@ impl Form {
         baseline: Duration::from_millis(100),
         attack: Duration::from_millis(400),
         patience: Duration::from_secs(30),
+        together: Duration::from_secs(8),
+        one_in: 8,
+        rest: None,
     };
     pub(crate) const LONG: Self = Self {
         is_long: true,
         baseline: Duration::from_secs(2),
         attack: Duration::from_secs(6),
         patience: Duration::from_secs(90),
+        together: Duration::from_secs(60),
+        one_in: 1,
+        rest: Some(Duration::from_secs(30)),
     };
+
+    /// Of an attack beside all others: all together stay below 20,000 descriptors.
+    fn of_many(self) -> Self {
+        Self {
+            one_in: 2 * self.one_in.max(4),
+            patience: Duration::from_secs(3),
+            rest: None,
+            ..self
+        }
+    }
 }
 
 /// The place where an attack happens.
@@ -57,6 +79,10 @@ pub(crate) struct Field<'a> {
     pub(crate) cpu: Duration,
     /// Stays connected to the end, and never answers.
     pub(crate) silent: Option<TcpStream>,
+    /// Stay connected until it was seen what they cost.
+    pub(crate) held: Vec<Crowd>,
+    /// Other attacks are under way beside this one, and the bystanders are not its own.
+    is_one_of_many: bool,
 }
 
 impl<'a> Field<'a> {
@@ -69,6 +95,16 @@ impl<'a> Field<'a> {
             broken: Vec::new(),
             cpu: Duration::ZERO,
             silent: None,
+            held: Vec::new(),
+            is_one_of_many: false,
+        }
+    }
+
+    /// The same place, for one attack of many.
+    pub(crate) fn for_one_of_many(&self) -> Self {
+        Self {
+            is_one_of_many: true,
+            ..Self::new(self.server, self.form.of_many(), self.marks)
         }
     }
 
@@ -84,6 +120,9 @@ impl<'a> Field<'a> {
     /// All is set up: measures what the bystanders have without the attack, and then begins with
     /// it. When it ends.
     pub(crate) fn begin(&mut self) -> Instant {
+        if self.is_one_of_many {
+            return Instant::now() + self.form.attack;
+        }
         self.marks.begin(Phase::Baseline);
         // Not to wait for anything: this is how long is measured.
         thread::sleep(self.form.baseline);
@@ -92,6 +131,11 @@ impl<'a> Field<'a> {
         self.cpu = self.server.cpu().unwrap_or_default();
         self.marks.begin(Phase::Attack);
         Instant::now() + self.form.attack
+    }
+
+    /// Nothing more is due for the bystanders.
+    pub(crate) fn end(&self) {
+        self.marks.begin(Phase::After);
     }
 
     /// Notes what does not hold.

@@ -7,14 +7,18 @@
 mod arguments;
 mod attacks;
 mod bystanders;
+mod cgroup;
 mod crowd;
 mod field;
 mod figures;
 mod marks;
+mod masses;
 mod record;
 mod report;
 mod self_check;
 mod server;
+mod usage;
+mod weight;
 mod wire;
 
 use std::{
@@ -30,6 +34,7 @@ use crate::{
     arguments::{Arguments, HELP, Says},
     attacks::Attack,
     field::Form,
+    record::Age,
     report::Row,
 };
 
@@ -63,7 +68,7 @@ fn run(arguments: &Arguments, attacks: &[&'static Attack]) -> Result<ExitCode> {
     let (mut passed, mut failed) = (0, 0);
     let mut rows: Vec<Row> = Vec::new();
     for &attack in attacks {
-        let record = match record::attack(attack, &arguments.server, form) {
+        let record = match record::attack(attack, &arguments.server, Age::Now, form) {
             Ok(record) => record,
             Err(error) => {
                 failed += 1;
@@ -76,7 +81,7 @@ fn run(arguments: &Arguments, attacks: &[&'static Attack]) -> Result<ExitCode> {
         let verdict = if has_passed { "ok" } else { "FAILED" };
         say(&report::line(verdict, attack, &record, form));
         let before = match &arguments.before {
-            Some(program) => Some(record::attack(attack, program, form)?),
+            Some(program) => Some(record::attack(attack, program, Age::Before, form)?),
             None => None,
         };
         if let Some(before) = &before {
@@ -86,11 +91,9 @@ fn run(arguments: &Arguments, attacks: &[&'static Attack]) -> Result<ExitCode> {
         rows.push((attack, record, before));
     }
     if let Some(file) = &arguments.markdown {
-        // What stands above the table is written by hand, and stays.
         let old = fs::read_to_string(file).unwrap_or_default();
-        let prose = old.split(report::HEADING).next().unwrap_or_default();
-        let table = report::markdown(&rows, form, &arguments.command());
-        fs::write(file, [prose, &table].concat())?;
+        let text = report::markdown(&old, &rows, form, &arguments.command());
+        fs::write(file, text)?;
     }
     say(&format!("{passed} passed, {failed} failed"));
     Ok(if failed == 0 {

@@ -1,19 +1,30 @@
 //! What one attack did to one server.
 
-use std::{path::Path, sync::Arc, sync::atomic::Ordering::Relaxed, thread, time::Duration};
+use std::{
+    net::TcpStream,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
 
 use anyhow::Result;
 
 use crate::{
-    attacks::{Attack, Ending},
+    attacks::{Aim, Attack, Ending},
     bystanders::{Bystanders, Farewell, Outcome},
+    cgroup::Cgroup,
     field::{Field, Form},
     figures::{Probe, Quantiles},
-    marks::{Marks, Phase},
+    marks::Marks,
     server::{SHARDS, Server},
+    weight::{self, Weight},
 };
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) outcome: Outcome,
     /// Bytes that the attackers sent.
@@ -21,6 +32,8 @@ pub(crate) struct Record {
     /// CPU time of the server, from the beginning of the attack until all had arrived.
     pub(crate) cpu: Duration,
     pub(crate) peak_kib: u64,
+    /// What became of its memory, if that was attacked.
+    pub(crate) weight: Option<Weight>,
     pub(crate) longest_hold_us: Option<u64>,
     pub(crate) baseline: [[Quantiles; SHARDS]; 2],
     pub(crate) attacked: [[Quantiles; SHARDS]; 2],
@@ -39,49 +52,121 @@ impl Record {
     }
 }
 
+/// Which server is attacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Age {
+    Now,
+    /// An older one, for figures to compare with: it does not know all options.
+    Before,
+}
+
 /// Attacks a server program, started for this.
-pub(crate) fn attack(attack: &Attack, program: &Path, form: Form) -> Result<Record> {
-    let mut server = Server::start(program, attack.options)?;
+pub(crate) fn attack(attack: &Attack, program: &Path, age: Age, form: Form) -> Result<Record> {
+    // In this order: who lives in a cgroup ends before it.
+    let (cgroup, mut server) = start(attack, program, age)?;
     let marks = Arc::new(Marks::new());
     let sockets = Bystanders::connect(&server)?;
     let bystanders = Bystanders::start(sockets, &marks, form.patience)?;
-    let mut field = Field::new(&server, form, &marks);
-    // A thread of its own: a low priority is for good.
-    let has_run = thread::scope(|scope| scope.spawn(|| field.run(attack)).join());
-    field.expect(has_run.is_ok(), "the attack panicked");
-    marks.begin(Phase::After);
-    let outcome = bystanders.outcome(form.patience + Duration::from_secs(5));
-    let (sent, cpu, mut broken) = (field.sent, field.cpu, field.broken);
-    let silent = field.silent;
-    let mut outcome = outcome.unwrap_or_else(|error| {
-        broken.push(error.to_string());
-        Outcome::default()
-    });
-    if !server.is_alive() {
-        broken.push("the server is gone".into());
-    }
-    let cpu = server.cpu().unwrap_or(cpu).saturating_sub(cpu);
-    let peak_kib = server.peak_kib().unwrap_or(0);
-    let longest_hold_us = server.health("longest_hold_us");
+    let mut record = Record::default();
+    let field = Field::new(&server, form, &marks);
+    let silent = record.run(attack, field, &bystanders);
+    record.check_memory(attack, age, cgroup.as_ref());
     marks.is_ending.store(true, Relaxed);
-    end(&mut server, attack.ending, &mut broken)?;
+    if server.is_alive() {
+        end(&mut server, attack.ending, &mut record.broken)?;
+    } else {
+        record.broken.push("the server is gone".into());
+    }
     drop(silent);
     marks.is_over.store(true, Relaxed);
-    check(&outcome, bystanders.farewell(), attack.ending, &mut broken);
-    let machine_late = outcome.measured.attack.machine().p99;
-    let (baseline, attacked) = quantiles(&mut outcome);
-    let slow = slow(attack, machine_late, &baseline, &attacked);
-    Ok(Record {
-        outcome,
-        sent,
-        cpu,
-        peak_kib,
-        longest_hold_us,
-        baseline,
-        attacked,
-        machine_late,
-        broken,
-        slow,
+    let farewell = bystanders.farewell();
+    check(&record.outcome, farewell, attack.ending, &mut record.broken);
+    record.check_times(attack);
+    Ok(record)
+}
+
+impl Record {
+    /// Runs the attack to its end, and waits until all has arrived. Who stays on even then.
+    fn run(
+        &mut self,
+        attack: &Attack,
+        mut field: Field<'_>,
+        bystanders: &Bystanders,
+    ) -> Option<TcpStream> {
+        let (server, form) = (field.server, field.form);
+        let mut weight = attack.is_on_memory().then(|| Weight::begin(server));
+        let (has_run, seen_kib) = run(attack, &mut field);
+        field.expect(has_run, "the attack panicked");
+        if let Some(weight) = &mut weight {
+            weight.attacked(server);
+        }
+        field.end();
+        let outcome = bystanders.outcome(form.patience + Duration::from_secs(5));
+        field.held.clear();
+        if let Some(weight) = &mut weight {
+            weight.rest(server, form.rest, seen_kib);
+        }
+        (self.sent, self.weight, self.broken) = (field.sent, weight, field.broken);
+        self.cpu = server.cpu().unwrap_or(field.cpu).saturating_sub(field.cpu);
+        self.peak_kib = server.peak_kib().unwrap_or(seen_kib);
+        self.longest_hold_us = server.health("longest_hold_us");
+        self.outcome = outcome.unwrap_or_else(|error| {
+            self.broken.push(error.to_string());
+            Outcome::default()
+        });
+        field.silent
+    }
+
+    fn check_memory(&mut self, attack: &Attack, age: Age, cgroup: Option<&Cgroup>) {
+        let Some(weight) = &mut self.weight else {
+            return;
+        };
+        weight.cgroup_kib = cgroup.and_then(Cgroup::peak_kib);
+        weight.check(attack.aim, age, &mut self.broken);
+        if cgroup.is_some_and(|cgroup| cgroup.kills() > 0) {
+            self.broken.push("killed in its cgroup".into());
+        }
+    }
+
+    fn check_times(&mut self, attack: &Attack) {
+        self.machine_late = self.outcome.measured.attack.machine().p99;
+        (self.baseline, self.attacked) = quantiles(&mut self.outcome);
+        // Whose memory is short, that waits: those attacks are held to what is resident.
+        if !attack.is_on_memory() {
+            self.slow = slow(attack, self.machine_late, &self.baseline, &self.attacked);
+        }
+    }
+}
+
+/// Starts the server, with a budget or in a cgroup if its memory is attacked.
+fn start(attack: &Attack, program: &Path, age: Age) -> Result<(Option<Cgroup>, Server)> {
+    if attack.aim == Aim::MemoryInCgroup
+        && let Some(cgroup) = Cgroup::make(weight::MOST_KIB * 1024)
+    {
+        // It finds out by itself how much there is.
+        let server = Server::start_in(&cgroup, program, attack.options)?;
+        return Ok((Some(cgroup), server));
+    }
+    let mut options = attack.options.to_vec();
+    if attack.is_on_memory() && age == Age::Now {
+        options.extend(weight::BUDGET);
+    }
+    Ok((None, Server::start(program, &options)?))
+}
+
+/// Runs the attack to its end: whether it got there, and what the server had at the most, in KiB,
+/// if its memory is attacked.
+fn run(attack: &Attack, field: &mut Field<'_>) -> (bool, u64) {
+    let server = field.server;
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watching = attack.is_on_memory();
+        let watching = watching.then(|| scope.spawn(|| weight::watch(server, &is_over)));
+        // A thread of its own: a low priority is for good.
+        let has_run = scope.spawn(|| field.run(attack)).join();
+        is_over.store(true, Relaxed);
+        let seen_kib = watching.and_then(|watching| watching.join().ok());
+        (has_run.is_ok(), seen_kib.unwrap_or(0))
     })
 }
 

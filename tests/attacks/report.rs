@@ -1,4 +1,6 @@
-//! What is told of the attacks: a line each, and a table.
+//! What is told of the attacks: a line each, and two tables.
+
+mod memory;
 
 use std::{fmt::Write, fs, thread};
 
@@ -23,6 +25,7 @@ pub(crate) fn line(verdict: &str, attack: &Attack, record: &Record, form: Form) 
         record.peak_kib / 1024,
         record.machine_late,
     );
+    line.push_str(&memory::line(record));
     for each in &record.broken {
         let _ = write!(line, "\n       {each}");
     }
@@ -35,8 +38,28 @@ pub(crate) fn line(verdict: &str, attack: &Attack, record: &Record, form: Form) 
 /// An attack, what it does now, and what it did before.
 pub(crate) type Row = (&'static Attack, Record, Option<Record>);
 
-/// The table, with what is needed to read it above.
-pub(crate) fn markdown(rows: &[Row], form: Form, command: &str) -> String {
+/// What stands in a file of before, with the tables of what was measured in place of the old ones:
+/// all else is written by hand, and stays.
+pub(crate) fn markdown(old: &str, rows: &[Row], form: Form, command: &str) -> String {
+    let (on_memory, on_time): (Vec<_>, Vec<_>) = rows
+        .iter()
+        .partition(|(attack, _, _)| attack.is_on_memory());
+    let mut text = old.to_owned();
+    let machine = machine();
+    if !on_time.is_empty() {
+        let table = times(&on_time, form);
+        let head = format!("{HEADING}{machine} `{command}`\n\n");
+        text = with_section(&text, HEADING, &[head, table].concat());
+    }
+    if !on_memory.is_empty() {
+        let table = memory::table(&on_memory);
+        let head = format!("{}{machine} `{command}`\n\n", memory::HEADING);
+        text = with_section(&text, memory::HEADING, &[head, table].concat());
+    }
+    text
+}
+
+fn machine() -> String {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let kernel = read("/proc/sys/kernel/osrelease");
@@ -45,14 +68,22 @@ pub(crate) fn markdown(rows: &[Row], form: Form, command: &str) -> String {
         .lines()
         .find_map(|line| line.strip_prefix("model name"))
         .map_or("unknown", |name| name.trim_start_matches(['\t', ' ', ':']));
+    format!("Machine: {cores} cores ({cpu}), Linux {}.", kernel.trim())
+}
+
+/// The text with this section in place of the one with the same heading, or at its end.
+fn with_section(text: &str, heading: &str, section: &str) -> String {
+    let (before, rest) = text.split_once(heading).unwrap_or((text, ""));
+    let after = rest.find("\n## ").map_or("", |end| &rest[end..]);
+    [before, section, after].concat()
+}
+
+/// The table of what cost time.
+fn times(rows: &[&Row], form: Form) -> String {
     let mut text = format!(
-        "{HEADING}Machine: {cores} cores ({cpu}), Linux {}. Each attack: {:?} without it, {:?} with it. \
-         `{command}`\n\n",
-        kernel.trim(),
-        form.baseline,
-        form.attack,
+        "Each attack: {:?} without it, {:?} with it.\n\n{HEAD}",
+        form.baseline, form.attack,
     );
-    text.push_str(HEAD);
     for (attack, record, before) in rows {
         text.push_str(&row(attack, record, before.as_ref()));
     }
@@ -73,7 +104,7 @@ pub(crate) fn markdown(rows: &[Row], form: Form, command: &str) -> String {
 }
 
 /// What the table begins with.
-pub(crate) const HEADING: &str = "## Measured\n\n";
+const HEADING: &str = "## Measured\n\n";
 
 const HEAD: &str = "\
 | attack | what it pays for | sent, KiB | bystanders lost, closed | stream, ms | under attack | echo, ms \

@@ -1,7 +1,6 @@
 //! The server that is attacked: a process of its own, started afresh for every attack.
 
 use std::{
-    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
@@ -13,14 +12,18 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use socket2::{Domain, Socket, Type};
 
-use crate::wire;
+use crate::{cgroup::Cgroup, wire};
 
 /// How many shards every server gets: 0 accepts.
 pub(crate) const SHARDS: usize = 2;
 
 /// No answer is waited for longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The kernel takes the least that it can for it.
+const SMALLEST_BUFFER: usize = 1;
 
 /// A running server; killed when it is dropped.
 #[derive(Debug)]
@@ -37,8 +40,16 @@ impl Server {
     /// Starts `program` with options of `serve`; with a log of its own, that goes to a pipe that
     /// nobody reads.
     pub(crate) fn start(program: &Path, options: &[&str]) -> Result<Self> {
+        Self::start_as(Command::new(program), options)
+    }
+
+    /// The same, in a cgroup.
+    pub(crate) fn start_in(cgroup: &Cgroup, program: &Path, options: &[&str]) -> Result<Self> {
+        Self::start_as(cgroup.command(program), options)
+    }
+
+    fn start_as(mut command: Command, options: &[&str]) -> Result<Self> {
         let logs = options.contains(&"--log");
-        let mut command = Command::new(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--shards"]);
         command.arg(SHARDS.to_string()).args(options);
         if logs {
@@ -51,7 +62,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("starting {}", program.display()))?;
+            .with_context(|| format!("starting {command:?}"))?;
         let address = announced(&mut child);
         let mut server = Self {
             _errors: child.stderr.take(),
@@ -73,6 +84,25 @@ impl Server {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         Ok(socket)
+    }
+
+    /// Connects as one of very many, from one of many addresses: an address has only so many ports.
+    /// What it does not read soon waits in the server, and not in the kernel.
+    pub(crate) fn dial_from_afar(&self) -> Result<TcpStream> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.set_recv_buffer_size(SMALLEST_BUFFER)?;
+        let number = {
+            // Not held while it connects: others come at the same time.
+            let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
+            *dialled += 1;
+            u8::try_from(*dialled / 64 % 250)?
+        };
+        socket.bind(&SocketAddr::from(([127, 0, 0, 2 + number], 0)).into())?;
+        socket
+            .connect_timeout(&self.address.into(), PATIENCE)
+            .context("connecting")?;
+        Ok(socket.into())
     }
 
     /// Connects, on each shard in turn from the first on.
@@ -140,39 +170,37 @@ impl Server {
 
     /// A number that the server tells of itself, if it knows it.
     pub(crate) fn health(&self, field: &str) -> Option<u64> {
-        let (_, health) = self.http(&wire::request("GET", "/health", "")).ok()?;
-        let health: serde_json::Value = serde_json::from_str(&health).ok()?;
-        health[field].as_u64()
+        self.all_health().ok()?[field].as_u64()
     }
 
-    /// CPU time of all its threads so far.
-    pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat")?;
-        // utime and stime are fields 14 and 15 of all; these begin with the third.
-        let ticks = fields.split_whitespace().skip(11).take(2);
-        let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
-        let per_second = rustix::param::clock_ticks_per_second();
-        Ok(Duration::from_millis(ticks * 1000 / per_second))
-    }
-
-    /// The most memory that was resident at one time, in KiB.
-    pub(crate) fn peak_kib(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = peak.and_then(|line| line.split_whitespace().next());
-        kib.context("no VmHWM")?.parse().context("VmHWM")
+    /// All that the server tells of itself.
+    pub(crate) fn all_health(&self) -> Result<serde_json::Value> {
+        let (_, health) = self.http(&wire::request("GET", "/health", ""))?;
+        Ok(serde_json::from_str(&health)?)
     }
 
     pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end.
     pub(crate) fn terminate(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&self) -> Result<()> {
+        self.signal(Signal::KILL)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.child.id())?;
         let pid = Pid::from_raw(pid).context("pid 0")?;
-        Ok(kill_process(pid, Signal::TERM)?)
+        Ok(kill_process(pid, signal)?)
     }
 
     /// Waits for its end.

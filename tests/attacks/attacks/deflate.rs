@@ -111,7 +111,7 @@ fn flood(field: &mut Field<'_>, path: &str, message: &[u8], repeat: usize) -> Re
 }
 
 /// Payloads as RFC 7692 has them: without the tail.
-fn deflated(payload: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn deflated(payload: &[u8]) -> Result<Vec<u8>> {
     let mut wire = vec![0; payload.len() + 64];
     let mut deflate = Deflate::new(9, false, 15);
     deflate

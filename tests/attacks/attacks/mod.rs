@@ -5,6 +5,7 @@ mod deflate;
 mod departures;
 mod frames;
 mod http;
+mod memory;
 mod process;
 mod publishing;
 mod relay;
@@ -26,6 +27,7 @@ pub(crate) struct Attack {
     /// It publishes more than can be delivered: every publisher has to wait.
     pub(crate) fills_inboxes: bool,
     pub(crate) ending: Ending,
+    pub(crate) aim: Aim,
     pub(crate) drive: fn(&mut Field<'_>) -> Result<()>,
 }
 
@@ -36,6 +38,17 @@ pub(crate) enum Ending {
     Drains,
     /// At the second SIGTERM, at once.
     SecondSignal,
+}
+
+/// What is to be exhausted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// The bystanders are to wait.
+    Time,
+    /// The server is to hold more than its budget.
+    Memory,
+    /// The same, in a memory cgroup that would kill it, where there can be one.
+    MemoryInCgroup,
 }
 
 impl Attack {
@@ -53,8 +66,24 @@ impl Attack {
             ready,
             fills_inboxes: false,
             ending: Ending::Drains,
+            aim: Aim::Time,
             drive,
         }
+    }
+
+    /// One that makes the server hold what it should not.
+    const fn on_memory(
+        name: &'static str,
+        holds: &'static str,
+        drive: fn(&mut Field<'_>) -> Result<()>,
+    ) -> Self {
+        let mut attack = Self::new(name, holds, 0, drive);
+        attack.aim = Aim::Memory;
+        attack
+    }
+
+    pub(crate) fn is_on_memory(&self) -> bool {
+        self.aim != Aim::Time
     }
 
     const fn with(mut self, options: &'static [&'static str]) -> Self {
@@ -83,5 +112,5 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Attack> {
         departures::ATTACKS,
         process::ATTACKS,
     ];
-    kinds.into_iter().flatten()
+    kinds.into_iter().flatten().chain(memory::all())
 }
