@@ -126,7 +126,8 @@ impl Weight {
             let most = before + at_end.saturating_sub(before) / 10 + SOME_BYTES;
             match after.accounted {
                 Some(after) if after <= most => {}
-                after => broken.push(format!("accounts keep {after:?} bytes, not {most}")),
+                Some(after) => broken.push(format!("accounts keep {after} bytes, not {most}")),
+                None => broken.push("memory_bytes is missing after it".into()),
             }
         }
     }

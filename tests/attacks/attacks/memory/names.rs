@@ -79,7 +79,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         "memory-relays-that-stay",
         "registrations of long names, with somebody connected to each",
         relays_that_stay,
-    ),
+    )
+    .with(FORGETFUL),
 ];
 
 /// Registrations are forgotten while it is waited for what remains.
