@@ -19,6 +19,7 @@ mod page;
 mod reply;
 mod reserve;
 mod routes;
+mod shortage;
 mod socket;
 mod standing;
 #[cfg(test)]
@@ -142,11 +143,16 @@ impl Server {
     }
 }
 
-/// Forgets registrations whose time has come.
+/// Forgets registrations whose time has come, and logs what memory was too short for.
 async fn housekeeping(site: &Site) {
     let mut interval = interval(HOUSEKEEPING);
+    let (mut shortage, mut logged) = (Shortage::default(), Instant::now());
     loop {
         interval.tick().await;
+        if logged.elapsed() >= BETWEEN_LOGS {
+            shortage.log(&site.hub);
+            logged = Instant::now();
+        }
         while site.registry.expire(Instant::now()) {
             sleep(BETWEEN_EXPIRIES).await;
         }
@@ -168,6 +174,9 @@ async fn drain(site: &Site, all_closed: &mut mpsc::Receiver<Infallible>) -> Resu
 
 /// How long those who wait for the registry have it to themselves.
 const BETWEEN_EXPIRIES: Duration = Duration::from_millis(1);
+
+/// A line of the log for each kind of shortage comes once in so long.
+const BETWEEN_LOGS: Duration = Duration::from_secs(1);
 
 /// How exact the lifetime of a registration is.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);

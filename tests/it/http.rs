@@ -120,15 +120,23 @@ fn health_says_how_the_server_is() {
         ("unanswered_pings", 0),
         ("violations", 0),
         ("accept_errors", 0),
+        ("evicted", 0),
+        ("unfinished", 0),
+        ("refused", 0),
+        ("too_far_behind", 0),
     ] {
         assert_eq!(health[name], value, "{name}");
     }
     assert_eq!(health["status"], "ok");
     assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
-    for name in ["uptime_seconds", "deliveries", "writes"] {
+    let counted = ["uptime_seconds", "deliveries", "writes"];
+    for name in counted
+        .into_iter()
+        .chain(["memory_bytes", "memory_budget_bytes"])
+    {
         assert!(health[name].is_u64(), "{name}");
     }
-    assert_eq!(health.len(), 13, "{health:?}");
+    assert_eq!(health.len(), 20, "{health:?}");
     client.close();
 }
 

@@ -1,0 +1,65 @@
+//! What the log says while memory is short: one line a second for each kind of thing that was ended or
+//! refused, and how often.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use tracing::warn;
+
+use crate::hub::Hub;
+
+/// What has been counted, and logged, so far.
+#[derive(Debug, Default)]
+pub(super) struct Shortage {
+    logged: [u64; KINDS.len()],
+}
+
+const KINDS: [&str; 4] = [
+    "memory is short: connections that were furthest behind are ended with 4008",
+    "memory is short: unfinished messages and bodies are given up, with 1013 or 503",
+    "memory is short: connections, registrations or topics are refused",
+    "connections are ended with 4008: their oldest message is older than max-behind",
+];
+
+impl Shortage {
+    /// Logs what has happened since the last call, which was a second ago.
+    pub(super) fn log(&mut self, hub: &Hub) {
+        for (kind, new) in self.take_new(counted(hub)) {
+            let (held, budget) = (hub.memory_bytes(), hub.budget().limit());
+            warn!(count = new, held, budget, "{kind}");
+        }
+    }
+
+    /// Returns the kinds of which there are more than before, and how many more.
+    fn take_new(&mut self, counted: [u64; KINDS.len()]) -> Vec<(&'static str, u64)> {
+        let before = std::mem::replace(&mut self.logged, counted);
+        let new = counted.iter().zip(before).map(|(now, before)| now - before);
+        let new = KINDS.into_iter().zip(new);
+        new.filter(|(_, new)| *new > 0).collect()
+    }
+}
+
+fn counted(hub: &Hub) -> [u64; KINDS.len()] {
+    let counts = &hub.budget().counts;
+    [
+        counts.evicted.load(Relaxed),
+        counts.unfinished.load(Relaxed),
+        counts.refused.load(Relaxed),
+        hub.sum(|shard| &shard.too_far_behind),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_logged_when_there_is_more_of_it() {
+        let mut shortage = Shortage::default();
+        assert_eq!(shortage.take_new([0; 4]), []);
+        assert_eq!(
+            shortage.take_new([2, 0, 1, 0]),
+            [(KINDS[0], 2), (KINDS[2], 1)]
+        );
+        assert_eq!(shortage.take_new([2, 0, 4, 0]), [(KINDS[2], 3)]);
+    }
+}
