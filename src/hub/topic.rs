@@ -12,6 +12,8 @@
 //! A fan-out may take several steps, and subscribers come and go between them. Whoever leaves is
 //! replaced so that each of the others is visited once.
 
+mod names;
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::atomic::Ordering::Relaxed,
@@ -19,6 +21,7 @@ use std::{
 
 use slotmap::new_key_type;
 
+use self::names::Names;
 use super::{
     home::SubscriberCount, measured::Count, message::Message, peer::PeerKey, publication::Receipt,
     room, room::Table,
@@ -63,7 +66,7 @@ pub(super) struct Topic {
 /// Invariant: every topic has a subscriber, and `names` leads to each exactly once.
 #[derive(Debug, Default)]
 pub(super) struct Topics {
-    names: HashMap<TopicName, TopicKey>,
+    names: Names,
     topics: Table<TopicKey, Topic>,
     /// Topics with pending messages, in the order of their first one.
     touched: VecDeque<TopicKey>,
@@ -100,7 +103,7 @@ impl Topics {
 
     pub(super) fn find(&mut self, name: &TopicName) -> Option<TopicKey> {
         self.look_ups.add(1);
-        self.names.get(name).copied()
+        self.names.get(name)
     }
 
     pub(super) fn get(&self, key: TopicKey) -> Option<&Topic> {
@@ -121,7 +124,7 @@ impl Topics {
     ) -> Place {
         self.look_ups.add(1);
         let topics = &mut self.topics;
-        let key = *self.names.entry(name.clone()).or_insert_with(|| {
+        let key = *self.names.entry(name).or_insert_with(|| {
             let count = SubscriberCount::default();
             topics.insert(Topic {
                 name: name.clone(),
@@ -152,9 +155,6 @@ impl Topics {
         if topic.subscribers.is_empty() {
             let name = topic.name.clone();
             self.names.remove(&name);
-            if let Some(room) = room::excess(self.names.len(), self.names.capacity()) {
-                self.names.shrink_to(room);
-            }
             self.topics.remove(place.topic);
             return Departure::Last(name);
         }
@@ -273,7 +273,7 @@ impl Topics {
     /// For how many elements there is memory.
     pub(super) fn room(&self) -> usize {
         let queued = self.touched.capacity() + self.receipts.capacity();
-        self.names.capacity() + self.topics.room() + queued
+        self.names.room() + self.topics.room() + queued
     }
 }
 

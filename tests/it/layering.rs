@@ -76,6 +76,7 @@ const PURE: &[&str] = &[
     "hub/rounds.rs",
     "hub/segment.rs",
     "hub/topic.rs",
+    "hub/topic/names.rs",
     "load/frame.rs",
     "load/latencies.rs",
     "load/messages.rs",
