@@ -84,6 +84,11 @@ impl Receive {
         (self.start, self.end) = (0, 0);
     }
 
+    /// Returns how much there is that was not taken, what was kept included.
+    pub(super) fn left(&self) -> usize {
+        self.end - self.start + self.kept.len() - self.lent
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }

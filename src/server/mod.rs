@@ -42,7 +42,7 @@ use tokio::{
 };
 use tracing::info;
 
-use self::{arrivals::Arrivals, http::Lifetime, routes::Site};
+use self::{arrivals::Arrivals, http::Lifetime, routes::Site, shortage::Shortage};
 pub use self::{
     reply::Reply,
     upgrade::{Endpoint, upgrade},

@@ -43,6 +43,13 @@ pub(super) enum Episode {
     Publish(Frame),
 }
 
+/// What a connection waits with until it may publish.
+pub(super) struct Waiting {
+    pub(super) messages: Vec<Message>,
+    /// Bytes that it has received behind them, and reads later.
+    pub(super) unread: usize,
+}
+
 /// Waits until the connection owes little enough to be read on.
 pub(super) async fn answered(seat: SeatRef) -> Episode {
     wait_until_answered(&seat).await;
@@ -65,12 +72,12 @@ async fn wait_until_answered(seat: &SeatRef) {
 pub(super) async fn publish(
     seat: SeatRef,
     topics: Arc<[TopicName]>,
-    messages: Vec<Message>,
+    waiting: Waiting,
     rest: Option<Pin<Box<dyn Future<Output = Episode>>>>,
 ) -> Episode {
-    let held = messages.iter().map(Message::held_bytes).sum();
-    let pass = seat.pass(held).await;
-    seat.publish(&topics, messages);
+    let held = waiting.messages.iter().map(Message::held_bytes);
+    let pass = seat.pass(held.sum::<usize>() + waiting.unread).await;
+    seat.publish(&topics, waiting.messages);
     match (rest, pass) {
         (None, None) => Episode::Idle,
         (None, Some(pass)) => Episode::LetThrough(pass),

@@ -27,7 +27,7 @@ use std::{
 
 use bytes::Bytes;
 
-use self::episode::Episode;
+use self::episode::{Episode, Waiting};
 use super::Session;
 use crate::{
     hub::{Held, Message, Pass, Ticket, seat::SeatRef, shard::Shard},
@@ -209,7 +209,12 @@ impl Reader {
             Poll::Ready(reason) => Some(Box::pin(future::ready(Episode::Over(reason))) as _),
             Poll::Pending => self.episode.take(),
         };
-        let publishing = episode::publish(turn.seat.clone(), topics.clone(), turn.published, rest);
+        let unread = turn.seat.unread_bytes();
+        let messages = Waiting {
+            messages: turn.published,
+            unread,
+        };
+        let publishing = episode::publish(turn.seat.clone(), topics.clone(), messages, rest);
         self.episode = Some(Box::pin(publishing));
         self.is_publishing = true;
         // It begins to wait with its next turn.

@@ -61,7 +61,7 @@ impl SeatRef {
         self.shard.links.must_wait()
     }
 
-    /// Waits until it is this connection's turn to publish, with messages of so many bytes. Meanwhile it is not read, and not
+    /// Waits until it is this connection's turn to publish, with so many bytes that are charged. Meanwhile it is not read, and not
     /// expected to say anything. Returns `None` as soon as the connection has ended: it need not
     /// wait any more, and must not be waited for.
     ///

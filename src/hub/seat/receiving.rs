@@ -111,6 +111,11 @@ impl SeatRef {
         .await;
     }
 
+    /// Returns how many bytes are received and not read.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        self.shard.receive.borrow().left()
+    }
+
     /// Nothing of what was received is left.
     pub(crate) fn has_taken_all(&self) -> bool {
         self.shard.receive.borrow().is_empty()
