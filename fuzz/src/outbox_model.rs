@@ -121,7 +121,7 @@ impl Model {
             }
         }
         let bytes: usize = self.queue.iter().map(|queued| queued.bytes.len()).sum();
-        assert_eq!(held, bytes + self.queue.len() * ELEMENT_BYTES);
+        assert_eq!(held, bytes + self.queue.len() * DELIVERY_BYTES);
     }
 
     /// Everything is written in the end, and is whole frames.
@@ -195,4 +195,4 @@ fn is_useless_after(reason: Disconnect) -> bool {
 }
 
 /// What the outbox counts for an element besides its bytes.
-const ELEMENT_BYTES: usize = 100;
+const DELIVERY_BYTES: usize = 96;

@@ -136,7 +136,7 @@ fn health_says_how_the_server_is() {
     {
         assert!(health[name].is_u64(), "{name}");
     }
-    assert_eq!(health.len(), 20, "{health:?}");
+    assert_eq!(health.len(), 19, "{health:?}");
     client.close();
 }
 
