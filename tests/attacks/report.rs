@@ -73,7 +73,9 @@ fn machine() -> String {
 
 /// The text with this section in place of the one with the same heading, or at its end.
 fn with_section(text: &str, heading: &str, section: &str) -> String {
-    let (before, rest) = text.split_once(heading).unwrap_or((text, ""));
+    let Some((before, rest)) = text.split_once(heading) else {
+        return [text, "\n", section].concat();
+    };
     let after = rest.find("\n## ").map_or("", |end| &rest[end..]);
     [before, section, after].concat()
 }
