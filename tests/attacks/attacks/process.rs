@@ -6,7 +6,7 @@ use std::{
     net::TcpStream,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +15,7 @@ use super::{Attack, Ending};
 use crate::{
     crowd::Answers,
     field::{Departure, Field},
-    server::{PATIENCE, Server, read_answer},
+    server::{Server, read_answer},
     wire::{self, Frames, TEXT},
 };
 
@@ -77,7 +77,7 @@ fn log_that_nobody_reads_and_a_close_without_answer(field: &mut Field<'_>) -> Re
 type Statuses = HashMap<String, Option<u16>>;
 
 fn refused_and_delivered(field: &mut Field<'_>) -> Result<()> {
-    let server = field.server;
+    let (server, patience) = (field.server, field.form.patience);
     let mut collector = server.upgrade("/ws?topic=counted")?;
     let paths: Vec<_> = (0..400).map(|number| wire::chat("own", [number])).collect();
     let mut crowd = field.crowd(&paths)?;
@@ -98,7 +98,7 @@ fn refused_and_delivered(field: &mut Field<'_>) -> Result<()> {
         for posting in posting {
             answers.extend(posting.join().unwrap_or_default());
         }
-        let last = publish_last(server);
+        let last = publish_last(server, patience);
         let texts = collecting.join().unwrap_or_else(|_| Ok(Vec::new()));
         flooded.and(last).and(texts).map(|texts| (answers, texts))
     })?;
@@ -154,9 +154,8 @@ fn post(server: &Server, publisher: usize, is_over: &AtomicBool) -> Statuses {
 }
 
 /// Publishes what says that all before it has arrived.
-fn publish_last(server: &Server) -> Result<()> {
-    // What the flooders have sent comes first, and is a lot for a debug build.
-    let until = Instant::now() + 3 * PATIENCE;
+fn publish_last(server: &Server, patience: Duration) -> Result<()> {
+    let until = Instant::now() + patience;
     let body = r#"{"topic":"counted","message":"last"}"#;
     loop {
         let answer = server.http(&wire::request("POST", "/publish", body));
