@@ -181,7 +181,7 @@ impl Config {
         if self.deflate.contexts > 0 && !self.deflate.enabled {
             return Err(invalid("deflate-contexts", "deflate is off".into()));
         }
-        let least = self.limits.least_memory();
+        let least = self.limits.least_memory() + self.shards.get() as u64 * SHARD_MEMORY;
         if self.limits.memory_budget < least {
             let reason = format!(
                 "one connection may need {least} bytes, of a message of {} bytes",
@@ -258,6 +258,9 @@ impl Limits {
         }
     }
 }
+
+/// The least memory of the budget for each shard, in bytes: what it holds before it is known to all.
+const SHARD_MEMORY: u64 = 256 * 1024;
 
 /// More threads than this are a mistake in a number.
 const MAX_SHARDS: usize = 1024;

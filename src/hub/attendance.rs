@@ -13,6 +13,8 @@ pub(super) struct Attendance {
     next: AtomicUsize,
     /// Of each shard.
     is_absent: Vec<AtomicBool>,
+    /// Of each shard: it has panicked.
+    is_broken: Vec<AtomicBool>,
 }
 
 impl Attendance {
@@ -20,6 +22,7 @@ impl Attendance {
         Self {
             next: AtomicUsize::new(0),
             is_absent: (0..shards).map(|_| AtomicBool::new(false)).collect(),
+            is_broken: (0..shards).map(|_| AtomicBool::new(false)).collect(),
         }
     }
 
@@ -31,8 +34,15 @@ impl Attendance {
         present.unwrap_or_else(turns)
     }
 
-    pub(super) fn set_absent(&self, shard: usize, is_absent: bool) {
-        self.is_absent[shard].store(is_absent, Relaxed);
+    fn set_absent(&self, shard: usize, is_absent: bool) {
+        let is_broken = self.is_broken[shard].load(Relaxed);
+        self.is_absent[shard].store(is_absent || is_broken, Relaxed);
+    }
+
+    /// Makes a shard absent for good.
+    pub(super) fn set_broken(&self, shard: usize) {
+        self.is_broken[shard].store(true, Relaxed);
+        self.set_absent(shard, true);
     }
 }
 

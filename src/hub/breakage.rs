@@ -7,6 +7,7 @@ use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
+    sync::atomic::Ordering::Relaxed,
     task::Poll,
 };
 
@@ -43,7 +44,8 @@ impl Shard {
     /// Takes note that a step or a task has panicked.
     pub(super) fn set_broken(&self) {
         self.is_broken.set(true);
-        self.links.attendance.set_absent(self.index, true);
+        self.links.attendance.set_broken(self.index);
+        self.links.furthest[self.index].store(0, Relaxed);
     }
 
     /// Returns true if a step or a task has panicked.

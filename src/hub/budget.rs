@@ -124,7 +124,8 @@ impl Budget {
             | sign(others >= self.part(PUBLISHERS_SIXTEENTHS), HOLDS_PUBLISHERS)
             | sign(held >= self.part(EXHAUSTED_SIXTEENTHS), EXHAUSTED);
         if signs != before {
-            self.shortage.signs.store(signs, Relaxed);
+            // Exchanged: of two threads that change them, one sees that publishers were held.
+            let before = self.shortage.signs.swap(signs, Relaxed);
             if before & HOLDS_PUBLISHERS != 0 && signs & HOLDS_PUBLISHERS == 0 {
                 self.shortage.relief.notify_waiters();
             }

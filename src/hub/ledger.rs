@@ -87,6 +87,11 @@ impl Ledger {
         self.now.get()
     }
 
+    /// Looks at the clock now.
+    pub(super) fn look(&self) {
+        self.look_at_clock(Instant::now());
+    }
+
     pub(super) fn look_at_clock(&self, now: Instant) {
         let passed = now.saturating_duration_since(self.started).as_millis();
         #[expect(clippy::cast_possible_truncation, reason = "it wraps around")]

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use tokio::{
     sync::Notify,
     task::{coop, yield_now},
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
 use super::{
@@ -31,6 +31,7 @@ use super::{
     peer::PeerKey,
     pulse::Heartbeat,
     receive::{RECEIVE_BYTES, Receive, SHORT_SHARE_BYTES},
+    relief::BETWEEN_LOOKS,
     replies::Replies,
     rounds::{Rounds, Ticket},
     state::State,
@@ -243,12 +244,23 @@ impl Shard {
             self.links.metrics[self.index].ticks.increment();
             self.measure(|| tick.step(self));
             if tick.is_at_rest(self) && !self.has_waiting() && !self.is_stopping.get() {
-                self.inbox().woken().await;
+                self.rest().await;
             } else {
                 yield_now().await;
             }
             // Polled once after each look at the sockets: the others of a round come in between.
             self.begin_round();
+        }
+    }
+
+    /// Waits for something to do; while memory is short, not for long: some may have come to be
+    /// behind.
+    async fn rest(&self) {
+        let woken = self.inbox().woken();
+        if self.links.budget.is_crowded() {
+            let _ = timeout(BETWEEN_LOOKS, woken).await;
+        } else {
+            woken.await;
         }
     }
 

@@ -56,7 +56,8 @@ fn run(shard: &Rc<Shard>, runtime: LocalRuntime) {
     // What it owns may be in disorder. If its clients can't be told, their sockets are closed with
     // its tasks all the same.
     let _ = catch_unwind(AssertUnwindSafe(|| shard.break_off()));
-    LocalRuntime::shutdown_background(runtime);
+    // Its tasks are dropped with it, which may panic, too.
+    let _ = catch_unwind(AssertUnwindSafe(|| runtime.shutdown_background()));
     shard.links.is_broken.send_replace(true);
     drop_what_comes(shard);
 }

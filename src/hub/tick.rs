@@ -39,6 +39,7 @@ impl Tick {
         }
         let mut state = shard.state.borrow_mut();
         if shard.links.budget.is_crowded() {
+            state.ledger.look();
             state.relieve(&mut Allowance::new(STEP));
         }
         let writes = state.write_turn();
@@ -52,6 +53,7 @@ impl Tick {
         self.items.is_empty()
             && state.is_settled()
             && state.ring_len() == 0
+            && !state.is_relieving()
             && shard.inbox().is_empty()
     }
 

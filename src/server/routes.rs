@@ -149,7 +149,9 @@ impl Site {
         // Who waits to be told to continue sends nothing, and who was too slow had its time.
         let is_over =
             request.headers().contains_key(EXPECT) || reply.status() == StatusCode::REQUEST_TIMEOUT;
-        if reply.status().is_client_error() && !is_over && !request.body().is_end_stream() {
+        let is_refused =
+            reply.status().is_client_error() || reply.status() == StatusCode::SERVICE_UNAVAILABLE;
+        if is_refused && !is_over && !request.body().is_end_stream() {
             let within = self.hub.config().timeouts.request;
             spawn_local(timeout(within, discard(request.into_body())));
         }

@@ -25,9 +25,9 @@ const MESSAGE: usize = 256;
 const DELIVERY: usize = 96;
 
 /// What a topic may hold, besides its name, and what a registration.
-const TOPIC: usize = 640;
-const REGISTRATION: usize = 1024;
-const REGISTERED_NAME: usize = 64;
+const TOPIC: usize = 560;
+const REGISTRATION: usize = 512;
+const REGISTERED_NAME: usize = 48;
 
 /// So many messages of so many bytes fill the socket of a client that does not read.
 const FILLING: usize = 80;
@@ -56,7 +56,8 @@ impl<'a> Performance<'a> {
     }
 
     fn upgrade(&mut self, path: &str, topics: &[String]) -> TcpStream {
-        self.allow(CONNECTION + TOPIC * topics.len());
+        let names = topics.iter().map(String::len);
+        self.allow(CONNECTION + TOPIC * topics.len() + names.sum::<usize>());
         upgrade(self.server, path, topics)
     }
 
@@ -102,7 +103,8 @@ impl<'a> Performance<'a> {
              Content-Length: {length}\r\n\r\n{body}"
         );
         for _ in 0..count {
-            self.allow(REGISTRATION + topics * (name_bytes + REGISTERED_NAME));
+            // And the user.
+            self.allow(REGISTRATION + topics * (name_bytes + REGISTERED_NAME) + 1);
             let mut socket = self.say(request.as_bytes());
             read_head(&mut socket);
         }

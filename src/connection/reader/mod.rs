@@ -125,7 +125,8 @@ impl Reader {
             is_stopped: false,
         };
         let read = self.poll_episodes(cx, &mut turn);
-        let read = self.publish(cx, turn, read);
+        let pinned = kept.as_ref().map_or(0, |kept| kept.held.bytes());
+        let read = self.publish(cx, turn, pinned, read);
         self.keep_rest(kept, shard.end_turn(), shard);
         shard.queue_if_wanted(&mut self.ticket, cx);
         read
@@ -184,11 +185,13 @@ impl Reader {
     }
 
     /// Publishes what the turn has brought, or lets the connection wait with it. Until then it is
-    /// not `read` any further, and does not end.
+    /// not `read` any further, and does not end. What was kept from the last turn holds `pinned` bytes,
+    /// however little of it is left.
     fn publish(
         &mut self,
         cx: &Context<'_>,
         turn: Turn<'_>,
+        pinned: usize,
         read: Poll<Disconnect>,
     ) -> Poll<Disconnect> {
         let Session::Chat(topics) = turn.session else {
@@ -209,7 +212,7 @@ impl Reader {
             Poll::Ready(reason) => Some(Box::pin(future::ready(Episode::Over(reason))) as _),
             Poll::Pending => self.episode.take(),
         };
-        let unread = turn.seat.unread_bytes();
+        let unread = turn.seat.unread_bytes().max(pinned);
         let messages = Waiting {
             messages: turn.published,
             unread,

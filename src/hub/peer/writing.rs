@@ -104,6 +104,7 @@ impl Peer {
         let rest = &replies.as_bytes()[taken..];
         if !rest.is_empty() {
             self.writing.owed_bytes += rest.len() + DELIVERY_BYTES;
+            ledger.look();
             let rest = Segment::of_its_own(Bytes::copy_from_slice(rest), ledger);
             if taken > 0 {
                 self.outbox.push_rest(rest);
@@ -180,6 +181,7 @@ impl Peer {
         }
         self.queue_replies(replies, 0, ledger);
         self.writing.owed_bytes += frame.wire_len() + DELIVERY_BYTES;
+        ledger.look();
         let frame = Segment::of_its_own(frame.into_bytes(), ledger);
         self.outbox.push(frame);
     }
@@ -202,6 +204,11 @@ impl Peer {
         } else {
             Reading::GoesOn
         };
+    }
+
+    /// Returns true if the peer is not read until its publication has room in the hub.
+    pub(in crate::hub) fn is_held_by_hub(&self) -> bool {
+        self.writing.reading == Reading::HeldByHub
     }
 
     /// Returns true if the peer can't be heard, because it is not read, and is not to be ended for its

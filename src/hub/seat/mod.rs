@@ -194,7 +194,9 @@ impl SeatRef {
 
     /// Queues a Ping or Pong before all messages.
     pub(crate) fn control(&self, frame: Bytes) {
-        let frame = Segment::of_its_own(frame, self.shard.ledger());
+        let ledger = self.shard.ledger();
+        ledger.look();
+        let frame = Segment::of_its_own(frame, ledger);
         self.with(|peer| peer.outbox.push_control(frame));
     }
 

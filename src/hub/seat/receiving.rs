@@ -88,7 +88,9 @@ impl SeatRef {
     /// Takes note that the peer has begun a message, until the token is dropped. Of all that wait for
     /// memory, those go first who have begun one long ago.
     pub(crate) fn begin_message(&self) -> Unfinished {
-        let now = self.shard.ledger().now();
+        let ledger = self.shard.ledger();
+        ledger.look();
+        let now = ledger.now();
         self.with(|peer| peer.unfinished = Some(now));
         Unfinished(self.clone())
     }
