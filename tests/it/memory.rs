@@ -128,7 +128,7 @@ fn while_memory_is_short_what_would_stay_is_refused_and_publishing_goes_on() {
     );
     assert!(registered.len() > 20, "{}", registered.len());
     // In place of the request that was one too many.
-    let others = [(); 4].map(|()| server.dial());
+    let others = [(); 6].map(|()| server.dial());
     eventually("memory is short", || {
         health(&server, "memory_bytes") > 3 * MIB
     });
