@@ -59,7 +59,8 @@
 //!    that it has, and says so; one that stands still is noticed by the watchdog.
 //! 8. **Work is charged where it is caused.** What a client's bytes cost grows with them and with the
 //!    subscriptions that they touch. Turns and steps end after half a millisecond, and what a turn
-//!    makes others deliver counts, too.
+//!    makes others deliver counts, too. Memory is charged for as long as it is held, to one budget;
+//!    when that gets short, whoever is furthest behind goes first.
 
 mod authority;
 mod config;
