@@ -66,7 +66,13 @@ async fn read(peer: Peer, rules: Rules) -> Heard {
     let marks = Marks::default();
     let answers = RefCell::new(Vec::new());
     let answer = |frame: &[u8]| answers.borrow_mut().push(unmasked(frame));
-    let mut engine = FragmentCollector::new(web_socket(peer, rules, Reading::Messages, Rc::clone(&marks), answer));
+    let mut engine = FragmentCollector::new(web_socket(
+        peer,
+        rules,
+        Reading::Messages,
+        Rc::clone(&marks),
+        answer,
+    ));
     let mut inflater = Inflater::new();
     let mut messages = Vec::new();
     let end = loop {
