@@ -53,7 +53,7 @@ impl<R: AsyncRead> Gate<R> {
         }
     }
 
-    /// Makes it one that shows large frames in [parts](super::parts).
+    /// Makes it one that shows large frames in parts, so that fastwebsockets reserves no more than one.
     #[must_use]
     pub fn in_parts(self) -> Self {
         Self {
