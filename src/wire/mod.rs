@@ -1,10 +1,10 @@
 //! RFC 6455 and 7692 around fastwebsockets: what leaves is encoded here, what arrives is judged here.
 //!
 //! [`frame`] encodes outgoing frames once; [`read_side`] is fastwebsockets as it is used here, [`gate`]
-//! the stream that it reads from, `parts` how large frames are shown in that, and [`walk`] the pure state machine in that which enforces the
-//! RFC's MUSTs and our limits; [`violation`] and [`close`] say why a connection ended. [`extension`]
-//! agrees on compression, [`deflate`] compresses and inflates one message. Nothing here knows of
-//! topics or of HTTP.
+//! the stream that it reads from, `parts` how large frames are shown in that, and [`walk`] the pure
+//! state machine in it which enforces the RFC's MUSTs and our limits; [`violation`] and [`close`] say
+//! why a connection ended. [`extension`] agrees on compression, [`deflate`] compresses and inflates one
+//! message. Nothing here knows of topics or of HTTP.
 
 pub mod close;
 pub mod deflate;
