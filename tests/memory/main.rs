@@ -19,7 +19,7 @@ use crate::{performance::Performance, script::action, server::Server};
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 20, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
     #[test]
     fn the_accounts_bound_what_the_allocator_sees_and_the_rule_bounds_the_accounts(
