@@ -1,12 +1,15 @@
 //! What attacks and tests want to know of the work that is done, and nobody else: with the feature
 //! `internals` only; see `unmeasured`.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The longest step of a shard so far, in CPU time of its thread: what others on the machine take
-/// does not count.
+/// The longest step of a shard so far, in CPU time of its thread, without its [calls of
+/// sockets](in_socket): what others on the machine take does not count.
 #[derive(Debug)]
 pub(super) struct LongestHold(AtomicU64);
 
@@ -17,10 +20,9 @@ impl LongestHold {
 
     /// Does a step, and measures it.
     pub(super) fn measure<T>(&self, step: impl FnOnce() -> T) -> T {
-        let begun = thread_time();
+        let begun = own_time();
         let done = step();
-        let took = thread_time().saturating_sub(begun);
-        self.0.fetch_max(took, Relaxed);
+        self.0.fetch_max(own_time().saturating_sub(begun), Relaxed);
         done
     }
 
@@ -28,6 +30,26 @@ impl LongestHold {
     pub(super) fn microseconds(&self) -> Option<u64> {
         Some(self.0.load(Relaxed) / 1000)
     }
+}
+
+/// Calls a socket, which does not count as work of the step: at the end of a system call the kernel
+/// handles packets of whomever, for up to 8 ms, and has the thread pay for it.
+pub(super) fn in_socket<T>(call: impl FnOnce() -> T) -> T {
+    let begun = thread_time();
+    let done = call();
+    let took = thread_time().saturating_sub(begun);
+    IN_SOCKETS.set(IN_SOCKETS.get() + took);
+    done
+}
+
+thread_local! {
+    /// Nanoseconds of this thread in calls of sockets.
+    static IN_SOCKETS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The CPU time of this thread without calls of sockets, in nanoseconds.
+fn own_time() -> u64 {
+    thread_time().saturating_sub(IN_SOCKETS.get())
 }
 
 /// The CPU time of this thread, in nanoseconds.

@@ -20,6 +20,11 @@ impl LongestHold {
     }
 }
 
+/// Calls a socket.
+pub(super) fn in_socket<T>(call: impl FnOnce() -> T) -> T {
+    call()
+}
+
 /// Counts nothing.
 #[derive(Debug, Default)]
 pub(super) struct Count;

@@ -15,6 +15,7 @@ use crate::{
     hub::{
         compression::Compressors,
         ledger::Ledger,
+        measured::in_socket,
         outbox::{DELIVERY_BYTES, Outbox},
         replies::Replies,
         segment::Segment,
@@ -79,7 +80,7 @@ impl Peer {
             && let (Some(socket), Some(waker)) = (&mut self.socket, &self.waker)
         {
             let mut cx = Context::from_waker(waker);
-            match socket.stream().poll_write(&mut cx, replies.as_bytes()) {
+            match in_socket(|| socket.stream().poll_write(&mut cx, replies.as_bytes())) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     taken = count;
@@ -132,7 +133,7 @@ impl Peer {
             if share == 0 {
                 return Ok(Written::Share);
             }
-            match poll_write(socket.stream(), &mut cx, &self.outbox) {
+            match in_socket(|| poll_write(socket.stream(), &mut cx, &self.outbox)) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     self.outbox.written(count);

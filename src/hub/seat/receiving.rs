@@ -11,7 +11,10 @@ use tokio::io::ReadBuf;
 
 use super::SeatRef;
 use crate::{
-    hub::receive::{Receive, Taken},
+    hub::{
+        measured::in_socket,
+        receive::{Receive, Taken},
+    },
     wire::frame::Kind,
 };
 
@@ -158,7 +161,7 @@ impl SeatRef {
             return Poll::Ready(Ok(0));
         };
         let mut buf = ReadBuf::new(space);
-        ready!(socket.stream().poll_read(cx, &mut buf))?;
+        ready!(in_socket(|| socket.stream().poll_read(cx, &mut buf)))?;
         let received = buf.filled().len();
         self.shard
             .spend(RECEIVE + received as u64 / BYTES_PER_NANOSECOND);
