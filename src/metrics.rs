@@ -29,6 +29,20 @@ impl Counter {
     }
 }
 
+/// A number that any thread increments and reads.
+#[derive(Debug, Default)]
+pub(crate) struct SharedCounter(AtomicU64);
+
+impl SharedCounter {
+    pub(crate) fn increment(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
 /// What one shard counts.
 #[derive(Debug, Default)]
 #[non_exhaustive]

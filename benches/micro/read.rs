@@ -18,6 +18,7 @@ use framecast::{
     },
 };
 use futures_util::FutureExt as _;
+use tokio::io::{join, sink};
 use tokio_tungstenite::tungstenite;
 
 use crate::wire::{KINDS, LIMITS, Messages, RULES, SIZES, Socket};
@@ -87,7 +88,7 @@ fn gate(messages: &Messages) -> Box<dyn FnMut()> {
 }
 
 fn fastwebsockets(messages: &Messages) -> Box<dyn FnMut()> {
-    let socket = Socket::new(&messages.bytes);
+    let socket = join(Socket::new(&messages.bytes), sink());
     let count = messages.count;
     let mut engine = FragmentCollector::new(WebSocket::after_handshake(socket, Role::Server));
     Box::new(move || {

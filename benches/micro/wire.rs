@@ -10,7 +10,7 @@ use framecast::wire::{
     frame::Kind,
     walk::{Limits, Role, Rules},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// Payloads, in bytes: a line of chat, a record, a page, and the largest message by default.
 pub(crate) const SIZES: [usize; 4] = [20, 1024, 16 * 1024, 64 * 1024];
@@ -105,24 +105,6 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let room = buf.remaining();
         buf.put_slice(self.get_mut().next(room));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 }

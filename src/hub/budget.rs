@@ -20,12 +20,15 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU8, Ordering::Relaxed},
     },
 };
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+
+use super::turnstile::wait_while;
+use crate::metrics::SharedCounter;
 
 /// The budget of a hub. Sizes are in bytes.
 pub(crate) struct Budget {
@@ -50,11 +53,11 @@ struct Shortage {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     /// Connections that were ended because they were furthest behind.
-    pub(crate) evicted: AtomicU64,
+    pub(crate) evicted: SharedCounter,
     /// Connections and requests that were ended with an unfinished message or body.
-    pub(crate) unfinished: AtomicU64,
+    pub(crate) unfinished: SharedCounter,
     /// Connections, registrations and changes of topics that were refused.
-    pub(crate) refused: AtomicU64,
+    pub(crate) refused: SharedCounter,
 }
 
 impl Budget {
@@ -181,20 +184,27 @@ impl Budget {
     ///
     /// Cancel safe.
     pub(super) async fn has_room(&self) {
-        while self.holds_publishers() {
-            let relief = self.shortage.relief.notified();
-            // Looked at again after the wake-up was asked for.
-            if self.holds_publishers() {
-                relief.await;
-            }
-        }
+        wait_while(&self.shortage.relief, || self.holds_publishers()).await;
     }
 
-    /// Counts something that was ended or refused because memory is short.
-    pub(crate) fn count(counter: &AtomicU64) {
-        counter.fetch_add(1, Relaxed);
+    /// Refuses, and counts, what would stay, while memory is short.
+    ///
+    /// # Errors
+    ///
+    /// Memory is short.
+    pub(crate) fn take_in(&self) -> Result<(), ShortOfMemory> {
+        if self.is_crowded() {
+            self.counts.refused.increment();
+            return Err(ShortOfMemory);
+        }
+        Ok(())
     }
 }
+
+/// Why something is not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server is short of memory")]
+pub(crate) struct ShortOfMemory;
 
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

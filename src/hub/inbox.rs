@@ -17,6 +17,7 @@ use super::{
     publication::{Delivery, Load},
     room,
     shard::Shard,
+    turnstile::wait_while,
 };
 
 /// Work to be done on a shard's own thread, in its turn.
@@ -33,6 +34,11 @@ pub(super) enum Item {
 }
 
 impl Item {
+    /// Returns true if no subscriber of the one topic that it goes to is to be left out.
+    pub(super) fn is_for_everyone(&self) -> bool {
+        matches!(self, Self::Deliver(delivery) if delivery.for_everyone().is_some())
+    }
+
     fn load(&self) -> Load {
         match self {
             Self::Deliver(delivery) => delivery.load,
@@ -142,13 +148,7 @@ impl Inbox {
 
     /// Waits until the inbox is not full.
     pub(super) async fn has_room(&self) {
-        while self.is_full() {
-            let room = self.room.notified();
-            // Looked at again after the wake-up was asked for: room made in between counts.
-            if self.is_full() {
-                room.await;
-            }
-        }
+        wait_while(&self.room, || self.is_full()).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Item>> {

@@ -21,6 +21,7 @@ mod attendance;
 mod breakage;
 pub(crate) mod budget;
 mod compression;
+mod ending;
 mod fan_out;
 mod home;
 mod inbox;

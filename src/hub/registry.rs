@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     ConnectionId,
-    budget::{Budget, Charge},
+    budget::{Budget, Charge, ShortOfMemory},
     publication::UserId,
     room,
 };
@@ -57,8 +57,8 @@ enum Presence {
 pub(crate) enum Full {
     #[error("too many registrations")]
     Registrations,
-    #[error("the server is short of memory")]
-    Memory,
+    #[error(transparent)]
+    Memory(#[from] ShortOfMemory),
 }
 
 /// Why a registration could not be claimed.
@@ -94,10 +94,7 @@ impl Registry {
         if registrations.table.len() >= self.limit {
             return Err(Full::Registrations);
         }
-        if self.budget.is_crowded() {
-            Budget::count(&self.budget.counts.refused);
-            return Err(Full::Memory);
-        }
+        self.budget.take_in()?;
         let id = Uuid::new_v4();
         let end = now + self.lifetime;
         let registration = Registration {
@@ -320,7 +317,7 @@ mod tests {
         assert!(budget.held() > 128 * 255);
         registry.register("1".into(), topics, now).unwrap();
         let refused = registry.register("1".into(), Vec::new(), now);
-        assert_eq!(refused.unwrap_err(), Full::Memory);
+        assert_eq!(refused.unwrap_err(), Full::Memory(ShortOfMemory));
         registry.delete(first);
         assert!(registry.register("1".into(), Vec::new(), now).is_ok());
     }

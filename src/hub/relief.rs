@@ -10,7 +10,6 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::{
     allowance::{Allowance, END},
-    budget::Budget,
     ledger::Moment,
     peer::{Peer, PeerKey},
     state::State,
@@ -114,8 +113,8 @@ impl State {
     fn count_relief(&self, reason: Disconnect) {
         let counts = &self.links.budget.counts;
         match reason {
-            Disconnect::Overloaded => Budget::count(&counts.unfinished),
-            _ => Budget::count(&counts.evicted),
+            Disconnect::Overloaded => counts.unfinished.increment(),
+            _ => counts.evicted.increment(),
         }
     }
 }
@@ -132,7 +131,12 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        hub::{allowance::STEP, compression::Compression, links::Links, segment::Segment},
+        hub::{
+            allowance::{STEP, STEP_NANOSECONDS},
+            compression::Compression,
+            links::Links,
+            segment::Segment,
+        },
     };
 
     /// A shard that was started some seconds ago.
@@ -165,6 +169,14 @@ mod tests {
             peer.outbox.push(Rc::clone(segment));
         }
 
+        /// Lets all of these wait for one message, of so many sixteenths of the budget.
+        fn wait_for_message(&mut self, keys: &[PeerKey], sixteenths: u64) {
+            let segment = self.segment(sixteenths);
+            for &key in keys {
+                self.push(key, &segment);
+            }
+        }
+
         fn segment(&self, sixteenths: u64) -> Rc<Segment> {
             let len = self.state.links.budget.limit() / 16 * sixteenths;
             let bytes = vec![0; usize::try_from(len).unwrap()];
@@ -184,15 +196,11 @@ mod tests {
     fn whoever_waits_for_the_oldest_message_goes_first_and_nobody_once_there_is_room() {
         let mut scene = Scene::new();
         let [small, old, young] = [(); 3].map(|()| scene.peer());
-        let first = scene.segment(1);
-        scene.push(small, &first);
+        scene.wait_for_message(&[small], 1);
         scene.wait(10);
-        let second = scene.segment(5);
-        scene.push(old, &second);
+        scene.wait_for_message(&[old], 5);
         scene.wait(20);
-        let third = scene.segment(6);
-        scene.push(young, &third);
-        drop((first, second, third));
+        scene.wait_for_message(&[young], 6);
         scene.wait(3000);
         scene.relieve();
         assert_eq!(scene.ended(small), Some(Disconnect::SlowConsumer));
@@ -205,34 +213,33 @@ mod tests {
         let mut scene = Scene::new();
         let old = [(); 5].map(|()| scene.peer());
         let young = scene.peer();
-        let shared = scene.segment(9);
-        old.iter().for_each(|&key| scene.push(key, &shared));
-        drop(shared);
+        scene.wait_for_message(&old, 9);
         scene.wait(100);
-        let large = scene.segment(4);
-        scene.push(young, &large);
-        drop(large);
+        scene.wait_for_message(&[young], 4);
         scene.wait(3000);
         scene.relieve();
         for key in old {
             assert_eq!(scene.ended(key), Some(Disconnect::SlowConsumer));
         }
         assert_eq!(scene.ended(young), None);
-        assert_eq!(scene.state.links.budget.counts.evicted.load(Relaxed), 5);
+        assert_eq!(scene.state.links.budget.counts.evicted.get(), 5);
     }
 
     #[test]
     fn a_step_that_is_over_is_gone_on_with() {
         let mut scene = Scene::new();
         let peers: Vec<_> = (0..300).map(|_| scene.peer()).collect();
-        let shared = scene.segment(13);
-        peers.iter().for_each(|&key| scene.push(key, &shared));
-        drop(shared);
+        scene.wait_for_message(&peers, 13);
         scene.wait(2000);
+        // Over after a connection or two, however fast the machine is.
+        let mut relieve = || {
+            let mut step = Allowance::new(STEP);
+            step.cause(STEP_NANOSECONDS - 1);
+            scene.state.relieve(&mut step);
+            scene.state.is_relieving()
+        };
         let mut steps = 0;
-        scene.relieve();
-        while scene.state.is_relieving() {
-            scene.relieve();
+        while relieve() {
             steps += 1;
         }
         assert!(!scene.state.links.budget.is_crowded());
@@ -243,9 +250,7 @@ mod tests {
     fn a_pause_of_a_second_is_nobodys_end() {
         let mut scene = Scene::new();
         let key = scene.peer();
-        let large = scene.segment(15);
-        scene.push(key, &large);
-        drop(large);
+        scene.wait_for_message(&[key], 15);
         scene.wait(999);
         scene.relieve();
         assert_eq!(scene.ended(key), None);
@@ -261,9 +266,7 @@ mod tests {
         let _theirs = scene.state.ledger.hold(scene.segment(3).len());
         scene.state.peers.get_mut(sender).unwrap().unfinished = Some(scene.state.ledger.now());
         scene.wait(500);
-        let large = scene.segment(10);
-        scene.push(reader, &large);
-        drop(large);
+        scene.wait_for_message(&[reader], 10);
         scene.wait(2000);
         scene.relieve();
         assert_eq!(scene.ended(sender), Some(Disconnect::Overloaded));

@@ -17,7 +17,6 @@ use super::{
     publication::{Delivery, Publication},
     relief::Relief,
     replies::Replies,
-    segment::Segment,
     segments::Segments,
     topic::Topics,
 };
@@ -184,71 +183,13 @@ impl State {
         self.topics.shrink();
     }
 
-    fn end_all(&mut self, ended: impl IntoIterator<Item = (PeerKey, Disconnect)>) {
-        for (key, reason) in ended {
-            self.end(key, reason);
-        }
-    }
-
-    #[cfg(test)]
-    pub(super) fn end_every(&mut self, reason: Disconnect) {
-        let keys = self.peers.keys();
-        self.end_all(keys.into_iter().map(|key| (key, reason)));
-    }
-
-    /// Ends a connection: it leaves its topics and gets its Close; its task sees to the rest.
-    /// Of several reasons the first one counts.
-    pub(super) fn end(&mut self, key: PeerKey, reason: Disconnect) {
-        let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.ended.is_none()) else {
-            return;
-        };
-        peer.ended = Some(reason);
-        if reason.discards_outbox() {
-            peer.outbox.discard();
-        }
-        let close = reason.close_frame();
-        let close = close.map(|close| Segment::of_its_own(close.into_bytes(), &self.ledger));
-        match close {
-            Some(close) if reason.expects_peers_close() => peer.outbox.seal(close),
-            Some(close) => peer.seal_to_end(close),
-            None => peer.outbox.seal_silently(),
-        }
-        peer.wake();
-        for place in std::mem::take(&mut peer.places) {
-            self.unsubscribe(place);
-        }
-        self.update_gauges();
-        self.count_end(reason);
-    }
-
-    fn count_end(&self, reason: Disconnect) {
-        let metrics = self.metrics();
-        match reason {
-            Disconnect::SlowConsumer => metrics.slow_consumers.increment(),
-            Disconnect::TooFarBehind => {
-                metrics.slow_consumers.increment();
-                metrics.too_far_behind.increment();
-            }
-            Disconnect::NoPong => metrics.unanswered_pings.increment(),
-            Disconnect::Violation(_) => metrics.violations.increment(),
-            _ => {}
-        }
-    }
-
-    /// Removes a connection that is gone for good.
-    pub(super) fn remove(&mut self, key: PeerKey) {
-        self.end(key, Disconnect::Lost);
-        self.peers.remove(key);
-        self.update_gauges();
-    }
-
     pub(super) fn update_gauges(&self) {
         let metrics = self.metrics();
         metrics.connections.set(self.peers.len() as u64);
         metrics.topics.set(self.topics.len() as u64);
     }
 
-    fn metrics(&self) -> &ShardMetrics {
+    pub(super) fn metrics(&self) -> &ShardMetrics {
         &self.links.metrics[self.index]
     }
 }

@@ -70,16 +70,16 @@ impl Tick {
                 return false;
             }
             self.pass.fanned_out(mem::take(&mut self.in_hand));
+            // What `gather` takes is left to it.
+            let next = self.items.pop_front_if(|item| !item.is_for_everyone());
             // In its turn: after what came before it has taken effect.
-            match self.items.pop_front() {
-                None => return true,
+            match next {
+                None if self.items.is_empty() => return true,
+                None => {}
                 Some(Item::Stop) => shard.stop(),
                 Some(Item::Run(work)) => {
                     work(shard);
                     allowance.spend(RUN);
-                }
-                Some(Item::Deliver(delivery)) if delivery.for_everyone().is_some() => {
-                    self.items.push_front(Item::Deliver(delivery));
                 }
                 Some(Item::Deliver(delivery)) => {
                     allowance.spend(BEGIN);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// First come, first served: [`Semaphore`] promises that.
 #[derive(Debug)]
@@ -36,6 +36,21 @@ impl Turnstile {
         let permit = Arc::clone(&self.0).acquire_owned().await;
         Pass {
             _permit: permit.ok(),
+        }
+    }
+}
+
+/// Waits while `must_wait` says so; whoever changes that wakes all.
+///
+/// # Cancel safety
+///
+/// Cancel safe.
+pub(super) async fn wait_while(change: &Notify, must_wait: impl Fn() -> bool) {
+    while must_wait() {
+        let changed = change.notified();
+        // Looked at again after the wake-up was asked for: a change in between counts.
+        if must_wait() {
+            changed.await;
         }
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
 use tracing::warn;
 
 use super::{brief, reserve::Reserve, routes::Site, socket};
-use crate::hub::budget::Budget;
+use crate::hub::budget::ShortOfMemory;
 
 /// Listens on `address`, for clients that take their answers within `request_timeout`.
 pub(super) fn listen(
@@ -56,8 +56,8 @@ pub(super) async fn accept(
         reserve.take_back();
         match listener.accept().await {
             Ok((socket, _)) if site.hub.budget().is_full() => {
-                Budget::count(&site.hub.budget().counts.refused);
-                brief::serve(socket, site, "the server is short of memory").await;
+                site.hub.budget().counts.refused.increment();
+                brief::serve(socket, site, &ShortOfMemory.to_string()).await;
             }
             Ok((socket, _)) => {
                 back_off = BackOff::default();

@@ -3,7 +3,6 @@
 use std::{
     borrow::Cow,
     fmt,
-    sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
 
@@ -220,9 +219,9 @@ pub(super) fn health(site: &Site) -> Reply {
         writes: hub.sum(|shard| &shard.writes),
         memory_bytes: budget.held(),
         memory_budget_bytes: budget.limit(),
-        evicted: budget.counts.evicted.load(Relaxed),
-        unfinished: budget.counts.unfinished.load(Relaxed),
-        refused: budget.counts.refused.load(Relaxed),
+        evicted: budget.counts.evicted.get(),
+        unfinished: budget.counts.unfinished.get(),
+        refused: budget.counts.refused.get(),
         too_far_behind: hub.sum(|shard| &shard.too_far_behind),
         slow_consumers: hub.sum(|shard| &shard.slow_consumers),
         unanswered_pings: hub.sum(|shard| &shard.unanswered_pings),

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::reply::Refusal;
-use crate::hub::{Held, budget::Budget, shard::Shard};
+use crate::hub::{Held, budget::ShortOfMemory, shard::Shard};
 
 /// Reads the body of a request, bounded in size and time, and lets `understand` make of it what is
 /// asked for.
@@ -51,8 +51,8 @@ async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), R
     gathered.expect(announced)?;
     loop {
         if ledger.budget().is_crowded() && begun.elapsed() >= patience {
-            Budget::count(&ledger.budget().counts.unfinished);
-            return Err(Refusal::short_of_memory());
+            ledger.budget().counts.unfinished.increment();
+            return Err(ShortOfMemory.into());
         }
         if ledger.budget().is_exhausted() {
             sleep(BETWEEN_LOOKS).await;

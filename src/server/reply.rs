@@ -11,7 +11,7 @@ use hyper::{
 };
 use serde::Serialize;
 
-use crate::protocol;
+use crate::{hub::budget::ShortOfMemory, protocol};
 
 /// A response with its whole body.
 pub type Reply = Response<Full<Bytes>>;
@@ -55,10 +55,6 @@ impl Refusal {
         Self::BadRequest(why.to_string())
     }
 
-    pub(crate) fn short_of_memory() -> Self {
-        Self::Overloaded("the server is short of memory".into())
-    }
-
     pub(crate) fn shutting_down() -> Self {
         Self::Overloaded("the server is shutting down".into())
     }
@@ -94,6 +90,12 @@ impl Refusal {
             Self::BodyTooLarge { .. } | Self::Timeout => vec![(CONNECTION, "close")],
             _ => Vec::new(),
         }
+    }
+}
+
+impl From<ShortOfMemory> for Refusal {
+    fn from(short: ShortOfMemory) -> Self {
+        Self::Overloaded(short.to_string())
     }
 }
 

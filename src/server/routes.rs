@@ -195,7 +195,7 @@ impl Site {
             Path::Registration => api::unregister(self, parse_id(id)?),
             Path::Chat | Path::Echo | Path::EchoFrames | Path::Relay => {
                 upgrade::check(request)?;
-                upgrade::check_memory(&self.hub)?;
+                self.hub.budget().take_in()?;
                 let session = self.session(path, id, request.uri().query())?;
                 let deflate = upgrade::agree(&self.hub, request)?;
                 let (reply, opened) = open(shard, request, session, deflate)?;

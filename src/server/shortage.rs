@@ -1,8 +1,6 @@
 //! What the log says while memory is short: one line a second for each kind of thing that was ended or
 //! refused, and how often.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use tracing::warn;
 
 use crate::hub::Hub;
@@ -41,9 +39,9 @@ impl Shortage {
 fn counted(hub: &Hub) -> [u64; KINDS.len()] {
     let counts = &hub.budget().counts;
     [
-        counts.evicted.load(Relaxed),
-        counts.unfinished.load(Relaxed),
-        counts.refused.load(Relaxed),
+        counts.evicted.get(),
+        counts.unfinished.get(),
+        counts.refused.get(),
         hub.sum(|shard| &shard.too_far_behind),
     ]
 }

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     authority::Authority,
     connection::{Connection, Session},
-    hub::{Agreed, Hub, budget::Budget},
+    hub::{Agreed, Hub},
     protocol::topic_list::MAX_TOPICS,
     topic_name::TopicName,
     wire::extension,
@@ -83,7 +83,10 @@ impl TryFrom<Endpoint> for Session {
 /// If it is not called within a tokio runtime.
 pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint) -> Reply {
     let checked = check(request).and_then(|()| asked(request));
-    let checked = checked.and_then(|asked| check_memory(hub).map(|()| asked));
+    let checked = checked.and_then(|asked| {
+        hub.budget().take_in()?;
+        Ok(asked)
+    });
     let checked = checked
         .and_then(|asked| origin::check(request.headers(), asked.as_ref(), &hub.config().access));
     let session = checked.and_then(|()| Session::try_from(endpoint));
@@ -127,16 +130,6 @@ pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint)
         }
     });
     reply
-}
-
-/// Refuses whoever comes while memory is short.
-pub(super) fn check_memory(hub: &Hub) -> Result<(), Refusal> {
-    let budget = hub.budget();
-    if budget.is_crowded() {
-        Budget::count(&budget.counts.refused);
-        return Err(Refusal::short_of_memory());
-    }
-    Ok(())
 }
 
 /// Checks that a request is an opening handshake (§4.2.1), as far as that does not depend on what

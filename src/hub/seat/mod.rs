@@ -16,7 +16,6 @@ use bytes::Bytes;
 
 use super::{
     ConnectionId,
-    budget::Budget,
     compression::{Agreed, Compression},
     peer::{Peer, PeerKey},
     peers::{WRITE, WRITTEN_PER_NANOSECOND},
@@ -153,7 +152,7 @@ impl SeatRef {
 
     /// Ends the connection because it wants what memory is too short for.
     pub(crate) fn refuse(&self) {
-        Budget::count(&self.shard.ledger().budget().counts.refused);
+        self.shard.ledger().budget().counts.refused.increment();
         self.end(Disconnect::Overloaded);
     }
 

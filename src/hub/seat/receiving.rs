@@ -49,7 +49,7 @@ impl SeatRef {
         let mut uncharged = 0;
         let mut take = |kind, payload: &[u8]| {
             let flow = take(kind, payload);
-            uncharged += MESSAGE + payload.len() as u64 / BYTES_PER_NANOSECOND;
+            uncharged += MESSAGE + payload.len() as u64 / READ_PER_NANOSECOND;
             if uncharged >= CHARGED_TOGETHER {
                 self.spend(std::mem::take(&mut uncharged));
                 if self.shard.is_turn_over() {
@@ -137,7 +137,7 @@ impl SeatRef {
         let before = into.filled().len();
         self.shard.receive.borrow_mut().take(into);
         let taken = (into.filled().len() - before) as u64;
-        self.spend(PIECE + taken / BYTES_PER_NANOSECOND);
+        self.spend(PIECE + taken / READ_PER_NANOSECOND);
         Poll::Ready(Ok(()))
     }
 
@@ -164,7 +164,7 @@ impl SeatRef {
         ready!(in_socket(|| socket.stream().poll_read(cx, &mut buf)))?;
         let received = buf.filled().len();
         self.shard
-            .spend(RECEIVE + received as u64 / BYTES_PER_NANOSECOND);
+            .spend(RECEIVE + received as u64 / READ_PER_NANOSECOND);
         if received > 0 {
             state.peers.heard(self.key);
         }
@@ -195,4 +195,4 @@ const CHARGED_TOGETHER: u64 = 2_000;
 const PIECE: u64 = 60;
 
 /// Bytes that are received, unmasked, checked or copied in a nanosecond.
-const BYTES_PER_NANOSECOND: u64 = 4;
+const READ_PER_NANOSECOND: u64 = 4;
