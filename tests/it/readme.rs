@@ -15,6 +15,8 @@ use crate::{
 };
 
 const README: &str = include_str!("../../README.md");
+const SETTINGS: &str = include_str!("../../docs/settings.md");
+const CLOSE_CODES: &str = include_str!("../../docs/close-codes.md");
 const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
 
 /// What stands in the README for the address of the server.
@@ -303,7 +305,9 @@ fn the_settings_are_those_of_the_help() {
     let mut expected = settings(&String::from_utf8(help.unwrap().stdout).unwrap());
     // In a sentence, not in the table.
     assert!(expected.remove(&("config".into(), String::new())));
-    let rows = README.lines().filter_map(|line| line.strip_prefix("| `--"));
+    let rows = SETTINGS
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `--"));
     let listed = rows.map(|row| {
         let mut cells = row.split('|').map(str::trim);
         let name = cells.next().unwrap_or_default();
@@ -330,10 +334,10 @@ fn the_close_codes_are_those_that_are_sent() {
     ];
     for reason in reasons {
         let code = reason.close_code().unwrap();
-        let row = README
+        let row = CLOSE_CODES
             .lines()
             .find(|line| line.starts_with(&format!("| {code} | ")));
-        let row = row.unwrap_or_else(|| panic!("the README does not list {code}"));
+        let row = row.unwrap_or_else(|| panic!("{code} is not listed"));
         assert!(row.contains(&format!("`{reason}`")), "{row}");
     }
 }
