@@ -175,8 +175,8 @@ impl Links {
     }
 
     /// Waits for its turn to publish, and until there is memory and no inbox is full. A publisher
-    /// can't tell for which shards its message will be, so it waits for all. It waits with `bytes`
-    /// that are charged.
+    /// can't tell for which shards its message will be, so it waits for all. The `bytes` that it has
+    /// charged do not count against those who wait: only they could free them.
     ///
     /// # Cancel safety
     ///

@@ -157,7 +157,8 @@ impl Hub {
     }
 
     /// Waits until a message may be [sent off](Self::send_off), if some shard has too much to
-    /// deliver or memory is short. It is waited with `bytes` that are charged.
+    /// deliver or memory is short. The caller has charged `bytes` for it, which do not count against
+    /// those who wait.
     ///
     /// # Cancel safety
     ///

@@ -1,7 +1,8 @@
 //! Relief while memory is short: whoever is furthest behind is ended first.
 //!
 //! Messages are shared, and freed when nobody waits for them any more. So what is held is mostly held
-//! for those who wait for the oldest messages, and ending the largest outbox might free nothing. A message that has begun and not ended counts as behind from its first byte.
+//! for those who wait for the oldest messages, and ending the largest outbox might free nothing. A
+//! message that has begun and not ended counts as behind from its first byte.
 //!
 //! Nobody is ended who is behind for less than a slow consumer may be blocked: that is what a pause
 //! of a healthy client looks like, and publishers wait meanwhile.

@@ -45,7 +45,7 @@ impl TopicList {
         Ok(())
     }
 
-    /// Returns the topics in the order of their names; without any, the `default`.
+    /// Returns the topics in the order in which they were named; without any, the `default`.
     pub(crate) fn or(self, default: &str) -> Vec<TopicName> {
         if self.topics.is_empty() {
             return TopicName::new(default).into_iter().collect();

@@ -1,7 +1,7 @@
-//! The reserve descriptor: with what somebody is answered when there are no others left.
+//! The reserve descriptor: it serves to answer one connection when no other descriptor is left.
 //!
-//! Without it, who comes at the limit is neither taken nor refused, but waits in the kernel for as
-//! long as the others stay.
+//! Without it, a connection that comes at the limit is neither taken nor refused: it waits in the
+//! kernel for as long as the others stay.
 
 use std::fs::File;
 

@@ -10,7 +10,7 @@
 
 use super::header::{CONTROL, FIN, MASK, MAX_BYTES};
 
-/// How the frame under way is shown. Masking keys are zero: it is unmasked already.
+/// How the frame under way is shown. The masking keys of parts are zero: it is unmasked already.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     /// A header that is to be shown: that of the frame, of which all may not have come yet, or that of
