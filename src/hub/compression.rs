@@ -155,8 +155,25 @@ pub(super) fn is_large(message: &Frame) -> bool {
     message.payload().len() > MAX_AT_ONCE
 }
 
-/// The largest message that is compressed in one go: 0.15 to 0.3 ms, and the default limit.
+/// The largest message that is compressed in one go: up to 0.7 ms, and the default limit.
 const MAX_AT_ONCE: usize = 64 * 1024;
+
+/// Returns what it may take to compress a message of so many bytes, in nanoseconds.
+pub(super) fn cost(bytes: usize) -> u64 {
+    RESET + bytes as u64 * BYTE
+}
+
+/// Returns what it may take to compress a piece of a message, in nanoseconds.
+pub(super) fn cost_of_piece(bytes: usize) -> u64 {
+    bytes as u64 * BYTE
+}
+
+/// What the compressor needs to forget the message before, in nanoseconds (measured).
+const RESET: u64 = 4_000;
+
+/// What it takes to compress a byte, in nanoseconds. Measured: 7 to 11 for noise and for text of
+/// few repetitions; 0.1 to 1 for what is easy, but nobody has to send that.
+const BYTE: u64 = 10;
 
 fn compress(deflater: &mut Deflater, min_bytes: usize, message: &Frame) -> Frame {
     let payload = message.payload();

@@ -153,7 +153,7 @@ impl Links {
     }
 
     /// Returns in how many forms a shard compresses a message for so many subscribers, at most.
-    fn forms(&self, shard: usize, subscribers: usize) -> usize {
+    pub(super) fn forms(&self, shard: usize, subscribers: usize) -> usize {
         if !self.config.deflate.enabled {
             return 0;
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::{
     budget::Budget,
-    compression::{Compressors, is_large},
+    compression::{self, Compressors, is_large},
 };
 use crate::{
     config,
@@ -39,6 +39,14 @@ impl Message {
     pub(crate) fn held_bytes(&self) -> usize {
         let forms = self.compressed.as_deref().map_or(0, size_of_val);
         self.plain.wire_len() + MESSAGE_BYTES + forms
+    }
+
+    /// Returns what it may take to compress it once, in nanoseconds.
+    pub(super) fn cost_of_form(&self) -> u64 {
+        match self.compressed {
+            Some(_) => compression::cost(self.plain.payload().len()),
+            None => 0,
+        }
     }
 
     pub(super) fn plain(&self) -> &Frame {

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{message::Message, segments::COMPRESSED_BYTE};
+use super::message::Message;
 use crate::topic_name::TopicName;
 
 /// Who a registered connection belongs to.
@@ -26,6 +26,8 @@ pub(super) struct Publication {
     pub(super) receipt: Option<Receipt>,
     held_bytes: usize,
     wire_bytes: usize,
+    /// What it may take to compress them once, in nanoseconds.
+    cost_of_form: u64,
 }
 
 /// A publication on its way to one shard.
@@ -69,6 +71,7 @@ impl Publication {
             receipt: None,
             held_bytes: messages.iter().map(Message::held_bytes).sum(),
             wire_bytes: wire_lens.sum(),
+            cost_of_form: messages.iter().map(Message::cost_of_form).sum(),
             messages,
         }
     }
@@ -87,11 +90,16 @@ impl Publication {
         self.held_bytes
     }
 
+    /// Returns what it may take to compress them once, in nanoseconds.
+    pub(super) fn cost_of_form(&self) -> u64 {
+        self.cost_of_form
+    }
+
     /// Returns what is to be delivered by a shard with so many subscribers, which compresses it in
     /// so many `forms`.
     pub(super) fn delivery(&self, route: Route, subscribers: usize, forms: usize) -> Delivery {
         let delivered = delivered(subscribers, self.messages.len(), self.wire_bytes);
-        let compressed = (forms * self.wire_bytes) as u64 * COMPRESSED_BYTE * NOT_CHEAPER_TOGETHER;
+        let compressed = forms as u64 * self.cost_of_form * NOT_CHEAPER_TOGETHER;
         Delivery {
             publication: self.clone(),
             route,
@@ -216,5 +224,24 @@ mod tests {
             work(1 << 20, 1, 1) > (1 << 20) * HELD_BYTE,
             "memory counts, too"
         );
+    }
+
+    #[test]
+    fn a_publication_weighs_what_it_costs_to_compress_if_it_is_compressed() {
+        let deflate = config::Deflate {
+            enabled: true,
+            min_bytes: 64,
+            contexts: 0,
+        };
+        let work = |bytes: usize, forms| {
+            let frame = Frame::binary(&vec![0; bytes]);
+            let message = Message::new(frame, &deflate, &Budget::new(u64::MAX));
+            let publication = Publication::new([message]);
+            let delivery = publication.delivery(Route::Several([].into()), 1, forms);
+            delivery.load.work
+        };
+        let seven_forms = work(1000, 7) - work(1000, 0);
+        assert!(seven_forms >= 7 * 13_000, "{seven_forms}");
+        assert_eq!(work(63, 7), work(63, 0));
     }
 }

@@ -266,8 +266,9 @@ impl Turn<'_> {
         if self.published.is_empty() {
             self.audience = self.seat.audience();
         }
-        self.seat.charge_delivery(self.audience, frame.wire_len());
-        self.published.push(self.seat.message(frame));
+        let message = self.seat.message(frame);
+        self.seat.charge_delivery(self.audience, &message);
+        self.published.push(message);
     }
 
     /// Returns true if it reads no further, because it must wait with what it publishes.

@@ -22,7 +22,7 @@ use super::{
     publication::UserId,
     pulse::Pulse,
     segment::Segment,
-    segments::{COMPRESSED_BYTE, Segments},
+    segments::Segments,
     socket::Socket,
     topic::Place,
 };
@@ -134,8 +134,7 @@ impl Peer {
             Compression::Own(context) => {
                 for message in segments.messages() {
                     let frame = context.compress(message.plain());
-                    let bytes = message.plain().wire_len() as u64;
-                    offering.allowance.spend(bytes * COMPRESSED_BYTE);
+                    offering.allowance.spend(message.cost_of_form());
                     let frame = frame.into_bytes();
                     self.outbox
                         .push(Segment::of_its_own(frame, offering.ledger));

@@ -16,13 +16,12 @@ use bytes::Bytes;
 
 use super::{
     ConnectionId,
-    compression::{Agreed, Compression},
+    compression::{self, Agreed, Compression},
     peer::{Peer, PeerKey},
     peers::{WRITE, WRITTEN_PER_NANOSECOND},
     publication::UserId,
     replies::Replies,
     segment::Segment,
-    segments::COMPRESSED_BYTE,
     shard::Shard,
     socket::Socket,
     subscriptions::held_by,
@@ -158,7 +157,7 @@ impl SeatRef {
 
     /// Replies, behind what is queued already, when the turn [is flushed](Self::flush).
     pub(crate) fn reply(&self, frame: Frame) {
-        self.spend(frame.wire_len() as u64 * self.cost_of_reply());
+        self.spend(self.cost_of_reply(frame.payload().len()));
         let replies = &mut self.shard.replies.borrow_mut();
         self.shard
             .state
@@ -166,12 +165,12 @@ impl SeatRef {
             .reply(self.key, frame, replies);
     }
 
-    /// Returns what a byte of a reply takes, in nanoseconds.
-    fn cost_of_reply(&self) -> u64 {
-        if self.may_inflate() {
-            COMPRESSED_BYTE
+    /// Returns what a reply of so many bytes may take, in nanoseconds.
+    fn cost_of_reply(&self, bytes: usize) -> u64 {
+        if self.may_inflate() && bytes >= self.shard.config().deflate.min_bytes {
+            compression::cost(bytes)
         } else {
-            1
+            bytes as u64
         }
     }
 

@@ -51,8 +51,11 @@ impl SeatRef {
     }
 
     /// Charges the turn for a message that will be delivered to so many.
-    pub(crate) fn charge_delivery(&self, audience: usize, len: usize) {
-        self.shard.cause(delivered(audience, 1, len));
+    pub(crate) fn charge_delivery(&self, audience: usize, message: &Message) {
+        let delivered = delivered(audience, 1, message.plain().wire_len());
+        let forms = self.shard.links.forms(self.shard.index, audience);
+        let compressed = forms as u64 * message.cost_of_form();
+        self.shard.cause(delivered + compressed);
     }
 
     /// Returns true if some shard has more to deliver than it should, or others wait to publish:
