@@ -70,8 +70,10 @@ impl Peers {
         self.table.get_mut(key)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (PeerKey, &Peer)> {
-        self.table.iter()
+    /// Returns the peers of a part of the table, of which there are at most 32; `None` behind the last
+    /// part.
+    pub(super) fn part(&self, at: usize) -> Option<impl Iterator<Item = (PeerKey, &Peer)>> {
+        self.table.chunk(at)
     }
 
     pub(super) fn len(&self) -> usize {

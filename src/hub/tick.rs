@@ -41,6 +41,8 @@ impl Tick {
         if shard.links.budget.is_crowded() {
             state.ledger.look();
             state.relieve(&mut Allowance::new(STEP));
+        } else {
+            state.stop_relieving();
         }
         let writes = state.write_turn();
         let settled = self.pass.written(writes, state.ring_len());

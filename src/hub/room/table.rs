@@ -113,6 +113,14 @@ impl<K: Key, V> Table<K, V> {
         entries.map(|(key, value)| (*key, value))
     }
 
+    /// Returns the entries of chunk `at`; `None` behind the last one. Who goes through them this way
+    /// meets every entry that stays, however many others come and go meanwhile.
+    pub(in crate::hub) fn chunk(&self, at: usize) -> Option<impl Iterator<Item = (K, &V)>> {
+        let chunk = self.chunks.get(at)?;
+        let entries = chunk.iter().flat_map(|chunk| chunk.slots.iter().flatten());
+        Some(entries.map(|(key, value)| (*key, value)))
+    }
+
     pub(in crate::hub) fn keys(&self) -> impl Iterator<Item = K> {
         self.iter().map(|(key, _)| key)
     }
