@@ -1,8 +1,21 @@
 //! Connections poll by poll, over streams that misbehave.
 
-use std::{cell::RefCell, io, sync::mpsc, task::Waker};
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    sync::{
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc,
+    },
+    task::Waker,
+    time::Duration,
+};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::spawn_local,
+};
 
 use super::*;
 use crate::{
@@ -159,4 +172,44 @@ fn a_turn_that_panics_ends_the_shard_and_nobody_else_has_a_turn() {
         (script.reads, script.written.len())
     });
     assert_eq!(done, (0, 0));
+}
+
+// It was polled again and again.
+#[test]
+fn while_memory_is_exhausted_a_connection_waits_and_it_is_read_when_there_is_some() {
+    let hub = Hub::start(&Config::default()).unwrap();
+    let budget = usize::try_from(hub.budget().limit()).unwrap();
+    let exhausted = hub.budget().charge(budget);
+    let polls = Arc::new(AtomicUsize::new(0));
+    let (send, has_read) = mpsc::channel();
+    let counted = Arc::clone(&polls);
+    hub.run_on(0, move |shard| {
+        let message = b"\x82\x80\0\0\0\0".to_vec();
+        let (mut task, script) = echo(
+            shard,
+            None,
+            Script {
+                read: message,
+                ..Script::default()
+            },
+        );
+        spawn_local(poll_fn(move |cx| {
+            counted.fetch_add(1, Relaxed);
+            let polled = task.as_mut().poll(cx);
+            if script.borrow().reads > 0 {
+                script.borrow_mut().read.clear();
+                let _ = send.send(());
+            }
+            polled
+        }));
+    });
+    for _ in 0..100 {
+        let (done, wait) = mpsc::channel();
+        hub.run_on(0, move |_| done.send(()).unwrap());
+        wait.recv().unwrap();
+    }
+    assert_eq!(polls.load(Relaxed), 1);
+    assert!(has_read.try_recv().is_err());
+    drop(exhausted);
+    has_read.recv_timeout(Duration::from_secs(10)).unwrap();
 }

@@ -45,7 +45,7 @@ struct Shortage {
     signs: AtomicU8,
     /// What publishers wait with.
     waiting: AtomicI64,
-    /// Wakes publishers that wait.
+    /// Wakes those that wait, to publish or to receive.
     relief: Notify,
 }
 
@@ -127,9 +127,9 @@ impl Budget {
             | sign(others >= self.part(PUBLISHERS_SIXTEENTHS), HOLDS_PUBLISHERS)
             | sign(held >= self.part(EXHAUSTED_SIXTEENTHS), EXHAUSTED);
         if signs != before {
-            // Exchanged: of two threads that change them, one sees that publishers were held.
+            // Exchanged: of two threads that change them, one sees that somebody was held.
             let before = self.shortage.signs.swap(signs, Relaxed);
-            if before & HOLDS_PUBLISHERS != 0 && signs & HOLDS_PUBLISHERS == 0 {
+            if before & !signs & (HOLDS_PUBLISHERS | EXHAUSTED) != 0 {
                 self.shortage.relief.notify_waiters();
             }
         }
@@ -185,6 +185,15 @@ impl Budget {
     /// Cancel safe.
     pub(super) async fn has_room(&self) {
         wait_while(&self.shortage.relief, || self.holds_publishers()).await;
+    }
+
+    /// Waits until something may be received.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub(super) async fn may_receive(&self) {
+        wait_while(&self.shortage.relief, || self.is_exhausted()).await;
     }
 
     /// Refuses, and counts, what would stay, while memory is short.
@@ -319,6 +328,17 @@ mod tests {
         assert!(budget.holds_publishers());
         drop(theirs);
         assert!(!budget.holds_publishers());
+    }
+
+    #[tokio::test]
+    async fn who_would_receive_waits_until_memory_is_no_longer_exhausted() {
+        let budget = Budget::new(1600);
+        let mut charge = budget.charge(1500);
+        let mut waiting = Box::pin(budget.may_receive());
+        assert_eq!((&mut waiting).now_or_never(), None);
+        charge.set(1499);
+        assert!(budget.holds_publishers(), "they wait for longer");
+        waiting.await;
     }
 
     #[test]

@@ -43,6 +43,7 @@ mod peers;
 mod publication;
 mod pulse;
 mod receive;
+mod receivers;
 pub(crate) mod registry;
 mod relief;
 mod replies;

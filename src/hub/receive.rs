@@ -126,6 +126,11 @@ impl Receive {
         self.left > 0
     }
 
+    /// Returns true if nothing may be received in this turn at all.
+    pub(super) fn is_shut(&self) -> bool {
+        self.share == 0
+    }
+
     /// The empty buffer, to be filled from the socket.
     pub(super) fn space(&mut self) -> &mut [u8] {
         debug_assert!(self.is_empty(), "what was received before was taken");

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use tokio::{
     sync::Notify,
     task::{coop, yield_now},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 use super::{
@@ -257,11 +257,23 @@ impl Shard {
     /// behind.
     async fn rest(&self) {
         let woken = self.inbox().woken();
-        if self.links.budget.is_crowded() {
-            let _ = timeout(BETWEEN_LOOKS, woken).await;
-        } else {
-            woken.await;
+        let budget = &self.links.budget;
+        let has_receivers = self.state.borrow().has_receivers();
+        if !has_receivers && !budget.is_crowded() {
+            return woken.await;
         }
+        tokio::select! {
+            () = woken => {}
+            () = budget.may_receive(), if has_receivers => {}
+            () = sleep(BETWEEN_LOOKS) => {}
+        }
+    }
+
+    /// Has the task of a connection woken when memory is no longer exhausted.
+    pub(super) fn wait_to_receive(&self, key: PeerKey) {
+        self.state.borrow_mut().wait_to_receive(key);
+        // It may be at rest without an eye on that.
+        self.inbox().wake();
     }
 
     /// Returns true if tasks wait for another turn.

@@ -15,6 +15,7 @@ use super::{
     peer::PeerKey,
     peers::Peers,
     publication::{Delivery, Publication},
+    receivers::Receivers,
     relief::Relief,
     replies::Replies,
     segments::Segments,
@@ -34,6 +35,7 @@ pub(super) struct State {
     /// What is held here for clients.
     pub(super) ledger: Rc<Ledger>,
     pub(super) relief: Relief,
+    pub(super) receivers: Receivers,
     /// The fan-out that is under way. It comes before all that is pending in `topics`.
     fan_out: Option<FanOut>,
     /// Fan-outs so far that leave a mark on each subscriber they reach.
@@ -53,6 +55,7 @@ impl State {
             compressors: Compressors::new(&links.config.deflate, &links.budget),
             ledger,
             relief: Relief::default(),
+            receivers: Receivers::default(),
             fan_out: None,
             marked: 0,
             is_draining: false,
@@ -181,6 +184,7 @@ impl State {
     pub(super) fn shrink(&mut self) {
         self.peers.shrink();
         self.topics.shrink();
+        self.receivers.shrink();
     }
 
     pub(super) fn update_gauges(&self) {

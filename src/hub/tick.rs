@@ -44,6 +44,7 @@ impl Tick {
         } else {
             state.stop_relieving();
         }
+        state.wake_receivers(&mut Allowance::new(STEP));
         let writes = state.write_turn();
         let settled = self.pass.written(writes, state.ring_len());
         shard.inbox().settle(settled);
@@ -56,6 +57,7 @@ impl Tick {
             && state.is_settled()
             && state.ring_len() == 0
             && !state.is_relieving()
+            && !state.may_wake_receivers()
             && shard.inbox().is_empty()
     }
 

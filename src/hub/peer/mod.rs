@@ -50,6 +50,8 @@ pub(super) struct Peer {
     pub(super) pulse: Pulse,
     /// When the message began of which it has not sent the end.
     pub(super) unfinished: Option<Moment>,
+    /// It stands among the [receivers](super::receivers).
+    pub(super) waits_to_receive: bool,
     /// The mark of the last fan-out that has reached it: one comes by several topics.
     pub(super) reached_by: u64,
     writing: Writing,
@@ -103,6 +105,7 @@ impl Peer {
             ended: None,
             pulse: Pulse::new(sweep),
             unfinished: None,
+            waits_to_receive: false,
             reached_by: 0,
             writing: Writing::default(),
         }

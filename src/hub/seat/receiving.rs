@@ -20,7 +20,7 @@ use crate::{
 
 impl SeatRef {
     /// Ready when the shard's receive buffer holds something from the peer; false at the end of
-    /// the stream. Pending when the turn is over, and another one is wanted.
+    /// the stream. Pending when the turn is over, and another one is wanted, or memory is exhausted.
     pub(crate) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut receive = self.shard.receive.borrow_mut();
         if self.shard.is_turn_over() {
@@ -29,7 +29,7 @@ impl SeatRef {
         }
         if receive.is_empty() && !receive.lend() {
             if !receive.may_receive() {
-                self.shard.want_turn();
+                self.receive_later(&receive);
                 return Poll::Pending;
             }
             let received = ready!(self.poll_receive(cx, receive.space()))?;
@@ -76,7 +76,7 @@ impl SeatRef {
             return true;
         }
         if !receive.may_receive() {
-            self.shard.want_turn();
+            self.receive_later(receive);
             return false;
         }
         match self.poll_receive(cx, receive.space_behind()) {
@@ -85,6 +85,15 @@ impl SeatRef {
                 len > 0
             }
             _ => false,
+        }
+    }
+
+    /// Wants another turn; if memory is exhausted, when it no longer is.
+    fn receive_later(&self, receive: &Receive) {
+        if receive.is_shut() {
+            self.shard.wait_to_receive(self.key);
+        } else {
+            self.shard.want_turn();
         }
     }
 
