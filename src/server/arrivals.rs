@@ -11,7 +11,7 @@ use super::{
     reserve::Reserve,
     routes::Site,
 };
-use crate::hub::shard::Shard;
+use crate::hub::{budget::Charge, shard::Shard};
 
 /// What accepts for a server, and what it needs for that.
 #[derive(Clone)]
@@ -48,7 +48,8 @@ impl Arrivals {
     fn take(&self, here: &Rc<Shard>, socket: TcpStream) {
         let index = self.site.hub.next_shard();
         if index == ACCEPTING_SHARD {
-            return self.clone().serve(here, socket);
+            let held = self.charge();
+            return self.clone().serve(here, socket, held);
         }
         if let Ok(socket) = socket.into_std() {
             self.send_to(index, socket);
@@ -62,18 +63,29 @@ impl Arrivals {
 
     fn send_to(&self, index: usize, socket: net::TcpStream) {
         let arrivals = self.clone();
+        let held = self.charge();
         self.site.hub.run_on(index, move |shard| {
             if let Ok(socket) = TcpStream::from_std(socket) {
-                arrivals.serve(shard, socket);
+                arrivals.serve(shard, socket, held);
             }
         });
     }
 
-    fn serve(self, shard: &Rc<Shard>, socket: TcpStream) {
+    /// Charges what a connection holds while it speaks HTTP. It is charged when it is accepted: a crowd
+    /// of them may be on its way to the shards before the first is served.
+    fn charge(&self) -> Charge {
+        self.site.hub.budget().charge(HTTP_BYTES)
+    }
+
+    fn serve(self, shard: &Rc<Shard>, socket: TcpStream, held: Charge) {
         let Self { site, lifetime } = self;
-        shard.spawn(http::serve(Rc::clone(shard), socket, site, lifetime));
+        let serving = http::serve(Rc::clone(shard), socket, site, lifetime, held);
+        shard.spawn(serving);
     }
 }
+
+/// What a connection holds while it speaks HTTP: its buffers, with a head in them, and its state.
+const HTTP_BYTES: usize = 32 * 1024;
 
 /// There always is a first one.
 pub(super) const ACCEPTING_SHARD: usize = 0;

@@ -11,7 +11,7 @@ use tokio::{
 use tracing::debug;
 
 use super::{routes::Site, turns::in_turns};
-use crate::hub::shard::Shard;
+use crate::hub::{budget::Charge, shard::Shard};
 
 /// What the HTTP connections of a server have to know of its end.
 #[derive(Clone)]
@@ -23,14 +23,14 @@ pub(super) struct Lifetime {
 }
 
 /// Serves the requests of one socket, and starts the connection that it becomes if one of them is
-/// answered with 101.
+/// answered with 101. What it `held` as HTTP is given back then.
 pub(super) async fn serve(
     shard: Rc<Shard>,
     socket: TcpStream,
     site: Arc<Site>,
     mut lifetime: Lifetime,
+    held: Charge,
 ) {
-    let held = shard.ledger().hold(HTTP_BYTES);
     let upcoming = Cell::new(None);
     let service = service_fn(|request| {
         let (shard, site) = (Rc::clone(&shard), Arc::clone(&site));
@@ -65,9 +65,6 @@ pub(super) async fn serve(
         debug!(%error, "upgrade failed");
     }
 }
-
-/// What a connection holds while it speaks HTTP: its buffers, with a head in them, and its state.
-const HTTP_BYTES: usize = 32 * 1024;
 
 /// The head of a request.
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;

@@ -113,22 +113,28 @@ impl Watchdog {
         }
     }
 
-    /// Gives a socket to a shard that moves, or answers it here.
+    /// Gives a socket to a shard that moves, if there is memory for it, or answers it here.
     fn place(&self, socket: TcpStream) {
         // Other than tokio's, this listener gives out sockets that wait.
         if socket.set_nonblocking(true).is_err() {
             return;
         }
-        if !self.watch.all_stand() {
+        let budget = self.arrivals.site.hub.budget();
+        let why = if self.watch.all_stand() {
+            "the server stands still"
+        } else if budget.is_full() {
+            budget.counts.refused.increment();
+            "the server is short of memory"
+        } else {
             return self.arrivals.hand_over(socket);
-        }
+        };
         let Ok(socket) = tokio::net::TcpStream::from_std(socket) else {
             return;
         };
         let (site, answering) = (Arc::clone(&self.arrivals.site), Rc::clone(&self.answering));
         answering.set(answering.get() + 1);
         spawn_local(async move {
-            brief::serve(socket, &site, "the server stands still").await;
+            brief::serve(socket, &site, why).await;
             answering.set(answering.get() - 1);
         });
     }

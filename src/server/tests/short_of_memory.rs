@@ -1,6 +1,9 @@
 //! Memory that is full, so that nobody is accepted.
 
-use super::served::{Served, eventually};
+use super::{
+    dial,
+    served::{Served, eventually},
+};
 
 #[test]
 fn while_memory_is_full_who_comes_is_told_so_and_health_is_answered() {
@@ -19,4 +22,16 @@ fn while_memory_is_full_who_comes_is_told_so_and_health_is_answered() {
     eventually("it takes up again", || {
         server.get("/").0.starts_with("HTTP/1.1 200 ")
     });
+}
+
+#[test]
+fn a_connection_counts_from_when_it_is_accepted_though_its_shard_has_not_got_to_it() {
+    let server = Served::start(2);
+    let release = server.hold_up(1);
+    let before = server.hub.memory_bytes();
+    let connections: Vec<_> = (0..8).map(|_| dial(server.address)).collect();
+    eventually("all are charged", || {
+        server.hub.memory_bytes() >= before + 8 * 32 * 1024
+    });
+    drop((release, connections));
 }
