@@ -11,7 +11,7 @@
 //!  held, of the budget    from here on
 //!  3/4                    whoever is furthest behind is ended; what stays is refused:
 //!                         connections, registrations, topics
-//!  13/16                  new connections are answered 503, one at a time
+//!  13/16                  new connections are answered 503, some at a time
 //!  7/8                    publishers wait (what they wait with does not count for this)
 //!  15/16                  nothing is received
 //! ```

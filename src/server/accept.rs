@@ -7,6 +7,7 @@ use std::{
     future::poll_fn,
     io,
     net::SocketAddr,
+    sync::Arc,
     task::Poll,
     time::{Duration, Instant},
 };
@@ -15,6 +16,8 @@ use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::spawn_local,
     time::sleep,
 };
 use tracing::warn;
@@ -41,23 +44,24 @@ pub(super) fn listen(
 }
 
 /// Accepts for ever. An error never ends it: one of a connection concerns only that connection, one
-/// at a time is turned away with the `reserve` when there are no descriptors, or when memory is full,
-/// and what else the system lacks is waited for.
+/// at a time is turned away with the `reserve` when there are no descriptors, some at a time when
+/// memory is full, and what else the system lacks is waited for.
 pub(super) async fn accept(
     listener: TcpListener,
-    site: &Site,
+    site: &Arc<Site>,
     mut reserve: Reserve,
     mut take: impl FnMut(TcpStream),
 ) {
     let mut back_off = BackOff::default();
     let mut warning = Warning::default();
+    let places = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
     loop {
         // Before anybody else gets it.
         reserve.take_back();
         match listener.accept().await {
             Ok((socket, _)) if site.hub.budget().is_full() => {
                 site.hub.budget().counts.refused.increment();
-                brief::serve(socket, site, &ShortOfMemory.to_string()).await;
+                turn_away(socket, site, &places).await;
             }
             Ok((socket, _)) => {
                 back_off = BackOff::default();
@@ -80,6 +84,17 @@ pub(super) async fn accept(
             }
         }
     }
+}
+
+/// Answers a connection for which there is no memory, beside others, as soon as a place is free.
+async fn turn_away(socket: TcpStream, site: &Arc<Site>, places: &Arc<Semaphore>) {
+    // It is never closed; if it were, nobody would have to wait.
+    let place = Arc::clone(places).acquire_owned().await;
+    let site = Arc::clone(site);
+    spawn_local(async move {
+        brief::serve(socket, &site, &ShortOfMemory.to_string()).await;
+        drop(place);
+    });
 }
 
 /// Accepts the connection that has waited longest. `None` if there is none: at the limit the system
@@ -155,6 +170,10 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
         Some(Errno::MFILE | Errno::NFILE)
     )
 }
+
+/// Connections that are answered at a time while memory is full, each for a second at most: those that
+/// say nothing hold up few. They are not charged, and hold half a megabyte together.
+const TURNED_AWAY_AT_ONCE: usize = 16;
 
 /// Connections that wait to be accepted; the kernel cuts it to its own limit.
 const BACKLOG: i32 = 4096;

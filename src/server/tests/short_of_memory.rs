@@ -35,3 +35,16 @@ fn a_connection_counts_from_when_it_is_accepted_though_its_shard_has_not_got_to_
     });
     drop((release, connections));
 }
+
+// Each was waited for, for a second.
+#[test]
+fn while_memory_is_full_those_who_say_nothing_hold_up_nobody() {
+    let server = Served::start(1);
+    let budget = server.hub.budget();
+    let _charge = budget.charge((budget.limit() / 8 * 7).try_into().unwrap());
+    let silent: Vec<_> = (0..15).map(|_| dial(server.address)).collect();
+    // Within ten seconds.
+    let (head, _) = server.get("/health");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    drop(silent);
+}
