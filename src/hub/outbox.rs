@@ -27,7 +27,7 @@ pub(super) struct Outbox {
     /// The account of a queue that has more room than most.
     room: Option<Box<Held>>,
     /// Bytes of the front that are out.
-    written: u32,
+    written: usize,
     /// Control frames in the queue of which no byte is out yet.
     control: u8,
     /// Part of the front is out, or it is the rest of something of which part is.
@@ -88,7 +88,7 @@ impl Outbox {
     pub(super) fn discard(&mut self) {
         self.queue.truncate(usize::from(self.is_front_torn));
         let front = self.queue.front();
-        self.bytes = front.map_or(0, |front| front.len() - self.written as usize);
+        self.bytes = front.map_or(0, |front| front.len() - self.written);
         self.control = 0;
         self.give_back_room();
     }
@@ -134,14 +134,14 @@ impl Outbox {
     /// The queue's only element, if it has one: a plain write is cheaper than a vectored one.
     pub(super) fn only(&self) -> Option<&[u8]> {
         match self.queue.len() {
-            1 => Some(&self.queue[0].bytes()[self.written as usize..]),
+            1 => Some(&self.queue[0].bytes()[self.written..]),
             _ => None,
         }
     }
 
     /// Fills `slices` from the front; how many.
     pub(super) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut out = self.written as usize;
+        let mut out = self.written;
         let pairs = slices.iter_mut().zip(&self.queue);
         pairs
             .map(|(slice, segment)| {
@@ -154,7 +154,7 @@ impl Outbox {
     pub(super) fn written(&mut self, count: usize) {
         self.bytes -= count;
         // Of the front, counted from its beginning.
-        let mut count = count + self.written as usize;
+        let mut count = count + self.written;
         while count > 0 {
             if !self.is_front_torn {
                 // A control frame leaves the lane with its first byte.
@@ -163,7 +163,7 @@ impl Outbox {
             let front = self.queue[0].len();
             self.is_front_torn = count < front;
             if self.is_front_torn {
-                self.written = u32::try_from(count).expect("a segment is smaller");
+                self.written = count;
                 return;
             }
             self.written = 0;
@@ -343,6 +343,22 @@ mod tests {
         assert_eq!(outbox.oldest(), Some(second.queued()));
     }
 
+    // It panicked: a user of the library may publish whatever fits into memory.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_frame_of_more_than_4_gib_goes_out_like_any_other() {
+        const OUT: usize = 5 << 30;
+        // Zeroes that nobody reads take no memory.
+        let large = Bytes::from(vec![0; OUT + 2]);
+        let mut outbox = Outbox::default();
+        outbox.push(Segment::of_its_own(large, &ledger()));
+        outbox.written(OUT);
+        assert!(outbox.is_front_torn());
+        assert_eq!(outbox.only(), Some(&[0, 0][..]));
+        outbox.written(2);
+        assert!(outbox.is_empty());
+    }
+
     #[test]
     fn the_close_is_last_and_the_first_close_wins() {
         let mut outbox = Outbox::default();
@@ -384,7 +400,7 @@ mod tests {
                     }
                 }
                 pushed += size;
-                prop_assert_eq!(outbox.queue.iter().map(|each| each.len()).sum::<usize>(), outbox.bytes + outbox.written as usize);
+                prop_assert_eq!(outbox.queue.iter().map(|each| each.len()).sum::<usize>(), outbox.bytes + outbox.written);
             }
             prop_assert_eq!(wire.len() + outbox.bytes, pushed);
         }
