@@ -56,8 +56,21 @@ pub(crate) struct Counts {
     pub(crate) evicted: SharedCounter,
     /// Connections and requests that were ended with an unfinished message or body.
     pub(crate) unfinished: SharedCounter,
-    /// Connections, registrations and changes of topics that were refused.
-    pub(crate) refused: SharedCounter,
+    /// Connections that were refused.
+    pub(crate) refused_connections: SharedCounter,
+    /// Registrations that were refused.
+    pub(crate) refused_registrations: SharedCounter,
+    /// Connections that were ended because they wanted more topics.
+    pub(crate) refused_topics: SharedCounter,
+}
+
+impl Counts {
+    /// Returns how often something was refused.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused_connections.get()
+            + self.refused_registrations.get()
+            + self.refused_topics.get()
+    }
 }
 
 impl Budget {
@@ -196,14 +209,18 @@ impl Budget {
         wait_while(&self.shortage.relief, || self.is_exhausted()).await;
     }
 
-    /// Refuses, and counts, what would stay, while memory is short.
+    /// Refuses what would stay, while memory is short, and counts that:
+    /// `budget.take_in(|counts| &counts.refused_registrations)`.
     ///
     /// # Errors
     ///
     /// Memory is short.
-    pub(crate) fn take_in(&self) -> Result<(), ShortOfMemory> {
+    pub(crate) fn take_in(
+        &self,
+        counter: impl FnOnce(&Counts) -> &SharedCounter,
+    ) -> Result<(), ShortOfMemory> {
         if self.is_crowded() {
-            self.counts.refused.increment();
+            counter(&self.counts).increment();
             return Err(ShortOfMemory);
         }
         Ok(())

@@ -60,7 +60,8 @@ pub(super) async fn accept(
         reserve.take_back();
         match listener.accept().await {
             Ok((socket, _)) if site.hub.budget().is_full() => {
-                site.hub.budget().counts.refused.increment();
+                let counts = &site.hub.budget().counts;
+                counts.refused_connections.increment();
                 turn_away(socket, site, &places).await;
             }
             Ok((socket, _)) => {

@@ -88,7 +88,11 @@ struct Health {
     memory_budget_bytes: u64,
     evicted: u64,
     unfinished: u64,
+    /// The sum of the next three.
     refused: u64,
+    refused_connections: u64,
+    refused_registrations: u64,
+    refused_topics: u64,
     too_far_behind: u64,
     slow_consumers: u64,
     unanswered_pings: u64,
@@ -200,6 +204,7 @@ pub(super) fn publication(
 pub(super) fn health(site: &Site) -> Reply {
     let hub = &site.hub;
     let budget = hub.budget();
+    let counts = &budget.counts;
     let standing_shards = site.standing.shards();
     let is_well = standing_shards.is_empty();
     let health = Health {
@@ -219,9 +224,12 @@ pub(super) fn health(site: &Site) -> Reply {
         writes: hub.sum(|shard| &shard.writes),
         memory_bytes: budget.held(),
         memory_budget_bytes: budget.limit(),
-        evicted: budget.counts.evicted.get(),
-        unfinished: budget.counts.unfinished.get(),
-        refused: budget.counts.refused.get(),
+        evicted: counts.evicted.get(),
+        unfinished: counts.unfinished.get(),
+        refused: counts.refused(),
+        refused_connections: counts.refused_connections.get(),
+        refused_registrations: counts.refused_registrations.get(),
+        refused_topics: counts.refused_topics.get(),
         too_far_behind: hub.sum(|shard| &shard.too_far_behind),
         slow_consumers: hub.sum(|shard| &shard.slow_consumers),
         unanswered_pings: hub.sum(|shard| &shard.unanswered_pings),

@@ -195,7 +195,8 @@ impl Site {
             Path::Registration => api::unregister(self, parse_id(id)?),
             Path::Chat | Path::Echo | Path::EchoFrames | Path::Relay => {
                 upgrade::check(request)?;
-                self.hub.budget().take_in()?;
+                let budget = self.hub.budget();
+                budget.take_in(|counts| &counts.refused_connections)?;
                 let session = self.session(path, id, request.uri().query())?;
                 let deflate = upgrade::agree(&self.hub, request)?;
                 let (reply, opened) = open(shard, request, session, deflate)?;

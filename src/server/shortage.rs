@@ -11,10 +11,12 @@ pub(super) struct Shortage {
     logged: [u64; KINDS.len()],
 }
 
-const KINDS: [&str; 4] = [
+const KINDS: [&str; 6] = [
     "memory is short: connections that were furthest behind are ended with 4008",
     "memory is short: unfinished messages and bodies are given up, with 1013 or 503",
-    "memory is short: connections, registrations or topics are refused",
+    "memory is short: connections are refused",
+    "memory is short: registrations are refused",
+    "memory is short: connections that want more topics are ended with 1013",
     "connections are ended with 4008: their oldest message is older than max-behind",
 ];
 
@@ -41,7 +43,9 @@ fn counted(hub: &Hub) -> [u64; KINDS.len()] {
     [
         counts.evicted.get(),
         counts.unfinished.get(),
-        counts.refused.get(),
+        counts.refused_connections.get(),
+        counts.refused_registrations.get(),
+        counts.refused_topics.get(),
         hub.sum(|shard| &shard.too_far_behind),
     ]
 }
@@ -53,11 +57,11 @@ mod tests {
     #[test]
     fn each_kind_is_logged_when_there_is_more_of_it() {
         let mut shortage = Shortage::default();
-        assert_eq!(shortage.take_new([0; 4]), []);
+        assert_eq!(shortage.take_new([0; 6]), []);
         assert_eq!(
-            shortage.take_new([2, 0, 1, 0]),
+            shortage.take_new([2, 0, 1, 0, 0, 0]),
             [(KINDS[0], 2), (KINDS[2], 1)]
         );
-        assert_eq!(shortage.take_new([2, 0, 4, 0]), [(KINDS[2], 3)]);
+        assert_eq!(shortage.take_new([2, 0, 4, 0, 0, 0]), [(KINDS[2], 3)]);
     }
 }

@@ -84,7 +84,8 @@ impl TryFrom<Endpoint> for Session {
 pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint) -> Reply {
     let checked = check(request).and_then(|()| asked(request));
     let checked = checked.and_then(|asked| {
-        hub.budget().take_in()?;
+        let budget = hub.budget();
+        budget.take_in(|counts| &counts.refused_connections)?;
         Ok(asked)
     });
     let checked = checked

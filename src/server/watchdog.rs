@@ -123,7 +123,7 @@ impl Watchdog {
         let why = if self.watch.all_stand() {
             "the server stands still"
         } else if budget.is_full() {
-            budget.counts.refused.increment();
+            budget.counts.refused_connections.increment();
             "the server is short of memory"
         } else {
             return self.arrivals.hand_over(socket);

@@ -123,6 +123,9 @@ fn health_says_how_the_server_is() {
         ("evicted", 0),
         ("unfinished", 0),
         ("refused", 0),
+        ("refused_connections", 0),
+        ("refused_registrations", 0),
+        ("refused_topics", 0),
         ("too_far_behind", 0),
     ] {
         assert_eq!(health[name], value, "{name}");
@@ -136,7 +139,7 @@ fn health_says_how_the_server_is() {
     {
         assert!(health[name].is_u64(), "{name}");
     }
-    assert_eq!(health.len(), 19, "{health:?}");
+    assert_eq!(health.len(), 22, "{health:?}");
     client.close();
 }
 

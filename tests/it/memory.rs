@@ -136,6 +136,8 @@ fn while_memory_is_short_what_would_stay_is_refused_and_publishing_goes_on() {
     client.send(crate::support::handshake("/ws?topic=t").as_bytes());
     assert_eq!(client.read_answer().status, 503);
     assert_eq!(health(&server, "refused"), 2);
+    assert_eq!(health(&server, "refused_registrations"), 1);
+    assert_eq!(health(&server, "refused_connections"), 1);
     server.post("/publish", r#"{"topic": "t", "message": "hi"}"#);
     assert_eq!(listener.read_text(), "hi");
     // What is given back can be had again.

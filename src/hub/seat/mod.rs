@@ -151,7 +151,8 @@ impl SeatRef {
 
     /// Ends the connection because it wants what memory is too short for.
     pub(crate) fn refuse(&self) {
-        self.shard.ledger().budget().counts.refused.increment();
+        let counts = &self.shard.ledger().budget().counts;
+        counts.refused_topics.increment();
         self.end(Disconnect::Overloaded);
     }
 
