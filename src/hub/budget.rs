@@ -54,7 +54,7 @@ struct Shortage {
 pub(crate) struct Counts {
     /// Connections that were ended because they were furthest behind.
     pub(crate) evicted: SharedCounter,
-    /// Connections and requests that were ended with an unfinished message or body.
+    /// Connections and requests that were ended with an unfinished message, body or head.
     pub(crate) unfinished: SharedCounter,
     /// Connections that were refused.
     pub(crate) refused_connections: SharedCounter,

@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{routes::Site, turns::in_turns};
+use super::{head::Head, routes::Site, turns::in_turns};
 use crate::hub::{budget::Charge, shard::Shard};
 
 /// What the HTTP connections of a server have to know of its end.
@@ -32,10 +32,14 @@ pub(super) async fn serve(
     held: Charge,
 ) {
     let upcoming = Cell::new(None);
+    let head = Head::awaited();
     let service = service_fn(|request| {
         let (shard, site) = (Rc::clone(&shard), Arc::clone(&site));
-        let upcoming = &upcoming;
-        async move { Ok::<_, Infallible>(site.answer(&shard, request, upcoming).await) }
+        let (upcoming, head) = (&upcoming, &head);
+        async move {
+            let answer = site.answer(&shard, request, upcoming);
+            Ok::<_, Infallible>(head.answered(answer).await)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -49,6 +53,7 @@ pub(super) async fn serve(
     let served = in_turns(&shard, async {
         tokio::select! {
             served = connection.as_mut() => served,
+            () = head.given_up(&shard) => Ok(()),
             _ = lifetime.is_ending.wait_for(|&is_ending| is_ending) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

@@ -10,6 +10,7 @@ mod api;
 mod arrivals;
 mod body;
 mod brief;
+mod head;
 mod host;
 mod http;
 #[cfg(feature = "internals")]

@@ -13,7 +13,7 @@ pub(super) struct Shortage {
 
 const KINDS: [&str; 6] = [
     "memory is short: connections that were furthest behind are ended with 4008",
-    "memory is short: unfinished messages and bodies are given up, with 1013 or 503",
+    "memory is short: unfinished messages, bodies and heads are given up",
     "memory is short: connections are refused",
     "memory is short: registrations are refused",
     "memory is short: connections that want more topics are ended with 1013",

@@ -106,7 +106,11 @@ fn an_old_message_is_not_waited_for_however_little_it_holds() {
 
 #[test]
 fn while_memory_is_short_what_would_stay_is_refused_and_publishing_goes_on() {
-    let server = server(4 * MIB);
+    // Those who say nothing are to stay.
+    let server = server_with(4 * MIB, |config| {
+        config.timeouts.blocked = Duration::from_secs(10);
+        config.timeouts.request = Duration::from_secs(10);
+    });
     let mut listener = server.connect("/ws?topic=t");
     let topics: Vec<_> = (0..128).map(|n| format!("\"{n:0250}\"")).collect();
     let registration = format!(r#"{{"user_id": 1, "topics": [{}]}}"#, topics.join(","));

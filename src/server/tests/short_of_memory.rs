@@ -1,8 +1,10 @@
 //! Memory that is full, so that nobody is accepted.
 
+use std::{io::Write as _, time::Duration};
+
 use super::{
     dial,
-    served::{Served, eventually},
+    served::{Served, eventually, expect, expect_end},
 };
 
 #[test]
@@ -47,4 +49,25 @@ fn while_memory_is_full_those_who_say_nothing_hold_up_nobody() {
     let (head, _) = server.get("/health");
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     drop(silent);
+}
+
+#[test]
+fn while_memory_is_short_who_has_not_ended_a_head_is_given_up() {
+    let server = Served::with(1, |config| {
+        config.timeouts.request = Duration::from_secs(60);
+        config.timeouts.blocked = Duration::from_millis(100);
+    });
+    let mut echo = server.upgrade("/echo");
+    let [mut first, mut later] = [(); 2].map(|()| dial(server.address));
+    first.write_all(b"GET /health HTTP/1.1\r\nHo").unwrap();
+    later
+        .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET")
+        .unwrap();
+    assert!(super::read_head(&mut later).starts_with("HTTP/1.1 200 "));
+    let budget = server.hub.budget();
+    let _charge = budget.charge((budget.limit() / 16 * 12).try_into().unwrap());
+    expect_end(&mut first);
+    eventually("both are given up", || budget.counts.unfinished.get() == 2);
+    echo.write_all(b"\x81\x82\0\0\0\0hi").unwrap();
+    expect(&mut echo, b"\x81\x02hi");
 }
