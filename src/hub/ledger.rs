@@ -33,6 +33,15 @@ impl Moment {
         let milliseconds = self.0.wrapping_sub(earlier.0).cast_signed().max(0);
         Duration::from_millis(u64::from(milliseconds.cast_unsigned()))
     }
+
+    /// Returns the earlier of two that are less than 24 days apart.
+    pub(super) fn earlier(self, other: Self) -> Self {
+        if self.0.wrapping_sub(other.0).cast_signed() < 0 {
+            self
+        } else {
+            other
+        }
+    }
 }
 
 impl Ledger {
@@ -180,5 +189,8 @@ mod tests {
         assert_eq!(moment(1500).since(moment(500)).as_secs(), 1);
         assert_eq!(moment(500).since(moment(u32::MAX - 499)).as_secs(), 1);
         assert_eq!(moment(500).since(moment(501)), Duration::ZERO);
+        let before = moment(u32::MAX - 499);
+        assert_eq!(moment(500).earlier(before), before);
+        assert_eq!(before.earlier(moment(500)), before);
     }
 }

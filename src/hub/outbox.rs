@@ -109,12 +109,11 @@ impl Outbox {
 
     /// Returns when the oldest of what waits was queued.
     pub(super) fn oldest(&self) -> Option<Moment> {
-        // Control frames overtake.
-        let overtaken = if self.is_front_torn { 0 } else { self.control };
-        let oldest = self.queue.get(usize::from(overtaken));
-        oldest
-            .or_else(|| self.queue.front())
-            .map(|segment| segment.queued())
+        let front = self.queue.front()?.queued();
+        // Control frames overtake, also one of which a part is out.
+        let overtaken = usize::from(self.is_front_torn) + usize::from(self.control);
+        let first = self.queue.get(overtaken);
+        Some(first.map_or(front, |first| first.queued().earlier(front)))
     }
 
     /// Nothing more is accepted.
@@ -337,7 +336,9 @@ mod tests {
         outbox.push(Rc::clone(&second));
         outbox.push_control(ping);
         assert_eq!(outbox.oldest(), Some(first.queued()));
-        outbox.written(5 + 1);
+        outbox.written(1);
+        assert_eq!(outbox.oldest(), Some(first.queued()), "behind half a ping");
+        outbox.written(4 + 1);
         assert_eq!(outbox.oldest(), Some(first.queued()));
         outbox.written(4);
         assert_eq!(outbox.oldest(), Some(second.queued()));
