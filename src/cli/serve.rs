@@ -243,8 +243,7 @@ impl Settings {
             &mut config.limits.registrations,
             number(self.max_registrations),
         );
-        let budget = self.memory_budget.map(|size| size.0 as u64);
-        set(&mut config.limits.memory_budget, budget);
+        config.limits.memory_budget = self.memory_budget.map(|size| size.0 as u64);
         set(&mut config.access.allowed_origins, self.allow_origin);
         set(&mut config.access.allowed_hosts, self.allow_host);
         config.access.public_url = self.public_url;

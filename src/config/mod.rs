@@ -39,9 +39,10 @@ pub struct Limits {
     pub fragments: u32,
     /// Registrations at one time. Default: 100,000.
     pub registrations: usize,
-    /// Bytes that all clients together may make the server hold. Default: half of what the machine
-    /// has, or of the limit of this process's cgroup if that is less.
-    pub memory_budget: u64,
+    /// Bytes that all clients together may make the server hold. Default: `None`, which is half of
+    /// what the machine has when the hub starts, or of the limit of this process's cgroup if that is
+    /// less.
+    pub memory_budget: Option<u64>,
 }
 
 /// How long things may take.
@@ -113,7 +114,7 @@ impl Default for Limits {
             message_bytes: 64 * 1024,
             fragments: 1024,
             registrations: 100_000,
-            memory_budget: memory::available() / 2,
+            memory_budget: None,
         }
     }
 }
@@ -182,7 +183,7 @@ impl Config {
             return Err(invalid("deflate-contexts", "deflate is off".into()));
         }
         let least = self.limits.least_memory() + self.shards.get() as u64 * SHARD_MEMORY;
-        if self.limits.memory_budget < least {
+        if self.limits.budget_bytes() < least {
             let reason = format!(
                 "one connection may need {least} bytes, of a message of {} bytes",
                 self.limits.message_bytes
@@ -235,6 +236,12 @@ impl Limits {
     #[must_use]
     pub fn outbox_bytes(&self) -> usize {
         (1024 * 1024).max(4 * self.message_bytes)
+    }
+
+    /// Returns the memory budget, in bytes. If it was not chosen, this looks at the system.
+    pub(crate) fn budget_bytes(&self) -> u64 {
+        let half = || memory::available() / 2;
+        self.memory_budget.unwrap_or_else(half)
     }
 
     /// Returns the least memory that will do, in bytes: what these limits allow one connection.
@@ -308,6 +315,15 @@ mod tests {
     #[test]
     fn the_default_is_accepted() {
         assert_eq!(refused(|_| {}), "accepted");
+    }
+
+    #[test]
+    fn a_budget_that_was_not_chosen_is_half_of_what_there_is_at_the_start() {
+        let mut limits = Limits::default();
+        assert_eq!(limits.memory_budget, None);
+        assert_eq!(limits.budget_bytes(), memory::available() / 2);
+        limits.memory_budget = Some(1 << 20);
+        assert_eq!(limits.budget_bytes(), 1 << 20);
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Links {
             windows: shards.clone().map(|_| AtomicUsize::new(0)).collect(),
             furthest: shards.map(|_| AtomicU64::new(0)).collect(),
             contexts: Contexts::new(&config.deflate),
-            budget: Budget::new(config.limits.memory_budget),
+            budget: Budget::new(config.limits.budget_bytes()),
             attendance: Attendance::new(config.shards.get()),
             homes: (0..HOMES).map(|_| Mutex::default()).collect(),
             turnstile: Turnstile::default(),

@@ -194,7 +194,7 @@ mod tests {
     impl Scene {
         fn new() -> Self {
             let mut config = Config::default();
-            config.limits.memory_budget = config.limits.least_memory();
+            config.limits.memory_budget = Some(config.limits.least_memory());
             Self {
                 state: State::new(0, Arc::new(Links::new(&config))),
                 started: Instant::now(),

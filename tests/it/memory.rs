@@ -18,7 +18,7 @@ fn server(budget: u64) -> TestServer {
 
 fn server_with(budget: u64, change: impl FnOnce(&mut Config)) -> TestServer {
     TestServer::with(|config| {
-        config.limits.memory_budget = budget;
+        config.limits.memory_budget = Some(budget);
         config.timeouts.blocked = Duration::from_millis(100);
         change(config);
     })
