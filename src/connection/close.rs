@@ -5,7 +5,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::{Session, reader::Reader};
@@ -52,9 +51,7 @@ pub(super) async fn close(
         // A registration is free again when the peer sees the end of the stream.
         drop(session);
         let shut_down = poll_fn(|cx| seat.poll_shutdown(cx)).await;
-        let is_sending = matches!(reason, Disconnect::Overloaded | Disconnect::Violation(_));
-        if shut_down.is_ok() && is_sending {
-            // The peer may still be sending, and would lose our Close to a reset.
+        if shut_down.is_ok() && reason.is_amid_sending() {
             let mut ticket = Ticket::default();
             poll_fn(|cx| poll_discard(cx, seat, &mut ticket)).await;
         }
@@ -68,7 +65,7 @@ fn poll_discard(cx: &mut Context<'_>, seat: &SeatRef, ticket: &mut Ticket) -> Po
     if shard.is_queued(*ticket) {
         return Poll::Pending;
     }
-    shard.begin_turn(Bytes::new());
+    shard.begin_discarding();
     loop {
         match seat.poll_fill(cx) {
             Poll::Ready(Ok(true)) => seat.discard_received(),

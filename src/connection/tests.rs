@@ -213,3 +213,29 @@ fn while_memory_is_exhausted_a_connection_waits_and_it_is_read_when_there_is_som
     drop(exhausted);
     has_read.recv_timeout(Duration::from_secs(10)).unwrap();
 }
+
+#[test]
+fn whoever_is_ended_for_reading_slowly_holds_nothing_while_its_close_is_on_its_way() {
+    let (before, after) = on_a_shard(|shard, _| {
+        let budget = Arc::clone(shard.ledger().budget());
+        let connection = Connection::open(shard, Session::Echo, None).unwrap();
+        let script = Rc::new(RefCell::new(Script::default()));
+        let socket = Socket::Other(Box::new(Scripted(Rc::clone(&script))));
+        // The most of a message, and not its end.
+        let begun = [&[0x82, 0xFE, 0xFF, 0xFF, 0, 0, 0, 0][..], &[7; 60_000]].concat();
+        let mut task = Box::pin(connection.start(socket, begun));
+        // In its second turn all of it has been taken.
+        for _ in 0..10 {
+            assert!(poll(&mut task).is_pending());
+        }
+        let before = budget.held();
+        if let Task::Open(connection) = &*task {
+            connection.seat.end(Disconnect::SlowConsumer);
+        }
+        assert!(poll(&mut task).is_pending(), "the peer has not hung up");
+        assert_eq!(script.borrow().written[..4], *b"\x88\x0F\x0F\xA8");
+        (before, budget.held())
+    });
+    // Up to 16 KiB are not told yet.
+    assert!(before >= 100_000 && after < 20_000, "{before}, {after}");
+}

@@ -98,17 +98,22 @@ impl Shard {
     /// while the shard's round is over, or the hub has too much to deliver; and while memory is
     /// exhausted, nothing is received.
     pub(crate) fn begin_turn(&self, kept: Bytes) {
+        self.begin(kept, !self.links.budget.is_exhausted());
+    }
+
+    /// Begins a turn in which all that is received is thrown away, which takes no memory.
+    pub(crate) fn begin_discarding(&self) {
+        self.begin(Bytes::new(), true);
+    }
+
+    fn begin(&self, kept: Bytes, may_receive: bool) {
         let is_short = self.rounds.borrow().is_over() || self.links.must_wait();
         let (limit, share) = if is_short {
             (SHORT_TURN, SHORT_SHARE_BYTES)
         } else {
             (STEP, RECEIVE_BYTES)
         };
-        let share = if self.links.budget.is_exhausted() {
-            0
-        } else {
-            share
-        };
+        let share = if may_receive { share } else { 0 };
         self.receive.borrow_mut().begin_turn(kept, share);
         self.replies.borrow_mut().clear();
         *self.turn.borrow_mut() = Allowance::new(limit);

@@ -77,12 +77,24 @@ impl Disconnect {
         )
     }
 
-    /// The peer may still answer our Close with its own.
+    /// The peer may still answer our Close with its own. Of one that is ended for what it makes the
+    /// server hold nothing is kept, and so its Close can't be told from what it sends besides.
     pub(crate) fn expects_peers_close(self) -> bool {
         !matches!(
             self,
-            Self::Broken | Self::ByPeer | Self::Lost | Self::Overloaded | Self::Violation(_)
+            Self::Broken
+                | Self::ByPeer
+                | Self::Lost
+                | Self::Overloaded
+                | Self::SlowConsumer
+                | Self::TooFarBehind
+                | Self::Violation(_)
         )
+    }
+
+    /// The peer may be sending, and would lose our Close to a reset.
+    pub(crate) fn is_amid_sending(self) -> bool {
+        !self.expects_peers_close() && self.close_code().is_some()
     }
 }
 
