@@ -179,12 +179,11 @@ impl Peers {
         }
     }
 
-    /// Begins a look at every peer. Returns those that there are.
-    pub(super) fn begin_sweep(&mut self) -> Vec<PeerKey> {
+    /// Begins a look at every peer.
+    pub(super) fn begin_sweep(&mut self) {
         self.sweep += 1;
         self.ledger.look_at_clock(Instant::now());
         self.is_unheard = self.ledger.budget().is_exhausted();
-        self.keys()
     }
 
     /// Looks at a peer: pings it if it is silent, and gives back idle memory. Returns why it is to be

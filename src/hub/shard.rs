@@ -309,23 +309,11 @@ impl Shard {
     async fn sweep(&self) {
         self.ledger.tell();
         self.links.budget.look_again();
-        let keys = self.state.borrow_mut().begin_sweep();
-        let mut keys = keys.into_iter();
-        while keys.len() > 0 {
+        self.state.borrow_mut().begin_sweep();
+        let mut at = Some(0);
+        while let Some(from) = at {
             let mut allowance = Allowance::new(STEP);
-            self.measure(|| {
-                let mut state = self.state.borrow_mut();
-                for key in keys.by_ref() {
-                    allowance.spend(SWEEP);
-                    if let Some(reason) = state.sweep(key) {
-                        state.end(key, reason);
-                        allowance.spend(END);
-                    }
-                    if allowance.is_spent() {
-                        break;
-                    }
-                }
-            });
+            at = self.measure(|| self.state.borrow_mut().sweep(from, &mut allowance));
             // Some may have to be pinged.
             self.inbox().wake();
             yield_now().await;
@@ -355,9 +343,6 @@ impl fmt::Debug for Shard {
 
 /// The time of a turn while others wait for theirs: room for what most turns do.
 const SHORT_TURN: Duration = Duration::from_micros(100);
-
-/// What a look at a connection takes, in nanoseconds.
-const SWEEP: u64 = 60;
 
 #[cfg(test)]
 impl Shard {

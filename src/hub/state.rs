@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    allowance::Allowance,
+    allowance::{Allowance, END},
     compression::Compressors,
     fan_out::{Audience, FanOut, Step},
     ledger::Ledger,
@@ -169,15 +169,30 @@ impl State {
         }
     }
 
-    /// Begins a look at every connection. Returns those that there are.
-    pub(super) fn begin_sweep(&mut self) -> Vec<PeerKey> {
+    /// Begins a look at every connection.
+    pub(super) fn begin_sweep(&mut self) {
         self.update_gauges();
-        self.peers.begin_sweep()
+        self.peers.begin_sweep();
     }
 
-    /// Looks at a connection. Returns why it is to be ended, if it is.
-    pub(super) fn sweep(&mut self, key: PeerKey) -> Option<Disconnect> {
-        self.peers.sweep(key)
+    /// Looks at the connections from part `at` of their table on, and ends those that are to be, until
+    /// the step is over. Returns the part to go on with, if there is one.
+    pub(super) fn sweep(&mut self, mut at: usize, allowance: &mut Allowance) -> Option<usize> {
+        loop {
+            let part = self.peers.part(at)?;
+            let keys: Vec<PeerKey> = part.map(|(key, _)| key).collect();
+            for key in keys {
+                allowance.spend(SWEEP);
+                if let Some(reason) = self.peers.sweep(key) {
+                    self.end(key, reason);
+                    allowance.spend(END);
+                }
+            }
+            at += 1;
+            if allowance.is_spent() {
+                return Some(at);
+            }
+        }
     }
 
     /// Gives back room that only a crowd needs.
@@ -200,6 +215,9 @@ impl State {
 
 /// Bytes that messages hold which are joined, and forgotten, in a nanosecond: 50 for a small message.
 const JOINED_PER_NANOSECOND: u64 = 2;
+
+/// What a look at a connection takes, in nanoseconds.
+const SWEEP: u64 = 60;
 
 #[cfg(test)]
 mod tests {
@@ -308,6 +326,23 @@ mod tests {
             fan_out(&mut state);
         }
         assert_eq!(wire(&state, key), b"\x81\x05first\x81\x06second");
+    }
+
+    #[test]
+    fn a_look_at_many_connections_takes_several_steps() {
+        let mut state = state();
+        for _ in 0..20_000 {
+            state.peers.insert(None, Compression::Off);
+        }
+        state.begin_sweep();
+        let (mut at, mut steps) = (Some(0), 0);
+        while let Some(from) = at {
+            let mut allowance = Allowance::new(STEP);
+            allowance.cause(STEP_NANOSECONDS - 1);
+            at = state.sweep(from, &mut allowance);
+            steps += 1;
+        }
+        assert!((20..1000).contains(&steps), "{steps}");
     }
 
     #[test]
