@@ -272,7 +272,7 @@ const SHARD_MEMORY: u64 = 256 * 1024;
 /// More threads than this are a mistake in a number.
 const MAX_SHARDS: usize = 1024;
 
-/// The reading library reserves what a frame header claims, within this.
+/// Arbitrary: a message is held whole, and more than once.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// More would not fit into any machine's memory.

@@ -6,7 +6,7 @@
 //! reader above, with its buffer of 8 KiB, can be dropped and lose nothing.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::VecDeque,
     io, mem,
     pin::Pin,
@@ -25,6 +25,9 @@ use super::{
 /// The marks of the messages that have passed the gate and were not yet taken by the reader.
 pub type Marks = Rc<RefCell<VecDeque<Mark>>>;
 
+/// Whether the frame that was shown last ends its message, where each frame is shown as a message.
+pub type IsFinal = Rc<Cell<bool>>;
+
 /// A reader of the peer's frames, judged and unmasked.
 #[derive(Debug)]
 pub struct Gate<R> {
@@ -38,6 +41,7 @@ pub struct Gate<R> {
     refused: Option<Violation>,
     /// Where large frames are shown in parts.
     parts: Option<Parts>,
+    is_final: IsFinal,
 }
 
 impl<R: AsyncRead> Gate<R> {
@@ -50,6 +54,7 @@ impl<R: AsyncRead> Gate<R> {
             has_passed: false,
             refused: None,
             parts: None,
+            is_final: IsFinal::default(),
         }
     }
 
@@ -58,6 +63,17 @@ impl<R: AsyncRead> Gate<R> {
     pub fn in_parts(self) -> Self {
         Self {
             parts: Some(Parts::default()),
+            ..self
+        }
+    }
+
+    /// Makes it one that shows each frame as a message, in parts if it is large, and says in `is_final`
+    /// whether the one that it has shown ends the message that it was sent in.
+    #[must_use]
+    pub fn in_frames(self, is_final: IsFinal) -> Self {
+        Self {
+            parts: Some(Parts::of_frames()),
+            is_final,
             ..self
         }
     }
@@ -109,7 +125,9 @@ impl<R: AsyncRead + Unpin> Gate<R> {
                 parts.take_header(&buf.filled()[before..]);
                 buf.set_filled(before);
                 if !self.walk.is_in_header() {
-                    parts.begin(self.walk.payload_left());
+                    if let Some(is_final) = parts.begin(self.walk.payload_left()) {
+                        self.is_final.set(is_final);
+                    }
                     return Poll::Ready(Ok(true));
                 }
             }
@@ -254,6 +272,21 @@ mod tests {
         rest.clear();
         assert!(is_idle(&gate.read_to_end(&mut rest).await.unwrap_err()));
         assert_eq!(rest, [0x89, 0x80, 0, 0, 0, 0]);
+    }
+
+    #[tokio::test]
+    async fn a_reader_of_frames_is_shown_messages_and_told_which_frame_ends_one() {
+        let frame = |first| [first, 0x81, 0, 0, 0, 0, b'x'];
+        let wire = [frame(0x01), frame(0x89), frame(0x80)].concat();
+        let is_final = IsFinal::default();
+        let mut gate = Gate::new(&wire[..], RULES, Marks::default()).in_frames(is_final.clone());
+        let shown = [(0x82, false), (0x89, false), (0x82, true)];
+        for shown in shown {
+            let mut read = [0; 7];
+            gate.read_exact(&mut read).await.unwrap();
+            assert_eq!((read[0], is_final.get()), shown);
+        }
+        assert!(is_idle(&gate.read_u8().await.unwrap_err()));
     }
 
     #[tokio::test]

@@ -2,10 +2,15 @@
 //!
 //! It reserves what a header promises. So a large frame is shown to it as fragments of a few KiB, each
 //! with a header of its own, which is shown when its part comes. To whoever reads whole messages that
-//! is the same message. Pure.
+//! is the same message. To whoever reads frames, each frame is shown as a message, because a part could
+//! not be told from a fragment. Pure.
 //!
 //! ```text
-//!  FIN text, 20,000 bytes ─► text, 8,192 ─► continuation, 8,192 ─► FIN continuation, 3,616
+//!  FIN binary, 20,000 bytes ─► binary, 8,192 ─► continuation, 8,192 ─► FIN continuation, 3,616
+//!
+//!  for whoever reads frames:
+//!  binary, 20,000 bytes     ─► binary, 8,192 ─► continuation, 8,192 ─► FIN continuation, 3,616
+//!  FIN continuation, 100    ─► FIN binary, 100
 //! ```
 
 use super::header::{CONTROL, FIN, MASK, MAX_BYTES};
@@ -21,13 +26,24 @@ pub(super) struct Parts {
     shown: usize,
     /// The header of the frame has come.
     is_whole: bool,
+    /// What is shown of it ends with FIN.
     is_final: bool,
+    /// Each frame is shown as a message.
+    are_messages: bool,
     /// Payload of the part under way that has not come yet, and of those after it.
     part: u64,
     others: u64,
 }
 
 impl Parts {
+    /// Shows each frame as a message.
+    pub(super) fn of_frames() -> Self {
+        Self {
+            are_messages: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes bytes of the frame's header.
     pub(super) fn take_header(&mut self, bytes: &[u8]) {
         if self.is_whole {
@@ -37,16 +53,25 @@ impl Parts {
         self.len += bytes.len();
     }
 
-    /// Takes note that the header has come, and promises so much payload.
-    pub(super) fn begin(&mut self, payload: u64) {
+    /// Takes note that the header has come, and promises so much payload. Returns whether the frame ends
+    /// its message; `None` of a control frame.
+    pub(super) fn begin(&mut self, payload: u64) -> Option<bool> {
         self.is_whole = true;
         (self.part, self.others) = (payload, 0);
         let first = self.header[0];
-        if payload > PART_BYTES && first & CONTROL == 0 {
-            self.is_final = first & FIN != 0;
-            self.others = payload;
-            self.next_part(first & !FIN);
+        if first & CONTROL != 0 {
+            return None;
         }
+        if self.are_messages {
+            self.header[0] = FIN | BINARY;
+        }
+        let shown = self.header[0];
+        self.is_final = shown & FIN != 0;
+        if payload > PART_BYTES {
+            self.others = payload;
+            self.next_part(shown & !FIN);
+        }
+        Some(first & FIN != 0)
     }
 
     /// Returns the header bytes that are to be shown before anything else.
@@ -98,6 +123,8 @@ impl Parts {
     }
 }
 
+const BINARY: u8 = 0x2;
+
 /// A part, at most: what is reserved for it is about as much as fastwebsockets' buffer has anyway.
 const PART_BYTES: u64 = 8 * 1024;
 
@@ -107,7 +134,10 @@ mod tests {
 
     /// The frames that are shown of one with this header: FIN and opcode, and length.
     fn shown(header: &[u8], payload: u64) -> Vec<(u8, u64)> {
-        let mut parts = Parts::default();
+        shown_by(Parts::default(), header, payload)
+    }
+
+    fn shown_by(mut parts: Parts, header: &[u8], payload: u64) -> Vec<(u8, u64)> {
         // It may come in pieces.
         for byte in header {
             assert!(parts.header().is_empty());
@@ -137,6 +167,31 @@ mod tests {
         assert_eq!(shown(&header, 20_000), parts);
         let header = [0x00, 0xFE, 0x20, 0x01, 0, 0, 0, 0];
         assert_eq!(shown(&header, 8193), [(0x00, 8192), (0x00, 1)]);
+    }
+
+    #[test]
+    fn to_a_reader_of_frames_each_fragment_is_shown_as_a_message() {
+        let frame = |first| [first, 0xFE, 0x4E, 0x20, 0, 0, 0, 0];
+        for first in [0x02, 0x82, 0x00, 0x80] {
+            let parts = shown_by(Parts::of_frames(), &frame(first), 20_000);
+            assert_eq!(parts, [(0x02, 8192), (0x00, 8192), (0x80, 3616)]);
+            let short = [first, 0x81, 0, 0, 0, 0];
+            assert_eq!(shown_by(Parts::of_frames(), &short, 1), [(0x82, 1)]);
+        }
+        let ping = [0x89, 0x80, 0, 0, 0, 0];
+        assert_eq!(shown_by(Parts::of_frames(), &ping, 0), [(0x89, 0)]);
+    }
+
+    #[test]
+    fn it_says_which_data_frame_ends_its_message() {
+        let begin = |first| {
+            let mut parts = Parts::of_frames();
+            parts.take_header(&[first, 0x80, 0, 0, 0, 0]);
+            parts.begin(0)
+        };
+        let firsts = [0x02, 0x00, 0x80, 0x82, 0x89];
+        let ends = [Some(false), Some(false), Some(true), Some(true), None];
+        assert_eq!(firsts.map(begin), ends);
     }
 
     #[test]

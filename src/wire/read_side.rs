@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     frame::Kind,
-    gate::{self, Gate, Marks},
+    gate::{self, Gate, IsFinal, Marks},
     inflate::Inflater,
     utf8,
     violation::Violation,
@@ -96,11 +96,12 @@ pub fn check_message(mark: Mark, message: &[u8]) -> Result<(), Violation> {
 }
 
 /// What is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "fastwebsockets has no more")]
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "there is no more to be read")]
 pub enum Reading {
-    /// Frames as they came.
-    Frames,
+    /// Frames as they came to a server; each comes as a message, and here is said whether it ends the one
+    /// that it was sent in.
+    Frames(IsFinal),
     /// Whole messages: it makes no difference in how many frames they came.
     Messages,
 }
@@ -120,10 +121,12 @@ where
     R: AsyncRead + Unpin,
     W: FnMut(&[u8]) + Unpin,
 {
-    let mut gate = Gate::new(inner, rules, marks);
-    if reading == Reading::Messages && rules.role == Role::Server {
-        gate = gate.in_parts();
-    }
+    let gate = Gate::new(inner, rules, marks);
+    let gate = match reading {
+        Reading::Frames(is_final) => gate.in_frames(is_final),
+        Reading::Messages if rules.role == Role::Server => gate.in_parts(),
+        Reading::Messages => gate,
+    };
     let role = match rules.role {
         Role::Client => EngineRole::Client,
         Role::Server => EngineRole::Server,

@@ -80,6 +80,20 @@ fn raw_fragments_that_come_together_stay_apart() {
 }
 
 #[test]
+fn raw_fragments_of_any_length_come_back_as_they_were() {
+    let server = TestServer::start();
+    let mut client = server.connect("/echo/raw");
+    for len in [0, 1, 8_191, 8_192, 8_193, 16_384, 20_000] {
+        let payload: Vec<u8> = (b'a'..b'w').cycle().take(len).collect();
+        for first in [0x01, 0x00, 0x80, 0x02, 0x80] {
+            client.send(&frame(first, &payload));
+            assert!(client.read_frame() == (first, payload.clone()), "{len}");
+        }
+    }
+    client.close();
+}
+
+#[test]
 fn raw_text_is_checked_over_all_its_fragments() {
     let server = TestServer::start();
     let mut client = server.connect("/echo/raw");

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use fastwebsockets::{FragmentCollector, OpCode, WebSocket, WebSocketError};
+use fastwebsockets::{FragmentCollector, OpCode};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{Session, charge_reaction, perform};
@@ -24,7 +24,7 @@ use crate::{
     wire::{
         close::Disconnect,
         frame::{self, Frame, Opcode},
-        gate::Marks,
+        gate::{IsFinal, Marks},
         inflate::Inflating,
         read_side::{ReadSide, Reading, Stop, check_message, web_socket},
         violation::Violation,
@@ -92,12 +92,14 @@ pub(super) async fn publish(
 /// Reads a message through the gate and fastwebsockets.
 pub(super) async fn read(seat: SeatRef, session: Session) -> Episode {
     let marks = Marks::default();
-    let mut engine = engine(&seat, &session, &marks);
+    let is_final = IsFinal::default();
+    let mut engine = engine(&seat, &session, &marks, &is_final);
     let _unfinished = seat.begin_message();
     let handler = Handler {
         seat,
         session,
         marks,
+        is_final,
     };
     loop {
         let heard = match engine.read_frame().await.map_err(Stop::from) {
@@ -123,11 +125,12 @@ struct Handler {
     seat: SeatRef,
     session: Session,
     marks: Marks,
+    is_final: IsFinal,
 }
 
 impl Handler {
-    /// Takes a frame, or, of all but the raw echo, a whole message. Returns what is to be
-    /// published.
+    /// Takes a whole message; of the raw echo a whole frame, which comes as a message. Returns what
+    /// is to be published.
     ///
     /// # Errors
     ///
@@ -147,8 +150,9 @@ impl Handler {
         }
         match (&self.session, mark) {
             (Session::EchoFrames, mark) => {
+                // Only the first frame of a message has one.
                 let opcode = mark.map_or(Opcode::Continuation, |mark| mark.kind.into());
-                let fragment = Frame::fragment(opcode, frame.fin, &frame.payload);
+                let fragment = Frame::fragment(opcode, self.is_final.get(), &frame.payload);
                 self.seat.reply(fragment);
             }
             (session, Some(mark)) => {
@@ -198,18 +202,13 @@ const INFLATER_BYTES: usize = 64 * 1024;
 /// What a step of inflating takes, in nanoseconds: up to 100,000, but for few.
 const INFLATE: u64 = 10_000;
 
-/// fastwebsockets, by what is asked of it.
-enum Engine<W> {
-    Frames(WebSocket<ReadSide<Inbound, W>>),
-    Messages(FragmentCollector<ReadSide<Inbound, W>>),
-}
-
-/// Builds it on what the peer sends, with its auto-pong and auto-close into the outbox.
+/// Builds fastwebsockets on what the peer sends, with its auto-pong and auto-close into the outbox.
 fn engine(
     seat: &SeatRef,
     session: &Session,
     marks: &Marks,
-) -> Engine<impl FnMut(&[u8]) + Unpin + use<>> {
+    is_final: &IsFinal,
+) -> FragmentCollector<ReadSide<Inbound, impl FnMut(&[u8]) + Unpin + use<>>> {
     let rules = seat.shard().config().rules(seat.may_inflate());
     let inbound = Inbound::new(seat.clone());
     let seat = seat.clone();
@@ -222,23 +221,11 @@ fn engine(
         }
     };
     let reading = match session {
-        Session::EchoFrames => Reading::Frames,
+        Session::EchoFrames => Reading::Frames(Rc::clone(is_final)),
         _ => Reading::Messages,
     };
     let web_socket = web_socket(inbound, rules, reading, Rc::clone(marks), answer);
-    match reading {
-        Reading::Frames => Engine::Frames(web_socket),
-        Reading::Messages => Engine::Messages(FragmentCollector::new(web_socket)),
-    }
-}
-
-impl<W: FnMut(&[u8]) + Unpin> Engine<W> {
-    async fn read_frame(&mut self) -> Result<fastwebsockets::Frame<'static>, WebSocketError> {
-        match self {
-            Self::Frames(engine) => engine.read_frame().await,
-            Self::Messages(engine) => engine.read_frame().await,
-        }
-    }
+    FragmentCollector::new(web_socket)
 }
 
 /// What the peer sent, by way of the shard's receive buffer.
