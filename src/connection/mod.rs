@@ -56,14 +56,6 @@ impl Session {
         }
     }
 
-    fn topics(&self) -> &[TopicName] {
-        match self {
-            Self::Chat(topics) => topics,
-            Self::Relay(claim) => &claim.topics,
-            Self::Echo | Self::EchoFrames => &[],
-        }
-    }
-
     fn react(&self, kind: Kind, payload: &[u8]) -> Reaction {
         match self {
             Self::Echo | Self::EchoFrames => protocol::echo(kind, payload),
@@ -101,12 +93,18 @@ impl Connection {
             session => session,
         };
         let seat = Seat::take(shard, session.user(), deflate);
-        if let Session::Relay(claim) = &session
-            && !claim.connected(seat.id())
-        {
-            return Err(Disconnect::Unregistered);
-        }
-        seat.set_topics(session.topics());
+        let session = match session {
+            Session::Chat(topics) => {
+                seat.set_topics(&topics);
+                Session::Chat(topics)
+            }
+            Session::Relay(claim) => {
+                let topics = claim.connected(seat.id()).ok_or(Disconnect::Unregistered)?;
+                seat.set_topics(&topics);
+                Session::Relay(claim)
+            }
+            session => session,
+        };
         Ok(Self {
             seat,
             session,

@@ -122,7 +122,6 @@ impl Registry {
             registry: Arc::clone(self),
             id,
             user: Arc::clone(&registration.user),
-            topics: registration.topics.clone(),
         })
     }
 
@@ -193,15 +192,17 @@ pub(crate) struct Claim {
     registry: Arc<Registry>,
     id: Uuid,
     pub(crate) user: UserId,
-    /// The topics in force when it was claimed.
-    pub(crate) topics: Vec<TopicName>,
 }
 
 impl Claim {
-    /// The connection is there. False if the registration was deleted meanwhile.
+    /// The connection is there. Returns its topics, of which the claim keeps none, because those that
+    /// are left later would stay in memory; `None` if the registration was deleted meanwhile.
     #[must_use]
-    pub(crate) fn connected(&self, connection: ConnectionId) -> bool {
-        self.change(|registration| registration.presence = Presence::Connected(connection))
+    pub(crate) fn connected(&self, connection: ConnectionId) -> Option<Vec<TopicName>> {
+        self.change(|registration| {
+            registration.presence = Presence::Connected(connection);
+            registration.topics.clone()
+        })
     }
 
     /// Remembers the topics for the next connection with this id.
@@ -213,13 +214,8 @@ impl Claim {
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut Registration)) -> bool {
-        self.registry
-            .lock()
-            .table
-            .get_mut(&self.id)
-            .map(change)
-            .is_some()
+    fn change<T>(&self, change: impl FnOnce(&mut Registration) -> T) -> Option<T> {
+        self.registry.lock().table.get_mut(&self.id).map(change)
     }
 }
 
@@ -237,11 +233,19 @@ impl Drop for Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::peer::PeerKey;
 
     const LIFETIME: Duration = Duration::from_secs(300);
 
     fn registry(limit: usize) -> Arc<Registry> {
         Registry::new(LIFETIME, limit, Budget::new(u64::MAX))
+    }
+
+    fn connection() -> ConnectionId {
+        ConnectionId {
+            shard: 0,
+            key: PeerKey::default(),
+        }
     }
 
     fn register(registry: &Registry, now: Instant) -> Uuid {
@@ -282,7 +286,9 @@ mod tests {
         let claim = registry.claim(id).unwrap();
         claim.set_topics(&dogs);
         drop(claim);
-        assert_eq!(registry.claim(id).unwrap().topics, dogs);
+        let claim = registry.claim(id).unwrap();
+        assert_eq!(claim.connected(connection()).as_deref(), Some(&dogs[..]));
+        drop(claim);
         registry.expire(Instant::now() + 2 * LIFETIME);
         assert_eq!(registry.len(), 0);
     }
