@@ -96,7 +96,8 @@ impl Connection {
         let session = match session {
             Session::Chat(topics) => {
                 seat.set_topics(&topics);
-                Session::Chat(topics)
+                // The shard's own names, which are there once for all who follow the same topics.
+                Session::Chat(seat.topics())
             }
             Session::Relay(claim) => {
                 let topics = claim.connected(seat.id()).ok_or(Disconnect::Unregistered)?;

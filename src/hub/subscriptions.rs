@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{
     peer::PeerKey,
     state::State,
-    topic::{Departure, Place, Subscriber},
+    topic::{Departure, Place, Subscriber, Topic},
 };
 use crate::topic_name::TopicName;
 
@@ -37,12 +37,17 @@ impl State {
         self.update_gauges();
     }
 
+    /// Returns the topics that a peer follows.
+    pub(super) fn topics_of(&self, key: PeerKey) -> impl Iterator<Item = &Topic> {
+        let places = self.peers.get(key).map_or(&[][..], |peer| &peer.places);
+        places
+            .iter()
+            .filter_map(|place| self.topics.get(place.topic))
+    }
+
     /// Returns what the topics of a peer may hold, in bytes.
     pub(super) fn topics_bytes(&self, key: PeerKey) -> usize {
-        let places = self.peers.get(key).map_or(&[][..], |peer| &peer.places);
-        let topics = places
-            .iter()
-            .filter_map(|place| self.topics.get(place.topic));
+        let topics = self.topics_of(key);
         topics.map(|topic| held_by(&topic.name)).sum()
     }
 

@@ -8,6 +8,7 @@ use std::{
     fmt, io,
     ops::Deref,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll},
     thread,
 };
@@ -106,6 +107,13 @@ impl SeatRef {
         state.set_topics(self.key, topics);
         drop(state);
         self.spend((left + topics.len()) as u64 * TOPIC_CHANGE);
+    }
+
+    /// Returns the topics that the connection follows.
+    pub(crate) fn topics(&self) -> Arc<[TopicName]> {
+        let state = self.shard.state.borrow();
+        let topics = state.topics_of(self.key);
+        topics.map(|topic| topic.name.clone()).collect()
     }
 
     /// Returns true if following these topics takes more memory than what is followed now, and memory

@@ -39,13 +39,7 @@ impl SeatRef {
     /// this one follows: as many on each shard as on this one.
     pub(crate) fn audience(&self) -> usize {
         let state = self.shard.state.borrow();
-        let places = state
-            .peers
-            .get(self.key)
-            .map_or(&[][..], |peer| &peer.places);
-        let topics = places
-            .iter()
-            .filter_map(|place| state.topics.get(place.topic));
+        let topics = state.topics_of(self.key);
         let here: usize = topics.map(|topic| topic.subscribers.len()).sum();
         here * self.shard.links.inboxes.len()
     }
