@@ -234,7 +234,7 @@ struct Inbound {
     /// What fastwebsockets may hold of it.
     held: Held,
     received: usize,
-    /// Of the largest message.
+    /// Of the largest message, as it arrives.
     limit: usize,
 }
 
@@ -244,7 +244,7 @@ impl Inbound {
         Self {
             held: shard.ledger().hold(ENGINE_BYTES),
             received: 0,
-            limit: shard.config().limits.message_bytes,
+            limit: (shard.config().limits.wire()).received_bytes(seat.may_inflate()),
             seat,
         }
     }
