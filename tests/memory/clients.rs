@@ -7,6 +7,7 @@ use std::{
 };
 
 use socket2::{Domain, Socket, Type};
+use zlib_rs::{Deflate, DeflateFlush};
 
 use crate::server::Server;
 
@@ -18,49 +19,114 @@ pub(crate) fn dial(address: SocketAddr) -> TcpStream {
     let socket = TcpStream::from(socket);
     socket.set_nodelay(true).unwrap();
     socket
-        .set_read_timeout(Some(Duration::from_secs(20)))
+        .set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
     socket
 }
 
-/// Connects to a WebSocket path, with topics.
-pub(crate) fn upgrade(server: &Server, path: &str, topics: &[String]) -> TcpStream {
+/// What a client says of compression in its opening handshake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Offer {
+    Nothing,
+    /// Compressed within a window of so many bits, as for everybody else with that window.
+    Window(u8),
+    /// Compressed in a context of its own.
+    Context,
+}
+
+impl Offer {
+    fn header(self) -> String {
+        let deflate = "Sec-WebSocket-Extensions: permessage-deflate";
+        match self {
+            Self::Nothing => String::new(),
+            Self::Window(bits) => {
+                format!("{deflate}; server_no_context_takeover; server_max_window_bits={bits}\r\n")
+            }
+            Self::Context => format!("{deflate}\r\n"),
+        }
+    }
+}
+
+/// Connects to a WebSocket path, which may have a query.
+pub(crate) fn upgrade(server: &Server, target: &str, offer: Offer) -> TcpStream {
     let mut socket = server.dial();
-    socket.write_all(&opening(path, topics)).unwrap();
-    read_head(&mut socket);
+    let opening = format!(
+        "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{}\r\n",
+        offer.header()
+    );
+    socket.write_all(opening.as_bytes()).unwrap();
+    assert_eq!(read_head(&mut socket), *b"101");
     socket
 }
 
-fn opening(path: &str, topics: &[String]) -> Vec<u8> {
-    let query: Vec<_> = topics
+/// The target of a chat of these topics.
+pub(crate) fn chat(topics: &[String]) -> String {
+    let topics: Vec<_> = topics
         .iter()
         .map(|topic| format!("topic={topic}"))
         .collect();
-    format!(
-        "GET {path}?{} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        query.join("&")
-    )
-    .into_bytes()
+    format!("/ws?{}", topics.join("&"))
 }
 
-pub(crate) fn read_head(socket: &mut TcpStream) {
+/// Reads the head of an answer. Returns its status.
+pub(crate) fn read_head(socket: &mut TcpStream) -> [u8; 3] {
+    let mut start = [0; 12];
+    socket.read_exact(&mut start).unwrap();
     let (mut last, mut byte) = ([0; 4], [0]);
     while last != *b"\r\n\r\n" {
         socket.read_exact(&mut byte).unwrap();
         last = [last[1], last[2], last[3], byte[0]];
     }
+    [start[9], start[10], start[11]]
 }
 
-/// Publishes messages of so many bytes to the topic that the publisher follows itself, and reads
-/// them: when it has them, they wait for everybody else.
-pub(crate) fn publish(socket: &mut TcpStream, messages: usize, bytes: usize) {
-    let frame = [&header(0x82, bytes)[..], &vec![0; bytes]].concat();
-    let mut answer = vec![0; frame.len() - 4];
-    for _ in 0..messages {
-        socket.write_all(&frame).unwrap();
-        socket.read_exact(&mut answer).unwrap();
+/// Reads a frame of the server, and forgets it.
+pub(crate) fn read_frame(socket: &mut TcpStream) {
+    let mut start = [0; 2];
+    socket.read_exact(&mut start).unwrap();
+    let mut extended = [0; 8];
+    let (length, bytes) = match start[1] {
+        126 => (0, 2),
+        127 => (0, 8),
+        length => (u64::from(length), 0),
+    };
+    socket.read_exact(&mut extended[8 - bytes..]).unwrap();
+    let mut left = usize::try_from(length + u64::from_be_bytes(extended)).unwrap();
+    let mut room = [0; 4096];
+    while left > 0 {
+        let len = left.min(room.len());
+        socket.read_exact(&mut room[..len]).unwrap();
+        left -= len;
     }
+}
+
+/// Publishes the same frame again and again to the topic that the publisher follows itself, and
+/// reads what comes of it: when it has that, it waits for everybody else.
+pub(crate) fn publish(socket: &mut TcpStream, messages: usize, frame: &[u8]) {
+    for _ in 0..messages {
+        socket.write_all(frame).unwrap();
+        read_frame(socket);
+    }
+}
+
+/// Sends the same again and again, so many times at most, until the server reads no more. Returns how
+/// many bytes it took.
+pub(crate) fn send_while_taken(socket: &mut TcpStream, bytes: &[u8], times: usize) -> usize {
+    let patience = Duration::from_millis(100);
+    socket.set_write_timeout(Some(patience)).unwrap();
+    let mut sent = 0;
+    while sent < bytes.len() * times
+        && let Ok(count) = socket.write(&bytes[sent % bytes.len()..])
+    {
+        sent += count;
+    }
+    sent
+}
+
+/// A frame of a client.
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    [&header(first, payload.len())[..], payload].concat()
 }
 
 /// The header of a client's frame, masked with zeros.
@@ -79,4 +145,31 @@ pub(crate) fn header(first: u8, len: usize) -> Vec<u8> {
     }
     header.extend([0; 4]);
     header
+}
+
+/// A payload of which so many percent can't be compressed, and the rest to nearly nothing.
+pub(crate) fn payload(bytes: usize, noise_percent: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    let mut payload: Vec<u8> = (0..bytes * noise_percent / 100).map(|_| noise()).collect();
+    payload.resize(bytes, 0);
+    payload
+}
+
+/// The payload of a compressed message.
+pub(crate) fn deflated(payload: &[u8]) -> Vec<u8> {
+    if payload.is_empty() {
+        return vec![0];
+    }
+    let mut wire = vec![0; payload.len() + payload.len() / 8 + 64];
+    let mut stream = Deflate::new(1, false, 15);
+    stream
+        .compress(payload, &mut wire, DeflateFlush::SyncFlush)
+        .unwrap();
+    // Without the tail that every compressed message has.
+    wire.truncate(usize::try_from(stream.total_out()).unwrap() - 4);
+    wire
 }

@@ -1,8 +1,6 @@
 //! What clients do in a script.
 
-use proptest::prelude::*;
-
-use crate::performance::Performance;
+use crate::{clients::Offer, performance::Performance};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
@@ -16,20 +14,34 @@ pub(crate) enum Action {
         sent: usize,
         is_chunked: bool,
     },
+    /// Requests one after the other whose answers are not read, and behind them one that never ends.
+    Pipelines {
+        connections: usize,
+        requests: usize,
+        asked: Asked,
+        last: Last,
+    },
     /// Registrations that nobody connects to.
     Registrations {
         count: usize,
         topics: usize,
         name_bytes: usize,
     },
-    /// Connections that follow topics of their own.
-    Followers { connections: usize, topics: usize },
+    /// Registered connections that change their topics.
+    Relays(Relays),
+    /// Connections that follow topics.
+    Followers {
+        connections: usize,
+        topics: usize,
+        name_bytes: usize,
+        are_shared: bool,
+    },
     /// Messages that never end.
     Unfinished {
         connections: usize,
+        what: Unfinished,
         promised: usize,
         sent: usize,
-        is_fragmented: bool,
     },
     /// Subscribers that never read, and what is published to them.
     Readers {
@@ -37,52 +49,69 @@ pub(crate) enum Action {
         messages: usize,
         bytes: usize,
     },
+    /// The same, of subscribers that take it compressed.
+    CompressedReaders {
+        offers: Vec<Offer>,
+        messages: usize,
+        bytes: usize,
+        noise_percent: usize,
+    },
     /// Clients that are answered and do not read.
     Echoes { connections: usize, bytes: usize },
+    /// The same, of clients that are answered fragment by fragment.
+    RawEchoes {
+        connections: usize,
+        fragments: usize,
+        bytes: usize,
+    },
+    /// The same, of clients that are answered compressed.
+    CompressedEchoes {
+        connections: usize,
+        window: u8,
+        bytes: usize,
+        noise_percent: usize,
+    },
 }
 
-pub(crate) fn action() -> impl Strategy<Value = Action> {
-    let connections = || 1..30usize;
-    prop_oneof![
-        (connections(), 0..4000usize)
-            .prop_map(|(connections, bytes)| Action::Heads { connections, bytes }),
-        connections().prop_map(|connections| Action::Idle { connections }),
-        (connections(), 0..60_000usize, any::<bool>()).prop_map(
-            |(connections, sent, is_chunked)| Action::Bodies {
-                connections,
-                sent,
-                is_chunked,
-            }
-        ),
-        (1..60usize, 1..129usize, 4..256usize).prop_map(|(count, topics, name_bytes)| {
-            Action::Registrations {
-                count,
-                topics,
-                name_bytes,
-            }
-        }),
-        (connections(), 1..129usize).prop_map(|(connections, topics)| Action::Followers {
-            connections,
-            topics,
-        }),
-        (connections(), 1..65_537usize, 0..101usize, any::<bool>()).prop_map(
-            |(connections, promised, percent, is_fragmented)| Action::Unfinished {
-                connections,
-                promised,
-                sent: promised * percent / 100,
-                is_fragmented,
-            }
-        ),
-        (1..8usize, 1..2000usize, 0..2000usize).prop_map(|(subscribers, messages, bytes)| {
-            Action::Readers {
-                subscribers,
-                messages,
-                bytes,
-            }
-        }),
-        (1..6usize, 1..60_000usize)
-            .prop_map(|(connections, bytes)| Action::Echoes { connections, bytes }),
-    ]
+/// What is asked for, in a request that ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked {
+    Health,
+    Nothing,
+    Page,
+    /// Of a message of so many bytes.
+    Publication(usize),
+}
+
+/// A request that does not end, of which so many bytes come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Last {
+    Body(usize),
+    Chunks(usize),
+    Head(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unfinished {
+    Compressed,
+    Fragments,
+    Frame,
+    /// Of `/echo/raw`.
+    RawFragments,
+    RawFrame,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Relays {
+    pub(crate) connections: usize,
+    /// Names in a list, each time others.
+    pub(crate) topics: usize,
+    pub(crate) name_bytes: usize,
+    pub(crate) changes: usize,
+    /// Names in the last list.
+    pub(crate) kept: usize,
+    /// They read what they are answered.
+    pub(crate) is_reading: bool,
 }
 
 impl Action {
@@ -95,30 +124,53 @@ impl Action {
                 sent,
                 is_chunked,
             } => performance.bodies(connections, sent, is_chunked),
+            Self::Pipelines {
+                connections,
+                requests,
+                asked,
+                last,
+            } => performance.pipelines(connections, requests, asked, last),
             Self::Registrations {
                 count,
                 topics,
                 name_bytes,
             } => performance.registrations(count, topics, name_bytes),
+            Self::Relays(ref relays) => performance.relays(relays),
             Self::Followers {
                 connections,
                 topics,
-            } => performance.followers(connections, topics),
+                name_bytes,
+                are_shared,
+            } => performance.followers(connections, topics, name_bytes, are_shared),
             Self::Unfinished {
                 connections,
+                what,
                 promised,
                 sent,
-                is_fragmented: false,
-            } => performance.unfinished(connections, promised, sent),
-            Self::Unfinished {
-                connections, sent, ..
-            } => performance.unfinished_fragments(connections, sent),
+            } => performance.unfinished(connections, what, promised, sent),
             Self::Readers {
                 subscribers,
                 messages,
                 bytes,
             } => performance.readers(subscribers, messages, bytes),
+            Self::CompressedReaders {
+                ref offers,
+                messages,
+                bytes,
+                noise_percent,
+            } => performance.compressed_readers(offers, messages, bytes, noise_percent),
             Self::Echoes { connections, bytes } => performance.echoes(connections, bytes),
+            Self::RawEchoes {
+                connections,
+                fragments,
+                bytes,
+            } => performance.raw_echoes(connections, fragments, bytes),
+            Self::CompressedEchoes {
+                connections,
+                window,
+                bytes,
+                noise_percent,
+            } => performance.compressed_echoes(connections, window, bytes, noise_percent),
         }
     }
 }

@@ -1,0 +1,140 @@
+//! Clients that speak HTTP.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use super::{CONNECTION, Performance, REGISTERED_NAME, REGISTRATION, SENT};
+use crate::{
+    clients::{read_head, send_while_taken},
+    script::{Asked, Last},
+};
+
+impl Performance<'_> {
+    pub(crate) fn heads(&mut self, connections: usize, bytes: usize) {
+        let head = unfinished_head(bytes);
+        for _ in 0..connections {
+            let socket = self.say(&head);
+            self.sockets.push(socket);
+        }
+    }
+
+    pub(crate) fn idle(&mut self, connections: usize) {
+        for _ in 0..connections {
+            let mut socket = self.say(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            assert_eq!(read_head(&mut socket), *b"200");
+            self.sockets.push(socket);
+        }
+    }
+
+    pub(crate) fn bodies(&mut self, connections: usize, sent: usize, is_chunked: bool) {
+        let request = unfinished_body(sent, is_chunked);
+        for _ in 0..connections {
+            let socket = self.say(&request);
+            self.allow(SENT * request.len());
+            self.sockets.push(socket);
+        }
+    }
+
+    /// Requests that are asked at once, of which no answer is read, and behind them one that does not
+    /// end. Of those that are answered nothing is allowed: they are done with.
+    pub(crate) fn pipelines(
+        &mut self,
+        connections: usize,
+        requests: usize,
+        asked: Asked,
+        last: Last,
+    ) {
+        let last = match last {
+            Last::Body(sent) => unfinished_body(sent, false),
+            Last::Chunks(sent) => unfinished_body(sent, true),
+            Last::Head(bytes) => unfinished_head(bytes),
+        };
+        let request = match asked {
+            Asked::Health => "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+            Asked::Nothing => "GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+            Asked::Page => "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+            Asked::Publication(bytes) => {
+                let message = "x".repeat(bytes);
+                post(
+                    "/publish",
+                    &format!("{{\"topic\":\"t\",\"message\":\"{message}\"}}"),
+                )
+            }
+        };
+        for _ in 0..connections {
+            let mut socket = self.server.dial();
+            let sent = send_while_taken(&mut socket, request.as_bytes(), requests);
+            self.allow(CONNECTION + SENT * request.len());
+            if sent == requests * request.len() {
+                let sent = send_while_taken(&mut socket, &last, 1);
+                self.allow(SENT * sent);
+            }
+            self.sockets.push(socket);
+        }
+    }
+
+    pub(crate) fn registrations(&mut self, count: usize, topics: usize, name_bytes: usize) {
+        let names = self.new_names(topics, name_bytes);
+        for _ in 0..count {
+            let id = self.register(&names);
+            self.allow_registration(&names);
+            self.ids.push(id);
+        }
+    }
+
+    /// Registers a connection to come. Returns its id.
+    pub(super) fn register(&self, topics: &[String]) -> String {
+        let topics = topics.join("\",\"");
+        let body = format!("{{\"user_id\":1,\"topics\":[\"{topics}\"]}}");
+        let answer = self.ask("POST /register", &body);
+        let id = answer.split_once("/ws/").unwrap().1;
+        id[..32].to_owned()
+    }
+
+    pub(super) fn allow_registration(&mut self, topics: &[String]) {
+        let names = topics.iter().map(|topic| REGISTERED_NAME + topic.len());
+        // And the user.
+        self.allow(REGISTRATION + names.sum::<usize>() + 1);
+    }
+
+    /// Asks on a connection of its own, which ends with the answer. Returns that.
+    pub(super) fn ask(&self, request: &str, body: &str) -> String {
+        let length = body.len();
+        let request = format!(
+            "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        let mut socket: TcpStream = self.server.dial();
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
+    }
+}
+
+fn post(target: &str, body: &str) -> String {
+    let length = body.len();
+    format!("POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+/// A head that never ends.
+fn unfinished_head(bytes: usize) -> Vec<u8> {
+    let rest = "x".repeat(bytes);
+    format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {rest}").into_bytes()
+}
+
+/// A request whose body never ends.
+fn unfinished_body(sent: usize, is_chunked: bool) -> Vec<u8> {
+    let head = "POST /publish HTTP/1.1\r\nHost: localhost\r\n";
+    let request = if is_chunked {
+        let chunks = "1\r\nx\r\n".repeat(sent / 6);
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}")
+    } else {
+        let (announced, body) = (sent + 1, "x".repeat(sent));
+        format!("{head}Content-Length: {announced}\r\n\r\n{body}")
+    };
+    request.into_bytes()
+}

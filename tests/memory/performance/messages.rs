@@ -1,0 +1,104 @@
+//! Clients that send messages without compression, or the beginning of some.
+
+use std::io::Write;
+
+use super::{DELIVERY, MESSAGE, Performance, SENT};
+use crate::{
+    clients::{Offer, frame, header, publish, send_while_taken},
+    script::Unfinished,
+};
+
+/// So many messages of so many bytes fill the socket of a client that does not read.
+const FILLING: usize = 80;
+const FILLING_BYTES: usize = 60_000;
+
+impl Performance<'_> {
+    /// Clients that follow topics of their own, or all the same ones.
+    pub(crate) fn followers(
+        &mut self,
+        connections: usize,
+        topics: usize,
+        name_bytes: usize,
+        are_shared: bool,
+    ) {
+        let mut names = self.new_names(topics, name_bytes);
+        for _ in 0..connections {
+            let socket = self.join(&names, Offer::Nothing);
+            self.sockets.push(socket);
+            if !are_shared {
+                names = self.new_names(topics, name_bytes);
+            }
+        }
+    }
+
+    /// Messages that never end, each on a connection of its own.
+    pub(crate) fn unfinished(
+        &mut self,
+        connections: usize,
+        what: Unfinished,
+        promised: usize,
+        sent: usize,
+    ) {
+        let sent = sent.min(promised - 1);
+        let (target, offer) = match what {
+            Unfinished::Compressed => ("/ws?topic=unfinished", Offer::Window(15)),
+            Unfinished::Fragments | Unfinished::Frame => ("/ws?topic=unfinished", Offer::Nothing),
+            Unfinished::RawFragments | Unfinished::RawFrame => ("/echo/raw", Offer::Nothing),
+        };
+        let bytes = match what {
+            Unfinished::Frame | Unfinished::RawFrame => {
+                [header(0x82, promised), vec![b'x'; sent]].concat()
+            }
+            Unfinished::Compressed => [header(0xC2, promised), vec![b'x'; sent]].concat(),
+            Unfinished::Fragments | Unfinished::RawFragments => {
+                let next = frame(0x00, b"x").repeat(sent.min(900));
+                [frame(0x02, b"x"), next].concat()
+            }
+        };
+        self.allow_topics(&["unfinished".to_owned()]);
+        for _ in 0..connections {
+            let mut socket = self.upgrade(target, offer);
+            self.allow(SENT * bytes.len());
+            socket.write_all(&bytes).unwrap();
+            self.sockets.push(socket);
+        }
+    }
+
+    /// Subscribers that do not read, and what is published to them.
+    pub(crate) fn readers(&mut self, subscribers: usize, messages: usize, bytes: usize) {
+        let topic = self.new_names(1, 1);
+        for _ in 0..subscribers {
+            let socket = self.join(&topic, Offer::Nothing);
+            self.sockets.push(socket);
+        }
+        let mut publisher = self.join(&topic, Offer::Nothing);
+        // First what the kernel takes.
+        for (count, bytes) in [(FILLING, FILLING_BYTES), (messages, bytes)] {
+            publish(&mut publisher, count, &frame(0x82, &vec![0; bytes]));
+            self.allow(count * (SENT * bytes + MESSAGE + subscribers * DELIVERY));
+        }
+    }
+
+    /// Clients that are answered and do not read.
+    pub(crate) fn echoes(&mut self, connections: usize, bytes: usize) {
+        self.echo("/echo", connections, &frame(0x82, &vec![0; bytes]));
+    }
+
+    /// The same with messages in fragments, which go back as they come, and a Ping in the middle.
+    pub(crate) fn raw_echoes(&mut self, connections: usize, fragments: usize, bytes: usize) {
+        let payload = vec![0; bytes];
+        let first = [frame(0x02, &payload), frame(0x89, b"ping")].concat();
+        let others = frame(0x00, &payload).repeat(fragments);
+        let message = [first, others, frame(0x80, &payload)].concat();
+        self.echo("/echo/raw", connections, &message);
+    }
+
+    fn echo(&mut self, path: &str, connections: usize, message: &[u8]) {
+        for _ in 0..connections {
+            let mut socket = self.upgrade(path, Offer::Nothing);
+            let sent = send_while_taken(&mut socket, message, usize::MAX / message.len());
+            self.allow(SENT * sent);
+            self.sockets.push(socket);
+        }
+    }
+}
