@@ -58,7 +58,7 @@ impl Server {
         ] {
             *timeout = Duration::from_secs(600);
         }
-        config.limits.memory_budget = 1 << 30;
+        config.limits.memory_budget = Some(1 << 30);
         config.limits.message_bytes = MESSAGE_BYTES;
         config.deflate.enabled = true;
         config.deflate.contexts = 4;
