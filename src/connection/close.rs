@@ -32,14 +32,14 @@ pub(super) async fn close(
     let handshake = async {
         if !reason.expects_peers_close() {
             poll_fn(|cx| {
-                reader.publish_at_last(cx);
+                reader.publish_at_last(cx, seat.shard());
                 Poll::Ready(())
             })
             .await;
             reader.forget();
         }
         poll_fn(|cx| {
-            reader.publish_at_last(cx);
+            reader.publish_at_last(cx, seat.shard());
             // Stores the waker, for a socket that takes no more at present.
             let _ = seat.poll_ended(cx);
             seat.poll_flushed()

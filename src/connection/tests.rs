@@ -35,6 +35,8 @@ struct Script {
     /// Reads before it panics.
     reads_left: Option<u32>,
     reads: u32,
+    /// Done at the first read.
+    at_read: Option<Box<dyn FnOnce()>>,
     written: Vec<u8>,
 }
 
@@ -49,6 +51,9 @@ impl AsyncRead for Scripted {
         let mut script = self.0.borrow_mut();
         assert_ne!(script.reads_left, Some(script.reads), "on purpose");
         script.reads += 1;
+        if let Some(at_read) = script.at_read.take() {
+            at_read();
+        }
         if script.read.is_empty() {
             return Poll::Pending;
         }
@@ -238,4 +243,38 @@ fn whoever_is_ended_for_reading_slowly_holds_nothing_while_its_close_is_on_its_w
     });
     // Up to 16 KiB are not told yet.
     assert!(before >= 100_000 && after < 20_000, "{before}, {after}");
+}
+
+// The rest of the turn was read again, out of turn, with what was left of that.
+#[test]
+fn whoever_ends_while_it_waits_to_publish_is_read_no_further() {
+    let written = on_a_shard(|shard, _| {
+        let budget = Arc::clone(shard.ledger().budget());
+        let topics: Arc<[TopicName]> = [TopicName::new("cats").unwrap()].into();
+        let connection = Connection::open(shard, Session::Chat(topics), None).unwrap();
+        // Memory gets short after the message was taken, while the rest of a fragment is awaited.
+        let seven_eighths = usize::try_from(budget.limit() / 8 * 7).unwrap();
+        let short = Rc::new(RefCell::new(None));
+        let (hold, charge) = (Rc::clone(&short), Arc::clone(&budget));
+        let script = Rc::new(RefCell::new(Script {
+            at_read: Some(Box::new(move || {
+                hold.replace(Some(charge.charge(seven_eighths)));
+            })),
+            ..Script::default()
+        }));
+        let socket = Socket::Other(Box::new(Scripted(Rc::clone(&script))));
+        let begun = b"\x81\x81\0\0\0\0x\x01\x85\0\0\0\0he".to_vec();
+        let mut task = Box::pin(connection.start(socket, begun));
+        while short.borrow().is_none() {
+            assert!(poll(&mut task).is_pending());
+        }
+        if let Task::Open(connection) = &*task {
+            connection.seat.end(Disconnect::Overloaded);
+        }
+        for _ in 0..3 {
+            let _ = poll(&mut task);
+        }
+        script.borrow().written.clone()
+    });
+    assert_eq!(written[..4], *b"\x88\x1B\x03\xF5");
 }

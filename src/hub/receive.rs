@@ -75,7 +75,7 @@ impl Receive {
             // As it was lent, and what follows it.
             self.kept.slice(self.lent - left..)
         };
-        self.kept = Bytes::new();
+        (self.kept, self.lent) = (Bytes::new(), 0);
         self.clear();
         kept
     }

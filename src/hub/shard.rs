@@ -106,6 +106,13 @@ impl Shard {
         self.begin(Bytes::new(), true);
     }
 
+    /// Begins a turn that is over already, in which nothing is received: a connection has something to
+    /// finish.
+    pub(crate) fn begin_no_turn(&self) {
+        self.begin(Bytes::new(), false);
+        *self.turn.borrow_mut() = Allowance::new(Duration::ZERO);
+    }
+
     fn begin(&self, kept: Bytes, may_receive: bool) {
         let is_short = self.rounds.borrow().is_over() || self.links.must_wait();
         let (limit, share) = if is_short {

@@ -132,12 +132,13 @@ impl Reader {
         read
     }
 
-    /// Publishes what the connection, which has ended, still waits with.
-    pub(super) fn publish_at_last(&mut self, cx: &mut Context<'_>) {
-        if let Some(episode) = self.episode.as_mut().filter(|_| self.is_publishing)
-            && episode.as_mut().poll(cx).is_ready()
-        {
-            self.episode = None;
+    /// Publishes what the connection, which has ended, still waits with, and reads nothing behind it.
+    pub(super) fn publish_at_last(&mut self, cx: &mut Context<'_>, shard: &Shard) {
+        if let Some(episode) = self.episode.as_mut().filter(|_| self.is_publishing) {
+            shard.begin_no_turn();
+            if episode.as_mut().poll(cx).is_ready() {
+                self.episode = None;
+            }
         }
         self.is_publishing = false;
     }
