@@ -50,6 +50,8 @@ pub(super) struct Compressors {
     min_bytes: usize,
     budget: Arc<Budget>,
     by_window: [Option<Box<Deflater>>; WindowBits::ALL.len()],
+    /// Whether somebody has agreed on that window.
+    is_wanted: [bool; WindowBits::ALL.len()],
 }
 
 /// How many connections may have a context of their own.
@@ -129,6 +131,7 @@ impl Compressors {
             min_bytes: config.min_bytes,
             budget: Arc::clone(budget),
             by_window: Default::default(),
+            is_wanted: Default::default(),
         }
     }
 
@@ -137,9 +140,14 @@ impl Compressors {
         &self.budget
     }
 
-    /// Returns for how many windows it has compressed so far.
-    pub(super) fn windows(&self) -> usize {
-        self.by_window.iter().flatten().count()
+    /// Takes note that a connection wants messages compressed for a window. Returns how many windows
+    /// are wanted so far.
+    pub(super) fn want(&mut self, window: WindowBits) -> usize {
+        self.is_wanted[window.index()] = true;
+        self.is_wanted
+            .iter()
+            .filter(|&&is_wanted| is_wanted)
+            .count()
     }
 
     /// The message, compressed if that makes it smaller.

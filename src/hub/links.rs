@@ -37,7 +37,7 @@ pub(crate) struct Links {
     /// milliseconds.
     pub(super) furthest: Vec<AtomicU64>,
     pub(super) contexts: Contexts,
-    /// Of each shard: for how many windows it has compressed so far.
+    /// Of each shard: in how many windows its connections want what is compressed for all.
     pub(super) windows: Vec<AtomicUsize>,
     pub(super) budget: Arc<Budget>,
     pub(super) attendance: Attendance,

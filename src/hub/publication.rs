@@ -148,9 +148,9 @@ const BYTES_PER_NANOSECOND: u64 = 4;
 /// too.
 const HELD_BYTE: u64 = 5;
 
-/// A few messages may be more work than many, because what goes together costs less. Compressing does
-/// not, and is reckoned by so much more.
-const NOT_CHEAPER_TOGETHER: u64 = 4;
+/// A few messages may be four times the work of many, because what goes together costs less.
+/// Compressing does not, and is reckoned by so much more.
+const NOT_CHEAPER_TOGETHER: u64 = 5;
 
 /// Counts the connections that a publication was queued to; reports when its last clone is gone.
 #[derive(Clone, Debug)]

@@ -7,14 +7,14 @@ use std::{
 
 use super::{
     allowance::{Allowance, END},
-    compression::Compressors,
+    compression::{Compression, Compressors},
     fan_out::{Audience, FanOut, Step},
     ledger::Ledger,
     links::Links,
     message::Message,
     peer::PeerKey,
     peers::Peers,
-    publication::{Delivery, Publication},
+    publication::{Delivery, Publication, UserId},
     receivers::Receivers,
     relief::Relief,
     replies::Replies,
@@ -125,13 +125,20 @@ impl State {
             if !is_done {
                 return false;
             }
-            if self.links.config.deflate.enabled {
-                self.links.windows[self.index].store(self.compressors.windows(), Relaxed);
-            }
             if let Some((topic, room)) = self.fan_out.take().and_then(FanOut::finish) {
                 self.topics.give_back(topic, room);
             }
         }
+    }
+
+    /// Adds a connection, which follows nothing yet. Publishers learn of its window before anything is
+    /// published to it.
+    pub(super) fn insert(&mut self, user: Option<UserId>, compression: Compression) -> PeerKey {
+        if let Compression::Shared(window) = compression {
+            let wanted = self.compressors.want(window);
+            self.links.windows[self.index].store(wanted, Relaxed);
+        }
+        self.peers.insert(user, compression)
     }
 
     /// Nothing is under way to subscribers.
@@ -226,10 +233,10 @@ mod tests {
         config::Config,
         hub::{
             allowance::{STEP, STEP_NANOSECONDS},
-            compression::Compression,
             outbox::DELIVERY_BYTES,
             publication::Route,
         },
+        wire::extension::WindowBits,
     };
 
     const HERE: usize = 0;
@@ -326,6 +333,20 @@ mod tests {
             fan_out(&mut state);
         }
         assert_eq!(wire(&state, key), b"\x81\x05first\x81\x06second");
+    }
+
+    #[test]
+    fn publishers_learn_of_a_window_before_anything_is_compressed_for_it() {
+        let mut config = Config::default();
+        config.deflate.enabled = true;
+        let links = Arc::new(Links::new(&config));
+        let mut state = State::new(0, Arc::clone(&links));
+        assert_eq!(links.forms(0, 100), 0);
+        for window in [WindowBits::MAX, WindowBits::MIN, WindowBits::MAX] {
+            state.insert(None, Compression::Shared(window));
+        }
+        assert_eq!(links.forms(0, 100), 2);
+        assert_eq!(links.forms(1, 100), 0);
     }
 
     #[test]

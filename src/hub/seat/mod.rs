@@ -54,7 +54,7 @@ impl Seat {
     pub(crate) fn take(shard: &Rc<Shard>, user: Option<UserId>, deflate: Option<Agreed>) -> Self {
         let compression = Compression::new(deflate, &shard.config().deflate);
         let mut state = shard.state.borrow_mut();
-        let key = state.peers.insert(user, compression);
+        let key = state.insert(user, compression);
         state.update_gauges();
         Self(SeatRef {
             shard: Rc::clone(shard),
