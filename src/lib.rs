@@ -74,7 +74,8 @@ mod metrics;
 mod protocol;
 mod server;
 mod topic_name;
-pub mod wire;
+
+use framecast_wire as wire;
 
 pub use self::{
     config::{Access, Config, Deflate, InvalidSetting, Limits, Timeouts},

@@ -8,14 +8,12 @@ use std::{hint::black_box, rc::Rc};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use fastwebsockets::{FragmentCollector, Role, WebSocket};
-use framecast::{
-    internals::Received,
-    wire::{
-        frame::Kind,
-        gate::Marks,
-        inflate::Inflater,
-        read_side::{Reading, Stop, open_message, web_socket},
-    },
+use framecast::internals::Received;
+use framecast_wire::{
+    frame::Kind,
+    gate::Marks,
+    inflate::Inflater,
+    read_side::{Reading, Stop, open_message, web_socket},
 };
 use futures_util::FutureExt as _;
 use tokio::io::{join, sink};

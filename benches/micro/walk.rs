@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
-use framecast::wire::walk::Walk;
+use framecast_wire::walk::Walk;
 
 use crate::wire::{KINDS, Messages, RULES, SIZES};
 

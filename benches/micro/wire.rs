@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use framecast::wire::{
+use framecast_wire::{
     frame::Kind,
     walk::{Limits, Role, Rules},
 };

@@ -5,8 +5,8 @@
 //! [`Parts`].
 #![no_main]
 
-use framecast::wire::{deflate::Deflater, extension::WindowBits, inflate::Inflater};
 use framecast_fuzz::{inflate, parts::Parts};
+use framecast_wire::{deflate::Deflater, extension::WindowBits, inflate::Inflater};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

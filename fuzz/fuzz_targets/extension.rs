@@ -4,8 +4,8 @@
 //! The first byte of the input says whether a context may be kept; lines of the header follow.
 #![no_main]
 
-use framecast::wire::extension::{Agreement, InvalidAnswer, accept, agreed};
 use framecast_fuzz::extensions::{Extension, Terms, read};
+use framecast_wire::extension::{Agreement, InvalidAnswer, accept, agreed};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -8,8 +8,8 @@
 //! - 0x00: what came on the wire.
 #![no_main]
 
-use framecast::wire::{inflate::Inflater, violation::Violation};
 use framecast_fuzz::{deflate, inflate, parts::Parts};
+use framecast_wire::{inflate::Inflater, violation::Violation};
 use libfuzzer_sys::fuzz_target;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 

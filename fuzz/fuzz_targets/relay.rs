@@ -4,8 +4,9 @@
 
 use std::collections::HashSet;
 
-use framecast::{TopicName, internals, wire::frame::Kind};
+use framecast::{TopicName, internals};
 use framecast_fuzz::{reply, server_frame::ServerFrame};
+use framecast_wire::frame::Kind;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 

@@ -4,7 +4,6 @@
 
 use std::io::{self, Cursor, Read, Write};
 
-use framecast::wire::{frame::Kind, violation::Violation, walk::Role};
 use framecast_fuzz::{
     client::listen,
     connection::serve,
@@ -12,6 +11,7 @@ use framecast_fuzz::{
     oracle::decode,
     talk,
 };
+use framecast_wire::{frame::Kind, violation::Violation, walk::Role};
 use libfuzzer_sys::fuzz_target;
 use tungstenite::{
     Error, Message, WebSocket,

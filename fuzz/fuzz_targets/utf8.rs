@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use framecast::wire::{
+use framecast_wire::{
     violation::Violation,
     walk::{Limits, Role, Rules, Walk},
 };

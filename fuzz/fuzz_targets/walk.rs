@@ -4,13 +4,13 @@
 
 use std::collections::VecDeque;
 
-use framecast::wire::{
-    violation::Violation,
-    walk::{Mark, Rules, Walk},
-};
 use framecast_fuzz::{
     input::Input,
     oracle::{Decoded, decode},
+};
+use framecast_wire::{
+    violation::Violation,
+    walk::{Mark, Rules, Walk},
 };
 use libfuzzer_sys::fuzz_target;
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use fastwebsockets::{FragmentCollector, OpCode};
-use framecast::wire::{
+use framecast_wire::{
     frame::Kind,
     gate::Marks,
     inflate::Inflater,

@@ -13,8 +13,8 @@ use std::{
 use framecast::{
     Config, Endpoint, TopicName,
     internals::{self, Shards},
-    wire::walk::Limits,
 };
+use framecast_wire::walk::Limits;
 
 use crate::{
     input::{Input, Purpose},

@@ -1,7 +1,7 @@
 //! Inflating, written to be seen to be right: it reads bit by bit, and like RFC 1951 and RFC 7692
 //! §7.2.2. Section numbers are those of RFC 1951 where no other RFC is named.
 
-use framecast::wire::violation::Violation;
+use framecast_wire::violation::Violation;
 
 /// What a message is sent without (RFC 7692 §7.2.1): what is left of an empty stored block.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];

@@ -10,7 +10,7 @@
 //!
 //! [terms]: Terms
 
-use framecast::wire::walk::{Limits, Role, Rules};
+use framecast_wire::walk::{Limits, Role, Rules};
 
 use crate::{deflate, inflate::Inflater};
 

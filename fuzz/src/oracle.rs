@@ -2,7 +2,7 @@
 //! before it, copies what it likes, and reads like RFC 6455. Nothing of the server is in it but
 //! the names of things.
 
-use framecast::wire::{
+use framecast_wire::{
     frame::Kind,
     violation::Violation,
     walk::{Mark, Role, Rules},

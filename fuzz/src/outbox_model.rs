@@ -5,8 +5,8 @@ use std::slice;
 use framecast::{
     Frame, TopicName,
     internals::{self, Seat, Shards},
-    wire::close::Disconnect,
 };
+use framecast_wire::close::Disconnect;
 
 use crate::{config, input::Turns, peer::Peer, server_frame::ServerFrame};
 

@@ -1,6 +1,6 @@
 //! What the frames of a peer mean to an echo: the messages, and the end of the conversation.
 
-use framecast::wire::{frame::Kind, violation::Violation, walk::Mark};
+use framecast_wire::{frame::Kind, violation::Violation, walk::Mark};
 
 use crate::{
     inflate,

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::support::{Client, TestServer, eventually, frame, handshake, text};
+use framecast_test_support::{Client, TestServer, eventually, frame, handshake, text};
 
 /// Two connections made one after the other are on different ones of these.
 fn server_with_shards(shards: usize) -> TestServer {

@@ -9,9 +9,8 @@ use std::{
     time::Duration,
 };
 
+use framecast_test_support::{Client, PATIENCE, TestServer, eventually, frame, text};
 use socket2::SockRef;
-
-use crate::support::{Client, PATIENCE, TestServer, eventually, frame, text};
 
 const GONE: (u16, &str) = (4503, "registration deleted");
 const BYE: [u8; 8] = [0x88, 0x82, 0x37, 0xFA, 0x21, 0x3D, 0x34, 0x12];

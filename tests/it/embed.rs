@@ -3,14 +3,13 @@
 use std::convert::Infallible;
 
 use framecast::{Config, Endpoint, Frame, Hub, TopicName, upgrade};
+use framecast_test_support::{PATIENCE, frame, handshake, handshake_with, text};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream, DuplexStream, duplex},
     time::timeout,
 };
-
-use crate::support::{PATIENCE, frame, handshake, handshake_with, text};
 
 /// Serves one end of a pipe, as a TLS server would serve its streams: through a buffer, which
 /// holds back what it is not told to flush; the client's end.

@@ -1,9 +1,10 @@
 //! Every example is run, and does over real sockets what its first lines say.
 
-use std::{net::SocketAddr, path::Path, process::Command, thread};
+use std::{env, net::SocketAddr, path::Path, process::Command, thread};
 
 use axum::{Router, extract::Request, routing::get};
 use framecast::{Config, Endpoint, Hub, TopicName, upgrade};
+use framecast_test_support::{Answer, Client, PATIENCE, handshake, program::Program, text};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -11,11 +12,6 @@ use tokio::{
     time::timeout,
 };
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
-
-use crate::{
-    program::Program,
-    support::{Answer, Client, PATIENCE, handshake, text},
-};
 
 /// An example that runs.
 struct Example {
@@ -25,9 +21,11 @@ struct Example {
 
 impl Example {
     fn run(name: &str) -> Self {
-        // Built by `cargo test` along with the tests, but not by `cargo test --test it`.
-        let program = Path::new(env!("CARGO_BIN_EXE_framecast"));
-        let program = program.with_file_name("examples").join(name);
+        // Built by `cargo test` along with the tests, but not by `cargo test --test it`. The tests are
+        // in `deps`, beside `examples`.
+        let tests = env::current_exe().unwrap();
+        let built = tests.parent().and_then(Path::parent).unwrap();
+        let program = built.join("examples").join(name);
         assert!(program.exists(), "run `cargo build --examples` first");
         let program = Program::start(Command::new(program).arg("127.0.0.1:0"));
         let address = program.printed("where it listens", |line| {

@@ -11,11 +11,13 @@ mod violations;
 
 use std::{collections::BTreeSet, io::Read};
 
-use self::rows::Row;
-use crate::{
+use framecast_test_support::{
+    Client, TestServer,
     deflate::{OFFER, inflated},
-    support::{Client, TestServer, frame, text},
+    frame, text,
 };
+
+use self::rows::Row;
 
 /// Where to cut: everywhere, or at the ends and at some places between.
 fn cuts(len: usize) -> BTreeSet<usize> {

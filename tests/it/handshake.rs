@@ -3,8 +3,9 @@
 mod behind;
 mod check;
 
+use framecast_test_support::{TestServer, handshake, text};
+
 use self::check::check;
-use crate::support::{TestServer, handshake, text};
 
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols";
 const NOT_AN_UPGRADE: &str = "HTTP/1.1 426 Upgrade Required";

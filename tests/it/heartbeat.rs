@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Client, PATIENCE, TestServer, eventually, frame, text};
+use framecast_test_support::{Client, PATIENCE, TestServer, eventually, frame, text};
 
 const PING: [u8; 2] = [0x89, 0x00];
 

@@ -1,11 +1,11 @@
 //! The HTTP interface: what each path answers, and what is refused and how.
 
+use framecast_test_support::{Answer, TestServer};
+
 mod hosts;
 mod limits;
 mod origin;
 mod timeouts;
-
-use crate::support::{Answer, TestServer};
 
 /// The paths that there are, and what each takes.
 const PATHS: [(&str, &str); 9] = [

@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Each module, and the modules of this crate that it may name.
+/// Each module of the library, and the modules of it that it may name. What the other crates may name
+/// is in their `Cargo.toml`.
 const FLOORS: &[(&str, &[&str])] = &[
     ("authority", &[]),
     ("config", &["authority", "wire"]),
@@ -33,8 +34,6 @@ const FLOORS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    ("cli", &["load"]),
-    ("load", &[]),
     (
         "internals",
         &[
@@ -50,57 +49,57 @@ const FLOORS: &[(&str, &[&str])] = &[
 
 /// Files that compute and never wait: tested, fuzzed and read without a runtime.
 const PURE: &[&str] = &[
-    "wire/close.rs",
-    "wire/deflate.rs",
-    "wire/extension/list.rs",
-    "wire/extension/mod.rs",
-    "wire/fast_lane.rs",
-    "wire/frame.rs",
-    "wire/header.rs",
-    "wire/inflate/mod.rs",
-    "wire/utf8.rs",
-    "wire/violation.rs",
-    "wire/walk/mod.rs",
-    "hub/allowance.rs",
-    "hub/attendance.rs",
-    "hub/fan_out.rs",
-    "hub/home.rs",
-    "hub/message.rs",
-    "hub/outbox.rs",
-    "hub/pulse.rs",
-    "hub/registry.rs",
-    "hub/replies.rs",
-    "hub/ring_pass.rs",
-    "hub/room/mod.rs",
-    "hub/room/table.rs",
-    "hub/rounds.rs",
-    "hub/segment.rs",
-    "hub/topic.rs",
-    "hub/topic/names.rs",
-    "load/frame.rs",
-    "load/latencies.rs",
-    "load/messages.rs",
-    "load/opening.rs",
-    "load/payload.rs",
-    "load/plan.rs",
-    "load/progress.rs",
-    "load/publication.rs",
-    "load/report.rs",
-    "load/schedule.rs",
-    "load/sequence.rs",
-    "load/spread.rs",
-    "load/streams.rs",
-    "protocol/mod.rs",
-    "protocol/relay.rs",
-    "protocol/topic_list.rs",
-    "server/host.rs",
-    "server/standing.rs",
-    "authority.rs",
-    "config/access.rs",
-    "config/mod.rs",
-    "config/public_url.rs",
-    "metrics.rs",
-    "topic_name.rs",
+    "crates/wire/src/close.rs",
+    "crates/wire/src/deflate.rs",
+    "crates/wire/src/extension/list.rs",
+    "crates/wire/src/extension/mod.rs",
+    "crates/wire/src/fast_lane.rs",
+    "crates/wire/src/frame.rs",
+    "crates/wire/src/header.rs",
+    "crates/wire/src/inflate/mod.rs",
+    "crates/wire/src/utf8.rs",
+    "crates/wire/src/violation.rs",
+    "crates/wire/src/walk/mod.rs",
+    "src/hub/allowance.rs",
+    "src/hub/attendance.rs",
+    "src/hub/fan_out.rs",
+    "src/hub/home.rs",
+    "src/hub/message.rs",
+    "src/hub/outbox.rs",
+    "src/hub/pulse.rs",
+    "src/hub/registry.rs",
+    "src/hub/replies.rs",
+    "src/hub/ring_pass.rs",
+    "src/hub/room/mod.rs",
+    "src/hub/room/table.rs",
+    "src/hub/rounds.rs",
+    "src/hub/segment.rs",
+    "src/hub/topic.rs",
+    "src/hub/topic/names.rs",
+    "crates/load/src/frame.rs",
+    "crates/load/src/latencies.rs",
+    "crates/load/src/messages.rs",
+    "crates/load/src/opening.rs",
+    "crates/load/src/payload.rs",
+    "crates/load/src/plan.rs",
+    "crates/load/src/progress.rs",
+    "crates/load/src/publication.rs",
+    "crates/load/src/report.rs",
+    "crates/load/src/schedule.rs",
+    "crates/load/src/sequence.rs",
+    "crates/load/src/spread.rs",
+    "crates/load/src/streams.rs",
+    "src/protocol/mod.rs",
+    "src/protocol/relay.rs",
+    "src/protocol/topic_list.rs",
+    "src/server/host.rs",
+    "src/server/standing.rs",
+    "src/authority.rs",
+    "src/config/access.rs",
+    "src/config/mod.rs",
+    "src/config/public_url.rs",
+    "src/metrics.rs",
+    "src/topic_name.rs",
 ];
 
 /// Names that would make a pure file impure.
@@ -108,15 +107,25 @@ const OUTSIDE: [&str; 4] = ["tokio::", "hyper::", "async fn", "std::net::Tcp"];
 
 /// Where fastwebsockets may be named.
 const ENGINE: [&str; 5] = [
-    "wire/",
-    "connection/reader/",
-    "server/socket.rs",
-    "server/upgrade.rs",
-    "cli/connect/",
+    "crates/wire/src/",
+    "src/connection/reader/",
+    "src/server/socket.rs",
+    "src/server/upgrade.rs",
+    "crates/cli/src/connect/",
 ];
 
-fn src() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The folders that have the code of the product: of the library, and of each crate beside it.
+fn sources() -> Vec<PathBuf> {
+    let crates = ["cli", "load", "wire"].map(|name| format!("{ROOT}/crates/{name}/src"));
+    let all = [format!("{ROOT}/src")].into_iter().chain(crates);
+    all.map(PathBuf::from).collect()
+}
+
+/// All files of the product.
+fn product() -> Vec<PathBuf> {
+    sources().iter().flat_map(|folder| files(folder)).collect()
 }
 
 /// The code of a file: without comments, and without its tests.
@@ -150,7 +159,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn relative(file: &Path) -> String {
-    file.strip_prefix(src())
+    file.strip_prefix(ROOT)
         .unwrap()
         .to_str()
         .unwrap()
@@ -192,11 +201,11 @@ fn named(code: &str) -> Vec<String> {
 
 #[test]
 fn modules_name_only_the_floors_below_them() {
-    for file in files(&src()) {
+    for file in files(&Path::new(ROOT).join("src")) {
         let path = relative(&file);
-        let module = path.split(['/', '.']).next().unwrap();
+        let module = path.split(['/', '.']).nth(1).unwrap();
         let Some((_, below)) = FLOORS.iter().find(|(floor, _)| *floor == module) else {
-            assert!(matches!(module, "lib" | "main"), "{path} has no floor");
+            assert_eq!(module, "lib", "{path} has no floor");
             continue;
         };
         for name in named(&code(&file)) {
@@ -212,7 +221,7 @@ fn modules_name_only_the_floors_below_them() {
 #[test]
 fn pure_files_name_nothing_that_waits() {
     for file in PURE {
-        let code = code(&src().join(file));
+        let code = code(&Path::new(ROOT).join(file));
         for name in OUTSIDE {
             assert!(
                 !code.contains(name),
@@ -224,7 +233,7 @@ fn pure_files_name_nothing_that_waits() {
 
 #[test]
 fn the_reading_engine_stays_behind_its_boundary() {
-    for file in files(&src()) {
+    for file in product() {
         let path = relative(&file);
         let may = ENGINE.iter().any(|place| path.starts_with(place));
         assert!(
@@ -243,7 +252,7 @@ fn a_feature_opens_private_parts_and_measures_and_changes_nothing_else() {
         "#[cfg(not(feature = \"internals\"))]\n#[path = \"unmeasured.rs\"]\nmod measured;",
     ];
     let mut opened = 0;
-    for file in files(&src()) {
+    for file in product() {
         let source = fs::read_to_string(&file).unwrap();
         let openings: usize = OPENED.map(|door| source.matches(door).count()).iter().sum();
         let features = source.matches("feature = ").count();

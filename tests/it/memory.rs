@@ -3,11 +3,9 @@
 use std::{thread, time::Duration};
 
 use framecast::Config;
+use framecast_test_support::{Client, TestServer, eventually, frame, text};
 
-use crate::{
-    slow::connect_narrowly,
-    support::{Client, TestServer, eventually, frame, text},
-};
+use crate::slow::connect_narrowly;
 
 const MIB: u64 = 1 << 20;
 
@@ -137,7 +135,7 @@ fn while_memory_is_short_what_would_stay_is_refused_and_publishing_goes_on() {
         health(&server, "memory_bytes") > 3 * MIB
     });
     let mut client = server.dial();
-    client.send(crate::support::handshake("/ws?topic=t").as_bytes());
+    client.send(framecast_test_support::handshake("/ws?topic=t").as_bytes());
     assert_eq!(client.read_answer().status, 503);
     assert_eq!(health(&server, "refused"), 2);
     assert_eq!(health(&server, "refused_registrations"), 1);

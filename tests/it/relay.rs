@@ -2,9 +2,8 @@
 
 mod registration;
 
+use framecast_test_support::{Client, TestServer, frame, text};
 use serde_json::Value;
-
-use crate::support::{Client, TestServer, frame, text};
 
 /// Publishes, and returns to how many it was queued.
 #[track_caller]

@@ -6,9 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use framecast_test_support::{Client, PATIENCE, TestServer, eventually, frame, text};
 use socket2::{Domain, Socket, Type};
-
-use crate::support::{Client, PATIENCE, TestServer, eventually, frame, text};
 
 /// Gives up on a blocked subscriber soon, and waits long for its Close.
 fn server() -> TestServer {

@@ -8,14 +8,13 @@ use std::{
     time::Duration,
 };
 
+use framecast_test_support::{PATIENCE, TestServer, eventually};
 use futures_util::{SinkExt, Stream, StreamExt, stream::SplitSink};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Error, Message},
 };
-
-use crate::support::{PATIENCE, TestServer, eventually};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 

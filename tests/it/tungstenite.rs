@@ -1,10 +1,9 @@
 //! A client that we did not write: tokio-tungstenite.
 
+use framecast_test_support::{PATIENCE, TestServer};
 use futures_util::{SinkExt, StreamExt};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
-
-use crate::support::{PATIENCE, TestServer};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 

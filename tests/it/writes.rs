@@ -1,7 +1,7 @@
 //! How many writes a broadcast costs, by the server's own count. Nothing here depends on how fast
 //! anything is.
 
-use crate::support::{Client, TestServer, text};
+use framecast_test_support::{Client, TestServer, text};
 
 const SUBSCRIBERS: usize = 50;
 const ROUNDS: usize = 20;

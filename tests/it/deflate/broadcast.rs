@@ -2,8 +2,11 @@
 
 use std::thread;
 
-use super::{Inflater, OFFER, deflated, noise};
-use crate::support::{Client, TestServer, frame, text};
+use framecast_test_support::{
+    Client, TestServer,
+    deflate::{Inflater, OFFER, deflated, noise},
+    frame, text,
+};
 
 const WINDOW_9: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9\r\n";
 const FORGETFUL: &str =
@@ -32,7 +35,7 @@ impl Listener {
     fn new(server: &TestServer, headers: &str) -> Self {
         Self {
             client: server.dial().upgrade_with("/ws", headers),
-            inflater: Inflater::new(),
+            inflater: Inflater::default(),
         }
     }
 
@@ -136,7 +139,7 @@ fn what_is_published_over_http_and_to_a_user_is_compressed_too() {
         let frame = one.read_frame();
         assert_eq!(frame.0, 0xC1);
         assert_eq!(other.read_frame(), frame);
-        let said = Inflater::new().open(frame);
+        let said = Inflater::default().open(frame);
         assert_eq!(said, (0x81, message.clone().into_bytes()));
     }
 }

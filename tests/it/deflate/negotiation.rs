@@ -1,6 +1,6 @@
 //! permessage-deflate in opening handshakes: `Sec-WebSocket-Extensions` in, status and header out.
 
-use crate::support::{Client, TestServer, eventually, handshake_with};
+use framecast_test_support::{Client, TestServer, eventually, handshake_with};
 
 fn server(contexts: usize) -> TestServer {
     TestServer::with(|config| {

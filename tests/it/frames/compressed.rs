@@ -1,12 +1,13 @@
 //! The table: compressed messages (RFC 7692), and what comes back, shown without compression.
 
+use framecast_test_support::{
+    deflate::{deflated, stored, zeros},
+    frame, text,
+};
+
 use super::{
     rows::{LIMIT, Row, fine},
     violations::refused,
-};
-use crate::{
-    deflate::{deflated, stored, zeros},
-    support::{frame, text},
 };
 
 /// "Hello" as in §7.2.3.1.

@@ -1,6 +1,6 @@
 //! The table: sequences of frames that are answered, and what comes back.
 
-use crate::support::{frame, text};
+use framecast_test_support::{frame, text};
 
 /// What is sent, and all that comes back before the end of the stream.
 pub(super) struct Row {

@@ -1,7 +1,8 @@
 //! The table: sequences of frames that are refused, and with what Close.
 
+use framecast_test_support::{frame, text};
+
 use super::rows::{LIMIT, Row, close, fragments, row};
-use crate::support::{frame, text};
 
 /// A row that ends with this Close, whatever follows in it.
 pub(super) fn refused(name: &str, sent: &[&[u8]], code: u16, reason: &str) -> Row {

@@ -2,8 +2,9 @@
 
 use std::thread;
 
+use framecast_test_support::{Client, TestServer, eventually, frame, handshake, text};
+
 use super::SWITCHED;
-use crate::support::{Client, TestServer, eventually, frame, handshake, text};
 
 /// Does what comes after a 101 whose request was followed by a `hi`.
 #[track_caller]

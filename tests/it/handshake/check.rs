@@ -2,8 +2,9 @@
 
 use std::io::Write as _;
 
+use framecast_test_support::{Client, TestServer, eventually, text};
+
 use super::{KEY, SWITCHED};
-use crate::support::{Client, TestServer, eventually, text};
 
 const HEADERS: [&str; 5] = [
     "Host: a.localhost",

@@ -1,12 +1,8 @@
 //! By which names the server may be asked, and where it says that it is.
 
-use std::fs;
+use framecast_test_support::{Answer, TestServer, handshake};
 
 use super::{METHODS, PATHS, error_of};
-use crate::{
-    process::Process,
-    support::{Answer, Client, TestServer, handshake},
-};
 
 const FOREIGN: &str = "evil.example";
 
@@ -249,31 +245,4 @@ fn a_public_url_is_where_registrations_are_reached_and_whose_pages_are_the_serve
     });
     let head = "POST /register HTTP/1.1\nHost: localhost";
     assert_eq!(registered_at(&server, head), "ws://app.example:8080");
-}
-
-#[test]
-fn names_and_the_public_url_are_set_by_options_and_in_the_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("framecast.toml");
-    fs::write(
-        &file,
-        "allow-host = ['a.example', 'b.example']\npublic-url = 'https://c.example'\n",
-    )
-    .unwrap();
-    let file = file.to_str().unwrap();
-    let options = ["--allow-host", "a.example", "--allow-host", "b.example"];
-    let public = ["--public-url", "https://c.example"];
-    for settings in [&["--config", file][..], &[&options[..], &public].concat()] {
-        let server = Process::serve(settings);
-        for (host, status) in [
-            ("a.example", 200),
-            ("b.example", 200),
-            ("c.example", 200),
-            ("d.example", 421),
-        ] {
-            let mut client = Client::dial(server.address);
-            client.send(format!("GET /health HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
-            assert_eq!(client.read_answer().status, status, "{host}");
-        }
-    }
 }

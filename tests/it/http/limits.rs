@@ -2,8 +2,9 @@
 
 use std::{net::Shutdown, time::Duration};
 
+use framecast_test_support::TestServer;
+
 use super::error_of;
-use crate::support::TestServer;
 
 /// A body of a publication with so many bytes.
 fn body_of(bytes: usize) -> String {

@@ -1,7 +1,8 @@
 //! Pages of other origins: which may use the server, and what their browsers are told.
 
+use framecast_test_support::TestServer;
+
 use super::{METHODS, PATHS, error_of, without_body};
-use crate::support::TestServer;
 
 const OTHER: &str = "https://app.example";
 

@@ -6,8 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use framecast_test_support::{Client, PATIENCE, TestServer, eventually, text};
+
 use super::error_of;
-use crate::support::{Client, PATIENCE, TestServer, eventually, text};
 
 fn impatient() -> TestServer {
     TestServer::with(|config| config.timeouts.request = Duration::from_millis(200))

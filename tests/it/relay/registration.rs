@@ -2,10 +2,10 @@
 
 use std::{collections::HashSet, env, fs, process::Command, time::Duration};
 
+use framecast_test_support::{Client, TestServer, eventually, frame, handshake};
 use serde_json::Value;
 
 use super::{ask, tell};
-use crate::support::{Client, TestServer, eventually, frame, handshake};
 
 fn delete(server: &TestServer, path: &str) -> u16 {
     let path = path.replace("/ws/", "/register/");

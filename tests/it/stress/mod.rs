@@ -19,6 +19,7 @@ use std::{
 };
 
 use framecast::Config;
+use framecast_test_support::{TestServer, deflate::OFFER, eventually};
 use tokio::{
     sync::mpsc,
     task::{JoinSet, block_in_place},
@@ -28,10 +29,6 @@ use self::{
     board::{Board, Latch, Phase, Report, list},
     follower::END,
     plan::{Plan, Random, Size, TOPICS, Way},
-};
-use crate::{
-    deflate::OFFER,
-    support::{TestServer, eventually},
 };
 
 /// What is waited for until all tasks have come so far.

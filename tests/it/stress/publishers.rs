@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use framecast_test_support::{frame, text};
 use tokio::{io::AsyncWriteExt, net::tcp::OwnedWriteHalf};
 
 use super::{
@@ -9,7 +10,6 @@ use super::{
     plan::{Publisher, Way},
     socket::{Frames, Socket},
 };
-use crate::support::{frame, text};
 
 impl Board {
     /// Publishes in the chat, and gets its own messages like everybody else.

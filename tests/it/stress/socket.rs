@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, ops::Range, time::Duration};
 
+use framecast_test_support::{deflate::Inflater, frame, handshake_with};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -9,11 +10,6 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     time::timeout,
-};
-
-use crate::{
-    deflate::Inflater,
-    support::{frame, handshake_with},
 };
 
 /// A connection.
@@ -107,7 +103,7 @@ impl Frames {
                 if first & COMPRESSED == 0 {
                     return (first, payload);
                 }
-                let inflater = self.inflater.get_or_insert_with(Inflater::new);
+                let inflater = self.inflater.get_or_insert_default();
                 let (first, inflated) = inflater.open((first, payload.to_vec()));
                 self.inflated = inflated;
                 return (first, &self.inflated);

@@ -2,13 +2,14 @@
 
 use std::{pin::pin, sync::Arc};
 
+use framecast_test_support::text;
+
 use super::{
     board::{Board, Latch, Phase, Report, chat_path, list},
     follower::Follower,
     plan::{Random, TOPICS},
     socket::Socket,
 };
-use crate::support::text;
 
 /// The ways in which a connection comes to its end.
 const WAYS_TO_GO: usize = 5;

@@ -1,0 +1,122 @@
+//! Why a connection ended, and which endings are for good.
+//!
+//! Pure.
+
+use std::io;
+
+use hyper::StatusCode;
+
+use framecast_wire::violation::Violation;
+
+use crate::display::escape;
+
+/// Why a connection ended without this client having asked for it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Disconnect {
+    /// The server started the closing handshake; `code` is `None` if its Close frame was empty.
+    #[error("closed by the server {}", describe(*code, reason))]
+    ByServer { code: Option<u16>, reason: String },
+    /// The transport failed, or ended without a closing handshake.
+    #[error("connection lost")]
+    Lost(#[source] io::Error),
+    /// The server broke RFC 6455, or sent more than this client takes.
+    #[error("the server sent what this client refuses")]
+    Violation(#[from] Violation),
+}
+
+impl Disconnect {
+    /// Whether the server does not want this client back.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::ByServer { code, .. } => code.is_some_and(is_final_close),
+            Self::Lost(_) | Self::Violation(_) => false,
+        }
+    }
+
+    /// Whether the server ended the connection because it was done (RFC 6455 §7.4.1).
+    pub(super) fn is_orderly(&self) -> bool {
+        match self {
+            Self::ByServer { code, .. } => matches!(code, None | Some(1000 | 1001)),
+            Self::Lost(_) | Self::Violation(_) => false,
+        }
+    }
+}
+
+/// Whether an answer other than 101 to the opening handshake will be the same next time.
+pub(super) fn is_final_status(status: StatusCode) -> bool {
+    // Besides server errors, only "request timeout" and "too many requests" speak of the moment.
+    // Success and redirection are final, too: what answers there is not a WebSocket server.
+    let is_of_the_moment = status.is_server_error()
+        || status == StatusCode::REQUEST_TIMEOUT
+        || status == StatusCode::TOO_MANY_REQUESTS;
+    !is_of_the_moment
+}
+
+fn is_final_close(code: u16) -> bool {
+    // RFC 6455 §7.4.1: protocol error, unacceptable data, inconsistent data, policy violation,
+    // message too big, missing extension. 4500-4999: the server's application says so.
+    matches!(code, 1002 | 1003 | 1007..=1010 | 4500..=4999)
+}
+
+fn describe(code: Option<u16>, reason: &str) -> String {
+    match code {
+        None => "without a code".to_owned(),
+        Some(code) if reason.is_empty() => format!("with code {code}"),
+        Some(code) => format!("with code {code} ({})", escape(reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by_server(code: u16, reason: &str) -> Disconnect {
+        Disconnect::ByServer {
+            code: Some(code),
+            reason: reason.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_final_unless_it_speaks_of_the_moment() {
+        let is_final = |status| is_final_status(StatusCode::from_u16(status).unwrap());
+        for status in [200, 301, 400, 401, 403, 404, 426] {
+            assert!(is_final(status), "{status}");
+        }
+        for status in [408, 429, 500, 502, 503] {
+            assert!(!is_final(status), "{status}");
+        }
+    }
+
+    #[test]
+    fn close_codes_that_blame_this_client_are_final() {
+        for code in [1002, 1003, 1007, 1008, 1009, 1010, 4500, 4999] {
+            assert!(by_server(code, "").is_final(), "{code}");
+        }
+        for code in [1000, 1001, 1011, 1012, 1013, 3000, 4000, 4499] {
+            assert!(!by_server(code, "").is_final(), "{code}");
+        }
+        assert!(!Disconnect::Lost(io::ErrorKind::ConnectionReset.into()).is_final());
+    }
+
+    #[test]
+    fn what_a_server_broke_is_said_once() {
+        let disconnect = Disconnect::from(Violation::ReservedBits);
+        assert_eq!(
+            format!("{:#}", anyhow::Error::from(disconnect)),
+            "the server sent what this client refuses: reserved bits set"
+        );
+    }
+
+    #[test]
+    fn a_close_reason_cannot_drive_the_terminal() {
+        assert_eq!(
+            by_server(4500, "go\u{1b}[2J").to_string(),
+            "closed by the server with code 4500 (go\\u{1b}[2J)"
+        );
+        assert_eq!(
+            by_server(1000, "").to_string(),
+            "closed by the server with code 1000"
+        );
+    }
+}

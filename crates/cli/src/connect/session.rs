@@ -1,0 +1,249 @@
+//! One connection from the user's side: what is typed goes out, until one side has had enough.
+
+use std::future::pending;
+use std::io;
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep_until, timeout};
+
+use super::command::{Command, HELP, NORMAL};
+use super::console::{Console, Unsendable, notice};
+use super::disconnect::Disconnect;
+use super::frame;
+use super::link::{Event, Link, Written};
+use super::pings::Pings;
+use crate::display::escape;
+
+/// How long the server may be silent after the end of the input before it counts as done. Long
+/// enough for an answer from anywhere on Earth, whose round trip is below 400 ms; short enough for a
+/// script not to feel stuck.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// How long a closing handshake may take. Arbitrary: nothing is lost by giving up on it.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// RFC 6455 §7.4.1: this side is leaving.
+const GOING_AWAY: u16 = 1001;
+
+/// How a session ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// As this side wished.
+    Closed,
+    /// As this side did not wish.
+    Disconnected(Disconnect),
+    /// At once, without waiting for the closing handshake.
+    Interrupted,
+}
+
+/// Why the conversation is over.
+enum Stop {
+    /// This side closes the connection.
+    Close { code: u16, reason: String },
+    /// The server, or the network, has ended it.
+    Disconnected(Disconnect),
+    /// Nothing can be written any more; the reader will know why.
+    WriteFailed,
+}
+
+impl Stop {
+    fn close(code: u16) -> Self {
+        Self::Close {
+            code,
+            reason: String::new(),
+        }
+    }
+}
+
+/// A conversation over one connection.
+#[derive(Debug)]
+pub(super) struct Session<'a> {
+    link: Link,
+    console: &'a mut Console,
+    /// The frame being written, and the line that asked for it. No other line is taken meanwhile, so
+    /// a failing connection finds at most this one unwritten.
+    in_flight: Option<(Written, String)>,
+    pings: Pings,
+    /// When the last message came, or the input ended.
+    quiet_since: Instant,
+    is_input_ended: bool,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(link: Link, console: &'a mut Console) -> Self {
+        Self {
+            link,
+            console,
+            in_flight: None,
+            pings: Pings::default(),
+            quiet_since: Instant::now(),
+            is_input_ended: false,
+        }
+    }
+
+    /// Talks until one side ends it. A line that was not written is back in the input afterwards.
+    pub(super) async fn run(mut self) -> Outcome {
+        let stop = self.converse().await;
+        let outcome = match stop {
+            Stop::Close { code, reason } => self.close(code, &reason).await,
+            Stop::Disconnected(disconnect) => {
+                self.let_reply_out(&disconnect).await;
+                Outcome::Disconnected(disconnect)
+            }
+            Stop::WriteFailed => Outcome::Disconnected(self.reason().await),
+        };
+        if let Some((mut written, line)) = self.in_flight
+            && written.try_recv().is_err()
+        {
+            self.console.input.put_back(line);
+        }
+        outcome
+    }
+
+    async fn converse(&mut self) -> Stop {
+        loop {
+            let may_take = self.in_flight.is_none() && !self.is_input_ended;
+            let may_leave = self.in_flight.is_none() && self.is_input_ended;
+            let leave_at = (self.quiet_since + QUIET).into();
+            let stop = tokio::select! {
+                event = self.link.events.recv() => self.on_event(event),
+                is_written = written(&mut self.in_flight) => self.on_written(is_written),
+                () = self.link.frames.closed() => Some(Stop::WriteFailed),
+                line = self.console.input.next(), if may_take => self.on_line(line).await,
+                () = sleep_until(leave_at), if may_leave => Some(Stop::close(NORMAL)),
+                () = self.console.interrupts.next() => Some(Stop::close(GOING_AWAY)),
+                () = self.console.output.closed() => Some(Stop::close(GOING_AWAY)),
+            };
+            if let Some(stop) = stop {
+                return stop;
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Option<Event>) -> Option<Stop> {
+        match event {
+            Some(Event::Disconnected(disconnect)) => Some(Stop::Disconnected(disconnect)),
+            Some(Event::Message) => {
+                self.quiet_since = Instant::now();
+                None
+            }
+            Some(Event::Pong(payload)) => {
+                report_pong(&mut self.pings, &payload);
+                None
+            }
+            // The reader says why before it ends, unless it panicked.
+            None => Some(Stop::WriteFailed),
+        }
+    }
+
+    fn on_written(&mut self, is_written: bool) -> Option<Stop> {
+        if !is_written {
+            return Some(Stop::WriteFailed);
+        }
+        self.in_flight = None;
+        None
+    }
+
+    async fn on_line(&mut self, line: Option<Result<String, Unsendable>>) -> Option<Stop> {
+        let line = match line {
+            Some(Ok(line)) => line,
+            Some(Err(unsendable)) => {
+                notice(&unsendable.to_string());
+                return None;
+            }
+            None => {
+                self.is_input_ended = true;
+                self.quiet_since = Instant::now();
+                return None;
+            }
+        };
+        let wire = match Command::parse(&line) {
+            Ok(Command::Close { code, reason }) => {
+                let reason = reason.to_owned();
+                return Some(Stop::Close { code, reason });
+            }
+            Ok(Command::Help) => {
+                HELP.lines().for_each(notice);
+                return None;
+            }
+            Ok(Command::Ping(payload)) => {
+                let payload = payload.as_bytes();
+                self.pings.on_ping(payload.to_vec(), Instant::now());
+                frame::ping(payload)
+            }
+            Ok(Command::Send(text)) => self.link.text(text),
+            Err(mistake) => {
+                notice(&mistake);
+                return None;
+            }
+        };
+        self.in_flight = Some((self.link.send(wire).await, line));
+        None
+    }
+
+    /// Performs the closing handshake (RFC 6455 §7.1.2). What still comes meanwhile is shown.
+    async fn close(&mut self, code: u16, reason: &str) -> Outcome {
+        let handshake = async {
+            // Not waited for: the server's answer, or the end of the socket, says enough.
+            drop(self.link.send(frame::close(code, reason)).await);
+            disconnect(&mut self.link, &mut self.pings).await;
+        };
+        let answer = tokio::select! {
+            answer = timeout(CLOSE_TIMEOUT, handshake) => answer,
+            () = self.console.interrupts.next() => return Outcome::Interrupted,
+        };
+        if self.console.output.is_closed() {
+            // Whoever read the messages has left; nobody wants to know more.
+        } else if answer.is_ok() {
+            notice("closed");
+        } else {
+            notice("closed without an answer from the server");
+        }
+        Outcome::Closed
+    }
+
+    /// Gives the writer the time to answer the server's Close frame, or to name its violation.
+    async fn let_reply_out(&self, disconnect: &Disconnect) {
+        if !matches!(disconnect, Disconnect::Lost(_)) {
+            // A socket that takes nothing more is given up on.
+            let _ = timeout(CLOSE_TIMEOUT, self.link.frames.closed()).await;
+        }
+    }
+
+    /// Why writing is over, as seen by the reader: a Close frame may still be on its way to it.
+    async fn reason(&mut self) -> Disconnect {
+        let disconnect = timeout(CLOSE_TIMEOUT, disconnect(&mut self.link, &mut self.pings)).await;
+        let disconnect = disconnect.ok().flatten();
+        disconnect.unwrap_or_else(|| Disconnect::Lost(io::ErrorKind::BrokenPipe.into()))
+    }
+}
+
+/// Waits until the connection has ended; says why, unless the reader itself failed.
+async fn disconnect(link: &mut Link, pings: &mut Pings) -> Option<Disconnect> {
+    loop {
+        match link.events.recv().await? {
+            Event::Disconnected(disconnect) => return Some(disconnect),
+            Event::Message => {}
+            Event::Pong(payload) => report_pong(pings, &payload),
+        }
+    }
+}
+
+/// Waits until the frame in flight is written (true) or cannot be any more (false); for ever if there
+/// is none.
+async fn written(in_flight: &mut Option<(Written, String)>) -> bool {
+    match in_flight {
+        Some((written, _)) => written.await.is_ok(),
+        None => pending().await,
+    }
+}
+
+fn report_pong(pings: &mut Pings, payload: &[u8]) {
+    let Some(round_trip) = pings.on_pong(payload, Instant::now()) else {
+        return;
+    };
+    let milliseconds = round_trip.as_secs_f64() * 1000.0;
+    let payload = escape(&String::from_utf8_lossy(payload));
+    let separator = if payload.is_empty() { "" } else { " " };
+    notice(&format!("pong{separator}{payload} in {milliseconds:.3} ms"));
+}

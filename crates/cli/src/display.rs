@@ -1,0 +1,67 @@
+//! What came from the network, made safe to show: it stays on its line and cannot drive the terminal.
+//!
+//! Pure.
+
+/// The longest reason shown, in characters. Arbitrary: it fits on two lines of a terminal.
+const SHOWN_CHARACTERS: usize = 120;
+
+/// `text` with everything escaped that would move the cursor, colour the terminal, start a line or
+/// reverse the reading direction. Tabs stay, and so do backslashes: JSON is full of them.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_unsafe(character) {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+/// The first line of `text` that says something, shortened; empty if there is none.
+pub(crate) fn first_line(text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+    let line = line.unwrap_or_default();
+    match line.char_indices().nth(SHOWN_CHARACTERS) {
+        Some((end, _)) => escape(&line[..end]) + "…",
+        None => escape(line),
+    }
+}
+
+fn is_unsafe(character: char) -> bool {
+    // Besides C0, DEL and C1: line and paragraph separator, and the bidirectional overrides.
+    (character.is_control() && character != '\t')
+        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_text_is_shown_as_it_is() {
+        let text = "a\tb \\ {\"key\":\"\\n\"} žluťoučký 🐈";
+        assert_eq!(escape(text), text);
+    }
+
+    #[test]
+    fn a_text_of_several_lines_stays_one_line() {
+        assert_eq!(escape("a\nb\r\nc\u{2028}d"), "a\\nb\\r\\nc\\u{2028}d");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(
+            escape("\u{1b}[31m\u{7}\u{9b}2J\u{7f}\u{202e}"),
+            "\\u{1b}[31m\\u{7}\\u{9b}2J\\u{7f}\\u{202e}"
+        );
+    }
+
+    #[test]
+    fn only_the_first_line_of_a_reason_is_shown_and_not_all_of_it() {
+        assert_eq!(first_line("\r\n  no\u{1b}\r\nmore"), "no\\u{1b}");
+        assert_eq!(first_line(""), "");
+        assert_eq!(first_line(&"é".repeat(200)), "é".repeat(120) + "…");
+    }
+}

@@ -1,0 +1,77 @@
+//! `framecast load churn`: connections come and go while a stream has to stay whole.
+
+use super::Job;
+use super::common::{CommonArgs, Rate, WEBSOCKET_URL};
+use super::fanout::{Crowd, describe};
+use super::figures::{plural, rounded};
+use crate::value::{Count, Whole};
+use framecast_load::plan::{self, Pace, Work};
+
+/// Let connections come and go, while others must get every message
+///
+/// Publishes as fanout does to stable subscribers, who must get all of it, while
+/// --connections others stay for a while and leave: every second one with a
+/// closing handshake, the rest without a word. From its first message to its last,
+/// none of them may miss one, either. Fails if the stream is not whole.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment, mut_arg("url", |url| url.help(WEBSOCKET_URL)))]
+pub(super) struct Args {
+    /// How many connections that come and go, at a time
+    #[arg(long, value_name = "N", default_value = "100")]
+    connections: Count,
+
+    /// How many of them come in a second, and as many go
+    #[arg(long, value_name = "N", default_value = "200")]
+    rate: Rate,
+
+    /// Messages in a second over all publishers
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "100",
+        conflicts_with = "in_flight"
+    )]
+    publish_rate: Rate,
+
+    /// Instead of a rate, messages under way of each publisher
+    #[arg(long, value_name = "N")]
+    in_flight: Option<Count>,
+
+    #[command(flatten)]
+    crowd: Crowd,
+
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+impl Args {
+    pub(super) fn job(self) -> anyhow::Result<Job> {
+        let Rate(publish_rate) = self.publish_rate;
+        let (pace, paced) = match self.in_flight {
+            Some(Whole(count)) => (Pace::InFlight(count.get()), format!("{count} in flight")),
+            None => (
+                Pace::PerSecond(publish_rate),
+                format!("{} messages/s", rounded(publish_rate)),
+            ),
+        };
+        let fanout = self.crowd.plan(pace)?;
+        let (guests, Rate(per_second)) = (self.connections.0.get(), self.rate);
+        Ok(Job {
+            name: "churn",
+            description: format!(
+                "{}, {paced}; {} that come and go, {}/s",
+                describe(&fanout),
+                plural(guests as u64, "connection"),
+                rounded(per_second)
+            ),
+            default_url: self.crowd.default_url(),
+            common: self.common.into(),
+            work: Work::Churn(plan::Churn {
+                fanout,
+                guests,
+                per_second,
+            }),
+            must_be_whole: true,
+        })
+    }
+}

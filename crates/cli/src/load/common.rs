@@ -1,0 +1,247 @@
+//! What all kinds of load have in common: where to, how long, and what becomes of the result.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use clap::builder::{PathBufValueParser, TypedValueParser};
+
+use super::threshold::Thresholds;
+use crate::Misuse;
+use crate::size::Size;
+use crate::url::Url;
+use crate::value::{Count, Time, Whole};
+use framecast_load::plan::{Scheme, Shape, Target};
+
+/// For those kinds of load that a bare echo can't take.
+pub(super) const WEBSOCKET_URL: &str =
+    "Where the server is [default: what framecast serve has for this, on 127.0.0.1:8080]";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CommonArgs {
+    /// Where the server is; tcp:// for one that sends every byte back, to see what a connection
+    /// costs without WebSocket [default: what framecast serve has for this, on 127.0.0.1:8080]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+
+    /// Add a line to the opening handshakes, such as "Origin: https://app.example"; may be
+    /// repeated
+    #[arg(long = "header", value_name = "LINE")]
+    headers: Vec<String>,
+
+    /// The measured time; a warm-up of a fifth, at most 1 s, goes before it
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    duration: Time,
+
+    /// Open the connections evenly over this time [default: as fast as the server takes them]
+    #[arg(long, value_name = "TIME")]
+    ramp: Option<Time>,
+
+    /// Spread the connections over at least so many processes; the first one publishes [default:
+    /// as many as their descriptors need]
+    #[arg(long, value_name = "N")]
+    workers: Option<Count>,
+
+    /// The server's process, to see the CPU time and the memory that it uses
+    #[arg(long, value_name = "PID")]
+    pid: Option<Pid>,
+
+    /// Write the result as JSON
+    #[arg(long, value_name = "FILE", help_heading = "Results")]
+    json: Option<PathBuf>,
+
+    /// Write the latencies as an HdrHistogram percentile distribution
+    #[arg(long, value_name = "FILE", help_heading = "Results")]
+    hdr: Option<PathBuf>,
+
+    /// Draw latency over percentiles and throughput over time
+    #[arg(long, value_name = "FILE.svg", help_heading = "Results", value_parser = svg_file())]
+    plot: Option<PathBuf>,
+
+    /// Fail if the 99th percentile of the latency is above this, such as 5ms
+    #[arg(long, value_name = "TIME", help_heading = "Results")]
+    max_p99: Option<Time>,
+
+    /// Fail if less than this share has arrived, from 0 to 1, or if anything came twice, out of
+    /// order, or corrupted
+    #[arg(long, value_name = "RATIO", help_heading = "Results")]
+    min_ratio: Option<Ratio>,
+}
+
+/// The same, checked.
+#[derive(Debug)]
+pub(super) struct Common {
+    url: Option<String>,
+    headers: Vec<String>,
+    pub(super) duration: Duration,
+    pub(super) ramp: Duration,
+    pub(super) workers: Option<usize>,
+    pub(super) pid: Option<u32>,
+    pub(super) json: Option<PathBuf>,
+    pub(super) hdr: Option<PathBuf>,
+    pub(super) plot: Option<PathBuf>,
+    pub(super) thresholds: Thresholds,
+}
+
+impl From<CommonArgs> for Common {
+    fn from(args: CommonArgs) -> Self {
+        Self {
+            url: args.url,
+            headers: args.headers,
+            duration: args.duration.0,
+            ramp: args.ramp.map_or(Duration::ZERO, |ramp| ramp.0),
+            workers: args.workers.map(|Whole(workers)| workers.get()),
+            pid: args.pid.map(|pid| pid.0),
+            json: args.json,
+            hdr: args.hdr,
+            plot: args.plot,
+            thresholds: Thresholds {
+                max_p99: args.max_p99.map(|time| time.0),
+                min_ratio: args.min_ratio.map(|ratio| ratio.0),
+            },
+        }
+    }
+}
+
+impl Common {
+    /// The URL as given, or the default.
+    pub(super) fn url<'a>(&'a self, default: &'a str) -> &'a str {
+        self.url.as_deref().unwrap_or(default)
+    }
+
+    fn parse_url(&self, default_url: &str) -> anyhow::Result<(Scheme, Url)> {
+        // Braces are not allowed in a URL, but that is how the place of a topic is marked.
+        let text = self.url(default_url);
+        let text = text.replace("{topic}", TOPIC_PLACEHOLDER);
+        let (scheme, written) = if text.starts_with("tcp:") {
+            (Scheme::Tcp, "tcp")
+        } else {
+            (Scheme::Ws, "ws")
+        };
+        Ok((scheme, Url::parse(&text, written)?))
+    }
+
+    /// What to connect to: the name is looked up once.
+    pub(super) fn address(&self, default_url: &str) -> anyhow::Result<SocketAddr> {
+        let (_, url) = self.parse_url(default_url).map_err(Misuse)?;
+        address(&url)
+    }
+
+    /// What to ask for at `address`.
+    pub(super) fn target(&self, default_url: &str, address: SocketAddr) -> anyhow::Result<Target> {
+        let (scheme, url) = self.parse_url(default_url)?;
+        for header in &self.headers {
+            let is_line = header.contains(':') && !header.chars().any(char::is_control);
+            ensure!(is_line, "--header: `{header}` is not `Name: value`");
+        }
+        let path = match &url.query {
+            Some(query) => format!("{}?{query}", url.path),
+            None => url.path.clone(),
+        };
+        Ok(Target {
+            scheme,
+            address,
+            authority: url.authority,
+            path: path.replace(TOPIC_PLACEHOLDER, "{topic}"),
+            headers: self.headers.clone(),
+        })
+    }
+
+    /// Caches, buffers and branch predictors warm up in less.
+    pub(super) fn warm_up(&self) -> Duration {
+        (self.duration / 5).min(Duration::from_secs(1))
+    }
+}
+
+fn address(url: &Url) -> anyhow::Result<SocketAddr> {
+    let addresses = (url.host.as_str(), url.port).to_socket_addrs();
+    let addresses: Vec<_> = addresses
+        .with_context(|| format!("cannot find {}", url.authority))?
+        .collect();
+    // Of a name for both, the one that servers listen on by default.
+    let first = addresses.iter().find(|address| address.is_ipv4());
+    let first = first.or_else(|| addresses.first()).copied();
+    first.with_context(|| format!("cannot find {}", url.authority))
+}
+
+/// As it stands for [`TOPIC`](framecast_load::plan::TOPIC) while the URL is read.
+const TOPIC_PLACEHOLDER: &str = "framecast-topic-goes-here";
+
+/// Who asks for another kind of picture is not to find an SVG under its name.
+fn svg_file() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|file| {
+        let extension = file.extension().unwrap_or_default();
+        if extension.eq_ignore_ascii_case("svg") {
+            Ok(file)
+        } else {
+            Err("the plot is an SVG, whose name must end in .svg")
+        }
+    })
+}
+
+/// What messages are like.
+#[derive(Debug, clap::Args)]
+pub(super) struct ShapeArgs {
+    /// Bytes of a message, such as 100 or 16KiB
+    #[arg(long, value_name = "SIZE", default_value = "64")]
+    size: Size<MAX_SIZE>,
+
+    /// Send binary messages instead of text
+    #[arg(long)]
+    binary: bool,
+}
+
+impl ShapeArgs {
+    /// The shape, of at least `least` bytes because of `reason`.
+    pub(super) fn shape(&self, least: usize, reason: &str) -> anyhow::Result<Shape> {
+        let Size(size) = self.size;
+        ensure!(
+            size >= least,
+            "--size: {size} is less than {least}, {reason}"
+        );
+        Ok(Shape {
+            size,
+            is_binary: self.binary,
+        })
+    }
+}
+
+/// What the generator itself takes as one message.
+const MAX_SIZE: usize = 64 << 20;
+
+/// The id of a process.
+type Pid = Whole<u32, 1, { u32::MAX as usize }>;
+
+/// Something per second: more than none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate(pub(super) f64);
+
+impl FromStr for Rate {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(rate) if rate > 0.0 && rate <= MAX_RATE => Ok(Self(rate)),
+            _ => Err("not a number from above 0 to 1e9"),
+        }
+    }
+}
+
+/// One a nanosecond.
+const MAX_RATE: f64 = 1e9;
+
+#[derive(Clone, Copy, Debug)]
+struct Ratio(f64);
+
+impl FromStr for Ratio {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(Self(ratio)),
+            _ => Err("not a number from 0 to 1"),
+        }
+    }
+}

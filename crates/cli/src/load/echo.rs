@@ -1,0 +1,66 @@
+//! `framecast load echo`: messages that come back.
+
+use super::Job;
+use super::common::{CommonArgs, Rate, ShapeArgs};
+use super::figures::{count, plural, rounded};
+use crate::value::Count;
+use framecast_load::plan::{self, Pace, Work};
+
+/// Send messages to an echo, and compare what comes back
+///
+/// Each connection has --depth messages under way and sends the next one when one
+/// has come back; or, with --rate, all together send so many in a second.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// How many connections
+    #[arg(long, value_name = "N", default_value = "100")]
+    connections: Count,
+
+    /// Messages under way on each connection
+    #[arg(long, value_name = "N", default_value = "1")]
+    depth: Count,
+
+    /// Messages in a second over all connections, whatever has become of those before
+    #[arg(long, value_name = "N", conflicts_with = "depth")]
+    rate: Option<Rate>,
+
+    #[command(flatten)]
+    shape: ShapeArgs,
+
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+impl Args {
+    pub(super) fn job(self) -> anyhow::Result<Job> {
+        let connections = self.connections.0.get();
+        let (pace, paced) = match self.rate {
+            Some(Rate(rate)) => (
+                Pace::PerSecond(rate),
+                format!("{} messages/s", rounded(rate)),
+            ),
+            None => {
+                let depth = self.depth.0.get();
+                (Pace::InFlight(depth), format!("{depth} in flight on each"))
+            }
+        };
+        let shape = self.shape.shape(0, "")?;
+        Ok(Job {
+            name: "echo",
+            description: format!(
+                "{} of {} B, {paced}",
+                plural(connections as u64, "connection"),
+                count(shape.size as u64)
+            ),
+            default_url: "ws://127.0.0.1:8080/echo",
+            common: self.common.into(),
+            work: Work::Echo(plan::Echo {
+                connections,
+                shape,
+                pace,
+            }),
+            must_be_whole: false,
+        })
+    }
+}

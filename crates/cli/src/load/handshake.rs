@@ -1,0 +1,48 @@
+//! `framecast load handshake`: connections that are opened and closed again.
+
+use super::Job;
+use super::common::{CommonArgs, Rate};
+use super::figures::{plural, rounded};
+use crate::value::Count;
+use framecast_load::plan::{self, Work};
+
+/// Connect, upgrade and close, again and again
+///
+/// The latency is that of connecting and the opening handshake.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// How many connections at a time
+    #[arg(long, value_name = "N", default_value = "64")]
+    connections: Count,
+
+    /// Begin so many in a second [default: the next one when one is closed]
+    #[arg(long, value_name = "N")]
+    rate: Option<Rate>,
+
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+impl Args {
+    pub(super) fn job(self) -> Job {
+        let connections = self.connections.0.get();
+        let paced = self
+            .rate
+            .map_or(String::new(), |Rate(rate)| format!(", {}/s", rounded(rate)));
+        Job {
+            name: "handshake",
+            description: format!(
+                "{} at a time{paced}",
+                plural(connections as u64, "connection")
+            ),
+            default_url: "ws://127.0.0.1:8080/echo",
+            common: self.common.into(),
+            work: Work::Handshake(plan::Handshake {
+                connections,
+                per_second: self.rate.map(|Rate(rate)| rate),
+            }),
+            must_be_whole: false,
+        }
+    }
+}

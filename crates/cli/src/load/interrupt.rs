@@ -1,0 +1,29 @@
+//! Ctrl-C: the first one ends the measured time, the second one everything.
+
+use std::{process, thread};
+
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::INTERRUPTED;
+use framecast_load::{Interruption, Moment};
+
+pub(super) fn listen() -> anyhow::Result<Interruption> {
+    let interruption = Interruption::default();
+    let asked = interruption.clone();
+    // On a thread of its own: the run has this one.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let mut interrupts = {
+        let _entered = runtime.enter();
+        signal(SignalKind::interrupt())?
+    };
+    thread::spawn(move || {
+        runtime.block_on(async {
+            interrupts.recv().await;
+            asked.ask(Moment::now());
+            interrupts.recv().await;
+            process::exit(INTERRUPTED.into());
+        });
+    });
+    Ok(interruption)
+}

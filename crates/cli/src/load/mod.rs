@@ -1,0 +1,293 @@
+//! `framecast load`: puts a WebSocket server under load, and says what came of it.
+
+mod churn;
+mod common;
+mod echo;
+mod fanout;
+mod figures;
+mod handshake;
+mod hdr;
+mod idle;
+mod interrupt;
+mod json;
+mod output;
+mod plot;
+mod progress;
+mod summary;
+mod threshold;
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use clap::Subcommand;
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use self::common::Common;
+use self::figures::time;
+use self::output::Outputs;
+use self::progress::Display;
+use crate::{Interrupted, Misuse};
+use framecast_load::plan::{Scheme, TOPIC, Target, Via, Work};
+use framecast_load::{Error, Plan, Progress, Report, ServerUse};
+
+/// Put a WebSocket server under load
+///
+/// Works against any WebSocket server. Latency is counted from the moment at which
+/// a message was to be sent, so that a server that stands still is not let off.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment, after_help = EXIT_STATUS)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  the run was made, and what was asked of it is met
+  1  it could not be made; or the server has ended connections or not taken
+     them, nothing has arrived, or not what was sent; or something is not met:
+     --min-ratio, --max-p99, the whole stream of churn. The last line on standard
+     error says which
+  2  the command line is wrong
+  130  Ctrl-C has ended the measured time early; the result is that of the time
+     until then. A second one ends everything at once, without a result";
+
+// Without doc comments of their own, so that each shows that of its arguments.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Echo(echo::Args),
+    Fanout(fanout::Args),
+    Idle(idle::Args),
+    Handshake(handshake::Args),
+    Churn(churn::Args),
+    #[command(hide = true)]
+    Worker,
+}
+
+/// What a sub-command asks for.
+struct Job {
+    name: &'static str,
+    /// For the summary: with how many of what.
+    description: String,
+    default_url: &'static str,
+    common: Common,
+    work: Work,
+    /// What is to hold without being asked for.
+    must_be_whole: bool,
+}
+
+/// Runs the load, and reports it; a threshold that is missed is an error.
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let descriptors = raise_descriptor_limit();
+    let job = match args.command {
+        Command::Echo(args) => args.job().map_err(Misuse)?,
+        Command::Fanout(args) => args.job().map_err(Misuse)?,
+        Command::Idle(args) => args.job(),
+        Command::Handshake(args) => args.job(),
+        Command::Churn(args) => args.job().map_err(Misuse)?,
+        Command::Worker => return Ok(framecast_load::serve_worker()?),
+    };
+    job.run(descriptors)
+}
+
+/// All that one run has to say.
+struct Outcome<'a> {
+    job: &'a Job,
+    plan: &'a Plan,
+    processes: usize,
+    report: &'a Report,
+    server: Option<ServerUse>,
+}
+
+impl Job {
+    fn run(&self, descriptors: usize) -> anyhow::Result<()> {
+        let address = self.common.address(self.default_url)?;
+        let plan = self.plan(address).map_err(Misuse)?;
+        let processes = processes(&plan, descriptors, self.common.workers)?;
+        let outputs = Outputs::create(&self.common)?;
+        let interruption = interrupt::listen()?;
+        let mut display = Display::new();
+        let mut show = |progress: &Progress| display.show(progress);
+        let done = framecast_load::run(&plan, processes, self.common.pid, interruption, &mut show);
+        drop(display);
+        let (report, server) = done.map_err(|error| match error {
+            Error::Interrupted => Interrupted(error.to_string()).into(),
+            error => anyhow!(error),
+        })?;
+        let outcome = Outcome {
+            job: self,
+            plan: &plan,
+            processes,
+            report: &report,
+            server,
+        };
+        outcome.write(outputs)?;
+        let missed = self.common.thresholds.missed(&report, self.must_be_whole);
+        let missed = missed.or_else(|| {
+            let pid = self.common.pid.filter(|_| server.is_none())?;
+            Some(format!("process {pid} has ended"))
+        });
+        match (outcome.interrupted(), missed) {
+            (Some(after), None) => bail!(Interrupted(format!("interrupted {after}"))),
+            (Some(after), Some(missed)) => {
+                bail!(Interrupted(format!("interrupted {after}; {missed}")))
+            }
+            (None, Some(missed)) => bail!(missed),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// A plan for the server at `address`; what fails is how it was asked for.
+    fn plan(&self, address: SocketAddr) -> anyhow::Result<Plan> {
+        let common = &self.common;
+        ensure!(
+            !common.duration.is_zero(),
+            "--duration: must be more than 0"
+        );
+        let mut target = common.target(self.default_url, address)?;
+        let mut work = self.work.clone();
+        if let Some(fanout) = work.fanout() {
+            ensure!(
+                target.scheme == Scheme::Ws,
+                "the URL must start with ws://: nobody subscribes to a bare echo"
+            );
+            address_topics(&mut fanout.via, &mut target)?;
+        }
+        let warm_up = match work {
+            // There is nothing to warm up.
+            Work::Idle(_) => Duration::ZERO,
+            _ => common.warm_up(),
+        };
+        Ok(Plan {
+            target,
+            work,
+            ramp: common.ramp,
+            warm_up,
+            duration: common.duration,
+            others: 0,
+            processes: 1,
+        })
+    }
+}
+
+/// Says in the URL, or from the URL, where topics are.
+fn address_topics(via: &mut Via, target: &mut Target) -> anyhow::Result<()> {
+    match via {
+        Via::Relay(base) => {
+            ensure!(!target.path.contains('?'), "the URL must not contain `?`");
+            target.path.trim_end_matches('/').clone_into(base);
+        }
+        Via::WebSocket(words) if words.subscribe.is_none() && !target.path.contains(TOPIC) => {
+            let separator = if target.path.contains('?') { '&' } else { '?' };
+            target.path = format!("{}{separator}topic={TOPIC}", target.path);
+        }
+        Via::WebSocket(_) => {}
+    }
+    Ok(())
+}
+
+impl Outcome<'_> {
+    /// After how much of its time the run was interrupted, if it was.
+    fn interrupted(&self) -> Option<String> {
+        let (done, whole) = (self.report.duration, self.plan.duration);
+        (done < whole).then(|| format!("after {} of {}", time(done), time(whole)))
+    }
+
+    fn write(&self, outputs: Outputs) -> anyhow::Result<()> {
+        let summary = summary::table(self);
+        let mut stdout = io::stdout();
+        stdout
+            .write_all(summary.as_bytes())
+            .context("writing to standard output")?;
+        outputs.json.write(|| json::document(self))?;
+        outputs
+            .hdr
+            .write(|| Ok(hdr::percentiles(&self.report.latency)))?;
+        outputs.plot.write(|| plot::svg(self))
+    }
+}
+
+/// Allows as many descriptors as the system lets us; how many that is.
+fn raise_descriptor_limit() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Without it there are just more processes.
+    let _ = setrlimit(Resource::Nofile, limit);
+    let allowed = getrlimit(Resource::Nofile).current;
+    allowed.map_or(usize::MAX, |allowed| {
+        usize::try_from(allowed).unwrap_or(usize::MAX)
+    })
+}
+
+/// How many processes are needed for the connections, or were asked for.
+fn processes(plan: &Plan, descriptors: usize, asked: Option<usize>) -> anyhow::Result<usize> {
+    let each = descriptors.saturating_sub(OTHER_DESCRIPTORS);
+    if each == 0 {
+        bail!("only {descriptors} file descriptors are allowed, which is too few");
+    }
+    let connections = plan.connections();
+    let needed = connections.div_ceil(each).max(1);
+    let processes = asked.unwrap_or(needed).max(needed);
+    // More processes than connections would have nothing to do.
+    Ok(processes.min(connections.max(1)))
+}
+
+/// For files, pipes and what the library opens. Arbitrary.
+const OTHER_DESCRIPTORS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use framecast_load::plan::{Idle, Words};
+
+    use super::*;
+
+    /// A plan of which only the target's path and the connections matter.
+    fn plan(connections: usize) -> Plan {
+        Plan {
+            target: Target {
+                scheme: Scheme::Ws,
+                address: ([127, 0, 0, 1], 1).into(),
+                authority: "h".into(),
+                path: "/".into(),
+                headers: vec![],
+            },
+            work: Work::Idle(Idle { connections }),
+            ramp: Duration::ZERO,
+            warm_up: Duration::ZERO,
+            duration: Duration::ZERO,
+            others: 0,
+            processes: 1,
+        }
+    }
+
+    #[test]
+    fn topics_go_where_the_url_says_or_into_the_query() {
+        let path = |path: &str, subscribe: Option<&str>| {
+            let mut target = plan(1).target;
+            path.clone_into(&mut target.path);
+            let mut via = Via::WebSocket(Words {
+                subscribe: subscribe.map(str::to_owned),
+                ..Words::default()
+            });
+            address_topics(&mut via, &mut target).unwrap();
+            target.path
+        };
+        assert_eq!(path("/ws", None), "/ws?topic={topic}");
+        assert_eq!(path("/ws?a=b", None), "/ws?a=b&topic={topic}");
+        assert_eq!(path("/{topic}/x", None), "/{topic}/x");
+        assert_eq!(path("/ws", Some("sub {topic}")), "/ws");
+    }
+
+    #[test]
+    fn more_connections_than_descriptors_take_more_processes() {
+        let needed = |connections, asked| processes(&plan(connections), 20_000, asked).unwrap();
+        assert_eq!(needed(19_000, None), 1);
+        assert_eq!(needed(60_000, None), 4);
+        assert_eq!(needed(60_000, Some(2)), 4);
+        assert_eq!(needed(100, Some(3)), 3);
+        assert_eq!(needed(2, Some(3)), 2);
+        assert!(processes(&plan(1), 64, None).is_err());
+    }
+}

@@ -1,0 +1,277 @@
+//! What a result must meet.
+//!
+//! Pure.
+
+use std::time::Duration;
+
+use super::figures::{count, plural, time};
+use framecast_load::{Report, Tally};
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Thresholds {
+    pub(super) max_p99: Option<Duration>,
+    pub(super) min_ratio: Option<f64>,
+}
+
+impl Thresholds {
+    /// Says in one line what a result misses, if anything: the cause before what it has led to.
+    pub(super) fn missed(&self, report: &Report, must_be_whole: bool) -> Option<String> {
+        ended(report)
+            .or_else(|| failed(report))
+            .or_else(|| empty(report))
+            .or_else(|| corrupted(report))
+            .or_else(|| self.missed_ratio(report))
+            .or_else(|| self.missed_p99(report))
+            .or_else(|| must_be_whole.then(|| broken(report))?)
+    }
+
+    /// A ratio says nothing of what came wrong: that misses any.
+    fn missed_ratio(&self, report: &Report) -> Option<String> {
+        let (least, ratio) = (self.min_ratio?, report.delivery_ratio());
+        if ratio < least {
+            let missed = format!("the delivery ratio of {ratio:.6} is below --min-ratio {least}");
+            return Some(missed);
+        }
+        let wrong = Tally {
+            gaps: 0,
+            ..report.tally
+        };
+        let is_wrong = !wrong.is_whole();
+        is_wrong.then(|| {
+            format!(
+                "--min-ratio is not met by what came wrong: {}",
+                faults(&wrong)
+            )
+        })
+    }
+
+    fn missed_p99(&self, report: &Report) -> Option<String> {
+        let most = self.max_p99?;
+        if report.latency.count() == 0 {
+            return Some("nothing has arrived, so that --max-p99 is not met".into());
+        }
+        // What never came is later than anything that did.
+        let missing = missing(report);
+        if missing.saturating_mul(100) > report.expected() {
+            let missing = plural(missing, "message");
+            return Some(format!(
+                "{missing} never arrived, so that --max-p99 is not met"
+            ));
+        }
+        let p99 = report.latency.at(0.99);
+        (p99 > most).then(|| format!("the p99 of {} is above --max-p99 {}", time(p99), time(most)))
+    }
+}
+
+/// Says which connections the server has ended, if any, and with which codes.
+fn ended(report: &Report) -> Option<String> {
+    let all = report.connections.disconnected;
+    let codes = &report.connections.close_codes;
+    let codes: Vec<_> = codes
+        .iter()
+        .map(|(code, count)| match count {
+            count if *count == all => code.to_string(),
+            count => format!("{count} with {code}"),
+        })
+        .collect();
+    let codes = match codes.as_slice() {
+        [] => String::new(),
+        codes => format!(" ({})", codes.join(", ")),
+    };
+    let connections = plural(all, "connection");
+    (all > 0).then(|| format!("the server has ended {connections}{codes}"))
+}
+
+/// Says how many connections could not be opened, if any.
+fn failed(report: &Report) -> Option<String> {
+    let failed = report.connections.failed;
+    let connections = plural(failed, "connection");
+    (failed > 0).then(|| format!("{connections} could not be opened"))
+}
+
+/// Whatever else is asked, what comes is to be what was sent.
+fn corrupted(report: &Report) -> Option<String> {
+    let corrupted = report.tally.corrupted;
+    let messages = plural(corrupted, "message");
+    (corrupted > 0).then(|| format!("not what was sent: {messages} that came"))
+}
+
+fn missing(report: &Report) -> u64 {
+    report.expected().saturating_sub(report.tally.distinct())
+}
+
+/// Nothing is no result, whatever is asked of it.
+fn empty(report: &Report) -> Option<String> {
+    let (distinct, expected) = (report.tally.distinct(), report.expected());
+    let is_empty = distinct == 0 && expected > 0;
+    is_empty.then(|| format!("nothing has arrived, of {} expected", count(expected)))
+}
+
+/// What is wrong with a stream that must be whole.
+fn broken(report: &Report) -> Option<String> {
+    for (who, tally) in [
+        ("", &report.tally),
+        (" for those who come and go", &report.guests),
+    ] {
+        if !tally.is_whole() {
+            return Some(format!("the stream is not whole{who}: {}", faults(tally)));
+        }
+    }
+    let missing = missing(report);
+    (missing > 0).then(|| format!("{} never arrived", plural(missing, "message")))
+}
+
+/// The faults that there are, in words.
+fn faults(tally: &Tally) -> String {
+    let faults = [
+        (tally.gaps, "missing"),
+        (tally.duplicates, "duplicate"),
+        (tally.out_of_order, "out of order"),
+        (tally.corrupted, "corrupted"),
+    ];
+    let faults = faults.into_iter().filter(|(count, _)| *count > 0);
+    let faults: Vec<_> = faults
+        .map(|(faulty, fault)| format!("{} {fault}", count(faulty)))
+        .collect();
+    faults.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(expected: u64, received: u64) -> Report {
+        let mut report = Report {
+            sent: expected,
+            ..Report::default()
+        };
+        report.tally.received = received;
+        report.latency.record(Duration::from_millis(7));
+        report
+    }
+
+    fn missed(thresholds: Thresholds, report: &Report) -> String {
+        thresholds.missed(report, false).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_ratio_below_the_least_is_missed() {
+        let least = |ratio| Thresholds {
+            min_ratio: Some(ratio),
+            ..Thresholds::default()
+        };
+        assert_eq!(missed(least(0.75), &report(4, 3)), "");
+        let line = missed(least(1.0), &report(4, 3));
+        assert_eq!(
+            line,
+            "the delivery ratio of 0.750000 is below --min-ratio 1"
+        );
+    }
+
+    #[test]
+    fn what_came_wrong_misses_any_ratio() {
+        let least = Thresholds {
+            min_ratio: Some(0.0),
+            ..Thresholds::default()
+        };
+        let mut report = report(4, 4);
+        report.tally.gaps = 1;
+        assert_eq!(missed(least, &report), "");
+        report.tally.duplicates = 1;
+        report.tally.out_of_order = 2000;
+        assert_eq!(
+            missed(least, &report),
+            "--min-ratio is not met by what came wrong: 1 duplicate, 2,000 out of order"
+        );
+        assert_eq!(missed(Thresholds::default(), &report), "");
+    }
+
+    #[test]
+    fn what_is_not_what_was_sent_fails_any_run() {
+        let mut report = report(4, 4);
+        report.tally.corrupted = 2;
+        let line = missed(Thresholds::default(), &report);
+        assert_eq!(line, "not what was sent: 2 messages that came");
+    }
+
+    #[test]
+    fn connections_that_could_not_be_opened_fail_any_run() {
+        let mut report = report(4, 4);
+        report.connections.failed = 1;
+        let line = missed(Thresholds::default(), &report);
+        assert_eq!(line, "1 connection could not be opened");
+    }
+
+    #[test]
+    fn what_never_came_is_too_late_for_any_p99() {
+        let within = Thresholds {
+            max_p99: Some(Duration::from_secs(1)),
+            ..Thresholds::default()
+        };
+        assert_eq!(missed(within, &report(100, 99)), "");
+        assert_eq!(
+            missed(within, &report(100, 98)),
+            "2 messages never arrived, so that --max-p99 is not met"
+        );
+    }
+
+    #[test]
+    fn connections_that_the_server_has_ended_fail_any_run_with_their_codes() {
+        let mut report = report(4, 4);
+        let ended = |report: &Report| missed(Thresholds::default(), report);
+        report.connections.disconnected = 6;
+        assert_eq!(ended(&report), "the server has ended 6 connections");
+        report.connections.close_codes.insert(1012, 6);
+        assert_eq!(ended(&report), "the server has ended 6 connections (1012)");
+        report.connections.close_codes = [(1012, 4), (1013, 1)].into();
+        assert_eq!(
+            ended(&report),
+            "the server has ended 6 connections (4 with 1012, 1 with 1013)"
+        );
+    }
+
+    #[test]
+    fn nothing_of_something_fails_any_run() {
+        let empty = |report: &Report| missed(Thresholds::default(), report);
+        assert_eq!(
+            empty(&report(2000, 0)),
+            "nothing has arrived, of 2,000 expected"
+        );
+        assert_eq!(empty(&report(2000, 1)), "");
+        assert_eq!(empty(&Report::default()), "");
+    }
+
+    #[test]
+    fn a_p99_above_the_most_is_missed_and_so_is_one_that_is_not_there() {
+        let most = |millis| Thresholds {
+            max_p99: Some(Duration::from_millis(millis)),
+            ..Thresholds::default()
+        };
+        assert_eq!(missed(most(8), &report(1, 1)), "");
+        let line = missed(most(5), &report(1, 1));
+        assert_eq!(line, "the p99 of 7.00 ms is above --max-p99 5.00 ms");
+        assert!(missed(most(5), &Report::default()).contains("nothing has arrived"));
+    }
+
+    #[test]
+    fn a_stream_that_must_be_whole_says_what_is_broken() {
+        let mut report = report(4, 4);
+        let broken = |report: &Report| Thresholds::default().missed(report, true);
+        assert_eq!(broken(&report), None);
+        report.guests.gaps = 2;
+        assert_eq!(
+            broken(&report).unwrap(),
+            "the stream is not whole for those who come and go: 2 missing"
+        );
+        report.tally.duplicates = 1;
+        report.tally.out_of_order = 3;
+        assert_eq!(
+            broken(&report).unwrap(),
+            "the stream is not whole: 1 duplicate, 3 out of order"
+        );
+        assert_eq!(
+            broken(&self::report(4, 3)).unwrap(),
+            "1 message never arrived"
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! The program `framecast`: one file or folder a subcommand. The only place that prints or exits.
+
+mod connect;
+mod display;
+mod load;
+mod logging;
+mod publish;
+mod serve;
+mod signals;
+mod size;
+mod stderr;
+mod url;
+mod value;
+
+use std::{
+    fmt,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+use tikv_jemallocator::Jemalloc;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+
+use self::stderr::Stderr;
+
+/// Gives the memory of a crowd back to the system. Measured, 30 s after 9,000 connections had made
+/// the server hold 650 MB: of that it keeps 2 %, glibc's 97 % and mimalloc (with its defaults) 18 to
+/// 40 %; an idle connection takes 0.9 KiB, and not 1.1 or 1.5.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
+/// A WebSocket broadcast server: one message in, every subscriber out, never lost silently.
+#[derive(Debug, Parser)]
+#[command(name = "framecast", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+// Without doc comments of their own, so that each shows that of its arguments.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Connect(connect::Args),
+    Publish(publish::Args),
+    Load(load::Args),
+}
+
+/// Ctrl-C has ended it, which this says.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Interrupted(String);
+
+/// What is asked for can't be. The parser has let it pass, and the exit status is the same.
+#[derive(Debug)]
+struct Misuse(anyhow::Error);
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:#}", self.0)
+    }
+}
+
+impl std::error::Error for Misuse {}
+
+fn main() -> ExitCode {
+    // Without its thread, memory is given back only where there is something to do. It is an option
+    // of the build that may be missing.
+    let _ = tikv_jemalloc_ctl::background_thread::write(true);
+    run()
+}
+
+/// Runs the subcommand. What fails is said in one line on standard error: exit status 2 for a
+/// wrong command line or setting, 130 for a load that Ctrl-C has ended, 70 for a shard that has
+/// panicked, 1 for anything else.
+fn run() -> ExitCode {
+    let stderr = match Stderr::start() {
+        Ok(stderr) => stderr,
+        Err(error) => {
+            // Nobody to tell if standard error is gone.
+            let _ = writeln!(
+                io::stderr(),
+                "framecast: a thread can't be started: {error}"
+            );
+            return ExitCode::FAILURE;
+        }
+    };
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &stderr),
+    };
+    match block_on(cli.command, &stderr) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            stderr.say(&format!("framecast: {error:#}"));
+            ExitCode::from(status(&error))
+        }
+    }
+}
+
+/// The exit status that tells what kind of error it is.
+fn status(error: &anyhow::Error) -> u8 {
+    if error.is::<Misuse>() {
+        MISUSE
+    } else if error.is::<Interrupted>() {
+        INTERRUPTED
+    } else if matches!(error.downcast_ref(), Some(framecast::Error::Broken)) {
+        SOFTWARE
+    } else {
+        FAILURE
+    }
+}
+
+fn block_on(command: Command, stderr: &Stderr) -> anyhow::Result<()> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
+    let done = runtime.block_on(async {
+        match command {
+            Command::Serve(args) => serve::run(args, stderr.lines()).await,
+            Command::Connect(args) => connect::run(args).await,
+            Command::Publish(args) => publish::run(args).await,
+            Command::Load(args) => load::run(args),
+        }
+    });
+    // Not waited for: a name that is being looked up, or a terminal that is being read.
+    LocalRuntime::shutdown_background(runtime);
+    done
+}
+
+/// Shows the help that was asked for, or says in one line what is wrong.
+fn usage(error: &clap::Error, stderr: &Stderr) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            | ErrorKind::DisplayVersion
+    ) {
+        // Nobody to tell if standard output is gone.
+        let _ = error.print();
+        return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+    }
+    let text = error.render().to_string();
+    let lines = text
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .map(str::trim);
+    let line = lines.collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    stderr.say(&format!("framecast: {line}"));
+    ExitCode::from(MISUSE)
+}
+
+/// As the parser of the command line has it.
+const MISUSE: u8 = 2;
+
+/// As a shell reports a program that was interrupted.
+const INTERRUPTED: u8 = 130;
+
+/// `EX_SOFTWARE` of sysexits(3): a bug.
+const SOFTWARE: u8 = 70;
+
+/// Anything else.
+const FAILURE: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, anyhow};
+    use framecast::Error;
+
+    use super::*;
+
+    #[test]
+    fn the_exit_status_tells_a_bug_from_misuse_and_from_anything_else() {
+        assert_eq!(status(&Error::Broken.into()), 70);
+        let in_context = Err::<(), _>(Error::Broken).context("serve");
+        assert_eq!(status(&in_context.unwrap_err()), 70);
+        assert_eq!(status(&Misuse(anyhow!("no")).into()), 2);
+        assert_eq!(status(&Interrupted("no".into()).into()), 130);
+        assert_eq!(status(&Error::DrainTimeout.into()), 1);
+        assert_eq!(status(&anyhow!("no")), 1);
+    }
+}

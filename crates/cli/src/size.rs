@@ -1,0 +1,158 @@
+//! Sizes in bytes, as options and the settings file have them.
+//!
+//! Pure. There are crates for this, and each takes more than can be meant exactly: fractions that
+//! are rounded, units of 1000 beside those of 1024, signs.
+
+use std::{fmt, str::FromStr};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Visitor},
+};
+
+use super::value::Refused;
+
+/// A size as people write it: `65536`, `64KiB`, `200MiB`; at most `MOST` bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size<const MOST: usize = { usize::MAX }>(pub(crate) usize);
+
+impl<const MOST: usize> Size<MOST> {
+    fn new(bytes: usize) -> Option<Self> {
+        (bytes <= MOST).then_some(Self(bytes))
+    }
+
+    fn wanted() -> String {
+        let wanted = "a size such as 65536, 64KiB, 200MiB or 1GiB";
+        match MOST {
+            // Nobody asks for so much: the end of the range says nothing.
+            usize::MAX => wanted.into(),
+            most => format!("{wanted}, at most {}", written(most)),
+        }
+    }
+}
+
+impl<const MOST: usize> FromStr for Size<MOST> {
+    type Err = Refused;
+
+    fn from_str(text: &str) -> Result<Self, Refused> {
+        let in_units = UNITS.into_iter().find_map(|(unit, bytes)| {
+            let count = text.strip_suffix(unit)?;
+            Some((count, bytes))
+        });
+        let (count, unit) = in_units.unwrap_or((text, 1));
+        // Parsing takes a sign, too.
+        let is_count = count.bytes().all(|digit| digit.is_ascii_digit());
+        let count = count.parse::<usize>().ok().filter(|_| is_count);
+        let bytes = count.and_then(|count| count.checked_mul(unit));
+        let size = bytes.and_then(Self::new);
+        size.ok_or_else(|| Refused(Self::wanted()))
+    }
+}
+
+impl<'de, const MOST: usize> Deserialize<'de> for Size<MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Wanted)
+    }
+}
+
+/// Takes a size of the settings file: a number, or a text.
+struct Wanted<const MOST: usize>;
+
+impl<const MOST: usize> Visitor<'_> for Wanted<MOST> {
+    type Value = Size<MOST>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&Size::<MOST>::wanted())
+    }
+
+    // TOML's numbers are signed.
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Size<MOST>, E> {
+        let size = usize::try_from(number).ok().and_then(Size::new);
+        size.ok_or_else(|| E::custom(format!("{number} is not {}", Size::<MOST>::wanted())))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Size<MOST>, E> {
+        let refused = |Refused(wanted)| E::custom(format!("{text:?} is not {wanted}"));
+        text.parse().map_err(refused)
+    }
+}
+
+/// A size in the largest unit of which it is a multiple.
+fn written(bytes: usize) -> String {
+    let unit = UNITS
+        .into_iter()
+        .find(|(_, unit)| bytes.is_multiple_of(*unit));
+    match unit {
+        Some((unit, of)) if bytes > 0 => format!("{}{unit}", bytes / of),
+        _ => bytes.to_string(),
+    }
+}
+
+/// The units, largest first. Only these: whether `MB` is 1,000,000 or 1,048,576 depends on whom one
+/// asks.
+const UNITS: [(&str, usize); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(text: &str) -> Option<usize> {
+        text.parse().ok().map(|Size::<{ usize::MAX }>(bytes)| bytes)
+    }
+
+    #[test]
+    fn a_size_is_in_bytes_or_in_powers_of_1024() {
+        assert_eq!(bytes("0"), Some(0));
+        assert_eq!(bytes("65536"), Some(65_536));
+        assert_eq!(bytes("64KiB"), Some(65_536));
+        assert_eq!(bytes("200MiB"), Some(209_715_200));
+        assert_eq!(bytes("1GiB"), Some(1_073_741_824));
+        let most = format!("{}KiB", usize::MAX >> 10);
+        assert_eq!(bytes(&most), Some(usize::MAX - 1023));
+    }
+
+    #[test]
+    fn what_is_no_size_or_could_mean_several_is_refused() {
+        for text in [
+            "", "KiB", "-1", "+1", "-1KiB", "+1KiB", "1.5MiB", "1e6", "1_000", "1,000", "64k",
+            "64K", "64KB", "64kib", "64Kib", "64MB", "1TiB", "64 KiB", " 64", "64 ", "0x10",
+            "1KiBKiB", "١KiB", "big",
+        ] {
+            assert_eq!(bytes(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let (half, all) = (usize::MAX / 2 + 1, usize::MAX);
+        for text in [format!("{half}KiB"), format!("{all}0"), format!("{all}GiB")] {
+            assert_eq!(bytes(&text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_refusal_says_what_is_wanted() {
+        let refusal = "64MB".parse::<Size>().err().unwrap().to_string();
+        assert_eq!(refusal, "not a size such as 65536, 64KiB, 200MiB or 1GiB");
+        let refusal = "65MiB".parse::<Size<{ 64 << 20 }>>().err().unwrap();
+        let refusal = refusal.to_string();
+        assert!(refusal.ends_with("or 1GiB, at most 64MiB"), "{refusal}");
+        assert_eq!("64MiB".parse::<Size<{ 64 << 20 }>>().unwrap().0, 64 << 20);
+        assert_eq!([0, 1000, 1536 << 10].map(written), ["0", "1000", "1536KiB"]);
+    }
+
+    #[test]
+    fn the_settings_file_has_a_number_or_a_text() {
+        #[derive(Debug, Deserialize)]
+        struct Settings {
+            size: Size,
+        }
+        let size = |text: &str| toml::from_str::<Settings>(text).map(|settings| settings.size.0);
+        assert_eq!(size("size = 65536"), Ok(65_536));
+        assert_eq!(size("size = '64KiB'"), Ok(65_536));
+        for wrong in ["-1", "1.5", "true", "'64MB'", "'-1'", "[1]"] {
+            let error = size(&format!("size = {wrong}")).unwrap_err();
+            assert!(error.message().contains("a size such as"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Values of options and settings, refused in words that say what is wanted.
+//!
+//! Pure.
+
+use std::{fmt, marker::PhantomData, num::NonZeroUsize, str::FromStr, time::Duration};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Visitor},
+};
+
+/// At least one of something.
+pub(crate) type Count = Whole<NonZeroUsize, 1>;
+
+/// A whole number from `LEAST` to `MOST`, each of which must be one of `T`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whole<T = usize, const LEAST: usize = 0, const MOST: usize = { usize::MAX }>(
+    pub(crate) T,
+);
+
+impl<T: TryFrom<usize>, const LEAST: usize, const MOST: usize> Whole<T, LEAST, MOST> {
+    fn new(number: usize) -> Option<Self> {
+        let number = Some(number).filter(|number| (LEAST..=MOST).contains(number));
+        number.and_then(|number| T::try_from(number).ok()).map(Self)
+    }
+
+    fn wanted() -> String {
+        match MOST {
+            // Nobody asks for so many: the end of the range says nothing.
+            usize::MAX => format!("a whole number from {LEAST}"),
+            most => format!("a whole number from {LEAST} to {most}"),
+        }
+    }
+}
+
+impl<T: TryFrom<usize>, const LEAST: usize, const MOST: usize> FromStr for Whole<T, LEAST, MOST> {
+    type Err = Refused;
+
+    fn from_str(text: &str) -> Result<Self, Refused> {
+        let number = text.parse().ok().and_then(Self::new);
+        number.ok_or_else(|| Refused(Self::wanted()))
+    }
+}
+
+impl<'de, T, const LEAST: usize, const MOST: usize> Deserialize<'de> for Whole<T, LEAST, MOST>
+where
+    T: TryFrom<usize>,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_i64(Wanted(PhantomData))
+    }
+}
+
+/// Takes a number of the settings file.
+struct Wanted<W>(PhantomData<W>);
+
+impl<T, const LEAST: usize, const MOST: usize> Visitor<'_> for Wanted<Whole<T, LEAST, MOST>>
+where
+    T: TryFrom<usize>,
+{
+    type Value = Whole<T, LEAST, MOST>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&Self::Value::wanted())
+    }
+
+    // TOML's numbers are signed.
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        let taken = usize::try_from(number).ok().and_then(Self::Value::new);
+        taken.ok_or_else(|| E::custom(format!("{number} is not {}", Self::Value::wanted())))
+    }
+}
+
+/// A time as people write it: `25s`, `5m`, `250ms`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time(pub(crate) Duration);
+
+impl FromStr for Time {
+    type Err = Refused;
+
+    fn from_str(text: &str) -> Result<Self, Refused> {
+        let time = humantime::parse_duration(text).map(Self);
+        time.map_err(|_| Refused("a time such as 250ms, 5s or 2m".into()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let refused = |Refused(wanted)| D::Error::custom(format!("{text:?} is not {wanted}"));
+        text.parse().map_err(refused)
+    }
+}
+
+/// A value is not what was wanted, which this says.
+#[derive(Debug, thiserror::Error)]
+#[error("not {0}")]
+pub(crate) struct Refused(pub(crate) String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal<T: FromStr<Err = Refused>>(text: &str) -> String {
+        text.parse::<T>().err().unwrap().to_string()
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_refused_by_what_is_wanted() {
+        for text in ["0", "-1", "abc", "", "1.5", "99999999999999999999999"] {
+            assert_eq!(refusal::<Count>(text), "not a whole number from 1");
+        }
+        for text in ["8", "-1"] {
+            assert_eq!(
+                refusal::<Whole<u32, 0, 7>>(text),
+                "not a whole number from 0 to 7"
+            );
+        }
+    }
+
+    #[test]
+    fn a_number_in_its_range_is_taken() {
+        assert_eq!("1".parse::<Count>().unwrap().0.get(), 1);
+        assert_eq!("0".parse::<Whole>().unwrap().0, 0);
+        assert_eq!("7".parse::<Whole<u32, 0, 7>>().unwrap().0, 7);
+    }
+
+    #[test]
+    fn a_time_has_a_unit() {
+        assert_eq!("1500ms".parse::<Time>().unwrap().0.as_millis(), 1500);
+        for text in ["5", "soon", "", "-5s"] {
+            assert_eq!(
+                refusal::<Time>(text),
+                "not a time such as 250ms, 5s or 2m",
+                "{text}"
+            );
+        }
+    }
+}

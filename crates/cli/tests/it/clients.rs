@@ -1,0 +1,158 @@
+//! The server as clients see it that are not ours: Node's `ws`, Python's `websockets`, and the
+//! server's own page in Chromium. The programs are in `tests/clients`.
+//!
+//! What they need is installed by name into `target/clients`. Where that can't be, these tests are
+//! skipped, and say so; where `CI` is set, they fail.
+
+use std::{
+    env,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use framecast_test_support::{TestServer, program::Program};
+
+/// Exit codes of the programs: a registry can't be reached; something is not on this machine.
+const ABSENT: [i32; 2] = [3, 4];
+
+/// For installing everything; for one of the programs.
+const SETUP_WITHIN: Duration = Duration::from_secs(300);
+const RUN_WITHIN: Duration = Duration::from_secs(120);
+
+fn source(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/clients")
+        .join(file)
+}
+
+/// `target/clients`, or a folder in it.
+fn installed(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .with_file_name("clients")
+        .join(name)
+}
+
+/// Runs a program to its end: what it printed, if it was successful; why not, if something that
+/// it needs is absent.
+#[track_caller]
+fn run(command: &mut Command, within: Duration) -> Result<String, String> {
+    let mut program = Program::start(command);
+    program.end_input();
+    let Some(status) = program.wait(within) else {
+        panic!("no end after {within:?}: {}", program.transcript());
+    };
+    match status.code() {
+        Some(0) => Ok(program.output()),
+        Some(code) if ABSENT.contains(&code) => Err(program.transcript()),
+        _ => panic!("{status}: {}", program.transcript()),
+    }
+}
+
+/// Installs the clients, once for all tests.
+fn set_up() -> Result<(), String> {
+    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
+    let set_up = || {
+        run(
+            Command::new(source("setup")).arg(installed("")),
+            SETUP_WITHIN,
+        )
+    };
+    DONE.get_or_init(|| set_up().map(drop)).clone()
+}
+
+/// Runs a client against a server of its own.
+#[track_caller]
+fn test(client: impl FnOnce(&str) -> Command) {
+    test_against(TestServer::start, client);
+}
+
+/// Runs a client against a server with permessage-deflate, and tells it so.
+#[track_caller]
+fn test_with_deflate(client: impl FnOnce(&str) -> Command) {
+    let server = || TestServer::with(|config| config.deflate.enabled = true);
+    test_against(server, |base| {
+        let mut command = client(base);
+        command.arg("deflate");
+        command
+    });
+}
+
+#[track_caller]
+fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -> Command) {
+    run_if_possible(|| {
+        let server = server();
+        let base = format!("http://{}", server.address);
+        run(&mut client(&base), RUN_WITHIN)
+    });
+}
+
+#[track_caller]
+fn run_if_possible(test: impl FnOnce() -> Result<String, String>) {
+    if let Err(absent) = set_up().and_then(|()| test()) {
+        assert!(env::var_os("CI").is_none(), "not skipped in CI: {absent}");
+        // Past the test harness, which keeps what tests print to itself.
+        let _ = writeln!(io::stderr(), "SKIPPED, for want of what it needs: {absent}");
+    }
+}
+
+fn node(base: &str) -> Command {
+    let mut node = Command::new("node");
+    node.arg(source("node.mjs"))
+        .arg(base)
+        .arg(installed("node"));
+    node
+}
+
+fn python(base: &str) -> Command {
+    let mut python = Command::new(installed("venv/bin/python"));
+    python.arg(source("python_client.py")).arg(base);
+    python
+}
+
+fn page(base: &str) -> Command {
+    let mut node = Command::new("node");
+    node.arg(source("page.mjs")).arg(base);
+    node.args([installed("node"), installed("pictures")]);
+    node
+}
+
+#[test]
+fn node_agrees_with_the_server() {
+    test(node);
+}
+
+#[test]
+fn node_agrees_with_a_server_that_compresses() {
+    test_with_deflate(node);
+}
+
+#[test]
+fn our_client_agrees_with_the_server_of_node() {
+    let mut node = Command::new("node");
+    node.arg(source("connect.mjs"))
+        .args([env!("CARGO_BIN_EXE_framecast").into(), installed("node")]);
+    run_if_possible(|| run(&mut node, RUN_WITHIN));
+}
+
+#[test]
+fn python_agrees_with_the_server() {
+    test(python);
+}
+
+#[test]
+fn python_agrees_with_a_server_that_compresses() {
+    test_with_deflate(python);
+}
+
+#[test]
+fn the_page_works_in_a_browser() {
+    test(page);
+}
+
+#[test]
+fn a_browser_talks_to_a_server_that_compresses() {
+    test_with_deflate(page);
+}

@@ -1,0 +1,167 @@
+//! Standard error and standard output that nobody reads: the server takes no notice.
+
+use std::{
+    fs,
+    io::{self, PipeReader, PipeWriter, Write as _},
+    net::SocketAddr,
+    process::{Command, Stdio},
+    thread,
+};
+
+use framecast_test_support::{
+    Client, PATIENCE, eventually, frame, handshake, program::Program, text,
+};
+use rustix::{io::ioctl_fionbio, process::Signal};
+
+use crate::process::{FRAMECAST, Process};
+
+/// A pipe that takes nothing more until it is read.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = io::pipe().unwrap();
+    ioctl_fionbio(&writer, true).unwrap();
+    for filler in [&[b'\n'; 4096][..], b"\n"] {
+        while writer.write_all(filler).is_ok() {}
+    }
+    ioctl_fionbio(&writer, false).unwrap();
+    (reader, writer)
+}
+
+/// Opens and closes a WebSocket, which is one line of the log at `debug`.
+fn come_and_go(address: SocketAddr) {
+    let mut client = Client::dial(address);
+    client.send(&[handshake("/ws").as_bytes(), &frame(0x88, &[0x03, 0xE8])].concat());
+    assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+    client.expect(&[0x88, 0x02, 0x03, 0xE8]);
+    client.expect_end();
+}
+
+#[track_caller]
+fn assert_serves(server: &Process) {
+    let mut http = Client::dial(server.address);
+    http.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(http.read_answer().status, 200);
+    let mut echo = server.connect("/echo");
+    echo.send(&text("hi"));
+    assert_eq!(echo.read_text(), "hi");
+    echo.close();
+}
+
+#[test]
+fn a_log_that_nobody_takes_holds_up_neither_the_shards_nor_the_drain() {
+    let (unread, full) = full_pipe();
+    let (gone, broken) = io::pipe().unwrap();
+    drop(gone);
+    for stderr in [full, broken] {
+        let server = Process::unheard(&["--log", "debug", "--shards", "2"], stderr);
+        // Every shard has something to log, and then more.
+        for _ in 0..10 {
+            come_and_go(server.address);
+        }
+        assert_serves(&server);
+        let mut client = server.connect("/ws");
+        server.signal(Signal::TERM);
+        assert_eq!(client.read_close().0, 1012);
+        client.send(&frame(0x88, &[0x03, 0xF4]));
+        client.expect_end();
+        assert_eq!(server.exit_code(), Some(0));
+    }
+    drop(unread);
+}
+
+#[test]
+fn what_the_log_drops_is_counted_and_told_when_it_is_read_again() {
+    /// More than is queued and under way, at over 100 bytes a line.
+    const CONNECTIONS: usize = 6_000;
+    const THREADS: usize = 4;
+    let (unread, full) = full_pipe();
+    let mut server = Process::unheard(&["--log", "debug"], full);
+    let address = server.address;
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| (0..CONNECTIONS / THREADS).for_each(|_| come_and_go(address)));
+        }
+    });
+    // Nothing more is logged: the count comes by itself.
+    server.program.hear(unread);
+    let mut dropped = 0;
+    eventually("every line is written or counted", || {
+        let log = server.program.errors();
+        let counts = log.lines().filter_map(|line| {
+            let (line, count) = line.split_once(" count=")?;
+            assert!(line.ends_with("Z  WARN framecast: log lines were dropped"));
+            count.parse::<usize>().ok()
+        });
+        dropped = counts.sum();
+        let is_closed = " DEBUG framecast::connection: closed ";
+        log.matches(is_closed).count() + dropped == CONNECTIONS
+    });
+    assert!((1..CONNECTIONS).contains(&dropped), "{dropped} dropped");
+    // What comes then is written again.
+    server.signal(Signal::TERM);
+    let is_stopped = |line: &str| line.ends_with(": stopped").then_some(());
+    server.program.reported("the end", is_stopped);
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+#[test]
+fn a_standard_error_that_does_not_wait_is_waited_for() {
+    let (unread, full) = full_pipe();
+    // As whoever shares it may set it.
+    ioctl_fionbio(&full, true).unwrap();
+    let mut server = Process::unheard(&["--log", "debug"], full);
+    come_and_go(server.address);
+    server.program.hear(unread);
+    let is_closed = |line: &str| line.contains(": closed ").then_some(());
+    server.program.reported("what was logged before", is_closed);
+    assert!(!server.program.errors().contains("dropped"));
+}
+
+#[test]
+fn a_second_signal_ends_the_server_though_nobody_takes_its_log() {
+    let (_unread, full) = full_pipe();
+    let patient = ["--close-timeout", "1h", "--drain-timeout", "1h"];
+    let server = Process::unheard(&patient, full);
+    // It never answers the Close, so the drain would take an hour.
+    let mut client = server.connect("/ws");
+    server.signal(Signal::INT);
+    assert_eq!(client.read_close().0, 1012);
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(130));
+}
+
+#[test]
+fn an_error_that_nobody_reads_still_has_its_exit_status() {
+    let cases: [(&[&str], i32); 4] = [
+        (&["--listen", "192.0.2.1:1", "--allow-anonymous"], 1),
+        (&["--config", "no such file"], 1),
+        (&["--log", "bogus"], 2),
+        (&["--nonsense"], 2),
+    ];
+    for (arguments, status) in cases {
+        let (_unread, full) = full_pipe();
+        let mut command = Command::new(FRAMECAST);
+        command.arg("serve").args(arguments);
+        let mut program = Program::unheard(command.stdout(Stdio::piped()).stderr(full));
+        let ended = program.wait(PATIENCE);
+        let code = ended.unwrap_or_else(|| panic!("{arguments:?} does not end"));
+        assert_eq!(code.code(), Some(status), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_standard_output_that_nobody_reads_does_not_hold_up_a_signal() {
+    let (_unread, full) = full_pipe();
+    let mut command = Command::new(FRAMECAST);
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    let mut program = Program::unheard(command.stdout(full).stderr(Stdio::piped()));
+    let status = format!("/proc/{}/status", program.id());
+    eventually("the server takes signals", || {
+        let status = fs::read_to_string(&status).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+        caught & 1 << (Signal::TERM.as_raw() - 1) != 0
+    });
+    program.signal(Signal::TERM);
+    let ended = program.wait(PATIENCE).expect("the server ends");
+    assert_eq!(ended.code(), Some(0));
+}

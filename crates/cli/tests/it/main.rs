@@ -1,0 +1,12 @@
+//! The program's behaviour: settings, signals, logs, what it costs of the machine, clients that are not
+//! ours, and what the README says.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod clients;
+mod descriptors;
+mod logs;
+mod memory;
+mod process;
+mod readme;
+mod signals;
+mod system_calls;

@@ -1,0 +1,359 @@
+//! What the README says is done: its commands are run, in its order, and its tables are compared
+//! with the program.
+//!
+//! A line of an `sh` block is a command; comment lines below it are what it prints. A command that
+//! is not known here fails the test, so that none gets into the README untested.
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+use framecast_test_support::{PATIENCE, TestServer, program::Program};
+use framecast_wire::{close::Disconnect, violation::Violation};
+use tempfile::TempDir;
+
+/// The folder of the repository.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+const README: &str = include_str!("../../../../README.md");
+const SETTINGS: &str = include_str!("../../../../docs/settings.md");
+const CLOSE_CODES: &str = include_str!("../../../../docs/close-codes.md");
+const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
+
+/// What stands in the README for the address of the server.
+const ADDRESS: &str = "127.0.0.1:8080";
+
+/// Setting a machine up, and running the tests: not for a test to do.
+const NOT_RUN: [&str; 7] = [
+    "sudo apt-get install --yes build-essential curl git",
+    "cargo test",
+    ".ci/run",
+    "rustup toolchain install nightly",
+    "cargo install cargo-fuzz",
+    "cargo +nightly fuzz run connection",
+    "cargo test --release --test attacks -- --long",
+];
+
+/// How a command of the README is run.
+#[derive(Debug, PartialEq, Eq)]
+enum Manner {
+    NotRun,
+    /// A server, which goes on; the first one is the one that all else talks to.
+    Serve,
+    /// A client, which goes on.
+    Connect,
+    /// To its end, which must be a success.
+    Once,
+    /// The same, but what it prints is never twice the same.
+    Measure,
+}
+
+impl Manner {
+    fn of(command: &str) -> Self {
+        const MANNERS: [(&str, Manner); 6] = [
+            ("cargo run --release -- serve", Manner::Serve),
+            ("target/release/framecast connect ", Manner::Connect),
+            ("target/release/framecast publish ", Manner::Once),
+            ("target/release/framecast load ", Manner::Measure),
+            ("curl ", Manner::Once),
+            ("echo ", Manner::Once),
+        ];
+        if NOT_RUN.contains(&command) {
+            return Self::NotRun;
+        }
+        let known = MANNERS
+            .into_iter()
+            .find(|(start, _)| command.starts_with(start));
+        known.map_or_else(
+            || panic!("the README has a command that no test knows how to run: {command}"),
+            |(_, manner)| manner,
+        )
+    }
+}
+
+/// A fenced block.
+struct Block {
+    language: String,
+    lines: Vec<&'static str>,
+}
+
+fn blocks() -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for line in README.lines() {
+        match (line.strip_prefix("```"), open.take()) {
+            (Some(language), None) => {
+                let (language, lines) = (language.to_owned(), Vec::new());
+                open = Some(Block { language, lines });
+            }
+            (Some(_), Some(block)) => blocks.push(block),
+            (None, Some(mut block)) => {
+                block.lines.push(line);
+                open = Some(block);
+            }
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "the last block has an end");
+    blocks
+}
+
+/// The commands of a block, each with what it is to print.
+fn commands(block: &Block) -> Vec<(&str, Vec<&str>)> {
+    let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in &block.lines {
+        match line.strip_prefix("# ") {
+            Some(printed) => commands.last_mut().expect("a command").1.push(printed),
+            None => commands.push((line, Vec::new())),
+        }
+    }
+    commands
+}
+
+/// Somebody who follows the README, in a folder of their own.
+struct Reader {
+    folder: TempDir,
+    /// The first is the one at [`ADDRESS`].
+    servers: Vec<Program>,
+    clients: Vec<Program>,
+    address: String,
+    id: String,
+}
+
+impl Reader {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // A status of 400 or more is a failure.
+        let curl = "fail-with-body\nsilent\nshow-error\nmax-time = 10\nnoproxy = \"*\"\n";
+        fs::write(folder.path().join(".curlrc"), curl).unwrap();
+        Self {
+            folder,
+            servers: Vec::new(),
+            clients: Vec::new(),
+            address: ADDRESS.into(),
+            id: "ID".into(),
+        }
+    }
+
+    fn start(&self, command: &str) -> Program {
+        let program = format!("'{FRAMECAST}'");
+        let command = command
+            .replace("cargo run --release --", &program)
+            .replace("target/release/framecast", &program)
+            .replace(ADDRESS, &self.address)
+            .replace("/ID", &format!("/{}", self.id));
+        Program::start(
+            Command::new("sh")
+                .args(["-c", &command])
+                .current_dir(self.folder.path())
+                .env("HOME", self.folder.path())
+                .env_remove("RUST_LOG"),
+        )
+    }
+
+    fn run(&mut self, command: &str, expected: &[&str]) {
+        match Manner::of(command) {
+            Manner::NotRun => {}
+            Manner::Serve => self.serve(command),
+            Manner::Connect => self.connect(command),
+            Manner::Once => assert_eq!(self.run_once(command), expected, "{command}"),
+            Manner::Measure => assert!(!self.run_once(command).is_empty()),
+        }
+    }
+
+    fn serve(&mut self, command: &str) {
+        let option = if command.contains("--config") {
+            ""
+        } else {
+            " --listen 127.0.0.1:0"
+        };
+        let server = self.start(&format!("exec {command}{option}"));
+        let address = server.printed("where it listens", |line| {
+            Some(
+                line.strip_prefix("framecast listens on http://")?
+                    .to_owned(),
+            )
+        });
+        if self.servers.is_empty() {
+            self.address = address;
+        }
+        self.servers.push(server);
+    }
+
+    fn connect(&mut self, command: &str) {
+        let client = self.start(&format!("exec {command}"));
+        client.reported("that it is connected", |line| {
+            line.contains("connected").then_some(())
+        });
+        self.clients.push(client);
+    }
+
+    /// Runs it to its end; the lines that it has printed.
+    fn run_once(&mut self, command: &str) -> Vec<String> {
+        let mut program = self.start(command);
+        program.end_input();
+        let status = program.wait(PATIENCE).expect("it ends in time");
+        assert!(status.success(), "{status}: {}", program.transcript());
+        let printed = program.output().replace(&self.address, ADDRESS);
+        self.remember_id(&printed);
+        let printed = printed.replace(&self.id, "ID");
+        printed.lines().map(str::to_owned).collect()
+    }
+
+    fn remember_id(&mut self, printed: &str) {
+        let is_id = |word: &&str| word.len() == 32 && word.chars().all(|c| c.is_ascii_hexdigit());
+        if let Some(id) = printed.split(['/', '"']).find(is_id) {
+            self.id = id.to_owned();
+        }
+    }
+}
+
+#[test]
+fn every_command_does_what_the_readme_says() {
+    let mut reader = Reader::new();
+    for block in blocks() {
+        match &*block.language {
+            "sh" => {
+                for (command, expected) in commands(&block) {
+                    reader.run(command, &expected);
+                }
+            }
+            "toml" => {
+                let settings = block
+                    .lines
+                    .join("\n")
+                    .replace("0.0.0.0:8080", "127.0.0.1:0");
+                fs::write(reader.folder.path().join("framecast.toml"), settings).unwrap();
+            }
+            // Rust is compiled and run as a test of the documentation.
+            "rust" | "text" => {}
+            other => panic!("the README has a block of {other:?}"),
+        }
+    }
+    let Reader {
+        servers,
+        mut clients,
+        ..
+    } = reader;
+    let [one, other, relay] = &mut clients[..] else {
+        panic!("two in the lobby, and a relay");
+    };
+    for (speaker, line) in [
+        (&mut *one, "typed in one"),
+        (&mut *other, "typed in the other"),
+    ] {
+        speaker.say(line);
+    }
+    for client in [&*one, other] {
+        for heard in [
+            "from curl",
+            "from a shell",
+            "typed in one",
+            "typed in the other",
+        ] {
+            client.printed(heard, |line| (line == heard).then_some(()));
+        }
+    }
+    for heard in ["are awesome", "are yours"] {
+        relay.printed(heard, |line| (line == heard).then_some(()));
+    }
+    relay.reported("its end", |line| line.contains("4503").then_some(()));
+    assert!(relay.wait(PATIENCE).is_some_and(|status| !status.success()));
+    // Clients first: a server that drains waits for them.
+    drop(clients);
+    drop(servers);
+}
+
+/// What is in backquotes in the first column of the README's tables.
+fn first_column() -> Vec<&'static str> {
+    let rows = README.lines().filter_map(|line| line.strip_prefix("| "));
+    rows.filter_map(|row| row.strip_prefix('`')?.split('`').next())
+        .collect()
+}
+
+#[test]
+fn every_endpoint_takes_its_method() {
+    let server = TestServer::start();
+    let endpoints = first_column().into_iter().filter_map(|cell| {
+        let (method, target) = cell.split_once(" /")?;
+        Some((method, format!("/{target}")))
+    });
+    let endpoints: Vec<_> = endpoints.collect();
+    assert_eq!(endpoints.len(), 9);
+    for (method, target) in endpoints {
+        let answer = server.http("OPTIONS", &target.replace(['{', '}'], ""), "", "");
+        let allowed = answer.header("allow").unwrap_or_default();
+        assert!(allowed.split(", ").any(|each| each == method), "{target}");
+    }
+}
+
+/// Option and default of each setting.
+fn settings(text: &str) -> BTreeSet<(String, String)> {
+    let mut settings = BTreeSet::new();
+    for option in text.split("\n      --").skip(1) {
+        let option = option.split("\n  -").next().unwrap_or_default();
+        let name = option.split([' ', '[', '\n']).next().unwrap_or_default();
+        let default = option.split_once("[default: ").map(|(_, rest)| rest);
+        let default = default.and_then(|rest| rest.split(']').next());
+        settings.insert((name.to_owned(), default.unwrap_or_default().to_owned()));
+    }
+    settings
+}
+
+#[test]
+fn the_settings_are_those_of_the_help() {
+    let help = Command::new(FRAMECAST).args(["serve", "--help"]).output();
+    let mut expected = settings(&String::from_utf8(help.unwrap().stdout).unwrap());
+    // In a sentence, not in the table.
+    assert!(expected.remove(&("config".into(), String::new())));
+    let rows = SETTINGS
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `--"));
+    let listed = rows.map(|row| {
+        let mut cells = row.split('|').map(str::trim);
+        let name = cells.next().unwrap_or_default();
+        let name = name.split([' ', '`']).next().unwrap_or_default();
+        (name.to_owned(), cells.next().unwrap_or_default().to_owned())
+    });
+    assert_eq!(listed.collect::<BTreeSet<_>>(), expected);
+}
+
+#[test]
+fn the_close_codes_are_those_that_are_sent() {
+    let reasons = [
+        Disconnect::Broken,
+        Disconnect::NoPong,
+        Disconnect::Restarting,
+        Disconnect::Overloaded,
+        Disconnect::SlowConsumer,
+        Disconnect::TooFarBehind,
+        Disconnect::Unregistered,
+        Violation::InvalidUtf8.into(),
+        Violation::MessageTooBig.into(),
+        Violation::TooManyFragments.into(),
+        Violation::Unmasked.into(),
+    ];
+    for reason in reasons {
+        let code = reason.close_code().unwrap();
+        let row = CLOSE_CODES
+            .lines()
+            .find(|line| line.starts_with(&format!("| {code} | ")));
+        let row = row.unwrap_or_else(|| panic!("{code} is not listed"));
+        assert!(row.contains(&format!("`{reason}`")), "{row}");
+    }
+}
+
+#[test]
+fn the_files_that_are_linked_to_exist() {
+    let targets = README
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
+    for target in targets.filter(|target| !target.starts_with("https://")) {
+        let file = Path::new(ROOT).join(target);
+        assert!(file.exists(), "{target}");
+    }
+}
+
+#[test]
+fn the_test_command_is_what_ci_runs() {
+    let ci = fs::read_to_string(Path::new(ROOT).join(".ci/run")).unwrap();
+    assert!(ci.lines().any(|line| line.ends_with(" cargo test")));
+}

@@ -1,0 +1,177 @@
+//! How many system calls an echo costs, by strace.
+//!
+//! How many messages a receive brings must not depend on who is faster. So the server stands still
+//! while the clients send, and finds all of it when it goes on.
+//!
+//! Without strace these tests are skipped, and say so; where `CI` is set, they fail.
+
+use std::{
+    env, fs,
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+    process::Command,
+};
+
+use framecast::Frame;
+use framecast_test_support::{Client, eventually, frame, program::Program};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// A `framecast serve`, every system call of which is written down.
+struct Traced {
+    /// strace, and by it the server.
+    _program: Program,
+    address: SocketAddr,
+    server: Pid,
+    calls: PathBuf,
+    _folder: TempDir,
+}
+
+/// The server stands still while this is there.
+struct Stopped<'a>(&'a Traced);
+
+impl Traced {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let calls = folder.path().join("calls");
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-s", "0", "-e", "signal=none", "-o"]);
+        command.arg(&calls).arg(env!("CARGO_BIN_EXE_framecast"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--shards", "1"]);
+        // Nobody is pinged.
+        command.args(["--ping-after", "1h"]);
+        let program = Program::start(&mut command);
+        let address = program.printed("the address", |line| {
+            line.rsplit_once("http://")?.1.parse().ok()
+        });
+        let written = fs::read_to_string(&calls).unwrap();
+        let server = written.split(' ').next().unwrap().parse().unwrap();
+        Self {
+            _program: program,
+            address,
+            server: Pid::from_raw(server).unwrap(),
+            calls,
+            _folder: folder,
+        }
+    }
+
+    /// Stops the server: no thread of it runs any more.
+    #[track_caller]
+    fn stop(&self) -> Stopped<'_> {
+        kill_process(self.server, Signal::STOP).unwrap();
+        let stopped = Stopped(self);
+        eventually("every thread stands still", || {
+            let threads = format!("/proc/{}/task", self.server.as_raw_nonzero());
+            let mut threads = fs::read_dir(threads).unwrap();
+            threads.all(|thread| {
+                let status = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+                let state = status.rsplit_once(") ").unwrap().1;
+                state.starts_with(['T', 't'])
+            })
+        });
+        stopped
+    }
+
+    /// System calls so far. One that a stop has interrupted begins again, and counts once.
+    fn count(&self) -> usize {
+        let calls = fs::read_to_string(&self.calls).unwrap();
+        let is_call = |line: &&str| {
+            let call = line
+                .split_once(' ')
+                .map_or("", |(_, call)| call.trim_start());
+            call.starts_with(|first: char| first.is_ascii_lowercase())
+        };
+        let is_interrupted = |line: &&str| {
+            [" = -1 EINTR", " = ? ERESTART"]
+                .iter()
+                .any(|end| line.contains(end))
+        };
+        calls.lines().filter(is_call).count() - calls.lines().filter(is_interrupted).count()
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = kill_process(self.0.server, Signal::CONT);
+    }
+}
+
+/// Whether strace is there and may trace.
+fn can_trace() -> bool {
+    let traced = Command::new("strace")
+        .args(["-qq", "-o", "/dev/null", "true"])
+        .output();
+    let is_able = traced.as_ref().is_ok_and(|output| output.status.success());
+    if !is_able {
+        assert!(env::var_os("CI").is_none(), "not skipped in CI: {traced:?}");
+        // Past the test harness, which keeps what tests print to itself.
+        let _ = writeln!(io::stderr(), "SKIPPED, for want of strace: {traced:?}");
+    }
+    is_able
+}
+
+/// Calls per message, when each of so many clients has `depth` messages of `size` bytes echoed,
+/// again and again.
+#[track_caller]
+fn calls_per_message(clients: usize, size: usize, depth: usize) -> f64 {
+    let server = Traced::start();
+    let payload = vec![b'x'; size];
+    let messages = frame(0x82, &payload).repeat(depth);
+    let replies = Frame::binary(&payload).as_bytes().repeat(depth);
+    let mut clients: Vec<Client> = (0..clients)
+        .map(|_| Client::dial(server.address).upgrade("/echo"))
+        .collect();
+    let mut before = 0;
+    for round in 0..WARM_UP + ROUNDS {
+        let stopped = server.stop();
+        if round == WARM_UP {
+            before = server.count();
+        }
+        for client in &mut clients {
+            client.send(&messages);
+        }
+        drop(stopped);
+        for client in &mut clients {
+            client.expect(&replies);
+        }
+    }
+    let _stopped = server.stop();
+    let calls = server.count() - before;
+    let turns = ROUNDS * clients.len();
+    assert!(calls >= 2 * turns, "a receive and a send in each turn");
+    calls as f64 / (turns * depth) as f64
+}
+
+/// Until the kernel takes all that a client sends at once.
+const WARM_UP: usize = 5;
+const ROUNDS: usize = 5;
+
+#[test]
+fn an_echo_costs_a_receive_and_a_send() {
+    if can_trace() {
+        let calls = calls_per_message(100, 20, 1);
+        assert!(calls <= 2.10, "{calls} calls per message");
+    }
+}
+
+#[test]
+fn echoes_that_come_together_cost_a_receive_and_a_send() {
+    if can_trace() {
+        let calls = calls_per_message(100, 20, 16);
+        assert!(calls <= 0.14, "{calls} calls per message of 20 B");
+        let calls = calls_per_message(100, 1024, 16);
+        assert!(calls <= 0.15, "{calls} calls per message of 1 KiB");
+    }
+}
+
+#[test]
+fn echoes_that_fill_the_receive_buffer_cost_little_more() {
+    if can_trace() {
+        let calls = calls_per_message(20, 16 * 1024, 16);
+        // Without optimisation a turn's time is over before all sixteen are echoed.
+        let most = if cfg!(debug_assertions) { 0.6 } else { 0.35 };
+        assert!(calls <= most, "{calls} calls per message of 16 KiB");
+    }
+}

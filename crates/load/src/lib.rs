@@ -1,0 +1,150 @@
+//! The load generator behind `framecast load`. It prints nothing; [`run`] does what a [`Plan`]
+//! says and returns a [`Report`].
+//!
+//! ```text
+//! plan ─► run ─┬─ (few connections) ───────────► drive ─► scenario ◄─ clients ◄─ client ◄─ socket
+//!              └─ (many) ─► workers ═ processes ═► drive    (echo,     (epoll)   (frames)
+//!                                                  fanout, …)
+//! ```
+//!
+//! One thread drives all connections of a process: `clients` waits for sockets and reads them
+//! into one buffer; a `scenario` hears every message and answers; `drive` takes it through
+//! its phases. What is pure, such as `sequence`, `schedule` and `messages`, is in files of
+//! its own.
+//!
+//! Latency is counted from when a message was *scheduled* to be sent: what a slow server holds up
+//! counts, and not only what it holds.
+
+#![expect(clippy::exhaustive_enums, reason = "the program handles every variant")]
+
+mod churn;
+mod client;
+mod clients;
+mod clock;
+mod dial;
+mod drive;
+mod echo;
+mod error;
+mod fanout;
+mod frame;
+mod handshake;
+mod idle;
+mod interruption;
+mod joining;
+mod latencies;
+mod messages;
+mod meter;
+mod opening;
+mod payload;
+pub mod plan;
+mod probe;
+mod progress;
+mod publication;
+mod relay;
+mod report;
+mod scenario;
+mod schedule;
+mod sequence;
+mod spread;
+mod streams;
+mod usage;
+mod workers;
+
+pub use self::{
+    clock::Moment,
+    error::Error,
+    interruption::Interruption,
+    latencies::Latencies,
+    messages::Violation,
+    meter::ServerUse,
+    opening::Refusal,
+    payload::Stamp,
+    plan::Plan,
+    progress::{Phase, Progress},
+    report::{Connections, Report, STEPS},
+    sequence::Tally,
+    usage::Cpu,
+    workers::serve as serve_worker,
+};
+
+use self::{
+    drive::{Host, drive},
+    meter::Meter,
+    plan::{Via, Work},
+    probe::Probe,
+    workers::Workers,
+};
+
+/// Makes a run of `processes` processes: what it has found, and what the server `pid` used.
+///
+/// # Errors
+///
+/// The run can't be made, or was interrupted before anything was measured.
+pub fn run(
+    plan: &Plan,
+    processes: usize,
+    pid: Option<u32>,
+    interruption: Interruption,
+    show: &mut dyn FnMut(&Progress),
+) -> Result<(Report, Option<ServerUse>), Error> {
+    let mut local = Local {
+        probe: probe(plan)?,
+        meter: pid.map(Meter::new).transpose()?,
+        interruption,
+        show,
+    };
+    let report = if processes > 1 {
+        Workers::start(plan, processes)?.run(plan, &mut local)?
+    } else {
+        drive(plan, &mut local)?
+    };
+    let meter = local.meter;
+    let used = meter.and_then(|meter| meter.server_use(&report, plan.connections()));
+    Ok((report, used))
+}
+
+fn probe(plan: &Plan) -> Result<Option<Probe>, Error> {
+    let (Work::Fanout(fanout) | Work::Churn(plan::Churn { fanout, .. })) = &plan.work else {
+        return Probe::open(&plan.target).map(Some);
+    };
+    match &fanout.via {
+        // Its path is only known after registering, which tells as much.
+        Via::Relay(_) => Ok(None),
+        Via::WebSocket(_) => Probe::open(&plan.target).map(Some),
+    }
+}
+
+/// Watches a run from the process that was asked for it.
+struct Local<'a> {
+    probe: Option<Probe>,
+    meter: Option<Meter>,
+    interruption: Interruption,
+    show: &'a mut dyn FnMut(&Progress),
+}
+
+impl Host for Local<'_> {
+    fn ready(&mut self) -> Result<Moment, Error> {
+        self.probe = None;
+        Ok(Moment::now())
+    }
+
+    fn opens(&mut self) {
+        if let Some(meter) = &mut self.meter {
+            meter.opens();
+        }
+    }
+
+    fn closes(&mut self) {
+        if let Some(meter) = &mut self.meter {
+            meter.closes();
+        }
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        (self.show)(progress);
+    }
+
+    fn interrupted(&self) -> Option<Moment> {
+        self.interruption.asked()
+    }
+}

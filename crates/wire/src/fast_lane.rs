@@ -1,0 +1,152 @@
+//! The fast lane: whole plain messages, taken in place from what was received.
+//!
+//! Most messages are one frame that has arrived whole and needs nothing but unmasking. They take
+//! the short way past the gate and fastwebsockets; everything else, and everything that is wrong,
+//! is left as it came for those.
+
+use super::{
+    frame::Kind,
+    header::{FIN, Header},
+    utf8,
+    walk::Limits,
+};
+
+/// What stands at the head of what was received from a client, between two messages.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Head<'a> {
+    /// A message, unmasked; its frame is `wire_len` bytes long.
+    Message {
+        /// Text or binary.
+        kind: Kind,
+        /// Unmasked.
+        payload: &'a [u8],
+        /// The length of its frame, header included, in bytes.
+        wire_len: usize,
+    },
+    /// A message so far, of a frame of `wire_len` bytes; unchanged.
+    Part {
+        /// The length of the whole frame, header included, in bytes.
+        wire_len: usize,
+    },
+    /// Something for the gate; unchanged.
+    Other,
+}
+
+/// Looks at the head of `received`.
+pub fn head(received: &mut [u8], limits: Limits) -> Head<'_> {
+    let mut header = Header::default();
+    header.look_at(received);
+    let kind = match header.first() {
+        TEXT => Kind::Text,
+        BINARY => Kind::Binary,
+        _ => return Head::Other,
+    };
+    let start = header.size();
+    if header.len() < start {
+        return Head::Part { wire_len: start };
+    }
+    if !header.is_masked() {
+        return Head::Other;
+    }
+    let Ok(length) = header.payload_length() else {
+        return Head::Other;
+    };
+    let Some(length) = usize::try_from(length)
+        .ok()
+        .filter(|&length| length <= limits.message_bytes)
+    else {
+        return Head::Other;
+    };
+    let wire_len = start + length;
+    if received.len() < wire_len {
+        return Head::Part { wire_len };
+    }
+    let payload = &mut received[start..wire_len];
+    fastwebsockets::unmask(payload, header.key());
+    if kind == Kind::Text && !utf8::is_valid(payload) {
+        // The gate says so, and wants to see it as it came.
+        fastwebsockets::unmask(payload, header.key());
+        return Head::Other;
+    }
+    Head::Message {
+        kind,
+        payload,
+        wire_len,
+    }
+}
+
+const TEXT: u8 = FIN | 0x1;
+const BINARY: u8 = FIN | 0x2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        message_bytes: 1000,
+        fragments: 4,
+    };
+    const KEY: [u8; 4] = [9, 8, 7, 6];
+
+    fn frame(head: &[u8], payload: &[u8]) -> Vec<u8> {
+        let masked = payload.iter().zip(KEY.iter().cycle());
+        let masked = masked.map(|(byte, key)| byte ^ key);
+        [head, &KEY].concat().into_iter().chain(masked).collect()
+    }
+
+    #[test]
+    fn a_whole_plain_message_is_unmasked_where_it_stands() {
+        let mut text = [frame(&[0x81, 0x82], b"hi"), vec![0x88]].concat();
+        let message = Head::Message {
+            kind: Kind::Text,
+            payload: b"hi",
+            wire_len: 8,
+        };
+        assert_eq!(head(&mut text, LIMITS), message);
+        let mut binary = frame(&[0x82, 0xFE, 0, 200], &[0xFF; 200]);
+        let message = Head::Message {
+            kind: Kind::Binary,
+            payload: &[0xFF; 200],
+            wire_len: 208,
+        };
+        assert_eq!(head(&mut binary, LIMITS), message);
+    }
+
+    #[test]
+    fn a_part_of_a_plain_message_says_how_long_it_will_be() {
+        let whole = frame(&[0x82, 0xFE, 0, 200], &[1; 200]);
+        for len in 1..whole.len() {
+            let wire_len = match len {
+                1 => 2,
+                2..8 => 8,
+                _ => 208,
+            };
+            let mut part = whole[..len].to_vec();
+            assert_eq!(head(&mut part, LIMITS), Head::Part { wire_len });
+            assert_eq!(part, whole[..len]);
+        }
+    }
+
+    #[test]
+    fn everything_else_is_left_as_it_came() {
+        for other in [
+            vec![],
+            vec![0x81, 0x02, b'h', b'i'],
+            frame(&[0x01, 0x81], b"x"),
+            frame(&[0x80, 0x81], b"x"),
+            frame(&[0xC1, 0x81], b"x"),
+            frame(&[0x83, 0x81], b"x"),
+            frame(&[0x89, 0x80], b""),
+            frame(&[0x88, 0x80], b""),
+            frame(&[0x81, 0x83], b"a\xFFb"),
+            frame(&[0x81, 0x82], b"\xE2\x82"),
+            frame(&[0x82, 0xFE, 0, 125], &[0; 125]),
+            frame(&[0x82, 0xFE, 3, 233], &[]),
+            frame(&[0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0], &[]),
+        ] {
+            let mut seen = other.clone();
+            assert_eq!(head(&mut seen, LIMITS), Head::Other, "{other:?}");
+            assert_eq!(seen, other);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Server-to-client WebSocket frames, encoded once and shared by every receiver.
+//!
+//! Server frames are never masked ([RFC 6455 §5.1]), so one encoding of a message is valid for
+//! every connection. This module performs no I/O.
+//!
+//! [RFC 6455 §5.1]: https://www.rfc-editor.org/rfc/rfc6455#section-5.1
+
+use bytes::{BufMut, Bytes};
+
+use super::header::{FIN, OPCODE, RSV1};
+
+/// What a message is made of ([RFC 6455 §5.6](https://www.rfc-editor.org/rfc/rfc6455#section-5.6)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the RFC knows two kinds of message"
+)]
+pub enum Kind {
+    /// UTF-8 text.
+    Text,
+    /// Arbitrary bytes.
+    Binary,
+}
+
+/// The opcodes of [RFC 6455 §5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opcode {
+    /// A further fragment of a message.
+    Continuation = 0x0,
+    /// The first or only frame of a text message.
+    Text = 0x1,
+    /// The first or only frame of a binary message.
+    Binary = 0x2,
+    /// The end of what its sender says (§5.5.1).
+    Close = 0x8,
+    /// A question whether the peer is there (§5.5.2).
+    Ping = 0x9,
+}
+
+impl From<Kind> for Opcode {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Text => Self::Text,
+            Kind::Binary => Self::Binary,
+        }
+    }
+}
+
+/// One complete, unmasked frame, ready to be written to any number of sockets.
+///
+/// Layout, in bytes ([RFC 6455 §5.2]):
+///
+/// | offset | size      | field                              |
+/// |--------|-----------|------------------------------------|
+/// | 0      | 1         | FIN, RSV1–3, opcode                |
+/// | 1      | 1, 3 or 9 | MASK (always 0) and payload length |
+/// | 2..10  | n         | payload                            |
+///
+/// Cloning is a reference-count increment; the payload is never copied again.
+///
+/// [RFC 6455 §5.2]: https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame(Bytes);
+
+impl Frame {
+    /// Encodes `text` as a message of a single text frame.
+    #[must_use]
+    pub fn text(text: &str) -> Self {
+        Self::message(Kind::Text, text.as_bytes())
+    }
+
+    /// Encodes `payload` as a message of a single binary frame.
+    #[must_use]
+    pub fn binary(payload: &[u8]) -> Self {
+        Self::message(Kind::Binary, payload)
+    }
+
+    /// Encodes a whole message; that text is UTF-8 was checked where it arrived.
+    pub fn message(kind: Kind, payload: &[u8]) -> Self {
+        Self::encode(FIN | Opcode::from(kind) as u8, payload)
+    }
+
+    /// Encodes one frame of a message as it came: with its opcode and its FIN bit.
+    pub fn fragment(opcode: Opcode, is_final: bool, payload: &[u8]) -> Self {
+        let fin = if is_final { FIN } else { 0 };
+        Self::encode(fin | opcode as u8, payload)
+    }
+
+    /// An empty Ping: any frame in answer proves that the peer is alive.
+    pub fn ping() -> Self {
+        Self::encode(FIN | Opcode::Ping as u8, &[])
+    }
+
+    /// A Close with `code` and as much of `reason` as a control frame holds (§5.5, §5.5.1).
+    pub fn close(code: u16, reason: &str) -> Self {
+        let mut payload = Vec::with_capacity(2 + reason.len());
+        payload.put_u16(code);
+        payload.put_slice(&reason.as_bytes()[..reason.floor_char_boundary(MAX_REASON_BYTES)]);
+        Self::encode(FIN | Opcode::Close as u8, &payload)
+    }
+
+    /// Bytes this frame occupies on the wire, header included.
+    #[must_use]
+    pub fn wire_len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The frame as it goes out.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Returns the same frame, its bytes kept otherwise.
+    pub fn map(self, keep: impl FnOnce(Bytes) -> Bytes) -> Self {
+        Self(keep(self.0))
+    }
+
+    /// The payload behind the header.
+    pub fn payload(&self) -> &[u8] {
+        let header = match self.0[1] {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        &self.0[header..]
+    }
+
+    /// The same message with its payload compressed to `payload` (RFC 7692 §6.1).
+    pub fn deflated(&self, payload: &[u8]) -> Self {
+        Self::encode(self.0[0] | RSV1, payload)
+    }
+
+    /// Returns the whole frame, header included.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
+    fn encode(first: u8, payload: &[u8]) -> Self {
+        // Exactly as much as it takes: bytes with room behind them are kept in two allocations.
+        let mut wire = Vec::with_capacity(header_bytes(payload.len()) + payload.len());
+        encode(first, payload, &mut wire);
+        Self(wire.into())
+    }
+}
+
+/// Appends a whole message to `wire`; that text is UTF-8 was checked where it arrived.
+pub fn encode_message(kind: Kind, payload: &[u8], wire: &mut impl BufMut) {
+    encode(FIN | Opcode::from(kind) as u8, payload, wire);
+}
+
+/// Returns the size of the header of a frame with so much payload.
+fn header_bytes(payload_len: usize) -> usize {
+    match payload_len {
+        0..=125 => 2,
+        126..=0xFFFF => 4,
+        _ => MAX_HEADER_BYTES,
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "each arm bounds `len`")]
+fn encode(first: u8, payload: &[u8], wire: &mut impl BufMut) {
+    match payload.len() {
+        len @ 0..=125 => wire.put_slice(&[first, len as u8]),
+        len @ 126..=0xFFFF => {
+            wire.put_slice(&[first, 126]);
+            wire.put_u16(len as u16);
+        }
+        len => {
+            wire.put_slice(&[first, 127]);
+            wire.put_u64(len as u64);
+        }
+    }
+    wire.put_slice(payload);
+}
+
+/// Whether an encoded frame is a Close.
+#[must_use]
+pub fn is_close(frame: &[u8]) -> bool {
+    frame
+        .first()
+        .is_some_and(|first| first & OPCODE == Opcode::Close as u8)
+}
+
+/// Opcode byte, length byte, and an eight-byte extended length; server frames carry no mask.
+pub const MAX_HEADER_BYTES: usize = 10;
+
+/// A control frame holds 125 bytes (§5.5), two of which are the close code.
+const MAX_REASON_BYTES: usize = 123;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_takes_the_shortest_form() {
+        let header = |len: usize| Frame::binary(&vec![0; len]).0[..2].to_vec();
+        assert_eq!(header(0), [0x82, 0]);
+        assert_eq!(header(125), [0x82, 125]);
+        assert_eq!(header(126), [0x82, 126]);
+        assert_eq!(header(65_535), [0x82, 126]);
+        assert_eq!(header(65_536), [0x82, 127]);
+        assert_eq!(Frame::binary(&[0; 126]).0[2..4], [0, 126]);
+        assert_eq!(
+            Frame::binary(&vec![0; 65_536]).0[2..10],
+            [0, 0, 0, 0, 0, 1, 0, 0]
+        );
+    }
+
+    #[test]
+    fn text_and_fragments_carry_their_opcode_and_fin() {
+        assert_eq!(Frame::text("hi").0[..], [0x81, 2, b'h', b'i']);
+        assert_eq!(
+            Frame::fragment(Opcode::Text, false, b"h").0[..],
+            [0x01, 1, b'h']
+        );
+        assert_eq!(
+            Frame::fragment(Opcode::Continuation, true, b"i").0[..],
+            [0x80, 1, b'i']
+        );
+        assert_eq!(Frame::ping().0[..], [0x89, 0]);
+    }
+
+    #[test]
+    fn a_close_reason_is_cut_at_a_character_and_fits_a_control_frame() {
+        assert_eq!(Frame::close(1000, "").0[..], [0x88, 2, 0x03, 0xE8]);
+        let long = Frame::close(1008, &"é".repeat(100));
+        assert_eq!(long.0[1], 2 + 122);
+        assert!(str::from_utf8(&long.0[4..]).is_ok());
+    }
+}

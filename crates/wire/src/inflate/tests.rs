@@ -1,0 +1,201 @@
+//! Examples of the RFC, bombs, cuts and noise.
+
+use super::*;
+use crate::deflate::Deflater;
+use proptest::{collection::vec, prelude::*};
+use zlib_rs::{Deflate, DeflateFlush};
+
+const INVALID: Result<Vec<u8>, Violation> = Err(Violation::InvalidCompression);
+const TOO_BIG: Result<Vec<u8>, Violation> = Err(Violation::MessageTooBig);
+
+fn inflate(compressed: &[u8]) -> Result<Vec<u8>, Violation> {
+    Inflater::new().inflate(compressed, 1 << 20)
+}
+
+/// Blocks of a mebibyte of zeros each, all alike.
+fn mebibytes_of_zeros(count: usize) -> Vec<u8> {
+    let mut stream = Deflate::new(9, false, 15);
+    let zeros = vec![0; 1 << 20];
+    let mut block = || {
+        let mut room = vec![0; 8192];
+        let before = stream.total_out();
+        stream
+            .compress(&zeros, &mut room, DeflateFlush::SyncFlush)
+            .unwrap();
+        room.truncate(to_len(stream.total_out() - before));
+        room
+    };
+    let first = block();
+    [first, block().repeat(count - 1), vec![0x00]].concat()
+}
+
+#[test]
+fn the_examples_of_the_rfc_are_inflated() {
+    let examples: [(&str, &[u8]); 6] = [
+        ("7.2.3.1", &[0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00]),
+        (
+            "7.2.3.3",
+            &[
+                0x00, 0x05, 0x00, 0xFA, 0xFF, 0x48, 0x65, 0x6C, 0x6C, 0x6F, 0x00,
+            ],
+        ),
+        ("7.2.3.4", &[0xF3, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00, 0x00]),
+        (
+            "7.2.3.4, without the last byte",
+            &[0xF3, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00],
+        ),
+        (
+            "7.2.3.5",
+            &[
+                0xF2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xFF, 0xFF, 0xCA, 0xC9, 0xC9, 0x07, 0x00,
+            ],
+        ),
+        (
+            "two fragments of 7.2.3.1",
+            &[[0xF2, 0x48, 0xCD].as_slice(), &[0xC9, 0xC9, 0x07, 0x00]].concat(),
+        ),
+    ];
+    for (section, compressed) in examples {
+        assert_eq!(inflate(compressed), Ok(b"Hello".to_vec()), "{section}");
+    }
+    assert_eq!(inflate(&[0x00]), Ok(vec![]), "7.2.3.6");
+    assert_eq!(inflate(&[0x01]), Ok(vec![]), "7.2.3.6 as a last block");
+    let second_in_a_context = [0xF2, 0x00, 0x11, 0x00, 0x00];
+    assert_eq!(inflate(&second_in_a_context), INVALID, "7.2.3.2");
+}
+
+#[test]
+fn a_message_refers_to_no_earlier_one() {
+    let mut inflater = Inflater::new();
+    let hello = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
+    for _ in 0..2 {
+        assert_eq!(inflater.inflate(&hello, 5), Ok(b"Hello".to_vec()));
+        assert_eq!(
+            inflater.inflate(&[0xF2, 0x00, 0x11, 0x00, 0x00], 5),
+            INVALID
+        );
+    }
+}
+
+#[test]
+fn a_block_after_a_last_block_may_refer_to_it() {
+    let last = [0xF3, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
+    let twice = [&last[..], &[0xF2, 0x00, 0x11, 0x00, 0x00]].concat();
+    assert_eq!(inflate(&twice), Ok(b"HelloHello".to_vec()));
+    let many = |count| inflate(&[&last.repeat(count)[..], &[0x00]].concat());
+    assert_eq!(many(MAX_STREAMS - 1), Ok(b"Hello".repeat(MAX_STREAMS - 1)));
+    assert_eq!(many(MAX_STREAMS + 1), INVALID);
+}
+
+#[test]
+fn what_is_not_deflate_is_refused() {
+    let cases: [&[u8]; 9] = [
+        b"",
+        b"Hello",
+        &[0xFF],
+        &[0x06],
+        &[
+            0x00, 0x05, 0x00, 0xFA, 0xFE, 0x48, 0x65, 0x6C, 0x6C, 0x6F, 0x00,
+        ],
+        &[0xF3, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00, 0xFF],
+        // Cut inside the table of codes, for which the tail would do.
+        &[0x04, 0x00],
+        &[0x0C, 0x8F, 0x5B, 0x0A, 0x00, 0x50, 0x04, 0x44, 0xB7],
+        // The tail would be the content of this block.
+        &[0x00, 0x04, 0x00, 0xFB, 0xFF],
+    ];
+    for compressed in cases {
+        assert_eq!(inflate(compressed), INVALID, "{compressed:02X?}");
+    }
+}
+
+#[test]
+fn exactly_the_limit_passes_and_no_more_memory_is_taken() {
+    let mut deflater = Deflater::new(WindowBits::MAX);
+    for limit in [0, 1, 100, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 100_000] {
+        let compressed = |len: usize| {
+            let compressed = deflater.deflate(&vec![b'a'; len]);
+            compressed.unwrap_or_else(|| stored(&vec![b'a'; len]))
+        };
+        let [full, over] = [limit, limit + 1].map(compressed);
+        let payload = Inflater::new().inflate(&full, limit).unwrap();
+        assert_eq!((payload.len(), payload.capacity()), (limit, limit));
+        assert_eq!(Inflater::new().inflate(&over, limit), TOO_BIG);
+    }
+}
+
+/// A message in one block without compression.
+fn stored(payload: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(payload.len()).unwrap();
+    let lengths = [len.to_le_bytes(), (!len).to_le_bytes()].concat();
+    [&[0x00], &lengths[..], payload, &[0x00]].concat()
+}
+
+#[test]
+fn a_bomb_is_inflated_to_its_limit_and_no_further() {
+    let three = mebibytes_of_zeros(3);
+    let payload = Inflater::new().inflate(&three, 3 << 20).unwrap();
+    assert_eq!((payload.len(), payload.capacity()), (3 << 20, 3 << 20));
+
+    let gibibyte = mebibytes_of_zeros(1024);
+    let mut inflater = Inflater::new();
+    assert_eq!(inflater.inflate(&gibibyte, 1 << 16), TOO_BIG);
+    assert!(to_len(inflater.stream.total_out()) <= (1 << 16) + CHUNK);
+    assert_eq!(inflater.inflate(&[0x00], 0), Ok(vec![]), "and goes on");
+}
+
+#[test]
+fn a_message_that_was_cut_is_refused_or_ends_between_two_blocks() {
+    let mut payload =
+        b"{\"topic\":\"cats\",\"offset\":1234567,\"data\":\"meow meow meow\"}".repeat(3);
+    payload.extend((0..=255).rev());
+    let stored = stored(&payload);
+    let deflated = |level| {
+        let mut room = vec![0; 2000];
+        let mut stream = Deflate::new(level, false, 15);
+        stream
+            .compress(&payload, &mut room, DeflateFlush::SyncFlush)
+            .unwrap();
+        room.truncate(to_len(stream.total_out()) - 4);
+        room
+    };
+    // Stored, fixed and dynamic Huffman codes, and blocks that hold the tail itself.
+    let tails = [
+        0x00, 0x08, 0x00, 0xF7, 0xFF, 0, 0, 0xFF, 0xFF, 0, 0, 0xFF, 0xFF, 0x00,
+    ];
+    for message in [stored, deflated(1), deflated(9), tails.to_vec()] {
+        let whole = inflate(&message).unwrap();
+        assert!(!whole.is_empty());
+        let cuts: Vec<usize> = (0..message.len())
+            .filter(|cut| inflate(&message[..*cut]).is_ok())
+            .collect();
+        for cut in cuts {
+            // What is taken is a whole message: the empty block at its end is there.
+            assert_eq!(cut, 1, "{message:02X?}");
+            assert_eq!(inflate(&message[..cut]), Ok(vec![]));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_end_within_the_limit(bytes in vec(any::<u8>(), 0..300), limit in 0..2000usize) {
+        let mut inflater = Inflater::new();
+        if let Ok(payload) = inflater.inflate(&bytes, limit) {
+            prop_assert!(payload.capacity() <= limit);
+        }
+    }
+
+    #[test]
+    fn any_change_of_a_message_ends_within_the_limit(
+        place in any::<proptest::sample::Index>(), byte in any::<u8>(), limit in 0..2000usize,
+    ) {
+        let payload = b"{\"topic\":\"cats\",\"offset\":1234567}".repeat(30);
+        let mut message = Deflater::new(WindowBits::MAX).deflate(&payload).unwrap();
+        let place = place.index(message.len());
+        message[place] = byte;
+        if let Ok(payload) = Inflater::new().inflate(&message, limit) {
+            prop_assert!(payload.capacity() <= limit);
+        }
+    }
+}

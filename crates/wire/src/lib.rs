@@ -1,0 +1,24 @@
+//! RFC 6455 and 7692 around fastwebsockets: what leaves is encoded here, what arrives is judged here.
+//!
+//! [`frame`] encodes outgoing frames once; [`fast_lane`] takes whole plain messages in place;
+//! [`read_side`] is fastwebsockets as it is used here, [`gate`]
+//! the stream that it reads from, `parts` how large frames are shown in that, and [`walk`] the pure
+//! state machine in it which enforces the RFC's MUSTs and our limits; [`violation`] and [`close`] say
+//! why a connection ended. [`extension`] agrees on compression, [`deflate`] compresses and inflates one
+//! message. Nothing here knows of topics or of HTTP.
+
+#![expect(clippy::exhaustive_enums, reason = "users are to handle every variant")]
+
+pub mod close;
+pub mod deflate;
+pub mod extension;
+pub mod fast_lane;
+pub mod frame;
+pub mod gate;
+mod header;
+pub mod inflate;
+mod parts;
+pub mod read_side;
+mod utf8;
+pub mod violation;
+pub mod walk;

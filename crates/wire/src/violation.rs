@@ -1,0 +1,67 @@
+//! How a peer can break the protocol, and the close code that it gets for it.
+//!
+//! Section numbers are those of [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455) where no other
+//! RFC is named.
+
+/// How a peer broke the protocol or a limit, and so which close code it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// §5.4: a fragment continues a message that was never begun.
+    #[error("continuation frame without a message to continue")]
+    ContinuationWithoutStart,
+    /// §5.5: control frames must not be fragmented.
+    #[error("fragmented control frame")]
+    ControlFragmented,
+    /// §5.5: control frames carry at most 125 bytes.
+    #[error("control frame over 125 bytes")]
+    ControlTooLong,
+    /// §5.4: a new message inside a fragmented one.
+    #[error("data frame inside a fragmented message")]
+    DataInsideMessage,
+    /// §5.5.1: a Close body is empty or holds a code that may be sent (§7.4).
+    #[error("invalid close frame")]
+    InvalidClose,
+    /// RFC 7692 §7.2.2: the payload of a compressed message can't be decompressed.
+    #[error("invalid compressed data")]
+    InvalidCompression,
+    /// §8.1: text, or a close reason, is not UTF-8.
+    #[error("invalid UTF-8")]
+    InvalidUtf8,
+    /// §5.2: the shortest form of the length must be used, and its top bit is 0.
+    #[error("payload length not in its shortest form")]
+    LengthEncoding,
+    /// What the walk let pass and the reader refused; no such bytes are known.
+    #[error("malformed frame")]
+    Malformed,
+    /// §5.1: no server frame may be masked.
+    #[error("masked frame")]
+    Masked,
+    /// The message is larger than [`Limits::message_bytes`](super::walk::Limits::message_bytes).
+    #[error("message too big")]
+    MessageTooBig,
+    /// §5.2: RSV bits that no extension gave a meaning.
+    #[error("reserved bits set")]
+    ReservedBits,
+    /// The message has more frames than [`Limits::fragments`](super::walk::Limits::fragments).
+    #[error("too many fragments")]
+    TooManyFragments,
+    /// §5.2: an opcode that is not defined.
+    #[error("unknown opcode")]
+    UnknownOpcode,
+    /// §5.1: every client frame must be masked.
+    #[error("unmasked frame")]
+    Unmasked,
+}
+
+impl Violation {
+    /// The close code that says so (§7.4.1).
+    #[must_use]
+    pub fn close_code(self) -> u16 {
+        match self {
+            Self::InvalidCompression | Self::InvalidUtf8 => 1007,
+            Self::TooManyFragments => 1008,
+            Self::MessageTooBig => 1009,
+            _ => 1002,
+        }
+    }
+}
