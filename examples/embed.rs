@@ -11,8 +11,9 @@ use std::{convert::Infallible, env, error::Error};
 
 use framecast::{Config, Endpoint, Frame, Hub, Reply, TopicName, upgrade};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::{Method, Request, StatusCode, body::Incoming};
-use hyper::{server::conn::http1, service::service_fn};
+use hyper::{
+    Method, Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 

@@ -77,14 +77,14 @@ mod topic_name;
 
 use framecast_wire as wire;
 
-pub use self::{
+pub use self::wire::frame::Frame;
+pub use crate::{
     config::{Access, Config, Deflate, InvalidSetting, Limits, Timeouts},
     error::Error,
     hub::Hub,
     metrics::{Counter, ShardMetrics},
     server::{Endpoint, Reply, Server, upgrade},
     topic_name::{InvalidTopicName, TopicName},
-    wire::frame::Frame,
 };
 
 /// The README's Rust code, compiled and run.

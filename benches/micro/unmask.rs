@@ -1,7 +1,8 @@
 //! A payload is unmasked where it stands: fastwebsockets' way, and a plain loop beside it.
 
-use criterion::{BenchmarkId, Criterion, Throughput};
 use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
 
 use crate::wire::{KEY, SIZES, payload};
 

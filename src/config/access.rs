@@ -1,7 +1,9 @@
 //! Who may connect, from where, and by which name.
 
-use super::{InvalidSetting, PublicUrl, invalid};
-use crate::authority::{Authority, Host};
+use crate::{
+    authority::{Authority, Host},
+    config::{InvalidSetting, PublicUrl, invalid},
+};
 
 /// Who may connect, from where, and by which name.
 #[derive(Clone, Debug, Default)]

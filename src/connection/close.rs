@@ -7,8 +7,8 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{Session, reader::Reader};
 use crate::{
+    connection::{Session, reader::Reader},
     hub::{Ticket, seat::SeatRef},
     wire::close::Disconnect,
 };

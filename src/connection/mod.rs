@@ -30,7 +30,8 @@ use tracing::debug;
 use self::reader::Reader;
 use crate::{
     hub::{Agreed, Socket, UserId, registry::Claim, seat::Seat, shard::Shard},
-    protocol::{self, Reaction, relay},
+    protocol,
+    protocol::{Reaction, relay},
     topic_name::TopicName,
     wire::{close::Disconnect, frame::Kind},
 };

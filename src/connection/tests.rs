@@ -17,14 +17,11 @@ use tokio::{
     task::spawn_local,
 };
 
-use super::*;
 use crate::{
     config::Config,
+    connection::*,
     hub::Hub,
-    wire::{
-        deflate::Deflater,
-        extension::{self, WindowBits},
-    },
+    wire::{deflate::Deflater, extension, extension::WindowBits},
 };
 
 /// What a stream is asked for and gives.

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use super::Hub;
+use crate::hub::Hub;
 
 /// Whose turn it is, and who is absent.
 #[derive(Debug)]

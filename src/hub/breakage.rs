@@ -13,8 +13,7 @@ use std::{
 
 use tokio::task::{JoinHandle, spawn_local};
 
-use super::shard::Shard;
-use crate::wire::close::Disconnect;
+use crate::{hub::shard::Shard, wire::close::Disconnect};
 
 impl Shard {
     /// Spawns a task on the shard's thread. If it panics, the shard ends: by itself, tokio would drop

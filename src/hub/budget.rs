@@ -1,7 +1,7 @@
 //! The memory that all clients together may make the server hold, and how much of it is held.
 //!
 //! Whatever grows with what clients send is charged for as long as it is held. What passes between
-//! threads has a [`Charge`]. What one shard holds alone is in its [`Ledger`](super::ledger), which
+//! threads has a [`Charge`]. What one shard holds alone is in its [`Ledger`](crate::hub::ledger), which
 //! tells the budget of changes only when they amount to something.
 //!
 //! As memory gets short, more and more is no longer done, so that what can't be taken back never
@@ -27,8 +27,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::turnstile::wait_while;
-use crate::metrics::SharedCounter;
+use crate::{hub::turnstile::wait_while, metrics::SharedCounter};
 
 /// The budget of a hub. Sizes are in bytes.
 pub(crate) struct Budget {

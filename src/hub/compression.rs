@@ -8,9 +8,9 @@ use std::{fmt, sync::Arc};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::budget::Budget;
 use crate::{
     config,
+    hub::budget::Budget,
     wire::{
         deflate::Deflater,
         extension::{Agreement, WindowBits},

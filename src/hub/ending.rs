@@ -2,8 +2,10 @@
 
 use std::mem;
 
-use super::{peer::PeerKey, segment::Segment, state::State};
-use crate::wire::close::Disconnect;
+use crate::{
+    hub::{ids::PeerKey, segment::Segment, state::State},
+    wire::close::Disconnect,
+};
 
 impl State {
     pub(super) fn end_all(&mut self, ended: impl IntoIterator<Item = (PeerKey, Disconnect)>) {

@@ -5,15 +5,16 @@
 
 use std::{rc::Rc, time::Instant};
 
-use super::{
+use crate::hub::{
     allowance::{Allowance, END},
     compression::Compressors,
+    ids::{PeerKey, TopicKey},
     message::Message,
-    peer::{Offer, Offering, Peer, PeerKey},
+    peer::{Offer, Offering, Peer},
     peers::Peers,
     publication::{Receipt, UserId},
     segments::Segments,
-    topic::{Pending, Topic, TopicKey, Topics},
+    topic::{Pending, Topic, Topics},
 };
 
 /// Messages on their way to the subscribers of some topics.

@@ -11,8 +11,7 @@ use std::{
     },
 };
 
-use super::room;
-use crate::topic_name::TopicName;
+use crate::{hub::room, topic_name::TopicName};
 
 /// How many subscribers a topic has on one shard: written by that shard, read by publishers, for
 /// whom it may be a moment old.

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{
+use crate::hub::{
     publication::{Delivery, Load},
     room,
     shard::Shard,
@@ -187,6 +187,8 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::{
         config::Config,
@@ -196,7 +198,6 @@ mod tests {
         },
         wire::frame::Frame,
     };
-    use futures_util::FutureExt;
 
     fn deliver(bytes: usize) -> Delivery {
         let links = Links::new(&Config::default());

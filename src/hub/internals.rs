@@ -15,18 +15,18 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{
-    compression::Agreed,
-    links::Links,
-    publication::{Publication, Receipt},
-    receive::{RECEIVE_BYTES, Receive},
-    seat,
-    shard::Shard,
-    socket::Socket,
-    tick::Tick,
-};
 use crate::{
     config::Config,
+    hub::{
+        compression::Agreed,
+        links::Links,
+        publication::{Publication, Receipt},
+        receive::{RECEIVE_BYTES, Receive},
+        seat,
+        shard::Shard,
+        socket::Socket,
+        tick::Tick,
+    },
     topic_name::TopicName,
     wire::{
         close::Disconnect,

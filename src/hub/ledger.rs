@@ -1,7 +1,7 @@
 //! What one shard holds for its clients, and since when.
 //!
 //! It belongs to the shard's thread, so that keeping it costs no atomic operation. The
-//! [`Budget`](super::budget) is told when what has changed amounts to something.
+//! [`Budget`](crate::hub::budget) is told when what has changed amounts to something.
 
 use std::{
     cell::Cell,
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::budget::{Budget, signed};
+use crate::hub::budget::{Budget, signed};
 
 /// The ledger of a shard, and its clock for things that wait.
 pub(crate) struct Ledger {

@@ -10,18 +10,23 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{
-    attendance::Attendance,
-    budget::Budget,
-    compression::Contexts,
-    home::Home,
-    inbox::{Inbox, Item},
-    measured::LongestHold,
-    message::Message,
-    publication::{Publication, Route},
-    turnstile::{Pass, Turnstile},
+use crate::{
+    config::Config,
+    hub::{
+        attendance::Attendance,
+        budget::Budget,
+        compression::Contexts,
+        home::Home,
+        inbox::{Inbox, Item},
+        measured::LongestHold,
+        message::Message,
+        publication::{Publication, Route},
+        turnstile::{Pass, Turnstile},
+    },
+    metrics::ShardMetrics,
+    topic_name::TopicName,
+    wire::frame::Frame,
 };
-use crate::{config::Config, metrics::ShardMetrics, topic_name::TopicName, wire::frame::Frame};
 
 /// One for all shards.
 #[derive(Debug)]
@@ -33,7 +38,7 @@ pub(crate) struct Links {
     pub(super) metrics: Vec<ShardMetrics>,
     /// Of each shard.
     pub(super) holds: Vec<LongestHold>,
-    /// Of each shard: how far behind a connection was at its last [look](super::relief), in
+    /// Of each shard: how far behind a connection was at its last [look](crate::hub::relief), in
     /// milliseconds.
     pub(super) furthest: Vec<AtomicU64>,
     pub(super) contexts: Contexts,

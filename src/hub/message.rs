@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{
-    budget::Budget,
-    compression::{self, Compressors, is_large},
-};
 use crate::{
     config,
+    hub::{
+        budget::Budget,
+        compression,
+        compression::{Compressors, is_large},
+    },
     wire::{extension::WindowBits, frame::Frame},
 };
 

@@ -24,6 +24,7 @@ mod compression;
 mod ending;
 mod fan_out;
 mod home;
+pub(crate) mod ids;
 mod inbox;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;
@@ -68,10 +69,10 @@ use tokio::{sync::oneshot, time::timeout};
 
 use self::{
     budget::Budget,
+    ids::ConnectionId,
     inbox::Item,
     links::Links,
     measured::LongestHold,
-    peer::PeerKey,
     publication::{Publication, Receipt},
     shard::Shard,
 };
@@ -98,13 +99,6 @@ pub struct Hub(Arc<Running>);
 #[derive(Debug)]
 struct Running {
     links: Arc<Links>,
-}
-
-/// Names a connection of this hub; never a later one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ConnectionId {
-    shard: usize,
-    key: PeerKey,
 }
 
 impl Hub {

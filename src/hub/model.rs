@@ -12,9 +12,9 @@ use tokio::{
 };
 
 use self::recorder::Recorder;
-use super::{Hub, seat::Seat, socket::Socket};
 use crate::{
     config::Config,
+    hub::{Hub, seat::Seat, socket::Socket},
     topic_name::TopicName,
     wire::{extension, frame::Frame},
 };

@@ -7,7 +7,7 @@
 
 use std::{collections::VecDeque, io::IoSlice, mem, rc::Rc};
 
-use super::{
+use crate::hub::{
     ledger::{Held, Ledger, Moment},
     segment::Segment,
 };

@@ -2,20 +2,26 @@
 
 use std::{collections::VecDeque, io, rc::Rc, time::Instant};
 
-use super::{
-    allowance::{Allowance, STEP},
-    compression::Compression,
-    fan_out::Audience,
-    ledger::Ledger,
-    measured::Count,
-    peer::{Offer, Offering, Patience, Peer, PeerKey, SHARE_BYTES, Written, ping},
-    publication::UserId,
-    pulse::{Heartbeat, Silence},
-    replies::Replies,
-    room::{self, Table},
-    segment::Segment,
+use crate::{
+    config::Config,
+    hub::{
+        allowance::{Allowance, STEP},
+        compression::Compression,
+        fan_out::Audience,
+        ids::PeerKey,
+        ledger::Ledger,
+        measured::Count,
+        peer::{Offer, Offering, Patience, Peer, SHARE_BYTES, Written, ping},
+        publication::UserId,
+        pulse::{Heartbeat, Silence},
+        replies::Replies,
+        room,
+        room::Table,
+        segment::Segment,
+    },
+    metrics::ShardMetrics,
+    wire::close::Disconnect,
 };
-use crate::{config::Config, metrics::ShardMetrics, wire::close::Disconnect};
 
 /// Invariant: a peer is in `ring` if and only if it has noted so.
 pub(super) struct Peers {

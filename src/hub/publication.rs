@@ -10,8 +10,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::message::Message;
-use crate::topic_name::TopicName;
+use crate::{hub::message::Message, topic_name::TopicName};
 
 /// Who a registered connection belongs to.
 pub(crate) type UserId = Arc<str>;

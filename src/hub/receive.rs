@@ -8,11 +8,13 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use tokio::io::ReadBuf;
 
-use super::measured::Count;
-use crate::wire::{
-    fast_lane::{self, Head},
-    frame::Kind,
-    walk::Limits,
+use crate::{
+    hub::measured::Count,
+    wire::{
+        fast_lane::{self, Head},
+        frame::Kind,
+        walk::Limits,
+    },
 };
 
 /// Bytes received for the connection whose turn it is.

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::{allowance::Allowance, peer::PeerKey, room, state::State};
+use crate::hub::{allowance::Allowance, ids::PeerKey, room, state::State};
 
 /// Those that wait, in the order in which they came.
 ///

@@ -10,12 +10,14 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{
-    ConnectionId,
-    budget::{Budget, Charge, ShortOfMemory},
-    publication::UserId,
+use crate::{
+    hub::{
+        budget::{Budget, Charge, ShortOfMemory},
+        ids::ConnectionId,
+        publication::UserId,
+    },
+    topic_name::TopicName,
 };
-use crate::topic_name::TopicName;
 
 /// Registrations by id.
 #[derive(Debug)]
@@ -225,7 +227,7 @@ impl Drop for Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::peer::PeerKey;
+    use crate::hub::ids::PeerKey;
 
     const LIFETIME: Duration = Duration::from_secs(300);
 

@@ -9,13 +9,16 @@
 
 use std::{collections::BinaryHeap, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use super::{
-    allowance::{Allowance, END},
-    ledger::Moment,
-    peer::{Peer, PeerKey},
-    state::State,
+use crate::{
+    hub::{
+        allowance::{Allowance, END},
+        ids::PeerKey,
+        ledger::Moment,
+        peer::Peer,
+        state::State,
+    },
+    wire::close::Disconnect,
 };
-use crate::wire::close::Disconnect;
 
 /// Those who are to be ended if memory stays short.
 #[derive(Debug, Default)]

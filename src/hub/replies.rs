@@ -5,8 +5,10 @@
 
 use bytes::BufMut;
 
-use super::receive::RECEIVE_BYTES;
-use crate::wire::frame::{Frame, Kind, MAX_HEADER_BYTES, encode_message};
+use crate::{
+    hub::receive::RECEIVE_BYTES,
+    wire::frame::{Frame, Kind, MAX_HEADER_BYTES, encode_message},
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Replies(Vec<u8>);

@@ -7,7 +7,7 @@
 
 use std::{collections::VecDeque, task::Waker, time::Duration};
 
-use super::room;
+use crate::hub::room;
 
 /// The tasks that wait for another turn.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::ledger::{Held, Ledger, Moment};
+use crate::hub::ledger::{Held, Ledger, Moment};
 
 /// One or more whole frames, or the rest of some. A shard's outboxes refer to it without atomic
 /// operations; it knows what an outbox has to know of what waits in it.

@@ -2,14 +2,16 @@
 
 use std::{ops::Deref, rc::Rc, slice};
 
-use super::{
-    allowance::Allowance,
-    compression::{Compressors, cost_of_piece},
-    ledger::Ledger,
-    message::Message,
-    segment::Segment,
+use crate::{
+    hub::{
+        allowance::Allowance,
+        compression::{Compressors, cost_of_piece},
+        ledger::Ledger,
+        message::Message,
+        segment::Segment,
+    },
+    wire::{deflate::Deflating, extension::WindowBits, frame::Frame},
 };
-use crate::wire::{deflate::Deflating, extension::WindowBits, frame::Frame};
 
 /// Messages as subscribers get them, joined into segments once for each form that somebody takes.
 #[derive(Debug)]

@@ -23,22 +23,22 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{
-    allowance::{Allowance, END, STEP},
-    inbox::Inbox,
-    ledger::Ledger,
-    links::Links,
-    peer::PeerKey,
-    pulse::Heartbeat,
-    receive::{RECEIVE_BYTES, Receive, SHORT_SHARE_BYTES},
-    relief::BETWEEN_LOOKS,
-    replies::Replies,
-    rounds::{Rounds, Ticket},
-    state::State,
-    tick::Tick,
-};
 use crate::{
     config::Config,
+    hub::{
+        allowance::{Allowance, END, STEP},
+        ids::PeerKey,
+        inbox::Inbox,
+        ledger::Ledger,
+        links::Links,
+        pulse::Heartbeat,
+        receive::{RECEIVE_BYTES, Receive, SHORT_SHARE_BYTES},
+        relief::BETWEEN_LOOKS,
+        replies::Replies,
+        rounds::{Rounds, Ticket},
+        state::State,
+        tick::Tick,
+    },
     wire::{close::Disconnect, inflate::Inflater},
 };
 

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::{
-    peer::PeerKey,
-    state::State,
-    topic::{Departure, Place, Subscriber, Topic},
+use crate::{
+    hub::{
+        ids::{PeerKey, Place, Subscriber},
+        state::State,
+        topic::{Departure, Topic},
+    },
+    topic_name::TopicName,
 };
-use crate::topic_name::TopicName;
 
 impl State {
     /// Lets a peer follow exactly `topics`, each named once.

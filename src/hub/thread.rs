@@ -12,7 +12,7 @@ use std::{
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tracing::error;
 
-use super::{inbox::Item, links::Links, shard::Shard};
+use crate::hub::{inbox::Item, links::Links, shard::Shard};
 
 /// Starts a shard on a thread of its own.
 pub(super) fn start(index: usize, links: Arc<Links>) -> io::Result<()> {

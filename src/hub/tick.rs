@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, fmt, mem, rc::Rc, time::Instant};
 
-use super::{
+use crate::hub::{
     allowance::{Allowance, STEP, STEP_NANOSECONDS},
     inbox::Item,
     publication::Load,
@@ -150,8 +150,8 @@ mod tests {
         config::Config,
         hub::{
             compression::Compression,
+            ids::PeerKey,
             links::Links,
-            peer::PeerKey,
             publication::{Publication, Receipt},
         },
         topic_name::TopicName,

@@ -19,35 +19,19 @@ use std::{
     sync::atomic::Ordering::Relaxed,
 };
 
-use slotmap::new_key_type;
-
 use self::names::Names;
-use super::{
-    home::SubscriberCount, measured::Count, message::Message, peer::PeerKey, publication::Receipt,
-    room, room::Table,
+use crate::{
+    hub::{
+        home::SubscriberCount,
+        ids::{Place, Subscriber, TopicKey},
+        measured::Count,
+        message::Message,
+        publication::Receipt,
+        room,
+        room::Table,
+    },
+    topic_name::TopicName,
 };
-use crate::topic_name::TopicName;
-
-new_key_type! {
-    /// A topic with subscribers on this shard.
-    pub(super) struct TopicKey;
-}
-
-/// A topic that a connection follows, and where it stands there: what makes leaving it O(1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) topic: TopicKey,
-    /// Index among the topic's subscribers.
-    pub(super) index: u32,
-}
-
-/// A connection that follows a topic, and where it keeps its [`Place`]: the way back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Subscriber {
-    pub(super) peer: PeerKey,
-    /// Index among the connection's places.
-    pub(super) place: u32,
-}
 
 #[derive(Debug)]
 pub(super) struct Topic {
@@ -279,10 +263,11 @@ impl Topics {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{config::Config, hub::links::Links, wire::frame::Frame};
     use proptest::prelude::*;
     use slotmap::SlotMap;
+
+    use super::*;
+    use crate::{config::Config, hub::links::Links, wire::frame::Frame};
 
     fn peers(count: usize) -> Vec<PeerKey> {
         let mut keys = SlotMap::<PeerKey, ()>::with_key();

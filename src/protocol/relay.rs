@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reaction, json, topic_list::Named};
 use crate::{
+    protocol::{Reaction, json, topic_list::Named},
     topic_name::TopicName,
     wire::frame::{Frame, Kind},
 };
@@ -56,7 +56,7 @@ pub(crate) fn topics_in_force(topics: &[TopicName]) -> Frame {
 }
 
 fn complaint(error: &str) -> Reaction {
-    Reaction::Reply(Frame::text(&super::complaint(error)))
+    Reaction::Reply(Frame::text(&crate::protocol::complaint(error)))
 }
 
 const EXPECTED: &str = "{\"topics\": [...]} or ping expected";

@@ -22,8 +22,10 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{brief, reserve::Reserve, routes::Site, socket};
-use crate::hub::budget::ShortOfMemory;
+use crate::{
+    hub::budget::ShortOfMemory,
+    server::{brief, reserve::Reserve, routes::Site, socket},
+};
 
 /// Listens on `address`, for clients that take their answers within `request_timeout`.
 pub(super) fn listen(

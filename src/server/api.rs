@@ -11,16 +11,17 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use tokio::{sync::oneshot, time::timeout};
 use uuid::Uuid;
 
-use super::{
-    body::{self, parse},
-    reply::{Refusal, Reply, json, unavailable},
-    routes::Site,
-};
 use crate::{
     authority::Authority,
     config::PublicUrl,
     hub::{UserId, shard::Shard},
     protocol::topic_list::{Named, TopicList},
+    server::{
+        body,
+        body::parse,
+        reply::{Refusal, Reply, json, unavailable},
+        routes::Site,
+    },
     topic_name::TopicName,
     wire::{close::Disconnect, frame::Frame},
 };

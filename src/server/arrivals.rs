@@ -5,13 +5,10 @@ use std::{net, rc::Rc, sync::Arc};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::error;
 
-use super::{
-    accept,
-    http::{self, Lifetime},
-    reserve::Reserve,
-    routes::Site,
+use crate::{
+    hub::{budget::Charge, shard::Shard},
+    server::{accept, http, http::Lifetime, reserve::Reserve, routes::Site},
 };
-use crate::hub::{budget::Charge, shard::Shard};
 
 /// What accepts for a server, and what it needs for that.
 #[derive(Clone)]

@@ -13,8 +13,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::reply::Refusal;
-use crate::hub::{Held, budget::ShortOfMemory, shard::Shard};
+use crate::{
+    hub::{Held, budget::ShortOfMemory, shard::Shard},
+    server::reply::Refusal,
+};
 
 /// Reads the body of a request, bounded in size and time, and lets `understand` make of it what is
 /// asked for.

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{
+use crate::server::{
     api,
     http::MAX_HEAD_BYTES,
     origin,

@@ -10,8 +10,10 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{head::Head, routes::Site, turns::in_turns};
-use crate::hub::{budget::Charge, shard::Shard};
+use crate::{
+    hub::{budget::Charge, shard::Shard},
+    server::{head::Head, routes::Site, turns::in_turns},
+};
 
 /// What the HTTP connections of a server have to know of its end.
 #[derive(Clone)]

@@ -7,8 +7,12 @@
 
 use hyper::Request;
 
-use super::{api, origin, reply::Reply, routes, upgrade};
-use crate::{config::Access, topic_name::TopicName, wire::frame::Frame};
+use crate::{
+    config::Access,
+    server::{api, origin, reply::Reply, routes, upgrade},
+    topic_name::TopicName,
+    wire::frame::Frame,
+};
 
 /// The opening handshake of a chat connection: its topics, or the refusal.
 pub fn chat(request: &Request<()>) -> Result<Vec<TopicName>, Reply> {

@@ -14,10 +14,10 @@ use hyper::{
     },
 };
 
-use super::reply::Refusal;
 use crate::{
     authority::{Authority, Origin},
     config::Access,
+    server::reply::Refusal,
 };
 
 /// Checks the origin of a request, which is for the host `asked`.

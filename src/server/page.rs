@@ -3,7 +3,7 @@
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY};
 use uuid::Uuid;
 
-use super::reply::{Reply, content};
+use crate::server::reply::{Reply, content};
 
 const PAGE: &str = include_str!("page.html");
 

@@ -12,15 +12,6 @@ use matchit::Router;
 use tokio::{task::spawn_local, time::timeout};
 use uuid::Uuid;
 
-use super::{
-    api,
-    host::Hosts,
-    origin, page,
-    reply::{self, Refusal, Reply},
-    socket::Upcoming,
-    standing::Standing,
-    upgrade,
-};
 use crate::{
     authority::Authority,
     config::PublicUrl,
@@ -32,6 +23,15 @@ use crate::{
     },
     metrics::Counter,
     protocol::topic_list::TopicList,
+    server::{
+        api,
+        host::Hosts,
+        origin, page, reply,
+        reply::{Refusal, Reply},
+        socket::Upcoming,
+        standing::Standing,
+        upgrade,
+    },
     topic_name::TopicName,
     wire::close::Disconnect,
 };

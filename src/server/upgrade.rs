@@ -15,16 +15,16 @@ use hyper::{
 use tokio::{sync::oneshot, task::spawn_local, time::timeout};
 use tracing::debug;
 
-use super::{
-    host, origin,
-    reply::{Refusal, Reply},
-    socket::{Arrived, Detached, Upgrading},
-};
 use crate::{
     authority::Authority,
     connection::{Connection, Session},
     hub::{Agreed, Hub},
     protocol::topic_list::MAX_TOPICS,
+    server::{
+        host, origin,
+        reply::{Refusal, Reply},
+        socket::{Arrived, Detached, Upgrading},
+    },
     topic_name::TopicName,
     wire::extension,
 };

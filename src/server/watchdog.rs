@@ -21,7 +21,7 @@ use tokio::{
 };
 use tracing::{debug, error, warn};
 
-use super::{
+use crate::server::{
     arrivals::{ACCEPTING_SHARD, Arrivals},
     brief,
     standing::{Condition, STANDING_LOOKS, Watch},

@@ -1,22 +1,23 @@
 //! `framecast publish`: one message through the server's HTTP interface.
 
-use std::io::{self, Read as _, Write as _};
-use std::time::Duration;
+use std::{
+    io::{self, Read as _, Write as _},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Request, StatusCode};
+use hyper::{
+    Request, StatusCode,
+    client::conn::http1,
+    header::{CONTENT_TYPE, HOST},
+};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::{net::TcpStream, time::timeout};
 
-use super::Misuse;
-use super::display::first_line;
-use super::url::Url;
+use super::{Misuse, display::first_line, url::Url};
 
 /// How long connecting, sending and the answer may take together. Arbitrary: publishing does not
 /// wait for subscribers, so a server that needs longer is not well.

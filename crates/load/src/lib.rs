@@ -66,7 +66,6 @@ pub use self::{
     usage::Cpu,
     workers::serve as serve_worker,
 };
-
 use self::{
     drive::{Host, drive},
     meter::Meter,

@@ -180,10 +180,11 @@ impl fmt::Debug for Deflater {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::inflate::Inflater;
     use proptest::{collection::vec, prelude::*, sample::select};
     use zlib_rs::{Inflate, InflateFlush};
+
+    use super::*;
+    use crate::inflate::Inflater;
 
     /// A peer that keeps its context, and gives what each message says.
     fn in_context(messages: &[Vec<u8>]) -> Vec<Vec<u8>> {

@@ -207,9 +207,10 @@ const READ_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
     use crate::walk::{Limits, Role};
-    use tokio::io::AsyncWriteExt;
 
     const RULES: Rules = Rules {
         role: Role::Server,

@@ -64,8 +64,9 @@ impl Utf8 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn verdict(pieces: &[&[u8]]) -> bool {
         let mut utf8 = Utf8::default();

@@ -16,14 +16,15 @@ use bytes::Bytes;
 use fastwebsockets::{FragmentCollector, OpCode};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Session, charge_reaction, perform};
 use crate::{
+    connection::reader::{Session, charge_reaction, perform},
     hub::{Held, Message, Pass, seat::SeatRef},
     protocol::Reaction,
     topic_name::TopicName,
     wire::{
         close::Disconnect,
-        frame::{self, Frame, Opcode},
+        frame,
+        frame::{Frame, Opcode},
         gate::{IsFinal, Marks},
         inflate::Inflating,
         read_side::{ReadSide, Reading, Stop, check_message, web_socket},

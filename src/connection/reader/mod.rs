@@ -28,8 +28,8 @@ use std::{
 use bytes::Bytes;
 
 use self::episode::{Episode, Waiting};
-use super::Session;
 use crate::{
+    connection::Session,
     hub::{Held, Message, Pass, Ticket, seat::SeatRef, shard::Shard},
     protocol::{Reaction, relay},
     wire::{

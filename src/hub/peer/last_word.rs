@@ -1,6 +1,6 @@
 //! The last word to a peer whose shard has panicked.
 
-use super::Peer;
+use crate::hub::peer::Peer;
 
 impl Peer {
     /// Writes `close`, as far as the socket takes it at once, and closes the socket. If a frame is

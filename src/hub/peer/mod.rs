@@ -10,28 +10,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use slotmap::new_key_type;
 
 use self::writing::Writing;
 pub(super) use self::writing::{SHARE_BYTES, Written};
-use super::{
-    allowance::Allowance,
-    compression::{Compression, Compressors},
-    ledger::{Ledger, Moment},
-    outbox::Outbox,
-    publication::UserId,
-    pulse::Pulse,
-    segment::Segment,
-    segments::Segments,
-    socket::Socket,
-    topic::Place,
+use crate::{
+    hub::{
+        allowance::Allowance,
+        compression::{Compression, Compressors},
+        ids::Place,
+        ledger::{Ledger, Moment},
+        outbox::Outbox,
+        publication::UserId,
+        pulse::Pulse,
+        segment::Segment,
+        segments::Segments,
+        socket::Socket,
+    },
+    wire::{close::Disconnect, frame::Frame},
 };
-use crate::wire::{close::Disconnect, frame::Frame};
-
-new_key_type! {
-    /// A connection of this shard; never that of a later one.
-    pub(crate) struct PeerKey;
-}
 
 /// A connection in its shard's table.
 ///
@@ -50,7 +46,7 @@ pub(super) struct Peer {
     pub(super) pulse: Pulse,
     /// When the message began of which it has not sent the end.
     pub(super) unfinished: Option<Moment>,
-    /// It stands among the [receivers](super::receivers).
+    /// It stands among the [receivers](crate::hub::receivers).
     pub(super) waits_to_receive: bool,
     /// The mark of the last fan-out that has reached it: one comes by several topics.
     pub(super) reached_by: u64,

@@ -10,13 +10,13 @@ use std::{
 
 use bytes::Bytes;
 
-use super::Peer;
 use crate::{
     hub::{
         compression::Compressors,
         ledger::Ledger,
         measured::in_socket,
         outbox::{DELIVERY_BYTES, Outbox},
+        peer::Peer,
         replies::Replies,
         segment::Segment,
         socket::Stream,

@@ -15,19 +15,20 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{
-    ConnectionId,
-    compression::{self, Agreed, Compression},
-    peer::{Peer, PeerKey},
-    peers::{WRITE, WRITTEN_PER_NANOSECOND},
-    publication::UserId,
-    replies::Replies,
-    segment::Segment,
-    shard::Shard,
-    socket::Socket,
-    subscriptions::held_by,
-};
 use crate::{
+    hub::{
+        compression,
+        compression::{Agreed, Compression},
+        ids::{ConnectionId, PeerKey},
+        peer::Peer,
+        peers::{WRITE, WRITTEN_PER_NANOSECOND},
+        publication::UserId,
+        replies::Replies,
+        segment::Segment,
+        shard::Shard,
+        socket::Socket,
+        subscriptions::held_by,
+    },
     topic_name::TopicName,
     wire::{
         close::Disconnect,

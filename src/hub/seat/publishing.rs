@@ -6,11 +6,11 @@ use std::{
     task::Poll,
 };
 
-use super::SeatRef;
 use crate::{
     hub::{
         message::Message,
         publication::{Publication, delivered},
+        seat::SeatRef,
         turnstile::Pass,
     },
     topic_name::TopicName,

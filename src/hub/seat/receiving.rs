@@ -9,11 +9,11 @@ use std::{
 
 use tokio::io::ReadBuf;
 
-use super::SeatRef;
 use crate::{
     hub::{
         measured::in_socket,
         receive::{Receive, Taken},
+        seat::SeatRef,
     },
     wire::frame::Kind,
 };

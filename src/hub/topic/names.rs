@@ -8,8 +8,10 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-use super::TopicKey;
-use crate::{hub::room, topic_name::TopicName};
+use crate::{
+    hub::{ids::TopicKey, room},
+    topic_name::TopicName,
+};
 
 #[derive(Debug)]
 pub(super) struct Names {

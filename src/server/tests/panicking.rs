@@ -1,9 +1,17 @@
 //! A shard that panics, whichever it is.
 
-use std::{io::Read as _, io::Write as _, rc::Rc};
+use std::{
+    io::{Read as _, Write as _},
+    rc::Rc,
+};
 
-use super::served::{Served, expect, expect_end};
-use crate::{error::Error, hub::shard::Shard, topic_name::TopicName, wire::frame::Frame};
+use crate::{
+    error::Error,
+    hub::shard::Shard,
+    server::tests::served::{Served, expect, expect_end},
+    topic_name::TopicName,
+    wire::frame::Frame,
+};
 
 /// One of so many shards does what makes it panic.
 #[track_caller]

@@ -10,9 +10,18 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::super::{Server, routes::Site};
-use super::{PATIENCE, dial, read_head};
-use crate::{config::Config, error::Error, hub::Hub, topic_name::TopicName, wire::frame::Frame};
+use crate::{
+    config::Config,
+    error::Error,
+    hub::Hub,
+    server::{
+        Server,
+        routes::Site,
+        tests::{PATIENCE, dial, read_head},
+    },
+    topic_name::TopicName,
+    wire::frame::Frame,
+};
 
 /// A server that runs, with a watchdog that is quicker than usual.
 pub(super) struct Served {

@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, time::Duration};
 
-use super::{
+use crate::server::tests::{
     dial,
     served::{Served, eventually, expect, expect_end},
 };
@@ -63,7 +63,7 @@ fn while_memory_is_short_who_has_not_ended_a_head_is_given_up() {
     later
         .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET")
         .unwrap();
-    assert!(super::read_head(&mut later).starts_with("HTTP/1.1 200 "));
+    assert!(crate::server::tests::read_head(&mut later).starts_with("HTTP/1.1 200 "));
     let budget = server.hub.budget();
     let _charge = budget.charge((budget.limit() / 16 * 12).try_into().unwrap());
     expect_end(&mut first);

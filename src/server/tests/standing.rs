@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, Once, PoisonError},
 };
 
-use super::{
+use crate::server::tests::{
     read_head,
     served::{Served, eventually, expect},
 };
@@ -111,8 +111,10 @@ fn whoever_sends_nothing_to_a_server_that_stands_still_is_let_go() {
     let release = server.hold_up(0);
     eventually("it is noticed", || server.site.standing.shards() == [0]);
     // More than are answered at a time.
-    let silent: Vec<_> = (0..100).map(|_| super::dial(server.address)).collect();
-    let mut late = super::dial(server.address);
+    let silent: Vec<_> = (0..100)
+        .map(|_| crate::server::tests::dial(server.address))
+        .collect();
+    let mut late = crate::server::tests::dial(server.address);
     late.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .unwrap();
     let head = read_head(&mut late);

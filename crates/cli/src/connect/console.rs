@@ -4,9 +4,11 @@
 //! a thread of its own that the process does not wait for when it exits, so a terminal that stands
 //! still holds up neither the connection nor the exit.
 
-use std::future::pending;
-use std::io::{self, BufRead as _, BufWriter, IsTerminal as _, Read as _, Write as _};
-use std::thread;
+use std::{
+    future::pending,
+    io::{self, BufRead as _, BufWriter, IsTerminal as _, Read as _, Write as _},
+    thread,
+};
 
 use tokio::sync::{mpsc, oneshot};
 

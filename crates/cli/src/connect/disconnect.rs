@@ -4,9 +4,8 @@
 
 use std::io;
 
-use hyper::StatusCode;
-
 use framecast_wire::violation::Violation;
+use hyper::StatusCode;
 
 use crate::display::escape;
 

@@ -1,9 +1,7 @@
 //! Frames from the client to the server, encoded and masked.
 
 use fastwebsockets::{Frame, OpCode};
-use framecast_wire::deflate::Deflater;
-use framecast_wire::extension::Agreement;
-use framecast_wire::frame::Kind;
+use framecast_wire::{deflate::Deflater, extension::Agreement, frame::Kind};
 
 /// Encodes messages: compressed, where that was agreed on and makes them smaller.
 #[derive(Debug)]

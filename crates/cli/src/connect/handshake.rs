@@ -5,27 +5,25 @@
 //!
 //! [RFC 6455 §4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
 
-use std::io;
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use bytes::Bytes;
 use fastwebsockets::WebSocketError;
 use framecast_wire::extension::{self, Agreement, InvalidAnswer};
 use http_body_util::Empty;
-use hyper::header::{
-    CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+use hyper::{
+    Request, Response, StatusCode,
+    header::{
+        CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+        SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    },
+    http::Result as HttpResult,
+    upgrade::Upgraded,
 };
-use hyper::http::Result as HttpResult;
-use hyper::upgrade::Upgraded;
-use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::{net::TcpStream, time::timeout};
 
-use super::disconnect::is_final_status;
-use super::target::Target;
-use super::transcript::Transcript;
+use super::{disconnect::is_final_status, target::Target, transcript::Transcript};
 
 /// How long connecting and the handshake may take together. Arbitrary: a server that needs longer
 /// is not one to talk to.

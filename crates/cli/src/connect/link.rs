@@ -10,25 +10,29 @@
 //!
 //! Invariant: a Close frame is the last frame written.
 
-use std::cell::RefCell;
-use std::io;
-use std::rc::Rc;
+use std::{cell::RefCell, io, rc::Rc};
 
 use fastwebsockets::{FragmentCollector, Frame, OpCode, Payload};
-use framecast_wire::extension::Agreement;
-use framecast_wire::frame::{Kind, is_close};
-use framecast_wire::gate::Marks;
-use framecast_wire::inflate::Inflater;
-use framecast_wire::read_side::{Reading, Stop, open_message, web_socket};
-use framecast_wire::violation::Violation;
-use framecast_wire::walk::{Limits, Mark, Role, Rules};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use framecast_wire::{
+    extension::Agreement,
+    frame::{Kind, is_close},
+    gate::Marks,
+    inflate::Inflater,
+    read_side::{Reading, Stop, open_message, web_socket},
+    violation::Violation,
+    walk::{Limits, Mark, Role, Rules},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf},
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 
-use super::disconnect::Disconnect;
-use super::frame::{self, Encoder};
-use super::message;
+use super::{
+    disconnect::Disconnect,
+    frame::{self, Encoder},
+    message,
+};
 
 /// Events not yet looked at. Arbitrary; they are looked at between any two waits.
 const QUEUED_EVENTS: usize = 64;

@@ -31,12 +31,14 @@ use anyhow::{Context as _, Error, bail};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use self::console::{Console, Input, notice};
-use self::disconnect::Disconnect;
-use self::handshake::{OpenError, Opened};
-use self::link::{Link, Messages};
-use self::session::{Outcome, Session};
-use self::target::Target;
+use self::{
+    console::{Console, Input, notice},
+    disconnect::Disconnect,
+    handshake::{OpenError, Opened},
+    link::{Link, Messages},
+    session::{Outcome, Session},
+    target::Target,
+};
 use super::Misuse;
 
 /// How long a connection must have been open for the next wait to be a first one again. Arbitrary:

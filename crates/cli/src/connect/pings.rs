@@ -2,8 +2,10 @@
 //!
 //! Pure: the clock is an argument.
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 /// How many unanswered Pings are remembered. Arbitrary: more than a person types in one round trip.
 const MAX_WAITING: usize = 32;

@@ -1,17 +1,21 @@
 //! One connection from the user's side: what is typed goes out, until one side has had enough.
 
-use std::future::pending;
-use std::io;
-use std::time::{Duration, Instant};
+use std::{
+    future::pending,
+    io,
+    time::{Duration, Instant},
+};
 
 use tokio::time::{sleep_until, timeout};
 
-use super::command::{Command, HELP, NORMAL};
-use super::console::{Console, Unsendable, notice};
-use super::disconnect::Disconnect;
-use super::frame;
-use super::link::{Event, Link, Written};
-use super::pings::Pings;
+use super::{
+    command::{Command, HELP, NORMAL},
+    console::{Console, Unsendable, notice},
+    disconnect::Disconnect,
+    frame,
+    link::{Event, Link, Written},
+    pings::Pings,
+};
 use crate::display::escape;
 
 /// How long the server may be silent after the end of the input before it counts as done. Long

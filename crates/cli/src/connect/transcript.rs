@@ -3,10 +3,12 @@
 //! `fastwebsockets::handshake::client` reports a refusal as a bare status and drops the response.
 //! The reason a person needs is in its body, so the bytes are kept as they pass by.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll, ready};
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    task::{Context, Poll, ready},
+};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 

@@ -1,11 +1,14 @@
 //! `framecast load churn`: connections come and go while a stream has to stay whole.
 
-use super::Job;
-use super::common::{CommonArgs, Rate, WEBSOCKET_URL};
-use super::fanout::{Crowd, describe};
-use super::figures::{plural, rounded};
-use crate::value::{Count, Whole};
 use framecast_load::plan::{self, Pace, Work};
+
+use super::{
+    Job,
+    common::{CommonArgs, Rate, WEBSOCKET_URL},
+    fanout::{Crowd, describe},
+    figures::{plural, rounded},
+};
+use crate::value::{Count, Whole};
 
 /// Let connections come and go, while others must get every message
 ///

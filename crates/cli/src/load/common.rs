@@ -1,19 +1,23 @@
 //! What all kinds of load have in common: where to, how long, and what becomes of the result.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
+use std::{
+    net::{SocketAddr, ToSocketAddrs as _},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use clap::builder::{PathBufValueParser, TypedValueParser};
+use framecast_load::plan::{Scheme, Shape, Target};
 
 use super::threshold::Thresholds;
-use crate::Misuse;
-use crate::size::Size;
-use crate::url::Url;
-use crate::value::{Count, Time, Whole};
-use framecast_load::plan::{Scheme, Shape, Target};
+use crate::{
+    Misuse,
+    size::Size,
+    url::Url,
+    value::{Count, Time, Whole},
+};
 
 /// For those kinds of load that a bare echo can't take.
 pub(super) const WEBSOCKET_URL: &str =

@@ -1,10 +1,13 @@
 //! `framecast load echo`: messages that come back.
 
-use super::Job;
-use super::common::{CommonArgs, Rate, ShapeArgs};
-use super::figures::{count, plural, rounded};
-use crate::value::Count;
 use framecast_load::plan::{self, Pace, Work};
+
+use super::{
+    Job,
+    common::{CommonArgs, Rate, ShapeArgs},
+    figures::{count, plural, rounded},
+};
+use crate::value::Count;
 
 /// Send messages to an echo, and compare what comes back
 ///

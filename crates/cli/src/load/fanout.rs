@@ -1,13 +1,17 @@
 //! `framecast load fanout`: one message in, every subscriber out.
 
 use anyhow::ensure;
+use framecast_load::{
+    Stamp,
+    plan::{self, Pace, Via, Words, Work},
+};
 
-use super::Job;
-use super::common::{CommonArgs, Rate, ShapeArgs, WEBSOCKET_URL};
-use super::figures::{count, plural, rounded};
+use super::{
+    Job,
+    common::{CommonArgs, Rate, ShapeArgs, WEBSOCKET_URL},
+    figures::{count, plural, rounded},
+};
 use crate::value::Count;
-use framecast_load::Stamp;
-use framecast_load::plan::{self, Pace, Via, Words, Work};
 
 /// Publish numbered messages, and see what reaches the subscribers
 ///

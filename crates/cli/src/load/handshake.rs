@@ -1,10 +1,13 @@
 //! `framecast load handshake`: connections that are opened and closed again.
 
-use super::Job;
-use super::common::{CommonArgs, Rate};
-use super::figures::{plural, rounded};
-use crate::value::Count;
 use framecast_load::plan::{self, Work};
+
+use super::{
+    Job,
+    common::{CommonArgs, Rate},
+    figures::{plural, rounded},
+};
+use crate::value::Count;
 
 /// Connect, upgrade and close, again and again
 ///

@@ -1,10 +1,9 @@
 //! `framecast load idle`: connections that are just there.
 
-use super::Job;
-use super::common::CommonArgs;
-use super::figures::plural;
-use crate::value::Count;
 use framecast_load::plan::{self, Work};
+
+use super::{Job, common::CommonArgs, figures::plural};
+use crate::value::Count;
 
 /// Open connections, and hold them
 ///

@@ -2,11 +2,13 @@
 
 use std::{process, thread};
 
-use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use framecast_load::{Interruption, Moment};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
 
 use crate::INTERRUPTED;
-use framecast_load::{Interruption, Moment};
 
 pub(super) fn listen() -> anyhow::Result<Interruption> {
     let interruption = Interruption::default();

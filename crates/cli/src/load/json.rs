@@ -1,14 +1,15 @@
 //! The result as JSON.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
+use framecast_load::{Latencies, STEPS, ServerUse, Tally};
 use serde::Serialize;
 
-use super::Outcome;
-use super::summary::{Verdict, generator_shares, verdict};
-use framecast_load::{Latencies, STEPS, ServerUse, Tally};
+use super::{
+    Outcome,
+    summary::{Verdict, generator_shares, verdict},
+};
 
 pub(super) fn document(outcome: &Outcome<'_>) -> anyhow::Result<String> {
     let document = Document::of(outcome);

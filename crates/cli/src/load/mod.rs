@@ -16,21 +16,22 @@ mod progress;
 mod summary;
 mod threshold;
 
-use std::io::{self, Write as _};
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Subcommand;
+use framecast_load::{
+    Error, Plan, Progress, Report, ServerUse,
+    plan::{Scheme, TOPIC, Target, Via, Work},
+};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use self::common::Common;
-use self::figures::time;
-use self::output::Outputs;
-use self::progress::Display;
+use self::{common::Common, figures::time, output::Outputs, progress::Display};
 use crate::{Interrupted, Misuse};
-use framecast_load::plan::{Scheme, TOPIC, Target, Via, Work};
-use framecast_load::{Error, Plan, Progress, Report, ServerUse};
 
 /// Put a WebSocket server under load
 ///

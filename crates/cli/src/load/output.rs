@@ -2,9 +2,7 @@
 //!
 //! They are created before the run: nobody should wait for a result that can't be written.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::{fs::File, io::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
 

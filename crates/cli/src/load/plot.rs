@@ -2,12 +2,13 @@
 //! time.
 
 use anyhow::anyhow;
-use plotters::coord::Shift;
-use plotters::prelude::*;
-
-use super::Outcome;
-use super::figures::{rounded, time};
 use framecast_load::{Latencies, STEPS};
+use plotters::{coord::Shift, prelude::*};
+
+use super::{
+    Outcome,
+    figures::{rounded, time},
+};
 
 type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 

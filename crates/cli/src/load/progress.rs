@@ -1,11 +1,14 @@
 //! Shows how far a run is: a bar on a terminal, a line a second elsewhere. On standard error.
 
-use std::io::{self, IsTerminal as _, Write as _};
-use std::mem::discriminant;
-use std::time::Duration;
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    mem::discriminant,
+    time::Duration,
+};
+
+use framecast_load::{Moment, Phase, Progress};
 
 use super::figures::{count, rounded};
-use framecast_load::{Moment, Phase, Progress};
 
 #[derive(Debug)]
 pub(super) struct Display {

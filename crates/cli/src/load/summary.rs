@@ -2,13 +2,14 @@
 //!
 //! Pure.
 
-use std::fmt::Write as _;
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
-use super::Outcome;
-use super::figures::{bytes, change, count, plural, rounded, time};
-use framecast_load::plan::Work;
-use framecast_load::{Latencies, ServerUse, Tally};
+use framecast_load::{Latencies, ServerUse, Tally, plan::Work};
+
+use super::{
+    Outcome,
+    figures::{bytes, change, count, plural, rounded, time},
+};
 
 /// What is shown of latencies.
 pub(super) const PERCENTILES: [(&str, f64); 4] =

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use super::figures::{count, plural, time};
 use framecast_load::{Report, Tally};
+
+use super::figures::{count, plural, time};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Thresholds {

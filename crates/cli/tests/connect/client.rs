@@ -1,12 +1,16 @@
 //! The real binary with its three streams, and the socket that it connects to.
 
-use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::{
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{TcpListener, TcpStream},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
 
 /// Waits longer than anything here takes, so that a mistake is a failure and not a hang.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

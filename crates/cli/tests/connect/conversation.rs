@@ -2,9 +2,10 @@
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Bytes, Message};
-use tokio_tungstenite::{WebSocketStream, accept_async};
+use tokio_tungstenite::{
+    WebSocketStream, accept_async,
+    tungstenite::{Bytes, Message, protocol::CloseFrame},
+};
 
 use crate::client::{Client, listen, within};
 

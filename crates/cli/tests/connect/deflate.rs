@@ -1,14 +1,17 @@
 //! `--deflate`: what is offered, what is taken for an answer, and what is compressed (RFC 7692).
 
-use std::io::BufRead as _;
-use std::process::{Child, Command, Stdio};
+use std::{
+    io::BufRead as _,
+    process::{Child, Command, Stdio},
+};
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush};
 
-use crate::client::{Client, listen, request, within};
-use crate::literal::{connected_with, masked_frame};
+use crate::{
+    client::{Client, listen, request, within},
+    literal::{connected_with, masked_frame},
+};
 
 /// What a server answers that agrees.
 const AGREED: &str = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover\r\n";

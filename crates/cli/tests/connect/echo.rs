@@ -1,10 +1,11 @@
 //! `--echo`: every message goes back.
 
-use tokio::io::AsyncReadExt as _;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::client::within;
-use crate::literal::{connected_with, masked_frame};
+use crate::{
+    client::within,
+    literal::{connected_with, masked_frame},
+};
 
 #[tokio::test]
 async fn every_message_goes_back_as_it_came_in_order_and_an_orderly_close_is_a_success() {

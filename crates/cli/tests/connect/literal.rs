@@ -1,7 +1,9 @@
 //! What is on the wire, byte by byte; the server is a socket and literal bytes.
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::client::{Client, Exit, listen, request, within};

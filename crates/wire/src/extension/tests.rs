@@ -1,7 +1,8 @@
 //! Every kind of offer and of answer, and what comes of it.
 
-use super::*;
 use proptest::{collection::vec, prelude::*, sample::select};
+
+use super::*;
 
 fn lines<'a>(header: &[&'a str]) -> impl Iterator<Item = &'a [u8]> {
     header.iter().map(|line| line.as_bytes())

@@ -1,9 +1,10 @@
 //! Examples of the RFC, bombs, cuts and noise.
 
-use super::*;
-use crate::deflate::Deflater;
 use proptest::{collection::vec, prelude::*};
 use zlib_rs::{Deflate, DeflateFlush};
+
+use super::*;
+use crate::deflate::Deflater;
 
 const INVALID: Result<Vec<u8>, Violation> = Err(Violation::InvalidCompression);
 const TOO_BIG: Result<Vec<u8>, Violation> = Err(Violation::MessageTooBig);

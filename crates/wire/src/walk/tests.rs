@@ -1,5 +1,6 @@
-use super::*;
 use proptest::prelude::*;
+
+use super::*;
 
 const RULES: Rules = Rules {
     role: Role::Server,
