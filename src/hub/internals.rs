@@ -18,14 +18,15 @@ use tokio::{
 use crate::{
     config::Config,
     hub::{
-        compression::Agreed,
-        links::Links,
-        publication::{Publication, Receipt},
-        receive::{RECEIVE_BYTES, Receive},
+        peer::socket::Socket,
+        publication::{Publication, Receipt, compression::Agreed},
         seat,
-        shard::Shard,
-        socket::Socket,
-        tick::Tick,
+        shard::{
+            Shard,
+            links::Links,
+            receive::{RECEIVE_BYTES, Receive},
+            tick::Tick,
+        },
     },
     topic_name::TopicName,
     wire::{

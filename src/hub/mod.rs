@@ -16,73 +16,48 @@
 //! takes, [`seat`] what a connection's task sees. No step takes longer than its [`allowance`], and
 //! publishers pass a [`turnstile`] while there is too much to deliver.
 
-mod allowance;
-mod attendance;
-mod breakage;
-pub(crate) mod budget;
-mod compression;
-mod ending;
-mod fan_out;
-mod home;
+pub(crate) mod bounds;
 pub(crate) mod ids;
-mod inbox;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;
-mod ledger;
-mod links;
 #[cfg(feature = "internals")]
 mod measured;
 #[cfg(not(feature = "internals"))]
 #[path = "unmeasured.rs"]
 mod measured;
-mod message;
 #[cfg(test)]
 mod model;
-mod outbox;
 mod peer;
-mod peers;
 mod publication;
-mod pulse;
-mod receive;
-mod receivers;
 pub(crate) mod registry;
-mod relief;
-mod replies;
-mod ring_pass;
 mod room;
-mod rounds;
 pub(crate) mod seat;
-mod segment;
-mod segments;
 pub(crate) mod shard;
-mod socket;
-mod state;
-mod subscriptions;
-mod thread;
-mod tick;
-mod topic;
-mod turnstile;
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{sync::oneshot, time::timeout};
 
+pub(crate) use self::publication::UserId;
 use self::{
-    budget::Budget,
     ids::ConnectionId,
-    inbox::Item,
-    links::Links,
     measured::LongestHold,
     publication::{Publication, Receipt},
     shard::Shard,
 };
-pub(crate) use self::{
-    compression::Agreed, ledger::Held, message::Message, publication::UserId, rounds::Ticket,
-    socket::Socket, turnstile::Pass,
+pub(crate) use crate::hub::{
+    bounds::{ledger::Held, turnstile::Pass},
+    peer::socket::Socket,
+    publication::{compression::Agreed, message::Message},
+    shard::rounds::Ticket,
 };
 use crate::{
     config::Config,
     error::Error,
+    hub::{
+        bounds::budget::Budget,
+        shard::{inbox::Item, links::Links},
+    },
     metrics::{Counter, ShardMetrics},
     topic_name::TopicName,
     wire::{close::Disconnect, extension::Agreement, frame::Frame},
@@ -113,7 +88,7 @@ impl Hub {
         let links = Arc::new(Links::new(config));
         let hub = Self(Arc::new(Running { links }));
         for index in 0..shards {
-            thread::start(index, Arc::clone(&hub.0.links)).map_err(Error::Shard)?;
+            shard::thread::start(index, Arc::clone(&hub.0.links)).map_err(Error::Shard)?;
         }
         Ok(hub)
     }

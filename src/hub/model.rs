@@ -14,7 +14,7 @@ use tokio::{
 use self::recorder::Recorder;
 use crate::{
     config::Config,
-    hub::{Hub, seat::Seat, socket::Socket},
+    hub::{Hub, peer::socket::Socket, seat::Seat},
     topic_name::TopicName,
     wire::{extension, frame::Frame},
 };

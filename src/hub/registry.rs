@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     hub::{
-        budget::{Budget, Charge, ShortOfMemory},
+        bounds::budget::{Budget, Charge, ShortOfMemory},
         ids::ConnectionId,
         publication::UserId,
     },

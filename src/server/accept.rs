@@ -23,7 +23,7 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
-    hub::budget::ShortOfMemory,
+    hub::bounds::budget::ShortOfMemory,
     server::{brief, reserve::Reserve, routes::Site, socket},
 };
 

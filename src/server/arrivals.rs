@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tracing::error;
 
 use crate::{
-    hub::{budget::Charge, shard::Shard},
+    hub::{bounds::budget::Charge, shard::Shard},
     server::{accept, http, http::Lifetime, reserve::Reserve, routes::Site},
 };
 

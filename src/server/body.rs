@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    hub::{Held, budget::ShortOfMemory, shard::Shard},
+    hub::{Held, bounds::budget::ShortOfMemory, shard::Shard},
     server::reply::Refusal,
 };
 

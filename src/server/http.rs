@@ -11,7 +11,7 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
-    hub::{budget::Charge, shard::Shard},
+    hub::{bounds::budget::Charge, shard::Shard},
     server::{head::Head, routes::Site, turns::in_turns},
 };
 

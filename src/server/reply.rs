@@ -11,7 +11,7 @@ use hyper::{
 };
 use serde::Serialize;
 
-use crate::{hub::budget::ShortOfMemory, protocol};
+use crate::{hub::bounds::budget::ShortOfMemory, protocol};
 
 /// A response with its whole body.
 pub type Reply = Response<Full<Bytes>>;

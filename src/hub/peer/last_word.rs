@@ -22,7 +22,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        hub::{compression::Compression, segment::tests::segment, socket::tests::pair},
+        hub::{
+            peer::socket::tests::pair,
+            publication::{compression::Compression, segment::tests::segment},
+        },
         wire::frame::Frame,
     };
 

@@ -1,6 +1,10 @@
 //! One connection as its shard keeps it: socket, outbox, and what is known of its health.
 
 mod last_word;
+pub(in crate::hub) mod outbox;
+pub(in crate::hub) mod pulse;
+pub(in crate::hub) mod replies;
+pub(in crate::hub) mod socket;
 mod writing;
 
 use std::{
@@ -15,16 +19,18 @@ use self::writing::Writing;
 pub(super) use self::writing::{SHARE_BYTES, Written};
 use crate::{
     hub::{
-        allowance::Allowance,
-        compression::{Compression, Compressors},
+        bounds::{
+            allowance::Allowance,
+            ledger::{Ledger, Moment},
+        },
         ids::Place,
-        ledger::{Ledger, Moment},
-        outbox::Outbox,
-        publication::UserId,
-        pulse::Pulse,
-        segment::Segment,
-        segments::Segments,
-        socket::Socket,
+        peer::{outbox::Outbox, pulse::Pulse, socket::Socket},
+        publication::{
+            UserId,
+            compression::{Compression, Compressors},
+            segment::Segment,
+            segments::Segments,
+        },
     },
     wire::{close::Disconnect, frame::Frame},
 };
@@ -46,7 +52,7 @@ pub(super) struct Peer {
     pub(super) pulse: Pulse,
     /// When the message began of which it has not sent the end.
     pub(super) unfinished: Option<Moment>,
-    /// It stands among the [receivers](crate::hub::receivers).
+    /// It stands among the [receivers](crate::hub::shard::receivers).
     pub(super) waits_to_receive: bool,
     /// The mark of the last fan-out that has reached it: one comes by several topics.
     pub(super) reached_by: u64,
@@ -211,11 +217,13 @@ mod tests {
     use crate::{
         config::Config,
         hub::{
-            allowance::STEP,
-            links::Links,
-            outbox::DELIVERY_BYTES,
-            segment::tests::segment,
-            socket::tests::{awaits_end, pair},
+            bounds::allowance::STEP,
+            peer::{
+                outbox::DELIVERY_BYTES,
+                socket::tests::{awaits_end, pair},
+            },
+            publication::segment::tests::segment,
+            shard::links::Links,
         },
     };
 

@@ -12,14 +12,15 @@ use bytes::Bytes;
 
 use crate::{
     hub::{
-        compression::Compressors,
-        ledger::Ledger,
+        bounds::ledger::Ledger,
         measured::in_socket,
-        outbox::{DELIVERY_BYTES, Outbox},
-        peer::Peer,
-        replies::Replies,
-        segment::Segment,
-        socket::Stream,
+        peer::{
+            Peer,
+            outbox::{DELIVERY_BYTES, Outbox},
+            replies::Replies,
+            socket::Stream,
+        },
+        publication::{compression::Compressors, segment::Segment},
     },
     metrics::ShardMetrics,
     wire::frame::Frame,
@@ -253,7 +254,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        hub::{budget::Budget, compression::Compression},
+        hub::{bounds::budget::Budget, publication::compression::Compression},
     };
 
     fn new_peer() -> Peer {

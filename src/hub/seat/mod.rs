@@ -17,17 +17,18 @@ use bytes::Bytes;
 
 use crate::{
     hub::{
-        compression,
-        compression::{Agreed, Compression},
         ids::{ConnectionId, PeerKey},
-        peer::Peer,
-        peers::{WRITE, WRITTEN_PER_NANOSECOND},
-        publication::UserId,
-        replies::Replies,
-        segment::Segment,
-        shard::Shard,
-        socket::Socket,
-        subscriptions::held_by,
+        peer::{Peer, replies::Replies, socket::Socket},
+        publication::{
+            UserId, compression,
+            compression::{Agreed, Compression},
+            segment::Segment,
+        },
+        shard::{
+            Shard,
+            peers::{WRITE, WRITTEN_PER_NANOSECOND},
+            subscriptions::held_by,
+        },
     },
     topic_name::TopicName,
     wire::{

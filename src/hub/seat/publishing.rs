@@ -8,10 +8,9 @@ use std::{
 
 use crate::{
     hub::{
-        message::Message,
-        publication::{Publication, delivered},
+        bounds::turnstile::Pass,
+        publication::{Publication, delivered, message::Message},
         seat::SeatRef,
-        turnstile::Pass,
     },
     topic_name::TopicName,
     wire::frame::Frame,

@@ -12,8 +12,8 @@ use tokio::io::ReadBuf;
 use crate::{
     hub::{
         measured::in_socket,
-        receive::{Receive, Taken},
         seat::SeatRef,
+        shard::receive::{Receive, Taken},
     },
     wire::frame::Kind,
 };

@@ -1,0 +1,83 @@
+//! Where publishers wait while the hub has too much to deliver, and are let through in turn.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// First come, first served: [`Semaphore`] promises that.
+#[derive(Debug)]
+pub(in crate::hub) struct Turnstile(Arc<Semaphore>);
+
+/// The right to publish now; while it is held, one publisher fewer is let through.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Default for Turnstile {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(PASSES)))
+    }
+}
+
+impl Turnstile {
+    /// Returns true if somebody waits, so that whoever comes now must not overtake.
+    pub(in crate::hub) fn has_queue(&self) -> bool {
+        self.0.available_permits() == 0
+    }
+
+    /// Waits for its turn, in the order in which this was first polled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe; the place in the queue is lost.
+    pub(in crate::hub) async fn pass(&self) -> Pass {
+        // It is never closed; if it were, nobody would have to wait.
+        let permit = Arc::clone(&self.0).acquire_owned().await;
+        Pass {
+            _permit: permit.ok(),
+        }
+    }
+}
+
+/// Waits while `must_wait` says so; whoever changes that wakes all.
+///
+/// # Cancel safety
+///
+/// Cancel safe.
+pub(in crate::hub) async fn wait_while(change: &Notify, must_wait: impl Fn() -> bool) {
+    while must_wait() {
+        let changed = change.notified();
+        // Looked at again after the wake-up was asked for: a change in between counts.
+        if must_wait() {
+            changed.await;
+        }
+    }
+}
+
+/// Publishers that are let through at a time, each for a short turn: while some of them are being
+/// woken, others publish. With fewer, those who wait would wait for each other.
+const PASSES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn whoever_waits_longest_is_let_through_first() {
+        let turnstile = Turnstile::default();
+        let mut through: Vec<_> = (0..PASSES)
+            .map(|_| turnstile.pass().now_or_never())
+            .collect();
+        assert!(through.iter().all(Option::is_some));
+        assert!(turnstile.has_queue());
+        let (mut first, mut second) = (Box::pin(turnstile.pass()), Box::pin(turnstile.pass()));
+        assert!((&mut first).now_or_never().is_none());
+        assert!((&mut second).now_or_never().is_none());
+        drop(through.pop());
+        assert!((&mut second).now_or_never().is_none());
+        assert!((&mut first).now_or_never().is_some());
+    }
+}

@@ -1,0 +1,409 @@
+//! The bounded queue of encoded bytes waiting to be written to one connection.
+//!
+//! This is the only place where memory is held on behalf of a peer that reads slowly. It is pure:
+//! it performs no I/O, reads no clock and never waits. Everything that goes to the socket goes
+//! through it, or past it while it is empty, so frames cannot interleave, and a frame is never
+//! torn: it remembers how much of the front is out.
+
+use std::{collections::VecDeque, io::IoSlice, mem, rc::Rc};
+
+use crate::hub::{
+    bounds::ledger::{Held, Ledger, Moment},
+    publication::segment::Segment,
+};
+
+/// Runs of whole frames queued for one connection, in the order in which they are written:
+///
+/// ```text
+/// [the front, if part of it is out] [control frames: at most 32] [segments, oldest first] [Close]
+/// ```
+///
+/// Invariants: `bytes` is the sum of the lengths in `queue` less `written`, which is less than the
+/// length of the front; no element of `queue` is empty.
+#[derive(Debug, Default)]
+pub(in crate::hub) struct Outbox {
+    queue: VecDeque<Rc<Segment>>,
+    bytes: usize,
+    /// The account of a queue that has more room than most.
+    room: Option<Box<Held>>,
+    /// Bytes of the front that are out.
+    written: usize,
+    /// Control frames in the queue of which no byte is out yet.
+    control: u8,
+    /// Part of the front is out, or it is the rest of something of which part is.
+    is_front_torn: bool,
+    /// A Close is the last of the queue, or was: nothing more is accepted.
+    is_sealed: bool,
+}
+
+impl Outbox {
+    /// Queues a segment: one or more whole frames.
+    pub(in crate::hub) fn push(&mut self, segment: Rc<Segment>) {
+        if !self.is_sealed {
+            self.bytes += segment.len();
+            self.make_room(segment.ledger());
+            self.queue.push_back(segment);
+        }
+    }
+
+    /// Queues the rest of frames of which some bytes are out already.
+    pub(in crate::hub) fn push_rest(&mut self, rest: Rc<Segment>) {
+        debug_assert!(self.queue.is_empty(), "they were written past the queue");
+        self.push(rest);
+        self.is_front_torn = !self.queue.is_empty();
+    }
+
+    /// Queues a Ping or Pong ahead of all segments, but never inside a frame.
+    ///
+    /// Pongs are kept in order; beyond 32 of them only the latest, which answers the others too
+    /// (RFC 6455 §5.5.3), so that a flood of pings costs no memory.
+    pub(in crate::hub) fn push_control(&mut self, frame: Rc<Segment>) {
+        if self.is_sealed {
+            return;
+        }
+        let end = usize::from(self.is_front_torn) + usize::from(self.control);
+        self.bytes += frame.len();
+        if self.control == MAX_CONTROL {
+            self.bytes -= self.queue[end - 1].len();
+            self.queue[end - 1] = frame;
+        } else {
+            self.control += 1;
+            self.make_room(frame.ledger());
+            self.queue.insert(end, frame);
+        }
+    }
+
+    /// Queues `close` as the last frame; of two, the first wins.
+    pub(in crate::hub) fn seal(&mut self, close: Rc<Segment>) {
+        self.push(close);
+        self.is_sealed = true;
+    }
+
+    /// Accepts nothing more, and sends no Close.
+    pub(in crate::hub) fn seal_silently(&mut self) {
+        self.is_sealed = true;
+    }
+
+    /// Drops everything but a frame that is partly out.
+    pub(in crate::hub) fn discard(&mut self) {
+        self.queue.truncate(usize::from(self.is_front_torn));
+        let front = self.queue.front();
+        self.bytes = front.map_or(0, |front| front.len() - self.written);
+        self.control = 0;
+        self.give_back_room();
+    }
+
+    /// Drops everything and accepts nothing more: the socket is broken.
+    pub(in crate::hub) fn abandon(&mut self) {
+        *self = Self {
+            is_sealed: true,
+            ..Self::default()
+        };
+    }
+
+    /// Memory held for what is not yet written, in bytes: also what a delivery costs besides its
+    /// own, so that many tiny frames can't hold many times what a few large ones can.
+    pub(in crate::hub) fn held_bytes(&self) -> usize {
+        self.bytes + self.queue.len() * DELIVERY_BYTES
+    }
+
+    /// Returns when the oldest of what waits was queued.
+    pub(in crate::hub) fn oldest(&self) -> Option<Moment> {
+        let front = self.queue.front()?.queued();
+        // Control frames overtake, also one of which a part is out.
+        let overtaken = usize::from(self.is_front_torn) + usize::from(self.control);
+        let first = self.queue.get(overtaken);
+        Some(first.map_or(front, |first| first.queued().earlier(front)))
+    }
+
+    /// Nothing more is accepted.
+    pub(in crate::hub) fn is_sealed(&self) -> bool {
+        self.is_sealed
+    }
+
+    pub(in crate::hub) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Part of a frame is out, and the rest of it is not.
+    pub(in crate::hub) fn is_front_torn(&self) -> bool {
+        self.is_front_torn
+    }
+
+    /// The queue's only element, if it has one: a plain write is cheaper than a vectored one.
+    pub(in crate::hub) fn only(&self) -> Option<&[u8]> {
+        match self.queue.len() {
+            1 => Some(&self.queue[0].bytes()[self.written..]),
+            _ => None,
+        }
+    }
+
+    /// Fills `slices` from the front; how many.
+    pub(in crate::hub) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut out = self.written;
+        let pairs = slices.iter_mut().zip(&self.queue);
+        pairs
+            .map(|(slice, segment)| {
+                *slice = IoSlice::new(&segment.bytes()[mem::take(&mut out)..]);
+            })
+            .count()
+    }
+
+    /// Takes note that the first `count` bytes are out.
+    pub(in crate::hub) fn written(&mut self, count: usize) {
+        self.bytes -= count;
+        // Of the front, counted from its beginning.
+        let mut count = count + self.written;
+        while count > 0 {
+            if !self.is_front_torn {
+                // A control frame leaves the lane with its first byte.
+                self.control = self.control.saturating_sub(1);
+            }
+            let front = self.queue[0].len();
+            self.is_front_torn = count < front;
+            if self.is_front_torn {
+                self.written = count;
+                return;
+            }
+            self.written = 0;
+            count -= front;
+            self.queue.pop_front();
+        }
+        if self.has_too_much_room() {
+            self.give_back_room();
+        }
+    }
+
+    /// Makes room for one element more, and not for twice as many as there are.
+    #[inline]
+    fn make_room(&mut self, ledger: &Rc<Ledger>) {
+        if self.queue.len() == self.queue.capacity() {
+            self.grow(ledger);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, ledger: &Rc<Ledger>) {
+        self.queue.reserve_exact((self.queue.len() / 2).max(4));
+        if self.queue.capacity() > COMMON_ROOM {
+            let room = self.room.get_or_insert_with(|| Box::new(ledger.hold(0)));
+            room.set(self.queue.capacity() * size_of::<Rc<Segment>>());
+        }
+    }
+
+    fn has_too_much_room(&self) -> bool {
+        let capacity = self.queue.capacity();
+        capacity > COMMON_ROOM && self.queue.len() * 9 / 4 < capacity
+    }
+
+    #[cold]
+    fn give_back_room(&mut self) {
+        self.queue.shrink_to(self.queue.len() * 3 / 2);
+        if self.queue.capacity() <= COMMON_ROOM {
+            self.room = None;
+        } else if let Some(room) = &mut self.room {
+            room.set(self.queue.capacity() * size_of::<Rc<Segment>>());
+        }
+    }
+
+    /// Gives back the memory of an empty queue.
+    pub(in crate::hub) fn release(&mut self) {
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+            self.room = None;
+        }
+    }
+}
+
+/// What a delivery that waits may hold besides the bytes of its messages: its place in the queue,
+/// and a part of what it takes to share them.
+pub(in crate::hub) const DELIVERY_BYTES: usize = 96;
+
+/// Room for so many elements is part of what every connection may hold.
+const COMMON_ROOM: usize = 64;
+
+/// Autobahn sends ten pings at once and wants ten pongs; nobody needs more than a few.
+const MAX_CONTROL: u8 = 32;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        hub::{bounds::budget::Budget, publication::segment::tests::segment},
+        wire::frame::Frame,
+    };
+
+    fn ledger() -> Rc<Ledger> {
+        Ledger::new(Budget::new(u64::MAX))
+    }
+
+    fn write_all(outbox: &mut Outbox, at_once: usize) -> Vec<u8> {
+        let mut wire = Vec::new();
+        while !outbox.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 3];
+            let count = outbox.fill(&mut slices);
+            let bytes: Vec<u8> = slices[..count]
+                .iter()
+                .flat_map(|slice| slice.to_vec())
+                .collect();
+            let taken = bytes.len().min(at_once);
+            wire.extend(&bytes[..taken]);
+            outbox.written(taken);
+        }
+        wire
+    }
+
+    #[test]
+    fn control_frames_overtake_segments_but_not_the_frame_that_is_partly_out() {
+        let mut outbox = Outbox::default();
+        outbox.push(segment(b"first"));
+        outbox.push(segment(b"second"));
+        outbox.written(2);
+        outbox.push_control(segment(b"<1>"));
+        outbox.push_control(segment(b"<2>"));
+        assert_eq!(write_all(&mut outbox, 100), b"rst<1><2>second");
+    }
+
+    #[test]
+    fn a_control_frame_that_is_partly_out_is_finished_before_the_next() {
+        let mut outbox = Outbox::default();
+        outbox.push(segment(b"data"));
+        outbox.push_control(segment(b"<1>"));
+        outbox.written(1);
+        outbox.push_control(segment(b"<2>"));
+        assert_eq!(write_all(&mut outbox, 100), b"1><2>data");
+    }
+
+    #[test]
+    fn of_a_flood_of_pongs_the_first_ones_and_the_latest_are_kept() {
+        let mut outbox = Outbox::default();
+        for number in 0..100u8 {
+            outbox.push_control(segment(&[number]));
+        }
+        assert_eq!(outbox.bytes, 32);
+        let mut expected: Vec<u8> = (0..31).collect();
+        expected.push(99);
+        assert_eq!(write_all(&mut outbox, 100), expected);
+    }
+
+    #[test]
+    fn an_empty_frame_is_not_free_to_hold() {
+        let mut outbox = Outbox::default();
+        outbox.push(segment(b"\x81\x00"));
+        assert_eq!(outbox.held_bytes(), 2 + DELIVERY_BYTES);
+        outbox.written(2);
+        assert_eq!(outbox.held_bytes(), 0);
+    }
+
+    #[test]
+    fn a_long_queue_is_charged_for_its_room_and_gives_it_back_as_it_gets_shorter() {
+        let ledger = ledger();
+        let held = || {
+            ledger.tell();
+            usize::try_from(ledger.budget().held()).unwrap()
+        };
+        let shared = Segment::of_its_own(Bytes::from_static(b"x"), &ledger);
+        let alone = held();
+        let mut outbox = Outbox::default();
+        for _ in 0..10_000 {
+            outbox.push(Rc::clone(&shared));
+            assert!(outbox.queue.capacity() <= outbox.queue.len() * 9 / 4 + COMMON_ROOM);
+        }
+        assert_eq!(held(), alone + outbox.queue.capacity() * 8);
+        while !outbox.is_empty() {
+            outbox.written(1);
+            let most = outbox.queue.len() * 9 / 4 + COMMON_ROOM;
+            assert!(outbox.queue.capacity() <= most, "{}", outbox.queue.len());
+        }
+        assert_eq!(held(), alone);
+    }
+
+    #[test]
+    fn the_oldest_is_what_was_queued_first_and_not_a_ping_that_has_overtaken_it() {
+        let ledger = ledger();
+        let at = |seconds| {
+            ledger
+                .look_at_clock(std::time::Instant::now() + std::time::Duration::from_secs(seconds));
+            Segment::of_its_own(Bytes::from_static(b"hello"), &ledger)
+        };
+        let mut outbox = Outbox::default();
+        assert_eq!(outbox.oldest(), None);
+        let [first, second, ping] = [at(1), at(2), at(3)];
+        outbox.push(Rc::clone(&first));
+        outbox.push(Rc::clone(&second));
+        outbox.push_control(ping);
+        assert_eq!(outbox.oldest(), Some(first.queued()));
+        outbox.written(1);
+        assert_eq!(outbox.oldest(), Some(first.queued()), "behind half a ping");
+        outbox.written(4 + 1);
+        assert_eq!(outbox.oldest(), Some(first.queued()));
+        outbox.written(4);
+        assert_eq!(outbox.oldest(), Some(second.queued()));
+    }
+
+    // It panicked: a user of the library may publish whatever fits into memory.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_frame_of_more_than_4_gib_goes_out_like_any_other() {
+        const OUT: usize = 5 << 30;
+        // Zeroes that nobody reads take no memory.
+        let large = Bytes::from(vec![0; OUT + 2]);
+        let mut outbox = Outbox::default();
+        outbox.push(Segment::of_its_own(large, &ledger()));
+        outbox.written(OUT);
+        assert!(outbox.is_front_torn());
+        assert_eq!(outbox.only(), Some(&[0, 0][..]));
+        outbox.written(2);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn the_close_is_last_and_the_first_close_wins() {
+        let mut outbox = Outbox::default();
+        outbox.push(segment(b"data"));
+        outbox.seal(segment(Frame::close(1000, "").as_bytes()));
+        outbox.push(segment(b"late"));
+        outbox.push_control(segment(b"late"));
+        outbox.seal(segment(Frame::close(1002, "").as_bytes()));
+        assert_eq!(write_all(&mut outbox, 3), b"data\x88\x02\x03\xE8");
+    }
+
+    #[test]
+    fn discarding_keeps_the_rest_of_a_frame_that_is_partly_out() {
+        let mut outbox = Outbox::default();
+        outbox.push(segment(b"first"));
+        outbox.push(segment(b"second"));
+        outbox.written(2);
+        outbox.discard();
+        outbox.seal(segment(Frame::close(4008, "").as_bytes()));
+        assert_eq!(write_all(&mut outbox, 100), b"rst\x88\x02\x0F\xA8");
+    }
+
+    proptest! {
+        #[test]
+        fn short_writes_lose_and_repeat_nothing(
+            operations in proptest::collection::vec((0..3u8, 1..20usize), 1..60),
+        ) {
+            let mut outbox = Outbox::default();
+            let (mut pushed, mut wire) = (0, Vec::new());
+            for (operation, size) in operations {
+                match operation {
+                    0 => outbox.push(segment(&vec![b'd'; size])),
+                    1 => outbox.push_control(segment(&vec![b'c'; size])),
+                    _ => {
+                        let count = size.min(outbox.bytes);
+                        wire.resize(wire.len() + count, b'w');
+                        outbox.written(count);
+                        continue;
+                    }
+                }
+                pushed += size;
+                prop_assert_eq!(outbox.queue.iter().map(|each| each.len()).sum::<usize>(), outbox.bytes + outbox.written);
+            }
+            prop_assert_eq!(wire.len() + outbox.bytes, pushed);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What a connection is answered during its turn, gathered so that one write takes all of it.
+//!
+//! One buffer for all connections of a shard: a connection has it during one poll of its task and
+//! leaves it empty.
+
+use bytes::BufMut;
+
+use crate::{
+    hub::shard::receive::RECEIVE_BYTES,
+    wire::frame::{Frame, Kind, MAX_HEADER_BYTES, encode_message},
+};
+
+#[derive(Debug, Default)]
+pub(in crate::hub) struct Replies(Vec<u8>);
+
+impl Replies {
+    /// Whether a frame with this payload is to be gathered; if not, it is queued by itself, after
+    /// what was gathered.
+    pub(in crate::hub) fn has_room_for(&self, payload_len: usize) -> bool {
+        self.0.len() + MAX_HEADER_BYTES + payload_len <= MAX_BYTES
+    }
+
+    pub(in crate::hub) fn push_message(&mut self, kind: Kind, payload: &[u8]) {
+        encode_message(kind, payload, &mut self.0);
+    }
+
+    pub(in crate::hub) fn push(&mut self, frame: &Frame) {
+        self.0.put_slice(frame.as_bytes());
+    }
+
+    pub(in crate::hub) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(in crate::hub) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(in crate::hub) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// What is answered to one full receive, if it is echoed.
+const MAX_BYTES: usize = RECEIVE_BYTES;

@@ -1,0 +1,186 @@
+//! A message on its way to the subscribers, in every form in which they take it.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::{
+    config,
+    hub::{
+        bounds::budget::Budget,
+        publication::{
+            compression,
+            compression::{Compressors, is_large},
+        },
+    },
+    wire::{extension::WindowBits, frame::Frame},
+};
+
+/// A message, encoded once; compressed once for each window that a subscriber asks for, on the
+/// shard that comes to it first, and shared by all.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    plain: Frame,
+    /// Absent where it would never be filled.
+    compressed: Option<Arc<Forms>>,
+}
+
+/// By window.
+type Forms = [OnceLock<Frame>; WindowBits::ALL.len()];
+
+impl Message {
+    /// Makes a message of a frame, which is charged to the budget until its last clone is gone.
+    pub(in crate::hub) fn new(
+        frame: Frame,
+        config: &config::Deflate,
+        budget: &Arc<Budget>,
+    ) -> Self {
+        let is_worth_it = config.enabled && frame.payload().len() >= config.min_bytes;
+        let compressed: Option<Arc<Forms>> = is_worth_it.then(Arc::default);
+        let besides = MESSAGE_BYTES + compressed.as_deref().map_or(0, size_of_val);
+        Self {
+            plain: frame.map(|bytes| budget.own(bytes, besides)),
+            compressed,
+        }
+    }
+
+    /// Returns the memory that it holds before it is compressed, in bytes: a tiny one is not free.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let forms = self.compressed.as_deref().map_or(0, size_of_val);
+        self.plain.wire_len() + MESSAGE_BYTES + forms
+    }
+
+    /// Returns what it may take to compress it once, in nanoseconds.
+    pub(in crate::hub) fn cost_of_form(&self) -> u64 {
+        match self.compressed {
+            Some(_) => compression::cost(self.plain.payload().len()),
+            None => 0,
+        }
+    }
+
+    pub(in crate::hub) fn plain(&self) -> &Frame {
+        &self.plain
+    }
+
+    /// Returns its frame for subscribers with this window, if that is there or can be made at once:
+    /// a large one is to be compressed in steps, and [shared](Self::share) then. A shard that comes
+    /// to a small one while another one is compressing it waits for that: it is shorter than doing
+    /// it again.
+    pub(in crate::hub) fn compressed(
+        &self,
+        window: WindowBits,
+        compressors: &mut Compressors,
+    ) -> Option<Frame> {
+        let Some(forms) = &self.compressed else {
+            return Some(self.plain.clone());
+        };
+        let form = &forms[window.index()];
+        if is_large(&self.plain) {
+            return form.get().cloned();
+        }
+        let form = form.get_or_init(|| {
+            let frame = compressors.compress(&self.plain, window);
+            self.charge(frame, compressors.budget())
+        });
+        Some(form.clone())
+    }
+
+    /// Shares its frame for a window. Of two shards that have made it, the first one's is taken.
+    pub(in crate::hub) fn share(
+        &self,
+        window: WindowBits,
+        frame: Frame,
+        budget: &Arc<Budget>,
+    ) -> Frame {
+        match &self.compressed {
+            Some(forms) => forms[window.index()]
+                .get_or_init(|| self.charge(frame, budget))
+                .clone(),
+            None => frame,
+        }
+    }
+
+    /// Charges a form of it, unless it is the plain one.
+    fn charge(&self, form: Frame, budget: &Arc<Budget>) -> Frame {
+        if form.as_bytes().as_ptr() == self.plain.as_bytes().as_ptr() {
+            return form;
+        }
+        form.map(|bytes| budget.own(bytes, 0))
+    }
+}
+
+/// What a message on its way holds besides its bytes: its charge, its places in the inboxes, and
+/// what it is found by.
+const MESSAGE_BYTES: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFLATE: config::Deflate = config::Deflate {
+        enabled: true,
+        min_bytes: 64,
+        contexts: 0,
+    };
+
+    fn message(frame: Frame) -> Message {
+        Message::new(frame, &DEFLATE, &Budget::new(u64::MAX))
+    }
+
+    fn compressors() -> Compressors {
+        Compressors::new(&DEFLATE, &Budget::new(u64::MAX))
+    }
+
+    fn at(frame: &Frame) -> *const u8 {
+        frame.as_bytes().as_ptr()
+    }
+
+    #[test]
+    fn every_shard_gets_the_same_compressed_frame_for_the_same_window() {
+        let message = message(Frame::text(&"cats ".repeat(100)));
+        let (mut one, mut other) = (compressors(), compressors());
+        let compressed = message.compressed(WindowBits::MAX, &mut one).unwrap();
+        assert_eq!(compressed.as_bytes()[0], 0xC1);
+        assert!(compressed.wire_len() < 100);
+        let clone = message.clone();
+        let again = clone.compressed(WindowBits::MAX, &mut other).unwrap();
+        assert_eq!(at(&again), at(&compressed));
+        let smaller = WindowBits::ALL[1];
+        let other = message.compressed(smaller, &mut one).unwrap();
+        assert_ne!(at(&other), at(&compressed));
+    }
+
+    #[test]
+    fn a_large_message_is_compressed_in_steps_and_then_shared() {
+        let message = message(Frame::text(&"cats ".repeat(20_000)));
+        let mut compressors = compressors();
+        assert_eq!(message.compressed(WindowBits::MAX, &mut compressors), None);
+        let budget = Budget::new(u64::MAX);
+        let first = message.share(WindowBits::MAX, Frame::text("first"), &budget);
+        let second = message.share(WindowBits::MAX, Frame::text("second"), &budget);
+        assert_eq!(at(&first), at(&second));
+        let shared = message.compressed(WindowBits::MAX, &mut compressors);
+        assert_eq!(shared.as_ref().map(at), Some(at(&first)));
+    }
+
+    #[test]
+    fn the_room_for_compressed_forms_is_not_free_to_hold() {
+        let held = |len| message(Frame::binary(&vec![0; len])).held_bytes();
+        assert_eq!(held(63), 2 + 63 + MESSAGE_BYTES);
+        let forms = WindowBits::ALL.len() * size_of::<OnceLock<Frame>>();
+        assert_eq!(held(64), 2 + 64 + MESSAGE_BYTES + forms);
+    }
+
+    #[test]
+    fn what_is_small_or_would_not_shrink_goes_as_it_is() {
+        let mut compressors = compressors();
+        let random: Vec<u8> = (0..100u32)
+            .map(|n| (n.wrapping_mul(0x9E37_79B9) >> 24) as u8)
+            .collect();
+        for plain in [Frame::text(&"x".repeat(63)), Frame::binary(&random)] {
+            let message = message(plain);
+            let form = message
+                .compressed(WindowBits::MAX, &mut compressors)
+                .unwrap();
+            assert_eq!(at(&form), at(message.plain()));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Which shard gets the next connection: each in turn, but none that can't serve it now.
+//!
+//! Who watches the shards says which those are. Each shard counts its [ticks](Hub::ticks), and one
+//! that is [nudged](Hub::nudge) and does not tick stands still.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use crate::hub::Hub;
+
+/// Whose turn it is, and who is absent.
+#[derive(Debug)]
+pub(in crate::hub) struct Attendance {
+    next: AtomicUsize,
+    /// Of each shard.
+    is_absent: Vec<AtomicBool>,
+    /// Of each shard: it has panicked.
+    is_broken: Vec<AtomicBool>,
+}
+
+impl Attendance {
+    pub(in crate::hub) fn new(shards: usize) -> Self {
+        Self {
+            next: AtomicUsize::new(0),
+            is_absent: (0..shards).map(|_| AtomicBool::new(false)).collect(),
+            is_broken: (0..shards).map(|_| AtomicBool::new(false)).collect(),
+        }
+    }
+
+    /// The shard whose turn it is; if all are absent, one of them.
+    fn next(&self) -> usize {
+        let turns = || self.next.fetch_add(1, Relaxed) % self.is_absent.len();
+        let mut in_turn = self.is_absent.iter().map(|_| turns());
+        let present = in_turn.find(|&shard| !self.is_absent[shard].load(Relaxed));
+        present.unwrap_or_else(turns)
+    }
+
+    fn set_absent(&self, shard: usize, is_absent: bool) {
+        let is_broken = self.is_broken[shard].load(Relaxed);
+        self.is_absent[shard].store(is_absent || is_broken, Relaxed);
+    }
+
+    /// Makes a shard absent for good.
+    pub(in crate::hub) fn set_broken(&self, shard: usize) {
+        self.is_broken[shard].store(true, Relaxed);
+        self.set_absent(shard, true);
+    }
+}
+
+impl Hub {
+    /// The shard that is to get the next connection.
+    pub(crate) fn next_shard(&self) -> usize {
+        self.0.links.attendance.next()
+    }
+
+    /// Says whether connections are to pass a shard by.
+    pub(crate) fn set_absent(&self, shard: usize, is_absent: bool) {
+        self.0.links.attendance.set_absent(shard, is_absent);
+    }
+
+    /// Has a shard tick, if it can.
+    pub(crate) fn nudge(&self, shard: usize) {
+        self.0.links.inboxes[shard].wake();
+    }
+
+    /// How often a shard has ticked.
+    pub(crate) fn ticks(&self, shard: usize) -> u64 {
+        self.0.links.metrics[shard].ticks.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turns(attendance: &Attendance, count: usize) -> Vec<usize> {
+        (0..count).map(|_| attendance.next()).collect()
+    }
+
+    #[test]
+    fn each_has_its_turn_but_whoever_is_absent_and_all_have_if_nobody_is_there() {
+        let attendance = Attendance::new(3);
+        assert_eq!(turns(&attendance, 4), [0, 1, 2, 0]);
+        attendance.set_absent(1, true);
+        assert_eq!(turns(&attendance, 4), [2, 0, 2, 0]);
+        attendance.set_absent(0, true);
+        assert_eq!(turns(&attendance, 2), [2, 2]);
+        attendance.set_absent(2, true);
+        assert!(turns(&attendance, 4).iter().all(|&shard| shard < 3));
+        attendance.set_absent(1, false);
+        assert_eq!(turns(&attendance, 2), [1, 1]);
+    }
+}

@@ -1,0 +1,383 @@
+//! A shard: one thread's connections and topics, and what they have in common.
+//!
+//! A shard owns its connections, their sockets and outboxes, and its part of the topics; nothing
+//! of that leaves its thread. Its [`State`] is borrowed for single steps, never across an await.
+//!
+//! Its thread alternates between steps of the [`Tick`] and turns of connections' tasks. Both are
+//! bounded in time. Whoever is not done with its turn waits for one of the next [`Rounds`], so that
+//! the sockets are looked at in between.
+
+pub(in crate::hub) mod attendance;
+pub(in crate::hub) mod breakage;
+pub(in crate::hub) mod ending;
+pub(in crate::hub) mod fan_out;
+pub(in crate::hub) mod inbox;
+pub(in crate::hub) mod links;
+pub(in crate::hub) mod peers;
+pub(in crate::hub) mod receive;
+pub(in crate::hub) mod receivers;
+pub(in crate::hub) mod relief;
+pub(in crate::hub) mod ring_pass;
+pub(in crate::hub) mod rounds;
+pub(in crate::hub) mod state;
+pub(in crate::hub) mod subscriptions;
+pub(in crate::hub) mod thread;
+pub(in crate::hub) mod tick;
+pub(in crate::hub) mod topic;
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::Rc,
+    sync::Arc,
+    task::Context,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::Notify,
+    task::{coop, yield_now},
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use crate::{
+    config::Config,
+    hub::{
+        bounds::{
+            allowance::{Allowance, END, STEP},
+            ledger::Ledger,
+        },
+        ids::PeerKey,
+        peer::{pulse::Heartbeat, replies::Replies},
+        shard::{
+            inbox::Inbox,
+            links::Links,
+            receive::{RECEIVE_BYTES, Receive, SHORT_SHARE_BYTES},
+            relief::BETWEEN_LOOKS,
+            rounds::{Rounds, Ticket},
+            state::State,
+            tick::Tick,
+        },
+    },
+    wire::{close::Disconnect, inflate::Inflater},
+};
+
+/// One shard, as its own thread sees it.
+pub(crate) struct Shard {
+    pub(super) index: usize,
+    pub(super) links: Arc<Links>,
+    pub(super) state: RefCell<State>,
+    ledger: Rc<Ledger>,
+    pub(super) receive: RefCell<Receive>,
+    pub(super) replies: RefCell<Replies>,
+    /// What is left of the turn that a connection has now.
+    turn: RefCell<Allowance>,
+    /// It ends before all was done.
+    wants_turn: Cell<bool>,
+    rounds: RefCell<Rounds>,
+    /// Kept for the next compressed message.
+    inflater: Cell<Option<Box<Inflater>>>,
+    /// Wakes whoever waits for the last connection to go.
+    pub(super) departure: Notify,
+    is_stopping: Cell<bool>,
+    /// A step or a task has panicked.
+    pub(super) is_broken: Cell<bool>,
+}
+
+impl Shard {
+    pub(super) fn new(index: usize, links: Arc<Links>) -> Rc<Self> {
+        let state = State::new(index, Arc::clone(&links));
+        Rc::new(Self {
+            index,
+            ledger: Rc::clone(&state.ledger),
+            state: RefCell::new(state),
+            links,
+            receive: RefCell::new(Receive::new()),
+            replies: RefCell::default(),
+            turn: RefCell::new(Allowance::new(STEP)),
+            wants_turn: Cell::new(false),
+            rounds: RefCell::default(),
+            inflater: Cell::default(),
+            departure: Notify::new(),
+            is_stopping: Cell::new(false),
+            is_broken: Cell::new(false),
+        })
+    }
+
+    /// Returns what the shard holds for its clients.
+    pub(crate) fn ledger(&self) -> &Rc<Ledger> {
+        &self.ledger
+    }
+
+    /// The configuration that the hub was started with.
+    pub(crate) fn config(&self) -> &Config {
+        &self.links.config
+    }
+
+    /// Begins a connection's turn to read, with what it kept from its last one. It is a short one
+    /// while the shard's round is over, or the hub has too much to deliver; and while memory is
+    /// exhausted, nothing is received.
+    pub(crate) fn begin_turn(&self, kept: Bytes) {
+        self.begin(kept, !self.links.budget.is_exhausted());
+    }
+
+    /// Begins a turn in which all that is received is thrown away, which takes no memory.
+    pub(crate) fn begin_discarding(&self) {
+        self.begin(Bytes::new(), true);
+    }
+
+    /// Begins a turn that is over already, in which nothing is received: a connection has something to
+    /// finish.
+    pub(crate) fn begin_no_turn(&self) {
+        self.begin(Bytes::new(), false);
+        *self.turn.borrow_mut() = Allowance::new(Duration::ZERO);
+    }
+
+    fn begin(&self, kept: Bytes, may_receive: bool) {
+        let is_short = self.rounds.borrow().is_over() || self.links.must_wait();
+        let (limit, share) = if is_short {
+            (SHORT_TURN, SHORT_SHARE_BYTES)
+        } else {
+            (STEP, RECEIVE_BYTES)
+        };
+        let share = if may_receive { share } else { 0 };
+        self.receive.borrow_mut().begin_turn(kept, share);
+        self.replies.borrow_mut().clear();
+        *self.turn.borrow_mut() = Allowance::new(limit);
+        self.wants_turn.set(false);
+    }
+
+    /// Has a connection that waits for a round do nothing: it gets nothing of others' turns.
+    pub(crate) fn skip_turn(&self) {
+        self.replies.borrow_mut().clear();
+    }
+
+    /// Takes note that the turn ends before all was done.
+    pub(crate) fn want_turn(&self) {
+        self.wants_turn.set(true);
+    }
+
+    /// Queues the connection for another turn, if it wants one.
+    pub(crate) fn queue_if_wanted(&self, ticket: &mut Ticket, cx: &Context<'_>) {
+        if self.wants_turn.take() {
+            self.queue(ticket, cx, self.turn_time());
+        }
+    }
+
+    /// Ends the turn; what the connection has received and not yet read.
+    pub(crate) fn end_turn(&self) -> Bytes {
+        self.receive.borrow_mut().end_turn()
+    }
+
+    /// Returns how long the turn has taken.
+    pub(crate) fn turn_time(&self) -> Duration {
+        self.turn.borrow().used()
+    }
+
+    /// Charges work of the turn that may have taken `nanoseconds`.
+    pub(crate) fn spend(&self, nanoseconds: u64) {
+        self.turn.borrow_mut().spend(nanoseconds);
+    }
+
+    /// Charges work of so many nanoseconds that the turn has caused for later.
+    pub(super) fn cause(&self, nanoseconds: u64) {
+        self.turn.borrow_mut().cause(nanoseconds);
+    }
+
+    /// Returns true if the turn must end, whatever is left to do.
+    pub(crate) fn is_turn_over(&self) -> bool {
+        self.turn.borrow().is_spent()
+    }
+
+    /// Queues a task whose turn took `turn` for another one, in one of the next rounds.
+    pub(crate) fn queue(&self, ticket: &mut Ticket, cx: &Context<'_>, turn: Duration) {
+        self.rounds.borrow_mut().wait(ticket, cx.waker(), turn);
+        self.inbox().wake();
+    }
+
+    /// Returns true if a task still waits for another turn.
+    pub(crate) fn is_queued(&self, ticket: Ticket) -> bool {
+        self.rounds.borrow().is_waiting(ticket)
+    }
+
+    /// Takes note of a turn that took `turn`.
+    pub(crate) fn use_up(&self, turn: Duration) {
+        if !turn.is_zero() && self.rounds.borrow_mut().use_up(turn) {
+            // The next round begins with a tick.
+            self.inbox().wake();
+        }
+    }
+
+    /// Does a step of the shard, or has a turn, and measures it if that is to be known.
+    pub(crate) fn measure<T>(&self, step: impl FnOnce() -> T) -> T {
+        self.links.holds[self.index].measure(step)
+    }
+
+    /// Takes an inflater. Whoever needs it for several turns keeps it for so long.
+    pub(crate) fn take_inflater(&self) -> Box<Inflater> {
+        self.inflater.take().unwrap_or_default()
+    }
+
+    /// Gives an inflater back.
+    pub(crate) fn give_back(&self, inflater: Box<Inflater>) {
+        self.inflater.set(Some(inflater));
+    }
+
+    /// Ends the connection with this key, if it is still there.
+    pub(super) fn end_connection(&self, key: PeerKey, reason: Disconnect) {
+        self.state.borrow_mut().end(key, reason);
+    }
+
+    /// Reads nothing more from anybody.
+    pub(super) fn stop_reading(&self) {
+        self.state.borrow_mut().is_draining = true;
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.state.borrow().is_draining
+    }
+
+    /// Ends every connection, some at a time.
+    pub(super) async fn end_all(&self, reason: Disconnect) {
+        let keys = self.state.borrow().peers.keys();
+        let mut allowance = Allowance::new(STEP);
+        for key in keys {
+            self.end_connection(key, reason);
+            allowance.spend(END);
+            if allowance.is_spent() {
+                yield_now().await;
+                allowance = Allowance::new(STEP);
+            }
+        }
+    }
+
+    /// Returns when no connection is left.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let departure = self.departure.notified();
+            if self.state.borrow().peers.len() == 0 {
+                return;
+            }
+            departure.await;
+        }
+    }
+
+    /// Runs the shard, on its own thread, until it is stopped.
+    pub(super) async fn run(self: Rc<Self>) {
+        let sweeper = self.spawn(Rc::clone(&self).sweep_for_ever());
+        // The tick has a budget of its own.
+        coop::unconstrained(self.tick_until_stopped()).await;
+        sweeper.abort();
+    }
+
+    async fn tick_until_stopped(self: &Rc<Self>) {
+        let mut tick = Tick::default();
+        while !self.is_stopping.get() {
+            self.links.metrics[self.index].ticks.increment();
+            self.measure(|| tick.step(self));
+            if tick.is_at_rest(self) && !self.has_waiting() && !self.is_stopping.get() {
+                self.rest().await;
+            } else {
+                yield_now().await;
+            }
+            // Polled once after each look at the sockets: the others of a round come in between.
+            self.begin_round();
+        }
+    }
+
+    /// Waits for something to do; while memory is short, not for long: some may have come to be
+    /// behind.
+    async fn rest(&self) {
+        let woken = self.inbox().woken();
+        let budget = &self.links.budget;
+        let has_receivers = self.state.borrow().has_receivers();
+        if !has_receivers && !budget.is_crowded() {
+            return woken.await;
+        }
+        tokio::select! {
+            () = woken => {}
+            () = budget.may_receive(), if has_receivers => {}
+            () = sleep(BETWEEN_LOOKS) => {}
+        }
+    }
+
+    /// Has the task of a connection woken when memory is no longer exhausted.
+    pub(super) fn wait_to_receive(&self, key: PeerKey) {
+        self.state.borrow_mut().wait_to_receive(key);
+        // It may be at rest without an eye on that.
+        self.inbox().wake();
+    }
+
+    /// Returns true if tasks wait for another turn.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.rounds.borrow().is_empty()
+    }
+
+    /// Lets the next of those that wait have their turn.
+    pub(super) fn begin_round(&self) {
+        self.rounds.borrow_mut().begin();
+    }
+
+    /// Lets the shard end after this step.
+    pub(super) fn stop(&self) {
+        self.is_stopping.set(true);
+    }
+
+    async fn sweep_for_ever(self: Rc<Self>) {
+        let mut interval = interval(Heartbeat::sweep_interval(&self.config().timeouts));
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            self.sweep().await;
+        }
+    }
+
+    /// Looks at every connection, some at a time.
+    async fn sweep(&self) {
+        self.ledger.tell();
+        self.links.budget.look_again();
+        self.state.borrow_mut().begin_sweep();
+        let mut at = Some(0);
+        while let Some(from) = at {
+            let mut allowance = Allowance::new(STEP);
+            at = self.measure(|| self.state.borrow_mut().sweep(from, &mut allowance));
+            // Some may have to be pinged.
+            self.inbox().wake();
+            yield_now().await;
+        }
+        self.measure(|| self.shrink());
+    }
+
+    /// Gives back room that only a crowd or a burst needs.
+    pub(super) fn shrink(&self) {
+        self.state.borrow_mut().shrink();
+        self.rounds.borrow_mut().shrink();
+        self.inbox().shrink();
+    }
+
+    pub(super) fn inbox(&self) -> &Inbox {
+        &self.links.inboxes[self.index]
+    }
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The time of a turn while others wait for theirs: room for what most turns do.
+const SHORT_TURN: Duration = Duration::from_micros(100);
+
+#[cfg(test)]
+impl Shard {
+    /// For how many elements there is memory, in its own maps and queues and in the homes.
+    pub(super) fn room(&self) -> usize {
+        let state = self.state.borrow();
+        let own = state.peers.room() + state.topics.room() + self.rounds.borrow().room();
+        own + self.inbox().room() + self.links.room()
+    }
+}

@@ -1,0 +1,424 @@
+//! What a shard owns, and each step that changes it.
+
+use std::{
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use crate::{
+    hub::{
+        bounds::{
+            allowance::{Allowance, END},
+            ledger::Ledger,
+        },
+        ids::PeerKey,
+        peer::replies::Replies,
+        publication::{
+            Delivery, Publication, UserId,
+            compression::{Compression, Compressors},
+            message::Message,
+            segments::Segments,
+        },
+        shard::{
+            fan_out::{Audience, FanOut, Step},
+            links::Links,
+            peers::Peers,
+            receivers::Receivers,
+            relief::Relief,
+            topic::Topics,
+        },
+    },
+    metrics::ShardMetrics,
+    topic_name::TopicName,
+    wire::{close::Disconnect, frame::Frame},
+};
+
+/// The state of one shard: its connections, and the topics that they follow.
+pub(in crate::hub) struct State {
+    pub(in crate::hub) peers: Peers,
+    pub(in crate::hub) topics: Topics,
+    compressors: Compressors,
+    /// What is held here for clients.
+    pub(in crate::hub) ledger: Rc<Ledger>,
+    pub(in crate::hub) relief: Relief,
+    pub(in crate::hub) receivers: Receivers,
+    /// The fan-out that is under way. It comes before all that is pending in `topics`.
+    fan_out: Option<FanOut>,
+    /// Fan-outs so far that leave a mark on each subscriber they reach.
+    marked: u64,
+    /// Nothing new is read from peers.
+    pub(in crate::hub) is_draining: bool,
+    pub(in crate::hub) index: usize,
+    pub(in crate::hub) links: Arc<Links>,
+}
+
+impl State {
+    pub(in crate::hub) fn new(index: usize, links: Arc<Links>) -> Self {
+        let ledger = Ledger::new(Arc::clone(&links.budget));
+        Self {
+            peers: Peers::new(&links.config, Rc::clone(&ledger)),
+            topics: Topics::default(),
+            compressors: Compressors::new(&links.config.deflate, &links.budget),
+            ledger,
+            relief: Relief::default(),
+            receivers: Receivers::default(),
+            fan_out: None,
+            marked: 0,
+            is_draining: false,
+            index,
+            links,
+        }
+    }
+
+    /// Gathers what is for all of a topic's subscribers here, to be fanned out together.
+    pub(in crate::hub) fn gather(
+        &mut self,
+        topic: &TopicName,
+        number: u64,
+        publication: &Publication,
+    ) {
+        let Some(key) = self.topics.find(topic) else {
+            return;
+        };
+        let topic = self.topics.get(key);
+        // Not what is left over from earlier subscribers.
+        if topic.is_some_and(|topic| number >= topic.first) {
+            let receipt = publication.receipt.as_ref();
+            self.topics.append(key, &publication.messages, receipt);
+        }
+    }
+
+    /// Begins the fan-out of what is for some subscribers only, or for those of several topics.
+    /// What came before must have been fanned out.
+    pub(in crate::hub) fn begin_fan_out(&mut self, delivery: Delivery) {
+        debug_assert!(self.is_settled(), "what came before goes first");
+        let topics = delivery.topics().filter_map(|(name, number)| {
+            let key = self.topics.find(name)?;
+            let topic = self.topics.get(key)?;
+            (number >= topic.first).then_some(key)
+        });
+        let topics = topics.collect();
+        self.marked += 1;
+        let publication = delivery.publication;
+        let audience = Audience::Once(publication.user, self.marked);
+        let segments = Segments::new(publication.messages.to_vec());
+        let fan_out = FanOut::to_some(segments, topics, audience, publication.receipt);
+        self.fan_out = Some(fan_out);
+    }
+
+    /// Hands what was gathered to the subscribers, one topic after the other, until all is done or
+    /// the step is over. Returns true if it is done.
+    pub(in crate::hub) fn fan_out(&mut self, allowance: &mut Allowance) -> bool {
+        loop {
+            let Some(fan_out) = &mut self.fan_out else {
+                let Some(pending) = self.topics.take_pending() else {
+                    return true;
+                };
+                let held_bytes = pending.messages.iter().map(Message::held_bytes);
+                allowance.spend(held_bytes.sum::<usize>() as u64 / JOINED_PER_NANOSECOND);
+                self.fan_out = Some(FanOut::to_everyone(pending));
+                continue;
+            };
+            let step = fan_out.step(
+                &mut self.topics,
+                &mut self.peers,
+                &mut self.compressors,
+                allowance,
+            );
+            let Step {
+                is_done,
+                queued,
+                slow,
+            } = step;
+            let deliveries = queued * fan_out.messages();
+            self.metrics().deliveries.add(deliveries as u64);
+            self.end_all(slow.into_iter().map(|key| (key, Disconnect::SlowConsumer)));
+            if !is_done {
+                return false;
+            }
+            if let Some((topic, room)) = self.fan_out.take().and_then(FanOut::finish) {
+                self.topics.give_back(topic, room);
+            }
+        }
+    }
+
+    /// Adds a connection, which follows nothing yet. Publishers learn of its window before anything is
+    /// published to it.
+    pub(in crate::hub) fn insert(
+        &mut self,
+        user: Option<UserId>,
+        compression: Compression,
+    ) -> PeerKey {
+        if let Compression::Shared(window) = compression {
+            let wanted = self.compressors.want(window);
+            self.links.windows[self.index].store(wanted, Relaxed);
+        }
+        self.peers.insert(user, compression)
+    }
+
+    /// Nothing is under way to subscribers.
+    pub(in crate::hub) fn is_settled(&self) -> bool {
+        self.fan_out.is_none() && self.topics.is_settled()
+    }
+
+    /// Queues an answer to what a peer itself said.
+    pub(in crate::hub) fn reply(&mut self, key: PeerKey, message: Frame, replies: &mut Replies) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.reply(message, replies, &mut self.compressors, &self.ledger);
+        }
+    }
+
+    /// Peers that wait for their write.
+    pub(in crate::hub) fn ring_len(&self) -> usize {
+        self.peers.ring_len()
+    }
+
+    /// Gives some of the peers that wait for it their write. Returns how many.
+    pub(in crate::hub) fn write_turn(&mut self) -> usize {
+        let (writes, lost) = self.peers.write_turn(&self.links.metrics[self.index]);
+        self.end_all(lost.into_iter().map(|key| (key, Disconnect::Lost)));
+        writes
+    }
+
+    /// Writes what waits for a peer and what it was answered, as far as its socket takes it.
+    pub(in crate::hub) fn write(&mut self, key: PeerKey, replies: &mut Replies) {
+        let metrics = &self.links.metrics[self.index];
+        match self.peers.write(key, replies, metrics) {
+            Ok(false) => {}
+            // The tick, which may be asleep, writes the rest.
+            Ok(true) => self.links.inboxes[self.index].wake(),
+            Err(_) => self.end(key, Disconnect::Lost),
+        }
+    }
+
+    /// Begins a look at every connection.
+    pub(in crate::hub) fn begin_sweep(&mut self) {
+        self.update_gauges();
+        self.peers.begin_sweep();
+    }
+
+    /// Looks at the connections from part `at` of their table on, and ends those that are to be, until
+    /// the step is over. Returns the part to go on with, if there is one.
+    pub(in crate::hub) fn sweep(
+        &mut self,
+        mut at: usize,
+        allowance: &mut Allowance,
+    ) -> Option<usize> {
+        loop {
+            let part = self.peers.part(at)?;
+            let keys: Vec<PeerKey> = part.map(|(key, _)| key).collect();
+            for key in keys {
+                allowance.spend(SWEEP);
+                if let Some(reason) = self.peers.sweep(key) {
+                    self.end(key, reason);
+                    allowance.spend(END);
+                }
+            }
+            at += 1;
+            if allowance.is_spent() {
+                return Some(at);
+            }
+        }
+    }
+
+    /// Gives back room that only a crowd needs.
+    pub(in crate::hub) fn shrink(&mut self) {
+        self.peers.shrink();
+        self.topics.shrink();
+        self.receivers.shrink();
+    }
+
+    pub(in crate::hub) fn update_gauges(&self) {
+        let metrics = self.metrics();
+        metrics.connections.set(self.peers.len() as u64);
+        metrics.topics.set(self.topics.len() as u64);
+    }
+
+    pub(in crate::hub) fn metrics(&self) -> &ShardMetrics {
+        &self.links.metrics[self.index]
+    }
+}
+
+/// Bytes that messages hold which are joined, and forgotten, in a nanosecond: 50 for a small message.
+const JOINED_PER_NANOSECOND: u64 = 2;
+
+/// What a look at a connection takes, in nanoseconds.
+const SWEEP: u64 = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Config,
+        hub::{
+            bounds::allowance::{STEP, STEP_NANOSECONDS},
+            peer::outbox::DELIVERY_BYTES,
+            publication::Route,
+        },
+        wire::extension::WindowBits,
+    };
+
+    const HERE: usize = 0;
+
+    fn state() -> State {
+        State::new(HERE, Arc::new(Links::new(&Config::default())))
+    }
+
+    fn publication(text: &str) -> Publication {
+        let links = Links::new(&Config::default());
+        Publication::new([links.message(Frame::text(text))])
+    }
+
+    fn fan_out(state: &mut State) {
+        while !state.fan_out(&mut Allowance::new(STEP)) {}
+    }
+
+    fn deliver(state: &mut State, topic: &TopicName, number: u64) {
+        state.gather(topic, number, &publication("x"));
+        fan_out(state);
+    }
+
+    fn queued(state: &State, key: PeerKey) -> usize {
+        state.peers.get(key).unwrap().outbox.held_bytes()
+    }
+
+    #[test]
+    fn what_had_passed_the_home_before_it_heard_of_a_subscriber_is_not_for_it() {
+        let mut state = state();
+        let topic = TopicName::new("cats").unwrap();
+        state.links.home(&topic).pass(&topic);
+        let key = state.peers.insert(None, Compression::Off);
+        state.subscribe(key, &topic);
+        deliver(&mut state, &topic, 0);
+        assert_eq!(
+            queued(&state, key),
+            0,
+            "left over from an earlier subscriber"
+        );
+        deliver(&mut state, &topic, 1);
+        let held = Frame::text("x").wire_len() + DELIVERY_BYTES;
+        assert_eq!(queued(&state, key), held);
+    }
+
+    #[test]
+    fn an_ended_connection_follows_nothing_and_gets_nothing() {
+        let mut state = state();
+        let topic = TopicName::new("cats").unwrap();
+        let key = state.peers.insert(None, Compression::Off);
+        state.subscribe(key, &topic);
+        state.end(key, Disconnect::Unregistered);
+        assert_eq!(state.topics.len(), 0);
+        let close = queued(&state, key);
+        state.subscribe(key, &topic);
+        deliver(&mut state, &topic, 0);
+        assert_eq!((state.topics.len(), queued(&state, key)), (0, close));
+    }
+
+    fn wire(state: &State, key: PeerKey) -> Vec<u8> {
+        let outbox = &state.peers.get(key).unwrap().outbox;
+        let mut slices = [std::io::IoSlice::new(&[]); 8];
+        let count = outbox.fill(&mut slices);
+        let slices = slices[..count].iter();
+        slices.flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    #[test]
+    fn a_message_for_one_user_is_for_no_other() {
+        let mut state = state();
+        let topic = TopicName::new("cats").unwrap();
+        let [one, other] = ["1", "2"].map(|user| {
+            let key = state.peers.insert(Some(user.into()), Compression::Off);
+            state.subscribe(key, &topic);
+            key
+        });
+        let mut publication = publication("for 2");
+        publication.user = Some("2".into());
+        state.begin_fan_out(publication.delivery(Route::One(topic, 0), 2, 0));
+        fan_out(&mut state);
+        assert_eq!(wire(&state, one), b"");
+        assert_eq!(wire(&state, other), b"\x81\x05for 2");
+    }
+
+    #[test]
+    fn a_message_to_several_topics_comes_once_however_many_a_connection_follows() {
+        let mut state = state();
+        let topics = ["cats", "dogs", "fish"].map(|name| TopicName::new(name).unwrap());
+        let key = state.peers.insert(None, Compression::Off);
+        state.set_topics(key, &topics[..2]);
+        for text in ["first", "second"] {
+            let route = topics.clone().map(|topic| (topic, 0));
+            let delivery = publication(text).delivery(Route::Several(route.into()), 2, 0);
+            state.begin_fan_out(delivery);
+            fan_out(&mut state);
+        }
+        assert_eq!(wire(&state, key), b"\x81\x05first\x81\x06second");
+    }
+
+    #[test]
+    fn publishers_learn_of_a_window_before_anything_is_compressed_for_it() {
+        let mut config = Config::default();
+        config.deflate.enabled = true;
+        let links = Arc::new(Links::new(&config));
+        let mut state = State::new(0, Arc::clone(&links));
+        assert_eq!(links.forms(0, 100), 0);
+        for window in [WindowBits::MAX, WindowBits::MIN, WindowBits::MAX] {
+            state.insert(None, Compression::Shared(window));
+        }
+        assert_eq!(links.forms(0, 100), 2);
+        assert_eq!(links.forms(1, 100), 0);
+    }
+
+    #[test]
+    fn a_look_at_many_connections_takes_several_steps() {
+        let mut state = state();
+        for _ in 0..20_000 {
+            state.peers.insert(None, Compression::Off);
+        }
+        state.begin_sweep();
+        let (mut at, mut steps) = (Some(0), 0);
+        while let Some(from) = at {
+            let mut allowance = Allowance::new(STEP);
+            allowance.cause(STEP_NANOSECONDS - 1);
+            at = state.sweep(from, &mut allowance);
+            steps += 1;
+        }
+        assert!((20..1000).contains(&steps), "{steps}");
+    }
+
+    #[test]
+    fn a_fan_out_to_many_takes_several_steps_in_which_subscribers_may_come_and_go() {
+        let mut state = state();
+        let topic = TopicName::new("cats").unwrap();
+        let join = |state: &mut State| {
+            let key = state.peers.insert(None, Compression::Off);
+            state.subscribe(key, &topic);
+            key
+        };
+        let keys: Vec<PeerKey> = (0..100).map(|_| join(&mut state)).collect();
+        state.gather(&topic, 0, &publication("x"));
+        let mut steps = 1;
+        let mut leavers = keys.iter().step_by(7);
+        loop {
+            let mut allowance = Allowance::new(STEP);
+            // Over after one subscriber.
+            allowance.cause(STEP_NANOSECONDS - 1);
+            allowance.spend(20_000 - 61);
+            if state.fan_out(&mut allowance) {
+                break;
+            }
+            steps += 1;
+            if let Some(&leaver) = leavers.next() {
+                state.end(leaver, Disconnect::Unregistered);
+            }
+            join(&mut state);
+        }
+        assert!(steps > 20, "{steps}");
+        let staying = keys
+            .iter()
+            .filter(|key| state.peers.get(**key).unwrap().ended.is_none());
+        assert!(staying.clone().count() > 80);
+        for &key in staying {
+            assert_eq!(wire(&state, key), b"\x81\x01x");
+        }
+    }
+}

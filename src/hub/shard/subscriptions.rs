@@ -1,0 +1,171 @@
+//! Which topics a connection follows: each change costs as much as there are topics in it.
+
+use std::collections::HashSet;
+
+use crate::{
+    hub::{
+        ids::{PeerKey, Place, Subscriber},
+        shard::{
+            state::State,
+            topic::{Departure, Topic},
+        },
+    },
+    topic_name::TopicName,
+};
+
+impl State {
+    /// Lets a peer follow exactly `topics`, each named once.
+    pub(in crate::hub) fn set_topics(&mut self, key: PeerKey, topics: &[TopicName]) {
+        let mut wanted: HashSet<&TopicName> = topics.iter().collect();
+        let followed = self.peers.get(key).map_or(0, |peer| peer.places.len());
+        // From the last one, because the last one takes the place of each that is left.
+        for index in (0..followed).rev() {
+            let place = self.peers.get(key).map(|peer| peer.places[index]);
+            let topic = place.and_then(|place| self.topics.get(place.topic));
+            if !topic.is_some_and(|topic| wanted.remove(&topic.name)) {
+                self.leave(key, index);
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(key) {
+            // Exactly: most connections follow one topic, and there are many of them.
+            peer.places.reserve_exact(wanted.len());
+        }
+        for topic in topics.iter().filter(|topic| wanted.contains(topic)) {
+            self.subscribe(key, topic);
+        }
+        if let Some(peer) = self.peers.get_mut(key)
+            && peer.places.capacity() > 2 * peer.places.len()
+        {
+            peer.places.shrink_to_fit();
+        }
+        self.update_gauges();
+    }
+
+    /// Returns the topics that a peer follows.
+    pub(in crate::hub) fn topics_of(&self, key: PeerKey) -> impl Iterator<Item = &Topic> {
+        let places = self.peers.get(key).map_or(&[][..], |peer| &peer.places);
+        places
+            .iter()
+            .filter_map(|place| self.topics.get(place.topic))
+    }
+
+    /// Returns what the topics of a peer may hold, in bytes.
+    pub(in crate::hub) fn topics_bytes(&self, key: PeerKey) -> usize {
+        let topics = self.topics_of(key);
+        topics.map(|topic| held_by(&topic.name)).sum()
+    }
+
+    /// Subscribes a peer to a topic that it does not follow yet.
+    pub(in crate::hub) fn subscribe(&mut self, key: PeerKey, name: &TopicName) {
+        let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.ended.is_none()) else {
+            return;
+        };
+        let subscriber = Subscriber {
+            peer: key,
+            place: u32::try_from(peer.places.len()).expect("there are few"),
+        };
+        self.ledger.enter(SUBSCRIPTION_BYTES);
+        let tell_home = |count| {
+            self.ledger.enter(topic_bytes(name));
+            self.links.home(name).add(name, self.index, count)
+        };
+        let place = self.topics.subscribe(name, subscriber, tell_home);
+        peer.places.push(place);
+    }
+
+    /// Unsubscribes a peer from the topic at `index` of its places.
+    fn leave(&mut self, key: PeerKey, index: usize) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let place = peer.places.swap_remove(index);
+        if let Some(&moved) = peer.places.get(index) {
+            self.topics.place_moved(moved, index);
+        }
+        self.unsubscribe(place);
+    }
+
+    /// Removes a subscriber from the place, which is no longer among its own.
+    pub(in crate::hub) fn unsubscribe(&mut self, place: Place) {
+        self.ledger.cross_out(SUBSCRIPTION_BYTES);
+        match self.topics.unsubscribe(place) {
+            Departure::Last(topic) => {
+                self.ledger.cross_out(topic_bytes(&topic));
+                self.links.home(&topic).remove(&topic, self.index);
+            }
+            Departure::Moved(moved) => {
+                for (Subscriber { peer, place }, index) in moved.into_iter().flatten() {
+                    let peer = self.peers.get_mut(peer);
+                    let place = peer.and_then(|peer| peer.places.get_mut(place as usize));
+                    if let Some(place) = place {
+                        place.index = index;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Returns what following a topic may hold, in bytes: the topic, too, if nobody else follows it.
+pub(in crate::hub) fn held_by(topic: &TopicName) -> usize {
+    SUBSCRIPTION_BYTES + topic_bytes(topic)
+}
+
+/// Returns what a topic holds on a shard that has subscribers of it.
+fn topic_bytes(topic: &TopicName) -> usize {
+    TOPIC_BYTES + topic.as_str().len()
+}
+
+const TOPIC_BYTES: usize = 512;
+const SUBSCRIPTION_BYTES: usize = 48;
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::Arc};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        config::Config,
+        hub::{publication::compression::Compression, shard::links::Links},
+    };
+
+    fn topic(number: usize) -> TopicName {
+        TopicName::new(&number.to_string()).unwrap()
+    }
+
+    /// Every place leads to its subscriber, and back.
+    fn check(state: &State, peers: &[(PeerKey, BTreeSet<usize>)]) {
+        for (key, topics) in peers {
+            let places = &state.peers.get(*key).unwrap().places;
+            assert_eq!(places.len(), topics.len());
+            for (index, place) in places.iter().enumerate() {
+                let topic = state.topics.get(place.topic).unwrap();
+                let subscriber = topic.subscribers[place.index as usize];
+                assert_eq!((subscriber.peer, subscriber.place as usize), (*key, index));
+                assert!(topics.contains(&topic.name.as_str().parse().unwrap()));
+            }
+        }
+        let followed: BTreeSet<_> = peers.iter().flat_map(|(_, topics)| topics).collect();
+        assert_eq!(state.topics.len(), followed.len());
+    }
+
+    proptest! {
+        #[test]
+        fn each_place_leads_to_its_subscriber_and_back(
+            changes in proptest::collection::vec((0..5usize, proptest::collection::btree_set(0..8usize, 0..8)), 1..40),
+        ) {
+            let mut state = State::new(0, Arc::new(Links::new(&Config::default())));
+            let mut peers: Vec<_> = (0..5)
+                .map(|_| (state.peers.insert(None, Compression::Off), BTreeSet::new()))
+                .collect();
+            for (peer, topics) in changes {
+                let names: Vec<TopicName> = topics.iter().map(|&number| topic(number)).collect();
+                state.set_topics(peers[peer].0, &names);
+                peers[peer].1 = topics;
+                check(&state, &peers);
+            }
+        }
+    }
+}

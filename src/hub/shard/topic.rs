@@ -1,0 +1,382 @@
+//! Topics as one shard sees them: who follows which, and what was published and not yet fanned out.
+//!
+//! Pure. A topic exists here while it has a subscriber on this shard. What had passed its home
+//! before that is not for these subscribers: some of it may come, left over from earlier ones, but
+//! not all, and a subscriber gets what is published without a gap or not at all.
+//!
+//! ```text
+//!  subscribers: [ still to be visited | visited, or came since ]
+//!                                      ▲ due: a fan-out visits from here down to the first
+//! ```
+//!
+//! A fan-out may take several steps, and subscribers come and go between them. Whoever leaves is
+//! replaced so that each of the others is visited once.
+
+mod names;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::atomic::Ordering::Relaxed,
+};
+
+use self::names::Names;
+use crate::{
+    hub::{
+        ids::{Place, Subscriber, TopicKey},
+        measured::Count,
+        publication::{Receipt, home::SubscriberCount, message::Message},
+        room,
+        room::Table,
+    },
+    topic_name::TopicName,
+};
+
+#[derive(Debug)]
+pub(in crate::hub) struct Topic {
+    pub(in crate::hub) name: TopicName,
+    pub(in crate::hub) subscribers: Vec<Subscriber>,
+    /// Subscribers that the fan-out under way has still to visit, from the first.
+    pub(in crate::hub) due: usize,
+    /// The number of the first publication that is for them.
+    pub(in crate::hub) first: u64,
+    /// Messages for every subscriber, to be fanned out.
+    pending: Vec<Message>,
+    /// What publishers see.
+    count: SubscriberCount,
+}
+
+/// Invariant: every topic has a subscriber, and `names` leads to each exactly once.
+#[derive(Debug, Default)]
+pub(in crate::hub) struct Topics {
+    names: Names,
+    topics: Table<TopicKey, Topic>,
+    /// Topics with pending messages, in the order of their first one.
+    touched: VecDeque<TopicKey>,
+    /// Of those pending messages that are counted.
+    receipts: HashMap<TopicKey, Vec<Receipt>>,
+    /// How often a topic was looked up by its name, and a subscriber was moved.
+    pub(in crate::hub) look_ups: Count,
+    pub(in crate::hub) moves: Count,
+}
+
+/// Messages for every subscriber of a topic.
+#[derive(Debug)]
+pub(in crate::hub) struct Pending {
+    pub(in crate::hub) topic: TopicKey,
+    pub(in crate::hub) messages: Vec<Message>,
+    /// Each is told how many they were queued to.
+    pub(in crate::hub) receipts: Vec<Receipt>,
+}
+
+/// What follows from a subscriber's departure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub(in crate::hub) enum Departure {
+    /// It was the topic's last one here: its home must be told.
+    Last(TopicName),
+    /// These ones, if any, have new places in the topic: their own records must follow.
+    Moved([Option<(Subscriber, u32)>; 2]),
+}
+
+impl Topics {
+    pub(in crate::hub) fn len(&self) -> usize {
+        self.topics.len()
+    }
+
+    pub(in crate::hub) fn find(&mut self, name: &TopicName) -> Option<TopicKey> {
+        self.look_ups.add(1);
+        self.names.get(name)
+    }
+
+    pub(in crate::hub) fn get(&self, key: TopicKey) -> Option<&Topic> {
+        self.topics.get(key)
+    }
+
+    pub(in crate::hub) fn get_mut(&mut self, key: TopicKey) -> Option<&mut Topic> {
+        self.topics.get_mut(key)
+    }
+
+    /// Adds a subscriber that is not one yet. If it is the topic's first, `tell_home` tells the
+    /// home, which says what the number of the first publication for it is.
+    pub(in crate::hub) fn subscribe(
+        &mut self,
+        name: &TopicName,
+        subscriber: Subscriber,
+        tell_home: impl FnOnce(SubscriberCount) -> u64,
+    ) -> Place {
+        self.look_ups.add(1);
+        let topics = &mut self.topics;
+        let key = *self.names.entry(name).or_insert_with(|| {
+            let count = SubscriberCount::default();
+            topics.insert(Topic {
+                name: name.clone(),
+                subscribers: Vec::new(),
+                due: 0,
+                first: tell_home(count.clone()),
+                pending: Vec::new(),
+                count,
+            })
+        });
+        let topic = self.topics.get_mut(key).expect("`names` leads to it");
+        topic.subscribers.push(subscriber);
+        topic.count.store(topic.subscribers.len(), Relaxed);
+        Place {
+            topic: key,
+            index: to_u32(topic.subscribers.len() - 1),
+        }
+    }
+
+    /// Removes the subscriber at `place`; others take its place.
+    pub(in crate::hub) fn unsubscribe(&mut self, place: Place) -> Departure {
+        let Some(topic) = self.topics.get_mut(place.topic) else {
+            return Departure::Moved([None; 2]);
+        };
+        let moved = topic.remove(place.index);
+        self.moves.add(moved.iter().flatten().count());
+        topic.count.store(topic.subscribers.len(), Relaxed);
+        if topic.subscribers.is_empty() {
+            let name = topic.name.clone();
+            self.names.remove(&name);
+            self.topics.remove(place.topic);
+            return Departure::Last(name);
+        }
+        Departure::Moved(moved)
+    }
+
+    /// Takes note that a subscriber keeps its place of this topic elsewhere from now on.
+    pub(in crate::hub) fn place_moved(&mut self, place: Place, to: usize) {
+        if let Some(topic) = self.topics.get_mut(place.topic) {
+            topic.subscribers[place.index as usize].place = to_u32(to);
+        }
+    }
+
+    /// Adds messages for every subscriber of a topic.
+    pub(in crate::hub) fn append(
+        &mut self,
+        key: TopicKey,
+        messages: &[Message],
+        receipt: Option<&Receipt>,
+    ) {
+        let Some(topic) = self.topics.get_mut(key) else {
+            return;
+        };
+        if let Some(receipt) = receipt {
+            self.receipts.entry(key).or_default().push(receipt.clone());
+        }
+        if topic.pending.is_empty() {
+            self.touched.push_back(key);
+        }
+        topic.pending.extend_from_slice(messages);
+    }
+
+    /// Takes the next topic with pending messages.
+    pub(in crate::hub) fn take_pending(&mut self) -> Option<Pending> {
+        while let Some(topic) = self.touched.pop_front() {
+            let counted = !self.receipts.is_empty();
+            let receipts = counted.then(|| self.receipts.remove(&topic)).flatten();
+            if let Some(Topic { pending, .. }) = self.topics.get_mut(topic) {
+                return Some(Pending {
+                    topic,
+                    messages: std::mem::take(pending),
+                    receipts: receipts.unwrap_or_default(),
+                });
+            }
+        }
+        None
+    }
+
+    /// Gives back the room that pending messages of a topic had, so that a steady stream allocates
+    /// nothing.
+    pub(in crate::hub) fn give_back(&mut self, key: TopicKey, mut room: Vec<Message>) {
+        if let Some(topic) = self.topics.get_mut(key)
+            && topic.pending.is_empty()
+        {
+            room.clear();
+            room.shrink_to(KEPT_PENDING);
+            topic.pending = room;
+        }
+    }
+
+    /// Nothing waits to be fanned out.
+    pub(in crate::hub) fn is_settled(&self) -> bool {
+        self.touched.is_empty()
+    }
+
+    /// Gives back room that only many topics at a time need.
+    pub(in crate::hub) fn shrink(&mut self) {
+        if let Some(room) = room::excess(self.touched.len(), self.touched.capacity()) {
+            self.touched.shrink_to(room);
+        }
+        if let Some(room) = room::excess(self.receipts.len(), self.receipts.capacity()) {
+            self.receipts.shrink_to(room);
+        }
+    }
+}
+
+impl Topic {
+    /// Removes the subscriber at `index`. Returns those that have moved, and where to.
+    ///
+    /// Of those still to be visited the last one takes its place, and the last one of all takes
+    /// the place of that one, so that nobody changes sides.
+    fn remove(&mut self, index: u32) -> [Option<(Subscriber, u32)>; 2] {
+        let mut hole = index as usize;
+        let mut moved = [None; 2];
+        if hole < self.due {
+            self.due -= 1;
+            moved[0] = self.fill(hole, self.due);
+            hole = self.due;
+        }
+        moved[1] = self.fill(hole, self.subscribers.len() - 1);
+        self.subscribers.pop();
+        if let Some(room) = room::excess(self.subscribers.len(), self.subscribers.capacity()) {
+            self.subscribers.shrink_to(room);
+        }
+        moved
+    }
+
+    fn fill(&mut self, hole: usize, from: usize) -> Option<(Subscriber, u32)> {
+        if hole == from {
+            return None;
+        }
+        self.subscribers[hole] = self.subscribers[from];
+        Some((self.subscribers[hole], to_u32(hole)))
+    }
+}
+
+/// Room for this many messages stays with a topic; more is given back.
+const KEPT_PENDING: usize = 64;
+
+fn to_u32(index: usize) -> u32 {
+    u32::try_from(index).expect("a process has fewer descriptors")
+}
+
+#[cfg(test)]
+impl Topics {
+    /// For how many elements there is memory.
+    pub(in crate::hub) fn room(&self) -> usize {
+        let queued = self.touched.capacity() + self.receipts.capacity();
+        self.names.room() + self.topics.room() + queued
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use slotmap::SlotMap;
+
+    use super::*;
+    use crate::{config::Config, hub::shard::links::Links, wire::frame::Frame};
+
+    fn peers(count: usize) -> Vec<PeerKey> {
+        let mut keys = SlotMap::<PeerKey, ()>::with_key();
+        (0..count).map(|_| keys.insert(())).collect()
+    }
+
+    fn subscriber(peer: PeerKey) -> Subscriber {
+        Subscriber { peer, place: 0 }
+    }
+
+    #[test]
+    fn the_home_is_told_of_the_first_subscriber_and_of_the_departure_of_the_last() {
+        let mut topics = Topics::default();
+        let name = TopicName::new("cats").unwrap();
+        let [a, b] = peers(2)[..] else { unreachable!() };
+        let mut seen = SubscriberCount::default();
+        let place_a = topics.subscribe(&name, subscriber(a), |count| {
+            seen = count;
+            7
+        });
+        let place_b = topics.subscribe(&name, subscriber(b), |_| panic!("told twice"));
+        assert_eq!(seen.load(Relaxed), 2);
+        let moved = Departure::Moved([None, Some((subscriber(b), 0))]);
+        assert_eq!(topics.unsubscribe(place_a), moved);
+        assert_eq!(seen.load(Relaxed), 1);
+        let moved = Place {
+            index: 0,
+            ..place_b
+        };
+        assert_eq!(topics.unsubscribe(moved), Departure::Last(name));
+        assert_eq!(topics.len(), 0);
+    }
+
+    #[test]
+    fn pending_messages_of_a_topic_are_taken_once_and_together() {
+        let mut topics = Topics::default();
+        let name = TopicName::new("cats").unwrap();
+        let place = topics.subscribe(&name, subscriber(peers(1)[0]), |_| 0);
+        let links = Links::new(&Config::default());
+        let message = |text| links.message(Frame::text(text));
+        topics.append(place.topic, &[message("a")], None);
+        topics.append(place.topic, &[message("b")], None);
+        let pending = topics.take_pending().unwrap();
+        assert_eq!(pending.topic, place.topic);
+        let plain = pending
+            .messages
+            .iter()
+            .map(|message| message.plain().clone());
+        assert_eq!(
+            plain.collect::<Vec<_>>(),
+            [Frame::text("a"), Frame::text("b")]
+        );
+        assert!(topics.take_pending().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn a_fan_out_visits_everybody_who_stays_once_and_nobody_who_comes_during_it(
+            before in 1..12usize, steps in proptest::collection::vec((0..3u8, any::<proptest::sample::Index>()), 0..40),
+        ) {
+            let keys = peers(60);
+            let mut topics = Topics::default();
+            let name = TopicName::new("cats").unwrap();
+            // Where each stands, as it would keep it itself.
+            let mut places = HashMap::new();
+            let mut next = 0;
+            let mut come = |topics: &mut Topics, places: &mut HashMap<PeerKey, Place>| {
+                let key = keys[next];
+                next += 1;
+                places.insert(key, topics.subscribe(&name, subscriber(key), |_| 0));
+                key
+            };
+            let mut unvisited: Vec<PeerKey> = (0..before).map(|_| come(&mut topics, &mut places)).collect();
+            let key = topics.find(&name).unwrap();
+            topics.get_mut(key).unwrap().due = before;
+            let visit = |topics: &mut Topics| {
+                let topic = topics.get_mut(key)?;
+                topic.due = topic.due.checked_sub(1)?;
+                Some(topic.subscribers[topic.due].peer)
+            };
+            for (step, pick) in steps {
+                match step {
+                    0 => if let Some(visited) = visit(&mut topics) {
+                        prop_assert!(unvisited.contains(&visited));
+                        unvisited.retain(|&each| each != visited);
+                    },
+                    1 => { come(&mut topics, &mut places); }
+                    _ if places.len() > 1 => {
+                        let mut standing: Vec<_> = places.keys().copied().collect();
+                        standing.sort();
+                        let leaver = *pick.get(&standing);
+                        let place = places.remove(&leaver).unwrap();
+                        unvisited.retain(|&each| each != leaver);
+                        if let Departure::Moved(moved) = topics.unsubscribe(place) {
+                            for (subscriber, index) in moved.into_iter().flatten() {
+                                places.get_mut(&subscriber.peer).unwrap().index = index;
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+                let topic = topics.get(key).unwrap();
+                for (peer, place) in &places {
+                    prop_assert_eq!(topic.subscribers[place.index as usize].peer, *peer);
+                }
+            }
+            while let Some(visited) = visit(&mut topics) {
+                prop_assert!(unvisited.contains(&visited));
+                unvisited.retain(|&each| each != visited);
+            }
+            prop_assert_eq!(unvisited, []);
+        }
+    }
+}
