@@ -24,7 +24,7 @@ use tracing::warn;
 
 use crate::{
     hub::bounds::budget::ShortOfMemory,
-    server::{brief, reserve::Reserve, routes::Site, socket},
+    server::{brief, reserve::Reserve, site::Site, socket},
 };
 
 /// Listens on `address`, for clients that take their answers within `request_timeout`.

@@ -20,7 +20,7 @@ use crate::{
         body,
         body::parse,
         reply::{Refusal, Reply, json, unavailable},
-        routes::Site,
+        site::Site,
     },
     topic_name::TopicName,
     wire::{close::Disconnect, frame::Frame},

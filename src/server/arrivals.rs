@@ -7,7 +7,7 @@ use tracing::error;
 
 use crate::{
     hub::{bounds::budget::Charge, shard::Shard},
-    server::{accept, http, http::Lifetime, reserve::Reserve, routes::Site},
+    server::{accept, http, http::Lifetime, reserve::Reserve, site::Site},
 };
 
 /// What accepts for a server, and what it needs for that.

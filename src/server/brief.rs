@@ -18,7 +18,7 @@ use crate::server::{
     http::MAX_HEAD_BYTES,
     origin,
     reply::{Refusal, Reply},
-    routes::Site,
+    site::Site,
 };
 
 /// Answers one request: `/health` as ever, any other with 503 and `why`.

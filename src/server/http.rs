@@ -12,7 +12,7 @@ use tracing::debug;
 
 use crate::{
     hub::{bounds::budget::Charge, shard::Shard},
-    server::{head::Head, routes::Site, turns::in_turns},
+    server::{head::Head, site::Site, turns::in_turns},
 };
 
 /// What the HTTP connections of a server have to know of its end.

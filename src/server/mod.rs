@@ -1,9 +1,14 @@
 //! The server: listens, hands sockets to the shards, answers HTTP, and ends in good order.
 //!
 //! `accept` takes each socket, `arrivals` hands it to a shard; there `http` reads its requests,
-//! `routes` finds what answers them, `upgrade` turns one into a connection. An HTTP connection has
-//! `turns`, too. The `watchdog` notices a shard that stands still; who can't be served then, or for want
+//! `routes` finds what answers them for the [`site`], `upgrade` turns one into a connection. An HTTP
+//! connection has `turns`, too. The `watchdog` notices a shard that stands still; who can't be served then, or for want
 //! of descriptors, is answered in `brief`.
+//!
+//! [`routes`] answers by [`api`] and [`page`], with a [`reply`]; [`head`] and [`body`] are what it reads of a
+//! request, [`host`] and [`origin`] who may ask. [`socket`] is how a socket gets to its connection.
+//! [`reserve`] is a descriptor kept for an answer, [`standing`] decides for the watchdog, [`shortage`] is what
+//! is logged while memory is short, and `internals` opens what `fuzz/` needs.
 
 mod accept;
 mod api;
@@ -21,6 +26,7 @@ mod reply;
 mod reserve;
 mod routes;
 mod shortage;
+mod site;
 mod socket;
 mod standing;
 #[cfg(test)]
@@ -43,7 +49,7 @@ use tokio::{
 };
 use tracing::info;
 
-use self::{arrivals::Arrivals, http::Lifetime, routes::Site, shortage::Shortage};
+use self::{arrivals::Arrivals, http::Lifetime, shortage::Shortage, site::Site};
 pub use self::{
     reply::Reply,
     upgrade::{Endpoint, upgrade},

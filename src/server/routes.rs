@@ -1,6 +1,10 @@
 //! The paths that the server answers.
 
-use std::{cell::Cell, fmt, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::{Arc, LazyLock},
+};
 
 use http_body_util::BodyExt;
 use hyper::{
@@ -14,66 +18,61 @@ use uuid::Uuid;
 
 use crate::{
     authority::Authority,
-    config::PublicUrl,
     connection::{Connection, Session},
-    hub::{
-        Agreed, Hub,
-        registry::{Registry, Unclaimable},
-        shard::Shard,
-    },
-    metrics::Counter,
+    hub::{Agreed, registry::Unclaimable, shard::Shard},
     protocol::topic_list::TopicList,
     server::{
-        api,
-        host::Hosts,
-        origin, page, reply,
+        api, origin, page, reply,
         reply::{Refusal, Reply},
+        site::Site,
         socket::Upcoming,
-        standing::Standing,
         upgrade,
     },
     topic_name::TopicName,
     wire::close::Disconnect,
 };
 
-/// What the server serves: one for all shards.
-pub(super) struct Site {
-    pub(super) hub: Hub,
-    pub(super) registry: Arc<Registry>,
-    pub(super) started: Instant,
-    /// How often a connection could not be accepted.
-    pub(super) accept_errors: Counter,
-    /// Which shards stand still.
-    pub(super) standing: Standing,
-    pub(super) public_url: Option<PublicUrl>,
-    hosts: Hosts,
-    paths: Router<Path>,
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Path {
-    Chat,
-    Echo,
-    EchoFrames,
     Health,
     Page,
     Publish,
     Register,
     Registration,
+    WebSocket(Endpoint),
+}
+
+/// What a connection to a WebSocket path is for.
+#[derive(Clone, Copy, Debug)]
+enum Endpoint {
+    Chat,
+    Echo,
+    EchoFrames,
     Relay,
 }
+
+/// Each path by its pattern.
+static PATHS: LazyLock<Router<Path>> = LazyLock::new(|| {
+    let mut paths = Router::new();
+    for (pattern, path) in Path::ALL {
+        paths
+            .insert(pattern, path)
+            .expect("the patterns are distinct");
+    }
+    paths
+});
 
 impl Path {
     const ALL: [(&str, Self); 9] = [
         ("/", Self::Page),
-        ("/echo", Self::Echo),
-        ("/echo/raw", Self::EchoFrames),
+        ("/echo", Self::WebSocket(Endpoint::Echo)),
+        ("/echo/raw", Self::WebSocket(Endpoint::EchoFrames)),
         ("/health", Self::Health),
         ("/publish", Self::Publish),
         ("/register", Self::Register),
         ("/register/{id}", Self::Registration),
-        ("/ws", Self::Chat),
-        ("/ws/{id}", Self::Relay),
+        ("/ws", Self::WebSocket(Endpoint::Chat)),
+        ("/ws/{id}", Self::WebSocket(Endpoint::Relay)),
     ];
 
     /// The methods that it takes, as `Allow` lists them.
@@ -82,7 +81,7 @@ impl Path {
             Self::Page | Self::Health => "GET, HEAD, OPTIONS",
             Self::Publish | Self::Register => "POST, OPTIONS",
             Self::Registration => "DELETE, OPTIONS",
-            Self::Chat | Self::Echo | Self::EchoFrames | Self::Relay => "GET, OPTIONS",
+            Self::WebSocket(_) => "GET, OPTIONS",
         }
     }
 
@@ -93,41 +92,7 @@ impl Path {
     }
 }
 
-impl fmt::Debug for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Site")
-            .field("hub", &self.hub)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Site {
-    pub(super) fn new(hub: Hub, started: Instant) -> Self {
-        let config = hub.config();
-        let lifetime = config.timeouts.registration;
-        let budget = Arc::clone(hub.budget());
-        let registry = Registry::new(lifetime, config.limits.registrations, budget);
-        let public_url = config.access.public();
-        let hosts = Hosts::new(&config.access);
-        let mut paths = Router::new();
-        for (pattern, path) in Path::ALL {
-            paths
-                .insert(pattern, path)
-                .expect("the patterns are distinct");
-        }
-        let standing = Standing::new(hub.shards());
-        Self {
-            hub,
-            registry,
-            started,
-            standing,
-            accept_errors: Counter::default(),
-            public_url,
-            hosts,
-            paths,
-        }
-    }
-
     /// Answers a request on the shard that has read it. If that is with 101, the connection is
     /// `upcoming`.
     pub(super) async fn answer(
@@ -158,19 +123,6 @@ impl Site {
         reply
     }
 
-    /// Checks by which name and from which page the server is asked; the name.
-    pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Option<Authority>, Refusal> {
-        let asked = upgrade::asked(request)?;
-        if let Some(Authority { host, .. }) = &asked
-            && !self.hosts.include(host)
-        {
-            return Err(Refusal::ForeignHost(host.to_string()));
-        }
-        let access = &self.hub.config().access;
-        origin::check(request.headers(), asked.as_ref(), access)?;
-        Ok(asked)
-    }
-
     async fn route(
         &self,
         shard: &Rc<Shard>,
@@ -179,7 +131,7 @@ impl Site {
         upcoming: &Cell<Option<Upcoming>>,
     ) -> Result<Reply, Refusal> {
         let target = request.uri().path().to_owned();
-        let matched = self.paths.at(&target).map_err(|_| Refusal::NotFound)?;
+        let matched = PATHS.at(&target).map_err(|_| Refusal::NotFound)?;
         let (path, id) = (*matched.value, matched.params.get("id"));
         if !path.takes(request.method()) {
             return Err(Refusal::Method(path.methods()));
@@ -193,11 +145,11 @@ impl Site {
             Path::Publish => api::publish(self, shard, request).await,
             Path::Register => api::register(self, shard, request, asked).await,
             Path::Registration => api::unregister(self, parse_id(id)?),
-            Path::Chat | Path::Echo | Path::EchoFrames | Path::Relay => {
+            Path::WebSocket(endpoint) => {
                 upgrade::check(request)?;
                 let budget = self.hub.budget();
                 budget.take_in(|counts| &counts.refused_connections)?;
-                let session = self.session(path, id, request.uri().query())?;
+                let session = self.session(endpoint, id, request.uri().query())?;
                 let deflate = upgrade::agree(&self.hub, request)?;
                 let (reply, opened) = open(shard, request, session, deflate)?;
                 upcoming.set(Some(opened));
@@ -206,24 +158,24 @@ impl Site {
         }
     }
 
-    /// What a connection to a WebSocket path is for.
+    /// Makes what a new connection to an endpoint begins with.
     fn session(
         &self,
-        path: Path,
+        endpoint: Endpoint,
         id: Option<&str>,
         query: Option<&str>,
     ) -> Result<Session, Refusal> {
-        Ok(match path {
-            Path::Echo => Session::Echo,
-            Path::EchoFrames => Session::EchoFrames,
-            Path::Relay => {
+        Ok(match endpoint {
+            Endpoint::Chat => Session::Chat(chat_topics(query.unwrap_or_default())?.into()),
+            Endpoint::Echo => Session::Echo,
+            Endpoint::EchoFrames => Session::EchoFrames,
+            Endpoint::Relay => {
                 let claim = self.registry.claim(parse_id(id)?);
                 Session::Relay(Arc::new(claim.map_err(|error| match error {
                     Unclaimable::Taken => Refusal::Taken,
                     Unclaimable::Unknown => Refusal::NoRegistration,
                 })?))
             }
-            _ => Session::Chat(chat_topics(query.unwrap_or_default())?.into()),
         })
     }
 }

@@ -1,5 +1,6 @@
-//! Publishing over HTTP while a shard stands still; and what becomes of those that stand still or
-//! panic.
+//! Publishing over HTTP while a shard stands still; and what becomes of those that stand still
+//! (`standing`) or panic (`panicking`), and of requests while memory is short (`short_of_memory`).
+//! `served` is a server to ask.
 
 mod panicking;
 mod served;

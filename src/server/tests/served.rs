@@ -16,7 +16,7 @@ use crate::{
     hub::Hub,
     server::{
         Server,
-        routes::Site,
+        site::Site,
         tests::{PATIENCE, dial, read_head},
     },
     topic_name::TopicName,

@@ -1,0 +1,68 @@
+//! What the server serves, and whom it answers.
+
+use std::{fmt, sync::Arc, time::Instant};
+
+use hyper::Request;
+
+use crate::{
+    authority::Authority,
+    config::PublicUrl,
+    hub::{Hub, registry::Registry},
+    metrics::Counter,
+    server::{host::Hosts, origin, reply::Refusal, standing::Standing, upgrade},
+};
+
+/// What the server serves: one for all shards.
+pub(super) struct Site {
+    pub(super) hub: Hub,
+    pub(super) registry: Arc<Registry>,
+    pub(super) started: Instant,
+    /// How often a connection could not be accepted.
+    pub(super) accept_errors: Counter,
+    /// Which shards stand still.
+    pub(super) standing: Standing,
+    pub(super) public_url: Option<PublicUrl>,
+    hosts: Hosts,
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site")
+            .field("hub", &self.hub)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Site {
+    pub(super) fn new(hub: Hub, started: Instant) -> Self {
+        let config = hub.config();
+        let lifetime = config.timeouts.registration;
+        let budget = Arc::clone(hub.budget());
+        let registry = Registry::new(lifetime, config.limits.registrations, budget);
+        let public_url = config.access.public();
+        let hosts = Hosts::new(&config.access);
+        let standing = Standing::new(hub.shards());
+        Self {
+            hub,
+            registry,
+            started,
+            standing,
+            accept_errors: Counter::default(),
+            public_url,
+            hosts,
+        }
+    }
+
+    /// Checks by which name and from which page the server is asked; the name.
+    pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Option<Authority>, Refusal> {
+        let asked = upgrade::asked(request)?;
+        if let Some(Authority { host, .. }) = &asked
+            && !self.hosts.include(host)
+        {
+            return Err(Refusal::ForeignHost(host.to_string()));
+        }
+        let access = &self.hub.config().access;
+        origin::check(request.headers(), asked.as_ref(), access)?;
+        Ok(asked)
+    }
+}
