@@ -38,6 +38,11 @@
 //! lane*, from the receive buffer as it stands there; any other one has an *episode*, a reader that
 //! is built for it and dropped after it. A *sweep* is a look at every connection, for the heartbeat.
 //!
+//! `server` is the outside, `connection` the task of one WebSocket, `protocol` what its messages mean,
+//! and `hub` the core. `config` is what an operator may choose, `error` why a server did not start or
+//! run on, `metrics` what is counted, `topic_name` a name that was checked, and `authority` a host with
+//! its port. `internals` opens what `fuzz/` and `benches/` need.
+//!
 //! # Eight rules that the code keeps
 //!
 //! 1. **Encode once.** Server frames are unmasked, so one encoding serves every subscriber, and one

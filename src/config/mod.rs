@@ -1,4 +1,7 @@
 //! What an operator may choose.
+//!
+//! [`access`] is who may connect, `public_url` where the server is found from outside, and [`memory`] how
+//! much memory there is.
 
 mod access;
 mod memory;

@@ -13,6 +13,8 @@
 //!  all is written, after reading was held up for it ────┼─► the task's next turn
 //!  somebody has ended the connection ───────────────────┘
 //! ```
+//!
+//! [`reader`] has the turns, and `close` the closing handshake.
 
 mod close;
 mod reader;

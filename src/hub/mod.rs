@@ -12,9 +12,12 @@
 //!  the departure of its last ──►  the shards, has a lock
 //! ```
 //!
-//! [`tick`] is what a shard does between the turns of its connections, [`state`] the steps that it
-//! takes, [`seat`] what a connection's task sees. No step takes longer than its [`allowance`], and
-//! publishers pass a [`turnstile`] while there is too much to deliver.
+//! Each folder names only those after it: [`seat`] is what a connection's task sees, [`shard`] a
+//! thread with its connections and topics, [`peer`] one connection's bytes out, [`publication`] what is
+//! published, in every form, and [`bounds`] what work and memory are charged to. [`ids`] names
+//! connections and topics, [`room`] has the tables that give back what they no longer need,
+//! [`registry`] the connections that were announced, [`measured`] counts for tests, and `internals`
+//! opens what `fuzz/` and `benches/` need. `model` is the hub in its simplest form, for a test.
 
 pub(crate) mod bounds;
 pub(crate) mod ids;

@@ -1,5 +1,7 @@
 //! The hub against a naive model: random joins, follows, publications and departures over several
 //! shards must deliver what a list of sets would, in one order per topic, however it is compressed.
+//!
+//! `recorder` is a socket that keeps what is written to it.
 
 mod recorder;
 

@@ -1,4 +1,6 @@
 //! What messages mean, by the path that a client has connected to. Pure: a message in, a
+//!
+//! [`relay`] has the relay, whose messages are a [`topic_list`].
 //! [`Reaction`] out.
 
 pub(crate) mod relay;

@@ -60,22 +60,22 @@ const PURE: &[&str] = &[
     "crates/wire/src/utf8.rs",
     "crates/wire/src/violation.rs",
     "crates/wire/src/walk/mod.rs",
-    "src/hub/allowance.rs",
-    "src/hub/attendance.rs",
-    "src/hub/fan_out.rs",
-    "src/hub/home.rs",
-    "src/hub/message.rs",
-    "src/hub/outbox.rs",
-    "src/hub/pulse.rs",
+    "src/hub/bounds/allowance.rs",
+    "src/hub/shard/attendance.rs",
+    "src/hub/shard/fan_out.rs",
+    "src/hub/publication/home.rs",
+    "src/hub/publication/message.rs",
+    "src/hub/peer/outbox.rs",
+    "src/hub/peer/pulse.rs",
     "src/hub/registry.rs",
-    "src/hub/replies.rs",
-    "src/hub/ring_pass.rs",
+    "src/hub/peer/replies.rs",
+    "src/hub/shard/ring_pass.rs",
     "src/hub/room/mod.rs",
     "src/hub/room/table.rs",
-    "src/hub/rounds.rs",
-    "src/hub/segment.rs",
-    "src/hub/topic.rs",
-    "src/hub/topic/names.rs",
+    "src/hub/shard/rounds.rs",
+    "src/hub/publication/segment.rs",
+    "src/hub/shard/topic.rs",
+    "src/hub/shard/topic/names.rs",
     "crates/load/src/frame.rs",
     "crates/load/src/latencies.rs",
     "crates/load/src/messages.rs",
@@ -214,6 +214,26 @@ fn modules_name_only_the_floors_below_them() {
                 is_below,
                 "{path} names crate::{name}: that is not below {module}"
             );
+        }
+    }
+}
+
+#[test]
+fn every_module_is_named_at_the_head_of_its_folder() {
+    for file in product() {
+        let source = fs::read_to_string(&file).unwrap();
+        let (head, _): (Vec<_>, Vec<_>) = source.lines().partition(|line| line.starts_with("//!"));
+        let head = head.join("\n");
+        let before_tests = source.split("#[cfg(test)]").next().unwrap_or_default();
+        let declared = before_tests.lines().filter_map(|line| {
+            let visible = line
+                .find("mod ")
+                .filter(|&at| at == 0 || line.starts_with("pub"))?;
+            line[visible..].strip_prefix("mod ")?.strip_suffix(';')
+        });
+        for name in declared {
+            let is_named = head.contains(&format!("`{name}`"));
+            assert!(is_named, "{}: `{name}` is not named", relative(&file));
         }
     }
 }

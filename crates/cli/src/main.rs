@@ -1,4 +1,8 @@
 //! The program `framecast`: one file or folder a subcommand. The only place that prints or exits.
+//!
+//! [`serve`], [`connect`], [`publish`] and [`load`] are the subcommands. [`value`], [`size`] and [`url`] parse
+//! what they are given, [`display`] makes safe what the network has sent, [`logging`] is the log and
+//! [`stderr`] the thread that writes it and the errors, and [`signals`] end `serve`.
 
 mod connect;
 mod display;

@@ -14,6 +14,16 @@
 //!
 //! Latency is counted from when a message was *scheduled* to be sent: what a slow server holds up
 //! counts, and not only what it holds.
+//!
+//! `plan` is what a run is to do, and each kind of it a scenario: `echo`, `fanout` (with `publication`,
+//! `streams` and `spread`), `churn`, `handshake` and `idle`; `joining` tells how subscribers and publishers
+//! join in, by `relay` over HTTP. `workers` makes it in several processes, `probe` tries one connection
+//! first, and `interruption` ends it early.
+//!
+//! `client` is a connection, on a socket from `dial`: `opening` is its handshake, `frame` what it sends,
+//! `messages` what it gets, and `payload` what a numbered message is made of. `report` is the result,
+//! with `latencies`, and `meter` and `usage` have what the server and the generator used; `progress`
+//! tells how far a run is. `clock` is the same for all processes, and `error` is why a run was not made.
 
 #![expect(clippy::exhaustive_enums, reason = "the program handles every variant")]
 

@@ -5,7 +5,8 @@
 //! the stream that it reads from, `parts` how large frames are shown in that, and [`walk`] the pure
 //! state machine in it which enforces the RFC's MUSTs and our limits; [`violation`] and [`close`] say
 //! why a connection ended. [`extension`] agrees on compression, [`deflate`] compresses and inflates one
-//! message. Nothing here knows of topics or of HTTP.
+//! message and [`inflate`] undoes that; `header` is the head of a frame, `utf8` what text must be. Nothing
+//! here knows of topics or of HTTP.
 
 #![expect(clippy::exhaustive_enums, reason = "users are to handle every variant")]
 

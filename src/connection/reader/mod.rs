@@ -1,7 +1,7 @@
 //! The read side: a connection's turns, in which it reads and reacts.
 //!
 //! A whole plain message is taken from the receive buffer as it stands there: the fast lane. For
-//! everything else there is an [*episode*](episode), one for each message: a future that reads it
+//! everything else there is an [`episode`], one for each message: a future that reads it
 //! through the gate and fastwebsockets. An idle connection has no episode, and so no buffer.
 //!
 //! ```text

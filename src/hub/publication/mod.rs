@@ -1,4 +1,8 @@
 //! Messages on their way from a publisher to the subscribers.
+//!
+//! A [`message`] is encoded once, and once more for each form of [`compression`]. The topic's [`home`]
+//! gives a publication its place in the topic's order. A shard joins the messages of a topic into
+//! [`segments`], each a [`segment`] that all outboxes share.
 
 pub(in crate::hub) mod compression;
 pub(in crate::hub) mod home;
@@ -154,8 +158,9 @@ const BYTES_PER_NANOSECOND: u64 = 4;
 const HELD_BYTE: u64 = 5;
 
 /// A few messages may be four times the work of many, because what goes together costs less.
-/// Compressing does not, and is reckoned by so much more.
-const NOT_CHEAPER_TOGETHER: u64 = 5;
+/// Compressing does not, and is reckoned by so much more, and half as much again: what does not get
+/// smaller has to be written, too.
+const NOT_CHEAPER_TOGETHER: u64 = 6;
 
 /// Counts the connections that a publication was queued to; reports when its last clone is gone.
 #[derive(Clone, Debug)]

@@ -1,6 +1,8 @@
 //! The room that maps and queues keep for what may come, and when they had better give it back.
 //!
 //! Pure.
+//!
+//! [`table`] is a slot map that gives back what it does not need.
 
 mod table;
 

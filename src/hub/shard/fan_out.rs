@@ -8,10 +8,8 @@ use std::{rc::Rc, time::Instant};
 use crate::hub::{
     bounds::allowance::{Allowance, END},
     ids::{PeerKey, TopicKey},
-    peer::{Offer, Offering, Peer},
-    publication::{
-        Receipt, UserId, compression::Compressors, message::Message, segments::Segments,
-    },
+    peer::{Offer, Offering, audience::Audience},
+    publication::{Receipt, compression::Compressors, message::Message, segments::Segments},
     shard::{
         peers::Peers,
         topic::{Pending, Topic, Topics},
@@ -32,16 +30,6 @@ pub(in crate::hub) struct FanOut {
     receipts: Vec<Receipt>,
     /// The topic whose pending messages these were.
     source: Option<TopicKey>,
-}
-
-/// Whom of the subscribers messages are for.
-#[derive(Debug)]
-pub(in crate::hub) enum Audience {
-    /// All of them.
-    Everyone,
-    /// Those of this user, or of any, each once, by whichever topic comes first: they are marked
-    /// with this number of the fan-out.
-    Once(Option<UserId>, u64),
 }
 
 /// How far a step of a fan-out has come.
@@ -173,25 +161,6 @@ impl Step {
                 Offer::Unready => return,
             }
             topic.due -= 1;
-        }
-    }
-}
-
-impl Audience {
-    /// Returns true if the messages are for this subscriber and it does not have them yet.
-    pub(in crate::hub) fn has(&self, peer: &Peer) -> bool {
-        match self {
-            Self::Everyone => true,
-            Self::Once(user, number) => {
-                peer.reached_by != *number && (user.is_none() || *user == peer.user)
-            }
-        }
-    }
-
-    /// Takes note that a subscriber has them.
-    pub(in crate::hub) fn reached(&self, peer: &mut Peer) {
-        if let Self::Once(_, number) = self {
-            peer.reached_by = *number;
         }
     }
 }

@@ -3,9 +3,15 @@
 //! A shard owns its connections, their sockets and outboxes, and its part of the topics; nothing
 //! of that leaves its thread. Its [`State`] is borrowed for single steps, never across an await.
 //!
-//! Its thread alternates between steps of the [`Tick`] and turns of connections' tasks. Both are
-//! bounded in time. Whoever is not done with its turn waits for one of the next [`Rounds`], so that
-//! the sockets are looked at in between.
+//! Its [`thread`] (`run`) alternates between steps of the [`tick`] and turns of connections' tasks. Both are
+//! bounded in time. Whoever is not done with its turn waits for one of the next [`rounds`], so that
+//! the sockets are looked at in between. [`breakage`] is what becomes of it when one of them panics.
+//!
+//! What reaches it comes through its [`inbox`], from [`links`], which all shards share, together with
+//! [`attendance`]. The tick takes messages to the pending ones of a [`topic`], by [`fan_out`] to the
+//! outboxes of its [`peers`], and [`ring_pass`] tells when they are written. [`state`] has the steps:
+//! [`subscriptions`], [`ending`], and [`relief`] and [`receivers`] while memory is short. [`receive`] is
+//! the buffer that all of its connections receive into.
 
 pub(in crate::hub) mod attendance;
 pub(in crate::hub) mod breakage;
@@ -19,6 +25,7 @@ pub(in crate::hub) mod receivers;
 pub(in crate::hub) mod relief;
 pub(in crate::hub) mod ring_pass;
 pub(in crate::hub) mod rounds;
+mod run;
 pub(in crate::hub) mod state;
 pub(in crate::hub) mod subscriptions;
 pub(in crate::hub) mod thread;
@@ -35,11 +42,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{
-    sync::Notify,
-    task::{coop, yield_now},
-    time::{MissedTickBehavior, interval, sleep},
-};
+use tokio::{sync::Notify, task::yield_now};
 
 use crate::{
     config::Config,
@@ -49,15 +52,13 @@ use crate::{
             ledger::Ledger,
         },
         ids::PeerKey,
-        peer::{pulse::Heartbeat, replies::Replies},
+        peer::replies::Replies,
         shard::{
             inbox::Inbox,
             links::Links,
             receive::{RECEIVE_BYTES, Receive, SHORT_SHARE_BYTES},
-            relief::BETWEEN_LOOKS,
             rounds::{Rounds, Ticket},
             state::State,
-            tick::Tick,
         },
     },
     wire::{close::Disconnect, inflate::Inflater},
@@ -263,45 +264,6 @@ impl Shard {
         }
     }
 
-    /// Runs the shard, on its own thread, until it is stopped.
-    pub(super) async fn run(self: Rc<Self>) {
-        let sweeper = self.spawn(Rc::clone(&self).sweep_for_ever());
-        // The tick has a budget of its own.
-        coop::unconstrained(self.tick_until_stopped()).await;
-        sweeper.abort();
-    }
-
-    async fn tick_until_stopped(self: &Rc<Self>) {
-        let mut tick = Tick::default();
-        while !self.is_stopping.get() {
-            self.links.metrics[self.index].ticks.increment();
-            self.measure(|| tick.step(self));
-            if tick.is_at_rest(self) && !self.has_waiting() && !self.is_stopping.get() {
-                self.rest().await;
-            } else {
-                yield_now().await;
-            }
-            // Polled once after each look at the sockets: the others of a round come in between.
-            self.begin_round();
-        }
-    }
-
-    /// Waits for something to do; while memory is short, not for long: some may have come to be
-    /// behind.
-    async fn rest(&self) {
-        let woken = self.inbox().woken();
-        let budget = &self.links.budget;
-        let has_receivers = self.state.borrow().has_receivers();
-        if !has_receivers && !budget.is_crowded() {
-            return woken.await;
-        }
-        tokio::select! {
-            () = woken => {}
-            () = budget.may_receive(), if has_receivers => {}
-            () = sleep(BETWEEN_LOOKS) => {}
-        }
-    }
-
     /// Has the task of a connection woken when memory is no longer exhausted.
     pub(super) fn wait_to_receive(&self, key: PeerKey) {
         self.state.borrow_mut().wait_to_receive(key);
@@ -322,31 +284,6 @@ impl Shard {
     /// Lets the shard end after this step.
     pub(super) fn stop(&self) {
         self.is_stopping.set(true);
-    }
-
-    async fn sweep_for_ever(self: Rc<Self>) {
-        let mut interval = interval(Heartbeat::sweep_interval(&self.config().timeouts));
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            interval.tick().await;
-            self.sweep().await;
-        }
-    }
-
-    /// Looks at every connection, some at a time.
-    async fn sweep(&self) {
-        self.ledger.tell();
-        self.links.budget.look_again();
-        self.state.borrow_mut().begin_sweep();
-        let mut at = Some(0);
-        while let Some(from) = at {
-            let mut allowance = Allowance::new(STEP);
-            at = self.measure(|| self.state.borrow_mut().sweep(from, &mut allowance));
-            // Some may have to be pinged.
-            self.inbox().wake();
-            yield_now().await;
-        }
-        self.measure(|| self.shrink());
     }
 
     /// Gives back room that only a crowd or a burst needs.

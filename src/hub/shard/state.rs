@@ -12,7 +12,7 @@ use crate::{
             ledger::Ledger,
         },
         ids::PeerKey,
-        peer::replies::Replies,
+        peer::{audience::Audience, replies::Replies},
         publication::{
             Delivery, Publication, UserId,
             compression::{Compression, Compressors},
@@ -20,7 +20,7 @@ use crate::{
             segments::Segments,
         },
         shard::{
-            fan_out::{Audience, FanOut, Step},
+            fan_out::{FanOut, Step},
             links::Links,
             peers::Peers,
             receivers::Receivers,

@@ -1,6 +1,6 @@
 //! Topics as one shard sees them: who follows which, and what was published and not yet fanned out.
 //!
-//! Pure. A topic exists here while it has a subscriber on this shard. What had passed its home
+//! Pure. [`names`] leads to a topic. It exists here while it has a subscriber on this shard. What had passed its home
 //! before that is not for these subscribers: some of it may come, left over from earlier ones, but
 //! not all, and a subscriber gets what is published without a gap or not at all.
 //!
@@ -265,7 +265,11 @@ mod tests {
     use slotmap::SlotMap;
 
     use super::*;
-    use crate::{config::Config, hub::shard::links::Links, wire::frame::Frame};
+    use crate::{
+        config::Config,
+        hub::{ids::PeerKey, shard::links::Links},
+        wire::frame::Frame,
+    };
 
     fn peers(count: usize) -> Vec<PeerKey> {
         let mut keys = SlotMap::<PeerKey, ()>::with_key();

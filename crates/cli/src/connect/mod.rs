@@ -11,6 +11,11 @@
 //!                        └────────── events ──────────┤
 //! stdout ◄─ console ◄──────────── message ◄───────────┘
 //! ```
+//!
+//! [`target`] is what to connect to, [`backoff`] how long to wait before the next attempt, and
+//! [`disconnect`] why a connection ended. [`command`] reads what was typed, [`message`] shows what came,
+//! [`frame`] encodes and masks what is sent, [`pings`] are those that wait for their Pong, and
+//! [`transcript`] is what the server said during the handshake.
 
 mod backoff;
 mod command;

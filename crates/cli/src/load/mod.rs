@@ -1,4 +1,9 @@
 //! `framecast load`: puts a WebSocket server under load, and says what came of it.
+//!
+//! One file has the options of each kind of load: [`churn`], [`echo`], [`fanout`], [`handshake`], [`idle`];
+//! [`common`] has those that all share. [`interrupt`] hears Ctrl-C and [`progress`] shows how far a run is.
+//! Of its result, [`summary`] is a table and [`output`] the files: [`json`], [`hdr`] and [`plot`], with numbers
+//! by [`figures`]. [`threshold`] says what a result must meet.
 
 mod churn;
 mod common;

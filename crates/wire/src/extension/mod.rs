@@ -3,6 +3,8 @@
 //! The values of `Sec-WebSocket-Extensions` come in as bytes. A server [`accept`]s an offer and
 //! sends [`Agreement::answer`]; a client sends [`OFFER`] and looks at what was [`agreed`].
 //!
+//! `list` parses the value of such a header.
+//!
 //! [RFC 6455 §9.1]: https://www.rfc-editor.org/rfc/rfc6455#section-9.1
 //! [RFC 7692 §7.1]: https://www.rfc-editor.org/rfc/rfc7692#section-7.1
 
