@@ -30,6 +30,7 @@ pub(super) async fn close(
         _ => timeouts.close,
     };
     let handshake = async {
+        let mut session = Some(session);
         if !reason.expects_peers_close() {
             poll_fn(|cx| {
                 reader.publish_at_last(cx, seat.shard());
@@ -37,6 +38,8 @@ pub(super) async fn close(
             })
             .await;
             reader.forget();
+            // The names of its topics, too: they are charged no more.
+            session = None;
         }
         poll_fn(|cx| {
             reader.publish_at_last(cx, seat.shard());
@@ -45,8 +48,8 @@ pub(super) async fn close(
             seat.poll_flushed()
         })
         .await;
-        if reason.expects_peers_close() {
-            poll_fn(|cx| reader.poll(cx, seat, &session)).await;
+        if let Some(session) = &session {
+            poll_fn(|cx| reader.poll(cx, seat, session)).await;
         }
         // A registration is free again when the peer sees the end of the stream.
         drop(session);
