@@ -50,8 +50,8 @@ pub(in crate::hub) struct Compressors {
     min_bytes: usize,
     budget: Arc<Budget>,
     by_window: [Option<Box<Deflater>>; WindowBits::ALL.len()],
-    /// Whether somebody has agreed on that window.
-    is_wanted: [bool; WindowBits::ALL.len()],
+    /// How many connections want messages compressed for each window.
+    wanted_by: [usize; WindowBits::ALL.len()],
 }
 
 /// How many connections may have a context of their own.
@@ -131,7 +131,7 @@ impl Compressors {
             min_bytes: config.min_bytes,
             budget: Arc::clone(budget),
             by_window: Default::default(),
-            is_wanted: Default::default(),
+            wanted_by: Default::default(),
         }
     }
 
@@ -140,14 +140,19 @@ impl Compressors {
         &self.budget
     }
 
-    /// Takes note that a connection wants messages compressed for a window. Returns how many windows
-    /// are wanted so far.
-    pub(in crate::hub) fn want(&mut self, window: WindowBits) -> usize {
-        self.is_wanted[window.index()] = true;
-        self.is_wanted
-            .iter()
-            .filter(|&&is_wanted| is_wanted)
-            .count()
+    /// Takes note that one more connection wants messages compressed for a window.
+    pub(in crate::hub) fn want(&mut self, window: WindowBits) {
+        self.wanted_by[window.index()] += 1;
+    }
+
+    /// Takes note that a connection with this window has gone.
+    pub(in crate::hub) fn no_longer_want(&mut self, window: WindowBits) {
+        self.wanted_by[window.index()] -= 1;
+    }
+
+    /// Returns how many windows are wanted.
+    pub(in crate::hub) fn windows(&self) -> usize {
+        self.wanted_by.iter().filter(|&&count| count > 0).count()
     }
 
     /// The message, compressed if that makes it smaller.

@@ -61,11 +61,4 @@ impl State {
             _ => {}
         }
     }
-
-    /// Removes a connection that is gone for good.
-    pub(in crate::hub) fn remove(&mut self, key: PeerKey) {
-        self.end(key, Disconnect::Lost);
-        self.peers.remove(key);
-        self.update_gauges();
-    }
 }

@@ -10,7 +10,7 @@
 //! What reaches it comes through its [`inbox`], from [`links`], which all shards share, together with
 //! [`attendance`]. The tick takes messages to the pending ones of a [`topic`], by [`fan_out`] to the
 //! outboxes of its [`peers`], and [`ring_pass`] tells when they are written. [`state`] has the steps:
-//! [`subscriptions`], [`ending`], and [`relief`] and [`receivers`] while memory is short. [`receive`] is
+//! `presence`, [`subscriptions`], [`ending`], and [`relief`] and [`receivers`] while memory is short. [`receive`] is
 //! the buffer that all of its connections receive into.
 
 pub(in crate::hub) mod attendance;
@@ -20,6 +20,7 @@ pub(in crate::hub) mod fan_out;
 pub(in crate::hub) mod inbox;
 pub(in crate::hub) mod links;
 pub(in crate::hub) mod peers;
+mod presence;
 pub(in crate::hub) mod receive;
 pub(in crate::hub) mod receivers;
 pub(in crate::hub) mod relief;

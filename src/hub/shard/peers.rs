@@ -69,10 +69,10 @@ impl Peers {
         self.table.insert(peer)
     }
 
-    pub(in crate::hub) fn remove(&mut self, key: PeerKey) {
-        if let Some(peer) = self.table.remove(key) {
-            self.ledger.cross_out(peer.base_bytes());
-        }
+    pub(in crate::hub) fn remove(&mut self, key: PeerKey) -> Option<Peer> {
+        let peer = self.table.remove(key)?;
+        self.ledger.cross_out(peer.base_bytes());
+        Some(peer)
     }
 
     pub(in crate::hub) fn get(&self, key: PeerKey) -> Option<&Peer> {

@@ -1,9 +1,6 @@
 //! What a shard owns, and each step that changes it.
 
-use std::{
-    rc::Rc,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{rc::Rc, sync::Arc};
 
 use crate::{
     hub::{
@@ -14,10 +11,7 @@ use crate::{
         ids::PeerKey,
         peer::{audience::Audience, replies::Replies},
         publication::{
-            Delivery, Publication, UserId,
-            compression::{Compression, Compressors},
-            message::Message,
-            segments::Segments,
+            Delivery, Publication, compression::Compressors, message::Message, segments::Segments,
         },
         shard::{
             fan_out::{FanOut, Step},
@@ -37,7 +31,7 @@ use crate::{
 pub(in crate::hub) struct State {
     pub(in crate::hub) peers: Peers,
     pub(in crate::hub) topics: Topics,
-    compressors: Compressors,
+    pub(in crate::hub) compressors: Compressors,
     /// What is held here for clients.
     pub(in crate::hub) ledger: Rc<Ledger>,
     pub(in crate::hub) relief: Relief,
@@ -142,20 +136,6 @@ impl State {
         }
     }
 
-    /// Adds a connection, which follows nothing yet. Publishers learn of its window before anything is
-    /// published to it.
-    pub(in crate::hub) fn insert(
-        &mut self,
-        user: Option<UserId>,
-        compression: Compression,
-    ) -> PeerKey {
-        if let Compression::Shared(window) = compression {
-            let wanted = self.compressors.want(window);
-            self.links.windows[self.index].store(wanted, Relaxed);
-        }
-        self.peers.insert(user, compression)
-    }
-
     /// Nothing is under way to subscribers.
     pub(in crate::hub) fn is_settled(&self) -> bool {
         self.fan_out.is_none() && self.topics.is_settled()
@@ -253,9 +233,8 @@ mod tests {
         hub::{
             bounds::allowance::{STEP, STEP_NANOSECONDS},
             peer::outbox::DELIVERY_BYTES,
-            publication::Route,
+            publication::{Route, compression::Compression},
         },
-        wire::extension::WindowBits,
     };
 
     const HERE: usize = 0;
@@ -352,20 +331,6 @@ mod tests {
             fan_out(&mut state);
         }
         assert_eq!(wire(&state, key), b"\x81\x05first\x81\x06second");
-    }
-
-    #[test]
-    fn publishers_learn_of_a_window_before_anything_is_compressed_for_it() {
-        let mut config = Config::default();
-        config.deflate.enabled = true;
-        let links = Arc::new(Links::new(&config));
-        let mut state = State::new(0, Arc::clone(&links));
-        assert_eq!(links.forms(0, 100), 0);
-        for window in [WindowBits::MAX, WindowBits::MIN, WindowBits::MAX] {
-            state.insert(None, Compression::Shared(window));
-        }
-        assert_eq!(links.forms(0, 100), 2);
-        assert_eq!(links.forms(1, 100), 0);
     }
 
     #[test]
