@@ -39,12 +39,12 @@ enum Path {
     Publish,
     Register,
     Registration,
-    WebSocket(Endpoint),
+    WebSocket(Purpose),
 }
 
 /// What a connection to a WebSocket path is for.
 #[derive(Clone, Copy, Debug)]
-enum Endpoint {
+enum Purpose {
     Chat,
     Echo,
     EchoFrames,
@@ -65,14 +65,14 @@ static PATHS: LazyLock<Router<Path>> = LazyLock::new(|| {
 impl Path {
     const ALL: [(&str, Self); 9] = [
         ("/", Self::Page),
-        ("/echo", Self::WebSocket(Endpoint::Echo)),
-        ("/echo/raw", Self::WebSocket(Endpoint::EchoFrames)),
+        ("/echo", Self::WebSocket(Purpose::Echo)),
+        ("/echo/raw", Self::WebSocket(Purpose::EchoFrames)),
         ("/health", Self::Health),
         ("/publish", Self::Publish),
         ("/register", Self::Register),
         ("/register/{id}", Self::Registration),
-        ("/ws", Self::WebSocket(Endpoint::Chat)),
-        ("/ws/{id}", Self::WebSocket(Endpoint::Relay)),
+        ("/ws", Self::WebSocket(Purpose::Chat)),
+        ("/ws/{id}", Self::WebSocket(Purpose::Relay)),
     ];
 
     /// The methods that it takes, as `Allow` lists them.
@@ -145,11 +145,11 @@ impl Site {
             Path::Publish => api::publish(self, shard, request).await,
             Path::Register => api::register(self, shard, request, asked).await,
             Path::Registration => api::unregister(self, parse_id(id)?),
-            Path::WebSocket(endpoint) => {
+            Path::WebSocket(purpose) => {
                 upgrade::check(request)?;
                 let budget = self.hub.budget();
                 budget.take_in(|counts| &counts.refused_connections)?;
-                let session = self.session(endpoint, id, request.uri().query())?;
+                let session = self.session(purpose, id, request.uri().query())?;
                 let deflate = upgrade::agree(&self.hub, request)?;
                 let (reply, opened) = open(shard, request, session, deflate)?;
                 upcoming.set(Some(opened));
@@ -158,18 +158,18 @@ impl Site {
         }
     }
 
-    /// Makes what a new connection to an endpoint begins with.
+    /// Makes what a new connection for a purpose begins with.
     fn session(
         &self,
-        endpoint: Endpoint,
+        purpose: Purpose,
         id: Option<&str>,
         query: Option<&str>,
     ) -> Result<Session, Refusal> {
-        Ok(match endpoint {
-            Endpoint::Chat => Session::Chat(chat_topics(query.unwrap_or_default())?.into()),
-            Endpoint::Echo => Session::Echo,
-            Endpoint::EchoFrames => Session::EchoFrames,
-            Endpoint::Relay => {
+        Ok(match purpose {
+            Purpose::Chat => Session::Chat(chat_topics(query.unwrap_or_default())?.into()),
+            Purpose::Echo => Session::Echo,
+            Purpose::EchoFrames => Session::EchoFrames,
+            Purpose::Relay => {
                 let claim = self.registry.claim(parse_id(id)?);
                 Session::Relay(Arc::new(claim.map_err(|error| match error {
                     Unclaimable::Taken => Refusal::Taken,
