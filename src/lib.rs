@@ -39,7 +39,8 @@
 //! is built for it and dropped after it. A *sweep* is a look at every connection, for the heartbeat.
 //!
 //! `server` is the outside, `connection` the task of one WebSocket, `protocol` what its messages mean,
-//! and `hub` the core. `config` is what an operator may choose, `error` why a server did not start or
+//! and `hub` the core. What is called `wire` here, with the gate, is a crate beside this one,
+//! `framecast-wire`. `config` is what an operator may choose, `error` why a server did not start or
 //! run on, `metrics` what is counted, `topic_name` a name that was checked, and `authority` a host with
 //! its port. `internals` opens what `fuzz/` and `benches/` need.
 //!

@@ -12,7 +12,7 @@
 //!  the departure of its last ──►  the shards, has a lock
 //! ```
 //!
-//! Each folder names only those after it: [`seat`] is what a connection's task sees, [`shard`] a
+//! From the outside in: [`seat`] is what a connection's task sees, [`shard`] a
 //! thread with its connections and topics, [`peer`] one connection's bytes out, [`publication`] what is
 //! published, in every form, and [`bounds`] what work and memory are charged to. [`ids`] names
 //! connections and topics, [`room`] has the tables that give back what they no longer need,

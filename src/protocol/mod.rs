@@ -1,7 +1,7 @@
 //! What messages mean, by the path that a client has connected to. Pure: a message in, a
+//! [`Reaction`] out.
 //!
 //! [`relay`] has the relay, whose messages are a [`topic_list`].
-//! [`Reaction`] out.
 
 pub(crate) mod relay;
 pub(crate) mod topic_list;

@@ -4,9 +4,9 @@
 //! [`read_side`] is fastwebsockets as it is used here, [`gate`]
 //! the stream that it reads from, `parts` how large frames are shown in that, and [`walk`] the pure
 //! state machine in it which enforces the RFC's MUSTs and our limits; [`violation`] and [`close`] say
-//! why a connection ended. [`extension`] agrees on compression, [`deflate`] compresses and inflates one
+//! why a connection ended. [`extension`] agrees on compression, [`deflate`] compresses a
 //! message and [`inflate`] undoes that; `header` is the head of a frame, `utf8` what text must be. Nothing
-//! here knows of topics or of HTTP.
+//! here knows how topics or HTTP work; the reasons in [`close`] are all of the server's.
 
 #![expect(clippy::exhaustive_enums, reason = "users are to handle every variant")]
 

@@ -1,6 +1,6 @@
 // `framecast connect --deflate --echo` against the WebSocket server of Node's `ws`, with every kind of agreement.
 //
-//     node tests/clients/connect.mjs FRAMECAST FOLDER     (FOLDER/node_modules holds `ws`)
+//     node crates/cli/tests/clients/connect.mjs FRAMECAST FOLDER     (FOLDER/node_modules holds `ws`)
 //
 // Nothing sleeps: a test waits for what it expects, for at most WAIT_MS.
 

@@ -1,6 +1,6 @@
 // The server as seen by `ws`, the WebSocket client of Node: every WebSocket path and the HTTP requests around them.
 //
-//     node tests/clients/node.mjs http://127.0.0.1:PORT FOLDER [deflate]     (FOLDER/node_modules holds `ws`)
+//     node crates/cli/tests/clients/node.mjs http://127.0.0.1:PORT FOLDER [deflate]     (FOLDER/node_modules holds `ws`)
 //
 // With `deflate` the server runs with --deflate; `ws` offers compression by itself, so everything is compressed.
 //

@@ -1,6 +1,6 @@
 // The server's own page in a real browser: two windows chat, the server goes away and comes back, a phone fits.
 //
-//     node tests/clients/page.mjs http://127.0.0.1:PORT FOLDER PICTURES [deflate]
+//     node crates/cli/tests/clients/page.mjs http://127.0.0.1:PORT FOLDER PICTURES [deflate]
 //
 // With `deflate` the server runs with --deflate, and only what that changes is tested: the browser offers compression.
 // FOLDER/node_modules holds `playwright-core` and `ws`; the browser is $CHROMIUM, or the first Chromium in PATH.

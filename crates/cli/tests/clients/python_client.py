@@ -1,6 +1,6 @@
 """The server as seen by `websockets`, the WebSocket client of Python.
 
-    FOLDER/venv/bin/python tests/clients/python_client.py http://127.0.0.1:PORT [deflate]
+    FOLDER/venv/bin/python crates/cli/tests/clients/python_client.py http://127.0.0.1:PORT [deflate]
 
 With `deflate` the server runs with --deflate; `websockets` offers compression by itself, so everything is compressed.
 

@@ -1,5 +1,5 @@
 //! The server as clients see it that are not ours: Node's `ws`, Python's `websockets`, and the
-//! server's own page in Chromium. The programs are in `tests/clients`.
+//! server's own page in Chromium. The programs are in `../clients`.
 //!
 //! What they need is installed by name into `target/clients`. Where that can't be, these tests are
 //! skipped, and say so; where `CI` is set, they fail.
