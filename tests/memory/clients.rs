@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use framecast_test_support::deflate::noise;
 use socket2::{Domain, Socket, Type};
 use zlib_rs::{Deflate, DeflateFlush};
 
@@ -149,12 +150,7 @@ pub(crate) fn header(first: u8, len: usize) -> Vec<u8> {
 
 /// A payload of which so many percent can't be compressed, and the rest to nearly nothing.
 pub(crate) fn payload(bytes: usize, noise_percent: usize) -> Vec<u8> {
-    let mut state = 1_u32;
-    let mut noise = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state.to_be_bytes()[0]
-    };
-    let mut payload: Vec<u8> = (0..bytes * noise_percent / 100).map(|_| noise()).collect();
+    let mut payload = noise(bytes * noise_percent / 100);
     payload.resize(bytes, 0);
     payload
 }

@@ -173,7 +173,7 @@ const MAX_AT_ONCE: usize = 64 * 1024;
 
 /// Returns what it may take to compress a message of so many bytes, in nanoseconds.
 pub(in crate::hub) fn cost(bytes: usize) -> u64 {
-    RESET + bytes as u64 * BYTE
+    RESET + cost_of_piece(bytes)
 }
 
 /// Returns what it may take to compress a piece of a message, in nanoseconds.

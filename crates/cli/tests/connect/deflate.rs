@@ -5,8 +5,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use framecast_test_support::deflate::{self, deflated};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
-use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush};
 
 use crate::{
     client::{Client, listen, request, within},
@@ -34,24 +34,9 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     wire
 }
 
-fn deflated(payload: &[u8]) -> Vec<u8> {
-    let mut wire = vec![0; payload.len() + 64];
-    let mut stream = Deflate::new(9, false, 15);
-    stream
-        .compress(payload, &mut wire, DeflateFlush::SyncFlush)
-        .unwrap();
-    wire.truncate(usize::try_from(stream.total_out()).unwrap() - 4);
-    wire
-}
-
+/// The text in the payload of a compressed message.
 fn inflated(payload: &[u8]) -> String {
-    let wire = [payload, &[0x00, 0x00, 0xFF, 0xFF]].concat();
-    let mut message = vec![0; 1 << 20];
-    let mut stream = Inflate::new(false, 15);
-    stream
-        .decompress(&wire, &mut message, InflateFlush::SyncFlush)
-        .unwrap();
-    message.truncate(usize::try_from(stream.total_out()).unwrap());
+    let (_, message) = deflate::inflated((0xC1, payload.to_vec()));
     String::from_utf8(message).unwrap()
 }
 
