@@ -65,7 +65,7 @@ const PURE: &[&str] = &[
     "src/hub/shard/fan_out.rs",
     "src/hub/publication/home.rs",
     "src/hub/publication/message.rs",
-    "src/hub/peer/outbox.rs",
+    "src/hub/peer/outbox/mod.rs",
     "src/hub/peer/pulse.rs",
     "src/hub/registry.rs",
     "src/hub/peer/replies.rs",

@@ -1,0 +1,180 @@
+//! An outbox, written in whatever pieces a socket takes.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    hub::{bounds::budget::Budget, publication::segment::tests::segment},
+    wire::frame::Frame,
+};
+
+fn ledger() -> Rc<Ledger> {
+    Ledger::new(Budget::new(u64::MAX))
+}
+
+fn write_all(outbox: &mut Outbox, at_once: usize) -> Vec<u8> {
+    let mut wire = Vec::new();
+    while !outbox.is_empty() {
+        let mut slices = [IoSlice::new(&[]); 3];
+        let count = outbox.fill(&mut slices);
+        let bytes: Vec<u8> = slices[..count]
+            .iter()
+            .flat_map(|slice| slice.to_vec())
+            .collect();
+        let taken = bytes.len().min(at_once);
+        wire.extend(&bytes[..taken]);
+        outbox.written(taken);
+    }
+    wire
+}
+
+#[test]
+fn control_frames_overtake_segments_but_not_the_frame_that_is_partly_out() {
+    let mut outbox = Outbox::default();
+    outbox.push(segment(b"first"));
+    outbox.push(segment(b"second"));
+    outbox.written(2);
+    outbox.push_control(segment(b"<1>"));
+    outbox.push_control(segment(b"<2>"));
+    assert_eq!(write_all(&mut outbox, 100), b"rst<1><2>second");
+}
+
+#[test]
+fn a_control_frame_that_is_partly_out_is_finished_before_the_next() {
+    let mut outbox = Outbox::default();
+    outbox.push(segment(b"data"));
+    outbox.push_control(segment(b"<1>"));
+    outbox.written(1);
+    outbox.push_control(segment(b"<2>"));
+    assert_eq!(write_all(&mut outbox, 100), b"1><2>data");
+}
+
+#[test]
+fn of_a_flood_of_pongs_the_first_ones_and_the_latest_are_kept() {
+    let mut outbox = Outbox::default();
+    for number in 0..100u8 {
+        outbox.push_control(segment(&[number]));
+    }
+    assert_eq!(outbox.bytes, 32);
+    let mut expected: Vec<u8> = (0..31).collect();
+    expected.push(99);
+    assert_eq!(write_all(&mut outbox, 100), expected);
+}
+
+#[test]
+fn an_empty_frame_is_not_free_to_hold() {
+    let mut outbox = Outbox::default();
+    outbox.push(segment(b"\x81\x00"));
+    assert_eq!(outbox.held_bytes(), 2 + DELIVERY_BYTES);
+    outbox.written(2);
+    assert_eq!(outbox.held_bytes(), 0);
+}
+
+#[test]
+fn a_long_queue_is_charged_for_its_room_and_gives_it_back_as_it_gets_shorter() {
+    let ledger = ledger();
+    let held = || {
+        ledger.tell();
+        usize::try_from(ledger.budget().held()).unwrap()
+    };
+    let shared = Segment::of_its_own(Bytes::from_static(b"x"), &ledger);
+    let alone = held();
+    let mut outbox = Outbox::default();
+    for _ in 0..10_000 {
+        outbox.push(Rc::clone(&shared));
+        assert!(outbox.queue.capacity() <= outbox.queue.len() * 9 / 4 + COMMON_ROOM);
+    }
+    assert_eq!(held(), alone + outbox.queue.capacity() * 8);
+    while !outbox.is_empty() {
+        outbox.written(1);
+        let most = outbox.queue.len() * 9 / 4 + COMMON_ROOM;
+        assert!(outbox.queue.capacity() <= most, "{}", outbox.queue.len());
+    }
+    assert_eq!(held(), alone);
+}
+
+#[test]
+fn the_oldest_is_what_was_queued_first_and_not_a_ping_that_has_overtaken_it() {
+    let ledger = ledger();
+    let at = |seconds| {
+        ledger.look_at_clock(std::time::Instant::now() + std::time::Duration::from_secs(seconds));
+        Segment::of_its_own(Bytes::from_static(b"hello"), &ledger)
+    };
+    let mut outbox = Outbox::default();
+    assert_eq!(outbox.oldest(), None);
+    let [first, second, ping] = [at(1), at(2), at(3)];
+    outbox.push(Rc::clone(&first));
+    outbox.push(Rc::clone(&second));
+    outbox.push_control(ping);
+    assert_eq!(outbox.oldest(), Some(first.queued()));
+    outbox.written(1);
+    assert_eq!(outbox.oldest(), Some(first.queued()), "behind half a ping");
+    outbox.written(4 + 1);
+    assert_eq!(outbox.oldest(), Some(first.queued()));
+    outbox.written(4);
+    assert_eq!(outbox.oldest(), Some(second.queued()));
+}
+
+// It panicked: a user of the library may publish whatever fits into memory.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_frame_of_more_than_4_gib_goes_out_like_any_other() {
+    const OUT: usize = 5 << 30;
+    // Zeroes that nobody reads take no memory.
+    let large = Bytes::from(vec![0; OUT + 2]);
+    let mut outbox = Outbox::default();
+    outbox.push(Segment::of_its_own(large, &ledger()));
+    outbox.written(OUT);
+    assert!(outbox.is_front_torn());
+    assert_eq!(outbox.only(), Some(&[0, 0][..]));
+    outbox.written(2);
+    assert!(outbox.is_empty());
+}
+
+#[test]
+fn the_close_is_last_and_the_first_close_wins() {
+    let mut outbox = Outbox::default();
+    outbox.push(segment(b"data"));
+    outbox.seal(segment(Frame::close(1000, "").as_bytes()));
+    outbox.push(segment(b"late"));
+    outbox.push_control(segment(b"late"));
+    outbox.seal(segment(Frame::close(1002, "").as_bytes()));
+    assert_eq!(write_all(&mut outbox, 3), b"data\x88\x02\x03\xE8");
+}
+
+#[test]
+fn discarding_keeps_the_rest_of_a_frame_that_is_partly_out() {
+    let mut outbox = Outbox::default();
+    outbox.push(segment(b"first"));
+    outbox.push(segment(b"second"));
+    outbox.written(2);
+    outbox.discard();
+    outbox.seal(segment(Frame::close(4008, "").as_bytes()));
+    assert_eq!(write_all(&mut outbox, 100), b"rst\x88\x02\x0F\xA8");
+}
+
+proptest! {
+    #[test]
+    fn short_writes_lose_and_repeat_nothing(
+        operations in proptest::collection::vec((0..3u8, 1..20usize), 1..60),
+    ) {
+        let mut outbox = Outbox::default();
+        let (mut pushed, mut wire) = (0, Vec::new());
+        for (operation, size) in operations {
+            match operation {
+                0 => outbox.push(segment(&vec![b'd'; size])),
+                1 => outbox.push_control(segment(&vec![b'c'; size])),
+                _ => {
+                    let count = size.min(outbox.bytes);
+                    wire.resize(wire.len() + count, b'w');
+                    outbox.written(count);
+                    continue;
+                }
+            }
+            pushed += size;
+            prop_assert_eq!(outbox.queue.iter().map(|each| each.len()).sum::<usize>(), outbox.bytes + outbox.written);
+        }
+        prop_assert_eq!(wire.len() + outbox.bytes, pushed);
+    }
+}
