@@ -18,7 +18,10 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::{
     connection::reader::{Session, charge_reaction, perform},
-    hub::{Held, Message, Pass, seat::SeatRef},
+    hub::{
+        Message, Pass,
+        seat::{SeatRef, UnfinishedMessage},
+    },
     protocol::Reaction,
     topic_name::TopicName,
     wire::{
@@ -95,7 +98,6 @@ pub(super) async fn read(seat: SeatRef, session: Session) -> Episode {
     let marks = Marks::default();
     let is_final = IsFinal::default();
     let mut engine = engine(&seat, &session, &marks, &is_final);
-    let _unfinished = seat.begin_message();
     let handler = Handler {
         seat,
         session,
@@ -232,8 +234,8 @@ fn engine(
 /// What the peer sent, by way of the shard's receive buffer.
 struct Inbound {
     seat: SeatRef,
-    /// What fastwebsockets may hold of it.
-    held: Held,
+    /// With what fastwebsockets may hold of it.
+    message: UnfinishedMessage,
     received: usize,
     /// Of the largest message, as it arrives.
     limit: usize,
@@ -243,7 +245,7 @@ impl Inbound {
     fn new(seat: SeatRef) -> Self {
         let shard = seat.shard();
         Self {
-            held: shard.ledger().hold(ENGINE_BYTES),
+            message: seat.begin_message(ENGINE_BYTES),
             received: 0,
             limit: (shard.config().limits.wire()).received_bytes(seat.may_inflate()),
             seat,
@@ -263,7 +265,7 @@ impl AsyncRead for Inbound {
         this.received += buf.filled().len() - before;
         // Its buffers are up to twice as large as what is in them; of pings nothing stays.
         let message = this.received.min(this.limit);
-        this.held.grow_to(ENGINE_BYTES + 2 * message);
+        this.message.grow_to(ENGINE_BYTES + 2 * message);
         read
     }
 }

@@ -160,6 +160,11 @@ impl Budget {
         self.has_sign(CROWDED)
     }
 
+    /// Returns true if it is crowded still when so many bytes are given back.
+    pub(in crate::hub) fn is_crowded_without(&self, bytes: u64) -> bool {
+        self.held().saturating_sub(bytes) >= self.part(CROWDED_SIXTEENTHS)
+    }
+
     /// Returns true if no connection is taken.
     pub(crate) fn is_full(&self) -> bool {
         self.has_sign(FULL)

@@ -54,13 +54,20 @@ pub(super) struct Peer {
     pub(super) compression: Compression,
     pub(super) ended: Option<Disconnect>,
     pub(super) pulse: Pulse,
-    /// When the message began of which it has not sent the end.
-    pub(super) unfinished: Option<Moment>,
+    pub(super) unfinished: Option<Unfinished>,
     /// It stands among the [receivers](crate::hub::shard::receivers).
     pub(super) waits_to_receive: bool,
     /// The mark of the last fan-out that has reached it: one comes by several topics.
     pub(super) reached_by: u64,
     writing: Writing,
+}
+
+/// A message of which the peer has not sent the end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unfinished {
+    pub(super) since: Moment,
+    /// What has come of it holds so much.
+    pub(super) held_bytes: usize,
 }
 
 /// Messages that are offered to one peer after the other.

@@ -15,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 
+pub(crate) use self::receiving::UnfinishedMessage;
 use crate::{
     hub::{
         ids::{ConnectionId, PeerKey},

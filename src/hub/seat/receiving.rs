@@ -11,7 +11,9 @@ use tokio::io::ReadBuf;
 
 use crate::{
     hub::{
+        bounds::ledger::Held,
         measured::in_socket,
+        peer::Unfinished,
         seat::SeatRef,
         shard::receive::{Receive, Taken},
     },
@@ -97,14 +99,20 @@ impl SeatRef {
         }
     }
 
-    /// Takes note that the peer has begun a message, until the token is dropped. Of all that wait for
-    /// memory, those go first who have begun one long ago.
-    pub(crate) fn begin_message(&self) -> Unfinished {
+    /// Takes note that the peer has begun a message, which holds `bytes`, until the token is dropped.
+    /// Of all that wait for memory, those go first who have begun one long ago.
+    pub(crate) fn begin_message(&self, bytes: usize) -> UnfinishedMessage {
         let ledger = self.shard.ledger();
         ledger.look();
-        let now = ledger.now();
-        self.with(|peer| peer.unfinished = Some(now));
-        Unfinished(self.clone())
+        let begun = Unfinished {
+            since: ledger.now(),
+            held_bytes: bytes,
+        };
+        self.with(|peer| peer.unfinished = Some(begun));
+        UnfinishedMessage {
+            seat: self.clone(),
+            held: ledger.hold(bytes),
+        }
     }
 
     /// Charges work of this turn that may have taken `nanoseconds`.
@@ -181,13 +189,27 @@ impl SeatRef {
     }
 }
 
-/// A message that the peer has begun.
+/// A message that the peer has begun, and its account.
 #[derive(Debug)]
-pub(crate) struct Unfinished(SeatRef);
+pub(crate) struct UnfinishedMessage {
+    seat: SeatRef,
+    held: Held,
+}
 
-impl Drop for Unfinished {
+impl UnfinishedMessage {
+    /// Charges `bytes` for it at least.
+    pub(crate) fn grow_to(&mut self, bytes: usize) {
+        if bytes > self.held.bytes() {
+            self.held.set(bytes);
+            let set = |unfinished: &mut Unfinished| unfinished.held_bytes = bytes;
+            self.seat.with(|peer| peer.unfinished.as_mut().map(set));
+        }
+    }
+}
+
+impl Drop for UnfinishedMessage {
     fn drop(&mut self) {
-        self.0.with(|peer| peer.unfinished = None);
+        self.seat.with(|peer| peer.unfinished = None);
     }
 }
 

@@ -7,7 +7,6 @@ use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
-    sync::atomic::Ordering::Relaxed,
     task::Poll,
 };
 
@@ -44,7 +43,7 @@ impl Shard {
     pub(in crate::hub) fn set_broken(&self) {
         self.is_broken.set(true);
         self.links.attendance.set_broken(self.index);
-        self.links.furthest[self.index].store(0, Relaxed);
+        self.links.relief[self.index].clear();
     }
 
     /// Returns true if a step or a task has panicked.

@@ -4,7 +4,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -22,6 +22,7 @@ use crate::{
         shard::{
             attendance::Attendance,
             inbox::{Inbox, Item},
+            relief::Report,
         },
     },
     metrics::ShardMetrics,
@@ -39,9 +40,8 @@ pub(crate) struct Links {
     pub(in crate::hub) metrics: Vec<ShardMetrics>,
     /// Of each shard.
     pub(in crate::hub) holds: Vec<LongestHold>,
-    /// Of each shard: how far behind a connection was at its last [look](crate::hub::shard::relief), in
-    /// milliseconds.
-    pub(in crate::hub) furthest: Vec<AtomicU64>,
+    /// Of each shard: what its [relief](crate::hub::shard::relief) reports to the others.
+    pub(in crate::hub) relief: Vec<Report>,
     pub(in crate::hub) contexts: Contexts,
     /// Of each shard: in how many windows its connections want what is compressed for all.
     pub(in crate::hub) windows: Vec<AtomicUsize>,
@@ -64,7 +64,7 @@ impl Links {
             metrics: shards.clone().map(|_| ShardMetrics::default()).collect(),
             holds: shards.clone().map(|_| LongestHold::new()).collect(),
             windows: shards.clone().map(|_| AtomicUsize::new(0)).collect(),
-            furthest: shards.map(|_| AtomicU64::new(0)).collect(),
+            relief: shards.map(|_| Report::default()).collect(),
             contexts: Contexts::new(&config.deflate),
             budget: Budget::new(config.limits.budget_bytes()),
             attendance: Attendance::new(config.shards.get()),

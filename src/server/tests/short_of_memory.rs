@@ -71,3 +71,31 @@ fn while_memory_is_short_who_has_not_ended_a_head_is_given_up() {
     echo.write_all(b"\x81\x82\0\0\0\0hi").unwrap();
     expect(&mut echo, b"\x81\x02hi");
 }
+
+// All of them were, for what the first ones were about to give back.
+#[test]
+fn no_more_messages_are_given_up_than_memory_is_short_of() {
+    let server = Served::with(2, |config| {
+        config.timeouts.blocked = Duration::from_millis(100);
+    });
+    let budget = server.hub.budget();
+    let before = budget.held();
+    let message = [&b"\x82\xFE\xFF\xFF\0\0\0\0"[..], &[0; 60_000]].concat();
+    let senders: Vec<_> = (0..20)
+        .map(|_| {
+            let mut sender = server.upgrade("/ws");
+            sender.write_all(&message).unwrap();
+            sender
+        })
+        .collect();
+    let each = 2 * 60_000 + 20 * 1024;
+    eventually("all are read", || budget.held() >= before + 20 * each);
+    let crowded = budget.limit() / 16 * 12;
+    let short_of = each * 5 / 2;
+    let _charge = budget.charge((crowded - budget.held() + short_of).try_into().unwrap());
+    eventually("there is room again", || !budget.is_crowded());
+    let given_up = budget.counts.unfinished.get();
+    // Of two shards each may end one before it hears of the other's.
+    assert!((3..=5).contains(&given_up), "{given_up}");
+    drop(senders);
+}

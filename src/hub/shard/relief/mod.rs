@@ -1,0 +1,237 @@
+//! Relief while memory is short: whoever is furthest behind is ended first.
+//!
+//! Messages are shared, and freed when nobody waits for them any more. So what is held is mostly held
+//! for those who wait for the oldest messages, and ending the largest outbox might free nothing. A
+//! message that has begun and not ended counts as behind from its first byte.
+//!
+//! Nobody is ended who is behind for less than a slow consumer may be blocked: that is what a pause
+//! of a healthy client looks like, and publishers wait meanwhile.
+//!
+//! An outbox is emptied when its peer is ended; an unfinished message is given back later, when the
+//! connection's task has its turn. Until then it counts as given back, or everybody would be ended
+//! for what the first of them is about to give back.
+
+use std::{
+    collections::BinaryHeap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use crate::{
+    hub::{
+        bounds::{
+            allowance::{Allowance, END},
+            ledger::Moment,
+        },
+        ids::PeerKey,
+        peer::Peer,
+        shard::state::State,
+    },
+    wire::close::Disconnect,
+};
+
+/// Those who are to be ended if memory stays short.
+#[derive(Debug, Default)]
+pub(in crate::hub) struct Relief {
+    /// How far each is behind, in milliseconds, the furthest first. With 250,000 of them, no step takes
+    /// more than 0.2 ms to grow it.
+    behind: BinaryHeap<(u32, PeerKey)>,
+    /// Those who were ended amid a message that they hold still.
+    leaving: Vec<PeerKey>,
+    /// When the last look at all began.
+    looked: Option<Moment>,
+    /// The next part of the table to be looked at, while a look is under way.
+    next_part: Option<usize>,
+}
+
+/// The part of a shard's relief that the other shards take into account.
+#[derive(Debug, Default)]
+pub(in crate::hub) struct Report {
+    /// How far behind somebody is who can be ended, in milliseconds.
+    furthest: AtomicU64,
+    /// What those who were ended are about to give back, in bytes.
+    leaving_bytes: AtomicU64,
+}
+
+impl Report {
+    /// Takes everything back: the shard has nobody to end, and nothing to give back.
+    pub(in crate::hub) fn clear(&self) {
+        self.tell(0, 0);
+    }
+
+    fn tell(&self, furthest: u64, leaving_bytes: u64) {
+        // Read by every shard while memory is short, and mostly unchanged.
+        for (told, new) in [
+            (&self.furthest, furthest),
+            (&self.leaving_bytes, leaving_bytes),
+        ] {
+            if told.load(Relaxed) != new {
+                told.store(new, Relaxed);
+            }
+        }
+    }
+}
+
+impl Relief {
+    /// Returns true if it is time to look at all connections again.
+    fn must_look(&self, now: Moment) -> bool {
+        let is_over = |looked| now.since(looked) >= BETWEEN_LOOKS;
+        self.behind.is_empty() && self.looked.is_none_or(is_over)
+    }
+
+    /// Returns true if there is more to be done at once.
+    fn is_under_way(&self) -> bool {
+        self.next_part.is_some() || !self.behind.is_empty() || !self.leaving.is_empty()
+    }
+}
+
+impl Peer {
+    /// Returns how far the peer is behind with what it reads or sends, and what it is to be ended for.
+    fn behind(&self, now: Moment) -> Option<(Duration, Disconnect)> {
+        if self.ended.is_some() {
+            return None;
+        }
+        let behind = |since: Option<Moment>| since.map_or(Duration::ZERO, |since| now.since(since));
+        // Whoever is not read can't send the end.
+        let unfinished = self.unfinished.filter(|_| !self.is_held_by_hub());
+        let unfinished = unfinished.map(|unfinished| unfinished.since);
+        let (reading, sending) = (behind(self.outbox.oldest()), behind(unfinished));
+        Some(if reading >= sending {
+            (reading, Disconnect::SlowConsumer)
+        } else {
+            (sending, Disconnect::Overloaded)
+        })
+    }
+}
+
+impl State {
+    /// Looks at all connections, and ends those who are furthest behind, one after the other, until
+    /// memory is no longer short or the step is over.
+    pub(in crate::hub) fn relieve(&mut self, allowance: &mut Allowance) {
+        let now = self.ledger.now();
+        if self.relief.next_part.is_none() && self.relief.must_look(now) {
+            self.relief.looked = Some(now);
+            self.relief.next_part = Some(0);
+        }
+        if !self.look_for_behind(allowance) {
+            return;
+        }
+        self.end_furthest(allowance);
+        if !self.links.budget.is_crowded() {
+            self.stop_relieving();
+        }
+    }
+
+    /// Ends those who are furthest behind until that is enough, or the step is over.
+    fn end_furthest(&mut self, allowance: &mut Allowance) {
+        let (now, least) = (self.ledger.now(), self.least_behind());
+        self.tell_relief();
+        while !allowance.is_spent()
+            && self.links.budget.is_crowded_without(self.leaving_bytes())
+            && let Some((_, key)) = self.relief.behind.pop()
+        {
+            // It may have caught up.
+            let behind = self.peers.get(key).and_then(|peer| peer.behind(now));
+            if let Some((_, reason)) = behind.filter(|(behind, _)| *behind >= least) {
+                self.end(key, reason);
+                self.relief.leaving.push(key);
+                self.count_relief(reason);
+                self.ledger.tell();
+                self.tell_relief();
+            }
+            allowance.spend(END);
+        }
+    }
+
+    /// Forgets who is behind: there is room.
+    pub(in crate::hub) fn stop_relieving(&mut self) {
+        if self.relief.is_under_way() {
+            self.relief.behind = BinaryHeap::new();
+            self.relief.leaving = Vec::new();
+            self.relief.next_part = None;
+        }
+        self.links.relief[self.index].clear();
+    }
+
+    /// Returns true if the next step goes on with it.
+    pub(in crate::hub) fn is_relieving(&self) -> bool {
+        self.links.budget.is_crowded() && self.relief.is_under_way()
+    }
+
+    /// Returns how far behind one must be to be ended: shards that have somebody further behind
+    /// come first.
+    fn least_behind(&self) -> Duration {
+        let reports = self.links.relief.iter();
+        let furthest = reports.map(|report| report.furthest.load(Relaxed));
+        let furthest = Duration::from_millis(furthest.max().unwrap_or(0));
+        self.links.config.timeouts.blocked.max(furthest / 2)
+    }
+
+    /// Goes on with the look at all connections, if one is under way, until the step is over. Returns
+    /// true if none is left to be looked at.
+    fn look_for_behind(&mut self, allowance: &mut Allowance) -> bool {
+        let (Some(mut at), Some(now)) = (self.relief.next_part, self.relief.looked) else {
+            return true;
+        };
+        let least = self.links.config.timeouts.blocked;
+        while let Some(part) = self.peers.part(at) {
+            if allowance.is_spent() {
+                self.relief.next_part = Some(at);
+                return false;
+            }
+            let behind = part.filter_map(|(key, peer)| {
+                allowance.spend(LOOK);
+                let (behind, _) = peer.behind(now)?;
+                (behind >= least).then_some((milliseconds(behind), key))
+            });
+            self.relief.behind.extend(behind);
+            at += 1;
+        }
+        self.relief.next_part = None;
+        true
+    }
+
+    /// Tells the other shards how far behind somebody is here, and what is about to be given back.
+    fn tell_relief(&mut self) {
+        let peers = &self.peers;
+        let unfinished = |key| peers.get(key).and_then(|peer| peer.unfinished);
+        self.relief.leaving.retain(|&key| unfinished(key).is_some());
+        let leaving = self
+            .relief
+            .leaving
+            .iter()
+            .filter_map(|&key| unfinished(key));
+        let leaving: usize = leaving.map(|unfinished| unfinished.held_bytes).sum();
+        let furthest = self.relief.behind.peek().map_or(0, |(behind, _)| *behind);
+        self.links.relief[self.index].tell(furthest.into(), leaving as u64);
+    }
+
+    /// Returns what those who were ended are about to give back on all shards.
+    fn leaving_bytes(&self) -> u64 {
+        let reports = self.links.relief.iter();
+        reports
+            .map(|report| report.leaving_bytes.load(Relaxed))
+            .sum()
+    }
+
+    fn count_relief(&self, reason: Disconnect) {
+        let counts = &self.links.budget.counts;
+        match reason {
+            Disconnect::Overloaded => counts.unfinished.increment(),
+            _ => counts.evicted.increment(),
+        }
+    }
+}
+
+fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// How often all are looked at: 10,000 connections take half a millisecond.
+pub(in crate::hub) const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// What a look at a connection takes, in nanoseconds.
+const LOOK: u64 = 60;
+
+#[cfg(test)]
+mod tests;
