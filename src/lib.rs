@@ -88,7 +88,7 @@ pub use crate::{
     config::{Access, Config, Deflate, InvalidSetting, Limits, Timeouts},
     error::Error,
     hub::Hub,
-    metrics::{Counter, ShardMetrics},
+    metrics::{Ends, MemoryMetrics, Metrics},
     server::{Endpoint, Reply, Server, upgrade},
     topic_name::{InvalidTopicName, TopicName},
 };

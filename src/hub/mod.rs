@@ -61,7 +61,7 @@ use crate::{
         bounds::budget::Budget,
         shard::{inbox::Item, links::Links},
     },
-    metrics::{Counter, ShardMetrics},
+    metrics::Metrics,
     topic_name::TopicName,
     wire::{close::Disconnect, extension::Agreement, frame::Frame},
 };
@@ -258,27 +258,21 @@ impl Hub {
         &self.0.links.config
     }
 
-    /// Returns what all clients together make the server hold, in bytes, as it is charged to the
-    /// [budget](crate::Limits::memory_budget).
-    #[must_use]
-    pub fn memory_bytes(&self) -> u64 {
-        self.budget().held()
-    }
-
     /// The number of shards.
     #[must_use]
     pub fn shards(&self) -> usize {
         self.0.links.inboxes.len()
     }
 
-    /// One counter, summed over all shards: `hub.sum(|shard| &shard.connections)`.
-    pub fn sum(&self, counter: impl Fn(&ShardMetrics) -> &Counter) -> u64 {
-        self.0
-            .links
-            .metrics
-            .iter()
-            .map(|shard| counter(shard).get())
-            .sum()
+    /// Returns everything that is counted, as it stands now.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let mut metrics = Metrics::default();
+        for shard in &self.0.links.metrics {
+            metrics.add(shard);
+        }
+        metrics.memory = self.budget().metrics();
+        metrics
     }
 }
 

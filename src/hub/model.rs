@@ -198,7 +198,7 @@ async fn run(operations: Vec<Operation>) {
     settle(&hub).await;
     check(&members);
     drop(members);
-    while hub.sum(|shard| &shard.connections) + hub.sum(|shard| &shard.topics) > 0 {
+    while hub.metrics().connections + hub.metrics().topics > 0 {
         yield_now().await;
     }
 }

@@ -204,8 +204,8 @@ pub(super) fn publication(
 /// How the server is: 503 if a shard stands still.
 pub(super) fn health(site: &Site) -> Reply {
     let hub = &site.hub;
-    let budget = hub.budget();
-    let counts = &budget.counts;
+    let metrics = hub.metrics();
+    let (ended, memory) = (metrics.ended, metrics.memory);
     let standing_shards = site.standing.shards();
     let is_well = standing_shards.is_empty();
     let health = Health {
@@ -218,23 +218,23 @@ pub(super) fn health(site: &Site) -> Reply {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: site.started.elapsed().as_secs(),
         shards: hub.shards(),
-        connections: hub.sum(|shard| &shard.connections),
-        topics: hub.sum(|shard| &shard.topics),
+        connections: metrics.connections,
+        topics: metrics.topics,
         registrations: site.registry.len(),
-        deliveries: hub.sum(|shard| &shard.deliveries),
-        writes: hub.sum(|shard| &shard.writes),
-        memory_bytes: budget.held(),
-        memory_budget_bytes: budget.limit(),
-        evicted: counts.evicted.get(),
-        unfinished: counts.unfinished.get(),
-        refused: counts.refused(),
-        refused_connections: counts.refused_connections.get(),
-        refused_registrations: counts.refused_registrations.get(),
-        refused_topics: counts.refused_topics.get(),
-        too_far_behind: hub.sum(|shard| &shard.too_far_behind),
-        slow_consumers: hub.sum(|shard| &shard.slow_consumers),
-        unanswered_pings: hub.sum(|shard| &shard.unanswered_pings),
-        violations: hub.sum(|shard| &shard.violations),
+        deliveries: metrics.deliveries,
+        writes: metrics.writes,
+        memory_bytes: memory.held_bytes,
+        memory_budget_bytes: memory.budget_bytes,
+        evicted: memory.evicted,
+        unfinished: memory.unfinished,
+        refused: memory.refused(),
+        refused_connections: memory.refused_connections,
+        refused_registrations: memory.refused_registrations,
+        refused_topics: memory.refused_topics,
+        too_far_behind: ended.too_far_behind,
+        slow_consumers: ended.slow_consumer + ended.too_far_behind,
+        unanswered_pings: ended.no_pong,
+        violations: ended.violation,
         accept_errors: site.accept_errors.get(),
         longest_hold_us: hub.longest_hold(),
     };

@@ -157,7 +157,7 @@ async fn housekeeping(site: &Site) {
     loop {
         interval.tick().await;
         if logged.elapsed() >= BETWEEN_LOGS {
-            shortage.log(&site.hub);
+            shortage.log(&site.hub.metrics());
             logged = Instant::now();
         }
         while site.registry.expire(Instant::now()) {

@@ -3,7 +3,7 @@
 
 use tracing::warn;
 
-use crate::hub::Hub;
+use crate::metrics::Metrics;
 
 /// What has been counted, and logged, so far.
 #[derive(Debug, Default)]
@@ -22,9 +22,9 @@ const KINDS: [&str; 6] = [
 
 impl Shortage {
     /// Logs what has happened since the last call, which was a second ago.
-    pub(super) fn log(&mut self, hub: &Hub) {
-        for (kind, new) in self.take_new(counted(hub)) {
-            let (held, budget) = (hub.memory_bytes(), hub.budget().limit());
+    pub(super) fn log(&mut self, metrics: &Metrics) {
+        let (held, budget) = (metrics.memory.held_bytes, metrics.memory.budget_bytes);
+        for (kind, new) in self.take_new(counted(metrics)) {
             warn!(count = new, held, budget, "{kind}");
         }
     }
@@ -38,15 +38,15 @@ impl Shortage {
     }
 }
 
-fn counted(hub: &Hub) -> [u64; KINDS.len()] {
-    let counts = &hub.budget().counts;
+fn counted(metrics: &Metrics) -> [u64; KINDS.len()] {
+    let memory = &metrics.memory;
     [
-        counts.evicted.get(),
-        counts.unfinished.get(),
-        counts.refused_connections.get(),
-        counts.refused_registrations.get(),
-        counts.refused_topics.get(),
-        hub.sum(|shard| &shard.too_far_behind),
+        memory.evicted,
+        memory.unfinished,
+        memory.refused_connections,
+        memory.refused_registrations,
+        memory.refused_topics,
+        metrics.ended.too_far_behind,
     ]
 }
 

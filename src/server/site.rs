@@ -8,7 +8,7 @@ use crate::{
     authority::Authority,
     config::PublicUrl,
     hub::{Hub, registry::Registry},
-    metrics::Counter,
+    metrics::SharedCounter,
     server::{host::Hosts, origin, reply::Refusal, standing::Standing, upgrade},
 };
 
@@ -18,7 +18,7 @@ pub(super) struct Site {
     pub(super) registry: Arc<Registry>,
     pub(super) started: Instant,
     /// How often a connection could not be accepted.
-    pub(super) accept_errors: Counter,
+    pub(super) accept_errors: SharedCounter,
     /// Which shards stand still.
     pub(super) standing: Standing,
     pub(super) public_url: Option<PublicUrl>,
@@ -47,7 +47,7 @@ impl Site {
             registry,
             started,
             standing,
-            accept_errors: Counter::default(),
+            accept_errors: SharedCounter::default(),
             public_url,
             hosts,
         }

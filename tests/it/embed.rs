@@ -173,7 +173,7 @@ async fn a_client_that_does_not_take_its_101_is_given_up() {
     let (mut client, server) = duplex(64);
     serve_on(server, &hub, Endpoint::Chat(topics(&["cats"])));
     client.write_all(handshake("/").as_bytes()).await.unwrap();
-    let seats = || hub.sum(|shard| &shard.connections);
+    let seats = || hub.metrics().connections;
     timeout(PATIENCE, async {
         while seats() == 0 {
             tokio::task::yield_now().await;
@@ -195,5 +195,20 @@ async fn a_request_that_is_no_handshake_is_refused_and_takes_no_seat() {
         .await
         .unwrap();
     assert_eq!(read(&mut client, 13).await, *b"HTTP/1.1 426 ");
-    assert_eq!(hub.sum(|shard| &shard.connections), 0);
+    assert_eq!(hub.metrics().connections, 0);
+}
+
+#[tokio::test]
+async fn ends_are_counted_by_their_reason() {
+    let hub = Hub::start(&Config::default()).unwrap();
+    let says_goodbye = &frame(0x88, b"\x03\xE8")[..];
+    for last in [says_goodbye, says_goodbye, &frame(0x83, b"")[..]] {
+        let mut client = serve(&hub, Endpoint::Echo);
+        open(&mut client, last).await;
+        let mut rest = Vec::new();
+        let end = timeout(PATIENCE, client.read_to_end(&mut rest));
+        end.await.expect("in time").unwrap();
+    }
+    let ended = hub.metrics().ended;
+    assert_eq!((ended.by_peer, ended.violation, ended.total()), (2, 1, 3));
 }

@@ -10,7 +10,7 @@ use std::{
 const FLOORS: &[(&str, &[&str])] = &[
     ("authority", &[]),
     ("config", &["authority", "wire"]),
-    ("metrics", &[]),
+    ("metrics", &["wire"]),
     ("topic_name", &[]),
     ("wire", &[]),
     ("hub", &["config", "error", "metrics", "topic_name", "wire"]),
@@ -98,7 +98,10 @@ const PURE: &[&str] = &[
     "src/config/access.rs",
     "src/config/mod.rs",
     "src/config/public_url.rs",
-    "src/metrics.rs",
+    "src/metrics/counter.rs",
+    "src/metrics/ends.rs",
+    "src/metrics/shard.rs",
+    "src/metrics/snapshot.rs",
     "src/topic_name.rs",
 ];
 

@@ -112,7 +112,7 @@ impl Server {
     fn figures(&self) -> Figures {
         Figures {
             allocated: ALLOCATOR.allocated() as u64,
-            charged: self.hub.memory_bytes(),
+            charged: self.hub.metrics().memory.held_bytes,
         }
     }
 
@@ -150,7 +150,7 @@ impl Server {
 
     pub(crate) fn wait_until_all_are_gone(&self) {
         let until = Instant::now() + PATIENCE;
-        while self.hub.memory_bytes() > UNTOLD {
+        while self.hub.metrics().memory.held_bytes > UNTOLD {
             assert!(Instant::now() < until, "{:?}", self.figures());
             thread::yield_now();
         }

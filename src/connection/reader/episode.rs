@@ -20,7 +20,7 @@ use crate::{
     connection::reader::{Session, charge_reaction, perform},
     hub::{
         Message, Pass,
-        seat::{SeatRef, UnfinishedMessage},
+        seat::{SeatRef, receiving::UnfinishedMessage},
     },
     protocol::Reaction,
     topic_name::TopicName,

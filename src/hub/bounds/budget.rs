@@ -27,7 +27,10 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::{hub::bounds::turnstile::wait_while, metrics::SharedCounter};
+use crate::{
+    hub::bounds::turnstile::wait_while,
+    metrics::{MemoryMetrics, SharedCounter},
+};
 
 /// The budget of a hub. Sizes are in bytes.
 pub(crate) struct Budget {
@@ -48,28 +51,14 @@ struct Shortage {
     relief: Notify,
 }
 
-/// What was ended or refused because memory was short.
+/// What was ended or refused because memory was short. [`MemoryMetrics`] says what each of them is.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// Connections that were ended because they were furthest behind.
     pub(crate) evicted: SharedCounter,
-    /// Connections and requests that were ended with an unfinished message, body or head.
     pub(crate) unfinished: SharedCounter,
-    /// Connections that were refused.
     pub(crate) refused_connections: SharedCounter,
-    /// Registrations that were refused.
     pub(crate) refused_registrations: SharedCounter,
-    /// Connections that were ended because they wanted more topics.
     pub(crate) refused_topics: SharedCounter,
-}
-
-impl Counts {
-    /// Returns how often something was refused.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused_connections.get()
-            + self.refused_registrations.get()
-            + self.refused_topics.get()
-    }
 }
 
 impl Budget {
@@ -86,8 +75,22 @@ impl Budget {
         })
     }
 
+    #[cfg(test)]
     pub(crate) fn limit(&self) -> u64 {
         self.limit
+    }
+
+    /// Returns the numbers as they stand.
+    pub(in crate::hub) fn metrics(&self) -> MemoryMetrics {
+        MemoryMetrics {
+            held_bytes: self.held(),
+            budget_bytes: self.limit,
+            evicted: self.counts.evicted.get(),
+            unfinished: self.counts.unfinished.get(),
+            refused_connections: self.counts.refused_connections.get(),
+            refused_registrations: self.counts.refused_registrations.get(),
+            refused_topics: self.counts.refused_topics.get(),
+        }
     }
 
     /// Returns what is held, as far as the ledgers have told it.

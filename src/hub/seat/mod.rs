@@ -2,7 +2,7 @@
 //! keeps of it. [`receiving`] is for what it reads, [`publishing`] for what it publishes.
 
 mod publishing;
-mod receiving;
+pub(crate) mod receiving;
 
 use std::{
     fmt, io,
@@ -15,7 +15,6 @@ use std::{
 
 use bytes::Bytes;
 
-pub(crate) use self::receiving::UnfinishedMessage;
 use crate::{
     hub::{
         ids::{ConnectionId, PeerKey},

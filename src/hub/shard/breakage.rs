@@ -59,6 +59,7 @@ impl Shard {
         };
         self.state.borrow_mut().peers.break_off(close.as_bytes());
         let metrics = &self.links.metrics[self.index];
+        metrics.ended.broken.add(metrics.connections.get());
         metrics.connections.set(0);
         metrics.topics.set(0);
     }

@@ -45,20 +45,6 @@ impl State {
             self.unsubscribe(place);
         }
         self.update_gauges();
-        self.count_end(reason);
-    }
-
-    fn count_end(&self, reason: Disconnect) {
-        let metrics = self.metrics();
-        match reason {
-            Disconnect::SlowConsumer => metrics.slow_consumers.increment(),
-            Disconnect::TooFarBehind => {
-                metrics.slow_consumers.increment();
-                metrics.too_far_behind.increment();
-            }
-            Disconnect::NoPong => metrics.unanswered_pings.increment(),
-            Disconnect::Violation(_) => metrics.violations.increment(),
-            _ => {}
-        }
+        self.metrics().ended.of(reason).increment();
     }
 }

@@ -22,7 +22,7 @@ use crate::{
         shard::{
             attendance::Attendance,
             inbox::{Inbox, Item},
-            relief::Report,
+            relief::report::Report,
         },
     },
     metrics::ShardMetrics,

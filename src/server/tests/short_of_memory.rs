@@ -30,10 +30,10 @@ fn while_memory_is_full_who_comes_is_told_so_and_health_is_answered() {
 fn a_connection_counts_from_when_it_is_accepted_though_its_shard_has_not_got_to_it() {
     let server = Served::start(2);
     let release = server.hold_up(1);
-    let before = server.hub.memory_bytes();
+    let before = server.hub.budget().held();
     let connections: Vec<_> = (0..8).map(|_| dial(server.address)).collect();
     eventually("all are charged", || {
-        server.hub.memory_bytes() >= before + 8 * 32 * 1024
+        server.hub.budget().held() >= before + 8 * 32 * 1024
     });
     drop((release, connections));
 }

@@ -9,13 +9,11 @@
 //!
 //! An outbox is emptied when its peer is ended; an unfinished message is given back later, when the
 //! connection's task has its turn. Until then it counts as given back, or everybody would be ended
-//! for what the first of them is about to give back.
+//! for what the first of them is about to give back. Each shard reports that to the others: [`report`].
 
-use std::{
-    collections::BinaryHeap,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
-};
+pub(in crate::hub) mod report;
+
+use std::{collections::BinaryHeap, time::Duration};
 
 use crate::{
     hub::{
@@ -42,34 +40,6 @@ pub(in crate::hub) struct Relief {
     looked: Option<Moment>,
     /// The next part of the table to be looked at, while a look is under way.
     next_part: Option<usize>,
-}
-
-/// The part of a shard's relief that the other shards take into account.
-#[derive(Debug, Default)]
-pub(in crate::hub) struct Report {
-    /// How far behind somebody is who can be ended, in milliseconds.
-    furthest: AtomicU64,
-    /// What those who were ended are about to give back, in bytes.
-    leaving_bytes: AtomicU64,
-}
-
-impl Report {
-    /// Takes everything back: the shard has nobody to end, and nothing to give back.
-    pub(in crate::hub) fn clear(&self) {
-        self.tell(0, 0);
-    }
-
-    fn tell(&self, furthest: u64, leaving_bytes: u64) {
-        // Read by every shard while memory is short, and mostly unchanged.
-        for (told, new) in [
-            (&self.furthest, furthest),
-            (&self.leaving_bytes, leaving_bytes),
-        ] {
-            if told.load(Relaxed) != new {
-                told.store(new, Relaxed);
-            }
-        }
-    }
 }
 
 impl Relief {
@@ -162,7 +132,7 @@ impl State {
     /// come first.
     fn least_behind(&self) -> Duration {
         let reports = self.links.relief.iter();
-        let furthest = reports.map(|report| report.furthest.load(Relaxed));
+        let furthest = reports.map(|report| report.furthest());
         let furthest = Duration::from_millis(furthest.max().unwrap_or(0));
         self.links.config.timeouts.blocked.max(furthest / 2)
     }
@@ -209,9 +179,7 @@ impl State {
     /// Returns what those who were ended are about to give back on all shards.
     fn leaving_bytes(&self) -> u64 {
         let reports = self.links.relief.iter();
-        reports
-            .map(|report| report.leaving_bytes.load(Relaxed))
-            .sum()
+        reports.map(|report| report.leaving_bytes()).sum()
     }
 
     fn count_relief(&self, reason: Disconnect) {

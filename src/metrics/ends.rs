@@ -1,0 +1,90 @@
+//! How many connections have ended, by the reason for it.
+
+use crate::{metrics::counter::Counter, wire::close::Disconnect};
+
+/// A number for each reason for which a connection ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ends<N = u64> {
+    /// The client began the closing handshake.
+    pub by_peer: N,
+    /// The client ended the stream, or reset it, without a Close.
+    pub lost: N,
+    /// The client was silent for too long, and answered no Ping (4012).
+    pub no_pong: N,
+    /// Memory was short, and the client had begun a message or wanted more topics (1013).
+    pub overloaded: N,
+    /// The server was shut down (1012).
+    pub restarting: N,
+    /// The client read too slowly, or memory was short and it was furthest behind (4008).
+    pub slow_consumer: N,
+    /// The client's oldest message had waited for too long (4008).
+    pub too_far_behind: N,
+    /// The registration of the connection was deleted (4503).
+    pub unregistered: N,
+    /// The client broke the protocol or a limit (1002, 1003, 1007, 1008 or 1009).
+    pub violation: N,
+    /// The shard of the connection panicked (1011).
+    pub broken: N,
+}
+
+impl Ends<Counter> {
+    /// Returns the counter of a reason.
+    pub(crate) fn of(&self, reason: Disconnect) -> &Counter {
+        match reason {
+            Disconnect::Broken => &self.broken,
+            Disconnect::ByPeer => &self.by_peer,
+            Disconnect::Lost => &self.lost,
+            Disconnect::NoPong => &self.no_pong,
+            Disconnect::Overloaded => &self.overloaded,
+            Disconnect::Restarting => &self.restarting,
+            Disconnect::SlowConsumer => &self.slow_consumer,
+            Disconnect::TooFarBehind => &self.too_far_behind,
+            Disconnect::Unregistered => &self.unregistered,
+            Disconnect::Violation(_) => &self.violation,
+        }
+    }
+}
+
+impl Ends {
+    /// Adds what one shard has counted.
+    pub(super) fn add(&mut self, shard: &Ends<Counter>) {
+        self.by_peer += shard.by_peer.get();
+        self.lost += shard.lost.get();
+        self.no_pong += shard.no_pong.get();
+        self.overloaded += shard.overloaded.get();
+        self.restarting += shard.restarting.get();
+        self.slow_consumer += shard.slow_consumer.get();
+        self.too_far_behind += shard.too_far_behind.get();
+        self.unregistered += shard.unregistered.get();
+        self.violation += shard.violation.get();
+        self.broken += shard.broken.get();
+    }
+
+    /// Returns how many connections have ended, for whatever reason.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let Self {
+            by_peer,
+            lost,
+            no_pong,
+            overloaded,
+            restarting,
+            slow_consumer,
+            too_far_behind,
+            unregistered,
+            violation,
+            broken,
+        } = self;
+        [by_peer, lost, no_pong, overloaded, restarting]
+            .into_iter()
+            .chain([
+                slow_consumer,
+                too_far_behind,
+                unregistered,
+                violation,
+                broken,
+            ])
+            .sum()
+    }
+}
