@@ -2,9 +2,11 @@
 //!
 //! [`serve`], [`connect`], [`publish`] and [`load`] are the subcommands. [`value`], [`size`] and [`url`] parse
 //! what they are given, [`display`] makes safe what the network has sent, [`logging`] is the log and
-//! [`stderr`] the thread that writes it and the errors, and [`signals`] end `serve`.
+//! [`stderr`] the thread that writes it and the errors, [`signals`] end `serve`, and [`descriptors`] limit
+//! how many connections a process has.
 
 mod connect;
+mod descriptors;
 mod display;
 mod load;
 mod logging;

@@ -8,13 +8,12 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 use framecast::{Config, Error, Server};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::{
-    Misuse, logging, signals,
+    Misuse, descriptors, logging, signals,
     size::Size,
     stderr::Lines,
     value::{Count, Time, Whole},
@@ -141,17 +140,17 @@ struct Settings {
 
 /// Runs the server until it is told to stop.
 pub(crate) async fn run(args: Args, log_lines: Lines) -> anyhow::Result<()> {
-    let mut settings = match &args.config {
-        Some(file) => read(file)?,
-        None => Settings::default(),
-    };
-    settings.override_with(args.settings);
-    let log = settings.log.as_deref().filter(|log| !log.is_empty());
-    logging::start(log.unwrap_or("info"), log_lines).map_err(Misuse)?;
-    raise_descriptor_limit();
+    let (mut config, mut log) = (Config::default(), None);
+    if let Some(file) = &args.config {
+        read(file)?.apply(&mut config, &mut log);
+    }
+    args.settings.apply(&mut config, &mut log);
+    let log = log.filter(|log| !log.is_empty());
+    logging::start(log.as_deref().unwrap_or("info"), log_lines).map_err(Misuse)?;
+    descriptors::raise_limit();
     // Taken before the address is announced: a signal that comes after that drains.
     let mut stop = signals::listen()?;
-    let server = Server::bind(&settings.into_config()).map_err(|error| match error {
+    let server = Server::bind(&config).map_err(|error| match error {
         Error::Setting(setting) => Misuse(setting.into()).into(),
         error => anyhow!(error),
     })?;
@@ -187,91 +186,55 @@ fn read(file: &Path) -> anyhow::Result<Settings> {
 }
 
 impl Settings {
-    /// Takes what `other` has set.
-    fn override_with(&mut self, other: Self) {
-        fn set<T>(own: &mut Option<T>, other: Option<T>) {
-            if other.is_some() {
-                *own = other;
+    /// Sets what is given here, and leaves the rest as it is.
+    fn apply(self, config: &mut Config, log: &mut Option<String>) {
+        fn set<T>(setting: &mut T, given: Option<T>) {
+            if let Some(given) = given {
+                *setting = given;
             }
         }
-        set(&mut self.listen, other.listen);
-        set(&mut self.shards, other.shards);
-        set(&mut self.max_message_bytes, other.max_message_bytes);
-        set(&mut self.max_fragments, other.max_fragments);
-        set(&mut self.max_registrations, other.max_registrations);
-        set(&mut self.memory_budget, other.memory_budget);
-        set(&mut self.allow_origin, other.allow_origin);
-        set(&mut self.allow_host, other.allow_host);
-        set(&mut self.public_url, other.public_url);
-        set(&mut self.allow_anonymous, other.allow_anonymous);
-        set(&mut self.deflate, other.deflate);
-        set(&mut self.deflate_min_bytes, other.deflate_min_bytes);
-        set(&mut self.deflate_contexts, other.deflate_contexts);
-        set(&mut self.request_timeout, other.request_timeout);
-        set(&mut self.ping_after, other.ping_after);
-        set(&mut self.pong_within, other.pong_within);
-        set(&mut self.close_timeout, other.close_timeout);
-        set(&mut self.slow_after, other.slow_after);
-        set(&mut self.max_behind, other.max_behind);
-        set(&mut self.registration_lifetime, other.registration_lifetime);
-        set(&mut self.drain_timeout, other.drain_timeout);
-        set(&mut self.log, other.log);
-    }
+        let count = |given: Option<Whole>| given.map(|given| given.0);
+        let size = |given: Option<Size>| given.map(|given| given.0);
+        let time = |given: Option<Time>| given.map(|given| given.0);
+        let Config {
+            listen,
+            shards,
+            access,
+            limits,
+            timeouts,
+            deflate,
+            ..
+        } = config;
+        set(listen, self.listen);
+        set(shards, self.shards.map(|given| given.0));
 
-    /// The configuration: what is not set has its default.
-    fn into_config(self) -> Config {
-        fn set<T>(own: &mut T, setting: Option<T>) {
-            if let Some(setting) = setting {
-                *own = setting;
-            }
-        }
-        let mut config = Config::default();
-        let number = |number: Option<Whole>| number.map(|number| number.0);
-        let size = |size: Option<Size>| size.map(|size| size.0);
-        let time = |time: Option<Time>| time.map(|time| time.0);
-        set(&mut config.listen, self.listen);
-        set(&mut config.shards, self.shards.map(|shards| shards.0));
-        set(
-            &mut config.limits.message_bytes,
-            size(self.max_message_bytes),
-        );
-        set(
-            &mut config.limits.fragments,
-            self.max_fragments.map(|most| most.0),
-        );
-        set(
-            &mut config.limits.registrations,
-            number(self.max_registrations),
-        );
-        config.limits.memory_budget = self.memory_budget.map(|size| size.0 as u64);
-        set(&mut config.access.allowed_origins, self.allow_origin);
-        set(&mut config.access.allowed_hosts, self.allow_host);
-        config.access.public_url = self.public_url;
-        set(&mut config.access.allow_anonymous, self.allow_anonymous);
-        set(&mut config.deflate.enabled, self.deflate);
-        set(&mut config.deflate.min_bytes, size(self.deflate_min_bytes));
-        set(&mut config.deflate.contexts, number(self.deflate_contexts));
-        set(&mut config.timeouts.request, time(self.request_timeout));
-        set(&mut config.timeouts.ping_after, time(self.ping_after));
-        set(&mut config.timeouts.pong_within, time(self.pong_within));
-        set(&mut config.timeouts.close, time(self.close_timeout));
-        set(&mut config.timeouts.blocked, time(self.slow_after));
-        set(&mut config.timeouts.behind, time(self.max_behind));
-        set(
-            &mut config.timeouts.registration,
-            time(self.registration_lifetime),
-        );
-        set(&mut config.timeouts.drain, time(self.drain_timeout));
-        config
-    }
-}
+        set(&mut limits.message_bytes, size(self.max_message_bytes));
+        let fragments = self.max_fragments.map(|given| given.0);
+        set(&mut limits.fragments, fragments);
+        set(&mut limits.registrations, count(self.max_registrations));
+        let budget = size(self.memory_budget).map(|bytes| Some(bytes as u64));
+        set(&mut limits.memory_budget, budget);
 
-/// Allows as many connections as the system lets us; the usual soft limit is 1,024 descriptors.
-fn raise_descriptor_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Without it there are just fewer connections.
-    let _ = setrlimit(Resource::Nofile, limit);
+        set(&mut access.allowed_origins, self.allow_origin);
+        set(&mut access.allowed_hosts, self.allow_host);
+        set(&mut access.public_url, self.public_url.map(Some));
+        set(&mut access.allow_anonymous, self.allow_anonymous);
+
+        set(&mut deflate.enabled, self.deflate);
+        set(&mut deflate.min_bytes, size(self.deflate_min_bytes));
+        set(&mut deflate.contexts, count(self.deflate_contexts));
+
+        set(&mut timeouts.request, time(self.request_timeout));
+        set(&mut timeouts.ping_after, time(self.ping_after));
+        set(&mut timeouts.pong_within, time(self.pong_within));
+        set(&mut timeouts.close, time(self.close_timeout));
+        set(&mut timeouts.blocked, time(self.slow_after));
+        set(&mut timeouts.behind, time(self.max_behind));
+        set(&mut timeouts.registration, time(self.registration_lifetime));
+        set(&mut timeouts.drain, time(self.drain_timeout));
+
+        set(log, self.log.map(Some));
+    }
 }
 
 /// Says where the server is, on standard output, for people and for whoever has chosen port 0.

@@ -33,10 +33,9 @@ use framecast_load::{
     Error, Plan, Progress, Report, ServerUse,
     plan::{Scheme, TOPIC, Target, Via, Work},
 };
-use rustix::process::{Resource, getrlimit, setrlimit};
 
 use self::{common::Common, figures::time, output::Outputs, progress::Display};
-use crate::{Interrupted, Misuse};
+use crate::{Interrupted, Misuse, descriptors};
 
 /// Put a WebSocket server under load
 ///
@@ -86,7 +85,7 @@ struct Job {
 
 /// Runs the load, and reports it; a threshold that is missed is an error.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let descriptors = raise_descriptor_limit();
+    let descriptors = descriptors::raise_limit();
     let job = match args.command {
         Command::Echo(args) => args.job().map_err(Misuse)?,
         Command::Fanout(args) => args.job().map_err(Misuse)?,
@@ -213,18 +212,6 @@ impl Outcome<'_> {
             .write(|| Ok(hdr::percentiles(&self.report.latency)))?;
         outputs.plot.write(|| plot::svg(self))
     }
-}
-
-/// Allows as many descriptors as the system lets us; how many that is.
-fn raise_descriptor_limit() -> usize {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Without it there are just more processes.
-    let _ = setrlimit(Resource::Nofile, limit);
-    let allowed = getrlimit(Resource::Nofile).current;
-    allowed.map_or(usize::MAX, |allowed| {
-        usize::try_from(allowed).unwrap_or(usize::MAX)
-    })
 }
 
 /// How many processes are needed for the connections, or were asked for.
