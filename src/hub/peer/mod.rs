@@ -150,7 +150,8 @@ impl Peer {
             Compression::Own(context) => {
                 for message in segments.messages() {
                     let frame = context.compress(message.plain());
-                    offering.allowance.spend(message.cost_of_form());
+                    let cost = message.cost_of_form().in_context();
+                    offering.allowance.spend(cost);
                     let frame = frame.into_bytes();
                     self.outbox
                         .push(Segment::of_its_own(frame, offering.ledger));

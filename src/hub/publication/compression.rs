@@ -4,7 +4,7 @@
 //! same window share what was compressed once; all but those few that were granted a context of
 //! their own, which is large, and which makes their frames nobody else's.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, iter::Sum, ops::Add, sync::Arc};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -112,6 +112,16 @@ impl Compression {
             Self::Own(context) => context.compress(&message),
         }
     }
+
+    /// Returns what [that](Self::form) may take for a message of so many bytes, in nanoseconds.
+    pub(in crate::hub) fn cost_of_form(&self, bytes: usize) -> u64 {
+        let cost = Cost::of(bytes);
+        match self {
+            Self::Off => 0,
+            Self::Shared(window) => cost.for_window(*window).min(cost.in_context()),
+            Self::Own(_) => cost.in_context(),
+        }
+    }
 }
 
 impl Context {
@@ -150,9 +160,11 @@ impl Compressors {
         self.wanted_by[window.index()] -= 1;
     }
 
-    /// Returns how many windows are wanted.
-    pub(in crate::hub) fn windows(&self) -> usize {
-        self.wanted_by.iter().filter(|&&count| count > 0).count()
+    /// Returns the windows that are wanted.
+    pub(in crate::hub) fn windows(&self) -> Windows {
+        let wanted = |window: &WindowBits| self.wanted_by[window.index()] > 0;
+        let wanted = WindowBits::ALL.into_iter().filter(wanted);
+        Windows(wanted.map(|window| 1 << window.index()).sum())
     }
 
     /// The message, compressed if that makes it smaller.
@@ -171,9 +183,77 @@ pub(in crate::hub) fn is_large(message: &Frame) -> bool {
 /// The largest message that is compressed in one go: up to 0.7 ms, and the default limit.
 const MAX_AT_ONCE: usize = 64 * 1024;
 
-/// Returns what it may take to compress a message of so many bytes, in nanoseconds.
-pub(in crate::hub) fn cost(bytes: usize) -> u64 {
-    RESET + cost_of_piece(bytes)
+/// Windows that messages are compressed for, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::hub) struct Windows(pub(in crate::hub) u8);
+
+/// The forms in which a shard compresses what is published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::hub) struct Forms {
+    pub(in crate::hub) windows: Windows,
+    /// Connections with a context of their own.
+    pub(in crate::hub) contexts: usize,
+}
+
+/// The time that compressing messages once may take, in nanoseconds: none for those who get them as
+/// they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::hub) struct Cost {
+    /// For any window but the smallest.
+    window: u64,
+    smallest: u64,
+    context: u64,
+}
+
+impl Cost {
+    /// Returns that of a message of so many bytes.
+    pub(in crate::hub) fn of(bytes: usize) -> Self {
+        let cost = RESET + cost_of_piece(bytes);
+        let up_to = |most: usize| if bytes <= most { cost } else { 0 };
+        Self {
+            window: cost,
+            smallest: up_to(1 << WindowBits::MIN.bits()),
+            context: up_to(MAX_AT_ONCE),
+        }
+    }
+
+    pub(in crate::hub) fn for_window(self, window: WindowBits) -> u64 {
+        if window == WindowBits::MIN {
+            self.smallest
+        } else {
+            self.window
+        }
+    }
+
+    pub(in crate::hub) fn in_context(self) -> u64 {
+        self.context
+    }
+
+    pub(in crate::hub) fn in_forms(self, forms: Forms) -> u64 {
+        let smallest = 1 << WindowBits::MIN.index();
+        let Windows(windows) = forms.windows;
+        u64::from((windows & !smallest).count_ones()) * self.window
+            + u64::from(windows & smallest != 0) * self.smallest
+            + forms.contexts as u64 * self.context
+    }
+}
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            window: self.window + other.window,
+            smallest: self.smallest + other.smallest,
+            context: self.context + other.context,
+        }
+    }
+}
+
+impl Sum for Cost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self::default(), Add::add)
+    }
 }
 
 /// Returns what it may take to compress a piece of a message, in nanoseconds.
@@ -209,6 +289,17 @@ impl fmt::Debug for Context {
 mod tests {
     use super::*;
     use crate::wire::extension;
+
+    #[test]
+    fn a_reply_costs_nothing_to_compress_if_it_is_sent_as_it_is() {
+        let large = MAX_AT_ONCE + 1;
+        let cost = |window, bytes| Compression::Shared(window).cost_of_form(bytes);
+        assert!(cost(WindowBits::MAX, MAX_AT_ONCE) > 500_000);
+        assert_eq!(cost(WindowBits::MAX, large), 0);
+        assert!(cost(WindowBits::MIN, 256) > 0);
+        assert_eq!(cost(WindowBits::MIN, 257), 0);
+        assert_eq!(Compression::Off.cost_of_form(100), 0);
+    }
 
     #[test]
     fn one_that_wants_no_context_keeps_none_from_others() {

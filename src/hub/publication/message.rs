@@ -6,10 +6,7 @@ use crate::{
     config,
     hub::{
         bounds::budget::Budget,
-        publication::{
-            compression,
-            compression::{Compressors, is_large},
-        },
+        publication::compression::{Compressors, Cost, is_large},
     },
     wire::{extension::WindowBits, frame::Frame},
 };
@@ -48,11 +45,11 @@ impl Message {
         self.plain.wire_len() + MESSAGE_BYTES + forms
     }
 
-    /// Returns what it may take to compress it once, in nanoseconds.
-    pub(in crate::hub) fn cost_of_form(&self) -> u64 {
+    /// Returns what it may take to compress it once.
+    pub(in crate::hub) fn cost_of_form(&self) -> Cost {
         match self.compressed {
-            Some(_) => compression::cost(self.plain.payload().len()),
-            None => 0,
+            Some(_) => Cost::of(self.plain.payload().len()),
+            None => Cost::default(),
         }
     }
 

@@ -20,7 +20,13 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{hub::publication::message::Message, topic_name::TopicName};
+use crate::{
+    hub::publication::{
+        compression::{Cost, Forms},
+        message::Message,
+    },
+    topic_name::TopicName,
+};
 
 /// Who a registered connection belongs to.
 pub(crate) type UserId = Arc<str>;
@@ -35,8 +41,7 @@ pub(super) struct Publication {
     pub(super) receipt: Option<Receipt>,
     held_bytes: usize,
     wire_bytes: usize,
-    /// What it may take to compress them once, in nanoseconds.
-    cost_of_form: u64,
+    cost_of_form: Cost,
 }
 
 /// A publication on its way to one shard.
@@ -99,16 +104,16 @@ impl Publication {
         self.held_bytes
     }
 
-    /// Returns what it may take to compress them once, in nanoseconds.
-    pub(super) fn cost_of_form(&self) -> u64 {
+    /// Returns what it may take to compress them once.
+    pub(super) fn cost_of_form(&self) -> Cost {
         self.cost_of_form
     }
 
     /// Returns what is to be delivered by a shard with so many subscribers, which compresses it in
-    /// so many `forms`.
-    pub(super) fn delivery(&self, route: Route, subscribers: usize, forms: usize) -> Delivery {
+    /// these `forms`.
+    pub(super) fn delivery(&self, route: Route, subscribers: usize, forms: Forms) -> Delivery {
         let delivered = delivered(subscribers, self.messages.len(), self.wire_bytes);
-        let compressed = forms as u64 * self.cost_of_form * NOT_CHEAPER_TOGETHER;
+        let compressed = self.cost_of_form.in_forms(forms) * NOT_CHEAPER_TOGETHER;
         Delivery {
             publication: self.clone(),
             route,
@@ -201,7 +206,11 @@ impl Drop for Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config, hub::bounds::budget::Budget, wire::frame::Frame};
+    use crate::{
+        config,
+        hub::{bounds::budget::Budget, publication::compression::Windows},
+        wire::frame::Frame,
+    };
 
     #[tokio::test]
     async fn a_receipt_reports_the_sum_when_its_last_clone_is_gone() {
@@ -223,7 +232,7 @@ mod tests {
         };
         let work = |bytes, count, subscribers| {
             publication(bytes, count)
-                .delivery(Route::Several([].into()), subscribers, 0)
+                .delivery(Route::Several([].into()), subscribers, Forms::default())
                 .load
                 .work
         };
@@ -236,22 +245,46 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_publication_weighs_what_it_costs_to_compress_if_it_is_compressed() {
+    fn work_in(forms: Forms, bytes: usize) -> u64 {
         let deflate = config::Deflate {
             enabled: true,
             min_bytes: 64,
             contexts: 0,
         };
-        let work = |bytes: usize, forms| {
-            let frame = Frame::binary(&vec![0; bytes]);
-            let message = Message::new(frame, &deflate, &Budget::new(u64::MAX));
-            let publication = Publication::new([message]);
-            let delivery = publication.delivery(Route::Several([].into()), 1, forms);
-            delivery.load.work
-        };
-        let seven_forms = work(1000, 7) - work(1000, 0);
+        let frame = Frame::binary(&vec![0; bytes]);
+        let message = Message::new(frame, &deflate, &Budget::new(u64::MAX));
+        let delivery = Publication::new([message]).delivery(Route::Several([].into()), 1, forms);
+        delivery.load.work
+    }
+
+    fn windows(windows: u8) -> Forms {
+        Forms {
+            windows: Windows(windows),
+            contexts: 0,
+        }
+    }
+
+    fn contexts(contexts: usize) -> Forms {
+        Forms {
+            contexts,
+            ..Forms::default()
+        }
+    }
+
+    #[test]
+    fn a_publication_weighs_what_it_costs_to_compress_if_it_is_compressed() {
+        let seven_forms = work_in(windows(0b1111_1110), 1000) - work_in(windows(0), 1000);
         assert!(seven_forms >= 7 * 13_000, "{seven_forms}");
-        assert_eq!(work(63, 7), work(63, 0));
+        assert_eq!(work_in(windows(0b1111_1111), 63), work_in(windows(0), 63));
+    }
+
+    #[test]
+    fn compressing_weighs_nothing_where_a_message_is_sent_as_it_is() {
+        let compressing = |forms, bytes| work_in(forms, bytes) - work_in(windows(0), bytes);
+        assert!(compressing(contexts(7), 64 * 1024) > 0);
+        assert_eq!(compressing(contexts(7), 64 * 1024 + 1), 0);
+        assert!(compressing(windows(0b1000_0000), 64 * 1024 + 1) > 0);
+        assert!(compressing(windows(1), 256) > 0);
+        assert_eq!(compressing(windows(1), 257), 0);
     }
 }

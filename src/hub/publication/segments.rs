@@ -101,7 +101,7 @@ impl Segments {
             let compressed = message.compressed(window, compressors);
             let done = match compressed {
                 Some(frame) => {
-                    allowance.spend(message.cost_of_form());
+                    allowance.spend(message.cost_of_form().for_window(window));
                     frame
                 }
                 None => {

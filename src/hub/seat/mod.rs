@@ -20,7 +20,7 @@ use crate::{
         ids::{ConnectionId, PeerKey},
         peer::{Peer, replies::Replies, socket::Socket},
         publication::{
-            UserId, compression,
+            UserId,
             compression::{Agreed, Compression},
             segment::Segment,
         },
@@ -178,11 +178,10 @@ impl SeatRef {
 
     /// Returns what a reply of so many bytes may take, in nanoseconds.
     fn cost_of_reply(&self, bytes: usize) -> u64 {
-        if self.may_inflate() && bytes >= self.shard.config().deflate.min_bytes {
-            compression::cost(bytes)
-        } else {
-            bytes as u64
-        }
+        let is_worth_it = bytes >= self.shard.config().deflate.min_bytes;
+        let cost = self.with(|peer| peer.compression.cost_of_form(bytes));
+        let compressing = cost.filter(|_| is_worth_it);
+        compressing.unwrap_or(0).max(bytes as u64)
     }
 
     /// Replies with a message as it is, which is not compressed.

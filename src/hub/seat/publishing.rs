@@ -47,7 +47,7 @@ impl SeatRef {
     pub(crate) fn charge_delivery(&self, audience: usize, message: &Message) {
         let delivered = delivered(audience, 1, message.plain().wire_len());
         let forms = self.shard.links.forms(self.shard.index, audience);
-        let compressed = forms as u64 * message.cost_of_form();
+        let compressed = message.cost_of_form().in_forms(forms);
         self.shard.cause(delivered + compressed);
     }
 

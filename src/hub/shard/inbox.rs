@@ -193,7 +193,7 @@ mod tests {
     use crate::{
         config::Config,
         hub::{
-            publication::{Publication, Route},
+            publication::{Publication, Route, compression::Forms},
             shard::links::Links,
         },
         wire::frame::Frame,
@@ -202,7 +202,7 @@ mod tests {
     fn deliver(bytes: usize) -> Delivery {
         let links = Links::new(&Config::default());
         let publication = Publication::new([links.message(Frame::binary(&vec![0; bytes]))]);
-        publication.delivery(Route::Several([].into()), 1, 0)
+        publication.delivery(Route::Several([].into()), 1, Forms::default())
     }
 
     #[tokio::test]

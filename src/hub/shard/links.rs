@@ -4,7 +4,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU8, Ordering::Relaxed},
     },
 };
 
@@ -18,7 +18,12 @@ use crate::{
             turnstile::{Pass, Turnstile},
         },
         measured::LongestHold,
-        publication::{Publication, Route, compression::Contexts, home::Home, message::Message},
+        publication::{
+            Publication, Route,
+            compression::{Contexts, Forms, Windows},
+            home::Home,
+            message::Message,
+        },
         shard::{
             attendance::Attendance,
             inbox::{Inbox, Item},
@@ -43,8 +48,8 @@ pub(crate) struct Links {
     /// Of each shard: what its [relief](crate::hub::shard::relief) reports to the others.
     pub(in crate::hub) relief: Vec<Report>,
     pub(in crate::hub) contexts: Contexts,
-    /// Of each shard: in how many windows its connections want what is compressed for all.
-    pub(in crate::hub) windows: Vec<AtomicUsize>,
+    /// Of each shard: the windows for which its connections want what is compressed for all.
+    pub(in crate::hub) windows: Vec<AtomicU8>,
     pub(in crate::hub) budget: Arc<Budget>,
     pub(in crate::hub) attendance: Attendance,
     homes: Vec<Mutex<Home>>,
@@ -63,7 +68,7 @@ impl Links {
             inboxes: shards.clone().map(|_| Inbox::default()).collect(),
             metrics: shards.clone().map(|_| ShardMetrics::default()).collect(),
             holds: shards.clone().map(|_| LongestHold::new()).collect(),
-            windows: shards.clone().map(|_| AtomicUsize::new(0)).collect(),
+            windows: shards.clone().map(|_| AtomicU8::new(0)).collect(),
             relief: shards.map(|_| Report::default()).collect(),
             contexts: Contexts::new(&config.deflate),
             budget: Budget::new(config.limits.budget_bytes()),
@@ -158,12 +163,15 @@ impl Links {
         self.wake(asleep);
     }
 
-    /// Returns in how many forms a shard compresses a message for so many subscribers, at most.
-    pub(in crate::hub) fn forms(&self, shard: usize, subscribers: usize) -> usize {
+    /// Returns the forms in which a shard compresses a message for so many subscribers, at most.
+    pub(in crate::hub) fn forms(&self, shard: usize, subscribers: usize) -> Forms {
         if !self.config.deflate.enabled {
-            return 0;
+            return Forms::default();
         }
-        self.windows[shard].load(Relaxed) + self.contexts.granted().min(subscribers)
+        Forms {
+            windows: Windows(self.windows[shard].load(Relaxed)),
+            contexts: self.contexts.granted().min(subscribers),
+        }
     }
 
     fn wake(&self, shards: Vec<usize>) {

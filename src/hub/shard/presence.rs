@@ -5,7 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::{
     hub::{
         ids::PeerKey,
-        publication::{UserId, compression::Compression},
+        publication::{
+            UserId,
+            compression::{Compression, Windows},
+        },
         shard::state::State,
     },
     wire::close::Disconnect,
@@ -37,9 +40,10 @@ impl State {
         self.update_gauges();
     }
 
-    /// Tells publishers in how many windows messages are compressed here.
+    /// Tells publishers for which windows messages are compressed here.
     fn tell_windows(&self) {
-        self.links.windows[self.index].store(self.compressors.windows(), Relaxed);
+        let Windows(windows) = self.compressors.windows();
+        self.links.windows[self.index].store(windows, Relaxed);
     }
 }
 
@@ -56,14 +60,15 @@ mod tests {
         config.deflate.enabled = true;
         let links = Arc::new(Links::new(&config));
         let mut state = State::new(0, Arc::clone(&links));
-        assert_eq!(links.forms(0, 100), 0);
+        let forms = |shard| links.forms(shard, 100).windows;
+        assert_eq!(forms(0), Windows(0));
         let windows = [WindowBits::MAX, WindowBits::MIN, WindowBits::MAX];
         let keys = windows.map(|window| state.insert(None, Compression::Shared(window)));
-        assert_eq!(links.forms(0, 100), 2);
-        assert_eq!(links.forms(1, 100), 0);
+        assert_eq!(forms(0), Windows(0b1000_0001));
+        assert_eq!(forms(1), Windows(0));
         state.remove(keys[0]);
-        assert_eq!(links.forms(0, 100), 2);
+        assert_eq!(forms(0), Windows(0b1000_0001));
         state.remove(keys[1]);
-        assert_eq!(links.forms(0, 100), 1, "it has gone");
+        assert_eq!(forms(0), Windows(0b1000_0000), "it has gone");
     }
 }

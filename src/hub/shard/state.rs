@@ -233,7 +233,10 @@ mod tests {
         hub::{
             bounds::allowance::{STEP, STEP_NANOSECONDS},
             peer::outbox::DELIVERY_BYTES,
-            publication::{Route, compression::Compression},
+            publication::{
+                Route,
+                compression::{Compression, Forms},
+            },
         },
     };
 
@@ -312,7 +315,7 @@ mod tests {
         });
         let mut publication = publication("for 2");
         publication.user = Some("2".into());
-        state.begin_fan_out(publication.delivery(Route::One(topic, 0), 2, 0));
+        state.begin_fan_out(publication.delivery(Route::One(topic, 0), 2, Forms::default()));
         fan_out(&mut state);
         assert_eq!(wire(&state, one), b"");
         assert_eq!(wire(&state, other), b"\x81\x05for 2");
@@ -326,7 +329,8 @@ mod tests {
         state.set_topics(key, &topics[..2]);
         for text in ["first", "second"] {
             let route = topics.clone().map(|topic| (topic, 0));
-            let delivery = publication(text).delivery(Route::Several(route.into()), 2, 0);
+            let delivery =
+                publication(text).delivery(Route::Several(route.into()), 2, Forms::default());
             state.begin_fan_out(delivery);
             fan_out(&mut state);
         }

@@ -114,7 +114,7 @@ impl Tick {
             self.in_hand += delivery.load;
             held_bytes += publication.held_bytes();
             if compresses {
-                compressing += publication.cost_of_form();
+                compressing += publication.cost_of_form().in_context();
             }
             allowance.spend(FIND + GATHER * publication.messages.len() as u64);
             self.items.pop_front();
