@@ -27,11 +27,11 @@ use crate::{
             allowance::Allowance,
             ledger::{Ledger, Moment},
         },
-        ids::Place,
+        ids::{PeerKey, Place},
         peer::{outbox::Outbox, pulse::Pulse, socket::Socket},
         publication::{
             UserId,
-            compression::{Compression, Compressors},
+            compression::{Compression, Compressors, Context},
             segment::Segment,
             segments::Segments,
         },
@@ -102,7 +102,7 @@ pub(super) enum Offer {
     NotMeant,
     /// Refused: the peer is a slow consumer.
     Refused,
-    /// Not offered yet: the step was over before they were compressed.
+    /// Not all offered yet: the step was over before they were compressed.
     Unready,
 }
 
@@ -133,7 +133,12 @@ impl Peer {
     }
 
     /// Queues messages, unless the peer is so far behind that it is given up.
-    pub(super) fn offer(&mut self, offering: &mut Offering<'_>, patience: Patience) -> Offer {
+    pub(super) fn offer(
+        &mut self,
+        key: PeerKey,
+        offering: &mut Offering<'_>,
+        patience: Patience,
+    ) -> Offer {
         if self.is_too_slow(patience, offering.now) {
             return Offer::Refused;
         }
@@ -148,13 +153,8 @@ impl Peer {
                 }
             }
             Compression::Own(context) => {
-                for message in segments.messages() {
-                    let frame = context.compress(message.plain());
-                    let cost = message.cost_of_form().in_context();
-                    offering.allowance.spend(cost);
-                    let frame = frame.into_bytes();
-                    self.outbox
-                        .push(Segment::of_its_own(frame, offering.ledger));
+                if !push_own(&mut self.outbox, key, context, offering) {
+                    return Offer::Unready;
                 }
                 &[]
             }
@@ -209,6 +209,30 @@ impl Peer {
     }
 }
 
+/// Queues messages as a context of the peer's own compresses them, until the step is over. Returns true
+/// if it has all of them.
+fn push_own(
+    outbox: &mut Outbox,
+    key: PeerKey,
+    context: &mut Context,
+    offering: &mut Offering<'_>,
+) -> bool {
+    let first = offering.segments.given_to(key);
+    let messages = offering.segments.messages().iter().enumerate();
+    for (index, message) in messages.skip(first) {
+        if offering.allowance.is_spent() {
+            offering.segments.break_off(key, index);
+            return false;
+        }
+        let frame = context.compress(message.plain());
+        offering
+            .allowance
+            .spend(message.cost_of_form().in_context());
+        outbox.push(Segment::of_its_own(frame.into_bytes(), offering.ledger));
+    }
+    true
+}
+
 /// The frame that asks.
 pub(super) fn ping() -> Bytes {
     Frame::ping().into_bytes()
@@ -261,7 +285,7 @@ mod tests {
             allowance: &mut Allowance::new(STEP),
             now: Instant::now(),
         };
-        peer.offer(&mut offering, PATIENCE)
+        peer.offer(PeerKey::default(), &mut offering, PATIENCE)
     }
 
     fn blocked_peer(held: usize, now: Instant) -> Peer {

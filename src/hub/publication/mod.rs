@@ -104,11 +104,6 @@ impl Publication {
         self.held_bytes
     }
 
-    /// Returns what it may take to compress them once.
-    pub(super) fn cost_of_form(&self) -> Cost {
-        self.cost_of_form
-    }
-
     /// Returns what is to be delivered by a shard with so many subscribers, which compresses it in
     /// these `forms`.
     pub(super) fn delivery(&self, route: Route, subscribers: usize, forms: Forms) -> Delivery {

@@ -5,6 +5,7 @@ use std::{ops::Deref, rc::Rc, slice};
 use crate::{
     hub::{
         bounds::{allowance::Allowance, ledger::Ledger},
+        ids::PeerKey,
         publication::{
             compression::{Compressors, cost_of_piece},
             message::Message,
@@ -21,6 +22,9 @@ pub(in crate::hub) struct Segments {
     plain: Option<Joined>,
     /// By window; made when the first of its subscribers comes.
     compressed: Option<Box<[Compressed; WindowBits::ALL.len()]>>,
+    /// Those with a context of their own that have got some of the messages, and how many. More than
+    /// one only where somebody has left the topic meanwhile.
+    partly: Vec<(PeerKey, usize)>,
 }
 
 /// The messages for one window.
@@ -61,6 +65,7 @@ impl Segments {
             messages,
             plain: None,
             compressed: None,
+            partly: Vec::new(),
         }
     }
 
@@ -71,6 +76,18 @@ impl Segments {
     /// Gives the messages back, to be forgotten.
     pub(in crate::hub) fn into_messages(self) -> Vec<Message> {
         self.messages
+    }
+
+    /// Returns how many messages a peer with a context of its own has got already.
+    pub(in crate::hub) fn given_to(&self, key: PeerKey) -> usize {
+        let given = self.partly.iter().find(|(each, _)| *each == key);
+        given.map_or(0, |(_, given)| *given)
+    }
+
+    /// Takes note that it has got so many of them, and gets the others in a later step.
+    pub(in crate::hub) fn break_off(&mut self, key: PeerKey, given: usize) {
+        self.partly.retain(|(each, _)| *each != key);
+        self.partly.push((key, given));
     }
 
     /// For those who take them as they are.

@@ -167,3 +167,119 @@ impl Step {
 
 /// What a look at a subscriber takes, in nanoseconds: a cache miss or three.
 const VISIT: u64 = 60;
+
+#[cfg(test)]
+mod tests {
+    use std::{io::IoSlice, slice, sync::Arc};
+
+    use zlib_rs::{Inflate, InflateFlush};
+
+    use crate::{
+        config::Config,
+        hub::{
+            bounds::allowance::{Allowance, STEP, STEP_NANOSECONDS},
+            ids::PeerKey,
+            publication::{
+                Publication, Route,
+                compression::{Compression, Forms},
+            },
+            shard::{links::Links, state::State},
+        },
+        topic_name::TopicName,
+        wire::{extension, frame::Frame},
+    };
+
+    fn state() -> State {
+        let mut config = Config::default();
+        config.deflate.enabled = true;
+        config.deflate.contexts = 1;
+        State::new(0, Arc::new(Links::new(&config)))
+    }
+
+    fn subscriber(state: &mut State, compression: Compression, topics: &[TopicName]) -> PeerKey {
+        let key = state.insert(None, compression);
+        state.set_topics(key, topics);
+        key
+    }
+
+    fn own_context(state: &State) -> Compression {
+        let agreed = extension::accept([&b"permessage-deflate"[..]].into_iter(), true);
+        let agreed = state.links.contexts.grant(agreed.unwrap().unwrap());
+        Compression::new(Some(agreed), &state.links.config.deflate)
+    }
+
+    fn texts() -> Vec<String> {
+        let texts = (0..100).map(|number| format!("{number} {}", "x".repeat(1000)));
+        texts.collect()
+    }
+
+    fn publication(state: &State) -> Publication {
+        let frames = texts().into_iter().map(|text| Frame::text(&text));
+        Publication::new(frames.map(|frame| state.links.message(frame)))
+    }
+
+    /// Fans out in steps that are over after a message or two, and after each does something else.
+    /// Returns how many there were.
+    fn fan_out(state: &mut State, mut after: impl FnMut(&mut State, usize)) -> usize {
+        for step in 1.. {
+            let mut allowance = Allowance::new(STEP);
+            allowance.cause(STEP_NANOSECONDS - 1);
+            if state.fan_out(&mut allowance) {
+                return step;
+            }
+            after(state, step);
+        }
+        unreachable!()
+    }
+
+    /// Returns the texts that wait for a peer with a context of its own.
+    fn inflated(state: &State, key: PeerKey) -> Vec<String> {
+        let mut slices = [IoSlice::new(&[]); 128];
+        let count = state.peers.get(key).unwrap().outbox.fill(&mut slices);
+        let mut peer = Inflate::new(false, 15);
+        let inflate = |frame: &IoSlice<'_>| {
+            assert_eq!(frame[0], 0xC1);
+            let wire = [&frame[2..], b"\0\0\xFF\xFF"].concat();
+            let (before, mut text) = (peer.total_out(), vec![0; 2000]);
+            let inflated = peer.decompress(&wire, &mut text, InflateFlush::SyncFlush);
+            inflated.unwrap();
+            text.truncate((peer.total_out() - before).try_into().unwrap());
+            String::from_utf8(text).unwrap()
+        };
+        slices[..count].iter().map(inflate).collect()
+    }
+
+    #[test]
+    fn compressing_for_one_alone_takes_several_steps_though_it_came_when_all_was_gathered() {
+        let mut state = state();
+        let topic = TopicName::new("cats").unwrap();
+        subscriber(&mut state, Compression::Off, slice::from_ref(&topic));
+        let publication = publication(&state);
+        state.gather(&topic, 0, &publication);
+        let compression = own_context(&state);
+        let key = subscriber(&mut state, compression, &[topic]);
+        let steps = fan_out(&mut state, |_, _| {});
+        assert!(steps > 20, "{steps}");
+        assert!(inflated(&state, key) == texts());
+    }
+
+    #[test]
+    fn who_leaves_a_topic_amid_that_and_follows_another_gets_each_message_once() {
+        let mut state = state();
+        let topics = ["cats", "dogs"].map(|name| TopicName::new(name).unwrap());
+        let compression = own_context(&state);
+        let key = subscriber(&mut state, compression, &topics);
+        subscriber(&mut state, Compression::Off, &topics[..1]);
+        let route = topics.clone().map(|topic| (topic, 0));
+        let route = Route::Several(route.into());
+        let delivery = publication(&state).delivery(route, 2, Forms::default());
+        state.begin_fan_out(delivery);
+        fan_out(&mut state, |state, step| {
+            if step == 10 {
+                assert!(!inflated(state, key).is_empty());
+                state.set_topics(key, &topics[1..]);
+            }
+        });
+        assert!(inflated(&state, key) == texts());
+    }
+}

@@ -115,7 +115,7 @@ impl Peers {
         let Some(peer) = self.table.get_mut(key).filter(|peer| audience.has(peer)) else {
             return Offer::NotMeant;
         };
-        let offer = peer.offer(offering, self.patience);
+        let offer = peer.offer(key, offering, self.patience);
         match offer {
             Offer::QueuedFirst => self.ring.push_back(key),
             Offer::Unready => return offer,

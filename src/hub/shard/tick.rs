@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, fmt, mem, rc::Rc, time::Instant};
 
 use crate::hub::{
-    bounds::allowance::{Allowance, STEP, STEP_NANOSECONDS},
+    bounds::allowance::{Allowance, STEP},
     publication::Load,
     shard::{Shard, inbox::Item, ring_pass::RingPass, state::State},
 };
@@ -95,27 +95,21 @@ impl Tick {
     }
 
     /// Gathers what comes next and is for all of a topic's subscribers: they get it together. What
-    /// was gathered before must have been fanned out. Who has a context of its own compresses all of
-    /// it in one go, so that it must not be too much.
+    /// was gathered before must have been fanned out.
     fn gather(&mut self, state: &mut State, allowance: &mut Allowance) {
         if !state.is_settled() {
             return;
         }
-        let compresses = state.links.contexts.granted() > 0;
-        let (mut held_bytes, mut compressing) = (0, 0);
+        let mut held_bytes = 0;
         while let Some(Item::Deliver(delivery)) = self.items.front()
             && let Some((topic, number)) = delivery.for_everyone()
             && held_bytes < GATHERED_BYTES
-            && compressing < STEP_NANOSECONDS
             && !allowance.is_spent()
         {
             let publication = &delivery.publication;
             state.gather(topic, number, publication);
             self.in_hand += delivery.load;
             held_bytes += publication.held_bytes();
-            if compresses {
-                compressing += publication.cost_of_form().in_context();
-            }
             allowance.spend(FIND + GATHER * publication.messages.len() as u64);
             self.items.pop_front();
         }
@@ -140,7 +134,7 @@ const RUN: u64 = 2_000;
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::sync::Arc;
 
     use super::*;
     use crate::{
@@ -151,7 +145,7 @@ mod tests {
             shard::links::Links,
         },
         topic_name::TopicName,
-        wire::{close::Disconnect, extension, frame::Frame},
+        wire::{close::Disconnect, frame::Frame},
     };
 
     fn shard() -> Rc<Shard> {
@@ -238,40 +232,6 @@ mod tests {
         assert!(tick.items.is_empty() && queued.try_recv().is_err());
         assert!(shard.state.borrow_mut().fan_out(allowance));
         assert_eq!(queued.try_recv(), Ok(1));
-    }
-
-    #[test]
-    fn what_somebody_compresses_alone_is_not_gathered_without_end() {
-        let mut config = Config {
-            shards: 1.try_into().unwrap(),
-            ..Config::default()
-        };
-        config.deflate.enabled = true;
-        config.deflate.contexts = 1;
-        let shard = Shard::new(0, Arc::new(Links::new(&config)));
-        let topic = TopicName::new("cats").unwrap();
-        subscriber(&shard, &topic);
-        let gathered = |wants_context: bool| {
-            let offer = if wants_context {
-                "permessage-deflate"
-            } else {
-                "permessage-deflate; server_no_context_takeover"
-            };
-            let agreed = extension::accept([offer.as_bytes()].into_iter(), true);
-            let _agreed = shard.links.contexts.grant(agreed.unwrap().unwrap());
-            for _ in 0..100 {
-                publish(&shard, &topic, &"x".repeat(1000), None);
-            }
-            let mut tick = Tick::default();
-            shard.inbox().swap(&mut tick.items);
-            let allowance = &mut Allowance::new(Duration::from_secs(3600));
-            tick.gather(&mut shard.state.borrow_mut(), allowance);
-            assert!(shard.state.borrow_mut().fan_out(allowance));
-            100 - tick.items.len()
-        };
-        assert_eq!(gathered(false), 100);
-        // At 14 us each.
-        assert_eq!(gathered(true), 36);
     }
 
     #[test]
