@@ -107,12 +107,6 @@ impl<K: Key, V> Table<K, V> {
         self.len
     }
 
-    pub(in crate::hub) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
-        let chunks = self.chunks.iter().flatten();
-        let entries = chunks.flat_map(|chunk| chunk.slots.iter().flatten());
-        entries.map(|(key, value)| (*key, value))
-    }
-
     /// Returns the entries of chunk `at`; `None` behind the last one. Who goes through them this way
     /// meets every entry that stays, however many others come and go meanwhile.
     pub(in crate::hub) fn chunk(&self, at: usize) -> Option<impl Iterator<Item = (K, &V)>> {
@@ -121,8 +115,11 @@ impl<K: Key, V> Table<K, V> {
         Some(entries.map(|(key, value)| (*key, value)))
     }
 
-    pub(in crate::hub) fn keys(&self) -> impl Iterator<Item = K> {
-        self.iter().map(|(key, _)| key)
+    #[cfg(test)]
+    fn keys(&self) -> impl Iterator<Item = K> {
+        let chunks = self.chunks.iter().flatten();
+        let entries = chunks.flat_map(|chunk| chunk.slots.iter().flatten());
+        entries.map(|(key, _)| *key)
     }
 
     pub(in crate::hub) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {

@@ -3,7 +3,12 @@
 use std::mem;
 
 use crate::{
-    hub::{ids::PeerKey, publication::segment::Segment, shard::state::State},
+    hub::{
+        bounds::allowance::{Allowance, END},
+        ids::PeerKey,
+        publication::segment::Segment,
+        shard::{peers::Peers, state::State},
+    },
     wire::close::Disconnect,
 };
 
@@ -17,10 +22,29 @@ impl State {
         }
     }
 
-    #[cfg(test)]
-    pub(in crate::hub) fn end_every(&mut self, reason: Disconnect) {
-        let keys = self.peers.keys();
-        self.end_all(keys.into_iter().map(|key| (key, reason)));
+    /// Looks at the connections from part `at` of their table on, until the step is over, and ends
+    /// those for which `find` finds a reason. Returns the part to go on with, if there is one.
+    pub(in crate::hub) fn end_part(
+        &mut self,
+        mut at: usize,
+        allowance: &mut Allowance,
+        mut find: impl FnMut(&mut Peers, PeerKey) -> Option<Disconnect>,
+    ) -> Option<usize> {
+        loop {
+            let part = self.peers.part(at)?;
+            let keys: Vec<PeerKey> = part.map(|(key, _)| key).collect();
+            for key in keys {
+                allowance.spend(LOOK);
+                if let Some(reason) = find(&mut self.peers, key) {
+                    self.end(key, reason);
+                    allowance.spend(END);
+                }
+            }
+            at += 1;
+            if allowance.is_spent() {
+                return Some(at);
+            }
+        }
     }
 
     /// Ends a connection: it leaves its topics and gets its Close; its task sees to the rest.
@@ -46,5 +70,44 @@ impl State {
         }
         self.update_gauges();
         self.metrics().ended.of(reason).increment();
+    }
+}
+
+/// What a look at a connection takes, in nanoseconds.
+const LOOK: u64 = 60;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        config::Config,
+        hub::{
+            bounds::allowance::{STEP, STEP_NANOSECONDS},
+            publication::compression::Compression,
+            shard::links::Links,
+        },
+    };
+
+    #[test]
+    fn ending_many_connections_takes_several_steps_and_reaches_each() {
+        let mut state = State::new(0, Arc::new(Links::new(&Config::default())));
+        let peers = (0..20_000).map(|_| state.peers.insert(None, Compression::Off));
+        let peers: Vec<PeerKey> = peers.collect();
+        let ended = |state: &State| {
+            let all = peers.iter().filter_map(|&key| state.peers.get(key));
+            all.filter(|peer| peer.ended.is_some()).count()
+        };
+        let (mut at, mut most) = (Some(0), 0);
+        while let Some(from) = at {
+            let before = ended(&state);
+            let mut allowance = Allowance::new(STEP);
+            allowance.cause(STEP_NANOSECONDS - 1);
+            at = state.end_part(from, &mut allowance, |_, _| Some(Disconnect::Restarting));
+            most = most.max(ended(&state) - before);
+        }
+        assert_eq!(ended(&state), 20_000);
+        assert!(most <= 64, "{most} in a step");
     }
 }

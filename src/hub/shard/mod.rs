@@ -49,7 +49,7 @@ use crate::{
     config::Config,
     hub::{
         bounds::{
-            allowance::{Allowance, END, STEP},
+            allowance::{Allowance, STEP},
             ledger::Ledger,
         },
         ids::PeerKey,
@@ -240,17 +240,16 @@ impl Shard {
         self.state.borrow().is_draining
     }
 
-    /// Ends every connection, some at a time.
+    /// Ends every connection, some at a time. None may come any more.
     pub(super) async fn end_all(&self, reason: Disconnect) {
-        let keys = self.state.borrow().peers.keys();
-        let mut allowance = Allowance::new(STEP);
-        for key in keys {
-            self.end_connection(key, reason);
-            allowance.spend(END);
-            if allowance.is_spent() {
-                yield_now().await;
-                allowance = Allowance::new(STEP);
-            }
+        let mut at = Some(0);
+        while let Some(from) = at {
+            let mut allowance = Allowance::new(STEP);
+            at = self.measure(|| {
+                let state = &mut self.state.borrow_mut();
+                state.end_part(from, &mut allowance, |_, _| Some(reason))
+            });
+            yield_now().await;
         }
     }
 

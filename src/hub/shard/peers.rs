@@ -93,10 +93,6 @@ impl Peers {
         self.table.len()
     }
 
-    pub(in crate::hub) fn keys(&self) -> Vec<PeerKey> {
-        self.table.keys().collect()
-    }
-
     /// Takes note that a peer said something.
     pub(in crate::hub) fn heard(&mut self, key: PeerKey) {
         if let Some(peer) = self.table.get_mut(key) {

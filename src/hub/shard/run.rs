@@ -10,7 +10,7 @@ use tokio::{
 use crate::hub::{
     bounds::allowance::{Allowance, STEP},
     peer::pulse::Heartbeat,
-    shard::{Shard, relief::BETWEEN_LOOKS, tick::Tick},
+    shard::{Shard, peers::Peers, relief::BETWEEN_LOOKS, tick::Tick},
 };
 
 impl Shard {
@@ -70,7 +70,10 @@ impl Shard {
         let mut at = Some(0);
         while let Some(from) = at {
             let mut allowance = Allowance::new(STEP);
-            at = self.measure(|| self.state.borrow_mut().sweep(from, &mut allowance));
+            at = self.measure(|| {
+                let state = &mut self.state.borrow_mut();
+                state.end_part(from, &mut allowance, Peers::sweep)
+            });
             // Some may have to be pinged.
             self.inbox().wake();
             yield_now().await;

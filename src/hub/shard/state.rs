@@ -4,10 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use crate::{
     hub::{
-        bounds::{
-            allowance::{Allowance, END},
-            ledger::Ledger,
-        },
+        bounds::{allowance::Allowance, ledger::Ledger},
         ids::PeerKey,
         peer::{audience::Audience, replies::Replies},
         publication::{
@@ -177,30 +174,6 @@ impl State {
         self.peers.begin_sweep();
     }
 
-    /// Looks at the connections from part `at` of their table on, and ends those that are to be, until
-    /// the step is over. Returns the part to go on with, if there is one.
-    pub(in crate::hub) fn sweep(
-        &mut self,
-        mut at: usize,
-        allowance: &mut Allowance,
-    ) -> Option<usize> {
-        loop {
-            let part = self.peers.part(at)?;
-            let keys: Vec<PeerKey> = part.map(|(key, _)| key).collect();
-            for key in keys {
-                allowance.spend(SWEEP);
-                if let Some(reason) = self.peers.sweep(key) {
-                    self.end(key, reason);
-                    allowance.spend(END);
-                }
-            }
-            at += 1;
-            if allowance.is_spent() {
-                return Some(at);
-            }
-        }
-    }
-
     /// Gives back room that only a crowd needs.
     pub(in crate::hub) fn shrink(&mut self) {
         self.peers.shrink();
@@ -221,9 +194,6 @@ impl State {
 
 /// Bytes that messages hold which are joined, and forgotten, in a nanosecond: 50 for a small message.
 const JOINED_PER_NANOSECOND: u64 = 2;
-
-/// What a look at a connection takes, in nanoseconds.
-const SWEEP: u64 = 60;
 
 #[cfg(test)]
 mod tests {
@@ -348,7 +318,7 @@ mod tests {
         while let Some(from) = at {
             let mut allowance = Allowance::new(STEP);
             allowance.cause(STEP_NANOSECONDS - 1);
-            at = state.sweep(from, &mut allowance);
+            at = state.end_part(from, &mut allowance, Peers::sweep);
             steps += 1;
         }
         assert!((20..1000).contains(&steps), "{steps}");

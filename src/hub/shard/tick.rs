@@ -142,7 +142,7 @@ mod tests {
         hub::{
             ids::PeerKey,
             publication::{Publication, Receipt, compression::Compression},
-            shard::links::Links,
+            shard::{inbox::Work, links::Links},
         },
         topic_name::TopicName,
         wire::{close::Disconnect, frame::Frame},
@@ -186,8 +186,7 @@ mod tests {
         let topic = TopicName::new("cats").unwrap();
         let key = subscriber(&shard, &topic);
         publish(&shard, &topic, "x", None);
-        let end: crate::hub::shard::inbox::Work =
-            Box::new(|shard| shard.state.borrow_mut().end_every(Disconnect::Restarting));
+        let end: Work = Box::new(move |shard| shard.end_connection(key, Disconnect::Restarting));
         shard.inbox().push(Item::Run(end));
         assert!(Tick::default().work_off(&shard));
         let wire = wire(&shard, key);
