@@ -13,25 +13,34 @@ use tokio::time::sleep;
 
 use crate::hub::shard::Shard;
 
-/// Since when a connection waits for a head, if it does.
-pub(super) struct Head(Cell<Option<Instant>>);
+/// The head that a connection waits for.
+pub(super) struct Head {
+    /// Since when, if it does.
+    since: Cell<Option<Instant>>,
+    is_first: Cell<bool>,
+}
 
 impl Head {
     /// Makes one that is waited for from now on.
     pub(super) fn awaited() -> Self {
-        Self(Cell::new(Some(Instant::now())))
+        Self {
+            since: Cell::new(Some(Instant::now())),
+            is_first: Cell::new(true),
+        }
     }
 
     /// Waits for the answer to a request whose head has come. Afterwards the next one is waited for.
     pub(super) async fn answered<T>(&self, answer: impl Future<Output = T>) -> T {
-        self.0.set(None);
+        self.since.set(None);
+        self.is_first.set(false);
         let answer = answer.await;
-        self.0.set(Some(Instant::now()));
+        self.since.set(Some(Instant::now()));
         answer
     }
 
-    /// Returns when the connection is to be given up, and counts that: memory is short, and it has
-    /// waited for too long.
+    /// Returns when the connection is to be given up: memory is short, and it has waited for too long.
+    /// That counts as an unfinished request if it is the first: a client that was answered may have
+    /// nothing more to ask, and goes uncounted to make room.
     ///
     /// # Cancel safety
     ///
@@ -40,9 +49,15 @@ impl Head {
         let patience = shard.config().timeouts.blocked;
         let budget = shard.ledger().budget();
         loop {
-            let waited = self.0.get().map_or(Duration::ZERO, |since| since.elapsed());
+            let waited = self
+                .since
+                .get()
+                .map_or(Duration::ZERO, |since| since.elapsed());
             if waited >= patience && budget.is_crowded() {
-                return budget.counts.unfinished.increment();
+                if self.is_first.get() {
+                    budget.counts.unfinished.increment();
+                }
+                return;
             }
             sleep(patience.saturating_sub(waited).max(BETWEEN_LOOKS)).await;
         }

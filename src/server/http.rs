@@ -54,6 +54,8 @@ pub(super) async fn serve(
     let mut connection = pin!(connection);
     let served = in_turns(&shard, async {
         tokio::select! {
+            // First what has come: a head that is there is not given up.
+            biased;
             served = connection.as_mut() => served,
             () = head.given_up(&shard) => Ok(()),
             _ = lifetime.is_ending.wait_for(|&is_ending| is_ending) => {

@@ -126,6 +126,14 @@ pub(crate) fn unavailable(value: &impl Serialize) -> Reply {
     reply
 }
 
+/// Lets the connection end with a reply.
+pub(crate) fn end_connection(reply: &mut Reply) {
+    // It may have said `Upgrade` already.
+    reply
+        .headers_mut()
+        .append(CONNECTION, HeaderValue::from_static("close"));
+}
+
 fn line(json: String) -> Reply {
     content("application/json", (json + "\n").into())
 }

@@ -101,7 +101,7 @@ impl Site {
         mut request: Request<Incoming>,
         upcoming: &Cell<Option<Upcoming>>,
     ) -> Reply {
-        let reply = match self.admit(&request) {
+        let mut reply = match self.admit(&request) {
             Ok(asked) => {
                 let answered = self.route(shard, &mut request, asked, upcoming).await;
                 let mut reply = answered.unwrap_or_else(Reply::from);
@@ -119,6 +119,9 @@ impl Site {
         if is_refused && !is_over && !request.body().is_end_stream() {
             let within = self.hub.config().timeouts.request;
             spawn_local(timeout(within, discard(request.into_body())));
+        }
+        if self.hub.budget().is_crowded() && reply.status() != StatusCode::SWITCHING_PROTOCOLS {
+            reply::end_connection(&mut reply);
         }
         reply
     }

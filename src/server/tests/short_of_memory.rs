@@ -1,9 +1,12 @@
 //! Memory that is full, so that nobody is accepted.
 
-use std::{io::Write as _, time::Duration};
+use std::{
+    io::{Read as _, Write as _},
+    time::Duration,
+};
 
 use crate::server::tests::{
-    dial,
+    dial, read_head,
     served::{Served, eventually, expect, expect_end},
 };
 
@@ -52,6 +55,36 @@ fn while_memory_is_full_those_who_say_nothing_hold_up_nobody() {
 }
 
 #[test]
+fn while_memory_is_short_no_answer_keeps_its_connection() {
+    let server = Served::start(1);
+    let paths = ["/", "/health", "/nowhere", "/ws"];
+    // None is a WebSocket handshake.
+    let ask = |path: &str| {
+        let mut stream = dial(server.address);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let head = read_head(&mut stream);
+        (stream, head)
+    };
+    let says = |head: &str, connection| head.contains(&format!("\r\nconnection: {connection}\r\n"));
+    for path in paths {
+        assert!(!ask(path).1.contains("close"), "{path}");
+    }
+    let budget = server.hub.budget();
+    let _charge = budget.charge((budget.limit() / 16 * 12).try_into().unwrap());
+    for path in paths {
+        let (mut stream, head) = ask(path);
+        let close = if path == "/ws" {
+            "Upgrade, close"
+        } else {
+            "close"
+        };
+        assert!(says(&head, close), "{head}");
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    }
+}
+
+#[test]
 fn while_memory_is_short_who_has_not_ended_a_head_is_given_up() {
     let server = Served::with(1, |config| {
         config.timeouts.request = Duration::from_secs(60);
@@ -63,11 +96,13 @@ fn while_memory_is_short_who_has_not_ended_a_head_is_given_up() {
     later
         .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET")
         .unwrap();
-    assert!(crate::server::tests::read_head(&mut later).starts_with("HTTP/1.1 200 "));
+    assert!(read_head(&mut later).starts_with("HTTP/1.1 200 "));
     let budget = server.hub.budget();
     let _charge = budget.charge((budget.limit() / 16 * 12).try_into().unwrap());
     expect_end(&mut first);
-    eventually("both are given up", || budget.counts.unfinished.get() == 2);
+    later.read_to_end(&mut Vec::new()).unwrap();
+    let unfinished = budget.counts.unfinished.get();
+    assert_eq!(unfinished, 1, "who was answered may be at rest");
     echo.write_all(b"\x81\x82\0\0\0\0hi").unwrap();
     expect(&mut echo, b"\x81\x02hi");
 }
