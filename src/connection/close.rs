@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::{
     connection::{Session, reader::Reader},
-    hub::{Ticket, seat::SeatRef},
+    hub::{Ticket, bounds::drain_time::DrainTime, seat::SeatRef},
     wire::close::Disconnect,
 };
 
@@ -23,12 +23,9 @@ pub(super) async fn close(
     reason: Disconnect,
 ) -> bool {
     seat.end(reason);
-    let timeouts = &seat.shard().config().timeouts;
-    let within = match reason {
-        // Requests get half of the drain; the closing handshake must fit into the rest.
-        Disconnect::Restarting => timeouts.close.min(timeouts.drain / 3),
-        _ => timeouts.close,
-    };
+    let within = seat.shard().config().timeouts.close;
+    let draining = seat.shard().draining().map(DrainTime::for_closing);
+    let within = draining.map_or(within, |draining| draining.min(within));
     let handshake = async {
         let mut session = Some(session);
         if !reason.expects_peers_close() {

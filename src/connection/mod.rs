@@ -87,7 +87,7 @@ impl Connection {
         session: Session,
         deflate: Option<Agreed>,
     ) -> Result<Self, Disconnect> {
-        if shard.is_draining() {
+        if shard.draining().is_some() {
             return Err(Disconnect::Restarting);
         }
         let session = match session {

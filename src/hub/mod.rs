@@ -16,11 +16,12 @@
 //! thread with its connections and topics, [`peer`] one connection's bytes out, [`publication`] what is
 //! published, in every form, and [`bounds`] what work and memory are charged to. [`ids`] names
 //! connections and topics, [`room`] has the tables that give back what they no longer need,
-//! [`registry`] the connections that were announced, [`measured`] counts for tests, and `internals`
+//! [`registry`] the connections that were announced, [`drain`] ends everything in good order, [`measured`] counts for tests, and `internals`
 //! opens what `fuzz/` and `benches/` need. `model` is the hub in its simplest form, for a test.
 
 pub(crate) mod bounds;
-pub(crate) mod ids;
+mod drain;
+mod ids;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;
 #[cfg(feature = "internals")]
@@ -37,9 +38,9 @@ mod room;
 pub(crate) mod seat;
 pub(crate) mod shard;
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc};
 
-use tokio::{sync::oneshot, time::timeout};
+use tokio::sync::oneshot;
 
 pub(crate) use self::publication::UserId;
 use self::{
@@ -160,40 +161,11 @@ impl Hub {
         queued
     }
 
-    /// Ends every connection in good order: what was published is delivered, what is queued is
-    /// written, and each gets a Close with 1012. Nothing more is read from them.
-    ///
-    /// Returns when no connection is left, or after `grace`: false then. A hub that was drained
-    /// takes no connections any more.
-    ///
-    /// # Cancel safety
-    ///
-    /// Connections that are not closed yet stay as they are, but are no longer read.
-    pub async fn drain(&self, grace: Duration) -> bool {
-        timeout(grace, async {
-            let stopped = self.on_every_shard(|shard, done| {
-                shard.stop_reading();
-                drop(done);
-            });
-            // Not for ever: the clients of the others are to be told, though a shard stands still.
-            let _ = timeout(grace / 4, stopped).await;
-            // What was published before is in the inboxes already.
-            self.on_every_shard(|shard, done| {
-                let draining = Rc::clone(shard);
-                shard.spawn(async move {
-                    draining.end_all(Disconnect::Restarting).await;
-                    draining.emptied().await;
-                    drop(done);
-                });
-            })
-            .await;
-        })
-        .await
-        .is_ok()
-    }
-
     /// Runs `work` on every shard; returns when all have dropped the token they were given.
-    async fn on_every_shard(&self, work: fn(&Rc<Shard>, oneshot::Sender<()>)) {
+    pub(in crate::hub) async fn on_every_shard(
+        &self,
+        work: impl Fn(&Rc<Shard>, oneshot::Sender<()>) + Copy + Send + 'static,
+    ) {
         let mut pending = Vec::new();
         for index in 0..self.shards() {
             let (done, wait) = oneshot::channel();
@@ -286,7 +258,7 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, io::Write, task::Poll};
+    use std::{future::poll_fn, io::Write, task::Poll, time::Duration};
 
     use tokio::{
         io::AsyncReadExt,

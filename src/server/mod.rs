@@ -54,7 +54,11 @@ pub use self::{
     reply::Reply,
     upgrade::{Endpoint, upgrade},
 };
-use crate::{config::Config, error::Error, hub::Hub};
+use crate::{
+    config::Config,
+    error::Error,
+    hub::{Hub, bounds::drain_time::DrainTime},
+};
 
 /// A server that listens, and whose shards run.
 #[derive(Debug)]
@@ -166,12 +170,12 @@ async fn housekeeping(site: &Site) {
     }
 }
 
-/// Ends what is open, within the time for it: requests get at most half of that.
+/// Ends what is open, within the time for it.
 async fn drain(site: &Site, all_closed: &mut mpsc::Receiver<Infallible>) -> Result<(), Error> {
-    let within = site.hub.config().timeouts.drain;
+    let time = DrainTime(site.hub.config().timeouts.drain);
     let started = Instant::now();
-    let _ = timeout(within / 2, all_closed.recv()).await;
-    let left = within.saturating_sub(started.elapsed());
+    let _ = timeout(time.for_requests(), all_closed.recv()).await;
+    let left = time.0.saturating_sub(started.elapsed());
     if site.hub.drain(left).await {
         Ok(())
     } else {

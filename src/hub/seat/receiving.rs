@@ -166,7 +166,7 @@ impl SeatRef {
     /// Receives into `space`; how much.
     fn poll_receive(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut state = self.shard.state.borrow_mut();
-        let is_draining = state.is_draining;
+        let is_draining = state.draining.is_some();
         let Some(peer) = state.peers.get_mut(self.key) else {
             return Poll::Ready(Ok(0));
         };

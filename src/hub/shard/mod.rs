@@ -50,6 +50,7 @@ use crate::{
     hub::{
         bounds::{
             allowance::{Allowance, STEP},
+            drain_time::DrainTime,
             ledger::Ledger,
         },
         ids::PeerKey,
@@ -231,13 +232,14 @@ impl Shard {
         self.state.borrow_mut().end(key, reason);
     }
 
-    /// Reads nothing more from anybody.
-    pub(super) fn stop_reading(&self) {
-        self.state.borrow_mut().is_draining = true;
+    /// Reads nothing more from anybody, and takes no connections any more.
+    pub(super) fn begin_drain(&self, time: DrainTime) {
+        self.state.borrow_mut().draining = Some(time);
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
-        self.state.borrow().is_draining
+    /// Returns the time for the drain, if one is under way.
+    pub(crate) fn draining(&self) -> Option<DrainTime> {
+        self.state.borrow().draining
     }
 
     /// Ends every connection, some at a time. None may come any more.

@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use crate::{
     hub::{
-        bounds::{allowance::Allowance, ledger::Ledger},
+        bounds::{allowance::Allowance, drain_time::DrainTime, ledger::Ledger},
         ids::PeerKey,
         peer::{audience::Audience, replies::Replies},
         publication::{
@@ -38,7 +38,7 @@ pub(in crate::hub) struct State {
     /// Fan-outs so far that leave a mark on each subscriber they reach.
     marked: u64,
     /// Nothing new is read from peers.
-    pub(in crate::hub) is_draining: bool,
+    pub(in crate::hub) draining: Option<DrainTime>,
     pub(in crate::hub) index: usize,
     pub(in crate::hub) links: Arc<Links>,
 }
@@ -55,7 +55,7 @@ impl State {
             receivers: Receivers::default(),
             fan_out: None,
             marked: 0,
-            is_draining: false,
+            draining: None,
             index,
             links,
         }
