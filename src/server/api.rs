@@ -19,6 +19,7 @@ use crate::{
     server::{
         body,
         body::parse,
+        listener::Entrance,
         reply::{Refusal, Reply, json, unavailable},
         site::Site,
     },
@@ -104,16 +105,29 @@ struct Health {
     longest_hold_us: Option<u64>,
 }
 
-/// Announces a connection to come, of which `asked` is the host.
+/// Where a client has asked.
+pub(super) struct Asked {
+    pub(super) host: Option<Authority>,
+    pub(super) entrance: Entrance,
+}
+
+impl Asked {
+    /// Returns the URL that leads there, for WebSocket clients.
+    fn web_socket(self) -> Option<String> {
+        let scheme = self.entrance.web_socket_scheme;
+        Some(format!("{scheme}://{}", self.host?))
+    }
+}
+
+/// Announces a connection to come.
 pub(super) async fn register(
     site: &Site,
     shard: &Shard,
     request: &mut Request<Incoming>,
-    asked: Option<Authority>,
+    asked: Asked,
 ) -> Result<Reply, Refusal> {
-    let asked = || asked.map(|asked| format!("ws://{asked}"));
     let base = site.public_url.as_ref().map(PublicUrl::web_socket);
-    let base = base.or_else(asked);
+    let base = base.or_else(|| asked.web_socket());
     let base = base.ok_or_else(|| Refusal::bad_request(&"Host is required"))?;
     let read = body::read(shard, request, REGISTRATION_BYTES, registration);
     let ((user, topics), _held) = read.await?;

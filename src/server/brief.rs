@@ -7,8 +7,7 @@ use std::{convert::Infallible, io, time::Duration};
 use hyper::{Method, Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
 use tracing::debug;
@@ -22,29 +21,33 @@ use crate::server::{
 };
 
 /// Answers one request: `/health` as ever, any other with 503 and `why`.
-pub(super) async fn serve(socket: TcpStream, site: &Site, why: &str) {
-    match timeout(WITHIN, answer_once(socket, site, why)).await {
+pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, site: &Site, why: &str) {
+    match timeout(WITHIN, answer_once(stream, site, why)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(%error, "a connection could not be turned away"),
         Err(_) => debug!("a connection was too slow to be turned away"),
     }
 }
 
-async fn answer_once(socket: TcpStream, site: &Site, why: &str) -> io::Result<()> {
+async fn answer_once(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    site: &Site,
+    why: &str,
+) -> io::Result<()> {
     let service =
         service_fn(|request| async move { Ok::<_, Infallible>(answer(site, &request, why)) });
     let served = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         .keep_alive(false)
         .half_close(true)
-        .serve_connection(TokioIo::new(socket), service)
+        .serve_connection(TokioIo::new(stream), service)
         .without_shutdown()
         .await;
-    let mut socket = served.map_err(io::Error::other)?.io.into_inner();
-    socket.shutdown().await?;
+    let mut stream = served.map_err(io::Error::other)?.io.into_inner();
+    stream.shutdown().await?;
     // A client that is still sending would lose the answer to a reset (RFC 9112 §9.6).
     let mut rest = [0; 1024];
-    while socket.read(&mut rest).await? > 0 {}
+    while stream.read(&mut rest).await? > 0 {}
     Ok(())
 }
 

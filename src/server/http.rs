@@ -5,14 +5,14 @@ use std::{cell::Cell, convert::Infallible, pin::pin, rc::Rc, sync::Arc};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::TcpStream,
+    io::{AsyncRead, AsyncWrite},
     sync::{mpsc, watch},
 };
 use tracing::debug;
 
 use crate::{
     hub::{bounds::budget::Charge, shard::Shard},
-    server::{head::Head, site::Site, turns::in_turns},
+    server::{head::Head, listener::Entrance, site::Site, turns::in_turns},
 };
 
 /// What the HTTP connections of a server have to know of its end.
@@ -24,22 +24,37 @@ pub(super) struct Lifetime {
     pub(super) _open: mpsc::Sender<Infallible>,
 }
 
-/// Serves the requests of one socket, and starts the connection that it becomes if one of them is
-/// answered with 101. What it `held` as HTTP is given back then.
-pub(super) async fn serve(
+/// Somebody who has come by a listener.
+pub(super) struct Client<S> {
+    /// A socket, or what wraps it.
+    pub(super) stream: S,
+    pub(super) entrance: Entrance,
+    /// What it is charged as HTTP; given back when it becomes a WebSocket connection.
+    pub(super) held: Charge,
+}
+
+/// Serves the requests of a client, and starts the connection that it becomes if one of them is
+/// answered with 101.
+pub(super) async fn serve<S>(
     shard: Rc<Shard>,
-    socket: TcpStream,
+    client: Client<S>,
     site: Arc<Site>,
     mut lifetime: Lifetime,
-    held: Charge,
-) {
+) where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Client {
+        stream,
+        entrance,
+        held,
+    } = client;
     let upcoming = Cell::new(None);
     let head = Head::awaited();
     let service = service_fn(|request| {
         let (shard, site) = (Rc::clone(&shard), Arc::clone(&site));
         let (upcoming, head) = (&upcoming, &head);
         async move {
-            let answer = site.answer(&shard, request, upcoming);
+            let answer = site.answer(&shard, request, entrance, upcoming);
             Ok::<_, Infallible>(head.answered(answer).await)
         }
     });
@@ -49,7 +64,7 @@ pub(super) async fn serve(
         .max_buf_size(MAX_HEAD_BYTES)
         // A client that has nothing more to say still gets its answer.
         .half_close(true)
-        .serve_connection(TokioIo::new(socket), service)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let served = in_turns(&shard, async {

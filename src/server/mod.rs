@@ -1,18 +1,16 @@
 //! The server: listens, hands sockets to the shards, answers HTTP, and ends in good order.
 //!
-//! `accept` takes each socket, `arrivals` hands it to a shard; there `http` reads its requests,
+//! A [`listener`] takes each socket, and hands it to a shard; there `http` reads its requests,
 //! `routes` finds what answers them for the [`site`], `upgrade` turns one into a connection. An HTTP
 //! connection has `turns`, too. The `watchdog` notices a shard that stands still; who can't be served then, or for want
 //! of descriptors, is answered in `brief`.
 //!
 //! [`routes`] answers by [`api`] and [`page`], with a [`reply`]; [`head`] and [`body`] are what it reads of a
 //! request, [`host`] and [`origin`] who may ask. [`socket`] is how a socket gets to its connection.
-//! [`reserve`] is a descriptor kept for an answer, [`standing`] decides for the watchdog, [`shortage`] is what
+//! [`standing`] decides for the watchdog, [`shortage`] is what
 //! is logged while memory is short, and `internals` opens what `fuzz/` needs.
 
-mod accept;
 mod api;
-mod arrivals;
 mod body;
 mod brief;
 mod head;
@@ -20,10 +18,10 @@ mod host;
 mod http;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;
+mod listener;
 mod origin;
 mod page;
 mod reply;
-mod reserve;
 mod routes;
 mod shortage;
 mod site;
@@ -38,6 +36,7 @@ mod watchdog;
 use std::{
     convert::Infallible,
     future::Future,
+    io,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -49,7 +48,12 @@ use tokio::{
 };
 use tracing::info;
 
-use self::{arrivals::Arrivals, http::Lifetime, shortage::Shortage, site::Site};
+use self::{
+    http::Lifetime,
+    listener::{Listener, arrivals::Arrivals},
+    shortage::Shortage,
+    site::Site,
+};
 pub use self::{
     reply::Reply,
     upgrade::{Endpoint, upgrade},
@@ -63,8 +67,8 @@ use crate::{
 /// A server that listens, and whose shards run.
 #[derive(Debug)]
 pub struct Server {
-    listener: std::net::TcpListener,
-    address: SocketAddr,
+    /// At least one.
+    listeners: Vec<Listener>,
     site: Arc<Site>,
     /// How often the watchdog looks at the shards.
     look_every: Duration,
@@ -83,13 +87,11 @@ impl Server {
             address: config.listen,
             source,
         };
-        let listener = accept::listen(config.listen, config.timeouts.request).map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+        let listener = Listener::bind(config.listen, config.timeouts.request).map_err(refused)?;
         let hub = Hub::start(config)?;
         let site = Arc::new(Site::new(hub, Instant::now()));
         Ok(Self {
-            listener,
-            address,
+            listeners: vec![listener],
             site,
             look_every: watchdog::LOOK_EVERY,
         })
@@ -98,7 +100,7 @@ impl Server {
     /// The address listened on, with its real port.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        self.listeners[0].address
     }
 
     /// The hub that the connections belong to.
@@ -127,18 +129,22 @@ impl Server {
             _open: open,
         };
         let Self {
-            listener,
+            listeners,
             site,
             look_every,
-            ..
         } = self;
         let arrivals = Arrivals {
             site: Arc::clone(&site),
             lifetime,
         };
-        let listener_too = listener.try_clone().map_err(Error::Watchdog)?;
-        watchdog::start(listener_too, arrivals.clone(), look_every).map_err(Error::Watchdog)?;
-        arrivals.start(listener);
+        let watched: io::Result<_> = listeners.iter().map(Listener::try_clone).collect();
+        let watched = watched.map_err(Error::Watchdog)?;
+        watchdog::start(watched, arrivals.clone(), look_every).map_err(Error::Watchdog)?;
+        for listener in listeners {
+            arrivals.clone().start(listener);
+        }
+        // A connection that is open holds it; nobody waits for this one.
+        drop(arrivals);
         tokio::select! {
             () = housekeeping(&site) => {}
             () = site.hub.broken() => {}

@@ -17,12 +17,14 @@ use tokio::{task::spawn_local, time::timeout};
 use uuid::Uuid;
 
 use crate::{
-    authority::Authority,
     connection::{Connection, Session},
     hub::{Agreed, registry::Unclaimable, shard::Shard},
     protocol::topic_list::TopicList,
     server::{
-        api, origin, page, reply,
+        api,
+        api::Asked,
+        listener::Entrance,
+        origin, page, reply,
         reply::{Refusal, Reply},
         site::Site,
         socket::Upcoming,
@@ -99,10 +101,15 @@ impl Site {
         &self,
         shard: &Rc<Shard>,
         mut request: Request<Incoming>,
+        entrance: Entrance,
         upcoming: &Cell<Option<Upcoming>>,
     ) -> Reply {
         let mut reply = match self.admit(&request) {
             Ok(asked) => {
+                let asked = Asked {
+                    host: asked,
+                    entrance,
+                };
                 let answered = self.route(shard, &mut request, asked, upcoming).await;
                 let mut reply = answered.unwrap_or_else(Reply::from);
                 origin::allow(request.headers(), reply.headers_mut());
@@ -130,7 +137,7 @@ impl Site {
         &self,
         shard: &Rc<Shard>,
         request: &mut Request<Incoming>,
-        asked: Option<Authority>,
+        asked: Asked,
         upcoming: &Cell<Option<Upcoming>>,
     ) -> Result<Reply, Refusal> {
         let target = request.uri().path().to_owned();

@@ -7,7 +7,7 @@
 use std::{
     cell::Cell,
     io,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     rc::Rc,
     sync::{Arc, mpsc::sync_channel},
     thread,
@@ -22,16 +22,19 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use crate::server::{
-    arrivals::{ACCEPTING_SHARD, Arrivals},
     brief,
+    listener::{
+        Entrance, Listener,
+        arrivals::{ACCEPTING_SHARD, Arrivals},
+    },
     standing::{Condition, STANDING_LOOKS, Watch},
 };
 
 /// The watchdog of a server.
 pub(super) struct Watchdog {
-    /// The acceptor's socket once more. Dropped before `arrivals`: who waits for the end of those
+    /// The acceptor's listeners once more. Dropped before `arrivals`: who waits for the end of those
     /// finds that nobody listens.
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     arrivals: Arrivals,
     look_every: Duration,
     watch: Watch,
@@ -40,10 +43,10 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    pub(super) fn new(listener: TcpListener, arrivals: Arrivals, look_every: Duration) -> Self {
+    pub(super) fn new(listeners: Vec<Listener>, arrivals: Arrivals, look_every: Duration) -> Self {
         let watch = Watch::new(arrivals.site.hub.shards());
         Self {
-            listener,
+            listeners,
             arrivals,
             look_every,
             watch,
@@ -100,12 +103,18 @@ impl Watchdog {
 
     /// Accepts what waits for that.
     fn accept(&self) {
+        for listener in &self.listeners {
+            self.accept_from(listener);
+        }
+    }
+
+    fn accept_from(&self, listener: &Listener) {
         for _ in 0..ACCEPTED_AT_ONCE {
             if self.answering.get() >= ANSWERED_AT_ONCE {
                 return;
             }
-            match self.listener.accept() {
-                Ok((socket, _)) => self.place(socket),
+            match listener.socket.accept() {
+                Ok((socket, _)) => self.place(socket, listener.entrance),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // One of the connection, or one of the system: it is tried again soon.
                 Err(error) => return debug!(%error, "no connection can be accepted"),
@@ -114,7 +123,7 @@ impl Watchdog {
     }
 
     /// Gives a socket to a shard that moves, if there is memory for it, or answers it here.
-    fn place(&self, socket: TcpStream) {
+    fn place(&self, socket: TcpStream, entrance: Entrance) {
         // Other than tokio's, this listener gives out sockets that wait.
         if socket.set_nonblocking(true).is_err() {
             return;
@@ -126,7 +135,7 @@ impl Watchdog {
             budget.counts.refused_connections.increment();
             "the server is short of memory"
         } else {
-            return self.arrivals.hand_over(socket);
+            return self.arrivals.hand_over(socket, entrance);
         };
         let Ok(socket) = tokio::net::TcpStream::from_std(socket) else {
             return;
@@ -142,7 +151,7 @@ impl Watchdog {
 
 /// Starts a watchdog on a thread of its own.
 pub(super) fn start(
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     arrivals: Arrivals,
     look_every: Duration,
 ) -> io::Result<()> {
@@ -154,7 +163,7 @@ pub(super) fn start(
         match runtime {
             Ok(runtime) => {
                 let _ = started.send(Ok(()));
-                runtime.block_on(Watchdog::new(listener, arrivals, look_every).run());
+                runtime.block_on(Watchdog::new(listeners, arrivals, look_every).run());
             }
             Err(error) => drop(started.send(Err(error))),
         }

@@ -1,4 +1,4 @@
-//! The acceptor: hands sockets to the shards in turn, and outlives running out of descriptors.
+//! The acceptor: takes each socket that comes, and outlives running out of descriptors.
 //!
 //! It runs on the first shard, so that with one shard nobody has to be woken for a connection.
 
@@ -6,14 +6,12 @@ use std::{
     fmt,
     future::poll_fn,
     io,
-    net::SocketAddr,
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
 };
 
 use rustix::io::Errno;
-use socket2::{Domain, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -24,26 +22,8 @@ use tracing::warn;
 
 use crate::{
     hub::bounds::budget::ShortOfMemory,
-    server::{brief, reserve::Reserve, site::Site, socket},
+    server::{brief, listener::reserve::Reserve, site::Site},
 };
-
-/// Listens on `address`, for clients that take their answers within `request_timeout`.
-pub(super) fn listen(
-    address: SocketAddr,
-    request_timeout: Duration,
-) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // A restart need not wait for the connections of the last run to time out.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    // What is accepted inherits this: nobody pays for it in each handshake.
-    socket::tune(&socket)?;
-    // hyper waits for ever for a client that does not take its answer; the kernel does not.
-    socket.set_tcp_user_timeout(Some(request_timeout))?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
 
 /// Accepts for ever. An error never ends it: one of a connection concerns only that connection, one
 /// at a time is turned away with the `reserve` when there are no descriptors, some at a time when
@@ -178,9 +158,6 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 /// say nothing hold up few. They are not charged, and hold half a megabyte together.
 const TURNED_AWAY_AT_ONCE: usize = 16;
 
-/// Connections that wait to be accepted; the kernel cuts it to its own limit.
-const BACKLOG: i32 = 4096;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,18 +171,6 @@ mod tests {
             .map(|wait| wait.as_millis())
             .collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
-    }
-
-    #[test]
-    fn what_is_accepted_inherits_what_it_needs() {
-        let listener = listen(([127, 0, 0, 1], 0).into(), Duration::from_secs(7)).unwrap();
-        let _near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        listener.set_nonblocking(false).unwrap();
-        let accepted = Socket::from(listener.accept().unwrap().0);
-        assert!(accepted.tcp_nodelay().unwrap());
-        assert_eq!(accepted.tcp_notsent_lowat().unwrap(), 64 * 1024);
-        let timeout = accepted.tcp_user_timeout().unwrap();
-        assert_eq!(timeout, Some(Duration::from_secs(7)));
     }
 
     #[test]

@@ -7,31 +7,39 @@ use tracing::error;
 
 use crate::{
     hub::{bounds::budget::Charge, shard::Shard},
-    server::{accept, http, http::Lifetime, reserve::Reserve, site::Site},
+    server::{
+        http,
+        http::Lifetime,
+        listener::{Entrance, Listener, accept, reserve::Reserve},
+        site::Site,
+    },
 };
 
 /// What accepts for a server, and what it needs for that.
 #[derive(Clone)]
-pub(super) struct Arrivals {
-    pub(super) site: Arc<Site>,
-    pub(super) lifetime: Lifetime,
+pub(in crate::server) struct Arrivals {
+    pub(in crate::server) site: Arc<Site>,
+    pub(in crate::server) lifetime: Lifetime,
 }
 
 impl Arrivals {
-    /// Accepts on the first shard, until the end.
-    pub(super) fn start(self, listener: net::TcpListener) {
+    /// Accepts from a listener on the first shard, until the end.
+    pub(in crate::server) fn start(self, listener: Listener) {
+        let Listener {
+            socket, entrance, ..
+        } = listener;
         let hub = self.site.hub.clone();
         let reserve = Reserve::new();
         hub.run_on(ACCEPTING_SHARD, move |shard| {
             let here = Rc::clone(shard);
             shard.spawn(async move {
-                let listener = match TcpListener::from_std(listener) {
+                let listener = match TcpListener::from_std(socket) {
                     Ok(listener) => listener,
                     Err(error) => return error!(%error, "nothing can be accepted"),
                 };
                 let mut is_ending = self.lifetime.is_ending.clone();
                 let accepting = accept::accept(listener, &self.site, reserve, |socket| {
-                    self.take(&here, socket);
+                    self.take(&here, socket, entrance);
                 });
                 tokio::select! {
                     () = accepting => {}
@@ -42,28 +50,28 @@ impl Arrivals {
     }
 
     /// Gives a socket that was accepted on shard `here` to the one whose turn it is.
-    fn take(&self, here: &Rc<Shard>, socket: TcpStream) {
+    fn take(&self, here: &Rc<Shard>, socket: TcpStream, entrance: Entrance) {
         let index = self.site.hub.next_shard();
         if index == ACCEPTING_SHARD {
             let held = self.charge();
-            return self.clone().serve(here, socket, held);
+            return self.clone().serve(here, socket, entrance, held);
         }
         if let Ok(socket) = socket.into_std() {
-            self.send_to(index, socket);
+            self.send_to(index, socket, entrance);
         }
     }
 
     /// Gives a socket that was accepted elsewhere to the shard whose turn it is.
-    pub(super) fn hand_over(&self, socket: net::TcpStream) {
-        self.send_to(self.site.hub.next_shard(), socket);
+    pub(in crate::server) fn hand_over(&self, socket: net::TcpStream, entrance: Entrance) {
+        self.send_to(self.site.hub.next_shard(), socket, entrance);
     }
 
-    fn send_to(&self, index: usize, socket: net::TcpStream) {
+    fn send_to(&self, index: usize, socket: net::TcpStream, entrance: Entrance) {
         let arrivals = self.clone();
         let held = self.charge();
         self.site.hub.run_on(index, move |shard| {
             if let Ok(socket) = TcpStream::from_std(socket) {
-                arrivals.serve(shard, socket, held);
+                arrivals.serve(shard, socket, entrance, held);
             }
         });
     }
@@ -74,10 +82,19 @@ impl Arrivals {
         self.site.hub.budget().charge(HTTP_BYTES)
     }
 
-    fn serve(self, shard: &Rc<Shard>, socket: TcpStream, held: Charge) {
-        let Self { site, lifetime } = self;
-        let serving = http::serve(Rc::clone(shard), socket, site, lifetime, held);
-        shard.spawn(serving);
+    /// Serves a socket on the shard that has it.
+    fn serve(self, shard: &Rc<Shard>, socket: TcpStream, entrance: Entrance, held: Charge) {
+        let client = http::Client {
+            stream: socket,
+            entrance,
+            held,
+        };
+        shard.spawn(http::serve(
+            Rc::clone(shard),
+            client,
+            self.site,
+            self.lifetime,
+        ));
     }
 }
 
@@ -85,4 +102,4 @@ impl Arrivals {
 const HTTP_BYTES: usize = 32 * 1024;
 
 /// There always is a first one.
-pub(super) const ACCEPTING_SHARD: usize = 0;
+pub(in crate::server) const ACCEPTING_SHARD: usize = 0;
