@@ -185,19 +185,30 @@ impl Config {
         if self.deflate.contexts > 0 && !self.deflate.enabled {
             return Err(invalid("deflate-contexts", "deflate is off".into()));
         }
-        let least = self.limits.least_memory() + self.shards.get() as u64 * SHARD_MEMORY;
-        if self.limits.budget_bytes() < least {
-            let reason = format!(
-                "one connection may need {least} bytes, of a message of {} bytes",
-                self.limits.message_bytes
-            );
-            return Err(invalid("memory-budget", reason));
-        }
+        self.check_memory()?;
         if self.limits.fragments == 0 {
             return Err(invalid("max-fragments", "must be at least 1".into()));
         }
         self.access.check()?;
         self.timeouts.check()
+    }
+
+    fn check_memory(&self) -> Result<(), InvalidSetting> {
+        let least = self.limits.least_memory() + self.shards.get() as u64 * SHARD_MEMORY;
+        let budget = self.limits.budget_bytes();
+        if budget >= least {
+            return Ok(());
+        }
+        let mut reason = format!(
+            "must be at least {least} ({}KiB) with max-message-bytes = {} and shards = {}",
+            least.div_ceil(1024),
+            self.limits.message_bytes,
+            self.shards
+        );
+        if self.limits.memory_budget.is_none() {
+            reason += &format!("; the default is half of the memory, which is {budget}");
+        }
+        Err(invalid("memory-budget", reason))
     }
 }
 
@@ -327,6 +338,25 @@ mod tests {
         assert_eq!(limits.budget_bytes(), memory::available() / 2);
         limits.memory_budget = Some(1 << 20);
         assert_eq!(limits.budget_bytes(), 1 << 20);
+    }
+
+    #[test]
+    fn a_budget_that_is_too_small_is_refused_by_the_least_that_will_do() {
+        let with_budget = |config: &mut Config, bytes| {
+            config.shards = NonZeroUsize::new(2).unwrap();
+            config.limits.memory_budget = Some(bytes);
+        };
+        let said = refused(|config| with_budget(config, 2_905_427));
+        assert_eq!(
+            said,
+            "memory-budget: must be at least 2905428 (2838KiB) with max-message-bytes = 65536 and \
+             shards = 2"
+        );
+        assert_eq!(refused(|config| with_budget(config, 2_905_428)), "accepted");
+        assert_eq!(
+            refused(|config| with_budget(config, 2838 * 1024)),
+            "accepted"
+        );
     }
 
     #[test]

@@ -185,6 +185,14 @@ fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() {
 }
 
 #[test]
+fn a_budget_that_is_too_small_is_refused_by_the_least_that_will_do() {
+    refused(
+        &["serve", "--memory-budget", "1MiB", "--shards", "2"],
+        "framecast: memory-budget: must be at least 2905428 (2838KiB) with",
+    );
+}
+
+#[test]
 fn a_wrong_line_in_the_file_is_named_by_file_line_and_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("framecast.toml");
