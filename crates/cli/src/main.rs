@@ -19,6 +19,8 @@ mod url;
 mod value;
 
 use std::{
+    env,
+    ffi::{OsStr, OsString},
     fmt,
     io::{self, Write as _},
     process::ExitCode,
@@ -92,7 +94,7 @@ fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(with_negative_values(env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &stderr),
     };
@@ -103,6 +105,39 @@ fn run() -> ExitCode {
             ExitCode::from(status(&error))
         }
     }
+}
+
+/// Joins an option with a negative value behind it: `--max-behind -5s` becomes `--max-behind=-5s`.
+/// The parser would take `-5s` for an option that there is not, and not name the one that is wrong.
+fn with_negative_values(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut words = words.into_iter();
+    let mut joined: Vec<OsString> = Vec::new();
+    while let Some(word) = words.next() {
+        if word == "--" {
+            joined.push(word);
+            // All that follows is as it stands.
+            joined.extend(words);
+            break;
+        }
+        match joined.last_mut() {
+            Some(option) if is_option(option) && is_negative(&word) => {
+                option.push("=");
+                option.push(word);
+            }
+            _ => joined.push(word),
+        }
+    }
+    joined
+}
+
+/// Returns true for an option that has no value yet.
+fn is_option(word: &OsStr) -> bool {
+    let word = word.as_encoded_bytes();
+    word.starts_with(b"--") && !word.contains(&b'=')
+}
+
+fn is_negative(word: &OsStr) -> bool {
+    matches!(word.as_encoded_bytes(), [b'-', b'0'..=b'9' | b'.', ..])
 }
 
 /// The exit status that tells what kind of error it is.
@@ -176,6 +211,22 @@ mod tests {
     use framecast::Error;
 
     use super::*;
+
+    #[test]
+    fn a_negative_value_is_joined_with_the_option_before_it() {
+        for (line, expected) in [
+            ("f serve --max-behind -5s", "f serve --max-behind=-5s"),
+            ("f --a -1 --b -.5 -2", "f --a=-1 --b=-.5 -2"),
+            ("f --a --b -1", "f --a --b=-1"),
+            ("f --a=1 -1", "f --a=1 -1"),
+            ("f --a -h -1", "f --a -h -1"),
+            ("f --a 5 -1", "f --a 5 -1"),
+            ("f --a -- -1 --b -2", "f --a -- -1 --b -2"),
+        ] {
+            let joined = with_negative_values(line.split(' ').map(OsString::from));
+            assert_eq!(joined.join(OsStr::new(" ")), expected);
+        }
+    }
 
     #[test]
     fn the_exit_status_tells_a_bug_from_misuse_and_from_anything_else() {

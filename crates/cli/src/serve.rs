@@ -25,6 +25,9 @@ use super::{
 /// Ctrl-C, SIGTERM or SIGHUP drains it: what was published is delivered, what is
 /// queued is written, every connection is closed with code 1012. A second Ctrl-C or
 /// SIGTERM ends it at once. Under nohup it ignores SIGHUP.
+///
+/// A SIZE is in bytes, such as 65536, or in units of 1024: 64KiB, 200MiB, 1GiB.
+/// A TIME has a unit: 250ms, 5s, 2m, 1h.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {

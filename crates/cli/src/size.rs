@@ -12,7 +12,7 @@ use serde::{
 
 use super::value::Refused;
 
-/// A size as people write it: `65536`, `64KiB`, `200MiB`; at most `MOST` bytes.
+/// A size as people write it: `65536`, `64KiB`, `200Mi`; at most `MOST` bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size<const MOST: usize = { usize::MAX }>(pub(crate) usize);
 
@@ -36,6 +36,8 @@ impl<const MOST: usize> FromStr for Size<MOST> {
 
     fn from_str(text: &str) -> Result<Self, Refused> {
         let in_units = UNITS.into_iter().find_map(|(unit, bytes)| {
+            // Kubernetes leaves the B away.
+            let text = text.strip_suffix('B').unwrap_or(text);
             let count = text.strip_suffix(unit)?;
             Some((count, bytes))
         });
@@ -83,14 +85,14 @@ fn written(bytes: usize) -> String {
         .into_iter()
         .find(|(_, unit)| bytes.is_multiple_of(*unit));
     match unit {
-        Some((unit, of)) if bytes > 0 => format!("{}{unit}", bytes / of),
+        Some((unit, of)) if bytes > 0 => format!("{}{unit}B", bytes / of),
         _ => bytes.to_string(),
     }
 }
 
-/// The units, largest first. Only these: whether `MB` is 1,000,000 or 1,048,576 depends on whom one
-/// asks.
-const UNITS: [(&str, usize); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+/// The units, largest first. Only these: `M` is 1,048,576 for systemd, Docker and nginx, and
+/// 1,000,000 for Kubernetes; `MB` is either.
+const UNITS: [(&str, usize); 3] = [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)];
 
 #[cfg(test)]
 mod tests {
@@ -107,6 +109,9 @@ mod tests {
         assert_eq!(bytes("64KiB"), Some(65_536));
         assert_eq!(bytes("200MiB"), Some(209_715_200));
         assert_eq!(bytes("1GiB"), Some(1_073_741_824));
+        assert_eq!(bytes("64Ki"), Some(65_536));
+        assert_eq!(bytes("200Mi"), Some(209_715_200));
+        assert_eq!(bytes("1Gi"), Some(1_073_741_824));
         let most = format!("{}KiB", usize::MAX >> 10);
         assert_eq!(bytes(&most), Some(usize::MAX - 1023));
     }
@@ -114,9 +119,9 @@ mod tests {
     #[test]
     fn what_is_no_size_or_could_mean_several_is_refused() {
         for text in [
-            "", "KiB", "-1", "+1", "-1KiB", "+1KiB", "1.5MiB", "1e6", "1_000", "1,000", "64k",
-            "64K", "64KB", "64kib", "64Kib", "64MB", "1TiB", "64 KiB", " 64", "64 ", "0x10",
-            "1KiBKiB", "١KiB", "big",
+            "", "KiB", "Ki", "B", "64B", "64KiBB", "64Kii", "64ki", "64M", "-1", "+1", "-1KiB",
+            "+1KiB", "1.5MiB", "1e6", "1_000", "1,000", "64k", "64K", "64KB", "64kib", "64Kib",
+            "64MB", "1TiB", "64 KiB", " 64", "64 ", "0x10", "1KiBKiB", "١KiB", "big",
         ] {
             assert_eq!(bytes(text), None, "{text:?}");
         }

@@ -80,17 +80,33 @@ impl FromStr for Time {
 
     fn from_str(text: &str) -> Result<Self, Refused> {
         let time = humantime::parse_duration(text).map(Self);
-        time.map_err(|_| Refused("a time such as 250ms, 5s or 2m".into()))
+        time.map_err(|_| Refused(TIME.into()))
     }
 }
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let refused = |Refused(wanted)| D::Error::custom(format!("{text:?} is not {wanted}"));
+        deserializer.deserialize_str(WantedTime)
+    }
+}
+
+/// Takes a time of the settings file.
+struct WantedTime;
+
+impl Visitor<'_> for WantedTime {
+    type Value = Time;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(TIME)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Time, E> {
+        let refused = |Refused(wanted)| E::custom(format!("{text:?} is not {wanted}"));
         text.parse().map_err(refused)
     }
 }
+
+const TIME: &str = "a time such as 250ms, 5s or 2m";
 
 /// A value is not what was wanted, which this says.
 #[derive(Debug, thiserror::Error)]
@@ -127,8 +143,15 @@ mod tests {
 
     #[test]
     fn a_time_has_a_unit() {
-        assert_eq!("1500ms".parse::<Time>().unwrap().0.as_millis(), 1500);
-        for text in ["5", "soon", "", "-5s"] {
+        for text in ["1500ms", "1.5s", "1s 500ms", "1s500ms", "1500 ms"] {
+            let time = text.parse::<Time>().unwrap().0;
+            assert_eq!(time.as_millis(), 1500, "{text}");
+        }
+        for (unit, seconds) in [("s", 1), ("m", 60), ("min", 60), ("h", 3600), ("d", 86_400)] {
+            let time = format!("2{unit}").parse::<Time>().unwrap().0;
+            assert_eq!(time.as_secs(), 2 * seconds, "{unit}");
+        }
+        for text in ["5", "soon", "", "-5s", "5S", "5MS", "5 000ms5"] {
             assert_eq!(
                 refusal::<Time>(text),
                 "not a time such as 250ms, 5s or 2m",

@@ -116,7 +116,7 @@ fn what_is_published_but_not_counted_is_said_to_be_and_is_a_success() {
 
 #[test]
 fn a_user_is_a_number_if_it_reads_as_one() {
-    for (user, json) in [("42", "42"), ("alice", r#""alice""#)] {
+    for (user, json) in [("42", "42"), ("-5", r#""-5""#), ("alice", r#""alice""#)] {
         let arguments = ["--topic", "cats", "--user", user, "meow"];
         let (asked, _) = publish_to("200 OK", r#"{"queued":0}"#, &arguments, b"");
         let expected = format!(r#"{{"topic":"cats","message":"meow","user_id":{json}}}"#);

@@ -193,6 +193,42 @@ fn a_budget_that_is_too_small_is_refused_by_the_least_that_will_do() {
 }
 
 #[test]
+fn a_negative_value_is_refused_by_the_name_of_its_option() {
+    for (arguments, said) in [
+        (
+            &["serve", "--memory-budget", "-1"][..],
+            "'-1' for '--memory-budget <SIZE>': not a size such as 65536, 64KiB, 200MiB or 1GiB\n",
+        ),
+        (
+            &["serve", "--max-behind", "-5s"],
+            "'-5s' for '--max-behind <TIME>': not a time such as 250ms, 5s or 2m\n",
+        ),
+        (
+            &["serve", "--shards", "-1"],
+            "'-1' for '--shards <N>': not a whole number from 1\n",
+        ),
+        (
+            &["serve", "--listen", "-1"],
+            "'-1' for '--listen <ADDRESS:PORT>': invalid socket address syntax\n",
+        ),
+        (
+            &["load", "echo", "--rate", "-0.5"],
+            "'-0.5' for '--rate <N>': not a number from above 0 to 1e9\n",
+        ),
+        (
+            &["load", "idle", "--min-ratio", "-1"],
+            "'-1' for '--min-ratio <RATIO>': not a number from 0 to 1\n",
+        ),
+    ] {
+        refused(arguments, &format!("framecast: invalid value {said}"));
+    }
+    refused(
+        &["serve", "--shards", "--deflate"],
+        "framecast: a value is required for '--shards <N>' but none was supplied\n",
+    );
+}
+
+#[test]
 fn a_wrong_line_in_the_file_is_named_by_file_line_and_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("framecast.toml");
@@ -225,6 +261,11 @@ fn a_wrong_line_in_the_file_is_named_by_file_line_and_key() {
             "\"64k\" is not a size such as",
         ),
         ("ping-after = 'soon'\n", 1, "\"soon\" is not a time"),
+        (
+            "ping-after = 5\n",
+            1,
+            "invalid type: integer `5`, expected a time such as 250ms, 5s or 2m\n",
+        ),
         ("shards = \n", 1, ""),
     ];
     for (text, line, reason) in cases {
