@@ -1,9 +1,10 @@
 //! The program's behaviour: settings, signals, logs, what it costs of the machine, clients that are not
-//! ours, and what the README says.
+//! ours, and what the README and `docs/` say.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod clients;
 mod descriptors;
+mod documents;
 mod logs;
 mod memory;
 mod process;

@@ -84,7 +84,7 @@ impl Process {
 
 /// Runs a command that is to end by itself: exit status, standard output, standard error.
 #[track_caller]
-fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut program = Program::start(Command::new(FRAMECAST).args(arguments));
     let status = program.wait(PATIENCE);
     let status = status.unwrap_or_else(|| panic!("{arguments:?} does not end"));

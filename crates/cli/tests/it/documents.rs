@@ -1,0 +1,177 @@
+//! What an operator looks up and calculates with: ranges of settings, the fields of `/health`, and the
+//! figures on memory are compared with the program. Commands and other tables are in [`crate::readme`].
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use framecast_test_support::{Client, handshake};
+
+use crate::process::{Process, run};
+
+/// The folder of the documents.
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
+const README: &str = include_str!("../../../../README.md");
+const HEALTH: &str = include_str!("../../../../docs/health.md");
+const SETTINGS: &str = include_str!("../../../../docs/settings.md");
+
+/// Fields that an answer has only at times.
+const RARE_FIELDS: [&str; 2] = ["longest_hold_us", "standing_shards"];
+
+/// The cells of a table's rows whose first one is in backquotes.
+fn rows(text: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| row.split('|').map(str::trim).collect())
+}
+
+/// What a start with these options is refused with.
+#[track_caller]
+fn refusal(options: &[&str]) -> String {
+    let (code, _, said) = run(&[&["serve", "--listen", "127.0.0.1:0"], options].concat());
+    assert_eq!(code, Some(2), "{options:?}: {said}");
+    said
+}
+
+#[test]
+fn every_field_of_health_is_explained_and_none_that_there_is_not() {
+    let server = Process::serve(&[]);
+    let mut client = Client::dial(server.address);
+    client.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let health: serde_json::Value = serde_json::from_str(&client.read_answer().body).unwrap();
+    let answered = health.as_object().unwrap().keys().map(String::as_str);
+    let answered: BTreeSet<_> = answered.chain(RARE_FIELDS).collect();
+    let explained = rows(HEALTH).map(|row| row[0].trim_end_matches('`'));
+    assert_eq!(explained.collect::<BTreeSet<_>>(), answered);
+}
+
+/// The ends of a range, and what is just outside of it.
+fn range(text: &str) -> (Vec<&str>, Vec<&str>) {
+    let (least, most) = match text.split_once(" to ") {
+        Some((least, most)) => (least, Some(most)),
+        None => (text.strip_prefix("from ").expect("a range"), None),
+    };
+    let below = match least {
+        "0" => None,
+        "1" => Some("0"),
+        "1ms" => Some("999us"),
+        other => panic!("what is below {other}?"),
+    };
+    let above = most.map(|most| match most {
+        "1024" => "1025",
+        "1048576" => "1048577",
+        "4294967295" => "4294967296",
+        "64MiB" => "67108865",
+        "1d" => "86401s",
+        other => panic!("what is above {other}?"),
+    });
+    let within = [Some(least), most].into_iter().flatten().collect();
+    (within, [below, above].into_iter().flatten().collect())
+}
+
+#[test]
+fn the_ranges_of_the_settings_are_those_that_are_taken() {
+    // It is looked at last: what is refused for it alone has passed.
+    const LAST: &str = "drain-timeout";
+    let mut tried = 0;
+    for row in rows(SETTINGS) {
+        let name = row[0].split([' ', '`']).next().unwrap();
+        let (option, text) = (name.trim_start_matches('-'), row[2]);
+        if text.is_empty() || text.contains("](") || option == LAST {
+            continue;
+        }
+        let (within, outside) = range(text);
+        let said = |value| {
+            let others = [
+                "--memory-budget",
+                "64GiB",
+                "--deflate",
+                "--drain-timeout",
+                "0s",
+            ];
+            refusal(&[&others[..], &[name, value]].concat())
+        };
+        for value in within {
+            let said = said(value);
+            assert!(said.starts_with(&format!("framecast: {LAST}: ")), "{said}");
+        }
+        for value in outside {
+            assert!(said(value).contains(option), "{value} for {name}");
+        }
+        tried += 1;
+    }
+    assert!(tried >= 13, "{tried}");
+}
+
+#[test]
+fn the_least_budget_is_what_the_readme_calculates() {
+    const KIB: u64 = 1024;
+    const SHARDS: u64 = 2;
+    for message_kib in [1, 64, 256, 1024, 16 * 1024] {
+        let one = 80 * KIB + 10 * message_kib * KIB + (KIB * KIB).max(4 * message_kib * KIB);
+        let least = (SHARDS * 256 * KIB + one * 4 / 3).div_ceil(KIB);
+        let said = refusal(&[
+            "--shards",
+            &SHARDS.to_string(),
+            "--memory-budget=1",
+            &format!("--max-message-bytes={message_kib}KiB"),
+        ]);
+        let size = format!("{least}KiB");
+        assert!(said.contains(&format!(" ({size}) ")), "{size}: {said}");
+        if [64, 1024].contains(&message_kib) {
+            assert!(README.contains(&size), "{size}");
+        }
+    }
+}
+
+/// Idle WebSockets that come one after the other before one is refused.
+fn idle_clients(budget: u64) -> u64 {
+    let (connecting, idle) = (32 * 1024, 2 * 1024);
+    (budget / 4 * 3 - connecting) / idle
+}
+
+#[test]
+fn a_budget_holds_as_many_idle_clients_as_the_readme_says() {
+    const MIB: u64 = 1024 * 1024;
+    assert!(README.contains("of 200 MiB, 76,784 idle WebSockets"));
+    assert_eq!(idle_clients(200 * MIB), 76_784);
+    let delivered_to_10_000 = 1024 + 256 + 10_000 * 96;
+    let left = 150 * MIB - 10_000 * 2048;
+    assert!(README.contains("10,000 and 142 messages of 1 KiB"));
+    assert_eq!(left / delivered_to_10_000, 142);
+
+    let settings = [
+        "--shards=1",
+        "--memory-budget=1800KiB",
+        "--max-message-bytes=1KiB",
+    ];
+    let server = Process::serve(&settings);
+    let mut clients = Vec::new();
+    loop {
+        let mut client = Client::dial(server.address);
+        client.send(handshake("/echo").as_bytes());
+        if client.read_answer().status != 101 {
+            break;
+        }
+        clients.push(client);
+    }
+    let expected = idle_clients(1800 * 1024);
+    // A shard may keep 16 KiB to itself.
+    let more = (clients.len() as u64).checked_sub(expected);
+    assert!(
+        more.is_some_and(|more| more <= 8),
+        "{} of {expected}",
+        clients.len()
+    );
+}
+
+#[test]
+fn the_files_that_documents_link_to_exist() {
+    for document in fs::read_dir(DOCS).unwrap() {
+        let document = document.unwrap().path();
+        let text = fs::read_to_string(&document).unwrap();
+        let targets = text.split("](").skip(1);
+        let targets = targets.filter_map(|rest| rest.split([')', '#']).next());
+        for target in targets.filter(|target| !target.starts_with("https://")) {
+            let file = Path::new(DOCS).join(target);
+            assert!(file.exists(), "{target} in {}", document.display());
+        }
+    }
+}
