@@ -1,7 +1,8 @@
-//! The program's behaviour: settings, signals, logs, what it costs of the machine, clients that are not
-//! ours, and what the README and `docs/` say.
+//! The program's behaviour: settings, those of its allocator, signals, logs, what it costs of the machine,
+//! clients that are not ours, and what the README and `docs/` say.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod allocator;
 mod clients;
 mod descriptors;
 mod documents;
