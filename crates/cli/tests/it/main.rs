@@ -8,6 +8,7 @@ mod descriptors;
 mod documents;
 mod logs;
 mod memory;
+mod panics;
 mod process;
 mod readme;
 mod signals;

@@ -99,7 +99,7 @@ impl Drop for Stopped<'_> {
 }
 
 /// Whether strace is there and may trace.
-fn can_trace() -> bool {
+pub(crate) fn can_trace() -> bool {
     let traced = Command::new("strace")
         .args(["-qq", "-o", "/dev/null", "true"])
         .output();

@@ -1,0 +1,63 @@
+//! A shard of the program that panics.
+//!
+//! None is known to do so by itself. So strace has the kernel refuse what a shard's event loop waits with,
+//! which that takes for a bug. Without strace the test is skipped, as those of the system calls are.
+
+use std::{
+    env, fs,
+    io::{self, Write as _},
+    process::Command,
+};
+
+use framecast_test_support::program::Program;
+
+use crate::{process::Process, system_calls::can_trace};
+
+/// Makes the next wait of a thread fail, for as long as what is returned is kept. `None`, if it may not be
+/// traced.
+fn refuse_waits(thread: &str) -> Option<Program> {
+    const WAITS: &str = "epoll_wait,epoll_pwait,epoll_pwait2";
+    let mut strace = Command::new("strace");
+    strace.args(["-o", "/dev/null", "-p", thread]);
+    strace.args(["-e", &format!("inject={WAITS}:error=EBADF")]);
+    let strace = Program::start(&mut strace);
+    let is_attached = strace.reported("whether it is attached", |line| match line {
+        _ if line.ends_with(" attached") => Some(true),
+        _ if line.contains("not permitted") => Some(false),
+        _ => None,
+    });
+    is_attached.then_some(strace)
+}
+
+/// Returns the id of the thread of a process that has this name.
+fn thread(process: u32, name: &str) -> String {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let mut threads = threads.map(|thread| thread.unwrap().path());
+    let found = threads.find(|path| fs::read_to_string(path.join("comm")).unwrap().trim() == name);
+    let found = found.unwrap();
+    found.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn after_a_panic_of_a_shard_all_clients_are_told_and_the_exit_status_is_70() {
+    if !can_trace() {
+        return;
+    }
+    for broken in [0, 1] {
+        let server = Process::serve(&["--shards", "2"]);
+        // The shards get them in turn.
+        let mut clients = [(); 2].map(|()| server.connect("/echo"));
+        let thread = thread(server.program.id(), &format!("shard-{broken}"));
+        let Some(_strace) = refuse_waits(&thread) else {
+            assert!(env::var_os("CI").is_none(), "not skipped in CI");
+            // Past the test harness, which keeps what tests print to itself.
+            let _ = writeln!(io::stderr(), "SKIPPED: strace may not trace a thread");
+            return;
+        };
+        let told = clients.each_mut().map(|client| client.read_close().0);
+        assert_eq!(told[broken], 1011);
+        assert_eq!(told[1 - broken], 1012);
+        drop(clients);
+        assert_eq!(server.exit_code(), Some(70));
+    }
+}
