@@ -29,6 +29,8 @@ use crate::{
 struct Script {
     /// Given over and over again, in reads of 16 KiB; nothing if it is empty.
     read: Vec<u8>,
+    /// It is given once.
+    is_once: bool,
     /// Reads before it panics.
     reads_left: Option<u32>,
     reads: u32,
@@ -53,6 +55,10 @@ impl AsyncRead for Scripted {
         }
         if script.read.is_empty() {
             return Poll::Pending;
+        }
+        if script.is_once {
+            buf.put_slice(&mem::take(&mut script.read));
+            return Poll::Ready(Ok(()));
         }
         let mut left = buf.remaining().min(16 * 1024);
         while left > 0 {
@@ -274,4 +280,39 @@ fn whoever_ends_while_it_waits_to_publish_is_read_no_further() {
         script.borrow().written.clone()
     });
     assert_eq!(written[..4], *b"\x88\x1B\x03\xF5");
+}
+
+// Its Close was forgotten, and waited for until the time was over.
+#[test]
+fn a_close_behind_what_waits_to_be_published_ends_the_handshake() {
+    let (polls, written) = on_a_shard(|shard, _| {
+        let budget = Arc::clone(shard.ledger().budget());
+        let topics: Arc<[TopicName]> = [TopicName::new("cats").unwrap()].into();
+        let connection = Connection::open(shard, Session::Chat(topics), None).unwrap();
+        // Memory gets short when the message was taken, while the rest of a Close is awaited.
+        let seven_eighths = usize::try_from(budget.limit() / 8 * 7).unwrap();
+        let short = Rc::new(RefCell::new(None));
+        let hold = Rc::clone(&short);
+        let script = Rc::new(RefCell::new(Script {
+            at_read: Some(Box::new(move || {
+                hold.replace(Some(budget.charge(seven_eighths)));
+            })),
+            read: b"\0\0\x03\xE8".to_vec(),
+            is_once: true,
+            ..Script::default()
+        }));
+        let socket = Socket::Other(Box::new(Scripted(Rc::clone(&script))));
+        let begun = b"\x81\x81\0\0\0\0x\x88\x82\0\0".to_vec();
+        let mut task = Box::pin(connection.start(socket, begun));
+        while short.borrow().is_none() {
+            assert!(poll(&mut task).is_pending());
+        }
+        if let Task::Open(connection) = &*task {
+            connection.seat.end(Disconnect::Restarting);
+        }
+        let pending = (0..10).take_while(|_| poll(&mut task).is_pending());
+        (pending.count(), script.borrow().written.clone())
+    });
+    assert_eq!(written, b"\x88\x02\x03\xE8");
+    assert!(polls < 10, "it waits for another one");
 }

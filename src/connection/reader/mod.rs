@@ -133,11 +133,14 @@ impl Reader {
     }
 
     /// Publishes what the connection, which has ended, still waits with, and reads nothing behind it.
+    /// A message that it was reading then is dropped, as all that come after the end: the Close tells
+    /// its sender. The peer's own Close is not waited for again.
     pub(super) fn publish_at_last(&mut self, cx: &mut Context<'_>, shard: &Shard) {
         if let Some(episode) = self.episode.as_mut().filter(|_| self.is_publishing) {
             shard.begin_no_turn();
-            if episode.as_mut().poll(cx).is_ready() {
-                self.episode = None;
+            if let Poll::Ready(ended) = episode.as_mut().poll(cx) {
+                let is_over = matches!(ended, Episode::Over(_));
+                self.episode = is_over.then(|| Box::pin(future::ready(ended)) as _);
             }
         }
         self.is_publishing = false;
@@ -175,6 +178,8 @@ impl Reader {
                 Episode::Idle => {}
                 Episode::LetThrough(pass) => turn.pass = Some(pass),
                 Episode::Over(reason) => return Poll::Ready(reason),
+                // Only the peer's Close still counts.
+                Episode::Publish(_) if seat.is_ended() => {}
                 Episode::Publish(frame) => {
                     turn.publish(frame);
                     if turn.must_stop() {
