@@ -55,6 +55,10 @@ impl Hub {
     /// Says whether connections are to pass a shard by.
     pub(crate) fn set_absent(&self, shard: usize, is_absent: bool) {
         self.0.links.attendance.set_absent(shard, is_absent);
+        if is_absent {
+            // The others must not wait for those whom it was about to end.
+            self.0.links.relief[shard].clear();
+        }
     }
 
     /// Has a shard tick, if it can.

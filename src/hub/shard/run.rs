@@ -44,6 +44,8 @@ impl Shard {
         let budget = &self.links.budget;
         let has_receivers = self.state.borrow().has_receivers();
         if !has_receivers && !budget.is_crowded() {
+            // Until it is woken, which may be long, it reports nothing.
+            self.state.borrow_mut().stop_relieving();
             return woken.await;
         }
         tokio::select! {
