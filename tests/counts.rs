@@ -63,7 +63,7 @@ fn a_message_to_many_topics_looks_at_each_subscription_once() {
     topics.reverse();
     let counts = counted(&shards, || seats[0].publish(&topics, Frame::text("x")));
     assert_eq!(counts.visits, 100 * TOPICS as u64);
-    assert_eq!(counts.look_ups, TOPICS as u64);
+    assert_eq!(counts.look_ups, 0, "it brings the keys of its topics");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_message_to_one_topic_looks_at_its_subscribers_only() {
     let _others = crowd(&shards, 100, &many);
     let seats = crowd(&shards, 3, &one);
     let counts = counted(&shards, || seats[0].publish(&one, Frame::text("x")));
-    assert_eq!((counts.visits, counts.look_ups), (3, 1));
+    assert_eq!((counts.visits, counts.look_ups), (3, 0));
 }
 
 #[test]

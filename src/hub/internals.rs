@@ -72,9 +72,9 @@ impl Shards {
         user: Option<&str>,
     ) -> oneshot::Receiver<usize> {
         let (receipt, queued) = Receipt::new();
-        let publication = Publication::new([self.links.message(message)]);
-        let publication = publication.counted(user.map(Into::into), receipt);
-        self.links.publish(&[topic], &publication);
+        let publication = Publication::new(self.links.message(message));
+        let publication = publication.to(user.map(Into::into)).counted(receipt);
+        self.links.publish(&[topic], publication);
         queued
     }
 
@@ -152,7 +152,7 @@ impl Seat {
 
     /// Publishes to all of these topics.
     pub fn publish(&self, topics: &[TopicName], message: Frame) {
-        self.0.publish(topics, [self.0.message(message)]);
+        self.0.publish(topics, self.0.message(message));
     }
 
     /// Queues a reply, as the end of a turn does if the socket takes nothing.

@@ -154,10 +154,10 @@ impl Hub {
         user: Option<UserId>,
     ) -> oneshot::Receiver<usize> {
         let (receipt, queued) = Receipt::new();
-        let publication = Publication::new([self.0.links.message(message)]);
-        let publication = publication.counted(user, receipt);
+        let publication = Publication::new(self.0.links.message(message));
+        let publication = publication.to(user).counted(receipt);
         let topics = std::slice::from_ref(topic);
-        self.0.links.publish(topics, &publication);
+        self.0.links.publish(topics, publication);
         queued
     }
 

@@ -122,7 +122,7 @@ impl Member {
                             done.send(()).unwrap();
                         }
                         Command::Publish(topics, frame, done) => {
-                            seat.publish(&topics, [seat.message(frame)]);
+                            seat.publish(&topics, seat.message(frame));
                             done.send(()).unwrap();
                         }
                     }

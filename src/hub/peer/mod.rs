@@ -1,12 +1,12 @@
 //! One connection as its shard keeps it: [`socket`], [`outbox`], and what is known of its health.
 //!
-//! [`audience`] tells which peers messages are for, `writing` takes the outbox to the socket, [`replies`] are what a turn answers, [`pulse`] is the
+//! [`recipients`] are the peers that messages are for, `writing` takes the outbox to the socket, [`replies`] are what a turn answers, [`pulse`] is the
 //! heartbeat, and `last_word` what a shard that panics still writes.
 
-pub(in crate::hub) mod audience;
 mod last_word;
 pub(in crate::hub) mod outbox;
 pub(in crate::hub) mod pulse;
+pub(in crate::hub) mod recipients;
 pub(in crate::hub) mod replies;
 pub(in crate::hub) mod socket;
 mod writing;

@@ -11,7 +11,10 @@ use std::{
     },
 };
 
-use crate::{hub::room, topic_name::TopicName};
+use crate::{
+    hub::{ids::TopicKey, publication::delivery::Target, room},
+    topic_name::TopicName,
+};
 
 /// How many subscribers a topic has on one shard: written by that shard, read by publishers, for
 /// whom it may be a moment old.
@@ -30,20 +33,25 @@ pub(in crate::hub) struct Home {
 #[derive(Debug)]
 pub(in crate::hub) struct Interest {
     pub(in crate::hub) shard: usize,
-    subscribers: SubscriberCount,
+    /// The topic on that shard.
+    pub(in crate::hub) topic: TopicKey,
+    pub(in crate::hub) subscribers: SubscriberCount,
 }
 
 impl Interest {
-    pub(in crate::hub) fn subscribers(&self) -> usize {
+    /// Returns where a publication with this number goes on the shard.
+    pub(in crate::hub) fn target(&self, number: u64) -> Target {
+        let topic = self.topic;
+        Target { topic, number }
+    }
+
+    pub(in crate::hub) fn subscriber_count(&self) -> usize {
         self.subscribers.load(Relaxed)
     }
 }
 
 impl Home {
-    /// Lets a publication of `topic` pass: its number, and the shards that it is for.
-    ///
-    /// The home counts all that pass it. Whoever wants to hear of a topic gets from its inbox also
-    /// what is left over there from the last time that it wanted to, and tells it by the number.
+    /// Lets a publication of `topic` pass. Returns its number, and the shards that it is for.
     pub(in crate::hub) fn pass(&mut self, topic: &TopicName) -> (u64, &[Interest]) {
         let number = self.passed;
         self.passed += 1;
@@ -51,23 +59,19 @@ impl Home {
         (number, interested.map_or(&[], |shards| shards))
     }
 
-    /// `shard` wants to hear of `topic` from now on: the least number that is for it.
-    pub(in crate::hub) fn add(
-        &mut self,
-        topic: &TopicName,
-        shard: usize,
-        subscribers: SubscriberCount,
-    ) -> u64 {
+    /// Takes note that a shard wants to hear of `topic` from now on. Returns the least number that is
+    /// for it.
+    pub(in crate::hub) fn add(&mut self, topic: &TopicName, interest: Interest) -> u64 {
         let shards = self.interested.entry(topic.clone()).or_default();
         debug_assert!(
-            shards.iter().all(|interest| interest.shard != shard),
+            shards.iter().all(|other| other.shard != interest.shard),
             "a shard tells its interest once"
         );
-        shards.push(Interest { shard, subscribers });
+        shards.push(interest);
         self.passed
     }
 
-    /// `shard` does not any more.
+    /// Takes note that a shard does not any more.
     pub(in crate::hub) fn remove(&mut self, topic: &TopicName, shard: usize) {
         if let Some(shards) = self.interested.get_mut(topic) {
             shards.retain(|interest| interest.shard != shard);
@@ -97,7 +101,7 @@ mod tests {
     fn pass(home: &mut Home, topic: &TopicName) -> (u64, Vec<(usize, usize)>) {
         let (number, interested) = home.pass(topic);
         let shards = interested.iter();
-        let shards = shards.map(|interest| (interest.shard, interest.subscribers()));
+        let shards = shards.map(|interest| (interest.shard, interest.subscriber_count()));
         (number, shards.collect())
     }
 
@@ -107,15 +111,20 @@ mod tests {
         let cats = TopicName::new("cats").unwrap();
         assert_eq!(pass(&mut home, &cats), (0, vec![]));
         let subscribers = SubscriberCount::default();
-        let first = home.add(&cats, 0, Arc::clone(&subscribers));
+        let interest = |shard| Interest {
+            shard,
+            topic: TopicKey::default(),
+            subscribers: Arc::clone(&subscribers),
+        };
+        let first = home.add(&cats, interest(0));
         assert_eq!(first, 1, "all that passes later");
         subscribers.store(5, Relaxed);
         assert_eq!(
             pass(&mut home, &TopicName::new("dogs").unwrap()),
             (1, vec![])
         );
-        assert_eq!(home.add(&cats, 2, SubscriberCount::default()), 2);
-        assert_eq!(pass(&mut home, &cats), (2, vec![(0, 5), (2, 0)]));
+        assert_eq!(home.add(&cats, interest(2)), 2);
+        assert_eq!(pass(&mut home, &cats), (2, vec![(0, 5), (2, 5)]));
         home.remove(&cats, 0);
         home.remove(&cats, 2);
         assert_eq!(pass(&mut home, &cats), (3, vec![]));

@@ -1,17 +1,19 @@
 //! Messages on their way from a publisher to the subscribers.
 //!
 //! A [`message`] is encoded once, and once more for each form of [`compression`]. The topic's [`home`]
-//! gives a publication its place in the topic's order. A shard joins the messages of a topic into
-//! [`segments`], each a [`segment`] that all outboxes share.
+//! gives a publication its place in the topic's order, and a [`delivery`] brings it to a shard, which
+//! joins the messages of a topic into [`segments`], each a [`segment`] that all outboxes share.
 
 pub(in crate::hub) mod compression;
+pub(in crate::hub) mod delivery;
 pub(in crate::hub) mod home;
 pub(in crate::hub) mod message;
 pub(in crate::hub) mod segment;
 pub(in crate::hub) mod segments;
 
 use std::{
-    ops::AddAssign,
+    ops::Deref,
+    slice,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -20,68 +22,88 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{
-    hub::publication::{
-        compression::{Cost, Forms},
-        message::Message,
-    },
-    topic_name::TopicName,
-};
+use crate::hub::publication::{compression::Cost, message::Message};
 
 /// Who a registered connection belongs to.
 pub(crate) type UserId = Arc<str>;
 
-/// Messages published together.
-#[derive(Clone, Debug)]
-pub(super) struct Publication {
-    /// One or more, in the publisher's order.
-    pub(super) messages: Arc<[Message]>,
-    /// Only connections of this user.
-    pub(super) user: Option<UserId>,
-    pub(super) receipt: Option<Receipt>,
+/// Messages published together, and to whom. All shards that deliver it share it.
+#[derive(Debug)]
+pub(in crate::hub) struct Publication {
+    pub(in crate::hub) messages: Messages,
+    pub(in crate::hub) audience: Audience,
+    pub(in crate::hub) receipt: Option<Receipt>,
     held_bytes: usize,
     wire_bytes: usize,
     cost_of_form: Cost,
 }
 
-/// A publication on its way to one shard.
+/// One or more messages, in the publisher's order. Most often it is one, which takes no list.
 #[derive(Debug)]
-pub(super) struct Delivery {
-    pub(super) publication: Publication,
-    pub(super) route: Route,
-    pub(super) load: Load,
+pub(crate) enum Messages {
+    One(Message),
+    Several(Vec<Message>),
 }
 
-/// What deliveries mean for a shard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Load {
-    /// What it takes to make them, in nanoseconds.
-    pub(super) work: u64,
-    pub(super) messages: u64,
+/// Those subscribers of its topics that a publication is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::hub) enum Audience {
+    Everyone,
+    /// The connections of one user.
+    User(UserId),
 }
 
-impl AddAssign for Load {
-    fn add_assign(&mut self, other: Self) {
-        self.work += other.work;
-        self.messages += other.messages;
+impl From<Message> for Messages {
+    fn from(message: Message) -> Self {
+        Self::One(message)
     }
 }
 
-/// The topics that a publication goes to, each with its number among all that have passed the
-/// topic's home.
-#[derive(Clone, Debug)]
-pub(super) enum Route {
-    One(TopicName, u64),
-    Several(Arc<[(TopicName, u64)]>),
+impl From<Vec<Message>> for Messages {
+    fn from(mut messages: Vec<Message>) -> Self {
+        if messages.len() == 1
+            && let Some(only) = messages.pop()
+        {
+            return Self::One(only);
+        }
+        Self::Several(messages)
+    }
+}
+
+impl Deref for Messages {
+    type Target = [Message];
+
+    fn deref(&self) -> &[Message] {
+        match self {
+            Self::One(message) => slice::from_ref(message),
+            Self::Several(messages) => messages,
+        }
+    }
+}
+
+impl Audience {
+    /// Returns true if a connection of this user, or of nobody's, is in it.
+    pub(in crate::hub) fn includes(&self, user: Option<&UserId>) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::User(one) => user == Some(one),
+        }
+    }
+}
+
+impl From<Option<UserId>> for Audience {
+    fn from(user: Option<UserId>) -> Self {
+        user.map_or(Self::Everyone, Self::User)
+    }
 }
 
 impl Publication {
     /// Makes one for everybody who follows any of the topics that it is published to.
-    pub(super) fn new(messages: impl IntoIterator<Item = Message>) -> Self {
-        let messages: Arc<[Message]> = messages.into_iter().collect();
+    pub(in crate::hub) fn new(messages: impl Into<Messages>) -> Self {
+        let messages = messages.into();
         let wire_lens = messages.iter().map(|message| message.plain().wire_len());
         Self {
-            user: None,
+            audience: Audience::Everyone,
             receipt: None,
             held_bytes: messages.iter().map(Message::held_bytes).sum(),
             wire_bytes: wire_lens.sum(),
@@ -90,81 +112,31 @@ impl Publication {
         }
     }
 
-    /// Makes it one for the connections of a user, or of everybody, that is counted.
-    pub(super) fn counted(self, user: Option<UserId>, receipt: Receipt) -> Self {
+    /// Makes it one for those in the audience.
+    pub(in crate::hub) fn to(self, audience: impl Into<Audience>) -> Self {
         Self {
-            user,
+            audience: audience.into(),
+            ..self
+        }
+    }
+
+    /// Makes it one that is counted.
+    pub(in crate::hub) fn counted(self, receipt: Receipt) -> Self {
+        Self {
             receipt: Some(receipt),
             ..self
         }
     }
 
     /// Returns what its messages hold, in bytes, before they are compressed.
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(in crate::hub) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
-
-    /// Returns what is to be delivered by a shard with so many subscribers, which compresses it in
-    /// these `forms`.
-    pub(super) fn delivery(&self, route: Route, subscribers: usize, forms: Forms) -> Delivery {
-        let delivered = delivered(subscribers, self.messages.len(), self.wire_bytes);
-        let compressed = self.cost_of_form.in_forms(forms) * NOT_CHEAPER_TOGETHER;
-        Delivery {
-            publication: self.clone(),
-            route,
-            load: Load {
-                work: self.held_bytes as u64 * HELD_BYTE + delivered + compressed,
-                messages: self.messages.len() as u64,
-            },
-        }
-    }
 }
-
-impl Delivery {
-    /// Returns the topic, if no subscriber of it is to be left out.
-    pub(super) fn for_everyone(&self) -> Option<(&TopicName, u64)> {
-        match &self.route {
-            Route::One(topic, number) if self.publication.user.is_none() => Some((topic, *number)),
-            _ => None,
-        }
-    }
-
-    /// Returns the topics, each with its number.
-    pub(super) fn topics(&self) -> impl Iterator<Item = (&TopicName, u64)> {
-        let (one, several) = match &self.route {
-            Route::One(topic, number) => (Some((topic, *number)), &[][..]),
-            Route::Several(several) => (None, &several[..]),
-        };
-        let several = several.iter().map(|(topic, number)| (topic, *number));
-        one.into_iter().chain(several)
-    }
-}
-
-/// Returns what it takes to deliver so many messages of so many bytes in all, in nanoseconds.
-pub(super) fn delivered(subscribers: usize, messages: usize, bytes: usize) -> u64 {
-    let each = DELIVERY * messages as u64 + bytes as u64 / BYTES_PER_NANOSECOND;
-    subscribers as u64 * each
-}
-
-/// What a message costs for each subscriber in a batch, in nanoseconds, besides its bytes.
-/// Measured: 30 with 64 bytes, 2,500 where each has a write of its own.
-const DELIVERY: u64 = 30;
-
-/// Bytes that the kernel takes for a subscriber in a nanosecond. Measured: 3 to 6.
-const BYTES_PER_NANOSECOND: u64 = 4;
-
-/// What a byte counts for while it is held, in nanoseconds: the bound of an inbox is one of memory,
-/// too.
-const HELD_BYTE: u64 = 5;
-
-/// A few messages may be four times the work of many, because what goes together costs less.
-/// Compressing does not, and is reckoned by so much more, and half as much again: what does not get
-/// smaller has to be written, too.
-const NOT_CHEAPER_TOGETHER: u64 = 6;
 
 /// Counts the connections that a publication was queued to; reports when its last clone is gone.
 #[derive(Clone, Debug)]
-pub(super) struct Receipt(Arc<Tally>);
+pub(in crate::hub) struct Receipt(Arc<Tally>);
 
 #[derive(Debug)]
 struct Tally {
@@ -173,7 +145,7 @@ struct Tally {
 }
 
 impl Receipt {
-    pub(super) fn new() -> (Self, oneshot::Receiver<usize>) {
+    pub(in crate::hub) fn new() -> (Self, oneshot::Receiver<usize>) {
         let (report, total) = oneshot::channel();
         (
             Self(Arc::new(Tally {
@@ -184,7 +156,7 @@ impl Receipt {
         )
     }
 
-    pub(super) fn add(&self, queued: usize) {
+    pub(in crate::hub) fn add(&self, queued: usize) {
         self.0.queued.fetch_add(queued, Relaxed);
     }
 }
@@ -201,11 +173,6 @@ impl Drop for Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        config,
-        hub::{bounds::budget::Budget, publication::compression::Windows},
-        wire::frame::Frame,
-    };
 
     #[tokio::test]
     async fn a_receipt_reports_the_sum_when_its_last_clone_is_gone() {
@@ -216,70 +183,5 @@ mod tests {
         other.add(3);
         drop(other);
         assert_eq!(total.await, Ok(5));
-    }
-
-    #[test]
-    fn a_publication_weighs_what_it_costs_to_deliver() {
-        let publication = |bytes: usize, count: usize| {
-            let frames = vec![Frame::binary(&vec![0; bytes]); count].into_iter();
-            let (config, budget) = (config::Deflate::default(), Budget::new(u64::MAX));
-            Publication::new(frames.map(|frame| Message::new(frame, &config, &budget)))
-        };
-        let work = |bytes, count, subscribers| {
-            publication(bytes, count)
-                .delivery(Route::Several([].into()), subscribers, Forms::default())
-                .load
-                .work
-        };
-        assert!(work(1, 1, 1_000) >= 1_000 * DELIVERY);
-        assert!(work(1, 10, 1_000) > 9 * work(1, 1, 1_000));
-        assert!(work(64 * 1024, 1, 1_000) > 100 * work(1, 1, 1_000));
-        assert!(
-            work(1 << 20, 1, 1) > (1 << 20) * HELD_BYTE,
-            "memory counts, too"
-        );
-    }
-
-    fn work_in(forms: Forms, bytes: usize) -> u64 {
-        let deflate = config::Deflate {
-            enabled: true,
-            min_bytes: 64,
-            contexts: 0,
-        };
-        let frame = Frame::binary(&vec![0; bytes]);
-        let message = Message::new(frame, &deflate, &Budget::new(u64::MAX));
-        let delivery = Publication::new([message]).delivery(Route::Several([].into()), 1, forms);
-        delivery.load.work
-    }
-
-    fn windows(windows: u8) -> Forms {
-        Forms {
-            windows: Windows(windows),
-            contexts: 0,
-        }
-    }
-
-    fn contexts(contexts: usize) -> Forms {
-        Forms {
-            contexts,
-            ..Forms::default()
-        }
-    }
-
-    #[test]
-    fn a_publication_weighs_what_it_costs_to_compress_if_it_is_compressed() {
-        let seven_forms = work_in(windows(0b1111_1110), 1000) - work_in(windows(0), 1000);
-        assert!(seven_forms >= 7 * 13_000, "{seven_forms}");
-        assert_eq!(work_in(windows(0b1111_1111), 63), work_in(windows(0), 63));
-    }
-
-    #[test]
-    fn compressing_weighs_nothing_where_a_message_is_sent_as_it_is() {
-        let compressing = |forms, bytes| work_in(forms, bytes) - work_in(windows(0), bytes);
-        assert!(compressing(contexts(7), 64 * 1024) > 0);
-        assert_eq!(compressing(contexts(7), 64 * 1024 + 1), 0);
-        assert!(compressing(windows(0b1000_0000), 64 * 1024 + 1) > 0);
-        assert!(compressing(windows(1), 256) > 0);
-        assert_eq!(compressing(windows(1), 257), 0);
     }
 }

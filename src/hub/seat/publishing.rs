@@ -9,7 +9,7 @@ use std::{
 use crate::{
     hub::{
         bounds::turnstile::Pass,
-        publication::{Publication, delivered, message::Message},
+        publication::{Messages, Publication, delivery::delivered, message::Message},
         seat::SeatRef,
     },
     topic_name::TopicName,
@@ -24,14 +24,10 @@ impl SeatRef {
 
     /// Publishes messages to every one of `topics`: in this order, after what this connection
     /// published before. Who has to [wait](Self::must_wait_to_publish) must have a pass.
-    pub(crate) fn publish(
-        &self,
-        topics: &[TopicName],
-        messages: impl IntoIterator<Item = Message>,
-    ) {
+    pub(crate) fn publish(&self, topics: &[TopicName], messages: impl Into<Messages>) {
         self.spend(topics.len() as u64 * HOME);
         let links = &self.shard.links;
-        links.publish(topics, &Publication::new(messages));
+        links.publish(topics, Publication::new(messages));
     }
 
     /// Returns to about how many connections a message goes that is published to the topics that

@@ -8,8 +8,14 @@ use std::{rc::Rc, time::Instant};
 use crate::hub::{
     bounds::allowance::{Allowance, END},
     ids::{PeerKey, TopicKey},
-    peer::{Offer, Offering, audience::Audience},
-    publication::{Receipt, compression::Compressors, message::Message, segments::Segments},
+    peer::{Offer, Offering, recipients::Recipients},
+    publication::{
+        Receipt,
+        compression::Compressors,
+        delivery::{Delivery, Target, Targets},
+        message::Message,
+        segments::Segments,
+    },
     shard::{
         peers::Peers,
         topic::{Pending, Topic, Topics},
@@ -25,7 +31,7 @@ pub(in crate::hub) struct FanOut {
     others: Vec<TopicKey>,
     /// The topic that is being visited.
     topic: Option<TopicKey>,
-    audience: Audience,
+    recipients: Recipients,
     queued: usize,
     receipts: Vec<Receipt>,
     /// The topic whose pending messages these were.
@@ -56,29 +62,36 @@ impl FanOut {
             next: Some(topic),
             others: Vec::new(),
             topic: None,
-            audience: Audience::Everyone,
+            recipients: Recipients::All,
             queued: 0,
             receipts,
             source: Some(topic),
         }
     }
 
-    /// Begins one to those subscribers of `topics`, in this order, that are in the audience.
-    pub(in crate::hub) fn to_some(
-        segments: Segments,
-        mut topics: Vec<TopicKey>,
-        audience: Audience,
-        receipt: Option<Receipt>,
-    ) -> Self {
-        topics.reverse();
+    /// Begins one to those whom a publication is for, each once, in the order of its topics. They are
+    /// marked with `mark`.
+    pub(in crate::hub) fn to_some(delivery: Delivery, mark: u64) -> Self {
+        let Delivery {
+            publication,
+            targets,
+            ..
+        } = delivery;
+        let (next, others) = match targets {
+            Targets::One(target) => (Some(target.topic), Vec::new()),
+            Targets::Several(targets) => {
+                let topics = targets.into_iter().rev();
+                (None, topics.map(|Target { topic, .. }| topic).collect())
+            }
+        };
         Self {
-            segments,
-            next: None,
-            others: topics,
+            segments: Segments::new(publication.messages.to_vec()),
+            next,
+            others,
             topic: None,
-            audience,
+            recipients: Recipients::Once(publication.audience.clone(), mark),
             queued: 0,
-            receipts: receipt.into_iter().collect(),
+            receipts: publication.receipt.iter().cloned().collect(),
             source: None,
         }
     }
@@ -123,7 +136,7 @@ impl FanOut {
                 }
                 continue;
             };
-            step.visit(topic, &self.audience, peers, &mut offering);
+            step.visit(topic, &self.recipients, peers, &mut offering);
             if topic.due > 0 {
                 break;
             }
@@ -144,14 +157,14 @@ impl Step {
     fn visit(
         &mut self,
         topic: &mut Topic,
-        audience: &Audience,
+        recipients: &Recipients,
         peers: &mut Peers,
         offering: &mut Offering<'_>,
     ) {
         while topic.due > 0 && !offering.allowance.is_spent() {
             let key = topic.subscribers[topic.due - 1].peer;
             offering.allowance.spend(VISIT);
-            match peers.offer(key, audience, offering) {
+            match peers.offer(key, recipients, offering) {
                 Offer::Queued | Offer::QueuedFirst => self.queued += 1,
                 Offer::NotMeant => {}
                 Offer::Refused => {
@@ -180,8 +193,9 @@ mod tests {
             bounds::allowance::{Allowance, STEP, STEP_NANOSECONDS},
             ids::PeerKey,
             publication::{
-                Publication, Route,
+                Publication,
                 compression::{Compression, Forms},
+                delivery::{Delivery, Targets},
             },
             shard::{links::Links, state::State},
         },
@@ -215,7 +229,8 @@ mod tests {
 
     fn publication(state: &State) -> Publication {
         let frames = texts().into_iter().map(|text| Frame::text(&text));
-        Publication::new(frames.map(|frame| state.links.message(frame)))
+        let messages = frames.map(|frame| state.links.message(frame));
+        Publication::new(messages.collect::<Vec<_>>())
     }
 
     /// Fans out in steps that are over after a message or two, and after each does something else.
@@ -255,7 +270,8 @@ mod tests {
         let topic = TopicName::new("cats").unwrap();
         subscriber(&mut state, Compression::Off, slice::from_ref(&topic));
         let publication = publication(&state);
-        state.gather(&topic, 0, &publication);
+        let target = state.links.targets(slice::from_ref(&topic))[0];
+        state.topics.append(target, &publication);
         let compression = own_context(&state);
         let key = subscriber(&mut state, compression, &[topic]);
         let steps = fan_out(&mut state, |_, _| {});
@@ -270,10 +286,9 @@ mod tests {
         let compression = own_context(&state);
         let key = subscriber(&mut state, compression, &topics);
         subscriber(&mut state, Compression::Off, &topics[..1]);
-        let route = topics.clone().map(|topic| (topic, 0));
-        let route = Route::Several(route.into());
-        let delivery = publication(&state).delivery(route, 2, Forms::default());
-        state.begin_fan_out(delivery);
+        let targets = Targets::Several(state.links.targets(&topics));
+        let publication = Arc::new(publication(&state));
+        state.begin_fan_out(Delivery::new(&publication, targets, 2, Forms::default()));
         fan_out(&mut state, |state, step| {
             if step == 10 {
                 assert!(!inflated(state, key).is_empty());

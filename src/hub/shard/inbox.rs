@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::hub::{
     bounds::turnstile::wait_while,
-    publication::{Delivery, Load},
+    publication::delivery::{Delivery, Load},
     room,
     shard::Shard,
 };
@@ -187,13 +187,15 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use futures_util::FutureExt;
 
     use super::*;
     use crate::{
         config::Config,
         hub::{
-            publication::{Publication, Route, compression::Forms},
+            publication::{Publication, compression::Forms, delivery::Targets},
             shard::links::Links,
         },
         wire::frame::Frame,
@@ -201,8 +203,9 @@ mod tests {
 
     fn deliver(bytes: usize) -> Delivery {
         let links = Links::new(&Config::default());
-        let publication = Publication::new([links.message(Frame::binary(&vec![0; bytes]))]);
-        publication.delivery(Route::Several([].into()), 1, Forms::default())
+        let publication = Publication::new(links.message(Frame::binary(&vec![0; bytes])));
+        let nowhere = Targets::Several(Vec::new());
+        Delivery::new(&Arc::new(publication), nowhere, 1, Forms::default())
     }
 
     #[tokio::test]

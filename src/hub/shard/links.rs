@@ -19,8 +19,9 @@ use crate::{
         },
         measured::LongestHold,
         publication::{
-            Publication, Route,
+            Publication,
             compression::{Contexts, Forms, Windows},
+            delivery::{Delivery, Targets},
             home::Home,
             message::Message,
         },
@@ -102,25 +103,24 @@ impl Links {
     }
 
     /// Lets a publication pass the homes of `topics`, to the shards that it is for.
-    pub(in crate::hub) fn publish(&self, topics: &[TopicName], publication: &Publication) {
+    pub(in crate::hub) fn publish(&self, topics: &[TopicName], publication: Publication) {
+        let publication = Arc::new(publication);
         match topics {
             [] => {}
-            [topic] => self.publish_to_one(topic, publication),
-            several => self.publish_to_several(several, publication),
+            [topic] => self.publish_to_one(topic, &publication),
+            several => self.publish_to_several(several, &publication),
         }
     }
 
-    fn publish_to_one(&self, topic: &TopicName, publication: &Publication) {
+    fn publish_to_one(&self, topic: &TopicName, publication: &Arc<Publication>) {
         let mut asleep = Vec::new();
         let mut home = self.home(topic);
         let (number, interested) = home.pass(topic);
         for interest in interested {
             // Pushed while the home is held: in the same order to all shards.
-            let route = Route::One(topic.clone(), number);
-            let subscribers = interest.subscribers();
-            let forms = self.forms(interest.shard, subscribers);
-            let delivery = publication.delivery(route, subscribers, forms);
-            if self.inboxes[interest.shard].append(Item::Deliver(delivery)) {
+            let targets = Targets::One(interest.target(number));
+            let subscribers = interest.subscriber_count();
+            if self.deliver(publication, interest.shard, targets, subscribers) {
                 asleep.push(interest.shard);
             }
         }
@@ -128,34 +128,46 @@ impl Links {
         self.wake(asleep);
     }
 
+    /// Puts a publication into the inbox of a shard where its topics have so many subscribers.
+    /// Returns true if the shard may be asleep.
+    fn deliver(
+        &self,
+        publication: &Arc<Publication>,
+        shard: usize,
+        targets: Targets,
+        subscribers: usize,
+    ) -> bool {
+        let forms = self.forms(shard, subscribers);
+        let delivery = Delivery::new(publication, targets, subscribers, forms);
+        self.inboxes[shard].append(Item::Deliver(delivery))
+    }
+
     /// All the homes are held together, so that each shard gets the publication once, in a place
     /// that is the right one in the order of every topic.
-    fn publish_to_several(&self, topics: &[TopicName], publication: &Publication) {
+    fn publish_to_several(&self, topics: &[TopicName], publication: &Arc<Publication>) {
         let homes_of: Vec<usize> = topics.iter().map(|topic| self.home_of(topic)).collect();
         let mut sorted = homes_of.clone();
         // In one order for all publishers, so that no two wait for each other.
         sorted.sort_unstable();
         sorted.dedup();
         let mut homes: Vec<_> = sorted.iter().map(|&home| self.lock(home)).collect();
-        let mut subscribers = vec![None; self.inboxes.len()];
-        let mut route = Vec::with_capacity(topics.len());
+        // Of each shard: the topics that it has subscribers of, and how many.
+        let mut shares = vec![(Vec::new(), 0); self.inboxes.len()];
         for (topic, home) in topics.iter().zip(homes_of) {
             let held = sorted.binary_search(&home).unwrap_or_default();
             let (number, interested) = homes[held].pass(topic);
-            route.push((topic.clone(), number));
             for interest in interested {
-                *subscribers[interest.shard].get_or_insert(0) += interest.subscribers();
+                let (targets, subscribers) = &mut shares[interest.shard];
+                targets.push(interest.target(number));
+                *subscribers += interest.subscriber_count();
             }
         }
-        let route = Route::Several(route.into());
         let mut asleep = Vec::new();
-        for (shard, subscribers) in subscribers.into_iter().enumerate() {
-            let Some(subscribers) = subscribers else {
+        for (shard, (targets, subscribers)) in shares.into_iter().enumerate() {
+            if targets.is_empty() {
                 continue;
-            };
-            let forms = self.forms(shard, subscribers);
-            let delivery = publication.delivery(route.clone(), subscribers, forms);
-            if self.inboxes[shard].append(Item::Deliver(delivery)) {
+            }
+            if self.deliver(publication, shard, Targets::Several(targets), subscribers) {
                 asleep.push(shard);
             }
         }
@@ -212,6 +224,20 @@ const HOMES: u64 = 256;
 
 #[cfg(test)]
 impl Links {
+    /// Lets a publication pass the homes of `topics`. Returns what it is on the shards that get it.
+    pub(in crate::hub) fn targets(
+        &self,
+        topics: &[TopicName],
+    ) -> Vec<crate::hub::publication::delivery::Target> {
+        let mut targets = Vec::new();
+        for topic in topics {
+            let mut home = self.home(topic);
+            let (number, interested) = home.pass(topic);
+            targets.extend(interested.iter().map(|interest| interest.target(number)));
+        }
+        targets
+    }
+
     /// For how many elements there is memory.
     pub(in crate::hub) fn room(&self) -> usize {
         let homes = 0..self.homes.len();

@@ -12,10 +12,9 @@ use crate::{
         ids::PeerKey,
         measured::Count,
         peer::{
-            Offer, Offering, Patience, Peer, SHARE_BYTES, Written,
-            audience::Audience,
-            ping,
+            Offer, Offering, Patience, Peer, SHARE_BYTES, Written, ping,
             pulse::{Heartbeat, Silence},
+            recipients::Recipients,
             replies::Replies,
         },
         publication::{UserId, compression::Compression, segment::Segment},
@@ -100,15 +99,16 @@ impl Peers {
         }
     }
 
-    /// Offers messages to a peer, if it is in the audience.
+    /// Offers messages to a peer, if it is one of the recipients.
     pub(in crate::hub) fn offer(
         &mut self,
         key: PeerKey,
-        audience: &Audience,
+        recipients: &Recipients,
         offering: &mut Offering<'_>,
     ) -> Offer {
         self.visits.add(1);
-        let Some(peer) = self.table.get_mut(key).filter(|peer| audience.has(peer)) else {
+        let peer = self.table.get_mut(key);
+        let Some(peer) = peer.filter(|peer| recipients.include(peer)) else {
             return Offer::NotMeant;
         };
         let offer = peer.offer(key, offering, self.patience);
@@ -117,7 +117,7 @@ impl Peers {
             Offer::Unready => return offer,
             _ => {}
         }
-        audience.reached(peer);
+        recipients.mark(peer);
         offer
     }
 

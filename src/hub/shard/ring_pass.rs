@@ -5,7 +5,7 @@
 //! it. Until then it counts as work of the shard, so that publishers are held back by what is not
 //! written yet, too.
 
-use crate::hub::publication::Load;
+use crate::hub::publication::delivery::Load;
 
 /// The pass that is under way.
 #[derive(Debug, Default)]

@@ -6,9 +6,11 @@ use crate::{
     hub::{
         bounds::{allowance::Allowance, drain_time::DrainTime, ledger::Ledger},
         ids::PeerKey,
-        peer::{audience::Audience, replies::Replies},
+        peer::replies::Replies,
         publication::{
-            Delivery, Publication, compression::Compressors, message::Message, segments::Segments,
+            compression::Compressors,
+            delivery::{Delivery, Target},
+            message::Message,
         },
         shard::{
             fan_out::{FanOut, Step},
@@ -20,7 +22,6 @@ use crate::{
         },
     },
     metrics::ShardMetrics,
-    topic_name::TopicName,
     wire::{close::Disconnect, frame::Frame},
 };
 
@@ -61,40 +62,17 @@ impl State {
         }
     }
 
-    /// Gathers what is for all of a topic's subscribers here, to be fanned out together.
-    pub(in crate::hub) fn gather(
-        &mut self,
-        topic: &TopicName,
-        number: u64,
-        publication: &Publication,
-    ) {
-        let Some(key) = self.topics.find(topic) else {
-            return;
-        };
-        let topic = self.topics.get(key);
-        // Not what is left over from earlier subscribers.
-        if topic.is_some_and(|topic| number >= topic.first) {
-            let receipt = publication.receipt.as_ref();
-            self.topics.append(key, &publication.messages, receipt);
-        }
-    }
-
     /// Begins the fan-out of what is for some subscribers only, or for those of several topics.
     /// What came before must have been fanned out.
     pub(in crate::hub) fn begin_fan_out(&mut self, delivery: Delivery) {
         debug_assert!(self.is_settled(), "what came before goes first");
-        let topics = delivery.topics().filter_map(|(name, number)| {
-            let key = self.topics.find(name)?;
-            let topic = self.topics.get(key)?;
-            (number >= topic.first).then_some(key)
-        });
-        let topics = topics.collect();
+        for Target { topic, number } in delivery.targets.iter() {
+            if let Some(topic) = self.topics.get_mut(*topic) {
+                topic.take(*number);
+            }
+        }
         self.marked += 1;
-        let publication = delivery.publication;
-        let audience = Audience::Once(publication.user, self.marked);
-        let segments = Segments::new(publication.messages.to_vec());
-        let fan_out = FanOut::to_some(segments, topics, audience, publication.receipt);
-        self.fan_out = Some(fan_out);
+        self.fan_out = Some(FanOut::to_some(delivery, self.marked));
     }
 
     /// Hands what was gathered to the subscribers, one topic after the other, until all is done or
@@ -204,10 +182,12 @@ mod tests {
             bounds::allowance::{STEP, STEP_NANOSECONDS},
             peer::outbox::DELIVERY_BYTES,
             publication::{
-                Route,
+                Publication,
                 compression::{Compression, Forms},
+                delivery::Targets,
             },
         },
+        topic_name::TopicName,
     };
 
     const HERE: usize = 0;
@@ -218,15 +198,19 @@ mod tests {
 
     fn publication(text: &str) -> Publication {
         let links = Links::new(&Config::default());
-        Publication::new([links.message(Frame::text(text))])
+        Publication::new(links.message(Frame::text(text)))
     }
 
     fn fan_out(state: &mut State) {
         while !state.fan_out(&mut Allowance::new(STEP)) {}
     }
 
-    fn deliver(state: &mut State, topic: &TopicName, number: u64) {
-        state.gather(topic, number, &publication("x"));
+    fn target(state: &State, topic: &TopicName) -> Target {
+        state.links.targets(std::slice::from_ref(topic))[0]
+    }
+
+    fn deliver(state: &mut State, target: Target) {
+        state.topics.append(target, &publication("x"));
         fan_out(state);
     }
 
@@ -235,21 +219,20 @@ mod tests {
     }
 
     #[test]
-    fn what_had_passed_the_home_before_it_heard_of_a_subscriber_is_not_for_it() {
+    fn what_is_left_over_from_earlier_subscribers_of_a_topic_is_not_for_later_ones() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
-        state.links.home(&topic).pass(&topic);
-        let key = state.peers.insert(None, Compression::Off);
-        state.subscribe(key, &topic);
-        deliver(&mut state, &topic, 0);
-        assert_eq!(
-            queued(&state, key),
-            0,
-            "left over from an earlier subscriber"
-        );
-        deliver(&mut state, &topic, 1);
+        let [earlier, later] = [(); 2].map(|()| state.peers.insert(None, Compression::Off));
+        state.subscribe(earlier, &topic);
+        let left_over = target(&state, &topic);
+        state.set_topics(earlier, &[]);
+        state.subscribe(later, &topic);
+        let next = target(&state, &topic);
+        deliver(&mut state, left_over);
+        assert_eq!(queued(&state, later), 0);
+        deliver(&mut state, next);
         let held = Frame::text("x").wire_len() + DELIVERY_BYTES;
-        assert_eq!(queued(&state, key), held);
+        assert_eq!((queued(&state, earlier), queued(&state, later)), (0, held));
     }
 
     #[test]
@@ -258,11 +241,12 @@ mod tests {
         let topic = TopicName::new("cats").unwrap();
         let key = state.peers.insert(None, Compression::Off);
         state.subscribe(key, &topic);
+        let published = target(&state, &topic);
         state.end(key, Disconnect::Unregistered);
         assert_eq!(state.topics.len(), 0);
         let close = queued(&state, key);
         state.subscribe(key, &topic);
-        deliver(&mut state, &topic, 0);
+        deliver(&mut state, published);
         assert_eq!((state.topics.len(), queued(&state, key)), (0, close));
     }
 
@@ -283,9 +267,14 @@ mod tests {
             state.subscribe(key, &topic);
             key
         });
-        let mut publication = publication("for 2");
-        publication.user = Some("2".into());
-        state.begin_fan_out(publication.delivery(Route::One(topic, 0), 2, Forms::default()));
+        let publication = publication("for 2").to(Some("2".into()));
+        let targets = Targets::One(target(&state, &topic));
+        state.begin_fan_out(Delivery::new(
+            &Arc::new(publication),
+            targets,
+            2,
+            Forms::default(),
+        ));
         fan_out(&mut state);
         assert_eq!(wire(&state, one), b"");
         assert_eq!(wire(&state, other), b"\x81\x05for 2");
@@ -298,10 +287,9 @@ mod tests {
         let key = state.peers.insert(None, Compression::Off);
         state.set_topics(key, &topics[..2]);
         for text in ["first", "second"] {
-            let route = topics.clone().map(|topic| (topic, 0));
-            let delivery =
-                publication(text).delivery(Route::Several(route.into()), 2, Forms::default());
-            state.begin_fan_out(delivery);
+            let targets = Targets::Several(state.links.targets(&topics));
+            let publication = Arc::new(publication(text));
+            state.begin_fan_out(Delivery::new(&publication, targets, 2, Forms::default()));
             fan_out(&mut state);
         }
         assert_eq!(wire(&state, key), b"\x81\x05first\x81\x06second");
@@ -334,7 +322,8 @@ mod tests {
             key
         };
         let keys: Vec<PeerKey> = (0..100).map(|_| join(&mut state)).collect();
-        state.gather(&topic, 0, &publication("x"));
+        let target = target(&state, &topic);
+        state.topics.append(target, &publication("x"));
         let mut steps = 1;
         let mut leavers = keys.iter().step_by(7);
         loop {

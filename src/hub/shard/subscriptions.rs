@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::{
     hub::{
         ids::{PeerKey, Place, Subscriber},
+        publication::home::Interest,
         shard::{
             state::State,
             topic::{Departure, Topic},
@@ -65,9 +66,14 @@ impl State {
             place: u32::try_from(peer.places.len()).expect("there are few"),
         };
         self.ledger.enter(SUBSCRIPTION_BYTES);
-        let tell_home = |count| {
+        let tell_home = |topic, subscribers| {
             self.ledger.enter(topic_bytes(name));
-            self.links.home(name).add(name, self.index, count)
+            let interest = Interest {
+                shard: self.index,
+                topic,
+                subscribers,
+            };
+            self.links.home(name).add(name, interest)
         };
         let place = self.topics.subscribe(name, subscriber, tell_home);
         peer.places.push(place);

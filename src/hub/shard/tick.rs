@@ -7,7 +7,7 @@ use std::{collections::VecDeque, fmt, mem, rc::Rc, time::Instant};
 
 use crate::hub::{
     bounds::allowance::{Allowance, STEP},
-    publication::Load,
+    publication::delivery::Load,
     shard::{Shard, inbox::Item, ring_pass::RingPass, state::State},
 };
 
@@ -102,12 +102,12 @@ impl Tick {
         }
         let mut held_bytes = 0;
         while let Some(Item::Deliver(delivery)) = self.items.front()
-            && let Some((topic, number)) = delivery.for_everyone()
+            && let Some(target) = delivery.for_everyone()
             && held_bytes < GATHERED_BYTES
             && !allowance.is_spent()
         {
             let publication = &delivery.publication;
-            state.gather(topic, number, publication);
+            state.topics.append(target, publication);
             self.in_hand += delivery.load;
             held_bytes += publication.held_bytes();
             allowance.spend(FIND + GATHER * publication.messages.len() as u64);
@@ -164,11 +164,10 @@ mod tests {
     }
 
     fn publish(shard: &Shard, topic: &TopicName, text: &str, user: Option<&str>) {
-        let mut publication = Publication::new([shard.links.message(Frame::text(text))]);
-        publication.user = user.map(Into::into);
-        shard
-            .links
-            .publish(std::slice::from_ref(topic), &publication);
+        let publication = Publication::new(shard.links.message(Frame::text(text)));
+        let publication = publication.to(user.map(Into::into));
+        let topics = std::slice::from_ref(topic);
+        shard.links.publish(topics, publication);
     }
 
     fn wire(shard: &Shard, key: PeerKey) -> Vec<u8> {
@@ -220,10 +219,8 @@ mod tests {
         let topic = TopicName::new("cats").unwrap();
         subscriber(&shard, &topic);
         let (receipt, mut queued) = Receipt::new();
-        let publication = Publication::new([shard.links.message(Frame::text("x"))]);
-        let publication = publication.counted(None, receipt);
-        shard.links.publish(&[topic], &publication);
-        drop(publication);
+        let publication = Publication::new(shard.links.message(Frame::text("x")));
+        shard.links.publish(&[topic], publication.counted(receipt));
         let mut tick = Tick::default();
         shard.inbox().swap(&mut tick.items);
         let allowance = &mut Allowance::new(STEP);
@@ -239,8 +236,7 @@ mod tests {
         let topic = TopicName::new("cats").unwrap();
         let key = subscriber(&shard, &topic);
         let large = shard.links.message(Frame::binary(&vec![0; 40 << 20]));
-        let publication = Publication::new([large]);
-        shard.links.publish(&[topic], &publication);
+        shard.links.publish(&[topic], Publication::new(large));
         assert!(shard.links.must_wait());
         let mut tick = Tick::default();
         tick.work_off(&shard);

@@ -1,8 +1,9 @@
 //! Topics as one shard sees them: who follows which, and what was published and not yet fanned out.
 //!
-//! Pure. [`names`] leads to a topic. It exists here while it has a subscriber on this shard. What had passed its home
-//! before that is not for these subscribers: some of it may come, left over from earlier ones, but
-//! not all, and a subscriber gets what is published without a gap or not at all.
+//! Pure. [`names`] leads to a topic. It exists here while it has a subscriber on this shard. A later
+//! topic of the same name has another key, so that its subscribers get nothing that was published
+//! before they came and is left over in the inbox: some of that may be missing, and a subscriber gets
+//! what is published without a gap or not at all.
 //!
 //! ```text
 //!  subscribers: [ still to be visited | visited, or came since ]
@@ -15,7 +16,7 @@
 mod names;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     sync::atomic::Ordering::Relaxed,
 };
 
@@ -24,7 +25,9 @@ use crate::{
     hub::{
         ids::{Place, Subscriber, TopicKey},
         measured::Count,
-        publication::{Receipt, home::SubscriberCount, message::Message},
+        publication::{
+            Publication, Receipt, delivery::Target, home::SubscriberCount, message::Message,
+        },
         room,
         room::Table,
     },
@@ -37,8 +40,8 @@ pub(in crate::hub) struct Topic {
     pub(in crate::hub) subscribers: Vec<Subscriber>,
     /// Subscribers that the fan-out under way has still to visit, from the first.
     pub(in crate::hub) due: usize,
-    /// The number of the first publication that is for them.
-    pub(in crate::hub) first: u64,
+    /// The number of the next publication.
+    next: u64,
     /// Messages for every subscriber, to be fanned out.
     pending: Vec<Message>,
     /// What publishers see.
@@ -83,11 +86,6 @@ impl Topics {
         self.topics.len()
     }
 
-    pub(in crate::hub) fn find(&mut self, name: &TopicName) -> Option<TopicKey> {
-        self.look_ups.add(1);
-        self.names.get(name)
-    }
-
     pub(in crate::hub) fn get(&self, key: TopicKey) -> Option<&Topic> {
         self.topics.get(key)
     }
@@ -97,27 +95,25 @@ impl Topics {
     }
 
     /// Adds a subscriber that is not one yet. If it is the topic's first, `tell_home` tells the
-    /// home, which says what the number of the first publication for it is.
+    /// home, and returns the number of the first publication for it.
     pub(in crate::hub) fn subscribe(
         &mut self,
         name: &TopicName,
         subscriber: Subscriber,
-        tell_home: impl FnOnce(SubscriberCount) -> u64,
+        tell_home: impl FnOnce(TopicKey, SubscriberCount) -> u64,
     ) -> Place {
         self.look_ups.add(1);
-        let topics = &mut self.topics;
-        let key = *self.names.entry(name).or_insert_with(|| {
-            let count = SubscriberCount::default();
-            topics.insert(Topic {
-                name: name.clone(),
-                subscribers: Vec::new(),
-                due: 0,
-                first: tell_home(count.clone()),
-                pending: Vec::new(),
-                count,
-            })
-        });
+        let (key, is_new) = match self.names.entry(name) {
+            Entry::Occupied(entry) => (*entry.get(), false),
+            Entry::Vacant(entry) => {
+                let key = self.topics.insert(Topic::new(name.clone()));
+                (*entry.insert(key), true)
+            }
+        };
         let topic = self.topics.get_mut(key).expect("`names` leads to it");
+        if is_new {
+            topic.next = tell_home(key, topic.count.clone());
+        }
         topic.subscribers.push(subscriber);
         topic.count.store(topic.subscribers.len(), Relaxed);
         Place {
@@ -150,23 +146,20 @@ impl Topics {
         }
     }
 
-    /// Adds messages for every subscriber of a topic.
-    pub(in crate::hub) fn append(
-        &mut self,
-        key: TopicKey,
-        messages: &[Message],
-        receipt: Option<&Receipt>,
-    ) {
-        let Some(topic) = self.topics.get_mut(key) else {
+    /// Adds a publication for every subscriber of a topic, if that has any.
+    pub(in crate::hub) fn append(&mut self, target: Target, publication: &Publication) {
+        let Some(topic) = self.topics.get_mut(target.topic) else {
             return;
         };
-        if let Some(receipt) = receipt {
-            self.receipts.entry(key).or_default().push(receipt.clone());
+        topic.take(target.number);
+        if let Some(receipt) = &publication.receipt {
+            let receipts = self.receipts.entry(target.topic).or_default();
+            receipts.push(receipt.clone());
         }
         if topic.pending.is_empty() {
-            self.touched.push_back(key);
+            self.touched.push_back(target.topic);
         }
-        topic.pending.extend_from_slice(messages);
+        topic.pending.extend_from_slice(&publication.messages);
     }
 
     /// Takes the next topic with pending messages.
@@ -214,6 +207,23 @@ impl Topics {
 }
 
 impl Topic {
+    fn new(name: TopicName) -> Self {
+        Self {
+            name,
+            subscribers: Vec::new(),
+            due: 0,
+            next: 0,
+            pending: Vec::new(),
+            count: SubscriberCount::default(),
+        }
+    }
+
+    /// Takes note that the publication with this number has come. They come in the topic's order.
+    pub(in crate::hub) fn take(&mut self, number: u64) {
+        debug_assert!(number >= self.next, "{:?} is out of order", self.name);
+        self.next = number + 1;
+    }
+
     /// Removes the subscriber at `index`. Returns those that have moved, and where to.
     ///
     /// Of those still to be visited the last one takes its place, and the last one of all takes
@@ -286,11 +296,11 @@ mod tests {
         let name = TopicName::new("cats").unwrap();
         let [a, b] = peers(2)[..] else { unreachable!() };
         let mut seen = SubscriberCount::default();
-        let place_a = topics.subscribe(&name, subscriber(a), |count| {
+        let place_a = topics.subscribe(&name, subscriber(a), |_, count| {
             seen = count;
             7
         });
-        let place_b = topics.subscribe(&name, subscriber(b), |_| panic!("told twice"));
+        let place_b = topics.subscribe(&name, subscriber(b), |_, _| panic!("told twice"));
         assert_eq!(seen.load(Relaxed), 2);
         let moved = Departure::Moved([None, Some((subscriber(b), 0))]);
         assert_eq!(topics.unsubscribe(place_a), moved);
@@ -307,11 +317,13 @@ mod tests {
     fn pending_messages_of_a_topic_are_taken_once_and_together() {
         let mut topics = Topics::default();
         let name = TopicName::new("cats").unwrap();
-        let place = topics.subscribe(&name, subscriber(peers(1)[0]), |_| 0);
+        let place = topics.subscribe(&name, subscriber(peers(1)[0]), |_, _| 7);
         let links = Links::new(&Config::default());
-        let message = |text| links.message(Frame::text(text));
-        topics.append(place.topic, &[message("a")], None);
-        topics.append(place.topic, &[message("b")], None);
+        for (number, text) in [(7, "a"), (8, "b")] {
+            let topic = place.topic;
+            let publication = Publication::new(links.message(Frame::text(text)));
+            topics.append(Target { topic, number }, &publication);
+        }
         let pending = topics.take_pending().unwrap();
         assert_eq!(pending.topic, place.topic);
         let plain = pending
@@ -339,11 +351,11 @@ mod tests {
             let mut come = |topics: &mut Topics, places: &mut HashMap<PeerKey, Place>| {
                 let key = keys[next];
                 next += 1;
-                places.insert(key, topics.subscribe(&name, subscriber(key), |_| 0));
+                places.insert(key, topics.subscribe(&name, subscriber(key), |_, _| 0));
                 key
             };
             let mut unvisited: Vec<PeerKey> = (0..before).map(|_| come(&mut topics, &mut places)).collect();
-            let key = topics.find(&name).unwrap();
+            let key = places[&keys[0]].topic;
             topics.get_mut(key).unwrap().due = before;
             let visit = |topics: &mut Topics| {
                 let topic = topics.get_mut(key)?;

@@ -30,10 +30,6 @@ impl Default for Names {
 }
 
 impl Names {
-    pub(super) fn get(&self, name: &TopicName) -> Option<TopicKey> {
-        self.parts[self.part_of(name)].get(name).copied()
-    }
-
     pub(super) fn entry(&mut self, name: &TopicName) -> Entry<'_, TopicName, TopicKey> {
         self.parts[self.part_of(name)].entry(name.clone())
     }
@@ -56,6 +52,10 @@ const PARTS: u64 = 256;
 
 #[cfg(test)]
 impl Names {
+    pub(super) fn get(&self, name: &TopicName) -> Option<TopicKey> {
+        self.parts[self.part_of(name)].get(name).copied()
+    }
+
     /// For how many elements there is memory.
     pub(super) fn room(&self) -> usize {
         self.parts.iter().map(HashMap::capacity).sum()
