@@ -63,7 +63,7 @@ const PURE: &[&str] = &[
     "src/hub/bounds/allowance.rs",
     "src/hub/shard/attendance.rs",
     "src/hub/shard/fan_out.rs",
-    "src/hub/publication/home.rs",
+    "src/hub/publication/router.rs",
     "src/hub/publication/message.rs",
     "src/hub/peer/outbox/mod.rs",
     "src/hub/peer/pulse.rs",

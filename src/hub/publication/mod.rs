@@ -1,13 +1,13 @@
 //! Messages on their way from a publisher to the subscribers.
 //!
-//! A [`message`] is encoded once, and once more for each form of [`compression`]. The topic's [`home`]
+//! A [`message`] is encoded once, and once more for each form of [`compression`]. The topic's [`router`]
 //! gives a publication its place in the topic's order, and a [`delivery`] brings it to a shard, which
 //! joins the messages of a topic into [`segments`], each a [`segment`] that all outboxes share.
 
 pub(in crate::hub) mod compression;
 pub(in crate::hub) mod delivery;
-pub(in crate::hub) mod home;
 pub(in crate::hub) mod message;
+pub(in crate::hub) mod router;
 pub(in crate::hub) mod segment;
 pub(in crate::hub) mod segments;
 

@@ -22,8 +22,8 @@ use crate::{
             Publication,
             compression::{Contexts, Forms, Windows},
             delivery::{Delivery, Targets},
-            home::Home,
             message::Message,
+            router::Home,
         },
         shard::{
             attendance::Attendance,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::{
     hub::{
         ids::{PeerKey, Place, Subscriber},
-        publication::home::Interest,
+        publication::router::Interest,
         shard::{
             state::State,
             topic::{Departure, Topic},

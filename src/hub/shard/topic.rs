@@ -26,7 +26,7 @@ use crate::{
         ids::{Place, Subscriber, TopicKey},
         measured::Count,
         publication::{
-            Publication, Receipt, delivery::Target, home::SubscriberCount, message::Message,
+            Publication, Receipt, delivery::Target, message::Message, router::SubscriberCount,
         },
         room,
         room::Table,
