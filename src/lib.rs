@@ -19,7 +19,7 @@
 //! # The way of a message
 //!
 //! ```text
-//!  accept ─► http ─► upgrade ─► connection ─┬─ gate ─► fastwebsockets ─► protocol ─► hub (home)
+//!  accept ─► http ─► upgrade ─► connection ─┬─ gate ─► fastwebsockets ─► protocol ─► hub (router)
 //!  (handed to  (hyper, on   (101,           │  RFC 6455   frames or        what it     orders a topic's
 //!   the shards  that shard)  socket back)   │  MUSTs      messages         means       publications
 //!   in turn)                                │                                            │
@@ -50,10 +50,11 @@
 //!    compressed form all those with the same window.
 //! 2. **A shard is one thread** that owns its connections, sockets and outboxes. What reaches it
 //!    comes through its inbox; nobody waits for a lock on the way of a message but for the step
-//!    that its topics' homes and each inbox take, or while another shard compresses that message.
-//! 3. **A topic has a home.** Every publication passes it, one at a time, into the inboxes of the
-//!    shards that have subscribers, so what comes by a topic comes in one order, the same for every
-//!    subscriber. One to several topics passes their homes together, and is one item of an inbox.
+//!    that its topics' records and each inbox take, or while another shard compresses that message.
+//! 3. **A topic has one record**, the router's. Every publication passes it, one at a time, into the
+//!    inboxes of the shards that have subscribers, so what comes by a topic comes in one order, the
+//!    same for every subscriber. One to several topics passes their records together, and is one item
+//!    of an inbox.
 //! 4. **Publishing never waits for a subscriber's socket.** Outboxes are bounded in bytes and in
 //!    age; publishers are held back instead, one after the other, when a shard has too much to
 //!    deliver. Nobody else is.

@@ -23,7 +23,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     let crowd = Crowd::new(0, None);
     let seat = sit_down(&crowd.shards, None);
     group.bench_function("a topic comes and goes", |bencher| {
-        // Its home is told of both.
+        // The router is told of both.
         bencher.iter(|| {
             seat.set_topics(slice::from_ref(&crowd.topic));
             seat.set_topics(&[]);

@@ -1,6 +1,6 @@
 //! The hub, and beside it what a list of publications for each topic says about it.
 //!
-//! A publication takes its place among those of a topic when it passes the topic's home. Those
+//! A publication takes its place among those of a topic when it passes the router. Those
 //! after a connection's follow must reach it; those before may, if they are still on their way,
 //! but then without a gap.
 

@@ -1,15 +1,15 @@
 //! The sharded broadcast core: topics, subscribers, and the way of a message between them.
 //!
-//! A publication passes its topic's home, which gives it its place in the topic's order, into the
+//! A publication passes the router, which gives it its place in its topic's order, into the
 //! inboxes of the shards that have subscribers; each of those queues it to its subscribers'
 //! outboxes and writes to their sockets in its tick. Nothing else passes between shards. There is
 //! no HTTP in here and no fastwebsockets: a connection is a socket, an outbox and the topics that
 //! it follows.
 //!
 //! ```text
-//!  what one read brought ──────► home of the topic: ──────► inboxes of its shards, ──► outboxes
-//!  a shard's first subscriber ─►  numbers it, knows          all in the same order
-//!  the departure of its last ──►  the shards, has a lock
+//!  what one read brought ──────► router: the topic's ─────► inboxes of its shards, ──► outboxes
+//!  a shard's first subscriber ─►  record numbers it, and     all in the same order
+//!  the departure of its last ──►  knows the shards; a lock
 //! ```
 //!
 //! From the outside in: [`seat`] is what a connection's task sees, [`shard`] a

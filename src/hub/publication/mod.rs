@@ -1,6 +1,6 @@
 //! Messages on their way from a publisher to the subscribers.
 //!
-//! A [`message`] is encoded once, and once more for each form of [`compression`]. The topic's [`router`]
+//! A [`message`] is encoded once, and once more for each form of [`compression`]. The [`router`]
 //! gives a publication its place in the topic's order, and a [`delivery`] brings it to a shard, which
 //! joins the messages of a topic into [`segments`], each a [`segment`] that all outboxes share.
 

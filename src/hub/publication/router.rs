@@ -1,12 +1,15 @@
-//! Where the publications of a topic get their order, and who is to hear of them.
+//! The router: where the publications of a topic get their order, and which shards get them.
 //!
-//! Pure. Every publication of a topic passes its home, one at a time, and the order in which they
-//! pass is the order in which every subscriber gets them.
+//! Every publication of a topic passes the topic's record, one at a time, and the order in which they
+//! pass is the order in which every subscriber gets them. A topic has a record while some shard has
+//! subscribers of it. So its numbers begin again when nobody was interested: a shard knows its topic
+//! by a key that a later one does not have, and mixes up none of them.
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher, RandomState},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -16,17 +19,36 @@ use crate::{
     topic_name::TopicName,
 };
 
-/// How many subscribers a topic has on one shard: written by that shard, read by publishers, for
-/// whom it may be a moment old.
+/// Number of subscribers that a topic has on one shard: written by that shard, read by publishers,
+/// for whom it may be a moment old.
 pub(in crate::hub) type SubscriberCount = Arc<AtomicUsize>;
 
-/// The home of some of all topics: which shards have subscribers of each.
-///
-/// Invariant: no list is empty, and no shard is in a list twice.
+/// The records of all topics, in parts. Each part has a lock, under which nothing waits.
+#[derive(Debug)]
+pub(in crate::hub) struct Router {
+    parts: Box<[CacheLine<Mutex<Part>>]>,
+    /// Seeded: names come from clients.
+    hasher: RandomState,
+}
+
+/// Keeps publishers to two topics from writing to one cache line.
 #[derive(Debug, Default)]
-pub(in crate::hub) struct Home {
-    interested: HashMap<TopicName, Vec<Interest>>,
-    passed: u64,
+#[repr(align(64))]
+struct CacheLine<T>(T);
+
+/// The records of some topics.
+///
+/// Invariant: a record has an interested shard, and no shard is in it twice.
+#[derive(Debug, Default)]
+pub(in crate::hub) struct Part {
+    records: HashMap<TopicName, Record>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    interested: Vec<Interest>,
+    /// The number of the next publication.
+    next: u64,
 }
 
 /// A shard that has subscribers of a topic.
@@ -38,59 +60,120 @@ pub(in crate::hub) struct Interest {
     pub(in crate::hub) subscribers: SubscriberCount,
 }
 
-impl Interest {
-    /// Returns where a publication with this number goes on the shard.
-    pub(in crate::hub) fn target(&self, number: u64) -> Target {
-        let topic = self.topic;
-        Target { topic, number }
+/// What follows from a shard's interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::hub) struct Added {
+    /// The number of the first publication that the shard gets.
+    pub(in crate::hub) next: u64,
+    /// No other shard of this node is interested.
+    pub(in crate::hub) is_first: bool,
+}
+
+impl Router {
+    /// Returns the part that has the record of a topic.
+    pub(in crate::hub) fn of(&self, topic: &TopicName) -> MutexGuard<'_, Part> {
+        self.lock(self.part_of(topic))
     }
 
+    /// Returns which part has the record of a topic.
+    pub(in crate::hub) fn part_of(&self, topic: &TopicName) -> usize {
+        (self.hasher.hash_one(topic) % PARTS) as usize
+    }
+
+    pub(in crate::hub) fn lock(&self, part: usize) -> MutexGuard<'_, Part> {
+        let CacheLine(part) = &self.parts[part];
+        // Nothing that runs under the lock leaves a part half-changed.
+        part.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self {
+            parts: (0..PARTS).map(|_| CacheLine::default()).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl Part {
+    /// Lets a publication of `topic` pass. Returns the shards that get it, and what it is there.
+    pub(in crate::hub) fn pass(
+        &mut self,
+        topic: &TopicName,
+    ) -> impl Iterator<Item = (&Interest, Target)> {
+        let (number, interested) = match self.records.get_mut(topic) {
+            Some(record) => {
+                record.next += 1;
+                (record.next - 1, &record.interested[..])
+            }
+            None => (0, &[][..]),
+        };
+        interested.iter().map(move |interest| {
+            let topic = interest.topic;
+            (interest, Target { topic, number })
+        })
+    }
+
+    /// Takes note that a shard has subscribers of `topic` from now on.
+    pub(in crate::hub) fn add(&mut self, topic: &TopicName, interest: Interest) -> Added {
+        let Record { interested, next } = self.records.entry(topic.clone()).or_default();
+        debug_assert!(
+            interested.iter().all(|other| other.shard != interest.shard),
+            "a shard tells its interest once"
+        );
+        let is_first = interested.is_empty();
+        // Exactly: most topics have subscribers on few shards, and there are many topics.
+        interested.reserve_exact(1);
+        interested.push(interest);
+        Added {
+            next: *next,
+            is_first,
+        }
+    }
+
+    /// Takes note that a shard has none any more. Returns true if no shard of this node has.
+    pub(in crate::hub) fn remove(&mut self, topic: &TopicName, shard: usize) -> bool {
+        let Some(Record { interested, .. }) = self.records.get_mut(topic) else {
+            return false;
+        };
+        interested.retain(|interest| interest.shard != shard);
+        let is_last = interested.is_empty();
+        if is_last {
+            self.records.remove(topic);
+            if let Some(room) = room::excess(self.records.len(), self.records.capacity()) {
+                self.records.shrink_to(room);
+            }
+        }
+        is_last
+    }
+}
+
+impl Interest {
     pub(in crate::hub) fn subscriber_count(&self) -> usize {
         self.subscribers.load(Relaxed)
     }
 }
 
-impl Home {
-    /// Lets a publication of `topic` pass. Returns its number, and the shards that it is for.
-    pub(in crate::hub) fn pass(&mut self, topic: &TopicName) -> (u64, &[Interest]) {
-        let number = self.passed;
-        self.passed += 1;
-        let interested = self.interested.get(topic);
-        (number, interested.map_or(&[], |shards| shards))
-    }
-
-    /// Takes note that a shard wants to hear of `topic` from now on. Returns the least number that is
-    /// for it.
-    pub(in crate::hub) fn add(&mut self, topic: &TopicName, interest: Interest) -> u64 {
-        let shards = self.interested.entry(topic.clone()).or_default();
-        debug_assert!(
-            shards.iter().all(|other| other.shard != interest.shard),
-            "a shard tells its interest once"
-        );
-        shards.push(interest);
-        self.passed
-    }
-
-    /// Takes note that a shard does not any more.
-    pub(in crate::hub) fn remove(&mut self, topic: &TopicName, shard: usize) {
-        if let Some(shards) = self.interested.get_mut(topic) {
-            shards.retain(|interest| interest.shard != shard);
-            if shards.is_empty() {
-                self.interested.remove(topic);
-                let interested = &mut self.interested;
-                if let Some(room) = room::excess(interested.len(), interested.capacity()) {
-                    interested.shrink_to(room);
-                }
-            }
-        }
-    }
-}
+/// Many, so that two shards that publish to two topics seldom want the same one, and so that each is
+/// moved in half a millisecond when it grows, with a million topics.
+const PARTS: u64 = 256;
 
 #[cfg(test)]
-impl Home {
+impl Router {
+    /// Lets a publication to `topics` pass. Returns what it is on the shards that get it.
+    pub(in crate::hub) fn targets(&self, topics: &[TopicName]) -> Vec<Target> {
+        let mut targets = Vec::new();
+        for topic in topics {
+            targets.extend(self.of(topic).pass(topic).map(|(_, target)| target));
+        }
+        targets
+    }
+
     /// For how many elements there is memory.
     pub(in crate::hub) fn room(&self) -> usize {
-        self.interested.capacity()
+        let parts = 0..self.parts.len();
+        parts.map(|part| self.lock(part).records.capacity()).sum()
     }
 }
 
@@ -98,36 +181,61 @@ impl Home {
 mod tests {
     use super::*;
 
-    fn pass(home: &mut Home, topic: &TopicName) -> (u64, Vec<(usize, usize)>) {
-        let (number, interested) = home.pass(topic);
-        let shards = interested.iter();
-        let shards = shards.map(|interest| (interest.shard, interest.subscriber_count()));
-        (number, shards.collect())
+    fn name(name: &str) -> TopicName {
+        TopicName::new(name).unwrap()
+    }
+
+    fn interest(shard: usize) -> Interest {
+        Interest {
+            shard,
+            topic: TopicKey::default(),
+            subscribers: SubscriberCount::default(),
+        }
+    }
+
+    /// The shards that a publication goes to, and its number on each.
+    fn pass(part: &mut Part, topic: &TopicName) -> Vec<(usize, u64)> {
+        let passed = part.pass(topic);
+        let shards = passed.map(|(interest, target)| (interest.shard, target.number));
+        shards.collect()
+    }
+
+    fn added(next: u64, is_first: bool) -> Added {
+        Added { next, is_first }
     }
 
     #[test]
-    fn a_publication_is_for_the_shards_that_want_its_topic_which_is_then_forgotten() {
-        let mut home = Home::default();
-        let cats = TopicName::new("cats").unwrap();
-        assert_eq!(pass(&mut home, &cats), (0, vec![]));
-        let subscribers = SubscriberCount::default();
-        let interest = |shard| Interest {
-            shard,
-            topic: TopicKey::default(),
-            subscribers: Arc::clone(&subscribers),
-        };
-        let first = home.add(&cats, interest(0));
-        assert_eq!(first, 1, "all that passes later");
-        subscribers.store(5, Relaxed);
-        assert_eq!(
-            pass(&mut home, &TopicName::new("dogs").unwrap()),
-            (1, vec![])
-        );
-        assert_eq!(home.add(&cats, interest(2)), 2);
-        assert_eq!(pass(&mut home, &cats), (2, vec![(0, 5), (2, 5)]));
-        home.remove(&cats, 0);
-        home.remove(&cats, 2);
-        assert_eq!(pass(&mut home, &cats), (3, vec![]));
-        assert!(home.interested.is_empty());
+    fn the_publications_of_a_topic_are_counted_for_all_its_shards() {
+        let mut part = Part::default();
+        let (cats, dogs) = (name("cats"), name("dogs"));
+        assert_eq!(part.add(&cats, interest(0)), added(0, true));
+        assert_eq!(part.add(&dogs, interest(1)), added(0, true));
+        assert_eq!(pass(&mut part, &cats), [(0, 0)]);
+        assert_eq!(pass(&mut part, &cats), [(0, 1)]);
+        assert_eq!(part.add(&cats, interest(2)), added(2, false));
+        assert_eq!(pass(&mut part, &cats), [(0, 2), (2, 2)]);
+        assert_eq!(pass(&mut part, &dogs), [(1, 0)], "and for each topic alone");
+    }
+
+    #[test]
+    fn a_topic_that_nobody_is_interested_in_is_forgotten() {
+        let mut part = Part::default();
+        let cats = name("cats");
+        assert_eq!(pass(&mut part, &cats), []);
+        part.add(&cats, interest(0));
+        part.add(&cats, interest(2));
+        assert_eq!(pass(&mut part, &cats), [(0, 0), (2, 0)]);
+        assert!(!part.remove(&cats, 0), "the other one is interested");
+        assert!(!part.remove(&cats, 0), "it has been removed already");
+        assert_eq!(pass(&mut part, &cats), [(2, 1)]);
+        assert!(part.remove(&cats, 2));
+        assert!(part.records.is_empty());
+        assert_eq!(pass(&mut part, &cats), []);
+        assert_eq!(part.add(&cats, interest(2)), added(0, true));
+    }
+
+    #[test]
+    fn a_part_shares_its_cache_line_with_no_other() {
+        assert_eq!(size_of::<CacheLine<Mutex<Part>>>(), 64);
     }
 }

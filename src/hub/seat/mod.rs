@@ -99,7 +99,7 @@ impl SeatRef {
     /// Follows exactly `topics`, each named once, from now on: whatever is published to them after
     /// this returns reaches the connection.
     ///
-    /// Nobody has to wait for that: each topic's home knows when this returns.
+    /// Nobody has to wait for that: the router knows when this returns.
     pub(crate) fn set_topics(&self, topics: &[TopicName]) {
         let mut state = self.shard.state.borrow_mut();
         let left = state

@@ -25,7 +25,7 @@ impl SeatRef {
     /// Publishes messages to every one of `topics`: in this order, after what this connection
     /// published before. Who has to [wait](Self::must_wait_to_publish) must have a pass.
     pub(crate) fn publish(&self, topics: &[TopicName], messages: impl Into<Messages>) {
-        self.spend(topics.len() as u64 * HOME);
+        self.spend(topics.len() as u64 * PASS);
         let links = &self.shard.links;
         links.publish(topics, Publication::new(messages));
     }
@@ -75,5 +75,5 @@ impl SeatRef {
     }
 }
 
-/// What passing the home of a topic takes, in nanoseconds.
-const HOME: u64 = 150;
+/// What passing the record of a topic takes, in nanoseconds.
+const PASS: u64 = 150;

@@ -270,7 +270,7 @@ mod tests {
         let topic = TopicName::new("cats").unwrap();
         subscriber(&mut state, Compression::Off, slice::from_ref(&topic));
         let publication = publication(&state);
-        let target = state.links.targets(slice::from_ref(&topic))[0];
+        let target = state.links.router.targets(slice::from_ref(&topic))[0];
         state.topics.append(target, &publication);
         let compression = own_context(&state);
         let key = subscriber(&mut state, compression, &[topic]);
@@ -286,7 +286,7 @@ mod tests {
         let compression = own_context(&state);
         let key = subscriber(&mut state, compression, &topics);
         subscriber(&mut state, Compression::Off, &topics[..1]);
-        let targets = Targets::Several(state.links.targets(&topics));
+        let targets = Targets::Several(state.links.router.targets(&topics));
         let publication = Arc::new(publication(&state));
         state.begin_fan_out(Delivery::new(&publication, targets, 2, Forms::default()));
         fan_out(&mut state, |state, step| {

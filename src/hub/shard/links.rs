@@ -1,11 +1,8 @@
 //! What every shard knows of the others, and the way of a publication to those that it is for.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering::Relaxed},
 };
 
 use tokio::sync::watch;
@@ -23,7 +20,7 @@ use crate::{
             compression::{Contexts, Forms, Windows},
             delivery::{Delivery, Targets},
             message::Message,
-            router::Home,
+            router::Router,
         },
         shard::{
             attendance::Attendance,
@@ -53,10 +50,8 @@ pub(crate) struct Links {
     pub(in crate::hub) windows: Vec<AtomicU8>,
     pub(in crate::hub) budget: Arc<Budget>,
     pub(in crate::hub) attendance: Attendance,
-    homes: Vec<Mutex<Home>>,
+    pub(in crate::hub) router: Router,
     turnstile: Turnstile,
-    /// Seeded: names come from clients.
-    hasher: RandomState,
     /// Turns true when a shard has panicked.
     pub(in crate::hub) is_broken: watch::Sender<bool>,
 }
@@ -74,27 +69,10 @@ impl Links {
             contexts: Contexts::new(&config.deflate),
             budget: Budget::new(config.limits.budget_bytes()),
             attendance: Attendance::new(config.shards.get()),
-            homes: (0..HOMES).map(|_| Mutex::default()).collect(),
+            router: Router::default(),
             turnstile: Turnstile::default(),
-            hasher: RandomState::new(),
             is_broken: watch::Sender::new(false),
         }
-    }
-
-    /// The home of a topic. Nothing waits while it is held, and it is held for a step.
-    pub(in crate::hub) fn home(&self, topic: &TopicName) -> MutexGuard<'_, Home> {
-        self.lock(self.home_of(topic))
-    }
-
-    fn home_of(&self, topic: &TopicName) -> usize {
-        (self.hasher.hash_one(topic) % HOMES) as usize
-    }
-
-    fn lock(&self, home: usize) -> MutexGuard<'_, Home> {
-        // Nothing that runs under the lock leaves a home half-changed.
-        self.homes[home]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a message of a frame that is to be published.
@@ -102,7 +80,7 @@ impl Links {
         Message::new(frame, &self.config.deflate, &self.budget)
     }
 
-    /// Lets a publication pass the homes of `topics`, to the shards that it is for.
+    /// Lets a publication pass the records of `topics`, to the shards that it is for.
     pub(in crate::hub) fn publish(&self, topics: &[TopicName], publication: Publication) {
         let publication = Arc::new(publication);
         match topics {
@@ -114,17 +92,15 @@ impl Links {
 
     fn publish_to_one(&self, topic: &TopicName, publication: &Arc<Publication>) {
         let mut asleep = Vec::new();
-        let mut home = self.home(topic);
-        let (number, interested) = home.pass(topic);
-        for interest in interested {
-            // Pushed while the home is held: in the same order to all shards.
-            let targets = Targets::One(interest.target(number));
-            let subscribers = interest.subscriber_count();
+        let mut part = self.router.of(topic);
+        for (interest, target) in part.pass(topic) {
+            // Pushed while the record is held: in the same order to all shards.
+            let (targets, subscribers) = (Targets::One(target), interest.subscriber_count());
             if self.deliver(publication, interest.shard, targets, subscribers) {
                 asleep.push(interest.shard);
             }
         }
-        drop(home);
+        drop(part);
         self.wake(asleep);
     }
 
@@ -142,23 +118,24 @@ impl Links {
         self.inboxes[shard].append(Item::Deliver(delivery))
     }
 
-    /// All the homes are held together, so that each shard gets the publication once, in a place
+    /// All the records are held together, so that each shard gets the publication once, in a place
     /// that is the right one in the order of every topic.
     fn publish_to_several(&self, topics: &[TopicName], publication: &Arc<Publication>) {
-        let homes_of: Vec<usize> = topics.iter().map(|topic| self.home_of(topic)).collect();
-        let mut sorted = homes_of.clone();
+        let parts_of = topics.iter().map(|topic| self.router.part_of(topic));
+        let parts_of: Vec<usize> = parts_of.collect();
+        let mut sorted = parts_of.clone();
         // In one order for all publishers, so that no two wait for each other.
         sorted.sort_unstable();
         sorted.dedup();
-        let mut homes: Vec<_> = sorted.iter().map(|&home| self.lock(home)).collect();
+        let parts = sorted.iter().map(|&part| self.router.lock(part));
+        let mut parts: Vec<_> = parts.collect();
         // Of each shard: the topics that it has subscribers of, and how many.
         let mut shares = vec![(Vec::new(), 0); self.inboxes.len()];
-        for (topic, home) in topics.iter().zip(homes_of) {
-            let held = sorted.binary_search(&home).unwrap_or_default();
-            let (number, interested) = homes[held].pass(topic);
-            for interest in interested {
+        for (topic, part) in topics.iter().zip(parts_of) {
+            let held = sorted.binary_search(&part).unwrap_or_default();
+            for (interest, target) in parts[held].pass(topic) {
                 let (targets, subscribers) = &mut shares[interest.shard];
-                targets.push(interest.target(number));
+                targets.push(target);
                 *subscribers += interest.subscriber_count();
             }
         }
@@ -171,7 +148,7 @@ impl Links {
                 asleep.push(shard);
             }
         }
-        drop(homes);
+        drop(parts);
         self.wake(asleep);
     }
 
@@ -215,32 +192,5 @@ impl Links {
             inbox.has_room().await;
         }
         pass
-    }
-}
-
-/// Many, so that two shards that publish to two topics seldom want the same one, and so that each is
-/// moved in half a millisecond when it grows, with a million topics.
-const HOMES: u64 = 256;
-
-#[cfg(test)]
-impl Links {
-    /// Lets a publication pass the homes of `topics`. Returns what it is on the shards that get it.
-    pub(in crate::hub) fn targets(
-        &self,
-        topics: &[TopicName],
-    ) -> Vec<crate::hub::publication::delivery::Target> {
-        let mut targets = Vec::new();
-        for topic in topics {
-            let mut home = self.home(topic);
-            let (number, interested) = home.pass(topic);
-            targets.extend(interested.iter().map(|interest| interest.target(number)));
-        }
-        targets
-    }
-
-    /// For how many elements there is memory.
-    pub(in crate::hub) fn room(&self) -> usize {
-        let homes = 0..self.homes.len();
-        homes.map(|home| self.lock(home).room()).sum()
     }
 }

@@ -313,10 +313,10 @@ const SHORT_TURN: Duration = Duration::from_micros(100);
 
 #[cfg(test)]
 impl Shard {
-    /// For how many elements there is memory, in its own maps and queues and in the homes.
+    /// For how many elements there is memory, in its own maps and queues and in the router.
     pub(super) fn room(&self) -> usize {
         let state = self.state.borrow();
         let own = state.peers.room() + state.topics.room() + self.rounds.borrow().room();
-        own + self.inbox().room() + self.links.room()
+        own + self.inbox().room() + self.links.router.room()
     }
 }

@@ -206,7 +206,7 @@ mod tests {
     }
 
     fn target(state: &State, topic: &TopicName) -> Target {
-        state.links.targets(std::slice::from_ref(topic))[0]
+        state.links.router.targets(std::slice::from_ref(topic))[0]
     }
 
     fn deliver(state: &mut State, target: Target) {
@@ -269,12 +269,8 @@ mod tests {
         });
         let publication = publication("for 2").to(Some("2".into()));
         let targets = Targets::One(target(&state, &topic));
-        state.begin_fan_out(Delivery::new(
-            &Arc::new(publication),
-            targets,
-            2,
-            Forms::default(),
-        ));
+        let publication = Arc::new(publication);
+        state.begin_fan_out(Delivery::new(&publication, targets, 2, Forms::default()));
         fan_out(&mut state);
         assert_eq!(wire(&state, one), b"");
         assert_eq!(wire(&state, other), b"\x81\x05for 2");
@@ -287,7 +283,7 @@ mod tests {
         let key = state.peers.insert(None, Compression::Off);
         state.set_topics(key, &topics[..2]);
         for text in ["first", "second"] {
-            let targets = Targets::Several(state.links.targets(&topics));
+            let targets = Targets::Several(state.links.router.targets(&topics));
             let publication = Arc::new(publication(text));
             state.begin_fan_out(Delivery::new(&publication, targets, 2, Forms::default()));
             fan_out(&mut state);

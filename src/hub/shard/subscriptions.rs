@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::{
     hub::{
         ids::{PeerKey, Place, Subscriber},
-        publication::router::Interest,
+        publication::router::{Added, Interest},
         shard::{
             state::State,
             topic::{Departure, Topic},
@@ -66,16 +66,18 @@ impl State {
             place: u32::try_from(peer.places.len()).expect("there are few"),
         };
         self.ledger.enter(SUBSCRIPTION_BYTES);
-        let tell_home = |topic, subscribers| {
+        let announce = |topic, subscribers| {
             self.ledger.enter(topic_bytes(name));
             let interest = Interest {
                 shard: self.index,
                 topic,
                 subscribers,
             };
-            self.links.home(name).add(name, interest)
+            let Added { next, is_first } = self.links.router.of(name).add(name, interest);
+            debug_assert!(next == 0 || !is_first, "{name:?} had a record");
+            next
         };
-        let place = self.topics.subscribe(name, subscriber, tell_home);
+        let place = self.topics.subscribe(name, subscriber, announce);
         peer.places.push(place);
     }
 
@@ -97,7 +99,7 @@ impl State {
         match self.topics.unsubscribe(place) {
             Departure::Last(topic) => {
                 self.ledger.cross_out(topic_bytes(&topic));
-                self.links.home(&topic).remove(&topic, self.index);
+                self.links.router.of(&topic).remove(&topic, self.index);
             }
             Departure::Moved(moved) => {
                 for (Subscriber { peer, place }, index) in moved.into_iter().flatten() {

@@ -75,7 +75,7 @@ pub(in crate::hub) struct Pending {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub(in crate::hub) enum Departure {
-    /// It was the topic's last one here: its home must be told.
+    /// It was the topic's last one here: the router must be told.
     Last(TopicName),
     /// These ones, if any, have new places in the topic: their own records must follow.
     Moved([Option<(Subscriber, u32)>; 2]),
@@ -94,13 +94,13 @@ impl Topics {
         self.topics.get_mut(key)
     }
 
-    /// Adds a subscriber that is not one yet. If it is the topic's first, `tell_home` tells the
-    /// home, and returns the number of the first publication for it.
+    /// Adds a subscriber that is not one yet. If it is the topic's first, `announce` tells the
+    /// router, and returns the number of the first publication for it.
     pub(in crate::hub) fn subscribe(
         &mut self,
         name: &TopicName,
         subscriber: Subscriber,
-        tell_home: impl FnOnce(TopicKey, SubscriberCount) -> u64,
+        announce: impl FnOnce(TopicKey, SubscriberCount) -> u64,
     ) -> Place {
         self.look_ups.add(1);
         let (key, is_new) = match self.names.entry(name) {
@@ -112,7 +112,7 @@ impl Topics {
         };
         let topic = self.topics.get_mut(key).expect("`names` leads to it");
         if is_new {
-            topic.next = tell_home(key, topic.count.clone());
+            topic.next = announce(key, topic.count.clone());
         }
         topic.subscribers.push(subscriber);
         topic.count.store(topic.subscribers.len(), Relaxed);
@@ -218,9 +218,9 @@ impl Topic {
         }
     }
 
-    /// Takes note that the publication with this number has come. They come in the topic's order.
+    /// Takes note that the publication with this number has come. All of them come, in their order.
     pub(in crate::hub) fn take(&mut self, number: u64) {
-        debug_assert!(number >= self.next, "{:?} is out of order", self.name);
+        debug_assert_eq!(number, self.next, "the order of {:?}", self.name);
         self.next = number + 1;
     }
 
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_home_is_told_of_the_first_subscriber_and_of_the_departure_of_the_last() {
+    fn the_router_is_told_of_the_first_subscriber_and_of_the_departure_of_the_last() {
         let mut topics = Topics::default();
         let name = TopicName::new("cats").unwrap();
         let [a, b] = peers(2)[..] else { unreachable!() };
