@@ -228,7 +228,8 @@ fn push_own(
         offering
             .allowance
             .spend(message.cost_of_form().in_context());
-        outbox.push(Segment::of_its_own(frame.into_bytes(), offering.ledger));
+        let (bytes, content) = (frame.into_bytes(), offering.segments.one());
+        outbox.push(Segment::published(bytes, content, offering.ledger));
     }
     true
 }
@@ -279,7 +280,7 @@ mod tests {
         let message = links.message(Frame::binary(&vec![0; bytes]));
         let mut compressors = Compressors::new(&links.config.deflate, &links.budget);
         let mut offering = Offering {
-            segments: &mut Segments::new(vec![message]),
+            segments: &mut Segments::new(vec![message], None),
             compressors: &mut compressors,
             ledger: &Ledger::new(links.budget),
             allowance: &mut Allowance::new(STEP),

@@ -5,11 +5,11 @@ use std::{ops::Deref, rc::Rc, slice};
 use crate::{
     hub::{
         bounds::{allowance::Allowance, ledger::Ledger},
-        ids::PeerKey,
+        ids::{PeerKey, TopicKey},
         publication::{
             compression::{Compressors, cost_of_piece},
             message::Message,
-            segment::Segment,
+            segment::{Content, Segment},
         },
     },
     wire::{deflate::Deflating, extension::WindowBits, frame::Frame},
@@ -19,6 +19,8 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::hub) struct Segments {
     messages: Vec<Message>,
+    /// The topic that they were published to, unless there are several.
+    topic: Option<TopicKey>,
     plain: Option<Joined>,
     /// By window; made when the first of its subscribers comes.
     compressed: Option<Box<[Compressed; WindowBits::ALL.len()]>>,
@@ -60,9 +62,10 @@ impl Default for Compressed {
 }
 
 impl Segments {
-    pub(in crate::hub) fn new(messages: Vec<Message>) -> Self {
+    pub(in crate::hub) fn new(messages: Vec<Message>, topic: Option<TopicKey>) -> Self {
         Self {
             messages,
+            topic,
             plain: None,
             compressed: None,
             partly: Vec::new(),
@@ -71,6 +74,11 @@ impl Segments {
 
     pub(in crate::hub) fn messages(&self) -> &[Message] {
         &self.messages
+    }
+
+    /// Returns what one of the messages brings.
+    pub(in crate::hub) fn one(&self) -> Content {
+        Content::new(1, self.topic)
     }
 
     /// Gives the messages back, to be forgotten.
@@ -92,9 +100,9 @@ impl Segments {
 
     /// For those who take them as they are.
     pub(in crate::hub) fn plain(&mut self, ledger: &Rc<Ledger>) -> &[Rc<Segment>] {
-        let messages = &self.messages;
+        let (messages, topic) = (&self.messages, self.topic);
         self.plain
-            .get_or_insert_with(|| join(messages.iter().map(Message::plain), ledger))
+            .get_or_insert_with(|| join(messages.iter().map(Message::plain), topic, ledger))
     }
 
     /// For those who take them compressed within this window; `None` if the step is over before
@@ -109,7 +117,7 @@ impl Segments {
         let form = &mut self.compressed.get_or_insert_default()[window.index()];
         while let Compressed::InTheMaking(frames, deflating) = form {
             let Some(message) = self.messages.get(frames.len()) else {
-                *form = Compressed::Joined(join(frames.iter(), ledger));
+                *form = Compressed::Joined(join(frames.iter(), self.topic, ledger));
                 break;
             };
             if allowance.is_spent() {
@@ -170,11 +178,15 @@ fn in_steps(
 /// others are joined into segments of at most 64 KiB. One segment costs a subscriber one reference
 /// instead of one for each frame (measured: up to 16 KiB copying once per topic is never the slower
 /// way).
-fn join<'a>(mut frames: impl ExactSizeIterator<Item = &'a Frame>, ledger: &Rc<Ledger>) -> Joined {
+fn join<'a>(
+    mut frames: impl ExactSizeIterator<Item = &'a Frame>,
+    topic: Option<TopicKey>,
+    ledger: &Rc<Ledger>,
+) -> Joined {
     if frames.len() == 1
         && let Some(frame) = frames.next()
     {
-        return Joined::One(shared(frame, ledger));
+        return Joined::One(shared(frame, topic, ledger));
     }
     let mut segments = Vec::new();
     let mut run = Vec::new();
@@ -183,36 +195,43 @@ fn join<'a>(mut frames: impl ExactSizeIterator<Item = &'a Frame>, ledger: &Rc<Le
         let len = frame.wire_len();
         let is_large = len > MAX_COPIED_BYTES;
         if is_large || run_bytes + len > MAX_SEGMENT_BYTES {
-            segments.extend(join_run(&run, run_bytes, ledger));
+            segments.extend(join_run(&run, run_bytes, topic, ledger));
             run.clear();
             run_bytes = 0;
         }
         if is_large {
-            segments.push(shared(frame, ledger));
+            segments.push(shared(frame, topic, ledger));
         } else {
             run.push(frame);
             run_bytes += len;
         }
     }
-    segments.extend(join_run(&run, run_bytes, ledger));
+    segments.extend(join_run(&run, run_bytes, topic, ledger));
     Joined::Several(segments)
 }
 
-fn shared(frame: &Frame, ledger: &Rc<Ledger>) -> Rc<Segment> {
-    Segment::shared(frame.clone().into_bytes(), ledger)
+fn shared(frame: &Frame, topic: Option<TopicKey>, ledger: &Rc<Ledger>) -> Rc<Segment> {
+    let content = Content::new(1, topic);
+    Segment::shared(frame.clone().into_bytes(), content, ledger)
 }
 
 /// Joins small frames of so many bytes in all; nothing, if there are none.
-fn join_run(run: &[&Frame], bytes: usize, ledger: &Rc<Ledger>) -> Option<Rc<Segment>> {
+fn join_run(
+    run: &[&Frame],
+    bytes: usize,
+    topic: Option<TopicKey>,
+    ledger: &Rc<Ledger>,
+) -> Option<Rc<Segment>> {
     match run {
         [] => None,
-        [frame] => Some(shared(frame, ledger)),
+        [frame] => Some(shared(frame, topic, ledger)),
         frames => {
             let mut joined = Vec::with_capacity(bytes);
             for frame in frames {
                 joined.extend_from_slice(frame.as_bytes());
             }
-            Some(Segment::of_its_own(joined.into(), ledger))
+            let content = Content::new(frames.len(), topic);
+            Some(Segment::published(joined.into(), content, ledger))
         }
     }
 }
@@ -240,7 +259,7 @@ mod tests {
     fn lengths(payloads: &[usize]) -> Vec<usize> {
         let frames = payloads.iter().map(|&len| Frame::binary(&vec![0; len]));
         let frames: Vec<_> = frames.collect();
-        let segments = join(frames.iter(), &ledger());
+        let segments = join(frames.iter(), None, &ledger());
         segments.iter().map(|segment| segment.len()).collect()
     }
 
@@ -248,7 +267,7 @@ mod tests {
     fn a_single_frame_is_shared_and_not_copied() {
         let frame = Frame::text("alone");
         let at = frame.as_bytes().as_ptr();
-        let segments = join([frame].iter(), &ledger());
+        let segments = join([frame].iter(), None, &ledger());
         assert_eq!(segments[0].bytes().as_ptr(), at);
     }
 
@@ -259,6 +278,15 @@ mod tests {
         let frame = 16_000 + 4;
         assert_eq!(lengths(&[16_000; 6]), [4 * frame, 2 * frame]);
         assert_eq!(lengths(&[]), [0; 0]);
+    }
+
+    #[test]
+    fn each_segment_knows_its_topic_and_how_many_messages_it_brings() {
+        let topic = Some(TopicKey::default());
+        let frames = [10, 20_000, 30, 40].map(|len| Frame::binary(&vec![0; len]));
+        let segments = join(frames.iter(), topic, &ledger());
+        let contents: Vec<_> = segments.iter().map(|segment| segment.content()).collect();
+        assert_eq!(contents, [1, 1, 2].map(|count| Content::new(count, topic)));
     }
 
     #[test]
@@ -276,11 +304,11 @@ mod tests {
             bytes.collect()
         };
         let mut compressors = Compressors::new(&config, ledger.budget());
-        let mut in_one_go = Segments::new(messages());
+        let mut in_one_go = Segments::new(messages(), None);
         let mut long = Allowance::new(Duration::from_secs(3600));
         let whole = in_one_go.compressed(WindowBits::MAX, &mut compressors, &ledger, &mut long);
         let whole = bytes(whole.unwrap());
-        let mut segments = Segments::new(messages());
+        let mut segments = Segments::new(messages(), None);
         let mut steps = 0;
         let in_steps = loop {
             // Over after a piece of the message.

@@ -2,11 +2,13 @@
 
 use std::mem;
 
+use tracing::debug;
+
 use crate::{
     hub::{
         bounds::allowance::{Allowance, END},
-        ids::PeerKey,
-        publication::segment::Segment,
+        ids::{ConnectionId, PeerKey},
+        publication::segment::{Content, Segment},
         shard::{peers::Peers, state::State},
     },
     wire::close::Disconnect,
@@ -54,9 +56,11 @@ impl State {
             return;
         };
         peer.ended = Some(reason);
-        if reason.discards_outbox() {
-            peer.outbox.discard();
-        }
+        let dropped = if reason.discards_outbox() {
+            peer.outbox.discard()
+        } else {
+            Content::default()
+        };
         let close = reason.close_frame();
         let close = close.map(|close| Segment::of_its_own(close.into_bytes(), &self.ledger));
         match close {
@@ -65,11 +69,27 @@ impl State {
             None => peer.outbox.seal_silently(),
         }
         peer.wake();
-        for place in mem::take(&mut peer.places) {
+        let places = mem::take(&mut peer.places);
+        self.log_dropped(key, dropped);
+        for place in places {
             self.unsubscribe(place);
         }
         self.update_gauges();
         self.metrics().ended.of(reason).increment();
+    }
+
+    /// Logs what a connection does not get that was published to it.
+    fn log_dropped(&self, key: PeerKey, dropped: Content) {
+        if dropped.messages == 0 {
+            return;
+        }
+        let connection = ConnectionId {
+            shard: self.index,
+            key,
+        };
+        let topic = dropped.topic.and_then(|topic| self.topics.get(topic));
+        let topic = topic.map(|topic| topic.name.as_str());
+        debug!(?connection, messages = dropped.messages, topic, "dropped");
     }
 }
 

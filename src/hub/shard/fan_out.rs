@@ -58,7 +58,7 @@ impl FanOut {
             receipts,
         } = pending;
         Self {
-            segments: Segments::new(messages),
+            segments: Segments::new(messages, Some(topic)),
             next: Some(topic),
             others: Vec::new(),
             topic: None,
@@ -85,7 +85,7 @@ impl FanOut {
             }
         };
         Self {
-            segments: Segments::new(publication.messages.to_vec()),
+            segments: Segments::new(publication.messages.to_vec(), next),
             next,
             others,
             topic: None,

@@ -9,7 +9,7 @@ use std::{collections::VecDeque, io::IoSlice, mem, rc::Rc};
 
 use crate::hub::{
     bounds::ledger::{Held, Ledger, Moment},
-    publication::segment::Segment,
+    publication::segment::{Content, Segment},
 };
 
 /// Runs of whole frames queued for one connection, in the order in which they are written:
@@ -84,13 +84,19 @@ impl Outbox {
         self.is_sealed = true;
     }
 
-    /// Drops everything but a frame that is partly out.
-    pub(in crate::hub) fn discard(&mut self) {
-        self.queue.truncate(usize::from(self.is_front_torn));
+    /// Drops everything but a frame that is partly out. Returns what it would have brought.
+    pub(in crate::hub) fn discard(&mut self) -> Content {
+        let kept = usize::from(self.is_front_torn);
+        let dropped = self.queue.iter().skip(kept);
+        let dropped = dropped.fold(Content::default(), |sum, segment| {
+            sum.and(segment.content())
+        });
+        self.queue.truncate(kept);
         let front = self.queue.front();
         self.bytes = front.map_or(0, |front| front.len() - self.written);
         self.control = 0;
         self.give_back_room();
+        dropped
     }
 
     /// Drops everything and accepts nothing more: the socket is broken.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    hub::{bounds::budget::Budget, publication::segment::tests::segment},
+    hub::{bounds::budget::Budget, ids::TopicKey, publication::segment::tests::segment},
     wire::frame::Frame,
 };
 
@@ -152,6 +152,25 @@ fn discarding_keeps_the_rest_of_a_frame_that_is_partly_out() {
     outbox.discard();
     outbox.seal(segment(Frame::close(4008, "").as_bytes()));
     assert_eq!(write_all(&mut outbox, 100), b"rst\x88\x02\x0F\xA8");
+}
+
+#[test]
+fn discarding_tells_which_messages_are_lost_but_not_of_what_was_no_message() {
+    let ledger = ledger();
+    let published = |bytes: &'static [u8], count| {
+        let content = Content::new(count, Some(TopicKey::default()));
+        Segment::published(Bytes::from_static(bytes), content, &ledger)
+    };
+    let mut outbox = Outbox::default();
+    outbox.push(published(b"of which a part is out", 100));
+    outbox.push(published(b"one", 1));
+    outbox.push(segment(b"reply"));
+    outbox.push(published(b"and two", 2));
+    outbox.written(2);
+    outbox.push_control(segment(b"<1>"));
+    let lost = Content::new(3, Some(TopicKey::default()));
+    assert_eq!(outbox.discard(), lost);
+    assert_eq!(outbox.discard(), Content::default());
 }
 
 proptest! {
