@@ -22,8 +22,7 @@ use crate::{
         publication::{Publication, Receipt, compression::Agreed},
         seat,
         shard::{
-            Shard,
-            links::Links,
+            Links, Shard,
             receive::{RECEIVE_BYTES, Receive},
             tick::Tick,
         },
@@ -72,7 +71,7 @@ impl Shards {
         user: Option<&str>,
     ) -> oneshot::Receiver<usize> {
         let (receipt, queued) = Receipt::new();
-        let publication = Publication::new(self.links.message(message));
+        let publication = Publication::new(self.links.shared.message(message));
         let publication = publication.to(user.map(Into::into)).counted(receipt);
         self.links.publish(&[topic], publication);
         queued
@@ -106,7 +105,7 @@ impl Shards {
     pub(crate) fn agree(&self, offer: Option<&str>) -> Option<Agreed> {
         let accepted = extension::accept(offer.map(str::as_bytes).into_iter(), true);
         let agreement = accepted.expect("an offer in the grammar")?;
-        Some(self.links.contexts.grant(agreement))
+        Some(self.links.shared.contexts.grant(agreement))
     }
 
     /// Takes a seat on a shard for a connection of `user`, or of nobody's, that made this `offer`

@@ -60,7 +60,7 @@ use crate::{
     error::Error,
     hub::{
         bounds::budget::Budget,
-        shard::{inbox::Item, links::Links},
+        shard::{Item, Links},
     },
     metrics::Metrics,
     topic_name::TopicName,
@@ -154,7 +154,7 @@ impl Hub {
         user: Option<UserId>,
     ) -> oneshot::Receiver<usize> {
         let (receipt, queued) = Receipt::new();
-        let publication = Publication::new(self.0.links.message(message));
+        let publication = Publication::new(self.0.links.shared.message(message));
         let publication = publication.to(user).counted(receipt);
         let topics = std::slice::from_ref(topic);
         self.0.links.publish(topics, publication);
@@ -186,7 +186,7 @@ impl Hub {
     /// Grants a connection that agreed on permessage-deflate a context of its own, if it agreed to
     /// one and one is left.
     pub(crate) fn grant(&self, agreement: Agreement) -> Agreed {
-        self.0.links.contexts.grant(agreement)
+        self.0.links.shared.contexts.grant(agreement)
     }
 
     /// Ends a connection, if it is still there.
@@ -204,30 +204,30 @@ impl Hub {
     ///
     /// Cancel safe.
     pub async fn broken(&self) {
-        let mut is_broken = self.0.links.is_broken.subscribe();
+        let mut is_broken = self.0.links.shared.is_broken.subscribe();
         // The sender lives as long as this handle.
         let _ = is_broken.wait_for(|&is_broken| is_broken).await;
     }
 
     /// Returns true if a shard has panicked.
     pub(crate) fn is_broken(&self) -> bool {
-        *self.0.links.is_broken.borrow()
+        *self.0.links.shared.is_broken.borrow()
     }
 
     /// The longest that a step has held a shard, in microseconds of CPU time, if that is measured.
     pub(crate) fn longest_hold(&self) -> Option<u64> {
-        let holds = self.0.links.holds.iter();
+        let holds = self.0.links.shared.holds.iter();
         holds.filter_map(LongestHold::microseconds).max()
     }
 
     pub(crate) fn budget(&self) -> &Arc<Budget> {
-        &self.0.links.budget
+        &self.0.links.shared.budget
     }
 
     /// The configuration that the hub was started with.
     #[must_use]
     pub fn config(&self) -> &Config {
-        &self.0.links.config
+        &self.0.links.shared.config
     }
 
     /// The number of shards.
@@ -240,7 +240,7 @@ impl Hub {
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         let mut metrics = Metrics::default();
-        for shard in &self.0.links.metrics {
+        for shard in &self.0.links.shared.metrics {
             metrics.add(shard);
         }
         metrics.memory = self.budget().metrics();

@@ -260,7 +260,7 @@ mod tests {
                 socket::tests::{awaits_end, pair},
             },
             publication::segment::tests::segment,
-            shard::links::Links,
+            shard::shared::Shared,
         },
     };
 
@@ -276,13 +276,13 @@ mod tests {
 
     /// Offers a message of `bytes`.
     fn offer(peer: &mut Peer, bytes: usize) -> Offer {
-        let links = Links::new(&Config::default());
-        let message = links.message(Frame::binary(&vec![0; bytes]));
-        let mut compressors = Compressors::new(&links.config.deflate, &links.budget);
+        let shared = Shared::new(&Config::default());
+        let message = shared.message(Frame::binary(&vec![0; bytes]));
+        let mut compressors = Compressors::new(&shared.config.deflate, &shared.budget);
         let mut offering = Offering {
             segments: &mut Segments::new(vec![message], None),
             compressors: &mut compressors,
-            ledger: &Ledger::new(links.budget),
+            ledger: &Ledger::new(shared.budget),
             allowance: &mut Allowance::new(STEP),
             now: Instant::now(),
         };

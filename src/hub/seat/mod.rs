@@ -220,8 +220,7 @@ impl SeatRef {
 
     /// Writes what is queued, as far as the socket takes it now.
     pub(crate) fn write_queued(&self) {
-        let mut state = self.shard.state.borrow_mut();
-        state.write(self.key, &mut Replies::default());
+        self.shard.write(self.key, &mut Replies::default());
     }
 
     /// Writes what is queued and what the turn's messages were answered with, as far as the
@@ -231,7 +230,7 @@ impl SeatRef {
         if !replies.is_empty() {
             self.spend(WRITE + replies.as_bytes().len() as u64 / WRITTEN_PER_NANOSECOND);
         }
-        self.shard.state.borrow_mut().write(self.key, replies);
+        self.shard.write(self.key, replies);
     }
 
     /// Ready when everything queued is written, or can't be any more.

@@ -19,7 +19,7 @@ use crate::{
 impl SeatRef {
     /// Makes a message of a frame that is to be published.
     pub(crate) fn message(&self, frame: Frame) -> Message {
-        self.shard.links.message(frame)
+        self.shard.shared.message(frame)
     }
 
     /// Publishes messages to every one of `topics`: in this order, after what this connection
@@ -42,7 +42,7 @@ impl SeatRef {
     /// Charges the turn for a message that will be delivered to so many.
     pub(crate) fn charge_delivery(&self, audience: usize, message: &Message) {
         let delivered = delivered(audience, 1, message.plain().wire_len());
-        let forms = self.shard.links.forms(self.shard.index, audience);
+        let forms = self.shard.shared.forms(self.shard.index, audience);
         let compressed = message.cost_of_form().in_forms(forms);
         self.shard.cause(delivered + compressed);
     }

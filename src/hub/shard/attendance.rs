@@ -49,15 +49,16 @@ impl Attendance {
 impl Hub {
     /// The shard that is to get the next connection.
     pub(crate) fn next_shard(&self) -> usize {
-        self.0.links.attendance.next()
+        self.0.links.shared.attendance.next()
     }
 
     /// Says whether connections are to pass a shard by.
     pub(crate) fn set_absent(&self, shard: usize, is_absent: bool) {
-        self.0.links.attendance.set_absent(shard, is_absent);
+        let shared = &self.0.links.shared;
+        shared.attendance.set_absent(shard, is_absent);
         if is_absent {
             // The others must not wait for those whom it was about to end.
-            self.0.links.relief[shard].clear();
+            shared.relief[shard].clear();
         }
     }
 
@@ -68,7 +69,7 @@ impl Hub {
 
     /// How often a shard has ticked.
     pub(crate) fn ticks(&self, shard: usize) -> u64 {
-        self.0.links.metrics[shard].ticks.get()
+        self.0.links.shared.metrics[shard].ticks.get()
     }
 }
 

@@ -42,8 +42,8 @@ impl Shard {
     /// Takes note that a step or a task has panicked.
     pub(in crate::hub) fn set_broken(&self) {
         self.is_broken.set(true);
-        self.links.attendance.set_broken(self.index);
-        self.links.relief[self.index].clear();
+        self.shared.attendance.set_broken(self.index);
+        self.shared.relief[self.index].clear();
     }
 
     /// Returns true if a step or a task has panicked.
@@ -58,7 +58,7 @@ impl Shard {
             return;
         };
         self.state.borrow_mut().peers.break_off(close.as_bytes());
-        let metrics = &self.links.metrics[self.index];
+        let metrics = &self.shared.metrics[self.index];
         metrics.ended.broken.add(metrics.connections.get());
         metrics.connections.set(0);
         metrics.topics.set(0);

@@ -106,13 +106,13 @@ mod tests {
         hub::{
             bounds::allowance::{STEP, STEP_NANOSECONDS},
             publication::compression::Compression,
-            shard::links::Links,
+            shard::shared::Shared,
         },
     };
 
     #[test]
     fn ending_many_connections_takes_several_steps_and_reaches_each() {
-        let mut state = State::new(0, Arc::new(Links::new(&Config::default())));
+        let mut state = State::new(0, Arc::new(Shared::new(&Config::default())));
         let peers = (0..20_000).map(|_| state.peers.insert(None, Compression::Off));
         let peers: Vec<PeerKey> = peers.collect();
         let ended = |state: &State| {

@@ -197,7 +197,7 @@ mod tests {
                 compression::{Compression, Forms},
                 delivery::{Delivery, Targets},
             },
-            shard::{links::Links, state::State},
+            shard::{shared::Shared, state::State},
         },
         topic_name::TopicName,
         wire::{extension, frame::Frame},
@@ -207,7 +207,7 @@ mod tests {
         let mut config = Config::default();
         config.deflate.enabled = true;
         config.deflate.contexts = 1;
-        State::new(0, Arc::new(Links::new(&config)))
+        State::new(0, Arc::new(Shared::new(&config)))
     }
 
     fn subscriber(state: &mut State, compression: Compression, topics: &[TopicName]) -> PeerKey {
@@ -218,8 +218,8 @@ mod tests {
 
     fn own_context(state: &State) -> Compression {
         let agreed = extension::accept([&b"permessage-deflate"[..]].into_iter(), true);
-        let agreed = state.links.contexts.grant(agreed.unwrap().unwrap());
-        Compression::new(Some(agreed), &state.links.config.deflate)
+        let agreed = state.shared.contexts.grant(agreed.unwrap().unwrap());
+        Compression::new(Some(agreed), &state.shared.config.deflate)
     }
 
     fn texts() -> Vec<String> {
@@ -229,7 +229,7 @@ mod tests {
 
     fn publication(state: &State) -> Publication {
         let frames = texts().into_iter().map(|text| Frame::text(&text));
-        let messages = frames.map(|frame| state.links.message(frame));
+        let messages = frames.map(|frame| state.shared.message(frame));
         Publication::new(messages.collect::<Vec<_>>())
     }
 
@@ -270,7 +270,7 @@ mod tests {
         let topic = TopicName::new("cats").unwrap();
         subscriber(&mut state, Compression::Off, slice::from_ref(&topic));
         let publication = publication(&state);
-        let target = state.links.router.targets(slice::from_ref(&topic))[0];
+        let target = state.shared.router.targets(slice::from_ref(&topic))[0];
         state.topics.append(target, &publication);
         let compression = own_context(&state);
         let key = subscriber(&mut state, compression, &[topic]);
@@ -286,7 +286,7 @@ mod tests {
         let compression = own_context(&state);
         let key = subscriber(&mut state, compression, &topics);
         subscriber(&mut state, Compression::Off, &topics[..1]);
-        let targets = Targets::Several(state.links.router.targets(&topics));
+        let targets = Targets::Several(state.shared.router.targets(&topics));
         let publication = Arc::new(publication(&state));
         state.begin_fan_out(Delivery::new(&publication, targets, 2, Forms::default()));
         fan_out(&mut state, |state, step| {

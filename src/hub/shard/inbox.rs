@@ -4,7 +4,6 @@
 use std::{
     collections::VecDeque,
     fmt, mem,
-    rc::Rc,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -17,23 +16,19 @@ use crate::hub::{
     bounds::turnstile::wait_while,
     publication::delivery::{Delivery, Load},
     room,
-    shard::Shard,
 };
 
-/// Work to be done on a shard's own thread, in its turn.
-pub(crate) type Work = Box<dyn FnOnce(&Rc<Shard>) + Send>;
-
-/// What can be asked of a shard.
-pub(in crate::hub) enum Item {
+/// What can be asked of a shard, whose kind of work is `W`.
+pub(in crate::hub) enum Item<W> {
     /// Hand this to your subscribers.
     Deliver(Delivery),
-    /// Do this.
-    Run(Work),
+    /// Do this, on your own thread, in its turn.
+    Run(W),
     /// End, dropping every connection.
     Stop,
 }
 
-impl Item {
+impl<W> Item<W> {
     /// Returns true if no subscriber of the one topic that it goes to is to be left out.
     pub(in crate::hub) fn is_for_everyone(&self) -> bool {
         matches!(self, Self::Deliver(delivery) if delivery.for_everyone().is_some())
@@ -51,9 +46,8 @@ impl Item {
 ///
 /// Bounded by holding its writers back: whoever reads publications from outside must not while
 /// an inbox [is full](Self::is_full).
-#[derive(Default)]
-pub(in crate::hub) struct Inbox {
-    queue: Mutex<VecDeque<Item>>,
+pub(in crate::hub) struct Inbox<W> {
+    queue: Mutex<VecDeque<Item<W>>>,
     /// The load of what was pushed and is not [settled](Self::settle).
     work: AtomicU64,
     messages: AtomicU64,
@@ -63,9 +57,9 @@ pub(in crate::hub) struct Inbox {
     room: Notify,
 }
 
-impl Inbox {
+impl<W> Inbox<W> {
     /// Appends an item, and wakes the shard if it may be asleep.
-    pub(in crate::hub) fn push(&self, item: Item) {
+    pub(in crate::hub) fn push(&self, item: Item<W>) {
         if self.append(item) {
             self.wake();
         }
@@ -73,7 +67,7 @@ impl Inbox {
 
     /// Appends an item; true if the shard may be asleep and has to be [woken](Self::wake).
     #[must_use]
-    pub(in crate::hub) fn append(&self, item: Item) -> bool {
+    pub(in crate::hub) fn append(&self, item: Item<W>) -> bool {
         let mut queue = self.lock();
         // An inbox with something in it has woken its shard already.
         let may_be_asleep = queue.is_empty();
@@ -85,7 +79,7 @@ impl Inbox {
     }
 
     /// Takes everything, leaving `spare` in its place: no allocation in a steady stream.
-    pub(in crate::hub) fn swap(&self, spare: &mut VecDeque<Item>) {
+    pub(in crate::hub) fn swap(&self, spare: &mut VecDeque<Item<W>>) {
         debug_assert!(
             spare.is_empty(),
             "what was taken before has been worked off"
@@ -94,7 +88,7 @@ impl Inbox {
     }
 
     /// Takes everything out, and has nothing left to do: also what was taken before is settled.
-    pub(in crate::hub) fn empty(&self) -> VecDeque<Item> {
+    pub(in crate::hub) fn empty(&self) -> VecDeque<Item<W>> {
         let mut queue = self.lock();
         self.work.store(0, Relaxed);
         self.messages.store(0, Relaxed);
@@ -151,13 +145,25 @@ impl Inbox {
         wait_while(&self.room, || self.is_full()).await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Item>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Item<W>>> {
         // Nothing that runs under the lock leaves the queue half-changed.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Inbox {
+impl<W> Default for Inbox<W> {
+    fn default() -> Self {
+        Self {
+            queue: Mutex::default(),
+            work: AtomicU64::new(0),
+            messages: AtomicU64::new(0),
+            arrival: Notify::new(),
+            room: Notify::new(),
+        }
+    }
+}
+
+impl<W> fmt::Debug for Inbox<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbox")
             .field("work", &self.work)
@@ -178,7 +184,7 @@ const BATCH: u64 = 64;
 const MAX_WORK_OF_BATCH: u64 = 4 * MAX_WORK;
 
 #[cfg(test)]
-impl Inbox {
+impl<W> Inbox<W> {
     /// For how many elements there is memory.
     pub(in crate::hub) fn room(&self) -> usize {
         self.lock().capacity()
@@ -196,21 +202,21 @@ mod tests {
         config::Config,
         hub::{
             publication::{Publication, compression::Forms, delivery::Targets},
-            shard::links::Links,
+            shard::shared::Shared,
         },
         wire::frame::Frame,
     };
 
     fn deliver(bytes: usize) -> Delivery {
-        let links = Links::new(&Config::default());
-        let publication = Publication::new(links.message(Frame::binary(&vec![0; bytes])));
+        let shared = Shared::new(&Config::default());
+        let publication = Publication::new(shared.message(Frame::binary(&vec![0; bytes])));
         let nowhere = Targets::Several(Vec::new());
         Delivery::new(&Arc::new(publication), nowhere, 1, Forms::default())
     }
 
     #[tokio::test]
     async fn a_full_inbox_holds_publishers_back_until_what_was_taken_is_done() {
-        let inbox = Inbox::default();
+        let inbox = Inbox::<()>::default();
         let delivery = deliver(40 * 1024 * 1024);
         let load = delivery.load;
         inbox.push(Item::Deliver(delivery));
@@ -226,7 +232,7 @@ mod tests {
     #[test]
     fn an_inbox_is_full_by_the_work_of_many_messages_or_by_much_more_of_a_few() {
         let filled = |messages: usize, bytes: usize| {
-            let inbox = Inbox::default();
+            let inbox = Inbox::<()>::default();
             (0..messages).for_each(|_| inbox.push(Item::Deliver(deliver(bytes))));
             inbox.is_full()
         };
@@ -238,7 +244,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wake_up_before_the_wait_is_not_lost() {
-        let inbox = Inbox::default();
+        let inbox = Inbox::<()>::default();
         inbox.push(Item::Stop);
         inbox.woken().await;
         assert!(!inbox.is_empty());

@@ -1,83 +1,39 @@
-//! What every shard knows of the others, and the way of a publication to those that it is for.
+//! The way of a publication to the shards that it is for, and where its publisher waits before that.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering::Relaxed},
-};
-
-use tokio::sync::watch;
+use std::{fmt, sync::Arc};
 
 use crate::{
     config::Config,
     hub::{
-        bounds::{
-            budget::Budget,
-            turnstile::{Pass, Turnstile},
-        },
-        measured::LongestHold,
+        bounds::turnstile::{Pass, Turnstile},
         publication::{
             Publication,
-            compression::{Contexts, Forms, Windows},
             delivery::{Delivery, Targets},
-            message::Message,
-            router::Router,
         },
         shard::{
-            attendance::Attendance,
             inbox::{Inbox, Item},
-            relief::report::Report,
+            shared::Shared,
         },
     },
-    metrics::ShardMetrics,
     topic_name::TopicName,
-    wire::frame::Frame,
 };
 
-/// One for all shards.
-#[derive(Debug)]
-pub(crate) struct Links {
-    pub(in crate::hub) config: Config,
+/// The inboxes of all shards, whose kind of work is `W`.
+pub(in crate::hub) struct Links<W> {
+    pub(in crate::hub) shared: Arc<Shared>,
     /// Of each shard.
-    pub(in crate::hub) inboxes: Vec<Inbox>,
-    /// Of each shard.
-    pub(in crate::hub) metrics: Vec<ShardMetrics>,
-    /// Of each shard.
-    pub(in crate::hub) holds: Vec<LongestHold>,
-    /// Of each shard: what its [relief](crate::hub::shard::relief) reports to the others.
-    pub(in crate::hub) relief: Vec<Report>,
-    pub(in crate::hub) contexts: Contexts,
-    /// Of each shard: the windows for which its connections want what is compressed for all.
-    pub(in crate::hub) windows: Vec<AtomicU8>,
-    pub(in crate::hub) budget: Arc<Budget>,
-    pub(in crate::hub) attendance: Attendance,
-    pub(in crate::hub) router: Router,
+    pub(in crate::hub) inboxes: Vec<Inbox<W>>,
     turnstile: Turnstile,
-    /// Turns true when a shard has panicked.
-    pub(in crate::hub) is_broken: watch::Sender<bool>,
 }
 
-impl Links {
+impl<W> Links<W> {
     pub(in crate::hub) fn new(config: &Config) -> Self {
         let shards = 0..config.shards.get();
         Self {
-            config: config.clone(),
-            inboxes: shards.clone().map(|_| Inbox::default()).collect(),
-            metrics: shards.clone().map(|_| ShardMetrics::default()).collect(),
-            holds: shards.clone().map(|_| LongestHold::new()).collect(),
-            windows: shards.clone().map(|_| AtomicU8::new(0)).collect(),
-            relief: shards.map(|_| Report::default()).collect(),
-            contexts: Contexts::new(&config.deflate),
-            budget: Budget::new(config.limits.budget_bytes()),
-            attendance: Attendance::new(config.shards.get()),
-            router: Router::default(),
+            shared: Arc::new(Shared::new(config)),
+            inboxes: shards.map(|_| Inbox::default()).collect(),
             turnstile: Turnstile::default(),
-            is_broken: watch::Sender::new(false),
         }
-    }
-
-    /// Makes a message of a frame that is to be published.
-    pub(in crate::hub) fn message(&self, frame: Frame) -> Message {
-        Message::new(frame, &self.config.deflate, &self.budget)
     }
 
     /// Lets a publication pass the records of `topics`, to the shards that it is for.
@@ -92,7 +48,7 @@ impl Links {
 
     fn publish_to_one(&self, topic: &TopicName, publication: &Arc<Publication>) {
         let mut asleep = Vec::new();
-        let mut part = self.router.of(topic);
+        let mut part = self.shared.router.of(topic);
         for (interest, target) in part.pass(topic) {
             // Pushed while the record is held: in the same order to all shards.
             let (targets, subscribers) = (Targets::One(target), interest.subscriber_count());
@@ -113,7 +69,7 @@ impl Links {
         targets: Targets,
         subscribers: usize,
     ) -> bool {
-        let forms = self.forms(shard, subscribers);
+        let forms = self.shared.forms(shard, subscribers);
         let delivery = Delivery::new(publication, targets, subscribers, forms);
         self.inboxes[shard].append(Item::Deliver(delivery))
     }
@@ -121,13 +77,13 @@ impl Links {
     /// All the records are held together, so that each shard gets the publication once, in a place
     /// that is the right one in the order of every topic.
     fn publish_to_several(&self, topics: &[TopicName], publication: &Arc<Publication>) {
-        let parts_of = topics.iter().map(|topic| self.router.part_of(topic));
+        let parts_of = topics.iter().map(|topic| self.shared.router.part_of(topic));
         let parts_of: Vec<usize> = parts_of.collect();
         let mut sorted = parts_of.clone();
         // In one order for all publishers, so that no two wait for each other.
         sorted.sort_unstable();
         sorted.dedup();
-        let parts = sorted.iter().map(|&part| self.router.lock(part));
+        let parts = sorted.iter().map(|&part| self.shared.router.lock(part));
         let mut parts: Vec<_> = parts.collect();
         // Of each shard: the topics that it has subscribers of, and how many.
         let mut shares = vec![(Vec::new(), 0); self.inboxes.len()];
@@ -152,17 +108,6 @@ impl Links {
         self.wake(asleep);
     }
 
-    /// Returns the forms in which a shard compresses a message for so many subscribers, at most.
-    pub(in crate::hub) fn forms(&self, shard: usize, subscribers: usize) -> Forms {
-        if !self.config.deflate.enabled {
-            return Forms::default();
-        }
-        Forms {
-            windows: Windows(self.windows[shard].load(Relaxed)),
-            contexts: self.contexts.granted().min(subscribers),
-        }
-    }
-
     fn wake(&self, shards: Vec<usize>) {
         for shard in shards {
             self.inboxes[shard].wake();
@@ -172,7 +117,7 @@ impl Links {
     /// Returns true if a publisher that comes now must [wait](Self::pass): some shard has too much
     /// to deliver, memory is short, or others wait already.
     pub(in crate::hub) fn must_wait(&self) -> bool {
-        self.budget.holds_publishers()
+        self.shared.budget.holds_publishers()
             || self.inboxes.iter().any(Inbox::is_full)
             || self.turnstile.has_queue()
     }
@@ -185,12 +130,21 @@ impl Links {
     ///
     /// Cancel safe; the place among those that wait is lost.
     pub(in crate::hub) async fn pass(&self, bytes: usize) -> Pass {
-        let _waiting = self.budget.wait_with(bytes);
+        let _waiting = self.shared.budget.wait_with(bytes);
         let pass = self.turnstile.pass().await;
-        self.budget.has_room().await;
+        self.shared.budget.has_room().await;
         for inbox in &self.inboxes {
             inbox.has_room().await;
         }
         pass
+    }
+}
+
+impl<W> fmt::Debug for Links<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Links")
+            .field("shared", &self.shared)
+            .field("inboxes", &self.inboxes)
+            .finish_non_exhaustive()
     }
 }

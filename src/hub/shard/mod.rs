@@ -7,8 +7,8 @@
 //! bounded in time. Whoever is not done with its turn waits for one of the next [`rounds`], so that
 //! the sockets are looked at in between. [`breakage`] is what becomes of it when one of them panics.
 //!
-//! What reaches it comes through its [`inbox`], from [`links`], which all shards share, together with
-//! [`attendance`]. The tick takes messages to the pending ones of a [`topic`], by [`fan_out`] to the
+//! What reaches it comes through its [`inbox`], by [`links`] that all shards have. They have what is
+//! [`shared`], too, with [`attendance`]. The tick takes messages to the pending ones of a [`topic`], by [`fan_out`] to the
 //! outboxes of its [`peers`], and [`ring_pass`] tells when they are written. [`state`] has the steps:
 //! `presence`, [`subscriptions`], [`ending`], and [`relief`] and [`receivers`] while memory is short. [`receive`] is
 //! the buffer that all of its connections receive into.
@@ -27,6 +27,7 @@ pub(in crate::hub) mod relief;
 pub(in crate::hub) mod ring_pass;
 pub(in crate::hub) mod rounds;
 mod run;
+pub(in crate::hub) mod shared;
 pub(in crate::hub) mod state;
 pub(in crate::hub) mod subscriptions;
 pub(in crate::hub) mod thread;
@@ -57,19 +58,29 @@ use crate::{
         peer::replies::Replies,
         shard::{
             inbox::Inbox,
-            links::Links,
             receive::{RECEIVE_BYTES, Receive, SHORT_SHARE_BYTES},
             rounds::{Rounds, Ticket},
+            shared::Shared,
             state::State,
         },
     },
     wire::{close::Disconnect, inflate::Inflater},
 };
 
+/// Work to be done on a shard's own thread, in its turn.
+pub(crate) type Work = Box<dyn FnOnce(&Rc<Shard>) + Send>;
+
+/// What can be asked of a shard.
+pub(in crate::hub) type Item = inbox::Item<Work>;
+
+/// What leads to all shards.
+pub(in crate::hub) type Links = links::Links<Work>;
+
 /// One shard, as its own thread sees it.
 pub(crate) struct Shard {
     pub(super) index: usize,
     pub(super) links: Arc<Links>,
+    pub(super) shared: Arc<Shared>,
     pub(super) state: RefCell<State>,
     ledger: Rc<Ledger>,
     pub(super) receive: RefCell<Receive>,
@@ -90,12 +101,14 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(super) fn new(index: usize, links: Arc<Links>) -> Rc<Self> {
-        let state = State::new(index, Arc::clone(&links));
+        let shared = Arc::clone(&links.shared);
+        let state = State::new(index, Arc::clone(&shared));
         Rc::new(Self {
             index,
             ledger: Rc::clone(&state.ledger),
             state: RefCell::new(state),
             links,
+            shared,
             receive: RefCell::new(Receive::new()),
             replies: RefCell::default(),
             turn: RefCell::new(Allowance::new(STEP)),
@@ -115,14 +128,14 @@ impl Shard {
 
     /// The configuration that the hub was started with.
     pub(crate) fn config(&self) -> &Config {
-        &self.links.config
+        &self.shared.config
     }
 
     /// Begins a connection's turn to read, with what it kept from its last one. It is a short one
     /// while the shard's round is over, or the hub has too much to deliver; and while memory is
     /// exhausted, nothing is received.
     pub(crate) fn begin_turn(&self, kept: Bytes) {
-        self.begin(kept, !self.links.budget.is_exhausted());
+        self.begin(kept, !self.shared.budget.is_exhausted());
     }
 
     /// Begins a turn in which all that is received is thrown away, which takes no memory.
@@ -214,7 +227,7 @@ impl Shard {
 
     /// Does a step of the shard, or has a turn, and measures it if that is to be known.
     pub(crate) fn measure<T>(&self, step: impl FnOnce() -> T) -> T {
-        self.links.holds[self.index].measure(step)
+        self.shared.holds[self.index].measure(step)
     }
 
     /// Takes an inflater. Whoever needs it for several turns keeps it for so long.
@@ -266,6 +279,13 @@ impl Shard {
         }
     }
 
+    /// Writes what waits for a connection and what it was answered, as far as its socket takes it.
+    pub(super) fn write(&self, key: PeerKey, replies: &mut Replies) {
+        if self.state.borrow_mut().write(key, replies) {
+            self.inbox().wake();
+        }
+    }
+
     /// Has the task of a connection woken when memory is no longer exhausted.
     pub(super) fn wait_to_receive(&self, key: PeerKey) {
         self.state.borrow_mut().wait_to_receive(key);
@@ -295,7 +315,7 @@ impl Shard {
         self.inbox().shrink();
     }
 
-    pub(super) fn inbox(&self) -> &Inbox {
+    pub(super) fn inbox(&self) -> &Inbox<Work> {
         &self.links.inboxes[self.index]
     }
 }
@@ -317,6 +337,6 @@ impl Shard {
     pub(super) fn room(&self) -> usize {
         let state = self.state.borrow();
         let own = state.peers.room() + state.topics.room() + self.rounds.borrow().room();
-        own + self.inbox().room() + self.links.router.room()
+        own + self.inbox().room() + self.shared.router.room()
     }
 }

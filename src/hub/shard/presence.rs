@@ -43,7 +43,7 @@ impl State {
     /// Tells publishers for which windows messages are compressed here.
     fn tell_windows(&self) {
         let Windows(windows) = self.compressors.windows();
-        self.links.windows[self.index].store(windows, Relaxed);
+        self.shared.windows[self.index].store(windows, Relaxed);
     }
 }
 
@@ -52,15 +52,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{config::Config, hub::shard::links::Links, wire::extension::WindowBits};
+    use crate::{config::Config, hub::shard::shared::Shared, wire::extension::WindowBits};
 
     #[test]
     fn a_window_is_weighed_while_a_connection_has_it() {
         let mut config = Config::default();
         config.deflate.enabled = true;
-        let links = Arc::new(Links::new(&config));
-        let mut state = State::new(0, Arc::clone(&links));
-        let forms = |shard| links.forms(shard, 100).windows;
+        let shared = Arc::new(Shared::new(&config));
+        let mut state = State::new(0, Arc::clone(&shared));
+        let forms = |shard| shared.forms(shard, 100).windows;
         assert_eq!(forms(0), Windows(0));
         let windows = [WindowBits::MAX, WindowBits::MIN, WindowBits::MAX];
         let keys = windows.map(|window| state.insert(None, Compression::Shared(window)));

@@ -49,7 +49,7 @@ impl State {
 
     /// Returns true if there are some that need not wait any more.
     pub(in crate::hub) fn may_wake_receivers(&self) -> bool {
-        self.has_receivers() && !self.links.budget.is_exhausted()
+        self.has_receivers() && !self.shared.budget.is_exhausted()
     }
 
     /// Returns true if there are some that wait.

@@ -25,7 +25,7 @@ impl Shard {
     async fn tick_until_stopped(self: &Rc<Self>) {
         let mut tick = Tick::default();
         while !self.is_stopping.get() {
-            self.links.metrics[self.index].ticks.increment();
+            self.shared.metrics[self.index].ticks.increment();
             self.measure(|| tick.step(self));
             if tick.is_at_rest(self) && !self.has_waiting() && !self.is_stopping.get() {
                 self.rest().await;
@@ -41,7 +41,7 @@ impl Shard {
     /// behind.
     async fn rest(&self) {
         let woken = self.inbox().woken();
-        let budget = &self.links.budget;
+        let budget = &self.shared.budget;
         let has_receivers = self.state.borrow().has_receivers();
         if !has_receivers && !budget.is_crowded() {
             // Until it is woken, which may be long, it reports nothing.
@@ -67,7 +67,7 @@ impl Shard {
     /// Looks at every connection, some at a time.
     async fn sweep(&self) {
         self.ledger.tell();
-        self.links.budget.look_again();
+        self.shared.budget.look_again();
         self.state.borrow_mut().begin_sweep();
         let mut at = Some(0);
         while let Some(from) = at {

@@ -14,10 +14,10 @@ use crate::{
         },
         shard::{
             fan_out::{FanOut, Step},
-            links::Links,
             peers::Peers,
             receivers::Receivers,
             relief::Relief,
+            shared::Shared,
             topic::Topics,
         },
     },
@@ -41,16 +41,16 @@ pub(in crate::hub) struct State {
     /// Nothing new is read from peers.
     pub(in crate::hub) draining: Option<DrainTime>,
     pub(in crate::hub) index: usize,
-    pub(in crate::hub) links: Arc<Links>,
+    pub(in crate::hub) shared: Arc<Shared>,
 }
 
 impl State {
-    pub(in crate::hub) fn new(index: usize, links: Arc<Links>) -> Self {
-        let ledger = Ledger::new(Arc::clone(&links.budget));
+    pub(in crate::hub) fn new(index: usize, shared: Arc<Shared>) -> Self {
+        let ledger = Ledger::new(Arc::clone(&shared.budget));
         Self {
-            peers: Peers::new(&links.config, Rc::clone(&ledger)),
+            peers: Peers::new(&shared.config, Rc::clone(&ledger)),
             topics: Topics::default(),
-            compressors: Compressors::new(&links.config.deflate, &links.budget),
+            compressors: Compressors::new(&shared.config.deflate, &shared.budget),
             ledger,
             relief: Relief::default(),
             receivers: Receivers::default(),
@@ -58,7 +58,7 @@ impl State {
             marked: 0,
             draining: None,
             index,
-            links,
+            shared,
         }
     }
 
@@ -130,20 +130,20 @@ impl State {
 
     /// Gives some of the peers that wait for it their write. Returns how many.
     pub(in crate::hub) fn write_turn(&mut self) -> usize {
-        let (writes, lost) = self.peers.write_turn(&self.links.metrics[self.index]);
+        let (writes, lost) = self.peers.write_turn(&self.shared.metrics[self.index]);
         self.end_all(lost.into_iter().map(|key| (key, Disconnect::Lost)));
         writes
     }
 
-    /// Writes what waits for a peer and what it was answered, as far as its socket takes it.
-    pub(in crate::hub) fn write(&mut self, key: PeerKey, replies: &mut Replies) {
-        let metrics = &self.links.metrics[self.index];
-        match self.peers.write(key, replies, metrics) {
-            Ok(false) => {}
-            // The tick, which may be asleep, writes the rest.
-            Ok(true) => self.links.inboxes[self.index].wake(),
-            Err(_) => self.end(key, Disconnect::Lost),
-        }
+    /// Writes what waits for a peer and what it was answered, as far as its socket takes it. Returns
+    /// true if the tick, which may be asleep, is to write the rest.
+    #[must_use]
+    pub(in crate::hub) fn write(&mut self, key: PeerKey, replies: &mut Replies) -> bool {
+        let metrics = &self.shared.metrics[self.index];
+        self.peers.write(key, replies, metrics).unwrap_or_else(|_| {
+            self.end(key, Disconnect::Lost);
+            false
+        })
     }
 
     /// Begins a look at every connection.
@@ -166,7 +166,7 @@ impl State {
     }
 
     pub(in crate::hub) fn metrics(&self) -> &ShardMetrics {
-        &self.links.metrics[self.index]
+        &self.shared.metrics[self.index]
     }
 }
 
@@ -193,12 +193,12 @@ mod tests {
     const HERE: usize = 0;
 
     fn state() -> State {
-        State::new(HERE, Arc::new(Links::new(&Config::default())))
+        State::new(HERE, Arc::new(Shared::new(&Config::default())))
     }
 
     fn publication(text: &str) -> Publication {
-        let links = Links::new(&Config::default());
-        Publication::new(links.message(Frame::text(text)))
+        let shared = Shared::new(&Config::default());
+        Publication::new(shared.message(Frame::text(text)))
     }
 
     fn fan_out(state: &mut State) {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     fn target(state: &State, topic: &TopicName) -> Target {
-        state.links.router.targets(std::slice::from_ref(topic))[0]
+        state.shared.router.targets(std::slice::from_ref(topic))[0]
     }
 
     fn deliver(state: &mut State, target: Target) {
@@ -283,7 +283,7 @@ mod tests {
         let key = state.peers.insert(None, Compression::Off);
         state.set_topics(key, &topics[..2]);
         for text in ["first", "second"] {
-            let targets = Targets::Several(state.links.router.targets(&topics));
+            let targets = Targets::Several(state.shared.router.targets(&topics));
             let publication = Arc::new(publication(text));
             state.begin_fan_out(Delivery::new(&publication, targets, 2, Forms::default()));
             fan_out(&mut state);

@@ -73,7 +73,7 @@ impl State {
                 topic,
                 subscribers,
             };
-            let Added { next, is_first } = self.links.router.of(name).add(name, interest);
+            let Added { next, is_first } = self.shared.router.of(name).add(name, interest);
             debug_assert!(next == 0 || !is_first, "{name:?} had a record");
             next
         };
@@ -99,7 +99,7 @@ impl State {
         match self.topics.unsubscribe(place) {
             Departure::Last(topic) => {
                 self.ledger.cross_out(topic_bytes(&topic));
-                self.links.router.of(&topic).remove(&topic, self.index);
+                self.shared.router.of(&topic).remove(&topic, self.index);
             }
             Departure::Moved(moved) => {
                 for (Subscriber { peer, place }, index) in moved.into_iter().flatten() {
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        hub::{publication::compression::Compression, shard::links::Links},
+        hub::{publication::compression::Compression, shard::shared::Shared},
     };
 
     fn topic(number: usize) -> TopicName {
@@ -164,7 +164,7 @@ mod tests {
         fn each_place_leads_to_its_subscriber_and_back(
             changes in proptest::collection::vec((0..5usize, proptest::collection::btree_set(0..8usize, 0..8)), 1..40),
         ) {
-            let mut state = State::new(0, Arc::new(Links::new(&Config::default())));
+            let mut state = State::new(0, Arc::new(Shared::new(&Config::default())));
             let mut peers: Vec<_> = (0..5)
                 .map(|_| (state.peers.insert(None, Compression::Off), BTreeSet::new()))
                 .collect();

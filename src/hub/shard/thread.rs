@@ -12,7 +12,7 @@ use std::{
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tracing::error;
 
-use crate::hub::shard::{Shard, inbox::Item, links::Links};
+use crate::hub::shard::{Item, Links, Shard};
 
 /// Starts a shard on a thread of its own.
 pub(in crate::hub) fn start(index: usize, links: Arc<Links>) -> io::Result<()> {
@@ -58,7 +58,7 @@ fn run(shard: &Rc<Shard>, runtime: LocalRuntime) {
     let _ = catch_unwind(AssertUnwindSafe(|| shard.break_off()));
     // Its tasks are dropped with it, which may panic, too.
     let _ = catch_unwind(AssertUnwindSafe(|| runtime.shutdown_background()));
-    shard.links.is_broken.send_replace(true);
+    shard.shared.is_broken.send_replace(true);
     drop_what_comes(shard);
 }
 

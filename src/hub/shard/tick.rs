@@ -8,7 +8,7 @@ use std::{collections::VecDeque, fmt, mem, rc::Rc, time::Instant};
 use crate::hub::{
     bounds::allowance::{Allowance, STEP},
     publication::delivery::Load,
-    shard::{Shard, inbox::Item, ring_pass::RingPass, state::State},
+    shard::{Item, Shard, ring_pass::RingPass, state::State},
 };
 
 /// What was taken from the inbox, and how far it has come.
@@ -35,7 +35,7 @@ impl Tick {
             self.pass.taken(shard.state.borrow().ring_len());
         }
         let mut state = shard.state.borrow_mut();
-        if shard.links.budget.is_crowded() {
+        if shard.shared.budget.is_crowded() {
             state.ledger.look();
             state.relieve(&mut Allowance::new(STEP));
         } else {
@@ -142,7 +142,7 @@ mod tests {
         hub::{
             ids::PeerKey,
             publication::{Publication, Receipt, compression::Compression},
-            shard::{inbox::Work, links::Links},
+            shard::{Links, Work},
         },
         topic_name::TopicName,
         wire::{close::Disconnect, frame::Frame},
@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn publish(shard: &Shard, topic: &TopicName, text: &str, user: Option<&str>) {
-        let publication = Publication::new(shard.links.message(Frame::text(text)));
+        let publication = Publication::new(shard.shared.message(Frame::text(text)));
         let publication = publication.to(user.map(Into::into));
         let topics = std::slice::from_ref(topic);
         shard.links.publish(topics, publication);
@@ -219,7 +219,7 @@ mod tests {
         let topic = TopicName::new("cats").unwrap();
         subscriber(&shard, &topic);
         let (receipt, mut queued) = Receipt::new();
-        let publication = Publication::new(shard.links.message(Frame::text("x")));
+        let publication = Publication::new(shard.shared.message(Frame::text("x")));
         shard.links.publish(&[topic], publication.counted(receipt));
         let mut tick = Tick::default();
         shard.inbox().swap(&mut tick.items);
@@ -235,7 +235,7 @@ mod tests {
         let shard = shard();
         let topic = TopicName::new("cats").unwrap();
         let key = subscriber(&shard, &topic);
-        let large = shard.links.message(Frame::binary(&vec![0; 40 << 20]));
+        let large = shard.shared.message(Frame::binary(&vec![0; 40 << 20]));
         shard.links.publish(&[topic], Publication::new(large));
         assert!(shard.links.must_wait());
         let mut tick = Tick::default();

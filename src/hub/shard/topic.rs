@@ -277,7 +277,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        hub::{ids::PeerKey, shard::links::Links},
+        hub::{ids::PeerKey, shard::shared::Shared},
         wire::frame::Frame,
     };
 
@@ -318,10 +318,10 @@ mod tests {
         let mut topics = Topics::default();
         let name = TopicName::new("cats").unwrap();
         let place = topics.subscribe(&name, subscriber(peers(1)[0]), |_, _| 7);
-        let links = Links::new(&Config::default());
+        let shared = Shared::new(&Config::default());
         for (number, text) in [(7, "a"), (8, "b")] {
             let topic = place.topic;
-            let publication = Publication::new(links.message(Frame::text(text)));
+            let publication = Publication::new(shared.message(Frame::text(text)));
             topics.append(Target { topic, number }, &publication);
         }
         let pending = topics.take_pending().unwrap();

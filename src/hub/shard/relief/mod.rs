@@ -87,7 +87,7 @@ impl State {
             return;
         }
         self.end_furthest(allowance);
-        if !self.links.budget.is_crowded() {
+        if !self.shared.budget.is_crowded() {
             self.stop_relieving();
         }
     }
@@ -97,7 +97,7 @@ impl State {
         let (now, least) = (self.ledger.now(), self.least_behind());
         self.tell_relief();
         while !allowance.is_spent()
-            && self.links.budget.is_crowded_without(self.leaving_bytes())
+            && self.shared.budget.is_crowded_without(self.leaving_bytes())
             && let Some((_, key)) = self.relief.behind.pop()
         {
             // It may have caught up.
@@ -120,21 +120,21 @@ impl State {
             self.relief.leaving = Vec::new();
             self.relief.next_part = None;
         }
-        self.links.relief[self.index].clear();
+        self.shared.relief[self.index].clear();
     }
 
     /// Returns true if the next step goes on with it.
     pub(in crate::hub) fn is_relieving(&self) -> bool {
-        self.links.budget.is_crowded() && self.relief.is_under_way()
+        self.shared.budget.is_crowded() && self.relief.is_under_way()
     }
 
     /// Returns how far behind one must be to be ended: shards that have somebody further behind
     /// come first.
     fn least_behind(&self) -> Duration {
-        let reports = self.links.relief.iter();
+        let reports = self.shared.relief.iter();
         let furthest = reports.map(|report| report.furthest());
         let furthest = Duration::from_millis(furthest.max().unwrap_or(0));
-        self.links.config.timeouts.blocked.max(furthest / 2)
+        self.shared.config.timeouts.blocked.max(furthest / 2)
     }
 
     /// Goes on with the look at all connections, if one is under way, until the step is over. Returns
@@ -143,7 +143,7 @@ impl State {
         let (Some(mut at), Some(now)) = (self.relief.next_part, self.relief.looked) else {
             return true;
         };
-        let least = self.links.config.timeouts.blocked;
+        let least = self.shared.config.timeouts.blocked;
         while let Some(part) = self.peers.part(at) {
             if allowance.is_spent() {
                 self.relief.next_part = Some(at);
@@ -173,17 +173,17 @@ impl State {
             .filter_map(|&key| unfinished(key));
         let leaving: usize = leaving.map(|unfinished| unfinished.held_bytes).sum();
         let furthest = self.relief.behind.peek().map_or(0, |(behind, _)| *behind);
-        self.links.relief[self.index].tell(furthest.into(), leaving as u64);
+        self.shared.relief[self.index].tell(furthest.into(), leaving as u64);
     }
 
     /// Returns what those who were ended are about to give back on all shards.
     fn leaving_bytes(&self) -> u64 {
-        let reports = self.links.relief.iter();
+        let reports = self.shared.relief.iter();
         reports.map(|report| report.leaving_bytes()).sum()
     }
 
     fn count_relief(&self, reason: Disconnect) {
-        let counts = &self.links.budget.counts;
+        let counts = &self.shared.budget.counts;
         match reason {
             Disconnect::Overloaded => counts.unfinished.increment(),
             _ => counts.evicted.increment(),

@@ -12,7 +12,7 @@ use crate::{
         },
         peer::Unfinished,
         publication::{compression::Compression, segment::Segment},
-        shard::links::Links,
+        shard::shared::Shared,
     },
 };
 
@@ -30,7 +30,7 @@ impl Scene {
         };
         config.limits.memory_budget = Some(config.limits.least_memory());
         Self {
-            state: State::new(0, Arc::new(Links::new(&config))),
+            state: State::new(0, Arc::new(Shared::new(&config))),
             started: Instant::now(),
         }
     }
@@ -58,7 +58,7 @@ impl Scene {
     }
 
     fn segment(&self, sixteenths: u64) -> Rc<Segment> {
-        let len = self.state.links.budget.limit() / 16 * sixteenths;
+        let len = self.state.shared.budget.limit() / 16 * sixteenths;
         let bytes = vec![0; usize::try_from(len).unwrap()];
         Segment::of_its_own(Bytes::from(bytes), &self.state.ledger)
     }
@@ -66,7 +66,7 @@ impl Scene {
     /// Begins a message of so many sixteenths of the budget, of which the end does not come.
     fn begin_message(&mut self, sixteenths: u64) -> (PeerKey, Held) {
         let held_bytes =
-            usize::try_from(self.state.links.budget.limit() / 16 * sixteenths).unwrap();
+            usize::try_from(self.state.shared.budget.limit() / 16 * sixteenths).unwrap();
         let key = self.peer();
         self.state.peers.get_mut(key).unwrap().unfinished = Some(Unfinished {
             since: self.state.ledger.now(),
@@ -114,7 +114,7 @@ fn what_several_wait_for_is_freed_when_the_last_of_them_is_gone() {
         assert_eq!(scene.ended(key), Some(Disconnect::SlowConsumer));
     }
     assert_eq!(scene.ended(young), None);
-    assert_eq!(scene.state.links.budget.counts.evicted.get(), 5);
+    assert_eq!(scene.state.shared.budget.counts.evicted.get(), 5);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_step_that_is_over_is_gone_on_with() {
     while relieve() {
         steps += 1;
     }
-    assert!(!scene.state.links.budget.is_crowded());
+    assert!(!scene.state.shared.budget.is_crowded());
     assert!((1..300).contains(&steps), "{steps}");
 }
 
@@ -221,11 +221,11 @@ fn a_shard_ends_nobody_for_what_another_one_is_about_to_give_back() {
     let mut scene = Scene::new();
     let (sender, _held) = scene.begin_message(13);
     scene.wait(2000);
-    let another = &scene.state.links.relief[1];
-    another.tell(0, scene.state.links.budget.limit() / 4);
+    let another = &scene.state.shared.relief[1];
+    another.tell(0, scene.state.shared.budget.limit() / 4);
     scene.relieve();
     assert_eq!(scene.ended(sender), None);
-    scene.state.links.relief[1].clear();
+    scene.state.shared.relief[1].clear();
     scene.relieve();
     assert_eq!(scene.ended(sender), Some(Disconnect::Overloaded));
 }
