@@ -1,6 +1,6 @@
 //! One connection as its shard keeps it: [`socket`], [`outbox`], and what is known of its health.
 //!
-//! [`recipients`] are the peers that messages are for, `writing` takes the outbox to the socket, [`replies`] are what a turn answers, [`pulse`] is the
+//! [`recipients`] are the peers that messages are for, `write` takes the outbox to the socket, [`replies`] are what a turn answers, [`pulse`] is the
 //! heartbeat, and `last_word` what a shard that panics still writes.
 
 mod last_word;
@@ -9,7 +9,7 @@ pub(in crate::hub) mod pulse;
 pub(in crate::hub) mod recipients;
 pub(in crate::hub) mod replies;
 pub(in crate::hub) mod socket;
-mod writing;
+mod write;
 
 use std::{
     rc::Rc,
@@ -19,8 +19,8 @@ use std::{
 
 use bytes::Bytes;
 
-use self::writing::Writing;
-pub(super) use self::writing::{SHARE_BYTES, Written};
+use self::write::Writing;
+pub(super) use self::write::{SHARE_BYTES, Written};
 use crate::{
     hub::{
         bounds::{
