@@ -1,7 +1,8 @@
 //! One connection as its shard keeps it: [`socket`], [`outbox`], and what is known of its health.
 //!
-//! [`recipients`] are the peers that messages are for, `write` takes the outbox to the socket, [`replies`] are what a turn answers, [`pulse`] is the
-//! heartbeat, and `last_word` what a shard that panics still writes.
+//! [`recipients`] are the peers that messages are for, [`write`] takes the outbox to the socket, and
+//! `writing` knows how that stands. [`replies`] are what a turn answers, [`pulse`] is the heartbeat, and
+//! `last_word` what a shard that panics still writes.
 
 mod last_word;
 pub(in crate::hub) mod outbox;
@@ -9,7 +10,8 @@ pub(in crate::hub) mod pulse;
 pub(in crate::hub) mod recipients;
 pub(in crate::hub) mod replies;
 pub(in crate::hub) mod socket;
-mod write;
+pub(in crate::hub) mod write;
+mod writing;
 
 use std::{
     rc::Rc,
@@ -19,8 +21,6 @@ use std::{
 
 use bytes::Bytes;
 
-use self::write::Writing;
-pub(super) use self::write::{SHARE_BYTES, Written};
 use crate::{
     hub::{
         bounds::{
@@ -28,7 +28,7 @@ use crate::{
             ledger::{Ledger, Moment},
         },
         ids::{PeerKey, Place},
-        peer::{outbox::Outbox, pulse::Pulse, socket::Socket},
+        peer::{outbox::Outbox, pulse::Pulse, socket::Socket, writing::Writing},
         publication::{
             UserId,
             compression::{Compression, Compressors, Context},

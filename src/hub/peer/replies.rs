@@ -5,10 +5,7 @@
 
 use bytes::BufMut;
 
-use crate::{
-    hub::shard::receive::RECEIVE_BYTES,
-    wire::frame::{Frame, Kind, MAX_HEADER_BYTES, encode_message},
-};
+use crate::wire::frame::{Frame, Kind, MAX_HEADER_BYTES, encode_message};
 
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Replies(Vec<u8>);
@@ -41,5 +38,5 @@ impl Replies {
     }
 }
 
-/// What is answered to one full receive, if it is echoed.
-const MAX_BYTES: usize = RECEIVE_BYTES;
+/// As much as one receive brings, if it is full and all of it is echoed.
+pub(in crate::hub) const MAX_BYTES: usize = 264 * 1024;

@@ -288,7 +288,10 @@ impl Shard {
 
     /// Has the task of a connection woken when memory is no longer exhausted.
     pub(super) fn wait_to_receive(&self, key: PeerKey) {
-        self.state.borrow_mut().wait_to_receive(key);
+        let State {
+            receivers, peers, ..
+        } = &mut *self.state.borrow_mut();
+        receivers.add(key, peers);
         // It may be at rest without an eye on that.
         self.inbox().wake();
     }

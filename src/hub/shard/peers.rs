@@ -12,10 +12,11 @@ use crate::{
         ids::PeerKey,
         measured::Count,
         peer::{
-            Offer, Offering, Patience, Peer, SHARE_BYTES, Written, ping,
+            Offer, Offering, Patience, Peer, ping,
             pulse::{Heartbeat, Silence},
             recipients::Recipients,
             replies::Replies,
+            write::{SHARE_BYTES, Written},
         },
         publication::{UserId, compression::Compression, segment::Segment},
         room,

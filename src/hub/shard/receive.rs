@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::io::ReadBuf;
 
 use crate::{
-    hub::measured::Count,
+    hub::{measured::Count, peer::replies},
     wire::{fast_lane, fast_lane::Head, frame::Kind, walk::Limits},
 };
 
@@ -203,6 +203,8 @@ pub(in crate::hub) enum Taken {
 /// third more system calls. The last 8 KiB are for their headers: they are not to become fifteen
 /// and a rest.
 pub(in crate::hub) const RECEIVE_BYTES: usize = 264 * 1024;
+
+const _: () = assert!(RECEIVE_BYTES == replies::MAX_BYTES);
 
 /// The share of a short turn.
 pub(in crate::hub) const SHORT_SHARE_BYTES: usize = 32 * 1024;

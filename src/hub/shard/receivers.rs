@@ -6,7 +6,12 @@
 
 use std::collections::VecDeque;
 
-use crate::hub::{bounds::allowance::Allowance, ids::PeerKey, room, shard::state::State};
+use crate::hub::{
+    bounds::{allowance::Allowance, budget::Budget},
+    ids::PeerKey,
+    room,
+    shard::peers::Peers,
+};
 
 /// Those that wait, in the order in which they came.
 ///
@@ -15,31 +20,27 @@ use crate::hub::{bounds::allowance::Allowance, ids::PeerKey, room, shard::state:
 pub(in crate::hub) struct Receivers(VecDeque<PeerKey>);
 
 impl Receivers {
-    /// Gives back room that only many at a time need.
-    pub(in crate::hub) fn shrink(&mut self) {
-        if let Some(room) = room::excess(self.0.len(), self.0.capacity()) {
-            self.0.shrink_to(room);
-        }
-    }
-}
-
-impl State {
     /// Has the task of a connection woken when something may be received.
-    pub(in crate::hub) fn wait_to_receive(&mut self, key: PeerKey) {
-        let peer = self.peers.get_mut(key);
+    pub(in crate::hub) fn add(&mut self, key: PeerKey, peers: &mut Peers) {
+        let peer = peers.get_mut(key);
         if let Some(peer) = peer.filter(|peer| !peer.waits_to_receive) {
             peer.waits_to_receive = true;
-            self.receivers.0.push_back(key);
+            self.0.push_back(key);
         }
     }
 
     /// Wakes those that wait, one after the other, while there is memory and the step is not over.
-    pub(in crate::hub) fn wake_receivers(&mut self, allowance: &mut Allowance) {
-        while self.may_wake_receivers()
+    pub(in crate::hub) fn wake(
+        &mut self,
+        peers: &mut Peers,
+        budget: &Budget,
+        allowance: &mut Allowance,
+    ) {
+        while self.may_wake(budget)
             && !allowance.is_spent()
-            && let Some(key) = self.receivers.0.pop_front()
+            && let Some(key) = self.0.pop_front()
         {
-            if let Some(peer) = self.peers.get_mut(key) {
+            if let Some(peer) = peers.get_mut(key) {
                 peer.waits_to_receive = false;
                 peer.wake();
             }
@@ -48,13 +49,20 @@ impl State {
     }
 
     /// Returns true if there are some that need not wait any more.
-    pub(in crate::hub) fn may_wake_receivers(&self) -> bool {
-        self.has_receivers() && !self.shared.budget.is_exhausted()
+    pub(in crate::hub) fn may_wake(&self, budget: &Budget) -> bool {
+        !self.is_empty() && !budget.is_exhausted()
     }
 
-    /// Returns true if there are some that wait.
-    pub(in crate::hub) fn has_receivers(&self) -> bool {
-        !self.receivers.0.is_empty()
+    /// Returns true if none waits.
+    pub(in crate::hub) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Gives back room that only many at a time need.
+    pub(in crate::hub) fn shrink(&mut self) {
+        if let Some(room) = room::excess(self.0.len(), self.0.capacity()) {
+            self.0.shrink_to(room);
+        }
     }
 }
 

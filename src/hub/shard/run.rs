@@ -42,7 +42,7 @@ impl Shard {
     async fn rest(&self) {
         let woken = self.inbox().woken();
         let budget = &self.shared.budget;
-        let has_receivers = self.state.borrow().has_receivers();
+        let has_receivers = !self.state.borrow().receivers.is_empty();
         if !has_receivers && !budget.is_crowded() {
             // Until it is woken, which may be long, it reports nothing.
             self.state.borrow_mut().stop_relieving();

@@ -41,7 +41,13 @@ impl Tick {
         } else {
             state.stop_relieving();
         }
-        state.wake_receivers(&mut Allowance::new(STEP));
+        let State {
+            receivers,
+            peers,
+            shared,
+            ..
+        } = &mut *state;
+        receivers.wake(peers, &shared.budget, &mut Allowance::new(STEP));
         let writes = state.write_turn();
         let settled = self.pass.written(writes, state.ring_len());
         shard.inbox().settle(settled);
@@ -54,7 +60,7 @@ impl Tick {
             && state.is_settled()
             && state.ring_len() == 0
             && !state.is_relieving()
-            && !state.may_wake_receivers()
+            && !state.receivers.may_wake(&shard.shared.budget)
             && shard.inbox().is_empty()
     }
 
