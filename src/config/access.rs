@@ -2,7 +2,10 @@
 
 use crate::{
     authority::{Authority, Host},
-    config::{InvalidSetting, PublicUrl, invalid},
+    config::{
+        invalid::{InvalidSetting, invalid},
+        public_url::PublicUrl,
+    },
 };
 
 /// Who may connect, from where, and by which name.

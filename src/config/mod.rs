@@ -1,15 +1,17 @@
 //! What an operator may choose.
 //!
-//! [`access`] is who may connect, `public_url` where the server is found from outside, and [`memory`] how
-//! much memory there is.
+//! [`access`] is who may connect, `public_url` where the server is found from outside, [`memory`] how
+//! much memory there is, and [`invalid`] why a choice is refused.
 
 mod access;
+mod invalid;
 mod memory;
 mod public_url;
 
 use std::{net::SocketAddr, num::NonZeroUsize, thread, time::Duration};
 
-pub use self::access::Access;
+use self::invalid::{in_range, invalid};
+pub use self::{access::Access, invalid::InvalidSetting};
 pub(crate) use self::{access::allowed_host, public_url::PublicUrl};
 use crate::wire;
 
@@ -135,17 +137,6 @@ impl Default for Timeouts {
             drain: Duration::from_secs(10),
         }
     }
-}
-
-/// A setting that the server can't start with.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{setting}: {reason}")]
-#[non_exhaustive]
-pub struct InvalidSetting {
-    /// Its name, on the command line and in the configuration file.
-    pub setting: &'static str,
-    /// What is wrong with it.
-    pub reason: String,
 }
 
 impl Config {
@@ -294,25 +285,6 @@ const MAX_CONTEXTS: usize = 1024 * 1024;
 
 const MIN_TIME: Duration = Duration::from_millis(1);
 const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
-
-fn in_range(
-    setting: &'static str,
-    value: usize,
-    min: usize,
-    max: usize,
-) -> Result<(), InvalidSetting> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(invalid(
-        setting,
-        format!("{value} is not from {min} to {max}"),
-    ))
-}
-
-fn invalid(setting: &'static str, reason: String) -> InvalidSetting {
-    InvalidSetting { setting, reason }
-}
 
 #[cfg(test)]
 mod tests {

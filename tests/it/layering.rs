@@ -96,6 +96,7 @@ const PURE: &[&str] = &[
     "src/server/standing.rs",
     "src/authority.rs",
     "src/config/access.rs",
+    "src/config/invalid.rs",
     "src/config/mod.rs",
     "src/config/public_url.rs",
     "src/metrics/counter.rs",

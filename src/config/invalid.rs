@@ -1,0 +1,31 @@
+//! Why a configuration is refused.
+
+/// A setting that the server can't start with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting}: {reason}")]
+#[non_exhaustive]
+pub struct InvalidSetting {
+    /// Its name, on the command line and in the configuration file.
+    pub setting: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+pub(super) fn in_range(
+    setting: &'static str,
+    value: usize,
+    min: usize,
+    max: usize,
+) -> Result<(), InvalidSetting> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(invalid(
+        setting,
+        format!("{value} is not from {min} to {max}"),
+    ))
+}
+
+pub(super) fn invalid(setting: &'static str, reason: String) -> InvalidSetting {
+    InvalidSetting { setting, reason }
+}
