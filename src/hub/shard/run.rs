@@ -10,7 +10,7 @@ use tokio::{
 use crate::hub::{
     bounds::allowance::{Allowance, STEP},
     peer::pulse::Heartbeat,
-    shard::{Shard, peers::Peers, relief::BETWEEN_LOOKS, tick::Tick},
+    shard::{Shard, peers::Peers, relief::behind::BETWEEN_LOOKS, tick::Tick},
 };
 
 impl Shard {

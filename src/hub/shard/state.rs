@@ -16,7 +16,7 @@ use crate::{
             fan_out::{FanOut, Step},
             peers::Peers,
             receivers::Receivers,
-            relief::Relief,
+            relief::behind::Relief,
             shared::Shared,
             topic::Topics,
         },

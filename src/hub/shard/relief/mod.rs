@@ -10,7 +10,9 @@
 //! An outbox is emptied when its peer is ended; an unfinished message is given back later, when the
 //! connection's task has its turn. Until then it counts as given back, or everybody would be ended
 //! for what the first of them is about to give back. Each shard reports that to the others: [`report`].
+//! [`behind`] is how far the relief of a shard has come.
 
+pub(in crate::hub) mod behind;
 pub(in crate::hub) mod report;
 
 use std::{collections::BinaryHeap, time::Duration};
@@ -21,39 +23,11 @@ use crate::{
             allowance::{Allowance, END},
             ledger::Moment,
         },
-        ids::PeerKey,
         peer::Peer,
         shard::state::State,
     },
     wire::close::Disconnect,
 };
-
-/// Those who are to be ended if memory stays short.
-#[derive(Debug, Default)]
-pub(in crate::hub) struct Relief {
-    /// How far each is behind, in milliseconds, the furthest first. With 250,000 of them, no step takes
-    /// more than 0.2 ms to grow it.
-    behind: BinaryHeap<(u32, PeerKey)>,
-    /// Those who were ended amid a message that they hold still.
-    leaving: Vec<PeerKey>,
-    /// When the last look at all began.
-    looked: Option<Moment>,
-    /// The next part of the table to be looked at, while a look is under way.
-    next_part: Option<usize>,
-}
-
-impl Relief {
-    /// Returns true if it is time to look at all connections again.
-    fn must_look(&self, now: Moment) -> bool {
-        let is_over = |looked| now.since(looked) >= BETWEEN_LOOKS;
-        self.behind.is_empty() && self.looked.is_none_or(is_over)
-    }
-
-    /// Returns true if there is more to be done at once.
-    fn is_under_way(&self) -> bool {
-        self.next_part.is_some() || !self.behind.is_empty() || !self.leaving.is_empty()
-    }
-}
 
 impl Peer {
     /// Returns how far the peer is behind with what it reads or sends, and what it is to be ended for.
@@ -194,9 +168,6 @@ impl State {
 fn milliseconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
-
-/// How often all are looked at: 10,000 connections take half a millisecond.
-pub(in crate::hub) const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// What a look at a connection takes, in nanoseconds.
 const LOOK: u64 = 60;

@@ -10,6 +10,7 @@ use crate::{
             allowance::{STEP, STEP_NANOSECONDS},
             ledger::Held,
         },
+        ids::PeerKey,
         peer::Unfinished,
         publication::{compression::Compression, segment::Segment},
         shard::shared::Shared,
