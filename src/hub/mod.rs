@@ -16,8 +16,9 @@
 //! thread with its connections and topics, [`peer`] one connection's bytes out, [`publication`] what is
 //! published, in every form, and [`bounds`] what work and memory are charged to. [`ids`] names
 //! connections and topics, [`room`] has the tables that give back what they no longer need,
-//! [`registry`] the connections that were announced, [`drain`] ends everything in good order, [`measured`] counts for tests, and `internals`
-//! opens what `fuzz/` and `benches/` need. `model` is the hub in its simplest form, for a test.
+//! [`registry`] the connections that were announced, [`drain`] ends everything in good order, [`watching`]
+//! is for those who look after single shards, [`measured`] counts for tests, and `internals` opens what
+//! `fuzz/` and `benches/` need. `model` is the hub in its simplest form, for a test.
 
 pub(crate) mod bounds;
 mod drain;
@@ -37,6 +38,7 @@ pub(crate) mod registry;
 mod room;
 pub(crate) mod seat;
 pub(crate) mod shard;
+mod watching;
 
 use std::{rc::Rc, sync::Arc};
 

@@ -17,7 +17,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("protocol", &["topic_name", "wire"]),
     (
         "connection",
-        &["config", "hub", "metrics", "protocol", "topic_name", "wire"],
+        &["config", "hub", "protocol", "topic_name", "wire"],
     ),
     ("error", &["config"]),
     (
@@ -47,6 +47,30 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// The same for the modules of the hub; `mod` is what is in `mod.rs` itself, which may name all of them.
+const HUB_FLOORS: &[(&str, &[&str])] = &[
+    ("ids", &[]),
+    ("room", &[]),
+    ("measured", &[]),
+    ("unmeasured", &[]),
+    ("bounds", &[]),
+    ("publication", &["bounds", "ids", "room"]),
+    ("peer", &["bounds", "ids", "measured", "publication"]),
+    (
+        "shard",
+        &["bounds", "ids", "measured", "peer", "publication", "room"],
+    ),
+    (
+        "seat",
+        &["bounds", "ids", "measured", "peer", "publication", "shard"],
+    ),
+    ("registry", &["bounds", "ids", "publication"]),
+    ("drain", &["bounds", "mod"]),
+    ("watching", &["mod"]),
+    ("internals", &["peer", "publication", "seat", "shard"]),
+    ("model", &["mod", "peer", "seat"]),
+];
+
 /// Files that compute and never wait: tested, fuzzed and read without a runtime.
 const PURE: &[&str] = &[
     "crates/wire/src/close.rs",
@@ -63,12 +87,17 @@ const PURE: &[&str] = &[
     "src/hub/bounds/allowance.rs",
     "src/hub/shard/attendance.rs",
     "src/hub/shard/fan_out.rs",
+    "src/hub/publication/delivery.rs",
     "src/hub/publication/router.rs",
     "src/hub/publication/message.rs",
     "src/hub/peer/outbox/mod.rs",
     "src/hub/peer/pulse.rs",
     "src/hub/registry.rs",
+    "src/hub/peer/recipients.rs",
     "src/hub/peer/replies.rs",
+    "src/hub/peer/writing.rs",
+    "src/hub/shard/receivers.rs",
+    "src/hub/shard/relief/behind.rs",
     "src/hub/shard/ring_pass.rs",
     "src/hub/room/mod.rs",
     "src/hub/room/table.rs",
@@ -135,15 +164,14 @@ fn product() -> Vec<PathBuf> {
 /// The code of a file: without comments, and without its tests.
 fn code(file: &Path) -> String {
     let source = fs::read_to_string(file).unwrap();
-    let product = source
-        .split("#[cfg(test)]")
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    let lines = product
+    let lines = source
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));
-    lines.collect::<Vec<_>>().join("\n")
+    let source = lines.collect::<Vec<_>>().join("\n");
+    // A file of tests is declared among the others.
+    let source = source.replace("#[cfg(test)]\nmod model;", "");
+    let product = source.split("#[cfg(test)]").next();
+    product.unwrap_or_default().to_owned()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -170,56 +198,112 @@ fn relative(file: &Path) -> String {
         .to_owned()
 }
 
-/// The modules that a file names after `crate::`, in a path or in a list.
-fn named(code: &str) -> Vec<String> {
-    let mut names = Vec::new();
+/// The paths that a file names after `crate::`, alone or in a list.
+fn named(code: &str) -> Vec<Vec<&str>> {
+    let mut paths = Vec::new();
     for (start, marker) in code.match_indices("crate::") {
-        let rest = &code[start + marker.len()..];
-        match rest.strip_prefix('{') {
-            None => names.push(rest),
-            Some(list) => {
-                let mut depth = 0;
-                let mut at_name = true;
-                for (index, character) in list.char_indices() {
-                    match character {
-                        '{' => depth += 1,
-                        '}' if depth == 0 => break,
-                        '}' => depth -= 1,
-                        ',' if depth == 0 => at_name = true,
-                        _ if at_name && character.is_alphabetic() => {
-                            names.push(&list[index..]);
-                            at_name = false;
-                        }
-                        _ => {}
-                    }
-                }
-            }
+        read_tree(&code[start + marker.len()..], &[], &mut paths);
+    }
+    paths
+}
+
+/// Reads the path, or the list of paths, at the head of `code`. Returns what follows.
+fn read_tree<'a>(code: &'a str, prefix: &[&'a str], paths: &mut Vec<Vec<&'a str>>) -> &'a str {
+    let Some(mut list) = code.strip_prefix('{') else {
+        let end = code.find(|c: char| !c.is_alphanumeric() && c != '_');
+        let (name, rest) = code.split_at(end.unwrap_or(code.len()));
+        let path = [prefix, &[name]].concat();
+        if let Some(rest) = rest.strip_prefix("::") {
+            return read_tree(rest, &path, paths);
+        }
+        paths.push(path);
+        return rest;
+    };
+    loop {
+        list = list.trim_start();
+        if let Some(rest) = list.strip_prefix('}') {
+            return rest;
+        }
+        list = read_tree(list, prefix, paths);
+        // Behind it there may be another name, and a comma.
+        list = &list[list.find([',', '}']).unwrap()..];
+        list = list.strip_prefix(',').unwrap_or(list);
+    }
+}
+
+/// The modules of the library, each with another one that one of its files names, and that file.
+fn arrows() -> Vec<[String; 3]> {
+    let mut arrows = Vec::new();
+    for file in files(&Path::new(ROOT).join("src")) {
+        let path = relative(&file);
+        let module = path.split(['/', '.']).nth(1).unwrap().to_owned();
+        for name in named(&code(&file)) {
+            arrows.push([module.clone(), name[0].to_owned(), path.clone()]);
         }
     }
-    let end_of_name = |name: &str| name.find(|c: char| !c.is_alphanumeric() && c != '_');
-    names
-        .iter()
-        .map(|name| name[..end_of_name(name).unwrap_or(name.len())].to_owned())
-        .collect()
+    arrows
+}
+
+/// The same for the modules of the hub.
+fn hub_arrows() -> Vec<[String; 3]> {
+    let mut arrows = Vec::new();
+    for file in files(&Path::new(ROOT).join("src/hub")) {
+        let path = relative(&file);
+        let module = path.split(['/', '.']).nth(2).unwrap().to_owned();
+        for name in named(&code(&file)) {
+            // Alone it says who may see something.
+            let ["hub", inner, ..] = name[..] else {
+                continue;
+            };
+            let is_module = inner.starts_with(char::is_lowercase);
+            let inner = if is_module { inner } else { "mod" };
+            arrows.push([module.clone(), inner.to_owned(), path.clone()]);
+        }
+    }
+    arrows
+}
+
+/// No module names one that is not below it, and none may name one that it does not.
+fn check(floors: &[(&str, &[&str])], arrows: &[[String; 3]]) {
+    for [from, to, path] in arrows.iter().filter(|[from, to, _]| from != to) {
+        let floor = floors.iter().find(|(floor, _)| floor == from);
+        let (_, below) = floor.unwrap_or_else(|| panic!("{path} has no floor"));
+        assert!(
+            below.contains(&to.as_str()),
+            "{path} names `{to}`: that is not below `{from}`"
+        );
+    }
+    for (floor, below) in floors {
+        for each in *below {
+            let is_named = arrows
+                .iter()
+                .any(|[from, to, _]| from == floor && to == each);
+            assert!(is_named, "`{floor}` may name `{each}`, and does not");
+        }
+    }
 }
 
 #[test]
 fn modules_name_only_the_floors_below_them() {
-    for file in files(&Path::new(ROOT).join("src")) {
-        let path = relative(&file);
-        let module = path.split(['/', '.']).nth(1).unwrap();
-        let Some((_, below)) = FLOORS.iter().find(|(floor, _)| *floor == module) else {
-            assert_eq!(module, "lib", "{path} has no floor");
-            continue;
-        };
-        for name in named(&code(&file)) {
-            let is_below = name == module || below.contains(&name.as_str());
-            assert!(
-                is_below,
-                "{path} names crate::{name}: that is not below {module}"
-            );
-        }
-    }
+    let mut arrows = arrows();
+    arrows.retain(|[from, ..]| from != "lib");
+    check(FLOORS, &arrows);
+}
+
+#[test]
+fn modules_of_the_hub_name_only_the_floors_below_them() {
+    let mut arrows = hub_arrows();
+    arrows.retain(|[from, ..]| from != "mod");
+    check(HUB_FLOORS, &arrows);
+}
+
+#[test]
+fn every_name_of_a_list_is_seen() {
+    let code =
+        "use crate::{\n    a,\n    b::{c::D, e as _, f::*},\n    g as h,\n};\ncrate::i::J::k()";
+    let named = named(code);
+    let joined: Vec<String> = named.iter().map(|path| path.join("::")).collect();
+    assert_eq!(joined, ["a", "b::c::D", "b::e", "b::f::", "g", "i::J::k"]);
 }
 
 #[test]

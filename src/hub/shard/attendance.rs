@@ -1,11 +1,8 @@
 //! Which shard gets the next connection: each in turn, but none that can't serve it now.
 //!
-//! Who watches the shards says which those are. Each shard counts its [ticks](Hub::ticks), and one
-//! that is [nudged](Hub::nudge) and does not tick stands still.
+//! Who watches the shards says which those are.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-
-use crate::hub::Hub;
 
 /// Whose turn it is, and who is absent.
 #[derive(Debug)]
@@ -27,14 +24,14 @@ impl Attendance {
     }
 
     /// The shard whose turn it is; if all are absent, one of them.
-    fn next(&self) -> usize {
+    pub(in crate::hub) fn next(&self) -> usize {
         let turns = || self.next.fetch_add(1, Relaxed) % self.is_absent.len();
         let mut in_turn = self.is_absent.iter().map(|_| turns());
         let present = in_turn.find(|&shard| !self.is_absent[shard].load(Relaxed));
         present.unwrap_or_else(turns)
     }
 
-    fn set_absent(&self, shard: usize, is_absent: bool) {
+    pub(in crate::hub) fn set_absent(&self, shard: usize, is_absent: bool) {
         let is_broken = self.is_broken[shard].load(Relaxed);
         self.is_absent[shard].store(is_absent || is_broken, Relaxed);
     }
@@ -43,33 +40,6 @@ impl Attendance {
     pub(in crate::hub) fn set_broken(&self, shard: usize) {
         self.is_broken[shard].store(true, Relaxed);
         self.set_absent(shard, true);
-    }
-}
-
-impl Hub {
-    /// The shard that is to get the next connection.
-    pub(crate) fn next_shard(&self) -> usize {
-        self.0.links.shared.attendance.next()
-    }
-
-    /// Says whether connections are to pass a shard by.
-    pub(crate) fn set_absent(&self, shard: usize, is_absent: bool) {
-        let shared = &self.0.links.shared;
-        shared.attendance.set_absent(shard, is_absent);
-        if is_absent {
-            // The others must not wait for those whom it was about to end.
-            shared.relief[shard].clear();
-        }
-    }
-
-    /// Has a shard tick, if it can.
-    pub(crate) fn nudge(&self, shard: usize) {
-        self.0.links.inboxes[shard].wake();
-    }
-
-    /// How often a shard has ticked.
-    pub(crate) fn ticks(&self, shard: usize) -> u64 {
-        self.0.links.shared.metrics[shard].ticks.get()
     }
 }
 
