@@ -77,6 +77,13 @@ pub(in crate::hub) type Item = inbox::Item<Work>;
 pub(in crate::hub) type Links = links::Links<Work>;
 
 /// One shard, as its own thread sees it.
+///
+/// Its cells are borrowed in one order: `receive`, `replies`, `state`, and then `turn` or `rounds`, which
+/// are borrowed for a single call of theirs. The locks of the router and of an inbox come after all of
+/// them, in this order. Code that is given to the shard runs under no borrow: neither [`Work`] nor a
+/// task. There are two exceptions. Whoever takes plain messages reads them in the receive buffer, and so
+/// must not receive. And sockets and wakers are called under the borrow of `state`: they must not call
+/// the shard.
 pub(crate) struct Shard {
     pub(super) index: usize,
     pub(super) links: Arc<Links>,
