@@ -1,7 +1,7 @@
 //! What an operator may choose.
 //!
 //! [`access`] is who may connect, `public_url` where the server is found from outside, [`memory`] how
-//! much memory there is, and [`invalid`] why a choice is refused.
+//! much memory there is, and `invalid` why a choice is refused.
 
 mod access;
 mod invalid;

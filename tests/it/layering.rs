@@ -147,7 +147,7 @@ const ENGINE: [&str; 5] = [
     "crates/cli/src/connect/",
 ];
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The folders that have the code of the product: of the library, and of each crate beside it.
 fn sources() -> Vec<PathBuf> {
@@ -162,7 +162,7 @@ fn product() -> Vec<PathBuf> {
 }
 
 /// The code of a file: without comments, and without its tests.
-fn code(file: &Path) -> String {
+pub(crate) fn code(file: &Path) -> String {
     let source = fs::read_to_string(file).unwrap();
     let lines = source
         .lines()
@@ -174,7 +174,7 @@ fn code(file: &Path) -> String {
     product.unwrap_or_default().to_owned()
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path());
@@ -190,7 +190,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn relative(file: &Path) -> String {
+pub(crate) fn relative(file: &Path) -> String {
     file.strip_prefix(ROOT)
         .unwrap()
         .to_str()
@@ -199,7 +199,7 @@ fn relative(file: &Path) -> String {
 }
 
 /// The paths that a file names after `crate::`, alone or in a list.
-fn named(code: &str) -> Vec<Vec<&str>> {
+pub(crate) fn named(code: &str) -> Vec<Vec<&str>> {
     let mut paths = Vec::new();
     for (start, marker) in code.match_indices("crate::") {
         read_tree(&code[start + marker.len()..], &[], &mut paths);

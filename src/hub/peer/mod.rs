@@ -1,6 +1,6 @@
 //! One connection as its shard keeps it: [`socket`], [`outbox`], and what is known of its health.
 //!
-//! [`recipients`] are the peers that messages are for, [`write`] takes the outbox to the socket, and
+//! [`recipients`] are the peers that messages are for, `write` takes the outbox to the socket, and
 //! `writing` knows how that stands. [`replies`] are what a turn answers, [`pulse`] is the heartbeat, and
 //! `last_word` what a shard that panics still writes.
 
