@@ -12,7 +12,7 @@ use crate::{
     hub::Socket,
     protocol::{Reaction, relay},
     server::Endpoint,
-    topic_name::TopicName,
+    topic::TopicName,
     wire::frame::{Frame, Kind, Opcode},
 };
 pub use crate::{

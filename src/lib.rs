@@ -41,7 +41,7 @@
 //! `server` is the outside, `connection` the task of one WebSocket, `protocol` what its messages mean,
 //! and `hub` the core. What is called `wire` here, with the gate, is a crate beside this one,
 //! `framecast-wire`. `config` is what an operator may choose, `error` why a server did not start or
-//! run on, `metrics` what is counted, `topic_name` a name that was checked, and `authority` a host with
+//! run on, `metrics` what is counted, `topic` a name that was checked, and `authority` a host with
 //! its port. `internals` opens what `fuzz/` and `benches/` need.
 //!
 //! # Eight rules that the code keeps
@@ -79,7 +79,7 @@ pub mod internals;
 mod metrics;
 mod protocol;
 mod server;
-mod topic_name;
+mod topic;
 
 use framecast_wire as wire;
 
@@ -90,7 +90,7 @@ pub use crate::{
     hub::Hub,
     metrics::{Counter, ShardMetrics},
     server::{Endpoint, Reply, Server, upgrade},
-    topic_name::{InvalidTopicName, TopicName},
+    topic::{InvalidTopicName, TopicName},
 };
 
 /// The README's Rust code, compiled and run.

@@ -34,7 +34,7 @@ use crate::{
     hub::{Agreed, Socket, UserId, registry::Claim, seat::Seat, shard::Shard},
     protocol,
     protocol::{Reaction, relay},
-    topic_name::TopicName,
+    topic::TopicName,
     wire::{close::Disconnect, frame::Kind},
 };
 

@@ -28,7 +28,7 @@ use crate::{
             tick::Tick,
         },
     },
-    topic_name::TopicName,
+    topic::TopicName,
     wire::{
         close::Disconnect,
         extension,

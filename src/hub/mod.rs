@@ -62,7 +62,7 @@ use crate::{
         shard::{inbox::Item, links::Links},
     },
     metrics::{Counter, ShardMetrics},
-    topic_name::TopicName,
+    topic::TopicName,
     wire::{close::Disconnect, extension::Agreement, frame::Frame},
 };
 

@@ -17,7 +17,7 @@ use self::recorder::Recorder;
 use crate::{
     config::Config,
     hub::{Hub, peer::socket::Socket, seat::Seat},
-    topic_name::TopicName,
+    topic::TopicName,
     wire::{extension, frame::Frame},
 };
 

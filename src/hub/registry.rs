@@ -16,7 +16,7 @@ use crate::{
         ids::ConnectionId,
         publication::UserId,
     },
-    topic_name::TopicName,
+    topic::TopicName,
 };
 
 /// Registrations by id.

@@ -1,17 +1,16 @@
 //! What messages mean, by the path that a client has connected to. Pure: a message in, a
 //! [`Reaction`] out.
 //!
-//! [`relay`] has the relay, whose messages are a [`topic_list`].
+//! [`relay`] has the relay, whose messages are a list of topics.
 
 pub(crate) mod relay;
-pub(crate) mod topic_list;
 
 use std::fmt::Write;
 
 use serde::Serialize;
 
 use crate::{
-    topic_name::TopicName,
+    topic::TopicName,
     wire::frame::{Frame, Kind},
 };
 

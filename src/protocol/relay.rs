@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    protocol::{Reaction, json, topic_list::Named},
-    topic_name::TopicName,
+    protocol::{Reaction, json},
+    topic::{TopicName, list::Named},
     wire::frame::{Frame, Kind},
 };
 
@@ -67,7 +67,7 @@ const MAX_BYTES: usize = 256 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::topic_list::MAX_TOPICS;
+    use crate::topic::list::MAX_TOPICS;
 
     fn topics(names: &[&str]) -> Vec<TopicName> {
         names

@@ -15,14 +15,16 @@ use crate::{
     authority::Authority,
     config::PublicUrl,
     hub::{UserId, shard::Shard},
-    protocol::topic_list::{Named, TopicList},
     server::{
         body,
         body::parse,
         reply::{Refusal, Reply, json, unavailable},
         site::Site,
     },
-    topic_name::TopicName,
+    topic::{
+        TopicName,
+        list::{Named, TopicList},
+    },
     wire::{close::Disconnect, frame::Frame},
 };
 

@@ -10,7 +10,7 @@ use hyper::Request;
 use crate::{
     config::Access,
     server::{api, origin, reply::Reply, routes, upgrade},
-    topic_name::TopicName,
+    topic::TopicName,
     wire::frame::Frame,
 };
 

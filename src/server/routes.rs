@@ -20,7 +20,6 @@ use crate::{
     authority::Authority,
     connection::{Connection, Session},
     hub::{Agreed, registry::Unclaimable, shard::Shard},
-    protocol::topic_list::TopicList,
     server::{
         api, origin, page, reply,
         reply::{Refusal, Reply},
@@ -28,7 +27,7 @@ use crate::{
         socket::Upcoming,
         upgrade,
     },
-    topic_name::TopicName,
+    topic::{TopicName, list::TopicList},
     wire::close::Disconnect,
 };
 

@@ -17,7 +17,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{server::*, topic_name::TopicName, wire::frame::Frame};
+use crate::{server::*, topic::TopicName, wire::frame::Frame};
 
 /// A server with a subscriber of `t` on its first shard, and a client of its HTTP interface on its
 /// second.

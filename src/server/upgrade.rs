@@ -19,13 +19,12 @@ use crate::{
     authority::Authority,
     connection::{Connection, Session},
     hub::{Agreed, Hub},
-    protocol::topic_list::MAX_TOPICS,
     server::{
         host, origin,
         reply::{Refusal, Reply},
         socket::{Arrived, Detached, Upgrading},
     },
-    topic_name::TopicName,
+    topic::{TopicName, list::MAX_TOPICS},
     wire::extension,
 };
 

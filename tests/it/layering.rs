@@ -11,13 +11,13 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("authority", &[]),
     ("config", &["authority", "wire"]),
     ("metrics", &[]),
-    ("topic_name", &[]),
+    ("topic", &[]),
     ("wire", &[]),
-    ("hub", &["config", "error", "metrics", "topic_name", "wire"]),
-    ("protocol", &["topic_name", "wire"]),
+    ("hub", &["config", "error", "metrics", "topic", "wire"]),
+    ("protocol", &["topic", "wire"]),
     (
         "connection",
-        &["config", "hub", "metrics", "protocol", "topic_name", "wire"],
+        &["config", "hub", "metrics", "protocol", "topic", "wire"],
     ),
     ("error", &["config"]),
     (
@@ -30,20 +30,13 @@ const FLOORS: &[(&str, &[&str])] = &[
             "hub",
             "metrics",
             "protocol",
-            "topic_name",
+            "topic",
             "wire",
         ],
     ),
     (
         "internals",
-        &[
-            "connection",
-            "hub",
-            "protocol",
-            "server",
-            "topic_name",
-            "wire",
-        ],
+        &["connection", "hub", "protocol", "server", "topic", "wire"],
     ),
 ];
 
@@ -91,7 +84,6 @@ const PURE: &[&str] = &[
     "crates/load/src/streams.rs",
     "src/protocol/mod.rs",
     "src/protocol/relay.rs",
-    "src/protocol/topic_list.rs",
     "src/server/host.rs",
     "src/server/standing.rs",
     "src/authority.rs",
@@ -99,7 +91,8 @@ const PURE: &[&str] = &[
     "src/config/mod.rs",
     "src/config/public_url.rs",
     "src/metrics.rs",
-    "src/topic_name.rs",
+    "src/topic/list.rs",
+    "src/topic/mod.rs",
 ];
 
 /// Names that would make a pure file impure.

@@ -20,7 +20,7 @@ use crate::{
     connection::reader::{Session, charge_reaction, perform},
     hub::{Held, Message, Pass, seat::SeatRef},
     protocol::Reaction,
-    topic_name::TopicName,
+    topic::TopicName,
     wire::{
         close::Disconnect,
         frame,

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use crate::{hub::room, topic_name::TopicName};
+use crate::{hub::room, topic::TopicName};
 
 /// How many subscribers a topic has on one shard: written by that shard, read by publishers, for
 /// whom it may be a moment old.

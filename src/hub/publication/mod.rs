@@ -20,7 +20,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{hub::publication::message::Message, topic_name::TopicName};
+use crate::{hub::publication::message::Message, topic::TopicName};
 
 /// Who a registered connection belongs to.
 pub(crate) type UserId = Arc<str>;

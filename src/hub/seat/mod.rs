@@ -30,7 +30,7 @@ use crate::{
             subscriptions::held_by,
         },
     },
-    topic_name::TopicName,
+    topic::TopicName,
     wire::{
         close::Disconnect,
         frame::{Frame, Kind},

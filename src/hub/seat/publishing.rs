@@ -12,7 +12,7 @@ use crate::{
         publication::{Publication, delivered, message::Message},
         seat::SeatRef,
     },
-    topic_name::TopicName,
+    topic::TopicName,
     wire::frame::Frame,
 };
 

@@ -25,7 +25,7 @@ use crate::{
         },
     },
     metrics::ShardMetrics,
-    topic_name::TopicName,
+    topic::TopicName,
     wire::frame::Frame,
 };
 

@@ -23,7 +23,7 @@ use crate::{
         },
     },
     metrics::ShardMetrics,
-    topic_name::TopicName,
+    topic::TopicName,
     wire::{close::Disconnect, frame::Frame},
 };
 

@@ -10,7 +10,7 @@ use crate::{
             topic::{Departure, Topic},
         },
     },
-    topic_name::TopicName,
+    topic::TopicName,
 };
 
 impl State {

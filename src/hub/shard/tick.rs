@@ -150,7 +150,7 @@ mod tests {
             publication::{Publication, Receipt, compression::Compression},
             shard::links::Links,
         },
-        topic_name::TopicName,
+        topic::TopicName,
         wire::{close::Disconnect, extension, frame::Frame},
     };
 

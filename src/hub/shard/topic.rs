@@ -28,7 +28,7 @@ use crate::{
         room,
         room::Table,
     },
-    topic_name::TopicName,
+    topic::TopicName,
 };
 
 #[derive(Debug)]

@@ -1,4 +1,6 @@
-//! What a topic may be called.
+//! The name of a topic, which clients bring and which is checked once; [`list`] has lists of them.
+
+pub(crate) mod list;
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 

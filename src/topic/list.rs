@@ -9,7 +9,7 @@ use serde::{
     de::{DeserializeSeed, Error, IgnoredAny, SeqAccess, Visitor},
 };
 
-use crate::topic_name::{InvalidTopicName, TopicName};
+use crate::topic::{InvalidTopicName, TopicName};
 
 /// Topics that one connection may follow.
 pub(crate) const MAX_TOPICS: usize = 128;
