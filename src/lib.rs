@@ -41,7 +41,7 @@
 //! `server` is the outside, `connection` the task of one WebSocket, `protocol` what its messages mean,
 //! and `hub` the core. What is called `wire` here, with the gate, is a crate beside this one,
 //! `framecast-wire`. `config` is what an operator may choose, `error` why a server did not start or
-//! run on, `metrics` what is counted, `topic` a name that was checked, and `authority` a host with
+//! run on, `metrics` what is counted, `topic` and `user` names that were checked, and `authority` a host with
 //! its port. `internals` opens what `fuzz/` and `benches/` need.
 //!
 //! # Eight rules that the code keeps
@@ -80,6 +80,7 @@ mod metrics;
 mod protocol;
 mod server;
 mod topic;
+mod user;
 
 use framecast_wire as wire;
 
@@ -91,6 +92,7 @@ pub use crate::{
     metrics::{Counter, ShardMetrics},
     server::{Endpoint, Reply, Server, upgrade},
     topic::{InvalidTopicName, TopicName},
+    user::{InvalidUserId, UserId},
 };
 
 /// The README's Rust code, compiled and run.

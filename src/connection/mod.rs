@@ -31,10 +31,11 @@ use tracing::debug;
 
 use self::reader::Reader;
 use crate::{
-    hub::{Agreed, Socket, UserId, registry::Claim, seat::Seat, shard::Shard},
+    hub::{Agreed, Socket, registry::Claim, seat::Seat, shard::Shard},
     protocol,
     protocol::{Reaction, relay},
     topic::TopicName,
+    user::UserId,
     wire::{close::Disconnect, frame::Kind},
 };
 
@@ -54,7 +55,7 @@ pub(crate) enum Session {
 impl Session {
     fn user(&self) -> Option<UserId> {
         match self {
-            Self::Relay(claim) => Some(Arc::clone(&claim.user)),
+            Self::Relay(claim) => Some(claim.user.clone()),
             _ => None,
         }
     }

@@ -29,6 +29,7 @@ use crate::{
         },
     },
     topic::TopicName,
+    user::UserId,
     wire::{
         close::Disconnect,
         extension,
@@ -73,7 +74,7 @@ impl Shards {
     ) -> oneshot::Receiver<usize> {
         let (receipt, queued) = Receipt::new();
         let publication = Publication::new([self.links.message(message)]);
-        let publication = publication.counted(user.map(Into::into), receipt);
+        let publication = publication.counted(user.map(to_user), receipt);
         self.links.publish(&[topic], &publication);
         queued
     }
@@ -119,12 +120,16 @@ impl Shards {
         socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
     ) -> Seat {
         let agreed = self.agree(offer);
-        let seat = seat::Seat::take(&self.shards[index], user.map(Into::into), agreed);
+        let seat = seat::Seat::take(&self.shards[index], user.map(to_user), agreed);
         seat.attach(Socket::Other(Box::new(socket)));
         // Stores a waker, without which nothing is written.
         let _ = seat.poll_ended(&Context::from_waker(Waker::noop()));
         Seat(seat)
     }
+}
+
+fn to_user(id: &str) -> UserId {
+    UserId::new(id).expect("an id of a user")
 }
 
 /// Work that a shard has counted.

@@ -41,7 +41,6 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{sync::oneshot, time::timeout};
 
-pub(crate) use self::publication::UserId;
 use self::{
     ids::ConnectionId,
     measured::LongestHold,
@@ -63,6 +62,7 @@ use crate::{
     },
     metrics::{Counter, ShardMetrics},
     topic::TopicName,
+    user::UserId,
     wire::{close::Disconnect, extension::Agreement, frame::Frame},
 };
 

@@ -14,9 +14,9 @@ use crate::{
     hub::{
         bounds::budget::{Budget, Charge, ShortOfMemory},
         ids::ConnectionId,
-        publication::UserId,
     },
     topic::TopicName,
+    user::UserId,
 };
 
 /// Registrations by id.
@@ -123,7 +123,7 @@ impl Registry {
         Ok(Claim {
             registry: Arc::clone(self),
             id,
-            user: Arc::clone(&registration.user),
+            user: registration.user.clone(),
         })
     }
 
@@ -168,7 +168,7 @@ impl Registry {
 /// Returns what a registration holds, in bytes.
 fn held_bytes(user: &UserId, topics: &[TopicName]) -> usize {
     let names = topics.iter().map(|topic| NAME_BYTES + topic.as_str().len());
-    REGISTRATION_BYTES + user.len() + names.sum::<usize>()
+    REGISTRATION_BYTES + user.as_str().len() + names.sum::<usize>()
 }
 
 /// What a registration takes in the tables of the registry.
@@ -244,7 +244,11 @@ mod tests {
 
     fn register(registry: &Registry, now: Instant) -> Uuid {
         registry
-            .register("1".into(), vec![TopicName::new("cats").unwrap()], now)
+            .register(
+                UserId::from(1_u64),
+                vec![TopicName::new("cats").unwrap()],
+                now,
+            )
             .unwrap()
     }
 
@@ -302,7 +306,7 @@ mod tests {
     fn one_registration_more_than_allowed_is_refused() {
         let registry = registry(1);
         register(&registry, Instant::now());
-        let refused = registry.register("1".into(), Vec::new(), Instant::now());
+        let refused = registry.register(UserId::from(1_u64), Vec::new(), Instant::now());
         assert_eq!(refused.unwrap_err(), Full::Registrations);
     }
 
@@ -314,12 +318,18 @@ mod tests {
             .map(|n| TopicName::new(&format!("{n:0255}")).unwrap())
             .collect();
         let now = Instant::now();
-        let first = registry.register("1".into(), topics.clone(), now).unwrap();
+        let first = registry
+            .register(UserId::from(1_u64), topics.clone(), now)
+            .unwrap();
         assert!(budget.held() > 128 * 255);
-        registry.register("1".into(), topics, now).unwrap();
-        let refused = registry.register("1".into(), Vec::new(), now);
+        registry.register(UserId::from(1_u64), topics, now).unwrap();
+        let refused = registry.register(UserId::from(1_u64), Vec::new(), now);
         assert_eq!(refused.unwrap_err(), Full::Memory(ShortOfMemory));
         registry.delete(first);
-        assert!(registry.register("1".into(), Vec::new(), now).is_ok());
+        assert!(
+            registry
+                .register(UserId::from(1_u64), Vec::new(), now)
+                .is_ok()
+        );
     }
 }

@@ -26,7 +26,7 @@ pub fn chat(request: &Request<()>) -> Result<Vec<TopicName>, Reply> {
 /// The body of a `POST /register`: user and topics, or the refusal.
 pub fn registration(body: &[u8]) -> Result<(String, Vec<TopicName>), Reply> {
     api::registration(body)
-        .map(|(user, topics)| (user.to_string(), topics))
+        .map(|(user, topics)| (user.as_str().to_owned(), topics))
         .map_err(Reply::from)
 }
 
@@ -36,6 +36,6 @@ pub fn publication(
     limit_bytes: usize,
 ) -> Result<(TopicName, Frame, Option<String>), Reply> {
     api::publication(body, limit_bytes)
-        .map(|(topic, frame, user)| (topic, frame, user.map(|user| user.to_string())))
+        .map(|(topic, frame, user)| (topic, frame, user.map(|user| user.as_str().to_owned())))
         .map_err(Reply::from)
 }

@@ -12,12 +12,18 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("config", &["authority", "wire"]),
     ("metrics", &[]),
     ("topic", &[]),
+    ("user", &[]),
     ("wire", &[]),
-    ("hub", &["config", "error", "metrics", "topic", "wire"]),
+    (
+        "hub",
+        &["config", "error", "metrics", "topic", "user", "wire"],
+    ),
     ("protocol", &["topic", "wire"]),
     (
         "connection",
-        &["config", "hub", "metrics", "protocol", "topic", "wire"],
+        &[
+            "config", "hub", "metrics", "protocol", "topic", "user", "wire",
+        ],
     ),
     ("error", &["config"]),
     (
@@ -31,6 +37,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "metrics",
             "protocol",
             "topic",
+            "user",
             "wire",
         ],
     ),
@@ -93,6 +100,7 @@ const PURE: &[&str] = &[
     "src/metrics.rs",
     "src/topic/list.rs",
     "src/topic/mod.rs",
+    "src/user.rs",
 ];
 
 /// Names that would make a pure file impure.

@@ -2,7 +2,7 @@
 //!
 //! Pure.
 
-use crate::hub::{peer::Peer, publication::UserId};
+use crate::{hub::peer::Peer, user::UserId};
 
 /// Whom of the subscribers messages are for.
 #[derive(Debug)]

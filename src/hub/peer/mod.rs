@@ -30,12 +30,12 @@ use crate::{
         ids::Place,
         peer::{outbox::Outbox, pulse::Pulse, socket::Socket},
         publication::{
-            UserId,
             compression::{Compression, Compressors},
             segment::Segment,
             segments::Segments,
         },
     },
+    user::UserId,
     wire::{close::Disconnect, frame::Frame},
 };
 

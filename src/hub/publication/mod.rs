@@ -20,10 +20,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{hub::publication::message::Message, topic::TopicName};
-
-/// Who a registered connection belongs to.
-pub(crate) type UserId = Arc<str>;
+use crate::{hub::publication::message::Message, topic::TopicName, user::UserId};
 
 /// Messages published together.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use crate::{
         ids::{ConnectionId, PeerKey},
         peer::{Peer, replies::Replies, socket::Socket},
         publication::{
-            UserId, compression,
+            compression,
             compression::{Agreed, Compression},
             segment::Segment,
         },
@@ -31,6 +31,7 @@ use crate::{
         },
     },
     topic::TopicName,
+    user::UserId,
     wire::{
         close::Disconnect,
         frame::{Frame, Kind},

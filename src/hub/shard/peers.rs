@@ -18,11 +18,12 @@ use crate::{
             pulse::{Heartbeat, Silence},
             replies::Replies,
         },
-        publication::{UserId, compression::Compression, segment::Segment},
+        publication::{compression::Compression, segment::Segment},
         room,
         room::Table,
     },
     metrics::ShardMetrics,
+    user::UserId,
     wire::close::Disconnect,
 };
 

@@ -3,11 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{
-    hub::{
-        ids::PeerKey,
-        publication::{UserId, compression::Compression},
-        shard::state::State,
-    },
+    hub::{ids::PeerKey, publication::compression::Compression, shard::state::State},
+    user::UserId,
     wire::close::Disconnect,
 };
 

@@ -235,6 +235,7 @@ mod tests {
             peer::outbox::DELIVERY_BYTES,
             publication::{Route, compression::Compression},
         },
+        user::UserId,
     };
 
     const HERE: usize = 0;
@@ -305,13 +306,15 @@ mod tests {
     fn a_message_for_one_user_is_for_no_other() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
-        let [one, other] = ["1", "2"].map(|user| {
-            let key = state.peers.insert(Some(user.into()), Compression::Off);
+        let [one, other] = [1_u64, 2].map(|user| {
+            let key = state
+                .peers
+                .insert(Some(UserId::from(user)), Compression::Off);
             state.subscribe(key, &topic);
             key
         });
         let mut publication = publication("for 2");
-        publication.user = Some("2".into());
+        publication.user = Some(UserId::from(2_u64));
         state.begin_fan_out(publication.delivery(Route::One(topic, 0), 2, 0));
         fan_out(&mut state);
         assert_eq!(wire(&state, one), b"");

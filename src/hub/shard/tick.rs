@@ -151,6 +151,7 @@ mod tests {
             shard::links::Links,
         },
         topic::TopicName,
+        user::UserId,
         wire::{close::Disconnect, extension, frame::Frame},
     };
 
@@ -171,7 +172,7 @@ mod tests {
 
     fn publish(shard: &Shard, topic: &TopicName, text: &str, user: Option<&str>) {
         let mut publication = Publication::new([shard.links.message(Frame::text(text))]);
-        publication.user = user.map(Into::into);
+        publication.user = user.map(|user| UserId::new(user).unwrap());
         shard
             .links
             .publish(std::slice::from_ref(topic), &publication);
@@ -208,7 +209,7 @@ mod tests {
             .state
             .borrow_mut()
             .peers
-            .insert(Some("1".into()), Compression::Off);
+            .insert(Some(UserId::from(1_u64)), Compression::Off);
         shard.state.borrow_mut().subscribe(key, &topic);
         publish(&shard, &topic, "first", None);
         publish(&shard, &topic, "second", Some("1"));
