@@ -41,7 +41,7 @@
 //! `server` is the outside, `connection` the task of one WebSocket, `protocol` what its messages mean,
 //! and `hub` the core. What is called `wire` here, with the gate, is a crate beside this one,
 //! `framecast-wire`. `config` is what an operator may choose, `error` why a server did not start or
-//! run on, `metrics` what is counted, `topic` and `user` names that were checked, and `authority` a host with
+//! run on, `disconnect` why a connection ended, `metrics` what is counted, `topic` and `user` names that were checked, and `authority` a host with
 //! its port. `internals` opens what `fuzz/` and `benches/` need.
 //!
 //! # Eight rules that the code keeps
@@ -71,6 +71,7 @@
 mod authority;
 mod config;
 mod connection;
+mod disconnect;
 mod error;
 mod hub;
 #[cfg(feature = "internals")]
@@ -84,9 +85,10 @@ mod user;
 
 use framecast_wire as wire;
 
-pub use self::wire::frame::Frame;
+pub use self::wire::{frame::Frame, violation::Violation};
 pub use crate::{
     config::{Access, Config, Deflate, InvalidSetting, Limits, Timeouts},
+    disconnect::Disconnect,
     error::Error,
     hub::Hub,
     metrics::{Counter, ShardMetrics},

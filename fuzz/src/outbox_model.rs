@@ -3,10 +3,9 @@
 use std::slice;
 
 use framecast::{
-    Frame, TopicName,
+    Disconnect, Frame, TopicName,
     internals::{self, Seat, Shards},
 };
-use framecast_wire::close::Disconnect;
 
 use crate::{config, input::Turns, peer::Peer, server_frame::ServerFrame};
 

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use crate::{
     connection::{Session, reader::Reader},
+    disconnect::Disconnect,
     hub::{Ticket, seat::SeatRef},
-    wire::close::Disconnect,
 };
 
 /// Ends the connection for `reason`: it leaves its topics at once, what is queued is written,

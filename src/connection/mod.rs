@@ -31,12 +31,13 @@ use tracing::debug;
 
 use self::reader::Reader;
 use crate::{
+    disconnect::Disconnect,
     hub::{Agreed, Socket, registry::Claim, seat::Seat, shard::Shard},
     protocol,
     protocol::{Reaction, relay},
     topic::TopicName,
     user::UserId,
-    wire::{close::Disconnect, frame::Kind},
+    wire::frame::Kind,
 };
 
 /// What a connection is for.

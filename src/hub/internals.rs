@@ -17,6 +17,7 @@ use tokio::{
 
 use crate::{
     config::Config,
+    disconnect::Disconnect,
     hub::{
         peer::socket::Socket,
         publication::{Publication, Receipt, compression::Agreed},
@@ -31,7 +32,6 @@ use crate::{
     topic::TopicName,
     user::UserId,
     wire::{
-        close::Disconnect,
         extension,
         frame::{Frame, Kind},
         walk::Limits,

@@ -55,6 +55,7 @@ pub(crate) use crate::hub::{
 };
 use crate::{
     config::Config,
+    disconnect::Disconnect,
     error::Error,
     hub::{
         bounds::budget::Budget,
@@ -63,7 +64,7 @@ use crate::{
     metrics::{Counter, ShardMetrics},
     topic::TopicName,
     user::UserId,
-    wire::{close::Disconnect, extension::Agreement, frame::Frame},
+    wire::{extension::Agreement, frame::Frame},
 };
 
 /// A handle to the broadcast core: publish through it, hand connections to it.

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     authority::Authority,
     config::PublicUrl,
+    disconnect::Disconnect,
     hub::shard::Shard,
     server::{
         body,
@@ -26,7 +27,7 @@ use crate::{
         list::{Named, TopicList},
     },
     user::{MAX_USER_BYTES, UserId},
-    wire::{close::Disconnect, frame::Frame},
+    wire::frame::Frame,
 };
 
 /// `POST /register`

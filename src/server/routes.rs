@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::{
     authority::Authority,
     connection::{Connection, Session},
+    disconnect::Disconnect,
     hub::{Agreed, registry::Unclaimable, shard::Shard},
     server::{
         api, origin, page, reply,
@@ -28,7 +29,6 @@ use crate::{
         upgrade,
     },
     topic::{TopicName, list::TopicList},
-    wire::close::Disconnect,
 };
 
 #[derive(Clone, Copy, Debug)]

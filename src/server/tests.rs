@@ -161,7 +161,9 @@ fn what_there_is_no_room_for_is_answered_503_and_never_published() {
     // For a user who has no connection: it takes room, and reaches nobody.
     let filler = Frame::binary(&vec![0; 40 * 1024 * 1024]);
     let topic = TopicName::new("t").unwrap();
-    let filled = scene.hub.send_off(&topic, filler, Some(UserId::from(1_u64)));
+    let filled = scene
+        .hub
+        .send_off(&topic, filler, Some(UserId::from(1_u64)));
     assert_eq!(
         scene.publish("never"),
         "503 {\"error\":\"too much is to be delivered; not published\"}\n"

@@ -13,6 +13,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("topic", &[]),
     ("user", &[]),
+    ("disconnect", &["wire"]),
     ("wire", &[]),
     (
         "hub",
@@ -32,6 +33,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "authority",
             "config",
             "connection",
+            "disconnect",
             "error",
             "hub",
             "metrics",
@@ -97,6 +99,7 @@ const PURE: &[&str] = &[
     "src/config/access.rs",
     "src/config/mod.rs",
     "src/config/public_url.rs",
+    "src/disconnect.rs",
     "src/metrics.rs",
     "src/topic/list.rs",
     "src/topic/mod.rs",

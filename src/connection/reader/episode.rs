@@ -18,11 +18,11 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::{
     connection::reader::{Session, charge_reaction, perform},
+    disconnect::Disconnect,
     hub::{Held, Message, Pass, seat::SeatRef},
     protocol::Reaction,
     topic::TopicName,
     wire::{
-        close::Disconnect,
         frame,
         frame::{Frame, Opcode},
         gate::{IsFinal, Marks},

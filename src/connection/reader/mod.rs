@@ -30,12 +30,10 @@ use bytes::Bytes;
 use self::episode::{Episode, Waiting};
 use crate::{
     connection::Session,
+    disconnect::Disconnect,
     hub::{Held, Message, Pass, Ticket, seat::SeatRef, shard::Shard},
     protocol::{Reaction, relay},
-    wire::{
-        close::Disconnect,
-        frame::{Frame, Kind},
-    },
+    wire::frame::{Frame, Kind},
 };
 
 /// Reads a connection in turns.

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use self::writing::Writing;
 pub(super) use self::writing::{SHARE_BYTES, Written};
 use crate::{
+    disconnect::Disconnect,
     hub::{
         bounds::{
             allowance::Allowance,
@@ -36,7 +37,7 @@ use crate::{
         },
     },
     user::UserId,
-    wire::{close::Disconnect, frame::Frame},
+    wire::frame::Frame,
 };
 
 /// A connection in its shard's table.

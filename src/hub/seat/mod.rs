@@ -16,6 +16,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    disconnect::Disconnect,
     hub::{
         ids::{ConnectionId, PeerKey},
         peer::{Peer, replies::Replies, socket::Socket},
@@ -32,10 +33,7 @@ use crate::{
     },
     topic::TopicName,
     user::UserId,
-    wire::{
-        close::Disconnect,
-        frame::{Frame, Kind},
-    },
+    wire::frame::{Frame, Kind},
 };
 
 /// A seat taken. Dropping it gives it up: the connection leaves its topics, its socket is closed

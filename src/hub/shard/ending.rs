@@ -3,8 +3,8 @@
 use std::mem;
 
 use crate::{
+    disconnect::Disconnect,
     hub::{ids::PeerKey, publication::segment::Segment, shard::state::State},
-    wire::close::Disconnect,
 };
 
 impl State {

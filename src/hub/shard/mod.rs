@@ -47,6 +47,7 @@ use tokio::{sync::Notify, task::yield_now};
 
 use crate::{
     config::Config,
+    disconnect::Disconnect,
     hub::{
         bounds::{
             allowance::{Allowance, END, STEP},
@@ -62,7 +63,7 @@ use crate::{
             state::State,
         },
     },
-    wire::{close::Disconnect, inflate::Inflater},
+    wire::inflate::Inflater,
 };
 
 /// One shard, as its own thread sees it.

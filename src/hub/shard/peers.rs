@@ -4,6 +4,7 @@ use std::{collections::VecDeque, io, rc::Rc, time::Instant};
 
 use crate::{
     config::Config,
+    disconnect::Disconnect,
     hub::{
         bounds::{
             allowance::{Allowance, STEP},
@@ -24,7 +25,6 @@ use crate::{
     },
     metrics::ShardMetrics,
     user::UserId,
-    wire::close::Disconnect,
 };
 
 /// Invariant: a peer is in `ring` if and only if it has noted so.

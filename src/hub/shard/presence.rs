@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{
+    disconnect::Disconnect,
     hub::{ids::PeerKey, publication::compression::Compression, shard::state::State},
     user::UserId,
-    wire::close::Disconnect,
 };
 
 impl State {

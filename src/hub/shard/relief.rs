@@ -10,6 +10,7 @@
 use std::{collections::BinaryHeap, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use crate::{
+    disconnect::Disconnect,
     hub::{
         bounds::{
             allowance::{Allowance, END},
@@ -19,7 +20,6 @@ use crate::{
         peer::Peer,
         shard::state::State,
     },
-    wire::close::Disconnect,
 };
 
 /// Those who are to be ended if memory stays short.

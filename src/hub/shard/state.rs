@@ -3,6 +3,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use crate::{
+    disconnect::Disconnect,
     hub::{
         bounds::{
             allowance::{Allowance, END},
@@ -24,7 +25,7 @@ use crate::{
     },
     metrics::ShardMetrics,
     topic::TopicName,
-    wire::{close::Disconnect, frame::Frame},
+    wire::frame::Frame,
 };
 
 /// The state of one shard: its connections, and the topics that they follow.

@@ -145,6 +145,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
+        disconnect::Disconnect,
         hub::{
             ids::PeerKey,
             publication::{Publication, Receipt, compression::Compression},
@@ -152,7 +153,7 @@ mod tests {
         },
         topic::TopicName,
         user::UserId,
-        wire::{close::Disconnect, extension, frame::Frame},
+        wire::{extension, frame::Frame},
     };
 
     fn shard() -> Rc<Shard> {
