@@ -32,9 +32,9 @@ use tracing::debug;
 use self::reader::Reader;
 use crate::{
     disconnect::Disconnect,
-    hub::{Agreed, Socket, registry::Claim, seat::Seat, shard::Shard},
+    hub::{Agreed, Socket, seat::Seat, shard::Shard},
     protocol,
-    protocol::{Reaction, relay},
+    protocol::{Reaction, relay, relay::registry::Claim},
     topic::TopicName,
     user::UserId,
     wire::frame::Kind,

@@ -16,7 +16,7 @@
 //! thread with its connections and topics, [`peer`] one connection's bytes out, [`publication`] what is
 //! published, in every form, and [`bounds`] what work and memory are charged to. [`ids`] names
 //! connections and topics, [`room`] has the tables that give back what they no longer need,
-//! [`registry`] the connections that were announced, [`measured`] counts for tests, and `internals`
+//! [`measured`] counts for tests, and `internals`
 //! opens what `fuzz/` and `benches/` need. `model` is the hub in its simplest form, for a test.
 
 pub(crate) mod bounds;
@@ -32,7 +32,6 @@ mod measured;
 mod model;
 mod peer;
 mod publication;
-pub(crate) mod registry;
 mod room;
 pub(crate) mod seat;
 pub(crate) mod shard;

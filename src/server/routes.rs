@@ -20,7 +20,8 @@ use crate::{
     authority::Authority,
     connection::{Connection, Session},
     disconnect::Disconnect,
-    hub::{Agreed, registry::Unclaimable, shard::Shard},
+    hub::{Agreed, shard::Shard},
+    protocol::relay::registry::Unclaimable,
     server::{
         api, origin, page, reply,
         reply::{Refusal, Reply},

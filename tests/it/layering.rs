@@ -19,7 +19,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         "hub",
         &["config", "error", "metrics", "topic", "user", "wire"],
     ),
-    ("protocol", &["topic", "wire"]),
+    ("protocol", &["hub", "topic", "user", "wire"]),
     (
         "connection",
         &[
@@ -69,7 +69,6 @@ const PURE: &[&str] = &[
     "src/hub/publication/message.rs",
     "src/hub/peer/outbox/mod.rs",
     "src/hub/peer/pulse.rs",
-    "src/hub/registry.rs",
     "src/hub/peer/replies.rs",
     "src/hub/shard/ring_pass.rs",
     "src/hub/room/mod.rs",
@@ -92,7 +91,8 @@ const PURE: &[&str] = &[
     "crates/load/src/spread.rs",
     "crates/load/src/streams.rs",
     "src/protocol/mod.rs",
-    "src/protocol/relay.rs",
+    "src/protocol/relay/mod.rs",
+    "src/protocol/relay/registry.rs",
     "src/server/host.rs",
     "src/server/standing.rs",
     "src/authority.rs",

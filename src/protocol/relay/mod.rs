@@ -1,4 +1,8 @@
 //! The relay: a registered connection chooses its topics and is otherwise only written to.
+//!
+//! [`registry`] has the registrations.
+
+pub(crate) mod registry;
 
 use serde::{Deserialize, Serialize};
 
