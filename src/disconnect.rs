@@ -1,6 +1,6 @@
 //! Why a connection ended: the close code that tells the peer, and what becomes of what waits for it.
 
-use crate::wire::{frame::Frame, violation::Violation};
+use crate::wire::{close::CloseCode, frame::Frame, violation::Violation};
 
 /// Why a connection ended.
 ///
@@ -9,6 +9,9 @@ use crate::wire::{frame::Frame, violation::Violation};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Disconnect {
+    /// The application has closed it, with this code.
+    #[error("closed by the application")]
+    Application(CloseCode),
     /// The server has failed: a shard has panicked.
     #[error("internal error")]
     Broken,
@@ -48,6 +51,7 @@ impl Disconnect {
     pub fn close_code(self) -> Option<u16> {
         match self {
             Self::ByPeer | Self::Lost => None,
+            Self::Application(code) => Some(code.get()),
             Self::Broken => Some(1011),
             Self::NoPong => Some(4012),
             Self::Overloaded => Some(1013),

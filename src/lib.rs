@@ -33,16 +33,18 @@
 //!
 //! A shard alternates between *steps* of its tick, in which it drains its inbox, fans out, and writes
 //! to some sockets, and *turns* of its connections. A turn is one poll of a connection's task: it
-//! reads, reacts, publishes, and writes its reactions. Each is bounded in time; who is not done goes
-//! on in a later *round*, after the sockets were looked at. A whole plain message takes the *fast
-//! lane*, from the receive buffer as it stands there; any other one has an *episode*, a reader that
-//! is built for it and dropped after it. A *sweep* is a look at every connection, for the heartbeat.
+//! reads, calls the connection's protocol, publishes, and writes what was replied. Each is bounded in
+//! time; who is not done goes on in a later *round*, after the sockets were looked at. A whole plain
+//! message takes the *fast lane*, from the receive buffer as it stands there; any other one has an
+//! *episode*, a reader that is built for it and dropped after it. A *sweep* is a look at every
+//! connection, for the heartbeat.
 //!
 //! `server` is the outside, `connection` the task of one WebSocket, `protocol` what its messages mean,
 //! and `hub` the core. What is called `wire` here, with the gate, is a crate beside this one,
 //! `framecast-wire`. `config` is what an operator may choose, `error` why a server did not start or
-//! run on, `disconnect` why a connection ended, `metrics` what is counted, `topic` and `user` names that were checked, and `authority` a host with
-//! its port. `internals` opens what `fuzz/` and `benches/` need.
+//! run on, `disconnect` why a connection ended, `metrics` what is counted, `topic` and `user` names that
+//! were checked, and `authority` a host with its port. `internals` opens what `fuzz/` and `benches/`
+//! need.
 //!
 //! # Eight rules that the code keeps
 //!
@@ -85,16 +87,29 @@ mod user;
 
 use framecast_wire as wire;
 
-pub use self::wire::{frame::Frame, violation::Violation};
+pub use self::wire::{
+    close::{CloseCode, InvalidCloseCode},
+    frame::{Frame, Kind},
+    violation::Violation,
+};
 pub use crate::{
     config::{Access, Config, Deflate, InvalidSetting, Limits, Timeouts},
     disconnect::Disconnect,
     error::Error,
     hub::Hub,
     metrics::{Counter, ShardMetrics},
-    server::{Endpoint, Reply, Server, upgrade},
-    topic::{InvalidTopicName, TopicName},
-    user::{InvalidUserId, UserId},
+    protocol::{
+        Context, Fragment, Incoming, Protocol,
+        chat::Chat,
+        context::SubscribeError,
+        echo::{Echo, EchoFrames},
+    },
+    server::{Reply, Server, upgrade, upgrade_as},
+    topic::{
+        InvalidTopicName, TopicName,
+        list::{InvalidTopics, Topics},
+    },
+    user::{Identity, InvalidUserId, UserId},
 };
 
 /// The README's Rust code, compiled and run.

@@ -1,4 +1,4 @@
-//! The id of a user, which the application gives out and which is checked once.
+//! Who a connection is: the id of a user, which the application gives out and which is checked once, or nobody.
 
 use std::{fmt, sync::Arc};
 
@@ -30,6 +30,26 @@ impl UserId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Who a connection is. This is settled before what it is for: a protocol only learns of it.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    pub(crate) user: Option<UserId>,
+}
+
+impl Identity {
+    /// Nobody in particular.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self::default()
+    }
+}
+
+impl From<UserId> for Identity {
+    fn from(user: UserId) -> Self {
+        Self { user: Some(user) }
     }
 }
 

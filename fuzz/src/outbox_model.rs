@@ -177,7 +177,7 @@ impl Model {
         if is_useless_after(reason) {
             self.queue.retain(|queued| queued.is_begun);
         }
-        if let Some(close) = reason.close_frame() {
+        if let Some(close) = internals::close_frame(reason) {
             self.push(close.as_bytes());
         }
         self.is_sealed = true;

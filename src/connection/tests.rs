@@ -5,6 +5,7 @@ use std::{
     future::poll_fn,
     io,
     sync::{
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc,
     },
@@ -21,6 +22,8 @@ use crate::{
     config::Config,
     connection::*,
     hub::Hub,
+    protocol::{chat::Chat, echo::Echo},
+    topic::TopicName,
     wire::{deflate::Deflater, extension, extension::WindowBits},
 };
 
@@ -97,6 +100,14 @@ fn on_a_shard<T: Send + 'static>(
     wait.recv().unwrap()
 }
 
+fn open(
+    shard: &Rc<Shard>,
+    protocol: impl Protocol + 'static,
+    deflate: Option<Agreed>,
+) -> Connection {
+    Connection::open(shard, Identity::anonymous(), Box::new(protocol), deflate).unwrap()
+}
+
 /// An echo, after its opening handshake.
 fn echo(
     shard: &Rc<Shard>,
@@ -104,7 +115,7 @@ fn echo(
     script: Script,
 ) -> (Pin<Box<Task>>, Rc<RefCell<Script>>) {
     let script = Rc::new(RefCell::new(script));
-    let connection = Connection::open(shard, Session::Echo, deflate).unwrap();
+    let connection = open(shard, Echo, deflate);
     let socket = Socket::Other(Box::new(Scripted(Rc::clone(&script))));
     (Box::pin(connection.start(socket, Vec::new())), script)
 }
@@ -220,7 +231,7 @@ fn while_memory_is_exhausted_a_connection_waits_and_it_is_read_when_there_is_som
 fn whoever_is_ended_for_reading_slowly_holds_nothing_while_its_close_is_on_its_way() {
     let (before, after) = on_a_shard(|shard, _| {
         let budget = Arc::clone(shard.ledger().budget());
-        let connection = Connection::open(shard, Session::Echo, None).unwrap();
+        let connection = open(shard, Echo, None);
         let script = Rc::new(RefCell::new(Script::default()));
         let socket = Socket::Other(Box::new(Scripted(Rc::clone(&script))));
         // The most of a message, and not its end.
@@ -247,8 +258,8 @@ fn whoever_is_ended_for_reading_slowly_holds_nothing_while_its_close_is_on_its_w
 fn whoever_ends_while_it_waits_to_publish_is_read_no_further() {
     let written = on_a_shard(|shard, _| {
         let budget = Arc::clone(shard.ledger().budget());
-        let topics: Arc<[TopicName]> = [TopicName::new("cats").unwrap()].into();
-        let connection = Connection::open(shard, Session::Chat(topics), None).unwrap();
+        let chat = Chat::from(TopicName::new("cats").unwrap());
+        let connection = open(shard, chat, None);
         // Memory gets short after the message was taken, while the rest of a fragment is awaited.
         let seven_eighths = usize::try_from(budget.limit() / 8 * 7).unwrap();
         let short = Rc::new(RefCell::new(None));

@@ -49,7 +49,7 @@ use self::{
 pub(crate) use crate::hub::{
     bounds::{ledger::Held, turnstile::Pass},
     peer::socket::Socket,
-    publication::{compression::Agreed, message::Message},
+    publication::compression::Agreed,
     shard::rounds::Ticket,
 };
 use crate::{
@@ -114,6 +114,16 @@ impl Hub {
     /// have to wait for it.
     pub async fn publish(&self, topic: &TopicName, message: Frame) -> usize {
         self.publish_to(topic, message, None).await
+    }
+
+    /// Publishes one message to those subscribers of `topic` that are connections of `user`, as
+    /// [`publish`](Self::publish) does to all. Returns to how many it was queued.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of `publish`.
+    pub async fn publish_to_user(&self, topic: &TopicName, user: &UserId, message: Frame) -> usize {
+        self.publish_to(topic, message, Some(user.clone())).await
     }
 
     /// Publishes to the connections of one user, or of everybody.

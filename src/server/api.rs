@@ -24,7 +24,7 @@ use crate::{
     },
     topic::{
         TopicName,
-        list::{Named, TopicList},
+        list::{Named, TopicList, Topics},
     },
     user::{MAX_USER_BYTES, UserId},
     wire::frame::Frame,
@@ -129,7 +129,7 @@ pub(super) async fn register(
 }
 
 /// What the body of a registration asks for.
-pub(super) fn registration(body: &[u8]) -> Result<(UserId, Vec<TopicName>), Refusal> {
+pub(super) fn registration(body: &[u8]) -> Result<(UserId, Topics), Refusal> {
     let wanted: Registration = parse(body)?;
     let topics = match wanted.topics {
         Some(Named(topics)) => topics.map_err(|fault| Refusal::bad_request(&fault))?,

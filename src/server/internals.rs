@@ -20,13 +20,14 @@ pub fn chat(request: &Request<()>) -> Result<Vec<TopicName>, Reply> {
         .and_then(|()| upgrade::asked(request))
         .and_then(|asked| origin::check(request.headers(), asked.as_ref(), &Access::default()))
         .and_then(|()| routes::chat_topics(request.uri().query().unwrap_or_default()))
+        .map(|topics| topics.to_vec())
         .map_err(Reply::from)
 }
 
 /// The body of a `POST /register`: user and topics, or the refusal.
 pub fn registration(body: &[u8]) -> Result<(String, Vec<TopicName>), Reply> {
     api::registration(body)
-        .map(|(user, topics)| (user.as_str().to_owned(), topics))
+        .map(|(user, topics)| (user.as_str().to_owned(), topics.to_vec()))
         .map_err(Reply::from)
 }
 

@@ -52,7 +52,7 @@ use tracing::info;
 use self::{arrivals::Arrivals, http::Lifetime, shortage::Shortage, site::Site};
 pub use self::{
     reply::Reply,
-    upgrade::{Endpoint, upgrade},
+    upgrade::{upgrade, upgrade_as},
 };
 use crate::{config::Config, error::Error, hub::Hub};
 

@@ -29,6 +29,11 @@ impl TopicName {
         is_valid.then(|| Self(name.into())).ok_or(InvalidTopicName)
     }
 
+    /// Returns true if both are clones of one name.
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {

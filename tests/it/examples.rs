@@ -3,7 +3,7 @@
 use std::{env, net::SocketAddr, path::Path, process::Command, thread};
 
 use axum::{Router, extract::Request, routing::get};
-use framecast::{Config, Endpoint, Hub, TopicName, upgrade};
+use framecast::{Chat, Config, Hub, TopicName, upgrade};
 use framecast_test_support::{Answer, Client, PATIENCE, handshake, program::Program, text};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{
@@ -139,11 +139,11 @@ async fn ticker_tells_every_subscriber_the_time() {
 #[test]
 fn an_upgraded_socket_outlives_the_runtime_that_has_accepted_it() {
     let hub = Hub::start(&Config::default()).unwrap();
-    let chat = Endpoint::Chat(vec![TopicName::new("a").unwrap()]);
+    let chat = Chat::from(TopicName::new("a").unwrap());
     let routed = hub.clone();
     let app = Router::new().route(
         "/",
-        get(async move |mut request: Request| upgrade(&routed, &mut request, chat).await),
+        get(async move |mut request: Request| upgrade(&routed, &mut request, chat.clone()).await),
     );
     let accepting = Runtime::new().unwrap();
     let listener = accepting.block_on(TcpListener::bind("127.0.0.1:0"));

@@ -51,6 +51,12 @@ impl Home {
         (number, interested.map_or(&[], |shards| shards))
     }
 
+    /// Returns how many subscribers `topic` has on all shards together.
+    pub(in crate::hub) fn subscribers(&self, topic: &TopicName) -> usize {
+        let interested = self.interested.get(topic).into_iter().flatten();
+        interested.map(Interest::subscribers).sum()
+    }
+
     /// `shard` wants to hear of `topic` from now on: the least number that is for it.
     pub(in crate::hub) fn add(
         &mut self,

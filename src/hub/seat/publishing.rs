@@ -34,13 +34,21 @@ impl SeatRef {
         links.publish(topics, &Publication::new(messages));
     }
 
-    /// Returns to about how many connections a message goes that is published to the topics that
-    /// this one follows: as many on each shard as on this one.
-    pub(crate) fn audience(&self) -> usize {
+    /// Returns to about how many connections a message goes that is published to `topics`. If these are
+    /// what this connection follows, that is as many on each shard as on this one; otherwise their homes
+    /// know.
+    pub(crate) fn audience(&self, topics: &[TopicName]) -> usize {
         let state = self.shard.state.borrow();
-        let topics = state.topics_of(self.key);
-        let here: usize = topics.map(|topic| topic.subscribers.len()).sum();
-        here * self.shard.links.inboxes.len()
+        let mut followed = state.topics_of(self.key);
+        let here = topics.iter().map(|name| {
+            let topic = followed.next().filter(|topic| topic.name.is_clone_of(name));
+            Some(topic?.subscribers.len())
+        });
+        let links = &self.shard.links;
+        match here.sum::<Option<usize>>() {
+            Some(here) => here * links.inboxes.len(),
+            None => topics.iter().map(|topic| links.subscribers(topic)).sum(),
+        }
     }
 
     /// Charges the turn for a message that will be delivered to so many.
@@ -76,6 +84,15 @@ impl SeatRef {
         let pass = pass.await;
         self.with(|peer| peer.wait_for_hub(false));
         pass
+    }
+
+    /// Waits until it is this connection's turn to publish, though it has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub(crate) async fn pass_at_last(&self, bytes: usize) -> Pass {
+        self.shard.links.pass(bytes).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::mem;
 use crate::{
     disconnect::Disconnect,
     hub::{ids::PeerKey, publication::segment::Segment, shard::state::State},
+    wire::frame::Frame,
 };
 
 impl State {
@@ -26,6 +27,16 @@ impl State {
     /// Ends a connection: it leaves its topics and gets its Close; its task sees to the rest.
     /// Of several reasons the first one counts.
     pub(in crate::hub) fn end(&mut self, key: PeerKey, reason: Disconnect) {
+        self.end_with(key, reason, reason.close_frame());
+    }
+
+    /// Ends a connection as [`end`](Self::end) does, with this Close.
+    pub(in crate::hub) fn end_with(
+        &mut self,
+        key: PeerKey,
+        reason: Disconnect,
+        close: Option<Frame>,
+    ) {
         let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.ended.is_none()) else {
             return;
         };
@@ -33,7 +44,6 @@ impl State {
         if reason.discards_outbox() {
             peer.outbox.discard();
         }
-        let close = reason.close_frame();
         let close = close.map(|close| Segment::of_its_own(close.into_bytes(), &self.ledger));
         match close {
             Some(close) if reason.expects_peers_close() => peer.outbox.seal(close),

@@ -158,6 +158,11 @@ impl Links {
         self.wake(asleep);
     }
 
+    /// Returns how many subscribers a topic has.
+    pub(in crate::hub) fn subscribers(&self, topic: &TopicName) -> usize {
+        self.home(topic).subscribers(topic)
+    }
+
     /// Returns in how many forms a shard compresses a message for so many subscribers, at most.
     pub(in crate::hub) fn forms(&self, shard: usize, subscribers: usize) -> usize {
         if !self.config.deflate.enabled {

@@ -183,6 +183,11 @@ impl Shard {
         self.turn.borrow_mut().spend(nanoseconds);
     }
 
+    /// Charges what was done since the clock was last looked at, by the clock.
+    pub(crate) fn look_at_clock(&self) {
+        self.turn.borrow_mut().look_at_clock();
+    }
+
     /// Charges work of so many nanoseconds that the turn has caused for later.
     pub(super) fn cause(&self, nanoseconds: u64) {
         self.turn.borrow_mut().cause(nanoseconds);

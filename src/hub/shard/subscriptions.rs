@@ -74,7 +74,7 @@ impl State {
     }
 
     /// Unsubscribes a peer from the topic at `index` of its places.
-    fn leave(&mut self, key: PeerKey, index: usize) {
+    pub(in crate::hub) fn leave(&mut self, key: PeerKey, index: usize) {
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
