@@ -1,7 +1,7 @@
 //! Connections poll by poll, over streams that misbehave.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     io,
     sync::{
@@ -10,7 +10,7 @@ use std::{
         mpsc,
     },
     task::Waker,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -22,7 +22,7 @@ use crate::{
     config::Config,
     connection::*,
     hub::Hub,
-    protocol::{chat::Chat, echo::Echo},
+    protocol::{Incoming, chat::Chat, echo::Echo},
     topic::TopicName,
     wire::{deflate::Deflater, extension, extension::WindowBits},
 };
@@ -165,6 +165,35 @@ fn a_turn_inflates_no_more_than_fits_into_its_time() {
     let messages = written / (4 + payload.len());
     // Those of one read would be 190.
     assert!(messages < 50, "{messages}");
+}
+
+/// Takes its time over every message, as the protocol of an application may, and counts them.
+struct Slow(Rc<Cell<u32>>);
+
+impl Protocol for Slow {
+    fn on_message(&mut self, _: Incoming<'_>, _: &mut protocol::Context<'_>) {
+        self.0.set(self.0.get() + 1);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_micros(50) {}
+    }
+}
+
+#[test]
+fn a_turn_calls_a_protocol_no_more_often_than_its_time_allows() {
+    let calls = on_a_shard(|shard, _| {
+        let calls = Rc::new(Cell::new(0));
+        let script = Script {
+            read: b"\x81\x80\0\0\0\0".to_vec(),
+            ..Script::default()
+        };
+        let connection = open(shard, Slow(Rc::clone(&calls)), None);
+        let socket = Socket::Other(Box::new(Scripted(Rc::new(RefCell::new(script)))));
+        let mut task = Box::pin(connection.start(socket, Vec::new()));
+        assert!(poll(&mut task).is_pending());
+        calls.get()
+    });
+    // One read has 2,730.
+    assert!((1..=10).contains(&calls), "{calls}");
 }
 
 #[test]

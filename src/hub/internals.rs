@@ -157,7 +157,8 @@ impl Seat {
 
     /// Publishes to all of these topics.
     pub fn publish(&self, topics: &[TopicName], message: Frame) {
-        self.0.publish(topics, [self.0.message(message)]);
+        self.0
+            .publish(topics, &Publication::new([self.0.message(message)]));
     }
 
     /// Queues a reply, as the end of a turn does if the socket takes nothing.

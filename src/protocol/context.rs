@@ -6,7 +6,10 @@ use crate::{
     disconnect::Disconnect,
     hub::{
         ids::ConnectionId,
-        seat::{SeatRef, publications::Publications},
+        seat::{
+            SeatRef,
+            publications::{Publications, To},
+        },
     },
     protocol::Fragment,
     topic::{
@@ -100,8 +103,22 @@ impl<'a> Context<'a> {
 
     /// Publishes a message to all who follow any of `topics`: to this connection, too, if it does.
     pub fn publish(&mut self, topics: &Topics, message: Frame) {
+        self.publish_to(topics, To::Everyone, message);
+    }
+
+    /// Publishes a message to all others who follow any of `topics`, but not to this connection.
+    pub fn publish_to_others(&mut self, topics: &Topics, message: Frame) {
+        self.publish_to(topics, To::Others, message);
+    }
+
+    /// Publishes a message to those who follow any of `topics` and are connections of `user`.
+    pub fn publish_to_user(&mut self, topics: &Topics, user: &UserId, message: Frame) {
+        self.publish_to(topics, To::User(user.clone()), message);
+    }
+
+    fn publish_to(&mut self, topics: &Topics, to: To, message: Frame) {
         self.has_spent = true;
-        self.publications.add(self.seat, topics, message);
+        self.publications.add(self.seat, topics, to, message);
     }
 
     /// Follows `topic` from now on, too.

@@ -20,7 +20,11 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{hub::publication::message::Message, topic::TopicName, user::UserId};
+use crate::{
+    hub::{ids::ConnectionId, publication::message::Message},
+    topic::TopicName,
+    user::UserId,
+};
 
 /// Messages published together.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub(super) struct Publication {
     pub(super) messages: Arc<[Message]>,
     /// Only connections of this user.
     pub(super) user: Option<UserId>,
+    /// Not this connection.
+    pub(super) except: Option<ConnectionId>,
     pub(super) receipt: Option<Receipt>,
     held_bytes: usize,
     wire_bytes: usize,
@@ -74,6 +80,7 @@ impl Publication {
         let wire_lens = messages.iter().map(|message| message.plain().wire_len());
         Self {
             user: None,
+            except: None,
             receipt: None,
             held_bytes: messages.iter().map(Message::held_bytes).sum(),
             wire_bytes: wire_lens.sum(),
@@ -89,6 +96,27 @@ impl Publication {
             receipt: Some(receipt),
             ..self
         }
+    }
+
+    /// Makes it one for the connections of a user.
+    pub(super) fn only_to(self, user: UserId) -> Self {
+        Self {
+            user: Some(user),
+            ..self
+        }
+    }
+
+    /// Makes it one for all but a connection.
+    pub(super) fn not_to(self, connection: ConnectionId) -> Self {
+        Self {
+            except: Some(connection),
+            ..self
+        }
+    }
+
+    /// Returns true if every subscriber is to have it.
+    fn is_for_everyone(&self) -> bool {
+        self.user.is_none() && self.except.is_none()
     }
 
     /// Returns what its messages hold, in bytes, before they are compressed.
@@ -121,7 +149,9 @@ impl Delivery {
     /// Returns the topic, if no subscriber of it is to be left out.
     pub(super) fn for_everyone(&self) -> Option<(&TopicName, u64)> {
         match &self.route {
-            Route::One(topic, number) if self.publication.user.is_none() => Some((topic, *number)),
+            Route::One(topic, number) if self.publication.is_for_everyone() => {
+                Some((topic, *number))
+            }
             _ => None,
         }
     }

@@ -1,13 +1,17 @@
 //! What a connection publishes in a turn, gathered so that the hub is asked once for all.
 
 use crate::{
-    hub::{publication::message::Message, seat::SeatRef},
+    hub::{
+        publication::{Publication, message::Message},
+        seat::SeatRef,
+    },
     topic::list::Topics,
+    user::UserId,
     wire::frame::Frame,
 };
 
-/// What is to be published, in the order in which it came. What comes one after the other and goes to the
-/// same topics goes off together.
+/// What is to be published, in the order in which it came. What comes one after the other and is for
+/// the same subscribers goes off together.
 #[derive(Debug, Default)]
 pub(crate) struct Publications {
     /// Nearly always empty: most connections only ever publish to one list of topics.
@@ -15,9 +19,20 @@ pub(crate) struct Publications {
     last: Option<Group>,
 }
 
+/// Whom of the subscribers a publication is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    Everyone,
+    /// All but the connection that publishes.
+    Others,
+    User(UserId),
+}
+
+/// Messages to the same topics, and for the same subscribers.
 #[derive(Debug)]
 struct Group {
     topics: Topics,
+    to: To,
     messages: Vec<Message>,
     /// To how many connections each of them goes.
     audience: usize,
@@ -25,12 +40,15 @@ struct Group {
 
 impl Publications {
     /// Takes a message, and charges the turn for its delivery.
-    pub(crate) fn add(&mut self, seat: &SeatRef, topics: &Topics, frame: Frame) {
+    pub(crate) fn add(&mut self, seat: &SeatRef, topics: &Topics, to: To, frame: Frame) {
         let message = seat.message(frame);
-        let last = self.last.take_if(|last| last.topics != *topics);
+        let last = self
+            .last
+            .take_if(|last| last.to != to || last.topics != *topics);
         self.before.extend(last);
         let group = self.last.get_or_insert_with(|| Group {
             topics: topics.clone(),
+            to,
             messages: Vec::new(),
             audience: seat.audience(topics),
         });
@@ -55,11 +73,14 @@ impl SeatRef {
     /// to [wait](Self::must_wait_to_publish) must have a pass.
     pub(crate) fn publish_all(&self, publications: Publications) {
         let Publications { before, last } = publications;
-        for Group {
-            topics, messages, ..
-        } in before.into_iter().chain(last)
-        {
-            self.publish(&topics, messages);
+        for group in before.into_iter().chain(last) {
+            let publication = Publication::new(group.messages);
+            let publication = match group.to {
+                To::Everyone => publication,
+                To::Others => publication.not_to(self.id()),
+                To::User(user) => publication.only_to(user),
+            };
+            self.publish(&group.topics, &publication);
         }
     }
 }

@@ -22,16 +22,11 @@ impl SeatRef {
         self.shard.links.message(frame)
     }
 
-    /// Publishes messages to every one of `topics`: in this order, after what this connection
-    /// published before. Who has to [wait](Self::must_wait_to_publish) must have a pass.
-    pub(crate) fn publish(
-        &self,
-        topics: &[TopicName],
-        messages: impl IntoIterator<Item = Message>,
-    ) {
+    /// Publishes to every one of `topics`, after what this connection published before. Who has to
+    /// [wait](Self::must_wait_to_publish) must have a pass.
+    pub(in crate::hub) fn publish(&self, topics: &[TopicName], publication: &Publication) {
         self.spend(topics.len() as u64 * HOME);
-        let links = &self.shard.links;
-        links.publish(topics, &Publication::new(messages));
+        self.shard.links.publish(topics, publication);
     }
 
     /// Returns to about how many connections a message goes that is published to `topics`. If these are

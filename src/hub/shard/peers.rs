@@ -113,7 +113,11 @@ impl Peers {
         offering: &mut Offering<'_>,
     ) -> Offer {
         self.visits.add(1);
-        let Some(peer) = self.table.get_mut(key).filter(|peer| audience.has(peer)) else {
+        let Some(peer) = self
+            .table
+            .get_mut(key)
+            .filter(|peer| audience.has(key, peer))
+        else {
             return Offer::NotMeant;
         };
         let offer = peer.offer(offering, self.patience);

@@ -95,7 +95,12 @@ impl State {
         let topics = topics.collect();
         self.marked += 1;
         let publication = delivery.publication;
-        let audience = Audience::Once(publication.user, self.marked);
+        let except = publication.except.filter(|id| id.shard == self.index);
+        let audience = Audience::Once {
+            user: publication.user,
+            except: except.map(|id| id.key),
+            mark: self.marked,
+        };
         let segments = Segments::new(publication.messages.to_vec());
         let fan_out = FanOut::to_some(segments, topics, audience, publication.receipt);
         self.fan_out = Some(fan_out);
@@ -233,6 +238,7 @@ mod tests {
         config::Config,
         hub::{
             bounds::allowance::{STEP, STEP_NANOSECONDS},
+            ids::ConnectionId,
             peer::outbox::DELIVERY_BYTES,
             publication::{Route, compression::Compression},
         },
@@ -320,6 +326,27 @@ mod tests {
         fan_out(&mut state);
         assert_eq!(wire(&state, one), b"");
         assert_eq!(wire(&state, other), b"\x81\x05for 2");
+    }
+
+    #[test]
+    fn a_message_for_others_is_not_for_the_connection_that_publishes_it() {
+        let mut state = state();
+        let topic = TopicName::new("cats").unwrap();
+        let [one, other] = [(); 2].map(|()| {
+            let key = state.peers.insert(None, Compression::Off);
+            state.subscribe(key, &topic);
+            key
+        });
+        let publish = |state: &mut State, shard| {
+            let publication = publication("x").not_to(ConnectionId { shard, key: one });
+            state.begin_fan_out(publication.delivery(Route::One(topic.clone(), 0), 2, 0));
+            fan_out(state);
+        };
+        publish(&mut state, HERE);
+        assert_eq!(wire(&state, one), b"");
+        assert_eq!(wire(&state, other), b"\x81\x01x");
+        publish(&mut state, HERE + 1);
+        assert_eq!(wire(&state, one), b"\x81\x01x", "that is another shard's");
     }
 
     #[test]
