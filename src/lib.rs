@@ -2,7 +2,8 @@
 //! as the kernel allows, and never loses one silently.
 //!
 //! This crate is the server as a library: run all of it as a [`Server`], or start a [`Hub`] and
-//! hand it connections from a server of your own with [`upgrade`].
+//! hand it connections from a server of your own with [`upgrade`]. What their clients say means what
+//! their [`Protocol`] makes of it: [`Chat`], [`Echo`], or one of your own.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -66,7 +67,7 @@
 //!    connection that ends has a reason that maps to a close code. A shard that panics ends with all
 //!    that it has, and says so; one that stands still is noticed by the watchdog.
 //! 8. **Work is charged where it is caused.** What a client's bytes cost grows with them and with the
-//!    subscriptions that they touch. Turns and steps end after half a millisecond, and what a turn
+//!    subscriptions that they touch, and what a protocol does with them is charged by the clock. Turns and steps end after half a millisecond, and what a turn
 //!    makes others deliver counts, too. Memory is charged for as long as it is held, to one budget;
 //!    when that gets short, whoever is furthest behind goes first.
 

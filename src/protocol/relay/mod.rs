@@ -49,7 +49,6 @@ impl Protocol for Relay {
     }
 
     fn on_message(&mut self, message: Incoming<'_>, cx: &mut Context<'_>) {
-        cx.charge(MESSAGE + message.payload().len() as u64 * MESSAGE_BYTE);
         match react(message.kind(), message.payload()) {
             Reaction::Reply(frame) => cx.reply_frame(frame),
             Reaction::SetTopics(topics) => {
@@ -114,12 +113,6 @@ fn complaint(error: &str) -> Reaction {
 }
 
 const EXPECTED: &str = "{\"topics\": [...]} or ping expected";
-
-/// What a message takes, in nanoseconds: most of it is the answer.
-const MESSAGE: u64 = 1_000;
-
-/// What parsing a byte of it takes, in nanoseconds.
-const MESSAGE_BYTE: u64 = 4;
 
 /// More than 128 names take, of 255 bytes and with every one escaped (`\u0041`).
 const MAX_BYTES: usize = 256 * 1024;
