@@ -1,6 +1,6 @@
 //! Feeds behind an axum router: `GET /feed/{topic}` upgrades into a connection that only receives, and
-//! `POST /feed/{topic}` publishes its body to it. What a client says is heard by the application: here it
-//! is told that nobody asked.
+//! `POST /feed/{topic}` publishes its body to it. The application hears a client that speaks all the same:
+//! this one warns it, and then closes.
 //!
 //! ```sh
 //! cargo run --example feed [ADDRESS:PORT]
@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 /// Receives what is published to a topic.
 struct Feed {
     topic: TopicName,
-    /// What its client has said, which is for us to hear.
+    /// Messages of its client so far.
     said: u32,
 }
 

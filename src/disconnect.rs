@@ -1,8 +1,8 @@
-//! Why a connection ended: the close code that tells the peer, and what becomes of what waits for it.
+//! Reasons for which connections end: the close code of each, and what becomes of what waits for the peer.
 
 use crate::wire::{close::CloseCode, frame::Frame, violation::Violation};
 
-/// Why a connection ended.
+/// The reason for which a connection ended.
 ///
 /// Ending is not an error: a peer that says goodbye is the expected case. Codes from 4000 are
 /// ours: 4000 to 4499 invite the client to connect again, 4500 to 4999 tell it not to.

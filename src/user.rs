@@ -1,4 +1,5 @@
-//! Who a connection is: the id of a user, which the application gives out and which is checked once, or nobody.
+//! Identities of connections: the id of a user, which the application gives out and which is checked once, or
+//! nobody.
 
 use std::{fmt, sync::Arc};
 
@@ -33,7 +34,8 @@ impl UserId {
     }
 }
 
-/// Who a connection is. This is settled before what it is for: a protocol only learns of it.
+/// The identity of a connection: a user, or nobody in particular. It is settled before the protocol is
+/// chosen, which only learns of it.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
     pub(crate) user: Option<UserId>,

@@ -78,7 +78,7 @@ impl Connection {
             Some(reason) => return Err(reason),
         }
         Ok(Self {
-            reader: Reader::new(&seat, takes_fragments, publications),
+            reader: Reader::new(&seat, &*protocol, takes_fragments, publications),
             seat,
             protocol,
         })

@@ -1,4 +1,4 @@
-//! What a protocol may do while it is called.
+//! Everything that a protocol may do while it is called.
 
 use std::mem;
 
@@ -25,8 +25,8 @@ use crate::{
 
 /// The connection that a [protocol](crate::Protocol) is called for, and what it may do with it.
 ///
-/// What is replied in a turn is written at its end, in one write; what is published goes off then, too,
-/// in the same order. Once the connection has ended, only publishing still has an effect.
+/// Replies of a turn are written at its end, in one write; publications go off then, too, in their order.
+/// Once the connection has ended, only publishing still has an effect.
 #[derive(Debug)]
 pub struct Context<'a> {
     seat: &'a SeatRef,
@@ -34,17 +34,8 @@ pub struct Context<'a> {
     /// Replies may be compressed.
     may_compress: bool,
     is_ended: bool,
-    /// What the protocol says that this call has cost, in nanoseconds.
-    charge: Option<u64>,
     /// Something was charged since the turn was last looked at.
     has_spent: bool,
-}
-
-/// How a call was charged.
-pub(crate) struct Settled {
-    pub(crate) is_turn_over: bool,
-    /// By the clock: the protocol has said nothing.
-    pub(crate) is_timed: bool,
 }
 
 /// The error of topics that can't be subscribed to.
@@ -66,7 +57,6 @@ impl<'a> Context<'a> {
             is_ended: seat.is_ended(),
             seat,
             publications,
-            charge: None,
             has_spent: false,
         }
     }
@@ -191,12 +181,6 @@ impl<'a> Context<'a> {
         self.seat.id()
     }
 
-    /// Charges what this call has cost, in nanoseconds, besides reading the message and what is done by the
-    /// context: in place of the clock, which costs more to look at than a small message.
-    pub(crate) fn charge(&mut self, nanoseconds: u64) {
-        self.charge = Some(self.charge.unwrap_or(0) + nanoseconds);
-    }
-
     pub(crate) fn is_ended(&self) -> bool {
         self.is_ended
     }
@@ -206,19 +190,14 @@ impl<'a> Context<'a> {
         !self.publications.is_empty()
     }
 
-    /// Charges the call that has just come back: by what the protocol says, or by the clock.
-    pub(crate) fn settle(&mut self) -> Settled {
+    /// Charges the call that has just come back, by the clock if it `is_timed`. Returns true if the turn is
+    /// over.
+    pub(crate) fn settle(&mut self, is_timed: bool) -> bool {
         let shard = self.seat.shard();
-        let charge = self.charge.take();
         let has_spent = mem::take(&mut self.has_spent);
-        match charge {
-            Some(0) => {}
-            Some(nanoseconds) => shard.spend(nanoseconds),
-            None => shard.look_at_clock(),
+        if is_timed {
+            shard.look_at_clock();
         }
-        Settled {
-            is_turn_over: (has_spent || charge != Some(0)) && shard.is_turn_over(),
-            is_timed: charge.is_none(),
-        }
+        (has_spent || is_timed) && shard.is_turn_over()
     }
 }

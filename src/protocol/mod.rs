@@ -1,4 +1,4 @@
-//! What messages mean: each connection has a [`Protocol`], which is chosen where its request is answered.
+//! Meanings of messages: each connection has a [`Protocol`], which is chosen where its request is answered.
 //!
 //! A connection's task calls its protocol, and hands it a [`Context`] (in [`context`]), by which it acts:
 //! replies, publishes, subscribes, closes. [`echo`], [`chat`] and [`relay`] are the server's own; [`json`] writes
@@ -19,8 +19,8 @@ use crate::{
 /// The meaning of what one client sends: a value for each connection, with a state of its own.
 ///
 /// All calls come on the thread of the shard that the connection belongs to, one after the other, and
-/// that shard's other connections wait meanwhile: a call must not block. It is charged to the connection
-/// by the clock. A connection that has used up its turn waits for the next one, and one that publishes
+/// that shard's other connections wait meanwhile: a call must not block. Its time is charged to the
+/// connection. A connection that has used up its turn waits for the next one, and one that publishes
 /// too much waits until that is delivered; the protocol need not care for either. If a call panics, its
 /// shard ends, with every connection that it has.
 pub trait Protocol {
@@ -38,10 +38,16 @@ pub trait Protocol {
     /// The connection has ended, for this reason: it has left its topics, and gets nothing more. It may
     /// still publish.
     ///
-    /// Called once, if the client was answered with 101. It is not called when the hub ends before
-    /// the connection does: what must be released in any case is for `Drop`.
+    /// Called once, unless the client has gone before it got its 101, or the hub ends before the
+    /// connection does: what must be released in any case is for `Drop`.
     fn on_close(&mut self, reason: Disconnect, cx: &mut Context<'_>) {
         let _ = (reason, cx);
+    }
+
+    /// Returns true if a call takes less time than a look at the clock (25 ns), besides what it does by its
+    /// context, which is charged in any case: the clock is then not looked at. Asked once, before all else.
+    fn is_instant(&self) -> bool {
+        false
     }
 
     /// Returns true if fragmented messages are to come by [`on_fragment`](Self::on_fragment), frame by frame.

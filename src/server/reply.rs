@@ -93,7 +93,7 @@ impl Refusal {
     }
 }
 
-/// Why a connection was not made.
+/// Refuses a request for the reason for which no connection was made.
 impl From<Disconnect> for Refusal {
     fn from(reason: Disconnect) -> Self {
         match reason {

@@ -42,7 +42,7 @@ struct Route {
     target: Target,
 }
 
-/// What answers the requests for a path.
+/// The part of the server that answers for a path.
 enum Target {
     Health,
     Page,
@@ -55,13 +55,13 @@ enum Target {
 /// Tells who a new connection is and which protocol it has, or why it is refused.
 type Choose = fn(&Site, &Asked<'_>) -> Result<(Identity, Box<dyn Protocol>), Refusal>;
 
-/// What the target of a request says besides its path's pattern.
+/// The parts of a request's target that are not in a pattern.
 struct Asked<'a> {
     id: Option<&'a str>,
     query: Option<&'a str>,
 }
 
-/// Everything that the server answers.
+/// All paths that the server answers.
 const ROUTES: [Route; 9] = [
     Route::new("/", "GET, HEAD, OPTIONS", Target::Page),
     Route::new("/health", "GET, HEAD, OPTIONS", Target::Health),

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Answers an HTTP request that wants to become a WebSocket connection of `hub`: with 101, or
-/// with a refusal that says why.
+/// with a refusal that says why. From then on its client speaks this `protocol`.
 ///
 /// The request may have been accepted by any server on hyper and any tokio runtime, such as axum;
 /// the connection is handed to one of the hub's shards. When the response is there, the

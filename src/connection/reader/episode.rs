@@ -139,7 +139,7 @@ async fn read_on(
     }
 }
 
-/// What the frames of an episode bring.
+/// Opens the frames of an episode.
 struct Handler {
     seat: SeatRef,
     in_fragments: bool,
@@ -148,7 +148,7 @@ struct Handler {
     _unfinished: Unfinished,
 }
 
-/// What a frame has brought.
+/// The outcome of a frame.
 enum Opened {
     Message(Kind, Bytes),
     /// Nothing for the protocol.

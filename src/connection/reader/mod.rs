@@ -49,7 +49,7 @@ pub(super) struct Reader {
     is_publishing: bool,
     /// Fragmented messages come frame by frame.
     takes_fragments: bool,
-    /// What the protocol does is charged by the clock: the last message was.
+    /// The clock charges what the protocol does.
     is_timed: bool,
 }
 
@@ -74,14 +74,19 @@ struct Turn<'a> {
 
 impl Reader {
     /// Makes one that first publishes what there is already.
-    pub(super) fn new(seat: &SeatRef, takes_fragments: bool, publications: Publications) -> Self {
+    pub(super) fn new(
+        seat: &SeatRef,
+        protocol: &dyn Protocol,
+        takes_fragments: bool,
+        publications: Publications,
+    ) -> Self {
         let mut reader = Self {
             episode: None,
             kept: None,
             ticket: Ticket::default(),
             is_publishing: false,
             takes_fragments,
-            is_timed: true,
+            is_timed: !protocol.is_instant(),
         };
         if !publications.is_empty() {
             reader.wait_with(seat, publications, 0, None);
@@ -164,7 +169,6 @@ impl Reader {
             shard.look_at_clock();
         }
         let read = self.poll_episodes(cx, &mut turn);
-        self.is_timed = turn.is_timed;
         let pinned = kept.as_ref().map_or(0, |kept| kept.held.bytes());
         let read = self.publish(cx, turn, pinned, read);
         self.keep_rest(kept, shard.end_turn(), shard);
@@ -271,16 +275,14 @@ impl Turn<'_> {
         let (seat, protocol) = (self.seat, &mut *self.protocol);
         let must_wait = self.pass.is_none() && seat.must_wait_to_publish();
         let mut called = protocol::Context::new(seat, &mut self.publications);
-        let is_timed = &mut self.is_timed;
+        let is_timed = self.is_timed;
         seat.take_plain(cx, |kind, payload| {
             // Only the peer's Close still counts.
             if called.is_ended() {
                 return ControlFlow::Continue(());
             }
             protocol.on_message(Incoming::new(kind, payload), &mut called);
-            let settled = called.settle();
-            *is_timed = settled.is_timed;
-            if settled.is_turn_over || must_wait && called.has_published() {
+            if called.settle(is_timed) || must_wait && called.has_published() {
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
@@ -292,7 +294,7 @@ impl Turn<'_> {
         let mut called = protocol::Context::new(self.seat, &mut self.publications);
         if !called.is_ended() {
             call(self.protocol, &mut called);
-            self.is_timed = called.settle().is_timed;
+            called.settle(self.is_timed);
         }
     }
 

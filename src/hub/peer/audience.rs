@@ -18,7 +18,7 @@ pub(in crate::hub) enum Audience {
         user: Option<UserId>,
         /// Not this one.
         except: Option<PeerKey>,
-        /// Whoever has them is marked with this number of the fan-out.
+        /// The number of the fan-out, which marks those who have them.
         mark: u64,
     },
 }

@@ -43,6 +43,12 @@ impl SeatRef {
             return false;
         }
         if is_new {
+            if let Some(peer) = state.peers.get_mut(self.key)
+                && peer.places.is_empty()
+            {
+                // Most connections follow one topic, and there are many of them.
+                peer.places.reserve_exact(1);
+            }
             state.subscribe(self.key, name);
             state.update_gauges();
         }
@@ -79,5 +85,5 @@ impl SeatRef {
     }
 }
 
-/// What following a topic or leaving one takes, in nanoseconds.
+/// The cost of following or leaving a topic, in nanoseconds.
 const TOPIC_CHANGE: u64 = 300;

@@ -1,4 +1,4 @@
-//! What a connection publishes in a turn, gathered so that the hub is asked once for all.
+//! Publications of one turn of a connection, gathered so that the hub is asked once for all.
 
 use crate::{
     hub::{
@@ -10,8 +10,8 @@ use crate::{
     wire::frame::Frame,
 };
 
-/// What is to be published, in the order in which it came. What comes one after the other and is for
-/// the same subscribers goes off together.
+/// Messages that are to be published, in their order. Those that come one after the other and are for the
+/// same subscribers go off together.
 #[derive(Debug, Default)]
 pub(crate) struct Publications {
     /// Nearly always empty: most connections only ever publish to one list of topics.
@@ -19,7 +19,7 @@ pub(crate) struct Publications {
     last: Option<Group>,
 }
 
-/// Whom of the subscribers a publication is for.
+/// The subscribers that a publication is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum To {
     Everyone,

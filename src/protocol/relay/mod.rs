@@ -22,7 +22,7 @@ pub(crate) struct Relay {
     claim: Claim,
 }
 
-/// What to do about a message.
+/// The reaction to a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reaction {
     /// Send this back.
