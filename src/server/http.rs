@@ -12,7 +12,7 @@ use tracing::debug;
 
 use crate::{
     hub::{bounds::budget::Charge, shard::Shard},
-    server::{head::Head, routes::Answer, site::Site, turns::in_turns},
+    server::{head::Head, site::Site, turns::in_turns},
 };
 
 /// What the HTTP connections of a server have to know of its end.
@@ -39,13 +39,9 @@ pub(super) async fn serve(
         let (shard, site) = (Rc::clone(&shard), Arc::clone(&site));
         let (upcoming, head) = (&upcoming, &head);
         async move {
-            let reply = match head.answered(site.answer(&shard, request)).await {
-                Answer::Reply(reply) => reply,
-                Answer::Upgrade(reply, next) => {
-                    upcoming.set(Some(next));
-                    reply
-                }
-            };
+            let answer = head.answered(site.answer(&shard, request)).await;
+            let (reply, next) = answer.into_parts();
+            upcoming.set(next);
             Ok::<_, Infallible>(reply)
         }
     });

@@ -129,6 +129,14 @@ impl Answer {
             Self::Reply(reply) | Self::Upgrade(reply, _) => reply,
         }
     }
+
+    /// Returns the reply, and the connection that comes when it is out.
+    pub(super) fn into_parts(self) -> (Reply, Option<Upcoming>) {
+        match self {
+            Self::Reply(reply) => (reply, None),
+            Self::Upgrade(reply, upcoming) => (reply, Some(upcoming)),
+        }
+    }
 }
 
 impl From<Reply> for Answer {

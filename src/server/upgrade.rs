@@ -1,7 +1,7 @@
 //! The opening handshake: what fastwebsockets does not check of it, and its 101
 //! ([RFC 6455 §4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)).
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use fastwebsockets::upgrade::is_upgrade_request;
 use http_body_util::Full;
@@ -138,15 +138,18 @@ async fn hand_over(
     });
     is_open.await.unwrap_or(Err(Disconnect::Restarting))?;
     let within = hub.config().timeouts.request;
-    tokio::spawn(async move {
-        // A client that does not take the 101 is given up.
-        let arrived = async { timeout(within, upgrading.arrived()).await? };
-        match arrived.await.and_then(Arrived::detach) {
-            Ok(detached) => drop(arrival.send(detached)),
-            Err(error) => debug!(%error, "upgrade failed"),
-        }
-    });
+    tokio::spawn(send_on(upgrading, within, arrival));
     Ok(reply)
+}
+
+/// Sends a socket to its shard when the 101 is out.
+async fn send_on(upgrading: Upgrading, within: Duration, arrival: oneshot::Sender<Detached>) {
+    // A client that does not take the 101 is given up.
+    let arrived = async { timeout(within, upgrading.arrived()).await? };
+    match arrived.await.and_then(Arrived::detach) {
+        Ok(detached) => drop(arrival.send(detached)),
+        Err(error) => debug!(%error, "upgrade failed"),
+    }
 }
 
 /// Checks that a request is an opening handshake (§4.2.1), as far as that does not depend on what

@@ -20,6 +20,7 @@ use crate::{
         Held, Pass,
         seat::{SeatRef, publications::Publications, receiving::Unfinished},
     },
+    protocol::Fragment,
     wire::{
         frame,
         frame::Kind,
@@ -50,9 +51,15 @@ pub(super) enum Episode {
 /// A frame of a message.
 pub(super) struct Part {
     /// Of the first one.
-    pub(super) kind: Option<Kind>,
-    pub(super) is_last: bool,
-    pub(super) payload: Bytes,
+    kind: Option<Kind>,
+    is_last: bool,
+    payload: Bytes,
+}
+
+impl Part {
+    pub(super) fn as_fragment(&self) -> Fragment<'_> {
+        Fragment::new(self.kind, self.is_last, &self.payload)
+    }
 }
 
 /// What a connection waits with until it may publish.

@@ -35,7 +35,7 @@ use crate::{
         shard::Shard,
     },
     protocol,
-    protocol::{Fragment, Incoming, Protocol},
+    protocol::{Incoming, Protocol},
 };
 
 /// Reads a connection in turns.
@@ -219,14 +219,11 @@ impl Reader {
                 Episode::Idle => {}
                 Episode::LetThrough(pass) => turn.pass = Some(pass),
                 Episode::Over(reason) => return Poll::Ready(reason),
-                Episode::Message(kind, payload) => turn.call(|protocol, cx| {
-                    protocol.on_message(Incoming::new(kind, &payload), cx);
-                }),
+                Episode::Message(kind, payload) => {
+                    turn.call(|to, cx| to.on_message(Incoming::new(kind, &payload), cx));
+                }
                 Episode::Fragment(part, rest) => {
-                    turn.call(|protocol, cx| {
-                        let fragment = Fragment::new(part.kind, part.is_last, &part.payload);
-                        protocol.on_fragment(fragment, cx);
-                    });
+                    turn.call(|to, cx| to.on_fragment(part.as_fragment(), cx));
                     self.episode = Some(rest);
                 }
             }
