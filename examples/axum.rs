@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use framecast::{Config, Endpoint, Frame, Hub, InvalidTopicName, TopicName, upgrade};
+use framecast::{Chat, Config, Frame, Hub, InvalidTopicName, TopicName, upgrade};
 use tokio::net::TcpListener;
 
 #[tokio::main(flavor = "multi_thread")]
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn chat(State(hub): State<Hub>, Path(topic): Path<String>, mut request: Request) -> Response {
     match TopicName::new(&topic) {
-        Ok(topic) => upgrade(&hub, &mut request, Endpoint::Chat(vec![topic]))
+        Ok(topic) => upgrade(&hub, &mut request, Chat::from(topic))
             .await
             .into_response(),
         Err(error) => refusal(error).into_response(),

@@ -9,7 +9,7 @@
 
 use std::{convert::Infallible, env, error::Error};
 
-use framecast::{Config, Endpoint, Frame, Hub, Reply, TopicName, upgrade};
+use framecast::{Chat, Config, Frame, Hub, Reply, TopicName, upgrade};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{
     Method, Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn answer(hub: &Hub, room: TopicName, mut request: Request<Incoming>) -> Reply {
     let (status, text) = match (request.method(), request.uri().path()) {
-        (_, "/chat") => return upgrade(hub, &mut request, Endpoint::Chat(vec![room])).await,
+        (_, "/chat") => return upgrade(hub, &mut request, Chat::from(room)).await,
         (&Method::POST, "/say") => match text(request).await {
             Some(text) => {
                 let queued = hub.publish(&room, Frame::text(&text)).await;

@@ -8,11 +8,12 @@ use std::future::Future;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
-    connection::{Connection, Session},
+    connection::Connection,
+    disconnect::Disconnect,
     hub::Socket,
-    protocol::{Reaction, relay},
-    server::Endpoint,
-    topic_name::TopicName,
+    protocol::{Protocol, relay, relay::Reaction},
+    topic::TopicName,
+    user::Identity,
     wire::frame::{Frame, Kind, Opcode},
 };
 pub use crate::{
@@ -24,13 +25,13 @@ pub use crate::{
 /// `offer` of extensions to its end; `leftover` is what came behind the request.
 pub fn connection(
     shards: &Shards,
-    endpoint: Endpoint,
+    protocol: impl Protocol + 'static,
     offer: Option<&str>,
     socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
     leftover: Vec<u8>,
 ) -> impl Future<Output = ()> + Unpin {
-    let session = Session::try_from(endpoint).expect("as many topics as are allowed");
-    Connection::open(shards.first(), session, shards.agree(offer))
+    let (identity, protocol) = (Identity::anonymous(), Box::new(protocol));
+    Connection::open(shards.first(), identity, protocol, shards.agree(offer))
         .expect("it is not registered, and the shard does not drain")
         .start(Socket::Other(Box::new(socket)), leftover)
 }
@@ -38,9 +39,8 @@ pub fn connection(
 /// What a message to the relay leads to: these topics, or this answer.
 pub fn relay(kind: Kind, payload: &[u8]) -> Result<Vec<TopicName>, Frame> {
     match relay::react(kind, payload) {
-        Reaction::SetTopics(topics) => Ok(topics),
+        Reaction::SetTopics(topics) => Ok(topics.to_vec()),
         Reaction::Reply(frame) => Err(frame),
-        Reaction::Publish(_) => unreachable!("a registered connection only listens"),
     }
 }
 
@@ -53,6 +53,11 @@ pub fn topics_in_force(topics: &[TopicName]) -> Frame {
 pub fn fragment(kind: Option<Kind>, is_final: bool, payload: &[u8]) -> Frame {
     let opcode = kind.map_or(Opcode::Continuation, Opcode::from);
     Frame::fragment(opcode, is_final, payload)
+}
+
+/// The Close frame that says why a connection ended, if there is one to send.
+pub fn close_frame(reason: Disconnect) -> Option<Frame> {
+    reason.close_frame()
 }
 
 /// A Close frame.

@@ -2,7 +2,8 @@
 //! as the kernel allows, and never loses one silently.
 //!
 //! This crate is the server as a library: run all of it as a [`Server`], or start a [`Hub`] and
-//! hand it connections from a server of your own with [`upgrade`].
+//! hand it connections from a server of your own with [`upgrade`]. What their clients say means what
+//! their [`Protocol`] makes of it: [`Chat`], [`Echo`], or one of your own.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -33,16 +34,18 @@
 //!
 //! A shard alternates between *steps* of its tick, in which it drains its inbox, fans out, and writes
 //! to some sockets, and *turns* of its connections. A turn is one poll of a connection's task: it
-//! reads, reacts, publishes, and writes its reactions. Each is bounded in time; who is not done goes
-//! on in a later *round*, after the sockets were looked at. A whole plain message takes the *fast
-//! lane*, from the receive buffer as it stands there; any other one has an *episode*, a reader that
-//! is built for it and dropped after it. A *sweep* is a look at every connection, for the heartbeat.
+//! reads, calls the connection's protocol, publishes, and writes what was replied. Each is bounded in
+//! time; who is not done goes on in a later *round*, after the sockets were looked at. A whole plain
+//! message takes the *fast lane*, from the receive buffer as it stands there; any other one has an
+//! *episode*, a reader that is built for it and dropped after it. A *sweep* is a look at every
+//! connection, for the heartbeat.
 //!
 //! `server` is the outside, `connection` the task of one WebSocket, `protocol` what its messages mean,
 //! and `hub` the core. What is called `wire` here, with the gate, is a crate beside this one,
 //! `framecast-wire`. `config` is what an operator may choose, `error` why a server did not start or
-//! run on, `metrics` what is counted, `topic_name` a name that was checked, and `authority` a host with
-//! its port. `internals` opens what `fuzz/` and `benches/` need.
+//! run on, `disconnect` why a connection ended, `metrics` what is counted, `topic` and `user` names that
+//! were checked, and `authority` a host with its port. `internals` opens what `fuzz/` and `benches/`
+//! need.
 //!
 //! # Eight rules that the code keeps
 //!
@@ -65,13 +68,14 @@
 //!    connection that ends has a reason that maps to a close code. A shard that panics ends with all
 //!    that it has, and says so; one that stands still is noticed by the watchdog.
 //! 8. **Work is charged where it is caused.** What a client's bytes cost grows with them and with the
-//!    subscriptions that they touch. Turns and steps end after half a millisecond, and what a turn
+//!    subscriptions that they touch, and what a protocol does with them is charged by the clock. Turns and steps end after half a millisecond, and what a turn
 //!    makes others deliver counts, too. Memory is charged for as long as it is held, to one budget;
 //!    when that gets short, whoever is furthest behind goes first.
 
 mod authority;
 mod config;
 mod connection;
+mod disconnect;
 mod error;
 mod hub;
 #[cfg(feature = "internals")]
@@ -80,18 +84,34 @@ pub mod internals;
 mod metrics;
 mod protocol;
 mod server;
-mod topic_name;
+mod topic;
+mod user;
 
 use framecast_wire as wire;
 
-pub use self::wire::frame::Frame;
+pub use self::wire::{
+    close::{CloseCode, InvalidCloseCode},
+    frame::{Frame, Kind},
+    violation::Violation,
+};
 pub use crate::{
     config::{Access, Config, Deflate, InvalidSetting, Limits, Timeouts},
+    disconnect::Disconnect,
     error::Error,
     hub::Hub,
     metrics::{Ends, MemoryMetrics, Metrics},
-    server::{Endpoint, Reply, Server, upgrade},
-    topic_name::{InvalidTopicName, TopicName},
+    protocol::{
+        Context, Fragment, Incoming, Protocol,
+        chat::Chat,
+        context::SubscribeError,
+        echo::{Echo, EchoFrames},
+    },
+    server::{Reply, Server, upgrade, upgrade_as},
+    topic::{
+        InvalidTopicName, TopicName,
+        list::{InvalidTopics, Topics},
+    },
+    user::{Identity, InvalidUserId, UserId},
 };
 
 /// The README's Rust code, compiled and run.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use framecast::{
-    Config, Endpoint, Frame, TopicName,
+    Config, Echo, Frame, TopicName,
     internals::{self, Counts, Seat, Shards},
 };
 use tokio::io::{AsyncRead, ReadBuf, empty, join, sink};
@@ -124,7 +124,7 @@ fn a_byte_that_trickles_in_is_copied_a_few_times_whatever_was_promised() {
         let header = [&[0x82, 0x80 | 127][..], &promised.to_be_bytes(), &[0; 4]].concat();
         let wire = [&header[..], &[7; 20_000]].concat();
         let (len, socket) = (wire.len() as u64, join(Trickle(wire, 0), sink()));
-        let mut task = internals::connection(&shards, Endpoint::Echo, None, socket, Vec::new());
+        let mut task = internals::connection(&shards, Echo, None, socket, Vec::new());
         let counts = counted(&shards, || {
             // A byte counts for 4 KiB of a turn's share: 66 of them, if its time is not over before.
             for _ in 0..1_000 {

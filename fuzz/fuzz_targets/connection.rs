@@ -3,6 +3,7 @@
 //! read side of our client, which hears what the server says.
 #![no_main]
 
+use framecast::Disconnect;
 use framecast_fuzz::{
     client::{self, listen},
     connection::serve,
@@ -11,7 +12,7 @@ use framecast_fuzz::{
     server_frame::ServerFrame,
     talk::{End, Talk},
 };
-use framecast_wire::{close::Disconnect, frame::Kind, violation::Violation, walk::Role};
+use framecast_wire::{frame::Kind, violation::Violation, walk::Role};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -3,8 +3,8 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
+use framecast::{Disconnect, Violation};
 use framecast_fuzz::outbox_model::Model;
-use framecast_wire::{close::Disconnect, violation::Violation};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Clone, Copy, Debug)]

@@ -11,7 +11,7 @@ use std::{
 };
 
 use framecast::{
-    Config, Endpoint, TopicName,
+    Chat, Config, Echo, EchoFrames, TopicName,
     internals::{self, Shards},
 };
 use framecast_wire::walk::Limits;
@@ -38,13 +38,28 @@ pub fn serve(input: &Input) -> Vec<ServerFrame> {
         peer.hang_up();
     }
     let offer = input.terms.offer();
-    let task = internals::connection(
-        &shards,
-        endpoint(input),
-        offer.as_deref(),
-        peer.clone(),
-        leftover.to_vec(),
-    );
+    let leftover = leftover.to_vec();
+    let offer = offer.as_deref();
+    let socket = peer.clone();
+    match input.purpose() {
+        Purpose::Chat => {
+            let chat = Chat::from(TopicName::new("lobby").expect("it is short and printable"));
+            let task = internals::connection(&shards, chat, offer, socket, leftover);
+            drive(task, &shards, &peer)
+        }
+        Purpose::Echo => {
+            let task = internals::connection(&shards, Echo, offer, socket, leftover);
+            drive(task, &shards, &peer)
+        }
+        Purpose::EchoFrames => {
+            let task = internals::connection(&shards, EchoFrames, offer, socket, leftover);
+            drive(task, &shards, &peer)
+        }
+    }
+}
+
+/// Polls a connection when it is to be polled, until it is over; what the peer has received then.
+fn drive(task: impl Future<Output = ()>, shards: &Shards, peer: &Peer) -> Vec<ServerFrame> {
     let mut task = pin!(task);
     let alarm = Arc::new(Alarm(AtomicBool::new(true)));
     let waker = Waker::from(Arc::clone(&alarm));
@@ -81,16 +96,6 @@ fn config(input: &Input) -> Config {
     config.deflate.min_bytes = input.terms.min_bytes();
     config.deflate.contexts = input.terms.contexts();
     config
-}
-
-fn endpoint(input: &Input) -> Endpoint {
-    match input.purpose() {
-        Purpose::Chat => Endpoint::Chat(vec![
-            TopicName::new("lobby").expect("it is short and printable"),
-        ]),
-        Purpose::Echo => Endpoint::Echo,
-        Purpose::EchoFrames => Endpoint::EchoFrames,
-    }
 }
 
 struct Alarm(AtomicBool);

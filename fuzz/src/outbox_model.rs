@@ -3,10 +3,9 @@
 use std::slice;
 
 use framecast::{
-    Frame, TopicName,
+    Disconnect, Frame, TopicName,
     internals::{self, Seat, Shards},
 };
-use framecast_wire::close::Disconnect;
 
 use crate::{config, input::Turns, peer::Peer, server_frame::ServerFrame};
 
@@ -178,7 +177,7 @@ impl Model {
         if is_useless_after(reason) {
             self.queue.retain(|queued| queued.is_begun);
         }
-        if let Some(close) = reason.close_frame() {
+        if let Some(close) = internals::close_frame(reason) {
             self.push(close.as_bytes());
         }
         self.is_sealed = true;

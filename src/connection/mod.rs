@@ -23,7 +23,6 @@ use std::{
     mem,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -31,47 +30,21 @@ use tracing::debug;
 
 use self::reader::Reader;
 use crate::{
-    hub::{Agreed, Socket, UserId, registry::Claim, seat::Seat, shard::Shard},
+    disconnect::Disconnect,
+    hub::{
+        Agreed, Socket,
+        seat::{Seat, publications::Publications},
+        shard::Shard,
+    },
     protocol,
-    protocol::{Reaction, relay},
-    topic_name::TopicName,
-    wire::{close::Disconnect, frame::Kind},
+    protocol::Protocol,
+    user::Identity,
 };
-
-/// What a connection is for.
-#[derive(Clone, Debug)]
-pub(crate) enum Session {
-    /// Whole messages go back as they came.
-    Echo,
-    /// Frames go back as they came.
-    EchoFrames,
-    /// Messages go to all who follow the same topics.
-    Chat(Arc<[TopicName]>),
-    /// A registered connection, which is written to.
-    Relay(Arc<Claim>),
-}
-
-impl Session {
-    fn user(&self) -> Option<UserId> {
-        match self {
-            Self::Relay(claim) => Some(Arc::clone(&claim.user)),
-            _ => None,
-        }
-    }
-
-    fn react(&self, kind: Kind, payload: &[u8]) -> Reaction {
-        match self {
-            Self::Echo | Self::EchoFrames => protocol::echo(kind, payload),
-            Self::Chat(_) => protocol::chat(kind, payload),
-            Self::Relay(_) => relay::react(kind, payload),
-        }
-    }
-}
 
 /// A connection of a shard.
 pub(crate) struct Connection {
     seat: Seat,
-    session: Session,
+    protocol: Box<dyn Protocol>,
     reader: Reader,
 }
 
@@ -81,38 +54,33 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// If its registration was deleted meanwhile, or the shard takes no connections any more.
+    /// If its registration was deleted meanwhile, memory is too short for its topics, or the shard takes no
+    /// connections any more.
     pub(crate) fn open(
         shard: &Rc<Shard>,
-        session: Session,
+        identity: Identity,
+        mut protocol: Box<dyn Protocol>,
         deflate: Option<Agreed>,
     ) -> Result<Self, Disconnect> {
         if shard.draining().is_some() {
             return Err(Disconnect::Restarting);
         }
-        let session = match session {
-            // Compressed messages have no frames of their own to be echoed.
-            Session::EchoFrames if deflate.is_some() => Session::Echo,
-            session => session,
-        };
-        let seat = Seat::take(shard, session.user(), deflate);
-        let session = match session {
-            Session::Chat(topics) => {
-                seat.set_topics(&topics);
-                // The shard's own names, which are there once for all who follow the same topics.
-                Session::Chat(seat.topics())
-            }
-            Session::Relay(claim) => {
-                let topics = claim.connected(seat.id()).ok_or(Disconnect::Unregistered)?;
-                seat.set_topics(&topics);
-                Session::Relay(claim)
-            }
-            session => session,
-        };
+        // Compressed messages have no frames of their own.
+        let takes_fragments = protocol.wants_fragments() && deflate.is_none();
+        let seat = Seat::take(shard, identity.user, deflate);
+        let mut publications = Publications::default();
+        protocol.on_open(&mut protocol::Context::new(&seat, &mut publications));
+        // There is no socket yet.
+        seat.queue_replies();
+        match seat.ended() {
+            // The client is told by a Close.
+            None | Some(Disconnect::Application(_)) => {}
+            Some(reason) => return Err(reason),
+        }
         Ok(Self {
+            reader: Reader::new(&seat, &*protocol, takes_fragments, publications),
             seat,
-            session,
-            reader: Reader::default(),
+            protocol,
         })
     }
 
@@ -131,7 +99,7 @@ impl Connection {
             return Poll::Ready(reason);
         }
         self.seat.write_queued();
-        let read = self.reader.poll(cx, &self.seat, &self.session);
+        let read = self.reader.poll(cx, &self.seat, &mut *self.protocol);
         self.seat.flush();
         let shard = self.seat.shard();
         shard.use_up(shard.turn_time());
@@ -142,7 +110,7 @@ impl Connection {
     }
 
     async fn close(mut self, reason: Disconnect) {
-        let orderly = close::close(&self.seat, self.session, &mut self.reader, reason).await;
+        let orderly = close::close(&self.seat, self.protocol, &mut self.reader, reason).await;
         debug!(connection = ?*self.seat, %reason, orderly, "closed");
     }
 }

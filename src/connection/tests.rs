@@ -1,15 +1,16 @@
 //! Connections poll by poll, over streams that misbehave.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     io,
     sync::{
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc,
     },
     task::Waker,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -21,6 +22,8 @@ use crate::{
     config::Config,
     connection::*,
     hub::Hub,
+    protocol::{Incoming, chat::Chat, echo::Echo},
+    topic::TopicName,
     wire::{deflate::Deflater, extension, extension::WindowBits},
 };
 
@@ -103,6 +106,14 @@ fn on_a_shard<T: Send + 'static>(
     wait.recv().unwrap()
 }
 
+fn open(
+    shard: &Rc<Shard>,
+    protocol: impl Protocol + 'static,
+    deflate: Option<Agreed>,
+) -> Connection {
+    Connection::open(shard, Identity::anonymous(), Box::new(protocol), deflate).unwrap()
+}
+
 /// An echo, after its opening handshake.
 fn echo(
     shard: &Rc<Shard>,
@@ -110,7 +121,7 @@ fn echo(
     script: Script,
 ) -> (Pin<Box<Task>>, Rc<RefCell<Script>>) {
     let script = Rc::new(RefCell::new(script));
-    let connection = Connection::open(shard, Session::Echo, deflate).unwrap();
+    let connection = open(shard, Echo, deflate);
     let socket = Socket::Other(Box::new(Scripted(Rc::clone(&script))));
     (Box::pin(connection.start(socket, Vec::new())), script)
 }
@@ -160,6 +171,35 @@ fn a_turn_inflates_no_more_than_fits_into_its_time() {
     let messages = written / (4 + payload.len());
     // Those of one read would be 190.
     assert!(messages < 50, "{messages}");
+}
+
+/// Takes its time over every message, as the protocol of an application may, and counts them.
+struct Slow(Rc<Cell<u32>>);
+
+impl Protocol for Slow {
+    fn on_message(&mut self, _: Incoming<'_>, _: &mut protocol::Context<'_>) {
+        self.0.set(self.0.get() + 1);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_micros(50) {}
+    }
+}
+
+#[test]
+fn a_turn_calls_a_protocol_no_more_often_than_its_time_allows() {
+    let calls = on_a_shard(|shard, _| {
+        let calls = Rc::new(Cell::new(0));
+        let script = Script {
+            read: b"\x81\x80\0\0\0\0".to_vec(),
+            ..Script::default()
+        };
+        let connection = open(shard, Slow(Rc::clone(&calls)), None);
+        let socket = Socket::Other(Box::new(Scripted(Rc::new(RefCell::new(script)))));
+        let mut task = Box::pin(connection.start(socket, Vec::new()));
+        assert!(poll(&mut task).is_pending());
+        calls.get()
+    });
+    // One read has 2,730.
+    assert!((1..=10).contains(&calls), "{calls}");
 }
 
 #[test]
@@ -226,7 +266,7 @@ fn while_memory_is_exhausted_a_connection_waits_and_it_is_read_when_there_is_som
 fn whoever_is_ended_for_reading_slowly_holds_nothing_while_its_close_is_on_its_way() {
     let (before, after) = on_a_shard(|shard, _| {
         let budget = Arc::clone(shard.ledger().budget());
-        let connection = Connection::open(shard, Session::Echo, None).unwrap();
+        let connection = open(shard, Echo, None);
         let script = Rc::new(RefCell::new(Script::default()));
         let socket = Socket::Other(Box::new(Scripted(Rc::clone(&script))));
         // The most of a message, and not its end.
@@ -253,8 +293,8 @@ fn whoever_is_ended_for_reading_slowly_holds_nothing_while_its_close_is_on_its_w
 fn whoever_ends_while_it_waits_to_publish_is_read_no_further() {
     let written = on_a_shard(|shard, _| {
         let budget = Arc::clone(shard.ledger().budget());
-        let topics: Arc<[TopicName]> = [TopicName::new("cats").unwrap()].into();
-        let connection = Connection::open(shard, Session::Chat(topics), None).unwrap();
+        let chat = Chat::from(TopicName::new("cats").unwrap());
+        let connection = open(shard, chat, None);
         // Memory gets short after the message was taken, while the rest of a fragment is awaited.
         let seven_eighths = usize::try_from(budget.limit() / 8 * 7).unwrap();
         let short = Rc::new(RefCell::new(None));
@@ -287,8 +327,8 @@ fn whoever_ends_while_it_waits_to_publish_is_read_no_further() {
 fn a_close_behind_what_waits_to_be_published_ends_the_handshake() {
     let (polls, written) = on_a_shard(|shard, _| {
         let budget = Arc::clone(shard.ledger().budget());
-        let topics: Arc<[TopicName]> = [TopicName::new("cats").unwrap()].into();
-        let connection = Connection::open(shard, Session::Chat(topics), None).unwrap();
+        let cats = TopicName::new("cats").unwrap();
+        let connection = open(shard, Chat::of(cats.into()), None);
         // Memory gets short when the message was taken, while the rest of a Close is awaited.
         let seven_eighths = usize::try_from(budget.limit() / 8 * 7).unwrap();
         let short = Rc::new(RefCell::new(None));

@@ -5,8 +5,8 @@ use std::{rc::Rc, time::Duration};
 use tokio::time::timeout;
 
 use crate::{
+    disconnect::Disconnect,
     hub::{Hub, bounds::drain_time::DrainTime},
-    wire::close::Disconnect,
 };
 
 impl Hub {

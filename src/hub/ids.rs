@@ -32,3 +32,13 @@ pub(super) struct Subscriber {
     /// Index among the connection's places.
     pub(super) place: u32,
 }
+
+#[cfg(test)]
+impl ConnectionId {
+    pub(crate) fn of_nobody() -> Self {
+        Self {
+            shard: 0,
+            key: PeerKey::default(),
+        }
+    }
+}

@@ -17,6 +17,7 @@ use tokio::{
 
 use crate::{
     config::Config,
+    disconnect::Disconnect,
     hub::{
         peer::socket::Socket,
         publication::{Publication, Receipt, compression::Agreed},
@@ -27,9 +28,9 @@ use crate::{
             tick::Tick,
         },
     },
-    topic_name::TopicName,
+    topic::TopicName,
+    user::UserId,
     wire::{
-        close::Disconnect,
         extension,
         frame::{Frame, Kind},
         walk::Limits,
@@ -72,7 +73,7 @@ impl Shards {
     ) -> oneshot::Receiver<usize> {
         let (receipt, queued) = Receipt::new();
         let publication = Publication::new(self.links.shared.message(message));
-        let publication = publication.to(user.map(Into::into)).counted(receipt);
+        let publication = publication.to(user.map(to_user)).counted(receipt);
         self.links.publish(&[topic], publication);
         queued
     }
@@ -118,12 +119,16 @@ impl Shards {
         socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
     ) -> Seat {
         let agreed = self.agree(offer);
-        let seat = seat::Seat::take(&self.shards[index], user.map(Into::into), agreed);
+        let seat = seat::Seat::take(&self.shards[index], user.map(to_user), agreed);
         seat.attach(Socket::Other(Box::new(socket)));
         // Stores a waker, without which nothing is written.
         let _ = seat.poll_ended(&Context::from_waker(Waker::noop()));
         Seat(seat)
     }
+}
+
+fn to_user(id: &str) -> UserId {
+    UserId::new(id).expect("an id of a user")
 }
 
 /// Work that a shard has counted.
@@ -151,7 +156,8 @@ impl Seat {
 
     /// Publishes to all of these topics.
     pub fn publish(&self, topics: &[TopicName], message: Frame) {
-        self.0.publish(topics, self.0.message(message));
+        let publication = Publication::new(self.0.message(message));
+        self.0.publish(topics, publication);
     }
 
     /// Queues a reply, as the end of a turn does if the socket takes nothing.

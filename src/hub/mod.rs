@@ -16,13 +16,13 @@
 //! thread with its connections and topics, [`peer`] one connection's bytes out, [`publication`] what is
 //! published, in every form, and [`bounds`] what work and memory are charged to. [`ids`] names
 //! connections and topics, [`room`] has the tables that give back what they no longer need,
-//! [`registry`] the connections that were announced, [`drain`] ends everything in good order, [`watching`]
-//! is for those who look after single shards, [`measured`] counts for tests, and `internals` opens what
-//! `fuzz/` and `benches/` need. `model` is the hub in its simplest form, for a test.
+//! [`drain`] ends everything in good order, [`watching`] is for those who look after single shards,
+//! [`measured`] counts for tests, and `internals` opens what `fuzz/` and `benches/` need. `model` is the
+//! hub in its simplest form, for a test.
 
 pub(crate) mod bounds;
 mod drain;
-mod ids;
+pub(crate) mod ids;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;
 #[cfg(feature = "internals")]
@@ -34,7 +34,6 @@ mod measured;
 mod model;
 mod peer;
 mod publication;
-pub(crate) mod registry;
 mod room;
 pub(crate) mod seat;
 pub(crate) mod shard;
@@ -44,7 +43,6 @@ use std::{rc::Rc, sync::Arc};
 
 use tokio::sync::oneshot;
 
-pub(crate) use self::publication::UserId;
 use self::{
     ids::ConnectionId,
     measured::LongestHold,
@@ -54,19 +52,21 @@ use self::{
 pub(crate) use crate::hub::{
     bounds::{ledger::Held, turnstile::Pass},
     peer::socket::Socket,
-    publication::{compression::Agreed, message::Message},
+    publication::compression::Agreed,
     shard::rounds::Ticket,
 };
 use crate::{
     config::Config,
+    disconnect::Disconnect,
     error::Error,
     hub::{
         bounds::budget::Budget,
         shard::{Item, Links},
     },
     metrics::Metrics,
-    topic_name::TopicName,
-    wire::{close::Disconnect, extension::Agreement, frame::Frame},
+    topic::TopicName,
+    user::UserId,
+    wire::{extension::Agreement, frame::Frame},
 };
 
 /// A handle to the broadcast core: publish through it, hand connections to it.
@@ -117,6 +117,16 @@ impl Hub {
     /// have to wait for it.
     pub async fn publish(&self, topic: &TopicName, message: Frame) -> usize {
         self.publish_to(topic, message, None).await
+    }
+
+    /// Publishes one message to those subscribers of `topic` that are connections of `user`, as
+    /// [`publish`](Self::publish) does to all. Returns to how many it was queued.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of `publish`.
+    pub async fn publish_to_user(&self, topic: &TopicName, user: &UserId, message: Frame) -> usize {
+        self.publish_to(topic, message, Some(user.clone())).await
     }
 
     /// Publishes to the connections of one user, or of everybody.

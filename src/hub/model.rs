@@ -16,8 +16,9 @@ use tokio::{
 use self::recorder::Recorder;
 use crate::{
     config::Config,
-    hub::{Hub, peer::socket::Socket, seat::Seat},
-    topic_name::TopicName,
+    hub::{Hub, peer::socket::Socket, publication::Publication, seat::Seat},
+    topic::TopicName,
+    user::UserId,
     wire::{extension, frame::Frame},
 };
 
@@ -94,6 +95,10 @@ fn topic(index: usize) -> TopicName {
     TopicName::new(&format!("topic {index}")).unwrap()
 }
 
+fn to_user(number: usize) -> UserId {
+    UserId::from(number as u64)
+}
+
 fn indices(bits: u8) -> Vec<usize> {
     (0..TOPICS).filter(|index| bits >> index & 1 == 1).collect()
 }
@@ -109,7 +114,7 @@ impl Member {
         let (joined, has_joined) = oneshot::channel();
         let (here, gone) = oneshot::channel();
         hub.run_on(hub.next_shard(), move |shard| {
-            let seat = Seat::take(shard, user.map(|user| user.to_string().into()), deflate);
+            let seat = Seat::take(shard, user.map(to_user), deflate);
             seat.attach(Socket::Other(Box::new(recorder)));
             spawn_local(async move {
                 // Stores the waker, without which nothing is written.
@@ -122,7 +127,7 @@ impl Member {
                             done.send(()).unwrap();
                         }
                         Command::Publish(topics, frame, done) => {
-                            seat.publish(&topics, seat.message(frame));
+                            seat.publish(&topics, Publication::new(seat.message(frame)));
                             done.send(()).unwrap();
                         }
                     }
@@ -237,7 +242,7 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
         }
         Operation::PublishToUser { topic: index, user } => {
             let message = format!("{number} of all");
-            let to = Some(user.to_string().into());
+            let to = Some(to_user(user));
             let queued = hub
                 .publish_to(&topic(index), frame(number, &message), to)
                 .await;

@@ -1,11 +1,13 @@
 //! How many connections have ended, by the reason for it.
 
-use crate::{metrics::counter::Counter, wire::close::Disconnect};
+use crate::{disconnect::Disconnect, metrics::counter::Counter};
 
 /// A number for each reason for which a connection ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ends<N = u64> {
+    /// The application closed it.
+    pub application: N,
     /// The client began the closing handshake.
     pub by_peer: N,
     /// The client ended the stream, or reset it, without a Close.
@@ -32,6 +34,7 @@ impl Ends<Counter> {
     /// Returns the counter of a reason.
     pub(crate) fn of(&self, reason: Disconnect) -> &Counter {
         match reason {
+            Disconnect::Application(_) => &self.application,
             Disconnect::Broken => &self.broken,
             Disconnect::ByPeer => &self.by_peer,
             Disconnect::Lost => &self.lost,
@@ -49,6 +52,7 @@ impl Ends<Counter> {
 impl Ends {
     /// Adds what one shard has counted.
     pub(super) fn add(&mut self, shard: &Ends<Counter>) {
+        self.application += shard.application.get();
         self.by_peer += shard.by_peer.get();
         self.lost += shard.lost.get();
         self.no_pong += shard.no_pong.get();
@@ -65,6 +69,7 @@ impl Ends {
     #[must_use]
     pub fn total(&self) -> u64 {
         let Self {
+            application,
             by_peer,
             lost,
             no_pong,
@@ -76,15 +81,15 @@ impl Ends {
             violation,
             broken,
         } = self;
-        [by_peer, lost, no_pong, overloaded, restarting]
-            .into_iter()
-            .chain([
-                slow_consumer,
-                too_far_behind,
-                unregistered,
-                violation,
-                broken,
-            ])
-            .sum()
+        let ours = [application, no_pong, overloaded, restarting, broken];
+        let theirs = [
+            by_peer,
+            lost,
+            slow_consumer,
+            too_far_behind,
+            unregistered,
+            violation,
+        ];
+        ours.into_iter().chain(theirs).sum()
     }
 }

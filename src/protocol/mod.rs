@@ -1,78 +1,146 @@
-//! What messages mean, by the path that a client has connected to. Pure: a message in, a
-//! [`Reaction`] out.
+//! Meanings of messages: each connection has a [`Protocol`], which is chosen where its request is answered.
 //!
-//! [`relay`] has the relay, whose messages are a [`topic_list`].
+//! A connection's task calls its protocol, and hands it a [`Context`] (in [`context`]), by which it acts:
+//! replies, publishes, subscribes, closes. [`echo`], [`chat`] and [`relay`] are the server's own; [`json`] writes
+//! what they answer. There is no I/O in here.
 
+pub(crate) mod chat;
+pub(crate) mod context;
+pub(crate) mod echo;
+pub(crate) mod json;
 pub(crate) mod relay;
-pub(crate) mod topic_list;
 
-use std::fmt::Write;
-
-use serde::Serialize;
-
+pub use self::context::Context;
 use crate::{
-    topic_name::TopicName,
-    wire::frame::{Frame, Kind},
+    disconnect::Disconnect,
+    wire::frame::{Frame, Kind, Opcode},
 };
 
-/// What to do about a message.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Reaction {
-    /// Publish this to the connection's topics.
-    Publish(Frame),
-    /// Send this back.
-    Reply(Frame),
-    /// Follow these topics from now on, and say so when that is in force.
-    SetTopics(Vec<TopicName>),
-}
-
-/// The echo: every message goes back as it came.
-pub(crate) fn echo(kind: Kind, payload: &[u8]) -> Reaction {
-    Reaction::Reply(Frame::message(kind, payload))
-}
-
-/// The chat room: every message goes to all who follow the connection's topics.
-pub(crate) fn chat(kind: Kind, payload: &[u8]) -> Reaction {
-    Reaction::Publish(Frame::message(kind, payload))
-}
-
-#[derive(Serialize)]
-struct Complaint<'a> {
-    error: &'a str,
-}
-
-/// What was wrong, for whoever has sent it: `{"error":"..."}`.
-pub(crate) fn complaint(error: &str) -> String {
-    json(&Complaint { error })
-}
-
-/// JSON on one line: control characters of what a client has sent are escaped.
-pub(crate) fn json(value: &impl Serialize) -> String {
-    let json = serde_json::to_string(value).unwrap_or_default();
-    if !json.contains(char::is_control) {
-        return json;
+/// The meaning of what one client sends: a value for each connection, with a state of its own.
+///
+/// All calls come on the thread of the shard that the connection belongs to, one after the other, and
+/// that shard's other connections wait meanwhile: a call must not block. Its time is charged to the
+/// connection. A connection that has used up its turn waits for the next one, and one that publishes
+/// too much waits until that is delivered; the protocol need not care for either. If a call panics, its
+/// shard ends, with every connection that it has.
+pub trait Protocol {
+    /// The connection is made, and its client does not know yet. What is subscribed to here is in force when
+    /// it gets its 101; what is published here is published after that.
+    ///
+    /// If it [closes](Context::close) the connection, the client gets its 101 and then the Close.
+    fn on_open(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
     }
-    // serde_json escapes those of ASCII, but for the last; a terminal may obey the others too.
-    let mut escaped = String::with_capacity(json.len() + 6);
-    for character in json.chars() {
-        if character.is_control() {
-            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
-        } else {
-            escaped.push(character);
+
+    /// The client has sent a message. It is complete, inflated, and within the limits; text is UTF-8.
+    fn on_message(&mut self, message: Incoming<'_>, cx: &mut Context<'_>);
+
+    /// The connection has ended, for this reason: it has left its topics, and gets nothing more. It may
+    /// still publish.
+    ///
+    /// Called once, unless the client has gone before it got its 101, or the hub ends before the
+    /// connection does: what must be released in any case is for `Drop`.
+    fn on_close(&mut self, reason: Disconnect, cx: &mut Context<'_>) {
+        let _ = (reason, cx);
+    }
+
+    /// Returns true if a call takes less time than a look at the clock (25 ns), besides what it does by its
+    /// context, which is charged in any case: the clock is then not looked at. Asked once, before all else.
+    fn is_instant(&self) -> bool {
+        false
+    }
+
+    /// Returns true if fragmented messages are to come by [`on_fragment`](Self::on_fragment), frame by frame.
+    /// Asked once, before all else. Where compression was agreed on, messages come whole all the same: a
+    /// compressed message has no frames of its own.
+    fn wants_fragments(&self) -> bool {
+        false
+    }
+
+    /// The client has sent a frame of a fragmented message. By itself no frame of a text need be UTF-8.
+    fn on_fragment(&mut self, fragment: Fragment<'_>, cx: &mut Context<'_>) {
+        let _ = (fragment, cx);
+    }
+}
+
+/// A message that a client has sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    kind: Kind,
+    payload: &'a [u8],
+}
+
+impl<'a> Incoming<'a> {
+    pub(crate) fn new(kind: Kind, payload: &'a [u8]) -> Self {
+        Self { kind, payload }
+    }
+
+    /// Text or binary.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        self.kind
+    }
+
+    /// The bytes of the message.
+    #[must_use]
+    pub fn payload(self) -> &'a [u8] {
+        self.payload
+    }
+
+    /// The text of the message; `None` if it is binary.
+    #[must_use]
+    pub fn text(self) -> Option<&'a str> {
+        match self.kind {
+            Kind::Text => str::from_utf8(self.payload).ok(),
+            Kind::Binary => None,
         }
     }
-    escaped
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The same message, to be published.
+impl From<Incoming<'_>> for Frame {
+    fn from(message: Incoming<'_>) -> Self {
+        Self::message(message.kind, message.payload)
+    }
+}
 
-    #[test]
-    fn no_control_character_comes_through_and_none_is_lost() {
-        let all: String = (0..=0xA0).filter_map(char::from_u32).collect();
-        let line = json(&all);
-        assert!(!line.contains(char::is_control), "{line}");
-        assert_eq!(serde_json::from_str::<String>(&line).ok(), Some(all));
+/// A frame of a fragmented message that a client has sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Fragment<'a> {
+    kind: Option<Kind>,
+    is_last: bool,
+    payload: &'a [u8],
+}
+
+impl<'a> Fragment<'a> {
+    pub(crate) fn new(kind: Option<Kind>, is_last: bool, payload: &'a [u8]) -> Self {
+        Self {
+            kind,
+            is_last,
+            payload,
+        }
+    }
+
+    /// Text or binary, which only the first frame of a message says.
+    #[must_use]
+    pub fn kind(self) -> Option<Kind> {
+        self.kind
+    }
+
+    /// Returns true if the message ends with it.
+    #[must_use]
+    pub fn is_last(self) -> bool {
+        self.is_last
+    }
+
+    /// The bytes of the frame.
+    #[must_use]
+    pub fn payload(self) -> &'a [u8] {
+        self.payload
+    }
+
+    fn to_frame(self) -> Frame {
+        let opcode = self.kind.map_or(Opcode::Continuation, Opcode::from);
+        Frame::fragment(opcode, self.is_last, self.payload)
     }
 }

@@ -54,8 +54,10 @@ pub(super) async fn serve<S>(
         let (shard, site) = (Rc::clone(&shard), Arc::clone(&site));
         let (upcoming, head) = (&upcoming, &head);
         async move {
-            let answer = site.answer(&shard, request, entrance, upcoming);
-            Ok::<_, Infallible>(head.answered(answer).await)
+            let answer = head.answered(site.answer(&shard, request, entrance)).await;
+            let (reply, next) = answer.into_parts();
+            upcoming.set(next);
+            Ok::<_, Infallible>(reply)
         }
     });
     let connection = http1::Builder::new()

@@ -10,7 +10,7 @@ use hyper::Request;
 use crate::{
     config::Access,
     server::{api, origin, reply::Reply, routes, upgrade},
-    topic_name::TopicName,
+    topic::TopicName,
     wire::frame::Frame,
 };
 
@@ -20,13 +20,14 @@ pub fn chat(request: &Request<()>) -> Result<Vec<TopicName>, Reply> {
         .and_then(|()| upgrade::asked(request))
         .and_then(|asked| origin::check(request.headers(), asked.as_ref(), &Access::default()))
         .and_then(|()| routes::chat_topics(request.uri().query().unwrap_or_default()))
+        .map(|topics| topics.to_vec())
         .map_err(Reply::from)
 }
 
 /// The body of a `POST /register`: user and topics, or the refusal.
 pub fn registration(body: &[u8]) -> Result<(String, Vec<TopicName>), Reply> {
     api::registration(body)
-        .map(|(user, topics)| (user.to_string(), topics))
+        .map(|(user, topics)| (user.as_str().to_owned(), topics.to_vec()))
         .map_err(Reply::from)
 }
 
@@ -36,6 +37,6 @@ pub fn publication(
     limit_bytes: usize,
 ) -> Result<(TopicName, Frame, Option<String>), Reply> {
     api::publication(body, limit_bytes)
-        .map(|(topic, frame, user)| (topic, frame, user.map(|user| user.to_string())))
+        .map(|(topic, frame, user)| (topic, frame, user.map(|user| user.as_str().to_owned())))
         .map_err(Reply::from)
 }

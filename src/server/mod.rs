@@ -56,7 +56,7 @@ use self::{
 };
 pub use self::{
     reply::Reply,
-    upgrade::{Endpoint, upgrade},
+    upgrade::{upgrade, upgrade_as},
 };
 use crate::{
     config::Config,

@@ -11,7 +11,7 @@ use hyper::{
 };
 use serde::Serialize;
 
-use crate::{hub::bounds::budget::ShortOfMemory, protocol};
+use crate::{disconnect::Disconnect, hub::bounds::budget::ShortOfMemory, protocol};
 
 /// A response with its whole body.
 pub type Reply = Response<Full<Bytes>>;
@@ -93,6 +93,17 @@ impl Refusal {
     }
 }
 
+/// Refuses a request for the reason for which no connection was made.
+impl From<Disconnect> for Refusal {
+    fn from(reason: Disconnect) -> Self {
+        match reason {
+            Disconnect::Overloaded => ShortOfMemory.into(),
+            Disconnect::Unregistered => Self::NoRegistration,
+            _ => Self::shutting_down(),
+        }
+    }
+}
+
 impl From<ShortOfMemory> for Refusal {
     fn from(short: ShortOfMemory) -> Self {
         Self::Overloaded(short.to_string())
@@ -101,7 +112,7 @@ impl From<ShortOfMemory> for Refusal {
 
 impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Self {
-        let mut reply = line(protocol::complaint(&refusal.to_string()));
+        let mut reply = line(protocol::json::complaint(&refusal.to_string()));
         *reply.status_mut() = refusal.status();
         for (name, value) in refusal.headers() {
             reply
@@ -114,7 +125,7 @@ impl From<Refusal> for Reply {
 
 /// 200 with `value` as JSON on one line.
 pub(crate) fn json(value: &impl Serialize) -> Reply {
-    line(protocol::json(value))
+    line(protocol::json::json(value))
 }
 
 /// 503 with `value` as JSON on one line, and when to ask again.

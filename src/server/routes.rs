@@ -1,10 +1,6 @@
 //! The paths that the server answers.
 
-use std::{
-    cell::Cell,
-    rc::Rc,
-    sync::{Arc, LazyLock},
-};
+use std::{rc::Rc, sync::LazyLock};
 
 use http_body_util::BodyExt;
 use hyper::{
@@ -17,12 +13,17 @@ use tokio::{task::spawn_local, time::timeout};
 use uuid::Uuid;
 
 use crate::{
-    connection::{Connection, Session},
-    hub::{Agreed, registry::Unclaimable, shard::Shard},
-    protocol::topic_list::TopicList,
+    connection::Connection,
+    hub::shard::Shard,
+    protocol::{
+        Protocol,
+        chat::Chat,
+        echo::{Echo, EchoFrames},
+        relay::{Relay, registry::Unclaimable},
+    },
     server::{
         api,
-        api::Asked,
+        api::Place,
         listener::Entrance,
         origin, page, reply,
         reply::{Refusal, Reply},
@@ -30,180 +31,201 @@ use crate::{
         socket::Upcoming,
         upgrade,
     },
-    topic_name::TopicName,
-    wire::close::Disconnect,
+    topic::list::{TopicList, Topics},
+    user::Identity,
 };
 
-#[derive(Clone, Copy, Debug)]
-enum Path {
+/// A path that the server answers.
+struct Route {
+    /// As [`matchit`] takes it.
+    pattern: &'static str,
+    /// The methods that it takes, as `Allow` lists them.
+    methods: &'static str,
+    target: Target,
+}
+
+/// The part of the server that answers for a path.
+enum Target {
     Health,
     Page,
     Publish,
     Register,
     Registration,
-    WebSocket(Purpose),
+    WebSocket(Choose),
 }
 
-/// What a connection to a WebSocket path is for.
-#[derive(Clone, Copy, Debug)]
-enum Purpose {
-    Chat,
-    Echo,
-    EchoFrames,
-    Relay,
+/// Tells who a new connection is and which protocol it has, or why it is refused.
+type Choose = fn(&Site, &Asked<'_>) -> Result<(Identity, Box<dyn Protocol>), Refusal>;
+
+/// The parts of a request's target that are not in a pattern.
+struct Asked<'a> {
+    id: Option<&'a str>,
+    query: Option<&'a str>,
 }
 
-/// Each path by its pattern.
-static PATHS: LazyLock<Router<Path>> = LazyLock::new(|| {
+/// All paths that the server answers.
+const ROUTES: [Route; 9] = [
+    Route::new("/", "GET, HEAD, OPTIONS", Target::Page),
+    Route::new("/health", "GET, HEAD, OPTIONS", Target::Health),
+    Route::new("/publish", "POST, OPTIONS", Target::Publish),
+    Route::new("/register", "POST, OPTIONS", Target::Register),
+    Route::new("/register/{id}", "DELETE, OPTIONS", Target::Registration),
+    Route::web_socket("/echo", |_, _| Ok((Identity::anonymous(), Box::new(Echo)))),
+    Route::web_socket("/echo/raw", |_, _| {
+        Ok((Identity::anonymous(), Box::new(EchoFrames)))
+    }),
+    Route::web_socket("/ws", |_, asked| {
+        let topics = chat_topics(asked.query.unwrap_or_default())?;
+        Ok((Identity::anonymous(), Box::new(Chat::of(topics))))
+    }),
+    Route::web_socket("/ws/{id}", |site, asked| {
+        let claim = site.registry.claim(parse_id(asked.id)?);
+        let claim = claim.map_err(|error| match error {
+            Unclaimable::Taken => Refusal::Taken,
+            Unclaimable::Unknown => Refusal::NoRegistration,
+        })?;
+        let identity = Identity::from(claim.user.clone());
+        Ok((identity, Box::new(Relay::new(claim))))
+    }),
+];
+
+/// Each route by its pattern.
+static PATHS: LazyLock<Router<Route>> = LazyLock::new(|| {
     let mut paths = Router::new();
-    for (pattern, path) in Path::ALL {
+    for route in ROUTES {
         paths
-            .insert(pattern, path)
+            .insert(route.pattern, route)
             .expect("the patterns are distinct");
     }
     paths
 });
 
-impl Path {
-    const ALL: [(&str, Self); 9] = [
-        ("/", Self::Page),
-        ("/echo", Self::WebSocket(Purpose::Echo)),
-        ("/echo/raw", Self::WebSocket(Purpose::EchoFrames)),
-        ("/health", Self::Health),
-        ("/publish", Self::Publish),
-        ("/register", Self::Register),
-        ("/register/{id}", Self::Registration),
-        ("/ws", Self::WebSocket(Purpose::Chat)),
-        ("/ws/{id}", Self::WebSocket(Purpose::Relay)),
-    ];
-
-    /// The methods that it takes, as `Allow` lists them.
-    fn methods(self) -> &'static str {
-        match self {
-            Self::Page | Self::Health => "GET, HEAD, OPTIONS",
-            Self::Publish | Self::Register => "POST, OPTIONS",
-            Self::Registration => "DELETE, OPTIONS",
-            Self::WebSocket(_) => "GET, OPTIONS",
+impl Route {
+    const fn new(pattern: &'static str, methods: &'static str, target: Target) -> Self {
+        Self {
+            pattern,
+            methods,
+            target,
         }
     }
 
-    fn takes(self, method: &Method) -> bool {
-        self.methods()
-            .split(", ")
-            .any(|each| each == method.as_str())
+    const fn web_socket(pattern: &'static str, choose: Choose) -> Self {
+        Self::new(pattern, "GET, OPTIONS", Target::WebSocket(choose))
+    }
+
+    fn takes(&self, method: &Method) -> bool {
+        self.methods.split(", ").any(|each| each == method.as_str())
+    }
+}
+
+/// The answer to a request.
+pub(super) enum Answer {
+    Reply(Reply),
+    /// With 101: the connection comes when that is out.
+    Upgrade(Reply, Upcoming),
+}
+
+impl Answer {
+    fn reply_mut(&mut self) -> &mut Reply {
+        match self {
+            Self::Reply(reply) | Self::Upgrade(reply, _) => reply,
+        }
+    }
+
+    /// Returns the reply, and the connection that comes when it is out.
+    pub(super) fn into_parts(self) -> (Reply, Option<Upcoming>) {
+        match self {
+            Self::Reply(reply) => (reply, None),
+            Self::Upgrade(reply, upcoming) => (reply, Some(upcoming)),
+        }
+    }
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(reply)
     }
 }
 
 impl Site {
-    /// Answers a request on the shard that has read it. If that is with 101, the connection is
-    /// `upcoming`.
+    /// Answers a request on the shard that has read it.
     pub(super) async fn answer(
         &self,
         shard: &Rc<Shard>,
         mut request: Request<Incoming>,
         entrance: Entrance,
-        upcoming: &Cell<Option<Upcoming>>,
-    ) -> Reply {
-        let mut reply = match self.admit(&request) {
-            Ok(asked) => {
-                let asked = Asked {
-                    host: asked,
-                    entrance,
-                };
-                let answered = self.route(shard, &mut request, asked, upcoming).await;
-                let mut reply = answered.unwrap_or_else(Reply::from);
-                origin::allow(request.headers(), reply.headers_mut());
-                reply
+    ) -> Answer {
+        let mut answer = match self.admit(&request) {
+            Ok(host) => {
+                let at = Place { host, entrance };
+                let answered = self.route(shard, &mut request, at).await;
+                let mut answer = answered.unwrap_or_else(|refusal| Reply::from(refusal).into());
+                origin::allow(request.headers(), answer.reply_mut().headers_mut());
+                answer
             }
             // For a page that may not use the server: not even to be read by it.
-            Err(refusal) => refusal.into(),
+            Err(refusal) => Reply::from(refusal).into(),
         };
+        let status = answer.reply_mut().status();
         // Who waits to be told to continue sends nothing, and who was too slow had its time.
         let is_over =
-            request.headers().contains_key(EXPECT) || reply.status() == StatusCode::REQUEST_TIMEOUT;
-        let is_refused =
-            reply.status().is_client_error() || reply.status() == StatusCode::SERVICE_UNAVAILABLE;
+            request.headers().contains_key(EXPECT) || status == StatusCode::REQUEST_TIMEOUT;
+        let is_refused = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
         if is_refused && !is_over && !request.body().is_end_stream() {
             let within = self.hub.config().timeouts.request;
             spawn_local(timeout(within, discard(request.into_body())));
         }
-        if self.hub.budget().is_crowded() && reply.status() != StatusCode::SWITCHING_PROTOCOLS {
-            reply::end_connection(&mut reply);
+        if self.hub.budget().is_crowded() && status != StatusCode::SWITCHING_PROTOCOLS {
+            reply::end_connection(answer.reply_mut());
         }
-        reply
+        answer
     }
 
     async fn route(
         &self,
         shard: &Rc<Shard>,
         request: &mut Request<Incoming>,
-        asked: Asked,
-        upcoming: &Cell<Option<Upcoming>>,
-    ) -> Result<Reply, Refusal> {
-        let target = request.uri().path().to_owned();
-        let matched = PATHS.at(&target).map_err(|_| Refusal::NotFound)?;
-        let (path, id) = (*matched.value, matched.params.get("id"));
-        if !path.takes(request.method()) {
-            return Err(Refusal::Method(path.methods()));
+        at: Place,
+    ) -> Result<Answer, Refusal> {
+        let path = request.uri().path().to_owned();
+        let matched = PATHS.at(&path).map_err(|_| Refusal::NotFound)?;
+        let (route, id) = (matched.value, matched.params.get("id"));
+        if !route.takes(request.method()) {
+            return Err(Refusal::Method(route.methods));
         }
         if request.method() == Method::OPTIONS {
-            return Ok(preflight(path));
+            return Ok(preflight(route).into());
         }
-        match path {
-            Path::Page => Ok(page::page()),
-            Path::Health => Ok(api::health(self)),
-            Path::Publish => api::publish(self, shard, request).await,
-            Path::Register => api::register(self, shard, request, asked).await,
-            Path::Registration => api::unregister(self, parse_id(id)?),
-            Path::WebSocket(purpose) => {
-                upgrade::check(request)?;
-                let budget = self.hub.budget();
-                budget.take_in(|counts| &counts.refused_connections)?;
-                let session = self.session(purpose, id, request.uri().query())?;
-                let deflate = upgrade::agree(&self.hub, request)?;
-                let (reply, opened) = open(shard, request, session, deflate)?;
-                upcoming.set(Some(opened));
-                Ok(reply)
-            }
-        }
+        let reply = match route.target {
+            Target::Page => page::page(),
+            Target::Health => api::health(self),
+            Target::Publish => api::publish(self, shard, request).await?,
+            Target::Register => api::register(self, shard, request, at).await?,
+            Target::Registration => api::unregister(self, parse_id(id)?)?,
+            Target::WebSocket(choose) => return self.open(shard, request, id, choose),
+        };
+        Ok(reply.into())
     }
 
-    /// Makes what a new connection for a purpose begins with.
-    fn session(
+    /// Upgrades a request. The connection is made first, so that its subscriptions are in force when
+    /// the client sees the 101.
+    fn open(
         &self,
-        purpose: Purpose,
+        shard: &Rc<Shard>,
+        request: &mut Request<Incoming>,
         id: Option<&str>,
-        query: Option<&str>,
-    ) -> Result<Session, Refusal> {
-        Ok(match purpose {
-            Purpose::Chat => Session::Chat(chat_topics(query.unwrap_or_default())?.into()),
-            Purpose::Echo => Session::Echo,
-            Purpose::EchoFrames => Session::EchoFrames,
-            Purpose::Relay => {
-                let claim = self.registry.claim(parse_id(id)?);
-                Session::Relay(Arc::new(claim.map_err(|error| match error {
-                    Unclaimable::Taken => Refusal::Taken,
-                    Unclaimable::Unknown => Refusal::NoRegistration,
-                })?))
-            }
-        })
+        choose: Choose,
+    ) -> Result<Answer, Refusal> {
+        upgrade::check(request)?;
+        let budget = self.hub.budget();
+        budget.take_in(|counts| &counts.refused_connections)?;
+        let query = request.uri().query();
+        let (identity, protocol) = choose(self, &Asked { id, query })?;
+        let deflate = upgrade::agree(&self.hub, request)?;
+        let (reply, socket) = upgrade::accept(request, deflate.as_ref())?;
+        let connection = Connection::open(shard, identity, protocol, deflate)?;
+        Ok(Answer::Upgrade(reply, Upcoming { connection, socket }))
     }
-}
-
-/// Upgrades a request that was checked. The connection is made first, so that its subscriptions
-/// are in force when the client sees the 101.
-fn open(
-    shard: &Rc<Shard>,
-    request: &mut Request<Incoming>,
-    session: Session,
-    deflate: Option<Agreed>,
-) -> Result<(Reply, Upcoming), Refusal> {
-    let (reply, socket) = upgrade::accept(request, deflate.as_ref())?;
-    let connection = Connection::open(shard, session, deflate).map_err(|reason| match reason {
-        Disconnect::Restarting => Refusal::shutting_down(),
-        _ => Refusal::NoRegistration,
-    })?;
-    Ok((reply, Upcoming { connection, socket }))
 }
 
 /// Reads to its end what a refused request is still sending: a client that reads the answer only
@@ -212,9 +234,9 @@ async fn discard(mut body: Incoming) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 
-fn preflight(path: Path) -> Reply {
+fn preflight(route: &Route) -> Reply {
     let mut reply = reply::empty(StatusCode::NO_CONTENT);
-    let methods = path.methods();
+    let methods = route.methods;
     let allow = hyper::header::HeaderValue::from_static(methods);
     reply.headers_mut().insert(hyper::header::ALLOW, allow);
     origin::allow_preflight(methods, reply.headers_mut());
@@ -222,7 +244,7 @@ fn preflight(path: Path) -> Reply {
 }
 
 /// The topics named in a query: `topic=a&topic=b`; without any, the lobby.
-pub(super) fn chat_topics(query: &str) -> Result<Vec<TopicName>, Refusal> {
+pub(super) fn chat_topics(query: &str) -> Result<Topics, Refusal> {
     let mut list = TopicList::default();
     let pairs = form_urlencoded::parse(query.as_bytes());
     for (_, name) in pairs.filter(|(key, _)| key == "topic") {

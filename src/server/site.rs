@@ -7,8 +7,9 @@ use hyper::Request;
 use crate::{
     authority::Authority,
     config::PublicUrl,
-    hub::{Hub, registry::Registry},
+    hub::Hub,
     metrics::SharedCounter,
+    protocol::relay::registry::Registry,
     server::{host::Hosts, origin, reply::Refusal, standing::Standing, upgrade},
 };
 

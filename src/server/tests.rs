@@ -17,7 +17,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{server::*, topic_name::TopicName, wire::frame::Frame};
+use crate::{server::*, topic::TopicName, user::UserId, wire::frame::Frame};
 
 /// A server with a subscriber of `t` on its first shard, and a client of its HTTP interface on its
 /// second.
@@ -161,7 +161,9 @@ fn what_there_is_no_room_for_is_answered_503_and_never_published() {
     // For a user who has no connection: it takes room, and reaches nobody.
     let filler = Frame::binary(&vec![0; 40 * 1024 * 1024]);
     let topic = TopicName::new("t").unwrap();
-    let filled = scene.hub.send_off(&topic, filler, Some("nobody".into()));
+    let filled = scene
+        .hub
+        .send_off(&topic, filler, Some(UserId::from(1_u64)));
     assert_eq!(
         scene.publish("never"),
         "503 {\"error\":\"too much is to be delivered; not published\"}\n"

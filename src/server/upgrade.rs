@@ -1,7 +1,7 @@
 //! The opening handshake: what fastwebsockets does not check of it, and its 101
 //! ([RFC 6455 §4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)).
 
-use std::{collections::HashSet, rc::Rc};
+use std::{rc::Rc, time::Duration};
 
 use fastwebsockets::upgrade::is_upgrade_request;
 use http_body_util::Full;
@@ -17,54 +17,21 @@ use tracing::debug;
 
 use crate::{
     authority::Authority,
-    connection::{Connection, Session},
+    connection::Connection,
+    disconnect::Disconnect,
     hub::{Agreed, Hub},
-    protocol::topic_list::MAX_TOPICS,
+    protocol::Protocol,
     server::{
         host, origin,
         reply::{Refusal, Reply},
         socket::{Arrived, Detached, Upgrading},
     },
-    topic_name::TopicName,
+    user::Identity,
     wire::extension,
 };
 
-/// What a connection that is handed to a hub is for.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Endpoint {
-    /// A chat room of 1 to 128 topics: every message goes to every connection of the same topics,
-    /// the sender included; whoever has several of them in common gets it once.
-    Chat(Vec<TopicName>),
-    /// Every message goes back to its sender.
-    Echo,
-    /// Every frame goes back to its sender: fragments stay fragments.
-    EchoFrames,
-}
-
-impl TryFrom<Endpoint> for Session {
-    type Error = Refusal;
-
-    fn try_from(endpoint: Endpoint) -> Result<Self, Refusal> {
-        Ok(match endpoint {
-            Endpoint::Chat(mut topics) => {
-                // Each once: followed, and published to.
-                let mut seen = HashSet::new();
-                topics.retain(|topic| seen.insert(topic.clone()));
-                if !(1..=MAX_TOPICS).contains(&topics.len()) {
-                    let range = format!("topics: not from 1 to {MAX_TOPICS}");
-                    return Err(Refusal::BadRequest(range));
-                }
-                Self::Chat(topics.into())
-            }
-            Endpoint::Echo => Self::Echo,
-            Endpoint::EchoFrames => Self::EchoFrames,
-        })
-    }
-}
-
 /// Answers an HTTP request that wants to become a WebSocket connection of `hub`: with 101, or
-/// with a refusal that says why.
+/// with a refusal that says why. From then on its client speaks this `protocol`.
 ///
 /// The request may have been accepted by any server on hyper and any tokio runtime, such as axum;
 /// the connection is handed to one of the hub's shards. When the response is there, the
@@ -81,34 +48,85 @@ impl TryFrom<Endpoint> for Session {
 /// # Panics
 ///
 /// If it is not called within a tokio runtime.
-pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint) -> Reply {
-    let checked = check(request).and_then(|()| asked(request));
-    let checked = checked.and_then(|asked| {
-        let budget = hub.budget();
-        budget.take_in(|counts| &counts.refused_connections)?;
-        Ok(asked)
-    });
-    let checked = checked
-        .and_then(|asked| origin::check(request.headers(), asked.as_ref(), &hub.config().access));
-    let session = checked.and_then(|()| Session::try_from(endpoint));
-    let accepted = session.and_then(|session| {
-        let deflate = agree(hub, request)?;
-        let (reply, upgrading) = accept(request, deflate.as_ref())?;
-        Ok((session, deflate, reply, upgrading))
-    });
-    let (session, deflate, reply, upgrading) = match accepted {
-        Ok(accepted) => accepted,
-        Err(refusal) => return refusal.into(),
+pub async fn upgrade<B>(
+    hub: &Hub,
+    request: &mut Request<B>,
+    protocol: impl Protocol + Send + 'static,
+) -> Reply {
+    upgrade_as(hub, request, Identity::anonymous(), protocol).await
+}
+
+/// Answers as [`upgrade`] does; the connection is that of this user, and gets what is
+/// [published to it](Hub::publish_to_user).
+///
+/// # Cancel safety
+///
+/// Cancel safe: the connection is then not made.
+///
+/// # Panics
+///
+/// If it is not called within a tokio runtime.
+pub async fn upgrade_as<B>(
+    hub: &Hub,
+    request: &mut Request<B>,
+    identity: impl Into<Identity>,
+    protocol: impl Protocol + Send + 'static,
+) -> Reply {
+    let (identity, protocol) = (identity.into(), Box::new(protocol));
+    let answered = match take_up(hub, request) {
+        Ok(taken) => hand_over(hub, identity, protocol, taken).await,
+        Err(refusal) => Err(refusal),
     };
-    let (ready, is_ready) = oneshot::channel();
+    answered.unwrap_or_else(Reply::from)
+}
+
+/// A request that is answered with 101.
+struct Taken {
+    deflate: Option<Agreed>,
+    reply: Reply,
+    upgrading: Upgrading,
+}
+
+/// Checks everything about a request that does not depend on what the connection is for.
+fn take_up<B>(hub: &Hub, request: &mut Request<B>) -> Result<Taken, Refusal> {
+    check(request)?;
+    let asked = asked(request)?;
+    hub.budget().take_in(|counts| &counts.refused_connections)?;
+    origin::check(request.headers(), asked.as_ref(), &hub.config().access)?;
+    let deflate = agree(hub, request)?;
+    let (reply, upgrading) = accept(request, deflate.as_ref())?;
+    Ok(Taken {
+        deflate,
+        reply,
+        upgrading,
+    })
+}
+
+/// Makes the connection on one of the hub's shards, to which the socket follows when the 101 is out.
+async fn hand_over(
+    hub: &Hub,
+    identity: Identity,
+    protocol: Box<dyn Protocol + Send>,
+    taken: Taken,
+) -> Result<Reply, Refusal> {
+    let Taken {
+        deflate,
+        reply,
+        upgrading,
+    } = taken;
+    let (opened, is_open) = oneshot::channel();
     let (arrival, socket) = oneshot::channel::<Detached>();
     hub.run_on(hub.next_shard(), move |shard| {
         let here = Rc::clone(shard);
         shard.spawn(async move {
-            let Ok(connection) = Connection::open(&here, session, deflate) else {
-                return;
+            let connection = match Connection::open(&here, identity, protocol, deflate) {
+                Ok(connection) => connection,
+                Err(reason) => {
+                    let _ = opened.send(Err(reason));
+                    return;
+                }
             };
-            let _ = ready.send(());
+            let _ = opened.send(Ok(()));
             // An upgrade that fails drops its end: the connection is given up.
             if let Ok(detached) = socket.await
                 && let Ok(arrived) = detached.attach()
@@ -118,19 +136,20 @@ pub async fn upgrade<B>(hub: &Hub, request: &mut Request<B>, endpoint: Endpoint)
             }
         });
     });
-    if is_ready.await.is_err() {
-        return Refusal::shutting_down().into();
-    }
+    is_open.await.unwrap_or(Err(Disconnect::Restarting))?;
     let within = hub.config().timeouts.request;
-    tokio::spawn(async move {
-        // A client that does not take the 101 is given up.
-        let arrived = async { timeout(within, upgrading.arrived()).await? };
-        match arrived.await.and_then(Arrived::detach) {
-            Ok(detached) => drop(arrival.send(detached)),
-            Err(error) => debug!(%error, "upgrade failed"),
-        }
-    });
-    reply
+    tokio::spawn(send_on(upgrading, within, arrival));
+    Ok(reply)
+}
+
+/// Sends a socket to its shard when the 101 is out.
+async fn send_on(upgrading: Upgrading, within: Duration, arrival: oneshot::Sender<Detached>) {
+    // A client that does not take the 101 is given up.
+    let arrived = async { timeout(within, upgrading.arrived()).await? };
+    match arrived.await.and_then(Arrived::detach) {
+        Ok(detached) => drop(arrival.send(detached)),
+        Err(error) => debug!(%error, "upgrade failed"),
+    }
 }
 
 /// Checks that a request is an opening handshake (§4.2.1), as far as that does not depend on what

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use framecast::{Config, Endpoint, Frame, Hub, TopicName, upgrade};
+use framecast::{Chat, Config, Echo, Frame, Hub, InvalidTopics, Protocol, TopicName, upgrade};
 use framecast_test_support::{PATIENCE, frame, handshake, handshake_with, text};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -13,21 +13,21 @@ use tokio::{
 
 /// Serves one end of a pipe, as a TLS server would serve its streams: through a buffer, which
 /// holds back what it is not told to flush; the client's end.
-fn serve(hub: &Hub, endpoint: Endpoint) -> DuplexStream {
+fn serve(hub: &Hub, protocol: impl Protocol + Clone + Send + 'static) -> DuplexStream {
     let (client, server) = duplex(256);
-    serve_on(BufStream::new(server), hub, endpoint);
+    serve_on(BufStream::new(server), hub, protocol);
     client
 }
 
 fn serve_on(
     server: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     hub: &Hub,
-    endpoint: Endpoint,
+    protocol: impl Protocol + Clone + Send + 'static,
 ) {
     let hub = hub.clone();
     let service = service_fn(move |mut request| {
-        let (hub, endpoint) = (hub.clone(), endpoint.clone());
-        async move { Ok::<_, Infallible>(upgrade(&hub, &mut request, endpoint).await) }
+        let (hub, protocol) = (hub.clone(), protocol.clone());
+        async move { Ok::<_, Infallible>(upgrade(&hub, &mut request, protocol).await) }
     });
     let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
     tokio::spawn(connection.with_upgrades());
@@ -55,17 +55,15 @@ async fn ask(client: &mut DuplexStream, request: &[u8]) -> String {
     String::from_utf8(head).unwrap()
 }
 
-fn topics(names: &[&str]) -> Vec<TopicName> {
-    names
-        .iter()
-        .map(|name| TopicName::new(name).unwrap())
-        .collect()
+fn chat(names: &[&str]) -> Chat {
+    let names = names.iter().map(|name| TopicName::new(name).unwrap());
+    Chat::new(names).unwrap()
 }
 
 #[tokio::test]
 async fn a_stream_that_is_not_a_socket_is_served_by_the_same_connection() {
     let hub = Hub::start(&Config::default()).unwrap();
-    let mut client = serve(&hub, Endpoint::Echo);
+    let mut client = serve(&hub, Echo);
     let head = open(&mut client, &text("sent with the handshake")).await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     assert_eq!(
@@ -101,7 +99,7 @@ async fn a_stream_that_is_not_a_socket_is_served_by_the_same_connection() {
 #[tokio::test]
 async fn a_subscription_is_in_force_when_the_response_is_there_and_topics_named_twice_count_once() {
     let hub = Hub::start(&Config::default()).unwrap();
-    let mut client = serve(&hub, Endpoint::Chat(topics(&["cats", "cats", "dogs"])));
+    let mut client = serve(&hub, chat(&["cats", "cats", "dogs"]));
     let head = open(&mut client, b"").await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     let cats = TopicName::new("cats").unwrap();
@@ -122,7 +120,7 @@ async fn a_subscription_is_in_force_when_the_response_is_there_and_topics_named_
 async fn a_hub_that_was_drained_takes_no_connections_any_more() {
     let hub = Hub::start(&Config::default()).unwrap();
     assert!(hub.drain(PATIENCE).await);
-    let mut client = serve(&hub, Endpoint::Echo);
+    let mut client = serve(&hub, Echo);
     let head = open(&mut client, b"").await;
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
 }
@@ -147,7 +145,7 @@ async fn any_name_is_taken_and_a_page_must_be_of_that_or_of_the_public_url() {
             403,
         ),
     ] {
-        let mut client = serve(&hub, Endpoint::Echo);
+        let mut client = serve(&hub, Echo);
         let request = handshake_with(target, &format!("Origin: {origin}\r\n"));
         let request = request.replace("a.localhost", host);
         let head = ask(&mut client, request.as_bytes()).await;
@@ -156,12 +154,9 @@ async fn any_name_is_taken_and_a_page_must_be_of_that_or_of_the_public_url() {
     }
 }
 
-#[tokio::test]
-async fn a_chat_without_topics_is_refused() {
-    let hub = Hub::start(&Config::default()).unwrap();
-    let mut client = serve(&hub, Endpoint::Chat(Vec::new()));
-    let head = open(&mut client, b"").await;
-    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+#[test]
+fn a_chat_without_topics_is_refused() {
+    assert_eq!(Chat::new([]).unwrap_err(), InvalidTopics::None);
 }
 
 #[tokio::test]
@@ -171,7 +166,7 @@ async fn a_client_that_does_not_take_its_101_is_given_up() {
     let hub = Hub::start(&config).unwrap();
     // A pipe that can't hold the answer.
     let (mut client, server) = duplex(64);
-    serve_on(server, &hub, Endpoint::Chat(topics(&["cats"])));
+    serve_on(server, &hub, chat(&["cats"]));
     client.write_all(handshake("/").as_bytes()).await.unwrap();
     let seats = || hub.metrics().connections;
     timeout(PATIENCE, async {
@@ -189,7 +184,7 @@ async fn a_client_that_does_not_take_its_101_is_given_up() {
 #[tokio::test]
 async fn a_request_that_is_no_handshake_is_refused_and_takes_no_seat() {
     let hub = Hub::start(&Config::default()).unwrap();
-    let mut client = serve(&hub, Endpoint::Echo);
+    let mut client = serve(&hub, Echo);
     client
         .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
@@ -203,7 +198,7 @@ async fn ends_are_counted_by_their_reason() {
     let hub = Hub::start(&Config::default()).unwrap();
     let says_goodbye = &frame(0x88, b"\x03\xE8")[..];
     for last in [says_goodbye, says_goodbye, &frame(0x83, b"")[..]] {
-        let mut client = serve(&hub, Endpoint::Echo);
+        let mut client = serve(&hub, Echo);
         open(&mut client, last).await;
         let mut rest = Vec::new();
         let end = timeout(PATIENCE, client.read_to_end(&mut rest));

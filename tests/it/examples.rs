@@ -3,7 +3,7 @@
 use std::{env, net::SocketAddr, path::Path, process::Command, thread};
 
 use axum::{Router, extract::Request, routing::get};
-use framecast::{Config, Endpoint, Hub, TopicName, upgrade};
+use framecast::{Chat, Config, Hub, TopicName, upgrade};
 use framecast_test_support::{Answer, Client, PATIENCE, handshake, program::Program, text};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{
@@ -134,16 +134,60 @@ async fn ticker_tells_every_subscriber_the_time() {
     assert_eq!(seconds(one.receive().await), time + 1);
 }
 
+#[tokio::test]
+async fn lobby_pairs_players_who_hear_each_other_and_nobody_else() {
+    let example = Example::run("lobby");
+    let mut one = Socket::open(example.address, "/").await;
+    assert_eq!(one.receive().await, "waiting for an opponent");
+    let mut two = Socket::open(example.address, "/").await;
+    let mut three = Socket::open(example.address, "/").await;
+    assert_eq!(one.receive().await, "the game begins");
+    assert_eq!(two.receive().await, "the game begins");
+    one.send("e4").await;
+    assert_eq!(two.receive().await, "move 1: e4");
+    two.send("e5").await;
+    assert_eq!(one.receive().await, "move 1: e5", "and not its own");
+    drop(two);
+    assert_eq!(one.receive().await, "your opponent has gone");
+    assert_eq!(three.receive().await, "waiting for an opponent");
+    drop(three);
+    // Whoever has gone is nobody's opponent.
+    let mut four = Socket::open(example.address, "/").await;
+    while four.receive().await != "waiting for an opponent" {
+        four = Socket::open(example.address, "/").await;
+    }
+}
+
+#[tokio::test]
+async fn feed_has_subscribers_who_only_receive() {
+    let example = Example::run("feed");
+    let mut one = Socket::open(example.address, "/feed/news").await;
+    let mut other = Socket::open(example.address, "/feed/news").await;
+    one.send("hello").await;
+    assert_eq!(one.receive().await, "nothing is to be said here");
+    let answer = example.http("POST", "/feed/news", "first");
+    assert_eq!((answer.status, &*answer.body), (200, "queued to 2\n"));
+    assert_eq!(one.receive().await, "first");
+    assert_eq!(other.receive().await, "first", "and no hello before it");
+    one.send("hello?").await;
+    let message = timeout(PATIENCE, one.0.next()).await.unwrap().unwrap();
+    let Message::Close(Some(close)) = message.unwrap() else {
+        panic!("it goes on");
+    };
+    assert_eq!(u16::from(close.code), 1008);
+    assert_eq!(example.http("GET", "/feed/%0A", "").status, 400);
+}
+
 /// The reader of a socket, its writer and its timers are the shard's: nothing is left behind on
 /// the runtime that has accepted it.
 #[test]
 fn an_upgraded_socket_outlives_the_runtime_that_has_accepted_it() {
     let hub = Hub::start(&Config::default()).unwrap();
-    let chat = Endpoint::Chat(vec![TopicName::new("a").unwrap()]);
+    let chat = Chat::from(TopicName::new("a").unwrap());
     let routed = hub.clone();
     let app = Router::new().route(
         "/",
-        get(async move |mut request: Request| upgrade(&routed, &mut request, chat).await),
+        get(async move |mut request: Request| upgrade(&routed, &mut request, chat.clone()).await),
     );
     let accepting = Runtime::new().unwrap();
     let listener = accepting.block_on(TcpListener::bind("127.0.0.1:0"));

@@ -14,6 +14,7 @@ mod heartbeat;
 mod http;
 mod layering;
 mod memory;
+mod protocol;
 mod relay;
 mod slow;
 mod soak;

@@ -1,99 +1,36 @@
-//! Why a connection ended, and the close code that tells the peer.
+//! Close codes that may stand in a Close frame
+//! ([RFC 6455 §7.4](https://www.rfc-editor.org/rfc/rfc6455#section-7.4)).
 
-use super::{frame::Frame, violation::Violation};
+/// A close code that may be sent: 1000 to 1003, 1007 to 1014 and 3000 to 4999. The others are reserved, or
+/// only ever reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CloseCode(u16);
 
-/// Why a connection ended.
-///
-/// Ending is not an error: a peer that says goodbye is the expected case. Codes from 4000 are
-/// ours: 4000 to 4499 invite the client to connect again, 4500 to 4999 tell it not to.
+/// The error of a number that is no close code, or of one that must not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Disconnect {
-    /// The server has failed: a shard has panicked.
-    #[error("internal error")]
-    Broken,
-    /// The peer began the closing handshake (RFC 6455 §5.5.1); its code is echoed.
-    #[error("closed by peer")]
-    ByPeer,
-    /// The peer ended the stream, or reset it, without a Close.
-    #[error("connection lost")]
-    Lost,
-    /// Nothing came from the peer, not even an answer to a Ping.
-    #[error("no pong")]
-    NoPong,
-    /// Memory is short, and the peer has begun a message or wants what takes more of it.
-    #[error("server is short of memory")]
-    Overloaded,
-    /// The server is shutting down; another one may be there already.
-    #[error("server is restarting")]
-    Restarting,
-    /// The peer read more slowly than its topics were published.
-    #[error("slow consumer")]
-    SlowConsumer,
-    /// The oldest message that waits for the peer has waited for too long.
-    #[error("too far behind")]
-    TooFarBehind,
-    /// The registration of this connection was deleted.
-    #[error("registration deleted")]
-    Unregistered,
-    /// The peer broke the protocol or a limit.
-    #[error("{0}")]
-    Violation(#[from] Violation),
-}
+#[error("not a close code that may be sent")]
+#[non_exhaustive]
+pub struct InvalidCloseCode;
 
-impl Disconnect {
-    /// The status code for the Close frame (RFC 6455 §7.4; 1012 is from the IANA registry), or
-    /// `None` when nothing of ours is to be sent.
+impl CloseCode {
+    /// Says that all was done that the connection was for.
+    pub const NORMAL: Self = Self(1000);
+
+    /// Checks `code`.
+    ///
+    /// # Errors
+    ///
+    /// If it must not be sent.
+    pub fn new(code: u16) -> Result<Self, InvalidCloseCode> {
+        // §7.4.1 and the IANA registry; 1004, 1005, 1006 and 1015 never appear in a frame.
+        let may_be_sent = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+        may_be_sent.then_some(Self(code)).ok_or(InvalidCloseCode)
+    }
+
+    /// The code as a number.
     #[must_use]
-    pub fn close_code(self) -> Option<u16> {
-        match self {
-            Self::ByPeer | Self::Lost => None,
-            Self::Broken => Some(1011),
-            Self::NoPong => Some(4012),
-            Self::Overloaded => Some(1013),
-            Self::Restarting => Some(1012),
-            Self::SlowConsumer | Self::TooFarBehind => Some(4008),
-            Self::Unregistered => Some(4503),
-            Self::Violation(violation) => Some(violation.close_code()),
-        }
-    }
-
-    /// The Close frame that says so, if there is one to send.
-    #[must_use]
-    pub fn close_frame(self) -> Option<Frame> {
-        Some(Frame::close(self.close_code()?, &self.to_string()))
-    }
-
-    /// What waits in the outbox is of no use any more: the peer does not read it.
-    pub fn discards_outbox(self) -> bool {
-        matches!(
-            self,
-            Self::Broken
-                | Self::Lost
-                | Self::NoPong
-                | Self::Overloaded
-                | Self::SlowConsumer
-                | Self::TooFarBehind
-        )
-    }
-
-    /// The peer may still answer our Close with its own. Of one that is ended for what it makes the
-    /// server hold nothing is kept, and so its Close can't be told from what it sends besides.
-    pub fn expects_peers_close(self) -> bool {
-        !matches!(
-            self,
-            Self::Broken
-                | Self::ByPeer
-                | Self::Lost
-                | Self::Overloaded
-                | Self::SlowConsumer
-                | Self::TooFarBehind
-                | Self::Violation(_)
-        )
-    }
-
-    /// The peer may be sending, and would lose our Close to a reset.
-    pub fn is_amid_sending(self) -> bool {
-        !self.expects_peers_close() && self.close_code().is_some()
+    pub fn get(self) -> u16 {
+        self.0
     }
 }
 
@@ -102,13 +39,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_that_we_give_fits_a_control_frame() {
-        let violation = Disconnect::Violation(Violation::LengthEncoding);
-        for reason in [Disconnect::NoPong, Disconnect::Restarting, violation] {
-            let frame = reason.close_frame().unwrap();
-            assert_eq!(frame.as_bytes()[0], 0x88);
-            assert_eq!(frame.wire_len(), 4 + reason.to_string().len());
+    fn a_code_is_checked() {
+        for code in [1000, 1003, 1007, 1014, 3000, 4999] {
+            assert_eq!(CloseCode::new(code).map(CloseCode::get), Ok(code));
         }
-        assert_eq!(Disconnect::ByPeer.close_frame(), None);
+        for code in [0, 999, 1004, 1005, 1006, 1015, 2999, 5000] {
+            assert_eq!(CloseCode::new(code), Err(InvalidCloseCode), "{code}");
+        }
     }
 }

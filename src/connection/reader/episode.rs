@@ -3,31 +3,27 @@
 //! fastwebsockets' `read_frame` is not cancel safe, so an episode is polled until it completes.
 
 use std::{
-    borrow::Cow,
     future::{Future, poll_fn},
     io,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use fastwebsockets::{FragmentCollector, OpCode};
+use fastwebsockets::{FragmentCollector, OpCode, Payload};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::{
-    connection::reader::{Session, charge_reaction, perform},
+    disconnect::Disconnect,
     hub::{
-        Message, Pass,
-        seat::{SeatRef, receiving::UnfinishedMessage},
+        Pass,
+        seat::{SeatRef, publications::Publications, receiving::UnfinishedMessage},
     },
-    protocol::Reaction,
-    topic_name::TopicName,
+    protocol::Fragment,
     wire::{
-        close::Disconnect,
         frame,
-        frame::{Frame, Opcode},
+        frame::Kind,
         gate::{IsFinal, Marks},
         inflate::Inflating,
         read_side::{ReadSide, Reading, Stop, check_message, web_socket},
@@ -36,20 +32,39 @@ use crate::{
     },
 };
 
+/// An episode that is under way.
+pub(super) type Unended = Pin<Box<dyn Future<Output = Episode>>>;
+
 /// How an episode ended.
 pub(super) enum Episode {
+    /// With a frame of a message, and an episode that reads the next ones.
+    Fragment(Part, Unended),
     /// Between two messages.
     Idle,
     /// With the right to publish in this turn.
     LetThrough(Pass),
+    /// With a whole message.
+    Message(Kind, Bytes),
     Over(Disconnect),
-    /// With a message that is to be published.
-    Publish(Frame),
+}
+
+/// A frame of a message.
+pub(super) struct Part {
+    /// Of the first one.
+    kind: Option<Kind>,
+    is_last: bool,
+    payload: Bytes,
+}
+
+impl Part {
+    pub(super) fn as_fragment(&self) -> Fragment<'_> {
+        Fragment::new(self.kind, self.is_last, &self.payload)
+    }
 }
 
 /// What a connection waits with until it may publish.
 pub(super) struct Waiting {
-    pub(super) messages: Vec<Message>,
+    pub(super) publications: Publications,
     /// Bytes that it has received behind them, and reads later.
     pub(super) unread: usize,
 }
@@ -72,16 +87,14 @@ async fn wait_until_answered(seat: &SeatRef) {
     .await;
 }
 
-/// Waits to be let through, publishes the messages, and goes on with the `rest`, if there is any.
-pub(super) async fn publish(
-    seat: SeatRef,
-    topics: Arc<[TopicName]>,
-    waiting: Waiting,
-    rest: Option<Pin<Box<dyn Future<Output = Episode>>>>,
-) -> Episode {
-    let held = waiting.messages.iter().map(Message::held_bytes);
-    let pass = seat.pass(held.sum::<usize>() + waiting.unread).await;
-    seat.publish(&topics, waiting.messages);
+/// Waits to be let through, publishes, and goes on with the `rest`, if there is any.
+pub(super) async fn publish(seat: SeatRef, waiting: Waiting, rest: Option<Unended>) -> Episode {
+    let Waiting {
+        publications,
+        unread,
+    } = waiting;
+    let pass = seat.pass(publications.held_bytes() + unread).await;
+    seat.publish_all(publications);
     match (rest, pass) {
         (None, None) => Episode::Idle,
         (None, Some(pass)) => Episode::LetThrough(pass),
@@ -93,95 +106,104 @@ pub(super) async fn publish(
     }
 }
 
-/// Reads a message through the gate and fastwebsockets.
-pub(super) async fn read(seat: SeatRef, session: Session) -> Episode {
+/// Reads a message through the gate and fastwebsockets, or only its first frame.
+pub(super) async fn read(seat: SeatRef, in_fragments: bool) -> Episode {
     let marks = Marks::default();
     let is_final = IsFinal::default();
-    let mut engine = engine(&seat, &session, &marks, &is_final);
+    let engine = engine(&seat, in_fragments, &marks, &is_final);
     let handler = Handler {
         seat,
-        session,
+        in_fragments,
         marks,
         is_final,
     };
+    read_on(engine, handler).await
+}
+
+/// Reads the next frame, or all that are left of a message.
+async fn read_on(
+    mut engine: Engine<impl FnMut(&[u8]) + Unpin + 'static>,
+    handler: Handler,
+) -> Episode {
     loop {
-        let heard = match engine.read_frame().await.map_err(Stop::from) {
+        if !handler.seat.may_read() {
+            wait_until_answered(&handler.seat).await;
+        }
+        let opened = match engine.read_frame().await.map_err(Stop::from) {
             Ok(frame) if frame.opcode == OpCode::Close => return Episode::Over(Disconnect::ByPeer),
-            Ok(frame) => handler.on_frame(&frame).await,
+            Ok(frame) => handler.on_frame(frame).await,
             Err(Stop::Idle) => return Episode::Idle,
             Err(Stop::Violation(violation)) => Err(violation),
             Err(Stop::Lost(_)) => return Episode::Over(Disconnect::Lost),
         };
-        match heard {
-            Ok(None) => {}
-            Ok(Some(published)) => return Episode::Publish(published),
-            Err(violation) => return Episode::Over(violation.into()),
-        }
-        if !handler.seat.may_read() {
-            wait_until_answered(&handler.seat).await;
-        }
+        return match opened {
+            Ok(Opened::Nothing) => continue,
+            Ok(Opened::Message(kind, payload)) => Episode::Message(kind, payload),
+            Ok(Opened::Part(part)) => Episode::Fragment(part, Box::pin(read_on(engine, handler))),
+            Err(violation) => Episode::Over(violation.into()),
+        };
     }
 }
 
-/// Does what the frames of an episode ask for.
+/// Opens the frames of an episode.
 struct Handler {
     seat: SeatRef,
-    session: Session,
+    in_fragments: bool,
     marks: Marks,
     is_final: IsFinal,
 }
 
+/// The outcome of a frame.
+enum Opened {
+    Message(Kind, Bytes),
+    /// Nothing for the protocol.
+    Nothing,
+    Part(Part),
+}
+
 impl Handler {
-    /// Takes a whole message; of the raw echo a whole frame, which comes as a message. Returns what
-    /// is to be published.
+    /// Takes a whole message; or a frame, where fragments are wanted, which comes as a message.
     ///
     /// # Errors
     ///
     /// A compressed message that can't be inflated to what it should be.
-    async fn on_frame(
-        &self,
-        frame: &fastwebsockets::Frame<'_>,
-    ) -> Result<Option<Frame>, Violation> {
+    async fn on_frame(&self, frame: fastwebsockets::Frame<'_>) -> Result<Opened, Violation> {
         let mark = match frame.opcode {
             OpCode::Text | OpCode::Binary => self.marks.borrow_mut().pop_front(),
             OpCode::Continuation => None,
-            OpCode::Close | OpCode::Ping | OpCode::Pong => return Ok(None),
+            OpCode::Close | OpCode::Ping | OpCode::Pong => return Ok(Opened::Nothing),
         };
         if self.seat.is_ended() {
             // Only the peer's Close still counts.
-            return Ok(None);
+            return Ok(Opened::Nothing);
         }
-        match (&self.session, mark) {
-            (Session::EchoFrames, mark) => {
-                // Only the first frame of a message has one.
-                let opcode = mark.map_or(Opcode::Continuation, |mark| mark.kind.into());
-                let fragment = Frame::fragment(opcode, self.is_final.get(), &frame.payload);
-                self.seat.reply(fragment);
+        let is_last = !self.in_fragments || self.is_final.get();
+        match mark {
+            Some(mark) if is_last => {
+                let message = self.open(mark, frame.payload).await?;
+                Ok(Opened::Message(mark.kind, message))
             }
-            (session, Some(mark)) => {
-                let message = self.open(mark, &frame.payload).await?;
-                charge_reaction(&self.seat, session, &message);
-                match session.react(mark.kind, &message) {
-                    Reaction::Publish(frame) => return Ok(Some(frame)),
-                    reaction => perform(&self.seat, session, reaction),
-                }
-            }
-            (_, None) => {}
+            None if !self.in_fragments => Ok(Opened::Nothing),
+            // Only the first frame of a message has a mark.
+            mark => Ok(Opened::Part(Part {
+                kind: mark.map(|mark| mark.kind),
+                is_last,
+                payload: kept(frame.payload),
+            })),
         }
-        Ok(None)
     }
 
-    /// The message behind a payload. Inflating it may take several turns.
-    async fn open<'a>(&self, mark: Mark, payload: &'a [u8]) -> Result<Cow<'a, [u8]>, Violation> {
+    /// Returns the message behind a payload. Inflating it may take several turns.
+    async fn open(&self, mark: Mark, payload: Payload<'_>) -> Result<Bytes, Violation> {
         if !mark.is_deflated {
-            return Ok(payload.into());
+            return Ok(kept(payload));
         }
         let shard = self.seat.shard();
         let mut inflating = Inflating::new(shard.config().limits.message_bytes);
         let mut inflater = shard.take_inflater();
         let mut held = shard.ledger().hold(INFLATER_BYTES);
         let inflated = loop {
-            match inflating.step(&mut inflater, payload) {
+            match inflating.step(&mut inflater, &payload) {
                 Ok(Some(message)) => break Ok(message),
                 Ok(None) => {}
                 Err(violation) => break Err(violation),
@@ -199,19 +221,32 @@ impl Handler {
     }
 }
 
+/// Returns a payload that outlives what has read it. Those of whole messages are not copied.
+fn kept(payload: Payload<'_>) -> Bytes {
+    match payload {
+        Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+        Payload::BorrowedMut(bytes) => Bytes::copy_from_slice(bytes),
+        Payload::Owned(bytes) => bytes.into(),
+        Payload::Bytes(bytes) => bytes.freeze(),
+    }
+}
+
 /// What an inflater takes, in bytes.
 const INFLATER_BYTES: usize = 64 * 1024;
 
 /// What a step of inflating takes, in nanoseconds: up to 100,000, but for few.
 const INFLATE: u64 = 10_000;
 
+/// fastwebsockets, with `W` to take what it answers by itself.
+type Engine<W> = FragmentCollector<ReadSide<Inbound, W>>;
+
 /// Builds fastwebsockets on what the peer sends, with its auto-pong and auto-close into the outbox.
 fn engine(
     seat: &SeatRef,
-    session: &Session,
+    in_fragments: bool,
     marks: &Marks,
     is_final: &IsFinal,
-) -> FragmentCollector<ReadSide<Inbound, impl FnMut(&[u8]) + Unpin + use<>>> {
+) -> Engine<impl FnMut(&[u8]) + Unpin + use<>> {
     let rules = seat.shard().config().rules(seat.may_inflate());
     let inbound = Inbound::new(seat.clone());
     let seat = seat.clone();
@@ -223,9 +258,10 @@ fn engine(
             seat.control(queued);
         }
     };
-    let reading = match session {
-        Session::EchoFrames => Reading::Frames(Rc::clone(is_final)),
-        _ => Reading::Messages,
+    let reading = if in_fragments {
+        Reading::Frames(Rc::clone(is_final))
+    } else {
+        Reading::Messages
     };
     let web_socket = web_socket(inbound, rules, reading, Rc::clone(marks), answer);
     FragmentCollector::new(web_socket)

@@ -2,11 +2,12 @@
 //!
 //! A whole plain message is taken from the receive buffer as it stands there: the fast lane. For
 //! everything else there is an [`episode`], one for each message: a future that reads it
-//! through the gate and fastwebsockets. An idle connection has no episode, and so no buffer.
+//! through the gate and fastwebsockets. An idle connection has no episode, and so no buffer. Which protocol
+//! a message is for, nobody here knows.
 //!
 //! ```text
 //!                 ┌─ whole and plain ─► fast lane ───────────┐
-//!  receive buffer ┤                                          ├─► reaction ─► published in the end
+//!  receive buffer ┤                                          ├─► protocol ─► published in the end
 //!                 └─ anything else ──► episode: gate ────────┘               of the turn
 //!                                      ─► fastwebsockets
 //! ```
@@ -18,36 +19,38 @@
 mod episode;
 
 use std::{
-    future::{self, Future},
-    mem,
+    future, mem,
     ops::ControlFlow,
-    pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 
-use self::episode::{Episode, Waiting};
+use self::episode::{Episode, Unended, Waiting};
 use crate::{
-    connection::Session,
-    hub::{Held, Message, Pass, Ticket, seat::SeatRef, shard::Shard},
-    protocol::{Reaction, relay},
-    wire::{
-        close::Disconnect,
-        frame::{Frame, Kind},
+    disconnect::Disconnect,
+    hub::{
+        Held, Pass, Ticket,
+        seat::{SeatRef, publications::Publications},
+        shard::Shard,
     },
+    protocol,
+    protocol::{Incoming, Protocol},
 };
 
 /// Reads a connection in turns.
-#[derive(Default)]
 pub(super) struct Reader {
-    episode: Option<Pin<Box<dyn Future<Output = Episode>>>>,
+    episode: Option<Unended>,
     /// Received, and to be read in the next turn. Boxed: an idle connection has nothing.
     kept: Option<Box<Kept>>,
     /// Its place among those that wait for another turn.
     ticket: Ticket,
     /// The episode waits with something to publish, or goes on after that.
     is_publishing: bool,
+    /// Fragmented messages come frame by frame.
+    takes_fragments: bool,
+    /// The clock charges what the protocol does.
+    is_timed: bool,
 }
 
 /// What was received and not yet read, and its account.
@@ -59,18 +62,55 @@ struct Kept {
 /// What one turn has at hand.
 struct Turn<'a> {
     seat: &'a SeatRef,
-    session: &'a Session,
-    /// Published together, so that the hub is asked once for all.
-    published: Vec<Message>,
-    /// To how many each of them goes.
-    audience: usize,
+    protocol: &'a mut dyn Protocol,
+    /// Go off together, so that the hub is asked once for all.
+    publications: Publications,
     /// The connection was let through, and may publish.
     pass: Option<Pass>,
     /// It reads no further, because it has to wait with what it publishes.
     is_stopped: bool,
+    is_timed: bool,
 }
 
 impl Reader {
+    /// Makes one that first publishes what there is already.
+    pub(super) fn new(
+        seat: &SeatRef,
+        protocol: &dyn Protocol,
+        takes_fragments: bool,
+        publications: Publications,
+    ) -> Self {
+        let mut reader = Self {
+            episode: None,
+            kept: None,
+            ticket: Ticket::default(),
+            is_publishing: false,
+            takes_fragments,
+            is_timed: !protocol.is_instant(),
+        };
+        if !publications.is_empty() {
+            reader.wait_with(seat, publications, 0, None);
+        }
+        reader
+    }
+
+    /// Lets the connection wait until it may publish, and then go on with the `rest`. It has received
+    /// `unread` bytes that it reads later.
+    fn wait_with(
+        &mut self,
+        seat: &SeatRef,
+        publications: Publications,
+        unread: usize,
+        rest: Option<Unended>,
+    ) {
+        let waiting = Waiting {
+            publications,
+            unread,
+        };
+        self.episode = Some(Box::pin(episode::publish(seat.clone(), waiting, rest)));
+        self.is_publishing = true;
+    }
+
     /// Puts what was received before the reader was there in front of everything.
     pub(super) fn keep(&mut self, leftover: Bytes, shard: &Shard) {
         if !leftover.is_empty() {
@@ -106,7 +146,7 @@ impl Reader {
         &mut self,
         cx: &mut Context<'_>,
         seat: &SeatRef,
-        session: &Session,
+        protocol: &mut dyn Protocol,
     ) -> Poll<Disconnect> {
         let shard = seat.shard();
         if shard.is_queued(self.ticket) {
@@ -118,12 +158,16 @@ impl Reader {
         shard.begin_turn(bytes.unwrap_or_default());
         let mut turn = Turn {
             seat,
-            session,
-            published: Vec::new(),
-            audience: 0,
+            protocol,
+            publications: Publications::default(),
             pass: None,
             is_stopped: false,
+            is_timed: self.is_timed,
         };
+        if self.is_timed {
+            // What the first message costs is known only if the clock was looked at before it.
+            shard.look_at_clock();
+        }
         let read = self.poll_episodes(cx, &mut turn);
         let pinned = kept.as_ref().map_or(0, |kept| kept.held.bytes());
         let read = self.publish(cx, turn, pinned, read);
@@ -166,7 +210,7 @@ impl Reader {
                     if seat.has_taken_all() || seat.shard().is_turn_over() {
                         continue;
                     }
-                    let read = episode::read(seat.clone(), turn.session.clone());
+                    let read = episode::read(seat.clone(), self.takes_fragments);
                     self.episode.insert(Box::pin(read))
                 }
             };
@@ -178,14 +222,16 @@ impl Reader {
                 Episode::Idle => {}
                 Episode::LetThrough(pass) => turn.pass = Some(pass),
                 Episode::Over(reason) => return Poll::Ready(reason),
-                // Only the peer's Close still counts.
-                Episode::Publish(_) if seat.is_ended() => {}
-                Episode::Publish(frame) => {
-                    turn.publish(frame);
-                    if turn.must_stop() {
-                        return Poll::Pending;
-                    }
+                Episode::Message(kind, payload) => {
+                    turn.call(|to, cx| to.on_message(Incoming::new(kind, &payload), cx));
                 }
+                Episode::Fragment(part, rest) => {
+                    turn.call(|to, cx| to.on_fragment(part.as_fragment(), cx));
+                    self.episode = Some(rest);
+                }
+            }
+            if turn.must_stop() {
+                return Poll::Pending;
             }
         }
     }
@@ -200,14 +246,11 @@ impl Reader {
         pinned: usize,
         read: Poll<Disconnect>,
     ) -> Poll<Disconnect> {
-        let Session::Chat(topics) = turn.session else {
-            return read;
-        };
-        if turn.published.is_empty() {
+        if turn.publications.is_empty() {
             return read;
         }
         if !turn.must_wait() {
-            turn.seat.publish(topics, turn.published);
+            turn.seat.publish_all(turn.publications);
             if turn.is_stopped {
                 // Meanwhile there is room.
                 turn.seat.shard().want_turn();
@@ -219,13 +262,7 @@ impl Reader {
             Poll::Pending => self.episode.take(),
         };
         let unread = turn.seat.unread_bytes().max(pinned);
-        let messages = Waiting {
-            messages: turn.published,
-            unread,
-        };
-        let publishing = episode::publish(turn.seat.clone(), topics.clone(), messages, rest);
-        self.episode = Some(Box::pin(publishing));
-        self.is_publishing = true;
+        self.wait_with(turn.seat, turn.publications, unread, rest);
         // It begins to wait with its next turn.
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -235,46 +272,30 @@ impl Reader {
 impl Turn<'_> {
     /// The fast lane.
     fn take_plain(&mut self, cx: &mut Context<'_>) {
-        let (seat, session) = (self.seat, self.session);
-        // Only the peer's Close still counts.
-        let is_ended = seat.is_ended();
-        let is_echo = matches!(session, Session::Echo | Session::EchoFrames) && !seat.may_inflate();
+        let (seat, protocol) = (self.seat, &mut *self.protocol);
         let must_wait = self.pass.is_none() && seat.must_wait_to_publish();
+        let mut called = protocol::Context::new(seat, &mut self.publications);
+        let is_timed = self.is_timed;
         seat.take_plain(cx, |kind, payload| {
-            match session {
-                _ if is_ended => {}
-                _ if is_echo => seat.reply_plain(kind, payload),
-                _ => return self.react(kind, payload, must_wait),
+            // Only the peer's Close still counts.
+            if called.is_ended() {
+                return ControlFlow::Continue(());
+            }
+            protocol.on_message(Incoming::new(kind, payload), &mut called);
+            if called.settle(is_timed) || must_wait && called.has_published() {
+                return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
         });
     }
 
-    fn react(&mut self, kind: Kind, payload: &[u8], must_wait: bool) -> ControlFlow<()> {
-        charge_reaction(self.seat, self.session, payload);
-        match self.session.react(kind, payload) {
-            Reaction::Publish(frame) => {
-                self.publish(frame);
-                if must_wait {
-                    return ControlFlow::Break(());
-                }
-            }
-            reaction => perform(self.seat, self.session, reaction),
+    /// Calls the protocol, unless only the peer's Close still counts.
+    fn call(&mut self, call: impl FnOnce(&mut dyn Protocol, &mut protocol::Context<'_>)) {
+        let mut called = protocol::Context::new(self.seat, &mut self.publications);
+        if !called.is_ended() {
+            call(self.protocol, &mut called);
+            called.settle(self.is_timed);
         }
-        if self.seat.shard().is_turn_over() {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    }
-
-    /// Takes a message that is to be published in the end of the turn.
-    fn publish(&mut self, frame: Frame) {
-        if self.published.is_empty() {
-            self.audience = self.seat.audience();
-        }
-        let message = self.seat.message(frame);
-        self.seat.charge_delivery(self.audience, &message);
-        self.published.push(message);
     }
 
     /// Returns true if it reads no further, because it must wait with what it publishes.
@@ -285,38 +306,9 @@ impl Turn<'_> {
 
     /// There is something to be published, and the hub has too much to deliver.
     fn must_wait(&self) -> bool {
-        !self.published.is_empty() && self.pass.is_none() && self.seat.must_wait_to_publish()
+        !self.publications.is_empty() && self.pass.is_none() && self.seat.must_wait_to_publish()
     }
 }
-
-/// Charges the turn for looking into a message.
-fn charge_reaction(seat: &SeatRef, session: &Session, payload: &[u8]) {
-    if let Session::Relay(_) = session {
-        seat.spend(RELAY + payload.len() as u64 * RELAY_BYTE);
-    }
-}
-
-/// Does what a message asked for, unless it is to be published.
-fn perform(seat: &SeatRef, session: &Session, reaction: Reaction) {
-    match reaction {
-        Reaction::Publish(_) => {}
-        Reaction::Reply(frame) => seat.reply(frame),
-        Reaction::SetTopics(topics) if seat.is_too_much(&topics) => seat.refuse(),
-        Reaction::SetTopics(topics) => {
-            seat.set_topics(&topics);
-            if let Session::Relay(claim) = session {
-                claim.set_topics(&topics);
-            }
-            seat.reply(relay::topics_in_force(&topics));
-        }
-    }
-}
-
-/// What a message to the relay takes, in nanoseconds: most of it is the answer.
-const RELAY: u64 = 1_000;
-
-/// What parsing a byte of it takes, in nanoseconds.
-const RELAY_BYTE: u64 = 4;
 
 /// What an episode takes, in nanoseconds, besides what it reads.
 const EPISODE: u64 = 500;

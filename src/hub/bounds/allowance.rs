@@ -56,6 +56,11 @@ impl Allowance {
         }
     }
 
+    /// Looks at the clock now: what was done since the last look may have taken any time.
+    pub(crate) fn look_at_clock(&mut self) {
+        self.look(Instant::now());
+    }
+
     fn look(&mut self, now: Instant) {
         let unlooked = Duration::from_nanos(std::mem::take(&mut self.unlooked)).min(self.limit);
         let since = *self

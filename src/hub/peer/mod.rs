@@ -22,6 +22,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    disconnect::Disconnect,
     hub::{
         bounds::{
             allowance::Allowance,
@@ -30,13 +31,13 @@ use crate::{
         ids::{PeerKey, Place},
         peer::{outbox::Outbox, pulse::Pulse, socket::Socket, writing::Writing},
         publication::{
-            UserId,
             compression::{Compression, Compressors, Context},
             segment::Segment,
             segments::Segments,
         },
     },
-    wire::{close::Disconnect, frame::Frame},
+    user::UserId,
+    wire::frame::Frame,
 };
 
 /// A connection in its shard's table.

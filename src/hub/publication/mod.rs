@@ -22,10 +22,13 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::hub::publication::{compression::Cost, message::Message};
-
-/// Who a registered connection belongs to.
-pub(crate) type UserId = Arc<str>;
+use crate::{
+    hub::{
+        ids::ConnectionId,
+        publication::{compression::Cost, message::Message},
+    },
+    user::UserId,
+};
 
 /// Messages published together, and to whom. All shards that deliver it share it.
 #[derive(Debug)]
@@ -49,6 +52,7 @@ pub(crate) enum Messages {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::hub) enum Audience {
     Everyone,
+    AllBut(ConnectionId),
     /// The connections of one user.
     User(UserId),
 }
@@ -82,10 +86,11 @@ impl Deref for Messages {
 }
 
 impl Audience {
-    /// Returns true if a connection of this user, or of nobody's, is in it.
-    pub(in crate::hub) fn includes(&self, user: Option<&UserId>) -> bool {
+    /// Returns true if a connection, which is of this user or of nobody's, is in it.
+    pub(in crate::hub) fn includes(&self, id: ConnectionId, user: Option<&UserId>) -> bool {
         match self {
             Self::Everyone => true,
+            Self::AllBut(other) => id != *other,
             Self::User(one) => user == Some(one),
         }
     }

@@ -16,7 +16,7 @@ use std::{
 
 use crate::{
     hub::{ids::TopicKey, publication::delivery::Target, room},
-    topic_name::TopicName,
+    topic::TopicName,
 };
 
 /// Number of subscribers that a topic has on one shard: written by that shard, read by publishers,
@@ -113,6 +113,13 @@ impl Part {
             let topic = interest.topic;
             (interest, Target { topic, number })
         })
+    }
+
+    /// Returns how many subscribers a topic has on all shards together.
+    pub(in crate::hub) fn subscribers(&self, topic: &TopicName) -> usize {
+        let record = self.records.get(topic).into_iter();
+        let interested = record.flat_map(|record| &record.interested);
+        interested.map(Interest::subscriber_count).sum()
     }
 
     /// Takes note that a shard has subscribers of `topic` from now on.

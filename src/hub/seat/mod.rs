@@ -1,6 +1,9 @@
 //! A connection's seat in its shard's table: how the connection's task reaches what the shard
-//! keeps of it. [`receiving`] is for what it reads, [`publishing`] for what it publishes.
+//! keeps of it. [`receiving`] is for what it reads, [`following`] for its topics, [`publishing`] for what
+//! it publishes, which a turn gathers as [`publications`].
 
+mod following;
+pub(crate) mod publications;
 mod publishing;
 pub(crate) mod receiving;
 
@@ -8,7 +11,6 @@ use std::{
     fmt, io,
     ops::Deref,
     rc::Rc,
-    sync::Arc,
     task::{Context, Poll},
     thread,
 };
@@ -16,23 +18,22 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    disconnect::Disconnect,
     hub::{
         ids::{ConnectionId, PeerKey},
         peer::{Peer, replies::Replies, socket::Socket},
         publication::{
-            UserId,
             compression::{Agreed, Compression},
             segment::Segment,
         },
         shard::{
             Shard,
             peers::{WRITE, WRITTEN_PER_NANOSECOND},
-            subscriptions::held_by,
         },
     },
-    topic_name::TopicName,
+    user::UserId,
     wire::{
-        close::Disconnect,
+        close::CloseCode,
         frame::{Frame, Kind},
     },
 };
@@ -96,36 +97,6 @@ impl SeatRef {
         }
     }
 
-    /// Follows exactly `topics`, each named once, from now on: whatever is published to them after
-    /// this returns reaches the connection.
-    ///
-    /// Nobody has to wait for that: the router knows when this returns.
-    pub(crate) fn set_topics(&self, topics: &[TopicName]) {
-        let mut state = self.shard.state.borrow_mut();
-        let left = state
-            .peers
-            .get(self.key)
-            .map_or(0, |peer| peer.places.len());
-        state.set_topics(self.key, topics);
-        drop(state);
-        self.spend((left + topics.len()) as u64 * TOPIC_CHANGE);
-    }
-
-    /// Returns the topics that the connection follows.
-    pub(crate) fn topics(&self) -> Arc<[TopicName]> {
-        let state = self.shard.state.borrow();
-        let topics = state.topics_of(self.key);
-        topics.map(|topic| topic.name.clone()).collect()
-    }
-
-    /// Returns true if following these topics takes more memory than what is followed now, and memory
-    /// is short.
-    pub(crate) fn is_too_much(&self, topics: &[TopicName]) -> bool {
-        let wanted = topics.iter().map(held_by).sum::<usize>();
-        let state = self.shard.state.borrow();
-        self.shard.ledger().budget().is_crowded() && wanted > state.topics_bytes(self.key)
-    }
-
     /// Gives the connection its socket; what has waited in the outbox can be written.
     pub(crate) fn attach(&self, socket: Socket) {
         self.with(|peer| peer.socket = Some(socket));
@@ -157,6 +128,25 @@ impl SeatRef {
     /// Ends the connection; of several reasons the first one counts.
     pub(crate) fn end(&self, reason: Disconnect) {
         self.shard.state.borrow_mut().end(self.key, reason);
+    }
+
+    /// Returns why the connection ended, if it has.
+    pub(crate) fn ended(&self) -> Option<Disconnect> {
+        self.with(|peer| peer.ended)
+            .unwrap_or(Some(Disconnect::Lost))
+    }
+
+    /// Returns the user whose connection it is, if it is somebody's.
+    pub(crate) fn user(&self) -> Option<UserId> {
+        self.with(|peer| peer.user.clone()).flatten()
+    }
+
+    /// Ends the connection as its protocol says, behind what it has replied.
+    pub(crate) fn close(&self, code: CloseCode, reason: &str) {
+        self.queue_replies();
+        let frame = Frame::close(code.get(), reason);
+        let mut state = self.shard.state.borrow_mut();
+        state.end_with(self.key, Disconnect::Application(code), Some(frame));
     }
 
     /// Ends the connection because it wants what memory is too short for.
@@ -208,14 +198,17 @@ impl SeatRef {
         self.with(|peer| peer.outbox.push_control(frame));
     }
 
+    /// Queues what was replied and not written yet: something is to come behind it, or there is no socket.
+    pub(crate) fn queue_replies(&self) {
+        let replies = &mut self.shard.replies.borrow_mut();
+        self.with(|peer| peer.queue_replies(replies, 0, self.shard.ledger()));
+    }
+
     /// Queues the Close that answers the peer's, behind everything, and nothing after it.
     pub(crate) fn answer_close(&self, close: Bytes) {
-        let replies = &mut self.shard.replies.borrow_mut();
+        self.queue_replies();
         let ledger = self.shard.ledger();
-        self.with(|peer| {
-            peer.queue_replies(replies, 0, ledger);
-            peer.seal_to_end(Segment::of_its_own(close, ledger));
-        });
+        self.with(|peer| peer.seal_to_end(Segment::of_its_own(close, ledger)));
     }
 
     /// Writes what is queued, as far as the socket takes it now.
@@ -280,6 +273,3 @@ impl fmt::Debug for SeatRef {
         fmt::Debug::fmt(&self.id(), f)
     }
 }
-
-/// What following a topic or leaving one takes, in nanoseconds.
-const TOPIC_CHANGE: u64 = 300;

@@ -9,10 +9,10 @@ use std::{
 use crate::{
     hub::{
         bounds::turnstile::Pass,
-        publication::{Messages, Publication, delivery::delivered, message::Message},
+        publication::{Publication, delivery::delivered, message::Message},
         seat::SeatRef,
     },
-    topic_name::TopicName,
+    topic::TopicName,
     wire::frame::Frame,
 };
 
@@ -22,21 +22,28 @@ impl SeatRef {
         self.shard.shared.message(frame)
     }
 
-    /// Publishes messages to every one of `topics`: in this order, after what this connection
-    /// published before. Who has to [wait](Self::must_wait_to_publish) must have a pass.
-    pub(crate) fn publish(&self, topics: &[TopicName], messages: impl Into<Messages>) {
+    /// Publishes to every one of `topics`, after what this connection published before. Who has to
+    /// [wait](Self::must_wait_to_publish) must have a pass.
+    pub(in crate::hub) fn publish(&self, topics: &[TopicName], publication: Publication) {
         self.spend(topics.len() as u64 * PASS);
-        let links = &self.shard.links;
-        links.publish(topics, Publication::new(messages));
+        self.shard.links.publish(topics, publication);
     }
 
-    /// Returns to about how many connections a message goes that is published to the topics that
-    /// this one follows: as many on each shard as on this one.
-    pub(crate) fn audience(&self) -> usize {
+    /// Returns to about how many connections a message goes that is published to `topics`. If these are
+    /// what this connection follows, that is as many on each shard as on this one; otherwise the router
+    /// knows.
+    pub(crate) fn audience(&self, topics: &[TopicName]) -> usize {
         let state = self.shard.state.borrow();
-        let topics = state.topics_of(self.key);
-        let here: usize = topics.map(|topic| topic.subscribers.len()).sum();
-        here * self.shard.links.inboxes.len()
+        let mut followed = state.topics_of(self.key);
+        let here = topics.iter().map(|name| {
+            let topic = followed.next().filter(|topic| topic.name.is_clone_of(name));
+            Some(topic?.subscribers.len())
+        });
+        let links = &self.shard.links;
+        match here.sum::<Option<usize>>() {
+            Some(here) => here * links.inboxes.len(),
+            None => topics.iter().map(|topic| links.subscribers(topic)).sum(),
+        }
     }
 
     /// Charges the turn for a message that will be delivered to so many.
@@ -72,6 +79,15 @@ impl SeatRef {
         let pass = pass.await;
         self.with(|peer| peer.wait_for_hub(false));
         pass
+    }
+
+    /// Waits until it is this connection's turn to publish, though it has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub(crate) async fn pass_at_last(&self, bytes: usize) -> Pass {
+        self.shard.links.pass(bytes).await
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::task::{JoinHandle, spawn_local};
 
-use crate::{hub::shard::Shard, wire::close::Disconnect};
+use crate::{disconnect::Disconnect, hub::shard::Shard};
 
 impl Shard {
     /// Spawns a task on the shard's thread. If it panics, the shard ends: by itself, tokio would drop

@@ -5,13 +5,14 @@ use std::mem;
 use tracing::debug;
 
 use crate::{
+    disconnect::Disconnect,
     hub::{
         bounds::allowance::{Allowance, END},
         ids::{ConnectionId, PeerKey},
         publication::segment::{Content, Segment},
         shard::{peers::Peers, state::State},
     },
-    wire::close::Disconnect,
+    wire::frame::Frame,
 };
 
 impl State {
@@ -52,6 +53,16 @@ impl State {
     /// Ends a connection: it leaves its topics and gets its Close; its task sees to the rest.
     /// Of several reasons the first one counts.
     pub(in crate::hub) fn end(&mut self, key: PeerKey, reason: Disconnect) {
+        self.end_with(key, reason, reason.close_frame());
+    }
+
+    /// Ends a connection as [`end`](Self::end) does, with this Close.
+    pub(in crate::hub) fn end_with(
+        &mut self,
+        key: PeerKey,
+        reason: Disconnect,
+        close: Option<Frame>,
+    ) {
         let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.ended.is_none()) else {
             return;
         };
@@ -61,7 +72,6 @@ impl State {
         } else {
             Content::default()
         };
-        let close = reason.close_frame();
         let close = close.map(|close| Segment::of_its_own(close.into_bytes(), &self.ledger));
         match close {
             Some(close) if reason.expects_peers_close() => peer.outbox.seal(close),

@@ -70,8 +70,8 @@ impl FanOut {
     }
 
     /// Begins one to those whom a publication is for, each once, in the order of its topics. They are
-    /// marked with `mark`.
-    pub(in crate::hub) fn to_some(delivery: Delivery, mark: u64) -> Self {
+    /// connections of `shard`, and marked with `mark`.
+    pub(in crate::hub) fn to_some(delivery: Delivery, shard: usize, mark: u64) -> Self {
         let Delivery {
             publication,
             targets,
@@ -89,7 +89,11 @@ impl FanOut {
             next,
             others,
             topic: None,
-            recipients: Recipients::Once(publication.audience.clone(), mark),
+            recipients: Recipients::Once {
+                audience: publication.audience.clone(),
+                shard,
+                mark,
+            },
             queued: 0,
             receipts: publication.receipt.iter().cloned().collect(),
             source: None,
@@ -199,7 +203,7 @@ mod tests {
             },
             shard::{shared::Shared, state::State},
         },
-        topic_name::TopicName,
+        topic::TopicName,
         wire::{extension, frame::Frame},
     };
 

@@ -15,7 +15,7 @@ use crate::{
             shared::Shared,
         },
     },
-    topic_name::TopicName,
+    topic::TopicName,
 };
 
 /// The inboxes of all shards, whose kind of work is `W`.
@@ -106,6 +106,11 @@ impl<W> Links<W> {
         }
         drop(parts);
         self.wake(asleep);
+    }
+
+    /// Returns how many subscribers a topic has.
+    pub(in crate::hub) fn subscribers(&self, topic: &TopicName) -> usize {
+        self.shared.router.of(topic).subscribers(topic)
     }
 
     fn wake(&self, shards: Vec<usize>) {

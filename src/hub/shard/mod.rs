@@ -48,6 +48,7 @@ use tokio::{sync::Notify, task::yield_now};
 
 use crate::{
     config::Config,
+    disconnect::Disconnect,
     hub::{
         bounds::{
             allowance::{Allowance, STEP},
@@ -64,7 +65,7 @@ use crate::{
             state::State,
         },
     },
-    wire::{close::Disconnect, inflate::Inflater},
+    wire::inflate::Inflater,
 };
 
 /// Work to be done on a shard's own thread, in its turn.
@@ -201,6 +202,11 @@ impl Shard {
     /// Charges work of the turn that may have taken `nanoseconds`.
     pub(crate) fn spend(&self, nanoseconds: u64) {
         self.turn.borrow_mut().spend(nanoseconds);
+    }
+
+    /// Charges what was done since the clock was last looked at, by the clock.
+    pub(crate) fn look_at_clock(&self) {
+        self.turn.borrow_mut().look_at_clock();
     }
 
     /// Charges work of so many nanoseconds that the turn has caused for later.

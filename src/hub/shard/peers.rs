@@ -4,6 +4,7 @@ use std::{collections::VecDeque, io, rc::Rc, time::Instant};
 
 use crate::{
     config::Config,
+    disconnect::Disconnect,
     hub::{
         bounds::{
             allowance::{Allowance, STEP},
@@ -18,12 +19,12 @@ use crate::{
             replies::Replies,
             write::{SHARE_BYTES, Written},
         },
-        publication::{UserId, compression::Compression, segment::Segment},
+        publication::{compression::Compression, segment::Segment},
         room,
         room::Table,
     },
     metrics::ShardMetrics,
-    wire::close::Disconnect,
+    user::UserId,
 };
 
 /// Invariant: a peer is in `ring` if and only if it has noted so.
@@ -109,7 +110,7 @@ impl Peers {
     ) -> Offer {
         self.visits.add(1);
         let peer = self.table.get_mut(key);
-        let Some(peer) = peer.filter(|peer| recipients.include(peer)) else {
+        let Some(peer) = peer.filter(|peer| recipients.include(key, peer)) else {
             return Offer::NotMeant;
         };
         let offer = peer.offer(key, offering, self.patience);

@@ -3,15 +3,13 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{
+    disconnect::Disconnect,
     hub::{
         ids::PeerKey,
-        publication::{
-            UserId,
-            compression::{Compression, Windows},
-        },
+        publication::compression::{Compression, Windows},
         shard::state::State,
     },
-    wire::close::Disconnect,
+    user::UserId,
 };
 
 impl State {

@@ -3,6 +3,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use crate::{
+    disconnect::Disconnect,
     hub::{
         bounds::{allowance::Allowance, drain_time::DrainTime, ledger::Ledger},
         ids::PeerKey,
@@ -22,7 +23,7 @@ use crate::{
         },
     },
     metrics::ShardMetrics,
-    wire::{close::Disconnect, frame::Frame},
+    wire::frame::Frame,
 };
 
 /// The state of one shard: its connections, and the topics that they follow.
@@ -72,7 +73,7 @@ impl State {
             }
         }
         self.marked += 1;
-        self.fan_out = Some(FanOut::to_some(delivery, self.marked));
+        self.fan_out = Some(FanOut::to_some(delivery, self.index, self.marked));
     }
 
     /// Hands what was gathered to the subscribers, one topic after the other, until all is done or
@@ -180,14 +181,16 @@ mod tests {
         config::Config,
         hub::{
             bounds::allowance::{STEP, STEP_NANOSECONDS},
+            ids::ConnectionId,
             peer::outbox::DELIVERY_BYTES,
             publication::{
-                Publication,
+                Audience, Publication,
                 compression::{Compression, Forms},
                 delivery::Targets,
             },
         },
-        topic_name::TopicName,
+        topic::TopicName,
+        user::UserId,
     };
 
     const HERE: usize = 0;
@@ -262,18 +265,44 @@ mod tests {
     fn a_message_for_one_user_is_for_no_other() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
-        let [one, other] = ["1", "2"].map(|user| {
-            let key = state.peers.insert(Some(user.into()), Compression::Off);
+        let [one, other] = [1_u64, 2].map(|user| {
+            let key = state
+                .peers
+                .insert(Some(UserId::from(user)), Compression::Off);
             state.subscribe(key, &topic);
             key
         });
-        let publication = publication("for 2").to(Some("2".into()));
+        let publication = publication("for 2").to(Audience::User(UserId::from(2_u64)));
         let targets = Targets::One(target(&state, &topic));
         let publication = Arc::new(publication);
         state.begin_fan_out(Delivery::new(&publication, targets, 2, Forms::default()));
         fan_out(&mut state);
         assert_eq!(wire(&state, one), b"");
         assert_eq!(wire(&state, other), b"\x81\x05for 2");
+    }
+
+    #[test]
+    fn a_message_for_others_is_not_for_the_connection_that_publishes_it() {
+        let mut state = state();
+        let topic = TopicName::new("cats").unwrap();
+        let [one, other] = [(); 2].map(|()| {
+            let key = state.peers.insert(None, Compression::Off);
+            state.subscribe(key, &topic);
+            key
+        });
+        let publish = |state: &mut State, shard| {
+            let publisher = ConnectionId { shard, key: one };
+            let publication = publication("x").to(Audience::AllBut(publisher));
+            let targets = Targets::One(target(state, &topic));
+            let publication = Arc::new(publication);
+            state.begin_fan_out(Delivery::new(&publication, targets, 2, Forms::default()));
+            fan_out(state);
+        };
+        publish(&mut state, HERE);
+        assert_eq!(wire(&state, one), b"");
+        assert_eq!(wire(&state, other), b"\x81\x01x");
+        publish(&mut state, HERE + 1);
+        assert_eq!(wire(&state, one), b"\x81\x01x", "that is another shard's");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
             topic::{Departure, Topic},
         },
     },
-    topic_name::TopicName,
+    topic::TopicName,
 };
 
 impl State {
@@ -82,7 +82,7 @@ impl State {
     }
 
     /// Unsubscribes a peer from the topic at `index` of its places.
-    fn leave(&mut self, key: PeerKey, index: usize) {
+    pub(in crate::hub) fn leave(&mut self, key: PeerKey, index: usize) {
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };

@@ -90,7 +90,7 @@ mod tests {
     use crate::{
         config::Config,
         hub::{Hub, seat::Seat},
-        topic_name::TopicName,
+        topic::TopicName,
         wire::frame::Frame,
     };
 

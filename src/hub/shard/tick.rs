@@ -145,13 +145,15 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
+        disconnect::Disconnect,
         hub::{
             ids::PeerKey,
             publication::{Publication, Receipt, compression::Compression},
             shard::{Links, Work},
         },
-        topic_name::TopicName,
-        wire::{close::Disconnect, frame::Frame},
+        topic::TopicName,
+        user::UserId,
+        wire::frame::Frame,
     };
 
     fn shard() -> Rc<Shard> {
@@ -171,7 +173,8 @@ mod tests {
 
     fn publish(shard: &Shard, topic: &TopicName, text: &str, user: Option<&str>) {
         let publication = Publication::new(shard.shared.message(Frame::text(text)));
-        let publication = publication.to(user.map(Into::into));
+        let user = user.map(|user| UserId::new(user).unwrap());
+        let publication = publication.to(user);
         let topics = std::slice::from_ref(topic);
         shard.links.publish(topics, publication);
     }
@@ -206,7 +209,7 @@ mod tests {
             .state
             .borrow_mut()
             .peers
-            .insert(Some("1".into()), Compression::Off);
+            .insert(Some(UserId::from(1_u64)), Compression::Off);
         shard.state.borrow_mut().subscribe(key, &topic);
         publish(&shard, &topic, "first", None);
         publish(&shard, &topic, "second", Some("1"));

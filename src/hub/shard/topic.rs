@@ -31,7 +31,7 @@ use crate::{
         room,
         room::Table,
     },
-    topic_name::TopicName,
+    topic::TopicName,
 };
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     hub::shard::Shard,
     server::tests::served::{Served, expect, expect_end},
-    topic_name::TopicName,
+    topic::TopicName,
     wire::frame::Frame,
 };
 

@@ -19,7 +19,7 @@ use crate::{
         site::Site,
         tests::{PATIENCE, dial, read_head},
     },
-    topic_name::TopicName,
+    topic::TopicName,
     wire::frame::Frame,
 };
 

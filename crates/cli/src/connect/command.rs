@@ -2,6 +2,8 @@
 //!
 //! Pure.
 
+use framecast_wire::close::CloseCode;
+
 use crate::display::escape;
 
 /// RFC 6455 §5.5: the payload of a control frame is at most 125 bytes.
@@ -69,7 +71,8 @@ fn close(arguments: &str) -> Result<Command<'_>, String> {
         });
     }
     let (code, reason) = arguments.split_once(' ').unwrap_or((arguments, ""));
-    let Some(code) = code.parse().ok().filter(|code| is_sendable(*code)) else {
+    let sendable = |code: &u16| CloseCode::new(*code).is_ok();
+    let Some(code) = code.parse().ok().filter(sendable) else {
         return Err(format!(
             "`{}` is not a close code that may be sent, the connection stays open",
             escape(code)
@@ -82,11 +85,6 @@ fn close(arguments: &str) -> Result<Command<'_>, String> {
         ));
     }
     Ok(Command::Close { code, reason })
-}
-
-/// §7.4.1 and the IANA registry; 1004, 1005, 1006 and 1015 never appear in a frame.
-fn is_sendable(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
+use framecast::{Disconnect, Violation};
 use framecast_test_support::{PATIENCE, TestServer, program::Program};
-use framecast_wire::{close::Disconnect, violation::Violation};
 use tempfile::TempDir;
 
 /// The folder of the repository.

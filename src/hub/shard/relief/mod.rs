@@ -18,6 +18,7 @@ pub(in crate::hub) mod report;
 use std::{collections::BinaryHeap, time::Duration};
 
 use crate::{
+    disconnect::Disconnect,
     hub::{
         bounds::{
             allowance::{Allowance, END},
@@ -26,7 +27,6 @@ use crate::{
         peer::Peer,
         shard::state::State,
     },
-    wire::close::Disconnect,
 };
 
 impl Peer {

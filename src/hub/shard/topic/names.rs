@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     hub::{ids::TopicKey, room},
-    topic_name::TopicName,
+    topic::TopicName,
 };
 
 #[derive(Debug)]

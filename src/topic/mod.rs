@@ -1,4 +1,6 @@
-//! What a topic may be called.
+//! The name of a topic, which clients bring and which is checked once; [`list`] has lists of them.
+
+pub(crate) mod list;
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
@@ -25,6 +27,11 @@ impl TopicName {
         let is_valid =
             (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.contains(char::is_control);
         is_valid.then(|| Self(name.into())).ok_or(InvalidTopicName)
+    }
+
+    /// Returns true if both are clones of one name.
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// The name.

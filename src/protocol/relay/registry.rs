@@ -14,9 +14,9 @@ use crate::{
     hub::{
         bounds::budget::{Budget, Charge, ShortOfMemory},
         ids::ConnectionId,
-        publication::UserId,
     },
-    topic_name::TopicName,
+    topic::{TopicName, list::Topics},
+    user::UserId,
 };
 
 /// Registrations by id.
@@ -40,7 +40,7 @@ struct Registrations {
 #[derive(Debug)]
 struct Registration {
     user: UserId,
-    topics: Vec<TopicName>,
+    topics: Topics,
     presence: Presence,
     charge: Charge,
 }
@@ -89,7 +89,7 @@ impl Registry {
     pub(crate) fn register(
         &self,
         user: UserId,
-        topics: Vec<TopicName>,
+        topics: Topics,
         now: Instant,
     ) -> Result<Uuid, Full> {
         let mut registrations = self.lock();
@@ -123,7 +123,7 @@ impl Registry {
         Ok(Claim {
             registry: Arc::clone(self),
             id,
-            user: Arc::clone(&registration.user),
+            user: registration.user.clone(),
         })
     }
 
@@ -168,7 +168,7 @@ impl Registry {
 /// Returns what a registration holds, in bytes.
 fn held_bytes(user: &UserId, topics: &[TopicName]) -> usize {
     let names = topics.iter().map(|topic| NAME_BYTES + topic.as_str().len());
-    REGISTRATION_BYTES + user.len() + names.sum::<usize>()
+    REGISTRATION_BYTES + user.as_str().len() + names.sum::<usize>()
 }
 
 /// What a registration takes in the tables of the registry.
@@ -192,7 +192,7 @@ impl Claim {
     /// The connection is there. Returns its topics, of which the claim keeps none, because those that
     /// are left later would stay in memory; `None` if the registration was deleted meanwhile.
     #[must_use]
-    pub(crate) fn connected(&self, connection: ConnectionId) -> Option<Vec<TopicName>> {
+    pub(crate) fn connected(&self, connection: ConnectionId) -> Option<Topics> {
         self.change(|registration| {
             registration.presence = Presence::Connected(connection);
             registration.topics.clone()
@@ -200,11 +200,11 @@ impl Claim {
     }
 
     /// Remembers the topics for the next connection with this id.
-    pub(crate) fn set_topics(&self, topics: &[TopicName]) {
+    pub(crate) fn set_topics(&self, topics: &Topics) {
         self.change(|registration| {
             let held = held_bytes(&registration.user, topics);
             registration.charge.set(held);
-            registration.topics = topics.to_vec();
+            registration.topics = topics.clone();
         });
     }
 
@@ -227,7 +227,6 @@ impl Drop for Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::ids::PeerKey;
 
     const LIFETIME: Duration = Duration::from_secs(300);
 
@@ -235,16 +234,13 @@ mod tests {
         Registry::new(LIFETIME, limit, Budget::new(u64::MAX))
     }
 
-    fn connection() -> ConnectionId {
-        ConnectionId {
-            shard: 0,
-            key: PeerKey::default(),
-        }
-    }
-
     fn register(registry: &Registry, now: Instant) -> Uuid {
         registry
-            .register("1".into(), vec![TopicName::new("cats").unwrap()], now)
+            .register(
+                UserId::from(1_u64),
+                Topics::from(TopicName::new("cats").unwrap()),
+                now,
+            )
             .unwrap()
     }
 
@@ -276,12 +272,12 @@ mod tests {
     fn after_a_connection_the_registration_waits_as_long_again_and_remembers_its_topics() {
         let registry = registry(10);
         let id = register(&registry, Instant::now());
-        let dogs = [TopicName::new("dogs").unwrap()];
+        let dogs = Topics::from(TopicName::new("dogs").unwrap());
         let claim = registry.claim(id).unwrap();
         claim.set_topics(&dogs);
         drop(claim);
         let claim = registry.claim(id).unwrap();
-        assert_eq!(claim.connected(connection()).as_deref(), Some(&dogs[..]));
+        assert_eq!(claim.connected(ConnectionId::of_nobody()), Some(dogs));
         drop(claim);
         registry.expire(Instant::now() + 2 * LIFETIME);
         assert_eq!(registry.len(), 0);
@@ -302,7 +298,8 @@ mod tests {
     fn one_registration_more_than_allowed_is_refused() {
         let registry = registry(1);
         register(&registry, Instant::now());
-        let refused = registry.register("1".into(), Vec::new(), Instant::now());
+        let refused =
+            registry.register(UserId::from(1_u64), Topics::of_distinct([]), Instant::now());
         assert_eq!(refused.unwrap_err(), Full::Registrations);
     }
 
@@ -310,16 +307,21 @@ mod tests {
     fn registrations_are_weighed_and_refused_when_memory_is_short() {
         let budget = Budget::new(64 * 1024);
         let registry = Registry::new(LIFETIME, 100_000, Arc::clone(&budget));
-        let topics: Vec<TopicName> = (0..128)
-            .map(|n| TopicName::new(&format!("{n:0255}")).unwrap())
-            .collect();
+        let topics = (0..128).map(|n| TopicName::new(&format!("{n:0255}")).unwrap());
+        let topics = Topics::new(topics).unwrap();
         let now = Instant::now();
-        let first = registry.register("1".into(), topics.clone(), now).unwrap();
+        let first = registry
+            .register(UserId::from(1_u64), topics.clone(), now)
+            .unwrap();
         assert!(budget.held() > 128 * 255);
-        registry.register("1".into(), topics, now).unwrap();
-        let refused = registry.register("1".into(), Vec::new(), now);
+        registry.register(UserId::from(1_u64), topics, now).unwrap();
+        let refused = registry.register(UserId::from(1_u64), Topics::of_distinct([]), now);
         assert_eq!(refused.unwrap_err(), Full::Memory(ShortOfMemory));
         registry.delete(first);
-        assert!(registry.register("1".into(), Vec::new(), now).is_ok());
+        assert!(
+            registry
+                .register(UserId::from(1_u64), Topics::of_distinct([]), now)
+                .is_ok()
+        );
     }
 }

@@ -1,26 +1,85 @@
-//! Lists of topics as clients write them, checked name by name while they are read.
+//! Lists of topics, checked name by name: as clients write them, while they are read.
 //!
 //! Pure. At most [`MAX_TOPICS`] names are held, however many a list has.
 
-use std::{collections::HashSet, fmt};
+use std::{collections::HashSet, fmt, ops::Deref, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, Error, IgnoredAny, SeqAccess, Visitor},
 };
 
-use crate::topic_name::{InvalidTopicName, TopicName};
+use crate::topic::{InvalidTopicName, TopicName};
 
 /// Topics that one connection may follow.
 pub(crate) const MAX_TOPICS: usize = 128;
 
-/// What is wrong with a list: its first fault.
+/// The first fault of a list of topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Fault {
+#[non_exhaustive]
+pub enum InvalidTopics {
+    /// A name is none that a topic may have.
     #[error("topics: {0}")]
     Name(InvalidTopicName),
+    /// At least one topic is needed.
+    #[error("topics: none")]
+    None,
+    /// A connection may follow 128 topics.
     #[error("topics: more than {MAX_TOPICS}")]
     TooMany,
+}
+
+/// Up to 128 topics, each once.
+///
+/// Cloning is a reference-count increment.
+#[derive(Clone, Eq)]
+pub struct Topics(Arc<[TopicName]>);
+
+impl Topics {
+    /// Makes a list of `topics`, in their order; one named twice counts once.
+    ///
+    /// # Errors
+    ///
+    /// If there are more than 128.
+    pub fn new(topics: impl IntoIterator<Item = TopicName>) -> Result<Self, InvalidTopics> {
+        let mut list = TopicList::default();
+        topics
+            .into_iter()
+            .try_for_each(|topic| list.insert(topic))?;
+        Ok(list.finish())
+    }
+
+    /// Makes a list of names that are known to be few, and different ones.
+    pub(crate) fn of_distinct(topics: impl IntoIterator<Item = TopicName>) -> Self {
+        Self(topics.into_iter().collect())
+    }
+}
+
+impl From<TopicName> for Topics {
+    fn from(topic: TopicName) -> Self {
+        Self(Arc::from([topic]))
+    }
+}
+
+impl Deref for Topics {
+    type Target = [TopicName];
+
+    fn deref(&self) -> &[TopicName] {
+        &self.0
+    }
+}
+
+/// At once where both are clones of one list, as they nearly always are.
+impl PartialEq for Topics {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl fmt::Debug for Topics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
 }
 
 /// Names that are checked as they come; one named twice counts once.
@@ -32,31 +91,42 @@ pub(crate) struct TopicList {
 
 impl TopicList {
     /// Takes the next name.
-    pub(crate) fn add(&mut self, name: &str) -> Result<(), Fault> {
+    pub(crate) fn add(&mut self, name: &str) -> Result<(), InvalidTopics> {
         if self.seen.contains(name) {
             return Ok(());
         }
-        let topic = TopicName::new(name).map_err(Fault::Name)?;
+        self.insert(TopicName::new(name).map_err(InvalidTopics::Name)?)
+    }
+
+    fn insert(&mut self, topic: TopicName) -> Result<(), InvalidTopics> {
+        if self.seen.contains(&topic) {
+            return Ok(());
+        }
         if self.topics.len() == MAX_TOPICS {
-            return Err(Fault::TooMany);
+            return Err(InvalidTopics::TooMany);
         }
         self.seen.insert(topic.clone());
         self.topics.push(topic);
         Ok(())
     }
 
+    /// Returns the topics in the order in which they were named.
+    pub(crate) fn finish(self) -> Topics {
+        Topics::of_distinct(self.topics)
+    }
+
     /// Returns the topics in the order in which they were named; without any, the `default`.
-    pub(crate) fn or(self, default: &str) -> Vec<TopicName> {
+    pub(crate) fn or(self, default: &str) -> Topics {
         if self.topics.is_empty() {
-            return TopicName::new(default).into_iter().collect();
+            return Topics::of_distinct(TopicName::new(default));
         }
-        self.topics
+        self.finish()
     }
 }
 
 /// A list as it stands in a document, which may be a right one with a wrong list in it.
 #[derive(Debug)]
-pub(crate) struct Named(pub(crate) Result<Vec<TopicName>, Fault>);
+pub(crate) struct Named(pub(crate) Result<Topics, InvalidTopics>);
 
 impl<'de> Deserialize<'de> for Named {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -82,7 +152,7 @@ impl<'de> Visitor<'de> for Names {
                 return Ok(Named(Err(fault)));
             }
         }
-        Ok(Named(Ok(list.topics)))
+        Ok(Named(Ok(list.finish())))
     }
 }
 
@@ -90,7 +160,7 @@ impl<'de> Visitor<'de> for Names {
 struct Next<'a>(&'a mut TopicList);
 
 impl<'de> DeserializeSeed<'de> for Next<'_> {
-    type Value = Result<(), Fault>;
+    type Value = Result<(), InvalidTopics>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
@@ -98,7 +168,7 @@ impl<'de> DeserializeSeed<'de> for Next<'_> {
 }
 
 impl Visitor<'_> for Next<'_> {
-    type Value = Result<(), Fault>;
+    type Value = Result<(), InvalidTopics>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a string")
@@ -117,13 +187,13 @@ mod tests {
         (0..count).map(|number| number.to_string()).collect()
     }
 
-    fn check(names: &[String]) -> Result<usize, Fault> {
+    fn check(names: &[String]) -> Result<usize, InvalidTopics> {
         let mut list = TopicList::default();
         names.iter().try_for_each(|name| list.add(name))?;
         Ok(list.topics.len())
     }
 
-    fn read(json: &str) -> Result<Result<usize, Fault>, String> {
+    fn read(json: &str) -> Result<Result<usize, InvalidTopics>, String> {
         let named = serde_json::from_str::<Named>(json).map_err(|error| error.to_string());
         named.map(|Named(topics)| topics.map(|topics| topics.len()))
     }
@@ -136,10 +206,10 @@ mod tests {
     fn one_topic_more_than_allowed_is_refused() {
         let names = numbers(MAX_TOPICS + 1);
         assert_eq!(check(&names[..MAX_TOPICS]), Ok(MAX_TOPICS));
-        assert_eq!(check(&names), Err(Fault::TooMany));
+        assert_eq!(check(&names), Err(InvalidTopics::TooMany));
         assert_eq!(read(&list(&names[1..])), Ok(Ok(MAX_TOPICS)));
-        assert_eq!(read(&list(&names)), Ok(Err(Fault::TooMany)));
-        assert_eq!(Fault::TooMany.to_string(), "topics: more than 128");
+        assert_eq!(read(&list(&names)), Ok(Err(InvalidTopics::TooMany)));
+        assert_eq!(InvalidTopics::TooMany.to_string(), "topics: more than 128");
     }
 
     #[test]

@@ -1,12 +1,65 @@
 //! The relay: a registered connection chooses its topics and is otherwise only written to.
+//!
+//! [`registry`] has the registrations.
+
+pub(crate) mod registry;
 
 use serde::{Deserialize, Serialize};
 
+use self::registry::Claim;
 use crate::{
-    protocol::{Reaction, json, topic_list::Named},
-    topic_name::TopicName,
+    disconnect::Disconnect,
+    protocol::{Context, Incoming, Protocol, json, json::json},
+    topic::{
+        TopicName,
+        list::{Named, Topics},
+    },
     wire::frame::{Frame, Kind},
 };
+
+/// A registered connection.
+pub(crate) struct Relay {
+    claim: Claim,
+}
+
+/// The reaction to a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reaction {
+    /// Send this back.
+    Reply(Frame),
+    /// Follow these topics from now on, and say so when that is in force.
+    SetTopics(Topics),
+}
+
+impl Relay {
+    pub(crate) fn new(claim: Claim) -> Self {
+        Self { claim }
+    }
+}
+
+impl Protocol for Relay {
+    fn on_open(&mut self, cx: &mut Context<'_>) {
+        match self.claim.connected(cx.connection()) {
+            // If memory is too short, the connection ends by that.
+            Some(topics) => {
+                let _ = cx.set_topics(&topics);
+            }
+            None => cx.end(Disconnect::Unregistered),
+        }
+    }
+
+    fn on_message(&mut self, message: Incoming<'_>, cx: &mut Context<'_>) {
+        match react(message.kind(), message.payload()) {
+            Reaction::Reply(frame) => cx.reply_frame(frame),
+            Reaction::SetTopics(topics) => {
+                if cx.set_topics(&topics).is_ok() {
+                    self.claim.set_topics(&topics);
+                    cx.reply_frame(topics_in_force(&topics));
+                }
+            }
+        }
+    }
+}
 
 /// What a connection may say: the topics that it wants to follow, all of them.
 #[derive(Debug, Deserialize)]
@@ -56,7 +109,7 @@ pub(crate) fn topics_in_force(topics: &[TopicName]) -> Frame {
 }
 
 fn complaint(error: &str) -> Reaction {
-    Reaction::Reply(Frame::text(&crate::protocol::complaint(error)))
+    Reaction::Reply(Frame::text(&json::complaint(error)))
 }
 
 const EXPECTED: &str = "{\"topics\": [...]} or ping expected";
@@ -67,13 +120,11 @@ const MAX_BYTES: usize = 256 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::topic_list::MAX_TOPICS;
+    use crate::topic::list::MAX_TOPICS;
 
-    fn topics(names: &[&str]) -> Vec<TopicName> {
-        names
-            .iter()
-            .map(|name| TopicName::new(name).unwrap())
-            .collect()
+    fn topics(names: &[&str]) -> Topics {
+        let names = names.iter().map(|name| TopicName::new(name).unwrap());
+        Topics::new(names).unwrap()
     }
 
     fn complaint_about(kind: Kind, payload: &[u8]) -> String {
@@ -105,7 +156,7 @@ mod tests {
         );
         assert_eq!(
             react(Kind::Text, br#"{"topics": []}"#),
-            Reaction::SetTopics(Vec::new())
+            Reaction::SetTopics(topics(&[]))
         );
         let answer = topics_in_force(&topics(&["cats", "dogs"]));
         assert_eq!(answer, Frame::text(r#"{"topics":["cats","dogs"]}"#));

@@ -1,0 +1,89 @@
+//! The topics that a connection follows.
+
+use crate::{
+    hub::{seat::SeatRef, shard::subscriptions::held_by},
+    topic::{
+        TopicName,
+        list::{MAX_TOPICS, Topics},
+    },
+};
+
+impl SeatRef {
+    /// Follows exactly `topics`, each named once, from now on: whatever is published to them after
+    /// this returns reaches the connection.
+    ///
+    /// Nobody has to wait for that: the router knows when this returns.
+    pub(crate) fn set_topics(&self, topics: &[TopicName]) {
+        let mut state = self.shard.state.borrow_mut();
+        let left = state
+            .peers
+            .get(self.key)
+            .map_or(0, |peer| peer.places.len());
+        state.set_topics(self.key, topics);
+        drop(state);
+        self.spend((left + topics.len()) as u64 * TOPIC_CHANGE);
+    }
+
+    /// Returns the topics that the connection follows.
+    pub(crate) fn topics(&self) -> Topics {
+        let state = self.shard.state.borrow();
+        let topics = state.topics_of(self.key);
+        Topics::of_distinct(topics.map(|topic| topic.name.clone()))
+    }
+
+    /// Follows one topic more, if it is not followed yet. Returns false if too many are.
+    #[must_use]
+    pub(crate) fn follow_topic(&self, name: &TopicName) -> bool {
+        let mut state = self.shard.state.borrow_mut();
+        let mut followed = 0;
+        let mut topics = state.topics_of(self.key).inspect(|_| followed += 1);
+        let is_new = !topics.any(|topic| topic.name == *name);
+        drop(topics);
+        if is_new && followed == MAX_TOPICS {
+            return false;
+        }
+        if is_new {
+            if let Some(peer) = state.peers.get_mut(self.key)
+                && peer.places.is_empty()
+            {
+                // Most connections follow one topic, and there are many of them.
+                peer.places.reserve_exact(1);
+            }
+            state.subscribe(self.key, name);
+            state.update_gauges();
+        }
+        drop(state);
+        self.spend(TOPIC_CHANGE);
+        true
+    }
+
+    /// Leaves one topic, if it is followed.
+    pub(crate) fn leave_topic(&self, name: &TopicName) {
+        let mut state = self.shard.state.borrow_mut();
+        let place = state
+            .topics_of(self.key)
+            .position(|topic| topic.name == *name);
+        if let Some(place) = place {
+            state.leave(self.key, place);
+            state.update_gauges();
+        }
+        drop(state);
+        self.spend(TOPIC_CHANGE);
+    }
+
+    /// Returns true if following these topics takes more memory than what is followed now, and memory
+    /// is short.
+    pub(crate) fn is_too_much(&self, topics: &[TopicName]) -> bool {
+        let wanted = topics.iter().map(held_by).sum::<usize>();
+        let state = self.shard.state.borrow();
+        self.shard.ledger().budget().is_crowded() && wanted > state.topics_bytes(self.key)
+    }
+
+    /// Returns true if memory is short, so that one topic more is too much.
+    pub(crate) fn is_too_much_more(&self) -> bool {
+        self.shard.ledger().budget().is_crowded()
+    }
+}
+
+/// The cost of following or leaving a topic, in nanoseconds.
+const TOPIC_CHANGE: u64 = 300;

@@ -1,0 +1,86 @@
+//! Publications of one turn of a connection, gathered so that the hub is asked once for all.
+
+use crate::{
+    hub::{
+        publication::{Audience, Publication, message::Message},
+        seat::SeatRef,
+    },
+    topic::list::Topics,
+    user::UserId,
+    wire::frame::Frame,
+};
+
+/// Messages that are to be published, in their order. Those that come one after the other and are for the
+/// same subscribers go off together.
+#[derive(Debug, Default)]
+pub(crate) struct Publications {
+    /// Nearly always empty: most connections only ever publish to one list of topics.
+    before: Vec<Group>,
+    last: Option<Group>,
+}
+
+/// The subscribers that a publication is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    Everyone,
+    /// All but the connection that publishes.
+    Others,
+    User(UserId),
+}
+
+/// Messages to the same topics, and for the same subscribers.
+#[derive(Debug)]
+struct Group {
+    topics: Topics,
+    to: To,
+    messages: Vec<Message>,
+    /// To how many connections each of them goes.
+    audience: usize,
+}
+
+impl Publications {
+    /// Takes a message, and charges the turn for its delivery.
+    pub(crate) fn add(&mut self, seat: &SeatRef, topics: &Topics, to: To, frame: Frame) {
+        let message = seat.message(frame);
+        let last = self
+            .last
+            .take_if(|last| last.to != to || last.topics != *topics);
+        self.before.extend(last);
+        let group = self.last.get_or_insert_with(|| Group {
+            topics: topics.clone(),
+            to,
+            messages: Vec::new(),
+            audience: seat.audience(topics),
+        });
+        seat.charge_delivery(group.audience, &message);
+        group.messages.push(message);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.last.is_none()
+    }
+
+    /// Returns what the messages hold, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let groups = self.before.iter().chain(&self.last);
+        let messages = groups.flat_map(|group| &group.messages);
+        messages.map(Message::held_bytes).sum()
+    }
+}
+
+impl SeatRef {
+    /// Publishes what was gathered: in its order, after what this connection published before. Who has
+    /// to [wait](Self::must_wait_to_publish) must have a pass.
+    pub(crate) fn publish_all(&self, publications: Publications) {
+        let Publications { before, last } = publications;
+        for group in before.into_iter().chain(last) {
+            let audience = match group.to {
+                To::Everyone => Audience::Everyone,
+                To::Others => Audience::AllBut(self.id()),
+                To::User(user) => Audience::User(user),
+            };
+            let publication = Publication::new(group.messages).to(audience);
+            self.publish(&group.topics, publication);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Everything that a protocol may do while it is called.
+
+use std::mem;
+
+use crate::{
+    disconnect::Disconnect,
+    hub::{
+        ids::ConnectionId,
+        seat::{
+            SeatRef,
+            publications::{Publications, To},
+        },
+    },
+    protocol::Fragment,
+    topic::{
+        TopicName,
+        list::{MAX_TOPICS, Topics},
+    },
+    user::UserId,
+    wire::{
+        close::CloseCode,
+        frame::{Frame, Kind},
+    },
+};
+
+/// The connection that a [protocol](crate::Protocol) is called for, and what it may do with it.
+///
+/// Replies of a turn are written at its end, in one write; publications go off then, too, in their order.
+/// Once the connection has ended, only publishing still has an effect.
+#[derive(Debug)]
+pub struct Context<'a> {
+    seat: &'a SeatRef,
+    publications: &'a mut Publications,
+    /// Replies may be compressed.
+    may_compress: bool,
+    is_ended: bool,
+    /// Something was charged since the turn was last looked at.
+    has_spent: bool,
+}
+
+/// The error of topics that can't be subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The server is short of memory: the connection was ended, with 1013.
+    #[error("the server is short of memory")]
+    ShortOfMemory,
+    /// The connection follows as many topics as it may.
+    #[error("more than {MAX_TOPICS} topics")]
+    TooMany,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(seat: &'a SeatRef, publications: &'a mut Publications) -> Self {
+        Self {
+            may_compress: seat.may_inflate(),
+            is_ended: seat.is_ended(),
+            seat,
+            publications,
+            has_spent: false,
+        }
+    }
+
+    /// Sends a message back, which is copied and need not be kept.
+    pub fn reply(&mut self, kind: Kind, payload: &[u8]) {
+        if self.is_ended {
+            return;
+        }
+        if self.may_compress {
+            self.reply_frame(Frame::message(kind, payload));
+        } else {
+            self.seat.reply_plain(kind, payload);
+        }
+    }
+
+    /// Sends text back.
+    pub fn reply_text(&mut self, text: &str) {
+        self.reply(Kind::Text, text.as_bytes());
+    }
+
+    /// Sends a frame back as it came. The client sees a message if it gets all of its fragments, in their
+    /// order and nothing in between.
+    pub fn reply_fragment(&mut self, fragment: Fragment<'_>) {
+        self.reply_frame(fragment.to_frame());
+    }
+
+    pub(crate) fn reply_frame(&mut self, frame: Frame) {
+        if !self.is_ended {
+            self.has_spent = true;
+            self.seat.reply(frame);
+        }
+    }
+
+    /// Publishes a message to all who follow any of `topics`: to this connection, too, if it does.
+    pub fn publish(&mut self, topics: &Topics, message: Frame) {
+        self.publish_to(topics, To::Everyone, message);
+    }
+
+    /// Publishes a message to all others who follow any of `topics`, but not to this connection.
+    pub fn publish_to_others(&mut self, topics: &Topics, message: Frame) {
+        self.publish_to(topics, To::Others, message);
+    }
+
+    /// Publishes a message to those who follow any of `topics` and are connections of `user`.
+    pub fn publish_to_user(&mut self, topics: &Topics, user: &UserId, message: Frame) {
+        self.publish_to(topics, To::User(user.clone()), message);
+    }
+
+    fn publish_to(&mut self, topics: &Topics, to: To, message: Frame) {
+        self.has_spent = true;
+        self.publications.add(self.seat, topics, to, message);
+    }
+
+    /// Follows `topic` from now on, too.
+    ///
+    /// # Errors
+    ///
+    /// If 128 topics are followed already, or memory is short.
+    pub fn subscribe(&mut self, topic: &TopicName) -> Result<(), SubscribeError> {
+        self.has_spent = true;
+        if self.seat.is_too_much_more() {
+            return Err(self.refuse());
+        }
+        let is_followed = self.seat.follow_topic(topic);
+        is_followed.then_some(()).ok_or(SubscribeError::TooMany)
+    }
+
+    /// Follows `topic` no longer.
+    pub fn unsubscribe(&mut self, topic: &TopicName) {
+        self.has_spent = true;
+        self.seat.leave_topic(topic);
+    }
+
+    /// Follows exactly `topics` from now on.
+    ///
+    /// # Errors
+    ///
+    /// If memory is short.
+    pub fn set_topics(&mut self, topics: &Topics) -> Result<(), SubscribeError> {
+        self.has_spent = true;
+        if self.seat.is_too_much(topics) {
+            return Err(self.refuse());
+        }
+        self.seat.set_topics(topics);
+        Ok(())
+    }
+
+    fn refuse(&mut self) -> SubscribeError {
+        self.seat.refuse();
+        self.is_ended = true;
+        SubscribeError::ShortOfMemory
+    }
+
+    /// Returns the topics that the connection follows.
+    #[must_use]
+    pub fn topics(&self) -> Topics {
+        self.seat.topics()
+    }
+
+    /// Returns the user whose connection it is, if it is somebody's.
+    #[must_use]
+    pub fn user(&self) -> Option<UserId> {
+        self.seat.user()
+    }
+
+    /// Closes the connection, behind what was replied. Of `reason` the client gets as much as a Close holds,
+    /// which is 123 bytes. Codes from 4000 on are for applications: by framecast's own, 4000 to 4499 invite
+    /// the client to connect again, and 4500 to 4999 tell it not to.
+    pub fn close(&mut self, code: CloseCode, reason: &str) {
+        self.seat.close(code, reason);
+        self.is_ended = true;
+    }
+
+    /// Ends the connection for a reason of the server's.
+    pub(crate) fn end(&mut self, reason: Disconnect) {
+        self.seat.end(reason);
+        self.is_ended = true;
+    }
+
+    pub(crate) fn connection(&self) -> ConnectionId {
+        self.seat.id()
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.is_ended
+    }
+
+    /// Returns true if something was published since the turn has begun.
+    pub(crate) fn has_published(&self) -> bool {
+        !self.publications.is_empty()
+    }
+
+    /// Charges the call that has just come back, by the clock if it `is_timed`. Returns true if the turn is
+    /// over.
+    pub(crate) fn settle(&mut self, is_timed: bool) -> bool {
+        let shard = self.seat.shard();
+        let has_spent = mem::take(&mut self.has_spent);
+        if is_timed {
+            shard.look_at_clock();
+        }
+        (has_spent || is_timed) && shard.is_turn_over()
+    }
+}
