@@ -16,7 +16,7 @@ use tokio::{
 use self::recorder::Recorder;
 use crate::{
     config::Config,
-    hub::{Hub, peer::socket::Socket, publication::Publication, seat::Seat},
+    hub::{Hub, peer::socket::Socket, seat::Seat},
     topic::TopicName,
     user::UserId,
     wire::{extension, frame::Frame},
@@ -127,7 +127,7 @@ impl Member {
                             done.send(()).unwrap();
                         }
                         Command::Publish(topics, frame, done) => {
-                            seat.publish(&topics, Publication::new(seat.message(frame)));
+                            seat.publish(&topics, seat.message(frame).into());
                             done.send(()).unwrap();
                         }
                     }

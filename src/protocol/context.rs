@@ -11,7 +11,7 @@ use crate::{
             publications::{Publications, To},
         },
     },
-    protocol::Fragment,
+    protocol::incoming::Fragment,
     topic::{
         TopicName,
         list::{MAX_TOPICS, Topics},

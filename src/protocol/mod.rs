@@ -1,20 +1,21 @@
 //! Meanings of messages: each connection has a [`Protocol`], which is chosen where its request is answered.
 //!
-//! A connection's task calls its protocol, and hands it a [`Context`] (in [`context`]), by which it acts:
-//! replies, publishes, subscribes, closes. [`echo`], [`chat`] and [`relay`] are the server's own; [`json`] writes
+//! A connection's task calls its protocol with what the client has sent (in [`incoming`]), and hands it a
+//! [`Context`] (in [`context`]), by which it acts: replies, publishes, subscribes, closes. [`echo`], [`chat`] and [`relay`] are the server's own; [`json`] writes
 //! what they answer. There is no I/O in here.
 
 pub(crate) mod chat;
 pub(crate) mod context;
 pub(crate) mod echo;
+mod incoming;
 pub(crate) mod json;
 pub(crate) mod relay;
 
-pub use self::context::Context;
-use crate::{
-    disconnect::Disconnect,
-    wire::frame::{Frame, Kind, Opcode},
+pub use self::{
+    context::Context,
+    incoming::{Fragment, Incoming},
 };
+use crate::disconnect::Disconnect;
 
 /// The meaning of what one client sends: a value for each connection, with a state of its own.
 ///
@@ -60,87 +61,5 @@ pub trait Protocol {
     /// The client has sent a frame of a fragmented message. By itself no frame of a text need be UTF-8.
     fn on_fragment(&mut self, fragment: Fragment<'_>, cx: &mut Context<'_>) {
         let _ = (fragment, cx);
-    }
-}
-
-/// A message that a client has sent.
-#[derive(Clone, Copy, Debug)]
-pub struct Incoming<'a> {
-    kind: Kind,
-    payload: &'a [u8],
-}
-
-impl<'a> Incoming<'a> {
-    pub(crate) fn new(kind: Kind, payload: &'a [u8]) -> Self {
-        Self { kind, payload }
-    }
-
-    /// Text or binary.
-    #[must_use]
-    pub fn kind(self) -> Kind {
-        self.kind
-    }
-
-    /// The bytes of the message.
-    #[must_use]
-    pub fn payload(self) -> &'a [u8] {
-        self.payload
-    }
-
-    /// The text of the message; `None` if it is binary.
-    #[must_use]
-    pub fn text(self) -> Option<&'a str> {
-        match self.kind {
-            Kind::Text => str::from_utf8(self.payload).ok(),
-            Kind::Binary => None,
-        }
-    }
-}
-
-/// The same message, to be published.
-impl From<Incoming<'_>> for Frame {
-    fn from(message: Incoming<'_>) -> Self {
-        Self::message(message.kind, message.payload)
-    }
-}
-
-/// A frame of a fragmented message that a client has sent.
-#[derive(Clone, Copy, Debug)]
-pub struct Fragment<'a> {
-    kind: Option<Kind>,
-    is_last: bool,
-    payload: &'a [u8],
-}
-
-impl<'a> Fragment<'a> {
-    pub(crate) fn new(kind: Option<Kind>, is_last: bool, payload: &'a [u8]) -> Self {
-        Self {
-            kind,
-            is_last,
-            payload,
-        }
-    }
-
-    /// Text or binary, which only the first frame of a message says.
-    #[must_use]
-    pub fn kind(self) -> Option<Kind> {
-        self.kind
-    }
-
-    /// Returns true if the message ends with it.
-    #[must_use]
-    pub fn is_last(self) -> bool {
-        self.is_last
-    }
-
-    /// The bytes of the frame.
-    #[must_use]
-    pub fn payload(self) -> &'a [u8] {
-        self.payload
-    }
-
-    fn to_frame(self) -> Frame {
-        let opcode = self.kind.map_or(Opcode::Continuation, Opcode::from);
-        Frame::fragment(opcode, self.is_last, self.payload)
     }
 }

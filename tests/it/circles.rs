@@ -7,9 +7,6 @@ use std::{
 
 use crate::layering::{ROOT, code, files, named, relative};
 
-/// Modules of the library whose files are in a circle still.
-const CIRCLES: [&str; 1] = ["connection"];
-
 /// A module that has a file, and the modules with files that it names.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
@@ -59,9 +56,8 @@ fn reached(from: &str, arrows: &Arrows) -> BTreeSet<String> {
 fn files_name_each_other_in_no_circle() {
     let arrows = arrows();
     for module in arrows.keys() {
-        let outermost = module.split("::").next().unwrap_or_default();
         let reached = reached(module, &arrows);
-        if CIRCLES.contains(&outermost) || !reached.contains(module) {
+        if !reached.contains(module) {
             continue;
         }
         let with = reached.iter().filter(|other| {
@@ -69,17 +65,5 @@ fn files_name_each_other_in_no_circle() {
             back.contains(module)
         });
         panic!("{module} is in a circle: {:?}", with.collect::<Vec<_>>());
-    }
-}
-
-#[test]
-fn what_is_known_to_be_a_circle_is_one() {
-    let arrows = arrows();
-    for outermost in CIRCLES {
-        let mut modules = arrows.keys().filter(|module| module.starts_with(outermost));
-        assert!(
-            modules.any(|module| reached(module, &arrows).contains(module)),
-            "{outermost} has none any more"
-        );
     }
 }

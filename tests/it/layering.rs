@@ -89,7 +89,6 @@ const HUB_FLOORS: &[(&str, &[&str])] = &[
         "seat",
         &["bounds", "ids", "measured", "peer", "publication", "shard"],
     ),
-    ("registry", &["bounds", "ids", "publication"]),
     ("drain", &["bounds", "mod"]),
     ("watching", &["mod"]),
     ("internals", &["peer", "publication", "seat", "shard"]),

@@ -264,13 +264,15 @@ async fn a_protocol_closes_with_its_code_and_reason_behind_what_it_has_replied()
 
 #[tokio::test]
 async fn whoever_is_not_wanted_gets_its_101_and_a_close() {
-    let mut client = Client::open(&hub(), Identity::anonymous(), Closed).await;
+    let hub = hub();
+    let mut client = Client::open(&hub, Identity::anonymous(), Closed).await;
     assert_eq!(client.receive(13).await, *b"\x88\x0B\x11\x94not today");
 }
 
 #[tokio::test]
 async fn fragments_come_as_they_are_sent_and_whole_messages_whole() {
-    let mut client = Client::open(&hub(), Identity::anonymous(), Fragmentary).await;
+    let hub = hub();
+    let mut client = Client::open(&hub, Identity::anonymous(), Fragmentary).await;
     let sent = [
         frame(0x01, b"a"),
         frame(0x89, b""),

@@ -102,6 +102,12 @@ impl From<Option<UserId>> for Audience {
     }
 }
 
+impl From<Message> for Publication {
+    fn from(message: Message) -> Self {
+        Self::new(message)
+    }
+}
+
 impl Publication {
     /// Makes one for everybody who follows any of the topics that it is published to.
     pub(in crate::hub) fn new(messages: impl Into<Messages>) -> Self {

@@ -84,3 +84,59 @@ impl SeatRef {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        config::Config,
+        hub::{
+            seat::Seat,
+            shard::{Shard, links::Links},
+        },
+        topic::TopicName,
+    };
+
+    #[test]
+    fn what_comes_one_after_the_other_for_the_same_subscribers_goes_off_together() {
+        let shard = Shard::new(0, Arc::new(Links::new(&Config::default())));
+        let seat = Seat::take(&shard, None, None);
+        let topics = |name| Topics::from(TopicName::new(name).unwrap());
+        let (cats, dogs) = (topics("cats"), topics("dogs"));
+        let mut publications = Publications::default();
+        for (topics, to) in [
+            (&cats, To::Everyone),
+            (&cats.clone(), To::Everyone),
+            (&topics("cats"), To::Everyone),
+            (&dogs, To::Everyone),
+            (&dogs, To::Others),
+            (&cats, To::User(1_u64.into())),
+            (&cats, To::User(1_u64.into())),
+        ] {
+            publications.add(&seat, topics, to, Frame::text("x"));
+        }
+        let held = seat.message(Frame::text("x")).held_bytes();
+        assert_eq!(publications.held_bytes(), 7 * held);
+        let groups = publications.before.iter().chain(&publications.last);
+        let groups: Vec<_> = groups.map(|group| group.messages.len()).collect();
+        assert_eq!(groups, [3, 1, 1, 2]);
+    }
+
+    #[test]
+    fn a_message_is_charged_by_all_that_follow_its_topics_though_its_publisher_does_not() {
+        let links = Arc::new(Links::new(&Config {
+            shards: 2.try_into().unwrap(),
+            ..Config::default()
+        }));
+        let shards = [0, 1].map(|index| Shard::new(index, Arc::clone(&links)));
+        let cats = TopicName::new("cats").unwrap();
+        let seats = [0, 1, 1].map(|index: usize| Seat::take(&shards[index], None, None));
+        for seat in &seats {
+            seat.set_topics(std::slice::from_ref(&cats));
+        }
+        let publisher = Seat::take(&shards[0], None, None);
+        assert_eq!(publisher.audience(std::slice::from_ref(&cats)), 3);
+    }
+}
