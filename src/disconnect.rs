@@ -105,6 +105,12 @@ impl Disconnect {
 mod tests {
     use super::*;
 
+    // Each connection has room for one.
+    #[test]
+    fn a_reason_is_small() {
+        assert_eq!(size_of::<Option<Disconnect>>(), 3);
+    }
+
     #[test]
     fn every_reason_that_we_give_fits_a_control_frame() {
         let violation = Disconnect::Violation(Violation::LengthEncoding);

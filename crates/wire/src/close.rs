@@ -4,7 +4,10 @@
 /// A close code that may be sent: 1000 to 1003, 1007 to 1014 and 3000 to 4999. The others are reserved, or
 /// only ever reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CloseCode(u16);
+pub struct CloseCode(
+    // As it stands in a frame: a number would make what holds it larger, for its alignment.
+    [u8; 2],
+);
 
 /// The error of a number that is no close code, or of one that must not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,7 +17,7 @@ pub struct InvalidCloseCode;
 
 impl CloseCode {
     /// Says that all was done that the connection was for.
-    pub const NORMAL: Self = Self(1000);
+    pub const NORMAL: Self = Self(1000_u16.to_be_bytes());
 
     /// Checks `code`.
     ///
@@ -24,13 +27,14 @@ impl CloseCode {
     pub fn new(code: u16) -> Result<Self, InvalidCloseCode> {
         // §7.4.1 and the IANA registry; 1004, 1005, 1006 and 1015 never appear in a frame.
         let may_be_sent = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
-        may_be_sent.then_some(Self(code)).ok_or(InvalidCloseCode)
+        let code = Self(code.to_be_bytes());
+        may_be_sent.then_some(code).ok_or(InvalidCloseCode)
     }
 
     /// The code as a number.
     #[must_use]
     pub fn get(self) -> u16 {
-        self.0
+        u16::from_be_bytes(self.0)
     }
 }
 
