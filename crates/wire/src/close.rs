@@ -1,9 +1,11 @@
 //! Close codes that may stand in a Close frame
 //! ([RFC 6455 §7.4](https://www.rfc-editor.org/rfc/rfc6455#section-7.4)).
 
+use std::fmt;
+
 /// A close code that may be sent: 1000 to 1003, 1007 to 1014 and 3000 to 4999. The others are reserved, or
 /// only ever reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CloseCode(
     // As it stands in a frame: a number would make what holds it larger, for its alignment.
     [u8; 2],
@@ -35,6 +37,12 @@ impl CloseCode {
     #[must_use]
     pub fn get(self) -> u16 {
         u16::from_be_bytes(self.0)
+    }
+}
+
+impl fmt::Debug for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CloseCode").field(&self.get()).finish()
     }
 }
 
