@@ -43,7 +43,7 @@
 //! `server` is the outside, `connection` the task of one WebSocket, `protocol` what its messages mean,
 //! and `hub` the core. What is called `wire` here, with the gate, is a crate beside this one,
 //! `framecast-wire`. `config` is what an operator may choose, `error` why a server did not start or
-//! run on, `disconnect` why a connection ended, `metrics` what is counted, `topic` and `user` names that
+//! run on, `disconnect` why a connection ended, `metrics` what is counted, `subscription` a topic for the process itself, `topic` and `user` names that
 //! were checked, and `authority` a host with its port. `internals` opens what `fuzz/` and `benches/`
 //! need.
 //!
@@ -84,6 +84,7 @@ pub mod internals;
 mod metrics;
 mod protocol;
 mod server;
+mod subscription;
 mod topic;
 mod user;
 
@@ -107,6 +108,7 @@ pub use crate::{
         echo::{Echo, EchoFrames},
     },
     server::{Reply, Server, upgrade, upgrade_as},
+    subscription::Subscription,
     topic::{
         InvalidTopicName, TopicName,
         list::{InvalidTopics, Topics},

@@ -1,9 +1,10 @@
 //! A hub inside somebody else's server, over something that is not a TCP socket.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use framecast::{Chat, Config, Echo, Frame, Hub, InvalidTopics, Protocol, TopicName, upgrade};
 use framecast_test_support::{PATIENCE, frame, handshake, handshake_with, text};
+use futures_util::StreamExt as _;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -162,7 +163,7 @@ fn a_chat_without_topics_is_refused() {
 #[tokio::test]
 async fn a_client_that_does_not_take_its_101_is_given_up() {
     let mut config = Config::default();
-    config.timeouts.request = std::time::Duration::from_millis(100);
+    config.timeouts.request = Duration::from_millis(100);
     let hub = Hub::start(&config).unwrap();
     // A pipe that can't hold the answer.
     let (mut client, server) = duplex(64);
@@ -206,4 +207,26 @@ async fn ends_are_counted_by_their_reason() {
     }
     let ended = hub.metrics().ended;
     assert_eq!((ended.by_peer, ended.violation, ended.total()), (2, 1, 3));
+}
+
+// It could not answer while nobody polls it, and nothing is wrong with that.
+#[tokio::test]
+async fn a_subscription_of_the_process_is_not_ended_for_its_silence_as_clients_are() {
+    let mut config = Config::default();
+    config.timeouts.ping_after = Duration::from_millis(50);
+    config.timeouts.pong_within = Duration::from_millis(50);
+    config.timeouts.close = Duration::from_millis(50);
+    let hub = Hub::start(&config).unwrap();
+    let cats = TopicName::new("cats").unwrap();
+    let mut subscription = hub.subscribe(&cats).await.unwrap();
+    let mut silent = serve(&hub, Echo);
+    open(&mut silent, b"").await;
+    timeout(PATIENCE, silent.read_to_end(&mut Vec::new()))
+        .await
+        .expect("in time")
+        .unwrap();
+    assert_eq!(hub.metrics().ended.no_pong, 1);
+    hub.publish(&cats, Frame::text("hi")).await;
+    let message = timeout(PATIENCE, subscription.next());
+    assert_eq!(message.await.expect("in time"), Some(Ok(Frame::text("hi"))));
 }

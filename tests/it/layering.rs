@@ -42,6 +42,18 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     ("error", &["config"]),
     (
+        "subscription",
+        &[
+            "connection",
+            "disconnect",
+            "hub",
+            "protocol",
+            "topic",
+            "user",
+            "wire",
+        ],
+    ),
+    (
         "server",
         &[
             "authority",

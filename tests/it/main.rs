@@ -19,5 +19,6 @@ mod relay;
 mod slow;
 mod soak;
 mod stress;
+mod subscription;
 mod tungstenite;
 mod writes;

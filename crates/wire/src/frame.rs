@@ -5,7 +5,7 @@
 //!
 //! [RFC 6455 §5.1]: https://www.rfc-editor.org/rfc/rfc6455#section-5.1
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::header::{FIN, OPCODE, RSV1};
 
@@ -80,6 +80,37 @@ impl Frame {
         Self::encode(FIN | Opcode::from(kind) as u8, payload)
     }
 
+    /// Splits the first frame off what was read, if it is whole. The frame must be as they are encoded here:
+    /// unmasked, its length in the shortest form.
+    pub fn split_off(read: &mut BytesMut) -> Option<Self> {
+        let payload_len = match *read.get(1)? {
+            126 => usize::from(u16::from_be_bytes(*read.get(2..)?.first_chunk()?)),
+            127 => usize::try_from(u64::from_be_bytes(*read.get(2..)?.first_chunk()?)).ok()?,
+            len => usize::from(len),
+        };
+        let wire_len = header_bytes(payload_len).checked_add(payload_len)?;
+        (read.len() >= wire_len).then(|| Self(read.split_to(wire_len).freeze()))
+    }
+
+    /// Returns the opcode, if it is one that a server sends.
+    #[must_use]
+    pub fn opcode(&self) -> Option<Opcode> {
+        use Opcode::{Binary, Close, Continuation, Ping, Text};
+        let opcode = self.0[0] & OPCODE;
+        let all = [Continuation, Text, Binary, Close, Ping];
+        all.into_iter().find(|each| *each as u8 == opcode)
+    }
+
+    /// Returns the kind of the message; `None` of a control frame, or of a fragment that does not begin one.
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        match self.opcode()? {
+            Opcode::Text => Some(Kind::Text),
+            Opcode::Binary => Some(Kind::Binary),
+            Opcode::Continuation | Opcode::Close | Opcode::Ping => None,
+        }
+    }
+
     /// Encodes one frame of a message as it came: with its opcode and its FIN bit.
     pub fn fragment(opcode: Opcode, is_final: bool, payload: &[u8]) -> Self {
         let fin = if is_final { FIN } else { 0 };
@@ -117,6 +148,7 @@ impl Frame {
     }
 
     /// The payload behind the header.
+    #[must_use]
     pub fn payload(&self) -> &[u8] {
         let header = match self.0[1] {
             126 => 4,
@@ -205,6 +237,34 @@ mod tests {
             Frame::binary(&vec![0; 65_536]).0[2..10],
             [0, 0, 0, 0, 0, 1, 0, 0]
         );
+    }
+
+    #[test]
+    fn a_frame_is_split_off_when_it_is_whole_and_no_sooner() {
+        for len in [0, 1, 125, 126, 65_535, 65_536] {
+            let frame = Frame::binary(&vec![b'x'; len]);
+            let bytes = [frame.as_bytes(), b"\x81\x01"].concat();
+            for short in (0..frame.wire_len()).step_by(frame.wire_len() / 100 + 1) {
+                let mut read = BytesMut::from(&bytes[..short]);
+                assert_eq!(Frame::split_off(&mut read), None);
+                assert_eq!(read.len(), short);
+            }
+            let mut read = BytesMut::from(&bytes[..]);
+            assert_eq!(Frame::split_off(&mut read), Some(frame));
+            assert_eq!(read[..], *b"\x81\x01");
+            assert_eq!(Frame::split_off(&mut read), None);
+        }
+        let impossible = [&[0x82, 127][..], &[0xFF; 8]].concat();
+        assert_eq!(Frame::split_off(&mut BytesMut::from(&impossible[..])), None);
+    }
+
+    #[test]
+    fn a_frame_knows_what_it_is() {
+        assert_eq!(Frame::text("x").kind(), Some(Kind::Text));
+        assert_eq!(Frame::binary(b"x").kind(), Some(Kind::Binary));
+        assert_eq!(Frame::text("x").deflated(b"y").kind(), Some(Kind::Text));
+        assert_eq!(Frame::ping().kind(), None);
+        assert_eq!(Frame::close(1000, "").opcode(), Some(Opcode::Close));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, DuplexStream},
     net::TcpStream,
 };
 
@@ -21,6 +21,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 /// Plain TCP, or anything else.
 pub(crate) enum Socket {
     Tcp(TcpStream),
+    /// To this process itself, which need not be asked whether it lives.
+    Pipe(DuplexStream),
     Other(Box<dyn Stream>),
 }
 
@@ -28,6 +30,7 @@ impl Socket {
     pub(in crate::hub) fn stream(&mut self) -> Pin<&mut dyn Stream> {
         match self {
             Self::Tcp(tcp) => Pin::new(tcp),
+            Self::Pipe(pipe) => Pin::new(pipe),
             Self::Other(other) => Pin::new(&mut **other),
         }
     }
@@ -85,7 +88,7 @@ pub(in crate::hub) mod tests {
     pub(in crate::hub) fn awaits_end(socket: &Socket) -> bool {
         match socket {
             Socket::Tcp(tcp) => SockRef::from(tcp).tcp_cork().unwrap(),
-            Socket::Other(_) => false,
+            Socket::Pipe(_) | Socket::Other(_) => false,
         }
     }
 

@@ -17,6 +17,7 @@ use crate::{
             pulse::{Heartbeat, Silence},
             recipients::Recipients,
             replies::Replies,
+            socket::Socket,
             write::{SHARE_BYTES, Written},
         },
         publication::{compression::Compression, segment::Segment},
@@ -213,7 +214,8 @@ impl Peers {
         if oldest.is_some_and(|oldest| now.since(oldest) > self.patience.behind) {
             return Some(Disconnect::TooFarBehind);
         }
-        if peer.is_unheard() || self.is_unheard {
+        let is_pipe = matches!(peer.socket, Some(Socket::Pipe(_)));
+        if is_pipe || peer.is_unheard() || self.is_unheard {
             peer.pulse.heard(self.sweep);
         }
         match peer.pulse.check(self.sweep, self.heartbeat) {

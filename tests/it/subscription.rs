@@ -1,0 +1,126 @@
+//! A topic as a stream, for the process that has the hub.
+
+use std::time::Duration;
+
+use framecast::{Config, Disconnect, Frame, Hub, Kind, Subscription, TopicName};
+use framecast_test_support::PATIENCE;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::{task::yield_now, time::timeout};
+
+fn topic(name: &str) -> TopicName {
+    TopicName::new(name).unwrap()
+}
+
+async fn next(subscription: &mut Subscription) -> Option<Result<Frame, Disconnect>> {
+    timeout(PATIENCE, subscription.next())
+        .await
+        .expect("in time")
+}
+
+#[tokio::test]
+async fn every_message_of_the_topic_comes_in_its_order_and_no_other() {
+    let hub = Hub::start(&Config::default()).unwrap();
+    let cats = topic("cats");
+    let mut subscription = hub.subscribe(&cats).await.unwrap();
+    assert!(subscription.next().now_or_never().is_none());
+    let sent = [0, 1, 125, 126, 65_535, 65_536, 200_000].map(|len| vec![b'x'; len]);
+    for payload in &sent {
+        hub.publish(&topic("dogs"), Frame::text("woof")).await;
+        assert_eq!(hub.publish(&cats, Frame::binary(payload)).await, 1);
+    }
+    assert_eq!(hub.publish(&cats, Frame::text("the last")).await, 1);
+    for payload in sent {
+        assert_eq!(
+            next(&mut subscription).await,
+            Some(Ok(Frame::binary(&payload)))
+        );
+    }
+    let last = next(&mut subscription).await.unwrap().unwrap();
+    assert_eq!(
+        (last.kind(), last.payload()),
+        (Some(Kind::Text), &b"the last"[..])
+    );
+}
+
+#[tokio::test]
+async fn at_a_drain_all_comes_that_was_published_and_then_the_reason() {
+    let hub = Hub::start(&Config::default()).unwrap();
+    let cats = topic("cats");
+    let mut subscription = hub.subscribe(&cats).await.unwrap();
+    for number in 0..100 {
+        hub.publish(&cats, Frame::text(&number.to_string())).await;
+    }
+    let drained = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.drain(PATIENCE).await }
+    });
+    for number in 0..100 {
+        let expected = Frame::text(&number.to_string());
+        assert_eq!(next(&mut subscription).await, Some(Ok(expected)));
+    }
+    let reason = next(&mut subscription).await;
+    assert_eq!(reason, Some(Err(Disconnect::Restarting)));
+    assert_eq!(next(&mut subscription).await, None);
+    assert!(drained.await.unwrap(), "it waits for nobody");
+    let refused = hub.subscribe(&cats).await.map(drop);
+    assert_eq!(refused, Err(Disconnect::Restarting));
+}
+
+#[tokio::test]
+async fn one_that_takes_too_little_ends_with_the_reason_and_hides_no_gap() {
+    let mut config = Config::default();
+    config.timeouts.blocked = Duration::from_millis(20);
+    let hub = Hub::start(&config).unwrap();
+    let cats = topic("cats");
+    let mut subscription = hub.subscribe(&cats).await.unwrap();
+    let message = |number: u32| {
+        let mut payload = vec![0; 60_000];
+        payload[..4].copy_from_slice(&number.to_be_bytes());
+        Frame::binary(&payload)
+    };
+    let mut number = 0;
+    timeout(PATIENCE, async {
+        while hub.metrics().ended.slow_consumer == 0 {
+            hub.publish(&cats, message(number)).await;
+            number += 1;
+        }
+    })
+    .await
+    .expect("its outbox is bounded");
+    let mut expected = 0;
+    let reason = loop {
+        match next(&mut subscription).await.unwrap() {
+            Ok(taken) => assert_eq!(taken, message(expected)),
+            Err(reason) => break reason,
+        }
+        expected += 1;
+    };
+    assert_eq!(reason, Disconnect::SlowConsumer);
+    assert!(expected < number);
+    assert_eq!(next(&mut subscription).await, None);
+}
+
+#[tokio::test]
+async fn one_that_is_dropped_leaves_its_topic() {
+    let hub = Hub::start(&Config::default()).unwrap();
+    let subscription = hub.subscribe(&topic("cats")).await.unwrap();
+    assert_eq!(hub.metrics().topics, 1);
+    drop(subscription);
+    timeout(PATIENCE, async {
+        while hub.metrics().connections > 0 {
+            yield_now().await;
+        }
+    })
+    .await
+    .expect("it is gone");
+    assert_eq!(hub.metrics().topics, 0);
+}
+
+#[tokio::test]
+async fn one_that_outlives_its_hub_ends() {
+    let hub = Hub::start(&Config::default()).unwrap();
+    let mut subscription = hub.subscribe(&topic("cats")).await.unwrap();
+    drop(hub);
+    assert!(matches!(next(&mut subscription).await, Some(Err(_))));
+    assert_eq!(next(&mut subscription).await, None);
+}
