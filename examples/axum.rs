@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use framecast::{Chat, Config, Frame, Hub, InvalidTopicName, TopicName, upgrade};
+use framecast::{Chat, Frame, Hub, HubConfig, InvalidTopicName, TopicName, upgrade};
 use tokio::net::TcpListener;
 
 #[tokio::main(flavor = "multi_thread")]
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new()
         .route("/chat/{topic}", get(chat))
         .route("/say/{topic}", post(say))
-        .with_state(Hub::start(&Config::default())?);
+        .with_state(Hub::start(&HubConfig::default())?);
     Ok(axum::serve(listener, app).await?)
 }
 

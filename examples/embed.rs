@@ -9,7 +9,7 @@
 
 use std::{convert::Infallible, env, error::Error};
 
-use framecast::{Chat, Config, Frame, Hub, Reply, TopicName, upgrade};
+use framecast::{Chat, Frame, Hub, HubConfig, Reply, TopicName, upgrade};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{
     Method, Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = env::args().nth(1);
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:8080")).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let hub = Hub::start(&Config::default())?;
+    let hub = Hub::start(&HubConfig::default())?;
     let room = TopicName::new("room")?;
     loop {
         let (socket, _) = listener.accept().await?;

@@ -18,7 +18,7 @@ use axum::{
     routing::get,
 };
 use framecast::{
-    CloseCode, Config, Context, Frame, Hub, Incoming, InvalidTopicName, Protocol, TopicName,
+    CloseCode, Context, Frame, Hub, HubConfig, Incoming, InvalidTopicName, Protocol, TopicName,
     upgrade,
 };
 use tokio::net::TcpListener;
@@ -55,7 +55,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
     let app = Router::new()
         .route("/feed/{topic}", get(receive).post(publish))
-        .with_state(Hub::start(&Config::default())?);
+        .with_state(Hub::start(&HubConfig::default())?);
     Ok(axum::serve(listener, app).await?)
 }
 

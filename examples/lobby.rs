@@ -18,7 +18,7 @@ use std::{
 
 use axum::{Router, extract::Request, routing::get};
 use framecast::{
-    Config, Context, Disconnect, Frame, Hub, Incoming, Protocol, TopicName, Topics, upgrade,
+    Context, Disconnect, Frame, Hub, HubConfig, Incoming, Protocol, TopicName, Topics, upgrade,
 };
 use tokio::net::TcpListener;
 
@@ -73,7 +73,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = env::args().nth(1);
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:8080")).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    let (hub, lobby) = (Hub::start(&Config::default())?, Lobby::default());
+    let (hub, lobby) = (Hub::start(&HubConfig::default())?, Lobby::default());
     let games = Arc::new(AtomicU64::new(1));
     let join = async move |mut request: Request| {
         let name = format!("game {}", games.fetch_add(1, Relaxed));

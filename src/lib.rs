@@ -8,9 +8,9 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use framecast::{Config, Frame, Hub, TopicName};
+//! use framecast::{Frame, Hub, HubConfig, TopicName};
 //!
-//! let hub = Hub::start(&Config::default())?;
+//! let hub = Hub::start(&HubConfig::default())?;
 //! let queued = hub.publish(&TopicName::new("cats")?, Frame::text("are awesome")).await;
 //! assert_eq!(queued, 0, "nobody has subscribed yet");
 //! # Ok(())
@@ -96,7 +96,7 @@ pub use self::wire::{
     violation::Violation,
 };
 pub use crate::{
-    config::{Access, Config, Deflate, InvalidSetting, Limits, Timeouts},
+    config::{Access, Config, Deflate, HubConfig, InvalidSetting, Limits, Registrations, Timeouts},
     disconnect::Disconnect,
     error::Error,
     hub::Hub,

@@ -10,15 +10,15 @@ use std::{
 };
 
 use framecast::{
-    Config, Echo, Frame, TopicName,
+    Echo, Frame, HubConfig, TopicName,
     internals::{self, Counts, Seat, Shards},
 };
 use tokio::io::{AsyncRead, ReadBuf, empty, join, sink};
 
 const TOPICS: usize = 128;
 
-fn shards(change: impl FnOnce(&mut Config)) -> Shards {
-    let mut config = Config::default();
+fn shards(change: impl FnOnce(&mut HubConfig)) -> Shards {
+    let mut config = HubConfig::default();
     config.shards = 1.try_into().unwrap();
     change(&mut config);
     Shards::new(&config)

@@ -1,7 +1,7 @@
 //! Subscribers of one topic on one shard, whose sockets take everything.
 
 use framecast::{
-    Config, Frame, TopicName,
+    Frame, HubConfig, TopicName,
     internals::{Seat, Shards},
 };
 use tokio::io::{empty, join, sink};
@@ -18,7 +18,7 @@ pub(crate) struct Crowd {
 impl Crowd {
     /// So many, each of which made this `offer` of extensions.
     pub(crate) fn new(size: usize, offer: Option<&str>) -> Self {
-        let mut config = Config::default();
+        let mut config = HubConfig::default();
         config.shards = 1.try_into().unwrap();
         config.deflate.enabled = true;
         let shards = Shards::new(&config);

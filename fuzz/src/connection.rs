@@ -11,7 +11,7 @@ use std::{
 };
 
 use framecast::{
-    Chat, Config, Echo, EchoFrames, TopicName,
+    Chat, Echo, EchoFrames, HubConfig, TopicName,
     internals::{self, Shards},
 };
 use framecast_wire::walk::Limits;
@@ -84,7 +84,7 @@ fn drive(task: impl Future<Output = ()>, shards: &Shards, peer: &Peer) -> Vec<Se
     }
 }
 
-fn config(input: &Input) -> Config {
+fn config(input: &Input) -> HubConfig {
     let mut config = crate::config(1);
     let Limits {
         message_bytes,

@@ -17,12 +17,12 @@ pub mod talk;
 
 use std::{num::NonZeroUsize, sync::LazyLock};
 
-use framecast::Config;
+use framecast::HubConfig;
 
 /// The default configuration, of a hub with so many shards.
-pub fn config(shards: usize) -> Config {
+pub fn config(shards: usize) -> HubConfig {
     // To find it out the system is asked for its cores, which takes longer than most runs.
-    static DEFAULT: LazyLock<Config> = LazyLock::new(Config::default);
+    static DEFAULT: LazyLock<HubConfig> = LazyLock::new(HubConfig::default);
     let mut config = DEFAULT.clone();
     config.shards = NonZeroUsize::new(shards).expect("a hub has shards");
     config

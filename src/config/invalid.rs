@@ -1,5 +1,7 @@
 //! Why a configuration is refused.
 
+use std::time::Duration;
+
 /// A setting that the server can't start with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{setting}: {reason}")]
@@ -29,3 +31,13 @@ pub(super) fn in_range(
 pub(super) fn invalid(setting: &'static str, reason: String) -> InvalidSetting {
     InvalidSetting { setting, reason }
 }
+
+pub(super) fn in_time(setting: &'static str, time: Duration) -> Result<(), InvalidSetting> {
+    if (MIN_TIME..=MAX_TIME).contains(&time) {
+        return Ok(());
+    }
+    Err(invalid(setting, "must be from 1 ms to 1 day".into()))
+}
+
+const MIN_TIME: Duration = Duration::from_millis(1);
+const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    config::Config,
+    config::HubConfig,
     connection::*,
     hub::Hub,
     protocol::{Incoming, chat::Chat, echo::Echo},
@@ -97,7 +97,7 @@ impl AsyncWrite for Scripted {
 fn on_a_shard<T: Send + 'static>(
     work: impl FnOnce(&Rc<Shard>, Option<Agreed>) -> T + Send + 'static,
 ) -> T {
-    let hub = Hub::start(&Config::default()).unwrap();
+    let hub = Hub::start(&HubConfig::default()).unwrap();
     let offer: &[u8] = b"permessage-deflate";
     let agreement = extension::accept([offer].into_iter(), true).unwrap();
     let agreed = agreement.map(|agreement| hub.grant(agreement));
@@ -225,7 +225,7 @@ fn a_turn_that_panics_ends_the_shard_and_nobody_else_has_a_turn() {
 // It was polled again and again.
 #[test]
 fn while_memory_is_exhausted_a_connection_waits_and_it_is_read_when_there_is_some() {
-    let hub = Hub::start(&Config::default()).unwrap();
+    let hub = Hub::start(&HubConfig::default()).unwrap();
     let budget = usize::try_from(hub.budget().limit()).unwrap();
     let exhausted = hub.budget().charge(budget);
     let polls = Arc::new(AtomicUsize::new(0));

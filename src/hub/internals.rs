@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    config::Config,
+    config::HubConfig,
     disconnect::Disconnect,
     hub::{
         peer::socket::Socket,
@@ -47,7 +47,7 @@ pub struct Shards {
 
 impl Shards {
     /// As many as `config` says.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &HubConfig) -> Self {
         let links = Arc::new(Links::new(config));
         let shards = 0..config.shards.get();
         Self {

@@ -56,7 +56,7 @@ pub(crate) use crate::hub::{
     shard::rounds::Ticket,
 };
 use crate::{
-    config::Config,
+    config::HubConfig,
     disconnect::Disconnect,
     error::Error,
     hub::{
@@ -88,8 +88,8 @@ impl Hub {
     /// # Errors
     ///
     /// A setting that can't be started with, or a thread or event loop that can't be started.
-    pub fn start(config: &Config) -> Result<Self, Error> {
-        config.check_hub()?;
+    pub fn start(config: &HubConfig) -> Result<Self, Error> {
+        config.check()?;
         let shards = config.shards.get();
         let links = Arc::new(Links::new(config));
         let hub = Self(Arc::new(Running { links }));
@@ -238,7 +238,7 @@ impl Hub {
 
     /// The configuration that the hub was started with.
     #[must_use]
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &HubConfig {
         &self.0.links.shared.config
     }
 
@@ -281,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_is_looked_at_though_a_task_always_wants_another_turn() {
-        let hub = Hub::start(&Config::default()).unwrap();
+        let hub = Hub::start(&HubConfig::default()).unwrap();
         let (done, waited) = oneshot::channel();
         hub.run_on(0, |shard| {
             let shard = Rc::clone(shard);
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_hub_is_not_started_with_settings_that_it_cannot_keep() {
-        let mut config = Config::default();
+        let mut config = HubConfig::default();
         config.limits.message_bytes = usize::MAX;
         assert!(matches!(Hub::start(&config), Err(Error::Setting(_))));
     }

@@ -15,7 +15,7 @@ use tokio::{
 
 use self::recorder::Recorder;
 use crate::{
-    config::Config,
+    config::HubConfig,
     hub::{Hub, peer::socket::Socket, seat::Seat},
     topic::TopicName,
     user::UserId,
@@ -189,9 +189,9 @@ async fn settle(hub: &Hub) {
 }
 
 async fn run(operations: Vec<Operation>) {
-    let mut config = Config {
+    let mut config = HubConfig {
         shards: SHARDS.try_into().unwrap(),
-        ..Config::default()
+        ..HubConfig::default()
     };
     config.deflate.enabled = true;
     config.deflate.contexts = CONTEXTS;

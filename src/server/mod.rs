@@ -87,9 +87,10 @@ impl Server {
             address: config.listen,
             source,
         };
-        let listener = Listener::bind(config.listen, config.timeouts.request).map_err(refused)?;
-        let hub = Hub::start(config)?;
-        let site = Arc::new(Site::new(hub, Instant::now()));
+        let listener =
+            Listener::bind(config.listen, config.hub.timeouts.request).map_err(refused)?;
+        let hub = Hub::start(&config.hub)?;
+        let site = Arc::new(Site::new(hub, config, Instant::now()));
         Ok(Self {
             listeners: vec![listener],
             site,
@@ -116,7 +117,7 @@ impl Server {
     /// # Errors
     ///
     /// [`Error::Watchdog`], at once; [`Error::Broken`], after the drain, if a shard has panicked;
-    /// [`Error::DrainTimeout`], if that took longer than [`drain`](crate::Timeouts::drain).
+    /// [`Error::DrainTimeout`], if that took longer than [`drain_timeout`](Config::drain_timeout).
     ///
     /// # Cancel safety
     ///
@@ -178,7 +179,7 @@ async fn housekeeping(site: &Site) {
 
 /// Ends what is open, within the time for it.
 async fn drain(site: &Site, all_closed: &mut mpsc::Receiver<Infallible>) -> Result<(), Error> {
-    let time = DrainTime(site.hub.config().timeouts.drain);
+    let time = DrainTime(site.drain_timeout);
     let started = Instant::now();
     let _ = timeout(time.for_requests(), all_closed.recv()).await;
     let left = time.0.saturating_sub(started.elapsed());

@@ -1,12 +1,16 @@
 //! What the server serves, and whom it answers.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hyper::Request;
 
 use crate::{
     authority::Authority,
-    config::PublicUrl,
+    config::{Config, PublicUrl, Registrations},
     hub::Hub,
     metrics::SharedCounter,
     protocol::relay::registry::Registry,
@@ -18,6 +22,7 @@ pub(super) struct Site {
     pub(super) hub: Hub,
     pub(super) registry: Arc<Registry>,
     pub(super) started: Instant,
+    pub(super) drain_timeout: Duration,
     /// How often a connection could not be accepted.
     pub(super) accept_errors: SharedCounter,
     /// Which shards stand still.
@@ -35,18 +40,18 @@ impl fmt::Debug for Site {
 }
 
 impl Site {
-    pub(super) fn new(hub: Hub, started: Instant) -> Self {
-        let config = hub.config();
-        let lifetime = config.timeouts.registration;
+    pub(super) fn new(hub: Hub, config: &Config, started: Instant) -> Self {
         let budget = Arc::clone(hub.budget());
-        let registry = Registry::new(lifetime, config.limits.registrations, budget);
-        let public_url = config.access.public();
-        let hosts = Hosts::new(&config.access);
+        let Registrations { most, lifetime, .. } = config.registrations;
+        let registry = Registry::new(lifetime, most, budget);
+        let access = &config.hub.access;
+        let (public_url, hosts) = (access.public(), Hosts::new(access));
         let standing = Standing::new(hub.shards());
         Self {
             hub,
             registry,
             started,
+            drain_timeout: config.drain_timeout,
             standing,
             accept_errors: SharedCounter::default(),
             public_url,

@@ -33,11 +33,11 @@ impl Scene {
     fn new() -> Self {
         let mut config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            shards: 2.try_into().unwrap(),
             ..Config::default()
         };
+        config.hub.shards = 2.try_into().unwrap();
         // Short for waiting it out, long for what is to come in it.
-        config.timeouts.request = Duration::from_secs(2);
+        config.hub.timeouts.request = Duration::from_secs(2);
         let server = Server::bind(&config).unwrap();
         let (address, hub) = (server.local_addr(), server.hub());
         let (stop, stopped) = oneshot::channel::<()>();

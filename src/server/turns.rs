@@ -98,13 +98,13 @@ mod tests {
     use tokio::{sync::oneshot, task::spawn_local};
 
     use super::*;
-    use crate::{config::Config, hub::Hub};
+    use crate::{config::HubConfig, hub::Hub};
 
     #[tokio::test]
     async fn a_task_that_wakes_itself_lets_others_come_first() {
-        let config = Config {
+        let config = HubConfig {
             shards: 1.try_into().unwrap(),
-            ..Config::default()
+            ..HubConfig::default()
         };
         let hub = Hub::start(&config).unwrap();
         let (done, order) = oneshot::channel();
@@ -135,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_is_woken_by_another_thread_goes_on() {
-        let hub = Hub::start(&Config::default()).unwrap();
+        let hub = Hub::start(&HubConfig::default()).unwrap();
         for _ in 0..1000 {
             let (done, wait) = oneshot::channel();
             let (send, receive) = oneshot::channel();

@@ -6,7 +6,7 @@ use framecast_test_support::{Client, TestServer, eventually, frame, handshake, t
 
 /// Two connections made one after the other are on different ones of these.
 fn server_with_shards(shards: usize) -> TestServer {
-    TestServer::with(|config| config.shards = shards.try_into().unwrap())
+    TestServer::with(|config| config.hub.shards = shards.try_into().unwrap())
 }
 
 /// Asserts that these texts have come, and nothing else before the end.

@@ -17,7 +17,7 @@ const BYE: [u8; 8] = [0x88, 0x82, 0x37, 0xFA, 0x21, 0x3D, 0x34, 0x12];
 const BYE_ECHOED: [u8; 4] = [0x88, 0x02, 0x03, 0xE8];
 
 fn server_with_close_timeout(timeout: Duration) -> TestServer {
-    TestServer::with(|config| config.timeouts.close = timeout)
+    TestServer::with(|config| config.hub.timeouts.close = timeout)
 }
 
 fn patient_server() -> TestServer {
@@ -255,8 +255,8 @@ fn a_peer_that_resets_the_connection_while_it_is_owed_much_leaves_nothing_behind
 #[test]
 fn a_peer_that_resets_the_connection_while_our_close_is_queued_leaves_nothing_behind() {
     let server = TestServer::with(|config| {
-        config.timeouts.close = 6 * PATIENCE;
-        config.timeouts.blocked = 6 * PATIENCE;
+        config.hub.timeouts.close = 6 * PATIENCE;
+        config.hub.timeouts.blocked = 6 * PATIENCE;
     });
     let (client, delete) = relay(&server);
     let message = "m".repeat(60_000);

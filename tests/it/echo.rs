@@ -148,7 +148,7 @@ fn pipelined_messages_come_back_in_order_and_in_few_writes() {
 #[test]
 fn a_raised_limit_lets_messages_of_16_mib_pass() {
     const SIZE: usize = 16 * 1024 * 1024;
-    let server = TestServer::with(|config| config.limits.message_bytes = SIZE);
+    let server = TestServer::with(|config| config.hub.limits.message_bytes = SIZE);
     let payload: Vec<u8> = (0..=250).cycle().take(SIZE).collect();
     let mut client = server.connect("/echo");
     client.send(&frame(0x82, &payload));

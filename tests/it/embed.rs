@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use framecast::{Chat, Config, Echo, Frame, Hub, InvalidTopics, Protocol, TopicName, upgrade};
+use framecast::{Chat, Echo, Frame, Hub, HubConfig, InvalidTopics, Protocol, TopicName, upgrade};
 use framecast_test_support::{PATIENCE, frame, handshake, handshake_with, text};
 use futures_util::StreamExt as _;
 use hyper::{server::conn::http1, service::service_fn};
@@ -63,7 +63,7 @@ fn chat(names: &[&str]) -> Chat {
 
 #[tokio::test]
 async fn a_stream_that_is_not_a_socket_is_served_by_the_same_connection() {
-    let hub = Hub::start(&Config::default()).unwrap();
+    let hub = Hub::start(&HubConfig::default()).unwrap();
     let mut client = serve(&hub, Echo);
     let head = open(&mut client, &text("sent with the handshake")).await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
@@ -99,7 +99,7 @@ async fn a_stream_that_is_not_a_socket_is_served_by_the_same_connection() {
 
 #[tokio::test]
 async fn a_subscription_is_in_force_when_the_response_is_there_and_topics_named_twice_count_once() {
-    let hub = Hub::start(&Config::default()).unwrap();
+    let hub = Hub::start(&HubConfig::default()).unwrap();
     let mut client = serve(&hub, chat(&["cats", "cats", "dogs"]));
     let head = open(&mut client, b"").await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
@@ -119,7 +119,7 @@ async fn a_subscription_is_in_force_when_the_response_is_there_and_topics_named_
 
 #[tokio::test]
 async fn a_hub_that_was_drained_takes_no_connections_any_more() {
-    let hub = Hub::start(&Config::default()).unwrap();
+    let hub = Hub::start(&HubConfig::default()).unwrap();
     assert!(hub.drain(PATIENCE).await);
     let mut client = serve(&hub, Echo);
     let head = open(&mut client, b"").await;
@@ -129,7 +129,7 @@ async fn a_hub_that_was_drained_takes_no_connections_any_more() {
 // A router knows the names that it is asked by; which page may use one is still looked at.
 #[tokio::test]
 async fn any_name_is_taken_and_a_page_must_be_of_that_or_of_the_public_url() {
-    let mut config = Config::default();
+    let mut config = HubConfig::default();
     config.access.public_url = Some("https://app.example/rt".into());
     let hub = Hub::start(&config).unwrap();
     for (target, host, origin, status) in [
@@ -162,7 +162,7 @@ fn a_chat_without_topics_is_refused() {
 
 #[tokio::test]
 async fn a_client_that_does_not_take_its_101_is_given_up() {
-    let mut config = Config::default();
+    let mut config = HubConfig::default();
     config.timeouts.request = Duration::from_millis(100);
     let hub = Hub::start(&config).unwrap();
     // A pipe that can't hold the answer.
@@ -184,7 +184,7 @@ async fn a_client_that_does_not_take_its_101_is_given_up() {
 
 #[tokio::test]
 async fn a_request_that_is_no_handshake_is_refused_and_takes_no_seat() {
-    let hub = Hub::start(&Config::default()).unwrap();
+    let hub = Hub::start(&HubConfig::default()).unwrap();
     let mut client = serve(&hub, Echo);
     client
         .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -196,7 +196,7 @@ async fn a_request_that_is_no_handshake_is_refused_and_takes_no_seat() {
 
 #[tokio::test]
 async fn ends_are_counted_by_their_reason() {
-    let hub = Hub::start(&Config::default()).unwrap();
+    let hub = Hub::start(&HubConfig::default()).unwrap();
     let says_goodbye = &frame(0x88, b"\x03\xE8")[..];
     for last in [says_goodbye, says_goodbye, &frame(0x83, b"")[..]] {
         let mut client = serve(&hub, Echo);
@@ -212,7 +212,7 @@ async fn ends_are_counted_by_their_reason() {
 // It could not answer while nobody polls it, and nothing is wrong with that.
 #[tokio::test]
 async fn a_subscription_of_the_process_is_not_ended_for_its_silence_as_clients_are() {
-    let mut config = Config::default();
+    let mut config = HubConfig::default();
     config.timeouts.ping_after = Duration::from_millis(50);
     config.timeouts.pong_within = Duration::from_millis(50);
     config.timeouts.close = Duration::from_millis(50);

@@ -3,7 +3,7 @@
 use std::{env, net::SocketAddr, path::Path, process::Command, thread};
 
 use axum::{Router, extract::Request, routing::get};
-use framecast::{Chat, Config, Hub, TopicName, upgrade};
+use framecast::{Chat, Hub, HubConfig, TopicName, upgrade};
 use framecast_test_support::{Answer, Client, PATIENCE, handshake, program::Program, text};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{
@@ -182,7 +182,7 @@ async fn feed_has_subscribers_who_only_receive() {
 /// the runtime that has accepted it.
 #[test]
 fn an_upgraded_socket_outlives_the_runtime_that_has_accepted_it() {
-    let hub = Hub::start(&Config::default()).unwrap();
+    let hub = Hub::start(&HubConfig::default()).unwrap();
     let chat = Chat::from(TopicName::new("a").unwrap());
     let routed = hub.clone();
     let app = Router::new().route(

@@ -87,8 +87,8 @@ impl Bench {
 
     fn with(headers: &'static str) -> Self {
         let server = TestServer::with(|config| {
-            config.shards = 1.try_into().unwrap();
-            config.deflate.enabled = !headers.is_empty();
+            config.hub.shards = 1.try_into().unwrap();
+            config.hub.deflate.enabled = !headers.is_empty();
         });
         Self {
             bystander: server.connect("/echo"),
@@ -332,7 +332,7 @@ fn nothing_else_changes_where_compression_was_agreed_on() {
 
 #[test]
 fn a_compressed_message_is_a_violation_where_that_was_not_agreed_on() {
-    let enabled = TestServer::with(|config| config.deflate.enabled = true);
+    let enabled = TestServer::with(|config| config.hub.deflate.enabled = true);
     let disabled = TestServer::start();
     let elsewhere = "Sec-WebSocket-Extensions: permessage-deflate; unknown\r\n";
     for (server, headers) in [(&enabled, ""), (&enabled, elsewhere), (&disabled, OFFER)] {

@@ -9,17 +9,17 @@ const PING: [u8; 2] = [0x89, 0x00];
 /// Asks soon, and ends soon who does not answer.
 fn strict_server() -> TestServer {
     TestServer::with(|config| {
-        config.timeouts.ping_after = Duration::from_millis(200);
-        config.timeouts.pong_within = Duration::from_millis(200);
-        config.timeouts.close = Duration::from_millis(300);
+        config.hub.timeouts.ping_after = Duration::from_millis(200);
+        config.hub.timeouts.pong_within = Duration::from_millis(200);
+        config.hub.timeouts.close = Duration::from_millis(300);
     })
 }
 
 /// Asks soon, and waits for the answer longer than a test waits for anything.
 fn patient_server() -> TestServer {
     TestServer::with(|config| {
-        config.timeouts.ping_after = Duration::from_millis(50);
-        config.timeouts.pong_within = 6 * PATIENCE;
+        config.hub.timeouts.ping_after = Duration::from_millis(50);
+        config.hub.timeouts.pong_within = 6 * PATIENCE;
     })
 }
 
@@ -121,9 +121,9 @@ fn one_that_is_only_sent_to_is_silent_all_the_same() {
 #[test]
 fn what_one_says_after_it_was_given_up_is_not_published() {
     let server = TestServer::with(|config| {
-        config.timeouts.ping_after = Duration::from_millis(500);
-        config.timeouts.pong_within = Duration::from_millis(1000);
-        config.timeouts.close = 6 * PATIENCE;
+        config.hub.timeouts.ping_after = Duration::from_millis(500);
+        config.hub.timeouts.pong_within = Duration::from_millis(1000);
+        config.hub.timeouts.close = 6 * PATIENCE;
     });
     let mut given_up = server.connect("/ws?topic=late");
     given_up.expect(&PING);

@@ -16,8 +16,8 @@ fn server(budget: u64) -> TestServer {
 
 fn server_with(budget: u64, change: impl FnOnce(&mut Config)) -> TestServer {
     TestServer::with(|config| {
-        config.limits.memory_budget = Some(budget);
-        config.timeouts.blocked = Duration::from_millis(100);
+        config.hub.limits.memory_budget = Some(budget);
+        config.hub.timeouts.blocked = Duration::from_millis(100);
         change(config);
     })
 }
@@ -85,7 +85,7 @@ fn a_message_that_has_begun_long_ago_is_given_up_with_1013() {
 
 #[test]
 fn an_old_message_is_not_waited_for_however_little_it_holds() {
-    let server = TestServer::with(|config| config.timeouts.behind = Duration::from_millis(300));
+    let server = TestServer::with(|config| config.hub.timeouts.behind = Duration::from_millis(300));
     let mut slow = connect_narrowly(&server, "/ws?topic=t");
     let mut publisher = server.connect("/ws?topic=t");
     // More than the kernel takes, and less than an outbox may have.
@@ -106,8 +106,8 @@ fn an_old_message_is_not_waited_for_however_little_it_holds() {
 fn while_memory_is_short_what_would_stay_is_refused_and_publishing_goes_on() {
     // Those who say nothing are to stay.
     let server = server_with(4 * MIB, |config| {
-        config.timeouts.blocked = Duration::from_secs(10);
-        config.timeouts.request = Duration::from_secs(10);
+        config.hub.timeouts.blocked = Duration::from_secs(10);
+        config.hub.timeouts.request = Duration::from_secs(10);
     });
     let mut listener = server.connect("/ws?topic=t");
     let topics: Vec<_> = (0..128).map(|n| format!("\"{n:0250}\"")).collect();

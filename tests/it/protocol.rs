@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use framecast::{
-    CloseCode, Config, Context, Disconnect, Fragment, Frame, Hub, Identity, Incoming, Kind,
+    CloseCode, Context, Disconnect, Fragment, Frame, Hub, HubConfig, Identity, Incoming, Kind,
     Protocol, TopicName, Topics, UserId, upgrade_as,
 };
 use framecast_test_support::{PATIENCE, frame, handshake, text};
@@ -120,7 +120,7 @@ fn topics(name: &str) -> Topics {
 }
 
 fn hub() -> Hub {
-    let mut config = Config::default();
+    let mut config = HubConfig::default();
     config.shards = 2.try_into().unwrap();
     Hub::start(&config).unwrap()
 }

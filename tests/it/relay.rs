@@ -122,7 +122,7 @@ fn messages_to_one_user_and_to_all_keep_their_order() {
 
 #[test]
 fn topics_are_replaced_and_in_force_when_the_answer_is_there() {
-    let server = TestServer::with(|config| config.shards = 3.try_into().unwrap());
+    let server = TestServer::with(|config| config.hub.shards = 3.try_into().unwrap());
     let mut client = server.connect(&server.register(r#"{"user_id": 1, "topics": ["0", "x"]}"#));
     // Many topics, with records in many parts of the router.
     for number in 1..50 {

@@ -13,8 +13,8 @@ use socket2::{Domain, Socket, Type};
 /// Gives up on a blocked subscriber soon, and waits long for its Close.
 fn server() -> TestServer {
     TestServer::with(|config| {
-        config.timeouts.blocked = Duration::from_millis(100);
-        config.timeouts.close = 6 * PATIENCE;
+        config.hub.timeouts.blocked = Duration::from_millis(100);
+        config.hub.timeouts.close = 6 * PATIENCE;
     })
 }
 
@@ -89,8 +89,8 @@ fn a_subscriber_that_never_reads_is_ended_and_the_others_lose_nothing() {
 #[test]
 fn a_slow_subscriber_that_stays_away_is_dropped_after_the_time_for_its_close() {
     let server = TestServer::with(|config| {
-        config.timeouts.blocked = Duration::from_millis(100);
-        config.timeouts.close = Duration::from_millis(300);
+        config.hub.timeouts.blocked = Duration::from_millis(100);
+        config.hub.timeouts.close = Duration::from_millis(300);
     });
     let mut slow = connect_narrowly(&server, "/ws");
     let message = "m".repeat(60_000);
@@ -132,7 +132,7 @@ fn one_that_is_blocked_within_its_bound_is_kept_and_gets_everything() {
 fn one_that_is_over_its_bound_is_kept_while_its_socket_takes_something() {
     // The kernel holds what it likes; six times the bound is over it for long enough.
     const MESSAGES: u32 = 192;
-    let server = TestServer::with(|config| config.timeouts.blocked = Duration::from_secs(1));
+    let server = TestServer::with(|config| config.hub.timeouts.blocked = Duration::from_secs(1));
     let mut slow = connect_with_buffer(&server, "/ws?topic=t", 64 * 1024);
     let mut publisher = server.connect("/ws?topic=t");
     thread::scope(|scope| {

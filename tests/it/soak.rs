@@ -88,8 +88,8 @@ async fn publish(mut stream: SplitSink<Socket, Message>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stable_subscribers_miss_nothing_while_others_come_and_go_and_nothing_is_left_behind() {
     let server = TestServer::with(|config| {
-        config.timeouts.registration = Duration::from_millis(100);
-        config.timeouts.close = Duration::from_millis(500);
+        config.registrations.lifetime = Duration::from_millis(100);
+        config.hub.timeouts.close = Duration::from_millis(500);
     });
     let address: Arc<str> = server.address.to_string().into();
     let mut stable = JoinSet::new();

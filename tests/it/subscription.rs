@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use framecast::{Config, Disconnect, Frame, Hub, Kind, Subscription, TopicName};
+use framecast::{Disconnect, Frame, Hub, HubConfig, Kind, Subscription, TopicName};
 use framecast_test_support::PATIENCE;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::{task::yield_now, time::timeout};
@@ -19,7 +19,7 @@ async fn next(subscription: &mut Subscription) -> Option<Result<Frame, Disconnec
 
 #[tokio::test]
 async fn every_message_of_the_topic_comes_in_its_order_and_no_other() {
-    let hub = Hub::start(&Config::default()).unwrap();
+    let hub = Hub::start(&HubConfig::default()).unwrap();
     let cats = topic("cats");
     let mut subscription = hub.subscribe(&cats).await.unwrap();
     assert!(subscription.next().now_or_never().is_none());
@@ -44,7 +44,7 @@ async fn every_message_of_the_topic_comes_in_its_order_and_no_other() {
 
 #[tokio::test]
 async fn at_a_drain_all_comes_that_was_published_and_then_the_reason() {
-    let hub = Hub::start(&Config::default()).unwrap();
+    let hub = Hub::start(&HubConfig::default()).unwrap();
     let cats = topic("cats");
     let mut subscription = hub.subscribe(&cats).await.unwrap();
     for number in 0..100 {
@@ -68,7 +68,7 @@ async fn at_a_drain_all_comes_that_was_published_and_then_the_reason() {
 
 #[tokio::test]
 async fn one_that_takes_too_little_ends_with_the_reason_and_hides_no_gap() {
-    let mut config = Config::default();
+    let mut config = HubConfig::default();
     config.timeouts.blocked = Duration::from_millis(20);
     let hub = Hub::start(&config).unwrap();
     let cats = topic("cats");
@@ -102,7 +102,7 @@ async fn one_that_takes_too_little_ends_with_the_reason_and_hides_no_gap() {
 
 #[tokio::test]
 async fn one_that_is_dropped_leaves_its_topic() {
-    let hub = Hub::start(&Config::default()).unwrap();
+    let hub = Hub::start(&HubConfig::default()).unwrap();
     let subscription = hub.subscribe(&topic("cats")).await.unwrap();
     assert_eq!(hub.metrics().topics, 1);
     drop(subscription);
@@ -118,7 +118,7 @@ async fn one_that_is_dropped_leaves_its_topic() {
 
 #[tokio::test]
 async fn one_that_outlives_its_hub_ends() {
-    let hub = Hub::start(&Config::default()).unwrap();
+    let hub = Hub::start(&HubConfig::default()).unwrap();
     let mut subscription = hub.subscribe(&topic("cats")).await.unwrap();
     drop(hub);
     assert!(matches!(next(&mut subscription).await, Some(Err(_))));

@@ -10,7 +10,7 @@ const ROUNDS: usize = 20;
 /// deliveries and how many writes that were.
 fn broadcast(in_flight: usize) -> (u64, u64) {
     // One, which answers about itself after all that it has counted.
-    let server = TestServer::with(|config| config.shards = 1.try_into().unwrap());
+    let server = TestServer::with(|config| config.hub.shards = 1.try_into().unwrap());
     let mut clients: Vec<Client> = (0..SUBSCRIBERS)
         .map(|_| server.connect("/ws?topic=cats"))
         .collect();

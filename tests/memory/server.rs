@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use framecast::{Config, Hub};
+use framecast::{Hub, Config};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -48,20 +48,20 @@ impl Server {
     fn start() -> Self {
         let mut config = Config::default();
         config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        config.shards = SHARDS.try_into().unwrap();
+        config.hub.shards = SHARDS.try_into().unwrap();
         // Nobody is to be ended meanwhile, or refused.
         for timeout in [
-            &mut config.timeouts.request,
-            &mut config.timeouts.ping_after,
-            &mut config.timeouts.blocked,
-            &mut config.timeouts.behind,
+            &mut config.hub.timeouts.request,
+            &mut config.hub.timeouts.ping_after,
+            &mut config.hub.timeouts.blocked,
+            &mut config.hub.timeouts.behind,
         ] {
             *timeout = Duration::from_secs(600);
         }
-        config.limits.memory_budget = Some(1 << 30);
-        config.limits.message_bytes = MESSAGE_BYTES;
-        config.deflate.enabled = true;
-        config.deflate.contexts = 4;
+        config.hub.limits.memory_budget = Some(1 << 30);
+        config.hub.limits.message_bytes = MESSAGE_BYTES;
+        config.hub.deflate.enabled = true;
+        config.hub.deflate.contexts = 4;
         let (stop, stopped) = oneshot::channel();
         let (started, wait) = mpsc::channel();
         thread::spawn(move || {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
-use framecast::{Config, Error, Server};
+use framecast::{Config, Error, HubConfig, Server};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use tracing::info;
@@ -199,22 +199,24 @@ impl Settings {
         let count = |given: Option<Whole>| given.map(|given| given.0);
         let size = |given: Option<Size>| given.map(|given| given.0);
         let time = |given: Option<Time>| given.map(|given| given.0);
-        let Config {
-            listen,
+        let HubConfig {
             shards,
             access,
             limits,
             timeouts,
             deflate,
             ..
-        } = config;
-        set(listen, self.listen);
+        } = &mut config.hub;
+        set(&mut config.listen, self.listen);
         set(shards, self.shards.map(|given| given.0));
 
         set(&mut limits.message_bytes, size(self.max_message_bytes));
         let fragments = self.max_fragments.map(|given| given.0);
         set(&mut limits.fragments, fragments);
-        set(&mut limits.registrations, count(self.max_registrations));
+        set(
+            &mut config.registrations.most,
+            count(self.max_registrations),
+        );
         let budget = size(self.memory_budget).map(|bytes| Some(bytes as u64));
         set(&mut limits.memory_budget, budget);
 
@@ -233,8 +235,11 @@ impl Settings {
         set(&mut timeouts.close, time(self.close_timeout));
         set(&mut timeouts.blocked, time(self.slow_after));
         set(&mut timeouts.behind, time(self.max_behind));
-        set(&mut timeouts.registration, time(self.registration_lifetime));
-        set(&mut timeouts.drain, time(self.drain_timeout));
+        set(
+            &mut config.registrations.lifetime,
+            time(self.registration_lifetime),
+        );
+        set(&mut config.drain_timeout, time(self.drain_timeout));
 
         set(log, self.log.map(Some));
     }

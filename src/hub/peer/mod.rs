@@ -253,7 +253,7 @@ const HARD_CAP: usize = 8;
 mod tests {
     use super::*;
     use crate::{
-        config::Config,
+        config::HubConfig,
         hub::{
             bounds::allowance::STEP,
             peer::{
@@ -277,7 +277,7 @@ mod tests {
 
     /// Offers a message of `bytes`.
     fn offer(peer: &mut Peer, bytes: usize) -> Offer {
-        let shared = Shared::new(&Config::default());
+        let shared = Shared::new(&HubConfig::default());
         let message = shared.message(Frame::binary(&vec![0; bytes]));
         let mut compressors = Compressors::new(&shared.config.deflate, &shared.budget);
         let mut offering = Offering {

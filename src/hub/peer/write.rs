@@ -229,7 +229,7 @@ const HELD_READER_BYTES: usize = 256 * 1024;
 mod tests {
     use super::*;
     use crate::{
-        config::Config,
+        config::HubConfig,
         hub::{bounds::budget::Budget, publication::compression::Compression},
     };
 
@@ -244,7 +244,7 @@ mod tests {
         let large = Bytes::from(vec![0; 2 * HELD_READER_BYTES]);
         peer.outbox.push(Segment::of_its_own(large, &ledger));
         assert!(peer.may_read());
-        let mut compressors = Compressors::new(&Config::default().deflate, ledger.budget());
+        let mut compressors = Compressors::new(&HubConfig::default().deflate, ledger.budget());
         let answer = Frame::binary(&vec![0; 2 * HELD_READER_BYTES]);
         peer.reply(answer, &mut Replies::default(), &mut compressors, &ledger);
         assert!(!peer.may_read());

@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::Config,
+        config::HubConfig,
         hub::{
             seat::Seat,
             shard::{Shard, links::Links},
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn what_comes_one_after_the_other_for_the_same_subscribers_goes_off_together() {
-        let shard = Shard::new(0, Arc::new(Links::new(&Config::default())));
+        let shard = Shard::new(0, Arc::new(Links::new(&HubConfig::default())));
         let seat = Seat::take(&shard, None, None);
         let topics = |name| Topics::from(TopicName::new(name).unwrap());
         let (cats, dogs) = (topics("cats"), topics("dogs"));
@@ -126,9 +126,9 @@ mod tests {
 
     #[test]
     fn a_message_is_charged_by_all_that_follow_its_topics_though_its_publisher_does_not() {
-        let links = Arc::new(Links::new(&Config {
+        let links = Arc::new(Links::new(&HubConfig {
             shards: 2.try_into().unwrap(),
-            ..Config::default()
+            ..HubConfig::default()
         }));
         let shards = [0, 1].map(|index| Shard::new(index, Arc::clone(&links)));
         let cats = TopicName::new("cats").unwrap();

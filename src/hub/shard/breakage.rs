@@ -70,11 +70,11 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::{config::Config, hub::Hub};
+    use crate::{config::HubConfig, hub::Hub};
 
     #[test]
     fn after_a_panic_no_task_of_the_shard_is_polled() {
-        let hub = Hub::start(&Config::default()).unwrap();
+        let hub = Hub::start(&HubConfig::default()).unwrap();
         let (done, wait) = mpsc::channel();
         hub.run_on(0, move |shard| {
             let panicked = shard.guard(|| panic!("on purpose"));

@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::Config,
+        config::HubConfig,
         hub::{
             bounds::allowance::{STEP, STEP_NANOSECONDS},
             publication::compression::Compression,
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn ending_many_connections_takes_several_steps_and_reaches_each() {
-        let mut state = State::new(0, Arc::new(Shared::new(&Config::default())));
+        let mut state = State::new(0, Arc::new(Shared::new(&HubConfig::default())));
         let peers = (0..20_000).map(|_| state.peers.insert(None, Compression::Off));
         let peers: Vec<PeerKey> = peers.collect();
         let ended = |state: &State| {

@@ -192,7 +192,7 @@ mod tests {
     use zlib_rs::{Inflate, InflateFlush};
 
     use crate::{
-        config::Config,
+        config::HubConfig,
         hub::{
             bounds::allowance::{Allowance, STEP, STEP_NANOSECONDS},
             ids::PeerKey,
@@ -208,7 +208,7 @@ mod tests {
     };
 
     fn state() -> State {
-        let mut config = Config::default();
+        let mut config = HubConfig::default();
         config.deflate.enabled = true;
         config.deflate.contexts = 1;
         State::new(0, Arc::new(Shared::new(&config)))

@@ -199,7 +199,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::Config,
+        config::HubConfig,
         hub::{
             publication::{Publication, compression::Forms, delivery::Targets},
             shard::shared::Shared,
@@ -208,7 +208,7 @@ mod tests {
     };
 
     fn deliver(bytes: usize) -> Delivery {
-        let shared = Shared::new(&Config::default());
+        let shared = Shared::new(&HubConfig::default());
         let publication = Publication::new(shared.message(Frame::binary(&vec![0; bytes])));
         let nowhere = Targets::Several(Vec::new());
         Delivery::new(&Arc::new(publication), nowhere, 1, Forms::default())

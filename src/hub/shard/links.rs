@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    config::Config,
+    config::HubConfig,
     hub::{
         bounds::turnstile::{Pass, Turnstile},
         publication::{
@@ -27,7 +27,7 @@ pub(in crate::hub) struct Links<W> {
 }
 
 impl<W> Links<W> {
-    pub(in crate::hub) fn new(config: &Config) -> Self {
+    pub(in crate::hub) fn new(config: &HubConfig) -> Self {
         let shards = 0..config.shards.get();
         Self {
             shared: Arc::new(Shared::new(config)),

@@ -47,7 +47,7 @@ use bytes::Bytes;
 use tokio::{sync::Notify, task::yield_now};
 
 use crate::{
-    config::Config,
+    config::HubConfig,
     disconnect::Disconnect,
     hub::{
         bounds::{
@@ -135,7 +135,7 @@ impl Shard {
     }
 
     /// The configuration that the hub was started with.
-    pub(crate) fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &HubConfig {
         &self.shared.config
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, io, rc::Rc, time::Instant};
 
 use crate::{
-    config::Config,
+    config::HubConfig,
     disconnect::Disconnect,
     hub::{
         bounds::{
@@ -44,7 +44,7 @@ pub(in crate::hub) struct Peers {
 }
 
 impl Peers {
-    pub(in crate::hub) fn new(config: &Config, ledger: Rc<Ledger>) -> Self {
+    pub(in crate::hub) fn new(config: &HubConfig, ledger: Rc<Ledger>) -> Self {
         Self {
             table: Table::default(),
             ring: VecDeque::new(),

@@ -50,11 +50,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{config::Config, hub::shard::shared::Shared, wire::extension::WindowBits};
+    use crate::{config::HubConfig, hub::shard::shared::Shared, wire::extension::WindowBits};
 
     #[test]
     fn a_window_is_weighed_while_a_connection_has_it() {
-        let mut config = Config::default();
+        let mut config = HubConfig::default();
         config.deflate.enabled = true;
         let shared = Arc::new(Shared::new(&config));
         let mut state = State::new(0, Arc::clone(&shared));

@@ -8,7 +8,7 @@ use std::sync::{
 use tokio::sync::watch;
 
 use crate::{
-    config::Config,
+    config::HubConfig,
     hub::{
         bounds::budget::Budget,
         measured::LongestHold,
@@ -26,7 +26,7 @@ use crate::{
 /// One for all shards.
 #[derive(Debug)]
 pub(in crate::hub) struct Shared {
-    pub(in crate::hub) config: Config,
+    pub(in crate::hub) config: HubConfig,
     /// Of each shard.
     pub(in crate::hub) metrics: Vec<ShardMetrics>,
     /// Of each shard.
@@ -44,7 +44,7 @@ pub(in crate::hub) struct Shared {
 }
 
 impl Shared {
-    pub(in crate::hub) fn new(config: &Config) -> Self {
+    pub(in crate::hub) fn new(config: &HubConfig) -> Self {
         let shards = 0..config.shards.get();
         Self {
             config: config.clone(),

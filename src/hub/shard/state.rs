@@ -178,7 +178,7 @@ const JOINED_PER_NANOSECOND: u64 = 2;
 mod tests {
     use super::*;
     use crate::{
-        config::Config,
+        config::HubConfig,
         hub::{
             bounds::allowance::{STEP, STEP_NANOSECONDS},
             ids::ConnectionId,
@@ -196,11 +196,11 @@ mod tests {
     const HERE: usize = 0;
 
     fn state() -> State {
-        State::new(HERE, Arc::new(Shared::new(&Config::default())))
+        State::new(HERE, Arc::new(Shared::new(&HubConfig::default())))
     }
 
     fn publication(text: &str) -> Publication {
-        let shared = Shared::new(&Config::default());
+        let shared = Shared::new(&HubConfig::default());
         Publication::new(shared.message(Frame::text(text)))
     }
 

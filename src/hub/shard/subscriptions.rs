@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::Config,
+        config::HubConfig,
         hub::{publication::compression::Compression, shard::shared::Shared},
     };
 
@@ -164,7 +164,7 @@ mod tests {
         fn each_place_leads_to_its_subscriber_and_back(
             changes in proptest::collection::vec((0..5usize, proptest::collection::btree_set(0..8usize, 0..8)), 1..40),
         ) {
-            let mut state = State::new(0, Arc::new(Shared::new(&Config::default())));
+            let mut state = State::new(0, Arc::new(Shared::new(&HubConfig::default())));
             let mut peers: Vec<_> = (0..5)
                 .map(|_| (state.peers.insert(None, Compression::Off), BTreeSet::new()))
                 .collect();

@@ -88,7 +88,7 @@ mod tests {
     use tokio::{task::spawn_local, time::timeout};
 
     use crate::{
-        config::Config,
+        config::HubConfig,
         hub::{Hub, seat::Seat},
         topic::TopicName,
         wire::frame::Frame,
@@ -103,9 +103,9 @@ mod tests {
 
     /// A hub with a subscriber on the shard that has panicked.
     async fn broken_hub(shards: usize, broken: usize) -> Hub {
-        let config = Config {
+        let config = HubConfig {
             shards: shards.try_into().unwrap(),
-            ..Config::default()
+            ..HubConfig::default()
         };
         let hub = Hub::start(&config).unwrap();
         hub.run_on(broken, |shard| {
@@ -131,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_of_a_shard_that_panics_ends_the_shard() {
-        let hub = Hub::start(&Config::default()).unwrap();
+        let hub = Hub::start(&HubConfig::default()).unwrap();
         hub.run_on(0, |shard| {
             shard.spawn(async { panic!("on purpose") });
         });

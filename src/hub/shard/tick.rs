@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::Config,
+        config::HubConfig,
         disconnect::Disconnect,
         hub::{
             ids::PeerKey,
@@ -157,9 +157,9 @@ mod tests {
     };
 
     fn shard() -> Rc<Shard> {
-        let config = Config {
+        let config = HubConfig {
             shards: 1.try_into().unwrap(),
-            ..Config::default()
+            ..HubConfig::default()
         };
         Shard::new(0, Arc::new(Links::new(&config)))
     }

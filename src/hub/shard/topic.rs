@@ -276,7 +276,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::Config,
+        config::HubConfig,
         hub::{ids::PeerKey, shard::shared::Shared},
         wire::frame::Frame,
     };
@@ -318,7 +318,7 @@ mod tests {
         let mut topics = Topics::default();
         let name = TopicName::new("cats").unwrap();
         let place = topics.subscribe(&name, subscriber(peers(1)[0]), |_, _| 7);
-        let shared = Shared::new(&Config::default());
+        let shared = Shared::new(&HubConfig::default());
         for (number, text) in [(7, "a"), (8, "b")] {
             let topic = place.topic;
             let publication = Publication::new(shared.message(Frame::text(text)));

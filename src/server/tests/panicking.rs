@@ -51,7 +51,7 @@ fn a_shard_panics_with_any_of_its_tasks() {
 #[test]
 fn a_client_that_has_half_a_frame_gets_no_close_into_it() {
     // So that nobody is a slow consumer.
-    let mut server = Served::with(2, |config| config.limits.message_bytes = 16 << 20);
+    let mut server = Served::with(2, |config| config.hub.limits.message_bytes = 16 << 20);
     let mut subscribers = server.subscribers();
     let message = Frame::binary(&vec![0; 48 << 20]);
     let whole = message.wire_len();

@@ -40,9 +40,9 @@ impl Served {
     pub(super) fn with(shards: usize, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            shards: shards.try_into().unwrap(),
             ..Config::default()
         };
+        config.hub.shards = shards.try_into().unwrap();
         change(&mut config);
         let mut server = Server::bind(&config).unwrap();
         // Seldom enough that no shard is late because the machine is busy.

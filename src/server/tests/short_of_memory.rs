@@ -87,8 +87,8 @@ fn while_memory_is_short_no_answer_keeps_its_connection() {
 #[test]
 fn while_memory_is_short_who_has_not_ended_a_head_is_given_up() {
     let server = Served::with(1, |config| {
-        config.timeouts.request = Duration::from_secs(60);
-        config.timeouts.blocked = Duration::from_millis(100);
+        config.hub.timeouts.request = Duration::from_secs(60);
+        config.hub.timeouts.blocked = Duration::from_millis(100);
     });
     let mut echo = server.upgrade("/echo");
     let [mut first, mut later] = [(); 2].map(|()| dial(server.address));
@@ -111,7 +111,7 @@ fn while_memory_is_short_who_has_not_ended_a_head_is_given_up() {
 #[test]
 fn no_more_messages_are_given_up_than_memory_is_short_of() {
     let server = Served::with(2, |config| {
-        config.timeouts.blocked = Duration::from_millis(100);
+        config.hub.timeouts.blocked = Duration::from_millis(100);
     });
     let budget = server.hub.budget();
     let before = budget.held();

@@ -93,7 +93,7 @@ fn a_shard_that_stands_still_is_logged_once_and_so_is_that_it_goes_on() {
 fn clients_of_the_others_are_told_of_the_end_though_a_shard_stands_still() {
     let mut server = Served::with(2, |config| {
         // Long for what is to come in it.
-        config.timeouts.drain = std::time::Duration::from_secs(6);
+        config.drain_timeout = std::time::Duration::from_secs(6);
     });
     let mut subscribers = server.subscribers();
     let release = server.hold_up(0);

@@ -17,9 +17,9 @@ const FORMS: [&str; 3] = ["", OFFER, WINDOW_9];
 
 fn server(contexts: usize) -> TestServer {
     TestServer::with(|config| {
-        config.shards = 3.try_into().unwrap();
-        config.deflate.enabled = true;
-        config.deflate.contexts = contexts;
+        config.hub.shards = 3.try_into().unwrap();
+        config.hub.deflate.enabled = true;
+        config.hub.deflate.contexts = contexts;
     })
 }
 

@@ -4,8 +4,8 @@ use framecast_test_support::{Client, TestServer, eventually, handshake_with};
 
 fn server(contexts: usize) -> TestServer {
     TestServer::with(|config| {
-        config.deflate.enabled = true;
-        config.deflate.contexts = contexts;
+        config.hub.deflate.enabled = true;
+        config.hub.deflate.contexts = contexts;
     })
 }
 

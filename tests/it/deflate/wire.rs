@@ -7,7 +7,7 @@ use framecast_test_support::{
 };
 
 fn server() -> TestServer {
-    TestServer::with(|config| config.deflate.enabled = true)
+    TestServer::with(|config| config.hub.deflate.enabled = true)
 }
 
 fn connect(server: &TestServer, path: &str) -> Client {
@@ -56,8 +56,8 @@ fn what_does_not_get_smaller_comes_back_as_it_is() {
 fn what_is_small_is_a_setting() {
     for (min_bytes, first) in [(0, 0xC1), (20, 0xC1), (21, 0x81)] {
         let server = TestServer::with(|config| {
-            config.deflate.enabled = true;
-            config.deflate.min_bytes = min_bytes;
+            config.hub.deflate.enabled = true;
+            config.hub.deflate.min_bytes = min_bytes;
         });
         let mut client = connect(&server, "/echo");
         client.send(&text(&"x".repeat(20)));

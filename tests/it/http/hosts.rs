@@ -7,7 +7,7 @@ use super::{METHODS, PATHS, error_of};
 const FOREIGN: &str = "evil.example";
 
 fn with_allowed(name: &str) -> TestServer {
-    TestServer::with(|config| config.access.allowed_hosts = vec![name.into()])
+    TestServer::with(|config| config.hub.access.allowed_hosts = vec![name.into()])
 }
 
 /// Sends a request without a body, of these lines.
@@ -213,7 +213,7 @@ fn a_registration_is_reached_where_it_was_asked_for() {
 #[test]
 fn a_public_url_is_where_registrations_are_reached_and_whose_pages_are_the_servers_own() {
     let server = TestServer::with(|config| {
-        config.access.public_url = Some("https://App.Example/rt/".into());
+        config.hub.access.public_url = Some("https://App.Example/rt/".into());
     });
     for head in [
         "POST /register HTTP/1.1\nHost: 127.0.0.1:8080",
@@ -241,7 +241,7 @@ fn a_public_url_is_where_registrations_are_reached_and_whose_pages_are_the_serve
     assert_eq!(by_name(&server, "APP.example.:1"), 200);
     assert_eq!(by_name(&server, "b.example"), 421);
     let server = TestServer::with(|config| {
-        config.access.public_url = Some("http://app.example:8080".into());
+        config.hub.access.public_url = Some("http://app.example:8080".into());
     });
     let head = "POST /register HTTP/1.1\nHost: localhost";
     assert_eq!(registered_at(&server, head), "ws://app.example:8080");

@@ -14,7 +14,7 @@ fn body_of(bytes: usize) -> String {
 
 /// With messages of at most 16 bytes: and so bodies of 6 times that and 16 KiB.
 fn small() -> TestServer {
-    TestServer::with(|config| config.limits.message_bytes = 16)
+    TestServer::with(|config| config.hub.limits.message_bytes = 16)
 }
 
 const BODY_BYTES: usize = 6 * 16 + 16 * 1024;
@@ -37,7 +37,7 @@ fn a_body_of_the_limit_passes_and_one_byte_more_does_not() {
 #[test]
 fn a_large_body_is_answered_like_a_small_one() {
     const INLINE_BYTES: usize = 256 * 1024;
-    let server = TestServer::with(|config| config.limits.message_bytes = 1024 * 1024);
+    let server = TestServer::with(|config| config.hub.limits.message_bytes = 1024 * 1024);
     let mut client = server.connect("/ws?topic=t");
     let post = |path: &str, body: &str, bytes: usize| {
         // Space counts, and changes nothing.
@@ -83,8 +83,8 @@ fn a_large_body_is_answered_like_a_small_one() {
 #[test]
 fn a_body_announced_as_too_large_is_refused_unread() {
     let server = TestServer::with(|config| {
-        config.limits.message_bytes = 16;
-        config.timeouts.request = Duration::from_millis(500);
+        config.hub.limits.message_bytes = 16;
+        config.hub.timeouts.request = Duration::from_millis(500);
     });
     for length in ["16481", "18446744073709551613"] {
         for expect in ["", "Expect: 100-continue\r\n"] {
@@ -143,8 +143,8 @@ fn a_streamed_body_is_counted_over_its_chunks() {
     const HEAD: &[u8] =
         b"POST /publish HTTP/1.1\r\nHost: a.localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     let server = TestServer::with(|config| {
-        config.limits.message_bytes = 16;
-        config.timeouts.request = Duration::from_millis(500);
+        config.hub.limits.message_bytes = 16;
+        config.hub.timeouts.request = Duration::from_millis(500);
     });
     let chunked = |body: &str, chunk_bytes: usize| {
         let mut wire = HEAD.to_vec();

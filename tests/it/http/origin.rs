@@ -7,7 +7,7 @@ use super::{METHODS, PATHS, error_of, without_body};
 const OTHER: &str = "https://app.example";
 
 fn with_allowed(origin: &str) -> TestServer {
-    TestServer::with(|config| config.access.allowed_origins = vec![origin.into()])
+    TestServer::with(|config| config.hub.access.allowed_origins = vec![origin.into()])
 }
 
 #[test]

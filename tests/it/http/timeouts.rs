@@ -11,7 +11,7 @@ use framecast_test_support::{Client, PATIENCE, TestServer, eventually, text};
 use super::error_of;
 
 fn impatient() -> TestServer {
-    TestServer::with(|config| config.timeouts.request = Duration::from_millis(200))
+    TestServer::with(|config| config.hub.timeouts.request = Duration::from_millis(200))
 }
 
 /// Sends a byte whenever nothing has come for a while; all that comes until the end.

@@ -171,7 +171,7 @@ fn a_registration_deleted_during_its_handshake_leaves_no_connection() {
 #[test]
 fn a_registration_that_nobody_connects_to_expires_and_one_in_use_does_not() {
     let server = TestServer::with(|config| {
-        config.timeouts.registration = Duration::from_secs(1);
+        config.registrations.lifetime = Duration::from_secs(1);
     });
     let kept = server.register(r#"{"user_id": 1}"#);
     let mut client = server.connect(&kept);
@@ -190,7 +190,7 @@ fn a_registration_that_nobody_connects_to_expires_and_one_in_use_does_not() {
 
 #[test]
 fn one_registration_more_than_allowed_is_refused_until_one_is_gone() {
-    let server = TestServer::with(|config| config.limits.registrations = 2);
+    let server = TestServer::with(|config| config.registrations.most = 2);
     let first = server.register(r#"{"user_id": 1}"#);
     // One that is connected counts as well.
     let client = server.connect(&server.register(r#"{"user_id": 1}"#));

@@ -84,13 +84,13 @@ async fn run(plan: Plan) -> u64 {
 }
 
 fn configure(config: &mut Config) {
-    config.shards = 3.try_into().unwrap();
-    config.deflate.enabled = true;
-    config.deflate.contexts = 48;
+    config.hub.shards = 3.try_into().unwrap();
+    config.hub.deflate.enabled = true;
+    config.hub.deflate.contexts = 48;
     // However busy the machine is: nobody is to be slow, silent or late here.
-    config.timeouts.blocked = Duration::from_secs(60);
-    config.timeouts.ping_after = Duration::from_secs(600);
-    config.timeouts.request = Duration::from_secs(60);
+    config.hub.timeouts.blocked = Duration::from_secs(60);
+    config.hub.timeouts.ping_after = Duration::from_secs(600);
+    config.hub.timeouts.request = Duration::from_secs(60);
 }
 
 fn start_publishers(run: &mut Run, board: &Arc<Board>, connected: &Latch, published: &Latch) {

@@ -41,7 +41,7 @@ impl TestServer {
     pub fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        config.shards = 2.try_into().unwrap();
+        config.hub.shards = 2.try_into().unwrap();
         change(&mut config);
         let (stop, stopped) = oneshot::channel();
         let (started, wait) = mpsc::channel();

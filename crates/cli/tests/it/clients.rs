@@ -72,7 +72,7 @@ fn test(client: impl FnOnce(&str) -> Command) {
 /// Runs a client against a server with permessage-deflate, and tells it so.
 #[track_caller]
 fn test_with_deflate(client: impl FnOnce(&str) -> Command) {
-    let server = || TestServer::with(|config| config.deflate.enabled = true);
+    let server = || TestServer::with(|config| config.hub.deflate.enabled = true);
     test_against(server, |base| {
         let mut command = client(base);
         command.arg("deflate");

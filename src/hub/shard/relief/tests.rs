@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::{
-    config::Config,
+    config::HubConfig,
     hub::{
         bounds::{
             allowance::{STEP, STEP_NANOSECONDS},
@@ -25,9 +25,9 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let mut config = Config {
+        let mut config = HubConfig {
             shards: 2.try_into().unwrap(),
-            ..Config::default()
+            ..HubConfig::default()
         };
         config.limits.memory_budget = Some(config.limits.least_memory());
         Self {

@@ -1,0 +1,138 @@
+//! How large things may be, and how many.
+
+use crate::{
+    config::{
+        invalid::{InvalidSetting, in_range, invalid},
+        memory,
+    },
+    wire,
+};
+
+/// How large things may be, and how many.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The largest message, in bytes, from 1 to 64 MiB. Default: 64 KiB. With more than 256 KiB a
+    /// blocked subscriber may have 4 of them waiting, and 32 before it is ended at once.
+    pub message_bytes: usize,
+    /// The most fragments that a message may come in. Default: 1,024.
+    pub fragments: u32,
+    /// Bytes that all clients together may make the server hold. Default: `None`, which is half of
+    /// what the machine has when the hub starts, or of the limit of this process's cgroup if that is
+    /// less.
+    pub memory_budget: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 64 * 1024,
+            fragments: 1024,
+            memory_budget: None,
+        }
+    }
+}
+
+impl Limits {
+    /// Checks them for a hub of so many shards.
+    pub(super) fn check(&self, shards: usize) -> Result<(), InvalidSetting> {
+        in_range(
+            "max-message-bytes",
+            self.message_bytes,
+            1,
+            MAX_MESSAGE_BYTES,
+        )?;
+        if self.fragments == 0 {
+            return Err(invalid("max-fragments", "must be at least 1".into()));
+        }
+        self.check_memory(shards)
+    }
+
+    fn check_memory(&self, shards: usize) -> Result<(), InvalidSetting> {
+        let least = self.least_memory() + shards as u64 * SHARD_MEMORY;
+        let budget = self.budget_bytes();
+        if budget >= least {
+            return Ok(());
+        }
+        let mut reason = format!(
+            "must be at least {least} ({}KiB) with max-message-bytes = {} and shards = {shards}",
+            least.div_ceil(1024),
+            self.message_bytes,
+        );
+        if self.memory_budget.is_none() {
+            reason += &format!("; the default is half of the memory, which is {budget}");
+        }
+        Err(invalid("memory-budget", reason))
+    }
+
+    /// What may wait for a blocked subscriber: 1 MiB, or four of the largest messages.
+    #[must_use]
+    pub fn outbox_bytes(&self) -> usize {
+        (1024 * 1024).max(4 * self.message_bytes)
+    }
+
+    /// Returns the memory budget, in bytes. If it was not chosen, this looks at the system.
+    pub(crate) fn budget_bytes(&self) -> u64 {
+        let half = || memory::available() / 2;
+        self.memory_budget.unwrap_or_else(half)
+    }
+
+    /// Returns the least memory that will do, in bytes: what these limits allow one connection.
+    pub(crate) fn least_memory(&self) -> u64 {
+        let largest = self.outbox_bytes() + 4 * self.message_bytes + self.body_bytes();
+        // A quarter of the budget is for what is under way while it is short.
+        (largest + 64 * 1024) as u64 / 3 * 4
+    }
+
+    /// The largest body of a request: the largest message with every byte escaped in JSON
+    /// (`\u001b` for one), and room for the rest.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        6 * self.message_bytes + 16 * 1024
+    }
+
+    pub(crate) fn wire(&self) -> wire::walk::Limits {
+        wire::walk::Limits {
+            message_bytes: self.message_bytes,
+            fragments: self.fragments,
+        }
+    }
+}
+
+/// The least memory of the budget for each shard, in bytes: what it holds before it is known to all.
+const SHARD_MEMORY: u64 = 256 * 1024;
+
+/// Arbitrary: a message is held whole, and more than once.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_that_was_not_chosen_is_half_of_what_there_is_at_the_start() {
+        let mut limits = Limits::default();
+        assert_eq!(limits.memory_budget, None);
+        assert_eq!(limits.budget_bytes(), memory::available() / 2);
+        limits.memory_budget = Some(1 << 20);
+        assert_eq!(limits.budget_bytes(), 1 << 20);
+    }
+
+    #[test]
+    fn a_budget_that_is_too_small_is_refused_by_the_least_that_will_do() {
+        let said = |bytes| {
+            let limits = Limits {
+                memory_budget: Some(bytes),
+                ..Limits::default()
+            };
+            limits.check(2).map_err(|refused| refused.to_string())
+        };
+        assert_eq!(
+            said(2_905_427).unwrap_err(),
+            "memory-budget: must be at least 2905428 (2838KiB) with max-message-bytes = 65536 and \
+             shards = 2"
+        );
+        assert_eq!(said(2_905_428), Ok(()));
+        assert_eq!(said(2838 * 1024), Ok(()));
+    }
+}
