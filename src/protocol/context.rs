@@ -62,6 +62,7 @@ impl<'a> Context<'a> {
     }
 
     /// Sends a message back, which is copied and need not be kept.
+    #[inline]
     pub fn reply(&mut self, kind: Kind, payload: &[u8]) {
         if self.is_ended {
             return;

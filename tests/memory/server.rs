@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use framecast::{Hub, Config};
+use framecast::{Config, Hub};
 use tokio::sync::oneshot;
 
 use crate::{

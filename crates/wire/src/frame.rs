@@ -177,6 +177,7 @@ impl Frame {
 }
 
 /// Appends a whole message to `wire`; that text is UTF-8 was checked where it arrived.
+#[inline]
 pub fn encode_message(kind: Kind, payload: &[u8], wire: &mut impl BufMut) {
     encode(FIN | Opcode::from(kind) as u8, payload, wire);
 }
@@ -191,6 +192,7 @@ fn header_bytes(payload_len: usize) -> usize {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "each arm bounds `len`")]
+#[inline]
 fn encode(first: u8, payload: &[u8], wire: &mut impl BufMut) {
     match payload.len() {
         len @ 0..=125 => wire.put_slice(&[first, len as u8]),

@@ -29,11 +29,13 @@ impl Header {
     }
 
     /// How many bytes have arrived.
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
     /// Takes what may belong to the header from the head of `chunk`, and perhaps more than that.
+    #[inline]
     pub(super) fn look_at(&mut self, chunk: &[u8]) {
         let len = MAX_BYTES.min(self.len + chunk.len());
         self.bytes[self.len..len].copy_from_slice(&chunk[..len - self.len]);
@@ -45,11 +47,13 @@ impl Header {
     }
 
     /// FIN, RSV and opcode.
+    #[inline]
     pub(super) fn first(&self) -> u8 {
         self.bytes[0]
     }
 
     /// The frame is masked. Of a header of which two bytes are there.
+    #[inline]
     pub(super) fn is_masked(&self) -> bool {
         self.bytes[1] & MASK != 0
     }
@@ -60,6 +64,7 @@ impl Header {
     }
 
     /// The size of the whole header, from its second byte.
+    #[inline]
     pub(super) fn size(&self) -> usize {
         if self.len < 2 {
             return 2;
@@ -67,6 +72,7 @@ impl Header {
         self.length_end() + if self.is_masked() { 4 } else { 0 }
     }
 
+    #[inline]
     fn length_end(&self) -> usize {
         match self.bytes[1] & LENGTH {
             126 => 4,
@@ -80,6 +86,7 @@ impl Header {
     /// # Errors
     ///
     /// A shorter form exists, or the top bit is set.
+    #[inline]
     pub(super) fn payload_length(&self) -> Result<u64, Violation> {
         let extended = |bytes: &[u8]| {
             bytes
@@ -99,6 +106,7 @@ impl Header {
     }
 
     /// The masking key in a whole header; zeros, which change nothing, if it has none.
+    #[inline]
     pub(super) fn key(&self) -> [u8; 4] {
         let start = self.length_end();
         let mut key = [0; 4];

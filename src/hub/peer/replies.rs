@@ -17,8 +17,16 @@ impl Replies {
         self.0.len() + MAX_HEADER_BYTES + payload_len <= MAX_BYTES
     }
 
-    pub(in crate::hub) fn push_message(&mut self, kind: Kind, payload: &[u8]) {
-        encode_message(kind, payload, &mut self.0);
+    /// Gathers a message, if it [has room](Self::has_room_for) for that. Returns false if not.
+    // Once for each message of an echo.
+    #[inline]
+    #[must_use]
+    pub(in crate::hub) fn push_message(&mut self, kind: Kind, payload: &[u8]) -> bool {
+        let has_room = self.has_room_for(payload.len());
+        if has_room {
+            encode_message(kind, payload, &mut self.0);
+        }
+        has_room
     }
 
     pub(in crate::hub) fn push(&mut self, frame: &Frame) {

@@ -175,17 +175,19 @@ impl SeatRef {
     }
 
     /// Replies with a message as it is, which is not compressed.
+    #[inline]
     pub(crate) fn reply_plain(&self, kind: Kind, payload: &[u8]) {
-        let mut replies = self.shard.replies.borrow_mut();
-        if !replies.has_room_for(payload.len()) {
-            drop(replies);
-            self.flush();
-            replies = self.shard.replies.borrow_mut();
+        if !self.shard.replies.borrow_mut().push_message(kind, payload) {
+            self.reply_behind(kind, payload);
         }
-        if replies.has_room_for(payload.len()) {
-            replies.push_message(kind, payload);
-        } else {
-            drop(replies);
+    }
+
+    /// Replies when what was gathered is written, because no more can be.
+    #[cold]
+    fn reply_behind(&self, kind: Kind, payload: &[u8]) {
+        self.flush();
+        let is_taken = self.shard.replies.borrow_mut().push_message(kind, payload);
+        if !is_taken {
             self.reply(Frame::message(kind, payload));
         }
     }
