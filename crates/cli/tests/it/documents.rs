@@ -1,5 +1,6 @@
 //! What an operator looks up and calculates with: ranges of settings, the fields of `/health`, and the
-//! figures on memory are compared with the program. Commands and other tables are in [`crate::readme`].
+//! figures on memory are compared with the program, and the page on its inside with the source. Commands
+//! and other tables are in [`crate::readme`].
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -7,8 +8,11 @@ use framecast_test_support::{Client, handshake};
 
 use crate::process::{Process, run};
 
+/// The folder of the repository.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// The folder of the documents.
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
+const DESIGN: &str = include_str!("../../../../docs/design.md");
 const README: &str = include_str!("../../../../README.md");
 const HEALTH: &str = include_str!("../../../../docs/health.md");
 const SETTINGS: &str = include_str!("../../../../docs/settings.md");
@@ -173,5 +177,39 @@ fn the_files_that_documents_link_to_exist() {
             let file = Path::new(DOCS).join(target);
             assert!(file.exists(), "{target} in {}", document.display());
         }
+    }
+}
+
+#[test]
+fn the_files_that_the_design_page_names_exist() {
+    let places = ["", "src", "crates/wire/src"].map(|place| Path::new(ROOT).join(place));
+    let words = DESIGN.split('`').skip(1).step_by(2);
+    let paths = words.filter(|word| [".rs", ".md", "/"].iter().any(|end| word.ends_with(end)));
+    let mut looked = 0;
+    for path in paths {
+        let exists = places.iter().any(|place| place.join(path).exists());
+        assert!(exists, "{path}");
+        looked += 1;
+    }
+    assert!(looked > 20, "{looked}");
+}
+
+/// The modules that a folder has, but for those that are no part of the product.
+fn modules(folder: &str) -> impl Iterator<Item = String> {
+    const OTHERS: [&str; 6] = ["internals", "lib", "measured", "mod", "model", "unmeasured"];
+    let entries = fs::read_dir(Path::new(ROOT).join(folder)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().path());
+    let names = names.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
+    names.filter(|name| !OTHERS.contains(&name.as_str()))
+}
+
+#[test]
+fn every_module_has_its_place_among_the_arrows_of_the_design_page() {
+    let (_, arrows) = DESIGN.split_once("## Modules").unwrap();
+    let arrows = arrows.split("```").nth(1).unwrap();
+    let words = arrows.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let drawn: BTreeSet<_> = words.collect();
+    for module in modules("src").chain(modules("src/hub")) {
+        assert!(drawn.contains(module.as_str()), "{module}");
     }
 }
