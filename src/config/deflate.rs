@@ -9,12 +9,18 @@ use crate::config::invalid::{InvalidSetting, in_range, invalid};
 #[non_exhaustive]
 pub struct Deflate {
     /// Agree on it with clients that offer it. Default: false.
+    ///
+    /// `--deflate`
     pub enabled: bool,
     /// Messages of fewer bytes are sent as they are. Default: 64.
+    ///
+    /// `--deflate-min-bytes`
     pub min_bytes: usize,
     /// How many connections at one time may have their messages compressed in a context of their
     /// own. They get the smaller messages, but each costs 160 KiB, and every message is compressed
     /// for each of them again instead of once for all. Default: 0.
+    ///
+    /// `--deflate-contexts`
     pub contexts: usize,
 }
 

@@ -14,12 +14,18 @@ use crate::{
 pub struct Limits {
     /// The largest message, in bytes, from 1 to 64 MiB. Default: 64 KiB. With more than 256 KiB a
     /// blocked subscriber may have 4 of them waiting, and 32 before it is ended at once.
+    ///
+    /// `--max-message-bytes`
     pub message_bytes: usize,
     /// The most fragments that a message may come in. Default: 1,024.
+    ///
+    /// `--max-fragments`
     pub fragments: u32,
     /// Bytes that all clients together may make the server hold. Default: `None`, which is half of
     /// what the machine has when the hub starts, or of the limit of this process's cgroup if that is
     /// less.
+    ///
+    /// `--memory-budget`
     pub memory_budget: Option<u64>,
 }
 

@@ -9,8 +9,12 @@ use crate::config::invalid::{InvalidSetting, in_time};
 #[non_exhaustive]
 pub struct Registrations {
     /// The most at one time. Default: 100,000.
+    ///
+    /// `--max-registrations`
     pub most: usize,
     /// One that nobody is connected to is forgotten after so long. Default: 5 min.
+    ///
+    /// `--registration-lifetime`
     pub lifetime: Duration,
 }
 

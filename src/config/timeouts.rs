@@ -10,17 +10,29 @@ use crate::config::invalid::{InvalidSetting, in_time};
 pub struct Timeouts {
     /// For the head of a request, from when it is waited for to its last byte, and as long again
     /// for its body. Default: 5 s.
+    ///
+    /// `--request-timeout`
     pub request: Duration,
     /// A connection that was silent for so long is pinged. Default: 25 s.
+    ///
+    /// `--ping-after`
     pub ping_after: Duration,
     /// A connection that stays silent for so long after a ping is ended. Default: 10 s.
+    ///
+    /// `--pong-within`
     pub pong_within: Duration,
     /// For the closing handshake. Default: 5 s.
+    ///
+    /// `--close-timeout`
     pub close: Duration,
     /// A subscriber whose outbox is over its bound is ended when its socket has taken nothing
     /// for so long. Default: 1 s.
+    ///
+    /// `--slow-after`
     pub blocked: Duration,
     /// A subscriber whose oldest waiting message is older than this is ended. Default: 30 s.
+    ///
+    /// `--max-behind`
     pub behind: Duration,
 }
 

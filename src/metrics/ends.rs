@@ -18,13 +18,14 @@ pub struct Ends<N = u64> {
     pub overloaded: N,
     /// The server was shut down (1012).
     pub restarting: N,
-    /// The client read too slowly, or memory was short and it was furthest behind (4008).
+    /// The client read too slowly, or memory was short and it was furthest behind (4008). Those that were
+    /// [too far behind](Self::too_far_behind) are not among them.
     pub slow_consumer: N,
     /// The client's oldest message had waited for too long (4008).
     pub too_far_behind: N,
     /// The registration of the connection was deleted (4503).
     pub unregistered: N,
-    /// The client broke the protocol or a limit (1002, 1003, 1007, 1008 or 1009).
+    /// The client broke the protocol or a limit (1002, 1007, 1008 or 1009).
     pub violation: N,
     /// The shard of the connection panicked (1011).
     pub broken: N,
@@ -52,17 +53,31 @@ impl Ends<Counter> {
 impl Ends {
     /// Adds what one shard has counted.
     pub(super) fn add(&mut self, shard: &Ends<Counter>) {
-        self.application += shard.application.get();
-        self.by_peer += shard.by_peer.get();
-        self.lost += shard.lost.get();
-        self.no_pong += shard.no_pong.get();
-        self.overloaded += shard.overloaded.get();
-        self.restarting += shard.restarting.get();
-        self.slow_consumer += shard.slow_consumer.get();
-        self.too_far_behind += shard.too_far_behind.get();
-        self.unregistered += shard.unregistered.get();
-        self.violation += shard.violation.get();
-        self.broken += shard.broken.get();
+        // Taken apart, so that none can be forgotten.
+        let Ends {
+            application,
+            by_peer,
+            lost,
+            no_pong,
+            overloaded,
+            restarting,
+            slow_consumer,
+            too_far_behind,
+            unregistered,
+            violation,
+            broken,
+        } = shard;
+        self.application += application.get();
+        self.by_peer += by_peer.get();
+        self.lost += lost.get();
+        self.no_pong += no_pong.get();
+        self.overloaded += overloaded.get();
+        self.restarting += restarting.get();
+        self.slow_consumer += slow_consumer.get();
+        self.too_far_behind += too_far_behind.get();
+        self.unregistered += unregistered.get();
+        self.violation += violation.get();
+        self.broken += broken.get();
     }
 
     /// Returns how many connections have ended, for whatever reason.

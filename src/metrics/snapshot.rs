@@ -2,7 +2,7 @@
 
 use crate::metrics::{ends::Ends, shard::ShardMetrics};
 
-/// The numbers of a hub, summed over its shards.
+/// The numbers of a hub, summed over its shards. What only a server counts is not among them.
 ///
 /// Each is read by itself while the shards go on, so two of them need not be of the same moment.
 /// A *gauge* is a number as it is now; a *counter* counts since the hub's start and never decreases.
@@ -13,7 +13,7 @@ pub struct Metrics {
     pub connections: u64,
     /// Gauge: topics with a subscriber. One with subscribers on several shards counts on each.
     pub topics: u64,
-    /// Counter: frames queued to subscribers.
+    /// Counter: messages queued to subscribers, once for each of them.
     pub deliveries: u64,
     /// Counter: system calls that wrote to a socket.
     pub writes: u64,
@@ -48,12 +48,20 @@ pub struct MemoryMetrics {
 impl Metrics {
     /// Adds the numbers of one shard.
     pub(crate) fn add(&mut self, shard: &ShardMetrics) {
-        self.connections += shard.connections.get();
-        self.topics += shard.topics.get();
-        self.deliveries += shard.deliveries.get();
-        self.writes += shard.writes.get();
-        self.ticks += shard.ticks.get();
-        self.ended.add(&shard.ended);
+        let ShardMetrics {
+            connections,
+            topics,
+            deliveries,
+            writes,
+            ticks,
+            ended,
+        } = shard;
+        self.connections += connections.get();
+        self.topics += topics.get();
+        self.deliveries += deliveries.get();
+        self.writes += writes.get();
+        self.ticks += ticks.get();
+        self.ended.add(ended);
     }
 }
 

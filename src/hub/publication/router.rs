@@ -1,4 +1,5 @@
-//! The router: where the publications of a topic get their order, and which shards get them.
+//! The router: where the publications of a topic get their order, and which shards get them. The links
+//! of the shards take them there.
 //!
 //! Every publication of a topic passes the topic's record, one at a time, and the order in which they
 //! pass is the order in which every subscriber gets them. A topic has a record while some shard has

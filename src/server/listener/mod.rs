@@ -1,7 +1,8 @@
 //! A listener: an address where the server is found, and what it does with who comes there.
 //!
 //! [`accept`] takes each socket, with a [`reserve`] for when there are no descriptors, and [`arrivals`]
-//! hands it to a shard. To wrap the stream of a socket, as TLS does, is for [`arrivals`] too.
+//! hands it to a shard, where its stream can be wrapped, as TLS does. Whom no shard can serve, `accept`
+//! and the watchdog answer on the bare socket.
 
 pub(super) mod accept;
 pub(super) mod arrivals;

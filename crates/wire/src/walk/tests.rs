@@ -1,3 +1,5 @@
+//! The walk over frames, whole and in pieces of any size.
+
 use proptest::prelude::*;
 
 use super::*;

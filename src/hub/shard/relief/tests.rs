@@ -1,3 +1,5 @@
+//! Relief, with peers whose outboxes and messages a test has made.
+
 use std::{rc::Rc, sync::Arc, time::Instant};
 
 use bytes::Bytes;
