@@ -35,10 +35,11 @@ struct Player {
 impl Protocol for Player {
     fn on_open(&mut self, cx: &mut Context<'_>) {
         let mut waiting = self.lobby.lock().expect("nobody panics with it");
-        self.game = waiting.as_ref().unwrap_or(&self.game).clone();
-        if cx.set_topics(&self.game).is_err() {
+        let game = waiting.as_ref().unwrap_or(&self.game).clone();
+        if cx.set_topics(&game).is_err() {
             return; // The server is short of memory.
         }
+        self.game = game;
         if waiting.take().is_some() {
             cx.publish(&self.game, Frame::text("the game begins"));
         } else {

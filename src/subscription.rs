@@ -49,7 +49,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`Disconnect::Restarting`] if the hub is drained, [`Disconnect::Overloaded`] if memory is short.
+    /// [`Disconnect::Restarting`] if the hub is drained, [`Disconnect::Overloaded`] if memory is short,
+    /// [`Disconnect::Broken`] if a shard has panicked.
     ///
     /// # Cancel safety
     ///
@@ -79,7 +80,14 @@ impl Hub {
             // Dropped, and so ended, if nobody waits for it any more.
             let _ = opened.send(subscription);
         });
-        is_open.await.unwrap_or(Err(Disconnect::Restarting))
+        is_open.await.unwrap_or_else(|_| {
+            let is_broken = self.is_broken();
+            Err(if is_broken {
+                Disconnect::Broken
+            } else {
+                Disconnect::Restarting
+            })
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! [`hub`] is what holds for all connections: [`access`] is who may connect, [`limits`] how large things may
 //! be, [`timeouts`] how long they may take, [`deflate`] how they are compressed. [`registrations`] are the
 //! server's own. `public_url` is where the server is found from outside, [`memory`] how much memory there is,
-//! and [`mod@invalid`] why a choice is refused.
+//! and `invalid` why a choice is refused.
 
 mod access;
 mod deflate;

@@ -29,7 +29,6 @@ pub(super) async fn close(
     reader: &mut Reader,
     reason: Disconnect,
 ) -> bool {
-    seat.end(reason);
     let within = seat.shard().config().timeouts.close;
     let draining = seat.shard().draining().map(DrainTime::for_closing);
     let within = draining.map_or(within, |draining| draining.min(within));

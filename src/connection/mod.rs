@@ -69,6 +69,8 @@ impl Connection {
         let takes_fragments = protocol.wants_fragments() && deflate.is_none();
         let seat = Seat::take(shard, identity.user, deflate);
         let mut publications = Publications::default();
+        // Outside all turns, and so behind whatever the last one has left.
+        shard.skip_turn();
         protocol.on_open(&mut protocol::Context::new(&seat, &mut publications));
         // There is no socket yet.
         seat.queue_replies();
@@ -110,6 +112,9 @@ impl Connection {
     }
 
     async fn close(mut self, reason: Disconnect) {
+        self.seat.end(reason);
+        // Of several reasons the first one counts.
+        let reason = self.seat.ended().unwrap_or(reason);
         let orderly = close::close(&self.seat, self.protocol, &mut self.reader, reason).await;
         debug!(connection = ?*self.seat, %reason, orderly, "closed");
     }

@@ -1,4 +1,6 @@
-//! Connections poll by poll, over streams that misbehave.
+//! Connections poll by poll, over streams that misbehave; and what their [`protocols`] may do.
+
+mod protocols;
 
 use std::{
     cell::{Cell, RefCell},

@@ -8,6 +8,7 @@ use crate::{
         ids::ConnectionId,
         seat::{
             SeatRef,
+            following::Followed,
             publications::{Publications, To},
         },
     },
@@ -42,6 +43,9 @@ pub struct Context<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
+    /// The connection has ended, and follows nothing any more.
+    #[error("the connection has ended")]
+    Ended,
     /// The server is short of memory: the connection was ended, with 1013.
     #[error("the server is short of memory")]
     ShortOfMemory,
@@ -116,14 +120,17 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     ///
-    /// If 128 topics are followed already, or memory is short.
+    /// If the connection has ended, 128 topics are followed already, or memory is short.
     pub fn subscribe(&mut self, topic: &TopicName) -> Result<(), SubscribeError> {
         self.has_spent = true;
-        if self.seat.is_too_much_more() {
-            return Err(self.refuse());
+        if self.is_ended {
+            return Err(SubscribeError::Ended);
         }
-        let is_followed = self.seat.follow_topic(topic);
-        is_followed.then_some(()).ok_or(SubscribeError::TooMany)
+        match self.seat.follow_topic(topic) {
+            Followed::Yes => Ok(()),
+            Followed::TooMany => Err(SubscribeError::TooMany),
+            Followed::ShortOfMemory => Err(self.refuse()),
+        }
     }
 
     /// Follows `topic` no longer.
@@ -136,9 +143,12 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     ///
-    /// If memory is short.
+    /// If the connection has ended, or memory is short.
     pub fn set_topics(&mut self, topics: &Topics) -> Result<(), SubscribeError> {
         self.has_spent = true;
+        if self.is_ended {
+            return Err(SubscribeError::Ended);
+        }
         if self.seat.is_too_much(topics) {
             return Err(self.refuse());
         }

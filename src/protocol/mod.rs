@@ -28,7 +28,9 @@ pub trait Protocol {
     /// The connection is made, and its client does not know yet. What is subscribed to here is in force when
     /// it gets its 101; what is published here is published after that.
     ///
-    /// If it [closes](Context::close) the connection, the client gets its 101 and then the Close.
+    /// If it [closes](Context::close) the connection, the client gets its 101 and then the Close. If memory
+    /// is too short for its topics, the request is refused with 503: what was published here is dropped,
+    /// and [`on_close`](Self::on_close) does not come.
     fn on_open(&mut self, cx: &mut Context<'_>) {
         let _ = cx;
     }

@@ -101,6 +101,15 @@ async fn one_that_takes_too_little_ends_with_the_reason_and_hides_no_gap() {
 }
 
 #[tokio::test]
+async fn a_drain_may_have_all_the_time_that_there_is() {
+    let hub = Hub::start(&HubConfig::default()).unwrap();
+    let mut subscription = hub.subscribe(&topic("cats")).await.unwrap();
+    let draining = hub.drain(Duration::MAX);
+    let (drained, last) = tokio::join!(draining, next(&mut subscription));
+    assert_eq!((drained, last), (true, Some(Err(Disconnect::Restarting))));
+}
+
+#[tokio::test]
 async fn one_that_is_dropped_leaves_its_topic() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
     let subscription = hub.subscribe(&topic("cats")).await.unwrap();

@@ -21,6 +21,6 @@ impl DrainTime {
     /// Returns the part of a hub's drain that a closing handshake may take: what the shards need to
     /// stop leaves a little more.
     pub(crate) fn for_closing(self) -> Duration {
-        self.0 * 2 / 3
+        self.0 / 3 * 2
     }
 }

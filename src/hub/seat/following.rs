@@ -31,30 +31,33 @@ impl SeatRef {
         Topics::of_distinct(topics.map(|topic| topic.name.clone()))
     }
 
-    /// Follows one topic more, if it is not followed yet. Returns false if too many are.
-    #[must_use]
-    pub(crate) fn follow_topic(&self, name: &TopicName) -> bool {
+    /// Follows one topic more, if it is not followed yet.
+    pub(crate) fn follow_topic(&self, name: &TopicName) -> Followed {
         let mut state = self.shard.state.borrow_mut();
         let mut followed = 0;
         let mut topics = state.topics_of(self.key).inspect(|_| followed += 1);
         let is_new = !topics.any(|topic| topic.name == *name);
         drop(topics);
-        if is_new && followed == MAX_TOPICS {
-            return false;
+        if !is_new {
+            return Followed::Yes;
         }
-        if is_new {
-            if let Some(peer) = state.peers.get_mut(self.key)
-                && peer.places.is_empty()
-            {
-                // Most connections follow one topic, and there are many of them.
-                peer.places.reserve_exact(1);
-            }
-            state.subscribe(self.key, name);
-            state.update_gauges();
+        if followed == MAX_TOPICS {
+            return Followed::TooMany;
         }
+        if self.shard.ledger().budget().is_crowded() {
+            return Followed::ShortOfMemory;
+        }
+        if let Some(peer) = state.peers.get_mut(self.key)
+            && peer.places.is_empty()
+        {
+            // Most connections follow one topic, and there are many of them.
+            peer.places.reserve_exact(1);
+        }
+        state.subscribe(self.key, name);
+        state.update_gauges();
         drop(state);
         self.spend(TOPIC_CHANGE);
-        true
+        Followed::Yes
     }
 
     /// Leaves one topic, if it is followed.
@@ -66,6 +69,12 @@ impl SeatRef {
         if let Some(place) = place {
             state.leave(self.key, place);
             state.update_gauges();
+            if let Some(peer) = state.peers.get_mut(self.key) {
+                // One that has left nearly all is to be as small as one that has just come.
+                if 4 * peer.places.len() <= peer.places.capacity() {
+                    peer.places.shrink_to_fit();
+                }
+            }
         }
         drop(state);
         self.spend(TOPIC_CHANGE);
@@ -78,11 +87,16 @@ impl SeatRef {
         let state = self.shard.state.borrow();
         self.shard.ledger().budget().is_crowded() && wanted > state.topics_bytes(self.key)
     }
+}
 
-    /// Returns true if memory is short, so that one topic more is too much.
-    pub(crate) fn is_too_much_more(&self) -> bool {
-        self.shard.ledger().budget().is_crowded()
-    }
+/// The outcome of following one topic more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Followed {
+    /// It is followed, and may have been before.
+    Yes,
+    ShortOfMemory,
+    TooMany,
 }
 
 /// The cost of following or leaving a topic, in nanoseconds.

@@ -2,7 +2,7 @@
 //! keeps of it. [`receiving`] is for what it reads, [`following`] for its topics, [`publishing`] for what
 //! it publishes, which a turn gathers as [`publications`].
 
-mod following;
+pub(crate) mod following;
 pub(crate) mod publications;
 mod publishing;
 pub(crate) mod receiving;

@@ -46,11 +46,16 @@ impl Publications {
             .last
             .take_if(|last| last.to != to || last.topics != *topics);
         self.before.extend(last);
-        let group = self.last.get_or_insert_with(|| Group {
-            topics: topics.clone(),
-            to,
-            messages: Vec::new(),
-            audience: seat.audience(topics),
+        seat.spend(GATHER);
+        let group = self.last.get_or_insert_with(|| {
+            // For its audience, and when it is published.
+            seat.spend(2 * topics.len() as u64 * PASS);
+            Group {
+                topics: topics.clone(),
+                to,
+                messages: Vec::new(),
+                audience: seat.audience(topics),
+            }
         });
         seat.charge_delivery(group.audience, &message);
         group.messages.push(message);
@@ -67,6 +72,12 @@ impl Publications {
         messages.map(Message::held_bytes).sum()
     }
 }
+
+/// The cost of making a message and keeping it, in nanoseconds, besides its bytes.
+const GATHER: u64 = 100;
+
+/// The cost of a look at the record of a topic, in nanoseconds.
+const PASS: u64 = 150;
 
 impl SeatRef {
     /// Publishes what was gathered: in its order, after what this connection published before. Who has

@@ -25,7 +25,6 @@ impl SeatRef {
     /// Publishes to every one of `topics`, after what this connection published before. Who has to
     /// [wait](Self::must_wait_to_publish) must have a pass.
     pub(in crate::hub) fn publish(&self, topics: &[TopicName], publication: Publication) {
-        self.spend(topics.len() as u64 * PASS);
         self.shard.links.publish(topics, publication);
     }
 
@@ -90,6 +89,3 @@ impl SeatRef {
         self.shard.links.pass(bytes).await
     }
 }
-
-/// What passing the record of a topic takes, in nanoseconds.
-const PASS: u64 = 150;

@@ -57,9 +57,9 @@ impl Shard {
         let Some(close) = reason.close_frame() else {
             return;
         };
-        self.state.borrow_mut().peers.break_off(close.as_bytes());
+        let open = self.state.borrow_mut().peers.break_off(close.as_bytes());
         let metrics = &self.shared.metrics[self.index];
-        metrics.ended.broken.add(metrics.connections.get());
+        metrics.ended.broken.add(open);
         metrics.connections.set(0);
         metrics.topics.set(0);
     }

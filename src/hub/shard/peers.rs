@@ -151,8 +151,20 @@ impl Peers {
     }
 
     /// Writes what waits for a peer and what it was answered, as far as its socket takes it, or
-    /// until it has had its share. Returns true if the rest comes with the ring.
+    /// until it has had its share. Returns true if the rest comes with the ring. The `replies` are empty
+    /// afterwards in any case: the next who has the buffer must not get them.
     pub(in crate::hub) fn write(
+        &mut self,
+        key: PeerKey,
+        replies: &mut Replies,
+        metrics: &ShardMetrics,
+    ) -> io::Result<bool> {
+        let written = self.write_out(key, replies, metrics);
+        replies.clear();
+        written
+    }
+
+    fn write_out(
         &mut self,
         key: PeerKey,
         replies: &mut Replies,
@@ -184,11 +196,14 @@ impl Peers {
         }
     }
 
-    /// Breaks off with every peer, with a `close` where one can be sent.
-    pub(in crate::hub) fn break_off(&mut self, close: &[u8]) {
+    /// Breaks off with every peer, with a `close` where one can be sent. Returns how many had not ended.
+    pub(in crate::hub) fn break_off(&mut self, close: &[u8]) -> u64 {
+        let mut open = 0;
         for peer in self.table.values_mut() {
+            open += u64::from(peer.ended.is_none());
             peer.break_off(close);
         }
+        open
     }
 
     /// Begins a look at every peer.

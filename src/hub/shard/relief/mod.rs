@@ -68,8 +68,8 @@ impl State {
 
     /// Ends those who are furthest behind until that is enough, or the step is over.
     fn end_furthest(&mut self, allowance: &mut Allowance) {
-        let (now, least) = (self.ledger.now(), self.least_behind());
         self.tell_relief();
+        let (now, least) = (self.ledger.now(), self.least_behind());
         while !allowance.is_spent()
             && self.shared.budget.is_crowded_without(self.leaving_bytes())
             && let Some((_, key)) = self.relief.behind.pop()
@@ -99,7 +99,13 @@ impl State {
 
     /// Returns true if the next step goes on with it.
     pub(in crate::hub) fn is_relieving(&self) -> bool {
-        self.shared.budget.is_crowded() && self.relief.is_under_way()
+        let budget = &self.shared.budget;
+        // What another shard is about to give back is waited for, and not looked for.
+        budget.is_crowded()
+            && (self.relief.next_part.is_some()
+                || !self.relief.leaving.is_empty()
+                || !self.relief.behind.is_empty()
+                    && budget.is_crowded_without(self.leaving_bytes()))
     }
 
     /// Returns how far behind one must be to be ended: shards that have somebody further behind

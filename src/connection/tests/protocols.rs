@@ -1,0 +1,170 @@
+//! What a protocol may do in its calls, and what becomes of that.
+
+use std::{cell::Cell, io, sync::mpsc};
+
+use super::*;
+use crate::{
+    topic::list::Topics,
+    wire::{close::CloseCode, frame::Frame},
+};
+
+/// Polls a connection a few times over what a script brings. Returns what it writes.
+fn written(connection: Connection, read: &[u8]) -> Vec<u8> {
+    let script = Rc::new(RefCell::new(Script {
+        read: read.to_vec(),
+        is_once: true,
+        ..Script::default()
+    }));
+    let socket = Socket::Other(Box::new(Scripted(Rc::clone(&script))));
+    let mut task = Box::pin(connection.start(socket, Vec::new()));
+    for _ in 0..5 {
+        let _ = poll(&mut task);
+    }
+    script.borrow().written.clone()
+}
+
+fn cats() -> TopicName {
+    TopicName::new("cats").unwrap()
+}
+
+/// Makes so much of the budget held that memory is short.
+fn crowd(shard: &Shard) -> impl Drop + use<> {
+    let budget = shard.ledger().budget();
+    budget.charge(usize::try_from(budget.limit() / 16 * 13).unwrap())
+}
+
+/// Gives one read, and fails at each write.
+struct Reset(Option<&'static [u8]>);
+
+impl AsyncRead for Reset {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(bytes) = self.0.take() else {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        };
+        buf.put_slice(bytes);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Reset {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+// Whoever opened a connection next on the same shard got them.
+#[test]
+fn replies_of_a_connection_that_is_reset_go_to_no_other() {
+    let written = on_a_shard(|shard, _| {
+        let socket = Reset(Some(b"\x81\x86\0\0\0\0secret"));
+        let one = open(shard, Echo, None).start(Socket::Other(Box::new(socket)), Vec::new());
+        let _ = poll(&mut Box::pin(one));
+        written(open(shard, Chat::from(cats()), None), b"")
+    });
+    assert_eq!(written, b"");
+}
+
+/// Closes at the first message, and tells why it has ended.
+struct Closes(mpsc::Sender<Disconnect>);
+
+impl Protocol for Closes {
+    fn on_message(&mut self, _: Incoming<'_>, cx: &mut protocol::Context<'_>) {
+        cx.close(CloseCode::new(4321).unwrap(), "x");
+    }
+
+    fn on_close(&mut self, reason: Disconnect, _: &mut protocol::Context<'_>) {
+        self.0.send(reason).unwrap();
+    }
+}
+
+#[test]
+fn of_several_reasons_the_protocol_is_told_the_first_one() {
+    let (reason, written) = on_a_shard(|shard, _| {
+        let (tell, told) = mpsc::channel();
+        let message_and_close = b"\x81\x81\0\0\0\0x\x88\x80\0\0\0\0";
+        let written = written(open(shard, Closes(tell), None), message_and_close);
+        (told.try_recv(), written)
+    });
+    assert_eq!(
+        reason,
+        Ok(Disconnect::Application(CloseCode::new(4321).unwrap()))
+    );
+    assert_eq!(written, b"\x88\x03\x10\xE1x");
+}
+
+/// Subscribes to a topic that it follows, and to another one.
+struct SubscribesAgain;
+
+impl Protocol for SubscribesAgain {
+    fn on_open(&mut self, cx: &mut protocol::Context<'_>) {
+        cx.subscribe(&cats()).unwrap();
+    }
+
+    fn on_message(&mut self, _: Incoming<'_>, cx: &mut protocol::Context<'_>) {
+        cx.subscribe(&cats()).unwrap();
+        cx.reply_text("still");
+        let dogs = TopicName::new("dogs").unwrap();
+        assert!(cx.subscribe(&dogs).is_err(), "memory is short");
+        assert!(cx.subscribe(&cats()).is_err(), "it has ended");
+    }
+}
+
+#[test]
+fn while_memory_is_short_what_is_followed_may_be_subscribed_to_and_nothing_new() {
+    let written = on_a_shard(|shard, _| {
+        let connection = open(shard, SubscribesAgain, None);
+        let _short = crowd(shard);
+        written(connection, b"\x81\x81\0\0\0\0x")
+    });
+    // The end drops what was replied.
+    assert_eq!(written[..4], *b"\x88\x1B\x03\xF5");
+}
+
+/// Publishes to one list of topics and then to the other, and says that this takes no time.
+struct Alternates([Topics; 2], Rc<Cell<u32>>);
+
+impl Protocol for Alternates {
+    fn on_message(&mut self, _: Incoming<'_>, cx: &mut protocol::Context<'_>) {
+        self.1.set(self.1.get() + 1);
+        self.0.swap(0, 1);
+        cx.publish(&self.0[0], Frame::text("x"));
+    }
+
+    fn is_instant(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn to_publish_is_charged_though_nobody_follows() {
+    let calls = on_a_shard(|shard, _| {
+        let topics = ["a", "b"].map(|name| {
+            let names = (0..128).map(|number| TopicName::new(&format!("{name}{number}")).unwrap());
+            Topics::new(names).unwrap()
+        });
+        let calls = Rc::new(Cell::new(0));
+        let connection = open(shard, Alternates(topics, Rc::clone(&calls)), None);
+        let messages = b"\x81\x80\0\0\0\0".repeat(1000);
+        let script = Script {
+            read: messages,
+            is_once: true,
+            ..Script::default()
+        };
+        let socket = Socket::Other(Box::new(Scripted(Rc::new(RefCell::new(script)))));
+        let _ = poll(&mut Box::pin(connection.start(socket, Vec::new())));
+        calls.get()
+    });
+    assert!((1..=30).contains(&calls), "{calls} in a turn");
+}
