@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::layering::{ROOT, code, files, named, relative};
+use crate::sources::{ROOT, code, files, named, relative};
 
 /// A module that has a file, and the modules with files that it names.
 type Arrows = BTreeMap<String, BTreeSet<String>>;

@@ -1,9 +1,8 @@
 //! The dependency rule: arrows point one way, floor by floor. Executable.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
+
+use crate::sources::{ROOT, code, files, named, product, relative};
 
 /// Each module of the library, and the modules of it that it may name. What the other crates may name
 /// is in their `Cargo.toml`.
@@ -189,90 +188,6 @@ const ENGINE: [&str; 5] = [
     "crates/cli/src/connect/",
 ];
 
-pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-/// The folders that have the code of the product: of the library, and of each crate beside it.
-fn sources() -> Vec<PathBuf> {
-    let crates = ["cli", "load", "wire"].map(|name| format!("{ROOT}/crates/{name}/src"));
-    let all = [format!("{ROOT}/src")].into_iter().chain(crates);
-    all.map(PathBuf::from).collect()
-}
-
-/// All files of the product.
-fn product() -> Vec<PathBuf> {
-    sources().iter().flat_map(|folder| files(folder)).collect()
-}
-
-/// The code of a file: without comments, and without its tests.
-pub(crate) fn code(file: &Path) -> String {
-    let source = fs::read_to_string(file).unwrap();
-    let lines = source
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
-    let source = lines.collect::<Vec<_>>().join("\n");
-    // A file of tests is declared among the others.
-    let source = source.replace("#[cfg(test)]\nmod model;", "");
-    let product = source.split("#[cfg(test)]").next();
-    product.unwrap_or_default().to_owned()
-}
-
-pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries
-        .flat_map(|path| {
-            if path.is_dir() {
-                files(&path)
-            } else {
-                vec![path]
-            }
-        })
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
-        .collect()
-}
-
-pub(crate) fn relative(file: &Path) -> String {
-    file.strip_prefix(ROOT)
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .to_owned()
-}
-
-/// The paths that a file names after `crate::`, alone or in a list.
-pub(crate) fn named(code: &str) -> Vec<Vec<&str>> {
-    let mut paths = Vec::new();
-    for (start, marker) in code.match_indices("crate::") {
-        read_tree(&code[start + marker.len()..], &[], &mut paths);
-    }
-    paths
-}
-
-/// Reads the path, or the list of paths, at the head of `code`. Returns what follows.
-fn read_tree<'a>(code: &'a str, prefix: &[&'a str], paths: &mut Vec<Vec<&'a str>>) -> &'a str {
-    let Some(mut list) = code.strip_prefix('{') else {
-        let end = code.find(|c: char| !c.is_alphanumeric() && c != '_');
-        let (name, rest) = code.split_at(end.unwrap_or(code.len()));
-        let path = [prefix, &[name]].concat();
-        if let Some(rest) = rest.strip_prefix("::") {
-            return read_tree(rest, &path, paths);
-        }
-        paths.push(path);
-        return rest;
-    };
-    loop {
-        list = list.trim_start();
-        if let Some(rest) = list.strip_prefix('}') {
-            return rest;
-        }
-        list = read_tree(list, prefix, paths);
-        // Behind it there may be another name, and a comma.
-        list = &list[list.find([',', '}']).unwrap()..];
-        list = list.strip_prefix(',').unwrap_or(list);
-    }
-}
-
 /// The modules of the library, each with another one that one of its files names, and that file.
 fn arrows() -> Vec<[String; 3]> {
     let mut arrows = Vec::new();
@@ -337,15 +252,6 @@ fn modules_of_the_hub_name_only_the_floors_below_them() {
     let mut arrows = hub_arrows();
     arrows.retain(|[from, ..]| from != "mod");
     check(HUB_FLOORS, &arrows);
-}
-
-#[test]
-fn every_name_of_a_list_is_seen() {
-    let code =
-        "use crate::{\n    a,\n    b::{c::D, e as _, f::*},\n    g as h,\n};\ncrate::i::J::k()";
-    let named = named(code);
-    let joined: Vec<String> = named.iter().map(|path| path.join("::")).collect();
-    assert_eq!(joined, ["a", "b::c::D", "b::e", "b::f::", "g", "i::J::k"]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod protocol;
 mod relay;
 mod slow;
 mod soak;
+mod sources;
 mod stress;
 mod subscription;
 mod tungstenite;
