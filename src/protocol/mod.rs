@@ -1,8 +1,10 @@
-//! Meanings of messages: each connection has a [`Protocol`], which is chosen where its request is answered.
+//! Meanings of messages: each connection has a [`Protocol`], which is chosen where its request is
+//! answered.
 //!
-//! A connection's task calls its protocol with what the client has sent (in [`incoming`]), and hands it a
-//! [`Context`] (in [`context`]), by which it acts: replies, publishes, subscribes, closes. [`echo`], [`chat`] and [`relay`] are the server's own; [`json`] writes
-//! what they answer. There is no I/O in here.
+//! A connection's task calls its protocol with what the client has sent (in [`incoming`]), and hands it
+//! a [`Context`] (in [`context`]), by which it acts: replies, publishes, subscribes, closes. [`echo`],
+//! [`chat`] and [`relay`] are the server's own; [`json`] writes what they answer. There is no I/O in
+//! here.
 
 pub(crate) mod chat;
 pub(crate) mod context;

@@ -1,14 +1,14 @@
 //! The server: listens, hands sockets to the shards, answers HTTP, and ends in good order.
 //!
 //! A [`listener`] takes each socket, and hands it to a shard; there `http` reads its requests,
-//! `routes` finds what answers them for the [`site`], `upgrade` turns one into a connection. An HTTP
-//! connection has `turns`, too. The `watchdog` notices a shard that stands still; who can't be served then, or for want
-//! of descriptors, is answered in `brief`.
+//! `routes` finds what answers them for the [`site`], `upgrade` turns one into a connection. An
+//! HTTP connection has `turns`, too. The `watchdog` notices a shard that stands still; who can't be
+//! served then, or for want of descriptors, is answered in `brief`.
 //!
-//! [`routes`] answers by [`api`] and [`page`], with a [`reply`]; [`head`] and [`body`] are what it reads of a
-//! request, [`host`] and [`origin`] who may ask. [`socket`] is how a socket gets to its connection.
-//! [`standing`] decides for the watchdog, [`shortage`] is what
-//! is logged while memory is short, and `internals` opens what `fuzz/` needs.
+//! [`routes`] answers by [`api`] and [`page`], with a [`reply`]; [`head`] and [`body`] are what it
+//! reads of a request, [`host`] and [`origin`] who may ask. [`socket`] is how a socket gets to its
+//! connection. [`standing`] decides for the watchdog, [`shortage`] is what is logged while memory
+//! is short, and `internals` opens what `fuzz/` needs.
 
 mod api;
 mod body;

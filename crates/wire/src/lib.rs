@@ -1,12 +1,12 @@
 //! RFC 6455 and 7692 around fastwebsockets: what leaves is encoded here, what arrives is judged here.
 //!
 //! [`frame`] encodes outgoing frames once; [`fast_lane`] takes whole plain messages in place;
-//! [`read_side`] is fastwebsockets as it is used here, [`gate`]
-//! the stream that it reads from, `parts` how large frames are shown in that, and [`walk`] the pure
-//! state machine in it which enforces the RFC's MUSTs and our limits; [`violation`] says
-//! what the peer did wrong, [`close`] which codes a Close may have. [`extension`] agrees on compression, [`deflate`] compresses a
-//! message and [`inflate`] undoes that; `header` is the head of a frame, `utf8` what text must be. Nothing
-//! here knows how topics or HTTP work.
+//! [`read_side`] is fastwebsockets as it is used here, [`gate`] the stream that it reads from,
+//! `parts` how large frames are shown in that, and [`walk`] the pure state machine in it which
+//! enforces the RFC's MUSTs and our limits; [`violation`] says what the peer did wrong, [`close`]
+//! which codes a Close may have. [`extension`] agrees on compression, [`deflate`] compresses a
+//! message and [`inflate`] undoes that; `header` is the head of a frame, `utf8` what text must be.
+//! Nothing here knows how topics or HTTP work.
 
 #![expect(clippy::exhaustive_enums, reason = "users are to handle every variant")]
 

@@ -59,9 +59,9 @@ impl SeatRef {
         self.shard.links.must_wait()
     }
 
-    /// Waits until it is this connection's turn to publish; it has charged `bytes` for what it waits
-    /// with. Meanwhile it is not read, and not expected to say anything. Returns `None` as soon as the connection has ended: it need not
-    /// wait any more, and must not be waited for.
+    /// Waits until it is this connection's turn to publish; it has charged `bytes` for what it
+    /// waits with. Meanwhile it is not read, and not expected to say anything. Returns `None` as
+    /// soon as the connection has ended: it need not wait any more, and must not be waited for.
     ///
     /// # Cancel safety
     ///

@@ -3,15 +3,17 @@
 //! A shard owns its connections, their sockets and outboxes, and its part of the topics; nothing
 //! of that leaves its thread. Its [`State`] is borrowed for single steps, never across an await.
 //!
-//! Its [`thread`] (`run`) alternates between steps of the [`tick`] and turns of connections' tasks. Both are
-//! bounded in time. Whoever is not done with its turn waits for one of the next [`rounds`], so that
-//! the sockets are looked at in between. [`breakage`] is what becomes of it when one of them panics.
+//! Its [`thread`] (`run`) alternates between steps of the [`tick`] and turns of connections' tasks.
+//! Both are bounded in time. Whoever is not done with its turn waits for one of the next
+//! [`rounds`], so that the sockets are looked at in between. [`breakage`] is what becomes of it
+//! when one of them panics.
 //!
-//! What reaches it comes through its [`inbox`], by [`links`] that all shards have. They have what is
-//! [`shared`], too, with [`attendance`]. The tick takes messages to the pending ones of a [`topic`], by [`fan_out`] to the
-//! outboxes of its [`peers`], and [`ring_pass`] tells when they are written. [`state`] has the steps:
-//! `presence`, [`subscriptions`], [`ending`], and [`relief`] and [`receivers`] while memory is short. [`receive`] is
-//! the buffer that all of its connections receive into.
+//! What reaches it comes through its [`inbox`], by [`links`] that all shards have. They have what
+//! is [`shared`], too, with [`attendance`]. The tick takes messages to the pending ones of a
+//! [`topic`], by [`fan_out`] to the outboxes of its [`peers`], and [`ring_pass`] tells when they
+//! are written. [`state`] has the steps: `presence`, [`subscriptions`], [`ending`], and [`relief`]
+//! and [`receivers`] while memory is short. [`receive`] is the buffer that all of its connections
+//! receive into.
 
 pub(in crate::hub) mod attendance;
 pub(in crate::hub) mod breakage;
