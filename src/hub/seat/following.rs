@@ -33,6 +33,8 @@ impl SeatRef {
 
     /// Follows one topic more, if it is not followed yet.
     pub(crate) fn follow_topic(&self, name: &TopicName) -> Followed {
+        // Whatever comes of it: all that are followed are looked at.
+        self.spend(TOPIC_CHANGE);
         let mut state = self.shard.state.borrow_mut();
         let mut followed = 0;
         let mut topics = state.topics_of(self.key).inspect(|_| followed += 1);
@@ -55,8 +57,6 @@ impl SeatRef {
         }
         state.subscribe(self.key, name);
         state.update_gauges();
-        drop(state);
-        self.spend(TOPIC_CHANGE);
         Followed::Yes
     }
 
