@@ -14,6 +14,7 @@ pub(in crate::hub) mod write;
 mod writing;
 
 use std::{
+    num::NonZeroU32,
     rc::Rc,
     task::Waker,
     time::{Duration, Instant},
@@ -67,8 +68,28 @@ pub(super) struct Peer {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unfinished {
     pub(super) since: Moment,
-    /// What has come of it holds so much.
-    pub(super) held_bytes: usize,
+    /// The bytes that it holds so far, and one more: so `None` takes no room in a peer.
+    held: NonZeroU32,
+}
+
+impl Unfinished {
+    pub(super) fn new(since: Moment, held_bytes: usize) -> Self {
+        let held = NonZeroU32::MIN;
+        let mut unfinished = Self { since, held };
+        unfinished.set_held(held_bytes);
+        unfinished
+    }
+
+    /// Returns the bytes that it holds so far.
+    pub(super) fn held_bytes(self) -> usize {
+        self.held.get() as usize - 1
+    }
+
+    pub(super) fn set_held(&mut self, bytes: usize) {
+        // A message has at most 64 MiB.
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.held = NonZeroU32::MIN.saturating_add(bytes);
+    }
 }
 
 /// Messages that are offered to one peer after the other.
@@ -296,6 +317,12 @@ mod tests {
         peer.outbox.push(segment(&vec![0; held - DELIVERY_BYTES]));
         peer.writing.blocked_since = Some(now);
         peer
+    }
+
+    #[test]
+    fn a_peer_is_no_larger_than_it_must_be() {
+        assert_eq!(size_of::<Option<Unfinished>>(), 8);
+        assert_eq!(size_of::<Peer>(), 240);
     }
 
     #[test]

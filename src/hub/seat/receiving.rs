@@ -104,10 +104,7 @@ impl SeatRef {
     pub(crate) fn begin_message(&self, bytes: usize) -> UnfinishedMessage {
         let ledger = self.shard.ledger();
         ledger.look();
-        let begun = Unfinished {
-            since: ledger.now(),
-            held_bytes: bytes,
-        };
+        let begun = Unfinished::new(ledger.now(), bytes);
         self.with(|peer| peer.unfinished = Some(begun));
         UnfinishedMessage {
             seat: self.clone(),
@@ -201,7 +198,7 @@ impl UnfinishedMessage {
     pub(crate) fn grow_to(&mut self, bytes: usize) {
         if bytes > self.held.bytes() {
             self.held.set(bytes);
-            let set = |unfinished: &mut Unfinished| unfinished.held_bytes = bytes;
+            let set = |unfinished: &mut Unfinished| unfinished.set_held(bytes);
             self.seat.with(|peer| peer.unfinished.as_mut().map(set));
         }
     }

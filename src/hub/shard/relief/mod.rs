@@ -24,7 +24,7 @@ use crate::{
             allowance::{Allowance, END},
             ledger::Moment,
         },
-        peer::Peer,
+        peer::{Peer, Unfinished},
         shard::state::State,
     },
 };
@@ -151,7 +151,7 @@ impl State {
             .leaving
             .iter()
             .filter_map(|&key| unfinished(key));
-        let leaving: usize = leaving.map(|unfinished| unfinished.held_bytes).sum();
+        let leaving: usize = leaving.map(Unfinished::held_bytes).sum();
         let furthest = self.relief.behind.peek().map_or(0, |(behind, _)| *behind);
         self.shared.relief[self.index].tell(furthest.into(), leaving as u64);
     }

@@ -13,7 +13,6 @@ use crate::{
             ledger::Held,
         },
         ids::PeerKey,
-        peer::Unfinished,
         publication::{compression::Compression, segment::Segment},
         shard::shared::Shared,
     },
@@ -71,10 +70,8 @@ impl Scene {
         let held_bytes =
             usize::try_from(self.state.shared.budget.limit() / 16 * sixteenths).unwrap();
         let key = self.peer();
-        self.state.peers.get_mut(key).unwrap().unfinished = Some(Unfinished {
-            since: self.state.ledger.now(),
-            held_bytes,
-        });
+        self.state.peers.get_mut(key).unwrap().unfinished =
+            Some(Unfinished::new(self.state.ledger.now(), held_bytes));
         (key, self.state.ledger.hold(held_bytes))
     }
 
