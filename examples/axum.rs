@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use framecast::{Chat, Frame, Hub, HubConfig, InvalidTopicName, TopicName, upgrade};
+use framecast::{Chat, Hub, HubConfig, InvalidTopicName, Message, TopicName, upgrade};
 use tokio::net::TcpListener;
 
 #[tokio::main(flavor = "multi_thread")]
@@ -47,7 +47,7 @@ async fn say(
     text: String,
 ) -> Result<String, (StatusCode, String)> {
     let topic = TopicName::new(&topic).map_err(refusal)?;
-    let queued = hub.publish(&topic, Frame::text(&text)).await;
+    let queued = hub.publish(&topic, Message::text(&text)).await;
     Ok(format!("queued to {queued}\n"))
 }
 

@@ -9,7 +9,7 @@
 
 use std::{convert::Infallible, env, error::Error};
 
-use framecast::{Chat, Frame, Hub, HubConfig, Reply, TopicName, upgrade};
+use framecast::{Chat, Hub, HubConfig, Message, Response, TopicName, upgrade};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{
     Method, Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
@@ -36,21 +36,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-async fn answer(hub: &Hub, room: TopicName, mut request: Request<Incoming>) -> Reply {
+async fn answer(hub: &Hub, room: TopicName, mut request: Request<Incoming>) -> Response {
     let (status, text) = match (request.method(), request.uri().path()) {
         (_, "/chat") => return upgrade(hub, &mut request, Chat::from(room)).await,
         (&Method::POST, "/say") => match text(request).await {
             Some(text) => {
-                let queued = hub.publish(&room, Frame::text(&text)).await;
+                let queued = hub.publish(&room, Message::text(&text)).await;
                 (StatusCode::OK, format!("queued to {queued}\n"))
             }
             None => (StatusCode::BAD_REQUEST, "up to 64 KiB of text\n".into()),
         },
         _ => (StatusCode::NOT_FOUND, "try /chat or /say\n".into()),
     };
-    let mut reply = Reply::new(text.into());
-    *reply.status_mut() = status;
-    reply
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    response
 }
 
 async fn text(request: Request<Incoming>) -> Option<String> {

@@ -18,7 +18,7 @@ use axum::{
     routing::get,
 };
 use framecast::{
-    CloseCode, Context, Frame, Hub, HubConfig, Incoming, InvalidTopicName, Protocol, TopicName,
+    CloseCode, Context, Hub, HubConfig, Incoming, InvalidTopicName, Message, Protocol, TopicName,
     upgrade,
 };
 use tokio::net::TcpListener;
@@ -78,7 +78,7 @@ async fn publish(
     text: String,
 ) -> Result<String, (StatusCode, String)> {
     let topic = TopicName::new(&topic).map_err(refusal)?;
-    let queued = hub.publish(&topic, Frame::text(&text)).await;
+    let queued = hub.publish(&topic, Message::text(&text)).await;
     Ok(format!("queued to {queued}\n"))
 }
 

@@ -18,7 +18,7 @@ use std::{
 
 use axum::{Router, extract::Request, routing::get};
 use framecast::{
-    Context, Disconnect, Frame, Hub, HubConfig, Incoming, Protocol, TopicName, Topics, upgrade,
+    Context, Disconnect, Hub, HubConfig, Incoming, Message, Protocol, TopicName, Topics, upgrade,
 };
 use tokio::net::TcpListener;
 
@@ -41,7 +41,7 @@ impl Protocol for Player {
         }
         self.game = game;
         if waiting.take().is_some() {
-            cx.publish(&self.game, Frame::text("the game begins"));
+            cx.publish(&self.game, Message::text("the game begins"));
         } else {
             *waiting = Some(self.game.clone());
             cx.reply_text("waiting for an opponent");
@@ -52,12 +52,12 @@ impl Protocol for Player {
         if let Some(text) = message.text() {
             self.moves += 1;
             let text = format!("move {}: {text}", self.moves);
-            cx.publish_to_others(&self.game, Frame::text(&text));
+            cx.publish_to_others(&self.game, Message::text(&text));
         }
     }
 
     fn on_close(&mut self, _: Disconnect, cx: &mut Context<'_>) {
-        cx.publish(&self.game, Frame::text("your opponent has gone"));
+        cx.publish(&self.game, Message::text("your opponent has gone"));
     }
 }
 

@@ -9,7 +9,7 @@
 
 use std::{env, error::Error, time::Duration};
 
-use framecast::{Config, Frame, Hub, Server, TopicName};
+use framecast::{Config, Hub, Message, Server, TopicName};
 use tokio::{signal, time};
 
 #[tokio::main(flavor = "current_thread")]
@@ -29,7 +29,7 @@ async fn tick(hub: Hub, clock: TopicName) {
     let mut seconds = time::interval(Duration::from_secs(1));
     for uptime in 0.. {
         seconds.tick().await;
-        hub.publish(&clock, Frame::text(&format!("up for {uptime} s")))
+        hub.publish(&clock, Message::text(&format!("up for {uptime} s")))
             .await;
     }
 }

@@ -1,6 +1,6 @@
 //! Reasons for which connections end: the close code of each, and what becomes of what waits for the peer.
 
-use crate::wire::{close::CloseCode, frame::Frame, violation::Violation};
+use crate::wire::{close::CloseCode, frame::Frame, protocol_error::ProtocolError};
 
 /// The reason for which a connection ended.
 ///
@@ -14,7 +14,7 @@ pub enum Disconnect {
     Application(CloseCode),
     /// The server has failed: a shard has panicked.
     #[error("internal error")]
-    Broken,
+    ShardPanicked,
     /// The peer began the closing handshake (RFC 6455 §5.5.1); its code is echoed.
     #[error("closed by peer")]
     ByPeer,
@@ -41,7 +41,7 @@ pub enum Disconnect {
     Unregistered,
     /// The peer broke the protocol or a limit.
     #[error("{0}")]
-    Violation(#[from] Violation),
+    ProtocolError(#[from] ProtocolError),
 }
 
 impl Disconnect {
@@ -52,13 +52,13 @@ impl Disconnect {
         match self {
             Self::ByPeer | Self::Lost => None,
             Self::Application(code) => Some(code.get()),
-            Self::Broken => Some(1011),
+            Self::ShardPanicked => Some(1011),
             Self::NoPong => Some(4012),
             Self::Overloaded => Some(1013),
             Self::Restarting => Some(1012),
             Self::SlowConsumer | Self::TooFarBehind => Some(4008),
             Self::Unregistered => Some(4503),
-            Self::Violation(violation) => Some(violation.close_code()),
+            Self::ProtocolError(error) => Some(error.close_code()),
         }
     }
 
@@ -71,7 +71,7 @@ impl Disconnect {
     pub(crate) fn discards_outbox(self) -> bool {
         matches!(
             self,
-            Self::Broken
+            Self::ShardPanicked
                 | Self::Lost
                 | Self::NoPong
                 | Self::Overloaded
@@ -85,13 +85,13 @@ impl Disconnect {
     pub(crate) fn expects_peers_close(self) -> bool {
         !matches!(
             self,
-            Self::Broken
+            Self::ShardPanicked
                 | Self::ByPeer
                 | Self::Lost
                 | Self::Overloaded
                 | Self::SlowConsumer
                 | Self::TooFarBehind
-                | Self::Violation(_)
+                | Self::ProtocolError(_)
         )
     }
 
@@ -113,8 +113,8 @@ mod tests {
 
     #[test]
     fn every_reason_that_we_give_fits_a_control_frame() {
-        let violation = Disconnect::Violation(Violation::LengthEncoding);
-        for reason in [Disconnect::NoPong, Disconnect::Restarting, violation] {
+        let error = Disconnect::ProtocolError(ProtocolError::LengthEncoding);
+        for reason in [Disconnect::NoPong, Disconnect::Restarting, error] {
             let frame = reason.close_frame().unwrap();
             assert_eq!(frame.as_bytes()[0], 0x88);
             assert_eq!(frame.wire_len(), 4 + reason.to_string().len());

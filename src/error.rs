@@ -1,10 +1,10 @@
-//! Why the server could not start, or stopped.
+//! Errors of a server that could not start, or stopped, and of a drain.
 
 use std::{io, net::SocketAddr};
 
 use crate::config::InvalidSetting;
 
-/// Why the server could not start, or stopped.
+/// The reason for which a server could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -28,8 +28,14 @@ pub enum Error {
     Watchdog(#[source] io::Error),
     /// A shard has panicked: its connections were closed with 1011.
     #[error("a shard has panicked")]
-    Broken,
+    ShardPanicked,
     /// Connections were still open when the time for the drain was over.
-    #[error("connections were still open when the time for the drain was over")]
-    DrainTimeout,
+    #[error(transparent)]
+    DrainTimeout(#[from] DrainTimeout),
 }
+
+/// The error of a drain that took too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("connections were still open when the time for the drain was over")]
+#[expect(clippy::exhaustive_structs, reason = "there is no more to be said")]
+pub struct DrainTimeout;

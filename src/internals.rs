@@ -17,8 +17,8 @@ use crate::{
     wire::frame::{Frame, Kind, Opcode},
 };
 pub use crate::{
-    hub::internals::{Counts, Received, Seat, Shards},
-    server::internals::{chat, publication, registration},
+    hub::internals::{Handle, Received, Shards, WorkCounts},
+    server::internals::{chat, publish_request, register_request},
 };
 
 /// Serves a connection on the first of `shards`, from after an opening handshake with this

@@ -32,7 +32,7 @@
 //! use std::{error::Error, time::Duration};
 //!
 //! use axum::{Router, extract::{Request, State}, response::IntoResponse, routing::get};
-//! use framecast::{Context, Frame, Hub, HubConfig, Incoming, Protocol, TopicName, Topics, upgrade};
+//! use framecast::{Context, Hub, HubConfig, Incoming, Message, Protocol, TopicName, Topics, upgrade};
 //! use tokio::{net::TcpListener, signal};
 //!
 //! /// A client that gets the news, and may say something about them.
@@ -48,7 +48,7 @@
 //!
 //!     fn on_message(&mut self, message: Incoming<'_>, cx: &mut Context<'_>) {
 //!         match message.text() {
-//!             Some(text) => cx.publish_to_others(&self.news, Frame::text(text)),
+//!             Some(text) => cx.publish_to_others(&self.news, Message::text(text)),
 //!             None => cx.reply_text("only text, please"),
 //!         }
 //!     }
@@ -66,7 +66,7 @@
 //! }
 //!
 //! async fn publish(State(app): State<App>, text: String) -> String {
-//!     let queued = app.hub.publish(&app.news, Frame::text(&text)).await;
+//!     let queued = app.hub.publish(&app.news, Message::text(&text)).await;
 //!     format!("queued to {queued}\n")
 //! }
 //!
@@ -80,7 +80,7 @@
 //!     let stopped = async { signal::ctrl_c().await.unwrap_or_default() };
 //!     axum::serve(listener, router).with_graceful_shutdown(stopped).await?;
 //!     // Delivers what was published, and closes every connection with 1012.
-//!     hub.drain(Duration::from_secs(10)).await;
+//!     hub.drain(Duration::from_secs(10)).await?;
 //!     Ok(())
 //! }
 //! ```
@@ -94,7 +94,7 @@
 //! - [`Subscription`] is a topic for the process itself, as a `Stream`: see [`Hub::subscribe`].
 //! - [`upgrade`] makes a connection of a request, [`upgrade_as`] one of a [user](UserId).
 //! - [`Protocol`], for what your clients say; [`Chat`], [`Echo`] and [`EchoFrames`] are there already.
-//! - [`TopicName`] and [`Topics`], checked once; [`Frame`], a message that is encoded once.
+//! - [`TopicName`] and [`Topics`], checked once; [`Message`], encoded once for everybody.
 //! - [`Disconnect`]: the reasons for which connections end, with their close codes.
 //!
 //! # What is guaranteed
@@ -117,7 +117,7 @@
 //! WebSocket, `protocol` what its messages mean, and `hub` the core. `subscription` is a topic for the
 //! process itself. What is called `wire` is a crate beside this one, `framecast-wire`. `config` is what
 //! an operator may choose, `error` why a server did not start or run on, `disconnect` why a connection
-//! ended, `metrics` what is counted, `topic` and `user` names that were checked, and `authority` a host
+//! ended, `metrics` what is counted, `message` what is published, `topic` and `user` names that were checked, and `authority` a host
 //! with its port. `internals` opens what `fuzz/` and `benches/` need.
 
 mod authority;
@@ -129,6 +129,7 @@ mod hub;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
+mod message;
 mod metrics;
 mod protocol;
 mod server;
@@ -140,14 +141,15 @@ use framecast_wire as wire;
 
 pub use self::wire::{
     close::{CloseCode, InvalidCloseCode},
-    frame::{Frame, Kind},
-    violation::Violation,
+    frame::Kind,
+    protocol_error::ProtocolError,
 };
 pub use crate::{
     config::{Access, Config, Deflate, HubConfig, InvalidSetting, Limits, Registrations, Timeouts},
     disconnect::Disconnect,
-    error::Error,
+    error::{DrainTimeout, Error},
     hub::Hub,
+    message::Message,
     metrics::{Ends, MemoryMetrics, Metrics},
     protocol::{
         Context, Fragment, Incoming, Protocol,
@@ -155,7 +157,7 @@ pub use crate::{
         context::SubscribeError,
         echo::{Echo, EchoFrames},
     },
-    server::{Reply, Server, upgrade, upgrade_as},
+    server::{Response, Server, upgrade, upgrade_as},
     subscription::Subscription,
     topic::{
         InvalidTopicName, TopicName,

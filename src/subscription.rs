@@ -21,6 +21,7 @@ use crate::{
     connection::Connection,
     disconnect::Disconnect,
     hub::{Hub, Socket},
+    message::Message,
     protocol,
     protocol::{Incoming, Protocol},
     topic::TopicName,
@@ -50,7 +51,7 @@ impl Hub {
     /// # Errors
     ///
     /// [`Disconnect::Restarting`] if the hub is drained, [`Disconnect::Overloaded`] if memory is short,
-    /// [`Disconnect::Broken`] if a shard has panicked.
+    /// [`Disconnect::ShardPanicked`] if a shard has panicked.
     ///
     /// # Cancel safety
     ///
@@ -81,9 +82,9 @@ impl Hub {
             let _ = opened.send(subscription);
         });
         is_open.await.unwrap_or_else(|_| {
-            let is_broken = self.is_broken();
-            Err(if is_broken {
-                Disconnect::Broken
+            let has_panicked = self.has_panicked();
+            Err(if has_panicked {
+                Disconnect::ShardPanicked
             } else {
                 Disconnect::Restarting
             })
@@ -93,20 +94,20 @@ impl Hub {
 
 impl Subscription {
     /// Takes the next message out of what has come. The Close ends the pipe.
-    fn next_message(&mut self) -> Option<Frame> {
+    fn next_message(&mut self) -> Option<Message> {
         while let Some(frame) = Frame::split_off(&mut self.taken) {
-            match frame.opcode() {
-                Some(Opcode::Text | Opcode::Binary) => return Some(frame),
+            if frame.opcode() == Some(Opcode::Close) {
                 // Its shard waits for that.
-                Some(Opcode::Close) => self.pipe = None,
-                _ => {}
+                self.pipe = None;
+            } else if let Some(message) = Message::from_frame(frame) {
+                return Some(message);
             }
         }
         None
     }
 
     /// Ready with the next message, or with `None` when there will be no more.
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         loop {
             if let Some(message) = self.next_message() {
                 return Poll::Ready(Some(message));
@@ -124,7 +125,7 @@ impl Subscription {
 }
 
 impl Stream for Subscription {
-    type Item = Result<Frame, Disconnect>;
+    type Item = Result<Message, Disconnect>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.is_over {
@@ -134,7 +135,8 @@ impl Stream for Subscription {
             return Poll::Ready(Some(Ok(message)));
         }
         // A shard that ends without a word has panicked, or is gone with its hub.
-        let reason = ready!(Pin::new(&mut self.ended).poll(cx)).unwrap_or(Disconnect::Broken);
+        let reason =
+            ready!(Pin::new(&mut self.ended).poll(cx)).unwrap_or(Disconnect::ShardPanicked);
         self.is_over = true;
         Poll::Ready(Some(Err(reason)))
     }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use framecast::{
-    Echo, Frame, HubConfig, TopicName,
-    internals::{self, Counts, Seat, Shards},
+    Echo, HubConfig, Message, TopicName,
+    internals::{self, Handle, Shards, WorkCounts},
 };
 use tokio::io::{AsyncRead, ReadBuf, empty, join, sink};
 
@@ -29,24 +29,24 @@ fn topics(prefix: &str) -> Vec<TopicName> {
     names.collect::<Result<_, _>>().unwrap()
 }
 
-fn crowd(shards: &Shards, size: usize, topics: &[TopicName]) -> Vec<Seat> {
-    let seats = (0..size).map(|_| {
-        let seat = shards.join(0, None, None, join(empty(), sink()));
-        seat.set_topics(topics);
-        seat
+fn crowd(shards: &Shards, size: usize, topics: &[TopicName]) -> Vec<Handle> {
+    let handles = (0..size).map(|_| {
+        let handle = shards.join(0, None, None, join(empty(), sink()));
+        handle.set_topics(topics);
+        handle
     });
-    seats.collect()
+    handles.collect()
 }
 
 /// What the shard counts until it is at rest again.
-fn counted(shards: &Shards, work: impl FnOnce()) -> Counts {
+fn counted(shards: &Shards, work: impl FnOnce()) -> WorkCounts {
     let before = shards.counts(0);
     work();
     while !shards.is_at_rest() {
         shards.tick(0);
     }
     let after = shards.counts(0);
-    Counts {
+    WorkCounts {
         visits: after.visits - before.visits,
         look_ups: after.look_ups - before.look_ups,
         moves: after.moves - before.moves,
@@ -59,9 +59,9 @@ fn counted(shards: &Shards, work: impl FnOnce()) -> Counts {
 fn a_message_to_many_topics_looks_at_each_subscription_once() {
     let shards = shards(|_| {});
     let mut topics = topics("all");
-    let seats = crowd(&shards, 100, &topics);
+    let handles = crowd(&shards, 100, &topics);
     topics.reverse();
-    let counts = counted(&shards, || seats[0].publish(&topics, Frame::text("x")));
+    let counts = counted(&shards, || handles[0].publish(&topics, Message::text("x")));
     assert_eq!(counts.visits, 100 * TOPICS as u64);
     assert_eq!(counts.look_ups, 0, "it brings the keys of its topics");
 }
@@ -71,8 +71,8 @@ fn a_message_to_one_topic_looks_at_its_subscribers_only() {
     let shards = shards(|_| {});
     let (many, one) = (topics("many"), [TopicName::new("one").unwrap()]);
     let _others = crowd(&shards, 100, &many);
-    let seats = crowd(&shards, 3, &one);
-    let counts = counted(&shards, || seats[0].publish(&one, Frame::text("x")));
+    let handles = crowd(&shards, 3, &one);
+    let counts = counted(&shards, || handles[0].publish(&one, Message::text("x")));
     assert_eq!((counts.visits, counts.look_ups), (3, 0));
 }
 
@@ -81,11 +81,11 @@ fn changing_topics_costs_as_much_as_there_are_topics_in_it() {
     let shards = shards(|_| {});
     let (first, second) = (topics("first"), topics("second"));
     let _crowd = crowd(&shards, 100, &[&first[..], &second].concat());
-    let seat = &crowd(&shards, 1, &first)[0];
-    let counts = counted(&shards, || seat.set_topics(&second));
+    let handle = &crowd(&shards, 1, &first)[0];
+    let counts = counted(&shards, || handle.set_topics(&second));
     assert!(counts.look_ups <= TOPICS as u64, "{counts:?}");
     assert!(counts.moves <= 2 * TOPICS as u64, "{counts:?}");
-    let counts = counted(&shards, || seat.set_topics(&second));
+    let counts = counted(&shards, || handle.set_topics(&second));
     assert_eq!((counts.look_ups, counts.moves), (0, 0), "nothing changes");
 }
 
@@ -93,8 +93,8 @@ fn changing_topics_costs_as_much_as_there_are_topics_in_it() {
 fn leaving_costs_as_much_as_there_are_topics_that_were_followed() {
     let shards = shards(|_| {});
     let topics = topics("all");
-    let mut seats = crowd(&shards, 100, &topics);
-    let counts = counted(&shards, || drop(seats.remove(0)));
+    let mut handles = crowd(&shards, 100, &topics);
+    let counts = counted(&shards, || drop(handles.remove(0)));
     assert!(counts.moves <= 2 * TOPICS as u64, "{counts:?}");
     assert_eq!((counts.visits, counts.look_ups), (0, 0));
 }

@@ -1,8 +1,8 @@
 //! Subscribers of one topic on one shard, whose sockets take everything.
 
 use framecast::{
-    Frame, HubConfig, TopicName,
-    internals::{Seat, Shards},
+    HubConfig, Message, TopicName,
+    internals::{Handle, Shards},
 };
 use tokio::io::{empty, join, sink};
 
@@ -12,7 +12,7 @@ pub(crate) const SIZES: [usize; 3] = [1, 100, 10_000];
 pub(crate) struct Crowd {
     pub(crate) shards: Shards,
     pub(crate) topic: TopicName,
-    _seats: Vec<Seat>,
+    _handles: Vec<Handle>,
 }
 
 impl Crowd {
@@ -23,13 +23,13 @@ impl Crowd {
         config.deflate.enabled = true;
         let shards = Shards::new(&config);
         let topic = TopicName::new("crowd").unwrap();
-        let seats = (0..size).map(|_| {
-            let seat = sit_down(&shards, offer);
-            seat.set_topics(std::slice::from_ref(&topic));
-            seat
+        let handles = (0..size).map(|_| {
+            let handle = connect(&shards, offer);
+            handle.set_topics(std::slice::from_ref(&topic));
+            handle
         });
         let crowd = Self {
-            _seats: seats.collect(),
+            _handles: handles.collect(),
             shards,
             topic,
         };
@@ -38,7 +38,7 @@ impl Crowd {
     }
 
     /// Publishes `messages`, one after the other, and delivers them.
-    pub(crate) fn publish(&self, messages: &[Frame]) {
+    pub(crate) fn publish(&self, messages: &[Message]) {
         for message in messages {
             // Nobody asks for the receipt.
             drop(
@@ -57,6 +57,6 @@ impl Crowd {
 }
 
 /// One more connection, which follows nothing yet.
-pub(crate) fn sit_down(shards: &Shards, offer: Option<&str>) -> Seat {
+pub(crate) fn connect(shards: &Shards, offer: Option<&str>) -> Handle {
     shards.join(0, None, offer, join(empty(), sink()))
 }

@@ -1,13 +1,13 @@
 //! A message is compressed once for all who want it so, and delivered to them.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use framecast::Frame;
+use framecast::Message;
 
 use crate::crowd::{Crowd, SIZES};
 
 pub(crate) fn measure(criterion: &mut Criterion) {
     let record = r#"{"user":"alice","text":"cats are awesome","at":1700000000}"#;
-    let message = Frame::text(&record.repeat(1024 / record.len()));
+    let message = Message::text(&record.repeat(1024 / record.len()));
     let offer = "permessage-deflate; server_no_context_takeover";
     let mut group = criterion.benchmark_group("deflate");
     for (name, offer) in [("compressed", Some(offer)), ("plain", None)] {

@@ -1,7 +1,7 @@
 //! A message becomes a frame, once, whoever gets it.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use framecast::Frame;
+use framecast::Message;
 
 use crate::wire::{SIZES, payload};
 
@@ -14,7 +14,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
             BenchmarkId::from_parameter(size),
             &payload,
             |bencher, payload| {
-                bencher.iter(|| Frame::binary(payload));
+                bencher.iter(|| Message::binary(payload));
             },
         );
     }

@@ -17,7 +17,7 @@ mod encode;
 mod read;
 mod tick;
 mod unmask;
-mod walk;
+mod validate;
 
 use criterion::Criterion;
 
@@ -26,7 +26,7 @@ fn main() {
     for measure in [
         encode::measure,
         unmask::measure,
-        walk::measure,
+        validate::measure,
         read::measure,
         deflate::measure,
         tick::measure,

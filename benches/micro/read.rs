@@ -1,4 +1,4 @@
-//! Messages are read from a socket, in every way: our fast lane, our gate with fastwebsockets
+//! Messages are read from a socket, in every way: our fast path, our gate with fastwebsockets
 //! above it, fastwebsockets alone, and tungstenite.
 //!
 //! fastwebsockets alone enforces less, and its reader lives on; above the gate it is built anew
@@ -11,7 +11,7 @@ use fastwebsockets::{FragmentCollector, Role, WebSocket};
 use framecast::internals::Received;
 use framecast_wire::{
     frame::Kind,
-    gate::Marks,
+    gate::MessageInfos,
     inflate::Inflater,
     read_side::{Reading, Stop, open_message, web_socket},
 };
@@ -25,7 +25,7 @@ use crate::wire::{KINDS, LIMITS, Messages, RULES, SIZES, Socket};
 type Reader = fn(&Messages) -> Box<dyn FnMut()>;
 
 const READERS: [(&str, Reader); 4] = [
-    ("fast lane", fast_lane),
+    ("fast path", fast_path),
     ("gate", gate),
     ("fastwebsockets", fastwebsockets),
     ("tungstenite", tungstenite),
@@ -49,7 +49,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     }
 }
 
-fn fast_lane(messages: &Messages) -> Box<dyn FnMut()> {
+fn fast_path(messages: &Messages) -> Box<dyn FnMut()> {
     let bytes = messages.bytes.clone();
     let mut received = Received::new();
     Box::new(move || {
@@ -63,7 +63,7 @@ fn fast_lane(messages: &Messages) -> Box<dyn FnMut()> {
 fn gate(messages: &Messages) -> Box<dyn FnMut()> {
     let mut socket = Socket::new(&messages.bytes);
     let count = messages.count;
-    let marks = Marks::default();
+    let infos = MessageInfos::default();
     let mut inflater = Inflater::new();
     Box::new(move || {
         for _ in 0..count {
@@ -71,14 +71,14 @@ fn gate(messages: &Messages) -> Box<dyn FnMut()> {
                 &mut socket,
                 RULES,
                 Reading::Messages,
-                Rc::clone(&marks),
+                Rc::clone(&infos),
                 |_| (),
             );
             let mut engine = FragmentCollector::new(engine);
             let frame = engine.read_frame().now_or_never().unwrap().unwrap();
-            let mark = marks.borrow_mut().pop_front().unwrap();
+            let info = infos.borrow_mut().pop_front().unwrap();
             let limit = LIMITS.message_bytes;
-            black_box(open_message(mark, &frame.payload, &mut inflater, limit).unwrap());
+            black_box(open_message(info, &frame.payload, &mut inflater, limit).unwrap());
             let stop = engine.read_frame().now_or_never().unwrap().map(|_| ());
             assert!(matches!(stop.map_err(Stop::from), Err(Stop::Idle)));
         }

@@ -1,7 +1,7 @@
 //! The hub takes publications, each by itself, from its inbox to all subscribers' sockets.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use framecast::Frame;
+use framecast::Message;
 
 use crate::{
     crowd::{Crowd, SIZES},
@@ -11,7 +11,7 @@ use crate::{
 pub(crate) fn measure(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("tick");
     for (name, in_flight) in [("one message", 1), ("16 messages", 16)] {
-        let messages = vec![Frame::binary(&payload(MESSAGE_BYTES)); in_flight];
+        let messages = vec![Message::binary(&payload(MESSAGE_BYTES)); in_flight];
         for size in SIZES {
             let crowd = Crowd::new(size, None);
             group.throughput(Throughput::Elements((size * in_flight) as u64));

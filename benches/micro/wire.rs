@@ -8,7 +8,7 @@ use std::{
 
 use framecast_wire::{
     frame::Kind,
-    walk::{Limits, Role, Rules},
+    validator::{MessageLimits, Role, Rules},
 };
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -17,7 +17,7 @@ pub(crate) const SIZES: [usize; 4] = [20, 1024, 16 * 1024, 64 * 1024];
 
 pub(crate) const KINDS: [Kind; 2] = [Kind::Text, Kind::Binary];
 
-pub(crate) const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: MessageLimits = MessageLimits {
     message_bytes: 64 * 1024,
     fragments: 1024,
 };

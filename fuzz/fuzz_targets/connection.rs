@@ -12,7 +12,7 @@ use framecast_fuzz::{
     server_frame::ServerFrame,
     talk::{End, Talk},
 };
-use framecast_wire::{frame::Kind, violation::Violation, walk::Role};
+use framecast_wire::{frame::Kind, protocol_error::ProtocolError, validator::Role};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -71,11 +71,14 @@ fn check_client(input: &Input, talk: &Talk) {
         End::Lost => assert_eq!(heard.end, client::End::Lost),
         End::ByPeer(_) => assert_eq!(heard.end, client::End::Close),
         End::InvalidCode(_) => {
-            assert_eq!(heard.end, client::End::Violation(Violation::InvalidClose));
+            assert_eq!(
+                heard.end,
+                client::End::ProtocolError(ProtocolError::InvalidClose)
+            );
         }
-        End::Violation(violation) => assert_eq!(heard.end, client::End::Violation(*violation)),
+        End::ProtocolError(error) => assert_eq!(heard.end, client::End::ProtocolError(*error)),
         End::Bomb => {
-            assert!(matches!(heard.end, client::End::Violation(violation) if is_bomb(violation)))
+            assert!(matches!(heard.end, client::End::ProtocolError(error) if is_bomb(error)))
         }
     }
     let expected = match &talk.end {
@@ -87,10 +90,10 @@ fn check_client(input: &Input, talk: &Talk) {
     assert!(answered.eq(expected));
 }
 
-fn is_bomb(violation: Violation) -> bool {
+fn is_bomb(error: ProtocolError) -> bool {
     matches!(
-        violation,
-        Violation::InvalidCompression | Violation::MessageTooBig
+        error,
+        ProtocolError::InvalidCompression | ProtocolError::MessageTooBig
     )
 }
 
@@ -158,9 +161,13 @@ fn check_close(close: &[ServerFrame], end: &End) {
         End::Lost => vec![],
         End::ByPeer(payload) => vec![payload.clone()],
         End::InvalidCode(reason) => vec![invalid_code(reason)],
-        End::Violation(violation) => vec![goodbye(*violation)],
+        End::ProtocolError(error) => vec![goodbye(*error)],
         End::Bomb => {
-            let either = [Violation::InvalidCompression, Violation::MessageTooBig].map(goodbye);
+            let either = [
+                ProtocolError::InvalidCompression,
+                ProtocolError::MessageTooBig,
+            ]
+            .map(goodbye);
             assert!(matches!(close, [only] if either.contains(&only.payload)));
             return;
         }
@@ -169,9 +176,9 @@ fn check_close(close: &[ServerFrame], end: &End) {
     assert_eq!(sent, expected.iter().collect::<Vec<_>>());
 }
 
-fn goodbye(violation: Violation) -> Vec<u8> {
-    let reason = Disconnect::from(violation).to_string();
-    [&violation.close_code().to_be_bytes()[..], reason.as_bytes()].concat()
+fn goodbye(error: ProtocolError) -> Vec<u8> {
+    let reason = Disconnect::from(error).to_string();
+    [&error.close_code().to_be_bytes()[..], reason.as_bytes()].concat()
 }
 
 /// Larger messages are not compressed for one connection alone.

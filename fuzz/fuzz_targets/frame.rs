@@ -2,9 +2,9 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use framecast::{Frame, internals};
+use framecast::internals;
 use framecast_fuzz::server_frame::ServerFrame;
-use framecast_wire::frame::Kind;
+use framecast_wire::frame::{Frame, Kind};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]

@@ -1,9 +1,9 @@
 //! Requests as bytes: what is taken for an opening handshake is one by a strict reading of RFC
-//! 6455 §4.2.1 too, and what is refused is not; a refusal is one line of JSON.
+//! 6455 §4.2.1 too, and what is refused is not; a rejection is one line of JSON.
 #![no_main]
 
 use framecast::internals;
-use framecast_fuzz::reply;
+use framecast_fuzz::response;
 use http::{Request, StatusCode, Version};
 use libfuzzer_sys::fuzz_target;
 
@@ -18,7 +18,7 @@ fuzz_target!(|head: &[u8]| {
     };
     let target = request.uri().authority().map(ToString::to_string);
     let Some(is_handshake) = is_handshake(&parsed, target.as_deref()) else {
-        let _ = internals::chat(&request).map_err(reply::check_refusal);
+        let _ = internals::chat(&request).map_err(response::check_rejection);
         return;
     };
     let query = request.uri().query().unwrap_or_default();
@@ -28,14 +28,14 @@ fuzz_target!(|head: &[u8]| {
             assert!(!topics.is_empty());
             topics
                 .iter()
-                .for_each(|topic| reply::check_topic(topic.as_str()));
+                .for_each(|topic| response::check_topic(topic.as_str()));
             if !query.contains("topic") && !query.contains('%') {
                 assert_eq!(topics[0].as_str(), "lobby");
             }
         }
-        Err(refusal) => {
-            let status = refusal.status();
-            reply::check_refusal(refusal);
+        Err(rejection) => {
+            let status = rejection.status();
+            response::check_rejection(rejection);
             // Of a handshake, only its topics can be wrong.
             let is_about_topics = status == StatusCode::BAD_REQUEST && !query.is_empty();
             assert!(is_about_topics || !is_handshake, "{status}: {parsed:?}");

@@ -9,7 +9,7 @@
 #![no_main]
 
 use framecast_fuzz::{deflate, inflate, parts::Parts};
-use framecast_wire::{inflate::Inflater, violation::Violation};
+use framecast_wire::{inflate::Inflater, protocol_error::ProtocolError};
 use libfuzzer_sys::fuzz_target;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 
@@ -41,14 +41,14 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn check(ours: &Result<Vec<u8>, Violation>, expected: &Result<Vec<u8>, Vec<Violation>>) {
+fn check(ours: &Result<Vec<u8>, ProtocolError>, expected: &Result<Vec<u8>, Vec<ProtocolError>>) {
     match (ours, expected) {
-        (Err(violation), Err(faults)) => {
-            assert!(faults.contains(violation), "{violation:?}, not {faults:?}")
+        (Err(error), Err(faults)) => {
+            assert!(faults.contains(error), "{error:?}, not {faults:?}")
         }
         (Ok(ours), Ok(theirs)) => assert!(ours == theirs, "another payload"),
         (Ok(ours), Err(faults)) => panic!("{} bytes, not {faults:?}", ours.len()),
-        (Err(violation), Ok(theirs)) => panic!("{violation:?}, not {} bytes", theirs.len()),
+        (Err(error), Ok(theirs)) => panic!("{error:?}, not {} bytes", theirs.len()),
     }
 }
 

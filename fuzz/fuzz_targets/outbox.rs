@@ -3,7 +3,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use framecast::{Disconnect, Violation};
+use framecast::{Disconnect, ProtocolError};
 use framecast_fuzz::outbox_model::Model;
 use libfuzzer_sys::fuzz_target;
 
@@ -48,5 +48,5 @@ const REASONS: [Disconnect; 7] = [
     Disconnect::Restarting,
     Disconnect::SlowConsumer,
     Disconnect::Unregistered,
-    Disconnect::Violation(Violation::Unmasked),
+    Disconnect::ProtocolError(ProtocolError::Unmasked),
 ];

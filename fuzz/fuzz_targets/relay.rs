@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use framecast::{TopicName, internals};
-use framecast_fuzz::{reply, server_frame::ServerFrame};
+use framecast_fuzz::{response, server_frame::ServerFrame};
 use framecast_wire::frame::Kind;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -31,13 +31,13 @@ fn say(kind: Kind, text: &str) {
         }
         Err(answer) => match payload(answer.as_bytes()) {
             pong if pong == b"pong" => assert_eq!((kind, text), (Kind::Text, "ping")),
-            complaint => reply::check_complaint(&complaint),
+            complaint => response::check_complaint(&complaint),
         },
     }
 }
 
 fn register(body: &[u8]) {
-    match internals::registration(body) {
+    match internals::register_request(body) {
         Ok((user, topics)) => {
             let body = parsed(body);
             check_user(&user, &body["user_id"]);
@@ -46,29 +46,26 @@ fn register(body: &[u8]) {
                 named => check_topics(&topics, named),
             }
         }
-        Err(refusal) => reply::check_refusal(refusal),
+        Err(rejection) => response::check_rejection(rejection),
     }
 }
 
 fn publish(body: &[u8]) {
     const LIMIT_BYTES: usize = 200;
-    match internals::publication(body, LIMIT_BYTES) {
+    match internals::publish_request(body, LIMIT_BYTES) {
         Ok((topic, message, user)) => {
             let body = parsed(body);
-            reply::check_topic(topic.as_str());
+            response::check_topic(topic.as_str());
             assert_eq!(topic.as_str(), body["topic"]);
-            let message = payload(message.as_bytes());
-            assert_eq!(
-                body["message"].as_str().map(str::as_bytes),
-                Some(&message[..])
-            );
+            let message = message.payload();
+            assert_eq!(body["message"].as_str().map(str::as_bytes), Some(message));
             assert!(message.len() <= LIMIT_BYTES);
             match user {
                 Some(user) => check_user(&user, &body["user_id"]),
                 None => assert_eq!(body.get("user_id"), None),
             }
         }
-        Err(refusal) => reply::check_refusal(refusal),
+        Err(rejection) => response::check_rejection(rejection),
     }
 }
 
@@ -110,5 +107,5 @@ fn check_topics(topics: &[TopicName], named: &Value) {
         named
     );
     assert!(named.len() <= 128);
-    named.into_iter().for_each(reply::check_topic);
+    named.into_iter().for_each(response::check_topic);
 }

@@ -11,7 +11,7 @@ use framecast_fuzz::{
     oracle::decode,
     talk,
 };
-use framecast_wire::{frame::Kind, violation::Violation, walk::Role};
+use framecast_wire::{frame::Kind, protocol_error::ProtocolError, validator::Role};
 use libfuzzer_sys::fuzz_target;
 use tungstenite::{
     Error, Message, WebSocket,
@@ -54,7 +54,7 @@ fuzz_target!(|data: &[u8]| {
     let our_end = match end {
         talk::End::Lost => End::Lost,
         talk::End::ByPeer(_) => End::ByPeer,
-        talk::End::Violation(_) | talk::End::InvalidCode(_) | talk::End::Bomb => End::Refused,
+        talk::End::ProtocolError(_) | talk::End::InvalidCode(_) | talk::End::Bomb => End::Refused,
     };
     assert_eq!((ours, our_end), (theirs, their_end), "{end:?}");
 });
@@ -78,11 +78,11 @@ fn may_differ(ours: &talk::End, theirs: End) -> bool {
     match ours {
         // It answers with 1002, too, but reports a normal end.
         talk::End::InvalidCode(_) => theirs == End::ByPeer,
-        talk::End::Violation(violation) => match violation {
+        talk::End::ProtocolError(error) => match error {
             // §5.2 wants the shortest form; it takes any.
-            Violation::LengthEncoding => true,
+            ProtocolError::LengthEncoding => true,
             // It has no such limit.
-            Violation::TooManyFragments => true,
+            ProtocolError::TooManyFragments => true,
             // It judges a frame when all of it is there: we do when the byte is that is wrong.
             _ => theirs == End::Lost,
         },

@@ -1,5 +1,5 @@
 //! fastwebsockets' unmasking, which is fast and has the only unsafe code on the way of a message,
-//! against a loop over bytes: at any alignment, and in pieces with a turned key as the walker does.
+//! against a loop over bytes: at any alignment, and in pieces with a turned key as the validator does.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -5,15 +5,15 @@
 use std::collections::VecDeque;
 
 use framecast_wire::{
-    violation::Violation,
-    walk::{Limits, Role, Rules, Walk},
+    protocol_error::ProtocolError,
+    validator::{MessageLimits, Role, Rules, Validator},
 };
 use libfuzzer_sys::fuzz_target;
 
 const RULES: Rules = Rules {
     role: Role::Server,
     deflate: false,
-    limits: Limits {
+    limits: MessageLimits {
         message_bytes: 5000,
         fragments: u32::MAX,
     },
@@ -41,9 +41,9 @@ fn bytes_valid(text: &[u8]) -> Option<usize> {
     (error.valid_up_to()..text.len()).find(is_hopeless)
 }
 
-/// How many bytes the walker takes, one by one.
+/// How many bytes the validator takes, one by one.
 fn bytes_taken(cuts: [u8; 4], text: &[u8]) -> Option<usize> {
-    let mut walk = Walk::new(RULES);
+    let mut validator = Validator::new(RULES);
     let (mut rest, mut first) = (text, 0x01);
     // A cut of 0 makes an empty fragment; the 1 makes an end.
     for cut in cuts.iter().chain([&1]).cycle() {
@@ -51,9 +51,9 @@ fn bytes_taken(cuts: [u8; 4], text: &[u8]) -> Option<usize> {
         let fin = if later.is_empty() { 0x80 } else { 0x00 };
         let header = [fin | first, 0x80 | payload.len() as u8, 0, 0, 0, 0];
         for (index, byte) in header.iter().chain(payload).enumerate() {
-            let walked = walk.walk(&mut [*byte], &mut VecDeque::new());
-            if let Err(refusal) = walked {
-                assert_eq!(refusal.violation, Violation::InvalidUtf8);
+            let validated = validator.validate(&mut [*byte], &mut VecDeque::new());
+            if let Err(found) = validated {
+                assert_eq!(found.error, ProtocolError::InvalidUtf8);
                 let taken = text.len() - rest.len() + index.saturating_sub(header.len());
                 // The last byte of a text that is cut off is refused with its end.
                 let is_cut = taken + 1 == text.len() && bytes_valid(text) == Some(text.len());
@@ -65,6 +65,6 @@ fn bytes_taken(cuts: [u8; 4], text: &[u8]) -> Option<usize> {
             break;
         }
     }
-    assert!(walk.is_between_messages());
+    assert!(validator.is_between_messages());
     None
 }

@@ -11,11 +11,11 @@ use std::{
 use fastwebsockets::{FragmentCollector, OpCode};
 use framecast_wire::{
     frame::Kind,
-    gate::Marks,
+    gate::MessageInfos,
     inflate::Inflater,
+    protocol_error::ProtocolError,
     read_side::{Reading, Stop, open_message, web_socket},
-    violation::Violation,
-    walk::Rules,
+    validator::Rules,
 };
 
 use crate::{
@@ -37,7 +37,7 @@ pub struct Heard {
 pub enum End {
     Close,
     Lost,
-    Violation(Violation),
+    ProtocolError(ProtocolError),
 }
 
 /// Reads what `input` has the server send.
@@ -63,14 +63,14 @@ pub fn listen(input: &Input) -> Heard {
 }
 
 async fn read(peer: Peer, rules: Rules) -> Heard {
-    let marks = Marks::default();
+    let infos = MessageInfos::default();
     let answers = RefCell::new(Vec::new());
     let answer = |frame: &[u8]| answers.borrow_mut().push(unmasked(frame));
     let mut engine = FragmentCollector::new(web_socket(
         peer,
         rules,
         Reading::Messages,
-        Rc::clone(&marks),
+        Rc::clone(&infos),
         answer,
     ));
     let mut inflater = Inflater::new();
@@ -78,7 +78,7 @@ async fn read(peer: Peer, rules: Rules) -> Heard {
     let end = loop {
         let frame = match engine.read_frame().await.map_err(Stop::from) {
             Ok(frame) => frame,
-            Err(Stop::Violation(violation)) => break End::Violation(violation),
+            Err(Stop::ProtocolError(error)) => break End::ProtocolError(error),
             Err(Stop::Lost(_)) => break End::Lost,
             Err(_) => continue, // between two messages
         };
@@ -87,11 +87,11 @@ async fn read(peer: Peer, rules: Rules) -> Heard {
             OpCode::Ping | OpCode::Pong => {}
             OpCode::Continuation => panic!("a message is whole"),
             OpCode::Text | OpCode::Binary => {
-                let mark = marks.borrow_mut().pop_front().expect("it passed the gate");
+                let info = infos.borrow_mut().pop_front().expect("it passed the gate");
                 let limit = rules.limits.message_bytes;
-                match open_message(mark, &frame.payload, &mut inflater, limit) {
-                    Ok(message) => messages.push((mark.kind, message.into_owned())),
-                    Err(violation) => break End::Violation(violation),
+                match open_message(info, &frame.payload, &mut inflater, limit) {
+                    Ok(message) => messages.push((info.kind, message.into_owned())),
+                    Err(error) => break End::ProtocolError(error),
                 }
             }
         }

@@ -14,7 +14,7 @@ use framecast::{
     Chat, Echo, EchoFrames, HubConfig, TopicName,
     internals::{self, Shards},
 };
-use framecast_wire::walk::Limits;
+use framecast_wire::validator::MessageLimits;
 
 use crate::{
     input::{Input, Purpose},
@@ -86,7 +86,7 @@ fn drive(task: impl Future<Output = ()>, shards: &Shards, peer: &Peer) -> Vec<Se
 
 fn config(input: &Input) -> HubConfig {
     let mut config = crate::config(1);
-    let Limits {
+    let MessageLimits {
         message_bytes,
         fragments,
     } = input.rules().limits;

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use framecast::{
-    Frame, TopicName,
-    internals::{Seat, Shards},
+    Message as Published, TopicName,
+    internals::{Handle, Shards},
 };
 use tokio::sync::oneshot;
 
@@ -40,7 +40,7 @@ struct Message {
 }
 
 struct Connection {
-    seat: Seat,
+    handle: Handle,
     peer: Peer,
     inflater: Inflater,
     user: Option<usize>,
@@ -74,11 +74,11 @@ impl Model {
         let peer = Peer::new(Vec::new(), Turns::new([0; 4], 1), Turns::new([255; 3], 1));
         let name = user.map(|user| user.to_string());
         let offer = terms.offer();
-        let seat = self
+        let handle = self
             .shards
             .join(shard, name.as_deref(), offer.as_deref(), peer.clone());
         self.connections.push(Connection {
-            seat,
+            handle,
             peer,
             inflater: terms.inflater(),
             user,
@@ -103,7 +103,7 @@ impl Model {
     fn change(&mut self, index: usize, topics: &[usize]) {
         let connection = &mut self.connections[index];
         connection.sync(&mut self.messages);
-        connection.seat.set_topics(&names(&self.topics, topics));
+        connection.handle.set_topics(&names(&self.topics, topics));
         connection.follows.retain(|topic, _| topics.contains(topic));
         connection.last.retain(|topic, _| topics.contains(topic));
         for by in connection.due.values_mut() {
@@ -126,15 +126,15 @@ impl Model {
 
     pub fn publish(&mut self, connection: u8, topics: &[usize]) {
         if let Some(index) = self.pick(connection) {
-            let message = Frame::binary(&message(self.messages.len()));
-            let seat = &self.connections[index].seat;
-            seat.publish(&names(&self.topics, topics), message);
+            let message = Published::binary(&message(self.messages.len()));
+            let handle = &self.connections[index].handle;
+            handle.publish(&names(&self.topics, topics), message);
             self.record(topics, None, None);
         }
     }
 
     pub fn publish_to_user(&mut self, topic: usize, user: usize) {
-        let message = Frame::binary(&message(self.messages.len()));
+        let message = Published::binary(&message(self.messages.len()));
         let name = self.topics[topic].clone();
         let receipt = self.shards.publish(name, message, Some(&user.to_string()));
         self.record(&[topic], Some(user), Some(receipt));
@@ -216,7 +216,7 @@ impl Message {
 impl Connection {
     /// Takes note of what it got since.
     fn sync(&mut self, messages: &mut [Message]) {
-        self.seat.flush();
+        self.handle.flush();
         let received = self.peer.received_after(self.read_bytes);
         self.read_bytes += received.len();
         for frame in ServerFrame::all(&received) {

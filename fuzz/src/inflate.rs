@@ -1,7 +1,7 @@
 //! Inflating, written to be seen to be right: it reads bit by bit, and like RFC 1951 and RFC 7692
 //! §7.2.2. Section numbers are those of RFC 1951 where no other RFC is named.
 
-use framecast_wire::violation::Violation;
+use framecast_wire::protocol_error::ProtocolError;
 
 /// What a message is sent without (RFC 7692 §7.2.1): what is left of an empty stored block.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
@@ -15,18 +15,18 @@ const ENOUGH: usize = 17_000;
 
 /// What a compressed message says: `compressed` is its payload, and refers to no earlier one. Of
 /// several faults that it has, any may be told.
-pub fn message(compressed: &[u8], limit: usize) -> Result<Vec<u8>, Vec<Violation>> {
+pub fn message(compressed: &[u8], limit: usize) -> Result<Vec<u8>, Vec<ProtocolError>> {
     let mut decoder = Decoder::new(Vec::new(), 1 << 15);
     let is_whole = decoder.message(compressed, limit + ENOUGH).is_some();
     let payload = decoder.out;
     let is_bomb = payload.len() > limit + ENOUGH;
     match (is_whole || is_bomb, payload.len() > limit) {
         (true, false) => Ok(payload),
-        (true, true) => Err(vec![Violation::MessageTooBig]),
-        (false, false) => Err(vec![Violation::InvalidCompression]),
+        (true, true) => Err(vec![ProtocolError::MessageTooBig]),
+        (false, false) => Err(vec![ProtocolError::InvalidCompression]),
         (false, true) => Err(vec![
-            Violation::InvalidCompression,
-            Violation::MessageTooBig,
+            ProtocolError::InvalidCompression,
+            ProtocolError::MessageTooBig,
         ]),
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! [terms]: Terms
 
-use framecast_wire::walk::{Limits, Role, Rules};
+use framecast_wire::validator::{MessageLimits, Role, Rules};
 
 use crate::{deflate, inflate::Inflater};
 
@@ -99,7 +99,7 @@ impl Input {
             role: self.terms.role(),
             deflate: self.terms.deflate(),
             // Small enough to be met by small inputs, or large enough for every form of the length.
-            limits: Limits {
+            limits: MessageLimits {
                 message_bytes: if self.mode & 0x20 == 0 { 300 } else { 66_000 },
                 fragments: 6,
             },

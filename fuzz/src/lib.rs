@@ -11,7 +11,7 @@ pub mod oracle;
 pub mod outbox_model;
 pub mod parts;
 pub mod peer;
-pub mod reply;
+pub mod response;
 pub mod server_frame;
 pub mod talk;
 

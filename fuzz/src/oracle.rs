@@ -4,8 +4,8 @@
 
 use framecast_wire::{
     frame::Kind,
-    violation::Violation,
-    walk::{Mark, Role, Rules},
+    protocol_error::ProtocolError,
+    validator::{MessageInfo, Role, Rules},
 };
 
 use crate::input::masked;
@@ -13,11 +13,11 @@ use crate::input::masked;
 /// What the bytes of a peer amount to.
 #[derive(Debug, Default)]
 pub struct Decoded {
-    /// The whole frames before the first violation.
+    /// The whole frames before the first protocol error.
     pub frames: Vec<Frame>,
-    /// What every message is that was begun, by as little as its first byte.
-    pub marks: Vec<Mark>,
-    pub violation: Option<Violation>,
+    /// The kind of every message that was begun, by as little as its first byte.
+    pub infos: Vec<MessageInfo>,
+    pub error: Option<ProtocolError>,
     /// A message was begun and has not ended.
     pub is_inside_message: bool,
 }
@@ -47,25 +47,25 @@ impl Frame {
 
 /// A message under way.
 struct Message {
-    mark: Mark,
+    info: MessageInfo,
     payload: Vec<u8>,
     frames: u32,
 }
 
-/// Decodes `wire` up to its first violation. A Close is a frame like others here.
+/// Decodes `wire` up to its first protocol error. A Close is a frame like others here.
 pub fn decode(wire: &[u8], rules: Rules) -> Decoded {
     let mut decoded = Decoded::default();
     let mut message = None;
     let mut rest = wire;
     loop {
-        match next_frame(rest, &mut message, &mut decoded.marks, rules) {
+        match next_frame(rest, &mut message, &mut decoded.infos, rules) {
             Ok(Some(frame)) => {
                 rest = &rest[frame.wire_len()..];
                 decoded.frames.push(frame);
             }
             Ok(None) => break,
-            Err(violation) => {
-                decoded.violation = Some(violation);
+            Err(error) => {
+                decoded.error = Some(error);
                 break;
             }
         }
@@ -79,9 +79,9 @@ pub fn decode(wire: &[u8], rules: Rules) -> Decoded {
 fn next_frame(
     rest: &[u8],
     message: &mut Option<Message>,
-    marks: &mut Vec<Mark>,
+    infos: &mut Vec<MessageInfo>,
     rules: Rules,
-) -> Result<Option<Frame>, Violation> {
+) -> Result<Option<Frame>, ProtocolError> {
     let Some(&first) = rest.first() else {
         return Ok(None);
     };
@@ -90,9 +90,9 @@ fn next_frame(
     let is_deflated = first & 0x40 != 0;
     let may_be_deflated = rules.deflate && (opcode == 1 || opcode == 2);
     if first & 0x30 != 0 || is_deflated && !may_be_deflated {
-        return Err(Violation::ReservedBits);
+        return Err(ProtocolError::ReservedBits);
     }
-    let mark = Mark {
+    let info = MessageInfo {
         kind: if opcode == 1 {
             Kind::Text
         } else {
@@ -101,11 +101,11 @@ fn next_frame(
         is_deflated,
     };
     match opcode {
-        0 if message.is_none() => return Err(Violation::ContinuationWithoutStart),
-        1 | 2 if message.is_some() => return Err(Violation::DataInsideMessage),
-        8..=10 if !is_final => return Err(Violation::ControlFragmented),
-        3..=7 | 11.. => return Err(Violation::UnknownOpcode),
-        1 | 2 => marks.push(mark),
+        0 if message.is_none() => return Err(ProtocolError::ContinuationWithoutStart),
+        1 | 2 if message.is_some() => return Err(ProtocolError::DataInsideMessage),
+        8..=10 if !is_final => return Err(ProtocolError::ControlFragmented),
+        3..=7 | 11.. => return Err(ProtocolError::UnknownOpcode),
+        1 | 2 => infos.push(info),
         _ => {}
     }
     let Some(&second) = rest.get(1) else {
@@ -113,12 +113,12 @@ fn next_frame(
     };
     let is_masked = second & 0x80 != 0;
     match rules.role {
-        Role::Server if !is_masked => return Err(Violation::Unmasked),
-        Role::Client if is_masked => return Err(Violation::Masked),
+        Role::Server if !is_masked => return Err(ProtocolError::Unmasked),
+        Role::Client if is_masked => return Err(ProtocolError::Masked),
         _ => {}
     }
     if opcode >= 8 && second & 0x7F > 125 {
-        return Err(Violation::ControlTooLong);
+        return Err(ProtocolError::ControlTooLong);
     }
     let key_at = match second & 0x7F {
         126 => 4,
@@ -141,7 +141,7 @@ fn next_frame(
         _ => (u64::from(second & 0x7F), true),
     };
     if !is_shortest {
-        return Err(Violation::LengthEncoding);
+        return Err(ProtocolError::LengthEncoding);
     }
     let key = match header[key_at..] {
         [a, b, c, d] => [a, b, c, d],
@@ -155,19 +155,19 @@ fn next_frame(
     let payload = masked(there, key);
     if opcode < 8 {
         let mut whole = message.take().unwrap_or(Message {
-            mark,
+            info,
             payload: Vec::new(),
             frames: 0,
         });
         whole.frames += 1;
-        if whole.payload.len() as u64 + length > most_received(whole.mark, rules) {
-            return Err(Violation::MessageTooBig);
+        if whole.payload.len() as u64 + length > most_received(whole.info, rules) {
+            return Err(ProtocolError::MessageTooBig);
         }
         if whole.frames > rules.limits.fragments {
-            return Err(Violation::TooManyFragments);
+            return Err(ProtocolError::TooManyFragments);
         }
         whole.payload.extend(&payload);
-        if whole.mark.kind == Kind::Text && !whole.mark.is_deflated {
+        if whole.info.kind == Kind::Text && !whole.info.is_deflated {
             check_text(&whole.payload, is_whole && is_final)?;
         }
         if !is_whole || !is_final {
@@ -183,9 +183,9 @@ fn next_frame(
 
 /// How many bytes of a message may come: of a compressed one as many as any of its size needs, nine
 /// bits for a byte, and some for the code.
-fn most_received(mark: Mark, rules: Rules) -> u64 {
+fn most_received(info: MessageInfo, rules: Rules) -> u64 {
     let limit = rules.limits.message_bytes as u64;
-    if mark.is_deflated {
+    if info.is_deflated {
         limit * 9 / 8 + 64
     } else {
         limit
@@ -193,9 +193,9 @@ fn most_received(mark: Mark, rules: Rules) -> u64 {
 }
 
 /// Text that could still become valid is valid, unless it has ended.
-fn check_text(text: &[u8], has_ended: bool) -> Result<(), Violation> {
+fn check_text(text: &[u8], has_ended: bool) -> Result<(), ProtocolError> {
     match str::from_utf8(text) {
-        Err(error) if has_ended || error.error_len().is_some() => Err(Violation::InvalidUtf8),
+        Err(error) if has_ended || error.error_len().is_some() => Err(ProtocolError::InvalidUtf8),
         _ => Ok(()),
     }
 }

@@ -3,15 +3,16 @@
 use std::slice;
 
 use framecast::{
-    Disconnect, Frame, TopicName,
-    internals::{self, Seat, Shards},
+    Disconnect, Message, TopicName,
+    internals::{self, Handle, Shards},
 };
+use framecast_wire::frame::Frame;
 
 use crate::{config, input::Turns, peer::Peer, server_frame::ServerFrame};
 
 pub struct Model {
     shards: Shards,
-    seat: Seat,
+    handle: Handle,
     peer: Peer,
     topic: TopicName,
     /// In the order in which it is to come out.
@@ -33,12 +34,12 @@ impl Model {
     pub fn new(writes: [u8; 3]) -> Self {
         let shards = Shards::new(&config(1));
         let peer = Peer::new(Vec::new(), Turns::new([0; 4], 1), Turns::new(writes, 1));
-        let seat = shards.join(0, None, None, peer.clone());
+        let handle = shards.join(0, None, None, peer.clone());
         let topic = TopicName::new("t").expect("it is short");
-        seat.set_topics(slice::from_ref(&topic));
+        handle.set_topics(slice::from_ref(&topic));
         let model = Self {
             shards,
-            seat,
+            handle,
             peer,
             topic,
             queue: Vec::new(),
@@ -54,14 +55,15 @@ impl Model {
     pub fn reply(&mut self, payload: &[u8]) {
         let frame = Frame::binary(payload);
         self.push(frame.as_bytes());
-        self.seat.reply(frame);
+        self.handle.reply(frame);
     }
 
     /// Publishes one message several times between two ticks of the shard.
     pub fn publish(&mut self, payload: &[u8], times: usize) {
         let frame = Frame::binary(payload);
         for _ in 0..times {
-            drop(self.shards.publish(self.topic.clone(), frame.clone(), None));
+            let message = Message::binary(payload);
+            drop(self.shards.publish(self.topic.clone(), message, None));
         }
         if !self.has_ended {
             // Copied together, they are one element: nothing goes between them.
@@ -73,23 +75,23 @@ impl Model {
     pub fn control(&mut self, payload: &[u8]) {
         let pong = [&[0x8A, payload.len() as u8], payload].concat();
         self.push_control(&pong);
-        self.seat.control(pong.into());
+        self.handle.control(pong.into());
     }
 
     pub fn answer_close(&mut self) {
         let close = internals::close(1000, "");
         self.push(close.as_bytes());
         self.is_sealed = true;
-        self.seat.answer_close(close.as_bytes().to_vec().into());
+        self.handle.answer_close(close.as_bytes().to_vec().into());
     }
 
     pub fn end(&mut self, reason: Disconnect) {
-        self.seat.end(reason);
+        self.handle.end(reason);
         self.expect_end(reason);
     }
 
     pub fn flush(&self) {
-        self.seat.flush();
+        self.handle.flush();
     }
 
     pub fn break_off(&mut self) {
@@ -99,7 +101,7 @@ impl Model {
 
     /// Whatever the socket has taken since is what was next, and the rest is accounted for.
     pub fn check(&mut self) {
-        let held = self.seat.held_bytes();
+        let held = self.handle.held_bytes();
         if self.is_broken && !self.queue.is_empty() && held == 0 {
             // A write has failed: everything is dropped.
             self.queue.clear();

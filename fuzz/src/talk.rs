@@ -1,6 +1,6 @@
 //! What the frames of a peer mean to an echo: the messages, and the end of the conversation.
 
-use framecast_wire::{frame::Kind, violation::Violation, walk::Mark};
+use framecast_wire::{frame::Kind, protocol_error::ProtocolError, validator::MessageInfo};
 
 use crate::{
     inflate,
@@ -25,7 +25,7 @@ pub enum End {
     Lost,
     /// With a Close, which is to be echoed.
     ByPeer(Vec<u8>),
-    Violation(Violation),
+    ProtocolError(ProtocolError),
     /// With a compressed message that is both too big and broken: either may be told.
     Bomb,
     /// With a Close whose code must not be sent; what follows the code.
@@ -37,7 +37,7 @@ impl Decoded {
     pub fn talk(self, limit: usize) -> Talk {
         let mut talk = Talk::default();
         let mut message: Option<Vec<u8>> = None;
-        let mut marks = self.marks.into_iter();
+        let mut infos = self.infos.into_iter();
         for frame in self.frames {
             match frame.opcode() {
                 8 => {
@@ -49,10 +49,10 @@ impl Decoded {
                 _ => {
                     message.get_or_insert_default().extend(&frame.payload);
                     if frame.is_final() {
-                        let mark = marks.next().expect("every message has a mark");
+                        let info = infos.next().expect("each message was recorded");
                         let payload = message.take().unwrap_or_default();
-                        match opened(mark, payload, limit) {
-                            Ok(payload) => talk.messages.push((mark.kind, payload)),
+                        match opened(info, payload, limit) {
+                            Ok(payload) => talk.messages.push((info.kind, payload)),
                             Err(end) => {
                                 talk.end = end;
                                 return talk;
@@ -63,22 +63,22 @@ impl Decoded {
                 }
             }
         }
-        talk.end = self.violation.map_or(End::Lost, End::Violation);
+        talk.end = self.error.map_or(End::Lost, End::ProtocolError);
         talk
     }
 }
 
 /// A message inflated, if it is compressed.
-fn opened(mark: Mark, payload: Vec<u8>, limit: usize) -> Result<Vec<u8>, End> {
-    if !mark.is_deflated {
+fn opened(info: MessageInfo, payload: Vec<u8>, limit: usize) -> Result<Vec<u8>, End> {
+    if !info.is_deflated {
         return Ok(payload);
     }
     let payload = inflate::message(&payload, limit).map_err(|faults| match faults[..] {
-        [fault] => End::Violation(fault),
+        [fault] => End::ProtocolError(fault),
         _ => End::Bomb,
     })?;
-    if mark.kind == Kind::Text && str::from_utf8(&payload).is_err() {
-        return Err(End::Violation(Violation::InvalidUtf8));
+    if info.kind == Kind::Text && str::from_utf8(&payload).is_err() {
+        return Err(End::ProtocolError(ProtocolError::InvalidUtf8));
     }
     Ok(payload)
 }
@@ -87,11 +87,11 @@ fn on_close(payload: Vec<u8>) -> End {
     let [a, b, reason @ ..] = &payload[..] else {
         return match payload.len() {
             0 => End::ByPeer(payload),
-            _ => End::Violation(Violation::InvalidClose),
+            _ => End::ProtocolError(ProtocolError::InvalidClose),
         };
     };
     if str::from_utf8(reason).is_err() {
-        return End::Violation(Violation::InvalidUtf8);
+        return End::ProtocolError(ProtocolError::InvalidUtf8);
     }
     // 1014 may be sent too, since 2018; fastwebsockets does not know it.
     match u16::from_be_bytes([*a, *b]) {

@@ -56,9 +56,9 @@ impl HubConfig {
     }
 
     /// Returns what a client may send.
-    pub(crate) fn rules(&self, deflate: bool) -> wire::walk::Rules {
-        wire::walk::Rules {
-            role: wire::walk::Role::Server,
+    pub(crate) fn rules(&self, deflate: bool) -> wire::validator::Rules {
+        wire::validator::Rules {
+            role: wire::validator::Role::Server,
             deflate,
             limits: self.limits.wire(),
         }

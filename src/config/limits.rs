@@ -97,8 +97,8 @@ impl Limits {
         6 * self.message_bytes + 16 * 1024
     }
 
-    pub(crate) fn wire(&self) -> wire::walk::Limits {
-        wire::walk::Limits {
+    pub(crate) fn wire(&self) -> wire::validator::MessageLimits {
+        wire::validator::MessageLimits {
             message_bytes: self.message_bytes,
             fragments: self.fragments,
         }

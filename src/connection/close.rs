@@ -14,7 +14,7 @@ use crate::{
     hub::{
         Ticket,
         bounds::drain_time::DrainTime,
-        seat::{SeatRef, publications::Publications},
+        handle::{HandleRef, publications::Publications},
     },
     protocol,
     protocol::Protocol,
@@ -24,29 +24,29 @@ use crate::{
 /// then its Close, and the peer has its chance to answer (RFC 6455 §7.1.1). Returns true if all that was
 /// done in time.
 pub(super) async fn close(
-    seat: &SeatRef,
+    handle: &HandleRef,
     mut protocol: Box<dyn Protocol>,
     reader: &mut Reader,
     reason: Disconnect,
 ) -> bool {
-    let within = seat.shard().config().timeouts.close;
-    let draining = seat.shard().draining().map(DrainTime::for_closing);
+    let within = handle.shard().config().timeouts.close;
+    let draining = handle.shard().draining().map(DrainTime::for_closing);
     let within = draining.map_or(within, |draining| draining.min(within));
     poll_fn(|cx| {
-        reader.publish_at_last(cx, seat.shard());
+        reader.publish_at_last(cx, handle.shard());
         Poll::Ready(())
     })
     .await;
     let mut last = Publications::default();
-    protocol.on_close(reason, &mut protocol::Context::new(seat, &mut last));
-    let handshake = timeout(within, shake_hands(seat, protocol, reader, reason));
-    let (orderly, ()) = join!(handshake, publish(seat, last, within));
+    protocol.on_close(reason, &mut protocol::Context::new(handle, &mut last));
+    let handshake = timeout(within, shake_hands(handle, protocol, reader, reason));
+    let (orderly, ()) = join!(handshake, publish(handle, last, within));
     orderly.is_ok()
 }
 
 /// Writes what is queued and its Close, and waits for the peer's.
 async fn shake_hands(
-    seat: &SeatRef,
+    handle: &HandleRef,
     protocol: Box<dyn Protocol>,
     reader: &mut Reader,
     reason: Disconnect,
@@ -59,49 +59,49 @@ async fn shake_hands(
     }
     poll_fn(|cx| {
         // Stores the waker, for a socket that takes no more at present.
-        let _ = seat.poll_ended(cx);
-        seat.poll_flushed()
+        handle.register_waker(cx);
+        handle.poll_flushed()
     })
     .await;
     if let Some(protocol) = &mut protocol {
-        poll_fn(|cx| reader.poll(cx, seat, &mut **protocol)).await;
+        poll_fn(|cx| reader.poll(cx, handle, &mut **protocol)).await;
     }
     // A registration is free again when the peer sees the end of the stream.
     drop(protocol);
-    let shut_down = poll_fn(|cx| seat.poll_shutdown(cx)).await;
+    let shut_down = poll_fn(|cx| handle.poll_shutdown(cx)).await;
     if shut_down.is_ok() && reason.is_amid_sending() {
         let mut ticket = Ticket::default();
-        poll_fn(|cx| poll_discard(cx, seat, &mut ticket)).await;
+        poll_fn(|cx| poll_discard(cx, handle, &mut ticket)).await;
     }
 }
 
 /// Publishes what the protocol has said at last, when the hub has room for it, and after this time in any
 /// case.
-async fn publish(seat: &SeatRef, last: Publications, within: Duration) {
+async fn publish(handle: &HandleRef, last: Publications, within: Duration) {
     if last.is_empty() {
         return;
     }
-    let pass = if seat.must_wait_to_publish() {
-        timeout(within, seat.pass_at_last(last.held_bytes()))
+    let permit = if handle.must_wait_to_publish() {
+        timeout(within, handle.acquire_permit_after_end(last.held_bytes()))
             .await
             .ok()
     } else {
         None
     };
-    seat.publish_all(last);
-    drop(pass);
+    handle.publish_all(last);
+    drop(permit);
 }
 
 /// Reads what the peer sends, to no purpose; ready at the end of the stream.
-fn poll_discard(cx: &mut Context<'_>, seat: &SeatRef, ticket: &mut Ticket) -> Poll<()> {
-    let shard = seat.shard();
+fn poll_discard(cx: &mut Context<'_>, handle: &HandleRef, ticket: &mut Ticket) -> Poll<()> {
+    let shard = handle.shard();
     if shard.is_queued(*ticket) {
         return Poll::Pending;
     }
     shard.begin_discarding();
     loop {
-        match seat.poll_fill(cx) {
-            Poll::Ready(Ok(true)) => seat.discard_received(),
+        match handle.poll_fill(cx) {
+            Poll::Ready(Ok(true)) => handle.discard_received(),
             Poll::Ready(_) => return Poll::Ready(()),
             Poll::Pending => {
                 shard.queue_if_wanted(ticket, cx);

@@ -1,11 +1,11 @@
 //! One connection's life after its opening handshake: read, react, write, close.
 //!
-//! The connection's task owns its [`Seat`] in the shard and its [`Reader`]; what can't go out at
+//! The connection's task owns its [`Handle`] and its [`Reader`]; what can't go out at
 //! once waits in the outbox that the shard keeps. The task reads in turns, and writes at the end of
 //! each what the turn's messages were answered with, in one write. What others publish is written
 //! by the shard's tick.
 //!
-//! The task leaves its waker in its seat, and whoever writes to the socket writes with that one:
+//! The task leaves its waker in its handle, and whoever writes to the socket writes with that one:
 //!
 //! ```text
 //!  the socket can be read ──────────────────────────────┐
@@ -33,7 +33,7 @@ use crate::{
     disconnect::Disconnect,
     hub::{
         Agreed, Socket,
-        seat::{Seat, publications::Publications},
+        handle::{Handle, publications::Publications},
         shard::Shard,
     },
     protocol,
@@ -43,7 +43,7 @@ use crate::{
 
 /// A connection of a shard.
 pub(crate) struct Connection {
-    seat: Seat,
+    handle: Handle,
     protocol: Box<dyn Protocol>,
     reader: Reader,
 }
@@ -67,21 +67,21 @@ impl Connection {
         }
         // Compressed messages have no frames of their own.
         let takes_fragments = protocol.wants_fragments() && deflate.is_none();
-        let seat = Seat::take(shard, identity.user, deflate);
+        let handle = Handle::new(shard, identity.user, deflate);
         let mut publications = Publications::default();
         // Outside all turns, and so behind whatever the last one has left.
         shard.skip_turn();
-        protocol.on_open(&mut protocol::Context::new(&seat, &mut publications));
+        protocol.on_open(&mut protocol::Context::new(&handle, &mut publications));
         // There is no socket yet.
-        seat.queue_replies();
-        match seat.ended() {
+        handle.queue_replies();
+        match handle.ended() {
             // The client is told by a Close.
             None | Some(Disconnect::Application(_)) => {}
             Some(reason) => return Err(reason),
         }
         Ok(Self {
-            reader: Reader::new(&seat, &*protocol, takes_fragments, publications),
-            seat,
+            reader: Reader::new(&handle, &*protocol, takes_fragments, publications),
+            handle,
             protocol,
         })
     }
@@ -89,34 +89,34 @@ impl Connection {
     /// Starts the connection on its socket; to be spawned on the shard's thread. Completes when it
     /// is closed. `leftover` is what the client sent behind its request: the first of its frames.
     pub(crate) fn start(mut self, socket: Socket, leftover: Vec<u8>) -> Task {
-        self.reader.keep(leftover.into(), self.seat.shard());
-        self.seat.attach(socket);
+        self.reader.keep(leftover.into(), self.handle.shard());
+        self.handle.attach(socket);
         Task::Open(self)
     }
 
     /// One turn: write, read and react, write the reactions. Ready when the connection has ended.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Disconnect> {
         // Woken by the end: the reason. Woken by a socket that can be written to again: go on.
-        if let Poll::Ready(reason) = self.seat.poll_ended(cx) {
+        if let Some(reason) = self.handle.register_waker(cx) {
             return Poll::Ready(reason);
         }
-        self.seat.write_queued();
-        let read = self.reader.poll(cx, &self.seat, &mut *self.protocol);
-        self.seat.flush();
-        let shard = self.seat.shard();
+        self.handle.write_queued();
+        let read = self.reader.poll(cx, &self.handle, &mut *self.protocol);
+        self.handle.flush();
+        let shard = self.handle.shard();
         shard.use_up(shard.turn_time());
-        match read {
-            Poll::Ready(reason) => Poll::Ready(reason),
-            Poll::Pending => self.seat.poll_ended(cx),
+        match (read, self.handle.ended()) {
+            (Poll::Ready(reason), _) | (Poll::Pending, Some(reason)) => Poll::Ready(reason),
+            (Poll::Pending, None) => Poll::Pending,
         }
     }
 
     async fn close(mut self, reason: Disconnect) {
-        self.seat.end(reason);
+        self.handle.end(reason);
         // Of several reasons the first one counts.
-        let reason = self.seat.ended().unwrap_or(reason);
-        let orderly = close::close(&self.seat, self.protocol, &mut self.reader, reason).await;
-        debug!(connection = ?*self.seat, %reason, orderly, "closed");
+        let reason = self.handle.ended().unwrap_or(reason);
+        let orderly = close::close(&self.handle, self.protocol, &mut self.reader, reason).await;
+        debug!(connection = ?*self.handle, %reason, orderly, "closed");
     }
 }
 
@@ -134,7 +134,7 @@ impl Future for Task {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let shard = match &*self {
-            Self::Open(connection) => Rc::clone(connection.seat.shard()),
+            Self::Open(connection) => Rc::clone(connection.handle.shard()),
             Self::Closing(shard, _) => Rc::clone(shard),
             Self::Closed => return Poll::Ready(()),
         };

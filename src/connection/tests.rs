@@ -213,10 +213,10 @@ fn a_turn_that_panics_ends_the_shard_and_nobody_else_has_a_turn() {
             reads_left: Some(1),
             ..Script::default()
         };
-        let (mut broken, _) = echo(shard, None, script);
+        let (mut panicking, _) = echo(shard, None, script);
         let (mut other, script) = echo(shard, None, Script::default());
-        assert!(poll(&mut broken).is_pending());
-        assert!(shard.is_broken());
+        assert!(poll(&mut panicking).is_pending());
+        assert!(shard.has_panicked());
         assert!(poll(&mut other).is_pending());
         let script = script.borrow();
         (script.reads, script.written.len())
@@ -280,7 +280,7 @@ fn whoever_is_ended_for_reading_slowly_holds_nothing_while_its_close_is_on_its_w
         }
         let before = budget.held();
         if let Task::Open(connection) = &*task {
-            connection.seat.end(Disconnect::SlowConsumer);
+            connection.handle.end(Disconnect::SlowConsumer);
         }
         assert!(poll(&mut task).is_pending(), "the peer has not hung up");
         assert_eq!(script.borrow().written[..4], *b"\x88\x0F\x0F\xA8");
@@ -314,7 +314,7 @@ fn whoever_ends_while_it_waits_to_publish_is_read_no_further() {
             assert!(poll(&mut task).is_pending());
         }
         if let Task::Open(connection) = &*task {
-            connection.seat.end(Disconnect::Overloaded);
+            connection.handle.end(Disconnect::Overloaded);
         }
         for _ in 0..3 {
             let _ = poll(&mut task);
@@ -350,7 +350,7 @@ fn a_close_behind_what_waits_to_be_published_ends_the_handshake() {
             assert!(poll(&mut task).is_pending());
         }
         if let Task::Open(connection) = &*task {
-            connection.seat.end(Disconnect::Restarting);
+            connection.handle.end(Disconnect::Restarting);
         }
         let pending = (0..10).take_while(|_| poll(&mut task).is_pending());
         (pending.count(), script.borrow().written.clone())

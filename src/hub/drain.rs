@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use crate::{
     disconnect::Disconnect,
+    error::DrainTimeout,
     hub::{Hub, bounds::drain_time::DrainTime},
 };
 
@@ -13,13 +14,16 @@ impl Hub {
     /// Ends every connection in good order: what was published is delivered, what is queued is
     /// written, and each gets a Close with 1012. Nothing more is read from them.
     ///
-    /// Returns when no connection is left, or after `grace`: false then. A hub that was drained
-    /// takes no connections any more.
+    /// Returns when no connection is left. A hub that was drained takes no connections any more.
+    ///
+    /// # Errors
+    ///
+    /// If connections are still open after `grace`.
     ///
     /// # Cancel safety
     ///
     /// Connections that are not closed yet stay as they are, but are no longer read.
-    pub async fn drain(&self, grace: Duration) -> bool {
+    pub async fn drain(&self, grace: Duration) -> Result<(), DrainTimeout> {
         timeout(grace, async {
             let time = DrainTime(grace);
             let stopped = self.on_every_shard(move |shard, done| {
@@ -40,6 +44,6 @@ impl Hub {
             .await;
         })
         .await
-        .is_ok()
+        .map_err(|_| DrainTimeout)
     }
 }

@@ -17,20 +17,21 @@ pub(crate) struct ConnectionId {
     pub(super) key: PeerKey,
 }
 
-/// A topic that a connection follows, and where it stands there: what makes leaving it O(1).
+/// A connection's subscription: the topic, and the index at which its shard finds the connection among the
+/// topic's subscribers. With it, unsubscribing is O(1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SubscriptionKey {
     pub(super) topic: TopicKey,
     /// Index among the topic's subscribers.
     pub(super) index: u32,
 }
 
-/// A connection that follows a topic, and where it keeps its [`Place`]: the way back.
+/// A subscriber of a topic: the connection, and the index at which that keeps its [`SubscriptionKey`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Subscriber {
     pub(super) peer: PeerKey,
-    /// Index among the connection's places.
-    pub(super) place: u32,
+    /// Index among the connection's subscriptions.
+    pub(super) subscription: u32,
 }
 
 #[cfg(test)]

@@ -19,21 +19,22 @@ use crate::{
     config::HubConfig,
     disconnect::Disconnect,
     hub::{
+        handle,
         peer::socket::Socket,
         publication::{Publication, Receipt, compression::Agreed},
-        seat,
         shard::{
             Links, Shard,
             receive::{RECEIVE_BYTES, Receive},
             tick::Tick,
         },
     },
+    message::Message,
     topic::TopicName,
     user::UserId,
     wire::{
         extension,
         frame::{Frame, Kind},
-        walk::Limits,
+        validator::MessageLimits,
     },
 };
 
@@ -68,11 +69,11 @@ impl Shards {
     pub fn publish(
         &self,
         topic: TopicName,
-        message: Frame,
+        message: Message,
         user: Option<&str>,
     ) -> oneshot::Receiver<usize> {
         let (receipt, queued) = Receipt::new();
-        let publication = Publication::new(self.links.shared.message(message));
+        let publication = Publication::new(self.links.shared.encode(message));
         let publication = publication.to(user.map(to_user)).counted(receipt);
         self.links.publish(&[topic], publication);
         queued
@@ -91,10 +92,10 @@ impl Shards {
     }
 
     /// What a shard has counted so far.
-    pub fn counts(&self, index: usize) -> Counts {
+    pub fn counts(&self, index: usize) -> WorkCounts {
         let shard = &self.shards[index];
         let state = shard.state.borrow();
-        Counts {
+        WorkCounts {
             visits: state.peers.visits.get(),
             look_ups: state.topics.look_ups.get(),
             moves: state.topics.moves.get(),
@@ -109,21 +110,20 @@ impl Shards {
         Some(self.links.shared.contexts.grant(agreement))
     }
 
-    /// Takes a seat on a shard for a connection of `user`, or of nobody's, that made this `offer`
-    /// of extensions.
+    /// Enters a connection of `user`, or of nobody's, that made this `offer` of extensions, in a shard.
     pub fn join(
         &self,
         index: usize,
         user: Option<&str>,
         offer: Option<&str>,
         socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
-    ) -> Seat {
+    ) -> Handle {
         let agreed = self.agree(offer);
-        let seat = seat::Seat::take(&self.shards[index], user.map(to_user), agreed);
-        seat.attach(Socket::Other(Box::new(socket)));
+        let handle = handle::Handle::new(&self.shards[index], user.map(to_user), agreed);
+        handle.attach(Socket::Other(Box::new(socket)));
         // Stores a waker, without which nothing is written.
-        let _ = seat.poll_ended(&Context::from_waker(Waker::noop()));
-        Seat(seat)
+        handle.register_waker(&Context::from_waker(Waker::noop()));
+        Handle(handle)
     }
 }
 
@@ -133,7 +133,7 @@ fn to_user(id: &str) -> UserId {
 
 /// Work that a shard has counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counts {
+pub struct WorkCounts {
     /// Looks at a connection because of a publication.
     pub visits: u64,
     /// Look-ups of a topic by its name.
@@ -144,19 +144,19 @@ pub struct Counts {
     pub copies: u64,
 }
 
-/// A connection's seat, as its task sees it.
+/// The handle of a connection, as its task has it.
 #[derive(Debug)]
-pub struct Seat(seat::Seat);
+pub struct Handle(handle::Handle);
 
-impl Seat {
+impl Handle {
     /// Follows exactly these topics.
     pub fn set_topics(&self, topics: &[TopicName]) {
         self.0.set_topics(topics);
     }
 
     /// Publishes to all of these topics.
-    pub fn publish(&self, topics: &[TopicName], message: Frame) {
-        let publication = Publication::new(self.0.message(message));
+    pub fn publish(&self, topics: &[TopicName], message: Message) {
+        let publication = Publication::new(self.0.encode(message));
         self.0.publish(topics, publication);
     }
 
@@ -216,7 +216,7 @@ impl Received {
     pub fn take_plain(
         &mut self,
         wire: &[u8],
-        limits: Limits,
+        limits: MessageLimits,
         mut take: impl FnMut(Kind, &[u8]),
     ) -> bool {
         self.0.begin_turn(Bytes::new(), RECEIVE_BYTES);

@@ -12,16 +12,18 @@
 //!  the departure of its last ──►  knows the shards; a lock
 //! ```
 //!
-//! From the outside in: [`seat`] is what a connection's task sees, [`shard`] a
+//! From the outside in: [`handle`] is what a connection's task sees, [`shard`] a
 //! thread with its connections and topics, [`peer`] one connection's bytes out, [`publication`] what is
 //! published, in every form, and [`bounds`] what work and memory are charged to. [`ids`] names
-//! connections and topics, [`room`] has the tables that give back what they no longer need,
+//! connections and topics, [`capacity`] decides when tables give memory back,
 //! [`drain`] ends everything in good order, [`watching`] is for those who look after single shards,
 //! [`measured`] counts for tests, and `internals` opens what `fuzz/` and `benches/` need. `model` is the
 //! hub in its simplest form, for a test.
 
 pub(crate) mod bounds;
+mod capacity;
 mod drain;
+pub(crate) mod handle;
 pub(crate) mod ids;
 #[cfg(feature = "internals")]
 pub(crate) mod internals;
@@ -34,8 +36,6 @@ mod measured;
 mod model;
 mod peer;
 mod publication;
-mod room;
-pub(crate) mod seat;
 pub(crate) mod shard;
 mod watching;
 
@@ -50,9 +50,9 @@ use self::{
     shard::Shard,
 };
 pub(crate) use crate::hub::{
-    bounds::{ledger::Held, turnstile::Pass},
+    bounds::{ledger::Held, publisher_queue::PublishPermit},
     peer::socket::Socket,
-    publication::compression::Agreed,
+    publication::{Audience, compression::Agreed},
     shard::rounds::Ticket,
 };
 use crate::{
@@ -63,10 +63,11 @@ use crate::{
         bounds::budget::Budget,
         shard::{Item, Links},
     },
+    message::Message,
     metrics::Metrics,
     topic::TopicName,
     user::UserId,
-    wire::{extension::Agreement, frame::Frame},
+    wire::extension::Agreement,
 };
 
 /// A handle to the broadcast core: publish through it, hand connections to it.
@@ -115,7 +116,7 @@ impl Hub {
     /// Before the message is sent off it is not published; after that it is, and only the count
     /// is lost. Poll it to its end or drop it: while it is kept and not polled, other publishers may
     /// have to wait for it.
-    pub async fn publish(&self, topic: &TopicName, message: Frame) -> usize {
+    pub async fn publish(&self, topic: &TopicName, message: Message) -> usize {
         self.publish_to(topic, message, None).await
     }
 
@@ -125,7 +126,12 @@ impl Hub {
     /// # Cancel safety
     ///
     /// As of `publish`.
-    pub async fn publish_to_user(&self, topic: &TopicName, user: &UserId, message: Frame) -> usize {
+    pub async fn publish_to_user(
+        &self,
+        topic: &TopicName,
+        user: &UserId,
+        message: Message,
+    ) -> usize {
         self.publish_to(topic, message, Some(user.clone())).await
     }
 
@@ -133,12 +139,12 @@ impl Hub {
     pub(crate) async fn publish_to(
         &self,
         topic: &TopicName,
-        message: Frame,
+        message: Message,
         user: Option<UserId>,
     ) -> usize {
-        let pass = self.pass(0).await;
+        let permit = self.acquire_permit(0).await;
         let queued = self.send_off(topic, message, user);
-        drop(pass);
+        drop(permit);
         queued.await.unwrap_or(0)
     }
 
@@ -149,10 +155,10 @@ impl Hub {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub(crate) async fn pass(&self, bytes: usize) -> Option<Pass> {
+    pub(crate) async fn acquire_permit(&self, bytes: usize) -> Option<PublishPermit> {
         let links = &self.0.links;
         if links.must_wait() {
-            return Some(links.pass(bytes).await);
+            return Some(links.acquire_permit(bytes).await);
         }
         None
     }
@@ -162,11 +168,11 @@ impl Hub {
     pub(crate) fn send_off(
         &self,
         topic: &TopicName,
-        message: Frame,
+        message: Message,
         user: Option<UserId>,
     ) -> oneshot::Receiver<usize> {
         let (receipt, queued) = Receipt::new();
-        let publication = Publication::new(self.0.links.shared.message(message));
+        let publication = Publication::new(self.0.links.shared.encode(message));
         let publication = publication.to(user).counted(receipt);
         let topics = std::slice::from_ref(topic);
         self.0.links.publish(topics, publication);
@@ -215,15 +221,15 @@ impl Hub {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub async fn broken(&self) {
-        let mut is_broken = self.0.links.shared.is_broken.subscribe();
+    pub async fn shard_panicked(&self) {
+        let mut has_panicked = self.0.links.shared.has_panicked.subscribe();
         // The sender lives as long as this handle.
-        let _ = is_broken.wait_for(|&is_broken| is_broken).await;
+        let _ = has_panicked.wait_for(|&has_panicked| has_panicked).await;
     }
 
     /// Returns true if a shard has panicked.
-    pub(crate) fn is_broken(&self) -> bool {
-        *self.0.links.shared.is_broken.borrow()
+    pub(crate) fn has_panicked(&self) -> bool {
+        *self.0.links.shared.has_panicked.borrow()
     }
 
     /// The longest that a step has held a shard, in microseconds of CPU time, if that is measured.

@@ -16,10 +16,11 @@ use tokio::{
 use self::recorder::Recorder;
 use crate::{
     config::HubConfig,
-    hub::{Hub, peer::socket::Socket, seat::Seat},
+    hub::{Hub, handle::Handle, peer::socket::Socket},
+    message::Message,
     topic::TopicName,
     user::UserId,
-    wire::{extension, frame::Frame},
+    wire::extension,
 };
 
 const SHARDS: usize = 3;
@@ -79,7 +80,7 @@ struct Expected {
 /// A connection on its shard's thread, told what to do.
 struct Member {
     commands: mpsc::Sender<Command>,
-    /// Closed when it has given up its seat.
+    /// Closed when it has dropped its handle.
     gone: oneshot::Receiver<()>,
     socket: Recorder,
     is_compressed: bool,
@@ -88,7 +89,7 @@ struct Member {
 
 enum Command {
     Follow(Vec<TopicName>, oneshot::Sender<()>),
-    Publish(Vec<TopicName>, Frame, oneshot::Sender<()>),
+    Publish(Vec<TopicName>, Message, oneshot::Sender<()>),
 }
 
 fn topic(index: usize) -> TopicName {
@@ -114,25 +115,25 @@ impl Member {
         let (joined, has_joined) = oneshot::channel();
         let (here, gone) = oneshot::channel();
         hub.run_on(hub.next_shard(), move |shard| {
-            let seat = Seat::take(shard, user.map(to_user), deflate);
-            seat.attach(Socket::Other(Box::new(recorder)));
+            let handle = Handle::new(shard, user.map(to_user), deflate);
+            handle.attach(Socket::Other(Box::new(recorder)));
             spawn_local(async move {
                 // Stores the waker, without which nothing is written.
-                std::future::poll_fn(|cx| Poll::Ready(seat.poll_ended(cx).is_ready())).await;
+                std::future::poll_fn(|cx| Poll::Ready(handle.register_waker(cx))).await;
                 joined.send(()).unwrap();
                 while let Some(command) = received.recv().await {
                     match command {
                         Command::Follow(topics, done) => {
-                            seat.set_topics(&topics);
+                            handle.set_topics(&topics);
                             done.send(()).unwrap();
                         }
-                        Command::Publish(topics, frame, done) => {
-                            seat.publish(&topics, seat.message(frame).into());
+                        Command::Publish(topics, message, done) => {
+                            handle.publish(&topics, handle.encode(message).into());
                             done.send(()).unwrap();
                         }
                     }
                 }
-                drop(seat);
+                drop(handle);
                 drop(here);
             });
         });
@@ -170,8 +171,8 @@ impl Member {
 }
 
 /// A message, every other one large enough to be compressed.
-fn frame(number: usize, message: &str) -> Frame {
-    Frame::text(&format!("{message}{}", " ".repeat(number % 2 * 100)))
+fn padded(number: usize, message: &str) -> Message {
+    Message::text(&format!("{message}{}", " ".repeat(number % 2 * 100)))
 }
 
 /// Returns when everything published so far is delivered and written.
@@ -226,7 +227,7 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
             let message = format!("{number} of {publisher}");
             let (names, padded) = (
                 indices(topics).into_iter().map(topic).collect(),
-                frame(number, &message),
+                padded(number, &message),
             );
             members[publisher]
                 .tell(|done| Command::Publish(names, padded, done))
@@ -244,7 +245,7 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
             let message = format!("{number} of all");
             let to = Some(to_user(user));
             let queued = hub
-                .publish_to(&topic(index), frame(number, &message), to)
+                .publish_to(&topic(index), padded(number, &message), to)
                 .await;
             let meant = members
                 .iter_mut()
@@ -324,7 +325,7 @@ proptest! {
     fn the_hub_delivers_what_the_model_does(operations in vec(operation(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         // Nothing of it waits for a time; a shard that died would be waited for without end.
-        let patience = std::time::Duration::from_secs(30);
-        runtime.block_on(async { tokio::time::timeout(patience, run(operations)).await.unwrap() });
+        let timeout = std::time::Duration::from_secs(30);
+        runtime.block_on(async { tokio::time::timeout(timeout, run(operations)).await.unwrap() });
     }
 }

@@ -26,9 +26,9 @@ pub struct Ends<N = u64> {
     /// The registration of the connection was deleted (4503).
     pub unregistered: N,
     /// The client broke the protocol or a limit (1002, 1007, 1008 or 1009).
-    pub violation: N,
+    pub protocol_error: N,
     /// The shard of the connection panicked (1011).
-    pub broken: N,
+    pub shard_panicked: N,
 }
 
 impl Ends<Counter> {
@@ -36,7 +36,7 @@ impl Ends<Counter> {
     pub(crate) fn of(&self, reason: Disconnect) -> &Counter {
         match reason {
             Disconnect::Application(_) => &self.application,
-            Disconnect::Broken => &self.broken,
+            Disconnect::ShardPanicked => &self.shard_panicked,
             Disconnect::ByPeer => &self.by_peer,
             Disconnect::Lost => &self.lost,
             Disconnect::NoPong => &self.no_pong,
@@ -45,7 +45,7 @@ impl Ends<Counter> {
             Disconnect::SlowConsumer => &self.slow_consumer,
             Disconnect::TooFarBehind => &self.too_far_behind,
             Disconnect::Unregistered => &self.unregistered,
-            Disconnect::Violation(_) => &self.violation,
+            Disconnect::ProtocolError(_) => &self.protocol_error,
         }
     }
 }
@@ -64,8 +64,8 @@ impl Ends {
             slow_consumer,
             too_far_behind,
             unregistered,
-            violation,
-            broken,
+            protocol_error,
+            shard_panicked,
         } = shard;
         self.application += application.get();
         self.by_peer += by_peer.get();
@@ -76,8 +76,8 @@ impl Ends {
         self.slow_consumer += slow_consumer.get();
         self.too_far_behind += too_far_behind.get();
         self.unregistered += unregistered.get();
-        self.violation += violation.get();
-        self.broken += broken.get();
+        self.protocol_error += protocol_error.get();
+        self.shard_panicked += shard_panicked.get();
     }
 
     /// Returns how many connections have ended, for whatever reason.
@@ -93,17 +93,17 @@ impl Ends {
             slow_consumer,
             too_far_behind,
             unregistered,
-            violation,
-            broken,
+            protocol_error,
+            shard_panicked,
         } = self;
-        let ours = [application, no_pong, overloaded, restarting, broken];
+        let ours = [application, no_pong, overloaded, restarting, shard_panicked];
         let theirs = [
             by_peer,
             lost,
             slow_consumer,
             too_far_behind,
             unregistered,
-            violation,
+            protocol_error,
         ];
         ours.into_iter().chain(theirs).sum()
     }

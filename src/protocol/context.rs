@@ -5,13 +5,11 @@ use std::mem;
 use crate::{
     disconnect::Disconnect,
     hub::{
+        Audience,
+        handle::{HandleRef, publications::Publications, subscribing::Subscribed},
         ids::ConnectionId,
-        seat::{
-            SeatRef,
-            following::Followed,
-            publications::{Publications, To},
-        },
     },
+    message::Message,
     protocol::incoming::Fragment,
     topic::{
         TopicName,
@@ -30,7 +28,7 @@ use crate::{
 /// Once the connection has ended, only publishing still has an effect.
 #[derive(Debug)]
 pub struct Context<'a> {
-    seat: &'a SeatRef,
+    handle: &'a HandleRef,
     publications: &'a mut Publications,
     /// Replies may be compressed.
     may_compress: bool,
@@ -55,11 +53,11 @@ pub enum SubscribeError {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(seat: &'a SeatRef, publications: &'a mut Publications) -> Self {
+    pub(crate) fn new(handle: &'a HandleRef, publications: &'a mut Publications) -> Self {
         Self {
-            may_compress: seat.may_inflate(),
-            is_ended: seat.is_ended(),
-            seat,
+            may_compress: handle.may_inflate(),
+            is_ended: handle.is_ended(),
+            handle,
             publications,
             has_spent: false,
         }
@@ -74,7 +72,7 @@ impl<'a> Context<'a> {
         if self.may_compress {
             self.reply_frame(Frame::message(kind, payload));
         } else {
-            self.seat.reply_plain(kind, payload);
+            self.handle.reply_plain(kind, payload);
         }
     }
 
@@ -92,28 +90,29 @@ impl<'a> Context<'a> {
     pub(crate) fn reply_frame(&mut self, frame: Frame) {
         if !self.is_ended {
             self.has_spent = true;
-            self.seat.reply(frame);
+            self.handle.reply(frame);
         }
     }
 
     /// Publishes a message to all who follow any of `topics`: to this connection, too, if it does.
-    pub fn publish(&mut self, topics: &Topics, message: Frame) {
-        self.publish_to(topics, To::Everyone, message);
+    pub fn publish(&mut self, topics: &Topics, message: Message) {
+        self.publish_to(topics, Audience::Everyone, message);
     }
 
     /// Publishes a message to all others who follow any of `topics`, but not to this connection.
-    pub fn publish_to_others(&mut self, topics: &Topics, message: Frame) {
-        self.publish_to(topics, To::Others, message);
+    pub fn publish_to_others(&mut self, topics: &Topics, message: Message) {
+        self.publish_to(topics, Audience::AllBut(self.handle.id()), message);
     }
 
     /// Publishes a message to those who follow any of `topics` and are connections of `user`.
-    pub fn publish_to_user(&mut self, topics: &Topics, user: &UserId, message: Frame) {
-        self.publish_to(topics, To::User(user.clone()), message);
+    pub fn publish_to_user(&mut self, topics: &Topics, user: &UserId, message: Message) {
+        self.publish_to(topics, Audience::User(user.clone()), message);
     }
 
-    fn publish_to(&mut self, topics: &Topics, to: To, message: Frame) {
+    fn publish_to(&mut self, topics: &Topics, audience: Audience, message: Message) {
         self.has_spent = true;
-        self.publications.add(self.seat, topics, to, message);
+        self.publications
+            .add(self.handle, topics, audience, message);
     }
 
     /// Follows `topic` from now on, too.
@@ -126,17 +125,17 @@ impl<'a> Context<'a> {
         if self.is_ended {
             return Err(SubscribeError::Ended);
         }
-        match self.seat.follow_topic(topic) {
-            Followed::Yes => Ok(()),
-            Followed::TooMany => Err(SubscribeError::TooMany),
-            Followed::ShortOfMemory => Err(self.refuse()),
+        match self.handle.subscribe(topic) {
+            Subscribed::Yes => Ok(()),
+            Subscribed::TooMany => Err(SubscribeError::TooMany),
+            Subscribed::ShortOfMemory => Err(self.refuse()),
         }
     }
 
     /// Follows `topic` no longer.
     pub fn unsubscribe(&mut self, topic: &TopicName) {
         self.has_spent = true;
-        self.seat.leave_topic(topic);
+        self.handle.unsubscribe(topic);
     }
 
     /// Follows exactly `topics` from now on.
@@ -149,15 +148,15 @@ impl<'a> Context<'a> {
         if self.is_ended {
             return Err(SubscribeError::Ended);
         }
-        if self.seat.is_too_much(topics) {
+        if self.handle.is_too_much(topics) {
             return Err(self.refuse());
         }
-        self.seat.set_topics(topics);
+        self.handle.set_topics(topics);
         Ok(())
     }
 
     fn refuse(&mut self) -> SubscribeError {
-        self.seat.refuse();
+        self.handle.refuse();
         self.is_ended = true;
         SubscribeError::ShortOfMemory
     }
@@ -165,31 +164,31 @@ impl<'a> Context<'a> {
     /// Returns the topics that the connection follows.
     #[must_use]
     pub fn topics(&self) -> Topics {
-        self.seat.topics()
+        self.handle.topics()
     }
 
     /// Returns the user whose connection it is, if it is somebody's.
     #[must_use]
     pub fn user(&self) -> Option<UserId> {
-        self.seat.user()
+        self.handle.user()
     }
 
     /// Closes the connection, behind what was replied. Of `reason` the client gets as much as a Close holds,
     /// which is 123 bytes. Codes from 4000 on are for applications: by framecast's own, 4000 to 4499 invite
     /// the client to connect again, and 4500 to 4999 tell it not to.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
-        self.seat.close(code, reason);
+        self.handle.close(code, reason);
         self.is_ended = true;
     }
 
     /// Ends the connection for a reason of the server's.
     pub(crate) fn end(&mut self, reason: Disconnect) {
-        self.seat.end(reason);
+        self.handle.end(reason);
         self.is_ended = true;
     }
 
     pub(crate) fn connection(&self) -> ConnectionId {
-        self.seat.id()
+        self.handle.id()
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -204,7 +203,7 @@ impl<'a> Context<'a> {
     /// Charges the call that has just come back, by the clock if it `is_timed`. Returns true if the turn is
     /// over.
     pub(crate) fn settle(&mut self, is_timed: bool) -> bool {
-        let shard = self.seat.shard();
+        let shard = self.handle.shard();
         let has_spent = mem::take(&mut self.has_spent);
         if is_timed {
             shard.look_at_clock();

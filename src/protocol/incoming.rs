@@ -1,6 +1,9 @@
 //! What a client has sent, as its protocol gets it.
 
-use crate::wire::frame::{Frame, Kind, Opcode};
+use crate::{
+    message::Message,
+    wire::frame::{Frame, Kind, Opcode},
+};
 
 /// A message that a client has sent.
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +40,9 @@ impl<'a> Incoming<'a> {
 }
 
 /// The same message, to be published.
-impl From<Incoming<'_>> for Frame {
+impl From<Incoming<'_>> for Message {
     fn from(message: Incoming<'_>) -> Self {
-        Self::message(message.kind, message.payload)
+        Self::new(message.kind, message.payload)
     }
 }
 

@@ -16,11 +16,12 @@ use crate::{
     config::PublicUrl,
     disconnect::Disconnect,
     hub::shard::Shard,
+    message::Message,
     server::{
         body,
         body::parse,
         listener::Entrance,
-        reply::{Refusal, Reply, json, unavailable},
+        response::{Rejection, Response, json, unavailable},
         site::Site,
     },
     topic::{
@@ -28,13 +29,12 @@ use crate::{
         list::{Named, TopicList, Topics},
     },
     user::{MAX_USER_BYTES, UserId},
-    wire::frame::Frame,
 };
 
 /// `POST /register`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Registration {
+struct RegisterRequest {
     user_id: User,
     topics: Option<Named>,
 }
@@ -42,7 +42,7 @@ struct Registration {
 /// `POST /publish`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Publication<'a> {
+struct PublishRequest<'a> {
     #[serde(borrow)]
     topic: Cow<'a, str>,
     #[serde(borrow)]
@@ -109,13 +109,13 @@ struct Health {
     longest_hold_us: Option<u64>,
 }
 
-/// Where a request has come to.
-pub(super) struct Place {
+/// The host that a request is for, and the listener by which it came.
+pub(super) struct Destination {
     pub(super) host: Option<Authority>,
     pub(super) entrance: Entrance,
 }
 
-impl Place {
+impl Destination {
     /// Returns the URL that leads there, for WebSocket clients.
     fn web_socket(self) -> Option<String> {
         let scheme = self.entrance.web_socket_scheme;
@@ -128,33 +128,33 @@ pub(super) async fn register(
     site: &Site,
     shard: &Shard,
     request: &mut Request<Incoming>,
-    at: Place,
-) -> Result<Reply, Refusal> {
+    at: Destination,
+) -> Result<Response, Rejection> {
     let base = site.public_url.as_ref().map(PublicUrl::web_socket);
     let base = base.or_else(|| at.web_socket());
-    let base = base.ok_or_else(|| Refusal::bad_request(&"Host is required"))?;
-    let read = body::read(shard, request, REGISTRATION_BYTES, registration);
+    let base = base.ok_or_else(|| Rejection::bad_request(&"Host is required"))?;
+    let read = body::read(shard, request, REGISTRATION_BYTES, register_request);
     let ((user, topics), _held) = read.await?;
     let registered = site.registry.register(user, topics, Instant::now());
-    let id = registered.map_err(|full| Refusal::Overloaded(full.to_string()))?;
+    let id = registered.map_err(|full| Rejection::Overloaded(full.to_string()))?;
     Ok(json(&Registered {
         url: format!("{base}/ws/{}", id.simple()),
     }))
 }
 
-/// What the body of a registration asks for.
-pub(super) fn registration(body: &[u8]) -> Result<(UserId, Topics), Refusal> {
-    let wanted: Registration = parse(body)?;
+/// Reads the body of a `POST /register`: the user and the topics that it asks for.
+pub(super) fn register_request(body: &[u8]) -> Result<(UserId, Topics), Rejection> {
+    let wanted: RegisterRequest = parse(body)?;
     let topics = match wanted.topics {
-        Some(Named(topics)) => topics.map_err(|fault| Refusal::bad_request(&fault))?,
+        Some(Named(topics)) => topics.map_err(|fault| Rejection::bad_request(&fault))?,
         None => TopicList::default().or("cats"),
     };
     Ok((wanted.user_id.0, topics))
 }
 
 /// Deletes a registration, and ends its connection.
-pub(super) fn unregister(site: &Site, id: Uuid) -> Result<Reply, Refusal> {
-    let connection = site.registry.delete(id).ok_or(Refusal::NoRegistration)?;
+pub(super) fn unregister(site: &Site, id: Uuid) -> Result<Response, Rejection> {
+    let connection = site.registry.delete(id).ok_or(Rejection::NoRegistration)?;
     if let Some(connection) = connection {
         site.hub.end(connection, Disconnect::Unregistered);
     }
@@ -168,59 +168,60 @@ pub(super) async fn publish(
     site: &Site,
     shard: &Shard,
     request: &mut Request<Incoming>,
-) -> Result<Reply, Refusal> {
+) -> Result<Response, Rejection> {
     let config = site.hub.config();
     let limit_bytes = config.limits.message_bytes;
-    let understand = move |body: &[u8]| publication(body, limit_bytes);
+    let understand = move |body: &[u8]| publish_request(body, limit_bytes);
     let read = body::read(shard, request, PUBLICATION_BYTES, understand);
     let ((topic, message, user), held) = read.await?;
     let (started, within) = (Instant::now(), config.timeouts.request);
     // It waits while a shard has too much to deliver, but not for ever. What is refused here was
     // not published, and may be tried again.
-    let pass = timeout(within, site.hub.pass(held.bytes())).await;
-    let pass =
-        pass.map_err(|_| Refusal::Overloaded("too much is to be delivered; not published".into()))?;
+    let permit = timeout(within, site.hub.acquire_permit(held.bytes())).await;
+    let permit = permit
+        .map_err(|_| Rejection::Overloaded("too much is to be delivered; not published".into()))?;
     let queued = site.hub.send_off(&topic, message, user);
-    drop((pass, held));
+    drop((permit, held));
     // Published, whatever happens from here on: only the count may be late. It gets what is left
     // of the time, and a little in any case, because it nearly always comes at once.
     let left = within.saturating_sub(started.elapsed()).max(within / 10);
     Ok(published(counted(queued, left).await))
 }
 
-/// To how many connections a message was queued, if that is known in time.
+/// Returns to how many connections a message was queued, if that is known in time.
 async fn counted(queued: oneshot::Receiver<usize>, within: Duration) -> Option<usize> {
     timeout(within, queued).await.ok()?.ok()
 }
 
-fn published(queued: Option<usize>) -> Reply {
-    let mut reply = json(&Published { queued });
+fn published(queued: Option<usize>) -> Response {
+    let mut response = json(&Published { queued });
     if queued.is_none() {
-        *reply.status_mut() = StatusCode::ACCEPTED;
+        *response.status_mut() = StatusCode::ACCEPTED;
     }
-    reply
+    response
 }
 
-/// What the body of a publication asks for; its message may have `limit_bytes`.
-pub(super) fn publication(
+/// Reads the body of a `POST /publish`, the message of which may have `limit_bytes`: the topic, the message, and
+/// the user that it is for, unless it is for everybody.
+pub(super) fn publish_request(
     body: &[u8],
     limit_bytes: usize,
-) -> Result<(TopicName, Frame, Option<UserId>), Refusal> {
-    let Publication {
+) -> Result<(TopicName, Message, Option<UserId>), Rejection> {
+    let PublishRequest {
         topic,
         message,
         user_id,
     } = parse(body)?;
     let topic =
-        TopicName::new(&topic).map_err(|error| Refusal::BadRequest(format!("topic: {error}")))?;
+        TopicName::new(&topic).map_err(|error| Rejection::BadRequest(format!("topic: {error}")))?;
     if message.len() > limit_bytes {
-        return Err(Refusal::MessageTooLarge { limit_bytes });
+        return Err(Rejection::MessageTooLarge { limit_bytes });
     }
-    Ok((topic, Frame::text(&message), user_id.map(|user| user.0)))
+    Ok((topic, Message::text(&message), user_id.map(|user| user.0)))
 }
 
 /// How the server is: 503 if a shard stands still.
-pub(super) fn health(site: &Site) -> Reply {
+pub(super) fn health(site: &Site) -> Response {
     let hub = &site.hub;
     let metrics = hub.metrics();
     let (ended, memory) = (metrics.ended, metrics.memory);
@@ -252,7 +253,7 @@ pub(super) fn health(site: &Site) -> Reply {
         too_far_behind: ended.too_far_behind,
         slow_consumers: ended.slow_consumer + ended.too_far_behind,
         unanswered_pings: ended.no_pong,
-        violations: ended.violation,
+        violations: ended.protocol_error,
         accept_errors: site.accept_errors.get(),
         longest_hold_us: hub.longest_hold(),
     };
@@ -305,7 +306,7 @@ mod tests {
     use super::*;
 
     fn complaint(body: &str) -> String {
-        parse::<Publication<'_>>(body.as_bytes())
+        parse::<PublishRequest<'_>>(body.as_bytes())
             .unwrap_err()
             .to_string()
     }

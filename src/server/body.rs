@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     hub::{Held, bounds::budget::ShortOfMemory, shard::Shard},
-    server::reply::Refusal,
+    server::response::Rejection,
 };
 
 /// Reads the body of a request, bounded in size and time, and lets `understand` make of it what is
@@ -27,32 +27,32 @@ pub(super) async fn read<T: Send + 'static>(
     shard: &Shard,
     request: &mut Request<Incoming>,
     inline_bytes: usize,
-    understand: impl FnOnce(&[u8]) -> Result<T, Refusal> + Send + 'static,
-) -> Result<(T, Held), Refusal> {
+    understand: impl FnOnce(&[u8]) -> Result<T, Rejection> + Send + 'static,
+) -> Result<(T, Held), Rejection> {
     let gathered = gather(shard, request.body_mut());
     let (bytes, held) = timeout(shard.config().timeouts.request, gathered)
         .await
-        .map_err(|_| Refusal::Timeout)??;
+        .map_err(|_| Rejection::Timeout)??;
     if bytes.len() <= inline_bytes {
         return Ok((understand(&bytes)?, held));
     }
     // It has panicked, or the shard is ending.
     let done = spawn_blocking(move || understand(&bytes)).await;
     let understood =
-        done.unwrap_or_else(|_| Err(Refusal::Overloaded("the body could not be parsed".into())))?;
+        done.unwrap_or_else(|_| Err(Rejection::Overloaded("the body could not be parsed".into())))?;
     Ok((understood, held))
 }
 
 /// Gathers a body, unless memory is short and it has begun long ago: others wait for what it holds.
-async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), Refusal> {
+async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), Rejection> {
     let begun = Instant::now();
-    let (ledger, patience) = (shard.ledger(), shard.config().timeouts.blocked);
+    let (ledger, longest) = (shard.ledger(), shard.config().timeouts.blocked);
     let mut held = ledger.hold(0);
     let mut gathered = Gathered::new(shard.config().limits.body_bytes());
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     gathered.expect(announced)?;
     loop {
-        if ledger.budget().is_crowded() && begun.elapsed() >= patience {
+        if ledger.budget().is_crowded() && begun.elapsed() >= longest {
             ledger.budget().counts.unfinished.increment();
             return Err(ShortOfMemory.into());
         }
@@ -67,7 +67,7 @@ async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), R
             return Ok((gathered.bytes, held));
         };
         let frame = frame
-            .map_err(|error| Refusal::BadRequest(format!("the body can't be read: {error}")))?;
+            .map_err(|error| Rejection::BadRequest(format!("the body can't be read: {error}")))?;
         // The trailers of a chunked body say nothing.
         if let Ok(piece) = frame.into_data() {
             gathered.append(&piece)?;
@@ -93,9 +93,9 @@ impl Gathered {
     }
 
     /// Refuses what is announced to be too large. No memory is taken for a promise.
-    fn expect(&self, announced: usize) -> Result<(), Refusal> {
+    fn expect(&self, announced: usize) -> Result<(), Rejection> {
         if announced > self.limit_bytes - self.bytes.len() {
-            return Err(Refusal::BodyTooLarge {
+            return Err(Rejection::BodyTooLarge {
                 limit_bytes: self.limit_bytes,
             });
         }
@@ -108,7 +108,7 @@ impl Gathered {
     }
 
     /// Appends what has come: the only place where memory is taken for a body.
-    fn append(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+    fn append(&mut self, piece: &[u8]) -> Result<(), Rejection> {
         self.expect(piece.len())?;
         self.bytes.extend_from_slice(piece);
         Ok(())
@@ -116,10 +116,10 @@ impl Gathered {
 }
 
 /// Parses a body, which is an object; an error names the field.
-pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejection> {
     // serde would take an array for it, its elements for the fields in their order.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Refusal::bad_request(&"an object is expected"));
+        return Err(Rejection::bad_request(&"an object is expected"));
     }
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
@@ -129,9 +129,9 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal
             "." | "?" => String::new(),
             path => format!("{path}: "),
         };
-        Refusal::BadRequest(format!("{field}{}", error.into_inner()))
+        Rejection::BadRequest(format!("{field}{}", error.into_inner()))
     })?;
-    json.end().map_err(|error| Refusal::bad_request(&error))?;
+    json.end().map_err(|error| Rejection::bad_request(&error))?;
     Ok(parsed)
 }
 
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_too_large_is_refused_when_that_is_known() {
-        let too_large = Err(Refusal::BodyTooLarge { limit_bytes: 10 });
+        let too_large = Err(Rejection::BodyTooLarge { limit_bytes: 10 });
         let mut gathered = Gathered::new(10);
         assert_eq!(gathered.expect(11), too_large);
         assert_eq!(gathered.append(&[0; 8]), Ok(()));

@@ -16,7 +16,7 @@ use crate::server::{
     api,
     http::MAX_HEAD_BYTES,
     origin,
-    reply::{Refusal, Reply},
+    response::{Rejection, Response},
     site::Site,
 };
 
@@ -51,20 +51,20 @@ async fn answer_once(
     Ok(())
 }
 
-fn answer(site: &Site, request: &Request<Incoming>, why: &str) -> Reply {
+fn answer(site: &Site, request: &Request<Incoming>, why: &str) -> Response {
     let is_health = request.uri().path() == "/health"
         && matches!(*request.method(), Method::GET | Method::HEAD);
     let admitted = site.admit(request).map(drop);
     let may_read = admitted.is_ok();
-    let mut reply = match admitted {
+    let mut response = match admitted {
         Ok(()) if is_health => api::health(site),
-        Err(refusal) if is_health => refusal.into(),
-        _ => Refusal::Overloaded(why.into()).into(),
+        Err(rejection) if is_health => rejection.into(),
+        _ => Rejection::Overloaded(why.into()).into(),
     };
     if may_read {
-        origin::allow(request.headers(), reply.headers_mut());
+        origin::allow(request.headers(), response.headers_mut());
     }
-    reply
+    response
 }
 
 /// For all of it.

@@ -14,13 +14,13 @@ use tokio::time::sleep;
 use crate::hub::shard::Shard;
 
 /// The head that a connection waits for.
-pub(super) struct Head {
+pub(super) struct AwaitedHead {
     /// Since when, if it does.
     since: Cell<Option<Instant>>,
     is_first: Cell<bool>,
 }
 
-impl Head {
+impl AwaitedHead {
     /// Makes one that is waited for from now on.
     pub(super) fn awaited() -> Self {
         Self {
@@ -46,20 +46,20 @@ impl Head {
     ///
     /// Cancel safe.
     pub(super) async fn given_up(&self, shard: &Shard) {
-        let patience = shard.config().timeouts.blocked;
+        let longest = shard.config().timeouts.blocked;
         let budget = shard.ledger().budget();
         loop {
             let waited = self
                 .since
                 .get()
                 .map_or(Duration::ZERO, |since| since.elapsed());
-            if waited >= patience && budget.is_crowded() {
+            if waited >= longest && budget.is_crowded() {
                 if self.is_first.get() {
                     budget.counts.unfinished.increment();
                 }
                 return;
             }
-            sleep(patience.saturating_sub(waited).max(BETWEEN_LOOKS)).await;
+            sleep(longest.saturating_sub(waited).max(BETWEEN_LOOKS)).await;
         }
     }
 }

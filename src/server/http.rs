@@ -12,7 +12,7 @@ use tracing::debug;
 
 use crate::{
     hub::{bounds::budget::Charge, shard::Shard},
-    server::{head::Head, listener::Entrance, site::Site, turns::in_turns},
+    server::{head::AwaitedHead, listener::Entrance, site::Site, turns::in_turns},
 };
 
 /// What the HTTP connections of a server have to know of its end.
@@ -49,15 +49,15 @@ pub(super) async fn serve<S>(
         held,
     } = client;
     let upcoming = Cell::new(None);
-    let head = Head::awaited();
+    let head = AwaitedHead::awaited();
     let service = service_fn(|request| {
         let (shard, site) = (Rc::clone(&shard), Arc::clone(&site));
         let (upcoming, head) = (&upcoming, &head);
         async move {
             let answer = head.answered(site.answer(&shard, request, entrance)).await;
-            let (reply, next) = answer.into_parts();
+            let (response, next) = answer.into_parts();
             upcoming.set(next);
-            Ok::<_, Infallible>(reply)
+            Ok::<_, Infallible>(response)
         }
     });
     let connection = http1::Builder::new()

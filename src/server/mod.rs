@@ -5,10 +5,10 @@
 //! HTTP connection has `turns`, too. The `watchdog` notices a shard that stands still; who can't be
 //! served then, or for want of descriptors, is answered in `brief`.
 //!
-//! [`routes`] answers by [`api`] and [`page`], with a [`reply`]; [`head`] and [`body`] are what it
-//! reads of a request, [`host`] and [`origin`] who may ask. [`socket`] is how a socket gets to its
-//! connection. [`standing`] decides for the watchdog, [`shortage`] is what is logged while memory
-//! is short, and `internals` opens what `fuzz/` needs.
+//! [`routes`] answers by [`api`] and [`page`], with a [`response`]; [`head`] and [`body`] are what it reads of a
+//! request, [`host`] and [`origin`] who may ask. [`upgraded`] is how a socket gets to its connection.
+//! [`standing`] decides for the watchdog, [`shortage_log`] is what
+//! is logged while memory is short, and `internals` opens what `fuzz/` needs.
 
 mod api;
 mod body;
@@ -21,16 +21,16 @@ pub(crate) mod internals;
 mod listener;
 mod origin;
 mod page;
-mod reply;
+mod response;
 mod routes;
-mod shortage;
+mod shortage_log;
 mod site;
-mod socket;
 mod standing;
 #[cfg(test)]
 mod tests;
 mod turns;
 mod upgrade;
+mod upgraded;
 mod watchdog;
 
 use std::{
@@ -51,11 +51,11 @@ use tracing::info;
 use self::{
     http::Lifetime,
     listener::{Listener, arrivals::Arrivals},
-    shortage::Shortage,
+    shortage_log::ShortageLog,
     site::Site,
 };
 pub use self::{
-    reply::Reply,
+    response::Response,
     upgrade::{upgrade, upgrade_as},
 };
 use crate::{
@@ -116,7 +116,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::Watchdog`], at once; [`Error::Broken`], after the drain, if a shard has panicked;
+    /// [`Error::Watchdog`], at once; [`Error::ShardPanicked`], after the drain, if a shard has panicked;
     /// [`Error::DrainTimeout`], if that took longer than [`drain_timeout`](Config::drain_timeout).
     ///
     /// # Cancel safety
@@ -148,14 +148,14 @@ impl Server {
         drop(arrivals);
         tokio::select! {
             () = housekeeping(&site) => {}
-            () = site.hub.broken() => {}
+            () = site.hub.shard_panicked() => {}
             _ = shutdown => {}
         }
         info!("draining");
         let _ = end.send(true);
         let drained = drain(&site, &mut all_closed).await;
-        if site.hub.is_broken() {
-            return Err(Error::Broken);
+        if site.hub.has_panicked() {
+            return Err(Error::ShardPanicked);
         }
         drained
     }
@@ -164,7 +164,7 @@ impl Server {
 /// Forgets registrations whose time has come, and logs what memory was too short for.
 async fn housekeeping(site: &Site) {
     let mut interval = interval(HOUSEKEEPING);
-    let (mut shortage, mut logged) = (Shortage::default(), Instant::now());
+    let (mut shortage, mut logged) = (ShortageLog::default(), Instant::now());
     loop {
         interval.tick().await;
         if logged.elapsed() >= BETWEEN_LOGS {
@@ -183,11 +183,7 @@ async fn drain(site: &Site, all_closed: &mut mpsc::Receiver<Infallible>) -> Resu
     let started = Instant::now();
     let _ = timeout(time.for_requests(), all_closed.recv()).await;
     let left = time.0.saturating_sub(started.elapsed());
-    if site.hub.drain(left).await {
-        Ok(())
-    } else {
-        Err(Error::DrainTimeout)
-    }
+    Ok(site.hub.drain(left).await?)
 }
 
 /// How long those who wait for the registry have it to themselves.

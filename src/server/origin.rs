@@ -17,19 +17,19 @@ use hyper::{
 use crate::{
     authority::{Authority, Origin},
     config::Access,
-    server::reply::Refusal,
+    server::response::Rejection,
 };
 
 /// Checks the origin of a request, which is for the host `asked`.
 ///
 /// # Errors
 ///
-/// [`Refusal::ForeignOrigin`], if it is neither this server's own nor an allowed one.
+/// [`Rejection::ForeignOrigin`], if it is neither this server's own nor an allowed one.
 pub(crate) fn check(
     headers: &HeaderMap,
     asked: Option<&Authority>,
     access: &Access,
-) -> Result<(), Refusal> {
+) -> Result<(), Rejection> {
     let mut origins = headers.get_all(ORIGIN).iter();
     let Some(origin) = origins.next() else {
         return Ok(());
@@ -41,7 +41,7 @@ pub(crate) fn check(
     if origins.next().is_none() && (is_allowed || is_own(origin, asked, access)) {
         return Ok(());
     }
-    Err(Refusal::ForeignOrigin)
+    Err(Rejection::ForeignOrigin)
 }
 
 /// The page came from this server: its origin is that of the public URL, or names the host that

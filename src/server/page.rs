@@ -3,12 +3,12 @@
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY};
 use uuid::Uuid;
 
-use crate::server::reply::{Reply, content};
+use crate::server::response::{Response, content};
 
 const PAGE: &str = include_str!("page.html");
 
 /// The page. Its script and style are let through by a nonce that is new in every response.
-pub(super) fn page() -> Reply {
+pub(super) fn page() -> Response {
     let nonce = Uuid::new_v4().simple().to_string();
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
@@ -16,11 +16,11 @@ pub(super) fn page() -> Reply {
          frame-ancestors 'none'"
     );
     let page = PAGE.replace("{{nonce}}", &nonce);
-    let mut reply = content("text/html; charset=utf-8", page.into());
-    let mut set = |name: HeaderName, value: HeaderValue| reply.headers_mut().insert(name, value);
+    let mut response = content("text/html; charset=utf-8", page.into());
+    let mut set = |name: HeaderName, value: HeaderValue| response.headers_mut().insert(name, value);
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         set(CONTENT_SECURITY_POLICY, policy);
     }
     set(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    reply
+    response
 }

@@ -8,7 +8,6 @@ use hyper::{
     body::{Body, Incoming},
     header::EXPECT,
 };
-use matchit::Router;
 use tokio::{task::spawn_local, time::timeout};
 use uuid::Uuid;
 
@@ -23,13 +22,13 @@ use crate::{
     },
     server::{
         api,
-        api::Place,
+        api::Destination,
         listener::Entrance,
-        origin, page, reply,
-        reply::{Refusal, Reply},
+        origin, page, response,
+        response::{Rejection, Response},
         site::Site,
-        socket::Upcoming,
         upgrade,
+        upgraded::Upcoming,
     },
     topic::list::{TopicList, Topics},
     user::Identity,
@@ -41,11 +40,11 @@ struct Route {
     pattern: &'static str,
     /// The methods that it takes, as `Allow` lists them.
     methods: &'static str,
-    target: Target,
+    endpoint: Endpoint,
 }
 
 /// The part of the server that answers for a path.
-enum Target {
+enum Endpoint {
     Health,
     Page,
     Publish,
@@ -55,7 +54,7 @@ enum Target {
 }
 
 /// Tells who a new connection is and which protocol it has, or why it is refused.
-type Choose = fn(&Site, &Asked<'_>) -> Result<(Identity, Box<dyn Protocol>), Refusal>;
+type Choose = fn(&Site, &Asked<'_>) -> Result<(Identity, Box<dyn Protocol>), Rejection>;
 
 /// The parts of a request's target that are not in a pattern.
 struct Asked<'a> {
@@ -65,11 +64,11 @@ struct Asked<'a> {
 
 /// All paths that the server answers.
 const ROUTES: [Route; 9] = [
-    Route::new("/", "GET, HEAD, OPTIONS", Target::Page),
-    Route::new("/health", "GET, HEAD, OPTIONS", Target::Health),
-    Route::new("/publish", "POST, OPTIONS", Target::Publish),
-    Route::new("/register", "POST, OPTIONS", Target::Register),
-    Route::new("/register/{id}", "DELETE, OPTIONS", Target::Registration),
+    Route::new("/", "GET, HEAD, OPTIONS", Endpoint::Page),
+    Route::new("/health", "GET, HEAD, OPTIONS", Endpoint::Health),
+    Route::new("/publish", "POST, OPTIONS", Endpoint::Publish),
+    Route::new("/register", "POST, OPTIONS", Endpoint::Register),
+    Route::new("/register/{id}", "DELETE, OPTIONS", Endpoint::Registration),
     Route::web_socket("/echo", |_, _| Ok((Identity::anonymous(), Box::new(Echo)))),
     Route::web_socket("/echo/raw", |_, _| {
         Ok((Identity::anonymous(), Box::new(EchoFrames)))
@@ -81,8 +80,8 @@ const ROUTES: [Route; 9] = [
     Route::web_socket("/ws/{id}", |site, asked| {
         let claim = site.registry.claim(parse_id(asked.id)?);
         let claim = claim.map_err(|error| match error {
-            Unclaimable::Taken => Refusal::Taken,
-            Unclaimable::Unknown => Refusal::NoRegistration,
+            Unclaimable::Taken => Rejection::Taken,
+            Unclaimable::Unknown => Rejection::NoRegistration,
         })?;
         let identity = Identity::from(claim.user.clone());
         Ok((identity, Box::new(Relay::new(claim))))
@@ -90,8 +89,8 @@ const ROUTES: [Route; 9] = [
 ];
 
 /// Each route by its pattern.
-static PATHS: LazyLock<Router<Route>> = LazyLock::new(|| {
-    let mut paths = Router::new();
+static PATHS: LazyLock<matchit::Router<Route>> = LazyLock::new(|| {
+    let mut paths = matchit::Router::new();
     for route in ROUTES {
         paths
             .insert(route.pattern, route)
@@ -101,16 +100,16 @@ static PATHS: LazyLock<Router<Route>> = LazyLock::new(|| {
 });
 
 impl Route {
-    const fn new(pattern: &'static str, methods: &'static str, target: Target) -> Self {
+    const fn new(pattern: &'static str, methods: &'static str, endpoint: Endpoint) -> Self {
         Self {
             pattern,
             methods,
-            target,
+            endpoint,
         }
     }
 
     const fn web_socket(pattern: &'static str, choose: Choose) -> Self {
-        Self::new(pattern, "GET, OPTIONS", Target::WebSocket(choose))
+        Self::new(pattern, "GET, OPTIONS", Endpoint::WebSocket(choose))
     }
 
     fn takes(&self, method: &Method) -> bool {
@@ -120,30 +119,30 @@ impl Route {
 
 /// The answer to a request.
 pub(super) enum Answer {
-    Reply(Reply),
+    Response(Response),
     /// With 101: the connection comes when that is out.
-    Upgrade(Reply, Upcoming),
+    Upgrade(Response, Upcoming),
 }
 
 impl Answer {
-    fn reply_mut(&mut self) -> &mut Reply {
+    fn response_mut(&mut self) -> &mut Response {
         match self {
-            Self::Reply(reply) | Self::Upgrade(reply, _) => reply,
+            Self::Response(response) | Self::Upgrade(response, _) => response,
         }
     }
 
-    /// Returns the reply, and the connection that comes when it is out.
-    pub(super) fn into_parts(self) -> (Reply, Option<Upcoming>) {
+    /// Returns the response, and the connection that comes when it is out.
+    pub(super) fn into_parts(self) -> (Response, Option<Upcoming>) {
         match self {
-            Self::Reply(reply) => (reply, None),
-            Self::Upgrade(reply, upcoming) => (reply, Some(upcoming)),
+            Self::Response(response) => (response, None),
+            Self::Upgrade(response, upcoming) => (response, Some(upcoming)),
         }
     }
 }
 
-impl From<Reply> for Answer {
-    fn from(reply: Reply) -> Self {
-        Self::Reply(reply)
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self::Response(response)
     }
 }
 
@@ -157,16 +156,17 @@ impl Site {
     ) -> Answer {
         let mut answer = match self.admit(&request) {
             Ok(host) => {
-                let at = Place { host, entrance };
+                let at = Destination { host, entrance };
                 let answered = self.route(shard, &mut request, at).await;
-                let mut answer = answered.unwrap_or_else(|refusal| Reply::from(refusal).into());
-                origin::allow(request.headers(), answer.reply_mut().headers_mut());
+                let mut answer =
+                    answered.unwrap_or_else(|rejection| Response::from(rejection).into());
+                origin::allow(request.headers(), answer.response_mut().headers_mut());
                 answer
             }
             // For a page that may not use the server: not even to be read by it.
-            Err(refusal) => Reply::from(refusal).into(),
+            Err(rejection) => Response::from(rejection).into(),
         };
-        let status = answer.reply_mut().status();
+        let status = answer.response_mut().status();
         // Who waits to be told to continue sends nothing, and who was too slow had its time.
         let is_over =
             request.headers().contains_key(EXPECT) || status == StatusCode::REQUEST_TIMEOUT;
@@ -176,7 +176,7 @@ impl Site {
             spawn_local(timeout(within, discard(request.into_body())));
         }
         if self.hub.budget().is_crowded() && status != StatusCode::SWITCHING_PROTOCOLS {
-            reply::end_connection(answer.reply_mut());
+            response::end_connection(answer.response_mut());
         }
         answer
     }
@@ -185,26 +185,26 @@ impl Site {
         &self,
         shard: &Rc<Shard>,
         request: &mut Request<Incoming>,
-        at: Place,
-    ) -> Result<Answer, Refusal> {
+        at: Destination,
+    ) -> Result<Answer, Rejection> {
         let path = request.uri().path().to_owned();
-        let matched = PATHS.at(&path).map_err(|_| Refusal::NotFound)?;
+        let matched = PATHS.at(&path).map_err(|_| Rejection::NotFound)?;
         let (route, id) = (matched.value, matched.params.get("id"));
         if !route.takes(request.method()) {
-            return Err(Refusal::Method(route.methods));
+            return Err(Rejection::Method(route.methods));
         }
         if request.method() == Method::OPTIONS {
             return Ok(preflight(route).into());
         }
-        let reply = match route.target {
-            Target::Page => page::page(),
-            Target::Health => api::health(self),
-            Target::Publish => api::publish(self, shard, request).await?,
-            Target::Register => api::register(self, shard, request, at).await?,
-            Target::Registration => api::unregister(self, parse_id(id)?)?,
-            Target::WebSocket(choose) => return self.open(shard, request, id, choose),
+        let response = match route.endpoint {
+            Endpoint::Page => page::page(),
+            Endpoint::Health => api::health(self),
+            Endpoint::Publish => api::publish(self, shard, request).await?,
+            Endpoint::Register => api::register(self, shard, request, at).await?,
+            Endpoint::Registration => api::unregister(self, parse_id(id)?)?,
+            Endpoint::WebSocket(choose) => return self.open(shard, request, id, choose),
         };
-        Ok(reply.into())
+        Ok(response.into())
     }
 
     /// Upgrades a request. The connection is made first, so that its subscriptions are in force when
@@ -215,16 +215,16 @@ impl Site {
         request: &mut Request<Incoming>,
         id: Option<&str>,
         choose: Choose,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Answer, Rejection> {
         upgrade::check(request)?;
         let budget = self.hub.budget();
         budget.take_in(|counts| &counts.refused_connections)?;
         let query = request.uri().query();
         let (identity, protocol) = choose(self, &Asked { id, query })?;
         let deflate = upgrade::agree(&self.hub, request)?;
-        let (reply, socket) = upgrade::accept(request, deflate.as_ref())?;
+        let (response, socket) = upgrade::accept(request, deflate.as_ref())?;
         let connection = Connection::open(shard, identity, protocol, deflate)?;
-        Ok(Answer::Upgrade(reply, Upcoming { connection, socket }))
+        Ok(Answer::Upgrade(response, Upcoming { connection, socket }))
     }
 }
 
@@ -234,36 +234,36 @@ async fn discard(mut body: Incoming) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 
-fn preflight(route: &Route) -> Reply {
-    let mut reply = reply::empty(StatusCode::NO_CONTENT);
+fn preflight(route: &Route) -> Response {
+    let mut response = response::empty(StatusCode::NO_CONTENT);
     let methods = route.methods;
     let allow = hyper::header::HeaderValue::from_static(methods);
-    reply.headers_mut().insert(hyper::header::ALLOW, allow);
-    origin::allow_preflight(methods, reply.headers_mut());
-    reply
+    response.headers_mut().insert(hyper::header::ALLOW, allow);
+    origin::allow_preflight(methods, response.headers_mut());
+    response
 }
 
 /// The topics named in a query: `topic=a&topic=b`; without any, the lobby.
-pub(super) fn chat_topics(query: &str) -> Result<Topics, Refusal> {
+pub(super) fn chat_topics(query: &str) -> Result<Topics, Rejection> {
     let mut list = TopicList::default();
     let pairs = form_urlencoded::parse(query.as_bytes());
     for (_, name) in pairs.filter(|(key, _)| key == "topic") {
         // What is not UTF-8 was replaced: different names would become one topic.
         if name.contains(char::REPLACEMENT_CHARACTER) {
-            return Err(Refusal::bad_request(&"topics: a name is not UTF-8"));
+            return Err(Rejection::bad_request(&"topics: a name is not UTF-8"));
         }
         list.add(&name)
-            .map_err(|fault| Refusal::bad_request(&fault))?;
+            .map_err(|fault| Rejection::bad_request(&fault))?;
     }
     Ok(list.or("lobby"))
 }
 
 /// An id as it was given out; anything else belongs to nobody.
-fn parse_id(id: Option<&str>) -> Result<Uuid, Refusal> {
+fn parse_id(id: Option<&str>) -> Result<Uuid, Rejection> {
     let id = id
         .filter(|id| id.len() == 32)
-        .ok_or(Refusal::NoRegistration)?;
-    Uuid::try_parse(id).map_err(|_| Refusal::NoRegistration)
+        .ok_or(Rejection::NoRegistration)?;
+    Uuid::try_parse(id).map_err(|_| Rejection::NoRegistration)
 }
 
 #[cfg(test)]

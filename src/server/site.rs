@@ -14,7 +14,7 @@ use crate::{
     hub::Hub,
     metrics::SharedCounter,
     protocol::relay::registry::Registry,
-    server::{host::Hosts, origin, reply::Refusal, standing::Standing, upgrade},
+    server::{host::Hosts, origin, response::Rejection, standing::Standing, upgrade},
 };
 
 /// What the server serves: one for all shards.
@@ -60,12 +60,12 @@ impl Site {
     }
 
     /// Checks by which name and from which page the server is asked; the name.
-    pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Option<Authority>, Refusal> {
+    pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Option<Authority>, Rejection> {
         let asked = upgrade::asked(request)?;
         if let Some(Authority { host, .. }) = &asked
             && !self.hosts.include(host)
         {
-            return Err(Refusal::ForeignHost(host.to_string()));
+            return Err(Rejection::ForeignHost(host.to_string()));
         }
         let access = &self.hub.config().access;
         origin::check(request.headers(), asked.as_ref(), access)?;

@@ -17,7 +17,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::{server::*, topic::TopicName, user::UserId, wire::frame::Frame};
+use crate::{message::Message, server::*, topic::TopicName, user::UserId};
 
 /// A server with a subscriber of `t` on its first shard, and a client of its HTTP interface on its
 /// second.
@@ -76,7 +76,7 @@ impl Scene {
             held.send(()).unwrap();
             let _ = released.recv();
         });
-        is_held.recv_timeout(PATIENCE).unwrap();
+        is_held.recv_timeout(TIMEOUT).unwrap();
         release
     }
 
@@ -125,7 +125,7 @@ impl Drop for Scene {
 
 fn dial(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 
@@ -140,7 +140,7 @@ fn read_head(stream: &mut TcpStream) -> String {
 }
 
 /// What has not come by then does not come.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 // It was answered 503 and delivered all the same: whoever tried again doubled it.
 #[test]
@@ -159,7 +159,7 @@ fn what_there_is_no_room_for_is_answered_503_and_never_published() {
     let mut scene = Scene::new();
     let release = scene.hold_up();
     // For a user who has no connection: it takes room, and reaches nobody.
-    let filler = Frame::binary(&vec![0; 40 * 1024 * 1024]);
+    let filler = Message::binary(&vec![0; 40 * 1024 * 1024]);
     let topic = TopicName::new("t").unwrap();
     let filled = scene
         .hub

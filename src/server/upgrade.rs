@@ -23,15 +23,15 @@ use crate::{
     protocol::Protocol,
     server::{
         host, origin,
-        reply::{Refusal, Reply},
-        socket::{Arrived, Detached, Upgrading},
+        response::{Rejection, Response},
+        upgraded::{Arrived, Detached, Upgrading},
     },
     user::Identity,
     wire::extension,
 };
 
 /// Answers an HTTP request that wants to become a WebSocket connection of `hub`: with 101, or
-/// with a refusal that says why. From then on its client speaks this `protocol`.
+/// with a rejection that says why. From then on its client speaks this `protocol`.
 ///
 /// The request may have been accepted by any server on hyper and any tokio runtime, such as axum;
 /// the connection is handed to one of the hub's shards. When the response is there, the
@@ -52,7 +52,7 @@ pub async fn upgrade<B>(
     hub: &Hub,
     request: &mut Request<B>,
     protocol: impl Protocol + Send + 'static,
-) -> Reply {
+) -> Response {
     upgrade_as(hub, request, Identity::anonymous(), protocol).await
 }
 
@@ -71,33 +71,33 @@ pub async fn upgrade_as<B>(
     request: &mut Request<B>,
     identity: impl Into<Identity>,
     protocol: impl Protocol + Send + 'static,
-) -> Reply {
+) -> Response {
     let (identity, protocol) = (identity.into(), Box::new(protocol));
     let answered = match take_up(hub, request) {
         Ok(taken) => hand_over(hub, identity, protocol, taken).await,
-        Err(refusal) => Err(refusal),
+        Err(rejection) => Err(rejection),
     };
-    answered.unwrap_or_else(Reply::from)
+    answered.unwrap_or_else(Response::from)
 }
 
 /// A request that is answered with 101.
-struct Taken {
+struct AcceptedRequest {
     deflate: Option<Agreed>,
-    reply: Reply,
+    response: Response,
     upgrading: Upgrading,
 }
 
 /// Checks everything about a request that does not depend on what the connection is for.
-fn take_up<B>(hub: &Hub, request: &mut Request<B>) -> Result<Taken, Refusal> {
+fn take_up<B>(hub: &Hub, request: &mut Request<B>) -> Result<AcceptedRequest, Rejection> {
     check(request)?;
     let asked = asked(request)?;
     hub.budget().take_in(|counts| &counts.refused_connections)?;
     origin::check(request.headers(), asked.as_ref(), &hub.config().access)?;
     let deflate = agree(hub, request)?;
-    let (reply, upgrading) = accept(request, deflate.as_ref())?;
-    Ok(Taken {
+    let (response, upgrading) = accept(request, deflate.as_ref())?;
+    Ok(AcceptedRequest {
         deflate,
-        reply,
+        response,
         upgrading,
     })
 }
@@ -107,11 +107,11 @@ async fn hand_over(
     hub: &Hub,
     identity: Identity,
     protocol: Box<dyn Protocol + Send>,
-    taken: Taken,
-) -> Result<Reply, Refusal> {
-    let Taken {
+    taken: AcceptedRequest,
+) -> Result<Response, Rejection> {
+    let AcceptedRequest {
         deflate,
-        reply,
+        response,
         upgrading,
     } = taken;
     let (opened, is_open) = oneshot::channel();
@@ -139,7 +139,7 @@ async fn hand_over(
     is_open.await.unwrap_or(Err(Disconnect::Restarting))?;
     let within = hub.config().timeouts.request;
     tokio::spawn(send_on(upgrading, within, arrival));
-    Ok(reply)
+    Ok(response)
 }
 
 /// Sends a socket to its shard when the 101 is out.
@@ -154,23 +154,23 @@ async fn send_on(upgrading: Upgrading, within: Duration, arrival: oneshot::Sende
 
 /// Checks that a request is an opening handshake (§4.2.1), as far as that does not depend on what
 /// is asked for.
-pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
+pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Rejection> {
     let headers = request.headers();
     if request.method() != Method::GET {
-        return Err(Refusal::Method("GET"));
+        return Err(Rejection::Method("GET"));
     }
     if request.version() != Version::HTTP_11 || !is_upgrade_request(request) {
-        return Err(Refusal::UpgradeRequired);
+        return Err(Rejection::UpgradeRequired);
     }
     if headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) {
         // What follows the request must be frames.
-        return Err(Refusal::bad_request(&"a WebSocket handshake has no body"));
+        return Err(Rejection::bad_request(&"a WebSocket handshake has no body"));
     }
     if single(headers, SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err(Refusal::VersionRequired);
+        return Err(Rejection::VersionRequired);
     }
     if !single(headers, SEC_WEBSOCKET_KEY).is_some_and(is_key) {
-        return Err(Refusal::bad_request(
+        return Err(Rejection::bad_request(
             &"Sec-WebSocket-Key: exactly one key of 16 bytes is required",
         ));
     }
@@ -178,12 +178,12 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
 }
 
 /// Which host a request is for; `None` if it names none, and may.
-pub(crate) fn asked<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal> {
+pub(crate) fn asked<B>(request: &Request<B>) -> Result<Option<Authority>, Rejection> {
     let hosts = request.headers().get_all(HOST).iter();
     let target = request.uri().authority().map(|asked| asked.as_str());
     let may_be_absent = request.version() < Version::HTTP_11;
     host::asked(target, hosts.map(HeaderValue::as_bytes), may_be_absent)
-        .map_err(|error| Refusal::bad_request(&error))
+        .map_err(|error| Rejection::bad_request(&error))
 }
 
 fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
@@ -199,12 +199,12 @@ fn is_key(key: &HeaderValue) -> bool {
 }
 
 /// Agrees on permessage-deflate, if the client offers what the hub can do (RFC 7692 §5.1).
-pub(crate) fn agree<B>(hub: &Hub, request: &Request<B>) -> Result<Option<Agreed>, Refusal> {
+pub(crate) fn agree<B>(hub: &Hub, request: &Request<B>) -> Result<Option<Agreed>, Rejection> {
     let offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
     let deflate = &hub.config().deflate;
     // Also where it is off: what is not in the grammar is refused.
     let agreement = extension::accept(offers.map(HeaderValue::as_bytes), deflate.contexts > 0)
-        .map_err(|error| Refusal::bad_request(&error))?;
+        .map_err(|error| Rejection::bad_request(&error))?;
     let agreement = agreement.filter(|_| deflate.enabled);
     Ok(agreement.map(|agreement| hub.grant(agreement)))
 }
@@ -213,12 +213,13 @@ pub(crate) fn agree<B>(hub: &Hub, request: &Request<B>) -> Result<Option<Agreed>
 pub(crate) fn accept<B>(
     request: &mut Request<B>,
     deflate: Option<&Agreed>,
-) -> Result<(Reply, Upgrading), Refusal> {
-    let (mut response, upgrade) =
-        fastwebsockets::upgrade::upgrade(request).map_err(|error| Refusal::bad_request(&error))?;
+) -> Result<(Response, Upgrading), Rejection> {
+    let (mut response, upgrade) = fastwebsockets::upgrade::upgrade(request)
+        .map_err(|error| Rejection::bad_request(&error))?;
     if let Some(agreed) = deflate {
         let answer = agreed.agreement.answer();
-        let answer = HeaderValue::try_from(answer).map_err(|error| Refusal::bad_request(&error))?;
+        let answer =
+            HeaderValue::try_from(answer).map_err(|error| Rejection::bad_request(&error))?;
         response
             .headers_mut()
             .insert(SEC_WEBSOCKET_EXTENSIONS, answer);
@@ -230,7 +231,7 @@ pub(crate) fn accept<B>(
 mod tests {
     use super::*;
 
-    fn request(change: impl FnOnce(&mut Request<()>)) -> Result<(), Refusal> {
+    fn request(change: impl FnOnce(&mut Request<()>)) -> Result<(), Rejection> {
         let mut request = Request::get("/ws")
             .header("host", "a.example")
             .header("upgrade", "WebSocket")
@@ -243,7 +244,7 @@ mod tests {
         check(&request).and_then(|()| asked(&request).map(drop))
     }
 
-    fn with(name: &'static str, values: &[&'static str]) -> Result<(), Refusal> {
+    fn with(name: &'static str, values: &[&'static str]) -> Result<(), Rejection> {
         request(|request| {
             request.headers_mut().remove(name);
             for value in values {
@@ -263,22 +264,22 @@ mod tests {
     fn what_does_not_ask_for_a_web_socket_is_told_to() {
         assert_eq!(
             request(|r| *r.method_mut() = Method::POST),
-            Err(Refusal::Method("GET"))
+            Err(Rejection::Method("GET"))
         );
         assert_eq!(
             request(|r| *r.version_mut() = Version::HTTP_10),
-            Err(Refusal::UpgradeRequired)
+            Err(Rejection::UpgradeRequired)
         );
-        assert_eq!(with("upgrade", &[]), Err(Refusal::UpgradeRequired));
-        assert_eq!(with("upgrade", &["h2c"]), Err(Refusal::UpgradeRequired));
+        assert_eq!(with("upgrade", &[]), Err(Rejection::UpgradeRequired));
+        assert_eq!(with("upgrade", &["h2c"]), Err(Rejection::UpgradeRequired));
         assert_eq!(
             with("connection", &["keep-alive"]),
-            Err(Refusal::UpgradeRequired)
+            Err(Rejection::UpgradeRequired)
         );
         for versions in [&[][..], &["8"], &["13", "13"], &["13, 8"]] {
             assert_eq!(
                 with("sec-websocket-version", versions),
-                Err(Refusal::VersionRequired)
+                Err(Rejection::VersionRequired)
             );
         }
     }
@@ -295,23 +296,26 @@ mod tests {
             &["dGhlIHNhbXBsZSBub25j!Q=="],
         ] {
             assert!(
-                matches!(with("sec-websocket-key", keys), Err(Refusal::BadRequest(_))),
+                matches!(
+                    with("sec-websocket-key", keys),
+                    Err(Rejection::BadRequest(_))
+                ),
                 "{keys:?}"
             );
         }
         for hosts in [&[][..], &["a.example", "a.example"], &["me@a.example"]] {
             assert!(
-                matches!(with("host", hosts), Err(Refusal::BadRequest(_))),
+                matches!(with("host", hosts), Err(Rejection::BadRequest(_))),
                 "{hosts:?}"
             );
         }
         assert!(matches!(
             with("content-length", &["3"]),
-            Err(Refusal::BadRequest(_))
+            Err(Rejection::BadRequest(_))
         ));
         assert!(matches!(
             with("transfer-encoding", &["chunked"]),
-            Err(Refusal::BadRequest(_))
+            Err(Rejection::BadRequest(_))
         ));
     }
 }

@@ -82,7 +82,7 @@ impl fmt::Debug for Topics {
     }
 }
 
-/// Names that are checked as they come; one named twice counts once.
+/// NamesVisitor that are checked as they come; one named twice counts once.
 #[derive(Debug, Default)]
 pub(crate) struct TopicList {
     topics: Vec<TopicName>,
@@ -130,13 +130,13 @@ pub(crate) struct Named(pub(crate) Result<Topics, InvalidTopics>);
 
 impl<'de> Deserialize<'de> for Named {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(Names)
+        deserializer.deserialize_seq(NamesVisitor)
     }
 }
 
-struct Names;
+struct NamesVisitor;
 
-impl<'de> Visitor<'de> for Names {
+impl<'de> Visitor<'de> for NamesVisitor {
     type Value = Named;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use framecast::{Chat, Echo, Frame, Hub, HubConfig, InvalidTopics, Protocol, TopicName, upgrade};
+use framecast::{Chat, Echo, Hub, HubConfig, InvalidTopics, Message, Protocol, TopicName, upgrade};
 use framecast_test_support::{PATIENCE, frame, handshake, handshake_with, text};
 use futures_util::StreamExt as _;
 use hyper::{server::conn::http1, service::service_fn};
@@ -104,7 +104,7 @@ async fn a_subscription_is_in_force_when_the_response_is_there_and_topics_named_
     let head = open(&mut client, b"").await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     let cats = TopicName::new("cats").unwrap();
-    assert_eq!(hub.publish(&cats, Frame::text("are awesome")).await, 1);
+    assert_eq!(hub.publish(&cats, Message::text("are awesome")).await, 1);
     assert_eq!(read(&mut client, 13).await, *b"\x81\x0Bare awesome");
     client.write_all(&text("once")).await.unwrap();
     assert_eq!(read(&mut client, 6).await, *b"\x81\x04once");
@@ -114,13 +114,13 @@ async fn a_subscription_is_in_force_when_the_response_is_there_and_topics_named_
         *b"\x88\x16\x03\xF4server is restarting"
     );
     client.write_all(&frame(0x88, &[0x03, 0xF4])).await.unwrap();
-    assert!(draining.await.unwrap(), "everything was finished in time");
+    assert_eq!(draining.await.unwrap(), Ok(()), "all is finished in time");
 }
 
 #[tokio::test]
 async fn a_hub_that_was_drained_takes_no_connections_any_more() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
-    assert!(hub.drain(PATIENCE).await);
+    hub.drain(PATIENCE).await.unwrap();
     let mut client = serve(&hub, Echo);
     let head = open(&mut client, b"").await;
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
@@ -169,21 +169,21 @@ async fn a_client_that_does_not_take_its_101_is_given_up() {
     let (mut client, server) = duplex(64);
     serve_on(server, &hub, chat(&["cats"]));
     client.write_all(handshake("/").as_bytes()).await.unwrap();
-    let seats = || hub.metrics().connections;
+    let connections = || hub.metrics().connections;
     timeout(PATIENCE, async {
-        while seats() == 0 {
+        while connections() == 0 {
             tokio::task::yield_now().await;
         }
-        while seats() == 1 {
+        while connections() == 1 {
             tokio::task::yield_now().await;
         }
     })
     .await
-    .expect("its seat is taken, and given up");
+    .expect("its handle is taken, and given up");
 }
 
 #[tokio::test]
-async fn a_request_that_is_no_handshake_is_refused_and_takes_no_seat() {
+async fn a_request_that_is_no_handshake_is_refused_and_is_no_connection() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
     let mut client = serve(&hub, Echo);
     client
@@ -206,7 +206,10 @@ async fn ends_are_counted_by_their_reason() {
         end.await.expect("in time").unwrap();
     }
     let ended = hub.metrics().ended;
-    assert_eq!((ended.by_peer, ended.violation, ended.total()), (2, 1, 3));
+    assert_eq!(
+        (ended.by_peer, ended.protocol_error, ended.total()),
+        (2, 1, 3)
+    );
 }
 
 // It could not answer while nobody polls it, and nothing is wrong with that.
@@ -226,7 +229,10 @@ async fn a_subscription_of_the_process_is_not_ended_for_its_silence_as_clients_a
         .expect("in time")
         .unwrap();
     assert_eq!(hub.metrics().ended.no_pong, 1);
-    hub.publish(&cats, Frame::text("hi")).await;
+    hub.publish(&cats, Message::text("hi")).await;
     let message = timeout(PATIENCE, subscription.next());
-    assert_eq!(message.await.expect("in time"), Some(Ok(Frame::text("hi"))));
+    assert_eq!(
+        message.await.expect("in time"),
+        Some(Ok(Message::text("hi")))
+    );
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use framecast::{
-    CloseCode, Context, Disconnect, Fragment, Frame, Hub, HubConfig, Identity, Incoming, Kind,
+    CloseCode, Context, Disconnect, Fragment, Hub, HubConfig, Identity, Incoming, Kind, Message,
     Protocol, TopicName, Topics, UserId, upgrade_as,
 };
 use framecast_test_support::{PATIENCE, frame, handshake, text};
@@ -33,7 +33,7 @@ impl Obedient {
         let (word, rest) = command.split_once(' ').unwrap_or((command, ""));
         let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
         match word {
-            "all" => cx.publish(&self.room, Frame::text(rest)),
+            "all" => cx.publish(&self.room, Message::text(rest)),
             "close" => {
                 let code = CloseCode::new(first.parse().unwrap()).unwrap();
                 cx.reply_text("goodbye");
@@ -42,11 +42,11 @@ impl Obedient {
             }
             "follow" => cx.subscribe(&topic(rest)).unwrap(),
             "leave" => cx.unsubscribe(&topic(rest)),
-            "others" => cx.publish_to_others(&self.room, Frame::text(rest)),
-            "to" => cx.publish(&topics(first), Frame::text(text)),
+            "others" => cx.publish_to_others(&self.room, Message::text(rest)),
+            "to" => cx.publish(&topics(first), Message::text(text)),
             "user" => {
                 let user = UserId::new(first).unwrap();
-                cx.publish_to_user(&self.room, &user, Frame::text(text));
+                cx.publish_to_user(&self.room, &user, Message::text(text));
             }
             "who" => cx.reply_text(cx.user().map_or("nobody", |_| "somebody")),
             _ => cx.reply_text("what?"),
@@ -55,7 +55,7 @@ impl Obedient {
 
     fn tell(&self, what: &str, cx: &mut Context<'_>) {
         let text = format!("{} {what}", self.name);
-        cx.publish_to_others(&self.room, Frame::text(&text));
+        cx.publish_to_others(&self.room, Message::text(&text));
     }
 }
 
@@ -225,7 +225,7 @@ async fn a_user_is_published_to_by_connections_and_by_the_hub() {
     user.says("who").await;
     user.hears("somebody").await;
     let room = topic("room");
-    let queued = hub.publish_to_user(&room, &seven, Frame::text("outside"));
+    let queued = hub.publish_to_user(&room, &seven, Message::text("outside"));
     assert_eq!(queued.await, 1);
     user.hears("outside").await;
 }
@@ -239,7 +239,7 @@ async fn single_topics_are_followed_and_left() {
     one.says("leave cats\nleave dogs\nto cats unheard\nall heard")
         .await;
     one.hears("heard").await;
-    assert_eq!(hub.publish(&topic("cats"), Frame::text("x")).await, 0);
+    assert_eq!(hub.publish(&topic("cats"), Message::text("x")).await, 0);
     let many: String = (0..127).map(|n| format!("follow {n}\n")).collect();
     one.says(&format!("{many}all done")).await;
     one.hears("done").await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use framecast::{Disconnect, Frame, Hub, HubConfig, Kind, Subscription, TopicName};
+use framecast::{Disconnect, Hub, HubConfig, Kind, Message, Subscription, TopicName};
 use framecast_test_support::PATIENCE;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::{task::yield_now, time::timeout};
@@ -11,7 +11,7 @@ fn topic(name: &str) -> TopicName {
     TopicName::new(name).unwrap()
 }
 
-async fn next(subscription: &mut Subscription) -> Option<Result<Frame, Disconnect>> {
+async fn next(subscription: &mut Subscription) -> Option<Result<Message, Disconnect>> {
     timeout(PATIENCE, subscription.next())
         .await
         .expect("in time")
@@ -25,20 +25,20 @@ async fn every_message_of_the_topic_comes_in_its_order_and_no_other() {
     assert!(subscription.next().now_or_never().is_none());
     let sent = [0, 1, 125, 126, 65_535, 65_536, 200_000].map(|len| vec![b'x'; len]);
     for payload in &sent {
-        hub.publish(&topic("dogs"), Frame::text("woof")).await;
-        assert_eq!(hub.publish(&cats, Frame::binary(payload)).await, 1);
+        hub.publish(&topic("dogs"), Message::text("woof")).await;
+        assert_eq!(hub.publish(&cats, Message::binary(payload)).await, 1);
     }
-    assert_eq!(hub.publish(&cats, Frame::text("the last")).await, 1);
+    assert_eq!(hub.publish(&cats, Message::text("the last")).await, 1);
     for payload in sent {
         assert_eq!(
             next(&mut subscription).await,
-            Some(Ok(Frame::binary(&payload)))
+            Some(Ok(Message::binary(&payload)))
         );
     }
     let last = next(&mut subscription).await.unwrap().unwrap();
     assert_eq!(
         (last.kind(), last.payload()),
-        (Some(Kind::Text), &b"the last"[..])
+        (Kind::Text, &b"the last"[..])
     );
 }
 
@@ -48,20 +48,20 @@ async fn at_a_drain_all_comes_that_was_published_and_then_the_reason() {
     let cats = topic("cats");
     let mut subscription = hub.subscribe(&cats).await.unwrap();
     for number in 0..100 {
-        hub.publish(&cats, Frame::text(&number.to_string())).await;
+        hub.publish(&cats, Message::text(&number.to_string())).await;
     }
     let drained = tokio::spawn({
         let hub = hub.clone();
         async move { hub.drain(PATIENCE).await }
     });
     for number in 0..100 {
-        let expected = Frame::text(&number.to_string());
+        let expected = Message::text(&number.to_string());
         assert_eq!(next(&mut subscription).await, Some(Ok(expected)));
     }
     let reason = next(&mut subscription).await;
     assert_eq!(reason, Some(Err(Disconnect::Restarting)));
     assert_eq!(next(&mut subscription).await, None);
-    assert!(drained.await.unwrap(), "it waits for nobody");
+    assert_eq!(drained.await.unwrap(), Ok(()), "it waits for nobody");
     let refused = hub.subscribe(&cats).await.map(drop);
     assert_eq!(refused, Err(Disconnect::Restarting));
 }
@@ -76,7 +76,7 @@ async fn one_that_takes_too_little_ends_with_the_reason_and_hides_no_gap() {
     let message = |number: u32| {
         let mut payload = vec![0; 60_000];
         payload[..4].copy_from_slice(&number.to_be_bytes());
-        Frame::binary(&payload)
+        Message::binary(&payload)
     };
     let mut number = 0;
     timeout(PATIENCE, async {
@@ -106,7 +106,7 @@ async fn a_drain_may_have_all_the_time_that_there_is() {
     let mut subscription = hub.subscribe(&topic("cats")).await.unwrap();
     let draining = hub.drain(Duration::MAX);
     let (drained, last) = tokio::join!(draining, next(&mut subscription));
-    assert_eq!((drained, last), (true, Some(Err(Disconnect::Restarting))));
+    assert_eq!((drained, last), (Ok(()), Some(Err(Disconnect::Restarting))));
 }
 
 #[tokio::test]

@@ -146,7 +146,7 @@ fn status(error: &anyhow::Error) -> u8 {
         MISUSE
     } else if error.is::<Interrupted>() {
         INTERRUPTED
-    } else if matches!(error.downcast_ref(), Some(framecast::Error::Broken)) {
+    } else if matches!(error.downcast_ref(), Some(framecast::Error::ShardPanicked)) {
         SOFTWARE
     } else {
         FAILURE
@@ -208,7 +208,7 @@ const FAILURE: u8 = 1;
 #[cfg(test)]
 mod tests {
     use anyhow::{Context as _, anyhow};
-    use framecast::Error;
+    use framecast::{DrainTimeout, Error};
 
     use super::*;
 
@@ -230,12 +230,12 @@ mod tests {
 
     #[test]
     fn the_exit_status_tells_a_bug_from_misuse_and_from_anything_else() {
-        assert_eq!(status(&Error::Broken.into()), 70);
-        let in_context = Err::<(), _>(Error::Broken).context("serve");
+        assert_eq!(status(&Error::ShardPanicked.into()), 70);
+        let in_context = Err::<(), _>(Error::ShardPanicked).context("serve");
         assert_eq!(status(&in_context.unwrap_err()), 70);
         assert_eq!(status(&Misuse(anyhow!("no")).into()), 2);
         assert_eq!(status(&Interrupted("no".into()).into()), 130);
-        assert_eq!(status(&Error::DrainTimeout.into()), 1);
+        assert_eq!(status(&Error::from(DrainTimeout).into()), 1);
         assert_eq!(status(&anyhow!("no")), 1);
     }
 }

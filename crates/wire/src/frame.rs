@@ -111,6 +111,14 @@ impl Frame {
         }
     }
 
+    /// Returns true if it is a whole message, and not compressed.
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        [Kind::Text, Kind::Binary]
+            .map(|kind| FIN | Opcode::from(kind) as u8)
+            .contains(&self.0[0])
+    }
+
     /// Encodes one frame of a message as it came: with its opcode and its FIN bit.
     pub fn fragment(opcode: Opcode, is_final: bool, payload: &[u8]) -> Self {
         let fin = if is_final { FIN } else { 0 };
@@ -267,6 +275,9 @@ mod tests {
         assert_eq!(Frame::text("x").deflated(b"y").kind(), Some(Kind::Text));
         assert_eq!(Frame::ping().kind(), None);
         assert_eq!(Frame::close(1000, "").opcode(), Some(Opcode::Close));
+        assert!(Frame::text("x").is_message());
+        assert!(!Frame::text("x").deflated(b"y").is_message());
+        assert!(!Frame::fragment(Opcode::Text, false, b"x").is_message());
     }
 
     #[test]

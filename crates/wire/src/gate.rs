@@ -1,7 +1,7 @@
 //! The gate: the stream that fastwebsockets reads from, between it and the socket.
 //!
-//! It adds what fastwebsockets 0.10.0 leaves out (see [`walk`](super::walk)) and two things that
-//! only the stream below can do: valid frames before a violation are still delivered, and between
+//! It adds what fastwebsockets 0.10.0 leaves out (see [`validator`](super::validator)) and two things that
+//! only the stream below can do: valid frames before a protocol error are still delivered, and between
 //! two messages it says that it is [idle](is_idle), having read no byte of the next, so that the
 //! reader above, with its buffer of 8 KiB, can be dropped and lose nothing.
 
@@ -18,27 +18,27 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf, Take};
 
 use super::{
     parts::Parts,
-    violation::Violation,
-    walk::{Mark, Rules, Walk},
+    protocol_error::ProtocolError,
+    validator::{MessageInfo, Rules, Validator},
 };
 
-/// The marks of the messages that have passed the gate and were not yet taken by the reader.
-pub type Marks = Rc<RefCell<VecDeque<Mark>>>;
+/// Queue of what is known of each message that has passed the gate and that the reader has not taken yet.
+pub type MessageInfos = Rc<RefCell<VecDeque<MessageInfo>>>;
 
-/// Whether the frame that was shown last ends its message, where each frame is shown as a message.
+/// True if the frame that was shown last ends its message, where each frame is shown as a message.
 pub type IsFinal = Rc<Cell<bool>>;
 
 /// A reader of the peer's frames, judged and unmasked.
 #[derive(Debug)]
 pub struct Gate<R> {
-    /// Limited to what the walk wants, and to [`READ_BYTES`]. It fills what it reads into, and
+    /// Limited to what the validator wants, and to [`READ_BYTES`]. It fills what it reads into, and
     /// nothing beyond: a large frame is not paid for before it comes.
     inner: Take<R>,
-    walk: Walk,
-    marks: Marks,
+    validator: Validator,
+    infos: MessageInfos,
     /// Something has, since it last said that it was idle.
     has_passed: bool,
-    refused: Option<Violation>,
+    refused: Option<ProtocolError>,
     /// Where large frames are shown in parts.
     parts: Option<Parts>,
     is_final: IsFinal,
@@ -46,11 +46,11 @@ pub struct Gate<R> {
 
 impl<R: AsyncRead> Gate<R> {
     /// Puts a gate before `inner`, which stands between two messages.
-    pub fn new(inner: R, rules: Rules, marks: Marks) -> Self {
+    pub fn new(inner: R, rules: Rules, infos: MessageInfos) -> Self {
         Self {
             inner: inner.take(0),
-            walk: Walk::new(rules),
-            marks,
+            validator: Validator::new(rules),
+            infos,
             has_passed: false,
             refused: None,
             parts: None,
@@ -81,8 +81,8 @@ impl<R: AsyncRead> Gate<R> {
 
 impl<R: AsyncRead + Unpin> Gate<R> {
     /// Reads and judges up to `most` bytes, at the end of what `buf` has. Returns how many of them may
-    /// pass; those behind a violation do not.
-    fn poll_walk(
+    /// pass; those behind a protocol error do not.
+    fn poll_validated(
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
@@ -93,14 +93,14 @@ impl<R: AsyncRead + Unpin> Gate<R> {
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
         let read = &mut buf.filled_mut()[before..];
         let mut passed = read.len();
-        if let Err(refused) = self.walk.walk(read, &mut self.marks.borrow_mut()) {
-            self.refused = Some(refused.violation);
+        if let Err(refused) = self.validator.validate(read, &mut self.infos.borrow_mut()) {
+            self.refused = Some(refused.error);
             passed = refused.at;
         }
         self.has_passed = true;
         buf.set_filled(before + passed);
         match self.refused {
-            Some(violation) if passed == 0 => Poll::Ready(Err(refusal(violation))),
+            Some(error) if passed == 0 => Poll::Ready(Err(to_io_error(error))),
             _ => Poll::Ready(Ok(passed)),
         }
     }
@@ -113,10 +113,10 @@ impl<R: AsyncRead + Unpin> Gate<R> {
     ) -> Poll<io::Result<bool>> {
         let before = buf.filled().len();
         loop {
-            let wanted = self.walk.wanted() as u64;
-            let read = ready!(self.poll_walk(cx, buf, wanted))?;
-            if let Some(violation) = self.refused {
-                return Poll::Ready(Err(refusal(violation)));
+            let wanted = self.validator.wanted() as u64;
+            let read = ready!(self.poll_validated(cx, buf, wanted))?;
+            if let Some(error) = self.refused {
+                return Poll::Ready(Err(to_io_error(error)));
             }
             if read == 0 {
                 return Poll::Ready(Ok(false));
@@ -124,8 +124,8 @@ impl<R: AsyncRead + Unpin> Gate<R> {
             if let Some(parts) = &mut self.parts {
                 parts.take_header(&buf.filled()[before..]);
                 buf.set_filled(before);
-                if !self.walk.is_in_header() {
-                    if let Some(is_final) = parts.begin(self.walk.payload_left()) {
+                if !self.validator.is_in_header() {
+                    if let Some(is_final) = parts.begin(self.validator.payload_left()) {
                         self.is_final.set(is_final);
                     }
                     return Poll::Ready(Ok(true));
@@ -147,13 +147,13 @@ impl<R: AsyncRead + Unpin> Gate<R> {
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
-    /// Reads what the peer sent, up to the first violation, and no further than the end of a
+    /// Reads what the peer sent, up to the first protocol error, and no further than the end of a
     /// message.
     ///
     /// # Errors
     ///
-    /// Those of the inner reader; a [violation], of kind `InvalidData`; [idle](is_idle), of kind
-    /// `WouldBlock`, once after each message and each control frame between messages.
+    /// Those of the inner reader; a [protocol error](protocol_error), of kind `InvalidData`; [idle](is_idle), of
+    /// kind `WouldBlock`, once after each message and each control frame between messages.
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -163,21 +163,21 @@ impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
         if this.show_header(buf) {
             return Poll::Ready(Ok(()));
         }
-        if let Some(violation) = this.refused {
-            return Poll::Ready(Err(refusal(violation)));
+        if let Some(error) = this.refused {
+            return Poll::Ready(Err(to_io_error(error)));
         }
-        if this.walk.is_between_messages() && mem::take(&mut this.has_passed) {
+        if this.validator.is_between_messages() && mem::take(&mut this.has_passed) {
             return Poll::Ready(Err(io::ErrorKind::WouldBlock.into()));
         }
-        if this.parts.is_some() && this.walk.payload_left() == 0 {
+        if this.parts.is_some() && this.validator.payload_left() == 0 {
             if ready!(this.poll_header(cx, buf))? {
                 this.show_header(buf);
             }
             return Poll::Ready(Ok(()));
         }
         let part = this.parts.as_ref().map_or(u64::MAX, Parts::part);
-        let wanted = this.walk.wanted().min(READ_BYTES) as u64;
-        let passed = ready!(this.poll_walk(cx, buf, wanted.min(part)))?;
+        let wanted = this.validator.wanted().min(READ_BYTES) as u64;
+        let passed = ready!(this.poll_validated(cx, buf, wanted.min(part)))?;
         if let Some(parts) = &mut this.parts {
             parts.payload_shown(passed);
         }
@@ -191,14 +191,14 @@ pub fn is_idle(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-/// The violation behind an error that came up through fastwebsockets, if it was one.
+/// Returns the protocol error behind an error that came up through fastwebsockets, if it was one.
 #[must_use]
-pub fn violation(error: &io::Error) -> Option<Violation> {
+pub fn protocol_error(error: &io::Error) -> Option<ProtocolError> {
     error.get_ref()?.downcast_ref().copied()
 }
 
-fn refusal(violation: Violation) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, violation)
+fn to_io_error(error: ProtocolError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 /// A read, at most: fastwebsockets doubles a buffer that is filled to the brim, and never shrinks
@@ -210,30 +210,30 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
-    use crate::walk::{Limits, Role};
+    use crate::validator::{MessageLimits, Role};
 
     const RULES: Rules = Rules {
         role: Role::Server,
         deflate: false,
-        limits: Limits {
+        limits: MessageLimits {
             message_bytes: 100,
             fragments: 10,
         },
     };
 
     #[tokio::test]
-    async fn fragments_before_a_violation_are_read_and_the_violation_comes_after_them() {
+    async fn fragments_before_a_protocol_error_are_read_and_the_error_comes_after_them() {
         let masked_hi = [0x01, 0x82, 0, 0, 0, 0, b'h', b'i'];
         let unmasked = [0x80, 0x01, b'x'];
         let wire = [&masked_hi[..], &unmasked].concat();
-        let mut gate = Gate::new(&wire[..], RULES, Marks::default());
+        let mut gate = Gate::new(&wire[..], RULES, MessageInfos::default());
         let mut read = Vec::new();
         let error = gate.read_to_end(&mut read).await.unwrap_err();
         assert_eq!(read, [0x02, 0x82, 0, 0, 0, 0, b'h', b'i']);
-        assert_eq!(violation(&error), Some(Violation::Unmasked));
+        assert_eq!(protocol_error(&error), Some(ProtocolError::Unmasked));
         assert_eq!(
-            violation(&gate.read_u8().await.unwrap_err()),
-            Some(Violation::Unmasked)
+            protocol_error(&gate.read_u8().await.unwrap_err()),
+            Some(ProtocolError::Unmasked)
         );
     }
 
@@ -242,7 +242,7 @@ mod tests {
         let message = |first| [first, 0x81, 0, 0, 0, 0, b'x'];
         let wire = [message(0x01), message(0x89), message(0x80), message(0x82)].concat();
         let mut left = &wire[..];
-        let mut gate = Gate::new(&mut left, RULES, Marks::default());
+        let mut gate = Gate::new(&mut left, RULES, MessageInfos::default());
         let mut read = Vec::new();
         assert!(is_idle(&gate.read_to_end(&mut read).await.unwrap_err()));
         assert_eq!(read.len(), 21, "a fragmented message, and a Ping inside it");
@@ -256,7 +256,7 @@ mod tests {
         let mut rules = RULES;
         rules.limits.message_bytes = 10_000;
         let (mut peer, socket) = tokio::io::duplex(20_000);
-        let mut gate = Gate::new(socket, rules, Marks::default()).in_parts();
+        let mut gate = Gate::new(socket, rules, MessageInfos::default()).in_parts();
         let header = [0x81, 0xFE, 0x27, 0x10, 0, 0, 0, 0];
         peer.write_all(&[&header[..], &[b'x'; 9_000]].concat())
             .await
@@ -280,7 +280,8 @@ mod tests {
         let frame = |first| [first, 0x81, 0, 0, 0, 0, b'x'];
         let wire = [frame(0x01), frame(0x89), frame(0x80)].concat();
         let is_final = IsFinal::default();
-        let mut gate = Gate::new(&wire[..], RULES, Marks::default()).in_frames(is_final.clone());
+        let mut gate =
+            Gate::new(&wire[..], RULES, MessageInfos::default()).in_frames(is_final.clone());
         let shown = [(0x82, false), (0x89, false), (0x82, true)];
         for shown in shown {
             let mut read = [0; 7];
@@ -293,7 +294,7 @@ mod tests {
     #[tokio::test]
     async fn a_dry_socket_is_waited_for() {
         let (mut peer, socket) = tokio::io::duplex(64);
-        let mut gate = Gate::new(socket, RULES, Marks::default());
+        let mut gate = Gate::new(socket, RULES, MessageInfos::default());
         peer.write_all(&[0x81]).await.unwrap();
         assert_eq!(gate.read_u8().await.unwrap(), 0x82);
         let read = std::future::poll_fn(|cx| {

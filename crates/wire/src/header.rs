@@ -1,6 +1,6 @@
 //! A frame's header, as it arrives (RFC 6455 §5.2): two to fourteen bytes.
 
-use super::violation::Violation;
+use super::protocol_error::ProtocolError;
 
 /// Two bytes, an extended length of up to eight, and the masking key.
 pub(super) const MAX_BYTES: usize = 14;
@@ -87,7 +87,7 @@ impl Header {
     ///
     /// A shorter form exists, or the top bit is set.
     #[inline]
-    pub(super) fn payload_length(&self) -> Result<u64, Violation> {
+    pub(super) fn payload_length(&self) -> Result<u64, ProtocolError> {
         let extended = |bytes: &[u8]| {
             bytes
                 .iter()
@@ -101,7 +101,7 @@ impl Header {
         if range.contains(&length) {
             Ok(length)
         } else {
-            Err(Violation::LengthEncoding)
+            Err(ProtocolError::LengthEncoding)
         }
     }
 

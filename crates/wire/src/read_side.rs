@@ -16,21 +16,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     frame::Kind,
-    gate::{self, Gate, IsFinal, Marks},
+    gate::{self, Gate, IsFinal, MessageInfos},
     inflate::Inflater,
+    protocol_error::ProtocolError,
     utf8,
-    violation::Violation,
-    walk::{Mark, Role, Rules},
+    validator::{MessageInfo, Role, Rules},
 };
 
-/// What fastwebsockets takes for its stream.
+/// The stream that fastwebsockets is given.
 #[derive(Debug)]
 pub struct ReadSide<R, W> {
     gate: Gate<R>,
     write: W,
 }
 
-/// Why there is no next frame.
+/// The reason for which there is no next frame.
 #[derive(Debug)]
 pub enum Stop {
     /// A message has passed, and no other is under way: go on, or drop the reader.
@@ -38,47 +38,47 @@ pub enum Stop {
     /// The stream has ended or failed.
     Lost(io::Error),
     /// The peer broke the protocol or a limit.
-    Violation(Violation),
+    ProtocolError(ProtocolError),
 }
 
 impl From<WebSocketError> for Stop {
     fn from(error: WebSocketError) -> Self {
-        Self::Violation(match error {
+        Self::ProtocolError(match error {
             WebSocketError::IoError(error) if gate::is_idle(&error) => return Self::Idle,
-            WebSocketError::IoError(error) => match gate::violation(&error) {
-                Some(violation) => violation,
+            WebSocketError::IoError(error) => match gate::protocol_error(&error) {
+                Some(error) => error,
                 None => return Self::Lost(error),
             },
             WebSocketError::UnexpectedEOF | WebSocketError::ConnectionClosed => {
                 return Self::Lost(io::ErrorKind::UnexpectedEof.into());
             }
             WebSocketError::InvalidCloseCode | WebSocketError::InvalidCloseFrame => {
-                Violation::InvalidClose
+                ProtocolError::InvalidClose
             }
-            WebSocketError::InvalidUTF8 => Violation::InvalidUtf8,
-            WebSocketError::FrameTooLarge => Violation::MessageTooBig,
-            _ => Violation::Malformed,
+            WebSocketError::InvalidUTF8 => ProtocolError::InvalidUtf8,
+            WebSocketError::FrameTooLarge => ProtocolError::MessageTooBig,
+            _ => ProtocolError::Malformed,
         })
     }
 }
 
-/// The message behind `payload`, which was marked so: inflated if it is compressed, to at most
+/// Returns the message behind `payload`, which is as `info` says: inflated if it is compressed, to at most
 /// `limit` bytes; text is UTF-8.
 ///
 /// # Errors
 ///
 /// It can't be inflated, is too big, or is not UTF-8 (RFC 7692 §6.2: checked when it is inflated).
 pub fn open_message<'a>(
-    mark: Mark,
+    info: MessageInfo,
     payload: &'a [u8],
     inflater: &mut Inflater,
     limit: usize,
-) -> Result<Cow<'a, [u8]>, Violation> {
-    if !mark.is_deflated {
+) -> Result<Cow<'a, [u8]>, ProtocolError> {
+    if !info.is_deflated {
         return Ok(payload.into());
     }
     let message = inflater.inflate(payload, limit)?;
-    check_message(mark, &message)?;
+    check_message(info, &message)?;
     Ok(message.into())
 }
 
@@ -86,15 +86,15 @@ pub fn open_message<'a>(
 ///
 /// # Errors
 ///
-/// It is marked as text, and is not UTF-8 (RFC 7692 §6.2).
-pub fn check_message(mark: Mark, message: &[u8]) -> Result<(), Violation> {
-    if mark.kind == Kind::Text && !utf8::is_valid(message) {
-        return Err(Violation::InvalidUtf8);
+/// It is text, and is not UTF-8 (RFC 7692 §6.2).
+pub fn check_message(info: MessageInfo, message: &[u8]) -> Result<(), ProtocolError> {
+    if info.kind == Kind::Text && !utf8::is_valid(message) {
+        return Err(ProtocolError::InvalidUtf8);
     }
     Ok(())
 }
 
-/// What is read.
+/// The units in which a reader gets what is sent.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "there is no more to be read")]
 pub enum Reading {
@@ -108,19 +108,19 @@ pub enum Reading {
 /// Reads the peer's frames from `inner`, as `rules` say; `write` takes each answer to a control
 /// frame, as one whole encoded frame.
 ///
-/// Every data frame comes as binary; what its message is comes in `marks`, in the same order.
+/// Every data frame comes as binary; what its message is comes in `infos`, in the same order.
 pub fn web_socket<R, W>(
     inner: R,
     rules: Rules,
     reading: Reading,
-    marks: Marks,
+    infos: MessageInfos,
     write: W,
 ) -> WebSocket<ReadSide<R, W>>
 where
     R: AsyncRead + Unpin,
     W: FnMut(&[u8]) + Unpin,
 {
-    let gate = Gate::new(inner, rules, marks);
+    let gate = Gate::new(inner, rules, infos);
     let gate = match reading {
         Reading::Frames(is_final) => gate.in_frames(is_final),
         Reading::Messages if rules.role == Role::Server => gate.in_parts(),

@@ -1,14 +1,14 @@
 //! The read side: a connection's turns, in which it reads and reacts.
 //!
-//! A whole plain message is taken from the receive buffer as it stands there: the fast lane. For
-//! everything else there is an [`episode`], one for each message: a future that reads it
-//! through the gate and fastwebsockets. An idle connection has no episode, and so no buffer. Which protocol
+//! A whole plain message is taken from the receive buffer as it stands there: the fast path. For
+//! everything else there is the [`slow_path`]: for each message, a future that reads it
+//! through the gate and fastwebsockets. An idle connection has no such future, and so no buffer. Which protocol
 //! a message is for, nobody here knows.
 //!
 //! ```text
-//!                 ┌─ whole and plain ─► fast lane ───────────┐
+//!                 ┌─ whole and plain ─► fast path ───────────┐
 //!  receive buffer ┤                                          ├─► protocol ─► published in the end
-//!                 └─ anything else ──► episode: gate ────────┘               of the turn
+//!                 └─ anything else ──► slow path: gate ──────┘               of the turn
 //!                                      ─► fastwebsockets
 //! ```
 //!
@@ -16,7 +16,7 @@
 //! read up to its first publication. With that it waits to be let through, and then has a short turn
 //! in which it publishes.
 
-mod episode;
+mod slow_path;
 
 use std::{
     future, mem,
@@ -26,12 +26,12 @@ use std::{
 
 use bytes::Bytes;
 
-use self::episode::{Episode, Unended, Waiting};
+use self::slow_path::{Outcome, SlowPath, WaitingPublications};
 use crate::{
     disconnect::Disconnect,
     hub::{
-        Held, Pass, Ticket,
-        seat::{SeatRef, publications::Publications},
+        Held, PublishPermit, Ticket,
+        handle::{HandleRef, publications::Publications},
         shard::Shard,
     },
     protocol,
@@ -40,12 +40,12 @@ use crate::{
 
 /// Reads a connection in turns.
 pub(super) struct Reader {
-    episode: Option<Unended>,
+    slow_path: Option<SlowPath>,
     /// Received, and to be read in the next turn. Boxed: an idle connection has nothing.
     kept: Option<Box<Kept>>,
     /// Its place among those that wait for another turn.
     ticket: Ticket,
-    /// The episode waits with something to publish, or goes on after that.
+    /// The future of the slow path waits with something to publish, or goes on after that.
     is_publishing: bool,
     /// Fragmented messages come frame by frame.
     takes_fragments: bool,
@@ -53,20 +53,20 @@ pub(super) struct Reader {
     is_timed: bool,
 }
 
-/// What was received and not yet read, and its account.
+/// Bytes that were received and not yet read, and their account.
 struct Kept {
     bytes: Bytes,
     held: Held,
 }
 
-/// What one turn has at hand.
+/// The state of one turn.
 struct Turn<'a> {
-    seat: &'a SeatRef,
+    handle: &'a HandleRef,
     protocol: &'a mut dyn Protocol,
     /// Go off together, so that the hub is asked once for all.
     publications: Publications,
     /// The connection was let through, and may publish.
-    pass: Option<Pass>,
+    permit: Option<PublishPermit>,
     /// It reads no further, because it has to wait with what it publishes.
     is_stopped: bool,
     is_timed: bool,
@@ -75,13 +75,13 @@ struct Turn<'a> {
 impl Reader {
     /// Makes one that first publishes what there is already.
     pub(super) fn new(
-        seat: &SeatRef,
+        handle: &HandleRef,
         protocol: &dyn Protocol,
         takes_fragments: bool,
         publications: Publications,
     ) -> Self {
         let mut reader = Self {
-            episode: None,
+            slow_path: None,
             kept: None,
             ticket: Ticket::default(),
             is_publishing: false,
@@ -89,7 +89,7 @@ impl Reader {
             is_timed: !protocol.is_instant(),
         };
         if !publications.is_empty() {
-            reader.wait_with(seat, publications, 0, None);
+            reader.wait_with(handle, publications, 0, None);
         }
         reader
     }
@@ -98,16 +98,16 @@ impl Reader {
     /// `unread` bytes that it reads later.
     fn wait_with(
         &mut self,
-        seat: &SeatRef,
+        handle: &HandleRef,
         publications: Publications,
         unread: usize,
-        rest: Option<Unended>,
+        rest: Option<SlowPath>,
     ) {
-        let waiting = Waiting {
+        let waiting = WaitingPublications {
             publications,
             unread,
         };
-        self.episode = Some(Box::pin(episode::publish(seat.clone(), waiting, rest)));
+        self.slow_path = Some(Box::pin(slow_path::publish(handle.clone(), waiting, rest)));
         self.is_publishing = true;
     }
 
@@ -136,7 +136,7 @@ impl Reader {
 
     /// Forgets what it has begun to read: nobody waits for it any more.
     pub(super) fn forget(&mut self) {
-        self.episode = None;
+        self.slow_path = None;
         self.kept = None;
     }
 
@@ -145,10 +145,10 @@ impl Reader {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        seat: &SeatRef,
+        handle: &HandleRef,
         protocol: &mut dyn Protocol,
     ) -> Poll<Disconnect> {
-        let shard = seat.shard();
+        let shard = handle.shard();
         if shard.is_queued(self.ticket) {
             shard.skip_turn();
             return Poll::Pending;
@@ -157,10 +157,10 @@ impl Reader {
         let bytes = kept.as_mut().map(|kept| mem::take(&mut kept.bytes));
         shard.begin_turn(bytes.unwrap_or_default());
         let mut turn = Turn {
-            seat,
+            handle,
             protocol,
             publications: Publications::default(),
-            pass: None,
+            permit: None,
             is_stopped: false,
             is_timed: self.is_timed,
         };
@@ -168,7 +168,7 @@ impl Reader {
             // What the first message costs is known only if the clock was looked at before it.
             shard.look_at_clock();
         }
-        let read = self.poll_episodes(cx, &mut turn);
+        let read = self.poll_messages(cx, &mut turn);
         let pinned = kept.as_ref().map_or(0, |kept| kept.held.bytes());
         let read = self.publish(cx, turn, pinned, read);
         self.keep_rest(kept, shard.end_turn(), shard);
@@ -180,57 +180,57 @@ impl Reader {
     /// A message that it was reading then is dropped, as all that come after the end: the Close tells
     /// its sender. The peer's own Close is not waited for again.
     pub(super) fn publish_at_last(&mut self, cx: &mut Context<'_>, shard: &Shard) {
-        if let Some(episode) = self.episode.as_mut().filter(|_| self.is_publishing) {
+        if let Some(slow_path) = self.slow_path.as_mut().filter(|_| self.is_publishing) {
             shard.begin_no_turn();
-            if let Poll::Ready(ended) = episode.as_mut().poll(cx) {
-                let is_over = matches!(ended, Episode::Over(_));
-                self.episode = is_over.then(|| Box::pin(future::ready(ended)) as _);
+            if let Poll::Ready(ended) = slow_path.as_mut().poll(cx) {
+                let is_over = matches!(ended, Outcome::Over(_));
+                self.slow_path = is_over.then(|| Box::pin(future::ready(ended)) as _);
             }
         }
         self.is_publishing = false;
     }
 
-    fn poll_episodes(&mut self, cx: &mut Context<'_>, turn: &mut Turn<'_>) -> Poll<Disconnect> {
-        let seat = turn.seat;
+    fn poll_messages(&mut self, cx: &mut Context<'_>, turn: &mut Turn<'_>) -> Poll<Disconnect> {
+        let handle = turn.handle;
         loop {
-            let episode = match &mut self.episode {
-                Some(episode) => episode,
+            let slow_path = match &mut self.slow_path {
+                Some(slow_path) => slow_path,
                 // Nothing is received that could not be answered.
-                None if !seat.may_read() => self
-                    .episode
-                    .insert(Box::pin(episode::answered(seat.clone()))),
+                None if handle.hold_reader_if_behind() => self
+                    .slow_path
+                    .insert(Box::pin(slow_path::answered(handle.clone()))),
                 None => {
-                    if !matches!(ready!(seat.poll_fill(cx)), Ok(true)) {
+                    if !matches!(ready!(handle.poll_fill(cx)), Ok(true)) {
                         return Poll::Ready(Disconnect::Lost);
                     }
                     turn.take_plain(cx);
-                    if turn.must_stop() {
+                    if turn.stop_if_it_must_wait() {
                         return Poll::Pending;
                     }
-                    if seat.has_taken_all() || seat.shard().is_turn_over() {
+                    if handle.has_taken_all() || handle.shard().is_turn_over() {
                         continue;
                     }
-                    let read = episode::read(seat.clone(), self.takes_fragments);
-                    self.episode.insert(Box::pin(read))
+                    let read = slow_path::read(handle.clone(), self.takes_fragments);
+                    self.slow_path.insert(Box::pin(read))
                 }
             };
-            let ended = ready!(episode.as_mut().poll(cx));
-            self.episode = None;
+            let ended = ready!(slow_path.as_mut().poll(cx));
+            self.slow_path = None;
             self.is_publishing = false;
-            seat.spend(EPISODE);
+            handle.spend(SLOW_PATH);
             match ended {
-                Episode::Idle => {}
-                Episode::LetThrough(pass) => turn.pass = Some(pass),
-                Episode::Over(reason) => return Poll::Ready(reason),
-                Episode::Message(kind, payload) => {
+                Outcome::Idle => {}
+                Outcome::Permitted(permit) => turn.permit = Some(permit),
+                Outcome::Over(reason) => return Poll::Ready(reason),
+                Outcome::Message(kind, payload) => {
                     turn.call(|to, cx| to.on_message(Incoming::new(kind, &payload), cx));
                 }
-                Episode::Fragment(part, rest) => {
-                    turn.call(|to, cx| to.on_fragment(part.as_fragment(), cx));
-                    self.episode = Some(rest);
+                Outcome::Fragment(fragment, rest) => {
+                    turn.call(|to, cx| to.on_fragment(fragment.as_fragment(), cx));
+                    self.slow_path = Some(rest);
                 }
             }
-            if turn.must_stop() {
+            if turn.stop_if_it_must_wait() {
                 return Poll::Pending;
             }
         }
@@ -250,19 +250,19 @@ impl Reader {
             return read;
         }
         if !turn.must_wait() {
-            turn.seat.publish_all(turn.publications);
+            turn.handle.publish_all(turn.publications);
             if turn.is_stopped {
                 // Meanwhile there is room.
-                turn.seat.shard().want_turn();
+                turn.handle.shard().want_turn();
             }
             return read;
         }
         let rest = match read {
-            Poll::Ready(reason) => Some(Box::pin(future::ready(Episode::Over(reason))) as _),
-            Poll::Pending => self.episode.take(),
+            Poll::Ready(reason) => Some(Box::pin(future::ready(Outcome::Over(reason))) as _),
+            Poll::Pending => self.slow_path.take(),
         };
-        let unread = turn.seat.unread_bytes().max(pinned);
-        self.wait_with(turn.seat, turn.publications, unread, rest);
+        let unread = turn.handle.unread_bytes().max(pinned);
+        self.wait_with(turn.handle, turn.publications, unread, rest);
         // It begins to wait with its next turn.
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -270,13 +270,13 @@ impl Reader {
 }
 
 impl Turn<'_> {
-    /// The fast lane.
+    /// Takes what can take the fast path.
     fn take_plain(&mut self, cx: &mut Context<'_>) {
-        let (seat, protocol) = (self.seat, &mut *self.protocol);
-        let must_wait = self.pass.is_none() && seat.must_wait_to_publish();
-        let mut called = protocol::Context::new(seat, &mut self.publications);
+        let (handle, protocol) = (self.handle, &mut *self.protocol);
+        let must_wait = self.permit.is_none() && handle.must_wait_to_publish();
+        let mut called = protocol::Context::new(handle, &mut self.publications);
         let is_timed = self.is_timed;
-        seat.take_plain(cx, |kind, payload| {
+        handle.take_plain(cx, |kind, payload| {
             // Only the peer's Close still counts.
             if called.is_ended() {
                 return ControlFlow::Continue(());
@@ -291,24 +291,24 @@ impl Turn<'_> {
 
     /// Calls the protocol, unless only the peer's Close still counts.
     fn call(&mut self, call: impl FnOnce(&mut dyn Protocol, &mut protocol::Context<'_>)) {
-        let mut called = protocol::Context::new(self.seat, &mut self.publications);
+        let mut called = protocol::Context::new(self.handle, &mut self.publications);
         if !called.is_ended() {
             call(self.protocol, &mut called);
             called.settle(self.is_timed);
         }
     }
 
-    /// Returns true if it reads no further, because it must wait with what it publishes.
-    fn must_stop(&mut self) -> bool {
+    /// Stops the turn if it must wait with what it publishes. Returns true if it reads no further.
+    fn stop_if_it_must_wait(&mut self) -> bool {
         self.is_stopped |= self.must_wait();
         self.is_stopped
     }
 
     /// There is something to be published, and the hub has too much to deliver.
     fn must_wait(&self) -> bool {
-        !self.publications.is_empty() && self.pass.is_none() && self.seat.must_wait_to_publish()
+        !self.publications.is_empty() && self.permit.is_none() && self.handle.must_wait_to_publish()
     }
 }
 
-/// What an episode takes, in nanoseconds, besides what it reads.
-const EPISODE: u64 = 500;
+/// The time that a future of the slow path takes, in nanoseconds, besides what it reads.
+const SLOW_PATH: u64 = 500;

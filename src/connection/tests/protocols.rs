@@ -3,10 +3,7 @@
 use std::{cell::Cell, io, sync::mpsc};
 
 use super::*;
-use crate::{
-    topic::list::Topics,
-    wire::{close::CloseCode, frame::Frame},
-};
+use crate::{message::Message, topic::list::Topics, wire::close::CloseCode};
 
 /// Polls a connection a few times over what a script brings. Returns what it writes.
 fn written(connection: Connection, read: &[u8]) -> Vec<u8> {
@@ -139,7 +136,7 @@ impl Protocol for Alternates {
     fn on_message(&mut self, _: Incoming<'_>, cx: &mut protocol::Context<'_>) {
         self.1.set(self.1.get() + 1);
         self.0.swap(0, 1);
-        cx.publish(&self.0[0], Frame::text("x"));
+        cx.publish(&self.0[0], Message::text("x"));
     }
 
     fn is_instant(&self) -> bool {

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::{
-    hub::bounds::turnstile::wait_while,
+    hub::bounds::publisher_queue::wait_while,
     metrics::{MemoryMetrics, SharedCounter},
 };
 
@@ -185,9 +185,9 @@ impl Budget {
 
     /// Takes note that a publisher waits with so many bytes, which are charged, until the token is
     /// dropped.
-    pub(in crate::hub) fn wait_with(&self, bytes: usize) -> Waiting<'_> {
+    pub(in crate::hub) fn wait_with(&self, bytes: usize) -> WaitingPublisher<'_> {
         self.change_waiting(signed(bytes));
-        Waiting {
+        WaitingPublisher {
             budget: self,
             bytes,
         }
@@ -203,7 +203,7 @@ impl Budget {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub(in crate::hub) async fn has_room(&self) {
+    pub(in crate::hub) async fn wait_for_room(&self) {
         wait_while(&self.shortage.relief, || self.holds_publishers()).await;
     }
 
@@ -212,7 +212,7 @@ impl Budget {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub(in crate::hub) async fn may_receive(&self) {
+    pub(in crate::hub) async fn wait_to_receive(&self) {
         wait_while(&self.shortage.relief, || self.is_exhausted()).await;
     }
 
@@ -270,12 +270,12 @@ impl Drop for Charge {
 }
 
 /// A publisher that waits.
-pub(in crate::hub) struct Waiting<'a> {
+pub(in crate::hub) struct WaitingPublisher<'a> {
     budget: &'a Budget,
     bytes: usize,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingPublisher<'_> {
     fn drop(&mut self) {
         self.budget.change_waiting(-signed(self.bytes));
     }
@@ -343,7 +343,7 @@ mod tests {
         let budget = Budget::new(1600);
         let _others = budget.charge(1300);
         let theirs = budget.charge(200);
-        let mut waiting = Box::pin(budget.has_room());
+        let mut waiting = Box::pin(budget.wait_for_room());
         assert_eq!((&mut waiting).now_or_never(), None);
         let token = budget.wait_with(200);
         assert_eq!((&mut waiting).now_or_never(), Some(()));
@@ -358,7 +358,7 @@ mod tests {
     async fn who_would_receive_waits_until_memory_is_no_longer_exhausted() {
         let budget = Budget::new(1600);
         let mut charge = budget.charge(1500);
-        let mut waiting = Box::pin(budget.may_receive());
+        let mut waiting = Box::pin(budget.wait_to_receive());
         assert_eq!((&mut waiting).now_or_never(), None);
         charge.set(1499);
         assert!(budget.holds_publishers(), "they wait for longer");

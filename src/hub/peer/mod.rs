@@ -1,12 +1,12 @@
 //! One connection as its shard keeps it: [`socket`], [`outbox`], and what is known of its health.
 //!
 //! [`recipients`] are the peers that messages are for, `write` takes the outbox to the socket, and
-//! `writing` knows how that stands. [`replies`] are what a turn answers, [`pulse`] is the heartbeat, and
+//! `writing` knows how that stands. [`replies`] are what a turn answers, [`heartbeat`] asks whether a silent peer is alive, and
 //! `last_word` what a shard that panics still writes.
 
+pub(in crate::hub) mod heartbeat;
 mod last_word;
 pub(in crate::hub) mod outbox;
-pub(in crate::hub) mod pulse;
 pub(in crate::hub) mod recipients;
 pub(in crate::hub) mod replies;
 pub(in crate::hub) mod socket;
@@ -29,10 +29,10 @@ use crate::{
             allowance::Allowance,
             ledger::{Ledger, Moment},
         },
-        ids::{PeerKey, Place},
-        peer::{outbox::Outbox, pulse::Pulse, socket::Socket, writing::Writing},
+        ids::{PeerKey, SubscriptionKey},
+        peer::{heartbeat::Heartbeat, outbox::Outbox, socket::Socket, writing::Writing},
         publication::{
-            compression::{Compression, Compressors, Context},
+            compression::{Compression, CompressionContext, Compressors},
             segment::Segment,
             segments::Segments,
         },
@@ -43,19 +43,19 @@ use crate::{
 
 /// A connection in its shard's table.
 ///
-/// Invariant: once `ended` is set, the outbox is sealed and `places` is empty.
+/// Invariant: once `ended` is set, the outbox is sealed and `subscriptions` is empty.
 pub(super) struct Peer {
     /// Absent until the opening handshake is done; the outbox fills already.
     pub(super) socket: Option<Socket>,
     pub(super) outbox: Outbox,
     /// Wakes the connection's task, which has stored it.
     pub(super) waker: Option<Waker>,
-    /// Where it stands in the topics that it follows.
-    pub(super) places: Vec<Place>,
+    /// One for each topic that it follows.
+    pub(super) subscriptions: Vec<SubscriptionKey>,
     pub(super) user: Option<UserId>,
     pub(super) compression: Compression,
     pub(super) ended: Option<Disconnect>,
-    pub(super) pulse: Pulse,
+    pub(super) heartbeat: Heartbeat,
     pub(super) unfinished: Option<Unfinished>,
     /// It stands among the [receivers](crate::hub::shard::receivers).
     pub(super) waits_to_receive: bool,
@@ -97,22 +97,22 @@ pub(super) struct Offering<'a> {
     pub(super) segments: &'a mut Segments,
     pub(super) compressors: &'a mut Compressors,
     pub(super) ledger: &'a Rc<Ledger>,
-    /// What is left of the step.
+    /// The time that the step has left.
     pub(super) allowance: &'a mut Allowance,
     pub(super) now: Instant,
 }
 
-/// How much may wait for a peer, and for how long.
+/// The limits beyond which a peer is a slow consumer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct SlowConsumerLimits {
     /// Bytes held by the outbox of a peer that has been blocked for `blocked`.
     pub(super) outbox_bytes: usize,
     pub(super) blocked: Duration,
-    /// How old the oldest message may be that waits.
+    /// The greatest age of the oldest message that waits.
     pub(super) behind: Duration,
 }
 
-/// What became of segments offered to a peer.
+/// The outcome of offering segments to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Offer {
@@ -134,11 +134,11 @@ impl Peer {
             socket: None,
             outbox: Outbox::default(),
             waker: None,
-            places: Vec::new(),
+            subscriptions: Vec::new(),
             user,
             compression,
             ended: None,
-            pulse: Pulse::new(sweep),
+            heartbeat: Heartbeat::new(sweep),
             unfinished: None,
             waits_to_receive: false,
             reached_by: 0,
@@ -159,9 +159,9 @@ impl Peer {
         &mut self,
         key: PeerKey,
         offering: &mut Offering<'_>,
-        patience: Patience,
+        limits: SlowConsumerLimits,
     ) -> Offer {
-        if self.is_too_slow(patience, offering.now) {
+        if self.is_too_slow(limits, offering.now) {
             return Offer::Refused;
         }
         let segments = &mut *offering.segments;
@@ -184,7 +184,7 @@ impl Peer {
         for segment in shared {
             self.outbox.push(Rc::clone(segment));
         }
-        if self.joins_ring() {
+        if self.enter_ring() {
             Offer::QueuedFirst
         } else {
             Offer::Queued
@@ -192,15 +192,15 @@ impl Peer {
     }
 
     /// Bytes *and* age: a bound on bytes alone would end healthy peers at every pause.
-    pub(super) fn is_too_slow(&self, patience: Patience, now: Instant) -> bool {
+    pub(super) fn is_too_slow(&self, limits: SlowConsumerLimits, now: Instant) -> bool {
         let bytes = self.outbox.held_bytes();
         let Some(since) = self.writing.blocked_since else {
             // Without a socket nothing is ever blocked: bytes alone decide.
-            return self.socket.is_none() && bytes > patience.outbox_bytes;
+            return self.socket.is_none() && bytes > limits.outbox_bytes;
         };
-        let is_over = bytes > patience.outbox_bytes;
-        is_over && now.saturating_duration_since(since) >= patience.blocked
-            || bytes > patience.outbox_bytes.saturating_mul(HARD_CAP)
+        let is_over = bytes > limits.outbox_bytes;
+        is_over && now.saturating_duration_since(since) >= limits.blocked
+            || bytes > limits.outbox_bytes.saturating_mul(HARD_CAP)
     }
 
     /// Queues the last frame; the end of the stream follows it.
@@ -208,19 +208,21 @@ impl Peer {
         // Only if both go out at once: what waits would wait for 200 ms longer.
         let is_next = self.outbox.is_empty() && self.writing.blocked_since.is_none();
         if let Some(socket) = self.socket.as_ref().filter(|_| is_next) {
-            socket.await_end();
+            socket.cork();
         }
         self.outbox.seal(close);
     }
 
-    /// True if the peer has something to write and must be put into the ring for that.
-    pub(super) fn joins_ring(&mut self) -> bool {
+    /// Enters the ring of peers that wait for a write, unless the peer is in it, or its socket is blocked.
+    /// Returns true if the caller must put it there.
+    pub(super) fn enter_ring(&mut self) -> bool {
         let waits = self.writing.is_in_ring || self.writing.blocked_since.is_some();
         self.writing.is_in_ring |= !waits;
         !waits
     }
 
-    pub(super) fn leaves_ring(&mut self) {
+    /// Takes note that the peer was taken out of the ring.
+    pub(super) fn leave_ring(&mut self) {
         self.writing.is_in_ring = false;
     }
 
@@ -236,7 +238,7 @@ impl Peer {
 fn push_own(
     outbox: &mut Outbox,
     key: PeerKey,
-    context: &mut Context,
+    context: &mut CompressionContext,
     offering: &mut Offering<'_>,
 ) -> bool {
     let first = offering.segments.given_to(key);
@@ -261,10 +263,10 @@ pub(super) fn ping() -> Bytes {
     Frame::ping().into_bytes()
 }
 
-/// What an idle connection holds, and the tables that it stands in.
+/// Bytes that an idle connection holds, its entries in tables included.
 const IDLE_BYTES: usize = 2048;
 
-/// What a compression context of its own takes.
+/// Bytes that a compression context of its own holds.
 const CONTEXT_BYTES: usize = 165 * 1024;
 
 /// A blocked peer that has this many times its bound waiting is ended at once.
@@ -279,14 +281,15 @@ mod tests {
             bounds::allowance::STEP,
             peer::{
                 outbox::DELIVERY_BYTES,
-                socket::tests::{awaits_end, pair},
+                socket::tests::{is_corked, pair},
             },
             publication::segment::tests::segment,
             shard::shared::Shared,
         },
+        message::Message,
     };
 
-    const PATIENCE: Patience = Patience {
+    const LIMITS: SlowConsumerLimits = SlowConsumerLimits {
         outbox_bytes: 1000,
         blocked: Duration::from_secs(1),
         behind: Duration::from_secs(30),
@@ -299,7 +302,7 @@ mod tests {
     /// Offers a message of `bytes`.
     fn offer(peer: &mut Peer, bytes: usize) -> Offer {
         let shared = Shared::new(&HubConfig::default());
-        let message = shared.message(Frame::binary(&vec![0; bytes]));
+        let message = shared.encode(Message::binary(&vec![0; bytes]));
         let mut compressors = Compressors::new(&shared.config.deflate, &shared.budget);
         let mut offering = Offering {
             segments: &mut Segments::new(vec![message], None),
@@ -308,7 +311,7 @@ mod tests {
             allowance: &mut Allowance::new(STEP),
             now: Instant::now(),
         };
-        peer.offer(PeerKey::default(), &mut offering, PATIENCE)
+        peer.offer(PeerKey::default(), &mut offering, LIMITS)
     }
 
     fn blocked_peer(held: usize, now: Instant) -> Peer {
@@ -328,17 +331,17 @@ mod tests {
     #[test]
     fn a_peer_is_too_slow_by_bytes_and_age_together_or_at_the_hard_cap() {
         let now = Instant::now();
-        let later = now + PATIENCE.blocked;
+        let later = now + LIMITS.blocked;
         assert!(
-            !blocked_peer(1000, now).is_too_slow(PATIENCE, later),
+            !blocked_peer(1000, now).is_too_slow(LIMITS, later),
             "within its bytes"
         );
         assert!(
-            !blocked_peer(8000, now).is_too_slow(PATIENCE, now),
+            !blocked_peer(8000, now).is_too_slow(LIMITS, now),
             "blocked just now"
         );
-        assert!(blocked_peer(1001, now).is_too_slow(PATIENCE, later));
-        assert!(blocked_peer(8001, now).is_too_slow(PATIENCE, now));
+        assert!(blocked_peer(1001, now).is_too_slow(LIMITS, later));
+        assert!(blocked_peer(8001, now).is_too_slow(LIMITS, now));
     }
 
     #[test]
@@ -351,7 +354,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_close_that_goes_out_at_once_waits_for_the_end_of_the_stream() {
-        for (queued, is_corked) in [(0, true), (1, false)] {
+        for (queued, must_cork) in [(0, true), (1, false)] {
             let (near, _far) = pair().await;
             let mut peer = new_peer();
             peer.socket = Some(near);
@@ -359,7 +362,7 @@ mod tests {
                 peer.outbox.push(segment(b"before"));
             }
             peer.seal_to_end(segment(Frame::close(1000, "").as_bytes()));
-            assert_eq!(peer.socket.as_ref().map(awaits_end), Some(is_corked));
+            assert_eq!(peer.socket.as_ref().map(is_corked), Some(must_cork));
         }
     }
 
@@ -374,6 +377,6 @@ mod tests {
         let mut peer = blocked_peer(1001, Instant::now());
         peer.writing.blocked_since = None;
         peer.socket = None;
-        assert!(peer.is_too_slow(PATIENCE, Instant::now()));
+        assert!(peer.is_too_slow(LIMITS, Instant::now()));
     }
 }

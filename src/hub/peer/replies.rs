@@ -1,4 +1,4 @@
-//! What a connection is answered during its turn, gathered so that one write takes all of it.
+//! Replies to a connection during its turn, gathered so that one write takes all of them.
 //!
 //! One buffer for all connections of a shard: a connection has it during one poll of its task and
 //! leaves it empty.
@@ -11,22 +11,22 @@ use crate::wire::frame::{Frame, Kind, MAX_HEADER_BYTES, encode_message};
 pub(in crate::hub) struct Replies(Vec<u8>);
 
 impl Replies {
-    /// Whether a frame with this payload is to be gathered; if not, it is queued by itself, after
-    /// what was gathered.
-    pub(in crate::hub) fn has_room_for(&self, payload_len: usize) -> bool {
+    /// Returns true if a frame with this payload fits; if not, it is queued by itself, after what was
+    /// gathered.
+    pub(in crate::hub) fn fits(&self, payload_len: usize) -> bool {
         self.0.len() + MAX_HEADER_BYTES + payload_len <= MAX_BYTES
     }
 
-    /// Gathers a message, if it [has room](Self::has_room_for) for that. Returns false if not.
+    /// Gathers a message, if it [fits](Self::fits). Returns false if not.
     // Once for each message of an echo.
     #[inline]
     #[must_use]
     pub(in crate::hub) fn push_message(&mut self, kind: Kind, payload: &[u8]) -> bool {
-        let has_room = self.has_room_for(payload.len());
-        if has_room {
+        let fits = self.fits(payload.len());
+        if fits {
             encode_message(kind, payload, &mut self.0);
         }
-        has_room
+        fits
     }
 
     pub(in crate::hub) fn push(&mut self, frame: &Frame) {

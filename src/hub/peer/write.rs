@@ -19,7 +19,7 @@ use crate::{
             outbox::{DELIVERY_BYTES, Outbox},
             replies::Replies,
             socket::Stream,
-            writing::Reading,
+            writing::ReaderState,
         },
         publication::{compression::Compressors, segment::Segment},
     },
@@ -27,7 +27,7 @@ use crate::{
     wire::frame::Frame,
 };
 
-/// How a write ended well.
+/// The outcome of a write that has not failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(in crate::hub) enum Written {
@@ -136,8 +136,8 @@ impl Peer {
             flushed?;
         }
         self.writing.owed_bytes = 0;
-        if self.writing.reading == Reading::HeldByOutbox {
-            self.writing.reading = Reading::GoesOn;
+        if self.writing.reading == ReaderState::HeldByOutbox {
+            self.writing.reading = ReaderState::GoesOn;
             waker.wake_by_ref();
         } else if is_awaited {
             waker.wake_by_ref();
@@ -154,7 +154,7 @@ impl Peer {
         ledger: &Rc<Ledger>,
     ) {
         let frame = self.compression.form(message, compressors);
-        if replies.has_room_for(frame.wire_len()) {
+        if replies.fits(frame.wire_len()) {
             return replies.push(&frame);
         }
         self.queue_replies(replies, 0, ledger);
@@ -164,44 +164,45 @@ impl Peer {
         self.outbox.push(frame);
     }
 
-    /// Whether the connection may read on; if not, its task is woken when it may.
-    pub(in crate::hub) fn may_read(&mut self) -> bool {
-        let may_read = self.writing.owed_bytes <= HELD_READER_BYTES;
-        self.writing.reading = if may_read {
-            Reading::GoesOn
+    /// Holds the reader up if the connection owes too much to be read on: its task is woken when that is
+    /// written. Returns true if it is held up.
+    pub(in crate::hub) fn hold_reader_if_behind(&mut self) -> bool {
+        let is_behind = self.writing.owed_bytes > HELD_READER_BYTES;
+        self.writing.reading = if is_behind {
+            ReaderState::HeldByOutbox
         } else {
-            Reading::HeldByOutbox
+            ReaderState::GoesOn
         };
-        may_read
+        is_behind
     }
 
     /// Takes note of whether the peer waits with a publication for room in the hub.
     pub(in crate::hub) fn wait_for_hub(&mut self, waits: bool) {
         self.writing.reading = if waits {
-            Reading::HeldByHub
+            ReaderState::HeldByHub
         } else {
-            Reading::GoesOn
+            ReaderState::GoesOn
         };
     }
 
     /// Returns true if the peer is not read until its publication has room in the hub.
     pub(in crate::hub) fn is_held_by_hub(&self) -> bool {
-        self.writing.reading == Reading::HeldByHub
+        self.writing.reading == ReaderState::HeldByHub
     }
 
-    /// Returns true if the peer can't be heard, because it is not read, and is not to be ended for its
-    /// silence: the hub holds it up, or it has taken some of what it was sent since the last sweep.
-    pub(in crate::hub) fn is_unheard(&mut self) -> bool {
+    /// Decides at a sweep whether the peer's silence is excused, because it is not read: the hub holds it
+    /// up, or it has taken some of what it was sent since the last sweep. The next sweep starts anew.
+    pub(in crate::hub) fn excuse_silence(&mut self) -> bool {
         let has_taken = std::mem::take(&mut self.writing.has_taken);
         match self.writing.reading {
-            Reading::GoesOn => false,
-            Reading::HeldByHub => true,
-            Reading::HeldByOutbox => has_taken,
+            ReaderState::GoesOn => false,
+            ReaderState::HeldByHub => true,
+            ReaderState::HeldByOutbox => has_taken,
         }
     }
 }
 
-/// What is written to a peer at a time: more than most sockets take, and some 60 us.
+/// Bytes written to a peer at a time: more than most sockets take, and some 60 us.
 pub(in crate::hub) const SHARE_BYTES: usize = 256 * 1024;
 
 fn poll_write(
@@ -243,22 +244,22 @@ mod tests {
         let ledger = Ledger::new(Budget::new(u64::MAX));
         let large = Bytes::from(vec![0; 2 * HELD_READER_BYTES]);
         peer.outbox.push(Segment::of_its_own(large, &ledger));
-        assert!(peer.may_read());
+        assert!(!peer.hold_reader_if_behind());
         let mut compressors = Compressors::new(&HubConfig::default().deflate, ledger.budget());
         let answer = Frame::binary(&vec![0; 2 * HELD_READER_BYTES]);
         peer.reply(answer, &mut Replies::default(), &mut compressors, &ledger);
-        assert!(!peer.may_read());
+        assert!(peer.hold_reader_if_behind());
     }
 
     #[test]
     fn a_peer_that_is_not_read_lives_as_long_as_it_takes_something() {
         let mut peer = new_peer();
-        peer.writing.reading = Reading::HeldByOutbox;
-        assert!(!peer.is_unheard());
+        peer.writing.reading = ReaderState::HeldByOutbox;
+        assert!(!peer.excuse_silence());
         peer.writing.has_taken = true;
-        assert!(peer.is_unheard());
-        assert!(!peer.is_unheard(), "nothing since");
+        assert!(peer.excuse_silence());
+        assert!(!peer.excuse_silence(), "nothing since");
         peer.wait_for_hub(true);
-        assert!(peer.is_unheard(), "it is not read because of others");
+        assert!(peer.excuse_silence(), "it is not read because of others");
     }
 }

@@ -27,7 +27,7 @@ pub(in crate::hub) enum Compression {
     /// As for everybody else with this window.
     Shared(WindowBits),
     /// In a context of its own, in which later messages refer to earlier ones.
-    Own(Box<Context>),
+    Own(Box<CompressionContext>),
 }
 
 /// permessage-deflate as agreed on in an opening handshake.
@@ -38,7 +38,7 @@ pub(crate) struct Agreed {
 }
 
 /// A connection's own compressor.
-pub(in crate::hub) struct Context {
+pub(in crate::hub) struct CompressionContext {
     deflater: Deflater,
     min_bytes: usize,
     _permit: OwnedSemaphorePermit,
@@ -90,7 +90,7 @@ impl Compression {
         };
         match permit {
             None => Self::Shared(agreement.window),
-            Some(permit) => Self::Own(Box::new(Context {
+            Some(permit) => Self::Own(Box::new(CompressionContext {
                 deflater: Deflater::with_context(agreement.window),
                 min_bytes: config.min_bytes,
                 _permit: permit,
@@ -124,7 +124,7 @@ impl Compression {
     }
 }
 
-impl Context {
+impl CompressionContext {
     /// The message, compressed if it is large enough for that and not [too large](is_large); in the
     /// order in which it is sent.
     pub(in crate::hub) fn compress(&mut self, message: &Frame) -> Frame {
@@ -279,9 +279,9 @@ fn compress(deflater: &mut Deflater, min_bytes: usize, message: &Frame) -> Frame
     }
 }
 
-impl fmt::Debug for Context {
+impl fmt::Debug for CompressionContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").finish_non_exhaustive()
+        f.debug_struct("CompressionContext").finish_non_exhaustive()
     }
 }
 

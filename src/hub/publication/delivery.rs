@@ -120,9 +120,9 @@ mod tests {
         config,
         hub::{
             bounds::budget::Budget,
-            publication::{compression::Windows, message::Message},
+            publication::{compression::Windows, encoded_message::EncodedMessage},
         },
-        wire::frame::Frame,
+        message::Message,
     };
 
     fn work(publication: Publication, subscribers: usize, forms: Forms) -> u64 {
@@ -135,9 +135,9 @@ mod tests {
     #[test]
     fn a_delivery_weighs_what_it_costs() {
         let publication = |bytes: usize, count: usize| {
-            let frames = vec![Frame::binary(&vec![0; bytes]); count].into_iter();
+            let messages = vec![Message::binary(&vec![0; bytes]); count].into_iter();
             let (config, budget) = (config::Deflate::default(), Budget::new(u64::MAX));
-            let messages = frames.map(|frame| Message::new(frame, &config, &budget));
+            let messages = messages.map(|message| EncodedMessage::new(message, &config, &budget));
             Publication::new(messages.collect::<Vec<_>>())
         };
         let work = |bytes, count, subscribers| {
@@ -159,8 +159,8 @@ mod tests {
             min_bytes: 64,
             contexts: 0,
         };
-        let frame = Frame::binary(&vec![0; bytes]);
-        let message = Message::new(frame, &deflate, &Budget::new(u64::MAX));
+        let message = Message::binary(&vec![0; bytes]);
+        let message = EncodedMessage::new(message, &deflate, &Budget::new(u64::MAX));
         work(Publication::new(message), 1, forms)
     }
 

@@ -1,12 +1,12 @@
 //! Messages on their way from a publisher to the subscribers.
 //!
-//! A [`message`] is encoded once, and once more for each form of [`compression`]. The [`router`]
+//! An [`encoded_message`] is encoded once, and once more for each form of [`compression`]. The [`router`]
 //! gives a publication its place in the topic's order, and a [`delivery`] brings it to a shard, which
 //! joins the messages of a topic into [`segments`], each a [`segment`] that all outboxes share.
 
 pub(in crate::hub) mod compression;
 pub(in crate::hub) mod delivery;
-pub(in crate::hub) mod message;
+pub(in crate::hub) mod encoded_message;
 pub(in crate::hub) mod router;
 pub(in crate::hub) mod segment;
 pub(in crate::hub) mod segments;
@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use crate::{
     hub::{
         ids::ConnectionId,
-        publication::{compression::Cost, message::Message},
+        publication::{compression::Cost, encoded_message::EncodedMessage},
     },
     user::UserId,
 };
@@ -44,27 +44,27 @@ pub(in crate::hub) struct Publication {
 /// One or more messages, in the publisher's order. Most often it is one, which takes no list.
 #[derive(Debug)]
 pub(crate) enum Messages {
-    One(Message),
-    Several(Vec<Message>),
+    One(EncodedMessage),
+    Several(Vec<EncodedMessage>),
 }
 
 /// Those subscribers of its topics that a publication is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::hub) enum Audience {
+pub(crate) enum Audience {
     Everyone,
     AllBut(ConnectionId),
     /// The connections of one user.
     User(UserId),
 }
 
-impl From<Message> for Messages {
-    fn from(message: Message) -> Self {
+impl From<EncodedMessage> for Messages {
+    fn from(message: EncodedMessage) -> Self {
         Self::One(message)
     }
 }
 
-impl From<Vec<Message>> for Messages {
-    fn from(mut messages: Vec<Message>) -> Self {
+impl From<Vec<EncodedMessage>> for Messages {
+    fn from(mut messages: Vec<EncodedMessage>) -> Self {
         if messages.len() == 1
             && let Some(only) = messages.pop()
         {
@@ -75,9 +75,9 @@ impl From<Vec<Message>> for Messages {
 }
 
 impl Deref for Messages {
-    type Target = [Message];
+    type Target = [EncodedMessage];
 
-    fn deref(&self) -> &[Message] {
+    fn deref(&self) -> &[EncodedMessage] {
         match self {
             Self::One(message) => slice::from_ref(message),
             Self::Several(messages) => messages,
@@ -102,8 +102,8 @@ impl From<Option<UserId>> for Audience {
     }
 }
 
-impl From<Message> for Publication {
-    fn from(message: Message) -> Self {
+impl From<EncodedMessage> for Publication {
+    fn from(message: EncodedMessage) -> Self {
         Self::new(message)
     }
 }
@@ -116,9 +116,9 @@ impl Publication {
         Self {
             audience: Audience::Everyone,
             receipt: None,
-            held_bytes: messages.iter().map(Message::held_bytes).sum(),
+            held_bytes: messages.iter().map(EncodedMessage::held_bytes).sum(),
             wire_bytes: wire_lens.sum(),
-            cost_of_form: messages.iter().map(Message::cost_of_form).sum(),
+            cost_of_form: messages.iter().map(EncodedMessage::cost_of_form).sum(),
             messages,
         }
     }

@@ -1,8 +1,8 @@
 //! The router: where the publications of a topic get their order, and which shards get them. The links
 //! of the shards take them there.
 //!
-//! Every publication of a topic passes the topic's record, one at a time, and the order in which they
-//! pass is the order in which every subscriber gets them. A topic has a record while some shard has
+//! Every publication of a topic is numbered in the topic's record, one at a time, and the order of the
+//! numbers is the order in which every subscriber gets them. A topic has a record while some shard has
 //! subscribers of it. So its numbers begin again when nobody was interested: a shard knows its topic
 //! by a key that a later one does not have, and mixes up none of them.
 
@@ -16,7 +16,7 @@ use std::{
 };
 
 use crate::{
-    hub::{ids::TopicKey, publication::delivery::Target, room},
+    hub::{capacity, ids::TopicKey, publication::delivery::Target},
     topic::TopicName,
 };
 
@@ -98,8 +98,9 @@ impl Default for Router {
 }
 
 impl Part {
-    /// Lets a publication of `topic` pass. Returns the shards that get it, and what it is there.
-    pub(in crate::hub) fn pass(
+    /// Numbers a publication of `topic`. Returns the shards that get it, each with the topic and the number
+    /// there.
+    pub(in crate::hub) fn route(
         &mut self,
         topic: &TopicName,
     ) -> impl Iterator<Item = (&Interest, Target)> {
@@ -149,8 +150,8 @@ impl Part {
         let is_last = interested.is_empty();
         if is_last {
             self.records.remove(topic);
-            if let Some(room) = room::excess(self.records.len(), self.records.capacity()) {
-                self.records.shrink_to(room);
+            if let Some(kept) = capacity::excess(self.records.len(), self.records.capacity()) {
+                self.records.shrink_to(kept);
             }
         }
         is_last
@@ -169,17 +170,17 @@ const PARTS: u64 = 256;
 
 #[cfg(test)]
 impl Router {
-    /// Lets a publication to `topics` pass. Returns what it is on the shards that get it.
+    /// Numbers a publication to `topics`. Returns the topics on the shards that get it, with its numbers.
     pub(in crate::hub) fn targets(&self, topics: &[TopicName]) -> Vec<Target> {
         let mut targets = Vec::new();
         for topic in topics {
-            targets.extend(self.of(topic).pass(topic).map(|(_, target)| target));
+            targets.extend(self.of(topic).route(topic).map(|(_, target)| target));
         }
         targets
     }
 
     /// For how many elements there is memory.
-    pub(in crate::hub) fn room(&self) -> usize {
+    pub(in crate::hub) fn capacity(&self) -> usize {
         let parts = 0..self.parts.len();
         parts.map(|part| self.lock(part).records.capacity()).sum()
     }
@@ -202,9 +203,9 @@ mod tests {
     }
 
     /// The shards that a publication goes to, and its number on each.
-    fn pass(part: &mut Part, topic: &TopicName) -> Vec<(usize, u64)> {
-        let passed = part.pass(topic);
-        let shards = passed.map(|(interest, target)| (interest.shard, target.number));
+    fn route(part: &mut Part, topic: &TopicName) -> Vec<(usize, u64)> {
+        let routed = part.route(topic);
+        let shards = routed.map(|(interest, target)| (interest.shard, target.number));
         shards.collect()
     }
 
@@ -218,27 +219,31 @@ mod tests {
         let (cats, dogs) = (name("cats"), name("dogs"));
         assert_eq!(part.add(&cats, interest(0)), added(0, true));
         assert_eq!(part.add(&dogs, interest(1)), added(0, true));
-        assert_eq!(pass(&mut part, &cats), [(0, 0)]);
-        assert_eq!(pass(&mut part, &cats), [(0, 1)]);
+        assert_eq!(route(&mut part, &cats), [(0, 0)]);
+        assert_eq!(route(&mut part, &cats), [(0, 1)]);
         assert_eq!(part.add(&cats, interest(2)), added(2, false));
-        assert_eq!(pass(&mut part, &cats), [(0, 2), (2, 2)]);
-        assert_eq!(pass(&mut part, &dogs), [(1, 0)], "and for each topic alone");
+        assert_eq!(route(&mut part, &cats), [(0, 2), (2, 2)]);
+        assert_eq!(
+            route(&mut part, &dogs),
+            [(1, 0)],
+            "and for each topic alone"
+        );
     }
 
     #[test]
     fn a_topic_that_nobody_is_interested_in_is_forgotten() {
         let mut part = Part::default();
         let cats = name("cats");
-        assert_eq!(pass(&mut part, &cats), []);
+        assert_eq!(route(&mut part, &cats), []);
         part.add(&cats, interest(0));
         part.add(&cats, interest(2));
-        assert_eq!(pass(&mut part, &cats), [(0, 0), (2, 0)]);
+        assert_eq!(route(&mut part, &cats), [(0, 0), (2, 0)]);
         assert!(!part.remove(&cats, 0), "the other one is interested");
         assert!(!part.remove(&cats, 0), "it has been removed already");
-        assert_eq!(pass(&mut part, &cats), [(2, 1)]);
+        assert_eq!(route(&mut part, &cats), [(2, 1)]);
         assert!(part.remove(&cats, 2));
         assert!(part.records.is_empty());
-        assert_eq!(pass(&mut part, &cats), []);
+        assert_eq!(route(&mut part, &cats), []);
         assert_eq!(part.add(&cats, interest(2)), added(0, true));
     }
 

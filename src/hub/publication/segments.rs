@@ -8,7 +8,7 @@ use crate::{
         ids::{PeerKey, TopicKey},
         publication::{
             compression::{Compressors, cost_of_piece},
-            message::Message,
+            encoded_message::EncodedMessage,
             segment::{Content, Segment},
         },
     },
@@ -18,7 +18,7 @@ use crate::{
 /// Messages as subscribers get them, joined into segments once for each form that somebody takes.
 #[derive(Debug)]
 pub(in crate::hub) struct Segments {
-    messages: Vec<Message>,
+    messages: Vec<EncodedMessage>,
     /// The topic that they were published to, unless there are several.
     topic: Option<TopicKey>,
     plain: Option<Joined>,
@@ -62,7 +62,7 @@ impl Default for Compressed {
 }
 
 impl Segments {
-    pub(in crate::hub) fn new(messages: Vec<Message>, topic: Option<TopicKey>) -> Self {
+    pub(in crate::hub) fn new(messages: Vec<EncodedMessage>, topic: Option<TopicKey>) -> Self {
         Self {
             messages,
             topic,
@@ -72,7 +72,7 @@ impl Segments {
         }
     }
 
-    pub(in crate::hub) fn messages(&self) -> &[Message] {
+    pub(in crate::hub) fn messages(&self) -> &[EncodedMessage] {
         &self.messages
     }
 
@@ -82,7 +82,7 @@ impl Segments {
     }
 
     /// Gives the messages back, to be forgotten.
-    pub(in crate::hub) fn into_messages(self) -> Vec<Message> {
+    pub(in crate::hub) fn into_messages(self) -> Vec<EncodedMessage> {
         self.messages
     }
 
@@ -102,7 +102,7 @@ impl Segments {
     pub(in crate::hub) fn plain(&mut self, ledger: &Rc<Ledger>) -> &[Rc<Segment>] {
         let (messages, topic) = (&self.messages, self.topic);
         self.plain
-            .get_or_insert_with(|| join(messages.iter().map(Message::plain), topic, ledger))
+            .get_or_insert_with(|| join(messages.iter().map(EncodedMessage::plain), topic, ledger))
     }
 
     /// For those who take them compressed within this window; `None` if the step is over before
@@ -146,7 +146,7 @@ impl Segments {
 
 /// Compresses a large message until the step is over.
 fn in_steps(
-    message: &Message,
+    message: &EncodedMessage,
     window: WindowBits,
     deflating: &mut Option<Box<Deflating>>,
     allowance: &mut Allowance,
@@ -250,6 +250,7 @@ mod tests {
             allowance::{STEP, STEP_NANOSECONDS},
             budget::Budget,
         },
+        message::Message,
     };
 
     fn ledger() -> Rc<Ledger> {
@@ -295,10 +296,10 @@ mod tests {
             enabled: true,
             ..config::Deflate::default()
         };
-        let frames = [50_000, 300_000, 100].map(|len| Frame::text(&"x".repeat(len)));
+        let texts = [50_000, 300_000, 100].map(|len| Message::text(&"x".repeat(len)));
         let ledger = ledger();
-        let message = |frame| Message::new(frame, &config, ledger.budget());
-        let messages = || frames.clone().map(message).to_vec();
+        let encoded = |message| EncodedMessage::new(message, &config, ledger.budget());
+        let messages = || texts.clone().map(encoded).to_vec();
         let bytes = |segments: &[Rc<Segment>]| -> Vec<Vec<u8>> {
             let bytes = segments.iter().map(|segment| segment.bytes().to_vec());
             bytes.collect()

@@ -11,7 +11,7 @@ pub(in crate::hub) struct Attendance {
     /// Of each shard.
     is_absent: Vec<AtomicBool>,
     /// Of each shard: it has panicked.
-    is_broken: Vec<AtomicBool>,
+    has_panicked: Vec<AtomicBool>,
 }
 
 impl Attendance {
@@ -19,7 +19,7 @@ impl Attendance {
         Self {
             next: AtomicUsize::new(0),
             is_absent: (0..shards).map(|_| AtomicBool::new(false)).collect(),
-            is_broken: (0..shards).map(|_| AtomicBool::new(false)).collect(),
+            has_panicked: (0..shards).map(|_| AtomicBool::new(false)).collect(),
         }
     }
 
@@ -32,13 +32,13 @@ impl Attendance {
     }
 
     pub(in crate::hub) fn set_absent(&self, shard: usize, is_absent: bool) {
-        let is_broken = self.is_broken[shard].load(Relaxed);
-        self.is_absent[shard].store(is_absent || is_broken, Relaxed);
+        let has_panicked = self.has_panicked[shard].load(Relaxed);
+        self.is_absent[shard].store(is_absent || has_panicked, Relaxed);
     }
 
     /// Makes a shard absent for good.
-    pub(in crate::hub) fn set_broken(&self, shard: usize) {
-        self.is_broken[shard].store(true, Relaxed);
+    pub(in crate::hub) fn set_panicked(&self, shard: usize) {
+        self.has_panicked[shard].store(true, Relaxed);
         self.set_absent(shard, true);
     }
 }

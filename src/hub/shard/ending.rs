@@ -79,10 +79,10 @@ impl State {
             None => peer.outbox.seal_silently(),
         }
         peer.wake();
-        let places = mem::take(&mut peer.places);
+        let subscriptions = mem::take(&mut peer.subscriptions);
         self.log_dropped(key, dropped);
-        for place in places {
-            self.unsubscribe(place);
+        for subscription in subscriptions {
+            self.unsubscribe(subscription);
         }
         self.update_gauges();
         self.metrics().ended.of(reason).increment();

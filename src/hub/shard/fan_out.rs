@@ -13,12 +13,12 @@ use crate::hub::{
         Receipt,
         compression::Compressors,
         delivery::{Delivery, Target, Targets},
-        message::Message,
+        encoded_message::EncodedMessage,
         segments::Segments,
     },
     shard::{
         peers::Peers,
-        topic::{Pending, Topic, Topics},
+        topic::{Pending, Topic, TopicTable},
     },
 };
 
@@ -101,8 +101,8 @@ impl FanOut {
     }
 
     /// Tells how many it was queued to. Returns the topic whose pending messages these were, and
-    /// the room that they have had.
-    pub(in crate::hub) fn finish(self) -> Option<(TopicKey, Vec<Message>)> {
+    /// the list that they were in.
+    pub(in crate::hub) fn finish(self) -> Option<(TopicKey, Vec<EncodedMessage>)> {
         for receipt in self.receipts {
             receipt.add(self.queued);
         }
@@ -112,7 +112,7 @@ impl FanOut {
     /// Goes on until it is done or the step is over.
     pub(in crate::hub) fn step(
         &mut self,
-        topics: &mut Topics,
+        topics: &mut TopicTable,
         peers: &mut Peers,
         compressors: &mut Compressors,
         allowance: &mut Allowance,
@@ -203,8 +203,9 @@ mod tests {
             },
             shard::{shared::Shared, state::State},
         },
+        message::Message,
         topic::TopicName,
-        wire::{extension, frame::Frame},
+        wire::extension,
     };
 
     fn state() -> State {
@@ -232,8 +233,8 @@ mod tests {
     }
 
     fn publication(state: &State) -> Publication {
-        let frames = texts().into_iter().map(|text| Frame::text(&text));
-        let messages = frames.map(|frame| state.shared.message(frame));
+        let messages = texts().into_iter().map(|text| Message::text(&text));
+        let messages = messages.map(|message| state.shared.encode(message));
         Publication::new(messages.collect::<Vec<_>>())
     }
 

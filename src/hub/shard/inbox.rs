@@ -13,9 +13,9 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::hub::{
-    bounds::turnstile::wait_while,
+    bounds::publisher_queue::wait_while,
+    capacity,
     publication::delivery::{Delivery, Load},
-    room,
 };
 
 /// What can be asked of a shard, whose kind of work is `W`.
@@ -111,12 +111,12 @@ impl<W> Inbox<W> {
         }
     }
 
-    /// Gives back room that only a burst needs. What the shard has taken in exchange comes here when
+    /// Gives back memory that only a burst needs. What the shard has taken in exchange comes here when
     /// it takes again, and has its turn next time.
     pub(in crate::hub) fn shrink(&self) {
         let mut queue = self.lock();
-        if let Some(room) = room::excess(queue.len(), queue.capacity()) {
-            queue.shrink_to(room);
+        if let Some(kept) = capacity::excess(queue.len(), queue.capacity()) {
+            queue.shrink_to(kept);
         }
     }
 
@@ -141,7 +141,7 @@ impl<W> Inbox<W> {
     }
 
     /// Waits until the inbox is not full.
-    pub(in crate::hub) async fn has_room(&self) {
+    pub(in crate::hub) async fn wait_for_room(&self) {
         wait_while(&self.room, || self.is_full()).await;
     }
 
@@ -186,7 +186,7 @@ const MAX_WORK_OF_BATCH: u64 = 4 * MAX_WORK;
 #[cfg(test)]
 impl<W> Inbox<W> {
     /// For how many elements there is memory.
-    pub(in crate::hub) fn room(&self) -> usize {
+    pub(in crate::hub) fn capacity(&self) -> usize {
         self.lock().capacity()
     }
 }
@@ -204,12 +204,12 @@ mod tests {
             publication::{Publication, compression::Forms, delivery::Targets},
             shard::shared::Shared,
         },
-        wire::frame::Frame,
+        message::Message,
     };
 
     fn deliver(bytes: usize) -> Delivery {
         let shared = Shared::new(&HubConfig::default());
-        let publication = Publication::new(shared.message(Frame::binary(&vec![0; bytes])));
+        let publication = Publication::new(shared.encode(Message::binary(&vec![0; bytes])));
         let nowhere = Targets::Several(Vec::new());
         Delivery::new(&Arc::new(publication), nowhere, 1, Forms::default())
     }
@@ -221,7 +221,7 @@ mod tests {
         let load = delivery.load;
         inbox.push(Item::Deliver(delivery));
         assert!(inbox.is_full());
-        let mut held_back = Box::pin(inbox.has_room());
+        let mut held_back = Box::pin(inbox.wait_for_room());
         assert_eq!((&mut held_back).now_or_never(), None);
         inbox.swap(&mut VecDeque::new());
         assert_eq!((&mut held_back).now_or_never(), None, "it is not done yet");

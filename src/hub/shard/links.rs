@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     config::HubConfig,
     hub::{
-        bounds::turnstile::{Pass, Turnstile},
+        bounds::publisher_queue::{PublishPermit, PublisherQueue},
         publication::{
             Publication,
             delivery::{Delivery, Targets},
@@ -23,7 +23,7 @@ pub(in crate::hub) struct Links<W> {
     pub(in crate::hub) shared: Arc<Shared>,
     /// Of each shard.
     pub(in crate::hub) inboxes: Vec<Inbox<W>>,
-    turnstile: Turnstile,
+    publisher_queue: PublisherQueue,
 }
 
 impl<W> Links<W> {
@@ -32,11 +32,11 @@ impl<W> Links<W> {
         Self {
             shared: Arc::new(Shared::new(config)),
             inboxes: shards.map(|_| Inbox::default()).collect(),
-            turnstile: Turnstile::default(),
+            publisher_queue: PublisherQueue::default(),
         }
     }
 
-    /// Lets a publication pass the records of `topics`, to the shards that it is for.
+    /// Numbers a publication in the records of `topics`, and puts it into the inboxes of the shards that it is for.
     pub(in crate::hub) fn publish(&self, topics: &[TopicName], publication: Publication) {
         let publication = Arc::new(publication);
         match topics {
@@ -49,7 +49,7 @@ impl<W> Links<W> {
     fn publish_to_one(&self, topic: &TopicName, publication: &Arc<Publication>) {
         let mut asleep = Vec::new();
         let mut part = self.shared.router.of(topic);
-        for (interest, target) in part.pass(topic) {
+        for (interest, target) in part.route(topic) {
             // Pushed while the record is held: in the same order to all shards.
             let (targets, subscribers) = (Targets::One(target), interest.subscriber_count());
             if self.deliver(publication, interest.shard, targets, subscribers) {
@@ -89,7 +89,7 @@ impl<W> Links<W> {
         let mut shares = vec![(Vec::new(), 0); self.inboxes.len()];
         for (topic, part) in topics.iter().zip(parts_of) {
             let held = sorted.binary_search(&part).unwrap_or_default();
-            for (interest, target) in parts[held].pass(topic) {
+            for (interest, target) in parts[held].route(topic) {
                 let (targets, subscribers) = &mut shares[interest.shard];
                 targets.push(target);
                 *subscribers += interest.subscriber_count();
@@ -119,12 +119,12 @@ impl<W> Links<W> {
         }
     }
 
-    /// Returns true if a publisher that comes now must [wait](Self::pass): some shard has too much
+    /// Returns true if a publisher that comes now must [wait](Self::acquire_permit): some shard has too much
     /// to deliver, memory is short, or others wait already.
     pub(in crate::hub) fn must_wait(&self) -> bool {
         self.shared.budget.holds_publishers()
             || self.inboxes.iter().any(Inbox::is_full)
-            || self.turnstile.has_queue()
+            || self.publisher_queue.has_waiting()
     }
 
     /// Waits for its turn to publish, and until there is memory and no inbox is full. A publisher
@@ -134,14 +134,14 @@ impl<W> Links<W> {
     /// # Cancel safety
     ///
     /// Cancel safe; the place among those that wait is lost.
-    pub(in crate::hub) async fn pass(&self, bytes: usize) -> Pass {
+    pub(in crate::hub) async fn acquire_permit(&self, bytes: usize) -> PublishPermit {
         let _waiting = self.shared.budget.wait_with(bytes);
-        let pass = self.turnstile.pass().await;
-        self.shared.budget.has_room().await;
+        let permit = self.publisher_queue.acquire().await;
+        self.shared.budget.wait_for_room().await;
         for inbox in &self.inboxes {
-            inbox.has_room().await;
+            inbox.wait_for_room().await;
         }
-        pass
+        permit
     }
 }
 

@@ -3,30 +3,28 @@
 //! A shard owns its connections, their sockets and outboxes, and its part of the topics; nothing
 //! of that leaves its thread. Its [`State`] is borrowed for single steps, never across an await.
 //!
-//! Its [`thread`] (`run`) alternates between steps of the [`tick`] and turns of connections' tasks.
-//! Both are bounded in time. Whoever is not done with its turn waits for one of the next
-//! [`rounds`], so that the sockets are looked at in between. [`breakage`] is what becomes of it
-//! when one of them panics.
+//! Its [`thread`] (`run`) alternates between steps of the [`tick`] and turns of connections' tasks. Both are
+//! bounded in time. Whoever is not done with its turn waits for one of the next [`rounds`], so that
+//! the sockets are looked at in between. [`panicked`] is what becomes of it when one of them panics.
 //!
-//! What reaches it comes through its [`inbox`], by [`links`] that all shards have. They have what
-//! is [`shared`], too, with [`attendance`]. The tick takes messages to the pending ones of a
-//! [`topic`], by [`fan_out`] to the outboxes of its [`peers`], and [`ring_pass`] tells when they
-//! are written. [`state`] has the steps: `presence`, [`subscriptions`], [`ending`], and [`relief`]
-//! and [`receivers`] while memory is short. [`receive`] is the buffer that all of its connections
-//! receive into.
+//! What reaches it comes through its [`inbox`], by [`links`] that all shards have. They have what is
+//! [`shared`], too, with [`attendance`]. The tick takes messages to the pending ones of a [`topic`], by [`fan_out`] to the
+//! outboxes of its [`peers`], and [`ring_lap`] tells when they are written. [`state`] has the steps:
+//! `presence`, [`subscriptions`], [`ending`], and [`relief`] and [`receivers`] while memory is short. [`receive`] is
+//! the buffer that all of its connections receive into.
 
 pub(in crate::hub) mod attendance;
-pub(in crate::hub) mod breakage;
 pub(in crate::hub) mod ending;
 pub(in crate::hub) mod fan_out;
 pub(in crate::hub) mod inbox;
 pub(in crate::hub) mod links;
+pub(in crate::hub) mod panicked;
 pub(in crate::hub) mod peers;
 mod presence;
 pub(in crate::hub) mod receive;
 pub(in crate::hub) mod receivers;
 pub(in crate::hub) mod relief;
-pub(in crate::hub) mod ring_pass;
+pub(in crate::hub) mod ring_lap;
 pub(in crate::hub) mod rounds;
 mod run;
 pub(in crate::hub) mod shared;
@@ -106,7 +104,7 @@ pub(crate) struct Shard {
     pub(super) departure: Notify,
     is_stopping: Cell<bool>,
     /// A step or a task has panicked.
-    pub(super) is_broken: Cell<bool>,
+    pub(super) has_panicked: Cell<bool>,
 }
 
 impl Shard {
@@ -127,7 +125,7 @@ impl Shard {
             inflater: Cell::default(),
             departure: Notify::new(),
             is_stopping: Cell::new(false),
-            is_broken: Cell::new(false),
+            has_panicked: Cell::new(false),
         })
     }
 
@@ -326,7 +324,7 @@ impl Shard {
         self.is_stopping.set(true);
     }
 
-    /// Gives back room that only a crowd or a burst needs.
+    /// Gives back memory that only a crowd or a burst needs.
     pub(super) fn shrink(&self) {
         self.state.borrow_mut().shrink();
         self.rounds.borrow_mut().shrink();
@@ -352,9 +350,10 @@ const SHORT_TURN: Duration = Duration::from_micros(100);
 #[cfg(test)]
 impl Shard {
     /// For how many elements there is memory, in its own maps and queues and in the router.
-    pub(super) fn room(&self) -> usize {
+    pub(super) fn capacity(&self) -> usize {
         let state = self.state.borrow();
-        let own = state.peers.room() + state.topics.room() + self.rounds.borrow().room();
-        own + self.inbox().room() + self.shared.router.room()
+        let own =
+            state.peers.capacity() + state.topics.capacity() + self.rounds.borrow().capacity();
+        own + self.inbox().capacity() + self.shared.router.capacity()
     }
 }

@@ -10,19 +10,20 @@ use crate::{
             allowance::{Allowance, STEP},
             ledger::Ledger,
         },
+        capacity,
+        capacity::Table,
         ids::PeerKey,
         measured::Count,
         peer::{
-            Offer, Offering, Patience, Peer, ping,
-            pulse::{Heartbeat, Silence},
+            Offer, Offering, Peer, SlowConsumerLimits,
+            heartbeat::{HeartbeatIntervals, Silence},
+            ping,
             recipients::Recipients,
             replies::Replies,
             socket::Socket,
             write::{SHARE_BYTES, Written},
         },
         publication::{compression::Compression, segment::Segment},
-        room,
-        room::Table,
     },
     metrics::ShardMetrics,
     user::UserId,
@@ -34,11 +35,11 @@ pub(in crate::hub) struct Peers {
     ring: VecDeque<PeerKey>,
     /// Sweeps of the table so far: the shard's coarse clock.
     sweep: u32,
-    patience: Patience,
-    heartbeat: Heartbeat,
+    slow_consumer_limits: SlowConsumerLimits,
+    heartbeat_intervals: HeartbeatIntervals,
     pub(in crate::hub) ledger: Rc<Ledger>,
     /// Nobody is read, because memory is exhausted.
-    is_unheard: bool,
+    is_nobody_read: bool,
     /// How often a peer was looked at because of a publication.
     pub(in crate::hub) visits: Count,
 }
@@ -49,14 +50,14 @@ impl Peers {
             table: Table::default(),
             ring: VecDeque::new(),
             sweep: 0,
-            patience: Patience {
+            slow_consumer_limits: SlowConsumerLimits {
                 outbox_bytes: config.limits.outbox_bytes(),
                 blocked: config.timeouts.blocked,
                 behind: config.timeouts.behind,
             },
-            heartbeat: Heartbeat::new(&config.timeouts),
+            heartbeat_intervals: HeartbeatIntervals::new(&config.timeouts),
             ledger,
-            is_unheard: false,
+            is_nobody_read: false,
             visits: Count::new(),
         }
     }
@@ -98,7 +99,7 @@ impl Peers {
     /// Takes note that a peer said something.
     pub(in crate::hub) fn heard(&mut self, key: PeerKey) {
         if let Some(peer) = self.table.get_mut(key) {
-            peer.pulse.heard(self.sweep);
+            peer.heartbeat.heard(self.sweep);
         }
     }
 
@@ -114,7 +115,7 @@ impl Peers {
         let Some(peer) = peer.filter(|peer| recipients.include(key, peer)) else {
             return Offer::NotMeant;
         };
-        let offer = peer.offer(key, offering, self.patience);
+        let offer = peer.offer(key, offering, self.slow_consumer_limits);
         match offer {
             Offer::QueuedFirst => self.ring.push_back(key),
             Offer::Unready => return offer,
@@ -141,7 +142,7 @@ impl Peers {
             if let Some(peer) = self.table.get_mut(key) {
                 let bytes = peer.outbox.held_bytes().min(SHARE_BYTES);
                 allowance.spend(WRITE + bytes as u64 / WRITTEN_PER_NANOSECOND);
-                peer.leaves_ring();
+                peer.leave_ring();
             }
             if self.write(key, &mut Replies::default(), metrics).is_err() {
                 lost.push(key);
@@ -182,7 +183,7 @@ impl Peers {
         match written {
             Ok(Written::Done) => Ok(false),
             Ok(Written::Share) => {
-                if peer.joins_ring() {
+                if peer.enter_ring() {
                     self.ring.push_back(key);
                 }
                 Ok(true)
@@ -210,7 +211,7 @@ impl Peers {
     pub(in crate::hub) fn begin_sweep(&mut self) {
         self.sweep += 1;
         self.ledger.look_at_clock(Instant::now());
-        self.is_unheard = self.ledger.budget().is_exhausted();
+        self.is_nobody_read = self.ledger.budget().is_exhausted();
     }
 
     /// Looks at a peer: pings it if it is silent, and gives back idle memory. Returns why it is to be
@@ -221,25 +222,25 @@ impl Peers {
         if peer.ended.is_some() || peer.socket.is_none() {
             return None;
         }
-        if peer.is_too_slow(self.patience, Instant::now()) {
+        if peer.is_too_slow(self.slow_consumer_limits, Instant::now()) {
             return Some(Disconnect::SlowConsumer);
         }
         let now = self.ledger.now();
         let oldest = peer.outbox.oldest();
-        if oldest.is_some_and(|oldest| now.since(oldest) > self.patience.behind) {
+        if oldest.is_some_and(|oldest| now.since(oldest) > self.slow_consumer_limits.behind) {
             return Some(Disconnect::TooFarBehind);
         }
         let is_pipe = matches!(peer.socket, Some(Socket::Pipe(_)));
-        if is_pipe || peer.is_unheard() || self.is_unheard {
-            peer.pulse.heard(self.sweep);
+        if is_pipe || peer.excuse_silence() || self.is_nobody_read {
+            peer.heartbeat.heard(self.sweep);
         }
-        match peer.pulse.check(self.sweep, self.heartbeat) {
+        match peer.heartbeat.check(self.sweep, self.heartbeat_intervals) {
             Silence::Short => None,
             Silence::Unanswered => Some(Disconnect::NoPong),
             Silence::Ping => {
                 let ping = Segment::of_its_own(ping(), &self.ledger);
                 peer.outbox.push_control(ping);
-                if peer.joins_ring() {
+                if peer.enter_ring() {
                     self.ring.push_back(key);
                 }
                 None
@@ -247,10 +248,10 @@ impl Peers {
         }
     }
 
-    /// Gives back room that only many peers at a time need.
+    /// Gives back memory that only many peers at a time need.
     pub(in crate::hub) fn shrink(&mut self) {
-        if let Some(room) = room::excess(self.ring.len(), self.ring.capacity()) {
-            self.ring.shrink_to(room);
+        if let Some(kept) = capacity::excess(self.ring.len(), self.ring.capacity()) {
+            self.ring.shrink_to(kept);
         }
     }
 }
@@ -268,7 +269,7 @@ pub(in crate::hub) const WRITTEN_PER_NANOSECOND: u64 = 4;
 #[cfg(test)]
 impl Peers {
     /// For how many elements there is memory.
-    pub(in crate::hub) fn room(&self) -> usize {
-        self.table.room() + self.ring.capacity()
+    pub(in crate::hub) fn capacity(&self) -> usize {
+        self.table.capacity() + self.ring.capacity()
     }
 }

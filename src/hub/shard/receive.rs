@@ -10,7 +10,7 @@ use tokio::io::ReadBuf;
 
 use crate::{
     hub::{measured::Count, peer::replies},
-    wire::{fast_lane, fast_lane::Head, frame::Kind, walk::Limits},
+    wire::{fast_path, fast_path::Head, frame::Kind, validator::MessageLimits},
 };
 
 /// Bytes received for the connection whose turn it is.
@@ -163,11 +163,11 @@ impl Receive {
     /// Hands every whole plain message at the head to `take`, until that breaks off.
     pub(in crate::hub) fn take_plain(
         &mut self,
-        limits: Limits,
+        limits: MessageLimits,
         take: &mut impl FnMut(Kind, &[u8]) -> ControlFlow<()>,
     ) -> Taken {
         loop {
-            match fast_lane::head(&mut self.buffer[self.start..self.end], limits) {
+            match fast_path::head(&mut self.buffer[self.start..self.end], limits) {
                 Head::Message {
                     kind,
                     payload,

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 
 use crate::hub::{
     bounds::{allowance::Allowance, budget::Budget},
+    capacity,
     ids::PeerKey,
-    room,
     shard::peers::Peers,
 };
 
@@ -58,10 +58,10 @@ impl Receivers {
         self.0.is_empty()
     }
 
-    /// Gives back room that only many at a time need.
+    /// Gives back memory that only many at a time need.
     pub(in crate::hub) fn shrink(&mut self) {
-        if let Some(room) = room::excess(self.0.len(), self.0.capacity()) {
-            self.0.shrink_to(room);
+        if let Some(kept) = capacity::excess(self.0.len(), self.0.capacity()) {
+            self.0.shrink_to(kept);
         }
     }
 }

@@ -7,12 +7,12 @@
 
 use std::{collections::VecDeque, task::Waker, time::Duration};
 
-use crate::hub::room;
+use crate::hub::capacity;
 
 /// The tasks that wait for another turn.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Rounds {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<WaitingTask>,
     /// The ticket of the last task that was let go on.
     called: u64,
     /// How long the turns since the last look at the sockets took; short ones do not count.
@@ -24,7 +24,7 @@ pub(in crate::hub) struct Rounds {
 pub(crate) struct Ticket(u64);
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingTask {
     waker: Waker,
     /// How long its last turn took.
     turn: Duration,
@@ -35,7 +35,7 @@ impl Rounds {
     pub(in crate::hub) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker, turn: Duration) {
         if !self.is_waiting(*ticket) {
             let waker = waker.clone();
-            self.waiting.push_back(Waiting { waker, turn });
+            self.waiting.push_back(WaitingTask { waker, turn });
             *ticket = Ticket(self.called + self.waiting.len() as u64);
         }
     }
@@ -61,7 +61,7 @@ impl Rounds {
         self.used = Duration::ZERO;
         let mut expected = Duration::ZERO;
         while expected < ROUND
-            && let Some(Waiting { waker, turn }) = self.waiting.pop_front()
+            && let Some(WaitingTask { waker, turn }) = self.waiting.pop_front()
         {
             self.called += 1;
             expected += turn.max(SHORTEST_TURN);
@@ -73,10 +73,10 @@ impl Rounds {
         self.waiting.is_empty()
     }
 
-    /// Gives back room that only many tasks at a time need.
+    /// Gives back memory that only many tasks at a time need.
     pub(in crate::hub) fn shrink(&mut self) {
-        if let Some(room) = room::excess(self.waiting.len(), self.waiting.capacity()) {
-            self.waiting.shrink_to(room);
+        if let Some(kept) = capacity::excess(self.waiting.len(), self.waiting.capacity()) {
+            self.waiting.shrink_to(kept);
         }
     }
 }
@@ -91,7 +91,7 @@ const SHORTEST_TURN: Duration = Duration::from_micros(20);
 #[cfg(test)]
 impl Rounds {
     /// For how many elements there is memory.
-    pub(in crate::hub) fn room(&self) -> usize {
+    pub(in crate::hub) fn capacity(&self) -> usize {
         self.waiting.capacity()
     }
 }

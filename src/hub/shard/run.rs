@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::hub::{
     bounds::allowance::{Allowance, STEP},
-    peer::pulse::Heartbeat,
+    peer::heartbeat::HeartbeatIntervals,
     shard::{Shard, peers::Peers, relief::behind::BETWEEN_LOOKS, tick::Tick},
 };
 
@@ -50,13 +50,13 @@ impl Shard {
         }
         tokio::select! {
             () = woken => {}
-            () = budget.may_receive(), if has_receivers => {}
+            () = budget.wait_to_receive(), if has_receivers => {}
             () = sleep(BETWEEN_LOOKS) => {}
         }
     }
 
     async fn sweep_for_ever(self: Rc<Self>) {
-        let mut interval = interval(Heartbeat::sweep_interval(&self.config().timeouts));
+        let mut interval = interval(HeartbeatIntervals::sweep_interval(&self.config().timeouts));
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;

@@ -14,13 +14,13 @@ use crate::{
         measured::LongestHold,
         publication::{
             compression::{Contexts, Forms, Windows},
-            message::Message,
+            encoded_message::EncodedMessage,
             router::Router,
         },
         shard::{attendance::Attendance, relief::report::Report},
     },
+    message::Message,
     metrics::ShardMetrics,
-    wire::frame::Frame,
 };
 
 /// One for all shards.
@@ -40,7 +40,7 @@ pub(in crate::hub) struct Shared {
     pub(in crate::hub) attendance: Attendance,
     pub(in crate::hub) router: Router,
     /// Turns true when a shard has panicked.
-    pub(in crate::hub) is_broken: watch::Sender<bool>,
+    pub(in crate::hub) has_panicked: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -56,13 +56,13 @@ impl Shared {
             budget: Budget::new(config.limits.budget_bytes()),
             attendance: Attendance::new(config.shards.get()),
             router: Router::default(),
-            is_broken: watch::Sender::new(false),
+            has_panicked: watch::Sender::new(false),
         }
     }
 
-    /// Makes a message of a frame that is to be published.
-    pub(in crate::hub) fn message(&self, frame: Frame) -> Message {
-        Message::new(frame, &self.config.deflate, &self.budget)
+    /// Encodes a message that is to be published.
+    pub(in crate::hub) fn encode(&self, message: Message) -> EncodedMessage {
+        EncodedMessage::new(message, &self.config.deflate, &self.budget)
     }
 
     /// Returns the forms in which a shard compresses a message for so many subscribers, at most.

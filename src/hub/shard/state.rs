@@ -11,7 +11,7 @@ use crate::{
         publication::{
             compression::Compressors,
             delivery::{Delivery, Target},
-            message::Message,
+            encoded_message::EncodedMessage,
         },
         shard::{
             fan_out::{FanOut, Step},
@@ -19,7 +19,7 @@ use crate::{
             receivers::Receivers,
             relief::behind::Relief,
             shared::Shared,
-            topic::Topics,
+            topic::TopicTable,
         },
     },
     metrics::ShardMetrics,
@@ -29,7 +29,7 @@ use crate::{
 /// The state of one shard: its connections, and the topics that they follow.
 pub(in crate::hub) struct State {
     pub(in crate::hub) peers: Peers,
-    pub(in crate::hub) topics: Topics,
+    pub(in crate::hub) topics: TopicTable,
     pub(in crate::hub) compressors: Compressors,
     /// What is held here for clients.
     pub(in crate::hub) ledger: Rc<Ledger>,
@@ -50,7 +50,7 @@ impl State {
         let ledger = Ledger::new(Arc::clone(&shared.budget));
         Self {
             peers: Peers::new(&shared.config, Rc::clone(&ledger)),
-            topics: Topics::default(),
+            topics: TopicTable::default(),
             compressors: Compressors::new(&shared.config.deflate, &shared.budget),
             ledger,
             relief: Relief::default(),
@@ -84,7 +84,7 @@ impl State {
                 let Some(pending) = self.topics.take_pending() else {
                     return true;
                 };
-                let held_bytes = pending.messages.iter().map(Message::held_bytes);
+                let held_bytes = pending.messages.iter().map(EncodedMessage::held_bytes);
                 allowance.spend(held_bytes.sum::<usize>() as u64 / JOINED_PER_NANOSECOND);
                 self.fan_out = Some(FanOut::to_everyone(pending));
                 continue;
@@ -106,8 +106,8 @@ impl State {
             if !is_done {
                 return false;
             }
-            if let Some((topic, room)) = self.fan_out.take().and_then(FanOut::finish) {
-                self.topics.give_back(topic, room);
+            if let Some((topic, emptied)) = self.fan_out.take().and_then(FanOut::finish) {
+                self.topics.give_back(topic, emptied);
             }
         }
     }
@@ -153,7 +153,7 @@ impl State {
         self.peers.begin_sweep();
     }
 
-    /// Gives back room that only a crowd needs.
+    /// Gives back memory that only a crowd needs.
     pub(in crate::hub) fn shrink(&mut self) {
         self.peers.shrink();
         self.topics.shrink();
@@ -189,6 +189,7 @@ mod tests {
                 delivery::Targets,
             },
         },
+        message::Message,
         topic::TopicName,
         user::UserId,
     };
@@ -201,7 +202,7 @@ mod tests {
 
     fn publication(text: &str) -> Publication {
         let shared = Shared::new(&HubConfig::default());
-        Publication::new(shared.message(Frame::text(text)))
+        Publication::new(shared.encode(Message::text(text)))
     }
 
     fn fan_out(state: &mut State) {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::{
     hub::{
-        ids::{PeerKey, Place, Subscriber},
+        ids::{PeerKey, Subscriber, SubscriptionKey},
         publication::router::{Added, Interest},
         shard::{
             state::State,
@@ -18,36 +18,42 @@ impl State {
     /// Lets a peer follow exactly `topics`, each named once.
     pub(in crate::hub) fn set_topics(&mut self, key: PeerKey, topics: &[TopicName]) {
         let mut wanted: HashSet<&TopicName> = topics.iter().collect();
-        let followed = self.peers.get(key).map_or(0, |peer| peer.places.len());
-        // From the last one, because the last one takes the place of each that is left.
+        let followed = self
+            .peers
+            .get(key)
+            .map_or(0, |peer| peer.subscriptions.len());
+        // From the last one, because the last one moves to the index of each that is left.
         for index in (0..followed).rev() {
-            let place = self.peers.get(key).map(|peer| peer.places[index]);
-            let topic = place.and_then(|place| self.topics.get(place.topic));
+            let subscription = self.peers.get(key).map(|peer| peer.subscriptions[index]);
+            let topic = subscription.and_then(|subscription| self.topics.get(subscription.topic));
             if !topic.is_some_and(|topic| wanted.remove(&topic.name)) {
                 self.leave(key, index);
             }
         }
         if let Some(peer) = self.peers.get_mut(key) {
             // Exactly: most connections follow one topic, and there are many of them.
-            peer.places.reserve_exact(wanted.len());
+            peer.subscriptions.reserve_exact(wanted.len());
         }
         for topic in topics.iter().filter(|topic| wanted.contains(topic)) {
             self.subscribe(key, topic);
         }
         if let Some(peer) = self.peers.get_mut(key)
-            && peer.places.capacity() > 2 * peer.places.len()
+            && peer.subscriptions.capacity() > 2 * peer.subscriptions.len()
         {
-            peer.places.shrink_to_fit();
+            peer.subscriptions.shrink_to_fit();
         }
         self.update_gauges();
     }
 
     /// Returns the topics that a peer follows.
     pub(in crate::hub) fn topics_of(&self, key: PeerKey) -> impl Iterator<Item = &Topic> {
-        let places = self.peers.get(key).map_or(&[][..], |peer| &peer.places);
-        places
+        let subscriptions = self
+            .peers
+            .get(key)
+            .map_or(&[][..], |peer| &peer.subscriptions);
+        subscriptions
             .iter()
-            .filter_map(|place| self.topics.get(place.topic))
+            .filter_map(|subscription| self.topics.get(subscription.topic))
     }
 
     /// Returns what the topics of a peer may hold, in bytes.
@@ -63,7 +69,7 @@ impl State {
         };
         let subscriber = Subscriber {
             peer: key,
-            place: u32::try_from(peer.places.len()).expect("there are few"),
+            subscription: u32::try_from(peer.subscriptions.len()).expect("there are few"),
         };
         self.ledger.enter(SUBSCRIPTION_BYTES);
         let announce = |topic, subscribers| {
@@ -77,36 +83,37 @@ impl State {
             debug_assert!(next == 0 || !is_first, "{name:?} had a record");
             next
         };
-        let place = self.topics.subscribe(name, subscriber, announce);
-        peer.places.push(place);
+        let subscription = self.topics.subscribe(name, subscriber, announce);
+        peer.subscriptions.push(subscription);
     }
 
-    /// Unsubscribes a peer from the topic at `index` of its places.
+    /// Unsubscribes a peer from the topic at `index` of its subscriptions.
     pub(in crate::hub) fn leave(&mut self, key: PeerKey, index: usize) {
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
-        let place = peer.places.swap_remove(index);
-        if let Some(&moved) = peer.places.get(index) {
-            self.topics.place_moved(moved, index);
+        let subscription = peer.subscriptions.swap_remove(index);
+        if let Some(&moved) = peer.subscriptions.get(index) {
+            self.topics.subscription_moved(moved, index);
         }
-        self.unsubscribe(place);
+        self.unsubscribe(subscription);
     }
 
-    /// Removes a subscriber from the place, which is no longer among its own.
-    pub(in crate::hub) fn unsubscribe(&mut self, place: Place) {
+    /// Removes a subscriber from its topic. The subscription is no longer among the peer's own.
+    pub(in crate::hub) fn unsubscribe(&mut self, subscription: SubscriptionKey) {
         self.ledger.cross_out(SUBSCRIPTION_BYTES);
-        match self.topics.unsubscribe(place) {
+        match self.topics.unsubscribe(subscription) {
             Departure::Last(topic) => {
                 self.ledger.cross_out(topic_bytes(&topic));
                 self.shared.router.of(&topic).remove(&topic, self.index);
             }
             Departure::Moved(moved) => {
-                for (Subscriber { peer, place }, index) in moved.into_iter().flatten() {
+                for (Subscriber { peer, subscription }, index) in moved.into_iter().flatten() {
                     let peer = self.peers.get_mut(peer);
-                    let place = peer.and_then(|peer| peer.places.get_mut(place as usize));
-                    if let Some(place) = place {
-                        place.index = index;
+                    let subscription =
+                        peer.and_then(|peer| peer.subscriptions.get_mut(subscription as usize));
+                    if let Some(subscription) = subscription {
+                        subscription.index = index;
                     }
                 }
             }
@@ -143,15 +150,18 @@ mod tests {
         TopicName::new(&number.to_string()).unwrap()
     }
 
-    /// Every place leads to its subscriber, and back.
+    /// Checks that every subscription leads to its subscriber, and back.
     fn check(state: &State, peers: &[(PeerKey, BTreeSet<usize>)]) {
         for (key, topics) in peers {
-            let places = &state.peers.get(*key).unwrap().places;
-            assert_eq!(places.len(), topics.len());
-            for (index, place) in places.iter().enumerate() {
-                let topic = state.topics.get(place.topic).unwrap();
-                let subscriber = topic.subscribers[place.index as usize];
-                assert_eq!((subscriber.peer, subscriber.place as usize), (*key, index));
+            let subscriptions = &state.peers.get(*key).unwrap().subscriptions;
+            assert_eq!(subscriptions.len(), topics.len());
+            for (index, subscription) in subscriptions.iter().enumerate() {
+                let topic = state.topics.get(subscription.topic).unwrap();
+                let subscriber = topic.subscribers[subscription.index as usize];
+                assert_eq!(
+                    (subscriber.peer, subscriber.subscription as usize),
+                    (*key, index)
+                );
                 assert!(topics.contains(&topic.name.as_str().parse().unwrap()));
             }
         }
@@ -161,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_place_leads_to_its_subscriber_and_back(
+        fn each_subscription_leads_to_its_subscriber_and_back(
             changes in proptest::collection::vec((0..5usize, proptest::collection::btree_set(0..8usize, 0..8)), 1..40),
         ) {
             let mut state = State::new(0, Arc::new(Shared::new(&HubConfig::default())));

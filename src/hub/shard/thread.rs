@@ -47,9 +47,9 @@ fn run(shard: &Rc<Shard>, runtime: LocalRuntime) {
         runtime.block_on(Rc::clone(shard).run());
     }));
     if ran.is_err() {
-        shard.set_broken();
+        shard.set_panicked();
     }
-    if !shard.is_broken() {
+    if !shard.has_panicked() {
         return;
     }
     error!(shard = shard.index, "a shard has panicked");
@@ -58,7 +58,7 @@ fn run(shard: &Rc<Shard>, runtime: LocalRuntime) {
     let _ = catch_unwind(AssertUnwindSafe(|| shard.break_off()));
     // Its tasks are dropped with it, which may panic, too.
     let _ = catch_unwind(AssertUnwindSafe(|| runtime.shutdown_background()));
-    shard.shared.is_broken.send_replace(true);
+    shard.shared.has_panicked.send_replace(true);
     drop_what_comes(shard);
 }
 
@@ -89,43 +89,43 @@ mod tests {
 
     use crate::{
         config::HubConfig,
-        hub::{Hub, seat::Seat},
+        hub::{Hub, handle::Handle},
+        message::Message,
         topic::TopicName,
-        wire::frame::Frame,
     };
 
     /// What has not come by then does not come.
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     fn topic() -> TopicName {
         TopicName::new("cats").unwrap()
     }
 
     /// A hub with a subscriber on the shard that has panicked.
-    async fn broken_hub(shards: usize, broken: usize) -> Hub {
+    async fn panicked_hub(shards: usize, panicking: usize) -> Hub {
         let config = HubConfig {
             shards: shards.try_into().unwrap(),
             ..HubConfig::default()
         };
         let hub = Hub::start(&config).unwrap();
-        hub.run_on(broken, |shard| {
-            let seat = Seat::take(shard, None, None);
-            seat.set_topics(&[topic()]);
+        hub.run_on(panicking, |shard| {
+            let handle = Handle::new(shard, None, None);
+            handle.set_topics(&[topic()]);
             // Kept for as long as the shard is there.
             spawn_local(async move {
-                let _seat = seat;
+                let _handle = handle;
                 pending::<()>().await;
             });
         });
-        hub.run_on(broken, |_| panic!("on purpose"));
-        timeout(PATIENCE, hub.broken()).await.unwrap();
+        hub.run_on(panicking, |_| panic!("on purpose"));
+        timeout(TIMEOUT, hub.shard_panicked()).await.unwrap();
         hub
     }
 
     #[tokio::test]
     async fn a_shard_that_panics_is_told_of() {
-        for (shards, broken) in [(1, 0), (2, 0), (2, 1)] {
-            assert!(broken_hub(shards, broken).await.is_broken());
+        for (shards, panicking) in [(1, 0), (2, 0), (2, 1)] {
+            assert!(panicked_hub(shards, panicking).await.has_panicked());
         }
     }
 
@@ -135,25 +135,25 @@ mod tests {
         hub.run_on(0, |shard| {
             shard.spawn(async { panic!("on purpose") });
         });
-        timeout(PATIENCE, hub.broken()).await.unwrap();
+        timeout(TIMEOUT, hub.shard_panicked()).await.unwrap();
     }
 
     #[tokio::test]
     async fn connections_pass_a_shard_by_that_has_panicked() {
-        let hub = broken_hub(2, 1).await;
+        let hub = panicked_hub(2, 1).await;
         let next: Vec<_> = (0..3).map(|_| hub.next_shard()).collect();
         assert_eq!(next, [0, 0, 0]);
     }
 
     #[tokio::test]
     async fn nobody_waits_for_a_shard_that_has_panicked() {
-        let hub = broken_hub(2, 0).await;
+        let hub = panicked_hub(2, 0).await;
         // More than may wait for a shard that is there.
         for _ in 0..3 {
-            let message = Frame::binary(&vec![0; 20 * 1024 * 1024]);
-            let queued = timeout(PATIENCE, hub.publish(&topic(), message)).await;
+            let message = Message::binary(&vec![0; 20 * 1024 * 1024]);
+            let queued = timeout(TIMEOUT, hub.publish(&topic(), message)).await;
             assert_eq!(queued, Ok(0));
         }
-        assert!(hub.drain(PATIENCE).await);
+        assert_eq!(hub.drain(TIMEOUT).await, Ok(()));
     }
 }

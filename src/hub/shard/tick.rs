@@ -8,7 +8,7 @@ use std::{collections::VecDeque, fmt, mem, rc::Rc, time::Instant};
 use crate::hub::{
     bounds::allowance::{Allowance, STEP},
     publication::delivery::Load,
-    shard::{Item, Shard, ring_pass::RingPass, state::State},
+    shard::{Item, Shard, ring_lap::RingLap, state::State},
 };
 
 /// What was taken from the inbox, and how far it has come.
@@ -17,13 +17,13 @@ pub(in crate::hub) struct Tick {
     items: VecDeque<Item>,
     /// The load that is being fanned out.
     in_hand: Load,
-    pass: RingPass,
+    lap: RingLap,
 }
 
 impl fmt::Debug for Tick {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tick")
-            .field("pass", &self.pass)
+            .field("lap", &self.lap)
             .finish_non_exhaustive()
     }
 }
@@ -31,8 +31,8 @@ impl fmt::Debug for Tick {
 impl Tick {
     /// Works off some of the inbox, if it is time for that, and writes to some peers.
     pub(in crate::hub) fn step(&mut self, shard: &Rc<Shard>) {
-        if self.pass.may_take() && self.work_off(shard) {
-            self.pass.taken(shard.state.borrow().ring_len());
+        if self.lap.may_take() && self.work_off(shard) {
+            self.lap.taken(shard.state.borrow().ring_len());
         }
         let mut state = shard.state.borrow_mut();
         if shard.shared.budget.is_crowded() {
@@ -49,7 +49,7 @@ impl Tick {
         } = &mut *state;
         receivers.wake(peers, &shared.budget, &mut Allowance::new(STEP));
         let writes = state.write_turn();
-        let settled = self.pass.written(writes, state.ring_len());
+        let settled = self.lap.written(writes, state.ring_len());
         shard.inbox().settle(settled);
     }
 
@@ -76,7 +76,7 @@ impl Tick {
             if !shard.state.borrow_mut().fan_out(&mut allowance) {
                 return false;
             }
-            self.pass.fanned_out(mem::take(&mut self.in_hand));
+            self.lap.fanned_out(mem::take(&mut self.in_hand));
             // What `gather` takes is left to it.
             let next = self.items.pop_front_if(|item| !item.is_for_everyone());
             // In its turn: after what came before it has taken effect.
@@ -151,9 +151,9 @@ mod tests {
             publication::{Publication, Receipt, compression::Compression},
             shard::{Links, Work},
         },
+        message::Message,
         topic::TopicName,
         user::UserId,
-        wire::frame::Frame,
     };
 
     fn shard() -> Rc<Shard> {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn publish(shard: &Shard, topic: &TopicName, text: &str, user: Option<&str>) {
-        let publication = Publication::new(shard.shared.message(Frame::text(text)));
+        let publication = Publication::new(shard.shared.encode(Message::text(text)));
         let user = user.map(|user| UserId::new(user).unwrap());
         let publication = publication.to(user);
         let topics = std::slice::from_ref(topic);
@@ -228,7 +228,7 @@ mod tests {
         let topic = TopicName::new("cats").unwrap();
         subscriber(&shard, &topic);
         let (receipt, mut queued) = Receipt::new();
-        let publication = Publication::new(shard.shared.message(Frame::text("x")));
+        let publication = Publication::new(shard.shared.encode(Message::text("x")));
         shard.links.publish(&[topic], publication.counted(receipt));
         let mut tick = Tick::default();
         shard.inbox().swap(&mut tick.items);
@@ -244,7 +244,7 @@ mod tests {
         let shard = shard();
         let topic = TopicName::new("cats").unwrap();
         let key = subscriber(&shard, &topic);
-        let large = shard.shared.message(Frame::binary(&vec![0; 40 << 20]));
+        let large = shard.shared.encode(Message::binary(&vec![0; 40 << 20]));
         shard.links.publish(&[topic], Publication::new(large));
         assert!(shard.links.must_wait());
         let mut tick = Tick::default();
@@ -255,8 +255,8 @@ mod tests {
         assert!(!shard.links.must_wait());
     }
 
-    fn room(shard: &Shard, tick: &Tick) -> usize {
-        shard.room() + tick.items.capacity()
+    fn capacity(shard: &Shard, tick: &Tick) -> usize {
+        shard.capacity() + tick.items.capacity()
     }
 
     /// A crowd with topics of its own, all of whom get a message, comes and goes. Returns for how much
@@ -274,7 +274,7 @@ mod tests {
         while !tick.is_at_rest(shard) {
             tick.step(shard);
         }
-        let height = room(shard, tick);
+        let height = capacity(shard, tick);
         for key in crowd {
             shard.state.borrow_mut().remove(key);
         }
@@ -286,7 +286,7 @@ mod tests {
         let (shard, mut tick) = (shard(), Tick::default());
         let bystander = TopicName::new("bystander").unwrap();
         subscriber(&shard, &bystander);
-        let before = room(&shard, &tick);
+        let before = capacity(&shard, &tick);
         for _ in 0..3 {
             let added = come_and_go(&shard, &mut tick) - before;
             assert!(added > 4 * 20_000, "{added}");
@@ -294,7 +294,7 @@ mod tests {
                 shard.shrink();
                 tick.step(&shard);
             }
-            let kept = room(&shard, &tick) - before;
+            let kept = capacity(&shard, &tick) - before;
             assert!(kept * 20 < added, "{kept} of {added}");
         }
     }

@@ -1,4 +1,4 @@
-//! Topics as one shard sees them: who follows which, and what was published and not yet fanned out.
+//! TopicTable as one shard sees them: who follows which, and what was published and not yet fanned out.
 //!
 //! Pure. [`names`] leads to a topic. It exists here while it has a subscriber on this shard. A later
 //! topic of the same name has another key, so that its subscribers get nothing that was published
@@ -23,13 +23,14 @@ use std::{
 use self::names::Names;
 use crate::{
     hub::{
-        ids::{Place, Subscriber, TopicKey},
+        capacity,
+        capacity::Table,
+        ids::{Subscriber, SubscriptionKey, TopicKey},
         measured::Count,
         publication::{
-            Publication, Receipt, delivery::Target, message::Message, router::SubscriberCount,
+            Publication, Receipt, delivery::Target, encoded_message::EncodedMessage,
+            router::SubscriberCount,
         },
-        room,
-        room::Table,
     },
     topic::TopicName,
 };
@@ -43,17 +44,17 @@ pub(in crate::hub) struct Topic {
     /// The number of the next publication.
     next: u64,
     /// Messages for every subscriber, to be fanned out.
-    pending: Vec<Message>,
+    pending: Vec<EncodedMessage>,
     /// What publishers see.
     count: SubscriberCount,
 }
 
 /// Invariant: every topic has a subscriber, and `names` leads to each exactly once.
 #[derive(Debug, Default)]
-pub(in crate::hub) struct Topics {
+pub(in crate::hub) struct TopicTable {
     names: Names,
     topics: Table<TopicKey, Topic>,
-    /// Topics with pending messages, in the order of their first one.
+    /// TopicTable with pending messages, in the order of their first one.
     touched: VecDeque<TopicKey>,
     /// Of those pending messages that are counted.
     receipts: HashMap<TopicKey, Vec<Receipt>>,
@@ -66,7 +67,7 @@ pub(in crate::hub) struct Topics {
 #[derive(Debug)]
 pub(in crate::hub) struct Pending {
     pub(in crate::hub) topic: TopicKey,
-    pub(in crate::hub) messages: Vec<Message>,
+    pub(in crate::hub) messages: Vec<EncodedMessage>,
     /// Each is told how many they were queued to.
     pub(in crate::hub) receipts: Vec<Receipt>,
 }
@@ -77,11 +78,11 @@ pub(in crate::hub) struct Pending {
 pub(in crate::hub) enum Departure {
     /// It was the topic's last one here: the router must be told.
     Last(TopicName),
-    /// These ones, if any, have new places in the topic: their own records must follow.
+    /// These ones, if any, have a new index in the topic: their own subscriptions must be updated.
     Moved([Option<(Subscriber, u32)>; 2]),
 }
 
-impl Topics {
+impl TopicTable {
     pub(in crate::hub) fn len(&self) -> usize {
         self.topics.len()
     }
@@ -101,7 +102,7 @@ impl Topics {
         name: &TopicName,
         subscriber: Subscriber,
         announce: impl FnOnce(TopicKey, SubscriberCount) -> u64,
-    ) -> Place {
+    ) -> SubscriptionKey {
         self.look_ups.add(1);
         let (key, is_new) = match self.names.entry(name) {
             Entry::Occupied(entry) => (*entry.get(), false),
@@ -116,33 +117,33 @@ impl Topics {
         }
         topic.subscribers.push(subscriber);
         topic.count.store(topic.subscribers.len(), Relaxed);
-        Place {
+        SubscriptionKey {
             topic: key,
             index: to_u32(topic.subscribers.len() - 1),
         }
     }
 
-    /// Removes the subscriber at `place`; others take its place.
-    pub(in crate::hub) fn unsubscribe(&mut self, place: Place) -> Departure {
-        let Some(topic) = self.topics.get_mut(place.topic) else {
+    /// Removes a subscriber; up to two others move to fill its index.
+    pub(in crate::hub) fn unsubscribe(&mut self, subscription: SubscriptionKey) -> Departure {
+        let Some(topic) = self.topics.get_mut(subscription.topic) else {
             return Departure::Moved([None; 2]);
         };
-        let moved = topic.remove(place.index);
+        let moved = topic.remove(subscription.index);
         self.moves.add(moved.iter().flatten().count());
         topic.count.store(topic.subscribers.len(), Relaxed);
         if topic.subscribers.is_empty() {
             let name = topic.name.clone();
             self.names.remove(&name);
-            self.topics.remove(place.topic);
+            self.topics.remove(subscription.topic);
             return Departure::Last(name);
         }
         Departure::Moved(moved)
     }
 
-    /// Takes note that a subscriber keeps its place of this topic elsewhere from now on.
-    pub(in crate::hub) fn place_moved(&mut self, place: Place, to: usize) {
-        if let Some(topic) = self.topics.get_mut(place.topic) {
-            topic.subscribers[place.index as usize].place = to_u32(to);
+    /// Takes note that a subscriber keeps this subscription at index `to` of its own from now on.
+    pub(in crate::hub) fn subscription_moved(&mut self, subscription: SubscriptionKey, to: usize) {
+        if let Some(topic) = self.topics.get_mut(subscription.topic) {
+            topic.subscribers[subscription.index as usize].subscription = to_u32(to);
         }
     }
 
@@ -178,15 +179,15 @@ impl Topics {
         None
     }
 
-    /// Gives back the room that pending messages of a topic had, so that a steady stream allocates
+    /// Gives back the list that pending messages of a topic were in, so that a steady stream allocates
     /// nothing.
-    pub(in crate::hub) fn give_back(&mut self, key: TopicKey, mut room: Vec<Message>) {
+    pub(in crate::hub) fn give_back(&mut self, key: TopicKey, mut emptied: Vec<EncodedMessage>) {
         if let Some(topic) = self.topics.get_mut(key)
             && topic.pending.is_empty()
         {
-            room.clear();
-            room.shrink_to(KEPT_PENDING);
-            topic.pending = room;
+            emptied.clear();
+            emptied.shrink_to(KEPT_PENDING);
+            topic.pending = emptied;
         }
     }
 
@@ -195,13 +196,13 @@ impl Topics {
         self.touched.is_empty()
     }
 
-    /// Gives back room that only many topics at a time need.
+    /// Gives back memory that only many topics at a time need.
     pub(in crate::hub) fn shrink(&mut self) {
-        if let Some(room) = room::excess(self.touched.len(), self.touched.capacity()) {
-            self.touched.shrink_to(room);
+        if let Some(kept) = capacity::excess(self.touched.len(), self.touched.capacity()) {
+            self.touched.shrink_to(kept);
         }
-        if let Some(room) = room::excess(self.receipts.len(), self.receipts.capacity()) {
-            self.receipts.shrink_to(room);
+        if let Some(kept) = capacity::excess(self.receipts.len(), self.receipts.capacity()) {
+            self.receipts.shrink_to(kept);
         }
     }
 }
@@ -238,8 +239,8 @@ impl Topic {
         }
         moved[1] = self.fill(hole, self.subscribers.len() - 1);
         self.subscribers.pop();
-        if let Some(room) = room::excess(self.subscribers.len(), self.subscribers.capacity()) {
-            self.subscribers.shrink_to(room);
+        if let Some(kept) = capacity::excess(self.subscribers.len(), self.subscribers.capacity()) {
+            self.subscribers.shrink_to(kept);
         }
         moved
     }
@@ -253,7 +254,7 @@ impl Topic {
     }
 }
 
-/// Room for this many messages stays with a topic; more is given back.
+/// Capacity for this many messages stays with a topic; more is given back.
 const KEPT_PENDING: usize = 64;
 
 fn to_u32(index: usize) -> u32 {
@@ -261,11 +262,11 @@ fn to_u32(index: usize) -> u32 {
 }
 
 #[cfg(test)]
-impl Topics {
+impl TopicTable {
     /// For how many elements there is memory.
-    pub(in crate::hub) fn room(&self) -> usize {
+    pub(in crate::hub) fn capacity(&self) -> usize {
         let queued = self.touched.capacity() + self.receipts.capacity();
-        self.names.room() + self.topics.room() + queued
+        self.names.capacity() + self.topics.capacity() + queued
     }
 }
 
@@ -278,6 +279,7 @@ mod tests {
     use crate::{
         config::HubConfig,
         hub::{ids::PeerKey, shard::shared::Shared},
+        message::Message,
         wire::frame::Frame,
     };
 
@@ -287,45 +289,44 @@ mod tests {
     }
 
     fn subscriber(peer: PeerKey) -> Subscriber {
-        Subscriber { peer, place: 0 }
+        let subscription = 0;
+        Subscriber { peer, subscription }
     }
 
     #[test]
     fn the_router_is_told_of_the_first_subscriber_and_of_the_departure_of_the_last() {
-        let mut topics = Topics::default();
+        let mut topics = TopicTable::default();
         let name = TopicName::new("cats").unwrap();
         let [a, b] = peers(2)[..] else { unreachable!() };
         let mut seen = SubscriberCount::default();
-        let place_a = topics.subscribe(&name, subscriber(a), |_, count| {
+        let subscription_a = topics.subscribe(&name, subscriber(a), |_, count| {
             seen = count;
             7
         });
-        let place_b = topics.subscribe(&name, subscriber(b), |_, _| panic!("told twice"));
+        let subscription_b = topics.subscribe(&name, subscriber(b), |_, _| panic!("told twice"));
         assert_eq!(seen.load(Relaxed), 2);
         let moved = Departure::Moved([None, Some((subscriber(b), 0))]);
-        assert_eq!(topics.unsubscribe(place_a), moved);
+        assert_eq!(topics.unsubscribe(subscription_a), moved);
         assert_eq!(seen.load(Relaxed), 1);
-        let moved = Place {
-            index: 0,
-            ..place_b
-        };
+        let (topic, index) = (subscription_b.topic, 0);
+        let moved = SubscriptionKey { topic, index };
         assert_eq!(topics.unsubscribe(moved), Departure::Last(name));
         assert_eq!(topics.len(), 0);
     }
 
     #[test]
     fn pending_messages_of_a_topic_are_taken_once_and_together() {
-        let mut topics = Topics::default();
+        let mut topics = TopicTable::default();
         let name = TopicName::new("cats").unwrap();
-        let place = topics.subscribe(&name, subscriber(peers(1)[0]), |_, _| 7);
+        let subscription = topics.subscribe(&name, subscriber(peers(1)[0]), |_, _| 7);
         let shared = Shared::new(&HubConfig::default());
         for (number, text) in [(7, "a"), (8, "b")] {
-            let topic = place.topic;
-            let publication = Publication::new(shared.message(Frame::text(text)));
+            let topic = subscription.topic;
+            let publication = Publication::new(shared.encode(Message::text(text)));
             topics.append(Target { topic, number }, &publication);
         }
         let pending = topics.take_pending().unwrap();
-        assert_eq!(pending.topic, place.topic);
+        assert_eq!(pending.topic, subscription.topic);
         let plain = pending
             .messages
             .iter()
@@ -343,21 +344,21 @@ mod tests {
             before in 1..12usize, steps in proptest::collection::vec((0..3u8, any::<proptest::sample::Index>()), 0..40),
         ) {
             let keys = peers(60);
-            let mut topics = Topics::default();
+            let mut topics = TopicTable::default();
             let name = TopicName::new("cats").unwrap();
             // Where each stands, as it would keep it itself.
-            let mut places = HashMap::new();
+            let mut subscriptions = HashMap::new();
             let mut next = 0;
-            let mut come = |topics: &mut Topics, places: &mut HashMap<PeerKey, Place>| {
+            let mut come = |topics: &mut TopicTable, subscriptions: &mut HashMap<PeerKey, SubscriptionKey>| {
                 let key = keys[next];
                 next += 1;
-                places.insert(key, topics.subscribe(&name, subscriber(key), |_, _| 0));
+                subscriptions.insert(key, topics.subscribe(&name, subscriber(key), |_, _| 0));
                 key
             };
-            let mut unvisited: Vec<PeerKey> = (0..before).map(|_| come(&mut topics, &mut places)).collect();
-            let key = places[&keys[0]].topic;
+            let mut unvisited: Vec<PeerKey> = (0..before).map(|_| come(&mut topics, &mut subscriptions)).collect();
+            let key = subscriptions[&keys[0]].topic;
             topics.get_mut(key).unwrap().due = before;
-            let visit = |topics: &mut Topics| {
+            let visit = |topics: &mut TopicTable| {
                 let topic = topics.get_mut(key)?;
                 topic.due = topic.due.checked_sub(1)?;
                 Some(topic.subscribers[topic.due].peer)
@@ -368,24 +369,24 @@ mod tests {
                         prop_assert!(unvisited.contains(&visited));
                         unvisited.retain(|&each| each != visited);
                     },
-                    1 => { come(&mut topics, &mut places); }
-                    _ if places.len() > 1 => {
-                        let mut standing: Vec<_> = places.keys().copied().collect();
+                    1 => { come(&mut topics, &mut subscriptions); }
+                    _ if subscriptions.len() > 1 => {
+                        let mut standing: Vec<_> = subscriptions.keys().copied().collect();
                         standing.sort();
                         let leaver = *pick.get(&standing);
-                        let place = places.remove(&leaver).unwrap();
+                        let subscription = subscriptions.remove(&leaver).unwrap();
                         unvisited.retain(|&each| each != leaver);
-                        if let Departure::Moved(moved) = topics.unsubscribe(place) {
+                        if let Departure::Moved(moved) = topics.unsubscribe(subscription) {
                             for (subscriber, index) in moved.into_iter().flatten() {
-                                places.get_mut(&subscriber.peer).unwrap().index = index;
+                                subscriptions.get_mut(&subscriber.peer).unwrap().index = index;
                             }
                         }
                     }
                     _ => {}
                 }
                 let topic = topics.get(key).unwrap();
-                for (peer, place) in &places {
-                    prop_assert_eq!(topic.subscribers[place.index as usize].peer, *peer);
+                for (peer, subscription) in &subscriptions {
+                    prop_assert_eq!(topic.subscribers[subscription.index as usize].peer, *peer);
                 }
             }
             while let Some(visited) = visit(&mut topics) {

@@ -22,7 +22,7 @@ use crate::{
 /// Registrations by id.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    registrations: Mutex<Registrations>,
+    registrations: Mutex<RegistryState>,
     /// How long a registration without a connection is kept.
     lifetime: Duration,
     limit: usize,
@@ -31,7 +31,7 @@ pub(crate) struct Registry {
 
 /// Invariant: `expiries` holds exactly the registrations that wait, and until when.
 #[derive(Debug, Default)]
-struct Registrations {
+struct RegistryState {
     /// A tree: a hash table of 100,000 held a shard for 10 ms when it grew or shrank.
     table: BTreeMap<Uuid, Registration>,
     expiries: BTreeSet<(Instant, Uuid)>,
@@ -113,7 +113,7 @@ impl Registry {
 
     /// Claims a registration for a connection that arrives.
     pub(crate) fn claim(self: &Arc<Self>, id: Uuid) -> Result<Claim, Unclaimable> {
-        let Registrations { table, expiries } = &mut *self.lock();
+        let RegistryState { table, expiries } = &mut *self.lock();
         let registration = table.get_mut(&id).ok_or(Unclaimable::Unknown)?;
         let Presence::Waiting(end) = registration.presence else {
             return Err(Unclaimable::Taken);
@@ -129,7 +129,7 @@ impl Registry {
 
     /// Deletes a registration; whether there was one, and its connection.
     pub(crate) fn delete(&self, id: Uuid) -> Option<Option<ConnectionId>> {
-        let Registrations { table, expiries } = &mut *self.lock();
+        let RegistryState { table, expiries } = &mut *self.lock();
         let presence = table.remove(&id)?.presence;
         match presence {
             Presence::Connected(connection) => Some(Some(connection)),
@@ -146,7 +146,7 @@ impl Registry {
     pub(crate) fn expire(&self, now: Instant) -> bool {
         // Dropped after the lock: each may have 128 topics.
         let mut expired = Vec::new();
-        let Registrations { table, expiries } = &mut *self.lock();
+        let RegistryState { table, expiries } = &mut *self.lock();
         while expired.len() < EXPIRED_AT_ONCE
             && let Some(&(end, id)) = expiries.first()
             && end <= now
@@ -157,7 +157,7 @@ impl Registry {
         expired.len() == EXPIRED_AT_ONCE
     }
 
-    fn lock(&self) -> MutexGuard<'_, Registrations> {
+    fn lock(&self) -> MutexGuard<'_, RegistryState> {
         // No step leaves the table half-changed.
         self.registrations
             .lock()
@@ -215,7 +215,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let Registrations { table, expiries } = &mut *self.registry.lock();
+        let RegistryState { table, expiries } = &mut *self.registry.lock();
         if let Some(registration) = table.get_mut(&self.id) {
             let end = Instant::now() + self.registry.lifetime;
             registration.presence = Presence::Waiting(end);

@@ -12,7 +12,7 @@ use std::{io, net, net::SocketAddr, time::Duration};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::server::socket;
+use crate::server::upgraded;
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Listener {
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         // What is accepted inherits this: nobody pays for it in each handshake.
-        socket::tune(&socket)?;
+        upgraded::tune(&socket)?;
         // hyper waits for ever for a client that does not take its answer; the kernel does not.
         socket.set_tcp_user_timeout(Some(request_timeout))?;
         socket.bind(&address.into())?;

@@ -14,13 +14,13 @@ use crate::{
     config::Config,
     error::Error,
     hub::Hub,
+    message::Message,
     server::{
         Server,
         site::Site,
-        tests::{PATIENCE, dial, read_head},
+        tests::{TIMEOUT, dial, read_head},
     },
     topic::TopicName,
-    wire::frame::Frame,
 };
 
 /// A server that runs, with a watchdog that is quicker than usual.
@@ -74,7 +74,7 @@ impl Served {
             held.send(()).unwrap();
             let _ = released.recv();
         });
-        is_held.recv_timeout(PATIENCE).unwrap();
+        is_held.recv_timeout(TIMEOUT).unwrap();
         release
     }
 
@@ -89,7 +89,7 @@ impl Served {
     /// Publishes, and reads it at each of the subscribers.
     pub(super) fn publish_to(&self, subscribers: &mut [TcpStream], message: &str) {
         let topic = TopicName::new("t").unwrap();
-        let _queued = self.hub.send_off(&topic, Frame::text(message), None);
+        let _queued = self.hub.send_off(&topic, Message::text(message), None);
         let length = u8::try_from(message.len()).unwrap();
         let wire = [&[0x81, length], message.as_bytes()].concat();
         for subscriber in subscribers {
@@ -153,7 +153,7 @@ pub(super) fn expect_end(stream: &mut TcpStream) {
 /// Waits until `condition` holds, looking again and again.
 #[track_caller]
 pub(super) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     while !condition() {
         assert!(Instant::now() < end, "never: {what}");
         thread::sleep(Duration::from_millis(2));

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use framecast_wire::violation::Violation;
+use framecast_wire::protocol_error::ProtocolError;
 use hyper::StatusCode;
 
 use crate::display::escape;
@@ -20,7 +20,7 @@ pub(super) enum Disconnect {
     Lost(#[source] io::Error),
     /// The server broke RFC 6455, or sent more than this client takes.
     #[error("the server sent what this client refuses")]
-    Violation(#[from] Violation),
+    ProtocolError(#[from] ProtocolError),
 }
 
 impl Disconnect {
@@ -28,7 +28,7 @@ impl Disconnect {
     pub(super) fn is_final(&self) -> bool {
         match self {
             Self::ByServer { code, .. } => code.is_some_and(is_final_close),
-            Self::Lost(_) | Self::Violation(_) => false,
+            Self::Lost(_) | Self::ProtocolError(_) => false,
         }
     }
 
@@ -36,7 +36,7 @@ impl Disconnect {
     pub(super) fn is_orderly(&self) -> bool {
         match self {
             Self::ByServer { code, .. } => matches!(code, None | Some(1000 | 1001)),
-            Self::Lost(_) | Self::Violation(_) => false,
+            Self::Lost(_) | Self::ProtocolError(_) => false,
         }
     }
 }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_a_server_broke_is_said_once() {
-        let disconnect = Disconnect::from(Violation::ReservedBits);
+        let disconnect = Disconnect::from(ProtocolError::ReservedBits);
         assert_eq!(
             format!("{:#}", anyhow::Error::from(disconnect)),
             "the server sent what this client refuses: reserved bits set"

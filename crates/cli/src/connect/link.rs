@@ -16,11 +16,11 @@ use fastwebsockets::{FragmentCollector, Frame, OpCode, Payload};
 use framecast_wire::{
     extension::Agreement,
     frame::{Kind, is_close},
-    gate::Marks,
+    gate::MessageInfos,
     inflate::Inflater,
+    protocol_error::ProtocolError,
     read_side::{Reading, Stop, open_message, web_socket},
-    violation::Violation,
-    walk::{Limits, Mark, Role, Rules},
+    validator::{MessageInfo, MessageLimits, Role, Rules},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadHalf, WriteHalf},
@@ -39,7 +39,7 @@ const QUEUED_EVENTS: usize = 64;
 
 /// What is taken from a server. Arbitrary: more than a terminal can show, little enough for any
 /// machine to hold.
-const LIMITS: Limits = Limits {
+const LIMITS: MessageLimits = MessageLimits {
     message_bytes: 16 << 20,
     fragments: 1 << 17,
 };
@@ -92,7 +92,7 @@ impl Link {
         let (frames, frame_receiver) = mpsc::channel(1);
         let (answers, answer_receiver) = mpsc::channel(1);
         let reader = Reader {
-            marks: Marks::default(),
+            infos: MessageInfos::default(),
             inflater: Inflater::default(),
             messages,
             encoder: Encoder::new(deflate),
@@ -125,7 +125,7 @@ impl Link {
 
 /// The reading half of a link.
 struct Reader {
-    marks: Marks,
+    infos: MessageInfos,
     inflater: Inflater,
     messages: Messages,
     encoder: Encoder,
@@ -153,7 +153,7 @@ impl Reader {
             socket,
             rules,
             Reading::Messages,
-            Rc::clone(&self.marks),
+            Rc::clone(&self.infos),
             keep,
         );
         // Its Pongs would not wait until there is room for them; its reply to a Close is only one.
@@ -176,7 +176,7 @@ impl Reader {
         };
         let close = match &disconnect {
             Disconnect::ByServer { .. } => Some(reply.take()),
-            Disconnect::Violation(violation) => Some(frame::close(violation.close_code(), "")),
+            Disconnect::ProtocolError(error) => Some(frame::close(error.close_code(), "")),
             Disconnect::Lost(_) => None,
         };
         // Said first: a Close that cannot get out is not waited for without end.
@@ -197,24 +197,28 @@ impl Reader {
             }
             OpCode::Continuation => Ok(None),
             OpCode::Text | OpCode::Binary => {
-                let mark = self.marks.borrow_mut().pop_front();
-                let mark = mark.ok_or(Violation::Malformed)?;
-                self.on_message(mark, &frame.payload).await?;
+                let info = self.infos.borrow_mut().pop_front();
+                let info = info.ok_or(ProtocolError::Malformed)?;
+                self.on_message(info, &frame.payload).await?;
                 Ok(Some(Event::Message))
             }
         }
     }
 
-    async fn on_message(&mut self, mark: Mark, payload: &Payload<'_>) -> Result<(), Violation> {
+    async fn on_message(
+        &mut self,
+        info: MessageInfo,
+        payload: &Payload<'_>,
+    ) -> Result<(), ProtocolError> {
         let limit = LIMITS.message_bytes;
-        let message = open_message(mark, payload, &mut self.inflater, limit)?;
+        let message = open_message(info, payload, &mut self.inflater, limit)?;
         match &self.messages {
             // When nobody reads standard output the session ends by itself; until then, read on.
             Messages::Print(lines) => {
-                let _ = lines.send(message::line(mark.kind, &message)).await;
+                let _ = lines.send(message::line(info.kind, &message)).await;
             }
             Messages::Echo => {
-                let wire = self.encoder.message(mark.kind, &message);
+                let wire = self.encoder.message(info.kind, &message);
                 self.answer(wire).await;
             }
         }
@@ -242,7 +246,7 @@ fn by_server(payload: &[u8]) -> Disconnect {
 
 fn reason_of(stop: Stop) -> Disconnect {
     match stop {
-        Stop::Violation(violation) => violation.into(),
+        Stop::ProtocolError(error) => error.into(),
         Stop::Lost(error) => Disconnect::Lost(error),
         _ => Disconnect::Lost(io::ErrorKind::WouldBlock.into()),
     }

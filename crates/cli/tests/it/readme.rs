@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-use framecast::{Disconnect, Violation};
+use framecast::{Disconnect, ProtocolError};
 use framecast_test_support::{PATIENCE, TestServer, program::Program};
 use tempfile::TempDir;
 
@@ -315,17 +315,17 @@ fn the_settings_are_those_of_the_help() {
 #[test]
 fn the_close_codes_are_those_that_are_sent() {
     let reasons = [
-        Disconnect::Broken,
+        Disconnect::ShardPanicked,
         Disconnect::NoPong,
         Disconnect::Restarting,
         Disconnect::Overloaded,
         Disconnect::SlowConsumer,
         Disconnect::TooFarBehind,
         Disconnect::Unregistered,
-        Violation::InvalidUtf8.into(),
-        Violation::MessageTooBig.into(),
-        Violation::TooManyFragments.into(),
-        Violation::Unmasked.into(),
+        ProtocolError::InvalidUtf8.into(),
+        ProtocolError::MessageTooBig.into(),
+        ProtocolError::TooManyFragments.into(),
+        ProtocolError::Unmasked.into(),
     ];
     for reason in reasons {
         let code = reason.close_code().unwrap();

@@ -13,8 +13,8 @@ use std::{
     process::Command,
 };
 
-use framecast::Frame;
 use framecast_test_support::{Client, eventually, frame, program::Program};
+use framecast_wire::frame::Frame;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 

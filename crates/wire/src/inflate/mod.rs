@@ -11,7 +11,7 @@ use zlib_rs::{Inflate, InflateFlush, Status};
 use super::{
     deflate::{TAIL, to_len},
     extension::WindowBits,
-    violation::Violation,
+    protocol_error::ProtocolError,
 };
 
 /// The tail that compressed messages are sent without, and a block that is the last of its stream.
@@ -58,9 +58,9 @@ impl Inflater {
     ///
     /// # Errors
     ///
-    /// [`Violation::MessageTooBig`] as soon as it is, having taken no more memory than `limit`;
-    /// [`Violation::InvalidCompression`].
-    pub fn inflate(&mut self, compressed: &[u8], limit: usize) -> Result<Vec<u8>, Violation> {
+    /// [`ProtocolError::MessageTooBig`] as soon as it is, having taken no more memory than `limit`;
+    /// [`ProtocolError::InvalidCompression`].
+    pub fn inflate(&mut self, compressed: &[u8], limit: usize) -> Result<Vec<u8>, ProtocolError> {
         let mut inflating = Inflating::new(limit);
         loop {
             if let Some(payload) = inflating.step(self, compressed)? {
@@ -70,31 +70,32 @@ impl Inflater {
     }
 
     /// Begins a stream that may refer to what there is of the message.
-    fn restart(&mut self, message: &Message) -> Result<(), Violation> {
+    fn restart(&mut self, message: &Inflated) -> Result<(), ProtocolError> {
         self.stream.reset(false);
         let payload = &message.payload;
         let window = &payload[payload.len().saturating_sub(WINDOW)..];
         if !window.is_empty() {
             let set = self.stream.set_dictionary(window);
-            set.map_err(|_| Violation::InvalidCompression)?;
+            set.map_err(|_| ProtocolError::InvalidCompression)?;
         }
         Ok(())
     }
 
     /// Inflates some of `input` into the chunk. Returns how much of which.
-    fn run(&mut self, input: &[u8]) -> Result<(Status, usize, usize), Violation> {
+    fn run(&mut self, input: &[u8]) -> Result<(Status, usize, usize), ProtocolError> {
         let (taken, written) = (self.stream.total_in(), self.stream.total_out());
         let status = self
             .stream
             .decompress(input, &mut self.chunk, InflateFlush::NoFlush)
-            .map_err(|_| Violation::InvalidCompression)?;
+            .map_err(|_| ProtocolError::InvalidCompression)?;
         let taken = to_len(self.stream.total_in() - taken);
         let written = to_len(self.stream.total_out() - written);
         Ok((status, taken, written))
     }
 
-    /// Returns true if the stream is at its end, or between two of its blocks.
-    fn is_whole(&mut self) -> Result<bool, Violation> {
+    /// Feeds the stream the end that messages are sent without. Returns true if it ends there: nothing of a block
+    /// was cut off.
+    fn finish_stream(&mut self) -> Result<bool, ProtocolError> {
         let mut rest = &END[..];
         loop {
             let (status, taken, written) = self.run(rest)?;
@@ -113,7 +114,7 @@ impl Inflater {
 /// A message that is inflated in steps, between which the inflater must do nothing else.
 #[derive(Debug)]
 pub struct Inflating {
-    message: Message,
+    message: Inflated,
     /// How much of what is compressed was taken.
     taken: usize,
     streams: usize,
@@ -125,7 +126,7 @@ impl Inflating {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
-            message: Message::new(limit),
+            message: Inflated::new(limit),
             taken: 0,
             streams: 0,
             is_in_stream: false,
@@ -148,10 +149,10 @@ impl Inflating {
         &mut self,
         inflater: &mut Inflater,
         compressed: &[u8],
-    ) -> Result<Option<Vec<u8>>, Violation> {
+    ) -> Result<Option<Vec<u8>>, ProtocolError> {
         if !self.is_in_stream {
             if self.streams == MAX_STREAMS {
-                return Err(Violation::InvalidCompression);
+                return Err(ProtocolError::InvalidCompression);
             }
             self.streams += 1;
             self.is_in_stream = true;
@@ -165,11 +166,11 @@ impl Inflating {
         match status {
             Status::StreamEnd => self.is_in_stream = false,
             _ if is_all && written < CHUNK => {
-                let is_whole = inflater.is_whole()?;
+                let is_whole = inflater.finish_stream()?;
                 let payload = is_whole.then(|| std::mem::take(&mut self.message.payload));
-                return payload.map(Some).ok_or(Violation::InvalidCompression);
+                return payload.map(Some).ok_or(ProtocolError::InvalidCompression);
             }
-            _ if taken == 0 && written == 0 => return Err(Violation::InvalidCompression),
+            _ if taken == 0 && written == 0 => return Err(ProtocolError::InvalidCompression),
             _ => {}
         }
         // §7.2.3.4 has an empty block after one with BFINAL; it may be missing.
@@ -182,12 +183,12 @@ impl Inflating {
 ///
 /// Invariant: neither its length nor its capacity is over `limit`.
 #[derive(Debug)]
-struct Message {
+struct Inflated {
     payload: Vec<u8>,
     limit: usize,
 }
 
-impl Message {
+impl Inflated {
     fn new(limit: usize) -> Self {
         Self {
             payload: Vec::new(),
@@ -195,10 +196,10 @@ impl Message {
         }
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), Violation> {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
         let len = self.payload.len() + bytes.len();
         if len > self.limit {
-            return Err(Violation::MessageTooBig);
+            return Err(ProtocolError::MessageTooBig);
         }
         if len > self.payload.capacity() {
             let capacity = (2 * self.payload.capacity()).clamp(len, self.limit);

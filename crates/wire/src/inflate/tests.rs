@@ -6,10 +6,10 @@ use zlib_rs::{Deflate, DeflateFlush};
 use super::*;
 use crate::deflate::Deflater;
 
-const INVALID: Result<Vec<u8>, Violation> = Err(Violation::InvalidCompression);
-const TOO_BIG: Result<Vec<u8>, Violation> = Err(Violation::MessageTooBig);
+const INVALID: Result<Vec<u8>, ProtocolError> = Err(ProtocolError::InvalidCompression);
+const TOO_BIG: Result<Vec<u8>, ProtocolError> = Err(ProtocolError::MessageTooBig);
 
-fn inflate(compressed: &[u8]) -> Result<Vec<u8>, Violation> {
+fn inflate(compressed: &[u8]) -> Result<Vec<u8>, ProtocolError> {
     Inflater::new().inflate(compressed, 1 << 20)
 }
 

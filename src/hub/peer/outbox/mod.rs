@@ -24,8 +24,8 @@ use crate::hub::{
 pub(in crate::hub) struct Outbox {
     queue: VecDeque<Rc<Segment>>,
     bytes: usize,
-    /// The account of a queue that has more room than most.
-    room: Option<Box<Held>>,
+    /// The charge for the capacity of a queue that has more than most.
+    capacity_charge: Option<Box<Held>>,
     /// Bytes of the front that are out.
     written: usize,
     /// Control frames in the queue of which no byte is out yet.
@@ -41,7 +41,7 @@ impl Outbox {
     pub(in crate::hub) fn push(&mut self, segment: Rc<Segment>) {
         if !self.is_sealed {
             self.bytes += segment.len();
-            self.make_room(segment.ledger());
+            self.reserve_one(segment.ledger());
             self.queue.push_back(segment);
         }
     }
@@ -68,7 +68,7 @@ impl Outbox {
             self.queue[end - 1] = frame;
         } else {
             self.control += 1;
-            self.make_room(frame.ledger());
+            self.reserve_one(frame.ledger());
             self.queue.insert(end, frame);
         }
     }
@@ -95,7 +95,7 @@ impl Outbox {
         let front = self.queue.front();
         self.bytes = front.map_or(0, |front| front.len() - self.written);
         self.control = 0;
-        self.give_back_room();
+        self.give_back_capacity();
         dropped
     }
 
@@ -175,14 +175,14 @@ impl Outbox {
             count -= front;
             self.queue.pop_front();
         }
-        if self.has_too_much_room() {
-            self.give_back_room();
+        if self.has_spare_capacity() {
+            self.give_back_capacity();
         }
     }
 
     /// Makes room for one element more, and not for twice as many as there are.
     #[inline]
-    fn make_room(&mut self, ledger: &Rc<Ledger>) {
+    fn reserve_one(&mut self, ledger: &Rc<Ledger>) {
         if self.queue.len() == self.queue.capacity() {
             self.grow(ledger);
         }
@@ -191,24 +191,26 @@ impl Outbox {
     #[cold]
     fn grow(&mut self, ledger: &Rc<Ledger>) {
         self.queue.reserve_exact((self.queue.len() / 2).max(4));
-        if self.queue.capacity() > COMMON_ROOM {
-            let room = self.room.get_or_insert_with(|| Box::new(ledger.hold(0)));
-            room.set(self.queue.capacity() * size_of::<Rc<Segment>>());
+        if self.queue.capacity() > COMMON_CAPACITY {
+            let charge = self
+                .capacity_charge
+                .get_or_insert_with(|| Box::new(ledger.hold(0)));
+            charge.set(self.queue.capacity() * size_of::<Rc<Segment>>());
         }
     }
 
-    fn has_too_much_room(&self) -> bool {
+    fn has_spare_capacity(&self) -> bool {
         let capacity = self.queue.capacity();
-        capacity > COMMON_ROOM && self.queue.len() * 9 / 4 < capacity
+        capacity > COMMON_CAPACITY && self.queue.len() * 9 / 4 < capacity
     }
 
     #[cold]
-    fn give_back_room(&mut self) {
+    fn give_back_capacity(&mut self) {
         self.queue.shrink_to(self.queue.len() * 3 / 2);
-        if self.queue.capacity() <= COMMON_ROOM {
-            self.room = None;
-        } else if let Some(room) = &mut self.room {
-            room.set(self.queue.capacity() * size_of::<Rc<Segment>>());
+        if self.queue.capacity() <= COMMON_CAPACITY {
+            self.capacity_charge = None;
+        } else if let Some(charge) = &mut self.capacity_charge {
+            charge.set(self.queue.capacity() * size_of::<Rc<Segment>>());
         }
     }
 
@@ -216,7 +218,7 @@ impl Outbox {
     pub(in crate::hub) fn release(&mut self) {
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
-            self.room = None;
+            self.capacity_charge = None;
         }
     }
 }
@@ -225,8 +227,8 @@ impl Outbox {
 /// and a part of what it takes to share them.
 pub(in crate::hub) const DELIVERY_BYTES: usize = 96;
 
-/// Room for so many elements is part of what every connection may hold.
-const COMMON_ROOM: usize = 64;
+/// Capacity for so many elements is part of what every connection may hold.
+const COMMON_CAPACITY: usize = 64;
 
 /// Autobahn sends ten pings at once and wants ten pongs; nobody needs more than a few.
 const MAX_CONTROL: u8 = 32;

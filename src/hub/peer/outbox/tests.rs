@@ -72,7 +72,7 @@ fn an_empty_frame_is_not_free_to_hold() {
 }
 
 #[test]
-fn a_long_queue_is_charged_for_its_room_and_gives_it_back_as_it_gets_shorter() {
+fn a_long_queue_is_charged_for_its_capacity_and_gives_it_back_as_it_gets_shorter() {
     let ledger = ledger();
     let held = || {
         ledger.tell();
@@ -83,12 +83,12 @@ fn a_long_queue_is_charged_for_its_room_and_gives_it_back_as_it_gets_shorter() {
     let mut outbox = Outbox::default();
     for _ in 0..10_000 {
         outbox.push(Rc::clone(&shared));
-        assert!(outbox.queue.capacity() <= outbox.queue.len() * 9 / 4 + COMMON_ROOM);
+        assert!(outbox.queue.capacity() <= outbox.queue.len() * 9 / 4 + COMMON_CAPACITY);
     }
     assert_eq!(held(), alone + outbox.queue.capacity() * 8);
     while !outbox.is_empty() {
         outbox.written(1);
-        let most = outbox.queue.len() * 9 / 4 + COMMON_ROOM;
+        let most = outbox.queue.len() * 9 / 4 + COMMON_CAPACITY;
         assert!(outbox.queue.capacity() <= most, "{}", outbox.queue.len());
     }
     assert_eq!(held(), alone);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    hub::{ids::TopicKey, room},
+    hub::{capacity, ids::TopicKey},
     topic::TopicName,
 };
 
@@ -37,8 +37,8 @@ impl Names {
     pub(super) fn remove(&mut self, name: &TopicName) {
         let part = &mut self.parts[self.part_of(name)];
         part.remove(name);
-        if let Some(room) = room::excess(part.len(), part.capacity()) {
-            part.shrink_to(room);
+        if let Some(kept) = capacity::excess(part.len(), part.capacity()) {
+            part.shrink_to(kept);
         }
     }
 
@@ -57,7 +57,7 @@ impl Names {
     }
 
     /// For how many elements there is memory.
-    pub(super) fn room(&self) -> usize {
+    pub(super) fn capacity(&self) -> usize {
         self.parts.iter().map(HashMap::capacity).sum()
     }
 }
@@ -80,6 +80,6 @@ mod tests {
         assert!(largest < Some(400), "{largest:?}");
         all.iter().for_each(|name| names.remove(name));
         assert!(all.iter().all(|name| names.get(name).is_none()));
-        assert!(names.room() < 50_000 / 8, "{}", names.room());
+        assert!(names.capacity() < 50_000 / 8, "{}", names.capacity());
     }
 }

@@ -2,12 +2,11 @@
 
 use crate::{
     hub::{
-        publication::{Audience, Publication, message::Message},
-        seat::SeatRef,
+        handle::HandleRef,
+        publication::{Audience, Publication, encoded_message::EncodedMessage},
     },
+    message::Message,
     topic::list::Topics,
-    user::UserId,
-    wire::frame::Frame,
 };
 
 /// Messages that are to be published, in their order. Those that come one after the other and are for the
@@ -19,45 +18,42 @@ pub(crate) struct Publications {
     last: Option<Group>,
 }
 
-/// The subscribers that a publication is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum To {
-    Everyone,
-    /// All but the connection that publishes.
-    Others,
-    User(UserId),
-}
-
 /// Messages to the same topics, and for the same subscribers.
 #[derive(Debug)]
 struct Group {
     topics: Topics,
-    to: To,
-    messages: Vec<Message>,
-    /// To how many connections each of them goes.
-    audience: usize,
+    audience: Audience,
+    messages: Vec<EncodedMessage>,
+    /// About how many connections each of them goes to.
+    connections: usize,
 }
 
 impl Publications {
     /// Takes a message, and charges the turn for its delivery.
-    pub(crate) fn add(&mut self, seat: &SeatRef, topics: &Topics, to: To, frame: Frame) {
-        let message = seat.message(frame);
+    pub(crate) fn add(
+        &mut self,
+        handle: &HandleRef,
+        topics: &Topics,
+        audience: Audience,
+        message: Message,
+    ) {
+        let message = handle.encode(message);
         let last = self
             .last
-            .take_if(|last| last.to != to || last.topics != *topics);
+            .take_if(|last| last.audience != audience || last.topics != *topics);
         self.before.extend(last);
-        seat.spend(GATHER);
+        handle.spend(GATHER);
         let group = self.last.get_or_insert_with(|| {
-            // For its audience, and when it is published.
-            seat.spend(2 * topics.len() as u64 * PASS);
+            // To count its connections, and when it is published.
+            handle.spend(2 * topics.len() as u64 * LOOK_UP);
             Group {
                 topics: topics.clone(),
-                to,
+                audience,
                 messages: Vec::new(),
-                audience: seat.audience(topics),
+                connections: handle.reach(topics),
             }
         });
-        seat.charge_delivery(group.audience, &message);
+        handle.charge_delivery(group.connections, &message);
         group.messages.push(message);
     }
 
@@ -69,7 +65,7 @@ impl Publications {
     pub(crate) fn held_bytes(&self) -> usize {
         let groups = self.before.iter().chain(&self.last);
         let messages = groups.flat_map(|group| &group.messages);
-        messages.map(Message::held_bytes).sum()
+        messages.map(EncodedMessage::held_bytes).sum()
     }
 }
 
@@ -77,20 +73,15 @@ impl Publications {
 const GATHER: u64 = 100;
 
 /// The cost of a look at the record of a topic, in nanoseconds.
-const PASS: u64 = 150;
+const LOOK_UP: u64 = 150;
 
-impl SeatRef {
+impl HandleRef {
     /// Publishes what was gathered: in its order, after what this connection published before. Who has
-    /// to [wait](Self::must_wait_to_publish) must have a pass.
+    /// to [wait](Self::must_wait_to_publish) must have a permit.
     pub(crate) fn publish_all(&self, publications: Publications) {
         let Publications { before, last } = publications;
         for group in before.into_iter().chain(last) {
-            let audience = match group.to {
-                To::Everyone => Audience::Everyone,
-                To::Others => Audience::AllBut(self.id()),
-                To::User(user) => Audience::User(user),
-            };
-            let publication = Publication::new(group.messages).to(audience);
+            let publication = Publication::new(group.messages).to(group.audience);
             self.publish(&group.topics, publication);
         }
     }
@@ -104,7 +95,7 @@ mod tests {
     use crate::{
         config::HubConfig,
         hub::{
-            seat::Seat,
+            handle::Handle,
             shard::{Shard, links::Links},
         },
         topic::TopicName,
@@ -113,22 +104,22 @@ mod tests {
     #[test]
     fn what_comes_one_after_the_other_for_the_same_subscribers_goes_off_together() {
         let shard = Shard::new(0, Arc::new(Links::new(&HubConfig::default())));
-        let seat = Seat::take(&shard, None, None);
+        let handle = Handle::new(&shard, None, None);
         let topics = |name| Topics::from(TopicName::new(name).unwrap());
         let (cats, dogs) = (topics("cats"), topics("dogs"));
         let mut publications = Publications::default();
-        for (topics, to) in [
-            (&cats, To::Everyone),
-            (&cats.clone(), To::Everyone),
-            (&topics("cats"), To::Everyone),
-            (&dogs, To::Everyone),
-            (&dogs, To::Others),
-            (&cats, To::User(1_u64.into())),
-            (&cats, To::User(1_u64.into())),
+        for (topics, audience) in [
+            (&cats, Audience::Everyone),
+            (&cats.clone(), Audience::Everyone),
+            (&topics("cats"), Audience::Everyone),
+            (&dogs, Audience::Everyone),
+            (&dogs, Audience::AllBut(handle.id())),
+            (&cats, Audience::User(1_u64.into())),
+            (&cats, Audience::User(1_u64.into())),
         ] {
-            publications.add(&seat, topics, to, Frame::text("x"));
+            publications.add(&handle, topics, audience, Message::text("x"));
         }
-        let held = seat.message(Frame::text("x")).held_bytes();
+        let held = handle.encode(Message::text("x")).held_bytes();
         assert_eq!(publications.held_bytes(), 7 * held);
         let groups = publications.before.iter().chain(&publications.last);
         let groups: Vec<_> = groups.map(|group| group.messages.len()).collect();
@@ -143,11 +134,11 @@ mod tests {
         }));
         let shards = [0, 1].map(|index| Shard::new(index, Arc::clone(&links)));
         let cats = TopicName::new("cats").unwrap();
-        let seats = [0, 1, 1].map(|index: usize| Seat::take(&shards[index], None, None));
-        for seat in &seats {
-            seat.set_topics(std::slice::from_ref(&cats));
+        let handles = [0, 1, 1].map(|index: usize| Handle::new(&shards[index], None, None));
+        for handle in &handles {
+            handle.set_topics(std::slice::from_ref(&cats));
         }
-        let publisher = Seat::take(&shards[0], None, None);
-        assert_eq!(publisher.audience(std::slice::from_ref(&cats)), 3);
+        let publisher = Handle::new(&shards[0], None, None);
+        assert_eq!(publisher.reach(std::slice::from_ref(&cats)), 3);
     }
 }

@@ -28,11 +28,11 @@ impl Shard {
 
     /// Polls a task of the shard. If that panics, no task of the shard is polled any more.
     pub(crate) fn guard(&self, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
-        if self.is_broken() {
+        if self.has_panicked() {
             return Poll::Pending;
         }
         catch_unwind(AssertUnwindSafe(poll)).unwrap_or_else(|_| {
-            self.set_broken();
+            self.set_panicked();
             self.stop();
             self.inbox().wake();
             Poll::Pending
@@ -40,26 +40,26 @@ impl Shard {
     }
 
     /// Takes note that a step or a task has panicked.
-    pub(in crate::hub) fn set_broken(&self) {
-        self.is_broken.set(true);
-        self.shared.attendance.set_broken(self.index);
+    pub(in crate::hub) fn set_panicked(&self) {
+        self.has_panicked.set(true);
+        self.shared.attendance.set_panicked(self.index);
         self.shared.relief[self.index].clear();
     }
 
     /// Returns true if a step or a task has panicked.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.is_broken.get()
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.has_panicked.get()
     }
 
     /// Tells every client so, by one write that waits for nothing, and closes its socket.
     pub(in crate::hub) fn break_off(&self) {
-        let reason = Disconnect::Broken;
+        let reason = Disconnect::ShardPanicked;
         let Some(close) = reason.close_frame() else {
             return;
         };
         let open = self.state.borrow_mut().peers.break_off(close.as_bytes());
         let metrics = &self.shared.metrics[self.index];
-        metrics.ended.broken.add(open);
+        metrics.ended.shard_panicked.add(open);
         metrics.connections.set(0);
         metrics.topics.set(0);
     }

@@ -1,6 +1,6 @@
 //! A table whose keys stay what they are, and which gives memory back when its entries go.
 //!
-//! Pure. Entries are kept in chunks: new ones fill those that have room, and an empty one is freed,
+//! Pure. Entries are kept in chunks: new ones fill those that have free slots, and an empty one is freed,
 //! so the memory of a crowd goes with it. A [`SlotMap`] must keep each slot for ever, for what
 //! it knows of the keys that it has given out; here every entry has a number of its own, which its
 //! key knows too, and nothing has to be kept.
@@ -13,12 +13,12 @@ use slotmap::{Key, KeyData};
 
 /// Entries by keys, each of which is never that of a later entry.
 ///
-/// Invariant: `with_room` are the chunks that are neither full nor empty, and `absent` the empty ones;
+/// Invariant: `with_free_slots` are the chunks that are neither full nor empty, and `absent` the empty ones;
 /// the last chunk is not one of those.
 #[derive(Debug)]
 pub(in crate::hub) struct Table<K, V> {
     chunks: Vec<Option<Box<Chunk<K, V>>>>,
-    with_room: BTreeSet<u32>,
+    with_free_slots: BTreeSet<u32>,
     absent: BTreeSet<u32>,
     len: usize,
     /// The number of the next entry. It comes round after 2^31 entries.
@@ -37,7 +37,7 @@ const SLOTS: u32 = u32::BITS;
 
 impl<K: Key, V> Table<K, V> {
     pub(in crate::hub) fn insert(&mut self, value: V) -> K {
-        let at = match self.with_room.first() {
+        let at = match self.with_free_slots.first() {
             Some(&at) => at,
             None => self.add_chunk(),
         };
@@ -47,7 +47,7 @@ impl<K: Key, V> Table<K, V> {
         chunk.slots[slot as usize] = Some((key, value));
         chunk.used |= 1 << slot;
         if chunk.used == u32::MAX {
-            self.with_room.remove(&at);
+            self.with_free_slots.remove(&at);
         }
         // slotmap keeps the last bit set.
         self.next = self.next.wrapping_add(2);
@@ -60,23 +60,23 @@ impl<K: Key, V> Table<K, V> {
             self.chunks.push(None);
             u32::try_from(self.chunks.len() - 1).expect("so many do not fit into memory")
         });
-        self.with_room.insert(at);
+        self.with_free_slots.insert(at);
         at
     }
 
     pub(in crate::hub) fn remove(&mut self, key: K) -> Option<V> {
-        let (at, slot) = place(key);
-        let place = self.chunks.get_mut(at as usize)?;
-        let chunk = place.as_mut()?;
+        let (at, slot) = chunk_and_slot(key);
+        let entry = self.chunks.get_mut(at as usize)?;
+        let chunk = entry.as_mut()?;
         let (_, value) = chunk.slots[slot as usize].take_if(|(own, _)| *own == key)?;
         self.len -= 1;
         if chunk.used == u32::MAX {
-            self.with_room.insert(at);
+            self.with_free_slots.insert(at);
         }
         chunk.used &= !(1 << slot);
         if chunk.used == 0 {
-            *place = None;
-            self.with_room.remove(&at);
+            *entry = None;
+            self.with_free_slots.remove(&at);
             self.absent.insert(at);
             while self.chunks.pop_if(|last| last.is_none()).is_some() {
                 self.absent.pop_last();
@@ -86,7 +86,7 @@ impl<K: Key, V> Table<K, V> {
     }
 
     pub(in crate::hub) fn get(&self, key: K) -> Option<&V> {
-        let (at, slot) = place(key);
+        let (at, slot) = chunk_and_slot(key);
         let chunk = self.chunks.get(at as usize)?.as_ref()?;
         match &chunk.slots[slot as usize] {
             Some((own, value)) if *own == key => Some(value),
@@ -95,7 +95,7 @@ impl<K: Key, V> Table<K, V> {
     }
 
     pub(in crate::hub) fn get_mut(&mut self, key: K) -> Option<&mut V> {
-        let (at, slot) = place(key);
+        let (at, slot) = chunk_and_slot(key);
         let chunk = self.chunks.get_mut(at as usize)?.as_mut()?;
         match &mut chunk.slots[slot as usize] {
             Some((own, value)) if *own == key => Some(value),
@@ -133,7 +133,7 @@ impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
         Self {
             chunks: Vec::new(),
-            with_room: BTreeSet::new(),
+            with_free_slots: BTreeSet::new(),
             absent: BTreeSet::new(),
             len: 0,
             next: 1,
@@ -154,8 +154,8 @@ fn key<K: Key>(number: u32, index: u32) -> K {
     KeyData::from_ffi(u64::from(number) << u32::BITS | u64::from(index)).into()
 }
 
-/// The chunk and the slot of a key.
-fn place<K: Key>(key: K) -> (u32, u32) {
+/// Returns the chunk and the slot of a key.
+fn chunk_and_slot<K: Key>(key: K) -> (u32, u32) {
     let index = key.data().as_ffi() & u64::from(u32::MAX);
     let index = u32::try_from(index).expect("the upper half is masked");
     (index / SLOTS, index % SLOTS)
@@ -164,7 +164,7 @@ fn place<K: Key>(key: K) -> (u32, u32) {
 #[cfg(test)]
 impl<K, V> Table<K, V> {
     /// For how many elements there is memory.
-    pub(in crate::hub) fn room(&self) -> usize {
+    pub(in crate::hub) fn capacity(&self) -> usize {
         self.chunks.iter().flatten().count() * SLOTS as usize
     }
 }
@@ -184,16 +184,20 @@ mod tests {
     fn what_a_crowd_has_taken_goes_with_it() {
         let mut table = Entries::default();
         let early: Vec<_> = (0..10).map(|value| table.insert(value)).collect();
-        let mut room = Vec::new();
+        let mut capacities = Vec::new();
         for _ in 0..3 {
             let crowd: Vec<_> = (0..10_000).map(|value| table.insert(value)).collect();
-            assert!(table.room() < 10_100);
+            assert!(table.capacity() < 10_100);
             assert!(crowd.into_iter().all(|key| table.remove(key).is_some()));
-            room.push((table.room(), table.chunks.len(), table.with_room.len()));
+            capacities.push((
+                table.capacity(),
+                table.chunks.len(),
+                table.with_free_slots.len(),
+            ));
         }
-        assert_eq!(room, [(32, 1, 1); 3]);
+        assert_eq!(capacities, [(32, 1, 1); 3]);
         assert!(early.into_iter().all(|key| table.remove(key).is_some()));
-        assert_eq!((table.room(), table.chunks.len()), (0, 0));
+        assert_eq!((table.capacity(), table.chunks.len()), (0, 0));
     }
 
     #[test]
@@ -205,11 +209,11 @@ mod tests {
         for key in keys.into_iter().filter(|key| !staying.contains(key)) {
             table.remove(key);
         }
-        assert_eq!((table.len(), table.room()), (10, 320));
+        assert_eq!((table.len(), table.capacity()), (10, 320));
         for value in 0..310 {
             table.insert(value);
         }
-        assert_eq!(table.room(), 320, "in the chunks that are there");
+        assert_eq!(table.capacity(), 320, "in the chunks that are there");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A message on its way to the subscribers, in every form in which they take it.
+//! Messages on their way to the subscribers, in every form in which these take them.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,33 +8,34 @@ use crate::{
         bounds::budget::Budget,
         publication::compression::{Compressors, Cost, is_large},
     },
+    message::Message,
     wire::{extension::WindowBits, frame::Frame},
 };
 
 /// A message, encoded once; compressed once for each window that a subscriber asks for, on the
 /// shard that comes to it first, and shared by all.
 #[derive(Clone, Debug)]
-pub(crate) struct Message {
+pub(crate) struct EncodedMessage {
     plain: Frame,
-    /// Absent where it would never be filled.
-    compressed: Option<Arc<Forms>>,
+    /// `None` if it is never compressed: deflate is off, or it is too small.
+    compressed: Option<Arc<CompressedForms>>,
 }
 
 /// By window.
-type Forms = [OnceLock<Frame>; WindowBits::ALL.len()];
+type CompressedForms = [OnceLock<Frame>; WindowBits::ALL.len()];
 
-impl Message {
-    /// Makes a message of a frame, which is charged to the budget until its last clone is gone.
+impl EncodedMessage {
+    /// Encodes a message, which is charged to the budget until its last clone is gone.
     pub(in crate::hub) fn new(
-        frame: Frame,
+        message: Message,
         config: &config::Deflate,
         budget: &Arc<Budget>,
     ) -> Self {
-        let is_worth_it = config.enabled && frame.payload().len() >= config.min_bytes;
-        let compressed: Option<Arc<Forms>> = is_worth_it.then(Arc::default);
+        let is_worth_it = config.enabled && message.payload().len() >= config.min_bytes;
+        let compressed: Option<Arc<CompressedForms>> = is_worth_it.then(Arc::default);
         let besides = MESSAGE_BYTES + compressed.as_deref().map_or(0, size_of_val);
         Self {
-            plain: frame.map(|bytes| budget.own(bytes, besides)),
+            plain: message.into_frame().map(|bytes| budget.own(bytes, besides)),
             compressed,
         }
     }
@@ -104,7 +105,7 @@ impl Message {
     }
 }
 
-/// What a message on its way holds besides its bytes: its charge, its places in the inboxes, and
+/// Bytes that a message on its way holds besides its own: its charge, its entries in the inboxes, and
 /// what it is found by.
 const MESSAGE_BYTES: usize = 160;
 
@@ -118,8 +119,8 @@ mod tests {
         contexts: 0,
     };
 
-    fn message(frame: Frame) -> Message {
-        Message::new(frame, &DEFLATE, &Budget::new(u64::MAX))
+    fn encoded(message: Message) -> EncodedMessage {
+        EncodedMessage::new(message, &DEFLATE, &Budget::new(u64::MAX))
     }
 
     fn compressors() -> Compressors {
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn every_shard_gets_the_same_compressed_frame_for_the_same_window() {
-        let message = message(Frame::text(&"cats ".repeat(100)));
+        let message = encoded(Message::text(&"cats ".repeat(100)));
         let (mut one, mut other) = (compressors(), compressors());
         let compressed = message.compressed(WindowBits::MAX, &mut one).unwrap();
         assert_eq!(compressed.as_bytes()[0], 0xC1);
@@ -147,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_large_message_is_compressed_in_steps_and_then_shared() {
-        let message = message(Frame::text(&"cats ".repeat(20_000)));
+        let message = encoded(Message::text(&"cats ".repeat(20_000)));
         let mut compressors = compressors();
         assert_eq!(message.compressed(WindowBits::MAX, &mut compressors), None);
         let budget = Budget::new(u64::MAX);
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_room_for_compressed_forms_is_not_free_to_hold() {
-        let held = |len| message(Frame::binary(&vec![0; len])).held_bytes();
+        let held = |len| encoded(Message::binary(&vec![0; len])).held_bytes();
         assert_eq!(held(63), 2 + 63 + MESSAGE_BYTES);
         let forms = WindowBits::ALL.len() * size_of::<OnceLock<Frame>>();
         assert_eq!(held(64), 2 + 64 + MESSAGE_BYTES + forms);
@@ -172,8 +173,8 @@ mod tests {
         let random: Vec<u8> = (0..100u32)
             .map(|n| (n.wrapping_mul(0x9E37_79B9) >> 24) as u8)
             .collect();
-        for plain in [Frame::text(&"x".repeat(63)), Frame::binary(&random)] {
-            let message = message(plain);
+        for plain in [Message::text(&"x".repeat(63)), Message::binary(&random)] {
+            let message = encoded(plain);
             let form = message
                 .compressed(WindowBits::MAX, &mut compressors)
                 .unwrap();

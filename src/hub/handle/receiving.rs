@@ -1,4 +1,4 @@
-//! How a connection receives, in its turns, through its shard's receive buffer.
+//! Receiving by a connection, in its turns, through its shard's receive buffer.
 
 use std::{
     future::poll_fn,
@@ -12,15 +12,15 @@ use tokio::io::ReadBuf;
 use crate::{
     hub::{
         bounds::ledger::Held,
+        handle::HandleRef,
         measured::in_socket,
         peer::Unfinished,
-        seat::SeatRef,
         shard::receive::{Receive, Taken},
     },
     wire::frame::Kind,
 };
 
-impl SeatRef {
+impl HandleRef {
     /// Ready when the shard's receive buffer holds something from the peer; false at the end of
     /// the stream. Pending when the turn is over, and another one is wanted, or memory is exhausted.
     pub(crate) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
@@ -62,15 +62,20 @@ impl SeatRef {
         };
         let mut receive = self.shard.receive.borrow_mut();
         while let Taken::AllBut { wire_len } = receive.take_plain(limits, &mut take) {
-            if !self.receives_rest(cx, &mut receive, wire_len) {
+            if !self.try_receive_rest(cx, &mut receive, wire_len) {
                 break;
             }
         }
         self.spend(uncharged);
     }
 
-    /// Receives more of a frame, if it is there already.
-    fn receives_rest(&self, cx: &mut Context<'_>, receive: &mut Receive, wire_len: usize) -> bool {
+    /// Receives more of a frame, if it is there already. Returns false if nothing was received.
+    fn try_receive_rest(
+        &self,
+        cx: &mut Context<'_>,
+        receive: &mut Receive,
+        wire_len: usize,
+    ) -> bool {
         if !receive.make_room(wire_len) {
             return false;
         }
@@ -107,7 +112,7 @@ impl SeatRef {
         let begun = Unfinished::new(ledger.now(), bytes);
         self.with(|peer| peer.unfinished = Some(begun));
         UnfinishedMessage {
-            seat: self.clone(),
+            handle: self.clone(),
             held: ledger.hold(bytes),
         }
     }
@@ -189,7 +194,7 @@ impl SeatRef {
 /// A message that the peer has begun, and its account.
 #[derive(Debug)]
 pub(crate) struct UnfinishedMessage {
-    seat: SeatRef,
+    handle: HandleRef,
     held: Held,
 }
 
@@ -199,27 +204,27 @@ impl UnfinishedMessage {
         if bytes > self.held.bytes() {
             self.held.set(bytes);
             let set = |unfinished: &mut Unfinished| unfinished.set_held(bytes);
-            self.seat.with(|peer| peer.unfinished.as_mut().map(set));
+            self.handle.with(|peer| peer.unfinished.as_mut().map(set));
         }
     }
 }
 
 impl Drop for UnfinishedMessage {
     fn drop(&mut self) {
-        self.seat.with(|peer| peer.unfinished = None);
+        self.handle.with(|peer| peer.unfinished = None);
     }
 }
 
-/// What a receive takes, in nanoseconds.
+/// The cost of a receive, in nanoseconds.
 const RECEIVE: u64 = 1_000;
 
-/// What a plain message takes, in nanoseconds, besides its bytes.
+/// The cost of a plain message, in nanoseconds, besides its bytes.
 const MESSAGE: u64 = 40;
 
 /// Messages are charged when they have taken so many nanoseconds together.
 const CHARGED_TOGETHER: u64 = 2_000;
 
-/// What a piece of a frame takes on its way through the gate, in nanoseconds, besides its bytes.
+/// The cost of a piece of a frame on its way through the gate, in nanoseconds, besides its bytes.
 const PIECE: u64 = 60;
 
 /// Bytes that are received, unmasked, checked or copied in a nanosecond.

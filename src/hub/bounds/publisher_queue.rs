@@ -1,28 +1,28 @@
-//! Where publishers wait while the hub has too much to deliver, and are let through in turn.
+//! The queue in which publishers wait for a permit while the hub has too much to deliver.
 
 use std::sync::Arc;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// First come, first served: [`Semaphore`] promises that.
+/// The queue of publishers that wait: first come, first served, as [`Semaphore`] promises.
 #[derive(Debug)]
-pub(in crate::hub) struct Turnstile(Arc<Semaphore>);
+pub(in crate::hub) struct PublisherQueue(Arc<Semaphore>);
 
 /// The right to publish now; while it is held, one publisher fewer is let through.
 #[derive(Debug)]
-pub(crate) struct Pass {
+pub(crate) struct PublishPermit {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Default for Turnstile {
+impl Default for PublisherQueue {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(PASSES)))
+        Self(Arc::new(Semaphore::new(PERMITS)))
     }
 }
 
-impl Turnstile {
+impl PublisherQueue {
     /// Returns true if somebody waits, so that whoever comes now must not overtake.
-    pub(in crate::hub) fn has_queue(&self) -> bool {
+    pub(in crate::hub) fn has_waiting(&self) -> bool {
         self.0.available_permits() == 0
     }
 
@@ -31,10 +31,10 @@ impl Turnstile {
     /// # Cancel safety
     ///
     /// Cancel safe; the place in the queue is lost.
-    pub(in crate::hub) async fn pass(&self) -> Pass {
+    pub(in crate::hub) async fn acquire(&self) -> PublishPermit {
         // It is never closed; if it were, nobody would have to wait.
         let permit = Arc::clone(&self.0).acquire_owned().await;
-        Pass {
+        PublishPermit {
             _permit: permit.ok(),
         }
     }
@@ -57,7 +57,7 @@ pub(in crate::hub) async fn wait_while(change: &Notify, must_wait: impl Fn() -> 
 
 /// Publishers that are let through at a time, each for a short turn: while some of them are being
 /// woken, others publish. With fewer, those who wait would wait for each other.
-const PASSES: usize = 64;
+const PERMITS: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -67,13 +67,13 @@ mod tests {
 
     #[test]
     fn whoever_waits_longest_is_let_through_first() {
-        let turnstile = Turnstile::default();
-        let mut through: Vec<_> = (0..PASSES)
-            .map(|_| turnstile.pass().now_or_never())
+        let queue = PublisherQueue::default();
+        let mut through: Vec<_> = (0..PERMITS)
+            .map(|_| queue.acquire().now_or_never())
             .collect();
         assert!(through.iter().all(Option::is_some));
-        assert!(turnstile.has_queue());
-        let (mut first, mut second) = (Box::pin(turnstile.pass()), Box::pin(turnstile.pass()));
+        assert!(queue.has_waiting());
+        let (mut first, mut second) = (Box::pin(queue.acquire()), Box::pin(queue.acquire()));
         assert!((&mut first).now_or_never().is_none());
         assert!((&mut second).now_or_never().is_none());
         drop(through.pop());

@@ -1,4 +1,4 @@
-//! The room that maps and queues keep for what may come, and when they had better give it back.
+//! Spare capacity of maps and queues: how much of it they keep, and when they give it back.
 //!
 //! Pure.
 //!
@@ -8,8 +8,7 @@ mod table;
 
 pub(super) use self::table::Table;
 
-/// Returns the room to which a collection of `len` elements with room for `capacity` is to shrink,
-/// if most of it is empty.
+/// Returns the capacity to which a collection of `len` elements is to shrink, if most of it is empty.
 ///
 /// Asked for after each removal, a removal moves one element more for it on average, because half of
 /// what is kept has to go until there is more to give back.
@@ -17,7 +16,7 @@ pub(super) fn excess(len: usize, capacity: usize) -> Option<usize> {
     (capacity > KEPT && capacity / 4 >= len).then_some(2 * len)
 }
 
-/// So much room is kept anyway: a handful of elements come and go all the time.
+/// Capacity that is kept anyway: a handful of elements come and go all the time.
 const KEPT: usize = 16;
 
 #[cfg(test)]
@@ -37,8 +36,8 @@ mod tests {
     fn shrinking_moves_no_more_elements_than_are_removed() {
         let (mut capacity, mut moved) = (1 << 20, 0);
         for len in (0..=capacity).rev() {
-            if let Some(room) = excess(len, capacity) {
-                (capacity, moved) = (room, moved + len);
+            if let Some(kept) = excess(len, capacity) {
+                (capacity, moved) = (kept, moved + len);
             }
         }
         assert!(capacity <= KEPT, "{capacity}");

@@ -1,14 +1,14 @@
 //! The topics that a connection follows.
 
 use crate::{
-    hub::{seat::SeatRef, shard::subscriptions::held_by},
+    hub::{handle::HandleRef, shard::subscriptions::held_by},
     topic::{
         TopicName,
         list::{MAX_TOPICS, Topics},
     },
 };
 
-impl SeatRef {
+impl HandleRef {
     /// Follows exactly `topics`, each named once, from now on: whatever is published to them after
     /// this returns reaches the connection.
     ///
@@ -18,7 +18,7 @@ impl SeatRef {
         let left = state
             .peers
             .get(self.key)
-            .map_or(0, |peer| peer.places.len());
+            .map_or(0, |peer| peer.subscriptions.len());
         state.set_topics(self.key, topics);
         drop(state);
         self.spend((left + topics.len()) as u64 * TOPIC_CHANGE);
@@ -32,7 +32,7 @@ impl SeatRef {
     }
 
     /// Follows one topic more, if it is not followed yet.
-    pub(crate) fn follow_topic(&self, name: &TopicName) -> Followed {
+    pub(crate) fn subscribe(&self, name: &TopicName) -> Subscribed {
         // Whatever comes of it: all that are followed are looked at.
         self.spend(TOPIC_CHANGE);
         let mut state = self.shard.state.borrow_mut();
@@ -41,38 +41,38 @@ impl SeatRef {
         let is_new = !topics.any(|topic| topic.name == *name);
         drop(topics);
         if !is_new {
-            return Followed::Yes;
+            return Subscribed::Yes;
         }
         if followed == MAX_TOPICS {
-            return Followed::TooMany;
+            return Subscribed::TooMany;
         }
         if self.shard.ledger().budget().is_crowded() {
-            return Followed::ShortOfMemory;
+            return Subscribed::ShortOfMemory;
         }
         if let Some(peer) = state.peers.get_mut(self.key)
-            && peer.places.is_empty()
+            && peer.subscriptions.is_empty()
         {
             // Most connections follow one topic, and there are many of them.
-            peer.places.reserve_exact(1);
+            peer.subscriptions.reserve_exact(1);
         }
         state.subscribe(self.key, name);
         state.update_gauges();
-        Followed::Yes
+        Subscribed::Yes
     }
 
     /// Leaves one topic, if it is followed.
-    pub(crate) fn leave_topic(&self, name: &TopicName) {
+    pub(crate) fn unsubscribe(&self, name: &TopicName) {
         let mut state = self.shard.state.borrow_mut();
-        let place = state
+        let subscription = state
             .topics_of(self.key)
             .position(|topic| topic.name == *name);
-        if let Some(place) = place {
-            state.leave(self.key, place);
+        if let Some(subscription) = subscription {
+            state.leave(self.key, subscription);
             state.update_gauges();
             if let Some(peer) = state.peers.get_mut(self.key) {
                 // One that has left nearly all is to be as small as one that has just come.
-                if 4 * peer.places.len() <= peer.places.capacity() {
-                    peer.places.shrink_to_fit();
+                if 4 * peer.subscriptions.len() <= peer.subscriptions.capacity() {
+                    peer.subscriptions.shrink_to_fit();
                 }
             }
         }
@@ -92,7 +92,7 @@ impl SeatRef {
 /// The outcome of following one topic more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub(crate) enum Followed {
+pub(crate) enum Subscribed {
     /// It is followed, and may have been before.
     Yes,
     ShortOfMemory,

@@ -1,11 +1,11 @@
-//! A connection's seat in its shard's table: how the connection's task reaches what the shard
-//! keeps of it. [`receiving`] is for what it reads, [`following`] for its topics, [`publishing`] for what
+//! The handle by which a connection's task reaches what its shard keeps of the connection.
+//! [`receiving`] is for what it reads, [`subscribing`] for its topics, [`publishing`] for what
 //! it publishes, which a turn gathers as [`publications`].
 
-pub(crate) mod following;
 pub(crate) mod publications;
 mod publishing;
 pub(crate) mod receiving;
+pub(crate) mod subscribing;
 
 use std::{
     fmt, io,
@@ -38,46 +38,46 @@ use crate::{
     },
 };
 
-/// A seat taken. Dropping it gives it up: the connection leaves its topics, its socket is closed
-/// and nothing more is delivered to it.
+/// The handle that owns a connection's entry in its shard. Dropping it removes the entry: the connection
+/// leaves its topics, its socket is closed and nothing more is delivered to it.
 ///
-/// Not `Clone`: a connection ends once. Others use the [`SeatRef`] that it dereferences to.
+/// Not `Clone`: a connection ends once. Others use the [`HandleRef`] that it dereferences to.
 #[derive(Debug)]
-pub(crate) struct Seat(SeatRef);
+pub(crate) struct Handle(HandleRef);
 
-/// A reference to a seat, which may have been given up.
+/// A handle that does not own the entry, which may be gone.
 #[derive(Clone)]
-pub(crate) struct SeatRef {
+pub(crate) struct HandleRef {
     shard: Rc<Shard>,
     key: PeerKey,
 }
 
-impl Seat {
-    /// Takes a seat for a connection whose opening handshake is under way.
-    pub(crate) fn take(shard: &Rc<Shard>, user: Option<UserId>, deflate: Option<Agreed>) -> Self {
+impl Handle {
+    /// Enters a connection, whose opening handshake is under way, in its shard.
+    pub(crate) fn new(shard: &Rc<Shard>, user: Option<UserId>, deflate: Option<Agreed>) -> Self {
         let compression = Compression::new(deflate, &shard.config().deflate);
         let mut state = shard.state.borrow_mut();
         let key = state.insert(user, compression);
         state.update_gauges();
-        Self(SeatRef {
+        Self(HandleRef {
             shard: Rc::clone(shard),
             key,
         })
     }
 }
 
-impl Deref for Seat {
-    type Target = SeatRef;
+impl Deref for Handle {
+    type Target = HandleRef;
 
-    fn deref(&self) -> &SeatRef {
+    fn deref(&self) -> &HandleRef {
         &self.0
     }
 }
 
-impl Drop for Seat {
+impl Drop for Handle {
     fn drop(&mut self) {
         // What a shard that panics keeps may be in disorder, and its peers are to be told.
-        if self.shard.is_broken() || thread::panicking() {
+        if self.shard.has_panicked() || thread::panicking() {
             return;
         }
         self.shard.state.borrow_mut().remove(self.key);
@@ -85,7 +85,7 @@ impl Drop for Seat {
     }
 }
 
-impl SeatRef {
+impl HandleRef {
     pub(crate) fn shard(&self) -> &Rc<Shard> {
         &self.shard
     }
@@ -102,9 +102,9 @@ impl SeatRef {
         self.with(|peer| peer.socket = Some(socket));
     }
 
-    /// Why the connection ended, if it has. Stores the waker of the connection's task, which is
-    /// woken by a readable or writable socket and by the end.
-    pub(crate) fn poll_ended(&self, cx: &Context<'_>) -> Poll<Disconnect> {
+    /// Stores the waker of the connection's task, which is woken by a readable or writable socket and by
+    /// the end. Returns why the connection ended, if it has.
+    pub(crate) fn register_waker(&self, cx: &Context<'_>) -> Option<Disconnect> {
         let ended = self.with(|peer| {
             if !peer
                 .waker
@@ -115,10 +115,7 @@ impl SeatRef {
             }
             peer.ended
         });
-        match ended.unwrap_or(Some(Disconnect::Lost)) {
-            Some(reason) => Poll::Ready(reason),
-            None => Poll::Pending,
-        }
+        ended.unwrap_or(Some(Disconnect::Lost))
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -243,10 +240,10 @@ impl SeatRef {
             .unwrap_or(false)
     }
 
-    /// Whether the connection owes little enough to be read on; if not, its task is woken when
-    /// it does.
-    pub(crate) fn may_read(&self) -> bool {
-        self.with(Peer::may_read).unwrap_or(true)
+    /// Holds the reader up if the connection owes too much to be read on: its task is woken when that is
+    /// written. Returns true if it is held up.
+    pub(crate) fn hold_reader_if_behind(&self) -> bool {
+        self.with(Peer::hold_reader_if_behind).unwrap_or(false)
     }
 
     /// Closes the socket for writing.
@@ -270,7 +267,7 @@ impl SeatRef {
     }
 }
 
-impl fmt::Debug for SeatRef {
+impl fmt::Debug for HandleRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.id(), f)
     }

@@ -1,4 +1,4 @@
-//! The walk over frames, whole and in pieces of any size.
+//! The validator, whole and in pieces of any size.
 
 use proptest::prelude::*;
 
@@ -7,12 +7,12 @@ use super::*;
 const RULES: Rules = Rules {
     role: Role::Server,
     deflate: false,
-    limits: Limits {
+    limits: MessageLimits {
         message_bytes: 1000,
         fragments: 4,
     },
 };
-const TEXT: Mark = Mark {
+const TEXT: MessageInfo = MessageInfo {
     kind: Kind::Text,
     is_deflated: false,
 };
@@ -38,29 +38,33 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     wire
 }
 
-fn verdict(wire: &[u8], piece: usize) -> (Option<Violation>, usize, Vec<Mark>) {
+fn verdict(wire: &[u8], piece: usize) -> (Option<ProtocolError>, usize, Vec<MessageInfo>) {
     verdict_by(RULES, wire, piece)
 }
 
-/// Walks `wire` in pieces of `piece` bytes: the violation, how many bytes passed, the marks.
-fn verdict_by(rules: Rules, wire: &[u8], piece: usize) -> (Option<Violation>, usize, Vec<Mark>) {
-    let mut walk = Walk::new(rules);
+/// Validates `wire` in pieces of `piece` bytes. Returns the error, how many bytes passed, and the kinds of messages.
+fn verdict_by(
+    rules: Rules,
+    wire: &[u8],
+    piece: usize,
+) -> (Option<ProtocolError>, usize, Vec<MessageInfo>) {
+    let mut validator = Validator::new(rules);
     let mut started = VecDeque::new();
     let mut passed = 0;
     for chunk in wire.to_vec().chunks_mut(piece) {
-        if let Err(refusal) = walk.walk(chunk, &mut started) {
-            return (Some(refusal.violation), passed + refusal.at, started.into());
+        if let Err(found) = validator.validate(chunk, &mut started) {
+            return (Some(found.error), passed + found.at, started.into());
         }
         passed += chunk.len();
     }
     (None, passed, started.into())
 }
 
-fn refused(wire: &[u8]) -> Option<Violation> {
+fn refused(wire: &[u8]) -> Option<ProtocolError> {
     refused_by(RULES, wire)
 }
 
-fn refused_by(rules: Rules, wire: &[u8]) -> Option<Violation> {
+fn refused_by(rules: Rules, wire: &[u8]) -> Option<ProtocolError> {
     let verdicts: Vec<_> = (1..=wire.len())
         .map(|piece| verdict_by(rules, wire, piece).0)
         .collect();
@@ -72,9 +76,9 @@ fn refused_by(rules: Rules, wire: &[u8]) -> Option<Violation> {
 }
 
 #[test]
-fn every_violation_has_its_verdict_however_the_bytes_are_split() {
-    use Violation::*;
-    let cases: [(&[Vec<u8>], Violation); 15] = [
+fn every_protocol_error_is_found_however_the_bytes_are_split() {
+    use ProtocolError::*;
+    let cases: [(&[Vec<u8>], ProtocolError); 15] = [
         (&[vec![0x81, 0x02, b'h', b'i']], Unmasked),
         (&[frame(0xC1, b"x")], ReservedBits),
         (&[frame(0xA1, b"x")], ReservedBits),
@@ -97,8 +101,8 @@ fn every_violation_has_its_verdict_however_the_bytes_are_split() {
         ),
         (&[frame(0x81, b"\xFF")], InvalidUtf8),
     ];
-    for (frames, violation) in cases {
-        assert_eq!(refused(&frames.concat()), Some(violation), "{frames:?}");
+    for (frames, error) in cases {
+        assert_eq!(refused(&frames.concat()), Some(error), "{frames:?}");
     }
 }
 
@@ -106,13 +110,16 @@ fn every_violation_has_its_verdict_however_the_bytes_are_split() {
 fn exactly_the_limit_passes_and_one_more_is_refused_on_its_header() {
     assert_eq!(refused(&frame(0x82, &[7; 1000])), None);
     let header = &frame(0x82, &[7; 1001])[..8];
-    assert_eq!(refused(header), Some(Violation::MessageTooBig));
+    assert_eq!(refused(header), Some(ProtocolError::MessageTooBig));
     let sum = [frame(0x02, &[7; 500]), frame(0x80, &[7; 501])].concat();
-    assert_eq!(verdict(&sum, sum.len()).0, Some(Violation::MessageTooBig));
+    assert_eq!(
+        verdict(&sum, sum.len()).0,
+        Some(ProtocolError::MessageTooBig)
+    );
     let huge = [
         0x82, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0,
     ];
-    assert_eq!(refused(&huge), Some(Violation::MessageTooBig));
+    assert_eq!(refused(&huge), Some(ProtocolError::MessageTooBig));
 }
 
 #[test]
@@ -126,7 +133,7 @@ fn one_fragment_more_than_allowed_is_refused() {
     ];
     assert_eq!(refused(&four.concat()), None);
     let five = [&four[..3].concat()[..], &middle, &middle].concat();
-    assert_eq!(refused(&five), Some(Violation::TooManyFragments));
+    assert_eq!(refused(&five), Some(ProtocolError::TooManyFragments));
 }
 
 #[test]
@@ -136,9 +143,9 @@ fn text_must_not_end_inside_a_code_point_but_a_fragment_may() {
         None
     );
     let cut = [frame(0x01, b"a\xE2"), frame(0x80, b"\x82")].concat();
-    assert_eq!(refused(&cut), Some(Violation::InvalidUtf8));
+    assert_eq!(refused(&cut), Some(ProtocolError::InvalidUtf8));
     let empty_end = [frame(0x01, b"a\xE2"), frame(0x80, b"")].concat();
-    assert_eq!(refused(&empty_end), Some(Violation::InvalidUtf8));
+    assert_eq!(refused(&empty_end), Some(ProtocolError::InvalidUtf8));
     let ping_between = [
         frame(0x01, b"\xE2"),
         frame(0x89, b"\xFF"),
@@ -150,16 +157,16 @@ fn text_must_not_end_inside_a_code_point_but_a_fragment_may() {
 #[test]
 fn invalid_text_is_refused_before_its_frame_is_whole() {
     let wire = frame(0x81, &[b"ok\xFF".as_slice(), &[b'x'; 100]].concat());
-    assert_eq!(verdict(&wire[..9], 1).0, Some(Violation::InvalidUtf8));
+    assert_eq!(verdict(&wire[..9], 1).0, Some(ProtocolError::InvalidUtf8));
 }
 
 #[test]
-fn frames_before_a_violation_are_delivered() {
+fn frames_before_a_protocol_error_are_delivered() {
     let good = frame(0x81, b"hello");
     let wire = [&good[..], &[0x81, 0x01, b'x']].concat();
     assert_eq!(
         verdict(&wire, wire.len()),
-        (Some(Violation::Unmasked), good.len(), vec![TEXT; 2])
+        (Some(ProtocolError::Unmasked), good.len(), vec![TEXT; 2])
     );
 }
 
@@ -167,15 +174,15 @@ fn frames_before_a_violation_are_delivered() {
 fn text_is_shown_as_binary_and_unmasked_in_place() {
     let mut wire = [frame(0x81, b"hi"), frame(0x01, b"a"), frame(0x80, b"b")].concat();
     let mut started = VecDeque::new();
-    let mut walk = Walk::new(RULES);
-    walk.walk(&mut wire, &mut started).unwrap();
+    let mut validator = Validator::new(RULES);
+    validator.validate(&mut wire, &mut started).unwrap();
     assert_eq!([wire[0], wire[8], wire[15]], [0x82, 0x02, 0x80]);
     assert_eq!(
         [&wire[6..8], &wire[14..15], &wire[21..]],
         [&b"hi"[..], b"a", b"b"]
     );
     assert_eq!(started, [TEXT, TEXT]);
-    assert!(walk.is_between_messages());
+    assert!(validator.is_between_messages());
 }
 
 #[test]
@@ -185,7 +192,7 @@ fn compressed_messages_pass_where_they_were_agreed_on_and_nothing_else_with_rsv1
         ..RULES
     };
     let compressed = [frame(0x41, b"\xFF"), frame(0x80, b"\xFF")].concat();
-    let deflated = Mark {
+    let deflated = MessageInfo {
         is_deflated: true,
         ..TEXT
     };
@@ -194,8 +201,8 @@ fn compressed_messages_pass_where_they_were_agreed_on_and_nothing_else_with_rsv1
         assert_eq!(verdict_by(rules, &compressed, piece), passed);
     }
     let mut shown = compressed;
-    let marks = &mut VecDeque::new();
-    Walk::new(rules).walk(&mut shown, marks).unwrap();
+    let infos = &mut VecDeque::new();
+    Validator::new(rules).validate(&mut shown, infos).unwrap();
     assert_eq!([shown[0], shown[7]], [0x02, 0x80]);
     for frames in [
         [frame(0x41, b"x"), frame(0xC0, b"x")].concat(),
@@ -204,11 +211,14 @@ fn compressed_messages_pass_where_they_were_agreed_on_and_nothing_else_with_rsv1
         frame(0xE1, b"x"),
         frame(0xD1, b"x"),
     ] {
-        assert_eq!(refused_by(rules, &frames), Some(Violation::ReservedBits));
+        assert_eq!(
+            refused_by(rules, &frames),
+            Some(ProtocolError::ReservedBits)
+        );
     }
     assert_eq!(
         refused_by(rules, &frame(0x81, b"\xFF")),
-        Some(Violation::InvalidUtf8),
+        Some(ProtocolError::InvalidUtf8),
         "not compressed"
     );
 }
@@ -222,7 +232,10 @@ fn a_compressed_message_may_be_an_eighth_larger_than_the_limit() {
     let limit = 1000 + 125 + 64;
     assert_eq!(refused_by(rules, &frame(0xC2, &vec![0; limit])), None);
     let header = &frame(0xC2, &vec![0; limit + 1])[..8];
-    assert_eq!(refused_by(rules, header), Some(Violation::MessageTooBig));
+    assert_eq!(
+        refused_by(rules, header),
+        Some(ProtocolError::MessageTooBig)
+    );
 }
 
 #[test]
@@ -237,11 +250,11 @@ fn a_client_takes_frames_that_are_not_masked_and_only_those() {
     assert_eq!(refused_by(rules, b"\x89\x00\x88\x02\x03\xE8"), None);
     assert_eq!(
         refused_by(rules, &frame(0x81, b"x")),
-        Some(Violation::Masked)
+        Some(ProtocolError::Masked)
     );
     assert_eq!(
         refused_by(rules, b"\x81\x05a\xFF"),
-        Some(Violation::InvalidUtf8)
+        Some(ProtocolError::InvalidUtf8)
     );
 }
 

@@ -7,7 +7,7 @@ use crate::metrics::Metrics;
 
 /// What has been counted, and logged, so far.
 #[derive(Debug, Default)]
-pub(super) struct Shortage {
+pub(super) struct ShortageLog {
     logged: [u64; KINDS.len()],
 }
 
@@ -20,7 +20,7 @@ const KINDS: [&str; 6] = [
     "connections are ended with 4008: their oldest message is older than max-behind",
 ];
 
-impl Shortage {
+impl ShortageLog {
     /// Logs what has happened since the last call, which was a second ago.
     pub(super) fn log(&mut self, metrics: &Metrics) {
         let (held, budget) = (metrics.memory.held_bytes, metrics.memory.budget_bytes);
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn each_kind_is_logged_when_there_is_more_of_it() {
-        let mut shortage = Shortage::default();
+        let mut shortage = ShortageLog::default();
         assert_eq!(shortage.take_new([0; 6]), []);
         assert_eq!(
             shortage.take_new([2, 0, 1, 0, 0, 0]),

@@ -6,14 +6,14 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use framecast::Reply;
+use framecast::Response;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-/// A refusal says on one line of JSON what was wrong, with a status that fits.
-pub fn check_refusal(reply: Reply) {
-    assert!(reply.status().is_client_error(), "{reply:?}");
-    let mut body = pin!(reply.into_body().collect());
+/// A rejection says on one line of JSON what was wrong, with a status that fits.
+pub fn check_rejection(response: Response) {
+    assert!(response.status().is_client_error(), "{response:?}");
+    let mut body = pin!(response.into_body().collect());
     let Poll::Ready(Ok(body)) = body.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
         panic!("a body that is not there");
     };

@@ -1,9 +1,9 @@
-//! Responses, and the refusals that a request can meet: each a status and one line that says why.
+//! Responses, and the rejections of requests: each a status and one line that says why.
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    Response, StatusCode,
+    StatusCode,
     header::{
         ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
         SEC_WEBSOCKET_VERSION, UPGRADE, X_CONTENT_TYPE_OPTIONS,
@@ -14,12 +14,12 @@ use serde::Serialize;
 use crate::{disconnect::Disconnect, hub::bounds::budget::ShortOfMemory, protocol};
 
 /// A response with its whole body.
-pub type Reply = Response<Full<Bytes>>;
+pub type Response = hyper::Response<Full<Bytes>>;
 
-/// Why a request is refused.
+/// The reason for which a request is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum Refusal {
+pub(crate) enum Rejection {
     /// The request is not what its path takes; says what is wrong.
     #[error("{0}")]
     BadRequest(String),
@@ -50,7 +50,7 @@ pub(crate) enum Refusal {
     VersionRequired,
 }
 
-impl Refusal {
+impl Rejection {
     pub(crate) fn bad_request(why: &impl ToString) -> Self {
         Self::BadRequest(why.to_string())
     }
@@ -94,7 +94,7 @@ impl Refusal {
 }
 
 /// Refuses a request for the reason for which no connection was made.
-impl From<Disconnect> for Refusal {
+impl From<Disconnect> for Rejection {
     fn from(reason: Disconnect) -> Self {
         match reason {
             Disconnect::Overloaded => ShortOfMemory.into(),
@@ -104,70 +104,70 @@ impl From<Disconnect> for Refusal {
     }
 }
 
-impl From<ShortOfMemory> for Refusal {
+impl From<ShortOfMemory> for Rejection {
     fn from(short: ShortOfMemory) -> Self {
         Self::Overloaded(short.to_string())
     }
 }
 
-impl From<Refusal> for Reply {
-    fn from(refusal: Refusal) -> Self {
-        let mut reply = line(protocol::json::complaint(&refusal.to_string()));
-        *reply.status_mut() = refusal.status();
-        for (name, value) in refusal.headers() {
-            reply
+impl From<Rejection> for Response {
+    fn from(rejection: Rejection) -> Self {
+        let mut response = line(protocol::json::complaint(&rejection.to_string()));
+        *response.status_mut() = rejection.status();
+        for (name, value) in rejection.headers() {
+            response
                 .headers_mut()
                 .insert(name, HeaderValue::from_static(value));
         }
-        reply
+        response
     }
 }
 
 /// 200 with `value` as JSON on one line.
-pub(crate) fn json(value: &impl Serialize) -> Reply {
+pub(crate) fn json(value: &impl Serialize) -> Response {
     line(protocol::json::json(value))
 }
 
 /// 503 with `value` as JSON on one line, and when to ask again.
-pub(crate) fn unavailable(value: &impl Serialize) -> Reply {
-    let mut reply = json(value);
-    *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    let headers = reply.headers_mut();
+pub(crate) fn unavailable(value: &impl Serialize) -> Response {
+    let mut response = json(value);
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    reply
+    response
 }
 
-/// Lets the connection end with a reply.
-pub(crate) fn end_connection(reply: &mut Reply) {
+/// Lets the connection end with a response.
+pub(crate) fn end_connection(response: &mut Response) {
     // It may have said `Upgrade` already.
-    reply
+    response
         .headers_mut()
         .append(CONNECTION, HeaderValue::from_static("close"));
 }
 
-fn line(json: String) -> Reply {
+fn line(json: String) -> Response {
     content("application/json", (json + "\n").into())
 }
 
 /// 200 with `body`, which is not to be kept.
-pub(crate) fn content(media_type: &'static str, body: Bytes) -> Reply {
-    let mut reply = Reply::new(Full::new(body));
+pub(crate) fn content(media_type: &'static str, body: Bytes) -> Response {
+    let mut response = Response::new(Full::new(body));
     let headers = [
         (CONTENT_TYPE, media_type),
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     for (name, value) in headers {
-        reply
+        response
             .headers_mut()
             .insert(name, HeaderValue::from_static(value));
     }
-    reply
+    response
 }
 
 /// A status without a body.
-pub(crate) fn empty(status: StatusCode) -> Reply {
-    let mut reply = Reply::default();
-    *reply.status_mut() = status;
-    reply
+pub(crate) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = status;
+    response
 }

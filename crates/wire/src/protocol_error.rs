@@ -5,7 +5,7 @@
 
 /// How a peer broke the protocol or a limit, and so which close code it gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Violation {
+pub enum ProtocolError {
     /// §5.4: a fragment continues a message that was never begun.
     #[error("continuation frame without a message to continue")]
     ContinuationWithoutStart,
@@ -30,19 +30,19 @@ pub enum Violation {
     /// §5.2: the shortest form of the length must be used, and its top bit is 0.
     #[error("payload length not in its shortest form")]
     LengthEncoding,
-    /// What the walk let pass and the reader refused; no such bytes are known.
+    /// What the validator let pass and the reader refused; no such bytes are known.
     #[error("malformed frame")]
     Malformed,
     /// §5.1: no server frame may be masked.
     #[error("masked frame")]
     Masked,
-    /// The message is larger than [`Limits::message_bytes`](super::walk::Limits::message_bytes).
+    /// The message is larger than [`MessageLimits::message_bytes`](super::validator::MessageLimits::message_bytes).
     #[error("message too big")]
     MessageTooBig,
     /// §5.2: RSV bits that no extension gave a meaning.
     #[error("reserved bits set")]
     ReservedBits,
-    /// The message has more frames than [`Limits::fragments`](super::walk::Limits::fragments).
+    /// The message has more frames than [`MessageLimits::fragments`](super::validator::MessageLimits::fragments).
     #[error("too many fragments")]
     TooManyFragments,
     /// §5.2: an opcode that is not defined.
@@ -53,7 +53,7 @@ pub enum Violation {
     Unmasked,
 }
 
-impl Violation {
+impl ProtocolError {
     /// The close code that says so (§7.4.1).
     #[must_use]
     pub fn close_code(self) -> u16 {

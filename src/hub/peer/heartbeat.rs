@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::config::Timeouts;
 
-/// When a peer was last heard of, in sweeps of the table.
+/// The state of the heartbeat of one peer, in sweeps of the table.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::hub) struct Pulse {
+pub(in crate::hub) struct Heartbeat {
     heard: u32,
     pinged: Option<u32>,
 }
 
-impl Pulse {
+impl Heartbeat {
     pub(in crate::hub) fn new(sweep: u32) -> Self {
         Self {
             heard: sweep,
@@ -19,7 +19,7 @@ impl Pulse {
         }
     }
 
-    /// The peer said something.
+    /// Takes note that the peer said something.
     pub(in crate::hub) fn heard(&mut self, sweep: u32) {
         *self = Self {
             heard: sweep,
@@ -27,11 +27,11 @@ impl Pulse {
         };
     }
 
-    /// What to do about a peer's silence: nothing, a ping, or the end.
-    pub(in crate::hub) fn check(&mut self, sweep: u32, heartbeat: Heartbeat) -> Silence {
+    /// Returns how long the peer has been silent, and takes note of the Ping if one is due.
+    pub(in crate::hub) fn check(&mut self, sweep: u32, intervals: HeartbeatIntervals) -> Silence {
         match self.pinged {
-            Some(pinged) if sweep - pinged > heartbeat.pong_within => Silence::Unanswered,
-            None if sweep - self.heard > heartbeat.ping_after => {
+            Some(pinged) if sweep - pinged > intervals.pong_within => Silence::Unanswered,
+            None if sweep - self.heard > intervals.ping_after => {
                 self.pinged = Some(sweep);
                 Silence::Ping
             }
@@ -40,14 +40,14 @@ impl Pulse {
     }
 }
 
-/// The heartbeat, in sweeps of the table.
+/// The times of the heartbeat, in sweeps of the table.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::hub) struct Heartbeat {
+pub(in crate::hub) struct HeartbeatIntervals {
     pub(in crate::hub) ping_after: u32,
     pub(in crate::hub) pong_within: u32,
 }
 
-impl Heartbeat {
+impl HeartbeatIntervals {
     pub(in crate::hub) fn new(timeouts: &Timeouts) -> Self {
         let interval = Self::sweep_interval(timeouts);
         let sweeps = |time: Duration| {
@@ -59,7 +59,7 @@ impl Heartbeat {
         }
     }
 
-    /// How often the table is swept: often enough to keep the times to within a quarter.
+    /// Returns the time between two sweeps of the table: short enough to keep the times to within a quarter.
     pub(in crate::hub) fn sweep_interval(timeouts: &Timeouts) -> Duration {
         let shortest = timeouts.ping_after.min(timeouts.pong_within);
         let quarter = shortest.min(timeouts.behind) / 4;
@@ -83,20 +83,20 @@ pub(in crate::hub) enum Silence {
 mod tests {
     use super::*;
 
-    const HEARTBEAT: Heartbeat = Heartbeat {
+    const INTERVALS: HeartbeatIntervals = HeartbeatIntervals {
         ping_after: 25,
         pong_within: 10,
     };
 
     #[test]
     fn silence_brings_a_ping_and_then_the_end_and_any_frame_resets_it() {
-        let mut pulse = Pulse::new(0);
-        assert_eq!(pulse.check(25, HEARTBEAT), Silence::Short);
-        assert_eq!(pulse.check(26, HEARTBEAT), Silence::Ping);
-        assert_eq!(pulse.check(36, HEARTBEAT), Silence::Short);
-        assert_eq!(pulse.check(37, HEARTBEAT), Silence::Unanswered);
-        pulse.heard(37);
-        assert_eq!(pulse.check(62, HEARTBEAT), Silence::Short);
-        assert_eq!(pulse.check(63, HEARTBEAT), Silence::Ping);
+        let mut heartbeat = Heartbeat::new(0);
+        assert_eq!(heartbeat.check(25, INTERVALS), Silence::Short);
+        assert_eq!(heartbeat.check(26, INTERVALS), Silence::Ping);
+        assert_eq!(heartbeat.check(36, INTERVALS), Silence::Short);
+        assert_eq!(heartbeat.check(37, INTERVALS), Silence::Unanswered);
+        heartbeat.heard(37);
+        assert_eq!(heartbeat.check(62, INTERVALS), Silence::Short);
+        assert_eq!(heartbeat.check(63, INTERVALS), Silence::Ping);
     }
 }

@@ -1,4 +1,4 @@
-//! The fast lane: whole plain messages, taken in place from what was received.
+//! The fast path: whole plain messages, taken in place from what was received.
 //!
 //! Most messages are one frame that has arrived whole and needs nothing but unmasking. They take
 //! the short way past the gate and fastwebsockets; everything else, and everything that is wrong,
@@ -8,10 +8,10 @@ use super::{
     frame::Kind,
     header::{FIN, Header},
     utf8,
-    walk::Limits,
+    validator::MessageLimits,
 };
 
-/// What stands at the head of what was received from a client, between two messages.
+/// The head of the bytes received from a client, between two messages.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Head<'a> {
     /// A message, unmasked; its frame is `wire_len` bytes long.
@@ -35,7 +35,7 @@ pub enum Head<'a> {
 /// Looks at the head of `received`.
 // Once for each message, in the loop of another crate: a call of it would cost a twelfth of an echo.
 #[inline]
-pub fn head(received: &mut [u8], limits: Limits) -> Head<'_> {
+pub fn head(received: &mut [u8], limits: MessageLimits) -> Head<'_> {
     let mut header = Header::default();
     header.look_at(received);
     let kind = match header.first() {
@@ -84,7 +84,7 @@ const BINARY: u8 = FIN | 0x2;
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: MessageLimits = MessageLimits {
         message_bytes: 1000,
         fragments: 4,
     };

@@ -1,6 +1,6 @@
-//! Episodes: what takes a connection longer than a look at its receive buffer.
+//! The slow path: what takes a connection longer than a look at its receive buffer.
 //!
-//! fastwebsockets' `read_frame` is not cancel safe, so an episode is polled until it completes.
+//! fastwebsockets' `read_frame` is not cancel safe, so each future of the slow path is polled until it completes.
 
 use std::{
     future::{Future, poll_fn},
@@ -17,104 +17,110 @@ use tokio::io::{AsyncRead, ReadBuf};
 use crate::{
     disconnect::Disconnect,
     hub::{
-        Pass,
-        seat::{SeatRef, publications::Publications, receiving::UnfinishedMessage},
+        PublishPermit,
+        handle::{HandleRef, publications::Publications, receiving::UnfinishedMessage},
     },
     protocol::Fragment,
     wire::{
         frame,
         frame::Kind,
-        gate::{IsFinal, Marks},
+        gate::{IsFinal, MessageInfos},
         inflate::Inflating,
+        protocol_error::ProtocolError,
         read_side::{ReadSide, Reading, Stop, check_message, web_socket},
-        violation::Violation,
-        walk::Mark,
+        validator::MessageInfo,
     },
 };
 
-/// An episode that is under way.
-pub(super) type Unended = Pin<Box<dyn Future<Output = Episode>>>;
+/// A future of the slow path.
+pub(super) type SlowPath = Pin<Box<dyn Future<Output = Outcome>>>;
 
-/// How an episode ended.
-pub(super) enum Episode {
-    /// With a frame of a message, and an episode that reads the next ones.
-    Fragment(Part, Unended),
-    /// Between two messages.
+/// The outcome of a future of the slow path.
+pub(super) enum Outcome {
+    /// A frame of a message, and the future that reads the next ones.
+    Fragment(OwnedFragment, SlowPath),
+    /// Nothing: it has ended between two messages.
     Idle,
-    /// With the right to publish in this turn.
-    LetThrough(Pass),
-    /// With a whole message.
+    /// The right to publish in this turn.
+    Permitted(PublishPermit),
+    /// A whole message.
     Message(Kind, Bytes),
     Over(Disconnect),
 }
 
 /// A frame of a message.
-pub(super) struct Part {
+pub(super) struct OwnedFragment {
     /// Of the first one.
     kind: Option<Kind>,
     is_last: bool,
     payload: Bytes,
 }
 
-impl Part {
+impl OwnedFragment {
     pub(super) fn as_fragment(&self) -> Fragment<'_> {
         Fragment::new(self.kind, self.is_last, &self.payload)
     }
 }
 
-/// What a connection waits with until it may publish.
-pub(super) struct Waiting {
+/// The publications that a connection waits with until it may publish.
+pub(super) struct WaitingPublications {
     pub(super) publications: Publications,
     /// Bytes that it has received behind them, and reads later.
     pub(super) unread: usize,
 }
 
 /// Waits until the connection owes little enough to be read on.
-pub(super) async fn answered(seat: SeatRef) -> Episode {
-    wait_until_answered(&seat).await;
-    Episode::Idle
+pub(super) async fn answered(handle: HandleRef) -> Outcome {
+    wait_until_answered(&handle).await;
+    Outcome::Idle
 }
 
-async fn wait_until_answered(seat: &SeatRef) {
+async fn wait_until_answered(handle: &HandleRef) {
     // The connection's task is woken when more of its outbox is written.
     poll_fn(|_| {
-        if seat.may_read() {
-            Poll::Ready(())
-        } else {
+        if handle.hold_reader_if_behind() {
             Poll::Pending
+        } else {
+            Poll::Ready(())
         }
     })
     .await;
 }
 
 /// Waits to be let through, publishes, and goes on with the `rest`, if there is any.
-pub(super) async fn publish(seat: SeatRef, waiting: Waiting, rest: Option<Unended>) -> Episode {
-    let Waiting {
+pub(super) async fn publish(
+    handle: HandleRef,
+    waiting: WaitingPublications,
+    rest: Option<SlowPath>,
+) -> Outcome {
+    let WaitingPublications {
         publications,
         unread,
     } = waiting;
-    let pass = seat.pass(publications.held_bytes() + unread).await;
-    seat.publish_all(publications);
-    match (rest, pass) {
-        (None, None) => Episode::Idle,
-        (None, Some(pass)) => Episode::LetThrough(pass),
-        (Some(rest), pass) => {
+    let permit = handle
+        .acquire_permit(publications.held_bytes() + unread)
+        .await;
+    handle.publish_all(publications);
+    match (rest, permit) {
+        (None, None) => Outcome::Idle,
+        (None, Some(permit)) => Outcome::Permitted(permit),
+        (Some(rest), permit) => {
             // It may wait for long.
-            drop(pass);
+            drop(permit);
             rest.await
         }
     }
 }
 
 /// Reads a message through the gate and fastwebsockets, or only its first frame.
-pub(super) async fn read(seat: SeatRef, in_fragments: bool) -> Episode {
-    let marks = Marks::default();
+pub(super) async fn read(handle: HandleRef, in_fragments: bool) -> Outcome {
+    let infos = MessageInfos::default();
     let is_final = IsFinal::default();
-    let engine = engine(&seat, in_fragments, &marks, &is_final);
-    let handler = Handler {
-        seat,
+    let engine = engine(&handle, in_fragments, &infos, &is_final);
+    let handler = FrameHandler {
+        handle,
         in_fragments,
-        marks,
+        infos,
         is_final,
     };
     read_on(engine, handler).await
@@ -123,33 +129,35 @@ pub(super) async fn read(seat: SeatRef, in_fragments: bool) -> Episode {
 /// Reads the next frame, or all that are left of a message.
 async fn read_on(
     mut engine: Engine<impl FnMut(&[u8]) + Unpin + 'static>,
-    handler: Handler,
-) -> Episode {
+    handler: FrameHandler,
+) -> Outcome {
     loop {
-        if !handler.seat.may_read() {
-            wait_until_answered(&handler.seat).await;
+        if handler.handle.hold_reader_if_behind() {
+            wait_until_answered(&handler.handle).await;
         }
         let opened = match engine.read_frame().await.map_err(Stop::from) {
-            Ok(frame) if frame.opcode == OpCode::Close => return Episode::Over(Disconnect::ByPeer),
+            Ok(frame) if frame.opcode == OpCode::Close => return Outcome::Over(Disconnect::ByPeer),
             Ok(frame) => handler.on_frame(frame).await,
-            Err(Stop::Idle) => return Episode::Idle,
-            Err(Stop::Violation(violation)) => Err(violation),
-            Err(Stop::Lost(_)) => return Episode::Over(Disconnect::Lost),
+            Err(Stop::Idle) => return Outcome::Idle,
+            Err(Stop::ProtocolError(error)) => Err(error),
+            Err(Stop::Lost(_)) => return Outcome::Over(Disconnect::Lost),
         };
         return match opened {
             Ok(Opened::Nothing) => continue,
-            Ok(Opened::Message(kind, payload)) => Episode::Message(kind, payload),
-            Ok(Opened::Part(part)) => Episode::Fragment(part, Box::pin(read_on(engine, handler))),
-            Err(violation) => Episode::Over(violation.into()),
+            Ok(Opened::Message(kind, payload)) => Outcome::Message(kind, payload),
+            Ok(Opened::Fragment(fragment)) => {
+                Outcome::Fragment(fragment, Box::pin(read_on(engine, handler)))
+            }
+            Err(error) => Outcome::Over(error.into()),
         };
     }
 }
 
-/// Opens the frames of an episode.
-struct Handler {
-    seat: SeatRef,
+/// Handles the frames that a future of the slow path reads.
+struct FrameHandler {
+    handle: HandleRef,
     in_fragments: bool,
-    marks: Marks,
+    infos: MessageInfos,
     is_final: IsFinal,
 }
 
@@ -158,35 +166,35 @@ enum Opened {
     Message(Kind, Bytes),
     /// Nothing for the protocol.
     Nothing,
-    Part(Part),
+    Fragment(OwnedFragment),
 }
 
-impl Handler {
+impl FrameHandler {
     /// Takes a whole message; or a frame, where fragments are wanted, which comes as a message.
     ///
     /// # Errors
     ///
     /// A compressed message that can't be inflated to what it should be.
-    async fn on_frame(&self, frame: fastwebsockets::Frame<'_>) -> Result<Opened, Violation> {
-        let mark = match frame.opcode {
-            OpCode::Text | OpCode::Binary => self.marks.borrow_mut().pop_front(),
+    async fn on_frame(&self, frame: fastwebsockets::Frame<'_>) -> Result<Opened, ProtocolError> {
+        let info = match frame.opcode {
+            OpCode::Text | OpCode::Binary => self.infos.borrow_mut().pop_front(),
             OpCode::Continuation => None,
             OpCode::Close | OpCode::Ping | OpCode::Pong => return Ok(Opened::Nothing),
         };
-        if self.seat.is_ended() {
+        if self.handle.is_ended() {
             // Only the peer's Close still counts.
             return Ok(Opened::Nothing);
         }
         let is_last = !self.in_fragments || self.is_final.get();
-        match mark {
-            Some(mark) if is_last => {
-                let message = self.open(mark, frame.payload).await?;
-                Ok(Opened::Message(mark.kind, message))
+        match info {
+            Some(info) if is_last => {
+                let message = self.open(info, frame.payload).await?;
+                Ok(Opened::Message(info.kind, message))
             }
             None if !self.in_fragments => Ok(Opened::Nothing),
-            // Only the first frame of a message has a mark.
-            mark => Ok(Opened::Part(Part {
-                kind: mark.map(|mark| mark.kind),
+            // Only the first frame of a message says what it is.
+            info => Ok(Opened::Fragment(OwnedFragment {
+                kind: info.map(|info| info.kind),
                 is_last,
                 payload: kept(frame.payload),
             })),
@@ -194,11 +202,11 @@ impl Handler {
     }
 
     /// Returns the message behind a payload. Inflating it may take several turns.
-    async fn open(&self, mark: Mark, payload: Payload<'_>) -> Result<Bytes, Violation> {
-        if !mark.is_deflated {
+    async fn open(&self, info: MessageInfo, payload: Payload<'_>) -> Result<Bytes, ProtocolError> {
+        if !info.is_deflated {
             return Ok(kept(payload));
         }
-        let shard = self.seat.shard();
+        let shard = self.handle.shard();
         let mut inflating = Inflating::new(shard.config().limits.message_bytes);
         let mut inflater = shard.take_inflater();
         let mut held = shard.ledger().hold(INFLATER_BYTES);
@@ -206,17 +214,17 @@ impl Handler {
             match inflating.step(&mut inflater, &payload) {
                 Ok(Some(message)) => break Ok(message),
                 Ok(None) => {}
-                Err(violation) => break Err(violation),
+                Err(error) => break Err(error),
             }
             held.grow_to(INFLATER_BYTES + inflating.held_bytes());
-            self.seat.spend(INFLATE);
+            self.handle.spend(INFLATE);
             if shard.is_turn_over() {
-                self.seat.next_turn().await;
+                self.handle.next_turn().await;
             }
         };
         shard.give_back(inflater);
         let message = inflated?;
-        check_message(mark, &message)?;
+        check_message(info, &message)?;
         Ok(message.into())
     }
 }
@@ -231,10 +239,10 @@ fn kept(payload: Payload<'_>) -> Bytes {
     }
 }
 
-/// What an inflater takes, in bytes.
+/// Bytes that an inflater holds.
 const INFLATER_BYTES: usize = 64 * 1024;
 
-/// What a step of inflating takes, in nanoseconds: up to 100,000, but for few.
+/// The cost of a step of inflating, in nanoseconds: up to 100,000, but for few.
 const INFLATE: u64 = 10_000;
 
 /// fastwebsockets, with `W` to take what it answers by itself.
@@ -242,20 +250,20 @@ type Engine<W> = FragmentCollector<ReadSide<Inbound, W>>;
 
 /// Builds fastwebsockets on what the peer sends, with its auto-pong and auto-close into the outbox.
 fn engine(
-    seat: &SeatRef,
+    handle: &HandleRef,
     in_fragments: bool,
-    marks: &Marks,
+    infos: &MessageInfos,
     is_final: &IsFinal,
 ) -> Engine<impl FnMut(&[u8]) + Unpin + use<>> {
-    let rules = seat.shard().config().rules(seat.may_inflate());
-    let inbound = Inbound::new(seat.clone());
-    let seat = seat.clone();
+    let rules = handle.shard().config().rules(handle.may_inflate());
+    let inbound = Inbound::new(handle.clone());
+    let handle = handle.clone();
     let answer = move |frame: &[u8]| {
         let queued = Bytes::copy_from_slice(frame);
         if frame::is_close(frame) {
-            seat.answer_close(queued);
+            handle.answer_close(queued);
         } else {
-            seat.control(queued);
+            handle.control(queued);
         }
     };
     let reading = if in_fragments {
@@ -263,13 +271,13 @@ fn engine(
     } else {
         Reading::Messages
     };
-    let web_socket = web_socket(inbound, rules, reading, Rc::clone(marks), answer);
+    let web_socket = web_socket(inbound, rules, reading, Rc::clone(infos), answer);
     FragmentCollector::new(web_socket)
 }
 
-/// What the peer sent, by way of the shard's receive buffer.
+/// A reader of what the peer sent, by way of the shard's receive buffer.
 struct Inbound {
-    seat: SeatRef,
+    handle: HandleRef,
     /// With what fastwebsockets may hold of it.
     message: UnfinishedMessage,
     received: usize,
@@ -278,13 +286,13 @@ struct Inbound {
 }
 
 impl Inbound {
-    fn new(seat: SeatRef) -> Self {
-        let shard = seat.shard();
+    fn new(handle: HandleRef) -> Self {
+        let shard = handle.shard();
         Self {
-            message: seat.begin_message(ENGINE_BYTES),
+            message: handle.begin_message(ENGINE_BYTES),
             received: 0,
-            limit: (shard.config().limits.wire()).received_bytes(seat.may_inflate()),
-            seat,
+            limit: (shard.config().limits.wire()).received_bytes(handle.may_inflate()),
+            handle,
         }
     }
 }
@@ -297,7 +305,7 @@ impl AsyncRead for Inbound {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let read = this.seat.poll_read(cx, buf);
+        let read = this.handle.poll_read(cx, buf);
         this.received += buf.filled().len() - before;
         // Its buffers are up to twice as large as what is in them; of pings nothing stays.
         let message = this.received.min(this.limit);
@@ -306,5 +314,5 @@ impl AsyncRead for Inbound {
     }
 }
 
-/// What fastwebsockets takes before anything is read, in bytes.
+/// Bytes that fastwebsockets holds before anything is read.
 const ENGINE_BYTES: usize = 20 * 1024;

@@ -64,7 +64,7 @@ impl Upcoming {
 /// A socket after its opening handshake, on a runtime.
 pub(crate) struct Arrived {
     transport: Transport<TcpStream>,
-    /// What the client has sent behind its request.
+    /// Bytes that the client has sent behind its request.
     leftover: Vec<u8>,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct Detached {
     leftover: Vec<u8>,
 }
 
-/// What carries the frames.
+/// The stream that carries the frames.
 enum Transport<Tcp> {
     Tcp(Tcp),
     /// TLS, or whatever else a server has accepted on.
@@ -120,12 +120,12 @@ impl Detached {
     }
 }
 
-/// What a socket that carries frames wants of TCP.
+/// Sets the options of TCP for a socket that carries frames.
 pub(super) fn tune(socket: &socket2::Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)
 }
 
-/// What the kernel takes for a peer beyond what it has sent. Without it each stalled peer costs
+/// Bytes that the kernel takes for a peer beyond what it has sent. Without it each stalled peer costs
 /// 4 to 5 MiB of kernel memory before it is noticed; with less, healthy ones are blocked.
 const UNSENT_BYTES: u32 = 64 * 1024;

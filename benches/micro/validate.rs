@@ -3,27 +3,27 @@
 use std::collections::VecDeque;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
-use framecast_wire::walk::Walk;
+use framecast_wire::validator::Validator;
 
 use crate::wire::{KINDS, Messages, RULES, SIZES};
 
 pub(crate) fn measure(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("walk");
+    let mut group = criterion.benchmark_group("validate");
     for kind in KINDS {
         for size in SIZES {
             let Messages { bytes, count } = Messages::new(kind, size);
             group.throughput(Throughput::Elements(count as u64));
             let id = BenchmarkId::new(format!("{kind:?}").to_lowercase(), size);
-            let mut walk = Walk::new(RULES);
-            let mut marks = VecDeque::with_capacity(count);
+            let mut validator = Validator::new(RULES);
+            let mut infos = VecDeque::with_capacity(count);
             group.bench_function(id, |bencher| {
-                let walk = |bytes: &mut Vec<u8>| {
-                    walk.walk(bytes, &mut marks).unwrap();
-                    assert_eq!(marks.len(), count);
-                    marks.clear();
+                let validate = |bytes: &mut Vec<u8>| {
+                    validator.validate(bytes, &mut infos).unwrap();
+                    assert_eq!(infos.len(), count);
+                    infos.clear();
                 };
-                // What was walked once is no longer what was sent.
-                bencher.iter_batched_ref(|| bytes.clone(), walk, BatchSize::SmallInput);
+                // What was validated once is no longer what was sent.
+                bencher.iter_batched_ref(|| bytes.clone(), validate, BatchSize::SmallInput);
             });
         }
     }

@@ -1,4 +1,4 @@
-//! The walker: judges the peer's frames while their bytes pass, in place.
+//! The validator: checks the peer's frames while their bytes pass, in place.
 //!
 //! A pure state machine over bytes: it copies nothing but a header, allocates nothing, and gives
 //! the same verdict for every way in which the same bytes are split. On its way it unmasks the
@@ -14,19 +14,19 @@ use std::collections::VecDeque;
 use super::{
     frame::Kind,
     header::{CONTROL, FIN, Header, OPCODE, RSV, RSV1},
+    protocol_error::ProtocolError,
     utf8::Utf8,
-    violation::Violation,
 };
 
-/// What the peer may send.
+/// The rules for what the peer sends.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// Which side of the connection we are.
     pub role: Role,
     /// permessage-deflate was agreed on: messages may be compressed (RFC 7692 §6.2).
     pub deflate: bool,
-    /// How large a message may be.
-    pub limits: Limits,
+    /// The limits of a message.
+    pub limits: MessageLimits,
 }
 
 /// A side of a connection.
@@ -39,16 +39,16 @@ pub enum Role {
     Server,
 }
 
-/// How large a message may be.
+/// The limits of a message.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct MessageLimits {
     /// The largest message, in payload bytes, counted over all its fragments; this many pass.
     pub message_bytes: usize,
     /// The most frames that a message may be made of.
     pub fragments: u32,
 }
 
-impl Limits {
+impl MessageLimits {
     /// The largest message as it arrives. Compressing makes what can't be compressed larger: by
     /// an eighth at worst, where a byte takes nine bits (RFC 1951 §3.2.6).
     pub fn received_bytes(&self, is_deflated: bool) -> usize {
@@ -60,26 +60,26 @@ impl Limits {
     }
 }
 
-/// What a message is that is shown as plain binary.
+/// The facts about a message that what is shown, plain binary, does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "there is no more to a message")]
-pub struct Mark {
-    /// What it is made of.
+pub struct MessageInfo {
+    /// Text or binary.
     pub kind: Kind,
     /// It is to be inflated, and if it is text, to be checked after that (RFC 7692 §6.2).
     pub is_deflated: bool,
 }
 
-/// A violation, and how many bytes of the chunk before it may still be delivered.
+/// A protocol error, and how many bytes of the chunk before it may still be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Offset in the chunk of the header or payload that was refused.
+pub struct ErrorAt {
+    /// Offset in the chunk of the header or payload that is wrong.
     pub at: usize,
-    /// Why.
-    pub violation: Violation,
+    /// The error.
+    pub error: ProtocolError,
 }
 
-/// Where the peer's byte stream stands.
+/// The state machine, at some point of the peer's byte stream.
 ///
 /// ```text
 ///         ┌────────────── payload done, or empty ──────────────┐
@@ -87,7 +87,7 @@ pub struct Refusal {
 ///   header (2 to 14 bytes, may be split) ─► payload (`left` bytes, may be split)
 /// ```
 #[derive(Debug)]
-pub struct Walk {
+pub struct Validator {
     rules: Rules,
     /// The header under way.
     header: Header,
@@ -106,12 +106,12 @@ pub struct Walk {
 
 #[derive(Clone, Copy, Debug)]
 struct Fragmented {
-    mark: Mark,
+    info: MessageInfo,
     bytes: u64,
     frames: u32,
 }
 
-impl Walk {
+impl Validator {
     /// Starts at the first byte after the opening handshake.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
@@ -143,7 +143,7 @@ impl Walk {
         self.left
     }
 
-    /// How many bytes end what is under way, as far as it is known: a header or a payload.
+    /// Returns how many bytes are missing to the end of the header or payload under way, as far as is known.
     #[must_use]
     pub fn wanted(&self) -> usize {
         if self.left > 0 {
@@ -152,28 +152,32 @@ impl Walk {
         self.header.size() - self.header.len()
     }
 
-    /// Walks the next bytes, unmasking them; the mark of every data message that begins in them
-    /// is appended to `marks`.
+    /// Validates the next bytes, unmasking them; the kind of every data message that begins in them
+    /// is appended to `infos`.
     ///
     /// # Errors
     ///
-    /// The first violation. The walk must not be continued after it.
-    pub fn walk(&mut self, chunk: &mut [u8], marks: &mut VecDeque<Mark>) -> Result<(), Refusal> {
+    /// The first error. The validator must not be used after it.
+    pub fn validate(
+        &mut self,
+        chunk: &mut [u8],
+        infos: &mut VecDeque<MessageInfo>,
+    ) -> Result<(), ErrorAt> {
         let mut at = 0;
         while at < chunk.len() {
             let rest = &mut chunk[at..];
             let taken = if self.left > 0 {
                 self.take_payload(rest)
             } else {
-                self.take_header(rest, marks)
+                self.take_header(rest, infos)
             };
-            at += taken.map_err(|violation| Refusal { at, violation })?;
+            at += taken.map_err(|error| ErrorAt { at, error })?;
         }
         Ok(())
     }
 
     /// Takes payload from the head of `bytes`; how much.
-    fn take_payload(&mut self, bytes: &mut [u8]) -> Result<usize, Violation> {
+    fn take_payload(&mut self, bytes: &mut [u8]) -> Result<usize, ProtocolError> {
         let len = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let piece = &mut bytes[..len];
         if self.rules.role == Role::Server {
@@ -182,7 +186,7 @@ impl Walk {
         }
         self.left -= len as u64;
         if self.is_text && !self.utf8.feed(piece) {
-            return Err(Violation::InvalidUtf8);
+            return Err(ProtocolError::InvalidUtf8);
         }
         if self.left == 0 {
             self.end_frame()?;
@@ -194,14 +198,14 @@ impl Walk {
     fn take_header(
         &mut self,
         bytes: &mut [u8],
-        marks: &mut VecDeque<Mark>,
-    ) -> Result<usize, Violation> {
+        infos: &mut VecDeque<MessageInfo>,
+    ) -> Result<usize, ProtocolError> {
         let had = self.header.len();
         self.header.look_at(bytes);
         // The first two bytes are judged as soon as they are seen: they are delivered on, and
         // the first one is rewritten on its way.
         if had == 0 {
-            bytes[0] = self.judge_first(marks)?;
+            bytes[0] = self.judge_first(infos)?;
         }
         if had < 2 && self.header.len() >= 2 {
             self.judge_second()?;
@@ -216,7 +220,7 @@ impl Walk {
     }
 
     /// Judges FIN, RSV and opcode; the byte to show instead.
-    fn judge_first(&self, marks: &mut VecDeque<Mark>) -> Result<u8, Violation> {
+    fn judge_first(&self, infos: &mut VecDeque<MessageInfo>) -> Result<u8, ProtocolError> {
         let first = self.header.first();
         let is_data = matches!(first & OPCODE, 0x1 | 0x2);
         let allowed = if self.rules.deflate && is_data {
@@ -225,35 +229,35 @@ impl Walk {
             0
         };
         if first & RSV & !allowed != 0 {
-            return Err(Violation::ReservedBits);
+            return Err(ProtocolError::ReservedBits);
         }
         match first & OPCODE {
-            0x0 if self.message.is_none() => Err(Violation::ContinuationWithoutStart),
-            0x1 | 0x2 if self.message.is_some() => Err(Violation::DataInsideMessage),
-            0x8..=0xA if first & FIN == 0 => Err(Violation::ControlFragmented),
+            0x0 if self.message.is_none() => Err(ProtocolError::ContinuationWithoutStart),
+            0x1 | 0x2 if self.message.is_some() => Err(ProtocolError::DataInsideMessage),
+            0x8..=0xA if first & FIN == 0 => Err(ProtocolError::ControlFragmented),
             0x0 | 0x8..=0xA => Ok(first),
             0x1 | 0x2 => {
-                marks.push_back(mark_of(first));
+                infos.push_back(info_of(first));
                 Ok(first & FIN | 0x2)
             }
-            _ => Err(Violation::UnknownOpcode),
+            _ => Err(ProtocolError::UnknownOpcode),
         }
     }
 
-    fn judge_second(&self) -> Result<(), Violation> {
+    fn judge_second(&self) -> Result<(), ProtocolError> {
         match (self.rules.role, self.header.is_masked()) {
-            (Role::Server, false) => return Err(Violation::Unmasked),
-            (Role::Client, true) => return Err(Violation::Masked),
+            (Role::Server, false) => return Err(ProtocolError::Unmasked),
+            (Role::Client, true) => return Err(ProtocolError::Masked),
             _ => {}
         }
         if self.header.is_control_too_long() {
-            return Err(Violation::ControlTooLong);
+            return Err(ProtocolError::ControlTooLong);
         }
         Ok(())
     }
 
     /// The header is whole: accounts its length before a byte of it is allocated.
-    fn begin_payload(&mut self) -> Result<(), Violation> {
+    fn begin_payload(&mut self) -> Result<(), ProtocolError> {
         let length = self.header.payload_length()?;
         let first = self.header.first();
         if first & CONTROL == 0 {
@@ -271,25 +275,25 @@ impl Walk {
     }
 
     /// Counts a data frame into its message.
-    fn account(&mut self, first: u8, length: u64) -> Result<(), Violation> {
+    fn account(&mut self, first: u8, length: u64) -> Result<(), ProtocolError> {
         let before = self.message.take().unwrap_or_else(|| Fragmented {
-            mark: mark_of(first),
+            info: info_of(first),
             bytes: 0,
             frames: 0,
         });
         let message = Fragmented {
-            mark: before.mark,
+            info: before.info,
             bytes: before.bytes.saturating_add(length),
             frames: before.frames + 1,
         };
         let limits = self.rules.limits;
-        if message.bytes > limits.received_bytes(message.mark.is_deflated) as u64 {
-            return Err(Violation::MessageTooBig);
+        if message.bytes > limits.received_bytes(message.info.is_deflated) as u64 {
+            return Err(ProtocolError::MessageTooBig);
         }
         if message.frames > limits.fragments {
-            return Err(Violation::TooManyFragments);
+            return Err(ProtocolError::TooManyFragments);
         }
-        self.is_text = message.mark.kind == Kind::Text && !message.mark.is_deflated;
+        self.is_text = message.info.kind == Kind::Text && !message.info.is_deflated;
         self.is_final = first & FIN != 0;
         if !self.is_final {
             self.message = Some(message);
@@ -297,17 +301,17 @@ impl Walk {
         Ok(())
     }
 
-    fn end_frame(&mut self) -> Result<(), Violation> {
+    fn end_frame(&mut self) -> Result<(), ProtocolError> {
         if self.is_text && self.is_final && !self.utf8.finish() {
-            return Err(Violation::InvalidUtf8);
+            return Err(ProtocolError::InvalidUtf8);
         }
         Ok(())
     }
 }
 
-/// What a message is, from the first byte of its first frame.
-fn mark_of(first: u8) -> Mark {
-    Mark {
+/// Returns what the first byte of its first frame says of a message.
+fn info_of(first: u8) -> MessageInfo {
+    MessageInfo {
         kind: if first & OPCODE == 0x1 {
             Kind::Text
         } else {

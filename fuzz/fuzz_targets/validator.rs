@@ -1,0 +1,98 @@
+//! The validator against the oracle, over splits: however the same bytes are cut, they get the same
+//! verdict, the same kinds of message, and come out the same.
+#![no_main]
+
+use std::collections::VecDeque;
+
+use framecast_fuzz::{
+    input::Input,
+    oracle::{Decoded, decode},
+};
+use framecast_wire::{
+    protocol_error::ProtocolError,
+    validator::{MessageInfo, Rules, Validator},
+};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Some(input) = Input::parse(data) else {
+        return;
+    };
+    let (wire, rules) = (&input.wire, input.rules());
+    let decoded = decode(wire, rules);
+    let mut turns = input.reads();
+    let script = || turns.take().unwrap_or(1);
+    let mut verdicts = vec![
+        validated(wire, rules, || usize::MAX),
+        validated(wire, rules, script),
+    ];
+    if wire.len() < 1000 {
+        verdicts.push(validated(wire, rules, || 1));
+    }
+    let shown = shown(wire, &decoded);
+    for validated in verdicts {
+        check(&validated, wire.len(), &decoded, &shown);
+    }
+});
+
+struct Validated {
+    error: Option<ProtocolError>,
+    infos: Vec<MessageInfo>,
+    /// The bytes that came out before an error.
+    passed: Vec<u8>,
+    is_between_messages: bool,
+}
+
+fn validated(wire: &[u8], rules: Rules, mut next_len: impl FnMut() -> usize) -> Validated {
+    let mut validator = Validator::new(rules);
+    let (mut infos, mut passed, mut error) = (VecDeque::new(), Vec::new(), None);
+    let mut rest = wire;
+    while !rest.is_empty() && error.is_none() {
+        let (piece, later) = rest.split_at(next_len().min(rest.len()));
+        let mut piece = piece.to_vec();
+        if let Err(found) = validator.validate(&mut piece, &mut infos) {
+            piece.truncate(found.at);
+            error = Some(found.error);
+        }
+        passed.extend(piece);
+        rest = later;
+    }
+    let is_between_messages = validator.is_between_messages();
+    Validated {
+        error,
+        infos: infos.into(),
+        passed,
+        is_between_messages,
+    }
+}
+
+fn check(validated: &Validated, len: usize, decoded: &Decoded, shown: &[u8]) {
+    assert_eq!(validated.error, decoded.error);
+    assert_eq!(validated.infos, decoded.infos);
+    assert!(
+        validated.passed.starts_with(shown),
+        "all before the error passes"
+    );
+    if decoded.error.is_some() {
+        assert!(validated.passed.len() < len, "the error does not pass");
+    } else {
+        assert_eq!(validated.passed.len(), len);
+        let is_between = shown.len() == len && !decoded.is_inside_message;
+        assert_eq!(validated.is_between_messages, is_between);
+    }
+}
+
+/// The whole frames as fastwebsockets is to see them: unmasked under their old keys, never text,
+/// never compressed.
+fn shown(wire: &[u8], decoded: &Decoded) -> Vec<u8> {
+    let mut shown = Vec::new();
+    for frame in &decoded.frames {
+        let at = shown.len();
+        shown.extend(&wire[at..][..frame.header_len]);
+        shown.extend(&frame.payload);
+        if matches!(frame.opcode(), 1 | 2) {
+            shown[at] = frame.first & 0x80 | 0x02;
+        }
+    }
+    shown
+}

@@ -1,0 +1,106 @@
+//! Messages that are published: whole ones, of text or of bytes.
+
+use crate::wire::frame::{Frame, Kind};
+
+/// A message to be published. It is encoded once, for however many connections.
+///
+/// Cloning is a reference-count increment; the payload is never copied again.
+///
+/// ```
+/// use framecast::{Kind, Message};
+///
+/// let message = Message::text("cats are awesome");
+/// assert_eq!(message.kind(), Kind::Text);
+/// assert_eq!(message.payload(), b"cats are awesome");
+/// assert_eq!(Message::binary(&[1, 2, 3]).as_text(), None);
+/// ```
+//
+// Invariant: the frame is a whole message, and not compressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message(Frame);
+
+impl Message {
+    /// Makes a message of `text`.
+    #[must_use]
+    pub fn text(text: &str) -> Self {
+        Self(Frame::text(text))
+    }
+
+    /// Makes a message of any bytes.
+    #[must_use]
+    pub fn binary(payload: &[u8]) -> Self {
+        Self(Frame::binary(payload))
+    }
+
+    /// Makes a message of this kind; that text is UTF-8 was checked where it arrived.
+    pub(crate) fn new(kind: Kind, payload: &[u8]) -> Self {
+        Self(Frame::message(kind, payload))
+    }
+
+    /// Takes a frame for a message; `None` if it is none: a fragment, a control frame, or compressed.
+    pub(crate) fn from_frame(frame: Frame) -> Option<Self> {
+        frame.is_message().then_some(Self(frame))
+    }
+
+    /// Returns the frame that the message is sent in.
+    pub(crate) fn into_frame(self) -> Frame {
+        self.0
+    }
+
+    /// Text or binary.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the frame begins a message")]
+    pub fn kind(&self) -> Kind {
+        self.0.kind().expect("the frame begins a message")
+    }
+
+    /// The bytes of the message.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.0.payload()
+    }
+
+    /// The text of the message; `None` if it is binary.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self.kind() {
+            Kind::Text => str::from_utf8(self.payload()).ok(),
+            Kind::Binary => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::frame::Opcode;
+
+    #[test]
+    fn only_a_frame_that_is_a_whole_message_is_taken_for_one() {
+        for frame in [
+            Frame::text("hi"),
+            Frame::binary(b""),
+            Frame::binary(&[7; 200]),
+        ] {
+            let message = Message::from_frame(frame.clone()).unwrap();
+            assert_eq!(message.payload(), frame.payload());
+            assert_eq!(message.into_frame(), frame);
+        }
+        for other in [
+            Frame::fragment(Opcode::Text, false, b"hi"),
+            Frame::fragment(Opcode::Continuation, true, b"hi"),
+            Frame::text("hi").deflated(b"hi"),
+            Frame::ping(),
+            Frame::close(1000, ""),
+        ] {
+            assert_eq!(Message::from_frame(other), None);
+        }
+    }
+
+    #[test]
+    fn a_message_knows_its_kind_and_its_text() {
+        assert_eq!(Message::text("é").as_text(), Some("é"));
+        assert_eq!(Message::binary(b"x").as_text(), None);
+        assert_eq!(Message::new(Kind::Binary, b"x"), Message::binary(b"x"));
+    }
+}
