@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use slotmap::SecondaryMap;
 
-use super::{
+use crate::{
     client::{ClientKey, Hear, Line, News, Role},
     clients::Clients,
     clock::Moment,

@@ -8,7 +8,7 @@ use std::{
 use rustix::event::epoll::EventFlags;
 use slotmap::new_key_type;
 
-use super::{
+use crate::{
     clock::Moment,
     error::Error,
     frame::{self, Keys, Opcode},

@@ -15,7 +15,7 @@ use rustix::{
 };
 use slotmap::{Key as _, KeyData, SlotMap};
 
-use super::{
+use crate::{
     client::{Client, ClientKey, Ear, End, Hear, IsOpen, News, Opening, Output, Role, Stage},
     clock::Moment,
     dial::dial,

@@ -2,7 +2,7 @@
 
 use std::{process, time::Duration};
 
-use super::{
+use crate::{
     churn::Churn,
     client::End,
     clients::Clients,

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::{
+use crate::{
     client::{ClientKey, Hear, Line, News, Role},
     clients::Clients,
     clock::Moment,

@@ -1,6 +1,6 @@
 //! Connections that are opened and closed again, each with both handshakes.
 
-use super::{
+use crate::{
     client::{Hear, Line, News, Role},
     clients::Clients,
     clock::Moment,

@@ -1,6 +1,6 @@
 //! Connections that are just there.
 
-use super::{
+use crate::{
     client::{Hear, Line, News, Role},
     clients::Clients,
     clock::Moment,

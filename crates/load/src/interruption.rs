@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::clock::Moment;
+use crate::clock::Moment;
 
 /// When the measured time is to end, if somebody has asked for that.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::plan::Scheme;
+use crate::plan::Scheme;
 
 /// What a server has said.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::io;
 
 use serde::Serialize;
 
-use super::{
+use crate::{
     error::Error,
     report::Report,
     usage::{Cpu, resident_bytes, socket_bytes},

@@ -2,7 +2,7 @@
 //!
 //! [RFC 6455 §4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
 
-use super::plan::Scheme;
+use crate::plan::Scheme;
 
 /// Why a server's answer is not what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

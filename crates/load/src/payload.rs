@@ -2,7 +2,7 @@
 //!
 //! All of it is letters, digits and a colon: it survives as text, and inside of JSON.
 
-use super::clock::Moment;
+use crate::clock::Moment;
 
 /// Which message this is, and when it was to be sent.
 ///

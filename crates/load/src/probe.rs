@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
+use crate::{
     error::Error,
     opening,
     plan::{TOPIC, Target},

@@ -1,6 +1,6 @@
 //! What a publisher sends: everything but the stamp is made once.
 
-use super::{
+use crate::{
     payload::{Stamp, filler},
     plan::{PAYLOAD, Shape, TOPIC, Via},
     relay,

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{
+use crate::{
     error::Error,
     opening::{Head, Refusal},
 };

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{clock::Moment, latencies::Latencies, sequence::Tally, usage::Cpu};
+use crate::{clock::Moment, latencies::Latencies, sequence::Tally, usage::Cpu};
 
 /// What a run, or one process of it, has found.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

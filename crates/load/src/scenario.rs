@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
+use crate::{
     client::Hear,
     clients::Clients,
     clock::Moment,

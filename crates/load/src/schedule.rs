@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::clock::Moment;
+use crate::clock::Moment;
 
 /// Moments that come at a constant rate.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! How long a publication takes from its first subscriber to its last one.
 
-use super::clock::Moment;
+use crate::clock::Moment;
 
 /// The latest publications of one stream, until all subscribers have them.
 #[derive(Debug)]

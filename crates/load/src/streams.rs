@@ -1,6 +1,6 @@
 //! Numbered streams to topics: who publishes which, and how far the subscribers have got.
 
-use super::client::ClientKey;
+use crate::client::ClientKey;
 
 /// A publisher with a topic. Stream `s` is for topic `s` modulo their number.
 #[derive(Debug, Default)]

@@ -17,7 +17,7 @@ use std::{
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::{
     clock::Moment,
     drive::{Host, drive},
     error::Error,
