@@ -5,6 +5,10 @@ use std::{collections::VecDeque, time::Duration};
 use slotmap::SecondaryMap;
 
 use crate::{
+    account::{
+        report::{Recorder, Report},
+        sequence::Track,
+    },
     client::{ClientKey, Hear, Line, News, Role},
     clients::Clients,
     clock::Moment,
@@ -12,10 +16,8 @@ use crate::{
     fanout::{Fanout, streams_per_topic},
     plan::{self, Target},
     publication::Delivered,
-    report::{Recorder, Report},
     scenario::{Scenario, idle_from},
     schedule::Schedule,
-    sequence::Track,
 };
 
 #[derive(Debug)]

@@ -16,6 +16,7 @@ use rustix::{
 use slotmap::{Key as _, KeyData, SlotMap};
 
 use crate::{
+    account::report::Connections,
     client::{Client, ClientKey, Ear, End, Hear, IsOpen, News, Opening, Output, Role, Stage},
     clock::Moment,
     dial::dial,
@@ -23,7 +24,6 @@ use crate::{
     frame::{Keys, Opcode},
     opening,
     plan::{Scheme, Target},
-    report::Connections,
 };
 
 pub(crate) struct Clients {

@@ -3,6 +3,7 @@
 use std::{process, time::Duration};
 
 use crate::{
+    account::{report::Report, usage::Cpu},
     churn::Churn,
     client::End,
     clients::Clients,
@@ -14,10 +15,8 @@ use crate::{
     idle::Idle,
     plan::{Plan, Work},
     progress::{Phase, Progress},
-    report::Report,
     scenario::Scenario,
     schedule::Schedule,
-    usage::Cpu,
 };
 
 /// Who watches a run, and says when it goes on.

@@ -3,6 +3,10 @@
 use std::mem;
 
 use crate::{
+    account::{
+        report::{Recorder, Report},
+        sequence::Track,
+    },
     client::{ClientKey, Hear, Line, News, Role},
     clients::Clients,
     clock::Moment,
@@ -10,10 +14,8 @@ use crate::{
     frame::Opcode,
     payload::{filler, hex, last_digits, put_hex},
     plan::{self, Pace},
-    report::{Recorder, Report},
     scenario::{MAX_BACKLOG_BYTES, Scenario, idle_from},
     schedule::Schedule,
-    sequence::Track,
 };
 
 /// Digits of the sequence number that a message begins with, if it is long enough.

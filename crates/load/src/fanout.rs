@@ -3,6 +3,11 @@
 use std::time::Duration;
 
 use crate::{
+    account::{
+        report::{Recorder, Report},
+        sequence::Track,
+        spread::Spread,
+    },
     client::{Hear, Line, News, Role},
     clients::Clients,
     clock::Moment,
@@ -12,11 +17,8 @@ use crate::{
     payload::Stamp,
     plan::{self, Pace, Target, Via},
     publication::{Delivered, Delivery, Publication},
-    report::{Recorder, Report},
     scenario::{MAX_BACKLOG_BYTES, Scenario, idle_from},
     schedule::Schedule,
-    sequence::Track,
-    spread::Spread,
     streams::Stream,
 };
 

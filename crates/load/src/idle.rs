@@ -1,12 +1,12 @@
 //! Connections that are just there.
 
 use crate::{
+    account::report::{Recorder, Report},
     client::{Hear, Line, News, Role},
     clients::Clients,
     clock::Moment,
     error::Error,
     plan,
-    report::{Recorder, Report},
     scenario::{Scenario, idle_from},
 };
 

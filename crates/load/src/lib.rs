@@ -21,12 +21,13 @@
 //! first, and `interruption` ends it early.
 //!
 //! `client` is a connection, on a socket from `dial`: `opening` is its handshake, `frame` what it sends,
-//! `messages` what it gets, and `payload` what a numbered message is made of. `report` is the result,
-//! with `latencies`, and `meter` and `usage` have what the server and the generator used; `progress`
-//! tells how far a run is. `clock` is the same for all processes, and `error` is why a run was not made.
+//! `messages` what it gets, and `payload` what a numbered message is made of. `account` is what was found, and
+//! what the server and the generator used; `progress` tells how far a run is. `clock` is the same for all
+//! processes, and `error` is why a run was not made.
 
 #![expect(clippy::exhaustive_enums, reason = "the program handles every variant")]
 
+mod account;
 mod churn;
 mod client;
 mod clients;
@@ -41,9 +42,7 @@ mod handshake;
 mod idle;
 mod interruption;
 mod joining;
-mod latencies;
 mod messages;
-mod meter;
 mod opening;
 mod payload;
 pub mod plan;
@@ -51,37 +50,35 @@ mod probe;
 mod progress;
 mod publication;
 mod relay;
-mod report;
 mod scenario;
 mod schedule;
-mod sequence;
-mod spread;
 mod streams;
-mod usage;
 mod workers;
 
+use self::{
+    account::meter::Meter,
+    drive::{Host, drive},
+    plan::{Via, Work},
+    probe::Probe,
+    workers::Workers,
+};
 pub use self::{
+    account::{
+        latencies::Latencies,
+        meter::ServerUse,
+        report::{Connections, Report, STEPS},
+        sequence::Tally,
+        usage::Cpu,
+    },
     clock::Moment,
     error::Error,
     interruption::Interruption,
-    latencies::Latencies,
     messages::Violation,
-    meter::ServerUse,
     opening::Refusal,
     payload::Stamp,
     plan::Plan,
     progress::{Phase, Progress},
-    report::{Connections, Report, STEPS},
-    sequence::Tally,
-    usage::Cpu,
     workers::serve as serve_worker,
-};
-use self::{
-    drive::{Host, drive},
-    meter::Meter,
-    plan::{Via, Work},
-    probe::Probe,
-    workers::Workers,
 };
 
 /// Makes a run of `processes` processes: what it has found, and what the server `pid` used.

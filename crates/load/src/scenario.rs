@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::{
+    account::report::{Recorder, Report},
     client::Hear,
     clients::Clients,
     clock::Moment,
     error::Error,
-    report::{Recorder, Report},
 };
 
 /// One kind of run: which connections it has, what they send and when, and what is found.

@@ -18,13 +18,13 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    account::report::Report,
     clock::Moment,
     drive::{Host, drive},
     error::Error,
     interruption::Interruption,
     plan::Plan,
     progress::Progress,
-    report::Report,
 };
 
 /// What makes this program a worker.

@@ -5,9 +5,11 @@ use std::io;
 use serde::Serialize;
 
 use crate::{
+    account::{
+        report::Report,
+        usage::{Cpu, resident_bytes, socket_bytes},
+    },
     error::Error,
-    report::Report,
-    usage::{Cpu, resident_bytes, socket_bytes},
 };
 
 /// Reads what process `pid` uses at the turns of a run.

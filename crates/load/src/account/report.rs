@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{clock::Moment, latencies::Latencies, sequence::Tally, usage::Cpu};
+use crate::{
+    account::{latencies::Latencies, sequence::Tally, usage::Cpu},
+    clock::Moment,
+};
 
 /// What a run, or one process of it, has found.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
