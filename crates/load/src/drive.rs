@@ -5,8 +5,7 @@ use std::{process, time::Duration};
 use crate::{
     account::{report::Report, usage::Cpu},
     churn::Churn,
-    client::End,
-    clients::Clients,
+    client::{End, clients::Clients},
     clock::Moment,
     echo::Echo,
     error::Error,

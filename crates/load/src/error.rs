@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use crate::{messages::Violation, opening::Refusal};
+use crate::client::{messages::Violation, opening::Refusal};
 
 /// Why a run could not be made, or not be finished.
 #[derive(Debug, thiserror::Error)]

@@ -2,8 +2,7 @@
 
 use crate::{
     account::report::{Recorder, Report},
-    client::{Hear, Line, News, Role},
-    clients::Clients,
+    client::{Hear, Line, News, Role, clients::Clients},
     clock::Moment,
     error::Error,
     plan,

@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    client::{ClientKey, Line, Role},
-    clients::Clients,
+    client::{ClientKey, Line, Role, clients::Clients, frame::Opcode, relay::Registrar},
     clock::Moment,
     error::Error,
-    frame::Opcode,
     plan::{self, TOPIC, Target, Via, Words},
-    relay::Registrar,
 };
 
 #[derive(Debug)]

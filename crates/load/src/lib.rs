@@ -17,39 +17,32 @@
 //!
 //! `plan` is what a run is to do, and each kind of it a scenario: `echo`, `fanout` (with `publication`,
 //! `streams` and `spread`), `churn`, `handshake` and `idle`; `joining` tells how subscribers and publishers
-//! join in, by `relay` over HTTP. `workers` makes it in several processes, `probe` tries one connection
+//! join in. `workers` makes it in several processes, `probe` tries one connection
 //! first, and `interruption` ends it early.
 //!
-//! `client` is a connection, on a socket from `dial`: `opening` is its handshake, `frame` what it sends,
-//! `messages` what it gets, and `payload` what a numbered message is made of. `account` is what was found, and
-//! what the server and the generator used; `progress` tells how far a run is. `clock` is the same for all
-//! processes, and `error` is why a run was not made.
+//! `client` is a connection, and all of them; `payload` is what a numbered message is made of. `account` is
+//! what was found, and what the server and the generator used; `progress` tells how far a run is. `clock` is the
+//! same for all processes, and `error` is why a run was not made.
 
 #![expect(clippy::exhaustive_enums, reason = "the program handles every variant")]
 
 mod account;
 mod churn;
 mod client;
-mod clients;
 mod clock;
-mod dial;
 mod drive;
 mod echo;
 mod error;
 mod fanout;
-mod frame;
 mod handshake;
 mod idle;
 mod interruption;
 mod joining;
-mod messages;
-mod opening;
 mod payload;
 pub mod plan;
 mod probe;
 mod progress;
 mod publication;
-mod relay;
 mod scenario;
 mod schedule;
 mod streams;
@@ -70,11 +63,10 @@ pub use self::{
         sequence::Tally,
         usage::Cpu,
     },
+    client::{messages::Violation, opening::Refusal},
     clock::Moment,
     error::Error,
     interruption::Interruption,
-    messages::Violation,
-    opening::Refusal,
     payload::Stamp,
     plan::Plan,
     progress::{Phase, Progress},

@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::{
+    client::opening,
     error::Error,
-    opening,
     plan::{TOPIC, Target},
 };
 

@@ -1,9 +1,9 @@
 //! What a publisher sends: everything but the stamp is made once.
 
 use crate::{
+    client::relay,
     payload::{Stamp, filler},
     plan::{PAYLOAD, Shape, TOPIC, Via},
-    relay,
 };
 
 /// All publications of one stream, with a gap for the stamp.

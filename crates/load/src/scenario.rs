@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use crate::{
     account::report::{Recorder, Report},
-    client::Hear,
-    clients::Clients,
+    client::{Hear, clients::Clients},
     clock::Moment,
     error::Error,
 };

@@ -17,12 +17,14 @@ use slotmap::{Key as _, KeyData, SlotMap};
 
 use crate::{
     account::report::Connections,
-    client::{Client, ClientKey, Ear, End, Hear, IsOpen, News, Opening, Output, Role, Stage},
+    client::{
+        Client, ClientKey, Ear, End, Hear, IsOpen, News, Opening, Output, Role, Stage,
+        dial::dial,
+        frame::{Keys, Opcode},
+        opening,
+    },
     clock::Moment,
-    dial::dial,
     error::Error,
-    frame::{Keys, Opcode},
-    opening,
     plan::{Scheme, Target},
 };
 

@@ -9,8 +9,8 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
+    client::opening::{Head, Refusal},
     error::Error,
-    opening::{Head, Refusal},
 };
 
 /// A request that posts `body`.

@@ -1,4 +1,14 @@
 //! One connection of the generator, and what it does with what its socket has for it.
+//!
+//! [`clients`] are all connections, on sockets from [`dial`]. [`opening`] is the handshake of one, [`frame`]
+//! what it sends, [`messages`] what it gets, and [`relay`] what framecast's relay is asked over HTTP.
+
+pub(crate) mod clients;
+mod dial;
+pub(crate) mod frame;
+pub(crate) mod messages;
+pub(crate) mod opening;
+pub(crate) mod relay;
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -9,13 +19,13 @@ use rustix::event::epoll::EventFlags;
 use slotmap::new_key_type;
 
 use crate::{
+    client::{
+        frame::{Keys, Opcode},
+        messages::{Assembly, Said},
+    },
     clock::Moment,
     error::Error,
-    frame::{self, Keys, Opcode},
-    messages::{Assembly, Said},
-    opening,
     plan::Scheme,
-    relay,
 };
 
 new_key_type! {
