@@ -4,18 +4,15 @@ use std::{process, time::Duration};
 
 use crate::{
     account::{report::Report, usage::Cpu},
-    churn::Churn,
     client::{End, clients::Clients},
     clock::Moment,
-    echo::Echo,
     error::Error,
-    fanout::Fanout,
-    handshake::Handshake,
-    idle::Idle,
     plan::{Plan, Work},
     progress::{Phase, Progress},
-    scenario::Scenario,
-    schedule::Schedule,
+    scenario::{
+        Scenario, churn::Churn, echo::Echo, fanout::Fanout, handshake::Handshake, idle::Idle,
+        schedule::Schedule,
+    },
 };
 
 /// Who watches a run, and says when it goes on.

@@ -15,37 +15,25 @@
 //! Latency is counted from when a message was *scheduled* to be sent: what a slow server holds up
 //! counts, and not only what it holds.
 //!
-//! `plan` is what a run is to do, and each kind of it a scenario: `echo`, `fanout` (with `publication`,
-//! `streams` and `spread`), `churn`, `handshake` and `idle`; `joining` tells how subscribers and publishers
-//! join in. `workers` makes it in several processes, `probe` tries one connection
-//! first, and `interruption` ends it early.
+//! `plan` is what a run is to do, and each kind of it a `scenario`. `workers` makes it in several processes,
+//! `probe` tries one connection first, and `interruption` ends it early.
 //!
-//! `client` is a connection, and all of them; `payload` is what a numbered message is made of. `account` is
-//! what was found, and what the server and the generator used; `progress` tells how far a run is. `clock` is the
-//! same for all processes, and `error` is why a run was not made.
+//! `client` is a connection, and all of them. `account` is what was found, and what the server and the generator
+//! used; `progress` tells how far a run is. `clock` is the same for all processes, and `error` is why a run was
+//! not made.
 
 #![expect(clippy::exhaustive_enums, reason = "the program handles every variant")]
 
 mod account;
-mod churn;
 mod client;
 mod clock;
 mod drive;
-mod echo;
 mod error;
-mod fanout;
-mod handshake;
-mod idle;
 mod interruption;
-mod joining;
-mod payload;
 pub mod plan;
 mod probe;
 mod progress;
-mod publication;
 mod scenario;
-mod schedule;
-mod streams;
 mod workers;
 
 use self::{
@@ -67,9 +55,9 @@ pub use self::{
     clock::Moment,
     error::Error,
     interruption::Interruption,
-    payload::Stamp,
     plan::Plan,
     progress::{Phase, Progress},
+    scenario::payload::Stamp,
     workers::serve as serve_worker,
 };
 

@@ -6,8 +6,7 @@ use crate::{
     clock::Moment,
     error::Error,
     plan,
-    scenario::{Scenario, idle_from},
-    schedule::Schedule,
+    scenario::{Scenario, idle_from, schedule::Schedule},
 };
 
 #[derive(Debug)]

@@ -12,11 +12,14 @@ use crate::{
     client::{ClientKey, Hear, Line, News, Role, clients::Clients},
     clock::Moment,
     error::Error,
-    fanout::{Fanout, streams_per_topic},
     plan::{self, Target},
-    publication::Delivered,
-    scenario::{Scenario, idle_from},
-    schedule::Schedule,
+    scenario::{
+        Scenario,
+        fanout::{Fanout, streams_per_topic},
+        idle_from,
+        publication::Delivered,
+        schedule::Schedule,
+    },
 };
 
 #[derive(Debug)]

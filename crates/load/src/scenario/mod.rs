@@ -1,4 +1,19 @@
 //! What every kind of run has in common.
+//!
+//! Each is a file: [`churn`], [`echo`], [`fanout`] (with [`publication`] and [`streams`]), [`handshake`] and
+//! [`idle`]. [`joining`] tells how subscribers and publishers join in, [`schedule`] when something is due, and
+//! [`payload`] is what a numbered message is made of.
+
+pub(crate) mod churn;
+pub(crate) mod echo;
+pub(crate) mod fanout;
+pub(crate) mod handshake;
+pub(crate) mod idle;
+pub(crate) mod joining;
+pub(crate) mod payload;
+pub(crate) mod publication;
+pub(crate) mod schedule;
+pub(crate) mod streams;
 
 use std::time::Duration;
 

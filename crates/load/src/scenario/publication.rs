@@ -2,8 +2,8 @@
 
 use crate::{
     client::relay,
-    payload::{Stamp, filler},
     plan::{PAYLOAD, Shape, TOPIC, Via},
+    scenario::payload::{Stamp, filler},
 };
 
 /// All publications of one stream, with a gap for the stamp.

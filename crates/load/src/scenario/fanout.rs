@@ -11,13 +11,15 @@ use crate::{
     client::{Hear, Line, News, Role, clients::Clients, frame::Opcode},
     clock::Moment,
     error::Error,
-    joining::{Joining, topic_name},
-    payload::Stamp,
     plan::{self, Pace, Target, Via},
-    publication::{Delivered, Delivery, Publication},
-    scenario::{MAX_BACKLOG_BYTES, Scenario, idle_from},
-    schedule::Schedule,
-    streams::Stream,
+    scenario::{
+        MAX_BACKLOG_BYTES, Scenario, idle_from,
+        joining::{Joining, topic_name},
+        payload::Stamp,
+        publication::{Delivered, Delivery, Publication},
+        schedule::Schedule,
+        streams::Stream,
+    },
 };
 
 #[derive(Debug)]

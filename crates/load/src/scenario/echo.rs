@@ -10,10 +10,12 @@ use crate::{
     client::{ClientKey, Hear, Line, News, Role, clients::Clients, frame::Opcode},
     clock::Moment,
     error::Error,
-    payload::{filler, hex, last_digits, put_hex},
     plan::{self, Pace},
-    scenario::{MAX_BACKLOG_BYTES, Scenario, idle_from},
-    schedule::Schedule,
+    scenario::{
+        MAX_BACKLOG_BYTES, Scenario, idle_from,
+        payload::{filler, hex, last_digits, put_hex},
+        schedule::Schedule,
+    },
 };
 
 /// Digits of the sequence number that a message begins with, if it is long enough.
