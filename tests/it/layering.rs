@@ -146,7 +146,7 @@ const PURE: &[&str] = &[
     "crates/load/src/client/opening.rs",
     "crates/load/src/scenario/payload.rs",
     "crates/load/src/plan.rs",
-    "crates/load/src/progress.rs",
+    "crates/load/src/run/progress.rs",
     "crates/load/src/scenario/publication.rs",
     "crates/load/src/account/report.rs",
     "crates/load/src/scenario/schedule.rs",

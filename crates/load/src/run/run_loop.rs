@@ -8,7 +8,7 @@ use crate::{
     clock::Moment,
     error::Error,
     plan::{Plan, Work},
-    progress::{Phase, Progress},
+    run::progress::{Phase, Progress},
     scenario::{
         Scenario, churn::Churn, echo::Echo, fanout::Fanout, handshake::Handshake, idle::Idle,
         schedule::Schedule,

@@ -20,11 +20,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     account::report::Report,
     clock::Moment,
-    drive::{Host, drive},
     error::Error,
-    interruption::Interruption,
     plan::Plan,
-    progress::Progress,
+    run::{
+        interruption::Interruption,
+        progress::Progress,
+        run_loop::{Host, drive},
+    },
 };
 
 /// What makes this program a worker.
@@ -39,7 +41,7 @@ enum Line {
     Failed(String),
 }
 
-pub(super) struct Workers {
+pub(crate) struct Workers {
     workers: Vec<Worker>,
     lines: Receiver<(usize, Result<Line, Error>)>,
     progress: Vec<Option<Progress>>,
@@ -62,7 +64,7 @@ impl Drop for Worker {
 }
 
 impl Workers {
-    pub(super) fn start(plan: &Plan, processes: usize) -> Result<Self, Error> {
+    pub(crate) fn start(plan: &Plan, processes: usize) -> Result<Self, Error> {
         let (sender, lines) = sync_channel(LINES_AT_ONCE);
         let mut workers = Vec::new();
         for (index, share) in plan.share_out(processes).iter().enumerate() {
@@ -77,7 +79,7 @@ impl Workers {
         })
     }
 
-    pub(super) fn run(mut self, plan: &Plan, host: &mut dyn Host) -> Result<Report, Error> {
+    pub(crate) fn run(mut self, plan: &Plan, host: &mut dyn Host) -> Result<Report, Error> {
         let never = Moment::from_nanos(u64::MAX);
         let count = self.workers.len();
         let is_interrupted = |_: &Self, host: &dyn Host| host.interrupted().is_some();
