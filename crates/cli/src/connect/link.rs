@@ -29,9 +29,9 @@ use tokio::{
 };
 
 use super::{
+    console::message,
     disconnect::Disconnect,
     frame::{self, Encoder},
-    message,
 };
 
 /// Events not yet looked at. Arbitrary; they are looked at between any two waits.

@@ -6,25 +6,22 @@
 //! standard error.
 //!
 //! ```text
-//! stdin ─► console ─► session ─► command ─► frame ─► link ─► socket
-//!                        ▲                            │
-//!                        └────────── events ──────────┤
-//! stdout ◄─ console ◄──────────── message ◄───────────┘
+//! stdin ─► console ─► session ─► console::command ─► frame ─► link ─► socket
+//!                        ▲                                     │
+//!                        └─────────────── events ──────────────┤
+//! stdout ◄─ console ◄──────────── console::message ◄───────────┘
 //! ```
 //!
 //! [`target`] is what to connect to, [`backoff`] how long to wait before the next attempt, and
-//! [`disconnect`] why a connection ended. [`command`] reads what was typed, [`message`] shows what came,
-//! [`frame`] encodes and masks what is sent, [`pings`] are those that wait for their Pong, and
+//! [`disconnect`] why a connection ended. [`frame`] encodes and masks what is sent, [`pings`] are those that wait for their Pong, and
 //! [`transcript`] is what the server said during the handshake.
 
 mod backoff;
-mod command;
 mod console;
 mod disconnect;
 mod frame;
 mod handshake;
 mod link;
-mod message;
 mod pings;
 mod session;
 mod target;

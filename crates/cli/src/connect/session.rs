@@ -9,8 +9,11 @@ use std::{
 use tokio::time::{sleep_until, timeout};
 
 use super::{
-    command::{Command, HELP, NORMAL},
-    console::{Console, Unsendable, notice},
+    console::{
+        Console, Unsendable,
+        command::{Command, HELP, NORMAL},
+        notice,
+    },
     disconnect::Disconnect,
     frame,
     link::{Event, Link, Written},

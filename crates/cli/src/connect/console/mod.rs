@@ -3,6 +3,11 @@
 //! Reading standard input and writing standard output block, and neither can be cancelled. Each has
 //! a thread of its own that the process does not wait for when it exits, so a terminal that stands
 //! still holds up neither the connection nor the exit.
+//!
+//! [`command`] reads what was typed, and [`message`] shows what came.
+
+pub(crate) mod command;
+pub(crate) mod message;
 
 use std::{
     future::pending,

@@ -13,10 +13,10 @@ const MAX_CONTROL_BYTES: usize = 125;
 const MAX_REASON_BYTES: usize = MAX_CONTROL_BYTES - 2;
 
 /// RFC 6455 §7.4.1: the purpose of the connection is fulfilled.
-pub(super) const NORMAL: u16 = 1000;
+pub(crate) const NORMAL: u16 = 1000;
 
 /// What `/help` says.
-pub(super) const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 /ping [TEXT]            send a Ping and report its round trip time
 /close [CODE] [REASON]  close the connection (1000 if no code is given) and exit
 /help                   list these commands
@@ -25,7 +25,7 @@ anything else           is sent as a text message";
 
 /// What to do with a line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Command<'a> {
+pub(crate) enum Command<'a> {
     Close { code: u16, reason: &'a str },
     Help,
     Ping(&'a str),
@@ -34,7 +34,7 @@ pub(super) enum Command<'a> {
 
 impl<'a> Command<'a> {
     /// Reads `line`; the error is for the user.
-    pub(super) fn parse(line: &'a str) -> Result<Self, String> {
+    pub(crate) fn parse(line: &'a str) -> Result<Self, String> {
         let Some(command) = line.strip_prefix('/') else {
             return Ok(Self::Send(line));
         };

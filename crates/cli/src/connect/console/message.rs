@@ -12,7 +12,7 @@ use crate::display::escape;
 const SHOWN_BYTES: usize = 32;
 
 /// A message (RFC 6455 §5.6) as one line, its line feed included.
-pub(super) fn line(kind: Kind, payload: &[u8]) -> String {
+pub(crate) fn line(kind: Kind, payload: &[u8]) -> String {
     let mut line = match kind {
         Kind::Binary => binary(payload),
         // It was checked when it came.
