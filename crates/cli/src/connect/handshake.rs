@@ -23,7 +23,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{disconnect::is_final_status, target::Target, transcript::Transcript};
+use super::{link::disconnect::is_final_status, target::Target, transcript::Transcript};
 
 /// How long connecting and the handshake may take together. Arbitrary: a server that needs longer
 /// is not one to talk to.

@@ -6,23 +6,19 @@
 //! standard error.
 //!
 //! ```text
-//! stdin ─► console ─► session ─► console::command ─► frame ─► link ─► socket
-//!                        ▲                                     │
-//!                        └─────────────── events ──────────────┤
-//! stdout ◄─ console ◄──────────── console::message ◄───────────┘
+//! stdin ─► console ─► session ─► console::command ─► link ─► socket
+//!                        ▲                            │
+//!                        └────────── events ──────────┤
+//! stdout ◄─ console ◄───────── console::message ◄─────┘
 //! ```
 //!
 //! [`target`] is what to connect to, [`backoff`] how long to wait before the next attempt, and
-//! [`disconnect`] why a connection ended. [`frame`] encodes and masks what is sent, [`pings`] are those that wait for their Pong, and
-//! [`transcript`] is what the server said during the handshake.
+//! [`transcript`] what the server said during the handshake.
 
 mod backoff;
 mod console;
-mod disconnect;
-mod frame;
 mod handshake;
 mod link;
-mod pings;
 mod session;
 mod target;
 mod transcript;
@@ -35,9 +31,8 @@ use uuid::Uuid;
 
 use self::{
     console::{Console, Input, notice},
-    disconnect::Disconnect,
     handshake::{OpenError, Opened},
-    link::{Link, Messages},
+    link::{Link, Messages, disconnect::Disconnect},
     session::{Outcome, Session},
     target::Target,
 };

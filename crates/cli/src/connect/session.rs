@@ -14,10 +14,7 @@ use super::{
         command::{Command, HELP, NORMAL},
         notice,
     },
-    disconnect::Disconnect,
-    frame,
-    link::{Event, Link, Written},
-    pings::Pings,
+    link::{Event, Link, Written, disconnect::Disconnect, frame, pings::Pings},
 };
 use crate::display::escape;
 

@@ -14,13 +14,13 @@ const MAX_WAITING: usize = 32;
 ///
 /// Invariant: at most [`MAX_WAITING`] of them.
 #[derive(Debug, Default)]
-pub(super) struct Pings {
+pub(crate) struct Pings {
     waiting: VecDeque<(Vec<u8>, Instant)>,
 }
 
 impl Pings {
     /// Remembers a Ping; forgets the oldest one if there are too many.
-    pub(super) fn on_ping(&mut self, payload: Vec<u8>, now: Instant) {
+    pub(crate) fn on_ping(&mut self, payload: Vec<u8>, now: Instant) {
         if self.waiting.len() == MAX_WAITING {
             self.waiting.pop_front();
         }
@@ -28,7 +28,7 @@ impl Pings {
     }
 
     /// The round trip time of the Ping that this Pong answers, if it answers one.
-    pub(super) fn on_pong(&mut self, payload: &[u8], now: Instant) -> Option<Duration> {
+    pub(crate) fn on_pong(&mut self, payload: &[u8], now: Instant) -> Option<Duration> {
         let answered = self.waiting.iter().position(|(ping, _)| ping == payload)?;
         // §5.5.3: a peer may answer only the latest of several Pings, so the earlier ones are done.
         let (_, sent) = self.waiting.drain(..=answered).next_back()?;

@@ -11,7 +11,7 @@ use crate::display::escape;
 
 /// Why a connection ended without this client having asked for it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Disconnect {
+pub(crate) enum Disconnect {
     /// The server started the closing handshake; `code` is `None` if its Close frame was empty.
     #[error("closed by the server {}", describe(*code, reason))]
     ByServer { code: Option<u16>, reason: String },
@@ -25,7 +25,7 @@ pub(super) enum Disconnect {
 
 impl Disconnect {
     /// Whether the server does not want this client back.
-    pub(super) fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::ByServer { code, .. } => code.is_some_and(is_final_close),
             Self::Lost(_) | Self::Violation(_) => false,
@@ -33,7 +33,7 @@ impl Disconnect {
     }
 
     /// Whether the server ended the connection because it was done (RFC 6455 §7.4.1).
-    pub(super) fn is_orderly(&self) -> bool {
+    pub(crate) fn is_orderly(&self) -> bool {
         match self {
             Self::ByServer { code, .. } => matches!(code, None | Some(1000 | 1001)),
             Self::Lost(_) | Self::Violation(_) => false,
@@ -42,7 +42,7 @@ impl Disconnect {
 }
 
 /// Whether an answer other than 101 to the opening handshake will be the same next time.
-pub(super) fn is_final_status(status: StatusCode) -> bool {
+pub(crate) fn is_final_status(status: StatusCode) -> bool {
     // Besides server errors, only "request timeout" and "too many requests" speak of the moment.
     // Success and redirection are final, too: what answers there is not a WebSocket server.
     let is_of_the_moment = status.is_server_error()

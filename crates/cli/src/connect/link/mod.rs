@@ -9,6 +9,13 @@
 //! on, so none is left out and few are held.
 //!
 //! Invariant: a Close frame is the last frame written.
+//!
+//! [`frame`] encodes and masks what is sent, [`pings`] are those that wait for their Pong, and [`disconnect`] is
+//! why a connection ended.
+
+pub(crate) mod disconnect;
+pub(crate) mod frame;
+pub(crate) mod pings;
 
 use std::{cell::RefCell, io, rc::Rc};
 
@@ -28,11 +35,8 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{
-    console::message,
-    disconnect::Disconnect,
-    frame::{self, Encoder},
-};
+use self::{disconnect::Disconnect, frame::Encoder};
+use crate::connect::console::message;
 
 /// Events not yet looked at. Arbitrary; they are looked at between any two waits.
 const QUEUED_EVENTS: usize = 64;

@@ -5,15 +5,15 @@ use framecast_wire::{deflate::Deflater, extension::Agreement, frame::Kind};
 
 /// Encodes messages: compressed, where that was agreed on and makes them smaller.
 #[derive(Debug)]
-pub(super) struct Encoder(Option<Deflater>);
+pub(crate) struct Encoder(Option<Deflater>);
 
 impl Encoder {
-    pub(super) fn new(deflate: Option<Agreement>) -> Self {
+    pub(crate) fn new(deflate: Option<Agreement>) -> Self {
         Self(deflate.map(|agreement| Deflater::new(agreement.window)))
     }
 
     /// A whole message as one masked frame.
-    pub(super) fn message(&mut self, kind: Kind, payload: &[u8]) -> Vec<u8> {
+    pub(crate) fn message(&mut self, kind: Kind, payload: &[u8]) -> Vec<u8> {
         let opcode = match kind {
             Kind::Text => OpCode::Text,
             Kind::Binary => OpCode::Binary,
@@ -38,18 +38,18 @@ const MIN_DEFLATED_BYTES: usize = 64;
 const RSV1: u8 = 0x40;
 
 /// A Ping frame; its payload is at most 125 bytes.
-pub(super) fn ping(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ping(payload: &[u8]) -> Vec<u8> {
     let payload = payload.to_vec().into();
     masked(Frame::new(true, OpCode::Ping, None, payload))
 }
 
 /// The answer to a Ping with this payload.
-pub(super) fn pong(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
     masked(Frame::pong(payload.to_vec().into()))
 }
 
 /// A Close frame; its reason is at most 123 bytes.
-pub(super) fn close(code: u16, reason: &str) -> Vec<u8> {
+pub(crate) fn close(code: u16, reason: &str) -> Vec<u8> {
     masked(Frame::close(code, reason.as_bytes()))
 }
 
