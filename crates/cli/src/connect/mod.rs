@@ -12,8 +12,7 @@
 //! stdout ◄─ console ◄───────── console::message ◄─────┘
 //! ```
 //!
-//! [`target`] is what to connect to, [`backoff`] how long to wait before the next attempt, and
-//! [`transcript`] what the server said during the handshake.
+//! [`target`] is what to connect to, and [`backoff`] how long to wait before the next attempt.
 
 mod backoff;
 mod console;
@@ -21,7 +20,6 @@ mod handshake;
 mod link;
 mod session;
 mod target;
-mod transcript;
 
 use std::time::{Duration, Instant};
 

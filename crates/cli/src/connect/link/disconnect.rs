@@ -5,7 +5,6 @@
 use std::io;
 
 use framecast_wire::violation::Violation;
-use hyper::StatusCode;
 
 use crate::display::escape;
 
@@ -24,7 +23,7 @@ pub(crate) enum Disconnect {
 }
 
 impl Disconnect {
-    /// Whether the server does not want this client back.
+    /// Returns true if the server does not want this client back.
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::ByServer { code, .. } => code.is_some_and(is_final_close),
@@ -32,23 +31,13 @@ impl Disconnect {
         }
     }
 
-    /// Whether the server ended the connection because it was done (RFC 6455 §7.4.1).
+    /// Returns true if the server ended the connection because it was done (RFC 6455 §7.4.1).
     pub(crate) fn is_orderly(&self) -> bool {
         match self {
             Self::ByServer { code, .. } => matches!(code, None | Some(1000 | 1001)),
             Self::Lost(_) | Self::Violation(_) => false,
         }
     }
-}
-
-/// Whether an answer other than 101 to the opening handshake will be the same next time.
-pub(crate) fn is_final_status(status: StatusCode) -> bool {
-    // Besides server errors, only "request timeout" and "too many requests" speak of the moment.
-    // Success and redirection are final, too: what answers there is not a WebSocket server.
-    let is_of_the_moment = status.is_server_error()
-        || status == StatusCode::REQUEST_TIMEOUT
-        || status == StatusCode::TOO_MANY_REQUESTS;
-    !is_of_the_moment
 }
 
 fn is_final_close(code: u16) -> bool {
@@ -73,17 +62,6 @@ mod tests {
         Disconnect::ByServer {
             code: Some(code),
             reason: reason.to_owned(),
-        }
-    }
-
-    #[test]
-    fn a_refusal_is_final_unless_it_speaks_of_the_moment() {
-        let is_final = |status| is_final_status(StatusCode::from_u16(status).unwrap());
-        for status in [200, 301, 400, 401, 403, 404, 426] {
-            assert!(is_final(status), "{status}");
-        }
-        for status in [408, 429, 500, 502, 503] {
-            assert!(!is_final(status), "{status}");
         }
     }
 
