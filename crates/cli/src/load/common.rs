@@ -1,4 +1,4 @@
-//! What all kinds of load have in common: where to, how long, and what becomes of the result.
+//! Options that all scenarios share: the server, the time, and the files for the result.
 
 use std::{
     net::{SocketAddr, ToSocketAddrs as _},
@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use framecast_load::plan::{Scheme, Shape, Target};
+use framecast_load::plan::{MessageFormat, Scheme, Target};
 
 use super::threshold::Thresholds;
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     value::{Count, Time, Whole},
 };
 
-/// For those kinds of load that a bare echo can't take.
+/// Help of `--url`, for those scenarios that a bare echo can't take.
 pub(super) const WEBSOCKET_URL: &str =
     "Where the server is [default: what framecast serve has for this, on 127.0.0.1:8080]";
 
@@ -74,7 +74,7 @@ pub(super) struct CommonArgs {
     min_ratio: Option<Ratio>,
 }
 
-/// The same, checked.
+/// The options of [`CommonArgs`], checked.
 #[derive(Debug)]
 pub(super) struct Common {
     url: Option<String>,
@@ -110,7 +110,7 @@ impl From<CommonArgs> for Common {
 }
 
 impl Common {
-    /// The URL as given, or the default.
+    /// Returns the URL as given, or the default.
     pub(super) fn url<'a>(&'a self, default: &'a str) -> &'a str {
         self.url.as_deref().unwrap_or(default)
     }
@@ -127,13 +127,13 @@ impl Common {
         Ok((scheme, Url::parse(&text, written)?))
     }
 
-    /// What to connect to: the name is looked up once.
+    /// Returns the address to connect to; its name is looked up once.
     pub(super) fn address(&self, default_url: &str) -> anyhow::Result<SocketAddr> {
         let (_, url) = self.parse_url(default_url).map_err(Misuse)?;
         address(&url)
     }
 
-    /// What to ask for at `address`.
+    /// Returns the handshake to ask for at `address`.
     pub(super) fn target(&self, default_url: &str, address: SocketAddr) -> anyhow::Result<Target> {
         let (scheme, url) = self.parse_url(default_url)?;
         for header in &self.headers {
@@ -153,7 +153,7 @@ impl Common {
         })
     }
 
-    /// Caches, buffers and branch predictors warm up in less.
+    /// Returns the time before the measured one: caches, buffers and branch predictors warm up in less.
     pub(super) fn warm_up(&self) -> Duration {
         (self.duration / 5).min(Duration::from_secs(1))
     }
@@ -170,10 +170,10 @@ fn address(url: &Url) -> anyhow::Result<SocketAddr> {
     first.with_context(|| format!("cannot find {}", url.authority))
 }
 
-/// As it stands for [`TOPIC`](framecast_load::plan::TOPIC) while the URL is read.
+/// Stands for [`TOPIC`](framecast_load::plan::TOPIC) while the URL is parsed.
 const TOPIC_PLACEHOLDER: &str = "framecast-topic-goes-here";
 
-/// Who asks for another kind of picture is not to find an SVG under its name.
+/// Parses the name of the plot: a name of another kind of picture would mislead.
 fn svg_file() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|file| {
         let extension = file.extension().unwrap_or_default();
@@ -185,9 +185,9 @@ fn svg_file() -> impl TypedValueParser<Value = PathBuf> {
     })
 }
 
-/// What messages are like.
+/// Options about the messages that are sent.
 #[derive(Debug, clap::Args)]
-pub(super) struct ShapeArgs {
+pub(super) struct MessageArgs {
     /// Bytes of a message, such as 100 or 16KiB
     #[arg(long, value_name = "SIZE", default_value = "64")]
     size: Size<MAX_SIZE>,
@@ -197,22 +197,22 @@ pub(super) struct ShapeArgs {
     binary: bool,
 }
 
-impl ShapeArgs {
-    /// The shape, of at least `least` bytes because of `reason`.
-    pub(super) fn shape(&self, least: usize, reason: &str) -> anyhow::Result<Shape> {
+impl MessageArgs {
+    /// Returns the format of messages, which have at least `least` bytes because of `reason`.
+    pub(super) fn format(&self, least: usize, reason: &str) -> anyhow::Result<MessageFormat> {
         let Size(size) = self.size;
         ensure!(
             size >= least,
             "--size: {size} is less than {least}, {reason}"
         );
-        Ok(Shape {
+        Ok(MessageFormat {
             size,
             is_binary: self.binary,
         })
     }
 }
 
-/// What the generator itself takes as one message.
+/// The longest message that the generator itself takes.
 const MAX_SIZE: usize = 64 << 20;
 
 /// The id of a process.

@@ -28,7 +28,7 @@ impl Latencies {
         self.0.len()
     }
 
-    /// The time that `share` of all are not above; from 0 to 1.
+    /// Returns the time that a `share` of all, from 0 to 1, are not above.
     pub fn at(&self, share: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_quantile(share))
     }

@@ -1,4 +1,4 @@
-//! What the server uses during a run, seen from outside: CPU, memory, and the kernel's for sockets.
+//! CPU and memory that the server uses during a run, and those of the kernel for sockets, seen from outside.
 
 use std::io;
 
@@ -16,34 +16,34 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Meter {
     pid: u32,
-    /// Before the connections, with them at the end of the measured time.
+    /// Before there are connections, and at the end of the measured time.
     resident_bytes: (u64, u64),
     socket_bytes: (u64, u64),
     cpu: (Cpu, Cpu),
     is_gone: bool,
 }
 
-/// What the server used.
+/// The CPU time and memory that the server used.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ServerUse {
     /// The server's process.
     pub pid: u32,
-    /// In the measured time.
+    /// CPU time in the measured time.
     pub cpu_seconds: f64,
     /// Cores in use, on average.
     pub cpu_cores: f64,
-    /// For each answer or delivery, if there were any.
+    /// CPU time for each answer or delivery, if there were any.
     pub cpu_us_per_message: Option<f64>,
-    /// At the end.
+    /// Resident memory at the end.
     pub resident_bytes: u64,
-    /// What it has grown by, for each connection.
+    /// Growth of the resident memory, for each connection.
     pub resident_bytes_per_connection: f64,
-    /// What the buffers of all TCP sockets of the machine, both ends, have grown by.
+    /// Growth of the buffers of all TCP sockets of the machine, both ends.
     pub kernel_socket_bytes: i64,
 }
 
 impl Meter {
-    /// Before the connections.
+    /// Reads what the server uses before there are connections.
     pub(crate) fn new(pid: u32) -> Result<Self, Error> {
         let resident = resident_bytes(pid).map_err(|error| Error::Pid(pid, error))?;
         let sockets = socket_bytes().map_err(|error| Error::Pid(pid, error))?;
@@ -56,16 +56,16 @@ impl Meter {
         })
     }
 
-    /// The measured time begins.
-    pub(crate) fn opens(&mut self) {
+    /// Reads what the server has used at the beginning of the measured time.
+    pub(crate) fn begin(&mut self) {
         match Cpu::of(self.pid) {
             Ok(cpu) => self.cpu.0 = cpu,
             Err(_) => self.is_gone = true,
         }
     }
 
-    /// The measured time has ended.
-    pub(crate) fn closes(&mut self) {
+    /// Reads what the server has used at the end of the measured time.
+    pub(crate) fn end(&mut self) {
         let mut read = || -> io::Result<()> {
             self.cpu.1 = Cpu::of(self.pid)?;
             self.resident_bytes.1 = resident_bytes(self.pid)?;
@@ -75,8 +75,8 @@ impl Meter {
         self.is_gone |= read().is_err();
     }
 
-    /// What was used in the run of `report` with `connections`; nothing is known of a server that
-    /// has ended meanwhile.
+    /// Returns what was used in the run of `report` with `connections`; `None` if the server has
+    /// ended meanwhile.
     pub(crate) fn server_use(&self, report: &Report, connections: usize) -> Option<ServerUse> {
         if self.is_gone {
             return None;

@@ -1,4 +1,4 @@
-//! What a run has found: [`report`] is the whole of it, gathered while it runs.
+//! The account of a run: [`report`] is all that it has found, gathered while it runs.
 //!
 //! [`sequence`] keeps account of one numbered stream at one receiver, [`spread`] of a publication on its way to
 //! all of them, and [`latencies`] is a histogram of times. [`meter`] measures what the server used, and

@@ -1,4 +1,4 @@
-//! What a run has found, and how it is gathered while it runs.
+//! The report of a run, and the recorder that gathers it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,16 +9,16 @@ use crate::{
     clock::Moment,
 };
 
-/// What a run, or one process of it, has found.
+/// The findings of a run, or of one process of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// The measured time.
     pub duration: Duration,
-    /// What became of the messages.
+    /// Messages that came, and the faults among them.
     pub tally: Tally,
-    /// What connections that came and went while a stream ran have seen of it.
-    pub guests: Tally,
-    /// Requests, connections, or attempts: what is answered by one each.
+    /// The same of connections that came and went while the streams ran.
+    pub churners: Tally,
+    /// Requests, connections, or attempts, each of which is to be answered once.
     pub sent: u64,
     /// Publications of each stream.
     pub published: Vec<u64>,
@@ -29,27 +29,27 @@ pub struct Report {
     pub followers: Vec<u64>,
     /// Answers or deliveries in the measured time.
     pub measured: u64,
-    /// The same, in equal steps.
+    /// Answers or deliveries in each of equal steps of the measured time.
     pub timeline: Vec<u64>,
-    /// From when a message was to be sent to its arrival.
+    /// Time from when a message was to be sent to its arrival.
     pub latency: Latencies,
-    /// From the first delivery of a publication to its last one.
+    /// Time from the first delivery of a publication to its last one.
     pub spread: Latencies,
-    /// What became of the connections.
+    /// Connections that were opened, and those that failed or ended.
     pub connections: Connections,
-    /// How often a closed loop has waited too long for what must be lost.
+    /// Times that a closed loop went on because all under way must be lost.
     pub stalls: u64,
-    /// Of the generator itself, in the measured time; of several processes, the busiest.
+    /// CPU time of the generator itself in the measured time; of several processes, the busiest.
     pub generator: Cpu,
 }
 
-/// What became of a run's connections.
+/// The connections of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Connections {
     /// Those that were opened.
     pub opened: u64,
-    /// From connecting to the 101.
-    pub opening: Latencies,
+    /// Time from connecting to the 101.
+    pub handshakes: Latencies,
     /// Attempts that have failed.
     pub failed: u64,
     /// Those that the server has ended, or that broke.
@@ -59,12 +59,12 @@ pub struct Connections {
 }
 
 impl Report {
-    /// What should have come.
+    /// Returns how many messages should have come.
     pub fn expected(&self) -> u64 {
         self.sent + self.deliveries(&self.published) + self.deliveries(&self.unpublished)
     }
 
-    /// What so many publications of each stream should have brought to its subscribers.
+    /// Returns how many deliveries so many publications of each stream should have made.
     fn deliveries(&self, publications: &[u64]) -> u64 {
         let topics = self.followers.len().max(1);
         let follow = |stream| self.followers.get(stream % topics).copied().unwrap_or(0);
@@ -74,7 +74,7 @@ impl Report {
             .sum()
     }
 
-    /// The share of it that has come; what came twice counts once.
+    /// Returns the share of the expected messages that has come; one that came twice counts once.
     pub fn delivery_ratio(&self) -> f64 {
         match self.expected() {
             0 => 1.0,
@@ -90,11 +90,11 @@ impl Report {
         }
     }
 
-    /// Adds what another process of the same run has found.
+    /// Adds the findings of another process of the same run.
     pub(crate) fn add(&mut self, other: &Self) {
         self.duration = self.duration.max(other.duration);
         self.tally += other.tally;
-        self.guests += other.guests;
+        self.churners += other.churners;
         self.sent += other.sent;
         add_each(&mut self.published, &other.published);
         add_each(&mut self.unpublished, &other.unpublished);
@@ -112,7 +112,7 @@ impl Report {
 impl Connections {
     fn add(&mut self, other: &Self) {
         self.opened += other.opened;
-        self.opening.add(&other.opening);
+        self.handshakes.add(&other.handshakes);
         self.failed += other.failed;
         self.disconnected += other.disconnected;
         for (code, count) in &other.close_codes {
@@ -128,7 +128,7 @@ fn add_each(sums: &mut Vec<u64>, others: &[u64]) {
     }
 }
 
-/// Steps of the timeline. As many as a picture can show.
+/// Steps of the timeline: as many as a picture can show.
 pub const STEPS: u32 = 100;
 
 /// Gathers a report while a run goes on.
@@ -165,7 +165,7 @@ impl Recorder {
         self.report.timeline = vec![0; STEPS as usize];
     }
 
-    /// The measured time has ended, which may be before it was to.
+    /// Ends the measured time at `to`, which may be before it was to end.
     pub(crate) fn end(&mut self, to: Moment) {
         if let Some(window) = &mut self.window {
             window.to = to;
@@ -177,7 +177,7 @@ impl Recorder {
         }
     }
 
-    /// Something came at `now` that was to be sent at `scheduled`.
+    /// Records the arrival at `now` of something that was to be sent at `scheduled`.
     pub(crate) fn arrived(&mut self, scheduled: Moment, now: Moment) {
         let Some(window) = self.window else {
             return;
@@ -196,7 +196,7 @@ impl Recorder {
         }
     }
 
-    /// All subscribers have got a publication.
+    /// Records a publication that all subscribers have got.
     pub(crate) fn spread(&mut self, first: Moment, last: Moment) {
         if self.window.is_some_and(|window| window.contains(first)) {
             self.report.spread.record(last.since(first));

@@ -1,13 +1,13 @@
-//! Keeps account of a numbered stream at one receiver: what is missing, came twice, or came late.
+//! Account of a numbered stream at one receiver: messages that are missing, came twice, or came late.
 
 use std::ops::{AddAssign, Range};
 
 use serde::{Deserialize, Serialize};
 
-/// What became of the messages of all streams.
+/// Messages of all streams that came, and the faults among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// All that came, duplicates included.
+    /// Messages that came, duplicates included.
     pub received: u64,
     /// Messages that never came although a later one did.
     pub gaps: u64,
@@ -20,12 +20,12 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Different messages that came.
+    /// Returns how many different messages came.
     pub fn distinct(&self) -> u64 {
         self.received - self.duplicates
     }
 
-    /// Whether all that came was right.
+    /// Returns true if there are no faults.
     pub fn is_whole(&self) -> bool {
         self.gaps + self.duplicates + self.out_of_order + self.corrupted == 0
     }
@@ -41,24 +41,24 @@ impl AddAssign for Tally {
     }
 }
 
-/// Where one receiver stands in one stream.
+/// The position of one receiver in one stream.
 ///
 /// Invariant: `missing` is sorted, its ranges do not touch, and all of it is below `next`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Track {
     next: u64,
-    /// Whether the stream may start with any number.
+    /// True until a receiver that comes late has got its first message.
     joins_late: bool,
     missing: Vec<Range<u64>>,
 }
 
 impl Track {
-    /// For a receiver that was there before the first message.
+    /// Returns the track of a receiver that was there before the first message.
     pub(crate) fn from_the_start() -> Self {
         Self::default()
     }
 
-    /// For a receiver that comes while the stream runs.
+    /// Returns the track of a receiver that comes while the stream runs.
     pub(crate) fn from_the_first_that_comes() -> Self {
         Self {
             joins_late: true,
@@ -66,7 +66,7 @@ impl Track {
         }
     }
 
-    /// One more than the highest number so far.
+    /// Returns one more than the highest number so far.
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
@@ -110,7 +110,7 @@ impl Track {
     }
 }
 
-/// Bounds the memory for a server that loses much. Arbitrary.
+/// Ranges of missing messages that are remembered: bounds the memory if a server loses much. Arbitrary.
 const MAX_RANGES: usize = 1024;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How long a publication takes from its first subscriber to its last one.
+//! The time that a publication takes from its first subscriber to its last one.
 
 use crate::clock::Moment;
 
@@ -16,15 +16,15 @@ struct Slot {
 }
 
 impl Spread {
-    /// Remembers `len` publications at a time; one that is not everywhere by then is left out.
+    /// Remembers `len` publications at a time; one that has not reached all by then is left out.
     pub(crate) fn new(len: usize) -> Self {
         Self {
             slots: vec![Slot::default(); len],
         }
     }
 
-    /// A subscriber got number `sequence` for the first time; the moment of the first delivery if
-    /// this is the last of `followers`.
+    /// Records the first delivery of number `sequence` to a subscriber. Returns the moment of the
+    /// first delivery of all if this is the last of `followers`.
     pub(crate) fn take(&mut self, sequence: u64, followers: u64, now: Moment) -> Option<Moment> {
         let index = sequence.checked_rem(self.slots.len() as u64)?;
         let slot = self.slots.get_mut(usize::try_from(index).ok()?)?;

@@ -1,4 +1,4 @@
-//! What processes use, as `/proc` has it.
+//! CPU time and memory of processes, from `/proc`.
 
 use std::{fs, io, time::Duration};
 
@@ -14,7 +14,7 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// Of all threads of process `pid`.
+    /// Reads the CPU time of all threads of process `pid`.
     pub(crate) fn of(pid: u32) -> io::Result<Self> {
         let mut sum = Self::default();
         for task in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -45,7 +45,7 @@ impl Cpu {
     }
 }
 
-/// Resident memory of process `pid`, in bytes.
+/// Returns the resident memory of process `pid`, in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     // One that has ended, and is not waited for yet, has none.
@@ -53,7 +53,7 @@ pub(crate) fn resident_bytes(pid: u32) -> io::Result<u64> {
     Ok(kib * 1024)
 }
 
-/// Memory of the kernel for the buffers of all TCP sockets of the machine, in bytes.
+/// Returns the kernel's memory for the buffers of all TCP sockets of the machine, in bytes.
 pub(crate) fn socket_bytes() -> io::Result<u64> {
     let sockets = fs::read_to_string("/proc/net/sockstat")?;
     let tcp = sockets.lines().find(|line| line.starts_with("TCP:"));
@@ -61,7 +61,7 @@ pub(crate) fn socket_bytes() -> io::Result<u64> {
     Ok(pages * rustix::param::page_size() as u64)
 }
 
-/// The number behind `name`.
+/// Returns the number behind `name`.
 fn field(text: &str, name: &str) -> Option<u64> {
     let mut words = text.split_whitespace().skip_while(|word| *word != name);
     words.nth(1)?.parse().ok()

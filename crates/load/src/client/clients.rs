@@ -10,7 +10,7 @@ use rustix::{
     buffer::spare_capacity,
     event::{
         Timespec,
-        epoll::{self, CreateFlags, Event, EventData, EventFlags},
+        epoll::{self, CreateFlags, EventData, EventFlags},
     },
 };
 use slotmap::{Key as _, KeyData, SlotMap};
@@ -18,36 +18,39 @@ use slotmap::{Key as _, KeyData, SlotMap};
 use crate::{
     account::report::Connections,
     client::{
-        Client, ClientKey, Ear, End, Hear, IsOpen, News, Opening, Output, Role, Stage,
+        Client, Context, Stage,
         dial::dial,
+        event::{ClientKey, End, Event, Handler, Role},
         frame::{Keys, Opcode},
-        opening,
+        handshake,
+        output::Output,
     },
     clock::Moment,
     error::Error,
     plan::{Scheme, Target},
 };
 
+/// All connections of this process.
 pub(crate) struct Clients {
     epoll: OwnedFd,
-    events: Vec<Event>,
-    /// The next of `events` to be looked at.
+    events: Vec<epoll::Event>,
+    /// The index of the next of `events` to be handled.
     next_event: usize,
     clients: SlotMap<ClientKey, Client>,
-    /// What is read goes here first, whoever it is for.
+    /// Holds what one read has brought, of any connection.
     buffer: Vec<u8>,
     keys: Keys,
     target: Target,
-    /// Connections of other processes.
-    others: usize,
+    /// Connections that other processes have opened before: numbers here begin behind them.
+    connection_offset: usize,
     opening: usize,
     pub counts: Connections,
-    /// Why the first connection that has ended unasked has done so.
+    /// The end of the first connection that has ended without being asked to.
     pub first_end: Option<End>,
 }
 
 impl Clients {
-    pub(crate) fn new(target: &Target, others: usize) -> Result<Self, Error> {
+    pub(crate) fn new(target: &Target, connection_offset: usize) -> Result<Self, Error> {
         let epoll = epoll::create(CreateFlags::CLOEXEC);
         let keys = match target.scheme {
             Scheme::Tcp => Keys::zeros(),
@@ -61,34 +64,39 @@ impl Clients {
             buffer: Vec::new(),
             keys,
             target: target.clone(),
-            others,
+            connection_offset,
             opening: 0,
             counts: Connections::default(),
             first_end: None,
         })
     }
 
-    /// Connections that are not yet open.
+    /// Returns how many connections are not open yet.
     pub(crate) fn opening(&self) -> usize {
         self.opening
     }
 
-    /// Begins a connection for WebSocket messages.
-    pub(crate) fn dial(&mut self, role: Role, path: &str, due: Moment) -> Result<ClientKey, Error> {
-        let request = opening::request(&self.target.authority, path, &self.target.headers);
-        self.begin(role, Opening::Upgrade(request), due)
-    }
-
-    /// Begins a connection for HTTP requests.
-    pub(crate) fn dial_http(&mut self, role: Role, due: Moment) -> Result<ClientKey, Error> {
-        self.begin(role, Opening::Http, due)
-    }
-
-    fn begin(&mut self, role: Role, opening: Opening, due: Moment) -> Result<ClientKey, Error> {
-        let address = self.target.address;
-        let socket = dial(address, self.others + self.clients.len());
-        let socket = socket.map_err(|error| Error::Connect(address, error))?;
-        let client = Client::new(socket, self.target.scheme, role, opening, due);
+    /// Begins a connection, which was to be begun at `due`.
+    pub(crate) fn dial(
+        &mut self,
+        role: Role,
+        endpoint: Endpoint<'_>,
+        due: Moment,
+    ) -> Result<ClientKey, Error> {
+        let Target {
+            scheme,
+            address,
+            authority,
+            headers,
+            ..
+        } = &self.target;
+        let request = match endpoint {
+            Endpoint::Http => None,
+            Endpoint::WebSocket(path) => Some(handshake::request(authority, path, headers)),
+        };
+        let socket = dial(*address, self.connection_offset + self.clients.len());
+        let socket = socket.map_err(|error| Error::Connect(*address, error))?;
+        let client = Client::new(socket, *scheme, role, request, due);
         let key = self.clients.insert(client);
         let client = &self.clients[key];
         let data = EventData::new_u64(key.data().as_ffi());
@@ -98,33 +106,33 @@ impl Clients {
         Ok(key)
     }
 
-    /// Bytes that a connection has not been able to send yet; `None` if it is over.
+    /// Returns how many bytes a connection has not been able to send yet; `None` if it is over.
     pub(crate) fn backlog(&self, key: ClientKey) -> Option<usize> {
-        Some(self.clients.get(key)?.output.len())
+        Some(self.clients.get(key)?.state.output.len())
     }
 
     /// Appends a message to what a connection sends at the next [`flush`](Self::flush).
     pub(crate) fn send(&mut self, key: ClientKey, opcode: Opcode, parts: &[&[u8]]) {
         if let Some(client) = self.clients.get_mut(key) {
-            client.send(opcode, &mut self.keys, parts);
+            client.conn(key, &mut self.keys).send(opcode, parts);
         }
     }
 
-    /// The same with bytes that are no frame.
+    /// Appends bytes that are no frame to what a connection sends at the next [`flush`](Self::flush).
     pub(crate) fn send_raw(&mut self, key: ClientKey, parts: &[&[u8]]) {
         if let Some(client) = self.clients.get_mut(key) {
             for part in parts {
-                client.output.wire.extend_from_slice(part);
+                client.state.output.wire.extend_from_slice(part);
             }
         }
     }
 
-    /// Begins the closing handshake of a connection; one that is not open yet ends without.
+    /// Begins the closing handshake of a connection; aborts one that is not open yet.
     pub(crate) fn leave(&mut self, key: ClientKey) {
         match self.clients.get_mut(key) {
-            Some(client) if client.is_opening() => self.vanish(key),
+            Some(client) if client.is_opening() => self.abort(key),
             Some(client) => {
-                client.leave(&mut self.keys);
+                client.conn(key, &mut self.keys).leave();
                 // What fails here is noticed when the socket is read.
                 let _ = self.flush(key);
             }
@@ -132,13 +140,13 @@ impl Clients {
         }
     }
 
-    /// Whether a connection is there.
+    /// Returns true if a connection is there.
     pub(crate) fn has(&self, key: ClientKey) -> bool {
         self.clients.contains_key(key)
     }
 
-    /// Ends a connection at once, without a word.
-    pub(crate) fn vanish(&mut self, key: ClientKey) {
+    /// Ends a connection at once, without a closing handshake.
+    pub(crate) fn abort(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.remove(key) {
             self.opening -= usize::from(client.is_opening());
         }
@@ -149,22 +157,22 @@ impl Clients {
         let Some(client) = self.clients.get_mut(key) else {
             return Ok(());
         };
-        if client.output.flush(&client.socket).is_err() {
-            // Reading will say why, after what was said before the end.
-            client.output = Output::default();
+        if client.state.output.flush(&client.socket).is_err() {
+            // The next read says why, after what the server sent before the end.
+            client.state.output = Output::default();
         }
-        self.settle_interest(key)
+        self.update_interest(key)
     }
 
-    /// Waits for the socket of a connection to take more, or no longer.
-    fn settle_interest(&mut self, key: ClientKey) -> Result<(), Error> {
+    /// Waits for the socket of a connection to take more if there is more, and else no longer.
+    fn update_interest(&mut self, key: ClientKey) -> Result<(), Error> {
         let Some(client) = self.clients.get_mut(key) else {
             return Ok(());
         };
         if matches!(client.stage, Stage::Connecting(_)) {
             return Ok(());
         }
-        let interest = match client.output.len() {
+        let interest = match client.state.output.len() {
             0 => EventFlags::IN,
             _ => EventFlags::IN | EventFlags::OUT,
         };
@@ -182,16 +190,20 @@ impl Clients {
         changed.map_err(|error| Error::Poll(error.into()))
     }
 
-    /// Lets a few connections read and write, after waiting for one until `until` if need be; how
-    /// many had something to do.
-    pub(crate) fn turn(&mut self, until: Moment, ear: &mut dyn Hear) -> Result<usize, Error> {
+    /// Handles what a few sockets are ready for, after waiting for one until `until` if need be.
+    /// Returns how many were ready.
+    pub(crate) fn poll(
+        &mut self,
+        until: Moment,
+        handler: &mut dyn Handler,
+    ) -> Result<usize, Error> {
         if self.next_event == self.events.len() {
             self.wait(until)?;
         }
-        let end = self.events.len().min(self.next_event + EVENTS_PER_TURN);
+        let end = self.events.len().min(self.next_event + EVENTS_PER_POLL);
         for index in self.next_event..end {
-            let Event { flags, data } = self.events[index];
-            self.handle(KeyData::from_ffi(data.u64()).into(), flags, ear)?;
+            let epoll::Event { flags, data } = self.events[index];
+            self.handle(KeyData::from_ffi(data.u64()).into(), flags, handler)?;
         }
         let handled = end - self.next_event;
         self.next_event = end;
@@ -214,38 +226,31 @@ impl Clients {
         &mut self,
         key: ClientKey,
         flags: EventFlags,
-        ear: &mut dyn Hear,
+        handler: &mut dyn Handler,
     ) -> Result<(), Error> {
         let Some(client) = self.clients.get_mut(key) else {
             // It has ended since.
             return Ok(());
         };
         let was_opening = client.is_opening();
-        let to = Ear {
+        let context = Context {
             key,
             keys: &mut self.keys,
-            ear,
+            handler,
         };
         let done = if matches!(client.stage, Stage::Connecting(_)) {
-            match client.connected() {
-                Ok(IsOpen::NotYet) => Ok(()),
-                Ok(IsOpen::Now) => {
-                    client.tell(News::Opened, to);
-                    Ok(())
-                }
-                Err(error) => Err(End::Failed(Error::Connect(self.target.address, error))),
-            }
+            let connected = client.on_connected(context);
+            connected.map_err(|error| End::Failed(Error::Connect(self.target.address, error)))
         } else if flags.intersects(EventFlags::IN | EventFlags::ERR | EventFlags::HUP) {
-            client.read(&mut self.buffer, to)
+            client.read(&mut self.buffer, context)
         } else {
             Ok(())
         };
         if was_opening && !client.is_opening() {
             self.opening -= 1;
             self.counts.opened += 1;
-            self.counts
-                .opening
-                .record(Moment::now().since(client.dialed));
+            let dialed = client.state.dialed;
+            self.counts.handshakes.record(Moment::now().since(dialed));
         }
         match done {
             Ok(()) if was_opening && client.interest == EventFlags::IN => {
@@ -254,18 +259,22 @@ impl Clients {
             }
             Ok(()) => self.flush(key),
             Err(end) => {
-                self.end(key, end, ear);
+                self.end(key, end, handler);
                 Ok(())
             }
         }
     }
 
-    fn end(&mut self, key: ClientKey, end: End, ear: &mut dyn Hear) {
+    fn end(&mut self, key: ClientKey, end: End, handler: &mut dyn Handler) {
         let Some(mut client) = self.clients.remove(key) else {
             return;
         };
-        let keys = &mut self.keys;
-        client.tell(News::Ended, Ear { key, keys, ear });
+        let context = Context {
+            key,
+            keys: &mut self.keys,
+            handler,
+        };
+        client.notify(Event::Ended, context);
         if matches!(end, End::Left) {
             return;
         }
@@ -282,17 +291,26 @@ impl Clients {
     }
 }
 
-/// One wait takes what is ready up to here.
+/// The protocol of a connection, and its path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Endpoint<'a> {
+    /// Requests over HTTP.
+    Http,
+    /// Messages of a WebSocket at this path.
+    WebSocket(&'a str),
+}
+
+/// Arbitrary: sockets that one wait takes, of those that are ready.
 const MAX_EVENTS: usize = 1024;
 
 /// So few that a schedule is never held up for long: a read and all in it may take 100 µs.
-const EVENTS_PER_TURN: usize = 8;
+const EVENTS_PER_POLL: usize = 8;
 
-/// Arbitrary: whoever waits longer just waits again.
+/// Arbitrary: a longer wait is several.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 impl From<End> for Error {
-    /// The error of a run that could not go on because of it.
+    /// Returns the error of a run that could not go on because of it.
     fn from(end: End) -> Self {
         match end {
             End::Closed(Some(code)) => Self::Closed(format!(" with {code}")),

@@ -28,8 +28,8 @@ pub(crate) fn dial(address: SocketAddr, number: usize) -> io::Result<TcpStream> 
     }
 }
 
-/// Where connection `number` comes from, if it matters: one address has some 28,000 ports for
-/// one server, but the loopback network has 2^24 addresses.
+/// Returns the source address of connection `number`, if it matters: one address has some 28,000
+/// ports for one server, but the loopback network has 2^24 addresses.
 fn source(target: IpAddr, number: usize) -> Option<IpAddr> {
     if !matches!(target, IpAddr::V4(target) if target.is_loopback()) {
         return None;

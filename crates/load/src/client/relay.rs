@@ -9,11 +9,12 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    client::opening::{Head, Refusal},
+    client::handshake::{Head, Rejection},
     error::Error,
+    plan::Target,
 };
 
-/// A request that posts `body`.
+/// Returns a request that posts `body`.
 pub(crate) fn post(authority: &str, path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
@@ -23,27 +24,28 @@ pub(crate) fn post(authority: &str, path: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Takes the answer that `bytes` begin with: its body and where it ends, if it is all there.
-pub(crate) fn take_answer(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Refusal> {
+/// Takes the answer that `bytes` begin with, and returns its body and where it ends, if it is all there.
+pub(crate) fn take_answer(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Rejection> {
     let Some(head) = Head::read(bytes)? else {
         return Ok(None);
     };
     if head.status != 200 {
-        return Err(head.refusal());
+        return Err(head.rejection());
     }
     let length = head.header("content-length");
     let length: Option<usize> = length.and_then(|length| length.parse().ok());
     let end = length.and_then(|length| head.len.checked_add(length));
-    let end = end.ok_or(Refusal::NotHttp)?;
+    let end = end.ok_or(Rejection::NotHttp)?;
     Ok(bytes.get(head.len..end).map(|body| (body, end)))
 }
 
 /// Registers connections, one after the other on one connection of its own.
 #[derive(Debug)]
 pub(crate) struct Registrar {
-    stream: TcpStream,
-    authority: String,
+    target: Target,
     path: String,
+    /// Absent before the first registration.
+    stream: Option<TcpStream>,
 }
 
 #[derive(Deserialize)]
@@ -52,34 +54,37 @@ struct Registered {
 }
 
 impl Registrar {
-    /// `base` is the path in front of `/register`.
-    pub(crate) fn connect(address: SocketAddr, authority: &str, base: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        Ok(Self {
-            stream,
-            authority: authority.to_owned(),
+    /// Returns a registrar for the relay at `target`, below the path `base`.
+    pub(crate) fn new(target: &Target, base: &str) -> Self {
+        Self {
+            target: target.clone(),
             path: format!("{base}/register"),
-        })
+            stream: None,
+        }
     }
 
-    /// The path to connect to for a new registration of user `user` with `topic`.
+    /// Registers user `user` with `topic`, and returns the path to connect to.
     pub(crate) fn register(&mut self, user: usize, topic: &str) -> Result<String, Error> {
         let body = format!(r#"{{"user_id":{user},"topics":["{topic}"]}}"#);
-        let request = post(&self.authority, &self.path, &body);
-        self.stream.write_all(&request).map_err(Error::Register)?;
+        let request = post(&self.target.authority, &self.path, &body);
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            None => {
+                let address = self.target.address;
+                let stream = connect(address).map_err(|error| Error::Connect(address, error))?;
+                self.stream.insert(stream)
+            }
+        };
+        stream.write_all(&request).map_err(Error::Register)?;
         let mut answer = Vec::new();
         loop {
-            if let Some((body, _)) = take_answer(&answer).map_err(Error::Refused)? {
-                let registered = serde_json::from_slice::<Registered>(body);
-                let path = registered
-                    .ok()
-                    .and_then(|registered| path_of(&registered.url));
+            if let Some((body, _)) = take_answer(&answer).map_err(Error::Rejected)? {
+                let registered = serde_json::from_slice::<Registered>(body).ok();
+                let path = registered.and_then(|registered| path_of(&registered.url));
                 return path.ok_or(Error::NotARelay);
             }
             let mut buffer = [0; 1024];
-            match self.stream.read(&mut buffer).map_err(Error::Register)? {
+            match stream.read(&mut buffer).map_err(Error::Register)? {
                 0 => return Err(Error::Register(io::ErrorKind::UnexpectedEof.into())),
                 read => answer.extend_from_slice(&buffer[..read]),
             }
@@ -87,7 +92,14 @@ impl Registrar {
     }
 }
 
-/// The path of a `ws` URL.
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    Ok(stream)
+}
+
+/// Returns the path of a `ws` URL.
 fn path_of(url: &str) -> Option<String> {
     let rest = url.strip_prefix("ws://")?;
     Some(rest[rest.find('/')?..].to_owned())
@@ -112,7 +124,7 @@ mod tests {
     #[test]
     fn a_refused_publication_is_told_by_its_status() {
         let answer = b"HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n";
-        let refused = Refusal::Status("413 Payload Too Large".into());
+        let refused = Rejection::Status("413 Payload Too Large".into());
         assert_eq!(take_answer(answer), Err(refused));
     }
 

@@ -1,15 +1,15 @@
-//! The wish that a run ends early.
+//! The interruption of a run: its measured time ends early.
 
 use std::sync::{Arc, OnceLock};
 
 use crate::clock::Moment;
 
-/// When the measured time is to end, if somebody has asked for that.
+/// The moment at which the measured time is to end, if somebody has asked for that.
 #[derive(Clone, Debug, Default)]
 pub struct Interruption(Arc<OnceLock<Moment>>);
 
 impl Interruption {
-    /// What was asked for first holds.
+    /// Asks for the end at `end`. The first moment that was asked for holds.
     pub fn ask(&self, end: Moment) {
         let _ = self.0.set(end);
     }

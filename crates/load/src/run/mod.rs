@@ -1,7 +1,7 @@
 //! A run from beginning to end: [`run`] does what a [`Plan`] says and returns a [`Report`].
 //!
 //! [`run_loop`] takes one process through the phases of a run, and [`workers`] makes it in several. [`probe`]
-//! tries one connection first, [`progress`] tells how far a run is, and [`interruption`] ends it early.
+//! tries one connection first, [`progress`] is how far a run is, and [`interruption`] ends it early.
 
 pub(crate) mod interruption;
 mod probe;
@@ -13,7 +13,7 @@ use self::{
     interruption::Interruption,
     probe::Probe,
     progress::Progress,
-    run_loop::{Host, drive},
+    run_loop::{Supervisor, run_here},
     workers::Workers,
 };
 use crate::{
@@ -23,10 +23,10 @@ use crate::{
     },
     clock::Moment,
     error::Error,
-    plan::{self, Plan, Via, Work},
+    plan::{self, Plan, Protocol, Scenario},
 };
 
-/// Makes a run of `processes` processes: what it has found, and what the server `pid` used.
+/// Makes a run of `processes` processes. Returns what it has found, and what the server `pid` used.
 ///
 /// # Errors
 ///
@@ -38,60 +38,62 @@ pub fn run(
     interruption: Interruption,
     show: &mut dyn FnMut(&Progress),
 ) -> Result<(Report, Option<ServerUse>), Error> {
-    let mut local = Local {
-        probe: probe(plan)?,
+    let mut user = User {
+        probe: try_connection(plan)?,
         meter: pid.map(Meter::new).transpose()?,
         interruption,
         show,
     };
     let report = if processes > 1 {
-        Workers::start(plan, processes)?.run(plan, &mut local)?
+        Workers::start(plan, processes)?.run(plan, &mut user)?
     } else {
-        drive(plan, &mut local)?
+        run_here(plan, &mut user)?
     };
-    let meter = local.meter;
+    let meter = user.meter;
     let used = meter.and_then(|meter| meter.server_use(&report, plan.connections()));
     Ok((report, used))
 }
 
-fn probe(plan: &Plan) -> Result<Option<Probe>, Error> {
-    let (Work::Fanout(fanout) | Work::Churn(plan::Churn { fanout, .. })) = &plan.work else {
+/// Tries one connection, unless the path of a connection is not known yet.
+fn try_connection(plan: &Plan) -> Result<Option<Probe>, Error> {
+    let (Scenario::Fanout(fanout) | Scenario::Churn(plan::Churn { fanout, .. })) = &plan.scenario
+    else {
         return Probe::open(&plan.target).map(Some);
     };
-    match &fanout.via {
-        // Its path is only known after registering, which tells as much.
-        Via::Relay(_) => Ok(None),
-        Via::WebSocket(_) => Probe::open(&plan.target).map(Some),
+    match &fanout.protocol {
+        // The path is only known after registering, which finds the same faults.
+        Protocol::Relay(_) => Ok(None),
+        Protocol::Template(_) => Probe::open(&plan.target).map(Some),
     }
 }
 
-/// Watches a run from the process that was asked for it.
-struct Local<'a> {
+/// The user, for whom this process makes the run.
+struct User<'a> {
     probe: Option<Probe>,
     meter: Option<Meter>,
     interruption: Interruption,
     show: &'a mut dyn FnMut(&Progress),
 }
 
-impl Host for Local<'_> {
-    fn ready(&mut self) -> Result<Moment, Error> {
+impl Supervisor for User<'_> {
+    fn on_ready(&mut self) -> Result<Moment, Error> {
         self.probe = None;
         Ok(Moment::now())
     }
 
-    fn opens(&mut self) {
+    fn on_measuring(&mut self) {
         if let Some(meter) = &mut self.meter {
-            meter.opens();
+            meter.begin();
         }
     }
 
-    fn closes(&mut self) {
+    fn on_measured(&mut self) {
         if let Some(meter) = &mut self.meter {
-            meter.closes();
+            meter.end();
         }
     }
 
-    fn progress(&mut self, progress: &Progress) {
+    fn on_progress(&mut self, progress: &Progress) {
         (self.show)(progress);
     }
 

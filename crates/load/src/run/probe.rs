@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    client::opening,
+    client::handshake,
     error::Error,
     plan::{TOPIC, Target},
 };
@@ -18,17 +18,17 @@ use crate::{
 pub(crate) struct Probe(#[expect(dead_code, reason = "it is only held open")] TcpStream);
 
 impl Probe {
-    /// Does the opening handshake.
+    /// Connects, and does the opening handshake.
     pub(crate) fn open(target: &Target) -> Result<Self, Error> {
         let connect = |error| Error::Connect(target.address, error);
         let socket = TcpStream::connect_timeout(&target.address, TIMEOUT).map_err(connect)?;
         socket.set_read_timeout(Some(TIMEOUT)).map_err(connect)?;
         let path = target.path.replace(TOPIC, "load-probe");
-        let request = opening::request(&target.authority, &path, &target.headers);
+        let request = handshake::request(&target.authority, &path, &target.headers);
         (&socket).write_all(&request).map_err(Error::Broken)?;
         let mut answer = Vec::new();
-        while opening::check(target.scheme, &answer)
-            .map_err(Error::Refused)?
+        while handshake::check(target.scheme, &answer)
+            .map_err(Error::Rejected)?
             .is_none()
         {
             let mut buffer = [0; 1024];

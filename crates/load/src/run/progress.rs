@@ -1,4 +1,4 @@
-//! How far a run is.
+//! The progress of a run.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 
-/// How far a run, or one process of it, is.
+/// The progress of a run, or of one process of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The part of the run.
     pub phase: Phase,
-    /// When that was so.
+    /// The moment at which that was so.
     pub now: Moment,
     /// Answers or deliveries so far.
     pub received: u64,
@@ -31,11 +31,11 @@ pub enum Phase {
     },
     /// The load is on, and nothing is counted.
     WarmUp,
-    /// What arrives is counted.
+    /// Arrivals are counted.
     Measuring {
-        /// Since when.
+        /// The beginning of the measured time.
         from: Moment,
-        /// For how long.
+        /// The length of the measured time.
         duration: Duration,
     },
     /// Nothing more is sent; what is under way arrives.
@@ -43,7 +43,7 @@ pub enum Phase {
 }
 
 impl Progress {
-    /// That of several processes together: as far as the slowest of them.
+    /// Returns the progress of several processes together, which is that of the slowest.
     pub(crate) fn of_all(processes: &[Self]) -> Option<Self> {
         let first = *processes.first()?;
         Some(processes[1..].iter().fold(first, |all, other| Self {

@@ -1,13 +1,13 @@
-//! The phases of a run on one thread: connect, warm up, measure, wait for what is under way.
+//! The run loop of one process: connect, warm up, measure, wait for what is under way.
 
 use std::{process, time::Duration};
 
 use crate::{
     account::{report::Report, usage::Cpu},
-    client::{End, clients::Clients},
+    client::{clients::Clients, event::End},
     clock::Moment,
     error::Error,
-    plan::{Plan, Work},
+    plan::{self, Plan},
     run::progress::{Phase, Progress},
     scenario::{
         Scenario, churn::Churn, echo::Echo, fanout::Fanout, handshake::Handshake, idle::Idle,
@@ -15,75 +15,76 @@ use crate::{
     },
 };
 
-/// Who watches a run, and says when it goes on.
-pub(crate) trait Host {
-    /// All connections are open; when the run starts.
-    fn ready(&mut self) -> Result<Moment, Error>;
+/// Starts and interrupts a run, and is told how far it is.
+pub(crate) trait Supervisor {
+    /// Takes note that all connections are open, and returns when the run starts.
+    fn on_ready(&mut self) -> Result<Moment, Error>;
 
-    /// The measured time begins.
-    fn opens(&mut self);
+    /// Takes note that the measured time begins.
+    fn on_measuring(&mut self);
 
-    /// The measured time has ended.
-    fn closes(&mut self);
+    /// Takes note that the measured time has ended.
+    fn on_measured(&mut self);
 
-    fn progress(&mut self, progress: &Progress);
+    fn on_progress(&mut self, progress: &Progress);
 
-    /// When the run is to end early, if it is.
+    /// Returns when the run is to end early, if it is.
     fn interrupted(&self) -> Option<Moment>;
 }
 
-/// Does what `plan` says.
-pub(crate) fn drive(plan: &Plan, host: &mut dyn Host) -> Result<Report, Error> {
-    let drive = Drive {
-        clients: Clients::new(&plan.target, plan.others)?,
+/// Makes the run of `plan` in this process.
+pub(crate) fn run_here(plan: &Plan, supervisor: &mut dyn Supervisor) -> Result<Report, Error> {
+    let run_loop = RunLoop {
+        clients: Clients::new(&plan.target, plan.connection_offset)?,
         scenario: scenario(plan),
         plan,
-        host,
+        supervisor,
         shown: Moment::default(),
     };
-    drive.run()
+    run_loop.run()
 }
 
 fn scenario(plan: &Plan) -> Box<dyn Scenario> {
     let Plan {
         target,
-        others,
+        connection_offset,
         processes,
         ..
     } = plan;
-    match &plan.work {
-        Work::Churn(churn) => Box::new(Churn::new(churn, target, *processes)),
-        Work::Echo(echo) => Box::new(Echo::new(echo, &target.path, *others)),
-        Work::Fanout(fanout) => Box::new(Fanout::new(fanout, target, *processes)),
-        Work::Handshake(handshake) => Box::new(Handshake::new(handshake, &target.path)),
-        Work::Idle(idle) => Box::new(Idle::new(idle, &target.path)),
+    match &plan.scenario {
+        plan::Scenario::Churn(churn) => Box::new(Churn::new(churn, target, *processes)),
+        plan::Scenario::Echo(echo) => Box::new(Echo::new(echo, &target.path, *connection_offset)),
+        plan::Scenario::Fanout(fanout) => Box::new(Fanout::new(fanout, target, *processes)),
+        plan::Scenario::Handshake(handshake) => Box::new(Handshake::new(handshake, &target.path)),
+        plan::Scenario::Idle(idle) => Box::new(Idle::new(idle, &target.path)),
     }
 }
 
-struct Drive<'a> {
+/// A run in progress.
+struct RunLoop<'a> {
     plan: &'a Plan,
     clients: Clients,
     scenario: Box<dyn Scenario>,
-    host: &'a mut dyn Host,
-    /// When progress was last shown.
+    supervisor: &'a mut dyn Supervisor,
+    /// The moment at which progress was last shown.
     shown: Moment,
 }
 
-impl Drive<'_> {
+impl RunLoop<'_> {
     fn run(mut self) -> Result<Report, Error> {
         self.connect()?;
-        let start = self.host.ready()?;
+        let start = self.supervisor.on_ready()?;
         let from = start + self.plan.warm_up;
         let to = from + self.plan.duration;
         self.scenario.recorder().measure(from, self.plan.duration);
         while Moment::now() < start {
-            self.turn(start, Phase::WarmUp)?;
+            self.poll(start, Phase::WarmUp)?;
         }
         self.scenario.start(start);
         if self.send_until(from, Phase::WarmUp)? < from {
             return Err(Error::Interrupted);
         }
-        self.host.opens();
+        self.supervisor.on_measuring();
         let before = own_cpu();
         let phase = Phase::Measuring {
             from,
@@ -92,7 +93,7 @@ impl Drive<'_> {
         let to = self.send_until(to, phase)?;
         self.scenario.recorder().end(to);
         let generator = own_cpu().since(before);
-        self.host.closes();
+        self.supervisor.on_measured();
         self.scenario.stop(to);
         self.settle()?;
         self.check()?;
@@ -111,7 +112,7 @@ impl Drive<'_> {
         let mut dialed = 0;
         let mut last = (0, begun);
         loop {
-            if self.host.interrupted().is_some() {
+            if self.supervisor.interrupted().is_some() {
                 return Err(Error::Interrupted);
             }
             let now = Moment::now();
@@ -131,19 +132,19 @@ impl Drive<'_> {
             }
             let tick = now + TICK;
             let until = if now < due { due.min(tick) } else { tick };
-            self.turn(until, Phase::Connecting { open, wanted })?;
+            self.poll(until, Phase::Connecting { open, wanted })?;
             self.check_none_ended()?;
             let open = dialed - self.clients.opening();
             if open != last.0 || dialed < wanted && now < due {
                 last = (open, now);
-            } else if now.since(last.1) > PATIENCE {
+            } else if now.since(last.1) > CONNECT_TIMEOUT {
                 if open == wanted {
-                    return Err(Error::Unconfirmed(PATIENCE));
+                    return Err(Error::Unconfirmed(CONNECT_TIMEOUT));
                 }
                 return Err(Error::Stuck {
                     open,
                     wanted,
-                    after: PATIENCE,
+                    after: CONNECT_TIMEOUT,
                 });
             }
         }
@@ -156,43 +157,44 @@ impl Drive<'_> {
         }
     }
 
-    /// Sends all that is due before `end`, even if that is late; when it has really ended.
+    /// Sends all that is due before `end`, even if that is late. Returns when the sending ended, which
+    /// is earlier if the run was interrupted.
     fn send_until(&mut self, end: Moment, phase: Phase) -> Result<Moment, Error> {
         loop {
             let now = Moment::now();
-            let asked = self.host.interrupted();
-            // What has happened since it was asked for stays.
+            let asked = self.supervisor.interrupted();
+            // Nothing of what was measured since the interruption is taken back.
             let end = asked.map_or(end, |asked| asked.max(now).min(end));
             let now = now.min(end);
             let next = self.scenario.pump(&mut self.clients, now)?;
             if now == end {
                 return Ok(end);
             }
-            self.turn(next.min(end).min(now + TICK), phase)?;
+            self.poll(next.min(end).min(now + TICK), phase)?;
         }
     }
 
     /// Waits for what is under way, until it is all there or nothing comes any more.
     fn settle(&mut self) -> Result<(), Error> {
-        let end = Moment::now() + PATIENCE_AT_THE_END;
-        // Waits, and not the clock: on a machine that stands still nothing can come.
+        let end = Moment::now() + SETTLE_TIMEOUT;
+        // Counts waits instead of elapsed time: while the machine is suspended nothing can come.
         let mut quiet_waits = 0;
         while !self.scenario.is_settled() && quiet_waits < QUIET_WAITS {
             let now = Moment::now();
             if end <= now {
                 return Ok(());
             }
-            let handled = self.turn(now + TICK, Phase::Settling)?;
+            let handled = self.poll(now + TICK, Phase::Settling)?;
             quiet_waits = if handled > 0 { 0 } else { quiet_waits + 1 };
         }
         Ok(())
     }
 
-    /// A run in which the server took no connection, or refused publications, has failed.
+    /// Fails a run in which the server took no connection, or refused publications.
     fn check(&mut self) -> Result<(), Error> {
         let counts = &self.clients.counts;
         match self.clients.first_end.take() {
-            Some(End::Failed(error @ (Error::Publish(_) | Error::Violation(_)))) => Err(error),
+            Some(End::Failed(error @ (Error::Publish(_) | Error::Protocol(_)))) => Err(error),
             Some(end) if counts.opened == 0 && counts.failed > 0 => Err(end.into()),
             _ => Ok(()),
         }
@@ -200,17 +202,19 @@ impl Drive<'_> {
 
     fn received(&mut self) -> u64 {
         let report = &self.scenario.recorder().report;
-        report.tally.received + report.guests.received
+        report.tally.received + report.churners.received
     }
 
-    fn turn(&mut self, until: Moment, phase: Phase) -> Result<usize, Error> {
-        let handled = self.clients.turn(until, self.scenario.as_mut())?;
+    /// Handles what sockets are ready for, and shows progress if it is time. Returns how many sockets
+    /// were ready.
+    fn poll(&mut self, until: Moment, phase: Phase) -> Result<usize, Error> {
+        let handled = self.clients.poll(until, self.scenario.as_mut())?;
         let now = Moment::now();
         if now.since(self.shown) >= TICK {
             self.shown = now;
             let received = self.received();
             let counts = &self.clients.counts;
-            self.host.progress(&Progress {
+            self.supervisor.on_progress(&Progress {
                 phase,
                 now,
                 received,
@@ -222,22 +226,22 @@ impl Drive<'_> {
 }
 
 fn own_cpu() -> Cpu {
-    // Only a kernel without schedstat has none; then the generator can't say how busy it is.
+    // Only a kernel without schedstat has none; then it is not known how busy the generator was.
     Cpu::of(process::id()).unwrap_or_default()
 }
 
-/// Handshakes at a time: fewer than fit into a listener's usual backlog.
+/// Handshakes under way at a time: fewer than fit into a listener's usual backlog.
 const OPENING_AT_ONCE: usize = 256;
 
-/// How often progress is shown, and what waits without a schedule looks up.
+/// Interval at which progress is shown; also the longest wait where nothing is scheduled.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Without any new connection. Arbitrary.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest time without a new connection. Arbitrary.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For what is under way at the end, while some of it still comes. Arbitrary.
-const PATIENCE_AT_THE_END: Duration = Duration::from_secs(60);
+/// The longest time for what is under way at the end, while some of it still comes. Arbitrary.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// When nothing has come in so many waits of a tenth of a second, nothing will. Arbitrary; a
-/// broadcast takes milliseconds.
+/// Waits of a tenth of a second without an arrival after which nothing more is expected. Arbitrary;
+/// a broadcast takes milliseconds.
 const QUIET_WAITS: u32 = 20;

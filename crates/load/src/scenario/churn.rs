@@ -1,4 +1,4 @@
-//! Connections that come and go, while others have to get a numbered stream whole.
+//! Connections that come and go, while others must get every message of a numbered stream.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -9,14 +9,17 @@ use crate::{
         report::{Recorder, Report},
         sequence::Track,
     },
-    client::{ClientKey, Hear, Line, News, Role, clients::Clients},
+    client::{
+        clients::Clients,
+        event::{ClientKey, Conn, Event, Handler, Role},
+    },
     clock::Moment,
     error::Error,
     plan::{self, Target},
     scenario::{
         Scenario,
         fanout::{Fanout, streams_per_topic},
-        idle_from,
+        next_look,
         publication::Delivered,
         schedule::Schedule,
     },
@@ -25,35 +28,37 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Churn {
     fanout: Fanout,
-    guests: SecondaryMap<ClientKey, Guest>,
-    /// In the order in which they go.
+    churners: SecondaryMap<ClientKey, Churner>,
+    /// The moments at which churners leave, the next one first.
     departures: VecDeque<(Moment, ClientKey)>,
     per_second: f64,
-    /// How long a guest stays.
+    /// Time that a churner stays connected.
     stay: Duration,
     arrivals: Option<Schedule>,
 }
 
 #[derive(Debug)]
-struct Guest {
+struct Churner {
     topic: usize,
     tracks: Vec<Track>,
-    manner: Manner,
+    leave: LeaveKind,
 }
 
-/// How a guest goes. In life there are both.
+/// The way in which a churner leaves; real clients do both.
 #[derive(Clone, Copy, Debug)]
-enum Manner {
-    Goodbye,
-    Vanish,
+enum LeaveKind {
+    /// Its connection just ends.
+    Abort,
+    /// With the closing handshake.
+    Close,
 }
 
 impl Churn {
     pub(crate) fn new(plan: &plan::Churn, target: &Target, processes: usize) -> Self {
-        let stay = plan.guests as f64 / plan.per_second;
+        let stay = plan.churners as f64 / plan.per_second;
         Self {
             fanout: Fanout::new(&plan.fanout, target, processes),
-            guests: SecondaryMap::new(),
+            churners: SecondaryMap::new(),
             departures: VecDeque::new(),
             per_second: plan.per_second,
             stay: Duration::try_from_secs_f64(stay).unwrap_or(Duration::ZERO),
@@ -65,19 +70,19 @@ impl Churn {
         let plan = self.fanout.plan();
         let topic = usize::try_from(number % plan.topics as u64).unwrap_or_default();
         let tracks = vec![Track::from_the_first_that_comes(); streams_per_topic(plan)];
-        let manner = if number.is_multiple_of(2) {
-            Manner::Goodbye
+        let leave = if number.is_multiple_of(2) {
+            LeaveKind::Close
         } else {
-            Manner::Vanish
+            LeaveKind::Abort
         };
-        let joining = self.fanout.joining();
-        let key = joining.dial_subscriber(Role::Guest, topic, clients, due)?;
-        let guest = Guest {
+        let subscribing = self.fanout.subscribing();
+        let key = subscribing.dial_subscriber(Role::Churner, topic, clients, due)?;
+        let churner = Churner {
             topic,
             tracks,
-            manner,
+            leave,
         };
-        self.guests.insert(key, guest);
+        self.churners.insert(key, churner);
         self.departures.push_back((due + self.stay, key));
         Ok(())
     }
@@ -88,28 +93,28 @@ impl Churn {
                 return;
             }
             self.departures.pop_front();
-            match self.guests.get(key).map(|guest| guest.manner) {
-                Some(Manner::Goodbye) => clients.leave(key),
-                Some(Manner::Vanish) => clients.vanish(key),
+            match self.churners.get(key).map(|churner| churner.leave) {
+                Some(LeaveKind::Close) => clients.leave(key),
+                Some(LeaveKind::Abort) => clients.abort(key),
                 None => {}
             }
             if !clients.has(key) {
-                self.guests.remove(key);
+                self.churners.remove(key);
             }
         }
     }
 
-    /// A guest may come at any message, but from then on it must get all of them.
+    /// Counts a message to a churner: it may come at any message, but must get all that follow.
     fn delivered(&mut self, key: ClientKey, message: &[u8]) {
-        let Some(guest) = self.guests.get_mut(key) else {
+        let Some(churner) = self.churners.get_mut(key) else {
             return;
         };
         let topics = self.fanout.plan().topics;
-        let delivered = self.fanout.read(guest.topic, message);
-        let tally = &mut self.fanout.recorder().report.guests;
+        let delivered = self.fanout.read(churner.topic, message);
+        let tally = &mut self.fanout.recorder().report.churners;
         match delivered {
             Delivered::Stamp(stamp) => {
-                guest.tracks[stamp.stream / topics].take(stamp.sequence, tally);
+                churner.tracks[stamp.stream / topics].take(stamp.sequence, tally);
             }
             Delivered::Corrupted => tally.corrupted += 1,
             Delivered::Unstamped => {}
@@ -117,23 +122,23 @@ impl Churn {
     }
 }
 
-impl Hear for Churn {
-    fn hear(&mut self, news: News<'_>, line: &mut Line<'_>, now: Moment) {
-        if line.role != Role::Guest {
-            return self.fanout.hear(news, line, now);
+impl Handler for Churn {
+    fn on_event(&mut self, event: Event<'_>, conn: &mut Conn<'_>, now: Moment) {
+        if conn.role() != Role::Churner {
+            return self.fanout.on_event(event, conn, now);
         }
-        match news {
-            News::Opened => {
-                if let Some(guest) = self.guests.get(line.key) {
-                    let topic = guest.topic;
-                    self.fanout.joining().subscribe(topic, line);
+        match event {
+            Event::Opened => {
+                if let Some(churner) = self.churners.get(conn.key) {
+                    let topic = churner.topic;
+                    self.fanout.subscribing().subscribe(topic, conn);
                 }
             }
-            News::Ended => {
-                self.guests.remove(line.key);
+            Event::Ended => {
+                self.churners.remove(conn.key);
             }
-            News::Message(message) => self.delivered(line.key, message),
-            News::Answered => {}
+            Event::Message(message) => self.delivered(conn.key, message),
+            Event::Answered => {}
         }
     }
 }
@@ -167,7 +172,7 @@ impl Scenario for Churn {
         let published = self.fanout.pump(clients, now)?;
         let next = self
             .arrivals
-            .map_or_else(|| idle_from(now), |arrivals| arrivals.next());
+            .map_or_else(|| next_look(now), |arrivals| arrivals.next());
         Ok(published.min(next))
     }
 

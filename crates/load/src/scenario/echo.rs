@@ -7,12 +7,16 @@ use crate::{
         report::{Recorder, Report},
         sequence::Track,
     },
-    client::{ClientKey, Hear, Line, News, Role, clients::Clients, frame::Opcode},
+    client::{
+        clients::{Clients, Endpoint},
+        event::{ClientKey, Conn, Event, Handler, Role},
+        frame::Opcode,
+    },
     clock::Moment,
     error::Error,
     plan::{self, Pace},
     scenario::{
-        MAX_BACKLOG_BYTES, Scenario, idle_from,
+        MAX_BACKLOG_BYTES, Scenario, next_look,
         payload::{filler, hex, last_digits, put_hex},
         schedule::Schedule,
     },
@@ -31,7 +35,7 @@ pub(crate) struct Echo {
     path: String,
     opcode: Opcode,
     filler: Vec<u8>,
-    /// The number of the first caller; other processes have those before.
+    /// The number of the first caller; those before it are in other processes.
     first: usize,
     callers: Vec<Caller>,
     state: State,
@@ -60,13 +64,13 @@ struct Caller {
     /// Replies to these, right or wrong.
     answered: u64,
     track: Track,
-    /// When the messages under way were to be sent, by number modulo the length.
+    /// The scheduled moments of the messages under way, by number modulo the length.
     scheduled: Vec<Moment>,
 }
 
 impl Caller {
-    /// Takes down that the next message is sent; its number.
-    fn sends(&mut self, scheduled: Moment) -> u64 {
+    /// Counts the next message as sent, and returns its number.
+    fn count_sent(&mut self, scheduled: Moment) -> u64 {
         let sequence = self.sent;
         self.sent += 1;
         if let Some(slot) = slot(&mut self.scheduled, sequence) {
@@ -75,7 +79,7 @@ impl Caller {
         sequence
     }
 
-    /// When message `sequence` was to be sent, unless a later one has its slot.
+    /// Returns when message `sequence` was to be sent, unless a later one has its slot.
     fn scheduled(&mut self, sequence: u64) -> Option<Moment> {
         let later = self.sent.saturating_sub(sequence);
         let has_slot = later <= self.scheduled.len() as u64;
@@ -83,24 +87,24 @@ impl Caller {
         slot.map(|moment| *moment)
     }
 
-    /// Takes down that a reply has come; whether there was one to come.
-    fn is_answered(&mut self) -> bool {
+    /// Counts a reply, and returns true if one was to come.
+    fn count_reply(&mut self) -> bool {
         let is_due = self.answered < self.sent;
         self.answered += u64::from(is_due);
         is_due
     }
 }
 
-/// What has come on a connection.
+/// A message that has come on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reply {
-    /// Once more than was sent.
+    /// More replies than messages were sent.
     Again,
     /// Not what was sent.
     Corrupted,
-    /// What another connection has sent.
+    /// A message that another connection has sent.
     Foreign,
-    /// Message so-and-so.
+    /// The message with this number.
     Own(u64),
 }
 
@@ -110,9 +114,9 @@ fn slot(scheduled: &mut [Moment], sequence: u64) -> Option<&mut Moment> {
 }
 
 impl Echo {
-    /// `first` is the number of its first connection in the whole run.
+    /// Prepares the callers of this process; `first` is the number of the first one in the whole run.
     pub(crate) fn new(plan: &plan::Echo, path: &str, first: usize) -> Self {
-        let shape = plan.shape;
+        let format = plan.format;
         let depth = match plan.pace {
             Pace::InFlight(depth) => depth,
             Pace::PerSecond(_) => 0,
@@ -124,12 +128,12 @@ impl Echo {
         Self {
             plan: plan.clone(),
             path: path.to_owned(),
-            opcode: if shape.is_binary {
+            opcode: if format.is_binary {
                 Opcode::Binary
             } else {
                 Opcode::Text
             },
-            filler: filler(shape.size.saturating_sub(DIGITS + CALLER_DIGITS)),
+            filler: filler(format.size.saturating_sub(DIGITS + CALLER_DIGITS)),
             first,
             callers: (0..plan.connections).map(|_| caller()).collect(),
             state: State::Connecting,
@@ -139,10 +143,10 @@ impl Echo {
         }
     }
 
-    /// What a payload that has come to caller `index` is.
+    /// Compares a payload that has come to caller `index` with what was sent.
     fn read(&self, index: usize, payload: &[u8]) -> Reply {
         let caller = &self.callers[index];
-        let digits = self.plan.shape.size.min(DIGITS + CALLER_DIGITS);
+        let digits = self.plan.format.size.min(DIGITS + CALLER_DIGITS);
         let Some((digits, rest)) = payload.split_at_checked(digits) else {
             return Reply::Corrupted;
         };
@@ -153,7 +157,7 @@ impl Echo {
             return Reply::Corrupted;
         }
         let Some((number, whose)) = digits.split_at_checked(DIGITS) else {
-            // Too short to tell more than whether it is the one that is expected.
+            // Too short for anything but a comparison with the expected one.
             let next = caller.track.next();
             let (expected, len) = self.digits(index, next);
             let is_expected = digits == &expected[..len];
@@ -172,7 +176,7 @@ impl Echo {
         }
     }
 
-    /// Takes what has come to caller `index`; whether it answers something under way.
+    /// Counts a payload that has come to caller `index`. Returns true if it answers a message under way.
     fn reply(&mut self, index: usize, payload: &[u8], now: Moment) -> bool {
         let reply = self.read(index, payload);
         let caller = &mut self.callers[index];
@@ -185,7 +189,7 @@ impl Echo {
             }
             Reply::Corrupted => {
                 tally.corrupted += 1;
-                return caller.is_answered();
+                return caller.count_reply();
             }
             Reply::Foreign => {
                 tally.corrupted += 1;
@@ -205,28 +209,28 @@ impl Echo {
             }
             None => caller.scheduled(sequence),
         };
-        let is_answer = caller.is_answered();
+        let is_answer = caller.count_reply();
         if let Some(scheduled) = scheduled {
             self.recorder.arrived(scheduled, now);
         }
         is_answer
     }
 
-    /// The digits that a message of caller `index` begins with, in an array that may be longer.
+    /// Returns the digits that a message of caller `index` begins with, in an array that may be longer.
     fn digits(&self, index: usize, sequence: u64) -> ([u8; DIGITS + CALLER_DIGITS], usize) {
-        let len = self.plan.shape.size.min(DIGITS + CALLER_DIGITS);
+        let len = self.plan.format.size.min(DIGITS + CALLER_DIGITS);
         let mut digits = [0; DIGITS + CALLER_DIGITS];
         put_hex(&mut digits[..len.min(DIGITS)], sequence);
         put_hex(&mut digits[DIGITS..len.max(DIGITS)], self.number(index));
         (digits, len)
     }
 
-    /// The number of caller `index` in the whole run.
+    /// Returns the number of caller `index` in the whole run.
     fn number(&self, index: usize) -> u64 {
         (self.first + index) as u64
     }
 
-    /// Sends what is due; when the next one is.
+    /// Sends what is due, and returns when the next message is.
     fn send_due(
         &mut self,
         mut schedule: Schedule,
@@ -240,7 +244,7 @@ impl Echo {
             let backlog = key.and_then(|key| clients.backlog(key));
             if backlog.is_some_and(|backlog| backlog > MAX_BACKLOG_BYTES) {
                 self.schedule = Some(schedule);
-                return Ok(idle_from(now));
+                return Ok(next_look(now));
             }
             if let Some((_, due)) = schedule.take_due(now) {
                 self.send(index, due, clients)?;
@@ -251,7 +255,7 @@ impl Echo {
     }
 
     fn send(&mut self, index: usize, due: Moment, clients: &mut Clients) -> Result<(), Error> {
-        let sequence = self.callers[index].sends(due);
+        let sequence = self.callers[index].count_sent(due);
         let (digits, len) = self.digits(index, sequence);
         let Some(key) = self.callers[index].key else {
             return Ok(());
@@ -261,21 +265,21 @@ impl Echo {
     }
 }
 
-impl Hear for Echo {
-    fn hear(&mut self, news: News<'_>, line: &mut Line<'_>, now: Moment) {
-        let Role::Caller(index) = line.role else {
+impl Handler for Echo {
+    fn on_event(&mut self, event: Event<'_>, conn: &mut Conn<'_>, now: Moment) {
+        let Role::Caller(index) = conn.role() else {
             return;
         };
-        match news {
-            News::Opened => self.callers[index].key = Some(line.key),
-            News::Ended => self.callers[index].key = None,
-            News::Answered => {}
-            News::Message(payload) => {
+        match event {
+            Event::Opened => self.callers[index].key = Some(conn.key),
+            Event::Ended => self.callers[index].key = None,
+            Event::Answered => {}
+            Event::Message(payload) => {
                 let is_answer = self.reply(index, payload, now);
                 if is_answer && self.state == State::Sending && self.schedule.is_none() {
-                    let sequence = self.callers[index].sends(now);
+                    let sequence = self.callers[index].count_sent(now);
                     let (digits, len) = self.digits(index, sequence);
-                    line.send(self.opcode, &[&digits[..len], &self.filler]);
+                    conn.send(self.opcode, &[&digits[..len], &self.filler]);
                 }
             }
         }
@@ -288,7 +292,8 @@ impl Scenario for Echo {
     }
 
     fn dial(&mut self, index: usize, clients: &mut Clients, due: Moment) -> Result<(), Error> {
-        clients.dial(Role::Caller(index), &self.path, due)?;
+        let endpoint = Endpoint::WebSocket(&self.path);
+        clients.dial(Role::Caller(index), endpoint, due)?;
         Ok(())
     }
 
@@ -310,7 +315,7 @@ impl Scenario for Echo {
             }
             _ => {}
         }
-        Ok(idle_from(now))
+        Ok(next_look(now))
     }
 
     fn stop(&mut self, end: Moment) {

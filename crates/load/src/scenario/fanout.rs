@@ -8,24 +8,28 @@ use crate::{
         sequence::Track,
         spread::Spread,
     },
-    client::{Hear, Line, News, Role, clients::Clients, frame::Opcode},
+    client::{
+        clients::Clients,
+        event::{Conn, Event, Handler, Role},
+        frame::Opcode,
+    },
     clock::Moment,
     error::Error,
-    plan::{self, Pace, Target, Via},
+    plan::{self, Pace, Protocol, Target},
     scenario::{
-        MAX_BACKLOG_BYTES, Scenario, idle_from,
-        joining::{Joining, topic_name},
+        MAX_BACKLOG_BYTES, Scenario, next_look,
         payload::Stamp,
         publication::{Delivered, Delivery, Publication},
         schedule::Schedule,
         streams::Stream,
+        subscribing::{Subscribing, topic_name},
     },
 };
 
 #[derive(Debug)]
 pub(crate) struct Fanout {
     plan: plan::Fanout,
-    joining: Joining,
+    subscribing: Subscribing,
     publications: Vec<Publication>,
     delivery: Delivery,
     streams: Vec<Stream>,
@@ -33,15 +37,15 @@ pub(crate) struct Fanout {
     /// Of each subscriber one for each stream of its topic, one subscriber after the other.
     tracks: Vec<Track>,
     state: State,
-    /// When something last came, and how often it was looked since.
-    heard: Moment,
+    /// The last arrival, and the number of looks for one since.
+    last_arrival: Moment,
     looks: u32,
     recorder: Recorder,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// No more is published, or not yet.
+    /// Nothing is published: not yet, or no more.
     Silent,
     Closed {
         in_flight: u64,
@@ -49,22 +53,22 @@ enum State {
     Open(Schedule),
 }
 
-/// What has become of a publication.
+/// The outcome of an attempt to publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Published {
     Done,
-    /// The connection that publishes is over.
+    /// The connection of the publisher is over.
     Gone,
-    /// It takes no more for now.
+    /// The connection of the publisher takes no more for now.
     Held,
 }
 
 impl Fanout {
-    /// `processes` make the run together.
+    /// Prepares this process's part of a run of `processes`.
     pub(crate) fn new(plan: &plan::Fanout, target: &Target, processes: usize) -> Self {
         let publication = |stream: usize| {
             let topic = topic_name(plan.run, stream % plan.topics);
-            Publication::new(&plan.via, plan.shape, &topic, &target.authority)
+            Publication::new(&plan.protocol, plan.format, &topic, &target.authority)
         };
         let count = plan.streams;
         // Subscribers of other processes would be missing in it.
@@ -75,14 +79,14 @@ impl Fanout {
         };
         let mut fanout = Self {
             publications: (0..count).map(publication).collect(),
-            delivery: Delivery::new(plan.shape),
+            delivery: Delivery::new(plan.format),
             streams: (0..count).map(|_| Stream::default()).collect(),
             spreads: (0..count).map(|_| Spread::new(remembered)).collect(),
             tracks: vec![Track::from_the_start(); plan.subscribers * streams_per_topic(plan)],
-            joining: Joining::new(plan, target),
+            subscribing: Subscribing::new(plan, target),
             plan: plan.clone(),
             state: State::Silent,
-            heard: Moment::default(),
+            last_arrival: Moment::default(),
             looks: 0,
             recorder: Recorder::default(),
         };
@@ -104,12 +108,12 @@ impl Fanout {
         followers
     }
 
-    /// The topic that a subscriber follows.
+    /// Returns the topic that a subscriber follows.
     fn topic(&self, subscriber: usize) -> usize {
         (self.plan.first + subscriber) % self.plan.topics
     }
 
-    /// The stream whose turn it is at number `number` of the schedule.
+    /// Returns the stream whose turn it is at number `number` of the schedule.
     fn stream(&self, number: u64) -> usize {
         usize::try_from(number % self.streams.len() as u64).unwrap_or_default()
     }
@@ -127,20 +131,20 @@ impl Fanout {
         }
     }
 
-    pub(crate) fn joining(&mut self) -> &mut Joining {
-        &mut self.joining
+    pub(crate) fn subscribing(&mut self) -> &mut Subscribing {
+        &mut self.subscribing
     }
 
     pub(crate) fn plan(&self) -> &plan::Fanout {
         &self.plan
     }
 
-    fn opened(&mut self, line: &mut Line<'_>, now: Moment) {
-        match line.role {
-            Role::Publisher(stream) => self.streams[stream].key = Some(line.key),
+    fn opened(&mut self, conn: &mut Conn<'_>, now: Moment) {
+        match conn.role() {
+            Role::Publisher(stream) => self.streams[stream].key = Some(conn.key),
             Role::Subscriber(subscriber) => {
                 let topic = self.topic(subscriber);
-                self.joining.opened(subscriber, topic, line, now);
+                self.subscribing.on_opened(subscriber, topic, conn, now);
             }
             _ => {}
         }
@@ -164,12 +168,12 @@ impl Fanout {
     }
 
     fn delivered(&mut self, subscriber: usize, message: &[u8], now: Moment) {
-        self.heard = now;
+        self.last_arrival = now;
         self.looks = 0;
         match self.read(self.topic(subscriber), message) {
             Delivered::Stamp(stamp) => self.count(subscriber, stamp, now),
             Delivered::Corrupted => self.recorder.report.tally.corrupted += 1,
-            Delivered::Unstamped => self.joining.heard(subscriber, message),
+            Delivered::Unstamped => self.subscribing.on_unstamped(subscriber, message),
         }
     }
 
@@ -214,10 +218,10 @@ impl Fanout {
         self.streams[stream].published += 1;
         let (before, after) = self.publications[stream].around();
         let parts = [before, &stamp.to_bytes(), after];
-        match (self.joining.via(), self.plan.shape.is_binary) {
-            (Via::Relay(_), _) => clients.send_raw(key, &parts),
-            (Via::WebSocket(_), true) => clients.send(key, Opcode::Binary, &parts),
-            (Via::WebSocket(_), false) => clients.send(key, Opcode::Text, &parts),
+        match (self.subscribing.protocol(), self.plan.format.is_binary) {
+            (Protocol::Relay(_), _) => clients.send_raw(key, &parts),
+            (Protocol::Template(_), true) => clients.send(key, Opcode::Binary, &parts),
+            (Protocol::Template(_), false) => clients.send(key, Opcode::Text, &parts),
         }
         Published::Done
     }
@@ -230,12 +234,12 @@ impl Fanout {
         now: Moment,
     ) -> Result<(), Error> {
         self.looks += 1;
-        // It must have been looked, too: on a machine that stands still nothing can come.
-        let is_stalled = now.since(self.heard) > STALL && self.looks > STALL_LOOKS;
+        // Counts looks, too: while the machine is suspended nothing can come.
+        let is_stalled = now.since(self.last_arrival) > STALL && self.looks > STALL_LOOKS;
         for stream in 0..self.streams.len() {
             let mut room = self.streams[stream].room(in_flight);
             if is_stalled && room == 0 && self.streams[stream].followers > 0 {
-                // What is under way must be lost. The next one will show it.
+                // All under way must be lost. The next publication shows it as a gap.
                 room = 1;
                 self.recorder.report.stalls += 1;
             }
@@ -247,13 +251,13 @@ impl Fanout {
             }
         }
         if is_stalled {
-            self.heard = now;
+            self.last_arrival = now;
             self.looks = 0;
         }
         Ok(())
     }
 
-    /// Publishes what is due, one stream after the other; when the next one is.
+    /// Publishes what is due, one stream after the other, and returns when the next one is.
     fn publish_open(
         &mut self,
         mut schedule: Schedule,
@@ -284,31 +288,31 @@ impl Fanout {
     }
 }
 
-/// How many streams one subscriber follows at most.
+/// Returns how many streams one subscriber follows at most.
 pub(crate) fn streams_per_topic(plan: &plan::Fanout) -> usize {
     plan.streams.div_ceil(plan.topics)
 }
 
-/// Publications that are remembered at a time for their spread, over all streams: 1.5 MiB.
+/// Publications whose spread is measured at a time, over all streams: 1.5 MiB.
 const REMEMBERED: usize = 1 << 16;
 
-/// A closed loop in which nothing arrives for so long goes on nevertheless. Arbitrary.
+/// Time without an arrival after which a closed loop publishes nevertheless. Arbitrary.
 const STALL: Duration = Duration::from_secs(1);
 const STALL_LOOKS: u32 = 8;
 
-/// When a publisher whose socket is full is looked at again.
+/// Time until a publisher whose socket is full is tried again.
 const RETRY: Duration = Duration::from_millis(1);
 
-impl Hear for Fanout {
-    fn hear(&mut self, news: News<'_>, line: &mut Line<'_>, now: Moment) {
-        match (news, line.role) {
-            (News::Opened, _) => self.opened(line, now),
-            (News::Ended, role) => self.ended(role),
-            (News::Message(message), Role::Subscriber(subscriber)) => {
+impl Handler for Fanout {
+    fn on_event(&mut self, event: Event<'_>, conn: &mut Conn<'_>, now: Moment) {
+        match (event, conn.role()) {
+            (Event::Opened, _) => self.opened(conn, now),
+            (Event::Ended, role) => self.ended(role),
+            (Event::Message(message), Role::Subscriber(subscriber)) => {
                 self.delivered(subscriber, message, now);
             }
             // A publisher in the chat gets its own messages: they are not counted.
-            (News::Message(_) | News::Answered, _) => {}
+            (Event::Message(_) | Event::Answered, _) => {}
         }
     }
 }
@@ -328,22 +332,22 @@ impl Scenario for Fanout {
         let key = match index.checked_sub(self.plan.subscribers) {
             None => {
                 let role = Role::Subscriber(index);
-                self.joining.dial_subscriber(role, topic, clients, due)
+                self.subscribing.dial_subscriber(role, topic, clients, due)
             }
             Some(stream) => {
                 let topic = stream % self.plan.topics;
-                self.joining.dial_publisher(stream, topic, clients, due)
+                self.subscribing.dial_publisher(stream, topic, clients, due)
             }
         };
         key.map(|_| ())
     }
 
     fn is_ready(&self, now: Moment) -> bool {
-        self.joining.is_ready(now)
+        self.subscribing.is_ready(now)
     }
 
     fn start(&mut self, start: Moment) {
-        self.heard = start;
+        self.last_arrival = start;
         self.state = match self.plan.pace {
             _ if self.plan.publishers == 0 => State::Silent,
             Pace::InFlight(count) => State::Closed {
@@ -355,10 +359,10 @@ impl Scenario for Fanout {
 
     fn pump(&mut self, clients: &mut Clients, now: Moment) -> Result<Moment, Error> {
         match self.state {
-            State::Silent => Ok(idle_from(now)),
+            State::Silent => Ok(next_look(now)),
             State::Closed { in_flight } => {
                 self.publish_closed(in_flight, clients, now)?;
-                Ok(idle_from(now))
+                Ok(next_look(now))
             }
             State::Open(schedule) => self.publish_open(schedule, clients, now),
         }

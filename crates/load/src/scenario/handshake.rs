@@ -2,11 +2,14 @@
 
 use crate::{
     account::report::{Recorder, Report},
-    client::{Hear, Line, News, Role, clients::Clients},
+    client::{
+        clients::{Clients, Endpoint},
+        event::{Conn, Event, Handler, Role},
+    },
     clock::Moment,
     error::Error,
     plan,
-    scenario::{Scenario, idle_from, schedule::Schedule},
+    scenario::{Scenario, next_look, schedule::Schedule},
 };
 
 #[derive(Debug)]
@@ -31,7 +34,7 @@ impl Handshake {
         }
     }
 
-    /// When the next connection is due, if one is.
+    /// Returns when the next connection is due, if one is.
     fn next_due(&mut self, now: Moment) -> Option<Moment> {
         if self.is_over || self.under_way >= self.plan.connections {
             return None;
@@ -43,16 +46,16 @@ impl Handshake {
     }
 }
 
-impl Hear for Handshake {
-    fn hear(&mut self, news: News<'_>, line: &mut Line<'_>, now: Moment) {
-        match news {
-            News::Opened => {
+impl Handler for Handshake {
+    fn on_event(&mut self, event: Event<'_>, conn: &mut Conn<'_>, now: Moment) {
+        match event {
+            Event::Opened => {
                 self.recorder.report.tally.received += 1;
-                self.recorder.arrived(line.dialed, now);
-                line.leave();
+                self.recorder.arrived(conn.dialed(), now);
+                conn.leave();
             }
-            News::Ended => self.under_way -= 1,
-            News::Answered | News::Message(_) => {}
+            Event::Ended => self.under_way -= 1,
+            Event::Answered | Event::Message(_) => {}
         }
     }
 }
@@ -73,15 +76,15 @@ impl Scenario for Handshake {
 
     fn pump(&mut self, clients: &mut Clients, now: Moment) -> Result<Moment, Error> {
         while let Some(due) = self.next_due(now) {
-            clients.dial(Role::Guest, &self.path, due)?;
+            clients.dial(Role::Churner, Endpoint::WebSocket(&self.path), due)?;
             self.under_way += 1;
             self.recorder.report.sent += 1;
         }
         let next = self
             .schedule
-            .map_or_else(|| idle_from(now), |schedule| schedule.next());
+            .map_or_else(|| next_look(now), |schedule| schedule.next());
         // One that is due and has no room waits for a socket, not for the clock.
-        Ok(if next <= now { idle_from(now) } else { next })
+        Ok(if next <= now { next_look(now) } else { next })
     }
 
     fn stop(&mut self, _end: Moment) {

@@ -1,12 +1,15 @@
-//! Connections that are just there.
+//! Connections that are held open, and do nothing.
 
 use crate::{
     account::report::{Recorder, Report},
-    client::{Hear, Line, News, Role, clients::Clients},
+    client::{
+        clients::{Clients, Endpoint},
+        event::{Conn, Event, Handler, Role},
+    },
     clock::Moment,
     error::Error,
     plan,
-    scenario::{Scenario, idle_from},
+    scenario::{Scenario, next_look},
 };
 
 #[derive(Debug)]
@@ -28,15 +31,18 @@ impl Idle {
     }
 }
 
-impl Hear for Idle {
-    fn hear(&mut self, news: News<'_>, line: &mut Line<'_>, now: Moment) {
-        match news {
-            News::Opened => {
+impl Handler for Idle {
+    fn on_event(&mut self, event: Event<'_>, conn: &mut Conn<'_>, now: Moment) {
+        match event {
+            Event::Opened => {
                 self.open += 1;
-                self.recorder.report.latency.record(now.since(line.dialed));
+                self.recorder
+                    .report
+                    .latency
+                    .record(now.since(conn.dialed()));
             }
-            News::Ended => self.open = self.open.saturating_sub(1),
-            News::Answered | News::Message(_) => {}
+            Event::Ended => self.open = self.open.saturating_sub(1),
+            Event::Answered | Event::Message(_) => {}
         }
     }
 }
@@ -47,12 +53,13 @@ impl Scenario for Idle {
     }
 
     fn dial(&mut self, _index: usize, clients: &mut Clients, due: Moment) -> Result<(), Error> {
-        clients.dial(Role::Holder, &self.path, due)?;
+        let endpoint = Endpoint::WebSocket(&self.path);
+        clients.dial(Role::Holder, endpoint, due)?;
         Ok(())
     }
 
     fn pump(&mut self, _clients: &mut Clients, now: Moment) -> Result<Moment, Error> {
-        Ok(idle_from(now))
+        Ok(next_look(now))
     }
 
     fn stop(&mut self, _end: Moment) {}
@@ -65,7 +72,7 @@ impl Scenario for Idle {
         &mut self.recorder
     }
 
-    /// A connection is delivered if it is still there.
+    /// Counts a connection as received if it is still open.
     fn into_report(self: Box<Self>) -> Report {
         let mut report = self.recorder.report;
         report.sent = self.plan.connections as u64;

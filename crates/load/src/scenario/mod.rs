@@ -1,65 +1,65 @@
-//! What every kind of run has in common.
+//! Scenarios: which connections a run has, what they send and when, and what is found.
 //!
 //! Each is a file: [`churn`], [`echo`], [`fanout`] (with [`publication`] and [`streams`]), [`handshake`] and
-//! [`idle`]. [`joining`] tells how subscribers and publishers join in, [`schedule`] when something is due, and
-//! [`payload`] is what a numbered message is made of.
+//! [`idle`]. [`subscribing`] connects subscribers and publishers, [`schedule`] is when something is due,
+//! and [`payload`] what a numbered message is made of.
 
 pub(crate) mod churn;
 pub(crate) mod echo;
 pub(crate) mod fanout;
 pub(crate) mod handshake;
 pub(crate) mod idle;
-pub(crate) mod joining;
 pub(crate) mod payload;
 pub(crate) mod publication;
 pub(crate) mod schedule;
 pub(crate) mod streams;
+pub(crate) mod subscribing;
 
 use std::time::Duration;
 
 use crate::{
     account::report::{Recorder, Report},
-    client::{Hear, clients::Clients},
+    client::{clients::Clients, event::Handler},
     clock::Moment,
     error::Error,
 };
 
-/// One kind of run: which connections it has, what they send and when, and what is found.
-pub(crate) trait Scenario: Hear {
-    /// Connections that are open before the start.
+/// A scenario in progress: [`Handler`] takes what happens on its connections.
+pub(crate) trait Scenario: Handler {
+    /// Returns how many connections are opened before the start.
     fn connections(&self) -> usize;
 
     /// Begins connection `index` of them.
     fn dial(&mut self, index: usize, clients: &mut Clients, due: Moment) -> Result<(), Error>;
 
-    /// Whether, with all connections open, the run may start.
+    /// Returns true if, with all connections open, the run may start.
     fn is_ready(&self, _now: Moment) -> bool {
         true
     }
 
-    /// From `start` on, [`pump`](Self::pump) may send.
+    /// Sets the start: from then on [`pump`](Self::pump) may send.
     fn start(&mut self, _start: Moment) {}
 
-    /// Sends what is due; when to look again at the latest.
+    /// Sends what is due, and returns when to call again at the latest.
     fn pump(&mut self, clients: &mut Clients, now: Moment) -> Result<Moment, Error>;
 
-    /// From now on nothing new is sent. What was to be sent up to `end` should have been.
+    /// Ends sending. Counts what was due up to `end` and could not be sent.
     fn stop(&mut self, end: Moment);
 
-    /// Whether all that was sent has come.
+    /// Returns true if all that was sent has come.
     fn is_settled(&self) -> bool;
 
     fn recorder(&mut self) -> &mut Recorder;
 
-    /// What was found, but for the connections.
+    /// Returns what was found, but for the connections.
     fn into_report(self: Box<Self>) -> Report;
 }
 
-/// When there is nothing to do but to wait for sockets.
-pub(crate) fn idle_from(now: Moment) -> Moment {
+/// Returns when to look again if there is nothing to do but to wait for sockets.
+pub(crate) fn next_look(now: Moment) -> Moment {
     now + Duration::from_millis(100)
 }
 
-/// Of one connection that does not take what is due: the schedule waits, and what waits with it
-/// keeps its moment. As much as framecast lets a publisher be ahead.
+/// Bytes that may wait for one connection. Beyond them the schedule waits, and what is due keeps its
+/// moment. As much as framecast lets a publisher be ahead.
 pub(crate) const MAX_BACKLOG_BYTES: usize = 8 << 20;

@@ -1,10 +1,10 @@
-//! What a numbered message is made of: a stamp that says which one it is, and filler.
+//! The payload of a numbered message: a stamp that says which one it is, and filler.
 //!
 //! All of it is letters, digits and a colon: it survives as text, and inside of JSON.
 
 use crate::clock::Moment;
 
-/// Which message this is, and when it was to be sent.
+/// The identity of a message, and when it was to be sent.
 ///
 /// | offset | size | field                                  |
 /// |--------|------|----------------------------------------|
@@ -18,7 +18,7 @@ pub struct Stamp {
     pub stream: usize,
     /// The message's number in its stream.
     pub sequence: u64,
-    /// When the message was to be sent.
+    /// The moment at which the message was to be sent.
     pub scheduled: Moment,
 }
 
@@ -49,7 +49,7 @@ impl Stamp {
         })
     }
 
-    /// Where in `message` a stamp may begin.
+    /// Returns where in `message` a stamp may begin.
     pub fn find(message: &[u8]) -> Option<usize> {
         message.windows(MARK.len()).position(|bytes| bytes == MARK)
     }
@@ -57,7 +57,7 @@ impl Stamp {
 
 const MARK: &[u8; 4] = b"fcl:";
 
-/// The end of a message: `len` letters that are the same in every one.
+/// Returns the end of a message: `len` letters that are the same in every one.
 pub(crate) fn filler(len: usize) -> Vec<u8> {
     (b'a'..=b'z').cycle().take(len).collect()
 }
@@ -70,7 +70,7 @@ pub(crate) fn put_hex(digits: &mut [u8], mut number: u64) {
     }
 }
 
-/// What [`hex`] reads of the at most 15 digits that [`put_hex`] writes.
+/// Returns the number that [`hex`] reads of the at most 15 digits that [`put_hex`] writes.
 pub(crate) fn last_digits(number: u64, digits: usize) -> u64 {
     number & ((1 << (4 * digits)) - 1)
 }

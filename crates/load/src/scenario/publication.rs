@@ -1,8 +1,8 @@
-//! What a publisher sends: everything but the stamp is made once.
+//! Publications: everything but the stamp is made once.
 
 use crate::{
     client::relay,
-    plan::{PAYLOAD, Shape, TOPIC, Via},
+    plan::{MessageFormat, PAYLOAD, Protocol, TOPIC},
     scenario::payload::{Stamp, filler},
 };
 
@@ -14,20 +14,25 @@ pub(crate) struct Publication {
 }
 
 impl Publication {
-    /// For `topic`, in the words of the server.
-    pub(crate) fn new(via: &Via, shape: Shape, topic: &str, authority: &str) -> Self {
-        let filler = filler(shape.size - Stamp::BYTES);
+    /// Returns the publications to `topic`, by the protocol of the server.
+    pub(crate) fn new(
+        protocol: &Protocol,
+        format: MessageFormat,
+        topic: &str,
+        authority: &str,
+    ) -> Self {
+        let filler = filler(format.size - Stamp::BYTES);
         let filler = String::from_utf8_lossy(&filler);
         let payload = format!("{GAP}{filler}");
-        let whole = match via {
-            Via::Relay(base) => {
+        let whole = match protocol {
+            Protocol::Relay(base) => {
                 let body = format!(r#"{{"topic":"{topic}","message":"{payload}"}}"#);
                 relay::post(authority, &format!("{base}/publish"), &body)
             }
-            Via::WebSocket(words) => {
-                let words = words.publish.as_deref().unwrap_or(PAYLOAD);
-                let words = words.replace(TOPIC, topic).replace(PAYLOAD, &payload);
-                words.into_bytes()
+            Protocol::Template(template) => {
+                let message = template.publish.as_deref().unwrap_or(PAYLOAD);
+                let message = message.replace(TOPIC, topic).replace(PAYLOAD, &payload);
+                message.into_bytes()
             }
         };
         let gap = whole
@@ -40,13 +45,13 @@ impl Publication {
         }
     }
 
-    /// What stands before and behind the stamp.
+    /// Returns the bytes before and behind the stamp.
     pub(crate) fn around(&self) -> (&[u8], &[u8]) {
         (&self.before, &self.after)
     }
 }
 
-/// As long as a stamp, and nothing that anyone writes by chance.
+/// A mark for the place of the stamp, as long as it, that nobody writes by chance.
 const GAP: &str = "\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}";
 
 const _: () = assert!(GAP.len() == Stamp::BYTES);
@@ -55,24 +60,24 @@ const _: () = assert!(GAP.len() == Stamp::BYTES);
 #[derive(Debug)]
 pub(crate) struct Delivery {
     filler: Vec<u8>,
-    /// Where the last one began: most often it is the same again.
+    /// Offset of the last stamp: most often the next one begins there, too.
     offset: usize,
 }
 
-/// What a message to a subscriber is.
+/// The content of a message to a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivered {
     /// Its filler is not what was sent.
     Corrupted,
     Stamp(Stamp),
-    /// Something of the server's own.
+    /// A message of the server's own.
     Unstamped,
 }
 
 impl Delivery {
-    pub(crate) fn new(shape: Shape) -> Self {
+    pub(crate) fn new(format: MessageFormat) -> Self {
         Self {
-            filler: filler(shape.size - Stamp::BYTES),
+            filler: filler(format.size - Stamp::BYTES),
             offset: 0,
         }
     }
@@ -97,9 +102,9 @@ impl Delivery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Moment, plan::Words};
+    use crate::{clock::Moment, plan::ProtocolTemplate};
 
-    const SHAPE: Shape = Shape {
+    const FORMAT: MessageFormat = MessageFormat {
         size: 40,
         is_binary: false,
     };
@@ -117,22 +122,27 @@ mod tests {
 
     #[test]
     fn a_payload_alone_is_stamp_and_filler() {
-        let via = Via::WebSocket(Words::default());
-        let message = published(&Publication::new(&via, SHAPE, "t", "h"));
+        let protocol = Protocol::Template(ProtocolTemplate::default());
+        let message = published(&Publication::new(&protocol, FORMAT, "t", "h"));
         assert_eq!(&message, b"fcl:0003000000000009000000000000004dabcd");
-        let mut delivery = Delivery::new(SHAPE);
+        let mut delivery = Delivery::new(FORMAT);
         assert_eq!(delivery.read(&message), Delivered::Stamp(STAMP));
     }
 
     #[test]
     fn a_servers_own_words_are_wrapped_around_and_seen_through() {
-        let words = Words {
+        let words = ProtocolTemplate {
             publish: Some(r#"{"to":"{topic}","data":"{payload}"}"#.into()),
-            ..Words::default()
+            ..ProtocolTemplate::default()
         };
-        let message = published(&Publication::new(&Via::WebSocket(words), SHAPE, "t", "h"));
+        let message = published(&Publication::new(
+            &Protocol::Template(words),
+            FORMAT,
+            "t",
+            "h",
+        ));
         assert!(message.starts_with(br#"{"to":"t","data":"fcl:0003"#));
-        let mut delivery = Delivery::new(SHAPE);
+        let mut delivery = Delivery::new(FORMAT);
         for prefix in [b"".as_slice(), b"xx", b"xx"] {
             let message = [prefix, &message].concat();
             assert_eq!(delivery.read(&message), Delivered::Stamp(STAMP));
@@ -145,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_relay_is_sent_a_request_with_the_right_length() {
-        let publication = Publication::new(&Via::Relay("/base".into()), SHAPE, "t", "h");
+        let publication = Publication::new(&Protocol::Relay("/base".into()), FORMAT, "t", "h");
         let request = String::from_utf8(published(&publication)).unwrap();
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("POST /base/publish HTTP/1.1\r\nHost: h\r\n"));
@@ -156,6 +166,6 @@ mod tests {
     #[test]
     fn a_changed_filler_is_found_out() {
         let message = b"fcl:0003000000000009000000000000004dabXd";
-        assert_eq!(Delivery::new(SHAPE).read(message), Delivered::Corrupted);
+        assert_eq!(Delivery::new(FORMAT).read(message), Delivered::Corrupted);
     }
 }

@@ -1,4 +1,4 @@
-//! When things are to happen at a rate, whether or not anything has held up what came before.
+//! A schedule: moments at a constant rate, whatever has held up those before.
 
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ impl Schedule {
         }
     }
 
-    /// When the next one is due.
+    /// Returns when the next one is due.
     pub(crate) fn next(&self) -> Moment {
         self.moment(self.taken)
     }
 
-    /// Takes the next one if it is due: its number and its moment.
+    /// Takes the next one if it is due, and returns its number and its moment.
     pub(crate) fn take_due(&mut self, now: Moment) -> Option<(u64, Moment)> {
         let (number, moment) = (self.taken, self.next());
         (moment <= now).then(|| {
@@ -36,12 +36,12 @@ impl Schedule {
         })
     }
 
-    /// The number of the next one.
+    /// Returns the number of the next one.
     pub(crate) fn next_number(&self) -> u64 {
         self.taken
     }
 
-    /// When number `number` is due.
+    /// Returns when number `number` is due.
     pub(crate) fn moment(&self, number: u64) -> Moment {
         // From the start, not from the one before: errors do not add up.
         let seconds = number as f64 / self.per_second;

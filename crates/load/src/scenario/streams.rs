@@ -1,6 +1,6 @@
 //! Numbered streams to topics: who publishes which, and how far the subscribers have got.
 
-use crate::client::ClientKey;
+use crate::client::event::ClientKey;
 
 /// A publisher with a topic. Stream `s` is for topic `s` modulo their number.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// How many publications may follow now so that, on average over the subscribers, not more
+    /// Returns how many publications may follow now so that, on average over the subscribers, not more
     /// than `in_flight` are under way.
     pub(crate) fn room(&self, in_flight: u64) -> u64 {
         match self.progress.checked_div(self.followers) {
@@ -26,7 +26,7 @@ impl Stream {
         }
     }
 
-    /// Whether all subscribers have got all, or have gone.
+    /// Returns true if each subscriber has got all, or has gone.
     pub(crate) fn is_settled(&self) -> bool {
         self.followers * self.published <= self.progress
     }

@@ -4,9 +4,9 @@
 
 use crate::plan::Scheme;
 
-/// Why a server's answer is not what was asked for.
+/// The reason why a server's answer is not the one that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum Rejection {
     /// It is not HTTP.
     #[error("the server's answer is not HTTP")]
     NotHttp,
@@ -24,7 +24,7 @@ pub enum Refusal {
     WrongAccept,
 }
 
-/// The request for `path`; each of `headers` is a whole line.
+/// Returns the request for `path`; each of `headers` is a whole line.
 pub(crate) fn request(authority: &str, path: &str, headers: &[String]) -> Vec<u8> {
     let mut request = format!(
         "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\n\
@@ -38,35 +38,36 @@ pub(crate) fn request(authority: &str, path: &str, headers: &[String]) -> Vec<u8
     request.into_bytes()
 }
 
-/// Checks the answer that `bytes` begin with: its length, or `None` if it is not all there.
-pub(crate) fn check(scheme: Scheme, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+/// Checks the answer that `bytes` begin with, and returns its length, or `None` if it is not all
+/// there.
+pub(crate) fn check(scheme: Scheme, bytes: &[u8]) -> Result<Option<usize>, Rejection> {
     match scheme {
         Scheme::Tcp => check_back(bytes),
         Scheme::Ws => check_switch(bytes),
     }
 }
 
-/// The answer is the request.
-fn check_back(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+/// Checks that the answer is the request.
+fn check_back(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
     let begun = &bytes[..bytes.len().min(METHOD.len())];
     if METHOD.starts_with(begun) {
         Ok(end_of_head(bytes).map(|end| end + 4))
     } else {
-        Err(Refusal::NotBack)
+        Err(Rejection::NotBack)
     }
 }
 
-/// The answer is 101, to this request.
-fn check_switch(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+/// Checks that the answer is a 101 to this request.
+fn check_switch(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
     let Some(head) = Head::read(bytes)? else {
         return Ok(None);
     };
     if head.status != 101 {
-        return Err(head.refusal());
+        return Err(head.rejection());
     }
     match head.header("sec-websocket-accept") {
         Some(ACCEPT) => Ok(Some(head.len)),
-        _ => Err(Refusal::WrongAccept),
+        _ => Err(Rejection::WrongAccept),
     }
 }
 
@@ -86,30 +87,30 @@ pub(crate) struct Head<'a> {
 
 impl<'a> Head<'a> {
     /// Reads the head that `bytes` begin with, if it is all there.
-    pub(crate) fn read(bytes: &'a [u8]) -> Result<Option<Self>, Refusal> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Option<Self>, Rejection> {
         let begun = &bytes[..bytes.len().min(STATUS_LINE.len())];
         if !STATUS_LINE.starts_with(begun) {
-            return Err(Refusal::NotHttp);
+            return Err(Rejection::NotHttp);
         }
         let Some(end) = end_of_head(bytes) else {
             let is_too_long = bytes.len() > MAX_HEAD_BYTES;
             return if is_too_long {
-                Err(Refusal::NotHttp)
+                Err(Rejection::NotHttp)
             } else {
                 Ok(None)
             };
         };
-        let text = str::from_utf8(&bytes[..end]).map_err(|_| Refusal::NotHttp)?;
+        let text = str::from_utf8(&bytes[..end]).map_err(|_| Rejection::NotHttp)?;
         let status = text.split(' ').nth(1).and_then(|code| code.get(..3));
         let status = status.and_then(|code| code.parse().ok());
         Ok(Some(Self {
-            status: status.ok_or(Refusal::NotHttp)?,
+            status: status.ok_or(Rejection::NotHttp)?,
             len: end + 4,
             text,
         }))
     }
 
-    /// The value of a header; `name` in lower case.
+    /// Returns the value of a header.
     pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
         self.text.lines().skip(1).find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -117,20 +118,20 @@ impl<'a> Head<'a> {
         })
     }
 
-    /// What its status says, which is not the one that was hoped for.
-    pub(crate) fn refusal(&self) -> Refusal {
+    /// Returns the rejection that the status stands for.
+    pub(crate) fn rejection(&self) -> Rejection {
         // Status and reason, without the version.
         let line = self.text.lines().next().unwrap_or_default();
         let line = line.split_once(' ').map_or("", |(_, status)| status);
         let line = line.chars().filter(|c| !c.is_control()).collect();
         match self.status {
-            421 => Refusal::Name(line),
-            _ => Refusal::Status(line),
+            421 => Rejection::Name(line),
+            _ => Rejection::Status(line),
         }
     }
 }
 
-/// Where the empty line begins, with the end of the line before it.
+/// Returns where the empty line begins, with the end of the line before it.
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n")
 }
@@ -160,12 +161,12 @@ mod tests {
             check(Scheme::Ws, head.as_bytes())
         };
         assert!(answer("101 Switching Protocols", ACCEPT).is_ok_and(|len| len.is_some()));
-        assert_eq!(answer("101 x", KEY), Err(Refusal::WrongAccept));
-        let refused = Refusal::Status("503 Service Unavailable".into());
+        assert_eq!(answer("101 x", KEY), Err(Rejection::WrongAccept));
+        let refused = Rejection::Status("503 Service Unavailable".into());
         assert_eq!(answer("503 Service Unavailable", ACCEPT), Err(refused));
         let refused = answer("421 Misdirected Request", ACCEPT).unwrap_err();
         assert!(refused.to_string().contains("--allow-host"), "{refused}");
-        assert_eq!(check(Scheme::Ws, b"SSH-2.0\r\n"), Err(Refusal::NotHttp));
+        assert_eq!(check(Scheme::Ws, b"SSH-2.0\r\n"), Err(Rejection::NotHttp));
     }
 
     #[test]
@@ -187,6 +188,6 @@ mod tests {
         assert_eq!(check(Scheme::Tcp, &both), Ok(Some(len)));
         assert_eq!(check(Scheme::Tcp, &both[..len - 1]), Ok(None));
         let answer = b"HTTP/1.1 101 x\r\n\r\n";
-        assert_eq!(check(Scheme::Tcp, answer), Err(Refusal::NotBack));
+        assert_eq!(check(Scheme::Tcp, answer), Err(Rejection::NotBack));
     }
 }
