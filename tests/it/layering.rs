@@ -144,6 +144,7 @@ const PURE: &[&str] = &[
     "crates/load/src/account/latencies.rs",
     "crates/load/src/client/messages.rs",
     "crates/load/src/client/handshake.rs",
+    "crates/load/src/client/http.rs",
     "crates/load/src/scenario/payload.rs",
     "crates/load/src/plan.rs",
     "crates/load/src/run/progress.rs",

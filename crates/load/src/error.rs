@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use crate::client::{handshake::Rejection, messages::ProtocolError};
+use crate::client::{http::Rejection, messages::ProtocolError};
 
 /// The reason why a run could not be made, or not be finished.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,8 @@
 //!
 //! It shares no code with the server, not even `framecast-wire`: frames, handshakes and the account of every
 //! message are written a second time, from the RFCs. If both sides had a fault in common, such as a length that
-//! is read as it was wrongly written, each run would find everything right.
+//! is read as it was wrongly written, each run would find everything right. The parsers of JSON and of the heads
+//! of HTTP are others' code; of the latter the server reads requests by it, the generator answers.
 //!
 //! One thread drives all connections of a process: `client::clients` waits for sockets and reads them into one
 //! buffer, a `scenario` handles every event, and `run::run_loop` goes from phase to phase. It is plain epoll, without
@@ -41,7 +42,7 @@ pub use self::{
         sequence::Tally,
         usage::Cpu,
     },
-    client::{handshake::Rejection, messages::ProtocolError},
+    client::{http::Rejection, messages::ProtocolError},
     clock::Moment,
     error::Error,
     plan::Plan,

@@ -2,14 +2,16 @@
 //!
 //! [`clients`] are all connections of a process, on sockets from [`dial`]. [`event`] has the events of which a scenario is
 //! told, and its answers. [`handshake`] opens a WebSocket, [`frame`] is what it sends, [`messages`] what it gets,
-//! and [`output`] what waits for its socket. [`relay`] is what framecast's relay is asked
-//! over HTTP.
+//! and [`output`] what waits for its socket. [`http`] reads answers; [`dialog`] is a connection that waits for
+//! each, and [`relay`] what framecast's relay is asked.
 
 pub(crate) mod clients;
 mod dial;
+pub(crate) mod dialog;
 pub(crate) mod event;
 pub(crate) mod frame;
 pub(crate) mod handshake;
+pub(crate) mod http;
 pub(crate) mod messages;
 mod output;
 pub(crate) mod relay;
@@ -24,6 +26,7 @@ use rustix::event::epoll::EventFlags;
 use self::{
     event::{ClientKey, Conn, End, Event, Handler, Role, State},
     frame::{Keys, Opcode},
+    http::Answer,
     messages::{Assembly, Incoming},
     output::Output,
 };
@@ -181,10 +184,10 @@ impl Client {
             }
             Stage::Http => {
                 let rejected = |rejection| End::Failed(Error::Publish(rejection));
-                let answer = relay::take_answer(bytes).map_err(rejected)?;
-                Ok(answer.map(|(_, end)| {
+                let answer = Answer::take(bytes).map_err(rejected)?;
+                Ok(answer.map(|answer| {
                     on_event(Event::Answered, &mut conn);
-                    end
+                    answer.len
                 }))
             }
             Stage::Open => {

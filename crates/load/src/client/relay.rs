@@ -1,15 +1,12 @@
 //! The HTTP side of framecast's relay: registering connections, and publishing.
 
-use std::{
-    io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    time::Duration,
-};
-
 use serde::Deserialize;
 
 use crate::{
-    client::handshake::{Head, Rejection},
+    client::{
+        dialog::{Dialog, Failure},
+        http::{Answer, Rejection},
+    },
     error::Error,
     plan::Target,
 };
@@ -24,28 +21,13 @@ pub(crate) fn post(authority: &str, path: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Takes the answer that `bytes` begin with, and returns its body and where it ends, if it is all there.
-pub(crate) fn take_answer(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, Rejection> {
-    let Some(head) = Head::read(bytes)? else {
-        return Ok(None);
-    };
-    if head.status != 200 {
-        return Err(head.rejection());
-    }
-    let length = head.header("content-length");
-    let length: Option<usize> = length.and_then(|length| length.parse().ok());
-    let end = length.and_then(|length| head.len.checked_add(length));
-    let end = end.ok_or(Rejection::NotHttp)?;
-    Ok(bytes.get(head.len..end).map(|body| (body, end)))
-}
-
 /// Registers connections, one after the other on one connection of its own.
 #[derive(Debug)]
 pub(crate) struct Registrar {
     target: Target,
     path: String,
-    /// Absent before the first registration.
-    stream: Option<TcpStream>,
+    /// Absent before the first registration, and after one that failed.
+    dialog: Option<Dialog>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +41,7 @@ impl Registrar {
         Self {
             target: target.clone(),
             path: format!("{base}/register"),
-            stream: None,
+            dialog: None,
         }
     }
 
@@ -67,36 +49,42 @@ impl Registrar {
     pub(crate) fn register(&mut self, user: usize, topic: &str) -> Result<String, Error> {
         let body = format!(r#"{{"user_id":{user},"topics":["{topic}"]}}"#);
         let request = post(&self.target.authority, &self.path, &body);
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            None => {
-                let address = self.target.address;
-                let stream = connect(address).map_err(|error| Error::Connect(address, error))?;
-                self.stream.insert(stream)
-            }
-        };
-        stream.write_all(&request).map_err(Error::Register)?;
-        let mut answer = Vec::new();
-        loop {
-            if let Some((body, _)) = take_answer(&answer).map_err(Error::Rejected)? {
-                let registered = serde_json::from_slice::<Registered>(body).ok();
-                let path = registered.and_then(|registered| path_of(&registered.url));
-                return path.ok_or(Error::NotARelay);
-            }
-            let mut buffer = [0; 1024];
-            match stream.read(&mut buffer).map_err(Error::Register)? {
-                0 => return Err(Error::Register(io::ErrorKind::UnexpectedEof.into())),
-                read => answer.extend_from_slice(&buffer[..read]),
+        let body = self.ask(&request)?;
+        let registered = serde_json::from_slice::<Registered>(&body).ok();
+        let path = registered.and_then(|registered| path_of(&registered.url));
+        path.ok_or(Error::NotARelay)
+    }
+
+    /// Returns the body of the answer to `request`.
+    fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>, Error> {
+        if let Some(mut dialog) = self.dialog.take() {
+            match dialog.ask(request, take_body) {
+                Ok(body) => {
+                    self.dialog = Some(dialog);
+                    return Ok(body);
+                }
+                // RFC 9112 §9.3: a server may end a connection between two requests at any time.
+                Err(Failure::Ended(_)) => {}
+                Err(failure) => return Err(error(failure)),
             }
         }
+        let mut dialog = Dialog::open(self.target.address)?;
+        let body = dialog.ask(request, take_body).map_err(error)?;
+        self.dialog = Some(dialog);
+        Ok(body)
     }
 }
 
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    Ok(stream)
+fn take_body(bytes: &[u8]) -> Result<Option<Vec<u8>>, Rejection> {
+    let answer = Answer::take(bytes)?;
+    Ok(answer.map(|answer| answer.body.into_owned()))
+}
+
+fn error(failure: Failure) -> Error {
+    match failure {
+        Failure::Ended(error) | Failure::Broken(error) => Error::Register(error),
+        Failure::Rejected(rejection) => Error::Rejected(rejection),
+    }
 }
 
 /// Returns the path of a `ws` URL.
@@ -105,32 +93,48 @@ fn path_of(url: &str) -> Option<String> {
     Some(rest[rest.find('/')?..].to_owned())
 }
 
-/// Arbitrary: a server that needs longer for this is not one to measure.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpListener,
+        thread,
+    };
+
     use super::*;
-
-    #[test]
-    fn answers_are_taken_one_by_one() {
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}HTTP/1.1 2";
-        let (body, end) = take_answer(answer).unwrap().unwrap();
-        assert_eq!(body, b"{}");
-        assert_eq!(&answer[end..], b"HTTP/1.1 2");
-        assert_eq!(take_answer(&answer[end..]), Ok(None));
-    }
-
-    #[test]
-    fn a_refused_publication_is_told_by_its_status() {
-        let answer = b"HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n";
-        let refused = Rejection::Status("413 Payload Too Large".into());
-        assert_eq!(take_answer(answer), Err(refused));
-    }
+    use crate::plan::Scheme;
 
     #[test]
     fn the_path_of_a_registration_is_taken_from_its_url() {
         assert_eq!(path_of("ws://h:1/ws/a").as_deref(), Some("/ws/a"));
         assert_eq!(path_of("http://h/ws"), None);
+    }
+
+    #[test]
+    fn a_connection_that_ended_between_two_registrations_is_replaced() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Target {
+            scheme: Scheme::Ws,
+            address: listener.local_addr().unwrap(),
+            authority: "h".into(),
+            path: "/".into(),
+            headers: vec![],
+        };
+        let server = thread::spawn(move || {
+            for id in 0..2 {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 1024];
+                let read = stream.read(&mut request).unwrap();
+                assert!(request[..read].starts_with(b"POST /base/register HTTP/1.1\r\n"));
+                let body = format!(r#"{{"url":"ws://h/ws/{id}"}}"#);
+                let length = body.len();
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+                stream.write_all((head + &body).as_bytes()).unwrap();
+            }
+        });
+        let mut registrar = Registrar::new(&target, "/base");
+        assert_eq!(registrar.register(7, "t").unwrap(), "/ws/0");
+        assert_eq!(registrar.register(7, "t").unwrap(), "/ws/1");
+        server.join().unwrap();
     }
 }
