@@ -1,7 +1,7 @@
 //! Options that all scenarios share: the server, the time, and the files for the result.
 
 use std::{
-    net::{SocketAddr, ToSocketAddrs as _},
+    net::{SocketAddr, TcpStream, ToSocketAddrs as _},
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -161,14 +161,28 @@ impl Common {
 
 fn address(url: &Url) -> anyhow::Result<SocketAddr> {
     let addresses = (url.host.as_str(), url.port).to_socket_addrs();
-    let addresses: Vec<_> = addresses
+    let mut addresses: Vec<_> = addresses
         .with_context(|| format!("cannot find {}", url.authority))?
         .collect();
-    // Of a name for both, the one that servers listen on by default.
-    let first = addresses.iter().find(|address| address.is_ipv4());
-    let first = first.or_else(|| addresses.first()).copied();
-    first.with_context(|| format!("cannot find {}", url.authority))
+    // Of a name for both, first the one that servers listen on by default.
+    addresses.sort_by_key(|address| !address.is_ipv4());
+    reachable(&addresses).with_context(|| format!("cannot find {}", url.authority))
 }
+
+/// Returns the first address that takes a connection; else the first one, where the run says what
+/// is wrong.
+fn reachable(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    let (first, others) = addresses.split_first()?;
+    if others.is_empty() {
+        return Some(*first);
+    }
+    let takes =
+        |address: &&SocketAddr| TcpStream::connect_timeout(address, ADDRESS_TIMEOUT).is_ok();
+    Some(*addresses.iter().find(takes).unwrap_or(first))
+}
+
+/// Time that one address of several has to take a connection. Arbitrary.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Stands for [`TOPIC`](framecast_load::plan::TOPIC) while the URL is parsed.
 const TOPIC_PLACEHOLDER: &str = "framecast-topic-goes-here";
@@ -247,5 +261,27 @@ impl FromStr for Ratio {
             Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(Self(ratio)),
             _ => Err("not a number from 0 to 1"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn of_several_addresses_the_first_that_takes_a_connection_is_used() {
+        let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (open, closed) = (listen(), listen());
+        let open_address = open.local_addr().unwrap();
+        let closed_address = closed.local_addr().unwrap();
+        drop(closed);
+        let reached = |addresses: &[SocketAddr]| reachable(addresses).unwrap();
+        assert_eq!(reached(&[closed_address, open_address]), open_address);
+        assert_eq!(reached(&[open_address, closed_address]), open_address);
+        assert_eq!(reached(&[closed_address, closed_address]), closed_address);
+        assert_eq!(reached(&[closed_address]), closed_address);
+        assert_eq!(reachable(&[]), None);
     }
 }
