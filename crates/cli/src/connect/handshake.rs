@@ -25,21 +25,21 @@ use tokio::{net::TcpStream, time::timeout};
 
 use crate::{connect::target::Target, display::first_line};
 
-/// How long connecting and the handshake may take together. Arbitrary: a server that needs longer
+/// Time that connecting and the handshake may take together. Arbitrary: a server that needs longer
 /// is not one to talk to.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the body of a refusal may take, once its status is known. Arbitrary: servers send both
+/// Time that the body of a refusal may take, once its status is known. Arbitrary: servers send both
 /// together, and a body that never ends must not keep the status from the user.
 const REASON_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How much of the body of a refusal is read, in bytes. Arbitrary: ample for its first line.
+/// Bytes of the body of a refusal that are read. Arbitrary: ample for its first line.
 const MAX_REASON_BYTES: usize = 8 << 10;
 
-/// An open connection: what is left of HTTP after the 101, and what was agreed on in it.
+/// An open connection: the socket after the 101, and the compression that was agreed on in it.
 pub(super) type Opened = (TokioIo<Upgraded>, Option<Agreement>);
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
     #[error("the server did not answer as a WebSocket server")]
@@ -114,7 +114,7 @@ async fn connect(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
         .handshake(TokioIo::new(socket))
         .await
         .map_err(OpenError::Exchange)?;
-    // Ends with the upgrade, or when `sender` is dropped. The exchange sees every error of it.
+    // Ends with the upgrade, or when `sender` is dropped; `send_request` returns its errors.
     tokio::spawn(connection.with_upgrades());
     let response = sender.send_request(request).await;
     let mut response = response.map_err(OpenError::Exchange)?;
@@ -239,7 +239,7 @@ mod tests {
 
     fn upgrading(headers: &[(HeaderName, &str)]) -> Response<()> {
         let upgrade = [(UPGRADE, "websocket"), (CONNECTION, "Upgrade")];
-        answer(&[&upgrade, headers].concat())
+        answer(&[&upgrade[..], headers].concat())
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a line typed by the user asks for.
+//! Commands: a line typed by the user, parsed.
 //!
 //! Pure.
 
@@ -15,7 +15,7 @@ const MAX_REASON_BYTES: usize = MAX_CONTROL_BYTES - 2;
 /// RFC 6455 §7.4.1: the purpose of the connection is fulfilled.
 pub(crate) const NORMAL: u16 = 1000;
 
-/// What `/help` says.
+/// The text of `/help`.
 pub(crate) const HELP: &str = "\
 /ping [TEXT]            send a Ping and report its round trip time
 /close [CODE] [REASON]  close the connection (1000 if no code is given) and exit
@@ -23,7 +23,7 @@ pub(crate) const HELP: &str = "\
 //TEXT                  send /TEXT
 anything else           is sent as a text message";
 
-/// What to do with a line.
+/// A line typed by the user.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command<'a> {
     Close { code: u16, reason: &'a str },

@@ -1,4 +1,4 @@
-//! What the server's application sent, and how it is shown.
+//! A message from the server's application, as it is shown.
 //!
 //! Pure.
 
@@ -8,7 +8,7 @@ use framecast_wire::frame::Kind;
 
 use crate::display::escape;
 
-/// How much of a binary message is shown, in bytes. Arbitrary: it fits on one line of a terminal.
+/// Bytes of a binary message that are shown. Arbitrary: it fits on one line of a terminal.
 const SHOWN_BYTES: usize = 32;
 
 /// A message (RFC 6455 §5.6) as one line, its line feed included.

@@ -49,7 +49,7 @@ pub(super) fn notice(text: &str) {
     let _ = writeln!(io::stderr(), "framecast: {text}");
 }
 
-/// Why a line cannot be sent.
+/// The reason why a line cannot be sent.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(super) enum Unsendable {
     #[error("a line that is not UTF-8 was not sent")]
@@ -86,12 +86,12 @@ impl Input {
         }
     }
 
-    /// Whether a person is typing.
+    /// Returns true if a person is typing.
     pub(super) fn is_interactive() -> bool {
         io::stdin().is_terminal()
     }
 
-    /// The next line, or `None` at the end of the input.
+    /// Returns the next line, or `None` at the end of the input.
     ///
     /// # Cancel safety
     ///
@@ -110,7 +110,7 @@ impl Input {
         self.first = Some(Ok(line));
     }
 
-    /// Whether every line has been taken and no other will come; does not wait to find out.
+    /// Returns true if every line has been taken and no other will come; does not wait to find out.
     pub(super) fn is_ended(&mut self) -> bool {
         if self.first.is_none() && !self.is_ended {
             match self.lines.try_recv() {
@@ -167,7 +167,7 @@ impl Output {
         Self { lines, done }
     }
 
-    /// Where to send the lines, their line feeds included.
+    /// Returns the channel for lines, their line feeds included.
     pub(super) fn lines(&self) -> mpsc::Sender<String> {
         self.lines.clone()
     }
@@ -177,7 +177,7 @@ impl Output {
         self.lines.closed().await;
     }
 
-    /// Whether nobody reads standard output any more.
+    /// Returns true if nobody reads standard output any more.
     pub(super) fn is_closed(&self) -> bool {
         self.lines.is_closed()
     }

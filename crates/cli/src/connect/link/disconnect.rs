@@ -1,4 +1,4 @@
-//! Why a connection ended, and which endings are for good.
+//! The end of a connection, and which ends are for good.
 //!
 //! Pure.
 
@@ -8,7 +8,7 @@ use framecast_wire::violation::Violation;
 
 use crate::display::escape;
 
-/// Why a connection ended without this client having asked for it.
+/// The end of a connection that this client has not asked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Disconnect {
     /// The server started the closing handshake; `code` is `None` if its Close frame was empty.

@@ -41,14 +41,14 @@ use crate::connect::console::message;
 /// Events not yet looked at. Arbitrary; they are looked at between any two waits.
 const QUEUED_EVENTS: usize = 64;
 
-/// What is taken from a server. Arbitrary: more than a terminal can show, little enough for any
+/// Limits of what a server may send. Arbitrary: more than a terminal can show, little enough for any
 /// machine to hold.
 const LIMITS: Limits = Limits {
     message_bytes: 16 << 20,
     fragments: 1 << 17,
 };
 
-/// What the server did.
+/// Something that the server did.
 #[derive(Debug)]
 pub(super) enum Event {
     /// The connection has ended; no event follows.
@@ -59,7 +59,7 @@ pub(super) enum Event {
     Pong(Vec<u8>),
 }
 
-/// Where messages go.
+/// The destination of messages.
 #[derive(Debug)]
 pub(super) enum Messages {
     /// To standard output, as lines.

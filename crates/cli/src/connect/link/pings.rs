@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many unanswered Pings are remembered. Arbitrary: more than a person types in one round trip.
+/// Unanswered Pings that are remembered. Arbitrary: more than a person types in one round trip.
 const MAX_WAITING: usize = 32;
 
 /// Unanswered Pings, oldest first.
@@ -27,7 +27,7 @@ impl Pings {
         self.waiting.push_back((payload, now));
     }
 
-    /// The round trip time of the Ping that this Pong answers, if it answers one.
+    /// Returns the round trip time of the Ping that this Pong answers, if it answers one.
     pub(crate) fn on_pong(&mut self, payload: &[u8], now: Instant) -> Option<Duration> {
         let answered = self.waiting.iter().position(|(ping, _)| ping == payload)?;
         // §5.5.3: a peer may answer only the latest of several Pings, so the earlier ones are done.
