@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{Misuse, display::first_line, url::Url};
+use crate::{Misuse, display::first_line, url::Url};
 
 /// Time that connecting, sending and the answer may take together. Arbitrary: publishing does not
 /// wait for subscribers, so a server that needs longer is not well.

@@ -34,7 +34,7 @@ use self::{
     session::{Outcome, Session},
     target::Target,
 };
-use super::Misuse;
+use crate::Misuse;
 
 /// Time after which a connection counts as stable: the next wait is a first one again. Arbitrary:
 /// longer than a server takes that accepts everybody only to drop them.

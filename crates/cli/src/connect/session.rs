@@ -8,15 +8,17 @@ use std::{
 
 use tokio::time::{sleep_until, timeout};
 
-use super::{
-    console::{
-        Console, Unsendable,
-        command::{Command, HELP, NORMAL},
-        notice,
+use crate::{
+    connect::{
+        console::{
+            Console, Unsendable,
+            command::{Command, HELP, NORMAL},
+            notice,
+        },
+        link::{Event, Link, Written, disconnect::Disconnect, frame, pings::Pings},
     },
-    link::{Event, Link, Written, disconnect::Disconnect, frame, pings::Pings},
+    display::escape,
 };
-use crate::display::escape;
 
 /// Time for which the server may be silent after the end of the input before it counts as done. Long
 /// enough for an answer from anywhere on Earth, whose round trip is below 400 ms; short enough for a

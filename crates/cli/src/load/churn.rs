@@ -2,13 +2,15 @@
 
 use framecast_load::plan::{self, Pace};
 
-use super::{
-    Scenario,
-    common::{CommonArgs, Rate, WEBSOCKET_URL},
-    fanout::{Crowd, describe},
-    figures::{plural, rounded},
+use crate::{
+    load::{
+        Scenario,
+        common::{CommonArgs, Rate, WEBSOCKET_URL},
+        fanout::{Crowd, describe},
+        figures::{plural, rounded},
+    },
+    value::{Count, Whole},
 };
-use crate::value::{Count, Whole};
 
 /// Let connections come and go, while others must get every message
 ///

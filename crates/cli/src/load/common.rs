@@ -11,9 +11,9 @@ use anyhow::{Context as _, ensure};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use framecast_load::plan::{MessageFormat, Scheme, Target};
 
-use super::threshold::Thresholds;
 use crate::{
     Misuse,
+    load::threshold::Thresholds,
     size::Size,
     url::Url,
     value::{Count, Time, Whole},

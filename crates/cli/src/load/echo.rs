@@ -2,12 +2,14 @@
 
 use framecast_load::plan::{self, Pace};
 
-use super::{
-    Scenario,
-    common::{CommonArgs, MessageArgs, Rate},
-    figures::{count, plural, rounded},
+use crate::{
+    load::{
+        Scenario,
+        common::{CommonArgs, MessageArgs, Rate},
+        figures::{count, plural, rounded},
+    },
+    value::Count,
 };
-use crate::value::Count;
 
 /// Send messages to an echo, and compare what comes back
 ///

@@ -6,12 +6,14 @@ use framecast_load::{
     plan::{self, Pace, Protocol, ProtocolTemplate},
 };
 
-use super::{
-    Scenario,
-    common::{CommonArgs, MessageArgs, Rate, WEBSOCKET_URL},
-    figures::{count, plural, rounded},
+use crate::{
+    load::{
+        Scenario,
+        common::{CommonArgs, MessageArgs, Rate, WEBSOCKET_URL},
+        figures::{count, plural, rounded},
+    },
+    value::Count,
 };
-use crate::value::Count;
 
 /// Publish numbered messages, and see what reaches the subscribers
 ///

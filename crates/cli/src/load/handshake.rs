@@ -2,12 +2,14 @@
 
 use framecast_load::plan;
 
-use super::{
-    Scenario,
-    common::{CommonArgs, Rate},
-    figures::{plural, rounded},
+use crate::{
+    load::{
+        Scenario,
+        common::{CommonArgs, Rate},
+        figures::{plural, rounded},
+    },
+    value::Count,
 };
-use crate::value::Count;
 
 /// Connect, upgrade and close, again and again
 ///

@@ -2,8 +2,10 @@
 
 use framecast_load::plan;
 
-use super::{Scenario, common::CommonArgs, figures::plural};
-use crate::value::Count;
+use crate::{
+    load::{Scenario, common::CommonArgs, figures::plural},
+    value::Count,
+};
 
 /// Open connections, and hold them
 ///

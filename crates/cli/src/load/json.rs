@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use framecast_load::{Latencies, STEPS, ServerUse, Tally};
 use serde::Serialize;
 
-use super::{
+use crate::load::{
     Outcome,
     summary::{Verdict, generator_shares, verdict},
 };

@@ -6,7 +6,7 @@ use std::{fs::File, io::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
 
-use super::common::Common;
+use crate::load::common::Common;
 
 #[derive(Debug)]
 pub(super) struct Outputs {

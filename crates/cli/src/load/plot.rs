@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use framecast_load::{Latencies, STEPS};
 use plotters::{coord::Shift, prelude::*};
 
-use super::{
+use crate::load::{
     Outcome,
     figures::{rounded, time},
 };

@@ -8,7 +8,7 @@ use std::{
 
 use framecast_load::{Moment, Phase, Progress};
 
-use super::figures::{count, rounded};
+use crate::load::figures::{count, rounded};
 
 #[derive(Debug)]
 pub(super) struct Display {

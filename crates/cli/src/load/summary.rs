@@ -6,7 +6,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use framecast_load::{Latencies, ServerUse, Tally, plan::Scenario};
 
-use super::{
+use crate::load::{
     Outcome,
     figures::{bytes, change, count, plural, rounded, time},
 };

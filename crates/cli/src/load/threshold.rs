@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use framecast_load::{Report, Tally};
 
-use super::figures::{count, plural, time};
+use crate::load::figures::{count, plural, time};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Thresholds {
