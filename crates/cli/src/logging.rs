@@ -14,7 +14,7 @@ use tracing_subscriber::{
     prelude::*,
 };
 
-use super::stderr::{Lines, stamped};
+use crate::stderr::{Lines, stamped};
 
 /// Logs go to standard error. `Debug` of what clients sent is logged, which escapes it.
 pub(super) fn start(filter: &str, lines: Lines) -> anyhow::Result<()> {

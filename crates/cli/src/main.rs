@@ -98,7 +98,14 @@ fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &stderr),
     };
-    match block_on(cli.command, &stderr) {
+    let done = match cli.command {
+        Command::Serve(args) => block_on(serve::run(args, stderr.lines())),
+        Command::Connect(args) => block_on(connect::run(args)),
+        Command::Publish(args) => block_on(publish::run(args)),
+        // It waits for its sockets by itself.
+        Command::Load(args) => load::run(args),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             stderr.say(&format!("framecast: {error:#}"));
@@ -153,18 +160,12 @@ fn status(error: &anyhow::Error) -> u8 {
     }
 }
 
-fn block_on(command: Command, stderr: &Stderr) -> anyhow::Result<()> {
+/// Runs a subcommand on a runtime of one thread, this one.
+fn block_on(subcommand: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    let done = runtime.block_on(async {
-        match command {
-            Command::Serve(args) => serve::run(args, stderr.lines()).await,
-            Command::Connect(args) => connect::run(args).await,
-            Command::Publish(args) => publish::run(args).await,
-            Command::Load(args) => load::run(args),
-        }
-    });
+    let done = runtime.block_on(subcommand);
     // Not waited for: a name that is being looked up, or a terminal that is being read.
     LocalRuntime::shutdown_background(runtime);
     done

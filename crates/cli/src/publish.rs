@@ -17,9 +17,9 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{Misuse, display::first_line, url::Url};
+use crate::{Misuse, display::first_line, url::Url};
 
-/// How long connecting, sending and the answer may take together. Arbitrary: publishing does not
+/// Time that connecting, sending and the answer may take together. Arbitrary: publishing does not
 /// wait for subscribers, so a server that needs longer is not well.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -65,12 +65,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         "-" => read_message()?,
         _ => args.message,
     };
-    let publication = Publication {
+    let request = PublishRequest {
         topic: &args.topic,
         message: &message,
         user_id: args.user_id.as_deref().map(UserId::parse),
     };
-    let body = serde_json::to_vec(&publication).context("encoding the message")?;
+    let body = serde_json::to_vec(&request).context("encoding the message")?;
     let exchange = timeout(TIMEOUT, post(&url, body)).await;
     let (status, answer) =
         exchange.with_context(|| format!("no answer within {} s", TIMEOUT.as_secs()))??;
@@ -82,16 +82,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{line}").context("writing to standard output")
 }
 
-/// What `/publish` goes behind.
+/// Parses the URL that `/publish` is appended to.
 fn base(url: &str) -> anyhow::Result<Url> {
     let url = Url::parse(url, "http")?;
     ensure!(url.query.is_none(), "the URL must not contain `?`");
     Ok(url)
 }
 
-/// What the server is sent.
+/// The body of the request.
 #[derive(Debug, Serialize)]
-struct Publication<'a> {
+struct PublishRequest<'a> {
     topic: &'a str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,7 +115,7 @@ impl<'a> UserId<'a> {
     }
 }
 
-/// What the server answers: one of these.
+/// The body of the answer.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Answer {
@@ -170,7 +170,7 @@ async fn post(url: &Url, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
     answer
 }
 
-/// To how many connections the message was queued, if the server knows; or why it was refused.
+/// Returns to how many connections the message was queued, if the server knows; or why it was refused.
 fn queued(status: StatusCode, body: &[u8]) -> anyhow::Result<Option<u64>> {
     let answer = serde_json::from_slice(body);
     if status.is_success() {
@@ -243,18 +243,15 @@ mod tests {
 
     #[test]
     fn the_body_leaves_out_what_was_not_given() {
-        let mut publication = Publication {
+        let mut request = PublishRequest {
             topic: "cats",
             message: "\"meow\"",
             user_id: None,
         };
-        let json = |publication: &_| serde_json::to_string(publication).unwrap();
-        assert_eq!(
-            json(&publication),
-            r#"{"topic":"cats","message":"\"meow\""}"#
-        );
+        let json = |request: &_| serde_json::to_string(request).unwrap();
+        assert_eq!(json(&request), r#"{"topic":"cats","message":"\"meow\""}"#);
 
-        publication.user_id = Some(UserId::Number(7));
-        assert!(json(&publication).ends_with(r#","user_id":7}"#));
+        request.user_id = Some(UserId::Number(7));
+        assert!(json(&request).ends_with(r#","user_id":7}"#));
     }
 }

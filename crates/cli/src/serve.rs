@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use tracing::info;
 
-use super::{
+use crate::{
     Misuse, descriptors, logging, signals,
     size::Size,
     stderr::Lines,

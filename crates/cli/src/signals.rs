@@ -96,7 +96,7 @@ enum Told {
 /// As a shell reports a program that was interrupted.
 const EXIT_AT_ONCE: i32 = 130;
 
-/// Whether whoever started this wants it to outlive the terminal, as nohup(1) does: SIGHUP is
+/// Returns true if whoever started this wants it to outlive the terminal, as nohup(1) does: SIGHUP is
 /// ignored from the start. Where `/proc` can't be read it is taken as not.
 fn is_hang_up_ignored() -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hang_up(&status))

@@ -10,7 +10,7 @@ use serde::{
     de::{Error, Visitor},
 };
 
-use super::value::Refused;
+use crate::value::Refused;
 
 /// A size as people write it: `65536`, `64KiB`, `200Mi`; at most `MOST` bytes.
 #[derive(Clone, Copy, Debug)]

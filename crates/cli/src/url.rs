@@ -8,7 +8,7 @@ use hyper::Uri;
 /// RFC 9110 §4.2.1, and RFC 6455 §3 for `ws`.
 const DEFAULT_PORT: u16 = 80;
 
-/// Where to connect to and what to ask for there.
+/// The parts of a URL: the host to connect to, and the path to ask for there.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Url {
     /// The name or address to connect to; an IPv6 address without its brackets.

@@ -30,7 +30,7 @@ impl Moment {
         self.0
     }
 
-    /// The time from `earlier` to this; none if it is the other way round.
+    /// Returns the time from `earlier` to this; zero if it is the other way round.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

@@ -1,10 +1,10 @@
-//! Why a run could not be made. What a server does to messages is not an error but a finding.
+//! Errors: reasons why a run could not be made. A server that loses messages is no error, but a finding.
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use super::{messages::Violation, opening::Refusal};
+use crate::client::{http::Rejection, messages::ProtocolError};
 
-/// Why a run could not be made, or not be finished.
+/// The reason why a run could not be made, or not be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A connection broke while messages were expected on it.
@@ -22,18 +22,21 @@ pub enum Error {
     /// The answer to `POST /register` is not that of a framecast server.
     #[error("the server's answer is not that of a framecast relay")]
     NotARelay,
-    /// What this process uses can't be read.
+    /// The CPU time or memory of this process can't be read.
     #[error("cannot read what process {0} uses")]
     Pid(u32, #[source] io::Error),
     /// Waiting for sockets failed.
     #[error("cannot wait for sockets")]
     Poll(#[source] io::Error),
+    /// A server broke RFC 6455.
+    #[error("the server has broken RFC 6455: {0}")]
+    Protocol(ProtocolError),
     /// A publication over HTTP was refused.
     #[error("cannot publish: {0}")]
-    Publish(Refusal),
+    Publish(Rejection),
     /// An opening handshake was refused.
     #[error(transparent)]
-    Refused(Refusal),
+    Rejected(Rejection),
     /// A registration over HTTP failed.
     #[error("cannot register a connection")]
     Register(#[source] io::Error),
@@ -44,19 +47,16 @@ pub enum Error {
         open: usize,
         /// Connections that the run needs.
         wanted: usize,
-        /// How long no further one was opened.
+        /// Time in which no further one was opened.
         after: Duration,
     },
     /// Subscriptions were not confirmed within this time.
     #[error("the server has not confirmed all subscriptions within {} s", .0.as_secs())]
     Unconfirmed(Duration),
-    /// A server broke RFC 6455.
-    #[error("the server has broken RFC 6455: {0}")]
-    Violation(Violation),
-    /// A worker process failed; with what it said.
+    /// A worker process failed; with its error.
     #[error("a worker process has failed: {0}")]
     Worker(String),
-    /// A worker process could not be started, or talked to.
+    /// A worker process could not be started, or its pipes failed.
     #[error("cannot run a worker process")]
     WorkerIo(#[source] io::Error),
 }

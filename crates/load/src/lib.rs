@@ -1,159 +1,56 @@
-//! The load generator behind `framecast load`. It prints nothing; [`run`] does what a [`Plan`]
+//! The load generator behind `framecast load`. It prints nothing; [`run()`] does what a [`Plan`]
 //! says and returns a [`Report`].
 //!
 //! ```text
-//! plan ─► run ─┬─ (few connections) ───────────► drive ─► scenario ◄─ clients ◄─ client ◄─ socket
-//!              └─ (many) ─► workers ═ processes ═► drive    (echo,     (epoll)   (frames)
-//!                                                  fanout, …)
+//! plan ─► run ─┬─ few connections ────────────────► run_loop ─► scenario ◄─ clients ◄─ client ◄─ socket
+//!              └─ many ─► workers ═ processes ════► run_loop    (echo,      (epoll)    (frames)
+//!                                                               fanout, …)
 //! ```
 //!
-//! One thread drives all connections of a process: `clients` waits for sockets and reads them
-//! into one buffer; a `scenario` hears every message and answers; `drive` takes it through
-//! its phases. What is pure, such as `sequence`, `schedule` and `messages`, is in files of
-//! its own.
+//! It shares no code with the server, not even `framecast-wire`: frames, handshakes and the account of every
+//! message are written a second time, from the RFCs. If both sides had a fault in common, such as a length that
+//! is read as it was wrongly written, each run would find everything right. The parsers of JSON and of the heads
+//! of HTTP are others' code; of the latter the server reads requests by it, the generator answers.
 //!
-//! Latency is counted from when a message was *scheduled* to be sent: what a slow server holds up
-//! counts, and not only what it holds.
+//! One thread drives all connections of a process: `client::clients` waits for sockets and reads them into one
+//! buffer, a `scenario` handles every event, and `run::run_loop` goes from phase to phase. It is plain epoll, without
+//! an async runtime, so that the generator costs less than the server that it measures. Pure parts, such as
+//! `account::sequence`, `scenario::schedule` and `client::messages`, are files of their own.
 //!
-//! `plan` is what a run is to do, and each kind of it a scenario: `echo`, `fanout` (with `publication`,
-//! `streams` and `spread`), `churn`, `handshake` and `idle`; `joining` tells how subscribers and publishers
-//! join in, by `relay` over HTTP. `workers` makes it in several processes, `probe` tries one connection
-//! first, and `interruption` ends it early.
+//! Latency is counted from when a message was *scheduled* to be sent: the time for which a slow server holds up
+//! the sender counts, too.
 //!
-//! `client` is a connection, on a socket from `dial`: `opening` is its handshake, `frame` what it sends,
-//! `messages` what it gets, and `payload` what a numbered message is made of. `report` is the result,
-//! with `latencies`, and `meter` and `usage` have what the server and the generator used; `progress`
-//! tells how far a run is. `clock` is the same for all processes, and `error` is why a run was not made.
+//! `plan` is what a run is to do, `run` does it, and a `scenario` has the connections and what they send. `client`
+//! is one connection, and all of them; `account` is what was found, and what the server and the generator used.
+//! `clock` is the same for all processes, and `error` is why a run was not made.
 
 #![expect(clippy::exhaustive_enums, reason = "the program handles every variant")]
 
-mod churn;
+mod account;
 mod client;
-mod clients;
 mod clock;
-mod dial;
-mod drive;
-mod echo;
 mod error;
-mod fanout;
-mod frame;
-mod handshake;
-mod idle;
-mod interruption;
-mod joining;
-mod latencies;
-mod messages;
-mod meter;
-mod opening;
-mod payload;
 pub mod plan;
-mod probe;
-mod progress;
-mod publication;
-mod relay;
-mod report;
+mod run;
 mod scenario;
-mod schedule;
-mod sequence;
-mod spread;
-mod streams;
-mod usage;
-mod workers;
 
 pub use self::{
+    account::{
+        latencies::Latencies,
+        meter::ServerUse,
+        report::{Connections, Report, STEPS},
+        sequence::Tally,
+        usage::Cpu,
+    },
+    client::{http::Rejection, messages::ProtocolError},
     clock::Moment,
     error::Error,
-    interruption::Interruption,
-    latencies::Latencies,
-    messages::Violation,
-    meter::ServerUse,
-    opening::Refusal,
-    payload::Stamp,
     plan::Plan,
-    progress::{Phase, Progress},
-    report::{Connections, Report, STEPS},
-    sequence::Tally,
-    usage::Cpu,
-    workers::serve as serve_worker,
+    run::{
+        interruption::Interruption,
+        progress::{Phase, Progress},
+        run,
+        workers::serve as serve_worker,
+    },
+    scenario::payload::Stamp,
 };
-use self::{
-    drive::{Host, drive},
-    meter::Meter,
-    plan::{Via, Work},
-    probe::Probe,
-    workers::Workers,
-};
-
-/// Makes a run of `processes` processes: what it has found, and what the server `pid` used.
-///
-/// # Errors
-///
-/// The run can't be made, or was interrupted before anything was measured.
-pub fn run(
-    plan: &Plan,
-    processes: usize,
-    pid: Option<u32>,
-    interruption: Interruption,
-    show: &mut dyn FnMut(&Progress),
-) -> Result<(Report, Option<ServerUse>), Error> {
-    let mut local = Local {
-        probe: probe(plan)?,
-        meter: pid.map(Meter::new).transpose()?,
-        interruption,
-        show,
-    };
-    let report = if processes > 1 {
-        Workers::start(plan, processes)?.run(plan, &mut local)?
-    } else {
-        drive(plan, &mut local)?
-    };
-    let meter = local.meter;
-    let used = meter.and_then(|meter| meter.server_use(&report, plan.connections()));
-    Ok((report, used))
-}
-
-fn probe(plan: &Plan) -> Result<Option<Probe>, Error> {
-    let (Work::Fanout(fanout) | Work::Churn(plan::Churn { fanout, .. })) = &plan.work else {
-        return Probe::open(&plan.target).map(Some);
-    };
-    match &fanout.via {
-        // Its path is only known after registering, which tells as much.
-        Via::Relay(_) => Ok(None),
-        Via::WebSocket(_) => Probe::open(&plan.target).map(Some),
-    }
-}
-
-/// Watches a run from the process that was asked for it.
-struct Local<'a> {
-    probe: Option<Probe>,
-    meter: Option<Meter>,
-    interruption: Interruption,
-    show: &'a mut dyn FnMut(&Progress),
-}
-
-impl Host for Local<'_> {
-    fn ready(&mut self) -> Result<Moment, Error> {
-        self.probe = None;
-        Ok(Moment::now())
-    }
-
-    fn opens(&mut self) {
-        if let Some(meter) = &mut self.meter {
-            meter.opens();
-        }
-    }
-
-    fn closes(&mut self) {
-        if let Some(meter) = &mut self.meter {
-            meter.closes();
-        }
-    }
-
-    fn progress(&mut self, progress: &Progress) {
-        (self.show)(progress);
-    }
-
-    fn interrupted(&self) -> Option<Moment> {
-        self.interruption.asked()
-    }
-}

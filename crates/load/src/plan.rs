@@ -1,4 +1,4 @@
-//! What a run is to do. Plain data, so that it can be handed to worker processes.
+//! The plan of a run: plain data, so that it can be handed to worker processes.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -9,50 +9,50 @@ use serde::{Deserialize, Serialize};
 pub struct Plan {
     /// The server.
     pub target: Target,
-    /// The load.
-    pub work: Work,
-    /// Over which connections are opened evenly; none: as fast as the server takes them.
+    /// The connections that it has, and what they send.
+    pub scenario: Scenario,
+    /// Time over which connections are opened evenly; zero: as fast as the server takes them.
     pub ramp: Duration,
-    /// Before the measured time, with the same load.
+    /// Time before the measured one, with the same load.
     pub warm_up: Duration,
     /// The measured time.
     pub duration: Duration,
-    /// Connections that those processes of the same run open that come before this one.
-    pub others: usize,
-    /// How many processes make the run.
+    /// Connections that earlier processes of the same run open: those of this one are numbered from here.
+    pub connection_offset: usize,
+    /// Processes that make the run together.
     pub processes: usize,
 }
 
-/// A server, and how it is asked for a connection.
+/// A server, and the handshake that it is asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
-    /// What is spoken.
+    /// The protocol that the server speaks.
     pub scheme: Scheme,
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
-    /// For the `Host` header.
+    /// The value of the `Host` header.
     pub authority: String,
-    /// With its query; [`TOPIC`] stands for the name of a topic.
+    /// Path and query; [`TOPIC`] stands for the name of a topic.
     pub path: String,
     /// Further lines of the opening handshake.
     pub headers: Vec<String>,
 }
 
-/// What the server speaks.
+/// The protocol that a server speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scheme {
-    /// Nothing: every byte comes back, from the request for the handshake on. What a WebSocket
-    /// server costs can be compared with this.
+    /// None: every byte comes back, from the request for the handshake on. The cost of a WebSocket
+    /// server can be compared with that.
     Tcp,
     /// WebSocket (RFC 6455).
     #[default]
     Ws,
 }
 
-/// A kind of load.
+/// A scenario: which connections there are, and what they send.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Work {
-    /// Publications to subscribers while other connections come and go.
+pub enum Scenario {
+    /// Publications to subscribers, while other connections come and go.
     Churn(Churn),
     /// Messages that come back to their sender.
     Echo(Echo),
@@ -64,21 +64,21 @@ pub enum Work {
     Idle(Idle),
 }
 
-/// How fast messages are sent.
+/// The pace at which messages are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Pace {
-    /// The next one when one has arrived: so many are under way per sender.
+    /// A closed loop: each sender has this many under way, and sends the next one when one has arrived.
     InFlight(usize),
-    /// So many in a second over all senders, whatever has become of those before.
+    /// An open loop: this many in a second over all senders, whatever became of those before.
     PerSecond(f64),
 }
 
-/// The messages that are sent.
+/// The size and the type of the messages that are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shape {
-    /// Of a message, in bytes.
+pub struct MessageFormat {
+    /// Bytes of a message.
     pub size: usize,
-    /// Binary messages, not text.
+    /// True for binary messages, false for text.
     pub is_binary: bool,
 }
 
@@ -88,107 +88,107 @@ pub struct Echo {
     /// Connections that send.
     pub connections: usize,
     /// The messages.
-    pub shape: Shape,
-    /// How fast they are sent.
+    pub format: MessageFormat,
+    /// The pace at which they are sent.
     pub pace: Pace,
 }
 
 /// Publishers and subscribers of some topics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fanout {
-    /// Tells this run's topics from those of others.
+    /// Part of the topics' names, so that runs at the same time don't mix.
     pub run: u32,
     /// Subscribers in this process.
     pub subscribers: usize,
-    /// The number of the first subscriber, for the topic that it follows.
+    /// The number of the first subscriber in the run, which decides about its topic.
     pub first: usize,
-    /// 0 where another process publishes.
+    /// Publishers; 0 where another process publishes.
     pub publishers: usize,
-    /// Topics over which subscribers and streams are spread.
+    /// Topics; subscribers and streams are spread over them.
     pub topics: usize,
-    /// Each is a publisher with a topic; the same number in all processes.
+    /// Streams: each is a publisher with a topic. The same number in all processes.
     pub streams: usize,
     /// The messages.
-    pub shape: Shape,
-    /// How fast they are published.
+    pub format: MessageFormat,
+    /// The pace at which they are published.
     pub pace: Pace,
-    /// How the server is told to subscribe and to publish.
-    pub via: Via,
+    /// The protocol by which the server takes subscriptions and publications.
+    pub protocol: Protocol,
 }
 
-/// How a server is told to subscribe and to publish.
+/// The protocol by which a server takes subscriptions and publications.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Via {
-    /// framecast's relay, below this path: `/register` and `/publish`.
+pub enum Protocol {
+    /// That of framecast's relay, `/register` and `/publish` below this path.
     Relay(String),
-    /// Messages on a WebSocket.
-    WebSocket(Words),
+    /// A protocol of its own: messages on a WebSocket, made from templates.
+    Template(ProtocolTemplate),
 }
 
-/// Messages of a server's own protocol, with [`TOPIC`] and [`PAYLOAD`] in them.
+/// Templates of the messages of a server's own protocol, with [`TOPIC`] and [`PAYLOAD`] in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Words {
-    /// Sent by each subscriber; without it, connecting subscribes.
+pub struct ProtocolTemplate {
+    /// The message that each subscriber sends; without it, connecting subscribes.
     pub subscribe: Option<String>,
-    /// What a message holds that says that the subscription is in force.
+    /// The text in a message of the server that confirms a subscription.
     pub subscribed: Option<String>,
-    /// Without it, a publication is the payload alone.
+    /// The message that publishes; without it, a publication is the payload alone.
     pub publish: Option<String>,
 }
 
-/// The place of a topic's name in [`Words`] and in a path.
+/// The place of a topic's name in [`ProtocolTemplate`] and in a path.
 pub const TOPIC: &str = "{topic}";
-/// The place of the payload in [`Words`].
+/// The place of the payload in [`ProtocolTemplate`].
 pub const PAYLOAD: &str = "{payload}";
 
 /// Connections that do nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Idle {
-    /// How many.
+    /// The number of connections.
     pub connections: usize,
 }
 
 /// Opening and closing handshakes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Handshake {
-    /// So many are made at a time.
+    /// Handshakes under way at a time.
     pub connections: usize,
-    /// So many in a second are begun; without it, the next one when one has ended.
+    /// Handshakes begun in a second; without it, the next one begins when one has ended.
     pub per_second: Option<f64>,
 }
 
 /// Publications while other subscribers come and go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Churn {
-    /// The stable subscribers, and those who publish.
+    /// The subscribers that stay, and the publishers.
     pub fanout: Fanout,
-    /// Connections that come and go: so many at a time.
-    pub guests: usize,
-    /// So many come in a second, and as many go.
+    /// Connections that come and go, at a time.
+    pub churners: usize,
+    /// Connections that come in a second; as many go.
     pub per_second: f64,
 }
 
 impl Plan {
-    /// Connections that this needs at a time.
+    /// Returns how many connections this needs at a time.
     pub fn connections(&self) -> usize {
-        match &self.work {
-            Work::Churn(churn) => churn.guests + churn.fanout.connections(),
-            Work::Echo(echo) => echo.connections,
-            Work::Fanout(fanout) => fanout.connections(),
-            Work::Handshake(handshake) => handshake.connections,
-            Work::Idle(idle) => idle.connections,
+        match &self.scenario {
+            Scenario::Churn(churn) => churn.churners + churn.fanout.connections(),
+            Scenario::Echo(echo) => echo.connections,
+            Scenario::Fanout(fanout) => fanout.connections(),
+            Scenario::Handshake(handshake) => handshake.connections,
+            Scenario::Idle(idle) => idle.connections,
         }
     }
 
-    /// The same run, shared out to `processes`. All that publish are in the first one.
+    /// Shares the run out to `processes`. All publishers are in the first one.
     pub(crate) fn share_out(&self, processes: usize) -> Vec<Self> {
-        let mut others = 0;
+        let mut connection_offset = 0;
         let share = |index| {
             let mut plan = self.clone();
-            plan.work = self.work.share(index, processes);
+            plan.scenario = self.scenario.share(index, processes);
             plan.processes = processes;
-            plan.others = others;
-            others += plan.connections();
+            plan.connection_offset = connection_offset;
+            connection_offset += plan.connections();
             plan
         };
         (0..processes).map(share).collect()
@@ -213,8 +213,8 @@ impl Fanout {
     }
 }
 
-impl Work {
-    /// What there is to say about subscribing and publishing, if anything.
+impl Scenario {
+    /// Returns the part about subscribing and publishing, if there is one.
     pub fn fanout(&mut self) -> Option<&mut Fanout> {
         match self {
             Self::Fanout(fanout) | Self::Churn(Churn { fanout, .. }) => Some(fanout),
@@ -226,11 +226,11 @@ impl Work {
         let rate = |rate: f64, mine: usize, all: usize| rate * mine as f64 / all.max(1) as f64;
         match self {
             Self::Churn(churn) => {
-                let guests = part(churn.guests, index, of);
+                let churners = part(churn.churners, index, of);
                 Self::Churn(Churn {
                     fanout: churn.fanout.share(index, of),
-                    guests,
-                    per_second: rate(churn.per_second, guests, churn.guests),
+                    churners,
+                    per_second: rate(churn.per_second, churners, churn.churners),
                 })
             }
             Self::Echo(echo) => {
@@ -263,7 +263,7 @@ impl Work {
     }
 }
 
-/// The part of `whole` that process `index` gets.
+/// Returns the part of `whole` that process `index` gets.
 fn part(whole: usize, index: usize, of: usize) -> usize {
     whole / of + usize::from(index < whole % of)
 }
@@ -272,8 +272,8 @@ fn part(whole: usize, index: usize, of: usize) -> usize {
 pub(crate) mod tests {
     use super::*;
 
-    /// A plan of which only the work matters.
-    pub(crate) fn plan(work: Work) -> Plan {
+    /// A plan of which only the scenario matters.
+    pub(crate) fn plan(scenario: Scenario) -> Plan {
         Plan {
             target: Target {
                 scheme: Scheme::Ws,
@@ -282,21 +282,21 @@ pub(crate) mod tests {
                 path: "/".into(),
                 headers: vec![],
             },
-            work,
+            scenario,
             ramp: Duration::ZERO,
             warm_up: Duration::ZERO,
             duration: Duration::ZERO,
-            others: 0,
+            connection_offset: 0,
             processes: 1,
         }
     }
 
     #[test]
     fn shares_make_up_the_whole() {
-        let shares = plan(Work::Idle(Idle { connections: 11 })).share_out(3);
+        let shares = plan(Scenario::Idle(Idle { connections: 11 })).share_out(3);
         let counts: Vec<_> = shares
             .iter()
-            .map(|share| (share.connections(), share.others))
+            .map(|share| (share.connections(), share.connection_offset))
             .collect();
         assert_eq!(counts, [(4, 0), (4, 4), (3, 8)]);
     }
@@ -310,19 +310,19 @@ pub(crate) mod tests {
             publishers: 2,
             topics: 3,
             streams: 3,
-            shape: Shape {
+            format: MessageFormat {
                 size: 64,
                 is_binary: false,
             },
             pace: Pace::InFlight(1),
-            via: Via::WebSocket(Words::default()),
+            protocol: Protocol::Template(ProtocolTemplate::default()),
         };
-        let shares = plan(Work::Fanout(fanout)).share_out(2);
+        let shares = plan(Scenario::Fanout(fanout)).share_out(2);
         assert_eq!(
             (shares[0].connections(), shares[1].connections()),
             (3 + 3, 2)
         );
-        let Work::Fanout(second) = &shares[1].work else {
+        let Scenario::Fanout(second) = &shares[1].scenario else {
             panic!()
         };
         assert_eq!((second.first, second.publishers, second.streams), (3, 0, 3));
@@ -334,9 +334,9 @@ pub(crate) mod tests {
             connections: 4,
             per_second: Some(100.0),
         };
-        let shares = plan(Work::Handshake(handshake)).share_out(3);
-        let rates = shares.iter().map(|share| match &share.work {
-            Work::Handshake(handshake) => handshake.per_second.unwrap(),
+        let shares = plan(Scenario::Handshake(handshake)).share_out(3);
+        let rates = shares.iter().map(|share| match &share.scenario {
+            Scenario::Handshake(handshake) => handshake.per_second.unwrap(),
             _ => panic!(),
         });
         assert_eq!(rates.collect::<Vec<_>>(), [50.0, 25.0, 25.0]);

@@ -1,4 +1,4 @@
-//! How long to wait before connecting again: exponential backoff with full jitter.
+//! The wait before connecting again: exponential backoff with full jitter.
 //!
 //! Pure: the randomness is an argument. Full jitter, not a jittered part, because what it has to
 //! spread is every client of a server that has just restarted.
@@ -12,7 +12,7 @@ const BASE: Duration = Duration::from_millis(500);
 /// that has come back.
 const CAP: Duration = Duration::from_secs(30);
 
-/// How long to wait before reconnecting for the `attempt`th time, counted from 0.
+/// Returns the wait before reconnecting for the `attempt`th time, counted from 0.
 ///
 /// `random` is a fraction from 0 to 1, drawn anew for every wait.
 pub(super) fn delay(attempt: u32, random: f64) -> Duration {

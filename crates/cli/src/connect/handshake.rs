@@ -1,42 +1,56 @@
-//! The opening handshake ([RFC 6455 §4.1]).
+//! The opening handshake ([RFC 6455 §4.1]): hyper asks for it, and the answer is checked here.
 //!
-//! fastwebsockets asks and checks status, `Upgrade` and `Connection`; what it leaves unchecked is
-//! checked here, and its bare errors get the reason a person needs.
+//! An answer other than 101 is shown with the first line of its body, which is where servers say why.
 //!
 //! [RFC 6455 §4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
 
 use std::{io, time::Duration};
 
 use bytes::Bytes;
-use fastwebsockets::WebSocketError;
 use framecast_wire::extension::{self, Agreement, InvalidAnswer};
-use http_body_util::Empty;
+use http_body_util::{BodyExt as _, Empty};
 use hyper::{
-    Request, Response, StatusCode,
+    HeaderMap, Request, Response, StatusCode,
+    body::Body,
+    client::conn::http1,
     header::{
         CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
         SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
     },
     http::Result as HttpResult,
-    upgrade::Upgraded,
+    upgrade::{self, Upgraded},
 };
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{disconnect::is_final_status, target::Target, transcript::Transcript};
+use crate::{connect::target::Target, display::first_line};
 
-/// How long connecting and the handshake may take together. Arbitrary: a server that needs longer
+/// Time that connecting and the handshake may take together. Arbitrary: a server that needs longer
 /// is not one to talk to.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// An open connection: what is left of HTTP after the 101, and what was agreed on in it.
+/// Time that the body of a refusal may take, once its status is known. Arbitrary: servers send both
+/// together, and a body that never ends must not keep the status from the user.
+const REASON_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Bytes of the body of a refusal that are read. Arbitrary: ample for its first line.
+const MAX_REASON_BYTES: usize = 8 << 10;
+
+/// An open connection: the socket after the 101, and the compression that was agreed on in it.
 pub(super) type Opened = (TokioIo<Upgraded>, Option<Agreement>);
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
     #[error("the server did not answer as a WebSocket server")]
-    Handshake(#[source] WebSocketError),
+    Exchange(#[source] hyper::Error),
+    #[error("the server's Sec-WebSocket-Extensions does not answer what was offered")]
+    Extensions(#[source] InvalidAnswer),
+    #[error("the server did not answer as a WebSocket server (its 101 lacks `{header}: {value}`)")]
+    NotUpgraded {
+        header: HeaderName,
+        value: &'static str,
+    },
     #[error("the server answered {status}{}{reason}", if reason.is_empty() { "" } else { ": " })]
     Refused { status: StatusCode, reason: String },
     #[error("this URL cannot be requested")]
@@ -45,8 +59,6 @@ pub(super) enum OpenError {
     TimedOut,
     #[error("the server accepted what was not offered ({header})")]
     Unoffered { header: HeaderName },
-    #[error("the server's Sec-WebSocket-Extensions does not answer what was offered")]
-    Extensions(#[source] InvalidAnswer),
     #[error("cannot connect")]
     Unreachable(#[source] io::Error),
     #[error("the server's answer does not belong to this handshake (wrong Sec-WebSocket-Accept)")]
@@ -54,25 +66,30 @@ pub(super) enum OpenError {
 }
 
 impl OpenError {
-    /// Whether trying again is pointless.
+    /// Returns true if trying again is pointless.
     pub(super) fn is_final(&self) -> bool {
         match self {
             Self::Refused { status, .. } => is_final_status(*status),
-            Self::Handshake(error) => !is_transport(error),
-            Self::Request(_) | Self::Unoffered { .. } | Self::Extensions(_) | Self::WrongAccept => {
-                true
-            }
+            // What is not HTTP will not be next time. A line that was cut may be whole again.
+            Self::Exchange(error) => error.is_parse(),
+            Self::Extensions(_)
+            | Self::NotUpgraded { .. }
+            | Self::Request(_)
+            | Self::Unoffered { .. }
+            | Self::WrongAccept => true,
             Self::TimedOut | Self::Unreachable(_) => false,
         }
     }
 }
 
-fn is_transport(error: &WebSocketError) -> bool {
-    match error {
-        WebSocketError::HTTPError(error) => !error.is_parse(),
-        WebSocketError::IoError(_) => true,
-        _ => false,
-    }
+/// Returns true if an answer other than 101 will be the same next time.
+fn is_final_status(status: StatusCode) -> bool {
+    // Besides server errors, only "request timeout" and "too many requests" speak of the moment.
+    // Success and redirection are final, too: what answers there is not a WebSocket server.
+    let is_of_the_moment = status.is_server_error()
+        || status == StatusCode::REQUEST_TIMEOUT
+        || status == StatusCode::TOO_MANY_REQUESTS;
+    !is_of_the_moment
 }
 
 /// Connects to `target` and performs the opening handshake; offers permessage-deflate if wanted.
@@ -92,13 +109,25 @@ async fn connect(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
 
     let key = fastwebsockets::handshake::generate_key();
     let request = request(target, &key, deflate).map_err(OpenError::Request)?;
-    let transcript = Transcript::default();
-    let socket = transcript.record(socket);
-    let answer = fastwebsockets::handshake::client(&TokioExecutor::new(), request, socket).await;
-    let (websocket, response) = answer.map_err(|error| explain(error, &transcript))?;
-    let agreement = verify(&response, &key, deflate)?;
-    // Nothing was read through it yet, so nothing is lost with it.
-    Ok((websocket.into_inner(), agreement))
+    let (mut sender, connection) = http1::Builder::new()
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .handshake(TokioIo::new(socket))
+        .await
+        .map_err(OpenError::Exchange)?;
+    // Ends with the upgrade, or when `sender` is dropped; `send_request` returns its errors.
+    tokio::spawn(connection.with_upgrades());
+    let response = sender.send_request(request).await;
+    let mut response = response.map_err(OpenError::Exchange)?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(OpenError::Refused {
+            status: response.status(),
+            reason: first_body_line(response.into_body()).await,
+        });
+    }
+    let agreement = check_switch(&response, &key, deflate)?;
+    let upgraded = upgrade::on(&mut response).await;
+    let upgraded = upgraded.map_err(OpenError::Exchange)?;
+    Ok((TokioIo::new(upgraded), agreement))
 }
 
 fn request(target: &Target, key: &str, deflate: bool) -> HttpResult<Request<Empty<Bytes>>> {
@@ -115,26 +144,45 @@ fn request(target: &Target, key: &str, deflate: bool) -> HttpResult<Request<Empt
         .body(Empty::new())
 }
 
-fn explain(error: WebSocketError, transcript: &Transcript) -> OpenError {
-    let WebSocketError::InvalidStatusCode(status) = error else {
-        return OpenError::Handshake(error);
+/// Reads the first line of a refusal's body, fit to be shown; empty if none has come in time.
+async fn first_body_line<B>(mut body: B) -> String
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut received = Vec::new();
+    let read = async {
+        while received.len() < MAX_REASON_BYTES && !has_line(&received) {
+            let Some(Ok(frame)) = body.frame().await else {
+                return;
+            };
+            if let Some(data) = frame.data_ref() {
+                received.extend_from_slice(data);
+            }
+        }
     };
-    match StatusCode::from_u16(status) {
-        Ok(status) => OpenError::Refused {
-            status,
-            reason: transcript.first_body_line(),
-        },
-        Err(_) => OpenError::Handshake(error),
-    }
+    // Shows what has come by then.
+    let _ = timeout(REASON_TIMEOUT, read).await;
+    received.truncate(MAX_REASON_BYTES);
+    first_line(&String::from_utf8_lossy(&received))
 }
 
-/// The checks of §4.1 that fastwebsockets does not make; what the server has agreed on.
-fn verify<B>(
+/// Returns true if `text` has a line that says something, to its end.
+fn has_line(text: &[u8]) -> bool {
+    text.trim_ascii_start().contains(&b'\n')
+}
+
+/// Checks a 101 as §4.1 asks for it, and returns what the server has agreed on.
+fn check_switch<B>(
     response: &Response<B>,
     key: &str,
     deflate: bool,
 ) -> Result<Option<Agreement>, OpenError> {
     let headers = response.headers();
+    for (header, value) in [(UPGRADE, "websocket"), (CONNECTION, "upgrade")] {
+        if !has_token(headers, &header, value) {
+            return Err(OpenError::NotUpgraded { header, value });
+        }
+    }
     if headers.get(SEC_WEBSOCKET_ACCEPT) != accept(key).as_ref() {
         return Err(OpenError::WrongAccept);
     }
@@ -150,6 +198,16 @@ fn verify<B>(
     extension::agreed(answers.map(HeaderValue::as_bytes)).map_err(OpenError::Extensions)
 }
 
+/// Returns true if the list in a header has `token`: in any case, and over several lines (RFC 9110
+/// §5.3, §5.6.1).
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter();
+    let mut tokens = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    tokens.any(|each| each.trim().eq_ignore_ascii_case(token))
+}
+
 /// The `Sec-WebSocket-Accept` for `key`: the one fastwebsockets itself would answer as a server.
 fn accept(key: &str) -> Option<HeaderValue> {
     let request = Request::get("/")
@@ -162,38 +220,103 @@ fn accept(key: &str) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::Full;
+
     use super::*;
 
     /// The example of RFC 6455 §1.3.
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
     const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
+    /// The 101 to [`KEY`], with `headers` besides.
+    fn answer(headers: &[(HeaderName, &str)]) -> Response<()> {
+        let mut response = Response::builder().status(101);
+        for (name, value) in headers {
+            response = response.header(name, *value);
+        }
+        response.body(()).unwrap()
+    }
+
+    fn upgrading(headers: &[(HeaderName, &str)]) -> Response<()> {
+        let upgrade = [(UPGRADE, "websocket"), (CONNECTION, "Upgrade")];
+        answer(&[&upgrade[..], headers].concat())
+    }
+
     #[test]
     fn the_accept_header_must_belong_to_the_key() {
-        let answer = |accept| {
-            let response = Response::builder().header(SEC_WEBSOCKET_ACCEPT, accept);
-            verify(&response.body(()).unwrap(), KEY, false)
-        };
-        assert!(answer(ACCEPT).is_ok());
-        assert!(matches!(answer(KEY), Err(OpenError::WrongAccept)));
-        let none = verify(&Response::new(()), KEY, false);
-        assert!(matches!(none, Err(OpenError::WrongAccept)));
+        let checked = |headers: &[_]| check_switch(&upgrading(headers), KEY, false);
+        assert!(checked(&[(SEC_WEBSOCKET_ACCEPT, ACCEPT)]).is_ok());
+        for headers in [&[(SEC_WEBSOCKET_ACCEPT, KEY)][..], &[]] {
+            assert!(matches!(checked(headers), Err(OpenError::WrongAccept)));
+        }
     }
 
     #[test]
     fn an_extension_that_was_not_offered_is_refused() {
-        let response = Response::builder()
-            .header(SEC_WEBSOCKET_ACCEPT, ACCEPT)
-            .header(SEC_WEBSOCKET_EXTENSIONS, "permessage-deflate")
-            .body(())
-            .unwrap();
+        let response = upgrading(&[
+            (SEC_WEBSOCKET_ACCEPT, ACCEPT),
+            (SEC_WEBSOCKET_EXTENSIONS, "permessage-deflate"),
+        ]);
         assert!(matches!(
-            verify(&response, KEY, false),
+            check_switch(&response, KEY, false),
             Err(OpenError::Unoffered { .. })
         ));
         assert!(matches!(
-            verify(&response, KEY, true),
+            check_switch(&response, KEY, true),
             Err(OpenError::Extensions(_))
         ));
+    }
+
+    #[test]
+    fn the_tokens_of_a_101_count_in_any_case_and_among_others() {
+        let checked = |upgrade, connection: &[&'static str]| {
+            let mut headers = vec![(SEC_WEBSOCKET_ACCEPT, ACCEPT), (UPGRADE, upgrade)];
+            headers.extend(connection.iter().map(|value| (CONNECTION, *value)));
+            check_switch(&answer(&headers), KEY, false)
+        };
+        for connection in [
+            &["upgrade, keep-alive"][..],
+            &["keep-alive", "UPGRADE"],
+            &["Upgrade"],
+        ] {
+            assert!(checked("WebSocket", connection).is_ok(), "{connection:?}");
+        }
+        for (upgrade, connection) in [
+            ("h2c", &["Upgrade"][..]),
+            ("websocket", &["keep-alive"]),
+            ("websocket", &["upgraded"]),
+            ("websocket", &[]),
+        ] {
+            let checked = checked(upgrade, connection);
+            assert!(matches!(checked, Err(OpenError::NotUpgraded { .. })));
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_final_unless_it_speaks_of_the_moment() {
+        let is_final = |status| is_final_status(StatusCode::from_u16(status).unwrap());
+        for status in [200, 301, 400, 401, 403, 404, 426] {
+            assert!(is_final(status), "{status}");
+        }
+        for status in [408, 429, 500, 502, 503] {
+            assert!(!is_final(status), "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_reason_is_the_first_line_of_the_body_that_says_something() {
+        for (body, reason) in [
+            ("no\x1broute\r\nmore", "no\\u{1b}route"),
+            ("\r\n  \nlate", "late"),
+            ("", ""),
+        ] {
+            assert_eq!(first_body_line(Full::from(body)).await, reason);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_only_as_far_as_it_is_shown() {
+        let body = Full::from(vec![b'x'; 2 * MAX_REASON_BYTES]);
+        assert!(first_body_line(body).await.ends_with("x…"));
     }
 }

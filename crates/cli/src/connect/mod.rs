@@ -6,29 +6,20 @@
 //! standard error.
 //!
 //! ```text
-//! stdin ─► console ─► session ─► command ─► frame ─► link ─► socket
+//! stdin ─► console ─► session ─► console::command ─► link ─► socket
 //!                        ▲                            │
 //!                        └────────── events ──────────┤
-//! stdout ◄─ console ◄──────────── message ◄───────────┘
+//! stdout ◄─ console ◄───────── console::message ◄─────┘
 //! ```
 //!
-//! [`target`] is what to connect to, [`backoff`] how long to wait before the next attempt, and
-//! [`disconnect`] why a connection ended. [`command`] reads what was typed, [`message`] shows what came,
-//! [`frame`] encodes and masks what is sent, [`pings`] are those that wait for their Pong, and
-//! [`transcript`] is what the server said during the handshake.
+//! [`target`] is what to connect to, and [`backoff`] how long to wait before the next attempt.
 
 mod backoff;
-mod command;
 mod console;
-mod disconnect;
-mod frame;
 mod handshake;
 mod link;
-mod message;
-mod pings;
 mod session;
 mod target;
-mod transcript;
 
 use std::time::{Duration, Instant};
 
@@ -38,19 +29,18 @@ use uuid::Uuid;
 
 use self::{
     console::{Console, Input, notice},
-    disconnect::Disconnect,
     handshake::{OpenError, Opened},
-    link::{Link, Messages},
+    link::{Link, Messages, disconnect::Disconnect},
     session::{Outcome, Session},
     target::Target,
 };
-use super::Misuse;
+use crate::Misuse;
 
-/// How long a connection must have been open for the next wait to be a first one again. Arbitrary:
+/// Time after which a connection counts as stable: the next wait is a first one again. Arbitrary:
 /// longer than a server takes that accepts everybody only to drop them.
 const STABLE: Duration = Duration::from_secs(10);
 
-/// What `--help` says, wrapped for 80 columns.
+/// The text of `--help`, wrapped for 80 columns.
 const LONG_ABOUT: &str = "\
 Talk to a WebSocket server: send standard input, print what comes back
 
@@ -134,14 +124,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     ending.and(printed)
 }
 
-/// How the client ended, other than by an error.
+/// The end of the client, other than by an error.
 enum Ending {
     Closed,
     /// Nothing is to be waited for any more.
     Interrupted,
 }
 
-/// What to do after a connection.
+/// The next step after a connection.
 #[derive(PartialEq, Eq)]
 enum Next {
     Leave,
@@ -153,7 +143,7 @@ struct Client {
     console: Console,
     deflate: bool,
     echo: bool,
-    /// How often connecting was tried since the last connection that lasted.
+    /// Attempts to connect since the last connection that lasted.
     attempt: u32,
     was_connected: bool,
 }
@@ -204,7 +194,7 @@ impl Client {
         outcome
     }
 
-    /// What follows from the end of a connection; an error if that is for good.
+    /// Decides how to go on after the end of a connection; an error if that was for good.
     fn after(&mut self, disconnect: Disconnect) -> anyhow::Result<Next> {
         // An echo lasts as long as its one connection.
         let is_input_ended = self.echo || self.console.input.is_ended();
@@ -218,7 +208,7 @@ impl Client {
         Ok(Next::Reconnect)
     }
 
-    /// What follows from a failed attempt to connect; an error if trying again is pointless.
+    /// Reports a failed attempt to connect; an error if trying again is pointless.
     fn after_failure(&mut self, error: OpenError) -> anyhow::Result<()> {
         // Nobody sits at a pipe to see that it was the wrong address.
         let is_hopeless = !self.was_connected && !Input::is_interactive();

@@ -8,28 +8,30 @@ use std::{
 
 use tokio::time::{sleep_until, timeout};
 
-use super::{
-    command::{Command, HELP, NORMAL},
-    console::{Console, Unsendable, notice},
-    disconnect::Disconnect,
-    frame,
-    link::{Event, Link, Written},
-    pings::Pings,
+use crate::{
+    connect::{
+        console::{
+            Console, Unsendable,
+            command::{Command, HELP, NORMAL},
+            notice,
+        },
+        link::{Event, Link, Written, disconnect::Disconnect, frame, pings::Pings},
+    },
+    display::escape,
 };
-use crate::display::escape;
 
-/// How long the server may be silent after the end of the input before it counts as done. Long
+/// Time for which the server may be silent after the end of the input before it counts as done. Long
 /// enough for an answer from anywhere on Earth, whose round trip is below 400 ms; short enough for a
 /// script not to feel stuck.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// How long a closing handshake may take. Arbitrary: nothing is lost by giving up on it.
+/// Time that a closing handshake may take. Arbitrary: nothing is lost by giving up on it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// RFC 6455 §7.4.1: this side is leaving.
 const GOING_AWAY: u16 = 1001;
 
-/// How a session ended.
+/// The end of a session.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// As this side wished.
@@ -40,7 +42,7 @@ pub(super) enum Outcome {
     Interrupted,
 }
 
-/// Why the conversation is over.
+/// The reason why the conversation is over.
 enum Stop {
     /// This side closes the connection.
     Close { code: u16, reason: String },
@@ -68,7 +70,7 @@ pub(super) struct Session<'a> {
     /// a failing connection finds at most this one unwritten.
     in_flight: Option<(Written, String)>,
     pings: Pings,
-    /// When the last message came, or the input ended.
+    /// The moment at which the last message came, or the input ended.
     quiet_since: Instant,
     is_input_ended: bool,
 }
@@ -214,7 +216,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Why writing is over, as seen by the reader: a Close frame may still be on its way to it.
+    /// Returns why writing is over, as the reader sees it: a Close frame may still be on its way to it.
     async fn reason(&mut self) -> Disconnect {
         let disconnect = timeout(CLOSE_TIMEOUT, disconnect(&mut self.link, &mut self.pings)).await;
         let disconnect = disconnect.ok().flatten();

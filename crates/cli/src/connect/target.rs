@@ -1,4 +1,4 @@
-//! What to connect to: a `ws` URL and the topics wanted there.
+//! The target of a connection: a `ws` URL and the topics wanted there.
 //!
 //! Pure.
 
@@ -6,11 +6,11 @@ use std::fmt;
 
 use crate::url::Url;
 
-/// What the opening handshake needs to know.
+/// A URL, as the opening handshake needs it.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) url: Url,
-    /// For the request line, topics included.
+    /// Path and query for the request line, topics included.
     pub(super) path_and_query: String,
 }
 

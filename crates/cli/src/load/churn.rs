@@ -1,14 +1,16 @@
-//! `framecast load churn`: connections come and go while a stream has to stay whole.
+//! `framecast load churn`: connections come and go, while the others must get every message.
 
-use framecast_load::plan::{self, Pace, Work};
+use framecast_load::plan::{self, Pace};
 
-use super::{
-    Job,
-    common::{CommonArgs, Rate, WEBSOCKET_URL},
-    fanout::{Crowd, describe},
-    figures::{plural, rounded},
+use crate::{
+    load::{
+        Scenario,
+        common::{CommonArgs, Rate, WEBSOCKET_URL},
+        fanout::{Crowd, describe},
+        figures::{plural, rounded},
+    },
+    value::{Count, Whole},
 };
-use crate::value::{Count, Whole};
 
 /// Let connections come and go, while others must get every message
 ///
@@ -48,7 +50,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn job(self) -> anyhow::Result<Job> {
+    pub(super) fn scenario(self) -> anyhow::Result<Scenario> {
         let Rate(publish_rate) = self.publish_rate;
         let (pace, paced) = match self.in_flight {
             Some(Whole(count)) => (Pace::InFlight(count.get()), format!("{count} in flight")),
@@ -58,20 +60,20 @@ impl Args {
             ),
         };
         let fanout = self.crowd.plan(pace)?;
-        let (guests, Rate(per_second)) = (self.connections.0.get(), self.rate);
-        Ok(Job {
+        let (churners, Rate(per_second)) = (self.connections.0.get(), self.rate);
+        Ok(Scenario {
             name: "churn",
             description: format!(
                 "{}, {paced}; {} that come and go, {}/s",
                 describe(&fanout),
-                plural(guests as u64, "connection"),
+                plural(churners as u64, "connection"),
                 rounded(per_second)
             ),
             default_url: self.crowd.default_url(),
             common: self.common.into(),
-            work: Work::Churn(plan::Churn {
+            plan: plan::Scenario::Churn(plan::Churn {
                 fanout,
-                guests,
+                churners,
                 per_second,
             }),
             must_be_whole: true,

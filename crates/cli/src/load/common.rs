@@ -1,7 +1,7 @@
-//! What all kinds of load have in common: where to, how long, and what becomes of the result.
+//! Options that all scenarios share: the server, the time, and the files for the result.
 
 use std::{
-    net::{SocketAddr, ToSocketAddrs as _},
+    net::{SocketAddr, TcpStream, ToSocketAddrs as _},
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -9,17 +9,17 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use framecast_load::plan::{Scheme, Shape, Target};
+use framecast_load::plan::{MessageFormat, Scheme, Target};
 
-use super::threshold::Thresholds;
 use crate::{
     Misuse,
+    load::threshold::Thresholds,
     size::Size,
     url::Url,
     value::{Count, Time, Whole},
 };
 
-/// For those kinds of load that a bare echo can't take.
+/// Help of `--url`, for those scenarios that a bare echo can't take.
 pub(super) const WEBSOCKET_URL: &str =
     "Where the server is [default: what framecast serve has for this, on 127.0.0.1:8080]";
 
@@ -74,7 +74,7 @@ pub(super) struct CommonArgs {
     min_ratio: Option<Ratio>,
 }
 
-/// The same, checked.
+/// The options of [`CommonArgs`], checked.
 #[derive(Debug)]
 pub(super) struct Common {
     url: Option<String>,
@@ -110,7 +110,7 @@ impl From<CommonArgs> for Common {
 }
 
 impl Common {
-    /// The URL as given, or the default.
+    /// Returns the URL as given, or the default.
     pub(super) fn url<'a>(&'a self, default: &'a str) -> &'a str {
         self.url.as_deref().unwrap_or(default)
     }
@@ -127,13 +127,13 @@ impl Common {
         Ok((scheme, Url::parse(&text, written)?))
     }
 
-    /// What to connect to: the name is looked up once.
+    /// Returns the address to connect to; its name is looked up once.
     pub(super) fn address(&self, default_url: &str) -> anyhow::Result<SocketAddr> {
         let (_, url) = self.parse_url(default_url).map_err(Misuse)?;
         address(&url)
     }
 
-    /// What to ask for at `address`.
+    /// Returns the handshake to ask for at `address`.
     pub(super) fn target(&self, default_url: &str, address: SocketAddr) -> anyhow::Result<Target> {
         let (scheme, url) = self.parse_url(default_url)?;
         for header in &self.headers {
@@ -153,7 +153,7 @@ impl Common {
         })
     }
 
-    /// Caches, buffers and branch predictors warm up in less.
+    /// Returns the time before the measured one: caches, buffers and branch predictors warm up in less.
     pub(super) fn warm_up(&self) -> Duration {
         (self.duration / 5).min(Duration::from_secs(1))
     }
@@ -161,19 +161,33 @@ impl Common {
 
 fn address(url: &Url) -> anyhow::Result<SocketAddr> {
     let addresses = (url.host.as_str(), url.port).to_socket_addrs();
-    let addresses: Vec<_> = addresses
+    let mut addresses: Vec<_> = addresses
         .with_context(|| format!("cannot find {}", url.authority))?
         .collect();
-    // Of a name for both, the one that servers listen on by default.
-    let first = addresses.iter().find(|address| address.is_ipv4());
-    let first = first.or_else(|| addresses.first()).copied();
-    first.with_context(|| format!("cannot find {}", url.authority))
+    // Of a name for both, first the one that servers listen on by default.
+    addresses.sort_by_key(|address| !address.is_ipv4());
+    reachable(&addresses).with_context(|| format!("cannot find {}", url.authority))
 }
 
-/// As it stands for [`TOPIC`](framecast_load::plan::TOPIC) while the URL is read.
+/// Returns the first address that takes a connection; else the first one, where the run says what
+/// is wrong.
+fn reachable(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    let (first, others) = addresses.split_first()?;
+    if others.is_empty() {
+        return Some(*first);
+    }
+    let takes =
+        |address: &&SocketAddr| TcpStream::connect_timeout(address, ADDRESS_TIMEOUT).is_ok();
+    Some(*addresses.iter().find(takes).unwrap_or(first))
+}
+
+/// Time that one address of several has to take a connection. Arbitrary.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Stands for [`TOPIC`](framecast_load::plan::TOPIC) while the URL is parsed.
 const TOPIC_PLACEHOLDER: &str = "framecast-topic-goes-here";
 
-/// Who asks for another kind of picture is not to find an SVG under its name.
+/// Parses the name of the plot: a name of another kind of picture would mislead.
 fn svg_file() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|file| {
         let extension = file.extension().unwrap_or_default();
@@ -185,9 +199,9 @@ fn svg_file() -> impl TypedValueParser<Value = PathBuf> {
     })
 }
 
-/// What messages are like.
+/// Options about the messages that are sent.
 #[derive(Debug, clap::Args)]
-pub(super) struct ShapeArgs {
+pub(super) struct MessageArgs {
     /// Bytes of a message, such as 100 or 16KiB
     #[arg(long, value_name = "SIZE", default_value = "64")]
     size: Size<MAX_SIZE>,
@@ -197,22 +211,22 @@ pub(super) struct ShapeArgs {
     binary: bool,
 }
 
-impl ShapeArgs {
-    /// The shape, of at least `least` bytes because of `reason`.
-    pub(super) fn shape(&self, least: usize, reason: &str) -> anyhow::Result<Shape> {
+impl MessageArgs {
+    /// Returns the format of messages, which have at least `least` bytes because of `reason`.
+    pub(super) fn format(&self, least: usize, reason: &str) -> anyhow::Result<MessageFormat> {
         let Size(size) = self.size;
         ensure!(
             size >= least,
             "--size: {size} is less than {least}, {reason}"
         );
-        Ok(Shape {
+        Ok(MessageFormat {
             size,
             is_binary: self.binary,
         })
     }
 }
 
-/// What the generator itself takes as one message.
+/// The longest message that the generator itself takes.
 const MAX_SIZE: usize = 64 << 20;
 
 /// The id of a process.
@@ -247,5 +261,27 @@ impl FromStr for Ratio {
             Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(Self(ratio)),
             _ => Err("not a number from 0 to 1"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn of_several_addresses_the_first_that_takes_a_connection_is_used() {
+        let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (open, closed) = (listen(), listen());
+        let open_address = open.local_addr().unwrap();
+        let closed_address = closed.local_addr().unwrap();
+        drop(closed);
+        let reached = |addresses: &[SocketAddr]| reachable(addresses).unwrap();
+        assert_eq!(reached(&[closed_address, open_address]), open_address);
+        assert_eq!(reached(&[open_address, closed_address]), open_address);
+        assert_eq!(reached(&[closed_address, closed_address]), closed_address);
+        assert_eq!(reached(&[closed_address]), closed_address);
+        assert_eq!(reachable(&[]), None);
     }
 }

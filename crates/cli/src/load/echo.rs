@@ -1,13 +1,15 @@
 //! `framecast load echo`: messages that come back.
 
-use framecast_load::plan::{self, Pace, Work};
+use framecast_load::plan::{self, Pace};
 
-use super::{
-    Job,
-    common::{CommonArgs, Rate, ShapeArgs},
-    figures::{count, plural, rounded},
+use crate::{
+    load::{
+        Scenario,
+        common::{CommonArgs, MessageArgs, Rate},
+        figures::{count, plural, rounded},
+    },
+    value::Count,
 };
-use crate::value::Count;
 
 /// Send messages to an echo, and compare what comes back
 ///
@@ -29,14 +31,14 @@ pub(super) struct Args {
     rate: Option<Rate>,
 
     #[command(flatten)]
-    shape: ShapeArgs,
+    message: MessageArgs,
 
     #[command(flatten)]
     common: CommonArgs,
 }
 
 impl Args {
-    pub(super) fn job(self) -> anyhow::Result<Job> {
+    pub(super) fn scenario(self) -> anyhow::Result<Scenario> {
         let connections = self.connections.0.get();
         let (pace, paced) = match self.rate {
             Some(Rate(rate)) => (
@@ -48,19 +50,19 @@ impl Args {
                 (Pace::InFlight(depth), format!("{depth} in flight on each"))
             }
         };
-        let shape = self.shape.shape(0, "")?;
-        Ok(Job {
+        let format = self.message.format(0, "")?;
+        Ok(Scenario {
             name: "echo",
             description: format!(
                 "{} of {} B, {paced}",
                 plural(connections as u64, "connection"),
-                count(shape.size as u64)
+                count(format.size as u64)
             ),
             default_url: "ws://127.0.0.1:8080/echo",
             common: self.common.into(),
-            work: Work::Echo(plan::Echo {
+            plan: plan::Scenario::Echo(plan::Echo {
                 connections,
-                shape,
+                format,
                 pace,
             }),
             must_be_whole: false,

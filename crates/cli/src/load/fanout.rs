@@ -1,17 +1,19 @@
-//! `framecast load fanout`: one message in, every subscriber out.
+//! `framecast load fanout`: publications to subscribers.
 
 use anyhow::ensure;
 use framecast_load::{
     Stamp,
-    plan::{self, Pace, Via, Words, Work},
+    plan::{self, Pace, Protocol, ProtocolTemplate},
 };
 
-use super::{
-    Job,
-    common::{CommonArgs, Rate, ShapeArgs, WEBSOCKET_URL},
-    figures::{count, plural, rounded},
+use crate::{
+    load::{
+        Scenario,
+        common::{CommonArgs, MessageArgs, Rate, WEBSOCKET_URL},
+        figures::{count, plural, rounded},
+    },
+    value::Count,
 };
-use crate::value::Count;
 
 /// Publish numbered messages, and see what reaches the subscribers
 ///
@@ -44,7 +46,7 @@ pub(super) struct Args {
     common: CommonArgs,
 }
 
-/// Who publishes what to whom, and how.
+/// Options about subscribers, publishers and their messages.
 #[derive(Debug, clap::Args)]
 pub(super) struct Crowd {
     /// How many subscribers
@@ -60,14 +62,15 @@ pub(super) struct Crowd {
     topics: Count,
 
     #[command(flatten)]
-    shape: ShapeArgs,
+    message: MessageArgs,
 
     #[command(flatten)]
-    protocol: Protocol,
+    protocol: ProtocolArgs,
 }
 
+/// Options about the protocol of the server.
 #[derive(Debug, clap::Args)]
-struct Protocol {
+struct ProtocolArgs {
     /// Register the subscribers with framecast's relay below the URL, and publish over HTTP
     #[arg(long, help_heading = PROTOCOL, conflicts_with_all = ["subscribe", "subscribed", "publish"])]
     relay: bool,
@@ -88,7 +91,7 @@ struct Protocol {
 const PROTOCOL: &str = "Protocol";
 
 impl Args {
-    pub(super) fn job(self) -> anyhow::Result<Job> {
+    pub(super) fn scenario(self) -> anyhow::Result<Scenario> {
         let (pace, paced) = match self.rate {
             Some(Rate(rate)) => (
                 Pace::PerSecond(rate),
@@ -100,25 +103,25 @@ impl Args {
             }
         };
         let fanout = self.crowd.plan(pace)?;
-        Ok(Job {
+        Ok(Scenario {
             name: "fanout",
             description: format!("{}, {paced}", describe(&fanout)),
             default_url: self.crowd.default_url(),
             common: self.common.into(),
-            work: Work::Fanout(fanout),
+            plan: plan::Scenario::Fanout(fanout),
             must_be_whole: false,
         })
     }
 }
 
-/// Who is there, for the summary.
+/// Returns how many there are of what, for the summary.
 pub(super) fn describe(fanout: &plan::Fanout) -> String {
     format!(
         "{}, {}, {}, {} B",
         plural(fanout.subscribers as u64, "subscriber"),
         plural(fanout.publishers as u64, "publisher"),
         plural(fanout.topics as u64, "topic"),
-        count(fanout.shape.size as u64)
+        count(fanout.format.size as u64)
     )
 }
 
@@ -132,7 +135,7 @@ impl Crowd {
     }
 
     pub(super) fn plan(&self, pace: Pace) -> anyhow::Result<plan::Fanout> {
-        let shape = self.shape.shape(
+        let format = self.message.format(
             Stamp::BYTES,
             "what the number and the moment of a message take",
         )?;
@@ -163,19 +166,19 @@ impl Crowd {
             publishers,
             topics,
             streams,
-            shape,
+            format,
             pace,
-            via: self.via(),
+            protocol: self.protocol(),
         })
     }
 
-    fn via(&self) -> Via {
+    fn protocol(&self) -> Protocol {
         let protocol = &self.protocol;
         if protocol.relay {
-            // The base is filled in from the URL.
-            return Via::Relay(String::new());
+            // The path is filled in from the URL.
+            return Protocol::Relay(String::new());
         }
-        Via::WebSocket(Words {
+        Protocol::Template(ProtocolTemplate {
             subscribe: protocol.subscribe.clone(),
             subscribed: protocol.subscribed.clone(),
             publish: protocol.publish.clone(),

@@ -56,7 +56,7 @@ pub(super) fn bytes(bytes: f64) -> String {
     format!("{value:.1} {unit}")
 }
 
-/// How a size has changed: `grown by 4.0 KiB`, `shrunk by 812 B`.
+/// Formats the change of a size: `grown by 4.0 KiB`, `shrunk by 812 B`.
 pub(super) fn change(difference: f64) -> String {
     let verb = if difference <= -0.5 {
         "shrunk"

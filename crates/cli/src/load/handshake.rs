@@ -1,13 +1,15 @@
 //! `framecast load handshake`: connections that are opened and closed again.
 
-use framecast_load::plan::{self, Work};
+use framecast_load::plan;
 
-use super::{
-    Job,
-    common::{CommonArgs, Rate},
-    figures::{plural, rounded},
+use crate::{
+    load::{
+        Scenario,
+        common::{CommonArgs, Rate},
+        figures::{plural, rounded},
+    },
+    value::Count,
 };
-use crate::value::Count;
 
 /// Connect, upgrade and close, again and again
 ///
@@ -28,12 +30,12 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn job(self) -> Job {
+    pub(super) fn scenario(self) -> Scenario {
         let connections = self.connections.0.get();
         let paced = self
             .rate
             .map_or(String::new(), |Rate(rate)| format!(", {}/s", rounded(rate)));
-        Job {
+        Scenario {
             name: "handshake",
             description: format!(
                 "{} at a time{paced}",
@@ -41,7 +43,7 @@ impl Args {
             ),
             default_url: "ws://127.0.0.1:8080/echo",
             common: self.common.into(),
-            work: Work::Handshake(plan::Handshake {
+            plan: plan::Scenario::Handshake(plan::Handshake {
                 connections,
                 per_second: self.rate.map(|Rate(rate)| rate),
             }),

@@ -1,9 +1,11 @@
-//! `framecast load idle`: connections that are just there.
+//! `framecast load idle`: connections that are held open, and do nothing.
 
-use framecast_load::plan::{self, Work};
+use framecast_load::plan;
 
-use super::{Job, common::CommonArgs, figures::plural};
-use crate::value::Count;
+use crate::{
+    load::{Scenario, common::CommonArgs, figures::plural},
+    value::Count,
+};
 
 /// Open connections, and hold them
 ///
@@ -22,14 +24,14 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn job(self) -> Job {
+    pub(super) fn scenario(self) -> Scenario {
         let connections = self.connections.0.get();
-        Job {
+        Scenario {
             name: "idle",
             description: plural(connections as u64, "connection"),
             default_url: "ws://127.0.0.1:8080/ws",
             common: self.common.into(),
-            work: Work::Idle(plan::Idle { connections }),
+            plan: plan::Scenario::Idle(plan::Idle { connections }),
             must_be_whole: false,
         }
     }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use framecast_load::{Latencies, STEPS, ServerUse, Tally};
 use serde::Serialize;
 
-use super::{
+use crate::load::{
     Outcome,
     summary::{Verdict, generator_shares, verdict},
 };
@@ -33,9 +33,9 @@ struct Document<'a> {
     #[serde(flatten)]
     tally: Tally,
     deliveries_per_second: f64,
-    /// From when a message was to be sent.
+    /// Time since when a message was to be sent.
     latency_us: Option<Percentiles>,
-    /// From the first subscriber that has a publication to the last one.
+    /// Time from the first subscriber that has a publication to the last one.
     first_to_last_us: Option<Percentiles>,
     come_and_go: Tally,
     connections: Connections<'a>,
@@ -63,7 +63,7 @@ struct Connections<'a> {
     opening_us: Option<Percentiles>,
 }
 
-/// Over the measured time.
+/// Counts over the measured time.
 #[derive(Serialize)]
 struct Throughput<'a> {
     step_ms: f64,
@@ -81,11 +81,13 @@ struct Generator {
 
 impl<'a> Document<'a> {
     fn of(outcome: &'a Outcome<'_>) -> Self {
-        let Outcome { job, report, .. } = outcome;
+        let Outcome {
+            scenario, report, ..
+        } = outcome;
         Self {
-            scenario: job.name,
-            description: &job.description,
-            url: job.common.url(job.default_url),
+            scenario: scenario.name,
+            description: &scenario.description,
+            url: scenario.common.url(scenario.default_url),
             duration_s: report.duration.as_secs_f64(),
             is_interrupted: outcome.interrupted().is_some(),
             published: report.published.iter().sum(),
@@ -96,13 +98,13 @@ impl<'a> Document<'a> {
             deliveries_per_second: report.per_second(),
             latency_us: Percentiles::of(&report.latency),
             first_to_last_us: Percentiles::of(&report.spread),
-            come_and_go: report.guests,
+            come_and_go: report.churners,
             connections: Connections {
                 opened: report.connections.opened,
                 failed: report.connections.failed,
                 disconnected: report.connections.disconnected,
                 close_codes: &report.connections.close_codes,
-                opening_us: Percentiles::of(&report.connections.opening),
+                opening_us: Percentiles::of(&report.connections.handshakes),
             },
             stalls: report.stalls,
             throughput: Throughput {

@@ -1,7 +1,7 @@
 //! `framecast load`: puts a WebSocket server under load, and says what came of it.
 //!
-//! One file has the options of each kind of load: [`churn`], [`echo`], [`fanout`], [`handshake`], [`idle`];
-//! [`common`] has those that all share. [`interrupt`] hears Ctrl-C and [`progress`] shows how far a run is.
+//! One file has the options of each scenario: [`churn`], [`echo`], [`fanout`], [`handshake`], [`idle`];
+//! [`common`] has those that all share. [`interrupt`] waits for Ctrl-C and [`progress`] shows how far a run is.
 //! Of its result, [`summary`] is a table and [`output`] the files: [`json`], [`hdr`] and [`plot`], with numbers
 //! by [`figures`]. [`threshold`] says what a result must meet.
 
@@ -31,7 +31,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Subcommand;
 use framecast_load::{
     Error, Plan, Progress, Report, ServerUse,
-    plan::{Scheme, TOPIC, Target, Via, Work},
+    plan::{self, Protocol, Scheme, TOPIC, Target},
 };
 
 use self::{common::Common, figures::time, output::Outputs, progress::Display};
@@ -71,42 +71,42 @@ enum Command {
     Worker,
 }
 
-/// What a sub-command asks for.
-struct Job {
+/// A scenario, with all that was asked of its run.
+struct Scenario {
     name: &'static str,
-    /// For the summary: with how many of what.
+    /// The numbers of connections and messages, for the summary.
     description: String,
     default_url: &'static str,
     common: Common,
-    work: Work,
-    /// What is to hold without being asked for.
+    plan: plan::Scenario,
+    /// True if a run fails that misses a message, without being asked to.
     must_be_whole: bool,
 }
 
 /// Runs the load, and reports it; a threshold that is missed is an error.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let descriptors = descriptors::raise_limit();
-    let job = match args.command {
-        Command::Echo(args) => args.job().map_err(Misuse)?,
-        Command::Fanout(args) => args.job().map_err(Misuse)?,
-        Command::Idle(args) => args.job(),
-        Command::Handshake(args) => args.job(),
-        Command::Churn(args) => args.job().map_err(Misuse)?,
+    let scenario = match args.command {
+        Command::Echo(args) => args.scenario().map_err(Misuse)?,
+        Command::Fanout(args) => args.scenario().map_err(Misuse)?,
+        Command::Idle(args) => args.scenario(),
+        Command::Handshake(args) => args.scenario(),
+        Command::Churn(args) => args.scenario().map_err(Misuse)?,
         Command::Worker => return Ok(framecast_load::serve_worker()?),
     };
-    job.run(descriptors)
+    scenario.run(descriptors)
 }
 
-/// All that one run has to say.
+/// A run and its result.
 struct Outcome<'a> {
-    job: &'a Job,
+    scenario: &'a Scenario,
     plan: &'a Plan,
     processes: usize,
     report: &'a Report,
     server: Option<ServerUse>,
 }
 
-impl Job {
+impl Scenario {
     fn run(&self, descriptors: usize) -> anyhow::Result<()> {
         let address = self.common.address(self.default_url)?;
         let plan = self.plan(address).map_err(Misuse)?;
@@ -122,7 +122,7 @@ impl Job {
             error => anyhow!(error),
         })?;
         let outcome = Outcome {
-            job: self,
+            scenario: self,
             plan: &plan,
             processes,
             report: &report,
@@ -144,7 +144,7 @@ impl Job {
         }
     }
 
-    /// A plan for the server at `address`; what fails is how it was asked for.
+    /// Returns the plan for the server at `address`; fails if the command line is wrong.
     fn plan(&self, address: SocketAddr) -> anyhow::Result<Plan> {
         let common = &self.common;
         ensure!(
@@ -152,49 +152,51 @@ impl Job {
             "--duration: must be more than 0"
         );
         let mut target = common.target(self.default_url, address)?;
-        let mut work = self.work.clone();
-        if let Some(fanout) = work.fanout() {
+        let mut scenario = self.plan.clone();
+        if let Some(fanout) = scenario.fanout() {
             ensure!(
                 target.scheme == Scheme::Ws,
                 "the URL must start with ws://: nobody subscribes to a bare echo"
             );
-            address_topics(&mut fanout.via, &mut target)?;
+            address_topics(&mut fanout.protocol, &mut target)?;
         }
-        let warm_up = match work {
+        let warm_up = match scenario {
             // There is nothing to warm up.
-            Work::Idle(_) => Duration::ZERO,
+            plan::Scenario::Idle(_) => Duration::ZERO,
             _ => common.warm_up(),
         };
         Ok(Plan {
             target,
-            work,
+            scenario,
             ramp: common.ramp,
             warm_up,
             duration: common.duration,
-            others: 0,
+            connection_offset: 0,
             processes: 1,
         })
     }
 }
 
-/// Says in the URL, or from the URL, where topics are.
-fn address_topics(via: &mut Via, target: &mut Target) -> anyhow::Result<()> {
-    match via {
-        Via::Relay(base) => {
+/// Puts the topic into the path of the target, or takes the path of the relay from there.
+fn address_topics(protocol: &mut Protocol, target: &mut Target) -> anyhow::Result<()> {
+    match protocol {
+        Protocol::Relay(base) => {
             ensure!(!target.path.contains('?'), "the URL must not contain `?`");
             target.path.trim_end_matches('/').clone_into(base);
         }
-        Via::WebSocket(words) if words.subscribe.is_none() && !target.path.contains(TOPIC) => {
+        Protocol::Template(template)
+            if template.subscribe.is_none() && !target.path.contains(TOPIC) =>
+        {
             let separator = if target.path.contains('?') { '&' } else { '?' };
             target.path = format!("{}{separator}topic={TOPIC}", target.path);
         }
-        Via::WebSocket(_) => {}
+        Protocol::Template(_) => {}
     }
     Ok(())
 }
 
 impl Outcome<'_> {
-    /// After how much of its time the run was interrupted, if it was.
+    /// Returns after how much of its time the run was interrupted, if it was.
     fn interrupted(&self) -> Option<String> {
         let (done, whole) = (self.report.duration, self.plan.duration);
         (done < whole).then(|| format!("after {} of {}", time(done), time(whole)))
@@ -214,7 +216,7 @@ impl Outcome<'_> {
     }
 }
 
-/// How many processes are needed for the connections, or were asked for.
+/// Returns how many processes the connections need, or more if they were asked for.
 fn processes(plan: &Plan, descriptors: usize, asked: Option<usize>) -> anyhow::Result<usize> {
     let each = descriptors.saturating_sub(OTHER_DESCRIPTORS);
     if each == 0 {
@@ -227,12 +229,12 @@ fn processes(plan: &Plan, descriptors: usize, asked: Option<usize>) -> anyhow::R
     Ok(processes.min(connections.max(1)))
 }
 
-/// For files, pipes and what the library opens. Arbitrary.
+/// Descriptors for files, pipes and what the library opens. Arbitrary.
 const OTHER_DESCRIPTORS: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use framecast_load::plan::{Idle, Words};
+    use framecast_load::plan::{Idle, ProtocolTemplate};
 
     use super::*;
 
@@ -246,11 +248,11 @@ mod tests {
                 path: "/".into(),
                 headers: vec![],
             },
-            work: Work::Idle(Idle { connections }),
+            scenario: plan::Scenario::Idle(Idle { connections }),
             ramp: Duration::ZERO,
             warm_up: Duration::ZERO,
             duration: Duration::ZERO,
-            others: 0,
+            connection_offset: 0,
             processes: 1,
         }
     }
@@ -260,11 +262,11 @@ mod tests {
         let path = |path: &str, subscribe: Option<&str>| {
             let mut target = plan(1).target;
             path.clone_into(&mut target.path);
-            let mut via = Via::WebSocket(Words {
+            let mut protocol = Protocol::Template(ProtocolTemplate {
                 subscribe: subscribe.map(str::to_owned),
-                ..Words::default()
+                ..ProtocolTemplate::default()
             });
-            address_topics(&mut via, &mut target).unwrap();
+            address_topics(&mut protocol, &mut target).unwrap();
             target.path
         };
         assert_eq!(path("/ws", None), "/ws?topic={topic}");

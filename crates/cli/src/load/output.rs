@@ -1,4 +1,4 @@
-//! The files that a result goes to.
+//! The files for a result.
 //!
 //! They are created before the run: nobody should wait for a result that can't be written.
 
@@ -6,7 +6,7 @@ use std::{fs::File, io::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
 
-use super::common::Common;
+use crate::load::common::Common;
 
 #[derive(Debug)]
 pub(super) struct Outputs {
@@ -38,7 +38,7 @@ impl Output {
         Ok(Self(Some((path.clone(), file))))
     }
 
-    /// Writes what `content` makes, which is only done if it is wanted.
+    /// Writes the text that `content` makes; makes none if no file is wanted.
     pub(super) fn write(
         self,
         content: impl FnOnce() -> anyhow::Result<String>,

@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use framecast_load::{Latencies, STEPS};
 use plotters::{coord::Shift, prelude::*};
 
-use super::{
+use crate::load::{
     Outcome,
     figures::{rounded, time},
 };
@@ -17,7 +17,10 @@ pub(super) fn svg(outcome: &Outcome<'_>) -> anyhow::Result<String> {
     {
         let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
-        let title = format!("{}: {}", outcome.job.name, outcome.job.description);
+        let title = format!(
+            "{}: {}",
+            outcome.scenario.name, outcome.scenario.description
+        );
         let root = root.margin(MARGIN, 0, 0, 0);
         let root = root.titled(&title, ("sans-serif", 20))?;
         if outcome.report.measured > 0 {

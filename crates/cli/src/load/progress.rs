@@ -1,4 +1,4 @@
-//! Shows how far a run is: a bar on a terminal, a line a second elsewhere. On standard error.
+//! The progress of a run: a bar on a terminal, a line a second elsewhere. On standard error.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -8,7 +8,7 @@ use std::{
 
 use framecast_load::{Moment, Phase, Progress};
 
-use super::figures::{count, rounded};
+use crate::load::figures::{count, rounded};
 
 #[derive(Debug)]
 pub(super) struct Display {
@@ -41,7 +41,7 @@ impl Display {
         self.shown = Some(*progress);
     }
 
-    /// A line a second is enough; a new phase is always worth one.
+    /// Returns true for a new phase, and for one line in a second.
     fn is_due(&mut self, progress: &Progress) -> bool {
         let begun = *self.begun.get_or_insert(progress.now);
         let (is_new, last) = match &self.shown {
@@ -55,7 +55,7 @@ impl Display {
         self.is_terminal || is_new || progress.now.since(last) >= LINE_EVERY
     }
 
-    /// Since it was last shown.
+    /// Returns the rate since progress was last shown.
     fn per_second(&self, progress: &Progress) -> f64 {
         let Some(shown) = &self.shown else {
             return 0.0;
@@ -105,7 +105,7 @@ fn elapsed(now: Moment, from: Moment) -> Duration {
     now.since(from)
 }
 
-/// How much of its phase is done, from 0 to 1.
+/// Returns how much of its phase is done, from 0 to 1.
 fn share(progress: &Progress) -> f64 {
     match progress.phase {
         Phase::Connecting { open, wanted } => open as f64 / wanted.max(1) as f64,

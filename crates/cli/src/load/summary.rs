@@ -4,14 +4,14 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use framecast_load::{Latencies, ServerUse, Tally, plan::Work};
+use framecast_load::{Latencies, ServerUse, Tally, plan::Scenario};
 
-use super::{
+use crate::load::{
     Outcome,
     figures::{bytes, change, count, plural, rounded, time},
 };
 
-/// What is shown of latencies.
+/// The percentiles that are shown of latencies.
 pub(super) const PERCENTILES: [(&str, f64); 4] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
 
@@ -36,9 +36,11 @@ impl Table {
 }
 
 pub(super) fn table(outcome: &Outcome<'_>) -> String {
-    let Outcome { job, report, .. } = outcome;
+    let Outcome {
+        scenario, report, ..
+    } = outcome;
     let mut table = Table::default();
-    let labels = Labels::of(&outcome.plan.work);
+    let labels = Labels::of(&outcome.plan.scenario);
     let (received, expected) = (report.tally.distinct(), report.expected());
     let ratio = report.delivery_ratio();
     if let Some(after) = outcome.interrupted() {
@@ -54,17 +56,17 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
         let never = plural(unpublished, "message");
         table.row("unpublished", format!("{never} that were due"));
     }
-    if !matches!(outcome.plan.work, Work::Idle(_)) {
+    if !matches!(outcome.plan.scenario, Scenario::Idle(_)) {
         table.row("per second", rounded(report.per_second()));
     }
     if labels.is_numbered {
         table.row("faults", faults(&report.tally));
     }
-    if report.guests.received > 0 {
-        let seen = count(report.guests.received);
+    if report.churners.received > 0 {
+        let seen = count(report.churners.received);
         table.row(
             "come and go",
-            format!("{seen} deliveries, {}", faults(&report.guests)),
+            format!("{seen} deliveries, {}", faults(&report.churners)),
         );
     }
     table.row("latency", latencies(&report.latency));
@@ -82,7 +84,12 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
         server_rows(&mut table, server, outcome);
     }
     table.row("generator", generator(outcome));
-    let mut text = format!("{}: {}\n{}", job.name, job.description, table.text());
+    let mut text = format!(
+        "{}: {}\n{}",
+        scenario.name,
+        scenario.description,
+        table.text()
+    );
     if let Some(warning) = warning(outcome) {
         text.push_str(&warning);
         text.push('\n');
@@ -97,12 +104,12 @@ struct Labels {
 }
 
 impl Labels {
-    fn of(work: &Work) -> Self {
-        let (delivered, one, is_numbered) = match work {
-            Work::Churn(_) | Work::Fanout(_) => ("deliveries", "delivery", true),
-            Work::Echo(_) => ("replies", "reply", true),
-            Work::Handshake(_) => ("handshakes", "handshake", false),
-            Work::Idle(_) => ("still open", "connection", false),
+    fn of(scenario: &Scenario) -> Self {
+        let (delivered, one, is_numbered) = match scenario {
+            Scenario::Churn(_) | Scenario::Fanout(_) => ("deliveries", "delivery", true),
+            Scenario::Echo(_) => ("replies", "reply", true),
+            Scenario::Handshake(_) => ("handshakes", "handshake", false),
+            Scenario::Idle(_) => ("still open", "connection", false),
         };
         Self {
             delivered,
@@ -155,12 +162,12 @@ fn server_rows(table: &mut Table, server: &ServerUse, outcome: &Outcome<'_>) {
     let mut cpu = format!("{:.2} cores", server.cpu_cores);
     if let Some(micros) = server.cpu_us_per_message {
         let each = time(Duration::from_secs_f64(micros / 1e6));
-        let _ = write!(cpu, ", {each} a {}", Labels::of(&outcome.plan.work).one);
+        let _ = write!(cpu, ", {each} a {}", Labels::of(&outcome.plan.scenario).one);
     }
     table.row("server CPU", cpu);
     let mut memory = bytes(server.resident_bytes as f64);
-    // With other work on them, what a connection takes is lost in what messages take.
-    if matches!(outcome.plan.work, Work::Idle(_)) {
+    // Where messages are sent, too, their memory hides that of the connections.
+    if matches!(outcome.plan.scenario, Scenario::Idle(_)) {
         let each = change(server.resident_bytes_per_connection);
         let _ = write!(memory, ", {each} a connection");
     }
@@ -187,7 +194,7 @@ fn generator(outcome: &Outcome<'_>) -> String {
     text
 }
 
-/// Whether the result may be the generator's and not the server's.
+/// The share of the generator in a result: it may be slower than the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It was busy all the time.

@@ -1,4 +1,4 @@
-//! What a result must meet.
+//! Thresholds that a result must meet.
 //!
 //! Pure.
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use framecast_load::{Report, Tally};
 
-use super::figures::{count, plural, time};
+use crate::load::figures::{count, plural, time};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Thresholds {
@@ -108,11 +108,11 @@ fn empty(report: &Report) -> Option<String> {
     is_empty.then(|| format!("nothing has arrived, of {} expected", count(expected)))
 }
 
-/// What is wrong with a stream that must be whole.
+/// Says in one line what is wrong with a stream that must be whole, if anything.
 fn broken(report: &Report) -> Option<String> {
     for (who, tally) in [
         ("", &report.tally),
-        (" for those who come and go", &report.guests),
+        (" for those who come and go", &report.churners),
     ] {
         if !tally.is_whole() {
             return Some(format!("the stream is not whole{who}: {}", faults(tally)));
@@ -259,7 +259,7 @@ mod tests {
         let mut report = report(4, 4);
         let broken = |report: &Report| Thresholds::default().missed(report, true);
         assert_eq!(broken(&report), None);
-        report.guests.gaps = 2;
+        report.churners.gaps = 2;
         assert_eq!(
             broken(&report).unwrap(),
             "the stream is not whole for those who come and go: 2 missing"

@@ -194,6 +194,53 @@ async fn a_refusal_ends_the_client_with_one_line() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_shown_although_its_body_comes_in_pieces() {
+    let (listener, url) = listen().await;
+    let client = Client::connect(&[&url]);
+    let (mut socket, _) = request(&listener).await;
+    for piece in [
+        "HTTP/1.1 403 Forb",
+        "idden\r\nTransfer-Encoding: chunked\r\nx-folded: a\r\n b\r\n\r",
+        "\n4\r\nno s",
+        "\r\n5\r\nuch\n.\r\n0\r\n\r\n",
+    ] {
+        within("a piece", socket.write_all(piece.as_bytes()))
+            .await
+            .unwrap();
+        socket.flush().await.unwrap();
+    }
+    let exit = client.exit().await;
+    let last = exit.stderr.lines().last();
+    assert_eq!(
+        last,
+        Some("framecast: the server answered 403 Forbidden: no such")
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_is_shown_although_its_body_never_ends() {
+    let (listener, url) = listen().await;
+    let client = Client::connect(&[&url]);
+    let (mut socket, _) = request(&listener).await;
+    let head = b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\n\r\nhalf";
+    within("the head", socket.write_all(head)).await.unwrap();
+    let exit = client.exit().await;
+    let last = exit.stderr.lines().last();
+    assert_eq!(
+        last,
+        Some("framecast: the server answered 404 Not Found: half")
+    );
+    assert_eq!(exit.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_connection_header_with_more_tokens_is_taken() {
+    let headers = "connection: keep-alive\r\n";
+    let (mut client, _socket) = connected_with(&[], headers, b"\x81\x02hi").await;
+    assert_eq!(client.printed().await, "hi\n");
+}
+
+#[tokio::test]
 async fn a_101_for_another_key_is_refused() {
     let exit = refused_with(&switching_protocols("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "")).await;
     assert!(

@@ -1,0 +1,151 @@
+//! Commands: a line typed by the user, parsed.
+//!
+//! Pure.
+
+use framecast_wire::close::CloseCode;
+
+use crate::display::escape;
+
+/// RFC 6455 §5.5: the payload of a control frame is at most 125 bytes.
+const MAX_CONTROL_BYTES: usize = 125;
+
+/// The two bytes of the close code come before the reason (RFC 6455 §5.5.1).
+const MAX_REASON_BYTES: usize = MAX_CONTROL_BYTES - 2;
+
+/// RFC 6455 §7.4.1: the purpose of the connection is fulfilled.
+pub(crate) const NORMAL: u16 = 1000;
+
+/// The text of `/help`.
+pub(crate) const HELP: &str = "\
+/ping [TEXT]            send a Ping and report its round trip time
+/close [CODE] [REASON]  close the connection (1000 if no code is given) and exit
+/help                   list these commands
+//TEXT                  send /TEXT
+anything else           is sent as a text message";
+
+/// A line typed by the user.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command<'a> {
+    Close { code: u16, reason: &'a str },
+    Help,
+    Ping(&'a str),
+    Send(&'a str),
+}
+
+impl<'a> Command<'a> {
+    /// Reads `line`; the error is for the user.
+    pub(crate) fn parse(line: &'a str) -> Result<Self, String> {
+        let Some(command) = line.strip_prefix('/') else {
+            return Ok(Self::Send(line));
+        };
+        if command.starts_with('/') {
+            return Ok(Self::Send(command));
+        }
+        let (name, rest) = command.split_once(' ').unwrap_or((command, ""));
+        match name {
+            "close" => close(rest.trim()),
+            "help" => Ok(Self::Help),
+            "ping" => ping(rest),
+            _ => Err(format!(
+                "unknown command `/{}`, nothing was sent (/help lists the commands)",
+                escape(name)
+            )),
+        }
+    }
+}
+
+fn ping(text: &str) -> Result<Command<'_>, String> {
+    if MAX_CONTROL_BYTES < text.len() {
+        return Err(format!(
+            "the text of a Ping is at most {MAX_CONTROL_BYTES} bytes, nothing was sent"
+        ));
+    }
+    Ok(Command::Ping(text))
+}
+
+fn close(arguments: &str) -> Result<Command<'_>, String> {
+    if arguments.is_empty() {
+        return Ok(Command::Close {
+            code: NORMAL,
+            reason: "",
+        });
+    }
+    let (code, reason) = arguments.split_once(' ').unwrap_or((arguments, ""));
+    let sendable = |code: &u16| CloseCode::new(*code).is_ok();
+    let Some(code) = code.parse().ok().filter(sendable) else {
+        return Err(format!(
+            "`{}` is not a close code that may be sent, the connection stays open",
+            escape(code)
+        ));
+    };
+    let reason = reason.trim_start();
+    if MAX_REASON_BYTES < reason.len() {
+        return Err(format!(
+            "a close reason is at most {MAX_REASON_BYTES} bytes, the connection stays open"
+        ));
+    }
+    Ok(Command::Close { code, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sends(text: &str) -> Result<Command<'_>, String> {
+        Ok(Command::Send(text))
+    }
+
+    fn closes(code: u16, reason: &str) -> Result<Command<'_>, String> {
+        Ok(Command::Close { code, reason })
+    }
+
+    #[test]
+    fn a_line_without_a_slash_is_sent_as_it_is() {
+        assert_eq!(Command::parse("hello /ping"), sends("hello /ping"));
+        assert_eq!(Command::parse(" /ping"), sends(" /ping"));
+        assert_eq!(Command::parse(""), sends(""));
+    }
+
+    #[test]
+    fn a_double_slash_sends_one_slash() {
+        assert_eq!(Command::parse("//ping"), sends("/ping"));
+        assert_eq!(Command::parse("///"), sends("//"));
+    }
+
+    #[test]
+    fn a_ping_carries_its_text() {
+        assert_eq!(Command::parse("/ping"), Ok(Command::Ping("")));
+        assert_eq!(Command::parse("/ping a b"), Ok(Command::Ping("a b")));
+        assert!(Command::parse(&format!("/ping {}", "x".repeat(126))).is_err());
+    }
+
+    #[test]
+    fn close_takes_a_code_and_a_reason() {
+        assert_eq!(Command::parse("/close"), closes(1000, ""));
+        assert_eq!(Command::parse("/close 4001"), closes(4001, ""));
+        assert_eq!(
+            Command::parse("/close 1001 good bye"),
+            closes(1001, "good bye")
+        );
+    }
+
+    #[test]
+    fn a_close_frame_that_must_not_be_sent_is_refused() {
+        for arguments in [
+            "999", "1005", "1006", "1015", "2000", "5000", "65536", "bye",
+        ] {
+            assert!(
+                Command::parse(&format!("/close {arguments}")).is_err(),
+                "{arguments}"
+            );
+        }
+        assert!(Command::parse(&format!("/close 1000 {}", "x".repeat(124))).is_err());
+    }
+
+    #[test]
+    fn an_unknown_command_is_named() {
+        assert_eq!(Command::parse("/help"), Ok(Command::Help));
+        assert!(Command::parse("/pong").unwrap_err().contains("`/pong`"));
+        assert!(Command::parse("/").unwrap_err().contains("`/`"));
+    }
+}

@@ -1,0 +1,298 @@
+//! The report of a run, and the recorder that gathers it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    account::{latencies::Latencies, sequence::Tally, usage::Cpu},
+    clock::Moment,
+};
+
+/// The findings of a run, or of one process of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// The measured time.
+    pub duration: Duration,
+    /// Messages that came, and the faults among them.
+    pub tally: Tally,
+    /// The same of connections that came and went while the streams ran.
+    pub churners: Tally,
+    /// Requests, connections, or attempts, each of which is to be answered once.
+    pub sent: u64,
+    /// Publications of each stream.
+    pub published: Vec<u64>,
+    /// Publications of each stream that were due and were never made.
+    pub unpublished: Vec<u64>,
+    /// Subscribers of each topic, those that the server has ended included; stream `s` is for
+    /// topic `s` modulo their number.
+    pub followers: Vec<u64>,
+    /// Answers or deliveries in the measured time.
+    pub measured: u64,
+    /// Answers or deliveries in each of equal steps of the measured time.
+    pub timeline: Vec<u64>,
+    /// Time from when a message was to be sent to its arrival.
+    pub latency: Latencies,
+    /// Time from the first delivery of a publication to its last one.
+    pub spread: Latencies,
+    /// Connections that were opened, and those that failed or ended.
+    pub connections: Connections,
+    /// Times that a closed loop went on because all under way must be lost.
+    pub stalls: u64,
+    /// CPU time of the generator itself in the measured time; of several processes, the busiest.
+    pub generator: Cpu,
+}
+
+/// The connections of a run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Connections {
+    /// Those that were opened.
+    pub opened: u64,
+    /// Time from connecting to the 101.
+    pub handshakes: Latencies,
+    /// Attempts that have failed.
+    pub failed: u64,
+    /// Those that the server has ended, or that broke.
+    pub disconnected: u64,
+    /// The codes of its Closes.
+    pub close_codes: BTreeMap<u16, u64>,
+}
+
+impl Report {
+    /// Returns how many messages should have come.
+    pub fn expected(&self) -> u64 {
+        self.sent + self.deliveries(&self.published) + self.deliveries(&self.unpublished)
+    }
+
+    /// Returns how many deliveries so many publications of each stream should have made.
+    fn deliveries(&self, publications: &[u64]) -> u64 {
+        let topics = self.followers.len().max(1);
+        let follow = |stream| self.followers.get(stream % topics).copied().unwrap_or(0);
+        let publications = publications.iter().enumerate();
+        publications
+            .map(|(stream, count)| count * follow(stream))
+            .sum()
+    }
+
+    /// Returns the share of the expected messages that has come; one that came twice counts once.
+    pub fn delivery_ratio(&self) -> f64 {
+        match self.expected() {
+            0 => 1.0,
+            expected => self.tally.distinct() as f64 / expected as f64,
+        }
+    }
+
+    /// Returns how many of `measured` came in a second.
+    pub fn per_second(&self) -> f64 {
+        match self.duration.as_secs_f64() {
+            0.0 => 0.0,
+            seconds => self.measured as f64 / seconds,
+        }
+    }
+
+    /// Adds the findings of another process of the same run.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.duration = self.duration.max(other.duration);
+        self.tally += other.tally;
+        self.churners += other.churners;
+        self.sent += other.sent;
+        add_each(&mut self.published, &other.published);
+        add_each(&mut self.unpublished, &other.unpublished);
+        add_each(&mut self.followers, &other.followers);
+        self.measured += other.measured;
+        add_each(&mut self.timeline, &other.timeline);
+        self.latency.add(&other.latency);
+        self.spread.add(&other.spread);
+        self.connections.add(&other.connections);
+        self.stalls += other.stalls;
+        self.generator = self.generator.busier(other.generator);
+    }
+}
+
+impl Connections {
+    fn add(&mut self, other: &Self) {
+        self.opened += other.opened;
+        self.handshakes.add(&other.handshakes);
+        self.failed += other.failed;
+        self.disconnected += other.disconnected;
+        for (code, count) in &other.close_codes {
+            *self.close_codes.entry(*code).or_default() += count;
+        }
+    }
+}
+
+fn add_each(sums: &mut Vec<u64>, others: &[u64]) {
+    sums.resize(sums.len().max(others.len()), 0);
+    for (sum, other) in sums.iter_mut().zip(others) {
+        *sum += other;
+    }
+}
+
+/// Steps of the timeline: as many as a picture can show.
+pub const STEPS: u32 = 100;
+
+/// Gathers a report while a run goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    pub report: Report,
+    window: Option<Window>,
+}
+
+/// The measured time: from one moment up to another.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    from: Moment,
+    to: Moment,
+    step_nanos: u64,
+}
+
+impl Window {
+    fn contains(&self, moment: Moment) -> bool {
+        self.from <= moment && moment < self.to
+    }
+}
+
+impl Recorder {
+    /// Sets the measured time, which begins at `from`.
+    pub(crate) fn measure(&mut self, from: Moment, duration: Duration) {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.window = Some(Window {
+            from,
+            to: from + duration,
+            step_nanos: (nanos / u64::from(STEPS)).max(1),
+        });
+        self.report.duration = duration;
+        self.report.timeline = vec![0; STEPS as usize];
+    }
+
+    /// Ends the measured time at `to`, which may be before it was to end.
+    pub(crate) fn end(&mut self, to: Moment) {
+        if let Some(window) = &mut self.window {
+            window.to = to;
+            let duration = to.since(window.from);
+            let begun = (duration.as_nanos()).div_ceil(window.step_nanos.into());
+            let timeline = &mut self.report.timeline;
+            timeline.truncate(usize::try_from(begun).unwrap_or(usize::MAX));
+            self.report.duration = duration;
+        }
+    }
+
+    /// Records the arrival at `now` of something that was to be sent at `scheduled`.
+    pub(crate) fn arrived(&mut self, scheduled: Moment, now: Moment) {
+        let Some(window) = self.window else {
+            return;
+        };
+        // By schedule, so that what is slow is not left out because it comes after the end.
+        if window.contains(scheduled) {
+            self.report.latency.record(now.since(scheduled));
+        }
+        if window.contains(now) {
+            self.report.measured += 1;
+            let nanos = now.as_nanos() - window.from.as_nanos();
+            let step = usize::try_from(nanos / window.step_nanos).unwrap_or(usize::MAX);
+            if let Some(count) = self.report.timeline.get_mut(step) {
+                *count += 1;
+            }
+        }
+    }
+
+    /// Records a publication that all subscribers have got.
+    pub(crate) fn spread(&mut self, first: Moment, last: Moment) {
+        if self.window.is_some_and(|window| window.contains(first)) {
+            self.report.spread.record(last.since(first));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nanos(nanos: u64) -> Moment {
+        Moment::from_nanos(nanos)
+    }
+
+    fn recorder() -> Recorder {
+        let mut recorder = Recorder::default();
+        recorder.measure(nanos(1000), Duration::from_nanos(1000));
+        recorder
+    }
+
+    #[test]
+    fn a_late_arrival_counts_for_latency_by_its_schedule_but_not_for_throughput() {
+        let mut recorder = recorder();
+        recorder.arrived(nanos(1999), nanos(5000));
+        assert_eq!(recorder.report.latency.count(), 1);
+        assert_eq!(recorder.report.latency.max(), Duration::from_nanos(3001));
+        assert_eq!(recorder.report.measured, 0);
+        recorder.arrived(nanos(999), nanos(1005));
+        assert_eq!(recorder.report.latency.count(), 1);
+        assert_eq!(recorder.report.measured, 1);
+        assert_eq!(recorder.report.timeline[0], 1);
+    }
+
+    #[test]
+    fn what_comes_after_an_early_end_does_not_count_for_throughput() {
+        let mut recorder = recorder();
+        recorder.arrived(nanos(1100), nanos(1120));
+        recorder.end(nanos(1125));
+        recorder.arrived(nanos(1110), nanos(1126));
+        assert_eq!(recorder.report.latency.count(), 2);
+        assert_eq!(recorder.report.measured, 1);
+        assert_eq!(recorder.report.duration, Duration::from_nanos(125));
+        assert_eq!(recorder.report.timeline.len(), 13);
+        assert_eq!(recorder.report.timeline[12], 1);
+    }
+
+    #[test]
+    fn every_follower_of_a_stream_is_to_get_all_of_it() {
+        let report = Report {
+            published: vec![10, 5, 1],
+            followers: vec![3, 2],
+            tally: Tally {
+                received: 43,
+                duplicates: 1,
+                ..Tally::default()
+            },
+            ..Report::default()
+        };
+        assert_eq!(report.expected(), 30 + 10 + 3);
+        assert!((report.delivery_ratio() - 42.0 / 43.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_was_due_and_never_published_is_missing_everywhere() {
+        let report = Report {
+            published: vec![1, 1],
+            unpublished: vec![0, 2],
+            followers: vec![3],
+            tally: Tally {
+                received: 6,
+                ..Tally::default()
+            },
+            ..Report::default()
+        };
+        assert_eq!(report.expected(), 6 + 6);
+        assert!((report.delivery_ratio() - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn reports_of_several_processes_add_up() {
+        let mut one = Report {
+            published: vec![10],
+            followers: vec![3],
+            timeline: vec![1, 2],
+            ..Report::default()
+        };
+        let mut two = Report {
+            followers: vec![4],
+            timeline: vec![5, 6],
+            ..Report::default()
+        };
+        two.latency.record(Duration::from_millis(1));
+        one.add(&two);
+        assert_eq!(one.expected(), 70);
+        assert_eq!(one.timeline, [6, 8]);
+        assert_eq!(one.latency.count(), 1);
+    }
+}

@@ -1,0 +1,89 @@
+//! CPU time and memory of processes, from `/proc`.
+
+use std::{fs, io, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// CPU time of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cpu {
+    /// Time in which it ran.
+    pub ran: Duration,
+    /// Time in which it could have run, but something else did.
+    pub waited: Duration,
+}
+
+impl Cpu {
+    /// Reads the CPU time of all threads of process `pid`.
+    pub(crate) fn of(pid: u32) -> io::Result<Self> {
+        let mut sum = Self::default();
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            // A thread may have ended meanwhile.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
+                continue;
+            };
+            let mut nanos = text.split(' ').map_while(|field| field.parse().ok());
+            sum.ran += Duration::from_nanos(nanos.next().unwrap_or(0));
+            sum.waited += Duration::from_nanos(nanos.next().unwrap_or(0));
+        }
+        Ok(sum)
+    }
+
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            ran: self.ran.saturating_sub(earlier.ran),
+            waited: self.waited.saturating_sub(earlier.waited),
+        }
+    }
+
+    pub(crate) fn busier(self, other: Self) -> Self {
+        if other.ran + other.waited > self.ran + self.waited {
+            other
+        } else {
+            self
+        }
+    }
+}
+
+/// Returns the resident memory of process `pid`, in bytes.
+pub(crate) fn resident_bytes(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    // One that has ended, and is not waited for yet, has none.
+    let kib = field(&status, "VmRSS:").ok_or(io::ErrorKind::NotFound)?;
+    Ok(kib * 1024)
+}
+
+/// Returns the kernel's memory for the buffers of all TCP sockets of the machine, in bytes.
+pub(crate) fn socket_bytes() -> io::Result<u64> {
+    let sockets = fs::read_to_string("/proc/net/sockstat")?;
+    let tcp = sockets.lines().find(|line| line.starts_with("TCP:"));
+    let pages = tcp.and_then(|line| field(line, "mem")).unwrap_or(0);
+    Ok(pages * rustix::param::page_size() as u64)
+}
+
+/// Returns the number behind `name`.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let mut words = text.split_whitespace().skip_while(|word| *word != name);
+    words.nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_found_behind_its_name() {
+        let text = "TCP: inuse 5 orphan 0 tw 2 alloc 6 mem 31\nVmRSS:\t  128 kB\n";
+        assert_eq!(field(text, "mem"), Some(31));
+        assert_eq!(field(text, "VmRSS:"), Some(128));
+        assert_eq!(field(text, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn this_process_uses_something() {
+        let pid = std::process::id();
+        assert!(Cpu::of(pid).unwrap().ran > Duration::ZERO);
+        assert!(resident_bytes(pid).unwrap() > 100_000);
+        assert!(socket_bytes().is_ok());
+    }
+}

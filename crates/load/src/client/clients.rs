@@ -1,0 +1,321 @@
+//! All connections of the generator on one thread: waits for their sockets, a few at a turn.
+//!
+//! epoll itself, and not tokio or mio: level-triggered, one read per readiness is enough; time-outs
+//! are exact to the nanosecond, which a schedule needs; and nothing is kept or woken per
+//! connection, so that the generator costs less than the server that it measures.
+
+use std::{os::fd::OwnedFd, time::Duration};
+
+use rustix::{
+    buffer::spare_capacity,
+    event::{
+        Timespec,
+        epoll::{self, CreateFlags, EventData, EventFlags},
+    },
+};
+use slotmap::{Key as _, KeyData, SlotMap};
+
+use crate::{
+    account::report::Connections,
+    client::{
+        Client, Context, Stage,
+        dial::dial,
+        event::{ClientKey, End, Event, Handler, Role},
+        frame::{Keys, Opcode},
+        handshake,
+        output::Output,
+    },
+    clock::Moment,
+    error::Error,
+    plan::{Scheme, Target},
+};
+
+/// All connections of this process.
+pub(crate) struct Clients {
+    epoll: OwnedFd,
+    events: Vec<epoll::Event>,
+    /// The index of the next of `events` to be handled.
+    next_event: usize,
+    clients: SlotMap<ClientKey, Client>,
+    /// Holds what one read has brought, of any connection.
+    buffer: Vec<u8>,
+    keys: Keys,
+    target: Target,
+    /// Connections that other processes have opened before: numbers here begin behind them.
+    connection_offset: usize,
+    opening: usize,
+    pub counts: Connections,
+    /// The end of the first connection that has ended without being asked to.
+    pub first_end: Option<End>,
+}
+
+impl Clients {
+    pub(crate) fn new(target: &Target, connection_offset: usize) -> Result<Self, Error> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC);
+        let keys = match target.scheme {
+            Scheme::Tcp => Keys::zeros(),
+            Scheme::Ws => Keys::new(Moment::now().as_nanos()),
+        };
+        Ok(Self {
+            epoll: epoll.map_err(|error| Error::Poll(error.into()))?,
+            events: Vec::with_capacity(MAX_EVENTS),
+            next_event: 0,
+            clients: SlotMap::with_key(),
+            buffer: Vec::new(),
+            keys,
+            target: target.clone(),
+            connection_offset,
+            opening: 0,
+            counts: Connections::default(),
+            first_end: None,
+        })
+    }
+
+    /// Returns how many connections are not open yet.
+    pub(crate) fn opening(&self) -> usize {
+        self.opening
+    }
+
+    /// Begins a connection, which was to be begun at `due`.
+    pub(crate) fn dial(
+        &mut self,
+        role: Role,
+        endpoint: Endpoint<'_>,
+        due: Moment,
+    ) -> Result<ClientKey, Error> {
+        let Target {
+            scheme,
+            address,
+            authority,
+            headers,
+            ..
+        } = &self.target;
+        let request = match endpoint {
+            Endpoint::Http => None,
+            Endpoint::WebSocket(path) => Some(handshake::request(authority, path, headers)),
+        };
+        let socket = dial(*address, self.connection_offset + self.clients.len());
+        let socket = socket.map_err(|error| Error::Connect(*address, error))?;
+        let client = Client::new(socket, *scheme, role, request, due);
+        let key = self.clients.insert(client);
+        let client = &self.clients[key];
+        let data = EventData::new_u64(key.data().as_ffi());
+        let added = epoll::add(&self.epoll, &client.socket, data, client.interest);
+        added.map_err(|error| Error::Poll(error.into()))?;
+        self.opening += 1;
+        Ok(key)
+    }
+
+    /// Returns how many bytes a connection has not been able to send yet; `None` if it is over.
+    pub(crate) fn backlog(&self, key: ClientKey) -> Option<usize> {
+        Some(self.clients.get(key)?.state.output.len())
+    }
+
+    /// Appends a message to what a connection sends at the next [`flush`](Self::flush).
+    pub(crate) fn send(&mut self, key: ClientKey, opcode: Opcode, parts: &[&[u8]]) {
+        if let Some(client) = self.clients.get_mut(key) {
+            client.conn(key, &mut self.keys).send(opcode, parts);
+        }
+    }
+
+    /// Appends bytes that are no frame to what a connection sends at the next [`flush`](Self::flush).
+    pub(crate) fn send_raw(&mut self, key: ClientKey, parts: &[&[u8]]) {
+        if let Some(client) = self.clients.get_mut(key) {
+            for part in parts {
+                client.state.output.wire.extend_from_slice(part);
+            }
+        }
+    }
+
+    /// Begins the closing handshake of a connection; aborts one that is not open yet.
+    pub(crate) fn leave(&mut self, key: ClientKey) {
+        match self.clients.get_mut(key) {
+            Some(client) if client.is_opening() => self.abort(key),
+            Some(client) => {
+                client.conn(key, &mut self.keys).leave();
+                // What fails here is noticed when the socket is read.
+                let _ = self.flush(key);
+            }
+            None => {}
+        }
+    }
+
+    /// Returns true if a connection is there.
+    pub(crate) fn has(&self, key: ClientKey) -> bool {
+        self.clients.contains_key(key)
+    }
+
+    /// Ends a connection at once, without a closing handshake.
+    pub(crate) fn abort(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.remove(key) {
+            self.opening -= usize::from(client.is_opening());
+        }
+    }
+
+    /// Writes what a connection has to send.
+    pub(crate) fn flush(&mut self, key: ClientKey) -> Result<(), Error> {
+        let Some(client) = self.clients.get_mut(key) else {
+            return Ok(());
+        };
+        if client.state.output.flush(&client.socket).is_err() {
+            // The next read says why, after what the server sent before the end.
+            client.state.output = Output::default();
+        }
+        self.update_interest(key)
+    }
+
+    /// Waits for the socket of a connection to take more if there is more, and else no longer.
+    fn update_interest(&mut self, key: ClientKey) -> Result<(), Error> {
+        let Some(client) = self.clients.get_mut(key) else {
+            return Ok(());
+        };
+        if matches!(client.stage, Stage::Connecting(_)) {
+            return Ok(());
+        }
+        let interest = match client.state.output.len() {
+            0 => EventFlags::IN,
+            _ => EventFlags::IN | EventFlags::OUT,
+        };
+        if client.interest == interest {
+            return Ok(());
+        }
+        client.interest = interest;
+        self.watch(key)
+    }
+
+    fn watch(&self, key: ClientKey) -> Result<(), Error> {
+        let client = &self.clients[key];
+        let data = EventData::new_u64(key.data().as_ffi());
+        let changed = epoll::modify(&self.epoll, &client.socket, data, client.interest);
+        changed.map_err(|error| Error::Poll(error.into()))
+    }
+
+    /// Handles what a few sockets are ready for, after waiting for one until `until` if need be.
+    /// Returns how many were ready.
+    pub(crate) fn poll(
+        &mut self,
+        until: Moment,
+        handler: &mut dyn Handler,
+    ) -> Result<usize, Error> {
+        if self.next_event == self.events.len() {
+            self.wait(until)?;
+        }
+        let end = self.events.len().min(self.next_event + EVENTS_PER_POLL);
+        for index in self.next_event..end {
+            let epoll::Event { flags, data } = self.events[index];
+            self.handle(KeyData::from_ffi(data.u64()).into(), flags, handler)?;
+        }
+        let handled = end - self.next_event;
+        self.next_event = end;
+        Ok(handled)
+    }
+
+    fn wait(&mut self, until: Moment) -> Result<(), Error> {
+        let time = until.since(Moment::now()).min(LONGEST_WAIT);
+        let time = Timespec::try_from(time).ok();
+        self.events.clear();
+        self.next_event = 0;
+        let waited = epoll::wait(&self.epoll, spare_capacity(&mut self.events), time.as_ref());
+        match waited {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(Error::Poll(error.into())),
+        }
+    }
+
+    fn handle(
+        &mut self,
+        key: ClientKey,
+        flags: EventFlags,
+        handler: &mut dyn Handler,
+    ) -> Result<(), Error> {
+        let Some(client) = self.clients.get_mut(key) else {
+            // It has ended since.
+            return Ok(());
+        };
+        let was_opening = client.is_opening();
+        let context = Context {
+            key,
+            keys: &mut self.keys,
+            handler,
+        };
+        let done = if matches!(client.stage, Stage::Connecting(_)) {
+            let connected = client.on_connected(context);
+            connected.map_err(|error| End::Failed(Error::Connect(self.target.address, error)))
+        } else if flags.intersects(EventFlags::IN | EventFlags::ERR | EventFlags::HUP) {
+            client.read(&mut self.buffer, context)
+        } else {
+            Ok(())
+        };
+        if was_opening && !client.is_opening() {
+            self.opening -= 1;
+            self.counts.opened += 1;
+            let dialed = client.state.dialed;
+            self.counts.handshakes.record(Moment::now().since(dialed));
+        }
+        match done {
+            Ok(()) if was_opening && client.interest == EventFlags::IN => {
+                self.watch(key)?;
+                self.flush(key)
+            }
+            Ok(()) => self.flush(key),
+            Err(end) => {
+                self.end(key, end, handler);
+                Ok(())
+            }
+        }
+    }
+
+    fn end(&mut self, key: ClientKey, end: End, handler: &mut dyn Handler) {
+        let Some(mut client) = self.clients.remove(key) else {
+            return;
+        };
+        let context = Context {
+            key,
+            keys: &mut self.keys,
+            handler,
+        };
+        client.notify(Event::Ended, context);
+        if matches!(end, End::Left) {
+            return;
+        }
+        if client.is_opening() {
+            self.opening -= 1;
+            self.counts.failed += 1;
+        } else {
+            self.counts.disconnected += 1;
+        }
+        if let End::Closed(Some(code)) = end {
+            *self.counts.close_codes.entry(code).or_default() += 1;
+        }
+        self.first_end.get_or_insert(end);
+    }
+}
+
+/// The protocol of a connection, and its path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Endpoint<'a> {
+    /// Requests over HTTP.
+    Http,
+    /// Messages of a WebSocket at this path.
+    WebSocket(&'a str),
+}
+
+/// Arbitrary: sockets that one wait takes, of those that are ready.
+const MAX_EVENTS: usize = 1024;
+
+/// So few that a schedule is never held up for long: a read and all in it may take 100 µs.
+const EVENTS_PER_POLL: usize = 8;
+
+/// Arbitrary: a longer wait is several.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+impl From<End> for Error {
+    /// Returns the error of a run that could not go on because of it.
+    fn from(end: End) -> Self {
+        match end {
+            End::Closed(Some(code)) => Self::Closed(format!(" with {code}")),
+            End::Closed(None) | End::Left => Self::Closed(String::new()),
+            End::Failed(error) => error,
+        }
+    }
+}

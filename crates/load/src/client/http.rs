@@ -1,0 +1,266 @@
+//! Answers of HTTP servers (RFC 9112), as far as a load client needs them.
+//!
+//! httparse is beneath the server's hyper, too, which reads requests by it, never answers.
+//!
+//! Pure.
+
+use std::borrow::Cow;
+
+use httparse::{EMPTY_HEADER, Header, ParserConfig, Response, Status};
+
+/// The reason why a server's answer is not the one that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// It is not HTTP.
+    #[error("the server's answer is not HTTP")]
+    NotHttp,
+    /// It is not what was sent, of a server that is to send every byte back.
+    #[error("the server does not send back what it is sent")]
+    NotBack,
+    /// A 101 without the header, or the token in it, that makes it one (RFC 6455 §4.1).
+    #[error("the server's 101 lacks `{0}`")]
+    NotUpgraded(&'static str),
+    /// 421; the status line.
+    #[error("the server answered {0}: it does not answer to this name (see serve --allow-host)")]
+    Name(String),
+    /// Another status than was asked for; the status line.
+    #[error("the server answered {0}")]
+    Status(String),
+    /// A header that accepts what was not offered (RFC 6455 §4.1).
+    #[error("the server accepted what was not offered ({0})")]
+    Unoffered(&'static str),
+    /// The wrong `Sec-WebSocket-Accept` (RFC 6455 §4.1).
+    #[error("the server's answer does not belong to this handshake (wrong Sec-WebSocket-Accept)")]
+    WrongAccept,
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(crate) struct Head<'a> {
+    pub status: u16,
+    /// Its bytes, with the empty line, and with the interim answers (1xx) that came before it.
+    pub len: usize,
+    reason: &'a str,
+    headers: [Header<'a>; MAX_HEADERS],
+}
+
+impl<'a> Head<'a> {
+    /// Reads the head that `bytes` begin with, if it is all there. Skips interim answers, such as
+    /// 103 (RFC 9110 §15.2); 101 is the last one in HTTP.
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Option<Self>, Rejection> {
+        let mut skipped = 0;
+        while skipped < MAX_HEAD_BYTES {
+            let Some(mut head) = Self::read_one(&bytes[skipped..])? else {
+                let is_too_long = bytes.len() - skipped > MAX_HEAD_BYTES;
+                return if is_too_long {
+                    Err(Rejection::NotHttp)
+                } else {
+                    Ok(None)
+                };
+            };
+            head.len += skipped;
+            if head.status == 101 || head.status >= 200 {
+                return Ok(Some(head));
+            }
+            skipped = head.len;
+        }
+        Err(Rejection::NotHttp)
+    }
+
+    fn read_one(bytes: &'a [u8]) -> Result<Option<Self>, Rejection> {
+        let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+        let mut response = Response::new(&mut headers);
+        let parsed = ParserConfig::default()
+            // RFC 9112 §5.2: whoever gets an answer takes them.
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .parse_response(&mut response, bytes);
+        let Status::Complete(len) = parsed.map_err(|_| Rejection::NotHttp)? else {
+            return Ok(None);
+        };
+        let (status, reason) = (response.code, response.reason);
+        Ok(Some(Self {
+            status: status.ok_or(Rejection::NotHttp)?,
+            len,
+            reason: reason.unwrap_or_default(),
+            headers,
+        }))
+    }
+
+    /// Returns the first value of a header, in one line.
+    pub(crate) fn header(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.values(name).next()
+    }
+
+    /// Returns true if the list in a header has `token`: in any case, and over several lines (RFC
+    /// 9110 §5.3, §5.6.1).
+    pub(crate) fn has_token(&self, name: &str, token: &str) -> bool {
+        self.values(name).any(|value| {
+            let mut tokens = value.split(',');
+            tokens.any(|each| each.trim().eq_ignore_ascii_case(token))
+        })
+    }
+
+    fn values(&self, name: &str) -> impl Iterator<Item = Cow<'a, str>> {
+        let headers = self.headers.iter();
+        headers
+            .filter(move |header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| unfolded(header.value))
+    }
+
+    /// Returns the rejection that the status stands for.
+    pub(crate) fn rejection(&self) -> Rejection {
+        let line = format!("{} {}", self.status, self.reason);
+        let line = line.trim_end().to_owned();
+        match self.status {
+            421 => Rejection::Name(line),
+            _ => Rejection::Status(line),
+        }
+    }
+}
+
+/// A header's value in one line: an obsolete fold is a space (RFC 9112 §5.2).
+fn unfolded(value: &[u8]) -> Cow<'_, str> {
+    let value = String::from_utf8_lossy(value);
+    if value.contains('\n') {
+        let lines: Vec<_> = value.lines().map(str::trim).collect();
+        return Cow::Owned(lines.join(" ").trim().to_owned());
+    }
+    value
+}
+
+/// An answer of status 200.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answer<'a> {
+    pub body: Cow<'a, [u8]>,
+    /// Its bytes on the wire, head and body.
+    pub len: usize,
+}
+
+impl<'a> Answer<'a> {
+    /// Takes the answer that `bytes` begin with, if it is all there.
+    pub(crate) fn take(bytes: &'a [u8]) -> Result<Option<Self>, Rejection> {
+        let Some(head) = Head::read(bytes)? else {
+            return Ok(None);
+        };
+        if head.status != 200 {
+            return Err(head.rejection());
+        }
+        if head.has_token("transfer-encoding", "chunked") {
+            let chunks = take_chunks(&bytes[head.len..])?;
+            return Ok(chunks.map(|(body, len)| Self {
+                body: Cow::Owned(body),
+                len: head.len + len,
+            }));
+        }
+        let length = head.header("content-length");
+        let length = length.and_then(|length| length.parse().ok());
+        let end = length.and_then(|length| head.len.checked_add(length));
+        let end = end.ok_or(Rejection::NotHttp)?;
+        let body = bytes.get(head.len..end);
+        Ok(body.map(|body| Self {
+            body: Cow::Borrowed(body),
+            len: end,
+        }))
+    }
+}
+
+/// Takes a chunked body (RFC 9112 §7.1) and its length on the wire, if it is all there.
+fn take_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Rejection> {
+    let (mut body, mut rest) = (Vec::new(), bytes);
+    loop {
+        let size = httparse::parse_chunk_size(rest).map_err(|_| Rejection::NotHttp)?;
+        let Status::Complete((line, size)) = size else {
+            return Ok(None);
+        };
+        rest = &rest[line..];
+        if size == 0 {
+            let mut trailers = [EMPTY_HEADER; MAX_HEADERS];
+            let parsed = httparse::parse_headers(rest, &mut trailers);
+            let Status::Complete((len, _)) = parsed.map_err(|_| Rejection::NotHttp)? else {
+                return Ok(None);
+            };
+            return Ok(Some((body, bytes.len() - rest.len() + len)));
+        }
+        let size = usize::try_from(size).map_err(|_| Rejection::NotHttp)?;
+        let Some((chunk, behind)) = rest.split_at_checked(size) else {
+            return Ok(None);
+        };
+        let Some((end, behind)) = behind.split_at_checked(2) else {
+            return Ok(None);
+        };
+        if end != b"\r\n" {
+            return Err(Rejection::NotHttp);
+        }
+        body.extend_from_slice(chunk);
+        rest = behind;
+    }
+}
+
+/// Arbitrary: as many as hyper takes.
+const MAX_HEADERS: usize = 100;
+
+/// Arbitrary: as much as most servers take themselves.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_taken_one_by_one() {
+        let answers = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}HTTP/1.1 2";
+        let answer = Answer::take(answers).unwrap().unwrap();
+        assert_eq!(answer.body.as_ref(), b"{}");
+        let rest = &answers[answer.len..];
+        assert_eq!(rest, b"HTTP/1.1 2");
+        assert_eq!(Answer::take(rest), Ok(None));
+    }
+
+    #[test]
+    fn an_answer_is_taken_when_its_last_byte_has_come() {
+        for whole in [
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"[..],
+            b"HTTP/1.0 200\r\ncontent-length: 5\r\nx: caf\xe9\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\nX: a\r\n\tb\r\nContent-Length:\r\n 5\r\n\r\nhello",
+            b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\na: b\r\n\r\n",
+        ] {
+            for cut in 0..whole.len() {
+                assert_eq!(Answer::take(&whole[..cut]), Ok(None), "{cut}");
+            }
+            let answer = Answer::take(whole).unwrap().unwrap();
+            assert_eq!(answer.body.as_ref(), b"hello");
+            assert_eq!(answer.len, whole.len());
+        }
+    }
+
+    #[test]
+    fn what_is_not_http_is_said_at_once() {
+        let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(MAX_HEAD_BYTES));
+        let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
+        for bytes in [
+            "SSH-2.0\r\n",
+            "HTTP/2 200\r\n",
+            "HTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nab\r\n",
+            &endless,
+            &interim,
+        ] {
+            let taken = Answer::take(bytes.as_bytes());
+            assert_eq!(taken, Err(Rejection::NotHttp), "{bytes:.40}");
+        }
+    }
+
+    #[test]
+    fn another_status_is_told_with_its_reason() {
+        let rejected = |head: &str| Answer::take(head.as_bytes()).unwrap_err();
+        let rejection = rejected("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(rejection, Rejection::Status("413 Payload Too Large".into()));
+        let rejection = rejected("HTTP/1.0 503\r\n\r\n");
+        assert_eq!(rejection, Rejection::Status("503".into()));
+        let rejection = rejected("HTTP/1.1 421 Misdirected Request\r\n\r\n");
+        assert!(rejection.to_string().contains("--allow-host"));
+    }
+}

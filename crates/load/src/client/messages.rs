@@ -1,0 +1,217 @@
+//! Messages of a server: frames are taken out of received bytes and put together.
+
+use std::ops::Range;
+
+use crate::plan::Scheme;
+
+/// A message or a control frame from a server.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Incoming<'a> {
+    /// A whole message, of one or more frames.
+    Message(&'a [u8]),
+    Ping(&'a [u8]),
+    /// A Close, with its code if there is one.
+    Close(Option<u16>),
+}
+
+/// Something that no server may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// A continuation without a message to continue (§5.4).
+    #[error("a continuation of nothing")]
+    Continuation,
+    /// A control frame of more than 125 bytes, or in fragments (§5.5).
+    #[error("a control frame that is too long or in fragments")]
+    Control,
+    /// A masked frame (§5.1).
+    #[error("a masked frame")]
+    Masked,
+    /// A reserved bit or opcode (§5.2).
+    #[error("a reserved bit or opcode")]
+    Reserved,
+    /// A message over the generator's limit.
+    #[error("a message of more than {MAX_MESSAGE_BYTES} bytes")]
+    TooBig,
+    /// A new message before the last fragment of one (§5.4).
+    #[error("a message inside of a fragmented one")]
+    Unfinished,
+}
+
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    scheme: Scheme,
+    /// The message of several frames of which not all have come.
+    message: Option<Vec<u8>>,
+}
+
+impl Assembly {
+    pub(crate) fn new(scheme: Scheme) -> Self {
+        Self {
+            scheme,
+            message: None,
+        }
+    }
+
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Takes the next frame out of `bytes`, and gives `on_incoming` what it completes. Returns how
+    /// many bytes it took, or `None` if it is not all there yet.
+    pub(crate) fn take(
+        &mut self,
+        bytes: &[u8],
+        on_incoming: impl FnOnce(Incoming<'_>),
+    ) -> Result<Option<usize>, ProtocolError> {
+        let Some(header) = header(self.scheme, bytes)? else {
+            return Ok(None);
+        };
+        let Some(payload) = bytes.get(header.payload.clone()) else {
+            return Ok(None);
+        };
+        match (header.opcode, &mut self.message) {
+            (0x1 | 0x2, None) if header.is_final => on_incoming(Incoming::Message(payload)),
+            (0x1 | 0x2, None) => self.message = Some(payload.to_vec()),
+            (0x1 | 0x2, Some(_)) => return Err(ProtocolError::Unfinished),
+            (0x0, Some(message)) => {
+                if message.len() + payload.len() > MAX_MESSAGE_BYTES {
+                    return Err(ProtocolError::TooBig);
+                }
+                message.extend_from_slice(payload);
+                if header.is_final {
+                    on_incoming(Incoming::Message(message));
+                    self.message = None;
+                }
+            }
+            (0x0, None) => return Err(ProtocolError::Continuation),
+            (0x8, _) => on_incoming(Incoming::Close(
+                payload.first_chunk().copied().map(u16::from_be_bytes),
+            )),
+            (0x9, _) => on_incoming(Incoming::Ping(payload)),
+            // A pong that nobody has asked for means nothing (§5.5.3).
+            (0xA, _) => {}
+            _ => return Err(ProtocolError::Reserved),
+        }
+        Ok(Some(header.payload.end))
+    }
+}
+
+struct Header {
+    is_final: bool,
+    opcode: u8,
+    payload: Range<usize>,
+}
+
+/// Reads the header that `bytes` begin with, if it is all there.
+fn header(scheme: Scheme, bytes: &[u8]) -> Result<Option<Header>, ProtocolError> {
+    let &[first, second, ..] = bytes else {
+        return Ok(None);
+    };
+    let (key, second) = match (second & 0x80, scheme) {
+        (0, _) => (0, second),
+        // One of our own frames, whose key is all zeros.
+        (_, Scheme::Tcp) => (4, second & 0x7F),
+        (_, Scheme::Ws) => return Err(ProtocolError::Masked),
+    };
+    if first & 0x70 != 0 {
+        return Err(ProtocolError::Reserved);
+    }
+    let (is_final, opcode) = (first & 0x80 != 0, first & 0x0F);
+    if opcode >= 8 && (!is_final || second > 125) {
+        return Err(ProtocolError::Control);
+    }
+    let (start, len) = match second {
+        126 => match bytes[2..].first_chunk() {
+            Some(&len) => (4, u64::from(u16::from_be_bytes(len))),
+            None => return Ok(None),
+        },
+        127 => match bytes[2..].first_chunk() {
+            Some(&len) => (10, u64::from_be_bytes(len)),
+            None => return Ok(None),
+        },
+        len => (2, u64::from(len)),
+    };
+    match usize::try_from(len) {
+        Ok(len) if len <= MAX_MESSAGE_BYTES => Ok(Some(Header {
+            is_final,
+            opcode,
+            payload: start + key..start + key + len,
+        })),
+        _ => Err(ProtocolError::TooBig),
+    }
+}
+
+/// Bounds the memory of one connection. Arbitrary: four times the default of most servers.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns all that `bytes` bring, and how many of them are left.
+    fn take_all(mut bytes: &[u8]) -> Result<(Vec<String>, usize), ProtocolError> {
+        let (mut assembly, mut incoming) = (Assembly::new(Scheme::Ws), Vec::new());
+        while let Some(taken) = assembly.take(bytes, |each| incoming.push(format!("{each:?}")))? {
+            bytes = &bytes[taken..];
+        }
+        Ok((incoming, bytes.len()))
+    }
+
+    fn message(payload: &[u8]) -> String {
+        format!("{:?}", Incoming::Message(payload))
+    }
+
+    #[test]
+    fn frames_are_taken_one_by_one_and_the_rest_is_left() {
+        let (incoming, rest) = take_all(b"\x81\x02hi\x82\x00\x81\x05hel").unwrap();
+        assert_eq!(incoming, [message(b"hi"), message(b"")]);
+        assert_eq!(rest, 5);
+    }
+
+    #[test]
+    fn fragments_make_one_message_and_controls_may_be_between_them() {
+        let (incoming, rest) =
+            take_all(b"\x01\x01a\x89\x01p\x00\x01b\x80\x01c\x88\x02\x03\xE8").unwrap();
+        assert_eq!(
+            incoming,
+            ["Ping([112])", &message(b"abc"), "Close(Some(1000))"]
+        );
+        assert_eq!(rest, 0);
+    }
+
+    #[test]
+    fn both_long_lengths_are_read() {
+        let mut medium = b"\x82\x7E\x01\x00".to_vec();
+        medium.resize(4 + 256, 1);
+        assert_eq!(take_all(&medium).unwrap(), (vec![message(&[1; 256])], 0));
+        let mut long = b"\x82\x7F\0\0\0\0\0\x01\0\0".to_vec();
+        assert_eq!(take_all(&long).unwrap().1, 10);
+        long.resize(10 + 65_536, 1);
+        assert_eq!(take_all(&long).unwrap().1, 0);
+    }
+
+    #[test]
+    fn a_bare_echo_sends_our_own_frames() {
+        let mut incoming = Vec::new();
+        let mut take = |bytes: &[u8]| {
+            let mut assembly = Assembly::new(Scheme::Tcp);
+            assembly.take(bytes, |each| incoming.push(format!("{each:?}")))
+        };
+        assert_eq!(take(b"\x81\x82\0\0\0\0hi\x81"), Ok(Some(8)));
+        assert_eq!(take(b"\x81\x82\0\0\0\0h"), Ok(None));
+        assert_eq!(incoming, [message(b"hi")]);
+    }
+
+    #[test]
+    fn what_no_server_may_send_is_named() {
+        let error = |bytes: &[u8]| take_all(bytes).unwrap_err();
+        assert_eq!(error(b"\x81\x80\0\0\0\0"), ProtocolError::Masked);
+        assert_eq!(error(b"\xC1\x00"), ProtocolError::Reserved);
+        assert_eq!(error(b"\x83\x00"), ProtocolError::Reserved);
+        assert_eq!(error(b"\x80\x00"), ProtocolError::Continuation);
+        assert_eq!(error(b"\x01\x00\x81\x00"), ProtocolError::Unfinished);
+        assert_eq!(error(b"\x09\x00"), ProtocolError::Control);
+        assert_eq!(error(b"\x89\x7E\0\0"), ProtocolError::Control);
+        assert_eq!(error(b"\x82\x7F\xFF\0\0\0\0\0\0\0"), ProtocolError::TooBig);
+    }
+}

@@ -1,0 +1,103 @@
+//! A run from beginning to end: [`run`] does what a [`Plan`] says and returns a [`Report`].
+//!
+//! [`run_loop`] takes one process through the phases of a run, and [`workers`] makes it in several. [`probe`]
+//! tries one connection first, [`progress`] is how far a run is, and [`interruption`] ends it early.
+
+pub(crate) mod interruption;
+mod probe;
+pub(crate) mod progress;
+mod run_loop;
+pub(crate) mod workers;
+
+use self::{
+    interruption::Interruption,
+    probe::Probe,
+    progress::Progress,
+    run_loop::{Supervisor, run_here},
+    workers::Workers,
+};
+use crate::{
+    account::{
+        meter::{Meter, ServerUse},
+        report::Report,
+    },
+    clock::Moment,
+    error::Error,
+    plan::{self, Plan, Protocol, Scenario},
+};
+
+/// Makes a run of `processes` processes. Returns what it has found, and what the server `pid` used.
+///
+/// # Errors
+///
+/// The run can't be made, or was interrupted before anything was measured.
+pub fn run(
+    plan: &Plan,
+    processes: usize,
+    pid: Option<u32>,
+    interruption: Interruption,
+    show: &mut dyn FnMut(&Progress),
+) -> Result<(Report, Option<ServerUse>), Error> {
+    let mut user = User {
+        probe: try_connection(plan)?,
+        meter: pid.map(Meter::new).transpose()?,
+        interruption,
+        show,
+    };
+    let report = if processes > 1 {
+        Workers::start(plan, processes)?.run(plan, &mut user)?
+    } else {
+        run_here(plan, &mut user)?
+    };
+    let meter = user.meter;
+    let used = meter.and_then(|meter| meter.server_use(&report, plan.connections()));
+    Ok((report, used))
+}
+
+/// Tries one connection, unless the path of a connection is not known yet.
+fn try_connection(plan: &Plan) -> Result<Option<Probe>, Error> {
+    let (Scenario::Fanout(fanout) | Scenario::Churn(plan::Churn { fanout, .. })) = &plan.scenario
+    else {
+        return Probe::open(&plan.target).map(Some);
+    };
+    match &fanout.protocol {
+        // The path is only known after registering, which finds the same faults.
+        Protocol::Relay(_) => Ok(None),
+        Protocol::Template(_) => Probe::open(&plan.target).map(Some),
+    }
+}
+
+/// The user, for whom this process makes the run.
+struct User<'a> {
+    probe: Option<Probe>,
+    meter: Option<Meter>,
+    interruption: Interruption,
+    show: &'a mut dyn FnMut(&Progress),
+}
+
+impl Supervisor for User<'_> {
+    fn on_ready(&mut self) -> Result<Moment, Error> {
+        self.probe = None;
+        Ok(Moment::now())
+    }
+
+    fn on_measuring(&mut self) {
+        if let Some(meter) = &mut self.meter {
+            meter.begin();
+        }
+    }
+
+    fn on_measured(&mut self) {
+        if let Some(meter) = &mut self.meter {
+            meter.end();
+        }
+    }
+
+    fn on_progress(&mut self, progress: &Progress) {
+        (self.show)(progress);
+    }
+
+    fn interrupted(&self) -> Option<Moment> {
+        self.interruption.asked()
+    }
+}

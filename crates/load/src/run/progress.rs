@@ -1,0 +1,105 @@
+//! The progress of a run.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Moment;
+
+/// The progress of a run, or of one process of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The part of the run.
+    pub phase: Phase,
+    /// The moment at which that was so.
+    pub now: Moment,
+    /// Answers or deliveries so far.
+    pub received: u64,
+    /// Connections that have failed or ended.
+    pub lost: u64,
+}
+
+/// A part of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// Connections are being opened.
+    Connecting {
+        /// Those that are open.
+        open: usize,
+        /// Those that are to be.
+        wanted: usize,
+    },
+    /// The load is on, and nothing is counted.
+    WarmUp,
+    /// Arrivals are counted.
+    Measuring {
+        /// The beginning of the measured time.
+        from: Moment,
+        /// The length of the measured time.
+        duration: Duration,
+    },
+    /// Nothing more is sent; what is under way arrives.
+    Settling,
+}
+
+impl Progress {
+    /// Returns the progress of several processes together, which is that of the slowest.
+    pub(crate) fn of_all(processes: &[Self]) -> Option<Self> {
+        let first = *processes.first()?;
+        Some(processes[1..].iter().fold(first, |all, other| Self {
+            phase: all.phase.with(other.phase),
+            now: all.now.max(other.now),
+            received: all.received + other.received,
+            lost: all.lost + other.lost,
+        }))
+    }
+}
+
+impl Phase {
+    fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (
+                Self::Connecting { open, wanted },
+                Self::Connecting {
+                    open: others,
+                    wanted: other_wanted,
+                },
+            ) => Self::Connecting {
+                open: open + others,
+                wanted: wanted + other_wanted,
+            },
+            (connecting @ Self::Connecting { .. }, _) => connecting,
+            (_, connecting @ Self::Connecting { .. }) => connecting,
+            (own, _) => own,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_of_several_processes_is_shown_as_one() {
+        let progress = |open, received| Progress {
+            phase: Phase::Connecting { open, wanted: 10 },
+            now: Moment::from_nanos(received),
+            received,
+            lost: 1,
+        };
+        let all = Progress::of_all(&[progress(3, 5), progress(4, 7)]).unwrap();
+        assert_eq!(
+            all,
+            Progress {
+                phase: Phase::Connecting {
+                    open: 7,
+                    wanted: 20
+                },
+                now: Moment::from_nanos(7),
+                received: 12,
+                lost: 2,
+            }
+        );
+        assert_eq!(Progress::of_all(&[]), None);
+    }
+}

@@ -1,0 +1,195 @@
+//! Connections that come and go, while others must get every message of a numbered stream.
+
+use std::{collections::VecDeque, time::Duration};
+
+use slotmap::SecondaryMap;
+
+use crate::{
+    account::{
+        report::{Recorder, Report},
+        sequence::Track,
+    },
+    client::{
+        clients::Clients,
+        event::{ClientKey, Conn, Event, Handler, Role},
+    },
+    clock::Moment,
+    error::Error,
+    plan::{self, Target},
+    scenario::{
+        Scenario,
+        fanout::{Fanout, streams_per_topic},
+        next_look,
+        publication::Delivered,
+        schedule::Schedule,
+    },
+};
+
+#[derive(Debug)]
+pub(crate) struct Churn {
+    fanout: Fanout,
+    churners: SecondaryMap<ClientKey, Churner>,
+    /// The moments at which churners leave, the next one first.
+    departures: VecDeque<(Moment, ClientKey)>,
+    per_second: f64,
+    /// Time that a churner stays connected.
+    stay: Duration,
+    arrivals: Option<Schedule>,
+}
+
+#[derive(Debug)]
+struct Churner {
+    topic: usize,
+    tracks: Vec<Track>,
+    leave: LeaveKind,
+}
+
+/// The way in which a churner leaves; real clients do both.
+#[derive(Clone, Copy, Debug)]
+enum LeaveKind {
+    /// Its connection just ends.
+    Abort,
+    /// With the closing handshake.
+    Close,
+}
+
+impl Churn {
+    pub(crate) fn new(plan: &plan::Churn, target: &Target, processes: usize) -> Self {
+        let stay = plan.churners as f64 / plan.per_second;
+        Self {
+            fanout: Fanout::new(&plan.fanout, target, processes),
+            churners: SecondaryMap::new(),
+            departures: VecDeque::new(),
+            per_second: plan.per_second,
+            stay: Duration::try_from_secs_f64(stay).unwrap_or(Duration::ZERO),
+            arrivals: None,
+        }
+    }
+
+    fn arrive(&mut self, number: u64, due: Moment, clients: &mut Clients) -> Result<(), Error> {
+        let plan = self.fanout.plan();
+        let topic = usize::try_from(number % plan.topics as u64).unwrap_or_default();
+        let tracks = vec![Track::from_the_first_that_comes(); streams_per_topic(plan)];
+        let leave = if number.is_multiple_of(2) {
+            LeaveKind::Close
+        } else {
+            LeaveKind::Abort
+        };
+        let subscribing = self.fanout.subscribing();
+        let key = subscribing.dial_subscriber(Role::Churner, topic, clients, due)?;
+        let churner = Churner {
+            topic,
+            tracks,
+            leave,
+        };
+        self.churners.insert(key, churner);
+        self.departures.push_back((due + self.stay, key));
+        Ok(())
+    }
+
+    fn depart(&mut self, clients: &mut Clients, now: Moment) {
+        while let Some(&(due, key)) = self.departures.front() {
+            if now < due {
+                return;
+            }
+            self.departures.pop_front();
+            match self.churners.get(key).map(|churner| churner.leave) {
+                Some(LeaveKind::Close) => clients.leave(key),
+                Some(LeaveKind::Abort) => clients.abort(key),
+                None => {}
+            }
+            if !clients.has(key) {
+                self.churners.remove(key);
+            }
+        }
+    }
+
+    /// Counts a message to a churner: it may come at any message, but must get all that follow.
+    fn delivered(&mut self, key: ClientKey, message: &[u8]) {
+        let Some(churner) = self.churners.get_mut(key) else {
+            return;
+        };
+        let topics = self.fanout.plan().topics;
+        let delivered = self.fanout.read(churner.topic, message);
+        let tally = &mut self.fanout.recorder().report.churners;
+        match delivered {
+            Delivered::Stamp(stamp) => {
+                churner.tracks[stamp.stream / topics].take(stamp.sequence, tally);
+            }
+            Delivered::Corrupted => tally.corrupted += 1,
+            Delivered::Unstamped => {}
+        }
+    }
+}
+
+impl Handler for Churn {
+    fn on_event(&mut self, event: Event<'_>, conn: &mut Conn<'_>, now: Moment) {
+        if conn.role() != Role::Churner {
+            return self.fanout.on_event(event, conn, now);
+        }
+        match event {
+            Event::Opened => {
+                if let Some(churner) = self.churners.get(conn.key) {
+                    let topic = churner.topic;
+                    self.fanout.subscribing().subscribe(topic, conn);
+                }
+            }
+            Event::Ended => {
+                self.churners.remove(conn.key);
+            }
+            Event::Message(message) => self.delivered(conn.key, message),
+            Event::Answered => {}
+        }
+    }
+}
+
+impl Scenario for Churn {
+    fn connections(&self) -> usize {
+        self.fanout.connections()
+    }
+
+    fn dial(&mut self, index: usize, clients: &mut Clients, due: Moment) -> Result<(), Error> {
+        self.fanout.dial(index, clients, due)
+    }
+
+    fn is_ready(&self, now: Moment) -> bool {
+        self.fanout.is_ready(now)
+    }
+
+    fn start(&mut self, start: Moment) {
+        self.fanout.start(start);
+        self.arrivals = (self.per_second > 0.0).then(|| Schedule::new(start, self.per_second));
+    }
+
+    fn pump(&mut self, clients: &mut Clients, now: Moment) -> Result<Moment, Error> {
+        self.depart(clients, now);
+        if let Some(mut arrivals) = self.arrivals {
+            while let Some((number, due)) = arrivals.take_due(now) {
+                self.arrive(number, due, clients)?;
+            }
+            self.arrivals = Some(arrivals);
+        }
+        let published = self.fanout.pump(clients, now)?;
+        let next = self
+            .arrivals
+            .map_or_else(|| next_look(now), |arrivals| arrivals.next());
+        Ok(published.min(next))
+    }
+
+    fn stop(&mut self, end: Moment) {
+        self.arrivals = None;
+        self.fanout.stop(end);
+    }
+
+    fn is_settled(&self) -> bool {
+        self.fanout.is_settled()
+    }
+
+    fn recorder(&mut self) -> &mut Recorder {
+        self.fanout.recorder()
+    }
+
+    fn into_report(self: Box<Self>) -> Report {
+        Box::new(self.fanout).into_report()
+    }
+}

@@ -1,0 +1,345 @@
+//! Messages that come back: every reply is compared with what was sent.
+
+use std::mem;
+
+use crate::{
+    account::{
+        report::{Recorder, Report},
+        sequence::Track,
+    },
+    client::{
+        clients::{Clients, Endpoint},
+        event::{ClientKey, Conn, Event, Handler, Role},
+        frame::Opcode,
+    },
+    clock::Moment,
+    error::Error,
+    plan::{self, Pace},
+    scenario::{
+        MAX_BACKLOG_BYTES, Scenario, next_look,
+        payload::{filler, hex, last_digits, put_hex},
+        schedule::Schedule,
+    },
+};
+
+/// Digits of the sequence number that a message begins with, if it is long enough.
+const DIGITS: usize = 12;
+
+/// Digits of the connection's number that follow, as far as there is room: what goes to another
+/// connection is told from its own.
+const CALLER_DIGITS: usize = 8;
+
+#[derive(Debug)]
+pub(crate) struct Echo {
+    plan: plan::Echo,
+    path: String,
+    opcode: Opcode,
+    filler: Vec<u8>,
+    /// The number of the first caller; those before it are in other processes.
+    first: usize,
+    callers: Vec<Caller>,
+    state: State,
+    /// Without one, a reply is answered with the next message.
+    schedule: Option<Schedule>,
+    /// Messages that were due and were never sent.
+    unsent: u64,
+    recorder: Recorder,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Waits for the start.
+    Connecting,
+    /// At the next pump, every caller sends its first messages.
+    Starting,
+    Sending,
+    /// Only replies are taken.
+    Over,
+}
+
+#[derive(Debug, Default)]
+struct Caller {
+    key: Option<ClientKey>,
+    sent: u64,
+    /// Replies to these, right or wrong.
+    answered: u64,
+    track: Track,
+    /// The scheduled moments of the messages under way, by number modulo the length.
+    scheduled: Vec<Moment>,
+}
+
+impl Caller {
+    /// Counts the next message as sent, and returns its number.
+    fn count_sent(&mut self, scheduled: Moment) -> u64 {
+        let sequence = self.sent;
+        self.sent += 1;
+        if let Some(slot) = slot(&mut self.scheduled, sequence) {
+            *slot = scheduled;
+        }
+        sequence
+    }
+
+    /// Returns when message `sequence` was to be sent, unless a later one has its slot.
+    fn scheduled(&mut self, sequence: u64) -> Option<Moment> {
+        let later = self.sent.saturating_sub(sequence);
+        let has_slot = later <= self.scheduled.len() as u64;
+        let slot = has_slot.then(|| slot(&mut self.scheduled, sequence))?;
+        slot.map(|moment| *moment)
+    }
+
+    /// Counts a reply, and returns true if one was to come.
+    fn count_reply(&mut self) -> bool {
+        let is_due = self.answered < self.sent;
+        self.answered += u64::from(is_due);
+        is_due
+    }
+}
+
+/// A message that has come on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reply {
+    /// More replies than messages were sent.
+    Again,
+    /// Not what was sent.
+    Corrupted,
+    /// A message that another connection has sent.
+    Foreign,
+    /// The message with this number.
+    Own(u64),
+}
+
+fn slot(scheduled: &mut [Moment], sequence: u64) -> Option<&mut Moment> {
+    let index = sequence.checked_rem(scheduled.len() as u64)?;
+    scheduled.get_mut(usize::try_from(index).ok()?)
+}
+
+impl Echo {
+    /// Prepares the callers of this process; `first` is the number of the first one in the whole run.
+    pub(crate) fn new(plan: &plan::Echo, path: &str, first: usize) -> Self {
+        let format = plan.format;
+        let depth = match plan.pace {
+            Pace::InFlight(depth) => depth,
+            Pace::PerSecond(_) => 0,
+        };
+        let caller = || Caller {
+            scheduled: vec![Moment::default(); depth],
+            ..Caller::default()
+        };
+        Self {
+            plan: plan.clone(),
+            path: path.to_owned(),
+            opcode: if format.is_binary {
+                Opcode::Binary
+            } else {
+                Opcode::Text
+            },
+            filler: filler(format.size.saturating_sub(DIGITS + CALLER_DIGITS)),
+            first,
+            callers: (0..plan.connections).map(|_| caller()).collect(),
+            state: State::Connecting,
+            schedule: None,
+            unsent: 0,
+            recorder: Recorder::default(),
+        }
+    }
+
+    /// Compares a payload that has come to caller `index` with what was sent.
+    fn read(&self, index: usize, payload: &[u8]) -> Reply {
+        let caller = &self.callers[index];
+        let digits = self.plan.format.size.min(DIGITS + CALLER_DIGITS);
+        let Some((digits, rest)) = payload.split_at_checked(digits) else {
+            return Reply::Corrupted;
+        };
+        // Nothing is not compared with nothing: where an empty `Vec` points to there is no memory,
+        // and that libc loads none of it takes the processor 0.1 µs.
+        let has_no_filler = rest.is_empty() && self.filler.is_empty();
+        if !has_no_filler && rest != self.filler {
+            return Reply::Corrupted;
+        }
+        let Some((number, whose)) = digits.split_at_checked(DIGITS) else {
+            // Too short for anything but a comparison with the expected one.
+            let next = caller.track.next();
+            let (expected, len) = self.digits(index, next);
+            let is_expected = digits == &expected[..len];
+            return match (is_expected, next < caller.sent) {
+                (true, true) => Reply::Own(next),
+                (true, false) => Reply::Again,
+                (false, _) => Reply::Corrupted,
+            };
+        };
+        match (hex(number), hex(whose)) {
+            (Some(_), Some(other)) if other != last_digits(self.number(index), whose.len()) => {
+                Reply::Foreign
+            }
+            (Some(sequence), Some(_)) if sequence < caller.sent => Reply::Own(sequence),
+            _ => Reply::Corrupted,
+        }
+    }
+
+    /// Counts a payload that has come to caller `index`. Returns true if it answers a message under way.
+    fn reply(&mut self, index: usize, payload: &[u8], now: Moment) -> bool {
+        let reply = self.read(index, payload);
+        let caller = &mut self.callers[index];
+        let tally = &mut self.recorder.report.tally;
+        let sequence = match reply {
+            Reply::Again => {
+                tally.received += 1;
+                tally.duplicates += 1;
+                return false;
+            }
+            Reply::Corrupted => {
+                tally.corrupted += 1;
+                return caller.count_reply();
+            }
+            Reply::Foreign => {
+                tally.corrupted += 1;
+                return false;
+            }
+            Reply::Own(sequence) => sequence,
+        };
+        let duplicates = tally.duplicates;
+        caller.track.take(sequence, tally);
+        if tally.duplicates != duplicates {
+            return false;
+        }
+        let scheduled = match &self.schedule {
+            Some(schedule) => {
+                let callers = self.plan.connections as u64;
+                Some(schedule.moment(sequence * callers + index as u64))
+            }
+            None => caller.scheduled(sequence),
+        };
+        let is_answer = caller.count_reply();
+        if let Some(scheduled) = scheduled {
+            self.recorder.arrived(scheduled, now);
+        }
+        is_answer
+    }
+
+    /// Returns the digits that a message of caller `index` begins with, in an array that may be longer.
+    fn digits(&self, index: usize, sequence: u64) -> ([u8; DIGITS + CALLER_DIGITS], usize) {
+        let len = self.plan.format.size.min(DIGITS + CALLER_DIGITS);
+        let mut digits = [0; DIGITS + CALLER_DIGITS];
+        put_hex(&mut digits[..len.min(DIGITS)], sequence);
+        put_hex(&mut digits[DIGITS..len.max(DIGITS)], self.number(index));
+        (digits, len)
+    }
+
+    /// Returns the number of caller `index` in the whole run.
+    fn number(&self, index: usize) -> u64 {
+        (self.first + index) as u64
+    }
+
+    /// Sends what is due, and returns when the next message is.
+    fn send_due(
+        &mut self,
+        mut schedule: Schedule,
+        clients: &mut Clients,
+        now: Moment,
+    ) -> Result<Moment, Error> {
+        let callers = self.callers.len() as u64;
+        while schedule.next() <= now {
+            let index = usize::try_from(schedule.next_number() % callers).unwrap_or_default();
+            let key = self.callers[index].key;
+            let backlog = key.and_then(|key| clients.backlog(key));
+            if backlog.is_some_and(|backlog| backlog > MAX_BACKLOG_BYTES) {
+                self.schedule = Some(schedule);
+                return Ok(next_look(now));
+            }
+            if let Some((_, due)) = schedule.take_due(now) {
+                self.send(index, due, clients)?;
+            }
+        }
+        self.schedule = Some(schedule);
+        Ok(schedule.next())
+    }
+
+    fn send(&mut self, index: usize, due: Moment, clients: &mut Clients) -> Result<(), Error> {
+        let sequence = self.callers[index].count_sent(due);
+        let (digits, len) = self.digits(index, sequence);
+        let Some(key) = self.callers[index].key else {
+            return Ok(());
+        };
+        clients.send(key, self.opcode, &[&digits[..len], &self.filler]);
+        clients.flush(key)
+    }
+}
+
+impl Handler for Echo {
+    fn on_event(&mut self, event: Event<'_>, conn: &mut Conn<'_>, now: Moment) {
+        let Role::Caller(index) = conn.role() else {
+            return;
+        };
+        match event {
+            Event::Opened => self.callers[index].key = Some(conn.key),
+            Event::Ended => self.callers[index].key = None,
+            Event::Answered => {}
+            Event::Message(payload) => {
+                let is_answer = self.reply(index, payload, now);
+                if is_answer && self.state == State::Sending && self.schedule.is_none() {
+                    let sequence = self.callers[index].count_sent(now);
+                    let (digits, len) = self.digits(index, sequence);
+                    conn.send(self.opcode, &[&digits[..len], &self.filler]);
+                }
+            }
+        }
+    }
+}
+
+impl Scenario for Echo {
+    fn connections(&self) -> usize {
+        self.plan.connections
+    }
+
+    fn dial(&mut self, index: usize, clients: &mut Clients, due: Moment) -> Result<(), Error> {
+        let endpoint = Endpoint::WebSocket(&self.path);
+        clients.dial(Role::Caller(index), endpoint, due)?;
+        Ok(())
+    }
+
+    fn start(&mut self, start: Moment) {
+        self.state = State::Starting;
+        if let Pace::PerSecond(rate) = self.plan.pace {
+            self.schedule = Some(Schedule::new(start, rate));
+        }
+    }
+
+    fn pump(&mut self, clients: &mut Clients, now: Moment) -> Result<Moment, Error> {
+        let is_first = mem::replace(&mut self.state, State::Sending) == State::Starting;
+        match (self.plan.pace, self.schedule) {
+            (_, Some(schedule)) => return self.send_due(schedule, clients, now),
+            (Pace::InFlight(depth), None) if is_first => {
+                for number in 0..depth * self.callers.len() {
+                    self.send(number / depth, now, clients)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(next_look(now))
+    }
+
+    fn stop(&mut self, end: Moment) {
+        if let Some(schedule) = &mut self.schedule {
+            while schedule.take_due(end).is_some() {
+                self.unsent += 1;
+            }
+        }
+        self.state = State::Over;
+    }
+
+    fn is_settled(&self) -> bool {
+        let has_all = |caller: &Caller| caller.key.is_none() || caller.track.next() == caller.sent;
+        self.callers.iter().all(has_all)
+    }
+
+    fn recorder(&mut self) -> &mut Recorder {
+        &mut self.recorder
+    }
+
+    fn into_report(self: Box<Self>) -> Report {
+        let mut report = self.recorder.report;
+        let sent = self.callers.iter().map(|caller| caller.sent);
+        report.sent = sent.sum::<u64>() + self.unsent;
+        report
+    }
+}

@@ -1,0 +1,396 @@
+//! Publishers, and subscribers that keep account of every numbered message.
+
+use std::time::Duration;
+
+use crate::{
+    account::{
+        report::{Recorder, Report},
+        sequence::Track,
+        spread::Spread,
+    },
+    client::{
+        clients::Clients,
+        event::{Conn, Event, Handler, Role},
+        frame::Opcode,
+    },
+    clock::Moment,
+    error::Error,
+    plan::{self, Pace, Protocol, Target},
+    scenario::{
+        MAX_BACKLOG_BYTES, Scenario, next_look,
+        payload::Stamp,
+        publication::{Delivered, Delivery, Publication},
+        schedule::Schedule,
+        streams::Stream,
+        subscribing::{Subscribing, topic_name},
+    },
+};
+
+#[derive(Debug)]
+pub(crate) struct Fanout {
+    plan: plan::Fanout,
+    subscribing: Subscribing,
+    publications: Vec<Publication>,
+    delivery: Delivery,
+    streams: Vec<Stream>,
+    spreads: Vec<Spread>,
+    /// Of each subscriber one for each stream of its topic, one subscriber after the other.
+    tracks: Vec<Track>,
+    state: State,
+    /// The last arrival, and the number of looks for one since.
+    last_arrival: Moment,
+    looks: u32,
+    recorder: Recorder,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Nothing is published: not yet, or no more.
+    Silent,
+    Closed {
+        in_flight: u64,
+    },
+    Open(Schedule),
+}
+
+/// The outcome of an attempt to publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Published {
+    Done,
+    /// The connection of the publisher is over.
+    Gone,
+    /// The connection of the publisher takes no more for now.
+    Held,
+}
+
+impl Fanout {
+    /// Prepares this process's part of a run of `processes`.
+    pub(crate) fn new(plan: &plan::Fanout, target: &Target, processes: usize) -> Self {
+        let publication = |stream: usize| {
+            let topic = topic_name(plan.run, stream % plan.topics);
+            Publication::new(&plan.protocol, plan.format, &topic, &target.authority)
+        };
+        let count = plan.streams;
+        // Subscribers of other processes would be missing in it.
+        let remembered = if processes == 1 {
+            (REMEMBERED / count).max(16)
+        } else {
+            0
+        };
+        let mut fanout = Self {
+            publications: (0..count).map(publication).collect(),
+            delivery: Delivery::new(plan.format),
+            streams: (0..count).map(|_| Stream::default()).collect(),
+            spreads: (0..count).map(|_| Spread::new(remembered)).collect(),
+            tracks: vec![Track::from_the_start(); plan.subscribers * streams_per_topic(plan)],
+            subscribing: Subscribing::new(plan, target),
+            plan: plan.clone(),
+            state: State::Silent,
+            last_arrival: Moment::default(),
+            looks: 0,
+            recorder: Recorder::default(),
+        };
+        for subscriber in 0..plan.subscribers {
+            let topic = fanout.topic(subscriber);
+            for stream in (topic..count).step_by(plan.topics) {
+                fanout.streams[stream].followers += 1;
+            }
+        }
+        fanout.recorder.report.followers = fanout.followers();
+        fanout
+    }
+
+    fn followers(&self) -> Vec<u64> {
+        let mut followers = vec![0; self.plan.topics];
+        for subscriber in 0..self.plan.subscribers {
+            followers[self.topic(subscriber)] += 1;
+        }
+        followers
+    }
+
+    /// Returns the topic that a subscriber follows.
+    fn topic(&self, subscriber: usize) -> usize {
+        (self.plan.first + subscriber) % self.plan.topics
+    }
+
+    /// Returns the stream whose turn it is at number `number` of the schedule.
+    fn stream(&self, number: u64) -> usize {
+        usize::try_from(number % self.streams.len() as u64).unwrap_or_default()
+    }
+
+    /// Reads what a subscriber of `topic` was sent. The stamp's stream is one of this topic.
+    pub(crate) fn read(&mut self, topic: usize, message: &[u8]) -> Delivered {
+        match self.delivery.read(message) {
+            Delivered::Stamp(stamp)
+                if stamp.stream % self.plan.topics != topic
+                    || stamp.stream >= self.streams.len() =>
+            {
+                Delivered::Corrupted
+            }
+            delivered => delivered,
+        }
+    }
+
+    pub(crate) fn subscribing(&mut self) -> &mut Subscribing {
+        &mut self.subscribing
+    }
+
+    pub(crate) fn plan(&self) -> &plan::Fanout {
+        &self.plan
+    }
+
+    fn opened(&mut self, conn: &mut Conn<'_>, now: Moment) {
+        match conn.role() {
+            Role::Publisher(stream) => self.streams[stream].key = Some(conn.key),
+            Role::Subscriber(subscriber) => {
+                let topic = self.topic(subscriber);
+                self.subscribing.on_opened(subscriber, topic, conn, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn ended(&mut self, role: Role) {
+        match role {
+            Role::Publisher(stream) => self.streams[stream].key = None,
+            Role::Subscriber(subscriber) => {
+                let first = subscriber * streams_per_topic(&self.plan);
+                let streams =
+                    (self.topic(subscriber)..self.streams.len()).step_by(self.plan.topics);
+                for (index, stream) in streams.enumerate() {
+                    // What it got no longer counts, and nor does what it will not get.
+                    self.streams[stream].followers -= 1;
+                    self.streams[stream].progress -= self.tracks[first + index].next();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn delivered(&mut self, subscriber: usize, message: &[u8], now: Moment) {
+        self.last_arrival = now;
+        self.looks = 0;
+        match self.read(self.topic(subscriber), message) {
+            Delivered::Stamp(stamp) => self.count(subscriber, stamp, now),
+            Delivered::Corrupted => self.recorder.report.tally.corrupted += 1,
+            Delivered::Unstamped => self.subscribing.on_unstamped(subscriber, message),
+        }
+    }
+
+    fn count(&mut self, subscriber: usize, stamp: Stamp, now: Moment) {
+        // Only the process that publishes knows how far the stream has got.
+        let is_known = self.plan.publishers > 0;
+        if is_known && self.streams[stamp.stream].published <= stamp.sequence {
+            self.recorder.report.tally.corrupted += 1;
+            return;
+        }
+        let index = stamp.stream / self.plan.topics;
+        let track = &mut self.tracks[subscriber * streams_per_topic(&self.plan) + index];
+        let tally = &mut self.recorder.report.tally;
+        let duplicates = tally.duplicates;
+        let advance = track.take(stamp.sequence, tally);
+        if tally.duplicates != duplicates {
+            return;
+        }
+        let stream = &mut self.streams[stamp.stream];
+        stream.progress += advance;
+        self.recorder.arrived(stamp.scheduled, now);
+        let spread = &mut self.spreads[stamp.stream];
+        if let Some(first) = spread.take(stamp.sequence, stream.followers, now) {
+            self.recorder.spread(first, now);
+        }
+    }
+
+    /// Publishes the next message of a stream, if it can.
+    fn publish(&mut self, stream: usize, scheduled: Moment, clients: &mut Clients) -> Published {
+        let key = self.streams[stream].key;
+        let Some((key, backlog)) = key.and_then(|key| Some((key, clients.backlog(key)?))) else {
+            return Published::Gone;
+        };
+        if backlog > MAX_BACKLOG_BYTES {
+            return Published::Held;
+        }
+        let stamp = Stamp {
+            stream,
+            sequence: self.streams[stream].published,
+            scheduled,
+        };
+        self.streams[stream].published += 1;
+        let (before, after) = self.publications[stream].around();
+        let parts = [before, &stamp.to_bytes(), after];
+        match (self.subscribing.protocol(), self.plan.format.is_binary) {
+            (Protocol::Relay(_), _) => clients.send_raw(key, &parts),
+            (Protocol::Template(_), true) => clients.send(key, Opcode::Binary, &parts),
+            (Protocol::Template(_), false) => clients.send(key, Opcode::Text, &parts),
+        }
+        Published::Done
+    }
+
+    /// Publishes as much as may be under way.
+    fn publish_closed(
+        &mut self,
+        in_flight: u64,
+        clients: &mut Clients,
+        now: Moment,
+    ) -> Result<(), Error> {
+        self.looks += 1;
+        // Counts looks, too: while the machine is suspended nothing can come.
+        let is_stalled = now.since(self.last_arrival) > STALL && self.looks > STALL_LOOKS;
+        for stream in 0..self.streams.len() {
+            let mut room = self.streams[stream].room(in_flight);
+            if is_stalled && room == 0 && self.streams[stream].followers > 0 {
+                // All under way must be lost. The next publication shows it as a gap.
+                room = 1;
+                self.recorder.report.stalls += 1;
+            }
+            let published = (0..room)
+                .take_while(|_| self.publish(stream, now, clients) == Published::Done)
+                .count();
+            if let (1.., Some(key)) = (published, self.streams[stream].key) {
+                clients.flush(key)?;
+            }
+        }
+        if is_stalled {
+            self.last_arrival = now;
+            self.looks = 0;
+        }
+        Ok(())
+    }
+
+    /// Publishes what is due, one stream after the other, and returns when the next one is.
+    fn publish_open(
+        &mut self,
+        mut schedule: Schedule,
+        clients: &mut Clients,
+        now: Moment,
+    ) -> Result<Moment, Error> {
+        let count = self.streams.len();
+        let first = schedule.next_number();
+        while schedule.next() <= now {
+            let stream = self.stream(schedule.next_number());
+            match self.publish(stream, schedule.next(), clients) {
+                Published::Done => {}
+                Published::Gone => self.streams[stream].unpublished += 1,
+                Published::Held => break,
+            }
+            schedule.take_due(now);
+        }
+        let sent = usize::try_from(schedule.next_number() - first).unwrap_or(count);
+        for number in (first..).take(sent.min(count)) {
+            let stream = self.stream(number);
+            if let Some(key) = self.streams[stream].key {
+                clients.flush(key)?;
+            }
+        }
+        self.state = State::Open(schedule);
+        let next = schedule.next();
+        Ok(if next <= now { now + RETRY } else { next })
+    }
+}
+
+/// Returns how many streams one subscriber follows at most.
+pub(crate) fn streams_per_topic(plan: &plan::Fanout) -> usize {
+    plan.streams.div_ceil(plan.topics)
+}
+
+/// Publications whose spread is measured at a time, over all streams: 1.5 MiB.
+const REMEMBERED: usize = 1 << 16;
+
+/// Time without an arrival after which a closed loop publishes nevertheless. Arbitrary.
+const STALL: Duration = Duration::from_secs(1);
+const STALL_LOOKS: u32 = 8;
+
+/// Time until a publisher whose socket is full is tried again.
+const RETRY: Duration = Duration::from_millis(1);
+
+impl Handler for Fanout {
+    fn on_event(&mut self, event: Event<'_>, conn: &mut Conn<'_>, now: Moment) {
+        match (event, conn.role()) {
+            (Event::Opened, _) => self.opened(conn, now),
+            (Event::Ended, role) => self.ended(role),
+            (Event::Message(message), Role::Subscriber(subscriber)) => {
+                self.delivered(subscriber, message, now);
+            }
+            // A publisher in the chat gets its own messages: they are not counted.
+            (Event::Message(_) | Event::Answered, _) => {}
+        }
+    }
+}
+
+impl Scenario for Fanout {
+    fn connections(&self) -> usize {
+        let publishing = if self.plan.publishers > 0 {
+            self.plan.streams
+        } else {
+            0
+        };
+        self.plan.subscribers + publishing
+    }
+
+    fn dial(&mut self, index: usize, clients: &mut Clients, due: Moment) -> Result<(), Error> {
+        let topic = self.topic(index);
+        let key = match index.checked_sub(self.plan.subscribers) {
+            None => {
+                let role = Role::Subscriber(index);
+                self.subscribing.dial_subscriber(role, topic, clients, due)
+            }
+            Some(stream) => {
+                let topic = stream % self.plan.topics;
+                self.subscribing.dial_publisher(stream, topic, clients, due)
+            }
+        };
+        key.map(|_| ())
+    }
+
+    fn is_ready(&self, now: Moment) -> bool {
+        self.subscribing.is_ready(now)
+    }
+
+    fn start(&mut self, start: Moment) {
+        self.last_arrival = start;
+        self.state = match self.plan.pace {
+            _ if self.plan.publishers == 0 => State::Silent,
+            Pace::InFlight(count) => State::Closed {
+                in_flight: count as u64,
+            },
+            Pace::PerSecond(rate) => State::Open(Schedule::new(start, rate)),
+        };
+    }
+
+    fn pump(&mut self, clients: &mut Clients, now: Moment) -> Result<Moment, Error> {
+        match self.state {
+            State::Silent => Ok(next_look(now)),
+            State::Closed { in_flight } => {
+                self.publish_closed(in_flight, clients, now)?;
+                Ok(next_look(now))
+            }
+            State::Open(schedule) => self.publish_open(schedule, clients, now),
+        }
+    }
+
+    fn stop(&mut self, end: Moment) {
+        if let State::Open(mut schedule) = self.state {
+            while let Some((number, _)) = schedule.take_due(end) {
+                let stream = self.stream(number);
+                self.streams[stream].unpublished += 1;
+            }
+        }
+        self.state = State::Silent;
+    }
+
+    fn is_settled(&self) -> bool {
+        self.plan.publishers > 0 && self.streams.iter().all(Stream::is_settled)
+    }
+
+    fn recorder(&mut self) -> &mut Recorder {
+        &mut self.recorder
+    }
+
+    fn into_report(self: Box<Self>) -> Report {
+        let mut report = self.recorder.report;
+        report.published = self.streams.iter().map(|stream| stream.published).collect();
+        let unpublished = self.streams.iter().map(|stream| stream.unpublished);
+        report.unpublished = unpublished.collect();
+        report
+    }
+}

@@ -1,0 +1,171 @@
+//! Publications: everything but the stamp is made once.
+
+use crate::{
+    client::relay,
+    plan::{MessageFormat, PAYLOAD, Protocol, TOPIC},
+    scenario::payload::{Stamp, filler},
+};
+
+/// All publications of one stream, with a gap for the stamp.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+impl Publication {
+    /// Returns the publications to `topic`, by the protocol of the server.
+    pub(crate) fn new(
+        protocol: &Protocol,
+        format: MessageFormat,
+        topic: &str,
+        authority: &str,
+    ) -> Self {
+        let filler = filler(format.size - Stamp::BYTES);
+        let filler = String::from_utf8_lossy(&filler);
+        let payload = format!("{GAP}{filler}");
+        let whole = match protocol {
+            Protocol::Relay(base) => {
+                let body = format!(r#"{{"topic":"{topic}","message":"{payload}"}}"#);
+                relay::post(authority, &format!("{base}/publish"), &body)
+            }
+            Protocol::Template(template) => {
+                let message = template.publish.as_deref().unwrap_or(PAYLOAD);
+                let message = message.replace(TOPIC, topic).replace(PAYLOAD, &payload);
+                message.into_bytes()
+            }
+        };
+        let gap = whole
+            .windows(GAP.len())
+            .position(|bytes| bytes == GAP.as_bytes());
+        let gap = gap.unwrap_or(whole.len());
+        Self {
+            before: whole[..gap].to_vec(),
+            after: whole.get(gap + GAP.len()..).unwrap_or_default().to_vec(),
+        }
+    }
+
+    /// Returns the bytes before and behind the stamp.
+    pub(crate) fn around(&self) -> (&[u8], &[u8]) {
+        (&self.before, &self.after)
+    }
+}
+
+/// A mark for the place of the stamp, as long as it, that nobody writes by chance.
+const GAP: &str = "\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}";
+
+const _: () = assert!(GAP.len() == Stamp::BYTES);
+
+/// Takes stamps out of what subscribers get.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    filler: Vec<u8>,
+    /// Offset of the last stamp: most often the next one begins there, too.
+    offset: usize,
+}
+
+/// The content of a message to a subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    /// Its filler is not what was sent.
+    Corrupted,
+    Stamp(Stamp),
+    /// A message of the server's own.
+    Unstamped,
+}
+
+impl Delivery {
+    pub(crate) fn new(format: MessageFormat) -> Self {
+        Self {
+            filler: filler(format.size - Stamp::BYTES),
+            offset: 0,
+        }
+    }
+
+    pub(crate) fn read(&mut self, message: &[u8]) -> Delivered {
+        let at = |offset| Stamp::read(message.get(offset..)?);
+        let stamp = at(self.offset).or_else(|| {
+            self.offset = Stamp::find(message)?;
+            at(self.offset)
+        });
+        let Some(stamp) = stamp else {
+            return Delivered::Unstamped;
+        };
+        if message[self.offset + Stamp::BYTES..].starts_with(&self.filler) {
+            Delivered::Stamp(stamp)
+        } else {
+            Delivered::Corrupted
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Moment, plan::ProtocolTemplate};
+
+    const FORMAT: MessageFormat = MessageFormat {
+        size: 40,
+        is_binary: false,
+    };
+
+    const STAMP: Stamp = Stamp {
+        stream: 3,
+        sequence: 9,
+        scheduled: Moment::from_nanos(77),
+    };
+
+    fn published(publication: &Publication) -> Vec<u8> {
+        let (before, after) = publication.around();
+        [before, &STAMP.to_bytes(), after].concat()
+    }
+
+    #[test]
+    fn a_payload_alone_is_stamp_and_filler() {
+        let protocol = Protocol::Template(ProtocolTemplate::default());
+        let message = published(&Publication::new(&protocol, FORMAT, "t", "h"));
+        assert_eq!(&message, b"fcl:0003000000000009000000000000004dabcd");
+        let mut delivery = Delivery::new(FORMAT);
+        assert_eq!(delivery.read(&message), Delivered::Stamp(STAMP));
+    }
+
+    #[test]
+    fn a_servers_own_words_are_wrapped_around_and_seen_through() {
+        let words = ProtocolTemplate {
+            publish: Some(r#"{"to":"{topic}","data":"{payload}"}"#.into()),
+            ..ProtocolTemplate::default()
+        };
+        let message = published(&Publication::new(
+            &Protocol::Template(words),
+            FORMAT,
+            "t",
+            "h",
+        ));
+        assert!(message.starts_with(br#"{"to":"t","data":"fcl:0003"#));
+        let mut delivery = Delivery::new(FORMAT);
+        for prefix in [b"".as_slice(), b"xx", b"xx"] {
+            let message = [prefix, &message].concat();
+            assert_eq!(delivery.read(&message), Delivered::Stamp(STAMP));
+        }
+        assert_eq!(
+            delivery.read(b"{\"subscribed\":\"t\"}"),
+            Delivered::Unstamped
+        );
+    }
+
+    #[test]
+    fn a_relay_is_sent_a_request_with_the_right_length() {
+        let publication = Publication::new(&Protocol::Relay("/base".into()), FORMAT, "t", "h");
+        let request = String::from_utf8(published(&publication)).unwrap();
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("POST /base/publish HTTP/1.1\r\nHost: h\r\n"));
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
+        assert!(body.starts_with(r#"{"topic":"t","message":"fcl:0003"#));
+    }
+
+    #[test]
+    fn a_changed_filler_is_found_out() {
+        let message = b"fcl:0003000000000009000000000000004dabXd";
+        assert_eq!(Delivery::new(FORMAT).read(message), Delivered::Corrupted);
+    }
+}

@@ -1,0 +1,174 @@
+//! Subscribers and publishers are connected here, by the protocol of the server.
+
+use std::time::Duration;
+
+use crate::{
+    client::{
+        clients::{Clients, Endpoint},
+        event::{ClientKey, Conn, Role},
+        frame::Opcode,
+        relay::Registrar,
+    },
+    clock::Moment,
+    error::Error,
+    plan::{self, Protocol, ProtocolTemplate, TOPIC, Target},
+};
+
+/// Connects the subscribers and publishers of a run, and knows which subscriptions are in force.
+#[derive(Debug)]
+pub(crate) struct Subscribing {
+    target: Target,
+    protocol: Protocol,
+    /// Part of the names of topics, so that runs at the same time don't mix.
+    run: u32,
+    /// `None` unless the protocol is that of the relay.
+    registrar: Option<Registrar>,
+    /// For each subscriber, true once its subscription is in force.
+    is_subscribed: Vec<bool>,
+    subscribed: usize,
+    /// The moment of the last request for a subscription, if nobody confirms them.
+    asked: Option<Moment>,
+}
+
+impl Subscribing {
+    pub(crate) fn new(plan: &plan::Fanout, target: &Target) -> Self {
+        let registrar = match &plan.protocol {
+            Protocol::Relay(base) => Some(Registrar::new(target, base)),
+            Protocol::Template(_) => None,
+        };
+        Self {
+            target: target.clone(),
+            protocol: plan.protocol.clone(),
+            run: plan.run,
+            registrar,
+            is_subscribed: vec![false; plan.subscribers],
+            subscribed: 0,
+            asked: None,
+        }
+    }
+
+    pub(crate) fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    /// Begins a connection that subscribes to `topic`.
+    pub(crate) fn dial_subscriber(
+        &mut self,
+        role: Role,
+        topic: usize,
+        clients: &mut Clients,
+        due: Moment,
+    ) -> Result<ClientKey, Error> {
+        let name = self.topic_name(topic);
+        let path = match &mut self.registrar {
+            Some(registrar) => registrar.register(topic, &name)?,
+            None => self.path(topic),
+        };
+        clients.dial(role, Endpoint::WebSocket(&path), due)
+    }
+
+    /// Begins a connection that publishes `stream` to `topic`.
+    pub(crate) fn dial_publisher(
+        &self,
+        stream: usize,
+        topic: usize,
+        clients: &mut Clients,
+        due: Moment,
+    ) -> Result<ClientKey, Error> {
+        let role = Role::Publisher(stream);
+        match &self.protocol {
+            Protocol::Relay(_) => clients.dial(role, Endpoint::Http, due),
+            Protocol::Template(_) => {
+                clients.dial(role, Endpoint::WebSocket(&self.path(topic)), due)
+            }
+        }
+    }
+
+    fn path(&self, topic: usize) -> String {
+        self.target.path.replace(TOPIC, &self.topic_name(topic))
+    }
+
+    fn topic_name(&self, topic: usize) -> String {
+        topic_name(self.run, topic)
+    }
+
+    /// Sends the message that subscribes an open connection to `topic`, if it takes one.
+    pub(crate) fn subscribe(&self, topic: usize, conn: &mut Conn<'_>) -> Confirmation {
+        let Protocol::Template(template) = &self.protocol else {
+            return Confirmation::NotNeeded;
+        };
+        let Some(subscribe) = &template.subscribe else {
+            return Confirmation::NotNeeded;
+        };
+        let message = subscribe.replace(TOPIC, &self.topic_name(topic));
+        conn.send(Opcode::Text, &[message.as_bytes()]);
+        match template.subscribed {
+            Some(_) => Confirmation::Awaited,
+            None => Confirmation::NeverCome,
+        }
+    }
+
+    /// Subscribes subscriber `index`, which is connected, to `topic`.
+    pub(crate) fn on_opened(
+        &mut self,
+        index: usize,
+        topic: usize,
+        conn: &mut Conn<'_>,
+        now: Moment,
+    ) {
+        match self.subscribe(topic, conn) {
+            Confirmation::Awaited => {}
+            Confirmation::NeverCome => {
+                self.asked = Some(now);
+                self.subscribed(index);
+            }
+            Confirmation::NotNeeded => self.subscribed(index),
+        }
+    }
+
+    /// Looks for the confirmation in a message of the server's own to subscriber `index`.
+    pub(crate) fn on_unstamped(&mut self, index: usize, message: &[u8]) {
+        let Protocol::Template(ProtocolTemplate {
+            subscribed: Some(confirmation),
+            ..
+        }) = &self.protocol
+        else {
+            return;
+        };
+        let confirmation = confirmation.as_bytes();
+        let mut windows = message.windows(confirmation.len().max(1));
+        if windows.any(|bytes| bytes == confirmation) {
+            self.subscribed(index);
+        }
+    }
+
+    fn subscribed(&mut self, index: usize) {
+        let is_subscribed = &mut self.is_subscribed[index];
+        if !*is_subscribed {
+            *is_subscribed = true;
+            self.subscribed += 1;
+        }
+    }
+
+    /// Returns true if all subscriptions are in force, as far as that can be known.
+    pub(crate) fn is_ready(&self, now: Moment) -> bool {
+        let has_settled = self.asked.is_none_or(|asked| now.since(asked) >= SETTLING);
+        has_settled && self.subscribed == self.is_subscribed.len()
+    }
+}
+
+/// The confirmation of a subscription by the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Confirmation {
+    Awaited,
+    NeverCome,
+    NotNeeded,
+}
+
+/// Returns the name of topic number `topic` in this run.
+pub(crate) fn topic_name(run: u32, topic: usize) -> String {
+    format!("load-{run}-{topic}")
+}
+
+/// Time that subscriptions are given that nobody confirms. Arbitrary.
+const SETTLING: Duration = Duration::from_millis(500);
