@@ -1,5 +1,5 @@
-//! The host and the port that a URL, a `Host` or an `Origin` names ([RFC 3986 §3.2]): read
-//! strictly, and compared by what they mean.
+//! The host and the port that a URL, a `Host` or an `Origin` names ([RFC 3986 §3.2]). They are
+//! parsed strictly, and different spellings of a host are equal.
 //!
 //! [RFC 3986 §3.2]: https://www.rfc-editor.org/rfc/rfc3986#section-3.2
 
@@ -8,7 +8,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-/// A host, and a port if one is named. Without a user: that is for no one to ask of a server
+/// A host, and a port if one is named. An authority with a user (`user@host`) is refused
 /// ([RFC 9110 §4.2.4](https://www.rfc-editor.org/rfc/rfc9110#section-4.2.4)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Authority {
@@ -16,24 +16,24 @@ pub(crate) struct Authority {
     pub(crate) port: Option<u16>,
 }
 
-/// Who is asked.
+/// The host that an authority names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Host {
     V4(Ipv4Addr),
     V6(Ipv6Addr),
-    /// In small letters, and without escapes that need not be.
+    /// In lower case. Escapes that are not needed were decoded.
     Name(String),
 }
 
-/// What a page is of ([RFC 6454 §4](https://www.rfc-editor.org/rfc/rfc6454#section-4)), as far as
-/// it came over HTTP.
+/// The origin of a web page ([RFC 6454 §4](https://www.rfc-editor.org/rfc/rfc6454#section-4)) that
+/// was loaded over HTTP or HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) scheme: Scheme,
     pub(crate) authority: Authority,
 }
 
-/// Whether there is TLS.
+/// The scheme of a URL: HTTP without TLS or with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Http,
@@ -41,11 +41,11 @@ pub(crate) enum Scheme {
 }
 
 impl Authority {
-    /// Reads `host [":" port]`; `None` for anything else.
+    /// Parses `host [":" port]`. Returns `None` for anything else.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
-                // No zone: that is the business of the one who asks (RFC 6874 §4).
+                // A zone is refused: it means something only on the client's machine (RFC 6874 §4).
                 let (address, port) = rest.split_once(']')?;
                 (Host::V6(address.parse().ok()?), port)
             }
@@ -64,15 +64,15 @@ impl Authority {
     }
 }
 
-/// A port; a sign is none of its digits.
+/// Parses a port of digits alone: `u16` would parse a sign, too.
 fn number(digits: &str) -> Option<u16> {
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| is_number)
 }
 
 impl Host {
-    /// Reads a name or an IPv4 address. Only four decimal numbers are an address: browsers write
-    /// all other spellings of one so before they send it.
+    /// Parses a name or an IPv4 address. Only four decimal numbers are an address: a browser turns
+    /// every other spelling of an address into that before it sends it.
     fn parse(text: &str) -> Option<Self> {
         if !(1..=MAX_NAME_BYTES).contains(&text.len()) {
             return None;
@@ -101,9 +101,10 @@ impl Host {
         Some(Self::Name(name))
     }
 
-    /// A browser can ask for it: it is an address, or a name of letters, digits, hyphens and
-    /// underscores between dots. Names of other letters are sent as `xn--…`, and what ends in a
-    /// number is an address in another spelling ([URL §3.5](https://url.spec.whatwg.org/#host-parsing)).
+    /// Returns true if a browser can send this host: an address, or a name of letters, digits,
+    /// hyphens and underscores between dots. A browser sends a name with other letters as `xn--…`,
+    /// and takes a name that ends in a number for an address ([URL
+    /// §3.5](https://url.spec.whatwg.org/#host-parsing)).
     pub(crate) fn is_plain(&self) -> bool {
         let Self::Name(name) = self else {
             return true;
@@ -119,21 +120,21 @@ impl Host {
     }
 }
 
-/// A name without the dot that says that it is whole.
+/// Returns `name` without the dot at its end, which only says that the name is complete.
 pub(crate) fn without_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
 impl Origin {
-    /// Reads `scheme://host[:port]`; `None` for anything else.
+    /// Parses `scheme://host[:port]`. Returns `None` for anything else.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = Scheme::split(text)?;
         let authority = Authority::parse(authority)?;
         Some(Self { scheme, authority })
     }
 
-    /// The host and the port are these. Who has asked for a port without naming it has asked for
-    /// that of the scheme.
+    /// Returns true if the origin has the host and the port of `authority`. A port that is not
+    /// named is the default port of the origin's scheme.
     pub(crate) fn is_at(&self, authority: &Authority) -> bool {
         let port = |authority: &Authority| authority.port.unwrap_or_else(|| self.scheme.port());
         self.authority.host == authority.host && port(&self.authority) == port(authority)
@@ -141,7 +142,7 @@ impl Origin {
 }
 
 impl Scheme {
-    /// Takes the scheme of a URL off; it has no case.
+    /// Splits a URL into its scheme, in upper or lower case, and what follows `://`.
     pub(crate) fn split(url: &str) -> Option<(Self, &str)> {
         let (scheme, rest) = url.split_once("://")?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
@@ -152,7 +153,7 @@ impl Scheme {
         Some((scheme, rest))
     }
 
-    /// The port of a URL that names none.
+    /// Returns the default port, for a URL that names none.
     pub(crate) fn port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -183,15 +184,15 @@ fn hex_digit(byte: u8) -> Option<u8> {
     u8::try_from(digit).ok()
 }
 
-/// RFC 3986 §2.3.
+/// Returns true if `byte` is never escaped in a URL (`unreserved` in RFC 3986 §2.3).
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// RFC 3986 §2.2.
+/// Characters that a host may have unescaped, too (`sub-delims` in RFC 3986 §2.2).
 const SUB_DELIMS: &[u8] = b"!$&'()*+,;=";
 
-/// As long as a name in the DNS may be, and then some (RFC 3986 §3.2.2).
+/// The limit that RFC 3986 §3.2.2 names, which is a little more than names in the DNS have.
 const MAX_NAME_BYTES: usize = 255;
 
 #[cfg(test)]
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_differently_and_means_the_same_is_the_same() {
+    fn different_spellings_of_the_same_authority_are_equal() {
         for (text, meant) in [
             ("a.example", "a.example"),
             ("A.Example:8080", "a.example:8080"),
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_with_or_without_a_port_is_none() {
+    fn anything_but_a_host_with_an_optional_port_is_refused() {
         for text in [
             "",
             ":80",
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_browser_may_send_is_plain() {
+    fn only_a_host_that_a_browser_can_send_is_plain() {
         let is_plain = |text: &str| Authority::parse(text).unwrap().host.is_plain();
         for text in [
             "a",
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_where_its_scheme_host_and_port_are() {
+    fn an_origin_is_at_an_authority_with_its_host_and_port() {
         let is_at = |origin: &str, authority: &str| {
             let authority = Authority::parse(authority).unwrap();
             Origin::parse(origin).is_some_and(|origin| origin.is_at(&authority))

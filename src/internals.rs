@@ -1,7 +1,7 @@
-//! What `fuzz/` and `benches/` need of what is private. It exists with the feature `internals` only,
-//! which nothing else depends on, and is no part of the API.
+//! Private parts of the crate, opened for `fuzz/` and `benches/`. This module exists only with the
+//! feature `internals`, which nothing else depends on, and is no part of the API.
 //!
-//! Everything here calls what the server itself calls, and decides nothing.
+//! Every function here calls the code that the server itself calls, and decides nothing.
 
 use std::future::Future;
 
@@ -21,8 +21,9 @@ pub use crate::{
     server::internals::{chat, publish_request, register_request},
 };
 
-/// Serves a connection on the first of `shards`, from after an opening handshake with this
-/// `offer` of extensions to its end; `leftover` is what came behind the request.
+/// Serves a connection on the first of `shards`, from the end of its opening handshake to its own
+/// end. `offer` are the extensions that the client offered, `leftover` the bytes that it sent
+/// behind its request.
 pub fn connection(
     shards: &Shards,
     protocol: impl Protocol + 'static,
@@ -32,11 +33,11 @@ pub fn connection(
 ) -> impl Future<Output = ()> + Unpin {
     let (identity, protocol) = (Identity::anonymous(), Box::new(protocol));
     Connection::open(shards.first(), identity, protocol, shards.agree(offer))
-        .expect("it is not registered, and the shard does not drain")
+        .expect("the connection has no registration, and the shard does not drain")
         .start(Socket::Other(Box::new(socket)), leftover)
 }
 
-/// What a message to the relay leads to: these topics, or this answer.
+/// Returns the topics that a message to the relay sets, or the frame that it is answered with.
 pub fn relay(kind: Kind, payload: &[u8]) -> Result<Vec<TopicName>, Frame> {
     match relay::react(kind, payload) {
         Reaction::SetTopics(topics) => Ok(topics.to_vec()),
@@ -44,23 +45,23 @@ pub fn relay(kind: Kind, payload: &[u8]) -> Result<Vec<TopicName>, Frame> {
     }
 }
 
-/// The relay's answer to a change of topics.
+/// Returns the frame with which the relay confirms a change of topics.
 pub fn topics_in_force(topics: &[TopicName]) -> Frame {
     relay::topics_in_force(topics)
 }
 
-/// A frame of a message; a continuation if it has no kind.
+/// Encodes a frame of a message. Without a `kind` it is a continuation.
 pub fn fragment(kind: Option<Kind>, is_final: bool, payload: &[u8]) -> Frame {
     let opcode = kind.map_or(Opcode::Continuation, Opcode::from);
     Frame::fragment(opcode, is_final, payload)
 }
 
-/// The Close frame that says why a connection ended, if there is one to send.
+/// Returns the Close frame for `reason`, or `None` if none is sent for it.
 pub fn close_frame(reason: Disconnect) -> Option<Frame> {
     reason.close_frame()
 }
 
-/// A Close frame.
+/// Encodes a Close frame.
 pub fn close(code: u16, reason: &str) -> Frame {
     Frame::close(code, reason)
 }

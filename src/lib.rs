@@ -1,7 +1,8 @@
 //! A WebSocket broadcast server: it takes a message in and puts it on every subscriber's socket, as
 //! fast as the kernel allows, and never loses one silently.
 //!
-//! Run all of it as a [`Server`], or start a [`Hub`] and hand it connections from a server of your own.
+//! Run all of it as a [`Server`], or start a [`Hub`] and hand it connections from a server of your
+//! own.
 //!
 //! # A whole server
 //!
@@ -17,16 +18,16 @@
 //! }
 //! ```
 //!
-//! That is what `framecast serve` runs: chat for WebSocket clients, an HTTP interface to publish by, and
-//! at Ctrl-C an end in good order. Before `serve`, [`Server::hub`] gives you the [`Hub`] to publish
-//! by yourself.
+//! `framecast serve` runs this server: chat for WebSocket clients, an HTTP interface to publish
+//! with, and a graceful shutdown at Ctrl-C. Before you call `serve`, [`Server::hub`] returns the
+//! [`Hub`], through which your own code can publish.
 //!
 //! # In a server of your own
 //!
 //! [`upgrade`] answers a request to any server on hyper, such as axum, with 101, and hands the
-//! connection to the hub. From then on its client is heard by a [`Protocol`], which acts by its
-//! [`Context`]. Here clients of `GET /news` get what is sent to `POST /news`, and what others among
-//! them say:
+//! connection to the hub. From then on the client's messages go to a [`Protocol`], which replies,
+//! publishes and subscribes through a [`Context`]. In this example the clients of `GET /news` get
+//! every text that is sent to `POST /news`, and every text that another client sends:
 //!
 //! ```no_run
 //! use std::{error::Error, time::Duration};
@@ -35,14 +36,14 @@
 //! use framecast::{Context, Hub, HubConfig, Incoming, Message, Protocol, TopicName, Topics, upgrade};
 //! use tokio::{net::TcpListener, signal};
 //!
-//! /// A client that gets the news, and may say something about them.
+//! /// A client that gets the news, and may comment on them.
 //! struct Reader {
 //!     news: Topics,
 //! }
 //!
 //! impl Protocol for Reader {
 //!     fn on_open(&mut self, cx: &mut Context<'_>) {
-//!         // If memory is too short for that, the client is refused with 503.
+//!         // If memory is too short, the client gets 503 and no connection.
 //!         let _ = cx.set_topics(&self.news);
 //!     }
 //!
@@ -88,37 +89,63 @@
 //! # What there is
 //!
 //! - [`Server`] and its [`Config`]; [`Hub`] and its [`HubConfig`] with [`Limits`], [`Timeouts`],
-//!   [`Access`] and [`Deflate`]. Each default is safe to run with.
+//!   [`Access`] and [`Deflate`]. Every default is safe to run with.
 //! - A hub [publishes](Hub::publish) to a topic, or only to [one user's
-//!   connections](Hub::publish_to_user), [counts](Hub::metrics), and [ends](Hub::drain) in good order.
-//! - [`Subscription`] is a topic for the process itself, as a `Stream`: see [`Hub::subscribe`].
-//! - [`upgrade`] makes a connection of a request, [`upgrade_as`] one of a [user](UserId).
-//! - [`Protocol`], for what your clients say; [`Chat`], [`Echo`] and [`EchoFrames`] are there already.
-//! - [`TopicName`] and [`Topics`], checked once; [`Message`], encoded once for everybody.
-//! - [`Disconnect`]: the reasons for which connections end, with their close codes.
+//!   connections](Hub::publish_to_user). It has [metrics](Hub::metrics), and is
+//!   [drained](Hub::drain) before it ends.
+//! - [`Subscription`] is a `Stream` of the messages of a topic, for a subscriber inside your own
+//!   process: see [`Hub::subscribe`].
+//! - [`upgrade`] turns an HTTP request into a connection, [`upgrade_as`] into one of a
+//!   [user](UserId).
+//! - [`Protocol`] is the trait that handles your clients' messages. [`Chat`], [`Echo`] and
+//!   [`EchoFrames`] implement it.
+//! - [`TopicName`] and [`Topics`] are checked once, when they are made. A [`Message`] is encoded
+//!   once for all subscribers.
+//! - [`Disconnect`] has the reasons why connections end, with their close codes.
 //!
 //! # What is guaranteed
 //!
-//! - The subscribers of a topic get its messages in one order, each once. There is no order between
-//!   topics.
+//! - All subscribers of a topic get its messages in the same order, each message once. There is no
+//!   order between topics.
 //! - A subscriber gets every message that is published while it is connected, or a close code that
 //!   says why not. There is no history: over a reconnect, delivery is at most once.
-//! - Slow subscribers hold up nobody: one for whom too much waits, or too old a message, is closed.
-//!   Publishers wait while a shard, which is a thread of the hub, has too much to deliver.
-//! - What clients make the hub hold is bounded, for each and [for all together](Limits::memory_budget).
-//! - What they send is checked to RFC 6455's letter.
+//! - A slow subscriber holds up nobody: it is closed if too many bytes wait for it, or too old a
+//!   message. Publishers wait while a shard, which is a thread of the hub, has too much to deliver.
+//! - The memory that clients make the hub hold is bounded, for each client and [for all of them
+//!   together](Limits::memory_budget).
+//! - Every frame from a client is checked to RFC 6455's letter.
 //!
 //! The README has the rest, with the figures.
 //!
 //! # Inside
 //!
-//! [A page of its own](crate::design) has the way of a message from socket to socket, the rules that the
-//! code keeps, and which module may name which. `server` is the outside, `connection` the task of one
-//! WebSocket, `protocol` what its messages mean, and `hub` the core. `subscription` is a topic for the
-//! process itself. What is called `wire` is a crate beside this one, `framecast-wire`. `config` is what
-//! an operator may choose, `error` why a server did not start or run on, `disconnect` why a connection
-//! ended, `metrics` what is counted, `message` what is published, `topic` and `user` names that were checked, and `authority` a host
-//! with its port. `internals` opens what `fuzz/` and `benches/` need.
+//! ```text
+//!  in a turn of the sender's connection:
+//!
+//!  socket ─► receive buffer ─┬─ whole, plain ─► fast path ──────────┬─► protocol ─► router
+//!                            └─ all else ─► gate, fastwebsockets ───┘                  │
+//!                                                                                      │
+//!  in steps of each shard with subscribers:                               one push for │
+//!                                                                         each shard   │
+//!  sockets ◄─ one write each ◄─ outboxes ◄─ fan-out ◄─ inbox ◄─────────────────────────┘
+//! ```
+//!
+//! Most messages take the fast path: a message that has arrived whole, in one frame that is not
+//! compressed, is unmasked in the receive buffer, and the protocol is called with it there. Control
+//! frames and all other messages take the slow path, through the gate, which checks the frames, and
+//! fastwebsockets. A message that the protocol publishes is encoded once. All outboxes refer to the
+//! same bytes.
+//!
+//! [A page of its own](crate::design) follows a message step by step. It has the rules that the
+//! code keeps, and which module may name which.
+//!
+//! `server` has the listeners and HTTP, `connection` the task of one WebSocket, `protocol` the
+//! meaning of its messages, `hub` the core, and `subscription` the subscribers inside the process.
+//! `config` has the settings, `error` the reasons why a server does not start or does not run on,
+//! `disconnect` the reasons why connections end, `metrics` the counters, `message` the messages to
+//! publish, `topic` and `user` checked names, and `authority` a host with its port. `internals`
+//! opens private parts for `fuzz/` and `benches/`. `wire` is a crate beside this one,
+//! `framecast-wire`: RFC 6455 and 7692.
 
 mod authority;
 mod config;
@@ -166,7 +193,7 @@ pub use crate::{
     user::{Identity, InvalidUserId, UserId},
 };
 
-/// The inside of the server, for whoever wants to know how it works or to change it.
+/// The inside of the server, for readers who want to know how it works or to change it.
 ///
 #[cfg(doc)]
 #[doc = include_str!("../docs/design.md")]
