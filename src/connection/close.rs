@@ -20,9 +20,9 @@ use crate::{
     protocol::Protocol,
 };
 
-/// Ends the connection for `reason`: it leaves its topics at once, what is queued is written,
-/// then its Close, and the peer has its chance to answer (RFC 6455 §7.1.1). Returns true if all that was
-/// done in time.
+/// Closes a connection that has ended for `reason`: publishes what its client and its protocol have
+/// left to publish, writes the outbox, whose last frame is the Close, and gives the peer the time
+/// to answer (RFC 6455 §7.1.1). Returns true if the closing handshake was complete in time.
 pub(super) async fn close(
     handle: &HandleRef,
     mut protocol: Box<dyn Protocol>,
@@ -33,19 +33,21 @@ pub(super) async fn close(
     let draining = handle.shard().draining().map(DrainTime::for_closing);
     let within = draining.map_or(within, |draining| draining.min(within));
     poll_fn(|cx| {
-        reader.publish_at_last(cx, handle.shard());
+        reader.publish_after_end(cx, handle.shard());
         Poll::Ready(())
     })
     .await;
     let mut last = Publications::default();
     protocol.on_close(reason, &mut protocol::Context::new(handle, &mut last));
-    let handshake = timeout(within, shake_hands(handle, protocol, reader, reason));
-    let (orderly, ()) = join!(handshake, publish(handle, last, within));
+    let handshake = timeout(within, closing_handshake(handle, protocol, reader, reason));
+    let (orderly, ()) = join!(handshake, publish_last(handle, last, within));
     orderly.is_ok()
 }
 
-/// Writes what is queued and its Close, and waits for the peer's.
-async fn shake_hands(
+/// Writes the outbox, with the Close at its end, waits for the peer's Close if one is expected, and
+/// shuts the socket down. If the peer may still be sending, it is then read to the end of the
+/// stream: unread bytes would cause a reset, and the peer could lose our Close.
+async fn closing_handshake(
     handle: &HandleRef,
     protocol: Box<dyn Protocol>,
     reader: &mut Reader,
@@ -53,12 +55,12 @@ async fn shake_hands(
 ) {
     let mut protocol = Some(protocol);
     if !reason.expects_peers_close() {
-        reader.forget();
-        // The names of its topics, too: they are charged no more.
+        reader.drop_unread();
+        // It may hold names of topics, which are no longer charged to the budget.
         protocol = None;
     }
     poll_fn(|cx| {
-        // Stores the waker, for a socket that takes no more at present.
+        // A blocked socket wakes this task when it can be written again.
         handle.register_waker(cx);
         handle.poll_flushed()
     })
@@ -66,7 +68,7 @@ async fn shake_hands(
     if let Some(protocol) = &mut protocol {
         poll_fn(|cx| reader.poll(cx, handle, &mut **protocol)).await;
     }
-    // A registration is free again when the peer sees the end of the stream.
+    // Frees a relay's registration before the peer sees the end of the stream and connects again.
     drop(protocol);
     let shut_down = poll_fn(|cx| handle.poll_shutdown(cx)).await;
     if shut_down.is_ok() && reason.is_amid_sending() {
@@ -75,9 +77,9 @@ async fn shake_hands(
     }
 }
 
-/// Publishes what the protocol has said at last, when the hub has room for it, and after this time in any
-/// case.
-async fn publish(handle: &HandleRef, last: Publications, within: Duration) {
+/// Publishes what the protocol has published in `on_close`: with a permit if the hub has too much
+/// to deliver, or without one after the time `within`.
+async fn publish_last(handle: &HandleRef, last: Publications, within: Duration) {
     if last.is_empty() {
         return;
     }
@@ -92,7 +94,7 @@ async fn publish(handle: &HandleRef, last: Publications, within: Duration) {
     drop(permit);
 }
 
-/// Reads what the peer sends, to no purpose; ready at the end of the stream.
+/// Reads what the peer sends and throws it away. Ready at the end of the stream.
 fn poll_discard(cx: &mut Context<'_>, handle: &HandleRef, ticket: &mut Ticket) -> Poll<()> {
     let shard = handle.shard();
     if shard.is_queued(*ticket) {

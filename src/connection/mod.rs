@@ -1,17 +1,21 @@
-//! One connection's life after its opening handshake: read, react, write, close.
+//! The task of one connection after its opening handshake: it reads, calls the protocol, writes,
+//! and closes.
 //!
-//! The connection's task owns its [`Handle`] and its [`Reader`]; what can't go out at
-//! once waits in the outbox that the shard keeps. The task reads in turns, and writes at the end of
-//! each what the turn's messages were answered with, in one write. What others publish is written
-//! by the shard's tick.
+//! The task owns its [`Handle`], its protocol and its [`Reader`]. It reads in turns, and at the end
+//! of each turn writes all replies of the turn in one write. Bytes that the socket does not take
+//! wait in the outbox, which the shard keeps. Publications are written to their subscribers by the
+//! shard's tick.
 //!
-//! The task leaves its waker in its handle, and whoever writes to the socket writes with that one:
+//! The task stores its waker with the shard. The tick writes to the socket with the same waker, so
+//! a blocked socket wakes the task, and not the tick:
 //!
 //! ```text
-//!  the socket can be read ──────────────────────────────┐
-//!  the socket takes more, after it was blocked ─────────┤
-//!  all is written, after reading was held up for it ────┼─► the task's next turn
-//!  somebody has ended the connection ───────────────────┘
+//!  the socket can be read ────────────────────────────────────┐
+//!  the socket can be written, after it was blocked ───────────┤
+//!  the outbox is empty, which held the reader up ─────────────┤
+//!  a permit to publish was granted, or memory is there again ─┼─► the task's next turn
+//!  a round begins, after a turn that ended too early ─────────┤
+//!  the connection was ended ──────────────────────────────────┘
 //! ```
 //!
 //! [`reader`] has the turns, and `close` the closing handshake.
@@ -41,7 +45,7 @@ use crate::{
     user::Identity,
 };
 
-/// A connection of a shard.
+/// A connection of a shard, until its task has closed it.
 pub(crate) struct Connection {
     handle: Handle,
     protocol: Box<dyn Protocol>,
@@ -49,13 +53,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Prepares a connection while its opening handshake is under way, in which `deflate` was
-    /// agreed on. Its subscriptions are in force from then on: what is published is queued for it.
+    /// Makes a connection before its 101 is sent, so that its subscriptions are in force when the
+    /// client sees that: from here on, publications are queued for it. `deflate` is what the
+    /// opening handshake has agreed on.
     ///
     /// # Errors
     ///
-    /// If its registration was deleted meanwhile, memory is too short for its topics, or the shard takes no
-    /// connections any more.
+    /// Its registration was deleted meanwhile, memory is too short for its topics, or the shard
+    /// drains and takes no connections any more.
     pub(crate) fn open(
         shard: &Rc<Shard>,
         identity: Identity,
@@ -65,17 +70,17 @@ impl Connection {
         if shard.draining().is_some() {
             return Err(Disconnect::Restarting);
         }
-        // Compressed messages have no frames of their own.
+        // A compressed message is inflated as a whole: it has no fragments to hand on.
         let takes_fragments = protocol.wants_fragments() && deflate.is_none();
         let handle = Handle::new(shard, identity.user, deflate);
         let mut publications = Publications::default();
-        // Outside all turns, and so behind whatever the last one has left.
+        // This is no turn. The last turn on the shard may have left replies to another connection.
         shard.skip_turn();
         protocol.on_open(&mut protocol::Context::new(&handle, &mut publications));
-        // There is no socket yet.
+        // There is no socket yet to write the replies to.
         handle.queue_replies();
         match handle.ended() {
-            // The client is told by a Close.
+            // The client gets its 101, and then the Close.
             None | Some(Disconnect::Application(_)) => {}
             Some(reason) => return Err(reason),
         }
@@ -86,17 +91,19 @@ impl Connection {
         })
     }
 
-    /// Starts the connection on its socket; to be spawned on the shard's thread. Completes when it
-    /// is closed. `leftover` is what the client sent behind its request: the first of its frames.
+    /// Returns the connection's task, to be spawned on the shard's thread. It completes when the
+    /// connection is closed. `leftover` are bytes that the client sent right behind its request:
+    /// its first frames.
     pub(crate) fn start(mut self, socket: Socket, leftover: Vec<u8>) -> Task {
         self.reader.keep(leftover.into(), self.handle.shard());
         self.handle.attach(socket);
         Task::Open(self)
     }
 
-    /// One turn: write, read and react, write the reactions. Ready when the connection has ended.
+    /// Has a turn: writes the outbox, reads, calls the protocol, and writes its replies. Ready when
+    /// the connection has ended.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Disconnect> {
-        // Woken by the end: the reason. Woken by a socket that can be written to again: go on.
+        // The task may have been woken because the connection was ended.
         if let Some(reason) = self.handle.register_waker(cx) {
             return Poll::Ready(reason);
         }
@@ -113,18 +120,18 @@ impl Connection {
 
     async fn close(mut self, reason: Disconnect) {
         self.handle.end(reason);
-        // Of several reasons the first one counts.
+        // If it has ended already, the first reason counts.
         let reason = self.handle.ended().unwrap_or(reason);
         let orderly = close::close(&self.handle, self.protocol, &mut self.reader, reason).await;
         debug!(connection = ?*self.handle, %reason, orderly, "closed");
     }
 }
 
-/// A connection's task. A future written by hand, because a compiled one would be several times
-/// as large, for every idle connection.
+/// The task of a connection. It is written by hand, because the future of an `async fn` would be
+/// several times as large, for every idle connection.
 pub(crate) enum Task {
     Open(Connection),
-    /// Boxed: what only the end needs costs nothing before.
+    /// Boxed, so that an open connection has no memory for its closing handshake.
     Closing(Rc<Shard>, Pin<Box<dyn Future<Output = ()>>>),
     Closed,
 }
@@ -138,13 +145,13 @@ impl Future for Task {
             Self::Closing(shard, _) => Rc::clone(shard),
             Self::Closed => return Poll::Ready(()),
         };
-        // Otherwise tokio would catch a panic, and nobody would hear of it.
-        shard.guard(|| self.poll_life(&shard, cx))
+        // Ends the shard if this panics. tokio would catch the panic, and the shard would go on.
+        shard.guard(|| self.poll_open_or_closing(&shard, cx))
     }
 }
 
 impl Task {
-    fn poll_life(&mut self, shard: &Rc<Shard>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_open_or_closing(&mut self, shard: &Rc<Shard>, cx: &mut Context<'_>) -> Poll<()> {
         if let Self::Open(connection) = self {
             let reason = ready!(shard.measure(|| connection.poll_turn(cx)));
             if let Self::Open(connection) = mem::replace(self, Self::Closed) {

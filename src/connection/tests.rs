@@ -1,4 +1,5 @@
-//! Connections poll by poll, over streams that misbehave; and what their [`protocols`] may do.
+//! Tests of connections, poll by poll, over streams that misbehave. [`protocols`] has those of what
+//! a protocol may do.
 
 mod protocols;
 
@@ -29,17 +30,17 @@ use crate::{
     wire::{deflate::Deflater, extension, extension::WindowBits},
 };
 
-/// What a stream is asked for and gives.
+/// What a scripted stream returns when it is read, and a record of what is done with it.
 #[derive(Default)]
 struct Script {
-    /// Given over and over again, in reads of 16 KiB; nothing if it is empty.
+    /// Bytes that the stream repeats endlessly, 16 KiB a read. If empty, reads are pending.
     read: Vec<u8>,
-    /// It is given once.
+    /// The stream returns `read` once, and is pending after that.
     is_once: bool,
-    /// Reads before it panics.
+    /// Number of reads before the stream panics.
     reads_left: Option<u32>,
     reads: u32,
-    /// Done at the first read.
+    /// Called at the first read.
     at_read: Option<Box<dyn FnOnce()>>,
     written: Vec<u8>,
 }
@@ -95,7 +96,7 @@ impl AsyncWrite for Scripted {
     }
 }
 
-/// Does `work` on a shard, with permessage-deflate agreed on.
+/// Runs `work` on a shard, with an agreement on permessage-deflate.
 fn on_a_shard<T: Send + 'static>(
     work: impl FnOnce(&Rc<Shard>, Option<Agreed>) -> T + Send + 'static,
 ) -> T {
@@ -116,7 +117,7 @@ fn open(
     Connection::open(shard, Identity::anonymous(), Box::new(protocol), deflate).unwrap()
 }
 
-/// An echo, after its opening handshake.
+/// Opens an echo connection on a scripted stream.
 fn echo(
     shard: &Rc<Shard>,
     deflate: Option<Agreed>,
@@ -132,7 +133,8 @@ fn poll(task: &mut Pin<Box<Task>>) -> Poll<()> {
     task.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// How often a connection reads in its first turn, and how much it writes, if this is all it gets.
+/// Returns how many reads an echo connection makes in its first turn, and how many bytes it writes,
+/// if the peer repeats `frame` endlessly.
 fn turn_of(frame: Vec<u8>) -> (u32, usize) {
     on_a_shard(move |shard, deflate| {
         let script = Script {
@@ -147,8 +149,8 @@ fn turn_of(frame: Vec<u8>) -> (u32, usize) {
 }
 
 #[test]
-fn a_turn_ends_whatever_it_is_that_never_ends() {
-    // Bytes end it after 17 reads of 16 KiB; what costs more than its bytes does so before.
+fn a_turn_ends_whichever_frames_the_peer_sends_endlessly() {
+    // A turn ends after 17 reads of 16 KiB, and earlier if frames cost more than their bytes.
     let endless: [&[u8]; 6] = [
         b"\x81\x80\0\0\0\0",
         b"\x89\x80\0\0\0\0",
@@ -164,18 +166,18 @@ fn a_turn_ends_whatever_it_is_that_never_ends() {
 }
 
 #[test]
-fn a_turn_inflates_no_more_than_fits_into_its_time() {
+fn a_turn_inflates_no_more_messages_than_its_time_allows() {
     let largest = vec![0; 64 * 1024];
     let payload = Deflater::new(WindowBits::MAX).deflate(&largest).unwrap();
     let [high, low] = u16::try_from(payload.len()).unwrap().to_be_bytes();
     let header = [0xC2, 0x80 | 126, high, low, 0, 0, 0, 0];
     let (_, written) = turn_of([&header[..], &payload].concat());
     let messages = written / (4 + payload.len());
-    // Those of one read would be 190.
+    // One read of 16 KiB holds 190.
     assert!(messages < 50, "{messages}");
 }
 
-/// Takes its time over every message, as the protocol of an application may, and counts them.
+/// Spends 50 us on every message, as the protocol of an application may, and counts messages.
 struct Slow(Rc<Cell<u32>>);
 
 impl Protocol for Slow {
@@ -200,15 +202,15 @@ fn a_turn_calls_a_protocol_no_more_often_than_its_time_allows() {
         assert!(poll(&mut task).is_pending());
         calls.get()
     });
-    // One read has 2,730.
+    // One read of 16 KiB holds 2,730.
     assert!((1..=10).contains(&calls), "{calls}");
 }
 
 #[test]
-fn a_turn_that_panics_ends_the_shard_and_nobody_else_has_a_turn() {
+fn a_turn_that_panics_ends_the_shard_and_no_other_connection_has_a_turn() {
     let done = on_a_shard(|shard, _| {
         let script = Script {
-            // Two messages a read, so that the turn is not over with the first.
+            // Two messages a read, so that the turn goes on after the first read.
             read: [&[0x82, 0xFE, 0x1F, 0xF8, 0, 0, 0, 0][..], &[7; 0x1FF8]].concat(),
             reads_left: Some(1),
             ..Script::default()
@@ -224,9 +226,9 @@ fn a_turn_that_panics_ends_the_shard_and_nobody_else_has_a_turn() {
     assert_eq!(done, (0, 0));
 }
 
-// It was polled again and again.
+// Such a connection was polled again and again.
 #[test]
-fn while_memory_is_exhausted_a_connection_waits_and_it_is_read_when_there_is_some() {
+fn while_memory_is_exhausted_a_connection_waits_and_is_read_when_memory_is_free_again() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
     let budget = usize::try_from(hub.budget().limit()).unwrap();
     let exhausted = hub.budget().charge(budget);
@@ -265,16 +267,16 @@ fn while_memory_is_exhausted_a_connection_waits_and_it_is_read_when_there_is_som
 }
 
 #[test]
-fn whoever_is_ended_for_reading_slowly_holds_nothing_while_its_close_is_on_its_way() {
+fn a_slow_consumer_that_is_ended_holds_no_memory_during_its_closing_handshake() {
     let (before, after) = on_a_shard(|shard, _| {
         let budget = Arc::clone(shard.ledger().budget());
         let connection = open(shard, Echo, None);
         let script = Rc::new(RefCell::new(Script::default()));
         let socket = Socket::Other(Box::new(Scripted(Rc::clone(&script))));
-        // The most of a message, and not its end.
+        // Most of a message, but not its end.
         let begun = [&[0x82, 0xFE, 0xFF, 0xFF, 0, 0, 0, 0][..], &[7; 60_000]].concat();
         let mut task = Box::pin(connection.start(socket, begun));
-        // In its second turn all of it has been taken.
+        // The second turn takes the rest of it.
         for _ in 0..10 {
             assert!(poll(&mut task).is_pending());
         }
@@ -286,18 +288,19 @@ fn whoever_is_ended_for_reading_slowly_holds_nothing_while_its_close_is_on_its_w
         assert_eq!(script.borrow().written[..4], *b"\x88\x0F\x0F\xA8");
         (before, budget.held())
     });
-    // Up to 16 KiB are not told yet.
+    // The ledger may not have told the budget of up to 16 KiB yet.
     assert!(before >= 100_000 && after < 20_000, "{before}, {after}");
 }
 
-// The rest of the turn was read again, out of turn, with what was left of that.
+// The rest of the turn's bytes was read after the end, with the allowance that the turn had left.
 #[test]
-fn whoever_ends_while_it_waits_to_publish_is_read_no_further() {
+fn a_connection_that_ends_while_it_waits_to_publish_is_read_no_further() {
     let written = on_a_shard(|shard, _| {
         let budget = Arc::clone(shard.ledger().budget());
         let chat = Chat::from(TopicName::new("cats").unwrap());
         let connection = open(shard, chat, None);
-        // Memory gets short after the message was taken, while the rest of a fragment is awaited.
+        // Memory gets short after the first message was read, at the read for the rest of a
+        // fragment.
         let seven_eighths = usize::try_from(budget.limit() / 8 * 7).unwrap();
         let short = Rc::new(RefCell::new(None));
         let (hold, charge) = (Rc::clone(&short), Arc::clone(&budget));
@@ -324,14 +327,14 @@ fn whoever_ends_while_it_waits_to_publish_is_read_no_further() {
     assert_eq!(written[..4], *b"\x88\x1B\x03\xF5");
 }
 
-// Its Close was forgotten, and waited for until the time was over.
+// The peer's Close was forgotten, and waited for again until the timeout.
 #[test]
-fn a_close_behind_what_waits_to_be_published_ends_the_handshake() {
+fn a_close_behind_a_message_that_waits_to_be_published_completes_the_closing_handshake() {
     let (polls, written) = on_a_shard(|shard, _| {
         let budget = Arc::clone(shard.ledger().budget());
         let cats = TopicName::new("cats").unwrap();
         let connection = open(shard, Chat::of(cats.into()), None);
-        // Memory gets short when the message was taken, while the rest of a Close is awaited.
+        // Memory gets short after the message was read, at the read for the rest of a Close.
         let seven_eighths = usize::try_from(budget.limit() / 8 * 7).unwrap();
         let short = Rc::new(RefCell::new(None));
         let hold = Rc::clone(&short);
@@ -356,5 +359,5 @@ fn a_close_behind_what_waits_to_be_published_ends_the_handshake() {
         (pending.count(), script.borrow().written.clone())
     });
     assert_eq!(written, b"\x88\x02\x03\xE8");
-    assert!(polls < 10, "it waits for another one");
+    assert!(polls < 10, "it waits for another Close");
 }

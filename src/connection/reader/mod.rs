@@ -1,20 +1,20 @@
-//! The read side: a connection's turns, in which it reads and reacts.
+//! The read side of a connection: its turns, in which it reads messages and calls the protocol.
 //!
-//! A whole plain message is taken from the receive buffer as it stands there: the fast path. For
-//! everything else there is the [`slow_path`]: for each message, a future that reads it
-//! through the gate and fastwebsockets. An idle connection has no such future, and so no buffer. Which protocol
-//! a message is for, nobody here knows.
+//! A plain message (one frame, not compressed) that has arrived whole is taken in place from the
+//! receive buffer: the fast path. For everything else there is the [`slow_path`]: a future that
+//! reads one message through the gate and fastwebsockets. An idle connection has no such future,
+//! and so no buffer. The reader does not know which protocol it calls.
 //!
 //! ```text
 //!                 ┌─ whole and plain ─► fast path ───────────┐
-//!  receive buffer ┤                                          ├─► protocol ─► published in the end
-//!                 └─ anything else ──► slow path: gate ──────┘               of the turn
-//!                                      ─► fastwebsockets
+//!  receive buffer ┤                                          ├─► protocol ─► published at the end
+//!                 └─ all else ─► slow path: gate, ───────────┘               of the turn
+//!                                fastwebsockets
 //! ```
 //!
-//! What a turn publishes goes off together. While the hub has too much to deliver, a connection is
-//! read up to its first publication. With that it waits to be let through, and then has a short turn
-//! in which it publishes.
+//! All publications of a turn are published together. While the hub has too much to deliver, a
+//! connection is read up to its first publication. With that it waits for a permit. When it gets
+//! the permit it publishes, and may read and publish more in a short turn.
 
 mod slow_path;
 
@@ -41,19 +41,19 @@ use crate::{
 /// Reads a connection in turns.
 pub(super) struct Reader {
     slow_path: Option<SlowPath>,
-    /// Received, and to be read in the next turn. Boxed: an idle connection has nothing.
+    /// Bytes to be read first in the next turn. Boxed, because an idle connection has none.
     kept: Option<Box<Kept>>,
-    /// Its place among those that wait for another turn.
+    /// The place of its task in the shard's queue for another turn.
     ticket: Ticket,
-    /// The future of the slow path waits with something to publish, or goes on after that.
+    /// `slow_path` waits for a permit, publishes, and then may go on with reading.
     is_publishing: bool,
-    /// Fragmented messages come frame by frame.
+    /// The protocol gets fragmented messages frame by frame.
     takes_fragments: bool,
-    /// The clock charges what the protocol does.
+    /// Calls of the protocol are charged by the clock.
     is_timed: bool,
 }
 
-/// Bytes that were received and not yet read, and their account.
+/// Bytes that were received and not read yet, with their entry in the shard's ledger.
 struct Kept {
     bytes: Bytes,
     held: Held,
@@ -63,17 +63,17 @@ struct Kept {
 struct Turn<'a> {
     handle: &'a HandleRef,
     protocol: &'a mut dyn Protocol,
-    /// Go off together, so that the hub is asked once for all.
+    /// Published together at the end of the turn, with one permit.
     publications: Publications,
-    /// The connection was let through, and may publish.
+    /// The permit for which the connection has waited, and with which it may publish.
     permit: Option<PublishPermit>,
-    /// It reads no further, because it has to wait with what it publishes.
+    /// The turn reads no further, because its publications must wait for a permit.
     is_stopped: bool,
     is_timed: bool,
 }
 
 impl Reader {
-    /// Makes one that first publishes what there is already.
+    /// Makes a reader that first publishes `publications`, those of the protocol's `on_open`.
     pub(super) fn new(
         handle: &HandleRef,
         protocol: &dyn Protocol,
@@ -94,8 +94,8 @@ impl Reader {
         reader
     }
 
-    /// Lets the connection wait until it may publish, and then go on with the `rest`. It has received
-    /// `unread` bytes that it reads later.
+    /// Has the connection wait for a permit, publish, and then go on with the slow path's `rest`.
+    /// It has received `unread` bytes that it reads later.
     fn wait_with(
         &mut self,
         handle: &HandleRef,
@@ -111,7 +111,7 @@ impl Reader {
         self.is_publishing = true;
     }
 
-    /// Puts what was received before the reader was there in front of everything.
+    /// Keeps received bytes, which are read first in the next turn.
     pub(super) fn keep(&mut self, leftover: Bytes, shard: &Shard) {
         if !leftover.is_empty() {
             let held = shard.ledger().hold(leftover.len());
@@ -120,13 +120,13 @@ impl Reader {
         }
     }
 
-    /// Keeps what a turn has left, in place of what the one before had `kept`.
+    /// Keeps the bytes that a turn has not read, in place of those that the turn before had `kept`.
     fn keep_rest(&mut self, kept: Option<Box<Kept>>, rest: Bytes, shard: &Shard) {
         match kept {
             _ if rest.is_empty() => {}
             None => self.keep(rest, shard),
             Some(mut kept) => {
-                // It may be a part of what was kept, all of which is then still there.
+                // `rest` may be a slice of the kept bytes, which stay in memory as a whole.
                 kept.held.grow_to(rest.len());
                 kept.bytes = rest;
                 self.kept = Some(kept);
@@ -134,14 +134,14 @@ impl Reader {
         }
     }
 
-    /// Forgets what it has begun to read: nobody waits for it any more.
-    pub(super) fn forget(&mut self) {
+    /// Drops an unfinished message and all unread bytes, after the end of the connection.
+    pub(super) fn drop_unread(&mut self) {
         self.slow_path = None;
         self.kept = None;
     }
 
-    /// Reads, and reacts to what is read, until there is nothing more or the turn is over. Ready
-    /// when there will be nothing more.
+    /// Has a turn: reads messages and calls the protocol with them, until no bytes are left or the
+    /// turn is over. Ready when the peer sends nothing more.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -165,7 +165,7 @@ impl Reader {
             is_timed: self.is_timed,
         };
         if self.is_timed {
-            // What the first message costs is known only if the clock was looked at before it.
+            // The first message is charged from here.
             shard.look_at_clock();
         }
         let read = self.poll_messages(cx, &mut turn);
@@ -176,10 +176,11 @@ impl Reader {
         read
     }
 
-    /// Publishes what the connection, which has ended, still waits with, and reads nothing behind it.
-    /// A message that it was reading then is dropped, as all that come after the end: the Close tells
-    /// its sender. The peer's own Close is not waited for again.
-    pub(super) fn publish_at_last(&mut self, cx: &mut Context<'_>, shard: &Shard) {
+    /// Publishes, after the end of the connection, the publications that wait for a permit, and
+    /// reads nothing behind them. An unfinished message is dropped, like all that come after the
+    /// end; its sender gets our Close. If the peer's Close was read already, the reader keeps that,
+    /// so that the closing handshake does not wait for another one.
+    pub(super) fn publish_after_end(&mut self, cx: &mut Context<'_>, shard: &Shard) {
         if let Some(slow_path) = self.slow_path.as_mut().filter(|_| self.is_publishing) {
             shard.begin_no_turn();
             if let Poll::Ready(ended) = slow_path.as_mut().poll(cx) {
@@ -195,10 +196,10 @@ impl Reader {
         loop {
             let slow_path = match &mut self.slow_path {
                 Some(slow_path) => slow_path,
-                // Nothing is received that could not be answered.
+                // While too many replies wait in the outbox, nothing is received.
                 None if handle.hold_reader_if_behind() => self
                     .slow_path
-                    .insert(Box::pin(slow_path::answered(handle.clone()))),
+                    .insert(Box::pin(slow_path::wait_while_behind(handle.clone()))),
                 None => {
                     if !matches!(ready!(handle.poll_fill(cx)), Ok(true)) {
                         return Poll::Ready(Disconnect::Lost);
@@ -236,9 +237,10 @@ impl Reader {
         }
     }
 
-    /// Publishes what the turn has brought, or lets the connection wait with it. Until then it is
-    /// not `read` any further, and does not end. What was kept from the last turn holds `pinned` bytes,
-    /// however little of it is left.
+    /// Publishes the publications of the turn, or has the connection wait for a permit. While it
+    /// waits it is not read any further; if the turn has `read` the connection's end, that comes
+    /// afterwards. The bytes that were kept from the last turn hold `pinned` bytes, however few of
+    /// them are left.
     fn publish(
         &mut self,
         cx: &Context<'_>,
@@ -252,7 +254,7 @@ impl Reader {
         if !turn.must_wait() {
             turn.handle.publish_all(turn.publications);
             if turn.is_stopped {
-                // Meanwhile there is room.
+                // The hub no longer has too much to deliver, so the connection reads on.
                 turn.handle.shard().want_turn();
             }
             return read;
@@ -263,21 +265,21 @@ impl Reader {
         };
         let unread = turn.handle.unread_bytes().max(pinned);
         self.wait_with(turn.handle, turn.publications, unread, rest);
-        // It begins to wait with its next turn.
+        // The wait for the permit begins in the next turn, which polls the slow path.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 }
 
 impl Turn<'_> {
-    /// Takes what can take the fast path.
+    /// Calls the protocol with every message that can take the fast path.
     fn take_plain(&mut self, cx: &mut Context<'_>) {
         let (handle, protocol) = (self.handle, &mut *self.protocol);
         let must_wait = self.permit.is_none() && handle.must_wait_to_publish();
         let mut called = protocol::Context::new(handle, &mut self.publications);
         let is_timed = self.is_timed;
         handle.take_plain(cx, |kind, payload| {
-            // Only the peer's Close still counts.
+            // After the end only the peer's Close matters: other messages are skipped.
             if called.is_ended() {
                 return ControlFlow::Continue(());
             }
@@ -289,7 +291,7 @@ impl Turn<'_> {
         });
     }
 
-    /// Calls the protocol, unless only the peer's Close still counts.
+    /// Calls the protocol, unless the connection has ended.
     fn call(&mut self, call: impl FnOnce(&mut dyn Protocol, &mut protocol::Context<'_>)) {
         let mut called = protocol::Context::new(self.handle, &mut self.publications);
         if !called.is_ended() {
@@ -298,17 +300,18 @@ impl Turn<'_> {
         }
     }
 
-    /// Stops the turn if it must wait with what it publishes. Returns true if it reads no further.
+    /// Stops the turn if its publications must wait for a permit. Returns true if the turn is
+    /// stopped.
     fn stop_if_it_must_wait(&mut self) -> bool {
         self.is_stopped |= self.must_wait();
         self.is_stopped
     }
 
-    /// There is something to be published, and the hub has too much to deliver.
+    /// Returns true if the turn has publications but no permit, and needs one to publish them.
     fn must_wait(&self) -> bool {
         !self.publications.is_empty() && self.permit.is_none() && self.handle.must_wait_to_publish()
     }
 }
 
-/// The time that a future of the slow path takes, in nanoseconds, besides what it reads.
+/// The cost of a future of the slow path, in nanoseconds, besides the bytes that it reads.
 const SLOW_PATH: u64 = 500;

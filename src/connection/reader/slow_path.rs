@@ -1,6 +1,8 @@
-//! The slow path: what takes a connection longer than a look at its receive buffer.
+//! The slow path: futures that read a message through the gate and fastwebsockets, wait until the
+//! connection may be read, or wait for a permit to publish.
 //!
-//! fastwebsockets' `read_frame` is not cancel safe, so each future of the slow path is polled until it completes.
+//! `read_frame` of fastwebsockets is not cancel safe, so such a future is polled until it
+//! completes, or until the connection has ended.
 
 use std::{
     future::{Future, poll_fn},
@@ -37,20 +39,21 @@ pub(super) type SlowPath = Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// The outcome of a future of the slow path.
 pub(super) enum Outcome {
-    /// A frame of a message, and the future that reads the next ones.
+    /// A frame of a fragmented message, and the future that reads the next ones.
     Fragment(OwnedFragment, SlowPath),
-    /// Nothing: it has ended between two messages.
+    /// No message: the connection is between two messages.
     Idle,
-    /// The right to publish in this turn.
+    /// A permit to publish in this turn.
     Permitted(PublishPermit),
     /// A whole message.
     Message(Kind, Bytes),
+    /// The end of the connection.
     Over(Disconnect),
 }
 
-/// A frame of a message.
+/// A frame of a fragmented message.
 pub(super) struct OwnedFragment {
-    /// Of the first one.
+    /// `None` unless this is the first frame.
     kind: Option<Kind>,
     is_last: bool,
     payload: Bytes,
@@ -62,21 +65,21 @@ impl OwnedFragment {
     }
 }
 
-/// The publications that a connection waits with until it may publish.
+/// Publications of a connection that waits for a permit to publish them.
 pub(super) struct WaitingPublications {
     pub(super) publications: Publications,
-    /// Bytes that it has received behind them, and reads later.
+    /// Number of bytes that it has received behind them and reads later.
     pub(super) unread: usize,
 }
 
-/// Waits until the connection owes little enough to be read on.
-pub(super) async fn answered(handle: HandleRef) -> Outcome {
-    wait_until_answered(&handle).await;
+/// Waits until the replies that held the reader up are written.
+pub(super) async fn wait_while_behind(handle: HandleRef) -> Outcome {
+    wait_while_reader_is_held(&handle).await;
     Outcome::Idle
 }
 
-async fn wait_until_answered(handle: &HandleRef) {
-    // The connection's task is woken when more of its outbox is written.
+async fn wait_while_reader_is_held(handle: &HandleRef) {
+    // The connection's task is woken when its outbox is empty.
     poll_fn(|_| {
         if handle.hold_reader_if_behind() {
             Poll::Pending
@@ -87,7 +90,8 @@ async fn wait_until_answered(handle: &HandleRef) {
     .await;
 }
 
-/// Waits to be let through, publishes, and goes on with the `rest`, if there is any.
+/// Waits for a permit, publishes, and goes on with `rest`, the future that was interrupted, if
+/// there is one.
 pub(super) async fn publish(
     handle: HandleRef,
     waiting: WaitingPublications,
@@ -105,14 +109,15 @@ pub(super) async fn publish(
         (None, None) => Outcome::Idle,
         (None, Some(permit)) => Outcome::Permitted(permit),
         (Some(rest), permit) => {
-            // It may wait for long.
+            // `rest` may take long, and other publishers wait for the permit.
             drop(permit);
             rest.await
         }
     }
 }
 
-/// Reads a message through the gate and fastwebsockets, or only its first frame.
+/// Reads a message through the gate and fastwebsockets. With `in_fragments` it completes with the
+/// first frame of a fragmented one.
 pub(super) async fn read(handle: HandleRef, in_fragments: bool) -> Outcome {
     let infos = MessageInfos::default();
     let is_final = IsFinal::default();
@@ -126,26 +131,26 @@ pub(super) async fn read(handle: HandleRef, in_fragments: bool) -> Outcome {
     read_on(engine, handler).await
 }
 
-/// Reads the next frame, or all that are left of a message.
+/// Reads until the message is complete, or up to its next frame where fragments are wanted.
 async fn read_on(
     mut engine: Engine<impl FnMut(&[u8]) + Unpin + 'static>,
     handler: FrameHandler,
 ) -> Outcome {
     loop {
         if handler.handle.hold_reader_if_behind() {
-            wait_until_answered(&handler.handle).await;
+            wait_while_reader_is_held(&handler.handle).await;
         }
-        let opened = match engine.read_frame().await.map_err(Stop::from) {
+        let outcome = match engine.read_frame().await.map_err(Stop::from) {
             Ok(frame) if frame.opcode == OpCode::Close => return Outcome::Over(Disconnect::ByPeer),
             Ok(frame) => handler.on_frame(frame).await,
             Err(Stop::Idle) => return Outcome::Idle,
             Err(Stop::ProtocolError(error)) => Err(error),
             Err(Stop::Lost(_)) => return Outcome::Over(Disconnect::Lost),
         };
-        return match opened {
-            Ok(Opened::Nothing) => continue,
-            Ok(Opened::Message(kind, payload)) => Outcome::Message(kind, payload),
-            Ok(Opened::Fragment(fragment)) => {
+        return match outcome {
+            Ok(FrameOutcome::Nothing) => continue,
+            Ok(FrameOutcome::Message(kind, payload)) => Outcome::Message(kind, payload),
+            Ok(FrameOutcome::Fragment(fragment)) => {
                 Outcome::Fragment(fragment, Box::pin(read_on(engine, handler)))
             }
             Err(error) => Outcome::Over(error.into()),
@@ -161,50 +166,55 @@ struct FrameHandler {
     is_final: IsFinal,
 }
 
-/// The outcome of a frame.
-enum Opened {
+/// The outcome of a frame that fastwebsockets has read.
+enum FrameOutcome {
     Message(Kind, Bytes),
-    /// Nothing for the protocol.
+    /// Nothing for the protocol: a control frame, or a frame after the connection's end.
     Nothing,
     Fragment(OwnedFragment),
 }
 
 impl FrameHandler {
-    /// Takes a whole message; or a frame, where fragments are wanted, which comes as a message.
+    /// Handles a whole message, or a single fragment where fragments are wanted: the gate shows
+    /// those to fastwebsockets as messages.
     ///
     /// # Errors
     ///
-    /// A compressed message that can't be inflated to what it should be.
-    async fn on_frame(&self, frame: fastwebsockets::Frame<'_>) -> Result<Opened, ProtocolError> {
+    /// A compressed message can't be inflated, is too big, or is text and not UTF-8.
+    async fn on_frame(
+        &self,
+        frame: fastwebsockets::Frame<'_>,
+    ) -> Result<FrameOutcome, ProtocolError> {
         let info = match frame.opcode {
             OpCode::Text | OpCode::Binary => self.infos.borrow_mut().pop_front(),
             OpCode::Continuation => None,
-            OpCode::Close | OpCode::Ping | OpCode::Pong => return Ok(Opened::Nothing),
+            OpCode::Close | OpCode::Ping | OpCode::Pong => return Ok(FrameOutcome::Nothing),
         };
         if self.handle.is_ended() {
-            // Only the peer's Close still counts.
-            return Ok(Opened::Nothing);
+            // Only the peer's Close matters now.
+            return Ok(FrameOutcome::Nothing);
         }
         let is_last = !self.in_fragments || self.is_final.get();
         match info {
             Some(info) if is_last => {
-                let message = self.open(info, frame.payload).await?;
-                Ok(Opened::Message(info.kind, message))
+                let message = self.inflate(info, frame.payload).await?;
+                Ok(FrameOutcome::Message(info.kind, message))
             }
-            None if !self.in_fragments => Ok(Opened::Nothing),
-            // Only the first frame of a message says what it is.
-            info => Ok(Opened::Fragment(OwnedFragment {
+            None if !self.in_fragments => Ok(FrameOutcome::Nothing),
+            // Only the first frame of a message has its kind.
+            info => Ok(FrameOutcome::Fragment(OwnedFragment {
                 kind: info.map(|info| info.kind),
                 is_last,
-                payload: kept(frame.payload),
+                payload: into_owned(frame.payload),
             })),
         }
     }
 
-    /// Returns the message behind a payload. Inflating it may take several turns.
-    async fn open(&self, info: MessageInfo, payload: Payload<'_>) -> Result<Bytes, ProtocolError> {
+    /// Returns the message in a payload, inflated if it is compressed, which may take several
+    /// turns.
+    async fn inflate(&self, info: MessageInfo, payload: Payload<'_>) -> Result<Bytes, ProtocolError> {
         if !info.is_deflated {
-            return Ok(kept(payload));
+            return Ok(into_owned(payload));
         }
         let shard = self.handle.shard();
         let mut inflating = Inflating::new(shard.config().limits.message_bytes);
@@ -229,8 +239,8 @@ impl FrameHandler {
     }
 }
 
-/// Returns a payload that outlives what has read it. Those of whole messages are not copied.
-fn kept(payload: Payload<'_>) -> Bytes {
+/// Returns a payload that outlives fastwebsockets' buffers. That of a whole message is not copied.
+fn into_owned(payload: Payload<'_>) -> Bytes {
     match payload {
         Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
         Payload::BorrowedMut(bytes) => Bytes::copy_from_slice(bytes),
@@ -239,16 +249,16 @@ fn kept(payload: Payload<'_>) -> Bytes {
     }
 }
 
-/// Bytes that an inflater holds.
+/// Bytes of memory that an inflater holds.
 const INFLATER_BYTES: usize = 64 * 1024;
 
-/// The cost of a step of inflating, in nanoseconds: up to 100,000, but for few.
+/// The cost of a step of inflating, in nanoseconds. A few steps take up to 100,000.
 const INFLATE: u64 = 10_000;
 
-/// fastwebsockets, with `W` to take what it answers by itself.
+/// fastwebsockets on a connection. `W` takes its automatic answers to Ping and Close.
 type Engine<W> = FragmentCollector<ReadSide<Inbound, W>>;
 
-/// Builds fastwebsockets on what the peer sends, with its auto-pong and auto-close into the outbox.
+/// Builds fastwebsockets on the bytes from the peer. Its auto-pong and auto-close go to the outbox.
 fn engine(
     handle: &HandleRef,
     in_fragments: bool,
@@ -275,13 +285,14 @@ fn engine(
     FragmentCollector::new(web_socket)
 }
 
-/// A reader of what the peer sent, by way of the shard's receive buffer.
+/// The bytes from the peer, by way of the shard's receive buffer. It charges the message that they
+/// are read for.
 struct Inbound {
     handle: HandleRef,
-    /// With what fastwebsockets may hold of it.
+    /// The charge of the message: what fastwebsockets may hold for it.
     message: UnfinishedMessage,
     received: usize,
-    /// Of the largest message, as it arrives.
+    /// Bytes of the largest message that is allowed, as it arrives: compressed, if it is.
     limit: usize,
 }
 
@@ -307,12 +318,13 @@ impl AsyncRead for Inbound {
         let before = buf.filled().len();
         let read = this.handle.poll_read(cx, buf);
         this.received += buf.filled().len() - before;
-        // Its buffers are up to twice as large as what is in them; of pings nothing stays.
+        // fastwebsockets' buffers may be twice as large as their contents. Pings are received, too,
+        // and take no memory, so the limit of a message is the most.
         let message = this.received.min(this.limit);
         this.message.grow_to(ENGINE_BYTES + 2 * message);
         read
     }
 }
 
-/// Bytes that fastwebsockets holds before anything is read.
+/// Bytes of memory that fastwebsockets holds before anything is read.
 const ENGINE_BYTES: usize = 20 * 1024;

@@ -1,11 +1,12 @@
-//! What a protocol may do in its calls, and what becomes of that.
+//! Tests of what a protocol may do in its calls, and of the effects.
 
 use std::{cell::Cell, io, sync::mpsc};
 
 use super::*;
 use crate::{message::Message, topic::list::Topics, wire::close::CloseCode};
 
-/// Polls a connection a few times over what a script brings. Returns what it writes.
+/// Polls a connection five times while its peer sends the bytes `read`. Returns the bytes that it
+/// writes.
 fn written(connection: Connection, read: &[u8]) -> Vec<u8> {
     let script = Rc::new(RefCell::new(Script {
         read: read.to_vec(),
@@ -24,13 +25,13 @@ fn cats() -> TopicName {
     TopicName::new("cats").unwrap()
 }
 
-/// Makes so much of the budget held that memory is short.
+/// Charges so much of the budget that memory is short, until the charge is dropped.
 fn crowd(shard: &Shard) -> impl Drop + use<> {
     let budget = shard.ledger().budget();
     budget.charge(usize::try_from(budget.limit() / 16 * 13).unwrap())
 }
 
-/// Gives one read, and fails at each write.
+/// A stream that returns these bytes at one read, and fails at every write.
 struct Reset(Option<&'static [u8]>);
 
 impl AsyncRead for Reset {
@@ -61,9 +62,9 @@ impl AsyncWrite for Reset {
     }
 }
 
-// Whoever opened a connection next on the same shard got them.
+// The next connection that was opened on the same shard got them.
 #[test]
-fn replies_of_a_connection_that_is_reset_go_to_no_other() {
+fn replies_to_a_connection_that_is_reset_go_to_no_other_connection() {
     let written = on_a_shard(|shard, _| {
         let socket = Reset(Some(b"\x81\x86\0\0\0\0secret"));
         let one = open(shard, Echo, None).start(Socket::Other(Box::new(socket)), Vec::new());
@@ -73,7 +74,7 @@ fn replies_of_a_connection_that_is_reset_go_to_no_other() {
     assert_eq!(written, b"");
 }
 
-/// Closes at the first message, and tells why it has ended.
+/// Closes the connection at the first message, and sends on the reason that `on_close` gets.
 struct Closes(mpsc::Sender<Disconnect>);
 
 impl Protocol for Closes {
@@ -87,7 +88,7 @@ impl Protocol for Closes {
 }
 
 #[test]
-fn of_several_reasons_the_protocol_is_told_the_first_one() {
+fn on_close_gets_the_first_of_several_reasons() {
     let (reason, written) = on_a_shard(|shard, _| {
         let (tell, told) = mpsc::channel();
         let message_and_close = b"\x81\x81\0\0\0\0x\x88\x80\0\0\0\0";
@@ -101,7 +102,7 @@ fn of_several_reasons_the_protocol_is_told_the_first_one() {
     assert_eq!(written, b"\x88\x03\x10\xE1x");
 }
 
-/// Subscribes to a topic that it follows, and to another one.
+/// Subscribes to a topic when it opens, and at a message to the same topic and to another one.
 struct SubscribesAgain;
 
 impl Protocol for SubscribesAgain {
@@ -119,17 +120,17 @@ impl Protocol for SubscribesAgain {
 }
 
 #[test]
-fn while_memory_is_short_what_is_followed_may_be_subscribed_to_and_nothing_new() {
+fn while_memory_is_short_a_topic_that_is_followed_may_be_subscribed_to_and_no_other() {
     let written = on_a_shard(|shard, _| {
         let connection = open(shard, SubscribesAgain, None);
         let _short = crowd(shard);
         written(connection, b"\x81\x81\0\0\0\0x")
     });
-    // The end drops what was replied.
+    // A Close with 1013. The end drops the reply.
     assert_eq!(written[..4], *b"\x88\x1B\x03\xF5");
 }
 
-/// Publishes to one list of topics and then to the other, and says that this takes no time.
+/// Publishes to its two lists of topics by turns, and claims that its calls are instant.
 struct Alternates([Topics; 2], Rc<Cell<u32>>);
 
 impl Protocol for Alternates {
@@ -145,7 +146,7 @@ impl Protocol for Alternates {
 }
 
 #[test]
-fn to_publish_is_charged_though_nobody_follows() {
+fn publishing_is_charged_even_if_no_connection_follows_the_topics() {
     let calls = on_a_shard(|shard, _| {
         let topics = ["a", "b"].map(|name| {
             let names = (0..128).map(|number| TopicName::new(&format!("{name}{number}")).unwrap());
