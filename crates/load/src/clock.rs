@@ -1,5 +1,5 @@
-//! The machine's monotonic clock: unlike `Instant`, the same for all of its processes, so that
-//! several of them can keep one schedule.
+//! The machine's monotonic clock. Unlike an `Instant`, its time can be sent to another process, so
+//! that several processes follow one schedule.
 
 use std::{ops::Add, time::Duration};
 
@@ -20,17 +20,17 @@ impl Moment {
         Self(seconds * 1_000_000_000 + nanos)
     }
 
-    /// Returns the moment at which the clock shows so many nanoseconds.
+    /// Returns the moment at which the clock shows `nanos`.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// Returns what the clock shows then, in nanoseconds.
+    /// Returns the clock's reading at this moment, in nanoseconds.
     pub fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// Returns the time from `earlier` to this; zero if it is the other way round.
+    /// Returns the time from `earlier` to `self`, or zero if `earlier` is the later one.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

@@ -1,16 +1,18 @@
-//! Errors: reasons why a run could not be made. A server that loses messages is no error, but a finding.
+//! Errors: reasons why a run fails. Messages that the server loses are no error: the report has
+//! them.
 
 use std::{io, net::SocketAddr, time::Duration};
 
 use crate::client::{http::Rejection, messages::ProtocolError};
 
-/// The reason why a run could not be made, or not be finished.
+/// The reason why a run could not start, or could not be finished.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A connection broke while messages were expected on it.
     #[error("the connection broke while messages were expected")]
     Broken(#[source] io::Error),
-    /// The server closed a connection before the run could start; with its reason, if it gave one.
+    /// The server closed a connection before the run could start. The text is ` with ` and the
+    /// close code, or empty if there was none.
     #[error("the server has closed a connection{0} before the run could start")]
     Closed(String),
     /// A connection to this address could not be opened.
@@ -19,10 +21,10 @@ pub enum Error {
     /// The run was interrupted before its measured time.
     #[error("interrupted before anything was measured")]
     Interrupted,
-    /// The answer to `POST /register` is not that of a framecast server.
+    /// The response to `POST /register` is not that of a framecast server.
     #[error("the server's answer is not that of a framecast relay")]
     NotARelay,
-    /// The CPU time or memory of this process can't be read.
+    /// The CPU time or memory of the process with this id can't be read.
     #[error("cannot read what process {0} uses")]
     Pid(u32, #[source] io::Error),
     /// Waiting for sockets failed.
@@ -31,10 +33,10 @@ pub enum Error {
     /// A server broke RFC 6455.
     #[error("the server has broken RFC 6455: {0}")]
     Protocol(ProtocolError),
-    /// A publication over HTTP was refused.
+    /// The server refused a publication over HTTP.
     #[error("cannot publish: {0}")]
     Publish(Rejection),
-    /// An opening handshake was refused.
+    /// The server refused an opening handshake.
     #[error(transparent)]
     Rejected(Rejection),
     /// A registration over HTTP failed.
@@ -47,13 +49,13 @@ pub enum Error {
         open: usize,
         /// Connections that the run needs.
         wanted: usize,
-        /// Time in which no further one was opened.
+        /// Time for which no further connection was opened.
         after: Duration,
     },
-    /// Subscriptions were not confirmed within this time.
+    /// The server did not confirm all subscriptions within this time.
     #[error("the server has not confirmed all subscriptions within {} s", .0.as_secs())]
     Unconfirmed(Duration),
-    /// A worker process failed; with its error.
+    /// A worker process failed with this error.
     #[error("a worker process has failed: {0}")]
     Worker(String),
     /// A worker process could not be started, or its pipes failed.

@@ -1,5 +1,5 @@
-//! The load generator behind `framecast load`. It prints nothing; [`run()`] does what a [`Plan`]
-//! says and returns a [`Report`].
+//! The load generator behind `framecast load`. [`run()`] executes a [`Plan`] and returns a
+//! [`Report`]; it prints nothing.
 //!
 //! ```text
 //! plan ─► run ─┬─ few connections ────────────────► run_loop ─► scenario ◄─ clients ◄─ client ◄─ socket
@@ -7,22 +7,26 @@
 //!                                                               fanout, …)
 //! ```
 //!
-//! It shares no code with the server, not even `framecast-wire`: frames, handshakes and the account of every
-//! message are written a second time, from the RFCs. If both sides had a fault in common, such as a length that
-//! is read as it was wrongly written, each run would find everything right. The parsers of JSON and of the heads
-//! of HTTP are others' code; of the latter the server reads requests by it, the generator answers.
+//! It shares no code with the server, not even `framecast-wire`, so that no fault hides on both
+//! sides: if the server encoded a length wrongly and the generator decoded it with the same wrong
+//! code, every run would pass. Frames, handshakes and the checks of every message are therefore
+//! written a second time, from the RFCs. Only the parsers of JSON and of HTTP heads are third-party
+//! crates that the server uses, too. The server parses requests with the latter, the generator
+//! responses.
 //!
-//! One thread drives all connections of a process: `client::clients` waits for sockets and reads them into one
-//! buffer, a `scenario` handles every event, and `run::run_loop` goes from phase to phase. It is plain epoll, without
-//! an async runtime, so that the generator costs less than the server that it measures. Pure parts, such as
-//! `account::sequence`, `scenario::schedule` and `client::messages`, are files of their own.
+//! One thread drives all connections of a process: `client::clients` waits for sockets and reads
+//! them into one buffer, a `scenario` handles every event, and `run::run_loop` goes from phase to
+//! phase. It is plain epoll, without an async runtime, so that the generator costs less than the
+//! server that it measures. Pure parts, such as `account::sequence`, `scenario::schedule` and
+//! `client::messages`, are files of their own.
 //!
-//! Latency is counted from when a message was *scheduled* to be sent: the time for which a slow server holds up
-//! the sender counts, too.
+//! Latency is counted from the time at which a message was *scheduled* to be sent. So it includes
+//! the time for which a slow server delays the sender.
 //!
-//! `plan` is what a run is to do, `run` does it, and a `scenario` has the connections and what they send. `client`
-//! is one connection, and all of them; `account` is what was found, and what the server and the generator used.
-//! `clock` is the same for all processes, and `error` is why a run was not made.
+//! `plan` describes a run and `run` executes it. A `scenario` decides which connections there are
+//! and what they send; `client` implements the connections. `account` counts messages, faults and
+//! times, and the resources that the server and the generator used. `clock` is one clock for all
+//! processes; `error` has the reasons why a run fails.
 
 #![expect(clippy::exhaustive_enums, reason = "the program handles every variant")]
 

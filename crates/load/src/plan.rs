@@ -1,29 +1,31 @@
-//! The plan of a run: plain data, so that it can be handed to worker processes.
+//! The plan of a run: plain data, so that it can be sent to worker processes.
 
 use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// A run, or the part of it that one process makes.
+/// The plan of a whole run, or of the share of it that one process executes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// The server.
     pub target: Target,
-    /// The connections that it has, and what they send.
+    /// The connections of the run, and what they send.
     pub scenario: Scenario,
-    /// Time over which connections are opened evenly; zero: as fast as the server takes them.
+    /// Time over which the connections are opened at an even rate. If zero, they are opened as fast
+    /// as the server accepts them.
     pub ramp: Duration,
     /// Time before the measured one, with the same load.
     pub warm_up: Duration,
-    /// The measured time.
+    /// The length of the measured time.
     pub duration: Duration,
-    /// Connections that earlier processes of the same run open: those of this one are numbered from here.
+    /// Connections that earlier processes of the same run open: those of this one are numbered from
+    /// here.
     pub connection_offset: usize,
-    /// Processes that make the run together.
+    /// Number of processes that share the run.
     pub processes: usize,
 }
 
-/// A server, and the handshake that it is asked for.
+/// The address of a server, and the opening handshake that the connections send to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// The protocol that the server speaks.
@@ -34,27 +36,27 @@ pub struct Target {
     pub authority: String,
     /// Path and query; [`TOPIC`] stands for the name of a topic.
     pub path: String,
-    /// Further lines of the opening handshake.
+    /// Further header lines of the opening handshake.
     pub headers: Vec<String>,
 }
 
 /// The protocol that a server speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scheme {
-    /// None: every byte comes back, from the request for the handshake on. The cost of a WebSocket
-    /// server can be compared with that.
+    /// No protocol: the server sends every byte back, the request for the handshake included. This
+    /// shows the cost of a bare TCP connection, for comparison with a WebSocket server.
     Tcp,
     /// WebSocket (RFC 6455).
     #[default]
     Ws,
 }
 
-/// A scenario: which connections there are, and what they send.
+/// A scenario: the connections of a run, and what they send.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Scenario {
-    /// Publications to subscribers, while other connections come and go.
+    /// Publications to subscribers, while other subscribers connect and leave.
     Churn(Churn),
-    /// Messages that come back to their sender.
+    /// Messages that the server sends back to their sender.
     Echo(Echo),
     /// Publications to subscribers.
     Fanout(Fanout),
@@ -67,9 +69,11 @@ pub enum Scenario {
 /// The pace at which messages are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Pace {
-    /// A closed loop: each sender has this many under way, and sends the next one when one has arrived.
+    /// A closed loop: each sender has this many messages in flight, and sends the next one when one
+    /// of them has arrived.
     InFlight(usize),
-    /// An open loop: this many in a second over all senders, whatever became of those before.
+    /// An open loop: all senders together send this many messages in a second, at fixed times,
+    /// whether or not earlier ones have arrived.
     PerSecond(f64),
 }
 
@@ -82,12 +86,12 @@ pub struct MessageFormat {
     pub is_binary: bool,
 }
 
-/// Connections that get their own messages back.
+/// Connections that send messages, each of which the server sends back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Echo {
     /// Connections that send.
     pub connections: usize,
-    /// The messages.
+    /// Size and type of the messages.
     pub format: MessageFormat,
     /// The pace at which they are sent.
     pub pace: Pace,
@@ -96,19 +100,21 @@ pub struct Echo {
 /// Publishers and subscribers of some topics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fanout {
-    /// Part of the topics' names, so that runs at the same time don't mix.
+    /// Part of the topics' names, so that simultaneous runs have different topics.
     pub run: u32,
     /// Subscribers in this process.
     pub subscribers: usize,
-    /// The number of the first subscriber in the run, which decides about its topic.
+    /// The number in the whole run of this process's first subscriber. Subscriber `n` of the run
+    /// has topic `n` modulo the number of topics.
     pub first: usize,
-    /// Publishers; 0 where another process publishes.
+    /// Number of publishers. 0 in a process that leaves publishing to another one.
     pub publishers: usize,
-    /// Topics; subscribers and streams are spread over them.
+    /// Number of topics, over which subscribers and streams are spread evenly.
     pub topics: usize,
-    /// Streams: each is a publisher with a topic. The same number in all processes.
+    /// Number of streams, the same in all processes. A stream is the publications of one publisher
+    /// to one topic, with numbers of their own.
     pub streams: usize,
-    /// The messages.
+    /// Size and type of the messages.
     pub format: MessageFormat,
     /// The pace at which they are published.
     pub pace: Pace,
@@ -119,26 +125,27 @@ pub struct Fanout {
 /// The protocol by which a server takes subscriptions and publications.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
-    /// That of framecast's relay, `/register` and `/publish` below this path.
+    /// That of framecast's relay: HTTP requests to `/register` and `/publish` below this path.
     Relay(String),
-    /// A protocol of its own: messages on a WebSocket, made from templates.
+    /// That of any other server: WebSocket messages made from templates.
     Template(ProtocolTemplate),
 }
 
-/// Templates of the messages of a server's own protocol, with [`TOPIC`] and [`PAYLOAD`] in them.
+/// Templates of the messages that a server takes, with [`TOPIC`] and [`PAYLOAD`] in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProtocolTemplate {
-    /// The message that each subscriber sends; without it, connecting subscribes.
+    /// The message that each subscriber sends. `None` if a connection is subscribed without one.
     pub subscribe: Option<String>,
-    /// The text in a message of the server that confirms a subscription.
+    /// A text that the server's confirmation of a subscription contains. `None` if it confirms
+    /// none.
     pub subscribed: Option<String>,
-    /// The message that publishes; without it, a publication is the payload alone.
+    /// The message that publishes. `None` if it is the payload alone.
     pub publish: Option<String>,
 }
 
-/// The place of a topic's name in [`ProtocolTemplate`] and in a path.
+/// The placeholder of a topic's name in a [`ProtocolTemplate`] and in a path.
 pub const TOPIC: &str = "{topic}";
-/// The place of the payload in [`ProtocolTemplate`].
+/// The placeholder of the payload in a [`ProtocolTemplate`].
 pub const PAYLOAD: &str = "{payload}";
 
 /// Connections that do nothing.
@@ -148,28 +155,28 @@ pub struct Idle {
     pub connections: usize,
 }
 
-/// Opening and closing handshakes.
+/// Connections that do the opening handshake and then the closing handshake.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Handshake {
-    /// Handshakes under way at a time.
+    /// Connections that are open or opening at a time.
     pub connections: usize,
-    /// Handshakes begun in a second; without it, the next one begins when one has ended.
+    /// Connections begun in a second. If `None`, the next one begins when one has ended.
     pub per_second: Option<f64>,
 }
 
-/// Publications while other subscribers come and go.
+/// Publications to subscribers, while churners (further subscribers) connect and leave.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Churn {
     /// The subscribers that stay, and the publishers.
     pub fanout: Fanout,
-    /// Connections that come and go, at a time.
+    /// Churners that are connected at a time.
     pub churners: usize,
-    /// Connections that come in a second; as many go.
+    /// Churners that connect in a second. As many leave.
     pub per_second: f64,
 }
 
 impl Plan {
-    /// Returns how many connections this needs at a time.
+    /// Returns how many connections the plan needs at a time.
     pub fn connections(&self) -> usize {
         match &self.scenario {
             Scenario::Churn(churn) => churn.churners + churn.fanout.connections(),
@@ -180,7 +187,7 @@ impl Plan {
         }
     }
 
-    /// Shares the run out to `processes`. All publishers are in the first one.
+    /// Divides the run among `processes`. All publishers are in the first share.
     pub(crate) fn share_out(&self, processes: usize) -> Vec<Self> {
         let mut connection_offset = 0;
         let share = |index| {
@@ -214,7 +221,7 @@ impl Fanout {
 }
 
 impl Scenario {
-    /// Returns the part about subscribing and publishing, if there is one.
+    /// Returns the plan of subscribers and publishers, if the scenario has any.
     pub fn fanout(&mut self) -> Option<&mut Fanout> {
         match self {
             Self::Fanout(fanout) | Self::Churn(Churn { fanout, .. }) => Some(fanout),
@@ -263,7 +270,7 @@ impl Scenario {
     }
 }
 
-/// Returns the part of `whole` that process `index` gets.
+/// Returns the share of `whole` that process `index` of `of` gets.
 fn part(whole: usize, index: usize, of: usize) -> usize {
     whole / of + usize::from(index < whole % of)
 }
@@ -272,7 +279,7 @@ fn part(whole: usize, index: usize, of: usize) -> usize {
 pub(crate) mod tests {
     use super::*;
 
-    /// A plan of which only the scenario matters.
+    /// Returns a plan with this scenario, in which nothing else matters.
     pub(crate) fn plan(scenario: Scenario) -> Plan {
         Plan {
             target: Target {
@@ -292,7 +299,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn shares_make_up_the_whole() {
+    fn the_shares_add_up_to_all_connections() {
         let shares = plan(Scenario::Idle(Idle { connections: 11 })).share_out(3);
         let counts: Vec<_> = shares
             .iter()

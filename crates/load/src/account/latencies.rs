@@ -1,25 +1,25 @@
-//! A histogram of times, which can be handed from process to process.
+//! A histogram of times, which can be sent from one process to another.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// Times from a nanosecond to an hour, each within 0.1 %.
+/// A histogram of times from a nanosecond to an hour, each with an error of at most 0.1 %.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "Vec<(u64, u64)>", into = "Vec<(u64, u64)>")]
 pub struct Latencies(Histogram<u64>);
 
 impl Latencies {
-    /// Adds a time.
+    /// Counts `time`. A time of more than an hour counts as an hour.
     pub fn record(&mut self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.0.saturating_record(nanos);
     }
 
-    /// Adds all of another one's times.
+    /// Adds all times of `other`.
     pub(crate) fn add(&mut self, other: &Self) {
-        // Both have the same bounds.
+        // Fails only if the bounds differ, and all histograms here have the same.
         let _ = self.0.add(&other.0);
     }
 
@@ -28,7 +28,7 @@ impl Latencies {
         self.0.len()
     }
 
-    /// Returns the time that a `share` of all, from 0 to 1, are not above.
+    /// Returns the quantile `share` of the times: a `share` of them, from 0 to 1, is not longer.
     pub fn at(&self, share: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_quantile(share))
     }
@@ -38,7 +38,7 @@ impl Latencies {
         Duration::from_nanos(self.0.max())
     }
 
-    /// Returns the times, in nanoseconds.
+    /// Returns the histogram, in nanoseconds.
     pub fn histogram(&self) -> &Histogram<u64> {
         &self.0
     }
@@ -51,7 +51,8 @@ impl Default for Latencies {
     }
 }
 
-/// Recorded values and how often each came: what is in a bucket is the same on both sides.
+/// Pairs of a value and its count, one for each bucket that is not empty. The other process has the
+/// same bucket boundaries, so each value falls into the same bucket there.
 impl From<Latencies> for Vec<(u64, u64)> {
     fn from(latencies: Latencies) -> Self {
         let recorded = latencies.0.iter_recorded();
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_lost_on_the_way_to_another_process() {
+    fn a_histogram_sent_to_another_process_is_unchanged() {
         let mut latencies = Latencies::default();
         for micros in 1..10_000 {
             latencies.record(Duration::from_micros(micros));
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_bounds_counts_at_the_bound() {
+    fn a_time_beyond_a_bound_counts_as_the_bound() {
         let mut latencies = Latencies::default();
         latencies.record(Duration::from_secs(10_000));
         latencies.record(Duration::ZERO);

@@ -1,4 +1,5 @@
-//! CPU and memory that the server uses during a run, and those of the kernel for sockets, seen from outside.
+//! CPU time and memory of the server during a run, and the kernel's memory for sockets, read from
+//! `/proc`.
 
 use std::io;
 
@@ -12,14 +13,18 @@ use crate::{
     error::Error,
 };
 
-/// Reads what process `pid` uses at the turns of a run.
+/// Reads CPU time and memory of process `pid` before the connections are opened, and at the start
+/// and the end of the measured time.
 #[derive(Debug)]
 pub(crate) struct Meter {
     pid: u32,
     /// Before there are connections, and at the end of the measured time.
     resident_bytes: (u64, u64),
+    /// At the same two times.
     socket_bytes: (u64, u64),
+    /// At the start and at the end of the measured time.
     cpu: (Cpu, Cpu),
+    /// True once the process could not be read any more.
     is_gone: bool,
 }
 
@@ -28,22 +33,23 @@ pub(crate) struct Meter {
 pub struct ServerUse {
     /// The server's process.
     pub pid: u32,
-    /// CPU time in the measured time.
+    /// CPU time used during the measured time.
     pub cpu_seconds: f64,
-    /// Cores in use, on average.
+    /// Cores in use, on average over the measured time.
     pub cpu_cores: f64,
-    /// CPU time for each answer or delivery, if there were any.
+    /// CPU time for each reply, delivery or handshake, in microseconds. `None` if there were none.
     pub cpu_us_per_message: Option<f64>,
-    /// Resident memory at the end.
+    /// Resident memory at the end of the measured time.
     pub resident_bytes: u64,
-    /// Growth of the resident memory, for each connection.
+    /// Growth of the resident memory during the run, divided by the number of connections.
     pub resident_bytes_per_connection: f64,
-    /// Growth of the buffers of all TCP sockets of the machine, both ends.
+    /// Growth of the kernel's buffers of all TCP sockets of this machine. If the server runs on it,
+    /// both ends of each connection are in it.
     pub kernel_socket_bytes: i64,
 }
 
 impl Meter {
-    /// Reads what the server uses before there are connections.
+    /// Reads the server's memory. Call it before there are connections.
     pub(crate) fn new(pid: u32) -> Result<Self, Error> {
         let resident = resident_bytes(pid).map_err(|error| Error::Pid(pid, error))?;
         let sockets = socket_bytes().map_err(|error| Error::Pid(pid, error))?;
@@ -56,7 +62,7 @@ impl Meter {
         })
     }
 
-    /// Reads what the server has used at the beginning of the measured time.
+    /// Reads the server's CPU time at the beginning of the measured time.
     pub(crate) fn begin(&mut self) {
         match Cpu::of(self.pid) {
             Ok(cpu) => self.cpu.0 = cpu,
@@ -64,7 +70,7 @@ impl Meter {
         }
     }
 
-    /// Reads what the server has used at the end of the measured time.
+    /// Reads the server's CPU time and memory at the end of the measured time.
     pub(crate) fn end(&mut self) {
         let mut read = || -> io::Result<()> {
             self.cpu.1 = Cpu::of(self.pid)?;
@@ -75,8 +81,8 @@ impl Meter {
         self.is_gone |= read().is_err();
     }
 
-    /// Returns what was used in the run of `report` with `connections`; `None` if the server has
-    /// ended meanwhile.
+    /// Returns the server's use of CPU and memory in a run with this `report` and this number of
+    /// `connections`. `None` if the server process ended before the measured time did.
     pub(crate) fn server_use(&self, report: &Report, connections: usize) -> Option<ServerUse> {
         if self.is_gone {
             return None;

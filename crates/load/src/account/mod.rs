@@ -1,8 +1,9 @@
-//! The account of a run: [`report`] is all that it has found, gathered while it runs.
+//! Results of a run: [`report`] holds all of them, and gathers them while the run goes on.
 //!
-//! [`sequence`] keeps account of one numbered stream at one receiver, [`spread`] of a publication on its way to
-//! all of them, and [`latencies`] is a histogram of times. [`meter`] measures what the server used, and
-//! [`usage`] reads that from `/proc`.
+//! [`sequence`] finds the missing, duplicate and late messages of one numbered stream at one
+//! receiver. [`spread`] measures the time between the first and the last delivery of a publication,
+//! and [`latencies`] is a histogram of times. [`meter`] measures CPU time and memory of the server,
+//! which [`usage`] reads from `/proc`.
 
 pub(crate) mod latencies;
 pub(crate) mod meter;

@@ -9,62 +9,64 @@ use crate::{
     clock::Moment,
 };
 
-/// The findings of a run, or of one process of it.
+/// The results of a run, or of one process of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// The measured time.
+    /// The length of the measured time.
     pub duration: Duration,
-    /// Messages that came, and the faults among them.
+    /// Messages that were received, and the faults among them.
     pub tally: Tally,
-    /// The same of connections that came and went while the streams ran.
+    /// The same for the churners of `churn`, which connect and leave while the streams run.
     pub churners: Tally,
-    /// Requests, connections, or attempts, each of which is to be answered once.
+    /// Echo messages, idle connections or handshakes that were due. The server owes one reply, one
+    /// connection or one handshake for each.
     pub sent: u64,
-    /// Publications of each stream.
+    /// Number of publications of each stream.
     pub published: Vec<u64>,
-    /// Publications of each stream that were due and were never made.
+    /// Number of publications of each stream that were due and were never made.
     pub unpublished: Vec<u64>,
-    /// Subscribers of each topic, those that the server has ended included; stream `s` is for
-    /// topic `s` modulo their number.
+    /// Number of subscribers of each topic, including those that the server disconnected. Stream
+    /// `s` is for topic `s` modulo the number of topics.
     pub followers: Vec<u64>,
-    /// Answers or deliveries in the measured time.
+    /// Replies, deliveries or handshakes in the measured time.
     pub measured: u64,
-    /// Answers or deliveries in each of equal steps of the measured time.
+    /// The same in each of [`STEPS`] equal steps of the measured time.
     pub timeline: Vec<u64>,
-    /// Time from when a message was to be sent to its arrival.
+    /// Time from the scheduled sending of a message to its arrival.
     pub latency: Latencies,
     /// Time from the first delivery of a publication to its last one.
     pub spread: Latencies,
     /// Connections that were opened, and those that failed or ended.
     pub connections: Connections,
-    /// Times that a closed loop went on because all under way must be lost.
+    /// Number of times that a closed loop published although nothing had arrived for a second, so
+    /// that all messages in flight must be lost.
     pub stalls: u64,
-    /// CPU time of the generator itself in the measured time; of several processes, the busiest.
+    /// CPU time of the generator itself in the measured time, or of its busiest process.
     pub generator: Cpu,
 }
 
 /// The connections of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Connections {
-    /// Those that were opened.
+    /// Connections that were opened.
     pub opened: u64,
     /// Time from connecting to the 101.
     pub handshakes: Latencies,
-    /// Attempts that have failed.
+    /// Attempts to connect that failed.
     pub failed: u64,
-    /// Those that the server has ended, or that broke.
+    /// Open connections that the server ended, or that broke.
     pub disconnected: u64,
-    /// The codes of its Closes.
+    /// Number of connections that the server closed with each close code.
     pub close_codes: BTreeMap<u16, u64>,
 }
 
 impl Report {
-    /// Returns how many messages should have come.
+    /// Returns how many messages should have been received.
     pub fn expected(&self) -> u64 {
         self.sent + self.deliveries(&self.published) + self.deliveries(&self.unpublished)
     }
 
-    /// Returns how many deliveries so many publications of each stream should have made.
+    /// Returns how many deliveries `publications`, counted by stream, should have caused.
     fn deliveries(&self, publications: &[u64]) -> u64 {
         let topics = self.followers.len().max(1);
         let follow = |stream| self.followers.get(stream % topics).copied().unwrap_or(0);
@@ -74,7 +76,7 @@ impl Report {
             .sum()
     }
 
-    /// Returns the share of the expected messages that has come; one that came twice counts once.
+    /// Returns the share of the expected messages that was received. A duplicate counts once.
     pub fn delivery_ratio(&self) -> f64 {
         match self.expected() {
             0 => 1.0,
@@ -82,7 +84,7 @@ impl Report {
         }
     }
 
-    /// Returns how many of `measured` came in a second.
+    /// Returns `measured` divided by the seconds of the measured time.
     pub fn per_second(&self) -> f64 {
         match self.duration.as_secs_f64() {
             0.0 => 0.0,
@@ -90,7 +92,7 @@ impl Report {
         }
     }
 
-    /// Adds the findings of another process of the same run.
+    /// Adds the results of another process of the same run.
     pub(crate) fn add(&mut self, other: &Self) {
         self.duration = self.duration.max(other.duration);
         self.tally += other.tally;
@@ -128,17 +130,17 @@ fn add_each(sums: &mut Vec<u64>, others: &[u64]) {
     }
 }
 
-/// Steps of the timeline: as many as a picture can show.
+/// Number of steps of the timeline: as many as a chart can show.
 pub const STEPS: u32 = 100;
 
-/// Gathers a report while a run goes on.
+/// Builds the report while a run goes on.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     pub report: Report,
     window: Option<Window>,
 }
 
-/// The measured time: from one moment up to another.
+/// The measured time: from `from` up to, but without, `to`.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     from: Moment,
@@ -165,7 +167,8 @@ impl Recorder {
         self.report.timeline = vec![0; STEPS as usize];
     }
 
-    /// Ends the measured time at `to`, which may be before it was to end.
+    /// Ends the measured time at `to`, which may be earlier than [`measure`](Self::measure) has
+    /// set.
     pub(crate) fn end(&mut self, to: Moment) {
         if let Some(window) = &mut self.window {
             window.to = to;
@@ -177,12 +180,12 @@ impl Recorder {
         }
     }
 
-    /// Records the arrival at `now` of something that was to be sent at `scheduled`.
+    /// Records an arrival at `now` of a message that was scheduled for `scheduled`.
     pub(crate) fn arrived(&mut self, scheduled: Moment, now: Moment) {
         let Some(window) = self.window else {
             return;
         };
-        // By schedule, so that what is slow is not left out because it comes after the end.
+        // By its schedule, so that a slow message counts although it arrives after the end.
         if window.contains(scheduled) {
             self.report.latency.record(now.since(scheduled));
         }
@@ -196,7 +199,7 @@ impl Recorder {
         }
     }
 
-    /// Records a publication that all subscribers have got.
+    /// Records a publication that all subscribers have received.
     pub(crate) fn spread(&mut self, first: Moment, last: Moment) {
         if self.window.is_some_and(|window| window.contains(first)) {
             self.report.spread.record(last.since(first));
@@ -232,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after_an_early_end_does_not_count_for_throughput() {
+    fn an_arrival_after_an_early_end_does_not_count_for_throughput() {
         let mut recorder = recorder();
         recorder.arrived(nanos(1100), nanos(1120));
         recorder.end(nanos(1125));
@@ -245,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn every_follower_of_a_stream_is_to_get_all_of_it() {
+    fn every_subscriber_should_receive_every_publication_of_its_streams() {
         let report = Report {
             published: vec![10, 5, 1],
             followers: vec![3, 2],
@@ -261,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_due_and_never_published_is_missing_everywhere() {
+    fn a_publication_that_was_due_and_never_made_counts_as_missing_at_every_subscriber() {
         let report = Report {
             published: vec![1, 1],
             unpublished: vec![0, 2],

@@ -1,26 +1,26 @@
-//! Account of a numbered stream at one receiver: messages that are missing, came twice, or came late.
+//! Missing, duplicate and late messages of a numbered stream at one receiver.
 
 use std::ops::{AddAssign, Range};
 
 use serde::{Deserialize, Serialize};
 
-/// Messages of all streams that came, and the faults among them.
+/// Messages of all streams that were received, and the faults among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Messages that came, duplicates included.
+    /// Messages that were received, duplicates included.
     pub received: u64,
-    /// Messages that never came although a later one did.
+    /// Messages that never arrived although a later one did.
     pub gaps: u64,
-    /// Messages that came once more.
+    /// Messages that arrived once more.
     pub duplicates: u64,
-    /// Messages that came after a later one.
+    /// Messages that arrived after a later one.
     pub out_of_order: u64,
-    /// Messages that are not what was sent; they count as received only if their number is right.
+    /// Messages that differ from what was sent. They are not counted as received.
     pub corrupted: u64,
 }
 
 impl Tally {
-    /// Returns how many different messages came.
+    /// Returns how many different messages were received.
     pub fn distinct(&self) -> u64 {
         self.received - self.duplicates
     }
@@ -41,25 +41,29 @@ impl AddAssign for Tally {
     }
 }
 
-/// The position of one receiver in one stream.
+/// The progress of one receiver in one stream.
 ///
 /// Invariant: `missing` is sorted, its ranges do not touch, and all of it is below `next`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Track {
+    /// One more than the highest number so far.
     next: u64,
-    /// True until a receiver that comes late has got its first message.
+    /// True until a receiver that subscribed while the stream ran has got its first message.
     joins_late: bool,
+    /// Numbers below `next` that have not arrived.
     missing: Vec<Range<u64>>,
 }
 
 impl Track {
-    /// Returns the track of a receiver that was there before the first message.
+    /// Returns the track of a receiver that subscribed before the first message. It misses every
+    /// number from 0 on that does not arrive.
     pub(crate) fn from_the_start() -> Self {
         Self::default()
     }
 
-    /// Returns the track of a receiver that comes while the stream runs.
-    pub(crate) fn from_the_first_that_comes() -> Self {
+    /// Returns the track of a receiver that subscribes while the stream runs. Its first message may
+    /// have any number; it misses nothing before that.
+    pub(crate) fn from_first_received() -> Self {
         Self {
             joins_late: true,
             ..Self::default()
@@ -71,7 +75,8 @@ impl Track {
         self.next
     }
 
-    /// Takes number `sequence`, and returns by how much [`next`](Self::next) has advanced.
+    /// Counts the arrival of number `sequence`, and returns by how much [`next`](Self::next)
+    /// advances.
     pub(crate) fn take(&mut self, sequence: u64, tally: &mut Tally) -> u64 {
         tally.received += 1;
         if sequence == self.next || self.joins_late {
@@ -86,7 +91,7 @@ impl Track {
         }
         tally.gaps += sequence - self.next;
         if self.missing.len() == MAX_RANGES {
-            // Should it come after all, it will be taken for a duplicate.
+            // A message of this range that arrives after all will count as a duplicate.
             self.missing.remove(0);
         }
         self.missing.push(self.next..sequence);
@@ -95,22 +100,24 @@ impl Track {
         advance
     }
 
+    /// Counts the arrival of a number below `next`: it was missing until now, or it is a duplicate.
     fn take_late(&mut self, sequence: u64, tally: &mut Tally) {
-        let place = self.missing.iter().position(|gap| gap.contains(&sequence));
-        let Some(place) = place else {
+        let index = self.missing.iter().position(|gap| gap.contains(&sequence));
+        let Some(index) = index else {
             tally.duplicates += 1;
             return;
         };
         tally.gaps -= 1;
         tally.out_of_order += 1;
-        let gap = self.missing[place].clone();
+        let gap = self.missing[index].clone();
         let rest = [gap.start..sequence, sequence + 1..gap.end];
         let rest = rest.into_iter().filter(|gap| !gap.is_empty());
-        self.missing.splice(place..=place, rest);
+        self.missing.splice(index..=index, rest);
     }
 }
 
-/// Ranges of missing messages that are remembered: bounds the memory if a server loses much. Arbitrary.
+/// Most ranges of missing messages that a track remembers. Bounds its memory if the server loses
+/// many messages. Arbitrary.
 const MAX_RANGES: usize = 1024;
 
 #[cfg(test)]
@@ -143,12 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_comes_late_is_out_of_order_and_no_gap() {
+    fn a_message_that_arrives_late_is_out_of_order_and_no_gap() {
         assert_eq!(faults(&[0, 4, 2, 1, 3, 5]), (0, 0, 3));
     }
 
     #[test]
-    fn a_message_that_comes_again_is_a_duplicate_even_if_it_was_late() {
+    fn a_message_that_arrives_again_is_a_duplicate_even_if_it_was_late() {
         assert_eq!(faults(&[0, 0, 3, 1, 1, 3]), (1, 3, 1));
         assert_eq!(
             tally(Track::from_the_start(), &[0, 0, 3, 1, 1, 3]).distinct(),
@@ -157,8 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn who_joins_late_misses_nothing_that_was_before() {
-        let tally = tally(Track::from_the_first_that_comes(), &[7, 8, 10]);
+    fn a_receiver_that_subscribes_late_misses_nothing_before_its_first_message() {
+        let tally = tally(Track::from_first_received(), &[7, 8, 10]);
         assert_eq!((tally.received, tally.gaps), (3, 1));
     }
 
@@ -171,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_for_what_is_missing_is_bounded() {
+    fn the_memory_for_missing_numbers_is_bounded() {
         let mut track = Track::from_the_start();
         let mut tally = Tally::default();
         for number in 0..3000 {

@@ -1,8 +1,8 @@
-//! The time that a publication takes from its first subscriber to its last one.
+//! The time from the first delivery of a publication to its last one.
 
 use crate::clock::Moment;
 
-/// The latest publications of one stream, until all subscribers have them.
+/// Deliveries of the latest publications of one stream, each until all subscribers have it.
 #[derive(Debug)]
 pub(crate) struct Spread {
     slots: Vec<Slot>,
@@ -11,20 +11,23 @@ pub(crate) struct Spread {
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     sequence: u64,
+    /// Deliveries so far.
     count: u64,
+    /// Time of the first delivery.
     first: Moment,
 }
 
 impl Spread {
-    /// Remembers `len` publications at a time; one that has not reached all by then is left out.
+    /// Remembers the last `len` publications. One that has not reached all subscribers when number
+    /// `sequence + len` arrives is not measured.
     pub(crate) fn new(len: usize) -> Self {
         Self {
             slots: vec![Slot::default(); len],
         }
     }
 
-    /// Records the first delivery of number `sequence` to a subscriber. Returns the moment of the
-    /// first delivery of all if this is the last of `followers`.
+    /// Counts a delivery of number `sequence`, which must be the first one to its subscriber. If
+    /// all `followers` have the publication now, returns the time of its first delivery.
     pub(crate) fn take(&mut self, sequence: u64, followers: u64, now: Moment) -> Option<Moment> {
         let index = sequence.checked_rem(self.slots.len() as u64)?;
         let slot = self.slots.get_mut(usize::try_from(index).ok()?)?;
@@ -61,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_everywhere_in_time_is_left_out() {
+    fn a_publication_that_has_not_reached_all_in_time_is_not_measured() {
         let mut spread = Spread::new(2);
         assert_eq!(spread.take(0, 2, nanos(1)), None);
         assert_eq!(spread.take(2, 2, nanos(2)), None);

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// CPU time of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cpu {
-    /// Time in which it ran.
+    /// Time for which it ran on a core.
     pub ran: Duration,
-    /// Time in which it could have run, but something else did.
+    /// Time for which it was runnable, but no core was free.
     pub waited: Duration,
 }
 
@@ -29,6 +29,7 @@ impl Cpu {
         Ok(sum)
     }
 
+    /// Returns the CPU time used since the reading `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             ran: self.ran.saturating_sub(earlier.ran),
@@ -36,6 +37,7 @@ impl Cpu {
         }
     }
 
+    /// Returns the one of two processes that needed more CPU time.
     pub(crate) fn busier(self, other: Self) -> Self {
         if other.ran + other.waited > self.ran + self.waited {
             other
@@ -48,7 +50,7 @@ impl Cpu {
 /// Returns the resident memory of process `pid`, in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    // One that has ended, and is not waited for yet, has none.
+    // A zombie (ended, but its parent has not called wait yet) has no VmRSS.
     let kib = field(&status, "VmRSS:").ok_or(io::ErrorKind::NotFound)?;
     Ok(kib * 1024)
 }
@@ -61,7 +63,7 @@ pub(crate) fn socket_bytes() -> io::Result<u64> {
     Ok(pages * rustix::param::page_size() as u64)
 }
 
-/// Returns the number behind `name`.
+/// Returns the number that follows `name`.
 fn field(text: &str, name: &str) -> Option<u64> {
     let mut words = text.split_whitespace().skip_while(|word| *word != name);
     words.nth(1)?.parse().ok()
@@ -72,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_found_behind_its_name() {
+    fn the_number_that_follows_a_name_is_read() {
         let text = "TCP: inuse 5 orphan 0 tw 2 alloc 6 mem 31\nVmRSS:\t  128 kB\n";
         assert_eq!(field(text, "mem"), Some(31));
         assert_eq!(field(text, "VmRSS:"), Some(128));
@@ -80,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_uses_something() {
+    fn this_process_uses_cpu_time_and_memory() {
         let pid = std::process::id();
         assert!(Cpu::of(pid).unwrap().ran > Duration::ZERO);
         assert!(resident_bytes(pid).unwrap() > 100_000);

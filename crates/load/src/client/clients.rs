@@ -1,4 +1,4 @@
-//! All connections of the generator on one thread: waits for their sockets, a few at a turn.
+//! All connections of a process, on one thread: waits for their sockets and handles a few per poll.
 //!
 //! epoll itself, and not tokio or mio: level-triggered, one read per readiness is enough; time-outs
 //! are exact to the nanosecond, which a schedule needs; and nothing is kept or woken per
@@ -37,15 +37,16 @@ pub(crate) struct Clients {
     /// The index of the next of `events` to be handled.
     next_event: usize,
     clients: SlotMap<ClientKey, Client>,
-    /// Holds what one read has brought, of any connection.
+    /// The receive buffer, which all connections share.
     buffer: Vec<u8>,
     keys: Keys,
     target: Target,
-    /// Connections that other processes have opened before: numbers here begin behind them.
+    /// The number in the whole run of this process's first connection.
     connection_offset: usize,
+    /// Number of connections that are not open yet.
     opening: usize,
     pub counts: Connections,
-    /// The end of the first connection that has ended without being asked to.
+    /// The reason why the first connection ended that did not leave by itself.
     pub first_end: Option<End>,
 }
 
@@ -76,7 +77,7 @@ impl Clients {
         self.opening
     }
 
-    /// Begins a connection, which was to be begun at `due`.
+    /// Begins a connection that was scheduled for `due`.
     pub(crate) fn dial(
         &mut self,
         role: Role,
@@ -106,19 +107,20 @@ impl Clients {
         Ok(key)
     }
 
-    /// Returns how many bytes a connection has not been able to send yet; `None` if it is over.
+    /// Returns how many bytes wait for the socket of a connection. `None` if it has ended.
     pub(crate) fn backlog(&self, key: ClientKey) -> Option<usize> {
         Some(self.clients.get(key)?.state.output.len())
     }
 
-    /// Appends a message to what a connection sends at the next [`flush`](Self::flush).
+    /// Queues a frame, which a connection sends at the next [`flush`](Self::flush).
     pub(crate) fn send(&mut self, key: ClientKey, opcode: Opcode, parts: &[&[u8]]) {
         if let Some(client) = self.clients.get_mut(key) {
             client.conn(key, &mut self.keys).send(opcode, parts);
         }
     }
 
-    /// Appends bytes that are no frame to what a connection sends at the next [`flush`](Self::flush).
+    /// Queues bytes without a frame header, which a connection sends at the next
+    /// [`flush`](Self::flush).
     pub(crate) fn send_raw(&mut self, key: ClientKey, parts: &[&[u8]]) {
         if let Some(client) = self.clients.get_mut(key) {
             for part in parts {
@@ -127,20 +129,20 @@ impl Clients {
         }
     }
 
-    /// Begins the closing handshake of a connection; aborts one that is not open yet.
+    /// Begins the closing handshake of a connection. Aborts one that is not open yet.
     pub(crate) fn leave(&mut self, key: ClientKey) {
         match self.clients.get_mut(key) {
             Some(client) if client.is_opening() => self.abort(key),
             Some(client) => {
                 client.conn(key, &mut self.keys).leave();
-                // What fails here is noticed when the socket is read.
+                // An error shows again when the socket is read.
                 let _ = self.flush(key);
             }
             None => {}
         }
     }
 
-    /// Returns true if a connection is there.
+    /// Returns true unless the connection has ended.
     pub(crate) fn has(&self, key: ClientKey) -> bool {
         self.clients.contains_key(key)
     }
@@ -152,19 +154,20 @@ impl Clients {
         }
     }
 
-    /// Writes what a connection has to send.
+    /// Writes the queued bytes of a connection, as many as its socket takes.
     pub(crate) fn flush(&mut self, key: ClientKey) -> Result<(), Error> {
         let Some(client) = self.clients.get_mut(key) else {
             return Ok(());
         };
         if client.state.output.flush(&client.socket).is_err() {
-            // The next read says why, after what the server sent before the end.
+            // The next read returns the reason, after the bytes that the server sent before the
+            // end.
             client.state.output = Output::default();
         }
         self.update_interest(key)
     }
 
-    /// Waits for the socket of a connection to take more if there is more, and else no longer.
+    /// Makes epoll wait until the socket is writable if bytes are queued, and else not.
     fn update_interest(&mut self, key: ClientKey) -> Result<(), Error> {
         let Some(client) = self.clients.get_mut(key) else {
             return Ok(());
@@ -183,6 +186,7 @@ impl Clients {
         self.watch(key)
     }
 
+    /// Passes the interest of a connection to epoll.
     fn watch(&self, key: ClientKey) -> Result<(), Error> {
         let client = &self.clients[key];
         let data = EventData::new_u64(key.data().as_ffi());
@@ -190,8 +194,8 @@ impl Clients {
         changed.map_err(|error| Error::Poll(error.into()))
     }
 
-    /// Handles what a few sockets are ready for, after waiting for one until `until` if need be.
-    /// Returns how many were ready.
+    /// Handles the events of up to 8 sockets. If none is left from the last wait, waits for some
+    /// until `until`. Returns how many were handled.
     pub(crate) fn poll(
         &mut self,
         until: Moment,
@@ -229,7 +233,7 @@ impl Clients {
         handler: &mut dyn Handler,
     ) -> Result<(), Error> {
         let Some(client) = self.clients.get_mut(key) else {
-            // It has ended since.
+            // The connection ended after epoll had returned the event.
             return Ok(());
         };
         let was_opening = client.is_opening();
@@ -291,26 +295,27 @@ impl Clients {
     }
 }
 
-/// The protocol of a connection, and its path.
+/// The protocol for which a connection is used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Endpoint<'a> {
-    /// Requests over HTTP.
+    /// HTTP requests.
     Http,
-    /// Messages of a WebSocket at this path.
+    /// A WebSocket at this path.
     WebSocket(&'a str),
 }
 
-/// Arbitrary: sockets that one wait takes, of those that are ready.
+/// Most events that one wait takes from epoll. Arbitrary.
 const MAX_EVENTS: usize = 1024;
 
-/// So few that a schedule is never held up for long: a read and all in it may take 100 µs.
+/// Events that one poll handles. They are few so that the schedule is not delayed for long: one
+/// read with all its events may take 100 µs.
 const EVENTS_PER_POLL: usize = 8;
 
-/// Arbitrary: a longer wait is several.
+/// The longest wait of one call. Arbitrary: callers poll again.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 impl From<End> for Error {
-    /// Returns the error of a run that could not go on because of it.
+    /// Returns the error of a run that fails because a connection ended so.
     fn from(end: End) -> Self {
         match end {
             End::Closed(Some(code)) => Self::Closed(format!(" with {code}")),

@@ -1,4 +1,4 @@
-//! Sockets to the server: nonblocking, and from more than one source address if there are many.
+//! Sockets to the server: nonblocking, and from several source addresses if there are many sockets.
 
 use std::{
     io,
@@ -9,7 +9,7 @@ use std::{
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
-/// Begins to connect to `address`, as the connection with number `number` of this machine.
+/// Begins to connect to `address`. `number` counts all connections of the run, over all processes.
 pub(crate) fn dial(address: SocketAddr, number: usize) -> io::Result<TcpStream> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -17,7 +17,8 @@ pub(crate) fn dial(address: SocketAddr, number: usize) -> io::Result<TcpStream> 
         None,
     )?;
     socket.set_tcp_nodelay(true)?;
-    // Reset when dropped: thousands in TIME_WAIT would leave no ports for the next run.
+    // A drop then sends a reset. Thousands of sockets in TIME_WAIT would leave no ports for the
+    // next run.
     socket.set_linger(Some(Duration::ZERO))?;
     if let Some(source) = source(address.ip(), number) {
         socket.bind(&SocketAddr::new(source, 0).into())?;
@@ -28,8 +29,8 @@ pub(crate) fn dial(address: SocketAddr, number: usize) -> io::Result<TcpStream> 
     }
 }
 
-/// Returns the source address of connection `number`, if it matters: one address has some 28,000
-/// ports for one server, but the loopback network has 2^24 addresses.
+/// Returns the source address of connection `number`, or `None` if the kernel may choose it. One
+/// address has some 28,000 ports for one server, but the loopback network has 2^24 addresses.
 fn source(target: IpAddr, number: usize) -> Option<IpAddr> {
     if !matches!(target, IpAddr::V4(target) if target.is_loopback()) {
         return None;
@@ -43,7 +44,8 @@ fn source(target: IpAddr, number: usize) -> Option<IpAddr> {
     }
 }
 
-/// Fewer than the 28,232 ports of Linux's default range: others want some, too.
+/// Connections from one source address. Fewer than the 28,232 ports of Linux's default range,
+/// because other programs need some, too.
 const CONNECTIONS_PER_SOURCE: usize = 20_000;
 
 #[cfg(test)]
@@ -51,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_comes_from_its_source() {
+    fn a_socket_is_bound_to_the_source_address_of_its_number() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         for (number, source) in [(0, [127, 0, 0, 1]), (20_000, [127, 0, 0, 2])] {
             let socket = dial(listener.local_addr().unwrap(), number).unwrap();
@@ -62,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn only_many_connections_to_loopback_need_further_sources() {
+    fn only_many_connections_to_loopback_need_further_source_addresses() {
         let loopback = IpAddr::from([127, 0, 0, 1]);
         assert_eq!(source(loopback, 19_999), None);
         assert_eq!(source(loopback, 20_000), Some(IpAddr::from([127, 0, 0, 2])));

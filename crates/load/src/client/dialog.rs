@@ -8,16 +8,16 @@ use std::{
 
 use crate::{client::http::Rejection, error::Error};
 
-/// A connection that waits for each answer.
+/// A blocking connection: each request waits for its response.
 #[derive(Debug)]
 pub(crate) struct Dialog(TcpStream);
 
-/// The reason why a request has no answer.
+/// The reason why a request failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The connection ended before the first byte of an answer.
+    /// The connection ended before the first byte of a response.
     Ended(io::Error),
-    /// The connection broke, or took too long.
+    /// The connection broke within a response, or the response took too long.
     Broken(io::Error),
     Rejected(Rejection),
 }
@@ -32,7 +32,8 @@ impl Dialog {
         Ok(Self(stream))
     }
 
-    /// Sends `request`, and returns what `take` makes of the answer once it is all there.
+    /// Sends `request` and reads until `take` returns a value for the response, which this returns.
+    /// `take` gets all bytes received so far, and returns `None` as long as they are not complete.
     pub(crate) fn ask<T>(
         &mut self,
         request: &[u8],
@@ -58,6 +59,7 @@ impl Dialog {
     }
 }
 
+/// Returns the failure of a connection that ended after the bytes `answer`.
 fn ended(answer: &[u8], error: io::Error) -> Failure {
     if answer.is_empty() {
         Failure::Ended(error)
@@ -66,11 +68,13 @@ fn ended(answer: &[u8], error: io::Error) -> Failure {
     }
 }
 
-/// The system has no words of its own for a read that took too long.
+/// Returns the error of a read that timed out. The system's own error only says that it would
+/// block.
 fn timed_out() -> io::Error {
     let text = format!("no answer within {} s", TIMEOUT.as_secs());
     io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
-/// Arbitrary: a server that needs longer is not one to measure.
+/// The longest time for a connect, or for a read of a response. Arbitrary: a server that needs
+/// longer is not worth measuring.
 const TIMEOUT: Duration = Duration::from_secs(10);

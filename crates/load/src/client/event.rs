@@ -1,4 +1,4 @@
-//! Events of a connection, and their handler.
+//! Events of connections, and the trait of their handler.
 
 use slotmap::new_key_type;
 
@@ -12,21 +12,22 @@ use crate::{
 };
 
 new_key_type! {
-    /// Stands for one connection; never for the next one in its place.
+    /// Identifies one connection. A key is not used again for a later connection.
     pub struct ClientKey;
 }
 
-/// The part that a connection has in its scenario.
+/// The role of a connection in its scenario, with its index among the connections of this role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Sends messages and gets them back.
+    /// Sends messages, which the server sends back.
     Caller(usize),
-    /// Comes and goes.
+    /// Connects and leaves during the run.
     Churner,
-    /// Is held open, and does nothing.
+    /// Is held open, and sends nothing.
     Holder,
-    /// Publishes a stream.
+    /// Publishes the stream with this number.
     Publisher(usize),
+    /// Subscribes to a topic for the whole run.
     Subscriber(usize),
 }
 
@@ -35,29 +36,29 @@ pub(crate) enum Role {
 pub(crate) enum Event<'a> {
     /// A request over HTTP was answered with 200.
     Answered,
-    /// The connection is over. One that was to leave has left.
+    /// The connection has ended, for whatever reason.
     Ended,
     Message(&'a [u8]),
     /// The opening handshake is done.
     Opened,
 }
 
-/// The end of a connection.
+/// The reason why a connection ended.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// The server has closed it, perhaps with a code.
+    /// The server closed it, with this close code if it sent one.
     Closed(Option<u16>),
     Failed(Error),
-    /// It began the closing handshake, and the server answered.
+    /// The client began the closing handshake, and the server answered or ended the connection.
     Left,
 }
 
-/// Handles what happens on all connections of a run.
+/// Handles the events of all connections of a run.
 pub(crate) trait Handler {
     fn on_event(&mut self, event: Event<'_>, conn: &mut Conn<'_>, now: Moment);
 }
 
-/// The connection of an event, as far as a handler may use it.
+/// The connection on which an event happened, with the calls that a handler may make.
 #[derive(Debug)]
 pub(crate) struct Conn<'a> {
     pub key: ClientKey,
@@ -69,10 +70,10 @@ pub(crate) struct Conn<'a> {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) role: Role,
-    /// The moment at which the connection was begun, or was to be.
+    /// The time for which the connect was scheduled.
     pub(super) dialed: Moment,
     pub(super) output: Output,
-    /// True once this side has begun the closing handshake.
+    /// True once the client has begun the closing handshake.
     pub(super) is_leaving: bool,
 }
 
@@ -85,12 +86,13 @@ impl<'a> Conn<'a> {
         self.state.role
     }
 
-    /// Returns when the connection was begun, or was to be.
+    /// Returns the time for which the connect was scheduled.
     pub(crate) fn dialed(&self) -> Moment {
         self.state.dialed
     }
 
-    /// Appends a message to what the connection sends, with the payload that `parts` make up together.
+    /// Appends a message to what the connection sends, with the payload that `parts` make up
+    /// together.
     pub(crate) fn send(&mut self, opcode: Opcode, parts: &[&[u8]]) {
         frame::append(&mut self.state.output.wire, opcode, self.keys, parts);
     }
@@ -102,5 +104,5 @@ impl<'a> Conn<'a> {
     }
 }
 
-/// RFC 6455 §7.4.1: 1000.
+/// Close code 1000 (RFC 6455 §7.4.1).
 const NORMAL_CLOSURE: [u8; 2] = [0x03, 0xE8];

@@ -1,8 +1,9 @@
-//! Frames from a client: one header, a masking key, the payload masked in place ([RFC 6455 §5.2]).
+//! Encodes frames of a client: header, masking key, and the payload masked in place ([RFC 6455
+//! §5.2]).
 //!
 //! [RFC 6455 §5.2]: https://www.rfc-editor.org/rfc/rfc6455#section-5.2
 
-/// The opcodes that a client of ours sends.
+/// The opcodes of the frames that the generator sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opcode {
     Text = 0x1,
@@ -11,17 +12,19 @@ pub(crate) enum Opcode {
     Pong = 0xA,
 }
 
-/// Masking keys, different for every frame. Not secret: what a load tester sends is no secret.
+/// Generates masking keys, a different one for every frame. They can be predicted, as nobody needs
+/// to be protected from the payloads of a load generator.
 #[derive(Debug)]
 pub(crate) struct Keys(u64);
 
 impl Keys {
     pub(crate) fn new(seed: u64) -> Self {
-        // Xorshift stays at 0 for ever if it starts there.
+        // Xorshift started at 0 yields only zeros.
         Self(seed | 1)
     }
 
-    /// All of zeros: what comes back is what was sent, and reads like what a server sends.
+    /// Returns a generator of keys that are zero, which leave the payload unchanged. So the frames
+    /// that a bare TCP server sends back can be parsed like those of a WebSocket server.
     pub(crate) fn zeros() -> Self {
         Self(0)
     }
@@ -58,7 +61,7 @@ pub(crate) fn append(wire: &mut Vec<u8>, opcode: Opcode, keys: &mut Keys, parts:
     mask(&mut wire[start..], key);
 }
 
-/// §5.3, eight bytes at a time; the compiler makes more of it.
+/// Masks `payload` in place (§5.3), eight bytes at a time. The compiler vectorizes the loop.
 fn mask(payload: &mut [u8], key: [u8; 4]) {
     let wide = u64::from_ne_bytes([
         key[0], key[1], key[2], key[3], key[0], key[1], key[2], key[3],
@@ -86,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_final_masked_and_read_back_with_its_key() {
+    fn a_frame_is_final_and_unmasked_by_its_key() {
         let wire = frame(&[b"hello ", b"to all of you"]);
         assert_eq!(wire[..2], [0x81, 0x80 | 19]);
         let (key, payload) = wire[2..].split_at(4);
@@ -100,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_length_takes_the_shortest_form() {
+    fn the_length_is_encoded_in_the_shortest_form() {
         let header = |len: usize| frame(&[&vec![0; len]])[1..4].to_vec();
         assert_eq!(header(125)[0], 0x80 | 125);
         assert_eq!(header(126), [0x80 | 126, 0, 126]);
@@ -109,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn every_frame_has_a_key_of_its_own_unless_all_are_zero() {
+    fn every_frame_has_a_different_key_unless_all_are_zero() {
         let mut keys = Keys::new(0);
         assert_ne!(keys.next(), keys.next());
         let mut keys = Keys::zeros();

@@ -9,7 +9,7 @@ use crate::{
     plan::Scheme,
 };
 
-/// Returns the request for `path`; each of `headers` is a whole line.
+/// Returns the request for `path`. Each of `headers` is a whole line.
 pub(crate) fn request(authority: &str, path: &str, headers: &[String]) -> Vec<u8> {
     let mut request = format!(
         "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\n\
@@ -23,17 +23,17 @@ pub(crate) fn request(authority: &str, path: &str, headers: &[String]) -> Vec<u8
     request.into_bytes()
 }
 
-/// Checks the answer that `bytes` begin with, and returns its length, or `None` if it is not all
-/// there.
+/// Checks the response at the start of `bytes`. Returns its length, or `None` if it is not complete
+/// yet.
 pub(crate) fn check(scheme: Scheme, bytes: &[u8]) -> Result<Option<usize>, Rejection> {
     match scheme {
-        Scheme::Tcp => check_back(bytes),
-        Scheme::Ws => check_switch(bytes),
+        Scheme::Tcp => check_echoed(bytes),
+        Scheme::Ws => check_upgrade(bytes),
     }
 }
 
-/// Checks that the answer is the request.
-fn check_back(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
+/// Checks that a bare TCP server has sent the request back.
+fn check_echoed(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
     let begun = &bytes[..bytes.len().min(METHOD.len())];
     if METHOD.starts_with(begun) {
         let end = bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n");
@@ -43,8 +43,8 @@ fn check_back(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
     }
 }
 
-/// Checks that the answer is a 101 to this request, which offers no extension and no subprotocol.
-fn check_switch(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
+/// Checks that the response is a 101 to [`request`], which offers no extension and no subprotocol.
+fn check_upgrade(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
     let Some(head) = Head::read(bytes)? else {
         return Ok(None);
     };
@@ -68,8 +68,8 @@ fn check_switch(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
     Ok(Some(head.len))
 }
 
-/// The key of RFC 6455 §1.3 and the answer to it: a load client does not need a secret one, and
-/// so it needs no SHA-1.
+/// The example key of RFC 6455 §1.3, and the accept value that belongs to it. A load client needs
+/// no random key, and with a constant one it needs no SHA-1.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
@@ -81,12 +81,13 @@ mod tests {
 
     const UPGRADE: &str = "Upgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n";
 
-    /// The answer of `status` with `headers`, each with its line's end.
+    /// Returns a response of `status` with `headers`, each of which ends with CRLF.
     fn answer(status: &str, headers: &str) -> Vec<u8> {
         format!("HTTP/1.1 {status}\r\n{headers}\r\n").into_bytes()
     }
 
-    fn switch(headers: &str) -> Result<Option<usize>, Rejection> {
+    /// Checks a 101 with the right accept value and `headers`.
+    fn check_101(headers: &str) -> Result<Option<usize>, Rejection> {
         let accept = format!("Sec-WebSocket-Accept: {ACCEPT}\r\n");
         check(Scheme::Ws, &answer("101 x", &[headers, &accept].concat()))
     }
@@ -100,8 +101,8 @@ mod tests {
     }
 
     #[test]
-    fn only_a_101_with_the_right_accept_is_taken() {
-        assert!(switch(UPGRADE).is_ok_and(|len| len.is_some()));
+    fn only_a_101_with_the_right_accept_value_is_accepted() {
+        assert!(check_101(UPGRADE).is_ok_and(|len| len.is_some()));
         let wrong = format!("{UPGRADE}Sec-WebSocket-Accept: {KEY}\r\n");
         for headers in [UPGRADE, &wrong] {
             let checked = check(Scheme::Ws, &answer("101 x", headers));
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_101_without_its_upgrade_is_refused() {
+    fn a_101_without_upgrade_and_connection_headers_is_refused() {
         for headers in [
             "",
             "Upgrade: websocket\r\n",
@@ -123,22 +124,22 @@ mod tests {
             "Upgrade: h2c\r\nConnection: upgrade\r\n",
             "Upgrade: websocket\r\nConnection: keep-alive\r\n",
         ] {
-            let checked = switch(headers);
+            let checked = check_101(headers);
             let is_refused = matches!(checked, Err(Rejection::NotUpgraded(_)));
             assert!(is_refused, "{headers}: {checked:?}");
         }
     }
 
     #[test]
-    fn what_was_not_offered_is_refused() {
+    fn an_extension_or_subprotocol_that_was_not_offered_is_refused() {
         for name in ["sec-websocket-extensions", "sec-websocket-protocol"] {
-            let checked = switch(&format!("{UPGRADE}{name}: x\r\n"));
+            let checked = check_101(&format!("{UPGRADE}{name}: x\r\n"));
             assert_eq!(checked, Err(Rejection::Unoffered(name)));
         }
     }
 
     #[test]
-    fn frames_behind_the_answer_are_left() {
+    fn frames_after_the_response_are_not_consumed() {
         let headers = format!("{UPGRADE}Sec-WebSocket-Accept: {ACCEPT}\r\n");
         let head = answer("101 x", &headers);
         let cut = &head[..head.len() - 1];
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_echo_sends_the_request_back() {
+    fn a_bare_tcp_server_must_send_the_request_back() {
         let request = request("h", "/", &[]);
         let len = request.len();
         let both = [request.as_slice(), b"\x81\x80\0\0\0\0"].concat();

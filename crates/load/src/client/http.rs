@@ -1,6 +1,7 @@
-//! Answers of HTTP servers (RFC 9112), as far as a load client needs them.
+//! Parses responses of HTTP servers (RFC 9112), as far as a load client needs them.
 //!
-//! httparse is beneath the server's hyper, too, which reads requests by it, never answers.
+//! Both sides use httparse: the server within hyper and only for requests, the generator for
+//! responses.
 //!
 //! Pure.
 
@@ -8,25 +9,26 @@ use std::borrow::Cow;
 
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Response, Status};
 
-/// The reason why a server's answer is not the one that was asked for.
+/// The reason why a server's response is not the expected one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// It is not HTTP.
     #[error("the server's answer is not HTTP")]
     NotHttp,
-    /// It is not what was sent, of a server that is to send every byte back.
+    /// A server that should send every byte back has sent other bytes.
     #[error("the server does not send back what it is sent")]
     NotBack,
-    /// A 101 without the header, or the token in it, that makes it one (RFC 6455 §4.1).
+    /// A 101 without this header, which RFC 6455 §4.1 requires.
     #[error("the server's 101 lacks `{0}`")]
     NotUpgraded(&'static str),
-    /// 421; the status line.
+    /// Status 421, with the whole status: the server does not serve the name in `Host`.
     #[error("the server answered {0}: it does not answer to this name (see serve --allow-host)")]
     Name(String),
-    /// Another status than was asked for; the status line.
+    /// Another status than the expected one, such as `503 Service Unavailable`.
     #[error("the server answered {0}")]
     Status(String),
-    /// A header that accepts what was not offered (RFC 6455 §4.1).
+    /// This header, which accepts an extension or a subprotocol that was not offered (RFC 6455
+    /// §4.1).
     #[error("the server accepted what was not offered ({0})")]
     Unoffered(&'static str),
     /// The wrong `Sec-WebSocket-Accept` (RFC 6455 §4.1).
@@ -34,19 +36,19 @@ pub enum Rejection {
     WrongAccept,
 }
 
-/// The head of an answer.
+/// The head of a response.
 #[derive(Debug)]
 pub(crate) struct Head<'a> {
     pub status: u16,
-    /// Its bytes, with the empty line, and with the interim answers (1xx) that came before it.
+    /// Its length in bytes, with the empty line and with the interim responses (1xx) before it.
     pub len: usize,
     reason: &'a str,
     headers: [Header<'a>; MAX_HEADERS],
 }
 
 impl<'a> Head<'a> {
-    /// Reads the head that `bytes` begin with, if it is all there. Skips interim answers, such as
-    /// 103 (RFC 9110 §15.2); 101 is the last one in HTTP.
+    /// Parses the head at the start of `bytes`. `None` if it is not complete yet. Skips interim
+    /// responses such as 103 (RFC 9110 §15.2), but not 101: after that no HTTP follows.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<Option<Self>, Rejection> {
         let mut skipped = 0;
         while skipped < MAX_HEAD_BYTES {
@@ -67,11 +69,12 @@ impl<'a> Head<'a> {
         Err(Rejection::NotHttp)
     }
 
+    /// Parses the head at the start of `bytes`, which may be that of an interim response.
     fn read_one(bytes: &'a [u8]) -> Result<Option<Self>, Rejection> {
         let mut headers = [EMPTY_HEADER; MAX_HEADERS];
         let mut response = Response::new(&mut headers);
         let parsed = ParserConfig::default()
-            // RFC 9112 §5.2: whoever gets an answer takes them.
+            // RFC 9112 §5.2: a user agent accepts folded header lines in responses.
             .allow_obsolete_multiline_headers_in_responses(true)
             .parse_response(&mut response, bytes);
         let Status::Complete(len) = parsed.map_err(|_| Rejection::NotHttp)? else {
@@ -86,13 +89,13 @@ impl<'a> Head<'a> {
         }))
     }
 
-    /// Returns the first value of a header, in one line.
+    /// Returns the value of the first header named `name`, in one line.
     pub(crate) fn header(&self, name: &str) -> Option<Cow<'a, str>> {
         self.values(name).next()
     }
 
-    /// Returns true if the list in a header has `token`: in any case, and over several lines (RFC
-    /// 9110 §5.3, §5.6.1).
+    /// Returns true if the list in header `name` contains `token`, in upper or lower case. The list
+    /// may be spread over several headers of this name (RFC 9110 §5.3, §5.6.1).
     pub(crate) fn has_token(&self, name: &str, token: &str) -> bool {
         self.values(name).any(|value| {
             let mut tokens = value.split(',');
@@ -107,7 +110,7 @@ impl<'a> Head<'a> {
             .map(|header| unfolded(header.value))
     }
 
-    /// Returns the rejection that the status stands for.
+    /// Returns the rejection with the status of this head.
     pub(crate) fn rejection(&self) -> Rejection {
         let line = format!("{} {}", self.status, self.reason);
         let line = line.trim_end().to_owned();
@@ -118,7 +121,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// A header's value in one line: an obsolete fold is a space (RFC 9112 §5.2).
+/// Returns a header's value in one line, each fold replaced by a space (RFC 9112 §5.2).
 fn unfolded(value: &[u8]) -> Cow<'_, str> {
     let value = String::from_utf8_lossy(value);
     if value.contains('\n') {
@@ -128,16 +131,16 @@ fn unfolded(value: &[u8]) -> Cow<'_, str> {
     value
 }
 
-/// An answer of status 200.
+/// A response of status 200.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer<'a> {
     pub body: Cow<'a, [u8]>,
-    /// Its bytes on the wire, head and body.
+    /// Its length on the wire, head and body.
     pub len: usize,
 }
 
 impl<'a> Answer<'a> {
-    /// Takes the answer that `bytes` begin with, if it is all there.
+    /// Parses the response at the start of `bytes`. `None` if it is not complete yet.
     pub(crate) fn take(bytes: &'a [u8]) -> Result<Option<Self>, Rejection> {
         let Some(head) = Head::read(bytes)? else {
             return Ok(None);
@@ -164,7 +167,8 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// Takes a chunked body (RFC 9112 §7.1) and its length on the wire, if it is all there.
+/// Parses a chunked body (RFC 9112 §7.1). Returns it with its length on the wire, or `None` if it
+/// is not complete yet.
 fn take_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Rejection> {
     let (mut body, mut rest) = (Vec::new(), bytes);
     loop {
@@ -182,24 +186,24 @@ fn take_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Rejection> {
             return Ok(Some((body, bytes.len() - rest.len() + len)));
         }
         let size = usize::try_from(size).map_err(|_| Rejection::NotHttp)?;
-        let Some((chunk, behind)) = rest.split_at_checked(size) else {
+        let Some((chunk, after)) = rest.split_at_checked(size) else {
             return Ok(None);
         };
-        let Some((end, behind)) = behind.split_at_checked(2) else {
+        let Some((end, after)) = after.split_at_checked(2) else {
             return Ok(None);
         };
         if end != b"\r\n" {
             return Err(Rejection::NotHttp);
         }
         body.extend_from_slice(chunk);
-        rest = behind;
+        rest = after;
     }
 }
 
-/// Arbitrary: as many as hyper takes.
+/// Most headers of a response. Arbitrary: as many as hyper accepts.
 const MAX_HEADERS: usize = 100;
 
-/// Arbitrary: as much as most servers take themselves.
+/// Longest head of a response. Arbitrary: as long as most servers accept in a request.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
 #[cfg(test)]
@@ -207,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_taken_one_by_one() {
+    fn responses_are_parsed_one_by_one() {
         let answers = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}HTTP/1.1 2";
         let answer = Answer::take(answers).unwrap().unwrap();
         assert_eq!(answer.body.as_ref(), b"{}");
@@ -217,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_taken_when_its_last_byte_has_come() {
+    fn a_response_is_complete_with_its_last_byte() {
         for whole in [
             &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"[..],
             b"HTTP/1.0 200\r\ncontent-length: 5\r\nx: caf\xe9\r\n\r\nhello",
@@ -235,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_http_is_said_at_once() {
+    fn a_response_that_is_not_http_is_rejected_without_waiting_for_more() {
         let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(MAX_HEAD_BYTES));
         let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
         for bytes in [
@@ -254,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn another_status_is_told_with_its_reason() {
+    fn another_status_is_rejected_with_its_reason_phrase() {
         let rejected = |head: &str| Answer::take(head.as_bytes()).unwrap_err();
         let rejection = rejected("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n");
         assert_eq!(rejection, Rejection::Status("413 Payload Too Large".into()));

@@ -1,4 +1,4 @@
-//! Messages of a server: frames are taken out of received bytes and put together.
+//! Parses frames out of received bytes, and puts them together to messages.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ pub(crate) enum Incoming<'a> {
     Close(Option<u16>),
 }
 
-/// Something that no server may send.
+/// A breach of RFC 6455, or of the generator's own limit, by the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// A continuation without a message to continue (§5.4).
@@ -32,15 +32,16 @@ pub enum ProtocolError {
     /// A message over the generator's limit.
     #[error("a message of more than {MAX_MESSAGE_BYTES} bytes")]
     TooBig,
-    /// A new message before the last fragment of one (§5.4).
+    /// A new message before the last fragment of the one before (§5.4).
     #[error("a message inside of a fragmented one")]
     Unfinished,
 }
 
+/// Puts frames together to messages.
 #[derive(Debug)]
 pub(crate) struct Assembly {
     scheme: Scheme,
-    /// The message of several frames of which not all have come.
+    /// The fragments so far of a message whose last one has not arrived.
     message: Option<Vec<u8>>,
 }
 
@@ -56,8 +57,9 @@ impl Assembly {
         self.scheme
     }
 
-    /// Takes the next frame out of `bytes`, and gives `on_incoming` what it completes. Returns how
-    /// many bytes it took, or `None` if it is not all there yet.
+    /// Parses the frame at the start of `bytes`. If it completes a message, or is a Ping or a
+    /// Close, calls `on_incoming`. Returns the length of the frame, or `None` if it is not complete
+    /// yet.
     pub(crate) fn take(
         &mut self,
         bytes: &[u8],
@@ -88,7 +90,8 @@ impl Assembly {
                 payload.first_chunk().copied().map(u16::from_be_bytes),
             )),
             (0x9, _) => on_incoming(Incoming::Ping(payload)),
-            // A pong that nobody has asked for means nothing (§5.5.3).
+            // The generator sends no Pings, so each Pong is unsolicited and needs no answer
+            // (§5.5.3).
             (0xA, _) => {}
             _ => return Err(ProtocolError::Reserved),
         }
@@ -102,14 +105,14 @@ struct Header {
     payload: Range<usize>,
 }
 
-/// Reads the header that `bytes` begin with, if it is all there.
+/// Parses the frame header at the start of `bytes`. `None` if it is not complete yet.
 fn header(scheme: Scheme, bytes: &[u8]) -> Result<Option<Header>, ProtocolError> {
     let &[first, second, ..] = bytes else {
         return Ok(None);
     };
     let (key, second) = match (second & 0x80, scheme) {
         (0, _) => (0, second),
-        // One of our own frames, whose key is all zeros.
+        // The server sends back one of our own frames, whose masking key is all zeros.
         (_, Scheme::Tcp) => (4, second & 0x7F),
         (_, Scheme::Ws) => return Err(ProtocolError::Masked),
     };
@@ -141,14 +144,15 @@ fn header(scheme: Scheme, bytes: &[u8]) -> Result<Option<Header>, ProtocolError>
     }
 }
 
-/// Bounds the memory of one connection. Arbitrary: four times the default of most servers.
+/// Longest message, which bounds the memory of one connection. Arbitrary: four times the default of
+/// most servers.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Returns all that `bytes` bring, and how many of them are left.
+    /// Returns all messages and control frames in `bytes`, and how many bytes are left over.
     fn take_all(mut bytes: &[u8]) -> Result<(Vec<String>, usize), ProtocolError> {
         let (mut assembly, mut incoming) = (Assembly::new(Scheme::Ws), Vec::new());
         while let Some(taken) = assembly.take(bytes, |each| incoming.push(format!("{each:?}")))? {
@@ -162,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_taken_one_by_one_and_the_rest_is_left() {
+    fn frames_are_parsed_one_by_one_and_an_incomplete_one_is_left() {
         let (incoming, rest) = take_all(b"\x81\x02hi\x82\x00\x81\x05hel").unwrap();
         assert_eq!(incoming, [message(b"hi"), message(b"")]);
         assert_eq!(rest, 5);
     }
 
     #[test]
-    fn fragments_make_one_message_and_controls_may_be_between_them() {
+    fn fragments_make_one_message_and_control_frames_may_be_between_them() {
         let (incoming, rest) =
             take_all(b"\x01\x01a\x89\x01p\x00\x01b\x80\x01c\x88\x02\x03\xE8").unwrap();
         assert_eq!(
@@ -191,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_echo_sends_our_own_frames() {
+    fn our_own_frames_are_parsed_if_a_bare_tcp_server_sends_them_back() {
         let mut incoming = Vec::new();
         let mut take = |bytes: &[u8]| {
             let mut assembly = Assembly::new(Scheme::Tcp);
@@ -203,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_server_may_send_is_named() {
+    fn each_breach_of_the_protocol_has_its_error() {
         let error = |bytes: &[u8]| take_all(bytes).unwrap_err();
         assert_eq!(error(b"\x81\x80\0\0\0\0"), ProtocolError::Masked);
         assert_eq!(error(b"\xC1\x00"), ProtocolError::Reserved);

@@ -1,9 +1,10 @@
-//! One connection of the generator: its state, and the reading of its socket.
+//! Connections of the generator. This file has the state of one, and reads its socket.
 //!
-//! [`clients`] are all connections of a process, on sockets from [`dial`]. [`event`] has the events of which a scenario is
-//! told, and its answers. [`handshake`] opens a WebSocket, [`frame`] is what it sends, [`messages`] what it gets,
-//! and [`output`] what waits for its socket. [`http`] reads answers; [`dialog`] is a connection that waits for
-//! each, and [`relay`] what framecast's relay is asked.
+//! [`clients`] has all connections of a process, on sockets from [`dial`]. [`event`] has the events
+//! that a scenario handles, and the calls with which it sends. [`handshake`] is the opening
+//! handshake, [`frame`] encodes what a client sends, [`messages`] parses what it receives, and
+//! [`output`] buffers what its socket does not take. [`http`] parses responses. [`dialog`] is a
+//! blocking connection, over which [`relay`] registers connections at framecast's relay.
 
 pub(crate) mod clients;
 mod dial;
@@ -37,10 +38,10 @@ use crate::{clock::Moment, error::Error, plan::Scheme};
 struct Client {
     socket: TcpStream,
     stage: Stage,
-    /// The readiness of the socket that is waited for.
+    /// The readiness for which epoll waits.
     interest: EventFlags,
     state: State,
-    /// Received, but not all there to be understood.
+    /// The received part of a frame or response that is not complete yet.
     rest: Vec<u8>,
     assembly: Assembly,
 }
@@ -53,14 +54,18 @@ struct Client {
 /// ```
 #[derive(Debug)]
 enum Stage {
-    /// With the request for the opening handshake; without one, it is to speak plain HTTP.
+    /// The socket connects. Then the client sends this request for the opening handshake; if there
+    /// is none, the connection is used for plain HTTP.
     Connecting(Option<Vec<u8>>),
+    /// HTTP requests can be sent.
     Http,
+    /// WebSocket messages can be sent.
     Open,
+    /// The request for the opening handshake is sent, the response is awaited.
     Upgrading,
 }
 
-/// The handler, and all else that it takes to tell it of an event on a connection.
+/// The event handler of a run, with the key of the connection whose events it is to handle.
 struct Context<'a> {
     key: ClientKey,
     keys: &'a mut Keys,
@@ -68,7 +73,8 @@ struct Context<'a> {
 }
 
 impl Client {
-    /// Returns a connection that is not open yet; `request` is that for the opening handshake.
+    /// Returns a connection that is not open yet. `request` is that of the opening handshake;
+    /// `None` is for plain HTTP.
     fn new(
         socket: TcpStream,
         scheme: Scheme,
@@ -91,7 +97,7 @@ impl Client {
         }
     }
 
-    /// Returns true until the connection can be used.
+    /// Returns true until the connection is open, for WebSocket messages or for HTTP requests.
     fn is_opening(&self) -> bool {
         matches!(self.stage, Stage::Connecting(_) | Stage::Upgrading)
     }
@@ -100,8 +106,12 @@ impl Client {
         Conn::new(key, &mut self.state, keys)
     }
 
-    /// Goes on after the socket has connected, or has failed to. A connection for plain HTTP is
-    /// open then.
+    /// Handles the end of the TCP connect. A connection for plain HTTP is open now; a WebSocket
+    /// queues its request.
+    ///
+    /// # Errors
+    ///
+    /// The connect failed.
     fn on_connected(&mut self, context: Context<'_>) -> io::Result<()> {
         if let Some(error) = self.socket.take_error()? {
             return Err(error);
@@ -117,7 +127,7 @@ impl Client {
         Ok(())
     }
 
-    /// Reads once, and tells the handler what that has brought.
+    /// Reads the socket once, and passes the events of the received bytes to the handler.
     fn read(&mut self, buffer: &mut Vec<u8>, context: Context<'_>) -> Result<(), End> {
         let kept = self.rest.len();
         if buffer.len() < kept + READ_BYTES {
@@ -129,12 +139,12 @@ impl Client {
             Ok(0) => return Err(End::Closed(None)),
             Ok(read) => read,
             Err(error) if is_temporary(&error) => return Ok(()),
-            // A server may end a connection that leaves by a reset, too.
+            // A server may answer the closing handshake by a reset, too.
             Err(_) if self.state.is_leaving => return Err(End::Left),
             Err(error) => return Err(End::Failed(Error::Broken(error))),
         };
         let bytes = &buffer[..kept + read];
-        let taken = self.understand(bytes, context)?;
+        let taken = self.process(bytes, context)?;
         self.rest.clear();
         self.rest.extend_from_slice(&bytes[taken..]);
         if self.rest.is_empty() && self.rest.capacity() > KEPT_BYTES {
@@ -143,27 +153,27 @@ impl Client {
         Ok(())
     }
 
-    /// Takes all that is complete, and returns how many bytes that was.
-    fn understand(&mut self, bytes: &[u8], context: Context<'_>) -> Result<usize, End> {
+    /// Processes all complete frames and responses in `bytes`. Returns how many bytes they have.
+    fn process(&mut self, bytes: &[u8], context: Context<'_>) -> Result<usize, End> {
         let Context { key, keys, handler } = context;
-        // The clock is read once for all that one read has brought.
+        // The clock is read only once for all events of one read.
         let now = Moment::now();
         let mut taken = 0;
         while taken < bytes.len() {
             let mut on_event = |event: Event<'_>, conn: &mut Conn<'_>| {
                 handler.on_event(event, conn, now);
             };
-            let Some(step) = self.step(&bytes[taken..], key, keys, &mut on_event)? else {
+            let Some(len) = self.process_next(&bytes[taken..], key, keys, &mut on_event)? else {
                 break;
             };
-            taken += step;
+            taken += len;
         }
         Ok(taken)
     }
 
-    /// Takes the next thing that `bytes` begin with, and returns how many of them that was, or `None`
-    /// if it is not all there.
-    fn step(
+    /// Processes the frame or response at the start of `bytes`. Returns its length, or `None` if it
+    /// is not complete yet.
+    fn process_next(
         &mut self,
         bytes: &[u8],
         key: ClientKey,
@@ -207,17 +217,17 @@ impl Client {
         }
     }
 
-    /// Tells the handler of an event that no bytes have brought.
+    /// Passes an event to the handler that does not come from received bytes.
     fn notify(&mut self, event: Event<'_>, context: Context<'_>) {
         let Context { key, keys, handler } = context;
         handler.on_event(event, &mut self.conn(key, keys), Moment::now());
     }
 }
 
-/// As much as the kernel usually has for one socket.
+/// Most bytes of one read: about as many as the kernel usually has for one socket.
 const READ_BYTES: usize = 256 << 10;
 
-/// Bytes that a connection may keep allocated for the next half message.
+/// Most bytes that an empty buffer of a connection keeps allocated.
 const KEPT_BYTES: usize = 64 << 10;
 
 fn is_temporary(error: &io::Error) -> bool {

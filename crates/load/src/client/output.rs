@@ -11,15 +11,17 @@ use crate::client::{KEPT_BYTES, is_temporary};
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     pub wire: Vec<u8>,
+    /// Bytes at the start of `wire` that are already written.
     written: usize,
 }
 
 impl Output {
+    /// Returns how many bytes wait.
     pub(crate) fn len(&self) -> usize {
         self.wire.len() - self.written
     }
 
-    /// Writes once, which is all unless the socket is full.
+    /// Writes to the socket once. Bytes that the socket does not take wait for the next call.
     pub(crate) fn flush(&mut self, mut socket: &TcpStream) -> io::Result<()> {
         if self.len() == 0 {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The HTTP side of framecast's relay: registering connections, and publishing.
+//! Client of the HTTP API of framecast's relay, which registers connections and takes publications.
 
 use serde::Deserialize;
 
@@ -11,7 +11,7 @@ use crate::{
     plan::Target,
 };
 
-/// Returns a request that posts `body`.
+/// Returns a POST request with the JSON `body`.
 pub(crate) fn post(authority: &str, path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
@@ -21,12 +21,12 @@ pub(crate) fn post(authority: &str, path: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Registers connections, one after the other on one connection of its own.
+/// Registers connections at the relay, one after the other over one HTTP connection.
 #[derive(Debug)]
 pub(crate) struct Registrar {
     target: Target,
     path: String,
-    /// Absent before the first registration, and after one that failed.
+    /// `None` before the first registration, and after one that failed.
     dialog: Option<Dialog>,
 }
 
@@ -55,7 +55,8 @@ impl Registrar {
         path.ok_or(Error::NotARelay)
     }
 
-    /// Returns the body of the answer to `request`.
+    /// Sends `request`, and returns the body of the response. Connects again if the server has
+    /// ended the connection since the last request.
     fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>, Error> {
         if let Some(mut dialog) = self.dialog.take() {
             match dialog.ask(request, take_body) {

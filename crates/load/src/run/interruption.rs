@@ -1,20 +1,20 @@
-//! The interruption of a run: its measured time ends early.
+//! Ends the measured time of a run early.
 
 use std::sync::{Arc, OnceLock};
 
 use crate::clock::Moment;
 
-/// The moment at which the measured time is to end, if somebody has asked for that.
+/// A request to end the measured time early, shared by all clones.
 #[derive(Clone, Debug, Default)]
 pub struct Interruption(Arc<OnceLock<Moment>>);
 
 impl Interruption {
-    /// Asks for the end at `end`. The first moment that was asked for holds.
+    /// Asks for the measured time to end at `end`. Only the first call has an effect.
     pub fn ask(&self, end: Moment) {
         let _ = self.0.set(end);
     }
 
-    /// Returns when the run is to end, if that was asked for.
+    /// Returns the time at which the measured time should end, if [`ask`](Self::ask) was called.
     pub(crate) fn asked(&self) -> Option<Moment> {
         self.0.get().copied()
     }

@@ -1,7 +1,8 @@
-//! A run from beginning to end: [`run`] does what a [`Plan`] says and returns a [`Report`].
+//! A run from beginning to end: [`run`] executes a [`Plan`] and returns a [`Report`].
 //!
-//! [`run_loop`] takes one process through the phases of a run, and [`workers`] makes it in several. [`probe`]
-//! tries one connection first, [`progress`] is how far a run is, and [`interruption`] ends it early.
+//! [`run_loop`] takes one process through the phases of a run, and [`workers`] divides it among
+//! several processes. [`probe`] tries one connection first, [`progress`] has the phase and the
+//! counts that are shown during a run, and [`interruption`] ends it early.
 
 pub(crate) mod interruption;
 mod probe;
@@ -26,11 +27,13 @@ use crate::{
     plan::{self, Plan, Protocol, Scenario},
 };
 
-/// Makes a run of `processes` processes. Returns what it has found, and what the server `pid` used.
+/// Executes `plan` in this process, or in `processes` worker processes if that is more than 1.
+/// Calls `show` some ten times in a second. Returns the report, and the CPU time and memory of the
+/// server if its process id is given as `pid`.
 ///
 /// # Errors
 ///
-/// The run can't be made, or was interrupted before anything was measured.
+/// The run fails, or is interrupted before anything was measured.
 pub fn run(
     plan: &Plan,
     processes: usize,
@@ -61,13 +64,14 @@ fn try_connection(plan: &Plan) -> Result<Option<Probe>, Error> {
         return Probe::open(&plan.target).map(Some);
     };
     match &fanout.protocol {
-        // The path is only known after registering, which finds the same faults.
+        // The path is known only after a registration, which fails for the same reasons.
         Protocol::Relay(_) => Ok(None),
         Protocol::Template(_) => Probe::open(&plan.target).map(Some),
     }
 }
 
-/// The user, for whom this process makes the run.
+/// The supervisor of the whole run, for the user. Workers are supervised by their parent process
+/// instead.
 struct User<'a> {
     probe: Option<Probe>,
     meter: Option<Meter>,

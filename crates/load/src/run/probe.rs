@@ -1,5 +1,6 @@
-//! One connection before all others: what is wrong with the server is said before a run begins,
-//! and what it builds for its first connection is not taken for the memory of every one.
+//! One connection before the run. If the server does not answer as it should, the run fails here at
+//! once. Memory that the server allocates only for its first connection is allocated by now, and so
+//! does not count as memory of all connections.
 
 use crate::{
     client::{
@@ -10,12 +11,12 @@ use crate::{
     plan::{TOPIC, Target},
 };
 
-/// An open connection that nobody uses.
+/// An open connection that sends nothing after its handshake.
 #[derive(Debug)]
 pub(crate) struct Probe(#[expect(dead_code, reason = "it is only held open")] Dialog);
 
 impl Probe {
-    /// Connects, and does the opening handshake.
+    /// Connects to `target`, and does the opening handshake.
     pub(crate) fn open(target: &Target) -> Result<Self, Error> {
         let path = target.path.replace(TOPIC, "load-probe");
         let request = handshake::request(&target.authority, &path, &target.headers);

@@ -1,4 +1,4 @@
-//! The progress of a run.
+//! The progress of a run, for the user.
 
 use std::time::Duration;
 
@@ -9,41 +9,42 @@ use crate::clock::Moment;
 /// The progress of a run, or of one process of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// The part of the run.
+    /// The phase that the run is in.
     pub phase: Phase,
-    /// The moment at which that was so.
+    /// The time at which these figures were read.
     pub now: Moment,
-    /// Answers or deliveries so far.
+    /// Messages received so far.
     pub received: u64,
     /// Connections that have failed or ended.
     pub lost: u64,
 }
 
-/// A part of a run.
+/// A phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Connections are being opened.
     Connecting {
-        /// Those that are open.
+        /// Connections that are open.
         open: usize,
-        /// Those that are to be.
+        /// Connections that the run needs.
         wanted: usize,
     },
-    /// The load is on, and nothing is counted.
+    /// Messages are sent as during the measured time, but not measured.
     WarmUp,
-    /// Arrivals are counted.
+    /// Messages are sent and measured.
     Measuring {
         /// The beginning of the measured time.
         from: Moment,
         /// The length of the measured time.
         duration: Duration,
     },
-    /// Nothing more is sent; what is under way arrives.
+    /// Nothing more is sent. The generator waits for the messages in flight.
     Settling,
 }
 
 impl Progress {
-    /// Returns the progress of several processes together, which is that of the slowest.
+    /// Returns the progress of several processes as one: their figures added up, and "connecting"
+    /// as long as one of them still connects. `None` if there are no processes.
     pub(crate) fn of_all(processes: &[Self]) -> Option<Self> {
         let first = *processes.first()?;
         Some(processes[1..].iter().fold(first, |all, other| Self {
@@ -56,6 +57,7 @@ impl Progress {
 }
 
 impl Phase {
+    /// Returns the phase of two processes together.
     fn with(self, other: Self) -> Self {
         match (self, other) {
             (

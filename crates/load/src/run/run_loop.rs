@@ -1,4 +1,4 @@
-//! The run loop of one process: connect, warm up, measure, wait for what is under way.
+//! The run loop of one process: connect, warm up, measure, wait for the messages in flight.
 
 use std::{process, time::Duration};
 
@@ -15,24 +15,25 @@ use crate::{
     },
 };
 
-/// Starts and interrupts a run, and is told how far it is.
+/// Decides when a run starts and whether it ends early. The run loop calls it at each phase.
 pub(crate) trait Supervisor {
-    /// Takes note that all connections are open, and returns when the run starts.
+    /// Called once all connections are open. Returns the time at which the run starts.
     fn on_ready(&mut self) -> Result<Moment, Error>;
 
-    /// Takes note that the measured time begins.
+    /// Called when the measured time begins.
     fn on_measuring(&mut self);
 
-    /// Takes note that the measured time has ended.
+    /// Called when the measured time has ended.
     fn on_measured(&mut self);
 
+    /// Called ten times in a second.
     fn on_progress(&mut self, progress: &Progress);
 
-    /// Returns when the run is to end early, if it is.
+    /// Returns the time at which the run should end early, if it should.
     fn interrupted(&self) -> Option<Moment>;
 }
 
-/// Makes the run of `plan` in this process.
+/// Executes `plan` in this process.
 pub(crate) fn run_here(plan: &Plan, supervisor: &mut dyn Supervisor) -> Result<Report, Error> {
     let run_loop = RunLoop {
         clients: Clients::new(&plan.target, plan.connection_offset)?,
@@ -66,7 +67,7 @@ struct RunLoop<'a> {
     clients: Clients,
     scenario: Box<dyn Scenario>,
     supervisor: &'a mut dyn Supervisor,
-    /// The moment at which progress was last shown.
+    /// Time at which progress was last shown.
     shown: Moment,
 }
 
@@ -103,7 +104,8 @@ impl RunLoop<'_> {
         Ok(report)
     }
 
-    /// Opens all connections, as fast as the ramp says or the server answers.
+    /// Opens all connections, at the rate of the ramp or as fast as the server answers. Returns
+    /// once all are open and the scenario is ready.
     fn connect(&mut self) -> Result<(), Error> {
         let wanted = self.scenario.connections();
         let begun = Moment::now();
@@ -157,13 +159,14 @@ impl RunLoop<'_> {
         }
     }
 
-    /// Sends all that is due before `end`, even if that is late. Returns when the sending ended, which
-    /// is earlier if the run was interrupted.
+    /// Sends every message that is due before `end`, even if it is late. Returns the time at which
+    /// sending ended: `end`, or earlier if the run was interrupted.
     fn send_until(&mut self, end: Moment, phase: Phase) -> Result<Moment, Error> {
         loop {
             let now = Moment::now();
             let asked = self.supervisor.interrupted();
-            // Nothing of what was measured since the interruption is taken back.
+            // An interruption in the past ends the measured time now: what was measured since
+            // counts.
             let end = asked.map_or(end, |asked| asked.max(now).min(end));
             let now = now.min(end);
             let next = self.scenario.pump(&mut self.clients, now)?;
@@ -174,10 +177,10 @@ impl RunLoop<'_> {
         }
     }
 
-    /// Waits for what is under way, until it is all there or nothing comes any more.
+    /// Waits for the messages in flight, until all have arrived or none has for 2 s.
     fn settle(&mut self) -> Result<(), Error> {
         let end = Moment::now() + SETTLE_TIMEOUT;
-        // Counts waits instead of elapsed time: while the machine is suspended nothing can come.
+        // Counts waits instead of elapsed time: while the machine is suspended nothing can arrive.
         let mut quiet_waits = 0;
         while !self.scenario.is_settled() && quiet_waits < QUIET_WAITS {
             let now = Moment::now();
@@ -190,7 +193,8 @@ impl RunLoop<'_> {
         Ok(())
     }
 
-    /// Fails a run in which the server took no connection, or refused publications.
+    /// Fails the run if the server accepted no connection, or if the first connection to end was
+    /// ended by a refused publication or a protocol error.
     fn check(&mut self) -> Result<(), Error> {
         let counts = &self.clients.counts;
         match self.clients.first_end.take() {
@@ -205,8 +209,8 @@ impl RunLoop<'_> {
         report.tally.received + report.churners.received
     }
 
-    /// Handles what sockets are ready for, and shows progress if it is time. Returns how many sockets
-    /// were ready.
+    /// Waits for sockets until `until`, handles those that are ready, and shows progress if a tick
+    /// has passed. Returns how many sockets were handled.
     fn poll(&mut self, until: Moment, phase: Phase) -> Result<usize, Error> {
         let handled = self.clients.poll(until, self.scenario.as_mut())?;
         let now = Moment::now();
@@ -226,22 +230,22 @@ impl RunLoop<'_> {
 }
 
 fn own_cpu() -> Cpu {
-    // Only a kernel without schedstat has none; then it is not known how busy the generator was.
+    // Fails only on a kernel without schedstat. The report then has no CPU time of the generator.
     Cpu::of(process::id()).unwrap_or_default()
 }
 
-/// Handshakes under way at a time: fewer than fit into a listener's usual backlog.
+/// Most handshakes that are under way at a time: fewer than fit into a listener's usual backlog.
 const OPENING_AT_ONCE: usize = 256;
 
-/// Interval at which progress is shown; also the longest wait where nothing is scheduled.
+/// Interval at which progress is shown. Also the longest wait for a socket if nothing is due.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The longest time without a new connection. Arbitrary.
+/// The longest time without a new connection before the run fails. Arbitrary.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest time for what is under way at the end, while some of it still comes. Arbitrary.
+/// The longest wait for messages in flight at the end, even if some still arrive. Arbitrary.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits of a tenth of a second without an arrival after which nothing more is expected. Arbitrary;
-/// a broadcast takes milliseconds.
+/// Number of waits of a [`TICK`] without an arrival after which the rest counts as lost. Arbitrary:
+/// a fan-out takes milliseconds.
 const QUIET_WAITS: u32 = 20;

@@ -1,8 +1,9 @@
-//! A run in several processes, where one has too few descriptors or not enough of a core.
+//! A run in several processes, for when one has too few file descriptors or one core is too slow.
 //!
-//! This process starts itself again for each share of the plan, and talks to its workers in lines
-//! of JSON: the plan and the start go to their standard input, progress and the report come from
-//! their standard output. A worker whose parent has died is ended by the kernel.
+//! The parent process starts its own program once for each share of the plan. It writes the plan
+//! and the time of the start to the standard input of each worker, and reads progress and the
+//! report from its standard output; each message is a line of JSON. The kernel kills a worker whose
+//! parent dies.
 
 use std::{
     env,
@@ -29,15 +30,16 @@ use crate::{
     },
 };
 
-/// Arguments that make this program a worker.
+/// Arguments with which this program runs as a worker.
 const WORKER_ARGUMENTS: [&str; 2] = ["load", "worker"];
 
-/// A message from a worker: a line of JSON.
+/// A message from a worker to its parent: a line of JSON.
 #[derive(Serialize, Deserialize)]
 enum WorkerMessage {
+    /// The run failed, with this error.
     Failed(String),
     Progress(Progress),
-    /// All its connections are open.
+    /// All connections of the worker are open.
     Ready,
     Report(Box<Report>),
 }
@@ -93,7 +95,7 @@ impl Workers {
         self.receive_until(never, supervisor, |workers, supervisor| {
             workers.ready == count || is_interrupted(workers, supervisor)
         })?;
-        // By then the moment has reached all of them.
+        // In the future, so that all workers have read it by then.
         let start = supervisor.on_ready()? + HEAD_START;
         let from = start + plan.warm_up;
         self.send_moment(start).map_err(Error::WorkerIo)?;
@@ -105,7 +107,7 @@ impl Workers {
         self.receive_until(from + plan.duration, supervisor, is_interrupted)?;
         if is_interrupted(&self, supervisor) {
             let end = Moment::now() + HEAD_START;
-            // A worker that is done reads no more.
+            // Fails for a worker that has already ended.
             let _ = self.send_moment(end);
             self.receive_until(end, supervisor, |_, _| false)?;
         }
@@ -120,13 +122,14 @@ impl Workers {
         Ok(whole)
     }
 
-    /// Sends all workers the moment at which they are to start; sent again, at which they end early.
+    /// Sends `moment` to all workers. A worker takes the first one as the time of its start and the
+    /// second one as the time of an early end.
     fn send_moment(&mut self, moment: Moment) -> io::Result<()> {
         let mut workers = self.workers.iter_mut();
         workers.try_for_each(|worker| writeln!(worker.stdin, "{}", moment.as_nanos()))
     }
 
-    /// Takes messages of workers until `end`, or until `is_done`.
+    /// Receives messages of the workers until `end`, or until `is_done` returns true.
     fn receive_until(
         &mut self,
         end: Moment,
@@ -138,7 +141,7 @@ impl Workers {
             if time.is_zero() {
                 return Ok(());
             }
-            let (index, message) = match self.messages.recv_timeout(time.min(LOOK_EVERY)) {
+            let (index, message) = match self.messages.recv_timeout(time.min(POLL_INTERVAL)) {
                 Ok((index, message)) => (index, message?),
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return Err(ended_early()),
@@ -153,9 +156,10 @@ impl Workers {
         Ok(())
     }
 
+    /// Stores the progress of worker `index`, and shows that of all workers.
     fn show(&mut self, index: usize, progress: Progress, supervisor: &mut dyn Supervisor) {
         self.progress[index] = Some(progress);
-        // Once for each message of the first worker, as all send equally often.
+        // Only after a message of the first worker: all workers send equally often.
         if index == 0 {
             let known: Vec<_> = self.progress.iter().copied().flatten().collect();
             if let Some(all) = Progress::of_all(&known) {
@@ -172,7 +176,8 @@ fn start(index: usize, plan: &Plan, sender: &Sender) -> io::Result<Worker> {
         .args(WORKER_ARGUMENTS)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        // Ctrl-C goes to this process alone, which passes it on.
+        // In a process group of its own, so that the terminal sends the SIGINT of Ctrl-C only to
+        // the parent, which passes the interruption on.
         .process_group(0)
         .spawn()?;
     let stdin = child.stdin.take();
@@ -187,7 +192,7 @@ fn start(index: usize, plan: &Plan, sender: &Sender) -> io::Result<Worker> {
     Ok(Worker { child, stdin })
 }
 
-/// Forwards the messages of a worker to the thread that runs them all.
+/// Forwards the messages of worker `index` from its standard output to the parent's main thread.
 fn forward(index: usize, stdout: ChildStdout, sender: &Sender) {
     let mut has_reported = false;
     for line in BufReader::new(stdout).lines() {
@@ -203,7 +208,7 @@ fn forward(index: usize, stdout: ChildStdout, sender: &Sender) {
         }
     }
     if !has_reported {
-        // Nobody to tell if the run is over.
+        // Fails if the run is over and the receiver is gone.
         let _ = sender.send((index, Err(ended_early())));
     }
 }
@@ -212,11 +217,12 @@ fn ended_early() -> Error {
     Error::Worker("it ended without a report".into())
 }
 
-/// Runs this process as a worker: makes the share of a run that it reads from standard input.
+/// Runs this process as a worker: reads its share of a plan from standard input and executes it. A
+/// run that fails is reported on standard output like one that succeeds.
 ///
 /// # Errors
 ///
-/// Standard input has no share of a run, or the run can't be made.
+/// Standard output can't be written.
 pub fn serve() -> Result<(), Error> {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let mut parent = ParentProcess(Interruption::default());
@@ -233,7 +239,7 @@ pub fn serve() -> Result<(), Error> {
     })
 }
 
-/// Returns an error with its causes, in one line.
+/// Returns the text of an error and of its causes, in one line.
 fn reason(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -244,7 +250,7 @@ fn reason(error: &Error) -> String {
     text
 }
 
-/// The process that has started this one, reached by standard input and output.
+/// The supervisor of a worker: its parent process, reached by standard input and output.
 struct ParentProcess(Interruption);
 
 impl Supervisor for ParentProcess {
@@ -261,7 +267,7 @@ impl Supervisor for ParentProcess {
     fn on_measured(&mut self) {}
 
     fn on_progress(&mut self, progress: &Progress) {
-        // A parent that is gone ends this process.
+        // Fails only if the parent is gone, and then the kernel kills this process.
         let _ = send(&WorkerMessage::Progress(*progress));
     }
 
@@ -291,11 +297,11 @@ fn read_moment() -> Result<Moment, Error> {
     Ok(Moment::from_nanos(nanos.map_err(|_| ended_early())?))
 }
 
-/// Interval at which an interruption is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Interval at which the parent checks whether the user has interrupted the run.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Messages that wait; a worker sends ten in a second. Arbitrary.
+/// Capacity of the queue of messages from all workers. Each sends ten in a second. Arbitrary.
 const QUEUED_MESSAGES: usize = 256;
 
-/// Time that a moment to start or to end has to reach all workers.
+/// Time by which a start or an early end lies in the future, so that it reaches all workers before.
 const HEAD_START: Duration = Duration::from_millis(100);

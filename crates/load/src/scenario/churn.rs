@@ -1,4 +1,5 @@
-//! Connections that come and go, while others must get every message of a numbered stream.
+//! Churn: subscribers that connect and leave, while others must receive every message of numbered
+//! streams.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -19,21 +20,23 @@ use crate::{
     scenario::{
         Scenario,
         fanout::{Fanout, streams_per_topic},
-        next_look,
+        next_pump,
         publication::Delivered,
         schedule::Schedule,
     },
 };
 
+/// The churn scenario: a fan-out whose subscribers stay, and churners, which connect and leave.
 #[derive(Debug)]
 pub(crate) struct Churn {
     fanout: Fanout,
     churners: SecondaryMap<ClientKey, Churner>,
-    /// The moments at which churners leave, the next one first.
+    /// The times at which churners leave, in order.
     departures: VecDeque<(Moment, ClientKey)>,
     per_second: f64,
-    /// Time that a churner stays connected.
+    /// Time for which a churner stays connected.
     stay: Duration,
+    /// The times at which churners connect, while the run sends.
     arrivals: Option<Schedule>,
 }
 
@@ -44,12 +47,12 @@ struct Churner {
     leave: LeaveKind,
 }
 
-/// The way in which a churner leaves; real clients do both.
+/// The way in which a churner leaves. Half of them do either, as real clients do.
 #[derive(Clone, Copy, Debug)]
 enum LeaveKind {
-    /// Its connection just ends.
+    /// The socket is closed without a closing handshake.
     Abort,
-    /// With the closing handshake.
+    /// The closing handshake.
     Close,
 }
 
@@ -66,10 +69,11 @@ impl Churn {
         }
     }
 
+    /// Connects churner `number`, which was due at `due`.
     fn arrive(&mut self, number: u64, due: Moment, clients: &mut Clients) -> Result<(), Error> {
         let plan = self.fanout.plan();
         let topic = usize::try_from(number % plan.topics as u64).unwrap_or_default();
-        let tracks = vec![Track::from_the_first_that_comes(); streams_per_topic(plan)];
+        let tracks = vec![Track::from_first_received(); streams_per_topic(plan)];
         let leave = if number.is_multiple_of(2) {
             LeaveKind::Close
         } else {
@@ -87,6 +91,7 @@ impl Churn {
         Ok(())
     }
 
+    /// Lets the churners leave whose time is over.
     fn depart(&mut self, clients: &mut Clients, now: Moment) {
         while let Some(&(due, key)) = self.departures.front() {
             if now < due {
@@ -104,7 +109,8 @@ impl Churn {
         }
     }
 
-    /// Counts a message to a churner: it may come at any message, but must get all that follow.
+    /// Counts a message to a churner. The first one may have any number, but all later ones must
+    /// follow.
     fn delivered(&mut self, key: ClientKey, message: &[u8]) {
         let Some(churner) = self.churners.get_mut(key) else {
             return;
@@ -172,7 +178,7 @@ impl Scenario for Churn {
         let published = self.fanout.pump(clients, now)?;
         let next = self
             .arrivals
-            .map_or_else(|| next_look(now), |arrivals| arrivals.next());
+            .map_or_else(|| next_pump(now), |arrivals| arrivals.next());
         Ok(published.min(next))
     }
 

@@ -1,4 +1,4 @@
-//! Messages that come back: every reply is compared with what was sent.
+//! Echo: the server sends every message back, and each reply is compared with the message.
 
 use std::mem;
 
@@ -16,30 +16,33 @@ use crate::{
     error::Error,
     plan::{self, Pace},
     scenario::{
-        MAX_BACKLOG_BYTES, Scenario, next_look,
+        MAX_BACKLOG_BYTES, Scenario, next_pump,
         payload::{filler, hex, last_digits, put_hex},
         schedule::Schedule,
     },
 };
 
-/// Digits of the sequence number that a message begins with, if it is long enough.
+/// Digits of the sequence number at the start of a message. A shorter message has only the last
+/// ones.
 const DIGITS: usize = 12;
 
-/// Digits of the connection's number that follow, as far as there is room: what goes to another
-/// connection is told from its own.
+/// Digits of the caller's number that follow, as far as they fit into the message. They show if the
+/// server has sent a message to another connection than its sender.
 const CALLER_DIGITS: usize = 8;
 
+/// The echo scenario. Its connections are called callers.
 #[derive(Debug)]
 pub(crate) struct Echo {
     plan: plan::Echo,
     path: String,
     opcode: Opcode,
     filler: Vec<u8>,
-    /// The number of the first caller; those before it are in other processes.
+    /// The number in the whole run of this process's first caller.
     first: usize,
     callers: Vec<Caller>,
     state: State,
-    /// Without one, a reply is answered with the next message.
+    /// The times of an open loop. `None` for a closed loop, in which each reply makes its caller
+    /// send the next message.
     schedule: Option<Schedule>,
     /// Messages that were due and were never sent.
     unsent: u64,
@@ -48,23 +51,24 @@ pub(crate) struct Echo {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Waits for the start.
+    /// The run has not started.
     Connecting,
     /// At the next pump, every caller sends its first messages.
     Starting,
     Sending,
-    /// Only replies are taken.
+    /// Nothing more is sent; replies still count.
     Over,
 }
 
 #[derive(Debug, Default)]
 struct Caller {
+    /// The connection, while it is open.
     key: Option<ClientKey>,
     sent: u64,
-    /// Replies to these, right or wrong.
+    /// Replies to the messages sent, right or corrupted.
     answered: u64,
     track: Track,
-    /// The scheduled moments of the messages under way, by number modulo the length.
+    /// The scheduled times of the messages in flight: message `n` is at `n` modulo the length.
     scheduled: Vec<Moment>,
 }
 
@@ -79,7 +83,8 @@ impl Caller {
         sequence
     }
 
-    /// Returns when message `sequence` was to be sent, unless a later one has its slot.
+    /// Returns the scheduled time of message `sequence`. `None` if a later message has overwritten
+    /// it.
     fn scheduled(&mut self, sequence: u64) -> Option<Moment> {
         let later = self.sent.saturating_sub(sequence);
         let has_slot = later <= self.scheduled.len() as u64;
@@ -87,7 +92,7 @@ impl Caller {
         slot.map(|moment| *moment)
     }
 
-    /// Counts a reply, and returns true if one was to come.
+    /// Counts a reply. Returns true if a message was still without one.
     fn count_reply(&mut self) -> bool {
         let is_due = self.answered < self.sent;
         self.answered += u64::from(is_due);
@@ -95,26 +100,28 @@ impl Caller {
     }
 }
 
-/// A message that has come on a connection.
+/// The verdict on a message that a caller has received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reply {
-    /// More replies than messages were sent.
+    /// One reply more than messages were sent.
     Again,
-    /// Not what was sent.
+    /// Differs from all that was sent.
     Corrupted,
-    /// A message that another connection has sent.
+    /// Has the number of another caller.
     Foreign,
-    /// The message with this number.
+    /// The caller's own message with this number.
     Own(u64),
 }
 
+/// Returns the slot of message `sequence`. `None` in an open loop, which has no slots.
 fn slot(scheduled: &mut [Moment], sequence: u64) -> Option<&mut Moment> {
     let index = sequence.checked_rem(scheduled.len() as u64)?;
     scheduled.get_mut(usize::try_from(index).ok()?)
 }
 
 impl Echo {
-    /// Prepares the callers of this process; `first` is the number of the first one in the whole run.
+    /// Prepares the callers of this process; `first` is the number of the first one in the whole
+    /// run.
     pub(crate) fn new(plan: &plan::Echo, path: &str, first: usize) -> Self {
         let format = plan.format;
         let depth = match plan.pace {
@@ -143,21 +150,21 @@ impl Echo {
         }
     }
 
-    /// Compares a payload that has come to caller `index` with what was sent.
+    /// Compares a payload that caller `index` has received with what it sent.
     fn read(&self, index: usize, payload: &[u8]) -> Reply {
         let caller = &self.callers[index];
         let digits = self.plan.format.size.min(DIGITS + CALLER_DIGITS);
         let Some((digits, rest)) = payload.split_at_checked(digits) else {
             return Reply::Corrupted;
         };
-        // Nothing is not compared with nothing: where an empty `Vec` points to there is no memory,
-        // and that libc loads none of it takes the processor 0.1 µs.
+        // Skips the comparison of two empty slices. An empty `Vec` points to unmapped memory, and a
+        // `memcmp` of length 0 at such an address costs 0.1 µs.
         let has_no_filler = rest.is_empty() && self.filler.is_empty();
         if !has_no_filler && rest != self.filler {
             return Reply::Corrupted;
         }
         let Some((number, whose)) = digits.split_at_checked(DIGITS) else {
-            // Too short for anything but a comparison with the expected one.
+            // Too short for a whole sequence number: only the next expected message is right.
             let next = caller.track.next();
             let (expected, len) = self.digits(index, next);
             let is_expected = digits == &expected[..len];
@@ -176,7 +183,8 @@ impl Echo {
         }
     }
 
-    /// Counts a payload that has come to caller `index`. Returns true if it answers a message under way.
+    /// Counts a payload that caller `index` has received. Returns true if it is the reply to a
+    /// message in flight.
     fn reply(&mut self, index: usize, payload: &[u8], now: Moment) -> bool {
         let reply = self.read(index, payload);
         let caller = &mut self.callers[index];
@@ -216,7 +224,8 @@ impl Echo {
         is_answer
     }
 
-    /// Returns the digits that a message of caller `index` begins with, in an array that may be longer.
+    /// Returns the digits at the start of a message of caller `index`, and how many of the array's
+    /// bytes belong to them.
     fn digits(&self, index: usize, sequence: u64) -> ([u8; DIGITS + CALLER_DIGITS], usize) {
         let len = self.plan.format.size.min(DIGITS + CALLER_DIGITS);
         let mut digits = [0; DIGITS + CALLER_DIGITS];
@@ -230,7 +239,7 @@ impl Echo {
         (self.first + index) as u64
     }
 
-    /// Sends what is due, and returns when the next message is.
+    /// Sends the messages that are due. Returns the latest time for the next call.
     fn send_due(
         &mut self,
         mut schedule: Schedule,
@@ -244,7 +253,7 @@ impl Echo {
             let backlog = key.and_then(|key| clients.backlog(key));
             if backlog.is_some_and(|backlog| backlog > MAX_BACKLOG_BYTES) {
                 self.schedule = Some(schedule);
-                return Ok(next_look(now));
+                return Ok(next_pump(now));
             }
             if let Some((_, due)) = schedule.take_due(now) {
                 self.send(index, due, clients)?;
@@ -315,7 +324,7 @@ impl Scenario for Echo {
             }
             _ => {}
         }
-        Ok(next_look(now))
+        Ok(next_pump(now))
     }
 
     fn stop(&mut self, end: Moment) {

@@ -1,4 +1,4 @@
-//! Publishers, and subscribers that keep account of every numbered message.
+//! Fan-out: publishers, and subscribers of which each counts every numbered message.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
     error::Error,
     plan::{self, Pace, Protocol, Target},
     scenario::{
-        MAX_BACKLOG_BYTES, Scenario, next_look,
+        MAX_BACKLOG_BYTES, Scenario, next_pump,
         payload::Stamp,
         publication::{Delivered, Delivery, Publication},
         schedule::Schedule,
@@ -34,22 +34,23 @@ pub(crate) struct Fanout {
     delivery: Delivery,
     streams: Vec<Stream>,
     spreads: Vec<Spread>,
-    /// Of each subscriber one for each stream of its topic, one subscriber after the other.
+    /// [`streams_per_topic`] tracks for each subscriber, in the order of the subscribers.
     tracks: Vec<Track>,
     state: State,
-    /// The last arrival, and the number of looks for one since.
+    /// Time of the last arrival.
     last_arrival: Moment,
-    looks: u32,
+    /// Number of pumps since the last arrival.
+    quiet_pumps: u32,
     recorder: Recorder,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Nothing is published: not yet, or no more.
+    /// Nothing is published: before the start, after the end, or in a process without publishers.
     Silent,
-    Closed {
-        in_flight: u64,
-    },
+    /// A closed loop ([`Pace::InFlight`]).
+    Closed { in_flight: u64 },
+    /// An open loop ([`Pace::PerSecond`]).
     Open(Schedule),
 }
 
@@ -57,21 +58,21 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Published {
     Done,
-    /// The connection of the publisher is over.
+    /// The publisher has no connection.
     Gone,
-    /// The connection of the publisher takes no more for now.
+    /// Too many bytes wait for the publisher's socket. Try again later.
     Held,
 }
 
 impl Fanout {
-    /// Prepares this process's part of a run of `processes`.
+    /// Returns the scenario of this process, which is one of `processes`.
     pub(crate) fn new(plan: &plan::Fanout, target: &Target, processes: usize) -> Self {
         let publication = |stream: usize| {
             let topic = topic_name(plan.run, stream % plan.topics);
             Publication::new(&plan.protocol, plan.format, &topic, &target.authority)
         };
         let count = plan.streams;
-        // Subscribers of other processes would be missing in it.
+        // The spread is over all subscribers, and this process knows only its own.
         let remembered = if processes == 1 {
             (REMEMBERED / count).max(16)
         } else {
@@ -87,7 +88,7 @@ impl Fanout {
             plan: plan.clone(),
             state: State::Silent,
             last_arrival: Moment::default(),
-            looks: 0,
+            quiet_pumps: 0,
             recorder: Recorder::default(),
         };
         for subscriber in 0..plan.subscribers {
@@ -100,6 +101,7 @@ impl Fanout {
         fanout
     }
 
+    /// Returns the number of this process's subscribers of each topic.
     fn followers(&self) -> Vec<u64> {
         let mut followers = vec![0; self.plan.topics];
         for subscriber in 0..self.plan.subscribers {
@@ -108,17 +110,17 @@ impl Fanout {
         followers
     }
 
-    /// Returns the topic that a subscriber follows.
+    /// Returns the topic of a subscriber of this process.
     fn topic(&self, subscriber: usize) -> usize {
         (self.plan.first + subscriber) % self.plan.topics
     }
 
-    /// Returns the stream whose turn it is at number `number` of the schedule.
+    /// Returns the stream that publishes at time number `number` of the schedule.
     fn stream(&self, number: u64) -> usize {
         usize::try_from(number % self.streams.len() as u64).unwrap_or_default()
     }
 
-    /// Reads what a subscriber of `topic` was sent. The stamp's stream is one of this topic.
+    /// Parses a message to a subscriber of `topic`. A stamp of another topic's stream is corrupted.
     pub(crate) fn read(&mut self, topic: usize, message: &[u8]) -> Delivered {
         match self.delivery.read(message) {
             Delivered::Stamp(stamp)
@@ -158,7 +160,7 @@ impl Fanout {
                 let streams =
                     (self.topic(subscriber)..self.streams.len()).step_by(self.plan.topics);
                 for (index, stream) in streams.enumerate() {
-                    // What it got no longer counts, and nor does what it will not get.
+                    // Takes the subscriber out of the average, by which a closed loop publishes.
                     self.streams[stream].followers -= 1;
                     self.streams[stream].progress -= self.tracks[first + index].next();
                 }
@@ -169,7 +171,7 @@ impl Fanout {
 
     fn delivered(&mut self, subscriber: usize, message: &[u8], now: Moment) {
         self.last_arrival = now;
-        self.looks = 0;
+        self.quiet_pumps = 0;
         match self.read(self.topic(subscriber), message) {
             Delivered::Stamp(stamp) => self.count(subscriber, stamp, now),
             Delivered::Corrupted => self.recorder.report.tally.corrupted += 1,
@@ -178,9 +180,9 @@ impl Fanout {
     }
 
     fn count(&mut self, subscriber: usize, stamp: Stamp, now: Moment) {
-        // Only the process that publishes knows how far the stream has got.
-        let is_known = self.plan.publishers > 0;
-        if is_known && self.streams[stamp.stream].published <= stamp.sequence {
+        // Only the process with the publishers knows which numbers were published.
+        let publishes_here = self.plan.publishers > 0;
+        if publishes_here && self.streams[stamp.stream].published <= stamp.sequence {
             self.recorder.report.tally.corrupted += 1;
             return;
         }
@@ -216,7 +218,7 @@ impl Fanout {
             scheduled,
         };
         self.streams[stream].published += 1;
-        let (before, after) = self.publications[stream].around();
+        let (before, after) = self.publications[stream].around_stamp();
         let parts = [before, &stamp.to_bytes(), after];
         match (self.subscribing.protocol(), self.plan.format.is_binary) {
             (Protocol::Relay(_), _) => clients.send_raw(key, &parts),
@@ -226,24 +228,24 @@ impl Fanout {
         Published::Done
     }
 
-    /// Publishes as much as may be under way.
+    /// Publishes until `in_flight` publications of each stream are in flight.
     fn publish_closed(
         &mut self,
         in_flight: u64,
         clients: &mut Clients,
         now: Moment,
     ) -> Result<(), Error> {
-        self.looks += 1;
-        // Counts looks, too: while the machine is suspended nothing can come.
-        let is_stalled = now.since(self.last_arrival) > STALL && self.looks > STALL_LOOKS;
+        self.quiet_pumps += 1;
+        // Counts pumps, too: while the machine is suspended time passes, but nothing can arrive.
+        let is_stalled = now.since(self.last_arrival) > STALL && self.quiet_pumps > STALL_PUMPS;
         for stream in 0..self.streams.len() {
-            let mut room = self.streams[stream].room(in_flight);
-            if is_stalled && room == 0 && self.streams[stream].followers > 0 {
-                // All under way must be lost. The next publication shows it as a gap.
-                room = 1;
+            let mut credit = self.streams[stream].credit(in_flight);
+            if is_stalled && credit == 0 && self.streams[stream].followers > 0 {
+                // All publications in flight must be lost. The next one will show them as a gap.
+                credit = 1;
                 self.recorder.report.stalls += 1;
             }
-            let published = (0..room)
+            let published = (0..credit)
                 .take_while(|_| self.publish(stream, now, clients) == Published::Done)
                 .count();
             if let (1.., Some(key)) = (published, self.streams[stream].key) {
@@ -252,12 +254,12 @@ impl Fanout {
         }
         if is_stalled {
             self.last_arrival = now;
-            self.looks = 0;
+            self.quiet_pumps = 0;
         }
         Ok(())
     }
 
-    /// Publishes what is due, one stream after the other, and returns when the next one is.
+    /// Makes the publications that are due. Returns the latest time for the next call.
     fn publish_open(
         &mut self,
         mut schedule: Schedule,
@@ -288,19 +290,20 @@ impl Fanout {
     }
 }
 
-/// Returns how many streams one subscriber follows at most.
+/// Returns how many streams a topic has at most.
 pub(crate) fn streams_per_topic(plan: &plan::Fanout) -> usize {
     plan.streams.div_ceil(plan.topics)
 }
 
-/// Publications whose spread is measured at a time, over all streams: 1.5 MiB.
+/// Publications of all streams whose spread is measured at a time. They take 1.5 MiB.
 const REMEMBERED: usize = 1 << 16;
 
 /// Time without an arrival after which a closed loop publishes nevertheless. Arbitrary.
 const STALL: Duration = Duration::from_secs(1);
-const STALL_LOOKS: u32 = 8;
+/// Pumps without an arrival that must have passed, too. They take 0.8 s if nothing happens.
+const STALL_PUMPS: u32 = 8;
 
-/// Time until a publisher whose socket is full is tried again.
+/// Time until a publisher with too many bytes waiting is tried again.
 const RETRY: Duration = Duration::from_millis(1);
 
 impl Handler for Fanout {
@@ -311,7 +314,7 @@ impl Handler for Fanout {
             (Event::Message(message), Role::Subscriber(subscriber)) => {
                 self.delivered(subscriber, message, now);
             }
-            // A publisher in the chat gets its own messages: they are not counted.
+            // A chat sends a publisher its own messages, too. They do not count.
             (Event::Message(_) | Event::Answered, _) => {}
         }
     }
@@ -359,10 +362,10 @@ impl Scenario for Fanout {
 
     fn pump(&mut self, clients: &mut Clients, now: Moment) -> Result<Moment, Error> {
         match self.state {
-            State::Silent => Ok(next_look(now)),
+            State::Silent => Ok(next_pump(now)),
             State::Closed { in_flight } => {
                 self.publish_closed(in_flight, clients, now)?;
-                Ok(next_look(now))
+                Ok(next_pump(now))
             }
             State::Open(schedule) => self.publish_open(schedule, clients, now),
         }

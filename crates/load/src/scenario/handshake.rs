@@ -1,4 +1,4 @@
-//! Connections that are opened and closed again, each with both handshakes.
+//! Connections that do the opening handshake and at once the closing handshake.
 
 use crate::{
     account::report::{Recorder, Report},
@@ -9,7 +9,7 @@ use crate::{
     clock::Moment,
     error::Error,
     plan,
-    scenario::{Scenario, next_look, schedule::Schedule},
+    scenario::{Scenario, next_pump, schedule::Schedule},
 };
 
 #[derive(Debug)]
@@ -34,8 +34,9 @@ impl Handshake {
         }
     }
 
-    /// Returns when the next connection is due, if one is.
-    fn next_due(&mut self, now: Moment) -> Option<Moment> {
+    /// Takes the next connection off the schedule and returns the time at which it was due. `None`
+    /// if none is due, or if as many as the plan allows are open.
+    fn take_due(&mut self, now: Moment) -> Option<Moment> {
         if self.is_over || self.under_way >= self.plan.connections {
             return None;
         }
@@ -75,16 +76,16 @@ impl Scenario for Handshake {
     }
 
     fn pump(&mut self, clients: &mut Clients, now: Moment) -> Result<Moment, Error> {
-        while let Some(due) = self.next_due(now) {
+        while let Some(due) = self.take_due(now) {
             clients.dial(Role::Churner, Endpoint::WebSocket(&self.path), due)?;
             self.under_way += 1;
             self.recorder.report.sent += 1;
         }
         let next = self
             .schedule
-            .map_or_else(|| next_look(now), |schedule| schedule.next());
-        // One that is due and has no room waits for a socket, not for the clock.
-        Ok(if next <= now { next_look(now) } else { next })
+            .map_or_else(|| next_pump(now), |schedule| schedule.next());
+        // A connection that is overdue waits until another one ends, not for a time.
+        Ok(if next <= now { next_pump(now) } else { next })
     }
 
     fn stop(&mut self, _end: Moment) {

@@ -1,4 +1,4 @@
-//! Connections that are held open, and do nothing.
+//! Connections that are held open, and send nothing.
 
 use crate::{
     account::report::{Recorder, Report},
@@ -9,7 +9,7 @@ use crate::{
     clock::Moment,
     error::Error,
     plan,
-    scenario::{Scenario, next_look},
+    scenario::{Scenario, next_pump},
 };
 
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Scenario for Idle {
     }
 
     fn pump(&mut self, _clients: &mut Clients, now: Moment) -> Result<Moment, Error> {
-        Ok(next_look(now))
+        Ok(next_pump(now))
     }
 
     fn stop(&mut self, _end: Moment) {}

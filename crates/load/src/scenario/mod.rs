@@ -1,8 +1,9 @@
-//! Scenarios: which connections a run has, what they send and when, and what is found.
+//! Scenarios: each decides which connections a run has and what they send when, and checks what
+//! they receive.
 //!
-//! Each is a file: [`churn`], [`echo`], [`fanout`] (with [`publication`] and [`streams`]), [`handshake`] and
-//! [`idle`]. [`subscribing`] connects subscribers and publishers, [`schedule`] is when something is due,
-//! and [`payload`] what a numbered message is made of.
+//! Each is a file: [`churn`], [`echo`], [`fanout`] (with [`publication`] and [`streams`]),
+//! [`handshake`] and [`idle`]. [`subscribing`] connects subscribers and publishers, [`schedule`]
+//! has the times at which messages are due, and [`payload`] is the format of a numbered message.
 
 pub(crate) mod churn;
 pub(crate) mod echo;
@@ -24,42 +25,43 @@ use crate::{
     error::Error,
 };
 
-/// A scenario in progress: [`Handler`] takes what happens on its connections.
+/// A scenario in progress. As a [`Handler`] it takes the events of its connections.
 pub(crate) trait Scenario: Handler {
     /// Returns how many connections are opened before the start.
     fn connections(&self) -> usize;
 
-    /// Begins connection `index` of them.
+    /// Begins connection `index` of those [`connections`](Self::connections).
     fn dial(&mut self, index: usize, clients: &mut Clients, due: Moment) -> Result<(), Error>;
 
-    /// Returns true if, with all connections open, the run may start.
+    /// Returns true if the run may start. Called once all connections are open.
     fn is_ready(&self, _now: Moment) -> bool {
         true
     }
 
-    /// Sets the start: from then on [`pump`](Self::pump) may send.
+    /// Sets the time from which [`pump`](Self::pump) may send.
     fn start(&mut self, _start: Moment) {}
 
-    /// Sends what is due, and returns when to call again at the latest.
+    /// Sends the messages that are due. Returns the latest time for the next call.
     fn pump(&mut self, clients: &mut Clients, now: Moment) -> Result<Moment, Error>;
 
-    /// Ends sending. Counts what was due up to `end` and could not be sent.
+    /// Stops sending, and counts the messages that were due up to `end` and could not be sent.
     fn stop(&mut self, end: Moment);
 
-    /// Returns true if all that was sent has come.
+    /// Returns true if no message is in flight.
     fn is_settled(&self) -> bool;
 
     fn recorder(&mut self) -> &mut Recorder;
 
-    /// Returns what was found, but for the connections.
+    /// Returns the report, in which the figures about connections are still missing.
     fn into_report(self: Box<Self>) -> Report;
 }
 
-/// Returns when to look again if there is nothing to do but to wait for sockets.
-pub(crate) fn next_look(now: Moment) -> Moment {
+/// Returns the time of the next [`pump`](Scenario::pump) if no message is due.
+pub(crate) fn next_pump(now: Moment) -> Moment {
     now + Duration::from_millis(100)
 }
 
-/// Bytes that may wait for one connection. Beyond them the schedule waits, and what is due keeps its
-/// moment. As much as framecast lets a publisher be ahead.
+/// Most bytes that may wait for the socket of one connection. Beyond that, messages are sent later
+/// than scheduled, and their latency still counts from the schedule. As many as framecast queues
+/// for a shard before it holds publishers back.
 pub(crate) const MAX_BACKLOG_BYTES: usize = 8 << 20;

@@ -1,35 +1,36 @@
-//! The payload of a numbered message: a stamp that says which one it is, and filler.
+//! The payload of a numbered message: a stamp with its stream and number, then filler.
 //!
-//! All of it is letters, digits and a colon: it survives as text, and inside of JSON.
+//! It consists of letters, digits and a colon, so that it needs no escapes in a text message or in
+//! JSON.
 
 use crate::clock::Moment;
 
-/// The identity of a message, and when it was to be sent.
+/// The stream, the number and the scheduled time of a message.
 ///
-/// | offset | size | field                                  |
-/// |--------|------|----------------------------------------|
-/// | 0      | 4    | `fcl:`, to be found in other messages  |
-/// | 4      | 4    | stream, in hexadecimal digits          |
-/// | 8      | 12   | sequence number in the stream          |
-/// | 20     | 16   | scheduled moment of sending            |
+/// | offset | size | field                                               |
+/// |--------|------|-----------------------------------------------------|
+/// | 0      | 4    | `fcl:`, by which a stamp is found in a longer text  |
+/// | 4      | 4    | stream, like all numbers in hexadecimal digits      |
+/// | 8      | 12   | sequence number in the stream                       |
+/// | 20     | 16   | scheduled time, in nanoseconds                      |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// The stream of publications that the message belongs to.
     pub stream: usize,
     /// The message's number in its stream.
     pub sequence: u64,
-    /// The moment at which the message was to be sent.
+    /// The time for which the message was scheduled.
     pub scheduled: Moment,
 }
 
 impl Stamp {
-    /// Its length in bytes: no numbered message is shorter.
+    /// Length of a stamp in bytes. No numbered message is shorter.
     pub const BYTES: usize = 36;
 
-    /// The most streams that can be told apart.
+    /// Number of streams that four hexadecimal digits can number.
     pub const MAX_STREAMS: usize = 1 << 16;
 
-    /// Encodes the stamp, as it begins a message.
+    /// Encodes the stamp, with which a message begins.
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[..4].copy_from_slice(MARK);
@@ -39,7 +40,7 @@ impl Stamp {
         bytes
     }
 
-    /// Reads the stamp that `bytes` begin with.
+    /// Parses the stamp at the start of `bytes`. `None` if there is none.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let digits = bytes.get(..Self::BYTES)?.strip_prefix(MARK)?;
         Some(Self {
@@ -49,7 +50,7 @@ impl Stamp {
         })
     }
 
-    /// Returns where in `message` a stamp may begin.
+    /// Returns the offset of the first `fcl:` in `message`, where a stamp may begin.
     pub fn find(message: &[u8]) -> Option<usize> {
         message.windows(MARK.len()).position(|bytes| bytes == MARK)
     }
@@ -57,12 +58,12 @@ impl Stamp {
 
 const MARK: &[u8; 4] = b"fcl:";
 
-/// Returns the end of a message: `len` letters that are the same in every one.
+/// Returns `len` letters, with which a message is filled up to its size. They are always the same.
 pub(crate) fn filler(len: usize) -> Vec<u8> {
     (b'a'..=b'z').cycle().take(len).collect()
 }
 
-/// Writes the last digits of `number` that fit.
+/// Fills `digits` with the last hexadecimal digits of `number`.
 pub(crate) fn put_hex(digits: &mut [u8], mut number: u64) {
     for digit in digits.iter_mut().rev() {
         *digit = b"0123456789abcdef"[(number & 0xF) as usize];
@@ -70,12 +71,13 @@ pub(crate) fn put_hex(digits: &mut [u8], mut number: u64) {
     }
 }
 
-/// Returns the number that [`hex`] reads of the at most 15 digits that [`put_hex`] writes.
+/// Returns the number that [`hex`] reads after [`put_hex`] has written `number` into `digits`
+/// digits, of which there are at most 15.
 pub(crate) fn last_digits(number: u64, digits: usize) -> u64 {
     number & ((1 << (4 * digits)) - 1)
 }
 
-/// Reads at most 16 lower-case digits.
+/// Parses at most 16 hexadecimal digits in lower case. `None` if another byte is among them.
 pub(crate) fn hex(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0, |number, digit| {
         let value = match digit {
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_changed_is_no_stamp() {
+    fn a_truncated_or_changed_stamp_is_not_read() {
         let mut bytes = STAMP.to_bytes();
         assert_eq!(Stamp::read(&bytes[..35]), None);
         bytes[9] = b'G';

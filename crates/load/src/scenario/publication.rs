@@ -1,4 +1,5 @@
-//! Publications: everything but the stamp is made once.
+//! The messages that publish, encoded once except for the stamp, and those that subscribers
+//! receive.
 
 use crate::{
     client::relay,
@@ -6,7 +7,7 @@ use crate::{
     scenario::payload::{Stamp, filler},
 };
 
-/// All publications of one stream, with a gap for the stamp.
+/// The encoding of all publications of one stream, cut where the stamp belongs.
 #[derive(Debug)]
 pub(crate) struct Publication {
     before: Vec<u8>,
@@ -14,7 +15,7 @@ pub(crate) struct Publication {
 }
 
 impl Publication {
-    /// Returns the publications to `topic`, by the protocol of the server.
+    /// Encodes the publications to `topic` in the protocol of the server.
     pub(crate) fn new(
         protocol: &Protocol,
         format: MessageFormat,
@@ -23,7 +24,7 @@ impl Publication {
     ) -> Self {
         let filler = filler(format.size - Stamp::BYTES);
         let filler = String::from_utf8_lossy(&filler);
-        let payload = format!("{GAP}{filler}");
+        let payload = format!("{PLACEHOLDER}{filler}");
         let whole = match protocol {
             Protocol::Relay(base) => {
                 let body = format!(r#"{{"topic":"{topic}","message":"{payload}"}}"#);
@@ -35,42 +36,44 @@ impl Publication {
                 message.into_bytes()
             }
         };
-        let gap = whole
-            .windows(GAP.len())
-            .position(|bytes| bytes == GAP.as_bytes());
-        let gap = gap.unwrap_or(whole.len());
+        let start = whole
+            .windows(PLACEHOLDER.len())
+            .position(|bytes| bytes == PLACEHOLDER.as_bytes());
+        let start = start.unwrap_or(whole.len());
+        let end = start + PLACEHOLDER.len();
         Self {
-            before: whole[..gap].to_vec(),
-            after: whole.get(gap + GAP.len()..).unwrap_or_default().to_vec(),
+            before: whole[..start].to_vec(),
+            after: whole.get(end..).unwrap_or_default().to_vec(),
         }
     }
 
-    /// Returns the bytes before and behind the stamp.
-    pub(crate) fn around(&self) -> (&[u8], &[u8]) {
+    /// Returns the bytes before and after the stamp.
+    pub(crate) fn around_stamp(&self) -> (&[u8], &[u8]) {
         (&self.before, &self.after)
     }
 }
 
-/// A mark for the place of the stamp, as long as it, that nobody writes by chance.
-const GAP: &str = "\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}";
+/// A placeholder for the stamp, of the same length. A template contains it at no other place, as
+/// these are control characters.
+const PLACEHOLDER: &str = "\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}";
 
-const _: () = assert!(GAP.len() == Stamp::BYTES);
+const _: () = assert!(PLACEHOLDER.len() == Stamp::BYTES);
 
-/// Takes stamps out of what subscribers get.
+/// Parses the messages that subscribers receive.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     filler: Vec<u8>,
-    /// Offset of the last stamp: most often the next one begins there, too.
+    /// Offset of the stamp in the last message. Most often the next message has it there, too.
     offset: usize,
 }
 
 /// The content of a message to a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivered {
-    /// Its filler is not what was sent.
+    /// The filler after the stamp is not the one that was sent.
     Corrupted,
     Stamp(Stamp),
-    /// A message of the server's own.
+    /// A message of the server itself, such as the confirmation of a subscription.
     Unstamped,
 }
 
@@ -116,12 +119,12 @@ mod tests {
     };
 
     fn published(publication: &Publication) -> Vec<u8> {
-        let (before, after) = publication.around();
+        let (before, after) = publication.around_stamp();
         [before, &STAMP.to_bytes(), after].concat()
     }
 
     #[test]
-    fn a_payload_alone_is_stamp_and_filler() {
+    fn without_a_template_a_message_is_stamp_and_filler() {
         let protocol = Protocol::Template(ProtocolTemplate::default());
         let message = published(&Publication::new(&protocol, FORMAT, "t", "h"));
         assert_eq!(&message, b"fcl:0003000000000009000000000000004dabcd");
@@ -130,13 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn a_servers_own_words_are_wrapped_around_and_seen_through() {
-        let words = ProtocolTemplate {
+    fn a_template_is_filled_in_and_its_stamp_is_found_again() {
+        let template = ProtocolTemplate {
             publish: Some(r#"{"to":"{topic}","data":"{payload}"}"#.into()),
             ..ProtocolTemplate::default()
         };
         let message = published(&Publication::new(
-            &Protocol::Template(words),
+            &Protocol::Template(template),
             FORMAT,
             "t",
             "h",
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_filler_is_found_out() {
+    fn a_changed_filler_is_corrupted() {
         let message = b"fcl:0003000000000009000000000000004dabXd";
         assert_eq!(Delivery::new(FORMAT).read(message), Delivered::Corrupted);
     }

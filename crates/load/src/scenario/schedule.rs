@@ -1,10 +1,11 @@
-//! A schedule: moments at a constant rate, whatever has held up those before.
+//! A schedule: times at a constant rate. A delay of one message does not move the times of later
+//! ones.
 
 use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// Moments that come at a constant rate.
+/// Times at a constant rate, of which some are already taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
     start: Moment,
@@ -13,7 +14,7 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// `per_second` must be more than 0.
+    /// Returns a schedule whose first time is `start`. `per_second` must be more than 0.
     pub(crate) fn new(start: Moment, per_second: f64) -> Self {
         Self {
             start,
@@ -22,12 +23,12 @@ impl Schedule {
         }
     }
 
-    /// Returns when the next one is due.
+    /// Returns the next time that is not taken yet.
     pub(crate) fn next(&self) -> Moment {
         self.moment(self.taken)
     }
 
-    /// Takes the next one if it is due, and returns its number and its moment.
+    /// Takes the next time if it is not after `now`. Returns its number and the time.
     pub(crate) fn take_due(&mut self, now: Moment) -> Option<(u64, Moment)> {
         let (number, moment) = (self.taken, self.next());
         (moment <= now).then(|| {
@@ -36,14 +37,14 @@ impl Schedule {
         })
     }
 
-    /// Returns the number of the next one.
+    /// Returns the number of the next time.
     pub(crate) fn next_number(&self) -> u64 {
         self.taken
     }
 
-    /// Returns when number `number` is due.
+    /// Returns the time with number `number`.
     pub(crate) fn moment(&self, number: u64) -> Moment {
-        // From the start, not from the one before: errors do not add up.
+        // Counted from the start instead of the time before, so that rounding errors do not add up.
         let seconds = number as f64 / self.per_second;
         self.start + Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_held_up_keeps_its_moment() {
+    fn times_that_are_taken_late_keep_their_schedule() {
         let start = Moment::from_nanos(5);
         let mut schedule = Schedule::new(start, 1000.0);
         let late = start + Duration::from_micros(2500);
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_due_before_its_moment() {
+    fn nothing_is_due_before_its_time() {
         let mut schedule = Schedule::new(Moment::from_nanos(5), 1.0);
         assert_eq!(schedule.take_due(Moment::from_nanos(4)), None);
         assert!(schedule.take_due(Moment::from_nanos(5)).is_some());

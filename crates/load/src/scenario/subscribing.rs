@@ -1,4 +1,4 @@
-//! Subscribers and publishers are connected here, by the protocol of the server.
+//! Connects subscribers and publishers, in the protocol of the server.
 
 use std::time::Duration;
 
@@ -14,19 +14,21 @@ use crate::{
     plan::{self, Protocol, ProtocolTemplate, TOPIC, Target},
 };
 
-/// Connects the subscribers and publishers of a run, and knows which subscriptions are in force.
+/// Connects the subscribers and publishers of a run, and counts the subscriptions that are in
+/// force.
 #[derive(Debug)]
 pub(crate) struct Subscribing {
     target: Target,
     protocol: Protocol,
-    /// Part of the names of topics, so that runs at the same time don't mix.
+    /// Part of the topics' names, so that simultaneous runs have different topics.
     run: u32,
     /// `None` unless the protocol is that of the relay.
     registrar: Option<Registrar>,
     /// For each subscriber, true once its subscription is in force.
     is_subscribed: Vec<bool>,
+    /// Number of subscribers whose subscription is in force.
     subscribed: usize,
-    /// The moment of the last request for a subscription, if nobody confirms them.
+    /// Time at which the last subscription was sent, if the server confirms none.
     asked: Option<Moment>,
 }
 
@@ -92,7 +94,8 @@ impl Subscribing {
         topic_name(self.run, topic)
     }
 
-    /// Sends the message that subscribes an open connection to `topic`, if it takes one.
+    /// Subscribes an open connection to `topic`: sends the message for that, if the protocol has
+    /// one.
     pub(crate) fn subscribe(&self, topic: usize, conn: &mut Conn<'_>) -> Confirmation {
         let Protocol::Template(template) = &self.protocol else {
             return Confirmation::NotNeeded;
@@ -104,11 +107,11 @@ impl Subscribing {
         conn.send(Opcode::Text, &[message.as_bytes()]);
         match template.subscribed {
             Some(_) => Confirmation::Awaited,
-            None => Confirmation::NeverCome,
+            None => Confirmation::NeverSent,
         }
     }
 
-    /// Subscribes subscriber `index`, which is connected, to `topic`.
+    /// Subscribes subscriber `index`, whose connection is open, to `topic`.
     pub(crate) fn on_opened(
         &mut self,
         index: usize,
@@ -118,7 +121,7 @@ impl Subscribing {
     ) {
         match self.subscribe(topic, conn) {
             Confirmation::Awaited => {}
-            Confirmation::NeverCome => {
+            Confirmation::NeverSent => {
                 self.asked = Some(now);
                 self.subscribed(index);
             }
@@ -126,7 +129,8 @@ impl Subscribing {
         }
     }
 
-    /// Looks for the confirmation in a message of the server's own to subscriber `index`.
+    /// Counts subscriber `index` as subscribed if `message`, which has no stamp, is the
+    /// confirmation.
     pub(crate) fn on_unstamped(&mut self, index: usize, message: &[u8]) {
         let Protocol::Template(ProtocolTemplate {
             subscribed: Some(confirmation),
@@ -150,18 +154,22 @@ impl Subscribing {
         }
     }
 
-    /// Returns true if all subscriptions are in force, as far as that can be known.
+    /// Returns true if all subscriptions are in force. If the server confirms none, they count as
+    /// such half a second after the last one was sent.
     pub(crate) fn is_ready(&self, now: Moment) -> bool {
         let has_settled = self.asked.is_none_or(|asked| now.since(asked) >= SETTLING);
         has_settled && self.subscribed == self.is_subscribed.len()
     }
 }
 
-/// The confirmation of a subscription by the server.
+/// The confirmation of a subscription that the server is expected to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Confirmation {
+    /// The server will confirm.
     Awaited,
-    NeverCome,
+    /// The server takes the subscription, but confirms none.
+    NeverSent,
+    /// The connection is subscribed by being open.
     NotNeeded,
 }
 
@@ -170,5 +178,5 @@ pub(crate) fn topic_name(run: u32, topic: usize) -> String {
     format!("load-{run}-{topic}")
 }
 
-/// Time that subscriptions are given that nobody confirms. Arbitrary.
+/// Time to wait for subscriptions to be in force that the server does not confirm. Arbitrary.
 const SETTLING: Duration = Duration::from_millis(500);
