@@ -3,29 +3,31 @@
 
 use std::fmt;
 
-/// A close code that may be sent: 1000 to 1003, 1007 to 1014 and 3000 to 4999. The others are reserved, or
-/// only ever reported.
+/// A close code that may be sent: 1000 to 1003, 1007 to 1014 and 3000 to 4999.
+///
+/// All other codes are reserved, or are only reported locally and never sent (1005, 1006, 1015).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CloseCode(
-    // As it stands in a frame: a number would make what holds it larger, for its alignment.
+    // The two bytes of the wire. A `u16` has an alignment of 2, which makes types that hold it
+    // larger.
     [u8; 2],
 );
 
-/// The error of a number that is no close code, or of one that must not be sent.
+/// Error for a number that is no close code, or is one that must not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a close code that may be sent")]
 #[non_exhaustive]
 pub struct InvalidCloseCode;
 
 impl CloseCode {
-    /// Says that all was done that the connection was for.
+    /// 1000, normal closure: the connection has fulfilled its purpose.
     pub const NORMAL: Self = Self(1000_u16.to_be_bytes());
 
-    /// Checks `code`.
+    /// Checks that `code` may be sent.
     ///
     /// # Errors
     ///
-    /// If it must not be sent.
+    /// [`InvalidCloseCode`] if it must not be sent.
     pub fn new(code: u16) -> Result<Self, InvalidCloseCode> {
         // §7.4.1 and the IANA registry; 1004, 1005, 1006 and 1015 never appear in a frame.
         let may_be_sent = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
@@ -33,7 +35,7 @@ impl CloseCode {
         may_be_sent.then_some(code).ok_or(InvalidCloseCode)
     }
 
-    /// The code as a number.
+    /// Returns the code as a number.
     #[must_use]
     pub fn get(self) -> u16 {
         u16::from_be_bytes(self.0)
@@ -51,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_is_checked() {
+    fn only_codes_that_may_be_sent_are_accepted() {
         for code in [1000, 1003, 1007, 1014, 3000, 4999] {
             assert_eq!(CloseCode::new(code).map(CloseCode::get), Ok(code));
         }

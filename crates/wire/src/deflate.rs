@@ -1,4 +1,4 @@
-//! Compressing the payload of one message ([RFC 7692 §7.2.1]), which has no frame yet.
+//! Compresses the payload of one message ([RFC 7692 §7.2.1]), before it is put into a frame.
 //!
 //! [RFC 7692 §7.2.1]: https://www.rfc-editor.org/rfc/rfc7692#section-7.2.1
 
@@ -8,31 +8,33 @@ use zlib_rs::{Deflate, DeflateConfig, DeflateFlush};
 
 use super::extension::WindowBits;
 
-/// What every compressed message ends with, and is sent without (§7.2.1).
+/// Last bytes of every compressed message. They are removed before it is sent (§7.2.1).
 pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 
-/// The fastest: level 3 takes ten times as long for a sixth less (measured at 200 bytes).
+/// The fastest level. Level 3 takes ten times as long and saves a sixth (measured at 200 bytes).
 const LEVEL: i32 = 1;
 
-/// zlib's default.
+/// Memory level of a compressor without a context: zlib's default.
 const MEM_LEVEL: i32 = 8;
 
-/// The window of a context at most, whatever was agreed: the largest would cost 115 KB more.
+/// Largest window of a compressor with a context, even if the peer agreed to a larger one: the
+/// largest window would cost 115 KB more.
 const CONTEXT_WINDOW_BITS: u8 = 12;
 
-/// Down from 8, which would cost 100 KB more.
+/// Memory level of a compressor with a context. Level 8 would cost 100 KB more.
 const CONTEXT_MEM_LEVEL: i32 = 5;
 
-/// What a message is compressed by at a time: some 40 us.
+/// Payload bytes that one step compresses, in some 40 us.
 const PIECE: usize = 16 * 1024;
 
-/// What a message may grow by, besides an eighth (nine bits a byte); else another round is needed.
+/// Bytes by which a message may grow, besides an eighth of its size (nine bits for each byte). If
+/// it grows more, the compressor is called again.
 const GROWTH: usize = 64;
 
-/// Compresses messages.
+/// Compressor of messages.
 ///
-/// With [`WindowBits::MIN`], which zlib does not know, it compresses messages that are no larger
-/// than that window: nothing in them can refer further back.
+/// zlib does not support [`WindowBits::MIN`]. With it, only messages that are no larger than that
+/// window are compressed: nothing in them can refer further back.
 pub struct Deflater {
     stream: Deflate,
     window: WindowBits,
@@ -40,8 +42,8 @@ pub struct Deflater {
 }
 
 impl Deflater {
-    /// One that forgets each message: for any number of peers that agreed on `window`. It costs
-    /// 251 to 380 KB (measured).
+    /// Returns a compressor without a context: each message stands alone, so it serves any number
+    /// of peers that agreed on `window`. It costs 251 to 380 KB (measured).
     #[must_use]
     pub fn new(window: WindowBits) -> Self {
         Self {
@@ -51,8 +53,9 @@ impl Deflater {
         }
     }
 
-    /// One that refers to earlier messages: for a single peer, which must get all of them. It costs
-    /// 151 to 165 KB (measured). With [`WindowBits::MIN`] it forgets, too.
+    /// Returns a compressor with a context: messages refer to earlier ones, so it serves a single
+    /// peer, which must get all of them. It costs 151 to 165 KB (measured). With
+    /// [`WindowBits::MIN`] there is no context, and each message stands alone.
     #[must_use]
     pub fn with_context(window: WindowBits) -> Self {
         Self {
@@ -62,8 +65,9 @@ impl Deflater {
         }
     }
 
-    /// The compressed payload of a message; `None`, if it is to be sent as it is, because it
-    /// would get no smaller. In a context every message is compressed, even if it grows.
+    /// Returns the compressed payload of a message, or `None` if the message is to be sent
+    /// uncompressed because it would get no smaller or does not fit in [`WindowBits::MIN`]. With a
+    /// context every message is compressed, even if it grows.
     #[must_use]
     pub fn deflate(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         if self.keeps_context {
@@ -76,10 +80,11 @@ impl Deflater {
         Some(self.compress(payload)).filter(|compressed| compressed.len() < payload.len())
     }
 
-    /// Always to the end of the message, also if it grows: what zlib-rs 0.6.8 has begun and not
-    /// written survives a reset, gets into the next message, and makes it panic at last.
+    /// Compresses a message to its end, even if it grows. In zlib-rs 0.6.8, output that is begun
+    /// and not written survives a reset, gets into the next message, and at last causes a panic.
     fn compress(&mut self, payload: &[u8]) -> Vec<u8> {
-        // §7.2.3.6; zlib would write nothing, because it has nothing to flush.
+        // §7.2.3.6: an empty message is this byte. zlib would write nothing: it has nothing to
+        // flush.
         if payload.is_empty() {
             return vec![0x00];
         }
@@ -89,34 +94,36 @@ impl Deflater {
         compressed
     }
 
-    /// Compresses all of `payload`, which is not empty, and appends what that gives.
+    /// Compresses all of `payload`, which must not be empty, and appends the output to
+    /// `compressed`.
     fn append(&mut self, mut payload: &[u8], flush: DeflateFlush, compressed: &mut Vec<u8>) {
         let mut written = compressed.len();
         while !payload.is_empty() || written == compressed.len() {
             compressed.resize(written + payload.len() + payload.len() / 8 + GROWTH, 0);
-            let (taken, given) = (self.stream.total_in(), self.stream.total_out());
+            let (in_before, out_before) = (self.stream.total_in(), self.stream.total_out());
             let status = self
                 .stream
                 .compress(payload, &mut compressed[written..], flush);
-            status.expect("a raw stream takes everything");
-            written += to_len(self.stream.total_out() - given);
-            payload = &payload[to_len(self.stream.total_in() - taken)..];
+            status.expect("a raw stream accepts any input");
+            written += to_len(self.stream.total_out() - out_before);
+            payload = &payload[to_len(self.stream.total_in() - in_before)..];
         }
         compressed.truncate(written);
     }
 }
 
-/// A large message that is compressed in steps, by a compressor of its own.
+/// Compression of one large message in steps, by a compressor of its own.
 #[derive(Debug)]
 pub struct Deflating {
     deflater: Deflater,
+    /// Bytes of the payload that are compressed already.
     taken: usize,
     compressed: Vec<u8>,
 }
 
 impl Deflating {
-    /// Begins a message for a peer with this window; `None` if it is to be sent as it is, because
-    /// it would not fit into the window.
+    /// Begins a message for peers with this window. Returns `None` if the message is to be sent
+    /// uncompressed because it does not fit in [`WindowBits::MIN`].
     #[must_use]
     pub fn begin(window: WindowBits, payload: &[u8]) -> Option<Self> {
         let fits = window != WindowBits::MIN || payload.len() <= 1 << WindowBits::MIN.bits();
@@ -127,8 +134,8 @@ impl Deflating {
         })
     }
 
-    /// Compresses the next piece of the message, which is the same `payload` each time. Returns
-    /// how many bytes that were; none if it is done.
+    /// Compresses the next piece of the message. `payload` must be the whole message, the same on
+    /// each call. Returns the number of bytes compressed, which is 0 at the end of the message.
     pub fn step(&mut self, payload: &[u8]) -> usize {
         let left = &payload[self.taken..];
         let piece = &left[..left.len().min(PIECE)];
@@ -145,8 +152,8 @@ impl Deflating {
         piece.len()
     }
 
-    /// Returns the compressed payload; `None` if the message is to be sent as it is, because it
-    /// would get no smaller.
+    /// Returns the compressed payload, or `None` if the message is to be sent uncompressed because
+    /// it would get no smaller.
     #[must_use]
     pub fn finish(mut self) -> Option<Vec<u8>> {
         let len = self.compressed.len() - TAIL.len();
@@ -157,16 +164,16 @@ impl Deflating {
 
 fn raw_stream(window_bits: u8, mem_level: i32) -> Deflate {
     Deflate::new_with_config(DeflateConfig {
-        // Negative: without zlib's header. 9 is the least that there is.
+        // A negative number asks for no zlib header. zlib's smallest window is 9.
         window_bits: -i32::from(window_bits.max(9)),
         mem_level,
         ..DeflateConfig::new(LEVEL)
     })
 }
 
-/// zlib counts a stream's bytes in 64 bits; these are of one buffer.
+/// Converts a number of bytes in one buffer, which zlib counts in 64 bits.
 pub(super) fn to_len(bytes: u64) -> usize {
-    usize::try_from(bytes).expect("bytes in memory")
+    usize::try_from(bytes).expect("the bytes of a buffer in memory")
 }
 
 impl fmt::Debug for Deflater {
@@ -186,23 +193,23 @@ mod tests {
     use super::*;
     use crate::inflate::Inflater;
 
-    /// A peer that keeps its context, and gives what each message says.
-    fn in_context(messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    /// Inflates messages as a peer that keeps its context does. Returns their payloads.
+    fn inflate_in_context(messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let mut peer = Inflate::new(false, 15);
         let mut inflate = |message: &Vec<u8>| {
             let wire = [&message[..], &TAIL].concat();
-            let (taken, given) = (peer.total_in(), peer.total_out());
+            let (in_before, out_before) = (peer.total_in(), peer.total_out());
             let mut payload = vec![0; 1 << 16];
             peer.decompress(&wire, &mut payload, InflateFlush::SyncFlush)
                 .unwrap();
-            assert_eq!(to_len(peer.total_in() - taken), wire.len());
-            payload.truncate(to_len(peer.total_out() - given));
+            assert_eq!(to_len(peer.total_in() - in_before), wire.len());
+            payload.truncate(to_len(peer.total_out() - out_before));
             payload
         };
         messages.iter().map(&mut inflate).collect()
     }
 
-    /// Bytes without any pattern.
+    /// Returns pseudorandom bytes, which cannot be compressed.
     fn noise(len: usize) -> Vec<u8> {
         let mut state = 1_u32;
         let mut next = || {
@@ -213,34 +220,34 @@ mod tests {
     }
 
     #[test]
-    fn a_context_gives_the_bytes_of_the_rfc() {
+    fn a_compressor_with_a_context_writes_the_bytes_of_the_rfc() {
         let mut deflater = Deflater::with_context(WindowBits::MAX);
         // §7.2.3.1, and §7.2.3.6 in between.
         let hello = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
         assert_eq!(deflater.deflate(b"Hello").unwrap(), hello);
         assert_eq!(deflater.deflate(b"").unwrap(), [0x00]);
         assert_eq!(deflater.deflate(b"").unwrap(), [0x00]);
-        // Like §7.2.3.2, but shorter.
+        // §7.2.3.2 takes 5 bytes for the second "Hello".
         let again = deflater.deflate(b"Hello").unwrap();
         assert!(again.len() < 5);
-        assert_eq!(in_context(&[hello.to_vec(), again]), [b"Hello"; 2]);
+        assert_eq!(inflate_in_context(&[hello.to_vec(), again]), [b"Hello"; 2]);
     }
 
     #[test]
-    fn what_would_not_get_smaller_is_left_alone_unless_a_context_needs_it() {
+    fn a_payload_that_would_not_shrink_is_compressed_only_with_a_context() {
         for payload in [vec![], b"Hello".to_vec(), noise(100), noise(10_000)] {
             assert_eq!(Deflater::new(WindowBits::MAX).deflate(&payload), None);
             let mut deflater = Deflater::with_context(WindowBits::MAX);
             let messages = [(); 2].map(|()| deflater.deflate(&payload).unwrap());
             assert!(messages[0].len() > payload.len());
-            assert_eq!(in_context(&messages), [&payload[..]; 2]);
+            assert_eq!(inflate_in_context(&messages), [&payload[..]; 2]);
         }
         let compressed = Deflater::new(WindowBits::MAX).deflate(&[b'a'; 20]).unwrap();
         assert!(compressed.len() < 20);
     }
 
     #[test]
-    fn the_smallest_window_is_for_messages_that_fit_in_it() {
+    fn with_the_smallest_window_only_messages_that_fit_in_it_are_compressed() {
         for mut deflater in [
             Deflater::new(WindowBits::MIN),
             Deflater::with_context(WindowBits::MIN),
@@ -257,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_after_many_that_were_left_alone_is_whole() {
+    fn a_message_after_many_that_would_not_shrink_is_compressed_correctly() {
         let mut deflater = Deflater::new(WindowBits::MAX);
         for _ in 0..30 {
             assert_eq!(deflater.deflate(&noise(5000)), None);
@@ -267,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_the_same_in_steps() {
+    fn a_message_that_is_compressed_in_steps_inflates_to_itself() {
         let words = b"{\"topic\":\"cats\",\"offset\":1234567}".repeat(5_000);
         for payload in [words, noise(100_000), vec![0; PIECE], vec![1; PIECE + 1]] {
             let mut deflating = Deflating::begin(WindowBits::MAX, &payload).unwrap();
@@ -290,16 +297,16 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn messages_come_out_as_they_went_in(
+        fn every_compressed_message_inflates_to_itself(
             words in vec(vec(select(&["", "topic", "offset", "cats", "{\"", "\u{e9}", "0123"][..]), 0..400), 1..6),
             noisy in 0..3000usize, window in select(&WindowBits::ALL[..]),
         ) {
             let mut messages: Vec<Vec<u8>> = words.iter().map(|each| each.concat().into()).collect();
             messages.insert(1, noise(noisy));
-            let mut forgetful = Deflater::new(window);
+            let mut without_context = Deflater::new(window);
             let mut inflater = Inflater::new();
             for message in &messages {
-                if let Some(compressed) = forgetful.deflate(message) {
+                if let Some(compressed) = without_context.deflate(message) {
                     prop_assert!(compressed.len() < message.len());
                     prop_assert_eq!(&inflater.inflate(&compressed, message.len()).unwrap(), message);
                 }
@@ -307,7 +314,7 @@ mod tests {
             if window != WindowBits::MIN {
                 let mut deflater = Deflater::with_context(window);
                 let sent: Vec<_> = messages.iter().map(|each| deflater.deflate(each).unwrap()).collect();
-                prop_assert_eq!(in_context(&sent), messages);
+                prop_assert_eq!(inflate_in_context(&sent), messages);
             }
         }
     }

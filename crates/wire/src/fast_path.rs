@@ -1,8 +1,8 @@
-//! The fast path: whole plain messages, taken in place from what was received.
+//! The fast path: takes whole plain messages in place from the receive buffer.
 //!
-//! Most messages are one frame that has arrived whole and needs nothing but unmasking. They take
-//! the short way past the gate and fastwebsockets; everything else, and everything that is wrong,
-//! is left as it came for those.
+//! Most messages are one frame that has arrived whole and needs nothing but unmasking. They bypass
+//! the gate and fastwebsockets. All other bytes, invalid ones included, are left unchanged for the
+//! gate.
 
 use super::{
     frame::Kind,
@@ -11,33 +11,35 @@ use super::{
     validator::MessageLimits,
 };
 
-/// The head of the bytes received from a client, between two messages.
+/// The beginning of the bytes received from a client, between two messages.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Head<'a> {
-    /// A message, unmasked; its frame is `wire_len` bytes long.
+    /// A whole plain message, unmasked in place.
     Message {
         /// Text or binary.
         kind: Kind,
-        /// Unmasked.
+        /// The unmasked payload.
         payload: &'a [u8],
-        /// The length of its frame, header included, in bytes.
+        /// Length of the frame, header included, in bytes.
         wire_len: usize,
     },
-    /// A message so far, of a frame of `wire_len` bytes; unchanged.
+    /// A plain message that has not arrived whole. Its bytes are unchanged.
     Part {
-        /// The length of the whole frame, header included, in bytes.
+        /// Length of the frame, header included, in bytes. While the header itself is incomplete:
+        /// the number of bytes needed to read more of the header.
         wire_len: usize,
     },
-    /// Something for the gate; unchanged.
+    /// Anything else, for the gate. Its bytes are unchanged.
     Other,
 }
 
-/// Looks at the head of `received`.
-// Once for each message, in the loop of another crate: a call of it would cost a twelfth of an echo.
+/// Classifies the beginning of `received`. Unmasks a whole plain message in place.
+// Inlined, because the loop of another crate calls it once per message: the call itself would cost
+// a twelfth of an echo.
 #[inline]
 pub fn head(received: &mut [u8], limits: MessageLimits) -> Head<'_> {
     let mut header = Header::default();
-    header.look_at(received);
+    header.collect(received);
     let kind = match header.first() {
         TEXT => Kind::Text,
         BINARY => Kind::Binary,
@@ -66,7 +68,7 @@ pub fn head(received: &mut [u8], limits: MessageLimits) -> Head<'_> {
     let payload = &mut received[start..wire_len];
     fastwebsockets::unmask(payload, header.key());
     if kind == Kind::Text && !utf8::is_valid(payload) {
-        // The gate says so, and wants to see it as it came.
+        // The gate will report the invalid UTF-8. It expects the payload masked, as it arrived.
         fastwebsockets::unmask(payload, header.key());
         return Head::Other;
     }
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_plain_message_is_unmasked_where_it_stands() {
+    fn a_whole_plain_message_is_unmasked_in_place() {
         let mut text = [frame(&[0x81, 0x82], b"hi"), vec![0x88]].concat();
         let message = Head::Message {
             kind: Kind::Text,
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_plain_message_says_how_long_it_will_be() {
+    fn a_part_of_a_plain_message_comes_with_the_length_to_wait_for() {
         let whole = frame(&[0x82, 0xFE, 0, 200], &[1; 200]);
         for len in 1..whole.len() {
             let wire_len = match len {
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_left_as_it_came() {
+    fn everything_but_valid_plain_messages_is_left_unchanged() {
         for other in [
             vec![],
             vec![0x81, 0x02, b'h', b'i'],

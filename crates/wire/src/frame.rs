@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::header::{FIN, OPCODE, RSV1};
 
-/// What a message is made of ([RFC 6455 §5.6](https://www.rfc-editor.org/rfc/rfc6455#section-5.6)).
+/// Kind of a message ([RFC 6455 §5.6](https://www.rfc-editor.org/rfc/rfc6455#section-5.6)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_enums,
@@ -22,7 +22,8 @@ pub enum Kind {
     Binary,
 }
 
-/// The opcodes of [RFC 6455 §5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2).
+/// The opcodes of [RFC 6455 §5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2) that this
+/// crate encodes. Pong is missing: fastwebsockets encodes that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opcode {
     /// A further fragment of a message.
@@ -31,9 +32,9 @@ pub enum Opcode {
     Text = 0x1,
     /// The first or only frame of a binary message.
     Binary = 0x2,
-    /// The end of what its sender says (§5.5.1).
+    /// The last frame that its sender sends (§5.5.1).
     Close = 0x8,
-    /// A question whether the peer is there (§5.5.2).
+    /// A request for a Pong, which shows that the peer is alive (§5.5.2).
     Ping = 0x9,
 }
 
@@ -75,13 +76,14 @@ impl Frame {
         Self::message(Kind::Binary, payload)
     }
 
-    /// Encodes a whole message; that text is UTF-8 was checked where it arrived.
+    /// Encodes a whole message as a single frame. Does not check text for UTF-8: that is done when
+    /// it arrives.
     pub fn message(kind: Kind, payload: &[u8]) -> Self {
         Self::encode(FIN | Opcode::from(kind) as u8, payload)
     }
 
-    /// Splits the first frame off what was read, if it is whole. The frame must be as they are encoded here:
-    /// unmasked, its length in the shortest form.
+    /// Splits the first frame off `read`, if it is whole. The frame must be encoded as by this
+    /// module: unmasked, its length in the shortest form.
     pub fn split_off(read: &mut BytesMut) -> Option<Self> {
         let payload_len = match *read.get(1)? {
             126 => usize::from(u16::from_be_bytes(*read.get(2..)?.first_chunk()?)),
@@ -92,7 +94,7 @@ impl Frame {
         (read.len() >= wire_len).then(|| Self(read.split_to(wire_len).freeze()))
     }
 
-    /// Returns the opcode, if it is one that a server sends.
+    /// Returns the opcode, or `None` if it is not among [`Opcode`]'s.
     #[must_use]
     pub fn opcode(&self) -> Option<Opcode> {
         use Opcode::{Binary, Close, Continuation, Ping, Text};
@@ -101,7 +103,8 @@ impl Frame {
         all.into_iter().find(|each| *each as u8 == opcode)
     }
 
-    /// Returns the kind of the message; `None` of a control frame, or of a fragment that does not begin one.
+    /// Returns the kind of the message that this frame begins, or `None` if it is a control frame
+    /// or a later fragment.
     #[must_use]
     pub fn kind(&self) -> Option<Kind> {
         match self.opcode()? {
@@ -111,7 +114,7 @@ impl Frame {
         }
     }
 
-    /// Returns true if it is a whole message, and not compressed.
+    /// Returns true if this frame is a whole, uncompressed message.
     #[must_use]
     pub fn is_message(&self) -> bool {
         [Kind::Text, Kind::Binary]
@@ -119,18 +122,19 @@ impl Frame {
             .contains(&self.0[0])
     }
 
-    /// Encodes one frame of a message as it came: with its opcode and its FIN bit.
+    /// Encodes one frame of a message, with this opcode and FIN bit.
     pub fn fragment(opcode: Opcode, is_final: bool, payload: &[u8]) -> Self {
         let fin = if is_final { FIN } else { 0 };
         Self::encode(fin | opcode as u8, payload)
     }
 
-    /// An empty Ping: any frame in answer proves that the peer is alive.
+    /// Encodes an empty Ping. Any frame that the peer sends after it proves that the peer is alive.
     pub fn ping() -> Self {
         Self::encode(FIN | Opcode::Ping as u8, &[])
     }
 
-    /// A Close with `code` and as much of `reason` as a control frame holds (§5.5, §5.5.1).
+    /// Encodes a Close with `code` and as much of `reason` as fits in a control frame (§5.5,
+    /// §5.5.1).
     pub fn close(code: u16, reason: &str) -> Self {
         let mut payload = Vec::with_capacity(2 + reason.len());
         payload.put_u16(code);
@@ -138,24 +142,25 @@ impl Frame {
         Self::encode(FIN | Opcode::Close as u8, &payload)
     }
 
-    /// Bytes this frame occupies on the wire, header included.
+    /// Returns the size of this frame on the wire, header included, in bytes.
     #[must_use]
     pub fn wire_len(&self) -> usize {
         self.0.len()
     }
 
-    /// The frame as it goes out.
+    /// Returns the encoded frame, header included.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Returns the same frame, its bytes kept otherwise.
+    /// Returns the same frame with its bytes owned by the `Bytes` that `keep` returns, for example
+    /// by one that counts them against a budget. `keep` must not change the bytes.
     pub fn map(self, keep: impl FnOnce(Bytes) -> Bytes) -> Self {
         Self(keep(self.0))
     }
 
-    /// The payload behind the header.
+    /// Returns the payload.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         let header = match self.0[1] {
@@ -166,7 +171,7 @@ impl Frame {
         &self.0[header..]
     }
 
-    /// The same message with its payload compressed to `payload` (RFC 7692 §6.1).
+    /// Encodes the same message, compressed: `payload` is its compressed payload (RFC 7692 §6.1).
     pub fn deflated(&self, payload: &[u8]) -> Self {
         Self::encode(self.0[0] | RSV1, payload)
     }
@@ -177,20 +182,22 @@ impl Frame {
     }
 
     fn encode(first: u8, payload: &[u8]) -> Self {
-        // Exactly as much as it takes: bytes with room behind them are kept in two allocations.
+        // Exactly the capacity that is needed: `Bytes` needs a second allocation for a vector with
+        // spare capacity.
         let mut wire = Vec::with_capacity(header_bytes(payload.len()) + payload.len());
         encode(first, payload, &mut wire);
         Self(wire.into())
     }
 }
 
-/// Appends a whole message to `wire`; that text is UTF-8 was checked where it arrived.
+/// Appends a whole message to `wire` as a single frame. Does not check text for UTF-8: that is done
+/// when it arrives.
 #[inline]
 pub fn encode_message(kind: Kind, payload: &[u8], wire: &mut impl BufMut) {
     encode(FIN | Opcode::from(kind) as u8, payload, wire);
 }
 
-/// Returns the size of the header of a frame with so much payload.
+/// Returns the size of the header of an unmasked frame with this much payload.
 fn header_bytes(payload_len: usize) -> usize {
     match payload_len {
         0..=125 => 2,
@@ -216,7 +223,7 @@ fn encode(first: u8, payload: &[u8], wire: &mut impl BufMut) {
     wire.put_slice(payload);
 }
 
-/// Whether an encoded frame is a Close.
+/// Returns true if an encoded frame is a Close.
 #[must_use]
 pub fn is_close(frame: &[u8]) -> bool {
     frame
@@ -224,10 +231,11 @@ pub fn is_close(frame: &[u8]) -> bool {
         .is_some_and(|first| first & OPCODE == Opcode::Close as u8)
 }
 
-/// Opcode byte, length byte, and an eight-byte extended length; server frames carry no mask.
+/// Size of the longest header of a server frame: opcode byte, length byte and an eight-byte
+/// extended length. Server frames have no masking key.
 pub const MAX_HEADER_BYTES: usize = 10;
 
-/// A control frame holds 125 bytes (§5.5), two of which are the close code.
+/// Longest reason in a Close: a control frame holds 125 bytes (§5.5), two of which are the code.
 const MAX_REASON_BYTES: usize = 123;
 
 #[cfg(test)]
@@ -235,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_length_takes_the_shortest_form() {
+    fn the_length_is_encoded_in_the_shortest_form() {
         let header = |len: usize| Frame::binary(&vec![0; len]).0[..2].to_vec();
         assert_eq!(header(0), [0x82, 0]);
         assert_eq!(header(125), [0x82, 125]);
@@ -269,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_knows_what_it_is() {
+    fn kind_and_opcode_are_read_from_the_encoded_frame() {
         assert_eq!(Frame::text("x").kind(), Some(Kind::Text));
         assert_eq!(Frame::binary(b"x").kind(), Some(Kind::Binary));
         assert_eq!(Frame::text("x").deflated(b"y").kind(), Some(Kind::Text));
@@ -295,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_reason_is_cut_at_a_character_and_fits_a_control_frame() {
+    fn a_long_close_reason_is_cut_between_characters_to_fit_a_control_frame() {
         assert_eq!(Frame::close(1000, "").0[..], [0x88, 2, 0x03, 0xE8]);
         let long = Frame::close(1008, &"é".repeat(100));
         assert_eq!(long.0[1], 2 + 122);

@@ -1,9 +1,10 @@
 //! The gate: the stream that fastwebsockets reads from, between it and the socket.
 //!
-//! It adds what fastwebsockets 0.10.0 leaves out (see [`validator`](super::validator)) and two things that
-//! only the stream below can do: valid frames before a protocol error are still delivered, and between
-//! two messages it says that it is [idle](is_idle), having read no byte of the next, so that the
-//! reader above, with its buffer of 8 KiB, can be dropped and lose nothing.
+//! It makes the checks that fastwebsockets 0.10.0 leaves out (see [`validator`](super::validator)),
+//! and does two things that only the stream below fastwebsockets can do. It still delivers the
+//! valid frames before a protocol error. And between two messages it reports that it is
+//! [idle](is_idle), before it reads any byte of the next message: the reader, with its buffer of 8
+//! KiB, can then be dropped without losing data.
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,43 +23,46 @@ use super::{
     validator::{MessageInfo, Rules, Validator},
 };
 
-/// Queue of what is known of each message that has passed the gate and that the reader has not taken yet.
+/// Queue with the kind and compression of each message that has passed the gate. The reader takes
+/// one entry per message.
 pub type MessageInfos = Rc<RefCell<VecDeque<MessageInfo>>>;
 
-/// True if the frame that was shown last ends its message, where each frame is shown as a message.
+/// Flag for readers of frames: true if the frame that the gate showed last ends its message.
 pub type IsFinal = Rc<Cell<bool>>;
 
-/// A reader of the peer's frames, judged and unmasked.
+/// A reader of the peer's frames that checks and unmasks them.
 #[derive(Debug)]
 pub struct Gate<R> {
-    /// Limited to what the validator wants, and to [`READ_BYTES`]. It fills what it reads into, and
-    /// nothing beyond: a large frame is not paid for before it comes.
+    /// The socket, limited for each read to what the validator wants, and to [`READ_BYTES`]. A read
+    /// initializes only so much of the buffer, so a large frame takes up memory only as it arrives.
     inner: Take<R>,
     validator: Validator,
     infos: MessageInfos,
-    /// Something has, since it last said that it was idle.
-    has_passed: bool,
-    refused: Option<ProtocolError>,
-    /// Where large frames are shown in parts.
+    /// Bytes have passed since the gate last reported that it is idle.
+    passed_since_idle: bool,
+    /// The protocol error that was found. Every later read returns it.
+    error: Option<ProtocolError>,
+    /// State for showing large frames in parts, if they are shown so.
     parts: Option<Parts>,
     is_final: IsFinal,
 }
 
 impl<R: AsyncRead> Gate<R> {
-    /// Puts a gate before `inner`, which stands between two messages.
+    /// Returns a gate that reads from `inner`, which must be between two messages.
     pub fn new(inner: R, rules: Rules, infos: MessageInfos) -> Self {
         Self {
             inner: inner.take(0),
             validator: Validator::new(rules),
             infos,
-            has_passed: false,
-            refused: None,
+            passed_since_idle: false,
+            error: None,
             parts: None,
             is_final: IsFinal::default(),
         }
     }
 
-    /// Makes it one that shows large frames in parts, so that fastwebsockets reserves no more than one.
+    /// Makes the gate show large frames in parts, so that fastwebsockets reserves memory for one
+    /// part only.
     #[must_use]
     pub fn in_parts(self) -> Self {
         Self {
@@ -67,8 +71,8 @@ impl<R: AsyncRead> Gate<R> {
         }
     }
 
-    /// Makes it one that shows each frame as a message, in parts if it is large, and says in `is_final`
-    /// whether the one that it has shown ends the message that it was sent in.
+    /// Makes the gate show each frame as a message, in parts if it is large. `is_final` then says
+    /// whether the frame shown last ends the message that it was sent in.
     #[must_use]
     pub fn in_frames(self, is_final: IsFinal) -> Self {
         Self {
@@ -80,8 +84,8 @@ impl<R: AsyncRead> Gate<R> {
 }
 
 impl<R: AsyncRead + Unpin> Gate<R> {
-    /// Reads and judges up to `most` bytes, at the end of what `buf` has. Returns how many of them may
-    /// pass; those behind a protocol error do not.
+    /// Reads up to `most` bytes into `buf` and checks them. Returns how many of them precede a
+    /// protocol error; `buf` keeps only these.
     fn poll_validated(
         &mut self,
         cx: &mut Context<'_>,
@@ -93,19 +97,20 @@ impl<R: AsyncRead + Unpin> Gate<R> {
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
         let read = &mut buf.filled_mut()[before..];
         let mut passed = read.len();
-        if let Err(refused) = self.validator.validate(read, &mut self.infos.borrow_mut()) {
-            self.refused = Some(refused.error);
-            passed = refused.at;
+        if let Err(found) = self.validator.validate(read, &mut self.infos.borrow_mut()) {
+            self.error = Some(found.error);
+            passed = found.at;
         }
-        self.has_passed = true;
+        self.passed_since_idle = true;
         buf.set_filled(before + passed);
-        match self.refused {
+        match self.error {
             Some(error) if passed == 0 => Poll::Ready(Err(to_io_error(error))),
             _ => Poll::Ready(Ok(passed)),
         }
     }
 
-    /// Reads the header of a frame, which is shown later. Ready with false at the end of the stream.
+    /// Reads the header of a frame into `parts`, to be shown later. Returns false at the end of the
+    /// stream.
     fn poll_header(
         &mut self,
         cx: &mut Context<'_>,
@@ -115,7 +120,7 @@ impl<R: AsyncRead + Unpin> Gate<R> {
         loop {
             let wanted = self.validator.wanted() as u64;
             let read = ready!(self.poll_validated(cx, buf, wanted))?;
-            if let Some(error) = self.refused {
+            if let Some(error) = self.error {
                 return Poll::Ready(Err(to_io_error(error)));
             }
             if read == 0 {
@@ -134,7 +139,8 @@ impl<R: AsyncRead + Unpin> Gate<R> {
         }
     }
 
-    /// Shows what is left of a header. Returns false if nothing is.
+    /// Copies the header bytes that are still to be shown into `buf`. Returns false if there are
+    /// none.
     fn show_header(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let Some(parts) = &mut self.parts else {
             return false;
@@ -152,8 +158,10 @@ impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
     ///
     /// # Errors
     ///
-    /// Those of the inner reader; a [protocol error](protocol_error), of kind `InvalidData`; [idle](is_idle), of
-    /// kind `WouldBlock`, once after each message and each control frame between messages.
+    /// - Errors of the inner reader.
+    /// - `InvalidData` for a [protocol error](protocol_error).
+    /// - `WouldBlock` for [idle](is_idle), once after each message and after each control frame
+    ///   between messages.
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -163,10 +171,10 @@ impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
         if this.show_header(buf) {
             return Poll::Ready(Ok(()));
         }
-        if let Some(error) = this.refused {
+        if let Some(error) = this.error {
             return Poll::Ready(Err(to_io_error(error)));
         }
-        if this.validator.is_between_messages() && mem::take(&mut this.has_passed) {
+        if this.validator.is_between_messages() && mem::take(&mut this.passed_since_idle) {
             return Poll::Ready(Err(io::ErrorKind::WouldBlock.into()));
         }
         if this.parts.is_some() && this.validator.payload_left() == 0 {
@@ -185,13 +193,14 @@ impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
     }
 }
 
-/// A message has passed, and no other is under way: the reader may be dropped.
+/// Returns true if the gate reports that it is idle: a message has passed and no other is under
+/// way, so the reader may be dropped.
 #[must_use]
 pub fn is_idle(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-/// Returns the protocol error behind an error that came up through fastwebsockets, if it was one.
+/// Returns the protocol error in an error that fastwebsockets passed on from the gate, if any.
 #[must_use]
 pub fn protocol_error(error: &io::Error) -> Option<ProtocolError> {
     error.get_ref()?.downcast_ref().copied()
@@ -201,8 +210,7 @@ fn to_io_error(error: ProtocolError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// A read, at most: fastwebsockets doubles a buffer that is filled to the brim, and never shrinks
-/// it.
+/// Largest read: fastwebsockets doubles its buffer when a read fills it, and never shrinks it.
 const READ_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
@@ -238,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_idle_once_after_each_message_having_read_nothing_of_the_next() {
+    async fn the_gate_is_idle_once_after_each_message_before_it_reads_of_the_next() {
         let message = |first| [first, 0x81, 0, 0, 0, 0, b'x'];
         let wire = [message(0x01), message(0x89), message(0x80), message(0x82)].concat();
         let mut left = &wire[..];
@@ -252,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_frame_is_shown_in_parts_as_it_comes() {
+    async fn a_large_frame_is_shown_in_parts_as_it_arrives() {
         let mut rules = RULES;
         rules.limits.message_bytes = 10_000;
         let (mut peer, socket) = tokio::io::duplex(20_000);
@@ -276,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_of_frames_is_shown_messages_and_told_which_frame_ends_one() {
+    async fn a_reader_of_frames_sees_each_as_a_message_and_is_told_which_one_is_final() {
         let frame = |first| [first, 0x81, 0, 0, 0, 0, b'x'];
         let wire = [frame(0x01), frame(0x89), frame(0x80)].concat();
         let is_final = IsFinal::default();
@@ -292,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dry_socket_is_waited_for() {
+    async fn a_read_is_pending_while_the_socket_has_no_data() {
         let (mut peer, socket) = tokio::io::duplex(64);
         let mut gate = Gate::new(socket, RULES, MessageInfos::default());
         peer.write_all(&[0x81]).await.unwrap();

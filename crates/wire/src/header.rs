@@ -1,8 +1,8 @@
-//! A frame's header, as it arrives (RFC 6455 §5.2): two to fourteen bytes.
+//! Header of a frame, collected as it arrives (RFC 6455 §5.2): two to fourteen bytes.
 
 use super::protocol_error::ProtocolError;
 
-/// Two bytes, an extended length of up to eight, and the masking key.
+/// Size of the longest header: two bytes, an extended length of eight, and a masking key of four.
 pub(super) const MAX_BYTES: usize = 14;
 
 pub(super) const FIN: u8 = 0x80;
@@ -15,11 +15,11 @@ pub(super) const CONTROL: u8 = 0x08;
 pub(super) const MASK: u8 = 0x80;
 const LENGTH: u8 = 0x7F;
 
-/// The first bytes of a frame, until its header is whole.
+/// The first bytes of a frame, collected until its header is whole.
 #[derive(Debug, Default)]
 pub(super) struct Header {
     bytes: [u8; MAX_BYTES],
-    /// How many have arrived.
+    /// Number of bytes collected.
     len: usize,
 }
 
@@ -28,15 +28,16 @@ impl Header {
         self.len == 0
     }
 
-    /// How many bytes have arrived.
+    /// Returns the number of bytes collected. May include payload bytes behind the header.
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Takes what may belong to the header from the head of `chunk`, and perhaps more than that.
+    /// Copies the bytes from the beginning of `chunk` that may belong to the header. Payload bytes
+    /// behind a short header are copied, too.
     #[inline]
-    pub(super) fn look_at(&mut self, chunk: &[u8]) {
+    pub(super) fn collect(&mut self, chunk: &[u8]) {
         let len = MAX_BYTES.min(self.len + chunk.len());
         self.bytes[self.len..len].copy_from_slice(&chunk[..len - self.len]);
         self.len = len;
@@ -46,24 +47,26 @@ impl Header {
         self.len = 0;
     }
 
-    /// FIN, RSV and opcode.
+    /// Returns the first byte: FIN, RSV and opcode.
     #[inline]
     pub(super) fn first(&self) -> u8 {
         self.bytes[0]
     }
 
-    /// The frame is masked. Of a header of which two bytes are there.
+    /// Returns true if the frame is masked. Two bytes must have arrived.
     #[inline]
     pub(super) fn is_masked(&self) -> bool {
         self.bytes[1] & MASK != 0
     }
 
-    /// A control frame that says it has more than 125 bytes (§5.5).
+    /// Returns true for a control frame with a length of more than 125 bytes (§5.5). Two bytes must
+    /// have arrived.
     pub(super) fn is_control_too_long(&self) -> bool {
         self.bytes[0] & CONTROL != 0 && self.bytes[1] & LENGTH > 125
     }
 
-    /// The size of the whole header, from its second byte.
+    /// Returns the size of the whole header, or 2 until the second byte, which determines the size,
+    /// has arrived.
     #[inline]
     pub(super) fn size(&self) -> usize {
         if self.len < 2 {
@@ -81,11 +84,11 @@ impl Header {
         }
     }
 
-    /// The payload length in a whole header.
+    /// Returns the payload length. The header must be whole.
     ///
     /// # Errors
     ///
-    /// A shorter form exists, or the top bit is set.
+    /// [`ProtocolError::LengthEncoding`] if the length has a shorter form, or its top bit is set.
     #[inline]
     pub(super) fn payload_length(&self) -> Result<u64, ProtocolError> {
         let extended = |bytes: &[u8]| {
@@ -105,7 +108,8 @@ impl Header {
         }
     }
 
-    /// The masking key in a whole header; zeros, which change nothing, if it has none.
+    /// Returns the masking key, or zeros, which change nothing, if there is none. The header must
+    /// be whole.
     #[inline]
     pub(super) fn key(&self) -> [u8; 4] {
         let start = self.length_end();

@@ -1,12 +1,16 @@
-//! RFC 6455 and 7692 around fastwebsockets: what leaves is encoded here, what arrives is judged here.
+//! RFC 6455 and 7692 around fastwebsockets: encodes outgoing frames and checks incoming ones.
 //!
-//! [`frame`] encodes outgoing frames once; [`fast_path`] takes whole plain messages in place;
-//! [`read_side`] is fastwebsockets as it is used here, [`gate`]
-//! the stream that it reads from, `parts` how large frames are shown in that, and [`validator`] the pure
-//! state machine in it which enforces the RFC's MUSTs and our limits; [`protocol_error`] says
-//! what the peer did wrong, [`close`] which codes a Close may have. [`extension`] agrees on compression, [`deflate`] compresses a
-//! message and [`inflate`] undoes that; `header` is the head of a frame, `utf8` what text must be. Nothing
-//! here knows how topics or HTTP work.
+//! - [`frame`] encodes outgoing frames, each once.
+//! - [`fast_path`] takes whole plain messages straight from the receive buffer.
+//! - [`read_side`] sets up fastwebsockets, which reads everything else through the [`gate`]. In the
+//!   gate, [`validator`], a pure state machine, enforces the RFC's MUSTs and our limits, and
+//!   `parts` splits large frames.
+//! - [`protocol_error`] lists what a peer can do wrong, [`close`] the codes that a Close may carry.
+//! - [`extension`] negotiates compression, [`deflate`] compresses messages, [`inflate`]
+//!   decompresses them.
+//! - `header` parses the header of a frame, `utf8` validates text.
+//!
+//! This crate knows nothing of topics or HTTP.
 
 #![expect(clippy::exhaustive_enums, reason = "users are to handle every variant")]
 

@@ -1,50 +1,55 @@
-//! Large frames in parts: what fastwebsockets is shown, so that it holds no more than has come.
+//! Shows large frames to fastwebsockets in parts, so that it reserves no more memory than has
+//! arrived.
 //!
-//! It reserves what a header promises. So a large frame is shown to it as fragments of a few KiB, each
-//! with a header of its own, which is shown when its part comes. To whoever reads whole messages that
-//! is the same message. To whoever reads frames, each frame is shown as a message, because a part could
-//! not be told from a fragment. Pure.
+//! fastwebsockets reserves the whole payload length of a header at once. So the gate shows it a
+//! large frame as fragments of a few KiB. Each of these parts has a header of its own, which is
+//! shown only when the part arrives. A reader of whole messages gets the same message. For a reader
+//! of frames, each frame is shown as a whole message, because it could not tell a part from a
+//! fragment. Pure.
 //!
 //! ```text
 //!  FIN binary, 20,000 bytes ─► binary, 8,192 ─► continuation, 8,192 ─► FIN continuation, 3,616
 //!
-//!  for whoever reads frames:
+//!  for a reader of frames:
 //!  binary, 20,000 bytes     ─► binary, 8,192 ─► continuation, 8,192 ─► FIN continuation, 3,616
 //!  FIN continuation, 100    ─► FIN binary, 100
 //! ```
 
 use super::header::{CONTROL, FIN, MASK, MAX_BYTES};
 
-/// How the frame under way is shown. The masking keys of parts are zero: it is unmasked already.
+/// State of the frame that is being shown. The parts' headers have masking keys of zero, because
+/// the payload is unmasked already.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    /// A header that is to be shown: that of the frame, of which all may not have come yet, or that of
-    /// the next part.
+    /// The header to show next: the frame's own, which may not have arrived whole, or that of the
+    /// next part.
     header: [u8; MAX_BYTES],
+    /// Size of `header`, as far as it has arrived.
     len: usize,
-    /// How much of it was shown.
+    /// Number of bytes of `header` that were shown.
     shown: usize,
-    /// The header of the frame has come.
+    /// The frame's own header has arrived whole.
     is_whole: bool,
-    /// What is shown of it ends with FIN.
+    /// The last part has the FIN bit.
     is_final: bool,
     /// Each frame is shown as a message.
-    are_messages: bool,
-    /// Payload of the part under way that has not come yet, and of those after it.
+    frames_as_messages: bool,
+    /// Payload bytes of the current part that have not been shown yet.
     part: u64,
-    others: u64,
+    /// Payload bytes of all parts after the current one.
+    later_parts: u64,
 }
 
 impl Parts {
-    /// Shows each frame as a message.
+    /// Returns a state that shows each frame as a message.
     pub(super) fn of_frames() -> Self {
         Self {
-            are_messages: true,
+            frames_as_messages: true,
             ..Self::default()
         }
     }
 
-    /// Takes bytes of the frame's header.
+    /// Appends arrived bytes of the frame's header.
     pub(super) fn take_header(&mut self, bytes: &[u8]) {
         if self.is_whole {
             (self.len, self.shown, self.is_whole) = (0, 0, false);
@@ -53,28 +58,28 @@ impl Parts {
         self.len += bytes.len();
     }
 
-    /// Takes note that the header has come, and promises so much payload. Returns whether the frame ends
-    /// its message; `None` of a control frame.
+    /// Begins the payload, after the header has arrived whole. Returns true if the frame ends its
+    /// message, false if more frames follow, `None` for a control frame.
     pub(super) fn begin(&mut self, payload: u64) -> Option<bool> {
         self.is_whole = true;
-        (self.part, self.others) = (payload, 0);
+        (self.part, self.later_parts) = (payload, 0);
         let first = self.header[0];
         if first & CONTROL != 0 {
             return None;
         }
-        if self.are_messages {
+        if self.frames_as_messages {
             self.header[0] = FIN | BINARY;
         }
         let shown = self.header[0];
         self.is_final = shown & FIN != 0;
         if payload > PART_BYTES {
-            self.others = payload;
+            self.later_parts = payload;
             self.next_part(shown & !FIN);
         }
         Some(first & FIN != 0)
     }
 
-    /// Returns the header bytes that are to be shown before anything else.
+    /// Returns the header bytes that must be shown next, or nothing while the header is incomplete.
     pub(super) fn header(&self) -> &[u8] {
         if self.is_whole {
             &self.header[self.shown..self.len]
@@ -87,23 +92,24 @@ impl Parts {
         self.shown += count;
     }
 
-    /// Returns how much payload may be shown before the next header.
+    /// Returns the number of payload bytes that may be shown before the next header.
     pub(super) fn part(&self) -> u64 {
         self.part
     }
 
-    /// Takes note of payload that is shown.
+    /// Records that `count` bytes of payload were shown. Builds the next part's header if they were
+    /// the last of their part.
     pub(super) fn payload_shown(&mut self, count: usize) {
         self.part -= count as u64;
-        if self.part == 0 && self.others > 0 {
+        if self.part == 0 && self.later_parts > 0 {
             self.next_part(0);
         }
     }
 
     fn next_part(&mut self, opcode: u8) {
-        self.part = self.others.min(PART_BYTES);
-        self.others -= self.part;
-        let is_last = self.others == 0;
+        self.part = self.later_parts.min(PART_BYTES);
+        self.later_parts -= self.part;
+        let is_last = self.later_parts == 0;
         let fin = if is_last && self.is_final { FIN } else { 0 };
         self.header = [0; MAX_BYTES];
         self.header[0] = fin | opcode;
@@ -115,7 +121,7 @@ impl Parts {
             }
             _ => {
                 self.header[1] = MASK | 126;
-                let len = u16::try_from(self.part).expect("a part is smaller");
+                let len = u16::try_from(self.part).expect("a part has at most 8 KiB");
                 self.header[2..4].copy_from_slice(&len.to_be_bytes());
                 self.len = 8;
             }
@@ -125,20 +131,20 @@ impl Parts {
 
 const BINARY: u8 = 0x2;
 
-/// A part, at most: what is reserved for it is about as much as fastwebsockets' buffer has anyway.
+/// Size of the largest part. fastwebsockets' buffer has about this much memory anyway.
 const PART_BYTES: u64 = 8 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The frames that are shown of one with this header: FIN and opcode, and length.
+    /// Returns the frames that are shown for a frame with this header: FIN and opcode, and length.
     fn shown(header: &[u8], payload: u64) -> Vec<(u8, u64)> {
         shown_by(Parts::default(), header, payload)
     }
 
     fn shown_by(mut parts: Parts, header: &[u8], payload: u64) -> Vec<(u8, u64)> {
-        // It may come in pieces.
+        // The header may arrive byte by byte.
         for byte in header {
             assert!(parts.header().is_empty());
             parts.take_header(&[*byte]);
@@ -161,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_frame_is_shown_in_parts_of_which_the_last_one_is_as_final_as_the_frame() {
+    fn the_last_part_of_a_large_frame_has_the_fin_bit_of_the_frame() {
         let header = [0x82, 0xFE, 0x4E, 0x20, 0, 0, 0, 0];
         let parts = [(0x02, 8192), (0x00, 8192), (0x80, 3616)];
         assert_eq!(shown(&header, 20_000), parts);
@@ -183,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_which_data_frame_ends_its_message() {
+    fn begin_says_which_data_frames_end_their_message() {
         let begin = |first| {
             let mut parts = Parts::of_frames();
             parts.take_header(&[first, 0x80, 0, 0, 0, 0]);

@@ -1,9 +1,9 @@
-//! How a peer can break the protocol, and the close code that it gets for it.
+//! The errors that a peer can make against the protocol, each with its close code.
 //!
 //! Section numbers are those of [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455) where no other
 //! RFC is named.
 
-/// How a peer broke the protocol or a limit, and so which close code it gets.
+/// An error that the peer made against the protocol or a limit. It decides the close code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// §5.4: a fragment continues a message that was never begun.
@@ -15,10 +15,10 @@ pub enum ProtocolError {
     /// §5.5: control frames carry at most 125 bytes.
     #[error("control frame over 125 bytes")]
     ControlTooLong,
-    /// §5.4: a new message inside a fragmented one.
+    /// §5.4: a new message begins inside a fragmented one.
     #[error("data frame inside a fragmented message")]
     DataInsideMessage,
-    /// §5.5.1: a Close body is empty or holds a code that may be sent (§7.4).
+    /// §5.5.1: a Close body must be empty or begin with a code that may be sent (§7.4).
     #[error("invalid close frame")]
     InvalidClose,
     /// RFC 7692 §7.2.2: the payload of a compressed message can't be decompressed.
@@ -30,31 +30,33 @@ pub enum ProtocolError {
     /// §5.2: the shortest form of the length must be used, and its top bit is 0.
     #[error("payload length not in its shortest form")]
     LengthEncoding,
-    /// What the validator let pass and the reader refused; no such bytes are known.
+    /// The validator accepted the bytes, and fastwebsockets refused them. No such bytes are known.
     #[error("malformed frame")]
     Malformed,
-    /// §5.1: no server frame may be masked.
+    /// §5.1: a server must not mask its frames.
     #[error("masked frame")]
     Masked,
-    /// The message is larger than [`MessageLimits::message_bytes`](super::validator::MessageLimits::message_bytes).
+    /// The message is larger than
+    /// [`MessageLimits::message_bytes`](super::validator::MessageLimits::message_bytes).
     #[error("message too big")]
     MessageTooBig,
-    /// §5.2: RSV bits that no extension gave a meaning.
+    /// §5.2: RSV bits are set that no agreed extension uses.
     #[error("reserved bits set")]
     ReservedBits,
-    /// The message has more frames than [`MessageLimits::fragments`](super::validator::MessageLimits::fragments).
+    /// The message has more frames than
+    /// [`MessageLimits::fragments`](super::validator::MessageLimits::fragments).
     #[error("too many fragments")]
     TooManyFragments,
-    /// §5.2: an opcode that is not defined.
+    /// §5.2: the opcode is not defined.
     #[error("unknown opcode")]
     UnknownOpcode,
-    /// §5.1: every client frame must be masked.
+    /// §5.1: a client must mask its frames.
     #[error("unmasked frame")]
     Unmasked,
 }
 
 impl ProtocolError {
-    /// The close code that says so (§7.4.1).
+    /// Returns the close code for this error (§7.4.1).
     #[must_use]
     pub fn close_code(self) -> u16 {
         match self {

@@ -1,8 +1,9 @@
-//! fastwebsockets as it is used here: it reads through a gate, and what it writes by itself, its
-//! answers to Ping and Close, is handed to somebody who writes.
+//! Sets up fastwebsockets for reading: it reads through a gate, and its answers to Ping and Close
+//! go to a callback.
 //!
-//! So its auto-pong and auto-close can stay on, and a socket has one writer. Its errors, which come
-//! from below and from itself, become reasons here.
+//! The callback queues the answers with everything else that is written. So auto-pong and
+//! auto-close can stay on while the socket has one writer. Errors of fastwebsockets, of the gate
+//! and of the socket become a [`Stop`].
 
 use std::{
     borrow::Cow,
@@ -11,7 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use fastwebsockets::{Role as EngineRole, WebSocket, WebSocketError};
+use fastwebsockets::{WebSocket, WebSocketError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
@@ -23,17 +24,17 @@ use super::{
     validator::{MessageInfo, Role, Rules},
 };
 
-/// The stream that fastwebsockets is given.
+/// The stream that is given to fastwebsockets.
 #[derive(Debug)]
 pub struct ReadSide<R, W> {
     gate: Gate<R>,
     write: W,
 }
 
-/// The reason for which there is no next frame.
+/// Reason why there is no next frame.
 #[derive(Debug)]
 pub enum Stop {
-    /// A message has passed, and no other is under way: go on, or drop the reader.
+    /// A message has passed, and no other is under way: read on, or drop the reader.
     Idle,
     /// The stream has ended or failed.
     Lost(io::Error),
@@ -62,12 +63,12 @@ impl From<WebSocketError> for Stop {
     }
 }
 
-/// Returns the message behind `payload`, which is as `info` says: inflated if it is compressed, to at most
-/// `limit` bytes; text is UTF-8.
+/// Returns the message in `payload`. If `info` says that it is compressed, inflates it to at most
+/// `limit` bytes and checks text for UTF-8 (RFC 7692 §6.2).
 ///
 /// # Errors
 ///
-/// It can't be inflated, is too big, or is not UTF-8 (RFC 7692 §6.2: checked when it is inflated).
+/// The message cannot be inflated, is too big, or is text and not UTF-8.
 pub fn open_message<'a>(
     info: MessageInfo,
     payload: &'a [u8],
@@ -82,11 +83,11 @@ pub fn open_message<'a>(
     Ok(message.into())
 }
 
-/// Checks a message that was inflated.
+/// Checks an inflated message for UTF-8, if it is text.
 ///
 /// # Errors
 ///
-/// It is text, and is not UTF-8 (RFC 7692 §6.2).
+/// [`ProtocolError::InvalidUtf8`] (RFC 7692 §6.2).
 pub fn check_message(info: MessageInfo, message: &[u8]) -> Result<(), ProtocolError> {
     if info.kind == Kind::Text && !utf8::is_valid(message) {
         return Err(ProtocolError::InvalidUtf8);
@@ -94,21 +95,21 @@ pub fn check_message(info: MessageInfo, message: &[u8]) -> Result<(), ProtocolEr
     Ok(())
 }
 
-/// The units in which a reader gets what is sent.
+/// The units in which a reader gets the peer's messages.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_enums, reason = "there is no more to be read")]
+#[expect(clippy::exhaustive_enums, reason = "WebSocket has no other unit")]
 pub enum Reading {
-    /// Frames as they came to a server; each comes as a message, and here is said whether it ends the one
-    /// that it was sent in.
+    /// The single frames that a client sent. fastwebsockets returns each as a whole message, and
+    /// the flag says whether the frame ends the message that it was sent in.
     Frames(IsFinal),
-    /// Whole messages: it makes no difference in how many frames they came.
+    /// Whole messages, in however many frames they were sent.
     Messages,
 }
 
-/// Reads the peer's frames from `inner`, as `rules` say; `write` takes each answer to a control
-/// frame, as one whole encoded frame.
+/// Returns a `WebSocket` that reads the peer's frames from `inner` and checks them by `rules`.
+/// `write` is called with each answer to a control frame, as one whole encoded frame.
 ///
-/// Every data frame comes as binary; what its message is comes in `infos`, in the same order.
+/// Every data frame comes as binary. `infos` gets the kind of each message, in the same order.
 pub fn web_socket<R, W>(
     inner: R,
     rules: Rules,
@@ -127,15 +128,15 @@ where
         Reading::Messages => gate,
     };
     let role = match rules.role {
-        Role::Client => EngineRole::Client,
-        Role::Server => EngineRole::Server,
+        Role::Client => fastwebsockets::Role::Client,
+        Role::Server => fastwebsockets::Role::Server,
     };
     let mut web_socket = WebSocket::after_handshake(ReadSide { gate, write }, role);
-    // A message as large as its limit is refused by it.
+    // fastwebsockets refuses a message that is exactly as large as its limit.
     web_socket.set_max_message_size(rules.limits.received_bytes(rules.deflate) + 1);
-    // The gate has unmasked already; a client's own frames are masked.
+    // A server's gate has unmasked the frames already. A client must mask what it sends.
     web_socket.set_auto_apply_mask(rules.role == Role::Client);
-    // One write for each frame, whatever its size.
+    // `poll_write` below wants each frame in one write, whatever its size.
     web_socket.set_writev(false);
     web_socket
 }
@@ -151,7 +152,8 @@ impl<R: AsyncRead + Unpin, W: Unpin> AsyncRead for ReadSide<R, W> {
 }
 
 impl<R: Unpin, W: FnMut(&[u8]) + Unpin> AsyncWrite for ReadSide<R, W> {
-    /// Takes one whole control frame: fastwebsockets writes no other, and none in pieces.
+    /// Takes one whole control frame. fastwebsockets writes nothing else here, and no frame in
+    /// pieces.
     fn poll_write(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,

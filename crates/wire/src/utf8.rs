@@ -1,16 +1,18 @@
-//! UTF-8 checked while it arrives, across any split of the bytes.
+//! Checks UTF-8 while it arrives, however the bytes are split.
 
 /// Returns true if a whole text is UTF-8.
 #[inline]
 pub(super) fn is_valid(text: &[u8]) -> bool {
-    // Most texts are short and ASCII, and simdutf8 looks at short ones byte by byte: that was a quarter of
-    // the instructions of an echo of 20 bytes.
+    // Most texts are short and ASCII. simdutf8 checks short texts byte by byte, which took a
+    // quarter of the instructions of an echo of 20 bytes.
     text.len() < SHORT_BYTES && text.is_ascii() || simdutf8::basic::from_utf8(text).is_ok()
 }
 
-/// Texts that are shorter than a block of simdutf8.
+/// Texts below this length are shorter than one block of simdutf8.
 const SHORT_BYTES: usize = 64;
 
+/// Checker of a text that arrives in pieces.
+///
 /// Invariant: `tail[..tail_len]` is a proper prefix of a valid code point.
 #[derive(Debug, Default)]
 pub(super) struct Utf8 {
@@ -19,7 +21,7 @@ pub(super) struct Utf8 {
 }
 
 impl Utf8 {
-    /// Takes the next bytes; false as soon as nothing that follows could make the text valid.
+    /// Checks the next bytes. Returns false as soon as the text cannot become valid any more.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> bool {
         let Some(rest) = self.complete_tail(bytes) else {
             return false;
@@ -34,12 +36,14 @@ impl Utf8 {
         error.error_len().is_none()
     }
 
-    /// Ends the text; false if it was cut inside a code point. Ready for the next text.
+    /// Ends the text, and gets ready for the next one. Returns false if the text was cut inside a
+    /// code point.
     pub(super) fn finish(&mut self) -> bool {
         std::mem::take(&mut self.tail_len) == 0
     }
 
-    /// Feeds the code point under way byte by byte; what follows it, or `None` if it is invalid.
+    /// Completes the code point under way, byte by byte. Returns the bytes after it, or `None` if
+    /// the code point is invalid.
     fn complete_tail<'a>(&mut self, mut bytes: &'a [u8]) -> Option<&'a [u8]> {
         while self.tail_len > 0
             && let Some((&next, rest)) = bytes.split_first()

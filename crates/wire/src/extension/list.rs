@@ -1,30 +1,32 @@
-//! The grammar of `Sec-WebSocket-Extensions` ([RFC 6455 §9.1]), which offers and answers share.
+//! Parser for `Sec-WebSocket-Extensions` ([RFC 6455 §9.1]); offers and answers have one grammar.
 //!
 //! [RFC 6455 §9.1]: https://www.rfc-editor.org/rfc/rfc6455#section-9.1
 
 use std::borrow::Cow;
 
-/// Elements in the list, empty ones included: more than any peer sends (arbitrary).
+/// Largest number of elements in the list, empty ones included (arbitrary, and more than any peer
+/// sends).
 const MAX_ELEMENTS: usize = 64;
 
-/// One element of the list.
+/// One element of the list: an extension and its parameters.
 pub(super) struct Extension<'a> {
     pub(super) name: &'a [u8],
-    /// Names and values in order.
+    /// Names and values, in the order of the header.
     pub(super) parameters: Vec<Parameter<'a>>,
 }
 
 /// A name, and a value without its quotes.
 type Parameter<'a> = (&'a [u8], Option<Cow<'a, [u8]>>);
 
-/// The header is not in the grammar of RFC 6455 §9.1: the handshake is to be refused.
+/// Error for a header that does not follow the grammar of RFC 6455 §9.1. The handshake must be
+/// refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed Sec-WebSocket-Extensions")]
 #[non_exhaustive]
 pub struct Malformed;
 
-/// The elements of all lines in order. Empty ones are passed over (RFC 9110 §5.6.1.2, RFC 2616
-/// §2.1), but a header must have one that is not.
+/// Parses all lines of the header into one list, in order. Empty elements are skipped (RFC 9110
+/// §5.6.1.2, RFC 2616 §2.1), but a header with lines must have an element that is not empty.
 pub(super) fn parse<'a>(
     values: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<Extension<'a>>, Malformed> {
@@ -54,11 +56,11 @@ pub(super) fn parse<'a>(
     }
 }
 
-/// What is left of one line.
+/// The unparsed rest of one header line.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
-    /// `token *( ";" token [ "=" ( token / quoted-string ) ] )`
+    /// Parses `token *( ";" token [ "=" ( token / quoted-string ) ] )`.
     fn extension(&mut self) -> Result<Extension<'a>, Malformed> {
         let name = self.token()?;
         let mut parameters = Vec::new();
@@ -71,7 +73,8 @@ impl<'a> Rest<'a> {
         Ok(Extension { name, parameters })
     }
 
-    /// The next byte after white space, which may stand between any two words (RFC 6455 §9.1).
+    /// Skips white space, which may stand between any two tokens (RFC 6455 §9.1). Returns the next
+    /// byte and does not consume it.
     fn peek(&mut self) -> Option<u8> {
         while let [b' ' | b'\t', rest @ ..] = self.0 {
             self.0 = rest;
@@ -79,7 +82,7 @@ impl<'a> Rest<'a> {
         self.0.first().copied()
     }
 
-    /// Whether `byte` is next; if so, it is passed.
+    /// Consumes `byte` if it is next. Returns true if it was.
     fn skip(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
         if is_next {
@@ -97,7 +100,7 @@ impl<'a> Rest<'a> {
         (len > 0).then_some(token).ok_or(Malformed)
     }
 
-    /// A token, bare or quoted: what is in the quotes must be one, too.
+    /// Parses a value: a token, bare or in quotes. The content of the quotes must be a token, too.
     fn value(&mut self) -> Result<Cow<'a, [u8]>, Malformed> {
         if !self.skip(b'"') {
             return self.token().map(Cow::Borrowed);
@@ -121,7 +124,7 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// RFC 9110 §5.6.2.
+/// Returns true if `byte` may be part of a token (RFC 9110 §5.6.2).
 fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_and_backslashes_around_a_value_are_taken_off() {
+    fn quotes_and_backslashes_are_removed_from_values() {
         let line: &[u8] = br#"x; a=1; b="1\5" ; c = "\1"; d"#;
         let parsed = parse([line].into_iter()).unwrap();
         let values: Vec<_> = parsed[0]
@@ -148,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_elements_are_passed_over_as_long_as_they_are_few() {
+    fn empty_elements_are_skipped_up_to_the_limit() {
         assert_eq!(names(b",, a,\t,b ,"), Some(vec![&b"a"[..], b"b"]));
         let with_a = |commas: usize| [&b",".repeat(commas)[..], b"a"].concat();
         assert_eq!(names(&with_a(MAX_ELEMENTS - 1)), Some(vec![&b"a"[..]]));
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_without_a_line_is_an_empty_list_and_a_line_without_an_element_is_none() {
+    fn a_header_without_lines_is_an_empty_list_but_lines_without_elements_are_malformed() {
         assert!(parse([].into_iter()).unwrap().is_empty());
         let both: [&[u8]; 2] = [b"", b"a"];
         assert_eq!(parse(both.into_iter()).unwrap().len(), 1);

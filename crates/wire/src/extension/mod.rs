@@ -1,7 +1,7 @@
-//! Agreeing on permessage-deflate in the opening handshake ([RFC 6455 §9.1], [RFC 7692 §7.1]).
+//! Negotiates permessage-deflate in the opening handshake ([RFC 6455 §9.1], [RFC 7692 §7.1]).
 //!
 //! The values of `Sec-WebSocket-Extensions` come in as bytes. A server [`accept`]s an offer and
-//! sends [`Agreement::answer`]; a client sends [`OFFER`] and looks at what was [`agreed`].
+//! sends [`Agreement::answer`]. A client sends [`OFFER`] and checks the answer with [`agreed`].
 //!
 //! `list` parses the value of such a header.
 //!
@@ -15,51 +15,53 @@ use std::fmt::Write as _;
 use self::list::Extension;
 pub use self::list::Malformed;
 
-/// What our client offers: nobody keeps a context, and the server may ask for a smaller window.
+/// The offer of our client: neither side keeps a context, and the server may ask for a smaller
+/// window.
 pub const OFFER: &str = "permessage-deflate; server_no_context_takeover; \
                          client_no_context_takeover; client_max_window_bits";
 
-/// Names are compared byte by byte: neither RFC says that their case is to be ignored.
+/// Name of the extension. It is compared byte by byte: neither RFC says that case is ignored.
 const NAME: &[u8] = b"permessage-deflate";
 
-/// How this side compresses towards its peer. The peer keeps no context towards us.
+/// The agreed way in which this side compresses its messages. The peer compresses without a
+/// context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreement {
-    /// How far back a compressed message may refer.
+    /// Distance up to which a compressed message may refer back.
     pub window: WindowBits,
-    /// A message may refer to those before it.
+    /// True if a message may refer to earlier messages.
     pub keeps_context: bool,
-    /// The client asked for a window, even if for the largest one, and is to be told of it.
-    tells_window: bool,
+    /// True if the answer names the window, because the client asked for one (even the largest).
+    names_window: bool,
 }
 
-/// The size of an LZ77 window as the logarithm to base 2 of its bytes, from 8 to 15.
+/// Size of an LZ77 window, as the base-2 logarithm of its bytes, from 8 to 15.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WindowBits(u8);
 
-/// Why a server's answer to [`OFFER`] means that the client must fail the connection.
+/// Reason why a server's answer to [`OFFER`] makes the client fail the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAnswer {
-    /// The answer lacks the `server_no_context_takeover` that was asked for (§7.1.1.1).
+    /// The answer lacks the `server_no_context_takeover` that the client asked for (§7.1.1.1).
     #[error("the server did not agree to forget its context")]
     KeepsContext,
-    /// The answer is not in the grammar.
+    /// The answer does not follow the grammar.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// Something other than one permessage-deflate (RFC 6455 §4.1).
+    /// The answer is something other than one permessage-deflate (RFC 6455 §4.1).
     #[error("the server accepted an extension that was not offered")]
     NotOffered,
-    /// §7.1: a parameter that is unknown, comes twice or has an invalid value.
+    /// A parameter is unknown, occurs twice or has an invalid value (§7.1).
     #[error("invalid parameter of permessage-deflate")]
     Parameter,
 }
 
-/// Accepts the first offer that can be met; `None` if there is none. One line of the header is
-/// one of `values`.
+/// Accepts the first offer that can be met. Returns `None` if there is none. Each of `values` is
+/// one line of the header.
 ///
 /// # Errors
 ///
-/// [`Malformed`], if anything in the header is not in the grammar.
+/// [`Malformed`] if anything in the header does not follow the grammar.
 pub fn accept<'a>(
     values: impl Iterator<Item = &'a [u8]>,
     may_keep_context: bool,
@@ -70,11 +72,11 @@ pub fn accept<'a>(
     Ok(acceptable.map(|offer| Agreement::accepting(&offer, may_keep_context)))
 }
 
-/// What the server's answer to [`OFFER`] agrees to; `None` if it declined.
+/// Returns the agreement in a server's answer to [`OFFER`], or `None` if the server declined.
 ///
 /// # Errors
 ///
-/// [`InvalidAnswer`], if the offer allows no such answer.
+/// [`InvalidAnswer`] if the offer does not allow this answer.
 pub fn agreed<'a>(
     values: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Option<Agreement>, InvalidAnswer> {
@@ -86,8 +88,8 @@ pub fn agreed<'a>(
     if !answer.server_forgets {
         return Err(InvalidAnswer::KeepsContext);
     }
-    // §7.1.2.1: a server may tell its window even if it was not asked to. §7.1.2.2: ours has a
-    // value wherever a server names it.
+    // §7.1.2.1: a server may name its own window unasked. §7.1.2.2: if it names the client's, a
+    // value must follow.
     let window = match answer.client_window {
         None => WindowBits::MAX,
         Some(value) => value.ok_or(InvalidAnswer::Parameter)?,
@@ -95,25 +97,25 @@ pub fn agreed<'a>(
     Ok(Some(Agreement {
         window,
         keeps_context: false,
-        tells_window: false,
+        names_window: false,
     }))
 }
 
 impl Agreement {
     fn accepting(offer: &Parameters, may_keep_context: bool) -> Self {
         let window = offer.server_window.unwrap_or(WindowBits::MAX);
-        // The smallest window is kept to by leaving larger messages alone, see `Deflater`.
+        // With the smallest window, `Deflater` compresses without a context.
         let can_keep_context = window != WindowBits::MIN && !offer.server_forgets;
         Self {
             window,
             keeps_context: may_keep_context && can_keep_context,
-            tells_window: offer.server_window.is_some(),
+            names_window: offer.server_window.is_some(),
         }
     }
 
-    /// The server's `Sec-WebSocket-Extensions`. A client need not have asked for
-    /// `client_no_context_takeover` (§7.1.1.2); its window is not limited, because we inflate
-    /// with the largest.
+    /// Returns the server's `Sec-WebSocket-Extensions`. It has `client_no_context_takeover` even if
+    /// the client did not ask for that (§7.1.1.2). It does not limit the client's window, because
+    /// we inflate with the largest.
     #[must_use]
     pub fn answer(&self) -> String {
         let mut answer = String::from("permessage-deflate");
@@ -121,20 +123,21 @@ impl Agreement {
             answer.push_str("; server_no_context_takeover");
         }
         answer.push_str("; client_no_context_takeover");
-        if self.tells_window {
+        if self.names_window {
             let window = self.window.bits();
-            write!(answer, "; server_max_window_bits={window}").expect("a String takes all");
+            write!(answer, "; server_max_window_bits={window}")
+                .expect("writing to a String cannot fail");
         }
         answer
     }
 }
 
 impl WindowBits {
-    /// 256 bytes, which zlib does not compress with.
+    /// 256 bytes, which zlib does not support.
     pub const MIN: Self = Self(8);
-    /// 32 KiB, which holds where nothing else is agreed.
+    /// 32 KiB, the window if none is agreed.
     pub const MAX: Self = Self(15);
-    /// Every size, the smallest first; [`index`](Self::index) is the place in it.
+    /// Every size, smallest first. [`index`](Self::index) is a size's position in this array.
     pub const ALL: [Self; 8] = {
         let mut all = [Self::MIN; 8];
         let mut index: u8 = 0;
@@ -145,19 +148,19 @@ impl WindowBits {
         all
     };
 
-    /// From 8 to 15.
+    /// Returns the logarithm, from 8 to 15.
     #[must_use]
     pub fn bits(self) -> u8 {
         self.0
     }
 
-    /// From 0 to 7.
+    /// Returns the position in [`ALL`](Self::ALL), from 0 to 7.
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0 - Self::MIN.0)
     }
 
-    /// §7.1.2.1: a decimal integer without leading zeros.
+    /// Parses a decimal integer without leading zeros (§7.1.2.1).
     fn parse(value: &[u8]) -> Option<Self> {
         match value {
             [digit @ b'8'..=b'9'] => Some(Self(digit - b'0')),
@@ -167,26 +170,28 @@ impl WindowBits {
     }
 }
 
-/// The parameters of permessage-deflate (RFC 7692 §7.1), by whom they bind.
+/// Parameters of permessage-deflate (RFC 7692 §7.1), for the server's messages and the client's.
 #[derive(Clone, Copy, Default)]
 struct Parameters {
     server_forgets: bool,
     client_forgets: bool,
     server_window: Option<WindowBits>,
-    /// The outer `Option` is whether it is there, the inner one whether it has a value.
+    /// `None` if the parameter is absent, `Some(None)` if it has no value.
     client_window: Option<Option<WindowBits>>,
 }
 
 impl Parameters {
-    /// `None`, if there is one that is unknown, comes twice or has an invalid value (§7.1).
+    /// Reads the parameters of an extension. Returns `None` if one is unknown, occurs twice or has
+    /// an invalid value (§7.1).
     fn of(extension: &Extension<'_>) -> Option<Self> {
         let mut all = extension.parameters.iter();
-        all.try_fold(Self::default(), |those, (name, value)| {
-            those.with(name, value.as_deref())
+        all.try_fold(Self::default(), |parameters, (name, value)| {
+            parameters.with(name, value.as_deref())
         })
     }
 
-    /// These with one more; `None` if it is unknown, is there already or has an invalid value.
+    /// Adds one parameter. Returns `None` if it is unknown, already present or has an invalid
+    /// value.
     fn with(mut self, name: &[u8], value: Option<&[u8]>) -> Option<Self> {
         match (name, value) {
             (b"server_no_context_takeover", None) if !self.server_forgets => {

@@ -1,4 +1,4 @@
-//! Every kind of offer and of answer, and what comes of it.
+//! Offers with the server's answers, and answers with the client's verdicts.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -8,8 +8,8 @@ fn lines<'a>(header: &[&'a str]) -> impl Iterator<Item = &'a [u8]> {
     header.iter().map(|line| line.as_bytes())
 }
 
-/// What a server answers that may keep its context; "keeps" and "forgets" are what all its
-/// answers begin with, "none" is no extension.
+/// Returns the answer of a server that may keep its context, in short form: "keeps" and "forgets"
+/// say whether it does, "none" is no extension, "400" a malformed header.
 fn answered(header: &[&str]) -> String {
     match accept(lines(header), true) {
         Ok(Some(agreement)) => agreement
@@ -25,7 +25,7 @@ fn answered(header: &[&str]) -> String {
     }
 }
 
-/// What follows `permessage-deflate` in an offer, and the answer.
+/// Rest of an offer after `permessage-deflate`, and the short form of the answer.
 const OFFERS: &str = r#"
      -> keeps
     ; server_no_context_takeover -> forgets
@@ -106,7 +106,7 @@ const OFFERS: &str = r#"
 "#;
 
 #[test]
-fn an_offer_gets_its_answer() {
+fn each_offer_gets_the_answer_in_the_table() {
     let rows = OFFERS.lines().filter_map(|row| row.split_once(" -> "));
     let wrong = rows.clone().filter(|(parameters, answer)| {
         let parameters = parameters.strip_prefix("    ").unwrap();
@@ -138,7 +138,7 @@ fn the_lines_of_a_header_are_one_list() {
 }
 
 #[test]
-fn a_server_that_may_not_keep_its_context_says_so() {
+fn a_server_that_may_not_keep_its_context_says_so_in_its_answer() {
     let offer = ["permessage-deflate; server_max_window_bits=10"];
     let agreement = accept(lines(&offer), false).unwrap().unwrap();
     assert!(!agreement.keeps_context);
@@ -149,7 +149,7 @@ fn a_server_that_may_not_keep_its_context_says_so() {
     );
 }
 
-/// What a client that made its offer sees in the answer: the window, or what is wrong.
+/// A server's answer to [`OFFER`], and the window that the client takes from it, or its error.
 const ANSWERS: &str = "
     permessage-deflate; server_no_context_takeover -> Ok(Some(15))
     permessage-deflate; server_no_context_takeover; client_no_context_takeover -> Ok(Some(15))
@@ -171,9 +171,10 @@ const ANSWERS: &str = "
 ";
 
 #[test]
-fn a_client_takes_what_it_offered_and_nothing_else() {
+fn a_client_accepts_only_answers_that_its_offer_allows() {
     let window = |header: &[&str]| {
-        let window = agreed(lines(header)).map(|it| it.map(|it| it.window.bits()));
+        let agreement = agreed(lines(header));
+        let window = agreement.map(|agreement| agreement.map(|each| each.window.bits()));
         format!("{window:?}")
     };
     assert_eq!(window(&[]), "Ok(None)");
@@ -206,7 +207,7 @@ fn our_client_accepts_what_our_server_answers_to_its_offer() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(
+    fn no_header_makes_the_parser_panic(
         bytes in vec(any::<u8>(), 0..40),
         words in vec(select(&["permessage-deflate", "server_max_window_bits", "=", "12", ";",
             ",", " ", "\"", "\\", "client_max_window_bits", "x"][..]), 0..12),
@@ -215,14 +216,14 @@ proptest! {
         let text = words.concat();
         let both = [&bytes[..], text.as_bytes()];
         let accepted = accept(both.into_iter(), true);
-        // One broken line spoils the header.
+        // One malformed line makes the whole header malformed.
         if accept([&bytes[..]].into_iter(), true).is_err() && !bytes.iter().all(|b| b", \t".contains(b)) {
             prop_assert_eq!(accepted, Err(Malformed));
         }
     }
 
     #[test]
-    fn a_context_is_kept_and_a_window_told_only_as_the_offer_allows(
+    fn a_context_is_kept_and_a_window_named_only_as_the_offer_allows(
         forgets in any::<bool>(), window in proptest::option::of(8u8..=15), may_keep in any::<bool>(),
     ) {
         let mut offer = OFFER.replace(" server_no_context_takeover;", "");

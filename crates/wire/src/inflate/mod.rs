@@ -1,6 +1,7 @@
-//! Inflating the payload of one message ([RFC 7692 §7.2.2]), which has no frame any more.
+//! Decompresses the payload of one message ([RFC 7692 §7.2.2]), after it was taken out of its
+//! frames.
 //!
-//! Whether text is UTF-8 is for others to check, afterwards.
+//! Does not check text for UTF-8: the callers do that afterwards.
 //!
 //! [RFC 7692 §7.2.2]: https://www.rfc-editor.org/rfc/rfc7692#section-7.2.2
 
@@ -14,25 +15,27 @@ use super::{
     protocol_error::ProtocolError,
 };
 
-/// The tail that compressed messages are sent without, and a block that is the last of its stream.
-/// The tail alone does not tell a whole message from one that was cut inside a block; a stream
-/// that ends exactly here does.
+/// Bytes that are fed to the stream after a message: the tail that senders remove, then a last
+/// block (with BFINAL), which is empty. The tail alone does not tell a whole message from one that
+/// was cut inside a block. A message is whole if its stream ends exactly at the end of these bytes.
 const END: [u8; 9] = [0x00, 0x00, 0xFF, 0xFF, 0x01, 0x00, 0x00, 0xFF, 0xFF];
 
-/// Inflated at a time, in bytes: whole messages, usually.
+/// Largest output of one step, in bytes. Most messages are smaller.
 const CHUNK: usize = 16 * 1024;
 
-/// Taken at a time, in bytes: what costs most, tables of codes for nothing, takes 50 ns for each.
+/// Largest input of one step, in bytes. The most expensive input, Huffman tables that decode
+/// nothing, takes 50 ns a byte.
 const PIECE: usize = 2 * 1024;
 
-/// How far back a block may refer, in bytes.
+/// Distance up to which a block may refer back, in bytes.
 const WINDOW: usize = 32 * 1024;
 
-/// Streams in one message, i.e. blocks with BFINAL (§7.2.3.4) and the rest. Arbitrary: compressors
-/// make one or two, and each costs the copy of a window for as little as two bytes.
+/// Largest number of streams in one message: each block with BFINAL ends a stream (§7.2.3.4), and
+/// the blocks after it are a new one. Arbitrary: compressors make one or two streams, and each
+/// costs a copy of the window for as little as two bytes of input.
 const MAX_STREAMS: usize = 256;
 
-/// Inflates messages, each of which refers to no other one; of any window.
+/// Decompressor of messages that do not refer to earlier messages, for any window.
 pub struct Inflater {
     stream: Inflate,
     chunk: Box<[u8]>,
@@ -45,7 +48,7 @@ impl Default for Inflater {
 }
 
 impl Inflater {
-    /// One for any number of peers. It costs about 64 KB.
+    /// Returns a decompressor for any number of peers. It costs about 64 KB.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -54,12 +57,13 @@ impl Inflater {
         }
     }
 
-    /// The payload of a message, of which `compressed` came on the wire, in `limit` bytes at most.
+    /// Returns the payload of the message that came on the wire as `compressed`.
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::MessageTooBig`] as soon as it is, having taken no more memory than `limit`;
-    /// [`ProtocolError::InvalidCompression`].
+    /// - [`ProtocolError::MessageTooBig`] as soon as the payload is larger than `limit`, in bytes.
+    ///   It never takes up more memory than that.
+    /// - [`ProtocolError::InvalidCompression`] if `compressed` is not a whole deflated message.
     pub fn inflate(&mut self, compressed: &[u8], limit: usize) -> Result<Vec<u8>, ProtocolError> {
         let mut inflating = Inflating::new(limit);
         loop {
@@ -69,7 +73,7 @@ impl Inflater {
         }
     }
 
-    /// Begins a stream that may refer to what there is of the message.
+    /// Begins a stream that may refer back to what is inflated of the message so far.
     fn restart(&mut self, message: &Inflated) -> Result<(), ProtocolError> {
         self.stream.reset(false);
         let payload = &message.payload;
@@ -81,7 +85,8 @@ impl Inflater {
         Ok(())
     }
 
-    /// Inflates some of `input` into the chunk. Returns how much of which.
+    /// Inflates some of `input` into the chunk. Returns zlib's status, the number of bytes consumed
+    /// and the number of bytes written.
     fn run(&mut self, input: &[u8]) -> Result<(Status, usize, usize), ProtocolError> {
         let (taken, written) = (self.stream.total_in(), self.stream.total_out());
         let status = self
@@ -93,17 +98,17 @@ impl Inflater {
         Ok((status, taken, written))
     }
 
-    /// Feeds the stream the end that messages are sent without. Returns true if it ends there: nothing of a block
-    /// was cut off.
+    /// Feeds [`END`] to the stream. Returns true if the stream ends exactly there: then no block of
+    /// the message was cut.
     fn finish_stream(&mut self) -> Result<bool, ProtocolError> {
         let mut rest = &END[..];
         loop {
             let (status, taken, written) = self.run(rest)?;
             rest = &rest[taken..];
-            // What `END` adds to the payload was cut off from a block.
+            // If `END` adds to the payload, it was read as the content of a block that was cut.
             if written > 0 || rest.is_empty() || taken == 0 || status == Status::StreamEnd {
-                // The block that the tail belongs to may be a last one, too: then that of `END`
-                // is left.
+                // If the block that the tail completes has BFINAL, the stream ends there and the
+                // last block of `END` is left over.
                 let is_at_end = rest.is_empty() || rest == &END[TAIL.len()..];
                 return Ok(written == 0 && status == Status::StreamEnd && is_at_end);
             }
@@ -111,18 +116,18 @@ impl Inflater {
     }
 }
 
-/// A message that is inflated in steps, between which the inflater must do nothing else.
+/// Decompression of one message in steps. The inflater must do nothing else between the steps.
 #[derive(Debug)]
 pub struct Inflating {
     message: Inflated,
-    /// How much of what is compressed was taken.
+    /// Number of compressed bytes consumed.
     taken: usize,
     streams: usize,
     is_in_stream: bool,
 }
 
 impl Inflating {
-    /// Begins a message of `limit` bytes at most.
+    /// Begins a message that inflates to `limit` bytes at most.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -133,18 +138,19 @@ impl Inflating {
         }
     }
 
-    /// Returns the memory that it holds, in bytes.
+    /// Returns the memory that the payload so far takes up, in bytes.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.message.payload.capacity()
     }
 
-    /// Inflates some more of the message, which came as the same `compressed` each time: at most
-    /// 2 KiB of it, or to 16 KiB. Returns the payload when that was all.
+    /// Inflates some more of the message: at most 2 KiB of input, to at most 16 KiB of output.
+    /// `compressed` must be the whole message, the same on each call. Returns the payload when the
+    /// message is done.
     ///
     /// # Errors
     ///
-    /// As of [`inflate`](Inflater::inflate).
+    /// Those of [`inflate`](Inflater::inflate).
     pub fn step(
         &mut self,
         inflater: &mut Inflater,
@@ -173,13 +179,13 @@ impl Inflating {
             _ if taken == 0 && written == 0 => return Err(ProtocolError::InvalidCompression),
             _ => {}
         }
-        // §7.2.3.4 has an empty block after one with BFINAL; it may be missing.
+        // §7.2.3.4 has an empty block after one with BFINAL. Messages without it are accepted, too.
         let is_done = is_all && !self.is_in_stream;
         Ok(is_done.then(|| std::mem::take(&mut self.message.payload)))
     }
 }
 
-/// What has been inflated.
+/// The payload that was inflated so far.
 ///
 /// Invariant: neither its length nor its capacity is over `limit`.
 #[derive(Debug)]

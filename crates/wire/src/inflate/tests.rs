@@ -1,4 +1,4 @@
-//! Examples of the RFC, bombs, cuts and noise.
+//! The RFC's examples, decompression bombs, truncated messages and random bytes.
 
 use proptest::{collection::vec, prelude::*};
 use zlib_rs::{Deflate, DeflateFlush};
@@ -13,18 +13,18 @@ fn inflate(compressed: &[u8]) -> Result<Vec<u8>, ProtocolError> {
     Inflater::new().inflate(compressed, 1 << 20)
 }
 
-/// Blocks of a mebibyte of zeros each, all alike.
+/// Compresses `count` mebibytes of zeros, each to blocks of its own.
 fn mebibytes_of_zeros(count: usize) -> Vec<u8> {
     let mut stream = Deflate::new(9, false, 15);
     let zeros = vec![0; 1 << 20];
     let mut block = || {
-        let mut room = vec![0; 8192];
+        let mut output = vec![0; 8192];
         let before = stream.total_out();
         stream
-            .compress(&zeros, &mut room, DeflateFlush::SyncFlush)
+            .compress(&zeros, &mut output, DeflateFlush::SyncFlush)
             .unwrap();
-        room.truncate(to_len(stream.total_out() - before));
-        room
+        output.truncate(to_len(stream.total_out() - before));
+        output
     };
     let first = block();
     [first, block().repeat(count - 1), vec![0x00]].concat()
@@ -61,12 +61,12 @@ fn the_examples_of_the_rfc_are_inflated() {
     }
     assert_eq!(inflate(&[0x00]), Ok(vec![]), "7.2.3.6");
     assert_eq!(inflate(&[0x01]), Ok(vec![]), "7.2.3.6 as a last block");
-    let second_in_a_context = [0xF2, 0x00, 0x11, 0x00, 0x00];
-    assert_eq!(inflate(&second_in_a_context), INVALID, "7.2.3.2");
+    let refers_to_earlier_message = [0xF2, 0x00, 0x11, 0x00, 0x00];
+    assert_eq!(inflate(&refers_to_earlier_message), INVALID, "7.2.3.2");
 }
 
 #[test]
-fn a_message_refers_to_no_earlier_one() {
+fn a_message_that_refers_to_an_earlier_one_is_refused() {
     let mut inflater = Inflater::new();
     let hello = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
     for _ in 0..2 {
@@ -79,7 +79,7 @@ fn a_message_refers_to_no_earlier_one() {
 }
 
 #[test]
-fn a_block_after_a_last_block_may_refer_to_it() {
+fn a_block_after_one_with_bfinal_may_refer_back_to_it() {
     let last = [0xF3, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
     let twice = [&last[..], &[0xF2, 0x00, 0x11, 0x00, 0x00]].concat();
     assert_eq!(inflate(&twice), Ok(b"HelloHello".to_vec()));
@@ -89,7 +89,7 @@ fn a_block_after_a_last_block_may_refer_to_it() {
 }
 
 #[test]
-fn what_is_not_deflate_is_refused() {
+fn invalid_deflate_data_is_refused() {
     let cases: [&[u8]; 9] = [
         b"",
         b"Hello",
@@ -99,10 +99,10 @@ fn what_is_not_deflate_is_refused() {
             0x00, 0x05, 0x00, 0xFA, 0xFE, 0x48, 0x65, 0x6C, 0x6C, 0x6F, 0x00,
         ],
         &[0xF3, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00, 0xFF],
-        // Cut inside the table of codes, for which the tail would do.
+        // Cut inside the Huffman table, so that the tail would be read as the rest of the table.
         &[0x04, 0x00],
         &[0x0C, 0x8F, 0x5B, 0x0A, 0x00, 0x50, 0x04, 0x44, 0xB7],
-        // The tail would be the content of this block.
+        // A stored block without its content, so that the tail would be read as the content.
         &[0x00, 0x04, 0x00, 0xFB, 0xFF],
     ];
     for compressed in cases {
@@ -125,7 +125,7 @@ fn exactly_the_limit_passes_and_no_more_memory_is_taken() {
     }
 }
 
-/// A message in one block without compression.
+/// Encodes a message as one block without compression.
 fn stored(payload: &[u8]) -> Vec<u8> {
     let len = u16::try_from(payload.len()).unwrap();
     let lengths = [len.to_le_bytes(), (!len).to_le_bytes()].concat();
@@ -133,7 +133,7 @@ fn stored(payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_bomb_is_inflated_to_its_limit_and_no_further() {
+fn a_decompression_bomb_is_inflated_to_the_limit_and_no_further() {
     let three = mebibytes_of_zeros(3);
     let payload = Inflater::new().inflate(&three, 3 << 20).unwrap();
     assert_eq!((payload.len(), payload.capacity()), (3 << 20, 3 << 20));
@@ -142,25 +142,25 @@ fn a_bomb_is_inflated_to_its_limit_and_no_further() {
     let mut inflater = Inflater::new();
     assert_eq!(inflater.inflate(&gibibyte, 1 << 16), TOO_BIG);
     assert!(to_len(inflater.stream.total_out()) <= (1 << 16) + CHUNK);
-    assert_eq!(inflater.inflate(&[0x00], 0), Ok(vec![]), "and goes on");
+    assert_eq!(inflater.inflate(&[0x00], 0), Ok(vec![]), "still usable");
 }
 
 #[test]
-fn a_message_that_was_cut_is_refused_or_ends_between_two_blocks() {
+fn a_truncated_message_is_refused_unless_its_first_byte_alone_is_a_message() {
     let mut payload =
         b"{\"topic\":\"cats\",\"offset\":1234567,\"data\":\"meow meow meow\"}".repeat(3);
     payload.extend((0..=255).rev());
     let stored = stored(&payload);
     let deflated = |level| {
-        let mut room = vec![0; 2000];
+        let mut output = vec![0; 2000];
         let mut stream = Deflate::new(level, false, 15);
         stream
-            .compress(&payload, &mut room, DeflateFlush::SyncFlush)
+            .compress(&payload, &mut output, DeflateFlush::SyncFlush)
             .unwrap();
-        room.truncate(to_len(stream.total_out()) - 4);
-        room
+        output.truncate(to_len(stream.total_out()) - 4);
+        output
     };
-    // Stored, fixed and dynamic Huffman codes, and blocks that hold the tail itself.
+    // A stored block, fixed and dynamic Huffman codes, and a stored block that contains the tail.
     let tails = [
         0x00, 0x08, 0x00, 0xF7, 0xFF, 0, 0, 0xFF, 0xFF, 0, 0, 0xFF, 0xFF, 0x00,
     ];
@@ -171,7 +171,7 @@ fn a_message_that_was_cut_is_refused_or_ends_between_two_blocks() {
             .filter(|cut| inflate(&message[..*cut]).is_ok())
             .collect();
         for cut in cuts {
-            // What is taken is a whole message: the empty block at its end is there.
+            // The one byte 0x00 is a valid empty message (§7.2.3.6).
             assert_eq!(cut, 1, "{message:02X?}");
             assert_eq!(inflate(&message[..cut]), Ok(vec![]));
         }
@@ -180,7 +180,9 @@ fn a_message_that_was_cut_is_refused_or_ends_between_two_blocks() {
 
 proptest! {
     #[test]
-    fn any_bytes_end_within_the_limit(bytes in vec(any::<u8>(), 0..300), limit in 0..2000usize) {
+    fn any_bytes_inflate_to_no_more_than_the_limit(
+        bytes in vec(any::<u8>(), 0..300), limit in 0..2000usize,
+    ) {
         let mut inflater = Inflater::new();
         if let Ok(payload) = inflater.inflate(&bytes, limit) {
             prop_assert!(payload.capacity() <= limit);
@@ -188,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn any_change_of_a_message_ends_within_the_limit(
+    fn a_message_with_one_byte_changed_inflates_to_no_more_than_the_limit(
         place in any::<proptest::sample::Index>(), byte in any::<u8>(), limit in 0..2000usize,
     ) {
         let payload = b"{\"topic\":\"cats\",\"offset\":1234567}".repeat(30);

@@ -1,11 +1,12 @@
-//! The validator: checks the peer's frames while their bytes pass, in place.
+//! The validator: checks the peer's frames in place, while their bytes pass.
 //!
-//! A pure state machine over bytes: it copies nothing but a header, allocates nothing, and gives
-//! the same verdict for every way in which the same bytes are split. On its way it unmasks the
-//! payload (§5.3), checks text as UTF-8 while it arrives (§8.1), and shows every data message as
-//! plain binary to what reads after it: fastwebsockets drops a code point that is cut off at the
-//! end of a fragmented text, and refuses what is compressed. What each message really is goes
-//! into a queue beside.
+//! A pure state machine over bytes. It copies nothing but headers, allocates nothing, and gives the
+//! same verdict however the bytes are split. It also unmasks the payload (§5.3) and checks text for
+//! UTF-8 while it arrives (§8.1).
+//!
+//! It rewrites every data message to plain binary for fastwebsockets, which would drop a code point
+//! that is cut off at the end of a fragmented text, and would refuse compressed messages. The real
+//! kind of each message goes into a queue of [`MessageInfo`].
 //!
 //! Section numbers are those of [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455).
 
@@ -18,14 +19,14 @@ use super::{
     utf8::Utf8,
 };
 
-/// The rules for what the peer sends.
+/// Rules by which the peer's frames are checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Which side of the connection we are.
+    /// Our side of the connection.
     pub role: Role,
-    /// permessage-deflate was agreed on: messages may be compressed (RFC 7692 §6.2).
+    /// True if permessage-deflate was agreed, so that messages may be compressed (RFC 7692 §6.2).
     pub deflate: bool,
-    /// The limits of a message.
+    /// Limits of a message.
     pub limits: MessageLimits,
 }
 
@@ -33,24 +34,24 @@ pub struct Rules {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the RFC knows two sides")]
 pub enum Role {
-    /// Its frames are masked (§5.1).
+    /// Masks its frames (§5.1).
     Client,
-    /// Its frames are not.
+    /// Does not mask its frames.
     Server,
 }
 
-/// The limits of a message.
+/// Limits of a message.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageLimits {
-    /// The largest message, in payload bytes, counted over all its fragments; this many pass.
+    /// Size of the largest message that is allowed, in payload bytes of all its fragments.
     pub message_bytes: usize,
-    /// The most frames that a message may be made of.
+    /// Largest number of frames that is allowed in a message.
     pub fragments: u32,
 }
 
 impl MessageLimits {
-    /// The largest message as it arrives. Compressing makes what can't be compressed larger: by
-    /// an eighth at worst, where a byte takes nine bits (RFC 1951 §3.2.6).
+    /// Returns the size of the largest message as it arrives. Compression makes data larger that
+    /// cannot be compressed: by an eighth at worst, where a byte takes nine bits (RFC 1951 §3.2.6).
     pub fn received_bytes(&self, is_deflated: bool) -> usize {
         if is_deflated {
             self.message_bytes + self.message_bytes / 8 + 64
@@ -60,26 +61,27 @@ impl MessageLimits {
     }
 }
 
-/// The facts about a message that what is shown, plain binary, does not say.
+/// Properties of a message that are lost when it is rewritten to plain binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "there is no more to a message")]
 pub struct MessageInfo {
     /// Text or binary.
     pub kind: Kind,
-    /// It is to be inflated, and if it is text, to be checked after that (RFC 7692 §6.2).
+    /// True if the reader must inflate it, and then check it for UTF-8 if it is text (RFC 7692
+    /// §6.2).
     pub is_deflated: bool,
 }
 
-/// A protocol error, and how many bytes of the chunk before it may still be delivered.
+/// A protocol error, and its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorAt {
-    /// Offset in the chunk of the header or payload that is wrong.
+    /// Offset in the chunk of the wrong header or payload. The bytes before it may be delivered.
     pub at: usize,
     /// The error.
     pub error: ProtocolError,
 }
 
-/// The state machine, at some point of the peer's byte stream.
+/// The state machine, at some position in the peer's byte stream.
 ///
 /// ```text
 ///         ┌────────────── payload done, or empty ──────────────┐
@@ -89,21 +91,22 @@ pub struct ErrorAt {
 #[derive(Debug)]
 pub struct Validator {
     rules: Rules,
-    /// The header under way.
+    /// The header that is arriving, empty during a payload.
     header: Header,
-    /// Payload bytes of the frame under way still to come.
+    /// Payload bytes of the current frame that have not arrived yet.
     left: u64,
-    /// The frame's masking key, turned so that its first byte is the next to be used.
+    /// The frame's masking key, rotated so that its first byte is the next to be used.
     key: [u8; 4],
-    /// The payload under way is text that can be read.
+    /// The current payload is uncompressed text, to be checked for UTF-8.
     is_text: bool,
-    /// The frame under way is the last of its message.
+    /// The current frame is the last of its message.
     is_final: bool,
     utf8: Utf8,
-    /// The fragmented message under way.
+    /// The fragmented message that is arriving.
     message: Option<Fragmented>,
 }
 
+/// A fragmented message so far.
 #[derive(Clone, Copy, Debug)]
 struct Fragmented {
     info: MessageInfo,
@@ -112,7 +115,8 @@ struct Fragmented {
 }
 
 impl Validator {
-    /// Starts at the first byte after the opening handshake.
+    /// Returns a validator that begins with a frame, for example the first after the opening
+    /// handshake.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         Self {
@@ -127,23 +131,24 @@ impl Validator {
         }
     }
 
-    /// No frame and no fragmented message is under way.
+    /// Returns true if no frame and no fragmented message is under way.
     #[must_use]
     pub fn is_between_messages(&self) -> bool {
         self.header.is_empty() && self.left == 0 && self.message.is_none()
     }
 
-    /// A header has begun to come, and its end has not come yet.
+    /// Returns true if part of a header has arrived, and its end has not.
     pub(super) fn is_in_header(&self) -> bool {
         !self.header.is_empty()
     }
 
-    /// Payload of the frame under way that has not come yet, in bytes.
+    /// Returns the number of payload bytes of the current frame that have not arrived yet.
     pub(super) fn payload_left(&self) -> u64 {
         self.left
     }
 
-    /// Returns how many bytes are missing to the end of the header or payload under way, as far as is known.
+    /// Returns the number of bytes missing to the end of the current header or payload, as far as
+    /// it is known.
     #[must_use]
     pub fn wanted(&self) -> usize {
         if self.left > 0 {
@@ -152,12 +157,12 @@ impl Validator {
         self.header.size() - self.header.len()
     }
 
-    /// Validates the next bytes, unmasking them; the kind of every data message that begins in them
-    /// is appended to `infos`.
+    /// Validates and unmasks the next bytes, in place. Appends the kind of every data message that
+    /// begins in them to `infos`.
     ///
     /// # Errors
     ///
-    /// The first error. The validator must not be used after it.
+    /// The first protocol error. The validator must not be used after it.
     pub fn validate(
         &mut self,
         chunk: &mut [u8],
@@ -176,7 +181,7 @@ impl Validator {
         Ok(())
     }
 
-    /// Takes payload from the head of `bytes`; how much.
+    /// Validates payload at the beginning of `bytes`. Returns the number of bytes consumed.
     fn take_payload(&mut self, bytes: &mut [u8]) -> Result<usize, ProtocolError> {
         let len = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let piece = &mut bytes[..len];
@@ -194,21 +199,21 @@ impl Validator {
         Ok(len)
     }
 
-    /// Takes header bytes from the head of `bytes`; how many.
+    /// Validates header bytes at the beginning of `bytes`. Returns the number of bytes consumed.
     fn take_header(
         &mut self,
         bytes: &mut [u8],
         infos: &mut VecDeque<MessageInfo>,
     ) -> Result<usize, ProtocolError> {
         let had = self.header.len();
-        self.header.look_at(bytes);
-        // The first two bytes are judged as soon as they are seen: they are delivered on, and
-        // the first one is rewritten on its way.
+        self.header.collect(bytes);
+        // The first two bytes are checked as soon as they arrive: the gate may deliver them before
+        // the rest of the header, and the first one must be rewritten before that.
         if had == 0 {
-            bytes[0] = self.judge_first(infos)?;
+            bytes[0] = self.check_first_byte(infos)?;
         }
         if had < 2 && self.header.len() >= 2 {
-            self.judge_second()?;
+            self.check_second_byte()?;
         }
         let size = self.header.size();
         if self.header.len() < size {
@@ -219,8 +224,8 @@ impl Validator {
         Ok(size - had)
     }
 
-    /// Judges FIN, RSV and opcode; the byte to show instead.
-    fn judge_first(&self, infos: &mut VecDeque<MessageInfo>) -> Result<u8, ProtocolError> {
+    /// Checks FIN, RSV and opcode. Returns the byte that replaces them for fastwebsockets.
+    fn check_first_byte(&self, infos: &mut VecDeque<MessageInfo>) -> Result<u8, ProtocolError> {
         let first = self.header.first();
         let is_data = matches!(first & OPCODE, 0x1 | 0x2);
         let allowed = if self.rules.deflate && is_data {
@@ -244,7 +249,7 @@ impl Validator {
         }
     }
 
-    fn judge_second(&self) -> Result<(), ProtocolError> {
+    fn check_second_byte(&self) -> Result<(), ProtocolError> {
         match (self.rules.role, self.header.is_masked()) {
             (Role::Server, false) => return Err(ProtocolError::Unmasked),
             (Role::Client, true) => return Err(ProtocolError::Masked),
@@ -256,12 +261,13 @@ impl Validator {
         Ok(())
     }
 
-    /// The header is whole: accounts its length before a byte of it is allocated.
+    /// Begins the payload of a frame whose header is whole. Checks its length against the limits
+    /// before any memory is allocated for it.
     fn begin_payload(&mut self) -> Result<(), ProtocolError> {
         let length = self.header.payload_length()?;
         let first = self.header.first();
         if first & CONTROL == 0 {
-            self.account(first, length)?;
+            self.add_to_message(first, length)?;
         } else {
             self.is_text = false;
             self.is_final = false;
@@ -274,8 +280,8 @@ impl Validator {
         Ok(())
     }
 
-    /// Counts a data frame into its message.
-    fn account(&mut self, first: u8, length: u64) -> Result<(), ProtocolError> {
+    /// Adds a data frame to its message, and checks the limits.
+    fn add_to_message(&mut self, first: u8, length: u64) -> Result<(), ProtocolError> {
         let before = self.message.take().unwrap_or_else(|| Fragmented {
             info: info_of(first),
             bytes: 0,
@@ -309,7 +315,7 @@ impl Validator {
     }
 }
 
-/// Returns what the first byte of its first frame says of a message.
+/// Returns the properties of a message from the first byte of its first frame.
 fn info_of(first: u8) -> MessageInfo {
     MessageInfo {
         kind: if first & OPCODE == 0x1 {

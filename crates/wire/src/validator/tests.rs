@@ -1,4 +1,4 @@
-//! The validator, whole and in pieces of any size.
+//! The validator, with its input whole and in pieces of any size.
 
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ const TEXT: MessageInfo = MessageInfo {
 };
 const KEY: [u8; 4] = [9, 8, 7, 6];
 
-/// A masked client frame: its first byte, then its length in the shortest form.
+/// Encodes a masked client frame with this first byte, its length in the shortest form.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut wire = vec![first];
     match u16::try_from(payload.len()).unwrap() {
@@ -38,11 +38,13 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     wire
 }
 
+/// Same as [`verdict_by`], with [`RULES`].
 fn verdict(wire: &[u8], piece: usize) -> (Option<ProtocolError>, usize, Vec<MessageInfo>) {
     verdict_by(RULES, wire, piece)
 }
 
-/// Validates `wire` in pieces of `piece` bytes. Returns the error, how many bytes passed, and the kinds of messages.
+/// Validates `wire` in pieces of `piece` bytes. Returns the error, how many bytes passed, and the
+/// kinds of messages.
 fn verdict_by(
     rules: Rules,
     wire: &[u8],
@@ -60,10 +62,12 @@ fn verdict_by(
     (None, passed, started.into())
 }
 
+/// Same as [`refused_by`], with [`RULES`].
 fn refused(wire: &[u8]) -> Option<ProtocolError> {
     refused_by(RULES, wire)
 }
 
+/// Returns the protocol error in `wire`, which must be the same for pieces of every size.
 fn refused_by(rules: Rules, wire: &[u8]) -> Option<ProtocolError> {
     let verdicts: Vec<_> = (1..=wire.len())
         .map(|piece| verdict_by(rules, wire, piece).0)
@@ -186,7 +190,7 @@ fn text_is_shown_as_binary_and_unmasked_in_place() {
 }
 
 #[test]
-fn compressed_messages_pass_where_they_were_agreed_on_and_nothing_else_with_rsv1_does() {
+fn with_deflate_only_the_first_frame_of_a_data_message_may_have_rsv1() {
     let rules = Rules {
         deflate: true,
         ..RULES
@@ -239,7 +243,7 @@ fn a_compressed_message_may_be_an_eighth_larger_than_the_limit() {
 }
 
 #[test]
-fn a_client_takes_frames_that_are_not_masked_and_only_those() {
+fn a_client_accepts_only_unmasked_frames() {
     let rules = Rules {
         role: Role::Client,
         ..RULES
