@@ -1,4 +1,4 @@
-//! Who may connect, from where, and by which name.
+//! Rules of access: allowed origins of web pages, allowed host names, and anonymous use.
 
 use crate::{
     authority::{Authority, Host},
@@ -8,26 +8,28 @@ use crate::{
     },
 };
 
-/// Who may connect, from where, and by which name.
+/// Rules of access: allowed origins of web pages, allowed host names, and anonymous use.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Access {
-    /// Origins of other web pages that may use this server, such as `https://app.example`;
-    /// `*` is every page. Default: none, so that only pages of this server itself may.
+    /// Origins of other web pages that may use this server, such as `https://app.example`. `*`
+    /// allows every page. Default: none, so that only pages of this server itself may use it.
     pub allowed_origins: Vec<String>,
-    /// Names that the server answers to, such as `app.example`, besides `localhost`, the names
-    /// under that, addresses, and the host of `public_url`; `*` is every name. Whoever has another
-    /// name point here makes their pages this server's own (DNS rebinding). [`upgrade`] does not
-    /// look at it: a router knows its names. Default: none.
+    /// Host names that the server answers to, such as `app.example`, besides `localhost`, the names
+    /// under `.localhost`, IP addresses, and the host of `public_url`. `*` allows every name. The
+    /// owner of any other name could point it at this server, and pages of that name would then
+    /// count as the server's own (DNS rebinding). [`upgrade`] ignores this list: the router that
+    /// calls it knows its names. Default: none.
     ///
     /// [`upgrade`]: crate::upgrade
     pub allowed_hosts: Vec<String>,
-    /// Where those outside find this server, such as `https://app.example/rt` for its `/`: what
-    /// `/register` answers begins with it, and pages of its origin are this server's own. Default:
-    /// where a request has asked.
+    /// URL by which clients outside reach this server's `/`, such as `https://app.example/rt`
+    /// behind a proxy. URLs in the answers of `/register` begin with it, and pages of its origin
+    /// are this server's own. Default: `None`, and `/register` takes the host that the request was
+    /// sent to.
     pub public_url: Option<String>,
-    /// Anybody who reaches a `listen` address that is not loopback may publish and subscribe.
-    /// Default: false, and the server does not start on such an address.
+    /// True if anybody who reaches a `listen` address that is not loopback may publish and
+    /// subscribe. Default: false, and the server does not start on such an address.
     pub allow_anonymous: bool,
 }
 
@@ -50,14 +52,14 @@ impl Access {
         }
     }
 
-    /// The public URL, if there is one. It was checked.
+    /// Returns the public URL, if there is one. [`check`](Self::check) refuses malformed ones.
     pub(crate) fn public(&self) -> Option<PublicUrl> {
         PublicUrl::parse(self.public_url.as_deref()?).ok()
     }
 }
 
-/// The host that `name` stands for in the list of allowed ones: without a port, and such as can be
-/// asked for.
+/// Parses a host of the list of allowed ones. Returns `None` if it has a port, or is no host that a
+/// browser can send.
 pub(crate) fn allowed_host(name: &str) -> Option<Host> {
     let is_host = !name.ends_with(':');
     let authority = Authority::parse(name).filter(|authority| is_host && authority.port.is_none());
@@ -77,7 +79,8 @@ fn check_host(name: &str) -> Result<(), InvalidSetting> {
     Err(invalid("allow-host", reason))
 }
 
-/// `*`, or scheme and host as a browser sends them (RFC 6454 §6.2): no path, no capitals.
+/// Checks that `origin` is `*`, or scheme and host as a browser sends them (RFC 6454 §6.2): no
+/// path, no capitals.
 fn check_origin(origin: &str) -> Result<(), InvalidSetting> {
     let is_origin = |(scheme, host): (&str, &str)| {
         matches!(scheme, "http" | "https")
@@ -126,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allowed_host_is_a_name_alone() {
+    fn an_allowed_host_has_no_scheme_port_or_path() {
         for name in ["*", "a", "App.Example", "app.example.", "10.0.0.1", "[::1]"] {
             let reason = refused(|access| access.allowed_hosts = vec!["b".into(), name.into()]);
             assert_eq!(reason, "accepted", "{name}");

@@ -1,24 +1,25 @@
-//! Whether and how messages are compressed.
+//! Compression of messages.
 
 use crate::config::invalid::{InvalidSetting, in_range, invalid};
 
-/// Whether and how messages are compressed: permessage-deflate, [RFC 7692].
+/// Compression of messages with permessage-deflate, [RFC 7692].
 ///
 /// [RFC 7692]: https://www.rfc-editor.org/rfc/rfc7692
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Deflate {
-    /// Agree on it with clients that offer it. Default: false.
+    /// True if the server agrees to compression with clients that offer it. Default: false.
     ///
     /// `--deflate`
     pub enabled: bool,
-    /// Messages of fewer bytes are sent as they are. Default: 64.
+    /// Size in bytes from which on messages are compressed. Smaller ones are sent as they are.
+    /// Default: 64.
     ///
     /// `--deflate-min-bytes`
     pub min_bytes: usize,
-    /// How many connections at one time may have their messages compressed in a context of their
-    /// own. They get the smaller messages, but each costs 160 KiB, and every message is compressed
-    /// for each of them again instead of once for all. Default: 0.
+    /// Number of connections at one time that may have their messages compressed in a context of
+    /// their own (context takeover). They get smaller messages, but each connection costs 160 KiB,
+    /// and every message is compressed again for each of them, instead of once for all. Default: 0.
     ///
     /// `--deflate-contexts`
     pub contexts: usize,
@@ -44,5 +45,5 @@ impl Deflate {
     }
 }
 
-/// More would not fit into any machine's memory.
+/// Arbitrary: more contexts than this, of 160 KiB each, fit into no machine's memory.
 const MAX_CONTEXTS: usize = 1024 * 1024;

@@ -1,4 +1,5 @@
-//! The configuration of a hub: what holds for its connections, whoever has accepted them.
+//! The configuration of a hub: settings for all of its connections, also for those that a server of
+//! the application's own has accepted.
 
 use std::{num::NonZeroUsize, thread};
 
@@ -17,15 +18,16 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HubConfig {
-    /// How many threads serve connections. Default: the cores that this process may use.
+    /// Number of threads that serve connections. Default: the number of cores that this process may
+    /// use.
     pub shards: NonZeroUsize,
-    /// Who may connect, from where, and by which name.
+    /// Allowed origins of web pages, allowed host names, and anonymous use.
     pub access: Access,
-    /// How large things may be, and how many.
+    /// Limits of messages and of memory.
     pub limits: Limits,
-    /// How long things may take.
+    /// Timeouts of requests, of connections and of slow consumers.
     pub timeouts: Timeouts,
-    /// Whether and how messages are compressed.
+    /// Compression of messages.
     pub deflate: Deflate,
 }
 
@@ -42,11 +44,11 @@ impl Default for HubConfig {
 }
 
 impl HubConfig {
-    /// Checks what the types do not.
+    /// Checks that every setting is in its range, and that they fit together.
     ///
     /// # Errors
     ///
-    /// The first setting that can't be started with, and why.
+    /// The first setting that a hub can't start with, and the reason.
     pub fn check(&self) -> Result<(), InvalidSetting> {
         in_range("shards", self.shards.get(), 1, MAX_SHARDS)?;
         self.limits.check(self.shards.get())?;
@@ -55,7 +57,7 @@ impl HubConfig {
         self.timeouts.check()
     }
 
-    /// Returns what a client may send.
+    /// Returns the rules for frames from clients, with or without permessage-deflate.
     pub(crate) fn rules(&self, deflate: bool) -> wire::validator::Rules {
         wire::validator::Rules {
             role: wire::validator::Role::Server,
@@ -65,5 +67,5 @@ impl HubConfig {
     }
 }
 
-/// More threads than this are a mistake in a number.
+/// Arbitrary: a larger number is a mistake.
 const MAX_SHARDS: usize = 1024;

@@ -1,4 +1,4 @@
-//! Why a configuration is refused.
+//! The error of a setting that is refused, and checks of ranges.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct InvalidSetting {
     /// Its name, on the command line and in the configuration file.
     pub setting: &'static str,
-    /// What is wrong with it.
+    /// The reason why it is refused.
     pub reason: String,
 }
 

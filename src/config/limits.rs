@@ -1,4 +1,4 @@
-//! How large things may be, and how many.
+//! Limits of messages and of memory.
 
 use crate::{
     config::{
@@ -8,22 +8,23 @@ use crate::{
     wire,
 };
 
-/// How large things may be, and how many.
+/// Limits of messages and of memory.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The largest message, in bytes, from 1 to 64 MiB. Default: 64 KiB. With more than 256 KiB a
-    /// blocked subscriber may have 4 of them waiting, and 32 before it is ended at once.
+    /// Size of the largest message, in bytes, from 1 to 64 MiB. Default: 64 KiB. With more than 256
+    /// KiB, 4 of the largest messages may wait for a blocked subscriber (see
+    /// [`outbox_bytes`](Self::outbox_bytes)), and 32 before it is closed at once.
     ///
     /// `--max-message-bytes`
     pub message_bytes: usize,
-    /// The most fragments that a message may come in. Default: 1,024.
+    /// Greatest number of fragments in which a client may send a message. Default: 1,024.
     ///
     /// `--max-fragments`
     pub fragments: u32,
-    /// Bytes that all clients together may make the server hold. Default: `None`, which is half of
-    /// what the machine has when the hub starts, or of the limit of this process's cgroup if that is
-    /// less.
+    /// Bytes of memory that all clients together may make the server hold. Default: `None`, which
+    /// is half of the machine's memory when the hub starts, or half of the limit of this process's
+    /// cgroup if that is less.
     ///
     /// `--memory-budget`
     pub memory_budget: Option<u64>,
@@ -40,7 +41,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Checks them for a hub of so many shards.
+    /// Checks the limits for a hub with this number of shards.
     pub(super) fn check(&self, shards: usize) -> Result<(), InvalidSetting> {
         in_range(
             "max-message-bytes",
@@ -71,27 +72,30 @@ impl Limits {
         Err(invalid("memory-budget", reason))
     }
 
-    /// What may wait for a blocked subscriber: 1 MiB, or four of the largest messages.
+    /// Returns how many bytes may wait for a blocked subscriber: 1 MiB, or four of the largest
+    /// messages if that is more.
     #[must_use]
     pub fn outbox_bytes(&self) -> usize {
         (1024 * 1024).max(4 * self.message_bytes)
     }
 
-    /// Returns the memory budget, in bytes. If it was not chosen, this looks at the system.
+    /// Returns the memory budget, in bytes. If none was set, this reads the system's memory.
     pub(crate) fn budget_bytes(&self) -> u64 {
         let half = || memory::available() / 2;
         self.memory_budget.unwrap_or_else(half)
     }
 
-    /// Returns the least memory that will do, in bytes: what these limits allow one connection.
+    /// Returns the smallest memory budget with which one connection can use all of these limits, in
+    /// bytes.
     pub(crate) fn least_memory(&self) -> u64 {
         let largest = self.outbox_bytes() + 4 * self.message_bytes + self.body_bytes();
-        // A quarter of the budget is for what is under way while it is short.
+        // From three quarters of the budget on memory is short. The last quarter is for what is
+        // under way then.
         (largest + 64 * 1024) as u64 / 3 * 4
     }
 
-    /// The largest body of a request: the largest message with every byte escaped in JSON
-    /// (`\u001b` for one), and room for the rest.
+    /// Returns the size of the largest body of a request, in bytes: the largest message with every
+    /// byte escaped in JSON (such as `\u001b`), and 16 KiB for the other fields.
     #[must_use]
     pub fn body_bytes(&self) -> usize {
         6 * self.message_bytes + 16 * 1024
@@ -105,10 +109,11 @@ impl Limits {
     }
 }
 
-/// The least memory of the budget for each shard, in bytes: what it holds before it is known to all.
+/// Part of the smallest memory budget for each shard, in bytes: what a shard may hold before all
+/// shards know of it.
 const SHARD_MEMORY: u64 = 256 * 1024;
 
-/// Arbitrary: a message is held whole, and more than once.
+/// Arbitrary. A message is held in memory as a whole, and more than once.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 #[cfg(test)]
@@ -116,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_budget_that_was_not_chosen_is_half_of_what_there_is_at_the_start() {
+    fn the_default_budget_is_half_of_the_memory_at_the_start() {
         let mut limits = Limits::default();
         assert_eq!(limits.memory_budget, None);
         assert_eq!(limits.budget_bytes(), memory::available() / 2);
@@ -125,8 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_that_is_too_small_is_refused_by_the_least_that_will_do() {
-        let said = |bytes| {
+    fn the_error_of_a_budget_that_is_too_small_names_the_smallest_one() {
+        let check = |bytes| {
             let limits = Limits {
                 memory_budget: Some(bytes),
                 ..Limits::default()
@@ -134,11 +139,11 @@ mod tests {
             limits.check(2).map_err(|refused| refused.to_string())
         };
         assert_eq!(
-            said(2_905_427).unwrap_err(),
+            check(2_905_427).unwrap_err(),
             "memory-budget: must be at least 2905428 (2838KiB) with max-message-bytes = 65536 and \
              shards = 2"
         );
-        assert_eq!(said(2_905_428), Ok(()));
-        assert_eq!(said(2838 * 1024), Ok(()));
+        assert_eq!(check(2_905_428), Ok(()));
+        assert_eq!(check(2838 * 1024), Ok(()));
     }
 }

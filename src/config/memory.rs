@@ -1,15 +1,15 @@
-//! How much memory this process may have: what the machine has, or less if a cgroup says so.
+//! The memory that this process may use: that of the machine, or less if a cgroup has a limit.
 //!
-//! A container's limit is that of its cgroup (or of one above it), of version 2 or 1. Where none can
-//! be found there is none.
+//! The limit of a container is that of its cgroup or of a cgroup above it, of version 2 or 1. If no
+//! limit is found, the machine's memory counts.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// Returns the memory that this process may have, in bytes: the machine's, or the least limit of its
-/// memory cgroup and of those above it. Where nothing says so it is 1 GiB.
+/// Returns the memory that this process may use, in bytes: the smallest of the machine's memory and
+/// the limits of its cgroup and of those above it. If none of them can be read, it is 1 GiB.
 #[must_use]
 pub(super) fn available() -> u64 {
     let read = |path: &Path| fs::read_to_string(path).ok();
@@ -21,7 +21,7 @@ fn available_to(read: &impl Fn(&Path) -> Option<String>) -> Option<u64> {
     let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
     let limits = limit_files(&groups).into_iter();
     let limits = limits.filter_map(|file| read(&file)?.trim().parse::<u64>().ok());
-    // A group that needs no memory gets none: that is no limit to reckon with.
+    // A limit of 0 is ignored: it means a group that has no use for memory.
     limits.filter(|&limit| limit > 0).chain(machine).min()
 }
 
@@ -34,11 +34,12 @@ fn total(meminfo: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Returns the files that may hold a limit: of the group, and of all above it. In a container the
-/// group's path may be that outside, which is not found there; the topmost one is then its own.
+/// Returns the files that may hold a limit: those of the process's cgroup, and of all above it. In
+/// a container, `/proc/self/cgroup` may have the path outside of the container, under which no file
+/// is found. The topmost cgroup that the container sees is then its own.
 fn limit_files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    // ID:CONTROLLERS:PATH; version 2 has no controllers.
+    // The lines are ID:CONTROLLERS:PATH. In version 2 there are no controllers.
     for line in groups.lines() {
         let mut fields = line.splitn(3, ':').skip(1);
         let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
@@ -61,7 +62,7 @@ fn limit_files(groups: &str) -> Vec<PathBuf> {
     files
 }
 
-/// A machine that does not say what it has.
+/// Memory of a machine that does not say how much it has, in bytes.
 const UNKNOWN: u64 = 1 << 30;
 
 #[cfg(test)]
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_machines_or_the_least_limit_of_the_group_and_those_above_it() {
+    fn the_machines_memory_or_the_smallest_limit_of_the_cgroups_counts() {
         let machine = ("/proc/meminfo", MEMINFO);
         assert_eq!(available(&[machine]), Some(16 << 20));
         let group = ("/proc/self/cgroup", "0::/a/b\n");
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn version_1_has_controllers_and_a_number_for_no_limit() {
+    fn limits_of_cgroup_version_1_are_found_and_its_number_for_no_limit_is_ignored() {
         let files = [
             ("/proc/meminfo", MEMINFO),
             (

@@ -1,9 +1,9 @@
-//! What an operator may choose, one file a group.
+//! The settings of a hub and of a server, one file for each group.
 //!
-//! [`hub`] is what holds for all connections: [`access`] is who may connect, [`limits`] how large things may
-//! be, [`timeouts`] how long they may take, [`deflate`] how they are compressed. [`registrations`] are the
-//! server's own. `public_url` is where the server is found from outside, [`memory`] how much memory there is,
-//! and `invalid` why a choice is refused.
+//! [`hub`] has the settings for all connections, in four groups: [`access`], [`limits`],
+//! [`timeouts`] and [`deflate`]. A server adds [`registrations`] and what is in this file.
+//! `public_url` parses the URL by which clients outside reach the server, [`memory`] finds how much
+//! memory the process may use, and `invalid` is the error of a setting.
 
 mod access;
 mod deflate;
@@ -28,13 +28,14 @@ pub(crate) use self::{access::allowed_host, public_url::PublicUrl};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where to listen; port 0 takes a free one. Default: `127.0.0.1:8080`.
+    /// Address to listen on. Port 0 takes a free one. Default: `127.0.0.1:8080`.
     pub listen: SocketAddr,
-    /// Connections that are announced by `POST /register`.
+    /// Number and lifetime of registrations, which `POST /register` makes.
     pub registrations: Registrations,
-    /// For finishing everything at shutdown. Default: 10 s.
+    /// Time for the drain at shutdown: for open requests, deliveries and closing handshakes.
+    /// Default: 10 s.
     pub drain_timeout: Duration,
-    /// What holds for all connections.
+    /// Settings for all connections.
     pub hub: HubConfig,
 }
 
@@ -50,11 +51,11 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks what the types do not.
+    /// Checks that every setting is in its range, and that they fit together.
     ///
     /// # Errors
     ///
-    /// The first setting that can't be started with, and why.
+    /// The first setting that a server can't start with, and the reason.
     pub fn check(&self) -> Result<(), InvalidSetting> {
         self.check_listen()?;
         self.hub.check()?;
@@ -94,18 +95,18 @@ mod tests {
     }
 
     #[test]
-    fn a_public_address_must_be_meant() {
+    fn a_public_address_is_refused_without_allow_anonymous() {
         let public = SocketAddr::from(([0, 0, 0, 0], 8080));
         assert!(refused(|config| config.listen = public).starts_with("listen: anybody"));
-        let meant = |config: &mut Config| {
+        let allowed = |config: &mut Config| {
             config.listen = public;
             config.hub.access.allow_anonymous = true;
         };
-        assert_eq!(refused(meant), "accepted");
+        assert_eq!(refused(allowed), "accepted");
     }
 
     #[test]
-    fn a_bad_value_is_refused_by_the_name_of_its_setting() {
+    fn the_error_of_a_bad_value_names_its_setting() {
         assert_eq!(
             refused(|config| config.hub.limits.message_bytes = 0),
             "max-message-bytes: 0 is not from 1 to 67108864"

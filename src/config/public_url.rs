@@ -1,22 +1,22 @@
-//! Where those outside find the server, which a proxy in front of it may put anywhere.
+//! The URL by which clients outside reach the server. A proxy may serve it under any host and path.
 
 use crate::authority::{Authority, Origin, Scheme};
 
 /// An `http` or `https` URL that stands for the server's `/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PublicUrl {
-    /// That of the server's own pages.
+    /// Origin of pages that are served under this URL, which count as the server's own.
     pub(crate) origin: Origin,
-    /// Without a slash at its end.
+    /// Path without a slash at its end.
     path: String,
 }
 
 impl PublicUrl {
-    /// Reads `text`.
+    /// Parses `text`.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The reason why it is no public URL.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let (scheme, rest) =
             Scheme::split(text).ok_or("begins with neither http:// nor https://")?;
@@ -40,7 +40,7 @@ impl PublicUrl {
         })
     }
 
-    /// The same place for WebSockets, such as `wss://app.example/rt`.
+    /// Returns the same URL with the scheme for WebSockets, such as `wss://app.example/rt`.
     pub(crate) fn web_socket(&self) -> String {
         let scheme = match self.origin.scheme {
             Scheme::Http => "ws",
@@ -50,7 +50,8 @@ impl PublicUrl {
     }
 }
 
-/// RFC 3986 §3.3: of nothing that would have to be escaped, and whose escapes are whole.
+/// Returns true if `text` is a path in which everything that needs an escape has one (RFC 3986
+/// §3.3).
 fn is_path(text: &str) -> bool {
     let is_escape = |escape: &str| {
         let digits = escape.as_bytes().get(..2);
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_public_url_has_a_form_for_web_sockets() {
+    fn a_public_url_is_turned_into_one_for_web_sockets() {
         for (text, web_socket) in [
             ("https://app.example", "wss://app.example"),
             ("https://app.example/", "wss://app.example"),
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_public_url_says_why() {
+    fn the_error_of_a_wrong_public_url_says_why() {
         for (text, reason) in [
             ("", "begins with"),
             ("app.example", "begins with"),

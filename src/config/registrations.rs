@@ -1,18 +1,18 @@
-//! Connections that are announced by `POST /register`.
+//! Registrations: connections that `POST /register` announces before they are made.
 
 use std::time::Duration;
 
 use crate::config::invalid::{InvalidSetting, in_time};
 
-/// How many connections may be announced, and for how long.
+/// Number and lifetime of registrations: connections that `POST /register` announces.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Registrations {
-    /// The most at one time. Default: 100,000.
+    /// Greatest number of registrations at one time. Default: 100,000.
     ///
     /// `--max-registrations`
     pub most: usize,
-    /// One that nobody is connected to is forgotten after so long. Default: 5 min.
+    /// Time after which a registration without a connection is forgotten. Default: 5 min.
     ///
     /// `--registration-lifetime`
     pub lifetime: Duration,

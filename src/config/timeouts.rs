@@ -1,36 +1,37 @@
-//! How long things may take.
+//! Timeouts of requests, of connections and of slow consumers.
 
 use std::time::Duration;
 
 use crate::config::invalid::{InvalidSetting, in_time};
 
-/// How long things may take.
+/// Timeouts of requests, of connections and of slow consumers.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// For the head of a request, from when it is waited for to its last byte, and as long again
-    /// for its body. Default: 5 s.
+    /// Time for the head of a request, from when the connection begins to wait for it to its last
+    /// byte, and as much again for its body. Default: 5 s.
     ///
     /// `--request-timeout`
     pub request: Duration,
-    /// A connection that was silent for so long is pinged. Default: 25 s.
+    /// Time of silence after which a connection is sent a Ping. Default: 25 s.
     ///
     /// `--ping-after`
     pub ping_after: Duration,
-    /// A connection that stays silent for so long after a ping is ended. Default: 10 s.
+    /// Time after a Ping in which a connection must send something, or it is ended. Default: 10 s.
     ///
     /// `--pong-within`
     pub pong_within: Duration,
-    /// For the closing handshake. Default: 5 s.
+    /// Time for the closing handshake. Default: 5 s.
     ///
     /// `--close-timeout`
     pub close: Duration,
-    /// A subscriber whose outbox is over its bound is ended when its socket has taken nothing
-    /// for so long. Default: 1 s.
+    /// Time without a successful write after which a subscriber is ended whose outbox is over its
+    /// [limit](crate::Limits::outbox_bytes). Default: 1 s.
     ///
     /// `--slow-after`
     pub blocked: Duration,
-    /// A subscriber whose oldest waiting message is older than this is ended. Default: 30 s.
+    /// Age of the oldest message in a subscriber's outbox above which the subscriber is ended.
+    /// Default: 30 s.
     ///
     /// `--max-behind`
     pub behind: Duration,
