@@ -1,4 +1,4 @@
-//! The chat room: every message goes to all who follow the same topics.
+//! The chat room: every message goes to all connections that follow the same topics.
 
 use crate::{
     protocol::{Context, Incoming, Protocol},
@@ -8,19 +8,19 @@ use crate::{
     },
 };
 
-/// A chat room of 1 to 128 topics: every message goes to every connection of the same topics, the
-/// sender included; whoever has several of them in common gets it once.
+/// A chat room of 1 to 128 topics. Every message goes to all connections that follow one of its
+/// topics, the sender included. A connection that follows several of them gets the message once.
 #[derive(Clone, Debug)]
 pub struct Chat {
     topics: Topics,
 }
 
 impl Chat {
-    /// Makes one of `topics`; one named twice counts once.
+    /// Makes a chat room of `topics`. A topic that is named twice counts once.
     ///
     /// # Errors
     ///
-    /// If there is none, or more than 128.
+    /// There is no topic, or there are more than 128.
     pub fn new(topics: impl IntoIterator<Item = TopicName>) -> Result<Self, InvalidTopics> {
         let topics = Topics::new(topics)?;
         if topics.is_empty() {
@@ -29,7 +29,7 @@ impl Chat {
         Ok(Self::of(topics))
     }
 
-    /// Makes one of topics of which there is one at least.
+    /// Makes a chat room of `topics`, which are not empty.
     pub(crate) fn of(topics: Topics) -> Self {
         Self { topics }
     }
@@ -45,7 +45,7 @@ impl From<TopicName> for Chat {
 impl Protocol for Chat {
     fn on_open(&mut self, cx: &mut Context<'_>) {
         if cx.set_topics(&self.topics).is_ok() {
-            // The shard's own names, which are there once for all who follow the same topics.
+            // Keeps the shard's names, which all connections that follow the same topics share.
             self.topics = cx.topics();
         }
     }

@@ -1,4 +1,4 @@
-//! Everything that a protocol may do while it is called.
+//! The context of a call of a protocol: everything that the protocol may do with its connection.
 
 use std::mem;
 
@@ -22,18 +22,20 @@ use crate::{
     },
 };
 
-/// The connection that a [protocol](crate::Protocol) is called for, and what it may do with it.
+/// The connection that a [protocol](crate::Protocol) is called for, and everything that the
+/// protocol may do with it.
 ///
-/// Replies of a turn are written at its end, in one write; publications go off then, too, in their order.
-/// Once the connection has ended, only publishing still has an effect.
+/// The replies of a turn are written at its end, in one write. Its publications are published then,
+/// too, in their order. Once the connection has ended, only publishing still has an effect.
 #[derive(Debug)]
 pub struct Context<'a> {
     handle: &'a HandleRef,
     publications: &'a mut Publications,
-    /// Replies may be compressed.
+    /// True if replies may be compressed.
     may_compress: bool,
     is_ended: bool,
-    /// Something was charged since the turn was last looked at.
+    /// True if work was charged since [`settle`](Self::settle) last checked whether the turn is
+    /// over.
     has_spent: bool,
 }
 
@@ -41,13 +43,13 @@ pub struct Context<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
-    /// The connection has ended, and follows nothing any more.
+    /// The connection has ended, and follows no topics any more.
     #[error("the connection has ended")]
     Ended,
-    /// The server is short of memory: the connection was ended, with 1013.
+    /// The server is short of memory, and so the connection was ended, with 1013.
     #[error("the server is short of memory")]
     ShortOfMemory,
-    /// The connection follows as many topics as it may.
+    /// The connection follows 128 topics already.
     #[error("more than {MAX_TOPICS} topics")]
     TooMany,
 }
@@ -63,7 +65,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Sends a message back, which is copied and need not be kept.
+    /// Replies with a message. `payload` is copied.
     #[inline]
     pub fn reply(&mut self, kind: Kind, payload: &[u8]) {
         if self.is_ended {
@@ -76,13 +78,13 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Sends text back.
+    /// Replies with a text message.
     pub fn reply_text(&mut self, text: &str) {
         self.reply(Kind::Text, text.as_bytes());
     }
 
-    /// Sends a frame back as it came. The client sees a message if it gets all of its fragments, in their
-    /// order and nothing in between.
+    /// Replies with a fragment. The protocol must send all fragments of a message, in their order
+    /// and without another reply in between, or the client gets no valid message.
     pub fn reply_fragment(&mut self, fragment: Fragment<'_>) {
         self.reply_frame(fragment.to_frame());
     }
@@ -94,17 +96,18 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Publishes a message to all who follow any of `topics`: to this connection, too, if it does.
+    /// Publishes a message to all connections that follow any of `topics`. If this connection
+    /// follows one of them, it gets the message, too.
     pub fn publish(&mut self, topics: &Topics, message: Message) {
         self.publish_to(topics, Audience::Everyone, message);
     }
 
-    /// Publishes a message to all others who follow any of `topics`, but not to this connection.
+    /// Publishes a message to all connections that follow any of `topics`, except this one.
     pub fn publish_to_others(&mut self, topics: &Topics, message: Message) {
         self.publish_to(topics, Audience::AllBut(self.handle.id()), message);
     }
 
-    /// Publishes a message to those who follow any of `topics` and are connections of `user`.
+    /// Publishes a message to the connections of `user` that follow any of `topics`.
     pub fn publish_to_user(&mut self, topics: &Topics, user: &UserId, message: Message) {
         self.publish_to(topics, Audience::User(user.clone()), message);
     }
@@ -115,11 +118,12 @@ impl<'a> Context<'a> {
             .add(self.handle, topics, audience, message);
     }
 
-    /// Follows `topic` from now on, too.
+    /// Subscribes the connection to `topic`, besides the topics that it follows already.
     ///
     /// # Errors
     ///
-    /// If the connection has ended, 128 topics are followed already, or memory is short.
+    /// The connection has ended, follows 128 topics already, or memory is short. The lack of memory
+    /// ends it.
     pub fn subscribe(&mut self, topic: &TopicName) -> Result<(), SubscribeError> {
         self.has_spent = true;
         if self.is_ended {
@@ -132,17 +136,17 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Follows `topic` no longer.
+    /// Unsubscribes the connection from `topic`.
     pub fn unsubscribe(&mut self, topic: &TopicName) {
         self.has_spent = true;
         self.handle.unsubscribe(topic);
     }
 
-    /// Follows exactly `topics` from now on.
+    /// Subscribes the connection to `topics`, in place of the topics that it follows.
     ///
     /// # Errors
     ///
-    /// If the connection has ended, or memory is short.
+    /// The connection has ended, or memory is short. The lack of memory ends it.
     pub fn set_topics(&mut self, topics: &Topics) -> Result<(), SubscribeError> {
         self.has_spent = true;
         if self.is_ended {
@@ -167,21 +171,22 @@ impl<'a> Context<'a> {
         self.handle.topics()
     }
 
-    /// Returns the user whose connection it is, if it is somebody's.
+    /// Returns the user of the connection, or `None` if it is anonymous.
     #[must_use]
     pub fn user(&self) -> Option<UserId> {
         self.handle.user()
     }
 
-    /// Closes the connection, behind what was replied. Of `reason` the client gets as much as a Close holds,
-    /// which is 123 bytes. Codes from 4000 on are for applications: by framecast's own, 4000 to 4499 invite
-    /// the client to connect again, and 4500 to 4999 tell it not to.
+    /// Closes the connection. The Close is sent behind all replies, with the first 123 bytes of
+    /// `reason`, because a Close holds no more. Codes from 4000 to 4999 are for applications. Of
+    /// framecast's own codes, 4000 to 4499 invite the client to connect again, and 4500 to 4999
+    /// tell it not to.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         self.handle.close(code, reason);
         self.is_ended = true;
     }
 
-    /// Ends the connection for a reason of the server's.
+    /// Ends the connection for a reason of the server, not of the application.
     pub(crate) fn end(&mut self, reason: Disconnect) {
         self.handle.end(reason);
         self.is_ended = true;
@@ -195,13 +200,13 @@ impl<'a> Context<'a> {
         self.is_ended
     }
 
-    /// Returns true if something was published since the turn has begun.
+    /// Returns true if something was published in this turn.
     pub(crate) fn has_published(&self) -> bool {
         !self.publications.is_empty()
     }
 
-    /// Charges the call that has just come back, by the clock if it `is_timed`. Returns true if the turn is
-    /// over.
+    /// Charges the call that has just returned: by the clock if `is_timed`, besides the work that
+    /// was charged during the call. Returns true if the turn is over.
     pub(crate) fn settle(&mut self, is_timed: bool) -> bool {
         let shard = self.handle.shard();
         let has_spent = mem::take(&mut self.has_spent);

@@ -1,12 +1,13 @@
-//! Echoes: what a client sends comes back to it alone.
+//! The echoes: every message, or every frame, goes back to its sender alone.
 
 use crate::protocol::{Context, Fragment, Incoming, Protocol};
 
-/// Every message goes back to its sender.
+/// An echo of messages: every message goes back to its sender.
 #[derive(Clone, Copy, Debug)]
 pub struct Echo;
 
-/// Every frame goes back to its sender: fragments stay fragments, unless compression was agreed on.
+/// An echo of frames: every frame goes back to its sender. Fragments stay fragments, unless
+/// compression was agreed on.
 #[derive(Clone, Copy, Debug)]
 pub struct EchoFrames;
 

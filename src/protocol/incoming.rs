@@ -1,4 +1,4 @@
-//! What a client has sent, as its protocol gets it.
+//! Messages and fragments from a client, as its protocol gets them.
 
 use crate::{
     message::Message,
@@ -17,19 +17,19 @@ impl<'a> Incoming<'a> {
         Self { kind, payload }
     }
 
-    /// Text or binary.
+    /// Returns the kind of the message: text or binary.
     #[must_use]
     pub fn kind(self) -> Kind {
         self.kind
     }
 
-    /// The bytes of the message.
+    /// Returns the bytes of the message.
     #[must_use]
     pub fn payload(self) -> &'a [u8] {
         self.payload
     }
 
-    /// The text of the message; `None` if it is binary.
+    /// Returns the text of the message, or `None` if it is binary.
     #[must_use]
     pub fn text(self) -> Option<&'a str> {
         match self.kind {
@@ -39,7 +39,7 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// The same message, to be published.
+/// Makes a message to be published, with a copy of the payload.
 impl From<Incoming<'_>> for Message {
     fn from(message: Incoming<'_>) -> Self {
         Self::new(message.kind, message.payload)
@@ -63,19 +63,19 @@ impl<'a> Fragment<'a> {
         }
     }
 
-    /// Text or binary, which only the first frame of a message says.
+    /// Returns the kind of the message in its first frame, and `None` in all others.
     #[must_use]
     pub fn kind(self) -> Option<Kind> {
         self.kind
     }
 
-    /// Returns true if the message ends with it.
+    /// Returns true if the message ends with this frame.
     #[must_use]
     pub fn is_last(self) -> bool {
         self.is_last
     }
 
-    /// The bytes of the frame.
+    /// Returns the payload of the frame.
     #[must_use]
     pub fn payload(self) -> &'a [u8] {
         self.payload

@@ -1,4 +1,4 @@
-//! JSON on one line, for clients.
+//! JSON on one line, for clients of the relay and of the HTTP API.
 //!
 //! Pure.
 
@@ -7,22 +7,24 @@ use std::fmt::Write;
 use serde::Serialize;
 
 #[derive(Serialize)]
-struct Complaint<'a> {
+struct ErrorLine<'a> {
     error: &'a str,
 }
 
-/// Returns what was wrong, for whoever has sent it: `{"error":"..."}`.
-pub(crate) fn complaint(error: &str) -> String {
-    json(&Complaint { error })
+/// Returns an error for a client as JSON: `{"error":"..."}`.
+pub(crate) fn error_line(error: &str) -> String {
+    json(&ErrorLine { error })
 }
 
-/// Returns JSON on one line: control characters of what a client has sent are escaped.
+/// Returns `value` as JSON on one line. All control characters, which a client may have sent, are
+/// escaped.
 pub(crate) fn json(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).unwrap_or_default();
     if !json.contains(char::is_control) {
         return json;
     }
-    // serde_json escapes those of ASCII, but for the last; a terminal may obey the others too.
+    // serde_json escapes those of ASCII except DEL. A terminal may obey DEL and the C1 controls,
+    // too.
     let mut escaped = String::with_capacity(json.len() + 6);
     for character in json.chars() {
         if character.is_control() {
@@ -39,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_control_character_comes_through_and_none_is_lost() {
+    fn every_control_character_is_escaped_and_none_is_lost() {
         let all: String = (0..=0xA0).filter_map(char::from_u32).collect();
         let line = json(&all);
         assert!(!line.contains(char::is_control), "{line}");

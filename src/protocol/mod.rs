@@ -1,10 +1,10 @@
-//! Meanings of messages: each connection has a [`Protocol`], which is chosen where its request is
-//! answered.
+//! Protocols: the meaning of the messages of a connection. Each connection has a [`Protocol`],
+//! which is chosen by the code that answers its upgrade request.
 //!
-//! A connection's task calls its protocol with what the client has sent (in [`incoming`]), and hands it
-//! a [`Context`] (in [`context`]), by which it acts: replies, publishes, subscribes, closes. [`echo`],
-//! [`chat`] and [`relay`] are the server's own; [`json`] writes what they answer. There is no I/O in
-//! here.
+//! A connection's task calls its protocol with the messages of the client (in [`incoming`]) and
+//! with a [`Context`] (in [`context`]), through which the protocol replies, publishes, subscribes
+//! and closes. [`echo`], [`chat`] and [`relay`] are the server's own protocols. [`json`] writes
+//! JSON for clients. Nothing in this folder does I/O.
 
 pub(crate) mod chat;
 pub(crate) mod context;
@@ -19,50 +19,57 @@ pub use self::{
 };
 use crate::disconnect::Disconnect;
 
-/// The meaning of what one client sends: a value for each connection, with a state of its own.
+/// A handler of the messages of one connection. Each connection has a value of its own, with its
+/// state.
 ///
-/// All calls come on the thread of the shard that the connection belongs to, one after the other, and
-/// that shard's other connections wait meanwhile: a call must not block. Its time is charged to the
-/// connection. A connection that has used up its turn waits for the next one, and one that publishes
-/// too much waits until that is delivered; the protocol need not care for either. If a call panics, its
-/// shard ends, with every connection that it has.
+/// All calls are made on the thread of the shard that the connection belongs to, one after the
+/// other. The shard's other connections wait meanwhile, so a call must not block. The time of a
+/// call is charged to the connection. A connection that has used up its turn waits for the next
+/// one, and a connection that publishes more than the hub can deliver waits until it may publish
+/// again; the protocol need not care for either. If a call panics, the shard ends with all of its
+/// connections.
 pub trait Protocol {
-    /// The connection is made, and its client does not know yet. What is subscribed to here is in force when
-    /// it gets its 101; what is published here is published after that.
+    /// Handles a new connection, before its client gets the 101. Subscriptions that are made here
+    /// are in force when the client gets it; messages that are published here are published after
+    /// that.
     ///
-    /// If it [closes](Context::close) the connection, the client gets its 101 and then the Close. If memory
-    /// is too short for its topics, the request is refused with 503: what was published here is dropped,
-    /// and [`on_close`](Self::on_close) does not come.
+    /// If this call [closes](Context::close) the connection, the client gets the 101 and then the
+    /// Close. If memory is too short for the topics, the request is refused with 503: messages that
+    /// were published here are dropped, and [`on_close`](Self::on_close) is not called.
     fn on_open(&mut self, cx: &mut Context<'_>) {
         let _ = cx;
     }
 
-    /// The client has sent a message. It is complete, inflated, and within the limits; text is UTF-8.
+    /// Handles a message from the client. It is complete, inflated, and within the limits. Text is
+    /// valid UTF-8.
     fn on_message(&mut self, message: Incoming<'_>, cx: &mut Context<'_>);
 
-    /// The connection has ended, for this reason: it has left its topics, and gets nothing more. It may
-    /// still publish.
+    /// Handles the end of the connection, for this `reason`. The connection has left its topics and
+    /// gets nothing more, but may still publish.
     ///
-    /// Called once, unless the client has gone before it got its 101, or the hub ends before the
-    /// connection does: what must be released in any case is for `Drop`.
+    /// This is called once, but not if the client has gone before it got the 101, nor if the hub
+    /// ends before the connection does. Release in `Drop` what must be released in any case.
     fn on_close(&mut self, reason: Disconnect, cx: &mut Context<'_>) {
         let _ = (reason, cx);
     }
 
-    /// Returns true if a call takes less time than a look at the clock (25 ns), besides what it does by its
-    /// context, which is charged in any case: the clock is then not looked at. Asked once, before all else.
+    /// Returns true if a call takes less time than reading the clock (25 ns), not counting what it
+    /// does through its context, which is charged in any case. Such calls are not charged by the
+    /// clock. This method is called once, before all others.
     fn is_instant(&self) -> bool {
         false
     }
 
-    /// Returns true if fragmented messages are to come by [`on_fragment`](Self::on_fragment), frame by frame.
-    /// Asked once, before all else. Where compression was agreed on, messages come whole all the same: a
-    /// compressed message has no frames of its own.
+    /// Returns true if fragmented messages are to be handled by [`on_fragment`](Self::on_fragment),
+    /// frame by frame. This method is called once, before all others. If compression was agreed
+    /// on, all messages go to `on_message` nevertheless: a compressed message can only be inflated
+    /// as a whole.
     fn wants_fragments(&self) -> bool {
         false
     }
 
-    /// The client has sent a frame of a fragmented message. By itself no frame of a text need be UTF-8.
+    /// Handles a frame of a fragmented message. A frame of a text need not be valid UTF-8 by
+    /// itself.
     fn on_fragment(&mut self, fragment: Fragment<'_>, cx: &mut Context<'_>) {
         let _ = (fragment, cx);
     }

@@ -305,7 +305,7 @@ const PUBLICATION_BYTES: usize = 256 * 1024;
 mod tests {
     use super::*;
 
-    fn complaint(body: &str) -> String {
+    fn error_of(body: &str) -> String {
         parse::<PublishRequest<'_>>(body.as_bytes())
             .unwrap_err()
             .to_string()
@@ -332,14 +332,14 @@ mod tests {
 
     #[test]
     fn a_bad_field_is_named() {
-        assert!(complaint(r#"{"topic": 1, "message": ""}"#).starts_with("topic: invalid type"));
-        assert!(complaint(r#"{"topic": "a"}"#).contains("`message`"));
-        assert!(complaint(r#"{"topic":"a","message":"","user_id":[]}"#).starts_with("user_id: "));
-        assert!(complaint(r#"{"topic":"a","message":"","user_id":null}"#).starts_with("user_id: "));
-        assert!(complaint(r#"{"topic":"a","message":"","x":1}"#).contains("`x`"));
-        assert!(complaint(r#"{"topic":"a","message":"","message":""}"#).contains("`message`"));
-        assert!(complaint("{").starts_with("EOF"));
-        assert!(complaint(r#"{"topic":"a","message":""} x"#).contains("trailing"));
-        assert!(complaint(r#"["a", "", null]"#).contains("object"));
+        assert!(error_of(r#"{"topic": 1, "message": ""}"#).starts_with("topic: invalid type"));
+        assert!(error_of(r#"{"topic": "a"}"#).contains("`message`"));
+        assert!(error_of(r#"{"topic":"a","message":"","user_id":[]}"#).starts_with("user_id: "));
+        assert!(error_of(r#"{"topic":"a","message":"","user_id":null}"#).starts_with("user_id: "));
+        assert!(error_of(r#"{"topic":"a","message":"","x":1}"#).contains("`x`"));
+        assert!(error_of(r#"{"topic":"a","message":"","message":""}"#).contains("`message`"));
+        assert!(error_of("{").starts_with("EOF"));
+        assert!(error_of(r#"{"topic":"a","message":""} x"#).contains("trailing"));
+        assert!(error_of(r#"["a", "", null]"#).contains("object"));
     }
 }

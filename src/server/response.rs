@@ -112,7 +112,7 @@ impl From<ShortOfMemory> for Rejection {
 
 impl From<Rejection> for Response {
     fn from(rejection: Rejection) -> Self {
-        let mut response = line(protocol::json::complaint(&rejection.to_string()));
+        let mut response = line(protocol::json::error_line(&rejection.to_string()));
         *response.status_mut() = rejection.status();
         for (name, value) in rejection.headers() {
             response

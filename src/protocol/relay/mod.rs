@@ -1,4 +1,5 @@
-//! The relay: a registered connection chooses its topics and is otherwise only written to.
+//! The relay: the protocol of registered connections. Such a connection receives what is published
+//! to its topics. It may send only a change of its topics, or `ping`.
 //!
 //! [`registry`] has the registrations.
 
@@ -17,17 +18,17 @@ use crate::{
     wire::frame::{Frame, Kind},
 };
 
-/// A registered connection.
+/// The protocol of a registered connection.
 pub(crate) struct Relay {
     claim: Claim,
 }
 
-/// The reaction to a message.
+/// The reaction of the relay to a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reaction {
-    /// Send this back.
+    /// Reply with this frame.
     Reply(Frame),
-    /// Follow these topics from now on, and say so when that is in force.
+    /// Subscribe to these topics in place of the present ones, and confirm it.
     SetTopics(Topics),
 }
 
@@ -40,7 +41,7 @@ impl Relay {
 impl Protocol for Relay {
     fn on_open(&mut self, cx: &mut Context<'_>) {
         match self.claim.connected(cx.connection()) {
-            // If memory is too short, the connection ends by that.
+            // A failure is a lack of memory, and has ended the connection.
             Some(topics) => {
                 let _ = cx.set_topics(&topics);
             }
@@ -61,7 +62,7 @@ impl Protocol for Relay {
     }
 }
 
-/// What a connection may say: the topics that it wants to follow, all of them.
+/// The message with which a connection changes its topics: a list of all that it is to follow.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
@@ -73,48 +74,48 @@ struct InForce<'a> {
     topics: Vec<&'a str>,
 }
 
-/// Reacts to a message: `ping` is answered `pong`, topics are followed, anything else is answered
-/// with one line of JSON that says what is wrong with it.
+/// Decides about a message: `ping` is answered `pong`, a list of topics replaces the connection's
+/// topics, and anything else is answered with an error on one line of JSON.
 pub(crate) fn react(kind: Kind, payload: &[u8]) -> Reaction {
     let text = match kind {
-        // Not looked at: that would hold up everybody else on the shard.
+        // Not parsed, because that would hold up the shard's other connections.
         Kind::Text if payload.len() > MAX_BYTES => {
-            return complaint(&format!("{EXPECTED}, of at most {MAX_BYTES} bytes"));
+            return error_reply(&format!("{EXPECTED}, of at most {MAX_BYTES} bytes"));
         }
         Kind::Text => str::from_utf8(payload).unwrap_or_default(),
-        Kind::Binary => return complaint("text expected"),
+        Kind::Binary => return error_reply("text expected"),
     };
     if text == "ping" {
         return Reaction::Reply(Frame::text("pong"));
     }
     if !text.trim_ascii_start().starts_with('{') {
-        // serde would take an array for it.
-        return complaint(EXPECTED);
+        // serde would also take an array for the struct.
+        return error_reply(EXPECTED);
     }
     match serde_json::from_str(text) {
         Ok(Wanted {
             topics: Named(topics),
         }) => match topics {
             Ok(topics) => Reaction::SetTopics(topics),
-            Err(fault) => complaint(&fault.to_string()),
+            Err(fault) => error_reply(&fault.to_string()),
         },
-        Err(error) => complaint(&format!("{EXPECTED}: {error}")),
+        Err(error) => error_reply(&format!("{EXPECTED}: {error}")),
     }
 }
 
-/// The answer to a change of topics: those now in force.
+/// Returns the frame that confirms a change of topics: the list of those that are in force now.
 pub(crate) fn topics_in_force(topics: &[TopicName]) -> Frame {
     let topics = topics.iter().map(TopicName::as_str).collect();
     Frame::text(&json(&InForce { topics }))
 }
 
-fn complaint(error: &str) -> Reaction {
-    Reaction::Reply(Frame::text(&json::complaint(error)))
+fn error_reply(error: &str) -> Reaction {
+    Reaction::Reply(Frame::text(&json::error_line(error)))
 }
 
 const EXPECTED: &str = "{\"topics\": [...]} or ping expected";
 
-/// More than 128 names take, of 255 bytes and with every one escaped (`\u0041`).
+/// More than a list of 128 names of 255 bytes takes, with every byte escaped (`\u0041`).
 const MAX_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
@@ -127,9 +128,9 @@ mod tests {
         Topics::new(names).unwrap()
     }
 
-    fn complaint_about(kind: Kind, payload: &[u8]) -> String {
+    fn error_for(kind: Kind, payload: &[u8]) -> String {
         let Reaction::Reply(frame) = react(kind, payload) else {
-            panic!("no complaint about {payload:?}");
+            panic!("no error for {payload:?}");
         };
         let start = frame
             .as_bytes()
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_replace_those_before_and_one_named_twice_counts_once() {
+    fn a_list_replaces_the_topics_and_a_topic_named_twice_counts_once() {
         let wanted = br#"{"topics": ["cats", "dogs", "cats"]}"#;
         assert_eq!(
             react(Kind::Text, wanted),
@@ -174,18 +175,18 @@ mod tests {
             r#"{"topics": [""]}"#,
             r#"[["cats"]]"#,
         ] {
-            let line = complaint_about(Kind::Text, payload.as_bytes());
+            let line = error_for(Kind::Text, payload.as_bytes());
             assert!(line.starts_with("{\"error\":\""), "{line}");
             assert!(!line.contains(char::is_control), "{line}");
         }
         assert_eq!(
-            complaint_about(Kind::Binary, b"ping"),
+            error_for(Kind::Binary, b"ping"),
             r#"{"error":"text expected"}"#
         );
     }
 
     #[test]
-    fn what_is_larger_than_any_list_of_topics_is_not_looked_at() {
+    fn a_message_larger_than_any_list_of_topics_is_not_parsed() {
         let list = r#"{"topics": ["cats"]}"#;
         let padded = |bytes: usize| format!("{list}{}", " ".repeat(bytes - list.len()));
         assert_eq!(
@@ -193,7 +194,7 @@ mod tests {
             Reaction::SetTopics(topics(&["cats"]))
         );
         assert_eq!(
-            complaint_about(Kind::Text, padded(MAX_BYTES + 1).as_bytes()),
+            error_for(Kind::Text, padded(MAX_BYTES + 1).as_bytes()),
             r#"{"error":"{\"topics\": [...]} or ping expected, of at most 262144 bytes"}"#
         );
         let escaped = |number: usize| {

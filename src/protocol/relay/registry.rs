@@ -1,6 +1,8 @@
-//! Connections announced before they come: each has an unguessable id, a user and topics.
+//! Registrations: connections that an application has announced before they are made. Each has an
+//! unguessable id, a user and topics.
 //!
-//! Off the way of a message, so one lock will do. Time is an argument, but where a claim ends.
+//! No message passes through here, so one lock for all registrations is enough. Time is an
+//! argument, except when a claim is dropped.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,20 +21,24 @@ use crate::{
     user::UserId,
 };
 
-/// Registrations by id.
+/// All registrations, by id.
 #[derive(Debug)]
 pub(crate) struct Registry {
     registrations: Mutex<RegistryState>,
-    /// How long a registration without a connection is kept.
+    /// Time for which a registration without a connection is kept.
     lifetime: Duration,
     limit: usize,
     budget: Arc<Budget>,
 }
 
-/// Invariant: `expiries` holds exactly the registrations that wait, and until when.
+/// The registrations, and the order in which they expire.
+///
+/// Invariant: `expiries` has exactly the registrations that wait for a connection, each with the
+/// time at which it expires.
 #[derive(Debug, Default)]
 struct RegistryState {
-    /// A tree: a hash table of 100,000 held a shard for 10 ms when it grew or shrank.
+    /// A tree, because a hash table of 100,000 registrations held a shard up for 10 ms when it grew
+    /// or shrank.
     table: BTreeMap<Uuid, Registration>,
     expiries: BTreeSet<(Instant, Uuid)>,
 }
@@ -45,16 +51,17 @@ struct Registration {
     charge: Charge,
 }
 
+/// The presence of a registration's connection.
 #[derive(Clone, Copy, Debug)]
 enum Presence {
-    /// Not connected; forgotten at that time.
+    /// Not connected. The registration expires at this time.
     Waiting(Instant),
     /// An opening handshake is under way.
     Arriving,
     Connected(ConnectionId),
 }
 
-/// Why a registration could not be made.
+/// The reason why a registration could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Full {
     #[error("too many registrations")]
@@ -63,10 +70,10 @@ pub(crate) enum Full {
     Memory(#[from] ShortOfMemory),
 }
 
-/// Why a registration could not be claimed.
+/// The reason why a registration could not be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unclaimable {
-    /// Another connection has it.
+    /// Another connection has claimed it.
     Taken,
     Unknown,
 }
@@ -85,7 +92,7 @@ impl Registry {
         self.lock().table.len()
     }
 
-    /// Registers a connection to come; its id.
+    /// Registers a connection that is to be made. Returns the id of the registration.
     pub(crate) fn register(
         &self,
         user: UserId,
@@ -111,7 +118,7 @@ impl Registry {
         Ok(id)
     }
 
-    /// Claims a registration for a connection that arrives.
+    /// Claims a registration for a connection whose opening handshake is under way.
     pub(crate) fn claim(self: &Arc<Self>, id: Uuid) -> Result<Claim, Unclaimable> {
         let RegistryState { table, expiries } = &mut *self.lock();
         let registration = table.get_mut(&id).ok_or(Unclaimable::Unknown)?;
@@ -127,7 +134,8 @@ impl Registry {
         })
     }
 
-    /// Deletes a registration; whether there was one, and its connection.
+    /// Deletes a registration. Returns `None` if there was none, or else its connection, if it has
+    /// one.
     pub(crate) fn delete(&self, id: Uuid) -> Option<Option<ConnectionId>> {
         let RegistryState { table, expiries } = &mut *self.lock();
         let presence = table.remove(&id)?.presence;
@@ -141,10 +149,10 @@ impl Registry {
         }
     }
 
-    /// Forgets some of the registrations whose time has come. Returns true if there may be more:
-    /// the shards are to have the lock in between.
+    /// Deletes some of the expired registrations. Returns true if there may be more: the caller is
+    /// to wait before the next call, so that the shards can have the lock.
     pub(crate) fn expire(&self, now: Instant) -> bool {
-        // Dropped after the lock: each may have 128 topics.
+        // Dropped when the lock is free again: each may have 128 topics.
         let mut expired = Vec::new();
         let RegistryState { table, expiries } = &mut *self.lock();
         while expired.len() < EXPIRED_AT_ONCE
@@ -158,29 +166,30 @@ impl Registry {
     }
 
     fn lock(&self) -> MutexGuard<'_, RegistryState> {
-        // No step leaves the table half-changed.
+        // A panic can't have left the table half-changed.
         self.registrations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Returns what a registration holds, in bytes.
+/// Returns how many bytes of memory a registration holds.
 fn held_bytes(user: &UserId, topics: &[TopicName]) -> usize {
     let names = topics.iter().map(|topic| NAME_BYTES + topic.as_str().len());
     REGISTRATION_BYTES + user.as_str().len() + names.sum::<usize>()
 }
 
-/// What a registration takes in the tables of the registry.
+/// Bytes of memory that a registration takes in the tables of the registry.
 const REGISTRATION_BYTES: usize = 512;
 
-/// What a topic's name takes besides its bytes.
+/// Bytes of memory that a topic's name takes besides its text.
 const NAME_BYTES: usize = 48;
 
-/// Taking so many out of the table takes some 50 us.
+/// Registrations that are deleted under one lock, which takes some 50 us.
 const EXPIRED_AT_ONCE: usize = 64;
 
-/// The right to be a registered connection. Dropping it lets the registration wait again.
+/// A registration's claim by its connection: no other connection can claim it meanwhile. When it is
+/// dropped, the registration waits for a connection again.
 #[derive(Debug)]
 pub(crate) struct Claim {
     registry: Arc<Registry>,
@@ -189,8 +198,9 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// The connection is there. Returns its topics, of which the claim keeps none, because those that
-    /// are left later would stay in memory; `None` if the registration was deleted meanwhile.
+    /// Marks the registration as connected. Returns its topics, or `None` if the registration was
+    /// deleted meanwhile. The claim keeps no copy: topics that the connection leaves later would
+    /// stay in memory.
     #[must_use]
     pub(crate) fn connected(&self, connection: ConnectionId) -> Option<Topics> {
         self.change(|registration| {
@@ -199,7 +209,7 @@ impl Claim {
         })
     }
 
-    /// Remembers the topics for the next connection with this id.
+    /// Stores the topics for the next connection with this id.
     pub(crate) fn set_topics(&self, topics: &Topics) {
         self.change(|registration| {
             let held = held_bytes(&registration.user, topics);
@@ -256,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claimed_registration_is_taken_and_does_not_expire() {
+    fn a_claimed_registration_cannot_be_claimed_again_and_does_not_expire() {
         let registry = registry(10);
         let now = Instant::now();
         let id = register(&registry, now);
@@ -269,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_connection_the_registration_waits_as_long_again_and_remembers_its_topics() {
+    fn after_a_connection_a_registration_waits_for_its_lifetime_again_and_keeps_its_topics() {
         let registry = registry(10);
         let id = register(&registry, Instant::now());
         let dogs = Topics::from(TopicName::new("dogs").unwrap());
@@ -295,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn one_registration_more_than_allowed_is_refused() {
+    fn a_registration_above_the_limit_is_refused() {
         let registry = registry(1);
         register(&registry, Instant::now());
         let refused =
@@ -304,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn registrations_are_weighed_and_refused_when_memory_is_short() {
+    fn registrations_are_charged_and_refused_while_memory_is_short() {
         let budget = Budget::new(64 * 1024);
         let registry = Registry::new(LIFETIME, 100_000, Arc::clone(&budget));
         let topics = (0..128).map(|n| TopicName::new(&format!("{n:0255}")).unwrap());
