@@ -1,32 +1,32 @@
-//! What the command line asks for.
+//! The command line of this program.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// What is to be run.
+/// Parsed command line.
 #[derive(Debug)]
 pub(crate) struct Arguments {
     pub(crate) server: PathBuf,
-    /// An older server, for figures to compare with.
+    /// An older server program, attacked too, for the column "before".
     pub(crate) before: Option<PathBuf>,
     pub(crate) markdown: Option<PathBuf>,
     pub(crate) is_long: bool,
-    /// Only attacks whose names contain one of these; all if there are none.
+    /// Parts of names: only attacks whose names contain one of them run. Empty: all attacks.
     only: Vec<String>,
-    /// Nothing is to be run.
-    pub(crate) only_says: Option<Says>,
+    /// Text to print instead of running any attack.
+    pub(crate) only_prints: Option<Printout>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Says {
+pub(crate) enum Printout {
     Names,
     Help,
 }
 
 impl Arguments {
-    /// `cargo test` hands all its test programs the same options; those for others say nothing
-    /// here.
+    /// Parses the command line, and ignores unknown options: `cargo test` passes the same options
+    /// to all of its test programs.
     pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self> {
         let mut parsed = Self {
             server: env!("CARGO_BIN_EXE_framecast").into(),
@@ -34,7 +34,7 @@ impl Arguments {
             markdown: None,
             is_long: false,
             only: Vec::new(),
-            only_says: None,
+            only_prints: None,
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -49,9 +49,9 @@ impl Arguments {
                 "--markdown" => parsed.markdown = Some(value()?.into()),
                 "--only" => parsed.only.push(value()?),
                 "--long" => parsed.is_long = true,
-                "--list" => parsed.only_says = Some(Says::Names),
-                "--help" | "-h" => parsed.only_says = Some(Says::Help),
-                // Of libtest, with a value that is no filter.
+                "--list" => parsed.only_prints = Some(Printout::Names),
+                "--help" | "-h" => parsed.only_prints = Some(Printout::Help),
+                // Options of libtest whose value must not be taken for a filter.
                 "--test-threads" | "--skip" | "--format" | "--color" | "--logfile"
                 | "--shuffle-seed" | "-Z" => drop(value()?),
                 other if other.starts_with('-') => {}
@@ -61,7 +61,7 @@ impl Arguments {
         Ok(parsed)
     }
 
-    /// The command that runs the same, wherever the programs are.
+    /// Command that repeats this run, with placeholders instead of the paths.
     pub(crate) fn command(&self) -> String {
         let mut command = "cargo test --release --test attacks --".to_owned();
         let server = self.server != Path::new(env!("CARGO_BIN_EXE_framecast"));
@@ -88,15 +88,15 @@ impl Arguments {
 }
 
 pub(crate) const HELP: &str = "\
-Attacks a server beside bystanders who must not notice.
+Attacks a server next to well-behaved clients that must not notice.
 
 cargo test --test attacks -- [OPTIONS] [NAME]...
 
-  --server PATH    the server program, instead of the one built with this
-  --long           measure long enough for times, and hold them to their bounds; with all
-                   who are after memory, and a look at what is left of it 30 s later
+  --server PATH    the server program to attack, instead of the one built with this
+  --long           measure for longer and check latencies against their bounds; attack memory
+                   with all attackers, and measure again 30 s after they have gone
   --only NAME      only attacks whose names contain NAME
-  --before PATH    attack this server too, for the column \"before\"
-  --markdown FILE  write the tables, in place of those that FILE may have
-  --list           print the names
+  --before PATH    attack this older server too, for the column \"before\"
+  --markdown FILE  write the tables into FILE, in place of the old ones
+  --list           print the names of the attacks
 ";

@@ -1,8 +1,8 @@
-//! A hundred who do nothing wrong: subscribers of a numbered stream, half of them on each shard,
-//! and an echo on each shard, all driven by one thread.
+//! Bystanders, the clients that do nothing wrong: a hundred subscribers of a numbered stream, half
+//! of them on each shard, and an echo on each shard, all driven by one thread.
 //!
-//! What is late counts from when it was due, not from when it left: what the server holds up is
-//! seen by everything that was to be sent meanwhile.
+//! Latency counts from the time at which a message was due, not from when it was sent, so that a
+//! server that stands still delays all messages that were due meanwhile.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -23,23 +23,23 @@ use rustix::{
 
 use crate::{
     figures::{Measured, Probe},
-    marks::Marks,
     server::{SHARDS, Server},
+    timeline::Timeline,
     wire::{self, Frames, array},
 };
 
 pub(crate) const SUBSCRIBERS: usize = 100;
 
-/// Between two messages of the stream.
+/// Interval between two messages of the stream, in microseconds.
 const STREAM_EVERY: u64 = 20_000;
 
-/// Between two messages of an echo.
+/// Interval between two messages of an echo, in microseconds.
 const ECHO_EVERY: u64 = 10_000;
 
-/// How long what a publisher sent who is gone may take to arrive.
+/// Time in microseconds that the last messages may take to arrive if the publisher was closed.
 const WITHOUT_PUBLISHER: u64 = 5_000_000;
 
-/// What became of what was sent.
+/// Outcome of a run for the bystanders.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) measured: Measured,
@@ -49,69 +49,69 @@ pub(crate) struct Outcome {
     pub(crate) misplaced: u64,
     /// Bystanders that the server closed.
     pub(crate) closed: u64,
-    /// What it closed them with.
+    /// Codes that it closed them with, each once; 1006 for a connection that ended without a Close.
     pub(crate) codes: Vec<u16>,
-    /// Echoes that are not what was sent, or never came.
+    /// Echoes that differ from what was sent, or never came.
     pub(crate) wrong_echoes: u64,
 }
 
-/// How their connections ended after the server was told to.
+/// End of the bystanders' connections after SIGTERM.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Farewell {
-    /// Told that the server restarts.
-    pub(crate) told: usize,
+pub(crate) struct Shutdown {
+    /// Number of bystanders that were closed with 1012.
+    pub(crate) closed: usize,
     pub(crate) all: usize,
 }
 
+/// The thread of the bystanders.
 #[derive(Debug)]
 pub(crate) struct Bystanders {
     outcome: mpsc::Receiver<Outcome>,
-    thread: JoinHandle<Farewell>,
+    thread: JoinHandle<Shutdown>,
 }
 
 impl Bystanders {
-    /// Connects them: the echoes, the subscribers, and last the publisher, who is a subscriber too.
+    /// Connects the echoes, then the subscribers, and last the publisher, a subscriber, too.
     pub(crate) fn connect(server: &Server) -> Result<Vec<TcpStream>> {
         let echoes = vec!["/echo".to_owned(); SHARDS];
         let subscribers = vec!["/ws?topic=steady".to_owned(); SUBSCRIBERS + 1];
         server.upgrade_all(&[echoes, subscribers].concat(), "")
     }
 
-    /// Starts the thread of those who are connected; `patience` is how long they wait for the last
-    /// message.
+    /// Starts the thread, which waits for the last messages for up to `patience`.
     pub(crate) fn start(
         sockets: Vec<TcpStream>,
-        marks: &Arc<Marks>,
+        timeline: &Arc<Timeline>,
         patience: Duration,
     ) -> Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let mut lines = Vec::new();
+        let mut connections = Vec::new();
         for (index, socket) in sockets.into_iter().enumerate() {
             socket.set_nonblocking(true)?;
             let data = EventData::new_u64(index as u64);
             epoll::add(&epoll, &socket, data, EventFlags::IN)?;
-            lines.push(Line::new(socket, index));
+            connections.push(Connection::new(socket, index));
         }
-        let (told, outcome) = mpsc::sync_channel(1);
-        let now = marks.now();
-        for echo in &mut lines[..SHARDS] {
+        let (outcomes, outcome) = mpsc::sync_channel(1);
+        let now = timeline.now();
+        for echo in &mut connections[..SHARDS] {
             echo.next = now;
         }
-        let crowd = Crowd {
+        let event_loop = EventLoop {
             epoll,
-            lines,
-            marks: Arc::clone(marks),
-            patience: crate::marks::micros(patience),
+            connections,
+            timeline: Arc::clone(timeline),
+            patience: crate::timeline::micros(patience),
             number: 0,
             stream_due: now,
             echo_due: [now; SHARDS],
             outcome: Outcome::default(),
         };
-        let thread = thread::spawn(move || crowd.run(&told));
+        let thread = thread::spawn(move || event_loop.run(&outcomes));
         Ok(Self { outcome, thread })
     }
 
-    /// Waits until everything that was sent has arrived, or is given up.
+    /// Waits until everything that was sent has arrived or counts as lost.
     pub(crate) fn outcome(&self, within: Duration) -> Result<Outcome> {
         self.outcome
             .recv_timeout(within)
@@ -119,32 +119,33 @@ impl Bystanders {
     }
 
     /// Waits until the server has ended their connections, or the run is over.
-    pub(crate) fn farewell(self) -> Farewell {
+    pub(crate) fn wait_for_shutdown(self) -> Shutdown {
         self.thread.join().unwrap_or_default()
     }
 }
 
-struct Crowd {
+/// The epoll loop that drives all bystanders.
+struct EventLoop {
     epoll: OwnedFd,
     /// Echoes, then subscribers, of which the last one publishes.
-    lines: Vec<Line>,
-    marks: Arc<Marks>,
+    connections: Vec<Connection>,
+    timeline: Arc<Timeline>,
     patience: u64,
-    /// Of the next message of the stream.
+    /// Number of the next message of the stream.
     number: u64,
     stream_due: u64,
     echo_due: [u64; SHARDS],
     outcome: Outcome,
 }
 
-struct Line {
+struct Connection {
     socket: TcpStream,
     shard: usize,
     frames: Frames,
-    /// What the socket has not taken yet.
+    /// Bytes that the socket has not taken yet.
     out: Vec<u8>,
-    /// What is waited for: by a subscriber the message of this number, by an echo the one that was
-    /// due then.
+    /// Next message to arrive: its number for a subscriber, the time at which it was due for an
+    /// echo.
     next: u64,
     end: Option<End>,
 }
@@ -155,7 +156,7 @@ enum End {
     Lost,
 }
 
-impl Line {
+impl Connection {
     fn new(socket: TcpStream, index: usize) -> Self {
         Self {
             socket,
@@ -183,90 +184,95 @@ impl Line {
     }
 }
 
-impl Crowd {
-    fn run(mut self, told: &mpsc::SyncSender<Outcome>) -> Farewell {
+impl EventLoop {
+    /// Drives the bystanders until all their connections have ended or the run is over. Sends the
+    /// outcome as soon as it is complete.
+    fn run(mut self, outcomes: &mpsc::SyncSender<Outcome>) -> Shutdown {
         let mut events = Vec::with_capacity(128);
         let mut scratch = vec![0; 64 * 1024];
-        let mut has_told = false;
-        while !self.marks.is_over.load(Relaxed) && self.lines.iter().any(|line| line.end.is_none())
-        {
-            if !has_told {
-                self.send_what_is_due();
-                has_told = self.is_settled();
-                if has_told {
-                    let _ = told.try_send(self.settle());
+        let mut has_reported = false;
+        let is_open = |connection: &Connection| connection.end.is_none();
+        while !self.timeline.is_over.load(Relaxed) && self.connections.iter().any(is_open) {
+            if !has_reported {
+                self.send_due();
+                has_reported = self.is_complete();
+                if has_reported {
+                    let _ = outcomes.try_send(self.take_outcome());
                 }
             }
             if self.receive(&mut events, &mut scratch).is_err() {
                 break;
             }
         }
-        if !has_told {
-            let _ = told.try_send(self.settle());
+        if !has_reported {
+            let _ = outcomes.try_send(self.take_outcome());
         }
-        let is_told = |line: &&Line| line.end == Some(End::Close(1012));
-        Farewell {
-            told: self.lines.iter().filter(is_told).count(),
-            all: self.lines.len(),
+        let is_restart = |connection: &&Connection| connection.end == Some(End::Close(1012));
+        Shutdown {
+            closed: self.connections.iter().filter(is_restart).count(),
+            all: self.connections.len(),
         }
     }
 
-    fn send_what_is_due(&mut self) {
-        let (now, end) = (self.marks.now(), self.marks.end());
-        let publisher = self.lines.len() - 1;
+    /// Sends the messages of the stream and of the echoes that are due.
+    fn send_due(&mut self) {
+        let (now, end) = (self.timeline.now(), self.timeline.end());
+        let publisher = self.connections.len() - 1;
         while self.stream_due <= now && self.stream_due < end {
             let message = [self.number, self.stream_due]
                 .map(u64::to_be_bytes)
                 .concat();
-            self.lines[publisher].send(wire::BINARY, &message);
+            self.connections[publisher].send(wire::BINARY, &message);
             self.number += 1;
             self.stream_due += STREAM_EVERY;
         }
-        for (line, due) in self.lines.iter_mut().zip(&mut self.echo_due) {
+        for (connection, due) in self.connections.iter_mut().zip(&mut self.echo_due) {
             while *due <= now && *due < end {
-                line.send(wire::BINARY, &due.to_be_bytes());
+                connection.send(wire::BINARY, &due.to_be_bytes());
                 *due += ECHO_EVERY;
             }
-            line.flush();
+            connection.flush();
         }
-        self.lines[publisher].flush();
+        self.connections[publisher].flush();
     }
 
-    /// All has arrived, or is given up.
-    fn is_settled(&self) -> bool {
-        let (now, end) = (self.marks.now(), self.marks.end());
+    /// True if everything has arrived, or the time for it is over.
+    fn is_complete(&self) -> bool {
+        let (now, end) = (self.timeline.now(), self.timeline.end());
         if now < end {
             return false;
         }
-        let (echoes, subscribers) = self.lines.split_at(SHARDS);
+        let (echoes, subscribers) = self.connections.split_at(SHARDS);
         let mut all_echoes = echoes.iter().zip(self.echo_due);
-        let is_there = all_echoes
-            .all(|(line, due)| line.end.is_some() || line.next == due && due >= end)
+        let has_all = all_echoes
+            .all(|(echo, due)| echo.end.is_some() || echo.next == due && due >= end)
             && subscribers
                 .iter()
-                .all(|line| line.end.is_some() || line.next >= self.number);
+                .all(|connection| connection.end.is_some() || connection.next >= self.number);
         let patience = if self.has_publisher() {
             self.patience
         } else {
             WITHOUT_PUBLISHER
         };
-        is_there || now - end > patience
+        has_all || now - end > patience
     }
 
-    /// What a publisher has sent that was closed then is known to nobody.
+    /// True if the publisher is still connected. If it was closed, nobody knows how many of its
+    /// messages reached the server.
     fn has_publisher(&self) -> bool {
-        self.lines.last().is_some_and(|line| line.end.is_none())
+        self.connections.last().is_some_and(|connection| connection.end.is_none())
     }
 
-    fn settle(&mut self) -> Outcome {
+    /// Counts the messages that never arrived and the connections that have ended.
+    fn take_outcome(&mut self) -> Outcome {
         let mut outcome = std::mem::take(&mut self.outcome);
-        for (index, line) in self.lines.iter().enumerate() {
-            match line.end {
+        for (index, connection) in self.connections.iter().enumerate() {
+            match connection.end {
                 None if index < SHARDS => {
-                    outcome.wrong_echoes += (self.echo_due[index] - line.next) / ECHO_EVERY;
+                    outcome.wrong_echoes += (self.echo_due[index] - connection.next) / ECHO_EVERY;
                 }
                 None if !self.has_publisher() => {}
-                None => outcome.lost += self.number.saturating_sub(line.next),
+                None => outcome.lost += self.number.saturating_sub(connection.next),
                 Some(end) => {
                     outcome.closed += 1;
                     outcome.codes.push(match end {
@@ -281,12 +287,12 @@ impl Crowd {
         outcome
     }
 
-    /// Waits for what is to happen next, and receives.
+    /// Waits for events of the sockets until the next message is due, and reads.
     fn receive(&mut self, events: &mut Vec<Event>, scratch: &mut [u8]) -> io::Result<()> {
-        let now = self.marks.now();
+        let now = self.timeline.now();
         let next = self.echo_due.into_iter().fold(self.stream_due, u64::min);
-        // Behind the end nothing is due any more.
-        let next = if now < self.marks.end() {
+        // After the end nothing is due any more.
+        let next = if now < self.timeline.end() {
             next
         } else {
             now + 2_000
@@ -299,8 +305,8 @@ impl Crowd {
         let spare = rustix::buffer::spare_capacity(events);
         match epoll::wait(&self.epoll, spare, Some(&time)) {
             Ok(0) => {
-                let late = self.marks.now().saturating_sub(now + wait);
-                let phase = self.marks.phase(now);
+                let late = self.timeline.now().saturating_sub(now + wait);
+                let phase = self.timeline.phase(now);
                 self.outcome.measured.add_machine(phase, late);
             }
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -314,57 +320,57 @@ impl Crowd {
     }
 
     fn read(&mut self, index: usize, scratch: &mut [u8]) {
-        let line = &mut self.lines[index];
-        match line.socket.read(scratch) {
-            Ok(0) => line.end = line.end.or(Some(End::Lost)),
-            Ok(len) => line.frames.extend(&scratch[..len]),
+        let connection = &mut self.connections[index];
+        match connection.socket.read(scratch) {
+            Ok(0) => connection.end = connection.end.or(Some(End::Lost)),
+            Ok(len) => connection.frames.extend(&scratch[..len]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-            Err(_) => line.end = line.end.or(Some(End::Lost)),
+            Err(_) => connection.end = connection.end.or(Some(End::Lost)),
         }
-        let now = self.marks.now();
+        let now = self.timeline.now();
         let mut answers = Vec::new();
-        while let Some((first, payload)) = line.frames.next() {
+        while let Some((first, payload)) = connection.frames.next() {
             match first {
                 wire::BINARY if index < SHARDS => {
                     let sent = array(payload, 0).map(u64::from_be_bytes);
-                    let due = line.next;
+                    let due = connection.next;
                     self.outcome.wrong_echoes += u64::from(sent != Some(due));
-                    line.next = due + ECHO_EVERY;
+                    connection.next = due + ECHO_EVERY;
                     let late = now.saturating_sub(due);
-                    let phase = self.marks.phase(due);
+                    let phase = self.timeline.phase(due);
                     let measured = &mut self.outcome.measured;
-                    measured.add(phase, Probe::Echo, line.shard, late);
+                    measured.add(phase, Probe::Echo, connection.shard, late);
                 }
                 wire::BINARY => {
                     let number = array(payload, 0).map_or(u64::MAX, u64::from_be_bytes);
                     let due = array(payload, 8).map_or(0, u64::from_be_bytes);
-                    if number < line.next || number >= self.number {
+                    if number < connection.next || number >= self.number {
                         self.outcome.misplaced += 1;
                         continue;
                     }
-                    self.outcome.lost += number - line.next;
-                    line.next = number + 1;
+                    self.outcome.lost += number - connection.next;
+                    connection.next = number + 1;
                     let late = now.saturating_sub(due);
-                    let phase = self.marks.phase(due);
+                    let phase = self.timeline.phase(due);
                     let measured = &mut self.outcome.measured;
-                    measured.add(phase, Probe::Stream, line.shard, late);
+                    measured.add(phase, Probe::Stream, connection.shard, late);
                 }
                 wire::PING => answers.push(wire::frame(wire::PONG, payload)),
                 wire::CLOSE => {
                     let code = array(payload, 0).map_or(1005, u16::from_be_bytes);
-                    line.end = line.end.or(Some(End::Close(code)));
-                    // Its answer: the server need not wait.
-                    let _ = line.socket.write(&wire::close(code));
+                    connection.end = connection.end.or(Some(End::Close(code)));
+                    // Answers the Close, so that the server need not wait.
+                    let _ = connection.socket.write(&wire::close(code));
                 }
                 _ => self.outcome.misplaced += 1,
             }
         }
         for answer in answers {
-            line.out.extend(answer);
+            connection.out.extend(answer);
         }
-        line.flush();
-        if line.end.is_some() {
-            let _ = epoll::delete(&self.epoll, &line.socket);
+        connection.flush();
+        if connection.end.is_some() {
+            let _ = epoll::delete(&self.epoll, &connection.socket);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A memory cgroup: a container that has only so much, where this process may make one.
+//! A memory cgroup with a limit, where this process may create one.
 
 use std::{
     fs::{self, read_to_string},
@@ -9,19 +9,19 @@ use std::{
     time::Duration,
 };
 
-/// A cgroup of the test's own; removed when it is dropped, by when nobody must live in it.
+/// A cgroup of this test. Dropping it removes it; no process may be in it by then.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     directory: PathBuf,
     files: &'static Files,
 }
 
-/// What the two versions call what they have in common.
+/// Names of the files that both versions of cgroups have.
 #[derive(Debug)]
 struct Files {
     limit: &'static str,
     peak: &'static str,
-    /// Has a line `oom_kill N`.
+    /// File with a line `oom_kill N`.
     kills: &'static str,
 }
 
@@ -38,7 +38,7 @@ const V2: Files = Files {
 };
 
 impl Cgroup {
-    /// One with so much memory; none where that is not permitted.
+    /// Creates a cgroup limited to `bytes` of memory; `None` where that is not permitted.
     pub(crate) fn make(bytes: u64) -> Option<Self> {
         let mounts = read_to_string("/proc/self/mounts").ok()?;
         let own = read_to_string("/proc/self/cgroup").ok()?;
@@ -50,13 +50,13 @@ impl Cgroup {
         let directory = parent.join(format!("framecast-attacks-{}", process::id()));
         fs::create_dir(&directory)?;
         let made = Self { directory, files };
-        // Without the controller there is no such file, and what was made is removed again.
+        // Without the memory controller there is no such file; dropping `made` removes the folder.
         fs::metadata(made.directory.join(files.limit))?;
         fs::write(made.directory.join(files.limit), bytes.to_string())?;
         Ok(made)
     }
 
-    /// A command that runs `program` in it, from its first instruction on.
+    /// Returns a command that runs `program` in the cgroup, from its first instruction on.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("sh");
         command
@@ -66,7 +66,7 @@ impl Cgroup {
         command
     }
 
-    /// How many were killed in it for want of memory.
+    /// Number of processes in it that the kernel has killed for lack of memory.
     pub(crate) fn kills(&self) -> u64 {
         let kills = read_to_string(self.directory.join(self.files.kills)).unwrap_or_default();
         let line = kills
@@ -76,7 +76,7 @@ impl Cgroup {
             .unwrap_or(0)
     }
 
-    /// The most that was charged to it, the kernel's part included, in KiB.
+    /// Peak of the memory charged to it, the kernel's part included, in KiB.
     pub(crate) fn peak_kib(&self) -> Option<u64> {
         let peak = read_to_string(self.directory.join(self.files.peak)).ok()?;
         Some(peak.trim().parse::<u64>().ok()? / 1024)
@@ -85,7 +85,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // Who has just ended may still be counted for a moment.
+        // A process that has just ended may still be in it for a moment.
         for _ in 0..100 {
             match fs::remove_dir(&self.directory) {
                 Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
@@ -96,7 +96,7 @@ impl Drop for Cgroup {
     }
 }
 
-/// Where one could be made: below this process's own.
+/// Folders in which a cgroup could be created: those of this process's own cgroups.
 fn parents(mounts: &str, own: &str) -> Vec<(PathBuf, &'static Files)> {
     let own_path = |is_mine: fn(&str) -> bool| {
         let mut lines = own.lines().filter_map(|line| line.split_once(':'));

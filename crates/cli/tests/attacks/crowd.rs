@@ -1,5 +1,5 @@
-//! Attackers: connections that send what they are given as fast as the server takes it, or byte by
-//! byte, all driven by one loop.
+//! A crowd of attackers: connections that each repeat a pattern, as fast as the server takes it or
+//! byte by byte, all driven by one epoll loop.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -19,6 +19,7 @@ use rustix::{
 
 use crate::wire;
 
+/// Connections of attackers.
 #[derive(Debug)]
 pub(crate) struct Crowd {
     epoll: OwnedFd,
@@ -31,21 +32,21 @@ pub(crate) struct Crowd {
 #[derive(Debug)]
 struct Member {
     socket: TcpStream,
-    /// What it sends, again and again.
+    /// Bytes that it sends, `rounds` times.
     pattern: Arc<[u8]>,
     offset: usize,
-    /// How often yet.
+    /// Number of times that it still sends `pattern`.
     rounds: u64,
     has_ended: bool,
-    /// The last that it was sent.
+    /// The last bytes that it has received.
     tail: Vec<u8>,
 }
 
-/// What attackers do with what the server sends them.
+/// Treatment of what the server sends to the attackers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answers {
     Read,
-    Leave,
+    Ignore,
 }
 
 impl Crowd {
@@ -57,13 +58,13 @@ impl Crowd {
             received: 0,
         };
         for socket in sockets {
-            crowd.join(socket)?;
+            crowd.add(socket)?;
         }
         Ok(crowd)
     }
 
-    /// One more, who has nothing to send yet.
-    fn join(&mut self, socket: TcpStream) -> Result<()> {
+    /// Adds a connection that has nothing to send yet.
+    fn add(&mut self, socket: TcpStream) -> Result<()> {
         socket.set_nonblocking(true)?;
         let data = EventData::new_u64(self.members.len() as u64);
         epoll::add(&self.epoll, &socket, data, EventFlags::empty())?;
@@ -78,39 +79,46 @@ impl Crowd {
         Ok(())
     }
 
-    /// One more, who sends `opening` at once, as far as the socket takes it.
-    pub(crate) fn join_with(&mut self, socket: TcpStream, opening: Arc<[u8]>) -> Result<()> {
-        self.join(socket)?;
+    /// Adds a connection and sends `opening` at once, as far as the socket takes it.
+    pub(crate) fn add_and_send(&mut self, socket: TcpStream, opening: Arc<[u8]>) -> Result<()> {
+        self.add(socket)?;
         let last = self.members.len() - 1;
-        self.arm_one(last, opening, 1);
+        self.set_pattern_of(last, opening, 1);
         self.send(last, usize::MAX);
         Ok(())
     }
 
-    /// Gives all of them the same to send, so many times.
-    pub(crate) fn arm(&mut self, pattern: &[u8], rounds: u64) {
+    /// Has every connection send `pattern`, `rounds` times, in place of what it had to send.
+    pub(crate) fn set_pattern(&mut self, pattern: &[u8], rounds: u64) {
         let pattern: Arc<[u8]> = pattern.into();
         for index in 0..self.members.len() {
-            self.arm_one(index, Arc::clone(&pattern), rounds);
+            self.set_pattern_of(index, Arc::clone(&pattern), rounds);
         }
     }
 
-    /// Gives the last so many of them something to send; the others only read.
-    pub(crate) fn arm_last(&mut self, count: usize, pattern: &[u8]) {
+    /// Has the last `count` connections repeat `pattern` for ever; the others only read.
+    pub(crate) fn set_pattern_of_last(&mut self, count: usize, pattern: &[u8]) {
         let pattern: Arc<[u8]> = pattern.into();
         for index in self.members.len() - count..self.members.len() {
-            self.arm_one(index, Arc::clone(&pattern), u64::MAX);
+            self.set_pattern_of(index, Arc::clone(&pattern), u64::MAX);
         }
     }
 
-    pub(crate) fn arm_one(&mut self, index: usize, pattern: impl Into<Arc<[u8]>>, rounds: u64) {
+    /// Has one connection send `pattern`, `rounds` times.
+    pub(crate) fn set_pattern_of(
+        &mut self,
+        index: usize,
+        pattern: impl Into<Arc<[u8]>>,
+        rounds: u64,
+    ) {
         let member = &mut self.members[index];
         (member.pattern, member.offset) = (pattern.into(), 0);
         member.rounds = rounds;
     }
 
-    /// Sends nothing more, and reads until there was an answer.
-    pub(crate) fn is_answered(&mut self, within: Duration) -> Result<bool> {
+    /// Stops sending, and reads until a connection has received something. Returns true if one
+    /// has.
+    pub(crate) fn wait_for_answer(&mut self, within: Duration) -> Result<bool> {
         for member in &mut self.members {
             member.rounds = 0;
         }
@@ -122,10 +130,10 @@ impl Crowd {
         Ok(self.received > 0)
     }
 
-    /// Sends as fast as the server takes it, until then.
+    /// Sends as fast as the server takes it, until `until`.
     pub(crate) fn flood(&mut self, until: Instant, answers: Answers) -> Result<()> {
         for index in 0..self.members.len() {
-            self.watch(index, answers)?;
+            self.update_interest(index, answers)?;
         }
         let mut events = Vec::with_capacity(256);
         let mut scratch = vec![0; 64 * 1024];
@@ -138,29 +146,34 @@ impl Crowd {
                     self.receive(index, &mut scratch);
                 }
                 if self.send(index, usize::MAX) || self.members[index].has_ended {
-                    self.watch(index, answers)?;
+                    self.update_interest(index, answers)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Sends what is left to be sent, and reads nothing, until it is sent or until then.
-    pub(crate) fn pour(&mut self, until: Instant) -> Result<()> {
+    /// Sends what the connections still have to send, without reading, at most until `until`.
+    pub(crate) fn send_remaining(&mut self, until: Instant) -> Result<()> {
         while Instant::now() < until && self.is_sending() {
             let soon = Instant::now() + Duration::from_millis(50);
-            self.flood(soon.min(until), Answers::Leave)?;
+            self.flood(soon.min(until), Answers::Ignore)?;
         }
         Ok(())
     }
 
-    /// Sends as fast as the server takes it, and reads `step` bytes on each connection now and
-    /// again, until then.
-    pub(crate) fn sip(&mut self, until: Instant, step: usize, every: Duration) -> Result<()> {
+    /// Sends as fast as the server takes it until `until`, and reads up to `step` bytes on each
+    /// connection at each interval of `every`.
+    pub(crate) fn flood_and_read_slowly(
+        &mut self,
+        until: Instant,
+        step: usize,
+        every: Duration,
+    ) -> Result<()> {
         let mut scratch = vec![0; step];
         while Instant::now() < until {
             let next = Instant::now() + every;
-            self.flood(next.min(until), Answers::Leave)?;
+            self.flood(next.min(until), Answers::Ignore)?;
             for index in 0..self.members.len() {
                 self.receive(index, &mut scratch);
             }
@@ -168,15 +181,16 @@ impl Crowd {
         Ok(())
     }
 
-    /// Ends what they send: they could go on reading.
+    /// Shuts down the sending side of every connection, which can still read.
     pub(crate) fn half_close(&self) {
         for member in &self.members {
-            // Who has ended has nothing to end.
+            // Fails if the connection has ended already, which is fine.
             let _ = member.socket.shutdown(Shutdown::Write);
         }
     }
 
-    /// Sends `step` bytes on each connection, and again after a while, until then.
+    /// Sends `step` bytes on each connection at each interval of `every`, until `until`. Reads all
+    /// answers.
     pub(crate) fn trickle(&mut self, until: Instant, step: usize, every: Duration) -> Result<()> {
         for index in 0..self.members.len() {
             epoll_set(&self.epoll, &self.members[index], index, EventFlags::IN)?;
@@ -199,7 +213,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Somebody has still something to send.
+    /// True if a connection still has something to send.
     pub(crate) fn is_sending(&self) -> bool {
         let mut members = self.members.iter();
         members.any(|member| member.rounds > 0 && !member.has_ended)
@@ -209,7 +223,7 @@ impl Crowd {
         self.members.len()
     }
 
-    /// How many the server has ended.
+    /// Number of connections that the server has ended.
     pub(crate) fn ended(&self) -> usize {
         self.members
             .iter()
@@ -217,7 +231,7 @@ impl Crowd {
             .count()
     }
 
-    /// The codes that they were closed with.
+    /// Close codes that the connections have received, each once, in ascending order.
     pub(crate) fn codes(&self) -> Vec<u16> {
         let mut codes: Vec<_> = self.members.iter().filter_map(Member::code).collect();
         codes.sort_unstable();
@@ -225,7 +239,8 @@ impl Crowd {
         codes
     }
 
-    /// Waits for sockets; false if there is nothing left to wait for.
+    /// Waits for events of the sockets, for at most 50 ms. Returns false if all connections have
+    /// ended.
     fn wait(&self, events: &mut Vec<Event>, until: Instant) -> Result<bool> {
         if self.ended() == self.members.len() && !self.members.is_empty() {
             return Ok(false);
@@ -239,7 +254,8 @@ impl Crowd {
         }
     }
 
-    fn watch(&self, index: usize, answers: Answers) -> Result<()> {
+    /// Sets the events that epoll reports for a connection, and forgets one that has ended.
+    fn update_interest(&self, index: usize, answers: Answers) -> Result<()> {
         let member = &self.members[index];
         let mut flags = EventFlags::empty();
         flags.set(EventFlags::IN, answers == Answers::Read);
@@ -251,7 +267,7 @@ impl Crowd {
         epoll_set(&self.epoll, member, index, flags)
     }
 
-    /// Sends once; true if that was the last of it.
+    /// Writes to the socket once, at most `most` bytes. Returns true if nothing is left to send.
     fn send(&mut self, index: usize, most: usize) -> bool {
         let member = &mut self.members[index];
         if member.rounds == 0 || member.has_ended {
@@ -290,7 +306,7 @@ impl Crowd {
 }
 
 impl Member {
-    /// The code of the Close that ends what it was sent.
+    /// Code of the Close with which the received bytes end.
     fn code(&self) -> Option<u16> {
         (0..self.tail.len()).find_map(|start| {
             let close = &self.tail[start..];
@@ -310,5 +326,5 @@ fn epoll_set(epoll: &OwnedFd, member: &Member, index: usize, flags: EventFlags) 
     Ok(())
 }
 
-/// As long as the longest Close.
+/// Length of the longest Close frame: a header of 2 bytes and a payload of 125.
 const TAIL: usize = 127;

@@ -1,17 +1,17 @@
-//! Times of messages, and what is told of them.
+//! Latencies of messages, and their quantiles.
 
-use crate::{marks::Phase, server::SHARDS};
+use crate::{server::SHARDS, timeline::Phase};
 
-/// Latencies in microseconds, of one phase.
+/// Latencies of one phase, in microseconds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Samples {
     stream: [Vec<u64>; SHARDS],
     echo: [Vec<u64>; SHARDS],
-    /// How late the bystanders' own thread was woken: what the machine can't do better.
+    /// Delays with which the machine woke the bystanders' own thread; no server can do better.
     machine: Vec<u64>,
 }
 
-/// Samples of the phases that count.
+/// Samples of the two phases that are reported.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Measured {
     pub(crate) baseline: Samples,
@@ -24,7 +24,7 @@ pub(crate) enum Probe {
     Echo,
 }
 
-/// In milliseconds.
+/// Median, 99th percentile and maximum, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Quantiles {
     pub(crate) p50: f64,
@@ -66,7 +66,7 @@ impl Samples {
         Quantiles::of(&mut self.machine)
     }
 
-    /// For each shard.
+    /// Quantiles of `probe` for each shard.
     pub(crate) fn quantiles(&mut self, probe: Probe) -> [Quantiles; SHARDS] {
         let samples = self.of(probe);
         let mut all = [Quantiles::default(); SHARDS];
@@ -91,7 +91,7 @@ impl Quantiles {
         }
     }
 
-    /// The worst of several shards.
+    /// The worst of each quantile over several shards.
     pub(crate) fn worst(of: &[Self]) -> Self {
         of.iter().fold(Self::default(), |worst, each| Self {
             p50: worst.p50.max(each.p50),
@@ -102,6 +102,6 @@ impl Quantiles {
 }
 
 fn millis(micros: u64) -> f64 {
-    // Times of a run: far below 2^52.
+    // A run takes less than 2^32 us, which is 71 minutes.
     u32::try_from(micros).map_or(f64::INFINITY, f64::from) / 1000.0
 }

@@ -1,24 +1,24 @@
-//! Attacks on a server, beside bystanders who must not notice.
+//! Attacks on a server, next to well-behaved clients ("bystanders") that must not notice them.
 //!
-//! Every attack starts the server program anew, connects a hundred bystanders, measures them
-//! without the attack and with it, and ends the server with SIGTERM. `docs/attacks.md` says what
-//! is measured and has the table.
+//! For every attack this program starts a new server process, connects a hundred bystanders,
+//! measures their latency without the attack and under it, and ends the server with SIGTERM.
+//! `docs/attacks.md` explains the measurements and has the tables.
 
 mod arguments;
+mod attack_run;
 mod attacks;
 mod bystanders;
 mod cgroup;
 mod crowd;
-mod field;
 mod figures;
-mod marks;
 mod masses;
+mod memory_use;
 mod record;
 mod report;
 mod self_check;
 mod server;
+mod timeline;
 mod usage;
-mod weight;
 mod wire;
 
 use std::{
@@ -31,10 +31,10 @@ use anyhow::Result;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    arguments::{Arguments, HELP, Says},
+    arguments::{Arguments, HELP, Printout},
+    attack_run::Form,
     attacks::Attack,
-    field::Form,
-    record::Age,
+    record::ServerVersion,
     report::Row,
 };
 
@@ -43,11 +43,11 @@ fn main() -> Result<ExitCode> {
     let attacks: Vec<_> = attacks::all()
         .filter(|attack| arguments.wants(attack.name))
         .collect();
-    match arguments.only_says {
-        Some(Says::Help) => say(HELP.trim_end()),
-        Some(Says::Names) => {
+    match arguments.only_prints {
+        Some(Printout::Help) => print_line(HELP.trim_end()),
+        Some(Printout::Names) => {
             for attack in attacks {
-                say(&format!("{}: test", attack.name));
+                print_line(&format!("{}: test", attack.name));
             }
         }
         None => return run(&arguments, &attacks),
@@ -68,25 +68,25 @@ fn run(arguments: &Arguments, attacks: &[&'static Attack]) -> Result<ExitCode> {
     let (mut passed, mut failed) = (0, 0);
     let mut rows: Vec<Row> = Vec::new();
     for &attack in attacks {
-        let record = match record::attack(attack, &arguments.server, Age::Now, form) {
+        let record = match record::attack(attack, &arguments.server, ServerVersion::Current, form) {
             Ok(record) => record,
             Err(error) => {
                 failed += 1;
-                say(&format!("FAILED {}\n       {error:#}", attack.name));
+                print_line(&format!("FAILED {}\n       {error:#}", attack.name));
                 continue;
             }
         };
         let has_passed = record.broken.is_empty() && (!form.is_long || record.slow.is_empty());
         *if has_passed { &mut passed } else { &mut failed } += 1;
         let verdict = if has_passed { "ok" } else { "FAILED" };
-        say(&report::line(verdict, attack, &record, form));
+        print_line(&report::line(verdict, attack, &record, form));
         let before = match &arguments.before {
-            Some(program) => Some(record::attack(attack, program, Age::Before, form)?),
+            Some(program) => Some(record::attack(attack, program, ServerVersion::Older, form)?),
             None => None,
         };
         if let Some(before) = &before {
-            let verdict = if before.has_hurt() { "before" } else { "guard" };
-            say(&report::line(verdict, attack, before, form));
+            let verdict = if before.did_harm() { "before" } else { "guard" };
+            print_line(&report::line(verdict, attack, before, form));
         }
         rows.push((attack, record, before));
     }
@@ -95,7 +95,7 @@ fn run(arguments: &Arguments, attacks: &[&'static Attack]) -> Result<ExitCode> {
         let text = report::markdown(&old, &rows, form, &arguments.command());
         fs::write(file, text)?;
     }
-    say(&format!("{passed} passed, {failed} failed"));
+    print_line(&format!("{passed} passed, {failed} failed"));
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
@@ -103,12 +103,12 @@ fn run(arguments: &Arguments, attacks: &[&'static Attack]) -> Result<ExitCode> {
     })
 }
 
-fn say(line: &str) {
-    // Nobody listens: that is no reason to stop.
+fn print_line(line: &str) {
+    // A closed standard output is no reason to stop.
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Thousands of attackers take a descriptor each.
+/// Raises the limit on open descriptors to its maximum: thousands of attackers need one each.
 fn raise_descriptor_limit() -> Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(

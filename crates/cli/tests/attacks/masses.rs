@@ -1,4 +1,4 @@
-//! Attackers by the thousand, who come from afar, say something, and stay.
+//! Attackers by the thousand, from many addresses, that send something and stay connected.
 
 use std::{
     iter,
@@ -9,75 +9,76 @@ use std::{
 use anyhow::Result;
 
 use crate::{
+    attack_run::AttackRun,
     crowd::{Answers, Crowd},
-    field::Field,
 };
 
-impl Field<'_> {
-    /// As many of `count` as there are in this form.
-    pub(crate) fn many(&self, count: usize) -> usize {
+impl AttackRun<'_> {
+    /// Returns `count`, divided as this form wants it.
+    pub(crate) fn scaled(&self, count: usize) -> usize {
         count.div_ceil(self.form.one_in)
     }
 
-    /// One of `count` after the other connects and says the next of `openings`, as far as the
-    /// server takes it; no answer is read.
-    pub(crate) fn masses(
+    /// Opens up to `count` (scaled) connections, one after the other, and sends the next of
+    /// `openings` on each, as far as the server takes it. Reads no answers.
+    pub(crate) fn connect_many(
         &self,
         count: usize,
         openings: impl IntoIterator<Item = Arc<[u8]>>,
     ) -> Result<Crowd> {
         let mut crowd = Crowd::new(Vec::new())?;
         let give_up = Instant::now() + self.form.patience;
-        for opening in openings.into_iter().take(self.many(count)) {
-            crowd.join_with(self.server.dial_from_afar()?, opening)?;
+        for opening in openings.into_iter().take(self.scaled(count)) {
+            crowd.add_and_send(self.server.dial_from_many_addresses()?, opening)?;
             if Instant::now() > give_up {
                 break;
             }
         }
-        crowd.pour(Instant::now() + self.form.attack)?;
+        crowd.send_remaining(Instant::now() + self.form.attack)?;
         Ok(crowd)
     }
 
-    /// The same, where all say the same.
-    pub(crate) fn masses_of(&self, count: usize, opening: &[u8]) -> Result<Crowd> {
+    /// Like [`Self::connect_many`], with the same opening on all connections.
+    pub(crate) fn connect_many_alike(&self, count: usize, opening: &[u8]) -> Result<Crowd> {
         let opening: Arc<[u8]> = opening.into();
-        self.masses(count, iter::repeat(opening))
+        self.connect_many(count, iter::repeat(opening))
     }
 
-    /// They read nothing until then, go on with what they have to send, and stay.
-    pub(crate) fn stay(&mut self, mut crowd: Crowd, until: Instant) -> Result<()> {
-        crowd.flood(until.max(Instant::now() + A_WHILE), Answers::Leave)?;
+    /// Sends the remainder without reading until `until`, then holds the connections open.
+    pub(crate) fn hold_unread(&mut self, mut crowd: Crowd, until: Instant) -> Result<()> {
+        crowd.flood(until.max(Instant::now() + SETTLE_TIME), Answers::Ignore)?;
         self.hold(crowd);
         Ok(())
     }
 
-    /// They send what they have, read what they are answered, and stay.
-    pub(crate) fn work_off(&mut self, mut crowd: Crowd, until: Instant) -> Result<()> {
+    /// Sends everything and reads the answers, then holds the connections open.
+    pub(crate) fn hold_when_sent(&mut self, mut crowd: Crowd, until: Instant) -> Result<()> {
         crowd.flood(until, Answers::Read)?;
-        // However busy the machine is, the server shall be asked for all that.
+        // However busy the machine is, the server shall get all of it.
         let give_up = until + 2 * self.form.attack;
         while crowd.is_sending() && Instant::now() < give_up {
-            crowd.flood(Instant::now() + A_WHILE, Answers::Read)?;
+            crowd.flood(Instant::now() + SETTLE_TIME, Answers::Read)?;
         }
         self.hold(crowd);
         Ok(())
     }
 
-    /// They stay until it was seen what they have cost.
+    /// Holds the connections open until the server's memory was measured.
     pub(crate) fn hold(&mut self, crowd: Crowd) {
         self.sent += crowd.sent;
         self.held.push(crowd);
     }
 
-    /// Masses that say something, and are then left alone.
-    pub(crate) fn left_alone(&mut self, count: usize, opening: &[u8]) -> Result<()> {
+    /// Opens many connections, sends `opening` on each, and holds them open without reading.
+    pub(crate) fn open_and_hold(&mut self, count: usize, opening: &[u8]) -> Result<()> {
         let until = self.begin();
-        let crowd = self.masses_of(count, opening)?;
-        self.stay(crowd, until)
+        let crowd = self.connect_many_alike(count, opening)?;
+        self.hold_unread(crowd, until)
     }
 
-    /// The same, where each opens with something else, and all go on with the same.
-    pub(crate) fn left_alone_each(
+    /// Like [`Self::open_and_hold`], with an opening of its own for each connection, and then the
+    /// same `words` on all.
+    pub(crate) fn open_each_and_hold(
         &mut self,
         count: usize,
         opening: impl Fn(usize) -> Vec<u8>,
@@ -85,11 +86,11 @@ impl Field<'_> {
     ) -> Result<()> {
         let until = self.begin();
         let openings = (0..).map(|index| opening(index).into());
-        let mut crowd = self.masses(count, openings)?;
-        crowd.arm(words, 1);
-        self.stay(crowd, until)
+        let mut crowd = self.connect_many(count, openings)?;
+        crowd.set_pattern(words, 1);
+        self.hold_unread(crowd, until)
     }
 }
 
-/// Long enough for the server to have seen what was sent.
-const A_WHILE: Duration = Duration::from_millis(200);
+/// Least time for the server to read what was sent.
+const SETTLE_TIME: Duration = Duration::from_millis(200);

@@ -1,20 +1,20 @@
-//! What is told of the attacks: a line each, and two tables.
+//! Report on the attacks: a few lines for each, and two tables.
 
 mod memory;
 
 use std::{fmt::Write, fs, thread};
 
-use crate::{attacks::Attack, field::Form, figures::Quantiles, record::Record};
+use crate::{attack_run::Form, attacks::Attack, figures::Quantiles, record::Record};
 
-/// One line, and one for each thing that does not hold.
+/// Formats a line for the attack, and one for each check that failed.
 pub(crate) fn line(verdict: &str, attack: &Attack, record: &Record, form: Form) -> String {
     let hold = record
         .longest_hold_us
         .map_or(String::new(), |us| format!(", longest hold {us} us"));
     let [stream, echo] = [0, 1].map(|probe| {
-        let calm = Quantiles::worst(&record.baseline[probe]);
-        let hurt = Quantiles::worst(&record.attacked[probe]);
-        format!("{} > {}", millis(calm), millis(hurt))
+        let baseline = Quantiles::worst(&record.baseline[probe]);
+        let attacked = Quantiles::worst(&record.attacked[probe]);
+        format!("{} > {}", millis(baseline), millis(attacked))
     });
     let mut line = format!(
         "{verdict:6} {:32} stream {stream}, echo {echo} ms, {} B sent, CPU {:.2} s, peak {} MiB{hold}, \
@@ -35,11 +35,11 @@ pub(crate) fn line(verdict: &str, attack: &Attack, record: &Record, form: Form) 
     line
 }
 
-/// An attack, what it does now, and what it did before.
+/// An attack, its result on the current server, and on the older one.
 pub(crate) type Row = (&'static Attack, Record, Option<Record>);
 
-/// What stands in a file of before, with the tables of what was measured in place of the old ones:
-/// all else is written by hand, and stays.
+/// Replaces the tables in the text of a file with new ones. The other sections are written by hand
+/// and stay.
 pub(crate) fn markdown(old: &str, rows: &[Row], form: Form, command: &str) -> String {
     let (on_memory, on_time): (Vec<_>, Vec<_>) = rows
         .iter()
@@ -71,7 +71,7 @@ fn machine() -> String {
     format!("Machine: {cores} cores ({cpu}), Linux {}.", kernel.trim())
 }
 
-/// The text with this section in place of the one with the same heading, or at its end.
+/// Replaces the section with this heading, or appends it if there is none.
 fn with_section(text: &str, heading: &str, section: &str) -> String {
     let Some((before, rest)) = text.split_once(heading) else {
         return [text, "\n", section].concat();
@@ -80,7 +80,7 @@ fn with_section(text: &str, heading: &str, section: &str) -> String {
     [before, section, after].concat()
 }
 
-/// The table of what cost time.
+/// Formats the table of the attacks on latency.
 fn times(rows: &[&Row], form: Form) -> String {
     let mut text = format!(
         "Each attack: {:?} without it, {:?} with it.\n\n{HEAD}",
@@ -89,28 +89,28 @@ fn times(rows: &[&Row], form: Form) -> String {
     for (attack, record, before) in rows {
         text.push_str(&row(attack, record, before.as_ref()));
     }
-    let held = rows
+    let guards = rows
         .iter()
-        .filter(|(_, _, before)| before.as_ref().is_none_or(|before| !before.has_hurt()))
+        .filter(|(_, _, before)| before.as_ref().is_none_or(|before| !before.did_harm()))
         .count();
-    let hurt = rows.len() - held;
+    let harmful = rows.len() - guards;
     let _ = write!(text, "\n{} attacks", rows.len());
     if rows.iter().any(|(_, _, before)| before.is_some()) {
         let _ = write!(
             text,
-            ", of which {hurt} did something before and {held} are guards"
+            ", of which {harmful} did harm to the older server and {guards} are guards"
         );
     }
     text.push_str(".\n");
     text
 }
 
-/// What the table begins with.
+/// Heading of the section with the table.
 const HEADING: &str = "## Measured\n\n";
 
 const HEAD: &str = "\
-| attack | what it pays for | sent, KiB | bystanders lost, closed | stream, ms | under attack | echo, ms \
-| under attack | timers late, ms | CPU, s | longest hold, us | peak, MiB | and then | before: stream; echo |
+| attack | what the server pays for | sent, KiB | bystanders lost, closed | stream, ms | under attack | echo, ms \
+| under attack | timers late, ms | CPU, s | longest hold, us | peak, MiB | result | before: stream; echo |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
@@ -131,7 +131,7 @@ fn row(attack: &Attack, record: &Record, before: Option<&Record>) -> String {
     let before = before.map_or(String::new(), |before| {
         let [[_, stream], [_, echo]] = [0, 1].map(|probe| worst(before, probe));
         match before.broken.as_slice() {
-            _ if !before.has_hurt() => format!("guard ({stream}; {echo})"),
+            _ if !before.did_harm() => format!("guard ({stream}; {echo})"),
             [] => format!("{stream}; {echo}"),
             broken => format!("{stream}; {echo}; {}", broken.join("; ")),
         }
@@ -143,7 +143,7 @@ fn row(attack: &Attack, record: &Record, before: Option<&Record>) -> String {
     )
 }
 
-/// What does not hold, in a word or more.
+/// Joins the checks that failed; "drained" if there are none.
 fn all_wrong(record: &Record) -> String {
     let mut all = record.broken.clone();
     if let Some(first) = record.slow.first() {
@@ -157,7 +157,7 @@ fn all_wrong(record: &Record) -> String {
     }
 }
 
-/// p50 / p99 / greatest.
+/// Formats p50/p99/max.
 fn millis(quantiles: Quantiles) -> String {
     let Quantiles { p50, p99, max } = quantiles;
     format!("{p50:.1}/{p99:.1}/{max:.1}")

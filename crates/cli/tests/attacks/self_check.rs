@@ -1,4 +1,5 @@
-//! Whether the bystanders would notice: beside a server of a few lines that does all of it wrong.
+//! Check of the bystanders themselves: next to a server of a few lines that makes every mistake on
+//! purpose, they must report each one.
 
 use std::{
     io::{Read, Write},
@@ -12,17 +13,17 @@ use anyhow::{Result, ensure};
 
 use crate::{
     bystanders::{Bystanders, SUBSCRIBERS},
-    marks::{Marks, Phase},
     server::SHARDS,
+    timeline::{Phase, Timeline},
     wire,
 };
 
-/// Numbers of messages, and of the subscribers for whom they go wrong.
+/// For each mistake, the number of the message and the index of the subscriber that it hits.
 const LOST: (usize, usize) = (2, 10);
 const DOUBLED: (usize, usize) = (3, 20);
 const SWAPPED: (usize, usize) = (4, 30);
 const CLOSED: (usize, usize) = (5, 40);
-/// All are late by this once.
+/// One delay, which makes messages late for all subscribers.
 const HELD_UP: Duration = Duration::from_millis(60);
 
 pub(crate) fn the_bystanders_notice_what_is_wrong() -> Result<()> {
@@ -39,17 +40,17 @@ pub(crate) fn the_bystanders_notice_what_is_wrong() -> Result<()> {
     for mut echo in far {
         thread::spawn(move || while answer_wrongly(&mut echo).is_ok() {});
     }
-    let marks = Arc::new(Marks::new());
-    let bystanders = Bystanders::start(near, &marks, Duration::from_secs(10))?;
-    marks.begin(Phase::Attack);
-    // Not to wait for anything: this is how long is measured.
+    let timeline = Arc::new(Timeline::new());
+    let bystanders = Bystanders::start(near, &timeline, Duration::from_secs(10))?;
+    timeline.begin(Phase::Attack);
+    // The length of the measurement; nothing is waited for.
     thread::sleep(Duration::from_millis(200));
-    marks.begin(Phase::After);
+    timeline.begin(Phase::After);
     let mut outcome = bystanders.outcome(Duration::from_secs(10))?;
-    marks.is_over.store(true, Relaxed);
-    bystanders.farewell();
+    timeline.is_over.store(true, Relaxed);
+    bystanders.wait_for_shutdown();
     let _ = serving.join();
-    // What overtakes another is a gap, too.
+    // A message that arrives ahead of its turn leaves a gap, which counts as a loss, too.
     ensure!(outcome.lost == 2, "{} lost, not 2", outcome.lost);
     ensure!(
         outcome.misplaced == 2,
@@ -70,7 +71,7 @@ pub(crate) fn the_bystanders_notice_what_is_wrong() -> Result<()> {
     Ok(())
 }
 
-/// Hands on what the last one publishes, until that one goes.
+/// Sends what the last subscriber publishes to all, with the mistakes, until it disconnects.
 fn serve(mut subscribers: Vec<TcpStream>) -> Result<()> {
     let publisher = subscribers.len() - 1;
     let mut kept = Vec::new();
@@ -86,7 +87,7 @@ fn serve(mut subscribers: Vec<TcpStream>) -> Result<()> {
                 SWAPPED => kept.clone_from(&message),
                 DOUBLED => socket.write_all(&message.repeat(2))?,
                 CLOSED => socket.write_all(&[wire::CLOSE, 2, 0x0F, 0xA8])?,
-                (number, CLOSED_ONE) if number > CLOSED.0 => {}
+                (number, CLOSED_SUBSCRIBER) if number > CLOSED.0 => {}
                 _ => socket.write_all(&message)?,
             }
             if (number, subscriber) == (SWAPPED.0 + 1, SWAPPED.1) {
@@ -97,15 +98,15 @@ fn serve(mut subscribers: Vec<TcpStream>) -> Result<()> {
     Ok(())
 }
 
-const CLOSED_ONE: usize = CLOSED.1;
+const CLOSED_SUBSCRIBER: usize = CLOSED.1;
 
-/// Answers something else.
+/// Echoes a wrong payload.
 fn answer_wrongly(echo: &mut TcpStream) -> Result<()> {
     read::<8>(echo)?;
     Ok(echo.write_all(&[wire::BINARY, 8, 0, 0, 0, 0, 0, 0, 0, 0])?)
 }
 
-/// The payload of a client's frame, which is so long.
+/// Reads a client's frame with a payload of `N` bytes, at most 125, and returns the payload.
 fn read<const N: usize>(socket: &mut TcpStream) -> Result<[u8; N]> {
     socket.read_exact(&mut [0; 6])?;
     let mut payload = [0; N];

@@ -1,4 +1,4 @@
-//! The server that is attacked: a process of its own, started afresh for every attack.
+//! The server that is attacked: a new process for every attack.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -16,34 +16,34 @@ use socket2::{Domain, Socket, Type};
 
 use crate::{cgroup::Cgroup, wire};
 
-/// How many shards every server gets: 0 accepts.
+/// Number of shards of every server. Shard 0 also accepts.
 pub(crate) const SHARDS: usize = 2;
 
-/// No answer is waited for longer.
+/// Longest time that an answer of the server is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The kernel takes the least that it can for it.
+/// Receive buffer in bytes, which the kernel raises to the smallest one that it allows.
 const SMALLEST_BUFFER: usize = 1;
 
 /// A running server; killed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// Held open, and never read.
+    /// Standard error of a server with a log: held open, and never read.
     _errors: Option<ChildStderr>,
     pub(crate) address: SocketAddr,
-    /// Connections so far: the server hands them to its shards in turn.
+    /// Number of connections so far: the server hands them to its shards in turn.
     dialled: Mutex<usize>,
 }
 
 impl Server {
-    /// Starts `program` with options of `serve`; with a log of its own, that goes to a pipe that
-    /// nobody reads.
+    /// Starts `program` with options of `serve`. If `--log` is among them, the log goes to a pipe
+    /// that nobody reads.
     pub(crate) fn start(program: &Path, options: &[&str]) -> Result<Self> {
         Self::start_as(Command::new(program), options)
     }
 
-    /// The same, in a cgroup.
+    /// Like [`Self::start`], in a cgroup.
     pub(crate) fn start_in(cgroup: &Cgroup, program: &Path, options: &[&str]) -> Result<Self> {
         Self::start_as(cgroup.command(program), options)
     }
@@ -63,7 +63,7 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {command:?}"))?;
-        let address = announced(&mut child);
+        let address = listening_address(&mut child);
         let mut server = Self {
             _errors: child.stderr.take(),
             child,
@@ -74,7 +74,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Connects.
+    /// Opens a TCP connection.
     pub(crate) fn dial(&self) -> Result<TcpStream> {
         let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = TcpStream::connect_timeout(&self.address, PATIENCE).context("connecting")?;
@@ -86,14 +86,15 @@ impl Server {
         Ok(socket)
     }
 
-    /// Connects as one of very many, from one of many addresses: an address has only so many ports.
-    /// What it does not read soon waits in the server, and not in the kernel.
-    pub(crate) fn dial_from_afar(&self) -> Result<TcpStream> {
+    /// Opens one of thousands of TCP connections, from one of 250 addresses, since one address has
+    /// too few ports. Its receive buffer is the smallest that the kernel allows, so that what it
+    /// does not read waits in the server and not in the kernel.
+    pub(crate) fn dial_from_many_addresses(&self) -> Result<TcpStream> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.set_recv_buffer_size(SMALLEST_BUFFER)?;
         let number = {
-            // Not held while it connects: others come at the same time.
+            // The lock is released before it connects: other attacks connect at the same time.
             let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
             *dialled += 1;
             u8::try_from(*dialled / 64 % 250)?
@@ -105,14 +106,14 @@ impl Server {
         Ok(socket.into())
     }
 
-    /// Connects, on each shard in turn from the first on.
+    /// Opens TCP connections, on each shard in turn, beginning with shard 0.
     pub(crate) fn dial_all(&self, count: usize) -> Result<Vec<TcpStream>> {
-        self.turn_to(0)?;
+        self.skip_to_shard(0)?;
         (0..count).map(|_| self.dial()).collect()
     }
 
-    /// Makes the next connection one of `shard`.
-    pub(crate) fn turn_to(&self, shard: usize) -> Result<()> {
+    /// Makes sure that the server hands the next connection to `shard`.
+    pub(crate) fn skip_to_shard(&self, shard: usize) -> Result<()> {
         let dialled = *self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
         if dialled % SHARDS != shard {
             self.dial()?;
@@ -120,11 +121,11 @@ impl Server {
         Ok(())
     }
 
-    /// Connects to WebSocket paths, on each shard in turn from the first on.
+    /// Opens a WebSocket on each path, on each shard in turn, beginning with shard 0.
     pub(crate) fn upgrade_all(&self, paths: &[String], headers: &str) -> Result<Vec<TcpStream>> {
-        self.turn_to(0)?;
+        self.skip_to_shard(0)?;
         let mut sockets = Vec::new();
-        // Some at a time are under way: that is quicker, and no backlog is too short for it.
+        // 64 handshakes at a time: faster than one by one, and short enough for any listen backlog.
         for paths in paths.chunks(64) {
             let mut batch = Vec::new();
             for path in paths {
@@ -141,6 +142,7 @@ impl Server {
         Ok(sockets)
     }
 
+    /// Opens a WebSocket.
     pub(crate) fn upgrade(&self, path: &str) -> Result<TcpStream> {
         let mut socket = self.dial()?;
         socket.write_all(&wire::upgrade(path, ""))?;
@@ -149,14 +151,14 @@ impl Server {
         Ok(socket)
     }
 
-    /// Sends a request on a connection of its own: status and body of the answer.
+    /// Sends a request on a connection of its own, and returns status and body of the response.
     pub(crate) fn http(&self, request: &[u8]) -> Result<(u16, String)> {
         let mut socket = self.dial()?;
         socket.write_all(request)?;
         read_answer(&mut socket)
     }
 
-    /// Registers a relay, and says where it connects to.
+    /// Registers a relay, and returns the path of its WebSocket.
     pub(crate) fn register(&self, user: usize, topics: &[String]) -> Result<String> {
         let topics = topics.join("\",\"");
         let body = format!("{{\"user_id\":{user},\"topics\":[\"{topics}\"]}}");
@@ -168,12 +170,12 @@ impl Server {
         Ok(format!("/ws/{id}"))
     }
 
-    /// A number that the server tells of itself, if it knows it.
+    /// Returns a number from `/health`; `None` if the server does not answer or does not have it.
     pub(crate) fn health(&self, field: &str) -> Option<u64> {
         self.all_health().ok()?[field].as_u64()
     }
 
-    /// All that the server tells of itself.
+    /// Returns the whole response to `/health`.
     pub(crate) fn all_health(&self) -> Result<serde_json::Value> {
         let (_, health) = self.http(&wire::request("GET", "/health", ""))?;
         Ok(serde_json::from_str(&health)?)
@@ -187,12 +189,12 @@ impl Server {
         self.child.id()
     }
 
-    /// Asks it to end.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) -> Result<()> {
         self.signal(Signal::TERM)
     }
 
-    /// Ends it at once.
+    /// Sends SIGKILL.
     pub(crate) fn kill(&self) -> Result<()> {
         self.signal(Signal::KILL)
     }
@@ -203,7 +205,7 @@ impl Server {
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end; returns `None` if it does not within this time.
     pub(crate) fn wait(&mut self, within: Duration) -> Result<Option<ExitStatus>> {
         let until = Instant::now() + within;
         while Instant::now() < until {
@@ -223,12 +225,12 @@ impl Drop for Server {
     }
 }
 
-/// The address that a server says it listens on.
-fn announced(child: &mut Child) -> Result<SocketAddr> {
+/// Waits until the server prints its address, and returns it.
+fn listening_address(child: &mut Child) -> Result<SocketAddr> {
     let output = child.stdout.take().context("no standard output")?;
     let (found, wait) = mpsc::sync_channel(1);
     thread::spawn(move || {
-        // To its end: a server may say more.
+        // Reads to the end, so that the pipe never fills.
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             if let Some(address) = line.strip_prefix("framecast listens on http://") {
                 let _ = found.try_send(address.to_owned());
@@ -241,7 +243,7 @@ fn announced(child: &mut Child) -> Result<SocketAddr> {
     address.parse().context(address)
 }
 
-/// Reads a head, byte by byte: what follows is left for others.
+/// Reads the head of a response, byte by byte, so that nothing behind it is consumed.
 pub(crate) fn read_head(socket: &mut TcpStream) -> Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -254,7 +256,7 @@ pub(crate) fn read_head(socket: &mut TcpStream) -> Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Reads an answer: its status and its body.
+/// Reads a response, and returns its status and its body.
 pub(crate) fn read_answer(socket: &mut TcpStream) -> Result<(u16, String)> {
     let head = read_head(socket)?;
     let status = head.split(' ').nth(1).context("no status")?.parse()?;

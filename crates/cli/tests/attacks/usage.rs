@@ -1,4 +1,4 @@
-//! What the server uses of the machine, as the kernel counts it.
+//! CPU time, memory and descriptors of the server process, as the kernel counts them.
 
 use std::{fs, time::Duration};
 
@@ -7,23 +7,23 @@ use anyhow::{Context, Result};
 use crate::server::Server;
 
 impl Server {
-    /// CPU time of all its threads so far.
+    /// CPU time of all threads of the server so far.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
         let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat")?;
-        // utime and stime are fields 14 and 15 of all; these begin with the third.
+        // utime and stime are fields 14 and 15 of the line; `fields` begins with the third.
         let ticks = fields.split_whitespace().skip(11).take(2);
         let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
         let per_second = rustix::param::clock_ticks_per_second();
         Ok(Duration::from_millis(ticks * 1000 / per_second))
     }
 
-    /// The most memory that was resident at one time, in KiB.
+    /// Peak of the resident memory, in KiB.
     pub(crate) fn peak_kib(&self) -> Result<u64> {
         self.status("VmHWM:")
     }
 
-    /// The memory that is resident, in KiB.
+    /// Resident memory, in KiB.
     pub(crate) fn resident_kib(&self) -> Result<u64> {
         self.status("VmRSS:")
     }
@@ -36,7 +36,7 @@ impl Server {
         Ok(number.parse()?)
     }
 
-    /// The files and sockets that are open.
+    /// Number of open descriptors.
     pub(crate) fn descriptors(&self) -> Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.id()))?.count())
     }

@@ -1,19 +1,21 @@
-//! What goes over the wire, byte for byte: the server's own code has no part in it.
+//! Bytes on the wire, both ways, written without the server's own code, so that no fault hides on
+//! both sides.
 
-/// First byte of a frame that is a whole text message.
+/// First byte of an unfragmented text message: FIN and opcode.
 pub(crate) const TEXT: u8 = 0x81;
 pub(crate) const BINARY: u8 = 0x82;
 pub(crate) const CLOSE: u8 = 0x88;
 pub(crate) const PING: u8 = 0x89;
 pub(crate) const PONG: u8 = 0x8A;
-/// The bit that says: no fragment follows.
+/// FIN bit.
 pub(crate) const FINAL: u8 = 0x80;
-/// The bit that says: compressed.
+/// RSV1 bit: the message is compressed (RFC 7692).
 pub(crate) const COMPRESSED: u8 = 0x40;
 
+/// Masking key of all client frames.
 pub(crate) const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
-/// A client's frame, masked.
+/// Encodes a masked frame of a client.
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut wire = head(first, payload.len() as u64);
     let masked = payload.iter().zip(KEY.iter().cycle());
@@ -21,7 +23,7 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// A client's frame that carries one byte again and again: a large one is made at once.
+/// Encodes a masked frame of `len` times the same byte, quickly even for large ones.
 pub(crate) fn frame_of(first: u8, byte: u8, len: usize) -> Vec<u8> {
     let mut wire = head(first, len as u64);
     let start = wire.len();
@@ -30,7 +32,7 @@ pub(crate) fn frame_of(first: u8, byte: u8, len: usize) -> Vec<u8> {
     wire
 }
 
-/// The head of a client's frame whose payload may or may not follow.
+/// Encodes the header of a client's frame; its payload may never follow.
 pub(crate) fn head(first: u8, len: u64) -> Vec<u8> {
     let mut wire = vec![first];
     match (u8::try_from(len), u16::try_from(len)) {
@@ -48,7 +50,7 @@ pub(crate) fn head(first: u8, len: u64) -> Vec<u8> {
     wire
 }
 
-/// A message in fragments of these payloads.
+/// Encodes a message in fragments with these payloads.
 pub(crate) fn fragments(first: u8, payloads: &[&[u8]]) -> Vec<u8> {
     let last = payloads.len() - 1;
     let each = payloads.iter().enumerate().map(|(index, payload)| {
@@ -59,12 +61,12 @@ pub(crate) fn fragments(first: u8, payloads: &[&[u8]]) -> Vec<u8> {
     each.collect::<Vec<_>>().concat()
 }
 
-/// A masked Close with a code.
+/// Encodes a masked Close with a code.
 pub(crate) fn close(code: u16) -> Vec<u8> {
     frame(CLOSE, &code.to_be_bytes())
 }
 
-/// The opening handshake; `headers` are whole lines.
+/// Encodes the opening handshake; `headers` are whole lines.
 pub(crate) fn upgrade(path: &str, headers: &str) -> Vec<u8> {
     format!(
         "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -73,14 +75,14 @@ pub(crate) fn upgrade(path: &str, headers: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// An HTTP request with a body.
+/// Encodes an HTTP request with a body.
 pub(crate) fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n\r\n{body}")
         .into_bytes()
 }
 
-/// A path with the topics `PREFIX0`, `PREFIX1`, …, of which `numbers` says which and in what order.
+/// Path of a chat connection with a topic `PREFIX` + number for each of `numbers`, in their order.
 pub(crate) fn chat(prefix: &str, numbers: impl IntoIterator<Item = usize>) -> String {
     let topics = numbers
         .into_iter()
@@ -88,12 +90,12 @@ pub(crate) fn chat(prefix: &str, numbers: impl IntoIterator<Item = usize>) -> St
     format!("/ws?{}", topics.collect::<Vec<_>>().join("&"))
 }
 
-/// JSON: `{"topics": [names]}`.
+/// Encodes the JSON `{"topics": [names]}`, a relay's message.
 pub(crate) fn topics_message(names: &[String]) -> String {
     format!("{{\"topics\":[\"{}\"]}}", names.join("\",\""))
 }
 
-/// What has arrived from the server, in whole frames.
+/// Buffer of what the server has sent, which returns whole frames.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     bytes: Vec<u8>,
@@ -107,7 +109,7 @@ impl Frames {
         self.bytes.extend(bytes);
     }
 
-    /// The next whole frame: its first byte and its payload.
+    /// Returns the first byte and the payload of the next whole frame.
     pub(crate) fn next(&mut self) -> Option<(u8, &[u8])> {
         let bytes = &self.bytes[self.start..];
         let (&first, &second) = (bytes.first()?, bytes.get(1)?);
@@ -123,12 +125,12 @@ impl Frames {
     }
 }
 
-/// The `N` bytes from `start` on.
+/// Returns the `N` bytes from `start` on.
 pub(crate) fn array<const N: usize>(bytes: &[u8], start: usize) -> Option<[u8; N]> {
     bytes.get(start..start + N)?.try_into().ok()
 }
 
-/// Numbers that look random and are the same in every run (xorshift).
+/// Pseudo-random numbers, the same in every run (xorshift).
 #[derive(Debug)]
 pub(crate) struct Random(pub(crate) u64);
 
@@ -140,7 +142,7 @@ impl Random {
         self.0
     }
 
-    /// Bytes that don't compress.
+    /// Returns `len` bytes that do not compress.
     pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
         (0..len).map(|_| self.next().to_be_bytes()[0]).collect()
     }

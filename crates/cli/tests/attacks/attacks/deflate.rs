@@ -1,4 +1,4 @@
-//! What compressed messages cost: blocks that hold nothing, bombs, windows and contexts.
+//! Attacks on permessage-deflate: empty blocks, bombs, windows and contexts.
 
 use std::net::TcpStream;
 
@@ -7,8 +7,8 @@ use zlib_rs::{Deflate, DeflateFlush};
 
 use super::Attack;
 use crate::{
+    attack_run::AttackRun,
     crowd::{Answers, Crowd},
-    field::Field,
     wire::{self, BINARY, COMPRESSED, Random, TEXT},
 };
 
@@ -17,100 +17,102 @@ const DEFLATE: &[&str] = &["--deflate"];
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "empty-stored-blocks",
-        "13,000 blocks in a message, none of which holds anything",
+        "13,000 empty stored blocks in a message",
         2,
-        |field| echo(field, &[0x00, 0x00, 0x00, 0xFF, 0xFF].repeat(13_000)),
+        |run| echo(run, &[0x00, 0x00, 0x00, 0xFF, 0xFF].repeat(13_000)),
     )
     .with(DEFLATE),
     Attack::new(
         "empty-huffman-blocks",
-        "5,600 blocks in a message, each with a code of its own and nothing in it",
+        "5,600 empty blocks in a message, each with a Huffman code of its own",
         2,
-        |field| echo(field, &huffman_blocks(5600)),
+        |run| echo(run, &huffman_blocks(5600)),
     )
     .with(DEFLATE),
     Attack::new(
         "bombs",
-        "messages of 64 KiB made of 80 bytes, inflated and compressed again",
+        "messages of 80 bytes that inflate to 64 KiB, and compressing their echoes",
         2,
-        |field| {
+        |run| {
             let bomb = deflated(&[0; 65_536])?;
-            flood(field, "/echo", &bomb, 256)
+            flood(run, "/echo", &bomb, 256)
         },
     )
     .with(DEFLATE),
     Attack::new(
         "streams-that-end",
-        "255 streams in a message, each of which begins with a window of 32 KiB",
+        "255 deflate streams in a message, each of which begins with a window of 32 KiB",
         2,
-        |field| {
+        |run| {
             let window = deflated(&[0; 32_768])?;
-            // Its tail ends it at a whole byte; then fixed blocks, each the last of a stream.
+            // The tail ends the window at a whole byte. Then come fixed blocks, each the final
+            // block of a stream.
             let ends = [0x03, 0x00].repeat(250);
             let message = [&window, &[0x00, 0x00, 0xFF, 0xFF][..], &ends, &[0x00]].concat();
-            flood(field, "/echo", &message, 32)
+            flood(run, "/echo", &message, 32)
         },
     )
     .with(DEFLATE),
     Attack::new(
         "bombs-beyond-the-limit",
-        "what is inflated before it is too much",
+        "inflating a message up to the limit that it exceeds",
         2,
         bombs_beyond_the_limit,
     )
     .with(DEFLATE),
     Attack::new(
         "every-window-at-once",
-        "a message compressed for each of 7 windows",
+        "compressing a message once for each of 7 window sizes",
         2,
         every_window_at_once,
     )
     .with(DEFLATE)
-    .filling(),
+    .filling_inboxes(),
     Attack::new(
         "contexts-of-strangers",
-        "a message compressed for each of 100 contexts",
+        "compressing a message once for each of 100 contexts",
         2,
         contexts_of_strangers,
     )
     .with(&["--deflate", "--deflate-contexts", "100"])
-    .filling(),
+    .filling_inboxes(),
     Attack::new(
         "what-does-not-compress",
-        "noise, compressed in vain",
+        "compressing noise, which gains nothing",
         2,
         what_does_not_compress,
     )
     .with(DEFLATE)
-    .filling(),
+    .filling_inboxes(),
 ];
 
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 
-fn sockets(field: &Field<'_>, path: &str, count: usize, offer: &str) -> Result<Vec<TcpStream>> {
+fn sockets(run: &AttackRun<'_>, path: &str, count: usize, offer: &str) -> Result<Vec<TcpStream>> {
     let paths = vec![path.to_owned(); count];
-    field.server.upgrade_all(&paths, offer)
+    run.server.upgrade_all(&paths, offer)
 }
 
-/// Repeats a compressed message that is empty; the last block is the one that the tail completes.
-fn echo(field: &mut Field<'_>, blocks: &[u8]) -> Result<()> {
+/// Repeats a compressed message whose content is empty. Its last block is the one that RFC 7692's
+/// tail completes.
+fn echo(run: &mut AttackRun<'_>, blocks: &[u8]) -> Result<()> {
     let message = [blocks, &[0x00]].concat();
-    flood(field, "/echo", &message, 1)
+    flood(run, "/echo", &message, 1)
 }
 
-fn flood(field: &mut Field<'_>, path: &str, message: &[u8], repeat: usize) -> Result<()> {
-    let crowd = Crowd::new(sockets(field, path, 4, OFFER)?)?;
+fn flood(run: &mut AttackRun<'_>, path: &str, message: &[u8], repeat: usize) -> Result<()> {
+    let crowd = Crowd::new(sockets(run, path, 4, OFFER)?)?;
     let pattern = wire::frame(BINARY | COMPRESSED, message).repeat(repeat);
-    let mut crowd = field.flood_with(crowd, &pattern, Answers::Read)?;
+    let mut crowd = run.flood_with(crowd, &pattern, Answers::Read)?;
     let codes = crowd.codes();
-    field.expect(
+    run.expect(
         crowd.ended() == 0,
         format!("attackers were closed: {codes:?}"),
     );
-    field.expect_answer(&mut crowd)
+    run.expect_answer(&mut crowd)
 }
 
-/// Payloads as RFC 7692 has them: without the tail.
+/// Compresses a payload as RFC 7692 has it: without the tail.
 pub(super) fn deflated(payload: &[u8]) -> Result<Vec<u8>> {
     let mut wire = vec![0; payload.len() + 64];
     let mut deflate = Deflate::new(9, false, 15);
@@ -121,7 +123,8 @@ pub(super) fn deflated(payload: &[u8]) -> Result<Vec<u8>> {
     Ok(wire)
 }
 
-/// Blocks with a Huffman code each (RFC 1951 §3.2.7), which has one symbol: the end of the block.
+/// Encodes blocks with a Huffman code each (RFC 1951 §3.2.7), whose only symbol is the end of the
+/// block.
 fn huffman_blocks(count: usize) -> Vec<u8> {
     let mut bits = Bits::default();
     for _ in 0..count {
@@ -150,11 +153,11 @@ fn huffman_blocks(count: usize) -> Vec<u8> {
     bytes
 }
 
-/// Bits, the lowest first.
+/// Bit string, the lowest bit of each byte first.
 #[derive(Default)]
 struct Bits {
     bytes: Vec<u8>,
-    /// In the last byte.
+    /// Number of bits used in the last byte; 0 if that is full.
     used: usize,
 }
 
@@ -172,57 +175,61 @@ impl Bits {
     }
 }
 
-fn bombs_beyond_the_limit(field: &mut Field<'_>) -> Result<()> {
+fn bombs_beyond_the_limit(run: &mut AttackRun<'_>) -> Result<()> {
     let bomb = deflated(&vec![0; 16 << 20])?;
     let bytes = [
         wire::upgrade("/echo", OFFER),
         wire::frame(BINARY | COMPRESSED, &bomb),
         wire::close(1009),
     ];
-    let until = field.begin();
-    let last = field.churn(
+    let until = run.begin();
+    let last = run.churn(
         until,
         &bytes.concat(),
-        crate::field::Departure::Answered,
+        crate::attack_run::Departure::Answered,
         64,
     )?;
     let codes = last.codes();
-    field.expect(codes == [1009], format!("closed with {codes:?}, not 1009"));
+    run.expect(codes == [1009], format!("closed with {codes:?}, not 1009"));
     Ok(())
 }
 
-fn every_window_at_once(field: &mut Field<'_>) -> Result<()> {
-    let mut followers = Vec::new();
+fn every_window_at_once(run: &mut AttackRun<'_>) -> Result<()> {
+    let mut subscribers = Vec::new();
     for bits in 9..=15 {
         let offer = format!(
             "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits={bits}\r\n"
         );
-        followers.extend(sockets(field, "/ws?topic=own", 2, &offer)?);
+        subscribers.extend(sockets(run, "/ws?topic=own", 2, &offer)?);
     }
-    publish(field, followers, &text())
+    publish(run, subscribers, &text())
 }
 
-fn contexts_of_strangers(field: &mut Field<'_>) -> Result<()> {
-    let strangers = sockets(field, "/ws?topic=own", 100, OFFER)?;
-    publish(field, strangers, &text())
+fn contexts_of_strangers(run: &mut AttackRun<'_>) -> Result<()> {
+    let subscribers = sockets(run, "/ws?topic=own", 100, OFFER)?;
+    publish(run, subscribers, &text())
 }
 
-fn what_does_not_compress(field: &mut Field<'_>) -> Result<()> {
-    let followers = sockets(field, "/ws?topic=own", 20, OFFER)?;
+fn what_does_not_compress(run: &mut AttackRun<'_>) -> Result<()> {
+    let subscribers = sockets(run, "/ws?topic=own", 20, OFFER)?;
     let noise = wire::frame(BINARY, &Random(5).bytes(60_000));
-    publish(field, followers, &noise)
+    publish(run, subscribers, &noise)
 }
 
-/// Four who have not agreed on compression publish to those who have, and all read.
-fn publish(field: &mut Field<'_>, mut followers: Vec<TcpStream>, messages: &[u8]) -> Result<()> {
-    followers.extend(sockets(field, "/ws?topic=own", 4, "")?);
-    let mut crowd = Crowd::new(followers)?;
-    crowd.arm_last(4, messages);
-    field.flood_armed(crowd, Answers::Read)?;
+/// Publishes on four connections without compression to subscribers with it; all of them read.
+fn publish(
+    run: &mut AttackRun<'_>,
+    mut subscribers: Vec<TcpStream>,
+    messages: &[u8],
+) -> Result<()> {
+    subscribers.extend(sockets(run, "/ws?topic=own", 4, "")?);
+    let mut crowd = Crowd::new(subscribers)?;
+    crowd.set_pattern_of_last(4, messages);
+    run.flood_prepared(crowd, Answers::Read)?;
     Ok(())
 }
 
-/// Text that compresses.
+/// Messages of compressible text.
 fn text() -> Vec<u8> {
     let mut random = Random(6);
     let words: Vec<_> = (0..250)

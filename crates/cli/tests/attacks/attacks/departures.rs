@@ -1,4 +1,4 @@
-//! What it costs when many go at once, or read no more.
+//! Attacks by connections that end at the same time, or stop reading.
 
 use std::{
     io::Write,
@@ -11,132 +11,134 @@ use socket2::SockRef;
 
 use super::Attack;
 use crate::{
+    attack_run::AttackRun,
     crowd::{Answers, Crowd},
-    field::Field,
     wire::{self, BINARY, Random, TEXT},
 };
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "all-go-at-once",
-        "hundreds of connections that leave 128 topics each at one time",
+        "hundreds of connections with 128 topics each that end at the same time",
         1,
         all_go_at_once,
     ),
     Attack::new(
         "all-close-at-once",
-        "hundreds of Closes to be answered at one time",
+        "answering hundreds of Closes at the same time",
         1,
         all_close_at_once,
     ),
     Attack::new(
         "slow-consumers-at-once",
-        "200 subscribers who read no more, ended for it at one time",
+        "closing 200 slow consumers at the same time",
         1,
         slow_consumers_at_once,
     )
     .with(&["--slow-after", "200ms"]),
     Attack::new(
         "silent-all-at-once",
-        "hundreds of Pings at one time, and as many ends, since nobody answers",
+        "hundreds of Pings at the same time, and closing all those connections without a Pong",
         1,
         silent_all_at_once,
     )
     .with(&["--ping-after", "200ms", "--pong-within", "1s"]),
     Attack::new(
         "half-closed",
-        "publications, and the end of the stream behind them",
+        "publications followed at once by a FIN",
         16,
         half_closed,
     ),
     Attack::new(
         "small-messages-read-late",
-        "outboxes of 20,000 small messages each, that are then read",
+        "outboxes that fill with 20,000 small messages each and are then read",
         2,
         small_messages_read_late,
     ),
 ];
 
-fn all_go_at_once(field: &mut Field<'_>) -> Result<()> {
-    let count = if field.form.is_long { 1500 } else { 300 };
-    let crowd = field.crowd(&vec![wire::chat("t", 0..128); count])?;
-    let until = field.begin();
+fn all_go_at_once(run: &mut AttackRun<'_>) -> Result<()> {
+    let count = if run.form.is_long { 1500 } else { 300 };
+    let crowd = run.connect(&vec![wire::chat("t", 0..128); count])?;
+    let until = run.begin();
     drop(crowd);
-    rest(field, until)
+    wait_until(run, until)
 }
 
-fn all_close_at_once(field: &mut Field<'_>) -> Result<()> {
-    let count = if field.form.is_long { 1500 } else { 300 };
-    let mut crowd = field.crowd(&vec![wire::chat("t", (0..128).rev()); count])?;
-    crowd.arm(&wire::close(1000), 1);
-    let until = field.begin();
-    crowd.flood(until + AFTER, Answers::Read)?;
-    field.sent += crowd.sent;
+fn all_close_at_once(run: &mut AttackRun<'_>) -> Result<()> {
+    let count = if run.form.is_long { 1500 } else { 300 };
+    let mut crowd = run.connect(&vec![wire::chat("t", (0..128).rev()); count])?;
+    crowd.set_pattern(&wire::close(1000), 1);
+    let until = run.begin();
+    crowd.flood(until + OUTCOME_WITHIN, Answers::Read)?;
+    run.sent += crowd.sent;
     let (ended, codes) = (crowd.ended(), crowd.codes());
     let is_answered = ended == count && codes == [1000];
-    field.expect(
+    run.expect(
         is_answered,
         format!("{ended} of {count} closed, with {codes:?}"),
     );
-    rest(field, until)
+    wait_until(run, until)
 }
 
-/// Lets the time of the attack pass.
-fn rest(field: &Field<'_>, until: Instant) -> Result<()> {
-    let mut nobody = field.plain(1)?;
+/// Waits until the time of the attack is over.
+fn wait_until(run: &AttackRun<'_>, until: Instant) -> Result<()> {
+    let mut nobody = run.connect_plain(1)?;
     nobody.flood(until, Answers::Read)
 }
 
-fn slow_consumers_at_once(field: &mut Field<'_>) -> Result<()> {
+fn slow_consumers_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     let paths = vec!["/ws?topic=own".to_owned(); 200];
-    let sockets = field.server.upgrade_all(&paths, "")?;
+    let sockets = run.server.upgrade_all(&paths, "")?;
     for socket in &sockets {
-        // What they take is the server's to hold, and not the kernel's.
+        // Small, so that their messages wait in the server and not in the kernel.
         SockRef::from(socket).set_recv_buffer_size(16 * 1024)?;
     }
     let mut consumers = Crowd::new(sockets)?;
-    let mut publisher = field.crowd(&["/ws?topic=own".to_owned()])?;
-    // More than may wait for one of them: 8 MiB.
-    publisher.arm(&wire::frame(BINARY, &Random(7).bytes(60_000)), 170);
-    let until = field.begin();
-    while Instant::now() < until + AFTER && field.server.health("slow_consumers") < Some(200) {
+    let mut publisher = run.connect(&["/ws?topic=own".to_owned()])?;
+    // 10 MB, more than the 8 MiB that may wait for one of them.
+    publisher.set_pattern(&wire::frame(BINARY, &Random(7).bytes(60_000)), 170);
+    let until = run.begin();
+    while Instant::now() < until + OUTCOME_WITHIN
+        && run.server.health("slow_consumers") < Some(200)
+    {
         publisher.flood(Instant::now() + Duration::from_millis(100), Answers::Read)?;
     }
-    field.sent += publisher.sent;
-    consumers.flood(until + AFTER, Answers::Read)?;
+    run.sent += publisher.sent;
+    consumers.flood(until + OUTCOME_WITHIN, Answers::Read)?;
     let ended = consumers.ended();
-    field.expect(ended == 200, format!("{ended} of 200 slow consumers ended"));
+    run.expect(ended == 200, format!("{ended} of 200 slow consumers ended"));
     Ok(())
 }
 
-/// How long all that was caused may take to come about.
-const AFTER: Duration = Duration::from_secs(20);
+/// Time after the attack within which all connections must have ended.
+const OUTCOME_WITHIN: Duration = Duration::from_secs(20);
 
-fn silent_all_at_once(field: &mut Field<'_>) -> Result<()> {
-    let count = if field.form.is_long { 1500 } else { 300 };
-    let mut crowd = field.crowd(&vec!["/ws?topic=own".to_owned(); count])?;
-    let until = field.begin();
-    crowd.flood(until + AFTER, Answers::Read)?;
+fn silent_all_at_once(run: &mut AttackRun<'_>) -> Result<()> {
+    let count = if run.form.is_long { 1500 } else { 300 };
+    let mut crowd = run.connect(&vec!["/ws?topic=own".to_owned(); count])?;
+    let until = run.begin();
+    crowd.flood(until + OUTCOME_WITHIN, Answers::Read)?;
     let (ended, codes) = (crowd.ended(), crowd.codes());
     let is_ended = ended == count && codes.iter().all(|&code| code == 4012);
-    field.expect(
+    run.expect(
         is_ended,
         format!("{ended} of {count} ended, with {codes:?}"),
     );
-    rest(field, until)
+    wait_until(run, until)
 }
 
-fn half_closed(field: &mut Field<'_>) -> Result<()> {
+fn half_closed(run: &mut AttackRun<'_>) -> Result<()> {
     let mut burst = wire::upgrade("/ws?topic=own", "");
     burst.extend(wire::frame(TEXT, b"x").repeat(100));
-    let until = field.begin();
+    let until = run.begin();
     while Instant::now() < until {
         let mut sockets = Vec::new();
         for _ in 0..32 {
-            let mut socket = field.server.dial()?;
+            let mut socket = run.server.dial()?;
             socket.write_all(&burst)?;
             socket.shutdown(Shutdown::Write)?;
-            field.sent += burst.len() as u64;
+            run.sent += burst.len() as u64;
             sockets.push(socket);
         }
         let mut crowd = Crowd::new(sockets)?;
@@ -145,14 +147,14 @@ fn half_closed(field: &mut Field<'_>) -> Result<()> {
     Ok(())
 }
 
-fn small_messages_read_late(field: &mut Field<'_>) -> Result<()> {
-    let mut readers = field.crowd(&vec!["/ws?topic=own".to_owned(); 40])?;
-    let mut publisher = field.crowd(&["/ws?topic=other&topic=own".to_owned()])?;
-    publisher.arm(&wire::frame(TEXT, b"x").repeat(1000), 20);
-    let until = field.begin();
-    let half = Instant::now() + field.form.attack / 2;
+fn small_messages_read_late(run: &mut AttackRun<'_>) -> Result<()> {
+    let mut readers = run.connect(&vec!["/ws?topic=own".to_owned(); 40])?;
+    let mut publisher = run.connect(&["/ws?topic=other&topic=own".to_owned()])?;
+    publisher.set_pattern(&wire::frame(TEXT, b"x").repeat(1000), 20);
+    let until = run.begin();
+    let half = Instant::now() + run.form.attack / 2;
     publisher.flood(half, Answers::Read)?;
     readers.flood(until, Answers::Read)?;
-    field.sent += publisher.sent;
+    run.sent += publisher.sent;
     Ok(())
 }

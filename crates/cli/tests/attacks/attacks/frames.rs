@@ -1,4 +1,4 @@
-//! What frames cost: those that promise much, those that carry nothing, and those that are wrong.
+//! Attacks by frames: large ones that come slowly, empty ones, and wrong ones.
 
 use std::time::{Duration, Instant};
 
@@ -6,220 +6,221 @@ use anyhow::Result;
 
 use super::Attack;
 use crate::{
+    attack_run::{AttackRun, Departure},
     crowd::Answers,
-    field::{Departure, Field},
     wire::{self, BINARY, FINAL, PING, PONG, TEXT},
 };
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "trickle-of-64-mib",
-        "a byte at a time of frames that promise 64 MiB",
+        "frames that announce 64 MiB and arrive byte by byte",
         1,
-        |field| trickle(field, 8, MAX_MESSAGE as u64, Duration::from_millis(1)),
+        |run| trickle(run, 8, MAX_MESSAGE as u64, Duration::from_millis(1)),
     )
     .with(LARGE),
     Attack::new(
         "trickle-of-64-kib",
-        "a byte at a time of frames that promise 64 KiB",
+        "frames that announce 64 KiB and arrive byte by byte",
         1,
-        |field| trickle(field, 40, 65_536, Duration::from_millis(2)),
+        |run| trickle(run, 40, 65_536, Duration::from_millis(2)),
     ),
     Attack::new(
         "message-of-64-mib",
-        "the bytes of an honest message of 64 MiB",
+        "receiving a whole message of 64 MiB",
         1,
         message_of_64_mib,
     )
     .with(LARGE),
     Attack::new(
         "fragments-of-one-byte",
-        "1,023 fragments for each message",
+        "1,023 fragments of one byte for each message",
         2,
-        |field| {
+        |run| {
             let fragments = vec![&b"x"[..]; 1023];
-            echo(field, "/echo", 4, &wire::fragments(TEXT, &fragments))
+            echo(run, "/echo", 4, &wire::fragments(TEXT, &fragments))
         },
     ),
     Attack::new(
         "fragments-of-no-byte",
-        "1,023 fragments that carry nothing",
+        "1,023 empty fragments for each message",
         2,
-        |field| {
+        |run| {
             let fragments = vec![&b""[..]; 1023];
-            echo(field, "/echo", 4, &wire::fragments(BINARY, &fragments))
+            echo(run, "/echo", 4, &wire::fragments(BINARY, &fragments))
         },
     ),
     Attack::new(
         "fragments-as-they-are",
-        "an answer to each fragment of one byte",
+        "an echo of each fragment of one byte",
         2,
-        |field| {
+        |run| {
             let fragments = vec![&b"x"[..]; 1023];
-            echo(field, "/echo/raw", 4, &wire::fragments(TEXT, &fragments))
+            echo(run, "/echo/raw", 4, &wire::fragments(TEXT, &fragments))
         },
     ),
     Attack::new(
         "code-points-cut-in-two",
-        "text whose fragments end inside its characters",
+        "checking text whose fragments end inside its characters",
         2,
-        |field| {
+        |run| {
             let halves = [&b"\xE2\x82"[..], b"\xAC\xE2", b"\x82\xAC"].repeat(300);
-            echo(field, "/echo", 4, &wire::fragments(TEXT, &halves))
+            echo(run, "/echo", 4, &wire::fragments(TEXT, &halves))
         },
     ),
     Attack::new(
         "empty-messages",
-        "an answer to every message of no byte, 6 on the wire",
+        "an echo of every empty message, 6 bytes on the wire",
         2,
-        |field| echo(field, "/echo", 4, &wire::frame(TEXT, b"").repeat(8192)),
+        |run| echo(run, "/echo", 4, &wire::frame(TEXT, b"").repeat(8192)),
     ),
     Attack::new(
         "pings-between-messages",
         "a Pong for every Ping",
         2,
-        |field| echo(field, "/echo", 4, &wire::frame(PING, b"").repeat(8192)),
+        |run| echo(run, "/echo", 4, &wire::frame(PING, b"").repeat(8192)),
     ),
     Attack::new(
         "pings-inside-a-message",
-        "a Pong for every Ping behind the first fragment of a message",
+        "a Pong for every Ping after the first fragment of a message",
         2,
-        |field| {
+        |run| {
             let opening = wire::frame(TEXT & !FINAL, b"x");
-            let crowd = field.crowd_after("/echo", 4, &opening)?;
+            let crowd = run.connect_and_send("/echo", 4, &opening)?;
             let pattern = wire::frame(PING, b"").repeat(8192);
-            let crowd = field.flood_with(crowd, &pattern, Answers::Read)?;
-            field.expect(crowd.ended() == 0, "who sends Pings was closed");
+            let crowd = run.flood_with(crowd, &pattern, Answers::Read)?;
+            run.expect(crowd.ended() == 0, "a client that sends Pings was closed");
             Ok(())
         },
     ),
     Attack::new(
         "pongs-unasked",
-        "Pongs, which nothing answers",
+        "unsolicited Pongs, which need no answer",
         2,
-        |field| {
-            let crowd = field.crowd_after("/echo", 4, b"")?;
+        |run| {
+            let crowd = run.connect_and_send("/echo", 4, b"")?;
             let pattern = wire::frame(PONG, b"").repeat(8192);
-            let crowd = field.flood_with(crowd, &pattern, Answers::Read)?;
-            field.expect(crowd.ended() == 0, "who sends Pongs was closed");
+            let crowd = run.flood_with(crowd, &pattern, Answers::Read)?;
+            run.expect(crowd.ended() == 0, "a client that sends Pongs was closed");
             Ok(())
         },
     ),
     Attack::new(
         "pings-nobody-reads",
-        "Pongs that wait for a client that reads none",
+        "Pongs that wait for a client that reads nothing",
         2,
-        |field| {
+        |run| {
             let pattern = wire::frame(PING, &[b'p'; 125]).repeat(512);
-            field.flood("/echo", 4, &pattern, Answers::Leave)?;
+            run.flood("/echo", 4, &pattern, Answers::Ignore)?;
             Ok(())
         },
     ),
     Attack::new(
         "echoes-read-late",
-        "50,000 answers of one byte that wait, and are then read",
+        "50,000 echoes of one byte that wait and are then read",
         2,
         echoes_read_late,
     ),
     Attack::new(
         "wrong-utf8-and-again",
-        "an upgrade, an error and a Close for every message",
+        "a handshake, an error and a Close for every message",
         16,
-        |field| wrong_and_again(field, "/echo", &wire::frame(TEXT, b"\xFF"), 1007),
+        |run| wrong_and_again(run, "/echo", &wire::frame(TEXT, b"\xFF"), 1007),
     ),
     Attack::new(
         "wrong-frame-and-again",
-        "an upgrade, an error and a Close for every frame",
+        "a handshake, an error and a Close for every frame",
         16,
-        |field| wrong_and_again(field, "/ws?topic=own", &wire::frame(0x83, b""), 1002),
+        |run| wrong_and_again(run, "/ws?topic=own", &wire::frame(0x83, b""), 1002),
     ),
     Attack::new(
         "too-large-and-again",
-        "an upgrade and a Close for every frame that promises too much",
+        "a handshake and a Close for every frame that announces too many bytes",
         16,
-        |field| wrong_and_again(field, "/echo", &wire::head(BINARY, 1 << 40), 1009),
+        |run| wrong_and_again(run, "/echo", &wire::head(BINARY, 1 << 40), 1009),
     ),
 ];
 
 const LARGE: &[&str] = &["--max-message-bytes", "67108864"];
 
-/// What `LARGE` allows.
+/// Largest message that `LARGE` allows, in bytes.
 const MAX_MESSAGE: usize = 64 << 20;
 
-/// Connections that promise `len` bytes and send one at a time.
-fn trickle(field: &mut Field<'_>, connections: usize, len: u64, every: Duration) -> Result<()> {
+/// Has connections announce frames of `len` bytes and send them byte by byte.
+fn trickle(run: &mut AttackRun<'_>, connections: usize, len: u64, every: Duration) -> Result<()> {
     let opening = wire::head(BINARY, len);
-    let mut crowd = field.crowd_after("/echo", connections, &opening)?;
-    crowd.arm(&[b'x'; 4096], u64::MAX);
-    let until = field.begin();
+    let mut crowd = run.connect_and_send("/echo", connections, &opening)?;
+    crowd.set_pattern(&[b'x'; 4096], u64::MAX);
+    let until = run.begin();
     crowd.trickle(until, 1, every)?;
-    field.sent += crowd.sent;
-    field.expect(crowd.ended() == 0, "who trickles was closed");
+    run.sent += crowd.sent;
+    run.expect(crowd.ended() == 0, "a client that sends slowly was closed");
     Ok(())
 }
 
-/// To a relay, which answers with an error: what it costs to send that much back is no part of it.
-fn message_of_64_mib(field: &mut Field<'_>) -> Result<()> {
+/// Sends the message as a relay, which gets a short error back: the cost of sending 64 MiB back
+/// shall not count.
+fn message_of_64_mib(run: &mut AttackRun<'_>) -> Result<()> {
     let mut paths = Vec::new();
     for user in 0..2 {
-        paths.push(field.server.register(user, &["own".to_owned()])?);
+        paths.push(run.server.register(user, &["own".to_owned()])?);
     }
-    let mut crowd = field.crowd(&paths)?;
+    let mut crowd = run.connect(&paths)?;
     let message = wire::frame_of(BINARY, 7, MAX_MESSAGE);
-    let until = field.begin();
-    let cpu = field.server.cpu()?;
+    let until = run.begin();
+    let cpu = run.server.cpu()?;
     let mut messages = 0;
-    while messages == 0 || field.form.is_long && Instant::now() < until {
-        crowd.arm_one(messages % 2, &message[..], 1);
+    while messages == 0 || run.form.is_long && Instant::now() < until {
+        crowd.set_pattern_of(messages % 2, &message[..], 1);
         let answered = crowd.received;
         while crowd.received == answered && Instant::now() < until + ANSWERED_WITHIN {
             crowd.flood(Instant::now() + Duration::from_millis(5), Answers::Read)?;
         }
         messages += 1;
     }
-    let each = (field.server.cpu()? - cpu) / u32::try_from(messages)?;
-    field.sent += crowd.sent;
+    let each = (run.server.cpu()? - cpu) / u32::try_from(messages)?;
+    run.sent += crowd.sent;
     let is_answered = crowd.received > 0 && crowd.ended() == 0;
-    field.expect(is_answered, "the message of 64 MiB has no answer");
-    let is_cheap = !field.form.is_long || each < Duration::from_millis(150);
-    field.expect(is_cheap, format!("{each:?} CPU for each message of 64 MiB"));
+    run.expect(is_answered, "the message of 64 MiB has no answer");
+    let is_cheap = !run.form.is_long || each < Duration::from_millis(150);
+    run.expect(is_cheap, format!("{each:?} CPU for each message of 64 MiB"));
     Ok(())
 }
 
-/// How long one of 64 MiB may take.
+/// Time within which a message of 64 MiB must be answered.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 
-/// Connections that repeat messages and read the answers.
-fn echo(field: &mut Field<'_>, path: &str, connections: usize, messages: &[u8]) -> Result<()> {
-    let mut crowd = field.flood(path, connections, messages, Answers::Read)?;
-    field.expect(crowd.ended() == 0, "an attacker was closed");
-    field.expect_answer(&mut crowd)
+/// Has connections repeat messages and read the echoes.
+fn echo(run: &mut AttackRun<'_>, path: &str, connections: usize, messages: &[u8]) -> Result<()> {
+    let mut crowd = run.flood(path, connections, messages, Answers::Read)?;
+    run.expect(crowd.ended() == 0, "an attacker was closed");
+    run.expect_answer(&mut crowd)
 }
 
-fn echoes_read_late(field: &mut Field<'_>) -> Result<()> {
-    let mut crowd = field.crowd(&vec!["/echo".to_owned(); 4])?;
-    crowd.arm(&wire::frame(BINARY, b"x").repeat(5000), 10);
-    let until = field.begin();
+fn echoes_read_late(run: &mut AttackRun<'_>) -> Result<()> {
+    let mut crowd = run.connect(&vec!["/echo".to_owned(); 4])?;
+    crowd.set_pattern(&wire::frame(BINARY, b"x").repeat(5000), 10);
+    let until = run.begin();
     while Instant::now() < until {
         let half = Instant::now() + (until - Instant::now()) / 2;
-        crowd.flood(half, Answers::Leave)?;
+        crowd.flood(half, Answers::Ignore)?;
         crowd.flood(half + Duration::from_millis(100), Answers::Read)?;
         if until - half < Duration::from_millis(100) {
             break;
         }
     }
-    field.sent += crowd.sent;
-    field.expect(crowd.ended() == 0, "who reads late was closed");
+    run.sent += crowd.sent;
+    run.expect(crowd.ended() == 0, "a client that reads late was closed");
     Ok(())
 }
 
-/// Connections that are wrong at once, are told so, and come again.
-fn wrong_and_again(field: &mut Field<'_>, path: &str, wrong: &[u8], code: u16) -> Result<()> {
+/// Has connections send something wrong, get a Close for it, and come again.
+fn wrong_and_again(run: &mut AttackRun<'_>, path: &str, wrong: &[u8], code: u16) -> Result<()> {
     let bytes = [&wire::upgrade(path, "")[..], wrong, &wire::close(code)].concat();
-    let until = field.begin();
-    let last = field.churn(until, &bytes, Departure::Answered, 64)?;
+    let until = run.begin();
+    let last = run.churn(until, &bytes, Departure::Answered, 64)?;
     let codes = last.codes();
-    field.expect(
+    run.expect(
         codes == [code],
         format!("closed with {codes:?}, not {code}"),
     );

@@ -1,5 +1,4 @@
-//! What HTTP costs beside WebSockets: requests in a row, heads, bodies, refusals, and coming and
-//! going.
+//! Attacks by HTTP: pipelined requests, heads, bodies, rejected requests, and short connections.
 
 use std::time::Duration;
 
@@ -7,72 +6,72 @@ use anyhow::Result;
 
 use super::Attack;
 use crate::{
+    attack_run::{AttackRun, Departure},
     crowd::{Answers, Crowd},
-    field::{Departure, Field},
     wire::{self, request},
 };
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "requests-in-a-row",
-        "answers to requests that nobody waits for",
+        "responses to pipelined requests",
         2,
-        |field| requests(field, 4, &request("GET", "/health", "").repeat(512)),
+        |run| flood_and_expect_answer(run, 4, &request("GET", "/health", "").repeat(512)),
     ),
     Attack::new(
         "publish-in-a-row",
-        "publications by HTTP to a topic of 200",
+        "pipelined publications by HTTP to a topic with 200 subscribers",
         4,
         publish_in_a_row,
     )
-    .filling(),
+    .filling_inboxes(),
     Attack::new(
         "publish-to-a-user",
-        "a search through 500 subscribers for one user, who is not there",
+        "searching 500 subscribers for a user that is not among them",
         4,
         publish_to_a_user,
     )
-    .filling(),
+    .filling_inboxes(),
     Attack::new(
         "registrations",
-        "registrations of 128 topics each, and refusals of those",
+        "registrations of 128 topics each, and rejections beyond the limit",
         2,
-        |field| {
+        |run| {
             let names: Vec<_> = (0..128)
                 .map(|number| format!("\"topic-{number}\""))
                 .collect();
             let topics = names.join(",");
             let body = format!("{{\"user_id\":1,\"topics\":[{topics}]}}");
-            requests(field, 4, &request("POST", "/register", &body).repeat(32))
+            flood_and_expect_answer(run, 4, &request("POST", "/register", &body).repeat(32))
         },
     )
     .with(&["--max-registrations", "5000"]),
     Attack::new(
         "registrations-forgotten",
-        "thousands of registrations whose time is over at once",
+        "thousands of registrations that expire at once",
         2,
-        |field| {
+        |run| {
             let body = r#"{"user_id":1}"#;
-            requests(field, 4, &request("POST", "/register", body).repeat(128))
+            flood_and_expect_answer(run, 4, &request("POST", "/register", body).repeat(128))
         },
     )
     .with(&["--registration-lifetime", "200ms"]),
     Attack::new(
         "registrations-that-name-one-topic",
-        "14,000 names in one registration, that are one topic",
+        "a registration that names one topic 14,000 times",
         2,
-        |field| {
+        |run| {
             let topics = vec!["\"a\""; 14_000].join(",");
             let body = format!("{{\"user_id\":1,\"topics\":[{topics}]}}");
-            requests(field, 4, &request("POST", "/register", &body))
+            flood_and_expect_answer(run, 4, &request("POST", "/register", &body))
         },
     )
     .with(&["--max-registrations", "5000"]),
     Attack::new(
         "refusals",
-        "answers to requests that are wrong: 404, 405, 400, 426",
+        "rejections of wrong requests: 404, 405, 400, 426",
         2,
-        |field| {
+        |run| {
             let id = "0".repeat(32);
             let wrong = [
                 request("GET", "/nowhere", ""),
@@ -82,47 +81,47 @@ pub(super) const ATTACKS: &[Attack] = &[
                 request("DELETE", &format!("/register/{id}"), ""),
                 wire::upgrade(&format!("/ws/{id}"), ""),
             ];
-            requests(field, 4, &wrong.concat().repeat(64))
+            flood_and_expect_answer(run, 4, &wrong.concat().repeat(64))
         },
     ),
     Attack::new(
         "heads-of-16-kib",
-        "the lines of heads: 90 to a request",
+        "parsing request heads of 90 lines",
         2,
-        |field| {
+        |run| {
             let lines: String = (0..90)
                 .map(|number| format!("X-{number}: {}\r\n", "y".repeat(160)))
                 .collect();
             let head = format!("GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n{lines}\r\n");
-            requests(field, 4, head.repeat(8).as_bytes())
+            flood_and_expect_answer(run, 4, head.repeat(8).as_bytes())
         },
     ),
     Attack::new(
         "topics-in-the-path",
-        "128 topics of a handshake that is refused at its end",
+        "parsing 128 topics of a handshake that is rejected for the 129th",
         2,
-        |field| {
+        |run| {
             let path = wire::chat("t", 0..129);
-            requests(field, 4, &wire::upgrade(&path, "").repeat(32))
+            flood_and_expect_answer(run, 4, &wire::upgrade(&path, "").repeat(32))
         },
     ),
-    Attack::new("slow-heads", "a byte at a time of 100 heads", 1, |field| {
-        let mut crowd = field.plain(100)?;
+    Attack::new("slow-heads", "100 request heads that arrive byte by byte", 1, |run| {
+        let mut crowd = run.connect_plain(100)?;
         let head = format!(
             "GET /health HTTP/1.1\r\nHost: a\r\nX: {}",
             "y".repeat(15_000)
         );
-        crowd.arm(head.as_bytes(), 1);
-        let until = field.begin();
+        crowd.set_pattern(head.as_bytes(), 1);
+        let until = run.begin();
         crowd.trickle(until, 1, Duration::from_millis(5))?;
-        field.sent += crowd.sent;
+        run.sent += crowd.sent;
         Ok(())
     }),
     Attack::new(
         "chunks-of-one-byte",
-        "bodies in chunks of a byte each",
+        "request bodies in chunks of one byte",
         2,
-        |field| {
+        |run| {
             let body = format!(
                 "{{\"topic\":\"own\",\"message\":\"{}\"}}",
                 "x".repeat(20_000)
@@ -135,40 +134,40 @@ pub(super) const ATTACKS: &[Attack] = &[
                 "POST /publish HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n\
                  {chunks}0\r\n\r\n"
             );
-            requests(field, 4, request.as_bytes())
+            flood_and_expect_answer(run, 4, request.as_bytes())
         },
     ),
     Attack::new(
         "json-of-4-mib",
-        "reading JSON of 4 MiB that is all escapes",
+        "parsing 4 MiB of JSON that consists of escapes",
         2,
-        |field| json(field, &"\\u00e9".repeat(700_000)),
+        |run| json(run, &"\\u00e9".repeat(700_000)),
     )
     .with(&["--max-message-bytes", "8388608"]),
     Attack::new(
         "bodies-never-read",
-        "answers that wait for clients who read none",
+        "responses that wait for clients that read nothing",
         2,
-        |field| {
-            let crowd = field.plain(4)?;
+        |run| {
+            let crowd = run.connect_plain(4)?;
             let pattern = request("GET", "/", "").repeat(512);
-            field.flood_with(crowd, &pattern, Answers::Leave)?;
+            run.flood_with(crowd, &pattern, Answers::Ignore)?;
             Ok(())
         },
     ),
     Attack::new(
         "connections-that-say-nothing",
-        "a connection accepted and gone",
+        "accepting connections that are reset at once",
         16,
-        |field| churn(field, b"", Departure::AtOnce),
+        |run| churn(run, b"", Departure::AtOnce),
     ),
     Attack::new(
         "upgrades-and-resets",
-        "a handshake, and a connection that is gone when it is done",
+        "handshakes on connections that are reset at once",
         16,
-        |field| {
+        |run| {
             churn(
-                field,
+                run,
                 &wire::upgrade("/ws?topic=own", ""),
                 Departure::AtOnce,
             )
@@ -176,11 +175,11 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::new(
         "heads-cut-by-resets",
-        "half a head, and a connection that is gone",
+        "half a request head on connections that are reset at once",
         16,
-        |field| {
+        |run| {
             churn(
-                field,
+                run,
                 b"GET /ws HTTP/1.1\r\nHost: 127.0.0",
                 Departure::AtOnce,
             )
@@ -188,39 +187,43 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// Plain connections repeat requests, and are answered.
-fn requests(field: &mut Field<'_>, connections: usize, requests: &[u8]) -> Result<()> {
-    let mut crowd = field.requests(connections, requests)?;
-    field.expect_answer(&mut crowd)
+/// Repeats requests on some connections, and checks that a response comes.
+fn flood_and_expect_answer(
+    run: &mut AttackRun<'_>,
+    connections: usize,
+    requests: &[u8],
+) -> Result<()> {
+    let mut crowd = run.flood_with_requests(connections, requests)?;
+    run.expect_answer(&mut crowd)
 }
 
-fn churn(field: &mut Field<'_>, bytes: &[u8], departure: Departure) -> Result<()> {
-    let until = field.begin();
-    field.churn(until, bytes, departure, 64)?;
+fn churn(run: &mut AttackRun<'_>, bytes: &[u8], departure: Departure) -> Result<()> {
+    let until = run.begin();
+    run.churn(until, bytes, departure, 64)?;
     Ok(())
 }
 
-fn publish_in_a_row(field: &mut Field<'_>) -> Result<()> {
-    let followers = vec!["/ws?topic=own".to_owned(); 200];
-    let mut sockets = field.server.upgrade_all(&followers, "")?;
-    sockets.extend(field.server.dial_all(8)?);
+fn publish_in_a_row(run: &mut AttackRun<'_>) -> Result<()> {
+    let subscribers = vec!["/ws?topic=own".to_owned(); 200];
+    let mut sockets = run.server.upgrade_all(&subscribers, "")?;
+    sockets.extend(run.server.dial_all(8)?);
     let mut crowd = Crowd::new(sockets)?;
     let body = r#"{"topic":"own","message":"x"}"#;
-    crowd.arm_last(8, &request("POST", "/publish", body).repeat(256));
-    field.flood_armed(crowd, Answers::Read)?;
+    crowd.set_pattern_of_last(8, &request("POST", "/publish", body).repeat(256));
+    run.flood_prepared(crowd, Answers::Read)?;
     Ok(())
 }
 
-fn publish_to_a_user(field: &mut Field<'_>) -> Result<()> {
-    let followers = field.crowd(&vec!["/ws?topic=own".to_owned(); 500])?;
+fn publish_to_a_user(run: &mut AttackRun<'_>) -> Result<()> {
+    let subscribers = run.connect(&vec!["/ws?topic=own".to_owned(); 500])?;
     let body = r#"{"topic":"own","message":"x","user_id":7}"#;
-    requests(field, 8, &request("POST", "/publish", body).repeat(256))?;
-    drop(followers);
+    flood_and_expect_answer(run, 8, &request("POST", "/publish", body).repeat(256))?;
+    drop(subscribers);
     Ok(())
 }
 
-/// Publishes one message after the other, whose JSON is large.
-fn json(field: &mut Field<'_>, message: &str) -> Result<()> {
+/// Publishes messages with large JSON, one after the other.
+fn json(run: &mut AttackRun<'_>, message: &str) -> Result<()> {
     let body = format!("{{\"topic\":\"own\",\"message\":\"{message}\"}}");
-    requests(field, 4, &request("POST", "/publish", &body))
+    flood_and_expect_answer(run, 4, &request("POST", "/publish", &body))
 }

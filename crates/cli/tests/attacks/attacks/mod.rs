@@ -1,5 +1,5 @@
-//! The attacks. They differ in what the server pays for, and each has the smallest input that was
-//! found for it.
+//! The attacks. They differ in the work that the server has to do, and each has the smallest input
+//! that was found for it.
 
 mod deflate;
 mod departures;
@@ -12,52 +12,53 @@ mod relay;
 
 use anyhow::Result;
 
-use crate::field::Field;
+use crate::attack_run::AttackRun;
 
-/// One way to hold a server up.
+/// One way to delay a server, or to make it hold memory.
 #[derive(Debug)]
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
-    /// What the server is made to do.
+    /// Work or memory that the attack costs the server.
     pub(crate) pays_for: &'static str,
-    /// Of `framecast serve`, beside the address and the number of shards.
+    /// Options of `framecast serve`, beside the address and the number of shards.
     pub(crate) options: &'static [&'static str],
-    /// Attackers on each shard that always have something for it.
+    /// Number of attackers on each shard that always have something for it to read.
     pub(crate) ready: u32,
-    /// It publishes more than can be delivered: every publisher has to wait.
+    /// True if more is published than can be delivered, so that every publisher has to wait.
     pub(crate) fills_inboxes: bool,
     pub(crate) ending: Ending,
     pub(crate) aim: Aim,
-    pub(crate) drive: fn(&mut Field<'_>) -> Result<()>,
+    pub(crate) drive: fn(&mut AttackRun<'_>) -> Result<()>,
 }
 
-/// How the server is to end.
+/// Expected end of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// At SIGTERM, with status 0 and everybody told.
+    /// It drains at SIGTERM: all bystanders are closed with 1012, and the exit status is 0.
     Drains,
-    /// At the second SIGTERM, at once.
+    /// It ends at the second SIGTERM, at once.
     SecondSignal,
 }
 
-/// What is to be exhausted.
+/// Resource that an attack is to exhaust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Aim {
-    /// The bystanders are to wait.
+    /// CPU time, so that the bystanders wait.
     Time,
-    /// The server is to hold more than its budget.
+    /// Memory, beyond the server's budget.
     Memory,
-    /// The same, in a memory cgroup that would kill it, where there can be one.
+    /// Memory, beyond the limit of a cgroup, at which the kernel would kill the server. The same as
+    /// `Memory` where no cgroup can be created.
     MemoryInCgroup,
 }
 
 impl Attack {
-    /// One against the default settings that ends as it should.
+    /// Creates an attack on time, against a server with default settings that drains at SIGTERM.
     const fn new(
         name: &'static str,
         pays_for: &'static str,
         ready: u32,
-        drive: fn(&mut Field<'_>) -> Result<()>,
+        drive: fn(&mut AttackRun<'_>) -> Result<()>,
     ) -> Self {
         Self {
             name,
@@ -71,11 +72,11 @@ impl Attack {
         }
     }
 
-    /// One that makes the server hold what it should not.
+    /// Creates an attack on memory, against a server with default settings and a budget.
     const fn on_memory(
         name: &'static str,
         holds: &'static str,
-        drive: fn(&mut Field<'_>) -> Result<()>,
+        drive: fn(&mut AttackRun<'_>) -> Result<()>,
     ) -> Self {
         let mut attack = Self::new(name, holds, 0, drive);
         attack.aim = Aim::Memory;
@@ -96,7 +97,7 @@ impl Attack {
         self
     }
 
-    const fn filling(mut self) -> Self {
+    const fn filling_inboxes(mut self) -> Self {
         self.fills_inboxes = true;
         self
     }

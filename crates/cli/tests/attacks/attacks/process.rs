@@ -1,4 +1,4 @@
-//! What surrounds the connections: the log, the answer 503, and the names that a server answers to.
+//! Attacks on what surrounds the connections: the log, the status 503, and the check of `Host`.
 
 use std::{
     collections::HashMap,
@@ -13,8 +13,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Attack, Ending};
 use crate::{
+    attack_run::{AttackRun, Departure},
     crowd::Answers,
-    field::{Departure, Field},
     server::{Server, read_answer},
     wire::{self, Frames, TEXT},
 };
@@ -22,14 +22,14 @@ use crate::{
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "log-that-nobody-reads",
-        "a line of the log for every connection, to a pipe that is full",
+        "a log line for every connection, written to a pipe that is full",
         16,
         log_that_nobody_reads,
     )
     .with(DEBUG),
     Attack::new(
         "log-that-nobody-reads-and-two-signals",
-        "the same, and a drain that would take an hour",
+        "the same, with a drain that would take an hour",
         16,
         log_that_nobody_reads_and_a_close_without_answer,
     )
@@ -44,15 +44,15 @@ pub(super) const ATTACKS: &[Attack] = &[
     .ending(Ending::SecondSignal),
     Attack::new(
         "refused-and-delivered",
-        "publications that were answered 503, and delivered all the same",
+        "publications that are answered 503 and delivered all the same",
         200,
         refused_and_delivered,
     )
     .with(&["--request-timeout", "300ms"])
-    .filling(),
+    .filling_inboxes(),
     Attack::new(
         "foreign-host",
-        "a name that others control, as the server's own",
+        "requests whose Host is a name that others control (DNS rebinding)",
         2,
         foreign_host,
     ),
@@ -60,29 +60,29 @@ pub(super) const ATTACKS: &[Attack] = &[
 
 const DEBUG: &[&str] = &["--log", "debug"];
 
-/// More lines than a pipe holds.
-fn log_that_nobody_reads(field: &mut Field<'_>) -> Result<()> {
-    let until = field.begin();
+/// Opens and closes 2,000 WebSockets, for more log lines than a pipe holds.
+fn log_that_nobody_reads(run: &mut AttackRun<'_>) -> Result<()> {
+    let until = run.begin();
     let bytes = [wire::upgrade("/ws?topic=own", ""), wire::close(1000)].concat();
-    field.churn(until, &bytes, Departure::Answered, 2000)?;
+    run.churn(until, &bytes, Departure::Answered, 2000)?;
     Ok(())
 }
 
-fn log_that_nobody_reads_and_a_close_without_answer(field: &mut Field<'_>) -> Result<()> {
-    field.silent = Some(field.server.upgrade("/ws?topic=own")?);
-    log_that_nobody_reads(field)
+fn log_that_nobody_reads_and_a_close_without_answer(run: &mut AttackRun<'_>) -> Result<()> {
+    run.silent = Some(run.server.upgrade("/ws?topic=own")?);
+    log_that_nobody_reads(run)
 }
 
-/// What became of the publications of some publishers, each by its text.
+/// HTTP status of each publication, by its text; `None` if there was no response.
 type Statuses = HashMap<String, Option<u16>>;
 
-fn refused_and_delivered(field: &mut Field<'_>) -> Result<()> {
-    let (server, patience) = (field.server, field.form.patience);
+fn refused_and_delivered(run: &mut AttackRun<'_>) -> Result<()> {
+    let (server, patience) = (run.server, run.form.patience);
     let mut collector = server.upgrade("/ws?topic=counted")?;
     let paths: Vec<_> = (0..400).map(|number| wire::chat("own", [number])).collect();
-    let mut crowd = field.crowd(&paths)?;
-    crowd.arm(&wire::frame(TEXT, b"x").repeat(4096), u64::MAX);
-    let until = field.begin();
+    let mut crowd = run.connect(&paths)?;
+    crowd.set_pattern(&wire::frame(TEXT, b"x").repeat(4096), u64::MAX);
+    let until = run.begin();
     let is_over = AtomicBool::new(false);
     let mut sent = 0;
     let (answers, texts) = thread::scope(|scope| {
@@ -99,15 +99,15 @@ fn refused_and_delivered(field: &mut Field<'_>) -> Result<()> {
         for posting in posting {
             answers.extend(posting.join().unwrap_or_default());
         }
-        // What they have sent and the server has not read is a minute's work for a debug build, in
-        // which nobody gets the last publication through.
+        // A debug build would work for a minute on what they have sent and it has not read yet, and
+        // nobody could publish the last message meanwhile.
         sent = crowd.sent;
         drop(crowd);
         let last = publish_last(server, patience);
         let texts = collecting.join().unwrap_or_else(|_| Ok(Vec::new()));
         flooded.and(last).and(texts).map(|texts| (answers, texts))
     })?;
-    field.sent += sent;
+    run.sent += sent;
     let mut copies: HashMap<&str, usize> = HashMap::new();
     for text in &texts {
         *copies.entry(text).or_default() += 1;
@@ -117,7 +117,7 @@ fn refused_and_delivered(field: &mut Field<'_>) -> Result<()> {
             wrong(**status, copies.get(text.as_str()).copied().unwrap_or(0))
         });
         let all = all.count();
-        field.expect(all == 0, format!("{all} {what}"));
+        run.expect(all == 0, format!("{all} {what}"));
     };
     let is_taken = |status| matches!(status, Some(200 | 202));
     let is_refused = |status: Option<u16>| status.is_some_and(|status| status >= 400);
@@ -133,15 +133,15 @@ fn refused_and_delivered(field: &mut Field<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Publishes texts of its own, one after the other, and notes the answers.
+/// Publishes texts of its own, one after the other, and returns the status of each.
 fn post(server: &Server, publisher: usize, is_over: &AtomicBool) -> Statuses {
     let mut answers = Statuses::new();
-    let mut line: Option<TcpStream> = None;
+    let mut idle: Option<TcpStream> = None;
     let mut number = 0;
     while !is_over.load(Relaxed) {
         let text = format!("{publisher}-{number}");
         number += 1;
-        let answer = line.take().map_or_else(|| server.dial(), Ok);
+        let answer = idle.take().map_or_else(|| server.dial(), Ok);
         let answer = answer.and_then(|mut socket| {
             let body = format!("{{\"topic\":\"counted\",\"message\":\"{text}\"}}");
             socket.write_all(&wire::request("POST", "/publish", &body))?;
@@ -149,8 +149,8 @@ fn post(server: &Server, publisher: usize, is_over: &AtomicBool) -> Statuses {
             Ok((socket, status))
         });
         let status = answer.map(|(socket, status)| {
-            // A connection that was refused may end at any time.
-            line = Some(socket).filter(|_| status < 300);
+            // The server may close a connection after a rejection.
+            idle = Some(socket).filter(|_| status < 300);
             status
         });
         answers.insert(text, status.ok());
@@ -158,7 +158,7 @@ fn post(server: &Server, publisher: usize, is_over: &AtomicBool) -> Statuses {
     answers
 }
 
-/// Publishes what says that all before it has arrived.
+/// Publishes the message that comes after all others, and repeats that until it is accepted.
 fn publish_last(server: &Server, patience: Duration) -> Result<()> {
     let until = Instant::now() + patience;
     let body = r#"{"topic":"counted","message":"last"}"#;
@@ -171,12 +171,12 @@ fn publish_last(server: &Server, patience: Duration) -> Result<()> {
     }
 }
 
-/// What arrives, up to the last.
+/// Returns the texts that arrive before the last one.
 fn collect(socket: &mut TcpStream) -> Result<Vec<String>> {
     let mut frames = Frames::default();
     let mut texts = Vec::new();
     let mut scratch = vec![0; 16 * 1024];
-    // Pings are not due for a while yet.
+    // No Ping needs an answer: the first one is not due yet.
     loop {
         let len = match socket.read(&mut scratch) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -194,8 +194,9 @@ fn collect(socket: &mut TcpStream) -> Result<Vec<String>> {
     }
 }
 
-/// A page of `evil.example`, whose name leads here, has its own origin and its own host.
-fn foreign_host(field: &mut Field<'_>) -> Result<()> {
+/// Sends requests as a page of `evil.example` does whose name resolves to the server's address:
+/// with that name as `Host` and `Origin`.
+fn foreign_host(run: &mut AttackRun<'_>) -> Result<()> {
     let as_page_of = |host: &str, request: &[u8]| {
         let request = String::from_utf8_lossy(request).into_owned();
         let both = format!("Host: {host}\r\nOrigin: http://{host}");
@@ -210,17 +211,17 @@ fn foreign_host(field: &mut Field<'_>) -> Result<()> {
     ];
     for request in &requests {
         for (host, is_own) in [("evil.example", false), ("localhost:1", true)] {
-            let (status, _) = field.server.http(&as_page_of(host, request))?;
+            let (status, _) = run.server.http(&as_page_of(host, request))?;
             let is_right = (status == 421) != is_own;
             let asked = String::from_utf8_lossy(request);
             let asked = asked.lines().next().unwrap_or_default();
-            field.expect(is_right, format!("{host}: {status} for {asked}"));
+            run.expect(is_right, format!("{host}: {status} for {asked}"));
         }
     }
     let pattern: Vec<_> = requests[..4]
         .iter()
         .map(|request| as_page_of("evil.example", request))
         .collect();
-    field.requests(4, &pattern.concat().repeat(64))?;
+    run.flood_with_requests(4, &pattern.concat().repeat(64))?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a message to a relay costs: topics that change, and complaints about what it can't read.
+//! Attacks by messages of relays: changes of topics, and error replies.
 
 use std::time::{Duration, Instant};
 
@@ -6,85 +6,85 @@ use anyhow::Result;
 
 use super::Attack;
 use crate::{
+    attack_run::AttackRun,
     crowd::{Answers, Crowd},
-    field::Field,
     wire::{self, BINARY, TEXT},
 };
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
         "other-topics-each-time",
-        "128 topics left and 128 entered for every message of a relay",
+        "128 unsubscriptions and 128 subscriptions for every message of a relay",
         1,
         other_topics_each_time,
     ),
     Attack::new(
         "new-topics-each-time",
-        "128 topics made and forgotten for every message of a relay",
+        "128 topics created and removed for every message of a relay",
         1,
         new_topics_each_time,
     ),
     Attack::new(
         "same-topics-each-time",
-        "128 topics compared with the same 128 for every message of a relay",
+        "comparing 128 topics with the same 128 for every message of a relay",
         1,
-        |field| {
+        |run| {
             flood(
-                field,
+                run,
                 &wire::frame(TEXT, wire::topics_message(&names("t")).as_bytes()),
             )
         },
     ),
     Attack::new(
         "one-topic-named-10500-times",
-        "names in one message, that are one topic",
+        "a message of a relay that names one topic 10,500 times",
         1,
-        |field| {
+        |run| {
             let message = wire::topics_message(&vec!["a".to_owned(); 10_500]);
-            flood(field, &wire::frame(TEXT, message.as_bytes()))
+            flood(run, &wire::frame(TEXT, message.as_bytes()))
         },
     ),
     Attack::new(
         "topics-that-others-follow",
-        "topics of 400 others that a relay enters and leaves, while these are published to",
+        "relays that change to and from topics with 400 subscribers, while messages are published",
         2,
         topics_that_others_follow,
     ),
     Attack::new(
         "complaints",
-        "an error told for every message of one byte",
+        "an error reply to every message of one byte",
         1,
-        |field| flood(field, &wire::frame(TEXT, b"{").repeat(4096)),
+        |run| flood(run, &wire::frame(TEXT, b"{").repeat(4096)),
     ),
     Attack::new(
         "complaints-about-long-messages",
-        "an error at the end of 64 KB of JSON",
+        "an error reply after parsing 64 KB of JSON",
         1,
-        |field| {
+        |run| {
             let message = format!("{{\"topics\":[\"{}\"", "\\\"".repeat(30_000));
-            flood(field, &wire::frame(TEXT, message.as_bytes()))
+            flood(run, &wire::frame(TEXT, message.as_bytes()))
         },
     ),
     Attack::new(
         "complaints-about-binary",
-        "an answer to every binary message of no byte",
+        "an error reply to every empty binary message",
         1,
-        |field| flood(field, &wire::frame(BINARY, b"").repeat(4096)),
+        |run| flood(run, &wire::frame(BINARY, b"").repeat(4096)),
     ),
     Attack::new(
         "pings-in-text",
-        "a pong for every text message \"ping\"",
+        "a \"pong\" for every text message \"ping\"",
         1,
-        |field| flood(field, &wire::frame(TEXT, b"ping").repeat(4096)),
+        |run| flood(run, &wire::frame(TEXT, b"ping").repeat(4096)),
     ),
     Attack::new(
         "answers-nobody-reads",
-        "complaints that wait for a relay that reads none",
+        "error replies that wait for a relay that reads nothing",
         1,
-        |field| {
-            let crowd = relays(field, 2)?;
+        |run| {
+            let crowd = relays(run, 2)?;
             let pattern = wire::frame(TEXT, b"{").repeat(4096);
-            field.flood_with(crowd, &pattern, Answers::Leave)?;
+            run.flood_with(crowd, &pattern, Answers::Ignore)?;
             Ok(())
         },
     ),
@@ -94,24 +94,24 @@ fn names(prefix: &str) -> Vec<String> {
     (0..128).map(|number| format!("{prefix}{number}")).collect()
 }
 
-/// Relays, on each shard in turn.
-fn relays(field: &Field<'_>, count: usize) -> Result<Crowd> {
+/// Connects relays, on each shard in turn.
+fn relays(run: &AttackRun<'_>, count: usize) -> Result<Crowd> {
     let mut paths = Vec::new();
     for user in 0..count {
-        paths.push(field.server.register(user, &["own".to_owned()])?);
+        paths.push(run.server.register(user, &["own".to_owned()])?);
     }
-    field.crowd(&paths)
+    run.connect(&paths)
 }
 
-/// A relay on each shard repeats messages, and reads what it is answered.
-fn flood(field: &mut Field<'_>, messages: &[u8]) -> Result<()> {
-    let crowd = relays(field, 2)?;
-    let mut crowd = field.flood_with(crowd, messages, Answers::Read)?;
-    field.expect(crowd.ended() == 0, "a relay was closed");
-    field.expect_answer(&mut crowd)
+/// Repeats messages on a relay on each shard, and reads the replies.
+fn flood(run: &mut AttackRun<'_>, messages: &[u8]) -> Result<()> {
+    let crowd = relays(run, 2)?;
+    let mut crowd = run.flood_with(crowd, messages, Answers::Read)?;
+    run.expect(crowd.ended() == 0, "a relay was closed");
+    run.expect_answer(&mut crowd)
 }
 
-/// So many sets of 128 topics, a message each.
+/// Encodes `count` messages, each with another set of 128 topics.
 fn sets(count: usize) -> Vec<u8> {
     let each = (0..count).map(|set| {
         let message = wire::topics_message(&names(&format!("s{set}-")));
@@ -120,27 +120,27 @@ fn sets(count: usize) -> Vec<u8> {
     each.collect::<Vec<_>>().concat()
 }
 
-fn other_topics_each_time(field: &mut Field<'_>) -> Result<()> {
-    flood(field, &sets(2))
+fn other_topics_each_time(run: &mut AttackRun<'_>) -> Result<()> {
+    flood(run, &sets(2))
 }
 
-fn new_topics_each_time(field: &mut Field<'_>) -> Result<()> {
-    flood(field, &sets(2000))
+fn new_topics_each_time(run: &mut AttackRun<'_>) -> Result<()> {
+    flood(run, &sets(2000))
 }
 
-fn topics_that_others_follow(field: &mut Field<'_>) -> Result<()> {
-    let followers = field.crowd(&vec![wire::chat("s0-", 0..128); 400])?;
-    let mut publisher = field.crowd(&[wire::chat("s0-", 0..128)])?;
-    publisher.arm(&wire::frame(TEXT, b"x"), 4);
-    let mut crowd = relays(field, 2)?;
-    crowd.arm(&sets(2), u64::MAX);
-    let until = field.begin();
+fn topics_that_others_follow(run: &mut AttackRun<'_>) -> Result<()> {
+    let subscribers = run.connect(&vec![wire::chat("s0-", 0..128); 400])?;
+    let mut publisher = run.connect(&[wire::chat("s0-", 0..128)])?;
+    publisher.set_pattern(&wire::frame(TEXT, b"x"), 4);
+    let mut crowd = relays(run, 2)?;
+    crowd.set_pattern(&sets(2), u64::MAX);
+    let until = run.begin();
     publisher.trickle(until.min(Instant::now() + ONE_BURST), 28, ONE_BURST)?;
     crowd.flood(until, Answers::Read)?;
-    field.sent += crowd.sent + publisher.sent;
-    drop(followers);
+    run.sent += crowd.sent + publisher.sent;
+    drop(subscribers);
     Ok(())
 }
 
-/// Long enough for four messages to be sent.
+/// Time in which the publisher sends its four messages.
 const ONE_BURST: Duration = Duration::from_millis(20);

@@ -1,91 +1,93 @@
-//! What is told of the attacks on memory.
+//! Report on the attacks on memory.
 
 use std::fmt::Write;
 
 use super::{Row, all_wrong};
 use crate::{
+    memory_use::{self, MemoryUse, Shed},
     record::Record,
-    weight::{self, Gone, Weight},
 };
 
-/// What a line says of the memory of the server, if that was attacked.
+/// Formats the lines on the server's memory; empty if the attack was not on memory.
 pub(super) fn line(record: &Record) -> String {
-    let Some(weight) = &record.weight else {
+    let Some(memory_use) = &record.memory_use else {
         return String::new();
     };
-    let [before, peak, after, per_byte] = resident(weight, record.sent);
-    let [accounted, gone] = accounts(weight);
+    let [before, peak, after, per_byte] = resident(memory_use, record.sent);
+    let [accounted, shed] = accounts(memory_use);
     let mut memory = format!(
         "\n       resident {before} > {peak} > {after} MiB ({per_byte} per byte sent), accounts \
-         {accounted} MiB, descriptors {}; gone {gone}",
-        descriptors(weight),
+         {accounted} MiB, descriptors {}; shed {shed}",
+        descriptors(memory_use),
     );
-    if let Some(kib) = weight.cgroup_kib {
+    if let Some(kib) = memory_use.cgroup_kib {
         let _ = write!(memory, "; its cgroup had {} MiB", kib / 1024);
     }
     memory
 }
 
-/// Before the attack, at the most and a while after it, in MiB, and for every byte sent.
-fn resident(weight: &Weight, sent: u64) -> [String; 4] {
-    let mib = |kib: u64| format!("{:.1}", weight::mib(kib * 1024));
-    let after = weight.after.map(|after| mib(after.resident_kib));
+/// Formats what was resident before the attack, at the peak and after it, in MiB, and the bytes per
+/// byte sent.
+fn resident(memory_use: &MemoryUse, sent: u64) -> [String; 4] {
+    let mib = |kib: u64| format!("{:.1}", memory_use::mib(kib * 1024));
+    let after = memory_use.after.map(|after| mib(after.resident_kib));
     [
-        mib(weight.before.resident_kib),
-        mib(weight.peak_kib),
+        mib(memory_use.before.resident_kib),
+        mib(memory_use.peak_kib),
         after.unwrap_or_else(|| "-".into()),
-        format!("{:.2}", weight.per_byte(sent)),
+        format!("{:.2}", memory_use.per_byte(sent)),
     ]
 }
 
-/// What the server counts itself: what it holds when the attack ends, and what had to go.
-fn accounts(weight: &Weight) -> [String; 2] {
-    let Gone {
+/// Formats what the server counts itself: the bytes charged when the attack ends, in MiB, and the
+/// load that it has shed.
+fn accounts(memory_use: &MemoryUse) -> [String; 2] {
+    let Shed {
         evicted,
         too_far_behind,
         unfinished,
         refused,
-    } = weight.gone;
-    let held = weight.at_end.accounted;
+    } = memory_use.shed;
+    let held = memory_use.at_end.accounted;
     [
-        held.map_or_else(|| "no".into(), |held| format!("{:.1}", weight::mib(held))),
+        held.map_or_else(|| "no".into(), |held| format!("{:.1}", memory_use::mib(held))),
         format!("{evicted}, {too_far_behind}, {unfinished}, {refused}"),
     ]
 }
 
-fn descriptors(weight: &Weight) -> String {
-    let after = weight.after.map(|after| after.descriptors.to_string());
+fn descriptors(memory_use: &MemoryUse) -> String {
+    let after = memory_use.after.map(|after| after.descriptors.to_string());
     let after = after.unwrap_or_else(|| "-".into());
-    format!("{}, {after}", weight.before.descriptors)
+    format!("{}, {after}", memory_use.before.descriptors)
 }
 
 pub(super) const HEADING: &str = "## Memory, measured\n\n";
 
 const HEAD: &str = "\
-| attack | what the server is to hold | sent, KiB | bystanders lost, closed | resident before, MiB | at the most \
+| attack | what the server holds | sent, KiB | bystanders lost, closed | resident before, MiB | peak \
 | 30 s after | bytes per byte sent | accounts, MiB | evicted, too far behind, unfinished, refused | descriptors before, 30 s after \
-| and then | before: at the most; 30 s after; per byte sent |
+| result | before: peak; 30 s after; per byte sent |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
-/// The table of what cost memory.
+/// Formats the table of the attacks on memory.
 pub(super) fn table(rows: &[&Row]) -> String {
     let mut text = HEAD.to_owned();
     for (attack, record, before) in rows {
-        let Some(weight) = &record.weight else {
+        let Some(memory_use) = &record.memory_use else {
             continue;
         };
-        let [first, peak, after, per_byte] = resident(weight, record.sent);
-        let [held, gone] = accounts(weight);
+        let [first, peak, after, per_byte] = resident(memory_use, record.sent);
+        let [held, shed] = accounts(memory_use);
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {}, {} | {first} | {peak} | {after} | {per_byte} | {held} | {gone} | {} | {} | {} |",
+            "| {} | {} | {} | {}, {} | {first} | {peak} | {after} | {per_byte} | {held} | {shed} | {} | {} | {} |",
             attack.name,
             attack.pays_for,
             record.sent.div_ceil(1024),
             record.outcome.lost,
             record.outcome.closed,
-            descriptors(weight),
+            descriptors(memory_use),
             all_wrong(record),
             before.as_ref().map_or_else(String::new, row_before),
         );
@@ -95,10 +97,10 @@ pub(super) fn table(rows: &[&Row]) -> String {
 }
 
 fn row_before(record: &Record) -> String {
-    let Some(weight) = &record.weight else {
+    let Some(memory_use) = &record.memory_use else {
         return String::new();
     };
-    let [_, peak, after, per_byte] = resident(weight, record.sent);
+    let [_, peak, after, per_byte] = resident(memory_use, record.sent);
     let mut row = format!("{peak}; {after}; {per_byte}");
     if !record.broken.is_empty() {
         let _ = write!(row, "; {}", record.broken.join("; "));

@@ -1,5 +1,5 @@
-//! What a server can be made to hold: by what is not finished, by what is not read, by requests,
-//! by names, by those who go, and by all of these at once.
+//! Attacks on memory: unfinished messages, unread messages, requests, names of topics, connections
+//! that end, and all of these at the same time.
 
 mod departing;
 mod names;
@@ -11,13 +11,13 @@ mod unread;
 use anyhow::Result;
 
 use super::Attack;
-use crate::{field::Field, wire};
+use crate::{attack_run::AttackRun, wire};
 
 pub(super) fn all() -> impl Iterator<Item = &'static Attack> {
     each().chain(together::ATTACKS)
 }
 
-/// All but those that are made of others.
+/// All attacks on memory but the combined one.
 fn each() -> impl Iterator<Item = &'static Attack> {
     let kinds = [
         unfinished::ATTACKS,
@@ -29,18 +29,19 @@ fn each() -> impl Iterator<Item = &'static Attack> {
     kinds.into_iter().flatten()
 }
 
-/// An attacker in the topic of its own, or in that of all.
-fn own(index: usize) -> Vec<u8> {
+/// Encodes the handshake of a client with a topic of its own.
+fn own_topic(index: usize) -> Vec<u8> {
     wire::upgrade(&format!("/ws?topic=own-{index}"), "")
 }
 
-/// Registers relays, as far as the server takes them, and says where they connect to.
-fn relays(field: &Field<'_>, count: usize) -> Result<Vec<String>> {
+/// Registers up to `count` (scaled) relays, as far as the server takes them. Returns the paths of
+/// their WebSockets.
+fn relays(run: &AttackRun<'_>, count: usize) -> Result<Vec<String>> {
     let mut paths = Vec::new();
-    for user in 0..field.many(count) {
-        match field.server.register(user, &["own".to_owned()]) {
+    for user in 0..run.scaled(count) {
+        match run.server.register(user, &["own".to_owned()]) {
             Ok(path) => paths.push(path),
-            // There is no room for more.
+            // The budget is exhausted.
             Err(_) if !paths.is_empty() => break,
             Err(error) => return Err(error),
         }

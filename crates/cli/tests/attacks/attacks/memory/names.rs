@@ -1,12 +1,12 @@
-//! What names hold: topics, subscriptions and registrations.
+//! Attacks by names of topics: in topics, subscriptions and registrations.
 
 use anyhow::Result;
 
 use super::relays;
 use crate::{
+    attack_run::AttackRun,
     attacks::Attack,
     crowd::Crowd,
-    field::Field,
     wire::{self, TEXT, request},
 };
 
@@ -14,79 +14,79 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::on_memory(
         "memory-registrations",
         "registrations of 128 names of 255 bytes that nobody connects to",
-        |field| registrations(field, &long_names("r")),
+        |run| registrations(run, &long_names("r")),
     )
-    .with(FORGETFUL),
+    .with(SHORT_LIVED),
     Attack::on_memory(
         "memory-registrations-of-tiny-names",
-        "registrations of 128 names of three bytes: what is known of a name beside its bytes",
-        |field| {
+        "registrations of 128 names of three bytes: the bookkeeping for a name",
+        |run| {
             let names: Vec<_> = (100..228).map(|number| number.to_string()).collect();
-            registrations(field, &names)
+            registrations(run, &names)
         },
     )
-    .with(FORGETFUL),
+    .with(SHORT_LIVED),
     Attack::on_memory(
         "memory-registrations-without-topics",
-        "registrations of 30 bytes: what is known of one beside its names",
-        |field| register(field, r#"{"user_id":1,"topics":[]}"#),
+        "registrations of 30 bytes: the bookkeeping for a registration",
+        |run| register(run, r#"{"user_id":1,"topics":[]}"#),
     )
-    .with(FORGETFUL),
+    .with(SHORT_LIVED),
     Attack::on_memory(
         "memory-topics-made-and-left",
-        "a million topics that relays enter and leave, 128 at a time",
-        |field| {
-            topics_each_time(field, 1000, |relay, set| {
+        "a million topics that relays subscribe to and unsubscribe from, 128 at a time",
+        |run| {
+            topics_each_time(run, 1000, |relay, set| {
                 names(&format!("{relay}-{set}-"), 128, 0)
             })
         },
     ),
     Attack::on_memory(
         "memory-long-topics-each-time",
-        "relays that enter 128 other topics of 255 bytes each time",
-        |field| {
-            topics_each_time(field, 200, |relay, set| {
+        "relays that change to 128 other topics of 255 bytes with every message",
+        |run| {
+            topics_each_time(run, 200, |relay, set| {
                 names(&format!("{relay}-{set}-"), 128, 240)
             })
         },
     ),
     Attack::on_memory(
         "memory-topics-of-their-own",
-        "a million topics: 128 for each of 8,000, which nobody else is in",
-        |field| {
+        "a million topics: 128 for each of 8,000 connections, without other subscribers",
+        |run| {
             let path = |index: usize| wire::chat(&format!("{index}-"), 0..128);
-            field.left_alone_each(8000, |index| wire::upgrade(&path(index), ""), b"")
+            run.open_each_and_hold(8000, |index| wire::upgrade(&path(index), ""), b"")
         },
     ),
     Attack::on_memory(
         "memory-topics-of-long-names",
-        "56 topics of 255 bytes for each of 2,000, which nobody else is in",
-        |field| {
+        "56 topics of 255 bytes for each of 2,000 connections, without other subscribers",
+        |run| {
             let opening = |index: usize| {
                 let names = names(&format!("{index}-"), 56, 240);
                 let path = format!("/ws?topic={}", names.join("&topic="));
                 wire::upgrade(&path, "")
             };
-            field.left_alone_each(2000, opening, b"")
+            run.open_each_and_hold(2000, opening, b"")
         },
     ),
     Attack::on_memory(
         "memory-subscriptions",
-        "places in the same 128 topics for each of 2,000",
-        |field| field.left_alone(2000, &wire::upgrade(&wire::chat("t", 0..128), "")),
+        "subscriptions to the same 128 topics for each of 2,000 connections",
+        |run| run.open_and_hold(2000, &wire::upgrade(&wire::chat("t", 0..128), "")),
     ),
     Attack::on_memory(
         "memory-relays-that-stay",
-        "registrations of long names, with somebody connected to each",
+        "registrations of long names, with a connection to each",
         relays_that_stay,
     )
-    .with(FORGETFUL),
+    .with(SHORT_LIVED),
 ];
 
-/// Registrations are forgotten while it is waited for what remains.
-const FORGETFUL: &[&str] = &["--registration-lifetime", "10s"];
+/// Has registrations expire before memory is measured again after 30 s.
+const SHORT_LIVED: &[&str] = &["--registration-lifetime", "10s"];
 
-/// So many names that begin with this, and are longer by some bytes.
+/// Returns `count` names: `prefix`, a number, and `longer` more bytes.
 fn names(prefix: &str, count: usize, longer: usize) -> Vec<String> {
     let filler = "n".repeat(longer);
     let all = (0..count).map(|number| format!("{prefix}{number}{filler}"));
@@ -98,53 +98,53 @@ fn long_names(prefix: &str) -> Vec<String> {
     all.map(|name| name[..255].to_owned()).collect()
 }
 
-fn registrations(field: &mut Field<'_>, names: &[String]) -> Result<()> {
+fn registrations(run: &mut AttackRun<'_>, names: &[String]) -> Result<()> {
     let topics = names.join("\",\"");
     register(
-        field,
+        run,
         &format!("{{\"user_id\":1,\"topics\":[\"{topics}\"]}}"),
     )
 }
 
-/// As many as the server takes.
-fn register(field: &mut Field<'_>, body: &str) -> Result<()> {
-    let mut crowd = field.plain(8)?;
-    let count = u64::try_from(field.many(100_000 / 8))?;
-    crowd.arm(&request("POST", "/register", body), count);
-    let until = field.begin();
-    field.work_off(crowd, until)
+/// Posts the same registration 100,000 times (scaled), on eight connections.
+fn register(run: &mut AttackRun<'_>, body: &str) -> Result<()> {
+    let mut crowd = run.connect_plain(8)?;
+    let count = u64::try_from(run.scaled(100_000 / 8))?;
+    crowd.set_pattern(&request("POST", "/register", body), count);
+    let until = run.begin();
+    run.hold_when_sent(crowd, until)
 }
 
-/// Eight relays are in other topics after each of so many messages.
+/// Has eight relays change to other topics with each of `messages` messages.
 fn topics_each_time(
-    field: &mut Field<'_>,
+    run: &mut AttackRun<'_>,
     messages: usize,
     topics: impl Fn(usize, usize) -> Vec<String>,
 ) -> Result<()> {
     let mut paths = Vec::new();
     for user in 0..8 {
-        paths.push(field.server.register(user, &["own".to_owned()])?);
+        paths.push(run.server.register(user, &["own".to_owned()])?);
     }
-    let mut crowd = Crowd::new(field.server.upgrade_all(&paths, "")?)?;
+    let mut crowd = Crowd::new(run.server.upgrade_all(&paths, "")?)?;
     for relay in 0..paths.len() {
-        let sets = (0..field.many(messages)).map(|set| {
+        let sets = (0..run.scaled(messages)).map(|set| {
             let message = wire::topics_message(&topics(relay, set));
             wire::frame(TEXT, message.as_bytes())
         });
         let sets = sets.collect::<Vec<_>>().concat();
-        crowd.arm_one(relay, sets, 1);
+        crowd.set_pattern_of(relay, sets, 1);
     }
-    let until = field.begin();
-    field.work_off(crowd, until)
+    let until = run.begin();
+    run.hold_when_sent(crowd, until)
 }
 
-fn relays_that_stay(field: &mut Field<'_>) -> Result<()> {
-    let paths = relays(field, 1000)?;
-    let until = field.begin();
+fn relays_that_stay(run: &mut AttackRun<'_>) -> Result<()> {
+    let paths = relays(run, 1000)?;
+    let until = run.begin();
     let topics = wire::topics_message(&long_names("stay"));
     let topics = wire::frame(TEXT, topics.as_bytes());
     let openings = paths.iter().map(|path| wire::upgrade(path, "").into());
-    let mut crowd = field.masses(1000, openings)?;
-    crowd.arm(&topics, 1);
-    field.stay(crowd, until)
+    let mut crowd = run.connect_many(1000, openings)?;
+    crowd.set_pattern(&topics, 1);
+    run.hold_unread(crowd, until)
 }

@@ -1,4 +1,4 @@
-//! All that is aimed at memory, at once.
+//! All attacks on memory at the same time.
 
 use std::{
     thread,
@@ -8,15 +8,15 @@ use std::{
 use anyhow::Result;
 
 use crate::{
+    attack_run::AttackRun,
     attacks::{Aim, Attack},
-    field::Field,
 };
 
 pub(super) const ATTACKS: &[Attack] = &[Attack {
     aim: Aim::MemoryInCgroup,
     ..Attack::on_memory(
         "memory-all-at-once",
-        "all of these attacks at once, again and again for a minute",
+        "all of these attacks at the same time, repeated for a minute",
         all_at_once,
     )
     .with(&[
@@ -32,37 +32,37 @@ pub(super) const ATTACKS: &[Attack] = &[Attack {
     ])
 }];
 
-fn all_at_once(field: &mut Field<'_>) -> Result<()> {
-    field.begin();
-    let until = Instant::now() + field.form.together;
+fn all_at_once(run: &mut AttackRun<'_>) -> Result<()> {
+    run.begin();
+    let until = Instant::now() + run.form.together;
     let parts = thread::scope(|scope| {
         let running = super::each().map(|attack| {
-            let part = field.for_one_of_many();
-            scope.spawn(move || again_and_again(attack, part, until))
+            let part = run.for_parallel_attack();
+            scope.spawn(move || repeat_until(attack, part, until))
         });
         let running: Vec<_> = running.collect();
         let parts = running.into_iter().filter_map(|part| part.join().ok());
         parts.collect::<Vec<_>>()
     });
     let begun = parts.iter().filter(|part| part.sent > 0).count();
-    // The others were turned away each time, for want of memory.
-    field.expect(
+    // The other attacks could not begin: the server refused them each time, for lack of memory.
+    run.expect(
         begun >= parts.len() / 2,
         format!("{begun} of {} attacks have begun", parts.len()),
     );
     for part in parts {
-        field.sent += part.sent;
-        field.held.extend(part.held);
+        run.sent += part.sent;
+        run.held.extend(part.held);
     }
     Ok(())
 }
 
-/// An attack that is turned away comes back, and so does one that is over.
-fn again_and_again<'a>(attack: &Attack, mut part: Field<'a>, until: Instant) -> Field<'a> {
+/// Repeats an attack until `until`, also if the server refuses its connections.
+fn repeat_until<'a>(attack: &Attack, mut part: AttackRun<'a>, until: Instant) -> AttackRun<'a> {
     while Instant::now() < until {
         part.held.clear();
         if (attack.drive)(&mut part).is_err() {
-            // Not to wait for anything: it is turned away at most so often.
+            // A pause, so that a refused attack does not busy-loop; nothing is waited for.
             thread::sleep(Duration::from_millis(100));
         }
     }

@@ -1,4 +1,4 @@
-//! What is begun and never finished: frames, messages, and compressed ones.
+//! Attacks by frames and messages that are never finished.
 
 use std::time::Duration;
 
@@ -6,30 +6,30 @@ use anyhow::Result;
 
 use super::{DEFLATE, OFFER};
 use crate::{
+    attack_run::AttackRun,
     attacks::{Attack, deflate::deflated},
-    field::Field,
     wire::{self, BINARY, COMPRESSED, FINAL, Random, TEXT},
 };
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::on_memory(
         "memory-promises",
-        "room for what the heads of frames promise: 64 KiB for 14 bytes",
-        |field| promises(field, 4000, 65_536),
+        "buffers for the length that a frame header announces: 64 KiB for 14 bytes",
+        |run| promises(run, 4000, 65_536),
     ),
     Attack::on_memory(
         "memory-promises-of-1-mib",
         "the same, where messages may have 1 MiB",
-        |field| promises(field, 2000, 1 << 20),
+        |run| promises(run, 2000, 1 << 20),
     )
     .with(LARGE),
     Attack::on_memory(
         "memory-messages-one-byte-short",
-        "messages that come but for their last byte",
-        |field| {
+        "messages without their last byte",
+        |run| {
             let most = &Random(8).bytes(65_535);
             let bytes = wire::frame(BINARY, &[most, &b"x"[..]].concat());
-            field.left_alone(
+            run.open_and_hold(
                 3000,
                 &[&upgrade("")[..], &bytes[..bytes.len() - 1]].concat(),
             )
@@ -37,44 +37,44 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     Attack::on_memory(
         "memory-messages-that-trickle",
-        "messages of which a byte comes now and again",
+        "half of a message of 64 KiB, and the other half byte by byte",
         messages_that_trickle,
     ),
     Attack::on_memory(
         "memory-fragments-of-one-byte",
-        "1,023 fragments of one byte, and never the last",
-        |field| {
+        "1,023 fragments of one byte, without the last one of the message",
+        |run| {
             let rest = wire::frame(0, b"x").repeat(1022);
             let first = wire::frame(TEXT & !FINAL, b"x");
-            field.left_alone(5000, &[&upgrade("")[..], &first, &rest].concat())
+            run.open_and_hold(5000, &[&upgrade("")[..], &first, &rest].concat())
         },
     ),
     Attack::on_memory(
         "memory-fragments-of-a-kib",
-        "63 KiB in fragments, and never the last",
-        |field| {
+        "63 KiB in fragments, without the last one of the message",
+        |run| {
             let rest = wire::frame(0, &[b'x'; 1024]).repeat(62);
             let first = wire::frame(BINARY & !FINAL, &[b'x'; 1024]);
-            field.left_alone(5000, &[&upgrade("")[..], &first, &rest].concat())
+            run.open_and_hold(5000, &[&upgrade("")[..], &first, &rest].concat())
         },
     ),
     Attack::on_memory(
         "memory-compressed-and-unfinished",
-        "fragments of a compressed message, of 80 bytes that become 64 KiB, and never the last",
-        |field| {
+        "first fragments of compressed messages: 80 bytes that inflate to 64 KiB",
+        |run| {
             let bomb = deflated(&[0; 65_536])?;
             let first = wire::frame((BINARY | COMPRESSED) & !FINAL, &bomb);
-            field.left_alone(4000, &[&upgrade(OFFER)[..], &first].concat())
+            run.open_and_hold(4000, &[&upgrade(OFFER)[..], &first].concat())
         },
     )
     .with(DEFLATE),
     Attack::on_memory(
         "memory-contexts",
-        "a compressor of its own for every connection, 160 KiB, for a handshake",
-        |field| {
+        "a compression context of 160 KiB for every connection, for one handshake",
+        |run| {
             let message = wire::frame(BINARY, &[b'x'; 100]);
             let own = |index: usize| wire::upgrade(&format!("/ws?topic=own-{index}"), OFFER);
-            field.left_alone_each(1000, own, &message)
+            run.open_each_and_hold(1000, own_topic, &message)
         },
     )
     .with(&["--deflate", "--deflate-contexts", "1000"]),
@@ -86,15 +86,15 @@ fn upgrade(headers: &str) -> Vec<u8> {
     wire::upgrade("/echo", headers)
 }
 
-fn promises(field: &mut Field<'_>, count: usize, len: u64) -> Result<()> {
-    field.left_alone(count, &[upgrade(""), wire::head(BINARY, len)].concat())
+fn promises(run: &mut AttackRun<'_>, count: usize, len: u64) -> Result<()> {
+    run.open_and_hold(count, &[upgrade(""), wire::head(BINARY, len)].concat())
 }
 
-fn messages_that_trickle(field: &mut Field<'_>) -> Result<()> {
+fn messages_that_trickle(run: &mut AttackRun<'_>) -> Result<()> {
     let opening = [upgrade(""), wire::head(BINARY, 65_536), vec![b'x'; 32_768]].concat();
-    let until = field.begin();
-    let mut crowd = field.masses_of(5000, &opening)?;
-    crowd.arm(&[b'x'; 8192], 1);
+    let until = run.begin();
+    let mut crowd = run.connect_many_alike(5000, &opening)?;
+    crowd.set_pattern(&[b'x'; 8192], 1);
     crowd.trickle(until, 1, Duration::from_millis(100))?;
-    field.stay(crowd, until)
+    run.hold_unread(crowd, until)
 }

@@ -1,4 +1,4 @@
-//! What is asked for and never read, or too slowly.
+//! Attacks by clients that do not read, or read too slowly.
 
 use std::{
     sync::Arc,
@@ -7,169 +7,171 @@ use std::{
 
 use anyhow::Result;
 
-use super::{DEFLATE, OFFER, own, relays};
+use super::{DEFLATE, OFFER, own_topic, relays};
 use crate::{
+    attack_run::AttackRun,
     attacks::{Attack, deflate::deflated},
     crowd::{Answers, Crowd},
-    field::Field,
     wire::{self, BINARY, COMPRESSED, PING, Random, TEXT},
 };
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::on_memory(
         "memory-tiny-messages-unread",
-        "messages of one byte, one by one, for 2,000 who never read",
-        |field| unread_by_many(field, &wire::frame(TEXT, b"x")),
+        "messages of one byte, one by one, to 2,000 subscribers that never read",
+        |run| unread_by_many(run, &wire::frame(TEXT, b"x")),
     ),
     Attack::on_memory(
         "memory-large-messages-unread",
-        "messages of 60 KB of a few publishers, for 2,000 who never read",
-        |field| unread_by_many(field, &wire::frame(BINARY, &Random(9).bytes(60_000))),
+        "messages of 60 KB of 4 publishers to 2,000 subscribers that never read",
+        |run| unread_by_many(run, &wire::frame(BINARY, &Random(9).bytes(60_000))),
     ),
     Attack::on_memory(
         "memory-own-words-unread",
-        "what each says to itself, in a topic of its own, and never reads",
-        |field| {
+        "messages that each client publishes to a topic of its own and never reads",
+        |run| {
             let words = wire::frame(BINARY, &Random(10).bytes(60_000)).repeat(16);
-            field.left_alone_each(1000, own, &words)
+            run.open_each_and_hold(1000, own_topic, &words)
         },
     ),
     Attack::on_memory(
         "memory-read-slowly",
-        "messages for those who read so much that they are not blocked, and no more",
+        "messages for subscribers that read just enough not to count as blocked",
         read_slowly,
     ),
     Attack::on_memory(
         "memory-reading-stops",
-        "messages of one byte for 2,000 who stop to read, some after others",
+        "messages of one byte for 2,000 subscribers that stop reading, 200 at a time",
         stop_one_after_the_other,
     ),
     Attack::on_memory(
         "memory-compressed-in-and-plain-out",
-        "64 KiB for each 80 compressed bytes, for subscribers who want them plain",
+        "64 KiB for every 80 compressed bytes, for subscribers without compression",
         compressed_in_and_plain_out,
     )
     .with(DEFLATE),
     Attack::on_memory(
         "memory-every-window",
-        "the plain form of a message and one for each of 7 windows, none of them read",
+        "a message uncompressed and compressed for each of 7 window sizes, all unread",
         every_window,
     )
     .with(DEFLATE),
     Attack::on_memory(
         "memory-echoes-unread",
         "echoes of 60 KB that nobody reads",
-        |field| {
+        |run| {
             let echoes = wire::frame(BINARY, &Random(11).bytes(60_000)).repeat(16);
-            field.left_alone(1000, &[wire::upgrade("/echo", ""), echoes].concat())
+            run.open_and_hold(1000, &[wire::upgrade("/echo", ""), echoes].concat())
         },
     ),
     Attack::on_memory(
         "memory-tiny-echoes-unread",
-        "echoes of no byte that nobody reads: 2 bytes each, and what is known of them",
-        |field| {
+        "empty echoes that nobody reads: 2 bytes each, and the bookkeeping for them",
+        |run| {
             let echoes = wire::frame(TEXT, b"").repeat(20_000);
-            field.left_alone(1000, &[wire::upgrade("/echo", ""), echoes].concat())
+            run.open_and_hold(1000, &[wire::upgrade("/echo", ""), echoes].concat())
         },
     ),
     Attack::on_memory(
         "memory-inflated-echoes-unread",
         "echoes of compressed messages, 80 bytes each, which nobody reads",
-        |field| {
+        |run| {
             let bomb = deflated(&[0; 65_536])?;
             let echoes = wire::frame(BINARY | COMPRESSED, &bomb).repeat(2000);
-            field.left_alone(1000, &[wire::upgrade("/echo", OFFER), echoes].concat())
+            run.open_and_hold(1000, &[wire::upgrade("/echo", OFFER), echoes].concat())
         },
     )
     .with(DEFLATE),
     Attack::on_memory(
         "memory-pongs-unread",
         "Pongs of 125 bytes that nobody reads",
-        |field| {
+        |run| {
             let pings = wire::frame(PING, &[b'p'; 125]).repeat(2000);
-            field.left_alone_each(1000, own, &pings)
+            run.open_each_and_hold(1000, own_topic, &pings)
         },
     ),
     Attack::on_memory(
         "memory-complaints-unread",
-        "an error for every message of one byte to a relay that never reads",
+        "an error reply to every message of one byte of a relay that never reads",
         complaints_unread,
     ),
 ];
 
-/// Four publishers, beginning with what fills the kernel's buffers: what comes then is the server's
-/// to hold. One by one, because what comes together is kept together.
+/// Publishes a large message first, which fills the kernel's buffers, so that the server has to
+/// hold the following ones. Sends these one by one, because messages that arrive together share
+/// memory.
 fn publish(publishers: &mut Crowd, message: &[u8], until: Instant) -> Result<()> {
-    publishers.arm(&wire::frame(BINARY, &[b'x'; 60_000]), 1);
-    publishers.flood(Instant::now() + A_BIT, Answers::Read)?;
-    publishers.arm(message, u64::MAX);
+    publishers.set_pattern(&wire::frame(BINARY, &[b'x'; 60_000]), 1);
+    publishers.flood(Instant::now() + PUBLISH_TIME, Answers::Read)?;
+    publishers.set_pattern(message, u64::MAX);
     publishers.trickle(until, message.len(), Duration::from_millis(1))
 }
 
-/// Publishers who read, to those who don't.
-fn unread_by_many(field: &mut Field<'_>, message: &[u8]) -> Result<()> {
+/// Publishes to many subscribers that never read.
+fn unread_by_many(run: &mut AttackRun<'_>, message: &[u8]) -> Result<()> {
     let path = "/ws?topic=heap";
-    let mut publishers = field.crowd(&vec![path.to_owned(); 4])?;
-    let until = field.begin();
-    let followers = field.masses_of(2000, &wire::upgrade(path, ""))?;
+    let mut publishers = run.connect(&vec![path.to_owned(); 4])?;
+    let until = run.begin();
+    let subscribers = run.connect_many_alike(2000, &wire::upgrade(path, ""))?;
     publish(
         &mut publishers,
         message,
-        until.max(Instant::now() + 2 * A_BIT),
+        until.max(Instant::now() + 2 * PUBLISH_TIME),
     )?;
-    field.hold(publishers);
-    field.stay(followers, until)
+    run.hold(publishers);
+    run.hold_unread(subscribers, until)
 }
 
-/// Something is published however long it took all to connect.
-const A_BIT: Duration = Duration::from_millis(100);
+/// Least time for publishing, however long the connections have taken.
+const PUBLISH_TIME: Duration = Duration::from_millis(100);
 
-/// 60 KB a second each.
-fn read_slowly(field: &mut Field<'_>) -> Result<()> {
+/// Reads 60 KB per second on each connection.
+fn read_slowly(run: &mut AttackRun<'_>) -> Result<()> {
     let words = wire::frame(BINARY, &Random(12).bytes(60_000)).repeat(200);
-    let until = field.begin();
-    let mut crowd = field.masses(200, (0..).map(|index| own(index).into()))?;
-    crowd.arm(&words, 1);
-    crowd.sip(until + A_BIT, 6000, Duration::from_millis(100))?;
-    field.stay(crowd, until)
+    let until = run.begin();
+    let mut crowd = run.connect_many(200, (0..).map(|index| own_topic(index).into()))?;
+    crowd.set_pattern(&words, 1);
+    crowd.flood_and_read_slowly(until + PUBLISH_TIME, 6000, Duration::from_millis(100))?;
+    run.hold_unread(crowd, until)
 }
 
-/// Some connect after others, and each of them pins the messages from then on.
-fn stop_one_after_the_other(field: &mut Field<'_>) -> Result<()> {
+/// Connects subscribers in groups of 200, between publications. Each group pins the messages that
+/// are published after it has connected.
+fn stop_one_after_the_other(run: &mut AttackRun<'_>) -> Result<()> {
     let path = "/ws?topic=heap";
-    let mut publishers = field.crowd(&vec![path.to_owned(); 4])?;
+    let mut publishers = run.connect(&vec![path.to_owned(); 4])?;
     let message = wire::frame(TEXT, b"x");
-    let until = field.begin();
+    let until = run.begin();
     for _ in 0..10 {
-        let followers = field.masses_of(200, &wire::upgrade(path, ""))?;
-        let soon = Instant::now() + field.form.attack / 10;
+        let subscribers = run.connect_many_alike(200, &wire::upgrade(path, ""))?;
+        let soon = Instant::now() + run.form.attack / 10;
         publish(&mut publishers, &message, soon)?;
-        field.hold(followers);
+        run.hold(subscribers);
     }
-    field.stay(publishers, until)
+    run.hold_unread(publishers, until)
 }
 
-/// In pairs: who reads nothing, and who publishes for it.
-fn compressed_in_and_plain_out(field: &mut Field<'_>) -> Result<()> {
+/// Connects pairs, each with a subscriber that reads nothing and a publisher for it.
+fn compressed_in_and_plain_out(run: &mut AttackRun<'_>) -> Result<()> {
     let bombs = wire::frame(BINARY | COMPRESSED, &deflated(&[0; 65_536])?).repeat(120);
-    let until = field.begin();
-    let readers = field.masses(200, (0..).map(|index| own(index).into()))?;
+    let until = run.begin();
+    let readers = run.connect_many(200, (0..).map(|index| own_topic(index).into()))?;
     let publishers = (0..).map(|index: usize| {
         let path = format!("/ws?topic=own-{index}");
         [wire::upgrade(&path, OFFER), bombs.clone()].concat().into()
     });
-    let publishers = field.masses(200, publishers)?;
-    field.hold(readers);
-    field.stay(publishers, until)
+    let publishers = run.connect_many(200, publishers)?;
+    run.hold(readers);
+    run.hold_unread(publishers, until)
 }
 
-fn every_window(field: &mut Field<'_>) -> Result<()> {
-    let until = field.begin();
+fn every_window(run: &mut AttackRun<'_>) -> Result<()> {
+    let until = run.begin();
     let mut random = Random(13);
     let words: String = (0..9000)
         .map(|_| format!("{:x} ", random.next() % 997))
         .collect();
-    let words = wire::frame(TEXT, words.as_bytes()).repeat(field.many(16));
+    let words = wire::frame(TEXT, words.as_bytes()).repeat(run.scaled(16));
     let openings = (0..).map(|index: usize| {
         let path = format!("/ws?topic=own-{}", index / 8);
         let offer = match 8 + index % 8 {
@@ -178,20 +180,20 @@ fn every_window(field: &mut Field<'_>) -> Result<()> {
         };
         wire::upgrade(&path, &offer).into()
     });
-    let mut crowd = field.masses(800, openings)?;
+    let mut crowd = run.connect_many(800, openings)?;
     let words: Arc<[u8]> = words.into();
     for plain in (0..crowd.len()).step_by(8) {
-        crowd.arm_one(plain, Arc::clone(&words), 1);
+        crowd.set_pattern_of(plain, Arc::clone(&words), 1);
     }
-    field.stay(crowd, until)
+    run.hold_unread(crowd, until)
 }
 
-fn complaints_unread(field: &mut Field<'_>) -> Result<()> {
-    let paths = relays(field, 500)?;
+fn complaints_unread(run: &mut AttackRun<'_>) -> Result<()> {
+    let paths = relays(run, 500)?;
     let wrong = wire::frame(TEXT, b"{").repeat(10_000);
-    let until = field.begin();
+    let until = run.begin();
     let openings = paths.iter().map(|path| wire::upgrade(path, "").into());
-    let mut crowd = field.masses(500, openings)?;
-    crowd.arm(&wrong, 1);
-    field.stay(crowd, until)
+    let mut crowd = run.connect_many(500, openings)?;
+    crowd.set_pattern(&wrong, 1);
+    run.hold_unread(crowd, until)
 }

@@ -1,4 +1,4 @@
-//! What an attack makes of the server's memory, and what of it must hold.
+//! The server's memory before, during and after an attack, and the checks on it.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -6,51 +6,55 @@ use std::{
     time::Duration,
 };
 
-use crate::{attacks::Aim, record::Age, server::Server};
+use crate::{attacks::Aim, record::ServerVersion, server::Server};
 
-/// What a server is given that is attacked in its memory.
+/// Option of a server whose memory is attacked.
 pub(crate) const BUDGET: [&str; 2] = ["--memory-budget", "200MiB"];
 
-/// What may be resident with it, and what a cgroup gets: 256 MiB.
-pub(crate) const MOST_KIB: u64 = 256 * 1024;
+/// Most that may be resident with [`BUDGET`], and the limit of a cgroup: 256 MiB.
+pub(crate) const MAX_RESIDENT_KIB: u64 = 256 * 1024;
 
-/// Beyond this, a server is killed: it has shown enough, and others need the machine.
-const ENOUGH_KIB: u64 = 4 * 1024 * 1024;
+/// Resident memory at which a server is killed: the attack has succeeded, and the machine needs the
+/// rest.
+const KILL_AT_KIB: u64 = 4 * 1024 * 1024;
 
-/// What the server has at one time.
+/// Memory and descriptors of the server at one time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sample {
     pub(crate) resident_kib: u64,
     pub(crate) descriptors: usize,
-    /// The total of its accounts, if it keeps any, in bytes.
+    /// Bytes that the server has charged to its budget; `None` for an older server, which has no
+    /// budget.
     pub(crate) accounted: Option<u64>,
 }
 
+/// The server's memory before, at the end of and after an attack.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Weight {
+pub(crate) struct MemoryUse {
     pub(crate) before: Sample,
-    /// While the last attackers are still connected.
+    /// At the end of the attack, while the last attackers are still connected.
     pub(crate) at_end: Sample,
-    /// A while after they have gone, if it was waited for.
+    /// Some time after the attackers have gone; `None` in the short form.
     pub(crate) after: Option<Sample>,
     pub(crate) peak_kib: u64,
-    /// The most that its cgroup had, if it was in one; the kernel's part for it is in this.
+    /// Peak of its cgroup, if it has one, including what the kernel holds for it.
     pub(crate) cgroup_kib: Option<u64>,
     pub(crate) budget: Option<u64>,
-    /// What had to go for want of memory, by the server's own count.
-    pub(crate) gone: Gone,
+    /// Load that the server has shed because memory was short.
+    pub(crate) shed: Shed,
 }
 
-/// Counters of `/health`, which an old server has not.
+/// Counters of `/health` for connections and requests that were ended or refused because memory was
+/// short. An older server does not have them.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Gone {
+pub(crate) struct Shed {
     pub(crate) evicted: u64,
     pub(crate) too_far_behind: u64,
     pub(crate) unfinished: u64,
     pub(crate) refused: u64,
 }
 
-impl Weight {
+impl MemoryUse {
     pub(crate) fn begin(server: &Server) -> Self {
         Self {
             before: Sample::take(server),
@@ -58,15 +62,15 @@ impl Weight {
         }
     }
 
-    /// The last attackers are still there.
-    pub(crate) fn attacked(&mut self, server: &Server) {
+    /// Measures while the last attackers are still connected.
+    pub(crate) fn measure_at_end(&mut self, server: &Server) {
         self.at_end = Sample::take(server);
         let Ok(health) = server.all_health() else {
             return;
         };
         let count = |field: &str| health[field].as_u64();
         self.budget = count("memory_budget_bytes");
-        self.gone = Gone {
+        self.shed = Shed {
             evicted: count("evicted").unwrap_or(0),
             too_far_behind: count("too_far_behind").unwrap_or(0),
             unfinished: count("unfinished").unwrap_or(0),
@@ -74,41 +78,46 @@ impl Weight {
         };
     }
 
-    /// They have gone: waits a while, and looks again. A server that is gone had as much as was
-    /// seen of it.
-    pub(crate) fn rest(&mut self, server: &Server, rest: Option<Duration>, seen_kib: u64) {
-        if let Some(rest) = rest {
-            // Not to wait for anything: this is when it is measured.
-            thread::sleep(rest);
+    /// Waits for `settle_time` after the attackers have gone, and measures again. `seen_kib` is the
+    /// peak that [`watch`] has seen, for a server that is no longer alive.
+    pub(crate) fn measure_after(
+        &mut self,
+        server: &Server,
+        settle_time: Option<Duration>,
+        seen_kib: u64,
+    ) {
+        if let Some(settle_time) = settle_time {
+            // The time at which it is measured; nothing is waited for.
+            thread::sleep(settle_time);
             self.after = Some(Sample::take(server));
         }
         self.peak_kib = server.peak_kib().unwrap_or(0).max(seen_kib);
     }
 
-    /// What became resident for every byte that was sent.
+    /// Bytes that became resident for every byte that the attackers sent.
     pub(crate) fn per_byte(&self, sent: u64) -> f64 {
         let grown_kib = self.peak_kib.saturating_sub(self.before.resident_kib);
         mib(grown_kib * 1024) / mib(sent.max(1))
     }
 
-    /// Notes what must hold, and does not.
-    pub(crate) fn check(&self, aim: Aim, age: Age, broken: &mut Vec<String>) {
-        if self.peak_kib > MOST_KIB {
+    /// Adds to `broken` what must hold and does not.
+    pub(crate) fn check(&self, aim: Aim, version: ServerVersion, broken: &mut Vec<String>) {
+        if self.peak_kib > MAX_RESIDENT_KIB {
             let mib = self.peak_kib / 1024;
             broken.push(format!("VmHWM is {mib} MiB, more than 256"));
         }
         if let Some(after) = self.after {
             let (before, after) = (self.before.descriptors, after.descriptors);
-            if after > before + FEW {
+            if after > before + DESCRIPTOR_SLACK {
                 broken.push(format!("{before} descriptors have become {after}"));
             }
         }
-        if age == Age::Now {
+        if version == ServerVersion::Current {
             self.check_accounts(aim, broken);
         }
     }
 
-    /// What only a server can be held to that keeps accounts.
+    /// Checks the charges against the budget, which an older server does not have.
     fn check_accounts(&self, aim: Aim, broken: &mut Vec<String>) {
         let (Some(before), Some(at_end), Some(budget)) =
             (self.before.accounted, self.at_end.accounted, self.budget)
@@ -119,11 +128,11 @@ impl Weight {
         if at_end > budget {
             broken.push(format!("{at_end} bytes accounted for, of {budget}"));
         }
-        if aim == Aim::MemoryInCgroup && self.gone.all() == 0 {
+        if aim == Aim::MemoryInCgroup && self.shed.all() == 0 {
             broken.push("nobody had to go".into());
         }
         if let Some(after) = self.after {
-            let most = before + at_end.saturating_sub(before) / 10 + SOME_BYTES;
+            let most = before + at_end.saturating_sub(before) / 10 + ACCOUNT_SLACK_BYTES;
             match after.accounted {
                 Some(after) if after <= most => {}
                 Some(after) => broken.push(format!("accounts keep {after} bytes, not {most}")),
@@ -133,7 +142,7 @@ impl Weight {
     }
 }
 
-impl Gone {
+impl Shed {
     pub(crate) fn all(self) -> u64 {
         self.evicted + self.too_far_behind + self.unfinished + self.refused
     }
@@ -149,13 +158,13 @@ impl Sample {
     }
 }
 
-/// Kills a server that takes enough for everybody to see it. What was resident at the most when the
-/// attack is over, in KiB.
+/// Watches the resident memory until the attack is over, and kills the server at [`KILL_AT_KIB`].
+/// Returns the peak, in KiB.
 pub(crate) fn watch(server: &Server, is_over: &AtomicBool) -> u64 {
     let mut peak_kib = 0;
     while !is_over.load(Relaxed) {
         peak_kib = server.peak_kib().unwrap_or(0).max(peak_kib);
-        if server.resident_kib().is_ok_and(|kib| kib > ENOUGH_KIB) {
+        if server.resident_kib().is_ok_and(|kib| kib > KILL_AT_KIB) {
             let _ = server.kill();
             break;
         }
@@ -164,15 +173,15 @@ pub(crate) fn watch(server: &Server, is_over: &AtomicBool) -> u64 {
     peak_kib
 }
 
-/// Bytes in MiB; a run has far fewer than 2^52.
+/// Converts bytes to MiB. Infinite from 4 TiB on, which no run reaches.
 pub(crate) fn mib(bytes: u64) -> f64 {
     let kib = u32::try_from(bytes / 1024).map_or(f64::INFINITY, f64::from);
     let rest = u32::try_from(bytes % 1024).map_or(0.0, f64::from);
     kib / 1024.0 + rest / (1024.0 * 1024.0)
 }
 
-/// Requests of the test's own may be under way.
-const FEW: usize = 8;
+/// Descriptors that requests of the test itself may still have.
+const DESCRIPTOR_SLACK: usize = 8;
 
-/// What accounts may differ by when nothing has grown.
-const SOME_BYTES: u64 = 1024 * 1024;
+/// Bytes by which the charges may differ although nothing has grown.
+const ACCOUNT_SLACK_BYTES: u64 = 1024 * 1024;

@@ -1,36 +1,35 @@
-//! When what is measured begins and ends: one clock for all threads.
+//! The phases of a run, on one clock for all threads.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-/// The times of a run, in microseconds from its beginning.
+/// Times at which the phases of a run begin, in microseconds since its start.
 #[derive(Debug)]
-pub(crate) struct Marks {
+pub(crate) struct Timeline {
     origin: Instant,
     baseline: AtomicU64,
     pause: AtomicU64,
     attack: AtomicU64,
     end: AtomicU64,
-    /// The server was told to end: a Close is no surprise any more.
-    pub(crate) is_ending: AtomicBool,
-    /// Nobody waits for the bystanders any more.
+    /// True once the bystanders' thread shall end.
     pub(crate) is_over: AtomicBool,
 }
 
-/// What a message that was due then belongs to.
+/// Phase that a message belongs to, by the time at which it was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Before,
     Baseline,
-    /// Between the two: what is under way when the attack begins is no part of the baseline.
+    /// Between baseline and attack: messages under way when the attack begins would spoil the
+    /// baseline.
     Pause,
     Attack,
     After,
 }
 
-impl Marks {
+impl Timeline {
     pub(crate) fn new() -> Self {
         Self {
             origin: Instant::now(),
@@ -38,7 +37,6 @@ impl Marks {
             pause: AtomicU64::new(u64::MAX),
             attack: AtomicU64::new(u64::MAX),
             end: AtomicU64::new(u64::MAX),
-            is_ending: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         }
     }
@@ -47,7 +45,7 @@ impl Marks {
         micros(self.origin.elapsed())
     }
 
-    /// A phase begins now.
+    /// Begins a phase now.
     pub(crate) fn begin(&self, phase: Phase) {
         let mark = match phase {
             Phase::Before => return,
@@ -59,7 +57,7 @@ impl Marks {
         mark.store(self.now(), Relaxed);
     }
 
-    /// Nothing more is due from then on.
+    /// Time at which the phase `After` begins: from then on the bystanders send nothing.
     pub(crate) fn end(&self) -> u64 {
         self.end.load(Relaxed)
     }

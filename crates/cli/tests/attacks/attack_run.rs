@@ -1,4 +1,4 @@
-//! What an attack has to work with.
+//! Everything that an attack has to work with: the server, the durations, and the attackers.
 
 use std::{
     io::Write,
@@ -13,25 +13,25 @@ use socket2::SockRef;
 use crate::{
     attacks::Attack,
     crowd::{Answers, Crowd},
-    marks::{Marks, Phase},
     server::{PATIENCE, Server},
+    timeline::{Phase, Timeline},
 };
 
-/// How long things are measured.
+/// Short or long form of the tests: durations, and the number of attackers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Form {
-    /// Times count, too.
+    /// True for the long form, in which latencies are checked against their bounds, too.
     pub(crate) is_long: bool,
     pub(crate) baseline: Duration,
     pub(crate) attack: Duration,
-    /// How long what was sent may take to arrive, and thousands of attackers to connect.
+    /// Time within which all messages must arrive, and thousands of attackers connect.
     pub(crate) patience: Duration,
-    /// How long all attacks on memory go on together.
+    /// Duration of `memory-all-at-once`.
     pub(crate) together: Duration,
-    /// Of the thousands who are after memory there is one in so many.
+    /// Divisor for the number of attackers in attacks on memory.
     pub(crate) one_in: usize,
-    /// When it is looked how much is still resident after attackers have gone.
-    pub(crate) rest: Option<Duration>,
+    /// Time after the attackers have gone at which memory is measured again; `None`: not at all.
+    pub(crate) settle_time: Option<Duration>,
 }
 
 impl Form {
@@ -42,7 +42,7 @@ impl Form {
         patience: Duration::from_secs(30),
         together: Duration::from_secs(8),
         one_in: 8,
-        rest: None,
+        settle_time: None,
     };
     pub(crate) const LONG: Self = Self {
         is_long: true,
@@ -51,114 +51,115 @@ impl Form {
         patience: Duration::from_secs(90),
         together: Duration::from_secs(60),
         one_in: 1,
-        rest: Some(Duration::from_secs(30)),
+        settle_time: Some(Duration::from_secs(30)),
     };
 
-    /// Of an attack beside all others: all together stay below 20,000 descriptors.
-    fn of_many(self) -> Self {
+    /// Form for one of many attacks at the same time, which together stay below 20,000
+    /// descriptors.
+    fn for_parallel_attack(self) -> Self {
         Self {
             one_in: 2 * self.one_in.max(4),
             patience: Duration::from_secs(3),
-            rest: None,
+            settle_time: None,
             ..self
         }
     }
 }
 
-/// The place where an attack happens.
+/// One run of an attack.
 #[derive(Debug)]
-pub(crate) struct Field<'a> {
+pub(crate) struct AttackRun<'a> {
     pub(crate) server: &'a Server,
     pub(crate) form: Form,
-    marks: &'a Marks,
+    timeline: &'a Timeline,
     /// Bytes that the attackers have sent.
     pub(crate) sent: u64,
-    /// What did not hold that must.
+    /// Expectations that did not hold.
     pub(crate) broken: Vec<String>,
     /// CPU time of the server when the attack began.
     pub(crate) cpu: Duration,
-    /// Stays connected to the end, and never answers.
+    /// Connection that stays open until the server ends, and never answers its Close.
     pub(crate) silent: Option<TcpStream>,
-    /// Stay connected until it was seen what they cost.
+    /// Attackers that stay connected until the server's memory was measured.
     pub(crate) held: Vec<Crowd>,
-    /// Other attacks are under way beside this one, and the bystanders are not its own.
-    is_one_of_many: bool,
+    /// True if other attacks run at the same time, with the same bystanders.
+    is_parallel: bool,
 }
 
-impl<'a> Field<'a> {
-    pub(crate) fn new(server: &'a Server, form: Form, marks: &'a Marks) -> Self {
+impl<'a> AttackRun<'a> {
+    pub(crate) fn new(server: &'a Server, form: Form, timeline: &'a Timeline) -> Self {
         Self {
             server,
             form,
-            marks,
+            timeline,
             sent: 0,
             broken: Vec::new(),
             cpu: Duration::ZERO,
             silent: None,
             held: Vec::new(),
-            is_one_of_many: false,
+            is_parallel: false,
         }
     }
 
-    /// The same place, for one attack of many.
-    pub(crate) fn for_one_of_many(&self) -> Self {
+    /// Returns a run for one of several attacks at the same time.
+    pub(crate) fn for_parallel_attack(&self) -> Self {
         Self {
-            is_one_of_many: true,
-            ..Self::new(self.server, self.form.of_many(), self.marks)
+            is_parallel: true,
+            ..Self::new(self.server, self.form.for_parallel_attack(), self.timeline)
         }
     }
 
-    /// Drives the attack at a low priority: what is measured is the server, and not whether the
-    /// machine is full of attackers.
-    pub(crate) fn run(&mut self, attack: &Attack) {
+    /// Drives the attack, at a low priority, so that the attackers do not take the CPU from the
+    /// bystanders: the latency that is measured shall be the server's.
+    pub(crate) fn drive(&mut self, attack: &Attack) {
         let _ = rustix::process::nice(10);
         if let Err(error) = (attack.drive)(self) {
             self.broken.push(format!("the attack failed: {error:#}"));
         }
     }
 
-    /// All is set up: measures what the bystanders have without the attack, and then begins with
-    /// it. When it ends.
+    /// Measures the bystanders' latency without the attack, then begins the phase of the attack.
+    /// Call when all is set up. Returns the time at which the attack ends.
     pub(crate) fn begin(&mut self) -> Instant {
-        if self.is_one_of_many {
+        if self.is_parallel {
             return Instant::now() + self.form.attack;
         }
-        self.marks.begin(Phase::Baseline);
-        // Not to wait for anything: this is how long is measured.
+        self.timeline.begin(Phase::Baseline);
+        // The length of the measurement; nothing is waited for.
         thread::sleep(self.form.baseline);
-        self.marks.begin(Phase::Pause);
+        self.timeline.begin(Phase::Pause);
         thread::sleep(PAUSE);
         self.cpu = self.server.cpu().unwrap_or_default();
-        self.marks.begin(Phase::Attack);
+        self.timeline.begin(Phase::Attack);
         Instant::now() + self.form.attack
     }
 
-    /// Nothing more is due for the bystanders.
+    /// Ends the phase of the attack: the bystanders send nothing more.
     pub(crate) fn end(&self) {
-        self.marks.begin(Phase::After);
+        self.timeline.begin(Phase::After);
     }
 
-    /// Notes what does not hold.
+    /// Reports `what` as broken unless `holds`.
     pub(crate) fn expect(&mut self, holds: bool, what: impl Into<String>) {
         if !holds {
             self.broken.push(what.into());
         }
     }
 
-    /// Attackers that ask for something get an answer, however late.
+    /// Reports a failure if no attacker gets an answer within `PATIENCE`.
     pub(crate) fn expect_answer(&mut self, crowd: &mut Crowd) -> Result<()> {
-        let is_answered = crowd.is_answered(PATIENCE)?;
+        let is_answered = crowd.wait_for_answer(PATIENCE)?;
         self.expect(is_answered, "no attacker was answered");
         Ok(())
     }
 
-    /// Connects to these paths.
-    pub(crate) fn crowd(&self, paths: &[String]) -> Result<Crowd> {
+    /// Opens a WebSocket on each of these paths.
+    pub(crate) fn connect(&self, paths: &[String]) -> Result<Crowd> {
         Crowd::new(self.server.upgrade_all(paths, "")?)
     }
 
-    /// Connects to a path, and says something there already.
-    pub(crate) fn crowd_after(
+    /// Opens WebSockets on one path and sends `opening` on each, before anything is measured.
+    pub(crate) fn connect_and_send(
         &self,
         path: &str,
         connections: usize,
@@ -173,19 +174,23 @@ impl<'a> Field<'a> {
         Crowd::new(sockets)
     }
 
-    /// Connections that are asked for nothing yet, on each shard in turn.
-    pub(crate) fn plain(&self, connections: usize) -> Result<Crowd> {
+    /// Opens TCP connections without a request, on each shard in turn.
+    pub(crate) fn connect_plain(&self, connections: usize) -> Result<Crowd> {
         Crowd::new(self.server.dial_all(connections)?)
     }
 
-    /// Plain connections repeat requests as fast as the server takes them.
-    pub(crate) fn requests(&mut self, connections: usize, requests: &[u8]) -> Result<Crowd> {
-        let crowd = self.plain(connections)?;
+    /// Repeats HTTP requests on some connections, as fast as the server takes them.
+    pub(crate) fn flood_with_requests(
+        &mut self,
+        connections: usize,
+        requests: &[u8],
+    ) -> Result<Crowd> {
+        let crowd = self.connect_plain(connections)?;
         self.flood_with(crowd, requests, Answers::Read)
     }
 
-    /// Connections come, say `bytes` and go, some at a time, until then and until there were
-    /// `least`. The last of them.
+    /// Opens connections, 32 at a time, sends `bytes` on each and resets them. Goes on until
+    /// `until` and for at least `least` connections. Returns the last 32.
     pub(crate) fn churn(
         &mut self,
         until: Instant,
@@ -193,16 +198,16 @@ impl<'a> Field<'a> {
         departure: Departure,
         least: usize,
     ) -> Result<Crowd> {
-        let give_up = until + LEAST_WITHIN;
+        let give_up = until + EXTRA_TIME;
         let mut count = 0;
         loop {
-            let sockets: Result<Vec<_>> = (0..BATCH).map(|_| self.comes_and_goes()).collect();
+            let sockets: Result<Vec<_>> = (0..BATCH).map(|_| self.dial_to_reset()).collect();
             let mut crowd = Crowd::new(sockets?)?;
             if !bytes.is_empty() {
-                crowd.arm(bytes, 1);
+                crowd.set_pattern(bytes, 1);
             }
             let answers = match departure {
-                Departure::AtOnce => Answers::Leave,
+                Departure::AtOnce => Answers::Ignore,
                 Departure::Answered => Answers::Read,
             };
             let wait = Instant::now() + departure.wait();
@@ -216,14 +221,14 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A connection whose end is a reset, which leaves no port behind.
-    fn comes_and_goes(&self) -> Result<TcpStream> {
+    /// Connects, and has the connection end with a RST, which leaves no port in TIME_WAIT.
+    fn dial_to_reset(&self) -> Result<TcpStream> {
         let socket = self.server.dial()?;
         SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
         Ok(socket)
     }
 
-    /// Connections to a path repeat `pattern` as fast as the server takes it.
+    /// Repeats `pattern` on some WebSockets of one path, as fast as the server takes it.
     pub(crate) fn flood(
         &mut self,
         path: &str,
@@ -231,23 +236,23 @@ impl<'a> Field<'a> {
         pattern: &[u8],
         answers: Answers,
     ) -> Result<Crowd> {
-        let crowd = self.crowd(&vec![path.to_owned(); connections])?;
+        let crowd = self.connect(&vec![path.to_owned(); connections])?;
         self.flood_with(crowd, pattern, answers)
     }
 
-    /// The same, with connections that there are.
+    /// Repeats `pattern` on the connections of `crowd`.
     pub(crate) fn flood_with(
         &mut self,
         mut crowd: Crowd,
         pattern: &[u8],
         answers: Answers,
     ) -> Result<Crowd> {
-        crowd.arm(pattern, u64::MAX);
-        self.flood_armed(crowd, answers)
+        crowd.set_pattern(pattern, u64::MAX);
+        self.flood_prepared(crowd, answers)
     }
 
-    /// The same, with connections that know what to send.
-    pub(crate) fn flood_armed(&mut self, mut crowd: Crowd, answers: Answers) -> Result<Crowd> {
+    /// Sends what each connection of `crowd` already has to send.
+    pub(crate) fn flood_prepared(&mut self, mut crowd: Crowd, answers: Answers) -> Result<Crowd> {
         let until = self.begin();
         crowd.flood(until, answers)?;
         self.sent += crowd.sent;
@@ -255,15 +260,15 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Longer than anything is under way without an attack.
+/// Pause between baseline and attack: longer than a message is under way without an attack.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// When those go who only come for a moment.
+/// Time at which a short connection is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Departure {
-    /// As soon as they have said what they came for.
+    /// 1 ms after it was opened, answered or not.
     AtOnce,
-    /// When the server has ended them, or does not.
+    /// When the server has closed it, or after 3 s.
     Answered,
 }
 
@@ -276,8 +281,8 @@ impl Departure {
     }
 }
 
-/// Connections that come at a time.
+/// Number of short connections at a time.
 const BATCH: usize = 32;
 
-/// How long churning may go on to have had enough of it.
-const LEAST_WITHIN: Duration = Duration::from_secs(5);
+/// Time beyond `until` that [`AttackRun::churn`] may take to reach its least number.
+const EXTRA_TIME: Duration = Duration::from_secs(5);
