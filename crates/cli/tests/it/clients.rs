@@ -1,8 +1,8 @@
-//! The server as clients see it that are not ours: Node's `ws`, Python's `websockets`, and the
-//! server's own page in Chromium. The programs are in `../clients`.
+//! Runs clients by others against the server: Node's `ws`, Python's `websockets`, and the server's
+//! own page in Chromium. The client programs are in `../clients`.
 //!
-//! What they need is installed by name into `target/clients`. Where that can't be, these tests are
-//! skipped, and say so; where `CI` is set, they fail.
+//! Their packages are installed by name into `target/clients`. Where that is not possible, these
+//! tests are skipped and print that; where `CI` is set, they fail.
 
 use std::{
     env,
@@ -15,28 +15,31 @@ use std::{
 
 use framecast_test_support::{TestServer, program::Program};
 
-/// Exit codes of the programs: a registry can't be reached; something is not on this machine.
+/// Exit codes of the client programs for "a registry cannot be reached" and "a command is not on
+/// this machine".
 const ABSENT: [i32; 2] = [3, 4];
 
-/// For installing everything; for one of the programs.
+/// Longest time for installing all packages.
 const SETUP_WITHIN: Duration = Duration::from_secs(300);
+/// Longest time for one run of a client program.
 const RUN_WITHIN: Duration = Duration::from_secs(120);
 
+/// Path of a file in `../clients`.
 fn source(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/clients")
         .join(file)
 }
 
-/// `target/clients`, or a folder in it.
+/// Path of a folder in `target/clients`; of `target/clients` itself if `name` is empty.
 fn installed(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
         .with_file_name("clients")
         .join(name)
 }
 
-/// Runs a program to its end: what it printed, if it was successful; why not, if something that
-/// it needs is absent.
+/// Runs a program to its end. Returns what it printed; an error if something that it needs is
+/// absent. Panics if it fails.
 #[track_caller]
 fn run(command: &mut Command, within: Duration) -> Result<String, String> {
     let mut program = Program::start(command);
@@ -69,7 +72,7 @@ fn test(client: impl FnOnce(&str) -> Command) {
     test_against(TestServer::start, client);
 }
 
-/// Runs a client against a server with permessage-deflate, and tells it so.
+/// Runs a client with the argument `deflate` against a server with permessage-deflate.
 #[track_caller]
 fn test_with_deflate(client: impl FnOnce(&str) -> Command) {
     let server = || TestServer::with(|config| config.hub.deflate.enabled = true);
@@ -89,12 +92,13 @@ fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -
     });
 }
 
+/// Runs a test after the installation. If something is absent, skips it; fails where `CI` is set.
 #[track_caller]
 fn run_if_possible(test: impl FnOnce() -> Result<String, String>) {
     if let Err(absent) = set_up().and_then(|()| test()) {
         assert!(env::var_os("CI").is_none(), "not skipped in CI: {absent}");
-        // Past the test harness, which keeps what tests print to itself.
-        let _ = writeln!(io::stderr(), "SKIPPED, for want of what it needs: {absent}");
+        // Not `eprintln!`: the test harness captures that.
+        let _ = writeln!(io::stderr(), "SKIPPED, because something is absent: {absent}");
     }
 }
 
@@ -130,7 +134,7 @@ fn node_agrees_with_a_server_that_compresses() {
 }
 
 #[test]
-fn our_client_agrees_with_the_server_of_node() {
+fn the_connect_command_agrees_with_the_server_of_node() {
     let mut node = Command::new("node");
     node.arg(source("connect.mjs"))
         .args([env!("CARGO_BIN_EXE_framecast").into(), installed("node")]);

@@ -1,4 +1,4 @@
-//! Running out of descriptors.
+//! Behaviour of the server when it runs out of descriptors.
 
 use std::{process::Command, thread, time::Duration};
 
@@ -6,9 +6,9 @@ use framecast_test_support::{Answer, Client, eventually, handshake, text};
 
 use crate::process::{FRAMECAST, Process};
 
-/// A server of one shard that may have 64 descriptors.
+/// Starts a server of one shard that may have 64 descriptors.
 fn start() -> Process {
-    // Those that have said nothing are gone soon.
+    // Clients that send nothing are closed after 3 s.
     let script = "ulimit -n 64; exec \"$0\" serve --listen 127.0.0.1:0 --shards 1 \
                   --request-timeout 3s";
     Process::start(Command::new("sh").args(["-c", script, FRAMECAST]))
@@ -21,7 +21,7 @@ fn ask(server: &Process, request: &str) -> (Client, Answer) {
     (client, answer)
 }
 
-/// What `/health` says on a connection of its own.
+/// Asks for `/health` on a connection of its own.
 fn health(server: &Process) -> (Answer, serde_json::Value) {
     let request = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let (_, answer) = ask(server, request);
@@ -30,7 +30,7 @@ fn health(server: &Process) -> (Answer, serde_json::Value) {
 }
 
 #[test]
-fn at_the_limit_who_comes_is_told_so_and_who_is_there_is_served() {
+fn at_the_limit_a_new_client_gets_503_and_connected_clients_are_served() {
     let server = start();
     let mut crowd = Vec::new();
     let (mut last, refused) = loop {
@@ -53,7 +53,7 @@ fn at_the_limit_who_comes_is_told_so_and_who_is_there_is_served() {
         assert_eq!(health["status"], "ok");
         assert_eq!(health["connections"], crowd.len());
         turned_away += 1;
-        // Not more often than somebody comes: nothing turns in vain.
+        // One error for each client that comes: the acceptor does not loop in vain.
         assert_eq!(health["accept_errors"], turned_away);
         let (_, refused) = ask(&server, &handshake("/ws"));
         assert_eq!(refused.status, 503);
@@ -64,29 +64,29 @@ fn at_the_limit_who_comes_is_told_so_and_who_is_there_is_served() {
         assert_eq!(client.read_text(), "still there");
     }
     crowd.drain(..5).for_each(Client::close);
-    eventually("there is room again", || {
+    eventually("a client is accepted again", || {
         ask(&server, &handshake("/ws")).1.status == 101
     });
 }
 
 #[test]
-fn at_the_limit_a_client_that_sends_nothing_is_let_go_for_the_next() {
+fn at_the_limit_a_client_that_sends_nothing_is_closed_for_the_next() {
     let server = start();
     let crowd: Vec<Client> = (0..60).map(|_| Client::dial(server.address)).collect();
     let (answer, health) = health(&server);
     assert_eq!(answer.status, 200);
-    // Each has waited for its second, and nobody has asked for it in between.
+    // The acceptor has waited a second for the request of each client beyond the limit.
     let errors = health["accept_errors"].as_u64().unwrap();
     assert!((1..60).contains(&errors), "{errors} errors");
     drop(crowd);
 }
 
 #[test]
-fn after_a_crowd_at_the_limit_the_acceptor_takes_up_again() {
+fn after_a_crowd_at_the_limit_the_acceptor_accepts_again() {
     let server = start();
     let first = server.connect("/ws");
     let crowd: Vec<Client> = (0..100).map(|_| Client::dial(server.address)).collect();
-    // Not to wait for anything: this is how long the server is to be at its limit.
+    // The time for which the server is to be at its limit; nothing is waited for.
     thread::sleep(Duration::from_millis(500));
     drop(crowd);
     let (_, health) = health(&server);

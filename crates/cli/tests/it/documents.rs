@@ -1,6 +1,6 @@
-//! What an operator looks up and calculates with: ranges of settings, the fields of `/health`, and the
-//! figures on memory are compared with the program, and the page on its inside with the source. Commands
-//! and other tables are in [`crate::readme`].
+//! Tests of `docs/`: ranges of settings, the fields of `/health` and the figures on memory are
+//! compared with the program, and the design page with the source. [`crate::readme`] tests commands
+//! and the other tables.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -17,25 +17,25 @@ const README: &str = include_str!("../../../../README.md");
 const HEALTH: &str = include_str!("../../../../docs/health.md");
 const SETTINGS: &str = include_str!("../../../../docs/settings.md");
 
-/// Fields that an answer has only at times.
+/// Fields that a response has only in some builds or states.
 const RARE_FIELDS: [&str; 2] = ["longest_hold_us", "standing_shards"];
 
-/// The cells of a table's rows whose first one is in backquotes.
+/// Returns the cells of all table rows whose first cell begins with a backquote.
 fn rows(text: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
     rows.map(|row| row.split('|').map(str::trim).collect())
 }
 
-/// What a start with these options is refused with.
+/// Returns standard error of a start that fails because of these options.
 #[track_caller]
 fn refusal(options: &[&str]) -> String {
-    let (code, _, said) = run(&[&["serve", "--listen", "127.0.0.1:0"], options].concat());
-    assert_eq!(code, Some(2), "{options:?}: {said}");
-    said
+    let (code, _, stderr) = run(&[&["serve", "--listen", "127.0.0.1:0"], options].concat());
+    assert_eq!(code, Some(2), "{options:?}: {stderr}");
+    stderr
 }
 
 #[test]
-fn every_field_of_health_is_explained_and_none_that_there_is_not() {
+fn the_documented_fields_of_health_are_those_of_a_response() {
     let server = Process::serve(&[]);
     let mut client = Client::dial(server.address);
     client.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -46,7 +46,7 @@ fn every_field_of_health_is_explained_and_none_that_there_is_not() {
     assert_eq!(explained.collect::<BTreeSet<_>>(), answered);
 }
 
-/// The ends of a range, and what is just outside of it.
+/// Parses a range. Returns its ends, and the values just outside of it.
 fn range(text: &str) -> (Vec<&str>, Vec<&str>) {
     let (least, most) = match text.split_once(" to ") {
         Some((least, most)) => (least, Some(most)),
@@ -71,8 +71,9 @@ fn range(text: &str) -> (Vec<&str>, Vec<&str>) {
 }
 
 #[test]
-fn the_ranges_of_the_settings_are_those_that_are_taken() {
-    // It is looked at last: what is refused for it alone has passed.
+fn the_documented_ranges_of_settings_are_those_that_the_program_accepts() {
+    // The program checks this setting last. A start that fails for it alone has accepted all
+    // others.
     const LAST: &str = "drain-timeout";
     let mut tried = 0;
     for row in rows(SETTINGS) {
@@ -82,7 +83,7 @@ fn the_ranges_of_the_settings_are_those_that_are_taken() {
             continue;
         }
         let (within, outside) = range(text);
-        let said = |value| {
+        let start = |value| {
             let others = [
                 "--memory-budget",
                 "64GiB",
@@ -93,11 +94,11 @@ fn the_ranges_of_the_settings_are_those_that_are_taken() {
             refusal(&[&others[..], &[name, value]].concat())
         };
         for value in within {
-            let said = said(value);
-            assert!(said.starts_with(&format!("framecast: {LAST}: ")), "{said}");
+            let stderr = start(value);
+            assert!(stderr.starts_with(&format!("framecast: {LAST}: ")), "{stderr}");
         }
         for value in outside {
-            assert!(said(value).contains(option), "{value} for {name}");
+            assert!(start(value).contains(option), "{value} for {name}");
         }
         tried += 1;
     }
@@ -105,27 +106,27 @@ fn the_ranges_of_the_settings_are_those_that_are_taken() {
 }
 
 #[test]
-fn the_least_budget_is_what_the_readme_calculates() {
+fn the_smallest_budget_is_the_one_that_the_readme_calculates() {
     const KIB: u64 = 1024;
     const SHARDS: u64 = 2;
     for message_kib in [1, 64, 256, 1024, 16 * 1024] {
         let one = 80 * KIB + 10 * message_kib * KIB + (KIB * KIB).max(4 * message_kib * KIB);
         let least = (SHARDS * 256 * KIB + one * 4 / 3).div_ceil(KIB);
-        let said = refusal(&[
+        let stderr = refusal(&[
             "--shards",
             &SHARDS.to_string(),
             "--memory-budget=1",
             &format!("--max-message-bytes={message_kib}KiB"),
         ]);
         let size = format!("{least}KiB");
-        assert!(said.contains(&format!(" ({size}) ")), "{size}: {said}");
+        assert!(stderr.contains(&format!(" ({size}) ")), "{size}: {stderr}");
         if [64, 1024].contains(&message_kib) {
             assert!(README.contains(&size), "{size}");
         }
     }
 }
 
-/// Idle WebSockets that come one after the other before one is refused.
+/// Number of idle WebSockets that a budget holds when they connect one after the other.
 fn idle_clients(budget: u64) -> u64 {
     let (connecting, idle) = (32 * 1024, 2 * 1024);
     (budget / 4 * 3 - connecting) / idle
@@ -157,7 +158,7 @@ fn a_budget_holds_as_many_idle_clients_as_the_readme_says() {
         clients.push(client);
     }
     let expected = idle_clients(1800 * 1024);
-    // A shard may keep 16 KiB to itself.
+    // Up to 8 more: a shard reports to the budget only each 16 KiB that it has charged.
     let more = (clients.len() as u64).checked_sub(expected);
     assert!(
         more.is_some_and(|more| more <= 8),
@@ -185,16 +186,16 @@ fn the_files_that_the_design_page_names_exist() {
     let places = ["", "src", "crates/wire/src"].map(|place| Path::new(ROOT).join(place));
     let words = DESIGN.split('`').skip(1).step_by(2);
     let paths = words.filter(|word| [".rs", ".md", "/"].iter().any(|end| word.ends_with(end)));
-    let mut looked = 0;
+    let mut checked = 0;
     for path in paths {
         let exists = places.iter().any(|place| place.join(path).exists());
         assert!(exists, "{path}");
-        looked += 1;
+        checked += 1;
     }
-    assert!(looked > 20, "{looked}");
+    assert!(checked > 20, "{checked}");
 }
 
-/// The modules that a folder has, but for those that are no part of the product.
+/// Names of the modules in a folder, without those that are no part of the product.
 fn modules(folder: &str) -> impl Iterator<Item = String> {
     const OTHERS: [&str; 6] = ["internals", "lib", "measured", "mod", "model", "unmeasured"];
     let entries = fs::read_dir(Path::new(ROOT).join(folder)).unwrap();
@@ -204,7 +205,7 @@ fn modules(folder: &str) -> impl Iterator<Item = String> {
 }
 
 #[test]
-fn every_module_has_its_place_among_the_arrows_of_the_design_page() {
+fn every_module_is_in_the_diagram_of_the_design_page() {
     let (_, arrows) = DESIGN.split_once("## Modules").unwrap();
     let arrows = arrows.split("```").nth(1).unwrap();
     let words = arrows.split(|c: char| !c.is_alphanumeric() && c != '_');

@@ -1,4 +1,4 @@
-//! Standard error and standard output that nobody reads: the server takes no notice.
+//! Standard error and standard output that nobody reads do not delay the server.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use rustix::{io::ioctl_fionbio, process::Signal};
 
 use crate::process::{FRAMECAST, Process};
 
-/// A pipe that takes nothing more until it is read.
+/// Returns a pipe that is full until it is read.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = io::pipe().unwrap();
     ioctl_fionbio(&writer, true).unwrap();
@@ -26,8 +26,8 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// Opens and closes a WebSocket, which is one line of the log at `debug`.
-fn come_and_go(address: SocketAddr) {
+/// Opens and closes a WebSocket, for which the server logs one line at `debug`.
+fn open_and_close(address: SocketAddr) {
     let mut client = Client::dial(address);
     client.send(&[handshake("/ws").as_bytes(), &frame(0x88, &[0x03, 0xE8])].concat());
     assert!(client.read_head().starts_with("HTTP/1.1 101 "));
@@ -47,15 +47,15 @@ fn assert_serves(server: &Process) {
 }
 
 #[test]
-fn a_log_that_nobody_takes_holds_up_neither_the_shards_nor_the_drain() {
-    let (unread, full) = full_pipe();
+fn a_log_that_nobody_reads_delays_neither_the_shards_nor_the_drain() {
+    let (reader, full) = full_pipe();
     let (gone, broken) = io::pipe().unwrap();
     drop(gone);
     for stderr in [full, broken] {
-        let server = Process::unheard(&["--log", "debug", "--shards", "2"], stderr);
-        // Every shard has something to log, and then more.
+        let server = Process::with_stderr(&["--log", "debug", "--shards", "2"], stderr);
+        // Five connections, and so five lines, for each shard.
         for _ in 0..10 {
-            come_and_go(server.address);
+            open_and_close(server.address);
         }
         assert_serves(&server);
         let mut client = server.connect("/ws");
@@ -65,24 +65,24 @@ fn a_log_that_nobody_takes_holds_up_neither_the_shards_nor_the_drain() {
         client.expect_end();
         assert_eq!(server.exit_code(), Some(0));
     }
-    drop(unread);
+    drop(reader);
 }
 
 #[test]
-fn what_the_log_drops_is_counted_and_told_when_it_is_read_again() {
-    /// More than is queued and under way, at over 100 bytes a line.
+fn lines_that_the_log_drops_are_counted_and_the_count_is_logged_when_it_is_read_again() {
+    /// At over 100 bytes a line, more lines than the queue and the pipe hold.
     const CONNECTIONS: usize = 6_000;
     const THREADS: usize = 4;
-    let (unread, full) = full_pipe();
-    let mut server = Process::unheard(&["--log", "debug"], full);
+    let (reader, full) = full_pipe();
+    let mut server = Process::with_stderr(&["--log", "debug"], full);
     let address = server.address;
     thread::scope(|scope| {
         for _ in 0..THREADS {
-            scope.spawn(|| (0..CONNECTIONS / THREADS).for_each(|_| come_and_go(address)));
+            scope.spawn(|| (0..CONNECTIONS / THREADS).for_each(|_| open_and_close(address)));
         }
     });
-    // Nothing more is logged: the count comes by itself.
-    server.program.hear(unread);
+    // The count must be logged although no other line follows.
+    server.program.hear(reader);
     let mut dropped = 0;
     eventually("every line is written or counted", || {
         let log = server.program.errors();
@@ -96,7 +96,7 @@ fn what_the_log_drops_is_counted_and_told_when_it_is_read_again() {
         log.matches(is_closed).count() + dropped == CONNECTIONS
     });
     assert!((1..CONNECTIONS).contains(&dropped), "{dropped} dropped");
-    // What comes then is written again.
+    // Later lines are written again.
     server.signal(Signal::TERM);
     let is_stopped = |line: &str| line.ends_with(": stopped").then_some(());
     server.program.reported("the end", is_stopped);
@@ -104,24 +104,24 @@ fn what_the_log_drops_is_counted_and_told_when_it_is_read_again() {
 }
 
 #[test]
-fn a_standard_error_that_does_not_wait_is_waited_for() {
-    let (unread, full) = full_pipe();
-    // As whoever shares it may set it.
+fn the_server_waits_for_a_standard_error_in_non_blocking_mode() {
+    let (reader, full) = full_pipe();
+    // Another process that shares standard error may set this mode.
     ioctl_fionbio(&full, true).unwrap();
-    let mut server = Process::unheard(&["--log", "debug"], full);
-    come_and_go(server.address);
-    server.program.hear(unread);
+    let mut server = Process::with_stderr(&["--log", "debug"], full);
+    open_and_close(server.address);
+    server.program.hear(reader);
     let is_closed = |line: &str| line.contains(": closed ").then_some(());
-    server.program.reported("what was logged before", is_closed);
+    server.program.reported("the line that was logged before", is_closed);
     assert!(!server.program.errors().contains("dropped"));
 }
 
 #[test]
-fn a_second_signal_ends_the_server_though_nobody_takes_its_log() {
-    let (_unread, full) = full_pipe();
-    let patient = ["--close-timeout", "1h", "--drain-timeout", "1h"];
-    let server = Process::unheard(&patient, full);
-    // It never answers the Close, so the drain would take an hour.
+fn a_second_signal_ends_the_server_although_nobody_reads_its_log() {
+    let (_reader, full) = full_pipe();
+    let options = ["--close-timeout", "1h", "--drain-timeout", "1h"];
+    let server = Process::with_stderr(&options, full);
+    // This client never answers the Close, so the drain would take an hour.
     let mut client = server.connect("/ws");
     server.signal(Signal::INT);
     assert_eq!(client.read_close().0, 1012);
@@ -130,7 +130,7 @@ fn a_second_signal_ends_the_server_though_nobody_takes_its_log() {
 }
 
 #[test]
-fn an_error_that_nobody_reads_still_has_its_exit_status() {
+fn a_failed_start_has_its_exit_status_although_nobody_reads_its_error() {
     let cases: [(&[&str], i32); 4] = [
         (&["--listen", "192.0.2.1:1", "--allow-anonymous"], 1),
         (&["--config", "no such file"], 1),
@@ -138,7 +138,7 @@ fn an_error_that_nobody_reads_still_has_its_exit_status() {
         (&["--nonsense"], 2),
     ];
     for (arguments, status) in cases {
-        let (_unread, full) = full_pipe();
+        let (_reader, full) = full_pipe();
         let mut command = Command::new(FRAMECAST);
         command.arg("serve").args(arguments);
         let mut program = Program::unheard(command.stdout(Stdio::piped()).stderr(full));
@@ -149,8 +149,8 @@ fn an_error_that_nobody_reads_still_has_its_exit_status() {
 }
 
 #[test]
-fn a_standard_output_that_nobody_reads_does_not_hold_up_a_signal() {
-    let (_unread, full) = full_pipe();
+fn a_standard_output_that_nobody_reads_does_not_delay_a_signal() {
+    let (_reader, full) = full_pipe();
     let mut command = Command::new(FRAMECAST);
     command.args(["serve", "--listen", "127.0.0.1:0"]);
     let mut program = Program::unheard(command.stdout(full).stderr(Stdio::piped()));

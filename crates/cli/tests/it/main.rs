@@ -1,5 +1,5 @@
-//! The program's behaviour: settings, those of its allocator, signals, logs, what it costs of the machine,
-//! clients that are not ours, and what the README and `docs/` say.
+//! Tests of the program: its settings and those of its allocator, signals, logs, panics, its use of
+//! memory, descriptors and system calls, clients by others, and what the README and `docs/` say.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod allocator;

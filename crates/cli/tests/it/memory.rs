@@ -1,4 +1,4 @@
-//! What peers that flood, or send what inflates, cost of the server's memory.
+//! Memory that the server needs for peers that flood it, or send compressed bombs.
 
 use std::{
     io::{ErrorKind, Write},
@@ -18,7 +18,7 @@ use crate::process::Process;
 
 fn connect(server: &Process, path: &str) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    // Small buffers, so that it is not the kernel that holds the flood.
+    // Small buffers, so that the flood waits in the server and not in the kernel.
     socket.set_recv_buffer_size(4096).unwrap();
     socket.set_send_buffer_size(16 * 1024).unwrap();
     socket.connect(&server.address.into()).unwrap();
@@ -43,10 +43,10 @@ fn flood(client: &Client, piece: &[u8], most: usize) {
 }
 
 #[test]
-fn peers_that_flood_and_do_not_read_cost_little_memory_and_disturb_nobody() {
+fn peers_that_flood_and_do_not_read_cost_little_memory_and_do_not_disturb_others() {
     const CLIENTS: usize = 16;
     const MOST: usize = 2 * 1024 * 1024;
-    /// What a peer is owed when it is no longer read, twice over, and its buffers.
+    /// Twice the outbox at which the server stops reading a peer, and the peer's buffers.
     const KIB_PER_CLIENT: u64 = 1024;
     let floods = [
         ("large", "/echo", frame(0x82, &[7; 60_000])),
@@ -85,9 +85,9 @@ fn peers_that_flood_and_do_not_read_cost_little_memory_and_disturb_nobody() {
 }
 
 #[test]
-fn a_gibibyte_in_one_message_costs_no_more_memory_than_its_limit() {
+fn a_compressed_gibibyte_costs_no_more_memory_than_the_message_limit() {
     const CLIENTS: usize = 8;
-    /// Received, inflated, and what zlib needs, for each shard and with room to spare.
+    /// Receive buffers, the inflated message and zlib's state, for each shard and with a margin.
     const MOST_KIB: u64 = 8 * 1024;
     let server = Process::serve(&["--shards", "2", "--deflate", "--max-message-bytes=1048576"]);
     let bomb = frame(0xC2, &zeros(1 << 30));

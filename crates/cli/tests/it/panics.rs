@@ -1,7 +1,8 @@
-//! A shard of the program that panics.
+//! Panics of a shard.
 //!
-//! None is known to do so by itself. So strace has the kernel refuse what a shard's event loop waits with,
-//! which that takes for a bug. Without strace the test is skipped, as those of the system calls are.
+//! No input is known that makes a shard panic. So strace makes the next `epoll_wait` of the shard's
+//! event loop fail, on which the event loop panics. Without strace the test is skipped, like those
+//! of the system calls.
 
 use std::{
     env, fs,
@@ -13,8 +14,8 @@ use framecast_test_support::program::Program;
 
 use crate::{process::Process, system_calls::can_trace};
 
-/// Makes the next wait of a thread fail, for as long as what is returned is kept. `None`, if it may not be
-/// traced.
+/// Makes every `epoll_wait` of a thread fail until the returned strace is dropped. Returns `None`
+/// if the thread may not be traced.
 fn refuse_waits(thread: &str) -> Option<Program> {
     const WAITS: &str = "epoll_wait,epoll_pwait,epoll_pwait2";
     let mut strace = Command::new("strace");
@@ -39,24 +40,24 @@ fn thread(process: u32, name: &str) -> String {
 }
 
 #[test]
-fn after_a_panic_of_a_shard_all_clients_are_told_and_the_exit_status_is_70() {
+fn after_a_panic_of_a_shard_all_clients_are_closed_with_a_code_and_the_exit_status_is_70() {
     if !can_trace() {
         return;
     }
     for broken in [0, 1] {
         let server = Process::serve(&["--shards", "2"]);
-        // The shards get them in turn.
+        // The server hands the connections to its two shards in turn.
         let mut clients = [(); 2].map(|()| server.connect("/echo"));
         let thread = thread(server.program.id(), &format!("shard-{broken}"));
         let Some(_strace) = refuse_waits(&thread) else {
             assert!(env::var_os("CI").is_none(), "not skipped in CI");
-            // Past the test harness, which keeps what tests print to itself.
+            // Not `eprintln!`: the test harness captures that.
             let _ = writeln!(io::stderr(), "SKIPPED: strace may not trace a thread");
             return;
         };
-        let told = clients.each_mut().map(|client| client.read_close().0);
-        assert_eq!(told[broken], 1011);
-        assert_eq!(told[1 - broken], 1012);
+        let codes = clients.each_mut().map(|client| client.read_close().0);
+        assert_eq!(codes[broken], 1011);
+        assert_eq!(codes[1 - broken], 1012);
         drop(clients);
         assert_eq!(server.exit_code(), Some(70));
     }

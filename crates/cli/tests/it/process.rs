@@ -1,4 +1,4 @@
-//! The program: its settings, and how it starts and ends.
+//! Settings of the program, how it starts, and how it ends.
 
 use std::{
     fs,
@@ -24,8 +24,8 @@ impl Process {
         Self::of(Program::start(command))
     }
 
-    /// Starts one whose standard error is `stderr`, at whose other end is the test.
-    pub(crate) fn unheard(arguments: &[&str], stderr: impl Into<Stdio>) -> Self {
+    /// Starts `framecast serve` with `stderr` as its standard error; the test keeps the other end.
+    pub(crate) fn with_stderr(arguments: &[&str], stderr: impl Into<Stdio>) -> Self {
         let address = ["serve", "--listen", "127.0.0.1:0"];
         let mut command = Command::new(FRAMECAST);
         command.args(address).args(arguments);
@@ -52,7 +52,7 @@ impl Process {
         self.program.signal(signal);
     }
 
-    /// The most memory that was resident at one time, in KiB.
+    /// Peak of the resident memory, in KiB.
     pub(crate) fn peak_kib(&self) -> u64 {
         self.status_kib("VmHWM:")
     }
@@ -73,7 +73,7 @@ impl Process {
         Client::dial(self.address).upgrade(path)
     }
 
-    /// The exit status; `None` for a signal.
+    /// Waits for the end. Returns the exit status; `None` if a signal ended it.
     pub(crate) fn exit_code(mut self) -> Option<i32> {
         self.program
             .wait(PATIENCE)
@@ -82,7 +82,8 @@ impl Process {
     }
 }
 
-/// Runs a command that is to end by itself: exit status, standard output, standard error.
+/// Runs a command until it ends by itself. Returns its exit status, standard output and standard
+/// error.
 #[track_caller]
 pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut program = Program::start(Command::new(FRAMECAST).args(arguments));
@@ -91,22 +92,24 @@ pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), program.output(), program.errors())
 }
 
-/// Asserts that a start fails because of its settings.
+/// Asserts that a start fails with exit status 2, for wrong settings, and a line that begins like
+/// this.
 #[track_caller]
 fn refused(arguments: &[&str], beginning: &str) {
     fails(arguments, 2, beginning);
 }
 
-/// Asserts that a start fails with one line on standard error, which begins like this.
+/// Asserts that a start fails with this exit status, and one line on standard error, which begins
+/// like this.
 #[track_caller]
 fn fails(arguments: &[&str], status: i32, beginning: &str) {
-    let (code, output, said) = run(arguments);
-    assert_eq!(code, Some(status), "{arguments:?}: {said}");
+    let (code, output, stderr) = run(arguments);
+    assert_eq!(code, Some(status), "{arguments:?}: {stderr}");
     assert!(
-        said.starts_with(beginning),
-        "{said:?} begins with {beginning:?}"
+        stderr.starts_with(beginning),
+        "{stderr:?} does not begin with {beginning:?}"
     );
-    assert_eq!(said.lines().count(), 1, "{said:?}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr:?}");
     assert_eq!(output, "");
 }
 
@@ -163,8 +166,9 @@ fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() {
         "framecast: allow-origin: \"app\" is not",
     );
     for host in ["", "http://app.example", "app.example:80", "*.example"] {
-        let said = format!("framecast: allow-host: {host:?} is not a host such as app.example");
-        refused(&["serve", "--allow-host", host], &said);
+        let expected =
+            format!("framecast: allow-host: {host:?} is not a host such as app.example");
+        refused(&["serve", "--allow-host", host], &expected);
     }
     refused(
         &["serve", "--public-url", "app.example"],
@@ -185,7 +189,7 @@ fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() {
 }
 
 #[test]
-fn a_budget_that_is_too_small_is_refused_by_the_least_that_will_do() {
+fn a_budget_that_is_too_small_is_refused_with_the_smallest_allowed_one() {
     refused(
         &["serve", "--memory-budget", "1MiB", "--shards", "2"],
         "framecast: memory-budget: must be at least 2905428 (2838KiB) with",
@@ -193,8 +197,8 @@ fn a_budget_that_is_too_small_is_refused_by_the_least_that_will_do() {
 }
 
 #[test]
-fn a_negative_value_is_refused_by_the_name_of_its_option() {
-    for (arguments, said) in [
+fn a_negative_value_is_refused_with_the_name_of_its_option() {
+    for (arguments, expected) in [
         (
             &["serve", "--memory-budget", "-1"][..],
             "'-1' for '--memory-budget <SIZE>': not a size such as 65536, 64KiB, 200MiB or 1GiB\n",
@@ -220,7 +224,7 @@ fn a_negative_value_is_refused_by_the_name_of_its_option() {
             "'-1' for '--min-ratio <RATIO>': not a number from 0 to 1\n",
         ),
     ] {
-        refused(arguments, &format!("framecast: invalid value {said}"));
+        refused(arguments, &format!("framecast: invalid value {expected}"));
     }
     refused(
         &["serve", "--shards", "--deflate"],
@@ -308,7 +312,7 @@ fn the_file_sets_what_the_command_line_does_not() {
 }
 
 #[test]
-fn names_and_the_public_url_are_set_by_options_and_in_the_file() {
+fn allowed_hosts_and_the_public_url_are_set_by_options_and_in_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("framecast.toml");
     fs::write(
@@ -335,7 +339,7 @@ fn names_and_the_public_url_are_set_by_options_and_in_the_file() {
 }
 
 #[test]
-fn help_and_version_are_told() {
+fn help_and_version_are_printed() {
     let (_, help, _) = run(&["serve", "--help"]);
     for option in [
         "--listen",
@@ -365,11 +369,11 @@ fn a_closed_standard_output_does_not_end_the_server() {
     drop(child.stdout.take());
     let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
     let mut log = child.stderr.take().unwrap();
-    // Whether it has come to announce itself or not: it ends well.
+    // It must not panic, whether it had already printed its address or not.
     while kill_process(pid, Signal::TERM).is_ok() && child.try_wait().unwrap().is_none() {
         thread::yield_now();
     }
-    let mut said = String::new();
-    log.read_to_string(&mut said).unwrap();
-    assert!(!said.contains("panicked"), "{said}");
+    let mut stderr = String::new();
+    log.read_to_string(&mut stderr).unwrap();
+    assert!(!stderr.contains("panicked"), "{stderr}");
 }

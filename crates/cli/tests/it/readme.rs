@@ -1,8 +1,8 @@
-//! What the README says is done: its commands are run, in its order, and its tables are compared
-//! with the program.
+//! Tests of the README: its commands are run, in its order, and its tables are compared with the
+//! program.
 //!
-//! A line of an `sh` block is a command; comment lines below it are what it prints. A command that
-//! is not known here fails the test, so that none gets into the README untested.
+//! A line of an `sh` block is a command; the comment lines below it are its expected output. A
+//! command that is not known here fails the test, so that none gets into the README untested.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -17,10 +17,10 @@ const SETTINGS: &str = include_str!("../../../../docs/settings.md");
 const CLOSE_CODES: &str = include_str!("../../../../docs/close-codes.md");
 const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
 
-/// What stands in the README for the address of the server.
+/// Address of the server in the README.
 const ADDRESS: &str = "127.0.0.1:8080";
 
-/// Setting a machine up, and running the tests: not for a test to do.
+/// Commands of the README that a test cannot run: those that set up a machine or run the tests.
 const NOT_RUN: [&str; 4] = [
     "sudo apt-get install --yes build-essential curl git",
     "cargo test",
@@ -28,44 +28,44 @@ const NOT_RUN: [&str; 4] = [
     "cargo test --release --test attacks -- --long",
 ];
 
-/// How a command of the README is run.
+/// Way to run a command of the README.
 #[derive(Debug, PartialEq, Eq)]
-enum Manner {
+enum RunMode {
     NotRun,
-    /// A server, which goes on; the first one is the one that all else talks to.
+    /// Start a server, which keeps running. All clients connect to the first one.
     Serve,
-    /// A client, which goes on.
+    /// Start a client, which keeps running.
     Connect,
-    /// To its end, which must be a success.
+    /// Run to its end, which must be a success with the expected output.
     Once,
-    /// The same, but what it prints is never twice the same.
+    /// Run to its end, which must be a success with any output: measurements differ each time.
     Measure,
 }
 
-impl Manner {
+impl RunMode {
     fn of(command: &str) -> Self {
-        const MANNERS: [(&str, Manner); 6] = [
-            ("cargo run --release -- serve", Manner::Serve),
-            ("target/release/framecast connect ", Manner::Connect),
-            ("target/release/framecast publish ", Manner::Once),
-            ("target/release/framecast load ", Manner::Measure),
-            ("curl ", Manner::Once),
-            ("echo ", Manner::Once),
+        const MODES: [(&str, RunMode); 6] = [
+            ("cargo run --release -- serve", RunMode::Serve),
+            ("target/release/framecast connect ", RunMode::Connect),
+            ("target/release/framecast publish ", RunMode::Once),
+            ("target/release/framecast load ", RunMode::Measure),
+            ("curl ", RunMode::Once),
+            ("echo ", RunMode::Once),
         ];
         if NOT_RUN.contains(&command) {
             return Self::NotRun;
         }
-        let known = MANNERS
+        let known = MODES
             .into_iter()
             .find(|(start, _)| command.starts_with(start));
         known.map_or_else(
             || panic!("the README has a command that no test knows how to run: {command}"),
-            |(_, manner)| manner,
+            |(_, mode)| mode,
         )
     }
 }
 
-/// A fenced block.
+/// A fenced code block.
 struct Block {
     language: String,
     lines: Vec<&'static str>,
@@ -92,7 +92,7 @@ fn blocks() -> Vec<Block> {
     blocks
 }
 
-/// The commands of a block, each with what it is to print.
+/// Returns the commands of a block, each with its expected output.
 fn commands(block: &Block) -> Vec<(&str, Vec<&str>)> {
     let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in &block.lines {
@@ -104,17 +104,17 @@ fn commands(block: &Block) -> Vec<(&str, Vec<&str>)> {
     commands
 }
 
-/// Somebody who follows the README, in a folder of their own.
-struct Reader {
+/// State of a user who follows the README, in a folder of their own.
+struct Walkthrough {
     folder: TempDir,
-    /// The first is the one at [`ADDRESS`].
+    /// Running servers. The first one stands for the one at [`ADDRESS`].
     servers: Vec<Program>,
     clients: Vec<Program>,
     address: String,
     id: String,
 }
 
-impl Reader {
+impl Walkthrough {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // A status of 400 or more is a failure.
@@ -146,12 +146,12 @@ impl Reader {
     }
 
     fn run(&mut self, command: &str, expected: &[&str]) {
-        match Manner::of(command) {
-            Manner::NotRun => {}
-            Manner::Serve => self.serve(command),
-            Manner::Connect => self.connect(command),
-            Manner::Once => assert_eq!(self.run_once(command), expected, "{command}"),
-            Manner::Measure => assert!(!self.run_once(command).is_empty()),
+        match RunMode::of(command) {
+            RunMode::NotRun => {}
+            RunMode::Serve => self.serve(command),
+            RunMode::Connect => self.connect(command),
+            RunMode::Once => assert_eq!(self.run_once(command), expected, "{command}"),
+            RunMode::Measure => assert!(!self.run_once(command).is_empty()),
         }
     }
 
@@ -162,7 +162,7 @@ impl Reader {
             " --listen 127.0.0.1:0"
         };
         let server = self.start(&format!("exec {command}{option}"));
-        let address = server.printed("where it listens", |line| {
+        let address = server.printed("its address", |line| {
             Some(
                 line.strip_prefix("framecast listens on http://")?
                     .to_owned(),
@@ -182,7 +182,7 @@ impl Reader {
         self.clients.push(client);
     }
 
-    /// Runs it to its end; the lines that it has printed.
+    /// Runs a command to its end, and returns the lines that it has printed.
     fn run_once(&mut self, command: &str) -> Vec<String> {
         let mut program = self.start(command);
         program.end_input();
@@ -204,12 +204,12 @@ impl Reader {
 
 #[test]
 fn every_command_does_what_the_readme_says() {
-    let mut reader = Reader::new();
+    let mut walkthrough = Walkthrough::new();
     for block in blocks() {
         match &*block.language {
             "sh" => {
                 for (command, expected) in commands(&block) {
-                    reader.run(command, &expected);
+                    walkthrough.run(command, &expected);
                 }
             }
             "toml" => {
@@ -217,20 +217,20 @@ fn every_command_does_what_the_readme_says() {
                     .lines
                     .join("\n")
                     .replace("0.0.0.0:8080", "127.0.0.1:0");
-                fs::write(reader.folder.path().join("framecast.toml"), settings).unwrap();
+                fs::write(walkthrough.folder.path().join("framecast.toml"), settings).unwrap();
             }
-            // Rust is compiled and run as a test of the documentation.
+            // Rust blocks are compiled and run as doc tests.
             "rust" | "text" => {}
             other => panic!("the README has a block of {other:?}"),
         }
     }
-    let Reader {
+    let Walkthrough {
         servers,
         mut clients,
         ..
-    } = reader;
+    } = walkthrough;
     let [one, other, relay] = &mut clients[..] else {
-        panic!("two in the lobby, and a relay");
+        panic!("expected two clients in the lobby, and a relay");
     };
     for (speaker, line) in [
         (&mut *one, "typed in one"),
@@ -239,26 +239,26 @@ fn every_command_does_what_the_readme_says() {
         speaker.say(line);
     }
     for client in [&*one, other] {
-        for heard in [
+        for message in [
             "from curl",
             "from a shell",
             "typed in one",
             "typed in the other",
         ] {
-            client.printed(heard, |line| (line == heard).then_some(()));
+            client.printed(message, |line| (line == message).then_some(()));
         }
     }
-    for heard in ["are awesome", "are yours"] {
-        relay.printed(heard, |line| (line == heard).then_some(()));
+    for message in ["are awesome", "are yours"] {
+        relay.printed(message, |line| (line == message).then_some(()));
     }
     relay.reported("its end", |line| line.contains("4503").then_some(()));
     assert!(relay.wait(PATIENCE).is_some_and(|status| !status.success()));
-    // Clients first: a server that drains waits for them.
+    // Clients first, because a server that drains waits for them.
     drop(clients);
     drop(servers);
 }
 
-/// What is in backquotes in the first column of the README's tables.
+/// Returns the text in backquotes in the first column of the README's tables.
 fn first_column() -> Vec<&'static str> {
     let rows = README.lines().filter_map(|line| line.strip_prefix("| "));
     rows.filter_map(|row| row.strip_prefix('`')?.split('`').next())
@@ -266,7 +266,7 @@ fn first_column() -> Vec<&'static str> {
 }
 
 #[test]
-fn every_endpoint_takes_its_method() {
+fn every_endpoint_accepts_its_method() {
     let server = TestServer::start();
     let endpoints = first_column().into_iter().filter_map(|cell| {
         let (method, target) = cell.split_once(" /")?;
@@ -281,7 +281,7 @@ fn every_endpoint_takes_its_method() {
     }
 }
 
-/// Option and default of each setting.
+/// Parses name and default of each option from the text of `--help`.
 fn settings(text: &str) -> BTreeSet<(String, String)> {
     let mut settings = BTreeSet::new();
     for option in text.split("\n      --").skip(1) {
@@ -295,10 +295,10 @@ fn settings(text: &str) -> BTreeSet<(String, String)> {
 }
 
 #[test]
-fn the_settings_are_those_of_the_help() {
+fn the_documented_settings_are_those_of_the_help() {
     let help = Command::new(FRAMECAST).args(["serve", "--help"]).output();
     let mut expected = settings(&String::from_utf8(help.unwrap().stdout).unwrap());
-    // In a sentence, not in the table.
+    // `--config` is explained in a sentence, not in the table.
     assert!(expected.remove(&("config".into(), String::new())));
     let rows = SETTINGS
         .lines()
@@ -313,7 +313,7 @@ fn the_settings_are_those_of_the_help() {
 }
 
 #[test]
-fn the_close_codes_are_those_that_are_sent() {
+fn the_documented_close_codes_are_those_that_the_server_sends() {
     let reasons = [
         Disconnect::ShardPanicked,
         Disconnect::NoPong,
@@ -338,7 +338,7 @@ fn the_close_codes_are_those_that_are_sent() {
 }
 
 #[test]
-fn the_files_that_are_linked_to_exist() {
+fn the_files_that_the_readme_links_to_exist() {
     let targets = README
         .split("](")
         .skip(1)

@@ -1,4 +1,4 @@
-//! Signals: the first drains, a second one ends the server at once.
+//! Signals: the first one makes the server drain, a second one ends it at once.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::process::{FRAMECAST, Process};
 
 #[test]
-fn a_signal_drains_what_is_queued_is_written_everybody_is_closed_and_the_exit_is_clean() {
+fn a_signal_makes_the_server_write_what_is_queued_close_all_clients_and_exit_with_0() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let server = Process::serve(&[]);
         let mut clients: Vec<Client> = (0..4).map(|_| server.connect("/ws")).collect();
@@ -17,7 +17,7 @@ fn a_signal_drains_what_is_queued_is_written_everybody_is_closed_and_the_exit_is
         for _ in 0..20 {
             clients[0].send(&frame(0x82, &message));
         }
-        // The first copy back says that the server is at it.
+        // Once the first copy is back, the server is publishing.
         assert_eq!(clients[0].read_frame().1.len(), message.len());
         server.signal(signal);
         for (index, client) in clients.iter_mut().enumerate() {
@@ -34,7 +34,7 @@ fn a_signal_drains_what_is_queued_is_written_everybody_is_closed_and_the_exit_is
                 }
             };
             assert_eq!((code, &reason[..]), (1012, &b"server is restarting"[..]));
-            // What was read before the signal reaches everybody.
+            // Messages that the server had read before the signal reach all clients.
             assert!(copies > 0, "{copies}");
             client.send(&frame(0x88, &[0x03, 0xF4]));
             client.expect_end();
@@ -52,7 +52,7 @@ fn a_second_signal_ends_the_server_at_once() {
     ];
     for (first, second) in twice {
         let server = Process::serve(&["--close-timeout", "1h", "--drain-timeout", "1h"]);
-        // It never answers the Close, so the drain would take an hour.
+        // This client never answers the Close, so the drain would take an hour.
         let mut client = server.connect("/ws");
         server.signal(first);
         assert_eq!(client.read_close().0, 1012);
@@ -62,25 +62,25 @@ fn a_second_signal_ends_the_server_at_once() {
 }
 
 #[test]
-fn a_terminal_that_hangs_up_may_say_so_twice() {
+fn a_second_hup_after_a_hup_does_not_end_the_drain() {
     let server = Process::serve(&["--drain-timeout", "1h"]);
     let mut client = server.connect("/ws");
     server.signal(Signal::HUP);
     assert_eq!(client.read_close().0, 1012);
     server.signal(Signal::HUP);
-    // The drain goes on, and comes to its end.
+    // The drain goes on until the client answers the Close.
     client.send(&frame(0x88, &[0x03, 0xF4]));
     client.expect_end();
     assert_eq!(server.exit_code(), Some(0));
 }
 
 #[test]
-fn a_hang_up_that_is_ignored_from_the_start_is_no_signal() {
+fn a_hup_that_is_ignored_at_the_start_stays_ignored() {
     let script = "trap '' HUP; exec \"$0\" serve --listen 127.0.0.1:0";
     let server = Process::start(Command::new("sh").args(["-c", script, FRAMECAST]));
     let mut client = server.connect("/ws");
     server.signal(Signal::HUP);
-    // If that had counted, this would be the second one.
+    // If the HUP had counted, this would be the second signal.
     server.signal(Signal::TERM);
     assert_eq!(client.read_close().0, 1012);
     client.send(&frame(0x88, &[0x03, 0xF4]));
@@ -89,10 +89,10 @@ fn a_hang_up_that_is_ignored_from_the_start_is_no_signal() {
 }
 
 #[test]
-fn a_client_that_never_answers_the_close_does_not_spoil_the_drain() {
+fn a_client_that_never_answers_the_close_does_not_delay_the_drain_beyond_its_timeout() {
     let server = Process::serve(&["--close-timeout", "1h", "--drain-timeout", "300ms"]);
     let mut client = server.connect("/ws");
-    // Nor does a request that never ends.
+    // A request that never ends does not delay it either.
     let mut request = Client::dial(server.address);
     request.send(
         b"POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n",
@@ -110,7 +110,7 @@ fn a_request_in_flight_is_answered_before_the_end() {
     http.send(
         b"POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 29\r\nExpect: 100-continue\r\n\r\n",
     );
-    // The server has begun with it, and waits for the body.
+    // The server handles the request, and waits for its body.
     assert!(http.read_head().starts_with("HTTP/1.1 100 "));
     server.signal(Signal::TERM);
     eventually("the server stops listening", || {

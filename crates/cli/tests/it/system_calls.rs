@@ -1,9 +1,10 @@
-//! How many system calls an echo costs, by strace.
+//! Number of system calls of an echo, counted by strace.
 //!
-//! How many messages a receive brings must not depend on who is faster. So the server stands still
-//! while the clients send, and finds all of it when it goes on.
+//! The number of messages that a receive returns must not depend on whether server or clients are
+//! faster. So the server is stopped (SIGSTOP) while the clients send, and finds all of their
+//! messages when it goes on.
 //!
-//! Without strace these tests are skipped, and say so; where `CI` is set, they fail.
+//! Without strace these tests are skipped and print that; where `CI` is set, they fail.
 
 use std::{
     env, fs,
@@ -18,9 +19,9 @@ use framecast_wire::frame::Frame;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// A `framecast serve`, every system call of which is written down.
+/// A `framecast serve` whose system calls strace writes to a file.
 struct Traced {
-    /// strace, and by it the server.
+    /// strace, which runs the server.
     _program: Program,
     address: SocketAddr,
     server: Pid,
@@ -28,7 +29,7 @@ struct Traced {
     _folder: TempDir,
 }
 
-/// The server stands still while this is there.
+/// A stopped server, which goes on when this is dropped.
 struct Stopped<'a>(&'a Traced);
 
 impl Traced {
@@ -39,7 +40,7 @@ impl Traced {
         command.args(["-f", "-qq", "-s", "0", "-e", "signal=none", "-o"]);
         command.arg(&calls).arg(env!("CARGO_BIN_EXE_framecast"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--shards", "1"]);
-        // Nobody is pinged.
+        // So long that no client is pinged.
         command.args(["--ping-after", "1h"]);
         let program = Program::start(&mut command);
         let address = program.printed("the address", |line| {
@@ -56,7 +57,7 @@ impl Traced {
         }
     }
 
-    /// Stops the server: no thread of it runs any more.
+    /// Stops the server, and returns when none of its threads runs any more.
     #[track_caller]
     fn stop(&self) -> Stopped<'_> {
         kill_process(self.server, Signal::STOP).unwrap();
@@ -73,7 +74,8 @@ impl Traced {
         stopped
     }
 
-    /// System calls so far. One that a stop has interrupted begins again, and counts once.
+    /// Number of system calls so far. A call that a stop has interrupted is restarted, and counts
+    /// once.
     fn count(&self) -> usize {
         let calls = fs::read_to_string(&self.calls).unwrap();
         let is_call = |line: &&str| {
@@ -93,12 +95,13 @@ impl Traced {
 
 impl Drop for Stopped<'_> {
     fn drop(&mut self) {
-        // It may be gone already.
+        // Fails if the server has ended already, which is fine.
         let _ = kill_process(self.0.server, Signal::CONT);
     }
 }
 
-/// Whether strace is there and may trace.
+/// Returns true if strace is installed and may trace. Else prints that a test is skipped; fails
+/// where `CI` is set.
 pub(crate) fn can_trace() -> bool {
     let traced = Command::new("strace")
         .args(["-qq", "-o", "/dev/null", "true"])
@@ -106,14 +109,14 @@ pub(crate) fn can_trace() -> bool {
     let is_able = traced.as_ref().is_ok_and(|output| output.status.success());
     if !is_able {
         assert!(env::var_os("CI").is_none(), "not skipped in CI: {traced:?}");
-        // Past the test harness, which keeps what tests print to itself.
-        let _ = writeln!(io::stderr(), "SKIPPED, for want of strace: {traced:?}");
+        // Not `eprintln!`: the test harness captures that.
+        let _ = writeln!(io::stderr(), "SKIPPED, because strace is not usable: {traced:?}");
     }
     is_able
 }
 
-/// Calls per message, when each of so many clients has `depth` messages of `size` bytes echoed,
-/// again and again.
+/// Returns the number of system calls per message while each of `clients` clients repeatedly sends
+/// `depth` messages of `size` bytes and reads their echoes.
 #[track_caller]
 fn calls_per_message(clients: usize, size: usize, depth: usize) -> f64 {
     let server = Traced::start();
@@ -144,12 +147,12 @@ fn calls_per_message(clients: usize, size: usize, depth: usize) -> f64 {
     calls as f64 / (turns * depth) as f64
 }
 
-/// Until the kernel takes all that a client sends at once.
+/// Rounds until the kernel's buffers have grown to take all that a client sends at once.
 const WARM_UP: usize = 5;
 const ROUNDS: usize = 5;
 
 #[test]
-fn an_echo_costs_a_receive_and_a_send() {
+fn an_echo_costs_one_receive_and_one_send() {
     if can_trace() {
         let calls = calls_per_message(100, 20, 1);
         assert!(calls <= 2.10, "{calls} calls per message");
@@ -157,7 +160,7 @@ fn an_echo_costs_a_receive_and_a_send() {
 }
 
 #[test]
-fn echoes_that_come_together_cost_a_receive_and_a_send() {
+fn echoes_of_messages_that_arrive_together_cost_one_receive_and_one_send() {
     if can_trace() {
         let calls = calls_per_message(100, 20, 16);
         assert!(calls <= 0.14, "{calls} calls per message of 20 B");
@@ -167,10 +170,10 @@ fn echoes_that_come_together_cost_a_receive_and_a_send() {
 }
 
 #[test]
-fn echoes_that_fill_the_receive_buffer_cost_little_more() {
+fn echoes_of_messages_that_fill_the_receive_buffer_cost_little_more() {
     if can_trace() {
         let calls = calls_per_message(20, 16 * 1024, 16);
-        // Without optimisation a turn's time is over before all sixteen are echoed.
+        // In a debug build a turn's time is over before all sixteen messages are echoed.
         let most = if cfg!(debug_assertions) { 0.6 } else { 0.35 };
         assert!(calls <= most, "{calls} calls per message of 16 KiB");
     }
