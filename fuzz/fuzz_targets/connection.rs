@@ -1,11 +1,11 @@
-//! A whole connection (socket, gate, fastwebsockets, reader, outbox) against the oracle: what it
-//! sends is what the bytes of the client call for, however they come and its own are taken. And the
-//! read side of our client, which hears what the server says.
+//! A whole connection of the server (socket, gate, fastwebsockets, reader, outbox) against the
+//! oracle: it sends what the client's bytes call for, however reads and writes are split. And the
+//! read side of our client against the oracle.
 #![no_main]
 
 use framecast::Disconnect;
 use framecast_fuzz::{
-    client::{self, listen},
+    client::{self, read_all},
     connection::serve,
     input::{Input, Purpose, Terms},
     oracle::decode,
@@ -33,15 +33,15 @@ fn check_server(input: &Input, talk: &Talk) {
     let (pongs, data): (Vec<_>, Vec<_>) = received.into_iter().partition(ServerFrame::is_control);
     let data = inflated(data, input.terms);
     check_close(&close, &talk.end);
-    // An end may come before what goes ahead of it: the outbox of a lost connection is
-    // discarded, and whoever closes leaves the room before its last messages come round.
-    let may_lose = talk.end == End::Lost && input.is_abrupt() && !input.writes().is_open();
+    // The last frames may be missing. The outbox of a lost connection is discarded. And a chat
+    // client that closes is unsubscribed before its last messages are delivered to it.
+    let may_lose = talk.end == End::Lost && input.is_abrupt() && !input.writes().never_blocks();
     let may_miss = input.purpose() == Purpose::Chat && (talk.end != End::Lost || input.is_abrupt());
     check_data(&data, &expected_data(input, talk), may_lose || may_miss);
     check_pongs(&pongs, &talk.pings, may_lose);
 }
 
-/// Undoes the compression, which is as was agreed on.
+/// Inflates the frames, and checks that they are compressed as agreed.
 fn inflated(frames: Vec<ServerFrame>, terms: Terms) -> Vec<ServerFrame> {
     let mut inflater = terms.inflater();
     let mut inflated = |frame: ServerFrame| {
@@ -61,44 +61,48 @@ fn inflated(frames: Vec<ServerFrame>, terms: Terms) -> Vec<ServerFrame> {
 }
 
 fn check_client(input: &Input, talk: &Talk) {
-    let heard = listen(input);
-    assert_eq!(heard.messages, talk.messages);
-    let (close, pongs): (Vec<_>, Vec<_>) =
-        heard.answers.into_iter().partition(ServerFrame::is_close);
+    let received = read_all(input);
+    assert_eq!(received.messages, talk.messages);
+    let (close, pongs): (Vec<_>, Vec<_>) = received
+        .answers
+        .into_iter()
+        .partition(ServerFrame::is_close);
     assert!(pongs.iter().map(|pong| &pong.payload).eq(&talk.pings));
     let answered = close.iter().map(|close| close.payload.clone());
     match &talk.end {
-        End::Lost => assert_eq!(heard.end, client::End::Lost),
-        End::ByPeer(_) => assert_eq!(heard.end, client::End::Close),
+        End::Lost => assert_eq!(received.end, client::End::Lost),
+        End::ByPeer(_) => assert_eq!(received.end, client::End::Close),
         End::InvalidCode(_) => {
             assert_eq!(
-                heard.end,
+                received.end,
                 client::End::ProtocolError(ProtocolError::InvalidClose)
             );
         }
-        End::ProtocolError(error) => assert_eq!(heard.end, client::End::ProtocolError(*error)),
-        End::Bomb => {
-            assert!(matches!(heard.end, client::End::ProtocolError(error) if is_bomb(error)))
+        End::ProtocolError(error) => assert_eq!(received.end, client::End::ProtocolError(*error)),
+        End::InvalidOrTooBig => {
+            assert!(
+                matches!(received.end, client::End::ProtocolError(error) if is_invalid_or_too_big(error))
+            )
         }
     }
     let expected = match &talk.end {
         End::ByPeer(payload) => Some(payload.clone()),
-        End::InvalidCode(reason) => Some(invalid_code(reason)),
-        // Whoever reads closes.
+        End::InvalidCode(reason) => Some(answer_to_invalid_code(reason)),
+        // The code that reads sends the Close.
         _ => None,
     };
     assert!(answered.eq(expected));
 }
 
-fn is_bomb(error: ProtocolError) -> bool {
+fn is_invalid_or_too_big(error: ProtocolError) -> bool {
     matches!(
         error,
         ProtocolError::InvalidCompression | ProtocolError::MessageTooBig
     )
 }
 
-/// What fastwebsockets answers to a Close whose code must not be sent.
-fn invalid_code(reason: &[u8]) -> Vec<u8> {
+/// Returns the payload of fastwebsockets' answer to a Close whose code must not be sent.
+fn answer_to_invalid_code(reason: &[u8]) -> Vec<u8> {
     [&1002u16.to_be_bytes()[..], reason].concat()
 }
 
@@ -130,7 +134,8 @@ fn check_data(data: &[ServerFrame], expected: &[ServerFrame], may_end_early: boo
     assert_eq!(data, &expected[..end]);
 }
 
-/// Every ping is answered in its order; of more than can wait, the latest is.
+/// Checks that every Ping is answered, in order. If more than [`KEPT_PONGS`] may wait, only the
+/// latest must be answered.
 fn check_pongs(pongs: &[ServerFrame], pings: &[Vec<u8>], may_end_early: bool) {
     assert!(pongs.iter().all(|pong| pong.first == 0x8A), "{pongs:?}");
     if pings.len() <= KEPT_PONGS {
@@ -160,14 +165,14 @@ fn check_close(close: &[ServerFrame], end: &End) {
     let expected = match end {
         End::Lost => vec![],
         End::ByPeer(payload) => vec![payload.clone()],
-        End::InvalidCode(reason) => vec![invalid_code(reason)],
-        End::ProtocolError(error) => vec![goodbye(*error)],
-        End::Bomb => {
+        End::InvalidCode(reason) => vec![answer_to_invalid_code(reason)],
+        End::ProtocolError(error) => vec![close_payload(*error)],
+        End::InvalidOrTooBig => {
             let either = [
                 ProtocolError::InvalidCompression,
                 ProtocolError::MessageTooBig,
             ]
-            .map(goodbye);
+            .map(close_payload);
             assert!(matches!(close, [only] if either.contains(&only.payload)));
             return;
         }
@@ -176,13 +181,13 @@ fn check_close(close: &[ServerFrame], end: &End) {
     assert_eq!(sent, expected.iter().collect::<Vec<_>>());
 }
 
-fn goodbye(error: ProtocolError) -> Vec<u8> {
+fn close_payload(error: ProtocolError) -> Vec<u8> {
     let reason = Disconnect::from(error).to_string();
     [&error.close_code().to_be_bytes()[..], reason.as_bytes()].concat()
 }
 
-/// Larger messages are not compressed for one connection alone.
+/// Size of the largest message that the server compresses for a single connection.
 const MAX_COMPRESSED_ALONE: usize = 64 * 1024;
 
-/// What the outbox keeps of a flood.
+/// Number of Pongs that the outbox keeps of a flood.
 const KEPT_PONGS: usize = 32;

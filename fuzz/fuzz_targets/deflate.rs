@@ -1,8 +1,8 @@
-//! Messages through one compressor: a peer that inflates by the book, within the window that was
-//! agreed on, gets what was sent.
+//! Messages through one compressor: a peer that inflates them with the oracle, within the agreed
+//! window, gets what was sent.
 //!
-//! The first byte of the input is the window, and whether a context is kept; then a list of
-//! [`Parts`].
+//! The first byte of the input holds the window, and a flag for a context. A list of [`Parts`]
+//! follows.
 #![no_main]
 
 use framecast_fuzz::{inflate, parts::Parts};
@@ -20,14 +20,14 @@ fuzz_target!(|data: &[u8]| {
     } else {
         Deflater::new(window)
     };
-    // The smallest window is not one for zlib.
+    // zlib does not support the smallest window, so there is no context with it.
     let keeps_context = with_context && window != WindowBits::MIN;
     let mut peer = inflate::Inflater::new(window.bits(), keeps_context);
     let mut own = Inflater::new();
     for message in Parts::new(parts) {
         let Some(compressed) = deflater.deflate(&message) else {
-            assert!(!keeps_context, "the next one may refer to it");
-            assert!(!is_worth_it(&message, window), "{} bytes", message.len());
+            assert!(!keeps_context, "a context needs every message");
+            assert!(!must_shrink(&message, window), "{} bytes", message.len());
             continue;
         };
         assert!(
@@ -43,8 +43,9 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// The same byte many times, in the window.
-fn is_worth_it(message: &[u8], window: WindowBits) -> bool {
+/// Returns true for one byte many times, in a message that fits in the smallest window if that is
+/// used. Such a message must be compressed.
+fn must_shrink(message: &[u8], window: WindowBits) -> bool {
     let is_small = window != WindowBits::MIN || message.len() <= 256;
     is_small && message.len() >= 16 && message.iter().all(|byte| *byte == message[0])
 }

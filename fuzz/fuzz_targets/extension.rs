@@ -1,10 +1,10 @@
-//! `Sec-WebSocket-Extensions` against a strict reading of RFC 6455 §9.1 and RFC 7692 §7.1: what is
-//! accepted may be, what is refused must be, and the answer is one to what was offered.
+//! `Sec-WebSocket-Extensions` against a strict reading of RFC 6455 §9.1 and RFC 7692 §7.1: the same
+//! headers are accepted and refused, and the answer fits the offer.
 //!
-//! The first byte of the input says whether a context may be kept; lines of the header follow.
+//! The lowest bit of the input's first byte allows a context. The lines of the header follow.
 #![no_main]
 
-use framecast_fuzz::extensions::{Extension, Terms, read};
+use framecast_fuzz::extensions::{Extension, Parameters, read};
 use framecast_wire::extension::{Agreement, InvalidAnswer, accept, agreed};
 use libfuzzer_sys::fuzz_target;
 
@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     let extensions = read(&lines);
     let may_keep_context = flags & 0x01 != 0;
     check_offer(&lines, extensions.as_deref(), may_keep_context);
-    check_answer(&lines, extensions.as_deref());
+    check_client(&lines, extensions.as_deref());
 });
 
 fn check_offer(lines: &[&[u8]], extensions: Option<&[Extension]>, may_keep_context: bool) {
@@ -29,8 +29,8 @@ fn check_offer(lines: &[&[u8]], extensions: Option<&[Extension]>, may_keep_conte
         return;
     };
     let mut ours = offers.iter().filter(|offer| offer.name == NAME);
-    let offer = ours.find_map(Terms::of);
-    let agreement = accepted.expect("it is in the grammar");
+    let offer = ours.find_map(Parameters::of);
+    let agreement = accepted.expect("the oracle accepts the header");
     assert_eq!(agreement.is_some(), offer.is_some());
     if let (Some(agreement), Some(offer)) = (agreement, offer) {
         let window = offer.server_window.unwrap_or(15);
@@ -40,47 +40,46 @@ fn check_offer(lines: &[&[u8]], extensions: Option<&[Extension]>, may_keep_conte
             agreement.keeps_context,
             may_keep_context && can_keep_context
         );
-        check_told(agreement, offer);
+        check_server_answer(agreement, offer);
     }
 }
 
-/// The answer says what was agreed on, and nothing that the offer does not allow.
-fn check_told(agreement: Agreement, offer: Terms) {
+/// Checks that the server's answer says what was agreed, and nothing that the offer does not allow.
+fn check_server_answer(agreement: Agreement, offer: Parameters) {
     let answer = agreement.answer();
-    let told = read(&[answer.as_bytes()]).expect("it is in the grammar");
-    let [told] = &told[..] else {
+    let extensions = read(&[answer.as_bytes()]).expect("the answer follows the grammar");
+    let [extension] = &extensions[..] else {
         panic!("{answer}");
     };
-    assert_eq!(told.name, NAME);
-    let told = Terms::of(told).expect("its parameters are valid");
-    let expected = Terms {
+    assert_eq!(extension.name, NAME);
+    let parameters = Parameters::of(extension).expect("its parameters are valid");
+    let expected = Parameters {
         server_forgets: !agreement.keeps_context,
-        // We inflate no message with another one in mind.
+        // We inflate every message without a context.
         client_forgets: true,
         server_window: offer.server_window,
         client_window: None,
     };
-    assert_eq!(told, expected);
-    let taken = agreed([answer.as_bytes()].into_iter());
-    match taken {
-        Ok(Some(taken)) => assert!(taken.window.bits() == 15 && !agreement.keeps_context),
+    assert_eq!(parameters, expected);
+    match agreed([answer.as_bytes()].into_iter()) {
+        Ok(Some(by_client)) => assert!(by_client.window.bits() == 15 && !agreement.keeps_context),
         Err(InvalidAnswer::KeepsContext) => assert!(agreement.keeps_context),
         other => panic!("{answer}: {other:?}"),
     }
 }
 
-/// The same header as the answer to what our client offers.
-fn check_answer(lines: &[&[u8]], extensions: Option<&[Extension]>) {
-    let taken = agreed(lines.iter().copied());
+/// Checks our client with the same header as the answer to its offer.
+fn check_client(lines: &[&[u8]], extensions: Option<&[Extension]>) {
+    let agreement = agreed(lines.iter().copied());
     let Some(extensions) = extensions else {
-        assert!(matches!(taken, Err(InvalidAnswer::Malformed(_))));
+        assert!(matches!(agreement, Err(InvalidAnswer::Malformed(_))));
         return;
     };
     let expected = match extensions {
         [] => Ok(None),
-        [only] if only.name == NAME => match Terms::of(only) {
+        [only] if only.name == NAME => match Parameters::of(only) {
             None
-            | Some(Terms {
+            | Some(Parameters {
                 server_forgets: true,
                 client_window: Some(None),
                 ..
@@ -90,9 +89,9 @@ fn check_answer(lines: &[&[u8]], extensions: Option<&[Extension]>) {
         },
         _ => Err(InvalidAnswer::NotOffered),
     };
-    assert!(!taken.is_ok_and(|taken| taken.is_some_and(|taken| taken.keeps_context)));
+    assert!(!agreement.is_ok_and(|agreement| agreement.is_some_and(|each| each.keeps_context)));
     assert_eq!(
-        taken.map(|taken| taken.map(|taken| taken.window.bits())),
+        agreement.map(|agreement| agreement.map(|each| each.window.bits())),
         expected
     );
 }

@@ -1,4 +1,5 @@
-//! What is encoded is what a strict parser reads, and a close reason is cut between characters.
+//! The frame encoder against a strict parser, which reads back the same frames. A close reason that
+//! is too long is cut between characters.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -10,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 #[derive(Arbitrary, Debug)]
 enum Sent<'a> {
     Binary(&'a [u8]),
-    /// The reason is repeated, so that it is soon too long.
+    /// The reason is repeated, so that it is often too long.
     Close {
         code: u16,
         reason: &'a str,
@@ -21,7 +22,7 @@ enum Sent<'a> {
         is_final: bool,
         payload: &'a [u8],
     },
-    /// Of this many bytes: more than an input has.
+    /// A binary message of this many bytes, which may be more than an input has.
     Large(u32),
     Text(&'a str),
 }

@@ -1,5 +1,5 @@
-//! Requests as bytes: what is taken for an opening handshake is one by a strict reading of RFC
-//! 6455 §4.2.1 too, and what is refused is not; a rejection is one line of JSON.
+//! Requests as bytes: the server accepts exactly those that are opening handshakes by a strict
+//! reading of RFC 6455 §4.2.1. A rejection is one line of JSON.
 #![no_main]
 
 use framecast::internals;
@@ -36,7 +36,7 @@ fuzz_target!(|head: &[u8]| {
         Err(rejection) => {
             let status = rejection.status();
             response::check_rejection(rejection);
-            // Of a handshake, only its topics can be wrong.
+            // In a valid handshake, only the topics can be wrong.
             let is_about_topics = status == StatusCode::BAD_REQUEST && !query.is_empty();
             assert!(is_about_topics || !is_handshake, "{status}: {parsed:?}");
         }
@@ -60,8 +60,8 @@ fn to_request(parsed: &httparse::Request<'_, '_>) -> Option<Request<()>> {
     request.body(()).ok()
 }
 
-/// A handshake for a chat connection by a program, or by a page of this server; `None` if that
-/// takes more than a simple reading of a host.
+/// Returns true for an opening handshake that comes from a program, or from a page of this server.
+/// Returns `None` if a host in it is not [`simple`].
 fn is_handshake(request: &httparse::Request<'_, '_>, target: Option<&str>) -> Option<bool> {
     let values = |name: &str| -> Vec<&[u8]> {
         let named = request
@@ -105,7 +105,8 @@ fn is_handshake(request: &httparse::Request<'_, '_>, target: Option<&str>) -> Op
     Some(is_handshake)
 }
 
-/// A host of letters, digits, hyphens and dots, in small letters, and its port.
+/// Returns the host, in lower case, and the port of an authority. Returns `None` if the host is not
+/// made of letters, digits, hyphens and dots alone.
 fn simple(authority: &[u8]) -> Option<(String, Option<u16>)> {
     let text = str::from_utf8(authority).ok()?.to_ascii_lowercase();
     let (host, port) = match text.split_once(':') {
@@ -120,7 +121,7 @@ fn simple(authority: &[u8]) -> Option<(String, Option<u16>)> {
     is_simple.then(|| (host.to_owned(), port))
 }
 
-/// 16 bytes in base64.
+/// Returns true for 16 bytes in base64.
 fn is_key(key: &[u8]) -> bool {
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
     key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(is_digit)

@@ -1,6 +1,6 @@
-//! The hub against a naive model, with the shards' steps in any order: whoever follows a topic
-//! gets what is published to it from then on, once, in the topic's order, without a gap, and
-//! nothing any more when it has left.
+//! The hub against a naive model, with the shards' ticks in any order: a subscriber gets every
+//! message that is published to its topics after it subscribed, once, in the topic's order, without
+//! a gap. It gets nothing after it has unsubscribed.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -13,21 +13,21 @@ use libfuzzer_sys::fuzz_target;
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Operation {
     /// A connection of a user changes its topics.
-    Follow {
+    ChangeTopics {
         connection: u8,
         topics: u8,
     },
-    /// A connection comes, of a user or of nobody's, and follows the topics of the lower
-    /// four of these bits; the others say how it takes its messages.
-    Join {
+    /// A connection opens, with or without a user. The lower four bits of `topics` are the topics
+    /// that it subscribes to; the upper four are its compression, see [`terms`].
+    Connect {
         shard: u8,
         user: Option<bool>,
         topics: u8,
     },
-    Leave {
+    Disconnect {
         connection: u8,
     },
-    /// A connection publishes to the topics of these bits.
+    /// A connection publishes to the topics whose bits are set.
     Publish {
         connection: u8,
         topics: u8,
@@ -36,7 +36,7 @@ enum Operation {
         topic: u8,
         user: bool,
     },
-    /// A shard works off its inbox.
+    /// A shard drains its inbox.
     Tick {
         shard: u8,
     },
@@ -46,20 +46,22 @@ fuzz_target!(|operations: Vec<Operation>| {
     let mut model = Model::new();
     for operation in operations {
         match operation {
-            Operation::Follow { connection, topics } => model.follow(connection, &indices(topics)),
-            Operation::Join {
+            Operation::ChangeTopics { connection, topics } => {
+                model.change_topics(connection, &indices(topics));
+            }
+            Operation::Connect {
                 shard,
                 user,
                 topics,
             } => {
-                model.join(
+                model.connect(
                     usize::from(shard) % SHARDS,
                     user.map(usize::from),
                     terms(topics >> 4),
                     &indices(topics),
                 );
             }
-            Operation::Leave { connection } => model.leave(connection),
+            Operation::Disconnect { connection } => model.disconnect(connection),
             Operation::Publish { connection, topics } => {
                 model.publish(connection, &indices(topics));
             }
@@ -72,7 +74,8 @@ fuzz_target!(|operations: Vec<Operation>| {
     model.finish();
 });
 
-/// Of 0, messages as they are; else compressed in every way there is but one.
+/// Returns the compression of a connection: none for 0, and else a window and whether the client
+/// forbids a context. The 16 values leave out one of the combinations.
 fn terms(bits: u8) -> Terms {
     let (window, forgets) = (bits & 0x07, bits >> 3);
     match bits {

@@ -1,11 +1,12 @@
-//! Garbage, and messages that were compressed by somebody else and then changed, against a decoder
-//! that reads bit by bit: the same payload or the same fault, and never more than the limit.
+//! The inflater against a decoder that reads bit by bit, on garbage, and on messages that another
+//! compressor compressed and that were then changed: the same payload or the same error, and never
+//! more than the limit.
 //!
-//! The first byte of the input is the limit, and what follows:
+//! The lower four bits of the input's first byte select the limit. Bit 0x10 says what follows:
 //!
-//! - 0x10: a byte for the level, a byte for how many changes there are, three for each (where, and
-//!   which bits), and [`Parts`] of one message;
-//! - 0x00: what came on the wire.
+//! - set: a byte for the level, a byte for the number of changes, three bytes for each change (its
+//!   position and the bits to flip), and the [`Parts`] of one message;
+//! - not set: a compressed message as on the wire.
 #![no_main]
 
 use framecast_fuzz::{deflate, inflate, parts::Parts};
@@ -28,13 +29,14 @@ fuzz_target!(|data: &[u8]| {
     let expected = inflate::message(&compressed, limit);
     let mut inflater = Inflater::new();
     check(&inflater.inflate(&compressed, limit), &expected);
-    // Whatever that left behind, the next messages are not changed by it.
+    // No state that is left in the inflater changes the next messages.
     assert_eq!(inflater.inflate(&HELLO, 5), Ok(b"Hello".to_vec()));
     let again = inflater.inflate(&compressed, limit);
     check(&again, &expected);
     if let Ok(payload) = expected {
         assert!(again.is_ok_and(|payload| payload.capacity() <= limit));
-        // It stops after a block with BFINAL, and is told where the last one is.
+        // miniz_oxide stops after the first block with BFINAL, so one is appended, and only the
+        // beginning of the payload is compared.
         let stream = [&compressed[..], &[0x00, 0x00, 0xFF, 0xFF, 0x03, 0x00]].concat();
         let first = decompress_to_vec_with_limit(&stream, limit);
         assert!(payload.starts_with(&first.expect("it is valid")));
@@ -46,7 +48,7 @@ fn check(ours: &Result<Vec<u8>, ProtocolError>, expected: &Result<Vec<u8>, Vec<P
         (Err(error), Err(faults)) => {
             assert!(faults.contains(error), "{error:?}, not {faults:?}")
         }
-        (Ok(ours), Ok(theirs)) => assert!(ours == theirs, "another payload"),
+        (Ok(ours), Ok(theirs)) => assert!(ours == theirs, "a different payload"),
         (Ok(ours), Err(faults)) => panic!("{} bytes, not {faults:?}", ours.len()),
         (Err(error), Ok(theirs)) => panic!("{error:?}, not {} bytes", theirs.len()),
     }

@@ -1,5 +1,5 @@
-//! An outbox with a socket that takes little, nothing, or fails, against a plain list: what comes
-//! out is whole frames in the order that the list says, and what is held is accounted for.
+//! An outbox against a list, with a socket that takes few bytes, blocks or fails: whole frames come
+//! out in the order of the list, and the outbox knows its size.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Operation {
     AnswerClose,
-    BreakOff,
+    BreakSocket,
     Control { len: u8 },
     End { reason: u8 },
     Flush,
@@ -25,7 +25,7 @@ fuzz_target!(|input: ([u8; 3], Vec<Operation>)| {
         let payload = |len: usize| vec![b'a' + (number % 26) as u8; len];
         match operation {
             Operation::AnswerClose => model.answer_close(),
-            Operation::BreakOff => model.break_off(),
+            Operation::BreakSocket => model.break_socket(),
             Operation::Control { len } => model.control(&payload(usize::from(len % 126))),
             Operation::End { reason } => {
                 model.end(REASONS[usize::from(reason) % REASONS.len()]);

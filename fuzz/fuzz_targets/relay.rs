@@ -1,5 +1,6 @@
-//! What clients write in words: messages to the relay, and the bodies of `POST /register` and
-//! `POST /publish`. Each is answered; what is accepted is what a parse into a plain value shows.
+//! JSON from clients: messages to the relay, and the bodies of `POST /register` and `POST
+//! /publish`. Each is answered. What the server reads from an accepted one is what a plain JSON
+//! parser finds in it.
 #![no_main]
 
 use std::collections::HashSet;
@@ -11,38 +12,40 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {
-    register(data);
-    publish(data);
+    check_register(data);
+    check_publish(data);
     if let Ok(text) = str::from_utf8(data) {
-        say(Kind::Text, text);
-        say(Kind::Binary, text);
+        check_message(Kind::Text, text);
+        check_message(Kind::Binary, text);
     }
 });
 
-fn say(kind: Kind, text: &str) {
+fn check_message(kind: Kind, text: &str) {
     match internals::relay(kind, text.as_bytes()) {
         Ok(topics) => {
             assert_eq!(kind, Kind::Text);
             check_topics(&topics, &parsed(text.as_bytes())["topics"]);
-            // What is said to be in force can be asked for again.
+            // The server's list of topics in force is itself a valid request for them.
             let answer = payload(internals::topics_in_force(&topics).as_bytes());
             assert!(!answer.contains(&b'\n'));
             assert_eq!(internals::relay(Kind::Text, &answer), Ok(topics));
         }
         Err(answer) => match payload(answer.as_bytes()) {
             pong if pong == b"pong" => assert_eq!((kind, text), (Kind::Text, "ping")),
-            complaint => response::check_complaint(&complaint),
+            error_line => response::check_error_line(&error_line),
         },
     }
 }
 
-fn register(body: &[u8]) {
+fn check_register(body: &[u8]) {
     match internals::register_request(body) {
         Ok((user, topics)) => {
             let body = parsed(body);
             check_user(&user, &body["user_id"]);
             match &body["topics"] {
-                Value::Null => assert_eq!(topics, [TopicName::new("cats").expect("it is short")]),
+                Value::Null => {
+                    assert_eq!(topics, [TopicName::new("cats").expect("a valid name")]);
+                }
                 named => check_topics(&topics, named),
             }
         }
@@ -50,7 +53,7 @@ fn register(body: &[u8]) {
     }
 }
 
-fn publish(body: &[u8]) {
+fn check_publish(body: &[u8]) {
     const LIMIT_BYTES: usize = 200;
     match internals::publish_request(body, LIMIT_BYTES) {
         Ok((topic, message, user)) => {
@@ -69,14 +72,14 @@ fn publish(body: &[u8]) {
     }
 }
 
-/// What was accepted, read once more without knowing what it should be.
+/// Parses what the server accepted as plain JSON.
 fn parsed(json: &[u8]) -> Value {
-    let value: Value = serde_json::from_slice(json).expect("what is accepted is JSON");
+    let value: Value = serde_json::from_slice(json).expect("the server accepts only JSON");
     assert!(value.is_object());
     value
 }
 
-/// The payload of a text frame.
+/// Returns the payload of a text frame.
 fn payload(mut wire: &[u8]) -> Vec<u8> {
     let frame = ServerFrame::take(&mut wire);
     assert!(frame.first == 0x81 && wire.is_empty());
@@ -94,7 +97,7 @@ fn check_user(user: &str, value: &Value) {
     }
 }
 
-/// The topics are those of `named`, each once, in their order.
+/// Checks that the topics are those of `named`, each once, in their order.
 fn check_topics(topics: &[TopicName], named: &Value) {
     let mut seen = HashSet::new();
     let named = named.as_array().expect("a list").iter();

@@ -1,13 +1,14 @@
 //! The same bytes through our connection, or our client, and through tungstenite: the same
-//! messages, and the same end but for [what is allowed](may_differ). It knows no compression.
+//! messages, and the same end, with [exceptions](may_differ). Without compression, which
+//! tungstenite lacks.
 #![no_main]
 
 use std::io::{self, Cursor, Read, Write};
 
 use framecast_fuzz::{
-    client::listen,
+    client::read_all,
     connection::serve,
-    input::{Input, Purpose, Turns},
+    input::{Input, Purpose, Script},
     oracle::decode,
     talk,
 };
@@ -18,8 +19,8 @@ use tungstenite::{
     protocol::{Role as TheirRole, WebSocketConfig},
 };
 
-/// A message: its first byte as a single frame, and its payload.
-type Told = (u8, Vec<u8>);
+/// A message: the first byte that it has as a single frame, and its payload.
+type Received = (u8, Vec<u8>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -33,16 +34,17 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let rules = input.rules();
-    let is_lossy = input.is_abrupt() && !input.writes().is_open();
+    let is_lossy = input.is_abrupt() && !input.writes().never_blocks();
     let is_echo = input.purpose() == Purpose::Echo && !is_lossy;
+    // What the server has read is known only if it echoes everything.
     if rules.deflate || rules.role == Role::Server && !is_echo {
-        return; // Not all that is read comes back.
+        return;
     }
     let ours = match rules.role {
-        Role::Client => heard(&input),
+        Role::Client => read_by_client(&input),
         Role::Server => echoed(&input),
     };
-    // The `connection` target sees to it that ours ends as the oracle says.
+    // The `connection` target checks that our end is the oracle's.
     let end = decode(&input.wire, rules)
         .talk(rules.limits.message_bytes)
         .end;
@@ -54,43 +56,46 @@ fuzz_target!(|data: &[u8]| {
     let our_end = match end {
         talk::End::Lost => End::Lost,
         talk::End::ByPeer(_) => End::ByPeer,
-        talk::End::ProtocolError(_) | talk::End::InvalidCode(_) | talk::End::Bomb => End::Refused,
+        talk::End::ProtocolError(_) | talk::End::InvalidCode(_) | talk::End::InvalidOrTooBig => {
+            End::Refused
+        }
     };
     assert_eq!((ours, our_end), (theirs, their_end), "{end:?}");
 });
 
-fn echoed(input: &Input) -> Vec<Told> {
+fn echoed(input: &Input) -> Vec<Received> {
     let frames = serve(input).into_iter();
     let data = frames.filter(|frame| !frame.is_control());
     data.map(|frame| (frame.first, frame.payload)).collect()
 }
 
-fn heard(input: &Input) -> Vec<Told> {
-    let messages = listen(input).messages.into_iter();
+fn read_by_client(input: &Input) -> Vec<Received> {
+    let messages = read_all(input).messages.into_iter();
     let first = |kind| if kind == Kind::Text { 0x81 } else { 0x82 };
     messages
         .map(|(kind, payload)| (first(kind), payload))
         .collect()
 }
 
-/// Where tungstenite 0.30 goes on, or ends in another way, and why we don't.
+/// Returns true if tungstenite 0.30 may read on after our end, or end differently.
 fn may_differ(ours: &talk::End, theirs: End) -> bool {
     match ours {
-        // It answers with 1002, too, but reports a normal end.
+        // tungstenite answers with 1002, too, but reports a normal end.
         talk::End::InvalidCode(_) => theirs == End::ByPeer,
         talk::End::ProtocolError(error) => match error {
-            // §5.2 wants the shortest form; it takes any.
+            // §5.2 requires the shortest form. tungstenite accepts any.
             ProtocolError::LengthEncoding => true,
-            // It has no such limit.
+            // tungstenite has no such limit.
             ProtocolError::TooManyFragments => true,
-            // It judges a frame when all of it is there: we do when the byte is that is wrong.
+            // tungstenite checks a frame when it is whole. We report an error on the byte that
+            // causes it, after which the stream may end.
             _ => theirs == End::Lost,
         },
         _ => false,
     }
 }
 
-fn tungstenite(input: &Input) -> (Vec<Told>, End) {
+fn tungstenite(input: &Input) -> (Vec<Received>, End) {
     let limit = Some(input.rules().limits.message_bytes);
     let config = WebSocketConfig::default()
         .read_buffer_size(4096)
@@ -98,18 +103,18 @@ fn tungstenite(input: &Input) -> (Vec<Told>, End) {
         .max_frame_size(limit);
     let stream = Stream {
         sends: Cursor::new(&input.wire),
-        turns: input.reads(),
+        reads: input.reads(),
     };
     let role = match input.terms.role() {
         Role::Client => TheirRole::Client,
         Role::Server => TheirRole::Server,
     };
     let mut socket = WebSocket::from_raw_socket(stream, role, Some(config));
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     let end = loop {
         match socket.read() {
-            Ok(Message::Text(text)) => told.push((0x81, text.as_bytes().to_vec())),
-            Ok(Message::Binary(bytes)) => told.push((0x82, bytes.to_vec())),
+            Ok(Message::Text(text)) => messages.push((0x81, text.as_bytes().to_vec())),
+            Ok(Message::Binary(bytes)) => messages.push((0x82, bytes.to_vec())),
             Ok(Message::Close(_)) => break End::ByPeer,
             Ok(_) => {}
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -120,19 +125,19 @@ fn tungstenite(input: &Input) -> (Vec<Told>, End) {
             Err(error) => panic!("{error:?}"),
         }
     };
-    (told, end)
+    (messages, end)
 }
 
-/// Sends as it is scripted, and takes everything.
+/// A socket whose reads follow the script, and whose writes take everything.
 struct Stream<'a> {
     sends: Cursor<&'a Vec<u8>>,
-    turns: Turns<4>,
+    reads: Script<4>,
 }
 
 impl Read for Stream<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let step = self.turns.take().ok_or(io::ErrorKind::WouldBlock)?;
-        let len = into.len().min(step);
+        let amount = self.reads.next_amount();
+        let len = into.len().min(amount.ok_or(io::ErrorKind::WouldBlock)?);
         self.sends.read(&mut into[..len])
     }
 }

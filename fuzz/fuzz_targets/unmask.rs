@@ -1,5 +1,5 @@
-//! fastwebsockets' unmasking, which is fast and has the only unsafe code on the way of a message,
-//! against a loop over bytes: at any alignment, and in pieces with a turned key as the validator does.
+//! fastwebsockets' unmasking against a loop over bytes, at any alignment, and in pieces with a
+//! rotated key as in the validator. It has the only unsafe code that a message passes through.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -24,8 +24,8 @@ fuzz_target!(|input: (u8, u16, [u8; 4], &[u8])| {
     let cut = usize::from(cut) % (payload.len() + 1);
     let (first, second) = pieces[offset..end].split_at_mut(cut);
     fastwebsockets::unmask(first, key);
-    let mut turned = key;
-    turned.rotate_left(cut % 4);
-    fastwebsockets::unmask(second, turned);
-    assert_eq!(pieces, buffer, "nothing beside the payload is touched");
+    let mut rotated = key;
+    rotated.rotate_left(cut % 4);
+    fastwebsockets::unmask(second, rotated);
+    assert_eq!(pieces, buffer, "bytes around the payload have changed");
 });

@@ -1,5 +1,5 @@
-//! Text checked while it arrives, in fragments cut anywhere: refused on the very byte after which
-//! nothing could make it valid any more, or at its end.
+//! Text that is checked while it arrives, in fragments cut anywhere: it is refused on the first
+//! byte after which it cannot become valid any more, or at its end.
 #![no_main]
 
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(bytes_taken(*cuts, text), bytes_valid(text));
 });
 
-/// How many bytes a naive check takes, or `None` if it takes all and they are whole.
+/// Returns the number of bytes that a naive check accepts, or `None` if the text is valid.
 fn bytes_valid(text: &[u8]) -> Option<usize> {
     let error = str::from_utf8(text).err()?;
     if error.error_len().is_none() {
@@ -41,11 +41,12 @@ fn bytes_valid(text: &[u8]) -> Option<usize> {
     (error.valid_up_to()..text.len()).find(is_hopeless)
 }
 
-/// How many bytes the validator takes, one by one.
+/// Returns the number of bytes that the validator accepts, fed one by one, or `None` if the text is
+/// valid.
 fn bytes_taken(cuts: [u8; 4], text: &[u8]) -> Option<usize> {
     let mut validator = Validator::new(RULES);
     let (mut rest, mut first) = (text, 0x01);
-    // A cut of 0 makes an empty fragment; the 1 makes an end.
+    // A cut of 0 makes an empty fragment. The appended 1 makes sure that the loop ends.
     for cut in cuts.iter().chain([&1]).cycle() {
         let (payload, later) = rest.split_at(usize::from(*cut).min(125).min(rest.len()));
         let fin = if later.is_empty() { 0x80 } else { 0x00 };
@@ -55,7 +56,8 @@ fn bytes_taken(cuts: [u8; 4], text: &[u8]) -> Option<usize> {
             if let Err(found) = validated {
                 assert_eq!(found.error, ProtocolError::InvalidUtf8);
                 let taken = text.len() - rest.len() + index.saturating_sub(header.len());
-                // The last byte of a text that is cut off is refused with its end.
+                // If the text ends inside a code point, the error comes on its last byte, which the
+                // naive check accepts.
                 let is_cut = taken + 1 == text.len() && bytes_valid(text) == Some(text.len());
                 return Some(taken + usize::from(is_cut));
             }

@@ -1,5 +1,5 @@
-//! The validator against the oracle, over splits: however the same bytes are cut, they get the same
-//! verdict, the same kinds of message, and come out the same.
+//! The validator against the oracle: however the bytes are split, the verdict, the kinds of
+//! messages and the rewritten bytes are the same.
 #![no_main]
 
 use std::collections::VecDeque;
@@ -20,11 +20,11 @@ fuzz_target!(|data: &[u8]| {
     };
     let (wire, rules) = (&input.wire, input.rules());
     let decoded = decode(wire, rules);
-    let mut turns = input.reads();
-    let script = || turns.take().unwrap_or(1);
+    let mut reads = input.reads();
+    let scripted = || reads.next_amount().unwrap_or(1);
     let mut verdicts = vec![
         validated(wire, rules, || usize::MAX),
-        validated(wire, rules, script),
+        validated(wire, rules, scripted),
     ];
     if wire.len() < 1000 {
         verdicts.push(validated(wire, rules, || 1));
@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
 struct Validated {
     error: Option<ProtocolError>,
     infos: Vec<MessageInfo>,
-    /// The bytes that came out before an error.
+    /// The rewritten bytes before an error.
     passed: Vec<u8>,
     is_between_messages: bool,
 }
@@ -71,7 +71,7 @@ fn check(validated: &Validated, len: usize, decoded: &Decoded, shown: &[u8]) {
     assert_eq!(validated.infos, decoded.infos);
     assert!(
         validated.passed.starts_with(shown),
-        "all before the error passes"
+        "the whole frames before the error pass"
     );
     if decoded.error.is_some() {
         assert!(validated.passed.len() < len, "the error does not pass");
@@ -82,8 +82,8 @@ fn check(validated: &Validated, len: usize, decoded: &Decoded, shown: &[u8]) {
     }
 }
 
-/// The whole frames as fastwebsockets is to see them: unmasked under their old keys, never text,
-/// never compressed.
+/// Returns the whole frames as the validator must rewrite them for fastwebsockets: the payload
+/// unmasked, the key unchanged, every message binary and not compressed.
 fn shown(wire: &[u8], decoded: &Decoded) -> Vec<u8> {
     let mut shown = Vec::new();
     for frame in &decoded.frames {

@@ -1,4 +1,4 @@
-//! The read side of our client against a scripted peer, as the product reads with it.
+//! The read side of our client, set up as in the product, against a scripted peer.
 
 use std::{
     cell::RefCell,
@@ -24,15 +24,16 @@ use crate::{
     server_frame::ServerFrame,
 };
 
-/// What a client hears, and how it answers.
+/// Everything that a client received, and its answers.
 #[derive(Debug)]
-pub struct Heard {
+pub struct Received {
     pub messages: Vec<(Kind, Vec<u8>)>,
-    /// Its pongs, and what it answers to a Close, unmasked.
+    /// The client's Pongs and its answer to a Close, unmasked.
     pub answers: Vec<ServerFrame>,
     pub end: End,
 }
 
+/// Event that ended the reading.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
     Close,
@@ -40,33 +41,33 @@ pub enum End {
     ProtocolError(ProtocolError),
 }
 
-/// Reads what `input` has the server send.
+/// Runs our client on the bytes that the server sends in `input`.
 ///
 /// # Panics
 ///
-/// If it stops without an end.
-pub fn listen(input: &Input) -> Heard {
+/// If the client is pending and waits neither to read nor to write.
+pub fn read_all(input: &Input) -> Received {
     let peer = Peer::new(input.wire.clone(), input.reads(), input.writes());
     let mut reading = pin!(read(peer.clone(), input.rules()));
     loop {
         let polled = reading
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()));
-        if let Poll::Ready(heard) = polled {
-            return heard;
+        if let Poll::Ready(received) = polled {
+            return received;
         }
         if peer.is_idle() {
             peer.hang_up();
         }
-        assert!(peer.wake(), "it waits for nothing");
+        assert!(peer.wake(), "the client is pending without a waker");
     }
 }
 
-async fn read(peer: Peer, rules: Rules) -> Heard {
+async fn read(peer: Peer, rules: Rules) -> Received {
     let infos = MessageInfos::default();
     let answers = RefCell::new(Vec::new());
     let answer = |frame: &[u8]| answers.borrow_mut().push(unmasked(frame));
-    let mut engine = FragmentCollector::new(web_socket(
+    let mut collector = FragmentCollector::new(web_socket(
         peer,
         rules,
         Reading::Messages,
@@ -76,7 +77,7 @@ async fn read(peer: Peer, rules: Rules) -> Heard {
     let mut inflater = Inflater::new();
     let mut messages = Vec::new();
     let end = loop {
-        let frame = match engine.read_frame().await.map_err(Stop::from) {
+        let frame = match collector.read_frame().await.map_err(Stop::from) {
             Ok(frame) => frame,
             Err(Stop::ProtocolError(error)) => break End::ProtocolError(error),
             Err(Stop::Lost(_)) => break End::Lost,
@@ -85,9 +86,10 @@ async fn read(peer: Peer, rules: Rules) -> Heard {
         match frame.opcode {
             OpCode::Close => break End::Close,
             OpCode::Ping | OpCode::Pong => {}
-            OpCode::Continuation => panic!("a message is whole"),
+            OpCode::Continuation => panic!("the collector returns whole messages"),
             OpCode::Text | OpCode::Binary => {
-                let info = infos.borrow_mut().pop_front().expect("it passed the gate");
+                let info = infos.borrow_mut().pop_front();
+                let info = info.expect("the gate recorded each message");
                 let limit = rules.limits.message_bytes;
                 match open_message(info, &frame.payload, &mut inflater, limit) {
                     Ok(message) => messages.push((info.kind, message.into_owned())),
@@ -96,18 +98,18 @@ async fn read(peer: Peer, rules: Rules) -> Heard {
             }
         }
     };
-    drop(engine);
-    Heard {
+    drop(collector);
+    Received {
         messages,
         answers: answers.into_inner(),
         end,
     }
 }
 
-/// A control frame of a client's, which is masked.
+/// Parses and unmasks a control frame that the client sends.
 fn unmasked(frame: &[u8]) -> ServerFrame {
     let [first, second, a, b, c, d, payload @ ..] = frame else {
-        panic!("a torn header: {frame:?}");
+        panic!("a truncated header: {frame:?}");
     };
     assert_eq!(usize::from(*second), 0x80 + payload.len());
     assert!(matches!(first, 0x88 | 0x8A) && payload.len() <= 125);

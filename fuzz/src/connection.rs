@@ -1,4 +1,4 @@
-//! The server's own connection, from its task to its outbox, against a scripted peer.
+//! A connection of the server, from its task to its outbox, against a scripted peer.
 
 use std::{
     future::Future,
@@ -22,13 +22,13 @@ use crate::{
     server_frame::ServerFrame,
 };
 
-/// Serves the connection that `input` describes; what the peer has received when it is over.
+/// Serves the connection that `input` describes. Returns all frames that the peer received.
 ///
 /// # Panics
 ///
-/// If the connection neither goes on nor ends: a wake-up was lost.
+/// If the connection is pending and nothing can wake it: a wake-up was lost.
 pub fn serve(input: &Input) -> Vec<ServerFrame> {
-    // For the deadline of the closing handshake, which is never reached.
+    // The closing handshake needs a timer for its deadline, which is never reached.
     let runtime = RUNTIME.with(|runtime| runtime.handle().clone());
     let _entered = runtime.enter();
     let shards = Shards::new(&config(input));
@@ -43,7 +43,7 @@ pub fn serve(input: &Input) -> Vec<ServerFrame> {
     let socket = peer.clone();
     match input.purpose() {
         Purpose::Chat => {
-            let chat = Chat::from(TopicName::new("lobby").expect("it is short and printable"));
+            let chat = Chat::from(TopicName::new("lobby").expect("a valid name"));
             let task = internals::connection(&shards, chat, offer, socket, leftover);
             drive(task, &shards, &peer)
         }
@@ -58,18 +58,19 @@ pub fn serve(input: &Input) -> Vec<ServerFrame> {
     }
 }
 
-/// Polls a connection when it is to be polled, until it is over; what the peer has received then.
+/// Polls a connection each time it is woken, until it is over. Returns all frames that the peer
+/// received.
 fn drive(task: impl Future<Output = ()>, shards: &Shards, peer: &Peer) -> Vec<ServerFrame> {
     let mut task = pin!(task);
-    let alarm = Arc::new(Alarm(AtomicBool::new(true)));
-    let waker = Waker::from(Arc::clone(&alarm));
+    let woken = Arc::new(WakeFlag(AtomicBool::new(true)));
+    let waker = Waker::from(Arc::clone(&woken));
     loop {
-        while alarm.0.swap(false, Relaxed) {
+        while woken.0.swap(false, Relaxed) {
             let is_over = task
                 .as_mut()
                 .poll(&mut Context::from_waker(&waker))
                 .is_ready();
-            // What was published is delivered and written.
+            // Delivers and writes everything that was published.
             while !shards.is_at_rest() {
                 shards.tick(0);
             }
@@ -98,9 +99,10 @@ fn config(input: &Input) -> HubConfig {
     config
 }
 
-struct Alarm(AtomicBool);
+/// Waker that records that it was called.
+struct WakeFlag(AtomicBool);
 
-impl Wake for Alarm {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Relaxed);
     }
@@ -110,5 +112,5 @@ thread_local! {
     static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
-        .expect("it needs nothing from the system but a clock");
+        .expect("a runtime without I/O can always be built");
 }

@@ -1,11 +1,12 @@
-//! Compressing as another peer might, with miniz_oxide.
+//! Compresses with miniz_oxide, as a peer with another compressor might.
 
 use miniz_oxide::{
     MZFlush, MZStatus,
     deflate::{core::CompressorOxide, stream::deflate},
 };
 
-/// A message compressed alone, at a level from 0 to 9; a last block ends that of odd levels.
+/// Compresses a message without a context, at a level from 0 to 9. With an odd level, the message
+/// ends with a block that has BFINAL.
 pub fn message(payload: &[u8], level: u8) -> Vec<u8> {
     let mut compressor = CompressorOxide::default();
     compressor.set_format_and_level(miniz_oxide::DataFormat::Raw, level);

@@ -1,5 +1,5 @@
-//! A reading of `Sec-WebSocket-Extensions` in two steps: words, then what they make (RFC 6455
-//! §9.1, RFC 7692 §7.1).
+//! Oracle for `Sec-WebSocket-Extensions`: splits the header into words, then parses the words
+//! (RFC 6455 §9.1, RFC 7692 §7.1).
 
 /// An element of the list, with its parameters.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -10,26 +10,26 @@ pub struct Extension {
 
 /// The parameters of permessage-deflate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Terms {
+pub struct Parameters {
     pub server_forgets: bool,
     pub client_forgets: bool,
     pub server_window: Option<u8>,
-    /// Whether it is there, and its value.
+    /// `None` if the parameter is absent, `Some(None)` if it has no value.
     pub client_window: Option<Option<u8>>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Word {
     Token(Vec<u8>),
-    /// What is in the quotes, which has to be a token, too.
+    /// The content of the quotes, which must be a token, too.
     Quoted(Vec<u8>),
     Separator(u8),
 }
 
-/// More elements than this are refused, empty ones counted; a limit of the server.
+/// The server's limit on elements, empty ones included.
 const MAX_ELEMENTS: usize = 64;
 
-/// The elements of all lines; `None` if the header is not in the grammar.
+/// Returns the elements of all lines, or `None` if the header does not follow the grammar.
 pub fn read(lines: &[&[u8]]) -> Option<Vec<Extension>> {
     let lines: Option<Vec<Vec<Word>>> = lines.iter().map(|line| words(line)).collect();
     let lines = lines?;
@@ -96,38 +96,39 @@ fn extension(words: &[Word]) -> Option<Extension> {
     })
 }
 
-/// RFC 9110 §5.6.2: all that can be seen but the delimiters.
+/// Returns true for a visible character that is not a delimiter (RFC 9110 §5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&byte)
 }
 
-impl Terms {
-    /// `None`, if a parameter is unknown, comes twice, or has a value that it can't have (§7.1).
+impl Parameters {
+    /// Reads the parameters of an extension. Returns `None` if one is unknown, occurs twice or has
+    /// an invalid value (§7.1).
     pub fn of(extension: &Extension) -> Option<Self> {
-        let mut terms = Self::default();
+        let mut parameters = Self::default();
         let names = extension.parameters.iter().map(|(name, _)| name);
         for (index, (name, value)) in extension.parameters.iter().enumerate() {
             if names.clone().skip(index + 1).any(|other| other == name) {
                 return None;
             }
             match (&name[..], value) {
-                (b"server_no_context_takeover", None) => terms.server_forgets = true,
-                (b"client_no_context_takeover", None) => terms.client_forgets = true,
+                (b"server_no_context_takeover", None) => parameters.server_forgets = true,
+                (b"client_no_context_takeover", None) => parameters.client_forgets = true,
                 (b"server_max_window_bits", Some(value)) => {
-                    terms.server_window = Some(window_bits(value)?);
+                    parameters.server_window = Some(window_bits(value)?);
                 }
-                (b"client_max_window_bits", None) => terms.client_window = Some(None),
+                (b"client_max_window_bits", None) => parameters.client_window = Some(None),
                 (b"client_max_window_bits", Some(value)) => {
-                    terms.client_window = Some(Some(window_bits(value)?));
+                    parameters.client_window = Some(Some(window_bits(value)?));
                 }
                 _ => return None,
             }
         }
-        Some(terms)
+        Some(parameters)
     }
 }
 
-/// §7.1.2.1: from 8 to 15, without leading zeros.
+/// Parses a number from 8 to 15 without leading zeros (§7.1.2.1).
 fn window_bits(value: &[u8]) -> Option<u8> {
     (8..=15).find(|bits: &u8| bits.to_string().as_bytes() == value)
 }

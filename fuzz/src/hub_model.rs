@@ -1,8 +1,8 @@
-//! The hub, and beside it what a list of publications for each topic says about it.
+//! The hub, next to a naive model of it: a list of all publications.
 //!
-//! A publication takes its place among those of a topic when it passes the router. Those
-//! after a connection's follow must reach it; those before may, if they are still on their way,
-//! but then without a gap.
+//! The router orders the publications of a topic. A connection must get every publication that is
+//! published after it subscribed. It may also get earlier ones that are still on their way to its
+//! shard, but then without a gap.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::{
     config,
     inflate::Inflater,
-    input::{Terms, Turns},
+    input::{Script, Terms},
     parts::noise,
     peer::Peer,
     server_frame::ServerFrame,
@@ -31,11 +31,14 @@ pub struct Model {
     connections: Vec<Connection>,
 }
 
-/// Named by its index.
+/// A published message. Its number is its index in [`Model::messages`].
 struct Message {
     topics: Vec<usize>,
+    /// The user that it is for. `None` if it is for all subscribers.
     user: Option<usize>,
-    reached: usize,
+    /// Number of connections that have received it.
+    recipients: usize,
+    /// Receives the hub's count of recipients.
     receipt: Option<oneshot::Receiver<usize>>,
 }
 
@@ -44,13 +47,13 @@ struct Connection {
     peer: Peer,
     inflater: Inflater,
     user: Option<usize>,
-    /// The topics that it follows, each with the first message since.
-    follows: BTreeMap<usize, usize>,
-    /// The last message that it got by each of them.
+    /// The subscribed topics, each with the number of the first message after the subscription.
+    subscriptions: BTreeMap<usize, usize>,
+    /// The last message received by each topic.
     last: BTreeMap<usize, usize>,
-    /// What may reach it, by which topics.
-    due: BTreeMap<usize, BTreeSet<usize>>,
-    got: BTreeSet<usize>,
+    /// The messages that may still arrive, each with the topics by which it may.
+    outstanding: BTreeMap<usize, BTreeSet<usize>>,
+    received: BTreeSet<usize>,
     read_bytes: usize,
 }
 
@@ -58,10 +61,10 @@ impl Model {
     pub fn new() -> Self {
         let mut config = config(SHARDS);
         config.deflate.enabled = true;
-        // Whether a connection gets one is up to its terms.
+        // Enough for all: whether a connection has a context depends on its terms alone.
         config.deflate.contexts = 1 << 16;
         let shards = Shards::new(&config);
-        let name = |topic: usize| TopicName::new(&topic.to_string()).expect("it is short");
+        let name = |topic: usize| TopicName::new(&topic.to_string()).expect("a valid name");
         Self {
             shards,
             topics: (0..TOPICS).map(name).collect(),
@@ -70,8 +73,8 @@ impl Model {
         }
     }
 
-    pub fn join(&mut self, shard: usize, user: Option<usize>, terms: Terms, topics: &[usize]) {
-        let peer = Peer::new(Vec::new(), Turns::new([0; 4], 1), Turns::new([255; 3], 1));
+    pub fn connect(&mut self, shard: usize, user: Option<usize>, terms: Terms, topics: &[usize]) {
+        let peer = Peer::new(Vec::new(), Script::new([0; 4], 1), Script::new([255; 3], 1));
         let name = user.map(|user| user.to_string());
         let offer = terms.offer();
         let handle = self
@@ -82,43 +85,51 @@ impl Model {
             peer,
             inflater: terms.inflater(),
             user,
-            follows: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
             last: BTreeMap::new(),
-            due: BTreeMap::new(),
-            got: BTreeSet::new(),
+            outstanding: BTreeMap::new(),
+            received: BTreeSet::new(),
             read_bytes: 0,
         });
-        self.change(self.connections.len() - 1, topics);
+        self.set_topics(self.connections.len() - 1, topics);
     }
 
-    /// Only a user's connection changes its topics.
-    pub fn follow(&mut self, connection: u8, topics: &[usize]) {
+    /// Changes the topics of a connection that belongs to a user. Other connections cannot change
+    /// theirs.
+    pub fn change_topics(&mut self, connection: u8, topics: &[usize]) {
         if let Some(index) = self.pick(connection)
             && self.connections[index].user.is_some()
         {
-            self.change(index, topics);
+            self.set_topics(index, topics);
         }
     }
 
-    fn change(&mut self, index: usize, topics: &[usize]) {
+    fn set_topics(&mut self, index: usize, topics: &[usize]) {
         let connection = &mut self.connections[index];
-        connection.sync(&mut self.messages);
+        connection.check_received(&mut self.messages);
         connection.handle.set_topics(&names(&self.topics, topics));
-        connection.follows.retain(|topic, _| topics.contains(topic));
+        connection
+            .subscriptions
+            .retain(|topic, _| topics.contains(topic));
         connection.last.retain(|topic, _| topics.contains(topic));
-        for by in connection.due.values_mut() {
+        for by in connection.outstanding.values_mut() {
             by.retain(|topic| topics.contains(topic));
         }
         let now = self.messages.len();
         for &topic in topics {
-            if connection.follows.contains_key(&topic) {
+            if connection.subscriptions.contains_key(&topic) {
                 continue;
             }
-            connection.follows.insert(topic, now);
+            connection.subscriptions.insert(topic, now);
             for (number, message) in self.messages.iter().enumerate() {
-                let is_new = !connection.got.contains(&number) && message.is_for(connection.user);
+                let is_new =
+                    !connection.received.contains(&number) && message.is_for(connection.user);
                 if is_new && message.topics.contains(&topic) {
-                    connection.due.entry(number).or_default().insert(topic);
+                    connection
+                        .outstanding
+                        .entry(number)
+                        .or_default()
+                        .insert(topic);
                 }
             }
         }
@@ -149,16 +160,16 @@ impl Model {
         let message = Message {
             topics: topics.to_vec(),
             user,
-            reached: 0,
+            recipients: 0,
             receipt,
         };
         for connection in &mut self.connections {
             let by = topics
                 .iter()
-                .filter(|topic| connection.follows.contains_key(topic));
+                .filter(|topic| connection.subscriptions.contains_key(topic));
             if message.is_for(connection.user) {
                 connection
-                    .due
+                    .outstanding
                     .insert(self.messages.len(), by.copied().collect());
             }
         }
@@ -169,39 +180,45 @@ impl Model {
         self.shards.tick(shard);
     }
 
-    pub fn leave(&mut self, connection: u8) {
+    pub fn disconnect(&mut self, connection: u8) {
         if let Some(index) = self.pick(connection) {
-            self.connections[index].sync(&mut self.messages);
+            self.connections[index].check_received(&mut self.messages);
             self.connections.swap_remove(index);
         }
     }
 
-    /// When everything is delivered, nothing that had to come is missing.
+    /// Delivers everything, and checks that no connection misses a message that it must get.
+    ///
+    /// # Panics
+    ///
+    /// If a message is missing, or the hub counted its recipients wrong.
     pub fn finish(mut self) {
         while !self.shards.is_at_rest() {
             (0..SHARDS).for_each(|shard| self.shards.tick(shard));
         }
         for connection in &mut self.connections {
-            connection.sync(&mut self.messages);
-            for (&number, by) in &connection.due {
-                let followed = |topic: &usize| {
+            connection.check_received(&mut self.messages);
+            for (&number, by) in &connection.outstanding {
+                let must_come = |topic: &usize| {
                     let last = connection.last.get(topic);
-                    number >= connection.follows[topic] || last.is_some_and(|&last| number > last)
+                    let since = connection.subscriptions[topic];
+                    number >= since || last.is_some_and(|&last| number > last)
                 };
-                let carrier = connection.carrier(number, &self.messages[number]);
+                let only = connection.delivering_topic(number, &self.messages[number]);
                 let by = by
                     .iter()
-                    .filter(|topic| carrier.is_none_or(|carrier| carrier == **topic));
-                assert!(!by.clone().any(followed), "{number} did not come by {by:?}");
+                    .filter(|topic| only.is_none_or(|only| only == **topic));
+                assert!(!by.clone().any(must_come), "{number} is missing by {by:?}");
             }
         }
         for message in &mut self.messages {
             if let Some(receipt) = &mut message.receipt {
-                assert_eq!(receipt.try_recv(), Ok(message.reached));
+                assert_eq!(receipt.try_recv(), Ok(message.recipients));
             }
         }
     }
 
+    /// Returns the index of a connection, or `None` if there is none.
     fn pick(&self, connection: u8) -> Option<usize> {
         usize::from(connection).checked_rem(self.connections.len())
     }
@@ -214,49 +231,54 @@ impl Message {
 }
 
 impl Connection {
-    /// Takes note of what it got since.
-    fn sync(&mut self, messages: &mut [Message]) {
+    /// Checks and records the messages that the peer has received since the last call.
+    fn check_received(&mut self, messages: &mut [Message]) {
         self.handle.flush();
         let received = self.peer.received_after(self.read_bytes);
         self.read_bytes += received.len();
         for frame in ServerFrame::all(&received) {
             let payload = frame.inflated(&mut self.inflater).payload;
             let number = payload.last_chunk().copied().map(u32::from_be_bytes);
-            let number = number.expect("a message as it was published") as usize;
+            let number = number.expect("a message ends with its number") as usize;
             assert_eq!(payload, message(number));
-            assert!(self.got.insert(number), "{number} came twice");
-            let by = self.due.remove(&number).unwrap_or_default();
-            assert!(!by.is_empty(), "{number} was not for it");
-            messages[number].reached += 1;
-            if let Some(topic) = self.carrier(number, &messages[number]) {
+            assert!(self.received.insert(number), "{number} came twice");
+            let by = self.outstanding.remove(&number).unwrap_or_default();
+            assert!(!by.is_empty(), "{number} was for other connections");
+            messages[number].recipients += 1;
+            if let Some(topic) = self.delivering_topic(number, &messages[number]) {
                 self.check_order(topic, number, messages);
             }
         }
     }
 
-    /// By which topic a message comes, if that is given: whoever has its topics for life gets one
-    /// of several topics by the first, if it was there when that was published.
-    fn carrier(&self, number: usize, message: &Message) -> Option<usize> {
+    /// Returns the topic by which a message is delivered, if the model knows it. A connection that
+    /// cannot change its topics gets a message to several topics by the first of them that it had
+    /// subscribed to when the message was published.
+    fn delivering_topic(&self, number: usize, message: &Message) -> Option<usize> {
         match (&message.topics[..], self.user) {
             ([topic], _) => Some(*topic),
             (topics, None) => topics.iter().copied().find_map(|topic| {
-                let since = self.follows.get(&topic)?;
+                let since = self.subscriptions.get(&topic)?;
                 Some((number >= *since).then_some(topic))
             })?,
             _ => None,
         }
     }
 
-    /// Between the last message by this topic and this one there was none to come.
+    /// Checks that a message is the next one by its topic.
+    ///
+    /// # Panics
+    ///
+    /// If another message had to come between the last one by this topic and this one.
     fn check_order(&mut self, topic: usize, number: usize, messages: &[Message]) {
         let last = self.last.insert(topic, number);
         assert!(last < Some(number), "{number} came after {last:?}");
-        let since = last.map_or(self.follows[&topic], |last| last + 1);
+        let since = last.map_or(self.subscriptions[&topic], |last| last + 1);
         let mut between = (since..number).map(|each| (each, &messages[each]));
         let missed = between.find(|(each, message)| {
-            self.carrier(*each, message) == Some(topic)
+            self.delivering_topic(*each, message) == Some(topic)
                 && message.is_for(self.user)
-                && !self.got.contains(each)
+                && !self.received.contains(each)
         });
         assert!(
             missed.is_none(),
@@ -276,7 +298,8 @@ fn names(of: &[TopicName], indices: &[usize]) -> Vec<TopicName> {
     indices.iter().map(|&index| of[index].clone()).collect()
 }
 
-/// Some are worth compressing, and refer back further than some windows reach.
+/// Returns the payload of a message. Some payloads are worth compressing, and repeat themselves at
+/// a distance that is larger than some windows.
 fn message(number: usize) -> Vec<u8> {
     let distance = number % 4 * 30 + 37 * (7 * number % 32);
     let half: Vec<u8> = noise(number as u8).take(distance).collect();

@@ -1,26 +1,27 @@
-//! Inflating, written to be seen to be right: it reads bit by bit, and like RFC 1951 and RFC 7692
-//! §7.2.2. Section numbers are those of RFC 1951 where no other RFC is named.
+//! Oracle for inflating, simple instead of fast: it reads bit by bit and follows the text of RFC
+//! 1951 and of RFC 7692 §7.2.2. Section numbers are those of RFC 1951 where no other RFC is named.
 
 use framecast_wire::protocol_error::ProtocolError;
 
-/// What a message is sent without (RFC 7692 §7.2.1): what is left of an empty stored block.
+/// Last bytes of an empty stored block, which are removed from the end of a message before it is
+/// sent (RFC 7692 §7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 
-/// Blocks with BFINAL that are followed by more, at most; a limit of the server.
+/// The server's limit on streams in a message. Each block with BFINAL ends one.
 const MAX_STREAMS: usize = 256;
 
-/// So many bytes over the limit a message is known to be too big, whatever else is wrong with it:
-/// the server looks at every 16 KiB.
+/// Bytes over the limit after which a message is too big, whatever else is wrong with it: the
+/// server checks the size after every 16 KiB.
 const ENOUGH: usize = 17_000;
 
-/// What a compressed message says: `compressed` is its payload, and refers to no earlier one. Of
-/// several faults that it has, any may be told.
+/// Inflates a message that refers to no earlier one. If it has several faults, the error lists all
+/// that may be reported.
 pub fn message(compressed: &[u8], limit: usize) -> Result<Vec<u8>, Vec<ProtocolError>> {
     let mut decoder = Decoder::new(Vec::new(), 1 << 15);
     let is_whole = decoder.message(compressed, limit + ENOUGH).is_some();
     let payload = decoder.out;
-    let is_bomb = payload.len() > limit + ENOUGH;
-    match (is_whole || is_bomb, payload.len() > limit) {
+    let is_far_too_big = payload.len() > limit + ENOUGH;
+    match (is_whole || is_far_too_big, payload.len() > limit) {
         (true, false) => Ok(payload),
         (true, true) => Err(vec![ProtocolError::MessageTooBig]),
         (false, false) => Err(vec![ProtocolError::InvalidCompression]),
@@ -31,7 +32,7 @@ pub fn message(compressed: &[u8], limit: usize) -> Result<Vec<u8>, Vec<ProtocolE
     }
 }
 
-/// A peer that inflates what it is sent, within the window that was agreed on.
+/// Inflater of a peer, with the agreed window.
 #[derive(Debug)]
 pub struct Inflater {
     window: usize,
@@ -48,6 +49,8 @@ impl Inflater {
         }
     }
 
+    /// Inflates the next message.
+    ///
     /// # Panics
     ///
     /// If `compressed` is not a whole message.
@@ -67,13 +70,13 @@ impl Inflater {
 
 struct Decoder {
     out: Vec<u8>,
-    /// How far back a reference may go, in bytes.
+    /// Distance up to which a block may refer back, in bytes.
     window: usize,
-    /// Where the last empty stored block has its length, in bytes of the stream.
+    /// Position of the length field of the last empty stored block, in bytes of the stream.
     empty_at: Option<usize>,
 }
 
-/// What a block is encoded with (§3.2.3).
+/// The two Huffman codes of a block (§3.2.3): literals and lengths, distances.
 type Codes = (Code, Code);
 
 impl Decoder {
@@ -85,11 +88,13 @@ impl Decoder {
         }
     }
 
-    /// Decodes up to `enough` bytes; `None`, if that is not all of a whole message.
+    /// Decodes a message into `out`. Returns `None` if the message is not whole, or is longer than
+    /// `enough` bytes.
     fn message(&mut self, compressed: &[u8], enough: usize) -> Option<()> {
         let mut rest = compressed;
         for _ in 0..MAX_STREAMS {
-            // A message that was cut runs into what is appended to it, which may be more than it holds.
+            // A block that was cut continues into the appended bytes. So the message is whole only
+            // if the tail is read as an empty stored block.
             let appended = [rest, &TAIL, &[0x01, 0x00, 0x00, 0xFF, 0xFF]].concat();
             self.empty_at = None;
             let mut bits = Bits {
@@ -106,7 +111,7 @@ impl Decoder {
             }
             let end = bits.at.div_ceil(8);
             if end > rest.len() {
-                // The block that the tail belongs to may be a last one, too.
+                // The block that the tail completes may have BFINAL, too.
                 return (self.empty_at == Some(rest.len())).then_some(());
             }
             rest = &rest[end..];
@@ -117,7 +122,7 @@ impl Decoder {
         None
     }
 
-    /// §3.2.3; whether it is the last one.
+    /// Decodes a block (§3.2.3). Returns true if it has BFINAL.
     fn block(&mut self, bits: &mut Bits<'_>) -> Option<bool> {
         let is_last = bits.take(1)? == 1;
         match bits.take(2)? {
@@ -132,7 +137,7 @@ impl Decoder {
         Some(is_last)
     }
 
-    /// §3.2.4.
+    /// Decodes a block without compression (§3.2.4).
     fn stored(&mut self, bits: &mut Bits<'_>) -> Option<()> {
         bits.at = bits.at.next_multiple_of(8);
         let at = bits.at / 8;
@@ -149,7 +154,7 @@ impl Decoder {
         Some(())
     }
 
-    /// §3.2.5.
+    /// Decodes a block with compression (§3.2.5).
     fn compressed(&mut self, bits: &mut Bits<'_>, (lengths, distances): &Codes) -> Option<()> {
         loop {
             match lengths.symbol(bits)? {
@@ -178,10 +183,10 @@ impl Decoder {
     }
 }
 
-/// §3.1.1: the least significant bit first.
+/// Reader of bits, the least significant first (§3.1.1).
 struct Bits<'a> {
     bytes: &'a [u8],
-    /// In bits.
+    /// Position, in bits.
     at: usize,
 }
 
@@ -197,16 +202,17 @@ impl Bits<'_> {
     }
 }
 
-/// A Huffman code (§3.2.2): how many symbols there are of each length in bits, and the symbols in
-/// the order of their codes.
+/// A Huffman code (§3.2.2): the number of symbols of each length in bits, and the symbols in the
+/// order of their codes.
 struct Code {
     counts: [usize; 16],
     symbols: Vec<usize>,
 }
 
 impl Code {
-    /// `None`, if there are more codes than bits for them, or fewer. Fewer are allowed where there
-    /// is one code of one bit, or none (§3.2.7).
+    /// Builds the code from the length of each symbol. Returns `None` if the code is oversubscribed
+    /// or incomplete. A code with a single symbol of one bit, or with none, may be incomplete
+    /// (§3.2.7).
     fn new(lengths: &[usize], may_be_incomplete: bool) -> Option<Self> {
         let mut counts = [0; 16];
         lengths.iter().for_each(|&length| counts[length] += 1);
@@ -241,14 +247,14 @@ impl Code {
     }
 }
 
-/// §3.2.6.
+/// Returns the fixed codes (§3.2.6).
 fn fixed() -> Codes {
     let lengths = [[8; 144].as_slice(), &[9; 112], &[7; 24], &[8; 8]].concat();
-    let code = |lengths: &[usize]| Code::new(lengths, false).expect("it is complete");
+    let code = |lengths: &[usize]| Code::new(lengths, false).expect("a complete code");
     (code(&lengths), code(&[5; 32]))
 }
 
-/// §3.2.7.
+/// Reads the codes of a block with dynamic codes (§3.2.7).
 fn dynamic(bits: &mut Bits<'_>) -> Option<Codes> {
     let literals = 257 + bits.take(5)?;
     let distances = 1 + bits.take(5)?;
@@ -277,6 +283,7 @@ fn dynamic(bits: &mut Bits<'_>) -> Option<Codes> {
     Some((Code::new(literals, true)?, Code::new(distances, true)?))
 }
 
+/// Order in which the lengths of the code length code are sent (§3.2.7).
 const ORDER: [usize; 19] = [
     16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
 ];

@@ -1,14 +1,12 @@
-//! What the wire targets make of their input: one format, so that one corpus serves them all.
+//! Input format of the wire targets. All of them share it, so that one corpus serves them all.
 //!
 //! | offset | size | meaning                                                      |
 //! |--------|------|--------------------------------------------------------------|
 //! | 0      | 1    | mode: see the methods of [`Input`]                           |
-//! | 1      | 4    | how much each read brings, in turn: 0 nothing yet, 255 all   |
-//! | 5      | 3    | how much each write takes, in turn, likewise                 |
-//! | 8      | 0, 1 | the [terms], where the top bit of the mode is set            |
-//! |        | n    | what the peer sends, as it is or [in short form](unfolded)   |
-//!
-//! [terms]: Terms
+//! | 1      | 4    | amounts that reads bring, in rotation: 0 nothing, 255 all    |
+//! | 5      | 3    | amounts that writes take, in the same way                    |
+//! | 8      | 0, 1 | the [`Terms`], if the top bit of the mode is set             |
+//! |        | n    | bytes that the peer sends, literal or [short](expanded)      |
 
 use framecast_wire::validator::{MessageLimits, Role, Rules};
 
@@ -20,15 +18,15 @@ pub struct Input {
     reads: [u8; 4],
     pub writes: [u8; 3],
     pub terms: Terms,
-    /// What the peer sends.
+    /// The bytes that the peer sends.
     pub wire: Vec<u8>,
 }
 
-/// What holds between us and the peer, in a byte.
+/// Our role and the compression of a connection, packed into a byte.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms(pub u8);
 
-/// What the connection is for.
+/// The protocol of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     Chat,
@@ -53,7 +51,7 @@ impl Input {
         if mode & 0x04 != 0 {
             let messages = if mode & 0x40 == 0 { 1 } else { 6 };
             let enough = messages * input.rules().limits.message_bytes + 1000;
-            input.wire = unfolded(rest, input.terms.role(), enough);
+            input.wire = expanded(rest, input.terms.role(), enough);
         }
         Some(input)
     }
@@ -61,19 +59,20 @@ impl Input {
     pub fn purpose(&self) -> Purpose {
         match self.mode & 0x03 {
             0 | 3 => Purpose::Echo,
-            // Compressed messages are echoed whole.
+            // With compression, messages are echoed whole.
             1 if self.terms.deflate() => Purpose::Echo,
             1 => Purpose::EchoFrames,
             _ => Purpose::Chat,
         }
     }
 
-    /// The peer hangs up with its last byte, and not only when it has heard everything.
+    /// Returns true if the peer ends its stream right after its last byte. Otherwise it first
+    /// receives everything.
     pub fn is_abrupt(&self) -> bool {
         self.mode & 0x08 != 0
     }
 
-    /// How much of the wire comes together with the request.
+    /// Returns the number of bytes that arrive together with the request.
     pub fn leftover(&self) -> usize {
         if self.mode & 0x10 == 0 {
             return 0;
@@ -81,15 +80,15 @@ impl Input {
         usize::from(self.reads[0]).min(self.wire.len())
     }
 
-    pub fn reads(&self) -> Turns<4> {
-        Turns::new(self.reads, self.unit())
+    pub fn reads(&self) -> Script<4> {
+        Script::new(self.reads, self.unit())
     }
 
-    pub fn writes(&self) -> Turns<3> {
-        Turns::new(self.writes, self.unit())
+    pub fn writes(&self) -> Script<3> {
+        Script::new(self.writes, self.unit())
     }
 
-    /// Large messages do not go byte by byte.
+    /// Returns the bytes that 1 stands for in a script: more than one if messages may be large.
     fn unit(&self) -> usize {
         if self.mode & 0x20 == 0 { 1 } else { 61 }
     }
@@ -98,7 +97,7 @@ impl Input {
         Rules {
             role: self.terms.role(),
             deflate: self.terms.deflate(),
-            // Small enough to be met by small inputs, or large enough for every form of the length.
+            // Small enough for small inputs to reach, or large enough for every form of the length.
             limits: MessageLimits {
                 message_bytes: if self.mode & 0x20 == 0 { 300 } else { 66_000 },
                 fragments: 6,
@@ -108,7 +107,7 @@ impl Input {
 }
 
 impl Terms {
-    /// Ours.
+    /// Returns our role.
     pub fn role(self) -> Role {
         if self.0 & 0x01 == 0 {
             Role::Server
@@ -117,12 +116,12 @@ impl Terms {
         }
     }
 
-    /// Whether permessage-deflate is agreed on.
+    /// Returns true if permessage-deflate is agreed.
     pub fn deflate(self) -> bool {
         self.0 & 0x02 != 0
     }
 
-    /// What a client has to offer for that.
+    /// Returns the client's offer that leads to these terms, or `None` without compression.
     pub fn offer(self) -> Option<String> {
         let window = match self.window_bits() {
             15 => String::new(),
@@ -136,23 +135,23 @@ impl Terms {
             .then(|| format!("permessage-deflate{window}{context}"))
     }
 
-    /// How many contexts the server may keep.
+    /// Returns the number of contexts that the server may keep.
     pub fn contexts(self) -> usize {
         usize::from(self.0 >> 6 & 1)
     }
 
-    /// The least that the server compresses.
+    /// Returns the size of the smallest message that the server compresses.
     pub fn min_bytes(self) -> usize {
         if self.0 & 0x80 == 0 { 64 } else { 5 }
     }
 
-    /// What the server compresses can refer to earlier messages. We do not do that within the
-    /// smallest window, which zlib does not know.
+    /// Returns true if the server's messages refer to earlier ones. The server does not do that
+    /// with the smallest window, which zlib does not support.
     pub fn keeps_context(self) -> bool {
         self.contexts() > 0 && self.0 & 0x20 == 0 && self.window_bits() > 8
     }
 
-    /// What a client reads with that made the offer.
+    /// Returns an inflater for the client that made the offer.
     pub fn inflater(self) -> Inflater {
         Inflater::new(self.window_bits(), self.keeps_context())
     }
@@ -165,11 +164,13 @@ impl Terms {
     }
 }
 
-/// Frames from their short form, in which no mutation breaks mask and length: the first byte, a
-/// byte for the length, and the payload, of which the last frame may have too little. From 240
-/// on, the length is one of [`RUNS`], and the payload that many times `x`. What goes with RSV1 in a
-/// single frame is compressed. `role` is that of who reads them. Ends after `enough` bytes.
-pub fn unfolded(mut short: &[u8], role: Role, enough: usize) -> Vec<u8> {
+/// Encodes frames from their short form, in which no mutation breaks mask and length.
+///
+/// A frame in short form is its first byte, a byte for the length, and the payload. The last
+/// frame's payload may be too short. A length byte of 240 or more selects one of [`RUNS`], and the
+/// payload is that many times `x`. The payload of a single frame with RSV1 is compressed. `role` is
+/// the reader's. Ends after `enough` bytes.
+pub fn expanded(mut short: &[u8], role: Role, enough: usize) -> Vec<u8> {
     let mut wire = Vec::new();
     while let [first, shape, rest @ ..] = short
         && wire.len() < enough
@@ -220,7 +221,7 @@ fn push_frame(wire: &mut Vec<u8>, first: u8, length: usize, key: Option<[u8; 4]>
     wire.extend(masked(payload, key.unwrap_or_default()));
 }
 
-/// `payload` under `key`: masked, or unmasked again (RFC 6455 §5.3).
+/// Masks or unmasks `payload` with `key` (RFC 6455 §5.3).
 pub fn masked(payload: &[u8], key: [u8; 4]) -> Vec<u8> {
     let mut masked = payload.to_vec();
     for (index, byte) in masked.iter_mut().enumerate() {
@@ -229,46 +230,46 @@ pub fn masked(payload: &[u8], key: [u8; 4]) -> Vec<u8> {
     masked
 }
 
-/// Around every boundary: the forms of the length, the limits, and the receive buffer.
+/// Lengths around every boundary: the forms of the length, the limits, and the receive buffer.
 const RUNS: [usize; 16] = [
     124, 125, 126, 127, 240, 255, 256, 299, 300, 301, 16_384, 65_535, 65_536, 65_999, 66_000,
     66_001,
 ];
 
-/// Turns of a script: how much of what is there is taken each time; never nothing twice.
+/// Amounts that successive reads or writes transfer, in rotation. Never blocks twice in a row.
 #[derive(Clone, Debug)]
-pub struct Turns<const N: usize> {
-    script: [u8; N],
-    /// What a step of 1 stands for.
+pub struct Script<const N: usize> {
+    amounts: [u8; N],
+    /// Bytes that an amount of 1 stands for.
     unit: usize,
     at: usize,
     was_nothing: bool,
 }
 
-impl<const N: usize> Turns<N> {
-    pub fn new(script: [u8; N], unit: usize) -> Self {
+impl<const N: usize> Script<N> {
+    pub fn new(amounts: [u8; N], unit: usize) -> Self {
         Self {
-            script,
+            amounts,
             unit,
             at: 0,
             was_nothing: false,
         }
     }
 
-    /// At least 1, unless it is `None`: not now.
-    pub fn take(&mut self) -> Option<usize> {
-        let step = self.script[self.at % N];
+    /// Returns the largest number of bytes for the next read or write, or `None` if it must block.
+    pub fn next_amount(&mut self) -> Option<usize> {
+        let amount = self.amounts[self.at % N];
         self.at += 1;
-        self.was_nothing = step == 0 && !self.was_nothing;
-        match step {
+        self.was_nothing = amount == 0 && !self.was_nothing;
+        match amount {
             0 if self.was_nothing => None,
             255 => Some(usize::MAX),
-            step => Some(usize::from(step.max(1)) * self.unit),
+            amount => Some(usize::from(amount.max(1)) * self.unit),
         }
     }
 
-    /// Nothing is ever held back.
-    pub fn is_open(&self) -> bool {
-        !self.script.contains(&0)
+    /// Returns true if no read or write ever blocks.
+    pub fn never_blocks(&self) -> bool {
+        !self.amounts.contains(&0)
     }
 }

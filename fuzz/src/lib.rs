@@ -1,4 +1,5 @@
-//! What the targets share: an oracle to compare with, and a connection to drive.
+//! Code that the fuzz targets share: the oracles to compare with, and connections driven by a
+//! script.
 
 pub mod client;
 pub mod connection;
@@ -19,11 +20,11 @@ use std::{num::NonZeroUsize, sync::LazyLock};
 
 use framecast::HubConfig;
 
-/// The default configuration, of a hub with so many shards.
+/// Returns the default configuration for a hub with this many shards.
 pub fn config(shards: usize) -> HubConfig {
-    // To find it out the system is asked for its cores, which takes longer than most runs.
+    // Computed once: the default asks the system for its cores, which takes longer than most runs.
     static DEFAULT: LazyLock<HubConfig> = LazyLock::new(HubConfig::default);
     let mut config = DEFAULT.clone();
-    config.shards = NonZeroUsize::new(shards).expect("a hub has shards");
+    config.shards = NonZeroUsize::new(shards).expect("a hub has at least one shard");
     config
 }

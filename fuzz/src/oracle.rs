@@ -1,6 +1,5 @@
-//! A complete decoder of what a peer sends, written to be seen to be right: it has all bytes
-//! before it, copies what it likes, and reads like RFC 6455. Nothing of the server is in it but
-//! the names of things.
+//! Oracle: a complete decoder of a peer's bytes, simple instead of fast. It has all bytes at once,
+//! copies freely, and follows the text of RFC 6455. It shares only names with the server.
 
 use framecast_wire::{
     frame::Kind,
@@ -10,24 +9,24 @@ use framecast_wire::{
 
 use crate::input::masked;
 
-/// What the bytes of a peer amount to.
+/// The result of decoding a peer's bytes.
 #[derive(Debug, Default)]
 pub struct Decoded {
     /// The whole frames before the first protocol error.
     pub frames: Vec<Frame>,
-    /// The kind of every message that was begun, by as little as its first byte.
+    /// The kind of every message of which at least the first byte is there.
     pub infos: Vec<MessageInfo>,
     pub error: Option<ProtocolError>,
-    /// A message was begun and has not ended.
+    /// True if the last message has not ended.
     pub is_inside_message: bool,
 }
 
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub first: u8,
-    /// Bytes of it before its payload.
+    /// Size of the header, in bytes.
     pub header_len: usize,
-    /// Unmasked.
+    /// The unmasked payload.
     pub payload: Vec<u8>,
 }
 
@@ -45,14 +44,14 @@ impl Frame {
     }
 }
 
-/// A message under way.
+/// A message that has begun.
 struct Message {
     info: MessageInfo,
     payload: Vec<u8>,
     frames: u32,
 }
 
-/// Decodes `wire` up to its first protocol error. A Close is a frame like others here.
+/// Decodes `wire` up to its first protocol error. Does not stop at a Close.
 pub fn decode(wire: &[u8], rules: Rules) -> Decoded {
     let mut decoded = Decoded::default();
     let mut message = None;
@@ -74,8 +73,8 @@ pub fn decode(wire: &[u8], rules: Rules) -> Decoded {
     decoded
 }
 
-/// The frame at the head of `rest`, or `None` if it is not whole. Whatever is wrong with it is
-/// found as soon as the bytes are there that make it wrong.
+/// Returns the frame at the beginning of `rest`, or `None` if it is not whole. An error is reported
+/// as soon as the bytes are there that cause it, even if the frame is not whole.
 fn next_frame(
     rest: &[u8],
     message: &mut Option<Message>,
@@ -86,7 +85,7 @@ fn next_frame(
         return Ok(None);
     };
     let (is_final, opcode) = (first & 0x80 != 0, first & 0x0F);
-    // RFC 7692 §6: RSV1 on the first frame of a message, where that was agreed on.
+    // RFC 7692 §6: with compression, the first frame of a message may have RSV1.
     let is_deflated = first & 0x40 != 0;
     let may_be_deflated = rules.deflate && (opcode == 1 || opcode == 2);
     if first & 0x30 != 0 || is_deflated && !may_be_deflated {
@@ -181,8 +180,8 @@ fn next_frame(
     }))
 }
 
-/// How many bytes of a message may come: of a compressed one as many as any of its size needs, nine
-/// bits for a byte, and some for the code.
+/// Returns the most bytes that a message may have on the wire. A compressed message may need nine
+/// bits for each byte of the limit, and some bytes for the codes.
 fn most_received(info: MessageInfo, rules: Rules) -> u64 {
     let limit = rules.limits.message_bytes as u64;
     if info.is_deflated {
@@ -192,7 +191,7 @@ fn most_received(info: MessageInfo, rules: Rules) -> u64 {
     }
 }
 
-/// Text that could still become valid is valid, unless it has ended.
+/// Checks text. If it has not ended, it may be cut inside a code point.
 fn check_text(text: &[u8], has_ended: bool) -> Result<(), ProtocolError> {
     match str::from_utf8(text) {
         Err(error) if has_ended || error.error_len().is_some() => Err(ProtocolError::InvalidUtf8),

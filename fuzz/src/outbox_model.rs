@@ -1,4 +1,4 @@
-//! An outbox, and beside it a plain list that says what has to come out of it.
+//! An outbox, next to a naive model of it: a list of the frames that must come out.
 
 use std::slice;
 
@@ -8,17 +8,18 @@ use framecast::{
 };
 use framecast_wire::frame::Frame;
 
-use crate::{config, input::Turns, peer::Peer, server_frame::ServerFrame};
+use crate::{config, input::Script, peer::Peer, server_frame::ServerFrame};
 
 pub struct Model {
     shards: Shards,
     handle: Handle,
     peer: Peer,
     topic: TopicName,
-    /// In the order in which it is to come out.
+    /// Frames in the order in which they must come out.
     queue: Vec<Queued>,
-    /// Everything that came out.
+    /// All bytes that came out.
     written: Vec<u8>,
+    /// Nothing can be queued any more: a Close is queued, or the connection has ended.
     is_sealed: bool,
     has_ended: bool,
     is_broken: bool,
@@ -27,15 +28,16 @@ pub struct Model {
 struct Queued {
     bytes: Vec<u8>,
     is_control: bool,
+    /// Some of its bytes are written already.
     is_begun: bool,
 }
 
 impl Model {
     pub fn new(writes: [u8; 3]) -> Self {
         let shards = Shards::new(&config(1));
-        let peer = Peer::new(Vec::new(), Turns::new([0; 4], 1), Turns::new(writes, 1));
+        let peer = Peer::new(Vec::new(), Script::new([0; 4], 1), Script::new(writes, 1));
         let handle = shards.join(0, None, None, peer.clone());
-        let topic = TopicName::new("t").expect("it is short");
+        let topic = TopicName::new("t").expect("a valid name");
         handle.set_topics(slice::from_ref(&topic));
         let model = Self {
             shards,
@@ -48,7 +50,7 @@ impl Model {
             has_ended: false,
             is_broken: false,
         };
-        model.settle();
+        model.run_shard();
         model
     }
 
@@ -66,10 +68,11 @@ impl Model {
             drop(self.shards.publish(self.topic.clone(), message, None));
         }
         if !self.has_ended {
-            // Copied together, they are one element: nothing goes between them.
+            // A tick copies them into one element of the outbox: no control frame goes between
+            // them.
             self.push(&frame.as_bytes().repeat(times));
         }
-        self.settle();
+        self.run_shard();
     }
 
     pub fn control(&mut self, payload: &[u8]) {
@@ -94,16 +97,17 @@ impl Model {
         self.handle.flush();
     }
 
-    pub fn break_off(&mut self) {
-        self.peer.break_off();
+    pub fn break_socket(&mut self) {
+        self.peer.break_socket();
         self.is_broken = true;
     }
 
-    /// Whatever the socket has taken since is what was next, and the rest is accounted for.
+    /// Checks that the bytes which came out since the last call are the next in the list, and that
+    /// the outbox's size is that of the rest.
     pub fn check(&mut self) {
         let held = self.handle.held_bytes();
         if self.is_broken && !self.queue.is_empty() && held == 0 {
-            // A write has failed: everything is dropped.
+            // A write has failed, and the outbox has dropped everything.
             self.queue.clear();
             self.expect_end(Disconnect::Lost);
         }
@@ -125,7 +129,7 @@ impl Model {
         assert_eq!(held, bytes + self.queue.len() * DELIVERY_BYTES);
     }
 
-    /// Everything is written in the end, and is whole frames.
+    /// Writes everything, and checks that it is whole frames.
     pub fn finish(mut self) {
         while !self.queue.is_empty() {
             self.flush();
@@ -136,7 +140,7 @@ impl Model {
         }
     }
 
-    fn settle(&self) {
+    fn run_shard(&self) {
         while !self.shards.is_at_rest() {
             self.shards.tick(0);
         }
@@ -152,7 +156,9 @@ impl Model {
         }
     }
 
-    /// Behind the control frames of which nothing is out yet; in place of the 32nd.
+    /// Queues a control frame behind the other control frames that are not begun, and before all
+    /// other frames that are not begun. If 32 control frames wait already, replaces the last of
+    /// them.
     fn push_control(&mut self, bytes: &[u8]) {
         if self.is_sealed {
             return;
@@ -176,7 +182,7 @@ impl Model {
         if self.has_ended {
             return;
         }
-        if is_useless_after(reason) {
+        if discards_queue(reason) {
             self.queue.retain(|queued| queued.is_begun);
         }
         if let Some(close) = internals::close_frame(reason) {
@@ -187,13 +193,13 @@ impl Model {
     }
 }
 
-/// What is queued would not be read any more.
-fn is_useless_after(reason: Disconnect) -> bool {
+/// Returns true if the outbox discards its queue, because the peer would not read it any more.
+fn discards_queue(reason: Disconnect) -> bool {
     matches!(
         reason,
         Disconnect::Lost | Disconnect::NoPong | Disconnect::SlowConsumer
     )
 }
 
-/// What the outbox counts for an element besides its bytes.
+/// Size that the outbox counts for an element besides its bytes.
 const DELIVERY_BYTES: usize = 96;

@@ -1,27 +1,27 @@
-//! Messages put together of parts, so that a small input makes them as long as any window, and
-//! alike at any distance.
+//! Messages made of parts, so that a small input makes messages that are longer than any window and
+//! repeat themselves at any distance.
 //!
-//! | byte         | what follows  | part                                                   |
-//! |--------------|---------------|--------------------------------------------------------|
-//! | 0x00 to 0x3F | so many bytes | those                                                  |
-//! | 0x40 to 0x7F | a byte        | that, for [a length](LENGTHS)                          |
-//! | 0x80 to 0xBF | a seed        | noise, for a length                                    |
-//! | 0xC0 to 0xFE | a byte        | again what was a length back, give or take, for 3 to 258 |
-//! | 0xFF         |               | none: the message ends                                 |
+//! | byte         | argument        | part                                                  |
+//! |--------------|-----------------|-------------------------------------------------------|
+//! | 0x00 to 0x3F | that many bytes | the argument itself                                   |
+//! | 0x40 to 0x7F | a byte          | the argument repeated, for [a length](LENGTHS)        |
+//! | 0x80 to 0xBF | a seed          | random bytes, for a length                            |
+//! | 0xC0 to 0xFE | a byte          | 3 to 258 bytes copied from about a length before      |
+//! | 0xFF         |                 | none: the message ends                                |
 
-/// The length is that at the lower four bits of the byte.
+/// Lengths of parts. The lower four bits of a part's byte are an index into this table.
 const LENGTHS: [usize; 16] = [
     3, 20, 64, 255, 256, 257, 512, 1024, 2048, 4096, 4097, 8192, 16_384, 32_767, 32_768, 32_769,
 ];
 
-/// Of all messages together, in bytes.
+/// Size of all messages together at which the messages end, in bytes.
 const ENOUGH: usize = 100_000;
 
 /// An iterator over messages.
 #[derive(Debug)]
 pub struct Parts<'a> {
     rest: &'a [u8],
-    /// All that came before.
+    /// All earlier messages.
     history: Vec<u8>,
 }
 
@@ -83,7 +83,7 @@ impl Iterator for Parts<'_> {
     }
 }
 
-/// Bytes without any pattern.
+/// Returns pseudorandom bytes, which cannot be compressed.
 pub fn noise(seed: u8) -> impl Iterator<Item = u8> {
     let mut state = u32::from(seed);
     std::iter::repeat_with(move || {

@@ -1,5 +1,5 @@
-//! The other end of a connection: what it sends, and how it lets itself be written to, is
-//! scripted.
+//! The other end of a connection. A script says which bytes each read brings, and how much each
+//! write takes.
 
 use std::{
     cell::RefCell,
@@ -11,9 +11,9 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::input::Turns;
+use crate::input::Script;
 
-/// A socket; its clones are the same one.
+/// The socket to a scripted peer. All clones are the same socket.
 #[derive(Clone)]
 pub struct Peer(Rc<RefCell<State>>);
 
@@ -21,17 +21,18 @@ struct State {
     sends: Vec<u8>,
     sent: usize,
     hung_up: bool,
-    reads: Turns<4>,
-    writes: Turns<3>,
+    reads: Script<4>,
+    writes: Script<3>,
     received: Vec<u8>,
     is_broken: bool,
-    /// Told to wait, for something to read and for room to write.
+    /// Waker of a read that is pending.
     reader: Option<Waker>,
+    /// Waker of a write that is pending.
     writer: Option<Waker>,
 }
 
 impl Peer {
-    pub fn new(sends: Vec<u8>, reads: Turns<4>, writes: Turns<3>) -> Self {
+    pub fn new(sends: Vec<u8>, reads: Script<4>, writes: Script<3>) -> Self {
         Self(Rc::new(RefCell::new(State {
             sends,
             sent: 0,
@@ -45,28 +46,28 @@ impl Peer {
         })))
     }
 
-    /// Ends the stream, behind what is still to be sent.
+    /// Ends the stream, after the bytes that are still to be sent.
     pub fn hang_up(&self) {
         self.0.borrow_mut().hung_up = true;
     }
 
-    /// Takes nothing any more: writes fail.
-    pub fn break_off(&self) {
+    /// Breaks the socket: all writes fail from now on.
+    pub fn break_socket(&self) {
         self.0.borrow_mut().is_broken = true;
     }
 
-    /// Everything is sent and read, and nothing waits to be written.
+    /// Returns true if everything that the peer sends has been read, and no write is pending.
     pub fn is_idle(&self) -> bool {
         let state = self.0.borrow();
         state.sent == state.sends.len() && state.writer.is_none()
     }
 
-    /// What it has received, but for the first so many bytes.
+    /// Returns the bytes that the peer has received, without the first `skipped` of them.
     pub fn received_after(&self, skipped: usize) -> Vec<u8> {
         self.0.borrow().received[skipped..].to_vec()
     }
 
-    /// Wakes whoever was told to wait; false if nobody was.
+    /// Wakes the pending read and the pending write. Returns false if there is neither.
     pub fn wake(&self) -> bool {
         let state = &mut *self.0.borrow_mut();
         let waiting = [state.reader.take(), state.writer.take()];
@@ -86,13 +87,14 @@ impl AsyncRead for Peer {
         if left.is_empty() && state.hung_up {
             return Poll::Ready(Ok(()));
         }
-        let Some(step) = state.reads.take().filter(|_| !left.is_empty()) else {
+        let amount = state.reads.next_amount();
+        let Some(amount) = amount.filter(|_| !left.is_empty()) else {
             state.reader = Some(cx.waker().clone());
             return Poll::Pending;
         };
-        let brought = step.min(left.len()).min(buf.remaining());
-        buf.put_slice(&left[..brought]);
-        state.sent += brought;
+        let len = amount.min(left.len()).min(buf.remaining());
+        buf.put_slice(&left[..len]);
+        state.sent += len;
         Poll::Ready(Ok(()))
     }
 }
@@ -115,15 +117,15 @@ impl AsyncWrite for Peer {
         if state.is_broken {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let Some(step) = state.writes.take() else {
+        let Some(amount) = state.writes.next_amount() else {
             state.writer = Some(cx.waker().clone());
             return Poll::Pending;
         };
         let offered = slices.iter().map(|slice| slice.len()).sum::<usize>();
         assert!(offered > 0, "a write of nothing");
         let bytes = slices.iter().flat_map(|slice| slice.iter());
-        state.received.extend(bytes.take(step));
-        Poll::Ready(Ok(step.min(offered)))
+        state.received.extend(bytes.take(amount));
+        Poll::Ready(Ok(amount.min(offered)))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,4 +1,4 @@
-//! What every answer of ours keeps to, whatever was asked.
+//! Checks that hold for every rejection, error line and topic name of the server.
 
 use std::{
     future::Future,
@@ -10,20 +10,20 @@ use framecast::Response;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-/// A rejection says on one line of JSON what was wrong, with a status that fits.
+/// Checks that a rejection has a status of 4xx, and one line of JSON that says what was wrong.
 pub fn check_rejection(response: Response) {
     assert!(response.status().is_client_error(), "{response:?}");
     let mut body = pin!(response.into_body().collect());
     let Poll::Ready(Ok(body)) = body.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
-        panic!("a body that is not there");
+        panic!("the body is not ready");
     };
     let body = body.to_bytes();
     let line = body.strip_suffix(b"\n").expect("a line");
-    check_complaint(line);
+    check_error_line(line);
 }
 
-/// One line of JSON: an object with nothing but an error.
-pub fn check_complaint(line: &[u8]) {
+/// Checks that `line` is one line of JSON: an object with only an `error`.
+pub fn check_error_line(line: &[u8]) {
     let line = str::from_utf8(line).expect("JSON is UTF-8");
     assert!(!line.contains(char::is_control), "{line:?}");
     let value: Value = serde_json::from_str(line).expect("JSON");
@@ -32,7 +32,7 @@ pub fn check_complaint(line: &[u8]) {
     assert!(object["error"].is_string());
 }
 
-/// A topic's name: 1 to 255 bytes without control characters.
+/// Checks that a topic's name has 1 to 255 bytes and no control characters.
 pub fn check_topic(name: &str) {
     assert!((1..=255).contains(&name.len()), "{name:?}");
     assert!(!name.chars().any(char::is_control), "{name:?}");

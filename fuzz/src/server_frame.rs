@@ -1,8 +1,8 @@
-//! A parser of what a server may send, independent of what encodes it.
+//! A strict parser of the frames that a server may send, independent of the encoder.
 
 use crate::inflate::Inflater;
 
-/// One frame, with a header that has only one reading.
+/// One frame that a server sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFrame {
     pub first: u8,
@@ -18,7 +18,7 @@ impl ServerFrame {
         self.first == 0x88
     }
 
-    /// The frame as it was before it was compressed.
+    /// Returns the frame as it was before compression.
     #[must_use]
     pub fn inflated(self, inflater: &mut Inflater) -> Self {
         if self.first & 0x40 == 0 {
@@ -30,14 +30,14 @@ impl ServerFrame {
         }
     }
 
-    /// Takes a frame off the head of `wire`.
+    /// Splits the first frame off `wire`.
     ///
     /// # Panics
     ///
-    /// If it is not whole, or not as RFC 6455 wants it.
+    /// If the frame is not whole, or breaks RFC 6455.
     pub fn take(wire: &mut &[u8]) -> Self {
         let [first, second, rest @ ..] = *wire else {
-            panic!("a torn header: {wire:?}");
+            panic!("a truncated header: {wire:?}");
         };
         let (length, rest) = match *second {
             126 => {
@@ -57,7 +57,7 @@ impl ServerFrame {
                 (usize::from(length), rest)
             }
         };
-        assert!(rest.len() >= length, "a torn payload: {wire:?}");
+        assert!(rest.len() >= length, "a truncated payload: {wire:?}");
         let (payload, rest) = rest.split_at(length);
         *wire = rest;
         let frame = Self {
@@ -75,7 +75,11 @@ impl ServerFrame {
         frame
     }
 
-    /// All frames of `wire`, of which only the last may be a Close.
+    /// Returns all frames of `wire`.
+    ///
+    /// # Panics
+    ///
+    /// If a frame is not whole, breaks RFC 6455, or follows a Close.
     pub fn all(mut wire: &[u8]) -> Vec<Self> {
         let mut frames: Vec<Self> = Vec::new();
         while !wire.is_empty() {

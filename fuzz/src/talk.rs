@@ -1,4 +1,4 @@
-//! What the frames of a peer mean to an echo: the messages, and the end of the conversation.
+//! Turns the frames of a peer into messages, and the end of the connection.
 
 use framecast_wire::{frame::Kind, protocol_error::ProtocolError, validator::MessageInfo};
 
@@ -7,33 +7,34 @@ use crate::{
     oracle::{Decoded, Frame},
 };
 
-/// What the frames mean, up to the first Close.
+/// The messages and Pings that a peer sends, up to the first Close or error.
 #[derive(Debug, Default)]
 pub struct Talk {
     pub messages: Vec<(Kind, Vec<u8>)>,
-    /// The frames that the messages came in, and those of one that has not ended.
+    /// The data frames of all messages, including those of a message that has not ended.
     pub data: Vec<Frame>,
     pub pings: Vec<Vec<u8>>,
     pub end: End,
 }
 
-/// How a conversation ends.
+/// Event that ends the connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum End {
-    /// With the stream.
+    /// The stream ends.
     #[default]
     Lost,
-    /// With a Close, which is to be echoed.
+    /// A Close with this payload, which must be echoed.
     ByPeer(Vec<u8>),
     ProtocolError(ProtocolError),
-    /// With a compressed message that is both too big and broken: either may be told.
-    Bomb,
-    /// With a Close whose code must not be sent; what follows the code.
+    /// A compressed message that is both too big and invalid: either error may be reported.
+    InvalidOrTooBig,
+    /// A Close whose code must not be sent, with the reason after the code.
     InvalidCode(Vec<u8>),
 }
 
 impl Decoded {
-    /// To an echo that takes messages of `limit` bytes.
+    /// Returns the messages and the end, for a server or client that takes messages of up to
+    /// `limit` bytes.
     pub fn talk(self, limit: usize) -> Talk {
         let mut talk = Talk::default();
         let mut message: Option<Vec<u8>> = None;
@@ -49,7 +50,7 @@ impl Decoded {
                 _ => {
                     message.get_or_insert_default().extend(&frame.payload);
                     if frame.is_final() {
-                        let info = infos.next().expect("each message was recorded");
+                        let info = infos.next().expect("the oracle recorded each message");
                         let payload = message.take().unwrap_or_default();
                         match opened(info, payload, limit) {
                             Ok(payload) => talk.messages.push((info.kind, payload)),
@@ -68,14 +69,14 @@ impl Decoded {
     }
 }
 
-/// A message inflated, if it is compressed.
+/// Inflates a message, if it is compressed.
 fn opened(info: MessageInfo, payload: Vec<u8>, limit: usize) -> Result<Vec<u8>, End> {
     if !info.is_deflated {
         return Ok(payload);
     }
     let payload = inflate::message(&payload, limit).map_err(|faults| match faults[..] {
         [fault] => End::ProtocolError(fault),
-        _ => End::Bomb,
+        _ => End::InvalidOrTooBig,
     })?;
     if info.kind == Kind::Text && str::from_utf8(&payload).is_err() {
         return Err(End::ProtocolError(ProtocolError::InvalidUtf8));
@@ -93,7 +94,7 @@ fn on_close(payload: Vec<u8>) -> End {
     if str::from_utf8(reason).is_err() {
         return End::ProtocolError(ProtocolError::InvalidUtf8);
     }
-    // 1014 may be sent too, since 2018; fastwebsockets does not know it.
+    // 1014 may be sent, too, since 2018, but fastwebsockets refuses it.
     match u16::from_be_bytes([*a, *b]) {
         1000..=1003 | 1007..=1013 | 3000..=4999 => End::ByPeer(payload),
         _ => End::InvalidCode(reason.to_vec()),
