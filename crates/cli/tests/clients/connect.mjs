@@ -1,4 +1,4 @@
-// `framecast connect --deflate --echo` against the WebSocket server of Node's `ws`, with every kind of agreement.
+// Tests `framecast connect --deflate --echo` against the WebSocket server of Node's `ws`, with all kinds of parameters.
 //
 //     node crates/cli/tests/clients/connect.mjs FRAMECAST FOLDER     (FOLDER/node_modules holds `ws`)
 //
@@ -27,7 +27,7 @@ const MESSAGES = [
   Buffer.alloc(0), Buffer.alloc(100_000), randomBytes(100_000), Buffer.concat([half, half]),
 ];
 
-/** Has every message echoed by a client with these options; what was agreed on. */
+/** Has a client with these options echo every message. Returns the extension that was agreed on. */
 async function echoed(perMessageDeflate, options) {
   const server = new WebSocketServer({ host: "127.0.0.1", port: 0, perMessageDeflate });
   let answer = "nothing";
@@ -61,20 +61,20 @@ async function echoed(perMessageDeflate, options) {
   }
 }
 
-for (const [parameters, told] of [
+for (const [parameters, agreed] of [
   [{}, "agreed"],
   [{ serverMaxWindowBits: 9 }, "agreed; server_max_window_bits=9"],
-  // Its inflater has no larger window than it asks for, so what refers further back fails.
+  // The inflater of `ws` has the window that it asks for, so a reference further back would fail.
   [{ clientMaxWindowBits: 8 }, "agreed; client_max_window_bits=8"],
   [{ clientMaxWindowBits: 9 }, "agreed; client_max_window_bits=9"],
   [{ clientMaxWindowBits: 12, serverMaxWindowBits: 12 }, "agreed; client_max_window_bits=12; server_max_window_bits=12"],
 ]) {
   test(`every message comes back with ${JSON.stringify(parameters)}`, { timeout: WAIT_MS }, async () => {
-    assert.equal(await echoed({ ...parameters, threshold: 0 }, ["--deflate", "--echo"]), told);
+    assert.equal(await echoed({ ...parameters, threshold: 0 }, ["--deflate", "--echo"]), agreed);
   });
 }
 
-test("every message comes back without compression, whoever does not want it", { timeout: WAIT_MS }, async () => {
+test("every message comes back without compression if either side does not want it", { timeout: WAIT_MS }, async () => {
   assert.equal(await echoed(true, ["--echo"]), "nothing");
   assert.equal(await echoed(false, ["--deflate", "--echo"]), "nothing");
 });

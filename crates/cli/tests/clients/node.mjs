@@ -1,4 +1,4 @@
-// The server as seen by `ws`, the WebSocket client of Node: every WebSocket path and the HTTP requests around them.
+// Tests the server with `ws`, the WebSocket client of Node: every WebSocket path and the HTTP requests around them.
 //
 //     node crates/cli/tests/clients/node.mjs http://127.0.0.1:PORT FOLDER [deflate]     (FOLDER/node_modules holds `ws`)
 //
@@ -23,7 +23,7 @@ if (!base || !folder || ![undefined, "deflate"].includes(mode)) {
 const { WebSocket } = createRequire(resolve(folder, "node_modules", "_"))("ws");
 const server = new URL(base);
 
-/** A WebSocket whose messages, pongs and end are awaited one by one, in order. */
+/** A WebSocket client that receives its messages, pongs and close one by one, in order. */
 class Client {
   static all = new Set();
 
@@ -34,7 +34,7 @@ class Client {
     return client;
   }
 
-  /** Connects to a chat room and returns once messages of `topics` provably arrive. */
+  /** Connects to `topics` of the chat. Returns when the subscriptions are proven to be in force. */
   static async chat(...topics) {
     const query = new URLSearchParams(topics.map((topic) => ["topic", topic]));
     const client = await Client.open(topics.length === 0 ? "/ws" : `/ws?${query}`);
@@ -55,7 +55,7 @@ class Client {
         request.destroy();
       });
     }));
-    this.opened.catch(() => {}); // whoever awaits it is told
+    this.opened.catch(() => {}); // not an unhandled rejection: whoever awaits `opened` still gets the error
     this.ended = new Promise((ended) => {
       this.socket.on("close", (code, reason) => ended({ code, reason: reason.toString() }));
     });
@@ -68,7 +68,7 @@ class Client {
     Client.all.add(this);
   }
 
-  /** Sends a message that every client leaves out, and waits for its own copy. */
+  /** Publishes a message that all clients here ignore, and waits until it comes back. */
   async settle() {
     this.settling = SETTLE + randomUUID();
     const back = new Promise((settled) => { this.settled = settled; });
@@ -106,7 +106,7 @@ class Client {
 
 const SETTLE = "settle ";
 
-/** What arrived and was not asked for yet, or who asked and is still waiting. */
+/** A queue of received items, or of callers that wait for one. */
 class Queue {
   items = [];
   waiting = [];
@@ -160,7 +160,7 @@ async function register(userId, topics) {
   return url.pathname;
 }
 
-/** Registers and connects; returns once its topics are followed. */
+/** Registers and connects a relay. Returns when its subscriptions are in force. */
 async function relay(userId, topics) {
   const path = await register(userId, topics);
   const client = await Client.open(path);
@@ -168,7 +168,8 @@ async function relay(userId, topics) {
   return { client, path, id: path.slice("/ws/".length) };
 }
 
-async function refusal(path) {
+/** Returns the status with which the server rejects the upgrade, or "accepted". */
+async function rejection(path) {
   const client = new Client(path);
   return client.opened.then(() => "accepted", (error) => error.status ?? error.message);
 }
@@ -239,7 +240,7 @@ for (const path of ["/echo", "/echo/raw"]) {
 }
 
 describe("/ws", () => {
-  test("every client of a topic gets every message, the sender included, in one order", async () => {
+  test("every subscriber of a topic gets every message, the sender included, in one order", async () => {
     const topic = fresh("room");
     const clients = [await Client.chat(topic), await Client.chat(topic), await Client.chat(topic)];
     for (const [index, client] of clients.entries()) {
@@ -271,7 +272,7 @@ describe("/ws", () => {
     }
   });
 
-  test("topics are kept apart, and a client of two gets both", async () => {
+  test("a client gets the messages of its own topics only, and one with two topics those of both", async () => {
     const [cats, dogs] = [fresh("cats"), fresh("dogs")];
     const [cat, dog, both] = [await Client.chat(cats), await Client.chat(dogs), await Client.chat(cats, dogs)];
     dog.send("woof");
@@ -296,7 +297,7 @@ describe("/ws", () => {
     }
   });
 
-  test("without a topic it is the lobby", async () => {
+  test("a client without a topic is in the topic lobby", async () => {
     const [unnamed, named] = [await Client.chat(), await Client.chat("lobby")];
     const text = fresh("hello");
     unnamed.send(text);
@@ -311,7 +312,7 @@ describe("/ws", () => {
     assert.equal(await client.next(), "from HTTP");
   });
 
-  test("others go on when a client leaves, politely or not", async () => {
+  test("a client that disconnects, with or without a close, does not disturb the others", async () => {
     const topic = fresh("room");
     const [one, two, three] = [await Client.chat(topic), await Client.chat(topic), await Client.chat(topic)];
     assert.equal((await two.close(1000, "bye")).code, 1000);
@@ -322,7 +323,7 @@ describe("/ws", () => {
 });
 
 describe("/ws/{ID}", () => {
-  test("a published message reaches those who follow its topic", async () => {
+  test("a published message reaches the subscribers of its topic", async () => {
     const [cats, dogs] = [fresh("cats"), fresh("dogs")];
     const [cat, dog] = [await relay(1, [cats]), await relay(2, [dogs])];
     await publish(cats, "meow ✓");
@@ -341,7 +342,7 @@ describe("/ws/{ID}", () => {
     assert.equal(await one.client.next(), "for all"); // and not "for two" before it
   });
 
-  test("topics are replaced, not added", async () => {
+  test("a list of topics replaces the previous one", async () => {
     const [cats, dogs, birds] = [fresh("cats"), fresh("dogs"), fresh("birds")];
     const { client } = await relay(1, [cats]);
     assert.deepEqual(JSON.parse(await client.request(JSON.stringify({ topics: [dogs, birds] }))), { topics: [dogs, birds] });
@@ -355,7 +356,7 @@ describe("/ws/{ID}", () => {
     assert.equal(await client.request("ping"), "pong");
   });
 
-  test("anything else is answered with an error on one line, and the connection stays", async () => {
+  test("any other message is answered with an error on one line, and the connection stays open", async () => {
     const { client } = await relay(1, [fresh("cats")]);
     for (const text of ["hello", "", "{", "[]", "null", '{"topics":"cats"}', '{"topics":[1]}', '{"topic":["cats"]}', "PING"]) {
       const answer = await client.request(text);
@@ -371,17 +372,17 @@ describe("/ws/{ID}", () => {
     assert.equal((await client.close(4000, "bye")).code, 4000);
   });
 
-  test("a second connection for one registration is refused with 409, and the first goes on", async () => {
+  test("a second connection for one registration is rejected with 409, and the first stays open", async () => {
     const topic = fresh("cats");
     const { client, path } = await relay(1, [topic]);
-    assert.equal(await refusal(path), 409);
+    assert.equal(await rejection(path), 409);
     await publish(topic, "meow");
     assert.equal(await client.next(), "meow");
   });
 
-  test("an unknown registration is refused with 404", async () => {
-    assert.equal(await refusal(`/ws/${randomUUID()}`), 404);
-    assert.equal(await refusal("/ws/nobody"), 404);
+  test("an unknown registration is rejected with 404", async () => {
+    assert.equal(await rejection(`/ws/${randomUUID()}`), 404);
+    assert.equal(await rejection("/ws/nobody"), 404);
   });
 
   test("DELETE closes the live connection with 4503 and a reason, and the path is gone", async () => {
@@ -390,32 +391,32 @@ describe("/ws/{ID}", () => {
     const { code, reason } = await client.end();
     assert.equal(code, 4503);
     assert.notEqual(reason, "");
-    assert.equal(await refusal(path), 404);
+    assert.equal(await rejection(path), 404);
   });
 
   test("DELETE before any connection works as well", async () => {
     const path = await register(1, [fresh("cats")]);
     assert.equal((await http("DELETE", `/register/${path.slice("/ws/".length)}`)).status, 200);
-    assert.equal(await refusal(path), 404);
+    assert.equal(await rejection(path), 404);
   });
 });
 
 if (mode === "deflate") {
   describe("permessage-deflate", () => {
-    const NOBODY_REMEMBERS = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    const NO_CONTEXT_TAKEOVER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
     const open = (path, perMessageDeflate) => Client.open(path, { perMessageDeflate });
     const all = { threshold: 0 }; // compress every message, however small
 
-    test("parameters that are offered are agreed on", async () => {
+    test("offered parameters are agreed on", async () => {
       for (const path of ["/echo", "/echo/raw", "/ws"]) {
-        for (const [offer, told] of [
+        for (const [offer, answered] of [
           [{}, ""],
           [{ serverNoContextTakeover: true, clientNoContextTakeover: true }, ""],
           [{ clientMaxWindowBits: 10 }, ""],
           [{ serverMaxWindowBits: 9 }, "; server_max_window_bits=9"],
           [{ serverMaxWindowBits: 15, clientMaxWindowBits: 9 }, "; server_max_window_bits=15"],
         ]) {
-          assert.equal((await open(path, offer)).extensions, NOBODY_REMEMBERS + told, JSON.stringify(offer));
+          assert.equal((await open(path, offer)).extensions, NO_CONTEXT_TAKEOVER + answered, JSON.stringify(offer));
         }
         assert.equal((await open(path, false)).extensions, undefined);
       }
@@ -436,7 +437,7 @@ if (mode === "deflate") {
       }
     });
 
-    test("what is compressed is small on the wire, both ways", async () => {
+    test("compressed messages are small on the wire, both ways", async () => {
       const client = await open("/echo", all);
       const { bytesRead, bytesWritten } = client.socket._socket;
       const text = "compressible ".repeat(5_000);
@@ -454,7 +455,7 @@ if (mode === "deflate") {
       assert.equal(await client.next(), `${"frag".repeat(50)}mented ✓`);
     });
 
-    test("a message reaches those who compress and those who do not", async () => {
+    test("a message reaches clients with and without compression", async () => {
       const path = `/ws?topic=${fresh("room")}`;
       const clients = [await open(path, all), await open(path, { ...all, serverMaxWindowBits: 9 }), await open(path, false)];
       for (const sender of clients) {

@@ -1,8 +1,8 @@
-// The server's own page in a real browser: two windows chat, the server goes away and comes back, a phone fits.
+// Tests the server's own page in a real browser: two windows chat, the page reconnects, it fits a phone.
 //
 //     node crates/cli/tests/clients/page.mjs http://127.0.0.1:PORT FOLDER PICTURES [deflate]
 //
-// With `deflate` the server runs with --deflate, and only what that changes is tested: the browser offers compression.
+// With `deflate` the server runs with --deflate, and only the tests of compression run: the browser offers it.
 // FOLDER/node_modules holds `playwright-core` and `ws`; the browser is $CHROMIUM, or the first Chromium in PATH.
 // Writes page-light.png, page-dark.png and page-phone.png into PICTURES. The last line is `N passed, N failed`.
 // Exit code 1: a test failed; 4: there is no browser on this machine.
@@ -15,7 +15,7 @@ import net from "node:net";
 import { delimiter, join, resolve } from "node:path";
 
 const WAIT_MS = 8_000;
-const SHOWN_ENTRIES = 500; // what the page promises to keep
+const SHOWN_ENTRIES = 500; // messages that the page keeps
 const BACKOFF_CAP_S = 30;
 
 const [base, folder, pictures, mode] = process.argv.slice(2);
@@ -46,29 +46,29 @@ function browserPath() {
 const browser = await chromium.launch({
   executablePath: browserPath(),
   chromiumSandbox: false,
-  // Nothing but the page may use the network.
+  // Only the page may use the network, not the browser itself.
   args: ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync"],
 });
 
-/** What went wrong in any window: console errors, exceptions, policy violations, foreign requests. */
-const complaints = [];
+/** Problems in any window: console errors, exceptions, policy violations, requests to other hosts. */
+const problems = [];
 
-/** A window on the page, connected. */
+/** Opens the page in a new window. `expectLoss`: errors of lost connections are expected. */
 async function open({ at = server.origin, topic = randomUUID(), expectLoss = false, prepare, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
   context.setDefaultTimeout(WAIT_MS);
   const page = await context.newPage();
-  page.on("pageerror", (error) => complaints.push(`exception: ${error.message}`));
+  page.on("pageerror", (error) => problems.push(`exception: ${error.message}`));
   page.on("console", (message) => {
     if (message.type() !== "error" && message.type() !== "warning") return;
     if (expectLoss && message.text().startsWith("WebSocket connection to")) return;
-    complaints.push(`console: ${message.text()}`);
+    problems.push(`console: ${message.text()}`);
   });
   const own = (url) => url.startsWith("data:") || new URL(url).host === new URL(at).host;
-  page.on("request", (request) => own(request.url()) || complaints.push(`request to ${request.url()}`));
-  page.on("websocket", (socket) => own(socket.url()) || complaints.push(`WebSocket to ${socket.url()}`));
-  await page.exposeFunction("reportViolation", (text) => complaints.push(`violation: ${text}`));
+  page.on("request", (request) => own(request.url()) || problems.push(`request to ${request.url()}`));
+  page.on("websocket", (socket) => own(socket.url()) || problems.push(`WebSocket to ${socket.url()}`));
+  await page.exposeFunction("reportViolation", (text) => problems.push(`violation: ${text}`));
   await page.addInitScript(() => {
     addEventListener("securitypolicyviolation", (event) => {
       globalThis.reportViolation(`${event.effectiveDirective} ${event.blockedURI}`);
@@ -85,6 +85,7 @@ const shows = (page, text) => entries(page).getByText(text, { exact: true }).wai
 const field = (page) => page.getByLabel("Message", { exact: true });
 const send = (page) => page.getByRole("button", { name: "Send" });
 
+/** Opens the page in a new window, and waits until it is connected. */
 async function opened(options) {
   const page = await open(options);
   await state(page, /^Connected$/);
@@ -96,44 +97,44 @@ async function say(page, text) {
   await field(page).press("Enter");
 }
 
-/** Time stands still in a window that is about to open, until the test moves it. */
+/** Stops the clock of a window that is about to open; the test moves it. */
 async function stopClock(page) {
   await page.clock.install({ time: 0 });
   await page.clock.pauseAt(3_600_000);
 }
 
-/** A chat client that is not the page; `topic` is followed once this returns. */
-async function outsider(topic) {
+/** Connects a chat client that is not the page. `topic` is subscribed to when this returns. */
+async function otherClient(topic) {
   const socket = new WebSocket(`${server.origin.replace(/^http/, "ws")}/ws?topic=${encodeURIComponent(topic)}`);
   await new Promise((open, refused) => socket.on("open", open).on("error", refused));
   return socket;
 }
 
-/** Passes bytes through to the server, can cut every connection, and can come back on the same port. */
-class Cable {
+/** A TCP proxy to the server that can cut all connections, and listen again on the same port. */
+class CuttableProxy {
   sockets = new Set();
 
-  static async plugIn(port = 0) {
-    const cable = new Cable();
-    cable.listener = net.createServer((near) => {
+  static async listen(port = 0) {
+    const proxy = new CuttableProxy();
+    proxy.listener = net.createServer((near) => {
       const far = net.connect(Number(server.port), server.hostname);
       for (const socket of [near, far]) {
-        cable.sockets.add(socket);
+        proxy.sockets.add(socket);
         socket.on("error", () => {}).on("close", () => { near.destroy(); far.destroy(); });
       }
       near.pipe(far).pipe(near);
     });
     await new Promise((listening, failed) => {
-      cable.listener.on("error", failed).listen(port, "127.0.0.1", listening);
+      proxy.listener.on("error", failed).listen(port, "127.0.0.1", listening);
     });
-    return cable;
+    return proxy;
   }
 
   get port() {
     return this.listener.address().port;
   }
 
-  async pull() {
+  async cut() {
     const closed = new Promise((done) => this.listener.close(done));
     for (const socket of this.sockets) socket.destroy();
     await closed;
@@ -169,7 +170,7 @@ const tests = {
     }
   },
 
-  "topics are kept apart, and another one can be joined": async () => {
+  "a window gets the messages of its topic only, and can change to another topic": async () => {
     const [cats, dogs] = [`cats ${randomUUID()}`, `dogs/${randomUUID()}?&#%`];
     const [cat, dog] = [await opened({ topic: cats }), await opened({ topic: dogs })];
     await say(cat, "meow");
@@ -185,7 +186,7 @@ const tests = {
     assert.equal(decodeURIComponent(new URL(dog.url()).hash.slice(1)), cats);
   },
 
-  "without a topic in the address it is the lobby": async () => {
+  "without a topic in the address the topic is lobby": async () => {
     const page = await opened({ topic: "" });
     assert.equal(await page.getByLabel("Topic").inputValue(), "lobby");
   },
@@ -193,53 +194,53 @@ const tests = {
   "a binary message shows its length": async () => {
     const topic = randomUUID();
     const page = await opened({ topic });
-    const socket = await outsider(topic);
+    const socket = await otherClient(topic);
     socket.send(Buffer.alloc(1234));
     await shows(page, "<binary 1234 bytes>");
     socket.close();
   },
 
-  "the list is capped, follows at the bottom and stays put above it": async () => {
+  "the list is capped, and scrolls only if it is at the bottom": async () => {
     const topic = randomUUID();
     const page = await opened({ topic });
-    const socket = await outsider(topic);
+    const socket = await otherClient(topic);
     for (let n = 0; n < SHOWN_ENTRIES + 150; n += 1) socket.send(`message ${n}`);
     await shows(page, `message ${SHOWN_ENTRIES + 149}`);
     assert.equal(await entries(page).count(), SHOWN_ENTRIES);
     const log = page.getByRole("log");
     const fromBottom = () => log.evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight);
-    assert.ok(await fromBottom() < 2, "it follows at the bottom");
+    assert.ok(await fromBottom() < 2, "it scrolls at the bottom");
     await log.evaluate((box) => { box.scrollTop = 0; });
     socket.send("later");
     await shows(page, "later");
-    assert.ok(await fromBottom() > 1_000, "it stays where the reader is");
+    assert.ok(await fromBottom() > 1_000, "it does not scroll elsewhere");
     await page.getByRole("button", { name: "Newer messages" }).click();
     assert.ok(await fromBottom() < 2, "the button leads to the bottom");
     socket.close();
   },
 
-  "the server goes away and comes back": async () => {
+  "the page reconnects after the server was unreachable": async () => {
     const topic = randomUUID();
-    let cable = await Cable.plugIn();
-    const { port } = cable;
+    let proxy = await CuttableProxy.listen();
+    const { port } = proxy;
     const [one, two] = [
       await opened({ at: `http://127.0.0.1:${port}`, topic, expectLoss: true }),
       await opened({ topic }),
     ];
-    await cable.pull();
+    await proxy.cut();
     await state(one, /^Reconnecting in \d+ s$/);
     await field(one).fill("typed while away");
     await field(one).press("Enter");
     assert.ok(await send(one).isDisabled());
     assert.equal(await field(one).inputValue(), "typed while away");
-    cable = await Cable.plugIn(port);
+    proxy = await CuttableProxy.listen(port);
     await state(one, /^Connected$/);
     await field(one).press("Enter");
     await shows(one, "typed while away");
     await shows(two, "typed while away");
     assert.equal(await entries(two).count(), 1);
     await one.context().close();
-    await cable.pull();
+    await proxy.cut();
   },
 
   "a message that never came back is reported": async () => {
@@ -256,7 +257,7 @@ const tests = {
     await shows(page, "Not confirmed, perhaps not delivered: into the void");
   },
 
-  "it does not come back after a code from 4500": async () => {
+  "the page does not reconnect after a close code from 4500": async () => {
     let connections = 0;
     const prepare = async (page) => {
       await stopClock(page);
@@ -276,7 +277,7 @@ const tests = {
     assert.equal(connections, 2);
   },
 
-  "each wait may be twice the one before, up to 30 s": async () => {
+  "the longest wait before a reconnection doubles each time, up to 30 s": async () => {
     const waits = [];
     const prepare = async (page) => {
       await stopClock(page);
@@ -293,7 +294,7 @@ const tests = {
     assert.deepEqual(waits, [1, 1, 2, 4, 8, 16, BACKOFF_CAP_S, BACKOFF_CAP_S, BACKOFF_CAP_S]);
   },
 
-  "the snippets name this host and topic, and nothing that a shell could misread": async () => {
+  "the snippets name this host and topic, and contain nothing that a shell could misread": async () => {
     const snippets = async (topic) => (await opened({ topic })).locator("pre code").allTextContents();
     const plain = (await snippets("cats")).join("\n");
     assert.ok(plain.includes(`framecast connect 'ws://${server.host}/ws?topic=cats'`), plain);
@@ -305,7 +306,7 @@ const tests = {
     assert.ok(!hostile.includes("rm -rf"), hostile);
   },
 
-  "a phone fits": async () => {
+  "the page fits a phone": async () => {
     const page = await opened({ viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true });
     await say(page, "a-long-word-without-any-place-to-break-it".repeat(10));
     await page.locator("#list li.own").waitFor();
@@ -331,7 +332,7 @@ const tests = {
     for (const [name, look] of Object.entries(looks)) {
       const topic = `pictures-${randomUUID().slice(0, 8)}`;
       const page = await opened({ topic, ...look });
-      const socket = await outsider(topic);
+      const socket = await otherClient(topic);
       for (const [index, line] of lines.entries()) {
         if (index % 2 === 0) await say(page, line);
         else socket.send(line);
@@ -343,7 +344,7 @@ const tests = {
   },
 };
 
-/** Sends messages to the echo from inside a window; what was agreed on, and the lengths of those that came back wrong. */
+/** Sends messages to /echo from inside a window. Returns the agreed extensions and the lengths that came back wrong. */
 async function echo(page, lengths) {
   return page.evaluate(async (lengths) => {
     const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/echo`);
@@ -368,14 +369,14 @@ async function echo(page, lengths) {
 const testsWithDeflate = {
   "two windows chat": tests["two windows chat"],
 
-  "the browser compresses, and so does the server": async () => {
+  "browser and server agree on compression": async () => {
     const page = await opened();
     const { extensions, wrong } = await echo(page, [0, 1, 63, 64, 1_000, 20_000]);
     assert.equal(extensions, "permessage-deflate; server_no_context_takeover; client_no_context_takeover");
     assert.deepEqual(wrong, []);
   },
 
-  "a large message reaches windows and those who do not compress": async () => {
+  "a large message reaches all windows": async () => {
     const topic = randomUUID();
     const [one, two] = [await opened({ topic }), await opened({ topic })];
     const text = "a large message ".repeat(500).trim();
@@ -400,7 +401,9 @@ async function run(name, test) {
 }
 
 for (const [name, test] of Object.entries(mode === "deflate" ? testsWithDeflate : tests)) await run(name, test);
-await run("no console error, no policy violation, no foreign request in any window", () => assert.deepEqual(complaints, []));
+await run("no console error, no policy violation and no request to another host in any window", () => {
+  assert.deepEqual(problems, []);
+});
 await browser.close();
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);

@@ -1,4 +1,4 @@
-"""The server as seen by `websockets`, the WebSocket client of Python.
+"""Tests the server with `websockets`, the WebSocket client of Python.
 
     FOLDER/venv/bin/python crates/cli/tests/clients/python_client.py http://127.0.0.1:PORT [deflate]
 
@@ -32,6 +32,7 @@ def test(function):
 
 
 def test_if(condition):
+    """Like `test` if the condition holds; else leaves the function out."""
     return test if condition else lambda function: function
 
 
@@ -44,7 +45,7 @@ async def receive(socket):
 
 
 async def pieces(*parts):
-    """A message that is sent as one frame for each part."""
+    """Yields the parts of a message, which is sent with one frame for each."""
     for part in parts:
         yield part
 
@@ -54,7 +55,7 @@ def fresh(name):
 
 
 async def http(method, path, body=None):
-    """Sends JSON, returns the JSON of the answer; anything but a 2xx is an exception."""
+    """Sends JSON and returns the JSON of the response. Any status but 2xx raises an exception."""
 
     def send():
         data = None if body is None else json.dumps(body).encode()
@@ -69,7 +70,7 @@ async def http(method, path, body=None):
 
 
 async def settle(socket):
-    """Returns once the socket's own messages come back, which is when its topics are followed."""
+    """Returns when a message of the socket has come back, which proves that its subscriptions are in force."""
     mark = fresh("settle")
     await socket.send(mark)
     while await receive(socket) != mark:
@@ -77,7 +78,7 @@ async def settle(socket):
 
 
 async def skip_settling(socket):
-    """The next message that is not another client's settling."""
+    """Returns the next message that is not another client's from `settle`."""
     while True:
         message = await receive(socket)
         if not str(message).startswith("settle-"):
@@ -152,7 +153,7 @@ def deflate(**parameters):
 
 @test_if(DEFLATE)
 async def offered_compression_is_agreed_on():
-    nobody_remembers = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+    no_context_takeover = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
     offers = [
         ({}, ""),
         ({"server_no_context_takeover": True, "client_no_context_takeover": True}, ""),
@@ -161,18 +162,18 @@ async def offered_compression_is_agreed_on():
         *(({"server_max_window_bits": bits}, f"; server_max_window_bits={bits}") for bits in range(8, 16)),
     ]
     for path in ("/echo", "/echo/raw", "/ws"):
-        for parameters, told in offers:
+        for parameters, answered in offers:
             async with open_socket(path, **deflate(**parameters)) as socket:
                 answer = socket.response.headers["Sec-WebSocket-Extensions"]
-                assert answer == nobody_remembers + told, (path, parameters, answer)
+                assert answer == no_context_takeover + answered, (path, parameters, answer)
 
 
 @test_if(DEFLATE)
-async def compressed_messages_come_back_as_they_were_within_every_window():
+async def compressed_messages_come_back_unchanged_with_every_window():
     noise = random.Random(1).randbytes
     for path in ("/echo", "/echo/raw", "/ws"):
         for bits in range(8, 16):
-            # Its inflater has no larger window than it asks for, so what refers further back fails.
+            # The client's inflater has the window that it asks for, so a reference further back would fail.
             async with open_socket(path, **deflate(server_max_window_bits=bits)) as socket:
                 for size in (0, 1, 63, 64, 200, 10_000, 65_536):
                     for message in ("x" * size, "word %d " * (size // 8), noise(size), noise(size // 2) * 2):
@@ -181,7 +182,7 @@ async def compressed_messages_come_back_as_they_were_within_every_window():
 
 
 @test_if(DEFLATE)
-async def a_message_reaches_those_who_compress_and_those_who_do_not():
+async def a_message_reaches_clients_with_and_without_compression():
     path = f"/ws?topic={fresh('mixed')}"
     async with (
         open_socket(path) as one,
@@ -224,7 +225,7 @@ async def three_receivers_see_two_senders_in_the_same_order():
 
 
 @test
-async def a_relay_follows_its_topics_and_ends_with_its_registration():
+async def a_relay_gets_its_topics_and_is_closed_when_its_registration_is_deleted():
     topic, other = fresh("cats"), fresh("dogs")
     url = (await http("POST", "/register", {"user_id": 1, "topics": [topic]}))["url"]
     async with connect(url, proxy=None, open_timeout=WAIT) as socket:
