@@ -1,8 +1,8 @@
-//! How long one step may hold its shard.
+//! The time that one step may hold its shard's thread.
 //!
-//! Pure: the clock is an argument. Work is charged as it is done, in nanoseconds that it may take,
-//! and the clock is looked at once for every [`LOOK`] of them: often enough to notice what takes
-//! longer than expected, and never in a step as short as most are.
+//! Pure: the clock is an argument. Work is charged as it is done, at the nanoseconds that it is
+//! expected to take. The clock is read once for every [`CLOCK_INTERVAL`] of charged work: often
+//! enough to notice work that takes longer than expected, and never in a short step, as most are.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Allowance {
     limit: Duration,
-    /// Work charged since the clock was last looked at.
-    unlooked: u64,
-    /// Work that the step has caused for others.
+    /// Nanoseconds of work charged since the clock was last read.
+    charged: u64,
+    /// Time that later steps will need for work that this step has caused.
     caused: Duration,
-    /// About when the step began; `None` until the clock is first looked at.
+    /// Approximate start of the step; `None` until the clock is first read.
     since: Option<Instant>,
-    /// How long it had taken at the last look.
+    /// Time that the step had taken when the clock was last read.
     used: Duration,
     is_spent: bool,
 }
@@ -26,7 +26,7 @@ impl Allowance {
     pub(crate) fn new(limit: Duration) -> Self {
         Self {
             limit,
-            unlooked: 0,
+            charged: 0,
             caused: Duration::ZERO,
             since: None,
             used: Duration::ZERO,
@@ -34,7 +34,7 @@ impl Allowance {
         }
     }
 
-    /// Begins a step that may take `limit`, and in which the clock has to be looked at anyway.
+    /// Begins a step that may take `limit`, for a caller that has read the clock anyway.
     pub(crate) fn since(now: Instant, limit: Duration) -> Self {
         Self {
             since: Some(now),
@@ -42,7 +42,7 @@ impl Allowance {
         }
     }
 
-    /// Charges work that may have taken `nanoseconds`.
+    /// Charges work that was just done and is expected to have taken `nanoseconds`.
     #[inline]
     pub(crate) fn spend(&mut self, nanoseconds: u64) {
         self.spend_by(nanoseconds, Instant::now);
@@ -50,27 +50,27 @@ impl Allowance {
 
     #[inline]
     fn spend_by(&mut self, nanoseconds: u64, now: impl FnOnce() -> Instant) {
-        self.unlooked += nanoseconds;
-        if self.unlooked >= LOOK {
-            self.look(now());
+        self.charged += nanoseconds;
+        if self.charged >= CLOCK_INTERVAL {
+            self.update(now());
         }
     }
 
-    /// Looks at the clock now: what was done since the last look may have taken any time.
+    /// Reads the clock now: the work since the last reading may have taken any time.
     pub(crate) fn look_at_clock(&mut self) {
-        self.look(Instant::now());
+        self.update(Instant::now());
     }
 
-    fn look(&mut self, now: Instant) {
-        let unlooked = Duration::from_nanos(std::mem::take(&mut self.unlooked)).min(self.limit);
+    fn update(&mut self, now: Instant) {
+        let charged = Duration::from_nanos(std::mem::take(&mut self.charged)).min(self.limit);
         let since = *self
             .since
-            .get_or_insert_with(|| now.checked_sub(unlooked).unwrap_or(now));
+            .get_or_insert_with(|| now.checked_sub(charged).unwrap_or(now));
         self.used = now.saturating_duration_since(since);
         self.is_spent |= self.used + self.caused >= self.limit;
     }
 
-    /// Charges work that was not done in this step, but will be in a later one because of it.
+    /// Charges work that this step has caused and a later step will do.
     #[inline]
     pub(crate) fn cause(&mut self, nanoseconds: u64) {
         self.caused = self
@@ -79,63 +79,63 @@ impl Allowance {
         self.is_spent |= self.caused >= self.limit;
     }
 
-    /// Returns true when the step must end and let others have theirs.
+    /// Returns true if the step's time is used up, so that it must end.
     #[inline]
     pub(crate) fn is_spent(&self) -> bool {
         self.is_spent
     }
 
-    /// Returns how long the step had taken when the clock was last looked at; nothing if it is
-    /// a short one.
+    /// Returns how long the step had taken when the clock was last read. Zero in a short step,
+    /// which never reads it.
     pub(crate) fn used(&self) -> Duration {
         self.used
     }
 }
 
-/// The time of a step: short beside the 5 ms that nothing may hold a shard for, and long beside
-/// what it costs to go from one step to the next (2 us).
+/// The time of a step: short against the 5 ms that no input may hold a shard for, and long against
+/// the cost of going from one step to the next (2 us).
 pub(crate) const STEP: Duration = Duration::from_nanos(STEP_NANOSECONDS);
 
 pub(crate) const STEP_NANOSECONDS: u64 = 500_000;
 
-/// What ending a connection may take, in nanoseconds: it may follow 128 topics.
+/// The cost of ending a connection, in nanoseconds, if it follows 128 topics.
 pub(in crate::hub) const END: u64 = 10_000;
 
-/// Work between two looks at the clock, in nanoseconds. A look costs 25 ns.
-const LOOK: u64 = 20_000;
+/// Nanoseconds of charged work between two readings of the clock. A reading costs 25 ns.
+const CLOCK_INTERVAL: u64 = 20_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_clock_is_not_looked_at_in_a_short_step() {
+    fn a_short_step_does_not_read_the_clock() {
         let mut allowance = Allowance::new(STEP);
-        allowance.spend_by(LOOK - 1, || panic!("looked"));
+        allowance.spend_by(CLOCK_INTERVAL - 1, || panic!("the clock was read"));
         assert!(!allowance.is_spent());
     }
 
     #[test]
-    fn a_step_ends_by_the_clock_and_not_by_what_was_charged() {
+    fn a_step_ends_by_the_time_on_the_clock_and_not_by_the_charged_time() {
         let begin = Instant::now();
         let mut allowance = Allowance::new(STEP);
-        allowance.spend_by(100 * LOOK, || begin);
-        allowance.spend_by(100 * LOOK, || begin);
+        allowance.spend_by(100 * CLOCK_INTERVAL, || begin);
+        allowance.spend_by(100 * CLOCK_INTERVAL, || begin);
         assert!(
             allowance.is_spent(),
-            "the first look assumes what was charged"
+            "the first reading takes the charged time for the real one"
         );
 
         let mut allowance = Allowance::new(STEP);
-        allowance.spend_by(LOOK, || begin);
-        allowance.spend_by(100 * LOOK, || begin + STEP / 2);
-        assert!(!allowance.is_spent(), "it was faster than expected");
-        allowance.spend_by(LOOK, || begin + STEP);
+        allowance.spend_by(CLOCK_INTERVAL, || begin);
+        allowance.spend_by(100 * CLOCK_INTERVAL, || begin + STEP / 2);
+        assert!(!allowance.is_spent(), "the work was faster than charged");
+        allowance.spend_by(CLOCK_INTERVAL, || begin + STEP);
         assert!(allowance.is_spent());
     }
 
     #[test]
-    fn what_a_step_causes_for_others_counts_at_once() {
+    fn work_that_a_step_causes_for_later_counts_at_once() {
         let mut allowance = Allowance::new(STEP);
         allowance.cause(400_000);
         assert!(!allowance.is_spent());

@@ -1,19 +1,23 @@
-//! The memory that all clients together may make the server hold, and how much of it is held.
+//! The memory budget: the bytes that all clients together may make the server hold, and the bytes
+//! that it holds now.
 //!
-//! Whatever grows with what clients send is charged for as long as it is held. What passes between
-//! threads has a [`Charge`]. What one shard holds alone is in its [`Ledger`](crate::hub::bounds::ledger), which
-//! tells the budget of changes only when they amount to something.
+//! All memory that grows with what clients send is charged for as long as it is held. Memory that
+//! passes between threads has a [`Charge`]. Memory that one shard holds alone is entered in its
+//! [`Ledger`](crate::hub::bounds::ledger), which reports to the budget only when its changes add
+//! up to 16 KiB.
 //!
-//! As memory gets short, more and more is no longer done, so that what can't be taken back never
-//! crowds out what can:
+//! The server does less and less as memory gets short. Memory that stays until its client leaves,
+//! as that of a connection, a registration or a topic, is refused first, so that it never takes the
+//! place of memory that the server can take back, as that of an outbox:
 //!
 //! ```text
-//!  held, of the budget    from here on
-//!  3/4                    whoever is furthest behind is ended; what stays is refused:
-//!                         connections, registrations, topics
-//!  13/16                  new connections are answered 503, some at a time
-//!  7/8                    publishers wait (what they wait with does not count for this)
-//!  15/16                  nothing is received
+//!  bytes held, as part    from here on
+//!  of the budget
+//!  3/4    (crowded)       connections that are furthest behind are ended; new connections,
+//!                         registrations and topics are refused
+//!  13/16  (full)          new TCP connections are answered 503, some at a time
+//!  7/8                    publishers wait (the bytes of waiting publishers do not count here)
+//!  15/16  (exhausted)     nothing is received
 //! ```
 
 use std::{
@@ -32,7 +36,7 @@ use crate::{
     metrics::{MemoryMetrics, SharedCounter},
 };
 
-/// The budget of a hub. Sizes are in bytes.
+/// The memory budget of a hub, and the memory that is held. Sizes are in bytes.
 pub(crate) struct Budget {
     limit: u64,
     held: AtomicI64,
@@ -40,18 +44,20 @@ pub(crate) struct Budget {
     pub(crate) counts: Counts,
 }
 
-/// How short memory is. Read much more often than changed, so it has cache lines of its own.
+/// The shortage of memory. It is read much more often than it is changed, so it has cache lines of
+/// its own.
 #[repr(align(128))]
 struct Shortage {
-    /// Of [`CROWDED`], [`FULL`], [`HOLDS_PUBLISHERS`] and [`EXHAUSTED`].
-    signs: AtomicU8,
-    /// What publishers wait with.
+    /// The levels that are reached: a bit each for [`CROWDED`], [`FULL`], [`HOLDS_PUBLISHERS`] and
+    /// [`EXHAUSTED`].
+    levels: AtomicU8,
+    /// Bytes that waiting publishers hold.
     waiting: AtomicI64,
-    /// Wakes those that wait, to publish or to receive.
+    /// Wakes the tasks that wait until they may publish or receive.
     relief: Notify,
 }
 
-/// What was ended or refused because memory was short. [`MemoryMetrics`] says what each of them is.
+/// Counters of what was ended or refused for lack of memory. [`MemoryMetrics`] describes each.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) evicted: SharedCounter,
@@ -67,7 +73,7 @@ impl Budget {
             limit,
             held: AtomicI64::new(0),
             shortage: Shortage {
-                signs: AtomicU8::new(0),
+                levels: AtomicU8::new(0),
                 waiting: AtomicI64::new(0),
                 relief: Notify::new(),
             },
@@ -80,7 +86,7 @@ impl Budget {
         self.limit
     }
 
-    /// Returns the numbers as they stand.
+    /// Returns the current counts and sizes.
     pub(in crate::hub) fn metrics(&self) -> MemoryMetrics {
         MemoryMetrics {
             held_bytes: self.held(),
@@ -93,12 +99,12 @@ impl Budget {
         }
     }
 
-    /// Returns what is held, as far as the ledgers have told it.
+    /// Returns how many bytes are held, as far as the ledgers have reported them.
     pub(crate) fn held(&self) -> u64 {
         u64::try_from(self.held.load(Relaxed)).unwrap_or(0)
     }
 
-    /// Charges `bytes` for as long as the charge is kept.
+    /// Charges `bytes` until the returned charge is dropped.
     pub(crate) fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
         self.change(signed(bytes));
         Charge {
@@ -107,7 +113,8 @@ impl Budget {
         }
     }
 
-    /// Returns the same bytes, charged with `besides` for as long as any clone of them is there.
+    /// Returns `bytes` with a charge for them and for `besides` bytes more. The charge lasts until
+    /// their last clone is dropped.
     pub(crate) fn own(self: &Arc<Self>, bytes: Bytes, besides: usize) -> Bytes {
         let charge = self.charge(bytes.len() + besides);
         Bytes::from_owner(Owned {
@@ -116,74 +123,78 @@ impl Budget {
         })
     }
 
-    /// Takes note that `by` bytes more are held, or fewer.
+    /// Adds `by` to the bytes held; a negative number means that memory was freed.
     pub(in crate::hub) fn change(&self, by: i64) {
         let held = self.held.fetch_add(by, Relaxed) + by;
-        self.look_for_signs(held);
+        self.update_levels(held);
     }
 
-    /// Looks again how short memory is: of two changes at a time the older one may have been the
-    /// last to say so.
+    /// Computes the levels of shortage again. When two threads change the held bytes at a time, the
+    /// older sum may have been written last.
     pub(in crate::hub) fn look_again(&self) {
-        self.look_for_signs(self.held.load(Relaxed));
+        self.update_levels(self.held.load(Relaxed));
     }
 
-    fn look_for_signs(&self, held: i64) {
-        let before = self.shortage.signs.load(Relaxed);
+    fn update_levels(&self, held: i64) {
+        let before = self.shortage.levels.load(Relaxed);
         let held = u64::try_from(held).unwrap_or(0);
-        if before == 0 && held < self.part(CROWDED_SIXTEENTHS) {
+        if before == 0 && held < self.sixteenths(CROWDED_SIXTEENTHS) {
             return;
         }
         let waiting = u64::try_from(self.shortage.waiting.load(Relaxed)).unwrap_or(0);
-        let others = held.saturating_sub(waiting);
-        let sign = |is_there, sign| if is_there { sign } else { 0 };
-        let signs = sign(held >= self.part(CROWDED_SIXTEENTHS), CROWDED)
-            | sign(held >= self.part(FULL_SIXTEENTHS), FULL)
-            | sign(others >= self.part(PUBLISHERS_SIXTEENTHS), HOLDS_PUBLISHERS)
-            | sign(held >= self.part(EXHAUSTED_SIXTEENTHS), EXHAUSTED);
-        if signs != before {
-            // Exchanged: of two threads that change them, one sees that somebody was held.
-            let before = self.shortage.signs.swap(signs, Relaxed);
-            if before & !signs & (HOLDS_PUBLISHERS | EXHAUSTED) != 0 {
+        let not_waiting = held.saturating_sub(waiting);
+        let level = |held, sixteenths, level| {
+            let is_reached = held >= self.sixteenths(sixteenths);
+            if is_reached { level } else { 0 }
+        };
+        let levels = level(held, CROWDED_SIXTEENTHS, CROWDED)
+            | level(held, FULL_SIXTEENTHS, FULL)
+            | level(not_waiting, PUBLISHERS_SIXTEENTHS, HOLDS_PUBLISHERS)
+            | level(held, EXHAUSTED_SIXTEENTHS, EXHAUSTED);
+        if levels != before {
+            // A swap: of two threads that clear a level, one sees it set and wakes the tasks.
+            let before = self.shortage.levels.swap(levels, Relaxed);
+            if before & !levels & (HOLDS_PUBLISHERS | EXHAUSTED) != 0 {
                 self.shortage.relief.notify_waiters();
             }
         }
     }
 
-    fn part(&self, sixteenths: u64) -> u64 {
-        self.limit / 16 * sixteenths
+    fn sixteenths(&self, count: u64) -> u64 {
+        self.limit / 16 * count
     }
 
-    fn has_sign(&self, sign: u8) -> bool {
-        self.shortage.signs.load(Relaxed) & sign != 0
+    fn has_reached(&self, level: u8) -> bool {
+        self.shortage.levels.load(Relaxed) & level != 0
     }
 
-    /// Returns true if those who are furthest behind must go, and nothing is taken in that stays.
+    /// Returns true if connections that are furthest behind must be ended, and new connections,
+    /// registrations and topics are refused.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.has_sign(CROWDED)
+        self.has_reached(CROWDED)
     }
 
-    /// Returns true if it is crowded still when so many bytes are given back.
+    /// Returns true if memory will still be crowded after `bytes` are freed.
     pub(in crate::hub) fn is_crowded_without(&self, bytes: u64) -> bool {
-        self.held().saturating_sub(bytes) >= self.part(CROWDED_SIXTEENTHS)
+        self.held().saturating_sub(bytes) >= self.sixteenths(CROWDED_SIXTEENTHS)
     }
 
-    /// Returns true if no connection is taken.
+    /// Returns true if new TCP connections are answered 503.
     pub(crate) fn is_full(&self) -> bool {
-        self.has_sign(FULL)
+        self.has_reached(FULL)
     }
 
-    /// Returns true if publishers wait.
+    /// Returns true if publishers must wait.
     pub(in crate::hub) fn holds_publishers(&self) -> bool {
-        self.has_sign(HOLDS_PUBLISHERS)
+        self.has_reached(HOLDS_PUBLISHERS)
     }
 
-    /// Returns true if nothing is received.
+    /// Returns true if nothing is received from any client.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.has_sign(EXHAUSTED)
+        self.has_reached(EXHAUSTED)
     }
 
-    /// Takes note that a publisher waits with so many bytes, which are charged, until the token is
+    /// Counts `bytes`, which a publisher has charged, as waiting until the returned token is
     /// dropped.
     pub(in crate::hub) fn wait_with(&self, bytes: usize) -> WaitingPublisher<'_> {
         self.change_waiting(signed(bytes));
@@ -198,7 +209,7 @@ impl Budget {
         self.look_again();
     }
 
-    /// Waits until publishers need not wait.
+    /// Waits until memory is no longer so short that publishers must wait.
     ///
     /// # Cancel safety
     ///
@@ -207,7 +218,7 @@ impl Budget {
         wait_while(&self.shortage.relief, || self.holds_publishers()).await;
     }
 
-    /// Waits until something may be received.
+    /// Waits until memory is no longer exhausted, so that connections may receive again.
     ///
     /// # Cancel safety
     ///
@@ -216,12 +227,12 @@ impl Budget {
         wait_while(&self.shortage.relief, || self.is_exhausted()).await;
     }
 
-    /// Refuses what would stay, while memory is short, and counts that:
+    /// Refuses a new connection, registration or topic while memory is short. A refusal is counted:
     /// `budget.take_in(|counts| &counts.refused_registrations)`.
     ///
     /// # Errors
     ///
-    /// Memory is short.
+    /// Memory is [crowded](Self::is_crowded).
     pub(crate) fn take_in(
         &self,
         counter: impl FnOnce(&Counts) -> &SharedCounter,
@@ -234,7 +245,7 @@ impl Budget {
     }
 }
 
-/// Why something is not taken in.
+/// The error of a refusal for lack of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server is short of memory")]
 pub(crate) struct ShortOfMemory;
@@ -248,7 +259,7 @@ impl fmt::Debug for Budget {
     }
 }
 
-/// Bytes of the budget that are held for as long as this is kept.
+/// A charge to the budget, which lasts until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Charge {
     budget: Arc<Budget>,
@@ -256,7 +267,7 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    /// Makes it a charge of so many bytes.
+    /// Changes the charge to `bytes`.
     pub(crate) fn set(&mut self, bytes: usize) {
         self.budget.change(signed(bytes) - signed(self.bytes));
         self.bytes = bytes;
@@ -269,7 +280,7 @@ impl Drop for Charge {
     }
 }
 
-/// A publisher that waits.
+/// The charge of a waiting publisher, which counts as waiting until this is dropped.
 pub(in crate::hub) struct WaitingPublisher<'a> {
     budget: &'a Budget,
     bytes: usize,
@@ -281,7 +292,7 @@ impl Drop for WaitingPublisher<'_> {
     }
 }
 
-/// Bytes with their charge.
+/// Bytes that are charged until they are dropped.
 struct Owned {
     bytes: Bytes,
     _charge: Charge,
@@ -312,7 +323,7 @@ mod tests {
 
     use super::*;
 
-    fn signs(budget: &Budget) -> [bool; 4] {
+    fn levels(budget: &Budget) -> [bool; 4] {
         [
             budget.is_crowded(),
             budget.is_full(),
@@ -322,46 +333,46 @@ mod tests {
     }
 
     #[test]
-    fn the_shorter_memory_is_the_less_is_done() {
+    fn each_level_of_shortage_is_reached_at_its_part_of_the_budget() {
         let budget = Budget::new(1600);
         let mut charge = budget.charge(1199);
-        assert_eq!(signs(&budget), [false; 4]);
+        assert_eq!(levels(&budget), [false; 4]);
         charge.set(1200);
-        assert_eq!(signs(&budget), [true, false, false, false]);
+        assert_eq!(levels(&budget), [true, false, false, false]);
         charge.set(1300);
-        assert_eq!(signs(&budget), [true, true, false, false]);
+        assert_eq!(levels(&budget), [true, true, false, false]);
         charge.set(1400);
-        assert_eq!(signs(&budget), [true, true, true, false]);
+        assert_eq!(levels(&budget), [true, true, true, false]);
         charge.set(1500);
-        assert_eq!(signs(&budget), [true; 4]);
+        assert_eq!(levels(&budget), [true; 4]);
         drop(charge);
-        assert_eq!((signs(&budget), budget.held()), ([false; 4], 0));
+        assert_eq!((levels(&budget), budget.held()), ([false; 4], 0));
     }
 
     #[tokio::test]
-    async fn publishers_do_not_wait_for_what_only_they_could_give_back() {
+    async fn publishers_do_not_wait_for_memory_that_waiting_publishers_hold() {
         let budget = Budget::new(1600);
-        let _others = budget.charge(1300);
-        let theirs = budget.charge(200);
+        let _outboxes = budget.charge(1300);
+        let message = budget.charge(200);
         let mut waiting = Box::pin(budget.wait_for_room());
         assert_eq!((&mut waiting).now_or_never(), None);
         let token = budget.wait_with(200);
         assert_eq!((&mut waiting).now_or_never(), Some(()));
-        assert!(budget.is_exhausted(), "but nobody may bring more");
+        assert!(budget.is_exhausted(), "but nothing may be received");
         drop(token);
         assert!(budget.holds_publishers());
-        drop(theirs);
+        drop(message);
         assert!(!budget.holds_publishers());
     }
 
     #[tokio::test]
-    async fn who_would_receive_waits_until_memory_is_no_longer_exhausted() {
+    async fn receiving_waits_until_memory_is_no_longer_exhausted() {
         let budget = Budget::new(1600);
         let mut charge = budget.charge(1500);
         let mut waiting = Box::pin(budget.wait_to_receive());
         assert_eq!((&mut waiting).now_or_never(), None);
         charge.set(1499);
-        assert!(budget.holds_publishers(), "they wait for longer");
+        assert!(budget.holds_publishers(), "publishers still wait");
         waiting.await;
     }
 

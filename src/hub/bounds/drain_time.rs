@@ -1,25 +1,25 @@
-//! The time for a drain, and who gets how much of it.
+//! The time for a drain, and its division among the parts of the drain.
 
 use std::time::Duration;
 
-/// The time for a drain, and the parts of it.
+/// The whole time that a drain may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DrainTime(pub(crate) Duration);
 
 impl DrainTime {
-    /// Returns the part of a server's drain in which requests that are under way are answered, before
-    /// its hub is drained.
+    /// Returns the time in which a draining server answers the requests that are under way, before
+    /// it drains its hub.
     pub(crate) fn for_requests(self) -> Duration {
         self.0 / 2
     }
 
-    /// Returns the part of a hub's drain in which every shard is to stop reading.
+    /// Returns the time in which a draining hub waits until every shard has stopped reading.
     pub(in crate::hub) fn for_stopping(self) -> Duration {
         self.0 / 4
     }
 
-    /// Returns the part of a hub's drain that a closing handshake may take: what the shards need to
-    /// stop leaves a little more.
+    /// Returns the time that a closing handshake may take while its hub is drained. Stopping the
+    /// shards takes a quarter of the drain at most, which leaves a little more than this.
     pub(crate) fn for_closing(self) -> Duration {
         self.0 / 3 * 2
     }

@@ -1,7 +1,7 @@
-//! What one shard holds for its clients, and since when.
+//! The ledger of one shard: the bytes that the shard holds for its clients, and a coarse clock.
 //!
-//! It belongs to the shard's thread, so that keeping it costs no atomic operation. The
-//! [`Budget`](crate::hub::bounds::budget) is told when what has changed amounts to something.
+//! It belongs to the shard's thread, so that an entry costs no atomic operation. Changes are
+//! reported to the [`Budget`](crate::hub::bounds::budget) when they add up to 16 KiB.
 
 use std::{
     cell::Cell,
@@ -13,11 +13,11 @@ use std::{
 
 use crate::hub::bounds::budget::{Budget, signed};
 
-/// The ledger of a shard, and its clock for things that wait.
+/// The ledger of a shard, with the clock that tells how long messages have waited.
 pub(crate) struct Ledger {
     budget: Arc<Budget>,
-    /// What the budget does not know of yet.
-    untold: Cell<i64>,
+    /// Change in bytes that is not reported to the budget yet.
+    unreported: Cell<i64>,
     started: Instant,
     now: Cell<Moment>,
 }
@@ -27,14 +27,15 @@ pub(crate) struct Ledger {
 pub(crate) struct Moment(u32);
 
 impl Moment {
-    /// Returns how long ago `earlier` was. Less than 24 days.
+    /// Returns the time from `earlier` to this moment, which must be less than 24 days.
     pub(in crate::hub) fn since(self, earlier: Self) -> Duration {
-        // Of two looks at the clock the later one may have been taken note of first.
+        // `earlier` may be a little later: two readings of the clock may be stored in the wrong
+        // order.
         let milliseconds = self.0.wrapping_sub(earlier.0).cast_signed().max(0);
         Duration::from_millis(u64::from(milliseconds.cast_unsigned()))
     }
 
-    /// Returns the earlier of two that are less than 24 days apart.
+    /// Returns the earlier of two moments that are less than 24 days apart.
     pub(in crate::hub) fn earlier(self, other: Self) -> Self {
         if self.0.wrapping_sub(other.0).cast_signed() < 0 {
             self
@@ -48,7 +49,7 @@ impl Ledger {
     pub(in crate::hub) fn new(budget: Arc<Budget>) -> Rc<Self> {
         Rc::new(Self {
             budget,
-            untold: Cell::new(0),
+            unreported: Cell::new(0),
             started: Instant::now(),
             now: Cell::default(),
         })
@@ -58,7 +59,7 @@ impl Ledger {
         &self.budget
     }
 
-    /// Enters `bytes` for as long as they are held.
+    /// Enters `bytes` until the returned entry is dropped.
     pub(crate) fn hold(self: &Rc<Self>, bytes: usize) -> Held {
         self.change(signed(bytes));
         Held {
@@ -67,40 +68,41 @@ impl Ledger {
         }
     }
 
-    /// Enters `bytes` until they are [crossed out](Self::cross_out).
+    /// Enters `bytes` until [`cross_out`](Self::cross_out) removes them.
     pub(in crate::hub) fn enter(&self, bytes: usize) {
         self.change(signed(bytes));
     }
 
-    /// Crosses out `bytes` that were entered.
+    /// Removes `bytes` that [`enter`](Self::enter) has entered.
     pub(in crate::hub) fn cross_out(&self, bytes: usize) {
         self.change(-signed(bytes));
     }
 
     fn change(&self, by: i64) {
-        let untold = self.untold.get() + by;
-        self.untold.set(untold);
-        if untold.unsigned_abs() >= TOLD_TOGETHER {
+        let unreported = self.unreported.get() + by;
+        self.unreported.set(unreported);
+        if unreported.unsigned_abs() >= REPORTED_TOGETHER {
             self.tell();
         }
     }
 
-    /// Tells the budget what it does not know of yet.
+    /// Reports all changes to the budget.
     pub(in crate::hub) fn tell(&self) {
-        self.budget.change(self.untold.take());
+        self.budget.change(self.unreported.take());
     }
 
-    /// Returns when it is, as of the last [look at the clock](Self::look_at_clock): some
-    /// milliseconds ago on a busy shard, up to a second on one at rest.
+    /// Returns the moment of the last [reading of the clock](Self::look_at_clock): some
+    /// milliseconds ago on a busy shard, up to a second ago on an idle one.
     pub(in crate::hub) fn now(&self) -> Moment {
         self.now.get()
     }
 
-    /// Looks at the clock now.
+    /// Reads the clock and stores the time.
     pub(in crate::hub) fn look(&self) {
         self.look_at_clock(Instant::now());
     }
 
+    /// Stores a time that the caller has just read from the clock.
     pub(in crate::hub) fn look_at_clock(&self, now: Instant) {
         let passed = now.saturating_duration_since(self.started).as_millis();
         #[expect(clippy::cast_possible_truncation, reason = "it wraps around")]
@@ -117,12 +119,12 @@ impl Drop for Ledger {
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ledger")
-            .field("untold", &self.untold)
+            .field("unreported", &self.unreported)
             .finish_non_exhaustive()
     }
 }
 
-/// Bytes that are entered in the ledger for as long as this is kept.
+/// An entry of bytes in the ledger, which lasts until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
     ledger: Rc<Ledger>,
@@ -130,7 +132,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Makes it so many bytes.
+    /// Changes the entry to `bytes`.
     pub(crate) fn set(&mut self, bytes: usize) {
         self.ledger.change(signed(bytes) - signed(self.bytes));
         self.bytes = bytes;
@@ -140,7 +142,7 @@ impl Held {
         self.bytes
     }
 
-    /// Makes it so many bytes at least.
+    /// Raises the entry to `bytes`, unless it is larger already.
     pub(crate) fn grow_to(&mut self, bytes: usize) {
         if bytes > self.bytes {
             self.set(bytes);
@@ -158,15 +160,15 @@ impl Drop for Held {
     }
 }
 
-/// What a ledger may keep to itself: with it, most changes of a busy shard cancel out.
-const TOLD_TOGETHER: u64 = 16 * 1024;
+/// Bytes that a ledger may leave unreported. Up to this, most changes of a busy shard cancel out.
+const REPORTED_TOGETHER: u64 = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_budget_is_told_of_what_amounts_to_something() {
+    fn changes_are_reported_to_the_budget_when_they_add_up_to_16_kib() {
         let budget = Budget::new(1 << 20);
         let ledger = Ledger::new(Arc::clone(&budget));
         let mut held = ledger.hold(10_000);
@@ -180,11 +182,11 @@ mod tests {
         assert_eq!(budget.held(), 10);
         drop(small);
         drop(ledger);
-        assert_eq!(budget.held(), 0, "what ends owes nothing");
+        assert_eq!(budget.held(), 0, "a dropped ledger reports its last change");
     }
 
     #[test]
-    fn time_passes_and_wraps_around() {
+    fn the_time_between_two_moments_is_right_when_the_clock_wraps_around() {
         let moment = |ms| Moment(ms);
         assert_eq!(moment(1500).since(moment(500)).as_secs(), 1);
         assert_eq!(moment(500).since(moment(u32::MAX - 499)).as_secs(), 1);

@@ -1,6 +1,7 @@
-//! What keeps work, memory and time within bounds: the time that a step has ([`allowance`]), the memory
-//! that all clients may make the server hold ([`budget`]) with what a shard has of it ([`ledger`]), the
-//! [`publisher_queue`] that publishers wait in, and the time for a drain ([`drain_time`]).
+//! Bounds of work, memory and time: the time of a step ([`allowance`]), the memory that all clients
+//! together may make the server hold ([`budget`]) and the part that one shard holds ([`ledger`]),
+//! the queue in which publishers wait ([`publisher_queue`]), and the time for a drain
+//! ([`drain_time`]).
 
 pub(crate) mod allowance;
 pub(crate) mod budget;

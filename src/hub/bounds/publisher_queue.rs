@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// The queue of publishers that wait: first come, first served, as [`Semaphore`] promises.
+/// The queue of waiting publishers: first come, first served, as [`Semaphore`] promises.
 #[derive(Debug)]
 pub(in crate::hub) struct PublisherQueue(Arc<Semaphore>);
 
-/// The right to publish now; while it is held, one publisher fewer is let through.
+/// The right to publish now. There are [`PERMITS`] of them, so a holder should drop it soon.
 #[derive(Debug)]
 pub(crate) struct PublishPermit {
     _permit: Option<OwnedSemaphorePermit>,
@@ -21,18 +21,19 @@ impl Default for PublisherQueue {
 }
 
 impl PublisherQueue {
-    /// Returns true if somebody waits, so that whoever comes now must not overtake.
+    /// Returns true if no permit is left. A publisher that comes now must queue, or it would
+    /// overtake those that wait.
     pub(in crate::hub) fn has_waiting(&self) -> bool {
         self.0.available_permits() == 0
     }
 
-    /// Waits for its turn, in the order in which this was first polled.
+    /// Waits for a permit. Callers get theirs in the order in which this was first polled.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe; the place in the queue is lost.
+    /// Cancel safe. The place in the queue is lost.
     pub(in crate::hub) async fn acquire(&self) -> PublishPermit {
-        // It is never closed; if it were, nobody would have to wait.
+        // The semaphore is never closed. If it were, all publishers would be let through.
         let permit = Arc::clone(&self.0).acquire_owned().await;
         PublishPermit {
             _permit: permit.ok(),
@@ -40,7 +41,7 @@ impl PublisherQueue {
     }
 }
 
-/// Waits while `must_wait` says so; whoever changes that wakes all.
+/// Waits while `must_wait` returns true. Code that changes its result must notify `change`.
 ///
 /// # Cancel safety
 ///
@@ -48,15 +49,15 @@ impl PublisherQueue {
 pub(in crate::hub) async fn wait_while(change: &Notify, must_wait: impl Fn() -> bool) {
     while must_wait() {
         let changed = change.notified();
-        // Looked at again after the wake-up was asked for: a change in between counts.
+        // Checked again after `notified`: a change between the first check and that is not missed.
         if must_wait() {
             changed.await;
         }
     }
 }
 
-/// Publishers that are let through at a time, each for a short turn: while some of them are being
-/// woken, others publish. With fewer, those who wait would wait for each other.
+/// Number of publishers that may publish at a time, each for a short turn: while some of them are
+/// being woken, others publish. With fewer permits, waiting publishers would wait for each other.
 const PERMITS: usize = 64;
 
 #[cfg(test)]
@@ -66,17 +67,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_waits_longest_is_let_through_first() {
+    fn the_publisher_that_has_waited_longest_gets_the_next_permit() {
         let queue = PublisherQueue::default();
-        let mut through: Vec<_> = (0..PERMITS)
+        let mut permits: Vec<_> = (0..PERMITS)
             .map(|_| queue.acquire().now_or_never())
             .collect();
-        assert!(through.iter().all(Option::is_some));
+        assert!(permits.iter().all(Option::is_some));
         assert!(queue.has_waiting());
         let (mut first, mut second) = (Box::pin(queue.acquire()), Box::pin(queue.acquire()));
         assert!((&mut first).now_or_never().is_none());
         assert!((&mut second).now_or_never().is_none());
-        drop(through.pop());
+        drop(permits.pop());
         assert!((&mut second).now_or_never().is_none());
         assert!((&mut first).now_or_never().is_some());
     }
