@@ -1,22 +1,21 @@
-//! Spare capacity of maps and queues: how much of it they keep, and when they give it back.
+//! Spare capacity of maps and queues: the rule by which they give memory back.
 //!
-//! Pure.
-//!
-//! [`table`] is a slot map that gives back what it does not need.
+//! Pure: no I/O and no clock. [`table`] is a slot map that frees the memory of removed entries.
 
 mod table;
 
 pub(super) use self::table::Table;
 
-/// Returns the capacity to which a collection of `len` elements is to shrink, if most of it is empty.
+/// Returns the capacity to which a collection of `len` elements should shrink, or `None` if it need
+/// not: its capacity is small, or more than a quarter of it is in use.
 ///
-/// Asked for after each removal, a removal moves one element more for it on average, because half of
-/// what is kept has to go until there is more to give back.
+/// A caller may ask after each removal: shrinking moves at most one element per removal on average,
+/// because half of the elements must be removed before the next shrink.
 pub(super) fn excess(len: usize, capacity: usize) -> Option<usize> {
     (capacity > KEPT && capacity / 4 >= len).then_some(2 * len)
 }
 
-/// Capacity that is kept anyway: a handful of elements come and go all the time.
+/// Capacity that is never given back: a handful of elements come and go all the time.
 const KEPT: usize = 16;
 
 #[cfg(test)]
@@ -24,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_a_quarter_full_shrinks_to_twice_what_it_has() {
+    fn a_collection_that_is_a_quarter_full_shrinks_to_twice_its_length() {
         assert_eq!(excess(1024, 4096), Some(2048));
         assert_eq!(excess(1025, 4096), None);
         assert_eq!(excess(1, 4096), Some(2));

@@ -1,9 +1,12 @@
-//! A table whose keys stay what they are, and which gives memory back when its entries go.
+//! A slot map that frees memory when entries are removed.
 //!
-//! Pure. Entries are kept in chunks: new ones fill those that have free slots, and an empty one is freed,
-//! so the memory of a crowd goes with it. A [`SlotMap`] must keep each slot for ever, for what
-//! it knows of the keys that it has given out; here every entry has a number of its own, which its
-//! key knows too, and nothing has to be kept.
+//! Pure: no I/O and no clock. Entries are stored in chunks of 32 slots. A new entry fills a free
+//! slot of an existing chunk, and a chunk without entries is freed. So the memory that a burst of
+//! connections has taken is freed when they leave.
+//!
+//! A [`SlotMap`] must keep each slot for ever, because the slot stores the version by which old
+//! keys are told from new ones. Here each entry has a number of its own, which is part of its key,
+//! and so nothing has to be kept of a removed entry.
 //!
 //! [`SlotMap`]: slotmap::SlotMap
 
@@ -11,28 +14,31 @@ use std::{array, collections::BTreeSet};
 
 use slotmap::{Key, KeyData};
 
-/// Entries by keys, each of which is never that of a later entry.
+/// A map from keys to values that chooses the keys itself. No later entry gets the key of a removed
+/// one.
 ///
-/// Invariant: `with_free_slots` are the chunks that are neither full nor empty, and `absent` the empty ones;
-/// the last chunk is not one of those.
+/// Invariant: `with_free_slots` has the chunks that are neither full nor empty, and `freed` has the
+/// empty ones, which are `None`. The last chunk is not empty.
 #[derive(Debug)]
 pub(in crate::hub) struct Table<K, V> {
     chunks: Vec<Option<Box<Chunk<K, V>>>>,
     with_free_slots: BTreeSet<u32>,
-    absent: BTreeSet<u32>,
+    freed: BTreeSet<u32>,
     len: usize,
-    /// The number of the next entry. It comes round after 2^31 entries.
+    /// The number of the next entry. It wraps around after 2^31 entries.
     next: u32,
 }
 
-/// Invariant: a slot has an entry exactly if its bit in `used` is set.
+/// A piece of the table.
+///
+/// Invariant: a slot has an entry if and only if its bit in `used` is set.
 #[derive(Debug)]
 struct Chunk<K, V> {
     used: u32,
     slots: [Option<(K, V)>; SLOTS as usize],
 }
 
-/// Slots of a chunk: as many as the bits that say whether they are used.
+/// Number of slots of a chunk: one for each bit of `used`.
 const SLOTS: u32 = u32::BITS;
 
 impl<K: Key, V> Table<K, V> {
@@ -49,16 +55,16 @@ impl<K: Key, V> Table<K, V> {
         if chunk.used == u32::MAX {
             self.with_free_slots.remove(&at);
         }
-        // slotmap keeps the last bit set.
+        // slotmap's keys have an odd version: its lowest bit is always set.
         self.next = self.next.wrapping_add(2);
         self.len += 1;
         key
     }
 
     fn add_chunk(&mut self) -> u32 {
-        let at = self.absent.pop_first().unwrap_or_else(|| {
+        let at = self.freed.pop_first().unwrap_or_else(|| {
             self.chunks.push(None);
-            u32::try_from(self.chunks.len() - 1).expect("so many do not fit into memory")
+            u32::try_from(self.chunks.len() - 1).expect("2^32 chunks do not fit into memory")
         });
         self.with_free_slots.insert(at);
         at
@@ -77,9 +83,9 @@ impl<K: Key, V> Table<K, V> {
         if chunk.used == 0 {
             *entry = None;
             self.with_free_slots.remove(&at);
-            self.absent.insert(at);
+            self.freed.insert(at);
             while self.chunks.pop_if(|last| last.is_none()).is_some() {
-                self.absent.pop_last();
+                self.freed.pop_last();
             }
         }
         Some(value)
@@ -107,8 +113,9 @@ impl<K: Key, V> Table<K, V> {
         self.len
     }
 
-    /// Returns the entries of chunk `at`; `None` behind the last one. Who goes through them this way
-    /// meets every entry that stays, however many others come and go meanwhile.
+    /// Returns the entries of chunk `at`, or `None` behind the last chunk. A caller that goes
+    /// through all chunks in order visits every entry that is there throughout, even if others are
+    /// inserted and removed in between.
     pub(in crate::hub) fn chunk(&self, at: usize) -> Option<impl Iterator<Item = (K, &V)>> {
         let chunk = self.chunks.get(at)?;
         let entries = chunk.iter().flat_map(|chunk| chunk.slots.iter().flatten());
@@ -134,7 +141,7 @@ impl<K, V> Default for Table<K, V> {
         Self {
             chunks: Vec::new(),
             with_free_slots: BTreeSet::new(),
-            absent: BTreeSet::new(),
+            freed: BTreeSet::new(),
             len: 0,
             next: 1,
         }
@@ -154,7 +161,7 @@ fn key<K: Key>(number: u32, index: u32) -> K {
     KeyData::from_ffi(u64::from(number) << u32::BITS | u64::from(index)).into()
 }
 
-/// Returns the chunk and the slot of a key.
+/// Returns the index of the chunk of a key, and that of its slot in the chunk.
 fn chunk_and_slot<K: Key>(key: K) -> (u32, u32) {
     let index = key.data().as_ffi() & u64::from(u32::MAX);
     let index = u32::try_from(index).expect("the upper half is masked");
@@ -163,7 +170,7 @@ fn chunk_and_slot<K: Key>(key: K) -> (u32, u32) {
 
 #[cfg(test)]
 impl<K, V> Table<K, V> {
-    /// For how many elements there is memory.
+    /// Returns the number of entries for which memory is allocated.
     pub(in crate::hub) fn capacity(&self) -> usize {
         self.chunks.iter().flatten().count() * SLOTS as usize
     }
@@ -181,7 +188,7 @@ mod tests {
     type Entries = Table<DefaultKey, usize>;
 
     #[test]
-    fn what_a_crowd_has_taken_goes_with_it() {
+    fn memory_of_many_entries_is_freed_when_they_are_removed() {
         let mut table = Entries::default();
         let early: Vec<_> = (0..10).map(|value| table.insert(value)).collect();
         let mut capacities = Vec::new();
@@ -201,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stays_of_a_crowd_keeps_a_chunk_at_most_and_later_ones_come_to_it() {
+    fn an_entry_that_stays_keeps_one_chunk_whose_free_slots_later_entries_take() {
         let mut table = Entries::default();
         let mut crowd: Vec<_> = (0..3200).map(|value| table.insert(value)).collect();
         let staying: Vec<_> = crowd.drain(..).step_by(320).collect();
@@ -213,11 +220,11 @@ mod tests {
         for value in 0..310 {
             table.insert(value);
         }
-        assert_eq!(table.capacity(), 320, "in the chunks that are there");
+        assert_eq!(table.capacity(), 320, "no chunk was added");
     }
 
     #[test]
-    fn a_key_is_never_that_of_a_later_entry() {
+    fn no_later_entry_gets_the_key_of_a_removed_one() {
         let mut table = Entries::default();
         let mut gone = Vec::new();
         for value in 0..1000 {
@@ -238,7 +245,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_does_what_a_map_does(steps in vec((0..5u8, any::<Index>()), 0..400)) {
+        fn a_table_behaves_like_a_hash_map(steps in vec((0..5u8, any::<Index>()), 0..400)) {
             let mut table = Entries::default();
             let mut model = HashMap::new();
             let mut keys = Vec::new();
