@@ -1,4 +1,4 @@
-//! The drain: every connection is ended in good order, within a time.
+//! The drain of a hub: every connection gets what is queued for it and a Close, within a time.
 
 use std::{rc::Rc, time::Duration};
 
@@ -11,18 +11,19 @@ use crate::{
 };
 
 impl Hub {
-    /// Ends every connection in good order: what was published is delivered, what is queued is
-    /// written, and each gets a Close with 1012. Nothing more is read from them.
+    /// Ends every connection in an orderly way: delivers what was published, writes what is queued,
+    /// and sends each connection a Close with 1012. New messages are no longer read.
     ///
-    /// Returns when no connection is left. A hub that was drained takes no connections any more.
+    /// Returns when no connection is left. A drained hub accepts no new connections.
     ///
     /// # Errors
     ///
-    /// If connections are still open after `grace`.
+    /// Connections are still open after `grace`.
     ///
     /// # Cancel safety
     ///
-    /// Connections that are not closed yet stay as they are, but are no longer read.
+    /// If it is cancelled, connections that are not closed yet stay open, but no new messages are
+    /// read from them.
     pub async fn drain(&self, grace: Duration) -> Result<(), DrainTimeout> {
         timeout(grace, async {
             let time = DrainTime(grace);
@@ -30,9 +31,10 @@ impl Hub {
                 shard.begin_drain(time);
                 drop(done);
             });
-            // Not for ever: the clients of the others are to be told, though a shard stands still.
+            // With a time limit: if one shard stands still, the clients of the other shards still
+            // get their Close.
             let _ = timeout(time.for_stopping(), stopped).await;
-            // What was published before is in the inboxes already.
+            // All that was published before is in the inboxes by now, ahead of this work.
             self.on_every_shard(|shard, done| {
                 let draining = Rc::clone(shard);
                 shard.spawn(async move {

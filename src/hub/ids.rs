@@ -1,36 +1,37 @@
-//! Names of connections, topics and subscriptions inside the hub.
+//! Keys of connections, topics and subscriptions inside the hub.
 
 use slotmap::new_key_type;
 
 new_key_type! {
-    /// A connection of a shard; never that of a later one.
+    /// The key of a connection on its shard. No later connection gets the same key.
     pub(crate) struct PeerKey;
 
-    /// A topic with subscribers on a shard.
+    /// The key of a topic that has subscribers on a shard.
     pub(super) struct TopicKey;
 }
 
-/// Names a connection of this hub; never a later one.
+/// The id of a connection of this hub. No later connection gets the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionId {
     pub(super) shard: usize,
     pub(super) key: PeerKey,
 }
 
-/// A connection's subscription: the topic, and the index at which its shard finds the connection among the
-/// topic's subscribers. With it, unsubscribing is O(1).
+/// A subscription, as the connection stores it: the topic, and the index of the connection in the
+/// topic's list of subscribers. With the index, unsubscribing is O(1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SubscriptionKey {
     pub(super) topic: TopicKey,
-    /// Index among the topic's subscribers.
+    /// Index in the topic's list of subscribers.
     pub(super) index: u32,
 }
 
-/// A subscriber of a topic: the connection, and the index at which that keeps its [`SubscriptionKey`].
+/// A subscriber, as the topic stores it: the connection, and the index of the [`SubscriptionKey`]
+/// in the connection's list of subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Subscriber {
     pub(super) peer: PeerKey,
-    /// Index among the connection's subscriptions.
+    /// Index in the connection's list of subscriptions.
     pub(super) subscription: u32,
 }
 

@@ -1,5 +1,5 @@
-//! What attacks and tests want to know of the work that is done, and nobody else: with the feature
-//! `internals` only; see `unmeasured`.
+//! Measurements of a shard's work, for attacks and tests. Without the feature `internals`,
+//! `unmeasured` takes the place of this module and measures nothing.
 
 use std::{
     cell::Cell,
@@ -8,8 +8,8 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The longest step of a shard so far, in CPU time of its thread, without its [calls of
-/// sockets](in_socket): what others on the machine take does not count.
+/// The longest step of a shard so far, in CPU time of its thread, without its [system calls on
+/// sockets](in_socket). CPU time does not count what other processes on the machine take.
 #[derive(Debug)]
 pub(super) struct LongestHold(AtomicU64);
 
@@ -18,48 +18,49 @@ impl LongestHold {
         Self(AtomicU64::new(0))
     }
 
-    /// Does a step, and measures it.
+    /// Runs a step and measures it.
     pub(super) fn measure<T>(&self, step: impl FnOnce() -> T) -> T {
         let begun = own_time();
-        let done = step();
+        let outcome = step();
         self.0.fetch_max(own_time().saturating_sub(begun), Relaxed);
-        done
+        outcome
     }
 
-    /// Returns how long it took, in microseconds.
+    /// Returns the time of the longest step, in microseconds.
     pub(super) fn microseconds(&self) -> Option<u64> {
         Some(self.0.load(Relaxed) / 1000)
     }
 }
 
-/// Calls a socket, which does not count as work of the step: at the end of a system call the kernel
-/// handles packets of whomever, for up to 8 ms, and has the thread pay for it.
+/// Makes a system call on a socket, whose time does not count as work of the step: at the end of a
+/// system call the kernel may handle packets of any connection, for up to 8 ms, and charges that to
+/// the calling thread.
 pub(super) fn in_socket<T>(call: impl FnOnce() -> T) -> T {
     let begun = thread_time();
-    let done = call();
+    let outcome = call();
     let took = thread_time().saturating_sub(begun);
     IN_SOCKETS.set(IN_SOCKETS.get() + took);
-    done
+    outcome
 }
 
 thread_local! {
-    /// Nanoseconds of this thread in calls of sockets.
+    /// Nanoseconds of CPU time that this thread has spent in system calls on sockets.
     static IN_SOCKETS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The CPU time of this thread without calls of sockets, in nanoseconds.
+/// Returns the CPU time of this thread without system calls on sockets, in nanoseconds.
 fn own_time() -> u64 {
     thread_time().saturating_sub(IN_SOCKETS.get())
 }
 
-/// The CPU time of this thread, in nanoseconds.
+/// Returns the CPU time of this thread, in nanoseconds.
 fn thread_time() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default()
 }
 
-/// Counts work.
+/// A counter of work that a test or a benchmark checks.
 #[derive(Debug, Default)]
 pub(super) struct Count(u64);
 

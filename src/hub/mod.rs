@@ -1,24 +1,23 @@
-//! The sharded broadcast core: topics, subscribers, and the way of a message between them.
+//! The sharded broadcast core: it takes messages from publishers to the subscribers of a topic.
 //!
-//! A publication passes the router, which gives it its place in its topic's order, into the
-//! inboxes of the shards that have subscribers; each of those queues it to its subscribers'
-//! outboxes and writes to their sockets in its tick. Nothing else passes between shards. There is
-//! no HTTP in here and no fastwebsockets: a connection is a socket, an outbox and the topics that
-//! it follows.
+//! The router numbers each publication in its topic and puts it into the inboxes of the shards that
+//! have subscribers of the topic. Each of these shards queues it to its subscribers' outboxes and
+//! writes to their sockets in its tick. Shards send each other nothing else. The hub knows neither
+//! HTTP nor fastwebsockets: a connection is a socket, an outbox and the topics that it follows.
 //!
 //! ```text
-//!  what one read brought ──────► router: the topic's ─────► inboxes of its shards, ──► outboxes
-//!  a shard's first subscriber ─►  record numbers it, and     all in the same order
-//!  the departure of its last ──►  knows the shards; a lock
+//!  a publication ──────────────► router: numbers it under the ──► inboxes of these ──► outboxes
+//!  a shard's first subscriber ─► topic's lock, and knows which    shards, all in
+//!  a shard's last one leaves ──► shards have subscribers          the same order
 //! ```
 //!
-//! From the outside in: [`handle`] is what a connection's task sees, [`shard`] a
-//! thread with its connections and topics, [`peer`] one connection's bytes out, [`publication`] what is
-//! published, in every form, and [`bounds`] what work and memory are charged to. [`ids`] names
-//! connections and topics, [`capacity`] decides when tables give memory back,
-//! [`drain`] ends everything in good order, [`watching`] is for those who look after single shards,
-//! [`measured`] counts for tests, and `internals` opens what `fuzz/` and `benches/` need. `model` is the
-//! hub in its simplest form, for a test.
+//! From the outside in: a connection's task reaches the hub by its [`handle`]. A [`shard`] is a
+//! thread with its connections and topics, and a [`peer`] is one of these connections, with its
+//! outbox. [`publication`] has messages in every form in which they are sent, and [`bounds`] the
+//! limits of work and memory. [`ids`] has the keys of connections and topics, and [`capacity`] the
+//! tables that free memory. [`drain`] closes all connections, [`watching`] serves the acceptor and
+//! the watchdog, [`measured`] counts for tests, and `internals` opens private parts to `fuzz/` and
+//! `benches/`. `model` tests the hub against a naive model.
 
 pub(crate) mod bounds;
 mod capacity;
@@ -70,25 +69,26 @@ use crate::{
     wire::extension::Agreement,
 };
 
-/// A handle to the broadcast core: publish through it, hand connections to it.
+/// A handle to the broadcast core, by which messages are published and connections are added.
 ///
-/// Cloning is a reference-count increment. When the last handle is dropped the shards end and
-/// with them every connection, without a Close; [`drain`](Self::drain) first.
+/// Cloning is a reference-count increment. When the last handle is dropped, the shards stop and
+/// every connection ends without a Close. To close them properly, call [`drain`](Self::drain)
+/// before.
 #[derive(Clone, Debug)]
 pub struct Hub(Arc<Running>);
 
-/// Stops the shards when the last handle is gone.
+/// The running shards, which are stopped when this is dropped with the last [`Hub`].
 #[derive(Debug)]
 struct Running {
     links: Arc<Links>,
 }
 
 impl Hub {
-    /// Starts a thread for each of `config.shards`.
+    /// Starts a hub with `config.shards` threads.
     ///
     /// # Errors
     ///
-    /// A setting that can't be started with, or a thread or event loop that can't be started.
+    /// A setting is outside its range, or a thread or its event loop can't be started.
     pub fn start(config: &HubConfig) -> Result<Self, Error> {
         config.check()?;
         let shards = config.shards.get();
@@ -100,32 +100,35 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Publishes one message to every subscriber of `topic`; to how many it was queued.
+    /// Publishes one message to every subscriber of `topic`. Returns the number of subscribers that
+    /// it was queued to.
     ///
-    /// Waits while a shard has more to deliver than it should, and until every shard with
-    /// subscribers has queued the message; never for a subscriber's socket.
+    /// Waits while a shard has too much to deliver or memory is short, and then until every shard
+    /// with subscribers has queued the message. It never waits for a subscriber's socket.
     ///
     /// # Ordering
     ///
-    /// Every subscriber of a topic gets its messages in one order: those that come by this topic,
-    /// for a message to several comes by one of them. Messages published one after the other are
-    /// delivered in that order. Between topics nothing is promised.
+    /// All subscribers of a topic get the topic's messages in the same order. A message that is
+    /// published to several topics comes by one of them, and has its place in the order of that
+    /// topic. Messages that are published one after the other to a topic are delivered in that
+    /// order. Messages of different topics have no order.
     ///
     /// # Cancel safety
     ///
-    /// Before the message is sent off it is not published; after that it is, and only the count
-    /// is lost. Poll it to its end or drop it: while it is kept and not polled, other publishers may
-    /// have to wait for it.
+    /// If the future is dropped while it waits to publish, the message is not published. If it is
+    /// dropped later, the message is published, and only the count is lost. Do not keep the future
+    /// without polling it: other publishers may have to wait for it.
     pub async fn publish(&self, topic: &TopicName, message: Message) -> usize {
         self.publish_to(topic, message, None).await
     }
 
-    /// Publishes one message to those subscribers of `topic` that are connections of `user`, as
-    /// [`publish`](Self::publish) does to all. Returns to how many it was queued.
+    /// Publishes one message to those subscribers of `topic` that are connections of `user`. Waits,
+    /// and keeps the order, as [`publish`](Self::publish) does. Returns the number of subscribers
+    /// that the message was queued to.
     ///
     /// # Cancel safety
     ///
-    /// As of `publish`.
+    /// As for `publish`.
     pub async fn publish_to_user(
         &self,
         topic: &TopicName,
@@ -135,7 +138,7 @@ impl Hub {
         self.publish_to(topic, message, Some(user.clone())).await
     }
 
-    /// Publishes to the connections of one user, or of everybody.
+    /// Publishes a message to the subscribers of `topic`, or to those of `user` only.
     pub(crate) async fn publish_to(
         &self,
         topic: &TopicName,
@@ -148,9 +151,9 @@ impl Hub {
         queued.await.unwrap_or(0)
     }
 
-    /// Waits until a message may be [sent off](Self::send_off), if some shard has too much to
-    /// deliver or memory is short. The caller has charged `bytes` for it, which do not count against
-    /// those who wait.
+    /// Waits for a permit to [send off](Self::send_off) a message, if some shard has too much to
+    /// deliver or memory is short. Returns `None` if no permit is needed. The caller has charged
+    /// `bytes` for the message. They do not count toward the limit that publishers wait for.
     ///
     /// # Cancel safety
     ///
@@ -163,8 +166,9 @@ impl Hub {
         None
     }
 
-    /// Publishes a message now, to the connections of one user, or of everybody. The receiver gets
-    /// to how many it was queued, when that is known.
+    /// Publishes a message without waiting, to the subscribers of `topic` or to those of `user`
+    /// only. When every shard has queued it, the returned receiver gets the number of these
+    /// subscribers.
     pub(crate) fn send_off(
         &self,
         topic: &TopicName,
@@ -179,7 +183,8 @@ impl Hub {
         queued
     }
 
-    /// Runs `work` on every shard; returns when all have dropped the token they were given.
+    /// Runs `work` on every shard. Returns when every shard has dropped the sender that it was
+    /// given.
     pub(in crate::hub) async fn on_every_shard(
         &self,
         work: impl Fn(&Rc<Shard>, oneshot::Sender<()>) + Copy + Send + 'static,
@@ -191,32 +196,32 @@ impl Hub {
             pending.push(wait);
         }
         for wait in pending {
-            // The sender is dropped, never used: this is how it says that it is done.
+            // The sender is dropped without a message, so this is an error, and means done.
             let _ = wait.await;
         }
     }
 
-    /// Runs `work` on the thread of shard `index`, in its turn.
+    /// Runs `work` on the thread of shard `index`, after all that is in its inbox now.
     pub(crate) fn run_on(&self, index: usize, work: impl FnOnce(&Rc<Shard>) + Send + 'static) {
         self.0.links.inboxes[index].push(Item::Run(Box::new(work)));
     }
 
-    /// Grants a connection that agreed on permessage-deflate a context of its own, if it agreed to
-    /// one and one is left.
+    /// Grants a connection a compression context of its own, if its `agreement` on
+    /// permessage-deflate allows that and one is left.
     pub(crate) fn grant(&self, agreement: Agreement) -> Agreed {
         self.0.links.shared.contexts.grant(agreement)
     }
 
-    /// Ends a connection, if it is still there.
+    /// Ends a connection, if it still exists.
     pub(crate) fn end(&self, connection: ConnectionId, reason: Disconnect) {
         self.run_on(connection.shard, move |shard| {
             shard.end_connection(connection.key, reason);
         });
     }
 
-    /// Completes when a shard has panicked, which is a bug: its connections were closed with 1011,
-    /// what it had to deliver is lost, and the process had better be restarted. The other shards go
-    /// on until they are [drained](Self::drain).
+    /// Waits until a shard has panicked, which is a bug. The connections of that shard were closed
+    /// with 1011, and messages that it had to deliver are lost. The other shards go on until they
+    /// are [drained](Self::drain). The process should then be restarted.
     ///
     /// # Cancel safety
     ///
@@ -232,7 +237,8 @@ impl Hub {
         *self.0.links.shared.has_panicked.borrow()
     }
 
-    /// The longest that a step has held a shard, in microseconds of CPU time, if that is measured.
+    /// Returns the time of the longest step of any shard, in microseconds of CPU time, if steps are
+    /// measured.
     pub(crate) fn longest_hold(&self) -> Option<u64> {
         let holds = self.0.links.shared.holds.iter();
         holds.filter_map(LongestHold::microseconds).max()
@@ -242,19 +248,19 @@ impl Hub {
         &self.0.links.shared.budget
     }
 
-    /// The configuration that the hub was started with.
+    /// Returns the configuration that the hub was started with.
     #[must_use]
     pub fn config(&self) -> &HubConfig {
         &self.0.links.shared.config
     }
 
-    /// The number of shards.
+    /// Returns the number of shards.
     #[must_use]
     pub fn shards(&self) -> usize {
         self.0.links.inboxes.len()
     }
 
-    /// Returns everything that is counted, as it stands now.
+    /// Returns the current values of all counters and gauges.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         let mut metrics = Metrics::default();
@@ -286,7 +292,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_socket_is_looked_at_though_a_task_always_wants_another_turn() {
+    async fn a_readable_socket_is_noticed_although_a_task_always_wants_another_turn() {
         let hub = Hub::start(&HubConfig::default()).unwrap();
         let (done, waited) = oneshot::channel();
         hub.run_on(0, |shard| {
@@ -295,7 +301,7 @@ mod tests {
                 let (mut near, far) = tokio::net::UnixStream::pair().unwrap();
                 let mut far = far.into_std().unwrap();
                 let reading = spawn_local(async move { near.read_u8().await });
-                // It waits for its byte when that is written.
+                // Lets the other task run, so that it waits for the byte before that is written.
                 yield_now().await;
                 far.write_all(b"x").unwrap();
                 let (mut turns, mut ticket) = (0, Ticket::default());
@@ -317,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hub_is_not_started_with_settings_that_it_cannot_keep() {
+    fn a_hub_is_not_started_with_a_setting_outside_its_range() {
         let mut config = HubConfig::default();
         config.limits.message_bytes = usize::MAX;
         assert!(matches!(Hub::start(&config), Err(Error::Setting(_))));

@@ -1,4 +1,4 @@
-//! In place of `measured` without the feature `internals`: nothing is measured.
+//! The stand-in for `measured` without the feature `internals`: it measures nothing.
 
 /// Measures nothing.
 #[derive(Debug)]
@@ -9,7 +9,7 @@ impl LongestHold {
         Self
     }
 
-    /// Does a step.
+    /// Runs a step.
     pub(super) fn measure<T>(&self, step: impl FnOnce() -> T) -> T {
         step()
     }
@@ -20,7 +20,7 @@ impl LongestHold {
     }
 }
 
-/// Calls a socket.
+/// Makes a system call on a socket.
 pub(super) fn in_socket<T>(call: impl FnOnce() -> T) -> T {
     call()
 }
