@@ -29,7 +29,7 @@ pub(crate) struct Form {
     /// Duration of `memory-all-at-once`.
     pub(crate) together: Duration,
     /// Divisor for the number of attackers in attacks on memory.
-    pub(crate) one_in: usize,
+    pub(crate) divisor: usize,
     /// Time after the attackers have gone at which memory is measured again; `None`: not at all.
     pub(crate) settle_time: Option<Duration>,
 }
@@ -41,7 +41,7 @@ impl Form {
         attack: Duration::from_millis(400),
         patience: Duration::from_secs(30),
         together: Duration::from_secs(8),
-        one_in: 8,
+        divisor: 8,
         settle_time: None,
     };
     pub(crate) const LONG: Self = Self {
@@ -50,7 +50,7 @@ impl Form {
         attack: Duration::from_secs(6),
         patience: Duration::from_secs(90),
         together: Duration::from_secs(60),
-        one_in: 1,
+        divisor: 1,
         settle_time: Some(Duration::from_secs(30)),
     };
 
@@ -58,7 +58,7 @@ impl Form {
     /// descriptors.
     fn for_parallel_attack(self) -> Self {
         Self {
-            one_in: 2 * self.one_in.max(4),
+            divisor: 2 * self.divisor.max(4),
             patience: Duration::from_secs(3),
             settle_time: None,
             ..self
@@ -139,14 +139,14 @@ impl<'a> AttackRun<'a> {
         self.timeline.begin(Phase::After);
     }
 
-    /// Reports `what` as broken unless `holds`.
+    /// Adds `what` to `broken` unless `holds`.
     pub(crate) fn expect(&mut self, holds: bool, what: impl Into<String>) {
         if !holds {
             self.broken.push(what.into());
         }
     }
 
-    /// Reports a failure if no attacker gets an answer within `PATIENCE`.
+    /// Adds a failure to `broken` if no attacker gets an answer within `PATIENCE`.
     pub(crate) fn expect_answer(&mut self, crowd: &mut Crowd) -> Result<()> {
         let is_answered = crowd.wait_for_answer(PATIENCE)?;
         self.expect(is_answered, "no attacker was answered");
@@ -240,7 +240,7 @@ impl<'a> AttackRun<'a> {
         self.flood_with(crowd, pattern, answers)
     }
 
-    /// Repeats `pattern` on the connections of `crowd`.
+    /// Begins the attack, and repeats `pattern` on the connections of `crowd`.
     pub(crate) fn flood_with(
         &mut self,
         mut crowd: Crowd,
@@ -251,7 +251,7 @@ impl<'a> AttackRun<'a> {
         self.flood_prepared(crowd, answers)
     }
 
-    /// Sends what each connection of `crowd` already has to send.
+    /// Begins the attack, and sends what each connection of `crowd` has to send.
     pub(crate) fn flood_prepared(&mut self, mut crowd: Crowd, answers: Answers) -> Result<Crowd> {
         let until = self.begin();
         crowd.flood(until, answers)?;

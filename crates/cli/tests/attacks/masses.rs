@@ -14,9 +14,9 @@ use crate::{
 };
 
 impl AttackRun<'_> {
-    /// Returns `count`, divided as this form wants it.
+    /// Returns `count` divided by the form's divisor.
     pub(crate) fn scaled(&self, count: usize) -> usize {
-        count.div_ceil(self.form.one_in)
+        count.div_ceil(self.form.divisor)
     }
 
     /// Opens up to `count` (scaled) connections, one after the other, and sends the next of
@@ -44,7 +44,7 @@ impl AttackRun<'_> {
         self.connect_many(count, iter::repeat(opening))
     }
 
-    /// Sends the remainder without reading until `until`, then holds the connections open.
+    /// Sends the remaining bytes without reading until `until`, then holds the connections open.
     pub(crate) fn hold_unread(&mut self, mut crowd: Crowd, until: Instant) -> Result<()> {
         crowd.flood(until.max(Instant::now() + SETTLE_TIME), Answers::Ignore)?;
         self.hold(crowd);
@@ -77,17 +77,17 @@ impl AttackRun<'_> {
     }
 
     /// Like [`Self::open_and_hold`], with an opening of its own for each connection, and then the
-    /// same `words` on all.
+    /// same `messages` on all.
     pub(crate) fn open_each_and_hold(
         &mut self,
         count: usize,
         opening: impl Fn(usize) -> Vec<u8>,
-        words: &[u8],
+        messages: &[u8],
     ) -> Result<()> {
         let until = self.begin();
         let openings = (0..).map(|index| opening(index).into());
         let mut crowd = self.connect_many(count, openings)?;
-        crowd.set_pattern(words, 1);
+        crowd.set_pattern(messages, 1);
         self.hold_unread(crowd, until)
     }
 }

@@ -158,7 +158,7 @@ fn post(server: &Server, publisher: usize, is_over: &AtomicBool) -> Statuses {
     answers
 }
 
-/// Publishes the message that comes after all others, and repeats that until it is accepted.
+/// Publishes "last", at which [`collect`] ends, and repeats that until the server accepts it.
 fn publish_last(server: &Server, patience: Duration) -> Result<()> {
     let until = Instant::now() + patience;
     let body = r#"{"topic":"counted","message":"last"}"#;
@@ -171,7 +171,7 @@ fn publish_last(server: &Server, patience: Duration) -> Result<()> {
     }
 }
 
-/// Returns the texts that arrive before the last one.
+/// Returns the texts that arrive before "last".
 fn collect(socket: &mut TcpStream) -> Result<Vec<String>> {
     let mut frames = Frames::default();
     let mut texts = Vec::new();

@@ -21,9 +21,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         "memory-closes-unanswered",
         "connections closed for a protocol error that do not answer the Close",
         |run| {
-            let words = wire::frame(BINARY, &Random(15).bytes(60_000)).repeat(8);
+            let messages = wire::frame(BINARY, &Random(15).bytes(60_000)).repeat(8);
             let wrong = wire::frame(0x83, b"");
-            let all = [words, wrong].concat();
+            let all = [messages, wrong].concat();
             run.open_each_and_hold(1500, own_topic, &all)
         },
     ),
@@ -31,8 +31,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         "memory-words-behind-a-close",
         "messages sent after a Close",
         |run| {
-            let words = wire::frame(TEXT, &[b'x'; 1000]).repeat(2000);
-            let all = [wire::close(1000), words].concat();
+            let messages = wire::frame(TEXT, &[b'x'; 1000]).repeat(2000);
+            let all = [wire::close(1000), messages].concat();
             run.open_each_and_hold(1500, own_topic, &all)
         },
     ),
@@ -67,10 +67,10 @@ pub(super) const ATTACKS: &[Attack] = &[
 ];
 
 fn half_closed(run: &mut AttackRun<'_>) -> Result<()> {
-    let words = wire::frame(BINARY, &Random(14).bytes(60_000)).repeat(8);
+    let messages = wire::frame(BINARY, &Random(14).bytes(60_000)).repeat(8);
     let until = run.begin();
     let mut crowd = run.connect_many(1500, (0..).map(|index| own_topic(index).into()))?;
-    crowd.set_pattern(&words, 1);
+    crowd.set_pattern(&messages, 1);
     crowd.send_remaining(until)?;
     crowd.half_close();
     run.hold_unread(crowd, until)

@@ -93,6 +93,7 @@ fn names(prefix: &str, count: usize, longer: usize) -> Vec<String> {
     all.collect()
 }
 
+/// Returns 128 names of 255 bytes.
 fn long_names(prefix: &str) -> Vec<String> {
     let all = names(prefix, 128, 255).into_iter();
     all.map(|name| name[..255].to_owned()).collect()

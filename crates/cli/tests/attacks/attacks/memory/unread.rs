@@ -30,8 +30,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         "memory-own-words-unread",
         "messages that each client publishes to a topic of its own and never reads",
         |run| {
-            let words = wire::frame(BINARY, &Random(10).bytes(60_000)).repeat(16);
-            run.open_each_and_hold(1000, own_topic, &words)
+            let messages = wire::frame(BINARY, &Random(10).bytes(60_000)).repeat(16);
+            run.open_each_and_hold(1000, own_topic, &messages)
         },
     ),
     Attack::on_memory(
@@ -127,10 +127,10 @@ const PUBLISH_TIME: Duration = Duration::from_millis(100);
 
 /// Reads 60 KB per second on each connection.
 fn read_slowly(run: &mut AttackRun<'_>) -> Result<()> {
-    let words = wire::frame(BINARY, &Random(12).bytes(60_000)).repeat(200);
+    let messages = wire::frame(BINARY, &Random(12).bytes(60_000)).repeat(200);
     let until = run.begin();
     let mut crowd = run.connect_many(200, (0..).map(|index| own_topic(index).into()))?;
-    crowd.set_pattern(&words, 1);
+    crowd.set_pattern(&messages, 1);
     crowd.flood_and_read_slowly(until + PUBLISH_TIME, 6000, Duration::from_millis(100))?;
     run.hold_unread(crowd, until)
 }
@@ -168,10 +168,10 @@ fn compressed_in_and_plain_out(run: &mut AttackRun<'_>) -> Result<()> {
 fn every_window(run: &mut AttackRun<'_>) -> Result<()> {
     let until = run.begin();
     let mut random = Random(13);
-    let words: String = (0..9000)
+    let text: String = (0..9000)
         .map(|_| format!("{:x} ", random.next() % 997))
         .collect();
-    let words = wire::frame(TEXT, words.as_bytes()).repeat(run.scaled(16));
+    let messages = wire::frame(TEXT, text.as_bytes()).repeat(run.scaled(16));
     let openings = (0..).map(|index: usize| {
         let path = format!("/ws?topic=own-{}", index / 8);
         let offer = match 8 + index % 8 {
@@ -181,9 +181,9 @@ fn every_window(run: &mut AttackRun<'_>) -> Result<()> {
         wire::upgrade(&path, &offer).into()
     });
     let mut crowd = run.connect_many(800, openings)?;
-    let words: Arc<[u8]> = words.into();
+    let messages: Arc<[u8]> = messages.into();
     for plain in (0..crowd.len()).step_by(8) {
-        crowd.set_pattern_of(plain, Arc::clone(&words), 1);
+        crowd.set_pattern_of(plain, Arc::clone(&messages), 1);
     }
     run.hold_unread(crowd, until)
 }
