@@ -1,41 +1,47 @@
-//! A connection subscribes and unsubscribes.
+//! Subscribing and unsubscribing.
 
 use std::slice;
 
 use criterion::{BenchmarkId, Criterion};
 use framecast::TopicName;
 
-use crate::crowd::{Crowd, SIZES, connect};
+use crate::subscribers::{SIZES, Subscribers, connect};
 
 pub(crate) fn measure(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("churn");
     for size in SIZES {
-        let crowd = Crowd::new(size, None);
-        let handle = connect(&crowd.shards, None);
-        let topic = slice::from_ref(&crowd.topic);
-        group.bench_function(BenchmarkId::new("joins and leaves", size), |bencher| {
-            bencher.iter(|| {
-                handle.set_topics(topic);
-                handle.set_topics(&[]);
-            });
-        });
+        let subscribers = Subscribers::new(size, None);
+        let handle = connect(&subscribers.shards, None);
+        let topic = slice::from_ref(&subscribers.topic);
+        group.bench_function(
+            BenchmarkId::new("subscribe and unsubscribe", size),
+            |bencher| {
+                bencher.iter(|| {
+                    handle.set_topics(topic);
+                    handle.set_topics(&[]);
+                });
+            },
+        );
     }
-    let crowd = Crowd::new(0, None);
-    let handle = connect(&crowd.shards, None);
-    group.bench_function("a topic comes and goes", |bencher| {
-        // The router is told of both.
+    let subscribers = Subscribers::new(0, None);
+    let handle = connect(&subscribers.shards, None);
+    group.bench_function("first subscriber of a topic", |bencher| {
+        // The router learns of both the first subscription and the last unsubscription.
         bencher.iter(|| {
-            handle.set_topics(slice::from_ref(&crowd.topic));
+            handle.set_topics(slice::from_ref(&subscribers.topic));
             handle.set_topics(&[]);
         });
     });
     let topics: Vec<_> = (0..=MANY).map(numbered).collect();
-    group.bench_function(BenchmarkId::new("one of many changes", MANY), |bencher| {
-        bencher.iter(|| {
-            handle.set_topics(&topics[1..]);
-            handle.set_topics(&topics[..MANY]);
-        });
-    });
+    group.bench_function(
+        BenchmarkId::new("replace one of many topics", MANY),
+        |bencher| {
+            bencher.iter(|| {
+                handle.set_topics(&topics[1..]);
+                handle.set_topics(&topics[..MANY]);
+            });
+        },
+    );
     group.finish();
 }
 
@@ -43,5 +49,5 @@ fn numbered(number: usize) -> TopicName {
     TopicName::new(&format!("topic {number}")).unwrap()
 }
 
-/// Topics that one connection follows.
+/// Topics that one connection subscribes to.
 const MANY: usize = 100;

@@ -1,9 +1,9 @@
-//! A message is compressed once for all who want it so, and delivered to them.
+//! Compressing a message once for all subscribers that take it compressed, and delivering it.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use framecast::Message;
 
-use crate::crowd::{Crowd, SIZES};
+use crate::subscribers::{SIZES, Subscribers};
 
 pub(crate) fn measure(criterion: &mut Criterion) {
     let record = r#"{"user":"alice","text":"cats are awesome","at":1700000000}"#;
@@ -12,10 +12,10 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("deflate");
     for (name, offer) in [("compressed", Some(offer)), ("plain", None)] {
         for size in SIZES {
-            let crowd = Crowd::new(size, offer);
+            let subscribers = Subscribers::new(size, offer);
             group.throughput(Throughput::Elements(size as u64));
             group.bench_function(BenchmarkId::new(name, size), |bencher| {
-                bencher.iter(|| crowd.publish(std::slice::from_ref(&message)));
+                bencher.iter(|| subscribers.publish(std::slice::from_ref(&message)));
             });
         }
     }

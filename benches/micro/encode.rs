@@ -1,4 +1,4 @@
-//! A message becomes a frame, once, whoever gets it.
+//! Encoding a message as a frame, once for all subscribers.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use framecast::Message;

@@ -1,14 +1,11 @@
-//! The steps on the way of a message, each by itself and in memory.
+//! The steps of handling a message, each measured by itself and in memory.
 //!
 //!     cargo bench --features internals --bench micro
 //!
-//! The kernel has no part in it; whole processes over sockets are compared in `benches/peers`.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a benchmark that can't go on has failed"
-)]
+//! No system calls are made. `benches/peers` compares whole processes over sockets.
+#![expect(clippy::unwrap_used, reason = "an error fails the benchmark")]
 
-mod crowd;
+mod subscribers;
 mod wire;
 
 mod churn;

@@ -1,8 +1,8 @@
-//! Messages are read from a socket, in every way: our fast path, our gate with fastwebsockets
-//! above it, fastwebsockets alone, and tungstenite.
+//! Reading messages from a socket with our fast path, with our gate and fastwebsockets above it,
+//! with fastwebsockets alone, and with tungstenite.
 //!
-//! fastwebsockets alone enforces less, and its reader lives on; above the gate it is built anew
-//! for each message, as for a connection that was idle.
+//! fastwebsockets alone makes fewer checks, and keeps its reader. Above the gate the reader is
+//! rebuilt for each message, as for a connection that was idle.
 
 use std::{hint::black_box, rc::Rc};
 
@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite;
 
 use crate::wire::{KINDS, LIMITS, Messages, RULES, SIZES, Socket};
 
-/// Begins to read messages like these; what reads as many again.
+/// Prepares to read these messages. Returns a function that reads all of them once per call.
 type Reader = fn(&Messages) -> Box<dyn FnMut()>;
 
 const READERS: [(&str, Reader); 4] = [
@@ -67,19 +67,19 @@ fn gate(messages: &Messages) -> Box<dyn FnMut()> {
     let mut inflater = Inflater::new();
     Box::new(move || {
         for _ in 0..count {
-            let engine = web_socket(
+            let reader = web_socket(
                 &mut socket,
                 RULES,
                 Reading::Messages,
                 Rc::clone(&infos),
                 |_| (),
             );
-            let mut engine = FragmentCollector::new(engine);
-            let frame = engine.read_frame().now_or_never().unwrap().unwrap();
+            let mut reader = FragmentCollector::new(reader);
+            let frame = reader.read_frame().now_or_never().unwrap().unwrap();
             let info = infos.borrow_mut().pop_front().unwrap();
             let limit = LIMITS.message_bytes;
             black_box(open_message(info, &frame.payload, &mut inflater, limit).unwrap());
-            let stop = engine.read_frame().now_or_never().unwrap().map(|_| ());
+            let stop = reader.read_frame().now_or_never().unwrap().map(|_| ());
             assert!(matches!(stop.map_err(Stop::from), Err(Stop::Idle)));
         }
     })
@@ -88,10 +88,10 @@ fn gate(messages: &Messages) -> Box<dyn FnMut()> {
 fn fastwebsockets(messages: &Messages) -> Box<dyn FnMut()> {
     let socket = join(Socket::new(&messages.bytes), sink());
     let count = messages.count;
-    let mut engine = FragmentCollector::new(WebSocket::after_handshake(socket, Role::Server));
+    let mut reader = FragmentCollector::new(WebSocket::after_handshake(socket, Role::Server));
     Box::new(move || {
         for _ in 0..count {
-            black_box(engine.read_frame().now_or_never().unwrap().unwrap());
+            black_box(reader.read_frame().now_or_never().unwrap().unwrap());
         }
     })
 }
@@ -100,10 +100,10 @@ fn tungstenite(messages: &Messages) -> Box<dyn FnMut()> {
     let socket = Socket::new(&messages.bytes);
     let count = messages.count;
     let role = tungstenite::protocol::Role::Server;
-    let mut engine = tungstenite::WebSocket::from_raw_socket(socket, role, None);
+    let mut reader = tungstenite::WebSocket::from_raw_socket(socket, role, None);
     Box::new(move || {
         for _ in 0..count {
-            black_box(engine.read().unwrap());
+            black_box(reader.read().unwrap());
         }
     })
 }

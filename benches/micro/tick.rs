@@ -1,10 +1,10 @@
-//! The hub takes publications, each by itself, from its inbox to all subscribers' sockets.
+//! Fan-out: from a shard's inbox to the sockets of all subscribers.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use framecast::Message;
 
 use crate::{
-    crowd::{Crowd, SIZES},
+    subscribers::{SIZES, Subscribers},
     wire::payload,
 };
 
@@ -13,10 +13,10 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     for (name, in_flight) in [("one message", 1), ("16 messages", 16)] {
         let messages = vec![Message::binary(&payload(MESSAGE_BYTES)); in_flight];
         for size in SIZES {
-            let crowd = Crowd::new(size, None);
+            let subscribers = Subscribers::new(size, None);
             group.throughput(Throughput::Elements((size * in_flight) as u64));
             group.bench_function(BenchmarkId::new(name, size), |bencher| {
-                bencher.iter(|| crowd.publish(&messages));
+                bencher.iter(|| subscribers.publish(&messages));
             });
         }
     }

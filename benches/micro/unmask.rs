@@ -1,4 +1,4 @@
-//! A payload is unmasked where it stands: fastwebsockets' way, and a plain loop beside it.
+//! Unmasking a payload in place, with fastwebsockets and with a plain loop for comparison.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use crate::wire::{KEY, SIZES, payload};
 pub(crate) fn measure(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("unmask");
     for size in SIZES {
-        // Behind a header and a key, which is where no alignment helps.
+        // Behind a header, as it is received, so that the payload is not aligned.
         let mut received = [&[0; HEADER_BYTES][..], &payload(size)].concat();
         let payload = &mut received[HEADER_BYTES..];
         group.throughput(Throughput::Bytes(size as u64));
@@ -29,5 +29,5 @@ fn by_bytes(payload: &mut [u8], key: [u8; 4]) {
     }
 }
 
-/// Of a short frame.
+/// Size of the header of a short masked frame, its key included.
 const HEADER_BYTES: usize = 6;

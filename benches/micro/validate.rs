@@ -1,4 +1,4 @@
-//! The gate's state machine goes over what a receive has brought: judges, unmasks, checks text.
+//! The validator on received bytes: it checks frames, unmasks them, and checks text for UTF-8.
 
 use std::collections::VecDeque;
 
@@ -22,7 +22,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
                     assert_eq!(infos.len(), count);
                     infos.clear();
                 };
-                // What was validated once is no longer what was sent.
+                // The validator changes the bytes, so each run gets a fresh copy.
                 bencher.iter_batched_ref(|| bytes.clone(), validate, BatchSize::SmallInput);
             });
         }

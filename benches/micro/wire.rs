@@ -1,4 +1,4 @@
-//! What a client sends, from memory.
+//! A client's bytes, read from memory.
 
 use std::{
     io::{self, Read, Write},
@@ -12,7 +12,7 @@ use framecast_wire::{
 };
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// Payloads, in bytes: a line of chat, a record, a page, and the largest message by default.
+/// Payload sizes in bytes: a line of chat, a record, a page, and the largest message by default.
 pub(crate) const SIZES: [usize; 4] = [20, 1024, 16 * 1024, 64 * 1024];
 
 pub(crate) const KINDS: [Kind; 2] = [Kind::Text, Kind::Binary];
@@ -31,8 +31,8 @@ pub(crate) const RULES: Rules = Rules {
 /// The masking key of every frame.
 pub(crate) const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
-/// Masked messages of one frame each: as many as one receive of ours may bring, but not more than
-/// a client might have in flight.
+/// Masked messages of one frame each: as many as fit in [`MAX_BYTES`], but not more than a client
+/// might have in flight.
 pub(crate) struct Messages {
     pub(crate) bytes: Vec<u8>,
     pub(crate) count: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Messages {
 impl Messages {
     pub(crate) fn new(kind: Kind, size: usize) -> Self {
         let frame = frame(kind, size);
-        let count = (RECEIVE_BYTES / frame.len()).min(IN_FLIGHT);
+        let count = (MAX_BYTES / frame.len()).min(IN_FLIGHT);
         Self {
             bytes: frame.repeat(count),
             count,
@@ -49,12 +49,12 @@ impl Messages {
     }
 }
 
-/// A payload of ASCII, which is text and bytes alike.
+/// Returns a payload of ASCII, for text and binary messages.
 pub(crate) fn payload(size: usize) -> Vec<u8> {
     (b'a'..=b'z').cycle().take(size).collect()
 }
 
-/// A masked frame that is a whole message.
+/// Encodes a masked frame that is a whole message.
 fn frame(kind: Kind, size: usize) -> Vec<u8> {
     let mut frame = vec![if kind == Kind::Text { 0x81 } else { 0x82 }];
     match size {
@@ -74,7 +74,7 @@ fn frame(kind: Kind, size: usize) -> Vec<u8> {
     frame
 }
 
-/// A socket on which the same bytes come for ever, and which takes everything.
+/// A socket that brings the same bytes for ever, and takes everything that is written.
 pub(crate) struct Socket {
     bytes: Vec<u8>,
     at: usize,
@@ -88,10 +88,10 @@ impl Socket {
         }
     }
 
-    /// The next bytes, at most so many.
-    fn next(&mut self, room: usize) -> &[u8] {
+    /// Returns the next bytes, at most `max` of them.
+    fn next(&mut self, max: usize) -> &[u8] {
         let start = self.at;
-        let end = self.bytes.len().min(start + room);
+        let end = self.bytes.len().min(start + max);
         self.at = end % self.bytes.len();
         &self.bytes[start..end]
     }
@@ -103,8 +103,8 @@ impl AsyncRead for Socket {
         _: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let room = buf.remaining();
-        buf.put_slice(self.get_mut().next(room));
+        let max = buf.remaining();
+        buf.put_slice(self.get_mut().next(max));
         Poll::Ready(Ok(()))
     }
 }
@@ -127,7 +127,8 @@ impl Write for Socket {
     }
 }
 
-/// What one receive of the server takes.
-const RECEIVE_BYTES: usize = 128 * 1024;
+/// Largest size of all messages together: about half of the server's receive buffer.
+const MAX_BYTES: usize = 128 * 1024;
 
+/// Messages that a client has in flight at most.
 const IN_FLIGHT: usize = 64;

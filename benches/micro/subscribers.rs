@@ -1,4 +1,4 @@
-//! Subscribers of one topic on one shard, whose sockets take everything.
+//! Subscribers of one topic on one shard. Their sockets take everything that is written.
 
 use framecast::{
     HubConfig, Message, TopicName,
@@ -6,57 +6,57 @@ use framecast::{
 };
 use tokio::io::{empty, join, sink};
 
-/// How many subscribers there are.
+/// Numbers of subscribers to measure with.
 pub(crate) const SIZES: [usize; 3] = [1, 100, 10_000];
 
-pub(crate) struct Crowd {
+pub(crate) struct Subscribers {
     pub(crate) shards: Shards,
     pub(crate) topic: TopicName,
     _handles: Vec<Handle>,
 }
 
-impl Crowd {
-    /// So many, each of which made this `offer` of extensions.
+impl Subscribers {
+    /// Connects and subscribes `size` subscribers. Each makes this `offer` of extensions.
     pub(crate) fn new(size: usize, offer: Option<&str>) -> Self {
         let mut config = HubConfig::default();
         config.shards = 1.try_into().unwrap();
         config.deflate.enabled = true;
         let shards = Shards::new(&config);
-        let topic = TopicName::new("crowd").unwrap();
+        let topic = TopicName::new("topic").unwrap();
         let handles = (0..size).map(|_| {
             let handle = connect(&shards, offer);
             handle.set_topics(std::slice::from_ref(&topic));
             handle
         });
-        let crowd = Self {
+        let subscribers = Self {
             _handles: handles.collect(),
             shards,
             topic,
         };
-        crowd.come_to_rest();
-        crowd
+        subscribers.run_until_idle();
+        subscribers
     }
 
     /// Publishes `messages`, one after the other, and delivers them.
     pub(crate) fn publish(&self, messages: &[Message]) {
         for message in messages {
-            // Nobody asks for the receipt.
+            // The receipt is not needed.
             drop(
                 self.shards
                     .publish(self.topic.clone(), message.clone(), None),
             );
         }
-        self.come_to_rest();
+        self.run_until_idle();
     }
 
-    pub(crate) fn come_to_rest(&self) {
+    pub(crate) fn run_until_idle(&self) {
         while !self.shards.is_at_rest() {
             self.shards.tick(0);
         }
     }
 }
 
-/// One more connection, which follows nothing yet.
+/// Opens one more connection, without subscriptions.
 pub(crate) fn connect(shards: &Shards, offer: Option<&str>) -> Handle {
     shards.join(0, None, offer, join(empty(), sink()))
 }
