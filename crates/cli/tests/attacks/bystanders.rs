@@ -45,7 +45,7 @@ pub(crate) struct Outcome {
     pub(crate) measured: Measured,
     /// Messages that never came.
     pub(crate) lost: u64,
-    /// Messages that came twice, or behind a later one.
+    /// Messages that came twice, or after a later one.
     pub(crate) misplaced: u64,
     /// Bystanders that the server closed.
     pub(crate) closed: u64,
@@ -118,7 +118,7 @@ impl Bystanders {
             .context("the bystanders have no outcome")
     }
 
-    /// Waits until the server has ended their connections, or the run is over.
+    /// Waits until the server has ended all of these connections, or the run is over.
     pub(crate) fn wait_for_shutdown(self) -> Shutdown {
         self.thread.join().unwrap_or_default()
     }

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
 
-/// A running `framecast serve`.
+/// A running `framecast serve`, whose address is known.
 pub(crate) struct Process {
     pub(crate) program: Program,
     pub(crate) address: SocketAddr,

@@ -117,7 +117,7 @@ struct Walkthrough {
 impl Walkthrough {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // A status of 400 or more is a failure.
+        // With this, curl fails for a status of 400 or more.
         let curl = "fail-with-body\nsilent\nshow-error\nmax-time = 10\nnoproxy = \"*\"\n";
         fs::write(folder.path().join(".curlrc"), curl).unwrap();
         Self {
