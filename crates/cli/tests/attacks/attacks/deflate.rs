@@ -133,7 +133,8 @@ fn huffman_blocks(count: usize) -> Vec<u8> {
         bits.push(0, 5); // 257 literals and lengths
         bits.push(0, 5); // 1 distance
         bits.push(14, 4); // 18 lengths of the code for lengths
-        // Their lengths, in RFC 1951's order: 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1.
+        // Their lengths, in the RFC's order: 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2,
+        // 14, 1.
         for length in [0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2] {
             bits.push(length, 3);
         }
