@@ -9,13 +9,13 @@ use crate::hub::Hub;
 impl Hub {
     /// Returns the shard that gets the next connection.
     pub(crate) fn next_shard(&self) -> usize {
-        self.0.links.shared.attendance.next()
+        self.0.links.shared.round_robin.next()
     }
 
     /// Makes a shard absent, so that it gets no new connections, or present again.
     pub(crate) fn set_absent(&self, shard: usize, is_absent: bool) {
         let shared = &self.0.links.shared;
-        shared.attendance.set_absent(shard, is_absent);
+        shared.round_robin.set_unavailable(shard, is_absent);
         if is_absent {
             // The other shards must not wait for peers that this one has reported as about to end.
             shared.relief[shard].clear();

@@ -29,7 +29,7 @@ impl HandleRef {
             self.shard.want_turn();
             return Poll::Pending;
         }
-        if receive.is_empty() && !receive.lend() {
+        if receive.is_empty() && !receive.copy_kept() {
             if !receive.may_receive() {
                 self.receive_later(&receive);
                 return Poll::Pending;
@@ -79,7 +79,7 @@ impl HandleRef {
         if !receive.make_room(wire_len) {
             return false;
         }
-        if receive.lend() {
+        if receive.copy_kept() {
             return true;
         }
         if !receive.may_receive() {
@@ -97,7 +97,7 @@ impl HandleRef {
 
     /// Wants another turn; if memory is exhausted, when it no longer is.
     fn receive_later(&self, receive: &Receive) {
-        if receive.is_shut() {
+        if receive.has_no_share() {
             self.shard.wait_to_receive(self.key);
         } else {
             self.shard.want_turn();

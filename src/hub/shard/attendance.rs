@@ -1,45 +1,46 @@
-//! Which shard gets the next connection: each in turn, but none that can't serve it now.
+//! The shard of the next connection: round robin over the shards that are available.
 //!
-//! Who watches the shards says which those are.
+//! The server's watchdog marks a shard that stands still as unavailable.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-/// Whose turn it is, and who is absent.
+/// The shard whose turn it is to get a connection, and the shards that get none.
 #[derive(Debug)]
-pub(in crate::hub) struct Attendance {
+pub(in crate::hub) struct RoundRobin {
     next: AtomicUsize,
-    /// Of each shard.
-    is_absent: Vec<AtomicBool>,
-    /// Of each shard: it has panicked.
+    /// One for each shard: true if it gets no connections.
+    is_unavailable: Vec<AtomicBool>,
+    /// One for each shard: true if it has panicked, and so stays unavailable.
     has_panicked: Vec<AtomicBool>,
 }
 
-impl Attendance {
+impl RoundRobin {
     pub(in crate::hub) fn new(shards: usize) -> Self {
         Self {
             next: AtomicUsize::new(0),
-            is_absent: (0..shards).map(|_| AtomicBool::new(false)).collect(),
+            is_unavailable: (0..shards).map(|_| AtomicBool::new(false)).collect(),
             has_panicked: (0..shards).map(|_| AtomicBool::new(false)).collect(),
         }
     }
 
-    /// The shard whose turn it is; if all are absent, one of them.
+    /// Returns the next available shard in turn. If none is available, returns any shard.
     pub(in crate::hub) fn next(&self) -> usize {
-        let turns = || self.next.fetch_add(1, Relaxed) % self.is_absent.len();
-        let mut in_turn = self.is_absent.iter().map(|_| turns());
-        let present = in_turn.find(|&shard| !self.is_absent[shard].load(Relaxed));
-        present.unwrap_or_else(turns)
+        let turns = || self.next.fetch_add(1, Relaxed) % self.is_unavailable.len();
+        let mut in_turn = self.is_unavailable.iter().map(|_| turns());
+        let available = in_turn.find(|&shard| !self.is_unavailable[shard].load(Relaxed));
+        available.unwrap_or_else(turns)
     }
 
-    pub(in crate::hub) fn set_absent(&self, shard: usize, is_absent: bool) {
+    /// Marks a shard as unavailable or available. A shard that has panicked stays unavailable.
+    pub(in crate::hub) fn set_unavailable(&self, shard: usize, is_unavailable: bool) {
         let has_panicked = self.has_panicked[shard].load(Relaxed);
-        self.is_absent[shard].store(is_absent || has_panicked, Relaxed);
+        self.is_unavailable[shard].store(is_unavailable || has_panicked, Relaxed);
     }
 
-    /// Makes a shard absent for good.
+    /// Makes a shard unavailable for good.
     pub(in crate::hub) fn set_panicked(&self, shard: usize) {
         self.has_panicked[shard].store(true, Relaxed);
-        self.set_absent(shard, true);
+        self.set_unavailable(shard, true);
     }
 }
 
@@ -47,21 +48,21 @@ impl Attendance {
 mod tests {
     use super::*;
 
-    fn turns(attendance: &Attendance, count: usize) -> Vec<usize> {
-        (0..count).map(|_| attendance.next()).collect()
+    fn turns(shards: &RoundRobin, count: usize) -> Vec<usize> {
+        (0..count).map(|_| shards.next()).collect()
     }
 
     #[test]
-    fn each_has_its_turn_but_whoever_is_absent_and_all_have_if_nobody_is_there() {
-        let attendance = Attendance::new(3);
-        assert_eq!(turns(&attendance, 4), [0, 1, 2, 0]);
-        attendance.set_absent(1, true);
-        assert_eq!(turns(&attendance, 4), [2, 0, 2, 0]);
-        attendance.set_absent(0, true);
-        assert_eq!(turns(&attendance, 2), [2, 2]);
-        attendance.set_absent(2, true);
-        assert!(turns(&attendance, 4).iter().all(|&shard| shard < 3));
-        attendance.set_absent(1, false);
-        assert_eq!(turns(&attendance, 2), [1, 1]);
+    fn each_available_shard_has_its_turn_and_every_shard_has_if_none_is_available() {
+        let shards = RoundRobin::new(3);
+        assert_eq!(turns(&shards, 4), [0, 1, 2, 0]);
+        shards.set_unavailable(1, true);
+        assert_eq!(turns(&shards, 4), [2, 0, 2, 0]);
+        shards.set_unavailable(0, true);
+        assert_eq!(turns(&shards, 2), [2, 2]);
+        shards.set_unavailable(2, true);
+        assert!(turns(&shards, 4).iter().all(|&shard| shard < 3));
+        shards.set_unavailable(1, false);
+        assert_eq!(turns(&shards, 2), [1, 1]);
     }
 }

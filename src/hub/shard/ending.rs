@@ -1,4 +1,4 @@
-//! The end of a connection, as its shard brings it about: what it leaves, gets and is counted as.
+//! The end of a connection on its shard: it leaves its topics, gets a Close, and is counted.
 
 use std::mem;
 
@@ -16,6 +16,7 @@ use crate::{
 };
 
 impl State {
+    /// Ends connections, each for its reason.
     pub(in crate::hub) fn end_all(
         &mut self,
         ended: impl IntoIterator<Item = (PeerKey, Disconnect)>,
@@ -25,8 +26,8 @@ impl State {
         }
     }
 
-    /// Looks at the connections from part `at` of their table on, until the step is over, and ends
-    /// those for which `find` finds a reason. Returns the part to go on with, if there is one.
+    /// Checks the connections from part `at` of their table on, until the step is over, and ends
+    /// those for which `find` returns a reason. Returns the part to continue with, if there is one.
     pub(in crate::hub) fn end_part(
         &mut self,
         mut at: usize,
@@ -37,7 +38,7 @@ impl State {
             let part = self.peers.part(at)?;
             let keys: Vec<PeerKey> = part.map(|(key, _)| key).collect();
             for key in keys {
-                allowance.spend(LOOK);
+                allowance.spend(CHECK);
                 if let Some(reason) = find(&mut self.peers, key) {
                     self.end(key, reason);
                     allowance.spend(END);
@@ -50,13 +51,13 @@ impl State {
         }
     }
 
-    /// Ends a connection: it leaves its topics and gets its Close; its task sees to the rest.
-    /// Of several reasons the first one counts.
+    /// Ends a connection: removes its subscriptions, and queues its Close. Its task does the rest.
+    /// If a connection is ended twice, the first reason counts.
     pub(in crate::hub) fn end(&mut self, key: PeerKey, reason: Disconnect) {
         self.end_with(key, reason, reason.close_frame());
     }
 
-    /// Ends a connection as [`end`](Self::end) does, with this Close.
+    /// Ends a connection as [`end`](Self::end) does, with `close` as its Close.
     pub(in crate::hub) fn end_with(
         &mut self,
         key: PeerKey,
@@ -88,7 +89,7 @@ impl State {
         self.metrics().ended.of(reason).increment();
     }
 
-    /// Logs what a connection does not get that was published to it.
+    /// Logs the number of published messages that were dropped from the connection's outbox.
     fn log_dropped(&self, key: PeerKey, dropped: Content) {
         if dropped.messages == 0 {
             return;
@@ -103,8 +104,8 @@ impl State {
     }
 }
 
-/// What a look at a connection takes, in nanoseconds.
-const LOOK: u64 = 60;
+/// The cost of checking a connection, in nanoseconds.
+const CHECK: u64 = 60;
 
 #[cfg(test)]
 mod tests {

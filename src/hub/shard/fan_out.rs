@@ -1,7 +1,7 @@
-//! The way of messages from a shard to its subscribers' outboxes, in steps.
+//! The fan-out: queues messages to the outboxes of their subscribers, in steps.
 //!
 //! One fan-out is under way at a time, and it is finished before the next one begins, so the order
-//! of a topic is kept. Each subscriber is looked at once for each topic.
+//! of a topic is kept. Each subscriber is visited once for each topic.
 
 use std::{rc::Rc, time::Instant};
 
@@ -22,35 +22,37 @@ use crate::hub::{
     },
 };
 
-/// Messages on their way to the subscribers of some topics.
+/// Messages that are being queued to the subscribers of some topics.
 #[derive(Debug)]
 pub(in crate::hub) struct FanOut {
     segments: Segments,
-    /// The topic that is to be visited next, and those after it, the next one last.
+    /// The topic to be visited next.
     next: Option<TopicKey>,
+    /// The topics to be visited after `next`, in reverse order.
     others: Vec<TopicKey>,
     /// The topic that is being visited.
     topic: Option<TopicKey>,
     recipients: Recipients,
+    /// Number of subscribers so far that the messages were queued to.
     queued: usize,
     receipts: Vec<Receipt>,
-    /// The topic whose pending messages these were.
+    /// The topic whose pending messages these were, if they were taken from one.
     source: Option<TopicKey>,
 }
 
-/// How far a step of a fan-out has come.
+/// The outcome of one step of a fan-out.
 #[derive(Debug, Default)]
 #[must_use]
 pub(in crate::hub) struct Step {
     pub(in crate::hub) is_done: bool,
-    /// Subscribers that the messages were queued to.
+    /// Number of subscribers that the messages were queued to in this step.
     pub(in crate::hub) queued: usize,
-    /// Those that are too slow for what was offered to them.
+    /// Subscribers that are slow consumers, and did not get the messages.
     pub(in crate::hub) slow: Vec<PeerKey>,
 }
 
 impl FanOut {
-    /// Begins one of a topic's pending messages, to all of its subscribers.
+    /// Makes a fan-out of a topic's pending messages to all of its subscribers.
     pub(in crate::hub) fn to_everyone(pending: Pending) -> Self {
         let Pending {
             topic,
@@ -69,8 +71,8 @@ impl FanOut {
         }
     }
 
-    /// Begins one to those whom a publication is for, each once, in the order of its topics. They are
-    /// connections of `shard`, and marked with `mark`.
+    /// Makes a fan-out of a publication to its audience on `shard`, topic by topic in the order of
+    /// the publisher. Each peer that it reaches is marked with `mark`, and so reached once.
     pub(in crate::hub) fn to_some(delivery: Delivery, shard: usize, mark: u64) -> Self {
         let Delivery {
             publication,
@@ -100,8 +102,8 @@ impl FanOut {
         }
     }
 
-    /// Tells how many it was queued to. Returns the topic whose pending messages these were, and
-    /// the list that they were in.
+    /// Adds the number of subscribers reached to the receipts. Returns the topic whose pending
+    /// messages these were, with the list of them, if they were taken from one.
     pub(in crate::hub) fn finish(self) -> Option<(TopicKey, Vec<EncodedMessage>)> {
         for receipt in self.receipts {
             receipt.add(self.queued);
@@ -109,7 +111,7 @@ impl FanOut {
         Some((self.source?, self.segments.into_messages()))
     }
 
-    /// Goes on until it is done or the step is over.
+    /// Continues the fan-out until it is done or the step is over.
     pub(in crate::hub) fn step(
         &mut self,
         topics: &mut TopicTable,
@@ -136,12 +138,12 @@ impl FanOut {
                     break;
                 };
                 if let Some(topic) = topics.get_mut(next) {
-                    topic.due = topic.subscribers.len();
+                    topic.to_visit = topic.subscribers.len();
                 }
                 continue;
             };
             step.visit(topic, &self.recipients, peers, &mut offering);
-            if topic.due > 0 {
+            if topic.to_visit > 0 {
                 break;
             }
             self.topic = None;
@@ -150,14 +152,14 @@ impl FanOut {
         step
     }
 
-    /// Returns how many messages it brings to each subscriber.
+    /// Returns the number of messages that each subscriber gets.
     pub(in crate::hub) fn messages(&self) -> usize {
         self.segments.messages().len()
     }
 }
 
 impl Step {
-    /// Offers the messages to the subscribers of a topic that are still due, until the step is over.
+    /// Offers the messages to the subscribers still to be visited, until the step is over.
     fn visit(
         &mut self,
         topic: &mut Topic,
@@ -165,8 +167,8 @@ impl Step {
         peers: &mut Peers,
         offering: &mut Offering<'_>,
     ) {
-        while topic.due > 0 && !offering.allowance.is_spent() {
-            let key = topic.subscribers[topic.due - 1].peer;
+        while topic.to_visit > 0 && !offering.allowance.is_spent() {
+            let key = topic.subscribers[topic.to_visit - 1].peer;
             offering.allowance.spend(VISIT);
             match peers.offer(key, recipients, offering) {
                 Offer::Queued | Offer::QueuedFirst => self.queued += 1,
@@ -177,12 +179,12 @@ impl Step {
                 }
                 Offer::Unready => return,
             }
-            topic.due -= 1;
+            topic.to_visit -= 1;
         }
     }
 }
 
-/// What a look at a subscriber takes, in nanoseconds: a cache miss or three.
+/// The cost of visiting a subscriber, in nanoseconds: one to three cache misses.
 const VISIT: u64 = 60;
 
 #[cfg(test)]
@@ -238,21 +240,21 @@ mod tests {
         Publication::new(messages.collect::<Vec<_>>())
     }
 
-    /// Fans out in steps that are over after a message or two, and after each does something else.
-    /// Returns how many there were.
-    fn fan_out(state: &mut State, mut after: impl FnMut(&mut State, usize)) -> usize {
+    /// Fans out in steps that are over after a message or two, and calls `after_step` between them.
+    /// Returns the number of steps.
+    fn fan_out(state: &mut State, mut after_step: impl FnMut(&mut State, usize)) -> usize {
         for step in 1.. {
             let mut allowance = Allowance::new(STEP);
             allowance.cause(STEP_NANOSECONDS - 1);
             if state.fan_out(&mut allowance) {
                 return step;
             }
-            after(state, step);
+            after_step(state, step);
         }
         unreachable!()
     }
 
-    /// Returns the texts that wait for a peer with a context of its own.
+    /// Returns the texts in the outbox of a peer that has a compression context of its own.
     fn inflated(state: &State, key: PeerKey) -> Vec<String> {
         let mut slices = [IoSlice::new(&[]); 128];
         let count = state.peers.get(key).unwrap().outbox.fill(&mut slices);
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn compressing_for_one_alone_takes_several_steps_though_it_came_when_all_was_gathered() {
+    fn compressing_for_one_peer_takes_several_steps_though_it_subscribed_after_the_gathering() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
         subscriber(&mut state, Compression::Off, slice::from_ref(&topic));
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_a_topic_amid_that_and_follows_another_gets_each_message_once() {
+    fn a_peer_that_leaves_one_of_two_topics_amid_a_fan_out_gets_each_message_once() {
         let mut state = state();
         let topics = ["cats", "dogs"].map(|name| TopicName::new(name).unwrap());
         let compression = own_context(&state);

@@ -1,5 +1,5 @@
-//! The queue through which everything reaches a shard from outside its thread, and a publication
-//! also from inside it: there is one path for both.
+//! The inbox of a shard: the queue through which everything reaches it from other threads.
+//! Publications by its own connections take the same way.
 
 use std::{
     collections::VecDeque,
@@ -18,18 +18,18 @@ use crate::hub::{
     publication::delivery::{Delivery, Load},
 };
 
-/// What can be asked of a shard, whose kind of work is `W`.
+/// An item of an inbox. `W` is the type of the closures that the shard runs.
 pub(in crate::hub) enum Item<W> {
-    /// Hand this to your subscribers.
+    /// Queue this delivery to its subscribers.
     Deliver(Delivery),
-    /// Do this, on your own thread, in its turn.
+    /// Run this on the shard's thread, in the order of the inbox.
     Run(W),
-    /// End, dropping every connection.
+    /// End the shard, and drop every connection.
     Stop,
 }
 
 impl<W> Item<W> {
-    /// Returns true if no subscriber of the one topic that it goes to is to be left out.
+    /// Returns true if the item is a delivery to all subscribers of one topic.
     pub(in crate::hub) fn is_for_everyone(&self) -> bool {
         matches!(self, Self::Deliver(delivery) if delivery.for_everyone().is_some())
     }
@@ -44,16 +44,17 @@ impl<W> Item<W> {
 
 /// A shard's inbox: many writers, one reader.
 ///
-/// Bounded by holding its writers back: whoever reads publications from outside must not while
-/// an inbox [is full](Self::is_full).
+/// It accepts every item. It is bounded by backpressure: publishers wait while an inbox [is
+/// full](Self::is_full), and a connection whose publication waits is not read.
 pub(in crate::hub) struct Inbox<W> {
     queue: Mutex<VecDeque<Item<W>>>,
-    /// The load of what was pushed and is not [settled](Self::settle).
+    /// Work of the deliveries that were pushed and are not [settled](Self::settle), in nanoseconds.
     work: AtomicU64,
+    /// Number of messages in these deliveries.
     messages: AtomicU64,
     /// Wakes the shard.
     arrival: Notify,
-    /// Wakes the publishers that were held back.
+    /// Wakes publishers that wait because the inbox is full.
     room: Notify,
 }
 
@@ -65,11 +66,11 @@ impl<W> Inbox<W> {
         }
     }
 
-    /// Appends an item; true if the shard may be asleep and has to be [woken](Self::wake).
+    /// Appends an item. Returns true if the shard may be asleep and must be [woken](Self::wake).
     #[must_use]
     pub(in crate::hub) fn append(&self, item: Item<W>) -> bool {
         let mut queue = self.lock();
-        // An inbox with something in it has woken its shard already.
+        // If the inbox was not empty, the shard was woken already.
         let may_be_asleep = queue.is_empty();
         let load = item.load();
         self.work.fetch_add(load.work, Relaxed);
@@ -78,17 +79,18 @@ impl<W> Inbox<W> {
         may_be_asleep
     }
 
-    /// Takes everything, leaving `spare` in its place: no allocation in a steady stream.
+    /// Takes all items, and leaves the empty `spare` in their place, so that a steady stream
+    /// allocates nothing.
     pub(in crate::hub) fn swap(&self, spare: &mut VecDeque<Item<W>>) {
         debug_assert!(
             spare.is_empty(),
-            "what was taken before has been worked off"
+            "all items that were taken before are processed"
         );
         mem::swap(&mut *self.lock(), spare);
     }
 
-    /// Takes everything out, and has nothing left to do: also what was taken before is settled.
-    pub(in crate::hub) fn empty(&self) -> VecDeque<Item<W>> {
+    /// Takes all items, and settles the loads of all items, those that were taken before included.
+    pub(in crate::hub) fn take_and_settle_all(&self) -> VecDeque<Item<W>> {
         let mut queue = self.lock();
         self.work.store(0, Relaxed);
         self.messages.store(0, Relaxed);
@@ -98,7 +100,7 @@ impl<W> Inbox<W> {
         items
     }
 
-    /// Takes note that a load, of items that were taken, is settled.
+    /// Settles the load of deliveries that are done, and wakes publishers if the inbox was full.
     pub(in crate::hub) fn settle(&self, load: Load) {
         if load == Load::default() {
             return;
@@ -111,8 +113,8 @@ impl<W> Inbox<W> {
         }
     }
 
-    /// Gives back memory that only a burst needs. What the shard has taken in exchange comes here when
-    /// it takes again, and has its turn next time.
+    /// Shrinks the queue if a burst has left it mostly empty. The other queue, which the shard has
+    /// by [`swap`](Self::swap), is here after the next swap, and is shrunk by a later call.
     pub(in crate::hub) fn shrink(&self) {
         let mut queue = self.lock();
         if let Some(kept) = capacity::excess(queue.len(), queue.capacity()) {
@@ -124,16 +126,17 @@ impl<W> Inbox<W> {
         self.lock().is_empty()
     }
 
-    /// Makes the shard's tick look around, even if nothing was pushed.
+    /// Wakes the shard, which runs a step of its tick then, even if nothing was pushed.
     pub(in crate::hub) fn wake(&self) {
         self.arrival.notify_one();
     }
 
-    /// Waits for a wake-up; one that came before is not lost.
+    /// Waits until the shard is woken. A wake-up before the call is not lost.
     pub(in crate::hub) async fn woken(&self) {
         self.arrival.notified().await;
     }
 
+    /// Returns true if publishers must wait.
     pub(in crate::hub) fn is_full(&self) -> bool {
         let work = self.work.load(Relaxed);
         let is_deep = self.messages.load(Relaxed) > BATCH;
@@ -171,21 +174,22 @@ impl<W> fmt::Debug for Inbox<W> {
     }
 }
 
-/// Work of a shard beyond which publishers are held back, in nanoseconds. It is about how long a
-/// message that is published then takes to its last subscriber. 8 MiB of messages count as much, so
-/// this bounds memory, too.
+/// Work of a shard, in nanoseconds, beyond which publishers wait. A message that is published then
+/// takes about this long to reach its last subscriber. 8 MiB of messages count as this much work,
+/// so the bound is one of memory, too.
 const MAX_WORK: u64 = 40_000_000;
 
-/// So many messages may be under way though they make more work: what goes together costs less.
-/// Measured: 16 messages under way to 9,000 subscribers go in batches of 26, and of 13 without this.
+/// Number of messages that may be under way even if they are more work than that, because messages
+/// that are delivered together cost less. Measured with 16 messages under way to 9,000 subscribers:
+/// they go in batches of 26, and in batches of 13 without this.
 const BATCH: u64 = 64;
 
-/// But no more work than this, in nanoseconds.
+/// Work, in nanoseconds, beyond which publishers wait even if the messages are few.
 const MAX_WORK_OF_BATCH: u64 = 4 * MAX_WORK;
 
 #[cfg(test)]
 impl<W> Inbox<W> {
-    /// For how many elements there is memory.
+    /// Returns the number of items that the queue has memory for.
     pub(in crate::hub) fn capacity(&self) -> usize {
         self.lock().capacity()
     }
@@ -215,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_inbox_holds_publishers_back_until_what_was_taken_is_done() {
+    async fn publishers_wait_for_a_full_inbox_until_its_deliveries_are_settled() {
         let inbox = Inbox::<()>::default();
         let delivery = deliver(40 * 1024 * 1024);
         let load = delivery.load;
@@ -224,13 +228,13 @@ mod tests {
         let mut held_back = Box::pin(inbox.wait_for_room());
         assert_eq!((&mut held_back).now_or_never(), None);
         inbox.swap(&mut VecDeque::new());
-        assert_eq!((&mut held_back).now_or_never(), None, "it is not done yet");
+        assert_eq!((&mut held_back).now_or_never(), None, "not settled yet");
         inbox.settle(load);
         held_back.await;
     }
 
     #[test]
-    fn an_inbox_is_full_by_the_work_of_many_messages_or_by_much_more_of_a_few() {
+    fn an_inbox_is_full_by_the_work_of_many_messages_or_four_times_that_of_few() {
         let filled = |messages: usize, bytes: usize| {
             let inbox = Inbox::<()>::default();
             (0..messages).for_each(|_| inbox.push(Item::Deliver(deliver(bytes))));

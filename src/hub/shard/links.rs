@@ -1,4 +1,4 @@
-//! The way of a publication to the shards that it is for, and where its publisher waits before that.
+//! Publishing: the queue of publishers, and the way of a publication into the inboxes of shards.
 
 use std::{fmt, sync::Arc};
 
@@ -18,10 +18,10 @@ use crate::{
     topic::TopicName,
 };
 
-/// The inboxes of all shards, whose kind of work is `W`.
+/// The inboxes of all shards, and their common data. `W` is the type of closures that shards run.
 pub(in crate::hub) struct Links<W> {
     pub(in crate::hub) shared: Arc<Shared>,
-    /// Of each shard.
+    /// One for each shard.
     pub(in crate::hub) inboxes: Vec<Inbox<W>>,
     publisher_queue: PublisherQueue,
 }
@@ -36,7 +36,8 @@ impl<W> Links<W> {
         }
     }
 
-    /// Numbers a publication in the records of `topics`, and puts it into the inboxes of the shards that it is for.
+    /// Numbers a publication in the router's records of `topics`, and pushes it into the inboxes of
+    /// the shards that have subscribers.
     pub(in crate::hub) fn publish(&self, topics: &[TopicName], publication: Publication) {
         let publication = Arc::new(publication);
         match topics {
@@ -50,7 +51,7 @@ impl<W> Links<W> {
         let mut asleep = Vec::new();
         let mut part = self.shared.router.of(topic);
         for (interest, target) in part.route(topic) {
-            // Pushed while the record is held: in the same order to all shards.
+            // Pushed while the record is locked, so that the order is the same in all inboxes.
             let (targets, subscribers) = (Targets::One(target), interest.subscriber_count());
             if self.deliver(publication, interest.shard, targets, subscribers) {
                 asleep.push(interest.shard);
@@ -60,8 +61,8 @@ impl<W> Links<W> {
         self.wake(asleep);
     }
 
-    /// Puts a publication into the inbox of a shard where its topics have so many subscribers.
-    /// Returns true if the shard may be asleep.
+    /// Pushes a publication into the inbox of a shard, on which this number of `subscribers` have
+    /// its topics. Returns true if the shard may be asleep and must be woken.
     fn deliver(
         &self,
         publication: &Arc<Publication>,
@@ -74,18 +75,18 @@ impl<W> Links<W> {
         self.inboxes[shard].append(Item::Deliver(delivery))
     }
 
-    /// All the records are held together, so that each shard gets the publication once, in a place
-    /// that is the right one in the order of every topic.
+    /// Publishes to several topics. Their records are locked together, so that each shard gets the
+    /// publication once, and in the right place in the order of every topic.
     fn publish_to_several(&self, topics: &[TopicName], publication: &Arc<Publication>) {
         let parts_of = topics.iter().map(|topic| self.shared.router.part_of(topic));
         let parts_of: Vec<usize> = parts_of.collect();
         let mut sorted = parts_of.clone();
-        // In one order for all publishers, so that no two wait for each other.
+        // All publishers lock the parts in this order, so that no two wait for each other.
         sorted.sort_unstable();
         sorted.dedup();
         let parts = sorted.iter().map(|&part| self.shared.router.lock(part));
         let mut parts: Vec<_> = parts.collect();
-        // Of each shard: the topics that it has subscribers of, and how many.
+        // For each shard: the topics with subscribers there, and the number of these.
         let mut shares = vec![(Vec::new(), 0); self.inboxes.len()];
         for (topic, part) in topics.iter().zip(parts_of) {
             let held = sorted.binary_search(&part).unwrap_or_default();
@@ -108,7 +109,7 @@ impl<W> Links<W> {
         self.wake(asleep);
     }
 
-    /// Returns how many subscribers a topic has.
+    /// Returns the number of subscribers of a topic on all shards.
     pub(in crate::hub) fn subscribers(&self, topic: &TopicName) -> usize {
         self.shared.router.of(topic).subscribers(topic)
     }
@@ -119,21 +120,22 @@ impl<W> Links<W> {
         }
     }
 
-    /// Returns true if a publisher that comes now must [wait](Self::acquire_permit): some shard has too much
-    /// to deliver, memory is short, or others wait already.
+    /// Returns true if a publisher must [wait](Self::acquire_permit): a shard has too much to
+    /// deliver, memory is short, or other publishers wait already.
     pub(in crate::hub) fn must_wait(&self) -> bool {
         self.shared.budget.holds_publishers()
             || self.inboxes.iter().any(Inbox::is_full)
             || self.publisher_queue.has_waiting()
     }
 
-    /// Waits for its turn to publish, and until there is memory and no inbox is full. A publisher
-    /// can't tell for which shards its message will be, so it waits for all. The `bytes` that it has
-    /// charged do not count against those who wait: only they could free them.
+    /// Waits until the publishers before this one have had their permits, memory suffices, and no
+    /// inbox is full. A publisher can't know which shards its message will go to, so it waits for
+    /// all inboxes. While it waits, the `bytes` that it has charged are not counted against
+    /// publishers: these bytes are freed only by publishing.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe; the place among those that wait is lost.
+    /// Cancel safe, but the publisher's place in the queue is lost.
     pub(in crate::hub) async fn acquire_permit(&self, bytes: usize) -> PublishPermit {
         let _waiting = self.shared.budget.wait_with(bytes);
         let permit = self.publisher_queue.acquire().await;

@@ -1,26 +1,31 @@
-//! A shard: one thread's connections and topics, and what they have in common.
+//! A shard: one thread, with the connections and the subscriptions that it owns.
 //!
-//! A shard owns its connections, their sockets and outboxes, and its part of the topics; nothing
-//! of that leaves its thread. Its [`State`] is borrowed for single steps, never across an await.
+//! A shard owns its connections, their sockets, their outboxes and their subscriptions. None of
+//! that leaves its thread. Its [`State`] is borrowed for one step at a time, never across an await.
 //!
-//! Its [`thread`] (`run`) alternates between steps of the [`tick`] and turns of connections' tasks. Both are
-//! bounded in time. Whoever is not done with its turn waits for one of the next [`rounds`], so that
-//! the sockets are looked at in between. [`panicked`] is what becomes of it when one of them panics.
-//!
-//! What reaches it comes through its [`inbox`], by [`links`] that all shards have. They have what is
-//! [`shared`], too, with [`attendance`]. The tick takes messages to the pending ones of a [`topic`], by [`fan_out`] to the
-//! outboxes of its [`peers`], and [`ring_lap`] tells when they are written. [`state`] has the steps:
-//! `presence`, [`subscriptions`], [`ending`], and [`relief`] and [`receivers`] while memory is short. [`receive`] is
-//! the buffer that all of its connections receive into.
+//! - Time: [`thread`] starts the thread of a shard, and `run` is its main loop, which alternates
+//!   between steps of the [`tick`] and turns of the connections' tasks. Both are bounded in time.
+//!   A task with more to do after its turn waits for one of the next [`rounds`], so that the
+//!   sockets are polled in between. [`panicked`] ends a shard after a panic in a step or a task.
+//! - Between shards: everything reaches a shard through its [`inbox`]. [`links`] has the inboxes
+//!   of all shards, [`shared`] their common data, and [`attendance`] picks the shard of a new
+//!   connection.
+//! - Messages: the tick appends them to the pending ones of their [`topic`], and [`fan_out`] queues
+//!   them to the outboxes of the subscribers, which are [`peers`]. [`ring_lap`] determines when a
+//!   message counts as written.
+//! - Connections: [`state`] holds them. `membership` adds and removes them, [`subscriptions`]
+//!   changes their topics, and [`ending`] ends them. While memory is short, [`relief`] ends those
+//!   that are furthest behind, and [`receivers`] are those that must wait before they read.
+//!   [`receive`] is the buffer that all connections of a shard receive into.
 
 pub(in crate::hub) mod attendance;
 pub(in crate::hub) mod ending;
 pub(in crate::hub) mod fan_out;
 pub(in crate::hub) mod inbox;
 pub(in crate::hub) mod links;
+mod membership;
 pub(in crate::hub) mod panicked;
 pub(in crate::hub) mod peers;
-mod presence;
 pub(in crate::hub) mod receive;
 pub(in crate::hub) mod receivers;
 pub(in crate::hub) mod relief;
@@ -68,23 +73,23 @@ use crate::{
     wire::inflate::Inflater,
 };
 
-/// Work to be done on a shard's own thread, in its turn.
+/// A closure that runs on a shard's own thread, in the order of its inbox.
 pub(crate) type Work = Box<dyn FnOnce(&Rc<Shard>) + Send>;
 
-/// What can be asked of a shard.
+/// An item of a shard's inbox.
 pub(in crate::hub) type Item = inbox::Item<Work>;
 
-/// What leads to all shards.
+/// The inboxes of all shards, and their common data.
 pub(in crate::hub) type Links = links::Links<Work>;
 
-/// One shard, as its own thread sees it.
+/// One shard, for use on its own thread.
 ///
-/// Its cells are borrowed in one order: `receive`, `replies`, `state`, and then `turn` or `rounds`, which
-/// are borrowed for a single call of theirs. The locks of the router and of an inbox come after all of
-/// them, in this order. Code that is given to the shard runs under no borrow: neither [`Work`] nor a
-/// task. There are two exceptions. Whoever takes plain messages reads them in the receive buffer, and so
-/// must not receive. And sockets and wakers are called under the borrow of `state`: they must not call
-/// the shard.
+/// Its `RefCell`s are borrowed in one order: `receive`, `replies`, `state`, and then `turn` or
+/// `rounds`, each of which is borrowed for a single call. The locks of the router and of an inbox
+/// are taken after all of these, in this order. No [`Work`] and no task is called under a borrow.
+/// Two kinds of callbacks are: the closure that takes plain messages runs while `receive` is
+/// borrowed, so it must not receive. Sockets and wakers are called while `state` is borrowed, so
+/// they must not call the shard.
 pub(crate) struct Shard {
     pub(super) index: usize,
     pub(super) links: Arc<Links>,
@@ -93,17 +98,17 @@ pub(crate) struct Shard {
     ledger: Rc<Ledger>,
     pub(super) receive: RefCell<Receive>,
     pub(super) replies: RefCell<Replies>,
-    /// What is left of the turn that a connection has now.
+    /// Time left of the turn that a connection has now.
     turn: RefCell<Allowance>,
-    /// It ends before all was done.
+    /// The connection has more to do than fits into its turn.
     wants_turn: Cell<bool>,
     rounds: RefCell<Rounds>,
-    /// Kept for the next compressed message.
+    /// Spare inflater for the next compressed message.
     inflater: Cell<Option<Box<Inflater>>>,
-    /// Wakes whoever waits for the last connection to go.
+    /// Notified when a connection is removed: a drain waits until none is left.
     pub(super) departure: Notify,
     is_stopping: Cell<bool>,
-    /// A step or a task has panicked.
+    /// True after a step or a task has panicked.
     pub(super) has_panicked: Cell<bool>,
 }
 
@@ -129,30 +134,31 @@ impl Shard {
         })
     }
 
-    /// Returns what the shard holds for its clients.
+    /// Returns the account of the memory that the shard holds for its clients.
     pub(crate) fn ledger(&self) -> &Rc<Ledger> {
         &self.ledger
     }
 
-    /// The configuration that the hub was started with.
+    /// Returns the configuration that the hub was started with.
     pub(crate) fn config(&self) -> &HubConfig {
         &self.shared.config
     }
 
-    /// Begins a connection's turn to read, with what it kept from its last one. It is a short one
-    /// while the shard's round is over, or the hub has too much to deliver; and while memory is
-    /// exhausted, nothing is received.
+    /// Begins a connection's turn to read. `kept` are the bytes that its last turn has left unread.
+    /// The turn is short if the time of the round is used up, or the hub has too much to deliver.
+    /// While memory is exhausted, nothing is received in the turn.
     pub(crate) fn begin_turn(&self, kept: Bytes) {
         self.begin(kept, !self.shared.budget.is_exhausted());
     }
 
-    /// Begins a turn in which all that is received is thrown away, which takes no memory.
+    /// Begins a turn of a connection that discards all it receives. That takes no memory, so it may
+    /// receive while memory is exhausted, too.
     pub(crate) fn begin_discarding(&self) {
         self.begin(Bytes::new(), true);
     }
 
-    /// Begins a turn that is over already, in which nothing is received: a connection has something to
-    /// finish.
+    /// Begins a turn without time, in which nothing is received: for a connection that has ended,
+    /// and only publishes the messages that it has waited with.
     pub(crate) fn begin_no_turn(&self) {
         self.begin(Bytes::new(), false);
         *self.turn.borrow_mut() = Allowance::new(Duration::ZERO);
@@ -172,54 +178,56 @@ impl Shard {
         self.wants_turn.set(false);
     }
 
-    /// Has a connection that waits for a round do nothing: it gets nothing of others' turns.
+    /// Clears the shared reply buffer without beginning a turn, so that the connection sends no
+    /// replies that another one's turn has left there.
     pub(crate) fn skip_turn(&self) {
         self.replies.borrow_mut().clear();
     }
 
-    /// Takes note that the turn ends before all was done.
+    /// Asks for another turn, because the connection has more to do than fits into this one.
     pub(crate) fn want_turn(&self) {
         self.wants_turn.set(true);
     }
 
-    /// Queues the connection for another turn, if it wants one.
+    /// Queues the connection's task for another turn, if the connection has asked for one.
     pub(crate) fn queue_if_wanted(&self, ticket: &mut Ticket, cx: &Context<'_>) {
         if self.wants_turn.take() {
             self.queue(ticket, cx, self.turn_time());
         }
     }
 
-    /// Ends the turn; what the connection has received and not yet read.
+    /// Ends the turn. Returns the bytes that the connection has received and not yet read.
     pub(crate) fn end_turn(&self) -> Bytes {
         self.receive.borrow_mut().end_turn()
     }
 
-    /// Returns how long the turn has taken.
+    /// Returns the time that the turn has taken when the clock was last read; zero if the turn is
+    /// too short for that.
     pub(crate) fn turn_time(&self) -> Duration {
         self.turn.borrow().used()
     }
 
-    /// Charges work of the turn that may have taken `nanoseconds`.
+    /// Charges the turn for work that is estimated to take `nanoseconds`.
     pub(crate) fn spend(&self, nanoseconds: u64) {
         self.turn.borrow_mut().spend(nanoseconds);
     }
 
-    /// Charges what was done since the clock was last looked at, by the clock.
+    /// Reads the clock, and charges the turn with the time that has really passed.
     pub(crate) fn look_at_clock(&self) {
         self.turn.borrow_mut().look_at_clock();
     }
 
-    /// Charges work of so many nanoseconds that the turn has caused for later.
+    /// Charges the turn for `nanoseconds` of work that it causes in later steps.
     pub(super) fn cause(&self, nanoseconds: u64) {
         self.turn.borrow_mut().cause(nanoseconds);
     }
 
-    /// Returns true if the turn must end, whatever is left to do.
+    /// Returns true if the turn must end, even if work is left.
     pub(crate) fn is_turn_over(&self) -> bool {
         self.turn.borrow().is_spent()
     }
 
-    /// Queues a task whose turn took `turn` for another one, in one of the next rounds.
+    /// Queues a task, whose last turn took the time `turn`, for one of the next rounds.
     pub(crate) fn queue(&self, ticket: &mut Ticket, cx: &Context<'_>, turn: Duration) {
         self.rounds.borrow_mut().wait(ticket, cx.waker(), turn);
         self.inbox().wake();
@@ -230,7 +238,7 @@ impl Shard {
         self.rounds.borrow().is_waiting(ticket)
     }
 
-    /// Takes note of a turn that took `turn`.
+    /// Charges the round with a turn that took the time `turn`.
     pub(crate) fn use_up(&self, turn: Duration) {
         if !turn.is_zero() && self.rounds.borrow_mut().use_up(turn) {
             // The next round begins with a tick.
@@ -238,37 +246,38 @@ impl Shard {
         }
     }
 
-    /// Does a step of the shard, or has a turn, and measures it if that is to be known.
+    /// Runs a step or a turn. Measures its CPU time if the feature `internals` is enabled.
     pub(crate) fn measure<T>(&self, step: impl FnOnce() -> T) -> T {
         self.shared.holds[self.index].measure(step)
     }
 
-    /// Takes an inflater. Whoever needs it for several turns keeps it for so long.
+    /// Takes the spare inflater, or makes one. A message that is inflated in several turns keeps
+    /// its inflater for all of them.
     pub(crate) fn take_inflater(&self) -> Box<Inflater> {
         self.inflater.take().unwrap_or_default()
     }
 
-    /// Gives an inflater back.
+    /// Keeps an inflater that is no longer needed as the spare one.
     pub(crate) fn give_back(&self, inflater: Box<Inflater>) {
         self.inflater.set(Some(inflater));
     }
 
-    /// Ends the connection with this key, if it is still there.
+    /// Ends the connection with this key, if the shard still has it.
     pub(super) fn end_connection(&self, key: PeerKey, reason: Disconnect) {
         self.state.borrow_mut().end(key, reason);
     }
 
-    /// Reads nothing more from anybody, and takes no connections any more.
+    /// Begins a drain: the shard reads from no connection, and takes no new ones.
     pub(super) fn begin_drain(&self, time: DrainTime) {
         self.state.borrow_mut().draining = Some(time);
     }
 
-    /// Returns the time for the drain, if one is under way.
+    /// Returns the time that the drain may take, or `None` if no drain has begun.
     pub(crate) fn draining(&self) -> Option<DrainTime> {
         self.state.borrow().draining
     }
 
-    /// Ends every connection, some at a time. None may come any more.
+    /// Ends every connection, in several steps. No connection may be added meanwhile.
     pub(super) async fn end_all(&self, reason: Disconnect) {
         let mut at = Some(0);
         while let Some(from) = at {
@@ -281,7 +290,7 @@ impl Shard {
         }
     }
 
-    /// Returns when no connection is left.
+    /// Waits until no connection is left.
     pub(super) async fn emptied(&self) {
         loop {
             let departure = self.departure.notified();
@@ -292,20 +301,20 @@ impl Shard {
         }
     }
 
-    /// Writes what waits for a connection and what it was answered, as far as its socket takes it.
+    /// Writes the `replies` to a connection, then its outbox, as far as its socket takes them.
     pub(super) fn write(&self, key: PeerKey, replies: &mut Replies) {
         if self.state.borrow_mut().write(key, replies) {
             self.inbox().wake();
         }
     }
 
-    /// Has the task of a connection woken when memory is no longer exhausted.
+    /// Queues a connection, whose task is woken when memory is no longer exhausted.
     pub(super) fn wait_to_receive(&self, key: PeerKey) {
         let State {
             receivers, peers, ..
         } = &mut *self.state.borrow_mut();
         receivers.add(key, peers);
-        // It may be at rest without an eye on that.
+        // The main loop may be asleep without waiting for the budget.
         self.inbox().wake();
     }
 
@@ -314,17 +323,17 @@ impl Shard {
         !self.rounds.borrow().is_empty()
     }
 
-    /// Lets the next of those that wait have their turn.
+    /// Begins a round: wakes the tasks that come next.
     pub(super) fn begin_round(&self) {
         self.rounds.borrow_mut().begin();
     }
 
-    /// Lets the shard end after this step.
+    /// Makes the main loop end after this step.
     pub(super) fn stop(&self) {
         self.is_stopping.set(true);
     }
 
-    /// Gives back memory that only a crowd or a burst needs.
+    /// Shrinks tables and queues that a burst has left mostly empty.
     pub(super) fn shrink(&self) {
         self.state.borrow_mut().shrink();
         self.rounds.borrow_mut().shrink();
@@ -344,12 +353,12 @@ impl fmt::Debug for Shard {
     }
 }
 
-/// The time of a turn while others wait for theirs: room for what most turns do.
+/// Time limit of a short turn: enough for what most turns do.
 const SHORT_TURN: Duration = Duration::from_micros(100);
 
 #[cfg(test)]
 impl Shard {
-    /// For how many elements there is memory, in its own maps and queues and in the router.
+    /// Returns the number of elements that its tables and queues and the router have memory for.
     pub(super) fn capacity(&self) -> usize {
         let state = self.state.borrow();
         let own =

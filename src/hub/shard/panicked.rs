@@ -1,7 +1,7 @@
-//! What becomes of a shard when one of its steps or tasks panics: it ends, and tells its clients.
+//! The end of a shard after a panic in one of its steps or tasks.
 //!
-//! A panic is a bug, and may have left what the shard owns in disorder. So nothing of that is used
-//! any more, but for the sockets.
+//! A panic is a bug, and may have left the shard's data inconsistent. So none of it is used any
+//! more, except for the sockets, which get a last Close.
 
 use std::{
     future::poll_fn,
@@ -15,8 +15,8 @@ use tokio::task::{JoinHandle, spawn_local};
 use crate::{disconnect::Disconnect, hub::shard::Shard};
 
 impl Shard {
-    /// Spawns a task on the shard's thread. If it panics, the shard ends: by itself, tokio would drop
-    /// the task and go on.
+    /// Spawns a task on the shard's thread. If the task panics, the shard ends. tokio alone would
+    /// drop the task and go on.
     pub(crate) fn spawn(
         self: &Rc<Self>,
         task: impl Future<Output = ()> + 'static,
@@ -26,7 +26,7 @@ impl Shard {
         spawn_local(poll_fn(move |cx| shard.guard(|| task.as_mut().poll(cx))))
     }
 
-    /// Polls a task of the shard. If that panics, no task of the shard is polled any more.
+    /// Polls a task of the shard. After a panic, no task of the shard is polled any more.
     pub(crate) fn guard(&self, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
         if self.has_panicked() {
             return Poll::Pending;
@@ -39,10 +39,10 @@ impl Shard {
         })
     }
 
-    /// Takes note that a step or a task has panicked.
+    /// Records that a step or a task has panicked. The shard gets no new connections.
     pub(in crate::hub) fn set_panicked(&self) {
         self.has_panicked.set(true);
-        self.shared.attendance.set_panicked(self.index);
+        self.shared.round_robin.set_panicked(self.index);
         self.shared.relief[self.index].clear();
     }
 
@@ -51,13 +51,13 @@ impl Shard {
         self.has_panicked.get()
     }
 
-    /// Tells every client so, by one write that waits for nothing, and closes its socket.
-    pub(in crate::hub) fn break_off(&self) {
+    /// Sends every client a Close (1011) in one write that does not wait, and closes its socket.
+    pub(in crate::hub) fn close_connections(&self) {
         let reason = Disconnect::ShardPanicked;
         let Some(close) = reason.close_frame() else {
             return;
         };
-        let open = self.state.borrow_mut().peers.break_off(close.as_bytes());
+        let open = self.state.borrow_mut().peers.close_all(close.as_bytes());
         let metrics = &self.shared.metrics[self.index];
         metrics.ended.shard_panicked.add(open);
         metrics.connections.set(0);

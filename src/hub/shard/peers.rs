@@ -1,4 +1,4 @@
-//! The connections of one shard, and the ring of those that wait to be written to.
+//! The connections of one shard, and the ring: the queue of those that wait for a write.
 
 use std::{collections::VecDeque, io, rc::Rc, time::Instant};
 
@@ -29,18 +29,21 @@ use crate::{
     user::UserId,
 };
 
-/// Invariant: a peer is in `ring` if and only if it has noted so.
+/// The connections of a shard.
+///
+/// Invariant: the key of a peer is in `ring` if and only if its `Writing::is_in_ring` is true.
 pub(in crate::hub) struct Peers {
     table: Table<PeerKey, Peer>,
     ring: VecDeque<PeerKey>,
-    /// Sweeps of the table so far: the shard's coarse clock.
+    /// Number of sweeps so far: the coarse clock of the heartbeat.
     sweep: u32,
     slow_consumer_limits: SlowConsumerLimits,
     heartbeat_intervals: HeartbeatIntervals,
     pub(in crate::hub) ledger: Rc<Ledger>,
-    /// Nobody is read, because memory is exhausted.
-    is_nobody_read: bool,
-    /// How often a peer was looked at because of a publication.
+    /// Memory was exhausted when the sweep began: no peer is read, so the silence of all of them is
+    /// excused.
+    is_exhausted: bool,
+    /// Number of visits of peers by fan-outs.
     pub(in crate::hub) visits: Count,
 }
 
@@ -57,7 +60,7 @@ impl Peers {
             },
             heartbeat_intervals: HeartbeatIntervals::new(&config.timeouts),
             ledger,
-            is_nobody_read: false,
+            is_exhausted: false,
             visits: Count::new(),
         }
     }
@@ -86,8 +89,7 @@ impl Peers {
         self.table.get_mut(key)
     }
 
-    /// Returns the peers of a part of the table, of which there are at most 32; `None` behind the last
-    /// part.
+    /// Returns the peers in part `at` of the table, at most 32, or `None` if there is no such part.
     pub(in crate::hub) fn part(&self, at: usize) -> Option<impl Iterator<Item = (PeerKey, &Peer)>> {
         self.table.chunk(at)
     }
@@ -96,7 +98,7 @@ impl Peers {
         self.table.len()
     }
 
-    /// Takes note that a peer said something.
+    /// Records that bytes were received from a peer.
     pub(in crate::hub) fn heard(&mut self, key: PeerKey) {
         if let Some(peer) = self.table.get_mut(key) {
             peer.heartbeat.heard(self.sweep);
@@ -129,12 +131,12 @@ impl Peers {
         self.ring.len()
     }
 
-    /// Writes to some peers of the ring, until that has taken half a millisecond. Returns to how many,
-    /// and those whose sockets failed.
-    pub(in crate::hub) fn write_turn(&mut self, metrics: &ShardMetrics) -> (usize, Vec<PeerKey>) {
+    /// Writes to at most 64 peers of the ring, until that has taken half a millisecond. Returns the
+    /// number of peers, and those whose sockets have failed.
+    pub(in crate::hub) fn write_some(&mut self, metrics: &ShardMetrics) -> (usize, Vec<PeerKey>) {
         let mut allowance = Allowance::since(Instant::now(), STEP);
         let (mut writes, mut lost) = (0, Vec::new());
-        while writes < WRITES_PER_TURN && !allowance.is_spent() {
+        while writes < WRITES_PER_STEP && !allowance.is_spent() {
             let Some(key) = self.ring.pop_front() else {
                 break;
             };
@@ -151,9 +153,9 @@ impl Peers {
         (writes, lost)
     }
 
-    /// Writes what waits for a peer and what it was answered, as far as its socket takes it, or
-    /// until it has had its share. Returns true if the rest comes with the ring. The `replies` are empty
-    /// afterwards in any case: the next who has the buffer must not get them.
+    /// Writes the `replies` to a peer, then its outbox, until its socket takes no more or the peer
+    /// has had its share. Returns true if the rest is written when the ring comes to the peer. The
+    /// `replies` are empty afterwards in any case, because the next peer uses the same buffer.
     pub(in crate::hub) fn write(
         &mut self,
         key: PeerKey,
@@ -189,7 +191,7 @@ impl Peers {
                 Ok(true)
             }
             Err(error) => {
-                // Whoever waits until all is written would wait in vain.
+                // The connection's task may wait until all is written: that will not happen.
                 peer.outbox.abandon();
                 peer.wake();
                 Err(error)
@@ -197,8 +199,9 @@ impl Peers {
         }
     }
 
-    /// Breaks off with every peer, with a `close` where one can be sent. Returns how many had not ended.
-    pub(in crate::hub) fn break_off(&mut self, close: &[u8]) -> u64 {
+    /// Closes the sockets of all peers, after a `close` where one can be sent at once. Returns the
+    /// number of peers that had not ended.
+    pub(in crate::hub) fn close_all(&mut self, close: &[u8]) -> u64 {
         let mut open = 0;
         for peer in self.table.values_mut() {
             open += u64::from(peer.ended.is_none());
@@ -207,15 +210,15 @@ impl Peers {
         open
     }
 
-    /// Begins a look at every peer.
+    /// Begins a sweep, which checks every peer.
     pub(in crate::hub) fn begin_sweep(&mut self) {
         self.sweep += 1;
         self.ledger.look_at_clock(Instant::now());
-        self.is_nobody_read = self.ledger.budget().is_exhausted();
+        self.is_exhausted = self.ledger.budget().is_exhausted();
     }
 
-    /// Looks at a peer: pings it if it is silent, and gives back idle memory. Returns why it is to be
-    /// ended, if it is.
+    /// Checks a peer: pings it if it is silent, and frees idle memory. Returns the reason for which
+    /// it must be ended, if there is one.
     pub(in crate::hub) fn sweep(&mut self, key: PeerKey) -> Option<Disconnect> {
         let peer = self.table.get_mut(key)?;
         peer.outbox.release();
@@ -231,7 +234,7 @@ impl Peers {
             return Some(Disconnect::TooFarBehind);
         }
         let is_pipe = matches!(peer.socket, Some(Socket::Pipe(_)));
-        if is_pipe || peer.excuse_silence() || self.is_nobody_read {
+        if is_pipe || peer.excuse_silence() || self.is_exhausted {
             peer.heartbeat.heard(self.sweep);
         }
         match peer.heartbeat.check(self.sweep, self.heartbeat_intervals) {
@@ -248,7 +251,7 @@ impl Peers {
         }
     }
 
-    /// Gives back memory that only many peers at a time need.
+    /// Shrinks the ring if it is mostly empty.
     pub(in crate::hub) fn shrink(&mut self) {
         if let Some(kept) = capacity::excess(self.ring.len(), self.ring.capacity()) {
             self.ring.shrink_to(kept);
@@ -256,11 +259,11 @@ impl Peers {
     }
 }
 
-/// Writes before the others have their turn. Measured: fewer or more are not cheaper, and these
-/// take 0.2 ms (0.7 ms with 9,000 connections), which bounds how long reads and timers wait.
-const WRITES_PER_TURN: usize = 64;
+/// Number of peers that are written to in a step. Measured: fewer or more are not cheaper. A step
+/// takes 0.2 ms (0.7 ms with 9,000 connections), which bounds how long reads and timers wait.
+const WRITES_PER_STEP: usize = 64;
 
-/// What a write takes, in nanoseconds, besides its bytes.
+/// The cost of a write, in nanoseconds, besides its bytes.
 pub(in crate::hub) const WRITE: u64 = 2_000;
 
 /// Bytes that a socket takes in a nanosecond.
@@ -268,7 +271,7 @@ pub(in crate::hub) const WRITTEN_PER_NANOSECOND: u64 = 4;
 
 #[cfg(test)]
 impl Peers {
-    /// For how many elements there is memory.
+    /// Returns the number of peers that the table and the ring have memory for.
     pub(in crate::hub) fn capacity(&self) -> usize {
         self.table.capacity() + self.ring.capacity()
     }

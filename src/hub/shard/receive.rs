@@ -1,7 +1,7 @@
 //! The receive buffer that all connections of a shard share.
 //!
-//! A connection holds it during one poll of its task and leaves it empty, so an idle connection
-//! costs no buffer at all.
+//! A connection uses it during one poll of its task, and leaves it empty. So an idle connection has
+//! no buffer.
 
 use std::ops::ControlFlow;
 
@@ -13,25 +13,27 @@ use crate::{
     wire::{fast_path, fast_path::Head, frame::Kind, validator::MessageLimits},
 };
 
-/// Bytes received for the connection whose turn it is.
+/// The receive buffer, with the bytes of the connection whose turn it is.
 ///
-/// Invariant: nothing is received before all that was kept is lent, so what is in the buffer is
-/// followed by the rest of that.
+/// Its unread bytes are `buffer[start..end]`, and behind them `kept[kept_copied..]`.
+///
+/// Invariant: nothing is received before all of `kept` is copied into the buffer.
 #[derive(Debug)]
 pub(crate) struct Receive {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
-    /// What the connection has kept from its last turn.
+    /// Bytes that the connection had received and not read when its last turn ended.
     kept: Bytes,
-    /// How much of that was copied into the buffer.
-    lent: usize,
+    /// Number of these that were copied into the buffer.
+    kept_copied: usize,
+    /// Bytes were received from the socket in this turn.
     has_received: bool,
-    /// What the turn may receive at a time, and in all, in bytes.
+    /// Number of bytes that the turn may receive at a time, and in all.
     share: usize,
-    /// How much it may still receive; the last receive may be beyond it.
+    /// Number of bytes that the turn may still receive. The last receive may exceed it.
     left: usize,
-    /// Bytes copied from one place to another.
+    /// Number of bytes copied from one place to another.
     pub(in crate::hub) copies: Count,
 }
 
@@ -42,7 +44,7 @@ impl Receive {
             start: 0,
             end: 0,
             kept: Bytes::new(),
-            lent: 0,
+            kept_copied: 0,
             has_received: false,
             share: 0,
             left: 0,
@@ -50,30 +52,30 @@ impl Receive {
         }
     }
 
-    /// Begins a connection's turn with what it [kept](Self::end_turn) from the one before. It may
-    /// receive `share` bytes.
+    /// Begins a connection's turn with the bytes that [its last one](Self::end_turn) has kept. The
+    /// turn may receive `share` bytes.
     ///
-    /// Whatever a turn that ended in a panic left behind is gone with this.
+    /// Bytes that an earlier turn has left in the buffer because of a panic are dropped.
     pub(crate) fn begin_turn(&mut self, kept: Bytes, share: usize) {
         self.clear();
-        (self.kept, self.lent) = (kept, 0);
+        (self.kept, self.kept_copied) = (kept, 0);
         self.has_received = false;
         (self.share, self.left) = (share, share);
     }
 
-    /// Ends the turn: what the connection did not take, for its next turn.
+    /// Ends the turn. Returns the bytes that the connection did not take, for its next turn.
     pub(crate) fn end_turn(&mut self) -> Bytes {
         let left = self.end - self.start;
-        let kept = if left == 0 && self.lent == self.kept.len() {
+        let kept = if left == 0 && self.kept_copied == self.kept.len() {
             Bytes::new()
         } else if self.has_received {
             self.copies.add(left);
             Bytes::copy_from_slice(&self.buffer[self.start..self.end])
         } else {
-            // As it was lent, and what follows it.
-            self.kept.slice(self.lent - left..)
+            // All bytes in the buffer are copies of kept ones, so those need not be copied again.
+            self.kept.slice(self.kept_copied - left..)
         };
-        (self.kept, self.lent) = (Bytes::new(), 0);
+        (self.kept, self.kept_copied) = (Bytes::new(), 0);
         self.clear();
         kept
     }
@@ -82,34 +84,34 @@ impl Receive {
         (self.start, self.end) = (0, 0);
     }
 
-    /// Returns how much there is that was not taken, what was kept included.
+    /// Returns the number of bytes that are not taken yet, kept ones included.
     pub(in crate::hub) fn left(&self) -> usize {
-        self.end - self.start + self.kept.len() - self.lent
+        self.end - self.start + self.kept.len() - self.kept_copied
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// Puts more of what was kept into the buffer, behind what is there. Returns false if there is
-    /// no more.
-    pub(in crate::hub) fn lend(&mut self) -> bool {
-        if self.lent == self.kept.len() {
+    /// Copies more of the kept bytes into the buffer, behind its unread bytes. Returns false if
+    /// there are none to be copied, or no space.
+    pub(in crate::hub) fn copy_kept(&mut self) -> bool {
+        if self.kept_copied == self.kept.len() {
             return false;
         }
         if self.is_empty() {
             self.clear();
         }
-        let rest = &self.kept[self.lent..];
-        let len = rest.len().min(LENT_BYTES).min(self.buffer.len() - self.end);
+        let rest = &self.kept[self.kept_copied..];
+        let len = rest.len().min(PART_BYTES).min(self.buffer.len() - self.end);
         self.buffer[self.end..self.end + len].copy_from_slice(&rest[..len]);
         self.copies.add(len);
-        (self.lent, self.end) = (self.lent + len, self.end + len);
+        (self.kept_copied, self.end) = (self.kept_copied + len, self.end + len);
         len > 0
     }
 
-    /// Hands out as much as fits, at most 16 KiB: fastwebsockets doubles a buffer that is filled
-    /// to the brim, and never shrinks it.
+    /// Moves bytes to `into`, as many as fit, at most 16 KiB: fastwebsockets doubles a buffer that
+    /// is filled completely, and never shrinks it.
     pub(crate) fn take(&mut self, into: &mut ReadBuf<'_>) {
         let len = (self.end - self.start)
             .min(into.remaining())
@@ -119,25 +121,27 @@ impl Receive {
         self.start += len;
     }
 
-    /// False if the turn has received its share and must end: the others have theirs first.
+    /// Returns false if the turn has received its share. It must end then, so that other
+    /// connections have their turns.
     pub(crate) fn may_receive(&self) -> bool {
         self.left > 0
     }
 
-    /// Returns true if nothing may be received in this turn at all.
-    pub(in crate::hub) fn is_shut(&self) -> bool {
+    /// Returns true if this turn may receive nothing at all.
+    pub(in crate::hub) fn has_no_share(&self) -> bool {
         self.share == 0
     }
 
-    /// The empty buffer, to be filled from the socket.
+    /// Returns the empty buffer, to be filled from the socket.
     pub(in crate::hub) fn space(&mut self) -> &mut [u8] {
-        debug_assert!(self.is_empty(), "what was received before was taken");
+        debug_assert!(self.is_empty(), "all bytes were taken");
         self.clear();
         &mut self.buffer[..self.share]
     }
 
-    /// Makes room behind a part of a frame that is `wire_len` bytes long, for the rest of it. Returns
-    /// false if the whole would not fit.
+    /// Moves the unread bytes, which are a part of a frame of `wire_len` bytes, to the start of the
+    /// buffer, so that the rest fits behind it. Returns false if the buffer is smaller than the
+    /// frame.
     pub(in crate::hub) fn make_room(&mut self, wire_len: usize) -> bool {
         if wire_len > self.buffer.len() {
             return false;
@@ -148,19 +152,20 @@ impl Receive {
         true
     }
 
-    /// The room behind what is there, to be filled from the socket.
+    /// Returns the space behind the unread bytes, to be filled from the socket.
     pub(in crate::hub) fn space_behind(&mut self) -> &mut [u8] {
         &mut self.buffer[self.end..]
     }
 
-    /// Takes note of what was filled into the space that was handed out.
+    /// Records that `len` bytes were received into the space that was returned before.
     pub(in crate::hub) fn received(&mut self, len: usize) {
         self.has_received |= len > 0;
         self.end += len;
         self.left = self.left.saturating_sub(len.max(MIN_RECEIVE_BYTES));
     }
 
-    /// Hands every whole plain message at the head to `take`, until that breaks off.
+    /// Calls `take` with one plain message after the other (uncompressed, in one frame that has
+    /// arrived whole), until it breaks or something else follows. Returns the reason for the stop.
     pub(in crate::hub) fn take_plain(
         &mut self,
         limits: MessageLimits,
@@ -186,35 +191,36 @@ impl Receive {
     }
 }
 
-/// Why no more plain messages are taken.
+/// The reason why no more plain messages are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hub) enum Taken {
-    /// What follows, if anything does, is something for the gate.
+    /// All of them are taken. The slow path must read what follows, if anything does.
     All,
-    /// What follows is a part of one, whose frame will be `wire_len` bytes long.
+    /// All but the last are taken. Only a part of its frame, which has `wire_len` bytes, is here.
     AllBut { wire_len: usize },
-    /// Whoever takes them has broken off.
+    /// The closure that takes them has stopped.
     Enough,
 }
 
-/// One receive, and what ends a turn when it has received so much: what a pipelining client has in
-/// flight, and a message of the default limit with what has arrived behind it. Measured: with a
-/// quarter of that, echoes of 64 KiB cost 10 % more; with half of it, 16 messages of 16 KiB take a
-/// third more system calls. The last 8 KiB are for their headers: they are not to become fifteen
-/// and a rest.
+/// Size of the buffer, and number of bytes after which a turn ends. It is enough for the messages
+/// that a pipelining client has in flight, and for a message of the default limit with the bytes
+/// behind it. Measured: with a quarter of this size, echoes of 64 KiB cost 10 % more; with half of
+/// it, 16 messages of 16 KiB take a third more system calls. The last 8 KiB are for headers, so
+/// that 16 such messages fit, and not 15 and a part of one.
 pub(in crate::hub) const RECEIVE_BYTES: usize = 264 * 1024;
 
 const _: () = assert!(RECEIVE_BYTES == replies::MAX_BYTES);
 
-/// The share of a short turn.
+/// Number of bytes that a short turn may receive.
 pub(in crate::hub) const SHORT_SHARE_BYTES: usize = 32 * 1024;
 
-/// What was kept is copied so much at a time: a turn may be over before it has taken all of it.
-const LENT_BYTES: usize = 32 * 1024;
+/// Number of kept bytes that are copied at a time: the turn may end before it has taken more.
+const PART_BYTES: usize = 32 * 1024;
 
 const TAKE_BYTES: usize = 16 * 1024;
 
-/// What a receive counts for at least: a stream that always has a byte ready is held up, too.
+/// The least number of bytes that a receive counts for: a client that sends single bytes uses up
+/// its share, too.
 const MIN_RECEIVE_BYTES: usize = 4 * 1024;
 
 #[cfg(test)]
@@ -234,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_turn_leaves_comes_first_in_the_next() {
+    fn bytes_that_a_turn_leaves_come_first_in_the_next_turn() {
         let mut receive = Receive::new();
         receive.begin_turn(Bytes::new(), RECEIVE_BYTES);
         fill(&mut receive, b"hello");
@@ -242,20 +248,20 @@ mod tests {
         let kept = receive.end_turn();
         receive.begin_turn(Bytes::from_static(b"somebody else's"), RECEIVE_BYTES);
         receive.begin_turn(kept, RECEIVE_BYTES);
-        assert!(receive.lend());
+        assert!(receive.copy_kept());
         assert_eq!(take(&mut receive, 100), b"llo");
-        assert!(receive.is_empty() && !receive.lend());
+        assert!(receive.is_empty() && !receive.copy_kept());
         assert_eq!(receive.end_turn(), b""[..]);
     }
 
     #[test]
-    fn what_was_kept_is_lent_in_parts_and_all_that_was_not_taken_is_kept_again() {
+    fn kept_bytes_are_copied_in_parts_and_those_not_taken_are_kept_again() {
         let bytes: Bytes = (0..100_000u32).flat_map(u32::to_be_bytes).collect();
         let mut receive = Receive::new();
         let (mut kept, mut taken) = (bytes.clone(), Vec::new());
         for turn in 0.. {
             receive.begin_turn(kept, RECEIVE_BYTES);
-            while receive.lend() && taken.len() < bytes.len() {
+            while receive.copy_kept() && taken.len() < bytes.len() {
                 let part = take(&mut receive, 1_000 + turn);
                 taken.extend(part);
                 if turn % 2 == 0 {
@@ -274,10 +280,10 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_behind_what_was_kept_is_kept_with_it() {
+    fn bytes_received_behind_kept_ones_are_kept_with_them() {
         let mut receive = Receive::new();
         receive.begin_turn(Bytes::from_static(b"begin"), RECEIVE_BYTES);
-        assert!(receive.lend());
+        assert!(receive.copy_kept());
         assert!(receive.make_room(10));
         receive.space_behind()[..3].copy_from_slice(b"end");
         receive.received(3);
@@ -286,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_ends_when_it_has_received_its_share_or_has_asked_for_it_too_often() {
+    fn a_turn_ends_when_it_has_received_its_share_or_has_received_too_often() {
         let mut receive = Receive::new();
         receive.begin_turn(Bytes::new(), RECEIVE_BYTES);
         receive.received(RECEIVE_BYTES - 1);

@@ -1,8 +1,8 @@
-//! Connections that would receive, and wait until memory is no longer exhausted.
+//! The queue of connections that wait to receive until memory is no longer exhausted.
 //!
-//! A connection whose socket can be read would otherwise have one turn after the other in which it
-//! receives nothing. Each that comes here is woken once there is memory: by the tick, which waits for
-//! that too.
+//! Without the queue, a connection with a readable socket would have one turn after the other in
+//! which it may receive nothing. The tick wakes the connections when memory is no longer exhausted.
+//! While connections wait here, a shard without other work waits for that, too.
 
 use std::collections::VecDeque;
 
@@ -13,14 +13,15 @@ use crate::hub::{
     shard::peers::Peers,
 };
 
-/// Those that wait, in the order in which they came.
+/// The connections that wait, in the order in which they began to.
 ///
-/// Invariant: a peer is in it if and only if it has noted so. Some may have left.
+/// Invariant: a peer's key is in the queue if and only if its `waits_to_receive` is true. The keys
+/// of peers that are gone may be in it, too.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Receivers(VecDeque<PeerKey>);
 
 impl Receivers {
-    /// Has the task of a connection woken when something may be received.
+    /// Queues a connection, whose task is woken when it may receive.
     pub(in crate::hub) fn add(&mut self, key: PeerKey, peers: &mut Peers) {
         let peer = peers.get_mut(key);
         if let Some(peer) = peer.filter(|peer| !peer.waits_to_receive) {
@@ -29,7 +30,7 @@ impl Receivers {
         }
     }
 
-    /// Wakes those that wait, one after the other, while there is memory and the step is not over.
+    /// Wakes the connections, one after the other, while memory suffices and the step is not over.
     pub(in crate::hub) fn wake(
         &mut self,
         peers: &mut Peers,
@@ -48,17 +49,17 @@ impl Receivers {
         }
     }
 
-    /// Returns true if there are some that need not wait any more.
+    /// Returns true if connections wait and memory is no longer exhausted.
     pub(in crate::hub) fn may_wake(&self, budget: &Budget) -> bool {
         !self.is_empty() && !budget.is_exhausted()
     }
 
-    /// Returns true if none waits.
+    /// Returns true if no connection waits.
     pub(in crate::hub) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Gives back memory that only many at a time need.
+    /// Shrinks the queue if it is mostly empty.
     pub(in crate::hub) fn shrink(&mut self) {
         if let Some(kept) = capacity::excess(self.0.len(), self.0.capacity()) {
             self.0.shrink_to(kept);
@@ -66,5 +67,5 @@ impl Receivers {
     }
 }
 
-/// What waking a task takes, in nanoseconds.
+/// The cost of waking a task, in nanoseconds.
 const WAKE: u64 = 100;

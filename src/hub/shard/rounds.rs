@@ -1,9 +1,9 @@
-//! Who goes on when: the tasks of a shard that have had their turn and are not done.
+//! Rounds: a queue of tasks that have had their turn and have more to do.
 //!
-//! A task that is always ready would be polled again before anybody looks at the sockets. Here it
-//! waits instead, and after each look the tick lets as many go on as fit into a round, oldest
-//! first. So whoever has become ready meanwhile comes first, and of those that are always ready
-//! each has one turn after the other.
+//! tokio would poll a task that is always ready again before it polls the sockets. Here such a task
+//! waits instead. Each time that tokio has polled the sockets, the tick begins a *round*: it wakes
+//! as many of the waiting tasks as fit into the time of a round, oldest first. So tasks whose
+//! sockets have become ready meanwhile run first, and tasks that are always ready take turns.
 
 use std::{collections::VecDeque, task::Waker, time::Duration};
 
@@ -13,57 +13,61 @@ use crate::hub::capacity;
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Rounds {
     waiting: VecDeque<WaitingTask>,
-    /// The ticket of the last task that was let go on.
-    called: u64,
-    /// How long the turns since the last look at the sockets took; short ones do not count.
+    /// The ticket of the last task that was woken.
+    last_woken: u64,
+    /// Time that turns have taken since the sockets were last polled. Turns that are too short to
+    /// be measured do not count.
     used: Duration,
 }
 
-/// The place of a task in the queue: one that waits already is not queued again.
+/// The number of a task in the queue. A task whose ticket says that it still waits is not queued
+/// again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
 #[derive(Debug)]
 struct WaitingTask {
     waker: Waker,
-    /// How long its last turn took.
+    /// Time that the task's last turn took.
     turn: Duration,
 }
 
 impl Rounds {
-    /// Queues a task whose last turn took `turn`, unless it waits with its `ticket` already.
+    /// Queues a task, whose last turn took the time `turn`, and replaces its `ticket`. Does nothing
+    /// if the task still waits with its `ticket`.
     pub(in crate::hub) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker, turn: Duration) {
         if !self.is_waiting(*ticket) {
             let waker = waker.clone();
             self.waiting.push_back(WaitingTask { waker, turn });
-            *ticket = Ticket(self.called + self.waiting.len() as u64);
+            *ticket = Ticket(self.last_woken + self.waiting.len() as u64);
         }
     }
 
     /// Returns true if a task with this ticket still waits.
     pub(in crate::hub) fn is_waiting(&self, ticket: Ticket) -> bool {
-        ticket.0 > self.called
+        ticket.0 > self.last_woken
     }
 
-    /// Takes note of a turn that took `turn`. Returns true if the round is over with it.
+    /// Charges the round with a turn that took the time `turn`. Returns true if the round is over.
     pub(in crate::hub) fn use_up(&mut self, turn: Duration) -> bool {
         self.used += turn;
         self.is_over()
     }
 
-    /// Returns true if turns are to be short until the sockets were looked at.
+    /// Returns true if the time of the round is used up. Turns are short then, until the sockets
+    /// are polled.
     pub(in crate::hub) fn is_over(&self) -> bool {
         self.used >= ROUND
     }
 
-    /// Begins a round: the sockets were just looked at.
+    /// Begins a round, just after the sockets were polled: wakes the tasks that fit into it.
     pub(in crate::hub) fn begin(&mut self) {
         self.used = Duration::ZERO;
         let mut expected = Duration::ZERO;
         while expected < ROUND
             && let Some(WaitingTask { waker, turn }) = self.waiting.pop_front()
         {
-            self.called += 1;
+            self.last_woken += 1;
             expected += turn.max(SHORTEST_TURN);
             waker.wake();
         }
@@ -73,7 +77,7 @@ impl Rounds {
         self.waiting.is_empty()
     }
 
-    /// Gives back memory that only many tasks at a time need.
+    /// Shrinks the queue if it is mostly empty.
     pub(in crate::hub) fn shrink(&mut self) {
         if let Some(kept) = capacity::excess(self.waiting.len(), self.waiting.capacity()) {
             self.waiting.shrink_to(kept);
@@ -81,16 +85,16 @@ impl Rounds {
     }
 }
 
-/// The time for the long turns between two looks at the sockets: two of them. It is what somebody
-/// who has become ready waits for at least.
+/// Time for the long turns between two polls of the sockets: enough for two of them. While tasks
+/// wait for long turns, a connection that becomes ready waits for at least this long.
 const ROUND: Duration = Duration::from_millis(1);
 
-/// What a turn counts for at least: ten times what a round costs.
+/// The least time that a waiting task counts for in a round: ten times the cost of a round.
 const SHORTEST_TURN: Duration = Duration::from_micros(20);
 
 #[cfg(test)]
 impl Rounds {
-    /// For how many elements there is memory.
+    /// Returns the number of tasks that the queue has memory for.
     pub(in crate::hub) fn capacity(&self) -> usize {
         self.waiting.capacity()
     }
@@ -118,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_lets_as_many_go_on_as_fit_into_it_oldest_first() {
+    fn a_round_wakes_as_many_tasks_as_fit_into_it_oldest_first() {
         let mut rounds = Rounds::default();
         let tasks: Vec<Arc<Woken>> = (0..5).map(|_| Arc::default()).collect();
         for task in &tasks {
@@ -126,7 +130,7 @@ mod tests {
             let mut ticket = Ticket::default();
             rounds.wait(&mut ticket, &waker, ROUND / 2);
             rounds.wait(&mut ticket, &waker, ROUND / 2);
-            assert!(rounds.is_waiting(ticket), "once");
+            assert!(rounds.is_waiting(ticket), "it is queued once");
         }
         let woken = || {
             tasks
@@ -144,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_is_over_when_its_time_is_used_and_the_next_one_begins_with_a_look() {
+    fn a_round_is_over_when_its_time_is_used_up_until_the_next_one_begins() {
         let mut rounds = Rounds::default();
         assert!(!rounds.use_up(ROUND / 2));
         assert!(rounds.use_up(ROUND / 2));

@@ -1,4 +1,4 @@
-//! What a shard's thread does: the tick, and between its steps the turns of the connections' tasks.
+//! The main loop of a shard: steps of the tick, and between them turns of the connections' tasks.
 
 use std::rc::Rc;
 
@@ -10,14 +10,14 @@ use tokio::{
 use crate::hub::{
     bounds::allowance::{Allowance, STEP},
     peer::heartbeat::HeartbeatIntervals,
-    shard::{Shard, peers::Peers, relief::behind::BETWEEN_LOOKS, tick::Tick},
+    shard::{Shard, peers::Peers, relief::behind::SEARCH_INTERVAL, tick::Tick},
 };
 
 impl Shard {
-    /// Runs the shard, on its own thread, until it is stopped.
+    /// Runs the main loop, on the shard's own thread, until the shard is stopped.
     pub(in crate::hub) async fn run(self: Rc<Self>) {
         let sweeper = self.spawn(Rc::clone(&self).sweep_for_ever());
-        // The tick has a budget of its own.
+        // The steps of the tick are bounded in time, so tokio need not limit them.
         coop::unconstrained(self.tick_until_stopped()).await;
         sweeper.abort();
     }
@@ -32,26 +32,27 @@ impl Shard {
             } else {
                 yield_now().await;
             }
-            // Polled once after each look at the sockets: the others of a round come in between.
+            // tokio comes back here once after each time that it polls the sockets, so the tasks
+            // of a round run before the next step.
             self.begin_round();
         }
     }
 
-    /// Waits for something to do; while memory is short, not for long: some may have come to be
-    /// behind.
+    /// Waits until the shard is woken. While memory is short, it waits for at most 100 ms, because
+    /// peers may have fallen behind meanwhile.
     async fn rest(&self) {
         let woken = self.inbox().woken();
         let budget = &self.shared.budget;
         let has_receivers = !self.state.borrow().receivers.is_empty();
         if !has_receivers && !budget.is_crowded() {
-            // Until it is woken, which may be long, it reports nothing.
+            // It may sleep for long, and the other shards must not rely on an old report.
             self.state.borrow_mut().stop_relieving();
             return woken.await;
         }
         tokio::select! {
             () = woken => {}
             () = budget.wait_to_receive(), if has_receivers => {}
-            () = sleep(BETWEEN_LOOKS) => {}
+            () = sleep(SEARCH_INTERVAL) => {}
         }
     }
 
@@ -64,7 +65,7 @@ impl Shard {
         }
     }
 
-    /// Looks at every connection, some at a time.
+    /// Checks every connection, in several steps.
     async fn sweep(&self) {
         self.ledger.tell();
         self.shared.budget.look_again();
@@ -76,7 +77,7 @@ impl Shard {
                 let state = &mut self.state.borrow_mut();
                 state.end_part(from, &mut allowance, Peers::sweep)
             });
-            // Some may have to be pinged.
+            // The tick has to write the Pings that were queued.
             self.inbox().wake();
             yield_now().await;
         }

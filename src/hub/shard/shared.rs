@@ -1,4 +1,4 @@
-//! What every shard knows of the others, and of the whole hub.
+//! The data that all shards of a hub share.
 
 use std::sync::{
     Arc,
@@ -17,29 +17,29 @@ use crate::{
             encoded_message::EncodedMessage,
             router::Router,
         },
-        shard::{attendance::Attendance, relief::report::Report},
+        shard::{attendance::RoundRobin, relief::report::Report},
     },
     message::Message,
     metrics::ShardMetrics,
 };
 
-/// One for all shards.
+/// The data that all shards of a hub share.
 #[derive(Debug)]
 pub(in crate::hub) struct Shared {
     pub(in crate::hub) config: HubConfig,
-    /// Of each shard.
+    /// One for each shard.
     pub(in crate::hub) metrics: Vec<ShardMetrics>,
-    /// Of each shard.
+    /// One for each shard: the longest time that a step has held it.
     pub(in crate::hub) holds: Vec<LongestHold>,
-    /// Of each shard: what its [relief](crate::hub::shard::relief) reports to the others.
+    /// One for each shard: the report of its [relief](crate::hub::shard::relief) to the others.
     pub(in crate::hub) relief: Vec<Report>,
     pub(in crate::hub) contexts: Contexts,
-    /// Of each shard: the windows for which its connections want what is compressed for all.
+    /// One for each shard: the [`Windows`] for which it compresses messages.
     pub(in crate::hub) windows: Vec<AtomicU8>,
     pub(in crate::hub) budget: Arc<Budget>,
-    pub(in crate::hub) attendance: Attendance,
+    pub(in crate::hub) round_robin: RoundRobin,
     pub(in crate::hub) router: Router,
-    /// Turns true when a shard has panicked.
+    /// Becomes true when a shard has panicked.
     pub(in crate::hub) has_panicked: watch::Sender<bool>,
 }
 
@@ -54,18 +54,18 @@ impl Shared {
             relief: shards.map(|_| Report::default()).collect(),
             contexts: Contexts::new(&config.deflate),
             budget: Budget::new(config.limits.budget_bytes()),
-            attendance: Attendance::new(config.shards.get()),
+            round_robin: RoundRobin::new(config.shards.get()),
             router: Router::default(),
             has_panicked: watch::Sender::new(false),
         }
     }
 
-    /// Encodes a message that is to be published.
+    /// Encodes a message for publication.
     pub(in crate::hub) fn encode(&self, message: Message) -> EncodedMessage {
         EncodedMessage::new(message, &self.config.deflate, &self.budget)
     }
 
-    /// Returns the forms in which a shard compresses a message for so many subscribers, at most.
+    /// Returns the forms in which a shard may have to compress a message for this many subscribers.
     pub(in crate::hub) fn forms(&self, shard: usize, subscribers: usize) -> Forms {
         if !self.config.deflate.enabled {
             return Forms::default();

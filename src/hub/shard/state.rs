@@ -1,4 +1,4 @@
-//! What a shard owns, and each step that changes it.
+//! The state of a shard, and the steps that change it.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -26,20 +26,21 @@ use crate::{
     wire::frame::Frame,
 };
 
-/// The state of one shard: its connections, and the topics that they follow.
+/// The state of one shard: its connections, and the topics that they subscribe to.
 pub(in crate::hub) struct State {
     pub(in crate::hub) peers: Peers,
     pub(in crate::hub) topics: TopicTable,
     pub(in crate::hub) compressors: Compressors,
-    /// What is held here for clients.
+    /// Account of the memory that the shard holds for its clients.
     pub(in crate::hub) ledger: Rc<Ledger>,
     pub(in crate::hub) relief: Relief,
     pub(in crate::hub) receivers: Receivers,
-    /// The fan-out that is under way. It comes before all that is pending in `topics`.
+    /// The fan-out that is under way. The pending messages of `topics` are fanned out after it.
     fan_out: Option<FanOut>,
-    /// Fan-outs so far that leave a mark on each subscriber they reach.
-    marked: u64,
-    /// Nothing new is read from peers.
+    /// The last mark that was given to a fan-out. A fan-out marks the peers that it has reached, so
+    /// that none gets its messages twice.
+    last_mark: u64,
+    /// The time that the drain may take, if one has begun: nothing more is read from peers.
     pub(in crate::hub) draining: Option<DrainTime>,
     pub(in crate::hub) index: usize,
     pub(in crate::hub) shared: Arc<Shared>,
@@ -56,28 +57,28 @@ impl State {
             relief: Relief::default(),
             receivers: Receivers::default(),
             fan_out: None,
-            marked: 0,
+            last_mark: 0,
             draining: None,
             index,
             shared,
         }
     }
 
-    /// Begins the fan-out of what is for some subscribers only, or for those of several topics.
-    /// What came before must have been fanned out.
+    /// Begins the fan-out of a delivery that is for some subscribers only, or for several topics.
+    /// Everything before it must have been fanned out.
     pub(in crate::hub) fn begin_fan_out(&mut self, delivery: Delivery) {
-        debug_assert!(self.is_settled(), "what came before goes first");
+        debug_assert!(self.is_settled(), "earlier messages are fanned out first");
         for Target { topic, number } in delivery.targets.iter() {
             if let Some(topic) = self.topics.get_mut(*topic) {
-                topic.take(*number);
+                topic.advance(*number);
             }
         }
-        self.marked += 1;
-        self.fan_out = Some(FanOut::to_some(delivery, self.index, self.marked));
+        self.last_mark += 1;
+        self.fan_out = Some(FanOut::to_some(delivery, self.index, self.last_mark));
     }
 
-    /// Hands what was gathered to the subscribers, one topic after the other, until all is done or
-    /// the step is over. Returns true if it is done.
+    /// Queues the pending messages to their subscribers, one topic after the other, until none is
+    /// pending or the step is over. Returns true if none is pending.
     pub(in crate::hub) fn fan_out(&mut self, allowance: &mut Allowance) -> bool {
         loop {
             let Some(fan_out) = &mut self.fan_out else {
@@ -112,32 +113,33 @@ impl State {
         }
     }
 
-    /// Nothing is under way to subscribers.
+    /// Returns true if no message is pending or being fanned out.
     pub(in crate::hub) fn is_settled(&self) -> bool {
         self.fan_out.is_none() && self.topics.is_settled()
     }
 
-    /// Queues an answer to what a peer itself said.
+    /// Adds a reply to a peer to the `replies` of its turn. If it does not fit, queues all of them
+    /// in the peer's outbox.
     pub(in crate::hub) fn reply(&mut self, key: PeerKey, message: Frame, replies: &mut Replies) {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.reply(message, replies, &mut self.compressors, &self.ledger);
         }
     }
 
-    /// Peers that wait for their write.
+    /// Returns the number of peers that wait for a write.
     pub(in crate::hub) fn ring_len(&self) -> usize {
         self.peers.ring_len()
     }
 
-    /// Gives some of the peers that wait for it their write. Returns how many.
-    pub(in crate::hub) fn write_turn(&mut self) -> usize {
-        let (writes, lost) = self.peers.write_turn(&self.shared.metrics[self.index]);
+    /// Writes to some of the peers that wait for a write. Returns the number of these peers.
+    pub(in crate::hub) fn write_some(&mut self) -> usize {
+        let (writes, lost) = self.peers.write_some(&self.shared.metrics[self.index]);
         self.end_all(lost.into_iter().map(|key| (key, Disconnect::Lost)));
         writes
     }
 
-    /// Writes what waits for a peer and what it was answered, as far as its socket takes it. Returns
-    /// true if the tick, which may be asleep, is to write the rest.
+    /// Writes the `replies` to a peer, then its outbox, as far as its socket takes them. Returns
+    /// true if the tick is to write the rest, for which the shard must be woken.
     #[must_use]
     pub(in crate::hub) fn write(&mut self, key: PeerKey, replies: &mut Replies) -> bool {
         let metrics = &self.shared.metrics[self.index];
@@ -147,13 +149,13 @@ impl State {
         })
     }
 
-    /// Begins a look at every connection.
+    /// Begins a sweep, which checks every connection.
     pub(in crate::hub) fn begin_sweep(&mut self) {
         self.update_gauges();
         self.peers.begin_sweep();
     }
 
-    /// Gives back memory that only a crowd needs.
+    /// Shrinks tables and queues that many connections have left mostly empty.
     pub(in crate::hub) fn shrink(&mut self) {
         self.peers.shrink();
         self.topics.shrink();
@@ -171,7 +173,8 @@ impl State {
     }
 }
 
-/// Bytes that messages hold which are joined, and forgotten, in a nanosecond: 50 for a small message.
+/// Bytes, held by messages, that are joined and later freed in a nanosecond: a small message takes
+/// 50 ns.
 const JOINED_PER_NANOSECOND: u64 = 2;
 
 #[cfg(test)]
@@ -223,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_over_from_earlier_subscribers_of_a_topic_is_not_for_later_ones() {
+    fn publications_left_over_from_former_subscribers_do_not_reach_later_ones() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
         let [earlier, later] = [(); 2].map(|()| state.peers.insert(None, Compression::Off));
@@ -240,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_connection_follows_nothing_and_gets_nothing() {
+    fn an_ended_connection_has_no_subscriptions_and_gets_no_messages() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
         let key = state.peers.insert(None, Compression::Off);
@@ -263,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_for_one_user_is_for_no_other() {
+    fn a_message_for_one_user_reaches_no_other_user() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
         let [one, other] = [1_u64, 2].map(|user| {
@@ -283,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_for_others_is_not_for_the_connection_that_publishes_it() {
+    fn a_message_to_all_but_its_publisher_does_not_reach_the_publisher() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
         let [one, other] = [(); 2].map(|()| {
@@ -303,11 +306,11 @@ mod tests {
         assert_eq!(wire(&state, one), b"");
         assert_eq!(wire(&state, other), b"\x81\x01x");
         publish(&mut state, HERE + 1);
-        assert_eq!(wire(&state, one), b"\x81\x01x", "that is another shard's");
+        assert_eq!(wire(&state, one), b"\x81\x01x", "it is on another shard");
     }
 
     #[test]
-    fn a_message_to_several_topics_comes_once_however_many_a_connection_follows() {
+    fn a_message_to_several_topics_arrives_once_at_a_subscriber_of_two_of_them() {
         let mut state = state();
         let topics = ["cats", "dogs", "fish"].map(|name| TopicName::new(name).unwrap());
         let key = state.peers.insert(None, Compression::Off);
@@ -322,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_at_many_connections_takes_several_steps() {
+    fn a_sweep_of_many_connections_takes_several_steps() {
         let mut state = state();
         for _ in 0..20_000 {
             state.peers.insert(None, Compression::Off);
@@ -342,19 +345,19 @@ mod tests {
     fn a_fan_out_to_many_takes_several_steps_in_which_subscribers_may_come_and_go() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
-        let join = |state: &mut State| {
+        let subscribe = |state: &mut State| {
             let key = state.peers.insert(None, Compression::Off);
             state.subscribe(key, &topic);
             key
         };
-        let keys: Vec<PeerKey> = (0..100).map(|_| join(&mut state)).collect();
+        let keys: Vec<PeerKey> = (0..100).map(|_| subscribe(&mut state)).collect();
         let target = target(&state, &topic);
         state.topics.append(target, &publication("x"));
         let mut steps = 1;
         let mut leavers = keys.iter().step_by(7);
         loop {
             let mut allowance = Allowance::new(STEP);
-            // Over after one subscriber.
+            // The step is over after one subscriber.
             allowance.cause(STEP_NANOSECONDS - 1);
             allowance.spend(20_000 - 61);
             if state.fan_out(&mut allowance) {
@@ -364,7 +367,7 @@ mod tests {
             if let Some(&leaver) = leavers.next() {
                 state.end(leaver, Disconnect::Unregistered);
             }
-            join(&mut state);
+            subscribe(&mut state);
         }
         assert!(steps > 20, "{steps}");
         let staying = keys

@@ -1,4 +1,4 @@
-//! Which topics a connection follows: each change costs as much as there are topics in it.
+//! The subscriptions of connections. Changing them takes time in proportion to the topics.
 
 use std::collections::HashSet;
 
@@ -8,22 +8,22 @@ use crate::{
         publication::router::{Added, Interest},
         shard::{
             state::State,
-            topic::{Departure, Topic},
+            topic::{Topic, Unsubscribed},
         },
     },
     topic::TopicName,
 };
 
 impl State {
-    /// Lets a peer follow exactly `topics`, each named once.
+    /// Subscribes a peer to exactly `topics`, each of which is named once.
     pub(in crate::hub) fn set_topics(&mut self, key: PeerKey, topics: &[TopicName]) {
         let mut wanted: HashSet<&TopicName> = topics.iter().collect();
-        let followed = self
+        let subscribed = self
             .peers
             .get(key)
             .map_or(0, |peer| peer.subscriptions.len());
-        // From the last one, because the last one moves to the index of each that is left.
-        for index in (0..followed).rev() {
+        // Backwards, because `leave` moves the last subscription to the index that becomes free.
+        for index in (0..subscribed).rev() {
             let subscription = self.peers.get(key).map(|peer| peer.subscriptions[index]);
             let topic = subscription.and_then(|subscription| self.topics.get(subscription.topic));
             if !topic.is_some_and(|topic| wanted.remove(&topic.name)) {
@@ -31,7 +31,7 @@ impl State {
             }
         }
         if let Some(peer) = self.peers.get_mut(key) {
-            // Exactly: most connections follow one topic, and there are many of them.
+            // Exactly, because there are many connections, and most subscribe to one topic.
             peer.subscriptions.reserve_exact(wanted.len());
         }
         for topic in topics.iter().filter(|topic| wanted.contains(topic)) {
@@ -45,7 +45,7 @@ impl State {
         self.update_gauges();
     }
 
-    /// Returns the topics that a peer follows.
+    /// Returns the topics that a peer subscribes to.
     pub(in crate::hub) fn topics_of(&self, key: PeerKey) -> impl Iterator<Item = &Topic> {
         let subscriptions = self
             .peers
@@ -56,20 +56,20 @@ impl State {
             .filter_map(|subscription| self.topics.get(subscription.topic))
     }
 
-    /// Returns what the topics of a peer may hold, in bytes.
+    /// Returns the bytes that the subscriptions of a peer may hold.
     pub(in crate::hub) fn topics_bytes(&self, key: PeerKey) -> usize {
         let topics = self.topics_of(key);
         topics.map(|topic| held_by(&topic.name)).sum()
     }
 
-    /// Subscribes a peer to a topic that it does not follow yet.
+    /// Subscribes a peer, unless it has ended, to a topic that it does not subscribe to yet.
     pub(in crate::hub) fn subscribe(&mut self, key: PeerKey, name: &TopicName) {
         let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.ended.is_none()) else {
             return;
         };
         let subscriber = Subscriber {
             peer: key,
-            subscription: u32::try_from(peer.subscriptions.len()).expect("there are few"),
+            subscription: u32::try_from(peer.subscriptions.len()).expect("a peer has few topics"),
         };
         self.ledger.enter(SUBSCRIPTION_BYTES);
         let announce = |topic, subscribers| {
@@ -80,7 +80,7 @@ impl State {
                 subscribers,
             };
             let Added { next, is_first } = self.shared.router.of(name).add(name, interest);
-            debug_assert!(next == 0 || !is_first, "{name:?} had a record");
+            debug_assert!(next == 0 || !is_first, "{name:?} begins at number 0");
             next
         };
         let subscription = self.topics.subscribe(name, subscriber, announce);
@@ -99,15 +99,15 @@ impl State {
         self.unsubscribe(subscription);
     }
 
-    /// Removes a subscriber from its topic. The subscription is no longer among the peer's own.
+    /// Removes a subscription from its topic. The peer's own list does not have it any more.
     pub(in crate::hub) fn unsubscribe(&mut self, subscription: SubscriptionKey) {
         self.ledger.cross_out(SUBSCRIPTION_BYTES);
         match self.topics.unsubscribe(subscription) {
-            Departure::Last(topic) => {
+            Unsubscribed::Last(topic) => {
                 self.ledger.cross_out(topic_bytes(&topic));
                 self.shared.router.of(&topic).remove(&topic, self.index);
             }
-            Departure::Moved(moved) => {
+            Unsubscribed::Moved(moved) => {
                 for (Subscriber { peer, subscription }, index) in moved.into_iter().flatten() {
                     let peer = self.peers.get_mut(peer);
                     let subscription =
@@ -121,12 +121,13 @@ impl State {
     }
 }
 
-/// Returns what following a topic may hold, in bytes: the topic, too, if nobody else follows it.
+/// Returns the bytes that a subscription may hold, with those of the topic itself: it may be the
+/// first subscription to that.
 pub(in crate::hub) fn held_by(topic: &TopicName) -> usize {
     SUBSCRIPTION_BYTES + topic_bytes(topic)
 }
 
-/// Returns what a topic holds on a shard that has subscribers of it.
+/// Returns the bytes that a topic holds on a shard that has subscribers of it.
 fn topic_bytes(topic: &TopicName) -> usize {
     TOPIC_BYTES + topic.as_str().len()
 }
@@ -150,7 +151,7 @@ mod tests {
         TopicName::new(&number.to_string()).unwrap()
     }
 
-    /// Checks that every subscription leads to its subscriber, and back.
+    /// Checks that a peer's subscription and its entry in the topic have each other's index.
     fn check(state: &State, peers: &[(PeerKey, BTreeSet<usize>)]) {
         for (key, topics) in peers {
             let subscriptions = &state.peers.get(*key).unwrap().subscriptions;
@@ -165,13 +166,13 @@ mod tests {
                 assert!(topics.contains(&topic.name.as_str().parse().unwrap()));
             }
         }
-        let followed: BTreeSet<_> = peers.iter().flat_map(|(_, topics)| topics).collect();
-        assert_eq!(state.topics.len(), followed.len());
+        let subscribed: BTreeSet<_> = peers.iter().flat_map(|(_, topics)| topics).collect();
+        assert_eq!(state.topics.len(), subscribed.len());
     }
 
     proptest! {
         #[test]
-        fn each_subscription_leads_to_its_subscriber_and_back(
+        fn a_subscription_and_its_entry_in_the_topic_always_have_each_others_index(
             changes in proptest::collection::vec((0..5usize, proptest::collection::btree_set(0..8usize, 0..8)), 1..40),
         ) {
             let mut state = State::new(0, Arc::new(Shared::new(&HubConfig::default())));

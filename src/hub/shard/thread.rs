@@ -1,4 +1,4 @@
-//! A shard's thread: how it starts, and what it still does for a shard that has panicked.
+//! The thread of a shard: its start, and its work after the shard has panicked.
 
 use std::{
     collections::VecDeque,
@@ -20,9 +20,10 @@ pub(in crate::hub) fn start(index: usize, links: Arc<Links>) -> io::Result<()> {
     let run = move || {
         let runtime = Builder::new_current_thread()
             .enable_all()
-            // Turns are short when a round is over; so many of them take no longer than it.
+            // Task polls between two polls of the sockets. Turns are short (0.1 ms) once a round is
+            // over, so this many take at most 1.6 ms.
             .event_interval(16)
-            // Large bodies of requests are parsed beside the shard, one at a time.
+            // The blocking thread parses large request bodies, one at a time.
             .max_blocking_threads(1)
             .build_local(LocalOptions::default());
         match runtime {
@@ -53,25 +54,26 @@ fn run(shard: &Rc<Shard>, runtime: LocalRuntime) {
         return;
     }
     error!(shard = shard.index, "a shard has panicked");
-    // What it owns may be in disorder. If its clients can't be told, their sockets are closed with
-    // its tasks all the same.
-    let _ = catch_unwind(AssertUnwindSafe(|| shard.break_off()));
-    // Its tasks are dropped with it, which may panic, too.
+    // The shard's data may be inconsistent, so this may panic, too. Sockets that it does not close
+    // are closed when the runtime drops the shard's tasks.
+    let _ = catch_unwind(AssertUnwindSafe(|| shard.close_connections()));
+    // Drops the shard's tasks, whose destructors may panic, too.
     let _ = catch_unwind(AssertUnwindSafe(|| runtime.shutdown_background()));
     shard.shared.has_panicked.send_replace(true);
-    drop_what_comes(shard);
+    discard_inbox(shard);
 }
 
-/// Drops whatever reaches a shard that is no more, until the hub ends: whoever waits for it to be done
-/// learns that it is not, and publishers are not held back.
-fn drop_what_comes(shard: &Shard) {
-    // Without a driver: it needs no descriptor.
+/// Drops all items that reach the inbox of a shard that has panicked, until the hub ends. A caller
+/// that waits for an item learns by the drop that it will not be done, and publishers do not wait
+/// for the inbox.
+fn discard_inbox(shard: &Shard) {
+    // Without an I/O driver, which would need a file descriptor.
     let Ok(runtime) = Builder::new_current_thread().build() else {
         return;
     };
     runtime.block_on(async {
         loop {
-            let items: VecDeque<Item> = shard.inbox().empty();
+            let items: VecDeque<Item> = shard.inbox().take_and_settle_all();
             if items.iter().any(|item| matches!(item, Item::Stop)) {
                 return;
             }
@@ -94,14 +96,14 @@ mod tests {
         topic::TopicName,
     };
 
-    /// What has not come by then does not come.
+    /// Time after which a test gives up.
     const TIMEOUT: Duration = Duration::from_secs(10);
 
     fn topic() -> TopicName {
         TopicName::new("cats").unwrap()
     }
 
-    /// A hub with a subscriber on the shard that has panicked.
+    /// Returns a hub of which shard `panicking` has panicked, with a subscriber on that shard.
     async fn panicked_hub(shards: usize, panicking: usize) -> Hub {
         let config = HubConfig {
             shards: shards.try_into().unwrap(),
@@ -111,7 +113,7 @@ mod tests {
         hub.run_on(panicking, |shard| {
             let handle = Handle::new(shard, None, None);
             handle.set_topics(&[topic()]);
-            // Kept for as long as the shard is there.
+            // Keeps the connection until the shard ends.
             spawn_local(async move {
                 let _handle = handle;
                 pending::<()>().await;
@@ -123,14 +125,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_shard_that_panics_is_told_of() {
+    async fn the_hub_reports_a_shard_that_has_panicked() {
         for (shards, panicking) in [(1, 0), (2, 0), (2, 1)] {
             assert!(panicked_hub(shards, panicking).await.has_panicked());
         }
     }
 
     #[tokio::test]
-    async fn a_task_of_a_shard_that_panics_ends_the_shard() {
+    async fn a_task_that_panics_ends_its_shard() {
         let hub = Hub::start(&HubConfig::default()).unwrap();
         hub.run_on(0, |shard| {
             shard.spawn(async { panic!("on purpose") });
@@ -139,16 +141,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_pass_a_shard_by_that_has_panicked() {
+    async fn a_shard_that_has_panicked_gets_no_new_connections() {
         let hub = panicked_hub(2, 1).await;
         let next: Vec<_> = (0..3).map(|_| hub.next_shard()).collect();
         assert_eq!(next, [0, 0, 0]);
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_a_shard_that_has_panicked() {
+    async fn publishers_and_the_drain_do_not_wait_for_a_shard_that_has_panicked() {
         let hub = panicked_hub(2, 0).await;
-        // More than may wait for a shard that is there.
+        // More bytes than the inbox of a running shard may hold before publishers wait.
         for _ in 0..3 {
             let message = Message::binary(&vec![0; 20 * 1024 * 1024]);
             let queued = timeout(TIMEOUT, hub.publish(&topic(), message)).await;

@@ -1,7 +1,7 @@
-//! The tick: the steps in which a shard works its inbox off and writes to its peers.
+//! The tick: the steps in which a shard processes its inbox and writes to its peers.
 //!
-//! A step takes up to some hundred microseconds; between two of them the connections have their
-//! turns. What is not done goes on in the next one, in the same order.
+//! A step takes up to some hundred microseconds. Between two steps the connections have their
+//! turns. Work that does not fit into a step continues in the next one, in the same order.
 
 use std::{collections::VecDeque, fmt, mem, rc::Rc, time::Instant};
 
@@ -11,12 +11,12 @@ use crate::hub::{
     shard::{Item, Shard, ring_lap::RingLap, state::State},
 };
 
-/// What was taken from the inbox, and how far it has come.
+/// The items that were taken from the inbox, and the progress of their delivery.
 #[derive(Default)]
 pub(in crate::hub) struct Tick {
     items: VecDeque<Item>,
-    /// The load that is being fanned out.
-    in_hand: Load,
+    /// Load of the deliveries that are being fanned out.
+    fanning_out: Load,
     lap: RingLap,
 }
 
@@ -29,10 +29,10 @@ impl fmt::Debug for Tick {
 }
 
 impl Tick {
-    /// Works off some of the inbox, if it is time for that, and writes to some peers.
+    /// Processes a part of the inbox, if that is due, and writes to some peers.
     pub(in crate::hub) fn step(&mut self, shard: &Rc<Shard>) {
-        if self.lap.may_take() && self.work_off(shard) {
-            self.lap.taken(shard.state.borrow().ring_len());
+        if self.lap.may_process_inbox() && self.process_inbox(shard) {
+            self.lap.inbox_processed(shard.state.borrow().ring_len());
         }
         let mut state = shard.state.borrow_mut();
         if shard.shared.budget.is_crowded() {
@@ -48,12 +48,12 @@ impl Tick {
             ..
         } = &mut *state;
         receivers.wake(peers, &shared.budget, &mut Allowance::new(STEP));
-        let writes = state.write_turn();
+        let writes = state.write_some();
         let settled = self.lap.written(writes, state.ring_len());
         shard.inbox().settle(settled);
     }
 
-    /// Nothing is to be done until something comes.
+    /// Returns true if there is nothing to do until the shard is woken.
     pub(in crate::hub) fn is_at_rest(&self, shard: &Shard) -> bool {
         let state = shard.state.borrow();
         self.items.is_empty()
@@ -64,9 +64,9 @@ impl Tick {
             && shard.inbox().is_empty()
     }
 
-    /// Works off what is in the inbox now, in its order, until the step is over. Returns true if
-    /// all of it is done.
-    fn work_off(&mut self, shard: &Rc<Shard>) -> bool {
+    /// Processes the items that the inbox has now, in their order, until the step is over. Returns
+    /// true if all of them are done.
+    fn process_inbox(&mut self, shard: &Rc<Shard>) -> bool {
         let mut allowance = Allowance::since(Instant::now(), STEP);
         if self.items.is_empty() {
             shard.inbox().swap(&mut self.items);
@@ -76,10 +76,10 @@ impl Tick {
             if !shard.state.borrow_mut().fan_out(&mut allowance) {
                 return false;
             }
-            self.lap.fanned_out(mem::take(&mut self.in_hand));
-            // What `gather` takes is left to it.
+            self.lap.fanned_out(mem::take(&mut self.fanning_out));
+            // Deliveries for all subscribers of a topic are left to `gather`.
             let next = self.items.pop_front_if(|item| !item.is_for_everyone());
-            // In its turn: after what came before it has taken effect.
+            // Everything before this item has been fanned out.
             match next {
                 None if self.items.is_empty() => return true,
                 None => {}
@@ -90,7 +90,7 @@ impl Tick {
                 }
                 Some(Item::Deliver(delivery)) => {
                     allowance.spend(BEGIN);
-                    self.in_hand += delivery.load;
+                    self.fanning_out += delivery.load;
                     shard.state.borrow_mut().begin_fan_out(delivery);
                 }
             }
@@ -100,8 +100,9 @@ impl Tick {
         }
     }
 
-    /// Gathers what comes next and is for all of a topic's subscribers: they get it together. What
-    /// was gathered before must have been fanned out.
+    /// Takes the next deliveries, as long as each is for all subscribers of one topic, and appends
+    /// their messages to the pending ones of the topic, to be fanned out together. Does nothing
+    /// until the messages that were gathered before are fanned out.
     fn gather(&mut self, state: &mut State, allowance: &mut Allowance) {
         if !state.is_settled() {
             return;
@@ -114,7 +115,7 @@ impl Tick {
         {
             let publication = &delivery.publication;
             state.topics.append(target, publication);
-            self.in_hand += delivery.load;
+            self.fanning_out += delivery.load;
             held_bytes += publication.held_bytes();
             allowance.spend(FIND + GATHER * publication.messages.len() as u64);
             self.items.pop_front();
@@ -122,20 +123,20 @@ impl Tick {
     }
 }
 
-/// What is gathered is joined, and then forgotten, in one go: so much, held in messages of any size,
-/// takes 0.1 to 0.3 ms.
+/// Number of bytes, held by messages, at which gathering stops. The messages are joined, and later
+/// freed, without a break: that takes 0.1 to 0.3 ms for this many bytes, in messages of any size.
 const GATHERED_BYTES: usize = 512 * 1024;
 
-/// What finding a topic takes, in nanoseconds.
+/// The cost of finding a topic, in nanoseconds.
 const FIND: u64 = 60;
 
-/// What gathering a message takes, in nanoseconds.
+/// The cost of gathering a message, in nanoseconds.
 const GATHER: u64 = 20;
 
-/// What beginning the fan-out to several topics may take, in nanoseconds: there are at most 128.
+/// The greatest cost of beginning a fan-out to several topics (at most 128), in nanoseconds.
 const BEGIN: u64 = 8_000;
 
-/// What other work takes, in nanoseconds: most of it begins a connection.
+/// The cost of an item of work, in nanoseconds: most of them begin a connection.
 const RUN: u64 = 2_000;
 
 #[cfg(test)]
@@ -189,14 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn work_is_done_after_what_came_before_it_has_taken_effect() {
+    fn an_item_of_work_runs_after_the_messages_before_it_were_queued() {
         let shard = shard();
         let topic = TopicName::new("cats").unwrap();
         let key = subscriber(&shard, &topic);
         publish(&shard, &topic, "x", None);
         let end: Work = Box::new(move |shard| shard.end_connection(key, Disconnect::Restarting));
         shard.inbox().push(Item::Run(end));
-        assert!(Tick::default().work_off(&shard));
+        assert!(Tick::default().process_inbox(&shard));
         let wire = wire(&shard, key);
         assert_eq!(wire[..5], *b"\x81\x01x\x88\x16");
     }
@@ -215,7 +216,7 @@ mod tests {
         publish(&shard, &topic, "second", Some("1"));
         publish(&shard, &topic, "for another", Some("2"));
         publish(&shard, &topic, "third", None);
-        assert!(Tick::default().work_off(&shard));
+        assert!(Tick::default().process_inbox(&shard));
         assert_eq!(
             wire(&shard, key),
             b"\x81\x05first\x81\x06second\x81\x05third"
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_written_yet_counts_as_work() {
+    fn messages_that_are_queued_and_not_yet_written_count_as_work() {
         let shard = shard();
         let topic = TopicName::new("cats").unwrap();
         let key = subscriber(&shard, &topic);
@@ -248,7 +249,7 @@ mod tests {
         shard.links.publish(&[topic], Publication::new(large));
         assert!(shard.links.must_wait());
         let mut tick = Tick::default();
-        tick.work_off(&shard);
+        tick.process_inbox(&shard);
         assert!(!wire(&shard, key).is_empty());
         assert!(shard.links.must_wait());
         tick.step(&shard);
@@ -259,12 +260,12 @@ mod tests {
         shard.capacity() + tick.items.capacity()
     }
 
-    /// A crowd with topics of its own, all of whom get a message, comes and goes. Returns for how much
-    /// there was memory at its height.
-    fn come_and_go(shard: &Rc<Shard>, tick: &mut Tick) -> usize {
+    /// Adds 20,000 subscribers, each of a topic of its own, publishes to every topic, and removes
+    /// the subscribers. Returns the capacity of the shard before they were removed.
+    fn add_and_remove_many(shard: &Rc<Shard>, tick: &mut Tick) -> usize {
         let names = (0..20_000).map(|number| TopicName::new(&number.to_string()).unwrap());
         let topics: Vec<TopicName> = names.collect();
-        let crowd: Vec<PeerKey> = topics
+        let subscribers: Vec<PeerKey> = topics
             .iter()
             .map(|topic| subscriber(shard, topic))
             .collect();
@@ -274,21 +275,21 @@ mod tests {
         while !tick.is_at_rest(shard) {
             tick.step(shard);
         }
-        let height = capacity(shard, tick);
-        for key in crowd {
+        let most = capacity(shard, tick);
+        for key in subscribers {
             shard.state.borrow_mut().remove(key);
         }
-        height
+        most
     }
 
     #[test]
-    fn what_a_crowd_has_taken_is_given_back_after_two_sweeps() {
+    fn memory_for_many_connections_is_freed_two_sweeps_after_they_are_gone() {
         let (shard, mut tick) = (shard(), Tick::default());
         let bystander = TopicName::new("bystander").unwrap();
         subscriber(&shard, &bystander);
         let before = capacity(&shard, &tick);
         for _ in 0..3 {
-            let added = come_and_go(&shard, &mut tick) - before;
+            let added = add_and_remove_many(&shard, &mut tick) - before;
             assert!(added > 4 * 20_000, "{added}");
             for _ in 0..2 {
                 shard.shrink();

@@ -1,17 +1,16 @@
-//! TopicTable as one shard sees them: who follows which, and what was published and not yet fanned out.
+//! The topics of one shard: their subscribers, and the messages that wait to be fanned out.
 //!
-//! Pure. [`names`] leads to a topic. It exists here while it has a subscriber on this shard. A later
-//! topic of the same name has another key, so that its subscribers get nothing that was published
-//! before they came and is left over in the inbox: some of that may be missing, and a subscriber gets
-//! what is published without a gap or not at all.
+//! Pure. [`names`] maps names to topics. A topic exists while it has a subscriber on this shard. If
+//! it is made again it has a new key, and publications in the inbox for the old key are dropped:
+//! those published in between did not come here, and a subscriber must not see a gap.
 //!
 //! ```text
-//!  subscribers: [ still to be visited | visited, or came since ]
-//!                                      ▲ due: a fan-out visits from here down to the first
+//!  subscribers: [ to be visited | visited, or subscribed since ]
+//!                                ▲ to_visit: a fan-out visits from here down to the first
 //! ```
 //!
-//! A fan-out may take several steps, and subscribers come and go between them. Whoever leaves is
-//! replaced so that each of the others is visited once.
+//! Subscribers come and go between the steps of a fan-out. When one leaves, others move into its
+//! place such that each of them is still visited once.
 
 mod names;
 
@@ -35,50 +34,52 @@ use crate::{
     topic::TopicName,
 };
 
+/// A topic that has subscribers on this shard.
 #[derive(Debug)]
 pub(in crate::hub) struct Topic {
     pub(in crate::hub) name: TopicName,
     pub(in crate::hub) subscribers: Vec<Subscriber>,
-    /// Subscribers that the fan-out under way has still to visit, from the first.
-    pub(in crate::hub) due: usize,
+    /// Number of subscribers, from the first, that the fan-out under way has still to visit.
+    pub(in crate::hub) to_visit: usize,
     /// The number of the next publication.
     next: u64,
-    /// Messages for every subscriber, to be fanned out.
+    /// Messages for every subscriber that wait to be fanned out.
     pending: Vec<EncodedMessage>,
-    /// What publishers see.
+    /// Number of subscribers, shared with publishers.
     count: SubscriberCount,
 }
 
-/// Invariant: every topic has a subscriber, and `names` leads to each exactly once.
+/// The topics of a shard. Invariant: each has a subscriber, and exactly one name maps to it.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct TopicTable {
     names: Names,
     topics: Table<TopicKey, Topic>,
-    /// TopicTable with pending messages, in the order of their first one.
-    touched: VecDeque<TopicKey>,
-    /// Of those pending messages that are counted.
+    /// Queue of the topics with pending messages, in the order of their first one.
+    queue: VecDeque<TopicKey>,
+    /// Receipts of the pending messages whose publishers want the number of subscribers reached.
     receipts: HashMap<TopicKey, Vec<Receipt>>,
-    /// How often a topic was looked up by its name, and a subscriber was moved.
+    /// Number of look-ups of a topic by its name.
     pub(in crate::hub) look_ups: Count,
+    /// Number of subscribers that have moved into the place of another one.
     pub(in crate::hub) moves: Count,
 }
 
-/// Messages for every subscriber of a topic.
+/// The pending messages of a topic, taken to be fanned out to all of its subscribers.
 #[derive(Debug)]
 pub(in crate::hub) struct Pending {
     pub(in crate::hub) topic: TopicKey,
     pub(in crate::hub) messages: Vec<EncodedMessage>,
-    /// Each is told how many they were queued to.
+    /// Receipts that the number of subscribers reached is added to.
     pub(in crate::hub) receipts: Vec<Receipt>,
 }
 
-/// What follows from a subscriber's departure.
+/// The effect of removing a subscriber.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub(in crate::hub) enum Departure {
-    /// It was the topic's last one here: the router must be told.
+pub(in crate::hub) enum Unsubscribed {
+    /// It was the last subscriber of the topic on this shard: the router must be told.
     Last(TopicName),
-    /// These ones, if any, have a new index in the topic: their own subscriptions must be updated.
+    /// These subscribers, if any, have a new index in the topic, which their peers must record.
     Moved([Option<(Subscriber, u32)>; 2]),
 }
 
@@ -95,8 +96,8 @@ impl TopicTable {
         self.topics.get_mut(key)
     }
 
-    /// Adds a subscriber that is not one yet. If it is the topic's first, `announce` tells the
-    /// router, and returns the number of the first publication for it.
+    /// Adds a subscriber that the topic does not have yet. If it is the topic's first, `announce`
+    /// tells the router, and returns the number of the first publication that will come.
     pub(in crate::hub) fn subscribe(
         &mut self,
         name: &TopicName,
@@ -111,7 +112,7 @@ impl TopicTable {
                 (*entry.insert(key), true)
             }
         };
-        let topic = self.topics.get_mut(key).expect("`names` leads to it");
+        let topic = self.topics.get_mut(key).expect("`names` maps to topics");
         if is_new {
             topic.next = announce(key, topic.count.clone());
         }
@@ -123,10 +124,10 @@ impl TopicTable {
         }
     }
 
-    /// Removes a subscriber; up to two others move to fill its index.
-    pub(in crate::hub) fn unsubscribe(&mut self, subscription: SubscriptionKey) -> Departure {
+    /// Removes a subscriber. Up to two others move to fill its index.
+    pub(in crate::hub) fn unsubscribe(&mut self, subscription: SubscriptionKey) -> Unsubscribed {
         let Some(topic) = self.topics.get_mut(subscription.topic) else {
-            return Departure::Moved([None; 2]);
+            return Unsubscribed::Moved([None; 2]);
         };
         let moved = topic.remove(subscription.index);
         self.moves.add(moved.iter().flatten().count());
@@ -135,37 +136,37 @@ impl TopicTable {
             let name = topic.name.clone();
             self.names.remove(&name);
             self.topics.remove(subscription.topic);
-            return Departure::Last(name);
+            return Unsubscribed::Last(name);
         }
-        Departure::Moved(moved)
+        Unsubscribed::Moved(moved)
     }
 
-    /// Takes note that a subscriber keeps this subscription at index `to` of its own from now on.
+    /// Records that a peer now has this subscription at index `to` of its own list.
     pub(in crate::hub) fn subscription_moved(&mut self, subscription: SubscriptionKey, to: usize) {
         if let Some(topic) = self.topics.get_mut(subscription.topic) {
             topic.subscribers[subscription.index as usize].subscription = to_u32(to);
         }
     }
 
-    /// Adds a publication for every subscriber of a topic, if that has any.
+    /// Appends a publication to the pending messages of a topic, if the topic still exists.
     pub(in crate::hub) fn append(&mut self, target: Target, publication: &Publication) {
         let Some(topic) = self.topics.get_mut(target.topic) else {
             return;
         };
-        topic.take(target.number);
+        topic.advance(target.number);
         if let Some(receipt) = &publication.receipt {
             let receipts = self.receipts.entry(target.topic).or_default();
             receipts.push(receipt.clone());
         }
         if topic.pending.is_empty() {
-            self.touched.push_back(target.topic);
+            self.queue.push_back(target.topic);
         }
         topic.pending.extend_from_slice(&publication.messages);
     }
 
-    /// Takes the next topic with pending messages.
+    /// Takes the pending messages of the next topic that has some.
     pub(in crate::hub) fn take_pending(&mut self) -> Option<Pending> {
-        while let Some(topic) = self.touched.pop_front() {
+        while let Some(topic) = self.queue.pop_front() {
             let counted = !self.receipts.is_empty();
             let receipts = counted.then(|| self.receipts.remove(&topic)).flatten();
             if let Some(Topic { pending, .. }) = self.topics.get_mut(topic) {
@@ -179,8 +180,7 @@ impl TopicTable {
         None
     }
 
-    /// Gives back the list that pending messages of a topic were in, so that a steady stream allocates
-    /// nothing.
+    /// Gives a topic the emptied list of its pending messages back, to be filled again.
     pub(in crate::hub) fn give_back(&mut self, key: TopicKey, mut emptied: Vec<EncodedMessage>) {
         if let Some(topic) = self.topics.get_mut(key)
             && topic.pending.is_empty()
@@ -191,15 +191,15 @@ impl TopicTable {
         }
     }
 
-    /// Nothing waits to be fanned out.
+    /// Returns true if no message is pending.
     pub(in crate::hub) fn is_settled(&self) -> bool {
-        self.touched.is_empty()
+        self.queue.is_empty()
     }
 
-    /// Gives back memory that only many topics at a time need.
+    /// Shrinks the queues of topics with pending messages if they are mostly empty.
     pub(in crate::hub) fn shrink(&mut self) {
-        if let Some(kept) = capacity::excess(self.touched.len(), self.touched.capacity()) {
-            self.touched.shrink_to(kept);
+        if let Some(kept) = capacity::excess(self.queue.len(), self.queue.capacity()) {
+            self.queue.shrink_to(kept);
         }
         if let Some(kept) = capacity::excess(self.receipts.len(), self.receipts.capacity()) {
             self.receipts.shrink_to(kept);
@@ -212,30 +212,30 @@ impl Topic {
         Self {
             name,
             subscribers: Vec::new(),
-            due: 0,
+            to_visit: 0,
             next: 0,
             pending: Vec::new(),
             count: SubscriberCount::default(),
         }
     }
 
-    /// Takes note that the publication with this number has come. All of them come, in their order.
-    pub(in crate::hub) fn take(&mut self, number: u64) {
-        debug_assert_eq!(number, self.next, "the order of {:?}", self.name);
+    /// Records that the publication with this number has arrived. No number is left out.
+    pub(in crate::hub) fn advance(&mut self, number: u64) {
+        debug_assert_eq!(number, self.next, "{:?} arrives in order", self.name);
         self.next = number + 1;
     }
 
-    /// Removes the subscriber at `index`. Returns those that have moved, and where to.
+    /// Removes the subscriber at `index`. Returns those that have moved, with their new indexes.
     ///
-    /// Of those still to be visited the last one takes its place, and the last one of all takes
-    /// the place of that one, so that nobody changes sides.
+    /// If it is still to be visited, the last one to be visited takes its index, and the last one
+    /// of all takes the index of that one. So no other subscriber is missed or visited twice.
     fn remove(&mut self, index: u32) -> [Option<(Subscriber, u32)>; 2] {
         let mut hole = index as usize;
         let mut moved = [None; 2];
-        if hole < self.due {
-            self.due -= 1;
-            moved[0] = self.fill(hole, self.due);
-            hole = self.due;
+        if hole < self.to_visit {
+            self.to_visit -= 1;
+            moved[0] = self.fill(hole, self.to_visit);
+            hole = self.to_visit;
         }
         moved[1] = self.fill(hole, self.subscribers.len() - 1);
         self.subscribers.pop();
@@ -254,18 +254,18 @@ impl Topic {
     }
 }
 
-/// Capacity for this many messages stays with a topic; more is given back.
+/// Number of pending messages that a topic keeps memory for.
 const KEPT_PENDING: usize = 64;
 
 fn to_u32(index: usize) -> u32 {
-    u32::try_from(index).expect("a process has fewer descriptors")
+    u32::try_from(index).expect("a process has fewer file descriptors")
 }
 
 #[cfg(test)]
 impl TopicTable {
-    /// For how many elements there is memory.
+    /// Returns the number of elements that there is memory for.
     pub(in crate::hub) fn capacity(&self) -> usize {
-        let queued = self.touched.capacity() + self.receipts.capacity();
+        let queued = self.queue.capacity() + self.receipts.capacity();
         self.names.capacity() + self.topics.capacity() + queued
     }
 }
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_router_is_told_of_the_first_subscriber_and_of_the_departure_of_the_last() {
+    fn the_router_is_told_of_the_first_subscriber_and_when_the_last_one_leaves() {
         let mut topics = TopicTable::default();
         let name = TopicName::new("cats").unwrap();
         let [a, b] = peers(2)[..] else { unreachable!() };
@@ -305,12 +305,12 @@ mod tests {
         });
         let subscription_b = topics.subscribe(&name, subscriber(b), |_, _| panic!("told twice"));
         assert_eq!(seen.load(Relaxed), 2);
-        let moved = Departure::Moved([None, Some((subscriber(b), 0))]);
+        let moved = Unsubscribed::Moved([None, Some((subscriber(b), 0))]);
         assert_eq!(topics.unsubscribe(subscription_a), moved);
         assert_eq!(seen.load(Relaxed), 1);
         let (topic, index) = (subscription_b.topic, 0);
         let moved = SubscriptionKey { topic, index };
-        assert_eq!(topics.unsubscribe(moved), Departure::Last(name));
+        assert_eq!(topics.unsubscribe(moved), Unsubscribed::Last(name));
         assert_eq!(topics.len(), 0);
     }
 
@@ -340,28 +340,28 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_fan_out_visits_everybody_who_stays_once_and_nobody_who_comes_during_it(
+        fn a_fan_out_visits_each_subscriber_that_stays_once_and_none_that_comes_meanwhile(
             before in 1..12usize, steps in proptest::collection::vec((0..3u8, any::<proptest::sample::Index>()), 0..40),
         ) {
             let keys = peers(60);
             let mut topics = TopicTable::default();
             let name = TopicName::new("cats").unwrap();
-            // Where each stands, as it would keep it itself.
+            // The subscription of each peer, as the peer itself would keep it.
             let mut subscriptions = HashMap::new();
             let mut next = 0;
-            let mut come = |topics: &mut TopicTable, subscriptions: &mut HashMap<PeerKey, SubscriptionKey>| {
+            let mut subscribe = |topics: &mut TopicTable, subscriptions: &mut HashMap<PeerKey, SubscriptionKey>| {
                 let key = keys[next];
                 next += 1;
                 subscriptions.insert(key, topics.subscribe(&name, subscriber(key), |_, _| 0));
                 key
             };
-            let mut unvisited: Vec<PeerKey> = (0..before).map(|_| come(&mut topics, &mut subscriptions)).collect();
+            let mut unvisited: Vec<PeerKey> = (0..before).map(|_| subscribe(&mut topics, &mut subscriptions)).collect();
             let key = subscriptions[&keys[0]].topic;
-            topics.get_mut(key).unwrap().due = before;
+            topics.get_mut(key).unwrap().to_visit = before;
             let visit = |topics: &mut TopicTable| {
                 let topic = topics.get_mut(key)?;
-                topic.due = topic.due.checked_sub(1)?;
-                Some(topic.subscribers[topic.due].peer)
+                topic.to_visit = topic.to_visit.checked_sub(1)?;
+                Some(topic.subscribers[topic.to_visit].peer)
             };
             for (step, pick) in steps {
                 match step {
@@ -369,14 +369,14 @@ mod tests {
                         prop_assert!(unvisited.contains(&visited));
                         unvisited.retain(|&each| each != visited);
                     },
-                    1 => { come(&mut topics, &mut subscriptions); }
+                    1 => { subscribe(&mut topics, &mut subscriptions); }
                     _ if subscriptions.len() > 1 => {
-                        let mut standing: Vec<_> = subscriptions.keys().copied().collect();
-                        standing.sort();
-                        let leaver = *pick.get(&standing);
+                        let mut subscribed: Vec<_> = subscriptions.keys().copied().collect();
+                        subscribed.sort();
+                        let leaver = *pick.get(&subscribed);
                         let subscription = subscriptions.remove(&leaver).unwrap();
                         unvisited.retain(|&each| each != leaver);
-                        if let Departure::Moved(moved) = topics.unsubscribe(subscription) {
+                        if let Unsubscribed::Moved(moved) = topics.unsubscribe(subscription) {
                             for (subscriber, index) in moved.into_iter().flatten() {
                                 subscriptions.get_mut(&subscriber.peer).unwrap().index = index;
                             }

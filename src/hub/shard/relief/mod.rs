@@ -1,16 +1,17 @@
-//! Relief while memory is short: whoever is furthest behind is ended first.
+//! Relief while memory is short: a shard ends its connections that are furthest behind.
 //!
-//! Messages are shared, and freed when nobody waits for them any more. So what is held is mostly held
-//! for those who wait for the oldest messages, and ending the largest outbox might free nothing. A
-//! message that has begun and not ended counts as behind from its first byte.
+//! Subscribers share a message, and it is freed when none of them waits for it any more. So most
+//! memory is held for the peers that wait for the oldest messages, and ending the peer with the
+//! largest outbox might free nothing. A peer that has begun to send a message and not ended it is
+//! behind since the first byte of that.
 //!
-//! Nobody is ended who is behind for less than a slow consumer may be blocked: that is what a pause
-//! of a healthy client looks like, and publishers wait meanwhile.
+//! No peer is ended that is behind for less time than a slow consumer may be blocked
+//! (`Timeouts::blocked`): a healthy client may pause for so long, and publishers wait meanwhile.
 //!
-//! An outbox is emptied when its peer is ended; an unfinished message is given back later, when the
-//! connection's task has its turn. Until then it counts as given back, or everybody would be ended
-//! for what the first of them is about to give back. Each shard reports that to the others: [`report`].
-//! [`behind`] is how far the relief of a shard has come.
+//! The outbox of an ended peer is emptied at once. A message that the peer was sending is freed
+//! later, in the next turn of its task. Until then its bytes count as freed: otherwise more and
+//! more peers would be ended for bytes that the first is about to free. Each shard tells the others
+//! the number of these bytes in a [`report`]. [`behind`] has the progress of a shard's relief.
 
 pub(in crate::hub) mod behind;
 pub(in crate::hub) mod report;
@@ -30,13 +31,14 @@ use crate::{
 };
 
 impl Peer {
-    /// Returns how far the peer is behind with what it reads or sends, and what it is to be ended for.
+    /// Returns the time by which the peer is behind in reading or in sending, and the reason to end
+    /// it for that; `None` if it has ended already.
     fn behind(&self, now: Moment) -> Option<(Duration, Disconnect)> {
         if self.ended.is_some() {
             return None;
         }
         let behind = |since: Option<Moment>| since.map_or(Duration::ZERO, |since| now.since(since));
-        // Whoever is not read can't send the end.
+        // A peer that the hub does not read can't finish its message.
         let unfinished = self.unfinished.filter(|_| !self.is_held_by_hub());
         let unfinished = unfinished.map(|unfinished| unfinished.since);
         let (reading, sending) = (behind(self.outbox.oldest()), behind(unfinished));
@@ -49,15 +51,15 @@ impl Peer {
 }
 
 impl State {
-    /// Looks at all connections, and ends those who are furthest behind, one after the other, until
-    /// memory is no longer short or the step is over.
+    /// Searches all connections, if that is due, and ends those that are furthest behind, one after
+    /// the other, until memory is no longer short or the step is over.
     pub(in crate::hub) fn relieve(&mut self, allowance: &mut Allowance) {
         let now = self.ledger.now();
-        if self.relief.next_part.is_none() && self.relief.must_look(now) {
-            self.relief.looked = Some(now);
+        if self.relief.next_part.is_none() && self.relief.must_search(now) {
+            self.relief.searched = Some(now);
             self.relief.next_part = Some(0);
         }
-        if !self.look_for_behind(allowance) {
+        if !self.search(allowance) {
             return;
         }
         self.end_furthest(allowance);
@@ -66,50 +68,53 @@ impl State {
         }
     }
 
-    /// Ends those who are furthest behind until that is enough, or the step is over.
+    /// Ends peers, the furthest behind first, until that is enough or the step is over.
     fn end_furthest(&mut self, allowance: &mut Allowance) {
-        self.tell_relief();
+        self.update_report();
         let (now, least) = (self.ledger.now(), self.least_behind());
         while !allowance.is_spent()
-            && self.shared.budget.is_crowded_without(self.leaving_bytes())
+            && self
+                .shared
+                .budget
+                .is_crowded_without(self.bytes_about_to_be_freed())
             && let Some((_, key)) = self.relief.behind.pop()
         {
-            // It may have caught up.
+            // The peer may have caught up since the search.
             let behind = self.peers.get(key).and_then(|peer| peer.behind(now));
             if let Some((_, reason)) = behind.filter(|(behind, _)| *behind >= least) {
                 self.end(key, reason);
-                self.relief.leaving.push(key);
-                self.count_relief(reason);
+                self.relief.ended_amid_message.push(key);
+                self.count_end(reason);
                 self.ledger.tell();
-                self.tell_relief();
+                self.update_report();
             }
             allowance.spend(END);
         }
     }
 
-    /// Forgets who is behind: there is room.
+    /// Forgets the peers that are behind, and clears the report: memory is no longer short.
     pub(in crate::hub) fn stop_relieving(&mut self) {
         if self.relief.is_under_way() {
             self.relief.behind = BinaryHeap::new();
-            self.relief.leaving = Vec::new();
+            self.relief.ended_amid_message = Vec::new();
             self.relief.next_part = None;
         }
         self.shared.relief[self.index].clear();
     }
 
-    /// Returns true if the next step goes on with it.
+    /// Returns true if the relief has more to do in the next step.
     pub(in crate::hub) fn is_relieving(&self) -> bool {
         let budget = &self.shared.budget;
-        // What another shard is about to give back is waited for, and not looked for.
+        // If the bytes that all shards are about to free are enough, it ends no more peers.
         budget.is_crowded()
             && (self.relief.next_part.is_some()
-                || !self.relief.leaving.is_empty()
+                || !self.relief.ended_amid_message.is_empty()
                 || !self.relief.behind.is_empty()
-                    && budget.is_crowded_without(self.leaving_bytes()))
+                    && budget.is_crowded_without(self.bytes_about_to_be_freed()))
     }
 
-    /// Returns how far behind one must be to be ended: shards that have somebody further behind
-    /// come first.
+    /// Returns the least time by which a peer must be behind to be ended: half of the greatest on
+    /// any shard, so that shards whose peers are further behind end these first.
     fn least_behind(&self) -> Duration {
         let reports = self.shared.relief.iter();
         let furthest = reports.map(|report| report.furthest());
@@ -117,10 +122,10 @@ impl State {
         self.shared.config.timeouts.blocked.max(furthest / 2)
     }
 
-    /// Goes on with the look at all connections, if one is under way, until the step is over. Returns
-    /// true if none is left to be looked at.
-    fn look_for_behind(&mut self, allowance: &mut Allowance) -> bool {
-        let (Some(mut at), Some(now)) = (self.relief.next_part, self.relief.looked) else {
+    /// Continues the search for peers that are behind, if one is under way, until the step is over.
+    /// Returns true if the search is done.
+    fn search(&mut self, allowance: &mut Allowance) -> bool {
+        let (Some(mut at), Some(now)) = (self.relief.next_part, self.relief.searched) else {
             return true;
         };
         let least = self.shared.config.timeouts.blocked;
@@ -130,7 +135,7 @@ impl State {
                 return false;
             }
             let behind = part.filter_map(|(key, peer)| {
-                allowance.spend(LOOK);
+                allowance.spend(CHECK);
                 let (behind, _) = peer.behind(now)?;
                 (behind >= least).then_some((milliseconds(behind), key))
             });
@@ -141,28 +146,25 @@ impl State {
         true
     }
 
-    /// Tells the other shards how far behind somebody is here, and what is about to be given back.
-    fn tell_relief(&mut self) {
+    /// Updates the report to the other shards.
+    fn update_report(&mut self) {
         let peers = &self.peers;
         let unfinished = |key| peers.get(key).and_then(|peer| peer.unfinished);
-        self.relief.leaving.retain(|&key| unfinished(key).is_some());
-        let leaving = self
-            .relief
-            .leaving
-            .iter()
-            .filter_map(|&key| unfinished(key));
-        let leaving: usize = leaving.map(Unfinished::held_bytes).sum();
+        let ended = &mut self.relief.ended_amid_message;
+        ended.retain(|&key| unfinished(key).is_some());
+        let messages = ended.iter().filter_map(|&key| unfinished(key));
+        let bytes: usize = messages.map(Unfinished::held_bytes).sum();
         let furthest = self.relief.behind.peek().map_or(0, |(behind, _)| *behind);
-        self.shared.relief[self.index].tell(furthest.into(), leaving as u64);
+        self.shared.relief[self.index].set(furthest.into(), bytes as u64);
     }
 
-    /// Returns what those who were ended are about to give back on all shards.
-    fn leaving_bytes(&self) -> u64 {
+    /// Returns the number of bytes that ended peers of all shards are about to free.
+    fn bytes_about_to_be_freed(&self) -> u64 {
         let reports = self.shared.relief.iter();
-        reports.map(|report| report.leaving_bytes()).sum()
+        reports.map(|report| report.bytes_about_to_be_freed()).sum()
     }
 
-    fn count_relief(&self, reason: Disconnect) {
+    fn count_end(&self, reason: Disconnect) {
         let counts = &self.shared.budget.counts;
         match reason {
             Disconnect::Overloaded => counts.unfinished.increment(),
@@ -175,8 +177,8 @@ fn milliseconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
-/// What a look at a connection takes, in nanoseconds.
-const LOOK: u64 = 60;
+/// The cost of checking a connection, in nanoseconds.
+const CHECK: u64 = 60;
 
 #[cfg(test)]
 mod tests;

@@ -5,27 +5,27 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// The part of a shard's relief that the other shards take into account.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Report {
-    /// How far behind somebody is who can be ended, in milliseconds.
+    /// Time, in milliseconds, by which the peer is behind that the shard would end next.
     furthest: AtomicU64,
-    /// What those who were ended are about to give back, in bytes.
-    leaving_bytes: AtomicU64,
+    /// Number of bytes that ended peers are about to free.
+    bytes_about_to_be_freed: AtomicU64,
 }
 
 impl Report {
-    /// Takes everything back: the shard has nobody to end, and nothing to give back.
+    /// Clears the report: the shard has no peer to end, and is about to free no memory.
     pub(in crate::hub) fn clear(&self) {
-        self.tell(0, 0);
+        self.set(0, 0);
     }
 
-    /// Replaces it: how far behind somebody is, in milliseconds, and what is about to be given back.
-    pub(super) fn tell(&self, furthest: u64, leaving_bytes: u64) {
-        // Read by every shard while memory is short, and mostly unchanged.
-        for (told, new) in [
+    /// Replaces both numbers of the report.
+    pub(super) fn set(&self, furthest: u64, bytes_about_to_be_freed: u64) {
+        // Stores only changes: they are rare, and every shard reads this while memory is short.
+        for (reported, new) in [
             (&self.furthest, furthest),
-            (&self.leaving_bytes, leaving_bytes),
+            (&self.bytes_about_to_be_freed, bytes_about_to_be_freed),
         ] {
-            if told.load(Relaxed) != new {
-                told.store(new, Relaxed);
+            if reported.load(Relaxed) != new {
+                reported.store(new, Relaxed);
             }
         }
     }
@@ -34,7 +34,7 @@ impl Report {
         self.furthest.load(Relaxed)
     }
 
-    pub(super) fn leaving_bytes(&self) -> u64 {
-        self.leaving_bytes.load(Relaxed)
+    pub(super) fn bytes_about_to_be_freed(&self) -> u64 {
+        self.bytes_about_to_be_freed.load(Relaxed)
     }
 }

@@ -1,4 +1,4 @@
-//! Relief, with peers whose outboxes and messages a test has made.
+//! Tests of the relief, with peers whose outboxes and messages are made by the test.
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
@@ -18,13 +18,13 @@ use crate::{
     },
 };
 
-/// A shard that was started some seconds ago.
-struct Scene {
+/// A shard whose clock is set by the test.
+struct TestShard {
     state: State,
     started: Instant,
 }
 
-impl Scene {
+impl TestShard {
     fn new() -> Self {
         let mut config = HubConfig {
             shards: 2.try_into().unwrap(),
@@ -37,7 +37,8 @@ impl Scene {
         }
     }
 
-    fn wait(&self, milliseconds: u64) {
+    /// Sets the clock to this time after the start.
+    fn set_clock(&self, milliseconds: u64) {
         let now = self.started + Duration::from_millis(milliseconds);
         self.state.ledger.look_at_clock(now);
     }
@@ -51,8 +52,8 @@ impl Scene {
         peer.outbox.push(Rc::clone(segment));
     }
 
-    /// Lets all of these wait for one message, of so many sixteenths of the budget.
-    fn wait_for_message(&mut self, keys: &[PeerKey], sixteenths: u64) {
+    /// Queues one message to all of these peers. Its size is given in sixteenths of the budget.
+    fn push_message(&mut self, keys: &[PeerKey], sixteenths: u64) {
         let segment = self.segment(sixteenths);
         for &key in keys {
             self.push(key, &segment);
@@ -65,7 +66,7 @@ impl Scene {
         Segment::of_its_own(Bytes::from(bytes), &self.state.ledger)
     }
 
-    /// Begins a message of so many sixteenths of the budget, of which the end does not come.
+    /// Makes a peer that has sent a part of a message: so many sixteenths of the budget.
     fn begin_message(&mut self, sixteenths: u64) -> (PeerKey, Held) {
         let held_bytes =
             usize::try_from(self.state.shared.budget.limit() / 16 * sixteenths).unwrap();
@@ -85,147 +86,147 @@ impl Scene {
 }
 
 #[test]
-fn whoever_waits_for_the_oldest_message_goes_first_and_nobody_once_there_is_room() {
-    let mut scene = Scene::new();
-    let [small, old, young] = [(); 3].map(|()| scene.peer());
-    scene.wait_for_message(&[small], 1);
-    scene.wait(10);
-    scene.wait_for_message(&[old], 5);
-    scene.wait(20);
-    scene.wait_for_message(&[young], 6);
-    scene.wait(3000);
-    scene.relieve();
-    assert_eq!(scene.ended(small), Some(Disconnect::SlowConsumer));
-    assert_eq!(scene.ended(old), None, "that was enough");
-    assert_eq!(scene.ended(young), None);
+fn the_peer_with_the_oldest_message_is_ended_first_and_no_other_once_memory_suffices() {
+    let mut shard = TestShard::new();
+    let [small, old, young] = [(); 3].map(|()| shard.peer());
+    shard.push_message(&[small], 1);
+    shard.set_clock(10);
+    shard.push_message(&[old], 5);
+    shard.set_clock(20);
+    shard.push_message(&[young], 6);
+    shard.set_clock(3000);
+    shard.relieve();
+    assert_eq!(shard.ended(small), Some(Disconnect::SlowConsumer));
+    assert_eq!(shard.ended(old), None, "that was enough");
+    assert_eq!(shard.ended(young), None);
 }
 
 #[test]
-fn what_several_wait_for_is_freed_when_the_last_of_them_is_gone() {
-    let mut scene = Scene::new();
-    let old = [(); 5].map(|()| scene.peer());
-    let young = scene.peer();
-    scene.wait_for_message(&old, 9);
-    scene.wait(100);
-    scene.wait_for_message(&[young], 4);
-    scene.wait(3000);
-    scene.relieve();
+fn a_message_that_several_peers_wait_for_is_freed_when_all_of_them_are_ended() {
+    let mut shard = TestShard::new();
+    let old = [(); 5].map(|()| shard.peer());
+    let young = shard.peer();
+    shard.push_message(&old, 9);
+    shard.set_clock(100);
+    shard.push_message(&[young], 4);
+    shard.set_clock(3000);
+    shard.relieve();
     for key in old {
-        assert_eq!(scene.ended(key), Some(Disconnect::SlowConsumer));
+        assert_eq!(shard.ended(key), Some(Disconnect::SlowConsumer));
     }
-    assert_eq!(scene.ended(young), None);
-    assert_eq!(scene.state.shared.budget.counts.evicted.get(), 5);
+    assert_eq!(shard.ended(young), None);
+    assert_eq!(shard.state.shared.budget.counts.evicted.get(), 5);
 }
 
 #[test]
-fn a_step_that_is_over_is_gone_on_with() {
-    let mut scene = Scene::new();
-    let peers: Vec<_> = (0..300).map(|_| scene.peer()).collect();
-    scene.wait_for_message(&peers, 13);
-    scene.wait(2000);
-    // Over after a connection or two, however fast the machine is.
+fn relief_that_does_not_fit_into_a_step_continues_in_the_next() {
+    let mut shard = TestShard::new();
+    let peers: Vec<_> = (0..300).map(|_| shard.peer()).collect();
+    shard.push_message(&peers, 13);
+    shard.set_clock(2000);
+    // The step is over after a connection or two, however fast the machine is.
     let mut relieve = || {
         let mut step = Allowance::new(STEP);
         step.cause(STEP_NANOSECONDS - 1);
-        scene.state.relieve(&mut step);
-        scene.state.is_relieving()
+        shard.state.relieve(&mut step);
+        shard.state.is_relieving()
     };
     let mut steps = 0;
     while relieve() {
         steps += 1;
     }
-    assert!(!scene.state.shared.budget.is_crowded());
+    assert!(!shard.state.shared.budget.is_crowded());
     assert!((1..300).contains(&steps), "{steps}");
 }
 
 #[test]
-fn a_look_at_many_takes_several_steps_and_finds_who_is_furthest_behind() {
-    let mut scene = Scene::new();
-    let peers: Vec<_> = (0..20_000).map(|_| scene.peer()).collect();
+fn a_search_of_many_peers_takes_several_steps_and_finds_the_furthest_behind() {
+    let mut shard = TestShard::new();
+    let peers: Vec<_> = (0..20_000).map(|_| shard.peer()).collect();
     let (first, last) = (peers[0], peers[19_999]);
-    scene.wait_for_message(&[last], 6);
-    scene.wait(10);
-    scene.wait_for_message(&[first], 6);
-    scene.wait(2000);
+    shard.push_message(&[last], 6);
+    shard.set_clock(10);
+    shard.push_message(&[first], 6);
+    shard.set_clock(2000);
     let mut steps = 0;
-    while scene.ended(last).is_none() {
+    while shard.ended(last).is_none() {
         let mut step = Allowance::new(STEP);
         step.cause(STEP_NANOSECONDS - 1);
-        scene.state.relieve(&mut step);
-        scene.state.remove(peers[1000 + steps]);
+        shard.state.relieve(&mut step);
+        shard.state.remove(peers[1000 + steps]);
         steps += 1;
     }
     assert!(steps > 20, "{steps}");
-    assert_eq!(scene.ended(first), None);
+    assert_eq!(shard.ended(first), None);
 }
 
 #[test]
-fn a_pause_of_a_second_is_nobodys_end() {
-    let mut scene = Scene::new();
-    let key = scene.peer();
-    scene.wait_for_message(&[key], 15);
-    scene.wait(999);
-    scene.relieve();
-    assert_eq!(scene.ended(key), None);
-    scene.wait(1100);
-    scene.relieve();
-    assert_eq!(scene.ended(key), Some(Disconnect::SlowConsumer));
+fn a_peer_that_pauses_for_less_than_a_second_is_not_ended() {
+    let mut shard = TestShard::new();
+    let key = shard.peer();
+    shard.push_message(&[key], 15);
+    shard.set_clock(999);
+    shard.relieve();
+    assert_eq!(shard.ended(key), None);
+    shard.set_clock(1100);
+    shard.relieve();
+    assert_eq!(shard.ended(key), Some(Disconnect::SlowConsumer));
 }
 
 #[test]
 fn an_unfinished_message_is_behind_from_its_first_byte() {
-    let mut scene = Scene::new();
-    let (sender, _held) = scene.begin_message(3);
-    let reader = scene.peer();
-    scene.wait(500);
-    scene.wait_for_message(&[reader], 10);
-    scene.wait(2000);
-    scene.relieve();
-    assert_eq!(scene.ended(sender), Some(Disconnect::Overloaded));
+    let mut shard = TestShard::new();
+    let (sender, _held) = shard.begin_message(3);
+    let reader = shard.peer();
+    shard.set_clock(500);
+    shard.push_message(&[reader], 10);
+    shard.set_clock(2000);
+    shard.relieve();
+    assert_eq!(shard.ended(sender), Some(Disconnect::Overloaded));
 }
 
-// A new user's server ended 39 of 39 where 9 were enough.
+// A new user's server ended 39 of 39 senders where 9 were enough.
 #[test]
-fn what_the_ended_are_about_to_give_back_counts_as_given_back() {
-    let mut scene = Scene::new();
+fn bytes_that_ended_peers_are_about_to_free_count_as_freed() {
+    let mut shard = TestShard::new();
     let mut senders = Vec::new();
     for milliseconds in 1..=7 {
-        scene.wait(milliseconds);
-        senders.push(scene.begin_message(2));
+        shard.set_clock(milliseconds);
+        senders.push(shard.begin_message(2));
     }
-    scene.wait(3000);
+    shard.set_clock(3000);
     for _ in 0..3 {
-        scene.relieve();
+        shard.relieve();
         let ended = senders
             .iter()
-            .filter(|(key, _)| scene.ended(*key).is_some());
+            .filter(|(key, _)| shard.ended(*key).is_some());
         assert_eq!(
             ended.count(),
             2,
             "of seven with an eighth of the budget each"
         );
-        assert!(scene.state.is_relieving(), "until it is given back");
+        assert!(shard.state.is_relieving(), "until the bytes are freed");
     }
-    // The tasks of those who were ended have had their turns.
+    // The tasks of the ended peers have had their turns.
     for (key, held) in senders.drain(..2) {
-        scene.state.peers.get_mut(key).unwrap().unfinished = None;
+        shard.state.peers.get_mut(key).unwrap().unfinished = None;
         drop(held);
     }
-    scene.state.ledger.tell();
-    scene.relieve();
-    assert!(!scene.state.is_relieving());
+    shard.state.ledger.tell();
+    shard.relieve();
+    assert!(!shard.state.is_relieving());
 }
 
 #[test]
-fn a_shard_ends_nobody_for_what_another_one_is_about_to_give_back() {
-    let mut scene = Scene::new();
-    let (sender, _held) = scene.begin_message(13);
-    scene.wait(2000);
-    let another = &scene.state.shared.relief[1];
-    another.tell(0, scene.state.shared.budget.limit() / 4);
-    scene.relieve();
-    assert_eq!(scene.ended(sender), None);
-    scene.state.shared.relief[1].clear();
-    scene.relieve();
-    assert_eq!(scene.ended(sender), Some(Disconnect::Overloaded));
+fn a_shard_ends_no_peer_for_bytes_that_another_shard_is_about_to_free() {
+    let mut shard = TestShard::new();
+    let (sender, _held) = shard.begin_message(13);
+    shard.set_clock(2000);
+    let another = &shard.state.shared.relief[1];
+    another.set(0, shard.state.shared.budget.limit() / 4);
+    shard.relieve();
+    assert_eq!(shard.ended(sender), None);
+    shard.state.shared.relief[1].clear();
+    shard.relieve();
+    assert_eq!(shard.ended(sender), Some(Disconnect::Overloaded));
 }

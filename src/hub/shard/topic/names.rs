@@ -1,7 +1,7 @@
-//! The topics of a shard by their names.
+//! The names of a shard's topics.
 //!
-//! Pure. The names are in many parts, which grow and shrink one at a time. A map of a million names
-//! would be moved as one: it held its shard for 200 ms.
+//! Pure. The names are spread over many maps, which grow and shrink one at a time. One map of a
+//! million names is rehashed as a whole when it grows, which held its shard for 200 ms.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -13,10 +13,11 @@ use crate::{
     topic::TopicName,
 };
 
+/// A map from the names of topics to their keys, in many parts.
 #[derive(Debug)]
 pub(super) struct Names {
     parts: Box<[HashMap<TopicName, TopicKey>]>,
-    /// Seeded: names come from clients.
+    /// Has a random seed, because clients choose the names.
     hasher: RandomState,
 }
 
@@ -47,7 +48,7 @@ impl Names {
     }
 }
 
-/// With a million names, moving a part takes 0.5 ms.
+/// Number of maps. With a million names, rehashing one of them takes 0.5 ms.
 const PARTS: u64 = 256;
 
 #[cfg(test)]
@@ -56,7 +57,7 @@ impl Names {
         self.parts[self.part_of(name)].get(name).copied()
     }
 
-    /// For how many elements there is memory.
+    /// Returns the number of names that there is memory for.
     pub(super) fn capacity(&self) -> usize {
         self.parts.iter().map(HashMap::capacity).sum()
     }
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_part_is_as_large_as_what_it_has_and_gives_back_what_it_does_not_need() {
+    fn names_are_spread_evenly_over_the_parts_which_shrink_when_names_are_removed() {
         let mut names = Names::default();
         let all = (0..50_000).map(|number| TopicName::new(&number.to_string()).unwrap());
         let all: Vec<TopicName> = all.collect();

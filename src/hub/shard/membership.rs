@@ -1,4 +1,4 @@
-//! How connections come to a shard and leave it for good.
+//! Adding connections to a shard, and removing them.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl State {
-    /// Adds a connection, which follows nothing yet. Publishers learn of its window before anything is
-    /// published to it.
+    /// Adds a connection, which has no subscriptions yet. If it takes messages compressed for a
+    /// window, publishers learn of the window first, and count the cost of compressing for it.
     pub(in crate::hub) fn insert(
         &mut self,
         user: Option<UserId>,
@@ -22,24 +22,24 @@ impl State {
     ) -> PeerKey {
         if let Compression::Shared(window) = compression {
             self.compressors.want(window);
-            self.tell_windows();
+            self.update_windows();
         }
         self.peers.insert(user, compression)
     }
 
-    /// Removes a connection that is gone for good.
+    /// Ends a connection, if it has not ended, and removes it.
     pub(in crate::hub) fn remove(&mut self, key: PeerKey) {
         self.end(key, Disconnect::Lost);
         let removed = self.peers.remove(key);
         if let Some(Compression::Shared(window)) = removed.map(|peer| peer.compression) {
             self.compressors.no_longer_want(window);
-            self.tell_windows();
+            self.update_windows();
         }
         self.update_gauges();
     }
 
-    /// Tells publishers for which windows messages are compressed here.
-    fn tell_windows(&self) {
+    /// Updates the set of windows that this shard compresses messages for. Publishers read it.
+    fn update_windows(&self) {
         let Windows(windows) = self.compressors.windows();
         self.shared.windows[self.index].store(windows, Relaxed);
     }
@@ -53,7 +53,7 @@ mod tests {
     use crate::{config::HubConfig, hub::shard::shared::Shared, wire::extension::WindowBits};
 
     #[test]
-    fn a_window_is_weighed_while_a_connection_has_it() {
+    fn publishers_count_a_window_while_a_connection_has_it() {
         let mut config = HubConfig::default();
         config.deflate.enabled = true;
         let shared = Arc::new(Shared::new(&config));
@@ -67,6 +67,6 @@ mod tests {
         state.remove(keys[0]);
         assert_eq!(forms(0), Windows(0b1000_0001));
         state.remove(keys[1]);
-        assert_eq!(forms(0), Windows(0b1000_0000), "it has gone");
+        assert_eq!(forms(0), Windows(0b1000_0000), "no longer used");
     }
 }
