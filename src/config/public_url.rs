@@ -29,7 +29,7 @@ impl PublicUrl {
         }
         let mut authority = Authority::parse(authority)
             .filter(|authority| authority.host.is_plain() && authority.port != Some(0))
-            .ok_or("names no host, or no port of it, that can be asked for")?;
+            .ok_or("names no valid host, or no valid port")?;
         if !is_path(path) {
             return Err("has a path that must be escaped");
         }
@@ -94,17 +94,17 @@ mod tests {
             ("wss://app.example", "begins with"),
             ("http:/app.example", "begins with"),
             (" https://app.example", "begins with"),
-            ("https://", "names no host"),
-            ("https:///rt", "names no host"),
-            ("https://:443", "names no host"),
-            ("https://a:0", "names no host"),
-            ("https://a:65536", "names no host"),
-            ("https://a:x", "names no host"),
-            ("https://*.example", "names no host"),
-            ("https://é.example", "names no host"),
-            ("https://a b", "names no host"),
-            ("https://127.1", "names no host"),
-            ("https://::1", "names no host"),
+            ("https://", "names no valid host"),
+            ("https:///rt", "names no valid host"),
+            ("https://:443", "names no valid host"),
+            ("https://a:0", "names no valid host"),
+            ("https://a:65536", "names no valid host"),
+            ("https://a:x", "names no valid host"),
+            ("https://*.example", "names no valid host"),
+            ("https://é.example", "names no valid host"),
+            ("https://a b", "names no valid host"),
+            ("https://127.1", "names no valid host"),
+            ("https://::1", "names no valid host"),
             ("https://me@a", "has a user"),
             ("https://me:pw@a/", "has a user"),
             ("https://a?", "has a query"),

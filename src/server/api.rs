@@ -1,4 +1,4 @@
-//! The HTTP API: register, publish, health.
+//! The HTTP API: `/register`, `/publish` and `/health`.
 
 use std::{
     borrow::Cow,
@@ -31,7 +31,7 @@ use crate::{
     user::{MAX_USER_BYTES, UserId},
 };
 
-/// `POST /register`
+/// The body of a `POST /register`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RegisterRequest {
@@ -39,7 +39,7 @@ struct RegisterRequest {
     topics: Option<Named>,
 }
 
-/// `POST /publish`
+/// The body of a `POST /publish`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PublishRequest<'a> {
@@ -47,7 +47,8 @@ struct PublishRequest<'a> {
     topic: Cow<'a, str>,
     #[serde(borrow)]
     message: Cow<'a, str>,
-    /// Absent for everybody. Not null: that would be a user whom the publisher does not know.
+    /// Absent if the message is for everybody. Null is refused: a publisher would send it for a
+    /// user whose id it does not know, and the message would go to everybody.
     #[serde(default, deserialize_with = "present")]
     user_id: Option<User>,
 }
@@ -72,14 +73,14 @@ struct Unregistered {
 
 #[derive(Serialize)]
 struct Published {
-    /// Null if it was not known in time.
+    /// Number of connections, or null if it was not known in time.
     queued: Option<usize>,
 }
 
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
-    /// Those that stand still, if any does.
+    /// Indexes of the shards that stand still. Left out if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     standing_shards: Vec<usize>,
     version: &'static str,
@@ -94,7 +95,7 @@ struct Health {
     memory_budget_bytes: u64,
     evicted: u64,
     unfinished: u64,
-    /// The sum of the next three.
+    /// Sum of the next three.
     refused: u64,
     refused_connections: u64,
     refused_registrations: u64,
@@ -104,7 +105,7 @@ struct Health {
     unanswered_pings: u64,
     violations: u64,
     accept_errors: u64,
-    /// In microseconds, where it is measured.
+    /// The longest step of a shard, in microseconds of CPU time. Left out if it is not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     longest_hold_us: Option<u64>,
 }
@@ -116,14 +117,14 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    /// Returns the URL that leads there, for WebSocket clients.
+    /// Returns the URL of this destination for WebSocket clients, if the request named a host.
     fn web_socket(self) -> Option<String> {
         let scheme = self.entrance.web_socket_scheme;
         Some(format!("{scheme}://{}", self.host?))
     }
 }
 
-/// Announces a connection to come.
+/// Registers a connection that is to be made. The response has its URL.
 pub(super) async fn register(
     site: &Site,
     shard: &Shard,
@@ -142,7 +143,7 @@ pub(super) async fn register(
     }))
 }
 
-/// Reads the body of a `POST /register`: the user and the topics that it asks for.
+/// Parses the body of a `POST /register`. Returns the user and the topics.
 pub(super) fn register_request(body: &[u8]) -> Result<(UserId, Topics), Rejection> {
     let wanted: RegisterRequest = parse(body)?;
     let topics = match wanted.topics {
@@ -171,24 +172,25 @@ pub(super) async fn publish(
 ) -> Result<Response, Rejection> {
     let config = site.hub.config();
     let limit_bytes = config.limits.message_bytes;
-    let understand = move |body: &[u8]| publish_request(body, limit_bytes);
-    let read = body::read(shard, request, PUBLICATION_BYTES, understand);
+    let parse = move |body: &[u8]| publish_request(body, limit_bytes);
+    let read = body::read(shard, request, PUBLICATION_BYTES, parse);
     let ((topic, message, user), held) = read.await?;
     let (started, within) = (Instant::now(), config.timeouts.request);
-    // It waits while a shard has too much to deliver, but not for ever. What is refused here was
-    // not published, and may be tried again.
+    // While a shard has too much to deliver, the request waits for a permit, but not for ever. A
+    // message that is rejected here was not published, and the client may try again.
     let permit = timeout(within, site.hub.acquire_permit(held.bytes())).await;
     let permit = permit
         .map_err(|_| Rejection::Overloaded("too much is to be delivered; not published".into()))?;
     let queued = site.hub.send_off(&topic, message, user);
     drop((permit, held));
-    // Published, whatever happens from here on: only the count may be late. It gets what is left
-    // of the time, and a little in any case, because it nearly always comes at once.
+    // From here on the message is published, and only its count may be late. The count gets the
+    // time that is left, and at least a tenth of it all, because it nearly always comes at once.
     let left = within.saturating_sub(started.elapsed()).max(within / 10);
     Ok(published(counted(queued, left).await))
 }
 
-/// Returns to how many connections a message was queued, if that is known in time.
+/// Returns the number of connections to which a message was queued, or `None` if it is not known in
+/// time.
 async fn counted(queued: oneshot::Receiver<usize>, within: Duration) -> Option<usize> {
     timeout(within, queued).await.ok()?.ok()
 }
@@ -201,8 +203,8 @@ fn published(queued: Option<usize>) -> Response {
     response
 }
 
-/// Reads the body of a `POST /publish`, the message of which may have `limit_bytes`: the topic, the message, and
-/// the user that it is for, unless it is for everybody.
+/// Parses the body of a `POST /publish`, whose message may have up to `limit_bytes`. Returns the
+/// topic, the message, and the user that it is for, or `None` if it is for everybody.
 pub(super) fn publish_request(
     body: &[u8],
     limit_bytes: usize,
@@ -220,7 +222,7 @@ pub(super) fn publish_request(
     Ok((topic, Message::text(&message), user_id.map(|user| user.0)))
 }
 
-/// How the server is: 503 if a shard stands still.
+/// Reports the health of the server. The status is 503 if a shard stands still.
 pub(super) fn health(site: &Site) -> Response {
     let hub = &site.hub;
     let metrics = hub.metrics();
@@ -293,12 +295,12 @@ impl de::Visitor<'_> for UserVisitor {
     }
 }
 
-/// A registration that a shard takes in itself. Measured: 1.4 ms at most, if it names one topic as
-/// often as it can; 4.2 ms for 256 KiB.
+/// Size of the largest body of a registration that a shard parses itself. Measured: 1.4 ms at most,
+/// for a body that repeats one topic as often as it can. A body of 256 KiB would take 4.2 ms.
 const REGISTRATION_BYTES: usize = 80 * 1024;
 
-/// A publication that a shard takes in itself. Measured: 0.1 ms for plain text, 1.3 ms if all of it is
-/// escaped, 2.9 ms if it is the name of a field that there is not.
+/// Size of the largest body of a publication that a shard parses itself. Measured: 0.1 ms for plain
+/// text, 1.3 ms if every character is escaped, 2.9 ms if it is all the name of an unknown field.
 const PUBLICATION_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
@@ -312,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_a_string_or_an_integer_and_the_same_as_its_digits() {
+    fn a_user_is_a_string_or_an_integer_which_is_the_same_user_as_its_digits() {
         let user = |json: &str| {
             serde_json::from_str::<User>(json)
                 .map(|user| user.0.as_str().to_owned())
@@ -331,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_field_is_named() {
+    fn the_error_of_a_bad_field_names_it() {
         assert!(error_of(r#"{"topic": 1, "message": ""}"#).starts_with("topic: invalid type"));
         assert!(error_of(r#"{"topic": "a"}"#).contains("`message`"));
         assert!(error_of(r#"{"topic":"a","message":"","user_id":[]}"#).starts_with("user_id: "));

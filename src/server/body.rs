@@ -1,4 +1,5 @@
-//! The body of a request: read within bounds, and parsed where that holds nobody up.
+//! The body of a request: read within limits of size, time and memory, and parsed on another thread
+//! if it is large.
 
 use std::time::{Duration, Instant};
 
@@ -18,32 +19,33 @@ use crate::{
     server::response::Rejection,
 };
 
-/// Reads the body of a request, bounded in size and time, and lets `understand` make of it what is
-/// asked for.
+/// Reads the body of a request, within limits of size and time, and calls `parse` with it.
 ///
-/// With more than `inline_bytes` that is done on a thread beside the shard: parsing a body and making
-/// a message of it cost more with its length. What all this holds is the other result.
+/// If the body has more than `inline_bytes`, `parse` is called on a blocking thread: parsing a
+/// large body, and copying it into a message, would hold the shard up. Also returns the ledger's
+/// entry for the memory that all of this holds.
 pub(super) async fn read<T: Send + 'static>(
     shard: &Shard,
     request: &mut Request<Incoming>,
     inline_bytes: usize,
-    understand: impl FnOnce(&[u8]) -> Result<T, Rejection> + Send + 'static,
+    parse: impl FnOnce(&[u8]) -> Result<T, Rejection> + Send + 'static,
 ) -> Result<(T, Held), Rejection> {
     let gathered = gather(shard, request.body_mut());
     let (bytes, held) = timeout(shard.config().timeouts.request, gathered)
         .await
         .map_err(|_| Rejection::Timeout)??;
     if bytes.len() <= inline_bytes {
-        return Ok((understand(&bytes)?, held));
+        return Ok((parse(&bytes)?, held));
     }
-    // It has panicked, or the shard is ending.
-    let done = spawn_blocking(move || understand(&bytes)).await;
-    let understood =
+    // An error means that `parse` has panicked, or that the shard is ending.
+    let done = spawn_blocking(move || parse(&bytes)).await;
+    let parsed =
         done.unwrap_or_else(|_| Err(Rejection::Overloaded("the body could not be parsed".into())))?;
-    Ok((understood, held))
+    Ok((parsed, held))
 }
 
-/// Gathers a body, unless memory is short and it has begun long ago: others wait for what it holds.
+/// Receives a body. Gives it up if memory is short and the client has taken longer than a slow
+/// consumer may be blocked: others need the memory that it holds.
 async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), Rejection> {
     let begun = Instant::now();
     let (ledger, longest) = (shard.ledger(), shard.config().timeouts.blocked);
@@ -57,10 +59,10 @@ async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), R
             return Err(ShortOfMemory.into());
         }
         if ledger.budget().is_exhausted() {
-            sleep(BETWEEN_LOOKS).await;
+            sleep(CHECK_INTERVAL).await;
             continue;
         }
-        let Ok(frame) = timeout(BETWEEN_LOOKS, body.frame()).await else {
+        let Ok(frame) = timeout(CHECK_INTERVAL, body.frame()).await else {
             continue;
         };
         let Some(frame) = frame else {
@@ -68,7 +70,7 @@ async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), R
         };
         let frame = frame
             .map_err(|error| Rejection::BadRequest(format!("the body can't be read: {error}")))?;
-        // The trailers of a chunked body say nothing.
+        // Trailers of a chunked body are ignored.
         if let Ok(piece) = frame.into_data() {
             gathered.append(&piece)?;
             held.set(gathered.held_bytes());
@@ -76,8 +78,8 @@ async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), R
     }
 }
 
-/// What has come of a body, in one piece: however small the chunks are in which it comes, it takes
-/// at most twice as much memory.
+/// The part of a body that has arrived, in one piece. It takes at most twice as much memory as it
+/// has bytes, however small the chunks are in which it arrives.
 #[derive(Debug)]
 struct Gathered {
     bytes: Vec<u8>,
@@ -92,7 +94,7 @@ impl Gathered {
         }
     }
 
-    /// Refuses what is announced to be too large. No memory is taken for a promise.
+    /// Refuses `announced` bytes more if they are too many. No memory is reserved for them yet.
     fn expect(&self, announced: usize) -> Result<(), Rejection> {
         if announced > self.limit_bytes - self.bytes.len() {
             return Err(Rejection::BodyTooLarge {
@@ -102,12 +104,13 @@ impl Gathered {
         Ok(())
     }
 
-    /// Returns what it holds, in bytes, and what will be made of it: a text, and a frame.
+    /// Returns the memory that the body holds, in bytes, and that will be made of it: a text, and a
+    /// frame.
     fn held_bytes(&self) -> usize {
         self.bytes.capacity() + 2 * self.bytes.len()
     }
 
-    /// Appends what has come: the only place where memory is taken for a body.
+    /// Appends bytes that have arrived. Memory for a body is taken only here.
     fn append(&mut self, piece: &[u8]) -> Result<(), Rejection> {
         self.expect(piece.len())?;
         self.bytes.extend_from_slice(piece);
@@ -115,16 +118,16 @@ impl Gathered {
     }
 }
 
-/// Parses a body, which is an object; an error names the field.
+/// Parses a body, which must be a JSON object. An error names the field that is wrong.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejection> {
-    // serde would take an array for it, its elements for the fields in their order.
+    // serde would also take an array, with the fields' values in their order.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Rejection::bad_request(&"an object is expected"));
     }
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        // Not in a field, or in none that could be told.
+        // The error is in no field, or in none that is known.
         let field = match path.as_str() {
             "." | "?" => String::new(),
             path => format!("{path}: "),
@@ -135,18 +138,18 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejecti
     Ok(parsed)
 }
 
-/// How often to look whether memory is short while a body comes slowly.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// Time between two checks whether memory is short, while a body arrives slowly.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_body_takes_at_most_twice_what_has_come_however_small_its_pieces_are() {
+    fn a_body_takes_at_most_twice_its_bytes_of_memory_however_small_its_chunks_are() {
         let mut gathered = Gathered::new(100_000);
         assert_eq!(gathered.expect(100_000), Ok(()));
-        assert_eq!(gathered.bytes.capacity(), 0, "for a promise");
+        assert_eq!(gathered.bytes.capacity(), 0, "nothing has arrived");
         for count in 1..=100_000 {
             assert_eq!(gathered.append(b"x"), Ok(()));
             assert!(gathered.bytes.capacity() <= 2 * count.max(8));
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_too_large_is_refused_when_that_is_known() {
+    fn a_body_that_is_too_large_is_refused_as_soon_as_that_is_known() {
         let too_large = Err(Rejection::BodyTooLarge { limit_bytes: 10 });
         let mut gathered = Gathered::new(10);
         assert_eq!(gathered.expect(11), too_large);

@@ -1,6 +1,7 @@
-//! A connection that no shard can have: it is answered once, in little time, and closed.
+//! The brief answer to a client whose connection no shard can serve: one response within a second,
+//! and then the connection is closed.
 //!
-//! Whoever looks after the server is told how it is; everybody else, to come again.
+//! `/health` is answered as always, for operators and monitoring. All other requests get 503.
 
 use std::{convert::Infallible, io, time::Duration};
 
@@ -20,7 +21,7 @@ use crate::server::{
     site::Site,
 };
 
-/// Answers one request: `/health` as ever, any other with 503 and `why`.
+/// Answers one request: `/health` as always, any other with 503 and the reason `why`.
 pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, site: &Site, why: &str) {
     match timeout(WITHIN, answer_once(stream, site, why)).await {
         Ok(Ok(())) => {}
@@ -45,7 +46,8 @@ async fn answer_once(
         .await;
     let mut stream = served.map_err(io::Error::other)?.io.into_inner();
     stream.shutdown().await?;
-    // A client that is still sending would lose the answer to a reset (RFC 9112 §9.6).
+    // Closing with unread bytes would cause a reset, and the client could lose the answer
+    // (RFC 9112 §9.6).
     let mut rest = [0; 1024];
     while stream.read(&mut rest).await? > 0 {}
     Ok(())
@@ -67,5 +69,5 @@ fn answer(site: &Site, request: &Request<Incoming>, why: &str) -> Response {
     response
 }
 
-/// For all of it.
+/// Time for the request, its answer and the end of the stream together.
 const WITHIN: Duration = Duration::from_secs(1);

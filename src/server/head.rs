@@ -1,7 +1,7 @@
-//! The head of a request, while a connection waits for it.
+//! The wait of an HTTP connection for the head of its next request.
 //!
-//! A connection that waits for a head holds as much as one that has it. So while memory is short it is
-//! given up when it has waited for as long as a slow consumer may be blocked.
+//! A connection that waits for a head holds as much memory as one whose head has come. So while
+//! memory is short, it is closed when it has waited for as long as a slow consumer may be blocked.
 
 use std::{
     cell::Cell,
@@ -15,13 +15,13 @@ use crate::hub::shard::Shard;
 
 /// The head that a connection waits for.
 pub(super) struct AwaitedHead {
-    /// Since when, if it does.
+    /// The start of the wait. `None` while a request is being answered.
     since: Cell<Option<Instant>>,
     is_first: Cell<bool>,
 }
 
 impl AwaitedHead {
-    /// Makes one that is waited for from now on.
+    /// Begins to wait for the first head.
     pub(super) fn awaited() -> Self {
         Self {
             since: Cell::new(Some(Instant::now())),
@@ -29,7 +29,8 @@ impl AwaitedHead {
         }
     }
 
-    /// Waits for the answer to a request whose head has come. Afterwards the next one is waited for.
+    /// Waits for the answer to a request whose head has come. After that, the wait for the next
+    /// head begins.
     pub(super) async fn answered<T>(&self, answer: impl Future<Output = T>) -> T {
         self.since.set(None);
         self.is_first.set(false);
@@ -38,9 +39,9 @@ impl AwaitedHead {
         answer
     }
 
-    /// Returns when the connection is to be given up: memory is short, and it has waited for too long.
-    /// That counts as an unfinished request if it is the first: a client that was answered may have
-    /// nothing more to ask, and goes uncounted to make room.
+    /// Returns when the connection is to be closed, because memory is short and it has waited for
+    /// too long. For the first head this is counted as an unfinished request. It is not counted
+    /// later: a client that has got an answer may have nothing more to ask.
     ///
     /// # Cancel safety
     ///
@@ -59,10 +60,10 @@ impl AwaitedHead {
                 }
                 return;
             }
-            sleep(longest.saturating_sub(waited).max(BETWEEN_LOOKS)).await;
+            sleep(longest.saturating_sub(waited).max(CHECK_INTERVAL)).await;
         }
     }
 }
 
-/// How often to look whether memory is short, at most: for some connections it costs a wake-up each.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+/// Shortest time between two checks of a connection whether memory is short: each costs a wake-up.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);

@@ -1,28 +1,28 @@
-//! Which host a request is for, and whether that is one of the server's own.
+//! The host that a request is for, and the check that it is one of the server's own.
 //!
-//! Whoever owns a name may let it point to this machine after a browser has loaded a page from
-//! it: then that page is of the same origin as this server, and may read and publish like those
-//! that the server itself has sent (DNS rebinding). The browser still sends the name. So the
-//! server answers only to names that it was told of, and to those that nobody can let point
-//! anywhere: addresses, and `localhost` with all that is under it
-//! ([RFC 6761 §6.3](https://www.rfc-editor.org/rfc/rfc6761#section-6.3)).
+//! An attacker can let a name of their own point to this machine after a browser has loaded a page
+//! from that name. To the browser, that page then has the same origin as this server, and may read
+//! and publish like the server's own pages (DNS rebinding). But the browser still sends the name in
+//! `Host`. So the server answers only to names from its configuration, and to those that an
+//! attacker can't redirect: IP addresses, `localhost`, and names under `.localhost` ([RFC 6761
+//! §6.3](https://www.rfc-editor.org/rfc/rfc6761#section-6.3)).
 
 use crate::{
     authority::{Authority, Host, without_dot},
     config::{Access, allowed_host},
 };
 
-/// What the server answers to.
+/// The hosts that the server answers to.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
     is_any: bool,
-    /// Without the dot at the end.
+    /// Allowed names, without the dot at their end.
     names: Vec<String>,
 }
 
-/// Why it can't be said which host a request is for.
+/// The reason why a request has no valid host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unclear {
+pub(crate) enum InvalidHost {
     #[error("exactly one Host is required")]
     Count,
     #[error("Host: not a host, with or without a port")]
@@ -30,7 +30,7 @@ pub(crate) enum Unclear {
 }
 
 impl Hosts {
-    /// Those of `access`, which was checked.
+    /// Makes the list of the hosts in `access`, which was checked.
     pub(super) fn new(access: &Access) -> Self {
         let allowed = access.allowed_hosts.iter().map(String::as_str);
         let public = access.public().map(|url| url.origin.authority.host);
@@ -45,7 +45,7 @@ impl Hosts {
         }
     }
 
-    /// The server answers to this; ports do not matter.
+    /// Returns true if the server answers to `host`, on any port.
     pub(super) fn include(&self, host: &Host) -> bool {
         let Host::Name(name) = host else {
             return true;
@@ -58,27 +58,28 @@ impl Hosts {
     }
 }
 
-/// Which host is asked for: that of the request's target if that is a whole URL, otherwise that of
-/// its `Host`, which must be in order all the same ([RFC 9112 §3.2]). `None` if none is named,
-/// which only HTTP/1.0 may do without an empty `Host`.
+/// Returns the host that a request is for: that of the request's target if the target is a whole
+/// URL, otherwise that of its `Host`, which must be valid in either case ([RFC 9112 §3.2]). Returns
+/// `None` if the request names no host: in HTTP/1.1 `Host` must be empty then, in HTTP/1.0 it may
+/// be absent.
 ///
 /// [RFC 9112 §3.2]: https://www.rfc-editor.org/rfc/rfc9112#section-3.2
-pub(crate) fn asked<'a>(
+pub(crate) fn requested<'a>(
     target: Option<&str>,
     mut hosts: impl Iterator<Item = &'a [u8]>,
     may_be_absent: bool,
-) -> Result<Option<Authority>, Unclear> {
+) -> Result<Option<Authority>, InvalidHost> {
     let named = match (hosts.next(), hosts.next()) {
         (Some(b""), None) => None,
         (Some(host), None) => Some(read(str::from_utf8(host).unwrap_or_default())?),
         (None, None) if may_be_absent => None,
-        _ => return Err(Unclear::Count),
+        _ => return Err(InvalidHost::Count),
     };
-    target.map(read).map_or(Ok(named), |asked| asked.map(Some))
+    target.map(read).map_or(Ok(named), |host| host.map(Some))
 }
 
-fn read(text: &str) -> Result<Authority, Unclear> {
-    Authority::parse(text).ok_or(Unclear::Syntax)
+fn read(text: &str) -> Result<Authority, InvalidHost> {
+    Authority::parse(text).ok_or(InvalidHost::Syntax)
 }
 
 #[cfg(test)]
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_localhost_are_always_answered_to() {
+    fn the_server_always_answers_to_addresses_and_localhost() {
         let hosts = hosts(&[], None);
         for host in [
             "127.0.0.1",
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn other_names_are_not() {
+    fn the_server_answers_to_no_other_names_by_default() {
         let hosts = hosts(&[], None);
         for host in [
             "evil.example",
@@ -133,7 +134,7 @@ mod tests {
             "localhost..",
             "localhost.localdomain",
             "127.0.0.1.evil.example",
-            // Names, as they stand here: a browser sends the address that it takes them for.
+            // These count as names here. A browser takes them for addresses, and sends those.
             "2130706433",
             "0x7f.1",
             "0x7f000001",
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_allowed_whatever_its_port_its_case_and_its_last_dot() {
+    fn an_allowed_name_matches_with_any_port_in_any_case_and_with_a_dot_at_its_end() {
         for hosts in [
             hosts(&["b", "app.example"], None),
             hosts(&["App.Example."], None),
@@ -184,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_url_counts_before_the_host_which_must_be_in_order_all_the_same() {
+    fn the_host_of_a_whole_url_counts_before_the_host_header_which_must_be_valid_nevertheless() {
         let told = |target: Option<&str>, hosts: &[&str], is_old: bool| {
             let hosts = hosts.iter().map(|host| host.as_bytes());
-            match asked(target, hosts, is_old) {
+            match requested(target, hosts, is_old) {
                 Ok(None) => "none".into(),
                 Ok(Some(authority)) => authority.to_string(),
-                Err(Unclear::Count) => "not one".into(),
-                Err(Unclear::Syntax) => "bad".into(),
+                Err(InvalidHost::Count) => "not one".into(),
+                Err(InvalidHost::Syntax) => "bad".into(),
             }
         };
         for (target, hosts, expected) in [
@@ -215,8 +216,8 @@ mod tests {
         assert_eq!(told(Some("b"), &[], true), "b");
         assert_eq!(told(None, &["a", "b"], true), "not one");
         assert_eq!(
-            asked(None, [&b"\xFF"[..]].into_iter(), false),
-            Err(Unclear::Syntax)
+            requested(None, [&b"\xFF"[..]].into_iter(), false),
+            Err(InvalidHost::Syntax)
         );
     }
 }

@@ -1,4 +1,4 @@
-//! One HTTP connection, on the shard that has it until it ends or becomes a WebSocket.
+//! One HTTP connection, from when its shard gets the socket until it ends or becomes a WebSocket.
 
 use std::{cell::Cell, convert::Infallible, pin::pin, rc::Rc, sync::Arc};
 
@@ -15,26 +15,26 @@ use crate::{
     server::{head::AwaitedHead, listener::Entrance, site::Site, turns::in_turns},
 };
 
-/// What the HTTP connections of a server have to know of its end.
+/// The lifetime of a server, as its HTTP connections see it.
 #[derive(Clone)]
 pub(super) struct Lifetime {
-    /// Turns true when connections are to finish what they are at.
+    /// Becomes true when the server drains: connections are to finish the request that they have.
     pub(super) is_ending: watch::Receiver<bool>,
-    /// Held by every connection; never sent on.
+    /// Held by every connection, so that the drain sees when all are closed. Nothing is sent on it.
     pub(super) _open: mpsc::Sender<Infallible>,
 }
 
-/// Somebody who has come by a listener.
+/// A client that a listener has accepted.
 pub(super) struct Client<S> {
-    /// A socket, or what wraps it.
+    /// The client's socket, or a stream that wraps it, as TLS does.
     pub(super) stream: S,
     pub(super) entrance: Entrance,
-    /// What it is charged as HTTP; given back when it becomes a WebSocket connection.
+    /// The charge of an HTTP connection. It is dropped when this becomes a WebSocket connection.
     pub(super) held: Charge,
 }
 
-/// Serves the requests of a client, and starts the connection that it becomes if one of them is
-/// answered with 101.
+/// Serves the requests of a client. If one of them is answered with 101, starts the connection that
+/// the socket becomes.
 pub(super) async fn serve<S>(
     shard: Rc<Shard>,
     client: Client<S>,
@@ -48,15 +48,15 @@ pub(super) async fn serve<S>(
         entrance,
         held,
     } = client;
-    let upcoming = Cell::new(None);
+    let pending = Cell::new(None);
     let head = AwaitedHead::awaited();
     let service = service_fn(|request| {
         let (shard, site) = (Rc::clone(&shard), Arc::clone(&site));
-        let (upcoming, head) = (&upcoming, &head);
+        let (pending, head) = (&pending, &head);
         async move {
             let answer = head.answered(site.answer(&shard, request, entrance)).await;
             let (response, next) = answer.into_parts();
-            upcoming.set(next);
+            pending.set(next);
             Ok::<_, Infallible>(response)
         }
     });
@@ -64,14 +64,14 @@ pub(super) async fn serve<S>(
         .timer(TokioTimer::new())
         .header_read_timeout(shard.config().timeouts.request)
         .max_buf_size(MAX_HEAD_BYTES)
-        // A client that has nothing more to say still gets its answer.
+        // A client that has shut down its sending side still gets its answer.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let served = in_turns(&shard, async {
         tokio::select! {
-            // First what has come: a head that is there is not given up.
+            // Polled first, so that a head that has arrived is not given up.
             biased;
             served = connection.as_mut() => served,
             () = head.given_up(&shard) => Ok(()),
@@ -85,12 +85,12 @@ pub(super) async fn serve<S>(
     drop(held);
     if let Err(error) = served {
         debug!(%error, "HTTP connection failed");
-    } else if let Some(upcoming) = upcoming.take()
-        && let Err(error) = upcoming.start().await
+    } else if let Some(pending) = pending.take()
+        && let Err(error) = pending.start().await
     {
         debug!(%error, "upgrade failed");
     }
 }
 
-/// The head of a request.
+/// Greatest size of the head of a request, in bytes.
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;

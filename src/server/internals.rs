@@ -1,8 +1,8 @@
-//! What the server decides about a request, apart from the connection that it came on.
+//! Decisions of the server about requests, without a connection, for `fuzz/`.
 #![expect(
     clippy::missing_errors_doc,
     clippy::result_large_err,
-    reason = "the error is the rejection that is to be looked at"
+    reason = "the error is the rejection, which the caller inspects"
 )]
 
 use hyper::Request;
@@ -14,24 +14,24 @@ use crate::{
     topic::TopicName,
 };
 
-/// The opening handshake of a chat connection: its topics, or the rejection.
+/// Checks the opening handshake of a chat connection. Returns its topics, or the rejection.
 pub fn chat(request: &Request<()>) -> Result<Vec<TopicName>, Response> {
     upgrade::check(request)
-        .and_then(|()| upgrade::asked(request))
-        .and_then(|asked| origin::check(request.headers(), asked.as_ref(), &Access::default()))
+        .and_then(|()| upgrade::requested_host(request))
+        .and_then(|host| origin::check(request.headers(), host.as_ref(), &Access::default()))
         .and_then(|()| routes::chat_topics(request.uri().query().unwrap_or_default()))
         .map(|topics| topics.to_vec())
         .map_err(Response::from)
 }
 
-/// The body of a `POST /register`: user and topics, or the rejection.
+/// Parses the body of a `POST /register`. Returns the user and the topics, or the rejection.
 pub fn register_request(body: &[u8]) -> Result<(String, Vec<TopicName>), Response> {
     api::register_request(body)
         .map(|(user, topics)| (user.as_str().to_owned(), topics.to_vec()))
         .map_err(Response::from)
 }
 
-/// The body of a `POST /publish`: topic, message and user, or the rejection.
+/// Parses the body of a `POST /publish`. Returns topic, message and user, or the rejection.
 pub fn publish_request(
     body: &[u8],
     limit_bytes: usize,

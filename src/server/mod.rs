@@ -1,14 +1,21 @@
-//! The server: listens, hands sockets to the shards, answers HTTP, and ends in good order.
+//! The server: listens, hands sockets to the shards, answers HTTP, and drains before it ends.
 //!
-//! A [`listener`] takes each socket, and hands it to a shard; there `http` reads its requests,
-//! `routes` finds what answers them for the [`site`], `upgrade` turns one into a connection. An
-//! HTTP connection has `turns`, too. The `watchdog` notices a shard that stands still; who can't be
-//! served then, or for want of descriptors, is answered in `brief`.
+//! ```text
+//!  listener ─► http ─► routes ─┬─► api, page ─► response
+//!   accepts,   reads,          │
+//!   hands to   on its shard    └─► upgrade ─► upgraded ─► connection
+//!   a shard                         101        socket
+//! ```
 //!
-//! [`routes`] answers by [`api`] and [`page`], with a [`response`]; [`head`] and [`body`] are what it reads of a
-//! request, [`host`] and [`origin`] who may ask. [`upgraded`] is how a socket gets to its connection.
-//! [`standing`] decides for the watchdog, [`shortage_log`] is what
-//! is logged while memory is short, and `internals` opens what `fuzz/` needs.
+//! A [`listener`] accepts sockets, and hands each to a shard. There `http` reads its requests, in
+//! `turns` like those of a connection. [`routes`] finds the code that answers a request for the
+//! [`site`]: [`api`] and [`page`] answer with a [`response`], `upgrade` turns the request into a
+//! connection, and [`upgraded`] takes the socket there. [`head`] and [`body`] read a request within
+//! limits. [`host`] and [`origin`] check whether it is let in.
+//!
+//! The `watchdog` notices shards that stand still, as [`standing`] decides. A client that no shard
+//! can serve gets one answer, from `brief`. [`shortage_log`] logs what is ended or refused while
+//! memory is short, and `internals` opens private parts for `fuzz/`.
 
 mod api;
 mod body;
@@ -50,7 +57,7 @@ use tracing::info;
 
 use self::{
     http::Lifetime,
-    listener::{Listener, arrivals::Arrivals},
+    listener::{Listener, handoff::Handoff},
     shortage_log::ShortageLog,
     site::Site,
 };
@@ -70,8 +77,8 @@ pub struct Server {
     /// At least one.
     listeners: Vec<Listener>,
     site: Arc<Site>,
-    /// How often the watchdog looks at the shards.
-    look_every: Duration,
+    /// Time between two checks of the shards by the watchdog.
+    check_interval: Duration,
 }
 
 impl Server {
@@ -79,8 +86,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// A setting that can't be started with, an address that can't be listened on, or a thread
-    /// that can't be started.
+    /// A setting is wrong, the server can't listen on the address, or a thread can't be started.
     pub fn bind(config: &Config) -> Result<Self, Error> {
         config.check()?;
         let refused = |source| Error::Listen {
@@ -94,34 +100,36 @@ impl Server {
         Ok(Self {
             listeners: vec![listener],
             site,
-            look_every: watchdog::LOOK_EVERY,
+            check_interval: watchdog::CHECK_INTERVAL,
         })
     }
 
-    /// The address listened on, with its real port.
+    /// Returns the address that the server listens on, with the port that it got.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.listeners[0].address
     }
 
-    /// The hub that the connections belong to.
+    /// Returns the hub that the connections belong to.
     #[must_use]
     pub fn hub(&self) -> Hub {
         self.site.hub.clone()
     }
 
-    /// Serves until `shutdown` completes or a shard panics, and then drains: accepts nothing more,
-    /// lets requests finish, delivers what was published, writes what is queued, and closes every
-    /// connection with 1012. Those of a shard that has panicked were closed with 1011.
+    /// Serves until `shutdown` completes or a shard panics, and then drains: accepts no more
+    /// sockets, lets requests finish, delivers all publications, writes the outboxes, and closes
+    /// every connection with 1012. The connections of a shard that panicked were closed with 1011.
     ///
     /// # Errors
     ///
-    /// [`Error::Watchdog`], at once; [`Error::ShardPanicked`], after the drain, if a shard has panicked;
-    /// [`Error::DrainTimeout`], if that took longer than [`drain_timeout`](Config::drain_timeout).
+    /// [`Error::Watchdog`], at once, if the watchdog can't be started; [`Error::ShardPanicked`],
+    /// after the drain, if a shard has panicked; [`Error::DrainTimeout`], if the drain took longer
+    /// than [`drain_timeout`](Config::drain_timeout).
     ///
     /// # Cancel safety
     ///
-    /// Dropping it stops accepting. Connections live on while there is a [`Hub`] handle.
+    /// A server that is dropped accepts no more sockets. Its connections stay open while a [`Hub`]
+    /// handle exists.
     pub async fn serve(self, shutdown: impl Future) -> Result<(), Error> {
         let (end, is_ending) = watch::channel(false);
         let (open, mut all_closed) = mpsc::channel(1);
@@ -132,20 +140,20 @@ impl Server {
         let Self {
             listeners,
             site,
-            look_every,
+            check_interval,
         } = self;
-        let arrivals = Arrivals {
+        let handoff = Handoff {
             site: Arc::clone(&site),
             lifetime,
         };
         let watched: io::Result<_> = listeners.iter().map(Listener::try_clone).collect();
         let watched = watched.map_err(Error::Watchdog)?;
-        watchdog::start(watched, arrivals.clone(), look_every).map_err(Error::Watchdog)?;
+        watchdog::start(watched, handoff.clone(), check_interval).map_err(Error::Watchdog)?;
         for listener in listeners {
-            arrivals.clone().start(listener);
+            handoff.clone().start(listener);
         }
-        // A connection that is open holds it; nobody waits for this one.
-        drop(arrivals);
+        // Every open connection holds a clone, and the drain waits for those alone.
+        drop(handoff);
         tokio::select! {
             () = housekeeping(&site) => {}
             () = site.hub.shard_panicked() => {}
@@ -161,23 +169,23 @@ impl Server {
     }
 }
 
-/// Forgets registrations whose time has come, and logs what memory was too short for.
+/// Deletes expired registrations, and logs what was ended or refused for lack of memory.
 async fn housekeeping(site: &Site) {
-    let mut interval = interval(HOUSEKEEPING);
+    let mut interval = interval(HOUSEKEEPING_INTERVAL);
     let (mut shortage, mut logged) = (ShortageLog::default(), Instant::now());
     loop {
         interval.tick().await;
-        if logged.elapsed() >= BETWEEN_LOGS {
+        if logged.elapsed() >= LOG_INTERVAL {
             shortage.log(&site.hub.metrics());
             logged = Instant::now();
         }
         while site.registry.expire(Instant::now()) {
-            sleep(BETWEEN_EXPIRIES).await;
+            sleep(EXPIRY_PAUSE).await;
         }
     }
 }
 
-/// Ends what is open, within the time for it.
+/// Waits for open requests and drains the hub, within the drain timeout.
 async fn drain(site: &Site, all_closed: &mut mpsc::Receiver<Infallible>) -> Result<(), Error> {
     let time = DrainTime(site.drain_timeout);
     let started = Instant::now();
@@ -186,11 +194,11 @@ async fn drain(site: &Site, all_closed: &mut mpsc::Receiver<Infallible>) -> Resu
     Ok(site.hub.drain(left).await?)
 }
 
-/// How long those who wait for the registry have it to themselves.
-const BETWEEN_EXPIRIES: Duration = Duration::from_millis(1);
+/// Pause between two batches of deletions, in which the shards can use the registry.
+const EXPIRY_PAUSE: Duration = Duration::from_millis(1);
 
-/// A line of the log for each kind of shortage comes once in so long.
-const BETWEEN_LOGS: Duration = Duration::from_secs(1);
+/// Shortest time between two log lines about the same kind of shortage.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How exact the lifetime of a registration is.
-const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// Time between two searches for expired registrations, and so the precision of their lifetime.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(250);

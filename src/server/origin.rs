@@ -1,4 +1,4 @@
-//! Which web pages may use the server: cross-site WebSocket hijacking ends here.
+//! The check of the web page that has sent a request, against cross-site WebSocket hijacking.
 //!
 //! A browser sends the origin of the page with every WebSocket handshake and with every request
 //! to another site ([RFC 6454 §7], [RFC 6455 §10.2]). Clients that are not browsers send none.
@@ -20,14 +20,14 @@ use crate::{
     server::response::Rejection,
 };
 
-/// Checks the origin of a request, which is for the host `asked`.
+/// Checks the origin of a request that is for `host`.
 ///
 /// # Errors
 ///
-/// [`Rejection::ForeignOrigin`], if it is neither this server's own nor an allowed one.
+/// [`Rejection::ForeignOrigin`], if the origin is neither this server's own nor an allowed one.
 pub(crate) fn check(
     headers: &HeaderMap,
-    asked: Option<&Authority>,
+    host: Option<&Authority>,
     access: &Access,
 ) -> Result<(), Rejection> {
     let mut origins = headers.get_all(ORIGIN).iter();
@@ -38,26 +38,26 @@ pub(crate) fn check(
         .allowed_origins
         .iter()
         .any(|each| each == "*" || each.as_bytes() == origin.as_bytes());
-    if origins.next().is_none() && (is_allowed || is_own(origin, asked, access)) {
+    if origins.next().is_none() && (is_allowed || is_own(origin, host, access)) {
         return Ok(());
     }
     Err(Rejection::ForeignOrigin)
 }
 
-/// The page came from this server: its origin is that of the public URL, or names the host that
-/// the request is for. The scheme is not compared then, because a proxy in front may have taken
-/// TLS off; it stands for the port that is not named.
-fn is_own(origin: &HeaderValue, asked: Option<&Authority>, access: &Access) -> bool {
+/// Returns true if the page came from this server: its origin is that of the public URL, or has the
+/// host that the request is for. In the second case the schemes are not compared, because a proxy
+/// may have removed TLS. The origin's scheme only stands for a port that is not named.
+fn is_own(origin: &HeaderValue, host: Option<&Authority>, access: &Access) -> bool {
     let origin = origin.to_str().ok().and_then(Origin::parse);
     origin.is_some_and(|origin| {
-        asked.is_some_and(|asked| origin.is_at(asked))
+        host.is_some_and(|host| origin.is_at(host))
             || access.public().is_some_and(|url| {
                 url.origin.scheme == origin.scheme && origin.is_at(&url.origin.authority)
             })
     })
 }
 
-/// Lets the page that sent the request read the response (CORS); the origin was checked.
+/// Allows the page that sent the request to read the response (CORS). Its origin was checked.
 pub(crate) fn allow(request: &HeaderMap, response: &mut HeaderMap) {
     response.append(VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = request.get(ORIGIN) {
@@ -65,7 +65,8 @@ pub(crate) fn allow(request: &HeaderMap, response: &mut HeaderMap) {
     }
 }
 
-/// Answers a browser that asks before it sends what a plain form could not.
+/// Adds the headers that answer a CORS preflight. A browser sends a preflight before a request that
+/// a plain form could not send.
 pub(crate) fn allow_preflight(methods: &'static str, response: &mut HeaderMap) {
     let headers = [
         (ACCESS_CONTROL_ALLOW_METHODS, methods),
@@ -89,16 +90,16 @@ mod tests {
         is_let_in(origins, Authority::parse(host).as_ref(), &access)
     }
 
-    fn is_let_in(origins: &[&str], asked: Option<&Authority>, access: &Access) -> bool {
+    fn is_let_in(origins: &[&str], host: Option<&Authority>, access: &Access) -> bool {
         let mut headers = HeaderMap::new();
         for origin in origins {
             headers.append(ORIGIN, origin.parse().unwrap());
         }
-        check(&headers, asked, access).is_ok()
+        check(&headers, host, access).is_ok()
     }
 
     #[test]
-    fn no_origin_and_the_own_origin_pass() {
+    fn a_request_without_an_origin_or_with_the_servers_own_is_let_in() {
         assert!(verdict(&[], "a.example", &[]));
         assert!(verdict(&["http://a.example"], "a.example", &[]));
         assert!(verdict(&["https://A.example:8443"], "a.example:8443", &[]));
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_port_of_the_scheme_need_not_be_named() {
+    fn the_default_port_of_the_scheme_need_not_be_named() {
         for (origin, host) in [
             ("https://a.example", "a.example:443"),
             ("https://a.example:443", "a.example"),
@@ -132,9 +133,9 @@ mod tests {
             ..Access::default()
         };
         let inner = Authority::parse("10.0.0.1:8080");
-        for asked in [inner.as_ref(), None] {
+        for host in [inner.as_ref(), None] {
             for origin in ["https://app.example", "https://app.example:443"] {
-                assert!(is_let_in(&[origin], asked, &access), "{origin}");
+                assert!(is_let_in(&[origin], host, &access), "{origin}");
             }
             for origin in [
                 "http://app.example",
@@ -145,7 +146,7 @@ mod tests {
                 "https://app.example/rt",
                 "null",
             ] {
-                assert!(!is_let_in(&[origin], asked, &access), "{origin}");
+                assert!(!is_let_in(&[origin], host, &access), "{origin}");
             }
         }
         assert!(is_let_in(
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn allowed_origins_match_to_the_letter() {
+    fn an_allowed_origin_matches_only_to_the_letter() {
         let allowed = ["https://c.example", "http://localhost:3000"];
         assert!(verdict(&["https://c.example"], "a.example", &allowed));
         assert!(verdict(&["http://localhost:3000"], "a.example", &allowed));

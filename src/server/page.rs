@@ -1,4 +1,5 @@
-//! The page at `/`: a chat, and how to connect from code. Embedded, and needs nothing from outside.
+//! The page at `/`: a chat, and examples of code that connects. It is embedded in the program, and
+//! loads nothing from elsewhere.
 
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY};
 use uuid::Uuid;
@@ -7,7 +8,8 @@ use crate::server::response::{Response, content};
 
 const PAGE: &str = include_str!("page.html");
 
-/// The page. Its script and style are let through by a nonce that is new in every response.
+/// Returns the page. Its content security policy allows its script and its style by a nonce, which
+/// is new in every response.
 pub(super) fn page() -> Response {
     let nonce = Uuid::new_v4().simple().to_string();
     let policy = format!(

@@ -1,4 +1,4 @@
-//! Responses, and the rejections of requests: each a status and one line that says why.
+//! Responses, among them rejections: a status and one line of JSON that says why.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -16,18 +16,18 @@ use crate::{disconnect::Disconnect, hub::bounds::budget::ShortOfMemory, protocol
 /// A response with its whole body.
 pub type Response = hyper::Response<Full<Bytes>>;
 
-/// The reason for which a request is rejected.
+/// The reason why a request is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Rejection {
-    /// The request is not what its path takes; says what is wrong.
+    /// The request is malformed, for the reason in the text.
     #[error("{0}")]
     BadRequest(String),
     #[error("the body is over {limit_bytes} bytes")]
     BodyTooLarge { limit_bytes: usize },
     #[error("pages of this origin may not use this server")]
     ForeignOrigin,
-    /// The name that was asked for is none of the server's own.
+    /// The request is for this host name, which is none of the server's own.
     #[error("this server does not answer to {0}; start it with --allow-host if it should")]
     ForeignHost(String),
     #[error("message: over {limit_bytes} bytes")]
@@ -86,14 +86,14 @@ impl Rejection {
                 (SEC_WEBSOCKET_VERSION, "13"),
             ],
             Self::Overloaded(_) => vec![(RETRY_AFTER, "1")],
-            // The rest of the body is of no use.
+            // The rest of the body is not read.
             Self::BodyTooLarge { .. } | Self::Timeout => vec![(CONNECTION, "close")],
             _ => Vec::new(),
         }
     }
 }
 
-/// Refuses a request for the reason for which no connection was made.
+/// Rejects an upgrade for the reason why its connection could not be made.
 impl From<Disconnect> for Rejection {
     fn from(reason: Disconnect) -> Self {
         match reason {
@@ -123,12 +123,12 @@ impl From<Rejection> for Response {
     }
 }
 
-/// 200 with `value` as JSON on one line.
+/// Returns a 200 with `value` as JSON on one line.
 pub(crate) fn json(value: &impl Serialize) -> Response {
     line(protocol::json::json(value))
 }
 
-/// 503 with `value` as JSON on one line, and when to ask again.
+/// Returns a 503 with `value` as JSON on one line, and with a `Retry-After`.
 pub(crate) fn unavailable(value: &impl Serialize) -> Response {
     let mut response = json(value);
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -137,9 +137,9 @@ pub(crate) fn unavailable(value: &impl Serialize) -> Response {
     response
 }
 
-/// Lets the connection end with a response.
+/// Closes the HTTP connection after this response.
 pub(crate) fn end_connection(response: &mut Response) {
-    // It may have said `Upgrade` already.
+    // Appended, because the header may contain `Upgrade` already.
     response
         .headers_mut()
         .append(CONNECTION, HeaderValue::from_static("close"));
@@ -149,7 +149,7 @@ fn line(json: String) -> Response {
     content("application/json", (json + "\n").into())
 }
 
-/// 200 with `body`, which is not to be kept.
+/// Returns a 200 with `body`, which caches are not to store.
 pub(crate) fn content(media_type: &'static str, body: Bytes) -> Response {
     let mut response = Response::new(Full::new(body));
     let headers = [
@@ -165,7 +165,7 @@ pub(crate) fn content(media_type: &'static str, body: Bytes) -> Response {
     response
 }
 
-/// A status without a body.
+/// Returns a response without a body.
 pub(crate) fn empty(status: StatusCode) -> Response {
     let mut response = Response::default();
     *response.status_mut() = status;

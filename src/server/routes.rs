@@ -1,4 +1,4 @@
-//! The paths that the server answers.
+//! The routes: the paths that the server answers, and the code that answers each of them.
 
 use std::{rc::Rc, sync::LazyLock};
 
@@ -28,7 +28,7 @@ use crate::{
         response::{Rejection, Response},
         site::Site,
         upgrade,
-        upgraded::Upcoming,
+        upgraded::PendingConnection,
     },
     topic::list::{TopicList, Topics},
     user::Identity,
@@ -36,28 +36,30 @@ use crate::{
 
 /// A path that the server answers.
 struct Route {
-    /// As [`matchit`] takes it.
+    /// The pattern of the path, in the syntax of [`matchit`].
     pattern: &'static str,
-    /// The methods that it takes, as `Allow` lists them.
+    /// The methods that the path takes, as the header `Allow` lists them.
     methods: &'static str,
     endpoint: Endpoint,
 }
 
-/// The part of the server that answers for a path.
+/// The code that answers a path.
 enum Endpoint {
     Health,
     Page,
     Publish,
     Register,
     Registration,
-    WebSocket(Choose),
+    WebSocket(ChooseProtocol),
 }
 
-/// Tells who a new connection is and which protocol it has, or why it is refused.
-type Choose = fn(&Site, &Asked<'_>) -> Result<(Identity, Box<dyn Protocol>), Rejection>;
+/// A function that returns the identity and the protocol of a new connection, or the rejection of
+/// its request.
+type ChooseProtocol =
+    fn(&Site, &RouteParams<'_>) -> Result<(Identity, Box<dyn Protocol>), Rejection>;
 
-/// The parts of a request's target that are not in a pattern.
-struct Asked<'a> {
+/// The variable parts of a request's target.
+struct RouteParams<'a> {
     id: Option<&'a str>,
     query: Option<&'a str>,
 }
@@ -73,12 +75,12 @@ const ROUTES: [Route; 9] = [
     Route::web_socket("/echo/raw", |_, _| {
         Ok((Identity::anonymous(), Box::new(EchoFrames)))
     }),
-    Route::web_socket("/ws", |_, asked| {
-        let topics = chat_topics(asked.query.unwrap_or_default())?;
+    Route::web_socket("/ws", |_, params| {
+        let topics = chat_topics(params.query.unwrap_or_default())?;
         Ok((Identity::anonymous(), Box::new(Chat::of(topics))))
     }),
-    Route::web_socket("/ws/{id}", |site, asked| {
-        let claim = site.registry.claim(parse_id(asked.id)?);
+    Route::web_socket("/ws/{id}", |site, params| {
+        let claim = site.registry.claim(parse_id(params.id)?);
         let claim = claim.map_err(|error| match error {
             Unclaimable::Taken => Rejection::Taken,
             Unclaimable::Unknown => Rejection::NoRegistration,
@@ -88,7 +90,7 @@ const ROUTES: [Route; 9] = [
     }),
 ];
 
-/// Each route by its pattern.
+/// The routes by their patterns.
 static PATHS: LazyLock<matchit::Router<Route>> = LazyLock::new(|| {
     let mut paths = matchit::Router::new();
     for route in ROUTES {
@@ -108,7 +110,7 @@ impl Route {
         }
     }
 
-    const fn web_socket(pattern: &'static str, choose: Choose) -> Self {
+    const fn web_socket(pattern: &'static str, choose: ChooseProtocol) -> Self {
         Self::new(pattern, "GET, OPTIONS", Endpoint::WebSocket(choose))
     }
 
@@ -120,8 +122,8 @@ impl Route {
 /// The answer to a request.
 pub(super) enum Answer {
     Response(Response),
-    /// With 101: the connection comes when that is out.
-    Upgrade(Response, Upcoming),
+    /// A 101. The connection starts when it is written.
+    Upgrade(Response, PendingConnection),
 }
 
 impl Answer {
@@ -131,11 +133,11 @@ impl Answer {
         }
     }
 
-    /// Returns the response, and the connection that comes when it is out.
-    pub(super) fn into_parts(self) -> (Response, Option<Upcoming>) {
+    /// Returns the response, and the connection that starts when it is written.
+    pub(super) fn into_parts(self) -> (Response, Option<PendingConnection>) {
         match self {
             Self::Response(response) => (response, None),
-            Self::Upgrade(response, upcoming) => (response, Some(upcoming)),
+            Self::Upgrade(response, pending) => (response, Some(pending)),
         }
     }
 }
@@ -163,11 +165,12 @@ impl Site {
                 origin::allow(request.headers(), answer.response_mut().headers_mut());
                 answer
             }
-            // For a page that may not use the server: not even to be read by it.
+            // A page that may not use the server may not read the answer either.
             Err(rejection) => Response::from(rejection).into(),
         };
         let status = answer.response_mut().status();
-        // Who waits to be told to continue sends nothing, and who was too slow had its time.
+        // A client that waits for a 100 (Continue) sends no body, and one that was answered 408 has
+        // had its time.
         let is_over =
             request.headers().contains_key(EXPECT) || status == StatusCode::REQUEST_TIMEOUT;
         let is_refused = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
@@ -207,33 +210,35 @@ impl Site {
         Ok(response.into())
     }
 
-    /// Upgrades a request. The connection is made first, so that its subscriptions are in force when
-    /// the client sees the 101.
+    /// Upgrades a request. The connection is made before the 101 is sent, so that its subscriptions
+    /// are in force when the client sees that.
     fn open(
         &self,
         shard: &Rc<Shard>,
         request: &mut Request<Incoming>,
         id: Option<&str>,
-        choose: Choose,
+        choose: ChooseProtocol,
     ) -> Result<Answer, Rejection> {
         upgrade::check(request)?;
         let budget = self.hub.budget();
         budget.take_in(|counts| &counts.refused_connections)?;
         let query = request.uri().query();
-        let (identity, protocol) = choose(self, &Asked { id, query })?;
+        let (identity, protocol) = choose(self, &RouteParams { id, query })?;
         let deflate = upgrade::agree(&self.hub, request)?;
         let (response, socket) = upgrade::accept(request, deflate.as_ref())?;
         let connection = Connection::open(shard, identity, protocol, deflate)?;
-        Ok(Answer::Upgrade(response, Upcoming { connection, socket }))
+        let pending = PendingConnection { connection, socket };
+        Ok(Answer::Upgrade(response, pending))
     }
 }
 
-/// Reads to its end what a refused request is still sending: a client that reads the answer only
-/// then would lose it to a reset (RFC 9112 §9.6).
+/// Reads the rest of the body of a rejected request. Otherwise a client that reads the answer only
+/// after it has sent the body would lose the answer to a reset (RFC 9112 §9.6).
 async fn discard(mut body: Incoming) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 
+/// Answers an `OPTIONS` request, with which a browser asks whether it may send another one.
 fn preflight(route: &Route) -> Response {
     let mut response = response::empty(StatusCode::NO_CONTENT);
     let methods = route.methods;
@@ -243,12 +248,13 @@ fn preflight(route: &Route) -> Response {
     response
 }
 
-/// The topics named in a query: `topic=a&topic=b`; without any, the lobby.
+/// Returns the topics in a query such as `topic=a&topic=b`, or `lobby` if there are none.
 pub(super) fn chat_topics(query: &str) -> Result<Topics, Rejection> {
     let mut list = TopicList::default();
     let pairs = form_urlencoded::parse(query.as_bytes());
     for (_, name) in pairs.filter(|(key, _)| key == "topic") {
-        // What is not UTF-8 was replaced: different names would become one topic.
+        // Bytes that are not UTF-8 were replaced by this character, so that different names would
+        // become one topic.
         if name.contains(char::REPLACEMENT_CHARACTER) {
             return Err(Rejection::bad_request(&"topics: a name is not UTF-8"));
         }
@@ -258,7 +264,7 @@ pub(super) fn chat_topics(query: &str) -> Result<Topics, Rejection> {
     Ok(list.or("lobby"))
 }
 
-/// An id as it was given out; anything else belongs to nobody.
+/// Parses an id in the form in which `/register` gives it out. No other form is accepted.
 fn parse_id(id: Option<&str>) -> Result<Uuid, Rejection> {
     let id = id
         .filter(|id| id.len() == 32)
@@ -281,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_come_from_the_query() {
+    fn a_chat_room_has_the_topics_of_the_query() {
         assert_eq!(topics("").unwrap(), ["lobby"]);
         assert_eq!(topics("x=1").unwrap(), ["lobby"]);
         assert_eq!(topics("topic=a&topic=b&topic=a").unwrap(), ["a", "b"]);
@@ -292,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_taken_in_the_form_in_which_it_is_given_out() {
+    fn an_id_is_accepted_only_in_the_form_in_which_it_is_given_out() {
         let id = Uuid::new_v4();
         assert_eq!(parse_id(Some(&id.simple().to_string())), Ok(id));
         assert!(parse_id(Some(&id.to_string())).is_err(), "with hyphens");

@@ -1,11 +1,11 @@
-//! What the log says while memory is short: one line a second for each kind of thing that was ended or
-//! refused, and how often.
+//! The log while memory is short: at most one line a second for each kind of thing that was ended
+//! or refused, with the number of them.
 
 use tracing::warn;
 
 use crate::metrics::Metrics;
 
-/// What has been counted, and logged, so far.
+/// The counts that were logged last.
 #[derive(Debug, Default)]
 pub(super) struct ShortageLog {
     logged: [u64; KINDS.len()],
@@ -21,7 +21,7 @@ const KINDS: [&str; 6] = [
 ];
 
 impl ShortageLog {
-    /// Logs what has happened since the last call, which was a second ago.
+    /// Logs each kind that was counted since the last call, which was a second ago.
     pub(super) fn log(&mut self, metrics: &Metrics) {
         let (held, budget) = (metrics.memory.held_bytes, metrics.memory.budget_bytes);
         for (kind, new) in self.take_new(counted(metrics)) {
@@ -29,7 +29,7 @@ impl ShortageLog {
         }
     }
 
-    /// Returns the kinds of which there are more than before, and how many more.
+    /// Returns the kinds whose counts have increased since the last call, and by how much.
     fn take_new(&mut self, counted: [u64; KINDS.len()]) -> Vec<(&'static str, u64)> {
         let before = std::mem::replace(&mut self.logged, counted);
         let new = counted.iter().zip(before).map(|(now, before)| now - before);
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_is_logged_when_there_is_more_of_it() {
+    fn a_kind_is_logged_when_its_count_has_increased() {
         let mut shortage = ShortageLog::default();
         assert_eq!(shortage.take_new([0; 6]), []);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What the server serves, and whom it answers.
+//! The site: everything that answers to requests need, and the check of who may ask.
 
 use std::{
     fmt,
@@ -14,19 +14,19 @@ use crate::{
     hub::Hub,
     metrics::SharedCounter,
     protocol::relay::registry::Registry,
-    server::{host::Hosts, origin, response::Rejection, standing::Standing, upgrade},
+    server::{host::Hosts, origin, response::Rejection, standing::StandingShards, upgrade},
 };
 
-/// What the server serves: one for all shards.
+/// Everything that answers to requests need. All shards share one.
 pub(super) struct Site {
     pub(super) hub: Hub,
     pub(super) registry: Arc<Registry>,
     pub(super) started: Instant,
     pub(super) drain_timeout: Duration,
-    /// How often a connection could not be accepted.
+    /// Counter: connections that could not be accepted.
     pub(super) accept_errors: SharedCounter,
-    /// Which shards stand still.
-    pub(super) standing: Standing,
+    /// The shards that stand still.
+    pub(super) standing: StandingShards,
     pub(super) public_url: Option<PublicUrl>,
     hosts: Hosts,
 }
@@ -46,7 +46,7 @@ impl Site {
         let registry = Registry::new(lifetime, most, budget);
         let access = &config.hub.access;
         let (public_url, hosts) = (access.public(), Hosts::new(access));
-        let standing = Standing::new(hub.shards());
+        let standing = StandingShards::new(hub.shards());
         Self {
             hub,
             registry,
@@ -59,16 +59,17 @@ impl Site {
         }
     }
 
-    /// Checks by which name and from which page the server is asked; the name.
+    /// Checks that a request is for a host name of the server, and that its web page, if a page has
+    /// sent it, may use the server. Returns the host that the request names.
     pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Option<Authority>, Rejection> {
-        let asked = upgrade::asked(request)?;
-        if let Some(Authority { host, .. }) = &asked
+        let requested = upgrade::requested_host(request)?;
+        if let Some(Authority { host, .. }) = &requested
             && !self.hosts.include(host)
         {
             return Err(Rejection::ForeignHost(host.to_string()));
         }
         let access = &self.hub.config().access;
-        origin::check(request.headers(), asked.as_ref(), access)?;
-        Ok(asked)
+        origin::check(request.headers(), requested.as_ref(), access)?;
+        Ok(requested)
     }
 }

@@ -1,30 +1,30 @@
-//! Decides which shards stand still, from whether they have ticked since they were last looked at.
+//! Finds the shards that stand still: those that have not ticked for several checks.
 //!
-//! It counts looks and reads no clock: while the process was stopped, or the machine asleep, nobody
-//! has looked.
+//! It counts checks and reads no clock: while the process is stopped or the machine sleeps, there
+//! are no checks, and no shard is blamed for that time.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// What is known of the shards.
+/// The result of the checks of all shards so far.
 #[derive(Debug)]
 pub(super) struct Watch(Vec<Watched>);
 
-/// How a shard is.
+/// The condition of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
-    /// It goes on.
+    /// It has ticked since the last check.
     Moving,
-    /// It may be about to stand still: others had better get what comes.
+    /// It has missed one to three checks. New connections go to other shards.
     Late,
-    /// It stands still.
+    /// It stands still: it has missed [`STANDING_CHECKS`] checks.
     Standing,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Watched {
-    /// At the last look.
+    /// Number of its ticks at the last check.
     ticks: Option<u64>,
-    /// Looks since it was last seen to move.
+    /// Number of checks in a row that it has missed.
     missed: u32,
 }
 
@@ -32,7 +32,7 @@ impl Watched {
     fn condition(&self) -> Condition {
         match self.missed {
             0 => Condition::Moving,
-            1..STANDING_LOOKS => Condition::Late,
+            1..STANDING_CHECKS => Condition::Late,
             _ => Condition::Standing,
         }
     }
@@ -43,8 +43,9 @@ impl Watch {
         Self(vec![Watched::default(); shards])
     }
 
-    /// Looks at a shard, which was asked to tick at the last look, and has done so `ticks` times now.
-    pub(super) fn look(&mut self, shard: usize, ticks: u64) -> Condition {
+    /// Checks a shard, which was asked to tick at the last check and has ticked `ticks` times in
+    /// all. Returns its condition.
+    pub(super) fn check(&mut self, shard: usize, ticks: u64) -> Condition {
         let watched = &mut self.0[shard];
         watched.missed = if watched.ticks == Some(ticks) {
             watched.missed.saturating_add(1)
@@ -55,37 +56,37 @@ impl Watch {
         watched.condition()
     }
 
-    /// How a shard was at the last look.
+    /// Returns the condition of a shard at the last check.
     pub(super) fn condition(&self, shard: usize) -> Condition {
         self.0[shard].condition()
     }
 
-    /// Returns true if there are shards in this condition.
+    /// Returns true if any shard is in this condition.
     pub(super) fn has(&self, condition: Condition) -> bool {
         self.0.iter().any(|shard| shard.condition() == condition)
     }
 
-    /// Returns true if no shard does anything.
+    /// Returns true if all shards stand still.
     pub(super) fn all_stand(&self) -> bool {
         !self.has(Condition::Moving) && !self.has(Condition::Late)
     }
 }
 
-/// Which shards stand still, for whoever wants to know.
+/// The shards that stand still, as all threads can see them.
 #[derive(Debug)]
-pub(super) struct Standing(Vec<AtomicBool>);
+pub(super) struct StandingShards(Vec<AtomicBool>);
 
-impl Standing {
+impl StandingShards {
     pub(super) fn new(shards: usize) -> Self {
         Self((0..shards).map(|_| AtomicBool::new(false)).collect())
     }
 
-    /// Says whether a shard stands still. Returns whether that is news.
+    /// Stores whether a shard stands still. Returns true if that has changed.
     pub(super) fn set(&self, shard: usize, stands: bool) -> bool {
         self.0[shard].swap(stands, Relaxed) != stands
     }
 
-    /// Those that stand still.
+    /// Returns the indexes of the shards that stand still.
     pub(super) fn shards(&self) -> Vec<usize> {
         let shards = self.0.iter().enumerate();
         let standing = shards.filter(|(_, stands)| stands.load(Relaxed));
@@ -93,41 +94,42 @@ impl Standing {
     }
 }
 
-/// A shard that was asked to tick and has not done so for so many looks stands still.
-pub(super) const STANDING_LOOKS: u32 = 4;
+/// Number of checks that a shard must miss in a row to stand still. It misses a check if it has not
+/// ticked since the check before, at which it was asked to.
+pub(super) const STANDING_CHECKS: u32 = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_shard_stands_still_that_has_not_ticked_for_four_looks_until_it_ticks() {
+    fn a_shard_that_has_not_ticked_for_four_checks_stands_still_until_it_ticks() {
         use Condition::{Late, Moving, Standing};
         let mut watch = Watch::new(1);
-        let looks = [7, 8, 8, 8, 8, 8, 8, 9].map(|ticks| watch.look(0, ticks));
+        let checks = [7, 8, 8, 8, 8, 8, 8, 9].map(|ticks| watch.check(0, ticks));
         let expected = [Moving, Moving, Late, Late, Late, Standing, Standing, Moving];
-        assert_eq!(looks, expected);
+        assert_eq!(checks, expected);
     }
 
     #[test]
     fn all_stand_only_if_none_moves_or_is_late() {
         let mut watch = Watch::new(2);
         assert!(!watch.all_stand());
-        for _ in 0..=STANDING_LOOKS {
-            watch.look(0, 1);
+        for _ in 0..=STANDING_CHECKS {
+            watch.check(0, 1);
         }
         assert!(watch.has(Condition::Moving) && watch.has(Condition::Standing));
-        for _ in 0..STANDING_LOOKS {
-            watch.look(1, 1);
+        for _ in 0..STANDING_CHECKS {
+            watch.check(1, 1);
         }
         assert!(watch.has(Condition::Late) && !watch.all_stand());
-        watch.look(1, 1);
+        watch.check(1, 1);
         assert!(watch.all_stand());
     }
 
     #[test]
-    fn what_stands_is_news_once() {
-        let standing = Standing::new(2);
+    fn a_change_is_reported_once() {
+        let standing = StandingShards::new(2);
         assert!(!standing.set(1, false));
         assert!(standing.set(1, true));
         assert!(!standing.set(1, true));

@@ -1,6 +1,6 @@
-//! Publishing over HTTP while a shard stands still; and what becomes of those that stand still
-//! (`standing`) or panic (`panicking`), and of requests while memory is short (`short_of_memory`).
-//! `served` is a server to ask.
+//! Tests of publishing over HTTP while a shard is held up, of shards that stand still (`standing`)
+//! or panic (`panicking`), and of requests while memory is short (`short_of_memory`). `served` runs
+//! the server for them.
 
 mod panicking;
 mod served;
@@ -36,7 +36,7 @@ impl Scene {
             ..Config::default()
         };
         config.hub.shards = 2.try_into().unwrap();
-        // Short for waiting it out, long for what is to come in it.
+        // Short, because a test waits until it is over, but long enough for all other requests.
         config.hub.timeouts.request = Duration::from_secs(2);
         let server = Server::bind(&config).unwrap();
         let (address, hub) = (server.local_addr(), server.hub());
@@ -48,7 +48,8 @@ impl Scene {
                 .unwrap();
             runtime.block_on(server.serve(stopped)).unwrap();
         });
-        // Handed to the shards in turn.
+        // Connections go to the shards in turn: this one to the first shard, the next to the
+        // second.
         let mut subscriber = dial(address);
         let handshake = "GET /ws?topic=t HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -62,13 +63,13 @@ impl Scene {
             stop: Some(stop),
             thread: Some(thread),
         };
-        // It has arrived, and is kept.
-        scene.publish_freely("first");
+        // The client's HTTP connection is served, and stays open for later requests.
+        scene.publish_successfully("first");
         assert_eq!(scene.received(), "first");
         scene
     }
 
-    /// Holds the subscriber's shard up, until what is returned is dropped.
+    /// Holds the subscriber's shard up until the returned sender is dropped.
     fn hold_up(&self) -> mpsc::Sender<()> {
         let (release, released) = mpsc::channel::<()>();
         let (held, is_held) = mpsc::channel();
@@ -80,7 +81,7 @@ impl Scene {
         release
     }
 
-    /// Publishes over HTTP: status and body of the answer.
+    /// Publishes over HTTP. Returns the status and the body of the answer.
     fn publish(&mut self, message: &str) -> String {
         let body = format!(r#"{{"topic": "t", "message": "{message}"}}"#);
         let length = body.len();
@@ -96,13 +97,13 @@ impl Scene {
         format!("{} {}", &head[9..12], String::from_utf8(body).unwrap())
     }
 
-    /// The same, while nothing stands still; whether the count is in time is not asserted.
-    fn publish_freely(&mut self, message: &str) {
+    /// Publishes over HTTP, which must succeed. The count may be late.
+    fn publish_successfully(&mut self, message: &str) {
         let answer = self.publish(message);
         assert!(answer.starts_with("20"), "{answer}");
     }
 
-    /// The next short message at the subscriber.
+    /// Reads the subscriber's next message, which is a short text.
     fn received(&mut self) -> String {
         let mut header = [0; 2];
         self.subscriber.read_exact(&mut header).unwrap();
@@ -139,26 +140,26 @@ fn read_head(stream: &mut TcpStream) -> String {
     String::from_utf8(head).unwrap()
 }
 
-/// What has not come by then does not come.
+/// Time after which a test gives up waiting.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-// It was answered 503 and delivered all the same: whoever tried again doubled it.
+// It was answered 503 and delivered nevertheless, so that a client that tried again doubled it.
 #[test]
-fn what_was_sent_off_is_published_though_nobody_has_counted_yet() {
+fn a_message_that_was_sent_off_is_published_though_its_count_is_late() {
     let mut scene = Scene::new();
     let release = scene.hold_up();
     assert_eq!(scene.publish("late"), "202 {\"queued\":null}\n");
     drop(release);
-    scene.publish_freely("next");
+    scene.publish_successfully("next");
     assert_eq!(scene.received(), "late");
     assert_eq!(scene.received(), "next");
 }
 
 #[test]
-fn what_there_is_no_room_for_is_answered_503_and_never_published() {
+fn a_message_without_a_permit_in_time_is_answered_503_and_never_published() {
     let mut scene = Scene::new();
     let release = scene.hold_up();
-    // For a user who has no connection: it takes room, and reaches nobody.
+    // It is for a user without a connection: it counts as work to deliver, and reaches nobody.
     let filler = Message::binary(&vec![0; 40 * 1024 * 1024]);
     let topic = TopicName::new("t").unwrap();
     let filled = scene
@@ -170,6 +171,6 @@ fn what_there_is_no_room_for_is_answered_503_and_never_published() {
     );
     drop(release);
     assert_eq!(filled.blocking_recv(), Ok(0));
-    scene.publish_freely("after");
+    scene.publish_successfully("after");
     assert_eq!(scene.received(), "after");
 }

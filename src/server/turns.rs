@@ -1,8 +1,9 @@
-//! The turns of a task that is not one of the hub's own: of an HTTP connection.
+//! Turns for the task of an HTTP connection, which is not one of the hub's own tasks.
 //!
-//! hyper answers some pipelined requests at a time, and then wakes its own task. Here such a task
-//! waits for one of the shard's next rounds instead, as a connection does whose turn is over, so
-//! that the sockets are looked at in between, and others have their turns.
+//! hyper answers a few pipelined requests at a time, and then wakes its own task to go on. Such a
+//! task would be polled again at once. Here it waits for one of the shard's next rounds instead,
+//! like a WebSocket connection whose turn is over, so that epoll is polled in between and other
+//! connections have their turns.
 
 use std::{
     future::{Future, poll_fn},
@@ -17,26 +18,26 @@ use std::{
 
 use crate::hub::{Ticket, shard::Shard};
 
-/// Polls `task` in turns.
+/// Polls `task` in turns until it completes.
 ///
 /// # Cancel safety
 ///
-/// As that of `task`.
+/// The same as that of `task`.
 pub(super) async fn in_turns<T>(shard: &Shard, task: impl Future<Output = T>) -> T {
     let mut task = pin!(task);
-    let alarm = Arc::new(Alarm::default());
-    let waker = Waker::from(Arc::clone(&alarm));
+    let turn_waker = Arc::new(TurnWaker::default());
+    let waker = Waker::from(Arc::clone(&turn_waker));
     let mut ticket = Ticket::default();
     poll_fn(|cx| {
         if shard.is_queued(ticket) {
             return Poll::Pending;
         }
-        alarm.begin_turn(cx);
+        turn_waker.begin_turn(cx);
         let begun = Instant::now();
         let polled = shard.measure(|| task.as_mut().poll(&mut Context::from_waker(&waker)));
         let turn = begun.elapsed();
         shard.use_up(turn);
-        if alarm.end_turn() && polled.is_pending() {
+        if turn_waker.end_turn() && polled.is_pending() {
             shard.queue(&mut ticket, cx, turn);
         }
         polled
@@ -44,22 +45,22 @@ pub(super) async fn in_turns<T>(shard: &Shard, task: impl Future<Output = T>) ->
     .await
 }
 
-/// Tells when a task is woken during its own turn.
+/// A waker that notices if a task is woken during its own turn, and then does not wake it.
 #[derive(Default)]
-struct Alarm {
-    /// Wakes the task.
+struct TurnWaker {
+    /// The waker of the task.
     waker: Mutex<Option<Waker>>,
-    /// [`IS_TURN`] and [`IS_SET`].
+    /// A set of [`IS_TURN`] and [`IS_WOKEN`].
     state: AtomicU8,
 }
 
 /// The task is being polled.
 const IS_TURN: u8 = 1;
 
-/// It was woken.
-const IS_SET: u8 = 2;
+/// The task was woken.
+const IS_WOKEN: u8 = 2;
 
-impl Alarm {
+impl TurnWaker {
     fn begin_turn(&self, cx: &Context<'_>) {
         let mut waker = self.lock();
         match &mut *waker {
@@ -69,9 +70,9 @@ impl Alarm {
         self.state.store(IS_TURN, SeqCst);
     }
 
-    /// Returns true if the task was woken during its turn.
+    /// Ends the turn. Returns true if the task was woken during it.
     fn end_turn(&self) -> bool {
-        self.state.swap(0, SeqCst) & IS_SET != 0
+        self.state.swap(0, SeqCst) & IS_WOKEN != 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
@@ -79,13 +80,13 @@ impl Alarm {
     }
 }
 
-impl Wake for Alarm {
+impl Wake for TurnWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.state.fetch_or(IS_SET, SeqCst) & IS_TURN == 0
+        if self.state.fetch_or(IS_WOKEN, SeqCst) & IS_TURN == 0
             && let Some(waker) = &*self.lock()
         {
             waker.wake_by_ref();
@@ -101,7 +102,7 @@ mod tests {
     use crate::{config::HubConfig, hub::Hub};
 
     #[tokio::test]
-    async fn a_task_that_wakes_itself_lets_others_come_first() {
+    async fn a_task_that_wakes_itself_is_polled_again_after_other_tasks() {
         let config = HubConfig {
             shards: 1.try_into().unwrap(),
             ..HubConfig::default()
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_is_woken_by_another_thread_goes_on() {
+    async fn a_task_that_another_thread_wakes_is_polled_again() {
         let hub = Hub::start(&HubConfig::default()).unwrap();
         for _ in 0..1000 {
             let (done, wait) = oneshot::channel();

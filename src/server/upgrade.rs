@@ -1,5 +1,5 @@
-//! The opening handshake: what fastwebsockets does not check of it, and its 101
-//! ([RFC 6455 §4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)).
+//! The opening handshake ([RFC 6455 §4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)): the
+//! checks that fastwebsockets leaves out, and the 101.
 
 use std::{rc::Rc, time::Duration};
 
@@ -24,22 +24,25 @@ use crate::{
     server::{
         host, origin,
         response::{Rejection, Response},
-        upgraded::{Arrived, Detached, Upgrading},
+        upgraded::{DetachedSocket, UpgradedSocket, Upgrading},
     },
     user::Identity,
     wire::extension,
 };
 
-/// Answers an HTTP request that wants to become a WebSocket connection of `hub`: with 101, or
-/// with a rejection that says why. From then on its client speaks this `protocol`.
+/// Upgrades an HTTP request to a WebSocket connection of `hub`. Returns the response to the
+/// request: 101, or a rejection that says why not. After a 101, `protocol` handles the client's
+/// messages.
 ///
-/// The request may have been accepted by any server on hyper and any tokio runtime, such as axum;
-/// the connection is handed to one of the hub's shards. When the response is there, the
-/// connection's subscriptions are in force: whatever is published from then on reaches it. The
-/// origin of a browser's page must be the server's own, which is that of the host that the request
-/// is for and of the hub's [public URL](crate::Access::public_url), or one of the
-/// [allowed ones](crate::Access::allowed_origins). For which hosts it is called is for its router
-/// to say: [`allowed_hosts`](crate::Access::allowed_hosts) is not looked at.
+/// The request may come from any server on hyper, such as axum, on any tokio runtime. The
+/// connection is handed to one of the hub's shards. When this returns the 101, the connection's
+/// subscriptions are in force: it gets every message that is published from then on.
+///
+/// If a browser has sent the request, the origin of its page must be the server's own or one of the
+/// [allowed ones](crate::Access::allowed_origins). The server's own are those with the host that
+/// the request is for, and that of the hub's [public URL](crate::Access::public_url). The host
+/// itself is not checked, because the router that calls this knows for which hosts it does:
+/// [`allowed_hosts`](crate::Access::allowed_hosts) is ignored.
 ///
 /// # Cancel safety
 ///
@@ -56,8 +59,8 @@ pub async fn upgrade<B>(
     upgrade_as(hub, request, Identity::anonymous(), protocol).await
 }
 
-/// Answers as [`upgrade`] does; the connection is that of this user, and gets what is
-/// [published to it](Hub::publish_to_user).
+/// Upgrades a request as [`upgrade`] does, to a connection of a user. It also gets the messages
+/// that are [published to this user](Hub::publish_to_user).
 ///
 /// # Cancel safety
 ///
@@ -73,8 +76,8 @@ pub async fn upgrade_as<B>(
     protocol: impl Protocol + Send + 'static,
 ) -> Response {
     let (identity, protocol) = (identity.into(), Box::new(protocol));
-    let answered = match take_up(hub, request) {
-        Ok(taken) => hand_over(hub, identity, protocol, taken).await,
+    let answered = match check_and_accept(hub, request) {
+        Ok(accepted) => open_on_a_shard(hub, identity, protocol, accepted).await,
         Err(rejection) => Err(rejection),
     };
     answered.unwrap_or_else(Response::from)
@@ -87,12 +90,12 @@ struct AcceptedRequest {
     upgrading: Upgrading,
 }
 
-/// Checks everything about a request that does not depend on what the connection is for.
-fn take_up<B>(hub: &Hub, request: &mut Request<B>) -> Result<AcceptedRequest, Rejection> {
+/// Checks everything about a request that does not depend on its protocol, and prepares the 101.
+fn check_and_accept<B>(hub: &Hub, request: &mut Request<B>) -> Result<AcceptedRequest, Rejection> {
     check(request)?;
-    let asked = asked(request)?;
+    let host = requested_host(request)?;
     hub.budget().take_in(|counts| &counts.refused_connections)?;
-    origin::check(request.headers(), asked.as_ref(), &hub.config().access)?;
+    origin::check(request.headers(), host.as_ref(), &hub.config().access)?;
     let deflate = agree(hub, request)?;
     let (response, upgrading) = accept(request, deflate.as_ref())?;
     Ok(AcceptedRequest {
@@ -102,20 +105,20 @@ fn take_up<B>(hub: &Hub, request: &mut Request<B>) -> Result<AcceptedRequest, Re
     })
 }
 
-/// Makes the connection on one of the hub's shards, to which the socket follows when the 101 is out.
-async fn hand_over(
+/// Makes the connection on one of the hub's shards. The socket follows when the 101 was written.
+async fn open_on_a_shard(
     hub: &Hub,
     identity: Identity,
     protocol: Box<dyn Protocol + Send>,
-    taken: AcceptedRequest,
+    accepted: AcceptedRequest,
 ) -> Result<Response, Rejection> {
     let AcceptedRequest {
         deflate,
         response,
         upgrading,
-    } = taken;
+    } = accepted;
     let (opened, is_open) = oneshot::channel();
-    let (arrival, socket) = oneshot::channel::<Detached>();
+    let (send_socket, socket) = oneshot::channel::<DetachedSocket>();
     hub.run_on(hub.next_shard(), move |shard| {
         let here = Rc::clone(shard);
         shard.spawn(async move {
@@ -127,33 +130,37 @@ async fn hand_over(
                 }
             };
             let _ = opened.send(Ok(()));
-            // An upgrade that fails drops its end: the connection is given up.
+            // If the upgrade fails, the sender is dropped, and so is the connection.
             if let Ok(detached) = socket.await
-                && let Ok(arrived) = detached.attach()
+                && let Ok(upgraded) = detached.attach()
             {
-                let (socket, leftover) = arrived.into_parts();
+                let (socket, leftover) = upgraded.into_parts();
                 spawn_local(connection.start(socket, leftover));
             }
         });
     });
     is_open.await.unwrap_or(Err(Disconnect::Restarting))?;
     let within = hub.config().timeouts.request;
-    tokio::spawn(send_on(upgrading, within, arrival));
+    tokio::spawn(send_on(upgrading, within, send_socket));
     Ok(response)
 }
 
-/// Sends a socket to its shard when the 101 is out.
-async fn send_on(upgrading: Upgrading, within: Duration, arrival: oneshot::Sender<Detached>) {
-    // A client that does not take the 101 is given up.
-    let arrived = async { timeout(within, upgrading.arrived()).await? };
-    match arrived.await.and_then(Arrived::detach) {
-        Ok(detached) => drop(arrival.send(detached)),
+/// Sends the socket to the connection's shard when the 101 was written.
+async fn send_on(
+    upgrading: Upgrading,
+    within: Duration,
+    send_socket: oneshot::Sender<DetachedSocket>,
+) {
+    // A client that does not read the 101 in time is given up.
+    let upgraded = async { timeout(within, upgrading.finished()).await? };
+    match upgraded.await.and_then(UpgradedSocket::detach) {
+        Ok(detached) => drop(send_socket.send(detached)),
         Err(error) => debug!(%error, "upgrade failed"),
     }
 }
 
-/// Checks that a request is an opening handshake (§4.2.1), as far as that does not depend on what
-/// is asked for.
+/// Checks that a request is an opening handshake (§4.2.1). Its path, host, origin and extensions
+/// are not checked here.
 pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Rejection> {
     let headers = request.headers();
     if request.method() != Method::GET {
@@ -163,7 +170,7 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Rejection> {
         return Err(Rejection::UpgradeRequired);
     }
     if headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) {
-        // What follows the request must be frames.
+        // The bytes behind the head must be frames.
         return Err(Rejection::bad_request(&"a WebSocket handshake has no body"));
     }
     if single(headers, SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
@@ -177,12 +184,12 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Which host a request is for; `None` if it names none, and may.
-pub(crate) fn asked<B>(request: &Request<B>) -> Result<Option<Authority>, Rejection> {
+/// Returns the host that a request is for, or `None` if it names none and need not.
+pub(crate) fn requested_host<B>(request: &Request<B>) -> Result<Option<Authority>, Rejection> {
     let hosts = request.headers().get_all(HOST).iter();
-    let target = request.uri().authority().map(|asked| asked.as_str());
+    let target = request.uri().authority().map(|host| host.as_str());
     let may_be_absent = request.version() < Version::HTTP_11;
-    host::asked(target, hosts.map(HeaderValue::as_bytes), may_be_absent)
+    host::requested(target, hosts.map(HeaderValue::as_bytes), may_be_absent)
         .map_err(|error| Rejection::bad_request(&error))
 }
 
@@ -191,18 +198,19 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     values.next().filter(|_| values.next().is_none())
 }
 
-/// 16 bytes in base64: 22 characters and two of padding.
+/// Returns true if `key` is 16 bytes in base64: 22 characters and two of padding.
 fn is_key(key: &HeaderValue) -> bool {
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     let digits = key.as_bytes().strip_suffix(b"==");
     digits.is_some_and(|digits| digits.len() == 22 && digits.iter().all(is_base64))
 }
 
-/// Agrees on permessage-deflate, if the client offers what the hub can do (RFC 7692 §5.1).
+/// Agrees on permessage-deflate, if the client offers it and the hub has it enabled (RFC 7692
+/// §5.1).
 pub(crate) fn agree<B>(hub: &Hub, request: &Request<B>) -> Result<Option<Agreed>, Rejection> {
     let offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
     let deflate = &hub.config().deflate;
-    // Also where it is off: what is not in the grammar is refused.
+    // The offers are parsed even if compression is off: malformed ones are refused.
     let agreement = extension::accept(offers.map(HeaderValue::as_bytes), deflate.contexts > 0)
         .map_err(|error| Rejection::bad_request(&error))?;
     let agreement = agreement.filter(|_| deflate.enabled);
@@ -241,7 +249,7 @@ mod tests {
             .body(())
             .unwrap();
         change(&mut request);
-        check(&request).and_then(|()| asked(&request).map(drop))
+        check(&request).and_then(|()| requested_host(&request).map(drop))
     }
 
     fn with(name: &'static str, values: &[&'static str]) -> Result<(), Rejection> {
@@ -256,12 +264,12 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_passes() {
+    fn a_valid_opening_handshake_is_accepted() {
         assert_eq!(request(|_| {}), Ok(()));
     }
 
     #[test]
-    fn what_does_not_ask_for_a_web_socket_is_told_to() {
+    fn a_request_that_is_no_upgrade_is_answered_with_what_is_required() {
         assert_eq!(
             request(|r| *r.method_mut() = Method::POST),
             Err(Rejection::Method("GET"))

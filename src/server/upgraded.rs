@@ -1,4 +1,4 @@
-//! The socket behind a 101: how it gets from HTTP to a connection, on whichever runtime.
+//! The way of an upgraded socket from HTTP to its connection, which may be on another runtime.
 
 use std::io;
 
@@ -11,33 +11,34 @@ use tokio::{net::TcpStream, task::spawn_local};
 
 use crate::{connection::Connection, hub::Socket};
 
-/// A socket whose 101 is on its way.
+/// A socket whose 101 is being written.
 pub(crate) struct Upgrading(pub(super) UpgradeFut);
 
 impl Upgrading {
-    /// Takes the socket back when the 101 is out.
-    pub(crate) async fn arrived(self) -> io::Result<Arrived> {
+    /// Waits until the 101 is written, and takes the socket back from hyper.
+    pub(crate) async fn finished(self) -> io::Result<UpgradedSocket> {
         let web_socket = self.0.await.map_err(io::Error::other)?;
-        // Its buffer is empty: what hyper has read of the frames comes with the socket.
+        // fastwebsockets has read nothing yet. Frames that hyper has read come with the socket.
         let upgraded = web_socket.into_inner().into_inner();
         let (transport, read) = match take_tcp(upgraded) {
             Ok((tcp, read)) => {
-                // That was for HTTP; how long a subscriber may be blocked is its outbox's to say.
+                // The timeout was for HTTP. From now on the outbox limits how long a peer may be
+                // blocked.
                 SockRef::from(&tcp).set_tcp_user_timeout(None)?;
                 (Transport::Tcp(tcp), read)
             }
             Err(other) => (Transport::Other(TokioIo::new(other)), Bytes::new()),
         };
-        Ok(Arrived {
+        Ok(UpgradedSocket {
             transport,
-            // Copied, because even an empty part of it would keep hyper's whole buffer.
+            // Copied, because even an empty slice would keep hyper's whole buffer in memory.
             leftover: read.to_vec(),
         })
     }
 }
 
-/// The TCP socket inside, and what was read of it already: as hyper holds it, or as hyper-util's
-/// `auto` server, and with it axum, has wrapped it.
+/// Takes the TCP socket out, with the bytes that were read from it already: out of hyper's own
+/// wrapper, or out of that of hyper-util's `auto` server, which axum uses.
 fn take_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => Ok((parts.io.into_inner(), parts.read_buf)),
@@ -46,30 +47,30 @@ fn take_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
     }
 }
 
-/// A connection that waits for its socket, on one and the same shard.
-pub(super) struct Upcoming {
+/// A connection that waits for its socket. Both stay on the same shard.
+pub(super) struct PendingConnection {
     pub(super) connection: Connection,
     pub(super) socket: Upgrading,
 }
 
-impl Upcoming {
+impl PendingConnection {
     pub(super) async fn start(self) -> io::Result<()> {
-        let (socket, leftover) = self.socket.arrived().await?.into_parts();
-        // A task of its own, which does not carry what HTTP needed.
+        let (socket, leftover) = self.socket.finished().await?.into_parts();
+        // A new task, without the memory that HTTP needed.
         spawn_local(self.connection.start(socket, leftover));
         Ok(())
     }
 }
 
-/// A socket after its opening handshake, on a runtime.
-pub(crate) struct Arrived {
+/// A socket after its opening handshake, registered with a runtime.
+pub(crate) struct UpgradedSocket {
     transport: Transport<TcpStream>,
-    /// Bytes that the client has sent behind its request.
+    /// Bytes that the client has sent right behind its request.
     leftover: Vec<u8>,
 }
 
-/// A socket between two runtimes.
-pub(super) struct Detached {
+/// A socket on its way from one runtime to another.
+pub(super) struct DetachedSocket {
     transport: Transport<std::net::TcpStream>,
     leftover: Vec<u8>,
 }
@@ -77,12 +78,13 @@ pub(super) struct Detached {
 /// The stream that carries the frames.
 enum Transport<Tcp> {
     Tcp(Tcp),
-    /// TLS, or whatever else a server has accepted on.
+    /// Any other stream of the server that accepted it, such as TLS.
     Other(TokioIo<Upgraded>),
 }
 
-impl Arrived {
-    /// As a connection wants it; and what the client has sent behind its request.
+impl UpgradedSocket {
+    /// Returns the socket for the connection, and the bytes that the client sent right behind its
+    /// request.
     pub(crate) fn into_parts(self) -> (Socket, Vec<u8>) {
         let socket = match self.transport {
             Transport::Tcp(tcp) => Socket::Tcp(tcp),
@@ -91,7 +93,8 @@ impl Arrived {
         (socket, self.leftover)
     }
 
-    pub(super) fn detach(self) -> io::Result<Detached> {
+    /// Takes the socket off its runtime.
+    pub(super) fn detach(self) -> io::Result<DetachedSocket> {
         let transport = match self.transport {
             Transport::Tcp(tcp) => {
                 tune(&SockRef::from(&tcp))?;
@@ -99,33 +102,34 @@ impl Arrived {
             }
             Transport::Other(other) => Transport::Other(other),
         };
-        Ok(Detached {
+        Ok(DetachedSocket {
             transport,
             leftover: self.leftover,
         })
     }
 }
 
-impl Detached {
-    /// On the runtime that is to have the socket.
-    pub(super) fn attach(self) -> io::Result<Arrived> {
+impl DetachedSocket {
+    /// Registers the socket with the runtime of the calling thread.
+    pub(super) fn attach(self) -> io::Result<UpgradedSocket> {
         let transport = match self.transport {
             Transport::Tcp(tcp) => Transport::Tcp(TcpStream::from_std(tcp)?),
             Transport::Other(other) => Transport::Other(other),
         };
-        Ok(Arrived {
+        Ok(UpgradedSocket {
             transport,
             leftover: self.leftover,
         })
     }
 }
 
-/// Sets the options of TCP for a socket that carries frames.
+/// Sets TCP options for a socket that carries frames.
 pub(super) fn tune(socket: &socket2::Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)
 }
 
-/// Bytes that the kernel takes for a peer beyond what it has sent. Without it each stalled peer costs
-/// 4 to 5 MiB of kernel memory before it is noticed; with less, healthy ones are blocked.
+/// Unsent bytes that the kernel takes for a peer (`TCP_NOTSENT_LOWAT`). Without this limit each
+/// stalled peer costs 4 to 5 MiB of kernel memory before it is noticed. With a smaller one, healthy
+/// peers are blocked.
 const UNSENT_BYTES: u32 = 64 * 1024;

@@ -1,8 +1,8 @@
-//! The watchdog: a thread that notices when a shard stands still, and says so.
+//! The watchdog: a thread that notices when a shard stands still, and reports it.
 //!
-//! Whatever holds a shard up holds up all that it has: its connections can't be helped. But new ones
-//! go to others, and `/health` is answered, though it be the accepting shard that stands still, or
-//! the only one.
+//! The connections of a shard that stands still can't be helped. But new connections go to the
+//! other shards, and `/health` is answered, even if the accepting shard stands still, or the only
+//! one.
 
 use std::{
     cell::Cell,
@@ -25,83 +25,88 @@ use crate::server::{
     brief,
     listener::{
         Entrance, Listener,
-        arrivals::{ACCEPTING_SHARD, Arrivals},
+        handoff::{ACCEPTING_SHARD, Handoff},
     },
-    standing::{Condition, STANDING_LOOKS, Watch},
+    standing::{Condition, STANDING_CHECKS, Watch},
 };
 
 /// The watchdog of a server.
 pub(super) struct Watchdog {
-    /// The acceptor's listeners once more. Dropped before `arrivals`: who waits for the end of those
-    /// finds that nobody listens.
+    /// Second handles to the acceptor's listeners. Dropped before `handoff`: the drain waits until
+    /// all clones of that are dropped, and then nothing must listen any more.
     listeners: Vec<Listener>,
-    arrivals: Arrivals,
-    look_every: Duration,
+    handoff: Handoff,
+    check_interval: Duration,
     watch: Watch,
-    /// Connections that are being answered here.
+    /// Number of connections that this thread is answering.
     answering: Rc<Cell<usize>>,
 }
 
 impl Watchdog {
-    pub(super) fn new(listeners: Vec<Listener>, arrivals: Arrivals, look_every: Duration) -> Self {
-        let watch = Watch::new(arrivals.site.hub.shards());
+    pub(super) fn new(
+        listeners: Vec<Listener>,
+        handoff: Handoff,
+        check_interval: Duration,
+    ) -> Self {
+        let watch = Watch::new(handoff.site.hub.shards());
         Self {
             listeners,
-            arrivals,
-            look_every,
+            handoff,
+            check_interval,
             watch,
             answering: Rc::default(),
         }
     }
 
-    /// Looks after the shards, until the server is to end.
+    /// Watches the shards until the server drains.
     async fn run(mut self) {
-        let mut is_ending = self.arrivals.lifetime.is_ending.clone();
+        let mut is_ending = self.handoff.lifetime.is_ending.clone();
         tokio::select! {
-            () = self.look_for_ever() => {}
+            () = self.check_forever() => {}
             _ = is_ending.wait_for(|&is_ending| is_ending) => {}
         }
     }
 
-    async fn look_for_ever(&mut self) {
-        let mut looks = interval(self.look_every);
-        // A process that was stopped has nothing to catch up with.
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn check_forever(&mut self) {
+        let mut checks = interval(self.check_interval);
+        // After the process was stopped, missed checks are not made up for.
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = looks.tick() => self.look(),
-                () = sleep(ACCEPT_EVERY), if self.stands_in() => self.accept(),
+                _ = checks.tick() => self.check_shards(),
+                () = sleep(ACCEPT_EVERY), if self.must_accept() => self.accept(),
             }
         }
     }
 
-    /// Looks at every shard, and asks it to tick until the next look.
-    fn look(&mut self) {
-        let site = &self.arrivals.site;
+    /// Checks whether each shard has ticked since the last check, and asks it to tick until the
+    /// next one.
+    fn check_shards(&mut self) {
+        let site = &self.handoff.site;
         for shard in 0..site.hub.shards() {
-            let condition = self.watch.look(shard, site.hub.ticks(shard));
+            let condition = self.watch.check(shard, site.hub.ticks(shard));
             site.hub.set_absent(shard, condition != Condition::Moving);
             let stands = condition == Condition::Standing;
             if site.standing.set(shard, stands) {
                 if stands {
-                    let unmoved = self.look_every * STANDING_LOOKS;
+                    let unmoved = self.check_interval * STANDING_CHECKS;
                     error!(shard, ?unmoved, "a shard stands still");
                 } else {
-                    warn!(shard, "a shard goes on that stood still");
+                    warn!(shard, "a shard that stood still goes on");
                 }
             }
             site.hub.nudge(shard);
         }
     }
 
-    /// Returns true while this thread accepts: the shard that does so doesn't move, and either
-    /// another one does, or it is settled that none will.
-    fn stands_in(&self) -> bool {
+    /// Returns true if this thread must accept: the accepting shard does not move, and either
+    /// another shard does, which can serve the connection, or all stand still.
+    fn must_accept(&self) -> bool {
         self.watch.condition(ACCEPTING_SHARD) != Condition::Moving
             && (self.watch.has(Condition::Moving) || self.watch.all_stand())
     }
 
-    /// Accepts what waits for that.
+    /// Accepts the connections that wait at the listeners.
     fn accept(&self) {
         for listener in &self.listeners {
             self.accept_from(listener);
@@ -114,33 +119,34 @@ impl Watchdog {
                 return;
             }
             match listener.socket.accept() {
-                Ok((socket, _)) => self.place(socket, listener.entrance),
+                Ok((socket, _)) => self.hand_over_or_answer(socket, listener.entrance),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // One of the connection, or one of the system: it is tried again soon.
+                // An error of this connection or of the system. The next round tries again.
                 Err(error) => return debug!(%error, "no connection can be accepted"),
             }
         }
     }
 
-    /// Gives a socket to a shard that moves, if there is memory for it, or answers it here.
-    fn place(&self, socket: TcpStream, entrance: Entrance) {
-        // Other than tokio's, this listener gives out sockets that wait.
+    /// Hands a socket to a shard that moves, if there is memory for it, or answers it on this
+    /// thread.
+    fn hand_over_or_answer(&self, socket: TcpStream, entrance: Entrance) {
+        // The standard library's listener, unlike tokio's, returns blocking sockets.
         if socket.set_nonblocking(true).is_err() {
             return;
         }
-        let budget = self.arrivals.site.hub.budget();
+        let budget = self.handoff.site.hub.budget();
         let why = if self.watch.all_stand() {
             "the server stands still"
         } else if budget.is_full() {
             budget.counts.refused_connections.increment();
             "the server is short of memory"
         } else {
-            return self.arrivals.hand_over(socket, entrance);
+            return self.handoff.hand_over(socket, entrance);
         };
         let Ok(socket) = tokio::net::TcpStream::from_std(socket) else {
             return;
         };
-        let (site, answering) = (Arc::clone(&self.arrivals.site), Rc::clone(&self.answering));
+        let (site, answering) = (Arc::clone(&self.handoff.site), Rc::clone(&self.answering));
         answering.set(answering.get() + 1);
         spawn_local(async move {
             brief::serve(socket, &site, why).await;
@@ -152,8 +158,8 @@ impl Watchdog {
 /// Starts a watchdog on a thread of its own.
 pub(super) fn start(
     listeners: Vec<Listener>,
-    arrivals: Arrivals,
-    look_every: Duration,
+    handoff: Handoff,
+    check_interval: Duration,
 ) -> io::Result<()> {
     let (started, wait) = sync_channel(1);
     let run = move || {
@@ -163,7 +169,7 @@ pub(super) fn start(
         match runtime {
             Ok(runtime) => {
                 let _ = started.send(Ok(()));
-                runtime.block_on(Watchdog::new(listeners, arrivals, look_every).run());
+                runtime.block_on(Watchdog::new(listeners, handoff, check_interval).run());
             }
             Err(error) => drop(started.send(Err(error))),
         }
@@ -173,16 +179,17 @@ pub(super) fn start(
         .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
 }
 
-/// How often the shards are looked at: a shard stands still that has not ticked for 2 s. It is asked
-/// to by then, which costs a sleeping shard some microseconds.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Time between two checks of the shards. A shard stands still if it has not ticked for 2 s, which
+/// is [`STANDING_CHECKS`] checks. Each check asks it to tick, which costs a sleeping shard a few
+/// microseconds.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often it is looked whether somebody waits to be accepted, while nobody else does. Waiting for
-/// that in the event loop would have this thread woken for every connection at other times, too.
+/// Time between two attempts to accept, while this thread accepts. If it waited for the listeners
+/// in its event loop instead, it would be woken for every connection at other times, too.
 const ACCEPT_EVERY: Duration = Duration::from_millis(20);
 
-/// Sockets that are accepted between two looks.
+/// Number of sockets that are accepted from a listener at a time, before the next check.
 const ACCEPTED_AT_ONCE: usize = 1024;
 
-/// Connections that are answered here at a time, each for a second at most.
+/// Number of connections that this thread answers at a time, each within a second.
 const ANSWERED_AT_ONCE: usize = 64;

@@ -212,7 +212,11 @@ impl FrameHandler {
 
     /// Returns the message in a payload, inflated if it is compressed, which may take several
     /// turns.
-    async fn inflate(&self, info: MessageInfo, payload: Payload<'_>) -> Result<Bytes, ProtocolError> {
+    async fn inflate(
+        &self,
+        info: MessageInfo,
+        payload: Payload<'_>,
+    ) -> Result<Bytes, ProtocolError> {
         if !info.is_deflated {
             return Ok(into_owned(payload));
         }

@@ -1,6 +1,7 @@
-//! The acceptor: takes each socket that comes, and outlives running out of descriptors.
+//! The acceptor: accepts every socket, and goes on if the process runs out of file descriptors.
 //!
-//! It runs on the first shard, so that with one shard nobody has to be woken for a connection.
+//! It runs on the first shard, so that with one shard no other thread has to be woken for a
+//! connection.
 
 use std::{
     fmt,
@@ -25,9 +26,10 @@ use crate::{
     server::{brief, listener::reserve::Reserve, site::Site},
 };
 
-/// Accepts for ever. An error never ends it: one of a connection concerns only that connection, one
-/// at a time is turned away with the `reserve` when there are no descriptors, some at a time when
-/// memory is full, and what else the system lacks is waited for.
+/// Accepts sockets for ever. No error ends this. An error of one connection concerns only that one.
+/// If no descriptors are left, clients are turned away one at a time, with the `reserve`. While
+/// memory is full, up to 16 at a time are turned away. After any other error of the system it tries
+/// again later.
 pub(super) async fn accept(
     listener: TcpListener,
     site: &Arc<Site>,
@@ -38,7 +40,7 @@ pub(super) async fn accept(
     let mut warning = Warning::default();
     let places = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
     loop {
-        // Before anybody else gets it.
+        // As early as possible, before another thread takes the last descriptor.
         reserve.take_back();
         match listener.accept().await {
             Ok((socket, _)) if site.hub.budget().is_full() => {
@@ -52,7 +54,7 @@ pub(super) async fn accept(
             }
             Err(error) if is_out_of_descriptors(&error) && reserve.give_up() => {
                 if let Some(accepted) = accept_now(&listener).await {
-                    warning.say(&error, "a connection is turned away");
+                    warning.log(&error, "a connection is turned away");
                     site.accept_errors.increment();
                     match accepted {
                         Ok(socket) => brief::serve(socket, site, "the server is full").await,
@@ -61,7 +63,7 @@ pub(super) async fn accept(
                 }
             }
             Err(error) => {
-                warning.say(&error, "no connection can be accepted");
+                warning.log(&error, "no connection can be accepted");
                 site.accept_errors.increment();
                 back_off.wait(&error).await;
             }
@@ -69,9 +71,10 @@ pub(super) async fn accept(
     }
 }
 
-/// Answers a connection for which there is no memory, beside others, as soon as a place is free.
+/// Answers a client for which there is no memory with 503, as soon as fewer than the limit are
+/// being answered.
 async fn turn_away(socket: TcpStream, site: &Arc<Site>, places: &Arc<Semaphore>) {
-    // It is never closed; if it were, nobody would have to wait.
+    // The semaphore is never closed, so this is never an error.
     let place = Arc::clone(places).acquire_owned().await;
     let site = Arc::clone(site);
     spawn_local(async move {
@@ -80,8 +83,9 @@ async fn turn_away(socket: TcpStream, site: &Arc<Site>, places: &Arc<Semaphore>)
     });
 }
 
-/// Accepts the connection that has waited longest. `None` if there is none: at the limit the system
-/// says so even then. Whoever comes later may find a descriptor that is not the reserve.
+/// Accepts the connection that has waited longest. Returns `None` if none waits: at the limit of
+/// descriptors, `accept` fails even then. It does not wait for one: when it comes, another
+/// descriptor may be free.
 async fn accept_now(listener: &TcpListener) -> Option<io::Result<TcpStream>> {
     let accepted = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
     match accepted {
@@ -90,12 +94,12 @@ async fn accept_now(listener: &TcpListener) -> Option<io::Result<TcpStream>> {
     }
 }
 
-/// Says what is wrong at most once a second: at the limit, connections may come and go often.
+/// Logs errors, at most one a second: at the limit, clients may connect very often.
 #[derive(Debug, Default)]
 struct Warning(Option<Instant>);
 
 impl Warning {
-    fn say(&mut self, error: &dyn fmt::Display, what: &str) {
+    fn log(&mut self, error: &dyn fmt::Display, what: &str) {
         if self
             .0
             .is_none_or(|at| at.elapsed() >= Duration::from_secs(1))
@@ -106,7 +110,7 @@ impl Warning {
     }
 }
 
-/// How long to wait after an error: twice as long each time.
+/// The time to wait after an error. It doubles with each error, up to a second.
 #[derive(Debug)]
 struct BackOff(Duration);
 
@@ -133,7 +137,7 @@ impl BackOff {
     }
 }
 
-/// The connection was gone before it was accepted, or broken; the next one may be fine.
+/// Returns true if only this connection has failed, before it was accepted, and not the next one.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -146,7 +150,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// The process, or the system, has as many descriptors as it may have.
+/// Returns true if the process or the system has reached its limit of descriptors.
 fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
@@ -154,8 +158,9 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     )
 }
 
-/// Connections that are answered at a time while memory is full, each for a second at most: those that
-/// say nothing hold up few. They are not charged, and hold half a megabyte together.
+/// Number of clients that are answered at a time while memory is full, each within a second. So a
+/// few silent clients do not hold up the others. They are not charged, and hold half a megabyte
+/// together.
 const TURNED_AWAY_AT_ONCE: usize = 16;
 
 #[cfg(test)]
@@ -163,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn at_the_limit_the_acceptor_backs_off_further_each_time_up_to_a_second() {
+    fn at_the_limit_of_descriptors_the_wait_doubles_up_to_a_second() {
         let no_descriptors = io::Error::from_raw_os_error(24);
         let mut back_off = BackOff::default();
         let waits: Vec<_> = (0..9)
@@ -174,14 +179,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_want_of_descriptors_is_one() {
+    fn only_errors_of_the_two_limits_of_descriptors_count_as_such() {
         let errors = [24, 23, 12, 103].map(io::Error::from_raw_os_error);
-        let wants = errors.map(|error| is_out_of_descriptors(&error));
-        assert_eq!(wants, [true, true, false, false]);
+        let are_limits = errors.map(|error| is_out_of_descriptors(&error));
+        assert_eq!(are_limits, [true, true, false, false]);
     }
 
     #[test]
-    fn a_connection_that_is_gone_costs_no_wait() {
+    fn after_a_connection_that_was_aborted_there_is_no_wait() {
         let aborted = io::ErrorKind::ConnectionAborted.into();
         assert_eq!(BackOff::default().after(&aborted), None);
     }

@@ -1,11 +1,11 @@
-//! A listener: an address where the server is found, and what it does with who comes there.
+//! A listener: an address that the server listens on, and the way of its sockets to the shards.
 //!
-//! [`accept`] takes each socket, with a [`reserve`] for when there are no descriptors, and [`arrivals`]
-//! hands it to a shard, where its stream can be wrapped, as TLS does. Whom no shard can serve, `accept`
-//! and the watchdog answer on the bare socket.
+//! [`accept`] accepts each socket, with a [`reserve`] for when no descriptors are left. [`handoff`]
+//! hands the socket to a shard. If no shard can serve a client, `accept` or the watchdog answers it
+//! on the bare socket, without TLS or anything else that a shard would wrap it in.
 
 pub(super) mod accept;
-pub(super) mod arrivals;
+pub(super) mod handoff;
 mod reserve;
 
 use std::{io, net, net::SocketAddr, time::Duration};
@@ -18,28 +18,29 @@ use crate::server::upgraded;
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) socket: net::TcpListener,
-    /// With its real port.
+    /// The address, with the port that the listener got.
     pub(super) address: SocketAddr,
     pub(super) entrance: Entrance,
 }
 
-/// What requests have to know of the listener by which they came.
+/// The properties of a listener that matter for the requests on its connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entrance {
-    /// The scheme of the WebSocket URLs that lead there.
+    /// The scheme of WebSocket URLs that lead to this listener.
     pub(super) web_socket_scheme: &'static str,
 }
 
 impl Listener {
-    /// Listens on `address`, for clients that take their answers within `request_timeout`.
+    /// Listens on `address`. A client must read its answers within `request_timeout`.
     pub(super) fn bind(address: SocketAddr, request_timeout: Duration) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        // A restart need not wait for the connections of the last run to time out.
+        // After a restart, connections of the last run may still be in TIME_WAIT on this address.
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
-        // What is accepted inherits this: nobody pays for it in each handshake.
+        // Accepted sockets inherit these options, which saves system calls for each connection.
         upgraded::tune(&socket)?;
-        // hyper waits for ever for a client that does not take its answer; the kernel does not.
+        // hyper waits for ever for a client that does not read its answer. This timeout of the
+        // kernel ends such a connection.
         socket.set_tcp_user_timeout(Some(request_timeout))?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -53,7 +54,7 @@ impl Listener {
         })
     }
 
-    /// Returns the same listener, for somebody else who accepts from it.
+    /// Returns a second handle to the same listener, for another thread that accepts from it.
     pub(super) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
             socket: self.socket.try_clone()?,
@@ -62,7 +63,7 @@ impl Listener {
     }
 }
 
-/// Connections that wait to be accepted; the kernel cuts it to its own limit.
+/// Number of connections that may wait to be accepted. The kernel caps it at its own limit.
 const BACKLOG: i32 = 4096;
 
 #[cfg(test)]
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_accepted_inherits_what_it_needs() {
+    fn accepted_sockets_inherit_their_tcp_options() {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into(), Duration::from_secs(7)).unwrap();
         let _near = net::TcpStream::connect(listener.address).unwrap();
         listener.socket.set_nonblocking(false).unwrap();

@@ -1,11 +1,12 @@
-//! The reserve descriptor: it serves to answer one connection when no other descriptor is left.
+//! The reserve: a file descriptor that is closed to accept and answer one connection when no other
+//! descriptor is left.
 //!
-//! Without it, a connection that comes at the limit is neither taken nor refused: it waits in the
-//! kernel for as long as the others stay.
+//! Without it, a new connection at the limit could be neither accepted nor refused. It would wait
+//! in the kernel until another connection is closed.
 
 use std::fs::File;
 
-/// A descriptor that is kept for later.
+/// A file descriptor that is kept open in reserve.
 #[derive(Debug)]
 pub(super) struct Reserve(Option<File>);
 
@@ -16,15 +17,16 @@ impl Reserve {
         reserve
     }
 
-    /// Gives it up, so that one more can be opened. Returns false if it is not there.
+    /// Closes the descriptor, so that one more socket can be accepted. Returns false if it is
+    /// closed already.
     pub(super) fn give_up(&mut self) -> bool {
         self.0.take().is_some()
     }
 
-    /// Takes it again, if it was given up and one is left.
+    /// Opens the descriptor again, if it is closed and one is left.
     pub(super) fn take_back(&mut self) {
         if self.0.is_none() {
-            // It is tried again: somebody else may have been faster.
+            // If another thread has taken the last one, the next call tries again.
             self.0 = File::open("/dev/null").ok();
         }
     }
@@ -35,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_given_up_once_and_can_be_taken_back() {
+    fn the_reserve_is_given_up_once_and_can_be_taken_back() {
         let mut reserve = Reserve::new();
         assert!(reserve.give_up());
         assert!(!reserve.give_up());

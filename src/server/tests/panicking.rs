@@ -1,4 +1,4 @@
-//! A shard that panics, whichever it is.
+//! Tests of a shard that panics, for each shard.
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,9 +13,9 @@ use crate::{
     topic::TopicName,
 };
 
-/// One of so many shards does what makes it panic.
+/// Runs `work`, which panics, on one shard of a server, and checks how all connections end.
 #[track_caller]
-fn panics(shards: usize, shard: usize, work: fn(&Rc<Shard>)) {
+fn check_a_panic(shards: usize, shard: usize, work: fn(&Rc<Shard>)) {
     let mut server = Served::start(shards);
     let mut subscribers = server.subscribers();
     server.hub.run_on(shard, work);
@@ -28,34 +28,34 @@ fn panics(shards: usize, shard: usize, work: fn(&Rc<Shard>)) {
         }
         expect_end(subscriber);
     }
-    // By itself.
+    // The server has ended by itself.
     assert!(matches!(server.ended(), Err(Error::ShardPanicked)));
 }
 
 #[test]
-fn clients_of_a_shard_that_panics_are_told_1011_and_all_others_1012() {
+fn clients_of_a_shard_that_panics_get_1011_and_all_others_1012() {
     for (shards, shard) in [(1, 0), (2, 0), (2, 1)] {
-        panics(shards, shard, |_| panic!("on purpose"));
+        check_a_panic(shards, shard, |_| panic!("on purpose"));
     }
 }
 
 #[test]
-fn a_shard_panics_with_any_of_its_tasks() {
+fn a_shard_ends_if_any_of_its_tasks_panics() {
     for (shards, shard) in [(1, 0), (2, 0), (2, 1)] {
-        panics(shards, shard, |shard| {
+        check_a_panic(shards, shard, |shard| {
             shard.spawn(async { panic!("on purpose") });
         });
     }
 }
 
 #[test]
-fn a_client_that_has_half_a_frame_gets_no_close_into_it() {
-    // So that nobody is a slow consumer.
+fn a_client_that_has_got_half_a_frame_gets_no_close_into_it() {
+    // With this limit an outbox may hold 64 MiB, so 48 MiB make nobody a slow consumer.
     let mut server = Served::with(2, |config| config.hub.limits.message_bytes = 16 << 20);
     let mut subscribers = server.subscribers();
     let message = Message::binary(&vec![0; 48 << 20]);
     let whole = message.payload().len();
-    // More than a socket takes.
+    // The socket does not take all of it.
     let topic = TopicName::new("t").unwrap();
     let _queued = server.hub.send_off(&topic, message, None);
     expect(&mut subscribers[0], &[0x82, 127, 0, 0, 0, 0, 3, 0, 0, 0]);
@@ -69,12 +69,12 @@ fn a_client_that_has_half_a_frame_gets_no_close_into_it() {
 }
 
 #[test]
-fn a_client_that_is_still_sending_is_told_1011_all_the_same() {
+fn a_client_that_is_still_sending_gets_its_close_with_1011() {
     let server = Served::start(1);
     let mut echo = server.upgrade("/echo");
     let release = server.hold_up(0);
     server.hub.run_on(0, |_| panic!("on purpose"));
-    // It is there, and not read, when the shard panics.
+    // The shard has not read these bytes when it panics.
     echo.write_all(&[0; 10_000]).unwrap();
     drop(release);
     expect(&mut echo, b"\x88\x10\x03\xF3internal error");

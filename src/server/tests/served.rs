@@ -1,4 +1,4 @@
-//! A server whose shards a test can get at, and what clients say to it in literal bytes.
+//! A running server whose shards a test can hold up, and clients that speak to it in literal bytes.
 
 use std::{
     io::{Read, Write},
@@ -23,7 +23,7 @@ use crate::{
     topic::TopicName,
 };
 
-/// A server that runs, with a watchdog that is quicker than usual.
+/// A running server, with a watchdog that checks more often than usual.
 pub(super) struct Served {
     pub(super) hub: Hub,
     pub(super) site: Arc<Site>,
@@ -45,8 +45,8 @@ impl Served {
         config.hub.shards = shards.try_into().unwrap();
         change(&mut config);
         let mut server = Server::bind(&config).unwrap();
-        // Seldom enough that no shard is late because the machine is busy.
-        server.look_every = Duration::from_millis(250);
+        // Not more often, or a shard would count as late when the machine is busy.
+        server.check_interval = Duration::from_millis(250);
         let (hub, site) = (server.hub(), Arc::clone(&server.site));
         let address = server.local_addr();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -66,7 +66,7 @@ impl Served {
         }
     }
 
-    /// Holds a shard up, until what is returned is dropped.
+    /// Holds a shard up until the returned sender is dropped.
     pub(super) fn hold_up(&self, shard: usize) -> mpsc::Sender<()> {
         let (release, released) = mpsc::channel::<()>();
         let (held, is_held) = mpsc::channel();
@@ -78,7 +78,7 @@ impl Served {
         release
     }
 
-    /// Follows `t` on each shard: the server hands connections to them in turn.
+    /// Opens a subscriber of `t` on each shard: the server hands connections to the shards in turn.
     pub(super) fn subscribers(&self) -> Vec<TcpStream> {
         let shards = 0..self.hub.shards();
         let mut subscribers: Vec<_> = shards.map(|_| self.upgrade("/ws?topic=t")).collect();
@@ -86,7 +86,7 @@ impl Served {
         subscribers
     }
 
-    /// Publishes, and reads it at each of the subscribers.
+    /// Publishes a message to `t`, and reads it at each of the subscribers.
     pub(super) fn publish_to(&self, subscribers: &mut [TcpStream], message: &str) {
         let topic = TopicName::new("t").unwrap();
         let _queued = self.hub.send_off(&topic, Message::text(message), None);
@@ -111,7 +111,7 @@ impl Served {
         stream
     }
 
-    /// Asks for a path on a connection of its own: head and body of the answer.
+    /// Requests a path on a new connection. Returns the head and the body of the answer.
     pub(super) fn get(&self, path: &str) -> (String, String) {
         let mut stream = dial(self.address);
         let request =
@@ -128,7 +128,7 @@ impl Served {
         drop(self.stop.take());
     }
 
-    /// Waits until it has ended by itself or was stopped; how that was.
+    /// Waits until the server has ended. Returns its result.
     pub(super) fn ended(&mut self) -> Result<(), Error> {
         self.thread.take().unwrap().join().unwrap()
     }
@@ -150,7 +150,7 @@ pub(super) fn expect_end(stream: &mut TcpStream) {
     assert_eq!(rest, b"");
 }
 
-/// Waits until `condition` holds, looking again and again.
+/// Waits until `condition` holds.
 #[track_caller]
 pub(super) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + TIMEOUT;

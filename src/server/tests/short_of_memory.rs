@@ -1,4 +1,4 @@
-//! Memory that is full, so that nobody is accepted.
+//! Tests of requests while memory is short, and while it is so full that no connection is accepted.
 
 use std::{
     io::{Read as _, Write as _},
@@ -11,7 +11,7 @@ use crate::server::tests::{
 };
 
 #[test]
-fn while_memory_is_full_who_comes_is_told_so_and_health_is_answered() {
+fn while_memory_is_full_new_clients_get_503_and_health_is_answered() {
     let server = Served::start(1);
     let budget = server.hub.budget();
     let charge = budget.charge((budget.limit() / 8 * 7).try_into().unwrap());
@@ -24,13 +24,13 @@ fn while_memory_is_full_who_comes_is_told_so_and_health_is_answered() {
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     }
     drop(charge);
-    eventually("it takes up again", || {
+    eventually("connections are accepted again", || {
         server.get("/").0.starts_with("HTTP/1.1 200 ")
     });
 }
 
 #[test]
-fn a_connection_counts_from_when_it_is_accepted_though_its_shard_has_not_got_to_it() {
+fn a_connection_is_charged_when_it_is_accepted_though_its_shard_is_held_up() {
     let server = Served::start(2);
     let release = server.hold_up(1);
     let before = server.hub.budget().held();
@@ -41,24 +41,24 @@ fn a_connection_counts_from_when_it_is_accepted_though_its_shard_has_not_got_to_
     drop((release, connections));
 }
 
-// Each was waited for, for a second.
+// Each silent client held up the next client for a second.
 #[test]
-fn while_memory_is_full_those_who_say_nothing_hold_up_nobody() {
+fn while_memory_is_full_silent_clients_do_not_hold_up_others() {
     let server = Served::start(1);
     let budget = server.hub.budget();
     let _charge = budget.charge((budget.limit() / 8 * 7).try_into().unwrap());
     let silent: Vec<_> = (0..15).map(|_| dial(server.address)).collect();
-    // Within ten seconds.
+    // The answer must come within ten seconds.
     let (head, _) = server.get("/health");
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     drop(silent);
 }
 
 #[test]
-fn while_memory_is_short_no_answer_keeps_its_connection() {
+fn while_memory_is_short_every_answer_closes_its_http_connection() {
     let server = Served::start(1);
     let paths = ["/", "/health", "/nowhere", "/ws"];
-    // None is a WebSocket handshake.
+    // None of these requests is a WebSocket handshake.
     let ask = |path: &str| {
         let mut stream = dial(server.address);
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -85,7 +85,7 @@ fn while_memory_is_short_no_answer_keeps_its_connection() {
 }
 
 #[test]
-fn while_memory_is_short_who_has_not_ended_a_head_is_given_up() {
+fn while_memory_is_short_a_client_that_does_not_complete_a_head_is_given_up() {
     let server = Served::with(1, |config| {
         config.hub.timeouts.request = Duration::from_secs(60);
         config.hub.timeouts.blocked = Duration::from_millis(100);
@@ -102,14 +102,14 @@ fn while_memory_is_short_who_has_not_ended_a_head_is_given_up() {
     expect_end(&mut first);
     later.read_to_end(&mut Vec::new()).unwrap();
     let unfinished = budget.counts.unfinished.get();
-    assert_eq!(unfinished, 1, "who was answered may be at rest");
+    assert_eq!(unfinished, 1, "a client that was answered is not counted");
     echo.write_all(b"\x81\x82\0\0\0\0hi").unwrap();
     expect(&mut echo, b"\x81\x02hi");
 }
 
-// All of them were, for what the first ones were about to give back.
+// All messages were given up, because memory was still short while the first ones were freed.
 #[test]
-fn no_more_messages_are_given_up_than_memory_is_short_of() {
+fn only_as_many_unfinished_messages_are_given_up_as_memory_needs() {
     let server = Served::with(2, |config| {
         config.hub.timeouts.blocked = Duration::from_millis(100);
     });
@@ -128,9 +128,9 @@ fn no_more_messages_are_given_up_than_memory_is_short_of() {
     let crowded = budget.limit() / 16 * 12;
     let short_of = each * 5 / 2;
     let _charge = budget.charge((crowded - budget.held() + short_of).try_into().unwrap());
-    eventually("there is room again", || !budget.is_crowded());
+    eventually("memory is no longer short", || !budget.is_crowded());
     let given_up = budget.counts.unfinished.get();
-    // Of two shards each may end one before it hears of the other's.
+    // Each of two shards may end one before it knows what the other one has freed.
     assert!((3..=5).contains(&given_up), "{given_up}");
     drop(senders);
 }

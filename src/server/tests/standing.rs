@@ -1,4 +1,4 @@
-//! A shard that stands still, whichever it is.
+//! Tests of a shard that stands still, for each shard.
 
 use std::{
     io::Write as _,
@@ -10,7 +10,7 @@ use crate::server::tests::{
     served::{Served, eventually, expect},
 };
 
-/// An answer that says to come again.
+/// Checks that an answer is a 503 with a `Retry-After`. Returns its body.
 #[track_caller]
 fn assert_unavailable((head, body): (String, String)) -> String {
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
@@ -18,14 +18,15 @@ fn assert_unavailable((head, body): (String, String)) -> String {
     body
 }
 
-/// One of so many shards stands still for a while.
+/// Holds up one shard of a server, and checks that this is reported, that other shards serve new
+/// connections, and that the shard goes on afterwards.
 #[track_caller]
-fn stands_still(shards: usize, shard: usize) {
+fn check_a_shard_that_stands_still(shards: usize, shard: usize) {
     let mut server = Served::start(shards);
     let mut subscribers = server.subscribers();
     let release = server.hold_up(shard);
     eventually("it is noticed", || server.site.standing.shards() == [shard]);
-    // Whoever's turn it would be.
+    // Enough connections that the turn of each shard comes twice.
     for _ in 0..2 * shards {
         let health = assert_unavailable(server.get("/health"));
         let health: serde_json::Value = serde_json::from_str(&health).unwrap();
@@ -52,28 +53,28 @@ fn stands_still(shards: usize, shard: usize) {
 }
 
 #[test]
-fn the_only_shard_that_stands_still_is_told_of() {
-    stands_still(1, 0);
+fn health_reports_that_the_only_shard_stands_still() {
+    check_a_shard_that_stands_still(1, 0);
 }
 
 #[test]
-fn the_accepting_shard_that_stands_still_is_told_of_and_others_serve_who_comes() {
-    stands_still(2, 0);
+fn while_the_accepting_shard_stands_still_health_reports_it_and_others_serve_new_clients() {
+    check_a_shard_that_stands_still(2, 0);
 }
 
 #[test]
-fn a_shard_that_stands_still_is_told_of_and_others_serve_who_comes() {
-    stands_still(2, 1);
-    stands_still(3, 1);
+fn while_another_shard_stands_still_health_reports_it_and_others_serve_new_clients() {
+    check_a_shard_that_stands_still(2, 1);
+    check_a_shard_that_stands_still(3, 1);
 }
 
 #[test]
-fn a_shard_that_stands_still_is_logged_once_and_so_is_that_it_goes_on() {
+fn it_is_logged_once_that_a_shard_stands_still_and_once_that_it_goes_on() {
     keep_log();
     let server = Served::start(4);
     let lines = || {
         let log = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
-        // No other test has so many.
+        // No other test of this process has four shards.
         let ours = log.lines().filter(|line| line.contains("shard=3"));
         let texts = ours.map(|line| line.split_once('Z').unwrap().1.to_owned());
         texts.collect::<Vec<_>>()
@@ -84,15 +85,15 @@ fn a_shard_that_stands_still_is_logged_once_and_so_is_that_it_goes_on() {
     eventually("both are logged", || lines().len() >= 2);
     let expected = [
         " ERROR framecast::server::watchdog: a shard stands still shard=3 unmoved=1s",
-        "  WARN framecast::server::watchdog: a shard goes on that stood still shard=3",
+        "  WARN framecast::server::watchdog: a shard that stood still goes on shard=3",
     ];
     assert_eq!(lines(), expected);
 }
 
 #[test]
-fn clients_of_the_others_are_told_of_the_end_though_a_shard_stands_still() {
+fn at_the_drain_clients_of_other_shards_get_their_close_though_a_shard_stands_still() {
     let mut server = Served::with(2, |config| {
-        // Long for what is to come in it.
+        // Long enough for the Close of the other shard.
         config.drain_timeout = std::time::Duration::from_secs(6);
     });
     let mut subscribers = server.subscribers();
@@ -101,16 +102,16 @@ fn clients_of_the_others_are_told_of_the_end_though_a_shard_stands_still() {
     expect(&mut subscribers[1], b"\x88\x16\x03\xF4server is restarting");
     drop(release);
     drop(subscribers);
-    // In time or not: that depends on how much of it was left.
+    // The drain may be in time or not: that depends on how much of its time was left.
     let _ = server.ended();
 }
 
 #[test]
-fn whoever_sends_nothing_to_a_server_that_stands_still_is_let_go() {
+fn silent_clients_of_a_server_that_stands_still_do_not_hold_up_others() {
     let server = Served::start(1);
     let release = server.hold_up(0);
     eventually("it is noticed", || server.site.standing.shards() == [0]);
-    // More than are answered at a time.
+    // More clients than the watchdog answers at a time.
     let silent: Vec<_> = (0..100)
         .map(|_| crate::server::tests::dial(server.address))
         .collect();
@@ -124,7 +125,7 @@ fn whoever_sends_nothing_to_a_server_that_stands_still_is_let_go() {
     drop(release);
 }
 
-/// What all tests of this process log.
+/// The log lines of all tests of this process.
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 struct Log;

@@ -1,4 +1,4 @@
-//! Where the sockets go that are accepted: to the shard whose turn it is.
+//! The handoff of accepted sockets to the shards, in turn.
 
 use std::{net, rc::Rc, sync::Arc};
 
@@ -15,15 +15,15 @@ use crate::{
     },
 };
 
-/// What accepts for a server, and what it needs for that.
+/// Hands accepted sockets to the shards, in turn.
 #[derive(Clone)]
-pub(in crate::server) struct Arrivals {
+pub(in crate::server) struct Handoff {
     pub(in crate::server) site: Arc<Site>,
     pub(in crate::server) lifetime: Lifetime,
 }
 
-impl Arrivals {
-    /// Accepts from a listener on the first shard, until the end.
+impl Handoff {
+    /// Starts to accept from `listener`, on the first shard, until the server drains.
     pub(in crate::server) fn start(self, listener: Listener) {
         let Listener {
             socket, entrance, ..
@@ -39,7 +39,7 @@ impl Arrivals {
                 };
                 let mut is_ending = self.lifetime.is_ending.clone();
                 let accepting = accept::accept(listener, &self.site, reserve, |socket| {
-                    self.take(&here, socket, entrance);
+                    self.assign(&here, socket, entrance);
                 });
                 tokio::select! {
                     () = accepting => {}
@@ -49,8 +49,8 @@ impl Arrivals {
         });
     }
 
-    /// Gives a socket that was accepted on shard `here` to the one whose turn it is.
-    fn take(&self, here: &Rc<Shard>, socket: TcpStream, entrance: Entrance) {
+    /// Gives a socket that was accepted on the first shard, `here`, to the shard whose turn it is.
+    fn assign(&self, here: &Rc<Shard>, socket: TcpStream, entrance: Entrance) {
         let index = self.site.hub.next_shard();
         if index == ACCEPTING_SHARD {
             let held = self.charge();
@@ -61,23 +61,23 @@ impl Arrivals {
         }
     }
 
-    /// Gives a socket that was accepted elsewhere to the shard whose turn it is.
+    /// Gives a socket that was accepted by another thread to the shard whose turn it is.
     pub(in crate::server) fn hand_over(&self, socket: net::TcpStream, entrance: Entrance) {
         self.send_to(self.site.hub.next_shard(), socket, entrance);
     }
 
     fn send_to(&self, index: usize, socket: net::TcpStream, entrance: Entrance) {
-        let arrivals = self.clone();
+        let handoff = self.clone();
         let held = self.charge();
         self.site.hub.run_on(index, move |shard| {
             if let Ok(socket) = TcpStream::from_std(socket) {
-                arrivals.serve(shard, socket, entrance, held);
+                handoff.serve(shard, socket, entrance, held);
             }
         });
     }
 
-    /// Charges what a connection holds while it speaks HTTP. It is charged when it is accepted: a crowd
-    /// of them may be on its way to the shards before the first is served.
+    /// Charges the memory that a connection holds while it speaks HTTP. It is charged when it is
+    /// accepted, because many may be on their way to the shards before the first one is served.
     fn charge(&self) -> Charge {
         self.site.hub.budget().charge(HTTP_BYTES)
     }
@@ -98,8 +98,9 @@ impl Arrivals {
     }
 }
 
-/// What a connection holds while it speaks HTTP: its buffers, with a head in them, and its state.
+/// Memory that a connection holds while it speaks HTTP, in bytes: its buffers, with a head in them,
+/// and its state.
 const HTTP_BYTES: usize = 32 * 1024;
 
-/// There always is a first one.
+/// The shard that accepts: the first one, which always exists.
 pub(in crate::server) const ACCEPTING_SHARD: usize = 0;
