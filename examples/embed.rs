@@ -1,5 +1,5 @@
-//! A hyper service of your own with a framecast hub inside: `GET /chat` upgrades into a chat room,
-//! `POST /say` publishes its body to that room, and all other paths are yours.
+//! A hyper service of your own with a framecast hub inside: `GET /chat` upgrades to a WebSocket in
+//! a chat room, `POST /say` publishes its body to that room, and all other paths are yours.
 //!
 //! ```sh
 //! cargo run --example embed [ADDRESS:PORT]

@@ -1,6 +1,6 @@
-//! Feeds behind an axum router: `GET /feed/{topic}` upgrades into a connection that only receives, and
-//! `POST /feed/{topic}` publishes its body to it. The application hears a client that speaks all the same:
-//! this one warns it, and then closes.
+//! Feeds behind an axum router: `GET /feed/{topic}` upgrades to a WebSocket that only receives, and
+//! `POST /feed/{topic}` publishes its body to that feed. A client is not supposed to send messages:
+//! at the first one this application warns it, and at the second one it closes the connection.
 //!
 //! ```sh
 //! cargo run --example feed [ADDRESS:PORT]
@@ -23,26 +23,26 @@ use framecast::{
 };
 use tokio::net::TcpListener;
 
-/// Receives what is published to a topic.
+/// The protocol of a client that receives the messages of a topic.
 struct Feed {
     topic: TopicName,
-    /// Messages of its client so far.
-    said: u32,
+    /// Number of messages that the client has sent.
+    received: u32,
 }
 
 impl Protocol for Feed {
     fn on_open(&mut self, cx: &mut Context<'_>) {
-        // If the server is short of memory, the client is told so.
+        // If the server is short of memory, the client gets 503.
         let _ = cx.subscribe(&self.topic);
     }
 
     fn on_message(&mut self, _: Incoming<'_>, cx: &mut Context<'_>) {
-        self.said += 1;
-        if self.said == 1 {
+        self.received += 1;
+        if self.received == 1 {
             cx.reply_text("nothing is to be said here");
         } else {
-            // 1008: it breaks the rules of the house.
-            let code = CloseCode::new(1008).expect("it may be sent");
+            // 1008: the client violates the server's policy (RFC 6455 §7.4.1).
+            let code = CloseCode::new(1008).expect("1008 may be sent in a Close");
             cx.close(code, "nothing is to be said here");
         }
     }
@@ -65,7 +65,7 @@ async fn receive(
     mut request: Request,
 ) -> Response {
     match TopicName::new(&topic) {
-        Ok(topic) => upgrade(&hub, &mut request, Feed { topic, said: 0 })
+        Ok(topic) => upgrade(&hub, &mut request, Feed { topic, received: 0 })
             .await
             .into_response(),
         Err(error) => refusal(error).into_response(),

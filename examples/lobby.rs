@@ -1,5 +1,6 @@
-//! A protocol of your own, with a state: a lobby in which every second client becomes the opponent of
-//! the one that waits. From then on each of the two hears the other's moves, and when it goes.
+//! A protocol of your own, with a state for each connection: a lobby, in which every second client
+//! becomes the opponent of the one that waits. From then on each of the two gets the other's moves,
+//! and a message when the other one has gone.
 //!
 //! ```sh
 //! cargo run --example lobby [ADDRESS:PORT]
@@ -22,10 +23,10 @@ use framecast::{
 };
 use tokio::net::TcpListener;
 
-/// The game whose first player waits for the second one.
+/// The topic of the game whose first player waits for the second one, if there is such a game.
 type Lobby = Arc<Mutex<Option<Topics>>>;
 
-/// One client.
+/// The protocol of one client, a player.
 struct Player {
     lobby: Lobby,
     game: Topics,
@@ -34,7 +35,7 @@ struct Player {
 
 impl Protocol for Player {
     fn on_open(&mut self, cx: &mut Context<'_>) {
-        let mut waiting = self.lobby.lock().expect("nobody panics with it");
+        let mut waiting = self.lobby.lock().expect("no panic while it is locked");
         let game = waiting.as_ref().unwrap_or(&self.game).clone();
         if cx.set_topics(&game).is_err() {
             return; // The server is short of memory.
@@ -61,10 +62,11 @@ impl Protocol for Player {
     }
 }
 
-/// Also if the client has gone before it got its answer, of which `on_close` does not hear.
+/// Takes a waiting player out of the lobby. `on_close` would not do for that: it is not called if
+/// the client has gone before it got its 101.
 impl Drop for Player {
     fn drop(&mut self) {
-        let mut waiting = self.lobby.lock().expect("nobody panics with it");
+        let mut waiting = self.lobby.lock().expect("no panic while it is locked");
         waiting.take_if(|game| *game == self.game);
     }
 }
@@ -80,7 +82,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let name = format!("game {}", games.fetch_add(1, Relaxed));
         let player = Player {
             lobby: lobby.clone(),
-            game: TopicName::new(&name).expect("it is short").into(),
+            game: TopicName::new(&name).expect("a short name").into(),
             moves: 0,
         };
         upgrade(&hub, &mut request, player).await

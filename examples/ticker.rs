@@ -1,5 +1,6 @@
-//! A whole server that also speaks by itself: once a second it tells every subscriber of the topic
-//! `clock` how long it has been up. Listen with `framecast connect ws://ADDRESS:PORT/ws?topic=clock`.
+//! A whole server that also publishes messages of its own: once a second it tells every subscriber
+//! of the topic `clock` how long it has been up. Subscribe with `framecast connect
+//! ws://ADDRESS:PORT/ws?topic=clock`.
 //!
 //! ```sh
 //! cargo run --example ticker [ADDRESS:PORT]
