@@ -1,7 +1,7 @@
 //! The topics that a connection follows.
 
 use crate::{
-    hub::{handle::HandleRef, shard::subscriptions::held_by},
+    hub::{handle::HandleRef, shard::subscriptions::subscription_bytes},
     topic::{
         TopicName,
         list::{MAX_TOPICS, Topics},
@@ -83,7 +83,7 @@ impl HandleRef {
     /// Returns true if following these topics takes more memory than what is followed now, and memory
     /// is short.
     pub(crate) fn is_too_much(&self, topics: &[TopicName]) -> bool {
-        let wanted = topics.iter().map(held_by).sum::<usize>();
+        let wanted = topics.iter().map(subscription_bytes).sum::<usize>();
         let state = self.shard.state.borrow();
         self.shard.ledger().budget().is_crowded() && wanted > state.topics_bytes(self.key)
     }

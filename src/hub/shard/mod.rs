@@ -201,8 +201,8 @@ impl Shard {
         self.receive.borrow_mut().end_turn()
     }
 
-    /// Returns the time that the turn has taken when the clock was last read; zero if the turn is
-    /// too short for that.
+    /// Returns the time that the turn had taken when the clock was last read, or zero if the turn
+    /// is too short for that.
     pub(crate) fn turn_time(&self) -> Duration {
         self.turn.borrow().used()
     }
@@ -229,7 +229,7 @@ impl Shard {
 
     /// Queues a task, whose last turn took the time `turn`, for one of the next rounds.
     pub(crate) fn queue(&self, ticket: &mut Ticket, cx: &Context<'_>, turn: Duration) {
-        self.rounds.borrow_mut().wait(ticket, cx.waker(), turn);
+        self.rounds.borrow_mut().queue(ticket, cx.waker(), turn);
         self.inbox().wake();
     }
 
@@ -240,7 +240,7 @@ impl Shard {
 
     /// Charges the round with a turn that took the time `turn`.
     pub(crate) fn use_up(&self, turn: Duration) {
-        if !turn.is_zero() && self.rounds.borrow_mut().use_up(turn) {
+        if !turn.is_zero() && self.rounds.borrow_mut().charge(turn) {
             // The next round begins with a tick.
             self.inbox().wake();
         }

@@ -32,7 +32,7 @@ pub(crate) struct Receive {
     /// Number of bytes that the turn may receive at a time, and in all.
     share: usize,
     /// Number of bytes that the turn may still receive. The last receive may exceed it.
-    left: usize,
+    share_left: usize,
     /// Number of bytes copied from one place to another.
     pub(in crate::hub) copies: Count,
 }
@@ -47,7 +47,7 @@ impl Receive {
             kept_copied: 0,
             has_received: false,
             share: 0,
-            left: 0,
+            share_left: 0,
             copies: Count::new(),
         }
     }
@@ -60,7 +60,7 @@ impl Receive {
         self.clear();
         (self.kept, self.kept_copied) = (kept, 0);
         self.has_received = false;
-        (self.share, self.left) = (share, share);
+        (self.share, self.share_left) = (share, share);
     }
 
     /// Ends the turn. Returns the bytes that the connection did not take, for its next turn.
@@ -124,7 +124,7 @@ impl Receive {
     /// Returns false if the turn has received its share. It must end then, so that other
     /// connections have their turns.
     pub(crate) fn may_receive(&self) -> bool {
-        self.left > 0
+        self.share_left > 0
     }
 
     /// Returns true if this turn may receive nothing at all.
@@ -161,7 +161,7 @@ impl Receive {
     pub(in crate::hub) fn received(&mut self, len: usize) {
         self.has_received |= len > 0;
         self.end += len;
-        self.left = self.left.saturating_sub(len.max(MIN_RECEIVE_BYTES));
+        self.share_left = self.share_left.saturating_sub(len.max(MIN_RECEIVE_BYTES));
     }
 
     /// Calls `take` with one plain message after the other (uncompressed, in one frame that has

@@ -35,7 +35,7 @@ struct WaitingTask {
 impl Rounds {
     /// Queues a task, whose last turn took the time `turn`, and replaces its `ticket`. Does nothing
     /// if the task still waits with its `ticket`.
-    pub(in crate::hub) fn wait(&mut self, ticket: &mut Ticket, waker: &Waker, turn: Duration) {
+    pub(in crate::hub) fn queue(&mut self, ticket: &mut Ticket, waker: &Waker, turn: Duration) {
         if !self.is_waiting(*ticket) {
             let waker = waker.clone();
             self.waiting.push_back(WaitingTask { waker, turn });
@@ -49,7 +49,7 @@ impl Rounds {
     }
 
     /// Charges the round with a turn that took the time `turn`. Returns true if the round is over.
-    pub(in crate::hub) fn use_up(&mut self, turn: Duration) -> bool {
+    pub(in crate::hub) fn charge(&mut self, turn: Duration) -> bool {
         self.used += turn;
         self.is_over()
     }
@@ -128,8 +128,8 @@ mod tests {
         for task in &tasks {
             let waker = Waker::from(Arc::clone(task));
             let mut ticket = Ticket::default();
-            rounds.wait(&mut ticket, &waker, ROUND / 2);
-            rounds.wait(&mut ticket, &waker, ROUND / 2);
+            rounds.queue(&mut ticket, &waker, ROUND / 2);
+            rounds.queue(&mut ticket, &waker, ROUND / 2);
             assert!(rounds.is_waiting(ticket), "it is queued once");
         }
         let woken = || {
@@ -150,8 +150,8 @@ mod tests {
     #[test]
     fn a_round_is_over_when_its_time_is_used_up_until_the_next_one_begins() {
         let mut rounds = Rounds::default();
-        assert!(!rounds.use_up(ROUND / 2));
-        assert!(rounds.use_up(ROUND / 2));
+        assert!(!rounds.charge(ROUND / 2));
+        assert!(rounds.charge(ROUND / 2));
         rounds.begin();
         assert!(!rounds.is_over());
     }

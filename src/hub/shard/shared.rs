@@ -29,7 +29,7 @@ pub(in crate::hub) struct Shared {
     pub(in crate::hub) config: HubConfig,
     /// One for each shard.
     pub(in crate::hub) metrics: Vec<ShardMetrics>,
-    /// One for each shard: the longest time that a step has held it.
+    /// One for each shard: the longest time that a step has taken.
     pub(in crate::hub) holds: Vec<LongestHold>,
     /// One for each shard: the report of its [relief](crate::hub::shard::relief) to the others.
     pub(in crate::hub) relief: Vec<Report>,

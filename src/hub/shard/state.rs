@@ -40,7 +40,7 @@ pub(in crate::hub) struct State {
     /// The last mark that was given to a fan-out. A fan-out marks the peers that it has reached, so
     /// that none gets its messages twice.
     last_mark: u64,
-    /// The time that the drain may take, if one has begun: nothing more is read from peers.
+    /// The time that the drain may take, if one has begun. Peers are no longer read then.
     pub(in crate::hub) draining: Option<DrainTime>,
     pub(in crate::hub) index: usize,
     pub(in crate::hub) shared: Arc<Shared>,

@@ -59,7 +59,7 @@ impl State {
     /// Returns the bytes that the subscriptions of a peer may hold.
     pub(in crate::hub) fn topics_bytes(&self, key: PeerKey) -> usize {
         let topics = self.topics_of(key);
-        topics.map(|topic| held_by(&topic.name)).sum()
+        topics.map(|topic| subscription_bytes(&topic.name)).sum()
     }
 
     /// Subscribes a peer, unless it has ended, to a topic that it does not subscribe to yet.
@@ -123,7 +123,7 @@ impl State {
 
 /// Returns the bytes that a subscription may hold, with those of the topic itself: it may be the
 /// first subscription to that.
-pub(in crate::hub) fn held_by(topic: &TopicName) -> usize {
+pub(in crate::hub) fn subscription_bytes(topic: &TopicName) -> usize {
     SUBSCRIPTION_BYTES + topic_bytes(topic)
 }
 

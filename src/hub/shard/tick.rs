@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_for_one_user_does_not_overtake_an_earlier_one_for_everybody() {
+    fn a_message_for_one_user_does_not_overtake_an_earlier_one_for_all_subscribers() {
         let shard = shard();
         let topic = TopicName::new("cats").unwrap();
         let key = shard

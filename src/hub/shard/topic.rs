@@ -230,14 +230,14 @@ impl Topic {
     /// If it is still to be visited, the last one to be visited takes its index, and the last one
     /// of all takes the index of that one. So no other subscriber is missed or visited twice.
     fn remove(&mut self, index: u32) -> [Option<(Subscriber, u32)>; 2] {
-        let mut hole = index as usize;
+        let mut free = index as usize;
         let mut moved = [None; 2];
-        if hole < self.to_visit {
+        if free < self.to_visit {
             self.to_visit -= 1;
-            moved[0] = self.fill(hole, self.to_visit);
-            hole = self.to_visit;
+            moved[0] = self.relocate(self.to_visit, free);
+            free = self.to_visit;
         }
-        moved[1] = self.fill(hole, self.subscribers.len() - 1);
+        moved[1] = self.relocate(self.subscribers.len() - 1, free);
         self.subscribers.pop();
         if let Some(kept) = capacity::excess(self.subscribers.len(), self.subscribers.capacity()) {
             self.subscribers.shrink_to(kept);
@@ -245,12 +245,12 @@ impl Topic {
         moved
     }
 
-    fn fill(&mut self, hole: usize, from: usize) -> Option<(Subscriber, u32)> {
-        if hole == from {
+    fn relocate(&mut self, from: usize, to: usize) -> Option<(Subscriber, u32)> {
+        if from == to {
             return None;
         }
-        self.subscribers[hole] = self.subscribers[from];
-        Some((self.subscribers[hole], to_u32(hole)))
+        self.subscribers[to] = self.subscribers[from];
+        Some((self.subscribers[to], to_u32(to)))
     }
 }
 

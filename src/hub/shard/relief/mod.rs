@@ -113,8 +113,8 @@ impl State {
                     && budget.is_crowded_without(self.bytes_about_to_be_freed()))
     }
 
-    /// Returns the least time by which a peer must be behind to be ended: half of the greatest on
-    /// any shard, so that shards whose peers are further behind end these first.
+    /// Returns the least time by which a peer must be behind to be ended: half of the time of the
+    /// peer that is furthest behind on any shard. So shards with such peers end these first.
     fn least_behind(&self) -> Duration {
         let reports = self.shared.relief.iter();
         let furthest = reports.map(|report| report.furthest());

@@ -1,7 +1,7 @@
 //! The names of a shard's topics.
 //!
 //! Pure. The names are spread over many maps, which grow and shrink one at a time. One map of a
-//! million names is rehashed as a whole when it grows, which held its shard for 200 ms.
+//! million names is rehashed as a whole when it grows, which blocked its shard for 200 ms.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
