@@ -243,24 +243,27 @@ impl EventLoop {
             return false;
         }
         let (echoes, subscribers) = self.connections.split_at(SHARDS);
-        let mut all_echoes = echoes.iter().zip(self.echo_due);
-        let has_all = all_echoes
-            .all(|(echo, due)| echo.end.is_some() || echo.next == due && due >= end)
-            && subscribers
-                .iter()
-                .all(|connection| connection.end.is_some() || connection.next >= self.number);
+        let has_echoes = echoes
+            .iter()
+            .zip(self.echo_due)
+            .all(|(echo, due)| echo.end.is_some() || echo.next == due && due >= end);
+        let has_messages = subscribers
+            .iter()
+            .all(|each| each.end.is_some() || each.next >= self.number);
         let patience = if self.has_publisher() {
             self.patience
         } else {
             WITHOUT_PUBLISHER
         };
-        has_all || now - end > patience
+        has_echoes && has_messages || now - end > patience
     }
 
     /// True if the publisher is still connected. If it was closed, nobody knows how many of its
     /// messages reached the server.
     fn has_publisher(&self) -> bool {
-        self.connections.last().is_some_and(|connection| connection.end.is_none())
+        self.connections
+            .last()
+            .is_some_and(|connection| connection.end.is_none())
     }
 
     /// Counts the messages that never arrived and the connections that have ended.

@@ -98,7 +98,7 @@ fn run_if_possible(test: impl FnOnce() -> Result<String, String>) {
     if let Err(absent) = set_up().and_then(|()| test()) {
         assert!(env::var_os("CI").is_none(), "not skipped in CI: {absent}");
         // Not `eprintln!`: the test harness captures that.
-        let _ = writeln!(io::stderr(), "SKIPPED, because something is absent: {absent}");
+        let _ = writeln!(io::stderr(), "SKIPPED, something is absent: {absent}");
     }
 }
 

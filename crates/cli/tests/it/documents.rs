@@ -95,7 +95,10 @@ fn the_documented_ranges_of_settings_are_those_that_the_program_accepts() {
         };
         for value in within {
             let stderr = start(value);
-            assert!(stderr.starts_with(&format!("framecast: {LAST}: ")), "{stderr}");
+            assert!(
+                stderr.starts_with(&format!("framecast: {LAST}: ")),
+                "{stderr}"
+            );
         }
         for value in outside {
             assert!(start(value).contains(option), "{value} for {name}");

@@ -166,8 +166,7 @@ fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() {
         "framecast: allow-origin: \"app\" is not",
     );
     for host in ["", "http://app.example", "app.example:80", "*.example"] {
-        let expected =
-            format!("framecast: allow-host: {host:?} is not a host such as app.example");
+        let expected = format!("framecast: allow-host: {host:?} is not a host such as app.example");
         refused(&["serve", "--allow-host", host], &expected);
     }
     refused(

@@ -110,7 +110,7 @@ pub(crate) fn can_trace() -> bool {
     if !is_able {
         assert!(env::var_os("CI").is_none(), "not skipped in CI: {traced:?}");
         // Not `eprintln!`: the test harness captures that.
-        let _ = writeln!(io::stderr(), "SKIPPED, because strace is not usable: {traced:?}");
+        let _ = writeln!(io::stderr(), "SKIPPED, strace is not usable: {traced:?}");
     }
     is_able
 }

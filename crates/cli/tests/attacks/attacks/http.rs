@@ -105,18 +105,23 @@ pub(super) const ATTACKS: &[Attack] = &[
             flood_and_expect_answer(run, 4, &wire::upgrade(&path, "").repeat(32))
         },
     ),
-    Attack::new("slow-heads", "100 request heads that arrive byte by byte", 1, |run| {
-        let mut crowd = run.connect_plain(100)?;
-        let head = format!(
-            "GET /health HTTP/1.1\r\nHost: a\r\nX: {}",
-            "y".repeat(15_000)
-        );
-        crowd.set_pattern(head.as_bytes(), 1);
-        let until = run.begin();
-        crowd.trickle(until, 1, Duration::from_millis(5))?;
-        run.sent += crowd.sent;
-        Ok(())
-    }),
+    Attack::new(
+        "slow-heads",
+        "100 request heads that arrive byte by byte",
+        1,
+        |run| {
+            let mut crowd = run.connect_plain(100)?;
+            let head = format!(
+                "GET /health HTTP/1.1\r\nHost: a\r\nX: {}",
+                "y".repeat(15_000)
+            );
+            crowd.set_pattern(head.as_bytes(), 1);
+            let until = run.begin();
+            crowd.trickle(until, 1, Duration::from_millis(5))?;
+            run.sent += crowd.sent;
+            Ok(())
+        },
+    ),
     Attack::new(
         "chunks-of-one-byte",
         "request bodies in chunks of one byte",
@@ -165,25 +170,13 @@ pub(super) const ATTACKS: &[Attack] = &[
         "upgrades-and-resets",
         "handshakes on connections that are reset at once",
         16,
-        |run| {
-            churn(
-                run,
-                &wire::upgrade("/ws?topic=own", ""),
-                Departure::AtOnce,
-            )
-        },
+        |run| churn(run, &wire::upgrade("/ws?topic=own", ""), Departure::AtOnce),
     ),
     Attack::new(
         "heads-cut-by-resets",
         "half a request head on connections that are reset at once",
         16,
-        |run| {
-            churn(
-                run,
-                b"GET /ws HTTP/1.1\r\nHost: 127.0.0",
-                Departure::AtOnce,
-            )
-        },
+        |run| churn(run, b"GET /ws HTTP/1.1\r\nHost: 127.0.0", Departure::AtOnce),
     ),
 ];
 

@@ -50,7 +50,10 @@ fn accounts(memory_use: &MemoryUse) -> [String; 2] {
     } = memory_use.shed;
     let held = memory_use.at_end.accounted;
     [
-        held.map_or_else(|| "no".into(), |held| format!("{:.1}", memory_use::mib(held))),
+        held.map_or_else(
+            || "no".into(),
+            |held| format!("{:.1}", memory_use::mib(held)),
+        ),
         format!("{evicted}, {too_far_behind}, {unfinished}, {refused}"),
     ]
 }

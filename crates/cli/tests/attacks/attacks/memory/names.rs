@@ -101,10 +101,7 @@ fn long_names(prefix: &str) -> Vec<String> {
 
 fn registrations(run: &mut AttackRun<'_>, names: &[String]) -> Result<()> {
     let topics = names.join("\",\"");
-    register(
-        run,
-        &format!("{{\"user_id\":1,\"topics\":[\"{topics}\"]}}"),
-    )
+    register(run, &format!("{{\"user_id\":1,\"topics\":[\"{topics}\"]}}"))
 }
 
 /// Posts the same registration 100,000 times (scaled), on eight connections.

@@ -80,10 +80,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "190,000 nested JSON lists",
         |run| {
             let (open, close) = ("[".repeat(190_000), "]".repeat(190_000));
-            lists(
-                run,
-                &format!("{{\"user_id\":1,\"topics\":{open}{close}}}"),
-            )
+            lists(run, &format!("{{\"user_id\":1,\"topics\":{open}{close}}}"))
         },
     ),
 ];
