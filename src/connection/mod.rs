@@ -10,12 +10,13 @@
 //! a blocked socket wakes the task, and not the tick:
 //!
 //! ```text
-//!  the socket can be read ────────────────────────────────────┐
-//!  the socket can be written, after it was blocked ───────────┤
-//!  the outbox is empty, which held the reader up ─────────────┤
-//!  a permit to publish was granted, or memory is there again ─┼─► the task's next turn
-//!  a round begins, after a turn that ended too early ─────────┤
-//!  the connection was ended ──────────────────────────────────┘
+//!  the socket can be read ───────────────────────────────┐
+//!  the socket can be written, after it was blocked ──────┤
+//!  the outbox that held the reader up is written ────────┤
+//!  a permit to publish is granted ───────────────────────┼─► the task's next turn
+//!  memory is no longer exhausted ────────────────────────┤
+//!  a round begins, after a turn that left bytes unread ──┤
+//!  the connection is ended ──────────────────────────────┘
 //! ```
 //!
 //! [`reader`] has the turns, and `close` the closing handshake.
@@ -131,7 +132,7 @@ impl Connection {
 /// several times as large, for every idle connection.
 pub(crate) enum Task {
     Open(Connection),
-    /// Boxed, so that an open connection has no memory for its closing handshake.
+    /// Boxed, so that an open connection takes no memory for its closing handshake.
     Closing(Rc<Shard>, Pin<Box<dyn Future<Output = ()>>>),
     Closed,
 }

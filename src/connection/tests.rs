@@ -1,5 +1,5 @@
-//! Tests of connections, poll by poll, over streams that misbehave. [`protocols`] has those of what
-//! a protocol may do.
+//! Tests of connections, poll by poll, over streams that misbehave. [`protocols`] tests what a
+//! protocol may do.
 
 mod protocols;
 
@@ -30,7 +30,7 @@ use crate::{
     wire::{deflate::Deflater, extension, extension::WindowBits},
 };
 
-/// What a scripted stream returns when it is read, and a record of what is done with it.
+/// The script of a stream: the bytes that it returns, and a record of its reads and writes.
 #[derive(Default)]
 struct Script {
     /// Bytes that the stream repeats endlessly, 16 KiB a read. If empty, reads are pending.

@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_host_of_a_whole_url_counts_before_the_host_header_which_must_be_valid_nevertheless() {
-        let told = |target: Option<&str>, hosts: &[&str], is_old: bool| {
+        let host = |target: Option<&str>, hosts: &[&str], is_old: bool| {
             let hosts = hosts.iter().map(|host| host.as_bytes());
             match requested(target, hosts, is_old) {
                 Ok(None) => "none".into(),
@@ -210,11 +210,11 @@ mod tests {
             (Some("a@b"), &["b"], "bad"),
             (Some(""), &["b"], "bad"),
         ] {
-            assert_eq!(told(target, hosts, false), expected, "{target:?} {hosts:?}");
+            assert_eq!(host(target, hosts, false), expected, "{target:?} {hosts:?}");
         }
-        assert_eq!(told(None, &[], true), "none");
-        assert_eq!(told(Some("b"), &[], true), "b");
-        assert_eq!(told(None, &["a", "b"], true), "not one");
+        assert_eq!(host(None, &[], true), "none");
+        assert_eq!(host(Some("b"), &[], true), "b");
+        assert_eq!(host(None, &["a", "b"], true), "not one");
         assert_eq!(
             requested(None, [&b"\xFF"[..]].into_iter(), false),
             Err(InvalidHost::Syntax)

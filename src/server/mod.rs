@@ -74,7 +74,7 @@ use crate::{
 /// A server that listens, and whose shards run.
 #[derive(Debug)]
 pub struct Server {
-    /// At least one.
+    /// All listeners, at least one.
     listeners: Vec<Listener>,
     site: Arc<Site>,
     /// Time between two checks of the shards by the watchdog.
@@ -128,8 +128,8 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// A server that is dropped accepts no more sockets. Its connections stay open while a [`Hub`]
-    /// handle exists.
+    /// If the future is dropped, the server accepts no more sockets. Its connections stay open
+    /// while a [`Hub`] handle exists.
     pub async fn serve(self, shutdown: impl Future) -> Result<(), Error> {
         let (end, is_ending) = watch::channel(false);
         let (open, mut all_closed) = mpsc::channel(1);

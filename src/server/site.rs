@@ -1,4 +1,5 @@
-//! The site: everything that answers to requests need, and the check of who may ask.
+//! The site: the state of a server that all of its shards share, and the check of requests against
+//! it.
 
 use std::{
     fmt,
@@ -17,7 +18,7 @@ use crate::{
     server::{host::Hosts, origin, response::Rejection, standing::StandingShards, upgrade},
 };
 
-/// Everything that answers to requests need. All shards share one.
+/// The state of a server that its shards share to answer requests.
 pub(super) struct Site {
     pub(super) hub: Hub,
     pub(super) registry: Arc<Registry>,

@@ -45,7 +45,8 @@ pub(super) async fn in_turns<T>(shard: &Shard, task: impl Future<Output = T>) ->
     .await
 }
 
-/// A waker that notices if a task is woken during its own turn, and then does not wake it.
+/// The waker of a task in its turns. During a turn it only notes that the task was woken, because
+/// the task is then queued for another turn. Between turns it wakes the task.
 #[derive(Default)]
 struct TurnWaker {
     /// The waker of the task.

@@ -40,6 +40,7 @@ use crate::{
 
 /// Reads a connection in turns.
 pub(super) struct Reader {
+    /// Reads a message, or waits. There is none between two messages.
     slow_path: Option<SlowPath>,
     /// Bytes to be read first in the next turn. Boxed, because an idle connection has none.
     kept: Option<Box<Kept>>,
@@ -183,9 +184,9 @@ impl Reader {
     pub(super) fn publish_after_end(&mut self, cx: &mut Context<'_>, shard: &Shard) {
         if let Some(slow_path) = self.slow_path.as_mut().filter(|_| self.is_publishing) {
             shard.begin_no_turn();
-            if let Poll::Ready(ended) = slow_path.as_mut().poll(cx) {
-                let is_over = matches!(ended, Outcome::Over(_));
-                self.slow_path = is_over.then(|| Box::pin(future::ready(ended)) as _);
+            if let Poll::Ready(outcome) = slow_path.as_mut().poll(cx) {
+                let is_over = matches!(outcome, Outcome::Over(_));
+                self.slow_path = is_over.then(|| Box::pin(future::ready(outcome)) as _);
             }
         }
         self.is_publishing = false;
@@ -215,19 +216,19 @@ impl Reader {
                     self.slow_path.insert(Box::pin(read))
                 }
             };
-            let ended = ready!(slow_path.as_mut().poll(cx));
+            let outcome = ready!(slow_path.as_mut().poll(cx));
             self.slow_path = None;
             self.is_publishing = false;
             handle.spend(SLOW_PATH);
-            match ended {
+            match outcome {
                 Outcome::Idle => {}
                 Outcome::Permitted(permit) => turn.permit = Some(permit),
                 Outcome::Over(reason) => return Poll::Ready(reason),
                 Outcome::Message(kind, payload) => {
-                    turn.call(|to, cx| to.on_message(Incoming::new(kind, &payload), cx));
+                    turn.call(|handler, cx| handler.on_message(Incoming::new(kind, &payload), cx));
                 }
                 Outcome::Fragment(fragment, rest) => {
-                    turn.call(|to, cx| to.on_fragment(fragment.as_fragment(), cx));
+                    turn.call(|handler, cx| handler.on_fragment(fragment.as_fragment(), cx));
                     self.slow_path = Some(rest);
                 }
             }
@@ -276,15 +277,15 @@ impl Turn<'_> {
     fn take_plain(&mut self, cx: &mut Context<'_>) {
         let (handle, protocol) = (self.handle, &mut *self.protocol);
         let must_wait = self.permit.is_none() && handle.must_wait_to_publish();
-        let mut called = protocol::Context::new(handle, &mut self.publications);
+        let mut context = protocol::Context::new(handle, &mut self.publications);
         let is_timed = self.is_timed;
         handle.take_plain(cx, |kind, payload| {
             // After the end only the peer's Close matters: other messages are skipped.
-            if called.is_ended() {
+            if context.is_ended() {
                 return ControlFlow::Continue(());
             }
-            protocol.on_message(Incoming::new(kind, payload), &mut called);
-            if called.settle(is_timed) || must_wait && called.has_published() {
+            protocol.on_message(Incoming::new(kind, payload), &mut context);
+            if context.settle(is_timed) || must_wait && context.has_published() {
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
@@ -293,10 +294,10 @@ impl Turn<'_> {
 
     /// Calls the protocol, unless the connection has ended.
     fn call(&mut self, call: impl FnOnce(&mut dyn Protocol, &mut protocol::Context<'_>)) {
-        let mut called = protocol::Context::new(self.handle, &mut self.publications);
-        if !called.is_ended() {
-            call(self.protocol, &mut called);
-            called.settle(self.is_timed);
+        let mut context = protocol::Context::new(self.handle, &mut self.publications);
+        if !context.is_ended() {
+            call(self.protocol, &mut context);
+            context.settle(self.is_timed);
         }
     }
 

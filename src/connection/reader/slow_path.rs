@@ -117,7 +117,7 @@ pub(super) async fn publish(
 }
 
 /// Reads a message through the gate and fastwebsockets. With `in_fragments` it completes with the
-/// first frame of a fragmented one.
+/// first frame of a fragmented message.
 pub(super) async fn read(handle: HandleRef, in_fragments: bool) -> Outcome {
     let infos = MessageInfos::default();
     let is_final = IsFinal::default();
@@ -289,14 +289,14 @@ fn engine(
     FragmentCollector::new(web_socket)
 }
 
-/// The bytes from the peer, by way of the shard's receive buffer. It charges the message that they
-/// are read for.
+/// A reader of the peer's bytes, through the shard's receive buffer. It charges the message that it
+/// reads to the budget.
 struct Inbound {
     handle: HandleRef,
     /// The charge of the message: what fastwebsockets may hold for it.
     message: UnfinishedMessage,
     received: usize,
-    /// Bytes of the largest message that is allowed, as it arrives: compressed, if it is.
+    /// Size of the largest message that is allowed, in bytes as it arrives (compressed or not).
     limit: usize,
 }
 
@@ -322,8 +322,8 @@ impl AsyncRead for Inbound {
         let before = buf.filled().len();
         let read = this.handle.poll_read(cx, buf);
         this.received += buf.filled().len() - before;
-        // fastwebsockets' buffers may be twice as large as their contents. Pings are received, too,
-        // and take no memory, so the limit of a message is the most.
+        // fastwebsockets' buffers may be twice as large as their contents. `received` counts Pings,
+        // too, which are not kept, and so may be larger than any message.
         let message = this.received.min(this.limit);
         this.message.grow_to(ENGINE_BYTES + 2 * message);
         read

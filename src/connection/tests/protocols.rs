@@ -90,10 +90,10 @@ impl Protocol for Closes {
 #[test]
 fn on_close_gets_the_first_of_several_reasons() {
     let (reason, written) = on_a_shard(|shard, _| {
-        let (tell, told) = mpsc::channel();
+        let (send, receive) = mpsc::channel();
         let message_and_close = b"\x81\x81\0\0\0\0x\x88\x80\0\0\0\0";
-        let written = written(open(shard, Closes(tell), None), message_and_close);
-        (told.try_recv(), written)
+        let written = written(open(shard, Closes(send), None), message_and_close);
+        (receive.try_recv(), written)
     });
     assert_eq!(
         reason,

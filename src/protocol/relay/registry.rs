@@ -185,11 +185,11 @@ const REGISTRATION_BYTES: usize = 512;
 /// Bytes of memory that a topic's name takes besides its text.
 const NAME_BYTES: usize = 48;
 
-/// Registrations that are deleted under one lock, which takes some 50 us.
+/// Number of registrations that are deleted under one lock. Deleting them takes some 50 us.
 const EXPIRED_AT_ONCE: usize = 64;
 
-/// A registration's claim by its connection: no other connection can claim it meanwhile. When it is
-/// dropped, the registration waits for a connection again.
+/// A connection's claim to a registration, which no other connection can claim meanwhile. When the
+/// claim is dropped, the registration waits for a connection again.
 #[derive(Debug)]
 pub(crate) struct Claim {
     registry: Arc<Registry>,

@@ -123,7 +123,7 @@ impl Served {
         (head, body)
     }
 
-    /// Tells the server to stop.
+    /// Stops the server, which then drains.
     pub(super) fn stop(&mut self) {
         drop(self.stop.take());
     }
