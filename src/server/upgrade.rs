@@ -46,11 +46,11 @@ use crate::{
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: the connection is then not made.
+/// Cancel safe: if the future is dropped, no connection is made.
 ///
 /// # Panics
 ///
-/// If it is not called within a tokio runtime.
+/// If this is called outside of a tokio runtime.
 pub async fn upgrade<B>(
     hub: &Hub,
     request: &mut Request<B>,
@@ -59,16 +59,16 @@ pub async fn upgrade<B>(
     upgrade_as(hub, request, Identity::anonymous(), protocol).await
 }
 
-/// Upgrades a request as [`upgrade`] does, to a connection of a user. It also gets the messages
-/// that are [published to this user](Hub::publish_to_user).
+/// Upgrades a request as [`upgrade`] does, to a connection with this identity. The connection of a
+/// user also gets messages that are [published to this user](Hub::publish_to_user) alone.
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: the connection is then not made.
+/// Cancel safe: if the future is dropped, no connection is made.
 ///
 /// # Panics
 ///
-/// If it is not called within a tokio runtime.
+/// If this is called outside of a tokio runtime.
 pub async fn upgrade_as<B>(
     hub: &Hub,
     request: &mut Request<B>,
