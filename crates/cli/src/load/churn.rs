@@ -1,4 +1,4 @@
-//! `framecast load churn`: connections come and go, while the others must get every message.
+//! `framecast load churn`: subscribers connect and leave, while others must receive every message.
 
 use framecast_load::plan::{self, Pace};
 
@@ -12,20 +12,21 @@ use crate::{
     value::{Count, Whole},
 };
 
-/// Let connections come and go, while others must get every message
+/// Let connections come and go, while others must receive every message
 ///
-/// Publishes as fanout does to stable subscribers, who must get all of it, while
-/// --connections others stay for a while and leave: every second one with a
-/// closing handshake, the rest without a word. From its first message to its last,
-/// none of them may miss one, either. Fails if the stream is not whole.
+/// Publishes as fanout does, to subscribers that stay and must receive every
+/// message. Meanwhile --connections others connect, stay for a while and leave:
+/// half of them with a closing handshake, half without. None of these may miss a
+/// message between its first and its last one. The run fails if a message is
+/// missing, duplicate, out of order or corrupted.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment, mut_arg("url", |url| url.help(WEBSOCKET_URL)))]
 pub(super) struct Args {
-    /// How many connections that come and go, at a time
+    /// Number of connections that come and go, at a time
     #[arg(long, value_name = "N", default_value = "100")]
     connections: Count,
 
-    /// How many of them come in a second, and as many go
+    /// Number of them that connect in a second; as many leave
     #[arg(long, value_name = "N", default_value = "200")]
     rate: Rate,
 
@@ -38,7 +39,7 @@ pub(super) struct Args {
     )]
     publish_rate: Rate,
 
-    /// Instead of a rate, messages under way of each publisher
+    /// Messages in flight of each publisher, instead of a rate
     #[arg(long, value_name = "N")]
     in_flight: Option<Count>,
 

@@ -19,48 +19,49 @@ use crate::{
     value::{Count, Time, Whole},
 };
 
-/// Help of `--url`, for those scenarios that a bare echo can't take.
+/// Help of `--url` in the scenarios that do not support a bare TCP server.
 pub(super) const WEBSOCKET_URL: &str =
-    "Where the server is [default: what framecast serve has for this, on 127.0.0.1:8080]";
+    "URL of the server [default: the endpoint of framecast serve for this, on 127.0.0.1:8080]";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CommonArgs {
-    /// Where the server is; tcp:// for one that sends every byte back, to see what a connection
-    /// costs without WebSocket [default: what framecast serve has for this, on 127.0.0.1:8080]
+    /// URL of the server; use tcp:// for one that sends every byte back, to measure the cost of
+    /// connections without WebSocket [default: the endpoint of framecast serve for this, on
+    /// 127.0.0.1:8080]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 
-    /// Add a line to the opening handshakes, such as "Origin: https://app.example"; may be
+    /// Add a header to the opening handshakes, such as "Origin: https://app.example"; may be
     /// repeated
     #[arg(long = "header", value_name = "LINE")]
     headers: Vec<String>,
 
-    /// The measured time; a warm-up of a fifth, at most 1 s, goes before it
+    /// Measured time; before it comes a warm-up of a fifth of it, at most 1 s
     #[arg(long, value_name = "TIME", default_value = "5s")]
     duration: Time,
 
-    /// Open the connections evenly over this time [default: as fast as the server takes them]
+    /// Open the connections evenly over this time [default: as fast as the server accepts them]
     #[arg(long, value_name = "TIME")]
     ramp: Option<Time>,
 
-    /// Spread the connections over at least so many processes; the first one publishes [default:
-    /// as many as their descriptors need]
+    /// Spread the connections over at least this many processes, of which the first one publishes
+    /// [default: as many as the limit on file descriptors makes necessary]
     #[arg(long, value_name = "N")]
     workers: Option<Count>,
 
-    /// The server's process, to see the CPU time and the memory that it uses
+    /// Process id of the server, to measure its CPU time and memory
     #[arg(long, value_name = "PID")]
     pid: Option<Pid>,
 
-    /// Write the result as JSON
+    /// Write the result to this file as JSON
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     json: Option<PathBuf>,
 
-    /// Write the latencies as an HdrHistogram percentile distribution
+    /// Write the latencies to this file as an HdrHistogram percentile distribution
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     hdr: Option<PathBuf>,
 
-    /// Draw latency over percentiles and throughput over time
+    /// Draw latency over percentiles and throughput over time to this file
     #[arg(long, value_name = "FILE.svg", help_heading = "Results", value_parser = svg_file())]
     plot: Option<PathBuf>,
 
@@ -68,13 +69,13 @@ pub(super) struct CommonArgs {
     #[arg(long, value_name = "TIME", help_heading = "Results")]
     max_p99: Option<Time>,
 
-    /// Fail if less than this share has arrived, from 0 to 1, or if anything came twice, out of
-    /// order, or corrupted
+    /// Fail if less than this share of the messages has arrived, from 0 to 1, or if any has arrived
+    /// twice, out of order or corrupted
     #[arg(long, value_name = "RATIO", help_heading = "Results")]
     min_ratio: Option<Ratio>,
 }
 
-/// The options of [`CommonArgs`], checked.
+/// The values of [`CommonArgs`].
 #[derive(Debug)]
 pub(super) struct Common {
     url: Option<String>,
@@ -116,7 +117,7 @@ impl Common {
     }
 
     fn parse_url(&self, default_url: &str) -> anyhow::Result<(Scheme, Url)> {
-        // Braces are not allowed in a URL, but that is how the place of a topic is marked.
+        // `{topic}` is replaced while the URL is parsed, because braces are not allowed in a URL.
         let text = self.url(default_url);
         let text = text.replace("{topic}", TOPIC_PLACEHOLDER);
         let (scheme, written) = if text.starts_with("tcp:") {
@@ -127,13 +128,13 @@ impl Common {
         Ok((scheme, Url::parse(&text, written)?))
     }
 
-    /// Returns the address to connect to; its name is looked up once.
+    /// Looks the server's name up, and returns the address to connect to. Call it only once.
     pub(super) fn address(&self, default_url: &str) -> anyhow::Result<SocketAddr> {
         let (_, url) = self.parse_url(default_url).map_err(Misuse)?;
         address(&url)
     }
 
-    /// Returns the handshake to ask for at `address`.
+    /// Returns the target: the server at `address` and the opening handshake for it.
     pub(super) fn target(&self, default_url: &str, address: SocketAddr) -> anyhow::Result<Target> {
         let (scheme, url) = self.parse_url(default_url)?;
         for header in &self.headers {
@@ -153,7 +154,7 @@ impl Common {
         })
     }
 
-    /// Returns the time before the measured one: caches, buffers and branch predictors warm up in less.
+    /// Returns the length of the warm-up. Caches, buffers and branch predictors need less.
     pub(super) fn warm_up(&self) -> Duration {
         (self.duration / 5).min(Duration::from_secs(1))
     }
@@ -164,30 +165,31 @@ fn address(url: &Url) -> anyhow::Result<SocketAddr> {
     let mut addresses: Vec<_> = addresses
         .with_context(|| format!("cannot find {}", url.authority))?
         .collect();
-    // Of a name for both, first the one that servers listen on by default.
+    // IPv4 first: a server that has both usually listens on that by default.
     addresses.sort_by_key(|address| !address.is_ipv4());
     reachable(&addresses).with_context(|| format!("cannot find {}", url.authority))
 }
 
-/// Returns the first address that takes a connection; else the first one, where the run says what
-/// is wrong.
+/// Returns the first address that accepts a connection. If none does, returns the first of all, so
+/// that the run fails with its error.
 fn reachable(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     let (first, others) = addresses.split_first()?;
     if others.is_empty() {
         return Some(*first);
     }
-    let takes =
+    let accepts =
         |address: &&SocketAddr| TcpStream::connect_timeout(address, ADDRESS_TIMEOUT).is_ok();
-    Some(*addresses.iter().find(takes).unwrap_or(first))
+    Some(*addresses.iter().find(accepts).unwrap_or(first))
 }
 
-/// Time that one address of several has to take a connection. Arbitrary.
+/// Time within which one address of several must accept a connection. Arbitrary.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Stands for [`TOPIC`](framecast_load::plan::TOPIC) while the URL is parsed.
 const TOPIC_PLACEHOLDER: &str = "framecast-topic-goes-here";
 
-/// Parses the name of the plot: a name of another kind of picture would mislead.
+/// Parses the file name of the plot. Refuses the extension of another format, as the plot is an
+/// SVG.
 fn svg_file() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|file| {
         let extension = file.extension().unwrap_or_default();
@@ -199,10 +201,10 @@ fn svg_file() -> impl TypedValueParser<Value = PathBuf> {
     })
 }
 
-/// Options about the messages that are sent.
+/// Options for the messages that are sent.
 #[derive(Debug, clap::Args)]
 pub(super) struct MessageArgs {
-    /// Bytes of a message, such as 100 or 16KiB
+    /// Size of a message in bytes, such as 100 or 16KiB
     #[arg(long, value_name = "SIZE", default_value = "64")]
     size: Size<MAX_SIZE>,
 
@@ -212,7 +214,8 @@ pub(super) struct MessageArgs {
 }
 
 impl MessageArgs {
-    /// Returns the format of messages, which have at least `least` bytes because of `reason`.
+    /// Returns the format of the messages. Fails with `reason` if they have less than `least`
+    /// bytes.
     pub(super) fn format(&self, least: usize, reason: &str) -> anyhow::Result<MessageFormat> {
         let Size(size) = self.size;
         ensure!(
@@ -226,13 +229,13 @@ impl MessageArgs {
     }
 }
 
-/// The longest message that the generator itself takes.
+/// Longest message that the generator itself receives.
 const MAX_SIZE: usize = 64 << 20;
 
 /// The id of a process.
 type Pid = Whole<u32, 1, { u32::MAX as usize }>;
 
-/// Something per second: more than none.
+/// A rate per second, above 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate(pub(super) f64);
 
@@ -247,7 +250,7 @@ impl FromStr for Rate {
     }
 }
 
-/// One a nanosecond.
+/// Highest rate: one in a nanosecond.
 const MAX_RATE: f64 = 1e9;
 
 #[derive(Clone, Copy, Debug)]
@@ -271,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_several_addresses_the_first_that_takes_a_connection_is_used() {
+    fn of_several_addresses_the_first_that_accepts_a_connection_is_used() {
         let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
         let (open, closed) = (listen(), listen());
         let open_address = open.local_addr().unwrap();

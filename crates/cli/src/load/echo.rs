@@ -1,4 +1,4 @@
-//! `framecast load echo`: messages that come back.
+//! `framecast load echo`: messages that the server sends back.
 
 use framecast_load::plan::{self, Pace};
 
@@ -11,22 +11,23 @@ use crate::{
     value::Count,
 };
 
-/// Send messages to an echo, and compare what comes back
+/// Send messages to an echo server, and compare the replies
 ///
-/// Each connection has --depth messages under way and sends the next one when one
-/// has come back; or, with --rate, all together send so many in a second.
+/// Each connection has --depth messages in flight, and sends the next one when a
+/// reply has arrived. With --rate, all connections together send that many messages
+/// in a second instead.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// How many connections
+    /// Number of connections
     #[arg(long, value_name = "N", default_value = "100")]
     connections: Count,
 
-    /// Messages under way on each connection
+    /// Messages in flight on each connection
     #[arg(long, value_name = "N", default_value = "1")]
     depth: Count,
 
-    /// Messages in a second over all connections, whatever has become of those before
+    /// Messages in a second over all connections, whether or not earlier ones were answered
     #[arg(long, value_name = "N", conflicts_with = "depth")]
     rate: Option<Rate>,
 

@@ -15,15 +15,16 @@ use crate::{
     value::Count,
 };
 
-/// Publish numbered messages, and see what reaches the subscribers
+/// Publish numbered messages, and check what every subscriber receives
 ///
-/// Every message carries its number and the moment at which it was to be sent; of
-/// each subscriber it is known what it missed, what came twice or too late, and
-/// when. Each publisher has --in-flight messages under way; or, with --rate, all
-/// together publish so many in a second.
+/// Every message has its number and its scheduled time in it. For each subscriber,
+/// missing, duplicate and late messages are counted, and the latency is measured.
+/// Each publisher has --in-flight messages in flight. With --rate, all publishers
+/// together publish that many messages in a second instead.
 ///
-/// Both sides connect to the URL with its {topic} filled in, or with ?topic= behind
-/// it. Servers with a protocol of their own want to be told:
+/// Publishers and subscribers connect to the URL with its {topic} filled in, or
+/// with ?topic= appended. For a server with a protocol of its own, give the
+/// messages that it takes:
 ///
 ///   framecast load fanout --url ws://host/app \
 ///     --subscribe '{"subscribe":"{topic}"}' --subscribed '"ok"' \
@@ -34,11 +35,11 @@ pub(super) struct Args {
     #[command(flatten)]
     crowd: Crowd,
 
-    /// Messages under way of each publisher
+    /// Messages in flight of each publisher
     #[arg(long, value_name = "N", default_value = "1")]
     in_flight: Count,
 
-    /// Messages in a second over all publishers, whatever has become of those before
+    /// Messages in a second over all publishers, whether or not earlier ones were delivered
     #[arg(long, value_name = "N", conflicts_with = "in_flight")]
     rate: Option<Rate>,
 
@@ -46,18 +47,19 @@ pub(super) struct Args {
     common: CommonArgs,
 }
 
-/// Options about subscribers, publishers and their messages.
+/// Options for subscribers, publishers and their messages.
 #[derive(Debug, clap::Args)]
 pub(super) struct Crowd {
-    /// How many subscribers
+    /// Number of subscribers
     #[arg(long, value_name = "N", default_value = "100")]
     subscribers: Count,
 
-    /// How many publishers; with fewer than topics, each has several, and a connection for each
+    /// Number of publishers; if there are fewer than topics, one publishes to several topics, over
+    /// a connection for each
     #[arg(long, value_name = "N", default_value = "1")]
     publishers: Count,
 
-    /// How many topics; subscribers and publishers are spread over them
+    /// Number of topics, over which subscribers and publishers are spread
     #[arg(long, value_name = "N", default_value = "1")]
     topics: Count,
 
@@ -68,22 +70,22 @@ pub(super) struct Crowd {
     protocol: ProtocolArgs,
 }
 
-/// Options about the protocol of the server.
+/// Options for the protocol of the server.
 #[derive(Debug, clap::Args)]
 struct ProtocolArgs {
-    /// Register the subscribers with framecast's relay below the URL, and publish over HTTP
+    /// Use framecast's relay below the URL: register the subscribers and publish over HTTP
     #[arg(long, help_heading = PROTOCOL, conflicts_with_all = ["subscribe", "subscribed", "publish"])]
     relay: bool,
 
-    /// What a subscriber says first, with {topic} in it; without it, connecting subscribes
+    /// Message with {topic} that each subscriber sends first [default: none, connecting subscribes]
     #[arg(long, help_heading = PROTOCOL, value_name = "TEXT")]
     subscribe: Option<String>,
 
-    /// What a message has in it that confirms this [default: half a second]
+    /// Text in the server's message that confirms a subscription [default: wait half a second]
     #[arg(long, help_heading = PROTOCOL, value_name = "TEXT", requires = "subscribe")]
     subscribed: Option<String>,
 
-    /// What a publisher says, with {topic} and {payload} in it [default: {payload}]
+    /// Message with {topic} and {payload} that publishes [default: {payload}]
     #[arg(long, help_heading = PROTOCOL, value_name = "TEXT")]
     publish: Option<String>,
 }
@@ -114,7 +116,7 @@ impl Args {
     }
 }
 
-/// Returns how many there are of what, for the summary.
+/// Returns the numbers of subscribers, publishers and topics and the message size, for the summary.
 pub(super) fn describe(fanout: &plan::Fanout) -> String {
     format!(
         "{}, {}, {}, {} B",
@@ -137,25 +139,25 @@ impl Crowd {
     pub(super) fn plan(&self, pace: Pace) -> anyhow::Result<plan::Fanout> {
         let format = self.message.format(
             Stamp::BYTES,
-            "what the number and the moment of a message take",
+            "the size of the number and the time in a message",
         )?;
         let (publishers, topics) = (self.publishers.0.get(), self.topics.0.get());
         let subscribers = self.subscribers.0.get();
         ensure!(
             topics <= subscribers,
-            "--topics: {topics} is more than the {}: some would have none",
+            "--topics: {topics} is more than the {}, so that some would have no subscriber",
             plural(subscribers as u64, "subscriber")
         );
         let streams = publishers.max(topics);
         ensure!(
             streams <= Stamp::MAX_STREAMS,
-            "at most {} publishers and topics can be told apart",
+            "at most {} publishers and as many topics are supported",
             Stamp::MAX_STREAMS
         );
         if let Some(publish) = &self.protocol.publish {
             ensure!(
                 publish.contains(plan::PAYLOAD),
-                "--publish: the place of the message is missing, {}",
+                "--publish: the text must contain {}",
                 plan::PAYLOAD
             );
         }
@@ -175,7 +177,7 @@ impl Crowd {
     fn protocol(&self) -> Protocol {
         let protocol = &self.protocol;
         if protocol.relay {
-            // The path is filled in from the URL.
+            // `address_topics` fills the path in, from the URL.
             return Protocol::Relay(String::new());
         }
         Protocol::Template(ProtocolTemplate {

@@ -1,10 +1,10 @@
-//! Numbers and times as people read them.
+//! Formats numbers and times for people.
 //!
 //! Pure.
 
 use std::time::Duration;
 
-/// With commas: `1,234,567`.
+/// Formats a number with commas: `1,234,567`.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -17,19 +17,19 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
-/// A number that need not be whole, rounded.
+/// Formats a number with commas, rounded to a whole one.
 pub(super) fn rounded(number: f64) -> String {
     let number = format!("{:.0}", number.max(0.0));
     count(number.parse().unwrap_or(u64::MAX))
 }
 
-/// `1 connection`, `2 connections`.
+/// Formats a number of things: `1 connection`, `2 connections`.
 pub(super) fn plural(number: u64, word: &str) -> String {
     let end = if number == 1 { "" } else { "s" };
     format!("{} {word}{end}", count(number))
 }
 
-/// With three digits that matter: `7.25 ms`.
+/// Formats a time with three significant digits: `7.25 ms`.
 pub(super) fn time(time: Duration) -> String {
     let micros = time.as_secs_f64() * 1e6;
     let (value, unit) = match micros {
@@ -45,7 +45,7 @@ pub(super) fn time(time: Duration) -> String {
     format!("{value:.decimals$} {unit}")
 }
 
-/// `812 B`, `4.0 KiB`.
+/// Formats a size: `812 B`, `4.0 KiB`.
 pub(super) fn bytes(bytes: f64) -> String {
     let (value, unit) = match bytes {
         ..1024.0 => return format!("{bytes:.0} B"),
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_grown_by_less_than_nothing() {
+    fn a_negative_change_is_a_shrinkage_unless_it_rounds_to_zero() {
         assert_eq!(change(4096.0), "grown by 4.0 KiB");
         assert_eq!(change(0.0), "grown by 0 B");
         assert_eq!(change(-3_145_728.0), "shrunk by 3.0 MiB");

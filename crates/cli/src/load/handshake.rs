@@ -1,4 +1,4 @@
-//! `framecast load handshake`: connections that are opened and closed again.
+//! `framecast load handshake`: connections that do both handshakes and end.
 
 use framecast_load::plan;
 
@@ -11,17 +11,17 @@ use crate::{
     value::Count,
 };
 
-/// Connect, upgrade and close, again and again
+/// Open connections and close them at once, again and again
 ///
-/// The latency is that of connecting and the opening handshake.
+/// The latency is that of the connect and the opening handshake.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// How many connections at a time
+    /// Number of connections at a time
     #[arg(long, value_name = "N", default_value = "64")]
     connections: Count,
 
-    /// Begin so many in a second [default: the next one when one is closed]
+    /// Begin this many connections in a second [default: the next one when one is closed]
     #[arg(long, value_name = "N")]
     rate: Option<Rate>,
 

@@ -1,4 +1,4 @@
-//! Latencies as an HdrHistogram percentile distribution, the text that its plotters read.
+//! Formats latencies as an HdrHistogram percentile distribution, a text that its plotters read.
 //!
 //! Pure.
 
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use framecast_load::Latencies;
 
-/// In milliseconds, as is usual there.
+/// Returns the distribution, with times in milliseconds as is usual in this format.
 pub(super) fn percentiles(latencies: &Latencies) -> String {
     let histogram = latencies.histogram();
     let millis = |nanos: f64| nanos / 1e6;
@@ -41,7 +41,7 @@ pub(super) fn percentiles(latencies: &Latencies) -> String {
     text
 }
 
-/// With three significant digits.
+/// Sub-buckets of a histogram with three significant digits.
 const SUB_BUCKETS: u32 = 2048;
 
 /// HdrHistogram's own default.
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_distribution_ends_with_the_largest_and_counts_all() {
+    fn the_distribution_ends_with_the_largest_value_and_counts_all() {
         let mut latencies = Latencies::default();
         for millis in 1..=100 {
             latencies.record(Duration::from_millis(millis));

@@ -1,4 +1,4 @@
-//! `framecast load idle`: connections that are held open, and do nothing.
+//! `framecast load idle`: connections that are held open, and send nothing.
 
 use framecast_load::plan;
 
@@ -9,13 +9,13 @@ use crate::{
 
 /// Open connections, and hold them
 ///
-/// With --pid it says what each connection takes of the server's memory. The
-/// latency is that of connecting and the opening handshake, and what is delivered
-/// is a connection that is still there at the end.
+/// With --pid the result has the server's memory for each connection. The latency
+/// is that of the connect and the opening handshake. A connection counts as
+/// delivered if it is still open at the end.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// How many connections
+    /// Number of connections
     #[arg(long, value_name = "N", default_value = "1000")]
     connections: Count,
 

@@ -1,4 +1,4 @@
-//! Ctrl-C: the first one ends the measured time, the second one everything.
+//! Handles Ctrl-C: the first one ends the measured time, the second one ends the process.
 
 use std::{process, thread};
 
@@ -10,10 +10,11 @@ use tokio::{
 
 use crate::INTERRUPTED;
 
+/// Starts to handle SIGINT, and returns the interruption that the first one triggers.
 pub(super) fn listen() -> anyhow::Result<Interruption> {
     let interruption = Interruption::default();
     let asked = interruption.clone();
-    // On a thread of its own: the run has this one.
+    // On a thread of its own, because the run blocks this one.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut interrupts = {
         let _entered = runtime.enter();

@@ -1,4 +1,4 @@
-//! The result as JSON.
+//! Formats the result as JSON.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -33,9 +33,9 @@ struct Document<'a> {
     #[serde(flatten)]
     tally: Tally,
     deliveries_per_second: f64,
-    /// Time since when a message was to be sent.
+    /// Time from the scheduled sending of a message to its arrival.
     latency_us: Option<Percentiles>,
-    /// Time from the first subscriber that has a publication to the last one.
+    /// Time from the first delivery of a publication to its last one.
     first_to_last_us: Option<Percentiles>,
     come_and_go: Tally,
     connections: Connections<'a>,
@@ -63,7 +63,7 @@ struct Connections<'a> {
     opening_us: Option<Percentiles>,
 }
 
-/// Counts over the measured time.
+/// Numbers of messages in equal steps of the measured time.
 #[derive(Serialize)]
 struct Throughput<'a> {
     step_ms: f64,
@@ -118,7 +118,7 @@ impl<'a> Document<'a> {
 }
 
 impl Percentiles {
-    /// In microseconds; none of nothing.
+    /// Returns the percentiles in microseconds, or `None` if there are no latencies.
     fn of(latencies: &Latencies) -> Option<Self> {
         let micros = |time: Duration| time.as_nanos() as f64 / 1e3;
         let at = |share| micros(latencies.at(share));

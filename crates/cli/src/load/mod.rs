@@ -1,9 +1,10 @@
-//! `framecast load`: puts a WebSocket server under load, and says what came of it.
+//! `framecast load`: puts a WebSocket server under load, and reports the result.
 //!
-//! One file has the options of each scenario: [`churn`], [`echo`], [`fanout`], [`handshake`], [`idle`];
-//! [`common`] has those that all share. [`interrupt`] waits for Ctrl-C and [`progress`] shows how far a run is.
-//! Of its result, [`summary`] is a table and [`output`] the files: [`json`], [`hdr`] and [`plot`], with numbers
-//! by [`figures`]. [`threshold`] says what a result must meet.
+//! Each scenario has a file with its options: [`churn`], [`echo`], [`fanout`], [`handshake`],
+//! [`idle`]. [`common`] has the options of all. [`interrupt`] handles Ctrl-C, and [`progress`]
+//! shows the progress of a run. [`summary`] formats the result as a table. [`output`] writes it to
+//! files, whose formats are in [`json`], [`hdr`] and [`plot`]. [`figures`] formats numbers, and
+//! [`threshold`] checks whether the result is good enough.
 
 mod churn;
 mod common;
@@ -39,8 +40,9 @@ use crate::{Interrupted, Misuse, descriptors};
 
 /// Put a WebSocket server under load
 ///
-/// Works against any WebSocket server. Latency is counted from the moment at which
-/// a message was to be sent, so that a server that stands still is not let off.
+/// Works against any WebSocket server. Latency is counted from the time at which a
+/// message was scheduled, so that it includes the time for which a slow server
+/// delays the sender.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment, after_help = EXIT_STATUS)]
 pub(crate) struct Args {
@@ -50,16 +52,16 @@ pub(crate) struct Args {
 
 const EXIT_STATUS: &str = "\
 Exit status:
-  0  the run was made, and what was asked of it is met
-  1  it could not be made; or the server has ended connections or not taken
-     them, nothing has arrived, or not what was sent; or something is not met:
-     --min-ratio, --max-p99, the whole stream of churn. The last line on standard
-     error says which
+  0  the run was finished, and its result meets all conditions
+  1  the run failed; or the server has ended or refused connections; or no
+     message has arrived, or one that was not sent; or --min-ratio or --max-p99
+     is not met; or churn has missed a message. The last line on standard error
+     says which
   2  the command line is wrong
   130  Ctrl-C has ended the measured time early; the result is that of the time
-     until then. A second one ends everything at once, without a result";
+     until then. A second Ctrl-C ends the run at once, without a result";
 
-// Without doc comments of their own, so that each shows that of its arguments.
+// The variants have no doc comments, so that the help shows those of their `Args`.
 #[derive(Debug, Subcommand)]
 enum Command {
     Echo(echo::Args),
@@ -71,7 +73,7 @@ enum Command {
     Worker,
 }
 
-/// A scenario, with all that was asked of its run.
+/// A scenario, with the options of its run.
 struct Scenario {
     name: &'static str,
     /// The numbers of connections and messages, for the summary.
@@ -79,11 +81,11 @@ struct Scenario {
     default_url: &'static str,
     common: Common,
     plan: plan::Scenario,
-    /// True if a run fails that misses a message, without being asked to.
+    /// True if a run that misses a message fails even without `--min-ratio`.
     must_be_whole: bool,
 }
 
-/// Runs the load, and reports it; a threshold that is missed is an error.
+/// Runs the load and reports the result. A result that misses a threshold is an error.
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let descriptors = descriptors::raise_limit();
     let scenario = match args.command {
@@ -144,7 +146,7 @@ impl Scenario {
         }
     }
 
-    /// Returns the plan for the server at `address`; fails if the command line is wrong.
+    /// Returns the plan for the server at `address`. Fails if the command line is wrong.
     fn plan(&self, address: SocketAddr) -> anyhow::Result<Plan> {
         let common = &self.common;
         ensure!(
@@ -156,12 +158,12 @@ impl Scenario {
         if let Some(fanout) = scenario.fanout() {
             ensure!(
                 target.scheme == Scheme::Ws,
-                "the URL must start with ws://: nobody subscribes to a bare echo"
+                "the URL must start with ws://: a bare TCP server has no subscribers"
             );
             address_topics(&mut fanout.protocol, &mut target)?;
         }
         let warm_up = match scenario {
-            // There is nothing to warm up.
+            // An idle run sends nothing that could warm up.
             plan::Scenario::Idle(_) => Duration::ZERO,
             _ => common.warm_up(),
         };
@@ -177,7 +179,8 @@ impl Scenario {
     }
 }
 
-/// Puts the topic into the path of the target, or takes the path of the relay from there.
+/// Adds the topic to the path of the target, if no other part of a template has it. For the relay,
+/// moves the path of the target to `protocol`.
 fn address_topics(protocol: &mut Protocol, target: &mut Target) -> anyhow::Result<()> {
     match protocol {
         Protocol::Relay(base) => {
@@ -196,7 +199,8 @@ fn address_topics(protocol: &mut Protocol, target: &mut Target) -> anyhow::Resul
 }
 
 impl Outcome<'_> {
-    /// Returns after how much of its time the run was interrupted, if it was.
+    /// Returns how long the run had measured when it was interrupted, and how long it should have.
+    /// `None` if it was not interrupted.
     fn interrupted(&self) -> Option<String> {
         let (done, whole) = (self.report.duration, self.plan.duration);
         (done < whole).then(|| format!("after {} of {}", time(done), time(whole)))
@@ -216,7 +220,7 @@ impl Outcome<'_> {
     }
 }
 
-/// Returns how many processes the connections need, or more if they were asked for.
+/// Returns the number of processes: as many as the connections need, or `asked` if that is more.
 fn processes(plan: &Plan, descriptors: usize, asked: Option<usize>) -> anyhow::Result<usize> {
     let each = descriptors.saturating_sub(OTHER_DESCRIPTORS);
     if each == 0 {
@@ -225,11 +229,11 @@ fn processes(plan: &Plan, descriptors: usize, asked: Option<usize>) -> anyhow::R
     let connections = plan.connections();
     let needed = connections.div_ceil(each).max(1);
     let processes = asked.unwrap_or(needed).max(needed);
-    // More processes than connections would have nothing to do.
+    // Further processes would have no connection.
     Ok(processes.min(connections.max(1)))
 }
 
-/// Descriptors for files, pipes and what the library opens. Arbitrary.
+/// File descriptors that are left for files, pipes and libraries. Arbitrary.
 const OTHER_DESCRIPTORS: usize = 64;
 
 #[cfg(test)]
@@ -238,7 +242,7 @@ mod tests {
 
     use super::*;
 
-    /// A plan of which only the target's path and the connections matter.
+    /// Returns a plan with this number of connections, in which nothing else matters.
     fn plan(connections: usize) -> Plan {
         Plan {
             target: Target {
@@ -258,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_go_where_the_url_says_or_into_the_query() {
+    fn the_topic_goes_to_its_place_in_the_url_or_into_the_query() {
         let path = |path: &str, subscribe: Option<&str>| {
             let mut target = plan(1).target;
             path.clone_into(&mut target.path);

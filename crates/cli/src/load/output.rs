@@ -1,6 +1,6 @@
-//! The files for a result.
+//! The files for the result.
 //!
-//! They are created before the run: nobody should wait for a result that can't be written.
+//! They are created before the run, so that a file that can't be written fails the run at once.
 
 use std::{fs::File, io::Write as _, path::PathBuf};
 
@@ -15,7 +15,7 @@ pub(super) struct Outputs {
     pub(super) plot: Output,
 }
 
-/// A file, if one is wanted.
+/// An output file, or `None` if the option for it is not given.
 #[derive(Debug)]
 pub(super) struct Output(Option<(PathBuf, File)>);
 
@@ -38,7 +38,7 @@ impl Output {
         Ok(Self(Some((path.clone(), file))))
     }
 
-    /// Writes the text that `content` makes; makes none if no file is wanted.
+    /// Writes the text that `content` returns. Does not call it if there is no file.
     pub(super) fn write(
         self,
         content: impl FnOnce() -> anyhow::Result<String>,

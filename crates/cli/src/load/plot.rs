@@ -1,5 +1,5 @@
-//! The result as a picture: latency over percentiles and, where something flows, throughput over
-//! time.
+//! Draws the result as SVG: latency over percentiles and, if messages were measured, throughput
+//! over time.
 
 use anyhow::anyhow;
 use framecast_load::{Latencies, STEPS};
@@ -36,14 +36,14 @@ pub(super) fn svg(outcome: &Outcome<'_>) -> anyhow::Result<String> {
 }
 
 const SIZE: (u32, u32) = (1200, 480);
-/// Around a chart, and so below its title.
+/// Space around a chart, and so below its title, in pixels.
 const MARGIN: u32 = 12;
-/// One for each nine, of which there are rarely more.
+/// Most labels of the percentiles. There is one for each nine, and a result rarely has more nines.
 const LABELS: usize = 9;
 
 const COLOUR: RGBColor = RGBColor(0x1f, 0x5f, 0xbf);
 
-/// Over "nines": every step to the right leaves out a tenth of what was left before.
+/// Draws latency over "nines": at 1 is the 90th percentile, at 2 the 99th, at 3 the 99.9th.
 fn latency(panel: &Panel<'_>, latencies: &Latencies) -> anyhow::Result<()> {
     let points = distribution(latencies);
     let most = points.iter().map(|(_, micros)| *micros).fold(1.0, f64::max);
@@ -51,7 +51,7 @@ fn latency(panel: &Panel<'_>, latencies: &Latencies) -> anyhow::Result<()> {
     let panel = panel.titled("latency over percentiles", ("sans-serif", 16))?;
     let mut chart = ChartBuilder::on(&panel)
         .margin(MARGIN)
-        // For half of the last label.
+        // Space for the right half of the last label.
         .margin_right(2 * MARGIN)
         .x_label_area_size(40)
         .y_label_area_size(90)
@@ -87,7 +87,7 @@ fn throughput(panel: &Panel<'_>, outcome: &Outcome<'_>) -> anyhow::Result<()> {
     let panel = panel.titled("throughput over time", ("sans-serif", 16))?;
     let mut chart = ChartBuilder::on(&panel)
         .margin(MARGIN)
-        // For half of the last label.
+        // Space for the right half of the last label.
         .margin_right(2 * MARGIN)
         .x_label_area_size(40)
         .y_label_area_size(90)
@@ -106,10 +106,10 @@ fn throughput(panel: &Panel<'_>, outcome: &Outcome<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Points of the distribution: nines, microseconds.
+/// Returns the points of the chart, each with its nines and its latency in microseconds.
 fn distribution(latencies: &Latencies) -> Vec<(f64, f64)> {
     let histogram = latencies.histogram();
-    // What one sample in all of them decides says nothing.
+    // Higher percentiles would depend on a single sample.
     let last = (latencies.count().max(2) as f64).log10();
     let steps = 200;
     (0..=steps)
@@ -121,7 +121,7 @@ fn distribution(latencies: &Latencies) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// `0`, `90 %`, `99 %`, `99.9 %`.
+/// Formats nines as a percentile: `0 %`, `90 %`, `99 %`, `99.9 %`.
 fn percentile(nines: f64) -> String {
     let share = 100.0 * (1.0 - 10_f64.powf(-nines));
     let decimals = (nines - 2.0).max(0.0).ceil();
@@ -139,7 +139,7 @@ fn micros_label(micros: f64) -> String {
 }
 
 fn failed(error: impl std::fmt::Display) -> anyhow::Error {
-    anyhow!("drawing the picture: {error}")
+    anyhow!("drawing the plot: {error}")
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The progress of a run: a bar on a terminal, a line a second elsewhere. On standard error.
+//! Shows the progress of a run on standard error: as a bar on a terminal, otherwise as one line in
+//! a second.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -32,7 +33,7 @@ impl Display {
         }
         let per_second = self.per_second(progress);
         let text = text(progress, per_second);
-        // Nobody to tell if standard error is gone.
+        // Fails if standard error is closed.
         let _ = if self.is_terminal {
             write!(io::stderr(), "\r{} {text}\x1b[K", bar(share(progress)))
         } else {
@@ -41,18 +42,19 @@ impl Display {
         self.shown = Some(*progress);
     }
 
-    /// Returns true for a new phase, and for one line in a second.
+    /// Returns true on a terminal, at a new phase, and when a second has passed since the last
+    /// line.
     fn is_due(&mut self, progress: &Progress) -> bool {
         let begun = *self.begun.get_or_insert(progress.now);
         let (is_new, last) = match &self.shown {
-            // What is done at once is not announced.
+            // Connecting is shown only once it has taken a second.
             None => (!matches!(progress.phase, Phase::Connecting { .. }), begun),
             Some(shown) => {
                 let is_new = discriminant(&shown.phase) != discriminant(&progress.phase);
                 (is_new, shown.now)
             }
         };
-        self.is_terminal || is_new || progress.now.since(last) >= LINE_EVERY
+        self.is_terminal || is_new || progress.now.since(last) >= LINE_INTERVAL
     }
 
     /// Returns the rate since progress was last shown.
@@ -74,7 +76,7 @@ impl Drop for Display {
     }
 }
 
-const LINE_EVERY: Duration = Duration::from_secs(1);
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
 fn text(progress: &Progress, per_second: f64) -> String {
     let mut text = match progress.phase {
@@ -90,7 +92,7 @@ fn text(progress: &Progress, per_second: f64) -> String {
             );
             format!("measuring  {done:.1} of {whole} s")
         }
-        Phase::Settling => "waiting for what is under way".to_owned(),
+        Phase::Settling => "waiting for messages in flight".to_owned(),
     };
     if per_second > 0.0 {
         text = format!("{text}  {}/s", rounded(per_second));
@@ -105,7 +107,7 @@ fn elapsed(now: Moment, from: Moment) -> Duration {
     now.since(from)
 }
 
-/// Returns how much of its phase is done, from 0 to 1.
+/// Returns the share of the phase that is done, from 0 to 1.
 fn share(progress: &Progress) -> f64 {
     match progress.phase {
         Phase::Connecting { open, wanted } => open as f64 / wanted.max(1) as f64,
@@ -117,7 +119,7 @@ fn share(progress: &Progress) -> f64 {
     }
 }
 
-/// A bar in eighths of a column.
+/// Draws a bar, with a resolution of an eighth of a column.
 fn bar(share: f64) -> String {
     let whole = BAR_COLUMNS * 8;
     let done = (1..=whole)
@@ -138,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bar_is_as_full_as_the_share() {
+    fn the_bar_is_filled_by_the_share() {
         assert_eq!(bar(0.0), format!("▕{}▏", " ".repeat(24)));
         assert_eq!(bar(0.5), format!("▕{}{}▏", "█".repeat(12), " ".repeat(12)));
         assert_eq!(bar(1.0), format!("▕{}▏", "█".repeat(24)));
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_what_is_done_and_how_fast() {
+    fn a_line_shows_the_phase_and_the_rate() {
         let progress = |phase| Progress {
             phase,
             now: Moment::from_nanos(2_500_000_000),

@@ -1,4 +1,4 @@
-//! The result as a table.
+//! Formats the result as a table.
 //!
 //! Pure.
 
@@ -11,11 +11,11 @@ use crate::load::{
     figures::{bytes, change, count, plural, rounded, time},
 };
 
-/// The percentiles that are shown of latencies.
+/// Percentiles of a latency that are shown.
 pub(super) const PERCENTILES: [(&str, f64); 4] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
 
-/// A name and a value on each line.
+/// Lines, each with a name and a value.
 #[derive(Default)]
 struct Table(Vec<(&'static str, String)>);
 
@@ -97,9 +97,13 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
     text
 }
 
+/// Words of the table that depend on the scenario.
 struct Labels {
+    /// Name of the row with the number that has arrived.
     delivered: &'static str,
+    /// Singular of that, for the CPU time of each.
     one: &'static str,
+    /// True if messages are numbered, so that faults are counted.
     is_numbered: bool,
 }
 
@@ -166,7 +170,7 @@ fn server_rows(table: &mut Table, server: &ServerUse, outcome: &Outcome<'_>) {
     }
     table.row("server CPU", cpu);
     let mut memory = bytes(server.resident_bytes as f64);
-    // Where messages are sent, too, their memory hides that of the connections.
+    // In the other scenarios the memory of messages would count as that of connections.
     if matches!(outcome.plan.scenario, Scenario::Idle(_)) {
         let each = change(server.resident_bytes_per_connection);
         let _ = write!(memory, ", {each} a connection");
@@ -175,7 +179,8 @@ fn server_rows(table: &mut Table, server: &ServerUse, outcome: &Outcome<'_>) {
     table.row("kernel sockets", change(server.kernel_socket_bytes as f64));
 }
 
-/// Shares of a core in the measured time: at work, and waiting for it.
+/// Returns the shares of the measured time for which the generator ran, and for which it waited for
+/// a core.
 pub(super) fn generator_shares(outcome: &Outcome<'_>) -> (f64, f64) {
     let (cpu, duration) = (outcome.report.generator, outcome.report.duration);
     let share = |time: Duration| time.as_secs_f64() / duration.as_secs_f64().max(f64::EPSILON);
@@ -194,13 +199,13 @@ fn generator(outcome: &Outcome<'_>) -> String {
     text
 }
 
-/// The share of the generator in a result: it may be slower than the server.
+/// The influence of the generator on the result: it may be slower than the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It was busy all the time.
+    /// It was busy nearly all the time.
     Bottleneck,
     Fine,
-    /// It often had no core to run on.
+    /// It often waited for a core.
     Starved,
 }
 
@@ -210,7 +215,8 @@ pub(super) fn verdict(outcome: &Outcome<'_>) -> Verdict {
 }
 
 impl Verdict {
-    /// From the shares of the time in which it ran, and in which it waited for a core.
+    /// Returns the verdict for the shares of the time for which the generator ran and waited for a
+    /// core.
     fn of(ran: f64, waited: f64) -> Self {
         match (ran, waited) {
             (BUSY.., _) => Self::Bottleneck,
@@ -238,10 +244,11 @@ fn warning(outcome: &Outcome<'_>) -> Option<String> {
     }
 }
 
-/// From this share of a core on, what waits may wait for the generator.
+/// Share of a core from which on the generator counts as the bottleneck: messages may wait for it
+/// instead of the server.
 const BUSY: f64 = 0.9;
 
-/// From this share of the time on, waiting for a core decides what is measured. Arbitrary.
+/// Share of the time from which on waiting for a core distorts the result. Arbitrary.
 const STARVED: f64 = 0.2;
 
 #[cfg(test)]
@@ -256,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_has_its_values_below_each_other() {
+    fn the_values_of_a_table_are_aligned() {
         let mut table = Table::default();
         table.row("one", "1");
         table.row("three", "3");

@@ -1,4 +1,5 @@
-//! Thresholds that a result must meet.
+//! Checks whether a result is good enough: the faults that fail every run, and the thresholds of
+//! options.
 //!
 //! Pure.
 
@@ -15,7 +16,8 @@ pub(super) struct Thresholds {
 }
 
 impl Thresholds {
-    /// Says in one line what a result misses, if anything: the cause before what it has led to.
+    /// Returns one line about what is wrong with a result, or `None` if nothing is. A cause comes
+    /// before its effects: a missing message is not reported if its connection has ended.
     pub(super) fn missed(&self, report: &Report, must_be_whole: bool) -> Option<String> {
         ended(report)
             .or_else(|| failed(report))
@@ -26,7 +28,8 @@ impl Thresholds {
             .or_else(|| must_be_whole.then(|| broken(report))?)
     }
 
-    /// A ratio says nothing of what came wrong: that misses any.
+    /// Checks `--min-ratio`. Duplicate, late or corrupted messages miss every ratio, because the
+    /// ratio does not count them.
     fn missed_ratio(&self, report: &Report) -> Option<String> {
         let (least, ratio) = (self.min_ratio?, report.delivery_ratio());
         if ratio < least {
@@ -40,7 +43,7 @@ impl Thresholds {
         let is_wrong = !wrong.is_whole();
         is_wrong.then(|| {
             format!(
-                "--min-ratio is not met by what came wrong: {}",
+                "--min-ratio is not met because of faults: {}",
                 faults(&wrong)
             )
         })
@@ -51,7 +54,7 @@ impl Thresholds {
         if report.latency.count() == 0 {
             return Some("nothing has arrived, so that --max-p99 is not met".into());
         }
-        // What never came is later than anything that did.
+        // A missing message counts as later than all that have arrived.
         let missing = missing(report);
         if missing.saturating_mul(100) > report.expected() {
             let missing = plural(missing, "message");
@@ -64,7 +67,8 @@ impl Thresholds {
     }
 }
 
-/// Says which connections the server has ended, if any, and with which codes.
+/// Returns how many connections the server has ended and with which close codes. `None` if there
+/// are none.
 fn ended(report: &Report) -> Option<String> {
     let all = report.connections.disconnected;
     let codes = &report.connections.close_codes;
@@ -83,46 +87,47 @@ fn ended(report: &Report) -> Option<String> {
     (all > 0).then(|| format!("the server has ended {connections}{codes}"))
 }
 
-/// Says how many connections could not be opened, if any.
+/// Returns how many connections could not be opened, or `None` if all could.
 fn failed(report: &Report) -> Option<String> {
     let failed = report.connections.failed;
     let connections = plural(failed, "connection");
     (failed > 0).then(|| format!("{connections} could not be opened"))
 }
 
-/// Whatever else is asked, what comes is to be what was sent.
+/// Returns how many messages differ from what was sent, or `None` if there are none.
 fn corrupted(report: &Report) -> Option<String> {
     let corrupted = report.tally.corrupted;
     let messages = plural(corrupted, "message");
-    (corrupted > 0).then(|| format!("not what was sent: {messages} that came"))
+    (corrupted > 0).then(|| format!("{messages} arrived corrupted"))
 }
 
 fn missing(report: &Report) -> u64 {
     report.expected().saturating_sub(report.tally.distinct())
 }
 
-/// Nothing is no result, whatever is asked of it.
+/// Returns a line if nothing has arrived although something should have.
 fn empty(report: &Report) -> Option<String> {
     let (distinct, expected) = (report.tally.distinct(), report.expected());
     let is_empty = distinct == 0 && expected > 0;
     is_empty.then(|| format!("nothing has arrived, of {} expected", count(expected)))
 }
 
-/// Says in one line what is wrong with a stream that must be whole, if anything.
+/// Returns one line about what is wrong with streams that must be whole, or `None` if nothing is.
 fn broken(report: &Report) -> Option<String> {
-    for (who, tally) in [
+    for (receivers, tally) in [
         ("", &report.tally),
-        (" for those who come and go", &report.churners),
+        (" for connections that come and go", &report.churners),
     ] {
         if !tally.is_whole() {
-            return Some(format!("the stream is not whole{who}: {}", faults(tally)));
+            let faults = faults(tally);
+            return Some(format!("the stream is not whole{receivers}: {faults}"));
         }
     }
     let missing = missing(report);
     (missing > 0).then(|| format!("{} never arrived", plural(missing, "message")))
 }
 
-/// The faults that there are, in words.
+/// Lists the faults of which there is at least one: `1 duplicate, 3 out of order`.
 fn faults(tally: &Tally) -> String {
     let faults = [
         (tally.gaps, "missing"),
@@ -170,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_wrong_misses_any_ratio() {
+    fn duplicates_and_messages_out_of_order_miss_every_ratio() {
         let least = Thresholds {
             min_ratio: Some(0.0),
             ..Thresholds::default()
@@ -182,21 +187,21 @@ mod tests {
         report.tally.out_of_order = 2000;
         assert_eq!(
             missed(least, &report),
-            "--min-ratio is not met by what came wrong: 1 duplicate, 2,000 out of order"
+            "--min-ratio is not met because of faults: 1 duplicate, 2,000 out of order"
         );
         assert_eq!(missed(Thresholds::default(), &report), "");
     }
 
     #[test]
-    fn what_is_not_what_was_sent_fails_any_run() {
+    fn corrupted_messages_fail_every_run() {
         let mut report = report(4, 4);
         report.tally.corrupted = 2;
         let line = missed(Thresholds::default(), &report);
-        assert_eq!(line, "not what was sent: 2 messages that came");
+        assert_eq!(line, "2 messages arrived corrupted");
     }
 
     #[test]
-    fn connections_that_could_not_be_opened_fail_any_run() {
+    fn connections_that_could_not_be_opened_fail_every_run() {
         let mut report = report(4, 4);
         report.connections.failed = 1;
         let line = missed(Thresholds::default(), &report);
@@ -204,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_came_is_too_late_for_any_p99() {
+    fn more_than_one_percent_of_missing_messages_misses_every_p99() {
         let within = Thresholds {
             max_p99: Some(Duration::from_secs(1)),
             ..Thresholds::default()
@@ -217,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_the_server_has_ended_fail_any_run_with_their_codes() {
+    fn connections_that_the_server_has_ended_fail_every_run_with_their_codes() {
         let mut report = report(4, 4);
         let ended = |report: &Report| missed(Thresholds::default(), report);
         report.connections.disconnected = 6;
@@ -232,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_something_fails_any_run() {
+    fn a_run_in_which_nothing_arrives_of_what_is_expected_fails() {
         let empty = |report: &Report| missed(Thresholds::default(), report);
         assert_eq!(
             empty(&report(2000, 0)),
@@ -243,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_p99_above_the_most_is_missed_and_so_is_one_that_is_not_there() {
+    fn a_p99_above_the_threshold_misses_it_and_so_does_a_run_without_latencies() {
         let most = |millis| Thresholds {
             max_p99: Some(Duration::from_millis(millis)),
             ..Thresholds::default()
@@ -255,14 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_must_be_whole_says_what_is_broken() {
+    fn the_faults_of_a_stream_that_must_be_whole_are_reported() {
         let mut report = report(4, 4);
         let broken = |report: &Report| Thresholds::default().missed(report, true);
         assert_eq!(broken(&report), None);
         report.churners.gaps = 2;
         assert_eq!(
             broken(&report).unwrap(),
-            "the stream is not whole for those who come and go: 2 missing"
+            "the stream is not whole for connections that come and go: 2 missing"
         );
         report.tally.duplicates = 1;
         report.tally.out_of_order = 3;

@@ -1,4 +1,4 @@
-//! A server that goes away, or from which nothing comes, fails the run.
+//! A server that ends its connections, or that sends nothing, fails the run.
 
 use std::{
     sync::{Arc, Mutex},
@@ -8,12 +8,12 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    scripted::{WORDS, broadcaster, scripted},
+    scripted::{PROTOCOL, broadcaster, scripted},
     support::Run,
 };
 
 #[test]
-fn what_a_server_that_has_gone_was_to_publish_is_missing() {
+fn publications_that_are_due_after_the_server_has_ended_count_as_missing() {
     let pace = ["--subscribers", "5", "--rate", "200"];
     let limits = ["--min-ratio", "0.999"];
     for limits in [&[][..], &limits] {
@@ -21,11 +21,11 @@ fn what_a_server_that_has_gone_was_to_publish_is_missing() {
         let run = Run::of_server_that_ends("fanout", "/ws?topic={topic}", &arguments);
         assert_eq!(run.code, Some(1), "{}", run.stderr);
         assert_eq!(
-            run.complaint(),
+            run.error_line(),
             "framecast: the server has ended 6 connections (1012)"
         );
         assert!(run.count("unpublished") > 0, "{}", run.result);
-        // At 200 a second for 0.4 s of warm-up and 2 s, the first and the last moment included.
+        // 200 a second for 0.4 s of warm-up and 2 s, with the first and the last one included.
         let due = run.count("published") + run.count("unpublished");
         assert_eq!(due, 481, "{}", run.result);
         assert_eq!(run.count("expected"), 5 * due);
@@ -41,7 +41,7 @@ fn what_a_server_that_has_gone_was_to_publish_is_missing() {
 }
 
 #[test]
-fn a_server_that_ends_its_connections_fails_a_run_of_any_kind() {
+fn a_server_that_ends_its_connections_fails_a_run_of_every_scenario() {
     let runs = [
         ("echo", "/echo", &["--connections", "6"][..]),
         (
@@ -57,19 +57,19 @@ fn a_server_that_ends_its_connections_fails_a_run_of_any_kind() {
         ),
         ("idle", "/ws", &["--connections", "6"]),
     ];
-    // All at a time: each takes seconds, most of which it waits.
+    // In parallel: each run takes seconds, most of which it waits.
     thread::scope(|scope| {
         for (kind, path, arguments) in runs {
             scope.spawn(move || {
                 let run = Run::of_server_that_ends(kind, path, arguments);
                 assert_eq!(run.code, Some(1), "{kind}: {}", run.stderr);
                 assert_eq!(
-                    run.complaint(),
+                    run.error_line(),
                     "framecast: the server has ended 6 connections (1012)",
                     "{kind}"
                 );
                 assert_eq!(run.count("connections.close_codes.1012"), 6);
-                // It was watched, and nobody can say any more what it used.
+                // The process of the server is gone, so its CPU time and memory are not known.
                 assert_eq!(run.result["server"], Value::Null);
                 assert!(run.stdout.starts_with(kind), "{}", run.stdout);
             });
@@ -78,14 +78,14 @@ fn a_server_that_ends_its_connections_fails_a_run_of_any_kind() {
 }
 
 #[test]
-fn handshakes_with_a_server_that_has_gone_fail_the_run() {
+fn handshakes_with_a_server_that_has_ended_fail_the_run() {
     let run = Run::of_server_that_ends("handshake", "/ws", &["--connections", "6", "--rate", "50"]);
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     assert!(run.count("connections.failed") > 0, "{}", run.result);
 }
 
 #[test]
-fn what_those_whom_the_server_has_ended_do_not_get_stays_expected() {
+fn messages_to_a_subscriber_that_the_server_has_closed_are_still_expected() {
     // The first subscriber is closed at the tenth publication, the second one gets them all.
     let address = scripted(Arc::new({
         let subscribers = Mutex::new(Vec::new());
@@ -94,7 +94,7 @@ fn what_those_whom_the_server_has_ended_do_not_get_stays_expected() {
             while let Some(message) = peer.read() {
                 let Some(payload) = message.strip_prefix("pub ") else {
                     let mut subscribers = subscribers.lock().unwrap();
-                    peer.say("ok");
+                    peer.send("ok");
                     return subscribers.push(peer);
                 };
                 let mut subscribers = subscribers.lock().unwrap();
@@ -102,7 +102,7 @@ fn what_those_whom_the_server_has_ended_do_not_get_stays_expected() {
                     subscribers[0].write(&[0x88, 2, 0x03, 0xF5]);
                     subscribers.remove(0);
                 }
-                subscribers.iter_mut().for_each(|peer| peer.say(payload));
+                subscribers.iter_mut().for_each(|peer| peer.send(payload));
                 number += 1;
             }
         }
@@ -111,11 +111,11 @@ fn what_those_whom_the_server_has_ended_do_not_get_stays_expected() {
     let run = Run::of(
         "fanout",
         &format!("ws://{address}/"),
-        &[&WORDS, &pace[..]].concat(),
+        &[&PROTOCOL, &pace[..]].concat(),
     );
     assert_eq!(run.code, Some(1));
     assert_eq!(
-        run.complaint(),
+        run.error_line(),
         "framecast: the server has ended 1 connection (1013)"
     );
     let published = run.count("published");
@@ -124,23 +124,23 @@ fn what_those_whom_the_server_has_ended_do_not_get_stays_expected() {
 }
 
 #[test]
-fn a_run_in_which_nothing_arrives_has_failed() {
+fn a_run_in_which_nothing_arrives_fails() {
     let silent = scripted(Arc::new(|mut peer| while peer.read().is_some() {}));
     let run = Run::of("echo", &format!("ws://{silent}/"), &["--connections", "3"]);
     assert_eq!(run.code, Some(1));
     assert_eq!(
-        run.complaint(),
+        run.error_line(),
         "framecast: nothing has arrived, of 3 expected"
     );
 
     let url = format!("ws://{}/", broadcaster(|_, _, _| vec![]));
     let pace = ["--subscribers", "2", "--rate", "100"];
-    let run = Run::of("fanout", &url, &[&WORDS, &pace[..]].concat());
+    let run = Run::of("fanout", &url, &[&PROTOCOL, &pace[..]].concat());
     assert_eq!(run.code, Some(1));
     let expected = run.count("expected");
     assert_eq!(expected, 2 * run.count("published"));
     assert_eq!(
-        run.complaint(),
+        run.error_line(),
         format!("framecast: nothing has arrived, of {expected} expected")
     );
 }

@@ -1,4 +1,4 @@
-//! Runs that can't be made.
+//! Runs that fail, or whose command line is wrong.
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,8 +13,8 @@ use crate::{
 };
 
 #[test]
-fn what_goes_wrong_in_a_worker_is_said_in_one_line() {
-    // It takes the probe, and nobody after it.
+fn an_error_of_a_worker_is_reported_in_one_line() {
+    // A server that accepts the probe and refuses all later connections.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let full = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -31,13 +31,13 @@ fn what_goes_wrong_in_a_worker_is_said_in_one_line() {
     let run = Run::of("idle", &format!("ws://{full}/"), &["--workers", "2"]);
     assert_eq!(run.code, Some(1));
     assert_eq!(
-        run.complaint(),
+        run.error_line(),
         "framecast: a worker process has failed: the server answered 503 Service Unavailable"
     );
 }
 
 #[test]
-fn what_cannot_work_says_why_in_one_line() {
+fn a_run_that_fails_reports_the_reason_in_one_line() {
     let server = Server::start();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let nowhere = listener.local_addr().unwrap();
@@ -72,34 +72,37 @@ fn what_cannot_work_says_why_in_one_line() {
         let run = Run::of(kind, url, arguments);
         assert_eq!(run.code, Some(1), "{kind} {url}: {}", run.stderr);
         let line = run.stderr.strip_prefix("framecast: ").unwrap();
-        assert!(line.starts_with(reason), "{line} is to begin with {reason}");
+        assert!(
+            line.starts_with(reason),
+            "{line} should begin with {reason}"
+        );
         assert_eq!(line.lines().count(), 1, "{line}");
         assert_eq!(run.stdout, "");
     }
 }
 
 #[test]
-fn what_is_only_found_wrong_together_is_a_wrong_command_line_too() {
-    // Nobody listens there, which a run would find out.
+fn options_that_are_wrong_only_together_are_a_wrong_command_line_too() {
+    // No server listens there, so a run would fail otherwise.
     let nowhere = "ws://127.0.0.1:1/";
     for (kind, url, arguments, reason) in [
         (
             "fanout",
             nowhere,
             &["--size", "35"][..],
-            "--size: 35 is less than 36, what the number and the moment of a message take",
+            "--size: 35 is less than 36, the size of the number and the time in a message",
         ),
         (
             "fanout",
             nowhere,
             &["--publish", "x"],
-            "--publish: the place of the message is missing, {payload}",
+            "--publish: the text must contain {payload}",
         ),
         (
             "fanout",
             nowhere,
             &["--topics", "3", "--subscribers", "2"],
-            "--topics: 3 is more than the 2 subscribers: some would have none",
+            "--topics: 3 is more than the 2 subscribers, so that some would have no subscriber",
         ),
         (
             "idle",
@@ -123,7 +126,7 @@ fn what_is_only_found_wrong_together_is_a_wrong_command_line_too() {
             "churn",
             "tcp://127.0.0.1:1",
             &[],
-            "the URL must start with ws://: nobody subscribes to a bare echo",
+            "the URL must start with ws://: a bare TCP server has no subscribers",
         ),
     ] {
         let run = Run::of(kind, url, arguments);
@@ -134,17 +137,17 @@ fn what_is_only_found_wrong_together_is_a_wrong_command_line_too() {
 }
 
 #[test]
-fn a_publication_that_the_relay_refuses_ends_in_its_reason() {
+fn a_publication_that_the_relay_refuses_ends_the_run_with_its_reason() {
     let server = Server::start();
     let crowd = ["--relay", "--subscribers", "2", "--size", "200000"];
     let run = Run::of("fanout", &server.url(""), &crowd);
     assert_eq!(run.code, Some(1));
     let reason = "framecast: cannot publish: the server answered 413 Payload Too Large";
-    assert_eq!(run.complaint(), reason);
+    assert_eq!(run.error_line(), reason);
 }
 
 #[test]
-fn a_wrong_command_line_is_told_from_a_run_that_failed() {
+fn a_wrong_command_line_has_another_exit_status_than_a_run_that_failed() {
     for (arguments, reason) in [
         (
             &["--rate", "0"][..],
@@ -184,11 +187,11 @@ fn a_wrong_command_line_is_told_from_a_run_that_failed() {
 }
 
 #[test]
-fn a_result_that_cannot_be_written_is_noticed_before_the_run() {
+fn an_output_file_that_cannot_be_written_is_reported_before_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("missing/file.svg");
     for output in ["--json", "--hdr", "--plot"] {
-        // Nobody listens there, which a run would find out.
+        // No server listens there, so a run would fail otherwise.
         let mut command = Command::new(FRAMECAST);
         command.args(["load", "echo", "--url", "ws://127.0.0.1:1/", output]);
         let output = command.arg(&file).output().unwrap();
@@ -200,7 +203,7 @@ fn a_result_that_cannot_be_written_is_noticed_before_the_run() {
 }
 
 #[test]
-fn the_help_says_what_exit_statuses_mean_and_tcp_only_where_it_works() {
+fn the_help_explains_exit_statuses_and_mentions_tcp_only_where_it_is_supported() {
     let help = |kind: &[&str]| {
         let mut command = Command::new(FRAMECAST);
         let output = command.arg("load").args(kind).arg("--help").output();
@@ -215,7 +218,7 @@ fn the_help_says_what_exit_statuses_mean_and_tcp_only_where_it_works() {
         ("idle", true),
     ] {
         let help = help(&[kind]);
-        assert!(help.contains("Where the server is"), "{help}");
+        assert!(help.contains("URL of the server"), "{help}");
         assert_eq!(help.contains("tcp://"), is_possible, "{kind}");
     }
 }

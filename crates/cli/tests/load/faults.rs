@@ -1,21 +1,26 @@
-//! Servers that do wrong are found out, and what they do is counted right.
+//! Faults of servers are found, and their numbers are right.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use serde_json::Value;
 
 use crate::{
-    scripted::{Mangle, WORDS, broadcaster, scripted, to_others},
+    scripted::{Mangle, PROTOCOL, broadcaster, scripted, to_others},
     support::Run,
 };
 
 fn fanout_through(mangle: Mangle, arguments: &[&str]) -> Run {
     let url = format!("ws://{}/", broadcaster(mangle));
     let common = ["--in-flight", "9"];
-    Run::of("fanout", &url, &[&WORDS, &common[..], arguments].concat())
+    Run::of(
+        "fanout",
+        &url,
+        &[&PROTOCOL, &common[..], arguments].concat(),
+    )
 }
 
-/// Loses 1, repeats 3, swaps 5 and 6: all of the first messages that are under way.
+/// Drops message 1, repeats 3, and swaps 5 and 6. All are among the first nine, which are in flight
+/// together.
 fn faulty(number: usize, message: String, held: &mut VecDeque<String>) -> Vec<String> {
     match number {
         1 => vec![],
@@ -29,13 +34,13 @@ fn faulty(number: usize, message: String, held: &mut VecDeque<String>) -> Vec<St
     }
 }
 
-fn honest(_: usize, message: String, _: &mut VecDeque<String>) -> Vec<String> {
+fn unchanged(_: usize, message: String, _: &mut VecDeque<String>) -> Vec<String> {
     vec![message]
 }
 
 #[test]
-fn a_server_that_does_right_in_its_own_words_is_found_right() {
-    fanout_through(honest, &["--subscribers", "3"]).assert_whole();
+fn a_server_without_faults_and_with_a_protocol_of_its_own_passes() {
+    fanout_through(unchanged, &["--subscribers", "3"]).assert_whole();
 }
 
 #[test]
@@ -47,7 +52,7 @@ fn lost_repeated_and_reordered_messages_are_found_and_counted() {
     assert_eq!(run.count("received"), run.count("expected"));
     assert!(
         run.number("delivery_ratio") < 1.0,
-        "a repeat makes up for no loss"
+        "a duplicate makes up for no loss"
     );
     assert!(
         run.stdout
@@ -56,7 +61,7 @@ fn lost_repeated_and_reordered_messages_are_found_and_counted() {
 }
 
 #[test]
-fn a_changed_message_is_found() {
+fn a_changed_message_is_corrupted_and_fails_the_run() {
     let run = fanout_through(
         |number, message, _| match number {
             3 => vec![message.replace("xyz", "xYz")],
@@ -64,52 +69,49 @@ fn a_changed_message_is_found() {
         },
         &["--subscribers", "1"],
     );
-    // It is not one that was sent, so the one that was is missing.
+    // The changed message does not count as received, so the original one is missing.
     assert_eq!(run.faults(), [1, 0, 0, 1]);
     assert_eq!(run.code, Some(1));
-    let expected = "framecast: not what was sent: 1 message that came";
-    assert_eq!(run.complaint(), expected);
+    let expected = "framecast: 1 message arrived corrupted";
+    assert_eq!(run.error_line(), expected);
 }
 
 #[test]
-fn a_missed_threshold_fails_and_says_which_in_one_line() {
+fn a_missed_threshold_fails_the_run_and_is_reported_in_one_line() {
     let run = fanout_through(faulty, &["--subscribers", "1", "--min-ratio", "1.0"]);
     assert_eq!(run.code, Some(1));
-    let complaint = run.complaint();
+    let line = run.error_line();
     assert!(
-        complaint.starts_with("framecast: the delivery ratio of 0."),
-        "{complaint}"
+        line.starts_with("framecast: the delivery ratio of 0."),
+        "{line}"
     );
-    assert!(
-        complaint.ends_with(" is below --min-ratio 1"),
-        "{complaint}"
-    );
+    assert!(line.ends_with(" is below --min-ratio 1"), "{line}");
     assert!(run.stdout.contains(" 1 gap,"), "{}", run.stdout);
 
-    let run = fanout_through(honest, &["--subscribers", "1", "--max-p99", "1us"]);
+    let run = fanout_through(unchanged, &["--subscribers", "1", "--max-p99", "1us"]);
     assert_eq!(run.code, Some(1));
     assert!(
-        run.complaint().ends_with(" is above --max-p99 1.00 µs"),
+        run.error_line().ends_with(" is above --max-p99 1.00 µs"),
         "{}",
         run.stderr
     );
 
     let limits = ["--subscribers", "1", "--max-p99", "1h", "--min-ratio", "1"];
-    fanout_through(honest, &limits).assert_whole();
+    fanout_through(unchanged, &limits).assert_whole();
 }
 
 #[test]
-fn churn_fails_by_itself_when_the_stream_is_not_whole() {
+fn churn_fails_without_a_threshold_if_the_stream_is_not_whole() {
     let url = format!("ws://{}/", broadcaster(faulty));
     let stream = ["--subscribers", "1", "--in-flight", "9", "--rate", "20"];
-    let run = Run::of("churn", &url, &[&WORDS, &stream[..]].concat());
+    let run = Run::of("churn", &url, &[&PROTOCOL, &stream[..]].concat());
     assert_eq!(run.code, Some(1));
     let expected = "framecast: the stream is not whole: 1 missing, 1 duplicate, 1 out of order";
-    assert_eq!(run.complaint(), expected);
+    assert_eq!(run.error_line(), expected);
 }
 
 #[test]
-fn wrong_replies_of_an_echo_are_found() {
+fn changed_replies_of_an_echo_server_are_corrupted() {
     let address = scripted(Arc::new(|mut peer| {
         let mut number = 0;
         while let Some(message) = peer.read() {
@@ -118,7 +120,7 @@ fn wrong_replies_of_an_echo_are_found() {
             } else {
                 message
             };
-            peer.say(&reply);
+            peer.send(&reply);
             number += 1;
         }
     }));
@@ -128,14 +130,14 @@ fn wrong_replies_of_an_echo_are_found() {
 }
 
 #[test]
-fn what_a_server_holds_up_counts_from_when_it_was_to_be_sent() {
-    // Message 200 is answered when 300 has come, which is not before 100 ms after it was due.
+fn latency_of_echo_messages_is_counted_from_their_schedule() {
+    // The server answers message 200 when it gets message 300, which is due 100 ms later.
     let address = scripted(Arc::new(|mut peer| {
         let (mut number, mut held) = (0, Vec::new());
         while let Some(message) = peer.read() {
             held.push(message);
             if !(200..300).contains(&number) {
-                held.drain(..).for_each(|message| peer.say(&message));
+                held.drain(..).for_each(|message| peer.send(&message));
             }
             number += 1;
         }
@@ -154,7 +156,7 @@ fn what_a_server_holds_up_counts_from_when_it_was_to_be_sent() {
 }
 
 #[test]
-fn so_it_is_with_publications() {
+fn latency_of_publications_is_counted_from_their_schedule() {
     let url = format!(
         "ws://{}/",
         broadcaster(|number, message, held| {
@@ -173,14 +175,15 @@ fn so_it_is_with_publications() {
         "--duration",
         "500ms",
     ];
-    let run = Run::of("fanout", &url, &[&WORDS, &pace[..]].concat());
+    let run = Run::of("fanout", &url, &[&PROTOCOL, &pace[..]].concat());
     run.assert_whole();
     assert!(run.number("latency_us.max") >= 99_000.0, "{}", run.result);
     assert!(run.number("latency_us.p90") >= 49_000.0, "{}", run.result);
 }
 
 #[test]
-fn a_ping_is_answered_and_a_connection_without_an_answer_would_end() {
+fn a_ping_is_answered() {
+    // A connection without a Pong ends, which fails the run.
     let address = scripted(Arc::new(|mut peer| {
         peer.write(b"\x89\x03abc");
         if peer.read_frame() == Some((0x8A, b"abc".to_vec())) {
@@ -193,7 +196,7 @@ fn a_ping_is_answered_and_a_connection_without_an_answer_would_end() {
 
 #[test]
 fn connections_that_the_server_ends_are_counted_with_their_codes() {
-    // Closed after the first message, with 4008.
+    // The server closes each connection with 4008 after its first message.
     let address = scripted(Arc::new(|mut peer| {
         if peer.read().is_some() {
             peer.write(&[0x88, 2, 0x0F, 0xA8]);
@@ -205,14 +208,14 @@ fn connections_that_the_server_ends_are_counted_with_their_codes() {
     assert_eq!(run.count("connections.close_codes.4008"), 3);
     assert_eq!(run.code, Some(1));
     assert_eq!(
-        run.complaint(),
+        run.error_line(),
         "framecast: the server has ended 3 connections (4008)"
     );
     assert!(run.number("delivery_ratio").abs() < f64::EPSILON);
 }
 
 #[test]
-fn what_came_twice_or_out_of_order_fails_whatever_the_ratio() {
+fn a_duplicate_misses_every_ratio() {
     let mangle: Mangle = |number, message, _| match number {
         3 => vec![message.clone(), message],
         _ => vec![message],
@@ -220,17 +223,17 @@ fn what_came_twice_or_out_of_order_fails_whatever_the_ratio() {
     let run = fanout_through(mangle, &["--subscribers", "2", "--min-ratio", "0"]);
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     assert_eq!(
-        run.complaint(),
-        "framecast: --min-ratio is not met by what came wrong: 2 duplicate"
+        run.error_line(),
+        "framecast: --min-ratio is not met because of faults: 2 duplicate"
     );
     assert!((run.number("delivery_ratio") - 1.0).abs() < f64::EPSILON);
 }
 
 #[test]
-fn a_number_that_nobody_has_published_has_not_arrived() {
+fn a_number_that_was_never_published_is_corrupted_and_not_received() {
     let run = fanout_through(
         |number, message, _| match number {
-            // The number in the stamp, made larger than any that is published.
+            // Makes the number in the stamp larger than any that is published.
             3 => vec![message.replace("fcl:00000000", "fcl:000000ff"), message],
             _ => vec![message],
         },
@@ -240,19 +243,19 @@ fn a_number_that_nobody_has_published_has_not_arrived() {
     assert!((run.number("delivery_ratio") - 1.0).abs() < f64::EPSILON);
 }
 
-/// An echo that says everything twice.
+/// Starts an echo server that sends each reply twice.
 fn doubling_echo() -> String {
     let address = scripted(Arc::new(|mut peer| {
         while let Some(message) = peer.read() {
-            peer.say(&message);
-            peer.say(&message);
+            peer.send(&message);
+            peer.send(&message);
         }
     }));
     format!("ws://{address}/")
 }
 
 #[test]
-fn a_reply_that_comes_twice_counts_once_however_short_it_is() {
+fn a_duplicate_reply_counts_once_however_short_the_message_is() {
     for size in ["64", "14", "0"] {
         for pace in [["--depth", "2"], ["--rate", "100"]] {
             let shape = ["--connections", "2", "--size", size];
@@ -266,7 +269,7 @@ fn a_reply_that_comes_twice_counts_once_however_short_it_is() {
 }
 
 #[test]
-fn what_other_connections_have_sent_is_no_reply() {
+fn a_message_of_another_connection_is_no_reply() {
     for processes in ["1", "2"] {
         let url = format!("ws://{}/", to_others());
         let crowd = ["--connections", "2", "--workers", processes];

@@ -1,4 +1,4 @@
-//! A server that does right is found right.
+//! Runs against servers without faults: no fault is found.
 
 use std::{fs, io, net::TcpListener, process::Command, thread};
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::support::{FRAMECAST, Run, Server};
 
 #[test]
-fn an_echo_gives_back_all_that_was_sent() {
+fn every_echo_message_is_answered() {
     let server = Server::start();
     for arguments in [
         &["--connections", "3", "--depth", "5"][..],
@@ -24,7 +24,7 @@ fn an_echo_gives_back_all_that_was_sent() {
 }
 
 #[test]
-fn the_result_has_every_field_that_is_promised() {
+fn the_result_has_all_its_fields() {
     let server = Server::start();
     let pid = server.child.id().to_string();
     let arguments = ["--subscribers", "4", "--pid", &pid];
@@ -62,7 +62,7 @@ fn topics_and_publishers_are_spread_over_the_subscribers() {
 }
 
 #[test]
-fn the_relay_is_registered_with_and_published_to() {
+fn connections_are_registered_at_the_relay_and_receive_what_is_published_over_http() {
     let server = Server::start();
     let crowd = ["--relay", "--subscribers", "3", "--topics", "2"];
     let run = Run::of("fanout", &server.url(""), &crowd);
@@ -70,7 +70,7 @@ fn the_relay_is_registered_with_and_published_to() {
 }
 
 #[test]
-fn idle_connections_are_held_and_counted() {
+fn idle_connections_are_held_open_and_counted() {
     let server = Server::start();
     let ramp = ["--connections", "50", "--ramp", "100ms"];
     let run = Run::of("idle", &server.url("/ws"), &ramp);
@@ -90,14 +90,14 @@ fn handshakes_are_made_one_after_the_other() {
 }
 
 #[test]
-fn a_stream_stays_whole_while_others_come_and_go() {
+fn a_stream_stays_whole_while_other_connections_come_and_go() {
     let server = Server::start();
-    // The second ones stay so short that many leave before they are open.
-    for guests in [
+    // In the second run connections stay so short that many leave before they are open.
+    for churners in [
         ["--connections", "10", "--rate", "100"],
         ["--connections", "1", "--rate", "900"],
     ] {
-        let run = Run::of("churn", &server.url("/ws"), &guests);
+        let run = Run::of("churn", &server.url("/ws"), &churners);
         run.assert_whole();
         assert_eq!(run.count("come_and_go.gaps"), 0);
         assert_eq!(run.count("connections.failed"), 0, "{}", run.result);
@@ -106,10 +106,10 @@ fn a_stream_stays_whole_while_others_come_and_go() {
 }
 
 #[test]
-fn those_who_come_and_go_are_checked_too() {
+fn messages_to_connections_that_come_and_go_are_counted_too() {
     let server = Server::start();
-    let guests = ["--connections", "10", "--rate", "20"];
-    let run = Run::of("churn", &server.url("/ws"), &guests);
+    let churners = ["--connections", "10", "--rate", "20"];
+    let run = Run::of("churn", &server.url("/ws"), &churners);
     run.assert_whole();
     assert!(run.count("come_and_go.received") > 0, "{}", run.result);
 }
@@ -152,7 +152,7 @@ fn more_connections_than_descriptors_take_more_processes() {
 }
 
 #[test]
-fn results_are_written_where_they_are_wanted() {
+fn the_latencies_and_the_plot_are_written_to_their_files() {
     let server = Server::start();
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -171,7 +171,7 @@ fn results_are_written_where_they_are_wanted() {
 }
 
 #[test]
-fn a_run_without_messages_is_drawn_without_a_throughput() {
+fn the_plot_of_a_run_without_messages_has_no_throughput() {
     let server = Server::start();
     let folder = TempDir::new().unwrap();
     let plot = folder.path().join("a.svg");
@@ -201,10 +201,10 @@ fn progress_goes_to_standard_error_in_plain_lines_without_a_terminal() {
 }
 
 #[test]
-fn a_bare_echo_of_bytes_is_driven_like_a_server() {
+fn a_bare_tcp_server_that_sends_every_byte_back_is_measured_like_a_websocket_server() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("tcp://{}", listener.local_addr().unwrap());
-    // They end with the test's process.
+    // The threads end with the test's process.
     thread::spawn(move || {
         for stream in listener.incoming() {
             let stream = stream.unwrap();
@@ -221,7 +221,7 @@ fn a_bare_echo_of_bytes_is_driven_like_a_server() {
     }
     let run = Run::of("fanout", &url, &[]);
     assert_eq!(
-        run.complaint(),
-        "framecast: the URL must start with ws://: nobody subscribes to a bare echo"
+        run.error_line(),
+        "framecast: the URL must start with ws://: a bare TCP server has no subscribers"
     );
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C ends a run early, and what it has measured is not lost.
+//! Ctrl-C ends a run early, and the run reports what it has measured.
 
 use std::{
     fs,
@@ -16,15 +16,15 @@ use crate::{
     support::{FRAMECAST, Run, Server},
 };
 
-/// Runs `framecast load` for ten minutes, with a Ctrl-C as soon as a line on standard error begins
-/// like the first of `moments`, and so on.
+/// Runs `framecast load` for ten minutes. For each of `moments`, sends a Ctrl-C as soon as a line
+/// on standard error begins with it.
 fn interrupted(kind: &str, url: &str, arguments: &[&str], moments: &[&str]) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("result.json");
     let mut command = Command::new(FRAMECAST);
     command.args(["load", kind, "--url", url, "--duration", "10m", "--json"]);
     command.arg(&json).args(arguments).stdin(Stdio::null());
-    // As a terminal does it: whatever the program has started hears it, too.
+    // As from a terminal, which sends the signal to the whole process group of the program.
     command.process_group(0);
     let (stdout, stderr) = (Stdio::piped(), Stdio::piped());
     let mut child = command.stdout(stdout).stderr(stderr).spawn().unwrap();
@@ -47,7 +47,7 @@ fn interrupted(kind: &str, url: &str, arguments: &[&str], moments: &[&str]) -> R
 }
 
 #[test]
-fn what_was_measured_until_an_interruption_is_reported() {
+fn an_interrupted_run_reports_what_it_has_measured() {
     let server = Server::start();
     let crowd = ["--subscribers", "6", "--rate", "200", "--workers", "3"];
     for (kind, path, arguments) in [
@@ -58,8 +58,8 @@ fn what_was_measured_until_an_interruption_is_reported() {
     ] {
         let run = interrupted(kind, &server.url(path), arguments, &["measuring "]);
         assert_eq!(run.code, Some(130), "{kind}: {}", run.stderr);
-        let complaint = run.complaint();
-        let after = complaint.strip_prefix("framecast: interrupted ").unwrap();
+        let line = run.error_line();
+        let after = line.strip_prefix("framecast: interrupted ").unwrap();
         assert!(after.starts_with("after ") && after.ends_with(" of 600 s"));
         let row = format!("  {after}\n");
         assert!(run.stdout.contains(&row), "{}", run.stdout);
@@ -82,17 +82,18 @@ fn an_interruption_before_the_measured_time_has_no_result() {
         let run = interrupted("idle", &url, &arguments, &["connecting "]);
         assert_eq!(run.code, Some(130), "{}", run.stderr);
         let reason = "framecast: interrupted before anything was measured";
-        assert_eq!(run.complaint(), reason);
+        assert_eq!(run.error_line(), reason);
         assert_eq!((run.stdout.as_str(), run.result), ("", Value::Null));
     }
 }
 
 #[test]
 fn a_second_interruption_ends_the_run_at_once() {
-    // Nothing comes back, which the run waits for after the first one.
+    // The server sends nothing back, so that the run still waits for replies after the first
+    // Ctrl-C.
     let address = scripted(Arc::new(|mut peer| while peer.read().is_some() {}));
     let url = format!("ws://{address}/");
-    let moments = ["measuring ", "waiting for what is under way"];
+    let moments = ["measuring ", "waiting for messages in flight"];
     let run = interrupted("echo", &url, &["--connections", "2"], &moments);
     assert_eq!(run.code, Some(130), "{}", run.stderr);
     assert_eq!((run.stdout.as_str(), run.result), ("", Value::Null));

@@ -1,5 +1,5 @@
-//! `framecast load` as a user meets it: the real binary against a real server, and against
-//! scripted ones that lose, repeat and reorder what they should deliver.
+//! Runs the binary `framecast load` against `framecast serve`, and against scripted servers that
+//! lose, repeat and reorder messages.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 

@@ -1,4 +1,4 @@
-//! Servers that do what a test says.
+//! WebSocket servers whose behaviour a test scripts.
 
 use std::{
     collections::VecDeque,
@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-/// What a scripted server does with the messages of one connection.
+/// The behaviour of a scripted server on one connection.
 pub(crate) type Script = Arc<dyn Fn(Peer) + Send + Sync>;
 
 /// The server's side of a connection.
@@ -18,7 +18,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Answers the opening handshake; the key of load clients is always that of RFC 6455 §1.3.
+    /// Answers the opening handshake. Load clients always send the key of RFC 6455 §1.3.
     pub(crate) fn accept(stream: TcpStream) -> Option<Self> {
         stream.set_nodelay(true).ok()?;
         let mut reader = BufReader::new(stream.try_clone().ok()?);
@@ -36,29 +36,29 @@ impl Peer {
         Some(peer)
     }
 
-    /// The same connection once more, to write to.
-    fn again(&self) -> Self {
+    /// Returns a second handle of the same connection, to write to.
+    fn duplicate(&self) -> Self {
         let stream = self.stream.try_clone().unwrap();
         let reader = BufReader::new(self.stream.try_clone().unwrap());
         Self { stream, reader }
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        // A client that is done resets its connections.
+        // Fails if the client has finished, which resets its connections.
         let _ = self.stream.write_all(bytes);
     }
 
-    /// The next message; `None` when the client has gone, or has something else to say.
+    /// Reads the next text message. `None` if the connection has ended or another frame comes.
     pub(crate) fn read(&mut self) -> Option<String> {
         let (first, payload) = self.read_frame()?;
         (first == 0x81).then(|| String::from_utf8(payload).unwrap())
     }
 
-    /// The next frame: its first byte and its payload.
+    /// Reads the next frame. Returns its first byte and its payload.
     pub(crate) fn read_frame(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut header = [0; 2];
         self.reader.read_exact(&mut header).ok()?;
-        assert_eq!(header[1] & 0x80, 0x80, "a client masks");
+        assert_eq!(header[1] & 0x80, 0x80, "a frame from a client is masked");
         let len = match header[1] & 0x7F {
             126 => {
                 let mut len = [0; 2];
@@ -79,17 +79,19 @@ impl Peer {
         Some((header[0], payload))
     }
 
-    pub(crate) fn say(&mut self, text: &str) {
+    /// Sends a text message of at most 125 bytes.
+    pub(crate) fn send(&mut self, text: &str) {
         let mut frame = vec![0x81, u8::try_from(text.len()).unwrap()];
         frame.extend(text.as_bytes());
         self.write(&frame);
     }
 }
 
+/// Starts a server that runs `script` on each connection.
 pub(crate) fn scripted(script: Script) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // They end with the test's process.
+    // The threads end with the test's process.
     thread::spawn(move || {
         for stream in listener.incoming() {
             let script = Arc::clone(&script);
@@ -103,51 +105,53 @@ pub(crate) fn scripted(script: Script) -> SocketAddr {
     address
 }
 
-/// What becomes of message `number`: what is to be sent now.
+/// A function that changes a stream. It returns the messages to send now in place of message
+/// `number`, and may keep messages in `held` for later.
 pub(crate) type Mangle =
     fn(number: usize, message: String, held: &mut VecDeque<String>) -> Vec<String>;
 
-/// A server of its own protocol: `sub` subscribes and is answered `ok`, `pub …` publishes. Each
-/// subscriber gets what `mangle` makes of it.
+/// Starts a server with a protocol of its own: `sub` subscribes and is answered by `ok`, `pub …`
+/// publishes. Each subscriber gets what `mangle` returns for the publication.
 pub(crate) fn broadcaster(mangle: Mangle) -> SocketAddr {
     let subscribers: Arc<Mutex<Vec<Peer>>> = Arc::default();
     scripted(Arc::new(move |mut peer| {
         let (mut number, mut held) = (0, VecDeque::new());
         while let Some(message) = peer.read() {
             let Some(payload) = message.strip_prefix("pub ") else {
-                // It has subscribed before anyone can publish.
+                // Under one lock, so that the list has the subscriber before the next publication.
                 let mut subscribers = subscribers.lock().unwrap();
-                peer.say("ok");
+                peer.send("ok");
                 return subscribers.push(peer);
             };
             for text in mangle(number, payload.to_owned(), &mut held) {
                 let mut subscribers = subscribers.lock().unwrap();
                 subscribers
                     .iter_mut()
-                    .for_each(|subscriber| subscriber.say(&text));
+                    .for_each(|subscriber| subscriber.send(&text));
             }
             number += 1;
         }
     }))
 }
 
-/// A server that gives every message to all connections but the one that it came on.
+/// Starts a server that sends every message to all connections but the one that it came from.
 pub(crate) fn to_others() -> SocketAddr {
     let peers: Arc<Mutex<Vec<Peer>>> = Arc::default();
     scripted(Arc::new(move |mut peer| {
         let own = peer.stream.peer_addr().unwrap();
-        peers.lock().unwrap().push(peer.again());
+        peers.lock().unwrap().push(peer.duplicate());
         while let Some(message) = peer.read() {
             let mut peers = peers.lock().unwrap();
             let others = peers
                 .iter_mut()
                 .filter(|other| other.stream.peer_addr().is_ok_and(|address| address != own));
-            others.for_each(|other| other.say(&message));
+            others.for_each(|other| other.send(&message));
         }
     }))
 }
 
-pub(crate) const WORDS: [&str; 6] = [
+/// Options of `load` for the protocol of [`broadcaster`].
+pub(crate) const PROTOCOL: [&str; 6] = [
     "--subscribe",
     "sub {topic}",
     "--subscribed",

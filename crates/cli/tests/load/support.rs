@@ -1,4 +1,4 @@
-//! The program, as a server and as a load tester.
+//! Runs the program as a server and as a load generator.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 pub(crate) const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
 
-/// A running `framecast serve`, ended by its own id.
+/// A running `framecast serve`, which is killed when this is dropped.
 pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) address: String,
@@ -36,7 +36,7 @@ impl Server {
         format!("ws://{}{path}", self.address)
     }
 
-    /// Asks it to drain and end.
+    /// Sends SIGTERM, so that the server drains and ends.
     pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
     }
@@ -55,7 +55,7 @@ fn load(kind: &str, url: &str) -> Command {
     command
 }
 
-/// A run that is over.
+/// The output of a finished run of `framecast load`.
 pub(crate) struct Run {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
@@ -64,7 +64,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Runs `framecast load` with `arguments` for 300 ms, unless they say otherwise.
+    /// Runs `framecast load` with `arguments`, for 300 ms unless they have a `--duration`.
     pub(crate) fn of(kind: &str, url: &str, arguments: &[&str]) -> Self {
         Self::of_command(load(kind, url), arguments)
     }
@@ -73,7 +73,7 @@ impl Run {
         Self::disturbed(command, arguments, || {})
     }
 
-    /// The same, and does `disturb` when the measured time has begun.
+    /// Does the same, and calls `disturb` when the measured time has begun.
     pub(crate) fn disturbed(
         mut command: Command,
         arguments: &[&str],
@@ -99,7 +99,7 @@ impl Run {
         let Output { status, stdout, .. } = child.wait_with_output().unwrap();
         let json = fs::read_to_string(json).unwrap_or_default();
         let result = match json.as_str() {
-            // The run could not be made.
+            // The run failed.
             "" => Value::Null,
             json => serde_json::from_str(json).unwrap(),
         };
@@ -111,7 +111,7 @@ impl Run {
         }
     }
 
-    /// Runs it for 2 s against a server that is asked to end as soon as these begin.
+    /// Runs `framecast load` for 2 s against a server that gets SIGTERM when they begin.
     pub(crate) fn of_server_that_ends(kind: &str, path: &str, arguments: &[&str]) -> Self {
         let server = Server::start();
         let pid = server.child.id().to_string();
@@ -135,13 +135,13 @@ impl Run {
             .unwrap_or_else(|| panic!("no {name} in {}", self.result))
     }
 
-    /// Gaps, duplicates, out of order, corrupted.
+    /// Returns the numbers of messages that are missing, duplicate, out of order and corrupted.
     #[track_caller]
     pub(crate) fn faults(&self) -> [u64; 4] {
         ["gaps", "duplicates", "out_of_order", "corrupted"].map(|name| self.count(name))
     }
 
-    /// The run was made, and all of it has arrived.
+    /// Asserts that the run succeeded and that all messages have arrived.
     #[track_caller]
     pub(crate) fn assert_whole(&self) {
         assert_eq!(self.code, Some(0), "{}", self.stderr);
@@ -151,8 +151,8 @@ impl Run {
         assert!((self.number("delivery_ratio") - 1.0).abs() < f64::EPSILON);
     }
 
-    /// The last line of standard error, which is what went wrong.
-    pub(crate) fn complaint(&self) -> &str {
+    /// Returns the last line of standard error, which is the reason of a failure.
+    pub(crate) fn error_line(&self) -> &str {
         self.stderr.lines().last().unwrap_or_default()
     }
 }
