@@ -1,15 +1,15 @@
-//! The wait before connecting again: exponential backoff with full jitter.
+//! The wait before reconnecting: exponential backoff with full jitter.
 //!
-//! Pure: the randomness is an argument. Full jitter, not a jittered part, because what it has to
-//! spread is every client of a server that has just restarted.
+//! Pure: the random number is an argument. The whole wait is random, not only a part of it, because
+//! all clients of a server that has just restarted must be spread.
 
 use std::time::Duration;
 
-/// The ceiling of the first wait. Arbitrary: short enough to go unnoticed by a person.
+/// Upper limit of the first wait. Arbitrary: so short that a person does not notice it.
 const BASE: Duration = Duration::from_millis(500);
 
-/// The ceiling of every wait. Arbitrary: the longest a person should have to wait for a server
-/// that has come back.
+/// Upper limit of every wait. Arbitrary: the longest time that a person should wait for a server
+/// that runs again.
 const CAP: Duration = Duration::from_secs(30);
 
 /// Returns the wait before reconnecting for the `attempt`th time, counted from 0.

@@ -1,6 +1,8 @@
-//! The opening handshake ([RFC 6455 §4.1]): hyper asks for it, and the answer is checked here.
+//! The opening handshake ([RFC 6455 §4.1]): hyper sends the request, and this file checks the
+//! response.
 //!
-//! An answer other than 101 is shown with the first line of its body, which is where servers say why.
+//! A response other than 101 is shown with the first line of its body, in which servers put the
+//! reason.
 //!
 //! [RFC 6455 §4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
 
@@ -25,21 +27,22 @@ use tokio::{net::TcpStream, time::timeout};
 
 use crate::{connect::target::Target, display::first_line};
 
-/// Time that connecting and the handshake may take together. Arbitrary: a server that needs longer
-/// is not one to talk to.
+/// Time that the connect and the handshake may take together. Arbitrary: longer than a server that
+/// works needs.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time that the body of a refusal may take, once its status is known. Arbitrary: servers send both
-/// together, and a body that never ends must not keep the status from the user.
+/// Time that the body of a refusal may take after its head. Arbitrary: servers send both together,
+/// and a body that never ends must not delay the error message.
 const REASON_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Bytes of the body of a refusal that are read. Arbitrary: ample for its first line.
+/// Most bytes of the body of a refusal that are read. Arbitrary: more than enough for its first
+/// line.
 const MAX_REASON_BYTES: usize = 8 << 10;
 
 /// An open connection: the socket after the 101, and the compression that was agreed on in it.
 pub(super) type Opened = (TokioIo<Upgraded>, Option<Agreement>);
 
-/// The reason why there is no connection.
+/// The reason why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
     #[error("the server did not answer as a WebSocket server")]
@@ -66,11 +69,12 @@ pub(super) enum OpenError {
 }
 
 impl OpenError {
-    /// Returns true if trying again is pointless.
+    /// Returns true if another attempt is pointless.
     pub(super) fn is_final(&self) -> bool {
         match self {
             Self::Refused { status, .. } => is_final_status(*status),
-            // What is not HTTP will not be next time. A line that was cut may be whole again.
+            // A server that does not speak HTTP won't the next time. A response that was cut off
+            // may be complete the next time.
             Self::Exchange(error) => error.is_parse(),
             Self::Extensions(_)
             | Self::NotUpgraded { .. }
@@ -82,17 +86,17 @@ impl OpenError {
     }
 }
 
-/// Returns true if an answer other than 101 will be the same next time.
+/// Returns true if another attempt would get the same status, which is not 101.
 fn is_final_status(status: StatusCode) -> bool {
-    // Besides server errors, only "request timeout" and "too many requests" speak of the moment.
-    // Success and redirection are final, too: what answers there is not a WebSocket server.
-    let is_of_the_moment = status.is_server_error()
+    // Success and redirection are final, too: they don't come from a WebSocket server.
+    let is_temporary = status.is_server_error()
         || status == StatusCode::REQUEST_TIMEOUT
         || status == StatusCode::TOO_MANY_REQUESTS;
-    !is_of_the_moment
+    !is_temporary
 }
 
-/// Connects to `target` and performs the opening handshake; offers permessage-deflate if wanted.
+/// Connects to `target` and performs the opening handshake. Offers permessage-deflate if `deflate`
+/// is true.
 pub(super) async fn open(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
     match timeout(OPEN_TIMEOUT, connect(target, deflate)).await {
         Ok(opened) => opened,
@@ -104,7 +108,8 @@ async fn connect(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
     let address = (target.url.host.as_str(), target.url.port);
     let socket = TcpStream::connect(address).await;
     let socket = socket.map_err(OpenError::Unreachable)?;
-    // A line typed is to leave now, not with the next one.
+    // So that a line is sent at once. Nagle's algorithm would hold it while older bytes are not
+    // acknowledged.
     socket.set_nodelay(true).map_err(OpenError::Unreachable)?;
 
     let key = fastwebsockets::handshake::generate_key();
@@ -114,7 +119,8 @@ async fn connect(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
         .handshake(TokioIo::new(socket))
         .await
         .map_err(OpenError::Exchange)?;
-    // Ends with the upgrade, or when `sender` is dropped; `send_request` returns its errors.
+    // The task ends with the upgrade, or when `sender` is dropped. `send_request` returns its
+    // errors.
     tokio::spawn(connection.with_upgrades());
     let response = sender.send_request(request).await;
     let mut response = response.map_err(OpenError::Exchange)?;
@@ -124,7 +130,7 @@ async fn connect(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
             reason: first_body_line(response.into_body()).await,
         });
     }
-    let agreement = check_switch(&response, &key, deflate)?;
+    let agreement = check_upgrade(&response, &key, deflate)?;
     let upgraded = upgrade::on(&mut response).await;
     let upgraded = upgraded.map_err(OpenError::Exchange)?;
     Ok((TokioIo::new(upgraded), agreement))
@@ -144,7 +150,8 @@ fn request(target: &Target, key: &str, deflate: bool) -> HttpResult<Request<Empt
         .body(Empty::new())
 }
 
-/// Reads the first line of a refusal's body, fit to be shown; empty if none has come in time.
+/// Reads the first line of a refusal's body, and escapes it. Returns an empty text if none arrives
+/// in time.
 async fn first_body_line<B>(mut body: B) -> String
 where
     B: Body<Data = Bytes> + Unpin,
@@ -160,19 +167,19 @@ where
             }
         }
     };
-    // Shows what has come by then.
+    // After the timeout, the bytes received so far are used.
     let _ = timeout(REASON_TIMEOUT, read).await;
     received.truncate(MAX_REASON_BYTES);
     first_line(&String::from_utf8_lossy(&received))
 }
 
-/// Returns true if `text` has a line that says something, to its end.
+/// Returns true if `text` has a whole line that is not blank.
 fn has_line(text: &[u8]) -> bool {
     text.trim_ascii_start().contains(&b'\n')
 }
 
-/// Checks a 101 as §4.1 asks for it, and returns what the server has agreed on.
-fn check_switch<B>(
+/// Checks a 101 as §4.1 requires. Returns the compression that the server has agreed on, if any.
+fn check_upgrade<B>(
     response: &Response<B>,
     key: &str,
     deflate: bool,
@@ -186,7 +193,7 @@ fn check_switch<B>(
     if headers.get(SEC_WEBSOCKET_ACCEPT) != accept(key).as_ref() {
         return Err(OpenError::WrongAccept);
     }
-    // This client offers no subprotocols, and no extension but one.
+    // The client offers no subprotocols, and at most permessage-deflate.
     let unoffered = [SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_EXTENSIONS];
     for header in &unoffered[..if deflate { 1 } else { 2 }] {
         if headers.contains_key(header) {
@@ -198,8 +205,8 @@ fn check_switch<B>(
     extension::agreed(answers.map(HeaderValue::as_bytes)).map_err(OpenError::Extensions)
 }
 
-/// Returns true if the list in a header has `token`: in any case, and over several lines (RFC 9110
-/// §5.3, §5.6.1).
+/// Returns true if the list in header `name` contains `token`, in upper or lower case. The list may
+/// be spread over several headers of this name (RFC 9110 §5.3, §5.6.1).
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).iter();
     let mut tokens = values
@@ -208,7 +215,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     tokens.any(|each| each.trim().eq_ignore_ascii_case(token))
 }
 
-/// The `Sec-WebSocket-Accept` for `key`: the one fastwebsockets itself would answer as a server.
+/// Returns the `Sec-WebSocket-Accept` for `key`, as fastwebsockets computes it for servers.
 fn accept(key: &str) -> Option<HeaderValue> {
     let request = Request::get("/")
         .header(SEC_WEBSOCKET_KEY, key)
@@ -228,8 +235,8 @@ mod tests {
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
     const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-    /// The 101 to [`KEY`], with `headers` besides.
-    fn answer(headers: &[(HeaderName, &str)]) -> Response<()> {
+    /// Returns a 101 with `headers`.
+    fn response(headers: &[(HeaderName, &str)]) -> Response<()> {
         let mut response = Response::builder().status(101);
         for (name, value) in headers {
             response = response.header(name, *value);
@@ -239,12 +246,12 @@ mod tests {
 
     fn upgrading(headers: &[(HeaderName, &str)]) -> Response<()> {
         let upgrade = [(UPGRADE, "websocket"), (CONNECTION, "Upgrade")];
-        answer(&[&upgrade[..], headers].concat())
+        response(&[&upgrade[..], headers].concat())
     }
 
     #[test]
     fn the_accept_header_must_belong_to_the_key() {
-        let checked = |headers: &[_]| check_switch(&upgrading(headers), KEY, false);
+        let checked = |headers: &[_]| check_upgrade(&upgrading(headers), KEY, false);
         assert!(checked(&[(SEC_WEBSOCKET_ACCEPT, ACCEPT)]).is_ok());
         for headers in [&[(SEC_WEBSOCKET_ACCEPT, KEY)][..], &[]] {
             assert!(matches!(checked(headers), Err(OpenError::WrongAccept)));
@@ -258,21 +265,21 @@ mod tests {
             (SEC_WEBSOCKET_EXTENSIONS, "permessage-deflate"),
         ]);
         assert!(matches!(
-            check_switch(&response, KEY, false),
+            check_upgrade(&response, KEY, false),
             Err(OpenError::Unoffered { .. })
         ));
         assert!(matches!(
-            check_switch(&response, KEY, true),
+            check_upgrade(&response, KEY, true),
             Err(OpenError::Extensions(_))
         ));
     }
 
     #[test]
-    fn the_tokens_of_a_101_count_in_any_case_and_among_others() {
+    fn the_tokens_of_a_101_are_found_in_any_case_and_among_others() {
         let checked = |upgrade, connection: &[&'static str]| {
             let mut headers = vec![(SEC_WEBSOCKET_ACCEPT, ACCEPT), (UPGRADE, upgrade)];
             headers.extend(connection.iter().map(|value| (CONNECTION, *value)));
-            check_switch(&answer(&headers), KEY, false)
+            check_upgrade(&response(&headers), KEY, false)
         };
         for connection in [
             &["upgrade, keep-alive"][..],
@@ -293,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_final_unless_it_speaks_of_the_moment() {
+    fn a_refusal_is_final_unless_its_status_is_temporary() {
         let is_final = |status| is_final_status(StatusCode::from_u16(status).unwrap());
         for status in [200, 301, 400, 401, 403, 404, 426] {
             assert!(is_final(status), "{status}");
@@ -304,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_reason_is_the_first_line_of_the_body_that_says_something() {
+    async fn the_reason_is_the_first_line_of_the_body_that_is_not_blank() {
         for (body, reason) in [
             ("no\x1broute\r\nmore", "no\\u{1b}route"),
             ("\r\n  \nlate", "late"),
@@ -315,7 +322,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_is_read_only_as_far_as_it_is_shown() {
+    async fn a_long_body_is_cut_off() {
         let body = Full::from(vec![b'x'; 2 * MAX_REASON_BYTES]);
         assert!(first_body_line(body).await.ends_with("x…"));
     }

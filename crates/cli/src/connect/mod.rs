@@ -1,9 +1,9 @@
 //! `framecast connect`: a WebSocket client for people and pipes.
 //!
-//! This file decides when to connect, when to connect again, and when to stop. [`handshake`] opens a
-//! connection, [`session`] holds one conversation over a [`link`], and [`console`] is the terminal.
-//! Standard output carries messages and nothing else; everything about the connection goes to
-//! standard error.
+//! This file decides when to connect, when to reconnect, and when to exit. [`handshake`] opens a
+//! connection, [`session`] exchanges messages over a [`link`], and [`console`] has standard input
+//! and output. Standard output has the messages and nothing else. Everything about the connection
+//! goes to standard error.
 //!
 //! ```text
 //! stdin ─► console ─► session ─► console::command ─► link ─► socket
@@ -12,7 +12,7 @@
 //! stdout ◄─ console ◄───────── console::message ◄─────┘
 //! ```
 //!
-//! [`target`] is what to connect to, and [`backoff`] how long to wait before the next attempt.
+//! [`target`] is the URL to connect to, and [`backoff`] computes the wait before the next attempt.
 
 mod backoff;
 mod console;
@@ -36,8 +36,9 @@ use self::{
 };
 use crate::Misuse;
 
-/// Time after which a connection counts as stable: the next wait is a first one again. Arbitrary:
-/// longer than a server takes that accepts everybody only to drop them.
+/// Time after which a connection counts as stable, so that backoff starts again with the shortest
+/// wait. Arbitrary: longer than a connection to a server lasts that accepts each one and drops it
+/// at once.
 const STABLE: Duration = Duration::from_secs(10);
 
 /// The text of `--help`, wrapped for 80 columns.
@@ -45,10 +46,10 @@ const LONG_ABOUT: &str = "\
 Talk to a WebSocket server: send standard input, print what comes back
 
 Each line of standard input is sent as a text message. Each text message from
-the server is printed as one line on standard output, control characters
-escaped (a line feed inside a message as \\n); a binary message is printed as
-its size and its first bytes in hexadecimal. Standard output carries messages
-only, everything else goes to standard error.
+the server is printed as one line on standard output, with control characters
+escaped (a line feed inside a message as \\n). A binary message is printed as
+its size and its first bytes in hexadecimal. Standard output has messages only;
+everything else goes to standard error.
 
 Lines that start with a slash are commands:
 
@@ -57,23 +58,23 @@ Lines that start with a slash are commands:
   /help                   list these commands
   //TEXT                  send /TEXT
 
-A lost connection is opened again after a random wait of at most 0.5 s, a
-limit that doubles with every attempt up to 30 s. Lines typed meanwhile are
-sent afterwards, in order. The client gives up after /close, after the end of
-the input, and when the server refuses for good: by an answer to the handshake
-other than 101, 408, 429 or 5xx, or by one of the close codes 1002, 1003, 1007
-to 1010 and 4500 to 4999. If the input is not a terminal, the very first
-attempt must succeed.
+If the connection is lost, the client reconnects after a random wait. The wait
+is at most 0.5 s; this limit doubles with every attempt, up to 30 s. Lines typed
+meanwhile are sent afterwards, in order. The client does not reconnect after
+/close, after the end of the input, and if the server answers the handshake with
+another status than 101, 408, 429 or 5xx, or closes the connection with code
+1002, 1003, 1007 to 1010 or 4500 to 4999. If the input is not a terminal, the
+very first attempt must succeed.
 
 In a pipe, the connection is closed once the input has ended and no message has
-come for half a second:
+arrived for half a second:
 
   echo hello | framecast connect ws://127.0.0.1:8080/ws
 
-With --echo standard input is not read: every message goes back to the server
-as it came, until the server closes the connection.
+With --echo, standard input is not read, and every message is sent back to the
+server unchanged, until the server closes the connection.
 
-Ctrl-C closes the connection, too; a second one exits at once.
+Ctrl-C closes the connection, too. A second Ctrl-C exits at once.
 
 The exit status is 0 if the connection was closed as intended, 2 if the command
 line is wrong, otherwise 1.";
@@ -82,7 +83,7 @@ line is wrong, otherwise 1.";
 #[derive(Debug, clap::Args)]
 #[command(long_about = LONG_ABOUT)]
 pub(crate) struct Args {
-    /// Where to connect to, such as ws://127.0.0.1:8080/ws?token=1
+    /// URL to connect to, such as ws://127.0.0.1:8080/ws?token=1
     url: String,
 
     /// Append topic=TOPIC to the query of the URL; may be repeated
@@ -98,7 +99,7 @@ pub(crate) struct Args {
     echo: bool,
 }
 
-/// Runs the client until the user, the end of the input or a refusal ends it.
+/// Runs the client until the user, the end of the input or an error that is final ends it.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut client = Client {
         target: Target::parse(&args.url, &args.topics).map_err(Misuse)?,
@@ -124,14 +125,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     ending.and(printed)
 }
 
-/// The end of the client, other than by an error.
+/// The way in which the client ended, if not by an error.
 enum Ending {
     Closed,
-    /// Nothing is to be waited for any more.
+    /// By Ctrl-C during the closing handshake: the client exits without waiting for anything.
     Interrupted,
 }
 
-/// The next step after a connection.
+/// The next step after the end of a connection.
 #[derive(PartialEq, Eq)]
 enum Next {
     Leave,
@@ -143,7 +144,7 @@ struct Client {
     console: Console,
     deflate: bool,
     echo: bool,
-    /// Attempts to connect since the last connection that lasted.
+    /// Attempts to reconnect since the last connection that was [`STABLE`].
     attempt: u32,
     was_connected: bool,
 }
@@ -158,11 +159,11 @@ impl Client {
                 () = self.console.output.closed() => return Ok(Ending::Closed),
             };
             match opened {
-                Ok(opened) => match self.talk(opened).await {
+                Ok(opened) => match self.run_session(opened).await {
                     Outcome::Closed => return Ok(Ending::Closed),
                     Outcome::Interrupted => return Ok(Ending::Interrupted),
                     Outcome::Disconnected(disconnect) => {
-                        if self.after(disconnect)? == Next::Leave {
+                        if self.after_disconnect(disconnect)? == Next::Leave {
                             return Ok(Ending::Closed);
                         }
                     }
@@ -173,7 +174,8 @@ impl Client {
         }
     }
 
-    async fn talk(&mut self, (socket, deflate): Opened) -> Outcome {
+    /// Runs a session on an open connection.
+    async fn run_session(&mut self, (socket, deflate): Opened) -> Outcome {
         notice(if deflate.is_some() {
             "connected, with compression"
         } else {
@@ -194,9 +196,10 @@ impl Client {
         outcome
     }
 
-    /// Decides how to go on after the end of a connection; an error if that was for good.
-    fn after(&mut self, disconnect: Disconnect) -> anyhow::Result<Next> {
-        // An echo lasts as long as its one connection.
+    /// Decides whether to reconnect after the end of a connection. Fails if the end is final, or if
+    /// the input has ended and the server did not close in an orderly way.
+    fn after_disconnect(&mut self, disconnect: Disconnect) -> anyhow::Result<Next> {
+        // With `--echo` the client does not reconnect.
         let is_input_ended = self.echo || self.console.input.is_ended();
         if disconnect.is_final() || (is_input_ended && !disconnect.is_orderly()) {
             return Err(disconnect.into());
@@ -208,11 +211,11 @@ impl Client {
         Ok(Next::Reconnect)
     }
 
-    /// Reports a failed attempt to connect; an error if trying again is pointless.
+    /// Reports a failed attempt to connect. Fails if another attempt is pointless.
     fn after_failure(&mut self, error: OpenError) -> anyhow::Result<()> {
-        // Nobody sits at a pipe to see that it was the wrong address.
+        // Without a terminal nobody would notice a wrong address and stop the client.
         let is_hopeless = !self.was_connected && !Input::is_interactive();
-        // With the input at its end there is nothing to connect for.
+        // At the end of the input there is nothing left to send.
         if error.is_final() || is_hopeless || self.console.input.is_ended() {
             return Err(error.into());
         }
@@ -220,7 +223,7 @@ impl Client {
         Ok(())
     }
 
-    /// Counts the attempt that is to follow and draws the wait before it.
+    /// Counts the next attempt, and returns a random wait before it.
     fn next_wait(&mut self) -> Duration {
         // The first field of a version 4 UUID is 32 random bits.
         let random = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);

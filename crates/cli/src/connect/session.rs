@@ -1,4 +1,5 @@
-//! One connection from the user's side: what is typed goes out, until one side has had enough.
+//! The session of a user on one connection: sends the lines that are typed until either side
+//! closes.
 
 use std::{
     future::pending,
@@ -20,35 +21,35 @@ use crate::{
     display::escape,
 };
 
-/// Time for which the server may be silent after the end of the input before it counts as done. Long
-/// enough for an answer from anywhere on Earth, whose round trip is below 400 ms; short enough for a
-/// script not to feel stuck.
+/// Time without a message after the end of the input after which the client closes. It is long
+/// enough for an answer from anywhere on Earth, with a round trip below 400 ms, and short enough
+/// not to delay a script much.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// Time that a closing handshake may take. Arbitrary: nothing is lost by giving up on it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// RFC 6455 §7.4.1: this side is leaving.
+/// RFC 6455 §7.4.1: the client is going away.
 const GOING_AWAY: u16 = 1001;
 
 /// The end of a session.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// As this side wished.
+    /// The client closed the connection.
     Closed,
-    /// As this side did not wish.
+    /// The server or the network ended the connection.
     Disconnected(Disconnect),
-    /// At once, without waiting for the closing handshake.
+    /// The user pressed Ctrl-C during the closing handshake, which is not waited for.
     Interrupted,
 }
 
-/// The reason why the conversation is over.
+/// The reason why no more lines are sent.
 enum Stop {
-    /// This side closes the connection.
+    /// The client should close the connection.
     Close { code: u16, reason: String },
-    /// The server, or the network, has ended it.
+    /// The server or the network has ended the connection.
     Disconnected(Disconnect),
-    /// Nothing can be written any more; the reader will know why.
+    /// A write has failed. The reader will report the reason.
     WriteFailed,
 }
 
@@ -61,16 +62,16 @@ impl Stop {
     }
 }
 
-/// A conversation over one connection.
+/// A session on one connection.
 #[derive(Debug)]
 pub(super) struct Session<'a> {
     link: Link,
     console: &'a mut Console,
-    /// The frame being written, and the line that asked for it. No other line is taken meanwhile, so
-    /// a failing connection finds at most this one unwritten.
+    /// The frame that is being written, and its line. Meanwhile no other line is read, so at most
+    /// this one is unsent if the connection fails.
     in_flight: Option<(Written, String)>,
     pings: Pings,
-    /// The moment at which the last message came, or the input ended.
+    /// The time of the last message, or of the end of the input if that is later.
     quiet_since: Instant,
     is_input_ended: bool,
 }
@@ -87,13 +88,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Talks until one side ends it. A line that was not written is back in the input afterwards.
+    /// Runs until either side ends the connection. If a line was not written, puts it back into the
+    /// input.
     pub(super) async fn run(mut self) -> Outcome {
-        let stop = self.converse().await;
+        let stop = self.exchange().await;
         let outcome = match stop {
             Stop::Close { code, reason } => self.close(code, &reason).await,
             Stop::Disconnected(disconnect) => {
-                self.let_reply_out(&disconnect).await;
+                self.wait_for_close_reply(&disconnect).await;
                 Outcome::Disconnected(disconnect)
             }
             Stop::WriteFailed => Outcome::Disconnected(self.reason().await),
@@ -106,7 +108,8 @@ impl<'a> Session<'a> {
         outcome
     }
 
-    async fn converse(&mut self) -> Stop {
+    /// Sends lines and handles events until the session must stop.
+    async fn exchange(&mut self) -> Stop {
         loop {
             let may_take = self.in_flight.is_none() && !self.is_input_ended;
             let may_leave = self.in_flight.is_none() && self.is_input_ended;
@@ -137,7 +140,7 @@ impl<'a> Session<'a> {
                 report_pong(&mut self.pings, &payload);
                 None
             }
-            // The reader says why before it ends, unless it panicked.
+            // The reader sends a reason before it ends, unless it panics.
             None => Some(Stop::WriteFailed),
         }
     }
@@ -187,10 +190,12 @@ impl<'a> Session<'a> {
         None
     }
 
-    /// Performs the closing handshake (RFC 6455 §7.1.2). What still comes meanwhile is shown.
+    /// Performs the closing handshake (RFC 6455 §7.1.2). Messages that arrive meanwhile are
+    /// printed.
     async fn close(&mut self, code: u16, reason: &str) -> Outcome {
         let handshake = async {
-            // Not waited for: the server's answer, or the end of the socket, says enough.
+            // Does not wait for the write: the server's Close or the end of the socket will follow
+            // it.
             drop(self.link.send(frame::close(code, reason)).await);
             disconnect(&mut self.link, &mut self.pings).await;
         };
@@ -199,7 +204,7 @@ impl<'a> Session<'a> {
             () = self.console.interrupts.next() => return Outcome::Interrupted,
         };
         if self.console.output.is_closed() {
-            // Whoever read the messages has left; nobody wants to know more.
+            // The reader of standard output has gone, so the user is not interested any more.
         } else if answer.is_ok() {
             notice("closed");
         } else {
@@ -208,15 +213,16 @@ impl<'a> Session<'a> {
         Outcome::Closed
     }
 
-    /// Gives the writer the time to answer the server's Close frame, or to name its violation.
-    async fn let_reply_out(&self, disconnect: &Disconnect) {
+    /// Waits until the writer has sent a Close: the reply to the server's, or one that names its
+    /// protocol error.
+    async fn wait_for_close_reply(&self, disconnect: &Disconnect) {
         if !matches!(disconnect, Disconnect::Lost(_)) {
-            // A socket that takes nothing more is given up on.
+            // After the timeout the client gives up: the socket takes nothing more.
             let _ = timeout(CLOSE_TIMEOUT, self.link.frames.closed()).await;
         }
     }
 
-    /// Returns why writing is over, as the reader sees it: a Close frame may still be on its way to it.
+    /// Returns the reason why a write failed, which the reader knows: it may still receive a Close.
     async fn reason(&mut self) -> Disconnect {
         let disconnect = timeout(CLOSE_TIMEOUT, disconnect(&mut self.link, &mut self.pings)).await;
         let disconnect = disconnect.ok().flatten();
@@ -224,7 +230,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Waits until the connection has ended; says why, unless the reader itself failed.
+/// Waits until the connection has ended, and returns the reason. `None` if the reader has panicked.
 async fn disconnect(link: &mut Link, pings: &mut Pings) -> Option<Disconnect> {
     loop {
         match link.events.recv().await? {
@@ -235,8 +241,8 @@ async fn disconnect(link: &mut Link, pings: &mut Pings) -> Option<Disconnect> {
     }
 }
 
-/// Waits until the frame in flight is written (true) or cannot be any more (false); for ever if there
-/// is none.
+/// Waits until the frame in flight is written. Returns false if it never will be. Without a frame,
+/// waits for ever.
 async fn written(in_flight: &mut Option<(Written, String)>) -> bool {
     match in_flight {
         Some((written, _)) => written.await.is_ok(),

@@ -1,4 +1,4 @@
-//! The target of a connection: a `ws` URL and the topics wanted there.
+//! The target of a connection: a `ws` URL, with topics in its query.
 //!
 //! Pure.
 
@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::url::Url;
 
-/// A URL, as the opening handshake needs it.
+/// A URL in the form that the opening handshake needs.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) url: Url,
@@ -15,7 +15,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Reads `url` and appends each of `topics` to its query.
+    /// Parses `url`, and appends each of `topics` to its query.
     pub(super) fn parse(url: &str, topics: &[String]) -> anyhow::Result<Self> {
         let url = Url::parse(url, "ws")?;
         let mut query = url.query.clone().unwrap_or_default();
@@ -37,7 +37,7 @@ impl Target {
     }
 }
 
-/// Without the query, which may hold a token.
+/// Writes the URL without its query, which may contain a token.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ws://{}{}", self.url.authority, self.url.path)
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_is_asked_for_but_not_shown() {
+    fn the_query_is_requested_but_not_displayed() {
         let target = Target::parse("ws://h:1/ws?token=1", &[]).unwrap();
         assert_eq!(target.path_and_query, "/ws?token=1");
         assert_eq!(target.to_string(), "ws://h:1/ws");

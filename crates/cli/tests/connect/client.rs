@@ -1,4 +1,4 @@
-//! The real binary with its three streams, and the socket that it connects to.
+//! The binary `framecast connect` with its three streams, and a listener to which it connects.
 
 use std::{
     process::{ExitStatus, Stdio},
@@ -12,20 +12,21 @@ use tokio::{
     time::timeout,
 };
 
-/// Waits longer than anything here takes, so that a mistake is a failure and not a hang.
+/// Waits for `future` for at most 20 s, and panics after that, so that a test fails instead of
+/// hanging.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     let bounded = timeout(Duration::from_secs(20), future).await;
     bounded.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
-/// A listener on loopback, and the URL of its `/ws`.
+/// Returns a listener on loopback, and the URL of its `/ws`.
 pub(crate) async fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/ws", listener.local_addr().unwrap());
     (listener, url)
 }
 
-/// Accepts a connection and reads the request's head.
+/// Accepts a connection, and reads the head of its request.
 pub(crate) async fn request(listener: &TcpListener) -> (TcpStream, String) {
     let (mut socket, _) = within("a connection", listener.accept()).await.unwrap();
     let mut head = Vec::new();
@@ -42,7 +43,7 @@ pub(crate) struct Client {
     stderr: BufReader<ChildStderr>,
 }
 
-/// What a client left behind.
+/// The exit status and the output of a client that has ended.
 pub(crate) struct Exit {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
@@ -90,7 +91,7 @@ impl Client {
         assert!(status.unwrap().success());
     }
 
-    /// The next line on standard output.
+    /// Reads the next line of standard output.
     pub(crate) async fn printed(&mut self) -> String {
         let mut line = String::new();
         let stdout = self.stdout.as_mut().unwrap();
@@ -106,7 +107,7 @@ impl Client {
             loop {
                 let mut line = String::new();
                 let read = self.stderr.read_line(&mut line).await;
-                assert!(read.unwrap() > 0, "the client never said `{text}`");
+                assert!(read.unwrap() > 0, "the client never wrote `{text}`");
                 if line.contains(text) {
                     return line;
                 }
@@ -115,7 +116,7 @@ impl Client {
         within(text, found).await
     }
 
-    /// Waits for the exit; the output is what was not read before.
+    /// Waits for the exit. The returned output is without what was read before.
     pub(crate) async fn exit(mut self) -> Exit {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         if let Some(mut pipe) = self.stdout {

@@ -1,4 +1,5 @@
-//! What is typed, what is printed, and how it ends; the server is tungstenite.
+//! Lines that the user types, lines that the client prints, and its exit. The server is
+//! tungstenite.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -69,7 +70,7 @@ async fn a_pipe_sends_its_lines_prints_the_answers_and_closes() {
 }
 
 #[tokio::test]
-async fn a_server_that_closes_after_the_end_of_the_input_is_fine() {
+async fn a_close_by_the_server_after_the_end_of_the_input_is_a_success() {
     let (mut client, mut peer) = connected(&[]).await;
     client.type_in("last\n").await;
     client.end_input();
@@ -82,7 +83,7 @@ async fn a_server_that_closes_after_the_end_of_the_input_is_fine() {
 }
 
 #[tokio::test]
-async fn every_message_is_one_line_that_cannot_drive_the_terminal() {
+async fn every_message_is_printed_as_one_line_that_cannot_control_the_terminal() {
     let (mut client, mut peer) = connected(&[]).await;
     let binary = Message::binary(Bytes::from_static(&[0xca, 0xfe]));
     peer.send(Message::text("a\tb\r\nc\u{1b}[2J\u{9b}K"))
@@ -122,7 +123,7 @@ async fn close_sends_code_and_reason_and_exits() {
 }
 
 #[tokio::test]
-async fn a_line_that_is_not_a_message_is_explained_and_not_sent() {
+async fn a_command_is_not_sent_as_a_message_and_a_wrong_one_is_explained() {
     let (mut client, mut peer) = connected(&[]).await;
     client
         .type_in("/help\n/nonsense\n/close 1006\n//slash\n")
@@ -144,7 +145,7 @@ async fn a_line_that_is_too_long_for_a_frame_header_of_two_bytes_arrives_whole()
 }
 
 #[tokio::test]
-async fn a_reader_that_leaves_ends_the_client_quietly() {
+async fn the_client_ends_without_an_error_when_nobody_reads_its_output() {
     let (mut client, mut peer) = connected(&[]).await;
     client.close_output();
     peer.send(Message::text("nobody reads this")).await.unwrap();
@@ -167,7 +168,7 @@ async fn an_interrupt_closes_the_connection() {
 async fn a_second_interrupt_does_not_wait_for_the_server() {
     let (client, mut peer) = connected(&[]).await;
     client.interrupt().await;
-    // The Close frame is received, but the reply would need another call, which never comes.
+    // This receives the Close. tungstenite would reply to it only in another call.
     assert!(received(&mut peer).await.is_close());
     client.interrupt().await;
     let exit = client.exit().await;

@@ -1,4 +1,4 @@
-//! `--deflate`: what is offered, what is taken for an answer, and what is compressed (RFC 7692).
+//! `--deflate`: the offer, the check of the server's answer, and compressed messages (RFC 7692).
 
 use std::{
     io::BufRead as _,
@@ -13,14 +13,14 @@ use crate::{
     literal::{connected_with, masked_frame},
 };
 
-/// What a server answers that agrees.
+/// The header of a server that accepts the offer.
 const AGREED: &str = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover\r\n";
 
 async fn connected(first: &[u8]) -> (Client, TcpStream) {
     connected_with(&["--deflate"], AGREED, first).await
 }
 
-/// A frame of the server.
+/// Encodes a frame of the server.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut wire = vec![first];
     match payload.len() {
@@ -34,14 +34,14 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// The text in the payload of a compressed message.
+/// Inflates the payload of a compressed text message.
 fn inflated(payload: &[u8]) -> String {
     let (_, message) = deflate::inflated((0xC1, payload.to_vec()));
     String::from_utf8(message).unwrap()
 }
 
 #[tokio::test]
-async fn the_offer_is_made_where_it_is_wanted_and_not_otherwise() {
+async fn the_offer_is_sent_with_the_option_only() {
     let offer = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover; \
                  client_no_context_takeover; client_max_window_bits\r\n";
     for (options, is_offered) in [(&["--deflate"][..], true), (&[], false)] {
@@ -55,7 +55,7 @@ async fn the_offer_is_made_where_it_is_wanted_and_not_otherwise() {
 }
 
 #[tokio::test]
-async fn large_lines_are_compressed_each_by_itself_and_small_ones_are_not() {
+async fn large_lines_are_compressed_without_context_takeover_and_small_ones_are_not() {
     let (mut client, mut socket) = connected(b"").await;
     let line = "cats and dogs ".repeat(5000);
     client.type_in(&format!("{line}\nsmall\n{line}\n")).await;
@@ -68,10 +68,10 @@ async fn large_lines_are_compressed_each_by_itself_and_small_ones_are_not() {
 }
 
 #[tokio::test]
-async fn a_line_refers_no_further_back_than_the_window_that_the_server_asks_for() {
+async fn a_line_is_compressed_within_the_window_that_the_server_asks_for() {
     let answer = AGREED.replace("\r\n", "; client_max_window_bits=8\r\n");
     let (mut client, mut socket) = connected_with(&["--deflate"], &answer, b"").await;
-    // zlib has no window of 256 bytes: only what is no larger than it is compressed.
+    // zlib has no window of 256 bytes, so only messages up to that size are compressed.
     for (length, first) in [(256, 0xC1), (257, 0x81)] {
         client.type_in(&format!("{}\n", "x".repeat(length))).await;
         assert_eq!(masked_frame(&mut socket).await.0, first, "{length}");
@@ -79,7 +79,7 @@ async fn a_line_refers_no_further_back_than_the_window_that_the_server_asks_for(
 }
 
 #[tokio::test]
-async fn compressed_and_other_messages_are_printed_alike() {
+async fn compressed_and_uncompressed_messages_are_printed_alike() {
     let mut wire = b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00\x81\x05plain".to_vec();
     // In fragments, with a Ping inside.
     wire.extend(b"\x41\x03\xF2\x48\xCD\x89\x00\x80\x04\xC9\xC9\x07\x00\xC1\x01\x00");
@@ -101,7 +101,7 @@ async fn compressed_and_other_messages_are_printed_alike() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_to_the_offer_is_refused() {
+async fn an_answer_that_does_not_fit_the_offer_is_refused() {
     let forgets = "permessage-deflate; server_no_context_takeover";
     let answers = [
         ("permessage-deflate".to_owned(), "did not agree to forget"),
@@ -129,7 +129,7 @@ async fn an_answer_that_is_none_to_the_offer_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_declines_is_talked_to_without_compression() {
+async fn nothing_is_compressed_if_the_server_declines_the_offer() {
     let (mut client, mut socket) = connected_with(&["--deflate"], "", b"").await;
     let line = "x".repeat(1000);
     client.type_in(&format!("{line}\n")).await;
@@ -138,14 +138,14 @@ async fn a_server_that_declines_is_talked_to_without_compression() {
     within("a frame", socket.write_all(compressed))
         .await
         .unwrap();
-    let told = (0x88, 1002_u16.to_be_bytes().to_vec());
-    assert_eq!(masked_frame(&mut socket).await, told);
+    let close = (0x88, 1002_u16.to_be_bytes().to_vec());
+    assert_eq!(masked_frame(&mut socket).await, close);
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_compressed_message_is_told_by_its_close_code() {
+async fn a_wrong_compressed_message_is_answered_by_its_close_code() {
     let bomb = frame(0xC2, &deflated(&vec![0; (16 << 20) + 1]));
-    let violations: [(&[u8], u16); 9] = [
+    let messages: [(&[u8], u16); 9] = [
         (b"\xC1\x04\xFF\xFF\xFF\xFF", 1007),
         (b"\xC1\x04\xF2\x48\xCD\xC9", 1007),
         (b"\xC1\x05\xF2\x00\x11\x00\x00", 1007),
@@ -156,10 +156,15 @@ async fn what_is_wrong_with_a_compressed_message_is_told_by_its_close_code() {
         (b"\xC1\x81\0\0\0\0\x00", 1002),
         (&bomb, 1009),
     ];
-    for (wire, code) in violations {
+    for (wire, code) in messages {
         let (mut client, mut socket) = connected(wire).await;
-        let told = (0x88, code.to_be_bytes().to_vec());
-        assert_eq!(masked_frame(&mut socket).await, told, "{:02X?}", &wire[..2]);
+        let close = (0x88, code.to_be_bytes().to_vec());
+        assert_eq!(
+            masked_frame(&mut socket).await,
+            close,
+            "{:02X?}",
+            &wire[..2]
+        );
         client.noticed("disconnected: the server sent").await;
     }
 }
@@ -193,7 +198,7 @@ impl Drop for Server {
 }
 
 #[tokio::test]
-async fn our_client_and_our_server_understand_each_other() {
+async fn compressed_messages_pass_between_our_client_and_our_server() {
     let (_server, address) = Server::start();
     for path in ["echo", "echo/raw", "ws"] {
         let url = format!("ws://{address}/{path}");

@@ -1,4 +1,4 @@
-//! `--echo`: every message goes back.
+//! `--echo`: the client sends every message back.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn every_message_goes_back_as_it_came_in_order_and_an_orderly_close_is_a_success() {
+async fn every_message_is_sent_back_unchanged_and_in_order_and_an_orderly_close_is_a_success() {
     let wire = b"\x81\x02hi\x82\x02\xCA\xFE\x81\x00\x01\x01\xE2\x89\x01?\x80\x02\x82\xAC";
     let (client, mut socket) = connected_with(&["--echo"], "", wire).await;
     let mut received = Vec::new();
@@ -35,20 +35,20 @@ async fn every_message_goes_back_as_it_came_in_order_and_an_orderly_close_is_a_s
 }
 
 #[tokio::test]
-async fn what_came_before_a_violation_is_echoed_before_the_close() {
+async fn a_message_before_a_protocol_error_is_sent_back_before_the_close() {
     // A message, and then one with a reserved bit.
     let (client, mut socket) = connected_with(&["--echo"], "", b"\x81\x02hi\xc1\x02hi").await;
     assert_eq!(masked_frame(&mut socket).await, (0x81, b"hi".to_vec()));
-    let told = (0x88, 1002_u16.to_be_bytes().to_vec());
-    assert_eq!(masked_frame(&mut socket).await, told);
+    let close = (0x88, 1002_u16.to_be_bytes().to_vec());
+    assert_eq!(masked_frame(&mut socket).await, close);
     assert_eq!(client.exit().await.status.code(), Some(1));
 }
 
 #[tokio::test]
-async fn compressed_messages_go_back_compressed_where_that_makes_them_smaller() {
+async fn compressed_messages_are_sent_back_compressed_if_that_makes_them_smaller() {
     let agreed = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover\r\n";
     let hello = b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00";
-    // 100 times "a", by a reference of 99 bytes to the first one.
+    // 100 times "a": the first one, and a back-reference to it with a length of 99 bytes.
     let many = b"\xC2\x05\x4A\xA4\x3D\x00\x00";
     let wire = [&hello[..], many].concat();
     let (_client, mut socket) = connected_with(&["--echo", "--deflate"], agreed, &wire).await;
@@ -59,7 +59,7 @@ async fn compressed_messages_go_back_compressed_where_that_makes_them_smaller() 
 }
 
 #[tokio::test]
-async fn an_end_that_is_not_orderly_is_a_failure() {
+async fn the_end_of_the_connection_without_an_orderly_close_is_a_failure() {
     let ends: [(&[u8], &str); 3] = [
         (b"\x88\x02\x03\xF3", "code 1011"),
         (b"\x81\x01\xFF", "invalid UTF-8"),

@@ -1,4 +1,4 @@
-//! What is on the wire, byte by byte; the server is a socket and literal bytes.
+//! Checks the bytes on the wire. The server is a socket with literal bytes.
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -14,7 +14,7 @@ fn key(head: &str) -> &str {
     key.unwrap().1
 }
 
-/// `headers` each with its line's end.
+/// Returns a 101 with this accept value and `headers`, each of which must end with CRLF.
 fn switching_protocols(accept: &str, headers: &str) -> String {
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -22,12 +22,14 @@ fn switching_protocols(accept: &str, headers: &str) -> String {
     )
 }
 
-/// A client that is connected, and the other end of its socket; `first` follows the 101 at once.
+/// Returns a connected client and the server's end of its socket. The server sends `first` together
+/// with the 101.
 async fn connected(first: &[u8]) -> (Client, TcpStream) {
     connected_with(&[], "", first).await
 }
 
-/// The same with options, and with more headers in the answer, each with its line's end.
+/// Does the same with options for the client, and with further `headers` in the 101, each of which
+/// must end with CRLF.
 pub(crate) async fn connected_with(
     options: &[&str],
     headers: &str,
@@ -44,7 +46,7 @@ pub(crate) async fn connected_with(
     (client, socket)
 }
 
-/// Reads one frame: its first byte and its unmasked payload.
+/// Reads one frame. Returns its first byte and its unmasked payload.
 pub(crate) async fn masked_frame(socket: &mut TcpStream) -> (u8, Vec<u8>) {
     let [first, length] = bytes(socket).await;
     assert_eq!(length & 0x80, 0x80, "a frame from a client is masked");
@@ -70,7 +72,7 @@ async fn bytes<const N: usize>(socket: &mut TcpStream) -> [u8; N] {
     bytes
 }
 
-/// The exit of a client whose opening handshake is answered by `response`.
+/// Runs a client whose opening handshake is answered by `response`, and returns its exit.
 async fn refused_with(response: &str) -> Exit {
     let (listener, url) = listen().await;
     let client = Client::connect(&[&url]);
@@ -82,7 +84,7 @@ async fn refused_with(response: &str) -> Exit {
 }
 
 #[tokio::test]
-async fn the_request_is_that_of_the_rfc() {
+async fn the_request_has_the_headers_that_the_rfc_requires() {
     let (listener, url) = listen().await;
     let _client = Client::connect(&[&url]);
     let (_, head) = request(&listener).await;
@@ -117,7 +119,7 @@ async fn a_line_is_one_masked_text_frame() {
 }
 
 #[tokio::test]
-async fn a_frame_that_comes_with_the_101_is_not_lost() {
+async fn a_frame_that_arrives_with_the_101_is_not_lost() {
     let (mut client, _socket) = connected(b"\x81\x05hello").await;
     assert_eq!(client.printed().await, "hello\n");
 }
@@ -161,10 +163,10 @@ async fn a_close_frame_is_answered_once_with_its_code() {
 }
 
 #[tokio::test]
-async fn a_server_that_breaks_the_protocol_is_told_so() {
-    let violations: [(&[u8], u16); 9] = [
+async fn a_protocol_error_of_the_server_is_answered_by_its_close_code() {
+    let errors: [(&[u8], u16); 9] = [
         (b"\x81\x01\xff", 1007),
-        // As soon as that is certain, in a frame that is still to come.
+        // Invalid UTF-8 in a frame of which most bytes have not arrived yet.
         (b"\x81\x7E\xFF\xFFok\xF0\x9F\x98x", 1007),
         (b"\x01\x02\xE2\x82\x80\x00", 1007),
         (b"\x80\x01x", 1002),
@@ -174,16 +176,16 @@ async fn a_server_that_breaks_the_protocol_is_told_so() {
         (b"\x82\x7F\0\0\0\0\x01\0\0\x01", 1009),
         (b"\x88\x02\x03\xEE", 1002),
     ];
-    for (frame, code) in violations {
+    for (frame, code) in errors {
         let (mut client, mut socket) = connected(frame).await;
-        let told = (0x88, code.to_be_bytes().to_vec());
-        assert_eq!(masked_frame(&mut socket).await, told);
+        let close = (0x88, code.to_be_bytes().to_vec());
+        assert_eq!(masked_frame(&mut socket).await, close);
         client.noticed("disconnected: the server sent").await;
     }
 }
 
 #[tokio::test]
-async fn a_refusal_ends_the_client_with_one_line() {
+async fn a_refusal_ends_the_client_with_a_one_line_error() {
     let response = "HTTP/1.1 404 Not Found\r\ncontent-length: 14\r\n\r\nno such route\n";
     let exit = refused_with(response).await;
     let lines: Vec<&str> = exit.stderr.lines().collect();
@@ -234,7 +236,7 @@ async fn a_refusal_is_shown_although_its_body_never_ends() {
 }
 
 #[tokio::test]
-async fn a_connection_header_with_more_tokens_is_taken() {
+async fn a_connection_header_with_further_tokens_is_accepted() {
     let headers = "connection: keep-alive\r\n";
     let (mut client, _socket) = connected_with(&[], headers, b"\x81\x02hi").await;
     assert_eq!(client.printed().await, "hi\n");
@@ -252,7 +254,7 @@ async fn a_101_for_another_key_is_refused() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_http_ends_the_client_with_one_line() {
+async fn a_response_that_is_not_http_ends_the_client_with_a_one_line_error() {
     let exit = refused_with("SSH-2.0-OpenSSH_9.2\r\n\r\n").await;
     assert_eq!(exit.stderr.lines().count(), 2, "{}", exit.stderr);
     assert!(exit.stderr.contains("did not answer as a WebSocket server"));

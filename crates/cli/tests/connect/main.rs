@@ -1,4 +1,4 @@
-//! `framecast connect` as a user meets it: the real binary against small servers.
+//! Runs the binary `framecast connect` against small servers.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-//! When the client connects again, and when it gives up.
+//! Cases in which the client reconnects, and those in which it exits.
 
 use futures_util::StreamExt as _;
 use tokio::io::AsyncWriteExt as _;
@@ -20,7 +20,7 @@ async fn lines_typed_while_disconnected_are_sent_in_order_after_reconnecting() {
     client.noticed("disconnected: connection lost").await;
     client.type_in("2\n3\n").await;
 
-    // A server that is not ready yet is asked again.
+    // After a 503 the client tries again.
     client.noticed("reconnecting in ").await;
     let busy = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
     let (mut socket, _) = request(&listener).await;
@@ -44,7 +44,8 @@ async fn a_line_that_was_not_written_whole_is_sent_first_after_reconnecting() {
     let mut client = Client::connect(&[&url]);
     let (socket, _) = within("a connection", listener.accept()).await.unwrap();
     let peer = accept_async(socket).await.unwrap();
-    // More than the buffers of both sockets hold, so it cannot be written while nobody reads.
+    // More than the buffers of both sockets take, so that the write blocks while the server does
+    // not read.
     let long = "x".repeat(12 << 20);
     client.type_in(&format!("{long}\nnext\n")).await;
     drop(peer);
@@ -58,7 +59,7 @@ async fn a_line_that_was_not_written_whole_is_sent_first_after_reconnecting() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_away_is_found_again() {
+async fn the_client_reconnects_after_a_close_without_a_code() {
     let (listener, url) = listen().await;
     let mut client = Client::connect(&[&url]);
     for _ in 0..2 {
@@ -72,7 +73,7 @@ async fn a_server_that_goes_away_is_found_again() {
 }
 
 #[tokio::test]
-async fn an_input_that_ends_while_disconnected_is_still_sent() {
+async fn lines_of_an_input_that_ends_while_disconnected_are_still_sent() {
     let (listener, url) = listen().await;
     let mut client = Client::connect(&[&url]);
     let (socket, _) = within("a connection", listener.accept()).await.unwrap();
@@ -93,7 +94,7 @@ async fn an_input_that_ends_while_disconnected_is_still_sent() {
 }
 
 #[tokio::test]
-async fn an_input_that_ends_with_nothing_to_send_is_not_reconnected_for() {
+async fn the_client_exits_if_the_input_ends_while_disconnected_and_the_attempt_fails() {
     let (listener, url) = listen().await;
     let mut client = Client::connect(&[&url]);
     let (socket, _) = within("a connection", listener.accept()).await.unwrap();
@@ -109,7 +110,7 @@ async fn an_input_that_ends_with_nothing_to_send_is_not_reconnected_for() {
 }
 
 #[tokio::test]
-async fn a_pipe_to_nowhere_fails_at_once() {
+async fn without_a_terminal_a_failed_first_attempt_ends_the_client() {
     let (listener, url) = listen().await;
     drop(listener);
     let exit = Client::connect(&[&url]).exit().await;
@@ -123,7 +124,7 @@ async fn a_pipe_to_nowhere_fails_at_once() {
 }
 
 #[tokio::test]
-async fn a_url_that_cannot_work_is_explained_in_one_line() {
+async fn the_error_of_a_wrong_url_is_one_line() {
     for (url, reason) in [
         (
             "wss://localhost/",

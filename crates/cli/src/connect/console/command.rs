@@ -1,4 +1,4 @@
-//! Commands: a line typed by the user, parsed.
+//! Parses the lines that the user types.
 //!
 //! Pure.
 
@@ -12,7 +12,7 @@ const MAX_CONTROL_BYTES: usize = 125;
 /// The two bytes of the close code come before the reason (RFC 6455 §5.5.1).
 const MAX_REASON_BYTES: usize = MAX_CONTROL_BYTES - 2;
 
-/// RFC 6455 §7.4.1: the purpose of the connection is fulfilled.
+/// RFC 6455 §7.4.1: normal closure.
 pub(crate) const NORMAL: u16 = 1000;
 
 /// The text of `/help`.
@@ -33,7 +33,7 @@ pub(crate) enum Command<'a> {
 }
 
 impl<'a> Command<'a> {
-    /// Reads `line`; the error is for the user.
+    /// Parses `line`. The error is a text for the user.
     pub(crate) fn parse(line: &'a str) -> Result<Self, String> {
         let Some(command) = line.strip_prefix('/') else {
             return Ok(Self::Send(line));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_command_is_named() {
+    fn the_error_of_an_unknown_command_names_it() {
         assert_eq!(Command::parse("/help"), Ok(Command::Help));
         assert!(Command::parse("/pong").unwrap_err().contains("`/pong`"));
         assert!(Command::parse("/").unwrap_err().contains("`/`"));

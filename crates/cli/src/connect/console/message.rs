@@ -1,4 +1,4 @@
-//! A message from the server's application, as it is shown.
+//! Formats messages from the server for standard output.
 //!
 //! Pure.
 
@@ -11,11 +11,11 @@ use crate::display::escape;
 /// Bytes of a binary message that are shown. Arbitrary: it fits on one line of a terminal.
 const SHOWN_BYTES: usize = 32;
 
-/// A message (RFC 6455 §5.6) as one line, its line feed included.
+/// Formats a message (RFC 6455 §5.6) as one line, with its line feed.
 pub(crate) fn line(kind: Kind, payload: &[u8]) -> String {
     let mut line = match kind {
         Kind::Binary => binary(payload),
-        // It was checked when it came.
+        // fastwebsockets has validated the UTF-8.
         Kind::Text => escape(&String::from_utf8_lossy(payload)),
     };
     line.push('\n');
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_one_line_whatever_it_contains() {
+    fn a_text_message_is_printed_as_one_line() {
         assert_eq!(line(Kind::Text, b"a\nb"), "a\\nb\n");
     }
 

@@ -1,10 +1,10 @@
-//! The terminal: lines in, lines out, and Ctrl-C.
+//! Standard input and output by lines, and Ctrl-C.
 //!
-//! Reading standard input and writing standard output block, and neither can be cancelled. Each has
-//! a thread of its own that the process does not wait for when it exits, so a terminal that stands
-//! still holds up neither the connection nor the exit.
+//! Reads of standard input and writes to standard output block, and can't be cancelled. Each has a
+//! thread of its own, for which the process does not wait at its exit. So a terminal that is
+//! stopped delays neither the connection nor the exit.
 //!
-//! [`command`] reads what was typed, and [`message`] shows what came.
+//! [`command`] parses lines from the user, and [`message`] formats messages from the server.
 
 pub(crate) mod command;
 pub(crate) mod message;
@@ -17,14 +17,15 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-/// The longest line sent, in bytes. Arbitrary: as much as is accepted from the server.
+/// Longest line that is sent, in bytes. Arbitrary: as long as the longest message that is accepted
+/// from the server.
 const MAX_LINE_BYTES: u64 = 16 << 20;
 
-/// Lines that wait for standard output. Arbitrary: enough for a batch; when it is full the socket
-/// is not read, and TCP holds the server back.
+/// Capacity of the queue of lines for standard output. Arbitrary: enough for a batch. When it is
+/// full the socket is not read, so that TCP's flow control slows the server down.
 const QUEUED_LINES: usize = 64;
 
-/// Everything on this side of the connection.
+/// The user's side: standard input, standard output and Ctrl-C.
 #[derive(Debug)]
 pub(super) struct Console {
     pub(super) input: Input,
@@ -33,19 +34,19 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// Reads standard input, if that is wanted.
-    pub(super) fn open(is_input_wanted: bool) -> Self {
+    /// Opens the console. Does not read standard input if `reads_input` is false.
+    pub(super) fn open(reads_input: bool) -> Self {
         Self {
-            input: Input::open(is_input_wanted),
+            input: Input::open(reads_input),
             output: Output::open(),
             interrupts: Interrupts::listen(),
         }
     }
 }
 
-/// Tells the user, on standard error, what is going on.
+/// Prints a line about the connection on standard error.
 pub(super) fn notice(text: &str) {
-    // Whoever closed standard error does not want to be told.
+    // Fails if standard error is closed.
     let _ = writeln!(io::stderr(), "framecast: {text}");
 }
 
@@ -58,21 +59,22 @@ pub(super) enum Unsendable {
     TooLong,
 }
 
-/// Standard input, by lines. It is read only as fast as lines are taken, two lines ahead at most.
+/// Standard input, by lines. At most two lines are read ahead.
 #[derive(Debug)]
 pub(super) struct Input {
     lines: mpsc::Receiver<Result<String, Unsendable>>,
-    /// Read but not sent; taken again before any other.
+    /// A line that was put back or read ahead, which `next` returns first.
     first: Option<Result<String, Unsendable>>,
     is_ended: bool,
-    /// Kept where nothing is read: then nothing comes, and no end either.
-    _silence: Option<mpsc::Sender<Result<String, Unsendable>>>,
+    /// The sender of `lines` if standard input is not read. It keeps the channel open, so that
+    /// `next` waits for ever instead of returning the end of the input.
+    _unused_sender: Option<mpsc::Sender<Result<String, Unsendable>>>,
 }
 
 impl Input {
-    fn open(is_wanted: bool) -> Self {
+    fn open(is_read: bool) -> Self {
         let (sender, lines) = mpsc::channel(1);
-        let silence = if is_wanted {
+        let unused_sender = if is_read {
             thread::spawn(move || read_lines(&sender));
             None
         } else {
@@ -82,11 +84,11 @@ impl Input {
             lines,
             first: None,
             is_ended: false,
-            _silence: silence,
+            _unused_sender: unused_sender,
         }
     }
 
-    /// Returns true if a person is typing.
+    /// Returns true if standard input is a terminal.
     pub(super) fn is_interactive() -> bool {
         io::stdin().is_terminal()
     }
@@ -95,7 +97,7 @@ impl Input {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a line is taken in a step that does not wait.
+    /// Cancel safe: no line is lost, because nothing is awaited after a line was received.
     pub(super) async fn next(&mut self) -> Option<Result<String, Unsendable>> {
         if let Some(line) = self.first.take() {
             return Some(line);
@@ -105,12 +107,13 @@ impl Input {
         line
     }
 
-    /// Gives back a line that could not be sent.
+    /// Puts back a line that could not be sent, so that `next` returns it again.
     pub(super) fn put_back(&mut self, line: String) {
         self.first = Some(Ok(line));
     }
 
-    /// Returns true if every line has been taken and no other will come; does not wait to find out.
+    /// Returns true if the input has ended and all its lines were taken. Does not wait: an input
+    /// whose end is not known yet has not ended.
     pub(super) fn is_ended(&mut self) -> bool {
         if self.first.is_none() && !self.is_ended {
             match self.lines.try_recv() {
@@ -125,7 +128,7 @@ impl Input {
 
 fn read_lines(lines: &mpsc::Sender<Result<String, Unsendable>>) {
     let mut stdin = io::stdin().lock();
-    // An input that fails has ended: there is nothing more to send.
+    // An error counts as the end of the input.
     while let Ok(Some(line)) = read_line(&mut stdin) {
         if lines.blocking_send(line).is_err() {
             return;
@@ -167,23 +170,23 @@ impl Output {
         Self { lines, done }
     }
 
-    /// Returns the channel for lines, their line feeds included.
+    /// Returns the queue for lines, which must end with a line feed.
     pub(super) fn lines(&self) -> mpsc::Sender<String> {
         self.lines.clone()
     }
 
-    /// Waits until nobody reads standard output any more.
+    /// Waits until a write has failed, for example because nobody reads standard output any more.
     pub(super) async fn closed(&self) {
         self.lines.closed().await;
     }
 
-    /// Returns true if nobody reads standard output any more.
+    /// Returns true if a write has failed, as for [`closed`](Self::closed).
     pub(super) fn is_closed(&self) -> bool {
         self.lines.is_closed()
     }
 
-    /// Waits until every line is written. A reader that left early is not an error: it has seen
-    /// what it wanted.
+    /// Waits until every line is written. If nobody reads standard output any more, this is no
+    /// error.
     pub(super) async fn finish(self) -> io::Result<()> {
         drop(self.lines);
         match self.done.await {
@@ -205,7 +208,7 @@ fn write_lines(mut lines: mpsc::Receiver<String>) -> io::Result<()> {
     Ok(())
 }
 
-/// Ctrl-C, as often as it is pressed.
+/// Receives each Ctrl-C.
 #[derive(Debug)]
 pub(super) struct Interrupts {
     pressed: mpsc::Receiver<()>,
@@ -224,10 +227,10 @@ impl Interrupts {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: it takes from a channel.
+    /// Cancel safe: it only waits on a channel.
     pub(super) async fn next(&mut self) {
         if self.pressed.recv().await.is_none() {
-            // Signals cannot be had here; Ctrl-C then ends the process without us.
+            // The signal handler could not be installed. Then Ctrl-C kills the process.
             pending::<()>().await;
         }
     }

@@ -1,4 +1,4 @@
-//! The end of a connection, and which ends are for good.
+//! The reasons why a connection ends, and which of them forbid to reconnect.
 //!
 //! Pure.
 
@@ -8,22 +8,22 @@ use framecast_wire::protocol_error::ProtocolError;
 
 use crate::display::escape;
 
-/// The end of a connection that this client has not asked for.
+/// The reason why a connection ended that the client did not close itself.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Disconnect {
-    /// The server started the closing handshake; `code` is `None` if its Close frame was empty.
+    /// The server started the closing handshake. `code` is `None` if its Close frame was empty.
     #[error("closed by the server {}", describe(*code, reason))]
     ByServer { code: Option<u16>, reason: String },
     /// The transport failed, or ended without a closing handshake.
     #[error("connection lost")]
     Lost(#[source] io::Error),
-    /// The server broke RFC 6455, or sent more than this client takes.
-    #[error("the server sent what this client refuses")]
+    /// The server broke RFC 6455, or exceeded a limit of this client.
+    #[error("the server sent a message or frame that this client refuses")]
     ProtocolError(#[from] ProtocolError),
 }
 
 impl Disconnect {
-    /// Returns true if the server does not want this client back.
+    /// Returns true if the client must not reconnect.
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::ByServer { code, .. } => code.is_some_and(is_final_close),
@@ -31,7 +31,7 @@ impl Disconnect {
         }
     }
 
-    /// Returns true if the server ended the connection because it was done (RFC 6455 §7.4.1).
+    /// Returns true if the server closed the connection without an error (RFC 6455 §7.4.1).
     pub(crate) fn is_orderly(&self) -> bool {
         match self {
             Self::ByServer { code, .. } => matches!(code, None | Some(1000 | 1001)),
@@ -42,7 +42,7 @@ impl Disconnect {
 
 fn is_final_close(code: u16) -> bool {
     // RFC 6455 §7.4.1: protocol error, unacceptable data, inconsistent data, policy violation,
-    // message too big, missing extension. 4500-4999: the server's application says so.
+    // message too big, missing extension. 4500-4999: a refusal by the server's application.
     matches!(code, 1002 | 1003 | 1007..=1010 | 4500..=4999)
 }
 
@@ -77,16 +77,16 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_broke_is_said_once() {
+    fn the_protocol_error_of_the_server_is_named_once() {
         let disconnect = Disconnect::from(ProtocolError::ReservedBits);
         assert_eq!(
             format!("{:#}", anyhow::Error::from(disconnect)),
-            "the server sent what this client refuses: reserved bits set"
+            "the server sent a message or frame that this client refuses: reserved bits set"
         );
     }
 
     #[test]
-    fn a_close_reason_cannot_drive_the_terminal() {
+    fn a_close_reason_cannot_control_the_terminal() {
         assert_eq!(
             by_server(4500, "go\u{1b}[2J").to_string(),
             "closed by the server with code 4500 (go\\u{1b}[2J)"

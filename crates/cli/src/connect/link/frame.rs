@@ -1,9 +1,9 @@
-//! Frames from the client to the server, encoded and masked.
+//! Encodes and masks frames from the client to the server.
 
 use fastwebsockets::{Frame, OpCode};
 use framecast_wire::{deflate::Deflater, extension::Agreement, frame::Kind};
 
-/// Encodes messages: compressed, where that was agreed on and makes them smaller.
+/// Encodes messages. Compresses them if that was agreed on and makes them smaller.
 #[derive(Debug)]
 pub(crate) struct Encoder(Option<Deflater>);
 
@@ -12,7 +12,7 @@ impl Encoder {
         Self(deflate.map(|agreement| Deflater::new(agreement.window)))
     }
 
-    /// A whole message as one masked frame.
+    /// Encodes a whole message as one masked frame.
     pub(crate) fn message(&mut self, kind: Kind, payload: &[u8]) -> Vec<u8> {
         let opcode = match kind {
             Kind::Text => OpCode::Text,
@@ -31,29 +31,29 @@ impl Encoder {
     }
 }
 
-/// Less than this is not worth compressing.
+/// Messages of fewer bytes are not compressed, as it would save next to nothing.
 const MIN_DEFLATED_BYTES: usize = 64;
 
 /// RFC 7692 §6: the message is compressed.
 const RSV1: u8 = 0x40;
 
-/// A Ping frame; its payload is at most 125 bytes.
+/// Encodes a Ping. `payload` must have at most 125 bytes.
 pub(crate) fn ping(payload: &[u8]) -> Vec<u8> {
     let payload = payload.to_vec().into();
     masked(Frame::new(true, OpCode::Ping, None, payload))
 }
 
-/// The answer to a Ping with this payload.
+/// Encodes the Pong that answers a Ping with this payload.
 pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
     masked(Frame::pong(payload.to_vec().into()))
 }
 
-/// A Close frame; its reason is at most 123 bytes.
+/// Encodes a Close. `reason` must have at most 123 bytes.
 pub(crate) fn close(code: u16, reason: &str) -> Vec<u8> {
     masked(Frame::close(code, reason.as_bytes()))
 }
 
-/// §5.3: every frame from a client is masked, with a key that nobody can guess.
+/// Encodes a frame, masked with a random key, as §5.3 requires of every frame from a client.
 fn masked(mut frame: Frame<'_>) -> Vec<u8> {
     frame.mask();
     let mut wire = Vec::new();
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_compressed_where_that_was_agreed_on_and_shrinks_it() {
+    fn a_message_is_compressed_if_that_was_agreed_on_and_makes_it_smaller() {
         let agreed = framecast_wire::extension::agreed(
             [&b"permessage-deflate; server_no_context_takeover"[..]].into_iter(),
         );

@@ -1,17 +1,17 @@
-//! One connection as two tasks, one that reads the socket and one that writes it.
+//! One connection as two tasks: one reads the socket, the other one writes it.
 //!
-//! Each is one future for the life of the connection. fastwebsockets reads are not cancel safe: a
-//! read dropped inside a frame loses what it has read, and the next one starts in the middle. So
-//! nobody waits for a frame directly; the [`Link`] is channels, and waiting on those can be given up
-//! at any time.
+//! Each is one future for the life of the connection. Reads of fastwebsockets are not cancel safe:
+//! if a read is dropped inside a frame, its bytes are lost, and the next read starts in the middle.
+//! So the session waits on the channels of the [`Link`] instead, which is cancel safe.
 //!
-//! Answers leave in the order of what they answer, and a server that does not take them is not read
-//! on, so none is left out and few are held.
+//! Replies (Pongs, echoes, the Close) are sent in the order of the frames that they answer. While
+//! the socket does not take them, the reader waits and reads no further frame. So no reply is
+//! dropped, and memory holds few of them.
 //!
 //! Invariant: a Close frame is the last frame written.
 //!
-//! [`frame`] encodes and masks what is sent, [`pings`] are those that wait for their Pong, and [`disconnect`] is
-//! why a connection ended.
+//! [`frame`] encodes and masks frames, [`pings`] has the Pings that wait for their Pong, and
+//! [`disconnect`] the reasons why a connection ends.
 
 pub(crate) mod disconnect;
 pub(crate) mod frame;
@@ -38,22 +38,22 @@ use tokio::{
 use self::{disconnect::Disconnect, frame::Encoder};
 use crate::connect::console::message;
 
-/// Events not yet looked at. Arbitrary; they are looked at between any two waits.
+/// Capacity of the queue of events. Arbitrary: the session takes events whenever it waits.
 const QUEUED_EVENTS: usize = 64;
 
-/// Limits of what a server may send. Arbitrary: more than a terminal can show, little enough for any
-/// machine to hold.
+/// Limits of a message from the server. Arbitrary: more than a terminal can show, and little enough
+/// for the memory of any machine.
 const LIMITS: MessageLimits = MessageLimits {
     message_bytes: 16 << 20,
     fragments: 1 << 17,
 };
 
-/// Something that the server did.
+/// An event on the connection, for the session.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// The connection has ended; no event follows.
+    /// The connection has ended. No event follows.
     Disconnected(Disconnect),
-    /// A message has come and is on its way to where messages go.
+    /// A message has arrived, and was passed to its destination.
     Message,
     /// A Pong with this payload.
     Pong(Vec<u8>),
@@ -62,23 +62,23 @@ pub(super) enum Event {
 /// The destination of messages.
 #[derive(Debug)]
 pub(super) enum Messages {
-    /// To standard output, as lines.
+    /// Standard output, as lines.
     Print(mpsc::Sender<String>),
-    /// Back to the server.
+    /// The server.
     Echo,
 }
 
-/// Resolves once the frame is written; fails if it never will be.
+/// Completes once the frame is written. Fails if it never will be.
 pub(super) type Written = oneshot::Receiver<()>;
 
-/// An encoded frame, and whom to tell that it is written.
+/// An encoded frame, and the sender that completes its [`Written`].
 pub(super) type Outgoing = (Vec<u8>, oneshot::Sender<()>);
 
 /// An open connection. Dropping it drops the socket.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) events: mpsc::Receiver<Event>,
-    /// Closed when nothing more will be written: after a Close frame, or because the socket failed.
+    /// Closed once no more frames are written: after a Close frame, or after the socket has failed.
     pub(super) frames: mpsc::Sender<Outgoing>,
     encoder: Encoder,
     /// Reader and writer; dropping the set ends them.
@@ -94,17 +94,17 @@ impl Link {
         let (read_half, write_half) = tokio::io::split(socket);
         let (event_sender, events) = mpsc::channel(QUEUED_EVENTS);
         let (frames, frame_receiver) = mpsc::channel(1);
-        let (answers, answer_receiver) = mpsc::channel(1);
+        let (replies, reply_receiver) = mpsc::channel(1);
         let reader = Reader {
             infos: MessageInfos::default(),
             inflater: Inflater::default(),
             messages,
             encoder: Encoder::new(deflate),
-            answers,
+            replies,
         };
         let mut tasks = JoinSet::new();
         tasks.spawn_local(reader.read(read_half, deflate.is_some(), event_sender));
-        tasks.spawn_local(write(write_half, frame_receiver, answer_receiver));
+        tasks.spawn_local(write(write_half, frame_receiver, reply_receiver));
         Self {
             events,
             frames,
@@ -113,10 +113,10 @@ impl Link {
         }
     }
 
-    /// Queues an encoded frame behind at most one other.
+    /// Queues an encoded frame. Waits while another one is queued already.
     pub(super) async fn send(&self, wire: Vec<u8>) -> Written {
         let (sender, written) = oneshot::channel();
-        // If the writer has ended, the sender is dropped with the frame, and `written` says so.
+        // If the writer has ended, this drops the frame with the sender, so that `written` fails.
         let _ = self.frames.send((wire, sender)).await;
         written
     }
@@ -127,17 +127,18 @@ impl Link {
     }
 }
 
-/// The reading half of a link.
+/// The task that reads the socket.
 struct Reader {
     infos: MessageInfos,
     inflater: Inflater,
     messages: Messages,
     encoder: Encoder,
-    answers: mpsc::Sender<Vec<u8>>,
+    replies: mpsc::Sender<Vec<u8>>,
 }
 
 impl Reader {
-    /// Socket to messages and events, until the connection ends.
+    /// Reads frames, and passes messages to their destination and events to the session, until the
+    /// connection ends.
     async fn read<S: AsyncRead>(
         mut self,
         socket: ReadHalf<S>,
@@ -151,7 +152,7 @@ impl Reader {
         };
         let reply = RefCell::new(Vec::new());
         let keep = |frame: &[u8]| drop(reply.replace(frame.to_vec()));
-        // The gate reads in pieces, which the buffer makes cheap.
+        // The gate reads in small pieces. From the buffer these cost no system call.
         let socket = BufReader::new(socket);
         let mut engine = web_socket(
             socket,
@@ -160,7 +161,8 @@ impl Reader {
             Rc::clone(&self.infos),
             keep,
         );
-        // Its Pongs would not wait until there is room for them; its reply to a Close is only one.
+        // `on_frame` sends the Pongs, because it can wait for the queue of replies. The engine
+        // still replies to a Close, of which there is only one.
         engine.set_auto_pong(false);
         let mut engine = FragmentCollector::new(engine);
         let disconnect = loop {
@@ -183,20 +185,22 @@ impl Reader {
             Disconnect::ProtocolError(error) => Some(frame::close(error.close_code(), "")),
             Disconnect::Lost(_) => None,
         };
-        // Said first: a Close that cannot get out is not waited for without end.
+        // The event comes first, so that the session can limit the wait for the Close to be
+        // written.
         let _ = events.send(Event::Disconnected(disconnect)).await;
         if let Some(close) = close {
-            self.answer(close).await;
+            self.reply(close).await;
         }
     }
 
-    /// Takes a control frame or a whole message.
+    /// Handles a control frame or a whole message. Returns an event for the session, if there is
+    /// one.
     async fn on_frame(&mut self, frame: &Frame<'_>) -> Result<Option<Event>, Disconnect> {
         match frame.opcode {
             OpCode::Close => Err(by_server(&frame.payload)),
             OpCode::Pong => Ok(Some(Event::Pong(frame.payload.to_vec()))),
             OpCode::Ping => {
-                self.answer(frame::pong(&frame.payload)).await;
+                self.reply(frame::pong(&frame.payload)).await;
                 Ok(None)
             }
             OpCode::Continuation => Ok(None),
@@ -217,26 +221,27 @@ impl Reader {
         let limit = LIMITS.message_bytes;
         let message = open_message(info, payload, &mut self.inflater, limit)?;
         match &self.messages {
-            // When nobody reads standard output the session ends by itself; until then, read on.
+            // Fails if nobody reads standard output. The session ends then.
             Messages::Print(lines) => {
                 let _ = lines.send(message::line(info.kind, &message)).await;
             }
             Messages::Echo => {
                 let wire = self.encoder.message(info.kind, &message);
-                self.answer(wire).await;
+                self.reply(wire).await;
             }
         }
         Ok(())
     }
 
-    /// Queues a frame behind at most one other.
-    async fn answer(&self, wire: Vec<u8>) {
-        // If the writer has ended, so has the connection, or it is about to.
-        let _ = self.answers.send(wire).await;
+    /// Queues a reply. Waits while another one is queued already.
+    async fn reply(&self, wire: Vec<u8>) {
+        // Fails if the writer has ended. Then the connection ends, too.
+        let _ = self.replies.send(wire).await;
     }
 }
 
-/// §5.5.1: two bytes of code and then the reason, or nothing; fastwebsockets has validated both.
+/// Parses the payload of a Close (§5.5.1): nothing, or two bytes of code and then the reason.
+/// fastwebsockets has validated both.
 fn by_server(payload: &[u8]) -> Disconnect {
     let (code, reason) = match payload {
         [high, low, reason @ ..] => (Some(u16::from_be_bytes([*high, *low])), reason),
@@ -256,15 +261,15 @@ fn reason_of(stop: Stop) -> Disconnect {
     }
 }
 
-/// Frames to the socket, in order, until a Close frame is written or the socket fails.
+/// Writes frames and replies to the socket, until a Close frame is written or the socket fails.
 async fn write<S: AsyncWrite>(
     mut socket: WriteHalf<S>,
     mut frames: mpsc::Receiver<Outgoing>,
-    mut answers: mpsc::Receiver<Vec<u8>>,
+    mut replies: mpsc::Receiver<Vec<u8>>,
 ) {
     loop {
         let (wire, written) = tokio::select! {
-            Some(wire) = answers.recv() => (wire, None),
+            Some(wire) = replies.recv() => (wire, None),
             Some((wire, written)) = frames.recv() => (wire, Some(written)),
             else => return,
         };
@@ -272,7 +277,7 @@ async fn write<S: AsyncWrite>(
             return;
         }
         if let Some(written) = written {
-            // Whoever sent it may have left.
+            // Fails if the session does not wait for this frame any more.
             let _ = written.send(());
         }
         if is_close(&wire) {

@@ -1,4 +1,4 @@
-//! The Pings that wait for their Pong.
+//! Pings that wait for their Pong, to measure the round trip time.
 //!
 //! Pure: the clock is an argument.
 
@@ -7,7 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Unanswered Pings that are remembered. Arbitrary: more than a person types in one round trip.
+/// Most unanswered Pings that are remembered. Arbitrary: more than a person types in one round
+/// trip.
 const MAX_WAITING: usize = 32;
 
 /// Unanswered Pings, oldest first.
@@ -19,7 +20,7 @@ pub(crate) struct Pings {
 }
 
 impl Pings {
-    /// Remembers a Ping; forgets the oldest one if there are too many.
+    /// Remembers a Ping. Forgets the oldest one if there are too many.
     pub(crate) fn on_ping(&mut self, payload: Vec<u8>, now: Instant) {
         if self.waiting.len() == MAX_WAITING {
             self.waiting.pop_front();
@@ -30,7 +31,7 @@ impl Pings {
     /// Returns the round trip time of the Ping that this Pong answers, if it answers one.
     pub(crate) fn on_pong(&mut self, payload: &[u8], now: Instant) -> Option<Duration> {
         let answered = self.waiting.iter().position(|(ping, _)| ping == payload)?;
-        // §5.5.3: a peer may answer only the latest of several Pings, so the earlier ones are done.
+        // §5.5.3: a peer may answer only the latest of several Pings, so earlier ones get no Pong.
         let (_, sent) = self.waiting.drain(..=answered).next_back()?;
         Some(now.duration_since(sent))
     }
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pong_for_the_latest_ping_settles_the_earlier_ones() {
+    fn a_pong_for_a_ping_discards_the_earlier_pings() {
         let start = Instant::now();
         let mut pings = Pings::default();
         pings.on_ping(b"a".to_vec(), start);
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_pings_are_remembered() {
+    fn the_number_of_remembered_pings_is_limited() {
         let start = Instant::now();
         let mut pings = Pings::default();
         for number in 0..=MAX_WAITING {
