@@ -1,10 +1,11 @@
-//! Compiles the settings of the program's allocator.
+//! Compiles `allocator.c`, the settings of jemalloc, and links them into the program.
 
 fn main() {
     println!("cargo::rerun-if-changed=src/allocator.c");
     cc::Build::new()
         .file("src/allocator.c")
-        // Nothing asks for it by name: jemalloc has a weak symbol of its own.
+        // Without this the linker drops the object: jemalloc's own weak symbol already satisfies
+        // the only reference to it.
         .link_lib_modifier("+whole-archive")
         .compile("allocator");
 }

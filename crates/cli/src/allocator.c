@@ -1,6 +1,8 @@
-/* The settings of the program's allocator, which reads them before main. In Rust they would need unsafe
- * code, and what the environment of a build says holds only for builds in this folder.
+/* The settings of jemalloc, the program's allocator, which reads this symbol before main. To define
+ * it in Rust would need unsafe code. An environment variable of the build would only work for builds
+ * in this folder.
  *
- * With an arena for each thread, what one shard has freed is of no use to the others, and with the default
- * decay of 10 s it stays resident: docs/attacks.md has the figures. */
+ * By default each thread has an arena of its own and gives freed memory back after 10 s. Then memory
+ * that one shard has freed cannot be used by another shard, and stays resident: docs/attacks.md has
+ * the figures. */
 const char *_rjem_malloc_conf = "narenas:1,dirty_decay_ms:100";

@@ -1,13 +1,12 @@
-//! The limit of file descriptors: one for each connection.
+//! The limit on file descriptors. Each connection needs one.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Allows as many descriptors as the system lets us, and returns how many that is. The usual soft
-/// limit is 1,024.
+/// Raises the soft limit, which is usually 1,024, to the hard limit. Returns the new soft limit.
 pub(crate) fn raise_limit() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Without it there are just fewer.
+    // If it fails, the old limit stays.
     let _ = setrlimit(Resource::Nofile, limit);
     let allowed = getrlimit(Resource::Nofile).current;
     allowed.map_or(usize::MAX, |allowed| {

@@ -1,12 +1,12 @@
-//! What came from the network, made safe to show: it stays on its line and cannot drive the terminal.
+//! Makes text from the network safe to print: it stays on its line and cannot control the terminal.
 //!
 //! Pure.
 
 /// The longest reason shown, in characters. Arbitrary: it fits on two lines of a terminal.
 const SHOWN_CHARACTERS: usize = 120;
 
-/// `text` with everything escaped that would move the cursor, colour the terminal, start a line or
-/// reverse the reading direction. Tabs stay, and so do backslashes: JSON is full of them.
+/// Escapes all characters of `text` that would move the cursor, colour the terminal, start a line
+/// or reverse the reading direction. Tabs are kept, and so are backslashes, of which JSON is full.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -19,7 +19,8 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// The first line of `text` that says something, shortened; empty if there is none.
+/// Returns the first line of `text` that is not blank, escaped and shortened. Empty if there is
+/// none.
 pub(crate) fn first_line(text: &str) -> String {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());
     let line = line.unwrap_or_default();
@@ -30,7 +31,7 @@ pub(crate) fn first_line(text: &str) -> String {
 }
 
 fn is_unsafe(character: char) -> bool {
-    // Besides C0, DEL and C1: line and paragraph separator, and the bidirectional overrides.
+    // Control characters (C0, DEL, C1), line and paragraph separators, bidirectional overrides.
     (character.is_control() && character != '\t')
         || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_line_of_a_reason_is_shown_and_not_all_of_it() {
+    fn only_the_start_of_the_first_line_of_a_reason_is_shown() {
         assert_eq!(first_line("\r\n  no\u{1b}\r\nmore"), "no\\u{1b}");
         assert_eq!(first_line(""), "");
         assert_eq!(first_line(&"é".repeat(200)), "é".repeat(120) + "…");

@@ -1,4 +1,4 @@
-//! What `serve` logs: which lines, how they look, and that a panic is one of them.
+//! The log of `serve`: its filter, the format of its lines, and the lines for panics.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -14,16 +14,17 @@ use tracing_subscriber::{
     prelude::*,
 };
 
-use crate::stderr::{Lines, stamped};
+use crate::stderr::{Lines, log_line};
 
-/// Logs go to standard error. `Debug` of what clients sent is logged, which escapes it.
+/// Starts logging to standard error, by way of `lines`. Data that clients sent is logged by its
+/// `Debug` format, which escapes it.
 pub(super) fn start(filter: &str, lines: Lines) -> anyhow::Result<()> {
     let targets = targets(filter)?;
-    tell_of_panics(lines.clone());
+    log_panics(lines.clone());
     let layer = fmt::layer()
         .with_writer(move || lines.clone())
         .with_ansi(io::stderr().is_terminal())
-        // Those it would print itself, and wait.
+        // It would write them to standard error itself, which blocks.
         .log_internal_errors(false);
     tracing_subscriber::registry()
         .with(targets)
@@ -33,7 +34,7 @@ pub(super) fn start(filter: &str, lines: Lines) -> anyhow::Result<()> {
 }
 
 fn targets(filter: &str) -> anyhow::Result<Targets> {
-    // A word alone would be taken for a target, and all others would be off.
+    // The parser takes a single word that is no level for a target, and turns all others off.
     for directive in filter.split(',').map(str::trim) {
         let is_target = directive.contains('=') && !directive.contains('[');
         let is_level = !directive.is_empty() && directive.parse::<LevelFilter>().is_ok();
@@ -47,26 +48,26 @@ fn targets(filter: &str) -> anyhow::Result<Targets> {
     }
 }
 
-/// Lets a panic be said as the log is, whatever the filter: the usual hook writes to standard error
-/// itself, and a shard would wait for that.
-fn tell_of_panics(lines: Lines) {
+/// Logs every panic, whatever the filter. The default hook writes to standard error itself, and a
+/// shard that panics would block on that.
+fn log_panics(lines: Lines) {
     panic::set_hook(Box::new(move |info| {
         let message = info.payload_as_str().unwrap_or("not a text");
         let text = match info.location() {
             Some(place) => panicked(&place, message),
             None => panicked(&"an unknown place", message),
         };
-        let mut said = stamped("ERROR", text);
-        // Only where the environment asks for it.
+        let mut entry = log_line("ERROR", text);
+        // Captured only if `RUST_BACKTRACE` or `RUST_LIB_BACKTRACE` is set.
         let backtrace = Backtrace::capture();
         if backtrace.status() == BacktraceStatus::Captured {
-            said.push_str(&backtrace.to_string());
+            entry.push_str(&backtrace.to_string());
         }
-        lines.push(said.as_bytes());
+        lines.push(entry.as_bytes());
     }));
 }
 
-/// One line, whatever the message.
+/// Formats a panic as one line, even if the message has several.
 fn panicked(place: &dyn Display, message: &str) -> String {
     let thread = thread::current();
     let name = thread.name().unwrap_or("without a name");
@@ -79,11 +80,11 @@ mod tests {
 
     #[test]
     fn a_panic_is_one_line_that_says_where_and_why() {
-        let line = stamped("ERROR", panicked(&"src/a.rs:1:2", "it\nbroke\x1b[2J"));
-        let (_, said) = line.split_once("Z ERROR framecast: ").unwrap_or_default();
-        let (said, thread) = said.split_once(" thread=").unwrap_or_default();
+        let line = log_line("ERROR", panicked(&"src/a.rs:1:2", "it\nbroke\x1b[2J"));
+        let (_, text) = line.split_once("Z ERROR framecast: ").unwrap_or_default();
+        let (text, thread) = text.split_once(" thread=").unwrap_or_default();
         assert_eq!(
-            said,
+            text,
             r#"a thread panicked at src/a.rs:1:2: "it\nbroke\u{1b}[2J""#
         );
         assert!(thread.contains("a_panic_is_one_line"), "{thread}");

@@ -1,9 +1,10 @@
-//! The program `framecast`: one file or folder a subcommand. The only place that prints or exits.
+//! The program `framecast`, with one file or folder for each subcommand. Only the program prints or
+//! exits, the libraries do not.
 //!
-//! [`serve`], [`connect`], [`publish`] and [`load`] are the subcommands. [`value`], [`size`] and [`url`] parse
-//! what they are given, [`display`] makes safe what the network has sent, [`logging`] is the log and
-//! [`stderr`] the thread that writes it and the errors, [`signals`] end `serve`, and [`descriptors`] limit
-//! how many connections a process has.
+//! [`serve`], [`connect`], [`publish`] and [`load`] are the subcommands. [`value`], [`size`] and
+//! [`url`] parse options. [`display`] makes text from the network safe to print. [`logging`] is the
+//! log, and [`stderr`] the thread that writes the log and the errors. [`signals`] has the signals
+//! that end `serve`, and [`descriptors`] the limit on open connections.
 
 mod connect;
 mod descriptors;
@@ -32,9 +33,10 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 use self::stderr::Stderr;
 
-/// Gives the memory of a crowd back to the system. Measured, 30 s after 9,000 connections had made
-/// the server hold 650 MB: of that it keeps 2 %, glibc's 97 % and mimalloc (with its defaults) 18 to
-/// 40 %; an idle connection takes 0.9 KiB, and not 1.1 or 1.5.
+/// The allocator: jemalloc, because it gives memory back to the system after many connections have
+/// ended. Measured 30 s after 9,000 connections had made the server use 650 MB: jemalloc still held
+/// 2 % of that, glibc's allocator 97 % and mimalloc (with its defaults) 18 to 40 %. An idle
+/// connection takes 0.9 KiB, and 1.1 or 1.5 with the other two.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
@@ -46,7 +48,7 @@ struct Cli {
     command: Command,
 }
 
-// Without doc comments of their own, so that each shows that of its arguments.
+// The variants have no doc comments, so that the help shows those of their `Args`.
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Args),
@@ -55,12 +57,13 @@ enum Command {
     Load(load::Args),
 }
 
-/// Ctrl-C has ended it, which this says.
+/// The error of a run that Ctrl-C has ended, with its text. It exits with status 130.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Interrupted(String);
 
-/// What is asked for can't be. The parser has let it pass, and the exit status is the same.
+/// A wrong command line or setting that clap's parser accepts. It exits with the same status 2 as
+/// an error of the parser.
 #[derive(Debug)]
 struct Misuse(anyhow::Error);
 
@@ -73,20 +76,20 @@ impl fmt::Display for Misuse {
 impl std::error::Error for Misuse {}
 
 fn main() -> ExitCode {
-    // Without its thread, memory is given back only where there is something to do. It is an option
-    // of the build that may be missing.
+    // Without its background thread, jemalloc gives memory back only while it is called. The call
+    // fails if the build has no such thread.
     let _ = tikv_jemalloc_ctl::background_thread::write(true);
     run()
 }
 
-/// Runs the subcommand. What fails is said in one line on standard error: exit status 2 for a
-/// wrong command line or setting, 130 for a load that Ctrl-C has ended, 70 for a shard that has
-/// panicked, 1 for anything else.
+/// Runs the subcommand. An error is printed as one line on standard error. The exit status is 2 for
+/// a wrong command line or setting, 130 for a load that Ctrl-C has ended, 70 for a shard that has
+/// panicked, and 1 for any other error.
 fn run() -> ExitCode {
     let stderr = match Stderr::start() {
         Ok(stderr) => stderr,
         Err(error) => {
-            // Nobody to tell if standard error is gone.
+            // Fails if standard error is closed.
             let _ = writeln!(
                 io::stderr(),
                 "framecast: a thread can't be started: {error}"
@@ -102,27 +105,27 @@ fn run() -> ExitCode {
         Command::Serve(args) => block_on(serve::run(args, stderr.lines())),
         Command::Connect(args) => block_on(connect::run(args)),
         Command::Publish(args) => block_on(publish::run(args)),
-        // It waits for its sockets by itself.
+        // Without a tokio runtime: the load generator waits for its sockets by itself.
         Command::Load(args) => load::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            stderr.say(&format!("framecast: {error:#}"));
+            stderr.write_line(&format!("framecast: {error:#}"));
             ExitCode::from(status(&error))
         }
     }
 }
 
-/// Joins an option with a negative value behind it: `--max-behind -5s` becomes `--max-behind=-5s`.
-/// The parser would take `-5s` for an option that there is not, and not name the one that is wrong.
+/// Joins an option with a negative value after it: `--max-behind -5s` becomes `--max-behind=-5s`.
+/// Otherwise clap takes `-5s` for an unknown option, and its error does not name `--max-behind`.
 fn with_negative_values(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words = words.into_iter();
     let mut joined: Vec<OsString> = Vec::new();
     while let Some(word) = words.next() {
         if word == "--" {
             joined.push(word);
-            // All that follows is as it stands.
+            // Everything after `--` is a value.
             joined.extend(words);
             break;
         }
@@ -137,7 +140,7 @@ fn with_negative_values(words: impl IntoIterator<Item = OsString>) -> Vec<OsStri
     joined
 }
 
-/// Returns true for an option that has no value yet.
+/// Returns true for an option without `=` and a value.
 fn is_option(word: &OsStr) -> bool {
     let word = word.as_encoded_bytes();
     word.starts_with(b"--") && !word.contains(&b'=')
@@ -147,7 +150,7 @@ fn is_negative(word: &OsStr) -> bool {
     matches!(word.as_encoded_bytes(), [b'-', b'0'..=b'9' | b'.', ..])
 }
 
-/// The exit status that tells what kind of error it is.
+/// Returns the exit status for an error.
 fn status(error: &anyhow::Error) -> u8 {
     if error.is::<Misuse>() {
         MISUSE
@@ -160,18 +163,18 @@ fn status(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// Runs a subcommand on a runtime of one thread, this one.
+/// Runs a subcommand on a tokio runtime that uses this thread only.
 fn block_on(subcommand: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
     let done = runtime.block_on(subcommand);
-    // Not waited for: a name that is being looked up, or a terminal that is being read.
+    // Does not wait for blocking calls, such as a name lookup or a read from a terminal.
     LocalRuntime::shutdown_background(runtime);
     done
 }
 
-/// Shows the help that was asked for, or says in one line what is wrong.
+/// Prints the help or the version, or an error of the command line in one line.
 fn usage(error: &clap::Error, stderr: &Stderr) -> ExitCode {
     if matches!(
         error.kind(),
@@ -179,7 +182,7 @@ fn usage(error: &clap::Error, stderr: &Stderr) -> ExitCode {
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
             | ErrorKind::DisplayVersion
     ) {
-        // Nobody to tell if standard output is gone.
+        // Fails if standard output is closed.
         let _ = error.print();
         return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
     }
@@ -190,20 +193,20 @@ fn usage(error: &clap::Error, stderr: &Stderr) -> ExitCode {
         .map(str::trim);
     let line = lines.collect::<Vec<_>>().join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    stderr.say(&format!("framecast: {line}"));
+    stderr.write_line(&format!("framecast: {line}"));
     ExitCode::from(MISUSE)
 }
 
-/// As the parser of the command line has it.
+/// The status that clap uses for a wrong command line.
 const MISUSE: u8 = 2;
 
-/// As a shell reports a program that was interrupted.
+/// The status that a shell reports for a program that SIGINT has killed.
 const INTERRUPTED: u8 = 130;
 
 /// `EX_SOFTWARE` of sysexits(3): a bug.
 const SOFTWARE: u8 = 70;
 
-/// Anything else.
+/// Any other error.
 const FAILURE: u8 = 1;
 
 #[cfg(test)]
@@ -230,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exit_status_tells_a_bug_from_misuse_and_from_anything_else() {
+    fn the_exit_status_distinguishes_a_bug_misuse_an_interruption_and_other_errors() {
         assert_eq!(status(&Error::ShardPanicked.into()), 70);
         let in_context = Err::<(), _>(Error::ShardPanicked).context("serve");
         assert_eq!(status(&in_context.unwrap_err()), 70);

@@ -1,4 +1,4 @@
-//! `framecast publish`: one message through the server's HTTP interface.
+//! `framecast publish`: publishes one message over the server's HTTP interface.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -19,46 +19,47 @@ use tokio::{net::TcpStream, time::timeout};
 
 use crate::{Misuse, display::first_line, url::Url};
 
-/// Time that connecting, sending and the answer may take together. Arbitrary: publishing does not
-/// wait for subscribers, so a server that needs longer is not well.
+/// Time that connecting, the request and the response may take together. Arbitrary: publishing does
+/// not wait for subscribers, so a server that needs longer has a problem.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest answer read, in bytes. Arbitrary: a count or one line of error is far shorter.
+/// Longest response body that is read, in bytes. Arbitrary: a count or a one-line error is far
+/// shorter.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 
 /// Publish one message to a topic
 ///
-/// Posts the message to URL/publish and prints to how many connections the
-/// server has queued it, or that it is published if that is not known yet. The
-/// exit status is 0 if the server has published the message, 2 if the command
-/// line is wrong, otherwise 1.
+/// Posts the message to URL/publish. Prints the number of connections to which the
+/// server has queued it, or that the number is not known yet. The exit status is 0
+/// if the server has published the message, 2 if the command line is wrong, and
+/// otherwise 1.
 ///
-/// With - as the message, all of standard input is the message, without the line
-/// feed at its end:
+/// If the message is -, it is read from standard input, and a line feed at its end
+/// is removed:
 ///
 ///   date | framecast publish --topic clock -
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// Where the server answers HTTP; a path is kept in front of /publish
+    /// URL of the server; /publish is appended to its path
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     url: String,
 
-    /// The topic to publish to
+    /// Topic to publish to
     #[arg(long)]
     topic: String,
 
-    /// Publish only to the connections of this user; sent as a number if it is one
+    /// Publish only to the connections of this user; an id that is a number is sent as a number
     #[arg(long = "user", value_name = "ID")]
     user_id: Option<String>,
 
-    /// The message, or - to read it from standard input; write -- before a
-    /// message that starts with a hyphen
+    /// Message, or - to read it from standard input; put -- before a message
+    /// that starts with a hyphen
     #[arg(verbatim_doc_comment)]
     message: String,
 }
 
-/// Publishes the message and reports how far it got.
+/// Publishes the message, and prints to how many connections it was queued.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let url = base(&args.url).map_err(Misuse)?;
     let message = match args.message.as_str() {
@@ -77,12 +78,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let line = match queued(status, &answer)? {
         Some(1) => "queued to 1 connection".to_owned(),
         Some(queued) => format!("queued to {queued} connections"),
-        None => "published; to how many connections is not known yet".to_owned(),
+        None => "published; the number of connections is not known yet".to_owned(),
     };
     writeln!(io::stdout(), "{line}").context("writing to standard output")
 }
 
-/// Parses the URL that `/publish` is appended to.
+/// Parses the URL to which `/publish` is appended.
 fn base(url: &str) -> anyhow::Result<Url> {
     let url = Url::parse(url, "http")?;
     ensure!(url.query.is_none(), "the URL must not contain `?`");
@@ -108,21 +109,21 @@ enum UserId<'a> {
 impl<'a> UserId<'a> {
     fn parse(id: &'a str) -> Self {
         match id.parse::<u64>() {
-            // `007` and `+7` are not how anybody writes the number 7.
+            // `007` and `+7` are other ids than `7`.
             Ok(number) if number.to_string() == id => Self::Number(number),
             _ => Self::Text(id),
         }
     }
 }
 
-/// The body of the answer.
+/// The body of the response.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Answer {
     Queued {
         queued: u64,
     },
-    /// Null: published, but the count was not known in time.
+    /// `{"queued":null}`: published, but the server did not know the count in time.
     Uncounted {
         #[serde(rename = "queued")]
         _queued: (),
@@ -137,7 +138,7 @@ fn read_message() -> anyhow::Result<String> {
     let mut stdin = io::stdin().lock();
     let read = stdin.read_to_string(&mut message);
     read.context("reading the message from standard input")?;
-    // `echo` and most editors end a text with a line feed that nobody means to send.
+    // `echo` and most editors add this line feed, which does not belong to the message.
     if message.ends_with('\n') {
         message.pop();
     }
@@ -163,14 +164,19 @@ async fn post(url: &Url, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
             Err(error) => Err(anyhow::Error::from_boxed(error)),
         }
     };
-    // The exchange sees every error of the connection that concerns it.
+    // An error of the connection also fails the exchange, so the task's result is not needed.
     let connection = tokio::spawn(connection);
     let answer = exchange.await.context("no answer from the server");
     connection.abort();
     answer
 }
 
-/// Returns to how many connections the message was queued, if the server knows; or why it was refused.
+/// Returns the number of connections to which the message was queued, or `None` if the server does
+/// not know it yet.
+///
+/// # Errors
+///
+/// The server refused the message, with its reason.
 fn queued(status: StatusCode, body: &[u8]) -> anyhow::Result<Option<u64>> {
     let answer = serde_json::from_slice(body);
     if status.is_success() {
@@ -194,13 +200,13 @@ fn queued(status: StatusCode, body: &[u8]) -> anyhow::Result<Option<u64>> {
 mod tests {
     use super::*;
 
-    fn refusal(status: u16, body: &str) -> String {
+    fn error_of(status: u16, body: &str) -> String {
         let status = StatusCode::from_u16(status).unwrap();
         queued(status, body.as_bytes()).unwrap_err().to_string()
     }
 
     #[test]
-    fn the_count_is_taken_from_the_answer() {
+    fn the_count_is_read_from_the_response() {
         let count = queued(StatusCode::OK, br#"{"queued":3,"more":true}"#);
         assert_eq!(count.unwrap(), Some(3));
         let count = queued(StatusCode::ACCEPTED, br#"{"queued":null}"#);
@@ -213,22 +219,22 @@ mod tests {
             (202, r#"{"queued":3}"#),
             (204, ""),
         ] {
-            assert!(refusal(status, body).contains("not that of a framecast server"));
+            assert!(error_of(status, body).contains("not that of a framecast server"));
         }
     }
 
     #[test]
     fn the_reason_is_the_error_field_or_the_first_line() {
         assert_eq!(
-            refusal(404, r#"{"error":"no such\u001b topic"}"#),
+            error_of(404, r#"{"error":"no such\u001b topic"}"#),
             "the server answered 404 Not Found: no such\\u{1b} topic"
         );
         assert_eq!(
-            refusal(400, "\nnot JSON\nat all"),
+            error_of(400, "\nnot JSON\nat all"),
             "the server answered 400 Bad Request: not JSON"
         );
         assert_eq!(
-            refusal(500, ""),
+            error_of(500, ""),
             "the server answered 500 Internal Server Error"
         );
     }
@@ -242,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_leaves_out_what_was_not_given() {
+    fn the_body_has_no_field_for_an_option_that_is_not_given() {
         let mut request = PublishRequest {
             topic: "cats",
             message: "\"meow\"",

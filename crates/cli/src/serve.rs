@@ -1,4 +1,4 @@
-//! `framecast serve`: the server, until a signal.
+//! `framecast serve`: runs the server until a signal.
 
 use std::{
     io::{self, Write as _},
@@ -22,8 +22,8 @@ use crate::{
 /// Run the server
 ///
 /// Listens for WebSocket clients and for the HTTP interface on one address.
-/// Ctrl-C, SIGTERM or SIGHUP drains it: what was published is delivered, what is
-/// queued is written, every connection is closed with code 1012. A second Ctrl-C or
+/// Ctrl-C, SIGTERM or SIGHUP drains it: it delivers what was published, writes what
+/// is queued, and closes every connection with code 1012. A second Ctrl-C or
 /// SIGTERM ends it at once. Under nohup it ignores SIGHUP.
 ///
 /// A SIZE is in bytes, such as 65536, or in units of 1024: 64KiB, 200MiB, 1GiB.
@@ -31,9 +31,9 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// Read settings from this TOML file; what is given on the command line wins
+    /// Read settings from this TOML file; options on the command line take precedence
     ///
-    /// The names are those of the options, for example: max-message-bytes = "200KiB"
+    /// Each setting has the name of its option, for example: max-message-bytes = "200KiB"
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -41,52 +41,53 @@ pub(crate) struct Args {
     settings: Settings,
 }
 
-/// What can be set, on the command line and in the file by the same names.
+/// The settings, which have the same names on the command line and in the settings file.
 #[derive(Debug, Default, clap::Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct Settings {
-    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8080]
+    /// Address and port to listen on; port 0 chooses a free port [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
 
-    /// Threads that serve connections [default: the cores that this process may use]
+    /// Number of threads that serve connections [default: the cores that this process may use]
     #[arg(long, value_name = "N")]
     shards: Option<Count>,
 
-    /// The largest message of a client, over all its fragments, such as 65536, 200KiB or 1MiB
-    /// [default: 64KiB]
+    /// Largest message that a client may send, all fragments together, such as 65536, 200KiB or
+    /// 1MiB [default: 64KiB]
     #[arg(long, value_name = "SIZE")]
     max_message_bytes: Option<Size>,
 
-    /// The most fragments of one message [default: 1024]
+    /// Most fragments of one message of a client [default: 1024]
     #[arg(long, value_name = "N")]
     max_fragments: Option<Whole<u32, 0, { u32::MAX as usize }>>,
 
-    /// The most registrations at one time [default: 100000]
+    /// Most registrations (by POST /register) at one time [default: 100000]
     #[arg(long, value_name = "N")]
     max_registrations: Option<Whole>,
 
-    /// What all clients together may make the server hold, such as 200MiB [default: half of the
-    /// memory of the machine or of its cgroup]
+    /// Most memory that all clients together may make the server use, such as 200MiB [default: half
+    /// of the memory of the machine or of its cgroup]
     #[arg(long, value_name = "SIZE")]
     memory_budget: Option<Size>,
 
-    /// Let web pages of this origin use the server, such as https://app.example; * for every
-    /// page; may be repeated [default: only the server's own]
+    /// Let web pages of this origin use the server, such as https://app.example; * allows all
+    /// origins; may be repeated [default: only the server's own]
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Option<Vec<String>>,
 
-    /// Answer to this name, such as app.example, and not only to localhost, to addresses and to
-    /// the host of --public-url; * for every name; may be repeated [default: none]
+    /// Accept requests whose Host is this name, such as app.example, besides localhost, IP
+    /// addresses and the host of --public-url; * accepts all names; may be repeated [default: none]
     #[arg(long, value_name = "NAME")]
     allow_host: Option<Vec<String>>,
 
-    /// Where those outside find this server, such as https://app.example/rt: what /register
-    /// answers begins with it [default: where a request has asked]
+    /// URL at which clients reach this server, such as https://app.example/rt: the URLs that
+    /// /register returns begin with it [default: where a request has asked]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
 
-    /// Let anybody who reaches a public listen address publish and subscribe
+    /// Allow a listen address that is not loopback: anybody who can reach it may then publish and
+    /// subscribe
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     allow_anonymous: Option<bool>,
 
@@ -94,33 +95,33 @@ struct Settings {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     deflate: Option<bool>,
 
-    /// Send smaller messages uncompressed [default: 64]
+    /// Send messages below this size uncompressed [default: 64]
     #[arg(long, value_name = "SIZE")]
     deflate_min_bytes: Option<Size>,
 
-    /// Connections that may have a compression context of their own, which is not shared and
-    /// costs 160 KiB [default: 0]
+    /// Number of connections that may have a compression context of their own, which takes 160 KiB
+    /// each [default: 0]
     #[arg(long, value_name = "N")]
     deflate_contexts: Option<Whole>,
 
-    /// Time for the head of a request, and as much for its body [default: 5s]
+    /// Time within which the head of a request must arrive, and then again its body [default: 5s]
     #[arg(long, value_name = "TIME")]
     request_timeout: Option<Time>,
 
-    /// Ping a connection that was silent for so long [default: 25s]
+    /// Send a Ping to a connection that was silent for this time [default: 25s]
     #[arg(long, value_name = "TIME")]
     ping_after: Option<Time>,
 
-    /// End a connection that stays silent for so long after a ping [default: 10s]
+    /// End a connection that stays silent for this time after a Ping [default: 10s]
     #[arg(long, value_name = "TIME")]
     pong_within: Option<Time>,
 
-    /// Time for the closing handshake [default: 5s]
+    /// Time that the closing handshake may take [default: 5s]
     #[arg(long, value_name = "TIME")]
     close_timeout: Option<Time>,
 
-    /// End a subscriber whose outbox is over its bound when its socket has taken nothing for so
-    /// long [default: 1s]
+    /// End a subscriber whose outbox is over its limit when its socket has taken nothing for this
+    /// time [default: 1s]
     #[arg(long, value_name = "TIME")]
     slow_after: Option<Time>,
 
@@ -128,20 +129,21 @@ struct Settings {
     #[arg(long, value_name = "TIME")]
     max_behind: Option<Time>,
 
-    /// Forget a registration that nobody is connected to after so long [default: 5m]
+    /// Forget a registration after this time without a connection [default: 5m]
     #[arg(long, value_name = "TIME")]
     registration_lifetime: Option<Time>,
 
-    /// Time for finishing everything at shutdown [default: 10s]
+    /// Time that draining at shutdown may take [default: 10s]
     #[arg(long, value_name = "TIME")]
     drain_timeout: Option<Time>,
 
-    /// What to log, by target and level, such as info or info,framecast=debug [default: info]
+    /// Levels of the log, in general and by target, such as info or info,framecast=debug [default:
+    /// info]
     #[arg(long, env = "RUST_LOG", value_name = "FILTER")]
     log: Option<String>,
 }
 
-/// Runs the server until it is told to stop.
+/// Runs the server until a signal stops it.
 pub(crate) async fn run(args: Args, log_lines: Lines) -> anyhow::Result<()> {
     let (mut config, mut log) = (Config::default(), None);
     if let Some(file) = &args.config {
@@ -151,7 +153,7 @@ pub(crate) async fn run(args: Args, log_lines: Lines) -> anyhow::Result<()> {
     let log = log.filter(|log| !log.is_empty());
     logging::start(log.as_deref().unwrap_or("info"), log_lines).map_err(Misuse)?;
     descriptors::raise_limit();
-    // Taken before the address is announced: a signal that comes after that drains.
+    // Before the address is announced, so that a signal after that drains the server.
     let mut stop = signals::listen()?;
     let server = Server::bind(&config).map_err(|error| match error {
         Error::Setting(setting) => Misuse(setting.into()).into(),
@@ -159,12 +161,12 @@ pub(crate) async fn run(args: Args, log_lines: Lines) -> anyhow::Result<()> {
     })?;
     let address = server.local_addr();
     let is_stopped = tokio::select! {
-        // On a thread of its own: standard output may be a pipe that is full.
-        said = spawn_blocking(move || announce(address)) => {
-            said.context("standard output")??;
+        // On a thread of its own: standard output may be a full pipe, which blocks.
+        announced = spawn_blocking(move || announce(address)) => {
+            announced.context("standard output")??;
             false
         }
-        // Somebody may have read the address, and connected.
+        // The server still runs, to drain: a client may have read the address and connected.
         _ = &mut stop => true,
     };
     let stopped = async {
@@ -189,7 +191,7 @@ fn read(file: &Path) -> anyhow::Result<Settings> {
 }
 
 impl Settings {
-    /// Sets what is given here, and leaves the rest as it is.
+    /// Writes the settings that are given to `config` and `log`, and leaves the others unchanged.
     fn apply(self, config: &mut Config, log: &mut Option<String>) {
         fn set<T>(setting: &mut T, given: Option<T>) {
             if let Some(given) = given {
@@ -245,12 +247,13 @@ impl Settings {
     }
 }
 
-/// Says where the server is, on standard output, for people and for whoever has chosen port 0.
+/// Prints the server's address to standard output. A program that has chosen port 0 reads the port
+/// there.
 fn announce(address: SocketAddr) -> anyhow::Result<()> {
     let mut stdout = io::stdout();
-    let said =
+    let printed =
         writeln!(stdout, "framecast listens on http://{address}").and_then(|()| stdout.flush());
-    match said {
+    match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             bail!("standard output: {error}")
         }

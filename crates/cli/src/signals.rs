@@ -1,7 +1,8 @@
-//! The signals that end `serve`: the first drains, a second one ends the process at once.
+//! The signals that end `serve`: the first one drains the server, a second one ends the process at
+//! once.
 //!
-//! They are waited for on a thread of its own, which nothing else can hold up: not the shards, not
-//! what the main thread is at, not standard error.
+//! A thread of its own waits for them, so that no other part of the process can delay it: not the
+//! shards, not the main thread, not standard error.
 
 use std::{fs, future::pending, io, process, sync::mpsc, thread};
 
@@ -12,16 +13,16 @@ use tokio::{
     sync::oneshot,
 };
 
-/// From here on SIGINT, SIGTERM and SIGHUP are taken; what is returned completes at the first one.
+/// Starts to handle SIGINT, SIGTERM and SIGHUP. The receiver completes at the first of them.
 pub(super) fn listen() -> anyhow::Result<oneshot::Receiver<()>> {
     let (stop, stopped) = oneshot::channel();
     let (ready, is_ready) = mpsc::sync_channel(1);
     let run = move || match Builder::new_current_thread().enable_io().build() {
         Ok(runtime) => runtime.block_on(async {
-            match Signals::take() {
+            match Signals::register() {
                 Ok(signals) => {
                     let _ = ready.send(Ok(()));
-                    signals.obey(stop).await;
+                    signals.handle(stop).await;
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }
@@ -32,8 +33,8 @@ pub(super) fn listen() -> anyhow::Result<oneshot::Receiver<()>> {
         .name("signals".into())
         .spawn(run)
         .context("signals")?;
-    let taken = is_ready.recv();
-    taken
+    let registered = is_ready.recv();
+    registered
         .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
         .context("signals")?;
     Ok(stopped)
@@ -42,13 +43,13 @@ pub(super) fn listen() -> anyhow::Result<oneshot::Receiver<()>> {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// `None` where it is not obeyed.
+    /// `None` if SIGHUP does not end the process.
     hang_up: Option<Signal>,
 }
 
 impl Signals {
-    fn take() -> io::Result<Self> {
-        // Before it is taken, which ends that it is ignored.
+    fn register() -> io::Result<Self> {
+        // Asked first, because a handler replaces the disposition "ignore".
         let hang_up = if is_hang_up_ignored() {
             None
         } else {
@@ -61,19 +62,19 @@ impl Signals {
         })
     }
 
-    /// Tells of the first signal, and ends the process at the second.
-    async fn obey(mut self, stop: oneshot::Sender<()>) {
-        if matches!(self.next().await, Told::HangUp) {
-            // A terminal that closes says so twice, by itself and by its shell.
+    /// Completes `stop` at the first signal, and ends the process at the second.
+    async fn handle(mut self, stop: oneshot::Sender<()>) {
+        if matches!(self.next().await, Received::HangUp) {
+            // A terminal that closes sends two: one from the kernel and one from the shell.
             self.hang_up = None;
         }
-        // Nobody to tell where the server has ended by itself.
+        // Fails if the server has ended by itself.
         let _ = stop.send(());
         self.next().await;
         process::exit(EXIT_AT_ONCE);
     }
 
-    async fn next(&mut self) -> Told {
+    async fn next(&mut self) -> Received {
         let hang_up = async {
             match &mut self.hang_up {
                 Some(signal) => signal.recv().await,
@@ -81,28 +82,30 @@ impl Signals {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => Told::Stop,
-            _ = self.terminate.recv() => Told::Stop,
-            _ = hang_up => Told::HangUp,
+            _ = self.interrupt.recv() => Received::Stop,
+            _ = self.terminate.recv() => Received::Stop,
+            _ = hang_up => Received::HangUp,
         }
     }
 }
 
-enum Told {
+/// A signal that was received: SIGHUP, or one of the other two.
+enum Received {
     HangUp,
     Stop,
 }
 
-/// As a shell reports a program that was interrupted.
+/// The exit status that a shell reports for a program that SIGINT has killed.
 const EXIT_AT_ONCE: i32 = 130;
 
-/// Returns true if whoever started this wants it to outlive the terminal, as nohup(1) does: SIGHUP is
-/// ignored from the start. Where `/proc` can't be read it is taken as not.
+/// Returns true if SIGHUP was already ignored when the process started, as nohup(1) does so that it
+/// outlives its terminal. False if `/proc` can't be read.
 fn is_hang_up_ignored() -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hang_up(&status))
 }
 
-/// Reads `SigIgn` of proc_pid_status(5): a mask in hexadecimal, whose lowest bit is signal 1.
+/// Returns true if SIGHUP is in `SigIgn` of proc_pid_status(5): a mask in hexadecimal, whose lowest
+/// bit is signal 1.
 fn ignores_hang_up(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())

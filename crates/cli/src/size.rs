@@ -1,7 +1,7 @@
-//! Sizes in bytes, as options and the settings file have them.
+//! Sizes in bytes, in options and in the settings file.
 //!
-//! Pure. There are crates for this, and each takes more than can be meant exactly: fractions that
-//! are rounded, units of 1000 beside those of 1024, signs.
+//! Pure. The crates for this accept sizes whose exact meaning is unclear: fractions, which they
+//! round, units of 1000 beside those of 1024, and signs.
 
 use std::{fmt, str::FromStr};
 
@@ -10,9 +10,9 @@ use serde::{
     de::{Error, Visitor},
 };
 
-use crate::value::Refused;
+use crate::value::InvalidValue;
 
-/// A size as people write it: `65536`, `64KiB`, `200Mi`; at most `MOST` bytes.
+/// A size of at most `MOST` bytes, written such as `65536`, `64KiB` or `200Mi`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size<const MOST: usize = { usize::MAX }>(pub(crate) usize);
 
@@ -21,65 +21,65 @@ impl<const MOST: usize> Size<MOST> {
         (bytes <= MOST).then_some(Self(bytes))
     }
 
-    fn wanted() -> String {
-        let wanted = "a size such as 65536, 64KiB, 200MiB or 1GiB";
+    fn expected() -> String {
+        let example = "a size such as 65536, 64KiB, 200MiB or 1GiB";
         match MOST {
-            // Nobody asks for so much: the end of the range says nothing.
-            usize::MAX => wanted.into(),
-            most => format!("{wanted}, at most {}", written(most)),
+            // A limit that nobody reaches would only confuse.
+            usize::MAX => example.into(),
+            most => format!("{example}, at most {}", written(most)),
         }
     }
 }
 
 impl<const MOST: usize> FromStr for Size<MOST> {
-    type Err = Refused;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Refused> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let in_units = UNITS.into_iter().find_map(|(unit, bytes)| {
-            // Kubernetes leaves the B away.
+            // Kubernetes writes these units without the B.
             let text = text.strip_suffix('B').unwrap_or(text);
             let count = text.strip_suffix(unit)?;
             Some((count, bytes))
         });
         let (count, unit) = in_units.unwrap_or((text, 1));
-        // Parsing takes a sign, too.
+        // `parse` would accept a sign.
         let is_count = count.bytes().all(|digit| digit.is_ascii_digit());
         let count = count.parse::<usize>().ok().filter(|_| is_count);
         let bytes = count.and_then(|count| count.checked_mul(unit));
         let size = bytes.and_then(Self::new);
-        size.ok_or_else(|| Refused(Self::wanted()))
+        size.ok_or_else(|| InvalidValue(Self::expected()))
     }
 }
 
 impl<'de, const MOST: usize> Deserialize<'de> for Size<MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Wanted)
+        deserializer.deserialize_any(SizeVisitor)
     }
 }
 
-/// Takes a size of the settings file: a number, or a text.
-struct Wanted<const MOST: usize>;
+/// Deserializes a size of the settings file, which is a number or a text.
+struct SizeVisitor<const MOST: usize>;
 
-impl<const MOST: usize> Visitor<'_> for Wanted<MOST> {
+impl<const MOST: usize> Visitor<'_> for SizeVisitor<MOST> {
     type Value = Size<MOST>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&Size::<MOST>::wanted())
+        formatter.write_str(&Size::<MOST>::expected())
     }
 
     // TOML's numbers are signed.
     fn visit_i64<E: Error>(self, number: i64) -> Result<Size<MOST>, E> {
         let size = usize::try_from(number).ok().and_then(Size::new);
-        size.ok_or_else(|| E::custom(format!("{number} is not {}", Size::<MOST>::wanted())))
+        size.ok_or_else(|| E::custom(format!("{number} is not {}", Size::<MOST>::expected())))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Size<MOST>, E> {
-        let refused = |Refused(wanted)| E::custom(format!("{text:?} is not {wanted}"));
-        text.parse().map_err(refused)
+        let invalid = |InvalidValue(expected)| E::custom(format!("{text:?} is not {expected}"));
+        text.parse().map_err(invalid)
     }
 }
 
-/// A size in the largest unit of which it is a multiple.
+/// Writes a size in the largest unit of which it is a multiple.
 fn written(bytes: usize) -> String {
     let unit = UNITS
         .into_iter()
@@ -90,8 +90,8 @@ fn written(bytes: usize) -> String {
     }
 }
 
-/// The units, largest first. Only these: `M` is 1,048,576 for systemd, Docker and nginx, and
-/// 1,000,000 for Kubernetes; `MB` is either.
+/// The units, largest first. Others are ambiguous: `M` is 1,048,576 for systemd, Docker and nginx,
+/// and 1,000,000 for Kubernetes; `MB` is either.
 const UNITS: [(&str, usize); 3] = [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)];
 
 #[cfg(test)]
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_or_could_mean_several_is_refused() {
+    fn a_text_that_is_no_size_or_is_ambiguous_is_refused() {
         for text in [
             "", "KiB", "Ki", "B", "64B", "64KiBB", "64Kii", "64ki", "64M", "-1", "+1", "-1KiB",
             "+1KiB", "1.5MiB", "1e6", "1_000", "1,000", "64k", "64K", "64KB", "64kib", "64Kib",
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn a_size_that_overflows_is_refused() {
         let (half, all) = (usize::MAX / 2 + 1, usize::MAX);
         for text in [format!("{half}KiB"), format!("{all}0"), format!("{all}GiB")] {
             assert_eq!(bytes(&text), None, "{text}");
@@ -136,18 +136,18 @@ mod tests {
     }
 
     #[test]
-    fn the_refusal_says_what_is_wanted() {
-        let refusal = "64MB".parse::<Size>().err().unwrap().to_string();
-        assert_eq!(refusal, "not a size such as 65536, 64KiB, 200MiB or 1GiB");
-        let refusal = "65MiB".parse::<Size<{ 64 << 20 }>>().err().unwrap();
-        let refusal = refusal.to_string();
-        assert!(refusal.ends_with("or 1GiB, at most 64MiB"), "{refusal}");
+    fn the_error_of_a_wrong_size_says_what_is_expected() {
+        let error = "64MB".parse::<Size>().err().unwrap().to_string();
+        assert_eq!(error, "not a size such as 65536, 64KiB, 200MiB or 1GiB");
+        let error = "65MiB".parse::<Size<{ 64 << 20 }>>().err().unwrap();
+        let error = error.to_string();
+        assert!(error.ends_with("or 1GiB, at most 64MiB"), "{error}");
         assert_eq!("64MiB".parse::<Size<{ 64 << 20 }>>().unwrap().0, 64 << 20);
         assert_eq!([0, 1000, 1536 << 10].map(written), ["0", "1000", "1536KiB"]);
     }
 
     #[test]
-    fn the_settings_file_has_a_number_or_a_text() {
+    fn a_size_in_the_settings_file_is_a_number_or_a_text() {
         #[derive(Debug, Deserialize)]
         struct Settings {
             size: Size,

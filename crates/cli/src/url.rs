@@ -1,17 +1,17 @@
-//! A URL taken apart, as far as a client needs it.
+//! Splits a URL into the parts that a client needs.
 //!
 //! Pure.
 
 use anyhow::{Context as _, bail, ensure};
 use hyper::Uri;
 
-/// RFC 9110 §4.2.1, and RFC 6455 §3 for `ws`.
+/// Port of `http` (RFC 9110 §4.2.1) and `ws` (RFC 6455 §3) if the URL has none.
 const DEFAULT_PORT: u16 = 80;
 
-/// The parts of a URL: the host to connect to, and the path to ask for there.
+/// The parts of a URL that a client needs to connect and to send its request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Url {
-    /// The name or address to connect to; an IPv6 address without its brackets.
+    /// The name or address to connect to. An IPv6 address is without its brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
     /// Host and port as written, for the `Host` header.
@@ -22,9 +22,9 @@ pub(crate) struct Url {
 }
 
 impl Url {
-    /// Reads `text`, which must be of `scheme`; the error says what is wrong with it.
+    /// Parses `text`, whose scheme must be `scheme`.
     pub(crate) fn parse(text: &str, scheme: &str) -> anyhow::Result<Self> {
-        // RFC 6455 §3: a fragment means nothing here. The parser would drop it silently.
+        // RFC 6455 §3: a `ws` URL has no fragment. The parser would drop it silently.
         ensure!(!text.contains('#'), "the URL must not contain `#`");
         let uri: Uri = text
             .parse()
@@ -77,12 +77,12 @@ mod tests {
         Url::parse(text, "ws").unwrap()
     }
 
-    fn refusal(text: &str) -> String {
+    fn error_of(text: &str) -> String {
         format!("{:#}", Url::parse(text, "ws").unwrap_err())
     }
 
     #[test]
-    fn a_url_is_taken_apart() {
+    fn a_url_is_split_into_its_parts() {
         let url = parse("ws://example.org:8080/ws?token=1");
         assert_eq!((url.host.as_str(), url.port), ("example.org", 8080));
         assert_eq!(url.authority, "example.org:8080");
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_address_loses_its_brackets_only_for_connecting() {
+    fn an_ipv6_address_has_brackets_in_the_authority_only() {
         let url = parse("ws://[::1]:8080/");
         assert_eq!((url.host.as_str(), url.port), ("::1", 8080));
         assert_eq!(url.authority, "[::1]:8080");
@@ -108,16 +108,16 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_cannot_work_says_why() {
+    fn the_error_of_a_wrong_url_says_why() {
         assert_eq!(
-            refusal("wss://h/"),
+            error_of("wss://h/"),
             "wss:// (TLS) is not supported yet, use ws://"
         );
-        assert!(refusal("http://h/").ends_with("not http://"));
-        assert!(refusal("h:80").contains("must start with ws://"));
-        assert!(refusal("ws://h/#x").contains('#'));
-        assert!(refusal("ws://me:pw@h/").contains("user name"));
-        assert!(refusal("ws://h:99999/").contains("99999"));
-        assert!(refusal("ws://h /").contains("is not a URL"));
+        assert!(error_of("http://h/").ends_with("not http://"));
+        assert!(error_of("h:80").contains("must start with ws://"));
+        assert!(error_of("ws://h/#x").contains('#'));
+        assert!(error_of("ws://me:pw@h/").contains("user name"));
+        assert!(error_of("ws://h:99999/").contains("99999"));
+        assert!(error_of("ws://h /").contains("is not a URL"));
     }
 }

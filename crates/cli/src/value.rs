@@ -1,4 +1,4 @@
-//! Values of options and settings, refused in words that say what is wanted.
+//! Values of options and of the settings file. The error of a wrong value says what is expected.
 //!
 //! Pure.
 
@@ -9,10 +9,10 @@ use serde::{
     de::{Error, Visitor},
 };
 
-/// At least one of something.
+/// A whole number of at least 1.
 pub(crate) type Count = Whole<NonZeroUsize, 1>;
 
-/// A whole number from `LEAST` to `MOST`, each of which must be one of `T`.
+/// A whole number from `LEAST` to `MOST`, both of which must be values of `T`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Whole<T = usize, const LEAST: usize = 0, const MOST: usize = { usize::MAX }>(
     pub(crate) T,
@@ -24,9 +24,9 @@ impl<T: TryFrom<usize>, const LEAST: usize, const MOST: usize> Whole<T, LEAST, M
         number.and_then(|number| T::try_from(number).ok()).map(Self)
     }
 
-    fn wanted() -> String {
+    fn expected() -> String {
         match MOST {
-            // Nobody asks for so many: the end of the range says nothing.
+            // A limit that nobody reaches would only confuse.
             usize::MAX => format!("a whole number from {LEAST}"),
             most => format!("a whole number from {LEAST} to {most}"),
         }
@@ -34,11 +34,11 @@ impl<T: TryFrom<usize>, const LEAST: usize, const MOST: usize> Whole<T, LEAST, M
 }
 
 impl<T: TryFrom<usize>, const LEAST: usize, const MOST: usize> FromStr for Whole<T, LEAST, MOST> {
-    type Err = Refused;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Refused> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let number = text.parse().ok().and_then(Self::new);
-        number.ok_or_else(|| Refused(Self::wanted()))
+        number.ok_or_else(|| InvalidValue(Self::expected()))
     }
 }
 
@@ -47,53 +47,53 @@ where
     T: TryFrom<usize>,
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_i64(Wanted(PhantomData))
+        deserializer.deserialize_i64(NumberVisitor(PhantomData))
     }
 }
 
-/// Takes a number of the settings file.
-struct Wanted<W>(PhantomData<W>);
+/// Deserializes a number of the settings file.
+struct NumberVisitor<W>(PhantomData<W>);
 
-impl<T, const LEAST: usize, const MOST: usize> Visitor<'_> for Wanted<Whole<T, LEAST, MOST>>
+impl<T, const LEAST: usize, const MOST: usize> Visitor<'_> for NumberVisitor<Whole<T, LEAST, MOST>>
 where
     T: TryFrom<usize>,
 {
     type Value = Whole<T, LEAST, MOST>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&Self::Value::wanted())
+        formatter.write_str(&Self::Value::expected())
     }
 
     // TOML's numbers are signed.
     fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
-        let taken = usize::try_from(number).ok().and_then(Self::Value::new);
-        taken.ok_or_else(|| E::custom(format!("{number} is not {}", Self::Value::wanted())))
+        let value = usize::try_from(number).ok().and_then(Self::Value::new);
+        value.ok_or_else(|| E::custom(format!("{number} is not {}", Self::Value::expected())))
     }
 }
 
-/// A time as people write it: `25s`, `5m`, `250ms`.
+/// A time with a unit, such as `25s`, `5m` or `250ms`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time(pub(crate) Duration);
 
 impl FromStr for Time {
-    type Err = Refused;
+    type Err = InvalidValue;
 
-    fn from_str(text: &str) -> Result<Self, Refused> {
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let time = humantime::parse_duration(text).map(Self);
-        time.map_err(|_| Refused(TIME.into()))
+        time.map_err(|_| InvalidValue(TIME.into()))
     }
 }
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(WantedTime)
+        deserializer.deserialize_str(TimeVisitor)
     }
 }
 
-/// Takes a time of the settings file.
-struct WantedTime;
+/// Deserializes a time of the settings file.
+struct TimeVisitor;
 
-impl Visitor<'_> for WantedTime {
+impl Visitor<'_> for TimeVisitor {
     type Value = Time;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,41 +101,41 @@ impl Visitor<'_> for WantedTime {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Time, E> {
-        let refused = |Refused(wanted)| E::custom(format!("{text:?} is not {wanted}"));
-        text.parse().map_err(refused)
+        let invalid = |InvalidValue(expected)| E::custom(format!("{text:?} is not {expected}"));
+        text.parse().map_err(invalid)
     }
 }
 
 const TIME: &str = "a time such as 250ms, 5s or 2m";
 
-/// A value is not what was wanted, which this says.
+/// The error of a wrong value, with a description of the values that are right.
 #[derive(Debug, thiserror::Error)]
 #[error("not {0}")]
-pub(crate) struct Refused(pub(crate) String);
+pub(crate) struct InvalidValue(pub(crate) String);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn refusal<T: FromStr<Err = Refused>>(text: &str) -> String {
+    fn error_of<T: FromStr<Err = InvalidValue>>(text: &str) -> String {
         text.parse::<T>().err().unwrap().to_string()
     }
 
     #[test]
-    fn a_number_that_is_none_is_refused_by_what_is_wanted() {
+    fn the_error_of_a_wrong_number_says_what_is_expected() {
         for text in ["0", "-1", "abc", "", "1.5", "99999999999999999999999"] {
-            assert_eq!(refusal::<Count>(text), "not a whole number from 1");
+            assert_eq!(error_of::<Count>(text), "not a whole number from 1");
         }
         for text in ["8", "-1"] {
             assert_eq!(
-                refusal::<Whole<u32, 0, 7>>(text),
+                error_of::<Whole<u32, 0, 7>>(text),
                 "not a whole number from 0 to 7"
             );
         }
     }
 
     #[test]
-    fn a_number_in_its_range_is_taken() {
+    fn a_number_in_its_range_is_accepted() {
         assert_eq!("1".parse::<Count>().unwrap().0.get(), 1);
         assert_eq!("0".parse::<Whole>().unwrap().0, 0);
         assert_eq!("7".parse::<Whole<u32, 0, 7>>().unwrap().0, 7);
@@ -153,7 +153,7 @@ mod tests {
         }
         for text in ["5", "soon", "", "-5s", "5S", "5MS", "5 000ms5"] {
             assert_eq!(
-                refusal::<Time>(text),
+                error_of::<Time>(text),
                 "not a time such as 250ms, 5s or 2m",
                 "{text}"
             );

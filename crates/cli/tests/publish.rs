@@ -1,4 +1,4 @@
-//! `framecast publish` as a user meets it: the real binary against a socket and literal bytes.
+//! Runs the binary `framecast publish` against a server that is a socket with literal bytes.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-/// What the server was sent.
-struct Asked {
+/// A request, as the server received it.
+struct Received {
     head: String,
     body: String,
 }
@@ -26,7 +26,7 @@ fn publish(arguments: &[&str], input: &[u8]) -> Output {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    // A client that does not read its input may be gone by now.
+    // Fails if the client has ended without reading its input.
     let _ = stdin.write_all(input);
     drop(stdin);
     child.wait_with_output().unwrap()
@@ -38,18 +38,18 @@ fn listen() -> (TcpListener, String) {
     (listener, url)
 }
 
-/// Takes one request and answers it.
-fn serve(listener: &TcpListener, answer: &str) -> Asked {
+/// Accepts one connection, reads a request and sends `answer`.
+fn serve(listener: &TcpListener, answer: &str) -> Received {
     let (socket, _) = listener.accept().unwrap();
     socket
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
-    let asked = read_request(&socket);
+    let received = read_request(&socket);
     (&socket).write_all(answer.as_bytes()).unwrap();
-    asked
+    received
 }
 
-fn read_request(socket: &TcpStream) -> Asked {
+fn read_request(socket: &TcpStream) -> Received {
     let mut reader = BufReader::new(socket);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -61,11 +61,11 @@ fn read_request(socket: &TcpStream) -> Asked {
     let mut body = vec![0; length.1.parse().unwrap()];
     reader.read_exact(&mut body).unwrap();
     let body = String::from_utf8(body).unwrap();
-    Asked { head, body }
+    Received { head, body }
 }
 
 /// Publishes with `arguments` and `input` to a server that answers `status` and `body`.
-fn publish_to(status: &str, body: &str, arguments: &[&str], input: &[u8]) -> (Asked, Output) {
+fn publish_to(status: &str, body: &str, arguments: &[&str], input: &[u8]) -> (Received, Output) {
     let (listener, url) = listen();
     let length = body.len();
     let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
@@ -74,7 +74,8 @@ fn publish_to(status: &str, body: &str, arguments: &[&str], input: &[u8]) -> (As
     (server.join().unwrap(), output)
 }
 
-fn refusal(status: &str, body: &str) -> String {
+/// Returns the standard error of a publication to which the server answers `status` and `body`.
+fn error_of(status: &str, body: &str) -> String {
     let (_, output) = publish_to(status, body, &["--topic", "cats", "meow"], b"");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(output.stdout, b"");
@@ -84,14 +85,17 @@ fn refusal(status: &str, body: &str) -> String {
 #[test]
 fn a_message_is_posted_as_json_and_the_count_is_printed() {
     let arguments = ["--topic", "cats", "say \"meow\" é"];
-    let (asked, output) = publish_to("200 OK", r#"{"queued":3}"#, &arguments, b"");
-    assert!(asked.head.starts_with("post /publish http/1.1\r\n"));
+    let (received, output) = publish_to("200 OK", r#"{"queued":3}"#, &arguments, b"");
+    assert!(received.head.starts_with("post /publish http/1.1\r\n"));
     assert!(
-        asked
+        received
             .head
             .contains("\r\ncontent-type: application/json\r\n")
     );
-    assert_eq!(asked.body, r#"{"topic":"cats","message":"say \"meow\" é"}"#);
+    assert_eq!(
+        received.body,
+        r#"{"topic":"cats","message":"say \"meow\" é"}"#
+    );
     assert_eq!(output.stdout, b"queued to 3 connections\n");
     assert_eq!(output.stderr, b"");
     assert_eq!(output.status.code(), Some(0));
@@ -105,30 +109,30 @@ fn one_connection_is_singular() {
 }
 
 #[test]
-fn what_is_published_but_not_counted_is_said_to_be_and_is_a_success() {
+fn a_publication_whose_count_is_not_known_yet_is_a_success() {
     let arguments = ["--topic", "cats", "meow"];
     let (_, output) = publish_to("202 Accepted", r#"{"queued":null}"#, &arguments, b"");
-    let said = "published; to how many connections is not known yet\n";
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), said);
+    let expected = "published; the number of connections is not known yet\n";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
     assert_eq!(output.stderr, b"");
     assert_eq!(output.status.code(), Some(0));
 }
 
 #[test]
-fn a_user_is_a_number_if_it_reads_as_one() {
+fn a_user_id_that_is_a_number_is_sent_as_a_number() {
     for (user, json) in [("42", "42"), ("-5", r#""-5""#), ("alice", r#""alice""#)] {
         let arguments = ["--topic", "cats", "--user", user, "meow"];
-        let (asked, _) = publish_to("200 OK", r#"{"queued":0}"#, &arguments, b"");
+        let (received, _) = publish_to("200 OK", r#"{"queued":0}"#, &arguments, b"");
         let expected = format!(r#"{{"topic":"cats","message":"meow","user_id":{json}}}"#);
-        assert_eq!(asked.body, expected);
+        assert_eq!(received.body, expected);
     }
 }
 
 #[test]
 fn a_hyphen_stands_for_standard_input_without_its_last_line_feed() {
     let arguments = ["--topic", "cats", "-"];
-    let (asked, _) = publish_to("200 OK", r#"{"queued":0}"#, &arguments, b"a\nb\n\n");
-    assert_eq!(asked.body, r#"{"topic":"cats","message":"a\nb\n"}"#);
+    let (received, _) = publish_to("200 OK", r#"{"queued":0}"#, &arguments, b"a\nb\n\n");
+    assert_eq!(received.body, r#"{"topic":"cats","message":"a\nb\n"}"#);
 }
 
 #[test]
@@ -138,9 +142,9 @@ fn a_path_in_the_url_is_kept() {
     let server = thread::spawn(move || serve(&listener, answer));
     let url = format!("{url}/behind/proxy/");
     publish(&["--url", &url, "--topic", "cats", "meow"], b"");
-    let asked = server.join().unwrap();
+    let received = server.join().unwrap();
     assert!(
-        asked
+        received
             .head
             .starts_with("post /behind/proxy/publish http/1.1\r\n")
     );
@@ -149,28 +153,28 @@ fn a_path_in_the_url_is_kept() {
 #[test]
 fn a_refusal_says_why_in_one_line() {
     assert_eq!(
-        refusal(
+        error_of(
             "400 Bad Request",
             r#"{"error":"a topic is at most 64 bytes"}"#
         ),
         "framecast: the server answered 400 Bad Request: a topic is at most 64 bytes\n"
     );
     assert_eq!(
-        refusal("404 Not Found", "no such route\nat all\n"),
+        error_of("404 Not Found", "no such route\nat all\n"),
         "framecast: the server answered 404 Not Found: no such route\n"
     );
     assert_eq!(
-        refusal("413 Payload Too Large", ""),
+        error_of("413 Payload Too Large", ""),
         "framecast: the server answered 413 Payload Too Large\n"
     );
     assert_eq!(
-        refusal("200 OK", "<html>"),
+        error_of("200 OK", "<html>"),
         "framecast: the server's answer is not that of a framecast server\n"
     );
 }
 
 #[test]
-fn what_cannot_work_is_not_tried() {
+fn a_wrong_url_or_input_fails_with_its_reason_in_one_line() {
     let (listener, nowhere) = listen();
     drop(listener);
     for (url, input, code, reason) in [

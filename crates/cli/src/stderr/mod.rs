@@ -1,12 +1,12 @@
-//! Standard error, which nobody waits for: a bounded queue of lines, and the thread that writes
-//! them.
+//! Standard error without blocking: a bounded queue of lines, and a thread that writes them.
 //!
-//! Whoever is to read standard error may have stopped: a pipe is full, a terminal stands still.
-//! Then that thread stands still, and no other. What does not fit meanwhile is dropped, and the
-//! count stands where the lines are missing.
+//! A write to standard error blocks while nobody reads it: the pipe is full, or the terminal is
+//! stopped. This blocks only that thread. Lines that do not fit into the queue meanwhile are
+//! dropped, and a line with their number is written in their place.
 //!
-//! Not `tracing-appender`: it bounds lines but not bytes, has nobody woken who could say how many
-//! it has dropped, loses uncounted what can't be written, and may print, and so wait, at the exit.
+//! `tracing-appender` does not fit: it bounds lines but not bytes, and wakes no thread that could
+//! report the dropped lines. It does not count lines that can't be written, and may print, and so
+//! block, at the exit.
 
 #[cfg(test)]
 mod tests;
@@ -26,45 +26,48 @@ use tracing_subscriber::fmt::{
     time::{FormatTime, SystemTime},
 };
 
-/// The thread that writes. When this is dropped, what is queued gets a short time to be written.
+/// The thread that writes to standard error. A drop waits up to a second for the queued lines to be
+/// written.
 #[derive(Debug)]
 pub(super) struct Stderr(Lines);
 
-/// Takes lines and never waits. Each call of `write` is one line, or some that belong together.
+/// Queues lines for standard error without blocking. Each call of `write` must pass whole lines,
+/// which are queued or dropped together.
 #[derive(Clone, Debug)]
 pub(super) struct Lines(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// There is something to write.
+    /// Signalled when the queue has something to write.
     is_filled: Condvar,
-    /// All is written.
+    /// Signalled when all is written.
     is_written: Condvar,
 }
 
-/// What is to be written next.
+/// Lines that wait to be written, and the number of lines dropped after them.
 ///
-/// Invariant: `lines` come before all that was dropped, so that the count has its place behind
-/// them; they are at most [`QUEUED_BYTES`].
+/// Invariant: all dropped lines came after `lines`, so that their number is written after `lines`,
+/// too. `lines` has at most [`QUEUED_BYTES`].
 #[derive(Debug, Default)]
 struct Queue {
     lines: Vec<u8>,
     dropped_lines: usize,
-    /// The thread has written all that it had, and waits.
+    /// True while the thread has written everything and waits.
     is_idle: bool,
 }
 
-/// Held twice at most: as much is being written while as much waits. Some 2,000 lines, which a
-/// reader that reads at all takes in a few milliseconds.
+/// Most bytes that wait. While they do, as many may be being written, so memory is at most twice
+/// this. They are some 2,000 lines, which a reader takes in a few milliseconds if it reads at all.
 const QUEUED_BYTES: usize = 256 * 1024;
 
-/// A reader that reads at all has the whole queue by then, on a busy machine too. An error at the
-/// exit may wait so long twice: little to a supervisor, which commonly waits 10 s before it kills.
+/// Longest wait for the queue to be written. It is long enough for any reader that reads at all, on
+/// a busy machine, too. At the exit with an error it passes at most twice, which is short for a
+/// supervisor: these commonly wait 10 s before they kill.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
 impl Stderr {
-    /// Starts the thread.
+    /// Starts the thread that writes to standard error.
     pub(super) fn start() -> io::Result<Self> {
         Self::writing_to(Descriptor)
     }
@@ -74,26 +77,27 @@ impl Stderr {
         let shared = Arc::clone(&lines.0);
         thread::Builder::new()
             .name("stderr".into())
-            .spawn(move || write_on(&shared, out))?;
+            .spawn(move || write_all_queued(&shared, out))?;
         Ok(Self(lines))
     }
 
-    /// Where others put their lines.
+    /// Returns the queue, for the lines of the log.
     pub(super) fn lines(&self) -> Lines {
         self.0.clone()
     }
 
-    /// Says a line, for which there is room if anybody reads.
-    pub(super) fn say(&self, line: &str) {
+    /// Writes a line. First waits for the queue to be written, so that the line is not dropped
+    /// unless nobody reads.
+    pub(super) fn write_line(&self, line: &str) {
         self.wait();
         self.0.push(format!("{line}\n").as_bytes());
     }
 
-    /// Waits until all is written, but not for long.
+    /// Waits until everything is written, or [`LAST_WAIT`] has passed.
     fn wait(&self) {
         let Lines(shared) = &self.0;
         let is_behind = |queue: &mut Queue| !(queue.is_idle && queue.lines.is_empty());
-        // Whether it was in time changes nothing.
+        // The caller goes on in either case.
         let _ = shared
             .is_written
             .wait_timeout_while(shared.lock(), LAST_WAIT, is_behind);
@@ -107,7 +111,7 @@ impl Drop for Stderr {
 }
 
 impl Lines {
-    /// Queues whole lines, or drops and counts them.
+    /// Queues whole lines. If they do not fit, drops and counts them.
     pub(super) fn push(&self, lines: &[u8]) {
         let mut queue = self.0.lock();
         queue.offer(lines);
@@ -132,7 +136,8 @@ impl Write for Lines {
 
 impl Queue {
     fn offer(&mut self, lines: &[u8]) {
-        // Once there is a gap it stays one, though a shorter line would fit.
+        // After a dropped line no other is queued, even if it is short enough: the number of
+        // dropped lines could not be written at their place.
         if self.dropped_lines > 0 || self.lines.len() + lines.len() > QUEUED_BYTES {
             self.dropped_lines += 1;
         } else {
@@ -142,7 +147,8 @@ impl Queue {
 }
 
 impl Shared {
-    /// Waits for something to write: lines, and how many were dropped after them.
+    /// Waits until there is something to write. Returns the queued lines, and how many lines were
+    /// dropped after them.
     fn take(&self) -> (Vec<u8>, usize) {
         let is_empty = |queue: &mut Queue| queue.lines.is_empty() && queue.dropped_lines == 0;
         let mut queue = self.lock();
@@ -160,39 +166,41 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Asked for while a panic is told of, too: no second one. A queue is never half-changed.
+        // The panic hook takes this lock, too, and must not panic itself. No change of a queue can
+        // panic halfway, so a poisoned one is still whole.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Writes what is queued, for as long as the process lives. What can't be written, such as to a
-/// full disk, is counted with what was dropped.
-fn write_on(shared: &Shared, mut out: impl Write) -> ! {
+/// Writes queued lines for as long as the process lives. Lines that can't be written, for example
+/// to a full disk, are counted with the dropped ones.
+fn write_all_queued(shared: &Shared, mut out: impl Write) -> ! {
     let mut lost_lines = 0;
     loop {
         let (lines, dropped_lines) = shared.take();
-        // What an earlier write has failed at.
-        tell(&mut lost_lines, &mut out);
+        // Lines that an earlier write could not write.
+        report_lost(&mut lost_lines, &mut out);
         lost_lines += write(&lines, &mut out) + dropped_lines;
-        tell(&mut lost_lines, &mut out);
+        report_lost(&mut lost_lines, &mut out);
     }
 }
 
-/// Says how many lines are missing here.
-fn tell(lost_lines: &mut usize, out: &mut impl Write) {
+/// Writes a line with the number of lost lines, if any, and then resets the number to 0. Keeps the
+/// number if the line can't be written.
+fn report_lost(lost_lines: &mut usize, out: &mut impl Write) {
     if *lost_lines > 0 {
         let text = format!("log lines were dropped count={lost_lines}");
-        if write(stamped("WARN", text).as_bytes(), out) == 0 {
+        if write(log_line("WARN", text).as_bytes(), out) == 0 {
             *lost_lines = 0;
         }
     }
 }
 
-/// Writes lines; how many of them can't be written.
+/// Writes lines. Returns how many of them could not be written.
 fn write(mut lines: &[u8], out: &mut impl Write) -> usize {
     while !lines.is_empty() {
-        let (piece, rest) = lines.split_at(piece(lines));
-        if out.write_all(piece).is_err() {
+        let (part, rest) = lines.split_at(write_len(lines));
+        if out.write_all(part).is_err() {
             break;
         }
         lines = rest;
@@ -200,9 +208,10 @@ fn write(mut lines: &[u8], out: &mut impl Write) -> usize {
     lines.iter().filter(|&&byte| byte == b'\n').count()
 }
 
-/// The length of what is written at one time: whole lines, as many as stay whole in a pipe that
-/// others write to as well, but at least one.
-fn piece(lines: &[u8]) -> usize {
+/// Returns how many bytes of `lines` to write at one time: as many whole lines as fit into
+/// [`PIPE_BUF`], but at least one. Other processes may write to the same pipe, and up to that
+/// length Linux does not mix their bytes with ours.
+fn write_len(lines: &[u8]) -> usize {
     let most = lines.len().min(PIPE_BUF);
     let is_end = |&byte: &u8| byte == b'\n';
     let last = lines[..most].iter().rposition(is_end);
@@ -210,19 +219,19 @@ fn piece(lines: &[u8]) -> usize {
     end.map_or(lines.len(), |end| end + 1)
 }
 
-/// What Linux writes to a pipe undivided: pipe(7).
+/// Most bytes that Linux writes to a pipe atomically: pipe(7).
 const PIPE_BUF: usize = 4096;
 
-/// A line that looks like the log's, by somebody who can't use the log.
-pub(super) fn stamped(level: &str, text: impl Display) -> String {
+/// Formats a line like one of the log, for code that can't call the log.
+pub(super) fn log_line(level: &str, text: impl Display) -> String {
     let mut time = String::new();
-    // A `String` takes everything.
+    // Writing to a `String` does not fail.
     let _ = SystemTime.format_time(&mut Writer::new(&mut time));
     format!("{time} {level:>5} framecast: {text}\n")
 }
 
-/// Standard error itself. Whoever shares it may have made it one that does not wait, and then it
-/// is waited for here.
+/// Standard error itself. Another process that shares it may have made it nonblocking; then a write
+/// waits here until it is writable.
 struct Descriptor;
 
 impl Write for Descriptor {

@@ -1,11 +1,12 @@
-//! A writer that a test holds in its hand: what is queued meanwhile, dropped, counted.
+//! Tests with a writer that blocks until the test lets it go on, so that the queue fills meanwhile.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::*;
 
-/// Tells of each write, and waits until somebody has looked and says how it ends.
-struct Watched {
+/// A writer that passes the text of each write to a [`Reader`], and blocks until that decides how
+/// the write ends.
+struct BlockingWriter {
     written: SyncSender<String>,
     outcomes: Receiver<io::Result<()>>,
 }
@@ -15,7 +16,7 @@ struct Reader {
     outcomes: SyncSender<io::Result<()>>,
 }
 
-impl Write for Watched {
+impl Write for BlockingWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         self.written.send(text).map_err(io::Error::other)?;
@@ -29,15 +30,17 @@ impl Write for Watched {
 }
 
 impl Reader {
-    /// What is being written: it is not yet done.
-    fn look(&self) -> String {
+    /// Waits for a write, and returns its text. The write is still blocked.
+    fn next_write(&self) -> String {
         self.written.recv_timeout(Duration::from_secs(10)).unwrap()
     }
 
-    fn take(&self) {
+    /// Lets the blocked write succeed.
+    fn succeed(&self) {
         self.outcomes.send(Ok(())).unwrap();
     }
 
+    /// Lets the blocked write fail.
     fn fail(&self) {
         self.outcomes
             .send(Err(io::ErrorKind::StorageFull.into()))
@@ -45,21 +48,21 @@ impl Reader {
     }
 
     fn read(&self) -> String {
-        let text = self.look();
-        self.take();
+        let text = self.next_write();
+        self.succeed();
         text
     }
 }
 
-fn watched() -> (Stderr, Reader) {
-    let (written, looked_at) = sync_channel(0);
+fn start() -> (Stderr, Reader) {
+    let (written, writes) = sync_channel(0);
     let (outcomes, outcome) = sync_channel(0);
-    let out = Watched {
+    let out = BlockingWriter {
         written,
         outcomes: outcome,
     };
     let reader = Reader {
-        written: looked_at,
+        written: writes,
         outcomes,
     };
     (Stderr::writing_to(out).unwrap(), reader)
@@ -71,43 +74,43 @@ fn is_count(text: &str, count: usize) -> bool {
 }
 
 #[test]
-fn what_does_not_fit_is_dropped_and_counted_in_its_place() {
-    let (stderr, reader) = watched();
+fn lines_that_do_not_fit_are_dropped_and_counted_in_their_place() {
+    let (stderr, reader) = start();
     let lines = stderr.lines();
     lines.push(b"first\n");
-    assert_eq!(reader.look(), "first\n");
-    // Nothing of the queue is being written, so it takes all of its bound, and no more.
+    assert_eq!(reader.next_write(), "first\n");
+    // The first line has left the queue, so that the queue takes all of its bound and no more.
     let long = [&[b'x'; QUEUED_BYTES - 3][..], b"\n"].concat();
     lines.push(&long);
     for _ in 0..3 {
         lines.push(b"abc\n");
     }
-    // It would fit, but its place is behind the gap.
+    // It would fit, but comes after dropped lines.
     lines.push(b"\n");
-    reader.take();
+    reader.succeed();
     assert_eq!(reader.read().len(), long.len());
-    // Told of in silence, too: nothing has come since.
-    assert!(is_count(&reader.look(), 4));
-    lines.push(b"behind\n");
-    reader.take();
-    assert_eq!(reader.read(), "behind\n");
+    // The count is written although no line has come since.
+    assert!(is_count(&reader.next_write(), 4));
+    lines.push(b"later\n");
+    reader.succeed();
+    assert_eq!(reader.read(), "later\n");
 }
 
 #[test]
 fn a_line_over_the_bound_is_counted() {
-    let (stderr, reader) = watched();
+    let (stderr, reader) = start();
     stderr.lines().push(&[b'x'; QUEUED_BYTES + 1]);
     assert!(is_count(&reader.read(), 1));
 }
 
 #[test]
-fn what_can_not_be_written_is_counted_when_something_can() {
-    let (stderr, reader) = watched();
+fn lines_that_can_not_be_written_are_counted_by_the_next_write_that_succeeds() {
+    let (stderr, reader) = start();
     let lines = stderr.lines();
     lines.push(b"a\nb\n");
-    assert_eq!(reader.look(), "a\nb\n");
+    assert_eq!(reader.next_write(), "a\nb\n");
     reader.fail();
-    assert!(is_count(&reader.look(), 2));
+    assert!(is_count(&reader.next_write(), 2));
     reader.fail();
     lines.push(b"c\n");
     assert!(is_count(&reader.read(), 2));
@@ -115,32 +118,32 @@ fn what_can_not_be_written_is_counted_when_something_can() {
 }
 
 #[test]
-fn the_end_waits_for_what_is_queued() {
-    let (stderr, reader) = watched();
+fn a_drop_waits_until_queued_lines_are_written() {
+    let (stderr, reader) = start();
     let other = thread::spawn(move || [reader.read(), reader.read()]);
     stderr.lines().push(b"first\n");
-    stderr.say("last");
+    stderr.write_line("last");
     drop(stderr);
     assert_eq!(other.join().unwrap(), ["first\n", "last\n"]);
 }
 
 #[test]
-fn the_end_does_not_wait_for_a_reader_that_is_stuck() {
-    let (stderr, reader) = watched();
+fn a_drop_does_not_wait_for_ever_if_nobody_reads() {
+    let (stderr, reader) = start();
     stderr.lines().push(b"first\n");
-    assert_eq!(reader.look(), "first\n");
-    // Never told how that ended.
-    stderr.say("last");
+    assert_eq!(reader.next_write(), "first\n");
+    // The first write stays blocked.
+    stderr.write_line("last");
     drop(stderr);
     drop(reader);
 }
 
 #[test]
 fn lines_are_written_whole_and_many_at_a_time() {
-    assert_eq!(piece(b"a\nbc\n"), 5);
+    assert_eq!(write_len(b"a\nbc\n"), 5);
     let long = [&[b'x'; PIPE_BUF][..], b"\nrest\n"].concat();
-    assert_eq!(piece(&long), PIPE_BUF + 1);
+    assert_eq!(write_len(&long), PIPE_BUF + 1);
     let both = [&b"short\n"[..], &long].concat();
-    assert_eq!(piece(&both), 6);
-    assert_eq!(piece(b"no end"), 6);
+    assert_eq!(write_len(&both), 6);
+    assert_eq!(write_len(b"no end"), 6);
 }
