@@ -1,4 +1,4 @@
-// Bun's own WebSocket server: an echo on /echo, its `publish` everywhere else: bun bun.js PORT
+// Bun's own WebSocket server, with an echo on /echo and its `publish` on all other paths: bun bun.js PORT
 
 const server = Bun.serve({
   hostname: "127.0.0.1",

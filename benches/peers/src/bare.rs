@@ -1,5 +1,5 @@
-//! The loop under both floors: epoll, level-triggered, and the connections in a table by their
-//! descriptors. No runtime, and nothing is allocated on the way of a message.
+//! The bare epoll loop of both floors: level-triggered, with the connections in a table by their
+//! descriptors. It has no async runtime and allocates nothing per message.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ use rustix::{
 
 use crate::address;
 
-/// Connections of which each has a `T`, by their descriptors.
+/// An epoll loop over connections, each with a state `T`. Their descriptors are their indices.
 pub struct Bare<T> {
     epoll: OwnedFd,
     listener: TcpListener,
@@ -41,17 +41,18 @@ impl<T: Default> Bare<T> {
         })
     }
 
-    /// Calls `turn` for every connection that is ready, for ever; one for which it fails is over.
+    /// Calls `on_ready` for every connection that is ready, for ever. Closes a connection for which
+    /// it fails.
     pub fn run(
         mut self,
-        mut turn: impl FnMut(&mut Self, usize) -> io::Result<()>,
+        mut on_ready: impl FnMut(&mut Self, usize) -> io::Result<()>,
     ) -> io::Result<()> {
         let listener = key(&self.listener).u64();
         let mut events: Vec<Event> = Vec::with_capacity(1024);
         loop {
             events.clear();
             match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
-                // strace comes and goes.
+                // strace interrupts the call when it attaches and detaches.
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -61,8 +62,8 @@ impl<T: Default> Bare<T> {
                     self.accept()?;
                     continue;
                 }
-                let index = usize::try_from(data.u64()).expect("it is a descriptor");
-                if self.connections[index].is_some() && turn(&mut self, index).is_err() {
+                let index = usize::try_from(data.u64()).expect("a descriptor fits in usize");
+                if self.connections[index].is_some() && on_ready(&mut self, index).is_err() {
                     self.connections[index] = None;
                 }
             }
@@ -89,7 +90,7 @@ impl<T: Default> Bare<T> {
         }
     }
 
-    /// What connection `index` waits for from now on.
+    /// Sets the events that connection `index` waits for.
     pub fn wait_for(&self, index: usize, flags: EventFlags) -> io::Result<()> {
         let Some(Connection { socket, .. }) = &self.connections[index] else {
             return Ok(());

@@ -1,7 +1,7 @@
-//! How many system calls a message takes.
+//! Counts the system calls per message.
 //!
-//! Counted in runs of their own, of which there are two: what the longer one has more, in calls
-//! and in messages, is without the handshakes.
+//! A count takes two runs of its own, a short and a long one. The difference between them, in calls
+//! and in messages, does not include the handshakes. `perf` and `strace` are the two ways to count.
 
 mod perf;
 mod strace;
@@ -15,28 +15,29 @@ use crate::{
     load::{Load, Outcome},
 };
 
-/// In a whole run, or for each message.
+/// Numbers of system calls, in a whole run or per message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Calls {
     pub all: f64,
-    /// Those of [`WRITES`].
+    /// The calls in [`WRITES`].
     pub writes: f64,
 }
 
-/// What Rust's standard library, and most others, write to sockets with. `write` wakes threads.
+/// Calls with which Rust's standard library, and most others, write to sockets. `write` is not
+/// among them, because it is used to wake threads.
 const WRITES: [&str; 3] = ["sendmsg", "sendto", "writev"];
 
-/// Who counts.
+/// Tool that counts.
 #[derive(Clone, Copy, Debug)]
 pub enum Counter {
-    /// The kernel, at no cost.
+    /// `perf stat`: the kernel counts, at no cost.
     Perf,
-    /// Stops the server at each call. It does the same then, but slowly.
+    /// `strace`: stops the server at each call. The server makes the same calls, but slowly.
     Strace,
 }
 
 impl Counter {
-    /// The best one that works here.
+    /// Returns the best counter that works on this machine.
     pub fn find() -> Option<Self> {
         if perf::works() {
             Some(Self::Perf)
@@ -45,7 +46,7 @@ impl Counter {
         }
     }
 
-    /// Counts those of the server under `load`.
+    /// Counts the server's calls per message under `load`.
     pub fn count(self, load: Load<'_>) -> anyhow::Result<Calls> {
         let duration = load.duration.min(SHORT);
         let (short, calls_of_short) = self.run(Load { duration, ..load })?;
@@ -71,10 +72,11 @@ impl Counter {
     }
 }
 
-/// Enough for a few thousand messages of the slowest.
+/// Duration of the short run: enough for a few thousand messages from the slowest peer.
 const SHORT: Duration = Duration::from_millis(400);
 
-/// The publisher of a fan-out gets its own messages, too, but the load does not count them.
+/// Returns the number of messages that the server sent. In a fan-out, that includes the messages to
+/// their own publisher, which the load generator does not count.
 fn messages(load: Load<'_>, outcome: &Outcome) -> u64 {
     let received = outcome.received;
     match load.cell.kind {

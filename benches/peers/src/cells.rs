@@ -1,22 +1,22 @@
-//! Under which conditions is compared, and who takes part.
+//! The cells of the comparison: loads, each with the peers that it is put on.
 
 use std::time::Duration;
 
 use crate::peers::{self, Peer};
 
-/// One kind of load on every peer that takes part.
+/// One load, and the peers that it is put on.
 #[derive(Debug)]
 pub struct Cell {
     pub name: &'static str,
     pub kind: Kind,
-    /// Or subscribers; there is one publisher.
+    /// Number of connections. In a fan-out, of subscribers; there is one publisher besides.
     pub connections: usize,
-    /// Of a message, in bytes.
+    /// Size of a message, in bytes.
     pub size: usize,
     pub peers: &'static [Peer],
-    /// The measured time; a warm-up of a fifth goes before it.
+    /// The measured time, after a warm-up of a fifth of it.
     pub duration: Duration,
-    /// Whether system calls are counted, too.
+    /// True if system calls are counted, too.
     pub counts_calls: bool,
 }
 
@@ -25,13 +25,14 @@ pub enum Kind {
     Echo {
         depth: usize,
     },
-    /// As many messages in a second as there are connections, to see what memory they leave.
+    /// As many messages per second as there are connections, to see how much memory they leave
+    /// allocated.
     EchoOnce,
-    /// So many publications under way.
+    /// A constant number of publications in flight.
     Fanout {
         in_flight: usize,
     },
-    /// So many publications in a second.
+    /// A constant number of publications per second.
     FanoutAt {
         rate: usize,
     },
@@ -44,7 +45,7 @@ impl Cell {
         !matches!(self.kind, Kind::Handshake | Kind::Idle)
     }
 
-    /// Whether what is measured is the memory of a server that is new.
+    /// Returns true if each sample needs a new server, because its memory is measured.
     pub fn wants_new_server(&self) -> bool {
         matches!(self.kind, Kind::EchoOnce | Kind::Idle)
     }
@@ -117,13 +118,13 @@ pub const FANOUT_9000: Cell = Cell::fanout("9,000 × 1 KiB, 16 in flight", 9000,
     .for_duration(SECOND.saturating_mul(2));
 pub const FANOUT_16K: Cell = Cell::fanout("1,000 × 16 KiB, 4 in flight", 1000, 16 << 10, 4);
 
-/// 600,000 deliveries a second.
+/// 600,000 deliveries per second.
 pub const OFFERED: Cell = Cell::fanout("100 × 64 B, 6,000 a second", 100, 64, 0)
     .of(Kind::FanoutAt { rate: 6000 })
     .among(&[Peer::Batch, Peer::Framecast, Peer::Bun])
     .for_duration(SECOND.saturating_mul(2));
 
-/// Long enough for a subscriber that never reads to be over its bound and its time.
+/// Long enough for a subscriber that never reads to exceed its limits in bytes and in time.
 pub const STALL: Cell = Cell::fanout("990 × 1 KiB, 200 a second", 990, 1024, 0)
     .of(Kind::FanoutAt { rate: 200 })
     .among(&[Peer::Framecast, Peer::BesideStalled])
@@ -139,7 +140,8 @@ pub const ECHOED: Cell = Cell::echo("9,000 after echoes of 100 B", 9000, 100, 0)
     .among(&[Peer::Framecast])
     .for_duration(SECOND);
 
-/// In the order in which they are measured: what is compared with each other is close together.
+/// All cells, in the order in which they are measured. Cells that are compared with each other are
+/// close together.
 pub const ALL: &[&Cell] = &[
     &ECHO_20,
     &ECHO_1K,

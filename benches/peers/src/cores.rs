@@ -1,4 +1,4 @@
-//! One core for the server, another one for the load.
+//! Pins the server to one core, and the load generator to another.
 
 use anyhow::{Context as _, bail};
 use rustix::{
@@ -6,7 +6,7 @@ use rustix::{
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
 
-/// The two that are used.
+/// The two cores in use.
 #[derive(Clone, Copy, Debug)]
 pub struct Cores {
     server: usize,
@@ -14,7 +14,7 @@ pub struct Cores {
 }
 
 impl Cores {
-    /// The first two of those that this process may use.
+    /// Chooses the first two cores that this process may use.
     pub fn choose() -> anyhow::Result<Self> {
         let allowed = sched_getaffinity(None).context("looking for cores")?;
         let mut allowed = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
@@ -24,26 +24,26 @@ impl Cores {
         }
     }
 
-    /// What this thread starts from now on is a server.
+    /// Pins this thread, and the processes that it starts from now on, to the server's core.
     pub fn serve(self) -> anyhow::Result<()> {
-        stay_on(self.server)
+        pin_to(self.server)
     }
 
-    /// What this thread starts from now on is load.
+    /// Pins this thread, and the processes that it starts from now on, to the load's core.
     pub fn load(self) -> anyhow::Result<()> {
-        stay_on(self.load)
+        pin_to(self.load)
     }
 }
 
-fn stay_on(core: usize) -> anyhow::Result<()> {
+fn pin_to(core: usize) -> anyhow::Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);
-    sched_setaffinity(None, &cores).context("choosing a core")
+    sched_setaffinity(None, &cores).context("pinning to a core")
 }
 
-/// Allows as many descriptors as may be, to what is started, too.
-pub fn allow_descriptors() -> anyhow::Result<()> {
+/// Raises the limit on descriptors to its maximum, for this process and for those that it starts.
+pub fn raise_descriptor_limit() -> anyhow::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).context("allowing more descriptors")
+    setrlimit(Resource::Nofile, limit).context("raising the limit on descriptors")
 }

@@ -1,6 +1,7 @@
-//! What the peers written in Rust have in common: where they listen, and what drives them.
+//! Code that the peers written in Rust share: their address and their runtime.
 //!
-//! One thread, as all of them get one core: a scheduler for several would only cost them.
+//! The runtime has one thread, because each peer gets one core: a scheduler for several threads
+//! would only cost CPU time.
 
 pub mod bare;
 
@@ -8,14 +9,14 @@ use std::{env, future::Future, io, net::SocketAddr};
 
 use tokio::{net::TcpListener, runtime::Builder};
 
-/// The port that is the first argument, on the loopback interface.
+/// Returns the loopback address with the port from the first argument.
 pub fn address() -> SocketAddr {
     let port = env::args().nth(1).and_then(|port| port.parse().ok());
     let port: u16 = port.expect("usage: PEER PORT");
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-/// Runs a peer on tokio, with the socket that it listens on.
+/// Runs a peer on tokio. `peer` gets the listening socket.
 pub fn serve<F>(peer: impl FnOnce(TcpListener) -> F) -> io::Result<()>
 where
     F: Future<Output = io::Result<()>>,

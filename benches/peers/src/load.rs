@@ -1,4 +1,4 @@
-//! Runs `framecast load`, and reads what it has found.
+//! Runs `framecast load`, and reads its results.
 
 use std::{
     ffi::OsString,
@@ -12,19 +12,19 @@ use serde::Deserialize;
 
 use crate::{
     cells::{Cell, Kind},
-    places::Places,
+    paths::Paths,
     server::Server,
 };
 
-/// What one run has found.
+/// The results of one run.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Outcome {
-    /// Over the whole run, the warm-up and the end included.
+    /// Messages received in the whole run, including the warm-up and the end.
     pub received: u64,
     pub delivery_ratio: f64,
     pub latency_us: Option<Percentiles>,
     pub connections: Connections,
-    /// There is none if the server was not watched.
+    /// `None` if the server's process was not observed.
     pub server: Option<ServerUse>,
     pub generator: Generator,
 }
@@ -48,16 +48,16 @@ pub struct ServerUse {
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Generator {
-    /// It was at its own limit.
+    /// The load generator was at its own limit.
     pub is_bottleneck: bool,
-    /// It had to wait for its core.
+    /// The load generator had to wait for its core.
     pub is_starved: bool,
 }
 
-/// A run that is to be made.
+/// A run of `framecast load`.
 #[derive(Clone, Copy, Debug)]
 pub struct Load<'a> {
-    pub places: &'a Places,
+    pub paths: &'a Paths,
     pub cell: &'a Cell,
     pub server: &'a Server,
     pub connections: usize,
@@ -65,28 +65,29 @@ pub struct Load<'a> {
 }
 
 impl Load<'_> {
-    /// Makes it.
+    /// Runs it.
     pub fn run(self) -> anyhow::Result<Outcome> {
         self.run_under(&[])
     }
 
-    /// Makes it as the command of another one, which `wrapper` begins.
+    /// Runs it under another command, such as `perf stat`. `wrapper` is the beginning of the
+    /// command line.
     pub fn run_under(self, wrapper: &[OsString]) -> anyhow::Result<Outcome> {
-        let json = self.places.scratch_file("json");
+        let json = self.paths.scratch_file("json");
         let mut words = wrapper.to_vec();
-        words.push(self.places.framecast().into());
+        words.push(self.paths.framecast().into());
         words.extend(self.arguments().into_iter().map(OsString::from));
         words.extend(["--json".into(), json.clone().into()]);
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).stdin(Stdio::null());
         let output = command.output().context("running framecast load")?;
-        // What a peer does wrong fails a run, but is a result all the same.
+        // The exit code is not checked: errors of the peer make it non-zero, but there are results.
         let text = fs::read_to_string(&json).unwrap_or_default();
         if text.is_empty() {
-            let said = String::from_utf8_lossy(&output.stderr);
+            let stderr = String::from_utf8_lossy(&output.stderr);
             bail!(
                 "framecast load: {}",
-                said.lines().last().unwrap_or("has failed")
+                stderr.lines().last().unwrap_or("has failed")
             );
         }
         fs::remove_file(&json)?;
@@ -96,35 +97,36 @@ impl Load<'_> {
     fn arguments(self) -> Vec<String> {
         let Self { cell, server, .. } = self;
         let mut words = vec!["load".to_owned()];
-        let mut say = |word: &str, value: String| words.extend([word.to_owned(), value]);
-        say("--pid", server.pid().to_string());
-        say("--duration", format!("{}ms", self.duration.as_millis()));
+        let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
+        option("--pid", server.pid().to_string());
+        option("--duration", format!("{}ms", self.duration.as_millis()));
         if matches!(cell.kind, Kind::Idle | Kind::EchoOnce) {
-            // What hundreds of handshakes at a time take is not what idle connections do.
-            say("--ramp", "4s".to_owned());
+            // Connects slowly: hundreds of handshakes at a time would take memory that idle
+            // connections do not.
+            option("--ramp", "4s".to_owned());
         }
         let connections = self.connections.to_string();
         match cell.kind {
             Kind::Echo { depth } => {
-                say("--connections", connections);
-                say("--depth", depth.to_string());
+                option("--connections", connections);
+                option("--depth", depth.to_string());
             }
             Kind::EchoOnce => {
-                say("--connections", connections.clone());
-                say("--rate", connections);
+                option("--connections", connections.clone());
+                option("--rate", connections);
             }
             Kind::Fanout { in_flight } => {
-                say("--subscribers", connections);
-                say("--in-flight", in_flight.to_string());
+                option("--subscribers", connections);
+                option("--in-flight", in_flight.to_string());
             }
             Kind::FanoutAt { rate } => {
-                say("--subscribers", connections);
-                say("--rate", rate.to_string());
+                option("--subscribers", connections);
+                option("--rate", rate.to_string());
             }
-            Kind::Handshake | Kind::Idle => say("--connections", connections),
+            Kind::Handshake | Kind::Idle => option("--connections", connections),
         }
         if cell.has_messages() {
-            say("--size", cell.size.to_string());
+            option("--size", cell.size.to_string());
             words.push("--binary".into());
         }
         let (kind, url) = match cell.kind {

@@ -1,12 +1,12 @@
-//! What the comparison is made on, and with.
+//! The machine of the comparison, and the versions of everything that is compared.
 
 use std::{fmt::Write as _, fs, process::Command};
 
 use anyhow::Context as _;
 
-use crate::{peers::Peer, places::Places};
+use crate::{paths::Paths, peers::Peer};
 
-/// Said in the report.
+/// Facts about the machine for the head of the report.
 #[derive(Debug)]
 pub struct Machine {
     processor: String,
@@ -14,25 +14,25 @@ pub struct Machine {
     kernel: String,
     commit: String,
     date: String,
-    /// Of the minute before, per core.
+    /// Load average of the last minute, per core.
     load: f64,
     versions: Vec<(Peer, String)>,
 }
 
 impl Machine {
-    pub fn look(places: &Places) -> anyhow::Result<Self> {
-        let cpus = fs::read_to_string("/proc/cpuinfo").context("looking at the processor")?;
+    pub fn inspect(paths: &Paths) -> anyhow::Result<Self> {
+        let cpus = fs::read_to_string("/proc/cpuinfo").context("reading /proc/cpuinfo")?;
         let names = cpus.lines().filter(|line| line.starts_with("model name"));
         let name = names.clone().next().and_then(|line| line.split_once(": "));
         let cores = names.count().max(1);
         let load = fs::read_to_string("/proc/loadavg")?;
         let load: f64 = load.split(' ').next().unwrap_or_default().parse()?;
-        let root = places.root().to_string_lossy();
+        let root = paths.root().to_string_lossy();
         Ok(Self {
             processor: name.map_or("unknown", |(_, name)| name).to_owned(),
             cores,
-            kernel: said("uname", &["-sr"]),
-            commit: said(
+            kernel: output_of("uname", &["-sr"]),
+            commit: output_of(
                 "git",
                 &[
                     "-C",
@@ -43,13 +43,13 @@ impl Machine {
                     "--exclude=*",
                 ],
             ),
-            date: said("date", &["-u", "+%F"]),
+            date: output_of("date", &["-u", "+%F"]),
             load: load / cores as f64,
-            versions: versions(places),
+            versions: versions(paths),
         })
     }
 
-    /// A list for the head of the report.
+    /// Returns a Markdown list for the head of the report.
     pub fn describe(&self) -> String {
         let Self {
             processor,
@@ -65,7 +65,7 @@ impl Machine {
             let load = self.load;
             let _ = writeln!(
                 text,
-                "- **The machine was busy** when it began: load average {load:.1} a core"
+                "- **The machine was busy** at the beginning: load average {load:.1} per core"
             );
         }
         text
@@ -77,16 +77,16 @@ impl Machine {
     }
 }
 
-/// Other work would share the two cores.
+/// Load average per core from which the machine counts as busy: other work shares the two cores.
 const BUSY: f64 = 0.3;
 
-fn versions(places: &Places) -> Vec<(Peer, String)> {
+fn versions(paths: &Paths) -> Vec<(Peer, String)> {
     let locked = include_str!("../Cargo.lock");
-    let node = said("node", &["--version"]);
-    let ws = fs::read_to_string(places.js("node_modules/ws/package.json")).unwrap_or_default();
+    let node = output_of("node", &["--version"]);
+    let ws = fs::read_to_string(paths.js("node_modules/ws/package.json")).unwrap_or_default();
     let ws: serde_json::Value = serde_json::from_str(&ws).unwrap_or_default();
     let ws = ws["version"].as_str().unwrap_or("?");
-    let bun = places.bun.as_ref().map(|bun| said(bun, &["--version"]));
+    let bun = paths.bun.as_ref().map(|bun| output_of(bun, &["--version"]));
     vec![
         (
             Peer::Fastwebsockets,
@@ -103,15 +103,15 @@ fn versions(places: &Places) -> Vec<(Peer, String)> {
     ]
 }
 
-/// The newest version of a package that is in a lock file.
+/// Returns the newest version of a package in a lock file.
 fn locked_version(locked: &str, package: &str) -> String {
     let name = format!("name = \"{package}\"\nversion = \"");
     let last = locked.rsplit_once(&name).map_or("", |(_, rest)| rest);
     last.split('"').next().unwrap_or_default().to_owned()
 }
 
-/// What a program says; nothing if there is none.
-fn said(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> String {
+/// Returns the output of a program, or nothing if the program does not exist.
+fn output_of(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let text = output.map(|output| output.stdout).unwrap_or_default();
     String::from_utf8_lossy(&text).trim().to_owned()

@@ -1,5 +1,5 @@
-//! Compares framecast with its peers: every server in turn on one core, the load on another, and
-//! what is compared is the CPU time that a message costs.
+//! Compares framecast with its peers by the CPU time that a message costs. Each server in turn runs
+//! on one core, the load generator on another.
 //!
 //! ```text
 //! cells ─► rounds ─┬─ server  (a peer's process, on the first core)      ─► results ─┬─ targets
@@ -8,18 +8,18 @@
 //!                  └─ stalled (with subscribers that never read)
 //! ```
 //!
-//! All servers of a cell are measured in one round, seconds apart, then all again: a ratio is the
-//! median over rounds of pairs of the same round, so that it does not matter how fast the machine
-//! is at the moment.
+//! All servers of a cell are measured in one round, seconds apart, then all again in the next
+//! round. A ratio is taken between two samples of the same round, and the report has the median
+//! over all rounds. So it does not matter how fast the machine is at the moment.
 
 mod calls;
 mod cells;
 mod cores;
 mod load;
 mod machine;
+mod paths;
 mod peers;
 mod picture;
-mod places;
 mod report;
 mod results;
 mod rounds;
@@ -36,42 +36,42 @@ use std::{
 use anyhow::Context as _;
 use clap::Parser;
 
-use crate::{machine::Machine, places::Places, results::Results, rounds::Effort};
+use crate::{machine::Machine, paths::Paths, results::Results, rounds::Plan};
 
 /// Compare framecast with its peers
 #[derive(Debug, Parser)]
 struct Args {
-    /// See that everything works, in a minute: one short round, whose figures mean nothing
+    /// Check in a minute that everything works: one short round, whose figures mean nothing
     #[arg(long)]
     quick: bool,
 
-    /// Only measure the cells with this in their names
+    /// Only measure the cells whose names contain this
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
 
-    /// Where RESULTS.md and peers.svg go [default: benches; with --quick or --only, target/peers]
+    /// Folder for RESULTS.md and peers.svg [default: benches; with --quick or --only, target/peers]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let places = Places::find()?;
-    cores::allow_descriptors()?;
-    let machine = Machine::look(&places)?;
-    let effort = Effort::new(args.quick, args.only);
+    let paths = Paths::find()?;
+    cores::raise_descriptor_limit()?;
+    let machine = Machine::inspect(&paths)?;
+    let plan = Plan::new(args.quick, args.only);
     stop::listen()?;
-    let results = rounds::measure(&places, &effort)?;
-    let out = args.out.unwrap_or_else(|| places.out(effort.is_whole()));
+    let results = rounds::measure(&paths, &plan)?;
+    let out = args.out.unwrap_or_else(|| paths.out(plan.is_complete()));
     fs::create_dir_all(&out).context("making the folder for the results")?;
-    write(&out, &machine, &effort, &results)?;
+    write(&out, &machine, &plan, &results)?;
     print!("{}", report::summary(&results));
     println!("\nwritten to {}", out.display());
     Ok(())
 }
 
-fn write(out: &Path, machine: &Machine, effort: &Effort, results: &Results) -> anyhow::Result<()> {
-    let report = report::document(machine, effort, results);
+fn write(out: &Path, machine: &Machine, plan: &Plan, results: &Results) -> anyhow::Result<()> {
+    let report = report::document(machine, plan, results);
     fs::write(out.join("RESULTS.md"), report).context("writing RESULTS.md")?;
     let picture = picture::svg(results);
     fs::write(out.join("peers.svg"), picture).context("writing peers.svg")

@@ -1,35 +1,35 @@
-//! Who is compared.
+//! The servers that are compared.
 
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use crate::places::Places;
+use crate::paths::Paths;
 
-/// A server.
+/// A server, or a way to run one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Peer {
     Framecast,
-    /// With two shards, both on the one core.
+    /// framecast with two shards, both on the one core.
     TwoShards,
-    /// With subscribers that never read.
+    /// framecast with additional subscribers that never read.
     BesideStalled,
-    /// The floor of an echo.
+    /// The floor for echoes.
     BareTcp,
-    /// The floor of a fan-out without batching.
+    /// The floor for fan-out without batching.
     OneSend,
-    /// The floor of a fan-out with batching.
+    /// The floor for fan-out with batching.
     Batch,
     Fastwebsockets,
     Tungstenite,
     Axum,
-    /// axum again, with a tokio `broadcast` channel.
+    /// axum with a tokio `broadcast` channel.
     Tutorial,
     Node,
     Bun,
 }
 
-/// In the order in which they are shown.
+/// All peers, in the order in which the report shows them.
 pub const ALL: &[Peer] = &[
     Peer::BareTcp,
     Peer::OneSend,
@@ -45,7 +45,7 @@ pub const ALL: &[Peer] = &[
     Peer::Bun,
 ];
 
-/// Who echoes.
+/// The peers that have an echo.
 pub const ECHO: &[Peer] = &[
     Peer::BareTcp,
     Peer::Framecast,
@@ -56,10 +56,10 @@ pub const ECHO: &[Peer] = &[
     Peer::Bun,
 ];
 
-/// Who has connections that speak WebSocket.
+/// The peers that speak WebSocket, whose idle connections are compared.
 pub const IDLE: &[Peer] = ECHO.split_at(1).1;
 
-/// Who sends one message to many.
+/// The peers that have a fan-out.
 pub const FANOUT: &[Peer] = &[
     Peer::OneSend,
     Peer::Batch,
@@ -68,7 +68,8 @@ pub const FANOUT: &[Peer] = &[
     Peer::Tutorial,
 ];
 
-/// The same, and whether it matters that the shards have to talk.
+/// The peers that have a fan-out, and framecast with two shards, which shows the cost of the
+/// communication between shards.
 pub const FANOUT_AND_TWO_SHARDS: &[Peer] = &[
     Peer::OneSend,
     Peer::Batch,
@@ -96,44 +97,50 @@ impl Peer {
         }
     }
 
-    /// What it is, for those who want to know.
-    pub fn what(self) -> &'static str {
+    /// Returns a description for the report.
+    pub fn description(self) -> &'static str {
         match self {
             Self::Framecast => "`framecast serve --shards 1 --log warn`, as released",
             Self::TwoShards => "the same with `--shards 2`",
             Self::BesideStalled => "the same with 10 more subscribers, which never read",
-            Self::BareTcp => "an epoll loop, one read and one write a wake-up, no WebSocket",
+            Self::BareTcp => "an epoll loop, one read and one write per wake-up, no WebSocket",
             Self::OneSend => "an epoll loop, one write for each frame and subscriber",
             Self::Batch => "the same, one write for all frames that one read has brought",
             Self::Fastwebsockets => "its example `echo_server`: hyper, one write for each frame",
             Self::Tungstenite => "its example `echo-server`: reads are forwarded to the sink",
-            Self::Axum => "receive, send",
-            Self::Tutorial => "axum's example `chat`: a tokio `broadcast` channel, two tasks each",
+            Self::Axum => "receives a message and sends it",
+            Self::Tutorial => {
+                "axum's example `chat`: a tokio `broadcast` channel, two tasks per connection"
+            }
             Self::Node => "`ws` with `bufferutil`, no compression",
             Self::Bun => "`Bun.serve`; for fan-out its `publish`",
         }
     }
 
-    /// Its program, or why it is left out.
-    pub fn command(self, places: &Places, port: u16) -> anyhow::Result<Command> {
+    /// Returns the command that starts the peer.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the peer is left out.
+    pub fn command(self, paths: &Paths, port: u16) -> anyhow::Result<Command> {
         let (program, arguments): (_, &[&str]) = match self {
-            Self::Framecast | Self::BesideStalled => return Ok(framecast(places, port, "1")),
-            Self::TwoShards => return Ok(framecast(places, port, "2")),
-            Self::BareTcp => (places.peer("floor_echo"), &[]),
-            Self::OneSend => (places.peer("floor_fanout"), &["one-send"]),
-            Self::Batch => (places.peer("floor_fanout"), &["batch"]),
-            Self::Fastwebsockets => (places.peer("fastwebsockets"), &[]),
-            Self::Tungstenite => (places.peer("tungstenite"), &[]),
-            Self::Axum | Self::Tutorial => (places.peer("axum"), &[]),
-            Self::Node => return node(places, port),
-            Self::Bun => return bun(places, port),
+            Self::Framecast | Self::BesideStalled => return Ok(framecast(paths, port, "1")),
+            Self::TwoShards => return Ok(framecast(paths, port, "2")),
+            Self::BareTcp => (paths.peer("floor_echo"), &[]),
+            Self::OneSend => (paths.peer("floor_fanout"), &["one-send"]),
+            Self::Batch => (paths.peer("floor_fanout"), &["batch"]),
+            Self::Fastwebsockets => (paths.peer("fastwebsockets"), &[]),
+            Self::Tungstenite => (paths.peer("tungstenite"), &[]),
+            Self::Axum | Self::Tutorial => (paths.peer("axum"), &[]),
+            Self::Node => return node(paths, port),
+            Self::Bun => return bun(paths, port),
         };
         let mut command = Command::new(program);
         command.arg(port.to_string()).args(arguments);
         Ok(command)
     }
 
-    /// Subscribers beside those of the load that never read.
+    /// Returns the number of additional subscribers that never read.
     pub fn stalled(self) -> usize {
         match self {
             Self::BesideStalled => 10,
@@ -141,7 +148,7 @@ impl Peer {
         }
     }
 
-    /// Where it echoes.
+    /// Returns the URL of the echo.
     pub fn echo_url(self, port: u16) -> String {
         match self {
             Self::BareTcp => format!("tcp://127.0.0.1:{port}"),
@@ -149,8 +156,9 @@ impl Peer {
         }
     }
 
-    /// Where everybody gets what anybody says. For framecast that is the lobby: without the query
-    /// the load would take a topic of its own, which stalled subscribers could not know.
+    /// Returns the URL at which every connection gets every message. For framecast that is the
+    /// topic `lobby`. Without the query, the load generator would choose a topic of its own, which
+    /// the stalled subscribers could not know.
     pub fn fanout_url(self, port: u16) -> String {
         match self {
             Self::Framecast | Self::TwoShards | Self::BesideStalled => {
@@ -161,25 +169,25 @@ impl Peer {
     }
 }
 
-fn framecast(places: &Places, port: u16, shards: &str) -> Command {
-    let mut command = Command::new(places.framecast());
+fn framecast(paths: &Paths, port: u16, shards: &str) -> Command {
+    let mut command = Command::new(paths.framecast());
     command.args(["serve", "--log", "warn", "--shards", shards]);
     command.args(["--listen", &format!("127.0.0.1:{port}")]);
     command
 }
 
-fn node(places: &Places, port: u16) -> anyhow::Result<Command> {
-    if !places.has_node {
+fn node(paths: &Paths, port: u16) -> anyhow::Result<Command> {
+    if !paths.has_node {
         bail!("Node or its package `ws` is not installed");
     }
     let mut command = Command::new("node");
-    command.arg(places.js("node.js")).arg(port.to_string());
+    command.arg(paths.js("node.js")).arg(port.to_string());
     Ok(command)
 }
 
-fn bun(places: &Places, port: u16) -> anyhow::Result<Command> {
-    let program = places.bun.as_ref().context("Bun is not installed")?;
+fn bun(paths: &Paths, port: u16) -> anyhow::Result<Command> {
+    let program = paths.bun.as_ref().context("Bun is not installed")?;
     let mut command = Command::new(program);
-    command.arg(places.js("bun.js")).arg(port.to_string());
+    command.arg(paths.js("bun.js")).arg(port.to_string());
     Ok(command)
 }

@@ -1,6 +1,7 @@
-//! What a message costs beside the floor, as bars (SVG).
+//! Bar chart (SVG) of the cost of a message, as a multiple of the floor.
 //!
-//! Pure. The colours are readable on white and on black, as nobody knows where it is shown.
+//! Pure. The colours are readable on white and on black, because the viewer's background is
+//! unknown.
 
 use std::fmt::Write as _;
 
@@ -10,7 +11,7 @@ use crate::{
     results::{Results, cpu},
 };
 
-/// A picture of bars, with the cell, its title and the floor that they are compared with.
+/// The panels of bars: the cell, its title, and the floor that it is compared with.
 const PANELS: [(&Cell, &str, Peer); 5] = [
     (
         &cells::FANOUT_BY_16,
@@ -33,7 +34,7 @@ const PANELS: [(&Cell, &str, Peer); 5] = [
 
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 190.0;
-/// Of the longest bar; its figure is behind it.
+/// Length of the longest bar. Its figure is to the right of it.
 const LONGEST: f64 = 500.0;
 const BAR: f64 = 18.0;
 const STEP: f64 = 26.0;
@@ -50,7 +51,7 @@ text.framecast { font-weight: 600 }
 </style>
 ";
 
-/// The picture.
+/// Draws the chart.
 pub fn svg(results: &Results) -> String {
     let mut body = String::new();
     let mut y = HEAD;
@@ -69,7 +70,7 @@ pub fn svg(results: &Results) -> String {
     )
 }
 
-/// Each peer with its multiple of the floor, the cheapest first.
+/// Returns each peer with its multiple of the floor, the cheapest first.
 fn bars(results: &Results, cell: &Cell, floor: Peer) -> Vec<(Peer, f64)> {
     let shown = cell.peers.iter().filter(|peer| **peer != Peer::TwoShards);
     let bar = |&peer| Some((peer, results.ratio((cell, peer), (cell, floor), cpu)?));

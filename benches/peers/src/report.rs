@@ -1,4 +1,4 @@
-//! RESULTS.md, and the part of it that is printed.
+//! Writes RESULTS.md, and the part of it that is printed.
 //!
 //! Pure.
 
@@ -9,45 +9,46 @@ use crate::{
     machine::Machine,
     peers::{self, Peer},
     results::{Figure, Results, cpu, memory, resident},
-    rounds::Effort,
+    rounds::Plan,
     targets,
 };
 
 const HEAD: &str = "\
 # framecast and its peers
 
-Written by `benches/peers/run`; [peers/README.md](peers/README.md) says how it is made.
+Written by `benches/peers/run`; [peers/README.md](peers/README.md) describes the method.
 
 ";
 
 const METHOD: &str = "
-Each server runs on one core and `framecast load` on another one, over the loopback interface, and what is compared is
-the CPU time of the server's threads (`schedstat`) for each message that the load got. All servers of a column are
-measured in turn, seconds apart, and that for several rounds. A ratio is the median over the pairs of each round, so
-that it does not depend on how fast the machine is at the moment, and need not be that of two medians. The floors are the
-kernel's price of the same bytes, with bare system calls and nothing else, read by read; a server that joins in one write
-what several reads have brought can cost less.
+Each server runs on one core and the load generator, `framecast load`, on another one, over the loopback interface. The
+compared figure is the CPU time of the server's threads (`schedstat`) for each message that the load generator received.
+All servers of a column are measured in turn, seconds apart, for several rounds. A ratio is taken between two samples of
+the same round, and the tables have the median over all rounds. So a ratio does not depend on how fast the machine is at
+the moment, and need not equal the ratio of the two medians. The floors are the kernel's price of the same bytes, with
+bare system calls and nothing else. They handle each read by itself: a server that joins the bytes of several reads in one
+write can cost less.
 ";
 
 const COSTS: &str = "\
-Microseconds; in brackets as a multiple of the first one's in the column. † The load was at its own limit: the server
-waited for it now and then, and had less to do at a time. For fan-out there are those with a way of their own for it.
+Microseconds; in brackets, as a multiple of the first server in the column. † The load generator was at its own limit: the
+server sometimes waited for it, and had fewer messages to handle at a time. Fan-out is measured for servers that have one.
 
 ";
 
-/// The whole report.
-pub fn document(machine: &Machine, effort: &Effort, results: &Results) -> String {
+/// Returns the whole report.
+pub fn document(machine: &Machine, plan: &Plan, results: &Results) -> String {
     let mut text = HEAD.to_owned();
     text.push_str(&machine.describe());
-    let _ = writeln!(text, "- `benches/peers/run`: {} rounds", effort.rounds);
-    if effort.is_quick {
+    let _ = writeln!(text, "- `benches/peers/run`: {} rounds", plan.rounds);
+    if plan.is_quick {
         text.push_str("- **Made with `--quick`: the figures mean nothing**\n");
     }
     let (starved, runs) = results.starved();
     if starved * 10 > runs {
         let _ = writeln!(
             text,
-            "- **The machine was busy**: in {starved} of {runs} runs the load had to wait for its core"
+            "- **The machine was busy**: in {starved} of {runs} runs the load generator had to wait for its core"
         );
     }
     text.push_str(METHOD);
@@ -74,7 +75,7 @@ pub fn document(machine: &Machine, effort: &Effort, results: &Results) -> String
     text
 }
 
-/// What is printed.
+/// Returns the part that is printed.
 pub fn summary(results: &Results) -> String {
     let mut text = targets(results);
     for remark in &results.remarks {
@@ -110,12 +111,12 @@ fn targets(results: &Results) -> String {
         let met = match value {
             None => "not measured",
             Some(value) if !target.is_met(value) => "**no**",
-            Some(value) if !target.is_reached(value) => "yes",
+            Some(value) if !target.is_aim_reached(value) => "yes",
             Some(_) => "yes, and the aim",
         };
         table.row([
             target.row.to_string(),
-            target.what.to_owned(),
+            target.condition.to_owned(),
             target.must(),
             target.show(target.aim),
             value.map_or_else(String::new, |value| target.show(value)),
@@ -125,7 +126,7 @@ fn targets(results: &Results) -> String {
     table.text()
 }
 
-/// A row for each server, a column for each cell.
+/// Returns a table of CPU times, with a row for each server and a column for each cell.
 fn costs(results: &Results, cells: &[&Cell]) -> String {
     let takes_part = |peer: &&Peer| cells.iter().any(|cell| cell.peers.contains(peer));
     let names = cells.iter().map(|cell| cell.name);
@@ -156,7 +157,7 @@ fn cost(results: &Results, cell: &Cell, peer: Peer) -> String {
 
 fn calls(results: &Results) -> String {
     let cells = cells::ALL.iter().filter(|cell| cell.counts_calls);
-    let mut table = Table::new(["", "server", "system calls", "of them, writes"]);
+    let mut table = Table::new(["load", "server", "system calls", "of which writes"]);
     for cell in cells {
         for &peer in cell.peers {
             if let Some(calls) = results.calls(cell, peer) {
@@ -177,7 +178,7 @@ fn memories(results: &Results) -> String {
     let columns = [
         "server",
         "bytes per idle connection",
-        "MiB in all, 9,000 of them",
+        "MiB in total with 9,000 connections",
     ];
     let mut table = Table::new(columns);
     for &peer in peers::IDLE {
@@ -195,14 +196,14 @@ fn memories(results: &Results) -> String {
 }
 
 fn servers(machine: &Machine) -> String {
-    let mut table = Table::new(["server", "what it is", "version"]);
+    let mut table = Table::new(["server", "description", "version"]);
     for &peer in peers::ALL {
-        table.row([peer.name(), peer.what(), machine.version(peer)]);
+        table.row([peer.name(), peer.description(), machine.version(peer)]);
     }
     table.text()
 }
 
-/// Three digits that mean something.
+/// Formats a value with three significant digits.
 fn short(value: f64) -> String {
     let decimals = match value {
         ..1.0 => 3,

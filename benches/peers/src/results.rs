@@ -1,4 +1,4 @@
-//! What was measured, and how it is put together.
+//! The samples of all runs, and the medians and ratios of their figures.
 //!
 //! Pure.
 
@@ -6,26 +6,26 @@ use std::collections::HashMap;
 
 use crate::{calls::Calls, cells::Cell, load::Outcome, peers::Peer, stalled::Stalled};
 
-/// All that was found.
+/// Everything that was measured.
 #[derive(Debug, Default)]
 pub struct Results {
     samples: HashMap<(&'static str, Peer), Vec<Sample>>,
     calls: HashMap<(&'static str, Peer), Calls>,
-    /// What could not be measured, and why.
+    /// Reasons why something could not be measured.
     pub remarks: Vec<String>,
 }
 
-/// One run.
+/// The results of one run.
 #[derive(Clone, Debug)]
 pub struct Sample {
     pub round: usize,
     pub outcome: Outcome,
-    /// Buffers of the kernel for all TCP sockets while it went on.
+    /// Size of the kernel's buffers of all TCP sockets during the run.
     pub socket_bytes: f64,
     pub stalled: Stalled,
 }
 
-/// A number out of a run.
+/// Function that takes one figure from a sample.
 pub type Figure = fn(&Sample) -> Option<f64>;
 
 impl Results {
@@ -40,7 +40,7 @@ impl Results {
         self.calls.insert((cell.name, peer), calls);
     }
 
-    /// Says why something is missing, once.
+    /// Adds the reason why something is missing, if it is not there yet.
     pub fn remark(&mut self, remark: String) {
         if !self.remarks.contains(&remark) {
             self.remarks.push(remark);
@@ -57,12 +57,12 @@ impl Results {
         self.calls.get(&(cell.name, peer)).copied()
     }
 
-    /// The median over all rounds.
+    /// Returns the median of a figure over all rounds.
     pub fn median(&self, cell: &Cell, peer: Peer, figure: Figure) -> Option<f64> {
         median(self.samples(cell, peer).iter().filter_map(figure).collect())
     }
 
-    /// The median of what `figure` is for `one`, divided by what it is for `other` in the same
+    /// Returns the median ratio of a figure: `one` divided by `other`, each pair from the same
     /// round.
     pub fn ratio(&self, one: (&Cell, Peer), other: (&Cell, Peer), figure: Figure) -> Option<f64> {
         let others = self.samples(other.0, other.1);
@@ -73,14 +73,16 @@ impl Results {
         median(self.samples(one.0, one.1).iter().filter_map(pair).collect())
     }
 
-    /// In how many runs the load had to wait for its core, and how many there were.
+    /// Returns the number of runs in which the load generator had to wait for its core, and the
+    /// number of all runs.
     pub fn starved(&self) -> (usize, usize) {
         let all = || self.samples.values().flatten();
         let starved = all().filter(|sample| sample.outcome.generator.is_starved);
         (starved.count(), all().count())
     }
 
-    /// Whether the load was at its own limit in most runs, so that it may have measured itself.
+    /// Returns true if the load generator was at its own limit in most runs, so that it may have
+    /// measured itself.
     pub fn is_load_bound(&self, cell: &Cell, peer: Peer) -> bool {
         let samples = self.samples(cell, peer);
         let bound = samples
@@ -90,17 +92,17 @@ impl Results {
     }
 }
 
-/// CPU time of the server for a message, in microseconds.
+/// Returns the server's CPU time per message, in microseconds.
 pub fn cpu(sample: &Sample) -> Option<f64> {
     sample.outcome.server.as_ref()?.cpu_us_per_message
 }
 
-/// 99th percentile of the latency, in milliseconds.
+/// Returns the 99th percentile of the latency, in milliseconds.
 pub fn p99(sample: &Sample) -> Option<f64> {
     Some(sample.outcome.latency_us.as_ref()?.p99 / 1e3)
 }
 
-/// Resident memory that a connection has added, in bytes.
+/// Returns the resident memory that a connection has added to the server, in bytes.
 pub fn memory(sample: &Sample) -> Option<f64> {
     Some(
         sample
@@ -111,12 +113,12 @@ pub fn memory(sample: &Sample) -> Option<f64> {
     )
 }
 
-/// Resident memory of the server, in bytes.
+/// Returns the resident memory of the server, in bytes.
 pub fn resident(sample: &Sample) -> Option<f64> {
     Some(sample.outcome.server.as_ref()?.resident_bytes as f64)
 }
 
-/// The one in the middle, or between the two.
+/// Returns the median; of an even number of values, the mean of the two in the middle.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
@@ -129,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_in_the_middle() {
+    fn the_median_of_an_even_number_of_values_is_between_the_two_in_the_middle() {
         assert_eq!(median(vec![]), None);
         assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));

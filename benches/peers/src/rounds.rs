@@ -1,4 +1,4 @@
-//! Who is measured when.
+//! Measures all cells, in rounds over their peers.
 
 use std::{
     io::{self, Write as _},
@@ -10,24 +10,24 @@ use crate::{
     cells::{self, Cell},
     cores::Cores,
     load::Load,
+    paths::Paths,
     peers::Peer,
-    places::Places,
     results::{Results, Sample},
     server::Server,
-    stalled::{Sleepers, watching_sockets},
+    stalled::{StalledSubscribers, with_socket_bytes},
     stop,
 };
 
-/// How much is done to be sure.
+/// Extent of the comparison.
 #[derive(Debug)]
-pub struct Effort {
+pub struct Plan {
     pub rounds: usize,
     pub is_quick: bool,
-    /// What the name of a cell must have in it.
+    /// Text that the name of a cell must contain.
     only: String,
 }
 
-impl Effort {
+impl Plan {
     pub fn new(is_quick: bool, only: String) -> Self {
         Self {
             rounds: if is_quick { 1 } else { 5 },
@@ -36,8 +36,8 @@ impl Effort {
         }
     }
 
-    /// Whether everything is measured as it should be.
-    pub fn is_whole(&self) -> bool {
+    /// Returns true if all cells are measured in full length.
+    pub fn is_complete(&self) -> bool {
         !self.is_quick && self.only.is_empty()
     }
 
@@ -58,29 +58,29 @@ impl Effort {
     }
 }
 
-/// Enough to see that everything works.
+/// Most connections with `--quick`: enough to see that everything works.
 const QUICK_CONNECTIONS: usize = 500;
 const QUICK: Duration = Duration::from_millis(150);
 
 /// Measures every cell.
-pub fn measure(places: &Places, effort: &Effort) -> anyhow::Result<Results> {
+pub fn measure(paths: &Paths, plan: &Plan) -> anyhow::Result<Results> {
     let cores = Cores::choose()?;
     let mut results = Results::default();
     let counter = Counter::find();
     match counter {
         Some(Counter::Perf) => {}
         Some(Counter::Strace) => results.remark(
-            "System calls are counted with strace, which makes servers slow, as perf may not."
-                .into(),
+            "System calls are counted with strace, which is slow: perf is not permitted.".into(),
         ),
-        None => results.remark("System calls are not counted: neither perf nor strace may.".into()),
+        None => results
+            .remark("System calls are not counted: neither perf nor strace is permitted.".into()),
     }
-    let chosen = |cell: &&&Cell| cell.name.contains(&effort.only);
+    let chosen = |cell: &&&Cell| cell.name.contains(&plan.only);
     for cell in cells::ALL.iter().filter(chosen) {
         let mut bench = Bench {
-            places,
+            paths,
             cores,
-            effort,
+            plan,
             cell,
             running: Vec::new(),
         };
@@ -92,13 +92,13 @@ pub fn measure(places: &Places, effort: &Effort) -> anyhow::Result<Results> {
     Ok(results)
 }
 
-/// One cell with its servers.
+/// One cell, and its servers.
 struct Bench<'a> {
-    places: &'a Places,
+    paths: &'a Paths,
     cores: Cores,
-    effort: &'a Effort,
+    plan: &'a Plan,
     cell: &'a Cell,
-    /// Those that all rounds are made with.
+    /// The servers that serve all rounds.
     running: Vec<Server>,
 }
 
@@ -109,15 +109,15 @@ impl Bench<'_> {
                 self.running.extend(self.start(peer, results));
             }
         }
-        for round in 0..self.effort.rounds {
+        for round in 0..self.plan.rounds {
             print!(
                 "\r{}: round {} of {}   ",
                 self.cell.name,
                 round + 1,
-                self.effort.rounds
+                self.plan.rounds
             );
             io::stdout().flush()?;
-            // Everybody goes first at some time.
+            // Each round begins with another peer.
             for turn in 0..self.cell.peers.len() {
                 stop::check()?;
                 let peer = self.cell.peers[(round + turn) % self.cell.peers.len()];
@@ -129,13 +129,13 @@ impl Bench<'_> {
     }
 
     fn start(&self, peer: Peer, results: &mut Results) -> Option<Server> {
-        let server = Server::start(peer, self.places, self.cores);
+        let server = Server::start(peer, self.paths, self.cores);
         server
             .map_err(|error| results.remark(format!("{} is left out: {error:#}.", peer.name())))
             .ok()
     }
 
-    /// The next sample of `peer`.
+    /// Takes one sample of `peer`.
     fn run(&self, peer: Peer, round: usize, results: &mut Results) {
         let new;
         let server = if self.cell.wants_new_server() {
@@ -154,23 +154,23 @@ impl Bench<'_> {
     }
 
     fn sample(&self, server: &Server, round: usize) -> anyhow::Result<Sample> {
-        let sleepers = Sleepers::join(server.peer.stalled(), server.port)?;
-        let (outcome, socket_bytes) = watching_sockets(|| self.load(server).run());
+        let subscribers = StalledSubscribers::connect(server.peer.stalled(), server.port)?;
+        let (outcome, socket_bytes) = with_socket_bytes(|| self.load(server).run());
         Ok(Sample {
             round,
             outcome: outcome?,
             socket_bytes,
-            stalled: sleepers.wake(),
+            stalled: subscribers.count_disconnected(),
         })
     }
 
     fn load<'a>(&'a self, server: &'a Server) -> Load<'a> {
         Load {
-            places: self.places,
+            paths: self.paths,
             cell: self.cell,
             server,
-            connections: self.effort.connections(self.cell),
-            duration: self.effort.duration(self.cell),
+            connections: self.plan.connections(self.cell),
+            duration: self.plan.duration(self.cell),
         }
     }
 

@@ -9,9 +9,9 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::{cores::Cores, peers::Peer, places::Places};
+use crate::{cores::Cores, paths::Paths, peers::Peer};
 
-/// A peer that listens, until it is dropped.
+/// The running process of a peer. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Server {
     pub peer: Peer,
@@ -20,10 +20,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `peer` on the server's core, and waits until it takes connections.
-    pub fn start(peer: Peer, places: &Places, cores: Cores) -> anyhow::Result<Self> {
+    /// Starts `peer` on the server's core, and waits until it accepts connections.
+    pub fn start(peer: Peer, paths: &Paths, cores: Cores) -> anyhow::Result<Self> {
         let port = free_port()?;
-        let mut command = peer.command(places, port)?;
+        let mut command = peer.command(paths, port)?;
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -31,7 +31,7 @@ impl Server {
         cores.serve()?;
         let child = command.spawn();
         cores.load()?;
-        let child = child.context("it cannot be started")?;
+        let child = child.context("its program cannot be started")?;
         let mut server = Self { peer, port, child };
         server.wait()?;
         Ok(server)
@@ -46,10 +46,10 @@ impl Server {
         let begun = Instant::now();
         while TcpStream::connect(address).is_err() {
             if let Some(status) = self.child.try_wait()? {
-                bail!("it has ended with {status}");
+                bail!("its program has ended with {status}");
             }
-            if begun.elapsed() > PATIENCE {
-                bail!("it does not listen");
+            if begun.elapsed() > START_TIMEOUT {
+                bail!("its program does not listen");
             }
             thread::sleep(Duration::from_millis(10));
         }
@@ -64,11 +64,12 @@ impl Drop for Server {
     }
 }
 
-/// Nobody else takes it in the moment until it is used, most likely.
+/// Returns a port that is free now. Another process could take it before the peer does, which is
+/// unlikely.
 fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a port")?;
     Ok(listener.local_addr()?.port())
 }
 
-/// Arbitrary: on a busy machine Node takes a second.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time within which a peer must listen. Arbitrary: on a busy machine Node takes a second.
+const START_TIMEOUT: Duration = Duration::from_secs(20);

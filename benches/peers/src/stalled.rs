@@ -1,4 +1,4 @@
-//! Subscribers that never read, and what the kernel keeps for them.
+//! Subscribers that never read, and the memory that the kernel holds for sockets.
 
 use std::{
     fs,
@@ -11,51 +11,52 @@ use std::{
 
 use anyhow::Context as _;
 
-/// What has become of subscribers that never read.
+/// Numbers of subscribers that never read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stalled {
-    pub there_were: usize,
-    pub gone: usize,
+    pub total: usize,
+    /// Number of them that the server has disconnected.
+    pub disconnected: usize,
 }
 
-/// Connections that nobody reads.
+/// Subscribers that never read.
 #[derive(Debug)]
-pub struct Sleepers(Vec<TcpStream>);
+pub struct StalledSubscribers(Vec<TcpStream>);
 
-impl Sleepers {
-    /// Lets `count` of them join the lobby of framecast.
-    pub fn join(count: usize, port: u16) -> anyhow::Result<Self> {
-        let sleepers = (0..count).map(|_| join(port));
-        sleepers.collect::<anyhow::Result<_>>().map(Self)
+impl StalledSubscribers {
+    /// Connects `count` subscribers to framecast's topic `lobby`.
+    pub fn connect(count: usize, port: u16) -> anyhow::Result<Self> {
+        let sockets = (0..count).map(|_| subscribe(port));
+        sockets.collect::<anyhow::Result<_>>().map(Self)
     }
 
-    /// Reads them at last, to see which of them the server has ended.
-    pub fn wake(self) -> Stalled {
+    /// Counts the subscribers that the server has disconnected. Reads their sockets to find out.
+    pub fn count_disconnected(self) -> Stalled {
         Stalled {
-            there_were: self.0.len(),
-            gone: self.0.iter().filter(|socket| is_over(socket)).count(),
+            total: self.0.len(),
+            disconnected: self.0.iter().filter(|socket| is_over(socket)).count(),
         }
     }
 }
 
-fn join(port: u16) -> anyhow::Result<TcpStream> {
-    let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("joining")?;
+fn subscribe(port: u16) -> anyhow::Result<TcpStream> {
+    let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connecting")?;
     let request = format!(
         "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     );
     socket.write_all(request.as_bytes())?;
-    // The answer says that it has joined; nothing is published yet.
+    // The subscription is in force when the answer arrives. Nothing is published yet.
     let mut answer = [0; 1024];
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
     let read = socket.read(&mut answer)?;
-    let has_joined = answer[..read].starts_with(b"HTTP/1.1 101 ");
-    has_joined
+    let is_accepted = answer[..read].starts_with(b"HTTP/1.1 101 ");
+    is_accepted
         .then_some(socket)
-        .context("the server does not let anybody join")
+        .context("the server has refused the handshake")
 }
 
-/// Whether the server has ended the connection, or said that it does.
+/// Returns true if the server has ended the connection, or has sent a Close.
 fn is_over(mut socket: &TcpStream) -> bool {
     let mut received = Vec::new();
     let timeout = socket.set_read_timeout(Some(Duration::from_millis(200)));
@@ -65,7 +66,7 @@ fn is_over(mut socket: &TcpStream) -> bool {
     !end.is_err_and(is_silent) || has_close(&received)
 }
 
-/// Whether there is a Close among the frames.
+/// Returns true if there is a Close among the frames.
 fn has_close(mut frames: &[u8]) -> bool {
     while let Some((&[first, len], rest)) = frames.split_first_chunk() {
         if first & 0x0F == 0x8 {
@@ -73,7 +74,7 @@ fn has_close(mut frames: &[u8]) -> bool {
         }
         let (header, len) = match (len, rest) {
             (126, &[high, low, ..]) => (2, usize::from(u16::from_be_bytes([high, low]))),
-            // None is longer here.
+            // No frame is longer in this comparison.
             (126.., _) => return false,
             _ => (0, usize::from(len)),
         };
@@ -82,8 +83,9 @@ fn has_close(mut frames: &[u8]) -> bool {
     false
 }
 
-/// Does `work`, and watches the kernel's buffers of all TCP sockets meanwhile: their median size.
-pub fn watching_sockets<T>(work: impl FnOnce() -> T) -> (T, f64) {
+/// Does `work`. Returns its result, and the median size of the kernel's buffers of all TCP sockets
+/// during it.
+pub fn with_socket_bytes<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let watch = || {
@@ -102,7 +104,7 @@ pub fn watching_sockets<T>(work: impl FnOnce() -> T) -> (T, f64) {
     })
 }
 
-/// `/proc` counts them in pages.
+/// Reads the size of the kernel's buffers of all TCP sockets. `/proc` has it in pages.
 fn socket_bytes() -> Option<f64> {
     let sockets = fs::read_to_string("/proc/net/sockstat").ok()?;
     let tcp = sockets.lines().find(|line| line.starts_with("TCP:"))?;

@@ -1,4 +1,4 @@
-//! Stops the comparison when this program is told to end, so that no server is left behind.
+//! Stops the comparison on SIGTERM and SIGINT, so that no server is left running.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -13,7 +13,7 @@ use tokio::{
 
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
-/// Listens for signals from now on.
+/// Starts to listen for the signals.
 pub fn listen() -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let listen = |kind| {
@@ -34,7 +34,7 @@ pub fn listen() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails if it is time to end.
+/// Fails if a signal has arrived.
 pub fn check() -> anyhow::Result<()> {
     ensure!(!IS_OVER.load(Relaxed), "stopped");
     Ok(())

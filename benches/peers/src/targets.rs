@@ -1,4 +1,4 @@
-//! What framecast is to reach, and whether it does.
+//! The figures that framecast must reach, and those that it aims for.
 
 use crate::{
     cells::{self, Cell},
@@ -6,11 +6,11 @@ use crate::{
     results::{Figure, Results, Sample, cpu, memory, p99},
 };
 
-/// One figure that is to be met.
+/// One figure, with the bound that it must meet and the better value that is aimed for.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
     pub row: u8,
-    pub what: &'static str,
+    pub condition: &'static str,
     measure: Measure,
     pub must: Bound,
     pub aim: f64,
@@ -26,26 +26,26 @@ use Bound::{AtLeast, AtMost};
 
 #[derive(Clone, Copy, Debug)]
 enum Measure {
-    /// CPU per message, as a share of what it is for another one.
+    /// framecast's CPU time per message, divided by the peer's.
     Cost(&'static Cell, Peer),
-    /// The other way round: messages per CPU second.
+    /// framecast's messages per CPU second, divided by the peer's.
     Speed(&'static Cell, Peer),
     /// System calls per message.
     Calls(&'static Cell),
-    /// Those that write to sockets.
+    /// System calls per message that write to sockets.
     Writes(&'static Cell),
-    /// A figure, compared with no other.
+    /// A figure of one peer, compared with no other.
     Of(&'static Cell, Peer, Figure),
-    /// One of framecast, as a share of what it is in another cell.
+    /// A figure of framecast in the first cell, divided by that in the second.
     Between(&'static Cell, &'static Cell, Figure),
-    /// One of framecast run in another way, as a share of what it is for framecast.
+    /// A figure of framecast run in another way, divided by that of framecast.
     Variant(&'static Cell, Peer, Figure),
-    /// MiB that the kernel keeps for one that never reads, more than without it.
+    /// Memory that the kernel holds for each subscriber that never reads, in MiB.
     StalledMemory,
 }
 
 impl Target {
-    /// As it was measured.
+    /// Returns the measured value.
     pub fn value(&self, results: &Results) -> Option<f64> {
         match self.measure {
             Measure::Cost(cell, other) => results.ratio((cell, Framecast), (cell, other), cpu),
@@ -63,7 +63,7 @@ impl Target {
         }
     }
 
-    /// Whether `value` is what it must be, in the digits that are shown of it.
+    /// Returns true if `value` meets the bound, when rounded to the digits that are shown.
     pub fn is_met(&self, value: f64) -> bool {
         match self.must {
             AtLeast(least) => self.rounded(value) >= least,
@@ -71,15 +71,15 @@ impl Target {
         }
     }
 
-    /// Whether it is as good as hoped for.
-    pub fn is_reached(&self, value: f64) -> bool {
+    /// Returns true if `value` reaches the aim, too.
+    pub fn is_aim_reached(&self, value: f64) -> bool {
         match self.must {
             AtLeast(_) => self.rounded(value) >= self.aim,
             AtMost(_) => self.rounded(value) <= self.aim,
         }
     }
 
-    /// The bound, as people write it.
+    /// Returns the bound as text.
     pub fn must(&self) -> String {
         match self.must {
             AtLeast(least) => format!("≥ {}", self.show(least)),
@@ -87,7 +87,7 @@ impl Target {
         }
     }
 
-    /// `value` in as many digits as the bound has.
+    /// Returns `value` with as many digits as the bound has.
     pub fn show(&self, value: f64) -> String {
         format!("{value:.*}", self.digits())
     }
@@ -108,7 +108,7 @@ impl Target {
     }
 }
 
-/// What the kernel has more with them than without, for each.
+/// Returns the additional memory of the kernel with the stalled subscribers, in MiB for each.
 fn stalled_memory(results: &Results) -> Option<f64> {
     let bytes: Figure = |sample| Some(sample.socket_bytes);
     let with = results.median(&cells::STALL, BesideStalled, bytes)?;
@@ -120,25 +120,31 @@ fn ratio_delivered(sample: &Sample) -> Option<f64> {
     Some(sample.outcome.delivery_ratio)
 }
 
-fn stalled_gone(sample: &Sample) -> Option<f64> {
-    Some(sample.stalled.gone as f64 / sample.stalled.there_were.max(1) as f64)
+fn stalled_disconnected(sample: &Sample) -> Option<f64> {
+    Some(sample.stalled.disconnected as f64 / sample.stalled.total.max(1) as f64)
 }
 
-fn healthy_gone(sample: &Sample) -> Option<f64> {
+fn others_disconnected(sample: &Sample) -> Option<f64> {
     Some(sample.outcome.connections.disconnected as f64)
 }
 
-const fn target(row: u8, what: &'static str, measure: Measure, must: Bound, aim: f64) -> Target {
+const fn target(
+    row: u8,
+    condition: &'static str,
+    measure: Measure,
+    must: Bound,
+    aim: f64,
+) -> Target {
     Target {
         row,
-        what,
+        condition,
         measure,
         must,
         aim,
     }
 }
 
-/// In the order of their rows.
+/// All targets, in the order of their rows.
 #[rustfmt::skip] // a table
 pub const ALL: &[Target] = &[
     target(1, "1,000 × 64 B, one at a time: CPU against one send", Measure::Cost(&cells::FANOUT_BY_1, OneSend), AtMost(1.10), 1.00),
@@ -156,11 +162,11 @@ pub const ALL: &[Target] = &[
     target(6, "1,000 × 64 B, 16 in flight: writes per delivery", Measure::Writes(&cells::FANOUT_BY_16), AtMost(0.10), 0.04),
     target(6, "… one at a time", Measure::Writes(&cells::FANOUT_BY_1), AtMost(1.00), 1.00),
     target(7, "1,000 × 64 B, 16 in flight: CPU of two shards on one core against one", Measure::Variant(&cells::FANOUT_BY_16, TwoShards, cpu), AtMost(1.10), 1.01),
-    target(8, "10 of 1,000 never read: CPU of the others against none stalled", Measure::Variant(&cells::STALL, BesideStalled, cpu), AtMost(1.15), 1.05),
-    target(8, "… p99 of the others against none stalled", Measure::Variant(&cells::STALL, BesideStalled, p99), AtMost(1.5), 1.0),
-    target(8, "… MiB in the kernel for each", Measure::StalledMemory, AtMost(0.5), 0.5),
-    target(8, "… share of them that is gone in the bound", Measure::Of(&cells::STALL, BesideStalled, stalled_gone), AtLeast(1.0), 1.0),
-    target(8, "… others that are gone", Measure::Of(&cells::STALL, BesideStalled, healthy_gone), AtMost(0.0), 0.0),
+    target(8, "10 of 1,000 subscribers never read: CPU against the same load without the 10", Measure::Variant(&cells::STALL, BesideStalled, cpu), AtMost(1.15), 1.05),
+    target(8, "… p99 against the same load without the 10", Measure::Variant(&cells::STALL, BesideStalled, p99), AtMost(1.5), 1.0),
+    target(8, "… MiB in the kernel for each of the 10", Measure::StalledMemory, AtMost(0.5), 0.5),
+    target(8, "… share of the 10 that is disconnected in time", Measure::Of(&cells::STALL, BesideStalled, stalled_disconnected), AtLeast(1.0), 1.0),
+    target(8, "… others that are disconnected", Measure::Of(&cells::STALL, BesideStalled, others_disconnected), AtMost(0.0), 0.0),
     target(9, "echo, 20 B: messages per CPU second against bare TCP", Measure::Speed(&cells::ECHO_20, BareTcp), AtLeast(0.90), 0.97),
     target(9, "… against tokio-tungstenite", Measure::Speed(&cells::ECHO_20, Tungstenite), AtLeast(1.35), 1.5),
     target(9, "… against axum", Measure::Speed(&cells::ECHO_20, Axum), AtLeast(1.35), 1.5),

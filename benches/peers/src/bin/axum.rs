@@ -1,5 +1,5 @@
-//! axum: an echo, and its own example `chat` with a tokio `broadcast` channel, which is how
-//! tutorials do it. Both tasks of a subscriber are woken for each message.
+//! axum: an echo, and its own example `chat` with a tokio `broadcast` channel, which is the way of
+//! tutorials. Each message wakes both tasks of each subscriber.
 
 use std::io;
 
@@ -16,7 +16,7 @@ use framecast_peers::serve;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::broadcast;
 
-/// As much as is enough for nobody to be left behind.
+/// Messages that the channel holds: enough that no subscriber misses one.
 const CAPACITY: usize = 1024;
 
 type Room = broadcast::Sender<Message>;

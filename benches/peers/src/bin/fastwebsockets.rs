@@ -1,4 +1,4 @@
-//! fastwebsockets as its own example `echo_server` has it: upgraded through hyper, one write for
+//! fastwebsockets, after its own example `echo_server`: upgraded through hyper, with one write for
 //! each frame.
 
 use std::io;
@@ -31,7 +31,7 @@ fn main() -> io::Result<()> {
 
 async fn answer(mut request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, WebSocketError> {
     let (response, upgrade) = upgrade::upgrade(&mut request)?;
-    // A connection that fails is over, and that is all.
+    // An error ends its connection only.
     tokio::spawn(async { unconstrained(echo(upgrade)).await });
     Ok(response)
 }

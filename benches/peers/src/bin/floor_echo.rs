@@ -1,5 +1,5 @@
-//! The floor under every echo: what comes in goes out, with one read and one write a wake-up.
-//! There is no WebSocket in it; `framecast load` drives it with a `tcp://` URL.
+//! The floor for echoes: sends back all received bytes, with one read and one write per wake-up.
+//! It does not speak WebSocket; `framecast load` drives it with a `tcp://` URL.
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
@@ -9,24 +9,24 @@ use std::{
 use framecast_peers::bare::{Bare, Connection};
 use rustix::event::epoll::EventFlags;
 
-/// What the socket of a connection has not taken. While there is some, nothing is read.
-type Rest = Vec<u8>;
+/// Bytes that a connection's socket has not taken yet. While there are any, nothing is read.
+type Unsent = Vec<u8>;
 
 fn main() -> io::Result<()> {
-    // One for all connections.
+    // Shared by all connections.
     let mut buffer = vec![0; 512 << 10];
-    Bare::<Rest>::listen()?.run(|bare, index| turn(bare, index, &mut buffer))
+    Bare::<Unsent>::listen()?.run(|bare, index| echo(bare, index, &mut buffer))
 }
 
-fn turn(bare: &mut Bare<Rest>, index: usize, buffer: &mut [u8]) -> io::Result<()> {
+fn echo(bare: &mut Bare<Unsent>, index: usize, buffer: &mut [u8]) -> io::Result<()> {
     let Some(Connection {
         socket,
-        state: rest,
+        state: unsent,
     }) = &mut bare.connections[index]
     else {
         return Ok(());
     };
-    if rest.is_empty() {
+    if unsent.is_empty() {
         let read = match socket.read(buffer)? {
             0 => return Err(ErrorKind::UnexpectedEof.into()),
             read => &buffer[..read],
@@ -35,12 +35,12 @@ fn turn(bare: &mut Bare<Rest>, index: usize, buffer: &mut [u8]) -> io::Result<()
         if written == read.len() {
             return Ok(());
         }
-        rest.extend_from_slice(&read[written..]);
+        unsent.extend_from_slice(&read[written..]);
     } else {
-        let written = write(socket, rest)?;
-        rest.drain(..written);
+        let written = write(socket, unsent)?;
+        unsent.drain(..written);
     }
-    let flags = if rest.is_empty() {
+    let flags = if unsent.is_empty() {
         EventFlags::IN
     } else {
         EventFlags::OUT

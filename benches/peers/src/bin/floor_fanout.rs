@@ -1,11 +1,11 @@
-//! The floors under every fan-out: whatever anybody says is written to everybody, in a loop.
+//! The floors for fan-out: every received message is written to all connections, in a loop.
 //!
 //!     floor_fanout PORT one-send     one write for each frame and connection
-//!     floor_fanout PORT batch        one for all that one read of the publisher has brought
+//!     floor_fanout PORT batch        one write for all frames that one read has brought
 //!
-//! It has just enough of WebSocket to be driven by `framecast load`: one answer for all
-//! handshakes, as the key of load clients is always the same, and frames that are taken apart and
-//! encoded once. It checks nothing, and waits for a socket that is full while all others wait too.
+//! It has just enough of WebSocket for `framecast load`: one fixed answer to all handshakes,
+//! because the key of load clients is always the same, and frames that are parsed and encoded once.
+//! It checks nothing. If a socket is full, it waits for that socket, and all others wait, too.
 
 use std::{
     env,
@@ -18,7 +18,7 @@ use std::{
 use framecast_peers::bare::Bare;
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// RFC 6455 §1.3: the accept for the sample nonce.
+/// The answer to a handshake with the sample key of RFC 6455 §1.3.
 const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
@@ -32,13 +32,13 @@ fn main() -> io::Result<()> {
         buffer: vec![0; 1 << 20],
         frames: Vec::new(),
     };
-    Bare::listen()?.run(|bare, index| floor.turn(bare, index))
+    Bare::listen()?.run(|bare, index| floor.on_ready(bare, index))
 }
 
 struct Floor {
     mode: Mode,
     buffer: Vec<u8>,
-    /// Encoded for the subscribers.
+    /// Frames that are encoded for the subscribers.
     frames: Vec<u8>,
 }
 
@@ -51,12 +51,12 @@ enum Mode {
 #[derive(Default)]
 struct Peer {
     is_open: bool,
-    /// Received, but less than a request or a frame.
+    /// Received bytes that are not a whole request or frame yet.
     rest: Vec<u8>,
 }
 
 impl Floor {
-    fn turn(&mut self, bare: &mut Bare<Peer>, index: usize) -> io::Result<()> {
+    fn on_ready(&mut self, bare: &mut Bare<Peer>, index: usize) -> io::Result<()> {
         let Some(connection) = &mut bare.connections[index] else {
             return Ok(());
         };
@@ -80,7 +80,7 @@ impl Floor {
         Ok(())
     }
 
-    /// Writes the frames in `received` to everybody; what is behind the last whole one.
+    /// Writes the whole frames in `received` to all connections. Returns the bytes after them.
     fn publish(&mut self, bare: &Bare<Peer>, mut received: Vec<u8>) -> Vec<u8> {
         let mut taken = 0;
         self.frames.clear();
@@ -100,7 +100,8 @@ impl Floor {
     }
 }
 
-/// Unmasks the frame that `bytes` begin with; where its payload is.
+/// Unmasks the frame at the beginning of `bytes`. Returns the range of its payload, or `None` if
+/// the frame is not whole.
 fn payload(bytes: &mut [u8]) -> Option<Range<usize>> {
     let (start, len) = match bytes.get(1)? & 0x7F {
         126 => (
@@ -141,7 +142,7 @@ fn append(frames: &mut Vec<u8>, payload: &[u8]) {
 fn send_to_all(bare: &Bare<Peer>, frames: &[u8]) {
     for connection in bare.connections.iter().flatten() {
         if connection.state.is_open {
-            // Whoever is gone is noticed when it is read.
+            // A closed connection is noticed when it is read.
             let _ = send(&connection.socket, frames);
         }
     }

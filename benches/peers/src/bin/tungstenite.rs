@@ -1,4 +1,5 @@
-//! tokio-tungstenite as its own example `echo-server` has it: what is read is forwarded.
+//! tokio-tungstenite, after its own example `echo-server`: messages that are read are forwarded to
+//! the sink.
 
 use std::io;
 
@@ -12,7 +13,7 @@ fn main() -> io::Result<()> {
         loop {
             let (socket, _) = listener.accept().await?;
             socket.set_nodelay(true)?;
-            // A connection that fails is over, and that is all.
+            // An error ends its connection only.
             tokio::spawn(echo(socket));
         }
     })

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::{Calls, WRITES};
 use crate::load::{Load, Outcome};
 
-/// Whether this machine lets us count.
+/// Returns true if this machine permits it.
 pub fn works() -> bool {
     let mut perf = Command::new("perf");
     perf.args(["stat", "-e", &events(), "true"]);
@@ -16,25 +16,25 @@ pub fn works() -> bool {
 
 /// Counts from before the first connection of a run to its end.
 pub fn run(load: Load<'_>) -> anyhow::Result<(Outcome, Calls)> {
-    let file = load.places.scratch_file("perf");
+    let file = load.paths.scratch_file("perf");
     let (events, pid) = (events(), load.server.pid().to_string());
     let words = ["perf", "stat", "-x", ",", "-e", &events, "-p", &pid, "-o"];
     let mut wrapper: Vec<OsString> = words.map(OsString::from).to_vec();
     wrapper.extend([file.clone().into(), "--".into()]);
     let outcome = load.run_under(&wrapper)?;
-    let text = fs::read_to_string(&file).context("reading what perf has counted")?;
+    let text = fs::read_to_string(&file).context("reading the counts of perf")?;
     fs::remove_file(&file)?;
     let calls = calls(&text).context("perf has counted nothing")?;
     Ok((outcome, calls))
 }
 
-/// All system calls, then those that write.
+/// Returns the events to count: all system calls, then those that write.
 fn events() -> String {
     let writes = WRITES.map(|name| format!(",syscalls:sys_enter_{name}"));
     format!("raw_syscalls:sys_enter{}", writes.concat())
 }
 
-/// Each line begins with a number, in the order of the events.
+/// Parses the output of perf. Each line begins with a count, in the order of the events.
 fn calls(text: &str) -> Option<Calls> {
     let counts = text.lines().filter_map(|line| line.split_once(','));
     let mut counts = counts.filter_map(|(count, _)| count.parse().ok());

@@ -1,4 +1,4 @@
-//! Counts system calls with `strace -c`, where `perf` may not.
+//! Counts system calls with `strace -c`, on machines that do not permit `perf`.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{Calls, WRITES};
 use crate::load::{Load, Outcome};
 
-/// Whether this machine lets us count.
+/// Returns true if this machine permits it.
 pub fn works() -> bool {
     let mut strace = Command::new("strace");
     strace.args(["-c", "-f", "true"]);
@@ -21,7 +21,7 @@ pub fn works() -> bool {
 
 /// Counts from before the first connection of a run to its end.
 pub fn run(load: Load<'_>) -> anyhow::Result<(Outcome, Calls)> {
-    let file = load.places.scratch_file("strace");
+    let file = load.paths.scratch_file("strace");
     let mut strace = Command::new("strace");
     strace
         .args(["-c", "-f", "-p", &load.server.pid().to_string(), "-o"])
@@ -30,26 +30,26 @@ pub fn run(load: Load<'_>) -> anyhow::Result<(Outcome, Calls)> {
         .stderr(Stdio::piped())
         .spawn()
         .context("starting strace")?;
-    let outcome = attached(&mut strace).and_then(|()| load.run());
-    // It leaves the server as it was, and writes what it has counted.
+    let outcome = wait_until_attached(&mut strace).and_then(|()| load.run());
+    // On the signal strace detaches from the server and writes its counts.
     let interrupted = kill_process(Pid::from_child(&strace), Signal::INT);
     strace.wait()?;
     interrupted.context("ending strace")?;
-    let text = fs::read_to_string(&file).context("reading what strace has counted")?;
+    let text = fs::read_to_string(&file).context("reading the counts of strace")?;
     fs::remove_file(&file)?;
     Ok((outcome?, calls(&text)))
 }
 
-/// Waits until it says so.
-fn attached(strace: &mut Child) -> anyhow::Result<()> {
-    let said = strace.stderr.as_mut().context("strace says nothing")?;
+/// Waits until strace prints that it has attached to the server.
+fn wait_until_attached(strace: &mut Child) -> anyhow::Result<()> {
+    let stderr = strace.stderr.as_mut().context("strace has no output")?;
     let mut line = String::new();
-    BufReader::new(said).read_line(&mut line)?;
+    BufReader::new(stderr).read_line(&mut line)?;
     ensure!(line.contains("attached"), "{}", line.trim_end());
     Ok(())
 }
 
-/// A table: shares, times, then the number of calls, perhaps that of errors, and the name.
+/// Parses strace's table. Its columns are share, two times, calls, errors (may be empty), and name.
 fn calls(text: &str) -> Calls {
     let mut calls = Calls {
         all: 0.0,
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_counted_and_their_sum_is_not() {
+    fn the_line_with_the_total_is_not_counted() {
         let text = "% time     seconds  usecs/call     calls    errors syscall\n\
             ------ ----------- ----------- --------- --------- ----------------\n \
             60.00    0.003000           3      1000           sendto\n \

@@ -1,4 +1,4 @@
-//! Where the programs are that are compared.
+//! Paths of the programs that are compared.
 
 use std::{
     env, fs,
@@ -9,66 +9,66 @@ use std::{
 use anyhow::{Context as _, ensure};
 
 #[derive(Debug)]
-pub struct Places {
+pub struct Paths {
     root: PathBuf,
-    /// Of the peers written in Rust, beside this program.
+    /// Folder of the peers written in Rust, which is also this program's.
     peers: PathBuf,
-    /// Bun's program, if it could be installed.
+    /// Bun's program, if it is installed.
     pub bun: Option<PathBuf>,
-    /// Whether Node and its `ws` are there.
+    /// True if Node and its package `ws` are installed.
     pub has_node: bool,
 }
 
-impl Places {
+impl Paths {
     pub fn find() -> anyhow::Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = here
             .ancestors()
             .nth(2)
-            .context("this is not in benches/peers")?;
+            .context("this package is not in benches/peers")?;
         let program = env::current_exe().context("looking for this program")?;
-        let peers = program.parent().context("this program is nowhere")?;
-        let places = Self {
+        let peers = program.parent().context("this program has no folder")?;
+        let paths = Self {
             root: root.to_owned(),
             peers: peers.to_owned(),
             bun: bun(&here.join("js/node_modules/@oven")),
             has_node: runs("node") && here.join("js/node_modules/ws").exists(),
         };
         ensure!(
-            places.framecast().exists(),
+            paths.framecast().exists(),
             "framecast is not built: use benches/peers/run"
         );
-        Ok(places)
+        Ok(paths)
     }
 
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// framecast itself, as it is released.
+    /// Returns the release build of framecast.
     pub fn framecast(&self) -> PathBuf {
         self.root.join("target/release/framecast")
     }
 
-    /// A peer written in Rust.
+    /// Returns the program of a peer written in Rust.
     pub fn peer(&self, name: &str) -> PathBuf {
         self.peers.join(name)
     }
 
-    /// A file beside the peers in JavaScript.
+    /// Returns a file in the folder of the peers written in JavaScript.
     pub fn js(&self, name: &str) -> PathBuf {
         self.root.join("benches/peers/js").join(name)
     }
 
-    /// A file that is only needed for a moment.
+    /// Returns the path of a temporary file.
     pub fn scratch_file(&self, extension: &str) -> PathBuf {
         let name = format!("peers-{}.{extension}", std::process::id());
         self.root.join("target").join(name)
     }
 
-    /// Where results go by default.
-    pub fn out(&self, is_whole: bool) -> PathBuf {
-        if is_whole {
+    /// Returns the default folder for the results.
+    pub fn out(&self, is_complete: bool) -> PathBuf {
+        if is_complete {
             self.root.join("benches")
         } else {
             self.root.join("target/peers")
@@ -76,7 +76,8 @@ impl Places {
     }
 }
 
-/// npm installs one for each kind of processor that may fit.
+/// Finds Bun's program. npm installs one for each kind of processor that may fit; returns the one
+/// that runs.
 fn bun(packages: &Path) -> Option<PathBuf> {
     let packages = fs::read_dir(packages).ok()?.flatten();
     packages
