@@ -75,6 +75,7 @@ impl Header {
         self.length_end() + if self.is_masked() { 4 } else { 0 }
     }
 
+    /// Returns the offset of the byte after the length.
     #[inline]
     fn length_end(&self) -> usize {
         match self.bytes[1] & LENGTH {
