@@ -1,12 +1,15 @@
 //! The time that one step may hold its shard's thread.
 //!
-//! Pure: the clock is an argument. Work is charged as it is done, at the nanoseconds that it is
-//! expected to take. The clock is read once for every [`CLOCK_INTERVAL`] of charged work: often
-//! enough to notice work that takes longer than expected, and never in a short step, as most are.
+//! A step is a piece of a shard's work, after which the shard's other tasks get their turns. Its
+//! work is charged as it is done, at the nanoseconds that it is expected to take. The clock is read
+//! once for every [`CLOCK_INTERVAL`] of charged work: often enough to notice work that takes longer
+//! than expected, and never in a short step, as most are.
+//!
+//! Pure: the clock is an argument.
 
 use std::time::{Duration, Instant};
 
-/// The time that a step has left.
+/// The time that a step has left, with the work that was charged to it.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     limit: Duration,

@@ -42,8 +42,9 @@ impl HandleRef {
         Poll::Ready(Ok(!receive.is_empty()))
     }
 
-    /// Passes every whole plain message that was received to `take`, until `take` breaks off or the
-    /// turn is over. Bytes that are left then are for the slow path, or for a later turn.
+    /// Passes every whole plain message (of one frame, and not compressed) that was received to
+    /// `take`, until `take` breaks off or the turn is over. Bytes that are left then are for the
+    /// slow path, or for a later turn.
     pub(crate) fn take_plain(
         &self,
         cx: &mut Context<'_>,
@@ -107,9 +108,9 @@ impl HandleRef {
         }
     }
 
-    /// Enters a message that the peer has begun, and `bytes` that are held for it, until the
-    /// returned token is dropped. While memory is short, the peers that began their messages first
-    /// are ended first.
+    /// Notes that the peer has begun a message, for which `bytes` are held, until the returned
+    /// token is dropped. While memory is short, the peers that began their messages first are ended
+    /// first.
     pub(crate) fn begin_message(&self, bytes: usize) -> UnfinishedMessage {
         let ledger = self.shard.ledger();
         ledger.look();
@@ -226,10 +227,10 @@ const RECEIVE: u64 = 1_000;
 /// The cost of a plain message, in nanoseconds, besides that of its bytes.
 const MESSAGE: u64 = 40;
 
-/// Nanoseconds of plain messages that are charged together.
+/// Nanoseconds of work for plain messages that are charged together.
 const CHARGED_TOGETHER: u64 = 2_000;
 
-/// The cost of reading some bytes through the gate, in nanoseconds, besides that of each byte.
+/// The cost of one read through the gate, in nanoseconds, besides that of the bytes.
 const PIECE: u64 = 60;
 
 /// Number of bytes that are received, unmasked, checked or copied in a nanosecond.

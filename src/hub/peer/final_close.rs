@@ -29,8 +29,8 @@ mod tests {
         wire::frame::Frame,
     };
 
-    /// Breaks off with a peer after `fill` has filled its outbox. Returns all bytes that the peer
-    /// gets.
+    /// Calls `break_off` for a peer whose outbox was filled by `fill`. Returns all bytes that the
+    /// peer gets.
     async fn received(fill: impl FnOnce(&mut Peer)) -> Vec<u8> {
         let (near, mut far) = pair().await;
         let mut peer = Peer::new(None, Compression::Off, 0);

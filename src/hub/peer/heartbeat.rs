@@ -50,7 +50,9 @@ impl Heartbeat {
 /// The time-outs of the heartbeat, in sweeps.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::hub) struct HeartbeatIntervals {
+    /// Silence after which the peer is sent a Ping.
     pub(in crate::hub) ping_after: u32,
+    /// Time that the peer has to answer the Ping.
     pub(in crate::hub) pong_within: u32,
 }
 
@@ -66,8 +68,8 @@ impl HeartbeatIntervals {
         }
     }
 
-    /// Returns the time between two sweeps: short enough that the heartbeat's time-outs are kept to
-    /// within a quarter.
+    /// Returns the time between two sweeps: short enough that the heartbeat's time-outs, and the
+    /// limit of how far a peer may be behind, are kept to within a quarter.
     pub(in crate::hub) fn sweep_interval(timeouts: &Timeouts) -> Duration {
         let shortest = timeouts.ping_after.min(timeouts.pong_within);
         let quarter = shortest.min(timeouts.behind) / 4;

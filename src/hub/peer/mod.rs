@@ -95,7 +95,7 @@ impl Unfinished {
     }
 }
 
-/// Messages that are offered to one peer after the other, and what this needs.
+/// Messages that are offered to one peer after the other, with the state that this needs.
 pub(super) struct Offering<'a> {
     pub(super) segments: &'a mut Segments,
     pub(super) compressors: &'a mut Compressors,
@@ -200,8 +200,7 @@ impl Peer {
     pub(super) fn is_too_slow(&self, limits: SlowConsumerLimits, now: Instant) -> bool {
         let bytes = self.outbox.held_bytes();
         let Some(since) = self.writing.blocked_since else {
-            // Before the handshake is done there is no socket that could be blocked: only bytes
-            // count.
+            // Before the handshake is done no socket can be blocked, so only bytes count.
             return self.socket.is_none() && bytes > limits.outbox_bytes;
         };
         let is_over = bytes > limits.outbox_bytes;
@@ -212,8 +211,7 @@ impl Peer {
     /// Queues a Close that the end of the stream follows at once, because no Close of the peer is
     /// awaited.
     pub(super) fn seal_to_end(&mut self, close: Rc<Segment>) {
-        // Only if the Close is written at once: bytes that wait ahead of it would be held for 200
-        // ms.
+        // Only if the Close is written at once: bytes ahead of it would be held back for 200 ms.
         let is_next = self.outbox.is_empty() && self.writing.blocked_since.is_none();
         if let Some(socket) = self.socket.as_ref().filter(|_| is_next) {
             socket.cork();
@@ -221,16 +219,15 @@ impl Peer {
         self.outbox.seal(close);
     }
 
-    /// Marks the peer as one that is in the ring of peers that wait for a write, unless it is in
-    /// the ring already or its socket is blocked. Returns true if the caller must add it to the
-    /// ring.
+    /// Marks the peer as one in the ring of peers that wait for a write, unless it is in the ring
+    /// already or its socket is blocked. Returns true if the caller must add it to the ring.
     pub(super) fn enter_ring(&mut self) -> bool {
         let waits = self.writing.is_in_ring || self.writing.blocked_since.is_some();
         self.writing.is_in_ring |= !waits;
         !waits
     }
 
-    /// Marks the peer as one that is not in the ring: the caller has taken it out.
+    /// Marks the peer as one that the caller has taken out of the ring.
     pub(super) fn leave_ring(&mut self) {
         self.writing.is_in_ring = false;
     }
@@ -278,7 +275,7 @@ const IDLE_BYTES: usize = 2048;
 /// Bytes of memory that a compression context of a connection's own holds.
 const CONTEXT_BYTES: usize = 165 * 1024;
 
-/// Factor on the limit of the outbox: a blocked peer that exceeds the product is ended at once.
+/// Multiple of the outbox's limit beyond which a blocked peer is ended at once.
 const HARD_CAP: usize = 8;
 
 #[cfg(test)]

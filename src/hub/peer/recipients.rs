@@ -8,7 +8,7 @@ use crate::hub::{
     publication::Audience,
 };
 
-/// The subscribers of the visited topics to which messages are queued.
+/// The subscribers to which a fan-out queues its messages.
 #[derive(Debug)]
 pub(in crate::hub) enum Recipients {
     /// All subscribers of a single topic.
@@ -19,8 +19,7 @@ pub(in crate::hub) enum Recipients {
         audience: Audience,
         /// The shard of the subscribers.
         shard: usize,
-        /// The number of the fan-out, with which each subscriber is marked that has got the
-        /// messages.
+        /// The number of the fan-out. A subscriber that has got the messages is marked with it.
         mark: u64,
     },
 }

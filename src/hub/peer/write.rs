@@ -94,9 +94,9 @@ impl Peer {
         replies.clear();
     }
 
-    /// Writes the outbox until it is empty, or 256 KiB are written, or the socket takes no more. In
-    /// that case the socket wakes the connection's task when it can be written again. One vectored
-    /// write has up to 64 segments.
+    /// Writes the outbox until it is empty, or 256 KiB are written, or the socket takes no more. A
+    /// blocked socket wakes the connection's task when it can be written again. One vectored write
+    /// has up to 64 segments.
     ///
     /// # Errors
     ///
@@ -205,8 +205,8 @@ impl Peer {
     }
 }
 
-/// Bytes that are written to a peer at a time, at most. Most sockets take less. It takes some 60
-/// us.
+/// Bytes that are written to a peer at a time, at most. That takes some 60 us, and most sockets
+/// take fewer bytes.
 pub(in crate::hub) const SHARE_BYTES: usize = 256 * 1024;
 
 fn poll_write(

@@ -36,7 +36,7 @@ pub(in crate::hub) enum Compression {
 #[derive(Debug)]
 pub(crate) struct Agreed {
     pub(crate) agreement: Agreement,
-    /// Granted for a context of the connection's own.
+    /// The permit for a compression context of the connection's own, if one was granted.
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -153,7 +153,7 @@ impl Compressors {
         }
     }
 
-    /// Returns the budget to which compressed messages are charged that connections share.
+    /// Returns the budget to which shared compressed messages are charged.
     pub(in crate::hub) fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }
@@ -163,7 +163,7 @@ impl Compressors {
         self.connections[window.index()] += 1;
     }
 
-    /// Counts one connection less with this window.
+    /// Counts one connection fewer with this window.
     pub(in crate::hub) fn no_longer_want(&mut self, window: WindowBits) {
         self.connections[window.index()] -= 1;
     }
@@ -268,7 +268,7 @@ impl Sum for Cost {
     }
 }
 
-/// Returns the cost of compressing a piece of a message of `bytes`, in nanoseconds.
+/// Returns the cost of compressing `bytes` of a message, in nanoseconds.
 pub(in crate::hub) fn cost_of_piece(bytes: usize) -> u64 {
     bytes as u64 * BYTE
 }
@@ -277,7 +277,8 @@ pub(in crate::hub) fn cost_of_piece(bytes: usize) -> u64 {
 const RESET: u64 = 4_000;
 
 /// The cost of compressing a byte, in nanoseconds. Measured: 7 to 11 for noise and for text with
-/// few repetitions, and 0.1 to 1 for data that is easy to compress, which clients need not send.
+/// few repetitions. Data that is easy to compress takes 0.1 to 1, but clients choose what they
+/// send.
 const BYTE: u64 = 10;
 
 fn compress(deflater: &mut Deflater, min_bytes: usize, message: &Frame) -> Frame {

@@ -33,10 +33,10 @@ pub(in crate::hub) struct Target {
     pub(in crate::hub) number: u64,
 }
 
-/// The load that deliveries are for a shard.
+/// The load of deliveries on a shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Load {
-    /// Nanoseconds that the shard will need for them.
+    /// Estimated work, in nanoseconds.
     pub(in crate::hub) work: u64,
     pub(in crate::hub) messages: u64,
 }
@@ -60,7 +60,7 @@ impl AddAssign for Load {
 }
 
 impl Delivery {
-    /// Makes a delivery to a shard on which the topics have `subscribers`, and which compresses the
+    /// Makes a delivery to a shard that has `subscribers` of the topics, and that compresses the
     /// messages in `forms`.
     pub(in crate::hub) fn new(
         publication: &Arc<Publication>,
@@ -82,7 +82,7 @@ impl Delivery {
         }
     }
 
-    /// Returns the topic of a delivery that is for all subscribers of a single topic.
+    /// Returns the target if the delivery is for all subscribers of a single topic.
     pub(in crate::hub) fn for_everyone(&self) -> Option<Target> {
         match (&self.targets, &self.publication.audience) {
             (Targets::One(target), Audience::Everyone) => Some(*target),
@@ -91,7 +91,7 @@ impl Delivery {
     }
 }
 
-/// Returns the cost of delivering `messages` with `bytes` in all, in nanoseconds.
+/// Returns the cost of delivering `messages`, of `bytes` in all, to `subscribers`, in nanoseconds.
 pub(in crate::hub) fn cost_of_delivery(subscribers: usize, messages: usize, bytes: usize) -> u64 {
     let each = DELIVERY * messages as u64 + bytes as u64 / BYTES_PER_NANOSECOND;
     subscribers as u64 * each
@@ -108,10 +108,11 @@ const BYTES_PER_NANOSECOND: u64 = 4;
 /// bounds its memory.
 const HELD_BYTE: u64 = 5;
 
-/// Factor on the cost of compressing. An inbox may hold four times as much work while its messages
-/// are few, because messages cost less when more of them are delivered together. Compressing does
-/// not, so it counts four times as much. And it counts half as much again, because a message that
-/// does not get smaller still has to be written in full.
+/// Factor by which the cost of compressing is multiplied in the work of a delivery. An inbox may
+/// hold four times as much work while its messages are few, because messages that are delivered
+/// together cost less than each alone. Compressing does not get cheaper together, so it counts four
+/// times, and half as much again, because a message that does not get smaller still has to be
+/// written in full.
 const COMPRESSION_FACTOR: u64 = 6;
 
 #[cfg(test)]

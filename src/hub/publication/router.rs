@@ -1,5 +1,5 @@
-//! The router: it numbers the publications of each topic, and knows the shards that have
-//! subscribers of it. `shard::links` takes the publications to these shards.
+//! The router: it numbers the publications of each topic, and knows which shards have subscribers
+//! of the topic. `shard::links` takes the publications to these shards.
 //!
 //! The publications of a topic are numbered one at a time in the topic's record, and every
 //! subscriber gets them in the order of the numbers. A topic has a record while some shard has

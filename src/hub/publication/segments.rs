@@ -1,4 +1,5 @@
-//! Messages of one topic, joined into segments that all subscribers on a shard share.
+//! Messages that are fanned out together, joined into segments that all subscribers on a shard
+//! share.
 
 use std::{ops::Deref, rc::Rc, slice};
 
@@ -25,16 +26,17 @@ pub(in crate::hub) struct Segments {
     plain: Option<Joined>,
     /// The segments for each window, which are made for the first subscriber with that window.
     compressed: Option<Box<[Compressed; WindowBits::ALL.len()]>>,
-    /// Subscribers with a compression context of their own that got only the first messages before
-    /// a step was over, each with their number. It is more than one only if such a subscriber has
-    /// then left the topic.
+    /// Subscribers with a compression context of their own for which a step was over before they
+    /// had all messages, each with the number of messages that it has. There are several only if
+    /// earlier ones have left the topic since.
     partly_served: Vec<(PeerKey, usize)>,
 }
 
 /// The messages, compressed for one window.
 #[derive(Debug)]
 enum Compressed {
-    /// The frames that are compressed so far, and the compressor of a large one that is under way.
+    /// The frames compressed so far, and the state of compressing the next one if that takes
+    /// several steps.
     Unfinished(Vec<Frame>, Option<Box<Deflating>>),
     Joined(Joined),
 }

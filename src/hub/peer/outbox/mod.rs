@@ -233,7 +233,7 @@ impl Outbox {
 }
 
 /// Bytes of memory that a queued segment may hold besides its frames: its entry in the queue, and a
-/// part of the memory by which it is shared.
+/// part of the overhead of the shared segment.
 pub(in crate::hub) const DELIVERY_BYTES: usize = 96;
 
 /// Number of elements for which capacity is not charged: it is part of the memory that every
