@@ -25,8 +25,7 @@ pub enum Disconnect {
     /// Nothing came from the peer for too long, not even a Pong for a Ping.
     #[error("no pong")]
     NoPong,
-    /// Memory is short, and the peer has begun a message or wants more topics, which would take
-    /// more.
+    /// Memory is short, and the peer has begun a message or wants more topics.
     #[error("server is short of memory")]
     Overloaded,
     /// The server is shutting down. Another one may be running already.

@@ -1,5 +1,4 @@
-//! Subscriptions of the process itself: the messages of a topic as a stream, without a WebSocket
-//! client.
+//! Subscriptions of the process itself: a topic's messages as a stream, without a WebSocket client.
 //!
 //! A subscription is a connection like any other, with an outbox, limits and a reason for its end.
 //! In place of a socket it has a pipe in memory. The shard writes frames to the pipe, and they are

@@ -81,8 +81,7 @@ impl Shards {
         queued
     }
 
-    /// Runs a step of a shard's tick, and begins a round, which wakes connections that wait for a
-    /// turn.
+    /// Runs a step of a shard's tick, and begins a round: connections that wait for a turn get one.
     pub fn tick(&self, index: usize) {
         self.ticks[index].borrow_mut().step(&self.shards[index]);
         self.shards[index].begin_round();

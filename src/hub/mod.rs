@@ -72,8 +72,7 @@ use crate::{
 /// A handle to the broadcast core, by which messages are published and connections are added.
 ///
 /// Cloning is a reference-count increment. When the last handle is dropped, the shards stop and
-/// every connection ends without a Close. To close them properly, call [`drain`](Self::drain)
-/// before.
+/// every connection ends without a Close, unless [`drain`](Self::drain) was called before.
 #[derive(Clone, Debug)]
 pub struct Hub(Arc<Running>);
 
@@ -183,8 +182,7 @@ impl Hub {
         queued
     }
 
-    /// Runs `work` on every shard. Returns when every shard has dropped the sender that it was
-    /// given.
+    /// Runs `work` on every shard. Returns when every shard has dropped its sender.
     pub(in crate::hub) async fn on_every_shard(
         &self,
         work: impl Fn(&Rc<Shard>, oneshot::Sender<()>) + Copy + Send + 'static,

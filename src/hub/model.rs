@@ -295,8 +295,7 @@ fn check(members: &[Member]) {
     }
 }
 
-/// Checks that a connection got the messages of each publisher to each topic in the publisher's
-/// order.
+/// Checks that a connection got each publisher's messages to a topic in the publisher's order.
 fn check_publishers(member: &Member, received: &[String]) {
     let mut last = std::collections::HashMap::new();
     for message in received {

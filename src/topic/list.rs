@@ -49,8 +49,7 @@ impl Topics {
         Ok(list.finish())
     }
 
-    /// Makes a list without a check: the caller knows that the topics are different, and at most
-    /// 128.
+    /// Makes a list of topics that the caller knows to be different, and at most 128.
     pub(crate) fn of_distinct(topics: impl IntoIterator<Item = TopicName>) -> Self {
         Self(topics.into_iter().collect())
     }

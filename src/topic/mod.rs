@@ -30,8 +30,7 @@ impl TopicName {
         is_valid.then(|| Self(name.into())).ok_or(InvalidTopicName)
     }
 
-    /// Returns true if both are clones of the same name. Two names that were made of equal text are
-    /// not.
+    /// Returns true if both are clones of the same name, and not only names of equal text.
     pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

@@ -29,8 +29,7 @@ pub(crate) struct Moment(u32);
 impl Moment {
     /// Returns the time from `earlier` to this moment, which must be less than 24 days.
     pub(in crate::hub) fn since(self, earlier: Self) -> Duration {
-        // `earlier` may be a little later: two readings of the clock may be stored in the wrong
-        // order.
+        // `earlier` may be a little later: two readings of the clock may be stored in wrong order.
         let milliseconds = self.0.wrapping_sub(earlier.0).cast_signed().max(0);
         Duration::from_millis(u64::from(milliseconds.cast_unsigned()))
     }

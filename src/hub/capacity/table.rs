@@ -14,8 +14,7 @@ use std::{array, collections::BTreeSet};
 
 use slotmap::{Key, KeyData};
 
-/// A map from keys to values that chooses the keys itself. No later entry gets the key of a removed
-/// one.
+/// A map that chooses the keys itself. No later entry gets the key of a removed one.
 ///
 /// Invariant: `with_free_slots` has the chunks that are neither full nor empty, and `freed` has the
 /// empty ones, which are `None`. The last chunk is not empty.

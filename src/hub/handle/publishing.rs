@@ -49,7 +49,7 @@ impl HandleRef {
     pub(crate) fn charge_delivery(&self, connections: usize, message: &EncodedMessage) {
         let delivery = cost_of_delivery(connections, 1, message.plain().wire_len());
         let forms = self.shard.shared.forms(self.shard.index, connections);
-        let compression = message.cost_of_form().in_forms(forms);
+        let compression = message.compression_cost().in_forms(forms);
         self.shard.cause(delivery + compression);
     }
 

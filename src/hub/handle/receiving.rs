@@ -178,8 +178,7 @@ impl HandleRef {
             return Poll::Ready(Ok(0));
         };
         if is_draining && peer.ended.is_none() {
-            // A draining shard reads no new messages. The task is woken when the connection is
-            // ended.
+            // A draining shard reads no new messages. The end of the connection wakes the task.
             return Poll::Pending;
         }
         let Some(socket) = &mut peer.socket else {

@@ -21,8 +21,7 @@ impl Recorder {
         let wire = self.0.lock().unwrap();
         let mut rest = &wire[..];
         let mut messages = Vec::new();
-        // One context decodes both kinds: messages that refer to earlier ones, and messages that do
-        // not.
+        // One context decodes all messages, whether they refer to earlier ones or not.
         let mut context = Inflate::new(false, 15);
         while let [first @ (0x81 | 0xC1), len, tail @ ..] = rest {
             let (payload, next) = tail.split_at(usize::from(*len));

@@ -1,8 +1,7 @@
 //! The heartbeat: it decides when a silent peer is sent a Ping, and when it is ended for not
 //! answering.
 //!
-//! Pure: no I/O and no clock. Time is counted in sweeps, in which the shard goes through all its
-//! peers.
+//! Pure: no I/O and no clock. Time is counted in sweeps of the shard through all its peers.
 
 use std::time::Duration;
 

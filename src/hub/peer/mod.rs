@@ -119,8 +119,7 @@ pub(super) struct SlowConsumerLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Offer {
-    /// Queued. They will be written, because the peer is in the shard's ring or its socket is
-    /// blocked.
+    /// Queued. The peer is in the shard's ring already, or its socket is blocked.
     Queued,
     /// Queued, and the caller must put the peer into the shard's ring.
     QueuedFirst,
@@ -208,8 +207,7 @@ impl Peer {
             || bytes > limits.outbox_bytes.saturating_mul(HARD_CAP)
     }
 
-    /// Queues a Close that the end of the stream follows at once, because no Close of the peer is
-    /// awaited.
+    /// Queues a Close that the FIN follows at once, because no Close of the peer is awaited.
     pub(super) fn seal_to_end(&mut self, close: Rc<Segment>) {
         // Only if the Close is written at once: bytes ahead of it would be held back for 200 ms.
         let is_next = self.outbox.is_empty() && self.writing.blocked_since.is_none();

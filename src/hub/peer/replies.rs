@@ -47,6 +47,5 @@ impl Replies {
     }
 }
 
-/// Bytes of replies that are gathered at most: as much as one receive brings, if all of it is
-/// echoed.
+/// Bytes of replies that are gathered at most: as many as one receive brings, if all are echoed.
 pub(in crate::hub) const MAX_BYTES: usize = 264 * 1024;

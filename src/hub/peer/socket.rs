@@ -49,8 +49,7 @@ impl Socket {
     /// ignored, because the connection ends in any case.
     pub(in crate::hub) fn write_last(mut self, bytes: &[u8]) {
         if let Self::Tcp(tcp) = &self {
-            // By a direct system call: the event loop may not know yet that the socket can be
-            // written.
+            // By a direct system call: tokio may not know yet that the socket can be written.
             let socket = SockRef::from(tcp);
             let _ = (&*socket).write(bytes);
             let _ = socket.shutdown(Shutdown::Write);

@@ -72,8 +72,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Queues the replies of the peer's turn, without the first `taken` bytes, which the socket has
-    /// taken.
+    /// Queues the replies of the peer's turn, except the `taken` bytes that the socket has taken.
     pub(in crate::hub) fn queue_replies(
         &mut self,
         replies: &mut Replies,

@@ -25,8 +25,7 @@ use crate::{
 /// it: they may see a value that was just replaced.
 pub(in crate::hub) type SubscriberCount = Arc<AtomicUsize>;
 
-/// The records of all topics, divided into parts. Each part has a lock, which is never held while
-/// waiting.
+/// The records of all topics, divided into parts. Each part has a lock. No holder of it ever waits.
 #[derive(Debug)]
 pub(in crate::hub) struct Router {
     parts: Box<[CacheLine<Mutex<Part>>]>,
@@ -34,8 +33,7 @@ pub(in crate::hub) struct Router {
     hasher: RandomState,
 }
 
-/// A value in a cache line of its own, so that publishers to two topics do not write to the same
-/// one.
+/// A value in a cache line of its own, so that publishers to two topics write to different ones.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct CacheLine<T>(T);
@@ -169,8 +167,7 @@ impl Interest {
 }
 
 /// Number of parts: many, so that two shards that publish to different topics seldom want the same
-/// lock, and so that with a million topics a part's map is moved in half a millisecond when it
-/// grows.
+/// lock, and so that a part's map grows in half a millisecond, with a million topics in all.
 const PARTS: u64 = 256;
 
 #[cfg(test)]

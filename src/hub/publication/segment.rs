@@ -69,8 +69,7 @@ impl Segment {
         Self::new(bytes, content, ledger.hold(held))
     }
 
-    /// Makes a segment of a published message whose bytes all shards share. They are charged
-    /// already.
+    /// Makes a segment of a published message whose bytes all shards share and are charged already.
     pub(in crate::hub) fn shared(bytes: Bytes, content: Content, ledger: &Rc<Ledger>) -> Rc<Self> {
         Self::new(bytes, content, ledger.hold(SEGMENT_BYTES))
     }

@@ -1,5 +1,4 @@
-//! Messages that are fanned out together, joined into segments that all subscribers on a shard
-//! share.
+//! Messages that are fanned out together, joined into segments that subscribers share.
 
 use std::{ops::Deref, rc::Rc, slice};
 
@@ -96,8 +95,7 @@ impl Segments {
         served.map_or(0, |(_, count)| *count)
     }
 
-    /// Remembers that a peer has got the first `count` messages, and gets the others in a later
-    /// step.
+    /// Remembers that a peer has got the first `count` messages, and gets more in a later step.
     pub(in crate::hub) fn set_served(&mut self, key: PeerKey, count: usize) {
         self.partly_served.retain(|(each, _)| *each != key);
         self.partly_served.push((key, count));

@@ -77,8 +77,7 @@ impl Outbox {
         }
     }
 
-    /// Queues `close` as the last frame. After that nothing is accepted, and so a second Close is
-    /// ignored.
+    /// Queues `close` as the last frame. After that nothing is accepted, not even a second Close.
     pub(in crate::hub) fn seal(&mut self, close: Rc<Segment>) {
         self.push(close);
         self.is_sealed = true;
@@ -152,8 +151,7 @@ impl Outbox {
         }
     }
 
-    /// Fills `slices` with the queue's elements, from the front. Returns the number of slices
-    /// filled.
+    /// Fills `slices` from the front of the queue. Returns the number of slices filled.
     pub(in crate::hub) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut written = self.written;
         let pairs = slices.iter_mut().zip(&self.queue);
