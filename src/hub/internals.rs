@@ -209,7 +209,7 @@ pub struct Received(Receive);
 
 impl Received {
     /// Makes an empty buffer.
-    #[expect(clippy::new_without_default, reason = "it is large")]
+    #[expect(clippy::new_without_default, reason = "a buffer is large")]
     pub fn new() -> Self {
         Self(Receive::new())
     }

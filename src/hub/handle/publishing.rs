@@ -34,13 +34,13 @@ impl HandleRef {
     pub(crate) fn reach(&self, topics: &[TopicName]) -> usize {
         let state = self.shard.state.borrow();
         let mut followed = state.topics_of(self.key);
-        let here = topics.iter().map(|name| {
+        let on_this_shard = topics.iter().map(|name| {
             let topic = followed.next().filter(|topic| topic.name.is_clone_of(name));
             Some(topic?.subscribers.len())
         });
         let links = &self.shard.links;
-        match here.sum::<Option<usize>>() {
-            Some(here) => here * links.inboxes.len(),
+        match on_this_shard.sum::<Option<usize>>() {
+            Some(count) => count * links.inboxes.len(),
             None => topics.iter().map(|topic| links.subscribers(topic)).sum(),
         }
     }
