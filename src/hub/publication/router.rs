@@ -240,7 +240,7 @@ mod tests {
         part.add(&cats, interest(0));
         part.add(&cats, interest(2));
         assert_eq!(route(&mut part, &cats), [(0, 0), (2, 0)]);
-        assert!(!part.remove(&cats, 0), "the other shard is still interested");
+        assert!(!part.remove(&cats, 0), "another shard is interested");
         assert!(!part.remove(&cats, 0), "removed before");
         assert_eq!(route(&mut part, &cats), [(2, 1)]);
         assert!(part.remove(&cats, 2));
