@@ -109,7 +109,7 @@ fn the_oldest_element_is_the_one_queued_first_and_not_a_ping_that_has_overtaken_
     outbox.push_control(ping);
     assert_eq!(outbox.oldest(), Some(first.queued()));
     outbox.written(1);
-    assert_eq!(outbox.oldest(), Some(first.queued()), "behind part of a Ping");
+    assert_eq!(outbox.oldest(), Some(first.queued()), "behind half a Ping");
     outbox.written(4 + 1);
     assert_eq!(outbox.oldest(), Some(first.queued()));
     outbox.written(4);
