@@ -59,7 +59,7 @@ impl Hub {
     ///
     /// Cancel safe: no subscription is made then.
     pub async fn subscribe(&self, topic: &TopicName) -> Result<Subscription, Disconnect> {
-        let admitted = self.budget().take_in(|counts| &counts.refused_connections);
+        let admitted = self.budget().admit(|counts| &counts.refused_connections);
         admitted.map_err(|_| Disconnect::Overloaded)?;
         let (opened, is_open) = oneshot::channel();
         let topic = topic.clone();

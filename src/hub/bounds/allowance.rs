@@ -60,7 +60,7 @@ impl Allowance {
     }
 
     /// Reads the clock now: the work since the last reading may have taken any time.
-    pub(crate) fn look_at_clock(&mut self) {
+    pub(crate) fn charge_elapsed(&mut self) {
         self.update(Instant::now());
     }
 

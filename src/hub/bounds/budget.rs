@@ -228,12 +228,12 @@ impl Budget {
     }
 
     /// Refuses a new connection, registration or topic while memory is short. A refusal is counted:
-    /// `budget.take_in(|counts| &counts.refused_registrations)`.
+    /// `budget.admit(|counts| &counts.refused_registrations)`.
     ///
     /// # Errors
     ///
     /// Memory is [crowded](Self::is_crowded).
-    pub(crate) fn take_in(
+    pub(crate) fn admit(
         &self,
         counter: impl FnOnce(&Counts) -> &SharedCounter,
     ) -> Result<(), ShortOfMemory> {

@@ -90,19 +90,19 @@ impl Ledger {
         self.budget.change(self.unreported.take());
     }
 
-    /// Returns the moment of the last [reading of the clock](Self::look_at_clock): some
+    /// Returns the moment of the last [reading of the clock](Self::set_now): some
     /// milliseconds ago on a busy shard, up to a second ago on an idle one.
     pub(in crate::hub) fn now(&self) -> Moment {
         self.now.get()
     }
 
     /// Reads the clock and stores the time.
-    pub(in crate::hub) fn look(&self) {
-        self.look_at_clock(Instant::now());
+    pub(in crate::hub) fn read_clock(&self) {
+        self.set_now(Instant::now());
     }
 
     /// Stores a time that the caller has just read from the clock.
-    pub(in crate::hub) fn look_at_clock(&self, now: Instant) {
+    pub(in crate::hub) fn set_now(&self, now: Instant) {
         let passed = now.saturating_duration_since(self.started).as_millis();
         #[expect(clippy::cast_possible_truncation, reason = "it wraps around")]
         self.now.set(Moment(passed as u32));

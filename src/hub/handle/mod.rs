@@ -195,7 +195,7 @@ impl HandleRef {
     /// Queues a Ping or Pong ahead of all messages.
     pub(crate) fn control(&self, frame: Bytes) {
         let ledger = self.shard.ledger();
-        ledger.look();
+        ledger.read_clock();
         let frame = Segment::of_its_own(frame, ledger);
         self.with(|peer| peer.outbox.push_control(frame));
     }

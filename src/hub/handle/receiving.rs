@@ -28,7 +28,7 @@ impl HandleRef {
     pub(crate) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut receive = self.shard.receive.borrow_mut();
         if self.shard.is_turn_over() {
-            self.shard.want_turn();
+            self.shard.request_turn();
             return Poll::Pending;
         }
         if receive.is_empty() && !receive.copy_kept() {
@@ -104,7 +104,7 @@ impl HandleRef {
         if receive.has_no_share() {
             self.shard.wait_to_receive(self.key);
         } else {
-            self.shard.want_turn();
+            self.shard.request_turn();
         }
     }
 
@@ -113,7 +113,7 @@ impl HandleRef {
     /// first.
     pub(crate) fn begin_message(&self, bytes: usize) -> UnfinishedMessage {
         let ledger = self.shard.ledger();
-        ledger.look();
+        ledger.read_clock();
         let begun = Unfinished::new(ledger.now(), bytes);
         self.with(|peer| peer.unfinished = Some(begun));
         UnfinishedMessage {
@@ -134,7 +134,7 @@ impl HandleRef {
             if std::mem::replace(&mut is_next, true) {
                 return Poll::Ready(());
             }
-            self.shard.want_turn();
+            self.shard.request_turn();
             Poll::Pending
         })
         .await;

@@ -5,7 +5,7 @@ use crate::hub::peer::Peer;
 impl Peer {
     /// Writes `close`, as far as the socket takes it at once, and closes the socket. Nothing is
     /// written if a frame is partly written, or a Close was sent already.
-    pub(in crate::hub) fn break_off(&mut self, close: &[u8]) {
+    pub(in crate::hub) fn close_with(&mut self, close: &[u8]) {
         let is_closed = self.outbox.is_sealed() && self.outbox.is_empty();
         if let Some(socket) = self.socket.take()
             && !is_closed
@@ -29,14 +29,14 @@ mod tests {
         wire::frame::Frame,
     };
 
-    /// Calls `break_off` for a peer whose outbox was filled by `fill`. Returns all bytes that the
+    /// Calls `close_with` for a peer whose outbox was filled by `fill`. Returns all bytes that the
     /// peer gets.
     async fn received(fill: impl FnOnce(&mut Peer)) -> Vec<u8> {
         let (near, mut far) = pair().await;
         let mut peer = Peer::new(None, Compression::Off, 0);
         peer.socket = Some(near);
         fill(&mut peer);
-        peer.break_off(b"close");
+        peer.close_with(b"close");
         assert!(peer.socket.is_none());
         let mut received = Vec::new();
         far.read_to_end(&mut received).await.unwrap();

@@ -82,7 +82,7 @@ impl Peer {
         let rest = &replies.as_bytes()[taken..];
         if !rest.is_empty() {
             self.writing.reply_bytes += rest.len() + DELIVERY_BYTES;
-            ledger.look();
+            ledger.read_clock();
             let rest = Segment::of_its_own(Bytes::copy_from_slice(rest), ledger);
             if taken > 0 {
                 self.outbox.push_rest(rest);
@@ -160,7 +160,7 @@ impl Peer {
         }
         self.queue_replies(replies, 0, ledger);
         self.writing.reply_bytes += frame.wire_len() + DELIVERY_BYTES;
-        ledger.look();
+        ledger.read_clock();
         let frame = Segment::of_its_own(frame.into_bytes(), ledger);
         self.outbox.push(frame);
     }

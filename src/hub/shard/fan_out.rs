@@ -122,7 +122,7 @@ impl FanOut {
         let mut step = Step::default();
         let now = Instant::now();
         let ledger = Rc::clone(&peers.ledger);
-        ledger.look_at_clock(now);
+        ledger.set_now(now);
         let mut offering = Offering {
             segments: &mut self.segments,
             compressors,

@@ -205,7 +205,7 @@ impl Peers {
         let mut open = 0;
         for peer in self.table.values_mut() {
             open += u64::from(peer.ended.is_none());
-            peer.break_off(close);
+            peer.close_with(close);
         }
         open
     }
@@ -213,7 +213,7 @@ impl Peers {
     /// Begins a sweep, which checks every peer.
     pub(in crate::hub) fn begin_sweep(&mut self) {
         self.sweep += 1;
-        self.ledger.look_at_clock(Instant::now());
+        self.ledger.set_now(Instant::now());
         self.is_exhausted = self.ledger.budget().is_exhausted();
     }
 

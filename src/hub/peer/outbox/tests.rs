@@ -98,7 +98,7 @@ fn a_long_queue_is_charged_for_its_capacity_and_frees_it_as_it_gets_shorter() {
 fn the_oldest_element_is_the_one_queued_first_and_not_a_ping_that_has_overtaken_it() {
     let ledger = ledger();
     let at = |seconds| {
-        ledger.look_at_clock(std::time::Instant::now() + std::time::Duration::from_secs(seconds));
+        ledger.set_now(std::time::Instant::now() + std::time::Duration::from_secs(seconds));
         Segment::of_its_own(Bytes::from_static(b"hello"), &ledger)
     };
     let mut outbox = Outbox::default();

@@ -40,7 +40,7 @@ impl TestShard {
     /// Sets the clock to this time after the start.
     fn set_clock(&self, milliseconds: u64) {
         let now = self.started + Duration::from_millis(milliseconds);
-        self.state.ledger.look_at_clock(now);
+        self.state.ledger.set_now(now);
     }
 
     fn peer(&mut self) -> PeerKey {
