@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod chat;
-mod circles;
 mod close;
+mod cycles;
 mod deflate;
 mod echo;
 mod embed;
