@@ -14,6 +14,7 @@ mod heartbeat;
 mod http;
 mod layering;
 mod memory;
+mod plain_words;
 mod protocol;
 mod relay;
 mod slow;
