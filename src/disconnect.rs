@@ -101,7 +101,7 @@ impl Disconnect {
     /// Returns true if the peer may still be sending. Its bytes must then be read until the stream
     /// ends: unread bytes would make the kernel reset the connection, and the peer could lose the
     /// server's Close.
-    pub(crate) fn is_amid_sending(self) -> bool {
+    pub(crate) fn may_still_send(self) -> bool {
         !self.expects_peers_close() && self.close_code().is_some()
     }
 }

@@ -75,7 +75,7 @@ impl Allowance {
 
     /// Charges work that this step has caused and a later step will do.
     #[inline]
-    pub(crate) fn cause(&mut self, nanoseconds: u64) {
+    pub(crate) fn charge_later(&mut self, nanoseconds: u64) {
         self.caused = self
             .caused
             .saturating_add(Duration::from_nanos(nanoseconds));
@@ -140,9 +140,9 @@ mod tests {
     #[test]
     fn work_that_a_step_causes_for_later_counts_at_once() {
         let mut allowance = Allowance::new(STEP);
-        allowance.cause(400_000);
+        allowance.charge_later(400_000);
         assert!(!allowance.is_spent());
-        allowance.cause(100_000);
+        allowance.charge_later(100_000);
         assert!(allowance.is_spent());
     }
 }

@@ -131,7 +131,7 @@ impl Budget {
 
     /// Computes the levels of shortage again. If two threads change the held bytes at the same
     /// time, the older sum may be the last one that levels were computed from.
-    pub(in crate::hub) fn look_again(&self) {
+    pub(in crate::hub) fn refresh_levels(&self) {
         self.update_levels(self.held.load(Relaxed));
     }
 
@@ -206,7 +206,7 @@ impl Budget {
 
     fn change_waiting(&self, by: i64) {
         self.shortage.waiting.fetch_add(by, Relaxed);
-        self.look_again();
+        self.refresh_levels();
     }
 
     /// Waits until memory is no longer so short that publishers must wait.

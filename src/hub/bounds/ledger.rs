@@ -67,13 +67,13 @@ impl Ledger {
         }
     }
 
-    /// Enters `bytes` until [`cross_out`](Self::cross_out) removes them.
+    /// Enters `bytes` until [`remove`](Self::remove) removes them.
     pub(in crate::hub) fn enter(&self, bytes: usize) {
         self.change(signed(bytes));
     }
 
     /// Removes `bytes` that [`enter`](Self::enter) has entered.
-    pub(in crate::hub) fn cross_out(&self, bytes: usize) {
+    pub(in crate::hub) fn remove(&self, bytes: usize) {
         self.change(-signed(bytes));
     }
 
@@ -81,12 +81,12 @@ impl Ledger {
         let unreported = self.unreported.get() + by;
         self.unreported.set(unreported);
         if unreported.unsigned_abs() >= REPORTED_TOGETHER {
-            self.tell();
+            self.report();
         }
     }
 
     /// Reports all changes to the budget.
-    pub(in crate::hub) fn tell(&self) {
+    pub(in crate::hub) fn report(&self) {
         self.budget.change(self.unreported.take());
     }
 
@@ -111,7 +111,7 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        self.tell();
+        self.report();
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
         drop(held);
         assert_eq!(budget.held(), 0);
         let small = ledger.hold(10);
-        ledger.tell();
+        ledger.report();
         assert_eq!(budget.held(), 10);
         drop(small);
         drop(ledger);

@@ -196,7 +196,7 @@ impl HandleRef {
     pub(crate) fn control(&self, frame: Bytes) {
         let ledger = self.shard.ledger();
         ledger.read_clock();
-        let frame = Segment::of_its_own(frame, ledger);
+        let frame = Segment::unshared(frame, ledger);
         self.with(|peer| peer.outbox.push_control(frame));
     }
 
@@ -211,7 +211,7 @@ impl HandleRef {
     pub(crate) fn answer_close(&self, close: Bytes) {
         self.queue_replies();
         let ledger = self.shard.ledger();
-        self.with(|peer| peer.seal_to_end(Segment::of_its_own(close, ledger)));
+        self.with(|peer| peer.seal_to_end(Segment::unshared(close, ledger)));
     }
 
     /// Writes the outbox, as far as the socket takes it now.

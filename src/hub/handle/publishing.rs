@@ -50,7 +50,7 @@ impl HandleRef {
         let delivery = cost_of_delivery(connections, 1, message.plain().wire_len());
         let forms = self.shard.shared.forms(self.shard.index, connections);
         let compression = message.compression_cost().in_forms(forms);
-        self.shard.cause(delivery + compression);
+        self.shard.charge_later(delivery + compression);
     }
 
     /// Returns true if a publisher needs a [permit](Self::acquire_permit) now: some shard has too

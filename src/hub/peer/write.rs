@@ -83,7 +83,7 @@ impl Peer {
         if !rest.is_empty() {
             self.writing.reply_bytes += rest.len() + DELIVERY_BYTES;
             ledger.read_clock();
-            let rest = Segment::of_its_own(Bytes::copy_from_slice(rest), ledger);
+            let rest = Segment::unshared(Bytes::copy_from_slice(rest), ledger);
             if taken > 0 {
                 self.outbox.push_rest(rest);
             } else {
@@ -161,7 +161,7 @@ impl Peer {
         self.queue_replies(replies, 0, ledger);
         self.writing.reply_bytes += frame.wire_len() + DELIVERY_BYTES;
         ledger.read_clock();
-        let frame = Segment::of_its_own(frame.into_bytes(), ledger);
+        let frame = Segment::unshared(frame.into_bytes(), ledger);
         self.outbox.push(frame);
     }
 
@@ -247,7 +247,7 @@ mod tests {
         let mut peer = new_peer();
         let ledger = Ledger::new(Budget::new(u64::MAX));
         let large = Bytes::from(vec![0; 2 * HELD_READER_BYTES]);
-        peer.outbox.push(Segment::of_its_own(large, &ledger));
+        peer.outbox.push(Segment::unshared(large, &ledger));
         assert!(!peer.hold_reader_if_behind());
         let mut compressors = Compressors::new(&HubConfig::default().deflate, ledger.budget());
         let reply = Frame::binary(&vec![0; 2 * HELD_READER_BYTES]);

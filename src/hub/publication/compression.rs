@@ -159,12 +159,12 @@ impl Compressors {
     }
 
     /// Counts one more connection with this window.
-    pub(in crate::hub) fn want(&mut self, window: WindowBits) {
+    pub(in crate::hub) fn add_connection(&mut self, window: WindowBits) {
         self.connections[window.index()] += 1;
     }
 
     /// Counts one connection fewer with this window.
-    pub(in crate::hub) fn no_longer_want(&mut self, window: WindowBits) {
+    pub(in crate::hub) fn remove_connection(&mut self, window: WindowBits) {
         self.connections[window.index()] -= 1;
     }
 

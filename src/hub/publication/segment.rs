@@ -54,7 +54,7 @@ impl Content {
 impl Segment {
     /// Makes a segment for one outbox alone, of bytes that were not published: replies, a Ping, a
     /// Pong or a Close.
-    pub(in crate::hub) fn of_its_own(bytes: Bytes, ledger: &Rc<Ledger>) -> Rc<Self> {
+    pub(in crate::hub) fn unshared(bytes: Bytes, ledger: &Rc<Ledger>) -> Rc<Self> {
         Self::published(bytes, Content::default(), ledger)
     }
 
@@ -117,7 +117,7 @@ pub(in crate::hub) mod tests {
 
     pub(in crate::hub) fn segment(bytes: &[u8]) -> Rc<Segment> {
         let ledger = Ledger::new(Budget::new(u64::MAX));
-        Segment::of_its_own(Bytes::copy_from_slice(bytes), &ledger)
+        Segment::unshared(Bytes::copy_from_slice(bytes), &ledger)
     }
 
     #[test]
@@ -142,10 +142,10 @@ pub(in crate::hub) mod tests {
     fn bytes_that_shards_share_are_not_charged_to_a_segment() {
         let ledger = Ledger::new(Budget::new(u64::MAX));
         let held = || {
-            ledger.tell();
+            ledger.report();
             ledger.budget().held()
         };
-        let own = Segment::of_its_own(Bytes::from_static(b"hello"), &ledger);
+        let own = Segment::unshared(Bytes::from_static(b"hello"), &ledger);
         assert_eq!(held(), SEGMENT_BYTES as u64 + 5);
         let shared = Segment::shared(Bytes::from_static(b"hello"), Content::default(), &ledger);
         assert_eq!(held(), 2 * SEGMENT_BYTES as u64 + 5);

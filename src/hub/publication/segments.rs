@@ -316,7 +316,7 @@ mod tests {
         let in_steps = loop {
             // The step is over after one piece of the message.
             let mut step = Allowance::new(STEP);
-            step.cause(STEP_NANOSECONDS - 1);
+            step.charge_later(STEP_NANOSECONDS - 1);
             steps += 1;
             if let Some(segments) =
                 segments.compressed(WindowBits::MAX, &mut compressors, &ledger, &mut step)

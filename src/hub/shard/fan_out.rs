@@ -245,7 +245,7 @@ mod tests {
     fn fan_out(state: &mut State, mut after_step: impl FnMut(&mut State, usize)) -> usize {
         for step in 1.. {
             let mut allowance = Allowance::new(STEP);
-            allowance.cause(STEP_NANOSECONDS - 1);
+            allowance.charge_later(STEP_NANOSECONDS - 1);
             if state.fan_out(&mut allowance) {
                 return step;
             }

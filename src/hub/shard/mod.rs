@@ -218,8 +218,8 @@ impl Shard {
     }
 
     /// Charges the turn for `nanoseconds` of work that it causes in later steps.
-    pub(super) fn cause(&self, nanoseconds: u64) {
-        self.turn.borrow_mut().cause(nanoseconds);
+    pub(super) fn charge_later(&self, nanoseconds: u64) {
+        self.turn.borrow_mut().charge_later(nanoseconds);
     }
 
     /// Returns true if the turn must end, even if work is left.

@@ -77,7 +77,7 @@ impl Peers {
 
     pub(in crate::hub) fn remove(&mut self, key: PeerKey) -> Option<Peer> {
         let peer = self.table.remove(key)?;
-        self.ledger.cross_out(peer.base_bytes());
+        self.ledger.remove(peer.base_bytes());
         Some(peer)
     }
 
@@ -241,7 +241,7 @@ impl Peers {
             Silence::Short => None,
             Silence::Unanswered => Some(Disconnect::NoPong),
             Silence::Ping => {
-                let ping = Segment::of_its_own(ping(), &self.ledger);
+                let ping = Segment::unshared(ping(), &self.ledger);
                 peer.outbox.push_control(ping);
                 if peer.enter_ring() {
                     self.ring.push_back(key);

@@ -75,10 +75,10 @@ fn an_empty_frame_counts_as_held_memory() {
 fn a_long_queue_is_charged_for_its_capacity_and_frees_it_as_it_gets_shorter() {
     let ledger = ledger();
     let held = || {
-        ledger.tell();
+        ledger.report();
         usize::try_from(ledger.budget().held()).unwrap()
     };
-    let shared = Segment::of_its_own(Bytes::from_static(b"x"), &ledger);
+    let shared = Segment::unshared(Bytes::from_static(b"x"), &ledger);
     let alone = held();
     let mut outbox = Outbox::default();
     for _ in 0..10_000 {
@@ -99,7 +99,7 @@ fn the_oldest_element_is_the_one_queued_first_and_not_a_ping_that_has_overtaken_
     let ledger = ledger();
     let at = |seconds| {
         ledger.set_now(std::time::Instant::now() + std::time::Duration::from_secs(seconds));
-        Segment::of_its_own(Bytes::from_static(b"hello"), &ledger)
+        Segment::unshared(Bytes::from_static(b"hello"), &ledger)
     };
     let mut outbox = Outbox::default();
     assert_eq!(outbox.oldest(), None);
@@ -124,7 +124,7 @@ fn a_frame_of_more_than_4_gib_is_written_like_any_other() {
     // Zeroed pages take no memory until they are touched.
     let large = Bytes::from(vec![0; WRITTEN + 2]);
     let mut outbox = Outbox::default();
-    outbox.push(Segment::of_its_own(large, &ledger()));
+    outbox.push(Segment::unshared(large, &ledger()));
     outbox.written(WRITTEN);
     assert!(outbox.is_front_partly_written());
     assert_eq!(outbox.only(), Some(&[0, 0][..]));
