@@ -82,7 +82,7 @@ impl Plan {
         for _ in 0..3 {
             publishers.push(publisher(Way::Chat, random.pick(TOPICS, TOPICS), 2, 1, 64));
         }
-        // A batch is more than an inbox holds, so the publisher has to wait.
+        // A batch is more than the hub accepts at a time, so the publisher has to wait.
         let all = random.pick(TOPICS, TOPICS);
         publishers.push(publisher(Way::Chat, all, 2, 64, 4_000));
         Self {
