@@ -77,7 +77,8 @@ impl Deref for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // After a panic the state may be inconsistent, and each peer is still to be sent a Close.
+        // After a panic the state may be inconsistent, and must still have every peer, because each
+        // is sent a Close.
         if self.shard.has_panicked() || thread::panicking() {
             return;
         }
@@ -200,14 +201,14 @@ impl HandleRef {
         self.with(|peer| peer.outbox.push_control(frame));
     }
 
-    /// Moves the gathered replies to the outbox, because there is no socket to write them to, or
-    /// because another frame is to be queued behind them.
+    /// Moves the gathered replies to the outbox: there is no socket yet to write them to, or
+    /// another frame is queued behind them next.
     pub(crate) fn queue_replies(&self) {
         let replies = &mut self.shard.replies.borrow_mut();
         self.with(|peer| peer.queue_replies(replies, 0, self.shard.ledger()));
     }
 
-    /// Queues the Close that answers the peer's, as the last frame of the connection.
+    /// Queues the Close that answers the peer's Close, as the last frame of the connection.
     pub(crate) fn answer_close(&self, close: Bytes) {
         self.queue_replies();
         let ledger = self.shard.ledger();
@@ -228,7 +229,9 @@ impl HandleRef {
         self.shard.write(self.key, replies);
     }
 
-    /// Writes the outbox. Ready when all of it is written, or the socket has failed.
+    /// Writes the outbox of a connection that has ended. Ready when all of it is written, or the
+    /// socket has failed. While this is pending, the task is woken when the socket takes bytes
+    /// again, or when the shard's tick has written the rest.
     pub(crate) fn poll_flushed(&self) -> Poll<()> {
         self.write_queued();
         match self.with(|peer| peer.outbox.is_empty()) {
@@ -243,8 +246,8 @@ impl HandleRef {
             .unwrap_or(false)
     }
 
-    /// Holds the reader up if too many bytes of replies wait for the peer. The connection's task is
-    /// woken when they are written. Returns true if the reader is held up.
+    /// Holds the reader up if too many bytes of replies wait in the outbox. The connection's task
+    /// is woken when the outbox is written. Returns true if the reader is held up.
     pub(crate) fn hold_reader_if_behind(&self) -> bool {
         self.with(Peer::hold_reader_if_behind).unwrap_or(false)
     }

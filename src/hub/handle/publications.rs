@@ -110,11 +110,15 @@ mod tests {
         let (cats, dogs) = (topics("cats"), topics("dogs"));
         let mut publications = Publications::default();
         for (topics, audience) in [
+            // One group: a list of topics, its clone, and an equal list.
             (&cats, Audience::Everyone),
             (&cats.clone(), Audience::Everyone),
             (&topics("cats"), Audience::Everyone),
+            // Another topic.
             (&dogs, Audience::Everyone),
+            // Another audience.
             (&dogs, Audience::AllBut(handle.id())),
+            // Another topic and another audience, twice.
             (&cats, Audience::User(1_u64.into())),
             (&cats, Audience::User(1_u64.into())),
         ] {
@@ -139,6 +143,7 @@ mod tests {
         for handle in &handles {
             handle.set_topics(std::slice::from_ref(&cats));
         }
+        // It follows no topics, so the router counts the subscribers of all shards.
         let publisher = Handle::new(&shards[0], None, None);
         assert_eq!(publisher.reach(std::slice::from_ref(&cats)), 3);
     }

@@ -30,9 +30,10 @@ impl HandleRef {
         Topics::of_distinct(topics.map(|topic| topic.name.clone()))
     }
 
-    /// Subscribes the connection to one more topic, if it does not follow that yet.
+    /// Subscribes the connection to one more topic, unless it follows the topic already.
     pub(crate) fn subscribe(&self, name: &TopicName) -> Subscribed {
-        // Charged whatever the outcome is: the name is compared with all topics that it follows.
+        // Charged whatever the outcome is, because the name is compared with all topics that the
+        // connection follows.
         self.spend(TOPIC_CHANGE);
         let mut state = self.shard.state.borrow_mut();
         let mut followed = 0;
@@ -51,7 +52,8 @@ impl HandleRef {
         if let Some(peer) = state.peers.get_mut(self.key)
             && peer.subscriptions.is_empty()
         {
-            // Exactly one: most connections follow one topic, and there are many connections.
+            // Memory for exactly one: most connections follow one topic, and there are many
+            // connections.
             peer.subscriptions.reserve_exact(1);
         }
         state.subscribe(self.key, name);
@@ -59,7 +61,7 @@ impl HandleRef {
         Subscribed::Yes
     }
 
-    /// Unsubscribes the connection from one topic, if it follows that.
+    /// Unsubscribes the connection from one topic, if it follows the topic.
     pub(crate) fn unsubscribe(&self, name: &TopicName) {
         let mut state = self.shard.state.borrow_mut();
         let subscription = state
@@ -69,7 +71,7 @@ impl HandleRef {
             state.leave(self.key, subscription);
             state.update_gauges();
             if let Some(peer) = state.peers.get_mut(self.key) {
-                // A connection that has left nearly all topics holds no more than a new one.
+                // So a connection that has left nearly all topics holds no more than a new one.
                 if 4 * peer.subscriptions.len() <= peer.subscriptions.capacity() {
                     peer.subscriptions.shrink_to_fit();
                 }
