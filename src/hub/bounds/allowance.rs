@@ -1,9 +1,9 @@
 //! The time that one step may hold its shard's thread.
 //!
-//! A step is a piece of a shard's work, after which the shard's other tasks get their turns. Its
-//! work is charged as it is done, at the nanoseconds that it is expected to take. The clock is read
+//! A step is a piece of a shard's work, after which the shard's other tasks get their turns. Work
+//! is charged when it is done, with the nanoseconds that it is expected to take. The clock is read
 //! once for every [`CLOCK_INTERVAL`] of charged work: often enough to notice work that takes longer
-//! than expected, and never in a short step, as most are.
+//! than expected, and never in a short step. Most steps are short.
 //!
 //! Pure: the clock is an argument.
 
@@ -59,7 +59,7 @@ impl Allowance {
         }
     }
 
-    /// Reads the clock now: the work since the last reading may have taken any time.
+    /// Reads the clock now, because the work since the last reading may have taken any time.
     pub(crate) fn charge_elapsed(&mut self) {
         self.update(Instant::now());
     }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_a_step_causes_for_later_counts_at_once() {
+    fn work_that_a_step_causes_for_later_counts_immediately() {
         let mut allowance = Allowance::new(STEP);
         allowance.charge_later(400_000);
         assert!(!allowance.is_spent());

@@ -7,11 +7,11 @@
 //! up to 16 KiB.
 //!
 //! The server does less and less as memory gets short. Memory that stays until its client leaves
-//! (for a connection, a registration or a topic) is refused first. So it never takes the place of
-//! memory that the server can take back by itself (of an outbox):
+//! (for a connection, a registration or a topic) is refused first, because the server can't free it
+//! by itself. The rest of the budget is left for memory that the server can free (of an outbox):
 //!
 //! ```text
-//!  bytes held, as part    from here on
+//!  bytes held, as part    measures from here on
 //!  of the budget
 //!  3/4    (crowded)       connections that are furthest behind are ended; new connections,
 //!                         registrations and topics are refused
@@ -57,7 +57,8 @@ struct Shortage {
     relief: Notify,
 }
 
-/// Counters of what was ended or refused for lack of memory. [`MemoryMetrics`] describes each.
+/// Counters of everything that was ended or refused for lack of memory. [`MemoryMetrics`] describes
+/// each counter.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) evicted: SharedCounter,
@@ -113,8 +114,8 @@ impl Budget {
         }
     }
 
-    /// Returns `bytes` with a charge for them and for `besides` bytes more. The charge lasts until
-    /// their last clone is dropped.
+    /// Returns `bytes`, charged until their last clone is dropped, together with `besides` more
+    /// bytes.
     pub(crate) fn own(self: &Arc<Self>, bytes: Bytes, besides: usize) -> Bytes {
         let charge = self.charge(bytes.len() + besides);
         Bytes::from_owner(Owned {
@@ -129,8 +130,9 @@ impl Budget {
         self.update_levels(held);
     }
 
-    /// Computes the levels of shortage again. If two threads change the held bytes at the same
-    /// time, the older sum may be the last one that levels were computed from.
+    /// Computes the levels of shortage again, because they may be out of date: if two threads
+    /// change the held bytes at the same time, the thread with the older sum may be the last one
+    /// that computes the levels.
     pub(in crate::hub) fn refresh_levels(&self) {
         self.update_levels(self.held.load(Relaxed));
     }
@@ -152,7 +154,8 @@ impl Budget {
             | level(not_waiting, PUBLISHERS_SIXTEENTHS, HOLDS_PUBLISHERS)
             | level(held, EXHAUSTED_SIXTEENTHS, EXHAUSTED);
         if levels != before {
-            // A swap: of two threads that clear a level, one sees it set and wakes the tasks.
+            // By a swap, so that one of two threads that clear a level sees it set, and wakes the
+            // tasks.
             let before = self.shortage.levels.swap(levels, Relaxed);
             if before & !levels & (HOLDS_PUBLISHERS | EXHAUSTED) != 0 {
                 self.shortage.relief.notify_waiters();
@@ -194,8 +197,8 @@ impl Budget {
         self.has_reached(EXHAUSTED)
     }
 
-    /// Counts `bytes` as those of a waiting publisher, which has charged them, until the returned
-    /// token is dropped.
+    /// Counts `bytes`, which a publisher has charged, as those of a waiting publisher, until the
+    /// returned token is dropped.
     pub(in crate::hub) fn wait_with(&self, bytes: usize) -> WaitingPublisher<'_> {
         self.change_waiting(signed(bytes));
         WaitingPublisher {
@@ -227,7 +230,8 @@ impl Budget {
         wait_while(&self.shortage.relief, || self.is_exhausted()).await;
     }
 
-    /// Refuses a new connection, registration or topic while memory is short. A refusal is counted:
+    /// Refuses a new connection, registration or topic while memory is short, and increments the
+    /// `counter` of these refusals:
     /// `budget.admit(|counts| &counts.refused_registrations)`.
     ///
     /// # Errors
@@ -324,6 +328,7 @@ mod tests {
 
     use super::*;
 
+    /// Returns true for each level that is reached, from the lowest to the highest.
     fn levels(budget: &Budget) -> [bool; 4] {
         [
             budget.is_crowded(),
@@ -335,6 +340,7 @@ mod tests {
 
     #[test]
     fn each_level_of_shortage_is_reached_at_its_part_of_the_budget() {
+        // A sixteenth is 100 bytes.
         let budget = Budget::new(1600);
         let mut charge = budget.charge(1199);
         assert_eq!(levels(&budget), [false; 4]);

@@ -1,6 +1,6 @@
 //! The ledger of one shard: the bytes that the shard holds for its clients, and a coarse clock.
 //!
-//! It belongs to the shard's thread, so that an entry costs no atomic operation. Changes are
+//! Only the shard's thread uses the ledger, so that an entry costs no atomic operation. Changes are
 //! reported to the [`Budget`](crate::hub::bounds::budget) when they add up to 16 KiB.
 
 use std::{
@@ -159,7 +159,8 @@ impl Drop for Held {
     }
 }
 
-/// Bytes that a ledger may leave unreported. Up to this, most changes of a busy shard cancel out.
+/// Sum of changes, in bytes, at which a ledger reports to the budget. On a busy shard most changes
+/// cancel each other out before they add up to this.
 const REPORTED_TOGETHER: u64 = 16 * 1024;
 
 #[cfg(test)]
