@@ -3,8 +3,8 @@
 use crate::hub::peer::Peer;
 
 impl Peer {
-    /// Writes `close`, as far as the socket takes it at once, and closes the socket. Nothing is
-    /// written if a frame is partly written, or a Close was sent already.
+    /// Writes `close`, as far as the socket takes it in one write, and closes the socket. Nothing
+    /// is written if a frame is partly written, or a Close was sent already.
     pub(in crate::hub) fn close_with(&mut self, close: &[u8]) {
         let is_closed = self.outbox.is_sealed() && self.outbox.is_empty();
         if let Some(socket) = self.socket.take()

@@ -1,7 +1,8 @@
 //! A peer: one connection as its shard keeps it, with its [`socket`] and its [`outbox`].
 //!
-//! `write` writes the outbox to the socket, and `writing` has the state of that. [`replies`]
-//! gathers the replies of a turn, and [`recipients`] decides which peers a message is queued to.
+//! `write` writes the outbox to the socket, and `writing` has the state of this writing.
+//! [`replies`] gathers the replies of a turn, and [`recipients`] decides which peers a message is
+//! queued to.
 //! [`heartbeat`] decides when a silent peer is pinged, and when it is ended. `final_close` writes a
 //! Close to the peers of a shard that has panicked.
 
@@ -49,9 +50,9 @@ pub(super) struct Peer {
     /// `None` until the opening handshake is done. Messages are queued before that.
     pub(super) socket: Option<Socket>,
     pub(super) outbox: Outbox,
-    /// Wakes the connection's task. The task has stored it.
+    /// The waker of the connection's task. `None` until the task has stored it.
     pub(super) waker: Option<Waker>,
-    /// One for each topic that the connection follows.
+    /// A key for each topic that the connection follows.
     pub(super) subscriptions: Vec<SubscriptionKey>,
     pub(super) user: Option<UserId>,
     pub(super) compression: Compression,
@@ -95,7 +96,7 @@ impl Unfinished {
     }
 }
 
-/// Messages that are offered to one peer after the other, with the state that this needs.
+/// Messages that are offered to one peer after another, with the shard's state that this needs.
 pub(super) struct Offering<'a> {
     pub(super) segments: &'a mut Segments,
     pub(super) compressors: &'a mut Compressors,
@@ -108,7 +109,7 @@ pub(super) struct Offering<'a> {
 /// The limits beyond which a peer is a slow consumer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlowConsumerLimits {
-    /// Bytes that the outbox may hold when the socket has been blocked for `blocked`.
+    /// Bytes that the outbox may hold when the socket has been blocked for the time `blocked`.
     pub(super) outbox_bytes: usize,
     pub(super) blocked: Duration,
     /// Greatest age of the oldest message in the outbox.
@@ -127,7 +128,7 @@ pub(super) enum Offer {
     NotMeant,
     /// Refused: the peer is a slow consumer.
     Refused,
-    /// Not all are queued yet, because the step was over before they were compressed.
+    /// Queued in part: the step was over before all messages were compressed.
     Unready,
 }
 
@@ -196,10 +197,11 @@ impl Peer {
 
     /// Returns true if the peer is a slow consumer: its outbox holds too much *and* its socket has
     /// been blocked for too long. A limit on bytes alone would end healthy peers at every pause.
+    /// But a blocked peer whose outbox holds more than [`HARD_CAP`] times the limit is always one.
     pub(super) fn is_too_slow(&self, limits: SlowConsumerLimits, now: Instant) -> bool {
         let bytes = self.outbox.held_bytes();
         let Some(since) = self.writing.blocked_since else {
-            // Before the handshake is done no socket can be blocked, so only bytes count.
+            // Before the opening handshake is done there is no socket, so only bytes count.
             return self.socket.is_none() && bytes > limits.outbox_bytes;
         };
         let is_over = bytes > limits.outbox_bytes;
@@ -207,9 +209,11 @@ impl Peer {
             || bytes > limits.outbox_bytes.saturating_mul(HARD_CAP)
     }
 
-    /// Queues a Close that the FIN follows at once, because no Close of the peer is awaited.
+    /// Queues a Close as the last frame. No Close of the peer is awaited, so the FIN follows, and
+    /// can share a TCP segment with it.
     pub(super) fn seal_to_end(&mut self, close: Rc<Segment>) {
-        // Only if the Close is written at once: bytes ahead of it would be held back for 200 ms.
+        // Corked only if the Close is written next: Linux would hold back bytes ahead of it for up
+        // to 200 ms.
         let is_next = self.outbox.is_empty() && self.writing.blocked_since.is_none();
         if let Some(socket) = self.socket.as_ref().filter(|_| is_next) {
             socket.cork();
@@ -262,18 +266,19 @@ fn push_own(
     true
 }
 
-/// Returns the Ping that a silent peer is sent.
+/// Returns the Ping frame that a silent peer is sent.
 pub(super) fn ping() -> Bytes {
     Frame::ping().into_bytes()
 }
 
-/// Bytes of memory that an idle connection holds, with its entries in tables.
+/// Bytes of memory that an idle connection holds, its entries in tables included.
 const IDLE_BYTES: usize = 2048;
 
 /// Bytes of memory that a compression context of a connection's own holds.
 const CONTEXT_BYTES: usize = 165 * 1024;
 
-/// Multiple of the outbox's limit beyond which a blocked peer is ended at once.
+/// Multiple of the outbox's limit beyond which a blocked peer is ended, however short the time is
+/// for which it has been blocked.
 const HARD_CAP: usize = 8;
 
 #[cfg(test)]
@@ -318,6 +323,7 @@ mod tests {
         peer.offer(PeerKey::default(), &mut offering, LIMITS)
     }
 
+    /// Returns a peer whose socket is blocked since `now`, and whose outbox holds `held` bytes.
     fn blocked_peer(held: usize, now: Instant) -> Peer {
         let mut peer = new_peer();
         peer.socket = Some(Socket::Other(Box::new(tokio::io::empty())));
@@ -328,6 +334,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_no_larger_than_it_must_be() {
+        // In bytes. A larger `Peer` would cost memory for every connection.
         assert_eq!(size_of::<Option<Unfinished>>(), 8);
         assert_eq!(size_of::<Peer>(), 240);
     }
@@ -345,7 +352,10 @@ mod tests {
             "blocked just now"
         );
         assert!(blocked_peer(1001, now).is_too_slow(LIMITS, later));
-        assert!(blocked_peer(8001, now).is_too_slow(LIMITS, now));
+        assert!(
+            blocked_peer(8001, now).is_too_slow(LIMITS, now),
+            "over 8 times its bytes"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The recipients of a fan-out, and a mark on those that have got its messages.
+//! The recipients of a fan-out, and the mark of those that have got its messages already.
 //!
 //! Pure: no I/O and no clock.
 
@@ -13,8 +13,8 @@ use crate::hub::{
 pub(in crate::hub) enum Recipients {
     /// All subscribers of a single topic.
     All,
-    /// The subscribers in an audience. A subscriber of several of the topics gets the messages
-    /// once, by the first of them.
+    /// The subscribers in an audience. A subscriber of several topics of the fan-out gets the
+    /// messages once, by the first of these topics.
     Once {
         audience: Audience,
         /// The shard of the subscribers.

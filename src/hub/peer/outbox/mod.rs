@@ -4,8 +4,8 @@
 //! it performs no I/O, reads no clock and never waits.
 //!
 //! All bytes for the socket pass through the outbox, or are written directly while it is empty, so
-//! frames never interleave. It knows how many bytes of the first segment are written, so nothing is
-//! inserted inside a frame.
+//! frames never interleave. The outbox knows how many bytes of its first segment are written, so
+//! nothing is inserted inside a frame.
 
 use std::{collections::VecDeque, io::IoSlice, mem, rc::Rc};
 
@@ -25,18 +25,19 @@ use crate::hub::{
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Outbox {
     queue: VecDeque<Rc<Segment>>,
+    /// Number of bytes that are not written yet.
     bytes: usize,
     /// The charge for the queue's capacity, if that exceeds [`COMMON_CAPACITY`].
     capacity_charge: Option<Box<Held>>,
-    /// Bytes of the front that are written.
+    /// Number of bytes of the front that are written.
     written: usize,
     /// Number of control frames in the queue of which no byte is written yet.
     control: u8,
-    /// True if a part of the front is written, or the front is the rest of bytes whose first part
+    /// True if a part of the front is written, or the front is the rest of replies whose first part
     /// was written directly.
     is_front_partly_written: bool,
-    /// True if nothing more is accepted: the last element of the queue is, or was, a Close, or no
-    /// Close is to be sent.
+    /// True if nothing more is accepted: a Close is queued as the last element or was written, or
+    /// no Close is to be sent.
     is_sealed: bool,
 }
 
@@ -59,8 +60,8 @@ impl Outbox {
 
     /// Queues a Ping or Pong ahead of all segments, but never inside a frame.
     ///
-    /// Pongs are kept in order. When 32 wait, a new one replaces the last one, and answers the Ping
-    /// of that, too (RFC 6455 §5.5.3). So a flood of Pings costs no memory.
+    /// Pongs are kept in order. When 32 wait, a new one replaces the last one, and also answers the
+    /// Ping that the replaced one was for (RFC 6455 §5.5.3). So a flood of Pings costs no memory.
     pub(in crate::hub) fn push_control(&mut self, frame: Rc<Segment>) {
         if self.is_sealed {
             return;
@@ -122,7 +123,8 @@ impl Outbox {
     /// Returns the moment at which the oldest element was queued.
     pub(in crate::hub) fn oldest(&self) -> Option<Moment> {
         let front = self.queue.front()?.queued();
-        // Control frames have overtaken older segments, even one that is partly written by now.
+        // The first segment behind the control frames may be older than the front: they have
+        // overtaken it, and so has the front, if that is a partly written control frame.
         let overtaken = usize::from(self.is_front_partly_written) + usize::from(self.control);
         let first = self.queue.get(overtaken);
         Some(first.map_or(front, |first| first.queued().earlier(front)))
@@ -165,7 +167,7 @@ impl Outbox {
     /// Removes the first `count` bytes, which were written.
     pub(in crate::hub) fn written(&mut self, count: usize) {
         self.bytes -= count;
-        // From here on counted from the beginning of the front.
+        // From here on, `count` is counted from the beginning of the front.
         let mut count = count + self.written;
         while count > 0 {
             if !self.is_front_partly_written {
@@ -187,7 +189,8 @@ impl Outbox {
         }
     }
 
-    /// Reserves capacity for one more element, by growing half as much again instead of doubling.
+    /// Reserves capacity for one more element. A full queue grows by half of its length, instead of
+    /// doubling it.
     #[inline]
     fn reserve_one(&mut self, ledger: &Rc<Ledger>) {
         if self.queue.len() == self.queue.capacity() {
@@ -234,12 +237,12 @@ impl Outbox {
 /// part of the overhead of the shared segment.
 pub(in crate::hub) const DELIVERY_BYTES: usize = 96;
 
-/// Number of elements for which capacity is not charged: it is part of the memory that every
-/// connection is charged for.
+/// Greatest capacity, in elements, that is not charged, because every connection is charged for it
+/// when it is made.
 const COMMON_CAPACITY: usize = 64;
 
-/// Number of Pings and Pongs that may wait. Autobahn sends ten Pings at once and expects ten Pongs,
-/// and few clients need more.
+/// Greatest number of Pings and Pongs in the queue. Autobahn sends ten Pings one right after the
+/// other and expects ten Pongs, and few clients need more.
 const MAX_CONTROL: u8 = 32;
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ fn ledger() -> Rc<Ledger> {
     Ledger::new(Budget::new(u64::MAX))
 }
 
+/// Writes the whole outbox to a socket that takes `at_once` bytes with each write. Returns the
+/// bytes that were written.
 fn write_all(outbox: &mut Outbox, at_once: usize) -> Vec<u8> {
     let mut wire = Vec::new();
     while !outbox.is_empty() {
@@ -65,6 +67,7 @@ fn of_a_flood_of_pongs_the_first_31_and_the_latest_are_kept() {
 #[test]
 fn an_empty_frame_counts_as_held_memory() {
     let mut outbox = Outbox::default();
+    // Two bytes of header, and no payload.
     outbox.push(segment(b"\x81\x00"));
     assert_eq!(outbox.held_bytes(), 2 + DELIVERY_BYTES);
     outbox.written(2);
@@ -81,11 +84,13 @@ fn a_long_queue_is_charged_for_its_capacity_and_frees_it_as_it_gets_shorter() {
     let shared = Segment::unshared(Bytes::from_static(b"x"), &ledger);
     let alone = held();
     let mut outbox = Outbox::default();
+    // The queue shrinks when its capacity is more than 9/4 of its length.
     for _ in 0..10_000 {
         outbox.push(Rc::clone(&shared));
         assert!(outbox.queue.capacity() <= outbox.queue.len() * 9 / 4 + COMMON_CAPACITY);
     }
-    assert_eq!(held(), alone + outbox.queue.capacity() * 8);
+    let pointers = outbox.queue.capacity() * size_of::<Rc<Segment>>();
+    assert_eq!(held(), alone + pointers);
     while !outbox.is_empty() {
         outbox.written(1);
         let most = outbox.queue.len() * 9 / 4 + COMMON_CAPACITY;
@@ -110,13 +115,16 @@ fn the_oldest_element_is_the_one_queued_first_and_not_a_ping_that_has_overtaken_
     assert_eq!(outbox.oldest(), Some(first.queued()));
     outbox.written(1);
     assert_eq!(outbox.oldest(), Some(first.queued()), "behind half a Ping");
+    // The rest of the Ping, and the first byte of `first`.
     outbox.written(4 + 1);
     assert_eq!(outbox.oldest(), Some(first.queued()));
+    // The rest of `first`.
     outbox.written(4);
     assert_eq!(outbox.oldest(), Some(second.queued()));
 }
 
-// It panicked: a user of the library may publish any message that fits into memory.
+// Such a frame once caused a panic. A user of the library may publish any message that fits into
+// memory.
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn a_frame_of_more_than_4_gib_is_written_like_any_other() {
@@ -140,6 +148,7 @@ fn the_close_is_last_and_the_first_close_wins() {
     outbox.push(segment(b"late"));
     outbox.push_control(segment(b"late"));
     outbox.seal(segment(Frame::close(1002, "").as_bytes()));
+    // A Close with the code 1000.
     assert_eq!(write_all(&mut outbox, 3), b"data\x88\x02\x03\xE8");
 }
 
@@ -151,6 +160,7 @@ fn discarding_keeps_the_rest_of_a_partly_written_frame() {
     outbox.written(2);
     outbox.discard();
     outbox.seal(segment(Frame::close(4008, "").as_bytes()));
+    // A Close with the code 4008.
     assert_eq!(write_all(&mut outbox, 100), b"rst\x88\x02\x0F\xA8");
 }
 
@@ -184,6 +194,7 @@ proptest! {
             match operation {
                 0 => outbox.push(segment(&vec![b'd'; size])),
                 1 => outbox.push_control(segment(&vec![b'c'; size])),
+                // The socket takes some bytes.
                 _ => {
                     let count = size.min(outbox.bytes);
                     wire.resize(wire.len() + count, b'w');
