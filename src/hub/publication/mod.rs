@@ -31,7 +31,8 @@ use crate::{
     user::UserId,
 };
 
-/// Messages that are published together, and their audience. All shards that deliver it share it.
+/// Messages that are published together, and their audience. All shards that deliver the
+/// publication share it.
 #[derive(Debug)]
 pub(in crate::hub) struct Publication {
     pub(in crate::hub) messages: Messages,
@@ -42,14 +43,15 @@ pub(in crate::hub) struct Publication {
     compression_cost: Cost,
 }
 
-/// One or more messages, in the publisher's order. Most often it is one, which needs no allocation.
+/// One or more messages, in the publisher's order. Most often it is one message, which needs no
+/// allocation.
 #[derive(Debug)]
 pub(crate) enum Messages {
     One(EncodedMessage),
     Several(Vec<EncodedMessage>),
 }
 
-/// The subscribers, among those of its topics, that a publication is for.
+/// The part of the subscribers of its topics that a publication is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
     Everyone,
@@ -133,7 +135,7 @@ impl Publication {
         }
     }
 
-    /// Returns the publication with a receipt, which counts its subscribers.
+    /// Returns the publication with a receipt, which counts the subscribers that it is queued to.
     pub(in crate::hub) fn counted(self, receipt: Receipt) -> Self {
         Self {
             receipt: Some(receipt),
@@ -141,7 +143,7 @@ impl Publication {
         }
     }
 
-    /// Returns how many bytes of memory its messages hold before they are compressed.
+    /// Returns how many bytes of memory the messages hold before they are compressed.
     pub(in crate::hub) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
