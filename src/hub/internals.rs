@@ -48,7 +48,7 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// Makes `config.shards` shards.
+    /// Makes as many shards as `config.shards` says.
     pub fn new(config: &HubConfig) -> Self {
         let links = Arc::new(Links::new(config));
         let shards = 0..config.shards.get();
@@ -180,7 +180,7 @@ impl Handle {
         self.0.control(frame);
     }
 
-    /// Queues the Close that answers the peer's.
+    /// Queues the Close that answers the peer's Close.
     pub fn answer_close(&self, close: Bytes) {
         self.0.answer_close(close);
     }

@@ -107,10 +107,10 @@ impl Hub {
     ///
     /// # Ordering
     ///
-    /// All subscribers of a topic get the topic's messages in the same order. A message that is
-    /// published to several topics comes by one of them, and has its place in the order of that
-    /// topic. Messages that are published one after the other to a topic are delivered in that
-    /// order. Messages of different topics have no order.
+    /// All subscribers of a topic get the topic's messages in the same order. Messages that are
+    /// published one after the other to a topic are delivered in that order. Messages of different
+    /// topics have no order. A subscriber that follows several topics of a message gets the message
+    /// once, by one of these topics, and in the order of that topic.
     ///
     /// # Cancel safety
     ///
@@ -151,8 +151,9 @@ impl Hub {
     }
 
     /// Waits for a permit to [publish](Self::publish_now) a message, if some shard has too much to
-    /// deliver or memory is short. Returns `None` if no permit is needed. The caller has charged
-    /// `bytes` for the message. They do not count toward the limit that publishers wait for.
+    /// deliver or memory is short. Returns `None` if no permit is needed. `bytes` are those that
+    /// the caller has charged for the message. While it waits, they do not count toward the limit
+    /// of memory at which publishers must wait.
     ///
     /// # Cancel safety
     ///
@@ -166,8 +167,8 @@ impl Hub {
     }
 
     /// Publishes a message without waiting, to the subscribers of `topic` or to those of `user`
-    /// only. When every shard has queued it, the returned receiver gets the number of these
-    /// subscribers.
+    /// only. When every shard has queued it, the returned receiver gets the number of subscribers
+    /// that it was queued to.
     pub(crate) fn publish_now(
         &self,
         topic: &TopicName,
@@ -182,7 +183,8 @@ impl Hub {
         queued
     }
 
-    /// Runs `work` on every shard. Returns when every shard has dropped its sender.
+    /// Runs `work` on every shard, each time with a sender that `work` drops when the shard is
+    /// done. Returns when all senders are dropped.
     pub(in crate::hub) async fn on_every_shard(
         &self,
         work: impl Fn(&Rc<Shard>, oneshot::Sender<()>) + Copy + Send + 'static,
@@ -194,12 +196,12 @@ impl Hub {
             pending.push(wait);
         }
         for wait in pending {
-            // The sender is dropped without a message, so this is an error, and means done.
+            // Always an error, because the sender is dropped without a message: the shard is done.
             let _ = wait.await;
         }
     }
 
-    /// Runs `work` on the thread of shard `index`, after all that is in its inbox now.
+    /// Runs `work` on the thread of shard `index`, after everything that is in its inbox now.
     pub(crate) fn run_on(&self, index: usize, work: impl FnOnce(&Rc<Shard>) + Send + 'static) {
         self.0.links.inboxes[index].push(Item::Run(Box::new(work)));
     }
@@ -235,8 +237,8 @@ impl Hub {
         *self.0.links.shared.has_panicked.borrow()
     }
 
-    /// Returns the time of the longest step of any shard, in microseconds of CPU time, if steps are
-    /// measured.
+    /// Returns the time of the longest step of any shard, in microseconds of CPU time, or `None` if
+    /// steps are not measured (without the feature `internals`).
     pub(crate) fn longest_hold(&self) -> Option<u64> {
         let holds = self.0.links.shared.holds.iter();
         holds.filter_map(LongestHold::microseconds).max()
@@ -299,7 +301,7 @@ mod tests {
                 let (mut near, far) = tokio::net::UnixStream::pair().unwrap();
                 let mut far = far.into_std().unwrap();
                 let reading = spawn_local(async move { near.read_u8().await });
-                // Lets the other task run, so that it waits for the byte before that is written.
+                // Lets the other task run, so that it waits for the byte before this is written.
                 yield_now().await;
                 far.write_all(b"x").unwrap();
                 let (mut turns, mut ticket) = (0, Ticket::default());
@@ -316,6 +318,7 @@ mod tests {
                 let _ = done.send(turns);
             });
         });
+        // The turns that the task had until the other task's read was complete.
         let turns: u32 = waited.await.unwrap();
         assert!(turns <= 3, "{turns}");
     }

@@ -41,7 +41,7 @@ const CONTEXTS: usize = 2;
 
 #[derive(Clone, Debug)]
 enum Operation {
-    /// A connection of this user comes, or an anonymous one.
+    /// A new connection comes: of this user, or anonymous.
     Join {
         user: Option<usize>,
         offer: &'static str,
@@ -71,12 +71,13 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// The model of a connection: the messages that it should get, each with the topic by which it
-/// comes, or `None` if that is not checked.
+/// The model of a connection.
 #[derive(Debug, Default)]
 struct Expected {
     user: Option<usize>,
     topics: BTreeSet<usize>,
+    /// The messages that the connection should get. Each has the topic by which it should come, or
+    /// `None` if the topic is not checked.
     messages: BTreeSet<(Option<usize>, String)>,
 }
 
@@ -103,6 +104,7 @@ fn to_user(number: usize) -> UserId {
     UserId::from(number as u64)
 }
 
+/// Returns the indices of the topics whose bits are set.
 fn indices(bits: u8) -> Vec<usize> {
     (0..TOPICS).filter(|index| bits >> index & 1 == 1).collect()
 }
@@ -116,7 +118,7 @@ impl Member {
         let socket = Recorder::default();
         let recorder = socket.clone();
         let (joined, has_joined) = oneshot::channel();
-        let (here, gone) = oneshot::channel();
+        let (until_gone, gone) = oneshot::channel();
         hub.run_on(hub.next_shard(), move |shard| {
             let handle = Handle::new(shard, user.map(to_user), deflate);
             handle.attach(Socket::Other(Box::new(recorder)));
@@ -137,7 +139,7 @@ impl Member {
                     }
                 }
                 drop(handle);
-                drop(here);
+                drop(until_gone);
             });
         });
         has_joined.await.unwrap();
@@ -159,21 +161,22 @@ impl Member {
         is_done.await.unwrap();
     }
 
-    /// Returns the messages that it got, in order.
+    /// Returns the messages that the connection got, in order.
     fn received(&self) -> Vec<String> {
         let messages = self.socket.messages(self.is_compressed);
         let unpadded = messages.iter().map(|message| message.trim_end().to_owned());
         unpadded.collect()
     }
 
-    /// Returns the topic by which it should get this message, if that is checked.
+    /// Returns the topic by which the connection should get this message, or `None` if the topic is
+    /// not checked.
     fn topic_of(&self, message: &str) -> Option<usize> {
         let mut expected = self.expected.messages.iter();
         expected.find(|(_, each)| each == message)?.0
     }
 }
 
-/// Returns a message. Every other one is large enough to be compressed.
+/// Returns a message. If `number` is odd, spaces at its end make it large enough to be compressed.
 fn padded(number: usize, message: &str) -> Message {
     Message::text(&format!("{message}{}", " ".repeat(number % 2 * 100)))
 }
@@ -183,6 +186,7 @@ async fn settle(hub: &Hub) {
     hub.on_every_shard(|shard, done| {
         let shard = Rc::clone(shard);
         spawn_local(async move {
+            // The deliveries before this work are fanned out by now, and wait for a write.
             while shard.state.borrow().ring_len() > 0 {
                 yield_now().await;
             }
@@ -207,6 +211,7 @@ async fn run(operations: Vec<Operation>) {
     settle(&hub).await;
     check(&members);
     drop(members);
+    // When all connections have left, all topics are removed.
     while hub.metrics().connections + hub.metrics().topics > 0 {
         yield_now().await;
     }
@@ -309,7 +314,7 @@ fn check_publishers(member: &Member, received: &[String]) {
     }
 }
 
-/// Checks that two connections got the messages that both got by a topic in the same order.
+/// Checks that two connections got their common messages of a topic in the same order.
 fn check_order(topic: usize, one: &Member, other: &Member) {
     let common = |of: &Member| -> Vec<String> {
         let is_common = |message: &String| {
