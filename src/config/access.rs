@@ -16,17 +16,17 @@ pub struct Access {
     /// allows every page. Default: none, so that only pages of this server itself may use it.
     pub allowed_origins: Vec<String>,
     /// Host names that the server answers to, such as `app.example`, besides `localhost`, the names
-    /// under `.localhost`, IP addresses, and the host of `public_url`. `*` allows every name. The
-    /// owner of any other name could point it at this server, and pages of that name would then
-    /// count as the server's own (DNS rebinding). [`upgrade`] ignores this list: the router that
-    /// calls it knows its names. Default: none.
+    /// under `.localhost`, IP addresses, and the host of `public_url`. `*` allows every name. Other
+    /// names are refused: their owner could point them at this server, and pages of such a name
+    /// would then count as the server's own (DNS rebinding). [`upgrade`] ignores this list, because
+    /// the router that calls it knows its own names. Default: none.
     ///
     /// [`upgrade`]: crate::upgrade
     pub allowed_hosts: Vec<String>,
     /// URL by which clients outside reach this server's `/`, such as `https://app.example/rt`
     /// behind a proxy. URLs in the answers of `/register` begin with it, and pages of its origin
-    /// are this server's own. Default: `None`, and `/register` takes the host that the request was
-    /// sent to.
+    /// count as this server's own. Default: `None`. Then `/register` takes the host that the
+    /// request was sent to.
     pub public_url: Option<String>,
     /// True if anybody who reaches a `listen` address that is not loopback may publish and
     /// subscribe. Default: false, and the server does not start on such an address.
@@ -100,7 +100,8 @@ fn check_origin(origin: &str) -> Result<(), InvalidSetting> {
 mod tests {
     use super::*;
 
-    fn refused(change: impl FnOnce(&mut Access)) -> String {
+    /// Returns the error of a configuration with this `change`, or "accepted".
+    fn verdict(change: impl FnOnce(&mut Access)) -> String {
         let mut access = Access::default();
         change(&mut access);
         access
@@ -111,7 +112,7 @@ mod tests {
     #[test]
     fn an_origin_is_a_scheme_and_a_host() {
         for origin in ["*", "https://app.example", "http://localhost:3000"] {
-            let reason = refused(|access| access.allowed_origins = vec![origin.into()]);
+            let reason = verdict(|access| access.allowed_origins = vec![origin.into()]);
             assert_eq!(reason, "accepted");
         }
         for origin in [
@@ -123,7 +124,7 @@ mod tests {
             "HTTPS://a",
             "https://A",
         ] {
-            let reason = refused(|access| access.allowed_origins = vec![origin.into()]);
+            let reason = verdict(|access| access.allowed_origins = vec![origin.into()]);
             assert!(reason.starts_with("allow-origin:"), "{origin}: {reason}");
         }
     }
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn an_allowed_host_has_no_scheme_port_or_path() {
         for name in ["*", "a", "App.Example", "app.example.", "10.0.0.1", "[::1]"] {
-            let reason = refused(|access| access.allowed_hosts = vec!["b".into(), name.into()]);
+            let reason = verdict(|access| access.allowed_hosts = vec!["b".into(), name.into()]);
             assert_eq!(reason, "accepted", "{name}");
         }
         for name in [
@@ -155,7 +156,7 @@ mod tests {
             "127.1",
             "a,b",
         ] {
-            let reason = refused(|access| access.allowed_hosts = vec!["b".into(), name.into()]);
+            let reason = verdict(|access| access.allowed_hosts = vec!["b".into(), name.into()]);
             assert!(reason.starts_with("allow-host: \""), "{name}: {reason}");
             assert_eq!(reason.lines().count(), 1, "{reason}");
         }
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_public_url_is_checked() {
-        let reason = |url: &str| refused(|access| access.public_url = Some(url.into()));
+        let reason = |url: &str| verdict(|access| access.public_url = Some(url.into()));
         assert_eq!(reason("https://app.example/rt"), "accepted");
         assert_eq!(
             reason("app.example"),

@@ -17,9 +17,9 @@ pub struct Deflate {
     ///
     /// `--deflate-min-bytes`
     pub min_bytes: usize,
-    /// Number of connections at one time that may have their messages compressed in a context of
-    /// their own (context takeover). They get smaller messages, but each connection costs 160 KiB,
-    /// and every message is compressed again for each of them, instead of once for all. Default: 0.
+    /// Greatest number of connections at one time whose messages are compressed in a context of
+    /// their own (context takeover). They get smaller messages, but each of them costs 160 KiB, and
+    /// every message is compressed again for each of them, instead of once for all. Default: 0.
     ///
     /// `--deflate-contexts`
     pub contexts: usize,

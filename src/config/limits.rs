@@ -12,9 +12,9 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Size of the largest message, in bytes, from 1 to 64 MiB. Default: 64 KiB. With more than 256
-    /// KiB, 4 of the largest messages may wait for a blocked subscriber (see
-    /// [`outbox_bytes`](Self::outbox_bytes)), and 32 before it is closed at once.
+    /// Size of the largest message, in bytes, from 1 to 64 MiB. Default: 64 KiB. A size of more
+    /// than 256 KiB also raises the [limit of outboxes](Self::outbox_bytes): then 4 of the largest
+    /// messages may wait for a blocked subscriber, and with 32 it is closed without delay.
     ///
     /// `--max-message-bytes`
     pub message_bytes: usize,
@@ -89,8 +89,8 @@ impl Limits {
     /// bytes.
     pub(crate) fn least_memory(&self) -> u64 {
         let largest = self.outbox_bytes() + 4 * self.message_bytes + self.body_bytes();
-        // From three quarters of the budget on memory is short. The last quarter is for what is
-        // under way then.
+        // Memory is short when three quarters of the budget are held, so the limits must fit into
+        // that. The last quarter is for everything that is under way then.
         (largest + 64 * 1024) as u64 / 3 * 4
     }
 
@@ -109,8 +109,8 @@ impl Limits {
     }
 }
 
-/// Part of the smallest memory budget for each shard, in bytes: what a shard may hold before all
-/// shards know of it.
+/// Bytes that each shard adds to the smallest memory budget: as many as a shard may hold before all
+/// shards know of them.
 const SHARD_MEMORY: u64 = 256 * 1024;
 
 /// Arbitrary. A message is held in memory as a whole, and more than once.
@@ -138,6 +138,8 @@ mod tests {
             };
             limits.check(2).map_err(|refused| refused.to_string())
         };
+        // 2 x 256 KiB for the shards, and four thirds of 1 MiB for an outbox, 4 x 64 KiB for
+        // messages, 400 KiB for a body and 64 KiB.
         assert_eq!(
             check(2_905_427).unwrap_err(),
             "memory-budget: must be at least 2905428 (2838KiB) with max-message-bytes = 65536 and \

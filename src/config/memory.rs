@@ -1,7 +1,7 @@
 //! The memory that this process may use: that of the machine, or less if a cgroup has a limit.
 //!
-//! The limit of a container is that of its cgroup or of a cgroup above it, of version 2 or 1. If no
-//! limit is found, the machine's memory counts.
+//! A container is limited by its cgroup or by a cgroup above that. Cgroups of version 1 and 2 are
+//! known. If no limit is found, the machine's memory counts.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ fn available_to(read: &impl Fn(&Path) -> Option<String>) -> Option<u64> {
     let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
     let limits = limit_files(&groups).into_iter();
     let limits = limits.filter_map(|file| read(&file)?.trim().parse::<u64>().ok());
-    // A limit of 0 is ignored: it means a group that has no use for memory.
+    // A limit of 0 is ignored: it is that of a group without use for memory.
     limits.filter(|&limit| limit > 0).chain(machine).min()
 }
 

@@ -8,8 +8,8 @@ use crate::config::invalid::{InvalidSetting, in_time};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// Time for the head of a request, from when the connection begins to wait for it to its last
-    /// byte, and as much again for its body. Default: 5 s.
+    /// Time for the head of a request, from the moment at which the connection begins to wait for
+    /// the head until its last byte has come. The body gets as much time again. Default: 5 s.
     ///
     /// `--request-timeout`
     pub request: Duration,
@@ -25,8 +25,8 @@ pub struct Timeouts {
     ///
     /// `--close-timeout`
     pub close: Duration,
-    /// Time without a successful write after which a subscriber is ended whose outbox is over its
-    /// [limit](crate::Limits::outbox_bytes). Default: 1 s.
+    /// Time for which nothing can be written to a subscriber before it is ended, if its outbox is
+    /// over the [limit](crate::Limits::outbox_bytes). Default: 1 s.
     ///
     /// `--slow-after`
     pub blocked: Duration,
