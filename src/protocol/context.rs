@@ -34,7 +34,7 @@ pub struct Context<'a> {
     /// True if replies may be compressed.
     may_compress: bool,
     is_ended: bool,
-    /// True if work was charged since [`settle`](Self::settle) last checked whether the turn is
+    /// True if work was charged since [`settle`](Self::settle) has last checked whether the turn is
     /// over.
     has_spent: bool,
 }
@@ -122,8 +122,8 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     ///
-    /// The connection has ended, follows 128 topics already, or memory is short. The lack of memory
-    /// ends it.
+    /// The connection has ended, follows 128 topics already, or memory is short. If memory is
+    /// short, the connection is ended.
     pub fn subscribe(&mut self, topic: &TopicName) -> Result<(), SubscribeError> {
         self.has_spent = true;
         if self.is_ended {
@@ -146,7 +146,7 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     ///
-    /// The connection has ended, or memory is short. The lack of memory ends it.
+    /// The connection has ended, or memory is short. If memory is short, the connection is ended.
     pub fn set_topics(&mut self, topics: &Topics) -> Result<(), SubscribeError> {
         self.has_spent = true;
         if self.is_ended {
@@ -159,6 +159,7 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
+    /// Ends the connection because memory is short. Returns the error for its protocol.
     fn refuse(&mut self) -> SubscribeError {
         self.handle.refuse();
         self.is_ended = true;
@@ -205,8 +206,9 @@ impl<'a> Context<'a> {
         !self.publications.is_empty()
     }
 
-    /// Charges the call that has just returned: by the clock if `is_timed`, besides the work that
-    /// was charged during the call. Returns true if the turn is over.
+    /// Charges the turn for the call of the protocol that has just returned. The work of the
+    /// context was charged during the call. If `is_timed`, the time that the call has taken is
+    /// charged, too, by the clock. Returns true if the turn is over.
     pub(crate) fn settle(&mut self, is_timed: bool) -> bool {
         let shard = self.handle.shard();
         let has_spent = mem::take(&mut self.has_spent);

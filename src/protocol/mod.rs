@@ -19,19 +19,19 @@ pub use self::{
 };
 use crate::disconnect::Disconnect;
 
-/// A handler of the messages of one connection. Each connection has a value of its own, with its
-/// state.
+/// A handler of the messages of one connection. Each connection has a handler of its own, which may
+/// have a state.
 ///
 /// All calls are made on the thread of the shard that the connection belongs to, one after the
 /// other. The shard's other connections wait meanwhile, so a call must not block. The time of a
-/// call is charged to the connection. A connection that has used up its turn waits for the next
-/// one, and a connection that publishes more than the hub can deliver waits until it may publish
-/// again; the protocol need not care for either. If a call panics, the shard ends with all of its
-/// connections.
+/// call is charged to the connection. A connection that has used up its turn is not read until its
+/// next turn, and a connection that publishes more than the hub can deliver is not read until it
+/// may publish again. The protocol need not care for either. If a call panics, the shard ends with
+/// all of its connections.
 pub trait Protocol {
     /// Handles a new connection, before its client gets the 101. Subscriptions that are made here
-    /// are in force when the client gets it; messages that are published here are published after
-    /// that.
+    /// are in force when the client gets the 101. Messages that are published here are published
+    /// after the 101.
     ///
     /// If this call [closes](Context::close) the connection, the client gets the 101 and then the
     /// Close. If memory is too short for the topics, the request is refused with 503: messages that
@@ -53,9 +53,9 @@ pub trait Protocol {
         let _ = (reason, cx);
     }
 
-    /// Returns true if a call takes less time than reading the clock (25 ns), not counting what it
-    /// does through its context, which is charged in any case. Such calls are not charged by the
-    /// clock. This method is called once, before all others.
+    /// Returns true if a call takes less time than reading the clock (25 ns). Everything that the
+    /// call does through its context is charged in any case, and does not count. Instant calls are
+    /// not charged by the clock. This method is called once, before all others.
     fn is_instant(&self) -> bool {
         false
     }
@@ -68,8 +68,8 @@ pub trait Protocol {
         false
     }
 
-    /// Handles a frame of a fragmented message. A frame of a text need not be valid UTF-8 by
-    /// itself.
+    /// Handles a frame of a fragmented message, if the protocol [wants](Self::wants_fragments) to.
+    /// A frame of a text need not be valid UTF-8 by itself.
     fn on_fragment(&mut self, fragment: Fragment<'_>, cx: &mut Context<'_>) {
         let _ = (fragment, cx);
     }

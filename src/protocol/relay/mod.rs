@@ -41,7 +41,7 @@ impl Relay {
 impl Protocol for Relay {
     fn on_open(&mut self, cx: &mut Context<'_>) {
         match self.claim.connected(cx.connection()) {
-            // A failure is a lack of memory, and has ended the connection.
+            // An error means that memory is short, and that the connection was ended.
             Some(topics) => {
                 let _ = cx.set_topics(&topics);
             }
@@ -74,11 +74,11 @@ struct InForce<'a> {
     topics: Vec<&'a str>,
 }
 
-/// Decides about a message: `ping` is answered `pong`, a list of topics replaces the connection's
-/// topics, and anything else is answered with an error on one line of JSON.
+/// Returns the reaction to a message: the reply to `ping` is `pong`, a list of topics replaces the
+/// connection's topics, and the reply to anything else is an error on one line of JSON.
 pub(crate) fn react(kind: Kind, payload: &[u8]) -> Reaction {
     let text = match kind {
-        // Not parsed, because that would hold up the shard's other connections.
+        // It is not parsed, because that would hold up the shard's other connections.
         Kind::Text if payload.len() > MAX_BYTES => {
             return error_reply(&format!("{EXPECTED}, of at most {MAX_BYTES} bytes"));
         }
@@ -89,7 +89,7 @@ pub(crate) fn react(kind: Kind, payload: &[u8]) -> Reaction {
         return Reaction::Reply(Frame::text("pong"));
     }
     if !text.trim_ascii_start().starts_with('{') {
-        // serde would also take an array for the struct.
+        // serde would also accept an array that has the struct's fields in their order.
         return error_reply(EXPECTED);
     }
     match serde_json::from_str(text) {
@@ -103,7 +103,8 @@ pub(crate) fn react(kind: Kind, payload: &[u8]) -> Reaction {
     }
 }
 
-/// Returns the frame that confirms a change of topics: the list of those that are in force now.
+/// Returns the frame that confirms a change of topics: the list of the topics that the connection
+/// follows now.
 pub(crate) fn topics_in_force(topics: &[TopicName]) -> Frame {
     let topics = topics.iter().map(TopicName::as_str).collect();
     Frame::text(&json(&InForce { topics }))
@@ -115,7 +116,8 @@ fn error_reply(error: &str) -> Reaction {
 
 const EXPECTED: &str = "{\"topics\": [...]} or ping expected";
 
-/// More than a list of 128 names of 255 bytes takes, with every byte escaped (`\u0041`).
+/// Size of the largest message that is parsed, in bytes. A list of 128 names of 255 bytes, with
+/// every byte escaped (`\u0041`), takes less.
 const MAX_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
@@ -128,10 +130,12 @@ mod tests {
         Topics::new(names).unwrap()
     }
 
+    /// Returns the text of the reply to a message, which must be an error.
     fn error_for(kind: Kind, payload: &[u8]) -> String {
         let Reaction::Reply(frame) = react(kind, payload) else {
             panic!("no error for {payload:?}");
         };
+        // The payload begins behind the header of the frame.
         let start = frame
             .as_bytes()
             .iter()
@@ -197,6 +201,7 @@ mod tests {
             error_for(Kind::Text, padded(MAX_BYTES + 1).as_bytes()),
             r#"{"error":"{\"topics\": [...]} or ping expected, of at most 262144 bytes"}"#
         );
+        // A JSON string with a name of 255 digits, each of them escaped.
         let escaped = |number: usize| {
             let digits = format!("{number:0255}");
             let escapes = digits.bytes().map(|digit| format!("\\u{digit:04x}"));

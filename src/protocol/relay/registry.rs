@@ -1,8 +1,8 @@
 //! Registrations: connections that an application has announced before they are made. Each has an
 //! unguessable id, a user and topics.
 //!
-//! No message passes through here, so one lock for all registrations is enough. Time is an
-//! argument, except when a claim is dropped.
+//! Messages do not pass through the registry, so one lock for all registrations is enough. The time
+//! is an argument, except when a claim is dropped.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -54,7 +54,7 @@ struct Registration {
 /// The presence of a registration's connection.
 #[derive(Clone, Copy, Debug)]
 enum Presence {
-    /// Not connected. The registration expires at this time.
+    /// No connection. The registration expires at this time.
     Waiting(Instant),
     /// An opening handshake is under way.
     Arriving,
@@ -75,6 +75,7 @@ pub(crate) enum Full {
 pub(crate) enum Unclaimable {
     /// Another connection has claimed it.
     Taken,
+    /// There is no such registration, or it has expired.
     Unknown,
 }
 
@@ -133,8 +134,8 @@ impl Registry {
         })
     }
 
-    /// Deletes a registration. Returns `None` if there was none, or else its connection, if it has
-    /// one.
+    /// Deletes a registration. Returns `None` if it did not exist, and `Some(None)` if it existed
+    /// without a connection.
     pub(crate) fn delete(&self, id: Uuid) -> Option<Option<ConnectionId>> {
         let RegistryState { table, expiries } = &mut *self.lock();
         let presence = table.remove(&id)?.presence;
@@ -148,10 +149,11 @@ impl Registry {
         }
     }
 
-    /// Deletes some of the expired registrations. Returns true if there may be more: the caller is
-    /// to wait before the next call, so that the shards can have the lock.
+    /// Deletes some of the expired registrations. Returns true if there may be more of them: then
+    /// the caller should wait before the next call, so that the shards can have the lock.
     pub(crate) fn expire(&self, now: Instant) -> bool {
-        // Dropped when the lock is free again: each may have 128 topics.
+        // Declared before the lock is taken, so that they are dropped when it is free again: each
+        // may have 128 topics.
         let mut expired = Vec::new();
         let RegistryState { table, expiries } = &mut *self.lock();
         while expired.len() < EXPIRED_AT_ONCE
@@ -184,11 +186,12 @@ const REGISTRATION_BYTES: usize = 512;
 /// Bytes of memory that a topic's name takes besides its text.
 const NAME_BYTES: usize = 48;
 
-/// Number of registrations that are deleted under one lock. Deleting them takes some 50 us.
+/// Greatest number of registrations that are deleted while the lock is held once. Deleting them
+/// takes some 50 us.
 const EXPIRED_AT_ONCE: usize = 64;
 
-/// A connection's claim to a registration, which no other connection can claim meanwhile. When the
-/// claim is dropped, the registration waits for a connection again.
+/// A connection's claim to a registration. No other connection can claim the same registration.
+/// When the claim is dropped, the registration waits for a connection again.
 #[derive(Debug)]
 pub(crate) struct Claim {
     registry: Arc<Registry>,
@@ -198,8 +201,8 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// Marks the registration as connected. Returns its topics, or `None` if the registration was
-    /// deleted meanwhile. The claim keeps no copy: topics that the connection leaves later would
-    /// stay in memory.
+    /// deleted meanwhile. The claim itself keeps no topics, because those that the connection
+    /// leaves later would stay in memory.
     #[must_use]
     pub(crate) fn connected(&self, connection: ConnectionId) -> Option<Topics> {
         self.change(|registration| {
@@ -314,6 +317,7 @@ mod tests {
 
     #[test]
     fn registrations_are_charged_and_refused_while_memory_is_short() {
+        // The names of one list have 32 KiB. Memory is short from 48 KiB on, after two lists.
         let budget = Budget::new(64 * 1024);
         let registry = Registry::new(LIFETIME, 100_000, Arc::clone(&budget));
         let topics = (0..128).map(|n| TopicName::new(&format!("{n:0255}")).unwrap());
