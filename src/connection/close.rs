@@ -20,9 +20,10 @@ use crate::{
     protocol::Protocol,
 };
 
-/// Closes a connection that has ended for `reason`: publishes what its client and its protocol have
-/// left to publish, writes the outbox, whose last frame is the Close, and gives the peer the time
-/// to answer (RFC 6455 §7.1.1). Returns true if the closing handshake was complete in time.
+/// Closes a connection that has ended for `reason`: publishes the messages that still wait to be
+/// published, and those of `on_close`; writes the outbox, whose last frame is the Close; and waits
+/// for the peer's answer to the Close (RFC 6455 §7.1.1), within the time for closing. Returns true
+/// if the closing handshake was complete in time.
 pub(super) async fn close(
     handle: &HandleRef,
     mut protocol: Box<dyn Protocol>,
@@ -56,7 +57,7 @@ async fn closing_handshake(
     let mut protocol = Some(protocol);
     if !reason.expects_peers_close() {
         reader.drop_unread();
-        // It may hold names of topics, which are no longer charged to the budget.
+        // The protocol may hold names of topics, which are no longer charged to the budget.
         protocol = None;
     }
     poll_fn(|cx| {
@@ -77,8 +78,8 @@ async fn closing_handshake(
     }
 }
 
-/// Publishes what the protocol has published in `on_close`: with a permit if the hub has too much
-/// to deliver, or without one after the time `within`.
+/// Publishes `last`, the messages that the protocol has published in `on_close`. If the hub has too
+/// much to deliver, they wait for a permit. After the time `within` they are published without one.
 async fn publish_last(handle: &HandleRef, last: Publications, within: Duration) {
     if last.is_empty() {
         return;
@@ -94,7 +95,9 @@ async fn publish_last(handle: &HandleRef, last: Publications, within: Duration) 
     drop(permit);
 }
 
-/// Reads what the peer sends and throws it away. Ready at the end of the stream.
+/// Reads the bytes that the peer sends and throws them away, in turns. Ready at the end of the
+/// stream. While this is pending, the task waits in the shard's queue for another turn, or the
+/// socket wakes it.
 fn poll_discard(cx: &mut Context<'_>, handle: &HandleRef, ticket: &mut Ticket) -> Poll<()> {
     let shard = handle.shard();
     if shard.is_queued(*ticket) {

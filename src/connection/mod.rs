@@ -55,13 +55,13 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Makes a connection before its 101 is sent, so that its subscriptions are in force when the
-    /// client sees that: from here on, publications are queued for it. `deflate` is what the
-    /// opening handshake has agreed on.
+    /// client gets the 101: from now on, publications are queued for the connection. `deflate` is
+    /// the agreement of the opening handshake on permessage-deflate.
     ///
     /// # Errors
     ///
-    /// Its registration was deleted meanwhile, memory is too short for its topics, or the shard
-    /// drains and takes no connections any more.
+    /// The connection's registration was deleted meanwhile, memory is too short for its topics, or
+    /// the shard drains and takes no connections any more.
     pub(crate) fn open(
         shard: &Rc<Shard>,
         identity: Identity,
@@ -71,11 +71,12 @@ impl Connection {
         if shard.draining().is_some() {
             return Err(Disconnect::Restarting);
         }
-        // A compressed message is inflated as a whole: it has no fragments to hand on.
+        // A compressed message is inflated as a whole, so the protocol can't get its fragments.
         let takes_fragments = protocol.wants_fragments() && deflate.is_none();
         let handle = Handle::new(shard, identity.user, deflate);
         let mut publications = Publications::default();
-        // This is no turn. The last turn on the shard may have left replies to another connection.
+        // All connections of the shard gather their replies in one buffer, in which the last turn
+        // may have left replies to another connection. This is no turn, whose begin clears it.
         shard.clear_replies();
         protocol.on_open(&mut protocol::Context::new(&handle, &mut publications));
         // There is no socket yet to write the replies to.
@@ -93,16 +94,16 @@ impl Connection {
     }
 
     /// Returns the connection's task, to be spawned on the shard's thread. It completes when the
-    /// connection is closed. `leftover` are bytes that the client sent right behind its request:
-    /// its first frames.
+    /// connection is closed. `leftover` has the bytes that the client sent right behind its
+    /// request: its first frames.
     pub(crate) fn start(mut self, socket: Socket, leftover: Vec<u8>) -> Task {
         self.reader.keep(leftover.into(), self.handle.shard());
         self.handle.attach(socket);
         Task::Open(self)
     }
 
-    /// Has a turn: writes the outbox, reads, calls the protocol, and writes its replies. Ready when
-    /// the connection has ended.
+    /// Has a turn: writes the outbox, reads, calls the protocol, and writes its replies. Ready with
+    /// the reason when the connection has ended.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Disconnect> {
         // The task may have been woken because the connection was ended.
         if let Some(reason) = self.handle.register_waker(cx) {
@@ -121,7 +122,7 @@ impl Connection {
 
     async fn close(mut self, reason: Disconnect) {
         self.handle.end(reason);
-        // If it has ended already, the first reason counts.
+        // If the connection had ended before, its first reason counts.
         let reason = self.handle.ended().unwrap_or(reason);
         let orderly = close::close(&self.handle, self.protocol, &mut self.reader, reason).await;
         debug!(connection = ?*self.handle, %reason, orderly, "closed");
@@ -132,7 +133,7 @@ impl Connection {
 /// several times as large, for every idle connection.
 pub(crate) enum Task {
     Open(Connection),
-    /// Boxed, so that an open connection takes no memory for its closing handshake.
+    /// The closing handshake. It is boxed, so that an open connection takes no memory for it.
     Closing(Rc<Shard>, Pin<Box<dyn Future<Output = ()>>>),
     Closed,
 }

@@ -38,19 +38,19 @@ use crate::{
     protocol::{Incoming, Protocol},
 };
 
-/// Reads a connection in turns.
+/// The reader of a connection, which reads in turns.
 pub(super) struct Reader {
-    /// Reads a message, or waits. There is none between two messages.
+    /// The future that reads a message on the slow path, or waits. `None` between two messages.
     slow_path: Option<SlowPath>,
     /// Bytes to be read first in the next turn. Boxed, because an idle connection has none.
     kept: Option<Box<Kept>>,
-    /// The place of its task in the shard's queue for another turn.
+    /// The ticket of the connection's task in the shard's queue for another turn.
     ticket: Ticket,
-    /// `slow_path` waits for a permit, publishes, and then may go on with reading.
+    /// True if `slow_path` waits for a permit and publishes. It may then go on to read a message.
     is_publishing: bool,
-    /// The protocol gets fragmented messages frame by frame.
+    /// True if the protocol gets fragmented messages frame by frame.
     takes_fragments: bool,
-    /// Calls of the protocol are charged by the clock.
+    /// True if calls of the protocol are charged by the clock.
     is_timed: bool,
 }
 
@@ -64,11 +64,11 @@ struct Kept {
 struct Turn<'a> {
     handle: &'a HandleRef,
     protocol: &'a mut dyn Protocol,
-    /// Published together at the end of the turn, with one permit.
+    /// The messages to be published together at the end of the turn, with one permit.
     publications: Publications,
     /// The permit for which the connection has waited, and with which it may publish.
     permit: Option<PublishPermit>,
-    /// The turn reads no further, because its publications must wait for a permit.
+    /// True if the turn reads no further, because its publications must wait for a permit.
     is_stopped: bool,
     is_timed: bool,
 }
@@ -95,8 +95,9 @@ impl Reader {
         reader
     }
 
-    /// Has the connection wait for a permit, publish, and then go on with the slow path's `rest`.
-    /// It has received `unread` bytes that it reads later.
+    /// Makes the connection wait for a permit, publish, and then go on with `rest`, the future of
+    /// the slow path that was interrupted, if there is one. The connection also holds `unread`
+    /// bytes that it has received and reads later.
     fn wait_with(
         &mut self,
         handle: &HandleRef,
@@ -127,7 +128,8 @@ impl Reader {
             _ if rest.is_empty() => {}
             None => self.keep(rest, shard),
             Some(mut kept) => {
-                // `rest` may be a slice of the kept bytes, which stay in memory as a whole.
+                // `rest` may be a slice of the kept bytes, which then stay in memory as a whole, so
+                // the entry does not shrink.
                 kept.held.grow_to(rest.len());
                 kept.bytes = rest;
                 self.kept = Some(kept);
@@ -142,7 +144,8 @@ impl Reader {
     }
 
     /// Has a turn: reads messages and calls the protocol with them, until no bytes are left or the
-    /// turn is over. Ready when the peer sends nothing more.
+    /// turn is over. Ready with the reason when the peer sends nothing more. While this is pending,
+    /// the shard wakes the task for another turn, or the event that it waits for wakes it.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -151,6 +154,8 @@ impl Reader {
     ) -> Poll<Disconnect> {
         let shard = handle.shard();
         if shard.is_queued(self.ticket) {
+            // Something else has woken the task, which still waits for its turn. Replies in the
+            // shard's buffer are another connection's, and the caller would write them.
             shard.clear_replies();
             return Poll::Pending;
         }
@@ -166,7 +171,7 @@ impl Reader {
             is_timed: self.is_timed,
         };
         if self.is_timed {
-            // The first message is charged from here.
+            // The time of the first call counts from here.
             shard.charge_elapsed();
         }
         let read = self.poll_messages(cx, &mut turn);
@@ -177,10 +182,10 @@ impl Reader {
         read
     }
 
-    /// Publishes, after the end of the connection, the publications that wait for a permit, and
-    /// reads nothing behind them. An unfinished message is dropped, like all that come after the
-    /// end; its sender gets our Close. If the peer's Close was read already, the reader keeps that,
-    /// so that the closing handshake does not wait for another one.
+    /// Publishes, after the end of the connection, the messages that wait for a permit, and reads
+    /// nothing behind them. An unfinished message is dropped, like all messages that come after the
+    /// end. If the peer's Close was read already, the reader keeps this outcome, so that the
+    /// closing handshake does not wait for another Close.
     pub(super) fn publish_after_end(&mut self, cx: &mut Context<'_>, shard: &Shard) {
         if let Some(slow_path) = self.slow_path.as_mut().filter(|_| self.is_publishing) {
             shard.begin_empty_turn();
@@ -192,6 +197,8 @@ impl Reader {
         self.is_publishing = false;
     }
 
+    /// Reads messages and calls the protocol with them. Ready with the reason when the peer sends
+    /// nothing more.
     fn poll_messages(&mut self, cx: &mut Context<'_>, turn: &mut Turn<'_>) -> Poll<Disconnect> {
         let handle = turn.handle;
         loop {
@@ -238,10 +245,10 @@ impl Reader {
         }
     }
 
-    /// Publishes the publications of the turn, or has the connection wait for a permit. While it
-    /// waits it is not read any further; if the turn has `read` the connection's end, that comes
-    /// afterwards. The bytes that were kept from the last turn hold `pinned` bytes, however few of
-    /// them are left.
+    /// Publishes the publications of the turn, or makes the connection wait for a permit. While the
+    /// connection waits, it is not read. `read` is the result of reading in this turn: if that is
+    /// the end of the connection, it is returned after the wait. The bytes that were kept for this
+    /// turn hold `pinned` bytes of memory, however few of them are still unread.
     fn publish(
         &mut self,
         cx: &Context<'_>,
@@ -255,7 +262,8 @@ impl Reader {
         if !turn.must_wait() {
             turn.handle.publish_all(turn.publications);
             if turn.is_stopped {
-                // The hub no longer has too much to deliver, so the connection reads on.
+                // The hub no longer has too much to deliver, so the connection reads on in another
+                // turn.
                 turn.handle.shard().request_turn();
             }
             return read;
@@ -280,7 +288,7 @@ impl Turn<'_> {
         let mut context = protocol::Context::new(handle, &mut self.publications);
         let is_timed = self.is_timed;
         handle.take_plain(cx, |kind, payload| {
-            // After the end only the peer's Close matters: other messages are skipped.
+            // After the connection's end only the peer's Close matters, so messages are skipped.
             if context.is_ended() {
                 return ControlFlow::Continue(());
             }
@@ -314,5 +322,5 @@ impl Turn<'_> {
     }
 }
 
-/// The cost of a future of the slow path, in nanoseconds, besides the bytes that it reads.
+/// The cost of a future of the slow path, in nanoseconds, besides that of the bytes that it reads.
 const SLOW_PATH: u64 = 500;

@@ -39,7 +39,7 @@ pub(super) type SlowPath = Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// The outcome of a future of the slow path.
 pub(super) enum Outcome {
-    /// A frame of a fragmented message, and the future that reads the next ones.
+    /// A frame of a fragmented message, and the future that reads the next frames.
     Fragment(OwnedFragment, SlowPath),
     /// No message: the connection is between two messages.
     Idle,
@@ -68,7 +68,7 @@ impl OwnedFragment {
 /// Publications of a connection that waits for a permit to publish them.
 pub(super) struct WaitingPublications {
     pub(super) publications: Publications,
-    /// Number of bytes that it has received behind them and reads later.
+    /// Number of bytes that the connection has received behind these messages and reads later.
     pub(super) unread: usize,
 }
 
@@ -116,8 +116,8 @@ pub(super) async fn publish(
     }
 }
 
-/// Reads a message through the gate and fastwebsockets. With `in_fragments` it completes with the
-/// first frame of a fragmented message.
+/// Reads a message through the gate and fastwebsockets. With `in_fragments`, the outcome of a
+/// fragmented message is its first frame.
 pub(super) async fn read(handle: HandleRef, in_fragments: bool) -> Outcome {
     let infos = MessageInfos::default();
     let is_final = IsFinal::default();
@@ -131,7 +131,7 @@ pub(super) async fn read(handle: HandleRef, in_fragments: bool) -> Outcome {
     read_on(engine, handler).await
 }
 
-/// Reads until the message is complete, or up to its next frame where fragments are wanted.
+/// Reads until the message is complete, or only its next frame if the protocol wants fragments.
 async fn read_on(
     mut engine: Engine<impl FnMut(&[u8]) + Unpin + 'static>,
     handler: FrameHandler,
@@ -175,8 +175,8 @@ enum FrameOutcome {
 }
 
 impl FrameHandler {
-    /// Handles a whole message, or a single fragment where fragments are wanted: the gate shows
-    /// those to fastwebsockets as messages.
+    /// Handles a frame that fastwebsockets has read: a whole message, or a single fragment if the
+    /// protocol wants fragments.
     ///
     /// # Errors
     ///
@@ -210,8 +210,8 @@ impl FrameHandler {
         }
     }
 
-    /// Returns the message in a payload, inflated if it is compressed, which may take several
-    /// turns.
+    /// Returns the message that a payload has. Inflates it if it is compressed, which may take
+    /// several turns.
     async fn inflate(
         &self,
         info: MessageInfo,
@@ -243,7 +243,8 @@ impl FrameHandler {
     }
 }
 
-/// Returns a payload that outlives fastwebsockets' buffers. That of a whole message is not copied.
+/// Returns a payload that outlives fastwebsockets' buffers. The payload of a whole message is owned
+/// already, and not copied.
 fn into_owned(payload: Payload<'_>) -> Bytes {
     match payload {
         Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
@@ -256,13 +257,14 @@ fn into_owned(payload: Payload<'_>) -> Bytes {
 /// Bytes of memory that an inflater holds.
 const INFLATER_BYTES: usize = 64 * 1024;
 
-/// The cost of a step of inflating, in nanoseconds. A few steps take up to 100,000.
+/// The cost of a step of inflating, in nanoseconds. A few steps cost up to 100,000.
 const INFLATE: u64 = 10_000;
 
-/// fastwebsockets on a connection. `W` takes its automatic answers to Ping and Close.
+/// fastwebsockets on a connection. `W` is called with its automatic answers to Ping and Close.
 type Engine<W> = FragmentCollector<ReadSide<Inbound, W>>;
 
-/// Builds fastwebsockets on the bytes from the peer. Its auto-pong and auto-close go to the outbox.
+/// Builds fastwebsockets on the bytes from the peer. Its automatic Pongs and Closes go to the
+/// outbox.
 fn engine(
     handle: &HandleRef,
     in_fragments: bool,
@@ -289,14 +291,15 @@ fn engine(
     FragmentCollector::new(web_socket)
 }
 
-/// A reader of the peer's bytes, through the shard's receive buffer. It charges the message that it
-/// reads to the budget.
+/// A reader of the peer's bytes, through the shard's receive buffer. It enters the memory for the
+/// message in the shard's ledger.
 struct Inbound {
     handle: HandleRef,
-    /// The charge of the message: what fastwebsockets may hold for it.
+    /// The entry in the ledger for the memory that fastwebsockets may hold for the message.
     message: UnfinishedMessage,
+    /// Number of bytes that were received for the message so far, control frames included.
     received: usize,
-    /// Size of the largest message that is allowed, in bytes as it arrives (compressed or not).
+    /// Size of the largest allowed message, in bytes on the wire (compressed or not).
     limit: usize,
 }
 
@@ -330,5 +333,5 @@ impl AsyncRead for Inbound {
     }
 }
 
-/// Bytes of memory that fastwebsockets holds before anything is read.
+/// Bytes of memory that fastwebsockets holds before it has read anything.
 const ENGINE_BYTES: usize = 20 * 1024;

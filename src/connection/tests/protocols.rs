@@ -62,7 +62,7 @@ impl AsyncWrite for Reset {
     }
 }
 
-// The next connection that was opened on the same shard got them.
+// Such replies once went to the next connection that was opened on the same shard.
 #[test]
 fn replies_to_a_connection_that_is_reset_go_to_no_other_connection() {
     let written = on_a_shard(|shard, _| {
@@ -74,7 +74,7 @@ fn replies_to_a_connection_that_is_reset_go_to_no_other_connection() {
     assert_eq!(written, b"");
 }
 
-/// Closes the connection at the first message, and sends on the reason that `on_close` gets.
+/// Closes the connection at the first message, and sends the test the reason that `on_close` gets.
 struct Closes(mpsc::Sender<Disconnect>);
 
 impl Protocol for Closes {
@@ -99,6 +99,7 @@ fn on_close_gets_the_first_of_several_reasons() {
         reason,
         Ok(Disconnect::Application(CloseCode::new(4321).unwrap()))
     );
+    // A Close of 3 bytes: the code 4321 and the reason.
     assert_eq!(written, b"\x88\x03\x10\xE1x");
 }
 
@@ -126,11 +127,12 @@ fn while_memory_is_short_a_topic_that_is_followed_may_be_subscribed_to_and_no_ot
         let _short = crowd(shard);
         written(connection, b"\x81\x81\0\0\0\0x")
     });
-    // A Close with 1013. The end drops the reply.
+    // A Close with the code 1013. The end of the connection drops the reply.
     assert_eq!(written[..4], *b"\x88\x1B\x03\xF5");
 }
 
-/// Publishes to its two lists of topics by turns, and claims that its calls are instant.
+/// Publishes to its two lists of topics alternately, counts the messages, and claims that its calls
+/// are instant.
 struct Alternates([Topics; 2], Rc<Cell<u32>>);
 
 impl Protocol for Alternates {
@@ -164,5 +166,6 @@ fn publishing_is_charged_even_if_no_connection_follows_the_topics() {
         let _ = poll(&mut Box::pin(connection.start(socket, Vec::new())));
         calls.get()
     });
+    // Two look-ups of 128 topics for each message, of 150 ns each, leave room for 13 in 500 us.
     assert!((1..=30).contains(&calls), "{calls} in a turn");
 }
