@@ -53,6 +53,7 @@ struct PublishRequest<'a> {
     user_id: Option<User>,
 }
 
+/// Reads a `user_id` that is present. Unlike `Option`, it refuses null.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<User>, D::Error> {
     User::deserialize(deserializer).map(Some)
 }
@@ -95,7 +96,7 @@ struct Health {
     memory_budget_bytes: u64,
     evicted: u64,
     unfinished: u64,
-    /// Sum of the next three.
+    /// Sum of the next three counters.
     refused: u64,
     refused_connections: u64,
     refused_registrations: u64,
@@ -183,8 +184,9 @@ pub(super) async fn publish(
         .map_err(|_| Rejection::Overloaded("too much is to be delivered; not published".into()))?;
     let queued = site.hub.publish_now(&topic, message, user);
     drop((permit, held));
-    // From here on the message is published, and only its count may be late. The count gets the
-    // time that is left, and at least a tenth of it all, because it nearly always comes at once.
+    // From here on the message is published, and only its count may be late. The request waits for
+    // it for the time that is left, and at least for a tenth of the request timeout: nearly always
+    // the count comes within that.
     let left = within.saturating_sub(started.elapsed()).max(within / 10);
     Ok(published(counted(queued, left).await))
 }
@@ -295,12 +297,13 @@ impl de::Visitor<'_> for UserVisitor {
     }
 }
 
-/// Size of the largest body of a registration that a shard parses itself. Measured: 1.4 ms at most,
-/// for a body that repeats one topic as often as it can. A body of 256 KiB would take 4.2 ms.
+/// Bytes of the largest body of a registration that a shard parses itself. Measured: 1.4 ms at
+/// most, for a body that repeats one topic as often as it can. A body of 256 KiB would take 4.2 ms.
 const REGISTRATION_BYTES: usize = 80 * 1024;
 
-/// Size of the largest body of a publication that a shard parses itself. Measured: 0.1 ms for plain
-/// text, 1.3 ms if every character is escaped, 2.9 ms if it is all the name of an unknown field.
+/// Bytes of the largest body of a publication that a shard parses itself. Measured: 0.1 ms for
+/// plain text, 1.3 ms if every character is escaped, 2.9 ms if all of it is the name of an unknown
+/// field.
 const PUBLICATION_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]

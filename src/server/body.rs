@@ -94,7 +94,8 @@ impl Gathered {
         }
     }
 
-    /// Refuses `announced` bytes more if they are too many. No memory is reserved for them yet.
+    /// Refuses a body that will have `announced` bytes more, if that is too many. Reserves no
+    /// memory for them.
     fn expect(&self, announced: usize) -> Result<(), Rejection> {
         if announced > self.limit_bytes - self.bytes.len() {
             return Err(Rejection::BodyTooLarge {
@@ -104,8 +105,8 @@ impl Gathered {
         Ok(())
     }
 
-    /// Returns the memory that the body holds, in bytes, and that will be made of it: a text, and a
-    /// frame.
+    /// Returns how many bytes of memory the body holds, together with the text and the frame that
+    /// will be made of it.
     fn held_bytes(&self) -> usize {
         self.bytes.capacity() + 2 * self.bytes.len()
     }
@@ -127,7 +128,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejecti
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        // The error is in no field, or in none that is known.
+        // `.` and `?` mean that the error is in no field, or in an unknown one.
         let field = match path.as_str() {
             "." | "?" => String::new(),
             path => format!("{path}: "),

@@ -58,10 +58,10 @@ impl Hosts {
     }
 }
 
-/// Returns the host that a request is for: that of the request's target if the target is a whole
-/// URL, otherwise that of its `Host`, which must be valid in either case ([RFC 9112 §3.2]). Returns
-/// `None` if the request names no host: in HTTP/1.1 `Host` must be empty then, in HTTP/1.0 it may
-/// be absent.
+/// Returns the host that a request is for: the host of the request's target if the target is a
+/// whole URL, or else that of the header `Host`, which must be valid in either case ([RFC 9112
+/// §3.2]). Returns `None` if the request names no host: in HTTP/1.1 `Host` must be empty then, in
+/// HTTP/1.0 it may be absent.
 ///
 /// [RFC 9112 §3.2]: https://www.rfc-editor.org/rfc/rfc9112#section-3.2
 pub(crate) fn requested<'a>(
@@ -134,7 +134,8 @@ mod tests {
             "localhost..",
             "localhost.localdomain",
             "127.0.0.1.evil.example",
-            // These count as names here. A browser takes them for addresses, and sends those.
+            // These count as names here. A browser takes them for addresses, and sends the
+            // addresses in their usual form instead.
             "2130706433",
             "0x7f.1",
             "0x7f000001",
@@ -195,6 +196,7 @@ mod tests {
                 Err(InvalidHost::Syntax) => "bad".into(),
             }
         };
+        // The authority of the target, the values of `Host`, and the outcome, in HTTP/1.1.
         for (target, hosts, expected) in [
             (None, &["a:80"][..], "a:80"),
             (None, &[""], "none"),
@@ -212,6 +214,7 @@ mod tests {
         ] {
             assert_eq!(host(target, hosts, false), expected, "{target:?} {hosts:?}");
         }
+        // In HTTP/1.0.
         assert_eq!(host(None, &[], true), "none");
         assert_eq!(host(Some("b"), &[], true), "b");
         assert_eq!(host(None, &["a", "b"], true), "not one");

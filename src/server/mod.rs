@@ -74,7 +74,7 @@ use crate::{
 /// A server that listens, and whose shards run.
 #[derive(Debug)]
 pub struct Server {
-    /// All listeners, at least one.
+    /// All listeners. There is at least one.
     listeners: Vec<Listener>,
     site: Arc<Site>,
     /// Time between two checks of the shards by the watchdog.
@@ -152,7 +152,8 @@ impl Server {
         for listener in listeners {
             handoff.clone().start(listener);
         }
-        // Every open connection holds a clone, and the drain waits for those alone.
+        // Every open connection holds a clone of the lifetime, and the drain must wait for these
+        // clones alone.
         drop(handoff);
         tokio::select! {
             () = housekeeping(&site) => {}

@@ -76,7 +76,7 @@ impl Rejection {
         }
     }
 
-    /// The headers that the status asks for (RFC 9110 §15.5.6, §15.5.22; RFC 6455 §4.4).
+    /// Returns the headers that the status asks for (RFC 9110 §15.5.6, §15.5.22; RFC 6455 §4.4).
     fn headers(&self) -> Vec<(HeaderName, &'static str)> {
         match self {
             Self::Method(allowed) => vec![(ALLOW, allowed)],

@@ -122,7 +122,7 @@ impl Route {
 /// The answer to a request.
 pub(super) enum Answer {
     Response(Response),
-    /// A 101. The connection starts when it is written.
+    /// A 101, and the connection that starts when the 101 is written.
     Upgrade(Response, PendingConnection),
 }
 
@@ -133,7 +133,7 @@ impl Answer {
         }
     }
 
-    /// Returns the response, and the connection that starts when it is written.
+    /// Returns the response, and for a 101 the connection that starts when it is written.
     pub(super) fn into_parts(self) -> (Response, Option<PendingConnection>) {
         match self {
             Self::Response(response) => (response, None),
@@ -169,8 +169,8 @@ impl Site {
             Err(rejection) => Response::from(rejection).into(),
         };
         let status = answer.response_mut().status();
-        // A client that waits for a 100 (Continue) sends no body, and one that was answered 408 has
-        // had its time.
+        // The rest of the body is not awaited from a client that waits for a 100 (Continue),
+        // because it sends no body, and from one that was answered 408, because its time is over.
         let is_over =
             request.headers().contains_key(EXPECT) || status == StatusCode::REQUEST_TIMEOUT;
         let is_refused = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
@@ -184,6 +184,7 @@ impl Site {
         answer
     }
 
+    /// Finds the endpoint of a request's path, and answers the request there.
     async fn route(
         &self,
         shard: &Rc<Shard>,
@@ -211,7 +212,7 @@ impl Site {
     }
 
     /// Upgrades a request. The connection is made before the 101 is sent, so that its subscriptions
-    /// are in force when the client sees that.
+    /// are in force when the client gets the 101.
     fn open(
         &self,
         shard: &Rc<Shard>,
@@ -253,8 +254,8 @@ pub(super) fn chat_topics(query: &str) -> Result<Topics, Rejection> {
     let mut list = TopicList::default();
     let pairs = form_urlencoded::parse(query.as_bytes());
     for (_, name) in pairs.filter(|(key, _)| key == "topic") {
-        // Bytes that are not UTF-8 were replaced by this character, so that different names would
-        // become one topic.
+        // The parser has replaced bytes that are not UTF-8 by this character, so different names
+        // would become one topic.
         if name.contains(char::REPLACEMENT_CHARACTER) {
             return Err(Rejection::bad_request(&"topics: a name is not UTF-8"));
         }

@@ -1,5 +1,5 @@
-//! The log while memory is short: at most one line a second for each kind of thing that was ended
-//! or refused, with the number of them.
+//! The log while memory is short: at most one line a second for each kind of things that were ended
+//! or refused, with their number.
 
 use tracing::warn;
 
@@ -38,6 +38,7 @@ impl ShortageLog {
     }
 }
 
+/// Returns the counts of all kinds, in the order of [`KINDS`].
 fn counted(metrics: &Metrics) -> [u64; KINDS.len()] {
     let memory = &metrics.memory;
     [

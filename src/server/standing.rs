@@ -22,9 +22,9 @@ pub(super) enum Condition {
 
 #[derive(Clone, Debug, Default)]
 struct Watched {
-    /// Number of its ticks at the last check.
+    /// Number of the shard's ticks at the last check.
     ticks: Option<u64>,
-    /// Number of checks in a row that it has missed.
+    /// Number of checks in a row that the shard has missed.
     missed: u32,
 }
 
@@ -43,8 +43,8 @@ impl Watch {
         Self(vec![Watched::default(); shards])
     }
 
-    /// Checks a shard, which was asked to tick at the last check and has ticked `ticks` times in
-    /// all. Returns its condition.
+    /// Checks a shard, which was asked to tick at the last check, and has ticked `ticks` times
+    /// since it was started. Returns its condition.
     pub(super) fn check(&mut self, shard: usize, ticks: u64) -> Condition {
         let watched = &mut self.0[shard];
         watched.missed = if watched.ticks == Some(ticks) {
@@ -94,8 +94,8 @@ impl StandingShards {
     }
 }
 
-/// Number of checks that a shard must miss in a row to stand still. It misses a check if it has not
-/// ticked since the check before, at which it was asked to.
+/// Number of checks that a shard must miss in a row to count as standing still. It misses a check
+/// if it has not ticked since the check before, at which it was asked to tick.
 pub(super) const STANDING_CHECKS: u32 = 4;
 
 #[cfg(test)]
@@ -115,6 +115,7 @@ mod tests {
     fn all_stand_only_if_none_moves_or_is_late() {
         let mut watch = Watch::new(2);
         assert!(!watch.all_stand());
+        // The first check only learns the number of ticks.
         for _ in 0..=STANDING_CHECKS {
             watch.check(0, 1);
         }

@@ -90,10 +90,12 @@ impl Scene {
         );
         self.client.write_all(request.as_bytes()).unwrap();
         let head = read_head(&mut self.client);
+        // hyper writes the names of headers in lower case.
         let (_, length) = head.split_once("content-length: ").unwrap();
         let length = length.split_once("\r\n").unwrap().0.parse().unwrap();
         let mut body = vec![0; length];
         self.client.read_exact(&mut body).unwrap();
+        // The status is behind `HTTP/1.1 `.
         format!("{} {}", &head[9..12], String::from_utf8(body).unwrap())
     }
 
@@ -107,7 +109,7 @@ impl Scene {
     fn received(&mut self) -> String {
         let mut header = [0; 2];
         self.subscriber.read_exact(&mut header).unwrap();
-        assert_eq!(header[0], 0x81);
+        assert_eq!(header[0], 0x81, "FIN and text");
         let mut payload = vec![0; header[1].into()];
         self.subscriber.read_exact(&mut payload).unwrap();
         String::from_utf8(payload).unwrap()
@@ -143,7 +145,8 @@ fn read_head(stream: &mut TcpStream) -> String {
 /// Time after which a test gives up waiting.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-// It was answered 503 and delivered nevertheless, so that a client that tried again doubled it.
+// Such a message was once answered 503 and delivered nevertheless, so that a client that tried
+// again sent it twice.
 #[test]
 fn a_message_that_was_sent_off_is_published_though_its_count_is_late() {
     let mut scene = Scene::new();
@@ -159,7 +162,8 @@ fn a_message_that_was_sent_off_is_published_though_its_count_is_late() {
 fn a_message_without_a_permit_in_time_is_answered_503_and_never_published() {
     let mut scene = Scene::new();
     let release = scene.hold_up();
-    // It is for a user without a connection: it counts as work to deliver, and reaches nobody.
+    // This message is for a user without a connection: it counts as work to deliver, and reaches
+    // nobody. Its memory alone counts as 200 ms of work.
     let filler = Message::binary(&vec![0; 40 * 1024 * 1024]);
     let topic = TopicName::new("t").unwrap();
     let filled = scene

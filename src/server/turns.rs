@@ -30,6 +30,7 @@ pub(super) async fn in_turns<T>(shard: &Shard, task: impl Future<Output = T>) ->
     let mut ticket = Ticket::default();
     poll_fn(|cx| {
         if shard.is_queued(ticket) {
+            // Something has woken the task before its turn. The shard wakes it again for the turn.
             return Poll::Pending;
         }
         turn_waker.begin_turn(cx);
@@ -51,14 +52,14 @@ pub(super) async fn in_turns<T>(shard: &Shard, task: impl Future<Output = T>) ->
 struct TurnWaker {
     /// The waker of the task.
     waker: Mutex<Option<Waker>>,
-    /// A set of [`IS_TURN`] and [`IS_WOKEN`].
+    /// The bits [`IS_TURN`] and [`IS_WOKEN`], or none.
     state: AtomicU8,
 }
 
-/// The task is being polled.
+/// Bit of the state while the task is polled.
 const IS_TURN: u8 = 1;
 
-/// The task was woken.
+/// Bit of the state when the task was woken.
 const IS_WOKEN: u8 = 2;
 
 impl TurnWaker {
@@ -109,7 +110,8 @@ mod tests {
             ..HubConfig::default()
         };
         let hub = Hub::start(&config).unwrap();
-        let (done, order) = oneshot::channel();
+        // Gets true if another task has run between the polls of the busy one.
+        let (done, other_has_run) = oneshot::channel();
         hub.run_on(0, |shard| {
             let shard = std::rc::Rc::clone(shard);
             spawn_local(async move {
@@ -132,7 +134,7 @@ mod tests {
                 let _ = done.send(has_come.try_recv().is_ok());
             });
         });
-        assert!(order.await.unwrap());
+        assert!(other_has_run.await.unwrap());
     }
 
     #[tokio::test]

@@ -159,8 +159,8 @@ async fn send_on(
     }
 }
 
-/// Checks that a request is an opening handshake (§4.2.1). Its path, host, origin and extensions
-/// are not checked here.
+/// Checks that a request is an opening handshake (RFC 6455 §4.2.1). Its path, host, origin and
+/// extensions are not checked here.
 pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Rejection> {
     let headers = request.headers();
     if request.method() != Method::GET {
@@ -184,7 +184,7 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Returns the host that a request is for, or `None` if it names none and need not.
+/// Returns the host that a request is for, or `None` if it names no host and need not name one.
 pub(crate) fn requested_host<B>(request: &Request<B>) -> Result<Option<Authority>, Rejection> {
     let hosts = request.headers().get_all(HOST).iter();
     let target = request.uri().authority().map(|host| host.as_str());
@@ -239,6 +239,7 @@ pub(crate) fn accept<B>(
 mod tests {
     use super::*;
 
+    /// Checks a valid opening handshake with this `change`.
     fn request(change: impl FnOnce(&mut Request<()>)) -> Result<(), Rejection> {
         let mut request = Request::get("/ws")
             .header("host", "a.example")
@@ -252,6 +253,7 @@ mod tests {
         check(&request).and_then(|()| requested_host(&request).map(drop))
     }
 
+    /// Checks an opening handshake in which the header `name` has these values instead.
     fn with(name: &'static str, values: &[&'static str]) -> Result<(), Rejection> {
         request(|request| {
             request.headers_mut().remove(name);

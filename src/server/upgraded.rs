@@ -18,12 +18,13 @@ impl Upgrading {
     /// Waits until the 101 is written, and takes the socket back from hyper.
     pub(crate) async fn finished(self) -> io::Result<UpgradedSocket> {
         let web_socket = self.0.await.map_err(io::Error::other)?;
-        // fastwebsockets has read nothing yet. Frames that hyper has read come with the socket.
+        // fastwebsockets has read nothing yet. The bytes that hyper has read behind the request
+        // come with the socket.
         let upgraded = web_socket.into_inner().into_inner();
         let (transport, read) = match take_tcp(upgraded) {
             Ok((tcp, read)) => {
-                // The timeout was for HTTP. From now on the outbox limits how long a peer may be
-                // blocked.
+                // The listener has set this timeout for HTTP. From now on the outbox limits how
+                // long a peer may be blocked.
                 SockRef::from(&tcp).set_tcp_user_timeout(None)?;
                 (Transport::Tcp(tcp), read)
             }
@@ -37,8 +38,9 @@ impl Upgrading {
     }
 }
 
-/// Takes the TCP socket out, with the bytes that were read from it already: out of hyper's own
-/// wrapper, or out of that of hyper-util's `auto` server, which axum uses.
+/// Unwraps the TCP socket, with the bytes that were read from it already: from hyper's own wrapper,
+/// or from that of hyper-util's `auto` server, which axum uses. Any other stream is returned as the
+/// error.
 fn take_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => Ok((parts.io.into_inner(), parts.read_buf)),
@@ -129,7 +131,7 @@ pub(super) fn tune(socket: &socket2::Socket) -> io::Result<()> {
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)
 }
 
-/// Unsent bytes that the kernel takes for a peer (`TCP_NOTSENT_LOWAT`). Without this limit each
-/// stalled peer costs 4 to 5 MiB of kernel memory before it is noticed. With a smaller one, healthy
-/// peers are blocked.
+/// Greatest number of unsent bytes that the kernel takes for a peer (`TCP_NOTSENT_LOWAT`). Without
+/// this limit each stalled peer costs 4 to 5 MiB of kernel memory before it is noticed. With a
+/// smaller limit, healthy peers are blocked.
 const UNSENT_BYTES: u32 = 64 * 1024;

@@ -1,8 +1,8 @@
 //! The watchdog: a thread that notices when a shard stands still, and reports it.
 //!
 //! The connections of a shard that stands still can't be helped. But new connections go to the
-//! other shards, and `/health` is answered, even if the accepting shard stands still, or the only
-//! one.
+//! other shards, and `/health` is answered, even if the shard that stands still is the one that
+//! accepts, or the only one.
 
 use std::{
     cell::Cell,
@@ -32,8 +32,9 @@ use crate::server::{
 
 /// The watchdog of a server.
 pub(super) struct Watchdog {
-    /// Second handles to the acceptor's listeners. Dropped before `handoff`: the drain waits until
-    /// all clones of that are dropped, and then nothing must listen any more.
+    /// Handles of its own to the acceptor's listeners. They are dropped before `handoff`, because
+    /// the drain waits until all clones of the handoff are dropped, and then nothing must listen
+    /// any more.
     listeners: Vec<Listener>,
     handoff: Handoff,
     check_interval: Duration,
@@ -79,8 +80,8 @@ impl Watchdog {
         }
     }
 
-    /// Checks whether each shard has ticked since the last check, and asks it to tick until the
-    /// next one.
+    /// Checks whether each shard has ticked since the last check, and asks it to tick before the
+    /// next check.
     fn check_shards(&mut self) {
         let site = &self.handoff.site;
         for shard in 0..site.hub.shards() {
@@ -101,7 +102,7 @@ impl Watchdog {
     }
 
     /// Returns true if this thread must accept: the accepting shard does not move, and either
-    /// another shard does, which can serve the connection, or all stand still.
+    /// another shard moves, which can serve the connection, or all shards stand still.
     fn must_accept(&self) -> bool {
         self.watch.condition(ACCEPTING_SHARD) != Condition::Moving
             && (self.watch.has(Condition::Moving) || self.watch.all_stand())
@@ -189,8 +190,8 @@ pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// in its event loop instead, it would be woken for every connection at other times, too.
 const ACCEPT_EVERY: Duration = Duration::from_millis(20);
 
-/// Number of sockets that are accepted from a listener at a time, before the next check.
+/// Greatest number of sockets that are accepted from a listener before the next check.
 const ACCEPTED_AT_ONCE: usize = 1024;
 
-/// Number of connections that this thread answers at a time, each within a second.
+/// Greatest number of connections that this thread answers at a time, each within a second.
 const ANSWERED_AT_ONCE: usize = 64;

@@ -26,10 +26,10 @@ use crate::{
     server::{brief, listener::reserve::Reserve, site::Site},
 };
 
-/// Accepts sockets for ever. No error ends this. An error of one connection concerns only that one.
-/// If no descriptors are left, clients are turned away one at a time, with the `reserve`. While
-/// memory is full, up to 16 at a time are turned away. After any other error of the system it tries
-/// again later.
+/// Accepts sockets for ever, and passes each to `take`. No error ends this. After an error of one
+/// connection the next one is accepted. If no descriptors are left, clients are turned away one at
+/// a time, with the `reserve`. While memory is full, up to 16 clients at a time are turned away.
+/// After any other error of the system, accepting is tried again later.
 pub(super) async fn accept(
     listener: TcpListener,
     site: &Arc<Site>,
@@ -71,8 +71,8 @@ pub(super) async fn accept(
     }
 }
 
-/// Answers a client for which there is no memory with 503, as soon as fewer than the limit are
-/// being answered.
+/// Answers a client for which there is no memory with 503, as soon as one of the `places` is free.
+/// Returns when the answer is begun.
 async fn turn_away(socket: TcpStream, site: &Arc<Site>, places: &Arc<Semaphore>) {
     // The semaphore is never closed, so this is never an error.
     let place = Arc::clone(places).acquire_owned().await;
@@ -83,9 +83,9 @@ async fn turn_away(socket: TcpStream, site: &Arc<Site>, places: &Arc<Semaphore>)
     });
 }
 
-/// Accepts the connection that has waited longest. Returns `None` if none waits: at the limit of
-/// descriptors, `accept` fails even then. It does not wait for one: when it comes, another
-/// descriptor may be free.
+/// Accepts the connection that has waited longest. Returns `None` if no connection waits: at the
+/// limit of descriptors, `accept` fails even then. This does not wait for a connection, because
+/// another descriptor may be free when it comes.
 async fn accept_now(listener: &TcpListener) -> Option<io::Result<TcpStream>> {
     let accepted = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
     match accepted {
@@ -94,7 +94,8 @@ async fn accept_now(listener: &TcpListener) -> Option<io::Result<TcpStream>> {
     }
 }
 
-/// Logs errors, at most one a second: at the limit, clients may connect very often.
+/// A log of errors, at most one a second, because at the limit of descriptors clients may connect
+/// very often.
 #[derive(Debug, Default)]
 struct Warning(Option<Instant>);
 
@@ -110,7 +111,7 @@ impl Warning {
     }
 }
 
-/// The time to wait after an error. It doubles with each error, up to a second.
+/// The time to wait after an error. It doubles with each error that follows, up to a second.
 #[derive(Debug)]
 struct BackOff(Duration);
 
@@ -137,7 +138,8 @@ impl BackOff {
     }
 }
 
-/// Returns true if only this connection has failed, before it was accepted, and not the next one.
+/// Returns true if the error is of one connection that has failed before it was accepted, so that
+/// the next connection can be accepted immediately.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -158,9 +160,9 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     )
 }
 
-/// Number of clients that are answered at a time while memory is full, each within a second. So a
-/// few silent clients do not hold up the others. They are not charged, and hold half a megabyte
-/// together.
+/// Greatest number of clients that are answered at a time while memory is full, each within a
+/// second. So a few silent clients do not hold up the others. They are not charged to the budget,
+/// and hold half a megabyte together.
 const TURNED_AWAY_AT_ONCE: usize = 16;
 
 #[cfg(test)]
@@ -169,7 +171,7 @@ mod tests {
 
     #[test]
     fn at_the_limit_of_descriptors_the_wait_doubles_up_to_a_second() {
-        let no_descriptors = io::Error::from_raw_os_error(24);
+        let no_descriptors = io::Error::from(Errno::MFILE);
         let mut back_off = BackOff::default();
         let waits: Vec<_> = (0..9)
             .filter_map(|_| back_off.after(&no_descriptors))
@@ -180,7 +182,8 @@ mod tests {
 
     #[test]
     fn only_errors_of_the_two_limits_of_descriptors_count_as_such() {
-        let errors = [24, 23, 12, 103].map(io::Error::from_raw_os_error);
+        let errors = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::CONNABORTED];
+        let errors = errors.map(io::Error::from);
         let are_limits = errors.map(|error| is_out_of_descriptors(&error));
         assert_eq!(are_limits, [true, true, false, false]);
     }

@@ -76,8 +76,9 @@ impl Handoff {
         });
     }
 
-    /// Charges the memory that a connection holds while it speaks HTTP. It is charged when it is
-    /// accepted, because many may be on their way to the shards before the first one is served.
+    /// Charges the memory that a connection holds while it speaks HTTP. This is done when the
+    /// connection is accepted, because many connections may be on their way to the shards before
+    /// the first of them is served.
     fn charge(&self) -> Charge {
         self.site.hub.budget().charge(HTTP_BYTES)
     }

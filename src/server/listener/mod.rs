@@ -63,7 +63,7 @@ impl Listener {
     }
 }
 
-/// Number of connections that may wait to be accepted. The kernel caps it at its own limit.
+/// Greatest number of connections that wait to be accepted. The kernel may have a smaller limit.
 const BACKLOG: i32 = 4096;
 
 #[cfg(test)]

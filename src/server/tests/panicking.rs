@@ -21,8 +21,10 @@ fn check_a_panic(shards: usize, shard: usize, work: fn(&Rc<Shard>)) {
     server.hub.run_on(shard, work);
     for (on, subscriber) in subscribers.iter_mut().enumerate() {
         if on == shard {
+            // A Close with the code 1011.
             expect(subscriber, b"\x88\x10\x03\xF3internal error");
         } else {
+            // A Close with the code 1012, which the client answers.
             expect(subscriber, b"\x88\x16\x03\xF4server is restarting");
             subscriber.write_all(b"\x88\x82\0\0\0\0\x03\xF4").unwrap();
         }
@@ -58,6 +60,7 @@ fn a_client_that_has_got_half_a_frame_gets_no_close_into_it() {
     // The socket does not take all of it.
     let topic = TopicName::new("t").unwrap();
     let _queued = server.hub.publish_now(&topic, message, None);
+    // The header of a binary message of 48 MiB.
     expect(&mut subscribers[0], &[0x82, 127, 0, 0, 0, 0, 3, 0, 0, 0]);
     server.hub.run_on(0, |_| panic!("on purpose"));
     let mut received = Vec::new();

@@ -45,7 +45,8 @@ impl Served {
         config.hub.shards = shards.try_into().unwrap();
         change(&mut config);
         let mut server = Server::bind(&config).unwrap();
-        // Not more often, or a shard would count as late when the machine is busy.
+        // Checks are not more frequent than this, or a shard would count as late when the machine
+        // is busy.
         server.check_interval = Duration::from_millis(250);
         let (hub, site) = (server.hub(), Arc::clone(&server.site));
         let address = server.local_addr();
@@ -78,7 +79,8 @@ impl Served {
         release
     }
 
-    /// Opens a subscriber of `t` on each shard: the server hands connections to the shards in turn.
+    /// Opens a subscriber of the topic `t` on each shard: the server hands connections to the
+    /// shards in turn.
     pub(super) fn subscribers(&self) -> Vec<TcpStream> {
         let shards = 0..self.hub.shards();
         let mut subscribers: Vec<_> = shards.map(|_| self.upgrade("/ws?topic=t")).collect();
@@ -86,7 +88,7 @@ impl Served {
         subscribers
     }
 
-    /// Publishes a message to `t`, and reads it at each of the subscribers.
+    /// Publishes a message to the topic `t`, and reads it at each of the subscribers.
     pub(super) fn publish_to(&self, subscribers: &mut [TcpStream], message: &str) {
         let topic = TopicName::new("t").unwrap();
         let _queued = self.hub.publish_now(&topic, Message::text(message), None);

@@ -36,19 +36,21 @@ fn a_connection_is_charged_when_it_is_accepted_though_its_shard_is_held_up() {
     let before = server.hub.budget().held();
     let connections: Vec<_> = (0..8).map(|_| dial(server.address)).collect();
     eventually("all are charged", || {
+        // 32 KiB for each.
         server.hub.budget().held() >= before + 8 * 32 * 1024
     });
     drop((release, connections));
 }
 
-// Each silent client held up the next client for a second.
+// Each silent client once held up the next client for a second.
 #[test]
 fn while_memory_is_full_silent_clients_do_not_hold_up_others() {
     let server = Served::start(1);
     let budget = server.hub.budget();
     let _charge = budget.charge((budget.limit() / 8 * 7).try_into().unwrap());
+    // One fewer than are answered at a time.
     let silent: Vec<_> = (0..15).map(|_| dial(server.address)).collect();
-    // The answer must come within ten seconds.
+    // The answer must come within ten seconds, the timeout for reading from a server.
     let (head, _) = server.get("/health");
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     drop(silent);
@@ -107,7 +109,7 @@ fn while_memory_is_short_a_client_that_does_not_complete_a_head_is_given_up() {
     expect(&mut echo, b"\x81\x02hi");
 }
 
-// All messages were given up, because memory was still short while the first ones were freed.
+// All messages were once given up, because memory was still short while the first ones were freed.
 #[test]
 fn only_as_many_unfinished_messages_are_given_up_as_memory_needs() {
     let server = Served::with(2, |config| {
@@ -115,6 +117,7 @@ fn only_as_many_unfinished_messages_are_given_up_as_memory_needs() {
     });
     let budget = server.hub.budget();
     let before = budget.held();
+    // The header of a message of 65,535 bytes, and 60,000 of these.
     let message = [&b"\x82\xFE\xFF\xFF\0\0\0\0"[..], &[0; 60_000]].concat();
     let senders: Vec<_> = (0..20)
         .map(|_| {
@@ -123,6 +126,7 @@ fn only_as_many_unfinished_messages_are_given_up_as_memory_needs() {
             sender
         })
         .collect();
+    // fastwebsockets may hold twice the bytes of a message, and 20 KiB for itself.
     let each = 2 * 60_000 + 20 * 1024;
     eventually("all are read", || budget.held() >= before + 20 * each);
     let crowded = budget.limit() / 16 * 12;
@@ -130,7 +134,8 @@ fn only_as_many_unfinished_messages_are_given_up_as_memory_needs() {
     let _charge = budget.charge((crowded - budget.held() + short_of).try_into().unwrap());
     eventually("memory is no longer short", || !budget.is_crowded());
     let given_up = budget.counts.unfinished.get();
-    // Each of two shards may end one before it knows what the other one has freed.
+    // Memory needs three of them. Each of the two shards may give up one more before it knows what
+    // the other shard has freed.
     assert!((3..=5).contains(&given_up), "{given_up}");
     drop(senders);
 }

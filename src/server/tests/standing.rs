@@ -83,6 +83,7 @@ fn it_is_logged_once_that_a_shard_stands_still_and_once_that_it_goes_on() {
     eventually("it is logged", || !lines().is_empty());
     drop(release);
     eventually("both are logged", || lines().len() >= 2);
+    // In the tests, four checks are a second.
     let expected = [
         " ERROR framecast::server::watchdog: a shard stands still shard=3 unmoved=1s",
         "  WARN framecast::server::watchdog: a shard that stood still goes on shard=3",
@@ -99,6 +100,7 @@ fn at_the_drain_clients_of_other_shards_get_their_close_though_a_shard_stands_st
     let mut subscribers = server.subscribers();
     let release = server.hold_up(0);
     server.stop();
+    // A Close with the code 1012.
     expect(&mut subscribers[1], b"\x88\x16\x03\xF4server is restarting");
     drop(release);
     drop(subscribers);
@@ -143,6 +145,7 @@ impl std::io::Write for Log {
     }
 }
 
+/// Starts to keep log lines, once in this process.
 fn keep_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
