@@ -21,7 +21,7 @@ pub(crate) struct Authority {
 pub(crate) enum Host {
     V4(Ipv4Addr),
     V6(Ipv6Addr),
-    /// In lower case. Escapes that are not needed were decoded.
+    /// A name in lower case. Escapes that were not needed are decoded.
     Name(String),
 }
 
@@ -45,7 +45,8 @@ impl Authority {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
-                // A zone is refused: it means something only on the client's machine (RFC 6874 §4).
+                // An address with a zone (`fe80::1%eth0`) is refused: the zone means something only
+                // on the client's machine (RFC 6874 §4).
                 let (address, port) = rest.split_once(']')?;
                 (Host::V6(address.parse().ok()?), port)
             }
@@ -71,8 +72,8 @@ fn number(digits: &str) -> Option<u16> {
 }
 
 impl Host {
-    /// Parses a name or an IPv4 address. Only four decimal numbers are an address: a browser turns
-    /// every other spelling of an address into that before it sends it.
+    /// Parses a name or an IPv4 address. Only four decimal numbers count as an address: a browser
+    /// turns every other spelling of an address into this one before it sends the address.
     fn parse(text: &str) -> Option<Self> {
         if !(1..=MAX_NAME_BYTES).contains(&text.len()) {
             return None;
@@ -120,7 +121,7 @@ impl Host {
     }
 }
 
-/// Returns `name` without the dot at its end, which only says that the name is complete.
+/// Returns `name` without a dot at its end, which only says that the name is complete.
 pub(crate) fn without_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
@@ -133,8 +134,8 @@ impl Origin {
         Some(Self { scheme, authority })
     }
 
-    /// Returns true if the origin has the host and the port of `authority`. A port that is not
-    /// named is the default port of the origin's scheme.
+    /// Returns true if the origin has the host and the port of `authority`. If one of them names no
+    /// port, the default port of the origin's scheme is meant.
     pub(crate) fn is_at(&self, authority: &Authority) -> bool {
         let port = |authority: &Authority| authority.port.unwrap_or_else(|| self.scheme.port());
         self.authority.host == authority.host && port(&self.authority) == port(authority)
@@ -142,7 +143,8 @@ impl Origin {
 }
 
 impl Scheme {
-    /// Splits a URL into its scheme, in upper or lower case, and what follows `://`.
+    /// Splits a URL into its scheme, in upper or lower case, and the rest behind `://`. Returns
+    /// `None` for any other scheme than `http` and `https`.
     pub(crate) fn split(url: &str) -> Option<(Self, &str)> {
         let (scheme, rest) = url.split_once("://")?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
@@ -192,7 +194,7 @@ fn is_unreserved(byte: u8) -> bool {
 /// Characters that a host may have unescaped, too (`sub-delims` in RFC 3986 §2.2).
 const SUB_DELIMS: &[u8] = b"!$&'()*+,;=";
 
-/// The limit that RFC 3986 §3.2.2 names, which is a little more than names in the DNS have.
+/// Bytes of the longest name: the limit of RFC 3986 §3.2.2, a little above that of the DNS.
 const MAX_NAME_BYTES: usize = 255;
 
 #[cfg(test)]
@@ -207,11 +209,13 @@ mod tests {
     fn different_spellings_of_the_same_authority_are_equal() {
         for (text, meant) in [
             ("a.example", "a.example"),
+            // Case, and the port.
             ("A.Example:8080", "a.example:8080"),
             ("a.example:00080", "a.example:80"),
             ("a:", "a"),
             ("a:0", "a:0"),
             ("a:65535", "a:65535"),
+            // Characters and escapes of names.
             ("a_b", "a_b"),
             ("a.example.", "a.example."),
             ("xn--9ca.example", "xn--9ca.example"),
@@ -219,6 +223,7 @@ mod tests {
             ("%6c%6F%63alhost", "localhost"),
             ("%2f%C3%a9", "%2F%C3%A9"),
             ("!$&'()*+,;=~", "!$&'()*+,;=~"),
+            // Addresses.
             ("127.0.0.1:80", "127.0.0.1:80"),
             ("[::1]:8080", "[::1]:8080"),
             ("[0:0:0:0:0:0:0:1]", "[::1]"),
@@ -234,14 +239,17 @@ mod tests {
     #[test]
     fn anything_but_a_host_with_an_optional_port_is_refused() {
         for text in [
+            // No host.
             "",
             ":80",
+            // More than a host and a port.
             "user@a.example",
             "user:secret@a.example",
             "a.example/x",
             "a.example?x=y",
             "a.example#x",
             "a.example\\x",
+            // Characters that must be escaped, and wrong escapes.
             "a b",
             " a",
             "a,b c",
@@ -250,6 +258,7 @@ mod tests {
             "a%4",
             "a%4g",
             "a%",
+            // Ports.
             "a:65536",
             "a:99999999999",
             "a:http",
@@ -257,6 +266,7 @@ mod tests {
             "a:-1",
             "a:80:80",
             "a:80 ",
+            // Addresses in brackets.
             "::1",
             "[::1",
             "::1]",
@@ -268,6 +278,7 @@ mod tests {
             "[fe80::1%25eth0]",
             "[fe80::1%eth0]",
             "[v1.x]",
+            // Other brackets, and a URL.
             "<a>",
             "\"a\"",
             "{a}",
@@ -302,6 +313,7 @@ mod tests {
             "a.example..",
             "a%2Fb",
             "a~b",
+            // A browser takes names that end in a number for addresses.
             "2130706433",
             "127.1",
             "127.0.0.1.",
@@ -331,11 +343,13 @@ mod tests {
             assert!(is_at(origin, authority), "{origin} {authority}");
         }
         for (origin, authority) in [
+            // Another host or another port.
             ("http://a", "b"),
             ("http://a", "a:443"),
             ("https://a", "a:80"),
             ("http://a:8080", "a"),
             ("http://a.", "a"),
+            // No origin of a web page.
             ("ftp://a", "a"),
             ("http:a", "a"),
             ("a", "a"),

@@ -63,7 +63,7 @@ impl Disconnect {
         }
     }
 
-    /// Returns the Close frame with this reason, if one is to be sent.
+    /// Returns the Close frame with this reason, or `None` if the server sends no Close of its own.
     pub(crate) fn close_frame(self) -> Option<Frame> {
         Some(Frame::close(self.close_code()?, &self.to_string()))
     }
@@ -83,8 +83,8 @@ impl Disconnect {
     }
 
     /// Returns true if the server waits for the peer to answer its Close. It does not wait for a
-    /// peer that is ended because of the memory it makes the server hold: the state of its reader
-    /// is freed, and so a Close could not be told from the peer's other bytes.
+    /// peer that is ended because of the memory that it makes the server hold: the state of the
+    /// peer's reader is freed, without which no Close can be found among the peer's other bytes.
     pub(crate) fn expects_peers_close(self) -> bool {
         !matches!(
             self,
@@ -110,7 +110,7 @@ impl Disconnect {
 mod tests {
     use super::*;
 
-    // Each connection has memory for one.
+    // Every connection stores one, so its size matters.
     #[test]
     fn a_reason_takes_three_bytes() {
         assert_eq!(size_of::<Option<Disconnect>>(), 3);
@@ -121,7 +121,8 @@ mod tests {
         let error = Disconnect::ProtocolError(ProtocolError::LengthEncoding);
         for reason in [Disconnect::NoPong, Disconnect::Restarting, error] {
             let frame = reason.close_frame().unwrap();
-            assert_eq!(frame.as_bytes()[0], 0x88);
+            assert_eq!(frame.as_bytes()[0], 0x88, "FIN and Close");
+            // 2 bytes of header and 2 bytes of code.
             assert_eq!(frame.wire_len(), 4 + reason.to_string().len());
         }
         assert_eq!(Disconnect::ByPeer.close_frame(), None);

@@ -22,8 +22,8 @@ pub use crate::{
 };
 
 /// Serves a connection on the first of `shards`, from the end of its opening handshake to its own
-/// end. `offer` are the extensions that the client offered, `leftover` the bytes that it sent
-/// behind its request.
+/// end. `offer` has the extensions that the client offered, and `leftover` the bytes that it sent
+/// right behind its request.
 pub fn connection(
     shards: &Shards,
     protocol: impl Protocol + 'static,
@@ -37,7 +37,8 @@ pub fn connection(
         .start(Socket::Other(Box::new(socket)), leftover)
 }
 
-/// Returns the topics that a message to the relay sets, or the frame that it is answered with.
+/// Returns the topics to which a message to the relay subscribes its sender, or the frame of the
+/// reply if the message is no list of topics.
 pub fn relay(kind: Kind, payload: &[u8]) -> Result<Vec<TopicName>, Frame> {
     match relay::react(kind, payload) {
         Reaction::SetTopics(topics) => Ok(topics.to_vec()),
@@ -50,13 +51,13 @@ pub fn topics_in_force(topics: &[TopicName]) -> Frame {
     relay::topics_in_force(topics)
 }
 
-/// Encodes a frame of a message. Without a `kind` it is a continuation.
+/// Encodes a frame of a fragmented message. Without a `kind` it is a continuation frame.
 pub fn fragment(kind: Option<Kind>, is_final: bool, payload: &[u8]) -> Frame {
     let opcode = kind.map_or(Opcode::Continuation, Opcode::from);
     Frame::fragment(opcode, is_final, payload)
 }
 
-/// Returns the Close frame for `reason`, or `None` if none is sent for it.
+/// Returns the Close frame for `reason`, or `None` if no Close is sent for it.
 pub fn close_frame(reason: Disconnect) -> Option<Frame> {
     reason.close_frame()
 }

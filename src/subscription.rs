@@ -32,17 +32,19 @@ use crate::{
 
 /// The messages of a topic, in the topic's order.
 ///
-/// Messages that are not taken wait in an outbox with the same limits as a client's. A subscription
-/// that takes too few messages for too long ends with [`Disconnect::SlowConsumer`] or
-/// [`Disconnect::TooFarBehind`]. No message is lost silently: the last item is an error with the
-/// reason for the end. Dropping the subscription ends it.
+/// Messages that were not taken from the stream yet wait in an outbox with the same limits as a
+/// client's. If too few messages are taken for too long, the subscription ends with
+/// [`Disconnect::SlowConsumer`] or [`Disconnect::TooFarBehind`]. No message is lost silently: the
+/// last item is an error with the reason for the end. Dropping the subscription ends it.
 #[derive(Debug)]
 pub struct Subscription {
     /// `None` after the Close, or the end of the stream.
     pipe: Option<DuplexStream>,
-    /// Bytes read from the pipe: whole frames, and the beginning of one.
+    /// Bytes read from the pipe: whole frames, and perhaps the beginning of another one.
     received: BytesMut,
+    /// Gets the reason for the end from the connection's task.
     ended: oneshot::Receiver<Disconnect>,
+    /// True if the reason for the end was returned as the last item.
     is_over: bool,
 }
 
@@ -57,7 +59,7 @@ impl Hub {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no subscription is made then.
+    /// Cancel safe: if the future is dropped, no subscription is made.
     pub async fn subscribe(&self, topic: &TopicName) -> Result<Subscription, Disconnect> {
         let admitted = self.budget().admit(|counts| &counts.refused_connections);
         admitted.map_err(|_| Disconnect::Overloaded)?;
@@ -99,7 +101,7 @@ impl Subscription {
     fn next_message(&mut self) -> Option<Message> {
         while let Some(frame) = Frame::split_off(&mut self.received) {
             if frame.opcode() == Some(Opcode::Close) {
-                // The shard waits for the end of the pipe.
+                // The connection's task waits for this end of the pipe to close.
                 self.pipe = None;
             } else if let Some(message) = Message::from_frame(frame) {
                 return Some(message);
@@ -145,7 +147,7 @@ impl Stream for Subscription {
 }
 
 /// The protocol of a subscription, on the shard's side of the pipe. It only subscribes to the
-/// topic, and reports the end.
+/// topic, and reports the end of the connection to the subscription.
 struct Feed {
     topic: TopicName,
     end: Option<oneshot::Sender<Disconnect>>,
@@ -166,7 +168,7 @@ impl Protocol for Feed {
     }
 }
 
-/// Bytes that the pipe holds, like the send buffer of a socket, before the outbox begins to fill.
+/// Bytes that the pipe holds before the outbox begins to fill, like the send buffer of a socket.
 const PIPE_BYTES: usize = 64 * 1024;
 
 /// Bytes that are read from the pipe at a time.

@@ -6,7 +6,7 @@ use crate::{disconnect::Disconnect, metrics::counter::Counter};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ends<N = u64> {
-    /// The application closed it.
+    /// The application closed the connection.
     pub application: N,
     /// The client began the closing handshake.
     pub by_peer: N,
@@ -83,6 +83,7 @@ impl Ends {
     /// Returns the number of connections that have ended, for any reason.
     #[must_use]
     pub fn total(&self) -> u64 {
+        // Destructured, so that the compiler reports a field that is forgotten.
         let Self {
             application,
             by_peer,
@@ -96,15 +97,19 @@ impl Ends {
             protocol_error,
             shard_panicked,
         } = self;
-        let ours = [application, no_pong, overloaded, restarting, shard_panicked];
-        let theirs = [
+        let counts = [
+            application,
             by_peer,
             lost,
+            no_pong,
+            overloaded,
+            restarting,
             slow_consumer,
             too_far_behind,
             unregistered,
             protocol_error,
+            shard_panicked,
         ];
-        ours.into_iter().chain(theirs).sum()
+        counts.into_iter().sum()
     }
 }

@@ -5,9 +5,9 @@ use crate::metrics::{ends::Ends, shard::ShardMetrics};
 /// The metrics of a hub, summed over its shards. Metrics of a server, such as failed accepts, are
 /// not included.
 ///
-/// Each one is read by itself while the shards go on, so two of them need not be of the same
-/// moment. A *gauge* is a current value. A *counter* counts since the start of the hub and never
-/// decreases.
+/// The metrics are read one after the other while the shards go on, so two of them need not be of
+/// the same moment. A *gauge* is a current value. A *counter* counts since the start of the hub and
+/// never decreases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -35,15 +35,16 @@ pub struct MemoryMetrics {
     pub held_bytes: u64,
     /// Gauge: the budget, in bytes.
     pub budget_bytes: u64,
-    /// Counter: connections ended because they were furthest behind.
+    /// Counter: connections ended because they were furthest behind while memory was short.
     pub evicted: u64,
-    /// Counter: connections and requests ended with an unfinished message, body or head.
+    /// Counter: connections and requests that were ended with an unfinished message, body or head,
+    /// because memory was short.
     pub unfinished: u64,
     /// Counter: connections refused for lack of memory.
     pub refused_connections: u64,
     /// Counter: registrations refused for lack of memory.
     pub refused_registrations: u64,
-    /// Counter: connections ended because they wanted more topics.
+    /// Counter: connections ended because they wanted more topics while memory was short.
     pub refused_topics: u64,
 }
 

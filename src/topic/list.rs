@@ -69,7 +69,7 @@ impl Deref for Topics {
     }
 }
 
-/// Compares the pointers first: two lists are nearly always clones of the same one.
+/// Compares the pointers first: two lists are nearly always clones of the same list.
 impl PartialEq for Topics {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
@@ -82,7 +82,7 @@ impl fmt::Debug for Topics {
     }
 }
 
-/// A list that is built name by name. Each name is checked when it is added, and one that occurs
+/// A list that is built name by name. Each name is checked when it is added. A name that occurs
 /// twice counts once.
 #[derive(Debug, Default)]
 pub(crate) struct TopicList {
@@ -126,8 +126,8 @@ impl TopicList {
     }
 }
 
-/// A list of topics in a JSON document. If the list has a fault, the document is still parsed, and
-/// this is the fault.
+/// A list of topics in a JSON document, or the first fault of the list. A fault of the list is no
+/// error of the document, which is parsed to its end.
 #[derive(Debug)]
 pub(crate) struct Named(pub(crate) Result<Topics, InvalidTopics>);
 
@@ -190,12 +190,14 @@ mod tests {
         (0..count).map(|number| number.to_string()).collect()
     }
 
+    /// Makes a list name by name. Returns its length.
     fn check(names: &[String]) -> Result<usize, InvalidTopics> {
         let mut list = TopicList::default();
         names.iter().try_for_each(|name| list.add(name))?;
         Ok(list.topics.len())
     }
 
+    /// Parses a list in JSON. Returns its length or its fault, or else the error of the JSON.
     fn read(json: &str) -> Result<Result<usize, InvalidTopics>, String> {
         let named = serde_json::from_str::<Named>(json).map_err(|error| error.to_string());
         named.map(|Named(topics)| topics.map(|topics| topics.len()))
@@ -220,14 +222,15 @@ mod tests {
         let mut names = numbers(MAX_TOPICS);
         names.extend(vec!["7".to_owned(); 10_500]);
         assert_eq!(read(&list(&names)), Ok(Ok(MAX_TOPICS)));
-        let late = |last: [&str; 2]| {
+        // Returns the fault of the list if it ends with two more names.
+        let fault_of = |last: [&str; 2]| {
             let names = [&names[..], &last.map(str::to_owned)].concat();
             let fault = check(&names).unwrap_err();
             assert_eq!(read(&list(&names)), Ok(Err(fault)));
             fault.to_string()
         };
-        assert!(late(["", "new"]).starts_with("topics: a topic name is"));
-        assert!(late(["new", ""]).starts_with("topics: more than"));
+        assert!(fault_of(["", "new"]).starts_with("topics: a topic name is"));
+        assert!(fault_of(["new", ""]).starts_with("topics: more than"));
     }
 
     #[test]
@@ -239,6 +242,7 @@ mod tests {
                 .contains("expected a string")
         );
         assert!(read("[\"\", \"a\"").unwrap_err().starts_with("EOF"));
+        // After the first fault, the other elements need only be JSON.
         assert!(read("[\"\", 7]").unwrap().is_err());
     }
 
