@@ -65,7 +65,7 @@ impl Shared {
         EncodedMessage::new(message, &self.config.deflate, &self.budget)
     }
 
-    /// Returns the forms in which a shard may have to compress a message for this many subscribers.
+    /// Returns the forms in which a shard may have to compress a message for so many subscribers.
     pub(in crate::hub) fn forms(&self, shard: usize, subscribers: usize) -> Forms {
         if !self.config.deflate.enabled {
             return Forms::default();
