@@ -18,8 +18,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// The length of the measured time.
     pub duration: Duration,
-    /// Number of connections that earlier processes of the same run open. The numbers of this
-    /// process's connections begin with it.
+    /// Number of connections that the processes before this one open. So it is the number of this
+    /// process's first connection in the whole run.
     pub connection_offset: usize,
     /// Number of processes that share the run.
     pub processes: usize,
@@ -125,9 +125,10 @@ pub struct Fanout {
 /// The protocol by which a server takes subscriptions and publications.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
-    /// That of framecast's relay: HTTP requests to `/register` and `/publish` below this path.
+    /// The protocol of framecast's relay: HTTP requests to `/register` and `/publish` below this
+    /// path.
     Relay(String),
-    /// That of any other server: WebSocket messages made from templates.
+    /// The protocol of any other server: WebSocket messages made from templates.
     Template(ProtocolTemplate),
 }
 
@@ -136,8 +137,8 @@ pub enum Protocol {
 pub struct ProtocolTemplate {
     /// The message that each subscriber sends. `None` if a connection is subscribed without one.
     pub subscribe: Option<String>,
-    /// A text that the server's confirmation of a subscription contains. `None` if it confirms
-    /// none.
+    /// A text that the server's confirmation of a subscription contains. `None` if the server
+    /// confirms no subscription.
     pub subscribed: Option<String>,
     /// The message that publishes. `None` if it is the payload alone.
     pub publish: Option<String>,
@@ -203,11 +204,14 @@ impl Plan {
 }
 
 impl Fanout {
-    fn connections(&self) -> usize {
+    /// Returns how many connections subscribers and publishers have in this process. Each stream
+    /// has one to publish.
+    pub(crate) fn connections(&self) -> usize {
         let publishing = if self.publishers > 0 { self.streams } else { 0 };
         self.subscribers + publishing
     }
 
+    /// Returns the share that process `index` of `of` gets.
     fn share(&self, index: usize, of: usize) -> Self {
         Self {
             subscribers: part(self.subscribers, index, of),
@@ -229,6 +233,7 @@ impl Scenario {
         }
     }
 
+    /// Returns the share that process `index` of `of` gets. A rate is shared like the connections.
     fn share(&self, index: usize, of: usize) -> Self {
         let rate = |rate: f64, mine: usize, all: usize| rate * mine as f64 / all.max(1) as f64;
         match self {
@@ -325,6 +330,8 @@ pub(crate) mod tests {
             protocol: Protocol::Template(ProtocolTemplate::default()),
         };
         let shares = plan(Scenario::Fanout(fanout)).share_out(2);
+        // The first process has 3 of the 5 subscribers, and 3 streams; the second one 2
+        // subscribers.
         assert_eq!(
             (shares[0].connections(), shares[1].connections()),
             (3 + 3, 2)

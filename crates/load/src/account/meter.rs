@@ -18,11 +18,12 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Meter {
     pid: u32,
-    /// Before there are connections, and at the end of the measured time.
+    /// The server's resident memory before there are connections, and at the end of the measured
+    /// time.
     resident_bytes: (u64, u64),
-    /// At the same two times.
+    /// The kernel's memory for TCP buffers at the same two times.
     socket_bytes: (u64, u64),
-    /// At the start and at the end of the measured time.
+    /// The server's CPU time at the start and at the end of the measured time.
     cpu: (Cpu, Cpu),
     /// True once the process could not be read any more.
     is_gone: bool,
@@ -37,14 +38,15 @@ pub struct ServerUse {
     pub cpu_seconds: f64,
     /// Cores in use, on average over the measured time.
     pub cpu_cores: f64,
-    /// CPU time for each reply, delivery or handshake, in microseconds. `None` if there were none.
+    /// CPU time for each reply, delivery or handshake, in microseconds. `None` if none was
+    /// measured.
     pub cpu_us_per_message: Option<f64>,
     /// Resident memory at the end of the measured time.
     pub resident_bytes: u64,
     /// Growth of the resident memory during the run, divided by the number of connections.
     pub resident_bytes_per_connection: f64,
-    /// Growth of the kernel's buffers of all TCP sockets of this machine. If the server runs on it,
-    /// both ends of each connection are in it.
+    /// Growth of the kernel's buffers of all TCP sockets of this machine. It has those of both ends
+    /// of each connection if the server runs on this machine, too.
     pub kernel_socket_bytes: i64,
 }
 

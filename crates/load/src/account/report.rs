@@ -16,7 +16,7 @@ pub struct Report {
     pub duration: Duration,
     /// Messages that were received, and the faults among them.
     pub tally: Tally,
-    /// The same for churners, the subscribers that connect and leave while the streams run.
+    /// The same counts for churners, the subscribers that connect and leave while the streams run.
     pub churners: Tally,
     /// Number of echo messages, idle connections or handshakes that were due. For each of them one
     /// reply, open connection or finished handshake is expected.
@@ -28,9 +28,9 @@ pub struct Report {
     /// Number of subscribers of each topic, including those that the server disconnected. Stream
     /// `s` is for topic `s` modulo the number of topics.
     pub followers: Vec<u64>,
-    /// Replies, deliveries or handshakes in the measured time.
+    /// Number of replies, deliveries or handshakes in the measured time.
     pub measured: u64,
-    /// The same in each of [`STEPS`] equal steps of the measured time.
+    /// This number for each of [`STEPS`] equal steps of the measured time.
     pub timeline: Vec<u64>,
     /// Time from the scheduled sending of a message to its arrival.
     pub latency: Latencies,
@@ -69,10 +69,10 @@ impl Report {
     /// Returns how many deliveries `publications`, counted by stream, should have caused.
     fn deliveries(&self, publications: &[u64]) -> u64 {
         let topics = self.followers.len().max(1);
-        let follow = |stream| self.followers.get(stream % topics).copied().unwrap_or(0);
+        let followers = |stream| self.followers.get(stream % topics).copied().unwrap_or(0);
         let publications = publications.iter().enumerate();
         publications
-            .map(|(stream, count)| count * follow(stream))
+            .map(|(stream, count)| count * followers(stream))
             .sum()
     }
 
@@ -185,7 +185,8 @@ impl Recorder {
         let Some(window) = self.window else {
             return;
         };
-        // By its schedule, so that a slow message counts although it arrives after the end.
+        // The latency counts by the scheduled time, so that a slow message has its part in it
+        // although it arrives after the end.
         if window.contains(scheduled) {
             self.report.latency.record(now.since(scheduled));
         }
@@ -199,7 +200,8 @@ impl Recorder {
         }
     }
 
-    /// Records a publication that all subscribers have received.
+    /// Records the time from the `first` to the `last` delivery of a publication that all
+    /// subscribers have received.
     pub(crate) fn spread(&mut self, first: Moment, last: Moment) {
         if self.window.is_some_and(|window| window.contains(first)) {
             self.report.spread.record(last.since(first));
@@ -215,6 +217,7 @@ mod tests {
         Moment::from_nanos(nanos)
     }
 
+    /// Returns a recorder that measures from 1000 to 2000 ns, in steps of 10 ns.
     fn recorder() -> Recorder {
         let mut recorder = Recorder::default();
         recorder.measure(nanos(1000), Duration::from_nanos(1000));
@@ -224,10 +227,12 @@ mod tests {
     #[test]
     fn a_late_arrival_counts_for_latency_by_its_schedule_but_not_for_throughput() {
         let mut recorder = recorder();
+        // Scheduled in the measured time, and arrived after it.
         recorder.arrived(nanos(1999), nanos(5000));
         assert_eq!(recorder.report.latency.count(), 1);
         assert_eq!(recorder.report.latency.max(), Duration::from_nanos(3001));
         assert_eq!(recorder.report.measured, 0);
+        // Scheduled before the measured time, and arrived in it.
         recorder.arrived(nanos(999), nanos(1005));
         assert_eq!(recorder.report.latency.count(), 1);
         assert_eq!(recorder.report.measured, 1);
@@ -243,6 +248,7 @@ mod tests {
         assert_eq!(recorder.report.latency.count(), 2);
         assert_eq!(recorder.report.measured, 1);
         assert_eq!(recorder.report.duration, Duration::from_nanos(125));
+        // 125 ns are 12 whole steps and a half. The first message arrived after 120 ns.
         assert_eq!(recorder.report.timeline.len(), 13);
         assert_eq!(recorder.report.timeline[12], 1);
     }
@@ -259,7 +265,8 @@ mod tests {
             },
             ..Report::default()
         };
-        assert_eq!(report.expected(), 30 + 10 + 3);
+        // Streams 0 and 2 are for topic 0, which has 3 followers.
+        assert_eq!(report.expected(), 10 * 3 + 5 * 2 + 3);
         assert!((report.delivery_ratio() - 42.0 / 43.0).abs() < 1e-9);
     }
 
@@ -275,7 +282,8 @@ mod tests {
             },
             ..Report::default()
         };
-        assert_eq!(report.expected(), 6 + 6);
+        // 2 publications that were made and 2 that were not, for 3 followers.
+        assert_eq!(report.expected(), 2 * 3 + 2 * 3);
         assert!((report.delivery_ratio() - 0.5).abs() < 1e-9);
     }
 
@@ -294,7 +302,7 @@ mod tests {
         };
         two.latency.record(Duration::from_millis(1));
         one.add(&two);
-        assert_eq!(one.expected(), 70);
+        assert_eq!(one.expected(), 10 * (3 + 4));
         assert_eq!(one.timeline, [6, 8]);
         assert_eq!(one.latency.count(), 1);
     }

@@ -2,7 +2,8 @@
 
 use crate::clock::Moment;
 
-/// Deliveries of the latest publications of one stream, each until all subscribers have it.
+/// The deliveries of the latest publications of one stream. Each publication is remembered until
+/// all subscribers have it.
 #[derive(Debug)]
 pub(crate) struct Spread {
     slots: Vec<Slot>,
@@ -18,8 +19,8 @@ struct Slot {
 }
 
 impl Spread {
-    /// Remembers the last `len` publications. One that has not reached all subscribers when number
-    /// `sequence + len` arrives is not measured.
+    /// Returns a spread that remembers the last `len` publications. Publication `n` is not measured
+    /// if publication `n + len` arrives before all subscribers have `n`.
     pub(crate) fn new(len: usize) -> Self {
         Self {
             slots: vec![Slot::default(); len],

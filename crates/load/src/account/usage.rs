@@ -37,7 +37,8 @@ impl Cpu {
         }
     }
 
-    /// Returns the one of two processes that needed more CPU time.
+    /// Returns the CPU time of the busier of two processes: the one whose threads ran or waited for
+    /// a core for longer.
     pub(crate) fn busier(self, other: Self) -> Self {
         if other.ran + other.waited > self.ran + self.waited {
             other

@@ -46,7 +46,7 @@ pub(crate) struct Clients {
     /// Number of connections that are not open yet.
     opening: usize,
     pub counts: Connections,
-    /// The reason why a connection ended, for the first one that did not end by leaving.
+    /// The reason why the first connection ended that had not begun to leave by itself.
     pub first_end: Option<End>,
 }
 
@@ -167,7 +167,7 @@ impl Clients {
         self.update_interest(key)
     }
 
-    /// Makes epoll wait until the socket is writable if bytes are queued, and else not.
+    /// Makes epoll report that the socket is writable if bytes are queued for it, and only then.
     fn update_interest(&mut self, key: ClientKey) -> Result<(), Error> {
         let Some(client) = self.clients.get_mut(key) else {
             return Ok(());
@@ -194,8 +194,8 @@ impl Clients {
         changed.map_err(|error| Error::Poll(error.into()))
     }
 
-    /// Handles the events of up to 8 sockets. If none is left from the last wait, waits for some
-    /// until `until`. Returns how many were handled.
+    /// Handles the events of up to 8 sockets. If no event is left from the last wait, waits for
+    /// events until `until`. Returns how many were handled.
     pub(crate) fn poll(
         &mut self,
         until: Moment,
@@ -307,8 +307,8 @@ pub(crate) enum Endpoint<'a> {
 /// Most events that one wait takes from epoll. Arbitrary.
 const MAX_EVENTS: usize = 1024;
 
-/// Events that one poll handles. They are few so that the schedule is not delayed for long: one
-/// read with all its events may take 100 µs.
+/// Number of sockets whose events one poll handles. They are few so that the schedule is not
+/// delayed for long: one read, with all its events, may take 100 µs.
 const EVENTS_PER_POLL: usize = 8;
 
 /// The longest wait of one call. Arbitrary: callers poll again.

@@ -23,7 +23,7 @@ pub(crate) enum Role {
     Caller(usize),
     /// Connects and leaves during the run.
     Churner,
-    /// Is held open, and sends nothing.
+    /// Stays open, and sends nothing.
     Holder,
     /// Publishes the stream with this number.
     Publisher(usize),

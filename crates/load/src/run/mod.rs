@@ -2,7 +2,7 @@
 //!
 //! [`run_loop`] takes one process through the phases of a run, and [`workers`] divides it among
 //! several processes. [`probe`] tries one connection first, [`progress`] has the phase and the
-//! counts that are shown during a run, and [`interruption`] ends it early.
+//! counts that the user sees during a run, and [`interruption`] ends a run early.
 
 pub(crate) mod interruption;
 mod probe;
@@ -28,8 +28,8 @@ use crate::{
 };
 
 /// Executes `plan` in this process, or in `processes` worker processes if that is more than 1.
-/// Calls `show` some ten times in a second. Returns the report, and the CPU time and memory of the
-/// server if its process id is given as `pid`.
+/// Calls `show` some ten times per second. Returns the report. If `pid` is the process id of the
+/// server, also returns the CPU time and memory that the server used.
 ///
 /// # Errors
 ///
@@ -81,6 +81,7 @@ struct User<'a> {
 
 impl Supervisor for User<'_> {
     fn on_ready(&mut self) -> Result<Moment, Error> {
+        // Closes the probe.
         self.probe = None;
         Ok(Moment::now())
     }

@@ -83,6 +83,8 @@ impl Workers {
         })
     }
 
+    /// Follows the run through its phases, which the workers execute. Returns their reports added
+    /// up.
     pub(crate) fn run(
         mut self,
         plan: &Plan,
@@ -159,7 +161,7 @@ impl Workers {
     /// Stores the progress of worker `index`, and shows that of all workers.
     fn show(&mut self, index: usize, progress: Progress, supervisor: &mut dyn Supervisor) {
         self.progress[index] = Some(progress);
-        // Only after a message of the first worker: all workers send equally often.
+        // Shown after messages of the first worker only, because all workers send equally often.
         if index == 0 {
             let known: Vec<_> = self.progress.iter().copied().flatten().collect();
             if let Some(all) = Progress::of_all(&known) {
@@ -171,6 +173,7 @@ impl Workers {
 
 type Sender = SyncSender<(usize, Result<WorkerMessage, Error>)>;
 
+/// Starts worker `index` with its share of the plan, and a thread that forwards its messages.
 fn start(index: usize, plan: &Plan, sender: &Sender) -> io::Result<Worker> {
     let mut child = Command::new(env::current_exe()?)
         .args(WORKER_ARGUMENTS)
@@ -303,5 +306,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Capacity of the queue of messages from all workers. Each sends ten in a second. Arbitrary.
 const QUEUED_MESSAGES: usize = 256;
 
-/// Time by which a start or an early end lies in the future, so that it reaches all workers before.
+/// Time by which a start or an early end lies in the future when it is sent, so that it reaches all
+/// workers before.
 const HEAD_START: Duration = Duration::from_millis(100);

@@ -22,12 +22,13 @@ use crate::{
     },
 };
 
-/// Number of digits of the sequence number, with which a message begins. A shorter message has only
-/// the last digits.
+/// Number of hexadecimal digits of the sequence number, with which a message begins. A message that
+/// is shorter than that has only the last digits.
 const DIGITS: usize = 12;
 
-/// Number of digits of the caller's number, which follow if they fit into the message. They show if
-/// the server has sent a message to another connection than its sender.
+/// Number of hexadecimal digits of the caller's number, which follow if they fit into the message.
+/// By them a caller recognizes a message of another one, which the server has sent back on the
+/// wrong connection.
 const CALLER_DIGITS: usize = 8;
 
 /// The echo scenario. Its connections are called callers.
@@ -65,10 +66,11 @@ struct Caller {
     /// The connection, while it is open.
     key: Option<ClientKey>,
     sent: u64,
-    /// Replies to the messages sent, right or corrupted.
+    /// Number of replies to the messages sent, right or corrupted.
     answered: u64,
     track: Track,
-    /// The scheduled times of the messages in flight: message `n` is at `n` modulo the length.
+    /// The scheduled times of the messages in flight: that of message `n` is at index `n` modulo
+    /// the length. Empty in an open loop.
     scheduled: Vec<Moment>,
 }
 
@@ -105,11 +107,11 @@ impl Caller {
 enum Reply {
     /// A reply although all messages were answered before.
     Again,
-    /// Differs from all that was sent.
+    /// A message that differs from all that the caller has sent.
     Corrupted,
-    /// Has the number of another caller.
+    /// A message with the number of another caller.
     Foreign,
-    /// The caller's own message with this number.
+    /// The caller's own message with this sequence number.
     Own(u64),
 }
 
@@ -239,7 +241,8 @@ impl Echo {
         (self.first + index) as u64
     }
 
-    /// Sends the messages that are due. Returns the latest time for the next call.
+    /// Sends the messages of an open loop that are due, of the callers in turn. Returns the latest
+    /// time for the next call.
     fn send_due(
         &mut self,
         mut schedule: Schedule,
@@ -318,6 +321,7 @@ impl Scenario for Echo {
         match (self.plan.pace, self.schedule) {
             (_, Some(schedule)) => return self.send_due(schedule, clients, now),
             (Pace::InFlight(depth), None) if is_first => {
+                // `depth` messages of each caller.
                 for number in 0..depth * self.callers.len() {
                     self.send(number / depth, now, clients)?;
                 }

@@ -17,6 +17,7 @@ pub(crate) struct Handshake {
     plan: plan::Handshake,
     path: String,
     schedule: Option<Schedule>,
+    /// Number of connections that have not ended yet.
     under_way: usize,
     is_over: bool,
     recorder: Recorder,
@@ -34,8 +35,8 @@ impl Handshake {
         }
     }
 
-    /// Takes the next connection off the schedule and returns the time at which it was due. `None`
-    /// if none is due, or if as many as the plan allows are open.
+    /// Takes the next connection off the schedule, and returns the time at which it was due. `None`
+    /// if none is due, or if as many as the plan allows are under way.
     fn take_due(&mut self, now: Moment) -> Option<Moment> {
         if self.is_over || self.under_way >= self.plan.connections {
             return None;
@@ -63,6 +64,7 @@ impl Handler for Handshake {
 
 impl Scenario for Handshake {
     fn connections(&self) -> usize {
+        // All connections are opened in `pump`.
         0
     }
 
@@ -84,7 +86,7 @@ impl Scenario for Handshake {
         let next = self
             .schedule
             .map_or_else(|| next_pump(now), |schedule| schedule.next());
-        // A connection that is overdue waits until another one ends, not for a time.
+        // A connection that is overdue does not wait for a time, but until another one ends.
         Ok(if next <= now { next_pump(now) } else { next })
     }
 

@@ -1,4 +1,4 @@
-//! Scenarios: each decides which connections a run has and what they send when, and checks what
+//! Scenarios: each decides which connections a run has, what they send and when, and checks what
 //! they receive.
 //!
 //! Each is a file: [`churn`], [`echo`], [`fanout`] (with [`publication`] and [`streams`]),

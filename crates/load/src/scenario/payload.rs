@@ -71,8 +71,8 @@ pub(crate) fn put_hex(digits: &mut [u8], mut number: u64) {
     }
 }
 
-/// Returns the number that [`hex`] reads after [`put_hex`] has written `number` into `digits`
-/// digits, of which there are at most 15.
+/// Returns what [`put_hex`] keeps of `number` if it writes only its last `digits` hexadecimal
+/// digits, at most 15.
 pub(crate) fn last_digits(number: u64, digits: usize) -> u64 {
     number & ((1 << (4 * digits)) - 1)
 }

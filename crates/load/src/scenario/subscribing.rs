@@ -162,14 +162,14 @@ impl Subscribing {
     }
 }
 
-/// The confirmation of a subscription that the server is expected to send.
+/// The confirmation that the server is expected to send for a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Confirmation {
     /// The server will confirm.
     Awaited,
-    /// The server takes the subscription, but confirms none.
+    /// The server takes the subscription, but does not confirm it.
     NeverSent,
-    /// The connection is subscribed by being open.
+    /// No message subscribes: the connection is subscribed as soon as it is open.
     NotNeeded,
 }
 
