@@ -2,7 +2,8 @@
 //!
 //! Pure.
 
-/// The longest reason shown, in characters. Arbitrary: it fits on two lines of a terminal.
+/// Longest text that [`first_line`] returns uncut, in characters. Arbitrary: it fits on two lines
+/// of a terminal.
 const SHOWN_CHARACTERS: usize = 120;
 
 /// Escapes all characters of `text` that would move the cursor, colour the terminal, start a line

@@ -57,13 +57,14 @@ enum Command {
     Load(load::Args),
 }
 
-/// The error of a run that Ctrl-C has ended, with its text. It exits with status 130.
+/// The error of a run of `load` that Ctrl-C has ended, with the text to print. The program exits
+/// with status 130.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Interrupted(String);
 
-/// A wrong command line or setting that clap's parser accepts. It exits with the same status 2 as
-/// an error of the parser.
+/// A wrong command line or setting that clap's parser accepts. The program exits with status 2, as
+/// after an error of the parser.
 #[derive(Debug)]
 struct Misuse(anyhow::Error);
 
@@ -197,16 +198,16 @@ fn usage(error: &clap::Error, stderr: &Stderr) -> ExitCode {
     ExitCode::from(MISUSE)
 }
 
-/// The status that clap uses for a wrong command line.
+/// The exit status that clap uses for a wrong command line.
 const MISUSE: u8 = 2;
 
-/// The status that a shell reports for a program that SIGINT has killed.
+/// The exit status that a shell reports for a program that SIGINT has killed: 128 + 2.
 const INTERRUPTED: u8 = 130;
 
-/// `EX_SOFTWARE` of sysexits(3): a bug.
+/// The exit status for a bug: `EX_SOFTWARE` of sysexits(3).
 const SOFTWARE: u8 = 70;
 
-/// Any other error.
+/// The exit status for any other error.
 const FAILURE: u8 = 1;
 
 #[cfg(test)]
@@ -222,9 +223,11 @@ mod tests {
             ("f serve --max-behind -5s", "f serve --max-behind=-5s"),
             ("f --a -1 --b -.5 -2", "f --a=-1 --b=-.5 -2"),
             ("f --a --b -1", "f --a --b=-1"),
+            // The word before the number is an option with a value, a short option, and a value.
             ("f --a=1 -1", "f --a=1 -1"),
             ("f --a -h -1", "f --a -h -1"),
             ("f --a 5 -1", "f --a 5 -1"),
+            // Nothing after `--` is an option.
             ("f --a -- -1 --b -2", "f --a -- -1 --b -2"),
         ] {
             let joined = with_negative_values(line.split(' ').map(OsString::from));

@@ -164,7 +164,7 @@ async fn post(url: &Url, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
             Err(error) => Err(anyhow::Error::from_boxed(error)),
         }
     };
-    // An error of the connection also fails the exchange, so the task's result is not needed.
+    // The task's result is not needed: an error of the connection fails the exchange, too.
     let connection = tokio::spawn(connection);
     let answer = exchange.await.context("no answer from the server");
     connection.abort();

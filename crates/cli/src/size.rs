@@ -1,7 +1,7 @@
 //! Sizes in bytes, in options and in the settings file.
 //!
-//! Pure. The crates for this accept sizes whose exact meaning is unclear: fractions, which they
-//! round, units of 1000 beside those of 1024, and signs.
+//! Pure. The crates that parse sizes also accept some whose exact meaning is unclear: fractions,
+//! which they round, units of 1000 beside those of 1024, and signs.
 
 use std::{fmt, str::FromStr};
 
@@ -79,7 +79,7 @@ impl<const MOST: usize> Visitor<'_> for SizeVisitor<MOST> {
     }
 }
 
-/// Writes a size in the largest unit of which it is a multiple.
+/// Formats a size in the largest unit of which it is a multiple.
 fn written(bytes: usize) -> String {
     let unit = UNITS
         .into_iter()
@@ -118,6 +118,7 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_size_or_is_ambiguous_is_refused() {
+        // The digit of `١KiB` is an Arabic one.
         for text in [
             "", "KiB", "Ki", "B", "64B", "64KiBB", "64Kii", "64ki", "64M", "-1", "+1", "-1KiB",
             "+1KiB", "1.5MiB", "1e6", "1_000", "1,000", "64k", "64K", "64KB", "64kib", "64Kib",

@@ -1,7 +1,7 @@
 //! The opening handshake ([RFC 6455 §4.1]): hyper sends the request, and this file checks the
 //! response.
 //!
-//! A response other than 101 is shown with the first line of its body, in which servers put the
+//! The error for a response other than 101 has the first line of its body, in which servers put the
 //! reason.
 //!
 //! [RFC 6455 §4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
@@ -86,7 +86,7 @@ impl OpenError {
     }
 }
 
-/// Returns true if another attempt would get the same status, which is not 101.
+/// Returns true if another attempt would get `status`, which is not 101, again.
 fn is_final_status(status: StatusCode) -> bool {
     // Success and redirection are final, too: they don't come from a WebSocket server.
     let is_temporary = status.is_server_error()

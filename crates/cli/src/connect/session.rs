@@ -21,15 +21,15 @@ use crate::{
     display::escape,
 };
 
-/// Time without a message after the end of the input after which the client closes. It is long
-/// enough for an answer from anywhere on Earth, with a round trip below 400 ms, and short enough
-/// not to delay a script much.
+/// Time that the client waits for further messages after the end of the input, before it closes the
+/// connection. It is long enough for an answer from anywhere on Earth, with a round trip below
+/// 400 ms, and short enough not to delay a script much.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// Time that a closing handshake may take. Arbitrary: nothing is lost by giving up on it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// RFC 6455 §7.4.1: the client is going away.
+/// The close code of an endpoint that goes away (RFC 6455 §7.4.1).
 const GOING_AWAY: u16 = 1001;
 
 /// The end of a session.
@@ -39,7 +39,7 @@ pub(super) enum Outcome {
     Closed,
     /// The server or the network ended the connection.
     Disconnected(Disconnect),
-    /// The user pressed Ctrl-C during the closing handshake, which is not waited for.
+    /// The user pressed Ctrl-C during the closing handshake. The client does not wait for its end.
     Interrupted,
 }
 
@@ -213,8 +213,8 @@ impl<'a> Session<'a> {
         Outcome::Closed
     }
 
-    /// Waits until the writer has sent a Close: the reply to the server's, or one that names its
-    /// protocol error.
+    /// Waits until the writer has sent a Close: the reply to the server's Close, or, after a
+    /// protocol error of the server, one with the code of the error.
     async fn wait_for_close_reply(&self, disconnect: &Disconnect) {
         if !matches!(disconnect, Disconnect::Lost(_)) {
             // After the timeout the client gives up: the socket takes nothing more.
@@ -222,7 +222,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Returns the reason why a write failed, which the reader knows: it may still receive a Close.
+    /// Waits for the reader's reason why the connection has ended, after a write has failed: the
+    /// reader may still receive the server's Close.
     async fn reason(&mut self) -> Disconnect {
         let disconnect = timeout(CLOSE_TIMEOUT, disconnect(&mut self.link, &mut self.pings)).await;
         let disconnect = disconnect.ok().flatten();

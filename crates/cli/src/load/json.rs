@@ -22,7 +22,7 @@ struct Document<'a> {
     scenario: &'a str,
     description: &'a str,
     url: &'a str,
-    /// The measured time, which an interruption cuts short.
+    /// The measured time, in seconds. If the run was interrupted, it is shorter than planned.
     duration_s: f64,
     is_interrupted: bool,
     published: u64,

@@ -180,7 +180,8 @@ impl Scenario {
 }
 
 /// Adds `topic={topic}` to the query of the target, unless its path has `{topic}` or subscribers
-/// send a message that subscribes. For the relay, moves the path of the target to `protocol`.
+/// send a message that subscribes. For the relay, copies the path of the target into `protocol`
+/// instead.
 fn address_topics(protocol: &mut Protocol, target: &mut Target) -> anyhow::Result<()> {
     match protocol {
         Protocol::Relay(base) => {
@@ -199,13 +200,14 @@ fn address_topics(protocol: &mut Protocol, target: &mut Target) -> anyhow::Resul
 }
 
 impl Outcome<'_> {
-    /// Returns how long the run had measured when it was interrupted, and how long it should have.
-    /// `None` if it was not interrupted.
+    /// Formats the measured and the planned time of a run that was interrupted:
+    /// `after 1.50 s of 5.00 s`. Returns `None` if it was not interrupted.
     fn interrupted(&self) -> Option<String> {
-        let (done, whole) = (self.report.duration, self.plan.duration);
-        (done < whole).then(|| format!("after {} of {}", time(done), time(whole)))
+        let (measured, planned) = (self.report.duration, self.plan.duration);
+        (measured < planned).then(|| format!("after {} of {}", time(measured), time(planned)))
     }
 
+    /// Prints the summary, and writes the files that the options ask for.
     fn write(&self, outputs: Outputs) -> anyhow::Result<()> {
         let summary = summary::table(self);
         let mut stdout = io::stdout();
@@ -220,7 +222,8 @@ impl Outcome<'_> {
     }
 }
 
-/// Returns the number of processes: as many as the connections need, or `asked` if that is more.
+/// Returns the number of processes: as many as the connections need with `descriptors` file
+/// descriptors for each process, or `asked` by `--workers` if that is more.
 fn processes(plan: &Plan, descriptors: usize, asked: Option<usize>) -> anyhow::Result<usize> {
     let each = descriptors.saturating_sub(OTHER_DESCRIPTORS);
     if each == 0 {
@@ -233,7 +236,8 @@ fn processes(plan: &Plan, descriptors: usize, asked: Option<usize>) -> anyhow::R
     Ok(processes.min(connections.max(1)))
 }
 
-/// File descriptors that are left for files, pipes and libraries. Arbitrary.
+/// Number of file descriptors of each process that are left for files, pipes and libraries.
+/// Arbitrary.
 const OTHER_DESCRIPTORS: usize = 64;
 
 #[cfg(test)]
@@ -281,12 +285,16 @@ mod tests {
 
     #[test]
     fn more_connections_than_descriptors_take_more_processes() {
-        let needed = |connections, asked| processes(&plan(connections), 20_000, asked).unwrap();
-        assert_eq!(needed(19_000, None), 1);
-        assert_eq!(needed(60_000, None), 4);
-        assert_eq!(needed(60_000, Some(2)), 4);
-        assert_eq!(needed(100, Some(3)), 3);
-        assert_eq!(needed(2, Some(3)), 2);
-        assert!(processes(&plan(1), 64, None).is_err());
+        // 19,936 of the 20,000 descriptors are for connections.
+        let count = |connections, asked| processes(&plan(connections), 20_000, asked).unwrap();
+        assert_eq!(count(19_000, None), 1);
+        assert_eq!(count(60_000, None), 4);
+        // Fewer processes than necessary are asked for.
+        assert_eq!(count(60_000, Some(2)), 4);
+        // More are asked for.
+        assert_eq!(count(100, Some(3)), 3);
+        // More are asked for than there are connections.
+        assert_eq!(count(2, Some(3)), 2);
+        assert!(processes(&plan(1), OTHER_DESCRIPTORS, None).is_err());
     }
 }

@@ -1,8 +1,8 @@
 //! Standard input and output by lines, and Ctrl-C.
 //!
-//! Reads of standard input and writes to standard output block, and can't be cancelled. Each has a
-//! thread of its own, for which the process does not wait at its exit. So a terminal that is
-//! stopped delays neither the connection nor the exit.
+//! Reads of standard input and writes to standard output block, and can't be cancelled. So each of
+//! the two streams has a thread, for which the process does not wait at its exit. A terminal that
+//! is stopped then delays neither the connection nor the exit.
 //!
 //! [`command`] parses lines from the user, and [`message`] formats messages from the server.
 
@@ -59,7 +59,8 @@ pub(super) enum Unsendable {
     TooLong,
 }
 
-/// Standard input, by lines. At most two lines are read ahead.
+/// Standard input, by lines. The thread that reads is at most two lines ahead: one in the channel,
+/// and one that it waits to send.
 #[derive(Debug)]
 pub(super) struct Input {
     lines: mpsc::Receiver<Result<String, Unsendable>>,
@@ -136,8 +137,11 @@ fn read_lines(lines: &mpsc::Sender<Result<String, Unsendable>>) {
     }
 }
 
+/// Reads a line, and removes the line feed and carriage return from its end. Skips a line that is
+/// too long. Returns `None` at the end of the input.
 fn read_line(input: &mut impl io::BufRead) -> io::Result<Option<Result<String, Unsendable>>> {
     let mut line = Vec::new();
+    // One byte more than the longest line, for the line feed.
     let mut limited = input.by_ref().take(MAX_LINE_BYTES + 1);
     if limited.read_until(b'\n', &mut line)? == 0 {
         return Ok(None);
@@ -200,6 +204,7 @@ fn write_lines(mut lines: mpsc::Receiver<String>) -> io::Result<()> {
     let mut stdout = BufWriter::new(io::stdout().lock());
     while let Some(line) = lines.blocking_recv() {
         stdout.write_all(line.as_bytes())?;
+        // Lines that wait already are flushed together with the first one.
         while let Ok(line) = lines.try_recv() {
             stdout.write_all(line.as_bytes())?;
         }

@@ -1,12 +1,13 @@
 //! One connection as two tasks: one reads the socket, the other one writes it.
 //!
-//! Each is one future for the life of the connection. Reads of fastwebsockets are not cancel safe:
-//! if a read is dropped inside a frame, its bytes are lost, and the next read starts in the middle.
-//! So the session waits on the channels of the [`Link`] instead, which is cancel safe.
+//! Each task is one future for the life of the connection, because reads of fastwebsockets are not
+//! cancel safe: if a read is dropped inside a frame, its bytes are lost, and the next read starts
+//! in the middle. So the session waits on the channels of the [`Link`] instead, which is cancel
+//! safe.
 //!
 //! Replies (Pongs, echoes, the Close) are sent in the order of the frames that they answer. While
-//! the socket does not take them, the reader waits and reads no further frame. So no reply is
-//! dropped, and memory holds few of them.
+//! the socket takes no more bytes, the reader waits and reads no further frame. So no reply is
+//! dropped, and few replies are in memory.
 //!
 //! Invariant: a Close frame is the last frame written.
 //!
@@ -53,7 +54,7 @@ const LIMITS: MessageLimits = MessageLimits {
 pub(super) enum Event {
     /// The connection has ended. No event follows.
     Disconnected(Disconnect),
-    /// A message has arrived, and was passed to its destination.
+    /// A message has arrived, and was printed or sent back.
     Message,
     /// A Pong with this payload.
     Pong(Vec<u8>),
@@ -150,8 +151,9 @@ impl Reader {
             deflate,
             limits: LIMITS,
         };
-        let reply = RefCell::new(Vec::new());
-        let keep = |frame: &[u8]| drop(reply.replace(frame.to_vec()));
+        // The reply of fastwebsockets to a Close. It is queued after the event below.
+        let close_reply = RefCell::new(Vec::new());
+        let keep_reply = |frame: &[u8]| drop(close_reply.replace(frame.to_vec()));
         // The gate reads in small pieces. From the buffer these cost no system call.
         let socket = BufReader::new(socket);
         let mut engine = web_socket(
@@ -159,7 +161,7 @@ impl Reader {
             rules,
             Reading::Messages,
             Rc::clone(&self.infos),
-            keep,
+            keep_reply,
         );
         // `on_frame` sends the Pongs, because it can wait for the queue of replies. The engine
         // still replies to a Close, of which there is only one.
@@ -168,6 +170,7 @@ impl Reader {
         let disconnect = loop {
             let received = match engine.read_frame().await.map_err(Stop::from) {
                 Ok(frame) => self.on_frame(&frame).await,
+                // The gate reports this after each message. The next read goes on.
                 Err(Stop::Idle) => continue,
                 Err(stop) => Err(reason_of(stop)),
             };
@@ -181,7 +184,7 @@ impl Reader {
             }
         };
         let close = match &disconnect {
-            Disconnect::ByServer { .. } => Some(reply.take()),
+            Disconnect::ByServer { .. } => Some(close_reply.take()),
             Disconnect::ProtocolError(error) => Some(frame::close(error.close_code(), "")),
             Disconnect::Lost(_) => None,
         };
@@ -203,6 +206,7 @@ impl Reader {
                 self.reply(frame::pong(&frame.payload)).await;
                 Ok(None)
             }
+            // The collector puts fragments together, and returns none.
             OpCode::Continuation => Ok(None),
             OpCode::Text | OpCode::Binary => {
                 let info = self.infos.borrow_mut().pop_front();
