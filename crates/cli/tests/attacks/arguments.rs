@@ -61,7 +61,7 @@ impl Arguments {
         Ok(parsed)
     }
 
-    /// Command that repeats this run, with placeholders instead of the paths.
+    /// Returns the command that repeats this run, with placeholders instead of the paths.
     pub(crate) fn command(&self) -> String {
         let mut command = "cargo test --release --test attacks --".to_owned();
         let server = self.server != Path::new(env!("CARGO_BIN_EXE_framecast"));

@@ -30,7 +30,8 @@ pub(crate) struct Form {
     pub(crate) together: Duration,
     /// Divisor for the number of attackers in attacks on memory.
     pub(crate) divisor: usize,
-    /// Time after the attackers have gone at which memory is measured again; `None`: not at all.
+    /// Time between the end of the attackers and the last measurement of memory. `None` if memory
+    /// is not measured again.
     pub(crate) settle_time: Option<Duration>,
 }
 
@@ -221,7 +222,8 @@ impl<'a> AttackRun<'a> {
         }
     }
 
-    /// Connects, and has the connection end with a RST, which leaves no port in TIME_WAIT.
+    /// Opens a connection that ends with a RST when it is dropped, which leaves no port in
+    /// TIME_WAIT.
     fn dial_to_reset(&self) -> Result<TcpStream> {
         let socket = self.server.dial()?;
         SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
@@ -251,7 +253,7 @@ impl<'a> AttackRun<'a> {
         self.flood_prepared(crowd, answers)
     }
 
-    /// Begins the attack, and sends what each connection of `crowd` has to send.
+    /// Begins the attack, and sends the patterns that the connections of `crowd` have already.
     pub(crate) fn flood_prepared(&mut self, mut crowd: Crowd, answers: Answers) -> Result<Crowd> {
         let until = self.begin();
         crowd.flood(until, answers)?;
@@ -260,7 +262,7 @@ impl<'a> AttackRun<'a> {
     }
 }
 
-/// Pause between baseline and attack: longer than a message is under way without an attack.
+/// Pause between baseline and attack. Without an attack, a message takes less time to arrive.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Time at which a short connection is reset.

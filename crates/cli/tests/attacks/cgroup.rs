@@ -66,7 +66,7 @@ impl Cgroup {
         command
     }
 
-    /// Number of processes in it that the kernel has killed for lack of memory.
+    /// Returns how many processes of the cgroup the kernel has killed for lack of memory.
     pub(crate) fn kills(&self) -> u64 {
         let kills = read_to_string(self.directory.join(self.files.kills)).unwrap_or_default();
         let line = kills
@@ -76,7 +76,7 @@ impl Cgroup {
             .unwrap_or(0)
     }
 
-    /// Peak of the memory charged to it, the kernel's part included, in KiB.
+    /// Returns the peak of the memory charged to the cgroup, the kernel's part included, in KiB.
     pub(crate) fn peak_kib(&self) -> Option<u64> {
         let peak = read_to_string(self.directory.join(self.files.peak)).ok()?;
         Some(peak.trim().parse::<u64>().ok()? / 1024)
@@ -96,7 +96,8 @@ impl Drop for Cgroup {
     }
 }
 
-/// Folders in which a cgroup could be created: those of this process's own cgroups.
+/// Returns the folders in which a cgroup could be created: those of this process's own cgroups.
+/// `mounts` and `own` are the texts of `/proc/self/mounts` and `/proc/self/cgroup`.
 fn parents(mounts: &str, own: &str) -> Vec<(PathBuf, &'static Files)> {
     let own_path = |is_mine: fn(&str) -> bool| {
         let mut lines = own.lines().filter_map(|line| line.split_once(':'));

@@ -24,7 +24,7 @@ use crate::wire;
 pub(crate) struct Crowd {
     epoll: OwnedFd,
     members: Vec<Member>,
-    /// Bytes that the server has taken.
+    /// Number of bytes that the sockets have taken.
     pub(crate) sent: u64,
     pub(crate) received: u64,
 }
@@ -32,13 +32,14 @@ pub(crate) struct Crowd {
 #[derive(Debug)]
 struct Member {
     socket: TcpStream,
-    /// Bytes that it sends, `rounds` times.
+    /// Bytes that the member sends, `rounds` times.
     pattern: Arc<[u8]>,
+    /// Number of bytes of `pattern` that it has sent in this round.
     offset: usize,
     /// Number of times that it still sends `pattern`.
     rounds: u64,
     has_ended: bool,
-    /// The last bytes that it has received.
+    /// The last bytes that it has received, at most [`TAIL`].
     tail: Vec<u8>,
 }
 
@@ -88,7 +89,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Has every connection send `pattern`, `rounds` times, in place of what it had to send.
+    /// Has every connection send `pattern`, `rounds` times, instead of its earlier pattern.
     pub(crate) fn set_pattern(&mut self, pattern: &[u8], rounds: u64) {
         let pattern: Arc<[u8]> = pattern.into();
         for index in 0..self.members.len() {
@@ -130,7 +131,7 @@ impl Crowd {
         Ok(self.received > 0)
     }
 
-    /// Sends as fast as the server takes it, until `until`.
+    /// Sends the patterns as fast as the server takes them, until `until`.
     pub(crate) fn flood(&mut self, until: Instant, answers: Answers) -> Result<()> {
         for index in 0..self.members.len() {
             self.update_interest(index, answers)?;
@@ -153,7 +154,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Sends what the connections still have to send, without reading, at most until `until`.
+    /// Sends the rest of the patterns, without reading, at most until `until`.
     pub(crate) fn send_remaining(&mut self, until: Instant) -> Result<()> {
         while Instant::now() < until && self.is_sending() {
             let soon = Instant::now() + Duration::from_millis(50);
@@ -162,8 +163,8 @@ impl Crowd {
         Ok(())
     }
 
-    /// Sends as fast as the server takes it until `until`, and reads up to `step` bytes on each
-    /// connection at each interval of `every`.
+    /// Sends the patterns as fast as the server takes them until `until`, and reads up to `step`
+    /// bytes on each connection at each interval of `every`.
     pub(crate) fn flood_and_read_slowly(
         &mut self,
         until: Instant,
@@ -213,7 +214,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// True if a connection still has something to send.
+    /// Returns true if a connection still has something to send.
     pub(crate) fn is_sending(&self) -> bool {
         let mut members = self.members.iter();
         members.any(|member| member.rounds > 0 && !member.has_ended)
@@ -223,7 +224,7 @@ impl Crowd {
         self.members.len()
     }
 
-    /// Number of connections that the server has ended.
+    /// Returns how many connections the server has ended.
     pub(crate) fn ended(&self) -> usize {
         self.members
             .iter()
@@ -231,7 +232,7 @@ impl Crowd {
             .count()
     }
 
-    /// Close codes that the connections have received, each once, in ascending order.
+    /// Returns the close codes that the connections have received, each once, in ascending order.
     pub(crate) fn codes(&self) -> Vec<u16> {
         let mut codes: Vec<_> = self.members.iter().filter_map(Member::code).collect();
         codes.sort_unstable();
@@ -254,7 +255,8 @@ impl Crowd {
         }
     }
 
-    /// Sets the events that epoll reports for a connection, and forgets one that has ended.
+    /// Sets the events that epoll reports for a connection. Removes a connection that has ended
+    /// from epoll.
     fn update_interest(&self, index: usize, answers: Answers) -> Result<()> {
         let member = &self.members[index];
         let mut flags = EventFlags::empty();
@@ -267,7 +269,8 @@ impl Crowd {
         epoll_set(&self.epoll, member, index, flags)
     }
 
-    /// Writes to the socket once, at most `most` bytes. Returns true if nothing is left to send.
+    /// Writes to the socket once, at most `most` bytes. Returns true if these were the last bytes
+    /// that the connection had to send.
     fn send(&mut self, index: usize, most: usize) -> bool {
         let member = &mut self.members[index];
         if member.rounds == 0 || member.has_ended {
@@ -306,8 +309,9 @@ impl Crowd {
 }
 
 impl Member {
-    /// Code of the Close with which the received bytes end.
+    /// Returns the code of the Close with which the received bytes end.
     fn code(&self) -> Option<u16> {
+        // The start of the Close is not known, so this tries every byte of the tail.
         (0..self.tail.len()).find_map(|start| {
             let close = &self.tail[start..];
             let is_close = close[0] == wire::CLOSE

@@ -66,7 +66,7 @@ impl Samples {
         Quantiles::of(&mut self.machine)
     }
 
-    /// Quantiles of `probe` for each shard.
+    /// Returns the quantiles of `probe` for each shard.
     pub(crate) fn quantiles(&mut self, probe: Probe) -> [Quantiles; SHARDS] {
         let samples = self.of(probe);
         let mut all = [Quantiles::default(); SHARDS];
@@ -91,7 +91,7 @@ impl Quantiles {
         }
     }
 
-    /// The worst of each quantile over several shards.
+    /// Returns the worst of each quantile over several shards.
     pub(crate) fn worst(of: &[Self]) -> Self {
         of.iter().fold(Self::default(), |worst, each| Self {
             p50: worst.p50.max(each.p50),

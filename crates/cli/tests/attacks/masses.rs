@@ -38,7 +38,7 @@ impl AttackRun<'_> {
         Ok(crowd)
     }
 
-    /// Like [`Self::connect_many`], with the same opening on all connections.
+    /// Opens connections like [`Self::connect_many`], with the same opening on all.
     pub(crate) fn connect_many_alike(&self, count: usize, opening: &[u8]) -> Result<Crowd> {
         let opening: Arc<[u8]> = opening.into();
         self.connect_many(count, iter::repeat(opening))
@@ -51,10 +51,10 @@ impl AttackRun<'_> {
         Ok(())
     }
 
-    /// Sends everything and reads the answers, then holds the connections open.
+    /// Sends the whole patterns and reads the answers, then holds the connections open.
     pub(crate) fn hold_when_sent(&mut self, mut crowd: Crowd, until: Instant) -> Result<()> {
         crowd.flood(until, Answers::Read)?;
-        // However busy the machine is, the server shall get all of it.
+        // The server shall get all bytes, however busy the machine is.
         let give_up = until + 2 * self.form.attack;
         while crowd.is_sending() && Instant::now() < give_up {
             crowd.flood(Instant::now() + SETTLE_TIME, Answers::Read)?;
@@ -76,8 +76,8 @@ impl AttackRun<'_> {
         self.hold_unread(crowd, until)
     }
 
-    /// Like [`Self::open_and_hold`], with an opening of its own for each connection, and then the
-    /// same `messages` on all.
+    /// Does the same as [`Self::open_and_hold`], with an opening of its own for each connection,
+    /// and then sends the same `messages` on all.
     pub(crate) fn open_each_and_hold(
         &mut self,
         count: usize,

@@ -1,4 +1,4 @@
-//! Result of one attack on one server.
+//! Runs one attack on one server, and checks its result.
 
 use std::{
     net::TcpStream,
@@ -35,8 +35,12 @@ pub(crate) struct Record {
     pub(crate) peak_kib: u64,
     /// Memory of the server, if that was attacked.
     pub(crate) memory_use: Option<MemoryUse>,
+    /// The most CPU time that a step of a shard took, in microseconds; `None` if the server was
+    /// built without the feature `internals`.
     pub(crate) longest_hold_us: Option<u64>,
+    /// Latencies without the attack, by probe (stream, echo) and shard.
     pub(crate) baseline: [[Quantiles; SHARDS]; 2],
+    /// Latencies under the attack.
     pub(crate) attacked: [[Quantiles; SHARDS]; 2],
     /// Delay of the bystanders' timers under attack, at the 99th percentile, in milliseconds.
     pub(crate) machine_late: f64,
@@ -47,7 +51,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// True if a check failed or a latency was beyond its bound.
+    /// Returns true if a check failed or a latency was beyond its bound.
     pub(crate) fn did_harm(&self) -> bool {
         !self.broken.is_empty() || !self.slow.is_empty()
     }
@@ -204,7 +208,7 @@ fn end(server: &mut Server, ending: Ending, broken: &mut Vec<String>) -> Result<
     Ok(())
 }
 
-/// Adds to `broken` what the bystanders have noticed.
+/// Adds the faults that the bystanders have noticed to `broken`.
 fn check(outcome: &Outcome, shutdown: Shutdown, ending: Ending, broken: &mut Vec<String>) {
     let mut count = |count: u64, what: &str| {
         if count > 0 {
@@ -232,8 +236,8 @@ fn quantiles(outcome: &mut Outcome) -> ([[Quantiles; SHARDS]; 2], [[Quantiles; S
 }
 
 /// Returns the latencies beyond their bounds. A bound is the sum of twice the baseline, 5 ms, a
-/// turn for every attacker that always has something for the shard, 1 ms for every MiB of a raised
-/// `--max-message-bytes`, and the delay of the machine's own timers.
+/// turn for every attacker that always has something for the shard to read, 1 ms for every MiB of a
+/// raised `--max-message-bytes`, and the delay of the machine's own timers.
 fn slow(
     attack: &Attack,
     machine_late: f64,

@@ -1,5 +1,5 @@
-//! Check of the bystanders themselves: next to a server of a few lines that makes every mistake on
-//! purpose, they must report each one.
+//! Checks the bystanders themselves: with a server of a few lines that makes every mistake on
+//! purpose, they must report each mistake.
 
 use std::{
     io::{Read, Write},
@@ -28,20 +28,20 @@ const HELD_UP: Duration = Duration::from_millis(60);
 
 pub(crate) fn the_bystanders_notice_what_is_wrong() -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let (mut near, mut far) = (Vec::new(), Vec::new());
+    let (mut client_ends, mut server_ends) = (Vec::new(), Vec::new());
     for _ in 0..SHARDS + SUBSCRIBERS + 1 {
-        near.push(TcpStream::connect(listener.local_addr()?)?);
+        client_ends.push(TcpStream::connect(listener.local_addr()?)?);
         let socket = listener.accept()?.0;
         socket.set_nodelay(true)?;
-        far.push(socket);
+        server_ends.push(socket);
     }
-    let subscribers = far.split_off(SHARDS);
+    let subscribers = server_ends.split_off(SHARDS);
     let serving = thread::spawn(move || serve(subscribers));
-    for mut echo in far {
+    for mut echo in server_ends {
         thread::spawn(move || while answer_wrongly(&mut echo).is_ok() {});
     }
     let timeline = Arc::new(Timeline::new());
-    let bystanders = Bystanders::start(near, &timeline, Duration::from_secs(10))?;
+    let bystanders = Bystanders::start(client_ends, &timeline, Duration::from_secs(10))?;
     timeline.begin(Phase::Attack);
     // The length of the measurement; nothing is waited for.
     thread::sleep(Duration::from_millis(200));
@@ -71,11 +71,13 @@ pub(crate) fn the_bystanders_notice_what_is_wrong() -> Result<()> {
     Ok(())
 }
 
-/// Sends what the last subscriber publishes to all, with the mistakes, until it disconnects.
+/// Sends each message of the last subscriber, which publishes, to all subscribers, with the
+/// mistakes, until it disconnects.
 fn serve(mut subscribers: Vec<TcpStream>) -> Result<()> {
     let publisher = subscribers.len() - 1;
     let mut kept = Vec::new();
     for number in 0.. {
+        // 8 bytes of number, 8 of the time at which it was due.
         let payload = read::<16>(&mut subscribers[publisher])?;
         if number == 6 {
             thread::sleep(HELD_UP);
@@ -86,6 +88,7 @@ fn serve(mut subscribers: Vec<TcpStream>) -> Result<()> {
                 LOST => {}
                 SWAPPED => kept.clone_from(&message),
                 DOUBLED => socket.write_all(&message.repeat(2))?,
+                // Code 4008.
                 CLOSED => socket.write_all(&[wire::CLOSE, 2, 0x0F, 0xA8])?,
                 (number, CLOSED_SUBSCRIBER) if number > CLOSED.0 => {}
                 _ => socket.write_all(&message)?,
@@ -108,6 +111,7 @@ fn answer_wrongly(echo: &mut TcpStream) -> Result<()> {
 
 /// Reads a client's frame with a payload of `N` bytes, at most 125, and returns the payload.
 fn read<const N: usize>(socket: &mut TcpStream) -> Result<[u8; N]> {
+    // 2 bytes of header, 4 of masking key.
     socket.read_exact(&mut [0; 6])?;
     let mut payload = [0; N];
     socket.read_exact(&mut payload)?;

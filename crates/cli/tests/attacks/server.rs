@@ -19,7 +19,7 @@ use crate::{cgroup::Cgroup, wire};
 /// Number of shards of every server. Shard 0 also accepts.
 pub(crate) const SHARDS: usize = 2;
 
-/// Longest time that an answer of the server is waited for.
+/// Longest wait for an answer of the server.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Receive buffer in bytes, which the kernel raises to the smallest one that it allows.
@@ -43,7 +43,7 @@ impl Server {
         Self::start_as(Command::new(program), options)
     }
 
-    /// Like [`Self::start`], in a cgroup.
+    /// Starts `program` like [`Self::start`], in a cgroup.
     pub(crate) fn start_in(cgroup: &Cgroup, program: &Path, options: &[&str]) -> Result<Self> {
         Self::start_as(cgroup.command(program), options)
     }
@@ -116,6 +116,7 @@ impl Server {
     pub(crate) fn skip_to_shard(&self, shard: usize) -> Result<()> {
         let dialled = *self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
         if dialled % SHARDS != shard {
+            // With two shards, the next connection after this one is for `shard`.
             self.dial()?;
         }
         Ok(())

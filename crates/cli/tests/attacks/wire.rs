@@ -82,7 +82,8 @@ pub(crate) fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Path of a chat connection with a topic `PREFIX` + number for each of `numbers`, in their order.
+/// Returns the path of a chat connection with a topic for each of `numbers`, in their order:
+/// `prefix` and the number.
 pub(crate) fn chat(prefix: &str, numbers: impl IntoIterator<Item = usize>) -> String {
     let topics = numbers
         .into_iter()
@@ -95,10 +96,11 @@ pub(crate) fn topics_message(names: &[String]) -> String {
     format!("{{\"topics\":[\"{}\"]}}", names.join("\",\""))
 }
 
-/// Buffer of what the server has sent, which returns whole frames.
+/// Bytes that the server has sent, which are taken out frame by frame.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     bytes: Vec<u8>,
+    /// Number of bytes at the start that were taken out already.
     start: usize,
 }
 

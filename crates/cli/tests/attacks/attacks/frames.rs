@@ -131,6 +131,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "wrong-frame-and-again",
         "a handshake, an error and a Close for every frame",
         16,
+        // FIN and the reserved opcode 3.
         |run| wrong_and_again(run, "/ws?topic=own", &wire::frame(0x83, b""), 1002),
     ),
     Attack::new(
@@ -158,8 +159,8 @@ fn trickle(run: &mut AttackRun<'_>, connections: usize, len: u64, every: Duratio
     Ok(())
 }
 
-/// Sends the message as a relay, which gets a short error back: the cost of sending 64 MiB back
-/// shall not count.
+/// Sends messages of 64 MiB as a relay, which gets a short error back: the cost of sending 64 MiB
+/// back shall not count. Checks the CPU time for each message in the long form.
 fn message_of_64_mib(run: &mut AttackRun<'_>) -> Result<()> {
     let mut paths = Vec::new();
     for user in 0..2 {
@@ -197,6 +198,8 @@ fn echo(run: &mut AttackRun<'_>, path: &str, connections: usize, messages: &[u8]
     run.expect_answer(&mut crowd)
 }
 
+/// Sends up to 50,000 messages on each of four connections: without reading for half of the time
+/// that is left, then for 100 ms while reading the echoes, and so on until the attack is over.
 fn echoes_read_late(run: &mut AttackRun<'_>) -> Result<()> {
     let mut crowd = run.connect(&vec!["/echo".to_owned(); 4])?;
     crowd.set_pattern(&wire::frame(BINARY, b"x").repeat(5000), 10);
@@ -214,7 +217,8 @@ fn echoes_read_late(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Has connections send something wrong, get a Close for it, and come again.
+/// Has connections send the bytes `wrong` after the handshake, and again when the server has closed
+/// them. Expects close code `code`.
 fn wrong_and_again(run: &mut AttackRun<'_>, path: &str, wrong: &[u8], code: u16) -> Result<()> {
     let bytes = [&wire::upgrade(path, "")[..], wrong, &wire::close(code)].concat();
     let until = run.begin();

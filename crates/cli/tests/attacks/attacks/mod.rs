@@ -1,5 +1,5 @@
 //! The attacks. They differ in the work that the server has to do, and each has the smallest input
-//! that was found for it.
+//! that was found to cause this work.
 
 mod deflate;
 mod departures;
@@ -22,7 +22,7 @@ pub(crate) struct Attack {
     pub(crate) pays_for: &'static str,
     /// Options of `framecast serve`, beside the address and the number of shards.
     pub(crate) options: &'static [&'static str],
-    /// Number of attackers on each shard that always have something for it to read.
+    /// Number of attackers on each shard that always have something for the shard to read.
     pub(crate) ready: u32,
     /// True if more is published than can be delivered, so that every publisher has to wait.
     pub(crate) fills_inboxes: bool,
@@ -34,9 +34,9 @@ pub(crate) struct Attack {
 /// Expected end of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// It drains at SIGTERM: all bystanders are closed with 1012, and the exit status is 0.
+    /// The server drains at SIGTERM: all bystanders are closed with 1012, and the exit status is 0.
     Drains,
-    /// It ends at the second SIGTERM, at once.
+    /// The server ends at the second SIGTERM, at once.
     SecondSignal,
 }
 

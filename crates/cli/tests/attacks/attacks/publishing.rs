@@ -116,6 +116,7 @@ fn large_publication(run: &mut AttackRun<'_>) -> Result<()> {
     publisher.set_pattern(&wire::frame(TEXT, b"x"), u64::MAX);
     let until = run.begin();
     let every = Duration::from_millis(20);
+    // 7 bytes are one message: 2 of header, 4 of masking key, 1 of payload.
     publisher.trickle(until, 7, every)?;
     subscribers.flood(until, Answers::Read)?;
     run.sent += publisher.sent;

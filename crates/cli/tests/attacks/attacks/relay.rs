@@ -90,6 +90,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
+/// Returns 128 names of topics.
 fn names(prefix: &str) -> Vec<String> {
     (0..128).map(|number| format!("{prefix}{number}")).collect()
 }
@@ -135,6 +136,7 @@ fn topics_that_others_follow(run: &mut AttackRun<'_>) -> Result<()> {
     let mut crowd = relays(run, 2)?;
     crowd.set_pattern(&sets(2), u64::MAX);
     let until = run.begin();
+    // 28 bytes are the four messages: each has 2 of header, 4 of masking key, 1 of payload.
     publisher.trickle(until.min(Instant::now() + ONE_BURST), 28, ONE_BURST)?;
     crowd.flood(until, Answers::Read)?;
     run.sent += crowd.sent + publisher.sent;

@@ -135,8 +135,8 @@ fn read_slowly(run: &mut AttackRun<'_>) -> Result<()> {
     run.hold_unread(crowd, until)
 }
 
-/// Connects subscribers in groups of 200, between publications. Each group pins the messages that
-/// are published after it has connected.
+/// Connects subscribers in groups of 200, between publications. Each group makes the server keep
+/// the messages that are published after it has connected.
 fn stop_one_after_the_other(run: &mut AttackRun<'_>) -> Result<()> {
     let path = "/ws?topic=heap";
     let mut publishers = run.connect(&vec![path.to_owned(); 4])?;
@@ -165,6 +165,8 @@ fn compressed_in_and_plain_out(run: &mut AttackRun<'_>) -> Result<()> {
     run.hold_unread(publishers, until)
 }
 
+/// Connects groups of eight clients with a topic of their own: one without compression, which
+/// publishes, and one for each window size from 9 to 15 bits.
 fn every_window(run: &mut AttackRun<'_>) -> Result<()> {
     let until = run.begin();
     let mut random = Random(13);
