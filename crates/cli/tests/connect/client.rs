@@ -116,7 +116,7 @@ impl Client {
         within(text, found).await
     }
 
-    /// Waits for the exit. The returned output is without what was read before.
+    /// Waits for the exit. The returned output lacks the lines that were read before.
     pub(crate) async fn exit(mut self) -> Exit {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         if let Some(mut pipe) = self.stdout {

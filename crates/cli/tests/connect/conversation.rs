@@ -1,5 +1,5 @@
-//! Lines that the user types, lines that the client prints, and its exit. The server is
-//! tungstenite.
+//! Tests of the lines that the user types, the lines that the client prints, and its exit. The
+//! server is tungstenite.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -37,6 +37,7 @@ async fn closed_with(peer: &mut Peer) -> (u16, String) {
     (code.into(), reason.to_string())
 }
 
+/// Returns a connected client with `arguments`, and the server's end of the connection.
 async fn connected(arguments: &[&str]) -> (Client, Peer) {
     let (listener, url) = listen().await;
     let mut all = vec![url.as_str()];
@@ -168,7 +169,7 @@ async fn an_interrupt_closes_the_connection() {
 async fn a_second_interrupt_does_not_wait_for_the_server() {
     let (client, mut peer) = connected(&[]).await;
     client.interrupt().await;
-    // This receives the Close. tungstenite would reply to it only in another call.
+    // Receives the Close. tungstenite would reply to it only in another call.
     assert!(received(&mut peer).await.is_close());
     client.interrupt().await;
     let exit = client.exit().await;

@@ -1,4 +1,4 @@
-//! `--echo`: the client sends every message back.
+//! Tests of `--echo`: the client sends every message back.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -9,6 +9,8 @@ use crate::{
 
 #[tokio::test]
 async fn every_message_is_sent_back_unchanged_and_in_order_and_an_orderly_close_is_a_success() {
+    // A text, a binary message, an empty text, and a euro sign in two fragments with a Ping between
+    // them.
     let wire = b"\x81\x02hi\x82\x02\xCA\xFE\x81\x00\x01\x01\xE2\x89\x01?\x80\x02\x82\xAC";
     let (client, mut socket) = connected_with(&["--echo"], "", wire).await;
     let mut received = Vec::new();
@@ -25,6 +27,7 @@ async fn every_message_is_sent_back_unchanged_and_in_order_and_an_orderly_close_
     let answers = answers.map(|(first, payload)| (first, payload.to_vec()));
     assert_eq!(received, answers);
 
+    // Code 1000.
     within("a Close", socket.write_all(b"\x88\x02\x03\xE8"))
         .await
         .unwrap();
@@ -47,6 +50,7 @@ async fn a_message_before_a_protocol_error_is_sent_back_before_the_close() {
 #[tokio::test]
 async fn compressed_messages_are_sent_back_compressed_if_that_makes_them_smaller() {
     let agreed = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover\r\n";
+    // "Hello", compressed as in RFC 7692 §7.2.3.1. The reply is not compressed.
     let hello = b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00";
     // 100 times "a": the first one, and a back-reference to it with a length of 99 bytes.
     let many = b"\xC2\x05\x4A\xA4\x3D\x00\x00";

@@ -1,4 +1,4 @@
-//! Checks the bytes on the wire. The server is a socket with literal bytes.
+//! Checks the bytes on the wire. The server is a socket to which the tests write literal bytes.
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -8,6 +8,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::client::{Client, Exit, listen, request, within};
 
+/// Returns the `Sec-WebSocket-Key` of a request.
 fn key(head: &str) -> &str {
     let mut headers = head.lines().filter_map(|line| line.split_once(": "));
     let key = headers.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
@@ -28,8 +29,8 @@ async fn connected(first: &[u8]) -> (Client, TcpStream) {
     connected_with(&[], "", first).await
 }
 
-/// Does the same with options for the client, and with further `headers` in the 101, each of which
-/// must end with CRLF.
+/// Returns the same as [`connected`], for a client with `options`, and with further `headers` in
+/// the 101, each of which must end with CRLF.
 pub(crate) async fn connected_with(
     options: &[&str],
     headers: &str,
@@ -126,7 +127,7 @@ async fn a_frame_that_arrives_with_the_101_is_not_lost() {
 
 #[tokio::test]
 async fn fragments_are_one_message_and_a_ping_between_them_is_answered() {
-    // A euro sign cut after its first byte, with a Ping in between.
+    // A text in two fragments, cut after the first byte of a euro sign, with a Ping between them.
     let frames = b"\x01\x02<\xe2\x89\x04ping\x80\x03\x82\xac>";
     let (mut client, mut socket) = connected(b"").await;
     for byte in frames {
@@ -147,6 +148,7 @@ async fn every_ping_is_answered_in_order() {
 
 #[tokio::test]
 async fn a_close_frame_is_answered_once_with_its_code() {
+    // Code 4500 and a reason.
     let (client, mut socket) = connected(b"\x88\x05\x11\x94bye").await;
     let reply = masked_frame(&mut socket).await;
     assert_eq!(reply, (0x88, b"\x11\x94bye".to_vec()));
@@ -164,22 +166,37 @@ async fn a_close_frame_is_answered_once_with_its_code() {
 
 #[tokio::test]
 async fn a_protocol_error_of_the_server_is_answered_by_its_close_code() {
-    let errors: [(&[u8], u16); 9] = [
-        (b"\x81\x01\xff", 1007),
-        // Invalid UTF-8 in a frame of which most bytes have not arrived yet.
-        (b"\x81\x7E\xFF\xFFok\xF0\x9F\x98x", 1007),
-        (b"\x01\x02\xE2\x82\x80\x00", 1007),
-        (b"\x80\x01x", 1002),
-        (b"\x81\x82\0\0\0\0hi", 1002),
-        (b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00", 1002),
-        (b"\x89\x7E\x00\x7E", 1002),
-        (b"\x82\x7F\0\0\0\0\x01\0\0\x01", 1009),
-        (b"\x88\x02\x03\xEE", 1002),
+    let errors: [(&str, &[u8], u16); 9] = [
+        ("invalid UTF-8", b"\x81\x01\xff", 1007),
+        (
+            "invalid UTF-8 in a frame of which most bytes have not arrived yet",
+            b"\x81\x7E\xFF\xFFok\xF0\x9F\x98x",
+            1007,
+        ),
+        (
+            "a message that ends inside of a character",
+            b"\x01\x02\xE2\x82\x80\x00",
+            1007,
+        ),
+        ("a continuation of nothing", b"\x80\x01x", 1002),
+        ("a masked frame", b"\x81\x82\0\0\0\0hi", 1002),
+        (
+            "a compressed message, which was not agreed on",
+            b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00",
+            1002,
+        ),
+        ("a Ping of 126 bytes", b"\x89\x7E\x00\x7E", 1002),
+        (
+            "a message of 16 MiB and 1 byte",
+            b"\x82\x7F\0\0\0\0\x01\0\0\x01",
+            1009,
+        ),
+        ("a Close with code 1006", b"\x88\x02\x03\xEE", 1002),
     ];
-    for (frame, code) in errors {
-        let (mut client, mut socket) = connected(frame).await;
+    for (what, frames, code) in errors {
+        let (mut client, mut socket) = connected(frames).await;
         let close = (0x88, code.to_be_bytes().to_vec());
-        assert_eq!(masked_frame(&mut socket).await, close);
+        assert_eq!(masked_frame(&mut socket).await, close, "{what}");
         client.noticed("disconnected: the server sent").await;
     }
 }

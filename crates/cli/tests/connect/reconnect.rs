@@ -1,4 +1,4 @@
-//! Cases in which the client reconnects, and those in which it exits.
+//! Tests of the cases in which the client reconnects, and of those in which it exits.
 
 use futures_util::StreamExt as _;
 use tokio::io::AsyncWriteExt as _;

@@ -1,8 +1,8 @@
-//! Runs clients by others against the server: Node's `ws`, Python's `websockets`, and the server's
-//! own page in Chromium. The client programs are in `../clients`.
+//! Runs clients of other projects against the server: Node's `ws`, Python's `websockets`, and
+//! Chromium with the server's own page. The programs that use them are in `../clients`.
 //!
 //! Their packages are installed by name into `target/clients`. Where that is not possible, these
-//! tests are skipped and print that; where `CI` is set, they fail.
+//! tests are skipped, with a message; where `CI` is set, they fail.
 
 use std::{
     env,
@@ -24,22 +24,23 @@ const SETUP_WITHIN: Duration = Duration::from_secs(300);
 /// Longest time for one run of a client program.
 const RUN_WITHIN: Duration = Duration::from_secs(120);
 
-/// Path of a file in `../clients`.
+/// Returns the path of a file in `../clients`.
 fn source(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/clients")
         .join(file)
 }
 
-/// Path of a folder in `target/clients`; of `target/clients` itself if `name` is empty.
+/// Returns the path of a folder in `target/clients`, or of `target/clients` itself if `name` is
+/// empty.
 fn installed(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
         .with_file_name("clients")
         .join(name)
 }
 
-/// Runs a program to its end. Returns what it printed; an error if something that it needs is
-/// absent. Panics if it fails.
+/// Runs a program to its end. Returns the text that it printed, or an error if something that it
+/// needs is absent. Panics if it fails.
 #[track_caller]
 fn run(command: &mut Command, within: Duration) -> Result<String, String> {
     let mut program = Program::start(command);
@@ -83,6 +84,7 @@ fn test_with_deflate(client: impl FnOnce(&str) -> Command) {
     });
 }
 
+/// Runs a client, given the URL of `server`, against it.
 #[track_caller]
 fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -> Command) {
     run_if_possible(|| {

@@ -28,7 +28,7 @@ const NOT_RUN: [&str; 4] = [
     "cargo test --release --test attacks -- --long",
 ];
 
-/// Way to run a command of the README.
+/// The way in which the test runs a command of the README.
 #[derive(Debug, PartialEq, Eq)]
 enum RunMode {
     NotRun,
@@ -104,13 +104,15 @@ fn commands(block: &Block) -> Vec<(&str, Vec<&str>)> {
     commands
 }
 
-/// State of a user who follows the README, in a folder of their own.
+/// A user who follows the README, in a temporary folder.
 struct Walkthrough {
     folder: TempDir,
     /// Running servers. The first one stands for the one at [`ADDRESS`].
     servers: Vec<Program>,
     clients: Vec<Program>,
+    /// The real address of the first server.
     address: String,
+    /// The id of the last registration, which stands for `ID` in the README.
     id: String,
 }
 
@@ -194,6 +196,7 @@ impl Walkthrough {
         printed.lines().map(str::to_owned).collect()
     }
 
+    /// Remembers the id of a registration if `printed` has one: 32 hexadecimal digits.
     fn remember_id(&mut self, printed: &str) {
         let is_id = |word: &&str| word.len() == 32 && word.chars().all(|c| c.is_ascii_hexdigit());
         if let Some(id) = printed.split(['/', '"']).find(is_id) {
@@ -251,6 +254,7 @@ fn every_command_does_what_the_readme_says() {
     for message in ["are awesome", "are yours"] {
         relay.printed(message, |line| (line == message).then_some(()));
     }
+    // The README deletes the registration, which closes the relay's connection with 4503.
     relay.reported("its end", |line| line.contains("4503").then_some(()));
     assert!(relay.wait(PATIENCE).is_some_and(|status| !status.success()));
     // Clients first, because a server that drains waits for them.

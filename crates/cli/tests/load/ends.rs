@@ -1,4 +1,4 @@
-//! A server that ends its connections, or that sends nothing, fails the run.
+//! Runs against servers that end their connections, or that send nothing. The runs fail.
 
 use std::{
     sync::{Arc, Mutex},
@@ -99,6 +99,7 @@ fn messages_to_a_subscriber_that_the_server_has_closed_are_still_expected() {
                 };
                 let mut subscribers = subscribers.lock().unwrap();
                 if number == 9 {
+                    // A Close with code 1013.
                     subscribers[0].write(&[0x88, 2, 0x03, 0xF5]);
                     subscribers.remove(0);
                 }
@@ -120,6 +121,7 @@ fn messages_to_a_subscriber_that_the_server_has_closed_are_still_expected() {
     );
     let published = run.count("published");
     assert_eq!(run.count("expected"), 2 * published);
+    // Nine publications came before the tenth, at which the first subscriber was closed.
     assert_eq!(run.count("received"), published + 9);
 }
 

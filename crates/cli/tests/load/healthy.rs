@@ -1,4 +1,4 @@
-//! Runs against servers without faults: no fault is found.
+//! Runs against servers without faults. No fault is found.
 
 use std::{fs, io, net::TcpListener, process::Command, thread};
 
@@ -148,6 +148,7 @@ fn more_connections_than_descriptors_take_more_processes() {
     let run = Run::of_command(command, &["--connections", "80"]);
     run.assert_whole();
     assert_eq!(run.count("received"), 80);
+    // A process uses 36 of its 100 descriptors for connections.
     assert_eq!(run.count("generator.processes"), 3);
 }
 

@@ -1,4 +1,4 @@
-//! Ctrl-C ends a run early, and the run reports what it has measured.
+//! Runs that Ctrl-C ends early. They report what they have measured.
 
 use std::{
     fs,
@@ -16,8 +16,8 @@ use crate::{
     support::{FRAMECAST, Run, Server},
 };
 
-/// Runs `framecast load` for ten minutes. For each of `moments`, sends a Ctrl-C as soon as a line
-/// on standard error begins with it.
+/// Runs `framecast load` for ten minutes. For each text of `moments`, sends a Ctrl-C as soon as a
+/// line on standard error begins with that text.
 fn interrupted(kind: &str, url: &str, arguments: &[&str], moments: &[&str]) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("result.json");

@@ -49,6 +49,7 @@ impl Drop for Server {
     }
 }
 
+/// Returns the command for a scenario against the server at `url`.
 fn load(kind: &str, url: &str) -> Command {
     let mut command = Command::new(FRAMECAST);
     command.args(["load", kind, "--url", url]);
@@ -60,6 +61,7 @@ pub(crate) struct Run {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// The JSON that `--json` has written, or `null` if the run failed.
     pub(crate) result: Value,
 }
 
@@ -73,7 +75,8 @@ impl Run {
         Self::disturbed(command, arguments, || {})
     }
 
-    /// Does the same, and calls `disturb` when the measured time has begun.
+    /// Runs `command` as [`of`](Self::of) does, and calls `disturb` when the measured time has
+    /// begun.
     pub(crate) fn disturbed(
         mut command: Command,
         arguments: &[&str],
@@ -111,7 +114,8 @@ impl Run {
         }
     }
 
-    /// Runs `framecast load` for 2 s against a server that gets SIGTERM when they begin.
+    /// Runs `framecast load` for 2 s against a server that gets SIGTERM when the measured time has
+    /// begun.
     pub(crate) fn of_server_that_ends(kind: &str, path: &str, arguments: &[&str]) -> Self {
         let server = Server::start();
         let pid = server.child.id().to_string();
@@ -120,6 +124,7 @@ impl Run {
         Self::disturbed(command, &arguments, || server.terminate())
     }
 
+    /// Returns the whole number in field `name` of the result, such as `connections.opened`.
     #[track_caller]
     pub(crate) fn count(&self, name: &str) -> u64 {
         let value = self.result.pointer(&format!("/{}", name.replace('.', "/")));
@@ -127,6 +132,7 @@ impl Run {
         value.as_u64().unwrap_or_else(|| panic!("{name}: {value}"))
     }
 
+    /// Returns the number in field `name` of the result, such as `latency_us.max`.
     #[track_caller]
     pub(crate) fn number(&self, name: &str) -> f64 {
         let value = self.result.pointer(&format!("/{}", name.replace('.', "/")));
