@@ -22,7 +22,8 @@ pub(in crate::hub) struct RingLap {
 }
 
 impl RingLap {
-    /// Returns true if enough peers were written to since the inbox was last processed.
+    /// Returns true if enough peers were written to since the inbox was last processed, or no peer
+    /// waits for a write.
     pub(in crate::hub) fn may_process_inbox(&self) -> bool {
         self.writes_before_inbox == 0
     }

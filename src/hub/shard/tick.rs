@@ -66,9 +66,9 @@ impl Tick {
             && shard.inbox().is_empty()
     }
 
-    /// Processes the items that were taken from the inbox, in their order, until the step is over.
-    /// Takes those that the inbox has now if none are left of the last time. Returns true if all
-    /// items that were taken are done.
+    /// Processes items of the inbox, in their order, until the step is over: those that an earlier
+    /// step has taken and not done or, if there are none, those that the inbox has now. Returns
+    /// true if all items that were taken are done.
     fn process_inbox(&mut self, shard: &Rc<Shard>) -> bool {
         let mut allowance = Allowance::since(Instant::now(), STEP);
         if self.items.is_empty() {
