@@ -1,6 +1,6 @@
-//! A whole connection of the server (socket, gate, fastwebsockets, reader, outbox) against the
-//! oracle: it sends what the client's bytes call for, however reads and writes are split. And the
-//! read side of our client against the oracle.
+//! Compares a whole connection of the server (socket, gate, fastwebsockets, reader, outbox) with
+//! the oracle: however reads and writes are split, it must send what the client's bytes call for.
+//! If our role in the input is the client, compares the read side of our client with the oracle.
 #![no_main]
 
 use framecast::Disconnect;
@@ -27,22 +27,24 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
+/// Runs the server, and checks the frames that the client has received.
 fn check_server(input: &Input, conversation: &Conversation) {
     let received = serve(input);
     let (close, received): (Vec<_>, Vec<_>) = received.into_iter().partition(ServerFrame::is_close);
     let (pongs, data): (Vec<_>, Vec<_>) = received.into_iter().partition(ServerFrame::is_control);
     let data = inflated(data, input.terms);
     check_close(&close, &conversation.end);
-    // The last frames may be missing. The outbox of a lost connection is discarded. And a chat
-    // client that closes is unsubscribed before its last messages are delivered to it.
+    // The last frames may be missing, for one of two reasons. The outbox of a lost connection is
+    // discarded. And a chat client that closes is unsubscribed before the last messages that it has
+    // published are delivered to it.
     let may_lose =
         conversation.end == End::Lost && input.is_abrupt() && !input.writes().never_blocks();
-    let may_miss =
+    let may_be_unsubscribed =
         input.purpose() == Purpose::Chat && (conversation.end != End::Lost || input.is_abrupt());
     check_data(
         &data,
         &expected_data(input, conversation),
-        may_lose || may_miss,
+        may_lose || may_be_unsubscribed,
     );
     check_pongs(&pongs, &conversation.pings, may_lose);
 }
@@ -58,6 +60,8 @@ fn inflated(frames: Vec<ServerFrame>, terms: Terms) -> Vec<ServerFrame> {
             assert!(terms.deflate() && is_large);
             assert!(terms.keeps_context() || sent < frame.payload.len());
         } else {
+            // With a context a message is compressed even if it grows. Without one the server may
+            // leave it as it is.
             let is_compressed = is_large && frame.payload.len() <= MAX_COMPRESSED_ALONE;
             assert!(!(terms.keeps_context() && terms.deflate() && is_compressed));
         }
@@ -66,6 +70,7 @@ fn inflated(frames: Vec<ServerFrame>, terms: Terms) -> Vec<ServerFrame> {
     frames.into_iter().map(&mut inflated).collect()
 }
 
+/// Runs our client, and checks the messages that it returns and the frames that it sends.
 fn check_client(input: &Input, conversation: &Conversation) {
     let received = read_all(input);
     assert_eq!(received.messages, conversation.messages);
@@ -99,7 +104,8 @@ fn check_client(input: &Input, conversation: &Conversation) {
     let expected = match &conversation.end {
         End::ByPeer(payload) => Some(payload.clone()),
         End::InvalidCode(reason) => Some(answer_to_invalid_code(reason)),
-        // The code that reads sends the Close.
+        // After a protocol error it is not fastwebsockets that sends the Close, but the caller of
+        // the read side, which is not run here.
         _ => None,
     };
     assert!(answered.eq(expected));
@@ -117,6 +123,7 @@ fn answer_to_invalid_code(reason: &[u8]) -> Vec<u8> {
     [&1002u16.to_be_bytes()[..], reason].concat()
 }
 
+/// Returns the data frames that the server must send, uncompressed.
 fn expected_data(input: &Input, conversation: &Conversation) -> Vec<ServerFrame> {
     if input.purpose() == Purpose::EchoFrames {
         let frames = conversation.data.iter();
@@ -136,6 +143,7 @@ fn expected_data(input: &Input, conversation: &Conversation) -> Vec<ServerFrame>
         .collect()
 }
 
+/// Checks the data frames that were received. If `may_end_early`, the last ones may be missing.
 fn check_data(data: &[ServerFrame], expected: &[ServerFrame], may_end_early: bool) {
     let end = if may_end_early {
         data.len().min(expected.len())
@@ -145,8 +153,8 @@ fn check_data(data: &[ServerFrame], expected: &[ServerFrame], may_end_early: boo
     assert_eq!(data, &expected[..end]);
 }
 
-/// Checks that every Ping is answered, in order. If more than [`KEPT_PONGS`] may wait, only the
-/// latest must be answered.
+/// Checks that every Ping is answered, in order. If there are more than [`KEPT_PONGS`], the outbox
+/// may have replaced Pongs by later ones, and only the last Ping must be answered.
 fn check_pongs(pongs: &[ServerFrame], pings: &[Vec<u8>], may_end_early: bool) {
     assert!(pongs.iter().all(|pong| pong.first == 0x8A), "{pongs:?}");
     if pings.len() <= KEPT_PONGS {
@@ -159,10 +167,11 @@ fn check_pongs(pongs: &[ServerFrame], pings: &[Vec<u8>], may_end_early: bool) {
         assert_eq!(payloads, pings[..end].iter().collect::<Vec<_>>());
         return;
     }
-    let mut left = pings.iter();
+    // Each Pong answers a Ping that is later than that of the Pong before.
+    let mut later_pings = pings.iter();
     let mut in_order = pongs.iter();
     assert!(
-        in_order.all(|pong| left.any(|ping| *ping == pong.payload)),
+        in_order.all(|pong| later_pings.any(|ping| *ping == pong.payload)),
         "{pongs:?}"
     );
     let last = pongs.last().map(|pong| &pong.payload);
@@ -172,6 +181,7 @@ fn check_pongs(pongs: &[ServerFrame], pings: &[Vec<u8>], may_end_early: bool) {
     );
 }
 
+/// Checks that the server has sent the Close that the end of the connection calls for, if any.
 fn check_close(close: &[ServerFrame], end: &End) {
     let expected = match end {
         End::Lost => vec![],
@@ -197,8 +207,8 @@ fn close_payload(error: ProtocolError) -> Vec<u8> {
     [&error.close_code().to_be_bytes()[..], reason.as_bytes()].concat()
 }
 
-/// Size of the largest message that the server compresses for a single connection.
+/// Size of the largest message that the server compresses for a single connection, in bytes.
 const MAX_COMPRESSED_ALONE: usize = 64 * 1024;
 
-/// Number of Pongs that the outbox keeps of a flood.
+/// Number of Pongs that may wait in the outbox. Each further one replaces the last.
 const KEPT_PONGS: usize = 32;

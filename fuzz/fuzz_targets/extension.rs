@@ -1,7 +1,9 @@
-//! `Sec-WebSocket-Extensions` against a strict reading of RFC 6455 §9.1 and RFC 7692 §7.1: the same
-//! headers are accepted and refused, and the answer fits the offer.
+//! Compares how `Sec-WebSocket-Extensions` is read with a strict reading of RFC 6455 §9.1 and RFC
+//! 7692 §7.1. The same headers must be accepted and refused, and the server's answer must fit the
+//! offer.
 //!
-//! The lowest bit of the input's first byte allows a context. The lines of the header follow.
+//! The lowest bit of the input's first byte allows the server to keep a context. The lines of the
+//! header follow.
 #![no_main]
 
 use framecast_fuzz::extensions::{Extension, Parameters, read};
@@ -22,6 +24,7 @@ fuzz_target!(|data: &[u8]| {
     check_client(&lines, extensions.as_deref());
 });
 
+/// Checks our server with the header as an offer.
 fn check_offer(lines: &[&[u8]], extensions: Option<&[Extension]>, may_keep_context: bool) {
     let accepted = accept(lines.iter().copied(), may_keep_context);
     let Some(offers) = extensions else {

@@ -1,5 +1,5 @@
-//! The frame encoder against a strict parser, which reads back the same frames. A close reason that
-//! is too long is cut between characters.
+//! Checks that a strict parser reads back the frames that were encoded. A close reason that is too
+//! long must be cut between characters.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -43,6 +43,7 @@ fuzz_target!(|frames: Vec<Sent<'_>>| {
     assert!(rest.is_empty());
 });
 
+/// Encodes a frame. Returns it, and the first byte and the payload that it must have.
 fn encode(sent: &Sent<'_>) -> (Frame, u8, Vec<u8>) {
     match *sent {
         Sent::Binary(payload) => (Frame::binary(payload), 0x82, payload.to_vec()),
@@ -74,6 +75,7 @@ fn encode(sent: &Sent<'_>) -> (Frame, u8, Vec<u8>) {
             let mut payload = code.to_be_bytes().to_vec();
             for character in reason.chars() {
                 let bytes = character.to_string().into_bytes();
+                // A control frame holds 125 bytes.
                 if payload.len() + bytes.len() > 125 {
                     break;
                 }

@@ -1,6 +1,6 @@
-//! JSON from clients: messages to the relay, and the bodies of `POST /register` and `POST
-//! /publish`. Each is answered. What the server reads from an accepted one is what a plain JSON
-//! parser finds in it.
+//! Checks how the server reads JSON from clients: messages to the relay, and the bodies of `POST
+//! /register` and `POST /publish`. What it accepts must mean the same to a plain JSON parser. What
+//! it refuses must be answered with a well-formed error.
 #![no_main]
 
 use std::collections::HashSet;
@@ -20,12 +20,13 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
+/// Checks a message to the relay, of this kind.
 fn check_message(kind: Kind, text: &str) {
     match internals::relay(kind, text.as_bytes()) {
         Ok(topics) => {
             assert_eq!(kind, Kind::Text);
             check_topics(&topics, &parsed(text.as_bytes())["topics"]);
-            // The server's list of topics in force is itself a valid request for them.
+            // The answer lists the topics in force, and would itself be a valid request for them.
             let answer = payload(internals::topics_in_force(&topics).as_bytes());
             assert!(!answer.contains(&b'\n'));
             assert_eq!(internals::relay(Kind::Text, &answer), Ok(topics));
@@ -43,6 +44,7 @@ fn check_register(body: &[u8]) {
             let body = parsed(body);
             check_user(&user, &body["user_id"]);
             match &body["topics"] {
+                // The default topic.
                 Value::Null => {
                     assert_eq!(topics, [TopicName::new("cats").expect("a valid name")]);
                 }
@@ -72,7 +74,7 @@ fn check_publish(body: &[u8]) {
     }
 }
 
-/// Parses what the server accepted as plain JSON.
+/// Parses text that the server has accepted, as plain JSON.
 fn parsed(json: &[u8]) -> Value {
     let value: Value = serde_json::from_slice(json).expect("the server accepts only JSON");
     assert!(value.is_object());
@@ -86,6 +88,7 @@ fn payload(mut wire: &[u8]) -> Vec<u8> {
     frame.payload
 }
 
+/// Checks that `user` is the user that the JSON names: a string, or a number.
 fn check_user(user: &str, value: &Value) {
     match value {
         Value::String(name) => {
@@ -97,7 +100,7 @@ fn check_user(user: &str, value: &Value) {
     }
 }
 
-/// Checks that the topics are those of `named`, each once, in their order.
+/// Checks that `topics` are the names in the list `named`, in the same order, each once.
 fn check_topics(topics: &[TopicName], named: &Value) {
     let mut seen = HashSet::new();
     let named = named.as_array().expect("a list").iter();

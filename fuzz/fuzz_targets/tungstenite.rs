@@ -1,6 +1,6 @@
-//! The same bytes through our connection, or our client, and through tungstenite: the same
-//! messages, and the same end, with [exceptions](may_differ). Without compression, which
-//! tungstenite lacks.
+//! Compares a connection of our server, or our client, with tungstenite. From the same bytes both
+//! must read the same messages and the same end, with [exceptions](may_differ). There is no
+//! compression, which tungstenite lacks.
 #![no_main]
 
 use std::io::{self, Cursor, Read, Write};
@@ -63,6 +63,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!((ours, our_end), (theirs, their_end), "{end:?}");
 });
 
+/// Returns the messages that our server echoes.
 fn echoed(input: &Input) -> Vec<Received> {
     let frames = serve(input).into_iter();
     let data = frames.filter(|frame| !frame.is_control());
@@ -95,6 +96,7 @@ fn may_differ(ours: &conversation::End, theirs: End) -> bool {
     }
 }
 
+/// Returns the messages and the end that tungstenite reads.
 fn tungstenite(input: &Input) -> (Vec<Received>, End) {
     let limit = Some(input.rules().limits.message_bytes);
     let config = WebSocketConfig::default()
@@ -128,7 +130,7 @@ fn tungstenite(input: &Input) -> (Vec<Received>, End) {
     (messages, end)
 }
 
-/// A socket whose reads follow the script, and whose writes take everything.
+/// A socket whose reads follow the script of the input, and whose writes take everything.
 struct Stream<'a> {
     sends: Cursor<&'a Vec<u8>>,
     reads: Script<4>,

@@ -1,5 +1,6 @@
-//! fastwebsockets' unmasking against a loop over bytes, at any alignment, and in pieces with a
-//! rotated key as in the validator. It has the only unsafe code that a message passes through.
+//! Compares fastwebsockets' unmasking with a loop over bytes: at any alignment, and in two pieces
+//! with a rotated key, as the validator does it. fastwebsockets' function is the only unsafe code
+//! that a message passes through.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

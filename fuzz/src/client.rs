@@ -1,4 +1,4 @@
-//! The read side of our client, set up as in the product, against a scripted peer.
+//! Runs the read side of our client, set up as in the product, with a scripted peer.
 
 use std::{
     cell::RefCell,

@@ -1,4 +1,4 @@
-//! A connection of the server, from its task to its outbox, against a scripted peer.
+//! Runs a connection of the server, from its task to its outbox, with a scripted peer.
 
 use std::{
     future::Future,
@@ -32,6 +32,7 @@ pub fn serve(input: &Input) -> Vec<ServerFrame> {
     let runtime = RUNTIME.with(|runtime| runtime.handle().clone());
     let _entered = runtime.enter();
     let shards = Shards::new(&config(input));
+    // The first bytes may arrive together with the request, before the connection begins.
     let (leftover, rest) = input.wire.split_at(input.leftover());
     let peer = Peer::new(rest.to_vec(), input.reads(), input.writes());
     if input.is_abrupt() {
@@ -78,6 +79,8 @@ fn drive(task: impl Future<Output = ()>, shards: &Shards, peer: &Peer) -> Vec<Se
                 return ServerFrame::all(&peer.received_after(0));
             }
         }
+        // The connection waits. If everything is read and written, only the end of the stream is
+        // left. Otherwise a read or write that the script has blocked may go on.
         if peer.is_idle() {
             peer.hang_up();
         }

@@ -1,4 +1,5 @@
-//! Turns the frames of a peer into messages, and the end of the connection.
+//! Continues the oracle: turns the frames that a peer sent into messages, Pings, and the event that
+//! ends the connection.
 
 use framecast_wire::{frame::Kind, protocol_error::ProtocolError, validator::MessageInfo};
 
@@ -69,7 +70,8 @@ impl Decoded {
     }
 }
 
-/// Inflates a message, if it is compressed.
+/// Returns a message inflated, if it is compressed. Returns the end of the connection if the
+/// message is invalid or too big.
 fn opened(info: MessageInfo, payload: Vec<u8>, limit: usize) -> Result<Vec<u8>, End> {
     if !info.is_deflated {
         return Ok(payload);
@@ -84,6 +86,7 @@ fn opened(info: MessageInfo, payload: Vec<u8>, limit: usize) -> Result<Vec<u8>, 
     Ok(payload)
 }
 
+/// Returns the end of the connection that a Close with this payload leads to.
 fn on_close(payload: Vec<u8>) -> End {
     let [a, b, reason @ ..] = &payload[..] else {
         return match payload.len() {

@@ -11,10 +11,14 @@ pub struct Extension {
 /// The parameters of permessage-deflate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parameters {
+    /// `server_no_context_takeover`.
     pub server_forgets: bool,
+    /// `client_no_context_takeover`.
     pub client_forgets: bool,
+    /// The value of `server_max_window_bits`.
     pub server_window: Option<u8>,
-    /// `None` if the parameter is absent, `Some(None)` if it has no value.
+    /// `client_max_window_bits`: `None` if the parameter is absent, `Some(None)` if it has no
+    /// value.
     pub client_window: Option<Option<u8>>,
 }
 
@@ -44,6 +48,7 @@ pub fn read(lines: &[&[u8]]) -> Option<Vec<Extension>> {
     (lines.is_empty() || !extensions.is_empty()).then_some(extensions)
 }
 
+/// Splits a line into words. Returns `None` if it has a byte that is in no word.
 fn words(line: &[u8]) -> Option<Vec<Word>> {
     let mut words = Vec::new();
     let mut bytes = line.iter().copied().peekable();
@@ -76,6 +81,7 @@ fn words(line: &[u8]) -> Option<Vec<Word>> {
     Some(words)
 }
 
+/// Parses an element of the list. Returns `None` if it does not follow the grammar.
 fn extension(words: &[Word]) -> Option<Extension> {
     let mut parts = words.split(|word| *word == Word::Separator(b';'));
     let Some([Word::Token(name)]) = parts.next() else {

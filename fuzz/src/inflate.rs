@@ -1,5 +1,6 @@
-//! Oracle for inflating, simple instead of fast: it reads bit by bit and follows the text of RFC
-//! 1951 and of RFC 7692 §7.2.2. Section numbers are those of RFC 1951 where no other RFC is named.
+//! The oracle for compressed messages: a decompressor, simple instead of fast. It reads bit by bit
+//! and follows the text of RFC 1951 and of RFC 7692 §7.2.2. Section numbers are those of RFC 1951
+//! where no other RFC is named.
 
 use framecast_wire::protocol_error::ProtocolError;
 
@@ -10,12 +11,12 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 /// The server's limit on streams in a message. Each block with BFINAL ends one.
 const MAX_STREAMS: usize = 256;
 
-/// Bytes over the limit after which a message is too big, whatever else is wrong with it: the
-/// server checks the size after every 16 KiB.
+/// Number of bytes over the limit from which the server must report that a message is too big,
+/// whatever else is wrong with it: the server checks the size after every 16 KiB.
 const ENOUGH: usize = 17_000;
 
-/// Inflates a message that refers to no earlier one. If it has several faults, the error lists all
-/// that may be reported.
+/// Inflates a message that refers to no earlier one. If the message is both invalid and too big,
+/// the server may report either error, and both are returned.
 pub fn message(compressed: &[u8], limit: usize) -> Result<Vec<u8>, Vec<ProtocolError>> {
     let mut decoder = Decoder::new(Vec::new(), 1 << 15);
     let is_whole = decoder.message(compressed, limit + ENOUGH).is_some();
@@ -32,11 +33,12 @@ pub fn message(compressed: &[u8], limit: usize) -> Result<Vec<u8>, Vec<ProtocolE
     }
 }
 
-/// Inflater of a peer, with the agreed window.
+/// The decompressor of a peer, with the window and the context that were agreed on.
 #[derive(Debug)]
 pub struct Inflater {
     window: usize,
     keeps_context: bool,
+    /// All earlier messages, if messages may refer to them.
     history: Vec<u8>,
 }
 
@@ -69,10 +71,12 @@ impl Inflater {
 }
 
 struct Decoder {
+    /// The earlier messages to which this one may refer, and behind them what is decoded of it.
     out: Vec<u8>,
     /// Distance up to which a block may refer back, in bytes.
     window: usize,
-    /// Position of the length field of the last empty stored block, in bytes of the stream.
+    /// Position of the length field of the last empty stored block, in bytes of the stream. Used to
+    /// recognize the appended [`TAIL`], which is such a field.
     empty_at: Option<usize>,
 }
 
@@ -93,8 +97,9 @@ impl Decoder {
     fn message(&mut self, compressed: &[u8], enough: usize) -> Option<()> {
         let mut rest = compressed;
         for _ in 0..MAX_STREAMS {
-            // A block that was cut continues into the appended bytes. So the message is whole only
-            // if the tail is read as an empty stored block.
+            // A block that was cut continues in the appended bytes. So the message is whole only if
+            // `TAIL` is read as the length field of an empty stored block. An empty block with
+            // BFINAL follows, so that the stream always ends.
             let appended = [rest, &TAIL, &[0x01, 0x00, 0x00, 0xFF, 0xFF]].concat();
             self.empty_at = None;
             let mut bits = Bits {
@@ -171,6 +176,7 @@ impl Decoder {
         }
     }
 
+    /// Appends `length` bytes, each copied from `distance` bytes before the end.
     fn copy(&mut self, length: usize, distance: usize) -> Option<()> {
         if distance > self.window {
             return None;
@@ -191,6 +197,7 @@ struct Bits<'a> {
 }
 
 impl Bits<'_> {
+    /// Reads a number of `count` bits. Returns `None` if there are not so many.
     fn take(&mut self, count: usize) -> Option<usize> {
         let mut value = 0;
         for place in 0..count {
@@ -232,6 +239,7 @@ impl Code {
         Some(Self { counts, symbols })
     }
 
+    /// Reads the code of a symbol, and returns the symbol. Returns `None` if there is no such code.
     fn symbol(&self, bits: &mut Bits<'_>) -> Option<usize> {
         let (mut code, mut first, mut index) = (0, 0, 0);
         for count in &self.counts[1..] {
@@ -288,7 +296,7 @@ const ORDER: [usize; 19] = [
     16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
 ];
 
-/// For each symbol from 257 on, the shortest length and the number of extra bits (§3.2.5).
+/// The shortest length and the number of extra bits of each symbol from 257 on (§3.2.5).
 #[rustfmt::skip]
 const LENGTHS: [(usize, usize); 29] = [
     (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0), (10, 0), (11, 1), (13, 1),
@@ -296,7 +304,7 @@ const LENGTHS: [(usize, usize); 29] = [
     (67, 4), (83, 4), (99, 4), (115, 4), (131, 5), (163, 5), (195, 5), (227, 5), (258, 0),
 ];
 
-/// For each symbol, the shortest distance and the number of extra bits (§3.2.5).
+/// The shortest distance and the number of extra bits of each symbol (§3.2.5).
 #[rustfmt::skip]
 const DISTANCES: [(usize, usize); 30] = [
     (1, 0), (2, 0), (3, 0), (4, 0), (5, 1), (7, 1), (9, 2), (13, 2), (17, 3), (25, 3),

@@ -1,17 +1,19 @@
-//! Input format of the wire targets. All of them share it, so that one corpus serves them all.
+//! Input format of the targets `connection`, `validator` and `tungstenite`. They share it, so that
+//! one corpus serves all three.
 //!
-//! | offset | size | meaning                                                      |
-//! |--------|------|--------------------------------------------------------------|
-//! | 0      | 1    | mode: see the methods of [`Input`]                           |
-//! | 1      | 4    | amounts that reads bring, in rotation: 0 nothing, 255 all    |
-//! | 5      | 3    | amounts that writes take, in the same way                    |
-//! | 8      | 0, 1 | the [`Terms`], if the top bit of the mode is set             |
-//! |        | n    | bytes that the peer sends, literal or [short](expanded)      |
+//! | offset | size   | meaning                                                             |
+//! |--------|--------|---------------------------------------------------------------------|
+//! | 0      | 1      | mode: see the methods of [`Input`]                                  |
+//! | 1      | 4      | the [`Script`] of reads: one byte for each, with its largest amount |
+//! | 5      | 3      | the [`Script`] of writes                                            |
+//! | 8      | 0 or 1 | the [`Terms`], if the top bit of the mode is set                    |
+//! | 8 or 9 | n      | bytes that the peer sends, or frames in [short form](expanded)      |
 
 use framecast_wire::validator::{MessageLimits, Role, Rules};
 
 use crate::{deflate, inflate::Inflater};
 
+/// An input, taken apart.
 #[derive(Debug)]
 pub struct Input {
     mode: u8,
@@ -22,7 +24,7 @@ pub struct Input {
     pub wire: Vec<u8>,
 }
 
-/// Our role and the compression of a connection, packed into a byte.
+/// Our role in a connection, and its compression, packed into a byte.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms(pub u8);
 
@@ -35,6 +37,7 @@ pub enum Purpose {
 }
 
 impl Input {
+    /// Takes an input apart. Returns `None` if it is too short.
     pub fn parse(data: &[u8]) -> Option<Self> {
         let (&[mode, r0, r1, r2, r3, w0, w1, w2], rest) = data.split_first_chunk()?;
         let (terms, rest) = match (mode & 0x80, rest) {
@@ -48,6 +51,7 @@ impl Input {
             terms: Terms(terms),
             wire: rest.to_vec(),
         };
+        // In short form, the peer sends enough to exceed the limit of a message once or six times.
         if mode & 0x04 != 0 {
             let messages = if mode & 0x40 == 0 { 1 } else { 6 };
             let enough = messages * input.rules().limits.message_bytes + 1000;
@@ -80,15 +84,18 @@ impl Input {
         usize::from(self.reads[0]).min(self.wire.len())
     }
 
+    /// Returns the script of the bytes that reads bring.
     pub fn reads(&self) -> Script<4> {
         Script::new(self.reads, self.unit())
     }
 
+    /// Returns the script of the bytes that writes take.
     pub fn writes(&self) -> Script<3> {
         Script::new(self.writes, self.unit())
     }
 
-    /// Returns the bytes that 1 stands for in a script: more than one if messages may be large.
+    /// Returns the number of bytes that a 1 in a script stands for: more than one byte if messages
+    /// may be large, so that they do not take too many reads.
     fn unit(&self) -> usize {
         if self.mode & 0x20 == 0 { 1 } else { 61 }
     }
@@ -97,7 +104,8 @@ impl Input {
         Rules {
             role: self.terms.role(),
             deflate: self.terms.deflate(),
-            // Small enough for small inputs to reach, or large enough for every form of the length.
+            // A limit that small inputs reach, or one above 65,535, so that every form of the
+            // length occurs.
             limits: MessageLimits {
                 message_bytes: if self.mode & 0x20 == 0 { 300 } else { 66_000 },
                 fragments: 6,
@@ -140,7 +148,7 @@ impl Terms {
         usize::from(self.0 >> 6 & 1)
     }
 
-    /// Returns the size of the smallest message that the server compresses.
+    /// Returns the size of the smallest message that the server compresses, in bytes.
     pub fn min_bytes(self) -> usize {
         if self.0 & 0x80 == 0 { 64 } else { 5 }
     }
@@ -156,6 +164,8 @@ impl Terms {
         Inflater::new(self.window_bits(), self.keeps_context())
     }
 
+    /// Returns the window that the client asks for: three bits, of which 1 to 7 are 8 to 14, and 0
+    /// is the largest, which the offer does not name.
     fn window_bits(self) -> u8 {
         match self.0 >> 2 & 0x07 {
             0 => 15,
@@ -164,12 +174,13 @@ impl Terms {
     }
 }
 
-/// Encodes frames from their short form, in which no mutation breaks mask and length.
+/// Encodes frames from their short form, in which no mutation by the fuzzer breaks mask and length.
 ///
-/// A frame in short form is its first byte, a byte for the length, and the payload. The last
-/// frame's payload may be too short. A length byte of 240 or more selects one of [`RUNS`], and the
-/// payload is that many times `x`. The payload of a single frame with RSV1 is compressed. `role` is
-/// the reader's. Ends after `enough` bytes.
+/// A frame in short form is its first byte, a byte for the length, and the payload. The payload of
+/// the last frame may be shorter than its length says. A length byte of 240 or more selects one of
+/// [`RUNS`], and the payload is that many times `x`, which the short form does not contain. The
+/// payload of a whole message with RSV1 is compressed here. Frames are masked if `role`, the
+/// reader's, is the server. The result is cut after `enough` bytes.
 pub fn expanded(mut short: &[u8], role: Role, enough: usize) -> Vec<u8> {
     let mut wire = Vec::new();
     while let [first, shape, rest @ ..] = short
@@ -179,13 +190,15 @@ pub fn expanded(mut short: &[u8], role: Role, enough: usize) -> Vec<u8> {
             .checked_sub(240)
             .map(|index| RUNS[index]);
         let length = run.unwrap_or(usize::from(*shape));
-        let given = length.min(rest.len());
+        let present = length.min(rest.len());
         let (mut payload, rest) = match run {
             Some(length) => (vec![b'x'; length], rest),
-            None => (rest[..given].to_vec(), &rest[given..]),
+            None => (rest[..present].to_vec(), &rest[present..]),
         };
         let mut length = length;
+        // FIN, RSV1, and text or binary.
         if matches!(first, 0xC1 | 0xC2) && payload.len() == length {
+            // The compression level is 0 to 9.
             payload = deflate::message(&payload, shape % 10);
             length = payload.len();
         }
@@ -236,14 +249,18 @@ const RUNS: [usize; 16] = [
     66_001,
 ];
 
-/// Amounts that successive reads or writes transfer, in rotation. Never blocks twice in a row.
+/// The largest amounts that successive reads or writes transfer. The first amount is used again
+/// after the last. 0 stands for a read or write that blocks or, right after one that has blocked,
+/// for 1; 255 stands for all bytes.
 #[derive(Clone, Debug)]
 pub struct Script<const N: usize> {
     amounts: [u8; N],
     /// Bytes that an amount of 1 stands for.
     unit: usize,
+    /// Number of reads or writes so far.
     at: usize,
-    was_nothing: bool,
+    /// The last read or write has blocked.
+    has_blocked: bool,
 }
 
 impl<const N: usize> Script<N> {
@@ -252,7 +269,7 @@ impl<const N: usize> Script<N> {
             amounts,
             unit,
             at: 0,
-            was_nothing: false,
+            has_blocked: false,
         }
     }
 
@@ -260,9 +277,9 @@ impl<const N: usize> Script<N> {
     pub fn next_amount(&mut self) -> Option<usize> {
         let amount = self.amounts[self.at % N];
         self.at += 1;
-        self.was_nothing = amount == 0 && !self.was_nothing;
+        self.has_blocked = amount == 0 && !self.has_blocked;
         match amount {
-            0 if self.was_nothing => None,
+            0 if self.has_blocked => None,
             255 => Some(usize::MAX),
             amount => Some(usize::from(amount.max(1)) * self.unit),
         }

@@ -1,5 +1,14 @@
-//! Code that the fuzz targets share: the oracles to compare with, and connections driven by a
-//! script.
+//! Code that the fuzz targets share.
+//!
+//! - Oracles, simple implementations whose results the product's must equal: [`oracle`] and
+//!   [`conversation`] for frames and messages, [`inflate`] for compressed payloads, [`extensions`]
+//!   for a header, [`server_frame`] for the frames that a server sends.
+//! - Models that run beside the product: [`hub_model`] and [`outbox_model`].
+//! - Connections against a scripted [`peer`]: [`connection`] of the server, [`client`] of our
+//!   client.
+//! - Inputs: [`input`] for bytes on the wire, [`parts`] for large messages; [`deflate`] compresses
+//!   them with another compressor.
+//! - [`response`] checks what the server answers over HTTP.
 
 pub mod client;
 pub mod connection;

@@ -1,4 +1,4 @@
-//! An outbox, next to a naive model of it: a list of the frames that must come out.
+//! Runs an outbox beside a naive model of it: a list of the bytes that it must write to its socket.
 
 use std::slice;
 
@@ -10,14 +10,15 @@ use framecast_wire::frame::Frame;
 
 use crate::{config, input::Script, peer::Peer, server_frame::ServerFrame};
 
+/// An outbox, and the model of it. Each method does the same to both.
 pub struct Model {
     shards: Shards,
     handle: Handle,
     peer: Peer,
     topic: TopicName,
-    /// Frames in the order in which they must come out.
+    /// Elements in the order in which they must be written, without the bytes that are written.
     queue: Vec<Queued>,
-    /// All bytes that came out.
+    /// All bytes that the socket has taken.
     written: Vec<u8>,
     /// Nothing can be queued any more: a Close is queued, or the connection has ended.
     is_sealed: bool,
@@ -25,6 +26,7 @@ pub struct Model {
     is_broken: bool,
 }
 
+/// An element of the outbox: a control frame, or one or more data frames that are written together.
 struct Queued {
     bytes: Vec<u8>,
     is_control: bool,
@@ -33,6 +35,7 @@ struct Queued {
 }
 
 impl Model {
+    /// Returns an empty outbox, whose socket takes the amounts in `writes` (see [`Script`]).
     pub fn new(writes: [u8; 3]) -> Self {
         let shards = Shards::new(&config(1));
         let peer = Peer::new(Vec::new(), Script::new([0; 4], 1), Script::new(writes, 1));
@@ -54,6 +57,7 @@ impl Model {
         model
     }
 
+    /// Queues a reply.
     pub fn reply(&mut self, payload: &[u8]) {
         let frame = Frame::binary(payload);
         self.push(frame.as_bytes());
@@ -68,19 +72,21 @@ impl Model {
             drop(self.shards.publish(self.topic.clone(), message, None));
         }
         if !self.has_ended {
-            // A tick copies them into one element of the outbox: no control frame goes between
-            // them.
+            // A tick joins the messages in one element of the outbox. So no control frame is
+            // written between them.
             self.push(&frame.as_bytes().repeat(times));
         }
         self.run_shard();
     }
 
+    /// Queues a Pong.
     pub fn control(&mut self, payload: &[u8]) {
         let pong = [&[0x8A, payload.len() as u8], payload].concat();
         self.push_control(&pong);
         self.handle.control(pong.into());
     }
 
+    /// Queues the answer to the peer's Close, after which nothing can be queued.
     pub fn answer_close(&mut self) {
         let close = internals::close(1000, "");
         self.push(close.as_bytes());
@@ -88,22 +94,25 @@ impl Model {
         self.handle.answer_close(close.as_bytes().to_vec().into());
     }
 
+    /// Ends the connection.
     pub fn end(&mut self, reason: Disconnect) {
         self.handle.end(reason);
         self.expect_end(reason);
     }
 
+    /// Lets the outbox write until it is empty or the socket blocks.
     pub fn flush(&self) {
         self.handle.flush();
     }
 
+    /// Makes all further writes fail.
     pub fn break_socket(&mut self) {
         self.peer.break_socket();
         self.is_broken = true;
     }
 
-    /// Checks that the bytes which came out since the last call are the next in the list, and that
-    /// the outbox's size is that of the rest.
+    /// Checks that the bytes written since the last call are the next ones in the list, and that
+    /// the outbox counts the size of what is left in the list.
     pub fn check(&mut self) {
         let held = self.handle.held_bytes();
         if self.is_broken && !self.queue.is_empty() && held == 0 {
@@ -129,7 +138,7 @@ impl Model {
         assert_eq!(held, bytes + self.queue.len() * DELIVERY_BYTES);
     }
 
-    /// Writes everything, and checks that it is whole frames.
+    /// Writes everything that is queued, and checks that all written bytes are whole frames.
     pub fn finish(mut self) {
         while !self.queue.is_empty() {
             self.flush();
@@ -156,9 +165,9 @@ impl Model {
         }
     }
 
-    /// Queues a control frame behind the other control frames that are not begun, and before all
-    /// other frames that are not begun. If 32 control frames wait already, replaces the last of
-    /// them.
+    /// Queues a control frame in the model's list. It comes before all data frames of which nothing
+    /// is written, and behind the control frames of which nothing is written. If there are 32 of
+    /// these already, it replaces the last of them.
     fn push_control(&mut self, bytes: &[u8]) {
         if self.is_sealed {
             return;
@@ -178,6 +187,8 @@ impl Model {
         }
     }
 
+    /// Ends the connection in the model: discards the queue if the reason asks for that, and queues
+    /// the Close that the reason calls for.
     fn expect_end(&mut self, reason: Disconnect) {
         if self.has_ended {
             return;
@@ -193,7 +204,8 @@ impl Model {
     }
 }
 
-/// Returns true if the outbox discards its queue, because the peer would not read it any more.
+/// Returns true if a connection that ends for this reason discards its queue, because the peer
+/// would not read it any more.
 fn discards_queue(reason: Disconnect) -> bool {
     matches!(
         reason,
@@ -201,5 +213,5 @@ fn discards_queue(reason: Disconnect) -> bool {
     )
 }
 
-/// Size that the outbox counts for an element besides its bytes.
+/// Number of bytes that the outbox counts for each element, besides the bytes of its frames.
 const DELIVERY_BYTES: usize = 96;

@@ -1,5 +1,5 @@
-//! The other end of a connection. A script says which bytes each read brings, and how much each
-//! write takes.
+//! The other end of a connection, in memory. One script says how many bytes each read from it
+//! brings, another how many each write takes.
 
 use std::{
     cell::RefCell,
@@ -18,7 +18,9 @@ use crate::input::Script;
 pub struct Peer(Rc<RefCell<State>>);
 
 struct State {
+    /// All bytes that the peer sends.
     sends: Vec<u8>,
+    /// Number of them that have been read.
     sent: usize,
     hung_up: bool,
     reads: Script<4>,
@@ -46,7 +48,7 @@ impl Peer {
         })))
     }
 
-    /// Ends the stream, after the bytes that are still to be sent.
+    /// Makes the stream end after the last byte that the peer sends.
     pub fn hang_up(&self) {
         self.0.borrow_mut().hung_up = true;
     }

@@ -1,4 +1,4 @@
-//! A strict parser of the frames that a server may send, independent of the encoder.
+//! Parses the frames that a server sends, strictly and independently of the encoder.
 
 use crate::inflate::Inflater;
 
