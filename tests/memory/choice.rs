@@ -26,7 +26,8 @@ fn http() -> impl Strategy<Value = Action> {
         Just(Asked::Page),
         (0..2000usize).prop_map(Asked::Publication),
     ];
-    // So few that the kernel buffers all responses and the server reads the last request, or many.
+    // So few that the kernel buffers all responses, and the server gets to read the last request.
+    // Or so many that the server stops reading before.
     let requests = prop_oneof![0..20usize, 100..400usize];
     let last = prop_oneof![
         (0..60_000usize).prop_map(Last::Body),
@@ -137,9 +138,11 @@ fn compressed() -> impl Strategy<Value = Action> {
         1 => Just(Offer::Context),
         4 => (8..=15u8).prop_map(Offer::Window),
     ];
-    // Many small messages, or a few of up to the limit, which are compressed in steps.
+    // Numbers and sizes: many small messages, or a few of up to the limit, which are compressed in
+    // steps.
     let messages = prop_oneof![(1..200usize, 0..2000usize), (1..4usize, 0..=MESSAGE_BYTES)];
-    // Half of the messages inflate to many times the bytes that were sent.
+    // In half of the cases the messages consist of zeros, and inflate to many times the bytes that
+    // were sent.
     let noise_percent = || prop_oneof![Just(0), 0..101usize];
     prop_oneof![
         (vec(offer, 1..8), messages, noise_percent()).prop_map(

@@ -1,4 +1,4 @@
-//! Actions of clients, of which a script consists.
+//! The actions of which a script consists. Each is performed by some number of clients.
 
 use crate::{clients::Offer, performance::Performance};
 
@@ -6,7 +6,7 @@ use crate::{clients::Offer, performance::Performance};
 pub(crate) enum Action {
     /// Request heads that never end.
     Heads { connections: usize, bytes: usize },
-    /// Connections whose request was answered, and that send no other one.
+    /// Connections that have got the answer to one request, and send nothing more.
     Idle { connections: usize },
     /// Request bodies that never end.
     Bodies {
@@ -14,7 +14,7 @@ pub(crate) enum Action {
         sent: usize,
         is_chunked: bool,
     },
-    /// Pipelined requests whose responses are not read, and a last one that never ends.
+    /// Pipelined requests whose responses are not read, and a last request that never ends.
     Pipelines {
         connections: usize,
         requests: usize,
@@ -58,7 +58,7 @@ pub(crate) enum Action {
     },
     /// Clients of the echo that do not read its answers.
     Echoes { connections: usize, bytes: usize },
-    /// Clients of the raw echo that do not read its fragments.
+    /// Clients of `/echo/raw`, which echoes each frame by itself, that do not read its answers.
     RawEchoes {
         connections: usize,
         fragments: usize,
@@ -73,17 +73,17 @@ pub(crate) enum Action {
     },
 }
 
-/// Request that is sent whole.
+/// A request that is sent whole.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Asked {
     Health,
     Nothing,
     Page,
-    /// `POST /publish` of a message of so many bytes.
+    /// `POST /publish` of a message of this many bytes.
     Publication(usize),
 }
 
-/// Request of which so many bytes are sent, and that never ends.
+/// A request that never ends. The number is that of the bytes that are sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Last {
     Body(usize),
@@ -91,7 +91,7 @@ pub(crate) enum Last {
     Head(usize),
 }
 
-/// Message that never ends.
+/// A message that never ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unfinished {
     Compressed,
@@ -106,11 +106,12 @@ pub(crate) enum Unfinished {
 #[derive(Clone, Debug)]
 pub(crate) struct Relays {
     pub(crate) connections: usize,
-    /// Topics of each list but the last. Each list has new names.
+    /// Number of topics in each list but the last. Each list has new names.
     pub(crate) topics: usize,
     pub(crate) name_bytes: usize,
+    /// Number of lists that the connection sends. Each replaces the topics of the one before.
     pub(crate) changes: usize,
-    /// Topics of the last list.
+    /// Number of topics in the last list.
     pub(crate) kept: usize,
     /// The clients read the answers.
     pub(crate) is_reading: bool,
