@@ -27,8 +27,8 @@ const CONTEXT_MEM_LEVEL: i32 = 5;
 /// Payload bytes that one step compresses, in some 40 us.
 const PIECE: usize = 16 * 1024;
 
-/// Bytes by which the output buffer is larger than the payload, besides an eighth (nine bits for
-/// each byte). If that is not enough, the compressor is called again.
+/// Spare bytes of the output buffer. Without them it is an eighth larger than the payload, because
+/// a byte can take nine bits. If the buffer is too small, the compressor is called again.
 const GROWTH: usize = 64;
 
 /// Compressor of messages.
@@ -80,8 +80,9 @@ impl Deflater {
         Some(self.compress(payload)).filter(|compressed| compressed.len() < payload.len())
     }
 
-    /// Compresses a message to its end, even if it grows. In zlib-rs 0.6.8, output that is begun
-    /// and not written survives a reset, gets into the next message, and at last causes a panic.
+    /// Compresses a message to its end, even if it grows. To give up half-way would be wrong: in
+    /// zlib-rs 0.6.8, output that the stream has begun and not written survives a reset, gets into
+    /// the next message, and at last causes a panic.
     fn compress(&mut self, payload: &[u8]) -> Vec<u8> {
         // §7.2.3.6: an empty message is this byte. zlib would write nothing: it has nothing to
         // flush.
@@ -98,6 +99,7 @@ impl Deflater {
     /// `compressed`.
     fn append(&mut self, mut payload: &[u8], flush: DeflateFlush, compressed: &mut Vec<u8>) {
         let mut written = compressed.len();
+        // While the buffer is full, the stream may have more output.
         while !payload.is_empty() || written == compressed.len() {
             compressed.resize(written + payload.len() + payload.len() / 8 + GROWTH, 0);
             let (in_before, out_before) = (self.stream.total_in(), self.stream.total_out());
@@ -223,7 +225,7 @@ mod tests {
     #[test]
     fn a_compressor_with_a_context_writes_the_bytes_of_the_rfc() {
         let mut deflater = Deflater::with_context(WindowBits::MAX);
-        // §7.2.3.1, and §7.2.3.6 in between.
+        // "Hello" from §7.2.3.1, and the empty message from §7.2.3.6.
         let hello = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
         assert_eq!(deflater.deflate(b"Hello").unwrap(), hello);
         assert_eq!(deflater.deflate(b"").unwrap(), [0x00]);

@@ -29,7 +29,7 @@ pub enum Head<'a> {
         /// the number of bytes needed to read more of the header.
         wire_len: usize,
     },
-    /// Anything else, for the gate. Its bytes are unchanged.
+    /// Anything else, which must be read through the gate. Its bytes are unchanged.
     Other,
 }
 
@@ -100,18 +100,19 @@ mod tests {
 
     #[test]
     fn a_whole_plain_message_is_unmasked_in_place() {
+        // The first byte of a Close follows the message.
         let mut text = [frame(&[0x81, 0x82], b"hi"), vec![0x88]].concat();
         let message = Head::Message {
             kind: Kind::Text,
             payload: b"hi",
-            wire_len: 8,
+            wire_len: 8, // 2 bytes of header, 4 of key, 2 of payload
         };
         assert_eq!(head(&mut text, LIMITS), message);
         let mut binary = frame(&[0x82, 0xFE, 0, 200], &[0xFF; 200]);
         let message = Head::Message {
             kind: Kind::Binary,
             payload: &[0xFF; 200],
-            wire_len: 208,
+            wire_len: 208, // 4 bytes of header, 4 of key, 200 of payload
         };
         assert_eq!(head(&mut binary, LIMITS), message);
     }
@@ -121,8 +122,8 @@ mod tests {
         let whole = frame(&[0x82, 0xFE, 0, 200], &[1; 200]);
         for len in 1..whole.len() {
             let wire_len = match len {
-                1 => 2,
-                2..8 => 8,
+                1 => 2,    // The second byte tells how long the header is.
+                2..8 => 8, // The header tells how long the frame is.
                 _ => 208,
             };
             let mut part = whole[..len].to_vec();
@@ -133,24 +134,33 @@ mod tests {
 
     #[test]
     fn everything_but_valid_plain_messages_is_left_unchanged() {
-        for other in [
-            vec![],
-            vec![0x81, 0x02, b'h', b'i'],
-            frame(&[0x01, 0x81], b"x"),
-            frame(&[0x80, 0x81], b"x"),
-            frame(&[0xC1, 0x81], b"x"),
-            frame(&[0x83, 0x81], b"x"),
-            frame(&[0x89, 0x80], b""),
-            frame(&[0x88, 0x80], b""),
-            frame(&[0x81, 0x83], b"a\xFFb"),
-            frame(&[0x81, 0x82], b"\xE2\x82"),
-            frame(&[0x82, 0xFE, 0, 125], &[0; 125]),
-            frame(&[0x82, 0xFE, 3, 233], &[]),
-            frame(&[0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0], &[]),
+        for (what, other) in [
+            ("nothing", vec![]),
+            ("unmasked", vec![0x81, 0x02, b'h', b'i']),
+            ("first fragment", frame(&[0x01, 0x81], b"x")),
+            ("last fragment", frame(&[0x80, 0x81], b"x")),
+            ("compressed", frame(&[0xC1, 0x81], b"x")),
+            ("unknown opcode", frame(&[0x83, 0x81], b"x")),
+            ("Ping", frame(&[0x89, 0x80], b"")),
+            ("Close", frame(&[0x88, 0x80], b"")),
+            ("invalid UTF-8", frame(&[0x81, 0x83], b"a\xFFb")),
+            ("cut code point", frame(&[0x81, 0x82], b"\xE2\x82")),
+            (
+                "length not in its shortest form",
+                frame(&[0x82, 0xFE, 0, 125], &[0; 125]),
+            ),
+            (
+                "1,001 bytes, over the limit",
+                frame(&[0x82, 0xFE, 3, 233], &[]),
+            ),
+            (
+                "top bit of the length",
+                frame(&[0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0], &[]),
+            ),
         ] {
-            let mut seen = other.clone();
-            assert_eq!(head(&mut seen, LIMITS), Head::Other, "{other:?}");
-            assert_eq!(seen, other);
+            let mut received = other.clone();
+            assert_eq!(head(&mut received, LIMITS), Head::Other, "{what}");
+            assert_eq!(received, other, "{what}");
         }
     }
 }

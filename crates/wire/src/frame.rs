@@ -306,6 +306,7 @@ mod tests {
     fn a_long_close_reason_is_cut_between_characters_to_fit_a_control_frame() {
         assert_eq!(Frame::close(1000, "").0[..], [0x88, 2, 0x03, 0xE8]);
         let long = Frame::close(1008, &"é".repeat(100));
+        // The code, and 61 of the two-byte characters: the 62nd would end after 124 bytes.
         assert_eq!(long.0[1], 2 + 122);
         assert!(str::from_utf8(&long.0[4..]).is_ok());
     }

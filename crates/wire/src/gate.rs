@@ -1,13 +1,14 @@
-//! The gate: the stream that fastwebsockets reads from, between it and the socket.
+//! The gate: the stream that fastwebsockets reads from, in place of the socket.
 //!
-//! The frames that the gate shows to fastwebsockets are the peer's, unmasked. Text and compressed
-//! messages are shown as binary ones, and large frames in parts, where that is asked for.
+//! Through the gate fastwebsockets reads the peer's frames, unmasked. Text and compressed messages
+//! are rewritten to plain binary ones. Large frames are shown to fastwebsockets as smaller ones,
+//! the parts, if [`Gate::in_parts`] or [`Gate::in_frames`] has asked for that.
 //!
-//! It makes the checks that fastwebsockets 0.10.0 leaves out (see [`validator`](super::validator)),
-//! and does two things that only the stream below fastwebsockets can do. It still delivers the
-//! valid frames before a protocol error. And between two messages it reports that it is
-//! [idle](is_idle), before it reads any byte of the next message: the reader, with its buffer of 8
-//! KiB, can then be dropped without losing data.
+//! The gate makes the checks that fastwebsockets 0.10.0 leaves out (see
+//! [`validator`](super::validator)), and does two things that only the stream below fastwebsockets
+//! can do. It delivers the valid frames that precede a protocol error. And between two messages it
+//! reports that it is [idle](is_idle), before it reads any byte of the next message: then
+//! fastwebsockets' reader, with its buffer of 8 KiB, can be dropped without losing data.
 
 use std::{
     cell::{Cell, RefCell},
@@ -30,7 +31,8 @@ use super::{
 /// one entry per message.
 pub type MessageInfos = Rc<RefCell<VecDeque<MessageInfo>>>;
 
-/// Flag for readers of frames: true if the frame that the gate showed last ends its message.
+/// Flag for readers of frames: true if the data frame that was read last ends the message that the
+/// peer sent it in.
 pub type IsFinal = Rc<Cell<bool>>;
 
 /// A reader of the peer's frames that checks and unmasks them.
@@ -46,7 +48,7 @@ pub struct Gate<R> {
     passed_since_idle: bool,
     /// The protocol error that was found. Every later read returns it.
     error: Option<ProtocolError>,
-    /// State for showing large frames in parts, if they are shown so.
+    /// State for splitting large frames into parts, or `None` if frames are not split.
     parts: Option<Parts>,
     is_final: IsFinal,
 }
@@ -65,7 +67,7 @@ impl<R: AsyncRead> Gate<R> {
         }
     }
 
-    /// Makes the gate show large frames in parts, so that fastwebsockets reserves memory for one
+    /// Makes the gate split large frames into parts, so that fastwebsockets reserves memory for one
     /// part only.
     #[must_use]
     pub fn in_parts(self) -> Self {
@@ -75,8 +77,8 @@ impl<R: AsyncRead> Gate<R> {
         }
     }
 
-    /// Makes the gate show each frame as a message, in parts if it is large. `is_final` then says
-    /// whether the frame shown last ends the message that it was sent in.
+    /// Makes the gate turn each frame into a message of its own, split into parts if it is large.
+    /// `is_final` is then set to true if the frame ends the message that the peer sent it in.
     #[must_use]
     pub fn in_frames(self, is_final: IsFinal) -> Self {
         Self {
@@ -88,8 +90,9 @@ impl<R: AsyncRead> Gate<R> {
 }
 
 impl<R: AsyncRead + Unpin> Gate<R> {
-    /// Reads up to `most` bytes into `buf` and checks them. Returns how many of them precede a
-    /// protocol error; `buf` keeps only these.
+    /// Reads up to `most` bytes into `buf` and checks them. Returns how many of them are valid:
+    /// all, or those before a protocol error. `buf` keeps only these. The error itself is returned
+    /// here if no byte precedes it, and otherwise by the next read.
     fn poll_validated(
         &mut self,
         cx: &mut Context<'_>,
@@ -113,8 +116,9 @@ impl<R: AsyncRead + Unpin> Gate<R> {
         }
     }
 
-    /// Reads the header of a frame into `parts`, to be shown later. Returns false at the end of the
-    /// stream.
+    /// Reads the header of a frame into `parts`, from where [`show_header`](Self::show_header)
+    /// copies it to fastwebsockets. Returns false at the end of the stream. Called only if there
+    /// are `parts`: otherwise the header goes straight to fastwebsockets.
     fn poll_header(
         &mut self,
         cx: &mut Context<'_>,
@@ -143,8 +147,8 @@ impl<R: AsyncRead + Unpin> Gate<R> {
         }
     }
 
-    /// Copies the header bytes that are still to be shown into `buf`. Returns false if there are
-    /// none.
+    /// Copies into `buf` the header bytes in `parts` that fastwebsockets has not read yet. Returns
+    /// false if there are none, or no `parts`.
     fn show_header(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let Some(parts) = &mut self.parts else {
             return false;
@@ -157,15 +161,16 @@ impl<R: AsyncRead + Unpin> Gate<R> {
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
-    /// Reads what the peer sent, up to the first protocol error, and no further than the end of a
-    /// message.
+    /// Reads bytes that the peer sent, up to the first protocol error, and no further than the end
+    /// of a message.
     ///
     /// # Errors
     ///
     /// - Errors of the inner reader.
     /// - `InvalidData` for a [protocol error](protocol_error).
-    /// - `WouldBlock` for [idle](is_idle), once after each message and after each control frame
-    ///   between messages.
+    /// - `WouldBlock` to report that the gate [is idle](is_idle): an error is the only way to tell
+    ///   the caller of fastwebsockets. It is returned once after each message, and once after each
+    ///   control frame between messages. The next call reads on.
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -269,10 +274,13 @@ mod tests {
         rules.limits.message_bytes = 10_000;
         let (mut peer, socket) = tokio::io::duplex(20_000);
         let mut gate = Gate::new(socket, rules, MessageInfos::default()).in_parts();
+        // 0x2710 is 10,000.
         let header = [0x81, 0xFE, 0x27, 0x10, 0, 0, 0, 0];
         peer.write_all(&[&header[..], &[b'x'; 9_000]].concat())
             .await
             .unwrap();
+        // The first part, of 8,192 bytes (0x2000), and what has arrived of the second one, of 1,808
+        // bytes (0x0710). Each has a header of 8 bytes.
         let mut read = vec![0; 8 + 8_192 + 8 + 808];
         gate.read_exact(&mut read).await.unwrap();
         assert_eq!(read[..8], [0x02, 0xFE, 0x20, 0, 0, 0, 0, 0]);
@@ -294,11 +302,11 @@ mod tests {
         let is_final = IsFinal::default();
         let mut gate =
             Gate::new(&wire[..], RULES, MessageInfos::default()).in_frames(is_final.clone());
-        let shown = [(0x82, false), (0x89, false), (0x82, true)];
-        for shown in shown {
+        // The first byte of each frame as fastwebsockets reads it, and the flag.
+        for expected in [(0x82, false), (0x89, false), (0x82, true)] {
             let mut read = [0; 7];
             gate.read_exact(&mut read).await.unwrap();
-            assert_eq!((read[0], is_final.get()), shown);
+            assert_eq!((read[0], is_final.get()), expected);
         }
         assert!(is_idle(&gate.read_u8().await.unwrap_err()));
     }

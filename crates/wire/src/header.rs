@@ -89,7 +89,8 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::LengthEncoding`] if the length has a shorter form, or its top bit is set.
+    /// [`ProtocolError::LengthEncoding`] if the length is not in its shortest form, or its top bit
+    /// is set.
     #[inline]
     pub(super) fn payload_length(&self) -> Result<u64, ProtocolError> {
         let extended = |bytes: &[u8]| {

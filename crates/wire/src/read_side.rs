@@ -1,9 +1,9 @@
 //! Sets up fastwebsockets for reading: it reads through a gate, and its answers to Ping and Close
 //! go to a callback.
 //!
-//! The callback queues the answers with everything else that is written. So auto-pong and
-//! auto-close can stay on while the socket has one writer. Errors of fastwebsockets, of the gate
-//! and of the socket become a [`Stop`].
+//! The callback queues the answers with everything else that is written. So fastwebsockets'
+//! auto-pong and auto-close can stay on, and the socket still has only one writer. Errors of
+//! fastwebsockets, of the gate and of the socket become a [`Stop`].
 
 use std::{
     borrow::Cow,
@@ -24,7 +24,7 @@ use super::{
     validator::{MessageInfo, Role, Rules},
 };
 
-/// The stream that is given to fastwebsockets.
+/// The stream that is given to fastwebsockets: reads come from the gate, writes go to the callback.
 #[derive(Debug)]
 pub struct ReadSide<R, W> {
     gate: Gate<R>,
@@ -34,7 +34,8 @@ pub struct ReadSide<R, W> {
 /// Reason why there is no next frame.
 #[derive(Debug)]
 pub enum Stop {
-    /// A message has passed, and no other is under way: read on, or drop the reader.
+    /// The last message has been read whole, and no byte of the next one. The caller may read on,
+    /// or drop the reader.
     Idle,
     /// The stream has ended or failed.
     Lost(io::Error),
@@ -63,8 +64,9 @@ impl From<WebSocketError> for Stop {
     }
 }
 
-/// Returns the message in `payload`. If `info` says that it is compressed, inflates it to at most
-/// `limit` bytes and checks text for UTF-8 (RFC 7692 §6.2).
+/// Returns the message that was read as `payload`. A compressed one is inflated to at most `limit`
+/// bytes and, if it is text, checked for UTF-8 (RFC 7692 §6.2). An uncompressed one is returned as
+/// it is: the validator has checked its size and its UTF-8 while it arrived.
 ///
 /// # Errors
 ///
@@ -99,8 +101,8 @@ pub fn check_message(info: MessageInfo, message: &[u8]) -> Result<(), ProtocolEr
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "WebSocket has no other unit")]
 pub enum Reading {
-    /// The single frames that a client sent. fastwebsockets returns each as a whole message, and
-    /// the flag says whether the frame ends the message that it was sent in.
+    /// The single frames that a client sent. fastwebsockets returns each as a whole message. The
+    /// flag is true if the frame that was read last ends the message that the client sent it in.
     Frames(IsFinal),
     /// Whole messages, in however many frames they were sent.
     Messages,
@@ -109,7 +111,8 @@ pub enum Reading {
 /// Returns a `WebSocket` that reads the peer's frames from `inner` and checks them by `rules`.
 /// `write` is called with each answer to a control frame, as one whole encoded frame.
 ///
-/// Every data frame comes as binary. `infos` gets the kind of each message, in the same order.
+/// fastwebsockets returns every message as binary, because the gate rewrites it. `infos` gets the
+/// real kind of each message, in the same order.
 pub fn web_socket<R, W>(
     inner: R,
     rules: Rules,
@@ -152,8 +155,8 @@ impl<R: AsyncRead + Unpin, W: Unpin> AsyncRead for ReadSide<R, W> {
 }
 
 impl<R: Unpin, W: FnMut(&[u8]) + Unpin> AsyncWrite for ReadSide<R, W> {
-    /// Takes one whole control frame. fastwebsockets writes nothing else here, and no frame in
-    /// pieces.
+    /// Passes `frame` to the callback. It is one whole encoded frame: fastwebsockets writes nothing
+    /// but its answers to Ping and Close here, each in one call.
     fn poll_write(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,

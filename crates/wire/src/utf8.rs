@@ -8,7 +8,7 @@ pub(super) fn is_valid(text: &[u8]) -> bool {
     text.len() < SHORT_BYTES && text.is_ascii() || simdutf8::basic::from_utf8(text).is_ok()
 }
 
-/// Texts below this length are shorter than one block of simdutf8.
+/// Size of a block of simdutf8, in bytes. It checks shorter texts byte by byte.
 const SHORT_BYTES: usize = 64;
 
 /// Checker of a text that arrives in pieces.
@@ -78,6 +78,7 @@ mod tests {
 
     use super::*;
 
+    /// Checks a text that arrives in these pieces. Returns true if it is valid.
     fn verdict(pieces: &[&[u8]]) -> bool {
         let mut utf8 = Utf8::default();
         pieces.iter().all(|piece| utf8.feed(piece)) && utf8.finish()

@@ -56,8 +56,8 @@ pub enum InvalidAnswer {
     Parameter,
 }
 
-/// Accepts the first offer that can be met. Returns `None` if there is none. Each of `values` is
-/// one line of the header.
+/// Accepts the first offer of permessage-deflate that can be met. Returns `None` if there is no
+/// such offer. Each of `values` is one line of the header.
 ///
 /// # Errors
 ///
@@ -173,10 +173,14 @@ impl WindowBits {
 /// Parameters of permessage-deflate (RFC 7692 §7.1), for the server's messages and the client's.
 #[derive(Clone, Copy, Default)]
 struct Parameters {
+    /// `server_no_context_takeover`.
     server_forgets: bool,
+    /// `client_no_context_takeover`.
     client_forgets: bool,
+    /// The value of `server_max_window_bits`.
     server_window: Option<WindowBits>,
-    /// `None` if the parameter is absent, `Some(None)` if it has no value.
+    /// `client_max_window_bits`: `None` if the parameter is absent, `Some(None)` if it has no
+    /// value.
     client_window: Option<Option<WindowBits>>,
 }
 

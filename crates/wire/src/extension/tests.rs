@@ -8,8 +8,9 @@ fn lines<'a>(header: &[&'a str]) -> impl Iterator<Item = &'a [u8]> {
     header.iter().map(|line| line.as_bytes())
 }
 
-/// Returns the answer of a server that may keep its context, in short form: "keeps" and "forgets"
-/// say whether it does, "none" is no extension, "400" a malformed header.
+/// Returns the answer of a server that may keep its context, in short form. "keeps" is an answer by
+/// which the server keeps its context, "forgets" one by which it does not. "none" is an answer
+/// without the extension, "400" the rejection of a malformed header.
 fn answered(header: &[&str]) -> String {
     match accept(lines(header), true) {
         Ok(Some(agreement)) => agreement
@@ -25,7 +26,8 @@ fn answered(header: &[&str]) -> String {
     }
 }
 
-/// Rest of an offer after `permessage-deflate`, and the short form of the answer.
+/// Rows of an offer, without `permessage-deflate` at its beginning, and the answer in the short
+/// form of [`answered`].
 const OFFERS: &str = r#"
      -> keeps
     ; server_no_context_takeover -> forgets
@@ -113,7 +115,7 @@ fn each_offer_gets_the_answer_in_the_table() {
         answered(&[&format!("permessage-deflate{parameters}")]) != *answer
     });
     assert_eq!(wrong.collect::<Vec<_>>(), []);
-    assert_eq!(rows.count(), 76);
+    assert_eq!(rows.count(), 76, "no row is left out for its form");
 }
 
 #[test]
@@ -149,7 +151,8 @@ fn a_server_that_may_not_keep_its_context_says_so_in_its_answer() {
     );
 }
 
-/// A server's answer to [`OFFER`], and the window that the client takes from it, or its error.
+/// Rows of a server's answer to [`OFFER`], and the window (in bits) that the client takes from it,
+/// or the client's error.
 const ANSWERS: &str = "
     permessage-deflate; server_no_context_takeover -> Ok(Some(15))
     permessage-deflate; server_no_context_takeover; client_no_context_takeover -> Ok(Some(15))
@@ -183,7 +186,7 @@ fn a_client_accepts_only_answers_that_its_offer_allows() {
         .clone()
         .filter(|(answer, verdict)| window(&[answer]) != *verdict);
     assert_eq!(wrong.collect::<Vec<_>>(), []);
-    assert_eq!(rows.count(), 17);
+    assert_eq!(rows.count(), 17, "no row is left out for its form");
 }
 
 #[test]

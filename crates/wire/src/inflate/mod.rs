@@ -15,9 +15,10 @@ use super::{
     protocol_error::ProtocolError,
 };
 
-/// Bytes that are fed to the stream after a message: the tail that senders remove, then a last
-/// block (with BFINAL), which is empty. The tail alone does not tell a whole message from one that
-/// was cut inside a block. A message is whole if its stream ends exactly at the end of these bytes.
+/// Bytes that are fed to the stream after a message, to find out whether the message is whole: the
+/// four bytes of [`TAIL`], which senders remove, then an empty block with BFINAL, which ends a
+/// stream. `TAIL` alone does not tell a whole message from one that was cut inside a block, which
+/// continues in these bytes. See [`Inflater::finish_stream`].
 const END: [u8; 9] = [0x00, 0x00, 0xFF, 0xFF, 0x01, 0x00, 0x00, 0xFF, 0xFF];
 
 /// Largest output of one step, in bytes. Most messages are smaller.
@@ -98,17 +99,19 @@ impl Inflater {
         Ok((status, taken, written))
     }
 
-    /// Feeds [`END`] to the stream. Returns true if the stream ends exactly there: then no block of
-    /// the message was cut.
+    /// Feeds [`END`] to the stream, after all bytes of the message. Returns true if the message was
+    /// whole: the stream ends with the last byte of `END`, or with `TAIL`, and nothing was inflated
+    /// from them. If a block of the message was cut, it takes bytes of `END` as its own, and the
+    /// stream ends elsewhere or not at all.
     fn finish_stream(&mut self) -> Result<bool, ProtocolError> {
         let mut rest = &END[..];
         loop {
             let (status, taken, written) = self.run(rest)?;
             rest = &rest[taken..];
-            // If `END` adds to the payload, it was read as the content of a block that was cut.
+            // Output means that bytes of `END` were read as the content of a block that was cut.
             if written > 0 || rest.is_empty() || taken == 0 || status == Status::StreamEnd {
-                // If the block that the tail completes has BFINAL, the stream ends there and the
-                // last block of `END` is left over.
+                // `TAIL` completes the last block of the message. If that block has BFINAL, the
+                // stream ends with it, and the empty block of `END` is not read.
                 let is_at_end = rest.is_empty() || rest == &END[TAIL.len()..];
                 return Ok(written == 0 && status == Status::StreamEnd && is_at_end);
             }
@@ -122,7 +125,9 @@ pub struct Inflating {
     message: Inflated,
     /// Number of compressed bytes consumed.
     taken: usize,
+    /// Number of streams begun (see [`MAX_STREAMS`]).
     streams: usize,
+    /// The current stream has not ended with a block with BFINAL.
     is_in_stream: bool,
 }
 
@@ -171,6 +176,7 @@ impl Inflating {
         let is_all = self.taken == compressed.len();
         match status {
             Status::StreamEnd => self.is_in_stream = false,
+            // A full chunk means that the stream may have more output.
             _ if is_all && written < CHUNK => {
                 let is_whole = inflater.finish_stream()?;
                 let payload = is_whole.then(|| std::mem::take(&mut self.message.payload));

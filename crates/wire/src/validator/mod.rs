@@ -50,8 +50,9 @@ pub struct MessageLimits {
 }
 
 impl MessageLimits {
-    /// Returns the size of the largest message as it arrives. Compression makes data larger that
-    /// cannot be compressed: by an eighth at worst, where a byte takes nine bits (RFC 1951 §3.2.6).
+    /// Returns the payload bytes that the largest message may have as it arrives. Data that cannot
+    /// be compressed grows by compression: by an eighth at worst, where a byte takes nine bits (RFC
+    /// 1951 §3.2.6), and by some bytes for the blocks.
     pub fn received_bytes(&self, is_deflated: bool) -> usize {
         if is_deflated {
             self.message_bytes + self.message_bytes / 8 + 64
