@@ -1,8 +1,8 @@
-//! Compares how `Sec-WebSocket-Extensions` is read with a strict reading of RFC 6455 §9.1 and RFC
-//! 7692 §7.1. The same headers must be accepted and refused, and the server's answer must fit the
-//! offer.
+//! Compares the server's parser of `Sec-WebSocket-Extensions` with a second one, which follows
+//! RFC 6455 §9.1 and RFC 7692 §7.1 strictly. Both must accept the same headers, and the server's
+//! answer must fit the offer.
 //!
-//! The lowest bit of the input's first byte allows the server to keep a context. The lines of the
+//! The lowest bit of the input's first byte allows the server to keep a compression context. The lines of the
 //! header follow.
 #![no_main]
 

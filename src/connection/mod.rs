@@ -76,7 +76,8 @@ impl Connection {
         let handle = Handle::new(shard, identity.user, deflate);
         let mut publications = Publications::default();
         // All connections of the shard gather their replies in one buffer, in which the last turn
-        // may have left replies to another connection. This is no turn, whose begin clears it.
+        // may have left replies to another connection. A turn clears it when it begins, but
+        // `on_open` is not called in a turn.
         shard.clear_replies();
         protocol.on_open(&mut protocol::Context::new(&handle, &mut publications));
         // There is no socket yet to write the replies to.

@@ -244,9 +244,8 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
                 let to = indices(topics);
                 if let Some(&first) = to.iter().find(|index| expected.topics.contains(index)) {
                     // A message to several topics comes by the first one that the connection
-                    // follows. This is checked only for anonymous connections.
-                    let topic = (to.len() == 1 || expected.user.is_none()).then_some(first);
-                    expected.messages.insert((topic, message.clone()));
+                    // follows.
+                    expected.messages.insert((Some(first), message.clone()));
                 }
             }
         }

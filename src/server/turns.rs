@@ -110,17 +110,18 @@ mod tests {
             ..HubConfig::default()
         };
         let hub = Hub::start(&config).unwrap();
-        // Gets true if another task has run between the polls of the busy one.
-        let (done, other_has_run) = oneshot::channel();
+        // The busy task starts another task in its first poll, and reports whether that one has
+        // run when the busy task is done, after its third poll.
+        let (report, other_has_run) = oneshot::channel();
         hub.run_on(0, |shard| {
             let shard = std::rc::Rc::clone(shard);
             spawn_local(async move {
-                let (other, has_come) = oneshot::channel();
-                let (mut polls, mut other) = (0, Some(other));
+                let (ran, mut has_run) = oneshot::channel::<()>();
+                let (mut polls, mut ran) = (0, Some(ran));
                 let busy = poll_fn(|cx| {
                     polls += 1;
-                    if let Some(other) = other.take() {
-                        spawn_local(async move { other.send(()) });
+                    if let Some(ran) = ran.take() {
+                        spawn_local(async move { ran.send(()) });
                     }
                     cx.waker().wake_by_ref();
                     if polls < 3 {
@@ -130,8 +131,7 @@ mod tests {
                     }
                 });
                 in_turns(&shard, busy).await;
-                let mut has_come: oneshot::Receiver<()> = has_come;
-                let _ = done.send(has_come.try_recv().is_ok());
+                let _ = report.send(has_run.try_recv().is_ok());
             });
         });
         assert!(other_has_run.await.unwrap());

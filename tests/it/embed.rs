@@ -125,6 +125,7 @@ async fn a_subscription_is_in_force_when_the_handshake_is_answered_and_repeated_
     receives(&mut client, text("are awesome")).await;
     sends(&mut client, text("once")).await;
     receives(&mut client, text("once")).await;
+    // Nothing but the Close follows: "once" was not delivered for each time that the topic is named.
     let draining = tokio::spawn(async move { hub.drain(PATIENCE).await });
     receives(&mut client, close(1012, "server is restarting")).await;
     sends(&mut client, close(1012, "")).await;

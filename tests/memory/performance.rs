@@ -68,6 +68,7 @@ impl<'a> Performance<'a> {
         self.server.wait_until_all_are_gone();
     }
 
+    /// Adds `bytes` to the memory that the server may use from now on.
     fn allow(&mut self, bytes: usize) {
         self.allowed += bytes as u64;
     }

@@ -140,7 +140,7 @@ pub struct ProtocolTemplate {
     /// A text that the server's confirmation of a subscription contains. `None` if the server
     /// confirms no subscription.
     pub subscribed: Option<String>,
-    /// The message that publishes. `None` if it is the payload alone.
+    /// Template of the message that a publisher sends. `None` if a publisher sends only the payload.
     pub publish: Option<String>,
 }
 

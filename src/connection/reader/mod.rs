@@ -293,7 +293,9 @@ impl Turn<'_> {
                 return ControlFlow::Continue(());
             }
             protocol.on_message(Incoming::new(kind, payload), &mut context);
-            if context.settle(is_timed) || must_wait && context.has_published() {
+            let is_turn_over = context.settle(is_timed);
+            // After a publication that needs a permit, no further message is read without it.
+            if is_turn_over || must_wait && context.has_published() {
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())

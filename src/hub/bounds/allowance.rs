@@ -18,7 +18,7 @@ pub(crate) struct Allowance {
     /// Time that later steps will need for work that this step has caused.
     caused: Duration,
     /// Approximate start of the step; `None` until the clock is first read.
-    since: Option<Instant>,
+    begun: Option<Instant>,
     /// Time that the step had taken when the clock was last read.
     used: Duration,
     is_spent: bool,
@@ -31,7 +31,7 @@ impl Allowance {
             limit,
             charged: 0,
             caused: Duration::ZERO,
-            since: None,
+            begun: None,
             used: Duration::ZERO,
             is_spent: limit.is_zero(),
         }
@@ -40,7 +40,7 @@ impl Allowance {
     /// Begins a step that may take `limit`, for a caller that has read the clock anyway.
     pub(crate) fn since(now: Instant, limit: Duration) -> Self {
         Self {
-            since: Some(now),
+            begun: Some(now),
             ..Self::new(limit)
         }
     }
@@ -64,12 +64,14 @@ impl Allowance {
         self.update(Instant::now());
     }
 
+    /// Replaces the estimate of the time used by that of the clock. The first reading has no earlier
+    /// one to compare with: the step is then taken to have begun as long ago as was charged.
     fn update(&mut self, now: Instant) {
         let charged = Duration::from_nanos(std::mem::take(&mut self.charged)).min(self.limit);
-        let since = *self
-            .since
+        let begun = *self
+            .begun
             .get_or_insert_with(|| now.checked_sub(charged).unwrap_or(now));
-        self.used = now.saturating_duration_since(since);
+        self.used = now.saturating_duration_since(begun);
         self.is_spent |= self.used + self.caused >= self.limit;
     }
 

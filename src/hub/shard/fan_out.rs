@@ -73,8 +73,8 @@ impl FanOut {
         }
     }
 
-    /// Makes a fan-out of a publication to its audience on `shard`, topic by topic in the order in
-    /// which the publisher named them. Each peer that it reaches is marked with `mark`, so that a
+    /// Makes a fan-out of a publication to its audience on `shard`. The topics have their turn in
+    /// the order in which the publisher named them. Each peer that it reaches is marked with `mark`, so that a
     /// subscriber of several of the topics is reached once.
     pub(in crate::hub) fn to_some(delivery: Delivery, shard: usize, mark: u64) -> Self {
         let Delivery {
@@ -82,6 +82,7 @@ impl FanOut {
             targets,
             ..
         } = delivery;
+        // The segments of a publication to one topic tell that topic; to several topics, none.
         let (next, others) = match targets {
             Targets::One(target) => (Some(target.topic), Vec::new()),
             Targets::Several(targets) => {

@@ -366,7 +366,7 @@ impl fmt::Debug for Shard {
     }
 }
 
-/// Time limit of a short turn: enough for what most turns do.
+/// Time limit of a turn while publishers must wait, instead of [`TURN`]. Most turns need less.
 const SHORT_TURN: Duration = Duration::from_micros(100);
 
 #[cfg(test)]

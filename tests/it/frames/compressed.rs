@@ -1,4 +1,5 @@
-//! Rows of the table: compressed messages (RFC 7692). The answers are given without compression.
+//! Rows of the table of frames: compressed messages (RFC 7692). The server answers them without
+//! compression.
 
 use framecast_test_support::{
     deflate::{compressed, deflated, stored, zeros},
@@ -130,7 +131,7 @@ fn fragmented() -> Vec<Row> {
     ]
 }
 
-/// Messages that a relay answers by their meaning.
+/// Messages to which a relay has replies of its own. The rows have the echoes, as all rows do.
 fn relay_messages() -> Vec<Row> {
     let topics = text(r#"{"topics":["cats","dogs"]}"#);
     let compressed_ping = with_rsv1(text(b"\x2A\xC8\xCC\x4B\x07\x00"));

@@ -100,7 +100,8 @@ impl Performance<'_> {
         self.echo("/echo/raw", connections, &message);
     }
 
-    /// Connects clients that send `message` again and again until the server reads no more.
+    /// Connects clients that send `message` again and again, and never read the echoes, until the
+    /// server reads no more. Allows the server the memory of the bytes that it took.
     fn echo(&mut self, path: &str, connections: usize, message: &[u8]) {
         for _ in 0..connections {
             let mut socket = self.upgrade(path, Offer::Nothing);

@@ -1,4 +1,5 @@
-//! Runs against servers with faults. The faults are found, and their numbers are right.
+//! Tests of `load` against servers that lose, repeat or alter messages on purpose: it must report
+//! each kind of fault, with the right count.
 
 use std::{collections::VecDeque, sync::Arc};
 

@@ -16,10 +16,10 @@ new_key_type! {
     pub struct ClientKey;
 }
 
-/// The role of a connection in its scenario, with its index among the connections of this role.
+/// The role of a connection in its scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Sends messages, which the server sends back.
+    /// Sends messages, which the server sends back. The number is that of its stream.
     Caller(usize),
     /// Connects and leaves during the run.
     Churner,
@@ -27,7 +27,7 @@ pub(crate) enum Role {
     Holder,
     /// Publishes the stream with this number.
     Publisher(usize),
-    /// Subscribes to a topic for the whole run.
+    /// Subscribes to a topic for the whole run. The number is its index among the subscribers.
     Subscriber(usize),
 }
 

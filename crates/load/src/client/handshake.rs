@@ -86,7 +86,7 @@ mod tests {
         format!("HTTP/1.1 {status}\r\n{headers}\r\n").into_bytes()
     }
 
-    /// Checks a 101 with the right accept value and `headers`.
+    /// Checks a 101 with `headers` and, behind them, the right accept value.
     fn check_101(headers: &str) -> Result<Option<usize>, Rejection> {
         let accept = format!("Sec-WebSocket-Accept: {ACCEPT}\r\n");
         check(Scheme::Ws, &answer("101 x", &[headers, &accept].concat()))
@@ -103,8 +103,10 @@ mod tests {
     #[test]
     fn only_a_101_with_the_right_accept_value_is_accepted() {
         assert!(check_101(UPGRADE).is_ok_and(|len| len.is_some()));
+        let without = UPGRADE;
+        // The key of the request, not hashed.
         let wrong = format!("{UPGRADE}Sec-WebSocket-Accept: {KEY}\r\n");
-        for headers in [UPGRADE, &wrong] {
+        for headers in [without, &wrong] {
             let checked = check(Scheme::Ws, &answer("101 x", headers));
             assert_eq!(checked, Err(Rejection::WrongAccept));
         }

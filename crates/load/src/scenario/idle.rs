@@ -72,7 +72,8 @@ impl Scenario for Idle {
         &mut self.recorder
     }
 
-    /// Counts a connection as received if it is still open.
+    /// Makes the report. The number of messages received stands for the number of connections that
+    /// are still open.
     fn into_report(self: Box<Self>) -> Report {
         let mut report = self.recorder.report;
         report.sent = self.plan.connections as u64;

@@ -62,7 +62,8 @@ impl MessageLimits {
     }
 }
 
-/// Properties of a message that are lost when it is rewritten to plain binary.
+/// Properties of a message that its frames no longer have when fastwebsockets reads them: the
+/// validator rewrites every frame to an uncompressed one, and text to binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "there is no more to a message")]
 pub struct MessageInfo {

@@ -43,9 +43,9 @@ pub(crate) enum Ending {
 /// Resource that an attack is to exhaust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Aim {
-    /// CPU time, so that the bystanders wait.
+    /// The attack uses up CPU time, so that the bystanders (well-behaved clients) wait.
     Time,
-    /// Memory, beyond the server's budget.
+    /// The attack makes the server hold memory, beyond its budget.
     Memory,
     /// Memory, beyond the limit of a cgroup, at which the kernel would kill the server. The same as
     /// `Memory` where no cgroup can be created.
