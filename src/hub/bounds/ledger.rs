@@ -13,7 +13,8 @@ use std::{
 
 use crate::hub::bounds::budget::{Budget, signed};
 
-/// The ledger of a shard, with the clock that tells how long messages have waited.
+/// The ledger of a shard, and the coarse clock by which the shard measures how long messages have
+/// waited.
 pub(crate) struct Ledger {
     budget: Arc<Budget>,
     /// Change in bytes that is not reported to the budget yet.
@@ -187,7 +188,8 @@ mod tests {
 
     #[test]
     fn the_time_between_two_moments_is_right_when_the_clock_wraps_around() {
-        let moment = |ms| Moment(ms);
+        // In milliseconds. `u32::MAX - 499` is 500 ms before the clock begins at 0 again.
+        let moment = |milliseconds| Moment(milliseconds);
         assert_eq!(moment(1500).since(moment(500)).as_secs(), 1);
         assert_eq!(moment(500).since(moment(u32::MAX - 499)).as_secs(), 1);
         assert_eq!(moment(500).since(moment(501)), Duration::ZERO);
