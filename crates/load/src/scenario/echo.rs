@@ -26,9 +26,9 @@ use crate::{
 /// is shorter than that has only the last digits.
 const DIGITS: usize = 12;
 
-/// Number of hexadecimal digits of the caller's number, which follow if they fit into the message.
-/// By them a caller recognizes a message of another one, which the server has sent back on the
-/// wrong connection.
+/// Number of hexadecimal digits of the caller's number. They follow the sequence number, as far as
+/// they fit into the message. By them a caller recognizes a message of another caller, which the
+/// server has sent back on the wrong connection.
 const CALLER_DIGITS: usize = 8;
 
 /// The echo scenario. Its connections are called callers.
@@ -42,10 +42,10 @@ pub(crate) struct Echo {
     first: usize,
     callers: Vec<Caller>,
     state: State,
-    /// The times of an open loop. `None` for a closed loop, in which each reply makes its caller
-    /// send the next message.
+    /// The times at which an open loop sends. `None` in a closed loop, where each reply makes its
+    /// caller send the next message.
     schedule: Option<Schedule>,
-    /// Messages that were due and were never sent.
+    /// Number of messages that were scheduled and never sent.
     unsent: u64,
     recorder: Recorder,
 }
@@ -70,7 +70,7 @@ struct Caller {
     answered: u64,
     track: Track,
     /// The scheduled times of the messages in flight: that of message `n` is at index `n` modulo
-    /// the length. Empty in an open loop.
+    /// the length. Empty in an open loop, whose schedule has these times.
     scheduled: Vec<Moment>,
 }
 
@@ -94,18 +94,19 @@ impl Caller {
         slot.map(|moment| *moment)
     }
 
-    /// Counts a reply. Returns true if a message was still without one.
+    /// Counts a reply. Returns true if it belongs to a message that was sent and not answered yet,
+    /// false if there was no such message.
     fn count_reply(&mut self) -> bool {
-        let is_due = self.answered < self.sent;
-        self.answered += u64::from(is_due);
-        is_due
+        let is_awaited = self.answered < self.sent;
+        self.answered += u64::from(is_awaited);
+        is_awaited
     }
 }
 
 /// The verdict on a message that a caller has received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reply {
-    /// A reply although all messages were answered before.
+    /// A reply, although every message that was sent has been answered already.
     Again,
     /// A message that differs from all that the caller has sent.
     Corrupted,
@@ -207,13 +208,14 @@ impl Echo {
             }
             Reply::Own(sequence) => sequence,
         };
-        let duplicates = tally.duplicates;
+        let duplicates_before = tally.duplicates;
         caller.track.take(sequence, tally);
-        if tally.duplicates != duplicates {
+        if tally.duplicates != duplicates_before {
             return false;
         }
         let scheduled = match &self.schedule {
             Some(schedule) => {
+                // The callers send in turn.
                 let callers = self.plan.connections as u64;
                 Some(schedule.moment(sequence * callers + index as u64))
             }
@@ -241,8 +243,8 @@ impl Echo {
         (self.first + index) as u64
     }
 
-    /// Sends the messages of an open loop that are due, of the callers in turn. Returns the latest
-    /// time for the next call.
+    /// Sends the messages of an open loop whose scheduled time has come. The callers send in turn.
+    /// Returns the time by which it must be called again.
     fn send_due(
         &mut self,
         mut schedule: Schedule,
@@ -269,6 +271,7 @@ impl Echo {
     fn send(&mut self, index: usize, due: Moment, clients: &mut Clients) -> Result<(), Error> {
         let sequence = self.callers[index].count_sent(due);
         let (digits, len) = self.digits(index, sequence);
+        // Without a connection the message counts as sent, and its reply as missing.
         let Some(key) = self.callers[index].key else {
             return Ok(());
         };

@@ -28,7 +28,8 @@ pub(crate) struct Subscribing {
     is_subscribed: Vec<bool>,
     /// Number of subscribers whose subscription is in force.
     subscribed: usize,
-    /// Time at which the last subscription was sent, if the server confirms none.
+    /// Time at which the last subscription was sent. `None` if the server confirms subscriptions,
+    /// or if none has to be sent.
     asked: Option<Moment>,
 }
 
@@ -94,8 +95,8 @@ impl Subscribing {
         topic_name(self.run, topic)
     }
 
-    /// Subscribes an open connection to `topic`: sends the message for that, if the protocol has
-    /// one.
+    /// Sends the message by which an open connection subscribes to `topic`, if the protocol has
+    /// one. Returns which confirmation of the server to expect.
     pub(crate) fn subscribe(&self, topic: usize, conn: &mut Conn<'_>) -> Confirmation {
         let Protocol::Template(template) = &self.protocol else {
             return Confirmation::NotNeeded;
@@ -111,7 +112,7 @@ impl Subscribing {
         }
     }
 
-    /// Subscribes subscriber `index`, whose connection is open, to `topic`.
+    /// Subscribes subscriber `index`, whose connection has just opened, to `topic`.
     pub(crate) fn on_opened(
         &mut self,
         index: usize,
@@ -130,7 +131,7 @@ impl Subscribing {
     }
 
     /// Counts subscriber `index` as subscribed if `message`, which has no stamp, is the
-    /// confirmation.
+    /// confirmation of a subscription.
     pub(crate) fn on_unstamped(&mut self, index: usize, message: &[u8]) {
         let Protocol::Template(ProtocolTemplate {
             subscribed: Some(confirmation),
@@ -154,8 +155,8 @@ impl Subscribing {
         }
     }
 
-    /// Returns true if all subscriptions are in force. If the server confirms none, they count as
-    /// such half a second after the last one was sent.
+    /// Returns true if all subscriptions are in force. Subscriptions that the server does not
+    /// confirm count as in force half a second after the last one was sent.
     pub(crate) fn is_ready(&self, now: Moment) -> bool {
         let has_settled = self.asked.is_none_or(|asked| now.since(asked) >= SETTLING);
         has_settled && self.subscribed == self.is_subscribed.len()
@@ -178,5 +179,5 @@ pub(crate) fn topic_name(run: u32, topic: usize) -> String {
     format!("load-{run}-{topic}")
 }
 
-/// Time to wait for subscriptions to be in force that the server does not confirm. Arbitrary.
+/// Time after which subscriptions that the server does not confirm count as in force. Arbitrary.
 const SETTLING: Duration = Duration::from_millis(500);
