@@ -31,7 +31,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
 /// Opens and closes a WebSocket, for which the server logs one line at `debug`.
 fn open_and_close(address: SocketAddr) {
     let mut client = Client::dial(address);
-    // A Close with code 1000, which the server answers by the same.
+    // A Close with code 1000, to which the server replies with the same Close.
     client.send(&[handshake("/ws").as_bytes(), &frame(0x88, &[0x03, 0xE8])].concat());
     assert!(client.read_head().starts_with("HTTP/1.1 101 "));
     client.expect(&[0x88, 0x02, 0x03, 0xE8]);
@@ -53,6 +53,7 @@ fn assert_serves(server: &Process) {
 #[test]
 fn a_log_that_nobody_reads_delays_neither_the_shards_nor_the_drain() {
     let (reader, full) = full_pipe();
+    // A pipe whose reading end is closed.
     let (gone, broken) = io::pipe().unwrap();
     drop(gone);
     for stderr in [full, broken] {
@@ -70,12 +71,13 @@ fn a_log_that_nobody_reads_delays_neither_the_shards_nor_the_drain() {
         client.expect_end();
         assert_eq!(server.exit_code(), Some(0));
     }
+    // Until here the full pipe has a reader, which reads nothing.
     drop(reader);
 }
 
 #[test]
 fn lines_that_the_log_drops_are_counted_and_the_count_is_logged_when_it_is_read_again() {
-    /// At over 100 bytes a line, more lines than the queue and the pipe hold.
+    /// Each logs a line of over 100 bytes. The queue and the pipe cannot hold so many.
     const CONNECTIONS: usize = 6_000;
     const THREADS: usize = 4;
     let (reader, full) = full_pipe();

@@ -1,4 +1,5 @@
-//! Memory that the server needs for peers that flood it, or send compressed bombs.
+//! Tests of the memory that the server needs for clients that flood it, or send a short message
+//! that inflates to a very long one.
 
 use std::{
     io::{ErrorKind, Write},
@@ -91,15 +92,15 @@ fn peers_that_flood_and_do_not_read_cost_little_memory_and_do_not_disturb_others
 #[test]
 fn a_compressed_gibibyte_costs_no_more_memory_than_the_message_limit() {
     const CLIENTS: usize = 8;
-    /// Most memory for all clients, as these send one after the other: receive buffers, the
-    /// inflated message and zlib's state, for each shard and with a margin.
+    /// Most memory for all clients together, because they send one after the other: receive
+    /// buffers, the inflated message and zlib's state, for each shard and with a margin.
     const MOST_KIB: u64 = 8 * 1024;
     let server = Process::serve(&["--shards", "2", "--deflate", "--max-message-bytes=1048576"]);
     let bomb = frame(0xC2, &zeros(1 << 30));
     let connect = || Client::dial(server.address).upgrade_with("/echo", OFFER);
     let mut bystander = connect();
-    // A message of the largest size that the server accepts, so that `before` has the memory for
-    // it.
+    // A message of the largest size that the server accepts, so that `before` includes the memory
+    // that such a message needs.
     let mebibyte = frame(0xC2, &zeros(1 << 20));
     bystander.send(&mebibyte);
     assert!(inflated(bystander.read_frame()) == (0x82, vec![0; 1 << 20]));

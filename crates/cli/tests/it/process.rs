@@ -20,6 +20,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Starts a command that runs `framecast serve`. Returns when it has printed its address.
     pub(crate) fn start(command: &mut Command) -> Self {
         Self::of(Program::start(command))
     }
@@ -35,6 +36,7 @@ impl Process {
         ))
     }
 
+    /// Waits until the program has printed its address.
     fn of(program: Program) -> Self {
         let address = program.printed("the address", |line| {
             line.strip_prefix("framecast listens on http://")?
@@ -44,6 +46,7 @@ impl Process {
         Self { program, address }
     }
 
+    /// Starts `framecast serve` on a free port.
     pub(crate) fn serve(arguments: &[&str]) -> Self {
         let address = ["serve", "--listen", "127.0.0.1:0"];
         Self::start(Command::new(FRAMECAST).args(address).args(arguments))
@@ -85,8 +88,8 @@ impl Process {
     }
 }
 
-/// Runs a command until it ends by itself. Returns its exit status, standard output and standard
-/// error.
+/// Runs `framecast` with these arguments until it ends by itself. Returns its exit status, standard
+/// output and standard error.
 #[track_caller]
 pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut program = Program::start(Command::new(FRAMECAST).args(arguments));
@@ -95,15 +98,15 @@ pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), program.output(), program.errors())
 }
 
-/// Asserts that a start fails with exit status 2, as for wrong settings, and one line on standard
-/// error that begins with `beginning`.
+/// Asserts that a start fails with exit status 2, which stands for a wrong setting, and prints one
+/// line on standard error, which begins with `beginning`.
 #[track_caller]
 fn refused(arguments: &[&str], beginning: &str) {
     fails(arguments, 2, beginning);
 }
 
-/// Asserts that a start fails with exit status `status`, and one line on standard error that begins
-/// with `beginning`.
+/// Asserts that a start fails with exit status `status`, and prints one line on standard error,
+/// which begins with `beginning`.
 #[track_caller]
 fn fails(arguments: &[&str], status: i32, beginning: &str) {
     let (code, output, stderr) = run(arguments);
@@ -372,7 +375,7 @@ fn a_closed_standard_output_does_not_end_the_server() {
     drop(child.stdout.take());
     let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
     let mut log = child.stderr.take().unwrap();
-    // It must not panic, whether it had already printed its address or not.
+    // The server must not panic, whether it prints its address before the signal or not.
     while kill_process(pid, Signal::TERM).is_ok() && child.try_wait().unwrap().is_none() {
         thread::yield_now();
     }

@@ -1,4 +1,5 @@
-//! Tests of signals: the first one makes the server drain, a second one ends it at once.
+//! Tests of signals: the first one makes the server drain, and a second one ends the server without
+//! waiting for the drain.
 
 use std::process::Command;
 

@@ -29,7 +29,7 @@ struct Traced {
     _folder: TempDir,
 }
 
-/// A stopped server, which goes on when this is dropped.
+/// Keeps the server stopped. When this is dropped, the server goes on.
 struct Stopped<'a>(&'a Traced);
 
 impl Traced {
@@ -68,14 +68,15 @@ impl Traced {
             threads.all(|thread| {
                 let status = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
                 let state = status.rsplit_once(") ").unwrap().1;
+                // `T` is stopped by a signal, and `t` by the tracer.
                 state.starts_with(['T', 't'])
             })
         });
         stopped
     }
 
-    /// Returns the number of system calls so far. A call that a stop has interrupted is restarted,
-    /// and counts once.
+    /// Returns the number of system calls that the server has made so far. A call that a stop
+    /// interrupts is made again afterwards, and counts once.
     fn count(&self) -> usize {
         let calls = fs::read_to_string(&self.calls).unwrap();
         // A line is the id of a thread and a call, or another event such as `<... read resumed>`.
@@ -101,8 +102,8 @@ impl Drop for Stopped<'_> {
     }
 }
 
-/// Returns true if strace is installed and may trace. Else prints that a test is skipped; fails
-/// where `CI` is set.
+/// Returns true if strace is installed and may trace. Otherwise prints that the test is skipped, or
+/// fails where `CI` is set.
 pub(crate) fn can_trace() -> bool {
     let traced = Command::new("strace")
         .args(["-qq", "-o", "/dev/null", "true"])
@@ -151,6 +152,7 @@ fn calls_per_message(clients: usize, size: usize, depth: usize) -> f64 {
 /// Number of rounds after which the kernel's buffers have grown to take all that a client sends in
 /// a round.
 const WARM_UP: usize = 5;
+/// Number of rounds after these, in which the calls are counted.
 const ROUNDS: usize = 5;
 
 #[test]
