@@ -116,6 +116,7 @@ pub(in crate::hub) mod tests {
     use super::*;
     use crate::hub::bounds::budget::Budget;
 
+    /// Makes a segment, which is charged to a ledger of its own.
     pub(in crate::hub) fn segment(bytes: &[u8]) -> Rc<Segment> {
         let ledger = Ledger::new(Budget::new(u64::MAX));
         Segment::unshared(Bytes::copy_from_slice(bytes), &ledger)
@@ -130,7 +131,7 @@ pub(in crate::hub) mod tests {
     fn contents_with_messages_of_different_topics_have_no_topic_together() {
         let mut topics = SlotMap::<TopicKey, ()>::with_key();
         let (cats, dogs) = (topics.insert(()), topics.insert(()));
-        // The content of so many messages of a topic.
+        // Makes the content of a segment that has so many messages of a topic.
         let of = |messages, topic| Content::new(messages, Some(topic));
         let reply = Content::default();
         assert_eq!(reply.and(of(2, cats)).and(reply), of(2, cats));
