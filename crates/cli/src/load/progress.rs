@@ -44,8 +44,8 @@ impl Display {
         self.shown = Some(*progress);
     }
 
-    /// Returns true if `progress` should be printed: on a terminal always, otherwise at a new phase
-    /// and when a second has passed since the last line.
+    /// Returns true if `progress` should be printed: on a terminal always, otherwise at the begin
+    /// of a phase and when a second has passed since the last line.
     fn is_due(&mut self, progress: &Progress) -> bool {
         let begun = *self.begun.get_or_insert(progress.now);
         let (is_new, last) = match &self.shown {
@@ -78,7 +78,7 @@ impl Drop for Display {
     }
 }
 
-/// Time between two lines within a phase.
+/// Time between two printed lines within a phase, if standard error is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
 fn text(progress: &Progress, per_second: f64) -> String {
