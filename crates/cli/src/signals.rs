@@ -13,7 +13,8 @@ use tokio::{
     sync::oneshot,
 };
 
-/// Starts to handle SIGINT, SIGTERM and SIGHUP. The receiver completes at the first of them.
+/// Starts to handle SIGINT, SIGTERM and SIGHUP. Returns a receiver that completes at the first of
+/// these signals.
 pub(super) fn listen() -> anyhow::Result<oneshot::Receiver<()>> {
     let (stop, stopped) = oneshot::channel();
     let (ready, is_ready) = mpsc::sync_channel(1);
@@ -43,7 +44,7 @@ pub(super) fn listen() -> anyhow::Result<oneshot::Receiver<()>> {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// `None` if SIGHUP does not end the process.
+    /// SIGHUP, or `None` if it does not end the process: it is ignored, or was the first signal.
     hang_up: Option<Signal>,
 }
 
