@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-/// A cgroup of this test. Dropping it removes it; no process may be in it by then.
+/// A cgroup of this test, which is removed when this value is dropped. No process may be in the
+/// cgroup then.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     directory: PathBuf,
@@ -46,6 +47,7 @@ impl Cgroup {
         parents.find_map(|(parent, files)| Self::make_in(&parent, files, bytes).ok())
     }
 
+    /// Creates the cgroup in the folder `parent`.
     fn make_in(parent: &Path, files: &'static Files, bytes: u64) -> io::Result<Self> {
         let directory = parent.join(format!("framecast-attacks-{}", process::id()));
         fs::create_dir(&directory)?;

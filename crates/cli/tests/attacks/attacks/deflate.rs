@@ -221,7 +221,8 @@ fn what_does_not_compress(run: &mut AttackRun<'_>) -> Result<()> {
     publish(run, subscribers, &noise)
 }
 
-/// Publishes on four connections without compression to subscribers with it; all of them read.
+/// Publishes on four connections without compression to subscribers that have agreed on
+/// compression. All connections read.
 fn publish(
     run: &mut AttackRun<'_>,
     mut subscribers: Vec<TcpStream>,

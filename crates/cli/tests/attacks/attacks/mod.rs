@@ -36,7 +36,8 @@ pub(crate) struct Attack {
 pub(crate) enum Ending {
     /// The server drains at SIGTERM: all bystanders are closed with 1012, and the exit status is 0.
     Drains,
-    /// The server ends at the second SIGTERM, at once.
+    /// The server drains at the first SIGTERM, and ends at the second one without waiting for the
+    /// drain.
     SecondSignal,
 }
 
@@ -47,8 +48,8 @@ pub(crate) enum Aim {
     Time,
     /// The attack makes the server hold memory, beyond its budget.
     Memory,
-    /// Memory, beyond the limit of a cgroup, at which the kernel would kill the server. The same as
-    /// `Memory` where no cgroup can be created.
+    /// The attack makes the server hold memory, beyond the limit of the server's cgroup, at which
+    /// the kernel would kill the server. The same as `Memory` where no cgroup can be created.
     MemoryInCgroup,
 }
 

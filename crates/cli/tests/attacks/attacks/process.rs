@@ -137,7 +137,8 @@ fn refused_and_delivered(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Publishes texts of its own, one after the other, and returns the status of each.
+/// Publishes texts one after the other until `is_over` is true. A text consists of the number of
+/// the publisher and its own. Returns the status of each text.
 fn post(server: &Server, publisher: usize, is_over: &AtomicBool) -> Statuses {
     let mut answers = Statuses::new();
     let mut idle: Option<TcpStream> = None;
@@ -216,6 +217,7 @@ fn foreign_host(run: &mut AttackRun<'_>) -> Result<()> {
     for request in &requests {
         for (host, is_own) in [("evil.example", false), ("localhost:1", true)] {
             let (status, _) = run.server.http(&as_page_of(host, request))?;
+            // Only requests for the foreign name are answered 421.
             let is_right = (status == 421) != is_own;
             let asked = String::from_utf8_lossy(request);
             let asked = asked.lines().next().unwrap_or_default();

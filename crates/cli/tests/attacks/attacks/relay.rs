@@ -104,7 +104,7 @@ fn relays(run: &AttackRun<'_>, count: usize) -> Result<Crowd> {
     run.connect(&paths)
 }
 
-/// Repeats messages on a relay on each shard, and reads the replies.
+/// Connects a relay on each shard. Both repeat `messages` and read the replies.
 fn flood(run: &mut AttackRun<'_>, messages: &[u8]) -> Result<()> {
     let crowd = relays(run, 2)?;
     let mut crowd = run.flood_with(crowd, messages, Answers::Read)?;

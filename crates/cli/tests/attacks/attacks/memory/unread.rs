@@ -97,9 +97,9 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// Publishes a large message first, which fills the kernel's buffers, so that the server has to
-/// hold the following ones. Sends these one by one, because messages that arrive together share
-/// memory.
+/// Publishes `message` again and again until `until`. Sends one copy at a time, because messages
+/// that arrive together share memory. Publishes large messages before, which fill the kernel's
+/// buffers, so that the server has to hold the others.
 fn publish(publishers: &mut Crowd, message: &[u8], until: Instant) -> Result<()> {
     publishers.set_pattern(&wire::frame(BINARY, &[b'x'; 60_000]), 1);
     publishers.flood(Instant::now() + PUBLISH_TIME, Answers::Read)?;
