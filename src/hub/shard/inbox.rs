@@ -138,7 +138,8 @@ impl<W> Inbox<W> {
         self.arrival.notified().await;
     }
 
-    /// Returns true if publishers must wait.
+    /// Returns true if publishers must wait: the work exceeds [`MAX_WORK`] and the messages are
+    /// more than a [`BATCH`], or the work exceeds [`MAX_WORK_OF_BATCH`].
     pub(in crate::hub) fn is_full(&self) -> bool {
         let work = self.work.load(Relaxed);
         let exceeds_batch = self.messages.load(Relaxed) > BATCH;
@@ -214,7 +215,7 @@ mod tests {
         message::Message,
     };
 
-    /// Returns a delivery of one message of this size.
+    /// Returns a delivery of one message, which has a payload of so many bytes.
     fn delivery(bytes: usize) -> Delivery {
         let shared = Shared::new(&HubConfig::default());
         let publication = Publication::new(shared.encode(Message::binary(&vec![0; bytes])));
@@ -231,6 +232,7 @@ mod tests {
         assert!(inbox.is_full());
         let mut publisher = Box::pin(inbox.wait_for_room());
         assert_eq!((&mut publisher).now_or_never(), None);
+        // The shard takes the delivery.
         inbox.swap(&mut VecDeque::new());
         assert_eq!((&mut publisher).now_or_never(), None, "taken, not settled");
         inbox.settle(load);

@@ -30,7 +30,7 @@ pub(crate) struct Receive {
     /// True if bytes were received from the socket in this turn. Until then, all bytes in the
     /// buffer are copies of kept ones.
     has_received: bool,
-    /// Number of bytes that the turn may receive at a time, and in all.
+    /// Number of bytes that the turn may receive with one system call, and with all together.
     share: usize,
     /// Number of bytes that the turn may still receive. The last receive may exceed it.
     share_left: usize,
@@ -238,7 +238,7 @@ const MIN_RECEIVE_BYTES: usize = 4 * 1024;
 mod tests {
     use super::*;
 
-    /// Takes at most `max` bytes.
+    /// Takes at most `max` bytes, as a reader does that has space for so many.
     fn take(receive: &mut Receive, max: usize) -> Vec<u8> {
         let mut bytes = vec![0; max];
         let mut buf = ReadBuf::new(&mut bytes);
@@ -246,7 +246,7 @@ mod tests {
         buf.filled().to_vec()
     }
 
-    /// Receives `bytes`.
+    /// Receives `bytes` as if they came from the socket.
     fn fill(receive: &mut Receive, bytes: &[u8]) {
         receive.space()[..bytes.len()].copy_from_slice(bytes);
         receive.received(bytes.len());
@@ -259,6 +259,7 @@ mod tests {
         fill(&mut receive, b"hello");
         assert_eq!(take(&mut receive, 2), b"he");
         let kept = receive.end_turn();
+        // Another connection begins a turn, and panics before it ends the turn.
         receive.begin_turn(Bytes::from_static(b"somebody else's"), RECEIVE_BYTES);
         receive.begin_turn(kept, RECEIVE_BYTES);
         assert!(receive.copy_kept());
@@ -272,6 +273,7 @@ mod tests {
         let bytes: Bytes = (0..100_000u32).flat_map(u32::to_be_bytes).collect();
         let mut receive = Receive::new();
         let (mut kept, mut taken) = (bytes.clone(), Vec::new());
+        // Turns with an even number take a single piece. The others take all bytes that are kept.
         for turn in 0.. {
             receive.begin_turn(kept, RECEIVE_BYTES);
             while receive.copy_kept() && taken.len() < bytes.len() {

@@ -81,6 +81,7 @@ mod tests {
         assert!(lap.may_process_inbox());
         lap.inbox_processed(800);
         assert!(!lap.may_process_inbox());
+        // 99 writes, after which 701 peers are in the ring.
         let _ = lap.written(99, 701);
         assert!(!lap.may_process_inbox());
         let _ = lap.written(1, 700);

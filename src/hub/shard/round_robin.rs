@@ -1,4 +1,4 @@
-//! The shard of the next connection: round robin over the shards that are available.
+//! The choice of a shard for the next connection: round robin over the shards that are available.
 //!
 //! The server's watchdog marks a shard that stands still as unavailable.
 
