@@ -183,8 +183,9 @@ impl<W> fmt::Debug for Inbox<W> {
 const MAX_WORK: u64 = 40_000_000;
 
 /// Number of messages that may be under way even if they are more work than [`MAX_WORK`], because
-/// messages that are delivered together cost less. Measured with 16 messages under way to 9,000
-/// subscribers: 26 are delivered together, and 13 without this exception.
+/// messages that are delivered together cost less. Measured with `load fanout --subscribers 9000
+/// --size 1024 --in-flight 16`: a write to a socket has 26 messages on average, and 13 without this
+/// exception.
 const BATCH: u64 = 64;
 
 /// Work, in nanoseconds, beyond which publishers wait even if no more than [`BATCH`] messages are
