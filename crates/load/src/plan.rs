@@ -191,8 +191,8 @@ impl Plan {
         }
     }
 
-    /// Divides the run among this number of processes. Returns the plan of each. Only the first one
-    /// has publishers.
+    /// Divides the run among `processes` processes. Returns the plan of each process. Only the
+    /// first plan has publishers.
     pub(crate) fn share_out(&self, processes: usize) -> Vec<Self> {
         let mut connection_offset = 0;
         let share = |index| {

@@ -36,10 +36,10 @@ pub struct ServerUse {
     pub pid: u32,
     /// CPU time used during the measured time, in seconds.
     pub cpu_seconds: f64,
-    /// Cores in use, on average over the measured time.
+    /// Number of cores that the server kept busy, on average over the measured time.
     pub cpu_cores: f64,
-    /// CPU time for each reply, delivery or handshake, in microseconds. `None` if none was
-    /// measured.
+    /// CPU time used during the measured time, divided by the replies, deliveries or handshakes in
+    /// it, in microseconds. `None` if there were none.
     pub cpu_us_per_message: Option<f64>,
     /// Resident memory at the end of the measured time, in bytes.
     pub resident_bytes: u64,

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// CPU time of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cpu {
-    /// Time for which its threads ran on a core.
+    /// Time for which the threads of the process ran on a core.
     pub ran: Duration,
-    /// Time for which its threads were runnable, but had no core.
+    /// Time for which these threads were runnable, but had no core.
     pub waited: Duration,
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Clients {
     buffer: Vec<u8>,
     keys: Keys,
     target: Target,
-    /// The number in the whole run of this process's first connection.
+    /// Number of this process's first connection, counted from 0 over the whole run.
     connection_offset: usize,
     /// Number of connections that are not open yet.
     opening: usize,
@@ -113,8 +113,8 @@ impl Clients {
         Some(self.clients.get(key)?.state.output.len())
     }
 
-    /// Queues a frame on connection `key`, whose payload is `parts` one after the other. The next
-    /// [`flush`](Self::flush) writes it.
+    /// Queues a frame on connection `key`. The payload of the frame is `parts`, one after the
+    /// other. The next [`flush`](Self::flush) writes it.
     pub(crate) fn send(&mut self, key: ClientKey, opcode: Opcode, parts: &[&[u8]]) {
         if let Some(client) = self.clients.get_mut(key) {
             client.conn(key, &mut self.keys).send(opcode, parts);

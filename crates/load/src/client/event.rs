@@ -28,7 +28,8 @@ pub(crate) enum Role {
     Holder,
     /// Publishes the messages of the stream with this number.
     Publisher(usize),
-    /// Subscribes to a topic for the whole run. The number is its index among the subscribers.
+    /// Subscribes to a topic for the whole run. The number is its index among the subscribers of
+    /// this process.
     Subscriber(usize),
 }
 
@@ -47,7 +48,7 @@ pub(crate) enum Event<'a> {
 /// The reason why a connection ended.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// The server closed it, with this close code if it sent one.
+    /// The server closed the connection, with this close code if it sent one.
     Closed(Option<u16>),
     Failed(Error),
     /// The client began the closing handshake. Then the server answered, or ended the connection.
@@ -92,7 +93,7 @@ impl<'a> Conn<'a> {
         self.state.dialed
     }
 
-    /// Queues a frame, whose payload is `parts` one after the other.
+    /// Queues a frame. Its payload is `parts`, one after the other.
     pub(crate) fn send(&mut self, opcode: Opcode, parts: &[&[u8]]) {
         frame::append(&mut self.state.output.wire, opcode, self.keys, parts);
     }

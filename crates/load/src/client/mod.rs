@@ -203,6 +203,7 @@ impl Client {
                 }))
             }
             Stage::Open => {
+                // The code of a Close, if one arrives: `Some(None)` for a Close without a code.
                 let mut closed = None;
                 let taken = self.assembly.take(bytes, |incoming| match incoming {
                     Incoming::Message(payload) => on_event(Event::Message(payload), &mut conn),

@@ -121,6 +121,7 @@ impl RunLoop<'_> {
             }
             let now = Moment::now();
             let due = ramp.map_or(now, |ramp| ramp.next());
+            // Opens the next connection, if its time has come and not too many are being opened.
             if dialed < wanted && due <= now && self.clients.opening() < OPENING_AT_ONCE {
                 self.scenario.dial(dialed, &mut self.clients, due)?;
                 dialed += 1;
@@ -141,6 +142,7 @@ impl RunLoop<'_> {
             self.check_none_ended()?;
             let open = dialed - self.clients.opening();
             let waits_for_ramp = dialed < wanted && now < due;
+            // The time limit runs while no connection opens, although the ramp allows it.
             if open != last_progress.0 || waits_for_ramp {
                 last_progress = (open, now);
             } else if now.since(last_progress.1) > CONNECT_TIMEOUT {

@@ -126,8 +126,8 @@ impl Workers {
         Ok(whole)
     }
 
-    /// Sends `moment` to all workers. A worker takes the first one as the time of its start and the
-    /// second one as the time of an early end.
+    /// Sends `moment` to all workers. A worker takes the first moment that it receives as the time
+    /// of its start, and the second one as the time of an early end.
     fn send_moment(&mut self, moment: Moment) -> io::Result<()> {
         let mut workers = self.workers.iter_mut();
         workers.try_for_each(|worker| writeln!(worker.stdin, "{}", moment.as_nanos()))

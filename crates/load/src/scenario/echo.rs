@@ -38,7 +38,7 @@ pub(crate) struct Echo {
     path: String,
     opcode: Opcode,
     filler: Vec<u8>,
-    /// The number in the whole run of this process's first caller.
+    /// Number of this process's first caller, counted from 0 over the whole run.
     first: usize,
     callers: Vec<Caller>,
     state: State,
@@ -123,8 +123,8 @@ fn slot(scheduled: &mut [Moment], sequence: u64) -> Option<&mut Moment> {
 }
 
 impl Echo {
-    /// Prepares the callers of this process; `first` is the number of the first one in the whole
-    /// run.
+    /// Returns the scenario with the callers of this process. `first` is the number of the first of
+    /// them, counted from 0 over the whole run.
     pub(crate) fn new(plan: &plan::Echo, path: &str, first: usize) -> Self {
         let format = plan.format;
         let depth = match plan.pace {
@@ -238,13 +238,13 @@ impl Echo {
         (digits, len)
     }
 
-    /// Returns the number of caller `index` in the whole run.
+    /// Returns the number of this process's caller `index`, counted over the whole run.
     fn number(&self, index: usize) -> u64 {
         (self.first + index) as u64
     }
 
     /// Sends the messages of an open loop whose scheduled time has come. The callers send in turn.
-    /// Returns the time by which it must be called again.
+    /// Returns the time by which this must be called again.
     fn send_due(
         &mut self,
         mut schedule: Schedule,

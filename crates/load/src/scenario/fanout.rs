@@ -262,7 +262,7 @@ impl Fanout {
         Ok(())
     }
 
-    /// Makes the publications whose scheduled time has come. Returns when to call it again.
+    /// Makes the publications whose scheduled time has come. Returns the time for the next call.
     fn publish_open(
         &mut self,
         mut schedule: Schedule,

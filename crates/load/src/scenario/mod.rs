@@ -42,7 +42,7 @@ pub(crate) trait Scenario: Handler {
     /// Sets the time from which [`pump`](Self::pump) may send.
     fn start(&mut self, _start: Moment) {}
 
-    /// Sends the messages whose scheduled time has come. Returns the time by which it must be
+    /// Sends the messages whose scheduled time has come. Returns the time by which `pump` must be
     /// called again.
     fn pump(&mut self, clients: &mut Clients, now: Moment) -> Result<Moment, Error>;
 

@@ -53,8 +53,8 @@ impl Publication {
     }
 }
 
-/// A placeholder for the stamp, of the same length. A template contains it at no other place, as
-/// these are control characters.
+/// A placeholder for the stamp, of the same length. No other part of a publication contains it,
+/// because it consists of control characters.
 const PLACEHOLDER: &str = "\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}";
 
 const _: () = assert!(PLACEHOLDER.len() == Stamp::BYTES);

@@ -20,9 +20,10 @@ use crate::{
 pub(crate) struct Subscribing {
     target: Target,
     protocol: Protocol,
-    /// Part of the topics' names, so that simultaneous runs have different topics.
+    /// Number of the run. It is part of the topics' names, so that simultaneous runs have different
+    /// topics.
     run: u32,
-    /// `None` unless the protocol is that of the relay.
+    /// Registers subscribers at the relay. `None` if the protocol is not that of the relay.
     registrar: Option<Registrar>,
     /// For each subscriber, true once its subscription is in force.
     is_subscribed: Vec<bool>,
@@ -30,7 +31,7 @@ pub(crate) struct Subscribing {
     subscribed: usize,
     /// Time at which the last subscription was sent. `None` if the server confirms subscriptions,
     /// or if none has to be sent.
-    asked: Option<Moment>,
+    last_sent: Option<Moment>,
 }
 
 impl Subscribing {
@@ -46,7 +47,7 @@ impl Subscribing {
             registrar,
             is_subscribed: vec![false; plan.subscribers],
             subscribed: 0,
-            asked: None,
+            last_sent: None,
         }
     }
 
@@ -54,7 +55,8 @@ impl Subscribing {
         &self.protocol
     }
 
-    /// Begins a connection that subscribes to `topic`.
+    /// Begins to open a connection for a subscriber of `topic`. Registers it first if the protocol
+    /// is that of the relay.
     pub(crate) fn dial_subscriber(
         &mut self,
         role: Role,
@@ -70,7 +72,7 @@ impl Subscribing {
         clients.dial(role, Endpoint::WebSocket(&path), due)
     }
 
-    /// Begins a connection that publishes `stream` to `topic`.
+    /// Begins to open the connection that publishes `stream` to `topic`.
     pub(crate) fn dial_publisher(
         &self,
         stream: usize,
@@ -123,7 +125,7 @@ impl Subscribing {
         match self.subscribe(topic, conn) {
             Confirmation::Awaited => {}
             Confirmation::NeverSent => {
-                self.asked = Some(now);
+                self.last_sent = Some(now);
                 self.count_subscribed(index);
             }
             Confirmation::NotNeeded => self.count_subscribed(index),
@@ -158,7 +160,9 @@ impl Subscribing {
     /// Returns true if all subscriptions are in force. Subscriptions that the server does not
     /// confirm count as in force half a second after the last one was sent.
     pub(crate) fn is_ready(&self, now: Moment) -> bool {
-        let has_settled = self.asked.is_none_or(|asked| now.since(asked) >= SETTLING);
+        let has_settled = self
+            .last_sent
+            .is_none_or(|last_sent| now.since(last_sent) >= SETTLING);
         has_settled && self.subscribed == self.is_subscribed.len()
     }
 }
