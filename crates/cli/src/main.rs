@@ -63,8 +63,8 @@ enum Command {
 #[error("{0}")]
 struct Interrupted(String);
 
-/// A wrong command line or setting that clap's parser accepts. The program exits with status 2, as
-/// after an error of the parser.
+/// A mistake in the command line or in a setting that clap's parser does not find. The program
+/// exits with status 2, as after an error that the parser finds.
 #[derive(Debug)]
 struct Misuse(anyhow::Error);
 
@@ -175,7 +175,8 @@ fn block_on(subcommand: impl Future<Output = anyhow::Result<()>>) -> anyhow::Res
     done
 }
 
-/// Prints the help or the version, or an error of the command line in one line.
+/// Prints the help or the version, or an error of the command line in one line. Returns the exit
+/// status.
 fn usage(error: &clap::Error, stderr: &Stderr) -> ExitCode {
     if matches!(
         error.kind(),

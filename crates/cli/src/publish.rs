@@ -177,7 +177,7 @@ async fn post(url: &Url, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
 ///
 /// # Errors
 ///
-/// The server refused the message, with its reason.
+/// The server refused the message. The error has the reason that the server gave.
 fn queued(status: StatusCode, body: &[u8]) -> anyhow::Result<Option<u64>> {
     let answer = serde_json::from_slice(body);
     if status.is_success() {

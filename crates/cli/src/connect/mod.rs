@@ -197,8 +197,9 @@ impl Client {
         outcome
     }
 
-    /// Decides whether to reconnect after the end of a connection. Fails if the end is final, or if
-    /// the input has ended and the server did not close in an orderly way.
+    /// Decides whether to reconnect after the end of a connection. Fails if the reason of the end
+    /// forbids to reconnect, or if the input has ended and the server did not close in an orderly
+    /// way.
     fn after_disconnect(&mut self, disconnect: Disconnect) -> anyhow::Result<Next> {
         // With `--echo` there is no input. It counts as ended, so that the client does not
         // reconnect.

@@ -242,8 +242,8 @@ async fn disconnect(link: &mut Link, pings: &mut Pings) -> Option<Disconnect> {
     }
 }
 
-/// Waits until the frame in flight is written, and returns true; or until it is certain that it
-/// never will be, and returns false. Without a frame in flight, waits for ever.
+/// Waits for the frame in flight. Returns true once it is written, or false once it is certain that
+/// it will never be written. Without a frame in flight, waits for ever.
 async fn written(in_flight: &mut Option<(Written, String)>) -> bool {
     match in_flight {
         Some((written, _)) => written.await.is_ok(),

@@ -238,8 +238,8 @@ fn processes(plan: &Plan, descriptors: usize, asked: Option<usize>) -> anyhow::R
     Ok(processes.min(connections.max(1)))
 }
 
-/// Number of file descriptors of each process that are left for files, pipes and libraries.
-/// Arbitrary.
+/// Number of file descriptors of each process that are not used for connections, but left for
+/// files, pipes and libraries. Arbitrary.
 const OTHER_DESCRIPTORS: usize = 64;
 
 #[cfg(test)]

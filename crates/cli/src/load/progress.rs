@@ -122,7 +122,8 @@ fn share(progress: &Progress) -> f64 {
     }
 }
 
-/// Draws a bar, with a resolution of an eighth of a column.
+/// Draws a bar that is filled up to `share`, from 0 to 1, with a resolution of an eighth of a
+/// column.
 fn bar(share: f64) -> String {
     let whole = BAR_COLUMNS * 8;
     let done = (1..=whole)

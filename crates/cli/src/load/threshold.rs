@@ -1,5 +1,5 @@
-//! Checks whether a result is good enough: the faults that fail every run, and the thresholds of
-//! options.
+//! Checks whether a result is good enough: looks for the faults that fail every run, and compares
+//! the result with the thresholds that options set.
 //!
 //! Pure.
 

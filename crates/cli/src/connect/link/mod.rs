@@ -88,7 +88,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Takes over `socket` after the opening handshake, in which `deflate` was agreed on.
+    /// Starts the two tasks on `socket`, after the opening handshake. `deflate` is the compression
+    /// that was agreed on in the handshake, if any. `messages` is the destination of messages.
     pub(super) fn new<S>(socket: S, deflate: Option<Agreement>, messages: Messages) -> Self
     where
         S: AsyncRead + AsyncWrite + 'static,
