@@ -1,5 +1,5 @@
 //! Tests of the lines that the user types, the lines that the client prints, and its exit. The
-//! server is that of tungstenite.
+//! server side is tungstenite.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
