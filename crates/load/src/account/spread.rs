@@ -69,8 +69,10 @@ mod tests {
 
     #[test]
     fn a_publication_that_has_not_reached_all_in_time_is_not_measured() {
+        // 2 slots, and 2 subscribers.
         let mut spread = Spread::new(2);
         assert_eq!(spread.take(0, 2, nanos(1)), None);
+        // Takes the slot of publication 0.
         assert_eq!(spread.take(2, 2, nanos(2)), None);
         assert_eq!(spread.take(0, 2, nanos(3)), None);
         assert_eq!(spread.take(2, 2, nanos(4)), Some(nanos(2)));

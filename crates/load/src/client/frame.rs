@@ -91,6 +91,7 @@ mod tests {
     #[test]
     fn a_frame_is_final_and_unmasked_by_its_key() {
         let wire = frame(&[b"hello ", b"to all of you"]);
+        // FIN and Text; masked, with 19 bytes of payload.
         assert_eq!(wire[..2], [0x81, 0x80 | 19]);
         let (key, payload) = wire[2..].split_at(4);
         let unmasked: Vec<u8> = payload
@@ -104,6 +105,7 @@ mod tests {
 
     #[test]
     fn the_length_is_encoded_in_the_shortest_form() {
+        // The byte with the mask bit and the 7-bit length, and the two bytes after it.
         let header = |len: usize| frame(&[&vec![0; len]])[1..4].to_vec();
         assert_eq!(header(125)[0], 0x80 | 125);
         assert_eq!(header(126), [0x80 | 126, 0, 126]);

@@ -124,6 +124,7 @@ mod tests {
             headers: vec![],
         };
         let server = thread::spawn(move || {
+            // Answers one request on each connection, and then drops the connection.
             for id in 0..2 {
                 let (mut stream, _) = listener.accept().unwrap();
                 let mut request = [0; 1024];

@@ -96,6 +96,7 @@ impl Workers {
         let count = self.workers.len();
         let is_interrupted =
             |_: &Self, supervisor: &dyn Supervisor| supervisor.interrupted().is_some();
+        // Until all workers have opened their connections, or the user interrupts the run.
         self.receive_until(never, supervisor, |workers, supervisor| {
             workers.ready == count || is_interrupted(workers, supervisor)
         })?;
@@ -103,11 +104,13 @@ impl Workers {
         let start = supervisor.on_ready()? + HEAD_START;
         let from = start + plan.warm_up;
         self.send_moment(start).map_err(Error::WorkerIo)?;
+        // Until the measured time begins.
         self.receive_until(from, supervisor, is_interrupted)?;
         if is_interrupted(&self, supervisor) {
             return Err(Error::Interrupted);
         }
         supervisor.on_measuring();
+        // Until the measured time ends.
         self.receive_until(from + plan.duration, supervisor, is_interrupted)?;
         if is_interrupted(&self, supervisor) {
             let end = Moment::now() + HEAD_START;
@@ -116,6 +119,7 @@ impl Workers {
             self.receive_until(end, supervisor, |_, _| false)?;
         }
         supervisor.on_measured();
+        // Until all workers have sent their reports.
         self.receive_until(never, supervisor, |workers, _| {
             workers.reports.len() == count
         })?;

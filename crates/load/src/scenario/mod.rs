@@ -49,7 +49,8 @@ pub(crate) trait Scenario: Handler {
     /// Stops sending, and counts the messages that were scheduled up to `end` and are not sent.
     fn stop(&mut self, end: Moment);
 
-    /// Returns true if no message is in flight.
+    /// Returns true if every message that was sent has arrived, so that the run need not wait for
+    /// any.
     fn is_settled(&self) -> bool;
 
     fn recorder(&mut self) -> &mut Recorder;

@@ -118,6 +118,7 @@ mod tests {
     #[test]
     fn a_truncated_or_changed_stamp_is_not_read() {
         let mut bytes = STAMP.to_bytes();
+        // One byte is missing.
         assert_eq!(Stamp::read(&bytes[..35]), None);
         // Not a hexadecimal digit.
         bytes[9] = b'G';

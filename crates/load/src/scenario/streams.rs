@@ -44,6 +44,7 @@ mod tests {
             ..Stream::default()
         };
         assert_eq!(stream.credit(3), 3);
+        // The subscribers have 3 and 2 of the 3 publications, which is 2 on average, rounded down.
         stream.published = 3;
         stream.progress = 5;
         assert_eq!(stream.credit(3), 2);
