@@ -244,6 +244,7 @@ mod tests {
     #[test]
     fn a_user_id_is_a_number_only_if_it_is_written_like_one() {
         assert_eq!(UserId::parse("42"), UserId::Number(42));
+        // The last number is 2^64, which is one more than a number can be.
         for id in ["alice", "007", "+7", "-1", "18446744073709551616", ""] {
             assert_eq!(UserId::parse(id), UserId::Text(id));
         }

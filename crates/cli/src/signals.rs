@@ -34,6 +34,7 @@ pub(super) fn listen() -> anyhow::Result<oneshot::Receiver<()>> {
         .name("signals".into())
         .spawn(run)
         .context("signals")?;
+    // Waits until the handlers of the signals are installed, or can not be.
     let registered = is_ready.recv();
     registered
         .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))

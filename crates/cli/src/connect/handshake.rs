@@ -270,6 +270,7 @@ mod tests {
             check_upgrade(&response, KEY, false),
             Err(OpenError::Unoffered { .. })
         ));
+        // It was offered, but on the condition of `server_no_context_takeover`.
         assert!(matches!(
             check_upgrade(&response, KEY, true),
             Err(OpenError::Extensions(_))
@@ -290,6 +291,8 @@ mod tests {
         ] {
             assert!(checked("WebSocket", connection).is_ok(), "{connection:?}");
         }
+        // Another protocol, another token, a token that only begins like the right one, and no
+        // header.
         for (upgrade, connection) in [
             ("h2c", &["Upgrade"][..]),
             ("websocket", &["keep-alive"]),

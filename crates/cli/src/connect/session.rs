@@ -100,6 +100,7 @@ impl<'a> Session<'a> {
             }
             Stop::WriteFailed => Outcome::Disconnected(self.reason().await),
         };
+        // Puts the line back unless its frame is known to be written.
         if let Some((mut written, line)) = self.in_flight
             && written.try_recv().is_err()
         {
@@ -111,6 +112,7 @@ impl<'a> Session<'a> {
     /// Sends lines and handles events until the session must stop.
     async fn exchange(&mut self) -> Stop {
         loop {
+            // A line is taken from the input only while none is in flight.
             let may_take = self.in_flight.is_none() && !self.is_input_ended;
             let may_leave = self.in_flight.is_none() && self.is_input_ended;
             let leave_at = (self.quiet_since + QUIET).into();

@@ -148,6 +148,7 @@ mod tests {
         assert_eq!(bar(0.0), format!("▕{}▏", " ".repeat(24)));
         assert_eq!(bar(0.5), format!("▕{}{}▏", "█".repeat(12), " ".repeat(12)));
         assert_eq!(bar(1.0), format!("▕{}▏", "█".repeat(24)));
+        // More than the whole.
         assert_eq!(bar(7.0), bar(1.0));
         // A part of one column, filled up with spaces, and the two ends of the bar.
         assert_eq!(bar(0.02).chars().count(), BAR_COLUMNS + 2);

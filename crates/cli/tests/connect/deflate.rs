@@ -79,6 +79,7 @@ async fn a_line_is_compressed_within_the_window_that_the_server_asks_for() {
     let answer = AGREED.replace("\r\n", "; client_max_window_bits=8\r\n");
     let (mut client, mut socket) = connected_with(&["--deflate"], &answer, b"").await;
     // zlib has no window of 256 bytes, so only messages up to that size are compressed.
+    // The first byte of a text is 0xC1 if it is compressed, and 0x81 if it is not.
     for (length, first) in [(256, 0xC1), (257, 0x81)] {
         client.type_in(&format!("{}\n", "x".repeat(length))).await;
         assert_eq!(masked_frame(&mut socket).await.0, first, "{length}");

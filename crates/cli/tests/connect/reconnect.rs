@@ -100,6 +100,7 @@ async fn the_client_exits_if_the_input_ends_while_disconnected_and_the_attempt_f
     let mut client = Client::connect(&[&url]);
     let (socket, _) = within("a connection", listener.accept()).await.unwrap();
     let peer = accept_async(socket).await.unwrap();
+    // Without a listener, the attempt to reconnect will fail.
     drop(listener);
     drop(peer);
     client.noticed("disconnected: connection lost").await;
