@@ -15,7 +15,8 @@ pub(crate) struct Arguments {
     pub(crate) markdown: Option<PathBuf>,
     /// True for the long form of the tests.
     pub(crate) is_long: bool,
-    /// Parts of names: only attacks whose names contain one of them run. Empty: all attacks.
+    /// Parts of names. Only attacks whose name contains one of these parts run; without any part,
+    /// all attacks run.
     only: Vec<String>,
     /// Text to print instead of running any attack.
     pub(crate) only_prints: Option<Printout>,

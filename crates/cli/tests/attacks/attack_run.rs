@@ -26,7 +26,7 @@ pub(crate) struct Form {
     pub(crate) baseline: Duration,
     /// Time for which latencies are measured under the attack.
     pub(crate) attack: Duration,
-    /// Time within which all messages must arrive, and thousands of attackers connect.
+    /// Longest time for all messages to arrive, and for thousands of attackers to connect.
     pub(crate) patience: Duration,
     /// Duration of `memory-all-at-once`.
     pub(crate) together: Duration,
@@ -81,7 +81,7 @@ pub(crate) struct AttackRun<'a> {
     pub(crate) broken: Vec<String>,
     /// CPU time of the server when the attack began.
     pub(crate) cpu: Duration,
-    /// Connection that stays open until the server ends, and never answers its Close.
+    /// Connection that stays open until the server ends, and never answers the server's Close.
     pub(crate) silent: Option<TcpStream>,
     /// Attackers that stay connected until the server's memory was measured.
     pub(crate) held: Vec<Crowd>,
@@ -272,7 +272,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Time at which a short connection is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Departure {
-    /// 1 ms after it was opened, answered or not.
+    /// 1 ms after it was opened, whether the server has answered or not.
     AtOnce,
     /// When the server has closed it, or after 3 s.
     Answered,
@@ -291,5 +291,5 @@ impl Departure {
 /// Number of connections that [`AttackRun::churn`] has open at the same time.
 const BATCH: usize = 32;
 
-/// Time beyond `until` that [`AttackRun::churn`] may take to reach its least number.
+/// Time beyond `until` that [`AttackRun::churn`] may take to open its least number of connections.
 const EXTRA_TIME: Duration = Duration::from_secs(5);

@@ -40,7 +40,7 @@ const ECHO_EVERY: u64 = 10_000;
 /// Time in microseconds that the last messages may take to arrive if the publisher was closed.
 const WITHOUT_PUBLISHER: u64 = 5_000_000;
 
-/// Outcome of a run for the bystanders.
+/// Latencies and faults of a run, as the bystanders have noticed them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) measured: Measured,
@@ -81,7 +81,8 @@ impl Bystanders {
         server.upgrade_all(&[echoes, subscribers].concat(), "")
     }
 
-    /// Starts the thread, which waits for the last messages for up to `patience`.
+    /// Starts the thread that drives the bystanders. At the end of the run the thread waits for the
+    /// last messages, for up to `patience`.
     pub(crate) fn start(
         sockets: Vec<TcpStream>,
         timeline: &Arc<Timeline>,
@@ -114,7 +115,7 @@ impl Bystanders {
         Ok(Self { outcome, thread })
     }
 
-    /// Waits until everything that was sent has arrived or counts as lost.
+    /// Waits until everything that was sent has arrived or counts as lost. Returns the outcome.
     pub(crate) fn outcome(&self, within: Duration) -> Result<Outcome> {
         self.outcome
             .recv_timeout(within)
@@ -276,7 +277,8 @@ impl EventLoop {
             .is_some_and(|connection| connection.end.is_none())
     }
 
-    /// Counts the messages that never arrived and the connections that have ended.
+    /// Returns the outcome, with the messages that never arrived and the connections that have
+    /// ended.
     fn take_outcome(&mut self) -> Outcome {
         let mut outcome = std::mem::take(&mut self.outcome);
         for (index, connection) in self.connections.iter().enumerate() {

@@ -52,7 +52,8 @@ impl AttackRun<'_> {
         Ok(())
     }
 
-    /// Sends the patterns to their end and reads the answers. Then holds the connections open.
+    /// Sends the whole patterns, if necessary beyond `until`, and reads the answers. Then holds the
+    /// connections open.
     pub(crate) fn hold_when_sent(&mut self, mut crowd: Crowd, until: Instant) -> Result<()> {
         crowd.flood(until, Answers::Read)?;
         // The server shall get all bytes, however busy the machine is.

@@ -11,14 +11,14 @@ use crate::{attacks::Aim, record::ServerVersion, server::Server};
 /// Option that sets the budget of a server whose memory is attacked.
 pub(crate) const BUDGET: [&str; 2] = ["--memory-budget", "200MiB"];
 
-/// Most memory that may be resident with [`BUDGET`], and the limit of a cgroup: 256 MiB.
+/// Most memory that may be resident with [`BUDGET`], and the limit of the server's cgroup: 256 MiB.
 pub(crate) const MAX_RESIDENT_KIB: u64 = 256 * 1024;
 
 /// Resident memory at which a server is killed: the attack has succeeded, and the machine needs its
 /// remaining memory.
 const KILL_AT_KIB: u64 = 4 * 1024 * 1024;
 
-/// Memory and descriptors of the server at one time.
+/// Memory and descriptors of the server at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sample {
     pub(crate) resident_kib: u64,

@@ -61,7 +61,7 @@ impl Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerVersion {
     Current,
-    /// An older one, for comparison. It does not know all options.
+    /// An older server, for comparison. It does not know all options.
     Older,
 }
 

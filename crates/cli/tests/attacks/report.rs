@@ -115,7 +115,8 @@ const HEAD: &str = "\
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
-/// Formats a row of that table. `before` is the result on the older server.
+/// Formats a row of the table of the attacks on latency. `before` is the result on the older
+/// server.
 fn row(attack: &Attack, record: &Record, before: Option<&Record>) -> String {
     let worst = |record: &Record, probe: usize| {
         [record.baseline[probe], record.attacked[probe]].map(|all| millis(Quantiles::worst(&all)))

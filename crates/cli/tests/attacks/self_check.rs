@@ -18,7 +18,7 @@ use crate::{
     wire,
 };
 
-/// For each mistake, the number of the message and the index of the subscriber that it hits.
+/// Place of a mistake, here and below: the number of the message, and the index of the subscriber.
 const LOST: (usize, usize) = (2, 10);
 const DOUBLED: (usize, usize) = (3, 20);
 const SWAPPED: (usize, usize) = (4, 30);

@@ -95,7 +95,8 @@ impl Server {
         socket.set_reuse_address(true)?;
         socket.set_recv_buffer_size(SMALLEST_BUFFER)?;
         let number = {
-            // The lock is released before it connects: other attacks connect at the same time.
+            // The lock is released before the socket connects: other attacks connect at the same
+            // time.
             let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
             *dialled += 1;
             // 64 connections from one address, then the next 64 from the next one.

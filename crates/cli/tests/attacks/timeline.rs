@@ -13,7 +13,7 @@ pub(crate) struct Timeline {
     pause: AtomicU64,
     attack: AtomicU64,
     end: AtomicU64,
-    /// True once the bystanders' thread shall end.
+    /// True when the bystanders' thread has to end.
     pub(crate) is_over: AtomicBool,
 }
 

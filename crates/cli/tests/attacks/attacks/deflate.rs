@@ -95,8 +95,8 @@ fn sockets(run: &AttackRun<'_>, path: &str, count: usize, offer: &str) -> Result
     run.server.upgrade_all(&paths, offer)
 }
 
-/// Repeats a compressed message that consists of `blocks` without content. Behind them, 0x00 begins
-/// an empty stored block, which the tail `00 00 FF FF` of RFC 7692 §7.2.2 completes.
+/// Floods `/echo` with a compressed message of `blocks`, which have no content. Behind the blocks,
+/// 0x00 begins an empty stored block, which the tail `00 00 FF FF` of RFC 7692 §7.2.2 completes.
 fn echo(run: &mut AttackRun<'_>, blocks: &[u8]) -> Result<()> {
     let message = [blocks, &[0x00]].concat();
     flood(run, "/echo", &message, 1)

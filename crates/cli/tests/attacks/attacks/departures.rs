@@ -87,13 +87,13 @@ fn wait_until(run: &AttackRun<'_>, until: Instant) -> Result<()> {
     idle.flood(until, Answers::Read)
 }
 
-/// Publishes to 200 subscribers that do not read until the server counts all of them as slow
+/// Publishes to 200 subscribers that do not read. Stops when the server counts all of them as slow
 /// consumers, and expects that all are closed.
 fn slow_consumers_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     let paths = vec!["/ws?topic=own".to_owned(); 200];
     let sockets = run.server.upgrade_all(&paths, "")?;
     for socket in &sockets {
-        // Small, so that their messages wait in the server and not in the kernel.
+        // A small buffer, so that messages wait in the server and not in the kernel.
         SockRef::from(socket).set_recv_buffer_size(16 * 1024)?;
     }
     let mut consumers = Crowd::new(sockets)?;

@@ -54,7 +54,8 @@ pub(crate) enum Aim {
 }
 
 impl Attack {
-    /// Creates an attack on time, against a server with default settings that drains at SIGTERM.
+    /// Creates an attack on CPU time, against a server with default settings that drains at
+    /// SIGTERM.
     const fn new(
         name: &'static str,
         pays_for: &'static str,

@@ -73,12 +73,12 @@ fn log_that_nobody_reads_and_a_close_without_answer(run: &mut AttackRun<'_>) -> 
     log_that_nobody_reads(run)
 }
 
-/// HTTP statuses of publications by their texts; `None` if there was no response.
+/// The HTTP status of each publication, by its text. `None` if there was no response.
 type Statuses = HashMap<String, Option<u16>>;
 
-/// Publishes numbered texts over HTTP while 400 others flood the inboxes, so that some publications
-/// are answered 503. Expects that no text which was refused is delivered, and every one which was
-/// accepted is delivered once.
+/// Publishes numbered texts over HTTP while 400 other connections flood the inboxes, so that some
+/// publications are answered 503. Expects that refused texts are never delivered, and accepted ones
+/// exactly once.
 fn refused_and_delivered(run: &mut AttackRun<'_>) -> Result<()> {
     let (server, patience) = (run.server, run.form.patience);
     let mut collector = server.upgrade("/ws?topic=counted")?;
@@ -181,7 +181,7 @@ fn collect(socket: &mut TcpStream) -> Result<Vec<String>> {
     let mut frames = Frames::default();
     let mut texts = Vec::new();
     let mut scratch = vec![0; 16 * 1024];
-    // No Ping needs an answer: the first one is not due within the run.
+    // The run is shorter than the time to the server's first Ping, so no Ping has to be answered.
     loop {
         let len = match socket.read(&mut scratch) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -199,8 +199,8 @@ fn collect(socket: &mut TcpStream) -> Result<Vec<String>> {
     }
 }
 
-/// Sends requests as a page of `evil.example` does whose name resolves to the server's address:
-/// with that name as `Host` and `Origin`.
+/// Sends requests like those of a page of `evil.example`, a name that resolves to the server's
+/// address: with that name as `Host` and `Origin`.
 fn foreign_host(run: &mut AttackRun<'_>) -> Result<()> {
     let as_page_of = |host: &str, request: &[u8]| {
         let request = String::from_utf8_lossy(request).into_owned();

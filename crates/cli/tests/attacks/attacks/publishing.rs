@@ -139,7 +139,8 @@ fn churn_in_many_topics(run: &mut AttackRun<'_>) -> Result<()> {
             sent += request.len() as u64;
             batch.push(socket);
         }
-        // Slow enough for the listen backlog of a server that stands still.
+        // Slow enough that the connections fit into the listen backlog of a server that stands
+        // still.
         let pause = Instant::now() + Duration::from_millis(40);
         publisher.flood(pause, Answers::Read)?;
     }

@@ -83,7 +83,8 @@ fn a_crowd_three_times(run: &mut AttackRun<'_>) -> Result<()> {
     run.begin();
     let resident = |run: &AttackRun<'_>| run.server.resident_kib();
     let before = resident(run)?;
-    // Resident memory in KiB: the largest with a crowd, and that after each crowd.
+    // Resident memory in KiB: the largest while a crowd is connected, and that after each crowd has
+    // gone.
     let (mut most, mut left) = (0, Vec::new());
     let part = wire::frame(BINARY & !FINAL, &Random(16).bytes(16_000));
     for _ in 0..3 {

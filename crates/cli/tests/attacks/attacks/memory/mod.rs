@@ -29,7 +29,7 @@ fn each() -> impl Iterator<Item = &'static Attack> {
     kinds.into_iter().flatten()
 }
 
-/// Encodes the handshake of a client with a topic of its own.
+/// Encodes the handshake of a client that subscribes to a topic of its own.
 fn own_topic(index: usize) -> Vec<u8> {
     wire::upgrade(&format!("/ws?topic=own-{index}"), "")
 }

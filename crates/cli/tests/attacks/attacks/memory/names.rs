@@ -104,8 +104,8 @@ fn registrations(run: &mut AttackRun<'_>, names: &[String]) -> Result<()> {
     register(run, &format!("{{\"user_id\":1,\"topics\":[\"{topics}\"]}}"))
 }
 
-/// Posts the same registration on eight connections, 100,000 times in all, divided by the form's
-/// divisor.
+/// Posts the same registration 100,000 times, divided by the form's divisor. Eight connections
+/// share this work.
 fn register(run: &mut AttackRun<'_>, body: &str) -> Result<()> {
     let mut crowd = run.connect_plain(8)?;
     let count = u64::try_from(run.scaled(100_000 / 8))?;
