@@ -6,7 +6,7 @@ use framecast_test_support::{Answer, Client, eventually, handshake, text};
 
 use crate::process::{FRAMECAST, Process};
 
-/// Starts a server of one shard that may have 64 descriptors.
+/// Starts a server of one shard that may have 64 open descriptors.
 fn start() -> Process {
     // Clients that send nothing are closed after 3 s.
     let script = "ulimit -n 64; exec \"$0\" serve --listen 127.0.0.1:0 --shards 1 \

@@ -66,7 +66,7 @@ fn a_log_that_nobody_reads_delays_neither_the_shards_nor_the_drain() {
         let mut client = server.connect("/ws");
         server.signal(Signal::TERM);
         assert_eq!(client.read_close().0, 1012);
-        // A Close with the same code.
+        // Answers with a Close of the same code, 1012.
         client.send(&frame(0x88, &[0x03, 0xF4]));
         client.expect_end();
         assert_eq!(server.exit_code(), Some(0));

@@ -13,7 +13,7 @@ fn a_signal_makes_the_server_write_what_is_queued_close_all_clients_and_exit_wit
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let server = Process::serve(&[]);
         let mut clients: Vec<Client> = (0..4).map(|_| server.connect("/ws")).collect();
-        // More than sockets hold: some of it is still queued when the signal comes.
+        // More bytes than the sockets hold, so that some are still queued when the signal comes.
         let message = vec![b'x'; 60_000];
         for _ in 0..20 {
             clients[0].send(&frame(0x82, &message));
@@ -37,7 +37,7 @@ fn a_signal_makes_the_server_write_what_is_queued_close_all_clients_and_exit_wit
             assert_eq!((code, &reason[..]), (1012, &b"server is restarting"[..]));
             // Messages that the server had read before the signal reach all clients.
             assert!(copies > 0, "{copies}");
-            // A Close with the same code.
+            // Answers with a Close of the same code, 1012.
             client.send(&frame(0x88, &[0x03, 0xF4]));
             client.expect_end();
         }
@@ -86,6 +86,7 @@ fn a_hup_that_is_ignored_at_the_start_stays_ignored() {
     // If the HUP had counted, this would be the second signal.
     server.signal(Signal::TERM);
     assert_eq!(client.read_close().0, 1012);
+    // Answers with a Close of the same code.
     client.send(&frame(0x88, &[0x03, 0xF4]));
     client.expect_end();
     assert_eq!(server.exit_code(), Some(0));
@@ -95,7 +96,7 @@ fn a_hup_that_is_ignored_at_the_start_stays_ignored() {
 fn a_client_that_never_answers_the_close_does_not_delay_the_drain_beyond_its_timeout() {
     let server = Process::serve(&["--close-timeout", "1h", "--drain-timeout", "300ms"]);
     let mut client = server.connect("/ws");
-    // A request that never ends does not delay it either.
+    // A request that never ends does not delay the drain either.
     let mut request = Client::dial(server.address);
     request.send(
         b"POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n",

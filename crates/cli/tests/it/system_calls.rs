@@ -152,7 +152,7 @@ fn calls_per_message(clients: usize, size: usize, depth: usize) -> f64 {
 /// Number of rounds after which the kernel's buffers have grown to take all that a client sends in
 /// a round.
 const WARM_UP: usize = 5;
-/// Number of rounds after these, in which the calls are counted.
+/// Number of rounds in which the calls are counted, after [`WARM_UP`].
 const ROUNDS: usize = 5;
 
 #[test]
