@@ -17,7 +17,7 @@ fn module_of(path: &str) -> String {
     module.trim_end_matches("/mod").replace('/', "::")
 }
 
-/// Returns the innermost module on a path that has a file.
+/// Returns the innermost module of a path among those modules that have a file.
 fn file_of(path: &[&str], modules: &BTreeSet<String>) -> Option<String> {
     let prefixes = (1..=path.len()).rev().map(|len| path[..len].join("::"));
     prefixes.into_iter().find(|prefix| modules.contains(prefix))

@@ -21,8 +21,9 @@ const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden";
 const NOT_FOUND: &str = "HTTP/1.1 404 Not Found";
 const NOT_ALLOWED: &str = "HTTP/1.1 405 Method Not Allowed";
 
-/// The key of RFC 6455 §1.3, and the header that answers it.
+/// The header with the key of RFC 6455 §1.3.
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+/// The header of the response to [`KEY`].
 const ACCEPT: &str = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// Headers of a response that opens a WebSocket.

@@ -21,7 +21,7 @@ const BUDGET: u64 = 4 * MIB;
 /// Held bytes from which on the server is short of memory: 3/4 of the budget.
 const CROWDED: u64 = BUDGET * 3 / 4;
 
-/// Starts a server with this memory budget, and with a short time for which a client may block it.
+/// Starts a server with this memory budget, where a client may be blocked for only 100 ms.
 fn server(budget: u64) -> TestServer {
     server_with(budget, |_| {})
 }

@@ -9,7 +9,7 @@ use framecast_test_support::{
 };
 use serde_json::Value;
 
-/// Publishes. Returns the number of connections that the message was queued to.
+/// Posts `body` to `/publish`. Returns the number of connections that the message was queued to.
 #[track_caller]
 fn publish(server: &TestServer, body: &str) -> u64 {
     let answer: Value = serde_json::from_str(&server.post("/publish", body)).unwrap();

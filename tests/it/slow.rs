@@ -16,7 +16,7 @@ use socket2::{Domain, Socket, Type};
 /// Time for which a subscriber may be blocked in most of these tests.
 const BLOCKED: Duration = Duration::from_millis(100);
 
-/// Receive buffer of a subscriber whose socket is to fill soon.
+/// Receive buffer, in bytes, of a subscriber whose socket has to fill soon.
 const SMALL_BUFFER_BYTES: usize = 4096;
 
 /// Bytes of a numbered message.
@@ -48,7 +48,7 @@ fn connect_with_buffer(server: &TestServer, path: &str, bytes: usize) -> Client 
     Client { stream }.upgrade(path)
 }
 
-/// Returns a message that begins with a number.
+/// Returns a message of [`NUMBERED_BYTES`] that begins with a number.
 fn numbered(number: u32) -> Frame {
     let mut payload = vec![b'.'; NUMBERED_BYTES as usize];
     payload[..4].copy_from_slice(&number.to_be_bytes());

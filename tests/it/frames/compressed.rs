@@ -149,7 +149,7 @@ fn relay_messages() -> Vec<Row> {
     ]
 }
 
-/// Sizes at the limits.
+/// Messages whose size or number of fragments is exactly at a limit.
 fn sizes() -> Vec<Row> {
     let full = binary([b'm'; MESSAGE_BYTES]);
     let payload = deflated(&full.1);

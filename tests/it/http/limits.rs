@@ -16,7 +16,7 @@ const BODY_BYTES: usize = 6 * SMALL_BYTES + 16 * 1024;
 /// Bytes of the largest head of a request.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// Most headers of a request.
+/// Largest number of headers that a request may have.
 const HEADERS: usize = 100;
 
 /// Bytes of the largest body that the thread of the shard parses itself.

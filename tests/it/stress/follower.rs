@@ -21,7 +21,8 @@ pub(super) struct Follower {
     ends: usize,
 }
 
-/// The numbers of one publisher's messages that a connection may and must still receive.
+/// The numbers of one publisher's messages that a connection may still receive, and of those that
+/// it must still receive.
 #[derive(Clone, Debug, Default)]
 struct Stream {
     /// Least number that may still arrive.

@@ -6,10 +6,11 @@ use framecast_test_support::limits;
 /// Number of topics of a run: as many as one connection may have.
 pub(super) const TOPICS: usize = limits::TOPICS;
 
-/// Number of topics from which the publishers to 2 to 8 topics choose, so that they share topics.
+/// Number of topics from which the publishers with 2 to 8 topics choose. It is small, so that these
+/// publishers share topics.
 const BUSY: usize = 16;
 
-/// Number of topics that have publishers to this topic alone.
+/// Number of topics that have publishers which publish to no other topic.
 const SINGLE: usize = 4;
 
 /// Size of a run. The fields besides `messages` are numbers of clients.
@@ -32,7 +33,7 @@ pub(super) struct Plan {
     pub(super) publishers: Vec<Publisher>,
 }
 
-/// The numbered messages of one publisher.
+/// A publisher, with the numbered messages that it sends.
 #[derive(Clone, Debug)]
 pub(super) struct Publisher {
     pub(super) way: Way,

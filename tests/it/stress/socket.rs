@@ -23,7 +23,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Longest wait for a byte. In a run that makes progress, waits are shorter even on a busy machine.
 const STALLED: Duration = Duration::from_secs(60);
 
-/// A connection.
+/// A connection to the server: `frames` reads, and `writer` writes.
 pub(super) struct Socket {
     pub(super) frames: Frames,
     pub(super) writer: OwnedWriteHalf,

@@ -11,11 +11,11 @@ use crate::stress::{
     socket::Socket,
 };
 
-/// Number of ways in which a connection ends.
+/// Number of ways in which a client that connects again and again ends its connections.
 const WAYS_TO_GO: usize = 5;
 
 impl Shared {
-    /// Follows fixed topics until the end.
+    /// Subscribes to fixed topics, and receives their messages to the end of each topic.
     pub(super) async fn stay(
         self: Arc<Self>,
         topics: Vec<usize>,
@@ -32,8 +32,8 @@ impl Shared {
         Report::new(follower, 0)
     }
 
-    /// Connects to a registration, changes all topics but `kept` again and again, and follows the
-    /// last topics until the end.
+    /// Connects to a registration and changes all topics but `kept` again and again. Receives the
+    /// messages of its last topics to the end of each topic.
     pub(super) async fn relay(
         self: Arc<Self>,
         (path, kept): (String, Vec<usize>),

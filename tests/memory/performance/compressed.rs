@@ -15,9 +15,9 @@ const FILLING: usize = 6;
 /// Size of each of the [`FILLING`] messages, in bytes.
 const FILLING_BYTES: usize = 60_000;
 
-/// Most bytes to which the server has to inflate the messages of one client of the echo, because
-/// inflating takes time. Messages that are small when compressed would take long to fill the
-/// socket.
+/// Limit of the bytes that the server inflates for one client of the echo, because inflating takes
+/// time. Without it a client whose messages are small when compressed would send very many of them
+/// before its socket is full.
 const MOST_BYTES: usize = 512 * 1024;
 
 impl Performance<'_> {
