@@ -71,7 +71,7 @@ use crate::{
 
 /// A handle to the broadcast core, by which messages are published and connections are added.
 ///
-/// Cloning is a reference-count increment. When the last handle is dropped, the shards stop and
+/// Cloning only increments a reference count. When the last handle is dropped, the shards stop and
 /// every connection ends without a Close, unless [`drain`](Self::drain) was called before.
 #[derive(Clone, Debug)]
 pub struct Hub(Arc<Running>);

@@ -84,7 +84,7 @@ struct Expected {
     user: Option<usize>,
     topics: BTreeSet<usize>,
     /// The messages that the connection should get, each with the topic by which it should come.
-    /// This is `Some` for all of them.
+    /// The topic is `Some` for every message.
     messages: BTreeSet<(Option<usize>, String)>,
 }
 

@@ -37,7 +37,7 @@ impl Allowance {
         }
     }
 
-    /// Begins a step that may take `limit`, for a caller that has read the clock anyway.
+    /// Begins a step that may take `limit`. The caller has just read the time `now` from the clock.
     pub(crate) fn since(now: Instant, limit: Duration) -> Self {
         Self {
             begun: Some(now),
@@ -99,8 +99,8 @@ impl Allowance {
     }
 }
 
-/// The time of a step: short against the 5 ms that no input may hold a shard for, and long against
-/// the cost of going from one step to the next (2 us).
+/// Time limit of a step: short against the 5 ms that no input may hold a shard for, and long
+/// against the cost of going from one step to the next (2 us).
 pub(crate) const STEP: Duration = Duration::from_nanos(STEP_NANOSECONDS);
 
 pub(crate) const STEP_NANOSECONDS: u64 = 500_000;

@@ -199,8 +199,8 @@ impl Budget {
         self.has_reached(EXHAUSTED)
     }
 
-    /// Counts `bytes`, which a publisher has charged and which are in the bytes held, as those of a
-    /// waiting publisher, until the returned token is dropped.
+    /// Counts `bytes` that a publisher has charged as those of a waiting publisher, for which no
+    /// publisher must wait, until the returned token is dropped.
     pub(in crate::hub) fn wait_with(&self, bytes: usize) -> WaitingPublisher<'_> {
         self.change_waiting(signed(bytes));
         WaitingPublisher {

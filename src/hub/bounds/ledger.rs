@@ -59,7 +59,7 @@ impl Ledger {
         &self.budget
     }
 
-    /// Enters `bytes` until the returned entry is dropped.
+    /// Enters `bytes` in the ledger until the returned entry is dropped.
     pub(crate) fn hold(self: &Rc<Self>, bytes: usize) -> Held {
         self.change(signed(bytes));
         Held {
@@ -68,7 +68,7 @@ impl Ledger {
         }
     }
 
-    /// Enters `bytes` until [`remove`](Self::remove) removes them.
+    /// Enters `bytes` in the ledger until [`remove`](Self::remove) removes them.
     pub(in crate::hub) fn enter(&self, bytes: usize) {
         self.change(signed(bytes));
     }
@@ -86,7 +86,7 @@ impl Ledger {
         }
     }
 
-    /// Reports all changes to the budget.
+    /// Reports all changes since the last report to the budget.
     pub(in crate::hub) fn report(&self) {
         self.budget.change(self.unreported.take());
     }

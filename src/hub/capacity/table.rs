@@ -47,6 +47,7 @@ impl<K: Key, V> Table<K, V> {
             None => self.add_chunk(),
         };
         let chunk = self.chunks[index as usize].get_or_insert_default();
+        // The first free slot.
         let slot = chunk.used.trailing_ones();
         let key = key(self.next_number, index * SLOTS + slot);
         chunk.slots[slot as usize] = Some((key, value));
@@ -85,6 +86,7 @@ impl<K: Key, V> Table<K, V> {
             *entry = None;
             self.with_free_slots.remove(&index);
             self.freed.insert(index);
+            // The last chunk must not be empty.
             while self.chunks.pop_if(|last| last.is_none()).is_some() {
                 self.freed.pop_last();
             }

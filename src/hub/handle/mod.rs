@@ -142,7 +142,8 @@ impl HandleRef {
         self.with(|peer| peer.user.clone()).flatten()
     }
 
-    /// Ends the connection with a code and a reason of its protocol. The Close follows all replies.
+    /// Ends the connection with a Close whose code and reason its protocol has chosen. The Close
+    /// follows all replies.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) {
         self.queue_replies();
         let frame = Frame::close(code.get(), reason);

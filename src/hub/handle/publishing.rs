@@ -35,6 +35,8 @@ impl HandleRef {
     pub(crate) fn reach(&self, topics: &[TopicName]) -> usize {
         let state = self.shard.state.borrow();
         let mut followed = state.topics_of(self.key);
+        // An element is `None` if the topic is not the next one that the connection follows. Then
+        // the sum is `None`, too.
         let on_this_shard = topics.iter().map(|name| {
             let topic = followed.next().filter(|topic| topic.name.is_clone_of(name));
             Some(topic?.subscribers.len())

@@ -125,7 +125,7 @@ impl HandleRef {
         }
     }
 
-    /// Charges work of this turn that may have taken `nanoseconds`.
+    /// Charges the turn for work that is estimated to take `nanoseconds`.
     pub(crate) fn spend(&self, nanoseconds: u64) {
         self.shard.spend(nanoseconds);
     }
@@ -231,7 +231,7 @@ const RECEIVE: u64 = 1_000;
 /// The cost of a plain message, in nanoseconds, besides that of its bytes.
 const MESSAGE: u64 = 40;
 
-/// Nanoseconds of work for plain messages that are charged together.
+/// Work for plain messages, in nanoseconds, that is charged to the turn in one go.
 const CHARGED_TOGETHER: u64 = 2_000;
 
 /// The cost of one read through the gate, in nanoseconds, besides that of the bytes.

@@ -51,7 +51,7 @@ impl Heartbeat {
 pub(in crate::hub) struct HeartbeatIntervals {
     /// Sweeps of silence after which the peer is sent a Ping.
     pub(in crate::hub) ping_after: u32,
-    /// Sweeps that the peer has to answer the Ping.
+    /// Sweeps within which the peer must answer the Ping.
     pub(in crate::hub) pong_within: u32,
 }
 

@@ -183,7 +183,7 @@ impl Peer {
                 if !push_own(&mut self.outbox, key, context, offering) {
                     return Offer::Unready;
                 }
-                &[]
+                &[] // All segments are queued already.
             }
         };
         for segment in shared {

@@ -227,8 +227,8 @@ fn poll_write(
     socket.poll_write_vectored(cx, &slices[..count])
 }
 
-/// Greatest number of slices in a vectored write. They are on the stack. The kernel takes up to
-/// 1,024, but more than 64 were never faster.
+/// Greatest number of slices in a vectored write. The slices are in an array on the stack. The
+/// kernel takes up to 1,024, but more than 64 were never faster.
 const MAX_SLICES: usize = 64;
 
 /// Bytes of replies in the outbox beyond which a peer is not read, so that TCP flow control stops a

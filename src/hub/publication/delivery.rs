@@ -60,8 +60,8 @@ impl AddAssign for Load {
 }
 
 impl Delivery {
-    /// Makes a delivery to a shard that has `subscribers` of the topics, and that compresses the
-    /// messages in `forms`.
+    /// Makes a delivery to a shard on which the topics have so many `subscribers`, and which
+    /// compresses the messages in `forms`.
     pub(in crate::hub) fn new(
         publication: &Arc<Publication>,
         targets: Targets,

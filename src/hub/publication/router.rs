@@ -207,7 +207,8 @@ mod tests {
         }
     }
 
-    /// Routes a publication. Returns the shards that it goes to, each with its number.
+    /// Routes a publication. Returns the shards that it goes to, each with the number of the
+    /// publication.
     fn route(part: &mut Part, topic: &TopicName) -> Vec<(usize, u64)> {
         let routed = part.route(topic);
         let shards = routed.map(|(interest, target)| (interest.shard, target.number));

@@ -20,7 +20,8 @@ pub(in crate::hub) struct Segment {
     held: Held,
 }
 
-/// The published messages in a segment, which are logged if an outbox drops the segment.
+/// The number and the topic of the published messages in a segment, which are logged if an outbox
+/// drops the segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Content {
     /// Number of published messages. Replies and control frames do not count.
@@ -37,7 +38,7 @@ impl Content {
         }
     }
 
-    /// Returns the content of both segments together.
+    /// Returns the content that two segments have together.
     pub(in crate::hub) fn and(self, other: Self) -> Self {
         let topic = match (self.messages, other.messages) {
             (0, _) => other.topic,

@@ -80,7 +80,7 @@ impl Segments {
         &self.messages
     }
 
-    /// Returns the content of a segment that has a single one of the messages.
+    /// Returns the content of a segment that has only one of the messages.
     pub(in crate::hub) fn content_of_one(&self) -> Content {
         Content::new(1, self.topic)
     }
@@ -135,6 +135,7 @@ impl Segments {
                     frame
                 }
                 None => {
+                    // The message is large, and no shard has compressed it yet.
                     let frame = compress_in_steps(message, window, deflating, allowance)?;
                     message.share(window, frame, ledger.budget())
                 }

@@ -36,7 +36,8 @@ pub(in crate::hub) struct FanOut {
     /// Number of subscribers that the messages were queued to so far.
     queued: usize,
     receipts: Vec<Receipt>,
-    /// The topic whose pending messages these are. `None` if [`to_some`](Self::to_some) made this.
+    /// The topic whose pending messages these are. `None` if they are the messages of a single
+    /// delivery ([`to_some`](Self::to_some)).
     source: Option<TopicKey>,
 }
 

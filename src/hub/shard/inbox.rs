@@ -20,11 +20,11 @@ use crate::hub::{
 
 /// An item of an inbox. `W` is the type of the closures that the shard runs.
 pub(in crate::hub) enum Item<W> {
-    /// Queue the messages of this delivery to their subscribers.
+    /// A delivery, whose messages the shard queues to their subscribers.
     Deliver(Delivery),
-    /// Run this on the shard's thread, in the order of the inbox.
+    /// A closure, which the shard runs on its thread, in the order of the inbox.
     Run(W),
-    /// End the shard, and drop every connection.
+    /// The order to end the shard and to drop every connection.
     Stop,
 }
 
@@ -102,7 +102,7 @@ impl<W> Inbox<W> {
     }
 
     /// Settles the load of deliveries that are done. If the inbox was full, wakes the publishers
-    /// that wait for it: they check again.
+    /// that wait for it, which then check again whether it is full.
     pub(in crate::hub) fn settle(&self, load: Load) {
         if load == Load::default() {
             return;

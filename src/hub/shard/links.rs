@@ -92,6 +92,7 @@ impl<W> Links<W> {
         // For each shard: the topics with subscribers there, and the number of these subscribers.
         let mut of_shards = vec![(Vec::new(), 0); self.inboxes.len()];
         for (topic, part) in topics.iter().zip(part_of_each) {
+            // `sorted` has the part of every topic, so the search never fails.
             let index = sorted.binary_search(&part).unwrap_or_default();
             for (interest, target) in locked[index].route(topic) {
                 let (targets, subscribers) = &mut of_shards[interest.shard];

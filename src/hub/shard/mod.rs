@@ -88,10 +88,10 @@ pub(in crate::hub) type Links = links::Links<Work>;
 /// `rounds`, each of which is borrowed for a single call. The locks of the router and of an inbox
 /// are taken after all of these, in this order.
 ///
-/// While one is borrowed, no [`Work`] is run and no task is polled, but two kinds of callbacks are
-/// called. The closure that takes plain messages runs while `receive` is borrowed, so it must not
-/// receive. Sockets and wakers are called while `state` is borrowed, so they must not call the
-/// shard.
+/// While one of them is borrowed, no [`Work`] is run and no task is polled, but two kinds of
+/// callbacks are called. The closure that takes plain messages runs while `receive` is borrowed, so
+/// it must not receive. Sockets and wakers are called while `state` is borrowed, so they must not
+/// call the shard.
 pub(crate) struct Shard {
     pub(super) index: usize,
     pub(super) links: Arc<Links>,
@@ -138,7 +138,7 @@ impl Shard {
         })
     }
 
-    /// Returns the account of the memory that the shard holds for its clients.
+    /// Returns the ledger: the account of the memory that the shard holds for its clients.
     pub(crate) fn ledger(&self) -> &Rc<Ledger> {
         &self.ledger
     }

@@ -132,7 +132,7 @@ impl Peers {
         self.ring.len()
     }
 
-    /// Writes to at most 64 peers of the ring, and to no more of them after half a millisecond.
+    /// Writes to at most 64 peers of the ring, and begins no more writes after half a millisecond.
     /// Returns the number of writes, and the keys of the peers whose sockets have failed.
     pub(in crate::hub) fn write_some(&mut self, metrics: &ShardMetrics) -> (usize, Vec<PeerKey>) {
         let mut allowance = Allowance::since(Instant::now(), STEP);

@@ -201,12 +201,13 @@ impl Receive {
 /// The reason why no more plain messages are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hub) enum Taken {
-    /// All of them are taken. The slow path must read the bytes that follow, if there are any.
+    /// All plain messages are taken. The slow path must read the bytes that follow, if there are
+    /// any.
     All,
-    /// All but the last are taken. The frame of the last has `wire_len` bytes, of which only a part
-    /// is in the buffer.
+    /// All plain messages but the last are taken. The frame of the last message has `wire_len`
+    /// bytes, of which only a part is in the buffer.
     AllBut { wire_len: usize },
-    /// The closure that takes them has broken off.
+    /// The closure that takes the messages has broken off.
     Enough,
 }
 
@@ -230,8 +231,8 @@ const PART_BYTES: usize = 32 * 1024;
 /// Number of bytes that [`Receive::take`] moves at a time, at most.
 const TAKE_BYTES: usize = 16 * 1024;
 
-/// The least number of bytes that one receive is charged to the turn's share, so that a client that
-/// sends single bytes uses up its share, too.
+/// Least number of bytes by which one receive reduces the share that the turn has left, so that a
+/// client that sends single bytes uses up its share, too.
 const MIN_RECEIVE_BYTES: usize = 4 * 1024;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 
 use crate::hub::publication::delivery::Load;
 
-/// The lap that is under way.
+/// The progress of the lap that is under way, and the loads that are not settled yet.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct RingLap {
     /// Number of writes until the lap ends.

@@ -39,6 +39,7 @@ pub(in crate::hub) fn start(index: usize, links: Arc<Links>) -> io::Result<()> {
     thread::Builder::new()
         .name(format!("shard-{index}"))
         .spawn(run)?;
+    // The channel is closed if the thread has panicked before it could report.
     wait.recv()
         .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
 }

@@ -168,7 +168,7 @@ impl State {
         reports.map(|report| report.bytes_about_to_be_freed()).sum()
     }
 
-    /// Counts the end of a peer in the budget's counts.
+    /// Counts the end of a peer: as that of an unfinished message, or as that of a slow reader.
     fn count_end(&self, reason: Disconnect) {
         let counts = &self.shared.budget.counts;
         match reason {
