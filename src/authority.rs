@@ -58,6 +58,7 @@ impl Authority {
         let port = match port.strip_prefix(':') {
             None if port.is_empty() => None,
             None => return None,
+            // A colon without a port is valid (RFC 3986 §3.2.3).
             Some("") => None,
             Some(digits) => Some(parse_port(digits)?),
         };

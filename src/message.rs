@@ -4,7 +4,7 @@ use crate::wire::frame::{Frame, Kind};
 
 /// A message to be published. It is encoded once for all connections that get it.
 ///
-/// Cloning is a reference-count increment. The payload is never copied again.
+/// Cloning only increments a reference count. The payload is never copied again.
 ///
 /// ```
 /// use framecast::{Kind, Message};

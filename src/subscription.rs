@@ -50,7 +50,8 @@ pub struct Subscription {
 
 impl Hub {
     /// Subscribes the process itself to `topic`. The subscription yields every message that is
-    /// published to the topic after this function has returned. It counts as a connection.
+    /// published to the topic after this function has returned. Each subscription counts as a
+    /// connection.
     ///
     /// # Errors
     ///
@@ -86,6 +87,8 @@ impl Hub {
             let _ = opened.send(subscription);
         });
         is_open.await.unwrap_or_else(|_| {
+            // The shard has dropped the closure, and with it the sender, before it had run to its
+            // end.
             let has_panicked = self.has_panicked();
             Err(if has_panicked {
                 Disconnect::ShardPanicked
@@ -123,6 +126,7 @@ impl Subscription {
             self.received.reserve(READ_BYTES);
             let read = ready!(pin!(pipe.read_buf(&mut self.received)).poll(cx));
             if !matches!(read, Ok(1..)) {
+                // The end of the pipe, or an error.
                 self.pipe = None;
             }
         }

@@ -31,7 +31,7 @@ pub enum InvalidTopics {
 
 /// Up to 128 topics, each once.
 ///
-/// Cloning is a reference-count increment.
+/// Cloning only increments a reference count.
 #[derive(Clone, Eq)]
 pub struct Topics(Arc<[TopicName]>);
 
