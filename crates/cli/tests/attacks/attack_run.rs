@@ -32,8 +32,8 @@ pub(crate) struct Form {
     pub(crate) together: Duration,
     /// Divisor for the number of attackers in attacks on memory.
     pub(crate) divisor: usize,
-    /// Time between the end of the attackers and the last measurement of memory. `None` if memory
-    /// is not measured again.
+    /// Time between the disconnection of the attackers and the last measurement of memory. `None`
+    /// if memory is not measured again.
     pub(crate) settle_time: Option<Duration>,
 }
 
@@ -122,7 +122,7 @@ impl<'a> AttackRun<'a> {
     }
 
     /// Measures the bystanders' latency without the attack, then begins the phase of the attack. An
-    /// attack calls this before it sends anything. Returns the time at which the attack ends.
+    /// attack calls this when its first connections are set up. Returns the time at which it ends.
     pub(crate) fn begin(&mut self) -> Instant {
         if self.is_parallel {
             return Instant::now() + self.form.attack;
@@ -193,8 +193,9 @@ impl<'a> AttackRun<'a> {
         self.flood_with(crowd, requests, Answers::Read)
     }
 
-    /// Opens 32 connections, sends `bytes` on each and resets them, again and again. Goes on until
-    /// `until` and for at least `least` connections. Returns the last 32 connections.
+    /// Opens 32 connections, sends `bytes` on each, and resets them at the time of `departure`.
+    /// Repeats this until `until`, and for at least `least` connections. Returns the last 32
+    /// connections.
     pub(crate) fn churn(
         &mut self,
         until: Instant,
@@ -272,9 +273,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Time at which a short connection is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Departure {
-    /// 1 ms after it was opened, whether the server has answered or not.
+    /// 1 ms after the connection was opened, whether the server has answered or not.
     AtOnce,
-    /// When the server has closed it, or after 3 s.
+    /// When the server has closed the connection, or after 3 s.
     Answered,
 }
 

@@ -254,6 +254,7 @@ impl EventLoop {
             return false;
         }
         let (echoes, subscribers) = self.connections.split_at(SHARDS);
+        // The next echo to arrive is the next one to be sent, so none is under way.
         let has_echoes = echoes
             .iter()
             .zip(self.echo_due)
@@ -283,6 +284,7 @@ impl EventLoop {
         let mut outcome = std::mem::take(&mut self.outcome);
         for (index, connection) in self.connections.iter().enumerate() {
             match connection.end {
+                // Missing are the echoes from the next expected one to the last one sent.
                 None if index < SHARDS => {
                     outcome.wrong_echoes += (self.echo_due[index] - connection.next) / ECHO_EVERY;
                 }

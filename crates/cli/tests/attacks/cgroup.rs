@@ -101,6 +101,7 @@ impl Drop for Cgroup {
 /// Returns the folders in which a cgroup could be created: those of this process's own cgroups.
 /// `mounts` and `own` are the texts of `/proc/self/mounts` and `/proc/self/cgroup`.
 fn parents(mounts: &str, own: &str) -> Vec<(PathBuf, &'static Files)> {
+    // A line of `own` is `ID:CONTROLLERS:PATH`. In version 2 the list of controllers is empty.
     let own_path = |is_mine: fn(&str) -> bool| {
         let mut lines = own.lines().filter_map(|line| line.split_once(':'));
         lines.find_map(|(_, line)| {

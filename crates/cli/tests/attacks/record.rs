@@ -274,6 +274,7 @@ fn slow(
 
 /// Returns the value of `--max-message-bytes` in MiB, or 0 if the attack does not set it.
 fn message_mib(attack: &Attack) -> u32 {
+    // The value is the element after the option.
     let mut options = attack.options.iter();
     options.find(|&&option| option == "--max-message-bytes");
     let bytes: Option<u32> = options.next().and_then(|bytes| bytes.parse().ok());

@@ -96,6 +96,7 @@ fn a_compressed_gibibyte_costs_no_more_memory_than_the_message_limit() {
     /// buffers, the inflated message and zlib's state, for each shard and with a margin.
     const MOST_KIB: u64 = 8 * 1024;
     let server = Process::serve(&["--shards", "2", "--deflate", "--max-message-bytes=1048576"]);
+    // 0xC2 begins a compressed binary message.
     let bomb = frame(0xC2, &zeros(1 << 30));
     let connect = || Client::dial(server.address).upgrade_with("/echo", OFFER);
     let mut bystander = connect();

@@ -295,6 +295,7 @@ fn every_endpoint_accepts_its_method() {
 fn settings(text: &str) -> BTreeSet<(String, String)> {
     let mut settings = BTreeSet::new();
     for option in text.split("\n      --").skip(1) {
+        // Without the options after this one that have a short name, such as `-h`.
         let option = option.split("\n  -").next().unwrap_or_default();
         let name = option.split([' ', '[', '\n']).next().unwrap_or_default();
         let default = option.split_once("[default: ").map(|(_, rest)| rest);

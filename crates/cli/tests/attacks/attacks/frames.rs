@@ -175,8 +175,9 @@ fn message_of_64_mib(run: &mut AttackRun<'_>) -> Result<()> {
     let mut messages = 0;
     while messages == 0 || run.form.is_long && Instant::now() < until {
         crowd.set_pattern_of(messages % 2, &message[..], 1);
-        let answered = crowd.received;
-        while crowd.received == answered && Instant::now() < until + ANSWERED_WITHIN {
+        // The two relays send in turn, and a message only after the reply to the one before.
+        let received_before = crowd.received;
+        while crowd.received == received_before && Instant::now() < until + ANSWERED_WITHIN {
             crowd.flood(Instant::now() + Duration::from_millis(5), Answers::Read)?;
         }
         messages += 1;

@@ -137,8 +137,8 @@ fn refused_and_delivered(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Publishes texts one after the other until `is_over` is true. A text consists of the number of
-/// the publisher and its own. Returns the status of each text.
+/// Publishes texts one after the other until `is_over` is true. A text consists of the publisher's
+/// number and its own number. Returns the status of each text.
 fn post(server: &Server, publisher: usize, is_over: &AtomicBool) -> Statuses {
     let mut answers = Statuses::new();
     let mut idle: Option<TcpStream> = None;
