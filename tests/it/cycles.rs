@@ -62,6 +62,7 @@ fn files_have_no_circular_dependencies() {
         if !reached.contains(module) {
             continue;
         }
+        // The cycle consists of the modules that are reached and that reach this module, too.
         let with = reached.iter().filter(|other| {
             let back = self::reached(other, &dependencies);
             back.contains(module)

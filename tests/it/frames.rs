@@ -25,7 +25,7 @@ const EVERYWHERE: [Endpoint; 3] = [Endpoint::Echo, Endpoint::Chat, Endpoint::Rel
 /// Bytes of the longest row that is cut at every place.
 const SHORT_BYTES: usize = 80;
 
-/// Places near each end of a longer row at which it is cut.
+/// Distance in bytes from either end of a longer row within which the row is cut at every place.
 const CUTS_AT_AN_END: usize = 20;
 
 /// Returns the places at which to cut a row in two: all of them, or if the row is long those near

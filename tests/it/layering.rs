@@ -281,6 +281,7 @@ fn the_docs_of_each_folder_name_all_its_modules() {
         let docs = source.lines().filter(|line| line.starts_with("//!"));
         let docs: String = docs.collect();
         let before_tests = source.split("#[cfg(test)]").next().unwrap_or_default();
+        // Lines such as `mod name;` or `pub(crate) mod name;`, which are not indented.
         let declared = before_tests.lines().filter_map(|line| {
             let visible = line
                 .find("mod ")

@@ -72,6 +72,7 @@ pub(crate) fn named(code: &str) -> Vec<Vec<&str>> {
 /// Reads the path or the list of paths at the start of `code`. Returns the code after it.
 fn read_tree<'a>(code: &'a str, prefix: &[&'a str], paths: &mut Vec<Vec<&'a str>>) -> &'a str {
     let Some(mut list) = code.strip_prefix('{') else {
+        // A single path: a name, and after `::` the rest of the path or a list.
         let end = code.find(|c: char| !c.is_alphanumeric() && c != '_');
         let (name, rest) = code.split_at(end.unwrap_or(code.len()));
         let path = [prefix, &[name]].concat();

@@ -119,6 +119,7 @@ impl Server {
             let mut client = clients::upgrade(self, "/echo", Offer::Nothing);
             clients::publish(&mut client, 1, &frame(0x82, &[0; MESSAGE_BYTES]));
         }
+        // 0xC2 begins a compressed binary message.
         let message = frame(0xC2, &deflated(&[0; 200]));
         for window in 8..=15 {
             for _ in 0..SHARDS {

@@ -168,6 +168,7 @@ fn a_context_makes_a_message_smaller_when_it_is_published_again() {
     let mut own = Subscriber::new(&server, OFFER);
     let mut shared = Subscriber::new(&server, OFFER);
     let mut publisher = server.connect("/ws");
+    // Messages that differ in a number only, so that later ones can refer to the first.
     let data = noise(40);
     let news = (0..5).map(|number| {
         let news = format!(r#"{{"topic":"cats","offset":{number},"data":"{data:x?}"}}"#);
@@ -199,6 +200,7 @@ fn a_client_that_declines_a_context_leaves_it_to_another_one() {
         let (wire, _) = subscriber.receive(2);
         [wire[0].1.len(), wire[1].1.len()]
     };
+    // With a context the second copy refers to the first. Without one both have the same form.
     let [first, second] = sizes(&mut own);
     assert!(second < first);
     let [first, second] = sizes(&mut declining);

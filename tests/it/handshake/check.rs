@@ -147,6 +147,7 @@ fn request(server: &TestServer, case: &str) -> String {
         Some(path) => format!("GET /{path} HTTP/1.1"),
         None => start.into(),
     };
+    // A correct header stays unless a change has the same name.
     let is_changed = |line: &&str| changes.iter().any(|change| name(change) == name(line));
     let kept = HEADERS.into_iter().filter(|line| !is_changed(line));
     let added = changes

@@ -63,6 +63,7 @@ impl Follower {
         self.topics = topics.to_vec();
         for (index, publisher) in self.plan.publishers.iter().enumerate() {
             if publisher.reaches(topics).is_some() {
+                // A subscription that was in force before keeps its first number.
                 self.streams[index]
                     .since
                     .get_or_insert_with(|| begun(index));
@@ -76,6 +77,7 @@ impl Follower {
         let old = &self.topics;
         for (index, publisher) in self.plan.publishers.iter().enumerate() {
             let mut own = publisher.topics.iter();
+            // The messages of this publisher go on arriving by a topic that is kept.
             if own.any(|topic| old.contains(topic) && topics.contains(topic)) {
                 continue;
             }
@@ -133,6 +135,7 @@ impl Follower {
         for sequence in &mut self.sequences {
             if sequence.publishers & (1 << index) != 0 {
                 let number = u64::from(number) << 8 | index as u64;
+                // The hash depends on the order of the numbers.
                 sequence.hash = (sequence.hash ^ number)
                     .wrapping_mul(0x0100_0000_01B3)
                     .rotate_left(5);
@@ -176,6 +179,7 @@ impl Stream {
 
     /// Checks that no number below `number` must still arrive.
     fn skip_to(&mut self, number: u32) -> Result<(), String> {
+        // Returns the part of a range that lies below `number` and has not arrived.
         let missing = |must: Range<u32>| {
             let missing = must.start.max(self.next)..must.end.min(number);
             (!missing.is_empty()).then_some(missing)

@@ -43,6 +43,7 @@ impl Performance<'_> {
         // server.
         let filling = (FILLING, payload(FILLING_BYTES, 50));
         for (count, payload) in [filling, (messages, payload(bytes, noise_percent))] {
+            // 0xC2 begins a compressed binary message.
             let compressed = frame(0xC2, &deflated(&payload));
             publish(&mut publisher, count, &compressed);
             // Bytes of one form in which the server encodes the message. It is as large as the

@@ -114,6 +114,7 @@ impl Inflater {
             wire = &wire[usize::try_from(stream.total_in() - taken).unwrap()..];
             let written = usize::try_from(stream.total_out() - written).unwrap();
             payload.extend(&piece[..written]);
+            // If zlib has filled the whole piece, it may have more bytes to return.
             if wire.is_empty() && written < piece.len() {
                 return payload;
             }
