@@ -259,6 +259,6 @@ mod tests {
         let inbox = Inbox::<()>::default();
         inbox.push(Item::Stop);
         inbox.woken().await;
-        assert!(!inbox.is_empty());
+        assert!(!inbox.is_empty(), "the wake-up takes no item");
     }
 }
