@@ -122,7 +122,8 @@ impl<'a> AttackRun<'a> {
     }
 
     /// Measures the bystanders' latency without the attack, then begins the phase of the attack. An
-    /// attack calls this when its first connections are set up. Returns the time at which it ends.
+    /// attack calls this when its first connections are set up. Returns the time at which the
+    /// attack ends.
     pub(crate) fn begin(&mut self) -> Instant {
         if self.is_parallel {
             return Instant::now() + self.form.attack;

@@ -137,8 +137,8 @@ fn huffman_blocks(count: usize) -> Vec<u8> {
         bits.push(0, 5); // 257 literals and lengths
         bits.push(0, 5); // 1 distance
         bits.push(14, 4); // 18 lengths of the code for lengths
-        // Their lengths, in the RFC's order: 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2,
-        // 14, 1.
+        // The 18 lengths, of these symbols in the RFC's order: 16, 17, 18, 0, 8, 7, 9, 6, 10, 5,
+        // 11, 4, 12, 3, 13, 2, 14, 1.
         for length in [0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2] {
             bits.push(length, 3);
         }
@@ -151,7 +151,7 @@ fn huffman_blocks(count: usize) -> Vec<u8> {
         bits.push(0b01, 2); // no distance: `10`, first bit first
         bits.push(0, 1); // the end of the block
     }
-    // Up to a whole byte: an empty stored block.
+    // The header of an empty stored block, which continues at the next whole byte.
     bits.push(0, 3);
     let mut bytes = bits.bytes;
     bytes.extend([0x00, 0x00, 0xFF, 0xFF]);
