@@ -39,7 +39,7 @@ pub(super) enum Phase {
     Over,
 }
 
-/// Progress of a publisher, in messages.
+/// Progress of a publisher, as numbers of its messages.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// Messages that the publisher has begun to send.
