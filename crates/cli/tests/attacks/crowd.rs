@@ -29,6 +29,7 @@ pub(crate) struct Crowd {
     pub(crate) received: u64,
 }
 
+/// One attacker.
 #[derive(Debug)]
 struct Member {
     socket: TcpStream,

@@ -104,6 +104,7 @@ impl Quantiles {
     }
 }
 
+/// Converts microseconds to milliseconds.
 fn millis(micros: u64) -> f64 {
     // A run takes less than 2^32 us, which is 71 minutes.
     u32::try_from(micros).map_or(f64::INFINITY, f64::from) / 1000.0

@@ -58,6 +58,7 @@ pub(crate) struct Shed {
 }
 
 impl MemoryUse {
+    /// Measures the server before the attack.
     pub(crate) fn begin(server: &Server) -> Self {
         Self {
             before: Sample::take(server),
@@ -146,6 +147,7 @@ impl MemoryUse {
 }
 
 impl Shed {
+    /// Returns the sum of all counters.
     pub(crate) fn all(self) -> u64 {
         self.evicted + self.too_far_behind + self.unfinished + self.refused
     }

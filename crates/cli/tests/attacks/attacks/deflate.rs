@@ -167,6 +167,7 @@ struct Bits {
 }
 
 impl Bits {
+    /// Appends the lowest `count` bits of `value`, the lowest bit first.
     fn push(&mut self, value: u8, count: usize) {
         for bit in 0..count {
             if self.used == 0 {
@@ -180,6 +181,8 @@ impl Bits {
     }
 }
 
+/// Opens connections again and again, each with a message that inflates to 16 MiB, and expects that
+/// the server closes them with 1009.
 fn bombs_beyond_the_limit(run: &mut AttackRun<'_>) -> Result<()> {
     let bomb = deflated(&vec![0; 16 << 20])?;
     let bytes = [
@@ -199,6 +202,7 @@ fn bombs_beyond_the_limit(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Publishes to two subscribers for each window size.
 fn every_window_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     let mut subscribers = Vec::new();
     for bits in 9..=15 {
@@ -210,11 +214,13 @@ fn every_window_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     publish(run, subscribers, &text())
 }
 
+/// Publishes to 100 subscribers, each of which has a compression context.
 fn contexts_of_strangers(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = sockets(run, "/ws?topic=own", 100, OFFER)?;
     publish(run, subscribers, &text())
 }
 
+/// Publishes noise to 20 subscribers that have agreed on compression.
 fn what_does_not_compress(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = sockets(run, "/ws?topic=own", 20, OFFER)?;
     let noise = wire::frame(BINARY, &Random(5).bytes(60_000));

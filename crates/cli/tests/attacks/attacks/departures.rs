@@ -57,6 +57,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
+/// Connects clients with 128 topics each, and drops all connections together.
 fn all_go_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     let count = if run.form.is_long { 1500 } else { 300 };
     let crowd = run.connect(&vec![wire::chat("t", 0..128); count])?;
@@ -65,6 +66,8 @@ fn all_go_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     wait_until(run, until)
 }
 
+/// Connects clients with 128 topics each, which all send a Close together. Expects that the server
+/// answers every Close.
 fn all_close_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     let count = if run.form.is_long { 1500 } else { 300 };
     let mut crowd = run.connect(&vec![wire::chat("t", (0..128).rev()); count])?;

@@ -89,6 +89,7 @@ impl Attack {
         self.aim != Aim::Time
     }
 
+    /// Sets the options of the server.
     const fn with(mut self, options: &'static [&'static str]) -> Self {
         self.options = options;
         self
@@ -99,6 +100,7 @@ impl Attack {
         self
     }
 
+    /// Marks an attack that publishes more than can be delivered.
     const fn filling_inboxes(mut self) -> Self {
         self.fills_inboxes = true;
         self

@@ -68,6 +68,8 @@ fn log_that_nobody_reads(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Does the same as [`log_that_nobody_reads`], with a client that will not answer the server's
+/// Close, so that only a second signal ends the server.
 fn log_that_nobody_reads_and_a_close_without_answer(run: &mut AttackRun<'_>) -> Result<()> {
     run.silent = Some(run.server.upgrade("/ws?topic=own")?);
     log_that_nobody_reads(run)

@@ -83,6 +83,8 @@ fn burst(messages: usize) -> Vec<u8> {
     wire::fragments(TEXT, &[b"", b"x"]).repeat(messages)
 }
 
+/// Publishes to 128 topics in the reverse of the order in which their 400 subscribers have named
+/// them.
 fn topics_in_reverse_order(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = run.connect(&vec![wire::chat("t", 0..128); 400])?;
     let publisher = run.server.upgrade(&wire::chat("t", (0..128).rev()))?;
@@ -95,6 +97,8 @@ fn topics_in_reverse_order(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Publishes to 128 topics on four connections. Only these and four other clients subscribe to
+/// them.
 fn topics_of_its_own(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = run.connect(&vec![wire::chat("t", (0..128).rev()); 4])?;
     run.flood(&wire::chat("t", 0..128), 4, &burst(528), Answers::Read)?;
@@ -102,6 +106,7 @@ fn topics_of_its_own(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Publishes one message each 20 ms to 128 topics.
 fn large_publication(run: &mut AttackRun<'_>) -> Result<()> {
     // 100 subscribers of all 128 topics, and 200 of up to 64 each.
     let mut random = Random(3);
@@ -123,6 +128,8 @@ fn large_publication(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Opens batches of 16 connections with 128 topics, and drops them without reading the response,
+/// while messages are published to these topics.
 fn churn_in_many_topics(run: &mut AttackRun<'_>) -> Result<()> {
     let topics = wire::chat("t", 0..128);
     let subscribers = run.connect(&vec![topics.clone(); 200])?;
@@ -166,6 +173,8 @@ fn flood_to_nobody(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Has 8 of 48 subscribers of one topic flood it with messages of 60 KB, also after the server has
+/// closed them.
 fn flood_after_the_close(run: &mut AttackRun<'_>) -> Result<()> {
     let mut crowd = run.connect(&vec!["/ws?topic=large".to_owned(); 48])?;
     crowd.set_pattern_of_last(8, &wire::frame(wire::BINARY, &Random(4).bytes(60_000)));

@@ -67,6 +67,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
+/// Connects clients that each publish messages to their own topic and then send a FIN, and read
+/// nothing.
 fn half_closed(run: &mut AttackRun<'_>) -> Result<()> {
     let messages = wire::frame(BINARY, &Random(14).bytes(60_000)).repeat(8);
     let until = run.begin();

@@ -99,6 +99,7 @@ fn long_names(prefix: &str) -> Vec<String> {
     all.map(|name| name[..255].to_owned()).collect()
 }
 
+/// Registers relays with these topics again and again.
 fn registrations(run: &mut AttackRun<'_>, names: &[String]) -> Result<()> {
     let topics = names.join("\",\"");
     register(run, &format!("{{\"user_id\":1,\"topics\":[\"{topics}\"]}}"))
@@ -138,6 +139,8 @@ fn topics_each_time(
     run.hold_when_sent(crowd, until)
 }
 
+/// Connects to 1,000 registrations, divided by the form's divisor, and has each relay change to 128
+/// long names.
 fn relays_that_stay(run: &mut AttackRun<'_>) -> Result<()> {
     let paths = relays(run, 1000)?;
     let until = run.begin();

@@ -190,6 +190,7 @@ fn every_window(run: &mut AttackRun<'_>) -> Result<()> {
     run.hold_unread(crowd, until)
 }
 
+/// Connects relays that send invalid messages and do not read the error replies.
 fn complaints_unread(run: &mut AttackRun<'_>) -> Result<()> {
     let paths = relays(run, 500)?;
     let wrong = wire::frame(TEXT, b"{").repeat(10_000);
