@@ -73,6 +73,7 @@ struct Block {
     lines: Vec<&'static str>,
 }
 
+/// Returns all fenced code blocks of the README, in their order.
 fn blocks() -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
@@ -151,6 +152,7 @@ impl Walkthrough {
         )
     }
 
+    /// Runs a command in its [`RunMode`], and compares its output where that is the same each time.
     fn run(&mut self, command: &str, expected: &[&str]) {
         match RunMode::of(command) {
             RunMode::NotRun => {}

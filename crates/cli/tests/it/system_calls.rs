@@ -33,6 +33,7 @@ struct Traced {
 struct Stopped<'a>(&'a Traced);
 
 impl Traced {
+    /// Starts a server of one shard under strace.
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let calls = folder.path().join("calls");
