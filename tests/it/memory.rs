@@ -26,6 +26,7 @@ fn server(budget: u64) -> TestServer {
     server_with(budget, |_| {})
 }
 
+/// Starts a server like [`server`], with further changes to its configuration.
 fn server_with(budget: u64, change: impl FnOnce(&mut Config)) -> TestServer {
     TestServer::with(|config| {
         config.hub.limits.memory_budget = Some(budget);

@@ -68,6 +68,7 @@ fn read_in_order(client: &mut Client) -> (u32, Frame) {
     unreachable!("another frame comes before the numbers end");
 }
 
+/// Returns how many connections the server has closed as slow consumers.
 fn slow_consumers(server: &TestServer) -> u64 {
     server.health()["slow_consumers"].as_u64().unwrap()
 }

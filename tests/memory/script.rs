@@ -110,6 +110,7 @@ pub(crate) enum Unfinished {
     RawFrame,
 }
 
+/// Registered connections, each of which sends lists of topics.
 #[derive(Clone, Debug)]
 pub(crate) struct Relays {
     pub(crate) connections: usize,

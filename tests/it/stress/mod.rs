@@ -112,6 +112,8 @@ fn configure(config: &mut Config) {
     config.hub.timeouts.request = Duration::from_secs(60);
 }
 
+/// Starts the publishers. They drop `connected` when they are connected, and `published` when their
+/// messages are published.
 fn start_publishers(run: &mut Run, shared: &Arc<Shared>, connected: &Latch, published: &Latch) {
     for (index, publisher) in shared.plan.publishers.iter().enumerate() {
         let (shared, published) = (Arc::clone(shared), published.clone());
@@ -126,6 +128,7 @@ fn start_publishers(run: &mut Run, shared: &Arc<Shared>, connected: &Latch, publ
     }
 }
 
+/// Starts the subscribers that stay.
 fn start_stable(run: &mut Run, shared: &Arc<Shared>, connected: &Latch) {
     for (index, topics) in shared.plan.stable().into_iter().enumerate() {
         // A third of the subscribers gets compressed messages. The first ones have contexts of
@@ -135,6 +138,7 @@ fn start_stable(run: &mut Run, shared: &Arc<Shared>, connected: &Latch) {
     }
 }
 
+/// Registers and starts the relays. They drop `settled` when they change their topics no more.
 fn start_relays(
     run: &mut Run,
     shared: &Arc<Shared>,
@@ -151,6 +155,7 @@ fn start_relays(
     }
 }
 
+/// Starts the clients that connect and leave. They drop `settled` when they connect no more.
 fn start_churners(run: &mut Run, shared: &Arc<Shared>, settled: &Latch) {
     for index in 0..shared.plan.size.churners {
         let random = Random::new(shared.plan.seed, &format!("churner {index}"));

@@ -26,6 +26,7 @@ pub(super) struct Size {
     pub(super) churners: usize,
 }
 
+/// The publishers of a run, and the seed and the size from which everything else follows.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
@@ -46,6 +47,7 @@ pub(super) struct Publisher {
     pub(super) bytes: usize,
 }
 
+/// The way in which a publisher sends its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// In the chat, each message in one frame.

@@ -31,9 +31,13 @@ pub(super) struct Shared {
     pub(super) phase: watch::Sender<Phase>,
 }
 
+/// The phases of a run, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
+    /// Publishers, subscribers that stay and relays connect.
     Connecting,
+    /// Messages are published, while relays change their topics, and other clients connect and
+    /// leave.
     Publishing,
     /// Every message is published, and its publisher has received it.
     Over,
