@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// A setting that the server can't start with.
+/// The error of a setting whose value the server can't start with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{setting}: {reason}")]
 #[non_exhaustive]
 pub struct InvalidSetting {
-    /// Its name, on the command line and in the configuration file.
+    /// Name of the setting, as on the command line and in the configuration file.
     pub setting: &'static str,
-    /// The reason why it is refused.
+    /// The reason why the value is refused.
     pub reason: String,
 }
 

@@ -87,8 +87,8 @@ impl Limits {
         self.memory_budget.unwrap_or_else(half)
     }
 
-    /// Returns the smallest memory budget, in bytes, that one connection cannot exceed by itself
-    /// when it uses all of these limits fully.
+    /// Returns the smallest memory budget, in bytes, with which one connection can use all of these
+    /// limits fully and memory does not get short.
     pub(crate) fn least_memory(&self) -> u64 {
         let largest = self.outbox_bytes() + 4 * self.message_bytes + self.body_bytes();
         // Memory is short as soon as three quarters of the budget are held. So everything that one
@@ -113,12 +113,12 @@ impl Limits {
     }
 }
 
-/// Bytes that each shard adds to the smallest memory budget: so many bytes may a shard hold before
-/// the other shards know of them.
+/// Bytes that each shard adds to the smallest memory budget: a shard may hold this much before the
+/// other shards know of it.
 const SHARD_MEMORY: u64 = 256 * 1024;
 
-/// Greatest number that `message_bytes` may be set to. The value is arbitrary. There must be one,
-/// because a message is held in memory as a whole, and more than once.
+/// Greatest number that `message_bytes` may be set to. The value is arbitrary. There must be a
+/// limit, because a message is held in memory as a whole, and more than once.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 #[cfg(test)]
