@@ -26,9 +26,10 @@ pub(crate) struct Relay {
 /// The reaction of the relay to a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reaction {
-    /// Reply with this frame.
+    /// The relay replies with this frame.
     Reply(Frame),
-    /// Subscribe to these topics in place of the present ones, and confirm it.
+    /// The relay subscribes the connection to these topics, in place of its present ones, and
+    /// confirms that.
     SetTopics(Topics),
 }
 
