@@ -6,8 +6,9 @@
 //! wait in the outbox, which the shard keeps. Publications are written to their subscribers by the
 //! shard's tick.
 //!
-//! The task stores its waker with the shard. The tick writes to the socket with the same waker, so
-//! a blocked socket wakes the task, and not the tick:
+//! The task stores its waker with the shard. The tick writes to the socket with this waker, too. So
+//! a socket that was blocked wakes the task, and not the tick. These events wake the task for its
+//! next turn:
 //!
 //! ```text
 //!  the socket can be read ───────────────────────────────┐

@@ -43,7 +43,7 @@ pub(super) enum Outcome {
     Fragment(OwnedFragment, SlowPath),
     /// No message: all bytes so far are read, and the connection is between two messages.
     Idle,
-    /// A permit to publish in this turn.
+    /// The permit with which the connection may publish in this turn.
     Permitted(PublishPermit),
     /// A whole message.
     Message(Kind, Bytes),
@@ -53,7 +53,7 @@ pub(super) enum Outcome {
 
 /// A frame of a fragmented message.
 pub(super) struct OwnedFragment {
-    /// `None` unless this is the first frame.
+    /// Kind of the message, in its first frame. `None` in all other frames.
     kind: Option<Kind>,
     is_last: bool,
     payload: Bytes,
