@@ -53,7 +53,8 @@ struct PublishRequest<'a> {
     user_id: Option<User>,
 }
 
-/// Reads a `user_id` that is present. Unlike `Option`, it refuses null.
+/// Deserializes a `user_id` that is present. Unlike the deserialization of an `Option`, this
+/// refuses null.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<User>, D::Error> {
     User::deserialize(deserializer).map(Some)
 }
@@ -165,7 +166,8 @@ pub(super) fn unregister(site: &Site, id: Uuid) -> Result<Response, Rejection> {
     }))
 }
 
-/// Publishes a text message.
+/// Publishes the message of a `POST /publish`. The response has the number of connections that the
+/// message was queued to.
 pub(super) async fn publish(
     site: &Site,
     shard: &Shard,

@@ -12,11 +12,11 @@ pub(super) struct Watch(Vec<Watched>);
 /// The condition of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
-    /// It has ticked since the last check.
+    /// The shard has ticked since the last check.
     Moving,
-    /// It has missed one to three checks. New connections go to other shards.
+    /// The shard has missed one to three checks. New connections go to other shards.
     Late,
-    /// It stands still: it has missed [`STANDING_CHECKS`] checks.
+    /// The shard stands still: it has missed [`STANDING_CHECKS`] checks.
     Standing,
 }
 

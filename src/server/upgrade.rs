@@ -243,7 +243,7 @@ pub(crate) fn accept<B>(
 mod tests {
     use super::*;
 
-    /// Checks an opening handshake that is valid but for this `change`.
+    /// Returns the verdict on an opening handshake that is valid but for this `change`.
     fn verdict(change: impl FnOnce(&mut Request<()>)) -> Result<(), Rejection> {
         let mut request = Request::get("/ws")
             .header("host", "a.example")
@@ -257,7 +257,8 @@ mod tests {
         check(&request).and_then(|()| requested_host(&request).map(drop))
     }
 
-    /// Checks an opening handshake that is valid but for these values of the header `name`.
+    /// Returns the verdict on an opening handshake that is valid but for these values of the header
+    /// `name`.
     fn with(name: &'static str, values: &[&'static str]) -> Result<(), Rejection> {
         verdict(|request| {
             request.headers_mut().remove(name);

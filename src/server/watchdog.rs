@@ -189,7 +189,7 @@ pub(super) fn start(
 /// microseconds.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Time between two attempts to accept, while this thread accepts. It does not wait for the
+/// Time between two attempts to accept, while this thread accepts. The thread does not wait for the
 /// listeners in its event loop, because it would then be woken for every connection while the first
 /// shard accepts, too.
 const ACCEPT_EVERY: Duration = Duration::from_millis(20);

@@ -96,8 +96,8 @@ async fn accept_now(listener: &TcpListener) -> Option<io::Result<TcpStream>> {
     }
 }
 
-/// A log of errors, at most one a second, because at the limit of descriptors clients may connect
-/// very often.
+/// A log of errors. It has at most one line a second, because at the limit of descriptors clients
+/// may connect very often.
 #[derive(Debug, Default)]
 struct Warning(Option<Instant>);
 
