@@ -6,7 +6,7 @@
 //!
 //! The gate makes the checks that fastwebsockets 0.10.0 leaves out (see
 //! [`validator`](super::validator)). It also does two things that only the stream below
-//! fastwebsockets can do. It passes the valid frames that precede a protocol error on. And after a
+//! fastwebsockets can do. It passes on the valid frames that precede a protocol error. And after a
 //! message, before it reads any byte of the next one, it reports that it is [idle](is_idle): then
 //! fastwebsockets' reader, with its buffer of 8 KiB, can be dropped without losing data.
 

@@ -27,7 +27,7 @@ type Parameter<'a> = (&'a [u8], Option<Cow<'a, [u8]>>);
 pub struct Malformed;
 
 /// Parses all lines of the header into one list, in their order. Empty elements are skipped (RFC
-/// 9110 §5.6.1.2, RFC 2616 §2.1). But if there are lines, one element must not be empty.
+/// 9110 §5.6.1.2, RFC 2616 §2.1). But if there are lines, at least one element must not be empty.
 pub(super) fn parse<'a>(
     values: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<Extension<'a>>, Malformed> {
@@ -83,7 +83,7 @@ impl<'a> Rest<'a> {
         self.0.first().copied()
     }
 
-    /// Consumes the next byte if it is `byte`. Returns true if it was.
+    /// Consumes the next byte if it is `byte`. Returns true if it has done so.
     fn skip(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
         if is_next {

@@ -21,7 +21,7 @@ pub use self::list::Malformed;
 pub const OFFER: &str = "permessage-deflate; server_no_context_takeover; \
                          client_no_context_takeover; client_max_window_bits";
 
-/// Name of the extension. It is compared with case, because neither RFC says that case is ignored.
+/// Name of the extension. Its case must match, because neither RFC says that case is ignored.
 const NAME: &[u8] = b"permessage-deflate";
 
 /// The agreed way in which this side compresses its messages. The peer always compresses without a

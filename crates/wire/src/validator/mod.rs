@@ -35,9 +35,9 @@ pub struct Rules {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the RFC knows two sides")]
 pub enum Role {
-    /// Masks its frames (§5.1).
+    /// The client, which masks its frames (§5.1).
     Client,
-    /// Does not mask its frames.
+    /// The server, which does not mask its frames.
     Server,
 }
 
@@ -99,7 +99,8 @@ pub struct Validator {
     header: Header,
     /// Payload bytes of the current frame that have not arrived yet.
     left: u64,
-    /// The frame's masking key, rotated so that its first byte is the next to be used.
+    /// The masking key of the current frame, rotated so that its first byte is the next one to be
+    /// used.
     key: [u8; 4],
     /// True if the current payload is uncompressed text, and must be checked for UTF-8.
     is_text: bool,
