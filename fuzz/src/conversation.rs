@@ -29,7 +29,8 @@ pub enum End {
     ProtocolError(ProtocolError),
     /// A compressed message is both too big and invalid. Either error may be reported.
     InvalidOrTooBig,
-    /// The peer sends a Close whose code must not be sent. This is the reason behind the code.
+    /// The peer sends a Close whose code must not be sent. The value is the close reason: the
+    /// payload without the code.
     InvalidCode(Vec<u8>),
 }
 
@@ -86,7 +87,7 @@ fn opened(info: MessageInfo, payload: Vec<u8>, limit: usize) -> Result<Vec<u8>, 
     Ok(payload)
 }
 
-/// Returns the event that a Close with this payload is.
+/// Returns the event that ends the connection when the peer sends a Close with this payload.
 fn on_close(payload: Vec<u8>) -> End {
     let [a, b, reason @ ..] = &payload[..] else {
         return match payload.len() {

@@ -35,7 +35,7 @@ enum Word {
 /// Largest number of elements that the server accepts in a header, empty ones included.
 const MAX_ELEMENTS: usize = 64;
 
-/// Returns the elements of all lines that are not empty, or `None` if the header does not follow
+/// Returns all elements of the header that are not empty, or `None` if the header does not follow
 /// the grammar.
 pub fn read(lines: &[&[u8]]) -> Option<Vec<Extension>> {
     let lines: Option<Vec<Vec<Word>>> = lines.iter().map(|line| words(line)).collect();

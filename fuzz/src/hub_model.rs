@@ -151,7 +151,7 @@ impl Model {
         }
     }
 
-    /// Has a connection publish the next message.
+    /// Makes a connection publish the next message.
     pub fn publish(&mut self, connection: u8, topics: &[usize]) {
         if let Some(index) = self.pick(connection) {
             let message = Published::binary(&message(self.messages.len()));

@@ -51,7 +51,7 @@ impl Input {
             terms: Terms(terms),
             wire: rest.to_vec(),
         };
-        // From the short form, so many bytes are made that the peer can exceed the limit of a
+        // The short form is expanded to so many bytes that the peer can exceed the limit of a
         // message once, or six times.
         if mode & 0x04 != 0 {
             let messages = if mode & 0x40 == 0 { 1 } else { 6 };

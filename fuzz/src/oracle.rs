@@ -195,8 +195,8 @@ fn most_received(info: MessageInfo, rules: Rules) -> u64 {
     }
 }
 
-/// Checks for UTF-8 the text that has arrived. If it has not ended, it may be cut inside a code
-/// point.
+/// Checks that the text that has arrived is UTF-8. If the text has not ended, it may be cut inside
+/// a code point.
 fn check_text(text: &[u8], has_ended: bool) -> Result<(), ProtocolError> {
     match str::from_utf8(text) {
         Err(error) if has_ended || error.error_len().is_some() => Err(ProtocolError::InvalidUtf8),

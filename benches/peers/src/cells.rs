@@ -121,8 +121,8 @@ pub const FANOUT_9000: Cell = Cell::fanout("9,000 × 1 KiB, 16 in flight", 9000,
     .for_duration(SECOND.saturating_mul(2));
 pub const FANOUT_16K: Cell = Cell::fanout("1,000 × 16 KiB, 4 in flight", 1000, 16 << 10, 4);
 
-/// A fan-out of 600,000 deliveries per second, at which the load generator sends even if the server
-/// does not keep up.
+/// A fan-out of 600,000 deliveries per second. The load generator sends at this rate even if the
+/// server does not keep up.
 pub const OFFERED: Cell = Cell::fanout("100 × 64 B, 6,000 a second", 100, 64, 0)
     .of(Kind::FanoutAt { rate: 6000 })
     .among(&[Peer::Batch, Peer::Framecast, Peer::Bun])
