@@ -276,7 +276,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) enum Departure {
     /// 1 ms after the connection was opened, whether the server has answered or not.
     AtOnce,
-    /// When the server has closed the connection, or after 3 s.
+    /// As soon as the server has closed the connection, or after 3 s.
     Answered,
 }
 

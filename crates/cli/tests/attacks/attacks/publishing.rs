@@ -97,8 +97,8 @@ fn topics_in_reverse_order(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Publishes to 128 topics on four connections. Only these and four other clients subscribe to
-/// them.
+/// Publishes on four connections to 128 topics, whose only subscribers are the publishers and four
+/// other clients.
 fn topics_of_its_own(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = run.connect(&vec![wire::chat("t", (0..128).rev()); 4])?;
     run.flood(&wire::chat("t", 0..128), 4, &burst(528), Answers::Read)?;
