@@ -22,7 +22,7 @@ use std::{
 use framecast::{Config, Error, Server};
 use tokio::sync::oneshot;
 
-pub use crate::{client::Client, frames::frame};
+pub use crate::client::Client;
 
 /// Longest wait of a test for a single event. A test that has waited for so long fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -166,13 +166,7 @@ pub fn handshake_with(path: &str, headers: &str) -> String {
     )
 }
 
-/// Returns the bytes of a client's text message.
-pub fn text(payload: &str) -> Vec<u8> {
-    frame(0x81, payload.as_bytes())
-}
-
-/// Polls `condition` until it is true. If it is not true within [`PATIENCE`], panics with `what`,
-/// which describes the condition.
+/// Polls `condition` until it is true. Panics with `what` after [`PATIENCE`].
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;

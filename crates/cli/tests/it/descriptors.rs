@@ -2,7 +2,7 @@
 
 use std::{process::Command, thread, time::Duration};
 
-use framecast_test_support::{Answer, Client, eventually, handshake, text};
+use framecast_test_support::{Answer, Client, eventually, frames::text, handshake};
 
 use crate::process::{FRAMECAST, Process};
 
@@ -61,9 +61,9 @@ fn at_the_limit_a_new_client_gets_503_and_connected_clients_are_served() {
         assert_eq!(refused.status, 503);
         came_at_limit += 1;
     }
-    crowd[0].send(&text("still there"));
+    crowd[0].sends(text("still there"));
     for client in &mut crowd {
-        assert_eq!(client.read_text(), "still there");
+        client.receives(text("still there"));
     }
     // Their descriptors become free.
     crowd.drain(..5).for_each(Client::close);

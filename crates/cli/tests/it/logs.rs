@@ -9,7 +9,10 @@ use std::{
 };
 
 use framecast_test_support::{
-    Client, PATIENCE, eventually, frame, handshake, program::Program, text,
+    Client, PATIENCE, eventually,
+    frames::{close, masked, text},
+    handshake,
+    program::Program,
 };
 use rustix::{io::ioctl_fionbio, process::Signal};
 
@@ -31,10 +34,9 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
 /// Opens and closes a WebSocket, for which the server logs one line at `debug`.
 fn open_and_close(address: SocketAddr) {
     let mut client = Client::dial(address);
-    // A Close with code 1000, to which the server replies with the same Close.
-    client.send(&[handshake("/ws").as_bytes(), &frame(0x88, &[0x03, 0xE8])].concat());
+    client.send(&[handshake("/ws").as_bytes(), &masked([close(1000, "")])].concat());
     assert!(client.read_head().starts_with("HTTP/1.1 101 "));
-    client.expect(&[0x88, 0x02, 0x03, 0xE8]);
+    client.receives(close(1000, ""));
     client.expect_end();
 }
 
@@ -45,8 +47,8 @@ fn assert_serves(server: &Process) {
     http.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(http.read_answer().status, 200);
     let mut echo = server.connect("/echo");
-    echo.send(&text("hi"));
-    assert_eq!(echo.read_text(), "hi");
+    echo.sends(text("hi"));
+    echo.receives(text("hi"));
     echo.close();
 }
 
@@ -65,9 +67,8 @@ fn a_log_that_nobody_reads_delays_neither_the_shards_nor_the_drain() {
         assert_serves(&server);
         let mut client = server.connect("/ws");
         server.signal(Signal::TERM);
-        assert_eq!(client.read_close().0, 1012);
-        // Answers with a Close of the same code, 1012.
-        client.send(&frame(0x88, &[0x03, 0xF4]));
+        client.receives(close(1012, "server is restarting"));
+        client.sends(close(1012, ""));
         client.expect_end();
         assert_eq!(server.exit_code(), Some(0));
     }
@@ -134,7 +135,7 @@ fn a_second_signal_ends_the_server_although_nobody_reads_its_log() {
     // This client never answers the Close, so the drain would take an hour.
     let mut client = server.connect("/ws");
     server.signal(Signal::INT);
-    assert_eq!(client.read_close().0, 1012);
+    client.receives(close(1012, "server is restarting"));
     server.signal(Signal::TERM);
     // The program exits with this status after a second signal of any kind.
     assert_eq!(server.exit_code(), Some(130));

@@ -8,7 +8,11 @@ use std::{
     thread,
 };
 
-use framecast_test_support::{Client, PATIENCE, frame, program::Program};
+use framecast_test_support::{
+    Client, PATIENCE,
+    frames::{binary, close},
+    program::Program,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
@@ -311,10 +315,10 @@ fn the_file_sets_what_the_command_line_does_not() {
     http.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(http.read_answer().body.contains("\"shards\":3,"));
     let mut echo = server.connect("/echo");
-    echo.send(&frame(0x82, &[7; 2048]));
-    assert_eq!(echo.read_frame(), (0x82, vec![7; 2048]));
-    echo.send(&frame(0x82, &[7; 2049]));
-    assert_eq!(echo.read_close().0, 1009);
+    echo.sends(binary([7; 2048]));
+    echo.receives(binary([7; 2048]));
+    echo.sends(binary([7; 2049]));
+    echo.receives(close(1009, "message too big"));
 }
 
 #[test]

@@ -14,8 +14,11 @@ use std::{
     process::Command,
 };
 
-use framecast_test_support::{Client, eventually, frame, program::Program};
-use framecast_wire::frame::Frame;
+use framecast_test_support::{
+    Client, eventually,
+    frames::{binary, masked, unmasked},
+    program::Program,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -124,8 +127,8 @@ pub(crate) fn can_trace() -> bool {
 fn calls_per_message(clients: usize, size: usize, depth: usize) -> f64 {
     let server = Traced::start();
     let payload = vec![b'x'; size];
-    let messages = frame(0x82, &payload).repeat(depth);
-    let replies = Frame::binary(&payload).as_bytes().repeat(depth);
+    let messages = masked([binary(&payload)]).repeat(depth);
+    let replies = unmasked([binary(&payload)]).repeat(depth);
     let mut clients: Vec<Client> = (0..clients)
         .map(|_| Client::dial(server.address).upgrade("/echo"))
         .collect();
