@@ -63,6 +63,7 @@ impl Access {
 /// Parses an entry of [`allowed_hosts`](Access::allowed_hosts). Returns `None` if it has a port, or
 /// is no host that a browser can send.
 pub(crate) fn allowed_host(name: &str) -> Option<Host> {
+    // `Authority::parse` accepts a colon without a port, which is no part of a host.
     let is_host = !name.ends_with(':');
     let authority = Authority::parse(name).filter(|authority| is_host && authority.port.is_none());
     authority
