@@ -309,6 +309,7 @@ mod tests {
         let id = register(&registry, Instant::now());
         let claim = registry.claim(id).unwrap();
         assert!(registry.delete(id).is_some());
+        // The drop of the claim must not bring the registration back.
         drop(claim);
         assert_eq!(registry.len(), 0);
         assert!(registry.delete(id).is_none());
@@ -339,6 +340,7 @@ mod tests {
         registry.register(UserId::from(1_u64), topics, now).unwrap();
         let refused = registry.register(UserId::from(1_u64), Topics::of_distinct([]), now);
         assert_eq!(refused.unwrap_err(), Full::Memory(ShortOfMemory));
+        // This frees enough memory for another registration.
         registry.delete(first);
         assert!(
             registry
