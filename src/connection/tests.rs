@@ -336,6 +336,7 @@ fn a_connection_that_ends_while_it_waits_to_publish_is_read_no_further() {
         while short.borrow().is_none() {
             assert!(poll(&mut task).is_pending());
         }
+        // Now the text waits to be published, and the connection ends.
         if let Task::Open(connection) = &*task {
             connection.handle.end(Disconnect::Overloaded);
         }
@@ -375,6 +376,8 @@ fn a_close_behind_a_message_that_waits_to_be_published_completes_the_closing_han
         while short.borrow().is_none() {
             assert!(poll(&mut task).is_pending());
         }
+        // Now the text waits to be published, and the Close is read. Then the server ends the
+        // connection.
         if let Task::Open(connection) = &*task {
             connection.handle.end(Disconnect::Restarting);
         }

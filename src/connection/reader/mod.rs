@@ -223,9 +223,11 @@ impl Reader {
                     if turn.stop_if_it_must_wait() {
                         return Poll::Pending;
                     }
+                    // The next `poll_fill` receives more, or ends the turn.
                     if handle.has_taken_all() || handle.shard().is_turn_over() {
                         continue;
                     }
+                    // The next message cannot take the fast path.
                     let read = slow_path::read(handle.clone(), self.takes_fragments);
                     self.slow_path.insert(Box::pin(read))
                 }
