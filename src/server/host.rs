@@ -77,6 +77,7 @@ pub(crate) fn requested<'a>(
         (None, None) if may_be_absent => None,
         _ => return Err(InvalidHost::Count),
     };
+    // The authority of the target has precedence, if there is one.
     target.map(read).map_or(Ok(named), |host| host.map(Some))
 }
 

@@ -51,6 +51,7 @@ pub(super) async fn serve<S>(
         entrance,
         held,
     } = client;
+    // The connection that starts after the last response, if that was a 101.
     let pending = Cell::new(None);
     let head = AwaitedHead::awaited();
     let service = service_fn(|request| {

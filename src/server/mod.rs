@@ -134,6 +134,7 @@ impl Server {
     /// while a [`Hub`] handle exists.
     pub async fn serve(self, shutdown: impl Future) -> Result<(), Error> {
         let (end, is_ending) = watch::channel(false);
+        // Nothing is sent on this channel. It closes when all clones of `open` are dropped.
         let (open, mut all_closed) = mpsc::channel(1);
         let lifetime = Lifetime {
             is_ending,

@@ -155,6 +155,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 fn a_message_that_was_sent_off_is_published_though_its_count_is_late() {
     let mut scene = Scene::new();
     let release = scene.hold_up();
+    // The count is not known while the subscriber's shard is held up.
     assert_eq!(scene.publish("late"), "202 {\"queued\":null}\n");
     drop(release);
     scene.publish_successfully("next");
@@ -178,6 +179,7 @@ fn a_message_without_a_permit_in_time_is_answered_503_and_never_published() {
         "503 {\"error\":\"too much is to be delivered; not published\"}\n"
     );
     drop(release);
+    // The filler was delivered, to nobody. Now there are permits again.
     assert_eq!(filled.blocking_recv(), Ok(0));
     // The next message that arrives is this one: "never" was not published.
     scene.publish_successfully("after");

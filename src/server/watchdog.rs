@@ -166,6 +166,7 @@ pub(super) fn start(
     handoff: Handoff,
     check_interval: Duration,
 ) -> io::Result<()> {
+    // The thread reports whether its runtime could be built.
     let (started, wait) = sync_channel(1);
     let run = move || {
         let runtime = Builder::new_current_thread()
