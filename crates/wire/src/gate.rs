@@ -179,6 +179,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // Header bytes that are collected already come first, even before an error.
         if this.show_header(buf) {
             return Poll::Ready(Ok(()));
         }
@@ -188,12 +189,14 @@ impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
         if this.validator.is_between_messages() && mem::take(&mut this.passed_since_idle) {
             return Poll::Ready(Err(io::ErrorKind::WouldBlock.into()));
         }
+        // With `parts`, a header is collected before fastwebsockets gets it.
         if this.parts.is_some() && this.validator.payload_left() == 0 {
             if ready!(this.poll_header(cx, buf))? {
                 this.show_header(buf);
             }
             return Poll::Ready(Ok(()));
         }
+        // A payload is read no further than to the end of its part.
         let part = this.parts.as_ref().map_or(u64::MAX, Parts::part);
         let wanted = this.validator.wanted().min(READ_BYTES) as u64;
         let passed = ready!(this.poll_validated(cx, buf, wanted.min(part)))?;

@@ -29,6 +29,7 @@ fn mebibytes_of_zeros(count: usize) -> Vec<u8> {
         output.truncate(to_len(stream.total_out() - before));
         output
     };
+    // The byte 0x00 ends the message with an empty block, whose tail is removed.
     let first = block();
     [first, block().repeat(count - 1), vec![0x00]].concat()
 }
@@ -167,6 +168,7 @@ fn a_truncated_message_is_refused_unless_its_first_byte_alone_is_a_message() {
         stream
             .compress(&payload, &mut output, DeflateFlush::SyncFlush)
             .unwrap();
+        // Without the tail of 4 bytes.
         output.truncate(to_len(stream.total_out()) - 4);
         output
     };

@@ -245,6 +245,8 @@ impl Validator {
         if first & RSV & !allowed != 0 {
             return Err(ProtocolError::ReservedBits);
         }
+        // The opcodes: 0x0 is a continuation, 0x1 text, 0x2 binary, 0x8 to 0xA are Close, Ping and
+        // Pong. All others are unknown.
         match first & OPCODE {
             0x0 if self.message.is_none() => Err(ProtocolError::ContinuationWithoutStart),
             0x1 | 0x2 if self.message.is_some() => Err(ProtocolError::DataInsideMessage),
@@ -252,6 +254,7 @@ impl Validator {
             0x0 | 0x8..=0xA => Ok(first),
             0x1 | 0x2 => {
                 infos.push_back(info_of(first));
+                // Binary, without RSV1.
                 Ok(first & FIN | 0x2)
             }
             _ => Err(ProtocolError::UnknownOpcode),
@@ -279,6 +282,7 @@ impl Validator {
         if first & CONTROL == 0 {
             self.add_to_message(first, length)?;
         } else {
+            // A control frame does not end the text that it may interrupt.
             self.is_text = false;
             self.is_final = false;
         }
