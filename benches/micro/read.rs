@@ -80,6 +80,7 @@ fn gate(messages: &Messages) -> Box<dyn FnMut()> {
             let info = infos.borrow_mut().pop_front().unwrap();
             let limit = LIMITS.message_bytes;
             black_box(open_message(info, &frame.payload, &mut inflater, limit).unwrap());
+            // The server reads on until the gate reports that it is idle, so this does, too.
             let stop = reader.read_frame().now_or_never().unwrap().map(|_| ());
             assert!(matches!(stop.map_err(Stop::from), Err(Stop::Idle)));
         }

@@ -228,6 +228,8 @@ impl Model {
                     let since = connection.subscriptions[topic];
                     number >= since || last.is_some_and(|&last| number > last)
                 };
+                // If the model knows because of which topic the message is delivered, only that
+                // topic counts.
                 let only = connection.delivering_topic(number, &self.messages[number]);
                 let topics = topics
                     .iter()

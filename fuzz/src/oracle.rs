@@ -103,6 +103,7 @@ fn next_frame(
         },
         is_deflated,
     };
+    // The opcodes: 0 is a continuation, 1 text, 2 binary, 8 to 10 are Close, Ping and Pong.
     match opcode {
         0 if message.is_none() => return Err(ProtocolError::ContinuationWithoutStart),
         1 | 2 if message.is_some() => return Err(ProtocolError::DataInsideMessage),
@@ -123,6 +124,7 @@ fn next_frame(
     if opcode >= 8 && second & 0x7F > 125 {
         return Err(ProtocolError::ControlTooLong);
     }
+    // The masking key is behind the length, which may be extended by 2 or 8 bytes.
     let key_at = match second & 0x7F {
         126 => 4,
         127 => 10,
