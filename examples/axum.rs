@@ -33,6 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(axum::serve(listener, app).await?)
 }
 
+/// Upgrades a request to a WebSocket in the chat room of a topic.
 async fn chat(State(hub): State<Hub>, Path(topic): Path<String>, mut request: Request) -> Response {
     match TopicName::new(&topic) {
         Ok(topic) => upgrade(&hub, &mut request, Chat::from(topic))
@@ -42,6 +43,7 @@ async fn chat(State(hub): State<Hub>, Path(topic): Path<String>, mut request: Re
     }
 }
 
+/// Publishes a text to a chat room. The response says to how many connections it was queued.
 async fn say(
     State(hub): State<Hub>,
     Path(topic): Path<String>,
@@ -52,6 +54,7 @@ async fn say(
     Ok(format!("queued to {queued}\n"))
 }
 
+/// Returns the response to a request whose topic is not a valid name.
 fn refusal(error: InvalidTopicName) -> (StatusCode, String) {
     (StatusCode::BAD_REQUEST, format!("{error}\n"))
 }

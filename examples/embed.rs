@@ -36,6 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// Answers a request: `/chat` and `/say` by the hub, all other paths as you like.
 async fn answer(hub: &Hub, room: TopicName, mut request: Request<Incoming>) -> Response {
     let (status, text) = match (request.method(), request.uri().path()) {
         (_, "/chat") => return upgrade(hub, &mut request, Chat::from(room)).await,
@@ -53,6 +54,7 @@ async fn answer(hub: &Hub, room: TopicName, mut request: Request<Incoming>) -> R
     response
 }
 
+/// Returns the body of a request, or `None` if it is over 64 KiB or not text.
 async fn text(request: Request<Incoming>) -> Option<String> {
     let body = Limited::new(request, 64 * 1024).collect().await.ok()?;
     String::from_utf8(body.to_bytes().into()).ok()

@@ -60,6 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(axum::serve(listener, app).await?)
 }
 
+/// Upgrades a request to a WebSocket that receives a feed.
 async fn receive(
     State(hub): State<Hub>,
     Path(topic): Path<String>,
@@ -73,6 +74,7 @@ async fn receive(
     }
 }
 
+/// Publishes a text to a feed. The response says to how many connections it was queued.
 async fn publish(
     State(hub): State<Hub>,
     Path(topic): Path<String>,
@@ -83,6 +85,7 @@ async fn publish(
     Ok(format!("queued to {queued}\n"))
 }
 
+/// Returns the response to a request whose topic is not a valid name.
 fn refusal(error: InvalidTopicName) -> (StatusCode, String) {
     (StatusCode::BAD_REQUEST, format!("{error}\n"))
 }

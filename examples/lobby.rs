@@ -29,13 +29,16 @@ type Lobby = Arc<Mutex<Option<Topics>>>;
 /// The protocol of one client, a player.
 struct Player {
     lobby: Lobby,
+    /// The topic that both players of a game follow.
     game: Topics,
+    /// Number of moves that this player has made.
     moves: u32,
 }
 
 impl Protocol for Player {
     fn on_open(&mut self, cx: &mut Context<'_>) {
         let mut waiting = self.lobby.lock().expect("no panic while it is locked");
+        // The game of the player that waits, or a new one.
         let game = waiting.as_ref().unwrap_or(&self.game).clone();
         if cx.set_topics(&game).is_err() {
             return; // The server is short of memory.

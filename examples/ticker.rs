@@ -26,6 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Publishes, once a second, for how many seconds the server has been up.
 async fn tick(hub: Hub, clock: TopicName) {
     let mut seconds = time::interval(Duration::from_secs(1));
     for uptime in 0.. {
