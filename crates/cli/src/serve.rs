@@ -82,7 +82,7 @@ struct Settings {
     allow_host: Option<Vec<String>>,
 
     /// URL at which clients reach this server, such as https://app.example/rt: the URLs that
-    /// /register returns begin with it [default: where a request has asked]
+    /// /register returns begin with it [default: the Host of the request]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
 
