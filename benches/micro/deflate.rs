@@ -1,5 +1,5 @@
-//! Measures how long it takes to compress a message once for all subscribers, and to deliver it;
-//! and for comparison, to deliver it uncompressed.
+//! Measures how long it takes to compress a message once for all subscribers, and to deliver it to
+//! them. For comparison, also measures how long it takes to deliver it uncompressed.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use framecast::Message;

@@ -1,8 +1,9 @@
 //! Compares four ways to read messages from a socket: our fast path, fastwebsockets above our gate,
 //! fastwebsockets alone, and tungstenite.
 //!
-//! fastwebsockets alone makes fewer checks, and one reader reads all messages. Above the gate a new
-//! reader is built for each message, as it is for a connection that was idle before.
+//! fastwebsockets alone makes fewer checks than our gate, and its reader is built once and reads
+//! all messages. Above the gate a new reader is built for each message, as the server does for a
+//! connection that was idle before.
 
 use std::{hint::black_box, rc::Rc};
 
@@ -21,8 +22,8 @@ use tokio_tungstenite::tungstenite;
 
 use crate::wire::{KINDS, LIMITS, Messages, RULES, SIZES, Socket};
 
-/// A way to read messages. It prepares to read these messages, and returns a function that reads
-/// all of them once per call.
+/// One of the compared ways to read messages: takes the messages to read, and returns a function.
+/// Each call of that function reads all of these messages.
 type Reader = fn(&Messages) -> Box<dyn FnMut()>;
 
 const READERS: [(&str, Reader); 4] = [

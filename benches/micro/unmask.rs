@@ -30,5 +30,5 @@ fn by_bytes(payload: &mut [u8], key: [u8; 4]) {
     }
 }
 
-/// Size of the header of a short masked frame, in bytes: 2, and 4 for the key.
+/// Size of the header of a short masked frame, in bytes: 2, and 4 more for the masking key.
 const HEADER_BYTES: usize = 6;

@@ -32,8 +32,7 @@ pub(crate) const RULES: Rules = Rules {
 /// The masking key of every frame.
 pub(crate) const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
-/// Masked messages of one frame each. There are as many as fit in [`MAX_BYTES`], but not more than
-/// a client might have in flight.
+/// Masked messages of one frame each: as many as fit in [`MAX_BYTES`], but at most [`IN_FLIGHT`].
 pub(crate) struct Messages {
     pub(crate) bytes: Vec<u8>,
     pub(crate) count: usize,
@@ -90,8 +89,8 @@ impl Socket {
         }
     }
 
-    /// Returns the next bytes, at most `max` of them. Behind the last byte, the first one follows
-    /// in the next call.
+    /// Returns the next bytes, at most `max` of them. The call after the one that returned the last
+    /// byte begins again with the first byte.
     fn next(&mut self, max: usize) -> &[u8] {
         let start = self.at;
         let end = self.bytes.len().min(start + max);
@@ -134,5 +133,5 @@ impl Write for Socket {
 /// receive buffer.
 const MAX_BYTES: usize = 128 * 1024;
 
-/// Largest number of messages of [`Messages`]: so many might a client have in flight.
+/// Largest number of messages in [`Messages`]: as many as a client might have in flight.
 const IN_FLIGHT: usize = 64;

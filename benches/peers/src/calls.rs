@@ -1,8 +1,9 @@
 //! Counts the system calls that a server makes per message.
 //!
-//! Counting takes two more runs of the load, a short and a long one. The difference between the two
-//! in calls is divided by the difference in messages. So the calls of the handshakes, which both
-//! runs have, are not counted. `perf` and `strace` are the two ways to count.
+//! Counting takes two more runs of the load, a short one and a long one. The number of calls that
+//! the long run has more is divided by the number of messages that it has more. So the calls of the
+//! handshakes, which both runs have, are not counted. The calls are counted with `perf` or, where
+//! that does not work, with `strace`.
 
 mod perf;
 mod strace;
@@ -32,7 +33,7 @@ const WRITES: [&str; 3] = ["sendmsg", "sendto", "writev"];
 /// The tool that counts the system calls.
 #[derive(Clone, Copy, Debug)]
 pub enum Counter {
-    /// `perf stat`: the kernel counts, which does not slow the server down.
+    /// `perf stat`: the kernel itself counts the calls, which does not slow the server down.
     Perf,
     /// `strace`: stops the server at each call. The server makes the same calls, but is slow.
     Strace,

@@ -1,5 +1,5 @@
 //! Lists the cells of the comparison. A cell is a load, together with the peers that are put under
-//! it. In the report it is a column of figures.
+//! this load. In the report's tables of CPU times, each cell is a column.
 
 use std::time::Duration;
 
@@ -51,7 +51,8 @@ impl Cell {
         matches!(self.kind, Kind::EchoOnce | Kind::Idle)
     }
 
-    /// Returns an echo among all peers that have one.
+    /// Returns a cell with an echo, for all peers that have one. Each of the `connections` keeps
+    /// `depth` messages of `size` bytes in flight.
     const fn echo(name: &'static str, connections: usize, size: usize, depth: usize) -> Self {
         Self {
             name,
@@ -64,7 +65,8 @@ impl Cell {
         }
     }
 
-    /// Returns a fan-out among all peers that have one.
+    /// Returns a cell with a fan-out to `connections` subscribers, for all peers that have one. The
+    /// publisher keeps `in_flight` messages of `size` bytes in flight.
     const fn fanout(name: &'static str, connections: usize, size: usize, in_flight: usize) -> Self {
         Self {
             name,
@@ -128,8 +130,9 @@ pub const OFFERED: Cell = Cell::fanout("100 × 64 B, 6,000 a second", 100, 64, 0
     .among(&[Peer::Batch, Peer::Framecast, Peer::Bun])
     .for_duration(SECOND.saturating_mul(2));
 
-/// A fan-out with and without additional subscribers that never read. It takes so long that these
-/// exceed the limits of a slow consumer, in bytes and in time.
+/// A fan-out to the same subscribers with and without additional subscribers that never read. The
+/// run is so long that the additional subscribers exceed the limits of a slow consumer, in bytes
+/// and in time.
 pub const STALL: Cell = Cell::fanout("990 × 1 KiB, 200 a second", 990, 1024, 0)
     .of(Kind::FanoutAt { rate: 200 })
     .among(&[Peer::Framecast, Peer::BesideStalled])

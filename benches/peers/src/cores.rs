@@ -29,7 +29,8 @@ impl Cores {
         pin_to(self.server)
     }
 
-    /// Pins this thread, and the processes that it starts from now on, to the load's core.
+    /// Pins this thread, and the processes that it starts from now on, to the load generator's
+    /// core.
     pub fn pin_to_load(self) -> anyhow::Result<()> {
         pin_to(self.load)
     }

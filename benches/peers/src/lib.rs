@@ -17,7 +17,7 @@ pub fn address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-/// Runs `peer` on tokio, with its listening socket.
+/// Opens the socket that a peer listens on, and runs `peer` with it on tokio.
 pub fn serve<F>(peer: impl FnOnce(TcpListener) -> F) -> io::Result<()>
 where
     F: Future<Output = io::Result<()>>,

@@ -19,12 +19,13 @@ use crate::{
 /// The results of one run, as `framecast load --json` writes them. Other fields are ignored.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Outcome {
-    /// Number of messages that were received in the whole run, including the warm-up and the end.
+    /// Number of messages that were received in the whole run: in the warm-up, in the measured
+    /// time, and in the wait for the last messages after it.
     pub received: u64,
     pub delivery_ratio: f64,
     pub latency_us: Option<Percentiles>,
     pub connections: Connections,
-    /// `None` if the server's process was not observed.
+    /// The CPU time and memory that the server used. `None` if its process was not observed.
     pub server: Option<ServerUse>,
     pub generator: Generator,
 }
@@ -48,7 +49,8 @@ pub struct ServerUse {
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Generator {
-    /// True if the load generator was at its own limit.
+    /// True if the load generator was busy nearly all the time, so that messages may have waited
+    /// for it instead of the server.
     pub is_bottleneck: bool,
     /// True if the load generator had to wait for its core, because of other work on the machine.
     pub is_starved: bool,
@@ -95,7 +97,7 @@ impl Load<'_> {
         serde_json::from_str(&text).context("reading the result of a run")
     }
 
-    /// Returns the arguments of `framecast`, without the option `--json`.
+    /// Returns the arguments with which `framecast` makes this run, without the option `--json`.
     fn arguments(self) -> Vec<String> {
         let Self { cell, server, .. } = self;
         let mut words = vec!["load".to_owned()];

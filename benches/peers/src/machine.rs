@@ -49,7 +49,7 @@ impl Machine {
         })
     }
 
-    /// Returns a Markdown list for the head of the report.
+    /// Returns these facts as a Markdown list, for the head of the report.
     pub fn describe(&self) -> String {
         let Self {
             processor,

@@ -154,7 +154,7 @@ impl Peer {
         }
     }
 
-    /// Returns the URL of the echo.
+    /// Returns the URL at which the peer sends every message back.
     pub fn echo_url(self, port: u16) -> String {
         match self {
             Self::BareTcp => format!("tcp://127.0.0.1:{port}"),
@@ -162,10 +162,12 @@ impl Peer {
         }
     }
 
-    /// Returns the URL at which every connection gets every message. On framecast all connections
-    /// must be in the topic `lobby`, which they get if they name no topic. The load generator would
-    /// add a topic to the URL, which the stalled subscribers could not know. `{topic}` in the URL
-    /// tells it to put the name there instead. The server ignores the parameter `run`.
+    /// Returns the URL for the load generator at which every connection gets every message.
+    ///
+    /// On framecast a connection without a topic is in `lobby`, where the stalled subscribers are.
+    /// So the load generator's connections must have no topic, either. The load generator appends
+    /// `?topic=` to a URL without `{topic}`. So this URL has `{topic}` in a parameter that
+    /// framecast ignores.
     pub fn fanout_url(self, port: u16) -> String {
         match self {
             Self::Framecast | Self::TwoShards | Self::BesideStalled => {

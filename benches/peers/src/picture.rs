@@ -78,7 +78,8 @@ pub fn svg(results: &Results) -> String {
     )
 }
 
-/// Returns each peer of a cell with its cost as a multiple of the floor's, the cheapest first.
+/// Returns each peer of a cell with its cost, the cheapest peer first. The cost is a multiple of
+/// the floor's cost.
 fn bars(results: &Results, cell: &Cell, floor: Peer) -> Vec<(Peer, f64)> {
     let shown = cell.peers.iter().filter(|peer| **peer != Peer::TwoShards);
     let bar = |&peer| Some((peer, results.ratio((cell, peer), (cell, floor), cpu)?));

@@ -140,8 +140,9 @@ fn costs(results: &Results, cells: &[&Cell]) -> String {
     table.text()
 }
 
-/// Returns the text for one server in one cell: its CPU time; in brackets, the multiple of that of
-/// the cell's first server; and a mark if the load generator was at its limit.
+/// Returns the text for one server in one cell. It has the server's CPU time per message; in
+/// brackets, this time divided by that of the cell's first server; and a mark if the load generator
+/// was at its limit.
 fn cost(results: &Results, cell: &Cell, peer: Peer) -> String {
     let Some(micros) = results.median(cell, peer, cpu) else {
         return String::new();

@@ -22,7 +22,8 @@ pub struct Results {
 pub struct Sample {
     pub round: usize,
     pub outcome: Outcome,
-    /// Median, over the run, of the size of the kernel's buffers of all TCP sockets, in bytes.
+    /// Size of the kernel's buffers of all TCP sockets, in bytes: the median over the time of the
+    /// run.
     pub socket_bytes: f64,
     pub stalled: Stalled,
 }
@@ -64,8 +65,8 @@ impl Results {
         median(self.samples(cell, peer).iter().filter_map(figure).collect())
     }
 
-    /// Returns the median ratio of a figure: that of `one` divided by that of `other`, each ratio
-    /// between two samples of the same round.
+    /// Returns the figure of `one` divided by that of `other`: the median over all rounds. Each
+    /// ratio is between two samples of the same round.
     pub fn ratio(&self, one: (&Cell, Peer), other: (&Cell, Peer), figure: Figure) -> Option<f64> {
         let others = self.samples(other.0, other.1);
         let pair = |sample: &Sample| {
@@ -75,8 +76,8 @@ impl Results {
         median(self.samples(one.0, one.1).iter().filter_map(pair).collect())
     }
 
-    /// Returns how many runs were disturbed by other work, for which the load generator had to wait
-    /// for its core, and the number of all runs.
+    /// Returns in how many runs the load generator had to wait for its core because of other work
+    /// on the machine, and the number of all runs.
     pub fn starved(&self) -> (usize, usize) {
         let all = || self.samples.values().flatten();
         let starved = all().filter(|sample| sample.outcome.generator.is_starved);
@@ -84,7 +85,7 @@ impl Results {
     }
 
     /// Returns true if the load generator was at its own limit in more than half of the runs. Then
-    /// the figures may say more about it than about the server.
+    /// the figures may say more about the load generator than about the server.
     pub fn is_load_bound(&self, cell: &Cell, peer: Peer) -> bool {
         let samples = self.samples(cell, peer);
         let bound = samples

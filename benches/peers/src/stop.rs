@@ -11,7 +11,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-/// True if one of the signals has arrived.
+/// True once SIGTERM or SIGINT has arrived.
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
 /// Starts a thread that waits for SIGTERM and SIGINT.
@@ -35,7 +35,7 @@ pub fn listen() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns an error if one of the signals has arrived.
+/// Returns an error if SIGTERM or SIGINT has arrived.
 pub fn check() -> anyhow::Result<()> {
     ensure!(!IS_OVER.load(Relaxed), "stopped");
     Ok(())

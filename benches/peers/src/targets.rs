@@ -35,7 +35,8 @@ enum Measure {
     Speed(&'static Cell, Peer),
     /// framecast's system calls per message in this cell.
     Calls(&'static Cell),
-    /// Those of framecast's system calls per message in this cell that write to sockets.
+    /// framecast's system calls per message in this cell, counting only calls that write to
+    /// sockets.
     Writes(&'static Cell),
     /// A figure of one peer, which is not compared with another peer.
     Of(&'static Cell, Peer, Figure),
@@ -50,7 +51,7 @@ enum Measure {
 }
 
 impl Target {
-    /// Returns the measured value.
+    /// Returns the measured value of the figure. `None` if it was not measured.
     pub fn value(&self, results: &Results) -> Option<f64> {
         match self.measure {
             Measure::Cost(cell, other) => results.ratio((cell, Framecast), (cell, other), cpu),
@@ -78,7 +79,7 @@ impl Target {
         }
     }
 
-    /// Returns true if `value`, rounded in the same way, also reaches the aim.
+    /// Returns true if `value` reaches the aim, after it is rounded to the digits of the report.
     pub fn is_aim_reached(&self, value: f64) -> bool {
         match self.must {
             AtLeast(_) => self.rounded(value) >= self.aim,

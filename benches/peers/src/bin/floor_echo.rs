@@ -19,7 +19,8 @@ fn main() -> io::Result<()> {
     Bare::<Unsent>::listen()?.run(|bare, index| echo(bare, index, &mut buffer))
 }
 
-/// Writes the unsent bytes of connection `index`. If there are none, reads and writes back.
+/// Writes the unsent bytes of connection `index`. If it has none, reads from its socket once, and
+/// writes the bytes that were read back to it.
 fn echo(bare: &mut Bare<Unsent>, index: usize, buffer: &mut [u8]) -> io::Result<()> {
     let Some(Connection {
         socket,

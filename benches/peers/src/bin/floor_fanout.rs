@@ -60,12 +60,14 @@ enum Mode {
 struct Peer {
     /// True if the handshake is done.
     is_open: bool,
-    /// Received bytes that do not make a whole request or frame yet.
+    /// The end of the received bytes: the beginning of a request or frame that has not arrived
+    /// whole.
     rest: Vec<u8>,
 }
 
 impl Floor {
-    /// Reads from connection `index`: a part of its handshake, or frames, which are published.
+    /// Reads once from connection `index`. Until its handshake is done, the read bytes are a part
+    /// of the request. From then on they are frames, which are written to all connections.
     fn on_ready(&mut self, bare: &mut Bare<Peer>, index: usize) -> io::Result<()> {
         let Some(connection) = &mut bare.connections[index] else {
             return Ok(());
@@ -90,8 +92,8 @@ impl Floor {
         Ok(())
     }
 
-    /// Writes the whole frames at the beginning of `received` to all connections. Returns the bytes
-    /// behind them.
+    /// Writes each complete frame in `received` to all connections. Returns the bytes after the
+    /// last complete frame.
     fn publish(&mut self, bare: &Bare<Peer>, mut received: Vec<u8>) -> Vec<u8> {
         let mut taken = 0;
         self.frames.clear();
