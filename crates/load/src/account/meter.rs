@@ -21,7 +21,8 @@ pub(crate) struct Meter {
     /// The server's resident memory before there are connections, and at the end of the measured
     /// time.
     resident_bytes: (u64, u64),
-    /// The kernel's memory for TCP buffers at the same two times.
+    /// The kernel's memory for TCP buffers in bytes, before there are connections and at the end of
+    /// the measured time.
     socket_bytes: (u64, u64),
     /// The server's CPU time at the start and at the end of the measured time.
     cpu: (Cpu, Cpu),

@@ -14,8 +14,9 @@ use crate::{
 pub struct Report {
     /// The length of the measured time.
     pub duration: Duration,
-    /// Counts of the messages that were received, and of the faults among them. In an idle run,
-    /// connections that are still open count as received, in a handshake run finished handshakes.
+    /// Counts of the messages that were received, and of the faults among them. An idle run counts
+    /// the connections that are still open at the end as received messages. A handshake run counts
+    /// the finished handshakes.
     pub tally: Tally,
     /// The same counts as in `tally`, for the churners: the subscribers that connect and leave
     /// while the streams run.
@@ -23,9 +24,9 @@ pub struct Report {
     /// Number of echo messages, idle connections or handshakes that were scheduled. For each of
     /// them one reply, open connection or finished handshake is expected.
     pub sent: u64,
-    /// Number of publications of each stream.
+    /// Number of publications that were made in each stream.
     pub published: Vec<u64>,
-    /// Number of publications of each stream that were scheduled and never made, because the
+    /// Number of publications in each stream that were scheduled and never made, because the
     /// publisher had no connection or too many bytes to send.
     pub unpublished: Vec<u64>,
     /// Number of subscribers of each topic, including those that the server disconnected. Stream
@@ -42,8 +43,9 @@ pub struct Report {
     pub spread: Latencies,
     /// Connections that were opened, and those that failed or ended.
     pub connections: Connections,
-    /// Number of times that a closed loop published although its messages in flight had not
-    /// arrived: after a second without any arrival it takes them for lost.
+    /// Number of times that a closed loop published although the messages in flight had not
+    /// arrived. It does so after a second without any arrival, because it takes these messages for
+    /// lost.
     pub stalls: u64,
     /// CPU time that the generator used in the measured time. If it has several processes, that of
     /// the busiest one.
@@ -67,13 +69,15 @@ pub struct Connections {
 }
 
 impl Report {
-    /// Returns how many messages should have been received: one for each of `sent`, and at each
-    /// subscriber one for each publication of its topic, made or not.
+    /// Returns how many messages should have been received: one for each of [`sent`](Self::sent),
+    /// and one for each publication at each subscriber of its topic. Publications that were
+    /// scheduled and never made count, too.
     pub fn expected(&self) -> u64 {
         self.sent + self.deliveries(&self.published) + self.deliveries(&self.unpublished)
     }
 
-    /// Returns how many deliveries `publications`, counted by stream, should have caused.
+    /// Returns how many deliveries should follow from `publications`, the number of publications in
+    /// each stream.
     fn deliveries(&self, publications: &[u64]) -> u64 {
         let topics = self.followers.len().max(1);
         let followers = |stream| self.followers.get(stream % topics).copied().unwrap_or(0);
@@ -187,7 +191,7 @@ impl Recorder {
         }
     }
 
-    /// Records that a message arrived at `now` which was scheduled to be sent at `scheduled`.
+    /// Records the arrival at `now` of a message that was scheduled to be sent at `scheduled`.
     pub(crate) fn arrived(&mut self, scheduled: Moment, now: Moment) {
         let Some(window) = self.window else {
             return;

@@ -48,7 +48,8 @@ impl AddAssign for Tally {
 pub(crate) struct Track {
     /// One more than the highest number that has arrived.
     next: u64,
-    /// True until a receiver that subscribed while the stream ran has got its first message.
+    /// True while a receiver that subscribed after the stream began has received nothing. Always
+    /// false for a receiver that subscribed before.
     joins_late: bool,
     /// Numbers below `next` that have not arrived.
     missing: Vec<Range<u64>>,
@@ -115,8 +116,8 @@ impl Track {
     }
 }
 
-/// Most ranges of missing messages that a track remembers. Bounds its memory if the server loses
-/// many messages. Arbitrary.
+/// Largest number of ranges of missing messages that a track remembers. It bounds the memory of the
+/// track if the server loses many messages. Arbitrary.
 const MAX_RANGES: usize = 1024;
 
 #[cfg(test)]

@@ -28,9 +28,9 @@ impl Spread {
         }
     }
 
-    /// Counts a delivery of publication `sequence` to a subscriber that did not have it yet. If now
-    /// all subscribers have it, of which there are `followers`, returns the time of its first
-    /// delivery.
+    /// Counts a delivery of publication `sequence` to a subscriber that did not have it yet.
+    /// `followers` is the number of subscribers of the topic. If all of them have received the
+    /// publication now, returns the time of its first delivery.
     pub(crate) fn take(&mut self, sequence: u64, followers: u64, now: Moment) -> Option<Moment> {
         let index = sequence.checked_rem(self.slots.len() as u64)?;
         let slot = self.slots.get_mut(usize::try_from(index).ok()?)?;

@@ -46,8 +46,8 @@ pub(crate) struct Clients {
     /// Number of connections that are not open yet.
     opening: usize,
     pub counts: Connections,
-    /// The reason for the first end of a connection, except for connections that this client has
-    /// closed.
+    /// The reason why the first connection ended. Connections that the generator itself has closed
+    /// do not count.
     pub first_end: Option<End>,
 }
 
@@ -197,8 +197,9 @@ impl Clients {
         changed.map_err(|error| Error::Poll(error.into()))
     }
 
-    /// Handles the events of up to [`EVENTS_PER_POLL`] sockets. If all events of the last wait are
-    /// handled, first waits for new ones, until `until`. Returns how many events were handled.
+    /// Handles the events of up to [`EVENTS_PER_POLL`] sockets. If all events of the last wait have
+    /// been handled, first waits for new ones, at most until `until`. Returns how many events were
+    /// handled.
     pub(crate) fn poll(
         &mut self,
         until: Moment,
@@ -308,11 +309,11 @@ pub(crate) enum Endpoint<'a> {
     WebSocket(&'a str),
 }
 
-/// Most events that epoll returns at the end of one wait. Arbitrary.
+/// Largest number of events that epoll returns from one wait. Arbitrary.
 const MAX_EVENTS: usize = 1024;
 
-/// Number of sockets whose events one poll handles. They are few so that the schedule is not
-/// delayed for long: one read, with all its events, may take 100 µs.
+/// Largest number of sockets whose events one poll handles. It is small so that scheduled messages
+/// are not delayed for long: one read, with all its events, may take 100 µs.
 const EVENTS_PER_POLL: usize = 8;
 
 /// The longest wait for events in one poll. Arbitrary: callers poll again.

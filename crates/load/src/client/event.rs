@@ -51,7 +51,8 @@ pub(crate) enum End {
     /// The server closed the connection, with this close code if it sent one.
     Closed(Option<u16>),
     Failed(Error),
-    /// The client began the closing handshake. Then the server answered, or ended the connection.
+    /// The client began the closing handshake, and then the server answered it or ended the
+    /// connection.
     Left,
 }
 

@@ -88,7 +88,7 @@ mod tests {
         format!("HTTP/1.1 {status}\r\n{headers}\r\n").into_bytes()
     }
 
-    /// Checks a 101 with `headers` and, behind them, the right accept value.
+    /// Calls [`check`] with a 101 that has `headers` and, after them, the right accept value.
     fn check_101(headers: &str) -> Result<Option<usize>, Rejection> {
         let accept = format!("Sec-WebSocket-Accept: {ACCEPT}\r\n");
         check(Scheme::Ws, &answer("101 x", &[headers, &accept].concat()))

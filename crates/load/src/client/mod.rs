@@ -65,7 +65,7 @@ enum Stage {
     Upgrading,
 }
 
-/// The event handler of a run, with the key of the connection whose events it is to handle.
+/// The event handler of a run, with the key of the connection whose events are passed to it.
 struct Context<'a> {
     key: ClientKey,
     keys: &'a mut Keys,
@@ -231,7 +231,7 @@ impl Client {
 /// Most bytes of one read: about as many as the kernel usually has for one socket.
 const READ_BYTES: usize = 256 << 10;
 
-/// Most bytes that an empty buffer of a connection keeps allocated.
+/// Largest capacity in bytes that an empty buffer of a connection keeps allocated.
 const KEPT_BYTES: usize = 64 << 10;
 
 fn is_temporary(error: &io::Error) -> bool {

@@ -57,8 +57,9 @@ pub fn run(
     Ok((report, used))
 }
 
-/// Opens a probe, a connection that finds errors early. Returns `None` for the relay, where the
-/// path of a WebSocket is known only after a registration.
+/// Opens a probe: a connection that finds errors early. Returns `None` if the server is framecast's
+/// relay, because there a WebSocket can be opened only after a registration, at the path that it
+/// returns.
 fn try_connection(plan: &Plan) -> Result<Option<Probe>, Error> {
     let (Scenario::Fanout(fanout) | Scenario::Churn(plan::Churn { fanout, .. })) = &plan.scenario
     else {

@@ -1,6 +1,7 @@
-//! A connection that is opened before the run. If the server does not answer as it should, the run
-//! fails here at once. And memory that the server allocates only for its first connection is
-//! allocated before the memory is measured, so that it does not count as memory of all connections.
+//! A connection that is opened before all others of the run, for two reasons. If the server does
+//! not answer as it should, the run fails at once. And the server allocates some memory only for
+//! its first connection: thanks to the probe this happens before the memory is measured, so that it
+//! does not count as memory of the run's connections.
 
 use crate::{
     client::{

@@ -17,13 +17,13 @@ use crate::{
 
 /// Decides when a run starts and whether it ends early. The run loop calls it at each phase.
 pub(crate) trait Supervisor {
-    /// Takes note that all connections are open. Returns the time at which the run starts.
+    /// Called when all connections are open. Returns the time at which the run starts.
     fn on_ready(&mut self) -> Result<Moment, Error>;
 
-    /// Takes note that the measured time begins.
+    /// Called when the measured time begins.
     fn on_measuring(&mut self);
 
-    /// Takes note that the measured time has ended.
+    /// Called when the measured time has ended.
     fn on_measured(&mut self);
 
     /// Shows or forwards the progress of the run. Called ten times per second.
@@ -184,8 +184,8 @@ impl RunLoop<'_> {
         }
     }
 
-    /// Waits for the messages in flight, until all have arrived or none has for 2 s, but at most
-    /// [`SETTLE_TIMEOUT`].
+    /// Waits for the messages in flight. Returns when all have arrived, when no socket has been
+    /// ready for 2 s, or after [`SETTLE_TIMEOUT`].
     fn settle(&mut self) -> Result<(), Error> {
         let end = Moment::now() + SETTLE_TIMEOUT;
         // Counts waits instead of elapsed time: while the machine is suspended nothing can arrive.
@@ -201,8 +201,8 @@ impl RunLoop<'_> {
         Ok(())
     }
 
-    /// Fails the run if the server accepted no connection, or if the first connection that ended
-    /// did so because of a refused publication or a protocol error.
+    /// Fails the run if the server accepted no connection. Also fails it if the first connection
+    /// that ended did so because the server refused a publication or broke the protocol.
     fn check(&mut self) -> Result<(), Error> {
         let counts = &self.clients.counts;
         match self.clients.first_end.take() {

@@ -164,8 +164,8 @@ impl Workers {
         Ok(())
     }
 
-    /// Stores the progress of worker `index`. After the first worker's progress, passes that of all
-    /// workers together to the supervisor.
+    /// Stores the progress of worker `index`. If that is the first worker, also passes the last
+    /// progress of all workers, added up, to the supervisor.
     fn show(&mut self, index: usize, progress: Progress, supervisor: &mut dyn Supervisor) {
         self.progress[index] = Some(progress);
         // Once for all workers, which send equally often.
@@ -314,6 +314,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Capacity of the queue of messages from all workers. Each worker sends ten per second. Arbitrary.
 const QUEUED_MESSAGES: usize = 256;
 
-/// Time by which a start or an early end lies in the future when it is sent, so that all workers
-/// receive it before that moment.
+/// Time from the sending of a start or of an early end to the moment that it names, so that all
+/// workers receive the message before that moment.
 const HEAD_START: Duration = Duration::from_millis(100);

@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// Number of hexadecimal digits of the sequence number, with which a message begins. A message that
-/// is shorter than that has only the last digits.
+/// Number of hexadecimal digits of the sequence number at the start of a message. A message of
+/// fewer bytes has only the last digits.
 const DIGITS: usize = 12;
 
 /// Number of hexadecimal digits of the caller's number. They follow the sequence number, as far as
@@ -69,8 +69,9 @@ struct Caller {
     /// Number of replies to the messages sent, right or corrupted.
     answered: u64,
     track: Track,
-    /// The scheduled times of the messages in flight: that of message `n` is at index `n` modulo
-    /// the length. Empty in an open loop, whose schedule has these times.
+    /// The times at which the messages in flight were scheduled. The time of message `n` is at
+    /// index `n` modulo the length. Empty in an open loop, where the time follows from the number
+    /// of the message.
     scheduled: Vec<Moment>,
 }
 
@@ -85,8 +86,8 @@ impl Caller {
         sequence
     }
 
-    /// Returns the scheduled time of message `sequence`. `None` if a later message has overwritten
-    /// it.
+    /// Returns the scheduled time of message `sequence`. `None` if that of a later message has
+    /// overwritten it.
     fn scheduled(&mut self, sequence: u64) -> Option<Moment> {
         let later = self.sent.saturating_sub(sequence);
         let has_slot = later <= self.scheduled.len() as u64;
@@ -228,8 +229,8 @@ impl Echo {
         is_answer
     }
 
-    /// Returns the digits at the start of a message of caller `index`, and how many of the array's
-    /// bytes belong to them.
+    /// Returns an array with the digits at the start of a message of caller `index`, and how many
+    /// bytes of the array a message has: fewer than the array if a message is shorter.
     fn digits(&self, index: usize, sequence: u64) -> ([u8; DIGITS + CALLER_DIGITS], usize) {
         let len = self.plan.format.size.min(DIGITS + CALLER_DIGITS);
         let mut digits = [0; DIGITS + CALLER_DIGITS];

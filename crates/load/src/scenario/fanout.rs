@@ -34,7 +34,7 @@ pub(crate) struct Fanout {
     delivery: Delivery,
     streams: Vec<Stream>,
     spreads: Vec<Spread>,
-    /// [`streams_per_topic`] tracks for each subscriber, in the order of the subscribers.
+    /// All tracks, subscriber by subscriber. Each subscriber has [`streams_per_topic`] of them.
     tracks: Vec<Track>,
     state: State,
     /// Time of the last arrival.
@@ -60,7 +60,7 @@ enum Published {
     Done,
     /// The publisher has no connection.
     Gone,
-    /// Too many bytes wait for the publisher's socket. Try again later.
+    /// Too many bytes wait for the publisher's socket. The publication must be tried again later.
     Held,
 }
 
@@ -115,7 +115,7 @@ impl Fanout {
         (self.plan.first + subscriber) % self.plan.topics
     }
 
-    /// Returns the stream that publishes at time number `number` of the schedule.
+    /// Returns the stream whose publication is due at time number `number` of the schedule.
     fn stream(&self, number: u64) -> usize {
         usize::try_from(number % self.streams.len() as u64).unwrap_or_default()
     }
@@ -262,7 +262,7 @@ impl Fanout {
         Ok(())
     }
 
-    /// Makes the publications whose scheduled time has come. Returns the time for the next call.
+    /// Makes all publications that are due. Returns the time by which this must be called again.
     fn publish_open(
         &mut self,
         mut schedule: Schedule,
@@ -299,13 +299,14 @@ pub(crate) fn streams_per_topic(plan: &plan::Fanout) -> usize {
     plan.streams.div_ceil(plan.topics)
 }
 
-/// Number of publications, over all streams, of which the deliveries are remembered to measure
-/// their spread. They take 1.5 MiB.
+/// Number of publications, over all streams, whose deliveries are remembered to measure the spread
+/// of each. The memory for them is 1.5 MiB.
 const REMEMBERED: usize = 1 << 16;
 
-/// Time without an arrival after which a closed loop publishes nevertheless. Arbitrary.
+/// Time without an arrival after which a closed loop takes messages in flight for lost. Arbitrary.
 const STALL: Duration = Duration::from_secs(1);
-/// Number of pumps without an arrival that must have passed, too: 0.8 s if nothing happens.
+/// Besides [`STALL`], more than this number of pumps must have passed without an arrival. While
+/// nothing happens, 8 pumps take 0.8 s.
 const STALL_PUMPS: u32 = 8;
 
 /// Time until a publisher with too many bytes waiting is tried again.

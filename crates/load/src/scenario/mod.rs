@@ -59,12 +59,14 @@ pub(crate) trait Scenario: Handler {
     fn into_report(self: Box<Self>) -> Report;
 }
 
-/// Returns the time of the next [`pump`](Scenario::pump) if no message is scheduled before it.
+/// Returns the time by which [`pump`](Scenario::pump) must be called again if no message is
+/// scheduled before it.
 pub(crate) fn next_pump(now: Moment) -> Moment {
     now + Duration::from_millis(100)
 }
 
-/// Most bytes that may wait for the socket of one connection. Beyond that, messages are sent later
-/// than scheduled, and their latency still counts from the schedule. The limit equals the number of
-/// bytes that framecast queues for a shard before it holds publishers back.
+/// Largest number of bytes that may wait for the socket of one connection. While as many wait,
+/// messages are sent later than scheduled, and their latency still counts from the scheduled time.
+/// The limit equals the number of bytes that framecast queues for a shard before it holds
+/// publishers back.
 pub(crate) const MAX_BACKLOG_BYTES: usize = 8 << 20;

@@ -47,7 +47,7 @@ impl Publication {
         }
     }
 
-    /// Returns the bytes before and after the stamp.
+    /// Returns the bytes before the stamp and those after it.
     pub(crate) fn around_stamp(&self) -> (&[u8], &[u8]) {
         (&self.before, &self.after)
     }

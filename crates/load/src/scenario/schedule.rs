@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// Times at a constant rate, of which some are already taken.
+/// A sequence of times at a constant rate. Each time is taken once, in order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
     start: Moment,
@@ -28,8 +28,8 @@ impl Schedule {
         self.moment(self.taken)
     }
 
-    /// Takes the next time off the schedule if it is not after `now`. Returns its number and the
-    /// time.
+    /// Takes the next time off the schedule if it is not after `now`. Returns the number of this
+    /// time, counted from 0, and the time.
     pub(crate) fn take_due(&mut self, now: Moment) -> Option<(u64, Moment)> {
         let (number, moment) = (self.taken, self.next());
         (moment <= now).then(|| {

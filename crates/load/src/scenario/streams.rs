@@ -13,13 +13,14 @@ pub(crate) struct Stream {
     pub unpublished: u64,
     /// Number of subscribers of the topic that are still connected.
     pub followers: u64,
-    /// The sum of [`Track::next`](crate::account::sequence::Track::next) over these subscribers.
+    /// The sum of [`Track::next`](crate::account::sequence::Track::next) over the subscribers that
+    /// are still connected.
     pub progress: u64,
 }
 
 impl Stream {
-    /// Returns how many publications may be made now so that, on average over the subscribers, at
-    /// most `in_flight` have not arrived.
+    /// Returns how many publications may be made now, so that at most `in_flight` of them are in
+    /// flight: made, and not received by the average subscriber.
     pub(crate) fn credit(&self, in_flight: u64) -> u64 {
         match self.progress.checked_div(self.followers) {
             Some(average) => (average + in_flight).saturating_sub(self.published),

@@ -170,11 +170,12 @@ impl Subscribing {
 /// The confirmation that the server is expected to send for a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Confirmation {
-    /// The server will confirm.
+    /// The server will send a confirmation.
     Awaited,
     /// The server takes the subscription, but does not confirm it.
     NeverSent,
-    /// No message subscribes: the connection is subscribed as soon as it is open.
+    /// There is nothing to confirm: the connection is subscribed as soon as it is open, without a
+    /// message.
     NotNeeded,
 }
 
