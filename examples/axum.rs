@@ -43,7 +43,8 @@ async fn chat(State(hub): State<Hub>, Path(topic): Path<String>, mut request: Re
     }
 }
 
-/// Publishes a text to a chat room. The response says to how many connections it was queued.
+/// Publishes a text to a chat room. The response has the number of connections that the text was
+/// queued to.
 async fn say(
     State(hub): State<Hub>,
     Path(topic): Path<String>,

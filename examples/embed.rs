@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Answers a request: `/chat` and `/say` by the hub, all other paths as you like.
+/// Answers a request: `/chat` and `/say` with the help of the hub, and all other paths with 404.
 async fn answer(hub: &Hub, room: TopicName, mut request: Request<Incoming>) -> Response {
     let (status, text) = match (request.method(), request.uri().path()) {
         (_, "/chat") => return upgrade(hub, &mut request, Chat::from(room)).await,

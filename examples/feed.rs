@@ -74,7 +74,8 @@ async fn receive(
     }
 }
 
-/// Publishes a text to a feed. The response says to how many connections it was queued.
+/// Publishes a text to a feed. The response has the number of connections that the text was queued
+/// to.
 async fn publish(
     State(hub): State<Hub>,
     Path(topic): Path<String>,

@@ -1,6 +1,7 @@
 //! A protocol of your own, with a state for each connection: a lobby for games of two players. The
-//! first client waits, the second becomes its opponent, and so on. From then on each player of a
-//! game gets the moves of the other one, and a message when the other one has gone.
+//! first client waits, the second becomes its opponent, the third waits again, and so on. Each
+//! player of a game then gets the moves of the other one, and a message when the other one has
+//! gone.
 //!
 //! ```sh
 //! cargo run --example lobby [ADDRESS:PORT]
@@ -23,7 +24,7 @@ use framecast::{
 };
 use tokio::net::TcpListener;
 
-/// The topic of the game whose first player waits for the second one, if there is such a game.
+/// The topic of the game whose first player waits for an opponent. `None` if no player waits.
 type Lobby = Arc<Mutex<Option<Topics>>>;
 
 /// The protocol of one client, a player.
@@ -65,8 +66,8 @@ impl Protocol for Player {
     }
 }
 
-/// Takes a waiting player out of the lobby. This is not done in `on_close`, because that is not
-/// called if the client has gone before it got its 101.
+/// Takes the player out of the lobby, if it still waits there. `on_close` does not do this, because
+/// it is not called if the client has gone before it got its 101.
 impl Drop for Player {
     fn drop(&mut self) {
         let mut waiting = self.lobby.lock().expect("no panic while it is locked");

@@ -73,8 +73,8 @@ fn parse_port(digits: &str) -> Option<u16> {
 }
 
 impl Host {
-    /// Parses a name or an IPv4 address. Only four decimal numbers count as an address: a browser
-    /// turns every other spelling of an address into this one before it sends the address.
+    /// Parses a name or an IPv4 address. Only four decimal numbers are taken for an address: a
+    /// browser turns all other spellings of an address into this one before it sends them.
     fn parse(text: &str) -> Option<Self> {
         if !(1..=MAX_NAME_BYTES).contains(&text.len()) {
             return None;
@@ -122,7 +122,7 @@ impl Host {
     }
 }
 
-/// Returns `name` without a dot at its end, which only says that the name is complete.
+/// Returns `name` without the dot that it may end in. The dot only says that the name is complete.
 pub(crate) fn without_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
@@ -135,8 +135,8 @@ impl Origin {
         Some(Self { scheme, authority })
     }
 
-    /// Returns true if the origin has the host and the port of `authority`. The default port of the
-    /// origin's scheme stands in for the port that the origin or `authority` does not name.
+    /// Returns true if the origin has the host and the port of `authority`. If either of them names
+    /// no port, it counts as having the default port of the origin's scheme.
     pub(crate) fn is_at(&self, authority: &Authority) -> bool {
         let port = |authority: &Authority| authority.port.unwrap_or_else(|| self.scheme.port());
         self.authority.host == authority.host && port(&self.authority) == port(authority)
@@ -144,8 +144,8 @@ impl Origin {
 }
 
 impl Scheme {
-    /// Splits a URL into its scheme, in upper or lower case, and the rest behind `://`. Returns
-    /// `None` for any other scheme than `http` and `https`.
+    /// Splits a URL at `://`. Returns its scheme, and the text behind `://`. Returns `None` if the
+    /// scheme, in upper or lower case, is neither `http` nor `https`.
     pub(crate) fn split(url: &str) -> Option<(Self, &str)> {
         let (scheme, rest) = url.split_once("://")?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {

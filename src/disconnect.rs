@@ -25,13 +25,15 @@ pub enum Disconnect {
     /// Nothing came from the peer for too long, not even a Pong for a Ping.
     #[error("no pong")]
     NoPong,
-    /// Memory is short, and the peer has begun a message or wants more topics.
+    /// Memory is short, and the peer has not finished a message that it began, or wants more
+    /// topics.
     #[error("server is short of memory")]
     Overloaded,
     /// The server is shutting down. Another server may be running in its place already.
     #[error("server is restarting")]
     Restarting,
-    /// The peer read more slowly than its topics were published.
+    /// The peer read its messages too slowly, or it was furthest behind in reading while memory was
+    /// short.
     #[error("slow consumer")]
     SlowConsumer,
     /// The oldest message in the peer's outbox has waited for too long.
@@ -83,8 +85,9 @@ impl Disconnect {
     }
 
     /// Returns true if the server waits for the peer to answer its Close. It does not wait for a
-    /// peer that is ended because of the memory that it makes the server hold: the state of the
-    /// peer's reader is freed, without which no Close can be found among the peer's other bytes.
+    /// peer that is ended because of the memory that it makes the server hold: the state in which
+    /// the server reads the peer's frames is freed then, and without this state a Close can't be
+    /// found among the peer's other bytes.
     pub(crate) fn expects_peers_close(self) -> bool {
         !matches!(
             self,

@@ -38,11 +38,12 @@ use crate::{
 /// last item is an error with the reason for the end. Dropping the subscription ends it.
 #[derive(Debug)]
 pub struct Subscription {
-    /// The end of the pipe that is read here. `None` after the Close frame, or the end of the pipe.
+    /// The side of the pipe from which the subscription reads frames. `None` after it has read a
+    /// Close frame, or everything up to the end of the stream.
     pipe: Option<DuplexStream>,
     /// Bytes read from the pipe: whole frames, and perhaps the beginning of another one.
     received: BytesMut,
-    /// Gets the reason for the end from the connection's task.
+    /// The receiver to which the connection's task sends the reason for the connection's end.
     ended: oneshot::Receiver<Disconnect>,
     /// True if the reason for the end was returned as the last item.
     is_over: bool,
@@ -114,7 +115,8 @@ impl Subscription {
         None
     }
 
-    /// Reads the next message. Ready with the message, or with `None` at the end of the pipe.
+    /// Reads the next message. Ready with the message, or with `None` if no more messages will
+    /// come.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         loop {
             if let Some(message) = self.next_message() {

@@ -3,7 +3,8 @@
 
 use std::{fmt, sync::Arc};
 
-/// The id of a user: 1 to 255 bytes of text. The integer 7 and the text "7" are the same user.
+/// The id of a user: 1 to 255 bytes of text. An integer as an id is the same as the text of its
+/// digits: 7 and "7" are the same user.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(Arc<str>);
 
@@ -13,11 +14,11 @@ pub struct UserId(Arc<str>);
 #[non_exhaustive]
 pub struct InvalidUserId;
 
-/// Bytes of the longest id: as many as a topic's name may have.
+/// Length of the longest id, in bytes: the same as that of the longest name of a topic.
 pub(crate) const MAX_USER_BYTES: usize = 255;
 
 impl UserId {
-    /// Makes an id of `id`, which is checked.
+    /// Checks `id`, and makes a user's id from it.
     ///
     /// # Errors
     ///

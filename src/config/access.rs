@@ -24,13 +24,14 @@ pub struct Access {
     ///
     /// [`upgrade`]: crate::upgrade
     pub allowed_hosts: Vec<String>,
-    /// URL by which clients outside reach this server's `/`, such as `https://app.example/rt`
-    /// behind a proxy. The URLs that `/register` returns begin with it, and web pages from its
-    /// origin count as this server's own. Default: `None`. Then the URLs that `/register` returns
-    /// have the host that the request was sent to.
+    /// URL by which clients reach this server's `/`, such as `https://app.example/rt` if a proxy is
+    /// in front of the server. The URLs that `/register` returns begin with this URL, and web pages
+    /// from its origin count as this server's own. Default: `None`. Then the URLs that `/register`
+    /// returns have the host that the request was sent to.
     pub public_url: Option<String>,
-    /// True if anybody who reaches a `listen` address that is not loopback may publish and
-    /// subscribe. Default: false, and the server does not start on such an address.
+    /// True if the server may listen on an address that other machines can reach. Anybody on these
+    /// machines may then publish and subscribe. If false, the server refuses to start on such an
+    /// address. Default: false.
     pub allow_anonymous: bool,
 }
 
@@ -104,7 +105,7 @@ fn check_origin(origin: &str) -> Result<(), InvalidSetting> {
 mod tests {
     use super::*;
 
-    /// Returns the error of rules with this `change`, or "accepted".
+    /// Checks the default rules after this `change`. Returns the error, or "accepted".
     fn verdict(change: impl FnOnce(&mut Access)) -> String {
         let mut access = Access::default();
         change(&mut access);

@@ -13,9 +13,9 @@ use crate::{
 #[non_exhaustive]
 pub struct Limits {
     /// Size of the largest message, in bytes, from 1 to 64 MiB. Default: 64 KiB. A size of more
-    /// than 256 KiB also raises the [limit of outboxes](Self::outbox_bytes): then 4 of the largest
-    /// messages may wait for a blocked subscriber. If more than 32 wait, the subscriber is ended
-    /// without delay.
+    /// than 256 KiB also raises the [limit of outboxes](Self::outbox_bytes): that limit is then 4
+    /// times this size. A blocked subscriber whose outbox holds more than 8 times the limit is
+    /// ended without delay.
     ///
     /// `--max-message-bytes`
     pub message_bytes: usize,

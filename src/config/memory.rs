@@ -39,9 +39,9 @@ fn total(meminfo: &str) -> Option<u64> {
 }
 
 /// Returns the files that may hold a limit of memory: those of the process's cgroup, and those of
-/// all cgroups above it. `groups` is the text of `/proc/self/cgroup`. In a container the paths in
-/// it may be those outside of the container, under which no file is found. The topmost cgroup that
-/// the container sees is then its own.
+/// all cgroups above it. `groups` is the text of `/proc/self/cgroup`. In a container this text may
+/// have paths from outside of the container, at which no file is found. Then the container's own
+/// cgroup is the topmost one that the container sees, and its files are found nevertheless.
 fn limit_files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     // The lines are ID:CONTROLLERS:PATH. In version 2 there are no controllers.
@@ -76,8 +76,8 @@ mod tests {
 
     const MEMINFO: &str = "MemTotal:       16384 kB\nMemFree:         1 kB\n";
 
-    /// Returns the memory that a process may use if the system has only these files: paths and
-    /// texts.
+    /// Returns the memory that a process may use, in bytes, if the system has only `files`, each
+    /// given by its path and its text.
     fn available(files: &[(&str, &str)]) -> Option<u64> {
         available_to(&|path| {
             let file = files.iter().find(|(name, _)| Path::new(name) == path);

@@ -2,8 +2,8 @@
 //!
 //! [`hub`] has the settings for all connections, in four groups: [`access`], [`limits`],
 //! [`timeouts`] and [`deflate`]. A server adds [`registrations`] and what is in this file.
-//! `public_url` parses the URL by which clients outside reach the server, [`memory`] finds how much
-//! memory the process may use, and `invalid` is the error of a setting.
+//! `public_url` parses the URL by which clients reach the server through a proxy, [`memory`] finds
+//! how much memory the process may use, and `invalid` is the error of a setting.
 
 mod access;
 mod deflate;
@@ -82,7 +82,7 @@ impl Config {
 mod tests {
     use super::*;
 
-    /// Returns the error of a configuration with this `change`, or "accepted".
+    /// Checks the default configuration after this `change`. Returns the error, or "accepted".
     fn verdict(change: impl FnOnce(&mut Config)) -> String {
         let mut config = Config::default();
         change(&mut config);

@@ -1,9 +1,9 @@
-//! The URL by which clients outside reach the server. It may differ in host and path from the
-//! address that the server listens on, if a proxy is in front of it.
+//! The URL by which clients reach the server. If a proxy is in front of the server, the host and
+//! the path of this URL may differ from those that the server has itself.
 
 use crate::authority::{Authority, Origin, Scheme};
 
-/// An `http` or `https` URL that stands for the server's `/`.
+/// The `http` or `https` URL by which clients reach the server's `/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PublicUrl {
     /// Scheme, host and port of this URL. Web pages from this origin count as the server's own.

@@ -23,8 +23,8 @@ pub struct Timeouts {
     ///
     /// `--pong-within`
     pub pong_within: Duration,
-    /// Time for the closing handshake: to write the outbox with our Close at its end, to get the
-    /// peer's Close, and to read the peer's stream to its end. Default: 5 s.
+    /// Time for the closing handshake: to write the outbox with the server's Close at its end, to
+    /// get the peer's Close, and to read the peer's stream to its end. Default: 5 s.
     ///
     /// `--close-timeout`
     pub close: Duration,

@@ -48,7 +48,7 @@ pub(super) async fn close(
 
 /// Writes the outbox, with the Close at its end, waits for the peer's Close if one is expected, and
 /// shuts the socket down. If the peer may still be sending, the rest of its bytes is then read and
-/// thrown away: unread bytes would cause a reset, and the peer could lose our Close.
+/// thrown away: unread bytes would cause a reset, and the peer could lose the server's Close.
 async fn closing_handshake(
     handle: &HandleRef,
     protocol: Box<dyn Protocol>,
@@ -99,7 +99,7 @@ async fn publish_last(handle: &HandleRef, last: Publications, within: Duration) 
 
 /// Reads the bytes that the peer sends and throws them away, in turns. Ready at the end of the
 /// stream. While this is pending, either the task waits in the shard's queue for its next turn, or
-/// the socket has its waker.
+/// the socket wakes the task when it can be read.
 fn poll_discard(cx: &mut Context<'_>, handle: &HandleRef, ticket: &mut Ticket) -> Poll<()> {
     let shard = handle.shard();
     if shard.is_queued(*ticket) {

@@ -33,7 +33,8 @@ use crate::{
 /// The script of a stream: the bytes that it returns, and a record of its reads and writes.
 #[derive(Default)]
 struct Script {
-    /// Bytes that the stream returns again and again, 16 KiB a read. If empty, reads are pending.
+    /// Bytes that the stream returns again and again, up to 16 KiB a read. If empty, reads are
+    /// pending.
     read: Vec<u8>,
     /// True if the stream returns `read` only once, and is pending after that.
     is_once: bool,
@@ -41,7 +42,7 @@ struct Script {
     reads_left: Option<u32>,
     /// Number of reads so far.
     reads: u32,
-    /// Called at the first read.
+    /// Function that the stream calls at its first read.
     at_read: Option<Box<dyn FnOnce()>>,
     /// All bytes that were written to the stream.
     written: Vec<u8>,
@@ -189,7 +190,8 @@ fn a_turn_inflates_no_more_messages_than_its_time_allows() {
     assert!(messages < 50, "{messages}");
 }
 
-/// Takes 50 us for every message, as the protocol of an application may, and counts the messages.
+/// A protocol that takes 50 us for every message, as one of an application may, and counts the
+/// messages.
 struct Slow(Rc<Cell<u32>>);
 
 impl Protocol for Slow {

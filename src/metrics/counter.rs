@@ -11,8 +11,8 @@ impl Counter {
         self.add(1);
     }
 
-    /// Adds `count`. Only the thread that owns the counter may call this, because it is not an
-    /// atomic read-modify-write.
+    /// Adds `count`. Only one thread may call this, because the addition is a load and a store, and
+    /// not one atomic operation.
     pub(crate) fn add(&self, count: u64) {
         self.0.store(self.get() + count, Relaxed);
     }

@@ -7,28 +7,30 @@ use crate::{disconnect::Disconnect, metrics::counter::Counter};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ends<N = u64> {
-    /// The application closed the connection.
+    /// Connections that the application closed.
     pub application: N,
-    /// The client began the closing handshake.
+    /// Connections whose client began the closing handshake.
     pub by_peer: N,
-    /// The client ended the stream, or reset it, without a Close.
+    /// Connections whose client ended the stream, or reset it, without a Close.
     pub lost: N,
-    /// The client was silent for too long, and answered no Ping (4012).
+    /// Connections whose client was silent for too long and answered no Ping (close code 4012).
     pub no_pong: N,
-    /// Memory was short, and the client had begun a message or wanted more topics (1013).
+    /// Connections whose client had not finished a message, or wanted more topics, while memory was
+    /// short (close code 1013).
     pub overloaded: N,
-    /// The server was shut down (1012).
+    /// Connections that the server closed because it was shut down (close code 1012).
     pub restarting: N,
-    /// The client read too slowly, or memory was short and the client was furthest behind (4008).
-    /// Clients that were [too far behind](Self::too_far_behind) are not included.
+    /// Connections whose client read too slowly, or was furthest behind in reading while memory was
+    /// short (close code 4008). Those of [`too_far_behind`](Self::too_far_behind) are not included.
     pub slow_consumer: N,
-    /// The client's oldest message had waited for too long (4008).
+    /// Connections whose oldest message had waited for the client for too long (close code 4008).
     pub too_far_behind: N,
-    /// The registration of the connection was deleted (4503).
+    /// Connections whose registration was deleted (close code 4503).
     pub unregistered: N,
-    /// The client broke the protocol or a limit (1002, 1007, 1008 or 1009).
+    /// Connections whose client broke the protocol or a limit (close code 1002, 1007, 1008 or
+    /// 1009).
     pub protocol_error: N,
-    /// The shard of the connection panicked (1011).
+    /// Connections whose shard panicked (close code 1011).
     pub shard_panicked: N,
 }
 

@@ -19,8 +19,8 @@ pub struct Metrics {
     pub deliveries: u64,
     /// Counter: system calls that wrote to a socket.
     pub writes: u64,
-    /// Counter: steps of the shards, in which they deliver and write messages. Between two steps,
-    /// the messages of clients are read.
+    /// Counter: steps of the shards' ticks. In a step, a shard delivers and writes messages.
+    /// Between two steps, it reads the messages of clients.
     pub ticks: u64,
     /// Counters: connections that have ended, by reason.
     pub ended: Ends,

@@ -25,9 +25,9 @@ use crate::{
 /// The connection that a [protocol](crate::Protocol) is called for, and everything that the
 /// protocol may do with it.
 ///
-/// The replies of a turn are written at the end of the turn, in one write. Messages that the turn
-/// has published are published then, too, in their order. Once the connection has ended, only
-/// publishing still has an effect.
+/// The replies of a turn are written at the end of the turn, in one write. The messages that the
+/// protocol has published in the turn go to the hub then, too, in their order. Once the connection
+/// has ended, only publishing still has an effect.
 #[derive(Debug)]
 pub struct Context<'a> {
     handle: &'a HandleRef,
@@ -35,7 +35,8 @@ pub struct Context<'a> {
     /// True if replies may be compressed.
     may_compress: bool,
     is_ended: bool,
-    /// True if work was charged since the last call of [`settle`](Self::settle).
+    /// True if the turn was charged for something that the protocol did through this context since
+    /// the last call of [`settle`](Self::settle).
     has_spent: bool,
 }
 
@@ -189,7 +190,8 @@ impl<'a> Context<'a> {
         self.is_ended = true;
     }
 
-    /// Ends the connection for a reason that the server has, not the application.
+    /// Ends the connection for a reason of the server's own, and not because the application closes
+    /// it.
     pub(crate) fn end(&mut self, reason: Disconnect) {
         self.handle.end(reason);
         self.is_ended = true;
@@ -203,7 +205,7 @@ impl<'a> Context<'a> {
         self.is_ended
     }
 
-    /// Returns true if something was published in this turn.
+    /// Returns true if the protocol has published something in this turn.
     pub(crate) fn has_published(&self) -> bool {
         !self.publications.is_empty()
     }

@@ -63,7 +63,7 @@ impl<'a> Fragment<'a> {
         }
     }
 
-    /// Returns the kind of the message in its first frame, and `None` in all others.
+    /// Returns the kind of the message if this is its first frame, and `None` for all other frames.
     #[must_use]
     pub fn kind(self) -> Option<Kind> {
         self.kind

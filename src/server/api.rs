@@ -97,7 +97,7 @@ struct Health {
     memory_budget_bytes: u64,
     evicted: u64,
     unfinished: u64,
-    /// Sum of the next three counters.
+    /// Sum of `refused_connections`, `refused_registrations` and `refused_topics`.
     refused: u64,
     refused_connections: u64,
     refused_registrations: u64,
@@ -107,7 +107,8 @@ struct Health {
     unanswered_pings: u64,
     violations: u64,
     accept_errors: u64,
-    /// The longest step of a shard, in microseconds of CPU time. Left out if it is not measured.
+    /// The most CPU time that a step of any shard has taken, in microseconds. Left out without the
+    /// feature `internals`, because it is not measured then.
     #[serde(skip_serializing_if = "Option::is_none")]
     longest_hold_us: Option<u64>,
 }
@@ -119,7 +120,8 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    /// Returns the URL of this destination for WebSocket clients, if the request named a host.
+    /// Returns the URL at which WebSocket clients reach this destination, or `None` if the request
+    /// named no host.
     fn web_socket(self) -> Option<String> {
         let scheme = self.entrance.web_socket_scheme;
         Some(format!("{scheme}://{}", self.host?))
@@ -208,8 +210,8 @@ fn published(queued: Option<usize>) -> Response {
     response
 }
 
-/// Parses the body of a `POST /publish`, whose message may have up to `limit_bytes`. Returns the
-/// topic, the message, and the user that it is for, or `None` if it is for everybody.
+/// Parses the body of a `POST /publish`, whose message may have up to `limit_bytes` bytes. Returns
+/// the topic, the message, and the user that it is for, or `None` if it is for everybody.
 pub(super) fn publish_request(
     body: &[u8],
     limit_bytes: usize,

@@ -45,7 +45,7 @@ pub(super) async fn read<T: Send + 'static>(
 }
 
 /// Receives a body. Rejects the request if memory is short and the client has already taken longer
-/// than a slow consumer may be blocked: others need the memory that its body holds.
+/// than a slow consumer may be blocked: the memory that the body holds is needed for others.
 async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), Rejection> {
     let begun = Instant::now();
     let (ledger, longest) = (shard.ledger(), shard.config().timeouts.blocked);
@@ -79,7 +79,7 @@ async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), R
 }
 
 /// The part of a body that has arrived, in one vector. The vector takes at most twice as much
-/// memory as it has bytes, however small the chunks are in which the body arrives.
+/// memory as it has bytes, however small the pieces are in which the body arrives.
 #[derive(Debug)]
 struct Gathered {
     bytes: Vec<u8>,

@@ -1,8 +1,8 @@
 //! The wait of an HTTP connection for the head of its next request.
 //!
 //! A connection that waits for a head holds as much memory as a connection whose head has come. So
-//! while memory is short, it is closed when it has waited for as long as a slow consumer may be
-//! blocked.
+//! while memory is short, a connection is closed when it has waited for a head for as long as a
+//! slow consumer may be blocked.
 
 use std::{
     cell::Cell,
@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use crate::hub::shard::Shard;
 
-/// The head that a connection waits for.
+/// The state of a connection's wait for the head of its next request.
 pub(super) struct AwaitedHead {
     /// The moment at which the wait began. `None` while a request is being answered.
     since: Cell<Option<Instant>>,
@@ -41,9 +41,9 @@ impl AwaitedHead {
         answer
     }
 
-    /// Returns when memory is short and the connection has waited for a head for too long: then it
-    /// must be closed. If it has waited for its first head, it is counted as an unfinished request.
-    /// It is not counted after an answer, because its client may have nothing more to ask.
+    /// Returns when memory is short and the connection has waited for a head for too long: then the
+    /// caller must close the connection. A wait for the first head is counted as an unfinished
+    /// request. A wait after an answer is not, because the client may have nothing more to ask.
     ///
     /// # Cancel safety
     ///

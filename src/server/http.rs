@@ -15,7 +15,7 @@ use crate::{
     server::{head::AwaitedHead, listener::Entrance, site::Site, turns::in_turns},
 };
 
-/// The lifetime of a server, as far as its HTTP connections must know it.
+/// What a server and its HTTP connections tell each other when the server drains.
 #[derive(Clone)]
 pub(super) struct Lifetime {
     /// Becomes true when the server drains. A connection then finishes the request that it is

@@ -9,9 +9,10 @@
 //!
 //! A [`listener`] accepts sockets, and hands each to a shard. There `http` reads its requests, in
 //! `turns` like those of a connection. [`routes`] finds the code that answers a request for the
-//! [`site`]: [`api`] and [`page`] answer with a [`response`], `upgrade` turns the request into a
-//! connection, and [`upgraded`] takes the socket there. [`head`] and [`body`] read a request within
-//! limits. [`host`] and [`origin`] check whether the request is let in.
+//! [`site`]: [`api`] and [`page`] answer with a [`response`], `upgrade` makes a WebSocket
+//! connection for the request, and [`upgraded`] brings the socket to that connection. [`head`] and
+//! [`body`] read a request within limits. [`host`] and [`origin`] check whether the request is let
+//! in.
 //!
 //! The `watchdog` notices shards that stand still, as [`standing`] decides. A client that no shard
 //! can serve gets one answer, from `brief`. [`shortage_log`] logs what is ended or refused while

@@ -84,8 +84,8 @@ pub(crate) fn allow_preflight(methods: &'static str, response: &mut HeaderMap) {
 mod tests {
     use super::*;
 
-    /// Returns true if a request for `host` with these `origins` is let in, by a server that allows
-    /// the origins `allowed`.
+    /// Returns true if a server that allows the origins `allowed` lets in a request for `host`
+    /// whose headers `Origin` have the values `origins`.
     fn verdict(origins: &[&str], host: &str, allowed: &[&str]) -> bool {
         let access = Access {
             allowed_origins: allowed.iter().map(ToString::to_string).collect(),
@@ -94,8 +94,8 @@ mod tests {
         is_let_in(origins, Authority::parse(host).as_ref(), &access)
     }
 
-    /// Returns true if a request for `host` with these origins is let in by a server with these
-    /// rules.
+    /// Returns true if a server with the rules `access` lets in a request for `host` whose headers
+    /// `Origin` have the values `origins`.
     fn is_let_in(origins: &[&str], host: Option<&Authority>, access: &Access) -> bool {
         let mut headers = HeaderMap::new();
         for origin in origins {

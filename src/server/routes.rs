@@ -235,8 +235,9 @@ impl Site {
     }
 }
 
-/// Reads the rest of the body of a rejected request. Otherwise a client that reads the answer only
-/// after it has sent the body would lose the answer to a reset (RFC 9112 §9.6).
+/// Reads the rest of the body of a rejected request. Otherwise the kernel would reset the
+/// connection, and a client that reads the answer only after it has sent the whole body would lose
+/// the answer (RFC 9112 §9.6).
 async fn discard(mut body: Incoming) {
     while let Some(Ok(_)) = body.frame().await {}
 }
@@ -252,7 +253,8 @@ fn preflight(route: &Route) -> Response {
     response
 }
 
-/// Returns the topics in a query such as `topic=a&topic=b`, or `lobby` if there are none.
+/// Returns the topics in a query such as `topic=a&topic=b`, or the topic `lobby` if the query names
+/// none.
 pub(super) fn chat_topics(query: &str) -> Result<Topics, Rejection> {
     let mut list = TopicList::default();
     let pairs = form_urlencoded::parse(query.as_bytes());

@@ -44,8 +44,8 @@ impl Watch {
         Self(vec![Watched::default(); shards])
     }
 
-    /// Checks a shard, which was asked to tick at the last check, and has ticked `ticks` times
-    /// since it was started. Returns its condition.
+    /// Checks a shard, which was asked to tick at the last check. `ticks` is the number of its
+    /// ticks since it was started. Returns the shard's condition.
     pub(super) fn check(&mut self, shard: usize, ticks: u64) -> Condition {
         let watched = &mut self.0[shard];
         watched.missed = if watched.ticks == Some(ticks) {

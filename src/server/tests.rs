@@ -99,8 +99,8 @@ impl Scene {
         format!("{} {}", &head[9..12], String::from_utf8(body).unwrap())
     }
 
-    /// Publishes a message to `t` over HTTP. The response must be 200, or 202 if the count of
-    /// subscribers was late.
+    /// Publishes a message to `t` over HTTP. The response must be 200, or 202 if the number of
+    /// connections that the message was queued to was not known in time.
     fn publish_successfully(&mut self, message: &str) {
         let answer = self.publish(message);
         assert!(answer.starts_with("20"), "{answer}");

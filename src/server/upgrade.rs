@@ -146,8 +146,8 @@ async fn open_on_a_shard(
     Ok(response)
 }
 
-/// Sends the socket to the connection's shard after the 101 was written. If that takes longer than
-/// `within`, the socket is closed.
+/// Waits until the 101 is written, and sends the socket to the connection's shard. If the 101 is
+/// not written in the time `within`, the connection is given up.
 async fn send_on(
     upgrading: Upgrading,
     within: Duration,
@@ -243,7 +243,7 @@ pub(crate) fn accept<B>(
 mod tests {
     use super::*;
 
-    /// Returns the verdict on an opening handshake that is valid but for this `change`.
+    /// Checks a valid opening handshake after this `change` to it. Returns the result of the check.
     fn verdict(change: impl FnOnce(&mut Request<()>)) -> Result<(), Rejection> {
         let mut request = Request::get("/ws")
             .header("host", "a.example")
@@ -257,8 +257,8 @@ mod tests {
         check(&request).and_then(|()| requested_host(&request).map(drop))
     }
 
-    /// Returns the verdict on an opening handshake that is valid but for these values of the header
-    /// `name`.
+    /// Checks a valid opening handshake after its header `name` was given these values instead.
+    /// Returns the result of the check.
     fn with(name: &'static str, values: &[&'static str]) -> Result<(), Rejection> {
         verdict(|request| {
             request.headers_mut().remove(name);

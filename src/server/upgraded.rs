@@ -78,10 +78,10 @@ pub(super) struct DetachedSocket {
     leftover: Vec<u8>,
 }
 
-/// The stream that carries the frames.
+/// The stream that carries the frames of a WebSocket.
 enum Transport<Tcp> {
     Tcp(Tcp),
-    /// Any other stream of the server that accepted it, such as TLS.
+    /// Any other stream, such as TLS, of the HTTP server that accepted the connection.
     Other(TokioIo<Upgraded>),
 }
 

@@ -102,9 +102,9 @@ impl Watchdog {
         }
     }
 
-    /// Returns true if this thread must accept, because the accepting shard does not move. One of
-    /// two conditions must hold, too: another shard moves and can serve the connection, or all
-    /// shards stand still and the client is answered here.
+    /// Returns true if this thread must accept, because the accepting shard does not move. It
+    /// accepts only if another shard moves and can serve the connections, or if all shards stand
+    /// still and this thread answers the clients itself.
     fn must_accept(&self) -> bool {
         self.watch.condition(ACCEPTING_SHARD) != Condition::Moving
             && (self.watch.has(Condition::Moving) || self.watch.all_stand())
@@ -132,8 +132,8 @@ impl Watchdog {
         }
     }
 
-    /// Hands a socket to a shard that moves, if there is memory for it, or answers it on this
-    /// thread.
+    /// Hands a socket to a shard that moves, if there is memory for it. Otherwise answers the
+    /// client on this thread.
     fn hand_over_or_answer(&self, socket: TcpStream, entrance: Entrance) {
         // The standard library's listener, unlike tokio's, returns blocking sockets.
         if socket.set_nonblocking(true).is_err() {

@@ -126,8 +126,8 @@ impl TopicList {
     }
 }
 
-/// A list of topics that is parsed from a JSON document, or the first fault of the list. A fault of
-/// the list is no error of the document, which is parsed to its end.
+/// A list of topics that is parsed from a JSON document, or the first fault of the list. The fault
+/// is not returned as an error of deserialization: the rest of the document is parsed, too.
 #[derive(Debug)]
 pub(crate) struct Named(pub(crate) Result<Topics, InvalidTopics>);
 
@@ -159,7 +159,8 @@ impl<'de> Visitor<'de> for NamesVisitor {
     }
 }
 
-/// Parses the next name of a list, and adds it without an intermediate copy.
+/// Parses the next name of a JSON list, and adds it to the list of topics without an intermediate
+/// copy.
 struct Next<'a>(&'a mut TopicList);
 
 impl<'de> DeserializeSeed<'de> for Next<'_> {
@@ -191,15 +192,17 @@ mod tests {
         (0..count).map(|number| number.to_string()).collect()
     }
 
-    /// Makes a list name by name. Returns its length, or its first fault.
+    /// Adds `names` to an empty list, one after the other. Returns the number of topics in the
+    /// list, or the fault of the first name that is refused.
     fn build(names: &[String]) -> Result<usize, InvalidTopics> {
         let mut list = TopicList::default();
         names.iter().try_for_each(|name| list.add(name))?;
         Ok(list.topics.len())
     }
 
-    /// Parses a list from JSON. Returns its length, or its first fault. Returns the outer error if
-    /// the JSON is not valid or is no list of strings.
+    /// Parses a list of topics from JSON. Returns the number of topics in the list, or the first
+    /// fault of the list. The outer error means that `json` is not valid JSON, or no list of
+    /// strings.
     fn parse(json: &str) -> Result<Result<usize, InvalidTopics>, String> {
         let named = serde_json::from_str::<Named>(json).map_err(|error| error.to_string());
         named.map(|Named(topics)| topics.map(|topics| topics.len()))

@@ -14,12 +14,12 @@ pub struct TopicName(Arc<str>);
 #[non_exhaustive]
 pub struct InvalidTopicName;
 
-/// Length of the longest name in bytes, which is that of Centrifugo: long enough for a path, and
-/// short enough that a million names fit into memory.
+/// Length of the longest name, in bytes. Centrifugo has the same limit. It is long enough for a
+/// path, and short enough that a million names fit into memory.
 const MAX_NAME_BYTES: usize = 255;
 
 impl TopicName {
-    /// Makes a name of `name`, which is checked.
+    /// Checks `name`, and makes a topic's name from it.
     ///
     /// # Errors
     ///
@@ -30,7 +30,8 @@ impl TopicName {
         is_valid.then(|| Self(name.into())).ok_or(InvalidTopicName)
     }
 
-    /// Returns true if both names are clones of one name, and do not just have equal text.
+    /// Returns true if both names are clones of the same name. Names that only have equal text are
+    /// no clones.
     pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

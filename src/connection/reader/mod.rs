@@ -14,7 +14,7 @@
 //!
 //! All publications of a turn are published together. While the hub has too much to deliver, a
 //! connection is read only up to its first publication, and then waits for a permit to publish it.
-//! When it gets the permit it publishes, and may read and publish more in a short turn.
+//! When it gets the permit it publishes, and may read and publish more until its turn is over.
 
 mod slow_path;
 
@@ -40,7 +40,8 @@ use crate::{
 
 /// The reader of a connection, which reads in turns.
 pub(super) struct Reader {
-    /// The future that reads a message on the slow path, or waits. `None` between two messages.
+    /// The future that reads a message on the slow path, or that waits for a permit to publish or
+    /// until replies are written. `None` between two messages, unless the connection must wait.
     slow_path: Option<SlowPath>,
     /// Bytes that earlier turns have not read. The next turn reads them first. Boxed, because an
     /// idle connection has none.
@@ -52,7 +53,7 @@ pub(super) struct Reader {
     is_publishing: bool,
     /// True if the protocol gets fragmented messages frame by frame.
     takes_fragments: bool,
-    /// True if calls of the protocol are charged by the clock.
+    /// True if the time of each call of the protocol is measured with the clock and charged.
     is_timed: bool,
 }
 
@@ -76,7 +77,7 @@ struct Turn<'a> {
 }
 
 impl Reader {
-    /// Makes a reader that first publishes `publications`, those of the protocol's `on_open`.
+    /// Makes a reader. It first publishes `publications`, which the protocol has made in `on_open`.
     pub(super) fn new(
         handle: &HandleRef,
         protocol: &dyn Protocol,
@@ -97,10 +98,9 @@ impl Reader {
         reader
     }
 
-    /// Makes the connection wait for a permit and publish `publications`. After that it goes on
-    /// with `rest`, the future of the slow path that was interrupted, if there is one. `unread` is
-    /// the number of bytes that the connection has received and reads later. They stay in memory
-    /// during the wait.
+    /// Makes the connection wait for a permit, publish `publications`, and then go on with `rest`:
+    /// the future of the slow path that was interrupted, if there is one. `unread` is the number of
+    /// bytes that the connection has received and reads later. They stay in memory during the wait.
     fn wait_with(
         &mut self,
         handle: &HandleRef,
@@ -125,8 +125,8 @@ impl Reader {
         }
     }
 
-    /// Keeps `rest`, the bytes that this turn has not read, for the next turn. `kept` is what the
-    /// turn before has kept for this one, with its entry in the ledger.
+    /// Keeps `rest`, the bytes that this turn has not read, for the next turn. `kept` has the
+    /// ledger's entry for the bytes that the turn before had kept for this one.
     fn keep_rest(&mut self, kept: Option<Box<Kept>>, rest: Bytes, shard: &Shard) {
         match kept {
             _ if rest.is_empty() => {}
@@ -150,7 +150,7 @@ impl Reader {
     /// Reads messages and calls the protocol with them, until no bytes are left or the turn is
     /// over. Ready with the reason when the peer sends nothing more. While this is pending, no
     /// wake-up is lost: the task waits in the shard's queue for another turn, or the event that it
-    /// waits for has its waker.
+    /// waits for will wake it.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,

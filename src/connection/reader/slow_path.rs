@@ -53,7 +53,7 @@ pub(super) enum Outcome {
 
 /// A frame of a fragmented message.
 pub(super) struct OwnedFragment {
-    /// Kind of the message, in its first frame. `None` in all other frames.
+    /// Kind of the message, if this is its first frame. `None` for all other frames.
     kind: Option<Kind>,
     is_last: bool,
     payload: Bytes,
@@ -68,7 +68,7 @@ impl OwnedFragment {
 /// Publications of a connection that waits for a permit to publish them.
 pub(super) struct WaitingPublications {
     pub(super) publications: Publications,
-    /// Number of bytes that the connection has received behind these messages and reads later.
+    /// Number of bytes that the connection has received and will read only after the wait.
     pub(super) unread: usize,
 }
 
@@ -91,8 +91,8 @@ async fn wait_while_reader_is_held(handle: &HandleRef) {
     .await;
 }
 
-/// Waits for a permit and publishes. After that it goes on with `rest`, the future of the slow path
-/// that was interrupted, if there is one.
+/// Waits for a permit, publishes, and then goes on with `rest`: the future of the slow path that
+/// was interrupted, if there is one.
 pub(super) async fn publish(
     handle: HandleRef,
     waiting: WaitingPublications,
@@ -260,7 +260,7 @@ fn into_owned(payload: Payload<'_>) -> Bytes {
 /// Bytes of memory that an inflater holds by itself.
 const INFLATER_BYTES: usize = 64 * 1024;
 
-/// Nanoseconds that a turn is charged for a step of inflating. A few steps take up to 100,000.
+/// Nanoseconds that a turn is charged for a step of inflating. A few steps take up to 100,000 ns.
 const INFLATE: u64 = 10_000;
 
 /// fastwebsockets as it reads a message of a connection. `W` is the callback for its automatic
@@ -295,15 +295,17 @@ fn engine(
     FragmentCollector::new(web_socket)
 }
 
-/// The stream of the peer's bytes, which come through the shard's receive buffer. It enters the
-/// memory that an unfinished message holds in the shard's ledger.
+/// The stream of the peer's bytes, which come through the shard's receive buffer. While a message
+/// is unfinished, the stream keeps the entry in the shard's ledger for the memory that the message
+/// holds.
 struct Inbound {
     handle: HandleRef,
     /// The entry in the ledger for the memory that fastwebsockets may hold for the message.
     message: UnfinishedMessage,
     /// Number of bytes that were received for the message so far, control frames included.
     received: usize,
-    /// Size of the largest allowed message, in bytes as it is received (compressed or not).
+    /// Greatest number of payload bytes with which a message may arrive. If compression was agreed
+    /// on, this is more than `message_bytes`, because compression may make a message larger.
     limit: usize,
 }
 

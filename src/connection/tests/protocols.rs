@@ -6,7 +6,7 @@ use super::*;
 use crate::{message::Message, topic::list::Topics, wire::close::CloseCode};
 
 /// Starts a connection whose peer sends the bytes `read`, and polls its task five times, which is
-/// more than it needs. Returns the bytes that it writes to the peer.
+/// more than it needs. Returns the bytes that the connection writes to the peer.
 fn written(connection: Connection, read: &[u8]) -> Vec<u8> {
     let script = Rc::new(RefCell::new(Script {
         read: read.to_vec(),
@@ -76,7 +76,8 @@ fn replies_to_a_connection_that_is_reset_go_to_no_other_connection() {
     assert_eq!(written, b"");
 }
 
-/// Closes the connection at the first message, and sends the test the reason that `on_close` gets.
+/// A protocol that closes the connection at the first message. It sends the test the reason with
+/// which its `on_close` is called.
 struct Closes(mpsc::Sender<Disconnect>);
 
 impl Protocol for Closes {
@@ -106,7 +107,8 @@ fn on_close_gets_the_first_of_several_reasons() {
     assert_eq!(written, b"\x88\x03\x10\xE1x");
 }
 
-/// Subscribes to `cats` when it opens. At a message it subscribes to `cats` again, and to `dogs`.
+/// A protocol that subscribes to `cats` when its connection opens. At a message it subscribes to
+/// `cats` again, and tries to subscribe to `dogs`.
 struct SubscribesAgain;
 
 impl Protocol for SubscribesAgain {
@@ -135,8 +137,8 @@ fn while_memory_is_short_a_topic_that_is_followed_may_be_subscribed_to_and_no_ot
     assert_eq!(written[..4], *b"\x88\x1B\x03\xF5");
 }
 
-/// Publishes to its two lists of topics by turns, once for each message. It counts the messages,
-/// and claims that its calls are instant.
+/// A protocol that publishes once for each message that it gets, to one and the other of two lists
+/// of topics alternately. It counts the messages, and claims that its calls are instant.
 struct Alternates([Topics; 2], Rc<Cell<u32>>);
 
 impl Protocol for Alternates {

@@ -134,7 +134,8 @@ mod tests {
         Topics::new(names).unwrap()
     }
 
-    /// Returns the JSON that the relay replies to a message, which must be an error.
+    /// Gives the relay a message that it must reject. Returns the error that it replies with, as
+    /// JSON.
     fn error_for(kind: Kind, payload: &[u8]) -> String {
         let Reaction::Reply(frame) = react(kind, payload) else {
             panic!("no error for {payload:?}");

@@ -204,7 +204,7 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// Marks the registration as connected. Returns its topics, or `None` if the registration was
-    /// deleted since it was claimed. The claim itself keeps no topics: those that the connection
+    /// deleted since it was claimed. The claim itself keeps no topics: topics that the connection
     /// leaves later would stay in memory.
     #[must_use]
     pub(crate) fn connected(&self, connection: ConnectionId) -> Option<Topics> {
@@ -214,8 +214,7 @@ impl Claim {
         })
     }
 
-    /// Stores the topics in the registration, from which the next connection with this id takes
-    /// them.
+    /// Stores `topics` in the registration, so that the next connection that claims it gets them.
     pub(crate) fn set_topics(&self, topics: &Topics) {
         self.change(|registration| {
             let held = held_bytes(&registration.user, topics);

@@ -85,9 +85,9 @@ async fn turn_away(socket: TcpStream, site: &Arc<Site>, places: &Arc<Semaphore>)
     });
 }
 
-/// Accepts the connection that has waited longest. Returns `None` if no connection waits: at the
-/// limit of descriptors, `accept` fails even then. This does not wait for a connection, because a
-/// descriptor may be free again when the next one comes.
+/// Accepts the connection that has waited longest. If no connection waits, this returns `None`
+/// immediately: at the limit of descriptors, `accept` fails even if there is no connection to turn
+/// away. A connection that comes later may find a free descriptor.
 async fn accept_now(listener: &TcpListener) -> Option<io::Result<TcpStream>> {
     let accepted = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
     match accepted {

@@ -49,7 +49,8 @@ impl Handoff {
         });
     }
 
-    /// Gives a socket that was accepted on the first shard, `here`, to the shard whose turn it is.
+    /// Gives a socket that was accepted on the first shard, `here`, to the shard that is next in
+    /// the rotation.
     fn assign(&self, here: &Rc<Shard>, socket: TcpStream, entrance: Entrance) {
         let index = self.site.hub.next_shard();
         if index == ACCEPTING_SHARD {
@@ -61,7 +62,8 @@ impl Handoff {
         }
     }
 
-    /// Gives a socket that was accepted by another thread to the shard whose turn it is.
+    /// Gives a socket that was accepted by another thread to the shard that is next in the
+    /// rotation.
     pub(in crate::server) fn hand_over(&self, socket: net::TcpStream, entrance: Entrance) {
         self.send_to(self.site.hub.next_shard(), socket, entrance);
     }

@@ -1,6 +1,6 @@
 //! A listener: an address that the server listens on, and the way of its sockets to the shards.
 //!
-//! [`accept`] accepts each socket, with a [`reserve`] for when no descriptors are left. [`handoff`]
+//! [`accept`] accepts each socket, and uses a [`reserve`] when no descriptors are left. [`handoff`]
 //! hands the socket to a shard. If no shard can serve a client, `accept` or the watchdog answers it
 //! on the bare socket, without TLS or anything else that a shard would wrap it in.
 
@@ -32,8 +32,8 @@ pub(super) struct Entrance {
 }
 
 impl Listener {
-    /// Listens on `address`. The kernel ends an accepted connection if its client does not read its
-    /// answers within `request_timeout`.
+    /// Listens on `address`. The kernel ends an accepted connection if the client does not read the
+    /// server's answers within `request_timeout`.
     pub(super) fn bind(address: SocketAddr, request_timeout: Duration) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         // After a restart, connections of the last run may still be in TIME_WAIT on this address.

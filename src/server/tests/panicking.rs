@@ -13,8 +13,8 @@ use crate::{
     topic::TopicName,
 };
 
-/// Runs `work`, which panics, on the shard `shard` of a server with `shards` shards, and checks how
-/// all connections end.
+/// Runs `work`, which panics, on the shard `shard` of a server with `shards` shards, and checks
+/// that its connections end with 1011, and those of the other shards with 1012.
 #[track_caller]
 fn check_a_panic(shards: usize, shard: usize, work: fn(&Rc<Shard>)) {
     let mut server = Served::start(shards);

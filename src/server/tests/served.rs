@@ -1,5 +1,5 @@
-//! A running server whose shards a test can hold up, and blocking clients, which get the literal
-//! bytes that the tests expect.
+//! A running server whose shards a test can block, and its clients. The clients use blocking
+//! sockets, and compare what they receive with literal bytes.
 
 use std::{
     io::{Read, Write},
@@ -82,8 +82,9 @@ impl Served {
         release
     }
 
-    /// Opens a subscriber of the topic `t` on each shard, and checks that each gets a message. The
-    /// server hands connections to the shards in turn.
+    /// Opens a subscriber of the topic `t` on each shard, and checks that each gets a message. Each
+    /// shard gets one of the subscribers, because the server hands connections to the shards in
+    /// turn.
     pub(super) fn subscribers(&self) -> Vec<TcpStream> {
         let shards = 0..self.hub.shards();
         let mut subscribers: Vec<_> = shards.map(|_| self.upgrade("/ws?topic=t")).collect();
@@ -140,7 +141,7 @@ impl Served {
     }
 }
 
-/// Reads as many bytes as `wire` has, which must be the same.
+/// Reads as many bytes as `wire` has, and checks that they are the same as `wire`.
 #[track_caller]
 pub(super) fn expect(stream: &mut TcpStream, wire: &[u8]) {
     let mut read = vec![0; wire.len()];
@@ -156,7 +157,8 @@ pub(super) fn expect_end(stream: &mut TcpStream) {
     assert_eq!(rest, b"");
 }
 
-/// Waits until `condition` holds. `what` says that it does, for the panic if it never holds.
+/// Waits until `condition` holds. If it does not hold in time, panics with `what`, which describes
+/// the condition.
 #[track_caller]
 pub(super) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + TIMEOUT;

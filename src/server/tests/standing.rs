@@ -148,7 +148,7 @@ impl std::io::Write for Log {
     }
 }
 
-/// Starts to keep the log lines of this process in [`LOG`], at its first call.
+/// Makes this process keep its log lines in [`LOG`]. Only the first call has an effect.
 fn keep_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
