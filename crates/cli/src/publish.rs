@@ -83,7 +83,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{line}").context("writing to standard output")
 }
 
-/// Parses `url`, to which `/publish` will be appended.
+/// Parses `url`. Refuses a URL with a query, because `/publish` will be appended to the URL.
 fn base(url: &str) -> anyhow::Result<Url> {
     let url = Url::parse(url, "http")?;
     ensure!(url.query.is_none(), "the URL must not contain `?`");
@@ -99,7 +99,7 @@ struct PublishRequest<'a> {
     user_id: Option<UserId<'a>>,
 }
 
-/// The id of a user, which the server takes as a number or as a text.
+/// The id of a user, which is sent as a JSON number or as a JSON string. The server takes both.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum UserId<'a> {

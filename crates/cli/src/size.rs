@@ -1,7 +1,8 @@
 //! Sizes in bytes, in options and in the settings file.
 //!
-//! Pure. The crates that parse sizes also accept some whose exact meaning is unclear: fractions,
-//! which they round, units of 1000 beside those of 1024, and signs.
+//! Pure. This is a parser of its own, because the crates that parse sizes also accept texts whose
+//! exact meaning is unclear: fractions, which they round, units of 1000 beside those of 1024, and
+//! signs.
 
 use std::{fmt, str::FromStr};
 

@@ -70,7 +70,7 @@ pub(super) enum OpenError {
 }
 
 impl OpenError {
-    /// Returns true if another attempt is pointless.
+    /// Returns true if another attempt to connect would fail in the same way.
     pub(super) fn is_final(&self) -> bool {
         match self {
             Self::Refused { status, .. } => is_final_status(*status),
@@ -87,7 +87,8 @@ impl OpenError {
     }
 }
 
-/// Returns true if another attempt would get the same `status` again, which is not 101.
+/// Returns true if another attempt to connect would be answered by the same `status`, which is any
+/// but 101.
 fn is_final_status(status: StatusCode) -> bool {
     // Success and redirection are final, too: they don't come from a WebSocket server.
     let is_temporary = status.is_server_error()

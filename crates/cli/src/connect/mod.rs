@@ -99,7 +99,8 @@ pub(crate) struct Args {
     echo: bool,
 }
 
-/// Runs the client until the user ends it, or the end of the input or an error does.
+/// Runs the client, over several connections if necessary, until the user or the end of the input
+/// ends it. Fails if an error ends it.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut client = Client {
         target: Target::parse(&args.url, &args.topics).map_err(Misuse)?,
@@ -198,8 +199,8 @@ impl Client {
     }
 
     /// Decides whether to reconnect after the end of a connection. Fails if the reason of the end
-    /// forbids to reconnect, or if the input has ended and the server did not close in an orderly
-    /// way.
+    /// forbids to reconnect. Also fails if the input has ended, and the server ended the connection
+    /// otherwise than by a Close without an error.
     fn after_disconnect(&mut self, disconnect: Disconnect) -> anyhow::Result<Next> {
         // With `--echo` there is no input. It counts as ended, so that the client does not
         // reconnect.

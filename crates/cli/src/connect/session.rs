@@ -224,7 +224,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits, after a write has failed, for the reason that the reader of the socket reports: it
+    /// Waits for the reason why a write has failed. The reader of the socket reports the reason: it
     /// may still receive the server's Close.
     async fn reason(&mut self) -> Disconnect {
         let disconnect = timeout(CLOSE_TIMEOUT, disconnect(&mut self.link, &mut self.pings)).await;

@@ -22,11 +22,11 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment, mut_arg("url", |url| url.help(WEBSOCKET_URL)))]
 pub(super) struct Args {
-    /// Number of connections that come and go, at a time
+    /// Connections that come and go: how many are open at a time
     #[arg(long, value_name = "N", default_value = "100")]
     connections: Count,
 
-    /// Number of them that connect in a second; as many leave
+    /// Connections that come and go: how many connect in a second; as many leave
     #[arg(long, value_name = "N", default_value = "200")]
     rate: Rate,
 

@@ -128,8 +128,8 @@ impl Common {
         Ok((scheme, Url::parse(&text, written)?))
     }
 
-    /// Looks the server's name up, and returns the address to connect to. Call it only once: if the
-    /// name has several addresses, it tries to connect to them.
+    /// Looks the server's name up, and returns the address to connect to. If the name has several
+    /// addresses, this method itself connects to one after the other, so call it only once.
     pub(super) fn address(&self, default_url: &str) -> anyhow::Result<SocketAddr> {
         let (_, url) = self.parse_url(default_url).map_err(Misuse)?;
         address(&url)
@@ -155,8 +155,8 @@ impl Common {
         })
     }
 
-    /// Returns the length of the warm-up, which is longer than caches, buffers and branch
-    /// predictors need.
+    /// Returns the length of the warm-up. It is longer than caches, buffers and branch predictors
+    /// need to warm up.
     pub(super) fn warm_up(&self) -> Duration {
         (self.duration / 5).min(Duration::from_secs(1))
     }
@@ -173,9 +173,9 @@ fn address(url: &Url) -> anyhow::Result<SocketAddr> {
     reachable(&addresses).with_context(|| format!("cannot find {}", url.authority))
 }
 
-/// Returns the first address that accepts a connection. If none does, returns the first one, so
-/// that the run fails with the error of connecting to it. Returns a single address without trying
-/// it.
+/// Returns the first address that accepts a connection. If none does, returns the first address, so
+/// that the run fails with the error of connecting to it. If there is only one address, returns it
+/// without a connection.
 fn reachable(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     let (first, others) = addresses.split_first()?;
     if others.is_empty() {
@@ -186,10 +186,12 @@ fn reachable(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     Some(*addresses.iter().find(accepts).unwrap_or(first))
 }
 
-/// Time within which one address of several must accept a connection. Arbitrary.
+/// Time within which an address must accept a connection if the name has several addresses.
+/// Arbitrary.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Stands for [`TOPIC`](framecast_load::plan::TOPIC) while the URL is parsed.
+/// The text that replaces [`TOPIC`](framecast_load::plan::TOPIC) in a URL while the URL is parsed:
+/// a parser would refuse the braces of `{topic}`.
 const TOPIC_PLACEHOLDER: &str = "framecast-topic-goes-here";
 
 /// Parses the file name of the plot. Refuses the extension of another format, as the plot is an

@@ -41,11 +41,12 @@ pub(super) fn percentiles(latencies: &Latencies) -> String {
     text
 }
 
-/// Number of sub-buckets of a histogram with three significant digits, which the last line of the
-/// text has.
+/// Number of sub-buckets of a histogram with three significant digits. The last line of the text
+/// has this number.
 const SUB_BUCKETS: u32 = 2048;
 
-/// Number of rows each time that the distance to 100 % halves. It is HdrHistogram's own default.
+/// Number of rows from each percentile to the one at half its distance to 100 %: from 0 to 50 %,
+/// from 50 to 75 %, and so on. It is HdrHistogram's own default.
 const TICKS_PER_HALF_DISTANCE: u32 = 5;
 
 #[cfg(test)]

@@ -99,9 +99,9 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
 
 /// Words of the table that depend on the scenario.
 struct Labels {
-    /// Name of the row with the number of messages that have arrived, or of connections.
+    /// Name of the row that counts the messages that have arrived, or the connections.
     delivered: &'static str,
-    /// Name of one such message or connection, for the CPU time that each one costs.
+    /// Name of one such message or connection. The CPU time is given for each of them.
     one: &'static str,
     /// True if messages are numbered, so that faults are counted.
     is_numbered: bool,

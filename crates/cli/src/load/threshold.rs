@@ -17,9 +17,9 @@ pub(super) struct Thresholds {
 
 impl Thresholds {
     /// Returns one line about what is wrong with a result, or `None` if nothing is. Only the first
-    /// fault is reported, and causes come before effects: a missing message is not reported if a
-    /// connection has ended. If the result `must_be_whole`, any missing, duplicate or late message
-    /// is a fault, even without a threshold.
+    /// fault is reported, and causes come before effects: if a connection has ended, the messages
+    /// that it misses are not reported. If `must_be_whole` is true, any missing, duplicate or late
+    /// message is a fault, even without a threshold.
     pub(super) fn missed(&self, report: &Report, must_be_whole: bool) -> Option<String> {
         ended(report)
             .or_else(|| failed(report))
@@ -30,8 +30,8 @@ impl Thresholds {
             .or_else(|| must_be_whole.then(|| broken(report))?)
     }
 
-    /// Checks `--min-ratio`. Messages that are duplicate, out of order or corrupted miss every
-    /// ratio, because the ratio does not count them.
+    /// Checks `--min-ratio`. A message that is duplicate, out of order or corrupted fails the
+    /// check, whatever the ratio is, because these faults do not lower the ratio.
     fn missed_ratio(&self, report: &Report) -> Option<String> {
         let (least, ratio) = (self.min_ratio?, report.delivery_ratio());
         if ratio < least {
@@ -109,7 +109,7 @@ fn missing(report: &Report) -> u64 {
     report.expected().saturating_sub(report.tally.distinct())
 }
 
-/// Returns a line if nothing has arrived although something should have.
+/// Returns a line about it if nothing has arrived although something should have, otherwise `None`.
 fn empty(report: &Report) -> Option<String> {
     let (distinct, expected) = (report.tally.distinct(), report.expected());
     let is_empty = distinct == 0 && expected > 0;

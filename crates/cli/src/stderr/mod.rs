@@ -113,7 +113,8 @@ impl Drop for Stderr {
 }
 
 impl Lines {
-    /// Queues whole lines. If they do not fit, drops them and counts them as one line.
+    /// Queues whole lines. If they do not fit, drops all of them, and counts them as one dropped
+    /// line.
     pub(super) fn push(&self, lines: &[u8]) {
         let mut queue = self.0.lock();
         queue.offer(lines);
@@ -150,8 +151,8 @@ impl Queue {
 }
 
 impl Shared {
-    /// Waits until there is something to write. Returns the queued lines, and how many lines were
-    /// dropped after them.
+    /// Waits until there is something to write, and takes it out of the queue. Returns the queued
+    /// lines, and how many lines were dropped after them.
     fn take(&self) -> (Vec<u8>, usize) {
         let is_empty = |queue: &mut Queue| queue.lines.is_empty() && queue.dropped_lines == 0;
         let mut queue = self.lock();

@@ -5,14 +5,15 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::*;
 
-/// A writer that passes the text of each write to a [`Reader`], and blocks until that decides how
-/// the write ends.
+/// A writer that passes the text of each write to a [`Reader`]. Then the write blocks until the
+/// [`Reader`] decides whether it succeeds.
 struct BlockingWriter {
     written: SyncSender<String>,
     outcomes: Receiver<io::Result<()>>,
 }
 
-/// The test's end of a [`BlockingWriter`]: it sees each write, and decides how it ends.
+/// The test's end of a [`BlockingWriter`]: it receives the text of each write, and decides whether
+/// the write succeeds.
 struct Reader {
     written: Receiver<String>,
     outcomes: SyncSender<io::Result<()>>,

@@ -21,8 +21,9 @@ use tokio::sync::{mpsc, oneshot};
 /// from the server.
 const MAX_LINE_BYTES: u64 = 16 << 20;
 
-/// Capacity of the queue of lines for standard output. Arbitrary: enough for a batch. When it is
-/// full the socket is not read, so that TCP's flow control slows the server down.
+/// Capacity of the queue of lines for standard output. Arbitrary: its writer writes all queued
+/// lines at once, and this is enough of them. While the queue is full, the socket is not read, so
+/// that TCP's flow control slows the server down.
 const QUEUED_LINES: usize = 64;
 
 /// The user's side: standard input, standard output and Ctrl-C.
@@ -34,8 +35,8 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// Opens the console. If `reads_input` is false, standard input is not read, and `input` waits
-    /// for ever.
+    /// Opens the console. If `reads_input` is false, standard input is not read, and
+    /// [`Input::next`] waits for ever.
     pub(super) fn open(reads_input: bool) -> Self {
         Self {
             input: Input::open(reads_input),
@@ -115,8 +116,8 @@ impl Input {
         self.first = Some(Ok(line));
     }
 
-    /// Returns true if the input has ended and all its lines were taken. Does not wait: as long as
-    /// the end is not known, returns false.
+    /// Returns true if the input has ended and all its lines were taken. Does not wait for the end:
+    /// returns false as long as more input may come.
     pub(super) fn is_ended(&mut self) -> bool {
         if self.first.is_none() && !self.is_ended {
             match self.lines.try_recv() {

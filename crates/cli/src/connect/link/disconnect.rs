@@ -8,7 +8,7 @@ use framecast_wire::protocol_error::ProtocolError;
 
 use crate::display::escape;
 
-/// The reason why a connection ended that the client did not close itself.
+/// The reason why a connection ended, if it was not the client that closed it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Disconnect {
     /// The server started the closing handshake. `code` is `None` if its Close frame was empty.

@@ -3,8 +3,8 @@
 use fastwebsockets::{Frame, OpCode};
 use framecast_wire::{deflate::Deflater, extension::Agreement, frame::Kind};
 
-/// Encodes messages. Compresses those that this makes smaller, if both sides have agreed on
-/// compression.
+/// Encodes messages. If both sides have agreed on compression, compresses each message that becomes
+/// smaller by it.
 #[derive(Debug)]
 pub(crate) struct Encoder(Option<Deflater>);
 

@@ -42,8 +42,8 @@ use crate::connect::console::message;
 /// Capacity of the queue of events. Arbitrary: the session takes events whenever it waits.
 const QUEUED_EVENTS: usize = 64;
 
-/// Limits of a message from the server. Arbitrary: more than a terminal can show, and little enough
-/// for the memory of any machine.
+/// Limits of a message from the server. Arbitrary: longer messages than a terminal can show are
+/// accepted, but none that would take a notable part of any machine's memory.
 const LIMITS: MessageLimits = MessageLimits {
     message_bytes: 16 << 20,
     fragments: 1 << 17,
@@ -69,8 +69,8 @@ pub(super) enum Messages {
     Echo,
 }
 
-/// Completes once a queued frame is written to the socket. Fails if the frame will never be
-/// written.
+/// A receiver that completes when a queued frame has been written to the socket. Fails if the frame
+/// will never be written.
 pub(super) type Written = oneshot::Receiver<()>;
 
 /// An encoded frame, and the sender that completes its [`Written`].
@@ -80,7 +80,8 @@ pub(super) type Outgoing = (Vec<u8>, oneshot::Sender<()>);
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) events: mpsc::Receiver<Event>,
-    /// Closed once no more frames are written: after a Close frame, or after the socket has failed.
+    /// The queue of frames for the socket. The queue is closed once no more frames are written:
+    /// after a Close frame, or after the socket has failed.
     pub(super) frames: mpsc::Sender<Outgoing>,
     encoder: Encoder,
     /// The tasks that read and write the socket. Dropping the set ends them.
