@@ -1,7 +1,7 @@
 //! Compares a whole connection of the server (socket, gate, fastwebsockets, reader, outbox) with
 //! the oracle. However reads and writes are split, the server must send the frames that the oracle
-//! derives from the client's bytes. If our role in the input is the client, the read side of our
-//! client is compared instead.
+//! derives from the client's bytes. The input may select our client in place of our server. Then
+//! the read side of our client is compared with the oracle.
 #![no_main]
 
 use framecast::Disconnect;
@@ -50,7 +50,8 @@ fn check_server(input: &Input, conversation: &Conversation) {
     check_pongs(&pongs, &conversation.pings, may_lose);
 }
 
-/// Returns the frames inflated, and checks that they were compressed as agreed.
+/// Inflates the compressed ones of the frames, and returns all frames. Checks that the server has
+/// compressed as `terms` demand.
 fn inflated(frames: Vec<ServerFrame>, terms: Terms) -> Vec<ServerFrame> {
     let mut inflater = terms.inflater();
     let mut inflated = |frame: ServerFrame| {
@@ -112,7 +113,8 @@ fn check_client(input: &Input, conversation: &Conversation) {
     assert!(answered.eq(expected));
 }
 
-/// Returns true for the two errors of which either may be reported (see [`End::InvalidOrTooBig`]).
+/// Returns true if this error may be reported for a message that is both invalid and too big (see
+/// [`End::InvalidOrTooBig`]).
 fn is_invalid_or_too_big(error: ProtocolError) -> bool {
     matches!(
         error,
@@ -120,7 +122,8 @@ fn is_invalid_or_too_big(error: ProtocolError) -> bool {
     )
 }
 
-/// Returns the payload of fastwebsockets' answer to a Close whose code must not be sent.
+/// Returns the payload of fastwebsockets' answer to a Close that has this reason and a code that
+/// must not be sent.
 fn answer_to_invalid_code(reason: &[u8]) -> Vec<u8> {
     [&1002u16.to_be_bytes()[..], reason].concat()
 }
@@ -184,8 +187,8 @@ fn check_pongs(pongs: &[ServerFrame], pings: &[Vec<u8>], may_end_early: bool) {
     );
 }
 
-/// Checks the frames with the opcode of a Close that the server has sent: there must be the one
-/// that `end` calls for, or none.
+/// Checks the Closes that the server has sent: one with the payload that follows from `end`, or
+/// none if the connection ends without a Close.
 fn check_close(close: &[ServerFrame], end: &End) {
     let expected = match end {
         End::Lost => vec![],
@@ -212,9 +215,10 @@ fn close_payload(error: ProtocolError) -> Vec<u8> {
     [&error.close_code().to_be_bytes()[..], reason.as_bytes()].concat()
 }
 
-/// Size of the largest message that the server compresses in the context of a single connection, in
-/// bytes.
+/// Size of the largest message that the server compresses in the compression context of a
+/// connection, in bytes.
 const MAX_COMPRESSED_ALONE: usize = 64 * 1024;
 
-/// Largest number of Pongs that wait in the outbox. Each further Pong replaces the last one.
+/// Largest number of Pongs that wait in the outbox. While so many wait, each new Pong replaces the
+/// last one.
 const KEPT_PONGS: usize = 32;

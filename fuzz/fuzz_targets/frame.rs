@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 #[derive(Arbitrary, Debug)]
 enum Sent<'a> {
     Binary(&'a [u8]),
-    /// A Close whose reason is repeated `times` times, so that it is often too long.
+    /// A Close with `reason` repeated `times` times, so that its reason is often too long.
     Close {
         code: u16,
         reason: &'a str,
@@ -23,7 +23,8 @@ enum Sent<'a> {
         is_final: bool,
         payload: &'a [u8],
     },
-    /// A binary message of this many bytes (modulo 200,000), which is more than an input can hold.
+    /// A binary message of this many bytes (modulo 200,000). So the payload can be larger than an
+    /// input.
     Large(u32),
     Text(&'a str),
 }
@@ -44,7 +45,7 @@ fuzz_target!(|frames: Vec<Sent<'_>>| {
     assert!(rest.is_empty());
 });
 
-/// Encodes a frame. Returns it, and the first byte and the payload that it must have.
+/// Encodes a frame. Returns the frame, and the first byte and the payload that it must have.
 fn encode(sent: &Sent<'_>) -> (Frame, u8, Vec<u8>) {
     match *sent {
         Sent::Binary(payload) => (Frame::binary(payload), 0x82, payload.to_vec()),

@@ -67,8 +67,8 @@ fn to_request(parsed: &httparse::Request<'_, '_>) -> Option<Request<()>> {
 
 /// Returns true if the request is an opening handshake that the server must accept: it comes from a
 /// program, which sends no `Origin`, or from a page of this server. `target` is the authority in
-/// the request's target, if it has one. Returns `None` if a host in the request is not [`simple`],
-/// and this check cannot decide.
+/// the request's target, if it has one. Returns `None` if this check cannot decide, because a host
+/// in the request is not [`simple`].
 fn is_handshake(request: &httparse::Request<'_, '_>, target: Option<&str>) -> Option<bool> {
     let values = |name: &str| -> Vec<&[u8]> {
         let named = request

@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Operation {
-    /// A connection of a user changes its topics.
+    /// A connection changes its topics, if it belongs to a user.
     ChangeTopics {
         connection: u8,
         topics: u8,
@@ -27,7 +27,7 @@ enum Operation {
     Disconnect {
         connection: u8,
     },
-    /// A connection publishes to the topics whose bits are set.
+    /// A connection publishes a message to the topics whose bits are set in `topics`.
     Publish {
         connection: u8,
         topics: u8,
@@ -75,8 +75,8 @@ fuzz_target!(|operations: Vec<Operation>| {
 });
 
 /// Returns the compression of a connection: none if `bits` are 0. Otherwise the lower three bits
-/// are the window, and the upper bit is set if the client forbids a context. One combination does
-/// not occur, because it would be 0: the largest window with a context.
+/// select the window, and the upper bit is set if the client forbids a compression context. The
+/// largest window with a context does not occur, because its bits would be 0.
 fn terms(bits: u8) -> Terms {
     let (window, forgets) = (bits & 0x07, bits >> 3);
     match bits {
@@ -87,7 +87,7 @@ fn terms(bits: u8) -> Terms {
     }
 }
 
-/// Returns the indices of the topics whose bits are set.
+/// Returns the indices of the topics whose bits are set in `bits`.
 fn indices(bits: u8) -> Vec<usize> {
     (0..TOPICS).filter(|index| bits >> index & 1 == 1).collect()
 }

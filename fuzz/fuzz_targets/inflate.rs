@@ -47,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Checks the inflater's result against the expected payload, or the errors that it may report.
+/// Checks that the inflater's result is the expected payload, or one of the expected errors.
 fn check(ours: &Result<Vec<u8>, ProtocolError>, expected: &Result<Vec<u8>, Vec<ProtocolError>>) {
     match (ours, expected) {
         (Err(error), Err(faults)) => {
@@ -59,7 +59,7 @@ fn check(ours: &Result<Vec<u8>, ProtocolError>, expected: &Result<Vec<u8>, Vec<P
     }
 }
 
-/// Returns a message that was compressed and then changed, as the input describes. Returns `None`
+/// Compresses a message and then changes some of its bytes, as the input describes. Returns `None`
 /// if the input is too short.
 fn changed(input: &[u8]) -> Option<Vec<u8>> {
     let [level, count, rest @ ..] = input else {

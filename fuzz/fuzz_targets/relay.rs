@@ -1,7 +1,7 @@
-//! Compares the server's parsers of JSON from clients with a plain JSON parser: those of messages
-//! to the relay, and of the bodies of `POST /register` and `POST /publish`. JSON that the server
-//! accepts must mean the same to both. JSON that it refuses must be answered with a well-formed
-//! error.
+//! Compares the server's parsers of JSON from clients with a plain JSON parser, serde_json's
+//! [`Value`]. The server's parsers are those of messages to the relay, and of the bodies of `POST
+//! /register` and `POST /publish`. JSON that the server accepts must mean the same to both. JSON
+//! that the server refuses must be answered with a well-formed error.
 #![no_main]
 
 use std::collections::HashSet;
@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Checks the relay's reaction to a message of this kind.
+/// Checks what the relay does with `text` as a message of this kind, text or binary.
 fn check_message(kind: Kind, text: &str) {
     match internals::relay(kind, text.as_bytes()) {
         Ok(topics) => {
@@ -78,21 +78,21 @@ fn check_publish(body: &[u8]) {
     }
 }
 
-/// Parses JSON that the server has accepted, with the plain parser. It must be an object.
+/// Parses JSON that the server has accepted with serde_json. The JSON must be an object.
 fn parsed(json: &[u8]) -> Value {
     let value: Value = serde_json::from_slice(json).expect("the server accepts only JSON");
     assert!(value.is_object());
     value
 }
 
-/// Returns the payload of a text frame.
+/// Returns the payload of `wire`, which must be a single text frame.
 fn payload(mut wire: &[u8]) -> Vec<u8> {
     let frame = ServerFrame::take(&mut wire);
     assert!(frame.first == 0x81 && wire.is_empty());
     frame.payload
 }
 
-/// Checks that `user` is the user that the JSON names: a string, or a number.
+/// Checks that `user` is the user that the JSON names by `value`: a string, or a number.
 fn check_user(user: &str, value: &Value) {
     match value {
         Value::String(name) => {

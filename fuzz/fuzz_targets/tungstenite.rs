@@ -65,14 +65,14 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!((ours, our_end), (theirs, their_end), "{end:?}");
 });
 
-/// Returns the messages that our server echoes.
+/// Runs our server. Returns the messages that it echoes.
 fn echoed(input: &Input) -> Vec<Received> {
     let frames = serve(input).into_iter();
     let data = frames.filter(|frame| !frame.is_control());
     data.map(|frame| (frame.first, frame.payload)).collect()
 }
 
-/// Returns the messages that our client reads.
+/// Runs our client. Returns the messages that it reads.
 fn read_by_client(input: &Input) -> Vec<Received> {
     let messages = read_all(input).messages.into_iter();
     let first = |kind| if kind == Kind::Text { 0x81 } else { 0x82 };
@@ -81,8 +81,8 @@ fn read_by_client(input: &Input) -> Vec<Received> {
         .collect()
 }
 
-/// Returns true if tungstenite 0.30 may read on where we end the connection, or may end it in
-/// another way.
+/// Returns true if tungstenite 0.30 rightly differs from us: it reads on where our connection has
+/// ended with `ours`, or reports another end, `theirs`.
 fn may_differ(ours: &conversation::End, theirs: End) -> bool {
     match ours {
         // tungstenite answers with 1002, too, but reports a normal end.
@@ -100,7 +100,7 @@ fn may_differ(ours: &conversation::End, theirs: End) -> bool {
     }
 }
 
-/// Returns the messages and the end that tungstenite reads.
+/// Runs tungstenite. Returns the messages that it reads, and the way in which its connection ends.
 fn tungstenite(input: &Input) -> (Vec<Received>, End) {
     let limit = Some(input.rules().limits.message_bytes);
     let config = WebSocketConfig::default()

@@ -1,6 +1,7 @@
 //! Compares fastwebsockets' unmasking with a simple loop over the bytes. The payload begins at any
-//! alignment. It is unmasked whole, and in two pieces with a rotated key, as the validator does it.
-//! This function of fastwebsockets is the only unsafe code that a message passes through.
+//! alignment in memory. It is unmasked whole, and in two pieces with a rotated key, as the
+//! validator does it. fastwebsockets' unmasking is the only unsafe code that a message passes
+//! through.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

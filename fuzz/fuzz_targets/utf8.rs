@@ -30,8 +30,8 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(bytes_taken(*cuts, text), bytes_valid(text));
 });
 
-/// Returns the result of a naive check: the number of bytes before the byte at which the text must
-/// be refused, or `None` if the text is valid.
+/// Checks the text naively. Returns the number of bytes before the byte at which the text must be
+/// refused, or all of them if it ends inside a code point. Returns `None` if the text is valid.
 fn bytes_valid(text: &[u8]) -> Option<usize> {
     let error = str::from_utf8(text).err()?;
     if error.error_len().is_none() {
@@ -44,9 +44,9 @@ fn bytes_valid(text: &[u8]) -> Option<usize> {
     (error.valid_up_to()..text.len()).find(is_first_wrong)
 }
 
-/// Feeds the text to the validator byte by byte, in fragments whose lengths are the `cuts`, one
-/// after the other and again from the first. Returns the number of bytes before the byte at which
-/// the validator refuses the text, or `None` if it is accepted.
+/// Feeds the text to the validator byte by byte, in fragments. The lengths of the fragments are the
+/// four `cuts` and 1, again and again. Returns the result of the validator as [`bytes_valid`] does:
+/// the number of bytes before the refused one, or `None` if the text is accepted.
 fn bytes_taken(cuts: [u8; 4], text: &[u8]) -> Option<usize> {
     let mut validator = Validator::new(RULES);
     let (mut rest, mut first) = (text, 0x01);

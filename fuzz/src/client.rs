@@ -42,11 +42,12 @@ pub enum End {
     ProtocolError(ProtocolError),
 }
 
-/// Runs our client until it ends. It reads the bytes of `input`, which a server sends.
+/// Runs our client until its connection ends. The client reads the bytes in `input` as those of a
+/// server.
 ///
 /// # Panics
 ///
-/// If the client is pending and has stored no waker with its socket.
+/// If the client is pending and nothing can wake it: a wake-up was lost.
 pub fn read_all(input: &Input) -> Received {
     let peer = Peer::new(input.wire.clone(), input.reads(), input.writes());
     let mut reading = pin!(read(peer.clone(), input.rules()));

@@ -35,8 +35,8 @@ pub enum End {
 }
 
 impl Decoded {
-    /// Returns the conversation as a server or a client must understand it if it takes messages of
-    /// up to `limit` bytes.
+    /// Returns the conversation as the reader of the frames must understand them, a server or a
+    /// client that takes messages of up to `limit` bytes.
     pub fn conversation(self, limit: usize) -> Conversation {
         let mut conversation = Conversation::default();
         let mut message: Option<Vec<u8>> = None;
@@ -71,8 +71,8 @@ impl Decoded {
     }
 }
 
-/// Returns the message that was received as `payload`, inflated if it is compressed. Returns the
-/// end of the connection if the message is invalid or too big.
+/// Returns the message that was received as `payload`, inflated if it is compressed. If the message
+/// is invalid or too big, returns as the error how the connection ends because of that.
 fn opened(info: MessageInfo, payload: Vec<u8>, limit: usize) -> Result<Vec<u8>, End> {
     if !info.is_deflated {
         return Ok(payload);

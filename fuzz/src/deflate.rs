@@ -1,4 +1,4 @@
-//! Compresses messages with miniz_oxide, as a peer may whose compressor is not ours.
+//! Compresses messages with miniz_oxide, because the compressor of a peer may be another than ours.
 
 use miniz_oxide::{
     MZFlush, MZStatus,

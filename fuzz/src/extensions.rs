@@ -1,29 +1,29 @@
-//! The oracle for `Sec-WebSocket-Extensions`. It first splits the header into words, and then
-//! parses the words (RFC 6455 §9.1, RFC 7692 §7.1).
+//! The oracle for `Sec-WebSocket-Extensions`. It first splits the header into words (tokens, quoted
+//! strings and separators), and then parses the words (RFC 6455 §9.1, RFC 7692 §7.1).
 
 /// An element of the header's list: an extension with its parameters.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Extension {
     pub name: Vec<u8>,
-    /// Name and value of each parameter.
+    /// The name of each parameter, and its value, if it has one.
     pub parameters: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 /// The parameters of permessage-deflate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parameters {
-    /// `server_no_context_takeover`.
+    /// True if `server_no_context_takeover` is present.
     pub server_forgets: bool,
-    /// `client_no_context_takeover`.
+    /// True if `client_no_context_takeover` is present.
     pub client_forgets: bool,
-    /// The value of `server_max_window_bits`.
+    /// The value of `server_max_window_bits`, or `None` if the parameter is absent.
     pub server_window: Option<u8>,
     /// `client_max_window_bits`: `None` if the parameter is absent, `Some(None)` if it has no
     /// value.
     pub client_window: Option<Option<u8>>,
 }
 
-/// A word of the header.
+/// A word of the header: a token, a quoted string or a separator.
 #[derive(Debug, PartialEq, Eq)]
 enum Word {
     Token(Vec<u8>),
@@ -51,7 +51,8 @@ pub fn read(lines: &[&[u8]]) -> Option<Vec<Extension>> {
     (lines.is_empty() || !extensions.is_empty()).then_some(extensions)
 }
 
-/// Splits a line into words. Returns `None` if it has a byte that belongs to no word.
+/// Splits a line into words. Returns `None` if a byte can be in no word, if a quoted string does
+/// not end, or if its content is not a token.
 fn words(line: &[u8]) -> Option<Vec<Word>> {
     let mut words = Vec::new();
     let mut bytes = line.iter().copied().peekable();

@@ -54,17 +54,18 @@ struct Connection {
     peer: Peer,
     inflater: Inflater,
     user: Option<usize>,
-    /// The subscribed topics, each with the number that the next message had when the connection
-    /// subscribed.
+    /// The subscribed topics, each with the number of the first message that was published after
+    /// the connection had subscribed to the topic.
     subscriptions: BTreeMap<usize, usize>,
-    /// For each topic, the last message that was delivered because of it.
+    /// For each topic, the last message that the connection got because of its subscription to this
+    /// topic.
     last: BTreeMap<usize, usize>,
-    /// The messages that may still arrive, each with those of its topics because of which it may be
-    /// delivered. A message without such topics must not arrive.
+    /// The messages that may still arrive, each with the subscribed topics because of which it may
+    /// arrive. If a message has no such topics, it must not arrive.
     outstanding: BTreeMap<usize, BTreeSet<usize>>,
     /// The messages that have arrived.
     received: BTreeSet<usize>,
-    /// Number of bytes from the peer's socket that are checked already.
+    /// Number of bytes that the peer has received and that are checked already.
     read_bytes: usize,
 }
 
@@ -151,7 +152,7 @@ impl Model {
         }
     }
 
-    /// Makes a connection publish the next message.
+    /// Makes a connection publish the next message to `topics`.
     pub fn publish(&mut self, connection: u8, topics: &[usize]) {
         if let Some(index) = self.pick(connection) {
             let message = Published::binary(&message(self.messages.len()));
@@ -169,7 +170,8 @@ impl Model {
         self.record(&[topic], Some(user), Some(receipt));
     }
 
-    /// Records in the model that the next message was published.
+    /// Records in the model that the next message was published to `topics`: to one `user`, or to
+    /// all subscribers if `user` is `None`.
     fn record(
         &mut self,
         topics: &[usize],
@@ -213,7 +215,7 @@ impl Model {
     ///
     /// # Panics
     ///
-    /// If a message is missing, or the hub counted its recipients wrong.
+    /// If a connection misses a message, or the hub has counted the recipients of a message wrong.
     pub fn finish(mut self) {
         while !self.shards.is_at_rest() {
             (0..SHARDS).for_each(|shard| self.shards.tick(shard));
@@ -247,15 +249,16 @@ impl Model {
         }
     }
 
-    /// Returns the index of the connection that this number of an operation selects, or `None` if
-    /// there are no connections.
+    /// Returns the index of a connection for an arbitrary number, or `None` if there are no
+    /// connections.
     fn pick(&self, connection: u8) -> Option<usize> {
         usize::from(connection).checked_rem(self.connections.len())
     }
 }
 
 impl Message {
-    /// Returns true if the message is for connections of this user, or of nobody.
+    /// Returns true if the message is for connections of `user`. `None` stands for connections of
+    /// nobody.
     fn is_for(&self, user: Option<usize>) -> bool {
         self.user.is_none() || self.user == user
     }
@@ -282,10 +285,11 @@ impl Connection {
         }
     }
 
-    /// Returns the topic because of which a message is delivered to this connection, or `None` if
-    /// the model does not know. A message to several topics is delivered only once. If the
-    /// connection cannot change its topics, it is delivered because of the first of these topics
-    /// that the connection has subscribed to, provided that it was published after that.
+    /// Returns the topic because of which this connection gets a message, or `None` if the model
+    /// does not know. A message to several topics is delivered only once. A connection that cannot
+    /// change its topics gets it because of the first of the message's topics that the connection
+    /// has subscribed to, provided that the message was published after the connection had
+    /// subscribed.
     fn delivering_topic(&self, number: usize, message: &Message) -> Option<usize> {
         match (&message.topics[..], self.user) {
             ([topic], _) => Some(*topic),
@@ -297,11 +301,12 @@ impl Connection {
         }
     }
 
-    /// Checks that `number` is the next message that is delivered because of this topic.
+    /// Checks that `number` is the next message that the connection must get because of this topic.
     ///
     /// # Panics
     ///
-    /// If another message should have arrived between this one and the last one of the topic.
+    /// If `number` is lower than that of the last message of the topic, or if the connection has
+    /// missed a message between the two.
     fn check_order(&mut self, topic: usize, number: usize, messages: &[Message]) {
         let last = self.last.insert(topic, number);
         assert!(last < Some(number), "{number} came after {last:?}");
@@ -331,9 +336,10 @@ fn names(of: &[TopicName], indices: &[usize]) -> Vec<TopicName> {
     indices.iter().map(|&index| of[index].clone()).collect()
 }
 
-/// Returns the payload of a message. It is `distance` pseudorandom bytes, the same bytes again, and
-/// the number of the message. Some payloads are large enough to be compressed, and some distances,
-/// of up to 1,177 bytes, are larger than the smaller windows.
+/// Returns the payload of a message: pseudorandom bytes, the same bytes again, and the number of
+/// the message. `number` determines at which distance the bytes are repeated. Some payloads are
+/// large enough to be compressed, and some distances, of up to 1,177 bytes, are larger than the
+/// smaller windows.
 fn message(number: usize) -> Vec<u8> {
     let distance = number % 4 * 30 + 37 * (7 * number % 32);
     let half: Vec<u8> = noise(number as u8).take(distance).collect();

@@ -12,12 +12,13 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 /// stream.
 const MAX_STREAMS: usize = 256;
 
-/// Number of bytes over the limit from which the server must report that a message is too big, even
-/// if the message is also invalid behind that: the server checks the size after every 16 KiB.
+/// Number of bytes over the limit at which the oracle stops decoding. The server checks the size
+/// after every 16 KiB, so here it must have found that the message is too big, even if later bytes
+/// of the message are invalid.
 const ENOUGH: usize = 17_000;
 
 /// Inflates a message that refers to no earlier one, to at most `limit` bytes. If the message is
-/// both invalid and too big, the server may report either error, and this returns both.
+/// both invalid and too big, returns both errors, because the server may report either of them.
 pub fn message(compressed: &[u8], limit: usize) -> Result<Vec<u8>, Vec<ProtocolError>> {
     let mut decoder = Decoder::new(Vec::new(), 1 << 15);
     let is_whole = decoder.message(compressed, limit + ENOUGH).is_some();
@@ -81,7 +82,8 @@ struct Decoder {
     /// Distance up to which a block may refer back, in bytes.
     window: usize,
     /// Offset in the stream of the length field of the last empty stored block, in bytes. The
-    /// appended [`TAIL`] is recognized by it, because it is such a field.
+    /// appended [`TAIL`] must be such a field: the message is whole only if `TAIL` is at this
+    /// offset.
     empty_at: Option<usize>,
 }
 
@@ -182,7 +184,7 @@ impl Decoder {
     }
 
     /// Appends `length` bytes, each copied from `distance` bytes before the end. Returns `None` if
-    /// there are no bytes so far back.
+    /// there are no bytes so far back, or if `distance` is larger than the window.
     fn copy(&mut self, length: usize, distance: usize) -> Option<()> {
         if distance > self.window {
             return None;
@@ -224,8 +226,8 @@ struct Code {
 
 impl Code {
     /// Builds the code from the lengths of all symbols' codes. Returns `None` if the code is
-    /// oversubscribed or incomplete. If `may_be_incomplete`, it may be incomplete with a single
-    /// symbol of one bit, or without symbols (§3.2.7).
+    /// oversubscribed or incomplete. But if `may_be_incomplete`, an incomplete code is allowed that
+    /// has no symbols, or a single one of one bit (§3.2.7).
     fn new(lengths: &[usize], may_be_incomplete: bool) -> Option<Self> {
         let mut counts = [0; 16];
         lengths.iter().for_each(|&length| counts[length] += 1);
@@ -297,7 +299,7 @@ fn dynamic(bits: &mut Bits<'_>) -> Option<Codes> {
     Some((Code::new(literals, true)?, Code::new(distances, true)?))
 }
 
-/// Order in which the lengths of the code length code are sent (§3.2.7).
+/// Order in which a block with dynamic codes has the lengths of its code length code (§3.2.7).
 const ORDER: [usize; 19] = [
     16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
 ];

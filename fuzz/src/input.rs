@@ -4,8 +4,8 @@
 //! | offset | size   | meaning                                                             |
 //! |--------|--------|---------------------------------------------------------------------|
 //! | 0      | 1      | mode: see the methods of [`Input`]                                  |
-//! | 1      | 4      | the [`Script`] of reads: one byte for each, with its largest amount |
-//! | 5      | 3      | the [`Script`] of writes                                            |
+//! | 1      | 4      | the [`Script`] of reads: four amounts, of one byte each             |
+//! | 5      | 3      | the [`Script`] of writes: three amounts, of one byte each           |
 //! | 8      | 0 or 1 | the [`Terms`], if the top bit of the mode is set                    |
 //! | 8 or 9 | n      | bytes that the peer sends, or frames in [short form](expanded)      |
 
@@ -24,11 +24,12 @@ pub struct Input {
     pub wire: Vec<u8>,
 }
 
-/// Our role in a connection, and its compression, packed into a byte.
+/// The side of a connection that is ours, server or client, and the compression of the connection,
+/// packed into a byte.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms(pub u8);
 
-/// The protocol of the server's connection.
+/// The protocol that the server runs on its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     Chat,
@@ -87,18 +88,18 @@ impl Input {
         usize::from(self.reads[0]).min(self.wire.len())
     }
 
-    /// Returns the script that says how many bytes each read returns.
+    /// Returns the script that says how many bytes each read returns at most.
     pub fn reads(&self) -> Script<4> {
         Script::new(self.reads, self.unit())
     }
 
-    /// Returns the script that says how many bytes each write takes.
+    /// Returns the script that says how many bytes each write takes at most.
     pub fn writes(&self) -> Script<3> {
         Script::new(self.writes, self.unit())
     }
 
-    /// Returns the number of bytes that a 1 in a script stands for. It is more than one byte if
-    /// messages may be large, which would take too many reads otherwise.
+    /// Returns the number of bytes that an amount of 1 in a [`Script`] stands for. It is more than
+    /// one byte if messages may be large, so that a message does not take too many reads.
     fn unit(&self) -> usize {
         if self.mode & 0x20 == 0 { 1 } else { 61 }
     }
@@ -119,7 +120,7 @@ impl Input {
 }
 
 impl Terms {
-    /// Returns our role.
+    /// Returns the side of the connection that is ours.
     pub fn role(self) -> Role {
         if self.0 & 0x01 == 0 {
             Role::Server
@@ -133,8 +134,8 @@ impl Terms {
         self.0 & 0x02 != 0
     }
 
-    /// Returns the offer of a client, with which the server agrees on these terms, or `None` if
-    /// there is no compression.
+    /// Returns an offer of a client to which the server agrees on these terms, or `None` if there
+    /// is no compression.
     pub fn offer(self) -> Option<String> {
         let window = match self.window_bits() {
             15 => String::new(),
@@ -171,8 +172,8 @@ impl Terms {
     }
 
     /// Returns the window that the client asks for, as the base-2 logarithm of its bytes. Three
-    /// bits select it: 1 to 7 stand for 8 to 14, and 0 for 15, the largest, which the offer does
-    /// not name.
+    /// bits of the terms select it: 1 to 7 stand for 8 to 14, and 0 for 15, the largest, which the
+    /// offer does not name.
     fn window_bits(self) -> u8 {
         match self.0 >> 2 & 0x07 {
             0 => 15,
@@ -184,11 +185,12 @@ impl Terms {
 /// Encodes frames from their short form. The fuzzer can change a short form in any way without
 /// breaking masks and lengths.
 ///
-/// A frame in short form is its first byte, a byte for the length, and the payload. The payload of
-/// the last frame may be shorter than its length says. A length byte of 240 or more selects one of
-/// [`RUNS`]. Then the payload is that many times the letter `x`, and the short form has no payload.
-/// The payload of a whole message with RSV1 is compressed here. The frames are masked if `role`,
-/// the role of their reader, is the server. The result is cut behind `enough` bytes.
+/// A frame in short form is its first byte, a byte for the length of the payload, and the payload.
+/// At the end of the input, the payload may be shorter than that length. A length byte of 240 or
+/// more selects an entry of [`RUNS`]: then the payload is the letter `x` as many times as the entry
+/// says, and is not in the short form. If a frame is a whole message with RSV1, its payload is
+/// compressed here. The frames are masked if `role`, the role of their reader, is the server. The
+/// result is cut to `enough` bytes.
 pub fn expanded(mut short: &[u8], role: Role, enough: usize) -> Vec<u8> {
     let mut wire = Vec::new();
     while let [first, shape, rest @ ..] = short
@@ -224,7 +226,8 @@ pub fn expanded(mut short: &[u8], role: Role, enough: usize) -> Vec<u8> {
     wire
 }
 
-/// Appends a frame to `wire`. `payload` may be shorter than `length`, which the header has.
+/// Appends a frame to `wire`. Its header says that the payload has `length` bytes, but `payload`
+/// may be shorter. The frame is masked if there is a `key`.
 fn push_frame(wire: &mut Vec<u8>, first: u8, length: usize, key: Option<[u8; 4]>, payload: &[u8]) {
     let mask = if key.is_some() { 0x80 } else { 0 };
     wire.push(first);
@@ -252,15 +255,16 @@ pub fn masked(payload: &[u8], key: [u8; 4]) -> Vec<u8> {
     masked
 }
 
-/// Lengths around every boundary: the forms of the length, the limits, and the receive buffer.
+/// Payload lengths on both sides of every boundary: of the forms of the length in a header, of the
+/// limits of a message, and of the receive buffer.
 const RUNS: [usize; 16] = [
     124, 125, 126, 127, 240, 255, 256, 299, 300, 301, 16_384, 65_535, 65_536, 65_999, 66_000,
     66_001,
 ];
 
-/// A script of reads or of writes: for each, the largest amount of bytes that it transfers. After
+/// A script of reads or of writes: for each of them, the largest amount that it transfers. After
 /// the last amount, the first one is used again. 255 stands for all bytes. 0 stands for a read or
-/// write that blocks. But if the one before has blocked already, 0 stands for 1.
+/// write that blocks. But directly after a read or write that has blocked, 0 stands for 1.
 #[derive(Clone, Debug)]
 pub struct Script<const N: usize> {
     amounts: [u8; N],

@@ -54,7 +54,7 @@ struct Message {
     frames: u32,
 }
 
-/// Decodes `wire` up to its first protocol error. Does not stop at a Close.
+/// Decodes `wire` up to its first protocol error. Frames behind a Close are decoded, too.
 pub fn decode(wire: &[u8], rules: Rules) -> Decoded {
     let mut decoded = Decoded::default();
     let mut message = None;

@@ -19,7 +19,7 @@ pub struct Model {
     /// The model: the elements in the order in which they must be written, without the bytes that
     /// are written already.
     queue: Vec<Queued>,
-    /// All bytes that the socket has taken.
+    /// All bytes that the socket had taken at the last [`check`](Model::check).
     written: Vec<u8>,
     /// True if nothing can be queued any more, because a Close is queued, or the connection has
     /// ended.
@@ -33,13 +33,13 @@ pub struct Model {
 struct Queued {
     bytes: Vec<u8>,
     is_control: bool,
-    /// True if some of its bytes are written already.
+    /// True if some bytes of this element are written already.
     is_begun: bool,
 }
 
 impl Model {
-    /// Returns an empty outbox. Its socket takes as many bytes with each write as `writes` says
-    /// (see [`Script`]).
+    /// Returns an empty outbox with its model. The outbox's socket takes as many bytes with each
+    /// write as `writes` says (see [`Script`]).
     pub fn new(writes: [u8; 3]) -> Self {
         let shards = Shards::new(&config(1));
         let peer = Peer::new(Vec::new(), Script::new([0; 4], 1), Script::new(writes, 1));
@@ -68,7 +68,7 @@ impl Model {
         self.handle.reply(frame);
     }
 
-    /// Publishes the same message several times, between two ticks of the shard.
+    /// Publishes the same message several times, and only then lets the shard tick.
     pub fn publish(&mut self, payload: &[u8], times: usize) {
         let frame = Frame::binary(payload);
         for _ in 0..times {
@@ -98,7 +98,7 @@ impl Model {
         self.handle.answer_close(close.as_bytes().to_vec().into());
     }
 
-    /// Ends the connection.
+    /// Ends the connection for this reason.
     pub fn end(&mut self, reason: Disconnect) {
         self.handle.end(reason);
         self.expect_end(reason);
@@ -193,8 +193,9 @@ impl Model {
         }
     }
 
-    /// Ends the connection in the model. The queue is discarded if `reason` asks for that, and the
-    /// Close of `reason`, if it has one, is queued.
+    /// Ends the connection in the model. If the connection [discards its queue](discards_queue) for
+    /// this reason, only elements that are partly written stay. Then the Close for this reason, if
+    /// there is one, is queued.
     fn expect_end(&mut self, reason: Disconnect) {
         if self.has_ended {
             return;

@@ -1,9 +1,9 @@
 //! Builds messages from parts, so that a small input describes messages that are longer than any
 //! window and repeat themselves at any distance.
 //!
-//! A part of the input is one byte and an argument. It describes bytes that are appended to the
-//! current message. Their length, or the distance from which they are copied, is one of
-//! [`LENGTHS`]:
+//! A part of the input is one byte and an argument. The part describes bytes that are appended to
+//! the current message. "The length" and "the distance" in this table are selected from [`LENGTHS`]
+//! by the byte:
 //!
 //! | byte         | argument        | bytes that are appended                               |
 //! |--------------|-----------------|-------------------------------------------------------|
@@ -19,7 +19,7 @@ const LENGTHS: [usize; 16] = [
     3, 20, 64, 255, 256, 257, 512, 1024, 2048, 4096, 4097, 8192, 16_384, 32_767, 32_768, 32_769,
 ];
 
-/// Sum of the sizes of all messages, in bytes, at which the messages end.
+/// Number of bytes in all messages together at which the last message ends, even if input is left.
 const ENOUGH: usize = 100_000;
 
 /// An iterator over the messages that an input describes.

@@ -1,5 +1,5 @@
-//! The other end of a connection, in memory. One script says how many bytes each read from its
-//! socket returns, another how many bytes each write takes.
+//! A socket in memory, with a scripted peer at its other end. One script says how many bytes each
+//! read from the socket returns, another how many bytes each write to the socket takes.
 
 use std::{
     cell::RefCell,
@@ -20,7 +20,7 @@ pub struct Peer(Rc<RefCell<State>>);
 struct State {
     /// All bytes that the peer sends.
     sends: Vec<u8>,
-    /// Number of these bytes that have been read.
+    /// Number of these bytes that have been read from the socket.
     sent: usize,
     /// True if the stream ends after the last byte that the peer sends.
     hung_up: bool,

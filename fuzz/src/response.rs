@@ -1,4 +1,4 @@
-//! Checks that every rejection, every error line and every topic name of the server must pass.
+//! The checks that every rejection, every error line and every topic name of the server must pass.
 
 use std::{
     future::Future,
@@ -22,7 +22,7 @@ pub fn check_rejection(response: Response) {
     check_error_line(line);
 }
 
-/// Checks that `line` is one line of JSON: an object with only an `error`.
+/// Checks that `line` is one line of JSON: an object whose only member is a string `error`.
 pub fn check_error_line(line: &[u8]) {
     let line = str::from_utf8(line).expect("JSON is UTF-8");
     assert!(!line.contains(char::is_control), "{line:?}");

@@ -13,7 +13,7 @@ pub struct CloseCode(
     [u8; 2],
 );
 
-/// The error of a number that is no close code, or is a code that must not be sent.
+/// The error for a number that is not a close code, or is a close code that must not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a close code that may be sent")]
 #[non_exhaustive]

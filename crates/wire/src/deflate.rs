@@ -8,7 +8,7 @@ use zlib_rs::{Deflate, DeflateConfig, DeflateFlush};
 
 use super::extension::WindowBits;
 
-/// Last bytes that the compressor writes for each message. They are removed before the message is
+/// Last bytes of each message as the compressor writes it. They are removed before the message is
 /// sent (§7.2.1).
 pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 
@@ -16,28 +16,31 @@ pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 /// smaller (measured with 200 bytes).
 const LEVEL: i32 = 1;
 
-/// Memory level of a compressor without a context: zlib's default.
+/// zlib's memory level for a compressor without a compression context: zlib's default.
 const MEM_LEVEL: i32 = 8;
 
-/// Largest window of a compressor with a context, as the base-2 logarithm of its bytes, even if the
-/// peer agreed to a larger one. The largest window would cost 115 KB more.
+/// Largest window of a compressor with a compression context, as the base-2 logarithm of its bytes,
+/// even if the peer agreed to a larger one. With the largest window, each compressor would take 115
+/// KB more memory.
 const CONTEXT_WINDOW_BITS: u8 = 12;
 
-/// Memory level (of zlib) of a compressor with a context. Level 8 would cost 100 KB more.
+/// zlib's memory level for a compressor with a compression context. With level 8, each compressor
+/// would take 100 KB more memory.
 const CONTEXT_MEM_LEVEL: i32 = 5;
 
-/// Payload bytes that one step compresses, in some 40 us.
+/// Largest number of payload bytes that one step compresses. Such a step takes some 40 us.
 const PIECE: usize = 16 * 1024;
 
-/// Spare bytes of the output buffer, which is also an eighth larger than the payload, because one
-/// byte can take nine bits. If the buffer is too small nevertheless, the compressor is called
-/// again.
+/// Size of the output buffer beyond nine eighths of the payload, in bytes. Data that cannot be
+/// compressed grows to nine eighths at worst, where one byte takes nine bits, and by some bytes for
+/// the blocks. If the buffer is too small nevertheless, the compressor is called again.
 const GROWTH: usize = 64;
 
 /// Compressor of messages.
 ///
-/// zlib does not support [`WindowBits::MIN`]. With this window, only messages that are no larger
-/// than the window are compressed: then nothing in them can refer further back.
+/// zlib does not support the window [`WindowBits::MIN`], so the compressor uses a larger one in its
+/// place. Therefore messages for peers with this window are compressed only if they are no larger
+/// than the window: then no reference in them reaches further back than the window.
 pub struct Deflater {
     stream: Deflate,
     window: WindowBits,
@@ -45,8 +48,9 @@ pub struct Deflater {
 }
 
 impl Deflater {
-    /// Returns a compressor without a context. No message refers to an earlier one, so it serves
-    /// any number of peers that agreed on `window`. It takes 251 to 380 KB of memory (measured).
+    /// Returns a compressor without a compression context. No message refers to an earlier one, so
+    /// one compressor serves any number of peers that agreed on `window`. It takes 251 to 380 KB of
+    /// memory (measured).
     #[must_use]
     pub fn new(window: WindowBits) -> Self {
         Self {
@@ -56,9 +60,10 @@ impl Deflater {
         }
     }
 
-    /// Returns a compressor with a context. Messages refer to earlier ones, so it serves a single
-    /// peer, which must get all of them. It takes 151 to 165 KB of memory (measured). With
-    /// [`WindowBits::MIN`] it has no context, and no message refers to an earlier one.
+    /// Returns a compressor with a compression context. Messages refer to earlier ones, so the
+    /// compressor serves a single peer, which must get all messages. It takes 151 to 165 KB of
+    /// memory (measured). With [`WindowBits::MIN`] there is no context, and no message refers to an
+    /// earlier one.
     #[must_use]
     pub fn with_context(window: WindowBits) -> Self {
         Self {
@@ -68,9 +73,10 @@ impl Deflater {
         }
     }
 
-    /// Returns the compressed payload of a message, or `None` if the message is to be sent
-    /// uncompressed because it would get no smaller or does not fit in [`WindowBits::MIN`]. With a
-    /// context every message is compressed, even if it grows.
+    /// Returns the compressed payload of a message. Returns `None` if the message is to be sent
+    /// uncompressed, because it would get no smaller, or because the window is [`WindowBits::MIN`]
+    /// and the message is larger than that. With a compression context every message is compressed,
+    /// even if it grows.
     #[must_use]
     pub fn deflate(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         if self.keeps_context {
@@ -83,7 +89,7 @@ impl Deflater {
         Some(self.compress(payload)).filter(|compressed| compressed.len() < payload.len())
     }
 
-    /// Compresses a whole message, even if it grows. The compressor must not be stopped inside a
+    /// Compresses a whole message, even if it grows. The compression must not stop inside a
     /// message: in zlib-rs 0.6.8, output that the stream has begun and not written survives a
     /// reset, gets into the next message, and finally causes a panic.
     fn compress(&mut self, payload: &[u8]) -> Vec<u8> {
@@ -128,8 +134,9 @@ pub struct Deflating {
 }
 
 impl Deflating {
-    /// Begins a message for peers with this window. Returns `None` if the message is to be sent
-    /// uncompressed because it does not fit in [`WindowBits::MIN`].
+    /// Begins to compress a message for peers with this window. Returns `None` if the message is to
+    /// be sent uncompressed, because the window is [`WindowBits::MIN`] and the message is larger
+    /// than that.
     #[must_use]
     pub fn begin(window: WindowBits, payload: &[u8]) -> Option<Self> {
         let fits = window != WindowBits::MIN || payload.len() <= 1 << WindowBits::MIN.bits();
@@ -140,8 +147,9 @@ impl Deflating {
         })
     }
 
-    /// Compresses the next piece of the message. `payload` must be the whole message on each call.
-    /// Returns the number of bytes that were compressed, which is 0 at the end of the message.
+    /// Compresses the next piece of the message. `payload` must be the payload of the whole message
+    /// on each call. Returns the number of payload bytes that this step has compressed, which is 0
+    /// if none were left.
     pub fn step(&mut self, payload: &[u8]) -> usize {
         let left = &payload[self.taken..];
         let piece = &left[..left.len().min(PIECE)];
@@ -168,7 +176,7 @@ impl Deflating {
     }
 }
 
-/// Returns a zlib stream without zlib's header.
+/// Returns a compressor of zlib that writes deflate data without zlib's header.
 fn raw_stream(window_bits: u8, mem_level: i32) -> Deflate {
     Deflate::new_with_config(DeflateConfig {
         // Negative means without the header. zlib's smallest window is 9.
@@ -178,7 +186,8 @@ fn raw_stream(window_bits: u8, mem_level: i32) -> Deflate {
     })
 }
 
-/// Converts a number of bytes, which zlib counts in 64 bits. The bytes must be in one buffer.
+/// Converts a number of bytes from the 64 bits in which zlib counts. The bytes must be in one
+/// buffer in memory, so that their number fits in a `usize`.
 pub(super) fn to_len(bytes: u64) -> usize {
     usize::try_from(bytes).expect("the bytes of a buffer in memory")
 }
@@ -200,8 +209,8 @@ mod tests {
     use super::*;
     use crate::inflate::Inflater;
 
-    /// Inflates messages as a peer that keeps its context does, each with reference to the earlier
-    /// ones. Returns their payloads.
+    /// Inflates messages as a peer that keeps the compression context: each message may refer to
+    /// the earlier ones. Returns the payloads.
     fn inflate_in_context(messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let mut peer = Inflate::new(false, 15);
         let mut inflate = |message: &Vec<u8>| {

@@ -11,7 +11,8 @@ use super::{
     validator::MessageLimits,
 };
 
-/// The beginning of the bytes that were received from a client. It is not inside a message.
+/// What the bytes received from a client begin with. The first of these bytes must be the first of
+/// a frame, and no fragmented message may be unfinished.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Head<'a> {
     /// A whole plain message, unmasked in place.
@@ -23,17 +24,18 @@ pub enum Head<'a> {
         /// Length of the frame, header included, in bytes.
         wire_len: usize,
     },
-    /// A plain message that has not arrived whole. Its bytes are unchanged.
+    /// The beginning of a plain message that has not arrived whole. Its bytes are unchanged.
     Part {
         /// Length of the frame, header included, in bytes. While the header is incomplete, this is
-        /// the number of bytes after which more of the header can be read.
+        /// the length of the header alone, or 2 if the second byte, which determines that length,
+        /// has not arrived.
         wire_len: usize,
     },
     /// Anything else, which must be read through the gate. Its bytes are unchanged.
     Other,
 }
 
-/// Classifies the beginning of `received`. Unmasks a whole plain message in place.
+/// Returns what `received` begins with. Unmasks a whole plain message in place.
 // Inlined, because a loop in another crate calls this once per message: the call itself would cost
 // a twelfth of an echo.
 #[inline]
@@ -92,8 +94,7 @@ mod tests {
     };
     const KEY: [u8; 4] = [9, 8, 7, 6];
 
-    /// Returns a frame whose header begins with `head` and ends with [`KEY`], and whose payload is
-    /// masked.
+    /// Returns a frame whose header consists of `head` and [`KEY`], and whose payload is masked.
     fn frame(head: &[u8], payload: &[u8]) -> Vec<u8> {
         let masked = payload.iter().zip(KEY.iter().cycle());
         let masked = masked.map(|(byte, key)| byte ^ key);

@@ -76,14 +76,15 @@ impl Frame {
         Self::message(Kind::Binary, payload)
     }
 
-    /// Encodes a whole message as a single frame. Text is not checked for UTF-8: that is done when
-    /// it arrives.
+    /// Encodes a whole message as a single frame. Text is not checked for UTF-8 here, because the
+    /// text of a peer is checked when it arrives.
     pub fn message(kind: Kind, payload: &[u8]) -> Self {
         Self::encode(FIN | Opcode::from(kind) as u8, payload)
     }
 
-    /// Splits the first frame off `read`, or returns `None` if it is not whole yet. The frame must
-    /// be encoded as this module does it: unmasked, with its length in the shortest form.
+    /// Splits the first frame off `read`, the bytes that a receiver of frames has read. Returns
+    /// `None` if the frame is not whole yet. The frame must be encoded as this module does it:
+    /// unmasked, with its length in the shortest form.
     pub fn split_off(read: &mut BytesMut) -> Option<Self> {
         let payload_len = match *read.get(1)? {
             126 => usize::from(u16::from_be_bytes(*read.get(2..)?.first_chunk()?)),
@@ -94,7 +95,7 @@ impl Frame {
         (read.len() >= wire_len).then(|| Self(read.split_to(wire_len).freeze()))
     }
 
-    /// Returns the opcode, or `None` if the frame has an opcode that [`Opcode`] does not have.
+    /// Returns the opcode, or `None` if it is none of those in [`Opcode`].
     #[must_use]
     pub fn opcode(&self) -> Option<Opcode> {
         use Opcode::{Binary, Close, Continuation, Ping, Text};
@@ -122,8 +123,8 @@ impl Frame {
             .contains(&self.0[0])
     }
 
-    /// Encodes one frame of a message, with this opcode. The FIN bit is set if the frame
-    /// `is_final`.
+    /// Encodes one frame of a message, with this opcode. If `is_final`, sets the FIN bit, which
+    /// marks the last frame of the message.
     pub fn fragment(opcode: Opcode, is_final: bool, payload: &[u8]) -> Self {
         let fin = if is_final { FIN } else { 0 };
         Self::encode(fin | opcode as u8, payload)
@@ -155,8 +156,8 @@ impl Frame {
         &self.0
     }
 
-    /// Passes the bytes of the frame to `keep`, and returns the frame with the `Bytes` that `keep`
-    /// returns. `keep` may, for example, count them against a budget, but must not change them.
+    /// Passes the bytes of the frame to `keep`. Returns the frame with the bytes that `keep`
+    /// returns, which must be the same. `keep` may, for example, count the bytes against a budget.
     pub fn map(self, keep: impl FnOnce(Bytes) -> Bytes) -> Self {
         Self(keep(self.0))
     }
@@ -172,8 +173,8 @@ impl Frame {
         &self.0[header..]
     }
 
-    /// Encodes this message as a compressed one, whose compressed payload is `payload` (RFC 7692
-    /// §6.1).
+    /// Encodes this message as a compressed one (RFC 7692 §6.1). `payload` is the payload of the
+    /// message after compression.
     pub fn deflated(&self, payload: &[u8]) -> Self {
         Self::encode(self.0[0] | RSV1, payload)
     }
@@ -192,8 +193,8 @@ impl Frame {
     }
 }
 
-/// Appends a whole message to `wire` as a single frame. Text is not checked for UTF-8: that is done
-/// when it arrives.
+/// Appends a whole message to `wire` as a single frame. Text is not checked for UTF-8 here, because
+/// the text of a peer is checked when it arrives.
 #[inline]
 pub fn encode_message(kind: Kind, payload: &[u8], wire: &mut impl BufMut) {
     encode(FIN | Opcode::from(kind) as u8, payload, wire);

@@ -93,8 +93,8 @@ impl<R: AsyncRead> Gate<R> {
 
 impl<R: AsyncRead + Unpin> Gate<R> {
     /// Reads up to `most` bytes into `buf` and validates them. Returns how many of them are valid:
-    /// all, or those before a protocol error. `buf` keeps only these. If no valid byte precedes the
-    /// error, it is returned here, and otherwise by the next read.
+    /// all, or those before a protocol error. `buf` keeps only the valid bytes. If there are none
+    /// before the error, this call returns the error. Otherwise the next read returns it.
     fn poll_validated(
         &mut self,
         cx: &mut Context<'_>,
@@ -118,9 +118,9 @@ impl<R: AsyncRead + Unpin> Gate<R> {
         }
     }
 
-    /// Reads the header of a frame into `parts`. From there [`show_header`](Self::show_header)
+    /// Reads the header of a frame into `parts`, from where [`show_header`](Self::show_header)
     /// copies it to fastwebsockets. Returns false at the end of the stream. This is called only if
-    /// there are `parts`. Without them the header goes straight to fastwebsockets.
+    /// there are `parts`: without them, `poll_read` passes header bytes straight to fastwebsockets.
     fn poll_header(
         &mut self,
         cx: &mut Context<'_>,
@@ -170,9 +170,9 @@ impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
     ///
     /// - Errors of the inner reader.
     /// - `InvalidData` for a [protocol error](protocol_error).
-    /// - `WouldBlock` to report that the gate [is idle](is_idle): an error is the only way to tell
-    ///   the caller of fastwebsockets. It is returned once after each message, and once after each
-    ///   control frame between messages. The next call reads on.
+    /// - `WouldBlock` to report that the gate [is idle](is_idle), because fastwebsockets passes
+    ///   nothing but an error on to its caller. The gate reports this once after each message, and
+    ///   once after each control frame between messages. The call after the report reads on.
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -35,8 +35,8 @@ impl Header {
         self.len
     }
 
-    /// Collects more bytes from the beginning of `chunk`, up to the size of the longest header.
-    /// Behind a shorter header these may be payload bytes.
+    /// Collects more bytes from the beginning of `chunk`, until there are as many as the longest
+    /// header has. If the header is shorter, the last of them are payload bytes.
     #[inline]
     pub(super) fn collect(&mut self, chunk: &[u8]) {
         let len = MAX_BYTES.min(self.len + chunk.len());
@@ -76,7 +76,7 @@ impl Header {
         self.length_end() + if self.is_masked() { 4 } else { 0 }
     }
 
-    /// Returns the offset of the first byte behind the length.
+    /// Returns the offset of the first byte behind the payload length.
     #[inline]
     fn length_end(&self) -> usize {
         match self.bytes[1] & LENGTH {

@@ -35,7 +35,7 @@ pub(super) struct Parts {
     shown: usize,
     /// True if the header of the frame has arrived whole.
     is_whole: bool,
-    /// True if the last part must have the FIN bit.
+    /// True if the last part of the frame must have the FIN bit.
     is_final: bool,
     /// True if each frame is shown as a whole message, for a reader of frames.
     frames_as_messages: bool,
@@ -63,7 +63,7 @@ impl Parts {
         self.len += bytes.len();
     }
 
-    /// Begins a frame whose header has arrived whole, and which has `payload` bytes of payload.
+    /// Begins a frame whose header has arrived whole. `payload` is the number of its payload bytes.
     /// Returns true if this is the last frame of the peer's message, false if more frames of the
     /// message follow, and `None` for a control frame.
     pub(super) fn begin(&mut self, payload: u64) -> Option<bool> {
@@ -149,12 +149,13 @@ mod tests {
     use super::*;
 
     /// Returns the frames that fastwebsockets reads in place of a frame with this header and this
-    /// number of payload bytes: of each its first byte (FIN and opcode) and its payload length.
+    /// number of payload bytes. Each is given by its first byte (FIN and opcode) and its payload
+    /// length.
     fn shown(header: &[u8], payload: u64) -> Vec<(u8, u64)> {
         shown_by(Parts::default(), header, payload)
     }
 
-    /// Returns the same as [`shown`], for a frame that is added to `parts`.
+    /// Returns the same as [`shown`], but splits the frame with these `parts`.
     fn shown_by(mut parts: Parts, header: &[u8], payload: u64) -> Vec<(u8, u64)> {
         // The header may arrive byte by byte.
         for byte in header {

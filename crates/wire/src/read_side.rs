@@ -35,8 +35,8 @@ pub struct ReadSide<R, W> {
 /// The reason why fastwebsockets has returned no frame.
 #[derive(Debug)]
 pub enum Stop {
-    /// The last message has been read whole, and no byte of the next message. The caller may read
-    /// on, or drop the reader.
+    /// The last message has been read whole, and no byte of the next message has been read. The
+    /// caller may read on, or drop the reader.
     Idle,
     /// The stream has ended or failed.
     Lost(io::Error),
@@ -104,8 +104,8 @@ pub fn check_message(info: MessageInfo, message: &[u8]) -> Result<(), ProtocolEr
 #[expect(clippy::exhaustive_enums, reason = "WebSocket has no other unit")]
 pub enum Reading {
     /// The single frames that a client sent. fastwebsockets returns each of them as a whole
-    /// message. The flag tells, for the frame that was read last, whether it ends the message that
-    /// the client sent.
+    /// message. The flag is true if the frame that was read last is the last frame of the client's
+    /// message.
     Frames(IsFinal),
     /// Whole messages, in however many frames they were sent.
     Messages,
@@ -115,7 +115,8 @@ pub enum Reading {
 /// `write` is called with each answer to a control frame, as one whole encoded frame.
 ///
 /// fastwebsockets returns every message as binary, because the gate rewrites text to binary.
-/// `infos` gets the real kind of each message, in the order of the messages.
+/// `infos` gets the real kind of each message, and whether it is compressed, in the order of the
+/// messages.
 pub fn web_socket<R, W>(
     inner: R,
     rules: Rules,

@@ -62,7 +62,7 @@ impl Utf8 {
         Some(bytes)
     }
 
-    /// Keeps the beginning of a code point, which has at most three bytes, in `tail`.
+    /// Stores the beginning of a code point, at most three bytes, in `self.tail`.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "cut to the tail's four bytes"

@@ -105,7 +105,7 @@ pub fn agreed<'a>(
 }
 
 impl Agreement {
-    /// Returns the agreement to which this offer leads on the server.
+    /// Returns the agreement with which the server accepts this offer.
     fn accepting(offer: &Parameters, may_keep_context: bool) -> Self {
         let window = offer.server_window.unwrap_or(WindowBits::MAX);
         // With the smallest window, `Deflater` compresses without a context.
@@ -117,9 +117,9 @@ impl Agreement {
         }
     }
 
-    /// Returns the value of the server's `Sec-WebSocket-Extensions`. It has
-    /// `client_no_context_takeover` even if the client did not ask for that (§7.1.1.2). It does not
-    /// limit the window of the client, because we inflate with the largest.
+    /// Returns the server's answer, which is the value of its `Sec-WebSocket-Extensions`. The
+    /// answer has `client_no_context_takeover` even if the client did not ask for that (§7.1.1.2).
+    /// The answer never limits the client's window, because our inflater accepts every window.
     #[must_use]
     pub fn answer(&self) -> String {
         let mut answer = String::from("permessage-deflate");
@@ -158,7 +158,7 @@ impl WindowBits {
         self.0
     }
 
-    /// Returns the position in [`ALL`](Self::ALL), from 0 to 7.
+    /// Returns the position of this size in [`ALL`](Self::ALL), from 0 to 7.
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0 - Self::MIN.0)
@@ -175,15 +175,16 @@ impl WindowBits {
     }
 }
 
-/// The parameters of permessage-deflate in an offer or an answer (RFC 7692 §7.1). Those of the
-/// server are about the messages that it sends, and those of the client about the client's.
+/// The parameters of permessage-deflate in an offer or an answer (RFC 7692 §7.1). Those that begin
+/// with `server_` are about the messages that the server sends, those with `client_` about the
+/// messages that the client sends.
 #[derive(Clone, Copy, Default)]
 struct Parameters {
-    /// `server_no_context_takeover`.
+    /// True if `server_no_context_takeover` is present: no message may refer to an earlier one.
     server_forgets: bool,
-    /// `client_no_context_takeover`.
+    /// True if `client_no_context_takeover` is present: no message may refer to an earlier one.
     client_forgets: bool,
-    /// The value of `server_max_window_bits`.
+    /// The value of `server_max_window_bits`, or `None` if the parameter is absent.
     server_window: Option<WindowBits>,
     /// `client_max_window_bits`: `None` if the parameter is absent, `Some(None)` if it has no
     /// value.

@@ -28,8 +28,8 @@ fn answered(header: &[&str]) -> String {
     }
 }
 
-/// Offers, each with the answer in the short form of [`answered`] behind an arrow.
-/// `permessage-deflate` is left out at the beginning of each offer.
+/// Offers, each with an arrow and the answer of the server in the short form of [`answered`]. The
+/// name `permessage-deflate`, with which each offer begins, is left out.
 const OFFERS: &str = r#"
      -> keeps
     ; server_no_context_takeover -> forgets

@@ -60,13 +60,13 @@ impl Inflater {
         }
     }
 
-    /// Returns the payload of the message whose compressed payload, as it was received, is
-    /// `compressed`.
+    /// Inflates a whole message. `compressed` is the payload as it was received. Returns the
+    /// payload as it was before compression.
     ///
     /// # Errors
     ///
-    /// - [`ProtocolError::MessageTooBig`] as soon as the payload is larger than `limit`, in bytes.
-    ///   It never takes up more memory than that.
+    /// - [`ProtocolError::MessageTooBig`] as soon as the inflated payload is larger than `limit`,
+    ///   in bytes. The payload never takes up more memory than that.
     /// - [`ProtocolError::InvalidCompression`] if `compressed` is not a whole deflated message.
     pub fn inflate(&mut self, compressed: &[u8], limit: usize) -> Result<Vec<u8>, ProtocolError> {
         let mut inflating = Inflating::new(limit);
@@ -77,8 +77,8 @@ impl Inflater {
         }
     }
 
-    /// Begins the next stream of a message. It may refer back to everything that is inflated of the
-    /// message so far.
+    /// Begins the next stream of a message. The stream may refer back to the payload that is
+    /// inflated so far.
     fn restart(&mut self, message: &Inflated) -> Result<(), ProtocolError> {
         self.stream.reset(false);
         let payload = &message.payload;
@@ -90,8 +90,8 @@ impl Inflater {
         Ok(())
     }
 
-    /// Inflates some of `input` into the chunk. Returns zlib's status, the number of bytes consumed
-    /// and the number of bytes written.
+    /// Inflates some of `input` into `self.chunk`. Returns zlib's status, the number of bytes of
+    /// `input` that were consumed, and the number of bytes that were written.
     fn run(&mut self, input: &[u8]) -> Result<(Status, usize, usize), ProtocolError> {
         let (taken, written) = (self.stream.total_in(), self.stream.total_out());
         let status = self
@@ -104,9 +104,9 @@ impl Inflater {
     }
 
     /// Feeds [`END`] to the stream, after all bytes of the message. Returns true if the message was
-    /// whole. That is so if nothing was inflated from these bytes, and the stream ends either with
-    /// the last byte of `END` or with the last byte of `TAIL`. If a block of the message was cut,
-    /// it takes bytes of `END` as its own, and the stream ends elsewhere or not at all.
+    /// whole: then nothing is inflated from `END`, and the stream ends either with the last byte of
+    /// `END` or with the last byte of `TAIL`. If a block of the message was cut, this block takes
+    /// bytes of `END` as its own, and the stream ends elsewhere or not at all.
     fn finish_stream(&mut self) -> Result<bool, ProtocolError> {
         let mut rest = &END[..];
         loop {
@@ -137,7 +137,7 @@ pub struct Inflating {
 }
 
 impl Inflating {
-    /// Begins a message that inflates to `limit` bytes at most.
+    /// Begins to inflate a message, whose inflated payload may have `limit` bytes at most.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {

@@ -16,7 +16,7 @@ fn inflate(compressed: &[u8]) -> Result<Vec<u8>, ProtocolError> {
 }
 
 /// Returns `count` mebibytes of zeros as a compressed message. Only the first two mebibytes are
-/// really compressed. For each further one, the blocks of the second are repeated.
+/// really compressed. The blocks of the second one are then repeated for each further mebibyte.
 fn mebibytes_of_zeros(count: usize) -> Vec<u8> {
     let mut stream = Deflate::new(9, false, 15);
     let zeros = vec![0; 1 << 20];

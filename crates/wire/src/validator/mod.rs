@@ -51,9 +51,10 @@ pub struct MessageLimits {
 }
 
 impl MessageLimits {
-    /// Returns how many payload bytes the largest message may have as it is received. Data that
-    /// cannot be compressed grows by compression: by an eighth at worst, where one byte takes nine
-    /// bits (RFC 1951 §3.2.6), and by some bytes for the blocks.
+    /// Returns the largest number of payload bytes that a message may have on the wire. For a
+    /// compressed message this is more than `message_bytes`, because data that cannot be compressed
+    /// grows by compression: by an eighth at worst, where one byte takes nine bits (RFC 1951
+    /// §3.2.6), and by some bytes for the blocks.
     pub fn received_bytes(&self, is_deflated: bool) -> usize {
         if is_deflated {
             self.message_bytes + self.message_bytes / 8 + 64
@@ -78,8 +79,9 @@ pub struct MessageInfo {
 /// A protocol error, and its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorAt {
-    /// Offset in the validated chunk at which the wrong header or payload begins. The bytes before
-    /// it may be passed to fastwebsockets.
+    /// Offset of the wrong header or payload in the bytes that [`Validator::validate`] was given.
+    /// It is 0 if the header or payload began in an earlier call. The bytes before this offset may
+    /// be passed to fastwebsockets.
     pub at: usize,
     /// The error.
     pub error: ProtocolError,
@@ -111,7 +113,7 @@ pub struct Validator {
     message: Option<Fragmented>,
 }
 
-/// The frames of a fragmented message that have begun so far.
+/// What is known of a fragmented message from the headers of the frames that have begun so far.
 #[derive(Clone, Copy, Debug)]
 struct Fragmented {
     info: MessageInfo,
@@ -162,8 +164,8 @@ impl Validator {
         self.header.size() - self.header.len()
     }
 
-    /// Validates and unmasks the next bytes, in place. For each data message that begins in them,
-    /// appends its info to `infos`.
+    /// Validates the next bytes of the peer, and unmasks and rewrites them in place. For each data
+    /// message that begins in these bytes, appends its info to `infos`.
     ///
     /// # Errors
     ///
@@ -232,8 +234,8 @@ impl Validator {
         Ok(size - had)
     }
 
-    /// Checks FIN, RSV and opcode. Returns the byte that fastwebsockets gets in place of the first
-    /// byte.
+    /// Checks the first byte of a frame: FIN, RSV and opcode. Returns the byte that fastwebsockets
+    /// gets in its place. If a data message begins, appends its info to `infos`.
     fn check_first_byte(&self, infos: &mut VecDeque<MessageInfo>) -> Result<u8, ProtocolError> {
         let first = self.header.first();
         let is_data = matches!(first & OPCODE, 0x1 | 0x2);
@@ -321,7 +323,7 @@ impl Validator {
         Ok(())
     }
 
-    /// Checks that a text does not end inside a code point, if it ends with this frame.
+    /// Checks that no text ends inside a code point, if a text ends with this frame.
     fn end_frame(&mut self) -> Result<(), ProtocolError> {
         if self.is_text && self.is_final && !self.utf8.finish() {
             return Err(ProtocolError::InvalidUtf8);

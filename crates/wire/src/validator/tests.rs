@@ -39,7 +39,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// Same as [`verdict_by`], with [`RULES`].
+/// Returns the same as [`verdict_by`], with [`RULES`].
 fn verdict(wire: &[u8], piece: usize) -> (Option<ProtocolError>, usize, Vec<MessageInfo>) {
     verdict_by(RULES, wire, piece)
 }
@@ -63,7 +63,7 @@ fn verdict_by(
     (None, passed, infos.into())
 }
 
-/// Same as [`error_by`], with [`RULES`].
+/// Returns the same as [`error_by`], with [`RULES`].
 fn error_in(wire: &[u8]) -> Option<ProtocolError> {
     error_by(RULES, wire)
 }
