@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 pub(crate) struct Arguments {
     /// The server program to attack.
     pub(crate) server: PathBuf,
-    /// An older server program, attacked too, for the column "before".
+    /// An older server program, which is attacked, too, for the column "before" of the tables.
     pub(crate) before: Option<PathBuf>,
-    /// The file whose tables are replaced.
+    /// The Markdown file in which the tables of results are replaced.
     pub(crate) markdown: Option<PathBuf>,
     /// True for the long form of the tests.
     pub(crate) is_long: bool,

@@ -17,7 +17,7 @@ use crate::{
     timeline::{Phase, Timeline},
 };
 
-/// Short or long form of the tests: durations, and the number of attackers.
+/// The short or the long form of the tests: durations, and the number of attackers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Form {
     /// True for the long form, in which latencies are checked against their bounds, too.
@@ -30,7 +30,8 @@ pub(crate) struct Form {
     pub(crate) patience: Duration,
     /// Duration of `memory-all-at-once`.
     pub(crate) together: Duration,
-    /// Divisor for the number of attackers in attacks on memory.
+    /// Divisor for the number of attackers in attacks on memory: 1 in the long form, more in the
+    /// short form.
     pub(crate) divisor: usize,
     /// Time between the disconnection of the attackers and the last measurement of memory. `None`
     /// if memory is not measured again.
@@ -81,9 +82,11 @@ pub(crate) struct AttackRun<'a> {
     pub(crate) broken: Vec<String>,
     /// CPU time of the server when the attack began.
     pub(crate) cpu: Duration,
-    /// Connection that stays open until the server ends, and never answers the server's Close.
+    /// A connection of the attack that stays open until the server ends. It never answers the
+    /// server's Close.
     pub(crate) silent: Option<TcpStream>,
-    /// Attackers that stay connected until the server's memory was measured.
+    /// Attackers that stay connected until the server's memory at the end of the attack was
+    /// measured.
     pub(crate) held: Vec<Crowd>,
     /// True if other attacks run at the same time, with the same bystanders.
     is_parallel: bool,
@@ -112,8 +115,8 @@ impl<'a> AttackRun<'a> {
         }
     }
 
-    /// Drives the attack, at a low priority, so that the attackers do not take the CPU from the
-    /// bystanders: the latency that is measured shall be the server's.
+    /// Drives the attack from this thread, at a low priority, so that the attackers do not take the
+    /// CPU from the bystanders: a measured latency shall be caused by the server alone.
     pub(crate) fn drive(&mut self, attack: &Attack) {
         let _ = rustix::process::nice(10);
         if let Err(error) = (attack.drive)(self) {
@@ -143,14 +146,14 @@ impl<'a> AttackRun<'a> {
         self.timeline.begin(Phase::After);
     }
 
-    /// Adds `what` to `broken` unless `holds`.
+    /// Adds the failure `what` to `broken` if `holds` is false.
     pub(crate) fn expect(&mut self, holds: bool, what: impl Into<String>) {
         if !holds {
             self.broken.push(what.into());
         }
     }
 
-    /// Adds a failure to `broken` if no attacker gets an answer within `PATIENCE`.
+    /// Adds a failure to `broken` if no attacker has received anything within [`PATIENCE`].
     pub(crate) fn expect_answer(&mut self, crowd: &mut Crowd) -> Result<()> {
         let is_answered = crowd.wait_for_answer(PATIENCE)?;
         self.expect(is_answered, "no attacker was answered");
@@ -195,8 +198,8 @@ impl<'a> AttackRun<'a> {
     }
 
     /// Opens 32 connections, sends `bytes` on each, and resets them at the time of `departure`.
-    /// Repeats this until `until`, and for at least `least` connections. Returns the last 32
-    /// connections.
+    /// Repeats this until `until`, and also beyond it until `least` connections were opened.
+    /// Returns the last 32 connections.
     pub(crate) fn churn(
         &mut self,
         until: Instant,

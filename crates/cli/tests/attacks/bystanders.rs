@@ -37,7 +37,8 @@ const STREAM_EVERY: u64 = 20_000;
 /// Interval between two messages of an echo connection, in microseconds.
 const ECHO_EVERY: u64 = 10_000;
 
-/// Time in microseconds that the last messages may take to arrive if the publisher was closed.
+/// Time in microseconds that the last messages may take to arrive if the server has closed the
+/// publisher.
 const WITHOUT_PUBLISHER: u64 = 5_000_000;
 
 /// Latencies and faults of a run, as the bystanders have noticed them.
@@ -81,8 +82,8 @@ impl Bystanders {
         server.upgrade_all(&[echoes, subscribers].concat(), "")
     }
 
-    /// Starts the thread that drives the bystanders. At the end of the run the thread waits for the
-    /// last messages, for up to `patience`.
+    /// Starts the thread that drives the bystanders. After the attack the thread waits for the last
+    /// messages, for up to `patience`.
     pub(crate) fn start(
         sockets: Vec<TcpStream>,
         timeline: &Arc<Timeline>,
@@ -115,7 +116,8 @@ impl Bystanders {
         Ok(Self { outcome, thread })
     }
 
-    /// Waits until everything that was sent has arrived or counts as lost. Returns the outcome.
+    /// Waits until every message that was sent has arrived or counts as lost, and returns the
+    /// outcome. Fails after the time `within`.
     pub(crate) fn outcome(&self, within: Duration) -> Result<Outcome> {
         self.outcome
             .recv_timeout(within)
@@ -247,7 +249,7 @@ impl EventLoop {
         self.connections[publisher].flush();
     }
 
-    /// Returns true if everything has arrived, or the time for it is over.
+    /// Returns true if every message has arrived, or if the time for the last messages is over.
     fn is_complete(&self) -> bool {
         let (now, end) = (self.timeline.now(), self.timeline.end());
         if now < end {
@@ -278,8 +280,8 @@ impl EventLoop {
             .is_some_and(|connection| connection.end.is_none())
     }
 
-    /// Returns the outcome, with the messages that never arrived and the connections that have
-    /// ended.
+    /// Takes the outcome, and completes it with the messages that never arrived and the connections
+    /// that have ended.
     fn take_outcome(&mut self) -> Outcome {
         let mut outcome = std::mem::take(&mut self.outcome);
         for (index, connection) in self.connections.iter().enumerate() {

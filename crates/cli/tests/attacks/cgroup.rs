@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-/// A cgroup of this test, which is removed when this value is dropped. No process may be in the
-/// cgroup then.
+/// A cgroup of this test. It is removed when this value is dropped, by which time all its processes
+/// must have ended.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     directory: PathBuf,

@@ -44,7 +44,7 @@ struct Member {
     tail: Vec<u8>,
 }
 
-/// The attackers' way with the bytes that the server sends to them.
+/// What the attackers do with the bytes that the server sends to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answers {
     /// The attackers read everything.
@@ -93,7 +93,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Has every connection send `pattern`, `rounds` times, instead of its earlier pattern.
+    /// Sets what every connection is to send from now on: `pattern`, `rounds` times.
     pub(crate) fn set_pattern(&mut self, pattern: &[u8], rounds: u64) {
         let pattern: Arc<[u8]> = pattern.into();
         for index in 0..self.members.len() {
@@ -101,7 +101,8 @@ impl Crowd {
         }
     }
 
-    /// Has the last `count` connections repeat `pattern` for ever; the others only read.
+    /// Sets what the last `count` connections are to send: `pattern`, for ever. The other
+    /// connections keep what they had.
     pub(crate) fn set_pattern_of_last(&mut self, count: usize, pattern: &[u8]) {
         let pattern: Arc<[u8]> = pattern.into();
         for index in self.members.len() - count..self.members.len() {
@@ -109,7 +110,7 @@ impl Crowd {
         }
     }
 
-    /// Has one connection send `pattern`, `rounds` times.
+    /// Sets what one connection is to send from now on: `pattern`, `rounds` times.
     pub(crate) fn set_pattern_of(
         &mut self,
         index: usize,
@@ -121,8 +122,8 @@ impl Crowd {
         member.rounds = rounds;
     }
 
-    /// Stops sending, and reads until any connection has received something. Returns false if none
-    /// has within this time.
+    /// Stops sending, and reads until the crowd has received anything, now or before. Returns false
+    /// if it has not within this time.
     pub(crate) fn wait_for_answer(&mut self, within: Duration) -> Result<bool> {
         for member in &mut self.members {
             member.rounds = 0;
@@ -314,7 +315,7 @@ impl Crowd {
 }
 
 impl Member {
-    /// Returns the code of the Close with which the received bytes end.
+    /// Returns the close code if the received bytes end with a Close.
     fn code(&self) -> Option<u16> {
         // The start of the Close is not known, so this tries every byte of the tail.
         (0..self.tail.len()).find_map(|start| {

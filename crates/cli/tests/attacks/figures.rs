@@ -18,7 +18,7 @@ pub(crate) struct Measured {
     pub(crate) attack: Samples,
 }
 
-/// The kind of bystander whose latency is measured.
+/// The kinds of bystanders whose latency is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Probe {
     Stream,
@@ -69,7 +69,7 @@ impl Samples {
         Quantiles::of(&mut self.machine)
     }
 
-    /// Returns the quantiles of `probe` for each shard.
+    /// Returns the quantiles of the latencies of one kind of bystander, for each shard.
     pub(crate) fn quantiles(&mut self, probe: Probe) -> [Quantiles; SHARDS] {
         let samples = self.of(probe);
         let mut all = [Quantiles::default(); SHARDS];

@@ -14,14 +14,14 @@ use crate::{
 };
 
 impl AttackRun<'_> {
-    /// Returns `count` divided by the form's divisor.
+    /// Returns `count` divided by the divisor of this [`Form`](crate::attack_run::Form).
     pub(crate) fn scaled(&self, count: usize) -> usize {
         count.div_ceil(self.form.divisor)
     }
 
-    /// Opens connections one after the other, and sends the next of `openings` on each, as far as
-    /// the server takes it. Reads no answers. Opens `count` of them, divided by the form's divisor,
-    /// or fewer if that takes too long.
+    /// Opens `count` connections one after the other: fewer in the short form of the tests, or if
+    /// they take too long. Sends the next of `openings` on each connection, as far as the server
+    /// takes it, and reads no answers.
     pub(crate) fn connect_many(
         &self,
         count: usize,
@@ -94,5 +94,5 @@ impl AttackRun<'_> {
     }
 }
 
-/// Least time for the server to read what was sent.
+/// Shortest time that the server gets to read what was sent.
 const SETTLE_TIME: Duration = Duration::from_millis(200);

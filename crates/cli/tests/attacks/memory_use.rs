@@ -32,9 +32,9 @@ pub(crate) struct Sample {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MemoryUse {
     pub(crate) before: Sample,
-    /// At the end of the attack, while the last attackers are still connected.
+    /// Measured at the end of the attack, while the last attackers are still connected.
     pub(crate) at_end: Sample,
-    /// Some time after the attackers have gone; `None` in the short form.
+    /// Measured some time after the attackers have gone. `None` in the short form of the tests.
     pub(crate) after: Option<Sample>,
     /// Peak of the resident memory.
     pub(crate) peak_kib: u64,
@@ -43,7 +43,7 @@ pub(crate) struct MemoryUse {
     pub(crate) cgroup_kib: Option<u64>,
     /// The server's memory budget in bytes.
     pub(crate) budget: Option<u64>,
-    /// Load that the server has shed because memory was short.
+    /// The connections and requests that the server has ended or refused because memory was short.
     pub(crate) shed: Shed,
 }
 
@@ -98,13 +98,14 @@ impl MemoryUse {
         self.peak_kib = server.peak_kib().unwrap_or(0).max(seen_kib);
     }
 
-    /// Returns how many bytes became resident for every byte that the attackers sent.
+    /// Returns by how many bytes the peak of the resident memory has grown per byte that the
+    /// attackers sent.
     pub(crate) fn per_byte(&self, sent: u64) -> f64 {
         let grown_kib = self.peak_kib.saturating_sub(self.before.resident_kib);
         mib(grown_kib * 1024) / mib(sent.max(1))
     }
 
-    /// Checks the memory and the descriptors, and adds each check that failed to `broken`.
+    /// Checks the memory and the descriptors. Adds a text to `broken` for each check that failed.
     pub(crate) fn check(&self, aim: Aim, version: ServerVersion, broken: &mut Vec<String>) {
         if self.peak_kib > MAX_RESIDENT_KIB {
             let mib = self.peak_kib / 1024;
@@ -188,5 +189,5 @@ pub(crate) fn mib(bytes: u64) -> f64 {
 /// Descriptors that requests of the test itself may still have.
 const DESCRIPTOR_SLACK: usize = 8;
 
-/// Bytes by which the charges may differ although nothing has grown.
+/// Difference in bytes between two sums of charges that counts as noise.
 const ACCOUNT_SLACK_BYTES: u64 = 1024 * 1024;

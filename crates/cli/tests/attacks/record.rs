@@ -38,11 +38,12 @@ pub(crate) struct Record {
     /// The most CPU time that a step of a shard took, in microseconds; `None` if the server was
     /// built without the feature `internals`.
     pub(crate) longest_hold_us: Option<u64>,
-    /// Latencies without the attack, by probe (stream, echo) and shard.
+    /// Latencies without the attack, by kind of bystander (stream, echo) and shard.
     pub(crate) baseline: [[Quantiles; SHARDS]; 2],
-    /// Latencies under the attack.
+    /// Latencies under the attack, in the same order.
     pub(crate) attacked: [[Quantiles; SHARDS]; 2],
-    /// Delay of the bystanders' timers under attack, at the 99th percentile, in milliseconds.
+    /// 99th percentile of the delays with which the machine woke the bystanders' thread under the
+    /// attack, in milliseconds.
     pub(crate) machine_late: f64,
     /// Checks that failed.
     pub(crate) broken: Vec<String>,
@@ -96,8 +97,8 @@ pub(crate) fn attack(
 }
 
 impl Record {
-    /// Runs the attack to its end, and waits until all messages have arrived. Returns a connection
-    /// of the attack that has to stay open until the server ends, if there is one.
+    /// Runs the attack to its end, and waits until all messages have arrived. If a connection of
+    /// the attack has to stay open until the server ends, returns it.
     fn run(
         &mut self,
         attack: &Attack,
@@ -151,7 +152,8 @@ impl Record {
     }
 }
 
-/// Starts the server: with a budget or in a cgroup if its memory is attacked.
+/// Starts the server. If the attack is on memory, the server has the option for a budget, or runs
+/// in a cgroup from whose limit it derives its budget.
 fn start(
     attack: &Attack,
     program: &Path,
@@ -171,8 +173,8 @@ fn start(
     Ok((None, Server::start(program, &options)?))
 }
 
-/// Runs the attack to its end. Returns whether it ended without a panic, and the peak of the
-/// server's resident memory in KiB (0 if the attack is not on memory).
+/// Runs the attack to its end. Returns true if the attack ended without a panic, and the peak of
+/// the server's resident memory in KiB (0 if the attack is not on memory).
 fn drive_and_watch(attack: &Attack, run: &mut AttackRun<'_>) -> (bool, u64) {
     let server = run.server;
     let is_over = AtomicBool::new(false);
@@ -230,7 +232,8 @@ fn check(outcome: &Outcome, shutdown: Shutdown, ending: Ending, broken: &mut Vec
     }
 }
 
-/// Returns the quantiles without the attack and under it, each by probe (stream, echo) and shard.
+/// Returns the quantiles of the latencies without the attack and under it, each by kind of
+/// bystander (stream, echo) and shard.
 fn quantiles(outcome: &mut Outcome) -> ([[Quantiles; SHARDS]; 2], [[Quantiles; SHARDS]; 2]) {
     let measured = &mut outcome.measured;
     let baseline = [Probe::Stream, Probe::Echo].map(|probe| measured.baseline.quantiles(probe));

@@ -1,4 +1,5 @@
-//! Report on the attacks: a few lines for each, and two tables. `memory` has those on memory.
+//! The report on the attacks: a few lines for each attack, and two tables. [`memory`] has the lines
+//! and the table about the attacks on memory.
 
 mod memory;
 
@@ -35,7 +36,7 @@ pub(crate) fn line(verdict: &str, attack: &Attack, record: &Record, form: Form) 
     line
 }
 
-/// An attack, its result on the current server, and on the older one.
+/// An attack, its result on the current server, and its result on the older server.
 pub(crate) type Row = (&'static Attack, Record, Option<Record>);
 
 /// Replaces the tables in the text of a file with new ones. The other sections are written by hand

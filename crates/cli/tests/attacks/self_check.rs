@@ -18,12 +18,13 @@ use crate::{
     wire,
 };
 
-/// Place of a mistake, here and below: the number of the message, and the index of the subscriber.
+/// The message that the server loses, by its number, and the subscriber that does not get it, by
+/// its index. The three mistakes below have their places in the same form.
 const LOST: (usize, usize) = (2, 10);
 const DOUBLED: (usize, usize) = (3, 20);
 const SWAPPED: (usize, usize) = (4, 30);
 const CLOSED: (usize, usize) = (5, 40);
-/// Delay of message 6, for all subscribers.
+/// Time by which message 6 comes late, for all subscribers.
 const HELD_UP: Duration = Duration::from_millis(60);
 
 pub(crate) fn the_bystanders_notice_what_is_wrong() -> Result<()> {

@@ -32,7 +32,8 @@ pub(crate) struct Server {
     /// Standard error of a server with a log: held open, and never read.
     _errors: Option<ChildStderr>,
     pub(crate) address: SocketAddr,
-    /// Number of connections so far: the server hands them to its shards in turn.
+    /// Number of connections opened so far, by which the next shard is known: the server hands
+    /// connections to its shards in turn.
     dialled: Mutex<usize>,
 }
 
@@ -115,7 +116,8 @@ impl Server {
         (0..count).map(|_| self.dial()).collect()
     }
 
-    /// Makes sure that the server hands the next connection to `shard`.
+    /// Makes sure that the server hands the next connection to `shard`. Opens another connection
+    /// first if it is the turn of the other shard.
     pub(crate) fn skip_to_shard(&self, shard: usize) -> Result<()> {
         let dialled = *self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
         if dialled % SHARDS != shard {
@@ -162,7 +164,7 @@ impl Server {
         read_answer(&mut socket)
     }
 
-    /// Registers a relay, and returns the path of its WebSocket.
+    /// Registers a connection of the relay protocol, and returns the path of its WebSocket.
     pub(crate) fn register(&self, user: usize, topics: &[String]) -> Result<String> {
         let topics = topics.join("\",\"");
         let body = format!("{{\"user_id\":{user},\"topics\":[\"{topics}\"]}}");

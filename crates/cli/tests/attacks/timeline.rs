@@ -17,13 +17,13 @@ pub(crate) struct Timeline {
     pub(crate) is_over: AtomicBool,
 }
 
-/// Phase that a message belongs to, by the time at which it was due.
+/// The phase of a run that a message belongs to. The time at which the message was due decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Before,
     Baseline,
-    /// Between baseline and attack: messages under way when the attack begins would spoil the
-    /// baseline.
+    /// The pause between baseline and attack, in which the last messages of the baseline arrive: if
+    /// the attack delayed them, they would spoil the baseline.
     Pause,
     Attack,
     After,

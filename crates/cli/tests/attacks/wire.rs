@@ -92,7 +92,8 @@ pub(crate) fn chat(prefix: &str, numbers: impl IntoIterator<Item = usize>) -> St
     format!("/ws?{}", topics.collect::<Vec<_>>().join("&"))
 }
 
-/// Encodes the JSON `{"topics": [names]}`, a relay's message.
+/// Encodes a message by which a connection of the relay protocol changes its topics: the JSON
+/// `{"topics": [names]}`.
 pub(crate) fn topics_message(names: &[String]) -> String {
     format!("{{\"topics\":[\"{}\"]}}", names.join("\",\""))
 }
@@ -128,7 +129,7 @@ impl Frames {
     }
 }
 
-/// Returns the `N` bytes from `start` on.
+/// Returns the `N` bytes from index `start` on, or `None` if there are fewer.
 pub(crate) fn array<const N: usize>(bytes: &[u8], start: usize) -> Option<[u8; N]> {
     bytes.get(start..start + N)?.try_into().ok()
 }

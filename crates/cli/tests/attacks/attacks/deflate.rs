@@ -95,15 +95,16 @@ fn sockets(run: &AttackRun<'_>, path: &str, count: usize, offer: &str) -> Result
     run.server.upgrade_all(&paths, offer)
 }
 
-/// Floods `/echo` with a compressed message of `blocks`, which have no content. Behind the blocks,
-/// 0x00 begins an empty stored block, which the tail `00 00 FF FF` of RFC 7692 §7.2.2 completes.
+/// Floods `/echo` with a compressed message that inflates to nothing: `blocks`, which are empty,
+/// and the byte 0x00. This byte begins an empty stored block, which the tail `00 00 FF FF` of RFC
+/// 7692 §7.2.2 completes.
 fn echo(run: &mut AttackRun<'_>, blocks: &[u8]) -> Result<()> {
     let message = [blocks, &[0x00]].concat();
     flood(run, "/echo", &message, 1)
 }
 
-/// Repeats a compressed message on four connections, in batches of `repeat`. Expects replies, and
-/// no Close.
+/// Repeats a compressed message on four connections, `repeat` copies at a time. Expects replies,
+/// and no Close.
 fn flood(run: &mut AttackRun<'_>, path: &str, message: &[u8], repeat: usize) -> Result<()> {
     let crowd = Crowd::new(sockets(run, path, 4, OFFER)?)?;
     let pattern = wire::frame(BINARY | COMPRESSED, message).repeat(repeat);
@@ -127,8 +128,8 @@ pub(super) fn deflated(payload: &[u8]) -> Result<Vec<u8>> {
     Ok(wire)
 }
 
-/// Encodes blocks with a Huffman code each (RFC 1951 §3.2.7), whose only symbol is the end of the
-/// block.
+/// Encodes `count` blocks. Each has a Huffman code of its own (RFC 1951 §3.2.7), whose only symbol
+/// is the end of the block.
 fn huffman_blocks(count: usize) -> Vec<u8> {
     let mut bits = Bits::default();
     for _ in 0..count {

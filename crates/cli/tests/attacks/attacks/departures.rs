@@ -84,7 +84,7 @@ fn all_close_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     wait_until(run, until)
 }
 
-/// Waits until the time of the attack is over, with a connection that sends nothing.
+/// Waits until the time of the attack is over. Meanwhile a connection is open that sends nothing.
 fn wait_until(run: &AttackRun<'_>, until: Instant) -> Result<()> {
     let mut idle = run.connect_plain(1)?;
     idle.flood(until, Answers::Read)

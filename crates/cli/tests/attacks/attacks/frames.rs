@@ -160,9 +160,9 @@ fn trickle(run: &mut AttackRun<'_>, connections: usize, len: u64, every: Duratio
     Ok(())
 }
 
-/// Sends binary messages of 64 MiB as a relay. The server replies with a short error, so that the
-/// cost of sending 64 MiB back does not count. Checks the CPU time for each message in the long
-/// form.
+/// Sends binary messages of 64 MiB over connections of the relay protocol. The server replies to
+/// each with a short error, so that the cost of sending 64 MiB back does not count. In the long
+/// form of the tests, checks the CPU time for each message.
 fn message_of_64_mib(run: &mut AttackRun<'_>) -> Result<()> {
     let mut paths = Vec::new();
     for user in 0..2 {

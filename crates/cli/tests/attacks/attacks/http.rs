@@ -209,8 +209,8 @@ fn publish_in_a_row(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Publishes on eight HTTP connections to a user, in a topic with 500 subscribers of which none
-/// belongs to the user.
+/// Publishes to one user on eight HTTP connections. The topic has 500 subscribers, none of which
+/// belongs to that user.
 fn publish_to_a_user(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = run.connect(&vec!["/ws?topic=own".to_owned(); 500])?;
     let body = r#"{"topic":"own","message":"x","user_id":7}"#;

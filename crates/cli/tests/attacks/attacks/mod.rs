@@ -18,7 +18,7 @@ use crate::attack_run::AttackRun;
 #[derive(Debug)]
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
-    /// Work or memory that the attack costs the server.
+    /// The work or the memory that the attack costs the server, for the table.
     pub(crate) pays_for: &'static str,
     /// Options of `framecast serve`, beside the address and the number of shards.
     pub(crate) options: &'static [&'static str],

@@ -75,7 +75,8 @@ fn log_that_nobody_reads_and_a_close_without_answer(run: &mut AttackRun<'_>) -> 
     log_that_nobody_reads(run)
 }
 
-/// The HTTP status of each publication, by its text. `None` if there was no response.
+/// The HTTP status of the response to each publication, by the publication's text. `None` if there
+/// was no response.
 type Statuses = HashMap<String, Option<u16>>;
 
 /// Publishes numbered texts over HTTP while 400 other connections flood the inboxes, so that some
@@ -139,8 +140,8 @@ fn refused_and_delivered(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Publishes texts one after the other until `is_over` is true. A text consists of the publisher's
-/// number and its own number. Returns the status of each text.
+/// Publishes texts one after the other until `is_over` is true. A text has the number of the
+/// publisher and the number of the text. Returns the HTTP status for each text.
 fn post(server: &Server, publisher: usize, is_over: &AtomicBool) -> Statuses {
     let mut answers = Statuses::new();
     let mut idle: Option<TcpStream> = None;

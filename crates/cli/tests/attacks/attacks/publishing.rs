@@ -77,8 +77,9 @@ pub(super) const ATTACKS: &[Attack] = &[
     .filling_inboxes(),
 ];
 
-/// Encodes messages of one byte in two fragments, of 6 and 7 bytes on the wire. The server
-/// publishes fragmented messages one by one, and others that arrive together as a group.
+/// Encodes `messages` messages of one byte, each in two fragments of 6 and 7 bytes on the wire.
+/// They are fragmented because the server publishes fragmented messages one by one, but other
+/// messages that arrive together as a group.
 fn burst(messages: usize) -> Vec<u8> {
     wire::fragments(TEXT, &[b"", b"x"]).repeat(messages)
 }
@@ -106,7 +107,7 @@ fn topics_of_its_own(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Publishes one message each 20 ms to 128 topics.
+/// Publishes a message to 128 topics every 20 ms.
 fn large_publication(run: &mut AttackRun<'_>) -> Result<()> {
     // 100 subscribers of all 128 topics, and 200 of up to 64 each.
     let mut random = Random(3);
@@ -156,7 +157,7 @@ fn churn_in_many_topics(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Floods one topic with 400 publishers, which subscribe to it, too.
+/// Floods one topic with the messages of 400 publishers, all of which also subscribe to the topic.
 fn flood(run: &mut AttackRun<'_>, answers: Answers) -> Result<()> {
     let pattern = wire::frame(TEXT, b"x").repeat(512);
     run.flood("/ws?topic=lobby", 400, &pattern, answers)?;
@@ -173,8 +174,8 @@ fn flood_to_nobody(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Has 8 of 48 subscribers of one topic flood it with messages of 60 KB, also after the server has
-/// closed them.
+/// Has 8 of the 48 subscribers of a topic flood that topic with messages of 60 KB. They go on after
+/// the server has closed them.
 fn flood_after_the_close(run: &mut AttackRun<'_>) -> Result<()> {
     let mut crowd = run.connect(&vec!["/ws?topic=large".to_owned(); 48])?;
     crowd.set_pattern_of_last(8, &wire::frame(wire::BINARY, &Random(4).bytes(60_000)));

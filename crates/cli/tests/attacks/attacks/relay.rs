@@ -95,7 +95,7 @@ fn names(prefix: &str) -> Vec<String> {
     (0..128).map(|number| format!("{prefix}{number}")).collect()
 }
 
-/// Connects relays, on each shard in turn.
+/// Registers and opens connections of the relay protocol, on each shard in turn.
 fn relays(run: &AttackRun<'_>, count: usize) -> Result<Crowd> {
     let mut paths = Vec::new();
     for user in 0..count {
@@ -104,7 +104,8 @@ fn relays(run: &AttackRun<'_>, count: usize) -> Result<Crowd> {
     run.connect(&paths)
 }
 
-/// Connects a relay on each shard. Both repeat `messages` and read the replies.
+/// Opens a connection of the relay protocol on each of the two shards. Both connections repeat
+/// `messages` and read the replies.
 fn flood(run: &mut AttackRun<'_>, messages: &[u8]) -> Result<()> {
     let crowd = relays(run, 2)?;
     let mut crowd = run.flood_with(crowd, messages, Answers::Read)?;
@@ -121,17 +122,19 @@ fn sets(count: usize) -> Vec<u8> {
     each.collect::<Vec<_>>().concat()
 }
 
-/// Has relays change between two sets of topics.
+/// Has connections of the relay protocol change between two sets of topics.
 fn other_topics_each_time(run: &mut AttackRun<'_>) -> Result<()> {
     flood(run, &sets(2))
 }
 
-/// Has relays change through 2,000 sets of topics, so that each set is gone when it comes again.
+/// Has connections of the relay protocol change through 2,000 sets of topics, so that the server
+/// has forgotten each set when it comes again.
 fn new_topics_each_time(run: &mut AttackRun<'_>) -> Result<()> {
     flood(run, &sets(2000))
 }
 
-/// Has relays change between two sets of topics, of which one has 400 other subscribers.
+/// Has connections of the relay protocol change between two sets of topics. The topics of one set
+/// have 400 other subscribers.
 fn topics_that_others_follow(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = run.connect(&vec![wire::chat("s0-", 0..128); 400])?;
     let mut publisher = run.connect(&[wire::chat("s0-", 0..128)])?;
@@ -147,5 +150,5 @@ fn topics_that_others_follow(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Time in which the publisher sends its four messages.
+/// Time in which the publisher of [`topics_that_others_follow`] sends its four messages.
 const ONE_BURST: Duration = Duration::from_millis(20);

@@ -67,8 +67,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// Connects clients that each publish messages to their own topic and then send a FIN, and read
-/// nothing.
+/// Connects clients that each publish messages to their own topic. They read nothing, and then send
+/// a FIN.
 fn half_closed(run: &mut AttackRun<'_>) -> Result<()> {
     let messages = wire::frame(BINARY, &Random(14).bytes(60_000)).repeat(8);
     let until = run.begin();
@@ -79,8 +79,8 @@ fn half_closed(run: &mut AttackRun<'_>) -> Result<()> {
     run.hold_unread(crowd, until)
 }
 
-/// Connects 6,000 clients three times, each with a topic of its own and 16 KB of an unfinished
-/// message.
+/// Connects 6,000 clients, each with a topic of its own and 16 KB of an unfinished message, and
+/// disconnects them. Does this three times.
 fn a_crowd_three_times(run: &mut AttackRun<'_>) -> Result<()> {
     run.begin();
     let resident = |run: &AttackRun<'_>| run.server.resident_kib();
@@ -118,5 +118,5 @@ fn a_crowd_three_times(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Resident memory in KiB by which two measurements may differ without a cause.
+/// Difference in KiB between two measurements of resident memory that counts as noise.
 const RESIDENT_SLACK_KIB: u64 = 1024;

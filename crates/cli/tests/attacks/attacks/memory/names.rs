@@ -83,7 +83,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     .with(SHORT_LIVED),
 ];
 
-/// Option with which registrations expire before memory is measured again, 30 s after the attack.
+/// The option that makes registrations expire after 10 s: before memory is measured again, 30 s
+/// after the attack.
 const SHORT_LIVED: &[&str] = &["--registration-lifetime", "10s"];
 
 /// Returns `count` names. Each consists of `prefix`, a number, and `longer` more bytes.
@@ -99,14 +100,14 @@ fn long_names(prefix: &str) -> Vec<String> {
     all.map(|name| name[..255].to_owned()).collect()
 }
 
-/// Registers relays with these topics again and again.
+/// Registers connections with these topics again and again.
 fn registrations(run: &mut AttackRun<'_>, names: &[String]) -> Result<()> {
     let topics = names.join("\",\"");
     register(run, &format!("{{\"user_id\":1,\"topics\":[\"{topics}\"]}}"))
 }
 
-/// Posts the same registration 100,000 times, divided by the form's divisor. Eight connections
-/// share this work.
+/// Posts the same registration 100,000 times (less often in the short form of the tests). Eight
+/// connections share this work.
 fn register(run: &mut AttackRun<'_>, body: &str) -> Result<()> {
     let mut crowd = run.connect_plain(8)?;
     let count = u64::try_from(run.scaled(100_000 / 8))?;
@@ -115,8 +116,9 @@ fn register(run: &mut AttackRun<'_>, body: &str) -> Result<()> {
     run.hold_when_sent(crowd, until)
 }
 
-/// Has each of eight relays send `messages` messages, divided by the form's divisor. `topics`
-/// returns the topics to which a relay changes with its n-th message.
+/// Has each of eight connections of the relay protocol send `messages` messages (fewer in the short
+/// form of the tests). Each message changes the connection's topics: `topics` returns the new ones,
+/// by the index of the connection and the index of the message.
 fn topics_each_time(
     run: &mut AttackRun<'_>,
     messages: usize,
@@ -139,8 +141,8 @@ fn topics_each_time(
     run.hold_when_sent(crowd, until)
 }
 
-/// Connects to 1,000 registrations, divided by the form's divisor, and has each relay change to 128
-/// long names.
+/// Registers and opens 1,000 connections of the relay protocol (fewer in the short form of the
+/// tests), and has each change its topics to 128 long names.
 fn relays_that_stay(run: &mut AttackRun<'_>) -> Result<()> {
     let paths = relays(run, 1000)?;
     let until = run.begin();

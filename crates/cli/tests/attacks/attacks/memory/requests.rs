@@ -95,8 +95,9 @@ fn lists(run: &mut AttackRun<'_>, body: &str) -> Result<()> {
     Ok(())
 }
 
-/// Floods the inboxes with 200 subscribers of a topic that publish to it, while 1,000 other
-/// connections post publications, which have to wait. The form's divisor applies to both numbers.
+/// Floods the inboxes with 200 subscribers of a topic that publish to it. Meanwhile 1,000 other
+/// connections post publications, which have to wait. In the short form of the tests, both numbers
+/// are smaller.
 fn publications_that_wait(run: &mut AttackRun<'_>) -> Result<()> {
     let message = "x".repeat(60_000);
     let body = format!("{{\"topic\":\"crowded\",\"message\":\"{message}\"}}");

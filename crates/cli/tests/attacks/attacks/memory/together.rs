@@ -59,7 +59,7 @@ fn all_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Repeats an attack until `until`, also if the server refuses its connections.
+/// Repeats an attack until `until`. If the server refuses the attack's connections, tries again.
 fn repeat_until<'a>(attack: &Attack, mut part: AttackRun<'a>, until: Instant) -> AttackRun<'a> {
     while Instant::now() < until {
         part.held.clear();

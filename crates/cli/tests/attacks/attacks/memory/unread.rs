@@ -97,9 +97,9 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// Publishes `message` again and again until `until`. Sends one copy at a time, because messages
-/// that arrive together share memory. Publishes large messages before, which fill the kernel's
-/// buffers, so that the server has to hold the others.
+/// Publishes `message` again and again until `until`, one copy at a time, because messages that
+/// arrive together share memory. First publishes large messages, which fill the kernel's socket
+/// buffers, so that the server itself has to hold the copies of `message`.
 fn publish(publishers: &mut Crowd, message: &[u8], until: Instant) -> Result<()> {
     publishers.set_pattern(&wire::frame(BINARY, &[b'x'; 60_000]), 1);
     publishers.flood(Instant::now() + PUBLISH_TIME, Answers::Read)?;
@@ -122,10 +122,12 @@ fn unread_by_many(run: &mut AttackRun<'_>, message: &[u8]) -> Result<()> {
     run.hold_unread(subscribers, until)
 }
 
-/// Least time for publishing, however long the connections have taken.
+/// Shortest time for publishing, even if connecting has taken all the time of the attack. Also the
+/// time for the large messages of [`publish`].
 const PUBLISH_TIME: Duration = Duration::from_millis(100);
 
-/// Connects clients that publish to topics of their own and read only 60 KB of it per second.
+/// Connects clients that each publish to a topic of their own, and read only 60 KB of their
+/// messages per second.
 fn read_slowly(run: &mut AttackRun<'_>) -> Result<()> {
     let messages = wire::frame(BINARY, &Random(12).bytes(60_000)).repeat(200);
     let until = run.begin();
@@ -135,8 +137,8 @@ fn read_slowly(run: &mut AttackRun<'_>) -> Result<()> {
     run.hold_unread(crowd, until)
 }
 
-/// Connects subscribers in groups of 200, between publications. Each group makes the server keep
-/// the messages that are published after it has connected.
+/// Connects ten groups of 200 subscribers that never read, and publishes after each group. So the
+/// server has to keep other messages for each group.
 fn stop_one_after_the_other(run: &mut AttackRun<'_>) -> Result<()> {
     let path = "/ws?topic=heap";
     let mut publishers = run.connect(&vec![path.to_owned(); 4])?;
@@ -151,7 +153,8 @@ fn stop_one_after_the_other(run: &mut AttackRun<'_>) -> Result<()> {
     run.hold_unread(publishers, until)
 }
 
-/// Connects pairs, each with a subscriber that reads nothing and a publisher for it.
+/// Connects 200 pairs of a publisher and a subscriber, each pair with its own topic. The subscriber
+/// reads nothing.
 fn compressed_in_and_plain_out(run: &mut AttackRun<'_>) -> Result<()> {
     let bombs = wire::frame(BINARY | COMPRESSED, &deflated(&[0; 65_536])?).repeat(120);
     let until = run.begin();
@@ -165,8 +168,8 @@ fn compressed_in_and_plain_out(run: &mut AttackRun<'_>) -> Result<()> {
     run.hold_unread(publishers, until)
 }
 
-/// Connects groups of eight clients, each group with its own topic: one client without compression,
-/// which publishes, and one for each window size from 9 to 15 bits.
+/// Connects groups of eight clients, each group with its own topic. One client of a group has no
+/// compression and publishes. Each of the others has another window size, from 9 to 15 bits.
 fn every_window(run: &mut AttackRun<'_>) -> Result<()> {
     let until = run.begin();
     let mut random = Random(13);
@@ -190,7 +193,8 @@ fn every_window(run: &mut AttackRun<'_>) -> Result<()> {
     run.hold_unread(crowd, until)
 }
 
-/// Connects relays that send invalid messages and do not read the error replies.
+/// Opens connections of the relay protocol that send invalid messages and do not read the error
+/// replies.
 fn complaints_unread(run: &mut AttackRun<'_>) -> Result<()> {
     let paths = relays(run, 500)?;
     let wrong = wire::frame(TEXT, b"{").repeat(10_000);
