@@ -22,7 +22,7 @@ pub(crate) struct ConnectionId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SubscriptionKey {
     pub(super) topic: TopicKey,
-    /// Index in the topic's list of subscribers.
+    /// Index of the connection in the topic's list of subscribers.
     pub(super) index: u32,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct SubscriptionKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Subscriber {
     pub(super) peer: PeerKey,
-    /// Index in the connection's list of subscriptions.
+    /// Index of the subscription in the connection's list of subscriptions.
     pub(super) subscription: u32,
 }
 

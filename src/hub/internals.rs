@@ -66,9 +66,9 @@ impl Shards {
         &self.shards[0]
     }
 
-    /// Publishes a message that comes from no connection to the subscribers of `topic`, or to those
-    /// of `user` only. The returned receiver gets the number of subscribers that the message was
-    /// queued to.
+    /// Publishes a message, which comes from no connection, to the subscribers of `topic`, or only
+    /// to those that are connections of `user`. The returned receiver gets the number of
+    /// subscribers that the message was queued to.
     pub fn publish(
         &self,
         topic: TopicName,
@@ -82,7 +82,8 @@ impl Shards {
         queued
     }
 
-    /// Runs a step of a shard's tick, and begins a round: connections that wait for a turn get one.
+    /// Runs a step of a shard's tick, and begins a round, which wakes tasks that wait for another
+    /// turn.
     pub fn tick(&self, index: usize) {
         self.ticks[index].borrow_mut().step(&self.shards[index]);
         self.shards[index].begin_round();
@@ -106,8 +107,8 @@ impl Shards {
         }
     }
 
-    /// Returns the compression that an opening handshake with this `offer` of extensions would
-    /// agree on, or `None` for no compression.
+    /// Agrees on compression, as the opening handshake does with a client that makes this `offer`
+    /// of extensions. Returns `None` if messages are not to be compressed.
     pub(crate) fn agree(&self, offer: Option<&str>) -> Option<Agreed> {
         let accepted = extension::accept(offer.map(str::as_bytes).into_iter(), true);
         let agreement = accepted.expect("the offer follows the grammar")?;
@@ -139,13 +140,13 @@ fn to_user(id: &str) -> UserId {
 /// Counts of the work that a shard has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkCounts {
-    /// Visits of connections by fan-outs.
+    /// Number of times that a fan-out has visited a connection.
     pub visits: u64,
-    /// Look-ups of a topic by its name.
+    /// Number of look-ups of a topic by its name.
     pub look_ups: u64,
-    /// Subscribers that were moved to another index in a topic's list.
+    /// Number of times that a subscriber has moved to another index in a topic's list.
     pub moves: u64,
-    /// Received bytes that were copied from one place to another.
+    /// Number of bytes that were copied into the receive buffer, within it, or out of it.
     pub copies: u64,
 }
 

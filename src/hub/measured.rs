@@ -1,5 +1,6 @@
-//! Measurements of a shard's work, for tests (the attacks among them) and benchmarks. Without the
-//! feature `internals`, `unmeasured` takes the place of this module and measures nothing.
+//! Measurements of a shard's work, for benchmarks, and for tests (also those in which clients
+//! attack a server). Without the feature `internals`, `unmeasured` takes the place of this module
+//! and measures nothing.
 
 use std::{
     cell::Cell,
@@ -8,9 +9,9 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The time of the longest step of a shard so far, in nanoseconds of CPU time of its thread,
-/// without its [system calls on sockets](in_socket). CPU time leaves out the time that other
-/// processes of the machine take.
+/// The time of the longest step or turn of a shard so far, in nanoseconds. It is CPU time of the
+/// shard's thread, so that the time of other processes does not count. The time of [system calls on
+/// sockets](in_socket) does not count either.
 #[derive(Debug)]
 pub(super) struct LongestHold(AtomicU64);
 
@@ -19,7 +20,7 @@ impl LongestHold {
         Self(AtomicU64::new(0))
     }
 
-    /// Runs a step and measures it.
+    /// Runs a step or a turn, and measures its time.
     pub(super) fn measure<T>(&self, step: impl FnOnce() -> T) -> T {
         let begun = own_time();
         let outcome = step();
@@ -27,7 +28,7 @@ impl LongestHold {
         outcome
     }
 
-    /// Returns the time of the longest step, in microseconds.
+    /// Returns the time of the longest step or turn, in microseconds.
     pub(super) fn microseconds(&self) -> Option<u64> {
         Some(self.0.load(Relaxed) / 1000)
     }

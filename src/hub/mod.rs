@@ -2,8 +2,9 @@
 //!
 //! The router numbers each publication in its topic and puts it into the inboxes of the shards that
 //! have subscribers of the topic. Each of these shards queues it to its subscribers' outboxes and
-//! writes to their sockets in its tick. Shards send each other nothing else. The hub knows neither
-//! HTTP nor fastwebsockets: a connection is a socket, an outbox and the topics that it follows.
+//! writes to their sockets in its tick. Everything that reaches a shard from another thread comes
+//! through its inbox. The hub knows neither HTTP nor fastwebsockets: a connection is a socket, an
+//! outbox and the topics that it follows.
 //!
 //! ```text
 //!  a publication ──────────────► router: numbers it under the ──► inboxes of these ──► outboxes
@@ -137,7 +138,8 @@ impl Hub {
         self.publish_to(topic, message, Some(user.clone())).await
     }
 
-    /// Publishes a message to the subscribers of `topic`, or to those of `user` only.
+    /// Publishes a message to the subscribers of `topic`, or only to those that are connections of
+    /// `user`.
     pub(crate) async fn publish_to(
         &self,
         topic: &TopicName,
@@ -169,9 +171,9 @@ impl Hub {
         None
     }
 
-    /// Publishes a message without waiting, to the subscribers of `topic` or to those of `user`
-    /// only. When every shard has queued it, the returned receiver gets the number of subscribers
-    /// that it was queued to.
+    /// Publishes a message without waiting, to the subscribers of `topic`, or only to those that
+    /// are connections of `user`. When every shard has queued the message, the returned receiver
+    /// gets the number of subscribers that it was queued to.
     pub(crate) fn publish_now(
         &self,
         topic: &TopicName,
@@ -210,7 +212,8 @@ impl Hub {
     }
 
     /// Grants a connection a compression context of its own, if its `agreement` on
-    /// permessage-deflate allows that and one is left.
+    /// permessage-deflate allows that and one is left. Otherwise the returned agreement is that no
+    /// context is kept.
     pub(crate) fn grant(&self, agreement: Agreement) -> Agreed {
         self.0.links.shared.contexts.grant(agreement)
     }
@@ -240,8 +243,8 @@ impl Hub {
         *self.0.links.shared.has_panicked.borrow()
     }
 
-    /// Returns the time of the longest step of any shard, in microseconds of CPU time, or `None` if
-    /// steps are not measured (without the feature `internals`).
+    /// Returns the time of the longest step or turn of any shard, in microseconds of CPU time, or
+    /// `None` if it is not measured (without the feature `internals`).
     pub(crate) fn longest_hold(&self) -> Option<u64> {
         let holds = self.0.links.shared.holds.iter();
         holds.filter_map(LongestHold::microseconds).max()

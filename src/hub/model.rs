@@ -40,7 +40,8 @@ const OFFERS: [&str; 5] = [
     "permessage-deflate; server_max_window_bits=9",
 ];
 
-/// Number of compression contexts of the hub: fewer than connections that want one.
+/// Number of compression contexts that the hub grants: fewer than there are connections that want
+/// one, so that some connections get none.
 const CONTEXTS: usize = 2;
 
 /// An operation on the hub and on the model. The index `connection` is taken modulo the number of
@@ -83,8 +84,9 @@ fn operation() -> impl Strategy<Value = Operation> {
 struct Expected {
     user: Option<usize>,
     topics: BTreeSet<usize>,
-    /// The messages that the connection should get, each with the topic by which it should come.
-    /// The topic is `Some` for every message.
+    /// The messages that the connection should get, each with the topic by which it should come:
+    /// the first of the message's topics that the connection follows. The topic is always `Some`,
+    /// an `Option` only because `Member::topic_of` returns it as it is.
     messages: BTreeSet<(Option<usize>, String)>,
 }
 

@@ -5,7 +5,7 @@
 //! once for every [`CLOCK_INTERVAL`] of charged work: often enough to notice work that takes longer
 //! than expected, and never in a short step. Most steps are short.
 //!
-//! Pure: the clock is an argument.
+//! No I/O but readings of the clock, in whose place tests pass times of their own.
 
 use std::time::{Duration, Instant};
 
@@ -60,14 +60,15 @@ impl Allowance {
         }
     }
 
-    /// Reads the clock now, because the work since the last reading may have taken any time.
+    /// Reads the clock, and charges the time that has really passed: for work whose time can't be
+    /// estimated.
     pub(crate) fn charge_elapsed(&mut self) {
         self.update(Instant::now());
     }
 
-    /// Sets the time used to the time that has passed on the clock since the step began. At the
-    /// first reading, the begin of the step is not known: the step is assumed to have taken as long
-    /// as the work that was charged to it.
+    /// Computes from the clock how long the step has taken so far. At the first reading, if the
+    /// begin of the step is not known yet, the step is assumed to have taken as long as the work
+    /// that was charged to it.
     fn update(&mut self, now: Instant) {
         let charged = Duration::from_nanos(std::mem::take(&mut self.charged)).min(self.limit);
         let begun = *self
@@ -77,7 +78,7 @@ impl Allowance {
         self.is_spent |= self.used + self.caused >= self.limit;
     }
 
-    /// Charges work that this step has caused and a later step will do.
+    /// Charges this step for work that it has caused, although later steps will do the work.
     #[inline]
     pub(crate) fn charge_later(&mut self, nanoseconds: u64) {
         self.caused = self
@@ -92,20 +93,21 @@ impl Allowance {
         self.is_spent
     }
 
-    /// Returns how long the step had taken when the clock was last read. Zero in a short step,
-    /// which never reads it.
+    /// Returns how long the step had taken when the clock was last read. Zero if the clock was not
+    /// read, as in a short step.
     pub(crate) fn used(&self) -> Duration {
         self.used
     }
 }
 
-/// Time limit of a step: short against the 5 ms that no input may hold a shard for, and long
-/// against the cost of going from one step to the next (2 us).
+/// Time limit of a step. It is short compared to 5 ms, the time for which no input of clients may
+/// ever hold a shard. It is long compared to 2 us, the cost of going from one step to the next.
 pub(crate) const STEP: Duration = Duration::from_nanos(STEP_NANOSECONDS);
 
 pub(crate) const STEP_NANOSECONDS: u64 = 500_000;
 
-/// The cost of ending a connection that follows 128 topics, the most that it may, in nanoseconds.
+/// The cost, in nanoseconds, of ending a connection that follows 128 topics, the greatest number
+/// that a connection may follow.
 pub(in crate::hub) const END: u64 = 10_000;
 
 /// Nanoseconds of charged work between two readings of the clock. A reading costs 25 ns.

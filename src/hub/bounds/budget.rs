@@ -15,7 +15,7 @@
 //!  of the budget
 //!  3/4    (crowded)       connections that are furthest behind are ended; new connections,
 //!                         registrations and topics are refused
-//!  13/16  (full)          new TCP connections are answered 503, some at a time
+//!  13/16  (full)          new TCP connections are answered 503, at most 16 at a time
 //!  7/8                    publishers wait (the bytes of waiting publishers do not count here)
 //!  15/16  (exhausted)     nothing is received
 //! ```
@@ -51,7 +51,7 @@ struct Shortage {
     /// The levels that are reached: a bit each for [`CROWDED`], [`FULL`], [`HOLDS_PUBLISHERS`] and
     /// [`EXHAUSTED`].
     levels: AtomicU8,
-    /// Bytes that publishers have charged who wait for a permit to publish.
+    /// Bytes charged by publishers that are waiting for a permit to publish.
     waiting: AtomicI64,
     /// Wakes the tasks that wait until they may publish or receive.
     relief: Notify,
@@ -114,8 +114,8 @@ impl Budget {
         }
     }
 
-    /// Charges `bytes`, and `besides` more bytes, until the last clone of the returned bytes is
-    /// dropped. The returned bytes are `bytes`.
+    /// Charges the length of `bytes`, plus `besides`, until the last clone of the returned `Bytes`
+    /// is dropped. The returned `Bytes` are `bytes` without a copy.
     pub(crate) fn own(self: &Arc<Self>, bytes: Bytes, besides: usize) -> Bytes {
         let charge = self.charge(bytes.len() + besides);
         Bytes::from_owner(Owned {
@@ -164,7 +164,7 @@ impl Budget {
         }
     }
 
-    /// Returns this many sixteenths of the budget, in bytes.
+    /// Returns `count` sixteenths of the budget, in bytes.
     fn sixteenths(&self, count: u64) -> u64 {
         self.limit / 16 * count
     }
@@ -199,8 +199,8 @@ impl Budget {
         self.has_reached(EXHAUSTED)
     }
 
-    /// Counts `bytes` that a publisher has charged as those of a waiting publisher, for which no
-    /// publisher must wait, until the returned token is dropped.
+    /// Excludes `bytes`, which a waiting publisher has charged, from the sum of bytes that makes
+    /// publishers wait, until the returned token is dropped.
     pub(in crate::hub) fn wait_with(&self, bytes: usize) -> WaitingPublisher<'_> {
         self.change_waiting(signed(bytes));
         WaitingPublisher {
@@ -232,9 +232,8 @@ impl Budget {
         wait_while(&self.shortage.relief, || self.is_exhausted()).await;
     }
 
-    /// Refuses a new connection, registration or topic while memory is short, and increments the
-    /// `counter` of these refusals:
-    /// `budget.admit(|counts| &counts.refused_registrations)`.
+    /// Checks that memory suffices for a new connection, registration or topic. If not, increments
+    /// the counter that `counter` selects: `budget.admit(|counts| &counts.refused_registrations)`.
     ///
     /// # Errors
     ///
@@ -286,7 +285,7 @@ impl Drop for Charge {
     }
 }
 
-/// A token that counts the bytes of a publisher as those of a waiting one, until it is dropped.
+/// A token that [excludes](Budget::wait_with) bytes of a waiting publisher, until it is dropped.
 pub(in crate::hub) struct WaitingPublisher<'a> {
     budget: &'a Budget,
     bytes: usize,

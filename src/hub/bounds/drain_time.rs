@@ -19,8 +19,8 @@ impl DrainTime {
     }
 
     /// Returns the time that a closing handshake may take while the hub is drained: two thirds of
-    /// the time of the drain. At most a quarter has passed before, until the shards have stopped
-    /// reading.
+    /// the time of the drain. The handshakes begin after at most a quarter of that time, in which
+    /// the hub waits until every shard has stopped reading.
     pub(crate) fn for_closing(self) -> Duration {
         self.0 / 3 * 2
     }

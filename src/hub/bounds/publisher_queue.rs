@@ -21,8 +21,8 @@ impl Default for PublisherQueue {
 }
 
 impl PublisherQueue {
-    /// Returns true if no permit is left. A publisher that wants to publish now must queue, or it
-    /// would overtake those that wait.
+    /// Returns true if no permit is left. Then other publishers may be waiting, so a new one must
+    /// queue behind them.
     pub(in crate::hub) fn has_waiting(&self) -> bool {
         self.0.available_permits() == 0
     }
@@ -32,7 +32,7 @@ impl PublisherQueue {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe. The caller's place in the queue is lost.
+    /// Cancel safe, but a caller that drops the future loses its place in the queue.
     pub(in crate::hub) async fn acquire(&self) -> PublishPermit {
         // The semaphore is never closed. If it were, all publishers would be let through.
         let permit = Arc::clone(&self.0).acquire_owned().await;
@@ -58,9 +58,9 @@ pub(in crate::hub) async fn wait_while(change: &Notify, must_wait: impl Fn() -> 
     }
 }
 
-/// Number of publishers that may publish at a time, each for a short turn. There are so many
-/// because a publisher holds its permit already while its task is being woken: meanwhile others
-/// publish. With few permits, publishers would wait for each other's wake-ups.
+/// Number of publishers that may hold a permit at a time. A publisher is given its permit before
+/// its task is woken, and can publish only when the task runs. With few permits, all of them would
+/// often be held by tasks that do not run yet, while no publisher publishes.
 const PERMITS: usize = 64;
 
 #[cfg(test)]

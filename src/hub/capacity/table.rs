@@ -17,7 +17,8 @@ use slotmap::{Key, KeyData};
 /// A map that chooses the keys itself. No later entry gets the key of a removed one.
 ///
 /// Invariant: `with_free_slots` has the indexes of the chunks that are neither full nor empty, and
-/// `freed` those of the empty chunks, which are `None`. The last chunk is not empty.
+/// `freed` has the indexes of the empty chunks, which are `None` in `chunks`. The last chunk is not
+/// empty.
 #[derive(Debug)]
 pub(in crate::hub) struct Table<K, V> {
     chunks: Vec<Option<Box<Chunk<K, V>>>>,

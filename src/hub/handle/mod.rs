@@ -151,7 +151,8 @@ impl HandleRef {
         state.end_with(self.key, Disconnect::Application(code), Some(frame));
     }
 
-    /// Ends the connection because memory is too short for the topics that it wants.
+    /// Ends the connection, because memory is too short for the topics that the client wants to
+    /// follow.
     pub(crate) fn refuse(&self) {
         let counts = &self.shard.ledger().budget().counts;
         counts.refused_topics.increment();
@@ -169,8 +170,8 @@ impl HandleRef {
             .reply(self.key, frame, replies);
     }
 
-    /// Returns the cost of a reply of `bytes`, in nanoseconds: that of compressing it, or 1 ns for
-    /// each byte.
+    /// Returns the cost of a reply of `bytes`, in nanoseconds: the cost of compressing it, but at
+    /// least 1 ns for each byte.
     fn cost_of_reply(&self, bytes: usize) -> u64 {
         let is_large_enough = bytes >= self.shard.config().deflate.min_bytes;
         let cost = self.with(|peer| peer.compression.cost_of_reply(bytes));
@@ -206,8 +207,9 @@ impl HandleRef {
         self.with(|peer| peer.outbox.push_control(frame));
     }
 
-    /// Moves the gathered replies to the outbox. The caller has no socket yet to write them to, or
-    /// queues another frame behind them next.
+    /// Moves the gathered replies to the outbox without writing them. This is for a connection that
+    /// has no socket yet, and for a caller that queues another frame next, which must follow the
+    /// replies.
     pub(crate) fn queue_replies(&self) {
         let replies = &mut self.shard.replies.borrow_mut();
         let taken_by_socket = 0;
@@ -253,8 +255,9 @@ impl HandleRef {
             .unwrap_or(false)
     }
 
-    /// Holds the reader up if too many bytes of replies wait in the outbox. The connection's task
-    /// is woken when the outbox is written. Returns true if the reader is held up.
+    /// Holds the peer up, so that nothing is read from it, if too many bytes of replies wait in the
+    /// outbox. The connection's task is woken when the whole outbox is written. Returns true if the
+    /// peer is held up.
     pub(crate) fn hold_reader_if_behind(&self) -> bool {
         self.with(Peer::hold_reader_if_behind).unwrap_or(false)
     }

@@ -71,7 +71,7 @@ impl Publications {
     }
 }
 
-/// The cost of encoding and keeping a message, in nanoseconds, besides that of its bytes.
+/// The cost of encoding and keeping a message of any length, in nanoseconds.
 const GATHER: u64 = 100;
 
 /// The cost of looking up a topic's record in the router, in nanoseconds.

@@ -30,7 +30,7 @@ impl HandleRef {
 
     /// Returns the approximate number of subscribers of `topics`. If these are the topics that this
     /// connection follows, in the same order, only the subscribers on its shard are counted, and
-    /// every other shard is assumed to have as many, which takes no lock of the router. Otherwise
+    /// every other shard is assumed to have as many: so the router need not be locked. Otherwise
     /// the router counts the subscribers on all shards.
     pub(crate) fn reach(&self, topics: &[TopicName]) -> usize {
         let state = self.shard.state.borrow();
@@ -62,10 +62,10 @@ impl HandleRef {
         self.shard.links.must_wait()
     }
 
-    /// Waits for a permit to publish messages for which `bytes` are charged. While it waits, the
-    /// connection is not read, and so its peer is not expected to answer a Ping. Returns `None` as
-    /// soon as the connection has ended: its messages need no permit then, because its closing
-    /// handshake must not be delayed.
+    /// Waits for a permit to publish messages. `bytes` are charged for the messages, and for what
+    /// was received behind them. While the connection waits, nothing is read from it, so its peer
+    /// need not answer a Ping. Returns `None` as soon as the connection has ended: the messages are
+    /// then published without a permit, so that they do not delay its closing handshake.
     ///
     /// # Cancel safety
     ///
@@ -85,8 +85,8 @@ impl HandleRef {
         permit
     }
 
-    /// Waits for a permit to publish the messages of a connection that has ended. `bytes` are
-    /// charged for the messages.
+    /// Waits for a permit to publish the last messages of a connection: those that its protocol
+    /// publishes when the connection has ended already. `bytes` are charged for the messages.
     ///
     /// # Cancel safety
     ///

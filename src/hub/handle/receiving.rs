@@ -22,7 +22,7 @@ use crate::{
 
 impl HandleRef {
     /// Receives from the socket, unless the shard's receive buffer has bytes from the peer already.
-    /// Ready with true if the buffer has bytes then, and with false at the end of the stream.
+    /// Ready with true if the buffer now has bytes, and with false at the end of the stream.
     /// Pending if the socket has no bytes, and then the socket wakes the task. Also pending if the
     /// turn is over or memory is exhausted, and then the connection gets another turn later.
     pub(crate) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
@@ -209,7 +209,7 @@ pub(crate) struct UnfinishedMessage {
 }
 
 impl UnfinishedMessage {
-    /// Raises the entry to `bytes`, unless it is larger already.
+    /// Raises the message's entry in the ledger to `bytes`, unless the entry is larger already.
     pub(crate) fn grow_to(&mut self, bytes: usize) {
         if bytes > self.held.bytes() {
             self.held.set(bytes);
@@ -225,16 +225,17 @@ impl Drop for UnfinishedMessage {
     }
 }
 
-/// The cost of receiving from a socket once, in nanoseconds, besides that of the bytes.
+/// The fixed cost of receiving from a socket once, in nanoseconds. The bytes received are charged
+/// besides.
 const RECEIVE: u64 = 1_000;
 
-/// The cost of a plain message, in nanoseconds, besides that of its bytes.
+/// The fixed cost of a plain message, in nanoseconds. The bytes of its payload are charged besides.
 const MESSAGE: u64 = 40;
 
-/// Work for plain messages, in nanoseconds, that is charged to the turn in one go.
+/// Nanoseconds of work for plain messages that are added up before they are charged to the turn.
 const CHARGED_TOGETHER: u64 = 2_000;
 
-/// The cost of one read through the gate, in nanoseconds, besides that of the bytes.
+/// The fixed cost of one read through the gate, in nanoseconds. The bytes read are charged besides.
 const PIECE: u64 = 60;
 
 /// Number of bytes that are received, unmasked, checked or copied in a nanosecond.

@@ -10,9 +10,10 @@ use crate::config::Timeouts;
 /// The state of the heartbeat of one peer.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::hub) struct Heartbeat {
-    /// The sweep in which the peer was last heard.
+    /// The number of the last sweep that had begun when bytes last came from the peer.
     heard: u32,
-    /// The sweep in which the peer was sent a Ping, if nothing has come from it since.
+    /// The number of the sweep in which the peer was sent a Ping, or `None` if bytes have come from
+    /// the peer since.
     pinged: Option<u32>,
 }
 
@@ -68,8 +69,9 @@ impl HeartbeatIntervals {
         }
     }
 
-    /// Returns the time between two sweeps: short enough that the heartbeat's time-outs, and the
-    /// limit of how far a peer may be behind, are kept to within a quarter.
+    /// Returns the time between two sweeps: a quarter of the shortest of the times that sweeps
+    /// check (the heartbeat's time-outs, and the limit of how far a peer may be behind), but at
+    /// least 10 ms and at most 1 s.
     pub(in crate::hub) fn sweep_interval(timeouts: &Timeouts) -> Duration {
         let shortest = timeouts.ping_after.min(timeouts.pong_within);
         let quarter = shortest.min(timeouts.behind) / 4;

@@ -61,7 +61,7 @@ pub(super) struct Peer {
     /// True if the peer is in the queue of the [receivers](crate::hub::shard::receivers).
     pub(super) waits_to_receive: bool,
     /// The mark of the last fan-out that has reached the peer, so that a fan-out to several topics
-    /// queues its messages only once.
+    /// reaches it only once.
     pub(super) reached_by: u64,
     writing: Writing,
 }
@@ -121,7 +121,7 @@ pub(super) struct SlowConsumerLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Offer {
-    /// Queued. The peer is in the shard's ring already, or its socket is blocked.
+    /// Queued. The peer need not enter the shard's ring: it is there, or its socket is blocked.
     Queued,
     /// Queued, and the caller must put the peer into the shard's ring.
     QueuedFirst,
@@ -198,7 +198,8 @@ impl Peer {
 
     /// Returns true if the peer is a slow consumer: its outbox holds too much *and* its socket has
     /// been blocked for too long. A limit on bytes alone would end healthy peers at every pause.
-    /// But a blocked peer whose outbox holds more than [`HARD_CAP`] times the limit is always one.
+    /// But a peer that is blocked and holds more than [`HARD_CAP`] times the limit is always too
+    /// slow.
     pub(super) fn is_too_slow(&self, limits: SlowConsumerLimits, now: Instant) -> bool {
         let bytes = self.outbox.held_bytes();
         let Some(since) = self.writing.blocked_since else {
@@ -275,7 +276,7 @@ pub(super) fn ping() -> Bytes {
 /// Bytes of memory that an idle connection holds, its entries in tables included.
 const IDLE_BYTES: usize = 2048;
 
-/// Bytes of memory that a compression context of a connection's own holds.
+/// Bytes of memory that the compression context of one connection holds.
 const CONTEXT_BYTES: usize = 165 * 1024;
 
 /// Multiple of the outbox's limit beyond which a blocked peer is ended, however short the time is
@@ -309,7 +310,7 @@ mod tests {
         Peer::new(None, Compression::Off, 0)
     }
 
-    /// Offers a peer a message with a payload of so many bytes.
+    /// Offers a peer a message whose payload has `bytes` bytes.
     fn offer(peer: &mut Peer, bytes: usize) -> Offer {
         let shared = Shared::new(&HubConfig::default());
         let message = shared.encode(Message::binary(&vec![0; bytes]));

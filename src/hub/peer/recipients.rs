@@ -17,7 +17,7 @@ pub(in crate::hub) enum Recipients {
     /// messages once, by the first of these topics.
     Once {
         audience: Audience,
-        /// The shard of the subscribers.
+        /// The index of the shard that the subscribers are on.
         shard: usize,
         /// The number of the fan-out. A subscriber that has got the messages is marked with it.
         mark: u64,

@@ -169,9 +169,9 @@ impl Peer {
         self.outbox.push(frame);
     }
 
-    /// Holds the reader up if more than 256 KiB of replies wait in the outbox, or else lets it go
-    /// on. The connection's task is woken when the outbox is written. Returns true if the reader is
-    /// held up.
+    /// Holds the peer up, so that nothing is read from it, if more than 256 KiB of replies wait in
+    /// the outbox. Otherwise lets reading go on. The connection's task is woken when the whole
+    /// outbox is written. Returns true if the peer is held up.
     pub(in crate::hub) fn hold_reader_if_behind(&mut self) -> bool {
         let is_behind = self.writing.reply_bytes > HELD_READER_BYTES;
         self.writing.reading = if is_behind {
@@ -197,7 +197,7 @@ impl Peer {
     }
 
     /// Returns true if the peer's silence means nothing in this sweep, because the connection is
-    /// not read: it waits for a permit to publish, or its outbox holds the reader up and the socket
+    /// not read: it waits for a permit to publish, or it is held up by its outbox and the socket
     /// has taken bytes since the last sweep.
     pub(in crate::hub) fn excuse_silence(&mut self) -> bool {
         let has_taken = std::mem::take(&mut self.writing.has_taken);

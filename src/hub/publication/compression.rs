@@ -57,7 +57,7 @@ pub(in crate::hub) struct Compressors {
     connections: [usize; WindowBits::ALL.len()],
 }
 
-/// The limited number of compression contexts that connections may have.
+/// The compression contexts of all connections, whose number is limited.
 #[derive(Debug)]
 pub(in crate::hub) struct Contexts {
     limit: usize,
@@ -78,6 +78,7 @@ impl Contexts {
     }
 
     /// Grants a connection a context of its own, if the agreement allows that and one is left.
+    /// Otherwise the returned agreement is that no context is kept.
     pub(in crate::hub) fn grant(&self, mut agreement: Agreement) -> Agreed {
         let wanted = agreement.keeps_context.then(|| Arc::clone(&self.free));
         let permit = wanted.and_then(|contexts| contexts.try_acquire_owned().ok());
@@ -105,9 +106,9 @@ impl Compression {
         matches!(self, Self::Off)
     }
 
-    /// Returns the frame of a message for this connection alone. The message is not compressed if
-    /// it is [large](is_large) or very small, or if compressing it without a context would not make
-    /// it smaller.
+    /// Returns the frame in which a message is sent to this connection alone. The message is not
+    /// compressed if it is [large](is_large) or very small. If the connection has no context of its
+    /// own, a message that would not become smaller is not compressed either.
     pub(in crate::hub) fn compress_reply(
         &mut self,
         message: Frame,
@@ -199,7 +200,8 @@ const MAX_AT_ONCE: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Windows(pub(in crate::hub) u8);
 
-/// The compressed forms of each message that a shard needs.
+/// The compressed forms in which a shard sends each message: one for each window, and one for each
+/// connection with a context of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Forms {
     pub(in crate::hub) windows: Windows,
@@ -207,8 +209,8 @@ pub(in crate::hub) struct Forms {
     pub(in crate::hub) contexts: usize,
 }
 
-/// The cost of compressing messages into each form, in nanoseconds. It is zero for a form in which
-/// they are sent uncompressed.
+/// The cost of compressing messages into each form, in nanoseconds. The cost is zero for a form in
+/// which the messages are sent uncompressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Cost {
     /// The cost for any window but the smallest.
@@ -221,7 +223,7 @@ pub(in crate::hub) struct Cost {
 }
 
 impl Cost {
-    /// Returns the cost of compressing a message with a payload of so many bytes.
+    /// Returns the cost of compressing a message whose payload has `bytes` bytes.
     pub(in crate::hub) fn of(bytes: usize) -> Self {
         let cost = RESET + cost_of_piece(bytes);
         let up_to = |most: usize| if bytes <= most { cost } else { 0 };
@@ -244,7 +246,7 @@ impl Cost {
         self.context
     }
 
-    /// Returns the cost of compressing the messages in all of `forms`.
+    /// Returns the cost of compressing the messages into all of `forms` together, in nanoseconds.
     pub(in crate::hub) fn in_forms(self, forms: Forms) -> u64 {
         let smallest = 1 << WindowBits::MIN.index();
         let Windows(windows) = forms.windows;

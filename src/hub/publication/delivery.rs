@@ -60,8 +60,8 @@ impl AddAssign for Load {
 }
 
 impl Delivery {
-    /// Makes a delivery to a shard on which the topics have so many `subscribers`, and which
-    /// compresses the messages in `forms`.
+    /// Makes a delivery to a shard, on which the topics in `targets` have this number of
+    /// `subscribers`, and which compresses the messages into `forms`.
     pub(in crate::hub) fn new(
         publication: &Arc<Publication>,
         targets: Targets,
@@ -92,31 +92,31 @@ impl Delivery {
     }
 }
 
-/// Returns the cost, in nanoseconds, of delivering so many messages, which have so many bytes
-/// together, to each of so many subscribers.
+/// Returns the cost, in nanoseconds, of delivering messages to each of `subscribers` connections.
+/// `messages` is the number of messages, and `bytes` the sum of their lengths.
 pub(in crate::hub) fn cost_of_delivery(subscribers: usize, messages: usize, bytes: usize) -> u64 {
     let each = DELIVERY * messages as u64 + bytes as u64 / BYTES_PER_NANOSECOND;
     subscribers as u64 * each
 }
 
-/// The cost of delivering a message to one subscriber, in nanoseconds, besides that of its bytes.
-/// Measured with messages of 64 bytes: 30 in a batch, and 2,500 if each message has a write of its
-/// own.
+/// The fixed cost of delivering a message to one subscriber, in nanoseconds. Its bytes are charged
+/// besides. Measured with messages of 64 bytes: 30 ns if many are written together, and 2,500 ns if
+/// each message has a write of its own.
 const DELIVERY: u64 = 30;
 
 /// Number of bytes that a subscriber's socket takes in a nanosecond. Measured: 3 to 6.
 const BYTES_PER_NANOSECOND: u64 = 4;
 
-/// Nanoseconds of work that each byte of memory of a delivery counts as. So the bound on the work
-/// in an inbox also bounds its memory.
+/// Nanoseconds of work that are counted for each byte of memory that a delivery holds, so that the
+/// bound on the work in an inbox also bounds the memory.
 const HELD_BYTE: u64 = 5;
 
 /// Factor by which the cost of compressing is multiplied in the work of a delivery: 4 times 1.5.
 ///
-/// It is multiplied by 4 because an inbox may hold four times as much work while its messages are
-/// few: messages that are delivered together cost less than each alone, but compressing them
-/// together is not cheaper. It is multiplied by 1.5 because a message that compression does not
-/// make smaller still has to be written in full.
+/// It is multiplied by 4 because an inbox with few messages may hold four times as much work as one
+/// with many. That exception is made because messages that are delivered together cost less than
+/// each alone, but compressing them together is not cheaper. It is multiplied by 1.5 because a
+/// message that compression does not make smaller still has to be written in full.
 const COMPRESSION_FACTOR: u64 = 6;
 
 #[cfg(test)]
@@ -160,7 +160,8 @@ mod tests {
         );
     }
 
-    /// Returns the work of delivering a message of `bytes` to one subscriber, in these forms.
+    /// Returns the work, in nanoseconds, of delivering a message of `bytes` bytes to one subscriber
+    /// on a shard that compresses it into `forms`.
     fn work_in(forms: Forms, bytes: usize) -> u64 {
         let deflate = config::Deflate {
             enabled: true,

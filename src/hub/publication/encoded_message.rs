@@ -62,8 +62,8 @@ impl EncodedMessage {
 
     /// Returns the frame for subscribers with this window, or `None` if the message is large and
     /// not yet compressed: then the caller has to compress it in steps and [share](Self::share) the
-    /// frame. If another shard is just compressing the message, and it is not large, this waits for
-    /// the other shard, which takes less time than compressing the message again.
+    /// frame. If another shard is compressing the message at this moment, and the message is not
+    /// large, waits for that shard, which takes less time than compressing the message again.
     pub(in crate::hub) fn compressed(
         &self,
         window: WindowBits,

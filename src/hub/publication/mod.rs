@@ -1,9 +1,9 @@
 //! Messages on their way from a publisher to the subscribers.
 //!
-//! An [`encoded_message`] is encoded once, and once more for each form of [`compression`]. The
-//! [`router`] numbers a publication in its topic, and a [`delivery`] takes it to a shard. The shard
-//! joins messages of a topic into [`segments`]. Each [`segment`] is shared by all outboxes that it
-//! is queued in.
+//! An [`encoded_message`] is encoded once, and compressed once for each form of [`compression`].
+//! The [`router`] numbers a publication in its topic, and a [`delivery`] takes it to a shard. The
+//! shard joins messages of a topic into [`segments`]. Each [`segment`] is shared by all outboxes
+//! that it is queued in.
 
 pub(in crate::hub) mod compression;
 pub(in crate::hub) mod delivery;
@@ -51,7 +51,7 @@ pub(crate) enum Messages {
     Several(Vec<EncodedMessage>),
 }
 
-/// The part of the subscribers of its topics that a publication is for.
+/// The connections that a publication is for, among the subscribers of its topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
     Everyone,
@@ -89,8 +89,8 @@ impl Deref for Messages {
 }
 
 impl Audience {
-    /// Returns true if the connection `id`, which is one of `user` or anonymous, is in the
-    /// audience.
+    /// Returns true if the connection `id` is in the audience. `user` is the user of the
+    /// connection, or `None` if it is anonymous.
     pub(in crate::hub) fn includes(&self, id: ConnectionId, user: Option<&UserId>) -> bool {
         match self {
             Self::Everyone => true,

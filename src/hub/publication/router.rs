@@ -25,12 +25,13 @@ use crate::{
 /// read it, and may see a value that was just replaced.
 pub(in crate::hub) type SubscriberCount = Arc<AtomicUsize>;
 
-/// The records of all topics, divided into parts. Each part has a lock, under which no thread ever
-/// waits for anything.
+/// The records of all topics, divided into parts. Each part has a lock. A thread that holds it
+/// waits for nothing but further locks, each of which is held for a short time only.
 #[derive(Debug)]
 pub(in crate::hub) struct Router {
     parts: Box<[CacheLine<Mutex<Part>>]>,
-    /// Seeded at random, because clients choose the names of topics.
+    /// Seeded at random, because clients choose the names of topics, and could otherwise choose
+    /// names that all belong to one part.
     hasher: RandomState,
 }
 
@@ -175,7 +176,8 @@ const PARTS: u64 = 256;
 
 #[cfg(test)]
 impl Router {
-    /// Numbers a publication to `topics`. Returns a target for each topic and interested shard.
+    /// Numbers a publication to `topics`. Returns one target for each shard that is interested in
+    /// each topic.
     pub(in crate::hub) fn targets(&self, topics: &[TopicName]) -> Vec<Target> {
         let mut targets = Vec::new();
         for topic in topics {

@@ -26,7 +26,7 @@ pub(in crate::hub) struct Segment {
 pub(in crate::hub) struct Content {
     /// Number of published messages. Replies and control frames do not count.
     pub(in crate::hub) messages: u32,
-    /// The topic that they were published to, or `None` if there are several topics.
+    /// The topic that the messages were published to, or `None` if there are several topics.
     pub(in crate::hub) topic: Option<TopicKey>,
 }
 
@@ -38,7 +38,7 @@ impl Content {
         }
     }
 
-    /// Returns the content that two segments have together.
+    /// Returns the content of two segments together: the number of all messages, and their topic.
     pub(in crate::hub) fn and(self, other: Self) -> Self {
         let topic = match (self.messages, other.messages) {
             (0, _) => other.topic,
@@ -59,8 +59,8 @@ impl Segment {
         Self::published(bytes, Content::default(), ledger)
     }
 
-    /// Makes a segment of published messages, whose bytes belong to this shard alone and are
-    /// charged here.
+    /// Makes a segment of published messages. Their bytes belong to this shard alone, and are
+    /// entered in its ledger.
     pub(in crate::hub) fn published(
         bytes: Bytes,
         content: Content,
@@ -70,8 +70,8 @@ impl Segment {
         Self::new(bytes, content, ledger.hold(held))
     }
 
-    /// Makes a segment of a published message, whose bytes all shards share. They are charged to
-    /// the budget already.
+    /// Makes a segment of a published message. Its bytes are shared by all shards, and are charged
+    /// to the budget already, so that they are not entered in the ledger.
     pub(in crate::hub) fn shared(bytes: Bytes, content: Content, ledger: &Rc<Ledger>) -> Rc<Self> {
         Self::new(bytes, content, ledger.hold(SEGMENT_BYTES))
     }

@@ -20,15 +20,16 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::hub) struct Segments {
     messages: Vec<EncodedMessage>,
-    /// The topic that they were published to, or `None` if there are several topics.
+    /// The topic that the messages were published to, or `None` if there are several topics.
     topic: Option<TopicKey>,
     /// The segments without compression, which are made for the first subscriber that takes them.
     plain: Option<Joined>,
     /// The segments for each window, which are made for the first subscriber with that window.
     compressed: Option<Box<[Compressed; WindowBits::ALL.len()]>>,
-    /// Subscribers with a compression context of their own that had got only a part of the messages
-    /// when a step was over, each with the number of messages that it has got. The next step goes
-    /// on with the same subscriber, so all of them but the last have left the topic meanwhile.
+    /// Subscribers with a compression context of their own to which only some of the messages were
+    /// queued when a step was over, each with the number of these messages. The next step goes on
+    /// with the same subscriber, unless it has left the topic. So only the last entry can be of a
+    /// subscriber that still waits for the rest.
     partly_served: Vec<(PeerKey, usize)>,
 }
 
@@ -85,7 +86,7 @@ impl Segments {
         Content::new(1, self.topic)
     }
 
-    /// Returns the messages, so that the caller can drop them and reuse the memory of their list.
+    /// Returns the list of messages, so that the caller can clear it and reuse its memory.
     pub(in crate::hub) fn into_messages(self) -> Vec<EncodedMessage> {
         self.messages
     }

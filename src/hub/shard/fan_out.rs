@@ -36,8 +36,8 @@ pub(in crate::hub) struct FanOut {
     /// Number of subscribers that the messages were queued to so far.
     queued: usize,
     receipts: Vec<Receipt>,
-    /// The topic whose pending messages these are. `None` if they are the messages of a single
-    /// delivery ([`to_some`](Self::to_some)).
+    /// The topic whose pending messages are fanned out. `None` if the messages are those of a
+    /// single delivery ([`to_some`](Self::to_some)).
     source: Option<TopicKey>,
 }
 

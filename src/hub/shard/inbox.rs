@@ -50,7 +50,7 @@ pub(in crate::hub) struct Inbox<W> {
     queue: Mutex<VecDeque<Item<W>>>,
     /// Work of the deliveries that were pushed and are not [settled](Self::settle), in nanoseconds.
     work: AtomicU64,
-    /// Number of messages in these deliveries.
+    /// Number of messages of the deliveries that were pushed and are not settled.
     messages: AtomicU64,
     /// Wakes the shard.
     arrival: Notify,
@@ -79,8 +79,8 @@ impl<W> Inbox<W> {
         may_be_asleep
     }
 
-    /// Swaps the queue with the empty `spare`, which then has all items. The next call swaps them
-    /// back, so a steady stream of items allocates nothing.
+    /// Swaps the queue with the empty `spare`, which then has all items. The next call swaps the
+    /// two queues back, so a steady stream of items allocates nothing.
     pub(in crate::hub) fn swap(&self, spare: &mut VecDeque<Item<W>>) {
         debug_assert!(
             spare.is_empty(),
@@ -177,9 +177,9 @@ impl<W> fmt::Debug for Inbox<W> {
     }
 }
 
-/// Work of a shard, in nanoseconds, beyond which publishers wait. A message that is published then
-/// takes about this long to reach its last subscriber. 8 MiB of messages count as this much work,
-/// so the bound is one of memory, too.
+/// Work of the deliveries in an inbox, in nanoseconds, beyond which publishers wait. At this bound,
+/// a newly published message takes about this time to reach its last subscriber. 8 MiB of messages
+/// count as this much work, so the bound is one of memory, too.
 const MAX_WORK: u64 = 40_000_000;
 
 /// Number of messages that may be under way even if they are more work than [`MAX_WORK`], because

@@ -19,7 +19,8 @@ use crate::{
     topic::TopicName,
 };
 
-/// The inboxes of all shards, and their common data. `W` is the type of closures that shards run.
+/// The inboxes of all shards, the queue of waiting publishers, and the data that all shards share.
+/// `W` is the type of the closures that shards run.
 pub(in crate::hub) struct Links<W> {
     pub(in crate::hub) shared: Arc<Shared>,
     /// The inbox of each shard.

@@ -79,7 +79,7 @@ pub(crate) type Work = Box<dyn FnOnce(&Rc<Shard>) + Send>;
 /// An item of a shard's inbox.
 pub(in crate::hub) type Item = inbox::Item<Work>;
 
-/// The inboxes of all shards, and their common data.
+/// The inboxes of all shards, the queue of waiting publishers, and the data that all shards share.
 pub(in crate::hub) type Links = links::Links<Work>;
 
 /// One shard, for use on its own thread.
@@ -88,10 +88,10 @@ pub(in crate::hub) type Links = links::Links<Work>;
 /// `rounds`, each of which is borrowed for a single call. The locks of the router and of an inbox
 /// are taken after all of these, in this order.
 ///
-/// While one of them is borrowed, no [`Work`] is run and no task is polled, but two kinds of
-/// callbacks are called. The closure that takes plain messages runs while `receive` is borrowed, so
-/// it must not receive. Sockets and wakers are called while `state` is borrowed, so they must not
-/// call the shard.
+/// While one of the `RefCell`s is borrowed, no [`Work`] is run and no task is polled, but two kinds
+/// of callbacks are called. The closure that takes plain messages runs while `receive` is borrowed,
+/// so it must not receive. Sockets and wakers are called while `state` is borrowed, so they must
+/// not call the shard.
 pub(crate) struct Shard {
     pub(super) index: usize,
     pub(super) links: Arc<Links>,
@@ -102,8 +102,7 @@ pub(crate) struct Shard {
     pub(super) replies: RefCell<Replies>,
     /// Time left in the turn of the connection whose task is being polled.
     turn: RefCell<Allowance>,
-    /// True if the same connection has more to do than fits into this turn, and so wants another
-    /// turn.
+    /// True if the connection whose task is being polled wants another turn.
     wants_turn: Cell<bool>,
     rounds: RefCell<Rounds>,
     /// Spare inflater for the next compressed message.
@@ -162,7 +161,7 @@ impl Shard {
     }
 
     /// Begins a turn of a connection that has ended and only publishes the messages that waited for
-    /// a permit. The turn has no time, and nothing is received in it.
+    /// a permit. The time limit of the turn is zero, and nothing is received in it.
     pub(crate) fn begin_empty_turn(&self) {
         self.begin(Bytes::new(), false);
         *self.turn.borrow_mut() = Allowance::new(Duration::ZERO);
@@ -184,8 +183,9 @@ impl Shard {
         self.wants_turn.set(false);
     }
 
-    /// Clears the shared reply buffer without beginning a turn, so that the connection does not
-    /// send replies that the turn of another connection has left there.
+    /// Clears the shared reply buffer without beginning a turn. The connection whose task is being
+    /// polled could otherwise send replies that the turn of another connection has left in the
+    /// buffer.
     pub(crate) fn clear_replies(&self) {
         self.replies.borrow_mut().clear();
     }

@@ -265,13 +265,13 @@ impl Peers {
 }
 
 /// Number of peers that are written to in a step, at most. Measured: fewer or more are not cheaper.
-/// A step takes 0.2 ms (0.7 ms with 9,000 connections), for which reads and timers have to wait.
+/// A step takes 0.2 ms, or 0.7 ms with 9,000 connections. Meanwhile reads and timers wait.
 const WRITES_PER_STEP: usize = 64;
 
-/// The cost of a write, in nanoseconds, besides that of its bytes.
+/// The fixed cost of a write to a socket, in nanoseconds. The bytes written are charged besides.
 pub(in crate::hub) const WRITE: u64 = 2_000;
 
-/// Number of bytes that a socket takes in a nanosecond.
+/// Number of bytes that a socket is assumed to take in a nanosecond.
 pub(in crate::hub) const WRITTEN_PER_NANOSECOND: u64 = 4;
 
 #[cfg(test)]

@@ -30,9 +30,10 @@ pub(crate) struct Receive {
     /// True if bytes were received from the socket in this turn. Until then, all bytes in the
     /// buffer are copies of kept ones.
     has_received: bool,
-    /// Number of bytes that the turn may receive with one system call, and with all together.
+    /// Number of bytes that the turn may receive in total. A system call that receives into the
+    /// empty buffer gets at most this number.
     share: usize,
-    /// Number of bytes that the turn may still receive. The last receive may exceed it.
+    /// Number of bytes that the turn may still receive. The last system call may receive more.
     share_left: usize,
     /// Number of bytes that were copied into the buffer, within it, or out of it.
     pub(in crate::hub) copies: Count,
@@ -224,8 +225,8 @@ const _: () = assert!(RECEIVE_BYTES == replies::MAX_BYTES);
 /// Number of bytes that a short turn may receive.
 pub(in crate::hub) const SHORT_SHARE_BYTES: usize = 32 * 1024;
 
-/// Number of kept bytes that are copied at a time, at most. If the turn ends before it has taken
-/// more, copying more would have been in vain.
+/// Number of kept bytes that are copied at a time, at most. A turn may end after it has taken a few
+/// of them, and copying the others would be in vain.
 const PART_BYTES: usize = 32 * 1024;
 
 /// Number of bytes that [`Receive::take`] moves at a time, at most.
@@ -239,7 +240,7 @@ const MIN_RECEIVE_BYTES: usize = 4 * 1024;
 mod tests {
     use super::*;
 
-    /// Takes at most `max` bytes, as a reader does that has space for so many.
+    /// Takes the bytes that a reader with space for `max` bytes takes at once.
     fn take(receive: &mut Receive, max: usize) -> Vec<u8> {
         let mut bytes = vec![0; max];
         let mut buf = ReadBuf::new(&mut bytes);

@@ -67,8 +67,8 @@ impl RingLap {
 const INBOXES_PER_LAP: usize = 8;
 
 /// Number of writes after which the inbox is processed, however many peers wait. This bounds the
-/// time that new connections, ends and publications wait in the inbox: so many writes take 3 to
-/// 12 ms.
+/// time that publications, new connections and orders to end connections wait in the inbox: so many
+/// writes take 3 to 12 ms.
 const MAX_WRITES_BEFORE_INBOX: usize = 1024;
 
 #[cfg(test)]

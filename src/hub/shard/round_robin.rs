@@ -24,7 +24,8 @@ impl RoundRobin {
         }
     }
 
-    /// Returns the next available shard in turn. If none is available, returns any shard.
+    /// Returns the next available shard in turn. If no shard is available, returns an unavailable
+    /// one.
     pub(in crate::hub) fn next(&self) -> usize {
         let take_turn = || self.next.fetch_add(1, Relaxed) % self.is_unavailable.len();
         // At most one turn for each shard.

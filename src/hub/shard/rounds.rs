@@ -21,8 +21,8 @@ pub(in crate::hub) struct Rounds {
     used: Duration,
 }
 
-/// The number of a task in the queue. The task keeps it, so that it is not queued a second time
-/// while it still waits.
+/// The number of a task in the queue. The task keeps this number, which tells whether the task
+/// still waits, so that it is not queued twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
@@ -88,13 +88,13 @@ impl Rounds {
     }
 }
 
-/// Time for long turns between two polls of the sockets: enough for two turns of the greatest
-/// length. While tasks wait for such turns, a connection whose socket becomes ready waits until a
-/// round of this length is over.
+/// Time that turns may take between two polls of the sockets before all later ones must be short:
+/// enough for two turns of the greatest length. While tasks wait for long turns, a connection whose
+/// socket becomes ready waits until a round of this length is over.
 const ROUND: Duration = Duration::from_millis(1);
 
-/// The least time that the turn of a waiting task is expected to take: ten times the cost of a
-/// round.
+/// Time that the turn of a waiting task is assumed to take at least, even if its last turn was
+/// shorter: ten times the cost of a round.
 const SHORTEST_TURN: Duration = Duration::from_micros(20);
 
 #[cfg(test)]

@@ -29,12 +29,13 @@ pub(in crate::hub) struct Shared {
     pub(in crate::hub) config: HubConfig,
     /// The metrics of each shard.
     pub(in crate::hub) metrics: Vec<ShardMetrics>,
-    /// The longest time that a step has taken, for each shard.
+    /// The longest time that a step or a turn has taken, for each shard.
     pub(in crate::hub) holds: Vec<LongestHold>,
     /// The report of each shard's [relief](crate::hub::shard::relief) to the other shards.
     pub(in crate::hub) relief: Vec<Report>,
     pub(in crate::hub) contexts: Contexts,
-    /// The [`Windows`] for which a shard compresses messages, for each shard.
+    /// For each shard, the set of windows for which it compresses messages, as the bits of
+    /// [`Windows`].
     pub(in crate::hub) windows: Vec<AtomicU8>,
     pub(in crate::hub) budget: Arc<Budget>,
     pub(in crate::hub) round_robin: RoundRobin,
@@ -65,8 +66,8 @@ impl Shared {
         EncodedMessage::new(message, &self.config.deflate, &self.budget)
     }
 
-    /// Returns the forms in which a shard may have to compress a message that it delivers to so
-    /// many subscribers.
+    /// Returns the compressed forms that a shard may have to make of a message that it delivers to
+    /// this number of `subscribers`.
     pub(in crate::hub) fn forms(&self, shard: usize, subscribers: usize) -> Forms {
         if !self.config.deflate.enabled {
             return Forms::default();

@@ -174,8 +174,8 @@ impl State {
     }
 }
 
-/// Number of bytes, held by messages, that are joined and later freed in a nanosecond: a small
-/// message takes 50 ns.
+/// Number of bytes, of the memory that messages hold, that are joined and later freed in a
+/// nanosecond. A small message takes some 50 ns.
 const JOINED_PER_NANOSECOND: u64 = 2;
 
 #[cfg(test)]
@@ -266,8 +266,8 @@ mod tests {
         assert_eq!(queued_bytes(&state, key), bytes_of_close);
     }
 
-    /// Returns the bytes that wait in the outbox of a peer. Those of a text message are `\x81` (FIN
-    /// and the opcode), the length, and the text.
+    /// Returns the bytes that wait in the outbox of a peer. A text message has the bytes `\x81`
+    /// (FIN and the opcode), its length, and its text.
     fn wire(state: &State, key: PeerKey) -> Vec<u8> {
         let outbox = &state.peers.get(key).unwrap().outbox;
         let mut slices = [std::io::IoSlice::new(&[]); 8];

@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl State {
-    /// Subscribes a peer to exactly `topics`, which must be different, and unsubscribes it from all
-    /// others.
+    /// Subscribes a peer to exactly `topics`, of which no two may be the same, and unsubscribes it
+    /// from all others.
     pub(in crate::hub) fn set_topics(&mut self, key: PeerKey, topics: &[TopicName]) {
         let mut wanted: HashSet<&TopicName> = topics.iter().collect();
         let subscribed = self
@@ -160,8 +160,9 @@ mod tests {
         TopicName::new(&number.to_string()).unwrap()
     }
 
-    /// Checks that each subscription of a peer and its entry in the topic have each other's index,
-    /// and that each peer subscribes to exactly the topics that are given with it.
+    /// Checks that each subscription of a peer has the index of the peer's entry in the topic, that
+    /// this entry has the index of the subscription, and that each peer in `peers` subscribes to
+    /// exactly the topics that are given with it.
     fn check(state: &State, peers: &[(PeerKey, BTreeSet<usize>)]) {
         for (key, topics) in peers {
             let subscriptions = &state.peers.get(*key).unwrap().subscriptions;

@@ -11,7 +11,7 @@ use crate::hub::{
     shard::{Item, Shard, ring_lap::RingLap, state::State},
 };
 
-/// The items that were taken from the inbox, and the progress of their delivery.
+/// The items that were taken from the inbox and are not done, and the progress of their delivery.
 #[derive(Default)]
 pub(in crate::hub) struct Tick {
     items: VecDeque<Item>,
@@ -131,7 +131,7 @@ impl Tick {
 /// messages of any size.
 const GATHERED_BYTES: usize = 512 * 1024;
 
-/// The cost of finding a topic, in nanoseconds.
+/// The cost of finding the topic of a delivery, in nanoseconds.
 const FIND: u64 = 60;
 
 /// The cost of gathering a message, in nanoseconds.
@@ -140,7 +140,7 @@ const GATHER: u64 = 20;
 /// The greatest cost of beginning a fan-out to several topics (at most 128), in nanoseconds.
 const BEGIN: u64 = 8_000;
 
-/// The cost of running an item of work, in nanoseconds: most of them begin a connection.
+/// The cost of running an item of work, in nanoseconds. Most such items begin a connection.
 const RUN: u64 = 2_000;
 
 #[cfg(test)]
@@ -176,7 +176,8 @@ mod tests {
         key
     }
 
-    /// Publishes a text to the subscribers that belong to `user`, or to all for `None`.
+    /// Publishes a text to the subscribers that belong to `user`, or to all subscribers if `user`
+    /// is `None`.
     fn publish(shard: &Shard, topic: &TopicName, text: &str, user: Option<&str>) {
         let publication = Publication::new(shard.shared.encode(Message::text(text)));
         let user = user.map(|user| UserId::new(user).unwrap());
@@ -185,8 +186,8 @@ mod tests {
         shard.links.publish(topics, publication);
     }
 
-    /// Returns the bytes that wait in the outbox of a peer. Those of a text message are `\x81` (FIN
-    /// and the opcode), the length, and the text.
+    /// Returns the bytes that wait in the outbox of a peer. A text message has the bytes `\x81`
+    /// (FIN and the opcode), its length, and its text.
     fn wire(shard: &Shard, key: PeerKey) -> Vec<u8> {
         let mut state = shard.state.borrow_mut();
         let outbox = &mut state.peers.get_mut(key).unwrap().outbox;

@@ -45,7 +45,8 @@ pub(in crate::hub) struct Topic {
     pub(in crate::hub) to_visit: usize,
     /// The number that the next publication must have.
     next: u64,
-    /// Messages for all subscribers that were gathered and are not fanned out yet.
+    /// Messages to all subscribers of the topic. The messages were gathered and are not fanned out
+    /// yet.
     pending: Vec<EncodedMessage>,
     /// Number of subscribers, which publishers read.
     count: SubscriberCount,
@@ -56,10 +57,11 @@ pub(in crate::hub) struct Topic {
 pub(in crate::hub) struct TopicTable {
     names: Names,
     topics: Table<TopicKey, Topic>,
-    /// Queue of the topics with pending messages, in the order in which the first of these was
-    /// gathered.
+    /// Queue of the topics with pending messages, in the order in which the first pending message
+    /// of each topic was gathered.
     queue: VecDeque<TopicKey>,
-    /// Receipts of the pending messages whose publishers want the number of subscribers reached.
+    /// For each topic, the receipts of those pending messages whose publishers want the number of
+    /// subscribers reached.
     receipts: HashMap<TopicKey, Vec<Receipt>>,
     /// Number of look-ups of a topic by its name.
     pub(in crate::hub) look_ups: Count,
@@ -101,8 +103,9 @@ impl TopicTable {
     }
 
     /// Adds a subscriber that the topic does not have yet. If it is the topic's first on this
-    /// shard, calls `announce`, which adds the shard to the router's record of the topic, and
-    /// returns the number of the first publication that the shard will get.
+    /// shard, calls `announce`: this closure adds the shard to the router's record of the topic,
+    /// and returns the number of the first publication that the shard will get. Returns the key of
+    /// the new subscription.
     pub(in crate::hub) fn subscribe(
         &mut self,
         name: &TopicName,

@@ -20,8 +20,8 @@ use crate::hub::{
 /// [the front, if partly written] [control frames: at most 32] [segments, oldest first] [Close]
 /// ```
 ///
-/// Invariants: `bytes` is the sum of the lengths in `queue` less `written`. `written` is less than
-/// the length of the front. No element of `queue` is empty.
+/// Invariants: `bytes` is the sum of the lengths of the segments in `queue`, minus `written`.
+/// `written` is smaller than the length of the front. No element of `queue` is empty.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Outbox {
     queue: VecDeque<Rc<Segment>>,
@@ -29,7 +29,7 @@ pub(in crate::hub) struct Outbox {
     bytes: usize,
     /// The charge for the queue's capacity, if that exceeds [`COMMON_CAPACITY`].
     capacity_charge: Option<Box<Held>>,
-    /// Number of bytes of the front that are written.
+    /// Number of bytes that are written of the front, which is the first segment in the queue.
     written: usize,
     /// Number of control frames in the queue of which no byte is written yet.
     control: u8,
@@ -51,7 +51,7 @@ impl Outbox {
         }
     }
 
-    /// Queues the rest of replies whose first bytes were written directly to the socket.
+    /// Queues the unwritten rest of replies, whose first bytes were written directly to the socket.
     pub(in crate::hub) fn push_rest(&mut self, rest: Rc<Segment>) {
         debug_assert!(self.queue.is_empty(), "only an empty outbox is bypassed");
         self.push(rest);
@@ -90,8 +90,8 @@ impl Outbox {
         self.is_sealed = true;
     }
 
-    /// Drops everything except a front that is partly written. Returns the published messages that
-    /// were dropped.
+    /// Drops everything except a front that is partly written, because the socket is inside a
+    /// frame. Returns the number and the topic of the published messages that were dropped.
     pub(in crate::hub) fn discard(&mut self) -> Content {
         let kept = usize::from(self.is_front_partly_written);
         let dropped = self.queue.iter().skip(kept);
@@ -145,8 +145,8 @@ impl Outbox {
         self.is_front_partly_written
     }
 
-    /// Returns the bytes of the queue's only element, if there is exactly one. A plain write of it
-    /// is cheaper than a vectored one.
+    /// Returns the unwritten bytes of the queue's only element, or `None` if the queue has no
+    /// element or several. A plain write of one element is cheaper than a vectored write.
     pub(in crate::hub) fn only(&self) -> Option<&[u8]> {
         match self.queue.len() {
             1 => Some(&self.queue[0].bytes()[self.written..]),
@@ -191,8 +191,8 @@ impl Outbox {
         }
     }
 
-    /// Reserves capacity for one more element. A full queue grows by half of its length, instead of
-    /// doubling it.
+    /// Reserves capacity for one more element. A full queue grows by half of its length. A
+    /// `VecDeque` by itself would double its capacity.
     #[inline]
     fn reserve_one(&mut self, ledger: &Rc<Ledger>) {
         if self.queue.len() == self.queue.capacity() {
@@ -241,8 +241,8 @@ impl Outbox {
 /// part of the overhead of the shared segment.
 pub(in crate::hub) const DELIVERY_BYTES: usize = 96;
 
-/// Greatest capacity, in elements, that is not charged, because every connection is charged for it
-/// when it is made.
+/// Capacity of the queue, in elements, up to which it has no charge of its own: the charge that
+/// every connection has from its begin includes so much.
 const COMMON_CAPACITY: usize = 64;
 
 /// Greatest number of Pings and Pongs in the queue. Autobahn sends ten Pings one right after the

@@ -20,14 +20,15 @@ pub(in crate::hub) struct Relief {
 }
 
 impl Relief {
-    /// Returns true if all connections must be searched again: every peer that the last search has
-    /// found was considered, and that search began long enough ago.
+    /// Returns true if a new search of all connections must begin: each peer that the last search
+    /// has found was ended or passed over, and the last search began long enough ago.
     pub(super) fn must_search(&self, now: Moment) -> bool {
         let is_long_ago = |searched| now.since(searched) >= SEARCH_INTERVAL;
         self.behind.is_empty() && self.searched.is_none_or(is_long_ago)
     }
 
-    /// Returns true if a search is under way, or has found peers that are still to be considered.
+    /// Returns true if a search is under way, if peers that it has found are still to be ended or
+    /// passed over, or if messages of ended peers may still be held.
     pub(super) fn is_under_way(&self) -> bool {
         self.next_part.is_some() || !self.behind.is_empty() || !self.ended_amid_message.is_empty()
     }

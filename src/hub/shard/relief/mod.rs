@@ -9,10 +9,10 @@
 //! (`Timeouts::blocked`): a healthy client may pause for so long, and publishers wait meanwhile.
 //!
 //! The outbox of an ended peer is emptied at once. A message that the peer was sending is freed
-//! later, in the next turn of the peer's task. Until then its bytes count as freed: otherwise more
-//! and more peers would be ended for bytes that the first one is about to free. Each shard tells
-//! the others the number of these bytes in a [`report`]. [`behind`] has the progress of a shard's
-//! relief.
+//! later, in the next turn of the peer's task. Until then its bytes count as freed already:
+//! otherwise more and more peers would be ended for bytes that the first one is about to free. Each
+//! shard tells the others the number of these bytes in a [`report`]. [`behind`] has the progress of
+//! a shard's relief.
 
 pub(in crate::hub) mod behind;
 pub(in crate::hub) mod report;
@@ -52,9 +52,10 @@ impl Peer {
 }
 
 impl State {
-    /// Runs a step of the relief: searches all connections, if the last search was long enough ago
-    /// and every peer that it found was considered. Then ends the peers that are furthest behind,
-    /// one after the other, until memory is no longer short or the step is over.
+    /// Runs a step of the relief: searches the connections for peers that are behind, if a new
+    /// search [must](behind::Relief::must_search) begin or one is under way. Then ends the peers
+    /// that are furthest behind, one after the other, until memory is no longer short or the step
+    /// is over.
     pub(in crate::hub) fn relieve(&mut self, allowance: &mut Allowance) {
         let now = self.ledger.now();
         if self.relief.next_part.is_none() && self.relief.must_search(now) {
@@ -116,8 +117,8 @@ impl State {
                     && budget.is_crowded_without(self.bytes_about_to_be_freed()))
     }
 
-    /// Returns the least time by which a peer must be behind to be ended: `Timeouts::blocked`, or
-    /// half of the time of the peer that is furthest behind on any shard, if that is longer. So a
+    /// Returns the least time by which a peer must be behind to be ended: `Timeouts::blocked`, or,
+    /// if that is longer, half of the greatest time by which a peer of any shard is behind. So a
     /// shard ends no peer while another shard has one that is behind for more than twice as long.
     fn least_behind(&self) -> Duration {
         let reports = self.shared.relief.iter();
@@ -168,7 +169,8 @@ impl State {
         reports.map(|report| report.bytes_about_to_be_freed()).sum()
     }
 
-    /// Counts the end of a peer: as that of an unfinished message, or as that of a slow reader.
+    /// Counts the end of a peer for the metrics: as one that was slow to send its message, or as
+    /// one that was slow to read.
     fn count_end(&self, reason: Disconnect) {
         let counts = &self.shared.budget.counts;
         match reason {

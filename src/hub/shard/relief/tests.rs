@@ -54,7 +54,8 @@ impl TestShard {
         peer.outbox.push(Rc::clone(segment));
     }
 
-    /// Queues one message, with a size in sixteenths of the budget, to all of these peers.
+    /// Queues the same message to each of these peers. Its length is `sixteenths` sixteenths of the
+    /// bytes of the budget.
     fn push_message(&mut self, keys: &[PeerKey], sixteenths: u64) {
         let segment = self.segment(sixteenths);
         for &key in keys {
@@ -62,15 +63,15 @@ impl TestShard {
         }
     }
 
-    /// Makes a segment whose bytes are so many sixteenths of the budget.
+    /// Makes a segment whose length is `sixteenths` sixteenths of the bytes of the budget.
     fn segment(&self, sixteenths: u64) -> Rc<Segment> {
         let len = self.state.shared.budget.limit() / 16 * sixteenths;
         let bytes = vec![0; usize::try_from(len).unwrap()];
         Segment::unshared(Bytes::from(bytes), &self.state.ledger)
     }
 
-    /// Adds a peer that has sent a part of a message. Returns the peer, and the entry in the ledger
-    /// of the bytes that are held for the message: so many sixteenths of the budget.
+    /// Adds a peer that has sent a part of a message, for which `sixteenths` sixteenths of the
+    /// budget are held. Returns the peer, and the entry of these bytes in the ledger.
     fn begin_message(&mut self, sixteenths: u64) -> (PeerKey, Held) {
         let held_bytes =
             usize::try_from(self.state.shared.budget.limit() / 16 * sixteenths).unwrap();

@@ -17,7 +17,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Names {
     parts: Box<[HashMap<TopicName, TopicKey>]>,
-    /// Has a random seed, because clients choose the names.
+    /// Seeded at random, because clients choose the names, and could otherwise choose names that
+    /// all belong to one part.
     hasher: RandomState,
 }
 
@@ -48,7 +49,8 @@ impl Names {
     }
 }
 
-/// Number of maps. With a million names, rehashing one of them takes 0.5 ms.
+/// Number of maps over which the names are spread. With a million names, rehashing one map when it
+/// grows takes 0.5 ms.
 const PARTS: u64 = 256;
 
 #[cfg(test)]

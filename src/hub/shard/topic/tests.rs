@@ -11,7 +11,7 @@ use crate::{
     wire::frame::Frame,
 };
 
-/// Returns so many keys of peers.
+/// Returns the keys of `count` different peers.
 fn peers(count: usize) -> Vec<PeerKey> {
     let mut keys = SlotMap::<PeerKey, ()>::with_key();
     (0..count).map(|_| keys.insert(())).collect()
