@@ -280,8 +280,7 @@ impl EventLoop {
             .is_some_and(|connection| connection.end.is_none())
     }
 
-    /// Takes the outcome, and completes it with the messages that never arrived and the connections
-    /// that have ended.
+    /// Takes the outcome, and adds the messages that never arrived and the connections that ended.
     fn take_outcome(&mut self) -> Outcome {
         let mut outcome = std::mem::take(&mut self.outcome);
         for (index, connection) in self.connections.iter().enumerate() {

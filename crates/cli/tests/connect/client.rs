@@ -26,7 +26,7 @@ pub(crate) async fn listen() -> (TcpListener, String) {
     (listener, url)
 }
 
-/// Accepts a connection, and reads the head of its request. Returns both.
+/// Accepts a connection, and reads the head of its request. Returns the connection and the head.
 pub(crate) async fn request(listener: &TcpListener) -> (TcpStream, String) {
     let (mut socket, _) = within("a connection", listener.accept()).await.unwrap();
     let mut head = Vec::new();
@@ -122,8 +122,8 @@ impl Client {
         within(text, found).await
     }
 
-    /// Waits for the exit of the client. The output that is returned lacks the lines that were read
-    /// before.
+    /// Waits for the exit of the client. Returns its status and its output, without the lines that
+    /// were read before.
     pub(crate) async fn exit(mut self) -> Exit {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         if let Some(mut pipe) = self.stdout {

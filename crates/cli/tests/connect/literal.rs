@@ -30,9 +30,9 @@ async fn connected(first: &[u8]) -> (Client, TcpStream) {
     connected_with(&[], "", first).await
 }
 
-/// Returns a connected client with `options`, and the server's end of its socket. The server has
-/// sent a 101 with further `headers`, each of which must end with CRLF, and the bytes `first` after
-/// it.
+/// Starts a client with `options`, and answers its handshake with a 101. The 101 has further
+/// `headers`, each of which must end with CRLF, and the bytes `first` follow it. Returns the client
+/// and the server's end of the connection.
 pub(crate) async fn connected_with(
     options: &[&str],
     headers: &str,

@@ -39,8 +39,8 @@ fn installed(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Runs a program to its end. Returns the text that it printed, or an error if something that it
-/// needs is absent. Panics if it fails.
+/// Runs a program to its end, and returns the text that it printed. Returns an error if something
+/// that the program needs is absent. Panics if the program fails for another reason.
 #[track_caller]
 fn run(command: &mut Command, within: Duration) -> Result<String, String> {
     let mut program = Program::start(command);
@@ -84,8 +84,8 @@ fn test_with_deflate(client: impl FnOnce(&str) -> Command) {
     });
 }
 
-/// Starts a server with `server`, and runs the command that `client` returns for the URL of the
-/// server.
+/// Starts a server by calling `server`. Calls `client` with the URL of the server, and runs the
+/// command that it returns.
 #[track_caller]
 fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -> Command) {
     run_if_possible(|| {
@@ -95,8 +95,8 @@ fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -
     });
 }
 
-/// Installs the clients, then runs `test`. If something that either needs is absent, the test is
-/// skipped with a message, and fails where `CI` is set.
+/// Installs the clients, then runs `test`. If something that is needed for either is absent, skips
+/// the test with a message. Where `CI` is set, panics instead.
 #[track_caller]
 fn run_if_possible(test: impl FnOnce() -> Result<String, String>) {
     if let Err(absent) = set_up().and_then(|()| test()) {

@@ -26,8 +26,8 @@ fn rows(text: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     rows.map(|row| row.split('|').map(str::trim).collect())
 }
 
-/// Starts a server with wrong options, and asserts that it fails with exit status 2. Returns its
-/// standard error.
+/// Starts a server with `options`, one of which must have a wrong value. Asserts that the start
+/// fails with exit status 2. Returns the server's standard error.
 #[track_caller]
 fn refusal(options: &[&str]) -> String {
     let (code, _, stderr) = run(&[&["serve", "--listen", "127.0.0.1:0"], options].concat());

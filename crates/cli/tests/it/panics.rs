@@ -1,8 +1,8 @@
 //! Behaviour of the server after a panic of a shard.
 //!
-//! No input is known that makes a shard panic. So strace makes the next `epoll_wait` of the shard's
-//! event loop fail, on which the event loop panics. Without strace the test is skipped, like those
-//! of the system calls.
+//! No input is known that makes a shard panic. So these tests have strace make the next
+//! `epoll_wait` of a shard fail. A shard's event loop panics if that call fails. Without strace the
+//! tests are skipped, like those of the system calls.
 
 use std::{
     env, fs,
@@ -14,8 +14,9 @@ use framecast_test_support::program::Program;
 
 use crate::{process::Process, system_calls::can_trace};
 
-/// Makes every `epoll_wait` of a thread fail until the returned strace is dropped. Returns `None`
-/// if the thread may not be traced.
+/// Makes every `epoll_wait` of a thread fail, by a strace that is attached to it. Returns the
+/// strace: when it is dropped, the calls succeed again. Returns `None` if the thread may not be
+/// traced.
 fn refuse_waits(thread: &str) -> Option<Program> {
     const WAITS: &str = "epoll_wait,epoll_pwait,epoll_pwait2";
     let mut strace = Command::new("strace");

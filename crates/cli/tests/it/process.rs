@@ -24,13 +24,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a command that runs `framecast serve`. Returns when it has printed its address.
+    /// Starts a command that runs `framecast serve`. Returns when the server has printed its
+    /// address.
     pub(crate) fn start(command: &mut Command) -> Self {
         Self::of(Program::start(command))
     }
 
-    /// Starts `framecast serve` with `stderr` as its standard error. The test keeps the other end
-    /// of the pipe.
+    /// Starts `framecast serve` with `stderr` as its standard error, for example the writing end of
+    /// a pipe whose reading end the test keeps.
     pub(crate) fn with_stderr(arguments: &[&str], stderr: impl Into<Stdio>) -> Self {
         let address = ["serve", "--listen", "127.0.0.1:0"];
         let mut command = Command::new(FRAMECAST);

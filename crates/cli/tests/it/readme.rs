@@ -44,7 +44,8 @@ enum RunMode {
 }
 
 impl RunMode {
-    /// Returns the way in which the test runs a command. Panics if the test does not know it.
+    /// Returns the way in which the test runs `command`. Panics if no way is known for this
+    /// command.
     fn of(command: &str) -> Self {
         const MODES: [(&str, RunMode); 6] = [
             ("cargo run --release -- serve", RunMode::Serve),
@@ -113,9 +114,9 @@ struct Walkthrough {
     /// Running servers. The first one stands for the README's server at [`ADDRESS`].
     servers: Vec<Program>,
     clients: Vec<Program>,
-    /// The real address of the first server.
+    /// The address at which the first server really listens.
     address: String,
-    /// The id of the last registration, which stands for `ID` in the README.
+    /// The id of the last registration in this run. In the README, `ID` stands for it.
     id: String,
 }
 
@@ -203,7 +204,8 @@ impl Walkthrough {
         printed.lines().map(str::to_owned).collect()
     }
 
-    /// Remembers the id of a registration if `printed` has one: 32 hexadecimal digits.
+    /// Looks in `printed` for the id of a registration, which has 32 hexadecimal digits. If there
+    /// is one, stores it in `id`.
     fn remember_id(&mut self, printed: &str) {
         let is_id = |word: &&str| word.len() == 32 && word.chars().all(|c| c.is_ascii_hexdigit());
         if let Some(id) = printed.split(['/', '"']).find(is_id) {

@@ -32,7 +32,7 @@ struct Traced {
     _folder: TempDir,
 }
 
-/// Keeps the server stopped. When this is dropped, the server goes on.
+/// A server that is stopped (SIGSTOP). When this is dropped, the server goes on.
 struct Stopped<'a>(&'a Traced);
 
 impl Traced {

@@ -10,8 +10,8 @@ use crate::{
     support::Run,
 };
 
-/// Runs a fan-out with 9 messages in flight, over a server that changes the stream of publications
-/// by `mangle`.
+/// Runs a fan-out with 9 messages in flight, against a server that changes the stream of
+/// publications as `mangle` says.
 fn fanout_through(mangle: Mangle, arguments: &[&str]) -> Run {
     let url = format!("ws://{}/", broadcaster(mangle));
     let common = ["--in-flight", "9"];
@@ -22,8 +22,8 @@ fn fanout_through(mangle: Mangle, arguments: &[&str]) -> Run {
     )
 }
 
-/// Drops message 1, repeats 3, and swaps 5 and 6. All of them are among the first nine, which are
-/// in flight together.
+/// Drops message 1, sends message 3 twice, and exchanges 5 and 6. These are among the first nine
+/// messages, which are in flight together.
 fn faulty(number: usize, message: String, held: &mut VecDeque<String>) -> Vec<String> {
     match number {
         1 => vec![],

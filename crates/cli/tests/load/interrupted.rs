@@ -16,8 +16,9 @@ use crate::{
     support::{FRAMECAST, Run, Server},
 };
 
-/// Runs `framecast load` for ten minutes. For each of the texts `moments`, in order, waits until a
-/// line on standard error begins with the text, and then sends a Ctrl-C.
+/// Runs `framecast load` with a measured time of ten minutes. For each of the texts `moments`, in
+/// order, waits until a line on standard error begins with the text, and then sends a Ctrl-C
+/// (SIGINT).
 fn interrupted(kind: &str, url: &str, arguments: &[&str], moments: &[&str]) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("result.json");

@@ -109,15 +109,15 @@ pub(crate) fn scripted(script: Script) -> SocketAddr {
     address
 }
 
-/// A function that changes a stream of publications. It returns the messages to send to each
-/// subscriber now, in place of publication `number`, and may keep messages in `held` for a later
-/// call.
+/// A function that changes a stream of publications. It is called with each publication `message`
+/// and its `number`, and returns the messages to send to each subscriber instead. It may keep
+/// messages in `held` for a later call.
 pub(crate) type Mangle =
     fn(number: usize, message: String, held: &mut VecDeque<String>) -> Vec<String>;
 
-/// Starts a server whose protocol is that of [`PROTOCOL`]: the message `sub …` subscribes and is
-/// answered by `ok`, and `pub …` publishes. Each subscriber gets the messages that `mangle` returns
-/// for a publication.
+/// Starts a server that takes the messages of [`PROTOCOL`]. A message `sub …` subscribes its
+/// connection, and is answered by `ok`. A message `pub …` publishes. Each subscriber gets the
+/// messages that `mangle` returns for a publication.
 pub(crate) fn broadcaster(mangle: Mangle) -> SocketAddr {
     let subscribers: Arc<Mutex<Vec<Peer>>> = Arc::default();
     scripted(Arc::new(move |mut peer| {

@@ -117,8 +117,8 @@ impl Run {
         }
     }
 
-    /// Runs scenario `kind` for 2 s against `path` of a server that gets SIGTERM when the measured
-    /// time has begun.
+    /// Runs scenario `kind` for 2 s, at `path` of a server of its own. The server gets SIGTERM when
+    /// the measured time has begun.
     pub(crate) fn of_server_that_ends(kind: &str, path: &str, arguments: &[&str]) -> Self {
         let server = Server::start();
         let pid = server.child.id().to_string();
@@ -144,7 +144,8 @@ impl Run {
             .unwrap_or_else(|| panic!("no {name} in {}", self.result))
     }
 
-    /// Returns how many messages are missing, duplicate, out of order and corrupted, in this order.
+    /// Returns the numbers of messages that are missing, duplicate, out of order and corrupted, in
+    /// this order.
     #[track_caller]
     pub(crate) fn faults(&self) -> [u64; 4] {
         ["gaps", "duplicates", "out_of_order", "corrupted"].map(|name| self.count(name))

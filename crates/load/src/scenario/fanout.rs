@@ -299,8 +299,7 @@ pub(crate) fn streams_per_topic(plan: &plan::Fanout) -> usize {
     plan.streams.div_ceil(plan.topics)
 }
 
-/// Number of publications, over all streams, whose deliveries are remembered to measure the spread
-/// of each. The memory for them is 1.5 MiB.
+/// Number of publications, over all streams, whose spread is measured at a time: 1.5 MiB of memory.
 const REMEMBERED: usize = 1 << 16;
 
 /// Time without an arrival after which a closed loop takes messages in flight for lost. Arbitrary.
