@@ -113,8 +113,8 @@ impl Limits {
     }
 }
 
-/// Bytes that each shard adds to the smallest memory budget: a shard may hold this much before the
-/// other shards know of it.
+/// Bytes by which each shard raises the smallest allowed memory budget: a shard may hold this much
+/// before the other shards know of it.
 const SHARD_MEMORY: u64 = 256 * 1024;
 
 /// Greatest number that `message_bytes` may be set to. The value is arbitrary. There must be a

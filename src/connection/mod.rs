@@ -61,8 +61,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// The registration of the connection was deleted meanwhile, memory is too short for its
-    /// topics, or the shard drains and takes no new connections.
+    /// The registration of the connection was deleted since the connection claimed it, memory is
+    /// too short for its topics, or the shard drains and takes no new connections.
     pub(crate) fn open(
         shard: &Rc<Shard>,
         identity: Identity,
@@ -105,8 +105,8 @@ impl Connection {
     }
 
     /// Runs one turn of the connection: writes the outbox, reads, calls the protocol, and writes
-    /// the replies. Ready with the reason when the connection has ended. Else one of the events in
-    /// the picture at the head of this file wakes the task for its next turn.
+    /// the replies. Ready with the reason when the connection has ended. Otherwise pending: then
+    /// one of the events in the picture at the head of this file wakes the task for its next turn.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Disconnect> {
         // The task may have been woken because the connection was ended.
         if let Some(reason) = self.handle.register_waker(cx) {

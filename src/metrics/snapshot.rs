@@ -34,7 +34,7 @@ pub struct Metrics {
 pub struct MemoryMetrics {
     /// Gauge: bytes of memory that are charged to the [budget](crate::Limits::memory_budget).
     pub held_bytes: u64,
-    /// Gauge: the budget, in bytes.
+    /// Gauge: the memory budget, in bytes.
     pub budget_bytes: u64,
     /// Counter: connections ended because they were furthest behind while memory was short.
     pub evicted: u64,

@@ -26,8 +26,8 @@ use crate::{
 /// protocol may do with it.
 ///
 /// The replies of a turn are written at the end of the turn, in one write. The messages that the
-/// protocol has published in the turn go to the hub then, too, in their order. Once the connection
-/// has ended, only publishing still has an effect.
+/// protocol has published in the turn are passed to the hub then, too, in their order. Once the
+/// connection has ended, only publishing still has an effect.
 #[derive(Debug)]
 pub struct Context<'a> {
     handle: &'a HandleRef,

@@ -93,7 +93,7 @@ impl Rejection {
     }
 }
 
-/// Rejects an upgrade whose connection could not be made, for this reason.
+/// Makes the rejection of an upgrade whose connection could not be made, from the reason for that.
 impl From<Disconnect> for Rejection {
     fn from(reason: Disconnect) -> Self {
         match reason {

@@ -134,7 +134,8 @@ impl Answer {
         }
     }
 
-    /// Returns the response, and for a 101 the connection that starts when it is written.
+    /// Returns the response, and, if this is a 101, the connection that starts when the 101 is
+    /// written.
     pub(super) fn into_parts(self) -> (Response, Option<PendingConnection>) {
         match self {
             Self::Response(response) => (response, None),

@@ -40,8 +40,8 @@ use crate::{
 ///
 /// If a browser has sent the request, the origin of its page must be the server's own or one of the
 /// [allowed ones](crate::Access::allowed_origins). The server's own origins are those with the host
-/// that the request is for, and that of the hub's [public URL](crate::Access::public_url). The host
-/// itself is not checked, because the router that calls this function knows its hosts:
+/// that the request is for, and the origin of the hub's [public URL](crate::Access::public_url).
+/// The host itself is not checked, because the router that calls this function knows its hosts:
 /// [`allowed_hosts`](crate::Access::allowed_hosts) is ignored.
 ///
 /// # Cancel safety

@@ -49,7 +49,8 @@ fn take_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
     }
 }
 
-/// A connection that waits for its socket. Both stay on the same shard.
+/// A connection that waits until its 101 is written and hyper gives the socket back. The socket is
+/// on the connection's shard already.
 pub(super) struct PendingConnection {
     pub(super) connection: Connection,
     pub(super) socket: Upgrading,

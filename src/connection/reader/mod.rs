@@ -14,7 +14,8 @@
 //!
 //! All publications of a turn are published together. While the hub has too much to deliver, a
 //! connection is read only up to its first publication, and then waits for a permit to publish it.
-//! When it gets the permit it publishes, and may read and publish more until its turn is over.
+//! When it gets the permit it publishes, and may read and publish more, in a turn that is shorter
+//! than usual.
 
 mod slow_path;
 

@@ -41,7 +41,7 @@ pub(super) type SlowPath = Pin<Box<dyn Future<Output = Outcome>>>;
 pub(super) enum Outcome {
     /// A frame of a fragmented message, and the future that reads the next frames.
     Fragment(OwnedFragment, SlowPath),
-    /// No message: all bytes so far are read, and the connection is between two messages.
+    /// No message. The connection is between two messages.
     Idle,
     /// The permit with which the connection may publish in this turn.
     Permitted(PublishPermit),

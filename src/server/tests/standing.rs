@@ -10,7 +10,8 @@ use crate::server::tests::{
     served::{Served, eventually, expect},
 };
 
-/// Checks that a response, its head and its body, is a 503 with a `Retry-After`. Returns the body.
+/// Checks that a response, given as its head and its body, is a 503 with a `Retry-After`. Returns
+/// the body.
 #[track_caller]
 fn assert_unavailable((head, body): (String, String)) -> String {
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
