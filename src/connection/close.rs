@@ -21,9 +21,9 @@ use crate::{
 };
 
 /// Closes a connection that has ended for `reason`. It publishes the messages that still wait for a
-/// permit, and those of `on_close`. It writes the outbox, whose last frame is the Close. And it
-/// waits for the peer's answer to the Close (RFC 6455 §7.1.1), within the time for closing. Returns
-/// true if the closing handshake was complete in time.
+/// permit, and those that the protocol publishes in `on_close`. It writes the outbox, whose last
+/// frame is the Close. And it waits for the peer's answer to the Close (RFC 6455 §7.1.1), within
+/// the time for closing. Returns true if the closing handshake was complete in time.
 pub(super) async fn close(
     handle: &HandleRef,
     mut protocol: Box<dyn Protocol>,

@@ -1,4 +1,4 @@
-//! Tests of what a protocol may do in its calls, and of the effects.
+//! Tests of what a protocol may do in its calls, and of the effects on its connection.
 
 use std::{cell::Cell, io, sync::mpsc};
 
