@@ -50,7 +50,7 @@ fn check_server(input: &Input, conversation: &Conversation) {
     check_pongs(&pongs, &conversation.pings, may_lose);
 }
 
-/// Inflates the compressed ones of the frames, and returns all frames. Checks that the server has
+/// Inflates those frames that are compressed, and returns all frames. Checks that the server has
 /// compressed as `terms` demand.
 fn inflated(frames: Vec<ServerFrame>, terms: Terms) -> Vec<ServerFrame> {
     let mut inflater = terms.inflater();
@@ -188,7 +188,7 @@ fn check_pongs(pongs: &[ServerFrame], pings: &[Vec<u8>], may_end_early: bool) {
 }
 
 /// Checks the Closes that the server has sent: one with the payload that follows from `end`, or
-/// none if the connection ends without a Close.
+/// none for [`End::Lost`].
 fn check_close(close: &[ServerFrame], end: &End) {
     let expected = match end {
         End::Lost => vec![],

@@ -24,8 +24,9 @@ fuzz_target!(|data: &[u8]| {
     check_client(&lines, extensions.as_deref());
 });
 
-/// Checks that the server understands the header as a client's offer in the same way as the second
-/// parser, which has read `extensions` in it, or `None` if the header is malformed.
+/// Checks that the server understands the header, as a client's offer, in the same way as the
+/// second parser. `extensions` is what the second parser has read, or `None` if the header is
+/// malformed.
 fn check_offer(lines: &[&[u8]], extensions: Option<&[Extension]>, may_keep_context: bool) {
     let accepted = accept(lines.iter().copied(), may_keep_context);
     let Some(offers) = extensions else {
@@ -74,7 +75,7 @@ fn check_server_answer(agreement: Agreement, offer: Parameters) {
 }
 
 /// Checks that our client judges the header, as a server's answer, in the same way as the second
-/// parser, which has read `extensions` in it, or `None` if the header is malformed.
+/// parser. `extensions` is what the second parser has read, or `None` if the header is malformed.
 fn check_client(lines: &[&[u8]], extensions: Option<&[Extension]>) {
     let agreement = agreed(lines.iter().copied());
     let Some(extensions) = extensions else {

@@ -78,7 +78,7 @@ fn check_publish(body: &[u8]) {
     }
 }
 
-/// Parses JSON that the server has accepted with serde_json. The JSON must be an object.
+/// Parses JSON with serde_json, after the server has accepted it. The JSON must be an object.
 fn parsed(json: &[u8]) -> Value {
     let value: Value = serde_json::from_slice(json).expect("the server accepts only JSON");
     assert!(value.is_object());

@@ -1,6 +1,6 @@
 //! Compares a connection of our server, or of our client, with tungstenite. From the same bytes
-//! both must read the same messages and the same end, with some [exceptions](may_differ). There is
-//! no compression, which tungstenite lacks.
+//! both must read the same messages and the same end, with some [exceptions](may_differ). Inputs
+//! with compression are left out, because tungstenite has none.
 #![no_main]
 
 use std::io::{self, Cursor, Read, Write};

@@ -31,7 +31,8 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// Checks the text naively. Returns the number of bytes before the byte at which the text must be
-/// refused, or all of them if it ends inside a code point. Returns `None` if the text is valid.
+/// refused, or the number of all bytes if the text ends inside a code point. Returns `None` if the
+/// text is valid.
 fn bytes_valid(text: &[u8]) -> Option<usize> {
     let error = str::from_utf8(text).err()?;
     if error.error_len().is_none() {

@@ -72,7 +72,7 @@ impl Decoded {
 }
 
 /// Returns the message that was received as `payload`, inflated if it is compressed. If the message
-/// is invalid or too big, returns as the error how the connection ends because of that.
+/// is invalid or too big, the error says how the connection ends.
 fn opened(info: MessageInfo, payload: Vec<u8>, limit: usize) -> Result<Vec<u8>, End> {
     if !info.is_deflated {
         return Ok(payload);

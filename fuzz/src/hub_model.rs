@@ -249,8 +249,8 @@ impl Model {
         }
     }
 
-    /// Returns the index of a connection for an arbitrary number, or `None` if there are no
-    /// connections.
+    /// Returns the index of the connection that `connection`, any number, selects. Returns `None`
+    /// if there are no connections.
     fn pick(&self, connection: u8) -> Option<usize> {
         usize::from(connection).checked_rem(self.connections.len())
     }

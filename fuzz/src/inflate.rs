@@ -13,8 +13,8 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 const MAX_STREAMS: usize = 256;
 
 /// Number of bytes over the limit at which the oracle stops decoding. The server checks the size
-/// after every 16 KiB, so here it must have found that the message is too big, even if later bytes
-/// of the message are invalid.
+/// after every 16 KiB, so by then it must have found that the message is too big, even if later
+/// bytes of the message are invalid.
 const ENOUGH: usize = 17_000;
 
 /// Inflates a message that refers to no earlier one, to at most `limit` bytes. If the message is

@@ -1,6 +1,6 @@
 //! The oracle for frames: a complete decoder of the bytes that a peer sends, simple instead of
-//! fast. It has all bytes from the start, copies freely, and follows the text of RFC 6455. It
-//! shares only the names of types with the product.
+//! fast. It has all bytes from the start, copies freely, and follows the text of RFC 6455. Of the
+//! product it uses only types, and no code that decodes.
 
 use framecast_wire::{
     frame::Kind,

@@ -8,7 +8,7 @@ use zlib_rs::{Deflate, DeflateConfig, DeflateFlush};
 
 use super::extension::WindowBits;
 
-/// Last bytes of each message as the compressor writes it. They are removed before the message is
+/// The bytes with which the compressor ends each message. They are removed before the message is
 /// sent (§7.2.1).
 pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 
@@ -209,8 +209,8 @@ mod tests {
     use super::*;
     use crate::inflate::Inflater;
 
-    /// Inflates messages as a peer that keeps the compression context: each message may refer to
-    /// the earlier ones. Returns the payloads.
+    /// Inflates messages as a peer does that keeps the compression context: each message may refer
+    /// to the earlier ones. Returns the payloads.
     fn inflate_in_context(messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let mut peer = Inflate::new(false, 15);
         let mut inflate = |message: &Vec<u8>| {

@@ -1,5 +1,5 @@
-//! Sets up fastwebsockets for reading. It reads through a gate, and its automatic answers to Ping
-//! and Close go to a callback.
+//! Sets up fastwebsockets for reading. fastwebsockets reads through a gate, and its automatic
+//! answers to Ping and Close go to a callback.
 //!
 //! The callback queues these answers together with everything else that is written. So
 //! fastwebsockets' auto-pong and auto-close can stay on, and the socket still has only one writer.

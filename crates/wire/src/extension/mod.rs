@@ -25,7 +25,7 @@ pub const OFFER: &str = "permessage-deflate; server_no_context_takeover; \
 const NAME: &[u8] = b"permessage-deflate";
 
 /// The agreed way in which this side compresses its messages. The peer always compresses without a
-/// context.
+/// compression context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreement {
     /// Size of the window: the distance up to which a compressed message may refer back.
@@ -60,7 +60,7 @@ pub enum InvalidAnswer {
 
 /// Accepts the first offer of permessage-deflate that the server can meet. Returns `None` if there
 /// is no such offer. `values` are the lines of the header. If `may_keep_context`, the server may
-/// compress with a context.
+/// compress with a compression context.
 ///
 /// # Errors
 ///
@@ -76,6 +76,7 @@ pub fn accept<'a>(
 }
 
 /// Returns the agreement in a server's answer to [`OFFER`], or `None` if the server declined.
+/// `values` are the lines of the header.
 ///
 /// # Errors
 ///

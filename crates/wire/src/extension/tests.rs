@@ -10,9 +10,9 @@ fn lines<'a>(header: &[&'a str]) -> impl Iterator<Item = &'a [u8]> {
     header.iter().map(|line| line.as_bytes())
 }
 
-/// Returns the answer of a server that may keep its context, in a short form: "keeps" for an answer
-/// by which the server keeps its context, "forgets" for one by which it does not, "none" for an
-/// answer without the extension, and "400" for the rejection of a malformed header.
+/// Returns the answer of a server that may keep a compression context, in a short form: "keeps" for
+/// an answer by which the server keeps its context, "forgets" for one by which it does not, "none"
+/// for an answer without the extension, and "400" for the rejection of a malformed header.
 fn answered(header: &[&str]) -> String {
     match accept(lines(header), true) {
         Ok(Some(agreement)) => agreement

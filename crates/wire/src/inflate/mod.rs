@@ -123,8 +123,8 @@ impl Inflater {
     }
 }
 
-/// Decompression of one message in steps. Between the steps, the inflater must not be used for
-/// another message.
+/// Decompression of one message in steps. All steps must be given the same [`Inflater`], which must
+/// not be used for another message between them.
 #[derive(Debug)]
 pub struct Inflating {
     message: Inflated,

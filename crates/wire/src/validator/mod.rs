@@ -1,13 +1,14 @@
 //! The validator: checks and unmasks the peer's frames in place, on their way from the socket to
 //! fastwebsockets.
 //!
-//! It is a pure state machine over bytes. It copies nothing but headers, allocates nothing, and
-//! returns the same verdict however the bytes are split. It unmasks the payload (§5.3), and checks
-//! text for UTF-8 while it arrives (§8.1).
+//! It is a pure state machine over bytes. It copies nothing but headers, and returns the same
+//! verdict however the bytes are split. It unmasks the payloads of a client (§5.3), and checks text
+//! for UTF-8 while it arrives (§8.1).
 //!
 //! It also rewrites every data message to plain binary, because fastwebsockets would drop a code
 //! point that is cut at the end of a fragmented text, and would refuse compressed messages. The
-//! real kind of each message goes into a queue of [`MessageInfo`].
+//! real kind of each message, and whether it is compressed, go into a queue of [`MessageInfo`].
+//! Nothing else is allocated.
 //!
 //! Section numbers are those of [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455).
 
@@ -323,7 +324,7 @@ impl Validator {
         Ok(())
     }
 
-    /// Checks that no text ends inside a code point, if a text ends with this frame.
+    /// If a text ends with this frame, checks that it does not end inside a code point.
     fn end_frame(&mut self) -> Result<(), ProtocolError> {
         if self.is_text && self.is_final && !self.utf8.finish() {
             return Err(ProtocolError::InvalidUtf8);
