@@ -34,7 +34,7 @@ fn topics(prefix: &str) -> Vec<TopicName> {
     names.collect::<Result<_, _>>().unwrap()
 }
 
-/// Connects `size` connections, and subscribes each to all of `topics`.
+/// Opens `size` connections, and subscribes each to all of `topics`.
 fn crowd(shards: &Shards, size: usize, topics: &[TopicName]) -> Vec<Handle> {
     let handles = (0..size).map(|_| {
         let handle = shards.join(0, None, None, join(empty(), sink()));
@@ -113,7 +113,7 @@ fn the_end_of_a_connection_costs_as_much_as_it_has_topics() {
     assert_eq!((counts.visits, counts.look_ups), (0, 0));
 }
 
-/// A socket that returns one of these bytes for each read. The second field is the number of bytes
+/// A socket whose reads return these bytes one at a time. The second field is the number of bytes
 /// read so far.
 struct Trickle(Vec<u8>, usize);
 

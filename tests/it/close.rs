@@ -1,6 +1,7 @@
 //! The closing handshake from either side, and peers that do not complete it.
 //!
-//! Where the server must not wait for the peer, the timeout of the closing handshake is [`NEVER`].
+//! Some tests check that the server does not wait for the peer. They set the timeout of the closing
+//! handshake to [`NEVER`], so that a server that waits nevertheless makes the test fail.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -28,7 +29,7 @@ fn server_with_close_timeout(timeout: Duration) -> TestServer {
     TestServer::with(|config| config.hub.timeouts.close = timeout)
 }
 
-/// Starts a server that waits for the end of a closing handshake for longer than a test.
+/// Starts a server whose timeout of a closing handshake no test reaches.
 fn patient_server() -> TestServer {
     server_with_close_timeout(NEVER)
 }
@@ -64,7 +65,7 @@ fn reset(client: Client) {
     drop(client);
 }
 
-/// Sends messages to the echo, and reads no answers, until the server reads no more.
+/// Sends messages to the echo until the server reads no more. Reads none of its replies.
 fn flood(client: &mut Client) {
     let message = masked([binary([7; 60_000])]);
     client

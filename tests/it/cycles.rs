@@ -1,5 +1,5 @@
 //! Checks that no file of the library depends on itself, directly or through other files. A file
-//! depends on those whose paths it names.
+//! depends on the modules that its code names in paths.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 
 use crate::sources::{ROOT, code, files, named, relative};
 
-/// All modules that have a file. The value of each is the other such modules that its file names.
+/// Each module that has a file of its own, with the other such modules that its file names.
 type Dependencies = BTreeMap<String, BTreeSet<String>>;
 
 /// Returns the module of a file, such as `hub::shard::state`.
@@ -17,7 +17,8 @@ fn module_of(path: &str) -> String {
     module.trim_end_matches("/mod").replace('/', "::")
 }
 
-/// Returns the innermost module of a path among those modules that have a file.
+/// Returns the longest prefix of a path that is one of `modules`: the module in whose file the rest
+/// of the path is.
 fn file_of(path: &[&str], modules: &BTreeSet<String>) -> Option<String> {
     let prefixes = (1..=path.len()).rev().map(|len| path[..len].join("::"));
     prefixes.into_iter().find(|prefix| modules.contains(prefix))

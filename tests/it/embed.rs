@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Timeout of a hub, for tests that wait until it is over.
+/// Short timeout of a hub, for tests that wait until it has passed.
 const SOON: Duration = Duration::from_millis(50);
 
 /// Bytes that a pipe between client and server holds.
@@ -56,7 +56,7 @@ async fn receives(client: &mut (impl AsyncRead + Unpin), frame: Frame) {
     assert!(received == expected, "{received:02X?}");
 }
 
-/// Asserts that the server ends the stream, and that no byte comes before the end.
+/// Asserts that the server ends the stream without sending another byte.
 async fn receives_end(client: &mut DuplexStream) {
     let end = timeout(PATIENCE, client.read(&mut [0])).await;
     assert_eq!(end.expect("in time").unwrap(), 0);

@@ -1,4 +1,5 @@
-//! Runs every example, and checks over real sockets what its first lines say.
+//! Runs every example, and checks over real sockets that it does what the comment at the top of its
+//! source file says.
 
 use std::{env, net::SocketAddr, path::Path, process::Command, thread};
 

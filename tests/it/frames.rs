@@ -25,11 +25,11 @@ const EVERYWHERE: [Endpoint; 3] = [Endpoint::Echo, Endpoint::Chat, Endpoint::Rel
 /// Bytes of the longest row that is cut at every place.
 const SHORT_BYTES: usize = 80;
 
-/// Distance in bytes from either end of a longer row within which the row is cut at every place.
+/// Length in bytes of each end of a longer row. Within both ends the row is cut at every place.
 const CUTS_AT_AN_END: usize = 20;
 
-/// Returns the places at which to cut a row in two: all of them, or if the row is long those near
-/// its ends and seven between.
+/// Returns the places at which to cut a row of `len` bytes in two: all places of a short row, or
+/// those near the ends of a longer row and seven between them.
 fn cuts(len: usize) -> BTreeSet<usize> {
     if len <= SHORT_BYTES {
         return (1..len).collect();
@@ -39,8 +39,8 @@ fn cuts(len: usize) -> BTreeSet<usize> {
     ends.chain(between).collect()
 }
 
-/// Returns the lists of places at which to cut a row: each place by itself, no place, and all
-/// places of a short row together.
+/// Returns all ways to cut a row of `len` bytes, each as a list of places: one place of [`cuts`],
+/// no place, and for a short row all places together.
 fn all_cuts(len: usize) -> Vec<Vec<usize>> {
     let mut all: Vec<Vec<usize>> = cuts(len).into_iter().map(|cut| vec![cut]).collect();
     all.push(Vec::new());
@@ -60,7 +60,7 @@ enum Endpoint {
 }
 
 impl Endpoint {
-    /// Returns the answer to a message that the echo would return as `echoed`.
+    /// Returns the message that this endpoint sends where the echo would send `echoed`.
     fn answer(self, echoed: &Frame) -> Frame {
         match (self, echoed.0, &echoed.1[..]) {
             (Self::Echo | Self::Chat, ..) => echoed.clone(),
@@ -73,16 +73,17 @@ impl Endpoint {
     }
 }
 
-/// A server with a single shard, and a connection whose round trips show that the server has read
-/// what other connections sent before.
+/// A server with a single shard, and a connection (`bystander`) whose round trips show that the
+/// server has read what other connections sent before.
 ///
-/// `bystander` is dropped first: a server that drains would wait for its Close.
+/// `bystander` is the first field, so that it is dropped before `server`: a server that stops waits
+/// for the Close of each client.
 struct Fixture {
     bystander: Client,
     server: TestServer,
     /// Headers that the clients add to their opening handshake.
     headers: &'static str,
-    /// Connections so far, for the names of their topics.
+    /// Number of connections so far, from which the topic of each new connection gets its name.
     connections: u32,
 }
 
@@ -97,7 +98,7 @@ impl Fixture {
     }
 
     /// Returns a fixture whose clients add `headers` to their handshake. The server supports
-    /// compression if there are any.
+    /// compression if `headers` is not empty.
     fn with(headers: &'static str) -> Self {
         let server = TestServer::with(|config| {
             config.hub.shards = 1.try_into().unwrap();
@@ -111,7 +112,8 @@ impl Fixture {
         }
     }
 
-    /// Sends a row cut in every way, each time on a new connection, and checks the answers.
+    /// Sends a row to these endpoints in each way of [`all_cuts`], always on a new connection, and
+    /// checks the answers.
     fn check(&mut self, row: &Row, endpoints: &[Endpoint]) {
         for &endpoint in endpoints {
             for cuts in all_cuts(row.sent.len()) {
@@ -154,7 +156,7 @@ impl Fixture {
     }
 
     /// Sends a row cut at these places. Returns all frames that the server sends before it ends the
-    /// stream, inflated.
+    /// stream. Compressed messages are returned inflated.
     fn exchange(&mut self, path: &str, row: &Row, cuts: &[usize]) -> Vec<Frame> {
         let mut client = self.server.dial().upgrade_with(path, self.headers);
         let mut start = 0;
@@ -176,7 +178,8 @@ impl Fixture {
     }
 }
 
-/// Returns all that was published to a subscriber before it publishes a message itself.
+/// Makes the subscriber publish a message. Returns the frames that the subscriber receives before
+/// that message comes back.
 fn published_to(mut subscriber: Client) -> Vec<Frame> {
     let end = text("the end of this topic");
     subscriber.sends(end.clone());

@@ -20,8 +20,7 @@ fn strict_server() -> TestServer {
     })
 }
 
-/// Starts a server that pings after 50 ms of silence, and waits for the answer for longer than a
-/// test.
+/// Starts a server that pings after 50 ms of silence. No test reaches its timeout for the answer.
 fn patient_server() -> TestServer {
     TestServer::with(|config| {
         config.hub.timeouts.ping_after = Duration::from_millis(50);

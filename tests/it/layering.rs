@@ -122,7 +122,7 @@ const ALLOWED_IN_HUB: &[(&str, &[&str])] = &[
     ("model", &["mod", "peer", "handle"]),
 ];
 
-/// Files that compute and never wait. They are tested and fuzzed without a runtime.
+/// Files whose code only computes, and never waits. They are tested and fuzzed without a runtime.
 const PURE: &[&str] = &[
     "crates/wire/src/close.rs",
     "crates/wire/src/deflate.rs",
@@ -206,8 +206,8 @@ const FASTWEBSOCKETS: [&str; 5] = [
     "crates/cli/src/connect/",
 ];
 
-/// Returns a dependency for each path that a file of the library names: the module of the file, the
-/// named module, and the file.
+/// Returns an array for each path that a file of the library names: the module of that file, the
+/// module in the path, and the file.
 fn dependencies() -> Vec<[String; 3]> {
     let mut dependencies = Vec::new();
     for file in files(&Path::new(ROOT).join("src")) {
@@ -239,7 +239,7 @@ fn hub_dependencies() -> Vec<[String; 3]> {
     dependencies
 }
 
-/// Asserts that each module names only modules that it may name, and that it names each of these.
+/// Asserts that each module names all modules that `allowed` has for it, and no others but itself.
 fn check(allowed: &[(&str, &[&str])], dependencies: &[[String; 3]]) {
     let to_others = dependencies.iter().filter(|[from, to, _]| from != to);
     for [from, to, path] in to_others {

@@ -18,10 +18,11 @@ const MIB: u64 = 1 << 20;
 /// Memory budget of most of these tests, in bytes.
 const BUDGET: u64 = 4 * MIB;
 
-/// Held bytes from which on the server is short of memory: 3/4 of the budget.
+/// Number of held bytes from which on the server is crowded (short of memory): 3/4 of the budget.
 const CROWDED: u64 = BUDGET * 3 / 4;
 
-/// Starts a server with this memory budget, where a client may be blocked for only 100 ms.
+/// Starts a server with this memory budget, which waits only 100 ms for a blocked socket to take
+/// bytes.
 fn server(budget: u64) -> TestServer {
     server_with(budget, |_| {})
 }
@@ -35,7 +36,7 @@ fn server_with(budget: u64, change: impl FnOnce(&mut Config)) -> TestServer {
     })
 }
 
-/// Returns a number of `/health`.
+/// Returns the number in this field of `/health`.
 fn health(server: &TestServer, field: &str) -> u64 {
     server.health()[field].as_u64().unwrap()
 }

@@ -1,4 +1,4 @@
-//! Protocols of an application: everything that `Context` lets a protocol do.
+//! Protocols of an application, which together use everything that `Context` lets a protocol do.
 
 use std::convert::Infallible;
 
@@ -35,7 +35,7 @@ impl Commanded {
         }
     }
 
-    /// Carries out a command: a word and its arguments.
+    /// Carries out a command, which is a word and its arguments.
     fn carry_out(&mut self, command: &str, cx: &mut Context<'_>) {
         let (word, rest) = command.split_once(' ').unwrap_or((command, ""));
         let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -60,7 +60,8 @@ impl Commanded {
         }
     }
 
-    /// Publishes to the others in the room that this client `does` something.
+    /// Publishes to the others in the room this client's name and what it `does`, such as "has
+    /// come".
     fn announce(&self, does: &str, cx: &mut Context<'_>) {
         let text = format!("{} {does}", self.name);
         cx.publish_to_others(&self.room, Message::text(&text));
@@ -162,7 +163,7 @@ impl Client {
         Self(client)
     }
 
-    /// Opens a connection of a [`Commanded`].
+    /// Opens a connection with the protocol [`Commanded`], and reads its welcome.
     async fn enter(hub: &Hub, name: &'static str) -> Self {
         let mut client = Self::open(hub, Identity::anonymous(), Commanded::new(name)).await;
         client.receives(text("welcome")).await;

@@ -13,20 +13,21 @@ use framecast_test_support::{
 };
 use socket2::{Domain, Socket, Type};
 
-/// Time for which a subscriber may be blocked in most of these tests.
+/// Time in most of these tests for which the socket of a slow subscriber may take no bytes.
 const BLOCKED: Duration = Duration::from_millis(100);
 
 /// Receive buffer, in bytes, of a subscriber whose socket has to fill soon.
 const SMALL_BUFFER_BYTES: usize = 4096;
 
-/// Bytes of a numbered message.
+/// Size in bytes of the messages that [`numbered`] returns.
 const NUMBERED_BYTES: u32 = 32 * 1024;
 
-/// Bytes that an outbox may hold before its connection is closed as a slow consumer.
+/// Bytes that may wait in the outbox of a subscriber whose socket has been blocked for [`BLOCKED`].
+/// If there are more, the subscriber is closed as a slow consumer.
 const OUTBOX_BYTES: u32 = 1024 * 1024;
 
-/// Starts a server that closes a slow subscriber that has been blocked for [`BLOCKED`]. It waits
-/// for the subscriber's Close for longer than a test.
+/// Starts a server that closes a slow subscriber after it has been blocked for [`BLOCKED`]. No test
+/// reaches the server's timeout for the subscriber's Close.
 fn server() -> TestServer {
     TestServer::with(|config| {
         config.hub.timeouts.blocked = BLOCKED;

@@ -51,7 +51,7 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Returns the path of a file from the root of the repository.
+/// Returns the path of a file relative to the root of the repository.
 pub(crate) fn relative(file: &Path) -> String {
     file.strip_prefix(ROOT)
         .unwrap()
@@ -60,7 +60,8 @@ pub(crate) fn relative(file: &Path) -> String {
         .to_owned()
 }
 
-/// Returns the paths that a file names after `crate::`, one by one or in a list.
+/// Returns all paths that `code` names after `crate::`. A list such as `crate::{a, b}` gives a path
+/// for each of its elements.
 pub(crate) fn named(code: &str) -> Vec<Vec<&str>> {
     let mut paths = Vec::new();
     for (start, marker) in code.match_indices("crate::") {
@@ -69,7 +70,8 @@ pub(crate) fn named(code: &str) -> Vec<Vec<&str>> {
     paths
 }
 
-/// Reads the path or the list of paths at the start of `code`. Returns the code after it.
+/// Adds to `paths` the path at the start of `code`, or each path of the list there. `prefix` is put
+/// before each. Returns the code after the path or the list.
 fn read_tree<'a>(code: &'a str, prefix: &[&'a str], paths: &mut Vec<Vec<&'a str>>) -> &'a str {
     let Some(mut list) = code.strip_prefix('{') else {
         // A single path: a name, and after `::` the rest of the path or a list.

@@ -16,7 +16,7 @@ pub(crate) fn action() -> impl Strategy<Value = Action> {
     prop_oneof![http(), topics(), plain(), compressed()]
 }
 
-/// Returns the numbers of connections from which an action gets one.
+/// Returns the range from which the number of an action's connections is chosen.
 fn connections() -> Range<usize> {
     1..30
 }

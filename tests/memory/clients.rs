@@ -27,15 +27,15 @@ pub(crate) fn dial(address: SocketAddr) -> TcpStream {
     socket
 }
 
-/// The offer of compression in a client's opening handshake.
+/// The compression that a client offers in its opening handshake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Offer {
     /// No compression.
     Nothing,
-    /// A window of this many bits, without a context. The server compresses a message once for all
-    /// clients with the same window.
+    /// Compression with a window of this many bits, and without a context. The server compresses a
+    /// message once for all clients with the same window.
     Window(u8),
-    /// A compression context that the server keeps for this client alone.
+    /// Compression in a context that the server keeps for this client alone.
     Context,
 }
 
@@ -111,8 +111,8 @@ pub(crate) fn read_frame(socket: &mut TcpStream) {
 }
 
 /// Publishes `frame` as many times as `messages` says. The publisher is itself a subscriber of the
-/// topic, and waits for each message before it sends the next: a message that it has got is queued
-/// to all other subscribers, too.
+/// topic. It waits for each message to come back before it sends the next: the server has then
+/// queued that message to all other subscribers, too.
 pub(crate) fn publish(socket: &mut TcpStream, messages: usize, frame: &[u8]) {
     for _ in 0..messages {
         socket.write_all(frame).unwrap();

@@ -1,7 +1,7 @@
 //! Compares the memory that the server charges to its budget for its clients with the memory that
-//! it has allocated, as a counting allocator sees it. Clients perform random scripts of actions:
-//! the charged bytes must never be fewer than the allocated ones, and never more than the README
-//! allows.
+//! it has allocated, as a counting allocator sees it. Clients perform random scripts of actions.
+//! But for a tolerance, the charged bytes must never be fewer than the allocated ones, and never
+//! more than the README allows.
 //!
 //! `choice` makes up a `script`, and `performance` carries it out with `clients` of the `server`.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]

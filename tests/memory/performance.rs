@@ -13,26 +13,26 @@ use crate::{
     server::Server,
 };
 
-/// Allowed bytes for each connection, whatever it does.
+/// Bytes that the server may hold for each connection, whatever it does.
 const CONNECTION: usize = 32 * 1024;
 
-/// Allowed bytes for each byte that a client has sent.
+/// Bytes that the server may hold for each byte that a client has sent.
 const SENT: usize = 4;
 
-/// Allowed bytes for each message that is being delivered, besides its payload, on a server that
-/// compresses.
+/// Bytes that the server may hold for each message that is being delivered, besides its payload, if
+/// it compresses messages.
 const MESSAGE: usize = 600;
 
-/// Allowed bytes for each subscriber for which a message waits.
+/// Bytes that the server may hold for each message, for each subscriber to which it is queued.
 const DELIVERY: usize = 96;
 
-/// Allowed bytes for each topic, besides its name.
+/// Bytes that the server may hold for each topic, besides its name.
 const TOPIC: usize = 560;
 
-/// Allowed bytes for each registration, besides its topics.
+/// Bytes that the server may hold for each registration, besides its topics.
 const REGISTRATION: usize = 512;
 
-/// Allowed bytes for each topic of a registration, besides its name.
+/// Bytes that the server may hold for each topic of a registration, besides its name.
 const REGISTERED_NAME: usize = 48;
 
 /// The clients of a script so far, and the bytes that the server may hold for them.
@@ -43,7 +43,7 @@ pub(crate) struct Performance<'a> {
     sockets: Vec<TcpStream>,
     /// Ids of registrations, which outlive their connections.
     ids: Vec<String>,
-    /// Number of topic names made so far. The next name is this number.
+    /// Number of topic names made so far. The next name is this number, with zeros before it.
     names: usize,
 }
 
@@ -68,12 +68,12 @@ impl<'a> Performance<'a> {
         self.server.wait_until_all_are_gone();
     }
 
-    /// Adds `bytes` to the memory that the server may use from now on.
+    /// Allows the server to hold `bytes` bytes more from now on.
     fn allow(&mut self, bytes: usize) {
         self.allowed += bytes as u64;
     }
 
-    /// Connects, and sends `bytes`.
+    /// Connects, and sends `bytes`. Allows the memory of the connection, but not that of the bytes.
     fn dial_and_send(&mut self, bytes: &[u8]) -> TcpStream {
         self.allow(CONNECTION);
         let mut socket = self.server.dial();
@@ -86,8 +86,8 @@ impl<'a> Performance<'a> {
         clients::upgrade(self.server, target, offer)
     }
 
-    /// Connects to the chat with these topics. Allows the memory of the topics, too, because they
-    /// may have no other subscriber.
+    /// Connects to the chat with these topics. Allows the memory of the connection and, because
+    /// they may have no other subscriber, that of the topics.
     fn join(&mut self, topics: &[String], offer: Offer) -> TcpStream {
         self.allow_topics(topics);
         self.upgrade(&chat(topics), offer)

@@ -2,15 +2,16 @@
 
 use crate::{clients::Offer, performance::Performance};
 
-/// An action of a script. Its numbers are for each connection: `topics` is the number of its
-/// topics, and `name_bytes` the length of their names.
+/// An action of a script. `topics` is the number of topics of each connection or registration,
+/// `name_bytes` the length of each topic's name, and `bytes`, if nothing else is said, the size of
+/// each message.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    /// Request heads that never end. `bytes` is the length of their last header.
+    /// Request heads that never end. `bytes` is the length of the last header of each.
     Heads { connections: usize, bytes: usize },
     /// Connections that have got the answer to one request, and send nothing more.
     Idle { connections: usize },
-    /// Request bodies that never end, of which `sent` bytes are sent.
+    /// Request bodies that never end. Of each, `sent` bytes are sent.
     Bodies {
         connections: usize,
         sent: usize,
@@ -38,8 +39,9 @@ pub(crate) enum Action {
         name_bytes: usize,
         are_shared: bool,
     },
-    /// Messages that never end. Their headers announce `promised` bytes of payload, of which at
-    /// most `sent` are sent.
+    /// Messages that never end. The header of an unfinished frame announces `promised` bytes of
+    /// payload, of which at most `sent` are sent. Of an unfinished message in fragments, at most
+    /// `sent` fragments of one byte follow the first.
     Unfinished {
         connections: usize,
         what: Unfinished,
@@ -62,6 +64,7 @@ pub(crate) enum Action {
     /// Clients of the echo that do not read its replies.
     Echoes { connections: usize, bytes: usize },
     /// Clients of `/echo/raw`, which echoes each frame by itself, that do not read its replies.
+    /// `bytes` is the size of each fragment.
     RawEchoes {
         connections: usize,
         fragments: usize,
@@ -89,8 +92,8 @@ pub(crate) enum Asked {
     Publication(usize),
 }
 
-/// A request that never ends. The variant says which part of it is unfinished, with the number of
-/// bytes that are sent of that part.
+/// A request that never ends. Each variant says which part of the request is unfinished, and has
+/// the number of bytes of that part that are sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Last {
     Body(usize),
@@ -98,7 +101,7 @@ pub(crate) enum Last {
     Head(usize),
 }
 
-/// A message that never ends.
+/// A message that never ends. If nothing else is said, it is sent to the chat.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unfinished {
     Compressed,
@@ -121,7 +124,7 @@ pub(crate) struct Relays {
     pub(crate) changes: usize,
     /// Number of topics in the last list.
     pub(crate) kept: usize,
-    /// The clients read the server's reply to each list.
+    /// The clients read the server's reply to each list. Otherwise they read none.
     pub(crate) is_reading: bool,
 }
 

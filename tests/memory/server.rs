@@ -31,8 +31,7 @@ const SHARDS: usize = 2;
 /// Bytes that the ledgers of all shards together may leave unreported to the budget.
 const UNREPORTED: u64 = SHARDS as u64 * 16 * 1024;
 
-/// Longest time for which the allocated and the charged bytes may differ by more than the
-/// tolerance.
+/// Longest wait until the allocated and the charged bytes are within their bounds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Server {
@@ -51,9 +50,9 @@ struct Figures {
 }
 
 impl Server {
-    /// Returns the server that all tests share: if each had its own, the threads of the first would
-    /// still hold memory while the second is measured. The lock gives the server to one test at a
-    /// time, because the allocator counts for the whole process.
+    /// Returns the server that all tests share: if each test had a server of its own, the threads
+    /// of the first server would still hold memory while the second one is measured. The lock gives
+    /// the server to one test at a time, because the allocator counts for the whole process.
     pub(crate) fn the_one() -> MutexGuard<'static, Self> {
         static SERVER: LazyLock<Mutex<Server>> = LazyLock::new(|| {
             let mut server = Server::start();
@@ -137,8 +136,8 @@ impl Server {
         }
     }
 
-    /// Waits until each shard has answered several further requests. By then it has read all that
-    /// it is willing to read of the bytes that the clients have sent before.
+    /// Waits until each shard has answered several further requests. By then the server has read
+    /// all bytes sent before that it is willing to read.
     fn wait_until_all_is_read(&self) {
         for _ in 0..3 * SHARDS {
             let mut socket = self.dial();
@@ -149,8 +148,8 @@ impl Server {
     }
 
     /// Checks that the bytes allocated for clients are at most those that are charged for them, and
-    /// that the charged ones are at most `allowed`. A difference that is over within [`PATIENCE`]
-    /// is no fault.
+    /// that the charged ones are at most `allowed`, but for a difference of [`SLACK`]. A larger
+    /// difference is a fault only if it lasts for [`PATIENCE`].
     pub(crate) fn check(&self, allowed: u64) -> Result<(), String> {
         self.wait_until_all_is_read();
         let until = Instant::now() + PATIENCE;

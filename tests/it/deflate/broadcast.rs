@@ -9,14 +9,15 @@ use framecast_test_support::{
     frames::{Frame, RSV1, binary, text},
 };
 
-/// Offer of a window of 9 bits, which is small.
+/// Header with which a client asks for a window of only 9 bits.
 const WINDOW_9: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9\r\n";
 
-/// Offer with which the server keeps no compression context for the client.
+/// Header with which a client asks the server to compress without a context.
 const NO_CONTEXT: &str =
     "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n";
 
-/// Headers of a client for each form: plain, with the largest window, with a small window.
+/// Headers with which a client asks for each form of a message: plain, compressed with the largest
+/// window, and compressed with a small window.
 const FORMS: [&str; 3] = ["", OFFER, WINDOW_9];
 
 /// Number of messages that each publisher sends.
@@ -55,8 +56,8 @@ impl Subscriber {
     }
 }
 
-/// Returns a message that begins with its publisher and its number. It is small, large, noise, or
-/// twice the same noise.
+/// Returns message `number` of a publisher. It begins with both numbers. The rest depends on
+/// `number`: nothing, a repeated text, noise, or twice the same noise.
 fn message(publisher: usize, number: usize) -> Frame {
     let mut payload = format!("{publisher} {number}: ").into_bytes();
     match number % 4 {
@@ -109,8 +110,8 @@ fn all_subscribers_receive_the_same_order_plain_or_compressed() {
     check_encodings(&wires);
 }
 
-/// Sends messages, compressed or not, and reads all that is published: a publisher is a subscriber,
-/// too.
+/// Publishes [`MESSAGES`] messages, some of them compressed if the client has offered that. Reads
+/// the `total` messages of all publishers, because each publisher is a subscriber, too.
 fn publish(mut client: Client, publisher: usize, total: usize) {
     for number in 0..MESSAGES {
         let message = message(publisher, number);
@@ -126,8 +127,8 @@ fn publish(mut client: Client, publisher: usize, total: usize) {
     client.close();
 }
 
-/// Asserts that subscribers with the same window received the same bytes, and that a larger window
-/// makes messages smaller.
+/// Asserts that the two subscribers of each form received the same bytes, and that messages are
+/// smaller with a larger window. `wires` has the frames of each subscriber as the server sent them.
 fn check_encodings(wires: &[Vec<Frame>]) {
     // Subscribers 0 and 1 have contexts. Those after them are two for each of `FORMS`.
     let forms = [2, 3, 4].map(|first| &wires[first]);

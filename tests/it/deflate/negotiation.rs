@@ -4,9 +4,10 @@ use framecast_test_support::{Client, TestServer, eventually, handshake_with};
 
 const MALFORMED: &str = r#"{"error":"malformed Sec-WebSocket-Extensions"}"#;
 
-/// Offers, and the answer to each: the header of the response, `-` if there is none, or `400`. A
-/// bar separates the lines of several headers. `DEFLATE` stands for `permessage-deflate`, and
-/// `NO_CONTEXTS` for `server_no_context_takeover; client_no_context_takeover`.
+/// Offers of a client, each with the server's answer: the value of the header in the response, `-`
+/// if there is no such header, or `400`. ` | ` separates the values of several headers. `DEFLATE`
+/// stands for `permessage-deflate`, and `NO_CONTEXTS` for
+/// `server_no_context_takeover; client_no_context_takeover`.
 const ROWS: &[(&str, &str)] = &[
     ("DEFLATE", "DEFLATE; NO_CONTEXTS"),
     ("DEFLATE; client_max_window_bits", "DEFLATE; NO_CONTEXTS"),
@@ -105,9 +106,9 @@ fn server(contexts: usize) -> TestServer {
     })
 }
 
-/// Does the opening handshake with one header for each part of `lines` between bars. Returns the
-/// client and the header of the response, `-` if the response has none, or `400` if a header is
-/// malformed.
+/// Does the opening handshake with one `Sec-WebSocket-Extensions` header for each part of `lines`
+/// between bars. Returns the client, and the value of that header in the response: `-` if there is
+/// none, or `400` if the server has refused a header as malformed.
 fn negotiate(server: &TestServer, path: &str, lines: &str) -> (Client, String) {
     let header = |line: &str| format!("Sec-WebSocket-Extensions: {line}\r\n");
     let headers: String = lines.split(" | ").map(header).collect();
@@ -128,7 +129,7 @@ fn negotiate(server: &TestServer, path: &str, lines: &str) -> (Client, String) {
     (client, verdict)
 }
 
-/// Replaces the abbreviations of [`ROWS`].
+/// Returns an offer or an answer of [`ROWS`] with its abbreviations written out.
 fn written_out(row: &str) -> String {
     let no_contexts = "server_no_context_takeover; client_no_context_takeover";
     row.replace("DEFLATE", "permessage-deflate")

@@ -15,10 +15,10 @@ use crate::frames::{
     rows::{Row, fine},
 };
 
-/// The compressed "Hello" of §7.2.3.1.
+/// The compressed "Hello" of RFC 7692 §7.2.3.1.
 pub(super) const HELLO: &[u8] = b"\xF2\x48\xCD\xC9\xC9\x07\x00";
 
-/// The compressed "Hello" of §7.2.3.2, which refers to the message before it.
+/// The compressed "Hello" of RFC 7692 §7.2.3.2, which refers to the message before it.
 const HELLO_AGAIN: &[u8] = b"\xF2\x00\x11\x00\x00";
 
 /// Returns the rows without a protocol error.
@@ -226,7 +226,7 @@ fn reserved_bits() -> Vec<Row> {
     rows
 }
 
-/// Payloads that are not deflate, or that are cut.
+/// Payloads that are not valid deflate data, or that end too early.
 fn invalid_data() -> Vec<Row> {
     let payloads: [&[u8]; 10] = [
         b"",
@@ -285,7 +285,7 @@ fn invalid_text() -> Vec<Row> {
     texts.into_iter().map(refused).collect()
 }
 
-/// Messages that are over a limit when they are inflated, or already as they arrive.
+/// Messages that are over a limit: some only when they are inflated, others already before.
 fn too_big() -> Vec<Row> {
     let over = [b'm'; MESSAGE_BYTES + 1];
     let payload = deflated(&over);

@@ -13,8 +13,8 @@ use crate::frames::rows::{Row, fragments, row};
 /// Masking key of the headers that this file writes byte by byte.
 const KEY: [u8; 4] = [0; 4];
 
-/// Returns a row with a protocol error, to which the server replies with this Close. Another
-/// message follows the error, which the server must ignore.
+/// Returns a row with a protocol error, to which the server replies with a Close of this code and
+/// reason. Another message follows the error, which the server must ignore.
 pub(super) fn refused(name: &str, sent: &[u8], code: u16, reason: &str) -> Row {
     let sent = [sent, &masked([text("ignored")])].concat();
     row(name, sent, [close(code, reason)])
@@ -60,7 +60,8 @@ fn first_two_bytes() -> Vec<Row> {
     rows
 }
 
-/// Frames that are invalid after the frames before them.
+/// Frames that are invalid where they are in the sequence: data frames inside a message, and
+/// continuation frames outside of a message.
 fn sequences() -> Vec<Row> {
     let mut rows = Vec::new();
     for second in [0x01, 0x02, 0x81, 0x82] {
@@ -103,7 +104,8 @@ fn lengths() -> Vec<Row> {
     headers.into_iter().map(refused).collect()
 }
 
-/// Messages that are over a limit, in one frame or in sum.
+/// Messages that are over a limit of size or of fragments: in one frame, or only in all frames
+/// together.
 fn sizes() -> Vec<Row> {
     let (full, kib) = (vec![0; MESSAGE_BYTES], vec![0; 1024]);
     let header = |first: u8, len: u64| [&[first, 0xFF][..], &len.to_be_bytes(), &KEY].concat();

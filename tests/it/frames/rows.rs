@@ -38,8 +38,8 @@ pub(super) fn row(
     }
 }
 
-/// Returns a row without a protocol error. The client ends it with a Close, to which the server
-/// replies.
+/// Returns a row without a protocol error. A Close of the client follows the frames of `sent`, and
+/// the server's Close follows those of `received`.
 pub(super) fn fine(
     name: impl Into<String>,
     sent: impl IntoIterator<Item = Frame>,
@@ -48,7 +48,7 @@ pub(super) fn fine(
     fine_bytes(name, &masked(sent), received)
 }
 
-/// Returns a row without a protocol error, like [`fine`], from the bytes that the client sends.
+/// Returns a row like [`fine`]. `sent` has the bytes that the client sends before its Close.
 fn fine_bytes(
     name: impl Into<String>,
     sent: &[u8],
@@ -144,7 +144,8 @@ pub(super) fn fragments_and_control() -> Vec<Row> {
     ]
 }
 
-/// Lengths at the bounds of each form of a length, and messages at the limits.
+/// Messages at the bounds between the three forms of the length field (RFC 6455 §5.2), and messages
+/// exactly at the limits of size and of fragments.
 pub(super) fn lengths() -> Vec<Row> {
     let full = vec![b'm'; MESSAGE_BYTES];
     let lengths = [

@@ -15,19 +15,20 @@ const HEADERS: [&str; 5] = [
     "Sec-WebSocket-Version: 13",
 ];
 
-/// The path that stands for the path of a new registration in a case.
+/// Placeholder in a case that is replaced by the path of a new registration.
 const RELAY: &str = "/ws/ID";
 
-/// Number of connections that a check keeps open together, because a process may have few
-/// descriptors.
+/// Number of connections that a check keeps open at the same time. It is small because a process
+/// may have few file descriptors.
 const CONNECTIONS: usize = 50;
 
-/// Sends each case in one piece and cut in two at every place, and asserts that the response has
-/// this status line and these headers, and no headers that it must not have.
+/// Sends each case in one piece and cut in two at every place. Asserts that the response has this
+/// status line and these headers, and none that a response with this status must not have.
 ///
-/// A case is a correct handshake with changes: a path or a start line, and then headers between
-/// bars. A header replaces all headers of its name or is added; `-Name` removes a header. A case
-/// for `/echo` is sent to a chat and to a relay, too.
+/// A case says in what a request differs from a correct handshake. Bars separate its parts. The
+/// first part is the path, or the whole request line. Each other part is a header that replaces all
+/// headers of its name or is added, or `-Name`, which removes a header. A case for `/echo` is sent
+/// to a chat and to a relay, too.
 #[track_caller]
 pub(super) fn check(server: &TestServer, cases: &[&str], status: &str, headers: &[&str]) {
     for case in cases {
@@ -53,8 +54,8 @@ fn everywhere(case: &str) -> Vec<String> {
     cases
 }
 
-/// Sends a case in one piece. Checks the head of the response and, if the WebSocket is open, that
-/// it works.
+/// Sends a case in one piece. Checks the head of the response and, if it opens a WebSocket, that
+/// the WebSocket works.
 #[track_caller]
 fn check_whole(server: &TestServer, case: &str, status: &str, headers: &[&str]) {
     let request = request(server, case);
@@ -86,8 +87,8 @@ fn check_whole(server: &TestServer, case: &str, status: &str, headers: &[&str]) 
     }
 }
 
-/// Sends a handshake cut in two at every place, and asserts that each response is the one to the
-/// whole handshake.
+/// Sends a handshake cut in two at every place, and asserts that each response is the same as that
+/// to the whole handshake, but for the date.
 #[track_caller]
 fn check_cut(server: &TestServer, case: &str, status: &str) {
     let whole = request(server, case);
@@ -128,7 +129,7 @@ fn check_cut(server: &TestServer, case: &str, status: &str) {
     }
 }
 
-/// Returns the request of a case.
+/// Returns the request that a case describes.
 fn request(server: &TestServer, case: &str) -> String {
     if case.contains(RELAY) {
         let relay = server.register(r#"{"user_id":1}"#);

@@ -1,5 +1,5 @@
-//! Bytes that a client sends behind its opening handshake without waiting for the response, and
-//! handshakes that arrive in parts.
+//! Bytes that a client sends directly after its opening handshake without waiting for the response,
+//! and handshakes that arrive in parts.
 
 use std::thread;
 

@@ -1,4 +1,5 @@
-//! Host names: those that requests may name, and the one in the URLs that the server returns.
+//! Host names: those for which the server accepts requests, and the one in the URLs that it
+//! returns.
 
 use framecast_test_support::{Answer, TestServer, handshake};
 
@@ -12,19 +13,19 @@ fn with_allowed(name: &str) -> TestServer {
     TestServer::with(|config| config.hub.access.allowed_hosts = vec![name.into()])
 }
 
-/// Sends a request of these lines, without a body. Returns the response.
+/// Sends a request whose head consists of these lines, without a body. Returns the response.
 fn ask(server: &TestServer, lines: &str) -> Answer {
     let mut client = server.dial();
     client.send(request(lines).as_bytes());
     client.read_answer()
 }
 
-/// Returns the bytes of a request of these lines.
+/// Returns a request whose head consists of `lines`, which `\n` separates, without a body.
 fn request(lines: &str) -> String {
     format!("{}\r\n\r\n", lines.replace('\n', "\r\n"))
 }
 
-/// Sends a request of these lines. Returns the status.
+/// Sends a request whose head consists of these lines, without a body. Returns the status.
 fn status(server: &TestServer, lines: &str) -> u16 {
     ask(server, lines).status
 }
@@ -34,8 +35,8 @@ fn by_name(server: &TestServer, host: &str) -> u16 {
     status(server, &format!("GET /health HTTP/1.1\nHost: {host}"))
 }
 
-/// Registers with a request that begins with these lines. Returns the URL without `/ws/` and the
-/// id, or the status if it is not 200.
+/// Registers with a request whose head begins with these lines. Returns the part before `/ws/` of
+/// the registration's URL, or the status if it is not 200.
 fn registered_at(server: &TestServer, head: &str) -> String {
     let mut client = server.dial();
     let head = head.replace('\n', "\r\n");

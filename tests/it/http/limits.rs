@@ -9,8 +9,8 @@ use crate::http::error_of;
 /// Bytes of the largest message that a server of [`small`] accepts.
 const SMALL_BYTES: usize = 16;
 
-/// Bytes of the largest body that a server of [`small`] accepts: six times the largest message,
-/// because JSON may write a byte in six (`\u0000`), and 16 KiB.
+/// Bytes of the largest body that a server of [`small`] accepts: 16 KiB more than six times the
+/// largest message, because JSON may write one byte of a message as six (`\u0000`).
 const BODY_BYTES: usize = 6 * SMALL_BYTES + 16 * 1024;
 
 /// Bytes of the largest head of a request.
@@ -19,7 +19,8 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// Largest number of headers that a request may have.
 const HEADERS: usize = 100;
 
-/// Bytes of the largest body that the thread of the shard parses itself.
+/// Bytes of the largest publication that a shard's own thread parses. Another thread parses larger
+/// ones.
 const INLINE_BYTES: usize = 256 * 1024;
 
 /// Returns the body of a publication, padded to `bytes` bytes.
@@ -33,7 +34,7 @@ fn small() -> TestServer {
     TestServer::with(|config| config.hub.limits.message_bytes = SMALL_BYTES)
 }
 
-/// Returns the error of a body over [`BODY_BYTES`].
+/// Returns the error with which the server answers a body over [`BODY_BYTES`].
 fn too_large() -> String {
     format!("the body is over {BODY_BYTES} bytes")
 }

@@ -15,8 +15,8 @@ fn impatient() -> TestServer {
     TestServer::with(|config| config.hub.timeouts.request = Duration::from_millis(200))
 }
 
-/// Sends a byte after each 20 ms without a response. Returns all that the server sends before it
-/// ends the connection.
+/// Sends one byte whenever the server has sent nothing for 20 ms. Returns all that the server sends
+/// before it ends the connection.
 #[track_caller]
 fn trickle(mut client: Client) -> String {
     let pause = Some(Duration::from_millis(20));
@@ -75,8 +75,8 @@ fn a_body_that_does_not_arrive_in_time_is_answered_408() {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
 
-/// Returns how many bytes the kernel still has to send at the server's end of a connection, as the
-/// eight hexadecimal digits in `/proc/net/tcp`. Returns `None` if the connection is not
+/// Returns the number of bytes in the kernel's send queue at the server's end of a connection, as
+/// the eight hexadecimal digits in `/proc/net/tcp`. Returns `None` if the connection is not
 /// established.
 fn unsent(server: &TestServer, client: &Client) -> Option<String> {
     let local = server.address.port();

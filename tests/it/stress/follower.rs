@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use crate::stress::plan::Plan;
 
-/// The last message of each topic, after all publishers have ended.
+/// Text of the last message of each topic, which is published after all publishers have ended.
 pub(super) const END: &str = "end";
 
 /// The messages that one connection has received and must still receive.
@@ -21,11 +21,11 @@ pub(super) struct Follower {
     ends: usize,
 }
 
-/// The numbers of one publisher's messages that a connection may still receive, and of those that
-/// it must still receive.
+/// The messages of one publisher by their numbers: those that a connection may still receive, and
+/// those that it must still receive.
 #[derive(Clone, Debug, Default)]
 struct Stream {
-    /// Least number that may still arrive.
+    /// Least number that may still arrive. Lower numbers would be duplicates.
     next: u32,
     /// First number that must arrive because of the current subscription. `None` if the connection
     /// is subscribed to no topic of the publisher.
@@ -34,14 +34,14 @@ struct Stream {
     due: Vec<Range<u32>>,
 }
 
-/// The order in which the messages of some publishers arrive by one topic. It must be the same for
-/// all subscribers of the topic.
+/// The order in which a connection receives the messages of some publishers by one topic. It must
+/// be the same at all connections that record these publishers and this topic.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sequence {
     pub(super) topic: usize,
-    /// The publishers, one bit each.
+    /// The publishers: bit `n` is set for publisher `n`.
     pub(super) publishers: u64,
-    /// Hash of the messages in their order.
+    /// Hash of the publishers and numbers of the messages. It depends on their order.
     pub(super) hash: u64,
 }
 
@@ -57,8 +57,9 @@ impl Follower {
         }
     }
 
-    /// Records that the subscription to these topics is in force. `begun` returns the number of
-    /// messages that a publisher had begun to send before: later ones must arrive.
+    /// Records that the subscription to these topics is in force. `begun` gets the index of a
+    /// publisher, and returns the number of messages that it has begun to send so far: all later
+    /// ones must arrive.
     pub(super) fn subscribed(&mut self, topics: &[usize], begun: impl Fn(usize) -> u32) {
         self.topics = topics.to_vec();
         for (index, publisher) in self.plan.publishers.iter().enumerate() {
@@ -71,8 +72,9 @@ impl Follower {
         }
     }
 
-    /// Records that the connection is about to change to these topics. `queued` returns the number
-    /// of messages of a publisher that are queued to all subscribers: those must still arrive.
+    /// Records that the connection is about to change to these topics. `queued` gets the index of a
+    /// publisher, and returns the number of its messages that are queued to all subscribers so far:
+    /// these must arrive even by a topic that the connection leaves.
     pub(super) fn changes_to(&mut self, topics: &[usize], queued: impl Fn(usize) -> u32) {
         let old = &self.topics;
         for (index, publisher) in self.plan.publishers.iter().enumerate() {
@@ -91,10 +93,11 @@ impl Follower {
         }
     }
 
-    /// Records from now on the order in which messages arrive by each of these topics, which the
-    /// connection never leaves, to compare it with the order at other connections. Records the
-    /// order of the publishers to this topic alone and, if the connection never changes its topics,
-    /// also that of all publishers whose messages arrive by this topic.
+    /// Begins to record the order in which messages arrive by each of these topics, to compare it
+    /// with the order at other connections. The connection must never leave these topics. Records
+    /// one order of the messages whose publishers publish to this topic alone. If `is_fixed` (the
+    /// connection has no other topics), also records the order of all messages that arrive by this
+    /// topic.
     pub(super) fn compare_orders(&mut self, topics: &[usize], is_fixed: bool) {
         for &topic in topics {
             let mut record = |is_included: &dyn Fn(usize) -> bool| {
@@ -113,7 +116,8 @@ impl Follower {
         }
     }
 
-    /// Checks a message. Returns its publisher, or `None` if it is the end of a topic.
+    /// Checks that a received message is whole and in order. Returns the index of its publisher, or
+    /// `None` if the message is [`END`].
     pub(super) fn take(&mut self, message: &[u8]) -> Option<usize> {
         if message == END.as_bytes() {
             self.ends += 1;
@@ -150,7 +154,8 @@ impl Follower {
         self.ends == self.topics.len()
     }
 
-    /// Asserts that no message is missing. Returns the orders to compare with other connections.
+    /// Asserts that no message is missing. Returns the recorded orders, to compare with those of
+    /// other connections.
     pub(super) fn finish(self) -> Vec<Sequence> {
         assert!(self.is_at_end());
         for (index, stream) in self.streams.into_iter().enumerate() {
@@ -177,7 +182,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Checks that no number below `number` must still arrive.
+    /// Checks that each number below `number` that had to arrive has arrived.
     fn skip_to(&mut self, number: u32) -> Result<(), String> {
         // Returns the part of a range that lies below `number` and has not arrived.
         let missing = |must: Range<u32>| {
@@ -192,7 +197,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Checks that none of all `total` messages must still arrive.
+    /// Checks that each of the publisher's `total` messages that had to arrive has arrived.
     fn finish(mut self, total: u32) -> Result<(), String> {
         self.skip_to(total)
     }

@@ -1,6 +1,6 @@
 //! Delivery exactly once under stress: publishers to one topic and to many, in fragments and in
-//! bursts that make the hub wait, with subscribers that stay, relays that change topics, and
-//! clients that connect and leave.
+//! bursts so large that the hub makes the publisher wait, with subscribers that stay, relays that
+//! change topics, and clients that connect and leave.
 //!
 //! `FRAMECAST_LONG` selects a long run, which takes minutes and is for a release build.
 
@@ -32,7 +32,8 @@ use crate::stress::{
     shared::{Latch, Phase, Report, Shared, list},
 };
 
-/// The receiver of a latch. It ends when all tasks have dropped their [`Latch`].
+/// The receiving end of a latch's channel. It returns `None` when all tasks have dropped their
+/// [`Latch`].
 type Reached = mpsc::Receiver<Infallible>;
 
 /// Size of a short run.
@@ -63,8 +64,8 @@ impl Run {
         self.tasks.spawn(async { Some(client.await) });
     }
 
-    /// Waits until all tasks have dropped their latch. If a client panics meanwhile, the test
-    /// panics.
+    /// Waits until all tasks that have the latch of `reached` have dropped it. Panics if a client
+    /// panics meanwhile.
     async fn wait_for_all(&mut self, mut reached: Reached) {
         loop {
             tokio::select! {
@@ -138,7 +139,8 @@ fn start_stable(run: &mut Run, shared: &Arc<Shared>, connected: &Latch) {
     }
 }
 
-/// Registers and starts the relays. They drop `settled` when they change their topics no more.
+/// Registers and starts the relays, each with the topics that it never leaves (`kept`). They drop
+/// `settled` when they change their topics no more.
 fn start_relays(
     run: &mut Run,
     shared: &Arc<Shared>,
@@ -146,7 +148,8 @@ fn start_relays(
     (connected, settled): (&Latch, &Latch),
 ) {
     for (index, kept) in shared.plan.kept().into_iter().enumerate() {
-        // `list` returns a JSON object. Its members without the brace follow `user_id`.
+        // `list` returns a JSON object. It is written here without its opening brace, so that its
+        // members follow `user_id` in the same object.
         let path = server.register(&format!("{{\"user_id\":1,{}", &list(&kept)[1..]));
         let random = Random::new(shared.plan.seed, &format!("relay {index}"));
         let relay =
@@ -155,7 +158,8 @@ fn start_relays(
     }
 }
 
-/// Starts the clients that connect and leave. They drop `settled` when they connect no more.
+/// Starts the clients that connect and leave. They drop `settled` when they make no more
+/// connections.
 fn start_churners(run: &mut Run, shared: &Arc<Shared>, settled: &Latch) {
     for index in 0..shared.plan.size.churners {
         let random = Random::new(shared.plan.seed, &format!("churner {index}"));
@@ -183,8 +187,8 @@ fn check_server(server: &TestServer) {
     }
 }
 
-/// Asserts that clients with the same messages of a topic received them in the same order. Returns
-/// the number of messages that all clients have received.
+/// Asserts that clients that recorded the same publishers and topic received the messages in the
+/// same order. Returns the number of messages that all clients together have received.
 fn check_reports(reports: &[Report]) -> u64 {
     let mut orders = HashMap::new();
     let mut compared = 0;

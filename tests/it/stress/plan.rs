@@ -10,13 +10,13 @@ pub(super) const TOPICS: usize = limits::TOPICS;
 /// publishers share topics.
 const BUSY: usize = 16;
 
-/// Number of topics that have publishers which publish to no other topic.
+/// Number of topics that each have publishers of their own, which publish to no other topic.
 const SINGLE: usize = 4;
 
 /// Size of a run. The fields besides `messages` are numbers of clients.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
-    /// Number of messages of an ordinary publisher. Some send only a part of it.
+    /// Number of messages of most publishers. Some send only a half or an eighth as many.
     pub(super) messages: u32,
     /// Subscribers that stay.
     pub(super) stable: usize,
@@ -41,7 +41,7 @@ pub(super) struct Publisher {
     /// Topics, in the order in which the publisher names them.
     pub(super) topics: Vec<usize>,
     pub(super) messages: u32,
-    /// Number of messages that are sent together. At most two batches are under way.
+    /// Number of messages that are sent in one write. At most two such batches are under way.
     pub(super) batch: u32,
     /// Bytes of each message.
     pub(super) bytes: usize,
@@ -96,7 +96,7 @@ impl Plan {
         }
     }
 
-    /// Returns the topics of each stable subscriber. Each list belongs to two subscribers.
+    /// Returns the topics of each subscriber that stays. Two subscribers have the same topics.
     pub(super) fn stable(&self) -> Vec<Vec<usize>> {
         let mut random = Random::new(self.seed, "stable");
         let sets: Vec<_> = (0..self.size.stable.div_ceil(2))
@@ -113,7 +113,7 @@ impl Plan {
         twice.take(self.size.stable).collect()
     }
 
-    /// Returns the topics that each relay keeps while it changes its other topics.
+    /// Returns for each relay the topics that it never leaves while it changes its other topics.
     pub(super) fn kept(&self) -> Vec<Vec<usize>> {
         let mut random = Random::new(self.seed, "kept");
         (0..self.size.relays)

@@ -12,7 +12,8 @@ use crate::stress::{
 };
 
 impl Shared {
-    /// Publishes in the chat, and receives its own messages like all subscribers.
+    /// Publishes the messages of publisher `index` in the chat, and receives them like all
+    /// subscribers.
     pub(super) async fn chat(
         self: Arc<Self>,
         index: usize,
@@ -34,7 +35,8 @@ impl Shared {
         Report::new(follower, 0)
     }
 
-    /// Sends the messages in batches, of which two may be under way.
+    /// Sends the messages of publisher `index` in batches. Begins a batch when all batches but the
+    /// last one have come back.
     async fn write(
         self: Arc<Self>,
         index: usize,
@@ -60,8 +62,8 @@ impl Shared {
         writer
     }
 
-    /// Publishes over HTTP, on one connection. Sends a message when the server has answered that
-    /// the one before is queued to all subscribers.
+    /// Publishes the messages of publisher `index` over HTTP, on one connection. Sends a message
+    /// when the server has answered that the one before is queued to all subscribers.
     pub(super) async fn post(self: Arc<Self>, index: usize, published: Latch) {
         self.wait_for_phase(Phase::Publishing).await;
         let publisher = &self.plan.publishers[index];

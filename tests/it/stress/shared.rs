@@ -18,8 +18,8 @@ use crate::stress::{
     socket::Socket,
 };
 
-/// A sender that a task drops when it has reached a certain point of the run. The other end of the
-/// channel waits until all tasks have dropped theirs. Nothing is ever sent.
+/// A sender on which nothing is ever sent. A task drops its sender when it has reached a certain
+/// point of the run. The receiver waits until all tasks have dropped theirs.
 pub(super) type Latch = mpsc::Sender<Infallible>;
 
 /// State that all clients of a run share.
@@ -39,21 +39,22 @@ pub(super) enum Phase {
     /// Messages are published, while relays change their topics, and other clients connect and
     /// leave.
     Publishing,
-    /// Every message is published, and its publisher has received it.
+    /// Every message is published: its publisher has received it or, over HTTP, the answer that it
+    /// is queued.
     Over,
 }
 
-/// Progress of a publisher, as numbers of its messages.
+/// Progress of a publisher, counted in messages.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Messages that the publisher has begun to send.
+    /// Number of messages that the publisher has begun to send.
     begun: AtomicU32,
-    /// Messages that the publisher has received itself.
+    /// Number of its own messages that the publisher has received. Only for publishers in the chat.
     returned: AtomicU32,
-    /// Wakes the task that waits until more messages have returned.
+    /// Wakes the task that waits for `returned` to grow.
     returns: Notify,
-    /// Messages that are queued to all subscribers, as the server has answered. Only for publishers
-    /// over HTTP.
+    /// Number of messages that are queued to all subscribers, as the server has answered. Only for
+    /// publishers over HTTP.
     queued: AtomicU32,
 }
 
@@ -62,7 +63,8 @@ pub(super) struct Progress {
 pub(super) struct Report {
     pub(super) received: u64,
     pub(super) sequences: Vec<Sequence>,
-    /// Number of connections that the client made, or of changes of its topics.
+    /// Number of connections of a client that connects and leaves, or of changes of a relay's
+    /// topics. 0 for other clients.
     pub(super) rounds: u64,
 }
 
@@ -87,8 +89,8 @@ impl Shared {
         *self.phase.borrow() == Phase::Over
     }
 
-    /// Connects to the chat. All messages that are published to these topics from then on must
-    /// arrive.
+    /// Connects to the chat with these topics. Messages that a publisher begins to send to them
+    /// from then on must arrive.
     pub(super) async fn enter(&self, topics: &[usize], headers: &str) -> (Socket, Follower) {
         let socket = Socket::connect(self.server, &chat_path(topics), headers).await;
         let mut follower = Follower::new(Arc::clone(&self.plan));
@@ -119,8 +121,8 @@ impl Progress {
         self.returns.notify_one();
     }
 
-    /// Waits until the publisher has itself received `messages` of its messages. Only one task may
-    /// wait at the same time.
+    /// Waits until the publisher has received `messages` of its own messages. Only one task may
+    /// wait at a time.
     pub(super) async fn wait_for_returned(&self, messages: u32) {
         while self.returned.load(SeqCst) < messages {
             self.returns.notified().await;

@@ -34,7 +34,7 @@ pub(super) struct Frames {
     reader: OwnedReadHalf,
     buffer: Vec<u8>,
     unread: Range<usize>,
-    /// Created for the first compressed message.
+    /// Decompressor, which is created for the first compressed message.
     inflater: Option<Inflater>,
     /// Payload of the last compressed message.
     inflated: Vec<u8>,
@@ -155,15 +155,15 @@ impl Frames {
         self.take(len)
     }
 
-    /// Takes `len` bytes from the received ones.
+    /// Takes the next `len` of the received bytes.
     fn take(&mut self, len: usize) -> &[u8] {
         let start = self.unread.start;
         self.unread.start += len;
         &self.buffer[start..start + len]
     }
 
-    /// Takes a frame from the received bytes, if they have a whole one. Returns its first byte, and
-    /// the place of its payload in the buffer.
+    /// Takes a frame from the received bytes if they contain a whole one. Returns its first byte,
+    /// and the place of its payload in the buffer.
     fn parse(&mut self) -> Option<(u8, Range<usize>)> {
         let unread = &self.buffer[self.unread.clone()];
         let (header, len) = match unread {

@@ -11,7 +11,7 @@ use crate::stress::{
     socket::Socket,
 };
 
-/// Number of ways in which a client that connects again and again ends its connections.
+/// Number of ways in which a client that connects and leaves may end a connection.
 const WAYS_TO_GO: usize = 5;
 
 impl Shared {
@@ -32,8 +32,9 @@ impl Shared {
         Report::new(follower, 0)
     }
 
-    /// Connects to a registration and changes all topics but `kept` again and again. Receives the
-    /// messages of its last topics to the end of each topic.
+    /// Connects to the registration of `path`, and changes its topics again and again, all but
+    /// `kept`. After the run has ended, receives the messages of its last topics to the end of each
+    /// topic.
     pub(super) async fn relay(
         self: Arc<Self>,
         (path, kept): (String, Vec<usize>),
@@ -80,7 +81,7 @@ impl Shared {
         follower.subscribed(topics, |publisher| self.begun(publisher));
     }
 
-    /// Receives this number of messages, or fewer if the run is over before.
+    /// Receives this number of messages, or fewer if the run ends before.
     async fn receive(&self, socket: &mut Socket, follower: &mut Follower, messages: usize) {
         let mut over = pin!(self.wait_for_phase(Phase::Over));
         for _ in 0..messages {
@@ -116,8 +117,9 @@ impl Shared {
         }
     }
 
-    /// Connects to the chat, receives at most `messages` messages and leaves in one of
-    /// [`WAYS_TO_GO`]. Returns the number of messages received.
+    /// Connects to the chat, receives at most `messages` messages, and leaves: by a reset (way 1),
+    /// inside a frame (2), by closing the socket (3), or with a Close (4). Returns the number of
+    /// messages received.
     async fn receive_and_leave(&self, topics: &[usize], messages: usize, way: usize) -> u64 {
         let (mut socket, mut follower) = self.enter(topics, "").await;
         self.receive(&mut socket, &mut follower, messages).await;
@@ -137,7 +139,7 @@ impl Shared {
     }
 }
 
-/// Returns the kept topics among some random ones.
+/// Returns `kept` and some random other topics, in random order.
 fn other_topics(kept: &[usize], random: &mut Random) -> Vec<usize> {
     let (count, of) = [(0, 1), (3, 4), (20, TOPICS), (40, TOPICS)][random.below(4)];
     let mut topics = random.pick(count, of);

@@ -5,23 +5,23 @@ use crate::{
     performance::{DELIVERY, MESSAGE, Performance, SENT},
 };
 
-/// Allowed bytes for each compression context.
+/// Bytes that the server may hold for each compression context.
 const CONTEXT: usize = 165 * 1024;
 
-/// Number of messages that are sent first, to fill the kernel's buffers of a client that does not
-/// read. Half of their bytes can be compressed.
+/// Number of messages that are published first. They fill the kernel's buffers of subscribers that
+/// do not read. Half of their bytes can be compressed.
 const FILLING: usize = 6;
 
 /// Size of each of the [`FILLING`] messages, in bytes.
 const FILLING_BYTES: usize = 60_000;
 
 /// Limit of the bytes that the server inflates for one client of the echo, because inflating takes
-/// time. Without it a client whose messages are small when compressed would send very many of them
+/// time. Without this limit a client whose messages compress well would send very many of them
 /// before its socket is full.
 const MOST_BYTES: usize = 512 * 1024;
 
 impl Performance<'_> {
-    /// Connects a subscriber that does not read for each of `offers`. Publishes compressed
+    /// Connects one subscriber for each of `offers`, which does not read. Publishes compressed
     /// messages, which the server inflates and compresses again for the subscribers.
     pub(crate) fn compressed_readers(
         &mut self,

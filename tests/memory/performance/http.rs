@@ -12,7 +12,8 @@ use crate::{
 };
 
 impl Performance<'_> {
-    /// Sends request heads that never end.
+    /// Sends request heads that never end, each on a connection of its own. `bytes` is the length
+    /// of the last header.
     pub(crate) fn heads(&mut self, connections: usize, bytes: usize) {
         let head = unfinished_head(bytes);
         for _ in 0..connections {
@@ -30,19 +31,21 @@ impl Performance<'_> {
         }
     }
 
-    /// Sends request bodies that never end. `sent` is the number of their bytes that are sent.
+    /// Sends request bodies that never end, each on a connection of its own. Sends `sent` bytes of
+    /// each body.
     pub(crate) fn bodies(&mut self, connections: usize, sent: usize, is_chunked: bool) {
         let request = unfinished_body(sent, is_chunked);
         for _ in 0..connections {
             let socket = self.dial_and_send(&request);
+            // For each byte that was sent, the server may hold `SENT` bytes.
             self.allow(SENT * request.len());
             self.sockets.push(socket);
         }
     }
 
     /// Sends pipelined requests, whose responses are not read, and a last request that never ends.
-    /// Only one of the whole requests and the last one may hold memory, because the server must
-    /// have let go of those that it has answered.
+    /// Allows memory for the last request and only one of the others, because the server must have
+    /// let go of those that it has answered.
     pub(crate) fn pipelines(
         &mut self,
         connections: usize,

@@ -8,8 +8,8 @@ use crate::{
     script::Unfinished,
 };
 
-/// Number of messages that are sent first, to fill the kernel's buffers of a client that does not
-/// read.
+/// Number of messages that are published first. They fill the kernel's buffers of subscribers that
+/// do not read.
 const FILLING: usize = 80;
 
 /// Size of each of the [`FILLING`] messages, in bytes.
@@ -34,8 +34,9 @@ impl Performance<'_> {
         }
     }
 
-    /// Sends messages that never end, each on a connection of its own. Their headers announce
-    /// `promised` bytes of payload, of which at most `sent` are sent.
+    /// Sends messages that never end, each on a connection of its own. The header of an unfinished
+    /// frame announces `promised` bytes of payload, of which at most `sent` are sent. Of an
+    /// unfinished message in fragments, at most `sent` fragments of one byte follow the first.
     pub(crate) fn unfinished(
         &mut self,
         connections: usize,
@@ -101,7 +102,7 @@ impl Performance<'_> {
     }
 
     /// Connects clients that never read. Each sends `message` again and again until the server
-    /// reads no more. Allows the server memory for the bytes that were sent.
+    /// reads no more. Allows memory for all bytes that were sent.
     fn echo(&mut self, path: &str, connections: usize, message: &[u8]) {
         for _ in 0..connections {
             let mut socket = self.upgrade(path, Offer::Nothing);

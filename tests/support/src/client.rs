@@ -1,6 +1,6 @@
 //! A blocking client whose bytes a test writes and reads itself.
 //!
-//! `send` and `expect` take bytes, `sends` and `receives` frames.
+//! `send` and `expect` take bytes. `sends` and `receives` take frames.
 
 use std::{
     io::{self, Read, Write},
@@ -136,7 +136,7 @@ impl Client {
         (code, String::from_utf8(payload[2..].to_vec()).unwrap())
     }
 
-    /// Asserts that the server ends the stream, and that no byte comes before the end.
+    /// Asserts that the server ends the stream without sending another byte.
     #[track_caller]
     pub fn expect_end(&mut self) {
         let mut rest = Vec::new();

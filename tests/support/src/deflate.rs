@@ -9,10 +9,11 @@ use crate::frames::{Frame, RSV1};
 /// The header in which a client offers permessage-deflate without parameters.
 pub const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 
-/// Last four bytes of a flushed block, which every compressed message is sent without (§7.2.1).
+/// Last four bytes of a flushed block. They are left out of every compressed message (RFC 7692
+/// §7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 
-/// Returns a message as a client sends it compressed, in one frame.
+/// Returns the frame in which a client sends this message compressed.
 pub fn compressed((first, payload): Frame) -> Frame {
     (first | RSV1, deflated(&payload))
 }
@@ -122,8 +123,8 @@ impl Inflater {
     }
 }
 
-/// Inflates a frame that does not refer to earlier messages, because the server compresses without
-/// a context. A frame without RSV1 is returned unchanged.
+/// Inflates a frame of a server that compresses without a context, so that no message refers to an
+/// earlier one. A frame without RSV1 is returned unchanged.
 #[track_caller]
 pub fn inflated(frame: Frame) -> Frame {
     Inflater::default().inflate(frame)

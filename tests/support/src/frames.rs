@@ -1,9 +1,11 @@
-//! Frames as a dialogue names them: `client.sends(ping("?"))`, `client.receives(pong("?"))`.
+//! Frames by short names, so that a test reads as a dialogue: `client.sends(ping("?"))`,
+//! `client.receives(pong("?"))`.
 //!
 //! The same constructor serves both directions. On the wire a client's frame is masked and a
 //! server's is not (RFC 6455 §5.1); [`masked`] and [`unmasked`] return the bytes.
 
-/// A frame before it is masked: its first byte (FIN, RSV1 to RSV3, opcode) and its payload.
+/// A frame without its length and its mask: its first byte (FIN, RSV1 to RSV3, opcode) and its
+/// unmasked payload.
 pub type Frame = (u8, Vec<u8>);
 
 /// RSV1, which marks the first frame of a compressed message (RFC 7692 §6).

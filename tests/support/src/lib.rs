@@ -27,14 +27,14 @@ pub use crate::client::Client;
 /// Longest wait of a test for a single event. A test that has waited for so long fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A timeout for the server that no test reaches. If the server acts only when this time is over,
-/// the test has failed before, after [`PATIENCE`].
+/// A timeout of the server that no test reaches. A server that waits for this timeout makes the
+/// test fail before, after [`PATIENCE`].
 pub const NEVER: Duration = Duration::from_secs(6 * PATIENCE.as_secs());
 
 /// A server in this process that stops when it is dropped.
 #[derive(Debug)]
 pub struct TestServer {
-    /// The address that it listens on.
+    /// The address that the server listens on.
     pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), Error>>>,
@@ -46,7 +46,8 @@ impl TestServer {
         Self::with(|_| {})
     }
 
-    /// Starts a server with two shards whose configuration `change` may change.
+    /// Starts a server with two shards and otherwise the defaults, after `change` has changed its
+    /// configuration.
     pub fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -153,12 +154,12 @@ impl Answer {
     }
 }
 
-/// Returns a correct opening handshake.
+/// Returns the request of a correct opening handshake.
 pub fn handshake(path: &str) -> String {
     handshake_with(path, "")
 }
 
-/// Returns a correct opening handshake with additional headers, each with its CRLF.
+/// Returns the request of a correct opening handshake with additional headers, each with its CRLF.
 pub fn handshake_with(path: &str, headers: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: a.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

@@ -6,16 +6,16 @@
 /// Bytes of the largest message, by default.
 pub const MESSAGE_BYTES: usize = 64 * 1024;
 
-/// Most fragments of a message, by default.
+/// Largest number of fragments of a message, by default.
 pub const FRAGMENTS: usize = 1024;
 
 /// Bytes of the smallest message that is compressed, by default.
 pub const COMPRESSED_BYTES: usize = 64;
 
-/// Most topics of a connection.
+/// Largest number of topics of a connection.
 pub const TOPICS: usize = 128;
 
-/// Most bytes of the name of a topic or a user.
+/// Largest number of bytes in the name of a topic or a user.
 pub const NAME_BYTES: usize = 255;
 
 /// Bytes of the largest payload of a control frame (RFC 6455 §5.5). It is also the largest payload

@@ -1,4 +1,5 @@
-//! Programs that a test runs. Every wait for a program is bounded, and none outlives its test.
+//! Programs that a test runs. Every wait for a program is bounded, and no program outlives its
+//! test.
 
 use std::{
     io::{BufRead as _, BufReader, Read, Write as _},
@@ -30,8 +31,8 @@ impl Program {
         Self::with_own_output(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
     }
 
-    /// Starts a program whose standard output and standard error go where the command says. Those
-    /// that are piped to this process are read.
+    /// Starts a program whose standard output and standard error go where `command` says. Each of
+    /// them that is a pipe to this process is read.
     pub fn with_own_output(command: &mut Command) -> Self {
         let name = format!("{command:?}");
         let mut child = command
@@ -48,8 +49,8 @@ impl Program {
         }
     }
 
-    /// Reads standard error from `stderr` from now on: the reading end of the pipe that the command
-    /// was given.
+    /// From now on reads the program's standard error from `stderr`: the reading end of the pipe
+    /// that the caller has given to the command as its standard error.
     pub fn read_stderr_from(&mut self, stderr: impl Read + Send + 'static) {
         self.stderr = Printed::by(stderr);
     }
@@ -70,8 +71,9 @@ impl Program {
         self.stdin = None;
     }
 
-    /// Waits for a line on standard output for which `find` returns a value, and returns the value.
-    /// If none comes within [`PATIENCE`], panics with `what`, which describes the line.
+    /// Waits for a line on standard output for which `find` returns a value, and returns that
+    /// value. If no such line comes within [`PATIENCE`], panics with `what`, which describes the
+    /// line.
     #[track_caller]
     pub fn printed<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
         let found = self.stdout.wait_for(find);
@@ -102,12 +104,12 @@ impl Program {
         }
     }
 
-    /// Returns standard output so far.
+    /// Returns all that was read of the standard output so far.
     pub fn output(&self) -> String {
         self.stdout.text()
     }
 
-    /// Returns standard error so far.
+    /// Returns all that was read of the standard error so far.
     pub fn errors(&self) -> String {
         self.stderr.text()
     }
@@ -180,8 +182,8 @@ impl Printed {
         self.0.1.notify_all();
     }
 
-    /// Waits until `find` returns a value for a line, and returns the value. Returns `None` if the
-    /// stream ends before, or after [`PATIENCE`].
+    /// Waits until `find` returns a value for a line, and returns that value. Returns `None` if the
+    /// stream ends without such a line, or if none has come after [`PATIENCE`].
     fn wait_for<T>(&self, find: impl Fn(&str) -> Option<T>) -> Option<T> {
         let find = |printed: &Lines| printed.lines.iter().find_map(|line| find(line.trim_end()));
         let (lines, change) = &*self.0;
