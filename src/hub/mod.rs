@@ -109,9 +109,10 @@ impl Hub {
     /// # Ordering
     ///
     /// All subscribers of a topic get the topic's messages in the same order. Messages that are
-    /// published one after the other to a topic are delivered in that order. Messages of different
-    /// topics have no order. A subscriber that follows several topics of a message gets the message
-    /// once, by one of these topics, and in the order of that topic.
+    /// published one after the other to a topic are delivered in that order. The order between
+    /// messages of different topics is not defined. A connection can publish one message to several
+    /// topics: a subscriber of several of them gets the message once, by one of these topics, and
+    /// in the order of that topic.
     ///
     /// # Cancel safety
     ///

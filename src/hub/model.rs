@@ -294,8 +294,8 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
     }
 }
 
-/// Checks that each connection got the messages of its model, once each, and that messages which
-/// several connections got came in the same order.
+/// Checks that each connection got the messages of its model, once each, and that connections which
+/// got the same messages of a topic got them in the same order.
 fn check(members: &[Member]) {
     for member in members {
         let received = member.received();

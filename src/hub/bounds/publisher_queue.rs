@@ -8,7 +8,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 #[derive(Debug)]
 pub(in crate::hub) struct PublisherQueue(Arc<Semaphore>);
 
-/// The right to publish now. There are [`PERMITS`] of them, so a holder should drop it soon.
+/// The right to publish now. No more than [`PERMITS`] publishers have it at a time, so a holder
+/// should drop its permit soon.
 #[derive(Debug)]
 pub(crate) struct PublishPermit {
     _permit: Option<OwnedSemaphorePermit>,

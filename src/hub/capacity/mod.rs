@@ -7,7 +7,7 @@ mod table;
 pub(super) use self::table::Table;
 
 /// Returns the capacity to which a collection of `len` elements should shrink, or `None` if it
-/// should not: its capacity is small, or more than a quarter of it is in use.
+/// should not shrink: its capacity is small, or more than a quarter of it is in use.
 ///
 /// This may be called after each removal. Shrinking moves at most one element per removal on
 /// average, because half of the elements must be removed before the next shrink.

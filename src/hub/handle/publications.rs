@@ -13,8 +13,8 @@ use crate::{
 /// audience are published together.
 #[derive(Debug, Default)]
 pub(crate) struct Publications {
-    /// The groups before the last one. Nearly always empty: most connections only ever publish to
-    /// one list of topics.
+    /// The groups before the last one. Nearly always there are none: most connections only ever
+    /// publish to one list of topics.
     before: Vec<Group>,
     last: Option<Group>,
 }

@@ -149,7 +149,7 @@ impl HandleRef {
         self.shard.receive.borrow().left()
     }
 
-    /// Returns true if all bytes in the receive buffer were read.
+    /// Returns true if the receive buffer has no unread bytes.
     pub(crate) fn has_taken_all(&self) -> bool {
         self.shard.receive.borrow().is_empty()
     }

@@ -10,8 +10,8 @@ use crate::{
 
 impl HandleRef {
     /// Subscribes the connection to exactly `topics`, each of which is named once. Every message
-    /// that is published to them after this returns reaches the connection, because the router
-    /// knows of the subscriptions by then.
+    /// that is published to them after this function has returned reaches the connection, because
+    /// the router knows of the subscriptions by then.
     pub(crate) fn set_topics(&self, topics: &[TopicName]) {
         let mut state = self.shard.state.borrow_mut();
         let followed = state

@@ -113,7 +113,7 @@ pub(super) struct SlowConsumerLimits {
     /// Bytes that the outbox may hold when the socket has been blocked for the time `blocked`.
     pub(super) outbox_bytes: usize,
     pub(super) blocked: Duration,
-    /// Greatest age of the oldest message in the outbox.
+    /// Time for which the oldest message may have waited in the outbox.
     pub(super) behind: Duration,
 }
 

@@ -149,8 +149,8 @@ impl Peer {
         Ok(Written::Done)
     }
 
-    /// Adds a reply to `replies`, compressed if that was agreed on with the peer. If it does not
-    /// fit there, queues the `replies` to the outbox, and then this reply.
+    /// Adds a reply to `replies`, compressed if that was agreed on with the peer. If the reply does
+    /// not fit there, queues the `replies` to the outbox, and then this reply.
     pub(in crate::hub) fn reply(
         &mut self,
         message: Frame,

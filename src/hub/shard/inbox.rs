@@ -216,7 +216,7 @@ mod tests {
         message::Message,
     };
 
-    /// Returns a delivery of one message, which has a payload of so many bytes.
+    /// Returns a delivery of one message, whose payload has `bytes` bytes.
     fn delivery(bytes: usize) -> Delivery {
         let shared = Shared::new(&HubConfig::default());
         let publication = Publication::new(shared.encode(Message::binary(&vec![0; bytes])));

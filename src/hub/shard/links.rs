@@ -138,9 +138,8 @@ impl<W> Links<W> {
     /// inbox is full. A publisher can't know which shards its message will go to, so it waits for
     /// all inboxes.
     ///
-    /// The publisher has charged `bytes` for its messages. While it waits, they do not count
-    /// towards the level of memory at which publishers wait, because they are freed only by
-    /// publishing.
+    /// The publisher has charged `bytes` for its messages. While it waits, these bytes do not count
+    /// toward the level of memory at which publishers wait, because only publishing frees them.
     ///
     /// # Cancel safety
     ///

@@ -210,8 +210,8 @@ impl Shard {
         self.receive.borrow_mut().end_turn()
     }
 
-    /// Returns the time that the turn had taken when the clock was last read. Zero if it was not
-    /// read, because the turn was charged for little work.
+    /// Returns the time that the turn had taken when the clock was last read. Zero if the clock was
+    /// not read in this turn, because the turn was charged for little work.
     pub(crate) fn turn_time(&self) -> Duration {
         self.turn.borrow().used()
     }

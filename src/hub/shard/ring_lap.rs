@@ -28,8 +28,8 @@ impl RingLap {
         self.writes_before_inbox == 0
     }
 
-    /// Records that all items of the inbox were processed, and that `ring_len` peers now wait for a
-    /// write.
+    /// Records that all items taken from the inbox were processed, and that `ring_len` peers now
+    /// wait for a write.
     pub(in crate::hub) fn inbox_processed(&mut self, ring_len: usize) {
         self.writes_before_inbox = (ring_len / INBOXES_PER_LAP).min(MAX_WRITES_BEFORE_INBOX);
     }

@@ -40,8 +40,8 @@ impl Shard {
     }
 
     /// Waits until the shard is woken or, if connections wait to receive, until memory is no longer
-    /// exhausted. While memory is short, waits for at most 100 ms, because peers may have fallen
-    /// behind meanwhile.
+    /// exhausted. While memory is short, waits for at most 100 ms: then the shard searches for
+    /// peers that have fallen behind meanwhile.
     async fn rest(&self) {
         let woken = self.inbox().woken();
         let budget = &self.shared.budget;

@@ -118,8 +118,8 @@ impl State {
         self.fan_out.is_none() && self.topics.is_settled()
     }
 
-    /// Adds a reply to the `replies` of a peer's turn. If it does not fit, queues the replies so
-    /// far, and then this one, in the peer's outbox.
+    /// Adds a reply to the `replies` of a peer's turn. If the reply does not fit, queues the
+    /// `replies`, and then this reply, in the peer's outbox.
     pub(in crate::hub) fn reply(&mut self, key: PeerKey, message: Frame, replies: &mut Replies) {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.reply(message, replies, &mut self.compressors, &self.ledger);

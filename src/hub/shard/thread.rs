@@ -68,8 +68,8 @@ fn run(shard: &Rc<Shard>, runtime: LocalRuntime) {
 
 /// Drops all items that are pushed into the inbox of a shard that has panicked, until the hub ends.
 /// A caller may wait on a channel for the outcome of an item. The item has the sender of the
-/// channel, so dropping the item ends the wait. The inbox does not become full, so publishers do
-/// not wait for it.
+/// channel, so dropping the item ends the wait. The load of the items is settled, so that the inbox
+/// does not become full, and publishers do not wait for it.
 fn discard_inbox(shard: &Shard) {
     // This runtime has no I/O driver, which would need a file descriptor.
     let Ok(runtime) = Builder::new_current_thread().build() else {

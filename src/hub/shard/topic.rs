@@ -43,7 +43,7 @@ pub(in crate::hub) struct Topic {
     /// Number of subscribers that the fan-out under way has still to visit: those at the lowest
     /// indexes.
     pub(in crate::hub) to_visit: usize,
-    /// The number that the next publication must have.
+    /// The number that the next publication to arrive must have.
     next: u64,
     /// Messages to all subscribers of the topic. The messages were gathered and are not fanned out
     /// yet.
@@ -52,7 +52,7 @@ pub(in crate::hub) struct Topic {
     count: SubscriberCount,
 }
 
-/// The topics of a shard. Invariant: each has a subscriber, and exactly one name maps to it.
+/// The topics of a shard. Invariant: each topic has a subscriber, and exactly one name maps to it.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct TopicTable {
     names: Names,

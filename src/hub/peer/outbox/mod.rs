@@ -60,8 +60,9 @@ impl Outbox {
 
     /// Queues a Ping or Pong ahead of all segments, but never inside a frame.
     ///
-    /// Pongs are kept in order. When 32 wait, a new one replaces the last one, and also answers the
-    /// Ping that the replaced one was for (RFC 6455 §5.5.3). So a flood of Pings costs no memory.
+    /// Control frames are kept in order. When 32 of them wait, a new one replaces the last of them.
+    /// A Pong that replaces another one also answers the Ping that the other was for (RFC 6455
+    /// §5.5.3). So a flood of Pings costs no memory.
     pub(in crate::hub) fn push_control(&mut self, frame: Rc<Segment>) {
         if self.is_sealed {
             return;

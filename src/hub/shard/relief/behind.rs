@@ -8,8 +8,8 @@ use crate::hub::{bounds::ledger::Moment, ids::PeerKey};
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Relief {
     /// Peers that are behind, each with the time by which it is behind, in milliseconds. The peer
-    /// that is furthest behind is on top. With 250,000 peers, growing the heap takes at most 0.2 ms
-    /// in a step.
+    /// that is furthest behind is on top. If 250,000 peers are behind, the growth of the heap takes
+    /// at most 0.2 ms of a step.
     pub(super) behind: BinaryHeap<(u32, PeerKey)>,
     /// Peers that were ended while they sent a message. The bytes of the message are still held.
     pub(super) ended_amid_message: Vec<PeerKey>,
