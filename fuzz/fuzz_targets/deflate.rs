@@ -2,7 +2,7 @@
 //! of them to the same message. The oracle has the window that was agreed on, as a peer would.
 //!
 //! The lowest three bits of the input's first byte select the window. The next bit is set for a
-//! compressor with a context. The [`Parts`] of the messages follow.
+//! compressor with a compression context. The [`Parts`] of the messages follow.
 #![no_main]
 
 use framecast_fuzz::{inflate, parts::Parts};

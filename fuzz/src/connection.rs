@@ -104,7 +104,7 @@ fn config(input: &Input) -> HubConfig {
     config
 }
 
-/// A waker that sets this flag when it is called.
+/// A waker that sets its flag, which says that the task is to be polled.
 struct WakeFlag(AtomicBool);
 
 impl Wake for WakeFlag {

@@ -42,7 +42,7 @@ pub struct Inflater {
     window: usize,
     /// True if messages may refer to earlier ones.
     keeps_context: bool,
-    /// All earlier messages, one behind the other. Empty without a context.
+    /// All earlier messages, one behind the other. Empty if messages do not refer to earlier ones.
     history: Vec<u8>,
 }
 

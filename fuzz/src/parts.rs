@@ -2,8 +2,8 @@
 //! window and repeat themselves at any distance.
 //!
 //! A part of the input is one byte and an argument. The part describes bytes that are appended to
-//! the current message. "The length" and "the distance" in this table are selected from [`LENGTHS`]
-//! by the byte:
+//! the current message. "The length" and "the distance" in this table are the element of
+//! [`LENGTHS`] that the lower four bits of the byte select:
 //!
 //! | byte         | argument        | bytes that are appended                               |
 //! |--------------|-----------------|-------------------------------------------------------|

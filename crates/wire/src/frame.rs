@@ -51,11 +51,11 @@ impl From<Kind> for Opcode {
 ///
 /// Layout, in bytes ([RFC 6455 §5.2]):
 ///
-/// | offset | size      | field                              |
-/// |--------|-----------|------------------------------------|
-/// | 0      | 1         | FIN, RSV1–3, opcode                |
-/// | 1      | 1, 3 or 9 | MASK (always 0) and payload length |
-/// | 2..10  | n         | payload                            |
+/// | offset     | size      | field                              |
+/// |------------|-----------|------------------------------------|
+/// | 0          | 1         | FIN, RSV1–3, opcode                |
+/// | 1          | 1, 3 or 9 | MASK (always 0) and payload length |
+/// | 2, 4 or 10 | n         | payload                            |
 ///
 /// A clone only increments a reference count. The payload is never copied again.
 ///

@@ -35,8 +35,8 @@ impl Header {
         self.len
     }
 
-    /// Collects more bytes from the beginning of `chunk`, until there are as many as the longest
-    /// header has. If the header is shorter, the last of them are payload bytes.
+    /// Collects more bytes from the beginning of `chunk`, until [`MAX_BYTES`] are collected. If the
+    /// header is shorter than that, payload bytes behind it may be collected, too.
     #[inline]
     pub(super) fn collect(&mut self, chunk: &[u8]) {
         let len = MAX_BYTES.min(self.len + chunk.len());

@@ -181,9 +181,11 @@ impl WindowBits {
 /// messages that the client sends.
 #[derive(Clone, Copy, Default)]
 struct Parameters {
-    /// True if `server_no_context_takeover` is present: no message may refer to an earlier one.
+    /// True if `server_no_context_takeover` is present: no message of the server may refer to an
+    /// earlier one.
     server_forgets: bool,
-    /// True if `client_no_context_takeover` is present: no message may refer to an earlier one.
+    /// True if `client_no_context_takeover` is present: no message of the client may refer to an
+    /// earlier one.
     client_forgets: bool,
     /// The value of `server_max_window_bits`, or `None` if the parameter is absent.
     server_window: Option<WindowBits>,

@@ -110,7 +110,8 @@ pub struct Validator {
     /// True if the current frame is the last of its message.
     is_final: bool,
     utf8: Utf8,
-    /// The fragmented message that is arriving, or `None` between two messages.
+    /// The fragmented message of which more frames must follow, or `None` if there is no such
+    /// message.
     message: Option<Fragmented>,
 }
 
