@@ -27,8 +27,8 @@ pub struct Cell {
 pub enum Kind {
     /// Each connection sends messages and gets them back. It keeps `depth` of them in flight.
     Echo { depth: usize },
-    /// Each connection has one echo per second. Its memory is measured, to see how much stays
-    /// allocated after echoes.
+    /// Each connection gets one echo per second. The memory of the server is measured, to see how
+    /// much stays allocated for a connection after echoes.
     EchoOnce,
     /// One publisher sends to all subscribers, and keeps a constant number of publications in
     /// flight.

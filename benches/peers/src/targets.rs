@@ -9,7 +9,7 @@ use crate::{
 /// A figure of framecast, the bound that it must meet, and the better value that is aimed for.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Number in the report. Targets about the same subject have the same number.
+    /// Number of the row in the report. Targets about the same subject have the same number.
     pub row: u8,
     pub condition: &'static str,
     measure: Measure,

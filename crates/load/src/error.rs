@@ -45,9 +45,9 @@ pub enum Error {
     /// No more connections could be opened.
     #[error("{open} of {wanted} connections are open, and no more for {} s; the server may be out of descriptors", .after.as_secs())]
     Stuck {
-        /// Connections that are open.
+        /// Number of connections that are open.
         open: usize,
-        /// Connections that the run needs.
+        /// Number of connections that the run needs.
         wanted: usize,
         /// Time for which no further connection was opened.
         after: Duration,

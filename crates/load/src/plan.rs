@@ -142,7 +142,7 @@ pub struct ProtocolTemplate {
     /// A text that the server's confirmation of a subscription contains. `None` if the server
     /// confirms no subscription.
     pub subscribed: Option<String>,
-    /// Template of the message that a publisher sends. `None` if a publisher sends only the payload.
+    /// Template of the message that a publisher sends. `None` if it sends the payload alone.
     pub publish: Option<String>,
 }
 
@@ -161,7 +161,7 @@ pub struct Idle {
 /// Connections that do the opening handshake and then the closing handshake.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Handshake {
-    /// Most connections that are open, or being opened, at the same time.
+    /// Largest number of connections that are open, or being opened, at the same time.
     pub connections: usize,
     /// Number of connections begun per second. If `None`, a new connection begins whenever an old
     /// one has ended.

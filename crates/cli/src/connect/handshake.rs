@@ -35,8 +35,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// both together, and a body that never ends must not delay the error message.
 const REASON_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Most bytes that are read of the body of a response other than 101. Arbitrary: more than enough
-/// for its first line.
+/// Largest number of bytes that are read of the body of a response other than 101. Arbitrary: more
+/// than enough for its first line.
 const MAX_REASON_BYTES: usize = 8 << 10;
 
 /// An open connection: the socket after the 101, and the compression that both sides have agreed on

@@ -199,8 +199,8 @@ impl Client {
     }
 
     /// Decides whether to reconnect after the end of a connection. Fails if the reason of the end
-    /// forbids to reconnect. Also fails if the input has ended, and the server ended the connection
-    /// otherwise than by a Close without an error.
+    /// forbids to reconnect. Also fails if the input has ended, and the end of the connection was
+    /// not an orderly Close of the server ([`Disconnect::is_orderly`]).
     fn after_disconnect(&mut self, disconnect: Disconnect) -> anyhow::Result<Next> {
         // With `--echo` there is no input. It counts as ended, so that the client does not
         // reconnect.

@@ -31,7 +31,8 @@ impl Thresholds {
     }
 
     /// Checks `--min-ratio`. A message that is duplicate, out of order or corrupted fails the
-    /// check, whatever the ratio is, because these faults do not lower the ratio.
+    /// check, whatever the ratio is, because the ratio only tells how many of the expected messages
+    /// have arrived.
     fn missed_ratio(&self, report: &Report) -> Option<String> {
         let (least, ratio) = (self.min_ratio?, report.delivery_ratio());
         if ratio < least {
@@ -109,7 +110,8 @@ fn missing(report: &Report) -> u64 {
     report.expected().saturating_sub(report.tally.distinct())
 }
 
-/// Returns a line about it if nothing has arrived although something should have, otherwise `None`.
+/// Returns a line that says so if nothing has arrived although something should have. Otherwise
+/// returns `None`.
 fn empty(report: &Report) -> Option<String> {
     let (distinct, expected) = (report.tally.distinct(), report.expected());
     let is_empty = distinct == 0 && expected > 0;

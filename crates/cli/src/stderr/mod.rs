@@ -57,9 +57,9 @@ struct Queue {
     is_idle: bool,
 }
 
-/// Most bytes that wait in the queue: some 2,000 lines, which a reader takes in a few milliseconds
-/// if it reads at all. The thread may be writing as many more, which it has taken out of the queue,
-/// so memory is at most twice this.
+/// Largest number of bytes that wait in the queue: some 2,000 lines, which a reader takes in a few
+/// milliseconds if it reads at all. The thread may be writing as many more, which it has taken out
+/// of the queue, so memory is at most twice this.
 const QUEUED_BYTES: usize = 256 * 1024;
 
 /// Longest wait for the queue to be written. It is long enough for any reader that reads at all, on
@@ -223,7 +223,7 @@ fn write_len(lines: &[u8]) -> usize {
     end.map_or(lines.len(), |end| end + 1)
 }
 
-/// Most bytes that Linux writes to a pipe atomically: pipe(7).
+/// Largest number of bytes that Linux writes to a pipe atomically: pipe(7).
 const PIPE_BUF: usize = 4096;
 
 /// Formats a line like one of the log, for code that can't call the log.

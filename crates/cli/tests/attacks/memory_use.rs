@@ -11,7 +11,8 @@ use crate::{attacks::Aim, record::ServerVersion, server::Server};
 /// Option that sets the budget of a server whose memory is attacked.
 pub(crate) const BUDGET: [&str; 2] = ["--memory-budget", "200MiB"];
 
-/// Most memory that may be resident with [`BUDGET`], and the limit of the server's cgroup: 256 MiB.
+/// Largest memory that may be resident with [`BUDGET`], and the limit of the server's cgroup: 256
+/// MiB.
 pub(crate) const MAX_RESIDENT_KIB: u64 = 256 * 1024;
 
 /// Resident memory at which a server is killed: the attack has succeeded, and the machine needs its

@@ -33,7 +33,7 @@ pub(crate) struct Record {
     /// CPU time of the server, from the beginning of the attack until all messages had arrived.
     pub(crate) cpu: Duration,
     pub(crate) peak_kib: u64,
-    /// Memory of the server, if that was attacked.
+    /// The server's memory, if the attack is on memory.
     pub(crate) memory_use: Option<MemoryUse>,
     /// The most CPU time that a step of a shard took, in microseconds; `None` if the server was
     /// built without the feature `internals`.

@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 /// Counts of the messages of all streams that were received, and of the faults among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Messages that were received, duplicates included.
+    /// Number of messages that were received, duplicates included.
     pub received: u64,
-    /// Messages that never arrived although a later one did.
+    /// Number of messages that have not arrived although a later one has.
     pub gaps: u64,
-    /// Arrivals of messages that had arrived before.
+    /// Number of arrivals of messages that had arrived before.
     pub duplicates: u64,
-    /// Messages that arrived after a later one.
+    /// Number of messages that arrived after a later one.
     pub out_of_order: u64,
-    /// Messages that differ from what was sent. They are not counted as received.
+    /// Number of messages that differ from what was sent. They are not counted as received.
     pub corrupted: u64,
 }
 

@@ -201,7 +201,7 @@ fn take_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Rejection> {
     }
 }
 
-/// Most headers of a response. Arbitrary: as many as hyper accepts.
+/// Largest number of headers of a response. Arbitrary: as many as hyper accepts.
 const MAX_HEADERS: usize = 100;
 
 /// Longest head of a response. Arbitrary: as long as most servers accept in a request.

@@ -1,4 +1,4 @@
-//! Connections of the generator. This file has the state of one, and reads its socket.
+//! Connections of the generator. This file has the state of a connection, and reads its socket.
 //!
 //! [`clients`] has all connections of a process, on sockets from [`dial`]. [`event`] has the events
 //! that a scenario handles, and the calls with which it sends. [`handshake`] is the opening
@@ -228,7 +228,7 @@ impl Client {
     }
 }
 
-/// Most bytes of one read: about as many as the kernel usually has for one socket.
+/// Largest number of bytes of one read: about as many as the kernel usually has for one socket.
 const READ_BYTES: usize = 256 << 10;
 
 /// Largest capacity in bytes that an empty buffer of a connection keeps allocated.

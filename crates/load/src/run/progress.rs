@@ -13,9 +13,9 @@ pub struct Progress {
     pub phase: Phase,
     /// The time at which these figures were read.
     pub now: Moment,
-    /// Messages received so far.
+    /// Number of messages received so far.
     pub received: u64,
-    /// Connections that have failed or ended.
+    /// Number of connections that have failed or ended.
     pub lost: u64,
 }
 
@@ -24,9 +24,9 @@ pub struct Progress {
 pub enum Phase {
     /// Connections are being opened.
     Connecting {
-        /// Connections that are open.
+        /// Number of connections that are open.
         open: usize,
-        /// Connections that the run needs.
+        /// Number of connections that the run needs.
         wanted: usize,
     },
     /// Messages are sent as during the measured time, but not measured.

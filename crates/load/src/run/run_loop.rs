@@ -242,8 +242,8 @@ fn own_cpu() -> Cpu {
     Cpu::of(process::id()).unwrap_or_default()
 }
 
-/// Most connections that are being opened at a time: fewer than fit into a listener's usual
-/// backlog.
+/// Largest number of connections that are being opened at a time: fewer than fit into a listener's
+/// usual backlog.
 const OPENING_AT_ONCE: usize = 256;
 
 /// Interval at which progress is reported. Also the longest wait for sockets, after which the run

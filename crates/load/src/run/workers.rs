@@ -51,7 +51,7 @@ pub(crate) struct Workers {
     messages: Receiver<(usize, Result<WorkerMessage, Error>)>,
     /// The last progress that each worker has sent.
     progress: Vec<Option<Progress>>,
-    /// Workers that have opened all their connections.
+    /// Number of workers that have opened all their connections.
     ready: usize,
     reports: Vec<Report>,
 }

@@ -117,7 +117,8 @@ enum Reply {
     Own(u64),
 }
 
-/// Returns the slot of message `sequence`. `None` in an open loop, which has no slots.
+/// Returns the element of `scheduled` for message `sequence`. `None` in an open loop, where
+/// `scheduled` is empty.
 fn slot(scheduled: &mut [Moment], sequence: u64) -> Option<&mut Moment> {
     let index = sequence.checked_rem(scheduled.len() as u64)?;
     scheduled.get_mut(usize::try_from(index).ok()?)

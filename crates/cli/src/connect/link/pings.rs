@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Most unanswered Pings that are remembered. Arbitrary: more than a person types in one round
-/// trip.
+/// Largest number of unanswered Pings that are remembered. Arbitrary: more than a person types in
+/// one round trip.
 const MAX_WAITING: usize = 32;
 
 /// Unanswered Pings, oldest first.

@@ -39,8 +39,8 @@ fn resident(memory_use: &MemoryUse, sent: u64) -> [String; 4] {
     ]
 }
 
-/// Formats the server's own counts: the bytes charged when the attack ends, in MiB, and the load
-/// that it has shed.
+/// Formats two counts of the server itself: the bytes charged to its budget when the attack ends,
+/// in MiB, and how many connections and requests it has ended or refused for lack of memory.
 fn accounts(memory_use: &MemoryUse) -> [String; 2] {
     let Shed {
         evicted,
