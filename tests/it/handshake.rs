@@ -1,6 +1,6 @@
 //! Opening handshakes: status line and headers of the response to a request (RFC 6455 §4.2).
 //!
-//! Each test has a table of cases. [`check`](check::check) says how a case is written.
+//! Most tests have a table of cases. [`check`](check::check) says how a case is written.
 
 mod check;
 mod early_bytes;

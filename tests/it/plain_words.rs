@@ -35,7 +35,8 @@ fn first_lines(source: &str) -> Vec<&str> {
     first_lines
 }
 
-/// Returns true if a sentence is a clause without a main verb.
+/// Returns true if a sentence begins with one of [`CLAUSE_WORDS`], and so is a clause without a
+/// main verb.
 fn is_clause(sentence: &str) -> bool {
     let word = sentence.split(|c: char| !c.is_alphanumeric()).next();
     word.is_some_and(|word| CLAUSE_WORDS.contains(&word))

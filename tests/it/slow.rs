@@ -13,7 +13,8 @@ use framecast_test_support::{
 };
 use socket2::{Domain, Socket, Type};
 
-/// Time in most of these tests for which the socket of a slow subscriber may take no bytes.
+/// Time for which, in most of these tests, the socket of a subscriber may take no bytes before the
+/// subscriber counts as slow.
 const BLOCKED: Duration = Duration::from_millis(100);
 
 /// Receive buffer, in bytes, of a subscriber whose socket has to fill soon.

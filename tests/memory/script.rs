@@ -54,7 +54,8 @@ pub(crate) enum Action {
         messages: usize,
         bytes: usize,
     },
-    /// Subscribers that never read and get compressed messages.
+    /// Subscribers that never read and get compressed messages. `bytes` is the size of each message
+    /// before it is compressed.
     CompressedReaders {
         offers: Vec<Offer>,
         messages: usize,
@@ -64,13 +65,15 @@ pub(crate) enum Action {
     /// Clients of the echo that do not read its replies.
     Echoes { connections: usize, bytes: usize },
     /// Clients of `/echo/raw`, which echoes each frame by itself, that do not read its replies.
-    /// `bytes` is the size of each fragment.
+    /// Each message has `fragments` fragments between the first and the last one, all of `bytes`
+    /// bytes.
     RawEchoes {
         connections: usize,
         fragments: usize,
         bytes: usize,
     },
-    /// Clients of the echo that do not read its compressed replies.
+    /// Clients of the echo that do not read its compressed replies. `bytes` is the size of each
+    /// message before it is compressed.
     CompressedEchoes {
         connections: usize,
         window: u8,

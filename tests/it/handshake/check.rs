@@ -1,4 +1,4 @@
-//! The check of a table of handshakes: sends each case, whole and cut in two, on all paths.
+//! The check of a table of handshakes. It sends each case in one piece, and cut in two.
 
 use std::io::Write as _;
 

@@ -5,7 +5,7 @@ use framecast_test_support::{Answer, TestServer, handshake};
 
 use crate::http::{METHODS, PATHS, error_of};
 
-/// A host name that no server of these tests has.
+/// A host name for which no server of these tests accepts requests.
 const FOREIGN: &str = "evil.example";
 
 /// Starts a server that also accepts requests for the host `name`.

@@ -19,8 +19,8 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// Largest number of headers that a request may have.
 const HEADERS: usize = 100;
 
-/// Bytes of the largest publication that a shard's own thread parses. Another thread parses larger
-/// ones.
+/// Bytes of the largest body of a publication that a shard's own thread parses. Another thread
+/// parses larger bodies.
 const INLINE_BYTES: usize = 256 * 1024;
 
 /// Returns the body of a publication, padded to `bytes` bytes.

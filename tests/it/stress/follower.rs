@@ -74,7 +74,7 @@ impl Follower {
 
     /// Records that the connection is about to change to these topics. `queued` gets the index of a
     /// publisher, and returns the number of its messages that are queued to all subscribers so far:
-    /// these must arrive even by a topic that the connection leaves.
+    /// these must arrive although the connection leaves their topic.
     pub(super) fn changes_to(&mut self, topics: &[usize], queued: impl Fn(usize) -> u32) {
         let old = &self.topics;
         for (index, publisher) in self.plan.publishers.iter().enumerate() {

@@ -77,7 +77,7 @@ impl Run {
     }
 }
 
-/// Runs a plan to its end. Returns the number of messages that all clients have received.
+/// Runs a plan to its end. Returns the number of messages that all clients together have received.
 async fn run(plan: Plan) -> u64 {
     let server = TestServer::with(configure);
     let shared = Arc::new(Shared::new(server.address, plan));

@@ -91,8 +91,8 @@ impl Performance<'_> {
         self.echo("/echo", connections, &frame(0x82, &vec![0; bytes]));
     }
 
-    /// Connects clients to `/echo/raw`. They send fragmented messages with a Ping between the
-    /// fragments, and do not read the replies.
+    /// Connects clients to `/echo/raw`. They send messages with `fragments` fragments between the
+    /// first and the last one, and with a Ping after the first. They do not read the replies.
     pub(crate) fn raw_echoes(&mut self, connections: usize, fragments: usize, bytes: usize) {
         let payload = vec![0; bytes];
         let first = [frame(0x02, &payload), frame(0x89, b"ping")].concat();
