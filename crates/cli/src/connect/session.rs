@@ -88,8 +88,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Runs until either side ends the connection. If a line was taken from the input but its frame
-    /// was not written, puts the line back.
+    /// Runs the session until either side ends the connection. If a line was taken from the input
+    /// but its frame was not written, puts the line back.
     pub(super) async fn run(mut self) -> Outcome {
         let stop = self.exchange().await;
         let outcome = match stop {

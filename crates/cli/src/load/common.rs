@@ -220,8 +220,8 @@ pub(super) struct MessageArgs {
 }
 
 impl MessageArgs {
-    /// Returns the format of the messages. Fails with `reason` if they have less than `least`
-    /// bytes.
+    /// Returns the format of the messages. Fails with the text `reason` if `--size` is less than
+    /// `least` bytes.
     pub(super) fn format(&self, least: usize, reason: &str) -> anyhow::Result<MessageFormat> {
         let Size(size) = self.size;
         ensure!(

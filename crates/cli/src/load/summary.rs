@@ -101,7 +101,7 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
 struct Labels {
     /// Name of the row that counts the messages that have arrived, or the connections.
     delivered: &'static str,
-    /// Name of one such message or connection. The CPU time is given for each of them.
+    /// Name of one message or connection, such as `reply`. The table has the CPU time for each one.
     one: &'static str,
     /// True if messages are numbered, so that faults are counted.
     is_numbered: bool,

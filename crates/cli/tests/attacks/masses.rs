@@ -78,8 +78,8 @@ impl AttackRun<'_> {
         self.hold_unread(crowd, until)
     }
 
-    /// Opens many connections and sends its own opening on each, and then the same `messages` on
-    /// all. Holds the connections open without reading.
+    /// Opens many connections. On each sends its own opening, and then `messages`, which are the
+    /// same on all. Holds the connections open without reading.
     pub(crate) fn open_each_and_hold(
         &mut self,
         count: usize,

@@ -187,7 +187,8 @@ pub(crate) fn mib(bytes: u64) -> f64 {
     kib / 1024.0 + rest / (1024.0 * 1024.0)
 }
 
-/// Descriptors that requests of the test itself may still have.
+/// Number of descriptors that the server may have more than before the attack, because HTTP
+/// requests of the test itself may still be open.
 const DESCRIPTOR_SLACK: usize = 8;
 
 /// Difference in bytes between two sums of charges that counts as noise.

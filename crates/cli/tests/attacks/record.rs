@@ -40,7 +40,7 @@ pub(crate) struct Record {
     pub(crate) longest_hold_us: Option<u64>,
     /// Latencies without the attack, by kind of bystander (stream, echo) and shard.
     pub(crate) baseline: [[Quantiles; SHARDS]; 2],
-    /// Latencies under the attack, in the same order.
+    /// Latencies under the attack, by kind of bystander (stream, echo) and shard.
     pub(crate) attacked: [[Quantiles; SHARDS]; 2],
     /// 99th percentile of the delays with which the machine woke the bystanders' thread under the
     /// attack, in milliseconds.

@@ -22,8 +22,8 @@ pub(crate) struct Timeline {
 pub(crate) enum Phase {
     Before,
     Baseline,
-    /// The pause between baseline and attack, in which the last messages of the baseline arrive: if
-    /// the attack delayed them, they would spoil the baseline.
+    /// The pause between baseline and attack. In it the last messages of the baseline arrive, so
+    /// that the attack does not delay them, which would spoil the baseline.
     Pause,
     Attack,
     After,

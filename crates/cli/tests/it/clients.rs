@@ -84,8 +84,8 @@ fn test_with_deflate(client: impl FnOnce(&str) -> Command) {
     });
 }
 
-/// Starts a server by calling `server`. Calls `client` with the URL of the server, and runs the
-/// command that it returns.
+/// Starts a server by calling `server`. Then runs the command that `client` returns for the URL of
+/// this server.
 #[track_caller]
 fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -> Command) {
     run_if_possible(|| {

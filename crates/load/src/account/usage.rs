@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Cpu {
     /// Time for which the threads of the process ran on a core.
     pub ran: Duration,
-    /// Time for which these threads were runnable, but had no core.
+    /// Time for which the threads of the process were runnable, but had no core.
     pub waited: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! A run in several processes, for when one has too few file descriptors or one core is too slow.
+//! A run in several processes, for when one process has too few descriptors or one core is too slow.
 //!
 //! The parent process starts its own program once for each share of the plan. It writes the plan
 //! and the time of the start to the standard input of each worker, and reads progress and the

@@ -66,7 +66,7 @@ struct Caller {
     /// The connection, while it is open.
     key: Option<ClientKey>,
     sent: u64,
-    /// Number of replies to the messages sent, right or corrupted.
+    /// Number of replies that this caller has received to its messages, right or corrupted.
     answered: u64,
     track: Track,
     /// The times at which the messages in flight were scheduled. The time of message `n` is at
@@ -230,8 +230,8 @@ impl Echo {
         is_answer
     }
 
-    /// Returns an array with the digits at the start of a message of caller `index`, and how many
-    /// bytes of the array a message has: fewer than the array if a message is shorter.
+    /// Returns an array with the digits at the start of a message of caller `index`, and the number
+    /// of bytes of this array that are sent: fewer than all if messages are shorter.
     fn digits(&self, index: usize, sequence: u64) -> ([u8; DIGITS + CALLER_DIGITS], usize) {
         let len = self.plan.format.size.min(DIGITS + CALLER_DIGITS);
         let mut digits = [0; DIGITS + CALLER_DIGITS];
