@@ -39,7 +39,7 @@ async fn chat(State(hub): State<Hub>, Path(topic): Path<String>, mut request: Re
         Ok(topic) => upgrade(&hub, &mut request, Chat::from(topic))
             .await
             .into_response(),
-        Err(error) => refusal(error).into_response(),
+        Err(error) => rejection(error).into_response(),
     }
 }
 
@@ -50,12 +50,12 @@ async fn say(
     Path(topic): Path<String>,
     text: String,
 ) -> Result<String, (StatusCode, String)> {
-    let topic = TopicName::new(&topic).map_err(refusal)?;
+    let topic = TopicName::new(&topic).map_err(rejection)?;
     let queued = hub.publish(&topic, Message::text(&text)).await;
     Ok(format!("queued to {queued}\n"))
 }
 
 /// Returns the response to a request whose topic is not a valid name.
-fn refusal(error: InvalidTopicName) -> (StatusCode, String) {
+fn rejection(error: InvalidTopicName) -> (StatusCode, String) {
     (StatusCode::BAD_REQUEST, format!("{error}\n"))
 }

@@ -47,5 +47,5 @@ impl Deflate {
 }
 
 /// Greatest number that `contexts` may be set to. The value is arbitrary: so many contexts, of 160
-/// KiB each, fit into no machine's memory.
+/// KiB each, take 160 GiB.
 const MAX_CONTEXTS: usize = 1024 * 1024;

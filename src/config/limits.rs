@@ -113,8 +113,8 @@ impl Limits {
     }
 }
 
-/// Bytes by which each shard raises the smallest allowed memory budget: a shard may hold this much
-/// before the other shards know of it.
+/// Bytes by which each shard raises the smallest allowed memory budget: a margin above the 16 KiB
+/// that a shard may hold before the other shards know of it.
 const SHARD_MEMORY: u64 = 256 * 1024;
 
 /// Greatest number that `message_bytes` may be set to. The value is arbitrary. There must be a

@@ -85,9 +85,8 @@ struct Expected {
     user: Option<usize>,
     topics: BTreeSet<usize>,
     /// The messages that the connection should get, each with the topic by which it should come:
-    /// the first of the message's topics that the connection follows. The topic is always `Some`,
-    /// an `Option` only because `Member::topic_of` returns it as it is.
-    messages: BTreeSet<(Option<usize>, String)>,
+    /// the first of the message's topics that the connection follows.
+    messages: BTreeSet<(usize, String)>,
 }
 
 /// A connection on its shard's thread, which executes commands of the test.
@@ -184,7 +183,9 @@ impl Member {
     /// not get the message.
     fn topic_of(&self, message: &str) -> Option<usize> {
         let mut expected = self.expected.messages.iter();
-        expected.find(|(_, each)| each == message)?.0
+        expected
+            .find(|(_, each)| each == message)
+            .map(|&(topic, _)| topic)
     }
 }
 
@@ -263,7 +264,7 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
                 if let Some(&first) = to.iter().find(|index| expected.topics.contains(index)) {
                     // A message to several topics comes by the first one that the connection
                     // follows.
-                    expected.messages.insert((Some(first), message.clone()));
+                    expected.messages.insert((first, message.clone()));
                 }
             }
         }
@@ -279,7 +280,7 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
                 .map(|member| &mut member.expected)
                 .filter(|expected| expected.user == Some(user) && expected.topics.contains(&index));
             let recipients =
-                recipients.map(|expected| expected.messages.insert((Some(index), message.clone())));
+                recipients.map(|expected| expected.messages.insert((index, message.clone())));
             assert_eq!(queued, recipients.count());
         }
         Operation::Leave { connection } => {

@@ -57,7 +57,7 @@ async fn answer_once(
 fn answer(site: &Site, request: &Request<Incoming>, why: &str) -> Response {
     let is_health = request.uri().path() == "/health"
         && matches!(*request.method(), Method::GET | Method::HEAD);
-    let admitted = site.admit(request).map(drop);
+    let admitted = site.check_host_and_origin(request).map(drop);
     let may_read = admitted.is_ok();
     let mut response = match admitted {
         Ok(()) if is_health => api::health(site),

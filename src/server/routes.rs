@@ -158,7 +158,7 @@ impl Site {
         mut request: Request<Incoming>,
         entrance: Entrance,
     ) -> Answer {
-        let mut answer = match self.admit(&request) {
+        let mut answer = match self.check_host_and_origin(&request) {
             Ok(host) => {
                 let at = Destination { host, entrance };
                 let answered = self.route(shard, &mut request, at).await;

@@ -62,7 +62,10 @@ impl Site {
 
     /// Checks that a request is for a host name of the server, and that the web page that has sent
     /// the request, if one has, may use the server. Returns the host that the request names.
-    pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Option<Authority>, Rejection> {
+    pub(super) fn check_host_and_origin<B>(
+        &self,
+        request: &Request<B>,
+    ) -> Result<Option<Authority>, Rejection> {
         let requested = upgrade::requested_host(request)?;
         if let Some(Authority { host, .. }) = &requested
             && !self.hosts.include(host)

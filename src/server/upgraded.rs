@@ -73,7 +73,8 @@ pub(crate) struct UpgradedSocket {
     leftover: Vec<u8>,
 }
 
-/// A socket on its way from one tokio runtime to another, registered with neither.
+/// A socket on its way from one tokio runtime to another. A TCP socket is registered with neither;
+/// any other stream stays as it is.
 pub(super) struct DetachedSocket {
     transport: Transport<std::net::TcpStream>,
     leftover: Vec<u8>,
@@ -97,7 +98,7 @@ impl UpgradedSocket {
         (socket, self.leftover)
     }
 
-    /// Deregisters the socket from its runtime, so that [`attach`](DetachedSocket::attach) can
+    /// Deregisters a TCP socket from its runtime, so that [`attach`](DetachedSocket::attach) can
     /// register it with another one.
     pub(super) fn detach(self) -> io::Result<DetachedSocket> {
         let transport = match self.transport {

@@ -39,7 +39,8 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
         .map(|entry| entry.unwrap().path());
     entries
         .flat_map(|path| {
-            if path.ends_with("target") {
+            // The folders of builds lie beside a `Cargo.toml`.
+            if path.ends_with("target") && path.with_file_name("Cargo.toml").exists() {
                 Vec::new()
             } else if path.is_dir() {
                 files(&path)

@@ -106,7 +106,7 @@ impl Peer {
             Self::BareTcp => "an epoll loop, one read and one write per wake-up, no WebSocket",
             Self::OneSend => "an epoll loop, one write for each frame and subscriber",
             Self::Batch => {
-                "an epoll loop, one write for all frames that one read has brought, and subscriber"
+                "an epoll loop, one write to each subscriber for all frames of one read"
             }
             Self::Fastwebsockets => {
                 "fastwebsockets' example `echo_server`: hyper, one write for each frame"

@@ -28,8 +28,8 @@ impl HandleRef {
         self.shard.links.publish(topics, publication);
     }
 
-    /// Returns the approximate number of subscribers of `topics`. If these are the topics that this
-    /// connection follows, in the same order, only the subscribers on its shard are counted, and
+    /// Returns the approximate number of subscribers of `topics`. If these are the first topics that
+    /// this connection follows, in the same order, only the subscribers on its shard are counted, and
     /// every other shard is assumed to have as many: so the router need not be locked. Otherwise
     /// the router counts the subscribers on all shards.
     pub(crate) fn reach(&self, topics: &[TopicName]) -> usize {

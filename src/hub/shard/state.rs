@@ -175,7 +175,7 @@ impl State {
 }
 
 /// Number of bytes, of the memory that messages hold, that are joined and later freed in a
-/// nanosecond. A small message takes some 50 ns.
+/// nanosecond. A small message takes some 80 ns.
 const JOINED_PER_NANOSECOND: u64 = 2;
 
 #[cfg(test)]
@@ -371,8 +371,9 @@ mod tests {
         let mut leavers = keys.iter().step_by(7);
         loop {
             let mut allowance = Allowance::new(STEP);
-            // The step is over after one or two subscribers: 1 ns is left, and the clock is read as
-            // soon as 61 ns more are charged. A visit is charged 60 ns.
+            // 1 ns is left, and the clock is read as soon as 61 ns more are charged. Joining the
+            // message is charged 81 ns, a visit 60 ns: the first step reaches no subscriber, each
+            // later one reaches two.
             allowance.charge_later(STEP_NANOSECONDS - 1);
             allowance.spend(20_000 - 61);
             if state.fan_out(&mut allowance) {

@@ -103,6 +103,12 @@ impl Client {
             127 => u64::from_be_bytes(self.read_array()),
             len => u64::from(len),
         };
+        let shortest = match len {
+            0..=125 => len,
+            126..=0xFFFF => 126,
+            _ => 127,
+        };
+        assert_eq!(u64::from(header[1]), shortest, "the shortest form of {len}");
         let mut payload = vec![0; usize::try_from(len).unwrap()];
         self.stream.read_exact(&mut payload).expect("a payload");
         (header[0], payload)
