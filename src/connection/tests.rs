@@ -358,14 +358,15 @@ fn a_close_behind_a_message_that_waits_to_be_published_completes_the_closing_han
         let budget = Arc::clone(shard.ledger().budget());
         let cats = TopicName::new("cats").unwrap();
         let connection = open(shard, Chat::of(cats.into()), None);
-        // Memory gets short after the message was read, when the server reads the rest of the
-        // Close: two bytes of the mask, and the code 1000.
+        // The server reads a message and half of a Close. While it reads the rest of the Close (two
+        // bytes of the mask, and the code 1000), 7/8 of the memory are charged, from which on no
+        // connection gets a permit to publish.
         let seven_eighths = usize::try_from(budget.limit() / 8 * 7).unwrap();
-        let short = Rc::new(RefCell::new(None));
-        let hold = Rc::clone(&short);
+        let charge = Rc::new(RefCell::new(None));
+        let charge_at_read = Rc::clone(&charge);
         let script = Rc::new(RefCell::new(Script {
             at_read: Some(Box::new(move || {
-                hold.replace(Some(budget.charge(seven_eighths)));
+                charge_at_read.replace(Some(budget.charge(seven_eighths)));
             })),
             read: b"\0\0\x03\xE8".to_vec(),
             is_once: true,
@@ -375,7 +376,7 @@ fn a_close_behind_a_message_that_waits_to_be_published_completes_the_closing_han
         // The text "x", and the first 4 of the 8 bytes of a Close.
         let begun = b"\x81\x81\0\0\0\0x\x88\x82\0\0".to_vec();
         let mut task = Box::pin(connection.start(socket, begun));
-        while short.borrow().is_none() {
+        while charge.borrow().is_none() {
             assert!(poll(&mut task).is_pending());
         }
         // Now the text waits to be published, and the Close is read. Then the server ends the

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_fault_of_a_list_is_reported_and_a_repeated_name_is_none() {
+    fn the_first_fault_of_a_list_is_reported_and_names_may_be_repeated() {
         let mut names = numbers(MAX_TOPICS);
         // Repetitions do not make the list longer, however many they are.
         names.extend(vec!["7".to_owned(); 10_500]);

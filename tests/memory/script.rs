@@ -127,7 +127,8 @@ pub(crate) struct Relays {
     pub(crate) changes: usize,
     /// Number of topics in the last list.
     pub(crate) kept: usize,
-    /// The clients read the server's reply to each list. Otherwise they read none.
+    /// True if the clients read the server's reply to each list of topics that they send. False if
+    /// they read no reply.
     pub(crate) is_reading: bool,
 }
 

@@ -4,14 +4,14 @@
 //! ```text
 //! cells ─► rounds ─┬─ server  (a peer's process, on the first core)      ─► results ─┬─ targets
 //!                  ├─ load    (`framecast load`, on the second core)                 ├─ report
-//!                  ├─ calls   (the same under `perf`, for system calls)              └─ picture
+//!                  ├─ calls   (the server under `perf`, for system calls)            └─ picture
 //!                  └─ stalled (with subscribers that never read)
 //! ```
 //!
-//! A cell is a load, together with the servers that are put under it. All servers of a cell are
-//! measured once in one round, seconds apart, and then all again in the next round. A ratio is
-//! taken between two samples of the same round, and the report has the median over all rounds. So
-//! it does not matter how fast the machine is at the moment.
+//! A cell is a load, together with the servers that it is put on. All servers of a cell are measured
+//! once in one round, seconds apart, and then all again in the next round. The CPU times of two
+//! servers in the same round are divided by each other, and the report has the median of these
+//! ratios over all rounds. So it does not matter how fast the machine is at the moment.
 
 mod calls;
 mod cells;

@@ -196,8 +196,12 @@ impl Reader {
     /// handshake does not wait for another Close.
     pub(super) fn publish_after_end(&mut self, cx: &mut Context<'_>, shard: &Shard) {
         if let Some(slow_path) = self.slow_path.as_mut().filter(|_| self.is_publishing) {
+            // In this turn nothing can be received, so the future publishes and ends, unless it is
+            // inside a message.
             shard.begin_empty_turn();
             if let Poll::Ready(outcome) = slow_path.as_mut().poll(cx) {
+                // `Over` means that the peer's Close was read. A future that returns it at once
+                // takes the place of the one that has ended.
                 let is_over = matches!(outcome, Outcome::Over(_));
                 self.slow_path = is_over.then(|| Box::pin(future::ready(outcome)) as _);
             }

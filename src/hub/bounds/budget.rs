@@ -194,7 +194,7 @@ impl Budget {
         self.has_reached(HOLDS_PUBLISHERS)
     }
 
-    /// Returns true if nothing is received from any client.
+    /// Returns true if memory is so short that the server receives nothing from any client.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.has_reached(EXHAUSTED)
     }

@@ -19,8 +19,8 @@ impl DrainTime {
     }
 
     /// Returns the time that a closing handshake may take while the hub is drained: two thirds of
-    /// the time of the drain. The handshakes begin after at most a quarter of that time, in which
-    /// the hub waits until every shard has stopped reading.
+    /// the drain time. The handshakes begin when every shard has stopped reading, or after a
+    /// quarter of the drain time, so that all of them end within it.
     pub(crate) fn for_closing(self) -> Duration {
         self.0 / 3 * 2
     }

@@ -236,8 +236,8 @@ impl Shard {
         self.turn.borrow().is_spent()
     }
 
-    /// Queues the task that is being polled, whose last turn took the time `turn`, for one of the
-    /// next rounds. Replaces its `ticket`, and wakes the main loop, which begins the rounds.
+    /// Queues a task for one of the next rounds, at the end of a turn that took the time `turn`.
+    /// Replaces the task's `ticket`, and wakes the main loop, which begins the rounds.
     pub(crate) fn queue(&self, ticket: &mut Ticket, cx: &Context<'_>, turn: Duration) {
         self.rounds.borrow_mut().queue(ticket, cx.waker(), turn);
         self.inbox().wake();

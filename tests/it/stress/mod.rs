@@ -187,8 +187,9 @@ fn check_server(server: &TestServer) {
     }
 }
 
-/// Asserts that clients that recorded the same publishers and topic received the messages in the
-/// same order. Returns the number of messages that all clients together have received.
+/// Compares the orders in which clients have received the messages of certain publishers to one
+/// topic: they must be the same for all clients with the same publishers and topic. Returns the
+/// number of messages that all clients together have received.
 fn check_reports(reports: &[Report]) -> u64 {
     let mut orders = HashMap::new();
     let mut compared = 0;

@@ -39,7 +39,7 @@ const ECHO_EVERY: u64 = 10_000;
 
 /// Time in microseconds that the last messages may take to arrive if the server has closed the
 /// publisher.
-const WITHOUT_PUBLISHER: u64 = 5_000_000;
+const PATIENCE_WITHOUT_PUBLISHER: u64 = 5_000_000;
 
 /// Latencies and faults of a run, as the bystanders have noticed them.
 #[derive(Clone, Debug, Default)]
@@ -256,7 +256,9 @@ impl EventLoop {
             return false;
         }
         let (echoes, subscribers) = self.connections.split_at(SHARDS);
-        // The next echo to arrive is the next one to be sent, so none is under way.
+        // The first connections are echoes, which number a message by the time at which it was due.
+        // Nothing is in flight if the next one to arrive is the next one to be sent, and that one
+        // is never sent, because it is due after the end.
         let has_echoes = echoes
             .iter()
             .zip(self.echo_due)
@@ -267,7 +269,7 @@ impl EventLoop {
         let patience = if self.has_publisher() {
             self.patience
         } else {
-            WITHOUT_PUBLISHER
+            PATIENCE_WITHOUT_PUBLISHER
         };
         has_echoes && has_messages || now - end > patience
     }

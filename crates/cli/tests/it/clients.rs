@@ -95,8 +95,10 @@ fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -
     });
 }
 
-/// Installs the clients, then runs `test`. If something that is needed for either is absent, skips
-/// the test with a message. Where `CI` is set, panics instead.
+/// Installs the WebSocket clients of other projects, then runs `test`, which returns what its
+/// command has printed or, as an error, what the command needs and this machine lacks. If something
+/// is lacking for the installation or for `test`, skips the test and says what. Where `CI` is set,
+/// panics instead.
 #[track_caller]
 fn run_if_possible(test: impl FnOnce() -> Result<String, String>) {
     if let Err(absent) = set_up().and_then(|()| test()) {

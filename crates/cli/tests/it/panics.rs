@@ -50,6 +50,7 @@ fn after_a_panic_of_a_shard_all_clients_are_closed_with_a_code_and_the_exit_stat
         // The server hands the connections to its two shards in turn.
         let mut clients = [(); 2].map(|()| server.connect("/echo"));
         let thread = thread(server.program.id(), &format!("shard-{broken}"));
+        // strace makes the thread's `epoll_wait` fail, which makes the shard panic.
         let Some(_strace) = refuse_waits(&thread) else {
             assert!(env::var_os("CI").is_none(), "not skipped in CI");
             // Not `eprintln!`: the test harness captures that.

@@ -84,7 +84,7 @@ pub struct ErrorAt {
     /// It is 0 if the header or payload began in an earlier call. The bytes before this offset may
     /// be passed to fastwebsockets.
     pub at: usize,
-    /// The error.
+    /// The rule that the peer broke.
     pub error: ProtocolError,
 }
 
