@@ -74,9 +74,10 @@ fuzz_target!(|operations: Vec<Operation>| {
     model.finish();
 });
 
-/// Returns the compression of a connection: none if `bits` are 0. Otherwise the lower three bits
-/// select the window, and the upper bit is set if the client forbids a compression context. The
-/// largest window with a context does not occur, because its bits would be 0.
+/// Returns the compression of a connection, selected by four bits: none if all are 0. Otherwise the
+/// lower three bits are the code of the window, in which 0 is the largest one, and the fourth bit
+/// is set if the client forbids a compression context. All bits of the largest window with a
+/// context are 0, so that it does not occur.
 fn terms(bits: u8) -> Terms {
     let (window, forgets) = (bits & 0x07, bits >> 3);
     match bits {

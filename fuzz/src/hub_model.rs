@@ -60,8 +60,8 @@ struct Connection {
     /// For each topic, the last message that the connection got because of its subscription to this
     /// topic.
     last: BTreeMap<usize, usize>,
-    /// The messages that may still arrive, each with the subscribed topics because of which it may
-    /// arrive. If a message has no such topics, it must not arrive.
+    /// The numbers of the messages that have not arrived, each with the topics of the message that
+    /// are still subscribed. If there are none, the message must not arrive any more.
     outstanding: BTreeMap<usize, BTreeSet<usize>>,
     /// The messages that have arrived.
     received: BTreeSet<usize>,

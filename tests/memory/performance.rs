@@ -33,7 +33,7 @@ const TOPIC: usize = 560;
 const REGISTRATION: usize = 512;
 
 /// Bytes that the server may hold for each topic of a registration, besides its name.
-const REGISTERED_NAME: usize = 48;
+const REGISTERED_TOPIC: usize = 48;
 
 /// The clients of a script so far, and the bytes that the server may hold for them.
 pub(crate) struct Performance<'a> {

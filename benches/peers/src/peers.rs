@@ -105,9 +105,7 @@ impl Peer {
             Self::BesideStalled => "framecast with 10 more subscribers, which never read",
             Self::BareTcp => "an epoll loop, one read and one write per wake-up, no WebSocket",
             Self::OneSend => "an epoll loop, one write for each frame and subscriber",
-            Self::Batch => {
-                "an epoll loop, one write to each subscriber for all frames of one read"
-            }
+            Self::Batch => "an epoll loop, one write to each subscriber for all frames of one read",
             Self::Fastwebsockets => {
                 "fastwebsockets' example `echo_server`: hyper, one write for each frame"
             }

@@ -25,7 +25,7 @@ impl Moment {
         Self(nanos)
     }
 
-    /// Returns the clock's reading at this moment, in nanoseconds.
+    /// Returns this moment in nanoseconds since the start of the clock.
     pub fn as_nanos(self) -> u64 {
         self.0
     }

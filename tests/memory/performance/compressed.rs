@@ -54,8 +54,8 @@ impl Performance<'_> {
         }
     }
 
-    /// Connects clients to the echo. They send compressed messages and do not read the compressed
-    /// replies.
+    /// Connects clients to the echo. They send compressed messages of `bytes` bytes, and do not read
+    /// the compressed replies. Allows the server the memory of these replies.
     pub(crate) fn compressed_echoes(
         &mut self,
         connections: usize,
@@ -66,8 +66,11 @@ impl Performance<'_> {
         let compressed = frame(0xC2, &deflated(&payload(bytes, noise_percent)));
         for _ in 0..connections {
             let mut socket = self.upgrade("/echo", Offer::Window(window));
-            let sent = send_while_taken(&mut socket, &compressed, MOST_BYTES / bytes.max(20_000));
+            // A bound on the number of small messages, too.
+            let most_messages = MOST_BYTES / bytes.max(20_000);
+            let sent = send_while_taken(&mut socket, &compressed, most_messages);
             let messages = sent.div_ceil(compressed.len());
+            // Each reply is allowed its inflated size, or its compressed size if that is larger.
             self.allow(messages * (SENT * bytes.max(compressed.len()) + MESSAGE + DELIVERY));
             self.sockets.push(socket);
         }

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     clients::{read_head, send_while_taken},
-    performance::{CONNECTION, Performance, REGISTERED_NAME, REGISTRATION, SENT},
+    performance::{CONNECTION, Performance, REGISTERED_TOPIC, REGISTRATION, SENT},
     script::{Asked, Last},
 };
 
@@ -105,7 +105,7 @@ impl Performance<'_> {
 
     /// Allows the memory of a registration with these topics.
     pub(super) fn allow_registration(&mut self, topics: &[String]) {
-        let names = topics.iter().map(|topic| REGISTERED_NAME + topic.len());
+        let names = topics.iter().map(|topic| REGISTERED_TOPIC + topic.len());
         // One byte for the user.
         self.allow(REGISTRATION + names.sum::<usize>() + 1);
     }

@@ -85,7 +85,7 @@ struct ProtocolArgs {
     #[arg(long, help_heading = PROTOCOL, value_name = "TEXT", requires = "subscribe")]
     subscribed: Option<String>,
 
-    /// Message with {topic} and {payload} that publishes [default: {payload}]
+    /// Message that a publisher sends; {topic} and {payload} are replaced [default: {payload}]
     #[arg(long, help_heading = PROTOCOL, value_name = "TEXT")]
     publish: Option<String>,
 }

@@ -136,7 +136,8 @@ impl Crowd {
         Ok(self.received > 0)
     }
 
-    /// Sends the patterns as fast as the server takes them, until `until`.
+    /// Sends each member's pattern, again and again, as fast as the server takes it, until `until`.
+    /// `answers` says whether the members read what the server sends.
     pub(crate) fn flood(&mut self, until: Instant, answers: Answers) -> Result<()> {
         for index in 0..self.members.len() {
             self.update_interest(index, answers)?;
@@ -151,7 +152,8 @@ impl Crowd {
                 if flags.intersects(readable) {
                     self.receive(index, &mut scratch);
                 }
-                if self.send(index, usize::MAX) || self.members[index].has_ended {
+                let has_sent_all = self.send(index, usize::MAX);
+                if has_sent_all || self.members[index].has_ended {
                     self.update_interest(index, answers)?;
                 }
             }

@@ -241,7 +241,7 @@ fn quantiles(outcome: &mut Outcome) -> ([[Quantiles; SHARDS]; 2], [[Quantiles; S
     (baseline, attacked)
 }
 
-/// Returns the latencies beyond their bounds. A bound is the sum of twice the baseline, 5 ms, a
+/// Returns a line for each latency beyond its bound. A bound is the sum of twice the baseline, 5 ms, a
 /// turn for every attacker that always has something for the shard to read, 1 ms for every MiB of a
 /// raised `--max-message-bytes`, and the delay of the machine's own timers.
 fn slow(
@@ -260,8 +260,8 @@ fn slow(
                 let large = f64::from(message_mib(attack));
                 let mut bound = 2.0 * calm + 5.0 + large + turns + machine_late;
                 if attack.fills_inboxes && probe == "stream" {
-                    // The stream's publisher waits for a permit, as all others do. With this the
-                    // bound has twice the turns, and 50 ms.
+                    // The stream's publisher waits for a permit behind all others: a second turn
+                    // of each, and 45 ms more.
                     bound += turns + 45.0;
                 }
                 if loaded > bound {

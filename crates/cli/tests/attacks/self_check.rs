@@ -24,8 +24,8 @@ const LOST: (usize, usize) = (2, 10);
 const DOUBLED: (usize, usize) = (3, 20);
 const SWAPPED: (usize, usize) = (4, 30);
 const CLOSED: (usize, usize) = (5, 40);
-/// Time by which message 6 comes late, for all subscribers.
-const HELD_UP: Duration = Duration::from_millis(60);
+/// Delay with which the server sends message 6 to all subscribers.
+const DELAY: Duration = Duration::from_millis(60);
 
 pub(crate) fn the_bystanders_notice_what_is_wrong() -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -66,7 +66,7 @@ pub(crate) fn the_bystanders_notice_what_is_wrong() -> Result<()> {
         .measured
         .attack
         .quantiles(crate::figures::Probe::Stream);
-    let held_up = HELD_UP.as_secs_f64() * 1000.0;
+    let held_up = DELAY.as_secs_f64() * 1000.0;
     for shard in stream {
         ensure!(shard.max >= held_up, "{shard:?} is not late");
     }
@@ -82,7 +82,7 @@ fn serve(mut subscribers: Vec<TcpStream>) -> Result<()> {
         // 8 bytes of number, 8 of the time at which it was due.
         let payload = read::<16>(&mut subscribers[publisher])?;
         if number == 6 {
-            thread::sleep(HELD_UP);
+            thread::sleep(DELAY);
         }
         let message = [&[wire::BINARY, 16][..], &payload].concat();
         for (subscriber, socket) in subscribers.iter_mut().enumerate() {

@@ -331,10 +331,10 @@ impl Scenario for Fanout {
     }
 
     fn dial(&mut self, index: usize, clients: &mut Clients, due: Moment) -> Result<(), Error> {
-        let topic = self.topic(index);
+        // The subscribers come first, then a publisher for each stream.
         let key = match index.checked_sub(self.plan.subscribers) {
             None => {
-                let role = Role::Subscriber(index);
+                let (role, topic) = (Role::Subscriber(index), self.topic(index));
                 self.subscribing.dial_subscriber(role, topic, clients, due)
             }
             Some(stream) => {

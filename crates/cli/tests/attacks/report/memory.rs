@@ -93,22 +93,23 @@ pub(super) fn table(rows: &[&Row]) -> String {
             record.outcome.closed,
             descriptors(memory_use),
             result(record),
-            before.as_ref().map_or_else(String::new, row_before),
+            before.as_ref().map_or_else(String::new, cell_before),
         );
     }
     let _ = writeln!(text, "\n{} attacks.", rows.len());
     text
 }
 
-/// Formats the column "before": the result on the older server.
-fn row_before(record: &Record) -> String {
+/// Formats the cell of the column "before": the result of an attack on the older server, with which
+/// this one is compared.
+fn cell_before(record: &Record) -> String {
     let Some(memory_use) = &record.memory_use else {
         return String::new();
     };
     let [_, peak, after, per_byte] = resident(memory_use, record.sent);
-    let mut row = format!("{peak}; {after}; {per_byte}");
+    let mut cell = format!("{peak}; {after}; {per_byte}");
     if !record.broken.is_empty() {
-        let _ = write!(row, "; {}", record.broken.join("; "));
+        let _ = write!(cell, "; {}", record.broken.join("; "));
     }
-    row
+    cell
 }

@@ -1,4 +1,5 @@
-//! Attacks by HTTP requests: heads, bodies, responses, and connections that wait.
+//! Attacks by HTTP requests: heads, bodies, responses that nobody reads, idle connections, and
+//! publications that wait for a permit.
 
 use std::time::Instant;
 
