@@ -136,8 +136,8 @@ impl Server {
         }
     }
 
-    /// Waits until each shard has answered several further requests. By then the server has read
-    /// all bytes sent before that it is willing to read.
+    /// Waits until each shard, which get connections in turn, has answered three more requests. By
+    /// then the server has read all earlier bytes, except those that it refuses to read.
     fn wait_until_all_is_read(&self) {
         for _ in 0..3 * SHARDS {
             let mut socket = self.dial();

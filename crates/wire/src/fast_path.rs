@@ -24,7 +24,7 @@ pub enum Head<'a> {
         /// Length of the frame, header included, in bytes.
         wire_len: usize,
     },
-    /// The beginning of a plain message that has not arrived whole. Its bytes are unchanged.
+    /// The beginning of a plain message that has not arrived whole. Its bytes are still masked.
     Part {
         /// Length of the frame, header included, in bytes. While the header is incomplete, this is
         /// the length of the header alone, or 2 if the second byte, which determines that length,

@@ -20,8 +20,8 @@ pub(in crate::hub) struct Segment {
     held: Held,
 }
 
-/// The number and the topic of the published messages in a segment, which are logged if an outbox
-/// drops the segment.
+/// Count of the published messages in a segment, and their topic. Both are logged if an outbox drops
+/// the segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Content {
     /// Number of published messages. Replies and control frames do not count.

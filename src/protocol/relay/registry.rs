@@ -292,12 +292,15 @@ mod tests {
         let registry = registry(10);
         let id = register(&registry, Instant::now());
         let dogs = Topics::from(TopicName::new("dogs").unwrap());
+        // A connection changes its topics, and ends.
         let claim = registry.claim(id).unwrap();
         claim.set_topics(&dogs);
         drop(claim);
+        // The next connection gets these topics, and ends.
         let claim = registry.claim(id).unwrap();
         assert_eq!(claim.connected(ConnectionId::of_nobody()), Some(dogs));
         drop(claim);
+        // No other connection uses the registration within its lifetime.
         registry.expire(Instant::now() + 2 * LIFETIME);
         assert_eq!(registry.len(), 0);
     }

@@ -1,9 +1,9 @@
 //! Parses responses of HTTP servers (RFC 9112), as far as a load client needs them.
 //!
-//! Both sides use httparse: the server within hyper and only for requests, the generator for
-//! responses.
+//! The generator shares no code with the server, so that no fault hides on both sides. httparse is
+//! an exception: hyper parses requests with it, and this file parses responses.
 //!
-//! Pure.
+//! Pure: this file does no I/O.
 
 use std::borrow::Cow;
 

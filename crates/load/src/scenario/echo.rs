@@ -38,7 +38,7 @@ pub(crate) struct Echo {
     path: String,
     opcode: Opcode,
     filler: Vec<u8>,
-    /// Number of this process's first caller, counted from 0 over the whole run.
+    /// Index of this process's first caller. Indices begin with 0 and go on over all processes.
     first: usize,
     callers: Vec<Caller>,
     state: State,

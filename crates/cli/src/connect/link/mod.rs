@@ -263,12 +263,13 @@ fn by_server(payload: &[u8]) -> Disconnect {
     }
 }
 
+/// Returns the reason for which a connection ended at `stop`.
 fn reason_of(stop: Stop) -> Disconnect {
     match stop {
         Stop::ProtocolError(error) => error.into(),
         Stop::Lost(error) => Disconnect::Lost(error),
-        // `Idle`, after which the caller reads on.
-        _ => Disconnect::Lost(io::ErrorKind::WouldBlock.into()),
+        // Does not occur: after `Idle` the caller reads on, and does not end the connection.
+        Stop::Idle => Disconnect::Lost(io::ErrorKind::WouldBlock.into()),
     }
 }
 
