@@ -66,8 +66,8 @@ impl Protocol for Player {
     }
 }
 
-/// Takes the player out of the lobby, if it still waits there. `on_close` does not do this, because
-/// it is not called if the client has gone before it got its 101.
+/// Takes the player out of the lobby, if the player still waits there. This is not done in
+/// `on_close`, because `on_close` is not called for a client that leaves before it gets its 101.
 impl Drop for Player {
     fn drop(&mut self) {
         let mut waiting = self.lobby.lock().expect("no panic while it is locked");

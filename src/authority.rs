@@ -1,5 +1,6 @@
 //! Authorities: the host and the port in a URL, or in the header `Host` or `Origin` of a request
-//! ([RFC 3986 §3.2]). They are parsed strictly, and different spellings of a host are equal.
+//! ([RFC 3986 §3.2]). They are parsed strictly. Different spellings of the same host compare as
+//! equal.
 //!
 //! [RFC 3986 §3.2]: https://www.rfc-editor.org/rfc/rfc3986#section-3.2
 
@@ -73,8 +74,9 @@ fn parse_port(digits: &str) -> Option<u16> {
 }
 
 impl Host {
-    /// Parses a name or an IPv4 address. Only four decimal numbers are taken for an address: a
-    /// browser turns all other spellings of an address into this one before it sends them.
+    /// Parses a name or an IPv4 address. Only four decimal numbers between dots count as an
+    /// address: a browser turns all other spellings of an address into this one before it sends a
+    /// request.
     fn parse(text: &str) -> Option<Self> {
         if !(1..=MAX_NAME_BYTES).contains(&text.len()) {
             return None;
@@ -156,7 +158,7 @@ impl Scheme {
         Some((scheme, rest))
     }
 
-    /// Returns the default port, for a URL that names none.
+    /// Returns the scheme's default port, which a URL means if it names no port.
     pub(crate) fn port(self) -> u16 {
         match self {
             Self::Http => 80,

@@ -5,8 +5,9 @@ use crate::wire::{close::CloseCode, frame::Frame, protocol_error::ProtocolError}
 
 /// The reason for which a connection ended.
 ///
-/// The end of a connection is not an error: most peers close theirs. Close codes from 4000 on are
-/// framecast's own: 4000 to 4499 invite the client to connect again, 4500 to 4999 tell it not to.
+/// The end of a connection is not an error: most connections are closed by their peer. framecast's
+/// own close codes begin at 4000: 4000 to 4499 invite the client to connect again, 4500 to 4999
+/// tell it not to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Disconnect {
@@ -84,10 +85,11 @@ impl Disconnect {
         )
     }
 
-    /// Returns true if the server waits for the peer to answer its Close. It does not wait for a
-    /// peer that is ended because of the memory that it makes the server hold: the state in which
-    /// the server reads the peer's frames is freed then, and without this state a Close can't be
-    /// found among the peer's other bytes.
+    /// Returns true if the server waits for the peer to answer its Close. It does not wait if the
+    /// peer has sent its Close or has gone, if the peer's frames can't be read after a protocol
+    /// error, or if the shard has panicked. Nor does it wait for a peer that is ended because of
+    /// the memory that it makes the server hold: the unfinished message and the unread bytes of
+    /// this peer are freed, and without them a Close can't be found among the bytes that follow.
     pub(crate) fn expects_peers_close(self) -> bool {
         !matches!(
             self,
@@ -101,9 +103,9 @@ impl Disconnect {
         )
     }
 
-    /// Returns true if the peer may still be sending. Its bytes must then be read until the stream
-    /// ends: unread bytes would make the kernel reset the connection, and the peer could lose the
-    /// server's Close.
+    /// Returns true if the peer may still be sending when the server has sent its Close. The peer's
+    /// bytes must then be read until the stream ends: unread bytes would make the kernel reset the
+    /// connection, and the peer could lose the server's Close.
     pub(crate) fn may_still_send(self) -> bool {
         !self.expects_peers_close() && self.close_code().is_some()
     }

@@ -15,7 +15,7 @@ pub struct Access {
     /// Origins of other web pages that may use this server, such as `https://app.example`. `*`
     /// allows every page. Default: none, so that only pages of this server itself may use it.
     pub allowed_origins: Vec<String>,
-    /// Host names that the server answers to, such as `app.example`. It always answers to
+    /// Host names that the server answers to, such as `app.example`. The server always answers to
     /// `localhost`, to names under `.localhost`, to IP addresses, and to the host of `public_url`.
     /// `*` allows every name. Requests for other names are refused: the owner of a name could point
     /// it at this server, and web pages from that name would then count as the server's own (DNS
@@ -105,7 +105,8 @@ fn check_origin(origin: &str) -> Result<(), InvalidSetting> {
 mod tests {
     use super::*;
 
-    /// Checks the default rules after this `change`. Returns the error, or "accepted".
+    /// Applies `change` to the default rules, and checks them. Returns the text of the error, or
+    /// "accepted".
     fn verdict(change: impl FnOnce(&mut Access)) -> String {
         let mut access = Access::default();
         change(&mut access);

@@ -46,6 +46,6 @@ impl Deflate {
     }
 }
 
-/// Greatest number that `contexts` may be set to. The value is arbitrary: so many contexts, of 160
-/// KiB each, take 160 GiB.
+/// Greatest number that `contexts` may be set to. The value is arbitrary, but a larger number is a
+/// mistake: so many contexts, of 160 KiB each, take 160 GiB already.
 const MAX_CONTEXTS: usize = 1024 * 1024;

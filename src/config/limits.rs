@@ -87,8 +87,8 @@ impl Limits {
         self.memory_budget.unwrap_or_else(half)
     }
 
-    /// Returns the smallest memory budget, in bytes, with which one connection can use all of these
-    /// limits fully and memory does not get short.
+    /// Returns the smallest memory budget, in bytes, with which memory does not get short when a
+    /// single connection holds as much as these limits allow.
     pub(crate) fn least_memory(&self) -> u64 {
         let largest = self.outbox_bytes() + 4 * self.message_bytes + self.body_bytes();
         // Memory is short as soon as three quarters of the budget are held. So everything that one
@@ -113,8 +113,8 @@ impl Limits {
     }
 }
 
-/// Bytes by which each shard raises the smallest allowed memory budget: a margin above the 16 KiB
-/// that a shard may hold before the other shards know of it.
+/// Bytes by which each shard raises the smallest allowed memory budget: up to 16 KiB that the shard
+/// holds but has not reported to the budget yet, and a margin.
 const SHARD_MEMORY: u64 = 256 * 1024;
 
 /// Greatest number that `message_bytes` may be set to. The value is arbitrary. There must be a

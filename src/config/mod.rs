@@ -28,7 +28,7 @@ pub(crate) use self::{access::allowed_host, public_url::PublicUrl};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Address to listen on. Port 0 takes a free one. Default: `127.0.0.1:8080`.
+    /// Address to listen on. With port 0 the kernel chooses a free port. Default: `127.0.0.1:8080`.
     pub listen: SocketAddr,
     /// Number and lifetime of registrations, which `POST /register` makes.
     pub registrations: Registrations,
@@ -82,7 +82,8 @@ impl Config {
 mod tests {
     use super::*;
 
-    /// Checks the default configuration after this `change`. Returns the error, or "accepted".
+    /// Applies `change` to the default configuration, and checks it. Returns the text of the error,
+    /// or "accepted".
     fn verdict(change: impl FnOnce(&mut Config)) -> String {
         let mut config = Config::default();
         change(&mut config);

@@ -17,7 +17,8 @@ impl PublicUrl {
     ///
     /// # Errors
     ///
-    /// The reason why `text` is no public URL, as the end of a sentence: "has a user".
+    /// The reason why `text` is no public URL: the rest of a sentence whose subject is the URL,
+    /// such as "has a user".
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let (scheme, rest) =
             Scheme::split(text).ok_or("begins with neither http:// nor https://")?;

@@ -28,8 +28,8 @@ pub struct Timeouts {
     ///
     /// `--close-timeout`
     pub close: Duration,
-    /// Time for which a socket may take no bytes before its subscriber is ended. This holds only
-    /// while the outbox of the subscriber is over its [limit](crate::Limits::outbox_bytes).
+    /// Time after which a subscriber is ended if its socket has taken no bytes. Subscribers whose
+    /// outbox is within its [limit](crate::Limits::outbox_bytes) are not ended for this reason.
     /// Default: 1 s.
     ///
     /// `--slow-after`

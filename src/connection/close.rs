@@ -20,10 +20,12 @@ use crate::{
     protocol::Protocol,
 };
 
-/// Closes a connection that has ended for `reason`. It publishes the messages that still wait for a
-/// permit, and those that the protocol publishes in `on_close`. It writes the outbox, whose last
-/// frame is the Close. And it waits for the peer's answer to the Close (RFC 6455 §7.1.1), within
-/// the time for closing. Returns true if the closing handshake was complete in time.
+/// Closes a connection that has ended for `reason`. First publishes the messages that still wait
+/// for a permit. Then calls `on_close`, and publishes the messages that the protocol has published
+/// there. Meanwhile makes the closing handshake: writes the outbox, whose last frame is the Close,
+/// and waits for the peer's answer to the Close (RFC 6455 §7.1.1). The handshake may take as long
+/// as the close timeout, or less in a drain. Returns true if the closing handshake was complete in
+/// time.
 pub(super) async fn close(
     handle: &HandleRef,
     mut protocol: Box<dyn Protocol>,
@@ -80,7 +82,7 @@ async fn closing_handshake(
 }
 
 /// Publishes `last`, the messages that the protocol has published in `on_close`. If the hub has too
-/// much to deliver, they first wait for a permit. When the time `within` is over, they are
+/// much to deliver, they wait for a permit, but no longer than `within`. After that time they are
 /// published without a permit.
 async fn publish_last(handle: &HandleRef, last: Publications, within: Duration) {
     if last.is_empty() {

@@ -114,7 +114,7 @@ fn on_a_shard<T: Send + 'static>(
     wait.recv().unwrap()
 }
 
-/// Opens an anonymous connection with this protocol, which is given its socket later.
+/// Opens an anonymous connection with this protocol. The connection gets its socket later.
 fn open(
     shard: &Rc<Shard>,
     protocol: impl Protocol + 'static,
@@ -190,7 +190,7 @@ fn a_turn_inflates_no_more_messages_than_its_time_allows() {
     assert!(messages < 50, "{messages}");
 }
 
-/// A protocol that takes 50 us for every message, as one of an application may, and counts the
+/// A protocol that takes 50 us for every message, as an application's protocol may, and counts the
 /// messages.
 struct Slow(Rc<Cell<u32>>);
 

@@ -13,7 +13,8 @@ use crate::metrics::{ends::Ends, shard::ShardMetrics};
 pub struct Metrics {
     /// Gauge: open connections, those in their opening or closing handshakes included.
     pub connections: u64,
-    /// Gauge: topics with a subscriber, each counted once for every shard that has subscribers.
+    /// Gauge: topics with a subscriber. A topic counts once for each shard on which it has
+    /// subscribers.
     pub topics: u64,
     /// Counter: messages queued to subscribers. A message counts once for each subscriber.
     pub deliveries: u64,

@@ -26,8 +26,8 @@ use crate::disconnect::Disconnect;
 /// other. The shard's other connections wait meanwhile, so a call must not block. The time of a
 /// call is charged to the connection. A connection that has used up its turn is not read until its
 /// next turn, and a connection that publishes more than the hub can deliver is not read until it
-/// may publish again. The protocol need not care for either. If a call panics, the shard ends with
-/// all of its connections.
+/// may publish again. The protocol need not care about these two limits. If a call panics, the
+/// shard ends with all of its connections.
 pub trait Protocol {
     /// Handles a new connection, before its client gets the 101. Subscriptions that this call makes
     /// are in force when the client gets the 101. Messages that this call publishes are published

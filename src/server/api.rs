@@ -47,8 +47,9 @@ struct PublishRequest<'a> {
     topic: Cow<'a, str>,
     #[serde(borrow)]
     message: Cow<'a, str>,
-    /// `None` if the field is absent: the message is for everybody. Null is refused. A publisher
-    /// would send null for a user whose id it does not know, and the message would go to everybody.
+    /// The user that the message is for. `None` if the field is absent: the message is for
+    /// everybody. Null is refused: a publisher might send it when it does not know the user's id,
+    /// and the message would go to everybody.
     #[serde(default, deserialize_with = "present")]
     user_id: Option<User>,
 }
@@ -107,8 +108,8 @@ struct Health {
     unanswered_pings: u64,
     violations: u64,
     accept_errors: u64,
-    /// The most CPU time that a step of any shard has taken, in microseconds. Left out without the
-    /// feature `internals`, because it is not measured then.
+    /// The most CPU time that a step or a turn has taken on any shard, in microseconds. Left out
+    /// without the feature `internals`, because it is not measured then.
     #[serde(skip_serializing_if = "Option::is_none")]
     longest_hold_us: Option<u64>,
 }

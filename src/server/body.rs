@@ -94,8 +94,8 @@ impl Gathered {
         }
     }
 
-    /// Refuses a body of which `announced` more bytes will come, if that makes it too large.
-    /// Reserves no memory for these bytes.
+    /// Refuses the body if `announced` more bytes would make it too large. Reserves no memory for
+    /// these bytes.
     fn expect(&self, announced: usize) -> Result<(), Rejection> {
         if announced > self.limit_bytes - self.bytes.len() {
             return Err(Rejection::BodyTooLarge {

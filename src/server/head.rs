@@ -23,7 +23,7 @@ pub(super) struct AwaitedHead {
 }
 
 impl AwaitedHead {
-    /// Begins to wait for the first head.
+    /// Returns the state of a new connection, whose wait for the first head begins now.
     pub(super) fn awaited() -> Self {
         Self {
             since: Cell::new(Some(Instant::now())),

@@ -99,7 +99,7 @@ mod tests {
         })
     }
 
-    /// Returns true if `hosts` include the host of `host`, which may have a port.
+    /// Parses `host`, which may have a port. Returns true if `hosts` include this host.
     fn include(hosts: &Hosts, host: &str) -> bool {
         hosts.include(&Authority::parse(host).expect(host).host)
     }

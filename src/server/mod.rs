@@ -200,8 +200,8 @@ async fn drain(site: &Site, all_closed: &mut mpsc::Receiver<Infallible>) -> Resu
     Ok(site.hub.drain(left).await?)
 }
 
-/// Pause between two batches of deletions of expired registrations, in which the shards can take
-/// the registry's lock.
+/// Pause between two batches of deletions of expired registrations. During the pause the shards can
+/// take the registry's lock.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(1);
 
 /// Shortest time between two log lines about the same kind of shortage.

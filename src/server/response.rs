@@ -93,7 +93,7 @@ impl Rejection {
     }
 }
 
-/// Makes the rejection of an upgrade whose connection could not be made, from the reason for that.
+/// Makes the rejection of an upgrade request from the reason why its connection could not be made.
 impl From<Disconnect> for Rejection {
     fn from(reason: Disconnect) -> Self {
         match reason {

@@ -243,7 +243,8 @@ pub(crate) fn accept<B>(
 mod tests {
     use super::*;
 
-    /// Checks a valid opening handshake after this `change` to it. Returns the result of the check.
+    /// Applies `change` to a valid opening handshake, and checks it. Returns the result of the
+    /// check.
     fn verdict(change: impl FnOnce(&mut Request<()>)) -> Result<(), Rejection> {
         let mut request = Request::get("/ws")
             .header("host", "a.example")
@@ -257,8 +258,8 @@ mod tests {
         check(&request).and_then(|()| requested_host(&request).map(drop))
     }
 
-    /// Checks a valid opening handshake after its header `name` was given these values instead.
-    /// Returns the result of the check.
+    /// Replaces the header `name` of a valid opening handshake by one header for each of `values`,
+    /// and checks the handshake. Returns the result of the check.
     fn with(name: &'static str, values: &[&'static str]) -> Result<(), Rejection> {
         verdict(|request| {
             request.headers_mut().remove(name);

@@ -33,13 +33,13 @@ use crate::server::{
 /// The watchdog of a server.
 pub(super) struct Watchdog {
     /// Clones of the listeners from which the first shard accepts. This field stands before
-    /// `handoff`, so that it is dropped first: the drain waits until all clones of the handoff are
-    /// dropped, and then nothing must listen any more.
+    /// `handoff`, so that it is dropped first: the drain goes on when all clones of the handoff are
+    /// dropped, and from then on no listener may be open.
     listeners: Vec<Listener>,
     handoff: Handoff,
     check_interval: Duration,
     watch: Watch,
-    /// Number of connections that this thread is answering at the moment.
+    /// Number of connections that this thread is answering.
     answering: Rc<Cell<usize>>,
 }
 
@@ -68,7 +68,8 @@ impl Watchdog {
         }
     }
 
-    /// Checks the shards again and again, and accepts connections between the checks if it must.
+    /// Checks the shards again and again. Accepts connections between the checks while
+    /// [`must_accept`](Self::must_accept) returns true.
     async fn check_forever(&mut self) {
         let mut checks = interval(self.check_interval);
         // After the process was stopped (`SIGSTOP`), missed checks are not made up for.
@@ -186,8 +187,8 @@ pub(super) fn start(
 }
 
 /// Time between two checks of the shards. A shard stands still if it has not ticked for 2 s, which
-/// is [`STANDING_CHECKS`] checks. Each check asks it to tick, which costs a sleeping shard a few
-/// microseconds.
+/// is [`STANDING_CHECKS`] checks. Each check asks every shard to tick, which costs a sleeping shard
+/// a few microseconds.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Time between two attempts to accept, while this thread accepts. The thread does not wait for the
@@ -195,7 +196,8 @@ pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// shard accepts, too.
 const ACCEPT_EVERY: Duration = Duration::from_millis(20);
 
-/// Greatest number of sockets that are accepted from a listener before the next check.
+/// Greatest number of sockets that one attempt to accept takes from a listener, so that it does not
+/// delay the next check.
 const ACCEPTED_AT_ONCE: usize = 1024;
 
 /// Greatest number of connections that this thread answers at a time, each within a second.

@@ -69,7 +69,7 @@ impl Deref for Topics {
     }
 }
 
-/// Compares the pointers first: two lists are nearly always clones of the same list.
+/// Compares the pointers first: two equal lists are nearly always clones of the same list.
 impl PartialEq for Topics {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0

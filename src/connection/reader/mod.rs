@@ -47,7 +47,8 @@ pub(super) struct Reader {
     /// Bytes that earlier turns have not read. The next turn reads them first. Boxed, because an
     /// idle connection has none.
     kept: Option<Box<Kept>>,
-    /// The ticket of the connection's task in the shard's queue for another turn.
+    /// The ticket of the connection's task in the shard's queue of tasks that wait for another
+    /// turn.
     ticket: Ticket,
     /// True if `slow_path` waits for a permit to publish. After that, this future may go on to read
     /// a message.
@@ -101,7 +102,8 @@ impl Reader {
 
     /// Makes the connection wait for a permit, publish `publications`, and then go on with `rest`:
     /// the future of the slow path that was interrupted, if there is one. `unread` is the number of
-    /// bytes that the connection has received and reads later. They stay in memory during the wait.
+    /// bytes that the connection has received and reads only after the wait: during the wait they
+    /// are charged, too.
     fn wait_with(
         &mut self,
         handle: &HandleRef,
@@ -190,10 +192,10 @@ impl Reader {
         read
     }
 
-    /// Publishes the messages that wait for a permit, after the end of the connection, and reads
-    /// nothing more. An unfinished message is dropped, like all messages that come after the end.
-    /// But if the peer's Close was read already, the reader remembers that, so that the closing
-    /// handshake does not wait for another Close.
+    /// Called once the connection has ended: publishes its messages that still wait for a permit,
+    /// now without one. Reads nothing more. An unfinished message is dropped, like all messages
+    /// that come after the end of the connection. But if the peer's Close was read already, the
+    /// reader remembers that, so that the closing handshake does not wait for another Close.
     pub(super) fn publish_after_end(&mut self, cx: &mut Context<'_>, shard: &Shard) {
         if let Some(slow_path) = self.slow_path.as_mut().filter(|_| self.is_publishing) {
             // In this turn nothing can be received, so the future publishes and ends, unless it is
@@ -261,9 +263,9 @@ impl Reader {
 
     /// Publishes the publications of the turn, or makes the connection wait for a permit. While it
     /// waits, nothing is read. `read` is the result of reading in this turn: if the connection has
-    /// ended, the reason is returned only after the wait. `pinned` is the size of the buffer that
-    /// was kept for this turn, in bytes: all of it stays in memory, however few of its bytes are
-    /// still unread.
+    /// ended, the reason is returned only after the wait. `pinned` is the size, in bytes, of the
+    /// buffer that the turn before has kept for this one: all of it stays in memory, however few of
+    /// its bytes are still unread.
     fn publish(
         &mut self,
         cx: &Context<'_>,
@@ -328,7 +330,7 @@ impl Turn<'_> {
     }
 
     /// Stops the turn if its publications must wait for a permit. Returns true if the turn is
-    /// stopped.
+    /// stopped, now or before.
     fn stop_if_it_must_wait(&mut self) -> bool {
         self.is_stopped |= self.must_wait();
         self.is_stopped

@@ -117,8 +117,9 @@ pub(super) async fn publish(
     }
 }
 
-/// Reads a message through the gate and fastwebsockets. If `in_fragments`, a fragmented message is
-/// returned frame by frame: first its first frame, with the future that reads the others.
+/// Reads a message through the gate and fastwebsockets. If `in_fragments` is true, a fragmented
+/// message is returned frame by frame: this future returns its first frame, with the future that
+/// reads the next ones.
 pub(super) async fn read(handle: HandleRef, in_fragments: bool) -> Outcome {
     let infos = MessageInfos::default();
     let is_final = IsFinal::default();

@@ -6,7 +6,7 @@ use super::*;
 use crate::{message::Message, topic::list::Topics, wire::close::CloseCode};
 
 /// Starts a connection whose peer sends the bytes `read`, and polls its task five times, which is
-/// more than it needs. Returns the bytes that the connection writes to the peer.
+/// more often than the task needs. Returns the bytes that the connection writes to the peer.
 fn written(connection: Connection, read: &[u8]) -> Vec<u8> {
     let script = Rc::new(RefCell::new(Script {
         read: read.to_vec(),
@@ -76,8 +76,8 @@ fn replies_to_a_connection_that_is_reset_go_to_no_other_connection() {
     assert_eq!(written, b"");
 }
 
-/// A protocol that closes the connection at the first message. It sends the test the reason with
-/// which its `on_close` is called.
+/// A protocol that closes the connection at the first message. When its `on_close` is called, it
+/// sends the reason to the test through the channel.
 struct Closes(mpsc::Sender<Disconnect>);
 
 impl Protocol for Closes {
@@ -137,8 +137,8 @@ fn while_memory_is_short_a_topic_that_is_followed_may_be_subscribed_to_and_no_ot
     assert_eq!(written[..4], *b"\x88\x1B\x03\xF5");
 }
 
-/// A protocol that publishes once for each message that it gets, to one and the other of two lists
-/// of topics alternately. It counts the messages, and claims that its calls are instant.
+/// A protocol that publishes a message for each message that it gets, alternately to the one and to
+/// the other of two lists of topics. It counts the messages, and claims that its calls are instant.
 struct Alternates([Topics; 2], Rc<Cell<u32>>);
 
 impl Protocol for Alternates {

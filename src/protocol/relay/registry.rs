@@ -136,7 +136,8 @@ impl Registry {
     }
 
     /// Deletes a registration. Returns `None` if there was none with this id, `Some(None)` if there
-    /// was one that was not connected, and else the connection, which the caller must end.
+    /// was one without an open connection, and otherwise `Some` with the connection, which the
+    /// caller must end.
     pub(crate) fn delete(&self, id: Uuid) -> Option<Option<ConnectionId>> {
         let RegistryState { table, expiries } = &mut *self.lock();
         let presence = table.remove(&id)?.presence;

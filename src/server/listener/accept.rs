@@ -113,8 +113,8 @@ impl Warning {
     }
 }
 
-/// The time to wait after an error before accepting again. It doubles with each further error, up
-/// to a second.
+/// The time to wait after an error of the system before accepting again. It doubles with each
+/// further error of this kind, up to a second, until a socket is accepted.
 #[derive(Debug)]
 struct BackOff(Duration);
 
