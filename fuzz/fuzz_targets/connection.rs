@@ -1,7 +1,7 @@
 //! Compares a whole connection of the server (socket, gate, fastwebsockets, reader, outbox) with
 //! the oracle. However reads and writes are split, the server must send the frames that the oracle
-//! derives from the client's bytes. The input may select our client in place of our server. Then
-//! the read side of our client is compared with the oracle.
+//! derives from the client's bytes. The input may select our client (`framecast connect`) in place
+//! of our server. Then the read side of our client is compared with the oracle.
 #![no_main]
 
 use framecast::Disconnect;
@@ -148,7 +148,8 @@ fn expected_data(input: &Input, conversation: &Conversation) -> Vec<ServerFrame>
         .collect()
 }
 
-/// Checks the data frames that were received. If `may_end_early`, the last ones may be missing.
+/// Checks that `data`, the data frames that were received, are the expected ones. If
+/// `may_end_early`, the last expected ones may be missing.
 fn check_data(data: &[ServerFrame], expected: &[ServerFrame], may_end_early: bool) {
     let end = if may_end_early {
         data.len().min(expected.len())

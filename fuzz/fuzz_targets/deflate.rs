@@ -43,8 +43,8 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Returns true if the server must compress a message, because it surely gets smaller: it is the
-/// same byte at least 16 times, and not more than 256 times if the window is the smallest.
+/// Returns true if the server must compress a message, because it surely gets smaller: the message
+/// is one byte, repeated 16 times or more, and has at most 256 bytes if the window is the smallest.
 fn must_shrink(message: &[u8], window: WindowBits) -> bool {
     let fits = window != WindowBits::MIN || message.len() <= 256;
     fits && message.len() >= 16 && message.iter().all(|byte| *byte == message[0])

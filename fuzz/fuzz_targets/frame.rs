@@ -23,8 +23,8 @@ enum Sent<'a> {
         is_final: bool,
         payload: &'a [u8],
     },
-    /// A binary message of this many bytes (modulo 200,000). So the payload can be larger than an
-    /// input.
+    /// A binary message of this many bytes (modulo 200,000). So the payload can be larger than the
+    /// fuzzer's whole input.
     Large(u32),
     Text(&'a str),
 }

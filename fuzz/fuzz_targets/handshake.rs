@@ -1,4 +1,4 @@
-//! Compares the server's check of opening handshakes with a second, strict one (RFC 6455 §4.2.1).
+//! Compares the server's check of opening handshakes with a second, strict check (RFC 6455 §4.2.1).
 //! Both must accept the same requests. A rejection must have one line of JSON.
 #![no_main]
 
@@ -46,8 +46,8 @@ fuzz_target!(|head: &[u8]| {
     }
 });
 
-/// Converts the parsed request to the type that the server takes. Returns `None` if its parts do
-/// not fit that type.
+/// Converts the parsed request to an [`http::Request`], which the server takes. Returns `None` if
+/// the crate `http` refuses a part of it, such as the target.
 fn to_request(parsed: &httparse::Request<'_, '_>) -> Option<Request<()>> {
     let version = if parsed.version? == 1 {
         Version::HTTP_11

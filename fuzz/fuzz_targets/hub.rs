@@ -75,9 +75,9 @@ fuzz_target!(|operations: Vec<Operation>| {
 });
 
 /// Returns the compression of a connection, selected by four bits: none if all are 0. Otherwise the
-/// lower three bits are the code of the window, in which 0 is the largest one, and the fourth bit
-/// is set if the client forbids a compression context. All bits of the largest window with a
-/// context are 0, so that it does not occur.
+/// lower three bits select the window, where 0 stands for the largest, and the fourth bit is set if
+/// the client forbids a compression context. The largest window with a context cannot be selected,
+/// because all its bits would be 0.
 fn terms(bits: u8) -> Terms {
     let (window, forgets) = (bits & 0x07, bits >> 3);
     match bits {

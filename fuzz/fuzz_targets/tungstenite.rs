@@ -81,8 +81,8 @@ fn read_by_client(input: &Input) -> Vec<Received> {
         .collect()
 }
 
-/// Returns true if tungstenite 0.30 rightly differs from us: it reads on where our connection has
-/// ended with `ours`, or reports another end, `theirs`.
+/// Returns true if tungstenite 0.30 may differ from our connection, which has ended with `ours`: it
+/// may read messages behind that end, or report another end, `theirs`.
 fn may_differ(ours: &conversation::End, theirs: End) -> bool {
     match ours {
         // tungstenite answers with 1002, too, but reports a normal end.

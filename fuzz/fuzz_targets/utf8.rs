@@ -46,8 +46,9 @@ fn bytes_valid(text: &[u8]) -> Option<usize> {
 }
 
 /// Feeds the text to the validator byte by byte, in fragments. The lengths of the fragments are the
-/// four `cuts` and 1, again and again. Returns the result of the validator as [`bytes_valid`] does:
-/// the number of bytes before the refused one, or `None` if the text is accepted.
+/// four `cuts` (125 at most) and 1, again and again. Returns the result of the validator as
+/// [`bytes_valid`] does: the number of bytes before the refused one, or `None` if the text is
+/// accepted.
 fn bytes_taken(cuts: [u8; 4], text: &[u8]) -> Option<usize> {
     let mut validator = Validator::new(RULES);
     let (mut rest, mut first) = (text, 0x01);

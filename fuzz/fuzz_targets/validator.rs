@@ -44,7 +44,8 @@ struct Validated {
     is_between_messages: bool,
 }
 
-/// Validates `wire` in pieces. `next_len` returns the greatest size of the next piece, in bytes.
+/// Validates `wire` in pieces. Each call of `next_len` returns how many bytes the next piece has,
+/// unless fewer are left.
 fn validated(wire: &[u8], rules: Rules, mut next_len: impl FnMut() -> usize) -> Validated {
     let mut validator = Validator::new(rules);
     let (mut infos, mut passed, mut error) = (VecDeque::new(), Vec::new(), None);

@@ -1,5 +1,5 @@
-//! Runs the read side of our client with a scripted peer. The read side is set up as in the
-//! product.
+//! Runs the read side of our client (`framecast connect`) with a scripted peer. The read side is
+//! set up as in the product.
 
 use std::{
     cell::RefCell,

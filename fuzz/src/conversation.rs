@@ -35,8 +35,8 @@ pub enum End {
 }
 
 impl Decoded {
-    /// Returns the conversation as the reader of the frames must understand them, a server or a
-    /// client that takes messages of up to `limit` bytes.
+    /// Returns what the receiver of the frames, a server or a client, must read from them. The
+    /// receiver takes messages of up to `limit` bytes.
     pub fn conversation(self, limit: usize) -> Conversation {
         let mut conversation = Conversation::default();
         let mut message: Option<Vec<u8>> = None;

@@ -114,7 +114,7 @@ fn is_token(byte: u8) -> bool {
 
 impl Parameters {
     /// Reads the parameters of an extension. Returns `None` if one is unknown, occurs twice or has
-    /// an invalid value (§7.1).
+    /// an invalid value (RFC 7692 §7.1).
     pub fn of(extension: &Extension) -> Option<Self> {
         let mut parameters = Self::default();
         let names = extension.parameters.iter().map(|(name, _)| name);
@@ -139,7 +139,7 @@ impl Parameters {
     }
 }
 
-/// Parses a number from 8 to 15 without leading zeros (§7.1.2.1).
+/// Parses a number from 8 to 15 without leading zeros (RFC 7692 §7.1.2.1).
 fn window_bits(value: &[u8]) -> Option<u8> {
     (8..=15).find(|bits: &u8| bits.to_string().as_bytes() == value)
 }

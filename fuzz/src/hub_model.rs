@@ -60,8 +60,9 @@ struct Connection {
     /// For each topic, the last message that the connection got because of its subscription to this
     /// topic.
     last: BTreeMap<usize, usize>,
-    /// The numbers of the messages that have not arrived, each with the topics of the message that
-    /// are still subscribed. If there are none, the message must not arrive any more.
+    /// The numbers of the messages that have not arrived. With each number are those topics of the
+    /// message that the connection is still subscribed to. If no topic is left, the message must
+    /// not arrive any more.
     outstanding: BTreeMap<usize, BTreeSet<usize>>,
     /// The messages that have arrived.
     received: BTreeSet<usize>,
@@ -286,10 +287,10 @@ impl Connection {
     }
 
     /// Returns the topic because of which this connection gets a message, or `None` if the model
-    /// does not know. A message to several topics is delivered only once. A connection that cannot
-    /// change its topics gets it because of the first of the message's topics that the connection
-    /// has subscribed to, provided that the message was published after the connection had
-    /// subscribed.
+    /// does not know the topic. A message to several topics is delivered only once. Then the model
+    /// knows the topic only for a connection of nobody, which cannot change its topics: it is the
+    /// first of the message's topics that the connection has subscribed to, provided that the
+    /// message was published after the connection had subscribed.
     fn delivering_topic(&self, number: usize, message: &Message) -> Option<usize> {
         match (&message.topics[..], self.user) {
             ([topic], _) => Some(*topic),

@@ -81,13 +81,14 @@ struct Decoder {
     out: Vec<u8>,
     /// Distance up to which a block may refer back, in bytes.
     window: usize,
-    /// Offset in the stream of the length field of the last empty stored block, in bytes. The
-    /// appended [`TAIL`] must be such a field: the message is whole only if `TAIL` is at this
-    /// offset.
+    /// Offset in the stream, in bytes, of the length field of the empty stored block that was
+    /// decoded last. [`TAIL`], appended to the message, is such a field if the message is whole. So
+    /// the message is whole only if `TAIL` is at this offset.
     empty_at: Option<usize>,
 }
 
-/// The two Huffman codes of a block (§3.2.3): one for literals and lengths, one for distances.
+/// The two Huffman codes of a block (RFC 1951 §3.2.3): one for literals and lengths, one for
+/// distances.
 type Codes = (Code, Code);
 
 impl Decoder {
@@ -134,7 +135,7 @@ impl Decoder {
         None
     }
 
-    /// Decodes a block (§3.2.3). Returns true if it has BFINAL.
+    /// Decodes a block (RFC 1951 §3.2.3). Returns true if it has BFINAL.
     fn block(&mut self, bits: &mut Bits<'_>) -> Option<bool> {
         let is_last = bits.take(1)? == 1;
         match bits.take(2)? {
@@ -149,7 +150,7 @@ impl Decoder {
         Some(is_last)
     }
 
-    /// Decodes a block without compression (§3.2.4).
+    /// Decodes a block without compression (RFC 1951 §3.2.4).
     fn stored(&mut self, bits: &mut Bits<'_>) -> Option<()> {
         bits.at = bits.at.next_multiple_of(8);
         let at = bits.at / 8;
@@ -166,7 +167,7 @@ impl Decoder {
         Some(())
     }
 
-    /// Decodes a block with compression (§3.2.5).
+    /// Decodes a block with compression (RFC 1951 §3.2.5).
     fn compressed(&mut self, bits: &mut Bits<'_>, (lengths, distances): &Codes) -> Option<()> {
         loop {
             match lengths.symbol(bits)? {
@@ -197,10 +198,10 @@ impl Decoder {
     }
 }
 
-/// Reader of bits, the least significant first (§3.1.1).
+/// Reader of bits, the least significant first (RFC 1951 §3.1.1).
 struct Bits<'a> {
     bytes: &'a [u8],
-    /// Position, in bits.
+    /// Number of bits that have been read.
     at: usize,
 }
 
@@ -217,8 +218,8 @@ impl Bits<'_> {
     }
 }
 
-/// A Huffman code (§3.2.2): for each length in bits, the number of symbols whose codes have this
-/// length; and the symbols in the order of their codes.
+/// A Huffman code (RFC 1951 §3.2.2): for each length in bits, the number of symbols whose codes
+/// have this length; and the symbols in the order of their codes.
 struct Code {
     counts: [usize; 16],
     symbols: Vec<usize>,
@@ -226,8 +227,8 @@ struct Code {
 
 impl Code {
     /// Builds the code from the lengths of all symbols' codes. Returns `None` if the code is
-    /// oversubscribed or incomplete. But if `may_be_incomplete`, an incomplete code is allowed that
-    /// has no symbols, or a single one of one bit (§3.2.7).
+    /// oversubscribed or incomplete. But if `may_be_incomplete`, an incomplete code is allowed if
+    /// it has no symbols, or a single symbol with a code of one bit (RFC 1951 §3.2.7).
     fn new(lengths: &[usize], may_be_incomplete: bool) -> Option<Self> {
         let mut counts = [0; 16];
         lengths.iter().for_each(|&length| counts[length] += 1);
@@ -247,7 +248,8 @@ impl Code {
         Some(Self { counts, symbols })
     }
 
-    /// Reads the code of the next symbol. Returns the symbol, or `None` if there is no such code.
+    /// Reads the code of the next symbol. Returns the symbol, or `None` if the next bits are not
+    /// the code of any symbol.
     fn symbol(&self, bits: &mut Bits<'_>) -> Option<usize> {
         let (mut code, mut first, mut index) = (0, 0, 0);
         for count in &self.counts[1..] {
@@ -263,14 +265,14 @@ impl Code {
     }
 }
 
-/// Returns the fixed codes (§3.2.6).
+/// Returns the fixed codes (RFC 1951 §3.2.6).
 fn fixed() -> Codes {
     let lengths = [[8; 144].as_slice(), &[9; 112], &[7; 24], &[8; 8]].concat();
     let code = |lengths: &[usize]| Code::new(lengths, false).expect("a complete code");
     (code(&lengths), code(&[5; 32]))
 }
 
-/// Reads the codes of a block with dynamic codes (§3.2.7).
+/// Reads the codes of a block with dynamic codes (RFC 1951 §3.2.7).
 fn dynamic(bits: &mut Bits<'_>) -> Option<Codes> {
     let literals = 257 + bits.take(5)?;
     let distances = 1 + bits.take(5)?;
@@ -299,12 +301,13 @@ fn dynamic(bits: &mut Bits<'_>) -> Option<Codes> {
     Some((Code::new(literals, true)?, Code::new(distances, true)?))
 }
 
-/// Order in which a block with dynamic codes has the lengths of its code length code (§3.2.7).
+/// The symbols of the code length code, in the order in which a block with dynamic codes lists the
+/// lengths of their codes (RFC 1951 §3.2.7).
 const ORDER: [usize; 19] = [
     16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
 ];
 
-/// The shortest length and the number of extra bits of each symbol from 257 on (§3.2.5).
+/// The shortest length and the number of extra bits of each symbol from 257 on (RFC 1951 §3.2.5).
 #[rustfmt::skip]
 const LENGTHS: [(usize, usize); 29] = [
     (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0), (10, 0), (11, 1), (13, 1),
@@ -312,7 +315,7 @@ const LENGTHS: [(usize, usize); 29] = [
     (67, 4), (83, 4), (99, 4), (115, 4), (131, 5), (163, 5), (195, 5), (227, 5), (258, 0),
 ];
 
-/// The shortest distance and the number of extra bits of each symbol (§3.2.5).
+/// The shortest distance and the number of extra bits of each symbol (RFC 1951 §3.2.5).
 #[rustfmt::skip]
 const DISTANCES: [(usize, usize); 30] = [
     (1, 0), (2, 0), (3, 0), (4, 0), (5, 1), (7, 1), (9, 2), (13, 2), (17, 3), (25, 3),

@@ -171,9 +171,9 @@ impl Terms {
         Inflater::new(self.window_bits(), self.keeps_context())
     }
 
-    /// Returns the window that the client asks for, as the base-2 logarithm of its bytes. Three
-    /// bits of the terms select it: 1 to 7 stand for 8 to 14, and 0 for 15, the largest, which the
-    /// offer does not name.
+    /// Returns the window that the client asks for, as the base-2 logarithm of its size in bytes.
+    /// Three bits of the terms select it: 1 to 7 stand for 8 to 14, and 0 for 15, the largest,
+    /// which the offer does not name.
     fn window_bits(self) -> u8 {
         match self.0 >> 2 & 0x07 {
             0 => 15,
@@ -255,8 +255,8 @@ pub fn masked(payload: &[u8], key: [u8; 4]) -> Vec<u8> {
     masked
 }
 
-/// Payload lengths on both sides of every boundary: of the forms of the length in a header, of the
-/// limits of a message, and of the receive buffer.
+/// Payload lengths around every boundary: where a header needs a longer length field, at the limits
+/// of a message, and at the size of the receive buffer.
 const RUNS: [usize; 16] = [
     124, 125, 126, 127, 240, 255, 256, 299, 300, 301, 16_384, 65_535, 65_536, 65_999, 66_000,
     66_001,

@@ -187,7 +187,8 @@ fn next_frame(
 }
 
 /// Returns the largest number of payload bytes that a message may have on the wire. A compressed
-/// message may need nine bits for each byte of the limit, and 64 bytes for its blocks.
+/// message may need nine bits for each byte of the limit, and 64 bytes for the headers of its
+/// blocks.
 fn most_received(info: MessageInfo, rules: Rules) -> u64 {
     let limit = rules.limits.message_bytes as u64;
     if info.is_deflated {

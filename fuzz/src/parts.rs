@@ -10,7 +10,7 @@
 //! | 0x00 to 0x3F | that many bytes | the argument itself                                   |
 //! | 0x40 to 0x7F | a byte          | the argument again and again, up to the length        |
 //! | 0x80 to 0xBF | a seed          | pseudorandom bytes, up to the length                  |
-//! | 0xC0 to 0xFE | a byte          | 3 to 258 bytes, copied from about the distance before |
+//! | 0xC0 to 0xFE | a byte          | 3 to 258 bytes, repeated from about the distance back |
 //! | 0xFF         | none            | none: the message ends                                |
 
 /// Lengths and distances that parts may have, in bytes. The lower four bits of a part's byte are an
@@ -19,7 +19,7 @@ const LENGTHS: [usize; 16] = [
     3, 20, 64, 255, 256, 257, 512, 1024, 2048, 4096, 4097, 8192, 16_384, 32_767, 32_768, 32_769,
 ];
 
-/// Number of bytes in all messages together at which the last message ends, even if input is left.
+/// Total size of all messages, in bytes, at which the last message ends, even if input is left.
 const ENOUGH: usize = 100_000;
 
 /// An iterator over the messages that an input describes.

@@ -20,7 +20,7 @@ pub struct Peer(Rc<RefCell<State>>);
 struct State {
     /// All bytes that the peer sends.
     sends: Vec<u8>,
-    /// Number of these bytes that have been read from the socket.
+    /// Number of bytes of `sends` that have been read from the socket.
     sent: usize,
     /// True if the stream ends after the last byte that the peer sends.
     hung_up: bool,

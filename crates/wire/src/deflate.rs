@@ -9,19 +9,19 @@ use zlib_rs::{Deflate, DeflateConfig, DeflateFlush};
 use super::extension::WindowBits;
 
 /// The bytes with which the compressor ends each message. They are removed before the message is
-/// sent (§7.2.1).
+/// sent (RFC 7692 §7.2.1).
 pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 
 /// Compression level: the fastest. Level 3 takes ten times as long and makes messages a sixth
-/// smaller (measured with 200 bytes).
+/// smaller (measured with messages of 200 bytes).
 const LEVEL: i32 = 1;
 
 /// zlib's memory level for a compressor without a compression context: zlib's default.
 const MEM_LEVEL: i32 = 8;
 
-/// Largest window of a compressor with a compression context, as the base-2 logarithm of its bytes,
-/// even if the peer agreed to a larger one. With the largest window, each compressor would take 115
-/// KB more memory.
+/// Largest window of a compressor with a compression context, as the base-2 logarithm of its size
+/// in bytes, even if the peer agreed to a larger one. With the largest window, each compressor
+/// would take 115 KB more memory.
 const CONTEXT_WINDOW_BITS: u8 = 12;
 
 /// zlib's memory level for a compressor with a compression context. With level 8, each compressor
@@ -31,9 +31,10 @@ const CONTEXT_MEM_LEVEL: i32 = 5;
 /// Largest number of payload bytes that one step compresses. Such a step takes some 40 us.
 const PIECE: usize = 16 * 1024;
 
-/// Size of the output buffer beyond nine eighths of the payload, in bytes. Data that cannot be
-/// compressed grows to nine eighths at worst, where one byte takes nine bits, and by some bytes for
-/// the blocks. If the buffer is too small nevertheless, the compressor is called again.
+/// Number of bytes by which the output buffer is larger than nine eighths of the payload. A byte
+/// takes at most nine bits, so data that cannot be compressed grows by an eighth at most, and by
+/// some bytes for the headers of its blocks. If the buffer is too small nevertheless, the
+/// compressor is called again.
 const GROWTH: usize = 64;
 
 /// Compressor of messages.
@@ -75,8 +76,8 @@ impl Deflater {
 
     /// Returns the compressed payload of a message. Returns `None` if the message is to be sent
     /// uncompressed, because it would get no smaller, or because the window is [`WindowBits::MIN`]
-    /// and the message is larger than that. With a compression context every message is compressed,
-    /// even if it grows.
+    /// and the message is larger than this window. With a compression context every message is
+    /// compressed, even if it grows.
     #[must_use]
     pub fn deflate(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         if self.keeps_context {
@@ -136,7 +137,7 @@ pub struct Deflating {
 impl Deflating {
     /// Begins to compress a message for peers with this window. Returns `None` if the message is to
     /// be sent uncompressed, because the window is [`WindowBits::MIN`] and the message is larger
-    /// than that.
+    /// than this window.
     #[must_use]
     pub fn begin(window: WindowBits, payload: &[u8]) -> Option<Self> {
         let fits = window != WindowBits::MIN || payload.len() <= 1 << WindowBits::MIN.bits();

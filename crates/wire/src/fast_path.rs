@@ -2,7 +2,7 @@
 //!
 //! A plain message is a single uncompressed frame. Most messages are plain, have arrived whole and
 //! need nothing but unmasking, so they bypass the gate and fastwebsockets. All other bytes, invalid
-//! ones included, are left unchanged for the gate.
+//! ones included, are left for the gate as they arrived, not unmasked.
 
 use super::{
     frame::Kind,
@@ -31,7 +31,8 @@ pub enum Head<'a> {
         /// has not arrived.
         wire_len: usize,
     },
-    /// Anything else, which must be read through the gate. Its bytes are unchanged.
+    /// Anything else, which must be read through the gate. Its bytes are as they arrived, not
+    /// unmasked.
     Other,
 }
 

@@ -93,8 +93,9 @@ impl<R: AsyncRead> Gate<R> {
 
 impl<R: AsyncRead + Unpin> Gate<R> {
     /// Reads up to `most` bytes into `buf` and validates them. Returns how many of them are valid:
-    /// all, or those before a protocol error. `buf` keeps only the valid bytes. If there are none
-    /// before the error, this call returns the error. Otherwise the next read returns it.
+    /// all, or those before a protocol error. `buf` keeps only the valid bytes. If an error has no
+    /// valid bytes before it, this call returns the error. Otherwise the next read returns the
+    /// error.
     fn poll_validated(
         &mut self,
         cx: &mut Context<'_>,

@@ -76,7 +76,7 @@ impl Header {
         self.length_end() + if self.is_masked() { 4 } else { 0 }
     }
 
-    /// Returns the offset of the first byte behind the payload length.
+    /// Returns the offset in the header of the first byte behind the payload length.
     #[inline]
     fn length_end(&self) -> usize {
         match self.bytes[1] & LENGTH {

@@ -160,8 +160,8 @@ impl<R: AsyncRead + Unpin, W: Unpin> AsyncRead for ReadSide<R, W> {
 }
 
 impl<R: Unpin, W: FnMut(&[u8]) + Unpin> AsyncWrite for ReadSide<R, W> {
-    /// Passes `frame` to the callback. It is one whole encoded frame: fastwebsockets writes nothing
-    /// but its answers to Ping and Close here, each in one call.
+    /// Passes `frame`, one whole encoded frame, to the callback: fastwebsockets writes nothing but
+    /// its answers to Ping and Close here, each in one call.
     fn poll_write(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,

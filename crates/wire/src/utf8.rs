@@ -8,8 +8,8 @@ pub(super) fn is_valid(text: &[u8]) -> bool {
     text.len() < SHORT_BYTES && text.is_ascii() || simdutf8::basic::from_utf8(text).is_ok()
 }
 
-/// Size of a block of simdutf8, in bytes. simdutf8 checks texts that are shorter than a block byte
-/// by byte.
+/// Size of a block of simdutf8, in bytes. simdutf8 checks shorter texts byte by byte, so
+/// [`is_valid`] first looks whether they are ASCII.
 const SHORT_BYTES: usize = 64;
 
 /// Checker of a text that arrives in pieces.

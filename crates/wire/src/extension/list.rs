@@ -5,11 +5,11 @@
 
 use std::borrow::Cow;
 
-/// Largest number of elements in the list, empty ones included. The value is arbitrary, and more
-/// than any peer sends.
+/// Largest number of elements in the header's list, empty ones included. The value is arbitrary,
+/// and more than any peer sends.
 const MAX_ELEMENTS: usize = 64;
 
-/// One element of the list: an extension and its parameters.
+/// One element of the header's list: an extension and its parameters.
 pub(super) struct Extension<'a> {
     pub(super) name: &'a [u8],
     /// Names and values, in the order of the header.

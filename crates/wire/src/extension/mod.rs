@@ -16,8 +16,8 @@ use std::fmt::Write as _;
 use self::list::Extension;
 pub use self::list::Malformed;
 
-/// The offer of our client: neither side keeps a compression context, and the server may ask the
-/// client to use a smaller window.
+/// The offer that our client (`framecast connect`) sends: neither side keeps a compression context,
+/// and the server may ask the client to use a smaller window.
 pub const OFFER: &str = "permessage-deflate; server_no_context_takeover; \
                          client_no_context_takeover; client_max_window_bits";
 
@@ -37,23 +37,25 @@ pub struct Agreement {
     names_window: bool,
 }
 
-/// Size of an LZ77 window, as the base-2 logarithm of its bytes, from 8 to 15.
+/// Size of an LZ77 window, as the base-2 logarithm of the number of its bytes, from 8 to 15.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WindowBits(u8);
 
 /// The reason why the client must fail the connection because of a server's answer to [`OFFER`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAnswer {
-    /// The answer lacks the `server_no_context_takeover` that the client asked for (§7.1.1.1).
+    /// The answer lacks the `server_no_context_takeover` that the client asked for (RFC 7692
+    /// §7.1.1.1).
     #[error("the server did not agree to forget its context")]
     KeepsContext,
     /// The answer does not follow the grammar.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The answer is not a single permessage-deflate (RFC 6455 §4.1).
+    /// The answer has more than one extension, or another one than permessage-deflate (RFC 6455
+    /// §4.1).
     #[error("the server accepted an extension that was not offered")]
     NotOffered,
-    /// A parameter is unknown, occurs twice or has an invalid value (§7.1).
+    /// A parameter is unknown, occurs twice or has an invalid value (RFC 7692 §7.1).
     #[error("invalid parameter of permessage-deflate")]
     Parameter,
 }
@@ -119,8 +121,9 @@ impl Agreement {
     }
 
     /// Returns the server's answer, which is the value of its `Sec-WebSocket-Extensions`. The
-    /// answer has `client_no_context_takeover` even if the client did not ask for that (§7.1.1.2).
-    /// The answer never limits the client's window, because our inflater accepts every window.
+    /// answer has `client_no_context_takeover` even if the client did not ask for that (RFC 7692
+    /// §7.1.1.2). The answer never limits the client's window, because our inflater accepts every
+    /// window.
     #[must_use]
     pub fn answer(&self) -> String {
         let mut answer = String::from("permessage-deflate");
@@ -165,8 +168,8 @@ impl WindowBits {
         usize::from(self.0 - Self::MIN.0)
     }
 
-    /// Parses the value of a parameter: a decimal integer without leading zeros (§7.1.2.1), from 8
-    /// to 15.
+    /// Parses the value of a parameter: a decimal integer without leading zeros (RFC 7692
+    /// §7.1.2.1), from 8 to 15.
     fn parse(value: &[u8]) -> Option<Self> {
         match value {
             [digit @ b'8'..=b'9'] => Some(Self(digit - b'0')),
@@ -196,7 +199,7 @@ struct Parameters {
 
 impl Parameters {
     /// Reads the parameters of an extension. Returns `None` if one is unknown, occurs twice or has
-    /// an invalid value (§7.1).
+    /// an invalid value (RFC 7692 §7.1).
     fn of(extension: &Extension<'_>) -> Option<Self> {
         let mut all = extension.parameters.iter();
         all.try_fold(Self::default(), |parameters, (name, value)| {

@@ -153,8 +153,8 @@ fn a_server_that_may_not_keep_its_context_says_so_in_its_answer() {
     );
 }
 
-/// Answers of a server to [`OFFER`]. Behind an arrow is the window that the client takes from the
-/// answer, as the base-2 logarithm of its bytes, or the client's error.
+/// Answers of a server to [`OFFER`]. Behind the arrow of each is what the client makes of the
+/// answer: its own window, as the base-2 logarithm of the size in bytes, or an error.
 const ANSWERS: &str = "
     permessage-deflate; server_no_context_takeover -> Ok(Some(15))
     permessage-deflate; server_no_context_takeover; client_no_context_takeover -> Ok(Some(15))

@@ -31,10 +31,10 @@ const PIECE: usize = 2 * 1024;
 /// Distance up to which a block may refer back, in bytes.
 const WINDOW: usize = 32 * 1024;
 
-/// Largest number of streams in one message. A block with BFINAL ends a stream (§7.2.3.4), and the
-/// blocks behind it are a new stream. The value is arbitrary: compressors make one or two streams.
-/// There is a limit because each stream costs a copy of the window, for as little as two bytes of
-/// input.
+/// Largest number of streams in one message. A block with BFINAL ends a stream (RFC 7692 §7.2.3.4),
+/// and the blocks behind it are a new stream. The value is arbitrary: compressors make one or two
+/// streams. There is a limit because each stream costs a copy of the window, for as little as two
+/// bytes of input.
 const MAX_STREAMS: usize = 256;
 
 /// Decompressor of messages that do not refer to earlier messages. It accepts every window that a
@@ -104,9 +104,10 @@ impl Inflater {
     }
 
     /// Feeds [`END`] to the stream, after all bytes of the message. Returns true if the message was
-    /// whole: then nothing is inflated from `END`, and the stream ends either with the last byte of
-    /// `END` or with the last byte of `TAIL`. If a block of the message was cut, this block takes
-    /// bytes of `END` as its own, and the stream ends elsewhere or not at all.
+    /// whole: then nothing is inflated from `END`, and the stream ends with the last byte of `END`,
+    /// or right behind its first four bytes, [`TAIL`], if the last block of the message has BFINAL.
+    /// If a block of the message was cut, this block takes bytes of `END` as its own, and the
+    /// stream ends elsewhere or not at all.
     fn finish_stream(&mut self) -> Result<bool, ProtocolError> {
         let mut rest = &END[..];
         loop {

@@ -54,8 +54,8 @@ pub struct MessageLimits {
 impl MessageLimits {
     /// Returns the largest number of payload bytes that a message may have on the wire. For a
     /// compressed message this is more than `message_bytes`, because data that cannot be compressed
-    /// grows by compression: by an eighth at worst, where one byte takes nine bits (RFC 1951
-    /// §3.2.6), and by some bytes for the blocks.
+    /// grows by compression: by an eighth at most, because a byte takes at most nine bits (RFC 1951
+    /// §3.2.6), and by some bytes for the headers of its blocks.
     pub fn received_bytes(&self, is_deflated: bool) -> usize {
         if is_deflated {
             self.message_bytes + self.message_bytes / 8 + 64
@@ -156,8 +156,9 @@ impl Validator {
         self.left
     }
 
-    /// Returns how many bytes are missing at the end of the current header or payload. While a
-    /// header is incomplete, it may turn out to be longer than this.
+    /// Returns how many bytes must still arrive until the current header or payload is whole. A
+    /// header is taken to have 2 bytes until the second one, which determines its length, has
+    /// arrived.
     #[must_use]
     pub fn wanted(&self) -> usize {
         if self.left > 0 {

@@ -44,8 +44,9 @@ fn verdict(wire: &[u8], piece: usize) -> (Option<ProtocolError>, usize, Vec<Mess
     verdict_by(RULES, wire, piece)
 }
 
-/// Validates `wire` in pieces of `piece` bytes. Returns the protocol error, if there is one, the
-/// number of bytes before it, and the infos of the messages whose first byte was accepted.
+/// Validates `wire` in pieces of `piece` bytes. Returns the protocol error, if there is one; the
+/// number of bytes before the error, or of all bytes if there is none; and the infos of the
+/// messages whose first byte was accepted.
 fn verdict_by(
     rules: Rules,
     wire: &[u8],
