@@ -102,8 +102,9 @@ impl Reader {
 
     /// Makes the connection wait for a permit, publish `publications`, and then go on with `rest`:
     /// the future of the slow path that was interrupted, if there is one. `unread` is the number of
-    /// bytes that the connection has received and reads only after the wait: during the wait they
-    /// are charged, too.
+    /// bytes that the connection has received and reads only after the wait. While it waits, they
+    /// do not count toward the level of memory at which publishers wait, because they are freed
+    /// only after the wait.
     fn wait_with(
         &mut self,
         handle: &HandleRef,
