@@ -47,8 +47,8 @@ struct Message {
     receipt: Option<oneshot::Receiver<usize>>,
 }
 
-/// A connection, with the messages that the model expects for it. Topics are indices into
-/// [`Model::topics`], messages are their numbers.
+/// A connection, with the messages that the model expects for it. Topics are given by their indices
+/// in [`Model::topics`], messages by their numbers.
 struct Connection {
     handle: Handle,
     peer: Peer,
@@ -57,8 +57,8 @@ struct Connection {
     /// The subscribed topics, each with the number of the first message that was published after
     /// the connection had subscribed to the topic.
     subscriptions: BTreeMap<usize, usize>,
-    /// For each topic, the last message that the connection got because of its subscription to this
-    /// topic.
+    /// For each topic, the number of the last message that the connection got because of its
+    /// subscription to this topic.
     last: BTreeMap<usize, usize>,
     /// The numbers of the messages that have not arrived. With each number are those topics of the
     /// message that the connection is still subscribed to. If no topic is left, the message must
@@ -250,8 +250,7 @@ impl Model {
         }
     }
 
-    /// Returns the index of the connection that `connection`, any number, selects. Returns `None`
-    /// if there are no connections.
+    /// Turns any number into the index of a connection. Returns `None` if there are no connections.
     fn pick(&self, connection: u8) -> Option<usize> {
         usize::from(connection).checked_rem(self.connections.len())
     }

@@ -68,7 +68,8 @@ impl Model {
         self.handle.reply(frame);
     }
 
-    /// Publishes the same message several times, and only then lets the shard tick.
+    /// Publishes the same message several times, and only then lets the shard tick, so that the
+    /// outbox gets them as one element.
     pub fn publish(&mut self, payload: &[u8], times: usize) {
         let frame = Frame::binary(payload);
         for _ in 0..times {
