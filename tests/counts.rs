@@ -44,8 +44,8 @@ fn crowd(shards: &Shards, size: usize, topics: &[TopicName]) -> Vec<Handle> {
     handles.collect()
 }
 
-/// Does `work`, and runs the shard until it is at rest again. Returns the work that the shard has
-/// counted meanwhile.
+/// Runs `work`, and then the shard until it is at rest again. Returns the steps (visits, look-ups,
+/// moves and copies) that the shard has counted since the start of `work`.
 fn counted(shards: &Shards, work: impl FnOnce()) -> WorkCounts {
     let before = shards.counts(0);
     work();
@@ -113,8 +113,8 @@ fn the_end_of_a_connection_costs_as_much_as_it_has_topics() {
     assert_eq!((counts.visits, counts.look_ups), (0, 0));
 }
 
-/// A socket whose reads return these bytes one at a time. The second field is the number of bytes
-/// read so far.
+/// A socket that receives the bytes of the first field, one in each read. The second field is the
+/// number of bytes read so far.
 struct Trickle(Vec<u8>, usize);
 
 impl AsyncRead for Trickle {

@@ -29,7 +29,7 @@ fn server_with_close_timeout(timeout: Duration) -> TestServer {
     TestServer::with(|config| config.hub.timeouts.close = timeout)
 }
 
-/// Starts a server whose timeout of a closing handshake no test reaches.
+/// Starts a server whose timeout of a closing handshake is longer than any test waits.
 fn patient_server() -> TestServer {
     server_with_close_timeout(NEVER)
 }

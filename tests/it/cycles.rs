@@ -17,8 +17,8 @@ fn module_of(path: &str) -> String {
     module.trim_end_matches("/mod").replace('/', "::")
 }
 
-/// Returns the longest prefix of a path that is one of `modules`: the module in whose file the rest
-/// of the path is.
+/// Returns the module in whose file the item at `path` is: the longest prefix of the path that is
+/// one of `modules`.
 fn file_of(path: &[&str], modules: &BTreeSet<String>) -> Option<String> {
     let prefixes = (1..=path.len()).rev().map(|len| path[..len].join("::"));
     prefixes.into_iter().find(|prefix| modules.contains(prefix))

@@ -20,11 +20,11 @@ use tokio::{
 /// Short timeout of a hub, for tests that wait until it has passed.
 const SOON: Duration = Duration::from_millis(50);
 
-/// Bytes that a pipe between client and server holds.
+/// Number of bytes that an in-memory stream between client and server holds in each direction.
 const PIPE_BYTES: usize = 256;
 
-/// Serves one end of a pipe through a buffer, which keeps bytes until it is flushed, as the stream
-/// of a TLS server does. Returns the client's end.
+/// Serves one end of an in-memory stream. The server writes to it through a buffer, which keeps
+/// bytes until it is flushed, as the stream of a TLS server does. Returns the client's end.
 fn serve(hub: &Hub, protocol: impl Protocol + Clone + Send + 'static) -> DuplexStream {
     let (client, server) = duplex(PIPE_BYTES);
     serve_on(BufStream::new(server), hub, protocol);

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
-/// A running example.
+/// An example that runs as a process of its own.
 struct Example {
     _program: Program,
     address: SocketAddr,
@@ -185,8 +185,8 @@ async fn feed_has_subscribers_that_only_receive() {
     assert_eq!(example.http("GET", "/feed/%0A", "").status, 400);
 }
 
-/// The reader, the writer and the timers of a socket belong to its shard. Nothing of them stays on
-/// the runtime that accepted the socket.
+/// Checks that nothing of a socket (its reader, its writer or its timers) stays on the runtime that
+/// accepted it: all belong to the socket's shard.
 #[test]
 fn an_upgraded_socket_outlives_the_runtime_that_has_accepted_it() {
     let hub = Hub::start(&HubConfig::default()).unwrap();

@@ -28,8 +28,9 @@ const SHORT_BYTES: usize = 80;
 /// Length in bytes of each end of a longer row. Within both ends the row is cut at every place.
 const CUTS_AT_AN_END: usize = 20;
 
-/// Returns the places at which to cut a row of `len` bytes in two: all places of a short row, or
-/// those near the ends of a longer row and seven between them.
+/// Returns the places at which to cut a row of `len` bytes in two. A short row is cut at all
+/// places, a longer row at all places near its ends and at seven places that divide it into
+/// eighths.
 fn cuts(len: usize) -> BTreeSet<usize> {
     if len <= SHORT_BYTES {
         return (1..len).collect();
@@ -39,8 +40,8 @@ fn cuts(len: usize) -> BTreeSet<usize> {
     ends.chain(between).collect()
 }
 
-/// Returns all ways to cut a row of `len` bytes, each as a list of places: one place of [`cuts`],
-/// no place, and for a short row all places together.
+/// Returns all ways to cut a row of `len` bytes, each as a list of the places of its cuts: at one
+/// place of [`cuts`], at no place, and, for a short row, at all places together.
 fn all_cuts(len: usize) -> Vec<Vec<usize>> {
     let mut all: Vec<Vec<usize>> = cuts(len).into_iter().map(|cut| vec![cut]).collect();
     all.push(Vec::new());
@@ -74,10 +75,10 @@ impl Endpoint {
 }
 
 /// A server with a single shard, and a connection (`bystander`) whose round trips show that the
-/// server has read what other connections sent before.
+/// server has read what other connections sent earlier.
 ///
-/// `bystander` is the first field, so that it is dropped before `server`: a server that stops waits
-/// for the Close of each client.
+/// `bystander` is the first field, so that it is dropped before `server`: dropping `server` stops
+/// the server, which then waits for the Close of each client.
 struct Fixture {
     bystander: Client,
     server: TestServer,

@@ -23,12 +23,12 @@ const NOT_ALLOWED: &str = "HTTP/1.1 405 Method Not Allowed";
 
 /// The header with the key of RFC 6455 §1.3.
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
-/// The header of the response to [`KEY`].
+/// The header with which the server's response confirms [`KEY`].
 const ACCEPT: &str = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// Headers of a response that opens a WebSocket.
 const UPGRADED: &[&str] = &["connection: upgrade", "upgrade: websocket", ACCEPT];
-/// Headers of a response that demands an upgrade.
+/// Headers of a response with status 426, which demands an upgrade to a WebSocket.
 const UPGRADE: &[&str] = &[
     "upgrade: websocket",
     "connection: Upgrade",

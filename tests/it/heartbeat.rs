@@ -20,8 +20,8 @@ fn strict_server() -> TestServer {
     })
 }
 
-/// Starts a server that pings after 50 ms of silence. No test reaches the server's timeout for the
-/// answer.
+/// Starts a server that pings after 50 ms of silence, and whose timeout for the Pong is longer than
+/// any test waits.
 fn patient_server() -> TestServer {
     TestServer::with(|config| {
         config.hub.timeouts.ping_after = Duration::from_millis(50);

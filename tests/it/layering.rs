@@ -206,8 +206,8 @@ const FASTWEBSOCKETS: [&str; 5] = [
     "crates/cli/src/connect/",
 ];
 
-/// Returns an array for each path that a file of the library names: the module of that file, the
-/// module in the path, and the file.
+/// Returns three names for each path that a file of the library names: the module of that file, the
+/// module in the path, and the path of the file.
 fn dependencies() -> Vec<[String; 3]> {
     let mut dependencies = Vec::new();
     for file in files(&Path::new(ROOT).join("src")) {

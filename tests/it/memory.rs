@@ -21,8 +21,8 @@ const BUDGET: u64 = 4 * MIB;
 /// Number of held bytes from which on the server is crowded (short of memory): 3/4 of the budget.
 const CROWDED: u64 = BUDGET * 3 / 4;
 
-/// Starts a server with this memory budget, which waits only 100 ms for a blocked socket to take
-/// bytes.
+/// Starts a server with this memory budget. While memory is short, the server ends connections that
+/// are behind by 100 ms or more, those furthest behind first.
 fn server(budget: u64) -> TestServer {
     server_with(budget, |_| {})
 }

@@ -19,8 +19,8 @@ use tokio::{
     time::timeout,
 };
 
-/// Carries out the commands in its client's messages, and publishes to its room when its connection
-/// opens and closes.
+/// A protocol that carries out the commands in its client's messages. It publishes to its room when
+/// its connection opens and closes.
 #[derive(Clone)]
 struct Commanded {
     name: &'static str,
@@ -60,8 +60,8 @@ impl Commanded {
         }
     }
 
-    /// Publishes to the others in the room this client's name and what it `does`, such as "has
-    /// come".
+    /// Publishes this client's name and what the client `does`, such as "has come", to all others
+    /// in the room.
     fn announce(&self, does: &str, cx: &mut Context<'_>) {
         let text = format!("{} {does}", self.name);
         cx.publish_to_others(&self.room, Message::text(&text));
@@ -87,7 +87,8 @@ impl Protocol for Commanded {
     }
 }
 
-/// Describes each fragment that it receives, and returns whole messages as binary.
+/// A protocol that replies to each fragment with a description of it, and to each whole message
+/// with the same payload as a binary message.
 #[derive(Clone)]
 struct Fragmentary;
 
@@ -106,7 +107,7 @@ impl Protocol for Fragmentary {
     }
 }
 
-/// Closes every connection as soon as it opens.
+/// A protocol that closes every connection as soon as it opens.
 #[derive(Clone)]
 struct Closing;
 

@@ -13,8 +13,8 @@ use framecast_test_support::{
 };
 use socket2::{Domain, Socket, Type};
 
-/// Time for which, in most of these tests, the socket of a subscriber may take no bytes before the
-/// subscriber counts as slow.
+/// Time, in most of these tests, for which the socket of a subscriber may be blocked while more
+/// than [`OUTBOX_BYTES`] wait for it. After that time the subscriber is a slow consumer.
 const BLOCKED: Duration = Duration::from_millis(100);
 
 /// Receive buffer, in bytes, of a subscriber whose socket has to fill soon.
@@ -27,8 +27,9 @@ const NUMBERED_BYTES: u32 = 32 * 1024;
 /// If there are more, the subscriber is closed as a slow consumer.
 const OUTBOX_BYTES: u32 = 1024 * 1024;
 
-/// Starts a server that closes a slow subscriber after it has been blocked for [`BLOCKED`]. No test
-/// reaches the server's timeout for the subscriber's Close.
+/// Starts a server that closes a subscriber as slow if more than [`OUTBOX_BYTES`] wait for it and
+/// its socket has been blocked for [`BLOCKED`]. The server's timeout for the subscriber's Close is
+/// longer than any test waits.
 fn server() -> TestServer {
     TestServer::with(|config| {
         config.hub.timeouts.blocked = BLOCKED;

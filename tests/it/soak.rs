@@ -1,5 +1,6 @@
-//! Checks that subscribers that stay receive a numbered stream without a gap or a duplicate while
-//! other connections open and end, and that the server keeps nothing of the ended ones.
+//! Checks the server while many connections open and end. Subscribers that stay connected must
+//! receive a numbered stream without a gap or a duplicate, and the server must keep nothing of the
+//! ended connections.
 
 use std::{
     sync::{
@@ -24,7 +25,7 @@ use tokio_tungstenite::{
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Number of subscribers that stay.
+/// Number of subscribers that stay connected.
 const STABLE: usize = 200;
 
 /// Number of clients that connect again and again.
@@ -54,8 +55,8 @@ async fn follow(mut messages: impl Stream<Item = Result<Message, Error>> + Unpin
     unreachable!("the stream has an end")
 }
 
-/// Connects and ends the connection in one of three ways, again and again until the stream has
-/// ended. Returns the number of connections.
+/// Opens a connection and ends it in one of three ways, again and again until the stream has ended.
+/// Returns how many connections it has opened.
 async fn churn(server: Arc<str>, number: usize, has_ended: Arc<AtomicBool>) -> usize {
     for round in 0.. {
         if has_ended.load(Relaxed) {

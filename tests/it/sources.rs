@@ -71,8 +71,8 @@ pub(crate) fn named(code: &str) -> Vec<Vec<&str>> {
     paths
 }
 
-/// Adds to `paths` the path at the start of `code`, or each path of the list there. `prefix` is put
-/// before each. Returns the code after the path or the list.
+/// Reads the path or the list of paths at the start of `code`. Adds each path to `paths`, with
+/// `prefix` before it. Returns the code after the path or the list.
 fn read_tree<'a>(code: &'a str, prefix: &[&'a str], paths: &mut Vec<Vec<&'a str>>) -> &'a str {
     let Some(mut list) = code.strip_prefix('{') else {
         // A single path: a name, and after `::` the rest of the path or a list.

@@ -120,8 +120,9 @@ pub(crate) fn publish(socket: &mut TcpStream, messages: usize, frame: &[u8]) {
     }
 }
 
-/// Sends `bytes` up to `times` times. Stops earlier if no byte could be written for 100 ms, because
-/// the server reads no more. Returns the number of bytes sent.
+/// Sends `bytes` up to `times` times, one after the other. Stops earlier if no byte could be
+/// written for 100 ms, because the server reads no more. Returns the number of bytes that were sent
+/// in all.
 pub(crate) fn send_while_taken(socket: &mut TcpStream, bytes: &[u8], times: usize) -> usize {
     let patience = Duration::from_millis(100);
     socket.set_write_timeout(Some(patience)).unwrap();

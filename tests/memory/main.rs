@@ -1,7 +1,7 @@
-//! Compares the memory that the server charges to its budget for its clients with the memory that
-//! it has allocated, as a counting allocator sees it. Clients perform random scripts of actions.
-//! But for a tolerance, the charged bytes must never be fewer than the allocated ones, and never
-//! more than the README allows.
+//! Compares three numbers of bytes: what the server has allocated for its clients, as a counting
+//! allocator sees it, what the server charges to its budget for them, and what the README allows.
+//! Clients perform random scripts of actions. Except for a tolerance, the charged bytes must never
+//! be fewer than the allocated ones, and never more than the allowed ones.
 //!
 //! `choice` makes up a `script`, and `performance` carries it out with `clients` of the `server`.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
@@ -68,7 +68,7 @@ fn announced_bytes_and_left_topics_hold_no_memory_and_shared_names_are_held_once
     }
 }
 
-/// Performs a script, and compares the bytes after each action.
+/// Performs a script. After each action compares the allocated, the charged and the allowed bytes.
 fn perform(script: &[Action]) -> Result<(), String> {
     let server = Server::the_one();
     let mut performance = Performance::new(&server);

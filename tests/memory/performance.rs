@@ -1,5 +1,6 @@
-//! Performs a script, and adds up the bytes that the README allows the server to hold for it. The
-//! actions are in `http`, `messages` (without compression), `compressed` and `relays`.
+//! Performs a script, and adds up the bytes that the README allows the server to hold for the
+//! clients of the script. The actions are in `http`, `messages` (without compression), `compressed`
+//! and `relays`.
 
 mod compressed;
 mod http;
@@ -19,11 +20,12 @@ const CONNECTION: usize = 32 * 1024;
 /// Bytes that the server may hold for each byte that a client has sent.
 const SENT: usize = 4;
 
-/// Bytes that the server may hold for each message that is being delivered, besides its payload, if
-/// it compresses messages.
+/// Bytes that the server, which compresses messages, may hold for each message that is being
+/// delivered, besides the payload.
 const MESSAGE: usize = 600;
 
-/// Bytes that the server may hold for each message, for each subscriber to which it is queued.
+/// Bytes that the server may hold for each pair of a message and a subscriber to which the message
+/// is queued.
 const DELIVERY: usize = 96;
 
 /// Bytes that the server may hold for each topic, besides its name.
@@ -73,7 +75,8 @@ impl<'a> Performance<'a> {
         self.allowed += bytes as u64;
     }
 
-    /// Connects, and sends `bytes`. Allows the memory of the connection, but not that of the bytes.
+    /// Connects, and sends `bytes`. Adds the memory of the connection to `allowed`, but not that of
+    /// `bytes`.
     fn dial_and_send(&mut self, bytes: &[u8]) -> TcpStream {
         self.allow(CONNECTION);
         let mut socket = self.server.dial();
@@ -86,14 +89,14 @@ impl<'a> Performance<'a> {
         clients::upgrade(self.server, target, offer)
     }
 
-    /// Connects to the chat with these topics. Allows the memory of the connection and, because
-    /// they may have no other subscriber, that of the topics.
+    /// Connects to the chat with these topics. Adds to `allowed` the memory of the connection and
+    /// of the topics, which may have no other subscriber.
     fn join(&mut self, topics: &[String], offer: Offer) -> TcpStream {
         self.allow_topics(topics);
         self.upgrade(&chat(topics), offer)
     }
 
-    /// Allows the memory of topics that have a subscriber.
+    /// Adds to `allowed` the memory of topics that have a subscriber.
     fn allow_topics(&mut self, topics: &[String]) {
         let names = topics.iter().map(|topic| TOPIC + topic.len());
         self.allow(names.sum());

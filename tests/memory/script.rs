@@ -11,7 +11,8 @@ pub(crate) enum Action {
     Heads { connections: usize, bytes: usize },
     /// Connections that have got the answer to one request, and send nothing more.
     Idle { connections: usize },
-    /// Request bodies that never end. Of each, `sent` bytes are sent.
+    /// Request bodies that never end. Of each body at most `sent` bytes are sent, which include the
+    /// framing of chunks.
     Bodies {
         connections: usize,
         sent: usize,
@@ -32,7 +33,8 @@ pub(crate) enum Action {
     },
     /// Registered connections that change their topics.
     Relays(Relays),
-    /// Subscribers of the chat. If `are_shared`, all have the same topics.
+    /// Subscribers of the chat. If `are_shared` is true, all have the same topics, otherwise each
+    /// has topics of its own.
     Followers {
         connections: usize,
         topics: usize,
@@ -96,7 +98,8 @@ pub(crate) enum Asked {
 }
 
 /// A request that never ends. Each variant says which part of the request is unfinished, and has
-/// the number of bytes of that part that are sent.
+/// the largest number of bytes that are sent: of the body, of the body in chunks with their
+/// framing, or of the last header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Last {
     Body(usize),
@@ -110,9 +113,9 @@ pub(crate) enum Unfinished {
     Compressed,
     Fragments,
     Frame,
-    /// Fragments to `/echo/raw`.
+    /// Fragments of a message to `/echo/raw`.
     RawFragments,
-    /// A frame to `/echo/raw`.
+    /// A message in a single frame to `/echo/raw`.
     RawFrame,
 }
 
@@ -120,10 +123,12 @@ pub(crate) enum Unfinished {
 #[derive(Clone, Debug)]
 pub(crate) struct Relays {
     pub(crate) connections: usize,
-    /// Number of topics in each list but the last. Each list has new names.
+    /// Number of topics of the registration, and of each list but the last. Each list has new
+    /// names.
     pub(crate) topics: usize,
     pub(crate) name_bytes: usize,
-    /// Number of lists that the connection sends. Each replaces the topics of the one before.
+    /// Number of lists that each connection sends. Each list replaces all topics that the
+    /// connection had before.
     pub(crate) changes: usize,
     /// Number of topics in the last list.
     pub(crate) kept: usize,

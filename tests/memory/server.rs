@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     hub: Hub,
-    /// The figures while there is no client.
+    /// The bytes that were allocated and charged when the server had warmed up and had no client.
     base: Figures,
     _stop: oneshot::Sender<()>,
 }
@@ -107,8 +107,8 @@ impl Server {
         clients::dial(self.address)
     }
 
-    /// Sends messages of all kinds to each shard, so that it allocates what it keeps for good: its
-    /// buffers, a compressor for each window, and a decompressor.
+    /// Sends messages of all kinds to each shard. The shard thereby allocates what it keeps for
+    /// good: its buffers, a compressor for each window, and a decompressor.
     fn warm_up(&self) {
         for _ in 0..SHARDS {
             let mut client = clients::upgrade(self, "/ws?topic=warm", Offer::Nothing);
@@ -136,8 +136,9 @@ impl Server {
         }
     }
 
-    /// Waits until each shard, which get connections in turn, has answered three more requests. By
-    /// then the server has read all earlier bytes, except those that it refuses to read.
+    /// Waits until each shard has answered three more requests; the shards get connections in turn.
+    /// By then the server has read all bytes that were sent before, except those that it refuses to
+    /// read.
     fn wait_until_all_is_read(&self) {
         for _ in 0..3 * SHARDS {
             let mut socket = self.dial();

@@ -56,8 +56,8 @@ impl Subscriber {
     }
 }
 
-/// Returns message `number` of a publisher. It begins with both numbers. The rest depends on
-/// `number`: nothing, a repeated text, noise, or twice the same noise.
+/// Returns message `number` of a publisher. It begins with the values of `publisher` and `number`.
+/// What follows depends on `number`: nothing, a repeated text, noise, or twice the same noise.
 fn message(publisher: usize, number: usize) -> Frame {
     let mut payload = format!("{publisher} {number}: ").into_bytes();
     match number % 4 {
@@ -110,8 +110,9 @@ fn all_subscribers_receive_the_same_order_plain_or_compressed() {
     check_encodings(&wires);
 }
 
-/// Publishes [`MESSAGES`] messages, some of them compressed if the client has offered that. Reads
-/// the `total` messages of all publishers, because each publisher is a subscriber, too.
+/// Publishes [`MESSAGES`] messages. Compresses some of them if the client has offered compression.
+/// Then reads the messages of all publishers, `total` in number, because each publisher is a
+/// subscriber, too.
 fn publish(mut client: Client, publisher: usize, total: usize) {
     for number in 0..MESSAGES {
         let message = message(publisher, number);

@@ -14,7 +14,8 @@ use crate::frames::rows::{Row, fragments, row};
 const KEY: [u8; 4] = [0; 4];
 
 /// Returns a row with a protocol error, to which the server replies with a Close of this code and
-/// reason. Another message follows the error, which the server must ignore.
+/// reason. After the error the client sends another message, and the server must ignore that
+/// message.
 pub(super) fn refused(name: &str, sent: &[u8], code: u16, reason: &str) -> Row {
     let sent = [sent, &masked([text("ignored")])].concat();
     row(name, sent, [close(code, reason)])

@@ -214,7 +214,7 @@ pub(super) fn closes() -> Vec<Row> {
     rows
 }
 
-/// A Close with 3000, and frames after it that the server must ignore.
+/// A Close with code 3000, and bytes after it that the server must ignore.
 pub(super) fn after_a_close() -> Vec<Row> {
     let late = [
         ("a message", masked([text("late")])),

@@ -87,8 +87,8 @@ fn check_whole(server: &TestServer, case: &str, status: &str, headers: &[&str]) 
     }
 }
 
-/// Sends a handshake cut in two at every place, and asserts that each response is the same as that
-/// to the whole handshake, but for the date.
+/// Sends a handshake in two parts, once for every place at which it can be cut. Asserts that the
+/// response is always the one that the server sends to the uncut handshake, except for the date.
 #[track_caller]
 fn check_cut(server: &TestServer, case: &str, status: &str) {
     let whole = request(server, case);

@@ -11,8 +11,8 @@ use framecast_test_support::{
 
 use crate::handshake::SWITCHED;
 
-/// Asserts that a client that has sent a handshake and the message `hi` gets a 101 and `hi`. Then
-/// does the closing handshake.
+/// Asserts that a client that has already sent a handshake and the message `hi` receives a 101 and
+/// the echo `hi`. Then does the closing handshake.
 #[track_caller]
 fn expect_echo(mut client: Client) {
     let head = client.read_head();

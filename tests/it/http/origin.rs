@@ -1,4 +1,5 @@
-//! Pages of other origins: those that may use the server, and the CORS headers for their browsers.
+//! Requests by pages of other origins: the pages that may use the server, and the CORS headers with
+//! which the responses tell browsers so.
 
 use framecast_test_support::{TestServer, frames::text};
 

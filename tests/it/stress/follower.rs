@@ -21,8 +21,8 @@ pub(super) struct Follower {
     ends: usize,
 }
 
-/// The messages of one publisher by their numbers: those that a connection may still receive, and
-/// those that it must still receive.
+/// The numbers of one publisher's messages that a connection may still receive, and of those that
+/// it must still receive.
 #[derive(Clone, Debug, Default)]
 struct Stream {
     /// Least number that may still arrive. Lower numbers would be duplicates.
@@ -34,8 +34,9 @@ struct Stream {
     due: Vec<Range<u32>>,
 }
 
-/// The order in which a connection receives the messages of some publishers by one topic. It must
-/// be the same at all connections that record these publishers and this topic.
+/// The order in which a connection receives messages of some publishers because of its subscription
+/// to one topic. It must be the same at all connections that record these publishers and this
+/// topic.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sequence {
     pub(super) topic: usize,
@@ -58,8 +59,8 @@ impl Follower {
     }
 
     /// Records that the subscription to these topics is in force. `begun` gets the index of a
-    /// publisher, and returns the number of messages that it has begun to send so far: all later
-    /// ones must arrive.
+    /// publisher, and returns how many messages this publisher has begun to send so far: all its
+    /// later messages must arrive.
     pub(super) fn subscribed(&mut self, topics: &[usize], begun: impl Fn(usize) -> u32) {
         self.topics = topics.to_vec();
         for (index, publisher) in self.plan.publishers.iter().enumerate() {
@@ -73,8 +74,8 @@ impl Follower {
     }
 
     /// Records that the connection is about to change to these topics. `queued` gets the index of a
-    /// publisher, and returns the number of its messages that are queued to all subscribers so far:
-    /// these must arrive although the connection leaves their topic.
+    /// publisher, and returns how many of its messages are queued to all subscribers so far: these
+    /// must arrive although the connection leaves their topic.
     pub(super) fn changes_to(&mut self, topics: &[usize], queued: impl Fn(usize) -> u32) {
         let old = &self.topics;
         for (index, publisher) in self.plan.publishers.iter().enumerate() {
@@ -93,11 +94,11 @@ impl Follower {
         }
     }
 
-    /// Begins to record the order in which messages arrive by each of these topics, to compare it
-    /// with the order at other connections. The connection must never leave these topics. Records
-    /// one order of the messages whose publishers publish to this topic alone. If `is_fixed` (the
-    /// connection has no other topics), also records the order of all messages that arrive by this
-    /// topic.
+    /// Begins to record, for each of these topics, the order of the messages that arrive because of
+    /// it, for a comparison with other connections. The connection must never leave these topics.
+    /// Records one order for the publishers that publish to this topic alone and, if `is_fixed`
+    /// (the connection has no other topics), another order for all publishers whose messages arrive
+    /// because of this topic.
     pub(super) fn compare_orders(&mut self, topics: &[usize], is_fixed: bool) {
         for &topic in topics {
             let mut record = |is_included: &dyn Fn(usize) -> bool| {
@@ -149,7 +150,7 @@ impl Follower {
         Some(index)
     }
 
-    /// Returns true if the end of each topic was received.
+    /// Returns true if [`END`] was received for each topic.
     pub(super) fn is_at_end(&self) -> bool {
         self.ends == self.topics.len()
     }
@@ -170,8 +171,8 @@ impl Follower {
 }
 
 impl Stream {
-    /// Receives the message with this number. Returns an error if it is a duplicate, or if an
-    /// earlier one is missing.
+    /// Records that the message with this number has arrived. Returns an error if the message is a
+    /// duplicate, or if an earlier message is missing.
     fn take(&mut self, number: u32) -> Result<(), String> {
         let next = self.next;
         if number < next {

@@ -1,6 +1,6 @@
-//! Delivery exactly once under stress: publishers to one topic and to many, in fragments and in
-//! bursts so large that the hub makes the publisher wait, with subscribers that stay, relays that
-//! change topics, and clients that connect and leave.
+//! Delivery exactly once under stress. Publishers send to one topic or to many, in fragments, and
+//! in bursts so large that the hub makes the publisher wait. Some subscribers stay connected,
+//! relays change their topics, and other clients connect and leave.
 //!
 //! `FRAMECAST_LONG` selects a long run, which takes minutes and is for a release build.
 
@@ -32,8 +32,8 @@ use crate::stress::{
     shared::{Latch, Phase, Report, Shared, list},
 };
 
-/// The receiving end of a latch's channel. It returns `None` when all tasks have dropped their
-/// [`Latch`].
+/// The receiving end of a latch's channel. Its `recv` returns `None` when all tasks have dropped
+/// their [`Latch`].
 type Reached = mpsc::Receiver<Infallible>;
 
 /// Size of a short run.
@@ -64,8 +64,8 @@ impl Run {
         self.tasks.spawn(async { Some(client.await) });
     }
 
-    /// Waits until all tasks that have the latch of `reached` have dropped it. Panics if a client
-    /// panics meanwhile.
+    /// Waits until all tasks have dropped their [`Latch`], a sender of the channel of `reached`.
+    /// Panics if a client panics meanwhile.
     async fn wait_for_all(&mut self, mut reached: Reached) {
         loop {
             tokio::select! {
@@ -129,7 +129,7 @@ fn start_publishers(run: &mut Run, shared: &Arc<Shared>, connected: &Latch, publ
     }
 }
 
-/// Starts the subscribers that stay.
+/// Starts the subscribers that stay connected. They drop `connected` when they are connected.
 fn start_stable(run: &mut Run, shared: &Arc<Shared>, connected: &Latch) {
     for (index, topics) in shared.plan.stable().into_iter().enumerate() {
         // A third of the subscribers gets compressed messages. The first ones have contexts of
@@ -140,7 +140,7 @@ fn start_stable(run: &mut Run, shared: &Arc<Shared>, connected: &Latch) {
 }
 
 /// Registers and starts the relays, each with the topics that it never leaves (`kept`). They drop
-/// `settled` when they change their topics no more.
+/// `connected` when they are connected, and `settled` when they will not change their topics again.
 fn start_relays(
     run: &mut Run,
     shared: &Arc<Shared>,
@@ -158,7 +158,7 @@ fn start_relays(
     }
 }
 
-/// Starts the clients that connect and leave. They drop `settled` when they make no more
+/// Starts the clients that connect and leave. They drop `settled` when they will make no further
 /// connections.
 fn start_churners(run: &mut Run, shared: &Arc<Shared>, settled: &Latch) {
     for index in 0..shared.plan.size.churners {
@@ -175,7 +175,8 @@ fn end_topics(server: &TestServer) {
     }
 }
 
-/// Waits until all clients have left, and asserts that the server has ended none of them.
+/// Waits until all clients have left. Asserts that the server itself has ended no connection for a
+/// fault of the client.
 fn check_server(server: &TestServer) {
     eventually("no connection and no topic is left", || {
         let health = server.health();

@@ -13,16 +13,17 @@ const BUSY: usize = 16;
 /// Number of topics that each have publishers of their own, which publish to no other topic.
 const SINGLE: usize = 4;
 
-/// Size of a run. The fields besides `messages` are numbers of clients.
+/// Size of a run: how many messages most publishers send, and how many clients of each kind there
+/// are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
     /// Number of messages of most publishers. Some send only a half or an eighth as many.
     pub(super) messages: u32,
-    /// Subscribers that stay.
+    /// Number of subscribers that stay connected.
     pub(super) stable: usize,
-    /// Relays that change their topics.
+    /// Number of relays that change their topics.
     pub(super) relays: usize,
-    /// Clients that connect and leave.
+    /// Number of clients that connect and leave.
     pub(super) churners: usize,
 }
 
@@ -41,9 +42,10 @@ pub(super) struct Publisher {
     /// Topics, in the order in which the publisher names them.
     pub(super) topics: Vec<usize>,
     pub(super) messages: u32,
-    /// Number of messages that are sent in one write. At most two such batches are under way.
+    /// Number of messages that the publisher sends in one write (a batch). The messages of at most
+    /// two batches are on their way at a time.
     pub(super) batch: u32,
-    /// Bytes of each message.
+    /// Length of each message in bytes.
     pub(super) bytes: usize,
 }
 
@@ -96,7 +98,8 @@ impl Plan {
         }
     }
 
-    /// Returns the topics of each subscriber that stays. Two subscribers have the same topics.
+    /// Returns the topics of each subscriber that stays connected. Each list of topics is used for
+    /// two subscribers, so that their orders can be compared.
     pub(super) fn stable(&self) -> Vec<Vec<usize>> {
         let mut random = Random::new(self.seed, "stable");
         let sets: Vec<_> = (0..self.size.stable.div_ceil(2))
@@ -123,8 +126,8 @@ impl Plan {
 }
 
 impl Publisher {
-    /// Returns the topic by which a subscriber of `topics` gets this publisher's messages: the
-    /// first topic of the publisher that is among them.
+    /// Returns the topic because of which a subscriber of `topics` gets this publisher's messages:
+    /// the first topic of the publisher that is one of `topics`.
     pub(super) fn reaches(&self, topics: &[usize]) -> Option<usize> {
         self.topics
             .iter()
@@ -139,13 +142,13 @@ impl Publisher {
     }
 }
 
-/// Random numbers: splitmix64.
+/// A generator of pseudorandom numbers (splitmix64).
 #[derive(Debug)]
 pub(super) struct Random(u64);
 
 impl Random {
-    /// Returns the sequence of random numbers for a seed and a purpose. Purposes have different
-    /// sequences.
+    /// Returns a generator whose numbers depend on `seed` and `purpose`, so that with the same seed
+    /// each purpose has a sequence of its own.
     pub(super) fn new(seed: u64, purpose: &str) -> Self {
         let purpose = purpose
             .bytes()
@@ -166,7 +169,7 @@ impl Random {
         usize::try_from(self.next() % bound as u64).unwrap()
     }
 
-    /// Returns `count` of the first `of` topics, in random order.
+    /// Returns `count` different topics below `of`, in random order.
     pub(super) fn pick(&mut self, count: usize, of: usize) -> Vec<usize> {
         let mut topics: Vec<usize> = (0..of).collect();
         for index in 0..count {

@@ -35,8 +35,9 @@ impl Shared {
         Report::new(follower, 0)
     }
 
-    /// Sends the messages of publisher `index` in batches. Begins a batch when all batches but the
-    /// last one have come back.
+    /// Sends the messages of publisher `index` in batches. Sends a batch when the publisher has
+    /// received all messages of the batches before the previous one, so that at most two batches
+    /// are on their way.
     async fn write(
         self: Arc<Self>,
         index: usize,
@@ -62,8 +63,8 @@ impl Shared {
         writer
     }
 
-    /// Publishes the messages of publisher `index` over HTTP, on one connection. Sends a message
-    /// when the server has answered that the one before is queued to all subscribers.
+    /// Publishes the messages of publisher `index` over HTTP, on one connection. Sends each message
+    /// only when the server has answered that the previous one is queued to all subscribers.
     pub(super) async fn post(self: Arc<Self>, index: usize, published: Latch) {
         self.wait_for_phase(Phase::Publishing).await;
         let publisher = &self.plan.publishers[index];

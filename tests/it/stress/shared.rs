@@ -34,13 +34,13 @@ pub(super) struct Shared {
 /// The phases of a run, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
-    /// Publishers, subscribers that stay and relays connect.
+    /// Publishers, relays, and subscribers that stay connected open their connections.
     Connecting,
     /// Messages are published, while relays change their topics, and other clients connect and
     /// leave.
     Publishing,
-    /// Every message is published: its publisher has received it or, over HTTP, the answer that it
-    /// is queued.
+    /// All messages are published: each publisher in the chat has received all of its messages, and
+    /// each publisher over HTTP the answer that its messages are queued.
     Over,
 }
 
@@ -49,16 +49,17 @@ pub(super) enum Phase {
 pub(super) struct Progress {
     /// Number of messages that the publisher has begun to send.
     begun: AtomicU32,
-    /// Number of its own messages that the publisher has received. Only for publishers in the chat.
+    /// Number of its own messages that a publisher in the chat has received. 0 for a publisher over
+    /// HTTP.
     returned: AtomicU32,
     /// Wakes the task that waits for `returned` to grow.
     returns: Notify,
-    /// Number of messages that are queued to all subscribers, as the server has answered. Only for
-    /// publishers over HTTP.
+    /// Number of messages of a publisher over HTTP that are queued to all subscribers, as the
+    /// server has answered. 0 for a publisher in the chat.
     queued: AtomicU32,
 }
 
-/// Result of a client.
+/// The result of a client that has ended: its counts, and the orders of its messages to compare.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) received: u64,
@@ -89,8 +90,8 @@ impl Shared {
         *self.phase.borrow() == Phase::Over
     }
 
-    /// Connects to the chat with these topics. Messages that a publisher begins to send to them
-    /// from then on must arrive.
+    /// Connects to the chat with these topics. Each message that a publisher begins to send to one
+    /// of them after this function has connected must arrive.
     pub(super) async fn enter(&self, topics: &[usize], headers: &str) -> (Socket, Follower) {
         let socket = Socket::connect(self.server, &chat_path(topics), headers).await;
         let mut follower = Follower::new(Arc::clone(&self.plan));

@@ -1,5 +1,5 @@
-//! A WebSocket client that costs so little that millions of messages can be received on the machine
-//! of the server.
+//! A WebSocket client that needs so little processor time that millions of messages can be received
+//! on the machine of the server.
 
 use std::{net::SocketAddr, ops::Range, time::Duration};
 
@@ -104,7 +104,8 @@ impl Socket {
 }
 
 impl Frames {
-    /// Waits for the next frame: its first byte and its payload, inflated if it is compressed.
+    /// Waits for the next frame. Returns its first byte and its payload, inflated if the payload is
+    /// compressed.
     ///
     /// # Cancel safety
     ///
@@ -125,7 +126,7 @@ impl Frames {
         }
     }
 
-    /// Waits for the next text message.
+    /// Waits for the next frame, which must be a whole text message. Returns its payload.
     ///
     /// # Cancel safety
     ///
@@ -162,8 +163,8 @@ impl Frames {
         &self.buffer[start..start + len]
     }
 
-    /// Takes a frame from the received bytes if they contain a whole one. Returns its first byte,
-    /// and the place of its payload in the buffer.
+    /// Takes a frame from the received bytes. Returns its first byte, and the range of its payload
+    /// in the buffer. Returns `None` if no frame has arrived whole.
     fn parse(&mut self) -> Option<(u8, Range<usize>)> {
         let unread = &self.buffer[self.unread.clone()];
         let (header, len) = match unread {

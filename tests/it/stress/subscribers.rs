@@ -1,4 +1,5 @@
-//! The clients that only receive: those that stay, that change topics, and that connect and leave.
+//! The clients that only receive: subscribers that stay connected, relays that change their topics,
+//! and clients that connect and leave.
 
 use std::{pin::pin, sync::Arc};
 
@@ -15,7 +16,8 @@ use crate::stress::{
 const WAYS_TO_GO: usize = 5;
 
 impl Shared {
-    /// Subscribes to fixed topics, and receives their messages to the end of each topic.
+    /// Subscribes to fixed topics, and receives their messages until the last message of each
+    /// topic.
     pub(super) async fn stay(
         self: Arc<Self>,
         topics: Vec<usize>,
@@ -32,9 +34,9 @@ impl Shared {
         Report::new(follower, 0)
     }
 
-    /// Connects to the registration of `path`, and changes its topics again and again, all but
-    /// `kept`. After the run has ended, receives the messages of its last topics to the end of each
-    /// topic.
+    /// Connects to the registration of `path`, and sets new topics again and again, always with
+    /// those of `kept` among them. After the run has ended, receives the messages of the last
+    /// topics until the last message of each topic.
     pub(super) async fn relay(
         self: Arc<Self>,
         (path, kept): (String, Vec<usize>),

@@ -8,8 +8,8 @@ use crate::{
 /// Bytes that the server may hold for each compression context.
 const CONTEXT: usize = 165 * 1024;
 
-/// Number of messages that are published first. They fill the kernel's buffers of subscribers that
-/// do not read. Half of their bytes can be compressed.
+/// Number of messages that are published before all others, so that they fill the kernel's buffers
+/// of subscribers that do not read. Half of the bytes of each can be compressed.
 const FILLING: usize = 6;
 
 /// Size of each of the [`FILLING`] messages, in bytes.
@@ -21,8 +21,8 @@ const FILLING_BYTES: usize = 60_000;
 const MOST_BYTES: usize = 512 * 1024;
 
 impl Performance<'_> {
-    /// Connects one subscriber for each of `offers`, which does not read. Publishes compressed
-    /// messages, which the server inflates and compresses again for the subscribers.
+    /// Connects one subscriber for each of `offers`. The subscribers do not read. Publishes
+    /// compressed messages, which the server inflates and compresses again for the subscribers.
     pub(crate) fn compressed_readers(
         &mut self,
         offers: &[Offer],
@@ -54,8 +54,9 @@ impl Performance<'_> {
         }
     }
 
-    /// Connects clients to the echo. They send compressed messages of `bytes` bytes, and do not read
-    /// the compressed replies. Allows the server the memory of these replies.
+    /// Connects clients to the echo. They send compressed messages, of `bytes` bytes before
+    /// compression, and do not read the compressed replies. Adds the memory of these replies to
+    /// `allowed`.
     pub(crate) fn compressed_echoes(
         &mut self,
         connections: usize,

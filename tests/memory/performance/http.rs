@@ -31,8 +31,8 @@ impl Performance<'_> {
         }
     }
 
-    /// Sends request bodies that never end, each on a connection of its own. Sends `sent` bytes of
-    /// each body.
+    /// Sends request bodies that never end, each on a connection of its own. Of each body at most
+    /// `sent` bytes are sent, which include the framing of chunks.
     pub(crate) fn bodies(&mut self, connections: usize, sent: usize, is_chunked: bool) {
         let request = unfinished_body(sent, is_chunked);
         for _ in 0..connections {
@@ -44,8 +44,8 @@ impl Performance<'_> {
     }
 
     /// Sends pipelined requests, whose responses are not read, and a last request that never ends.
-    /// Allows memory for the last request and only one of the others, because the server must have
-    /// let go of those that it has answered.
+    /// For each connection adds to `allowed` the memory of the last request and of only one of the
+    /// others, because the server must have let go of those that it has answered.
     pub(crate) fn pipelines(
         &mut self,
         connections: usize,
@@ -83,7 +83,7 @@ impl Performance<'_> {
         }
     }
 
-    /// Registers connections that never connect, all with the same topics.
+    /// Makes registrations that no connection uses, all with the same topics.
     pub(crate) fn registrations(&mut self, count: usize, topics: usize, name_bytes: usize) {
         let names = self.new_names(topics, name_bytes);
         for _ in 0..count {
@@ -103,7 +103,7 @@ impl Performance<'_> {
         from_id[..32].to_owned()
     }
 
-    /// Allows the memory of a registration with these topics.
+    /// Adds to `allowed` the memory of a registration with these topics.
     pub(super) fn allow_registration(&mut self, topics: &[String]) {
         let names = topics.iter().map(|topic| REGISTERED_TOPIC + topic.len());
         // One byte for the user.
@@ -137,7 +137,8 @@ fn unfinished_head(bytes: usize) -> Vec<u8> {
     format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {rest}").into_bytes()
 }
 
-/// Returns the head of a request, and the first `sent` bytes of a body that never ends.
+/// Returns the head of a request, and at most the first `sent` bytes of a body that never ends.
+/// They include the framing of chunks.
 fn unfinished_body(sent: usize, is_chunked: bool) -> Vec<u8> {
     let head = "POST /publish HTTP/1.1\r\nHost: localhost\r\n";
     let request = if is_chunked {

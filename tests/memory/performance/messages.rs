@@ -8,8 +8,8 @@ use crate::{
     script::Unfinished,
 };
 
-/// Number of messages that are published first. They fill the kernel's buffers of subscribers that
-/// do not read.
+/// Number of messages that are published before all others, so that they fill the kernel's buffers
+/// of subscribers that do not read.
 const FILLING: usize = 80;
 
 /// Size of each of the [`FILLING`] messages, in bytes.
@@ -102,7 +102,7 @@ impl Performance<'_> {
     }
 
     /// Connects clients that never read. Each sends `message` again and again until the server
-    /// reads no more. Allows memory for all bytes that were sent.
+    /// reads no more. Adds to `allowed` the memory of all bytes that were sent.
     fn echo(&mut self, path: &str, connections: usize, message: &[u8]) {
         for _ in 0..connections {
             let mut socket = self.upgrade(path, Offer::Nothing);

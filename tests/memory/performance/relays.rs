@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Performance<'_> {
-    /// Registers connections, connects them, and has each send lists of new topics, one after the
-    /// other.
+    /// Registers connections and connects them. Each then sends several lists of new topics, one
+    /// list after the other.
     pub(crate) fn relays(&mut self, relays: &Relays) {
         let Relays {
             connections,

@@ -63,7 +63,7 @@ impl Client {
         self.send(&masked(frames));
     }
 
-    /// Reads as many bytes as these, and asserts that they are the same.
+    /// Reads as many bytes as `bytes` has, and asserts that they are equal to `bytes`.
     #[track_caller]
     pub fn expect(&mut self, bytes: &[u8]) {
         let mut read = vec![0; bytes.len()];
@@ -73,13 +73,13 @@ impl Client {
         assert_eq!(read, bytes, "as text: {:?}", String::from_utf8_lossy(&read));
     }
 
-    /// Reads the next frame, and asserts that it is this one.
+    /// Reads the next frame, and asserts that it is equal to `frame`.
     #[track_caller]
     pub fn receives(&mut self, frame: Frame) {
         self.receives_all([frame]);
     }
 
-    /// Reads as many frames as these, and asserts that they are the same in the same order.
+    /// Reads as many frames as `frames` has, and asserts that they are the same in the same order.
     #[track_caller]
     pub fn receives_all(&mut self, frames: impl IntoIterator<Item = Frame>) {
         for expected in frames {

@@ -27,8 +27,8 @@ pub use crate::client::Client;
 /// Longest wait of a test for a single event. A test that has waited for so long fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A timeout of the server that no test reaches. A server that waits for this timeout makes the
-/// test fail before, after [`PATIENCE`].
+/// A timeout of the server that is longer than any test waits. If the server waits for this timeout
+/// where it must not, the test fails, because the test itself waits for only [`PATIENCE`].
 pub const NEVER: Duration = Duration::from_secs(6 * PATIENCE.as_secs());
 
 /// A server in this process that stops when it is dropped.
@@ -167,7 +167,8 @@ pub fn handshake_with(path: &str, headers: &str) -> String {
     )
 }
 
-/// Polls `condition` until it is true. Panics with `what` after [`PATIENCE`].
+/// Polls `condition` until it is true. If it is still false after [`PATIENCE`], panics with `what`,
+/// which describes the condition.
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;

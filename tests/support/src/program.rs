@@ -14,8 +14,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::PATIENCE;
 
-/// A running program in a process group of its own. Dropping it ends the program and the processes
-/// that the program has started.
+/// A running program in a process group of its own. If the program still runs when this is dropped,
+/// the whole group is ended: the program and the processes that it has started.
 #[derive(Debug)]
 pub struct Program {
     name: String,
@@ -31,8 +31,8 @@ impl Program {
         Self::with_own_output(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
     }
 
-    /// Starts a program whose standard output and standard error go where `command` says. Each of
-    /// them that is a pipe to this process is read.
+    /// Starts a program whose standard output and standard error go where `command` says. Reads
+    /// each of these two streams that is a pipe to this process.
     pub fn with_own_output(command: &mut Command) -> Self {
         let name = format!("{command:?}");
         let mut child = command
@@ -49,8 +49,8 @@ impl Program {
         }
     }
 
-    /// From now on reads the program's standard error from `stderr`: the reading end of the pipe
-    /// that the caller has given to the command as its standard error.
+    /// Reads the program's standard error from `stderr` from now on. `stderr` is the reading end of
+    /// the pipe that the caller has given to the command as its standard error.
     pub fn read_stderr_from(&mut self, stderr: impl Read + Send + 'static) {
         self.stderr = Printed::by(stderr);
     }
@@ -121,7 +121,7 @@ impl Program {
         format!("{}\n{stdout}--- standard error:\n{stderr}", self.name)
     }
 
-    /// Sends a signal to the process group.
+    /// Sends a signal to all processes of the program's process group.
     pub fn signal(&self, signal: Signal) {
         // The program may have ended before.
         let _ = kill_process_group(Pid::from_child(&self.child), signal);
@@ -148,7 +148,7 @@ struct Printed(Arc<(Mutex<Lines>, Condvar)>);
 #[derive(Debug, Default)]
 struct Lines {
     lines: Vec<String>,
-    /// The stream has ended, or was never read.
+    /// True if the stream has ended or is not read at all, so that no more lines will come.
     is_ended: bool,
 }
 
@@ -170,7 +170,7 @@ impl Printed {
         printed
     }
 
-    /// Returns the lines of a stream that is not read: none.
+    /// Returns an empty list of lines, for a stream that is not read.
     fn ended() -> Self {
         let printed = Self::default();
         printed.change(|printed| printed.is_ended = true);
