@@ -197,9 +197,9 @@ pub(super) fn protocol_errors() -> Vec<Row> {
     rows
 }
 
-/// Invalid frames of which some bits are reserved: RSV1 on a frame that begins no message, RSV2 and
-/// RSV3, which no extension defines, a compressed message inside another one, and a compressed
-/// message that is not masked.
+/// Invalid uses of the reserved bits: RSV1 on a frame that begins no message, and RSV2 and RSV3,
+/// which no extension defines. Besides these, a compressed message inside another one, and a
+/// compressed message that is not masked.
 fn reserved_bits() -> Vec<Row> {
     let mut rows = Vec::new();
     let mut refuse = |name: &str, sent: &[u8]| {
