@@ -11,8 +11,8 @@ pub enum Error {
     /// A connection broke while messages were expected on it.
     #[error("the connection broke while messages were expected")]
     Broken(#[source] io::Error),
-    /// The server closed a connection before the run could start. The text is ` with ` and the
-    /// close code, or empty if there was none.
+    /// The server closed a connection before the run could start. The text is a part of the error
+    /// message: ` with ` and the close code, or empty if the server sent no close code.
     #[error("the server has closed a connection{0} before the run could start")]
     Closed(String),
     /// A connection to this address could not be opened.

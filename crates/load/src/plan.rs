@@ -18,8 +18,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// The length of the measured time.
     pub duration: Duration,
-    /// Number of connections that the processes with a lower index open. It is also the number of
-    /// this process's first connection in the whole run, counted from 0.
+    /// Number of connections that the processes with a lower index have open at the same time. It
+    /// is the index of this process's first connection among the connections of all processes.
     pub connection_offset: usize,
     /// Number of processes that share the run.
     pub processes: usize,
@@ -100,13 +100,13 @@ pub struct Echo {
 /// Publishers and subscribers of some topics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fanout {
-    /// Number of the run. It is part of the topics' names, so that simultaneous runs have different
-    /// topics.
+    /// A number that distinguishes this run from simultaneous ones. It is part of the topics'
+    /// names, so that each run has its own topics.
     pub run: u32,
     /// Number of subscribers in this process.
     pub subscribers: usize,
     /// Index of this process's first subscriber among all subscribers of the run, counted from 0.
-    /// Subscriber `n` of the run has topic `n` modulo the number of topics.
+    /// Subscriber `n` of the run subscribes to topic `n` modulo the number of topics.
     pub first: usize,
     /// Number of publishers. It is 0 in all processes but the first, which makes all publications.
     pub publishers: usize,
@@ -208,14 +208,14 @@ impl Plan {
 }
 
 impl Fanout {
-    /// Returns how many connections this process needs: one for each subscriber, and if the
-    /// publishers are in this process, one for each stream.
+    /// Returns how many connections this process needs: one for each subscriber and, in the process
+    /// that publishes, one for each stream.
     pub(crate) fn connections(&self) -> usize {
         let publishing = if self.publishers > 0 { self.streams } else { 0 };
         self.subscribers + publishing
     }
 
-    /// Returns the plan of process `index`, counted from 0, if `of` processes share this one.
+    /// Returns the plan of process `index`, counted from 0, if `of` processes share this plan.
     fn share(&self, index: usize, of: usize) -> Self {
         Self {
             subscribers: part(self.subscribers, index, of),
@@ -237,8 +237,8 @@ impl Scenario {
         }
     }
 
-    /// Returns the scenario of process `index`, counted from 0, if `of` processes share this one.
-    /// Rates are divided in proportion to the connections.
+    /// Returns the scenario of process `index`, counted from 0, if `of` processes share this
+    /// scenario. Rates are divided in proportion to the connections.
     fn share(&self, index: usize, of: usize) -> Self {
         let rate = |rate: f64, mine: usize, all: usize| rate * mine as f64 / all.max(1) as f64;
         match self {

@@ -28,7 +28,8 @@ impl Latencies {
         self.0.len()
     }
 
-    /// Returns the quantile `share`, from 0 to 1: for 0.99 the 99th percentile of the times.
+    /// Returns the time that the share `share` of all times does not exceed. `share` is from 0 to
+    /// 1: 0.99 stands for the 99th percentile.
     pub fn at(&self, share: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_quantile(share))
     }

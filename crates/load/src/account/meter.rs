@@ -18,8 +18,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Meter {
     pid: u32,
-    /// The server's resident memory before there are connections, and at the end of the measured
-    /// time.
+    /// The server's resident memory in bytes, before there are connections and at the end of the
+    /// measured time.
     resident_bytes: (u64, u64),
     /// The kernel's memory for TCP buffers in bytes, before there are connections and at the end of
     /// the measured time.

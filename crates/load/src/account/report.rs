@@ -34,12 +34,13 @@ pub struct Report {
     pub followers: Vec<u64>,
     /// Number of replies, deliveries or handshakes that arrived in the measured time.
     pub measured: u64,
-    /// Number of these arrivals in each of [`STEPS`] equal steps of the measured time. An
-    /// interrupted run has fewer steps.
+    /// Number of arrivals in each of [`STEPS`] equal steps of the measured time. An interrupted run
+    /// has fewer steps.
     pub timeline: Vec<u64>,
-    /// Time from the scheduled sending of a message to its arrival.
+    /// Times from the scheduled sending of a message to its arrival, for messages scheduled in the
+    /// measured time. In a handshake run: from the scheduled connect to the end of the handshake.
     pub latency: Latencies,
-    /// Time from the first delivery of a publication to its last one.
+    /// Times from the first delivery of a publication to its last one.
     pub spread: Latencies,
     /// Connections that were opened, and those that failed or ended.
     pub connections: Connections,
@@ -57,8 +58,8 @@ pub struct Report {
 pub struct Connections {
     /// Number of connections that were opened.
     pub opened: u64,
-    /// Time from the scheduled connect of a connection until it was open: until the 101, or for a
-    /// connection for plain HTTP until the end of the connect.
+    /// Times from the scheduled connect of a connection until it was open. A WebSocket is open when
+    /// the 101 has arrived, a connection for plain HTTP when TCP has connected.
     pub handshakes: Latencies,
     /// Number of connections that failed before they were open.
     pub failed: u64,

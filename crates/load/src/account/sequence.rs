@@ -48,22 +48,22 @@ impl AddAssign for Tally {
 pub(crate) struct Track {
     /// One more than the highest number that has arrived.
     next: u64,
-    /// True while a receiver that subscribed after the stream began has received nothing. Always
-    /// false for a receiver that subscribed before.
+    /// True if the receiver subscribed after the stream began, and has received nothing yet. False
+    /// from its first message on, and for a receiver that subscribed before the stream began.
     joins_late: bool,
     /// Numbers below `next` that have not arrived.
     missing: Vec<Range<u64>>,
 }
 
 impl Track {
-    /// Returns the track of a receiver that subscribed before the first message. It misses every
-    /// number from 0 on that does not arrive.
+    /// Returns the track of a receiver that subscribed before the first message. Every number from
+    /// 0 on that does not arrive counts as missing.
     pub(crate) fn from_the_start() -> Self {
         Self::default()
     }
 
     /// Returns the track of a receiver that subscribes while the stream runs. Its first message may
-    /// have any number; it misses nothing before that.
+    /// have any number. Messages with lower numbers do not count as missing.
     pub(crate) fn from_first_received() -> Self {
         Self {
             joins_late: true,

@@ -13,9 +13,9 @@ pub(crate) struct Spread {
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     sequence: u64,
-    /// Number of subscribers that have received the publication.
+    /// Number of subscribers that have received publication `sequence`.
     count: u64,
-    /// Time of the first of these deliveries.
+    /// Time at which the first subscriber received the publication.
     first: Moment,
 }
 

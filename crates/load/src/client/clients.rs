@@ -34,20 +34,20 @@ use crate::{
 pub(crate) struct Clients {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
-    /// The index of the next of `events` to be handled.
+    /// Index in `events` of the event that is handled next.
     next_event: usize,
     clients: SlotMap<ClientKey, Client>,
     /// The receive buffer, which all connections share.
     buffer: Vec<u8>,
     keys: Keys,
     target: Target,
-    /// Number of this process's first connection, counted from 0 over the whole run.
+    /// Index of this process's first connection among the connections of all processes.
     connection_offset: usize,
     /// Number of connections that are not open yet.
     opening: usize,
     pub counts: Connections,
-    /// The reason why the first connection ended. Connections that the generator itself has closed
-    /// do not count.
+    /// The reason why a connection ended, for the connection that was the first to end. Connections
+    /// that the generator itself has closed do not count.
     pub first_end: Option<End>,
 }
 
@@ -197,9 +197,9 @@ impl Clients {
         changed.map_err(|error| Error::Poll(error.into()))
     }
 
-    /// Handles the events of up to [`EVENTS_PER_POLL`] sockets. If all events of the last wait have
-    /// been handled, first waits for new ones, at most until `until`. Returns how many events were
-    /// handled.
+    /// Handles the events of up to [`EVENTS_PER_POLL`] sockets. If no unhandled events of the last
+    /// wait are left, waits for new events first, at most until `until`. Returns how many events
+    /// were handled.
     pub(crate) fn poll(
         &mut self,
         until: Moment,

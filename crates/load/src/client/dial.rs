@@ -9,8 +9,8 @@ use std::{
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
-/// Begins to connect to `address`. `number` is how many connections of the run come before this
-/// one, over all processes. It decides about the source address.
+/// Begins to connect to `address`. `number` is the index of the connection among all connections
+/// that are open at the same time, over all processes. The source address depends on it.
 pub(crate) fn dial(address: SocketAddr, number: usize) -> io::Result<TcpStream> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -46,8 +46,8 @@ fn source(target: IpAddr, number: usize) -> Option<IpAddr> {
     }
 }
 
-/// Connections from one source address. Fewer than the 28,232 ports of Linux's default range,
-/// because other programs need some, too.
+/// Number of connections from one source address. Fewer than the 28,232 ports of Linux's default
+/// range, because other programs need some, too.
 const CONNECTIONS_PER_SOURCE: usize = 20_000;
 
 #[cfg(test)]

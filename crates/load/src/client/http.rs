@@ -1,7 +1,8 @@
 //! Parses responses of HTTP servers (RFC 9112), as far as a load client needs them.
 //!
 //! The generator shares no code with the server, so that no fault hides on both sides. httparse is
-//! an exception: hyper parses requests with it, and this file parses responses.
+//! an exception: the server's HTTP library, hyper, parses requests with it; this file parses
+//! responses with it.
 //!
 //! Pure: this file does no I/O.
 
@@ -21,11 +22,12 @@ pub enum Rejection {
     /// A 101 without this header, which RFC 6455 §4.1 requires.
     #[error("the server's 101 lacks `{0}`")]
     NotUpgraded(&'static str),
-    /// The server answered status 421, because it does not serve the name in `Host`. The text has
-    /// the number and the reason phrase.
+    /// The server answered status 421, because it does not serve the name in `Host`. The text is
+    /// the status code and the reason phrase.
     #[error("the server answered {0}: it does not answer to this name (see serve --allow-host)")]
     Name(String),
-    /// The server answered another status than the expected one, such as `503 Service Unavailable`.
+    /// The server did not answer the expected status. The text is the status code and the reason
+    /// phrase that it answered, such as `503 Service Unavailable`.
     #[error("the server answered {0}")]
     Status(String),
     /// A 101 with this header, whose extension or subprotocol was not offered (RFC 6455 §4.1).
@@ -111,7 +113,7 @@ impl<'a> Head<'a> {
             .map(|header| unfolded(header.value))
     }
 
-    /// Returns the rejection with the status of this head.
+    /// Returns the rejection that reports the status of this head.
     pub(crate) fn rejection(&self) -> Rejection {
         let line = format!("{} {}", self.status, self.reason);
         let line = line.trim_end().to_owned();
@@ -122,7 +124,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Returns a header's value in one line, each fold replaced by a space (RFC 9112 §5.2).
+/// Returns a header's value in one line: replaces each line fold (RFC 9112 §5.2) by a space.
 fn unfolded(value: &[u8]) -> Cow<'_, str> {
     let value = String::from_utf8_lossy(value);
     if value.contains('\n') {
@@ -204,7 +206,8 @@ fn take_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Rejection> {
 /// Largest number of headers of a response. Arbitrary: as many as hyper accepts.
 const MAX_HEADERS: usize = 100;
 
-/// Longest head of a response. Arbitrary: as long as most servers accept in a request.
+/// Largest size of a response's head, in bytes. Arbitrary: most servers accept request heads of
+/// this size.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
 #[cfg(test)]

@@ -107,8 +107,8 @@ impl Client {
         Conn::new(key, &mut self.state, keys)
     }
 
-    /// Handles the end of the TCP connect. A connection for plain HTTP is open then. For a
-    /// WebSocket, queues the request of the opening handshake.
+    /// Handles the end of the TCP connect. For a WebSocket, queues the request of the opening
+    /// handshake. Otherwise the connection is for plain HTTP, and is now open.
     ///
     /// # Errors
     ///

@@ -11,7 +11,7 @@ use crate::client::{KEPT_BYTES, is_temporary};
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     pub wire: Vec<u8>,
-    /// Bytes at the start of `wire` that are already written.
+    /// Number of bytes at the start of `wire` that are already written.
     written: usize,
 }
 

@@ -58,8 +58,7 @@ pub fn run(
 }
 
 /// Opens a probe: a connection that finds errors early. Returns `None` if the server is framecast's
-/// relay, because there a WebSocket can be opened only after a registration, at the path that it
-/// returns.
+/// relay, because there a WebSocket can be opened only at a path that a registration has returned.
 fn try_connection(plan: &Plan) -> Result<Option<Probe>, Error> {
     let (Scenario::Fanout(fanout) | Scenario::Churn(plan::Churn { fanout, .. })) = &plan.scenario
     else {
@@ -72,8 +71,8 @@ fn try_connection(plan: &Plan) -> Result<Option<Probe>, Error> {
     }
 }
 
-/// The supervisor of the whole run, for the user. Workers are supervised by their parent process
-/// instead.
+/// The supervisor of the whole run: shows the progress to the user, and ends the run early if the
+/// user asks for it. A worker process has its parent process as its supervisor instead.
 struct User<'a> {
     probe: Option<Probe>,
     meter: Option<Meter>,

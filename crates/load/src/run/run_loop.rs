@@ -201,8 +201,8 @@ impl RunLoop<'_> {
         Ok(())
     }
 
-    /// Fails the run if the server accepted no connection. Also fails it if the first connection
-    /// that ended did so because the server refused a publication or broke the protocol.
+    /// Fails if the server accepted no connection. Also fails if the connection that was the first
+    /// to end ended because the server refused a publication or broke the protocol.
     fn check(&mut self) -> Result<(), Error> {
         let counts = &self.clients.counts;
         match self.clients.first_end.take() {
@@ -217,8 +217,8 @@ impl RunLoop<'_> {
         report.tally.received + report.churners.received
     }
 
-    /// Waits for sockets until `until`, handles those that are ready, and reports progress if a
-    /// tick has passed. Returns how many sockets were handled.
+    /// Waits for sockets until `until`, handles those that are ready, and reports progress if
+    /// [`TICK`] has passed since the last report. Returns how many sockets were handled.
     fn poll(&mut self, until: Moment, phase: Phase) -> Result<usize, Error> {
         let handled = self.clients.poll(until, self.scenario.as_mut())?;
         let now = Moment::now();
@@ -246,12 +246,12 @@ fn own_cpu() -> Cpu {
 /// usual backlog.
 const OPENING_AT_ONCE: usize = 256;
 
-/// Interval at which progress is reported. Also the longest wait for sockets, after which the run
-/// loop looks for an interruption.
+/// Interval at which progress is reported. Also the longest wait for sockets: after each wait the
+/// run loop looks for an interruption.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The longest time without a new connection, or without the last confirmation of a subscription,
-/// before the run fails. Arbitrary.
+/// Time after which the run fails if no further connection has opened or, once all are open, if a
+/// subscription is still not confirmed. Arbitrary.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest wait for messages in flight at the end, even if some still arrive. Arbitrary.

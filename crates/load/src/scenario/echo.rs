@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-/// Number of hexadecimal digits of the sequence number at the start of a message. A message of
-/// fewer bytes has only the last digits.
+/// Number of hexadecimal digits of the sequence number at the start of a message. A message that is
+/// shorter than this has only the last of these digits.
 const DIGITS: usize = 12;
 
 /// Number of hexadecimal digits of the caller's number. They follow the sequence number, as far as
@@ -38,7 +38,7 @@ pub(crate) struct Echo {
     path: String,
     opcode: Opcode,
     filler: Vec<u8>,
-    /// Index of this process's first caller. Indices begin with 0 and go on over all processes.
+    /// Index of this process's first caller among the callers of all processes, counted from 0.
     first: usize,
     callers: Vec<Caller>,
     state: State,
@@ -54,7 +54,7 @@ pub(crate) struct Echo {
 enum State {
     /// The run has not started.
     Connecting,
-    /// At the next pump, every caller sends its first messages.
+    /// Every caller sends its first messages when [`pump`](Scenario::pump) is called next.
     Starting,
     Sending,
     /// Nothing more is sent; replies still count.
@@ -76,7 +76,7 @@ struct Caller {
 }
 
 impl Caller {
-    /// Counts the next message as sent, and returns its number.
+    /// Counts the next message as sent, and returns its sequence number.
     fn count_sent(&mut self, scheduled: Moment) -> u64 {
         let sequence = self.sent;
         self.sent += 1;
@@ -86,7 +86,7 @@ impl Caller {
         sequence
     }
 
-    /// Returns the scheduled time of message `sequence`. `None` if that of a later message has
+    /// Returns the scheduled time of message `sequence`. `None` if the time of a later message has
     /// overwritten it.
     fn scheduled(&mut self, sequence: u64) -> Option<Moment> {
         let later = self.sent.saturating_sub(sequence);
@@ -125,8 +125,8 @@ fn slot(scheduled: &mut [Moment], sequence: u64) -> Option<&mut Moment> {
 }
 
 impl Echo {
-    /// Returns the scenario with the callers of this process. `first` is the number of the first of
-    /// them, counted from 0 over the whole run.
+    /// Returns the scenario with the callers of this process. `first` is the index of its first
+    /// caller among the callers of all processes, counted from 0.
     pub(crate) fn new(plan: &plan::Echo, path: &str, first: usize) -> Self {
         let format = plan.format;
         let depth = match plan.pace {
@@ -230,8 +230,8 @@ impl Echo {
         is_answer
     }
 
-    /// Returns an array with the digits at the start of a message of caller `index`, and the number
-    /// of bytes of this array that are sent: fewer than all if messages are shorter.
+    /// Returns the digits with which a message of caller `index` begins, and how many of them are
+    /// sent: not all if messages are shorter than the array.
     fn digits(&self, index: usize, sequence: u64) -> ([u8; DIGITS + CALLER_DIGITS], usize) {
         let len = self.plan.format.size.min(DIGITS + CALLER_DIGITS);
         let mut digits = [0; DIGITS + CALLER_DIGITS];
@@ -240,7 +240,8 @@ impl Echo {
         (digits, len)
     }
 
-    /// Returns the number of this process's caller `index`, counted over the whole run.
+    /// Converts `index` among this process's callers to the index among the callers of all
+    /// processes.
     fn number(&self, index: usize) -> u64 {
         (self.first + index) as u64
     }

@@ -39,7 +39,7 @@ pub(crate) struct Fanout {
     state: State,
     /// Time of the last arrival.
     last_arrival: Moment,
-    /// Number of pumps since the last arrival.
+    /// Number of calls of [`pump`](Scenario::pump) since the last arrival.
     quiet_pumps: u32,
     recorder: Recorder,
 }
@@ -115,7 +115,7 @@ impl Fanout {
         (self.plan.first + subscriber) % self.plan.topics
     }
 
-    /// Returns the stream whose publication is due at time number `number` of the schedule.
+    /// Returns the stream that publishes at time `number` of the schedule, counted from 0.
     fn stream(&self, number: u64) -> usize {
         usize::try_from(number % self.streams.len() as u64).unwrap_or_default()
     }
@@ -299,16 +299,16 @@ pub(crate) fn streams_per_topic(plan: &plan::Fanout) -> usize {
     plan.streams.div_ceil(plan.topics)
 }
 
-/// Number of publications, over all streams, whose spread is measured at a time: 1.5 MiB of memory.
+/// Number of publications, over all streams, whose spread is measured at a time (1.5 MiB in all).
 const REMEMBERED: usize = 1 << 16;
 
 /// Time without an arrival after which a closed loop takes messages in flight for lost. Arbitrary.
 const STALL: Duration = Duration::from_secs(1);
-/// Besides [`STALL`], more than this number of pumps must have passed without an arrival. While
-/// nothing happens, 8 pumps take 0.8 s.
+/// Number of calls of [`pump`](Scenario::pump) without an arrival that must be exceeded, too,
+/// before a closed loop takes messages for lost. While nothing happens, 8 calls take 0.8 s.
 const STALL_PUMPS: u32 = 8;
 
-/// Time until a publisher with too many bytes waiting is tried again.
+/// Time after which a publisher that had too many bytes waiting tries to publish again.
 const RETRY: Duration = Duration::from_millis(1);
 
 impl Handler for Fanout {

@@ -36,8 +36,8 @@ impl Handshake {
     }
 
     /// Takes the next connection off the schedule, and returns the time for which it was scheduled.
-    /// `None` if that time has not come, or if as many connections as the plan allows have not
-    /// ended yet. Without a schedule, a connection is always scheduled for `now`.
+    /// `None` if that time has not come, if the plan allows no more connections at the same time,
+    /// or if the run is over. Without a schedule, a connection is always scheduled for `now`.
     fn take_due(&mut self, now: Moment) -> Option<Moment> {
         if self.is_over || self.under_way >= self.plan.connections {
             return None;

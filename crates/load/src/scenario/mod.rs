@@ -65,8 +65,8 @@ pub(crate) fn next_pump(now: Moment) -> Moment {
     now + Duration::from_millis(100)
 }
 
-/// Largest number of bytes that may wait for the socket of one connection. While as many wait,
+/// Largest number of bytes that may wait for the socket of one connection. While more bytes wait,
 /// messages are sent later than scheduled, and their latency still counts from the scheduled time.
-/// The limit equals the number of bytes that framecast queues for a shard before it holds
+/// The limit is about the number of bytes that framecast queues for a shard before it holds
 /// publishers back.
 pub(crate) const MAX_BACKLOG_BYTES: usize = 8 << 20;

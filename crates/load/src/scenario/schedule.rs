@@ -28,8 +28,8 @@ impl Schedule {
         self.moment(self.taken)
     }
 
-    /// Takes the next time off the schedule if it is not after `now`. Returns the number of this
-    /// time, counted from 0, and the time.
+    /// Takes the next time off the schedule if it is not after `now`. Returns the index of this
+    /// time in the schedule, counted from 0, and the time.
     pub(crate) fn take_due(&mut self, now: Moment) -> Option<(u64, Moment)> {
         let (number, moment) = (self.taken, self.next());
         (moment <= now).then(|| {
@@ -38,12 +38,12 @@ impl Schedule {
         })
     }
 
-    /// Returns the number of the next time.
+    /// Returns the index of the next time in the schedule: how many times are taken.
     pub(crate) fn next_number(&self) -> u64 {
         self.taken
     }
 
-    /// Returns the time with number `number`.
+    /// Returns the time at index `number` of the schedule, counted from 0.
     pub(crate) fn moment(&self, number: u64) -> Moment {
         // Counted from the start instead of the time before, so that rounding errors do not add up.
         let seconds = number as f64 / self.per_second;

@@ -13,8 +13,8 @@ pub(crate) struct Stream {
     pub unpublished: u64,
     /// Number of subscribers of the topic that are still connected.
     pub followers: u64,
-    /// The sum of [`Track::next`](crate::account::sequence::Track::next) over the subscribers that
-    /// are still connected.
+    /// The sum of [`Track::next`](crate::account::sequence::Track::next) for this stream, over the
+    /// subscribers that are still connected.
     pub progress: u64,
 }
 

@@ -20,8 +20,8 @@ use crate::{
 pub(crate) struct Subscribing {
     target: Target,
     protocol: Protocol,
-    /// Number of the run. It is part of the topics' names, so that simultaneous runs have different
-    /// topics.
+    /// A number that distinguishes this run from simultaneous ones. It is part of the topics'
+    /// names, so that each run has its own topics.
     run: u32,
     /// Registers subscribers at the relay. `None` if the protocol is not that of the relay.
     registrar: Option<Registrar>,
@@ -29,8 +29,8 @@ pub(crate) struct Subscribing {
     is_subscribed: Vec<bool>,
     /// Number of subscribers whose subscription is in force.
     subscribed: usize,
-    /// Time at which the last subscription was sent. `None` if the server confirms subscriptions,
-    /// or if none has to be sent.
+    /// Time at which a message that subscribes was last sent. `None` if the server confirms
+    /// subscriptions, or if the protocol has no such message.
     last_sent: Option<Moment>,
 }
 
