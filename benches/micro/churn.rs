@@ -46,10 +46,10 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Returns the topic with this number.
+/// Returns the name of topic `number`.
 fn numbered(number: usize) -> TopicName {
     TopicName::new(&format!("topic {number}")).unwrap()
 }
 
-/// Number of topics that the connection follows in the last benchmark.
+/// Number of topics that the connection follows in the benchmark "replace one of many topics".
 const MANY: usize = 100;

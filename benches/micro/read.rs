@@ -1,9 +1,9 @@
-//! Compares four ways to read messages from a socket: our fast path, fastwebsockets above our gate,
-//! fastwebsockets alone, and tungstenite.
+//! Compares four ways to read messages from a socket: the server's fast path, fastwebsockets that
+//! reads through the server's gate, fastwebsockets alone, and tungstenite.
 //!
-//! fastwebsockets alone makes fewer checks than our gate, and its reader is built once and reads
-//! all messages. Above the gate a new reader is built for each message, as the server does for a
-//! connection that was idle before.
+//! fastwebsockets alone makes fewer checks than the gate does, and its reader is built once and
+//! reads all messages. With the gate a new reader is built for each message, as the server does for
+//! a connection that was idle before.
 
 use std::{hint::black_box, rc::Rc};
 

@@ -17,8 +17,8 @@ pub(crate) struct Subscribers {
 }
 
 impl Subscribers {
-    /// Makes a shard with `size` subscribers. Each of them offers the extensions `offer` in its
-    /// handshake, or none.
+    /// Makes a shard with `size` subscribers. The handshake of each offers the extensions `offer`,
+    /// or no extension if that is `None`.
     pub(crate) fn new(size: usize, offer: Option<&str>) -> Self {
         let mut config = HubConfig::default();
         config.shards = 1.try_into().unwrap();

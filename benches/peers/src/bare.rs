@@ -1,6 +1,6 @@
 //! The epoll loop of both floors. The floors are programs that only make the system calls that any
 //! server must make. The loop is level-triggered, has no async runtime and allocates nothing per
-//! message. Its connections are in a table, at the indices of their descriptors.
+//! message. Its connections are in a table, whose index is the file descriptor of the connection.
 
 use std::{
     io,
@@ -21,7 +21,7 @@ use crate::address;
 pub struct Bare<T> {
     epoll: OwnedFd,
     listener: TcpListener,
-    /// The connections, at the indices of their descriptors. `None` where there is none.
+    /// The connections: `connections[n]` is that of descriptor `n`, or `None` if there is none.
     pub connections: Vec<Option<Connection<T>>>,
 }
 
@@ -31,7 +31,7 @@ pub struct Connection<T> {
 }
 
 impl<T: Default> Bare<T> {
-    /// Listens on the address of the peer.
+    /// Listens on [`address()`], whose port is an argument of the program.
     pub fn listen() -> io::Result<Self> {
         let listener = TcpListener::bind(address())?;
         listener.set_nonblocking(true)?;
@@ -94,7 +94,7 @@ impl<T: Default> Bare<T> {
         }
     }
 
-    /// Sets the events for which `on_ready` is called with connection `index`.
+    /// Sets the events of connection `index` for which [`run`](Self::run) calls `on_ready`.
     pub fn wait_for(&self, index: usize, flags: EventFlags) -> io::Result<()> {
         let Some(Connection { socket, .. }) = &self.connections[index] else {
             return Ok(());

@@ -1,9 +1,9 @@
 //! Counts the system calls that a server makes per message.
 //!
-//! Counting takes two more runs of the load, a short one and a long one. The number of calls that
-//! the long run has more is divided by the number of messages that it has more. So the calls of the
-//! handshakes, which both runs have, are not counted. The calls are counted with `perf` or, where
-//! that does not work, with `strace`.
+//! Counting takes two more runs of the load, a short one and a long one. The difference between
+//! their numbers of calls is divided by the difference between their numbers of messages. So the
+//! calls of the handshakes, which both runs make, are not counted. The calls are counted with
+//! `perf` or, where that does not work, with `strace`.
 
 mod perf;
 mod strace;
@@ -22,7 +22,7 @@ use crate::{
 pub struct Calls {
     /// Number of all calls.
     pub all: f64,
-    /// Number of those calls that are in [`WRITES`].
+    /// Number of calls that write to sockets: those in [`WRITES`].
     pub writes: f64,
 }
 

@@ -25,10 +25,10 @@ pub struct Cell {
 /// The kind of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Each connection sends messages and gets them back. It keeps `depth` of them in flight.
+    /// Each connection sends messages, and gets them back. It keeps `depth` messages in flight.
     Echo { depth: usize },
-    /// Each connection gets one echo per second. The memory of the server is measured, to see how
-    /// much stays allocated for a connection after echoes.
+    /// Each connection sends one message per second, and gets it back. The memory of the server is
+    /// measured, to see how much stays allocated for a connection after an echo.
     EchoOnce,
     /// One publisher sends to all subscribers, and keeps a constant number of publications in
     /// flight.

@@ -1,5 +1,5 @@
-//! Draws a bar chart (SVG) of the cost of a message. The cost is a multiple of that of the floor,
-//! which only makes bare system calls.
+//! Draws a bar chart (SVG) of the cost of a message: CPU time as a multiple of the CPU time of the
+//! floor, which only makes bare system calls.
 //!
 //! This module performs no I/O. The colours are readable on white and on black, because the
 //! viewer's background is unknown.
@@ -78,8 +78,8 @@ pub fn svg(results: &Results) -> String {
     )
 }
 
-/// Returns each peer of a cell with its cost, the cheapest peer first. The cost is a multiple of
-/// the floor's cost.
+/// Returns each peer of a cell with its cost, the cheapest peer first. The cost is the peer's CPU
+/// time per message divided by the floor's.
 fn bars(results: &Results, cell: &Cell, floor: Peer) -> Vec<(Peer, f64)> {
     let shown = cell.peers.iter().filter(|peer| **peer != Peer::TwoShards);
     let bar = |&peer| Some((peer, results.ratio((cell, peer), (cell, floor), cpu)?));

@@ -37,8 +37,9 @@ impl Plan {
         }
     }
 
-    /// Returns true if no option shortens the run: it measures every cell, with all rounds and
-    /// connections, for the full time. Only the results of such a run replace those in `benches`.
+    /// Returns true if no option shortens the comparison, which then measures every cell, with all
+    /// rounds and connections, for the full time. Only the results of such a run replace those in
+    /// `benches`.
     pub fn is_complete(&self) -> bool {
         !self.is_quick && self.only.is_empty()
     }

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 /// The result for subscribers that never read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stalled {
-    /// Number of all these subscribers.
+    /// Number of subscribers that never read.
     pub total: usize,
     /// Number of these subscribers that the server has disconnected.
     pub disconnected: usize,

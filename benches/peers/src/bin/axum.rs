@@ -16,7 +16,8 @@ use framecast_peers::serve;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::broadcast;
 
-/// Number of messages that the channel of the chat holds: so many that no subscriber misses one.
+/// Number of messages that the channel of the chat holds: enough that no subscriber misses a
+/// message.
 const CAPACITY: usize = 1024;
 
 /// The channel through which all connections of the chat get all messages.

@@ -1,5 +1,5 @@
-//! The peer fastwebsockets: an echo after the example `echo_server` of fastwebsockets. hyper makes
-//! the upgrade, and each frame is written by itself.
+//! The peer fastwebsockets: an echo after the example `echo_server` of fastwebsockets. hyper
+//! answers the handshake, and each frame is written with a system call of its own.
 
 use std::io;
 

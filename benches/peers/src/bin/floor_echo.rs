@@ -19,8 +19,8 @@ fn main() -> io::Result<()> {
     Bare::<Unsent>::listen()?.run(|bare, index| echo(bare, index, &mut buffer))
 }
 
-/// Writes the unsent bytes of connection `index`. If it has none, reads from its socket once, and
-/// writes the bytes that were read back to it.
+/// Writes the unsent bytes of connection `index`. If there are none, reads from the socket once,
+/// and sends the same bytes back.
 fn echo(bare: &mut Bare<Unsent>, index: usize, buffer: &mut [u8]) -> io::Result<()> {
     let Some(Connection {
         socket,
@@ -51,7 +51,7 @@ fn echo(bare: &mut Bare<Unsent>, index: usize, buffer: &mut [u8]) -> io::Result<
     bare.wait_for(index, flags)
 }
 
-/// Writes as many of the bytes as the socket takes. Returns their number.
+/// Writes as many of the bytes as the socket takes. Returns how many it has taken.
 fn write(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     match socket.write(bytes) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),

@@ -60,8 +60,7 @@ enum Mode {
 struct Peer {
     /// True if the handshake is done.
     is_open: bool,
-    /// The end of the received bytes: the beginning of a request or frame that has not arrived
-    /// whole.
+    /// The received part of a request or frame that has not arrived whole.
     rest: Vec<u8>,
 }
 

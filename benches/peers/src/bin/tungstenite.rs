@@ -1,5 +1,5 @@
 //! The peer tokio-tungstenite: an echo after the example `echo-server` of tokio-tungstenite. The
-//! stream of received messages is forwarded to the sink of sent ones.
+//! stream of received messages is forwarded to the sink that sends messages.
 
 use std::io;
 

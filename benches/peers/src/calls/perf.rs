@@ -14,7 +14,8 @@ pub fn works() -> bool {
     perf.output().is_ok_and(|output| output.status.success())
 }
 
-/// Runs `load`, and counts the server's system calls from before the first connection to the end.
+/// Runs `load`, and counts the server's system calls from before the first connection to the end of
+/// the load.
 pub fn run(load: Load<'_>) -> anyhow::Result<(Outcome, Calls)> {
     let file = load.paths.scratch_file("perf");
     let (events, pid) = (events(), load.server.pid().to_string());

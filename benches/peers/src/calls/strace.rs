@@ -19,7 +19,8 @@ pub fn works() -> bool {
     strace.output().is_ok_and(|output| output.status.success())
 }
 
-/// Runs `load`, and counts the server's system calls from before the first connection to the end.
+/// Runs `load`, and counts the server's system calls from before the first connection to the end of
+/// the load.
 pub fn run(load: Load<'_>) -> anyhow::Result<(Outcome, Calls)> {
     let file = load.paths.scratch_file("strace");
     let mut strace = Command::new("strace");
