@@ -39,12 +39,13 @@ pub struct ServerUse {
     pub cpu_seconds: f64,
     /// Number of cores that the server kept busy, on average over the measured time.
     pub cpu_cores: f64,
-    /// CPU time used during the measured time, divided by the replies, deliveries or handshakes in
-    /// it, in microseconds. `None` if there were none.
+    /// CPU time used during the measured time, in microseconds, divided by the number of replies,
+    /// deliveries or handshakes in this time. `None` if that number is 0.
     pub cpu_us_per_message: Option<f64>,
     /// Resident memory at the end of the measured time, in bytes.
     pub resident_bytes: u64,
-    /// Growth of the resident memory during the run in bytes, divided by the number of connections.
+    /// Growth of the resident memory from before the first connection to the end of the measured
+    /// time, in bytes, divided by the number of connections.
     pub resident_bytes_per_connection: f64,
     /// Growth of the memory that the kernel uses for the buffers of all TCP sockets of this
     /// machine, in bytes. If the server runs on this machine, too, this includes the buffers of

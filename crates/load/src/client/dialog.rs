@@ -77,6 +77,6 @@ fn timed_out() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
-/// The longest time for a connect, or for a read of a response. Arbitrary: a server that needs
-/// longer is not worth measuring.
+/// The longest time for a connect, or for one read of a part of a response. Arbitrary: a server
+/// that needs longer is not worth measuring.
 const TIMEOUT: Duration = Duration::from_secs(10);

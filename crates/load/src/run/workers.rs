@@ -314,6 +314,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Capacity of the queue of messages from all workers. Each worker sends ten per second. Arbitrary.
 const QUEUED_MESSAGES: usize = 256;
 
-/// Time from the sending of a start or of an early end to the moment that it names, so that all
-/// workers receive the message before that moment.
+/// How long before a start or an early end the parent tells the workers its moment, so that all of
+/// them know it in time.
 const HEAD_START: Duration = Duration::from_millis(100);

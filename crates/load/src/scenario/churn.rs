@@ -111,8 +111,8 @@ impl Churn {
         }
     }
 
-    /// Counts a message to a churner. The first one of a stream may have any number, but all later
-    /// ones must follow it without a gap.
+    /// Counts a message to a churner. The first message of a stream may have any number, but the
+    /// numbers of all later messages must follow that number without a gap.
     fn on_message(&mut self, key: ClientKey, message: &[u8]) {
         let Some(churner) = self.churners.get_mut(key) else {
             return;
