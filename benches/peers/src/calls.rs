@@ -82,7 +82,7 @@ const SHORT: Duration = Duration::from_millis(400);
 
 /// Returns the number of messages that the server has sent in a run. In a fan-out the publisher
 /// receives its own messages, too: as many as one subscriber receives. The load generator does not
-/// count these.
+/// count these, so they are added here.
 fn messages(load: Load<'_>, outcome: &Outcome) -> u64 {
     let received = outcome.received;
     match load.cell.kind {

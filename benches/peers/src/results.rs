@@ -84,8 +84,9 @@ impl Results {
         (starved.count(), all().count())
     }
 
-    /// Returns true if the load generator was at its own limit in more than half of the runs. Then
-    /// the figures may say more about the load generator than about the server.
+    /// Returns true if the load generator was at its own limit in more than half of the runs of
+    /// this peer in this cell. Then the figures may say more about the load generator than about
+    /// the server.
     pub fn is_load_bound(&self, cell: &Cell, peer: Peer) -> bool {
         let samples = self.samples(cell, peer);
         let bound = samples
