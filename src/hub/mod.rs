@@ -213,8 +213,8 @@ impl Hub {
     }
 
     /// Grants a connection a compression context of its own, if its `agreement` on
-    /// permessage-deflate allows that and one is left. Otherwise the returned agreement is that no
-    /// context is kept.
+    /// permessage-deflate allows that and one is left. Otherwise the returned agreement says that
+    /// the server keeps no context.
     pub(crate) fn grant(&self, agreement: Agreement) -> Agreed {
         self.0.links.shared.contexts.grant(agreement)
     }

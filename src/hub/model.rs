@@ -92,14 +92,14 @@ struct Expected {
 /// A connection on its shard's thread, which executes commands of the test.
 struct Member {
     commands: mpsc::Sender<Command>,
-    /// Closed when the connection has dropped its handle.
+    /// A channel that is closed when the connection's handle is dropped.
     gone: oneshot::Receiver<()>,
     socket: Recorder,
     is_compressed: bool,
     expected: Expected,
 }
 
-/// A command to a connection, which sends `()` when it has executed the command.
+/// A command to a connection. The connection sends `()` when it has executed the command.
 enum Command {
     Follow(Vec<TopicName>, oneshot::Sender<()>),
     Publish(Vec<TopicName>, Message, oneshot::Sender<()>),

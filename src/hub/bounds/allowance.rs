@@ -5,7 +5,7 @@
 //! once for every [`CLOCK_INTERVAL`] of charged work: often enough to notice work that takes longer
 //! than expected, and never in a short step. Most steps are short.
 //!
-//! No I/O but readings of the clock, in whose place tests pass times of their own.
+//! Reading the clock is the only I/O. Tests pass times of their own instead.
 
 use std::time::{Duration, Instant};
 
@@ -60,8 +60,8 @@ impl Allowance {
         }
     }
 
-    /// Reads the clock, and charges the time that has really passed: for work whose time can't be
-    /// estimated.
+    /// Reads the clock, and charges the time that has really passed since the step began: for work
+    /// whose time can't be estimated.
     pub(crate) fn charge_elapsed(&mut self) {
         self.update(Instant::now());
     }
@@ -100,8 +100,8 @@ impl Allowance {
     }
 }
 
-/// Time limit of a step. It is short compared to 5 ms, the time for which no input of clients may
-/// ever hold a shard. It is long compared to 2 us, the cost of going from one step to the next.
+/// Time limit of a step. It is short compared to 5 ms, the longest time that any input of clients
+/// may hold a shard. It is long compared to 2 us, the cost of going from one step to the next.
 pub(crate) const STEP: Duration = Duration::from_nanos(STEP_NANOSECONDS);
 
 pub(crate) const STEP_NANOSECONDS: u64 = 500_000;

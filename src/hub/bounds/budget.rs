@@ -8,7 +8,7 @@
 //!
 //! The server does less and less as memory gets short. Memory that stays until its client leaves
 //! (for a connection, a registration or a topic) is refused first, because the server can't free it
-//! by itself. The rest of the budget is left for memory that the server can free (of outboxes):
+//! by itself. The rest of the budget is left for outboxes, whose memory the server can free:
 //!
 //! ```text
 //!  bytes held, as part    measures from here on
@@ -114,8 +114,8 @@ impl Budget {
         }
     }
 
-    /// Charges the length of `bytes`, plus `besides`, until the last clone of the returned `Bytes`
-    /// is dropped. The returned `Bytes` are `bytes` without a copy.
+    /// Charges the length of `bytes`, plus `besides` bytes of other memory, until the last clone of
+    /// the returned `Bytes` is dropped. The returned `Bytes` are `bytes` without a copy.
     pub(crate) fn own(self: &Arc<Self>, bytes: Bytes, besides: usize) -> Bytes {
         let charge = self.charge(bytes.len() + besides);
         Bytes::from_owner(Owned {

@@ -28,8 +28,8 @@ impl PublisherQueue {
         self.0.available_permits() == 0
     }
 
-    /// Waits for a permit. Callers get their permits in the order in which they have first polled
-    /// the future.
+    /// Waits for a permit. Callers get their permits in the order in which each has first polled
+    /// its future.
     ///
     /// # Cancel safety
     ///

@@ -28,10 +28,10 @@ impl HandleRef {
         self.shard.links.publish(topics, publication);
     }
 
-    /// Returns the approximate number of subscribers of `topics`. If these are the first topics that
-    /// this connection follows, in the same order, only the subscribers on its shard are counted, and
-    /// every other shard is assumed to have as many: so the router need not be locked. Otherwise
-    /// the router counts the subscribers on all shards.
+    /// Returns the approximate number of subscribers of `topics`. If these are the first topics
+    /// that this connection follows, in the same order, only the subscribers on its shard are
+    /// counted, and every other shard is assumed to have as many: so the router need not be locked.
+    /// Otherwise the router counts the subscribers on all shards.
     pub(crate) fn reach(&self, topics: &[TopicName]) -> usize {
         let state = self.shard.state.borrow();
         let mut followed = state.topics_of(self.key);
@@ -62,10 +62,11 @@ impl HandleRef {
         self.shard.links.must_wait()
     }
 
-    /// Waits for a permit to publish messages. `bytes` are charged for the messages, and for what
-    /// was received behind them. While the connection waits, nothing is read from it, so its peer
-    /// need not answer a Ping. Returns `None` as soon as the connection has ended: the messages are
-    /// then published without a permit, so that they do not delay its closing handshake.
+    /// Waits for a permit to publish messages. The caller has charged `bytes` for the messages, and
+    /// for what was received behind them. While the connection waits, nothing is read from it, so
+    /// its peer need not answer a Ping. Returns `None` as soon as the connection has ended: the
+    /// messages are then published without a permit, so that they do not delay its closing
+    /// handshake.
     ///
     /// # Cancel safety
     ///
@@ -86,7 +87,7 @@ impl HandleRef {
     }
 
     /// Waits for a permit to publish the last messages of a connection: those that its protocol
-    /// publishes when the connection has ended already. `bytes` are charged for the messages.
+    /// publishes when the connection has ended already. The caller has charged `bytes` for them.
     ///
     /// # Cancel safety
     ///

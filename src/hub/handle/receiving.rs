@@ -73,8 +73,8 @@ impl HandleRef {
         self.spend(uncharged);
     }
 
-    /// Receives more of a frame of `wire_len` bytes, of which the buffer holds a part, if more of
-    /// it has arrived already. Returns false if nothing was received.
+    /// Adds bytes to the buffer, which holds the begin of a frame of `wire_len` bytes, if more of
+    /// the frame has arrived already. Returns false if no bytes were added.
     fn try_receive_rest(
         &self,
         cx: &mut Context<'_>,
@@ -154,8 +154,8 @@ impl HandleRef {
         self.shard.receive.borrow().is_empty()
     }
 
-    /// Reads bytes from the peer, by way of the shard's receive buffer. At the end of the stream
-    /// nothing is read.
+    /// Reads bytes from the peer, by way of the shard's receive buffer. At the end of the stream,
+    /// is ready without having read anything.
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -232,7 +232,7 @@ const RECEIVE: u64 = 1_000;
 /// The fixed cost of a plain message, in nanoseconds. The bytes of its payload are charged besides.
 const MESSAGE: u64 = 40;
 
-/// Nanoseconds of work for plain messages that are added up before they are charged to the turn.
+/// Work for plain messages, in nanoseconds, that is added up before its sum is charged to the turn.
 const CHARGED_TOGETHER: u64 = 2_000;
 
 /// The fixed cost of one read through the gate, in nanoseconds. The bytes read are charged besides.

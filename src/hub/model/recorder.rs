@@ -10,7 +10,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use zlib_rs::{Inflate, InflateFlush};
 
-/// A socket that takes all bytes, in pieces of at most five, and from which nothing is ever read.
+/// A socket that takes all bytes, at most five in one write, and from which nothing is ever read.
 #[derive(Clone, Default)]
 pub(super) struct Recorder(Arc<Mutex<Vec<u8>>>);
 

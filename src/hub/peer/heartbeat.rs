@@ -10,7 +10,7 @@ use crate::config::Timeouts;
 /// The state of the heartbeat of one peer.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::hub) struct Heartbeat {
-    /// The number of the last sweep that had begun when bytes last came from the peer.
+    /// The number of the sweep that was the latest one when bytes last came from the peer.
     heard: u32,
     /// The number of the sweep in which the peer was sent a Ping, or `None` if bytes have come from
     /// the peer since.
@@ -83,7 +83,7 @@ impl HeartbeatIntervals {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(in crate::hub) enum Silence {
-    /// Nothing need be done yet.
+    /// The peer has not been silent for long enough that anything need be done.
     Short,
     /// The peer must be sent a Ping.
     Ping,

@@ -46,7 +46,7 @@ use crate::{
 ///
 /// Invariant: once `ended` is set, the outbox is sealed and `subscriptions` is empty.
 pub(super) struct Peer {
-    /// `None` until the opening handshake is done. Messages are queued before that.
+    /// `None` until the opening handshake is done. Messages are queued in the outbox even so.
     pub(super) socket: Option<Socket>,
     pub(super) outbox: Outbox,
     /// The waker of the connection's task. `None` until the task has stored it.
@@ -110,10 +110,10 @@ pub(super) struct Offering<'a> {
 /// The limits beyond which a peer is a slow consumer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlowConsumerLimits {
-    /// Bytes that the outbox may hold when the socket has been blocked for the time `blocked`.
+    /// Most bytes that the outbox may hold once the socket has been blocked for the time `blocked`.
     pub(super) outbox_bytes: usize,
     pub(super) blocked: Duration,
-    /// Time for which the oldest message may have waited in the outbox.
+    /// Longest time that the oldest message may have waited in the outbox.
     pub(super) behind: Duration,
 }
 
@@ -121,7 +121,7 @@ pub(super) struct SlowConsumerLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Offer {
-    /// Queued. The peer need not enter the shard's ring: it is there, or its socket is blocked.
+    /// Queued. The peer is in the shard's ring already, or need not be: its socket is blocked.
     Queued,
     /// Queued, and the caller must put the peer into the shard's ring.
     QueuedFirst,
@@ -197,7 +197,7 @@ impl Peer {
     }
 
     /// Returns true if the peer is a slow consumer: its outbox holds too much *and* its socket has
-    /// been blocked for too long. A limit on bytes alone would end healthy peers at every pause.
+    /// been blocked for too long. A limit on bytes alone would end healthy peers that pause.
     /// But a peer that is blocked and holds more than [`HARD_CAP`] times the limit is always too
     /// slow.
     pub(super) fn is_too_slow(&self, limits: SlowConsumerLimits, now: Instant) -> bool {

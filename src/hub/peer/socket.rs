@@ -69,8 +69,9 @@ impl Socket {
     }
 }
 
-/// Greatest number of reads, of 4 KiB each, that discard unread bytes. If more than 256 KiB were
-/// left unread, the kernel resets the connection, and the peer may lose the Close.
+/// Greatest number of reads, of 4 KiB each, that discard unread bytes when a socket is closed. If
+/// more than these 256 KiB are unread, the kernel resets the connection, and the peer may lose the
+/// Close.
 const MAX_DISCARDING_READS: usize = 64;
 
 #[cfg(test)]

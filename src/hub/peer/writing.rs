@@ -18,7 +18,7 @@ pub(super) struct Writing {
     pub(super) blocked_since: Option<Instant>,
 }
 
-/// The state of a peer's reader.
+/// Tells whether the connection's task reads from the peer and, if not, what it waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ReaderState {
     /// The peer is read.

@@ -57,7 +57,7 @@ pub(in crate::hub) struct Compressors {
     connections: [usize; WindowBits::ALL.len()],
 }
 
-/// The compression contexts of all connections, whose number is limited.
+/// The limited number of compression contexts that a hub may grant to its connections.
 #[derive(Debug)]
 pub(in crate::hub) struct Contexts {
     limit: usize,
@@ -78,7 +78,7 @@ impl Contexts {
     }
 
     /// Grants a connection a context of its own, if the agreement allows that and one is left.
-    /// Otherwise the returned agreement is that no context is kept.
+    /// Otherwise the returned agreement says that the server keeps no context.
     pub(in crate::hub) fn grant(&self, mut agreement: Agreement) -> Agreed {
         let wanted = agreement.keeps_context.then(|| Arc::clone(&self.free));
         let permit = wanted.and_then(|contexts| contexts.try_acquire_owned().ok());
@@ -288,7 +288,7 @@ const RESET: u64 = 4_000;
 const BYTE: u64 = 10;
 
 /// Returns the frame of the message: compressed, unless its payload has fewer than `min_bytes`
-/// bytes or the deflater returns that the message is to be sent uncompressed.
+/// bytes or the deflater decides that the message is to be sent uncompressed.
 fn compress(deflater: &mut Deflater, min_bytes: usize, message: &Frame) -> Frame {
     let payload = message.payload();
     if payload.len() < min_bytes {

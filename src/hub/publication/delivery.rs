@@ -113,10 +113,10 @@ const HELD_BYTE: u64 = 5;
 
 /// Factor by which the cost of compressing is multiplied in the work of a delivery: 4 times 1.5.
 ///
-/// It is multiplied by 4 because an inbox with few messages may hold four times as much work as one
-/// with many. That exception is made because messages that are delivered together cost less than
-/// each alone, but compressing them together is not cheaper. It is multiplied by 1.5 because a
-/// message that compression does not make smaller still has to be written in full.
+/// An inbox with few messages may hold four times as much work as one with many, because messages
+/// that are delivered together cost less than each alone. Compressing them together is not cheaper,
+/// so the 4 cancels that exception for compression. The 1.5 is there because a message that
+/// compression does not make smaller still has to be written in full.
 const COMPRESSION_FACTOR: u64 = 6;
 
 #[cfg(test)]

@@ -62,8 +62,8 @@ impl EncodedMessage {
 
     /// Returns the frame for subscribers with this window, or `None` if the message is large and
     /// not yet compressed: then the caller has to compress it in steps and [share](Self::share) the
-    /// frame. If another shard is compressing the message at this moment, and the message is not
-    /// large, waits for that shard, which takes less time than compressing the message again.
+    /// frame. If the message is not large and another shard is just compressing it, waits for that
+    /// shard, because this takes less time than compressing the message again.
     pub(in crate::hub) fn compressed(
         &self,
         window: WindowBits,

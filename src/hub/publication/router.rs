@@ -21,12 +21,12 @@ use crate::{
     topic::TopicName,
 };
 
-/// Number of subscribers that a topic has on one shard. This shard writes the number. Publishers
-/// read it, and may see a value that was just replaced.
+/// Number of subscribers that a topic has on one shard. Only that shard changes the number.
+/// Publishers read it, and may see a value that was just replaced.
 pub(in crate::hub) type SubscriberCount = Arc<AtomicUsize>;
 
-/// The records of all topics, divided into parts. Each part has a lock. A thread that holds it
-/// waits for nothing but further locks, each of which is held for a short time only.
+/// The records of all topics, divided into parts. Each part has a lock. A thread that holds such a
+/// lock waits for nothing but further locks, each of which is held for a short time only.
 #[derive(Debug)]
 pub(in crate::hub) struct Router {
     parts: Box<[CacheLine<Mutex<Part>>]>,

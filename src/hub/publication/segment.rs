@@ -20,8 +20,8 @@ pub(in crate::hub) struct Segment {
     held: Held,
 }
 
-/// Count of the published messages in a segment, and their topic. Both are logged if an outbox drops
-/// the segment.
+/// Count of the published messages in a segment, and their topic. Both are logged if an outbox
+/// drops the segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Content {
     /// Number of published messages. Replies and control frames do not count.
@@ -38,7 +38,8 @@ impl Content {
         }
     }
 
-    /// Returns the content of two segments together: the number of all messages, and their topic.
+    /// Returns the content of two segments together: how many messages both have, and the topic of
+    /// all these messages.
     pub(in crate::hub) fn and(self, other: Self) -> Self {
         let topic = match (self.messages, other.messages) {
             (0, _) => other.topic,

@@ -26,10 +26,10 @@ pub(in crate::hub) struct Segments {
     plain: Option<Joined>,
     /// The segments for each window, which are made for the first subscriber with that window.
     compressed: Option<Box<[Compressed; WindowBits::ALL.len()]>>,
-    /// Subscribers with a compression context of their own to which only some of the messages were
-    /// queued when a step was over, each with the number of these messages. The next step goes on
-    /// with the same subscriber, unless it has left the topic. So only the last entry can be of a
-    /// subscriber that still waits for the rest.
+    /// Subscribers with a compression context of their own to which only some of the messages had
+    /// been queued when a step was over, each with the count of these messages. The next step goes
+    /// on with the same subscriber. If it has left the topic meanwhile, it gets the rest by
+    /// another topic of the fan-out that it follows, if there is one.
     partly_served: Vec<(PeerKey, usize)>,
 }
 
@@ -225,7 +225,7 @@ fn shared(frame: &Frame, topic: Option<TopicKey>, ledger: &Rc<Ledger>) -> Rc<Seg
     Segment::shared(frame.clone().into_bytes(), content, ledger)
 }
 
-/// Joins the small frames `run`, which have `bytes` bytes together, into a segment. Returns `None`
+/// Joins the small frames in `run`, whose lengths add up to `bytes`, into a segment. Returns `None`
 /// if there are no frames.
 fn join_run(
     run: &[&Frame],

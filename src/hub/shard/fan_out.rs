@@ -257,8 +257,9 @@ mod tests {
         Publication::new(messages.collect::<Vec<_>>())
     }
 
-    /// Fans out in steps, each of which is over when it has compressed a message or two. Calls
-    /// `after_step` with the number of each step but the last. Returns the number of steps.
+    /// Fans out in steps, each of which is over when it has compressed a message or two. After each
+    /// step but the last, calls `after_step` with the count of steps so far. Returns the count of
+    /// all steps.
     fn fan_out(state: &mut State, mut after_step: impl FnMut(&mut State, usize)) -> usize {
         for step in 1.. {
             let mut allowance = Allowance::new(STEP);

@@ -196,8 +196,8 @@ impl Shard {
         self.wants_turn.set(true);
     }
 
-    /// Queues the connection's task, which is the one that is being polled, for another turn if the
-    /// connection has [requested](Self::request_turn) one.
+    /// Queues the task that is being polled for another turn, if its connection has
+    /// [requested](Self::request_turn) one.
     pub(crate) fn queue_if_wanted(&self, ticket: &mut Ticket, cx: &Context<'_>) {
         if self.wants_turn.take() {
             self.queue(ticket, cx, self.turn_time());
@@ -315,8 +315,9 @@ impl Shard {
         }
     }
 
-    /// Writes the `replies` to a connection, then its outbox, until its socket takes no more or the
-    /// connection has had its share. In the latter case the tick is woken to write the rest.
+    /// Writes the outbox of a connection and, behind it, the `replies`, until the socket takes no
+    /// more or the connection has had its share. In the latter case, wakes the tick, which writes
+    /// the rest.
     pub(super) fn write(&self, key: PeerKey, replies: &mut Replies) {
         if self.state.borrow_mut().write(key, replies) {
             self.inbox().wake();

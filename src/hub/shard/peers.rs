@@ -154,10 +154,10 @@ impl Peers {
         (writes, lost)
     }
 
-    /// Writes the `replies` to a peer, then its outbox, until its socket takes no more or the peer
-    /// has had its share. In the latter case, puts the peer into the ring and returns true. The
-    /// `replies` are empty afterwards in any case, because the next peer uses the same buffer. If
-    /// the socket has failed, returns its error.
+    /// Writes the outbox of a peer and, behind it, the `replies`, until the socket takes no more or
+    /// the peer has had its share. In the latter case, puts the peer into the ring and returns
+    /// true. The `replies` are empty afterwards in any case, because the next peer uses the same
+    /// buffer. If the socket has failed, returns its error.
     pub(in crate::hub) fn write(
         &mut self,
         key: PeerKey,

@@ -31,9 +31,9 @@ pub(crate) struct Receive {
     /// buffer are copies of kept ones.
     has_received: bool,
     /// Number of bytes that the turn may receive in total. A system call that receives into the
-    /// empty buffer gets at most this number.
+    /// empty buffer receives at most so many bytes.
     share: usize,
-    /// Number of bytes that the turn may still receive. The last system call may receive more.
+    /// Number of bytes that the turn may still receive. The turn's last system call may exceed it.
     share_left: usize,
     /// Number of bytes that were copied into the buffer, within it, or out of it.
     pub(in crate::hub) copies: Count,
@@ -240,7 +240,7 @@ const MIN_RECEIVE_BYTES: usize = 4 * 1024;
 mod tests {
     use super::*;
 
-    /// Takes the bytes that a reader with space for `max` bytes takes at once.
+    /// Returns the bytes that one call of [`Receive::take`] moves into a buffer of `max` bytes.
     fn take(receive: &mut Receive, max: usize) -> Vec<u8> {
         let mut bytes = vec![0; max];
         let mut buf = ReadBuf::new(&mut bytes);

@@ -4,10 +4,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-/// The shard whose turn it is to get a connection, and the shards that get none.
+/// The next shard to get a connection, and the shards that get none.
 #[derive(Debug)]
 pub(in crate::hub) struct RoundRobin {
-    /// Number of turns so far. Modulo the number of shards, it is the index of the next shard.
+    /// How many shards were chosen or skipped so far. Modulo the number of shards, it is the index
+    /// of the next shard.
     next: AtomicUsize,
     /// True for each shard that gets no connections.
     is_unavailable: Vec<AtomicBool>,
@@ -24,8 +25,8 @@ impl RoundRobin {
         }
     }
 
-    /// Returns the next available shard in turn. If no shard is available, returns an unavailable
-    /// one.
+    /// Returns the index of the next available shard, in cyclic order. If no shard is available,
+    /// returns the index of an unavailable one.
     pub(in crate::hub) fn next(&self) -> usize {
         let take_turn = || self.next.fetch_add(1, Relaxed) % self.is_unavailable.len();
         // At most one turn for each shard.
@@ -51,7 +52,7 @@ impl RoundRobin {
 mod tests {
     use super::*;
 
-    /// Returns the shards that the next `count` connections get.
+    /// Returns the indexes of the shards that the next `count` connections get.
     fn turns(shards: &RoundRobin, count: usize) -> Vec<usize> {
         (0..count).map(|_| shards.next()).collect()
     }

@@ -88,9 +88,10 @@ impl Rounds {
     }
 }
 
-/// Time that turns may take between two polls of the sockets before all later ones must be short:
-/// enough for two turns of the greatest length. While tasks wait for long turns, a connection whose
-/// socket becomes ready waits until a round of this length is over.
+/// Time that all turns between two polls of the sockets may take together: enough for two turns of
+/// the greatest length. When it is used up, further turns before the next poll are short. While
+/// tasks wait for long turns, a connection whose socket becomes ready waits for at most about this
+/// time.
 const ROUND: Duration = Duration::from_millis(1);
 
 /// Time that the turn of a waiting task is assumed to take at least, even if its last turn was

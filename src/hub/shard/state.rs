@@ -138,9 +138,9 @@ impl State {
         writes
     }
 
-    /// Writes the `replies` to a peer, then its outbox, until its socket takes no more or the peer
-    /// has had its share. Returns true in the latter case: the caller must wake the shard, so that
-    /// the tick writes the rest.
+    /// Writes the outbox of a peer and, behind it, the `replies`, until the socket takes no more or
+    /// the peer has had its share. Returns true in the latter case: the caller must wake the shard,
+    /// so that the tick writes the rest.
     #[must_use]
     pub(in crate::hub) fn write(&mut self, key: PeerKey, replies: &mut Replies) -> bool {
         let metrics = &self.shared.metrics[self.index];
@@ -174,8 +174,8 @@ impl State {
     }
 }
 
-/// Number of bytes, of the memory that messages hold, that are joined and later freed in a
-/// nanosecond. A small message takes some 80 ns.
+/// The speed of joining messages and later freeing them, in bytes of the memory that they hold, per
+/// nanosecond. A small message holds some 160 bytes, and so takes some 80 ns.
 const JOINED_PER_NANOSECOND: u64 = 2;
 
 #[cfg(test)]

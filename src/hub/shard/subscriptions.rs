@@ -1,5 +1,5 @@
-//! The subscriptions of connections. Changing those of a connection takes time in proportion to the
-//! number of its topics, not to the number of their subscribers.
+//! The subscriptions of connections. Changing the subscriptions of a connection takes time in
+//! proportion to the number of its topics, not to the number of subscribers of these topics.
 
 use std::collections::HashSet;
 
@@ -160,9 +160,9 @@ mod tests {
         TopicName::new(&number.to_string()).unwrap()
     }
 
-    /// Checks that each subscription of a peer has the index of the peer's entry in the topic, that
-    /// this entry has the index of the subscription, and that each peer in `peers` subscribes to
-    /// exactly the topics that are given with it.
+    /// Checks that each of the `peers` subscribes to exactly the topics that are given with it,
+    /// that each subscription has the index of the peer's entry in the topic's list of subscribers,
+    /// and that this entry has the index of the subscription in the peer's list.
     fn check(state: &State, peers: &[(PeerKey, BTreeSet<usize>)]) {
         for (key, topics) in peers {
             let subscriptions = &state.peers.get(*key).unwrap().subscriptions;

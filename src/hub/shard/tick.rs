@@ -66,9 +66,9 @@ impl Tick {
             && shard.inbox().is_empty()
     }
 
-    /// Processes items of the inbox, in their order, until the step is over: those that an earlier
-    /// step has taken and not done or, if there are none, those that the inbox has now. Returns
-    /// true if all items that were taken are done.
+    /// Processes items of the inbox, in their order, until the step is over. If an earlier step has
+    /// taken items and not done all of them, only these are processed, and otherwise those that the
+    /// inbox has now. Returns true if all items that were taken are done.
     fn process_inbox(&mut self, shard: &Rc<Shard>) -> bool {
         let mut allowance = Allowance::since(Instant::now(), STEP);
         if self.items.is_empty() {

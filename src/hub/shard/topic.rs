@@ -85,7 +85,8 @@ pub(in crate::hub) enum Unsubscribed {
     /// No subscriber of the topic is left on this shard. The caller must remove the shard from the
     /// router's record of the topic.
     Last(TopicName),
-    /// These subscribers, if any, have a new index in the topic, which their peers must record.
+    /// These subscribers, if any, have a new index in the topic's list. Their peers must record the
+    /// index.
     Moved([Option<(Subscriber, u32)>; 2]),
 }
 

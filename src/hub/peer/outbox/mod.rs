@@ -92,7 +92,7 @@ impl Outbox {
     }
 
     /// Drops everything except a front that is partly written, because the socket is inside a
-    /// frame. Returns the number and the topic of the published messages that were dropped.
+    /// frame. Returns how many published messages were dropped, and their topic.
     pub(in crate::hub) fn discard(&mut self) -> Content {
         let kept = usize::from(self.is_front_partly_written);
         let dropped = self.queue.iter().skip(kept);
@@ -242,8 +242,8 @@ impl Outbox {
 /// part of the overhead of the shared segment.
 pub(in crate::hub) const DELIVERY_BYTES: usize = 96;
 
-/// Capacity of the queue, in elements, up to which it has no charge of its own: the charge that
-/// every connection has from its begin includes so much.
+/// Greatest capacity of the queue, in elements, that has no charge of its own. The charge that
+/// every connection has from its begin includes the memory for so many elements.
 const COMMON_CAPACITY: usize = 64;
 
 /// Greatest number of Pings and Pongs in the queue. Autobahn sends ten Pings one right after the

@@ -1,4 +1,4 @@
-//! Tests of the outbox, written to sockets that take its bytes in pieces of any size.
+//! Tests of the outbox. Its bytes are written to sockets that take them in pieces of any size.
 
 use bytes::Bytes;
 use proptest::prelude::*;

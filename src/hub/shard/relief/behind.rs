@@ -15,7 +15,8 @@ pub(in crate::hub) struct Relief {
     pub(super) ended_amid_message: Vec<PeerKey>,
     /// Time at which the last search began.
     pub(super) searched: Option<Moment>,
-    /// Part of the table of peers that is searched next, while a search is under way.
+    /// Index of the part of the table of peers that is searched next, or `None` if no search is
+    /// under way.
     pub(super) next_part: Option<usize>,
 }
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// The numbers of a shard's relief that the other shards take into account.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Report {
-    /// Time, in milliseconds, by which the peer that the shard would end next is behind. Zero if
-    /// there is no such peer.
+    /// How far behind the peer is that the shard would end next, in milliseconds. Zero if there is
+    /// no such peer.
     furthest: AtomicU64,
     /// Number of bytes that ended peers of the shard are about to free.
     bytes_about_to_be_freed: AtomicU64,

@@ -54,8 +54,8 @@ impl TestShard {
         peer.outbox.push(Rc::clone(segment));
     }
 
-    /// Queues the same message to each of these peers. Its length is `sixteenths` sixteenths of the
-    /// bytes of the budget.
+    /// Queues one message, which all of these peers share. The message has `sixteenths` sixteenths
+    /// of the bytes of the budget.
     fn push_message(&mut self, keys: &[PeerKey], sixteenths: u64) {
         let segment = self.segment(sixteenths);
         for &key in keys {
