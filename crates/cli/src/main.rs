@@ -63,8 +63,8 @@ enum Command {
 #[error("{0}")]
 struct Interrupted(String);
 
-/// A mistake in the command line or in a setting that clap's parser does not find. The program
-/// exits with status 2, as after an error that the parser finds.
+/// A mistake in the command line or in a setting, if clap's parser does not find the mistake. The
+/// program exits with status 2, as after an error that the parser finds.
 #[derive(Debug)]
 struct Misuse(anyhow::Error);
 

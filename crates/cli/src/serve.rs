@@ -248,8 +248,8 @@ impl Settings {
     }
 }
 
-/// Prints the server's address to standard output. A program that has chosen port 0 reads the port
-/// there.
+/// Prints the server's address to standard output. A program that starts the server with port 0
+/// reads there which port the system has chosen.
 fn announce(address: SocketAddr) -> anyhow::Result<()> {
     let mut stdout = io::stdout();
     let printed =

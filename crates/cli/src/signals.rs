@@ -45,7 +45,8 @@ pub(super) fn listen() -> anyhow::Result<oneshot::Receiver<()>> {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// SIGHUP, or `None` if it does not end the process: it is ignored, or was the first signal.
+    /// The stream of SIGHUPs. `None` if a SIGHUP has no effect: it was ignored when the process
+    /// started, or the first signal was a SIGHUP, which a terminal that closes sends twice.
     hang_up: Option<Signal>,
 }
 

@@ -1,7 +1,8 @@
 //! The wait before reconnecting: exponential backoff with full jitter.
 //!
-//! Pure: the random number is an argument. The whole wait is random, not only a part of it, because
-//! all clients of a server that has just restarted must be spread.
+//! Pure: the random number is an argument. The whole wait is random, not only a part of it:
+//! otherwise all clients of a server that has just restarted would reconnect at nearly the same
+//! time.
 
 use std::time::Duration;
 

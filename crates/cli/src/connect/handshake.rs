@@ -87,8 +87,8 @@ impl OpenError {
     }
 }
 
-/// Returns true if another attempt to connect would be answered by the same `status`, which is any
-/// but 101.
+/// Returns true if a server that has answered `status`, which is any but 101, would answer the same
+/// to another attempt to connect.
 fn is_final_status(status: StatusCode) -> bool {
     // Success and redirection are final, too: they don't come from a WebSocket server.
     let is_temporary = status.is_server_error()

@@ -215,8 +215,9 @@ impl<'a> Session<'a> {
         Outcome::Closed
     }
 
-    /// Waits until the writer has sent a Close: the reply to the server's Close, or, after a
-    /// protocol error of the server, one with the code of the error.
+    /// Waits until the writer has sent a Close: the reply to the server's Close, or a Close with
+    /// the code of the protocol error that the server made. Does not wait if the connection is
+    /// lost.
     async fn wait_for_close_reply(&self, disconnect: &Disconnect) {
         if !matches!(disconnect, Disconnect::Lost(_)) {
             // After the timeout the client gives up: the socket takes nothing more.

@@ -129,7 +129,8 @@ impl Common {
     }
 
     /// Looks the server's name up, and returns the address to connect to. If the name has several
-    /// addresses, this method itself connects to one after the other, so call it only once.
+    /// addresses, tries to connect to one after the other until one accepts, so call this only
+    /// once.
     pub(super) fn address(&self, default_url: &str) -> anyhow::Result<SocketAddr> {
         let (_, url) = self.parse_url(default_url).map_err(Misuse)?;
         address(&url)

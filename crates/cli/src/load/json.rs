@@ -63,7 +63,7 @@ struct Connections<'a> {
     opening_us: Option<Percentiles>,
 }
 
-/// Numbers of messages that arrived in equal steps of the measured time.
+/// How many messages arrived in each of the equal steps into which the measured time is divided.
 #[derive(Serialize)]
 struct Throughput<'a> {
     step_ms: f64,

@@ -76,7 +76,7 @@ enum Command {
 /// A scenario, with the options of its run.
 struct Scenario {
     name: &'static str,
-    /// The numbers of connections and messages as a text, for the summary.
+    /// A text for the summary that says how many connections the scenario has, and what they send.
     description: String,
     default_url: &'static str,
     common: Common,
@@ -180,9 +180,10 @@ impl Scenario {
     }
 }
 
-/// Prepares the target for topics. For a protocol of templates, adds `topic={topic}` to the query
-/// of its URL, unless the URL has `{topic}` already, or subscribers send a message to subscribe.
-/// For the relay, copies the path of the URL into `protocol` instead.
+/// Makes the requests of a run name their topics. For a protocol of templates, adds `topic={topic}`
+/// to the query of the target's URL, unless the URL has `{topic}` already, or subscribers send a
+/// message to subscribe. For the relay, copies the path of the URL into `protocol` instead: the
+/// paths of all its requests begin with it.
 fn address_topics(protocol: &mut Protocol, target: &mut Target) -> anyhow::Result<()> {
     match protocol {
         Protocol::Relay(base) => {

@@ -38,8 +38,8 @@ pub(super) fn svg(outcome: &Outcome<'_>) -> anyhow::Result<String> {
 const SIZE: (u32, u32) = (1200, 480);
 /// Space around a chart, in pixels. It also separates the chart from the title above it.
 const MARGIN: u32 = 12;
-/// Largest number of labels on the axis of percentiles. Each further nine gets a label (90, 99 and
-/// 99.9 %), and a result rarely has more than nine nines.
+/// Largest number of labels on the axis of percentiles. Each nine has a label (90, 99, 99.9 %), and
+/// a result rarely has more than nine nines.
 const LABELS: usize = 9;
 
 const COLOUR: RGBColor = RGBColor(0x1f, 0x5f, 0xbf);

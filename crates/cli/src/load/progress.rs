@@ -45,7 +45,8 @@ impl Display {
     }
 
     /// Returns true if `progress` should be printed: on a terminal always, otherwise at the begin
-    /// of a phase and when a second has passed since the last line.
+    /// of each phase except the first one (connecting), and when a second has passed since the last
+    /// line.
     fn is_due(&mut self, progress: &Progress) -> bool {
         let begun = *self.begun.get_or_insert(progress.now);
         let (is_new, last) = match &self.shown {

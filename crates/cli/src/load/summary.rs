@@ -216,8 +216,8 @@ pub(super) fn verdict(outcome: &Outcome<'_>) -> Verdict {
 }
 
 impl Verdict {
-    /// Returns the verdict for the shares of the time for which the generator ran and waited for a
-    /// core.
+    /// Returns the verdict on a generator that ran for the share `ran` of the measured time, and
+    /// waited for a core for the share `waited`.
     fn of(ran: f64, waited: f64) -> Self {
         match (ran, waited) {
             (BUSY.., _) => Self::Bottleneck,
@@ -245,12 +245,12 @@ fn warning(outcome: &Outcome<'_>) -> Option<String> {
     }
 }
 
-/// Share of a core from which on the generator counts as the bottleneck: messages may wait for it
-/// instead of the server.
+/// Share of a core: a generator that uses at least this counts as the bottleneck, because messages
+/// may wait for it instead of the server.
 const BUSY: f64 = 0.9;
 
-/// Share of the measured time from which on waiting for a core counts as distorting the result.
-/// Arbitrary.
+/// Share of the measured time: if the generator waits for a core for at least this, the waiting
+/// counts as distorting the result. Arbitrary.
 const STARVED: f64 = 0.2;
 
 #[cfg(test)]

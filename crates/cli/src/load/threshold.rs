@@ -110,15 +110,16 @@ fn missing(report: &Report) -> u64 {
     report.expected().saturating_sub(report.tally.distinct())
 }
 
-/// Returns a line that says so if nothing has arrived although something should have. Otherwise
-/// returns `None`.
+/// Returns a line about a run in which nothing has arrived although something was expected, or
+/// `None` for any other run.
 fn empty(report: &Report) -> Option<String> {
     let (distinct, expected) = (report.tally.distinct(), report.expected());
     let is_empty = distinct == 0 && expected > 0;
     is_empty.then(|| format!("nothing has arrived, of {} expected", count(expected)))
 }
 
-/// Returns one line about what is wrong with streams that must be whole, or `None` if nothing is.
+/// Returns one line about what is missing, duplicate, out of order or corrupted, or `None` if
+/// nothing is. For scenarios in which every subscriber must receive every message.
 fn broken(report: &Report) -> Option<String> {
     for (receivers, tally) in [
         ("", &report.tally),

@@ -11,9 +11,10 @@ pub(crate) struct Arguments {
     pub(crate) server: PathBuf,
     /// An older server program, which is attacked, too, for the column "before" of the tables.
     pub(crate) before: Option<PathBuf>,
-    /// The Markdown file in which the tables of results are replaced.
+    /// The Markdown file whose tables of results are replaced by those of this run.
     pub(crate) markdown: Option<PathBuf>,
-    /// True for the long form of the tests.
+    /// True for the long form of the tests, false for the short one: see
+    /// [`Form`](crate::attack_run::Form).
     pub(crate) is_long: bool,
     /// Parts of names. Only attacks whose name contains one of these parts run; without any part,
     /// all attacks run.

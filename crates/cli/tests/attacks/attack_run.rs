@@ -26,9 +26,10 @@ pub(crate) struct Form {
     pub(crate) baseline: Duration,
     /// Time for which latencies are measured under the attack.
     pub(crate) attack: Duration,
-    /// Longest time for all messages to arrive, and for thousands of attackers to connect.
+    /// Longest wait for all messages to arrive, and longest time that thousands of attackers may
+    /// take to connect.
     pub(crate) patience: Duration,
-    /// Duration of `memory-all-at-once`.
+    /// Duration of the attack `memory-all-at-once`.
     pub(crate) together: Duration,
     /// Divisor for the number of attackers in attacks on memory: 1 in the long form, more in the
     /// short form.
@@ -58,8 +59,8 @@ impl Form {
         settle_time: Some(Duration::from_secs(30)),
     };
 
-    /// Returns the form for one of many attacks that run at the same time. All of them together
-    /// stay below 20,000 descriptors.
+    /// Returns the form for one of many attacks that run at the same time. It has so few attackers
+    /// that all these attacks together stay below 20,000 file descriptors.
     fn for_parallel_attack(self) -> Self {
         Self {
             divisor: 2 * self.divisor.max(4),
@@ -124,9 +125,9 @@ impl<'a> AttackRun<'a> {
         }
     }
 
-    /// Measures the bystanders' latency without the attack, then begins the phase of the attack. An
-    /// attack calls this when its first connections are set up. Returns the time at which the
-    /// attack ends.
+    /// Measures the bystanders' latency without the attack, then begins the phase of the attack.
+    /// Does neither if other attacks run at the same time. An attack calls this when its first
+    /// connections are set up. Returns the time at which the attack ends.
     pub(crate) fn begin(&mut self) -> Instant {
         if self.is_parallel {
             return Instant::now() + self.form.attack;
@@ -153,7 +154,8 @@ impl<'a> AttackRun<'a> {
         }
     }
 
-    /// Adds a failure to `broken` if no attacker has received anything within [`PATIENCE`].
+    /// Waits for up to [`PATIENCE`] until any attacker of `crowd` has received something, now or
+    /// before. Adds a failure to `broken` if none has.
     pub(crate) fn expect_answer(&mut self, crowd: &mut Crowd) -> Result<()> {
         let is_answered = crowd.wait_for_answer(PATIENCE)?;
         self.expect(is_answered, "no attacker was answered");
@@ -197,9 +199,9 @@ impl<'a> AttackRun<'a> {
         self.flood_with(crowd, requests, Answers::Read)
     }
 
-    /// Opens 32 connections, sends `bytes` on each, and resets them at the time of `departure`.
-    /// Repeats this until `until`, and also beyond it until `least` connections were opened.
-    /// Returns the last 32 connections.
+    /// Opens 32 connections, sends `bytes` on each, and resets them at the time that `departure`
+    /// says. Repeats this until the time `until`, and longer if fewer than `least` connections were
+    /// opened by then. Returns the last 32 connections, which are reset when they are dropped.
     pub(crate) fn churn(
         &mut self,
         until: Instant,
@@ -274,12 +276,12 @@ impl<'a> AttackRun<'a> {
 /// Pause between baseline and attack, in which the last messages of the baseline arrive.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Time at which a short connection is reset.
+/// Time at which connections that were opened together are reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Departure {
-    /// 1 ms after the connection was opened, whether the server has answered or not.
+    /// 1 ms after they were opened, whether the server has answered or not.
     AtOnce,
-    /// As soon as the server has closed the connection, or after 3 s.
+    /// As soon as the server has closed all of them, and after 3 s at the latest.
     Answered,
 }
 

@@ -37,22 +37,21 @@ const STREAM_EVERY: u64 = 20_000;
 /// Interval between two messages of an echo connection, in microseconds.
 const ECHO_EVERY: u64 = 10_000;
 
-/// Time in microseconds that the last messages may take to arrive if the server has closed the
-/// publisher.
+/// Time in microseconds that the last messages may take if the server closed the publisher.
 const PATIENCE_WITHOUT_PUBLISHER: u64 = 5_000_000;
 
 /// Latencies and faults of a run, as the bystanders have noticed them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) measured: Measured,
-    /// Number of messages that never came.
+    /// How many messages were missed or came after a later one, over all subscribers.
     pub(crate) lost: u64,
-    /// Number of messages that came twice, or after a later one.
+    /// How many messages came twice or after a later one, and how many unexpected frames came.
     pub(crate) misplaced: u64,
     /// Number of bystanders that the server closed.
     pub(crate) closed: u64,
-    /// Close codes that the closed bystanders have received, each once. 1006 stands for a
-    /// connection that ended without a Close.
+    /// Close codes that the closed bystanders have received, each once. 1005 stands for a Close
+    /// without a code, and 1006 for a connection that ended without a Close.
     pub(crate) codes: Vec<u16>,
     /// Number of echoes that differ from what was sent, or never came.
     pub(crate) wrong_echoes: u64,
@@ -74,8 +73,7 @@ pub(crate) struct Bystanders {
 }
 
 impl Bystanders {
-    /// Connects the echo connections, then the subscribers, and last the publisher, which
-    /// subscribes, too.
+    /// Connects the echo connections, then the subscribers, the last of which is the publisher.
     pub(crate) fn connect(server: &Server) -> Result<Vec<TcpStream>> {
         let echoes = vec!["/echo".to_owned(); SHARDS];
         let subscribers = vec!["/ws?topic=steady".to_owned(); SUBSCRIBERS + 1];
@@ -117,7 +115,7 @@ impl Bystanders {
     }
 
     /// Waits until every message that was sent has arrived or counts as lost, and returns the
-    /// outcome. Fails after the time `within`.
+    /// outcome. Fails if this takes longer than `within`.
     pub(crate) fn outcome(&self, within: Duration) -> Result<Outcome> {
         self.outcome
             .recv_timeout(within)
@@ -155,8 +153,7 @@ struct Connection {
     frames: Frames,
     /// Bytes that the socket has not taken yet.
     out: Vec<u8>,
-    /// Next message to arrive: for a subscriber its number, for an echo connection the time at
-    /// which it was due.
+    /// Next message to arrive: for a subscriber its number, for an echo connection its due time.
     next: u64,
     end: Option<End>,
 }
@@ -249,7 +246,7 @@ impl EventLoop {
         self.connections[publisher].flush();
     }
 
-    /// Returns true if every message has arrived, or if the time for the last messages is over.
+    /// Returns true if the attack is over, and all messages came or the wait for them is over.
     fn is_complete(&self) -> bool {
         let (now, end) = (self.timeline.now(), self.timeline.end());
         if now < end {

@@ -22,7 +22,7 @@ pub(crate) struct Cgroup {
 struct Files {
     limit: &'static str,
     peak: &'static str,
-    /// File with a line `oom_kill N`.
+    /// File with a line `oom_kill N`: the kernel has killed N processes for lack of memory.
     kills: &'static str,
 }
 

@@ -122,8 +122,8 @@ impl Crowd {
         member.rounds = rounds;
     }
 
-    /// Stops sending, and reads until the crowd has received anything, now or before. Returns false
-    /// if it has not within this time.
+    /// Stops sending, and reads for up to `within`, until any connection has received something,
+    /// now or before this call. Returns false if none has.
     pub(crate) fn wait_for_answer(&mut self, within: Duration) -> Result<bool> {
         for member in &mut self.members {
             member.rounds = 0;

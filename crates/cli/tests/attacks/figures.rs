@@ -7,7 +7,8 @@ use crate::{server::SHARDS, timeline::Phase};
 pub(crate) struct Samples {
     stream: [Vec<u64>; SHARDS],
     echo: [Vec<u64>; SHARDS],
-    /// Delays with which the machine woke the bystanders' own thread; no server can do better.
+    /// Delays with which the machine woke the bystanders' own thread. No server can avoid this part
+    /// of the latencies.
     machine: Vec<u64>,
 }
 

@@ -45,15 +45,16 @@ impl AttackRun<'_> {
         self.connect_many(count, iter::repeat(opening))
     }
 
-    /// Sends the remaining bytes and reads nothing until `until`. Then holds the connections open.
+    /// Sends what is left of the patterns until `until`, but for at least [`SETTLE_TIME`]. Then
+    /// holds the connections open. Reads nothing.
     pub(crate) fn hold_unread(&mut self, mut crowd: Crowd, until: Instant) -> Result<()> {
         crowd.flood(until.max(Instant::now() + SETTLE_TIME), Answers::Ignore)?;
         self.hold(crowd);
         Ok(())
     }
 
-    /// Sends the whole patterns, if necessary beyond `until`, and reads the answers. Then holds the
-    /// connections open.
+    /// Sends the patterns and reads the answers until `until`, and longer if the patterns are not
+    /// sent whole by then. Then holds the connections open.
     pub(crate) fn hold_when_sent(&mut self, mut crowd: Crowd, until: Instant) -> Result<()> {
         crowd.flood(until, Answers::Read)?;
         // The server shall get all bytes, however busy the machine is.

@@ -83,8 +83,9 @@ impl MemoryUse {
         };
     }
 
-    /// Waits for `settle_time` after the attackers have gone, and measures again. `seen_kib` is the
-    /// peak that [`watch`] has seen, for a server that is no longer alive.
+    /// Waits for `settle_time`, if there is one, after the attackers have gone, and measures again.
+    /// `seen_kib` is the peak that [`watch`] has seen: it counts if the server is no longer alive
+    /// and has no peak to read.
     pub(crate) fn measure_after(
         &mut self,
         server: &Server,
@@ -180,7 +181,7 @@ pub(crate) fn watch(server: &Server, is_over: &AtomicBool) -> u64 {
     peak_kib
 }
 
-/// Converts bytes to MiB. Infinite from 4 TiB on, which no run reaches.
+/// Converts bytes to MiB. Returns infinity for 4 TiB or more, which no run reaches.
 pub(crate) fn mib(bytes: u64) -> f64 {
     let kib = u32::try_from(bytes / 1024).map_or(f64::INFINITY, f64::from);
     let rest = u32::try_from(bytes % 1024).map_or(0.0, f64::from);

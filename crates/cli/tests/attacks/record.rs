@@ -129,7 +129,7 @@ impl Record {
         run.silent
     }
 
-    /// Checks the server's memory, if that was attacked.
+    /// Checks the server's memory, if the attack is on memory.
     fn check_memory(&mut self, attack: &Attack, version: ServerVersion, cgroup: Option<&Cgroup>) {
         let Some(memory_use) = &mut self.memory_use else {
             return;
@@ -241,9 +241,10 @@ fn quantiles(outcome: &mut Outcome) -> ([[Quantiles; SHARDS]; 2], [[Quantiles; S
     (baseline, attacked)
 }
 
-/// Returns a line for each latency beyond its bound. A bound is the sum of twice the baseline, 5 ms, a
-/// turn for every attacker that always has something for the shard to read, 1 ms for every MiB of a
-/// raised `--max-message-bytes`, and the delay of the machine's own timers.
+/// Returns a line for each latency beyond its bound. A bound is the sum of twice the baseline, 5
+/// ms, a turn for every attacker that always has something for the shard to read, 1 ms for every
+/// MiB of a raised `--max-message-bytes`, and the delay of the machine's own timers. If the attack
+/// fills the inboxes, the bound for the stream is higher.
 fn slow(
     attack: &Attack,
     machine_late: f64,
@@ -287,5 +288,6 @@ fn message_mib(attack: &Attack) -> u32 {
 /// Length of a connection's turn, in milliseconds.
 const TURN_MS: f64 = 0.5;
 
-/// Longest time from SIGTERM to the end: the drain's 10 s, and 5 s for work that delays it.
+/// Longest time from SIGTERM to the end of the server: the drain's 10 s, and 5 s for work that
+/// delays it.
 const DRAIN_WITHIN: Duration = Duration::from_secs(15);

@@ -36,7 +36,8 @@ pub(crate) fn line(verdict: &str, attack: &Attack, record: &Record, form: Form) 
     line
 }
 
-/// An attack, its result on the current server, and its result on the older server.
+/// An attack, its result on the current server, and its result on the older server, if there is
+/// one.
 pub(crate) type Row = (&'static Attack, Record, Option<Record>);
 
 /// Replaces the tables in the text of a file with new ones. The other sections are written by hand

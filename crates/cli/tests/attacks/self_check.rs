@@ -18,8 +18,8 @@ use crate::{
     wire,
 };
 
-/// The message that the server loses, by its number, and the subscriber that does not get it, by
-/// its index. The three mistakes below have their places in the same form.
+/// The mistake of losing a message: the number of the message, and the index of the subscriber that
+/// does not get it. The next three constants say in the same way where the other mistakes are.
 const LOST: (usize, usize) = (2, 10);
 const DOUBLED: (usize, usize) = (3, 20);
 const SWAPPED: (usize, usize) = (4, 30);

@@ -23,7 +23,7 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// Encodes a masked frame of `len` times the same byte, quickly even for large ones.
+/// Encodes a masked frame whose payload is `len` times `byte`. Is fast even if `len` is large.
 pub(crate) fn frame_of(first: u8, byte: u8, len: usize) -> Vec<u8> {
     let mut wire = head(first, len as u64);
     let start = wire.len();
@@ -32,7 +32,7 @@ pub(crate) fn frame_of(first: u8, byte: u8, len: usize) -> Vec<u8> {
     wire
 }
 
-/// Encodes the header of a client's frame; its payload may never follow.
+/// Encodes the header of a client's frame with a payload of `len` bytes, which may never follow.
 pub(crate) fn head(first: u8, len: u64) -> Vec<u8> {
     let mut wire = vec![first];
     match (u8::try_from(len), u16::try_from(len)) {

@@ -95,10 +95,10 @@ fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -
     });
 }
 
-/// Installs the WebSocket clients of other projects, then runs `test`, which returns what its
+/// Installs the WebSocket clients of other projects, then runs `test`. `test` returns what its
 /// command has printed or, as an error, what the command needs and this machine lacks. If something
-/// is lacking for the installation or for `test`, skips the test and says what. Where `CI` is set,
-/// panics instead.
+/// is lacking for the installation or for `test`, skips the test and says what. Panics instead
+/// where `CI` is set.
 #[track_caller]
 fn run_if_possible(test: impl FnOnce() -> Result<String, String>) {
     if let Err(absent) = set_up().and_then(|()| test()) {

@@ -137,7 +137,7 @@ fn the_smallest_budget_is_the_one_that_the_readme_calculates() {
 
 /// Returns how many idle WebSockets fit into a budget of `budget` bytes if they connect one after
 /// the other: each needs 32 KiB while it speaks HTTP, and 2 KiB from then on. All of them together
-/// get three quarters of the budget.
+/// may hold three quarters of the budget.
 fn idle_clients(budget: u64) -> u64 {
     let (connecting, idle) = (32 * 1024, 2 * 1024);
     (budget / 4 * 3 - connecting) / idle
@@ -208,7 +208,8 @@ fn the_files_that_the_design_page_names_exist() {
     assert!(checked > 20, "{checked}");
 }
 
-/// Returns the names of the modules in a folder, without those that are no part of the product.
+/// Returns the names of the modules in a folder, without those that the diagram leaves out: `lib`,
+/// `mod`, and modules for tests and measurements.
 fn modules(folder: &str) -> impl Iterator<Item = String> {
     const OTHERS: [&str; 6] = ["internals", "lib", "measured", "mod", "model", "unmeasured"];
     let entries = fs::read_dir(Path::new(ROOT).join(folder)).unwrap();

@@ -78,8 +78,8 @@ fn a_log_that_nobody_reads_delays_neither_the_shards_nor_the_drain() {
 
 #[test]
 fn lines_that_the_log_drops_are_counted_and_the_count_is_logged_when_it_is_read_again() {
-    /// Number of connections. The server logs a line of over 100 bytes for each, which is more than
-    /// its queue and the pipe can hold.
+    /// Number of connections. The server logs a line of over 100 bytes for each. All these lines
+    /// together are more than its queue and the pipe can hold.
     const CONNECTIONS: usize = 6_000;
     const THREADS: usize = 4;
     let (reader, full) = full_pipe();

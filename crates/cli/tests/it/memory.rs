@@ -50,8 +50,8 @@ fn peers_that_flood_and_do_not_read_cost_little_memory_and_do_not_disturb_others
     const CLIENTS: usize = 16;
     /// Largest number of bytes that a client sends.
     const MOST: usize = 2 * 1024 * 1024;
-    /// Largest growth of the server's memory per client, in KiB: twice the outbox at which the
-    /// server stops reading a peer, and the peer's buffers.
+    /// Largest growth of the server's memory per client, in KiB: twice the size of outbox at which
+    /// the server stops reading a peer, and the peer's buffers.
     const KIB_PER_CLIENT: u64 = 1024;
     let floods = [
         ("large", "/echo", masked([binary([7; 60_000])])),
@@ -98,8 +98,8 @@ fn peers_that_flood_and_do_not_read_cost_little_memory_and_do_not_disturb_others
 fn a_compressed_gibibyte_costs_no_more_memory_than_the_message_limit() {
     const CLIENTS: usize = 8;
     /// Largest growth of the server's memory for all clients together, in KiB: receive buffers, the
-    /// inflated message and zlib's state, for each shard and with a margin. It does not grow with
-    /// the number of clients, because they send one after the other.
+    /// inflated message and zlib's state, for each shard and with a margin. The growth does not
+    /// depend on the number of clients, because they send one after the other.
     const MOST_KIB: u64 = 8 * 1024;
     let server = Process::serve(&["--shards", "2", "--deflate", "--max-message-bytes=1048576"]);
     let bomb = masked([with_rsv1(binary(zeros(1 << 30)))]);

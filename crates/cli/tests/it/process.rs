@@ -103,15 +103,15 @@ pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), program.output(), program.errors())
 }
 
-/// Asserts that a start fails with exit status 2, which stands for a wrong setting, and prints one
+/// Asserts that a start with `arguments` fails with exit status 2 (a wrong setting), and prints one
 /// line on standard error, which begins with `beginning`.
 #[track_caller]
 fn refused(arguments: &[&str], beginning: &str) {
     fails(arguments, 2, beginning);
 }
 
-/// Asserts that a start fails with exit status `status`, and prints one line on standard error,
-/// which begins with `beginning`.
+/// Asserts that a start with `arguments` fails with exit status `status`, and prints one line on
+/// standard error, which begins with `beginning`.
 #[track_caller]
 fn fails(arguments: &[&str], status: i32, beginning: &str) {
     let (code, output, stderr) = run(arguments);

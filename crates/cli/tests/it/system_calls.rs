@@ -1,6 +1,6 @@
 //! Tests of the number of system calls of an echo, counted by strace.
 //!
-//! The number of messages that a receive returns must not depend on whether server or clients are
+//! How many messages one receive returns would depend on whether the server or its clients are
 //! faster. So the server is stopped (SIGSTOP) while the clients send, and finds all of their
 //! messages when it goes on.
 //!

@@ -117,8 +117,8 @@ impl Run {
         }
     }
 
-    /// Runs scenario `kind` for 2 s, at `path` of a server of its own. The server gets SIGTERM when
-    /// the measured time has begun.
+    /// Runs scenario `kind` for 2 s, at `path` of a server that is started for this run. The server
+    /// gets SIGTERM when the measured time has begun.
     pub(crate) fn of_server_that_ends(kind: &str, path: &str, arguments: &[&str]) -> Self {
         let server = Server::start();
         let pid = server.child.id().to_string();

@@ -21,9 +21,9 @@ use tokio::sync::{mpsc, oneshot};
 /// from the server.
 const MAX_LINE_BYTES: u64 = 16 << 20;
 
-/// Capacity of the queue of lines for standard output. Arbitrary: its writer writes all queued
-/// lines at once, and this is enough of them. While the queue is full, the socket is not read, so
-/// that TCP's flow control slows the server down.
+/// Capacity of the queue for standard output, in lines. Arbitrary: the thread that prints them
+/// flushes all queued lines at once, and a longer queue would hardly save flushes. While the queue
+/// is full, the socket is not read, so that TCP's flow control slows the server down.
 const QUEUED_LINES: usize = 64;
 
 /// The user's side: standard input, standard output and Ctrl-C.

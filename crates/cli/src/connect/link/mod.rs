@@ -39,7 +39,8 @@ use tokio::{
 use self::{disconnect::Disconnect, frame::Encoder};
 use crate::connect::console::message;
 
-/// Capacity of the queue of events. Arbitrary: the session takes events whenever it waits.
+/// Capacity of the queue of events for the session. Arbitrary: the session takes events whenever it
+/// waits, so that few of them are queued.
 const QUEUED_EVENTS: usize = 64;
 
 /// Limits of a message from the server. Arbitrary: longer messages than a terminal can show are
@@ -263,7 +264,7 @@ fn by_server(payload: &[u8]) -> Disconnect {
     }
 }
 
-/// Returns the reason for which a connection ended at `stop`.
+/// Converts the reason why reading has stopped to the reason why the connection has ended.
 fn reason_of(stop: Stop) -> Disconnect {
     match stop {
         Stop::ProtocolError(error) => error.into(),

@@ -203,7 +203,7 @@ fn bombs_beyond_the_limit(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Publishes to two subscribers for each window size.
+/// Publishes to subscribers that ask for window sizes of 9 to 15 bits: two for each size.
 fn every_window_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     let mut subscribers = Vec::new();
     for bits in 9..=15 {

@@ -84,7 +84,8 @@ fn all_close_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     wait_until(run, until)
 }
 
-/// Waits until the time of the attack is over. Meanwhile a connection is open that sends nothing.
+/// Waits until `until`, the end of the attack. Holds a connection open meanwhile, on which nothing
+/// is sent.
 fn wait_until(run: &AttackRun<'_>, until: Instant) -> Result<()> {
     let mut idle = run.connect_plain(1)?;
     idle.flood(until, Answers::Read)

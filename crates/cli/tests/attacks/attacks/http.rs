@@ -219,7 +219,7 @@ fn publish_to_a_user(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Publishes messages with large JSON, one after the other.
+/// Publishes `message`, the content of a long JSON string, again and again over four connections.
 fn json(run: &mut AttackRun<'_>, message: &str) -> Result<()> {
     let body = format!("{{\"topic\":\"own\",\"message\":\"{message}\"}}");
     flood_and_expect_answer(run, 4, &request("POST", "/publish", &body))

@@ -46,10 +46,10 @@ pub(crate) enum Ending {
 pub(crate) enum Aim {
     /// The attack uses up CPU time, so that the bystanders (well-behaved clients) wait.
     Time,
-    /// The attack makes the server hold memory, beyond its budget.
+    /// The attack is to make the server hold more memory than the server's budget allows.
     Memory,
-    /// The attack makes the server hold memory, beyond the limit of the server's cgroup, at which
-    /// the kernel would kill the server. The same as `Memory` where no cgroup can be created.
+    /// The attack is to make the server hold more memory than the limit of its cgroup, at which the
+    /// kernel would kill the server. The same as `Memory` where no cgroup can be created.
     MemoryInCgroup,
 }
 

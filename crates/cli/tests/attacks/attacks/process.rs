@@ -60,7 +60,7 @@ pub(super) const ATTACKS: &[Attack] = &[
 
 const DEBUG: &[&str] = &["--log", "debug"];
 
-/// Opens and closes 2,000 WebSockets, for more log lines than a pipe holds.
+/// Opens and closes 2,000 WebSockets, so that the server logs more lines than a pipe holds.
 fn log_that_nobody_reads(run: &mut AttackRun<'_>) -> Result<()> {
     let until = run.begin();
     let bytes = [wire::upgrade("/ws?topic=own", ""), wire::close(1000)].concat();
@@ -140,8 +140,8 @@ fn refused_and_delivered(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Publishes texts one after the other until `is_over` is true. A text has the number of the
-/// publisher and the number of the text. Returns the HTTP status for each text.
+/// Publishes texts one after the other until `is_over` is true. Each text consists of the index of
+/// the publisher and the index of the text. Returns the HTTP status of the response to each text.
 fn post(server: &Server, publisher: usize, is_over: &AtomicBool) -> Statuses {
     let mut answers = Statuses::new();
     let mut idle: Option<TcpStream> = None;
@@ -166,7 +166,8 @@ fn post(server: &Server, publisher: usize, is_over: &AtomicBool) -> Statuses {
     answers
 }
 
-/// Publishes "last", at which [`collect`] ends, and repeats that until the server accepts it.
+/// Publishes the text "last", at which [`collect`] ends. As long as the server refuses it, tries
+/// again, for up to `patience`.
 fn publish_last(server: &Server, patience: Duration) -> Result<()> {
     let until = Instant::now() + patience;
     let body = r#"{"topic":"counted","message":"last"}"#;

@@ -77,8 +77,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     .filling_inboxes(),
 ];
 
-/// Encodes `messages` messages of one byte, each in two fragments of 6 and 7 bytes on the wire.
-/// They are fragmented because the server publishes fragmented messages one by one, but other
+/// Encodes `messages` messages of one byte, each in two fragments of 6 and 7 bytes on the wire. The
+/// reason for the fragments: the server publishes fragmented messages one by one, but whole
 /// messages that arrive together as a group.
 fn burst(messages: usize) -> Vec<u8> {
     wire::fragments(TEXT, &[b"", b"x"]).repeat(messages)

@@ -150,5 +150,5 @@ fn topics_that_others_follow(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Time in which the publisher of [`topics_that_others_follow`] sends its four messages.
+/// Time that the publisher of [`topics_that_others_follow`] gets to send its four messages.
 const ONE_BURST: Duration = Duration::from_millis(20);

@@ -100,8 +100,8 @@ pub(super) fn table(rows: &[&Row]) -> String {
     text
 }
 
-/// Formats the cell of the column "before": the result of an attack on the older server, with which
-/// this one is compared.
+/// Formats the cell of the column "before": the result of the same attack on the older server, with
+/// which the current server is compared.
 fn cell_before(record: &Record) -> String {
     let Some(memory_use) = &record.memory_use else {
         return String::new();

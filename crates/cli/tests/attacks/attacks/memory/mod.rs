@@ -17,7 +17,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Attack> {
     each().chain(together::ATTACKS)
 }
 
-/// All attacks on memory but the combined one.
+/// All attacks on memory except `memory-all-at-once`, which runs all the others at the same time.
 fn each() -> impl Iterator<Item = &'static Attack> {
     let kinds = [
         unfinished::ATTACKS,

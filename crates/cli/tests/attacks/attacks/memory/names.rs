@@ -83,8 +83,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     .with(SHORT_LIVED),
 ];
 
-/// The option that makes registrations expire after 10 s: before memory is measured again, 30 s
-/// after the attack.
+/// The option that makes registrations expire after 10 s. So they are gone when memory is measured
+/// again, 30 s after the attack.
 const SHORT_LIVED: &[&str] = &["--registration-lifetime", "10s"];
 
 /// Returns `count` names. Each consists of `prefix`, a number, and `longer` more bytes.
@@ -117,8 +117,8 @@ fn register(run: &mut AttackRun<'_>, body: &str) -> Result<()> {
 }
 
 /// Has each of eight connections of the relay protocol send `messages` messages (fewer in the short
-/// form of the tests). Each message changes the connection's topics: `topics` returns the new ones,
-/// by the index of the connection and the index of the message.
+/// form of the tests). Each message changes the connection's topics: `topics` returns the new ones
+/// for the index of the connection and the index of the message.
 fn topics_each_time(
     run: &mut AttackRun<'_>,
     messages: usize,

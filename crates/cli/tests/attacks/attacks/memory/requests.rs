@@ -86,7 +86,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// Posts bodies that are large once parsed, on many connections at the same time.
+/// Posts a body that takes much memory once it is parsed, on many connections at the same time.
 fn lists(run: &mut AttackRun<'_>, body: &str) -> Result<()> {
     let request = request("POST", "/register", body);
     let until = run.begin();

@@ -122,12 +122,12 @@ fn unread_by_many(run: &mut AttackRun<'_>, message: &[u8]) -> Result<()> {
     run.hold_unread(subscribers, until)
 }
 
-/// Shortest time for publishing, even if connecting has taken all the time of the attack. Also the
-/// time for the large messages of [`publish`].
+/// Time that [`publish`] gets for its large messages, and the least time that it then has for
+/// copies of `message`, even if connecting has taken all the time of the attack.
 const PUBLISH_TIME: Duration = Duration::from_millis(100);
 
-/// Connects clients that each publish to a topic of their own, and read only 60 KB of their
-/// messages per second.
+/// Connects clients that each publish to a topic of their own, and each read only 60 KB of their
+/// own messages per second.
 fn read_slowly(run: &mut AttackRun<'_>) -> Result<()> {
     let messages = wire::frame(BINARY, &Random(12).bytes(60_000)).repeat(200);
     let until = run.begin();
@@ -137,8 +137,9 @@ fn read_slowly(run: &mut AttackRun<'_>) -> Result<()> {
     run.hold_unread(crowd, until)
 }
 
-/// Connects ten groups of 200 subscribers that never read, and publishes after each group. So the
-/// server has to keep other messages for each group.
+/// Connects ten groups of 200 subscribers that never read, one group after the other, and publishes
+/// after each. So the outboxes of each group begin with other messages, all of which the server has
+/// to keep.
 fn stop_one_after_the_other(run: &mut AttackRun<'_>) -> Result<()> {
     let path = "/ws?topic=heap";
     let mut publishers = run.connect(&vec![path.to_owned(); 4])?;
@@ -169,7 +170,7 @@ fn compressed_in_and_plain_out(run: &mut AttackRun<'_>) -> Result<()> {
 }
 
 /// Connects groups of eight clients, each group with its own topic. One client of a group has no
-/// compression and publishes. Each of the others has another window size, from 9 to 15 bits.
+/// compression and publishes. The other seven ask for the window sizes from 9 to 15 bits, one each.
 fn every_window(run: &mut AttackRun<'_>) -> Result<()> {
     let until = run.begin();
     let mut random = Random(13);
