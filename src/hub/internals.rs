@@ -219,7 +219,7 @@ impl Received {
     }
 
     /// Puts `wire` into the buffer, and passes the plain messages at the start of it to `take`, up
-    /// to the first frame that is no whole plain message. Returns true if there is no such frame.
+    /// to the first frame that is no whole plain message. Returns true if `wire` has no such frame.
     pub fn take_plain(
         &mut self,
         wire: &[u8],

@@ -14,7 +14,7 @@ use std::{array, collections::BTreeSet};
 
 use slotmap::{Key, KeyData};
 
-/// A map that chooses the keys itself. No later entry gets the key of a removed one.
+/// A map that chooses the keys itself. A key is used again after 2^31 insertions at the earliest.
 ///
 /// Invariant: `with_free_slots` has the indexes of the chunks that are neither full nor empty, and
 /// `freed` has the indexes of the empty chunks, which are `None` in `chunks`. The last chunk is not
@@ -25,7 +25,8 @@ pub(in crate::hub) struct Table<K, V> {
     with_free_slots: BTreeSet<u32>,
     freed: BTreeSet<u32>,
     len: usize,
-    /// The number of the next entry. It wraps around after 2^31 entries.
+    /// The number of the next entry, which becomes a part of its key. It wraps around after 2^31
+    /// entries.
     next_number: u32,
 }
 

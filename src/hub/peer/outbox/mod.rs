@@ -155,7 +155,8 @@ impl Outbox {
         }
     }
 
-    /// Fills `slices` from the front of the queue. Returns the number of slices filled.
+    /// Sets `slices` to the unwritten bytes of the first segments of the queue, one slice for each
+    /// segment. Returns the number of slices set.
     pub(in crate::hub) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         // Only the first slice skips written bytes: `take` leaves 0 for the others.
         let mut written = self.written;
@@ -167,7 +168,7 @@ impl Outbox {
             .count()
     }
 
-    /// Removes the first `count` bytes, which were written.
+    /// Removes the first `count` bytes of the queue, which the caller has written.
     pub(in crate::hub) fn written(&mut self, count: usize) {
         self.bytes -= count;
         // From here on, `count` is counted from the beginning of the front.
