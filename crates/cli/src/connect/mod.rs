@@ -130,7 +130,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 enum Ending {
     Closed,
     /// The user pressed Ctrl-C during the closing handshake: the client exits without waiting for
-    /// its end or for the output.
+    /// the end of the handshake or for the output.
     Interrupted,
 }
 

@@ -39,7 +39,8 @@ pub(super) enum Outcome {
     Closed,
     /// The server or the network ended the connection.
     Disconnected(Disconnect),
-    /// The user pressed Ctrl-C during the closing handshake. The client does not wait for its end.
+    /// The user pressed Ctrl-C during the closing handshake. The client does not wait for the end
+    /// of the handshake.
     Interrupted,
 }
 

@@ -183,7 +183,7 @@ impl Scenario {
 /// Makes the requests of a run name their topics. For a protocol of templates, adds `topic={topic}`
 /// to the query of the target's URL, unless the URL has `{topic}` already, or subscribers send a
 /// message to subscribe. For the relay, copies the path of the URL into `protocol` instead: the
-/// paths of all its requests begin with it.
+/// paths of its HTTP requests begin with it.
 fn address_topics(protocol: &mut Protocol, target: &mut Target) -> anyhow::Result<()> {
     match protocol {
         Protocol::Relay(base) => {

@@ -99,9 +99,11 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
 
 /// Words of the table that depend on the scenario.
 struct Labels {
-    /// Name of the row that counts the messages that have arrived, or the connections.
+    /// Name of the row that counts the messages that have arrived or, in a scenario without
+    /// messages, the handshakes or the connections that are open at the end.
     delivered: &'static str,
-    /// Name of one message or connection, such as `reply`. The table has the CPU time for each one.
+    /// Name of one of the things that this row counts, such as `reply`. The table has the CPU time
+    /// for each of them.
     one: &'static str,
     /// True if messages are numbered, so that faults are counted.
     is_numbered: bool,
