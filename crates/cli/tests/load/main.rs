@@ -8,5 +8,6 @@ mod errors;
 mod faults;
 mod healthy;
 mod interrupted;
+mod messages;
 mod scripted;
 mod support;

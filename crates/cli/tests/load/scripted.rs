@@ -81,8 +81,13 @@ impl Peer {
 
     /// Sends a text message of at most 125 bytes.
     pub(crate) fn send(&mut self, text: &str) {
-        let mut frame = vec![0x81, u8::try_from(text.len()).unwrap()];
-        frame.extend(text.as_bytes());
+        self.send_frame(0x81, text.as_bytes());
+    }
+
+    /// Sends a frame of at most 125 bytes, whose first byte is `first`.
+    pub(crate) fn send_frame(&mut self, first: u8, payload: &[u8]) {
+        let len = u8::try_from(payload.len()).unwrap();
+        let frame = [&[first, len], payload].concat();
         self.write(&frame);
     }
 }
@@ -130,6 +135,21 @@ pub(crate) fn broadcaster(mangle: Mangle) -> SocketAddr {
                     .for_each(|subscriber| subscriber.send(&text));
             }
             number += 1;
+        }
+    }))
+}
+
+/// Starts a server that sends every message to all connections, in a frame whose first byte is
+/// `first`.
+pub(crate) fn to_all(first: u8) -> SocketAddr {
+    let peers: Arc<Mutex<Vec<Peer>>> = Arc::default();
+    scripted(Arc::new(move |mut peer| {
+        peers.lock().unwrap().push(peer.duplicate());
+        while let Some((_, payload)) = peer.read_frame() {
+            let mut peers = peers.lock().unwrap();
+            peers
+                .iter_mut()
+                .for_each(|peer| peer.send_frame(first, &payload));
         }
     }))
 }

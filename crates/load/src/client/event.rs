@@ -5,6 +5,7 @@ use slotmap::new_key_type;
 use crate::{
     client::{
         frame::{self, Keys, Opcode},
+        messages::Message,
         output::Output,
     },
     clock::Moment,
@@ -38,7 +39,7 @@ pub(crate) enum Event<'a> {
     Answered,
     /// The connection has ended, for whatever reason.
     Ended,
-    Message(&'a [u8]),
+    Message(Message<'a>),
     /// The opening handshake is done.
     Opened,
 }

@@ -203,7 +203,7 @@ impl Client {
             Stage::Open => {
                 let mut closed = None;
                 let taken = self.assembly.take(bytes, |incoming| match incoming {
-                    Incoming::Message(payload) => on_event(Event::Message(payload), &mut conn),
+                    Incoming::Message(message) => on_event(Event::Message(message), &mut conn),
                     Incoming::Ping(payload) => conn.send(Opcode::Pong, &[payload]),
                     Incoming::Close(code) => closed = Some(code),
                 });
