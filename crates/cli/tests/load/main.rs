@@ -6,6 +6,7 @@
 mod ends;
 mod errors;
 mod faults;
+mod handshake;
 mod healthy;
 mod interrupted;
 mod messages;

@@ -2,11 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
 };
+
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The behaviour of a scripted server on one connection.
 pub(crate) type Script = Arc<dyn Fn(Peer) + Send + Sync>;
@@ -18,22 +20,46 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Answers the opening handshake. Load clients always send the key of RFC 6455 §1.3.
-    pub(crate) fn accept(stream: TcpStream) -> Option<Self> {
+    fn new(stream: TcpStream) -> Option<Self> {
         stream.set_nodelay(true).ok()?;
-        let mut reader = BufReader::new(stream.try_clone().ok()?);
-        let mut line = String::new();
-        while line != "\r\n" {
-            line.clear();
-            if reader.read_line(&mut line).ok()? == 0 {
+        let reader = BufReader::new(stream.try_clone().ok()?);
+        Some(Self { stream, reader })
+    }
+
+    /// Answers the opening handshake.
+    pub(crate) fn accept(stream: TcpStream) -> Option<Self> {
+        let mut peer = Self::new(stream)?;
+        let head = peer.read_head()?;
+        peer.upgrade(&head);
+        Some(peer)
+    }
+
+    /// Answers the opening handshake whose request is `head`.
+    pub(crate) fn upgrade(&mut self, head: &str) {
+        let accept = accept(head);
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        self.write(answer.as_bytes());
+    }
+
+    /// Reads the head of a request. `None` if the connection has ended.
+    pub(crate) fn read_head(&mut self) -> Option<String> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.reader.read_line(&mut head).ok()? == 0 {
                 return None;
             }
         }
-        let mut peer = Self { stream, reader };
-        let answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
-            Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-        peer.write(answer);
-        Some(peer)
+        Some(head)
+    }
+
+    /// Ends the connection as servers do: the client gets all that was written, also if requests
+    /// arrive that are not answered any more (RFC 9112 §9.6).
+    pub(crate) fn end(mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = io::copy(&mut self.reader, &mut io::sink());
     }
 
     /// Returns a second handle of the same connection, to write to.
@@ -92,8 +118,29 @@ impl Peer {
     }
 }
 
-/// Starts a server that runs `script` on each connection.
+/// Returns the `Sec-WebSocket-Accept` that answers the request whose head is `head`.
+pub(crate) fn accept(head: &str) -> String {
+    derive_accept_key(key(head).as_bytes())
+}
+
+/// Returns the `Sec-WebSocket-Key` of a request.
+pub(crate) fn key(head: &str) -> &str {
+    let (_, key) = head.split_once("\r\nSec-WebSocket-Key: ").unwrap();
+    key.lines().next().unwrap()
+}
+
+/// Starts a server that answers the opening handshake of each connection, and then runs `script`.
 pub(crate) fn scripted(script: Script) -> SocketAddr {
+    scripted_from_request(Arc::new(move |mut peer| {
+        if let Some(head) = peer.read_head() {
+            peer.upgrade(&head);
+            script(peer);
+        }
+    }))
+}
+
+/// Starts a server that runs `script` on each connection, before anything is read.
+pub(crate) fn scripted_from_request(script: Script) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     // The threads end with the test's process.
@@ -101,7 +148,7 @@ pub(crate) fn scripted(script: Script) -> SocketAddr {
         for stream in listener.incoming() {
             let script = Arc::clone(&script);
             thread::spawn(move || {
-                if let Some(peer) = Peer::accept(stream.unwrap()) {
+                if let Some(peer) = Peer::new(stream.unwrap()) {
                     script(peer);
                 }
             });

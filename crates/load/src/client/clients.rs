@@ -22,7 +22,7 @@ use crate::{
         dial::dial,
         event::{ClientKey, End, Event, Handler, Role},
         frame::{Keys, Opcode},
-        handshake,
+        handshake::Handshake,
         output::Output,
     },
     clock::Moment,
@@ -84,20 +84,16 @@ impl Clients {
         endpoint: Endpoint<'_>,
         due: Moment,
     ) -> Result<ClientKey, Error> {
-        let Target {
-            scheme,
-            address,
-            authority,
-            headers,
-            ..
-        } = &self.target;
-        let request = match endpoint {
+        let address = self.target.address;
+        let handshake = match endpoint {
             Endpoint::Http => None,
-            Endpoint::WebSocket(path) => Some(handshake::request(authority, path, headers)),
+            Endpoint::WebSocket(path) => Some(Handshake::new(&self.target, path)),
         };
-        let socket = dial(*address, self.connection_offset + self.clients.len());
-        let socket = socket.map_err(|error| Error::Connect(*address, error))?;
-        let client = Client::new(socket, *scheme, role, request, due);
+        let handshake = handshake.transpose();
+        let handshake = handshake.map_err(|error| Error::Random(error.into()))?;
+        let socket = dial(address, self.connection_offset + self.clients.len());
+        let socket = socket.map_err(|error| Error::Connect(address, error))?;
+        let client = Client::new(socket, self.target.scheme, role, handshake, due);
         let key = self.clients.insert(client);
         let client = &self.clients[key];
         let data = EventData::new_u64(key.data().as_ffi());

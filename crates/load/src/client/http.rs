@@ -102,7 +102,8 @@ impl<'a> Head<'a> {
         })
     }
 
-    fn values(&self, name: &str) -> impl Iterator<Item = Cow<'a, str>> {
+    /// Returns the values of all headers named `name`, each in one line.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = Cow<'a, str>> {
         let headers = self.headers.iter();
         headers
             .filter(move |header| header.name.eq_ignore_ascii_case(name))

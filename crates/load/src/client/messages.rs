@@ -69,10 +69,6 @@ impl Assembly {
         }
     }
 
-    pub(crate) fn scheme(&self) -> Scheme {
-        self.scheme
-    }
-
     /// Parses the frame at the start of `bytes`. If it completes a message, or is a Ping or a
     /// Close, calls `on_incoming`. Returns the length of the frame, or `None` if it is not complete
     /// yet.

@@ -2,9 +2,10 @@
 //!
 //! [`clients`] has all connections of a process, on sockets from [`dial`]. [`event`] has the events
 //! that a scenario handles, and the calls with which it sends. [`handshake`] is the opening
-//! handshake, [`frame`] encodes what a client sends, [`messages`] parses what it receives, and
-//! [`output`] buffers what its socket does not take. [`http`] parses responses. [`dialog`] is a
-//! blocking connection, over which [`relay`] registers connections at framecast's relay.
+//! handshake, whose key is hashed by [`sha1`]. [`frame`] encodes what a client sends, [`messages`]
+//! parses what it receives, and [`output`] buffers what its socket does not take. [`http`] parses
+//! responses. [`dialog`] is a blocking connection, over which [`relay`] registers connections at
+//! framecast's relay.
 
 pub(crate) mod clients;
 mod dial;
@@ -16,9 +17,11 @@ pub(crate) mod http;
 pub(crate) mod messages;
 mod output;
 pub(crate) mod relay;
+mod sha1;
 
 use std::{
     io::{self, Read as _},
+    mem,
     net::TcpStream,
 };
 
@@ -27,6 +30,7 @@ use rustix::event::epoll::EventFlags;
 use self::{
     event::{ClientKey, Conn, End, Event, Handler, Role, State},
     frame::{Keys, Opcode},
+    handshake::{Expected, Handshake},
     http::Answer,
     messages::{Assembly, Incoming},
     output::Output,
@@ -54,15 +58,15 @@ struct Client {
 /// ```
 #[derive(Debug)]
 enum Stage {
-    /// The socket connects. Then the client sends this request for the opening handshake; if there
-    /// is none, the connection is used for plain HTTP.
-    Connecting(Option<Vec<u8>>),
+    /// The socket connects. Then the client begins this opening handshake; if there is none, the
+    /// connection is used for plain HTTP.
+    Connecting(Option<Handshake>),
     /// HTTP requests can be sent.
     Http,
     /// WebSocket messages can be sent.
     Open,
-    /// The request for the opening handshake is sent, the response is awaited.
-    Upgrading,
+    /// The request for the opening handshake is sent, this response is awaited.
+    Upgrading(Expected),
 }
 
 /// The event handler of a run, with the key of the connection whose events it is to handle.
@@ -73,18 +77,17 @@ struct Context<'a> {
 }
 
 impl Client {
-    /// Returns a connection that is not open yet. `request` is that of the opening handshake;
-    /// `None` is for plain HTTP.
+    /// Returns a connection that is not open yet. Without a `handshake` it is for plain HTTP.
     fn new(
         socket: TcpStream,
         scheme: Scheme,
         role: Role,
-        request: Option<Vec<u8>>,
+        handshake: Option<Handshake>,
         dialed: Moment,
     ) -> Self {
         Self {
             socket,
-            stage: Stage::Connecting(request),
+            stage: Stage::Connecting(handshake),
             interest: EventFlags::OUT,
             state: State {
                 role,
@@ -99,7 +102,7 @@ impl Client {
 
     /// Returns true until the connection is open, for WebSocket messages or for HTTP requests.
     fn is_opening(&self) -> bool {
-        matches!(self.stage, Stage::Connecting(_) | Stage::Upgrading)
+        matches!(self.stage, Stage::Connecting(_) | Stage::Upgrading(_))
     }
 
     fn conn<'a>(&'a mut self, key: ClientKey, keys: &'a mut Keys) -> Conn<'a> {
@@ -107,7 +110,7 @@ impl Client {
     }
 
     /// Handles the end of the TCP connect. A connection for plain HTTP is open now; a WebSocket
-    /// queues its request.
+    /// queues the request of its handshake.
     ///
     /// # Errors
     ///
@@ -117,12 +120,13 @@ impl Client {
             return Err(error);
         }
         self.interest = EventFlags::IN;
-        if let Stage::Connecting(Some(request)) = &mut self.stage {
-            self.state.output.wire.append(request);
-            self.stage = Stage::Upgrading;
-        } else {
-            self.stage = Stage::Http;
-            self.notify(Event::Opened, context);
+        match mem::replace(&mut self.stage, Stage::Http) {
+            Stage::Connecting(Some(Handshake { request, expected })) => {
+                self.state.output.wire.extend(request);
+                self.stage = Stage::Upgrading(expected);
+            }
+            Stage::Connecting(None) => self.notify(Event::Opened, context),
+            _ => {}
         }
         Ok(())
     }
@@ -181,11 +185,11 @@ impl Client {
         on_event: &mut impl FnMut(Event<'_>, &mut Conn<'_>),
     ) -> Result<Option<usize>, End> {
         let mut conn = Conn::new(key, &mut self.state, keys);
-        match self.stage {
+        match &self.stage {
             Stage::Connecting(_) => Ok(None),
-            Stage::Upgrading => {
+            Stage::Upgrading(expected) => {
                 let rejected = |rejection| End::Failed(Error::Rejected(rejection));
-                let taken = handshake::check(self.assembly.scheme(), bytes).map_err(rejected)?;
+                let taken = expected.check(bytes).map_err(rejected)?;
                 if taken.is_some() {
                     self.stage = Stage::Open;
                     on_event(Event::Opened, &mut conn);
