@@ -10,5 +10,6 @@ mod handshake;
 mod healthy;
 mod interrupted;
 mod messages;
+mod relay;
 mod scripted;
 mod support;

@@ -55,6 +55,13 @@ impl Peer {
         Some(head)
     }
 
+    /// Reads the body of a request, which is `len` bytes of text.
+    pub(crate) fn read_body(&mut self, len: usize) -> Option<String> {
+        let mut body = vec![0; len];
+        self.reader.read_exact(&mut body).ok()?;
+        String::from_utf8(body).ok()
+    }
+
     /// Ends the connection as servers do: the client gets all that was written, also if requests
     /// arrive that are not answered any more (RFC 9112 §9.6).
     pub(crate) fn end(mut self) {

@@ -49,6 +49,9 @@ pub(crate) enum Event<'a> {
 pub(crate) enum End {
     /// The server closed it, with this close code if it sent one.
     Closed(Option<u16>),
+    /// The server ended a connection for HTTP requests between two responses, as it may at any
+    /// time.
+    Expired,
     Failed(Error),
     /// The client began the closing handshake, and the server answered or ended the connection.
     Left,

@@ -22,7 +22,7 @@ impl Probe {
         let handshake =
             Handshake::new(target, &path).map_err(|error| Error::Random(error.into()))?;
         let mut dialog = Dialog::open(target.address)?;
-        let check = |answer: &[u8]| handshake.expected.check(answer);
+        let check = |answer: &[u8], _| handshake.expected.check(answer);
         match dialog.ask(&handshake.request, check) {
             Ok(_) => Ok(Self(dialog)),
             Err(Failure::Ended(error) | Failure::Broken(error)) => Err(Error::Broken(error)),

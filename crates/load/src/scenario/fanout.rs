@@ -219,7 +219,7 @@ impl Fanout {
         let (before, after) = self.publications[stream].around_stamp();
         let parts = [before, &stamp.to_bytes(), after];
         match (self.subscribing.protocol(), self.plan.format.is_binary) {
-            (Protocol::Relay(_), _) => clients.send_raw(key, &parts),
+            (Protocol::Relay(_), _) => clients.post(key, &parts),
             (Protocol::Template(_), true) => clients.send(key, Opcode::Binary, &parts),
             (Protocol::Template(_), false) => clients.send(key, Opcode::Text, &parts),
         }
