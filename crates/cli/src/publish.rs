@@ -148,7 +148,10 @@ fn read_message() -> anyhow::Result<String> {
 async fn post(url: &Url, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
     let socket = TcpStream::connect((url.host.as_str(), url.port)).await;
     let socket = socket.with_context(|| format!("cannot connect to {}", url.authority))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
+    let (mut sender, connection) = http1::Builder::new()
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .handshake(TokioIo::new(socket))
+        .await?;
     let path = format!("{}/publish", url.path.trim_end_matches('/'));
     let request = Request::post(path)
         .header(HOST, &url.authority)

@@ -120,10 +120,9 @@ impl Common {
         // `{topic}` is replaced while the URL is parsed, because braces are not allowed in a URL.
         let text = self.url(default_url);
         let text = text.replace("{topic}", TOPIC_PLACEHOLDER);
-        let (scheme, written) = if text.starts_with("tcp:") {
-            (Scheme::Tcp, "tcp")
-        } else {
-            (Scheme::Ws, "ws")
+        let (scheme, written) = match text.split_once(':') {
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("tcp") => (Scheme::Tcp, "tcp"),
+            _ => (Scheme::Ws, "ws"),
         };
         Ok((scheme, Url::parse(&text, written)?))
     }

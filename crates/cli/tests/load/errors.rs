@@ -118,6 +118,12 @@ fn options_that_are_wrong_only_together_are_a_wrong_command_line_too() {
         ),
         (
             "idle",
+            "ws://b\u{ad}:x/",
+            &[],
+            "`ws://b\u{ad}:x/` is not a URL: invalid port number",
+        ),
+        (
+            "idle",
             "http://h/",
             &[],
             "the URL must start with ws://, not http://",

@@ -27,6 +27,18 @@ fn recording() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     (address, heads)
 }
 
+/// Returns the heads of the requests of a run of `load idle` with one connection.
+fn heads_of(path: &str, arguments: &[&str]) -> Vec<String> {
+    let (address, heads) = recording();
+    let url = format!("{}{path}", root_url(address));
+    let arguments = [&["--connections", "1"], arguments].concat();
+    Run::of("idle", &url, &arguments).assert_whole();
+    let heads = heads.lock().unwrap().clone();
+    // The connection of the run has one before it, which tries the server.
+    assert_eq!(heads.len(), 2);
+    heads
+}
+
 /// Returns the URL of a server, without a path.
 fn root_url(address: SocketAddr) -> String {
     format!("ws://{address}")
@@ -40,6 +52,21 @@ fn every_connection_has_a_key_of_its_own() {
     let heads = heads.lock().unwrap();
     let keys: HashSet<_> = heads.iter().map(|head| key(head)).collect();
     assert_eq!(keys.len(), 6);
+}
+
+#[test]
+fn a_path_and_a_query_that_are_not_ascii_are_percent_encoded() {
+    for head in heads_of("/é?topic=日本&a=b c", &[]) {
+        let line = "GET /%C3%A9?topic=%E6%97%A5%E6%9C%AC&a=b%20c HTTP/1.1\r\n";
+        assert!(head.starts_with(line), "{head}");
+    }
+}
+
+#[test]
+fn a_scheme_may_be_in_upper_case() {
+    let (address, _) = recording();
+    let url = format!("WS://{address}/");
+    Run::of("idle", &url, &["--connections", "1"]).assert_whole();
 }
 
 /// Runs `load idle` against a server that answers with `status` and `headers`, each of which ends
