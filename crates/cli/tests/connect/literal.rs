@@ -124,6 +124,35 @@ async fn what_is_not_ascii_in_the_url_is_percent_encoded() {
 }
 
 #[tokio::test]
+async fn a_host_of_the_command_line_replaces_that_of_the_url() {
+    let (listener, url) = listen().await;
+    let added = [
+        "--header",
+        "Host: a.example",
+        "--header",
+        "Origin: http://é",
+    ];
+    let _client = Client::connect(&[&[url.as_str()], &added[..]].concat());
+    let (_, head) = request(&listener).await;
+    let head = head.to_ascii_lowercase();
+    assert_eq!(head.matches("\r\nhost: ").count(), 1);
+    assert!(head.contains("\r\nhost: a.example\r\n"), "{head}");
+    assert!(head.contains("\r\norigin: http://é\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn a_subprotocol_that_the_command_line_offers_is_accepted() {
+    let offer = ["--header", "Sec-WebSocket-Protocol: a, b"];
+    let chosen = "Sec-WebSocket-Protocol: b\r\n";
+    let (mut client, _socket) = connected_with(&offer, chosen, b"\x81\x02hi").await;
+    assert_eq!(client.printed().await, "hi\n");
+    let (client, _socket) = connected_with(&[], chosen, b"").await;
+    let exit = client.exit().await;
+    let reason = "framecast: the server accepted what was not offered (sec-websocket-protocol)";
+    assert_eq!(exit.stderr.lines().last(), Some(reason));
+}
+
+#[tokio::test]
 async fn a_line_is_one_masked_text_frame() {
     let (mut client, mut socket) = connected(b"").await;
     client.type_in("hi\n").await;

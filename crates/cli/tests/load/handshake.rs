@@ -55,6 +55,19 @@ fn every_connection_has_a_key_of_its_own() {
 }
 
 #[test]
+fn a_host_of_the_command_line_replaces_that_of_the_url() {
+    let added = ["--header", "hOST: a.example", "--header", "X-Mine: b"];
+    for head in heads_of("/ws", &added) {
+        let hosts = head.lines().filter(|line| {
+            let name = line.split(':').next().unwrap_or_default();
+            name.eq_ignore_ascii_case("host")
+        });
+        assert_eq!(hosts.collect::<Vec<_>>(), ["Host: a.example"]);
+        assert!(head.contains("\r\nX-Mine: b\r\n"), "{head}");
+    }
+}
+
+#[test]
 fn a_path_and_a_query_that_are_not_ascii_are_percent_encoded() {
     for head in heads_of("/é?topic=日本&a=b c", &[]) {
         let line = "GET /%C3%A9?topic=%E6%97%A5%E6%9C%AC&a=b%20c HTTP/1.1\r\n";

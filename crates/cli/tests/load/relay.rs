@@ -200,6 +200,24 @@ fn a_relay_may_answer_in_any_form_of_http_1() {
 }
 
 #[test]
+fn a_host_of_the_command_line_is_that_of_the_requests_over_http_too() {
+    let hosts = Arc::<Mutex<Vec<String>>>::default();
+    let address = scripted_from_request(Arc::new({
+        let hosts = Arc::clone(&hosts);
+        move |mut peer| {
+            let head = peer.read_head().unwrap_or_default();
+            let host = head.lines().find(|line| line.starts_with("Host: "));
+            hosts.lock().unwrap().push(host.unwrap().to_owned());
+            peer.write(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
+        }
+    }));
+    let arguments = ["--relay", "--header", "Host: a.example"];
+    let run = Run::of("fanout", &format!("ws://{address}"), &arguments);
+    assert_eq!(run.code, Some(1));
+    assert_eq!(*hosts.lock().unwrap(), ["Host: a.example"]);
+}
+
+#[test]
 fn a_relay_that_never_answers_a_publication_fails_the_run() {
     let subscribers = Mutex::new(Vec::new());
     let attempts = Arc::<AtomicUsize>::default();
