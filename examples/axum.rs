@@ -1,7 +1,7 @@
-//! A framecast hub behind an axum router: `GET /chat/{topic}` upgrades to a WebSocket in a chat
+//! A framecast hub behind an axum router. `GET /chat/{topic}` upgrades to a WebSocket in a chat
 //! room, and `POST /say/{topic}` publishes its body to that room. axum's threads accept sockets and
-//! answer requests. An upgraded socket is handed to one of the hub's shards, which serves it from
-//! then on.
+//! answer requests. When a request was upgraded, its socket is handed to one of the hub's shards,
+//! which serves it from then on.
 //!
 //! ```sh
 //! cargo run --example axum [ADDRESS:PORT]

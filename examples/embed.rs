@@ -1,4 +1,4 @@
-//! A hyper service of your own with a framecast hub inside: `GET /chat` upgrades to a WebSocket in
+//! A hyper service of your own with a framecast hub inside. `GET /chat` upgrades to a WebSocket in
 //! a chat room, `POST /say` publishes its body to that room, and all other paths are yours.
 //!
 //! ```sh

@@ -1,6 +1,7 @@
-//! Feeds behind an axum router: `GET /feed/{topic}` upgrades to a WebSocket that only receives, and
-//! `POST /feed/{topic}` publishes its body to that feed. A client is not supposed to send messages:
-//! at the first one this application warns it, and at the second one it closes the connection.
+//! Feeds behind an axum router. `GET /feed/{topic}` upgrades to a WebSocket that only receives, and
+//! `POST /feed/{topic}` publishes its body to that feed. Clients of a feed must not send messages:
+//! after the first one the application warns the client, and after the second one it closes the
+//! connection.
 //!
 //! ```sh
 //! cargo run --example feed [ADDRESS:PORT]
@@ -26,13 +27,13 @@ use tokio::net::TcpListener;
 /// The protocol of a client that receives the messages of a topic.
 struct Feed {
     topic: TopicName,
-    /// Number of messages that the client has sent.
+    /// Number of messages that the client has sent to this application.
     received: u32,
 }
 
 impl Protocol for Feed {
     fn on_open(&mut self, cx: &mut Context<'_>) {
-        // If the server is short of memory, the client gets 503.
+        // If memory is too short to subscribe, the client gets 503.
         let _ = cx.subscribe(&self.topic);
     }
 

@@ -1,6 +1,6 @@
-//! A protocol of your own, with a state for each connection: a lobby, in which every second client
-//! becomes the opponent of the one that waits. From then on each of the two gets the other's moves,
-//! and a message when the other one has gone.
+//! A protocol of your own, with a state for each connection: a lobby for games of two players. The
+//! first client waits, the second becomes its opponent, and so on. From then on each player of a
+//! game gets the moves of the other one, and a message when the other one has gone.
 //!
 //! ```sh
 //! cargo run --example lobby [ADDRESS:PORT]
@@ -62,8 +62,8 @@ impl Protocol for Player {
     }
 }
 
-/// Takes a waiting player out of the lobby. `on_close` would not do for that: it is not called if
-/// the client has gone before it got its 101.
+/// Takes a waiting player out of the lobby. This is not done in `on_close`, because that is not
+/// called if the client has gone before it got its 101.
 impl Drop for Player {
     fn drop(&mut self) {
         let mut waiting = self.lobby.lock().expect("no panic while it is locked");

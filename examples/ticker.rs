@@ -1,6 +1,6 @@
-//! A whole server that also publishes messages of its own: once a second it tells every subscriber
-//! of the topic `clock` how long it has been up. Subscribe with `framecast connect
-//! ws://ADDRESS:PORT/ws?topic=clock`.
+//! A whole server that also publishes messages of its own. Once a second it tells every subscriber
+//! of the topic `clock` for how many seconds the server has been up. Subscribe with `framecast
+//! connect ws://ADDRESS:PORT/ws?topic=clock`.
 //!
 //! ```sh
 //! cargo run --example ticker [ADDRESS:PORT]

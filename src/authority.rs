@@ -1,5 +1,5 @@
-//! The host and the port that a URL, a `Host` or an `Origin` names ([RFC 3986 §3.2]). They are
-//! parsed strictly, and different spellings of a host are equal.
+//! Authorities: the host and the port in a URL, or in the header `Host` or `Origin` of a request
+//! ([RFC 3986 §3.2]). They are parsed strictly, and different spellings of a host are equal.
 //!
 //! [RFC 3986 §3.2]: https://www.rfc-editor.org/rfc/rfc3986#section-3.2
 
@@ -21,7 +21,7 @@ pub(crate) struct Authority {
 pub(crate) enum Host {
     V4(Ipv4Addr),
     V6(Ipv6Addr),
-    /// A name in lower case. Escapes that were not needed are decoded.
+    /// A name in lower case. Escapes (`%41`) of characters that need none are decoded.
     Name(String),
 }
 
@@ -58,15 +58,16 @@ impl Authority {
         let port = match port.strip_prefix(':') {
             None if port.is_empty() => None,
             None => return None,
+            // A colon without a port is valid (RFC 3986 §3.2.3).
             Some("") => None,
-            Some(digits) => Some(number(digits)?),
+            Some(digits) => Some(parse_port(digits)?),
         };
         Some(Self { host, port })
     }
 }
 
-/// Parses a port of digits alone: `u16` would parse a sign, too.
-fn number(digits: &str) -> Option<u16> {
+/// Parses a port, which must have digits only: the parser of `u16` would also accept a sign.
+fn parse_port(digits: &str) -> Option<u16> {
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| is_number)
 }
@@ -134,8 +135,8 @@ impl Origin {
         Some(Self { scheme, authority })
     }
 
-    /// Returns true if the origin has the host and the port of `authority`. If one of them names no
-    /// port, the default port of the origin's scheme is meant.
+    /// Returns true if the origin has the host and the port of `authority`. The default port of the
+    /// origin's scheme stands in for the port that the origin or `authority` does not name.
     pub(crate) fn is_at(&self, authority: &Authority) -> bool {
         let port = |authority: &Authority| authority.port.unwrap_or_else(|| self.scheme.port());
         self.authority.host == authority.host && port(&self.authority) == port(authority)
@@ -191,23 +192,26 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Characters that a host may have unescaped, too (`sub-delims` in RFC 3986 §2.2).
+/// Characters besides the [unreserved](is_unreserved) ones that a host may have unescaped
+/// (`sub-delims` in RFC 3986 §2.2).
 const SUB_DELIMS: &[u8] = b"!$&'()*+,;=";
 
-/// Bytes of the longest name: the limit of RFC 3986 §3.2.2, a little above that of the DNS.
+/// Length of the longest name, in bytes: the limit of RFC 3986 §3.2.2, a little above that of the
+/// DNS.
 const MAX_NAME_BYTES: usize = 255;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Option<String> {
+    /// Parses an authority. Returns its normal spelling, or `None` if it is refused.
+    fn normalized(text: &str) -> Option<String> {
         Authority::parse(text).map(|authority| authority.to_string())
     }
 
     #[test]
     fn different_spellings_of_the_same_authority_are_equal() {
-        for (text, meant) in [
+        for (text, normal) in [
             ("a.example", "a.example"),
             // Case, and the port.
             ("A.Example:8080", "a.example:8080"),
@@ -230,10 +234,10 @@ mod tests {
             ("[::FFFF:127.0.0.1]", "[::ffff:127.0.0.1]"),
             ("[2001:DB8::1]:", "[2001:db8::1]"),
         ] {
-            assert_eq!(read(text).as_deref(), Some(meant), "{text}");
+            assert_eq!(normalized(text).as_deref(), Some(normal), "{text}");
         }
         let longest = "x".repeat(MAX_NAME_BYTES);
-        assert_eq!(read(&longest), Some(longest));
+        assert_eq!(normalized(&longest), Some(longest));
     }
 
     #[test]
@@ -284,9 +288,9 @@ mod tests {
             "{a}",
             "http://a",
         ] {
-            assert_eq!(read(text), None, "{text}");
+            assert_eq!(normalized(text), None, "{text}");
         }
-        assert_eq!(read(&"x".repeat(MAX_NAME_BYTES + 1)), None);
+        assert_eq!(normalized(&"x".repeat(MAX_NAME_BYTES + 1)), None);
     }
 
     #[test]
@@ -299,6 +303,7 @@ mod tests {
             "xn--9ca.example.",
             "127.0.0.1",
             "[::1]",
+            // The last label looks like a number, or another label is one.
             "0xa.example",
             "1.example",
             "0xyz",
@@ -306,11 +311,13 @@ mod tests {
             assert!(is_plain(text), "{text}");
         }
         for text in [
-            "*.example",
+            // Empty labels.
             ".example",
             "a..b",
             ".",
             "a.example..",
+            // Other characters than letters, digits, hyphens and underscores.
+            "*.example",
             "a%2Fb",
             "a~b",
             // A browser takes names that end in a number for addresses.
@@ -333,10 +340,12 @@ mod tests {
             Origin::parse(origin).is_some_and(|origin| origin.is_at(&authority))
         };
         for (origin, authority) in [
+            // The default port of the scheme.
             ("http://a", "a"),
             ("http://a", "a:80"),
             ("https://a", "A:443"),
             ("https://a:443", "a"),
+            // Another port, and other spellings.
             ("HTTP://a:8080", "a:8080"),
             ("http://[::1]:8080", "[0::1]:8080"),
         ] {

@@ -1,5 +1,5 @@
-//! Reasons for which connections end. Each has a close code, and decides whether the outbox is
-//! still written and whether the peer's Close is awaited.
+//! Reasons for which connections end. The reason decides which close code the server sends, if it
+//! sends a Close, whether the outbox is still written, and whether the peer's Close is awaited.
 
 use crate::wire::{close::CloseCode, frame::Frame, protocol_error::ProtocolError};
 
@@ -16,7 +16,7 @@ pub enum Disconnect {
     /// The shard of the connection has panicked, which is a bug of the server.
     #[error("internal error")]
     ShardPanicked,
-    /// The peer began the closing handshake (RFC 6455 §5.5.1). Its code is echoed.
+    /// The peer began the closing handshake (RFC 6455 §5.5.1). The server's Close echoes its code.
     #[error("closed by peer")]
     ByPeer,
     /// The peer ended the stream, or reset it, without a Close.
@@ -28,7 +28,7 @@ pub enum Disconnect {
     /// Memory is short, and the peer has begun a message or wants more topics.
     #[error("server is short of memory")]
     Overloaded,
-    /// The server is shutting down. Another one may be running already.
+    /// The server is shutting down. Another server may be running in its place already.
     #[error("server is restarting")]
     Restarting,
     /// The peer read more slowly than its topics were published.
@@ -110,7 +110,7 @@ impl Disconnect {
 mod tests {
     use super::*;
 
-    // Every connection stores one, so its size matters.
+    // Every connection stores an `Option<Disconnect>`, so its size matters.
     #[test]
     fn a_reason_takes_three_bytes() {
         assert_eq!(size_of::<Option<Disconnect>>(), 3);
@@ -122,7 +122,7 @@ mod tests {
         for reason in [Disconnect::NoPong, Disconnect::Restarting, error] {
             let frame = reason.close_frame().unwrap();
             assert_eq!(frame.as_bytes()[0], 0x88, "FIN and Close");
-            // 2 bytes of header and 2 bytes of code.
+            // 2 bytes of header, 2 bytes of code, and the whole text: nothing is cut off.
             assert_eq!(frame.wire_len(), 4 + reason.to_string().len());
         }
         assert_eq!(Disconnect::ByPeer.close_frame(), None);

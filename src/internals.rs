@@ -21,9 +21,9 @@ pub use crate::{
     server::internals::{chat, publish_request, register_request},
 };
 
-/// Serves a connection on the first of `shards`, from the end of its opening handshake to its own
-/// end. `offer` has the extensions that the client offered, and `leftover` the bytes that it sent
-/// right behind its request.
+/// Serves a connection on the first of `shards`, from the end of the opening handshake until the
+/// connection ends. `offer` has the extensions that the client offered, and `leftover` the bytes
+/// that the client sent right behind its request.
 pub fn connection(
     shards: &Shards,
     protocol: impl Protocol + 'static,
@@ -37,8 +37,9 @@ pub fn connection(
         .start(Socket::Other(Box::new(socket)), leftover)
 }
 
-/// Returns the topics to which a message to the relay subscribes its sender, or the frame of the
-/// reply if the message is no list of topics.
+/// Interprets a message as the protocol `relay` does. Returns the topics that the message
+/// subscribes its sender to, or, as the error, the frame of the reply if the message is no list of
+/// topics.
 pub fn relay(kind: Kind, payload: &[u8]) -> Result<Vec<TopicName>, Frame> {
     match relay::react(kind, payload) {
         Reaction::SetTopics(topics) => Ok(topics.to_vec()),
@@ -46,12 +47,14 @@ pub fn relay(kind: Kind, payload: &[u8]) -> Result<Vec<TopicName>, Frame> {
     }
 }
 
-/// Returns the frame with which the relay confirms a change of topics.
+/// Returns the frame with which the relay confirms to a client that it is now subscribed to
+/// `topics`.
 pub fn topics_in_force(topics: &[TopicName]) -> Frame {
     relay::topics_in_force(topics)
 }
 
-/// Encodes a frame of a fragmented message. Without a `kind` it is a continuation frame.
+/// Encodes a frame of a fragmented message: the first frame if `kind` is given, or else a
+/// continuation frame.
 pub fn fragment(kind: Option<Kind>, is_final: bool, payload: &[u8]) -> Frame {
     let opcode = kind.map_or(Opcode::Continuation, Opcode::from);
     Frame::fragment(opcode, is_final, payload)

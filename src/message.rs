@@ -4,7 +4,7 @@ use crate::wire::frame::{Frame, Kind};
 
 /// A message to be published. It is encoded once for all connections that get it.
 ///
-/// Cloning is a reference-count increment. The payload is never copied again.
+/// Cloning only increments a reference count. The payload is never copied again.
 ///
 /// ```
 /// use framecast::{Kind, Message};
@@ -32,7 +32,8 @@ impl Message {
         Self(Frame::binary(payload))
     }
 
-    /// Makes a message of this kind. The caller has checked that the payload of text is UTF-8.
+    /// Makes a message of this kind. The caller has checked that the payload of a text message is
+    /// UTF-8.
     pub(crate) fn new(kind: Kind, payload: &[u8]) -> Self {
         Self(Frame::message(kind, payload))
     }

@@ -38,7 +38,7 @@ use crate::{
 /// last item is an error with the reason for the end. Dropping the subscription ends it.
 #[derive(Debug)]
 pub struct Subscription {
-    /// `None` after the Close, or the end of the stream.
+    /// The end of the pipe that is read here. `None` after the Close frame, or the end of the pipe.
     pipe: Option<DuplexStream>,
     /// Bytes read from the pipe: whole frames, and perhaps the beginning of another one.
     received: BytesMut,
@@ -49,8 +49,9 @@ pub struct Subscription {
 }
 
 impl Hub {
-    /// Subscribes the process itself to `topic`: every message that is published to it after this
-    /// returns comes by the subscription. The subscription counts as a connection.
+    /// Subscribes the process itself to `topic`. The subscription yields every message that is
+    /// published to the topic after this function has returned. Each subscription counts as a
+    /// connection.
     ///
     /// # Errors
     ///
@@ -86,6 +87,8 @@ impl Hub {
             let _ = opened.send(subscription);
         });
         is_open.await.unwrap_or_else(|_| {
+            // The shard has dropped the closure, and with it the sender, before it had run to its
+            // end.
             let has_panicked = self.has_panicked();
             Err(if has_panicked {
                 Disconnect::ShardPanicked
@@ -97,7 +100,8 @@ impl Hub {
 }
 
 impl Subscription {
-    /// Returns the next message among the bytes read so far. At the Close, drops the pipe.
+    /// Returns the next message among the bytes that were read from the pipe, or `None` if they
+    /// have no whole message. Drops the pipe if a Close is among them.
     fn next_message(&mut self) -> Option<Message> {
         while let Some(frame) = Frame::split_off(&mut self.received) {
             if frame.opcode() == Some(Opcode::Close) {
@@ -110,7 +114,7 @@ impl Subscription {
         None
     }
 
-    /// Ready with the next message, or with `None` at the end of the pipe.
+    /// Reads the next message. Ready with the message, or with `None` at the end of the pipe.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         loop {
             if let Some(message) = self.next_message() {
@@ -122,6 +126,7 @@ impl Subscription {
             self.received.reserve(READ_BYTES);
             let read = ready!(pin!(pipe.read_buf(&mut self.received)).poll(cx));
             if !matches!(read, Ok(1..)) {
+                // The end of the pipe, or an error.
                 self.pipe = None;
             }
         }
@@ -138,7 +143,8 @@ impl Stream for Subscription {
         if let Some(message) = ready!(self.poll_message(cx)) {
             return Poll::Ready(Some(Ok(message)));
         }
-        // If the sender was dropped, the shard has panicked, or stopped with its hub.
+        // If the sender was dropped without a reason, the shard has panicked, or it has stopped
+        // because the last handle of its hub was dropped.
         let reason =
             ready!(Pin::new(&mut self.ended).poll(cx)).unwrap_or(Disconnect::ShardPanicked);
         self.is_over = true;
@@ -171,5 +177,5 @@ impl Protocol for Feed {
 /// Bytes that the pipe holds before the outbox begins to fill, like the send buffer of a socket.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// Bytes that are read from the pipe at a time.
+/// Space that is made for each read from the pipe, in bytes.
 const READ_BYTES: usize = 16 * 1024;

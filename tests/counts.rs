@@ -1,6 +1,6 @@
-//! Counts what a shard does for a request, because measured time would be noise. Checks that the
-//! visits, look-ups, moves and copies grow no faster than the bytes that were sent and the
-//! subscriptions that are concerned.
+//! Counts the steps of a shard's work for a request (visits, look-ups, moves and copies), because
+//! measured time would be noise. Checks that they grow no faster than the bytes that were sent and
+//! the subscriptions that the request concerns.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::{
@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, ReadBuf, empty, join, sink};
 /// Number of connections that subscribe to the same topics.
 const CROWD: usize = 100;
 
+/// Returns a hub of one shard, whose ticks the test runs itself.
 fn shards(change: impl FnOnce(&mut HubConfig)) -> Shards {
     let mut config = HubConfig::default();
     config.shards = 1.try_into().unwrap();
@@ -33,7 +34,7 @@ fn topics(prefix: &str) -> Vec<TopicName> {
     names.collect::<Result<_, _>>().unwrap()
 }
 
-/// Subscribes `size` connections to the same topics.
+/// Connects `size` connections, and subscribes each to all of `topics`.
 fn crowd(shards: &Shards, size: usize, topics: &[TopicName]) -> Vec<Handle> {
     let handles = (0..size).map(|_| {
         let handle = shards.join(0, None, None, join(empty(), sink()));
@@ -67,7 +68,7 @@ fn a_message_to_many_topics_visits_each_subscription_once() {
     let shards = shards(|_| {});
     let mut topics = topics("all");
     let handles = crowd(&shards, CROWD, &topics);
-    // Not in the order in which they were subscribed to.
+    // The order differs from the one in which the connections subscribed to the topics.
     topics.reverse();
     let counts = counted(&shards, || handles[0].publish(&topics, Message::text("x")));
     assert_eq!(counts.visits, (CROWD * TOPICS) as u64);
@@ -95,7 +96,8 @@ fn a_change_of_topics_costs_as_much_as_it_has_topics() {
     let handle = &crowd(&shards, 1, &first)[0];
     let counts = counted(&shards, || handle.set_topics(&second));
     assert!(counts.look_ups <= TOPICS as u64, "{counts:?}");
-    // For each topic that is left, up to two other subscribers move to the index that becomes free.
+    // For each topic that the connection leaves, up to two other subscribers move to the index that
+    // becomes free.
     assert!(counts.moves <= 2 * TOPICS as u64, "{counts:?}");
     let counts = counted(&shards, || handle.set_topics(&second));
     assert_eq!((counts.look_ups, counts.moves), (0, 0), "nothing changes");

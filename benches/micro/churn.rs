@@ -1,4 +1,4 @@
-//! Measures subscribing and unsubscribing.
+//! Measures how long it takes to subscribe a connection to topics and to unsubscribe it.
 
 use std::slice;
 
@@ -26,7 +26,8 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     let subscribers = Subscribers::new(0, None);
     let handle = connect(&subscribers.shards, None);
     group.bench_function("first subscriber of a topic", |bencher| {
-        // The shard must tell the router of the first subscription and of the last unsubscription.
+        // The topic has no other subscriber. So the shard must tell the router of each subscription
+        // and unsubscription.
         bencher.iter(|| {
             handle.set_topics(slice::from_ref(&subscribers.topic));
             handle.set_topics(&[]);
@@ -45,9 +46,10 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Returns the topic with this number.
 fn numbered(number: usize) -> TopicName {
     TopicName::new(&format!("topic {number}")).unwrap()
 }
 
-/// Number of topics that the connection subscribes to.
+/// Number of topics that the connection follows in the last benchmark.
 const MANY: usize = 100;

@@ -1,5 +1,5 @@
-//! Measures compressing a message once for all subscribers that take it compressed, and delivering
-//! it.
+//! Measures how long it takes to compress a message once for all subscribers, and to deliver it;
+//! and for comparison, to deliver it uncompressed.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use framecast::Message;

@@ -1,4 +1,5 @@
-//! Measures encoding a message as a frame, which is done once for all subscribers.
+//! Measures how long it takes to encode a message as a frame, which is done once for all
+//! subscribers.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use framecast::Message;

@@ -1,8 +1,8 @@
-//! Measures the steps of handling a message, each by itself and in memory.
+//! Measures the steps of handling a message, each step by itself and in memory.
 //!
 //!     cargo bench --features internals --bench micro
 //!
-//! No system calls are made. `benches/peers` compares whole processes over sockets.
+//! These benchmarks make no system calls. `benches/peers` compares whole processes over sockets.
 #![expect(clippy::unwrap_used, reason = "an error fails the benchmark")]
 
 mod subscribers;

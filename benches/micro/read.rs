@@ -1,8 +1,8 @@
-//! Measures reading messages from a socket in four ways: with our fast path, with fastwebsockets
-//! above our gate, with fastwebsockets alone, and with tungstenite.
+//! Compares four ways to read messages from a socket: our fast path, fastwebsockets above our gate,
+//! fastwebsockets alone, and tungstenite.
 //!
-//! fastwebsockets alone makes fewer checks, and uses one reader for all messages. Above the gate a
-//! new reader is built for each message, as for a connection that was idle before.
+//! fastwebsockets alone makes fewer checks, and one reader reads all messages. Above the gate a new
+//! reader is built for each message, as it is for a connection that was idle before.
 
 use std::{hint::black_box, rc::Rc};
 
@@ -21,7 +21,8 @@ use tokio_tungstenite::tungstenite;
 
 use crate::wire::{KINDS, LIMITS, Messages, RULES, SIZES, Socket};
 
-/// Prepares to read these messages. Returns a function that reads all of them once per call.
+/// A way to read messages. It prepares to read these messages, and returns a function that reads
+/// all of them once per call.
 type Reader = fn(&Messages) -> Box<dyn FnMut()>;
 
 const READERS: [(&str, Reader); 4] = [

@@ -6,9 +6,10 @@ use framecast::{
 };
 use tokio::io::{empty, join, sink};
 
-/// Numbers of subscribers to measure with.
+/// Numbers of subscribers with which the benchmarks are run.
 pub(crate) const SIZES: [usize; 3] = [1, 100, 10_000];
 
+/// A shard with the subscribers of one topic.
 pub(crate) struct Subscribers {
     pub(crate) shards: Shards,
     pub(crate) topic: TopicName,
@@ -16,7 +17,7 @@ pub(crate) struct Subscribers {
 }
 
 impl Subscribers {
-    /// Connects and subscribes `size` subscribers. Each makes this `offer` of extensions.
+    /// Makes a shard with `size` subscribers. Each of them makes this `offer` of extensions.
     pub(crate) fn new(size: usize, offer: Option<&str>) -> Self {
         let mut config = HubConfig::default();
         config.shards = 1.try_into().unwrap();

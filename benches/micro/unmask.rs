@@ -1,4 +1,4 @@
-//! Measures unmasking a payload in place, with fastwebsockets and with a plain loop for comparison.
+//! Compares two ways to unmask a payload in place: fastwebsockets' function and a plain loop.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use crate::wire::{KEY, SIZES, payload};
 pub(crate) fn measure(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("unmask");
     for size in SIZES {
-        // Behind a header, as it is received, so that the payload is not aligned.
+        // The payload is behind a header, as when it is received. So it is not aligned.
         let mut received = [&[0; HEADER_BYTES][..], &payload(size)].concat();
         let payload = &mut received[HEADER_BYTES..];
         group.throughput(Throughput::Bytes(size as u64));
@@ -23,11 +23,12 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Unmasks a payload byte by byte.
 fn by_bytes(payload: &mut [u8], key: [u8; 4]) {
     for (index, byte) in payload.iter_mut().enumerate() {
         *byte ^= key[index % 4];
     }
 }
 
-/// Size of the header of a short masked frame, its key included.
+/// Size of the header of a short masked frame, in bytes: 2, and 4 for the key.
 const HEADER_BYTES: usize = 6;

@@ -1,4 +1,4 @@
-//! The bytes of a client's messages, and a socket in memory to read them from.
+//! The bytes of a client's messages, and a socket in memory from which they can be read.
 
 use std::{
     io::{self, Read, Write},
@@ -12,8 +12,8 @@ use framecast_wire::{
 };
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// Payload sizes to measure with, in bytes: a line of chat, a record, a page, and the largest
-/// message that the server accepts by default.
+/// Sizes of payloads with which the benchmarks are run, in bytes: a line of chat, a record, a page,
+/// and the largest message that the server accepts by default.
 pub(crate) const SIZES: [usize; 4] = [20, 1024, 16 * 1024, 64 * 1024];
 
 pub(crate) const KINDS: [Kind; 2] = [Kind::Text, Kind::Binary];
@@ -32,8 +32,8 @@ pub(crate) const RULES: Rules = Rules {
 /// The masking key of every frame.
 pub(crate) const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
-/// Masked messages of one frame each: as many as fit in [`MAX_BYTES`], but not more than a client
-/// might have in flight.
+/// Masked messages of one frame each. There are as many as fit in [`MAX_BYTES`], but not more than
+/// a client might have in flight.
 pub(crate) struct Messages {
     pub(crate) bytes: Vec<u8>,
     pub(crate) count: usize,
@@ -55,7 +55,7 @@ pub(crate) fn payload(size: usize) -> Vec<u8> {
     (b'a'..=b'z').cycle().take(size).collect()
 }
 
-/// Encodes a masked frame that is a whole message.
+/// Encodes a masked frame that is a whole message with a payload of `size` bytes.
 fn frame(kind: Kind, size: usize) -> Vec<u8> {
     let mut frame = vec![if kind == Kind::Text { 0x81 } else { 0x82 }];
     match size {
@@ -75,7 +75,8 @@ fn frame(kind: Kind, size: usize) -> Vec<u8> {
     frame
 }
 
-/// A socket that brings the same bytes for ever, and takes everything that is written.
+/// A socket from which the same bytes can be read again and again, and which takes everything that
+/// is written.
 pub(crate) struct Socket {
     bytes: Vec<u8>,
     at: usize,
@@ -89,7 +90,8 @@ impl Socket {
         }
     }
 
-    /// Returns the next bytes, at most `max` of them.
+    /// Returns the next bytes, at most `max` of them. Behind the last byte, the first one follows
+    /// in the next call.
     fn next(&mut self, max: usize) -> &[u8] {
         let start = self.at;
         let end = self.bytes.len().min(start + max);
@@ -128,8 +130,9 @@ impl Write for Socket {
     }
 }
 
-/// Largest size of all messages together, in bytes: about half of the server's receive buffer.
+/// Largest size of all messages of [`Messages`] together, in bytes: about half of the server's
+/// receive buffer.
 const MAX_BYTES: usize = 128 * 1024;
 
-/// Largest number of messages that a client has in flight.
+/// Largest number of messages of [`Messages`]: so many might a client have in flight.
 const IN_FLIGHT: usize = 64;

@@ -1,6 +1,7 @@
 //! Compares a whole connection of the server (socket, gate, fastwebsockets, reader, outbox) with
-//! the oracle: however reads and writes are split, it must send what the client's bytes call for.
-//! If our role in the input is the client, compares the read side of our client with the oracle.
+//! the oracle. However reads and writes are split, the server must send the frames that the oracle
+//! derives from the client's bytes. If our role in the input is the client, the read side of our
+//! client is compared instead.
 #![no_main]
 
 use framecast::Disconnect;
@@ -49,7 +50,7 @@ fn check_server(input: &Input, conversation: &Conversation) {
     check_pongs(&pongs, &conversation.pings, may_lose);
 }
 
-/// Inflates the frames, and checks that they are compressed as agreed.
+/// Returns the frames inflated, and checks that they were compressed as agreed.
 fn inflated(frames: Vec<ServerFrame>, terms: Terms) -> Vec<ServerFrame> {
     let mut inflater = terms.inflater();
     let mut inflated = |frame: ServerFrame| {
@@ -60,8 +61,8 @@ fn inflated(frames: Vec<ServerFrame>, terms: Terms) -> Vec<ServerFrame> {
             assert!(terms.deflate() && is_large);
             assert!(terms.keeps_context() || sent < frame.payload.len());
         } else {
-            // With a context a message is compressed even if it grows. Without one the server may
-            // leave it as it is.
+            // With a context a message is compressed even if it grows. Without a context the server
+            // may send it uncompressed.
             let is_compressed = is_large && frame.payload.len() <= MAX_COMPRESSED_ALONE;
             assert!(!(terms.keeps_context() && terms.deflate() && is_compressed));
         }
@@ -104,13 +105,14 @@ fn check_client(input: &Input, conversation: &Conversation) {
     let expected = match &conversation.end {
         End::ByPeer(payload) => Some(payload.clone()),
         End::InvalidCode(reason) => Some(answer_to_invalid_code(reason)),
-        // After a protocol error it is not fastwebsockets that sends the Close, but the caller of
-        // the read side, which is not run here.
+        // After a protocol error fastwebsockets sends no Close. The caller of the read side does,
+        // which is not part of this run.
         _ => None,
     };
     assert!(answered.eq(expected));
 }
 
+/// Returns true for the two errors of which either may be reported (see [`End::InvalidOrTooBig`]).
 fn is_invalid_or_too_big(error: ProtocolError) -> bool {
     matches!(
         error,
@@ -153,8 +155,9 @@ fn check_data(data: &[ServerFrame], expected: &[ServerFrame], may_end_early: boo
     assert_eq!(data, &expected[..end]);
 }
 
-/// Checks that every Ping is answered, in order. If there are more than [`KEPT_PONGS`], the outbox
-/// may have replaced Pongs by later ones, and only the last Ping must be answered.
+/// Checks that every Ping is answered, in the order of the Pings. If there are more than
+/// [`KEPT_PONGS`] Pings, the outbox may have replaced Pongs by later ones. Then only the last Ping
+/// must be answered. If `may_end_early`, the last Pongs may be missing.
 fn check_pongs(pongs: &[ServerFrame], pings: &[Vec<u8>], may_end_early: bool) {
     assert!(pongs.iter().all(|pong| pong.first == 0x8A), "{pongs:?}");
     if pings.len() <= KEPT_PONGS {
@@ -167,7 +170,7 @@ fn check_pongs(pongs: &[ServerFrame], pings: &[Vec<u8>], may_end_early: bool) {
         assert_eq!(payloads, pings[..end].iter().collect::<Vec<_>>());
         return;
     }
-    // Each Pong answers a Ping that is later than that of the Pong before.
+    // Each Pong must answer a Ping that is later than the Ping of the previous Pong.
     let mut later_pings = pings.iter();
     let mut in_order = pongs.iter();
     assert!(
@@ -181,7 +184,8 @@ fn check_pongs(pongs: &[ServerFrame], pings: &[Vec<u8>], may_end_early: bool) {
     );
 }
 
-/// Checks that the server has sent the Close that the end of the connection calls for, if any.
+/// Checks the frames with the opcode of a Close that the server has sent: there must be the one
+/// that `end` calls for, or none.
 fn check_close(close: &[ServerFrame], end: &End) {
     let expected = match end {
         End::Lost => vec![],
@@ -202,13 +206,15 @@ fn check_close(close: &[ServerFrame], end: &End) {
     assert_eq!(sent, expected.iter().collect::<Vec<_>>());
 }
 
+/// Returns the payload of the Close that the server sends after this error.
 fn close_payload(error: ProtocolError) -> Vec<u8> {
     let reason = Disconnect::from(error).to_string();
     [&error.close_code().to_be_bytes()[..], reason.as_bytes()].concat()
 }
 
-/// Size of the largest message that the server compresses for a single connection, in bytes.
+/// Size of the largest message that the server compresses in the context of a single connection, in
+/// bytes.
 const MAX_COMPRESSED_ALONE: usize = 64 * 1024;
 
-/// Number of Pongs that may wait in the outbox. Each further one replaces the last.
+/// Largest number of Pongs that wait in the outbox. Each further Pong replaces the last one.
 const KEPT_PONGS: usize = 32;

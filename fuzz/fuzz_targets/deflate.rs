@@ -1,8 +1,8 @@
-//! Compresses messages with one compressor, and checks that the oracle, as a peer with the agreed
-//! window, inflates each to what was sent.
+//! Compresses messages with one compressor of the product, and checks that the oracle inflates each
+//! of them to the same message. The oracle has the window that was agreed on, as a peer would.
 //!
-//! The lowest three bits of the input's first byte are the window, and the next bit is set for a
-//! compressor with a context. A list of [`Parts`] follows.
+//! The lowest three bits of the input's first byte select the window. The next bit is set for a
+//! compressor with a context. The [`Parts`] of the messages follow.
 #![no_main]
 
 use framecast_fuzz::{inflate, parts::Parts};
@@ -43,7 +43,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Returns true for a message that must be compressed: the same byte at least 16 times, and not
+/// Returns true if a message must be compressed: it is the same byte at least 16 times, and not
 /// more than 256 times if the window is the smallest.
 fn must_shrink(message: &[u8], window: WindowBits) -> bool {
     let fits = window != WindowBits::MIN || message.len() <= 256;

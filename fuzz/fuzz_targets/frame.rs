@@ -1,5 +1,5 @@
-//! Checks that a strict parser reads back the frames that were encoded. A close reason that is too
-//! long must be cut between characters.
+//! Encodes frames as the server does, and checks that a strict parser returns the same frames. A
+//! close reason that is too long must be cut between characters.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -8,10 +8,11 @@ use framecast_fuzz::server_frame::ServerFrame;
 use framecast_wire::frame::{Frame, Kind};
 use libfuzzer_sys::fuzz_target;
 
+/// A frame to be encoded.
 #[derive(Arbitrary, Debug)]
 enum Sent<'a> {
     Binary(&'a [u8]),
-    /// The reason is repeated, so that it is often too long.
+    /// A Close whose reason is repeated `times` times, so that it is often too long.
     Close {
         code: u16,
         reason: &'a str,
@@ -22,7 +23,7 @@ enum Sent<'a> {
         is_final: bool,
         payload: &'a [u8],
     },
-    /// A binary message of this many bytes, which may be more than an input has.
+    /// A binary message of this many bytes (modulo 200,000), which is more than an input can hold.
     Large(u32),
     Text(&'a str),
 }

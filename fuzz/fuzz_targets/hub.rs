@@ -1,6 +1,6 @@
-//! Compares the hub with a naive model, while the shards tick in any order. A subscriber must get
-//! every message that is published to its topics after it subscribed: once, in the topic's order,
-//! and without a gap. It must get nothing after it has unsubscribed.
+//! Compares the hub with a simple model of it, while the shards tick in any order. A subscriber
+//! must get every message that is published to its topics after it subscribed: once, in the order
+//! of the topic, and without a gap. After it has unsubscribed it must get nothing.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -17,8 +17,8 @@ enum Operation {
         connection: u8,
         topics: u8,
     },
-    /// A connection opens, with or without a user. The lower four bits of `topics` are set for the
-    /// topics that it subscribes to. The upper four are its compression (see [`terms`]).
+    /// A connection opens, with or without a user. The lower four bits of `topics` say which topics
+    /// it subscribes to. The upper four say how its messages are compressed (see [`terms`]).
     Connect {
         shard: u8,
         user: Option<bool>,
@@ -36,7 +36,7 @@ enum Operation {
         topic: u8,
         user: bool,
     },
-    /// A shard has a tick, in which it takes the items from its inbox.
+    /// A shard ticks once, and takes the items from its inbox.
     Tick {
         shard: u8,
     },
@@ -74,9 +74,9 @@ fuzz_target!(|operations: Vec<Operation>| {
     model.finish();
 });
 
-/// Returns the compression of a connection: none for 0. Otherwise the lower three bits are the
-/// window, and the upper one is set if the client forbids a context. Since 0 is taken, one
-/// combination does not occur: the largest window with a context.
+/// Returns the compression of a connection: none if `bits` are 0. Otherwise the lower three bits
+/// are the window, and the upper bit is set if the client forbids a context. One combination does
+/// not occur, because it would be 0: the largest window with a context.
 fn terms(bits: u8) -> Terms {
     let (window, forgets) = (bits & 0x07, bits >> 3);
     match bits {
@@ -87,7 +87,7 @@ fn terms(bits: u8) -> Terms {
     }
 }
 
-/// Returns the topics whose bits are set.
+/// Returns the indices of the topics whose bits are set.
 fn indices(bits: u8) -> Vec<usize> {
     (0..TOPICS).filter(|index| bits >> index & 1 == 1).collect()
 }

@@ -2,7 +2,8 @@
 //! a message that another compressor has compressed and in which some bytes were then changed. Both
 //! must return the same payload or the same error, and never more bytes than the limit.
 //!
-//! The lower four bits of the input's first byte select the limit. Bit 0x10 says what follows it:
+//! The lower four bits of the input's first byte select the limit. Its bit 0x10 says what follows
+//! this byte:
 //!
 //! - set: a byte for the compression level, a byte for the number of changes, three bytes for each
 //!   change (two for its position, one with the bits to flip, or 0 to cut the message there), and
@@ -30,15 +31,16 @@ fuzz_target!(|data: &[u8]| {
     let expected = inflate::message(&compressed, limit);
     let mut inflater = Inflater::new();
     check(&inflater.inflate(&compressed, limit), &expected);
-    // Nothing that a message leaves in the inflater changes the result of the next messages.
+    // An inflater must not be changed by a message, valid or not: the next messages have the same
+    // results.
     assert_eq!(inflater.inflate(&HELLO, 5), Ok(b"Hello".to_vec()));
     let again = inflater.inflate(&compressed, limit);
     check(&again, &expected);
     if let Ok(payload) = expected {
         assert!(again.is_ok_and(|payload| payload.capacity() <= limit));
-        // A third decompressor, miniz_oxide, needs a block with BFINAL, so one is appended. It
-        // stops after the first one, which may be earlier, so only the beginning of the payload is
-        // compared.
+        // A third decompressor, miniz_oxide, must find the same payload. It needs a block with
+        // BFINAL, so one is appended. It stops behind the first such block, which may be an earlier
+        // one, so only the beginning of the payload is compared.
         let stream = [&compressed[..], &[0x00, 0x00, 0xFF, 0xFF, 0x03, 0x00]].concat();
         let first = decompress_to_vec_with_limit(&stream, limit);
         assert!(payload.starts_with(&first.expect("it is valid")));
@@ -57,7 +59,8 @@ fn check(ours: &Result<Vec<u8>, ProtocolError>, expected: &Result<Vec<u8>, Vec<P
     }
 }
 
-/// Returns a compressed message with some changes. Returns `None` if the input is too short.
+/// Returns a message that was compressed and then changed, as the input describes. Returns `None`
+/// if the input is too short.
 fn changed(input: &[u8]) -> Option<Vec<u8>> {
     let [level, count, rest @ ..] = input else {
         return None;
@@ -68,7 +71,7 @@ fn changed(input: &[u8]) -> Option<Vec<u8>> {
     for change in changes.chunks(3) {
         let place = usize::from(change[0]) << 8 | usize::from(change[1]);
         let len = compressed.len();
-        // No bits to flip: the message is cut there.
+        // There are no bits to flip: the message is cut at this place.
         if change[2] == 0 {
             compressed.truncate(place % (len + 1));
         } else if len > 0 {
@@ -78,6 +81,7 @@ fn changed(input: &[u8]) -> Option<Vec<u8>> {
     Some(compressed)
 }
 
+/// Limits of the payload, in bytes, around the sizes at which the inflater behaves differently.
 const LIMITS: [usize; 16] = [
     0, 1, 5, 16, 100, 257, 258, 259, 1000, 16_383, 16_384, 16_385, 32_768, 32_769, 50_000, 200_000,
 ];

@@ -1,6 +1,7 @@
-//! Checks how the server reads JSON from clients: messages to the relay, and the bodies of `POST
-//! /register` and `POST /publish`. What it accepts must mean the same to a plain JSON parser. What
-//! it refuses must be answered with a well-formed error.
+//! Compares the server's parsers of JSON from clients with a plain JSON parser: those of messages
+//! to the relay, and of the bodies of `POST /register` and `POST /publish`. JSON that the server
+//! accepts must mean the same to both. JSON that it refuses must be answered with a well-formed
+//! error.
 #![no_main]
 
 use std::collections::HashSet;
@@ -20,13 +21,14 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Checks a message to the relay, of this kind.
+/// Checks the relay's reaction to a message of this kind.
 fn check_message(kind: Kind, text: &str) {
     match internals::relay(kind, text.as_bytes()) {
         Ok(topics) => {
             assert_eq!(kind, Kind::Text);
             check_topics(&topics, &parsed(text.as_bytes())["topics"]);
-            // The answer lists the topics in force, and would itself be a valid request for them.
+            // The reply lists the topics in force. As a message, it would itself ask for these
+            // topics.
             let answer = payload(internals::topics_in_force(&topics).as_bytes());
             assert!(!answer.contains(&b'\n'));
             assert_eq!(internals::relay(Kind::Text, &answer), Ok(topics));
@@ -38,6 +40,7 @@ fn check_message(kind: Kind, text: &str) {
     }
 }
 
+/// Checks the server's parser of the body of a `POST /register`.
 fn check_register(body: &[u8]) {
     match internals::register_request(body) {
         Ok((user, topics)) => {
@@ -55,6 +58,7 @@ fn check_register(body: &[u8]) {
     }
 }
 
+/// Checks the server's parser of the body of a `POST /publish`.
 fn check_publish(body: &[u8]) {
     const LIMIT_BYTES: usize = 200;
     match internals::publish_request(body, LIMIT_BYTES) {
@@ -74,7 +78,7 @@ fn check_publish(body: &[u8]) {
     }
 }
 
-/// Parses text that the server has accepted, as plain JSON.
+/// Parses JSON that the server has accepted, with the plain parser. It must be an object.
 fn parsed(json: &[u8]) -> Value {
     let value: Value = serde_json::from_slice(json).expect("the server accepts only JSON");
     assert!(value.is_object());

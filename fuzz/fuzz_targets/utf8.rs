@@ -1,5 +1,6 @@
-//! Checks that the validator refuses a text on the first byte after which it cannot become valid
-//! any more, or at its end, wherever the text is cut into fragments.
+//! Compares the validator with a naive check of UTF-8, on texts that are cut into fragments
+//! anywhere. The validator must refuse a text at the first byte after which it cannot become valid
+//! any more, or at the end of the text.
 #![no_main]
 
 use std::collections::VecDeque;
@@ -29,12 +30,12 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(bytes_taken(*cuts, text), bytes_valid(text));
 });
 
-/// Returns the number of bytes before the one on which the text must be refused, by a naive check.
-/// Returns `None` if the text is valid.
+/// Returns the result of a naive check: the number of bytes before the byte at which the text must
+/// be refused, or `None` if the text is valid.
 fn bytes_valid(text: &[u8]) -> Option<usize> {
     let error = str::from_utf8(text).err()?;
     if error.error_len().is_none() {
-        // It ends inside a code point.
+        // The text ends inside a code point, so it must be refused at its end.
         return Some(text.len());
     }
     let is_first_wrong = |&index: &usize| {
@@ -43,9 +44,9 @@ fn bytes_valid(text: &[u8]) -> Option<usize> {
     (error.valid_up_to()..text.len()).find(is_first_wrong)
 }
 
-/// Feeds the text to the validator byte by byte, in fragments whose lengths are the `cuts` in turn.
-/// Returns the number of bytes of the text before the one on which the validator refuses it, or
-/// `None` if the text is valid.
+/// Feeds the text to the validator byte by byte, in fragments whose lengths are the `cuts`, one
+/// after the other and again from the first. Returns the number of bytes before the byte at which
+/// the validator refuses the text, or `None` if it is accepted.
 fn bytes_taken(cuts: [u8; 4], text: &[u8]) -> Option<usize> {
     let mut validator = Validator::new(RULES);
     let (mut rest, mut first) = (text, 0x01);

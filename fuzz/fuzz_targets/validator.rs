@@ -1,5 +1,5 @@
-//! Compares the validator with the oracle: however the bytes are split, the error, the infos of the
-//! messages and the rewritten bytes must be the same.
+//! Compares the validator with the oracle. However the bytes are split, both must find the same
+//! error and the same infos of messages, and the validator must rewrite the bytes as it should.
 #![no_main]
 
 use std::collections::VecDeque;
@@ -35,15 +35,16 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
+/// The result of the validator.
 struct Validated {
     error: Option<ProtocolError>,
     infos: Vec<MessageInfo>,
-    /// The rewritten bytes before an error.
+    /// The rewritten bytes, up to the error.
     passed: Vec<u8>,
     is_between_messages: bool,
 }
 
-/// Validates `wire` in pieces. `next_len` returns the largest length of the next piece, in bytes.
+/// Validates `wire` in pieces. `next_len` returns the greatest size of the next piece, in bytes.
 fn validated(wire: &[u8], rules: Rules, mut next_len: impl FnMut() -> usize) -> Validated {
     let mut validator = Validator::new(rules);
     let (mut infos, mut passed, mut error) = (VecDeque::new(), Vec::new(), None);
@@ -67,8 +68,8 @@ fn validated(wire: &[u8], rules: Rules, mut next_len: impl FnMut() -> usize) -> 
     }
 }
 
-/// Compares the validator with the oracle. `len` is the number of bytes on the wire; `rewritten`
-/// has the whole frames.
+/// Compares the result of the validator with that of the oracle. `len` is the number of bytes on
+/// the wire. `rewritten` are the whole frames before the error, as the validator must rewrite them.
 fn check(validated: &Validated, len: usize, decoded: &Decoded, rewritten: &[u8]) {
     assert_eq!(validated.error, decoded.error);
     assert_eq!(validated.infos, decoded.infos);
@@ -85,8 +86,8 @@ fn check(validated: &Validated, len: usize, decoded: &Decoded, rewritten: &[u8])
     }
 }
 
-/// Returns the whole frames as the validator must rewrite them for fastwebsockets: the payload
-/// unmasked, the key unchanged, every message binary and not compressed.
+/// Returns the whole frames before the error as the validator must rewrite them for fastwebsockets:
+/// the payload unmasked, the key unchanged, and every message binary and not marked as compressed.
 fn rewritten(wire: &[u8], decoded: &Decoded) -> Vec<u8> {
     let mut rewritten = Vec::new();
     for frame in &decoded.frames {

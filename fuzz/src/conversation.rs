@@ -1,5 +1,5 @@
-//! Continues the oracle: turns the frames that a peer sent into messages, Pings, and the event that
-//! ends the connection.
+//! The second half of the oracle: turns the frames that a peer sent into messages, Pings, and the
+//! event that ends the connection.
 
 use framecast_wire::{frame::Kind, protocol_error::ProtocolError, validator::MessageInfo};
 
@@ -18,24 +18,25 @@ pub struct Conversation {
     pub end: End,
 }
 
-/// Event that ends the connection.
+/// The event that ends the connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum End {
-    /// The stream ends.
+    /// The stream ends without a Close.
     #[default]
     Lost,
-    /// A Close with this payload, which must be echoed.
+    /// The peer sends a Close with this payload, which must be sent back.
     ByPeer(Vec<u8>),
     ProtocolError(ProtocolError),
-    /// A compressed message that is both too big and invalid: either error may be reported.
+    /// A compressed message is both too big and invalid. Either error may be reported.
     InvalidOrTooBig,
-    /// A Close whose code must not be sent, with the reason after the code.
+    /// The peer sends a Close whose code must not be sent. The value is the close reason: the
+    /// payload without the code.
     InvalidCode(Vec<u8>),
 }
 
 impl Decoded {
-    /// Returns the messages and the end, for a server or client that takes messages of up to
-    /// `limit` bytes.
+    /// Returns the conversation as a server or a client must understand it if it takes messages of
+    /// up to `limit` bytes.
     pub fn conversation(self, limit: usize) -> Conversation {
         let mut conversation = Conversation::default();
         let mut message: Option<Vec<u8>> = None;
@@ -70,8 +71,8 @@ impl Decoded {
     }
 }
 
-/// Returns a message inflated, if it is compressed. Returns the end of the connection if the
-/// message is invalid or too big.
+/// Returns the message that was received as `payload`, inflated if it is compressed. Returns the
+/// end of the connection if the message is invalid or too big.
 fn opened(info: MessageInfo, payload: Vec<u8>, limit: usize) -> Result<Vec<u8>, End> {
     if !info.is_deflated {
         return Ok(payload);
@@ -86,7 +87,7 @@ fn opened(info: MessageInfo, payload: Vec<u8>, limit: usize) -> Result<Vec<u8>, 
     Ok(payload)
 }
 
-/// Returns the end of the connection that a Close with this payload leads to.
+/// Returns the event that ends the connection when the peer sends a Close with this payload.
 fn on_close(payload: Vec<u8>) -> End {
     let [a, b, reason @ ..] = &payload[..] else {
         return match payload.len() {
@@ -97,7 +98,7 @@ fn on_close(payload: Vec<u8>) -> End {
     if str::from_utf8(reason).is_err() {
         return End::ProtocolError(ProtocolError::InvalidUtf8);
     }
-    // 1014 may be sent, too, since 2018, but fastwebsockets refuses it.
+    // Since 2018, 1014 may be sent, too. But fastwebsockets refuses it.
     match u16::from_be_bytes([*a, *b]) {
         1000..=1003 | 1007..=1013 | 3000..=4999 => End::ByPeer(payload),
         _ => End::InvalidCode(reason.to_vec()),

@@ -1,10 +1,11 @@
-//! Oracle for `Sec-WebSocket-Extensions`: splits the header into words, then parses the words
-//! (RFC 6455 §9.1, RFC 7692 §7.1).
+//! The oracle for `Sec-WebSocket-Extensions`. It first splits the header into words, and then
+//! parses the words (RFC 6455 §9.1, RFC 7692 §7.1).
 
-/// An element of the list, with its parameters.
+/// An element of the header's list: an extension with its parameters.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Extension {
     pub name: Vec<u8>,
+    /// Name and value of each parameter.
     pub parameters: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
@@ -22,6 +23,7 @@ pub struct Parameters {
     pub client_window: Option<Option<u8>>,
 }
 
+/// A word of the header.
 #[derive(Debug, PartialEq, Eq)]
 enum Word {
     Token(Vec<u8>),
@@ -30,10 +32,11 @@ enum Word {
     Separator(u8),
 }
 
-/// The server's limit on elements, empty ones included.
+/// Largest number of elements that the server accepts in a header, empty ones included.
 const MAX_ELEMENTS: usize = 64;
 
-/// Returns the elements of all lines, or `None` if the header does not follow the grammar.
+/// Returns all elements of the header that are not empty, or `None` if the header does not follow
+/// the grammar.
 pub fn read(lines: &[&[u8]]) -> Option<Vec<Extension>> {
     let lines: Option<Vec<Vec<Word>>> = lines.iter().map(|line| words(line)).collect();
     let lines = lines?;
@@ -48,7 +51,7 @@ pub fn read(lines: &[&[u8]]) -> Option<Vec<Extension>> {
     (lines.is_empty() || !extensions.is_empty()).then_some(extensions)
 }
 
-/// Splits a line into words. Returns `None` if it has a byte that is in no word.
+/// Splits a line into words. Returns `None` if it has a byte that belongs to no word.
 fn words(line: &[u8]) -> Option<Vec<Word>> {
     let mut words = Vec::new();
     let mut bytes = line.iter().copied().peekable();
@@ -102,7 +105,8 @@ fn extension(words: &[Word]) -> Option<Extension> {
     })
 }
 
-/// Returns true for a visible character that is not a delimiter (RFC 9110 §5.6.2).
+/// Returns true if a token may have this byte: a visible character that is not a delimiter (RFC
+/// 9110 §5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&byte)
 }

@@ -21,10 +21,12 @@ use crate::{
     server_frame::ServerFrame,
 };
 
+/// Number of the hub's shards.
 pub const SHARDS: usize = 3;
+/// Number of topics.
 pub const TOPICS: usize = 4;
 
-/// The hub, and the model of it. Each method does the same to both.
+/// The hub, and the model of it. Each method does the same with both.
 pub struct Model {
     shards: Shards,
     topics: Vec<TopicName>,
@@ -36,11 +38,12 @@ pub struct Model {
 struct Message {
     /// Indices into [`Model::topics`].
     topics: Vec<usize>,
-    /// The user that it is for. `None` if it is for all subscribers.
+    /// The user that the message is for. `None` if it is for all subscribers.
     user: Option<usize>,
-    /// Number of connections that have received it, as the model counts.
+    /// Number of connections that have received the message.
     recipients: usize,
-    /// Receives the hub's own count, for a message to one user.
+    /// The channel by which the hub reports its own count of recipients. Only for a message to one
+    /// user.
     receipt: Option<oneshot::Receiver<usize>>,
 }
 
@@ -54,13 +57,14 @@ struct Connection {
     /// The subscribed topics, each with the number that the next message had when the connection
     /// subscribed.
     subscriptions: BTreeMap<usize, usize>,
-    /// The last message that was delivered because of each topic.
+    /// For each topic, the last message that was delivered because of it.
     last: BTreeMap<usize, usize>,
-    /// The messages that may still arrive, each with those of its topics that it may be delivered
-    /// because of. Without such topics the message must not arrive.
+    /// The messages that may still arrive, each with those of its topics because of which it may be
+    /// delivered. A message without such topics must not arrive.
     outstanding: BTreeMap<usize, BTreeSet<usize>>,
+    /// The messages that have arrived.
     received: BTreeSet<usize>,
-    /// Number of bytes from the peer's socket that were checked.
+    /// Number of bytes from the peer's socket that are checked already.
     read_bytes: usize,
 }
 
@@ -68,7 +72,8 @@ impl Model {
     pub fn new() -> Self {
         let mut config = config(SHARDS);
         config.deflate.enabled = true;
-        // Enough contexts for all connections, so that only its terms decide if one has a context.
+        // Enough compression contexts for all connections, so that only the terms of a connection
+        // decide whether it has one.
         config.deflate.contexts = 1 << 16;
         let shards = Shards::new(&config);
         let name = |topic: usize| TopicName::new(&topic.to_string()).expect("a valid name");
@@ -80,7 +85,7 @@ impl Model {
         }
     }
 
-    /// Opens a connection, for a user or for nobody.
+    /// Opens a connection of a user, or of nobody, and subscribes it to `topics`.
     pub fn connect(&mut self, shard: usize, user: Option<usize>, terms: Terms, topics: &[usize]) {
         let peer = Peer::new(Vec::new(), Script::new([0; 4], 1), Script::new([255; 3], 1));
         let name = user.map(|user| user.to_string());
@@ -102,8 +107,8 @@ impl Model {
         self.set_topics(self.connections.len() - 1, topics);
     }
 
-    /// Changes the topics of a connection that belongs to a user. Other connections cannot change
-    /// theirs.
+    /// Changes the topics of a connection, if it belongs to a user. Other connections cannot change
+    /// their topics.
     pub fn change_topics(&mut self, connection: u8, topics: &[usize]) {
         if let Some(index) = self.pick(connection)
             && self.connections[index].user.is_some()
@@ -130,7 +135,8 @@ impl Model {
                 continue;
             }
             connection.subscriptions.insert(topic, now);
-            // Earlier messages to the topic may still be on their way to the shard, and arrive.
+            // Earlier messages to the topic may still be on their way to the shard, and may then
+            // arrive.
             for (number, message) in self.messages.iter().enumerate() {
                 let is_new =
                     !connection.received.contains(&number) && message.is_for(connection.user);
@@ -145,7 +151,7 @@ impl Model {
         }
     }
 
-    /// Has a connection publish the next message.
+    /// Makes a connection publish the next message.
     pub fn publish(&mut self, connection: u8, topics: &[usize]) {
         if let Some(index) = self.pick(connection) {
             let message = Published::binary(&message(self.messages.len()));
@@ -155,7 +161,7 @@ impl Model {
         }
     }
 
-    /// Publishes the next message, from outside, to the connections of a user.
+    /// Publishes the next message to the connections of a user, as `POST /publish` does.
     pub fn publish_to_user(&mut self, topic: usize, user: usize) {
         let message = Published::binary(&message(self.messages.len()));
         let name = self.topics[topic].clone();
@@ -189,10 +195,12 @@ impl Model {
         self.messages.push(message);
     }
 
+    /// Lets a shard tick once.
     pub fn tick(&mut self, shard: usize) {
         self.shards.tick(shard);
     }
 
+    /// Closes a connection, after checking the messages that it has received.
     pub fn disconnect(&mut self, connection: u8) {
         if let Some(index) = self.pick(connection) {
             self.connections[index].check_received(&mut self.messages);
@@ -200,7 +208,8 @@ impl Model {
         }
     }
 
-    /// Delivers everything, and checks that no connection misses a message that it must get.
+    /// Delivers everything that is under way, and checks that no connection misses a message that
+    /// it must get.
     ///
     /// # Panics
     ///
@@ -212,7 +221,8 @@ impl Model {
         for connection in &mut self.connections {
             connection.check_received(&mut self.messages);
             for (&number, topics) in &connection.outstanding {
-                // Published after the subscription, or after an earlier one that has arrived.
+                // A message must arrive if it was published after the connection had subscribed, or
+                // after another message of the topic that has arrived.
                 let must_arrive = |topic: &usize| {
                     let last = connection.last.get(topic);
                     let since = connection.subscriptions[topic];
@@ -235,13 +245,15 @@ impl Model {
         }
     }
 
-    /// Returns the index of a connection, or `None` if there is none.
+    /// Returns the index of the connection that this number of an operation selects, or `None` if
+    /// there are no connections.
     fn pick(&self, connection: u8) -> Option<usize> {
         usize::from(connection).checked_rem(self.connections.len())
     }
 }
 
 impl Message {
+    /// Returns true if the message is for connections of this user, or of nobody.
     fn is_for(&self, user: Option<usize>) -> bool {
         self.user.is_none() || self.user == user
     }
@@ -269,9 +281,9 @@ impl Connection {
     }
 
     /// Returns the topic because of which a message is delivered to this connection, or `None` if
-    /// the model does not know. A message to several topics is delivered once. If the connection
-    /// cannot change its topics, that is because of the first of them that it has subscribed to,
-    /// provided that the message was published after it had subscribed.
+    /// the model does not know. A message to several topics is delivered only once. If the
+    /// connection cannot change its topics, it is delivered because of the first of these topics
+    /// that the connection has subscribed to, provided that it was published after that.
     fn delivering_topic(&self, number: usize, message: &Message) -> Option<usize> {
         match (&message.topics[..], self.user) {
             ([topic], _) => Some(*topic),
@@ -283,11 +295,11 @@ impl Connection {
         }
     }
 
-    /// Checks that a message is the next one that is delivered because of this topic.
+    /// Checks that `number` is the next message that is delivered because of this topic.
     ///
     /// # Panics
     ///
-    /// If another message should have arrived after the last one of this topic and before this one.
+    /// If another message should have arrived between this one and the last one of the topic.
     fn check_order(&mut self, topic: usize, number: usize, messages: &[Message]) {
         let last = self.last.insert(topic, number);
         assert!(last < Some(number), "{number} came after {last:?}");
@@ -317,9 +329,9 @@ fn names(of: &[TopicName], indices: &[usize]) -> Vec<TopicName> {
     indices.iter().map(|&index| of[index].clone()).collect()
 }
 
-/// Returns the payload of a message, which ends with its number. It is `distance` pseudorandom
-/// bytes, twice: some payloads are large enough to be compressed, and some distances, of up to
-/// 1,177 bytes, are larger than the smaller windows.
+/// Returns the payload of a message. It is `distance` pseudorandom bytes, the same bytes again, and
+/// the number of the message. Some payloads are large enough to be compressed, and some distances,
+/// of up to 1,177 bytes, are larger than the smaller windows.
 fn message(number: usize) -> Vec<u8> {
     let distance = number % 4 * 30 + 37 * (7 * number % 32);
     let half: Vec<u8> = noise(number as u8).take(distance).collect();

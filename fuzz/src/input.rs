@@ -1,5 +1,5 @@
-//! Input format of the targets `connection`, `validator` and `tungstenite`. They share it, so that
-//! one corpus serves all three.
+//! The input format of the targets `connection`, `validator` and `tungstenite`. They share it, so
+//! that one corpus serves all three.
 //!
 //! | offset | size   | meaning                                                             |
 //! |--------|--------|---------------------------------------------------------------------|
@@ -28,7 +28,7 @@ pub struct Input {
 #[derive(Clone, Copy, Debug)]
 pub struct Terms(pub u8);
 
-/// The protocol of the connection.
+/// The protocol of the server's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     Chat,
@@ -51,7 +51,8 @@ impl Input {
             terms: Terms(terms),
             wire: rest.to_vec(),
         };
-        // In short form, the peer sends enough to exceed the limit of a message once or six times.
+        // The short form is expanded to so many bytes that the peer can exceed the limit of a
+        // message once, or six times.
         if mode & 0x04 != 0 {
             let messages = if mode & 0x40 == 0 { 1 } else { 6 };
             let enough = messages * input.rules().limits.message_bytes + 1000;
@@ -60,6 +61,7 @@ impl Input {
         Some(input)
     }
 
+    /// Returns the protocol that the server runs.
     pub fn purpose(&self) -> Purpose {
         match self.mode & 0x03 {
             0 | 3 => Purpose::Echo,
@@ -70,13 +72,14 @@ impl Input {
         }
     }
 
-    /// Returns true if the peer ends its stream right after its last byte. Otherwise it first
-    /// receives everything.
+    /// Returns true if the peer ends its stream right after its last byte. Otherwise it ends the
+    /// stream only when it has received everything that the server sends.
     pub fn is_abrupt(&self) -> bool {
         self.mode & 0x08 != 0
     }
 
-    /// Returns the number of bytes that arrive together with the request.
+    /// Returns how many bytes of the peer arrive together with its request, and so before the
+    /// connection begins.
     pub fn leftover(&self) -> usize {
         if self.mode & 0x10 == 0 {
             return 0;
@@ -84,28 +87,29 @@ impl Input {
         usize::from(self.reads[0]).min(self.wire.len())
     }
 
-    /// Returns the script of the bytes that reads bring.
+    /// Returns the script that says how many bytes each read returns.
     pub fn reads(&self) -> Script<4> {
         Script::new(self.reads, self.unit())
     }
 
-    /// Returns the script of the bytes that writes take.
+    /// Returns the script that says how many bytes each write takes.
     pub fn writes(&self) -> Script<3> {
         Script::new(self.writes, self.unit())
     }
 
-    /// Returns the number of bytes that a 1 in a script stands for: more than one byte if messages
-    /// may be large, so that they do not take too many reads.
+    /// Returns the number of bytes that a 1 in a script stands for. It is more than one byte if
+    /// messages may be large, which would take too many reads otherwise.
     fn unit(&self) -> usize {
         if self.mode & 0x20 == 0 { 1 } else { 61 }
     }
 
+    /// Returns the rules by which the peer's frames are checked.
     pub fn rules(&self) -> Rules {
         Rules {
             role: self.terms.role(),
             deflate: self.terms.deflate(),
-            // A limit that small inputs reach, or one above 65,535, so that every form of the
-            // length occurs.
+            // The limit is one that small inputs reach, or one above 65,535, so that every form of
+            // the length occurs.
             limits: MessageLimits {
                 message_bytes: if self.mode & 0x20 == 0 { 300 } else { 66_000 },
                 fragments: 6,
@@ -129,7 +133,8 @@ impl Terms {
         self.0 & 0x02 != 0
     }
 
-    /// Returns the client's offer that leads to these terms, or `None` without compression.
+    /// Returns the offer of a client, with which the server agrees on these terms, or `None` if
+    /// there is no compression.
     pub fn offer(self) -> Option<String> {
         let window = match self.window_bits() {
             15 => String::new(),
@@ -143,7 +148,7 @@ impl Terms {
             .then(|| format!("permessage-deflate{window}{context}"))
     }
 
-    /// Returns the number of contexts that the server may keep.
+    /// Returns the number of compression contexts that the server may keep: 0 or 1.
     pub fn contexts(self) -> usize {
         usize::from(self.0 >> 6 & 1)
     }
@@ -153,19 +158,21 @@ impl Terms {
         if self.0 & 0x80 == 0 { 64 } else { 5 }
     }
 
-    /// Returns true if the server's messages refer to earlier ones. The server does not do that
-    /// with the smallest window, which zlib does not support.
+    /// Returns true if messages of the server refer to its earlier ones. They never do with the
+    /// smallest window, which zlib does not support.
     pub fn keeps_context(self) -> bool {
         self.contexts() > 0 && self.0 & 0x20 == 0 && self.window_bits() > 8
     }
 
-    /// Returns an inflater for the client that made the offer.
+    /// Returns an inflater for the messages that the server sends to the client that made the
+    /// offer.
     pub fn inflater(self) -> Inflater {
         Inflater::new(self.window_bits(), self.keeps_context())
     }
 
-    /// Returns the window that the client asks for: three bits, of which 1 to 7 are 8 to 14, and 0
-    /// is the largest, which the offer does not name.
+    /// Returns the window that the client asks for, as the base-2 logarithm of its bytes. Three
+    /// bits select it: 1 to 7 stand for 8 to 14, and 0 for 15, the largest, which the offer does
+    /// not name.
     fn window_bits(self) -> u8 {
         match self.0 >> 2 & 0x07 {
             0 => 15,
@@ -174,13 +181,14 @@ impl Terms {
     }
 }
 
-/// Encodes frames from their short form, in which no mutation by the fuzzer breaks mask and length.
+/// Encodes frames from their short form. The fuzzer can change a short form in any way without
+/// breaking masks and lengths.
 ///
 /// A frame in short form is its first byte, a byte for the length, and the payload. The payload of
 /// the last frame may be shorter than its length says. A length byte of 240 or more selects one of
-/// [`RUNS`], and the payload is that many times `x`, which the short form does not contain. The
-/// payload of a whole message with RSV1 is compressed here. Frames are masked if `role`, the
-/// reader's, is the server. The result is cut after `enough` bytes.
+/// [`RUNS`]. Then the payload is that many times the letter `x`, and the short form has no payload.
+/// The payload of a whole message with RSV1 is compressed here. The frames are masked if `role`,
+/// the role of their reader, is the server. The result is cut behind `enough` bytes.
 pub fn expanded(mut short: &[u8], role: Role, enough: usize) -> Vec<u8> {
     let mut wire = Vec::new();
     while let [first, shape, rest @ ..] = short
@@ -216,6 +224,7 @@ pub fn expanded(mut short: &[u8], role: Role, enough: usize) -> Vec<u8> {
     wire
 }
 
+/// Appends a frame to `wire`. `payload` may be shorter than `length`, which the header has.
 fn push_frame(wire: &mut Vec<u8>, first: u8, length: usize, key: Option<[u8; 4]>, payload: &[u8]) {
     let mask = if key.is_some() { 0x80 } else { 0 };
     wire.push(first);
@@ -249,9 +258,9 @@ const RUNS: [usize; 16] = [
     66_001,
 ];
 
-/// The largest amounts that successive reads or writes transfer. The first amount is used again
-/// after the last. 0 stands for a read or write that blocks or, right after one that has blocked,
-/// for 1; 255 stands for all bytes.
+/// A script of reads or of writes: for each, the largest amount of bytes that it transfers. After
+/// the last amount, the first one is used again. 255 stands for all bytes. 0 stands for a read or
+/// write that blocks. But if the one before has blocked already, 0 stands for 1.
 #[derive(Clone, Debug)]
 pub struct Script<const N: usize> {
     amounts: [u8; N],
@@ -259,7 +268,7 @@ pub struct Script<const N: usize> {
     unit: usize,
     /// Number of reads or writes so far.
     at: usize,
-    /// The last read or write has blocked.
+    /// True if the last read or write has blocked.
     has_blocked: bool,
 }
 

@@ -1,6 +1,6 @@
-//! The oracle: a complete decoder of the bytes that a peer sends, simple instead of fast. It has
-//! all bytes from the start, copies freely, and follows the text of RFC 6455. It shares only names
-//! with the server.
+//! The oracle for frames: a complete decoder of the bytes that a peer sends, simple instead of
+//! fast. It has all bytes from the start, copies freely, and follows the text of RFC 6455. It
+//! shares only the names of types with the product.
 
 use framecast_wire::{
     frame::Kind,
@@ -15,15 +15,17 @@ use crate::input::masked;
 pub struct Decoded {
     /// The whole frames before the first protocol error.
     pub frames: Vec<Frame>,
-    /// The info of every message of which at least the first byte has arrived.
+    /// The info of every message of which at least one byte has arrived.
     pub infos: Vec<MessageInfo>,
     pub error: Option<ProtocolError>,
     /// True if the last message has not ended.
     pub is_inside_message: bool,
 }
 
+/// A frame that a peer sent.
 #[derive(Clone, Debug)]
 pub struct Frame {
+    /// The first byte: FIN, RSV and opcode.
     pub first: u8,
     /// Size of the header, in bytes.
     pub header_len: usize,
@@ -45,7 +47,7 @@ impl Frame {
     }
 }
 
-/// A message that has begun.
+/// A message that has begun and not ended.
 struct Message {
     info: MessageInfo,
     payload: Vec<u8>,
@@ -183,7 +185,7 @@ fn next_frame(
 }
 
 /// Returns the largest number of payload bytes that a message may have on the wire. A compressed
-/// one may need nine bits for each byte of the limit, and some bytes for the codes.
+/// message may need nine bits for each byte of the limit, and 64 bytes for its blocks.
 fn most_received(info: MessageInfo, rules: Rules) -> u64 {
     let limit = rules.limits.message_bytes as u64;
     if info.is_deflated {
@@ -193,8 +195,8 @@ fn most_received(info: MessageInfo, rules: Rules) -> u64 {
     }
 }
 
-/// Checks the text that has arrived for UTF-8. If the text has not ended, it may be cut inside a
-/// code point.
+/// Checks that the text that has arrived is UTF-8. If the text has not ended, it may be cut inside
+/// a code point.
 fn check_text(text: &[u8], has_ended: bool) -> Result<(), ProtocolError> {
     match str::from_utf8(text) {
         Err(error) if has_ended || error.error_len().is_some() => Err(ProtocolError::InvalidUtf8),

@@ -10,19 +10,22 @@ use framecast_wire::frame::Frame;
 
 use crate::{config, input::Script, peer::Peer, server_frame::ServerFrame};
 
-/// An outbox, and the model of it. Each method does the same to both.
+/// An outbox, and the model of it. Each method does the same with both.
 pub struct Model {
     shards: Shards,
     handle: Handle,
     peer: Peer,
     topic: TopicName,
-    /// Elements in the order in which they must be written, without the bytes that are written.
+    /// The model: the elements in the order in which they must be written, without the bytes that
+    /// are written already.
     queue: Vec<Queued>,
     /// All bytes that the socket has taken.
     written: Vec<u8>,
-    /// Nothing can be queued any more: a Close is queued, or the connection has ended.
+    /// True if nothing can be queued any more, because a Close is queued, or the connection has
+    /// ended.
     is_sealed: bool,
     has_ended: bool,
+    /// True if all writes to the socket fail.
     is_broken: bool,
 }
 
@@ -30,12 +33,13 @@ pub struct Model {
 struct Queued {
     bytes: Vec<u8>,
     is_control: bool,
-    /// Some of its bytes are written already.
+    /// True if some of its bytes are written already.
     is_begun: bool,
 }
 
 impl Model {
-    /// Returns an empty outbox, whose socket takes the amounts in `writes` (see [`Script`]).
+    /// Returns an empty outbox. Its socket takes as many bytes with each write as `writes` says
+    /// (see [`Script`]).
     pub fn new(writes: [u8; 3]) -> Self {
         let shards = Shards::new(&config(1));
         let peer = Peer::new(Vec::new(), Script::new([0; 4], 1), Script::new(writes, 1));
@@ -64,7 +68,7 @@ impl Model {
         self.handle.reply(frame);
     }
 
-    /// Publishes one message several times between two ticks of the shard.
+    /// Publishes the same message several times, between two ticks of the shard.
     pub fn publish(&mut self, payload: &[u8], times: usize) {
         let frame = Frame::binary(payload);
         for _ in 0..times {
@@ -72,7 +76,7 @@ impl Model {
             drop(self.shards.publish(self.topic.clone(), message, None));
         }
         if !self.has_ended {
-            // A tick joins the messages in one element of the outbox. So no control frame is
+            // A tick joins these messages in one element of the outbox. So no control frame is
             // written between them.
             self.push(&frame.as_bytes().repeat(times));
         }
@@ -111,12 +115,12 @@ impl Model {
         self.is_broken = true;
     }
 
-    /// Checks that the bytes written since the last call are the next ones in the list, and that
-    /// the outbox counts the size of what is left in the list.
+    /// Checks that the bytes that were written since the last call are the next ones of the model,
+    /// and that the outbox counts as many bytes as the model still has.
     pub fn check(&mut self) {
         let held = self.handle.held_bytes();
         if self.is_broken && !self.queue.is_empty() && held == 0 {
-            // A write has failed, and the outbox has dropped everything.
+            // A write has failed. The connection has ended, and the outbox has dropped everything.
             self.queue.clear();
             self.expect_end(Disconnect::Lost);
         }
@@ -149,12 +153,14 @@ impl Model {
         }
     }
 
+    /// Lets the shard tick until it has nothing to do.
     fn run_shard(&self) {
         while !self.shards.is_at_rest() {
             self.shards.tick(0);
         }
     }
 
+    /// Queues data frames, or a Close, as one element at the end of the model's list.
     fn push(&mut self, bytes: &[u8]) {
         if !self.is_sealed {
             self.queue.push(Queued {
@@ -165,9 +171,9 @@ impl Model {
         }
     }
 
-    /// Queues a control frame in the model's list. It comes before all data frames of which nothing
-    /// is written, and behind the control frames of which nothing is written. If there are 32 of
-    /// these already, it replaces the last of them.
+    /// Queues a control frame in the model's list. Elements that are partly written stay first.
+    /// Then come the waiting control frames, the new one last, and then the data frames. If 32
+    /// control frames wait already, the new one replaces the last of them.
     fn push_control(&mut self, bytes: &[u8]) {
         if self.is_sealed {
             return;
@@ -187,8 +193,8 @@ impl Model {
         }
     }
 
-    /// Ends the connection in the model: discards the queue if the reason asks for that, and queues
-    /// the Close that the reason calls for.
+    /// Ends the connection in the model. The queue is discarded if `reason` asks for that, and the
+    /// Close of `reason`, if it has one, is queued.
     fn expect_end(&mut self, reason: Disconnect) {
         if self.has_ended {
             return;

@@ -1,8 +1,9 @@
-//! Builds messages from parts, so that a small input makes messages that are longer than any window
-//! and repeat themselves at any distance.
+//! Builds messages from parts, so that a small input describes messages that are longer than any
+//! window and repeat themselves at any distance.
 //!
-//! A part is one byte and an argument, and describes the bytes that are appended to the message.
-//! Its length or distance is one of [`LENGTHS`]:
+//! A part of the input is one byte and an argument. It describes bytes that are appended to the
+//! current message. Their length, or the distance from which they are copied, is one of
+//! [`LENGTHS`]:
 //!
 //! | byte         | argument        | bytes that are appended                               |
 //! |--------------|-----------------|-------------------------------------------------------|
@@ -12,18 +13,19 @@
 //! | 0xC0 to 0xFE | a byte          | 3 to 258 bytes, copied from about the distance before |
 //! | 0xFF         | none            | none: the message ends                                |
 
-/// Lengths and distances of parts, in bytes. The lower four bits of a part's byte are an index into
-/// this table.
+/// Lengths and distances that parts may have, in bytes. The lower four bits of a part's byte are an
+/// index into this table.
 const LENGTHS: [usize; 16] = [
     3, 20, 64, 255, 256, 257, 512, 1024, 2048, 4096, 4097, 8192, 16_384, 32_767, 32_768, 32_769,
 ];
 
-/// Size of all messages together, in bytes, from which nothing more is appended.
+/// Sum of the sizes of all messages, in bytes, at which the messages end.
 const ENOUGH: usize = 100_000;
 
-/// An iterator over messages.
+/// An iterator over the messages that an input describes.
 #[derive(Debug)]
 pub struct Parts<'a> {
+    /// The input that is not used yet.
     rest: &'a [u8],
     /// All earlier messages, and what has been appended to the current one.
     history: Vec<u8>,

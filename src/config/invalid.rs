@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-/// A setting that the server can't start with.
+/// The error of a setting whose value the server can't start with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{setting}: {reason}")]
 #[non_exhaustive]
 pub struct InvalidSetting {
-    /// Its name, on the command line and in the configuration file.
+    /// Name of the setting, as on the command line and in the configuration file.
     pub setting: &'static str,
-    /// The reason why it is refused.
+    /// The reason why the value is refused.
     pub reason: String,
 }
 
+/// Checks that `value` is from `min` to `max`, both included.
 pub(super) fn in_range(
     setting: &'static str,
     value: usize,
@@ -32,6 +33,7 @@ pub(super) fn invalid(setting: &'static str, reason: String) -> InvalidSetting {
     InvalidSetting { setting, reason }
 }
 
+/// Checks that a timeout is from 1 ms to 1 day.
 pub(super) fn in_time(setting: &'static str, time: Duration) -> Result<(), InvalidSetting> {
     if (MIN_TIME..=MAX_TIME).contains(&time) {
         return Ok(());

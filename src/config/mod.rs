@@ -32,8 +32,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Number and lifetime of registrations, which `POST /register` makes.
     pub registrations: Registrations,
-    /// Time for the drain at shutdown: for open requests, deliveries and closing handshakes.
-    /// Default: 10 s.
+    /// Time that the server has at shutdown to finish open requests, deliver what was published,
+    /// and complete the closing handshakes. Default: 10 s.
     pub drain_timeout: Duration,
     /// Settings for all connections.
     pub hub: HubConfig,
@@ -63,6 +63,7 @@ impl Config {
         in_time("drain-timeout", self.drain_timeout)
     }
 
+    /// Refuses an address that other machines can reach, unless anonymous use is allowed.
     fn check_listen(&self) -> Result<(), InvalidSetting> {
         let listen = self.listen;
         if !listen.ip().is_loopback() && !self.hub.access.allow_anonymous {
@@ -119,6 +120,7 @@ mod tests {
         let refused_by = |setting: &str, change: fn(&mut Config)| {
             assert_eq!(verdict(change).split(':').next(), Some(setting));
         };
+        // The checks of hub, limits, registrations and timeouts are all called by `Config::check`.
         let two_days = Duration::from_secs(2 * 24 * 60 * 60);
         assert!(verdict(|c| c.drain_timeout = two_days).starts_with("drain-timeout:"));
         refused_by("max-fragments", |c| c.hub.limits.fragments = 0);

@@ -1,4 +1,4 @@
-//! The end of a connection: the closing handshake, bounded in time.
+//! The end of a connection: the closing handshake, within a time limit.
 
 use std::{
     future::poll_fn,
@@ -20,10 +20,10 @@ use crate::{
     protocol::Protocol,
 };
 
-/// Closes a connection that has ended for `reason`: publishes the messages that still wait to be
-/// published, and those of `on_close`; writes the outbox, whose last frame is the Close; and waits
-/// for the peer's answer to the Close (RFC 6455 §7.1.1), within the time for closing. Returns true
-/// if the closing handshake was complete in time.
+/// Closes a connection that has ended for `reason`. It publishes the messages that still wait for a
+/// permit, and those of `on_close`. It writes the outbox, whose last frame is the Close. And it
+/// waits for the peer's answer to the Close (RFC 6455 §7.1.1), within the time for closing. Returns
+/// true if the closing handshake was complete in time.
 pub(super) async fn close(
     handle: &HandleRef,
     mut protocol: Box<dyn Protocol>,
@@ -38,6 +38,7 @@ pub(super) async fn close(
         Poll::Ready(())
     })
     .await;
+    // `on_close` is called only now, so that its messages are published after the earlier ones.
     let mut last = Publications::default();
     protocol.on_close(reason, &mut protocol::Context::new(handle, &mut last));
     let handshake = timeout(within, closing_handshake(handle, protocol, reader, reason));
@@ -46,8 +47,8 @@ pub(super) async fn close(
 }
 
 /// Writes the outbox, with the Close at its end, waits for the peer's Close if one is expected, and
-/// shuts the socket down. If the peer may still be sending, it is then read to the end of the
-/// stream: unread bytes would cause a reset, and the peer could lose our Close.
+/// shuts the socket down. If the peer may still be sending, the rest of its bytes is then read and
+/// thrown away: unread bytes would cause a reset, and the peer could lose our Close.
 async fn closing_handshake(
     handle: &HandleRef,
     protocol: Box<dyn Protocol>,
@@ -79,7 +80,8 @@ async fn closing_handshake(
 }
 
 /// Publishes `last`, the messages that the protocol has published in `on_close`. If the hub has too
-/// much to deliver, they wait for a permit. After the time `within` they are published without one.
+/// much to deliver, they first wait for a permit. When the time `within` is over, they are
+/// published without a permit.
 async fn publish_last(handle: &HandleRef, last: Publications, within: Duration) {
     if last.is_empty() {
         return;
@@ -96,8 +98,8 @@ async fn publish_last(handle: &HandleRef, last: Publications, within: Duration) 
 }
 
 /// Reads the bytes that the peer sends and throws them away, in turns. Ready at the end of the
-/// stream. While this is pending, the task waits in the shard's queue for another turn, or the
-/// socket wakes it.
+/// stream. While this is pending, either the task waits in the shard's queue for its next turn, or
+/// the socket has its waker.
 fn poll_discard(cx: &mut Context<'_>, handle: &HandleRef, ticket: &mut Ticket) -> Poll<()> {
     let shard = handle.shard();
     if shard.is_queued(*ticket) {

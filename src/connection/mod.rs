@@ -6,8 +6,9 @@
 //! wait in the outbox, which the shard keeps. Publications are written to their subscribers by the
 //! shard's tick.
 //!
-//! The task stores its waker with the shard. The tick writes to the socket with the same waker, so
-//! a blocked socket wakes the task, and not the tick:
+//! The task stores its waker with the shard. The tick writes to the socket with this waker, too. So
+//! a socket that was blocked wakes the task, and not the tick. These events wake the task for its
+//! next turn:
 //!
 //! ```text
 //!  the socket can be read ───────────────────────────────┐
@@ -46,7 +47,7 @@ use crate::{
     user::Identity,
 };
 
-/// A connection of a shard, until its task has closed it.
+/// An open connection, with everything that its task needs.
 pub(crate) struct Connection {
     handle: Handle,
     protocol: Box<dyn Protocol>,
@@ -60,8 +61,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// The connection's registration was deleted meanwhile, memory is too short for its topics, or
-    /// the shard drains and takes no connections any more.
+    /// The registration of the connection was deleted meanwhile, memory is too short for its
+    /// topics, or the shard drains and takes no new connections.
     pub(crate) fn open(
         shard: &Rc<Shard>,
         identity: Identity,
@@ -75,9 +76,9 @@ impl Connection {
         let takes_fragments = protocol.wants_fragments() && deflate.is_none();
         let handle = Handle::new(shard, identity.user, deflate);
         let mut publications = Publications::default();
-        // All connections of the shard gather their replies in one buffer, in which the last turn
-        // may have left replies to another connection. A turn clears it when it begins, but
-        // `on_open` is not called in a turn.
+        // All connections of the shard gather their replies in one buffer. It may still hold
+        // replies that the last turn made to another connection. A turn clears the buffer when it
+        // begins, but `on_open` is called outside of a turn.
         shard.clear_replies();
         protocol.on_open(&mut protocol::Context::new(&handle, &mut publications));
         // There is no socket yet to write the replies to.
@@ -103,8 +104,9 @@ impl Connection {
         Task::Open(self)
     }
 
-    /// Has a turn: writes the outbox, reads, calls the protocol, and writes its replies. Ready with
-    /// the reason when the connection has ended.
+    /// Runs one turn of the connection: writes the outbox, reads, calls the protocol, and writes
+    /// the replies. Ready with the reason when the connection has ended. Else one of the events in
+    /// the picture at the head of this file wakes the task for its next turn.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Disconnect> {
         // The task may have been woken because the connection was ended.
         if let Some(reason) = self.handle.register_waker(cx) {
@@ -121,9 +123,10 @@ impl Connection {
         }
     }
 
+    /// Ends the connection for `reason` and completes the closing handshake.
     async fn close(mut self, reason: Disconnect) {
         self.handle.end(reason);
-        // If the connection had ended before, its first reason counts.
+        // The connection may have ended before, for another reason. The first reason counts.
         let reason = self.handle.ended().unwrap_or(reason);
         let orderly = close::close(&self.handle, self.protocol, &mut self.reader, reason).await;
         debug!(connection = ?*self.handle, %reason, orderly, "closed");
@@ -148,12 +151,14 @@ impl Future for Task {
             Self::Closing(shard, _) => Rc::clone(shard),
             Self::Closed => return Poll::Ready(()),
         };
-        // Ends the shard if this panics. tokio would catch the panic, and the shard would go on.
+        // The guard ends the shard if this panics. Without it, tokio would catch the panic, and the
+        // shard would go on.
         shard.guard(|| self.poll_open_or_closing(&shard, cx))
     }
 }
 
 impl Task {
+    /// Polls the open connection. When it has ended, polls its closing handshake.
     fn poll_open_or_closing(&mut self, shard: &Rc<Shard>, cx: &mut Context<'_>) -> Poll<()> {
         if let Self::Open(connection) = self {
             let reason = ready!(shard.measure(|| connection.poll_turn(cx)));

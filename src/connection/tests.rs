@@ -33,18 +33,21 @@ use crate::{
 /// The script of a stream: the bytes that it returns, and a record of its reads and writes.
 #[derive(Default)]
 struct Script {
-    /// Bytes that the stream repeats endlessly, 16 KiB a read. If empty, reads are pending.
+    /// Bytes that the stream returns again and again, 16 KiB a read. If empty, reads are pending.
     read: Vec<u8>,
-    /// The stream returns `read` once, and is pending after that.
+    /// True if the stream returns `read` only once, and is pending after that.
     is_once: bool,
-    /// Number of reads after which the stream panics at the next one.
+    /// Number of reads that succeed. The next one panics. `None` if no read panics.
     reads_left: Option<u32>,
+    /// Number of reads so far.
     reads: u32,
     /// Called at the first read.
     at_read: Option<Box<dyn FnOnce()>>,
+    /// All bytes that were written to the stream.
     written: Vec<u8>,
 }
 
+/// A stream that behaves as its script says.
 struct Scripted(Rc<RefCell<Script>>);
 
 impl AsyncRead for Scripted {
@@ -96,7 +99,8 @@ impl AsyncWrite for Scripted {
     }
 }
 
-/// Runs `work` on a shard, with an agreement on permessage-deflate.
+/// Runs `work` on the first shard of a new hub, and returns its result. `work` also gets an
+/// agreement on permessage-deflate, for connections that compress.
 fn on_a_shard<T: Send + 'static>(
     work: impl FnOnce(&Rc<Shard>, Option<Agreed>) -> T + Send + 'static,
 ) -> T {
@@ -109,6 +113,7 @@ fn on_a_shard<T: Send + 'static>(
     wait.recv().unwrap()
 }
 
+/// Opens an anonymous connection with this protocol, which is given its socket later.
 fn open(
     shard: &Rc<Shard>,
     protocol: impl Protocol + 'static,
@@ -117,7 +122,7 @@ fn open(
     Connection::open(shard, Identity::anonymous(), Box::new(protocol), deflate).unwrap()
 }
 
-/// Opens an echo connection on a scripted stream.
+/// Opens an echo connection on a scripted stream. Returns its task and the script.
 fn echo(
     shard: &Rc<Shard>,
     deflate: Option<Agreed>,
@@ -200,6 +205,7 @@ fn a_turn_calls_a_protocol_no_more_often_than_its_time_allows() {
     let calls = on_a_shard(|shard, _| {
         let calls = Rc::new(Cell::new(0));
         let script = Script {
+            // An empty text, again and again.
             read: b"\x81\x80\0\0\0\0".to_vec(),
             ..Script::default()
         };
@@ -231,10 +237,11 @@ fn a_turn_that_panics_ends_the_shard_and_no_other_connection_has_a_turn() {
         let script = script.borrow();
         (script.reads, script.written.len())
     });
+    // The other connection has neither read nor written.
     assert_eq!(done, (0, 0));
 }
 
-// Such a connection was once polled again and again.
+// A connection that waited for memory was once polled again and again.
 #[test]
 fn while_memory_is_exhausted_a_connection_waits_and_is_read_when_memory_is_free_again() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
@@ -244,6 +251,7 @@ fn while_memory_is_exhausted_a_connection_waits_and_is_read_when_memory_is_free_
     let (send, has_read) = mpsc::channel();
     let counted = Arc::clone(&polls);
     hub.run_on(0, move |shard| {
+        // An empty binary message.
         let message = b"\x82\x80\0\0\0\0".to_vec();
         let (mut task, script) = echo(
             shard,
@@ -263,6 +271,7 @@ fn while_memory_is_exhausted_a_connection_waits_and_is_read_when_memory_is_free_
             polled
         }));
     });
+    // While memory is exhausted, the shard runs 100 other pieces of work.
     for _ in 0..100 {
         let (done, wait) = mpsc::channel();
         hub.run_on(0, move |_| done.send(()).unwrap());
@@ -301,16 +310,16 @@ fn a_slow_consumer_that_is_ended_holds_no_memory_during_its_closing_handshake() 
     assert!(before >= 100_000 && after < 20_000, "{before}, {after}");
 }
 
-// The rest of the turn's bytes was once read after the end of the connection, in the time that the
-// turn had left.
+// The server once read the rest of the turn's bytes after the end of the connection, in the time
+// that the turn had left.
 #[test]
 fn a_connection_that_ends_while_it_waits_to_publish_is_read_no_further() {
     let written = on_a_shard(|shard, _| {
         let budget = Arc::clone(shard.ledger().budget());
         let chat = Chat::from(TopicName::new("cats").unwrap());
         let connection = open(shard, chat, None);
-        // Memory gets short after the first message was read, when the rest of a fragment is to be
-        // read.
+        // Memory gets short after the first message was read, when the server reads on in the
+        // fragment.
         let seven_eighths = usize::try_from(budget.limit() / 8 * 7).unwrap();
         let short = Rc::new(RefCell::new(None));
         let (hold, charge) = (Rc::clone(&short), Arc::clone(&budget));
@@ -346,8 +355,8 @@ fn a_close_behind_a_message_that_waits_to_be_published_completes_the_closing_han
         let budget = Arc::clone(shard.ledger().budget());
         let cats = TopicName::new("cats").unwrap();
         let connection = open(shard, Chat::of(cats.into()), None);
-        // Memory gets short after the message was read, when the rest of a Close is to be read: two
-        // bytes of the mask, and the code 1000.
+        // Memory gets short after the message was read, when the server reads the rest of the
+        // Close: two bytes of the mask, and the code 1000.
         let seven_eighths = usize::try_from(budget.limit() / 8 * 7).unwrap();
         let short = Rc::new(RefCell::new(None));
         let hold = Rc::clone(&short);
@@ -360,6 +369,7 @@ fn a_close_behind_a_message_that_waits_to_be_published_completes_the_closing_han
             ..Script::default()
         }));
         let socket = Socket::Other(Box::new(Scripted(Rc::clone(&script))));
+        // The text "x", and the first 4 of the 8 bytes of a Close.
         let begun = b"\x81\x81\0\0\0\0x\x88\x82\0\0".to_vec();
         let mut task = Box::pin(connection.start(socket, begun));
         while short.borrow().is_none() {
@@ -371,7 +381,7 @@ fn a_close_behind_a_message_that_waits_to_be_published_completes_the_closing_han
         let pending = (0..10).take_while(|_| poll(&mut task).is_pending());
         (pending.count(), script.borrow().written.clone())
     });
-    // Only the answer to the peer's Close.
+    // The server has written nothing but the answer to the peer's Close, with the code 1000.
     assert_eq!(written, b"\x88\x02\x03\xE8");
     assert!(polls < 10, "it waits for another Close");
 }

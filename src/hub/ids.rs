@@ -37,6 +37,7 @@ pub(super) struct Subscriber {
 
 #[cfg(test)]
 impl ConnectionId {
+    /// Returns an id that no connection has.
     pub(crate) fn of_nobody() -> Self {
         Self {
             shard: 0,

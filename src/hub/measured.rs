@@ -1,5 +1,5 @@
-//! Measurements of a shard's work, for tests, the attacks among them. Without the feature
-//! `internals`, `unmeasured` takes the place of this module and measures nothing.
+//! Measurements of a shard's work, for tests (the attacks among them) and benchmarks. Without the
+//! feature `internals`, `unmeasured` takes the place of this module and measures nothing.
 
 use std::{
     cell::Cell,
@@ -33,9 +33,9 @@ impl LongestHold {
     }
 }
 
-/// Makes a system call on a socket. Its time does not count as work of the step: at its end the
-/// kernel may handle packets of other connections, for up to 8 ms, and charges that time to the
-/// calling thread.
+/// Runs `call`, which makes a system call on a socket. The time of the call does not count as work
+/// of the step: at the end of the call, the kernel may handle packets of other connections, for up
+/// to 8 ms, and charges that time to the calling thread.
 pub(super) fn in_socket<T>(call: impl FnOnce() -> T) -> T {
     let begun = thread_time();
     let outcome = call();

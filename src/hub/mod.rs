@@ -71,7 +71,7 @@ use crate::{
 
 /// A handle to the broadcast core, by which messages are published and connections are added.
 ///
-/// Cloning is a reference-count increment. When the last handle is dropped, the shards stop and
+/// Cloning only increments a reference count. When the last handle is dropped, the shards stop and
 /// every connection ends without a Close, unless [`drain`](Self::drain) was called before.
 #[derive(Clone, Debug)]
 pub struct Hub(Arc<Running>);
@@ -144,16 +144,19 @@ impl Hub {
         message: Message,
         user: Option<UserId>,
     ) -> usize {
-        let permit = self.acquire_permit(0).await;
+        let charged_bytes = 0; // The message is charged when it is encoded.
+        let permit = self.acquire_permit(charged_bytes).await;
         let queued = self.publish_now(topic, message, user);
         drop(permit);
         queued.await.unwrap_or(0)
     }
 
     /// Waits for a permit to [publish](Self::publish_now) a message, if some shard has too much to
-    /// deliver or memory is short. Returns `None` if no permit is needed. `bytes` are those that
-    /// the caller has charged for the message. While it waits, they do not count toward the limit
-    /// of memory at which publishers must wait.
+    /// deliver or memory is short. Returns `None` if no permit is needed.
+    ///
+    /// The caller has charged `bytes` for the message. While the caller waits, these bytes do not
+    /// count toward the level of memory at which publishers must wait, because they are freed only
+    /// by publishing.
     ///
     /// # Cancel safety
     ///
@@ -183,8 +186,8 @@ impl Hub {
         queued
     }
 
-    /// Runs `work` on every shard, each time with a sender that `work` drops when the shard is
-    /// done. Returns when all senders are dropped.
+    /// Runs `work` on every shard. On each shard, `work` gets a sender, which it drops when it is
+    /// done there. Returns when all senders are dropped.
     pub(in crate::hub) async fn on_every_shard(
         &self,
         work: impl Fn(&Rc<Shard>, oneshot::Sender<()>) + Copy + Send + 'static,
@@ -228,7 +231,7 @@ impl Hub {
     /// Cancel safe.
     pub async fn shard_panicked(&self) {
         let mut has_panicked = self.0.links.shared.has_panicked.subscribe();
-        // The sender lives as long as this handle.
+        // Fails only if the sender is dropped, which lives as long as this handle of the hub.
         let _ = has_panicked.wait_for(|&has_panicked| has_panicked).await;
     }
 

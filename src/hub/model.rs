@@ -1,6 +1,7 @@
-//! A test of the hub against a naive model. Random operations on several shards (connections come,
-//! subscribe, publish and leave) must deliver the same messages as a model that has a set of topics
-//! for each connection, in one order for each topic, with every kind of compression.
+//! A test that compares the hub with a naive model, which has a set of topics for each connection.
+//! Connections come, subscribe, publish and leave at random on several shards, with every kind of
+//! compression. Each connection must get the same messages from the hub as from the model, and all
+//! connections must get the messages of a topic in the same order.
 //!
 //! `recorder` is a socket that records the bytes written to it.
 
@@ -27,35 +28,41 @@ use crate::{
 const SHARDS: usize = 3;
 const TOPICS: usize = 4;
 
-/// Offers of extensions: no compression, compression without a context for two windows, and
-/// compression with a context of the connection's own for two windows. There are only [`CONTEXTS`]
-/// contexts, fewer than connections that want one.
+/// Offers of extensions that connections make in their opening handshakes.
 const OFFERS: [&str; 5] = [
+    // An unknown extension: no compression.
     "nothing",
+    // Each message is compressed by itself, for the largest window and for a smaller one.
     "permessage-deflate; server_no_context_takeover",
     "permessage-deflate; server_no_context_takeover; server_max_window_bits=9",
+    // Messages are compressed in a context of the connection's own, with the same two windows.
     "permessage-deflate",
     "permessage-deflate; server_max_window_bits=9",
 ];
+
+/// Number of compression contexts of the hub: fewer than connections that want one.
 const CONTEXTS: usize = 2;
 
+/// An operation on the hub and on the model. The index `connection` is taken modulo the number of
+/// connections.
 #[derive(Clone, Debug)]
 enum Operation {
-    /// A new connection comes: of this user, or anonymous.
+    /// A new connection comes, which belongs to `user` or is anonymous.
     Join {
         user: Option<usize>,
         offer: &'static str,
     },
-    /// A connection subscribes to exactly the topics of these bits.
+    /// A connection subscribes to exactly the topics whose bits are set in `topics`.
     Follow { connection: usize, topics: u8 },
-    /// A connection publishes to the topics of these bits.
+    /// A connection publishes to the topics whose bits are set in `topics`.
     Publish { connection: usize, topics: u8 },
-    /// A message is published to the connections of a user.
+    /// The test publishes a message to those subscribers of a topic that are connections of `user`.
     PublishToUser { topic: usize, user: usize },
     /// A connection leaves.
     Leave { connection: usize },
 }
 
+/// Makes a random operation. The numbers before `=>` are the relative frequencies.
 fn operation() -> impl Strategy<Value = Operation> {
     let (connection, topics) = (0..8usize, 0..1u8 << TOPICS);
     prop_oneof![
@@ -76,8 +83,8 @@ fn operation() -> impl Strategy<Value = Operation> {
 struct Expected {
     user: Option<usize>,
     topics: BTreeSet<usize>,
-    /// The messages that the connection should get. Each has the topic by which it should come, or
-    /// `None` if the topic is not checked.
+    /// The messages that the connection should get, each with the topic by which it should come.
+    /// The topic is `Some` for every message.
     messages: BTreeSet<(Option<usize>, String)>,
 }
 
@@ -91,6 +98,7 @@ struct Member {
     expected: Expected,
 }
 
+/// A command to a connection, which sends `()` when it has executed the command.
 enum Command {
     Follow(Vec<TopicName>, oneshot::Sender<()>),
     Publish(Vec<TopicName>, Message, oneshot::Sender<()>),
@@ -110,6 +118,7 @@ fn indices(bits: u8) -> Vec<usize> {
 }
 
 impl Member {
+    /// Adds a connection to the next shard. Returns when the shard has the connection.
     async fn join(hub: &Hub, user: Option<usize>, offer: &str) -> Self {
         let agreement = extension::accept([offer.as_bytes()].into_iter(), true).unwrap();
         let deflate = agreement.map(|agreement| hub.grant(agreement));
@@ -155,6 +164,7 @@ impl Member {
         }
     }
 
+    /// Sends the connection a command. Returns when the command is executed.
     async fn execute(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
         let (done, is_done) = oneshot::channel();
         self.commands.send(command(done)).await.ok().unwrap();
@@ -168,15 +178,16 @@ impl Member {
         unpadded.collect()
     }
 
-    /// Returns the topic by which the connection should get this message, or `None` if the topic is
-    /// not checked.
+    /// Returns the topic by which the connection should get this message, or `None` if it should
+    /// not get the message.
     fn topic_of(&self, message: &str) -> Option<usize> {
         let mut expected = self.expected.messages.iter();
         expected.find(|(_, each)| each == message)?.0
     }
 }
 
-/// Returns a message. If `number` is odd, spaces at its end make it large enough to be compressed.
+/// Returns `message` with 100 spaces at its end if `number` is odd, which make it large enough to
+/// be compressed.
 fn padded(number: usize, message: &str) -> Message {
     Message::text(&format!("{message}{}", " ".repeat(number % 2 * 100)))
 }
@@ -186,7 +197,8 @@ async fn settle(hub: &Hub) {
     hub.on_every_shard(|shard, done| {
         let shard = Rc::clone(shard);
         spawn_local(async move {
-            // The deliveries before this work are fanned out by now, and wait for a write.
+            // The deliveries ahead of this work in the inbox are fanned out by now. Peers that they
+            // were queued to wait in the ring for a write.
             while shard.state.borrow().ring_len() > 0 {
                 yield_now().await;
             }
@@ -196,6 +208,8 @@ async fn settle(hub: &Hub) {
     .await;
 }
 
+/// Performs `operations` on a new hub and on the model, and compares the messages that the
+/// connections have got.
 async fn run(operations: Vec<Operation>) {
     let mut config = HubConfig {
         shards: SHARDS.try_into().unwrap(),
@@ -217,13 +231,15 @@ async fn run(operations: Vec<Operation>) {
     }
 }
 
-/// Performs an operation on the hub and on the model.
+/// Performs an operation on the hub and on the model. No other operation has the same `number`.
 async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation: Operation) {
     let count = members.len();
     match operation {
         Operation::Join { user, offer } => members.push(Member::join(hub, user, offer).await),
         _ if count == 0 => {}
         Operation::Follow { connection, topics } => {
+            // The model delivers a message immediately. So the hub must have delivered all messages
+            // before a connection leaves a topic.
             settle(hub).await;
             let member = &mut members[connection % count];
             member.expected.topics = indices(topics).into_iter().collect();
@@ -250,6 +266,7 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
             }
         }
         Operation::PublishToUser { topic: index, user } => {
+            // "all" stands in place of the index of a publisher.
             let message = format!("{number} of all");
             let to = Some(to_user(user));
             let queued = hub
@@ -264,16 +281,19 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
             assert_eq!(queued, recipients.count());
         }
         Operation::Leave { connection } => {
+            // As for `Follow`.
             settle(hub).await;
             let member = members.swap_remove(connection % count);
             check(std::slice::from_ref(&member));
             drop(member.commands);
+            // An error, because the sender is dropped without a message.
             member.gone.await.unwrap_err();
         }
     }
 }
 
-/// Checks that each connection got the messages of its model, once each, and that the orders agree.
+/// Checks that each connection got the messages of its model, once each, and that messages which
+/// several connections got came in the same order.
 fn check(members: &[Member]) {
     for member in members {
         let received = member.received();
@@ -309,6 +329,7 @@ fn check_publishers(member: &Member, received: &[String]) {
         let (number, publisher) = message.split_once(" of ").unwrap();
         let number: usize = number.parse().unwrap();
         let before = last.insert((publisher.to_owned(), topic), number);
+        // `None`, for the first message of a publisher to the topic, is less than any number.
         assert!(before < Some(number), "{message} came after {before:?}");
     }
 }

@@ -28,7 +28,7 @@ impl Hub {
         self.0.links.inboxes[shard].wake();
     }
 
-    /// Returns how often a shard has ticked.
+    /// Returns the number of steps that a shard's tick has had so far.
     pub(crate) fn ticks(&self, shard: usize) -> u64 {
         self.0.links.shared.metrics[shard].ticks.get()
     }

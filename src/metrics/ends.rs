@@ -2,7 +2,8 @@
 
 use crate::{disconnect::Disconnect, metrics::counter::Counter};
 
-/// The number of ended connections, for each reason.
+/// The number of ended connections, for each reason. `N` is the type of a number: an integer in a
+/// snapshot, and a counter in the metrics that a shard keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ends<N = u64> {
@@ -51,7 +52,7 @@ impl Ends<Counter> {
 }
 
 impl Ends {
-    /// Adds the counts of one shard.
+    /// Adds the numbers of one shard to these.
     pub(super) fn add(&mut self, shard: &Ends<Counter>) {
         // Destructured, so that the compiler reports a field that is forgotten.
         let Ends {

@@ -19,7 +19,8 @@ pub struct Metrics {
     pub deliveries: u64,
     /// Counter: system calls that wrote to a socket.
     pub writes: u64,
-    /// Counter: steps of the shards' ticks.
+    /// Counter: steps of the shards, in which they deliver and write messages. Between two steps,
+    /// the messages of clients are read.
     pub ticks: u64,
     /// Counters: connections that have ended, by reason.
     pub ended: Ends,
@@ -49,7 +50,7 @@ pub struct MemoryMetrics {
 }
 
 impl Metrics {
-    /// Adds the metrics of one shard.
+    /// Adds the metrics of one shard to these.
     pub(crate) fn add(&mut self, shard: &ShardMetrics) {
         let ShardMetrics {
             connections,

@@ -22,8 +22,8 @@ use crate::{
 /// Reads the body of a request, within limits of size and time, and calls `parse` with it.
 ///
 /// If the body has more than `inline_bytes`, `parse` is called on a blocking thread: parsing a
-/// large body, and copying it into a message, would hold the shard up. Also returns the ledger's
-/// entry for the memory that all of this holds.
+/// large body, and copying it into a message, would hold the shard up. Returns the parsed value,
+/// and the ledger's entry for the memory that the body and the value hold.
 pub(super) async fn read<T: Send + 'static>(
     shard: &Shard,
     request: &mut Request<Incoming>,
@@ -44,8 +44,8 @@ pub(super) async fn read<T: Send + 'static>(
     Ok((parsed, held))
 }
 
-/// Receives a body. Gives it up if memory is short and the client has taken longer than a slow
-/// consumer may be blocked: others need the memory that it holds.
+/// Receives a body. Rejects the request if memory is short and the client has already taken longer
+/// than a slow consumer may be blocked: others need the memory that its body holds.
 async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), Rejection> {
     let begun = Instant::now();
     let (ledger, longest) = (shard.ledger(), shard.config().timeouts.blocked);
@@ -78,8 +78,8 @@ async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), R
     }
 }
 
-/// The part of a body that has arrived, in one piece. It takes at most twice as much memory as it
-/// has bytes, however small the chunks are in which it arrives.
+/// The part of a body that has arrived, in one vector. The vector takes at most twice as much
+/// memory as it has bytes, however small the chunks are in which the body arrives.
 #[derive(Debug)]
 struct Gathered {
     bytes: Vec<u8>,
@@ -94,8 +94,8 @@ impl Gathered {
         }
     }
 
-    /// Refuses a body that will have `announced` bytes more, if that is too many. Reserves no
-    /// memory for them.
+    /// Refuses a body of which `announced` more bytes will come, if that makes it too large.
+    /// Reserves no memory for these bytes.
     fn expect(&self, announced: usize) -> Result<(), Rejection> {
         if announced > self.limit_bytes - self.bytes.len() {
             return Err(Rejection::BodyTooLarge {
@@ -106,12 +106,12 @@ impl Gathered {
     }
 
     /// Returns how many bytes of memory the body holds, together with the text and the frame that
-    /// will be made of it.
+    /// will be made of the body.
     fn held_bytes(&self) -> usize {
         self.bytes.capacity() + 2 * self.bytes.len()
     }
 
-    /// Appends bytes that have arrived. Memory for a body is taken only here.
+    /// Appends bytes that have arrived. Only this takes memory for the body.
     fn append(&mut self, piece: &[u8]) -> Result<(), Rejection> {
         self.expect(piece.len())?;
         self.bytes.extend_from_slice(piece);
@@ -128,7 +128,8 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejecti
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        // `.` and `?` mean that the error is in no field, or in an unknown one.
+        // The path `.` stands for no field, and `?` for an unknown one, which the error itself
+        // names.
         let field = match path.as_str() {
             "." | "?" => String::new(),
             path => format!("{path}: "),

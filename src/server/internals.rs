@@ -1,4 +1,4 @@
-//! Decisions of the server about requests, without a connection, for `fuzz/`.
+//! Decisions of the server about requests, as functions that need no connection, for `fuzz/`.
 #![expect(
     clippy::missing_errors_doc,
     clippy::result_large_err,
@@ -31,7 +31,8 @@ pub fn register_request(body: &[u8]) -> Result<(String, Vec<TopicName>), Respons
         .map_err(Response::from)
 }
 
-/// Parses the body of a `POST /publish`. Returns topic, message and user, or the rejection.
+/// Parses the body of a `POST /publish`. Returns the topic, the message, and the user that the
+/// message is for, if it is not for everybody; or the rejection.
 pub fn publish_request(
     body: &[u8],
     limit_bytes: usize,

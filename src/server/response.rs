@@ -13,14 +13,14 @@ use serde::Serialize;
 
 use crate::{disconnect::Disconnect, hub::bounds::budget::ShortOfMemory, protocol};
 
-/// A response with its whole body.
+/// A response, with all bytes of its body.
 pub type Response = hyper::Response<Full<Bytes>>;
 
 /// The reason why a request is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Rejection {
-    /// The request is malformed, for the reason in the text.
+    /// The request is malformed. The text says why.
     #[error("{0}")]
     BadRequest(String),
     #[error("the body is over {limit_bytes} bytes")]
@@ -86,14 +86,14 @@ impl Rejection {
                 (SEC_WEBSOCKET_VERSION, "13"),
             ],
             Self::Overloaded(_) => vec![(RETRY_AFTER, "1")],
-            // The rest of the body is not read.
+            // The connection cannot be used again, because the rest of the body is not read.
             Self::BodyTooLarge { .. } | Self::Timeout => vec![(CONNECTION, "close")],
             _ => Vec::new(),
         }
     }
 }
 
-/// Rejects an upgrade for the reason why its connection could not be made.
+/// Rejects an upgrade whose connection could not be made, for this reason.
 impl From<Disconnect> for Rejection {
     fn from(reason: Disconnect) -> Self {
         match reason {
@@ -137,7 +137,7 @@ pub(crate) fn unavailable(value: &impl Serialize) -> Response {
     response
 }
 
-/// Closes the HTTP connection after this response.
+/// Makes hyper close the HTTP connection after this response.
 pub(crate) fn end_connection(response: &mut Response) {
     // Appended, because the header may contain `Upgrade` already.
     response
@@ -149,7 +149,7 @@ fn line(json: String) -> Response {
     content("application/json", (json + "\n").into())
 }
 
-/// Returns a 200 with `body`, which caches are not to store.
+/// Returns a 200 with `body`, and with headers that forbid caches to store it.
 pub(crate) fn content(media_type: &'static str, body: Bytes) -> Response {
     let mut response = Response::new(Full::new(body));
     let headers = [

@@ -1,28 +1,29 @@
 //! Finds the shards that stand still: those that have not ticked for several checks.
 //!
-//! It counts checks and reads no clock: while the process is stopped or the machine sleeps, there
+//! This counts checks and reads no clock: while the process is stopped or the machine sleeps, there
 //! are no checks, and no shard is blamed for that time.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// The result of the checks of all shards so far.
+/// The results of the checks so far, one entry for each shard.
 #[derive(Debug)]
 pub(super) struct Watch(Vec<Watched>);
 
 /// The condition of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
-    /// It has ticked since the last check.
+    /// The shard has ticked since the last check.
     Moving,
-    /// It has missed one to three checks. New connections go to other shards.
+    /// The shard has missed one to three checks. New connections go to other shards.
     Late,
-    /// It stands still: it has missed [`STANDING_CHECKS`] checks.
+    /// The shard stands still: it has missed [`STANDING_CHECKS`] checks.
     Standing,
 }
 
+/// The results of the checks of one shard.
 #[derive(Clone, Debug, Default)]
 struct Watched {
-    /// Number of the shard's ticks at the last check.
+    /// Number of the shard's ticks at the last check. `None` before the first check.
     ticks: Option<u64>,
     /// Number of checks in a row that the shard has missed.
     missed: u32,
@@ -72,7 +73,8 @@ impl Watch {
     }
 }
 
-/// The shards that stand still, as all threads can see them.
+/// Flags that are true for the shards that stand still, one for each shard. All threads can read
+/// them.
 #[derive(Debug)]
 pub(super) struct StandingShards(Vec<AtomicBool>);
 
@@ -81,7 +83,8 @@ impl StandingShards {
         Self((0..shards).map(|_| AtomicBool::new(false)).collect())
     }
 
-    /// Stores whether a shard stands still. Returns true if that has changed.
+    /// Stores whether a shard stands still. Returns true if that differs from what was stored
+    /// before.
     pub(super) fn set(&self, shard: usize, stands: bool) -> bool {
         self.0[shard].swap(stands, Relaxed) != stands
     }

@@ -1,9 +1,9 @@
 //! Turns for the task of an HTTP connection, which is not one of the hub's own tasks.
 //!
-//! hyper answers a few pipelined requests at a time, and then wakes its own task to go on. Such a
-//! task would be polled again at once. Here it waits for one of the shard's next rounds instead,
-//! like a WebSocket connection whose turn is over, so that epoll is polled in between and other
-//! connections have their turns.
+//! hyper answers a few pipelined requests in one poll, and then wakes its own task to go on.
+//! Without turns, that task would be polled again immediately. Here it waits for one of the shard's
+//! next rounds instead, like a WebSocket connection whose turn is over. So epoll is polled in
+//! between, and other connections have their turns.
 
 use std::{
     future::{Future, poll_fn},
@@ -46,23 +46,25 @@ pub(super) async fn in_turns<T>(shard: &Shard, task: impl Future<Output = T>) ->
     .await
 }
 
-/// The waker of a task in its turns. During a turn it only notes that the task was woken, because
-/// the task is then queued for another turn. Between turns it wakes the task.
+/// The waker that a task gets in its turns. During a turn it only notes that the task was woken,
+/// because the task is queued for another turn when this one ends. Between turns it wakes the task.
 #[derive(Default)]
 struct TurnWaker {
-    /// The waker of the task.
+    /// The waker with which tokio has polled the task.
     waker: Mutex<Option<Waker>>,
-    /// The bits [`IS_TURN`] and [`IS_WOKEN`], or none.
+    /// A combination of the bits [`IS_TURN`] and [`IS_WOKEN`].
     state: AtomicU8,
 }
 
-/// Bit of the state while the task is polled.
+/// Bit of the state that is set while the task is being polled.
 const IS_TURN: u8 = 1;
 
-/// Bit of the state when the task was woken.
+/// Bit of the state that is set when the task is woken.
 const IS_WOKEN: u8 = 2;
 
 impl TurnWaker {
+    /// Begins a turn, in which the task is polled with the waker of `cx`. Earlier wake-ups are
+    /// forgotten: this turn serves them.
     fn begin_turn(&self, cx: &Context<'_>) {
         let mut waker = self.lock();
         match &mut *waker {
@@ -88,6 +90,8 @@ impl Wake for TurnWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        // No wake-up is lost: during a turn `end_turn` will see the bit, and after that the task
+        // itself is woken.
         if self.state.fetch_or(IS_WOKEN, SeqCst) & IS_TURN == 0
             && let Some(waker) = &*self.lock()
         {
@@ -110,8 +114,8 @@ mod tests {
             ..HubConfig::default()
         };
         let hub = Hub::start(&config).unwrap();
-        // The busy task starts another task in its first poll, and reports whether that one has
-        // run when the busy task is done, after its third poll.
+        // The busy task wakes itself in every poll. In its first poll it starts another task. After
+        // its third poll it is done, and reports whether the other task has run.
         let (report, other_has_run) = oneshot::channel();
         hub.run_on(0, |shard| {
             let shard = std::rc::Rc::clone(shard);

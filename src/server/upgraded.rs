@@ -38,9 +38,9 @@ impl Upgrading {
     }
 }
 
-/// Unwraps the TCP socket, with the bytes that were read from it already: from hyper's own wrapper,
-/// or from that of hyper-util's `auto` server, which axum uses. Any other stream is returned as the
-/// error.
+/// Takes the TCP socket out of its wrapper, together with the bytes that were read from it already.
+/// The wrapper is hyper's own, or that of hyper-util's `auto` server, which axum uses. Any other
+/// stream is returned as the error.
 fn take_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => Ok((parts.io.into_inner(), parts.read_buf)),
@@ -56,22 +56,23 @@ pub(super) struct PendingConnection {
 }
 
 impl PendingConnection {
+    /// Waits for the socket, and starts the connection's task on it.
     pub(super) async fn start(self) -> io::Result<()> {
         let (socket, leftover) = self.socket.finished().await?.into_parts();
-        // A new task, without the memory that HTTP needed.
+        // The connection gets a task of its own, so that the memory that HTTP needed is freed.
         spawn_local(self.connection.start(socket, leftover));
         Ok(())
     }
 }
 
-/// A socket after its opening handshake, registered with a runtime.
+/// A socket after its opening handshake, registered with the tokio runtime of a thread.
 pub(crate) struct UpgradedSocket {
     transport: Transport<TcpStream>,
     /// Bytes that the client has sent right behind its request.
     leftover: Vec<u8>,
 }
 
-/// A socket on its way from one runtime to another.
+/// A socket on its way from one tokio runtime to another, registered with neither.
 pub(super) struct DetachedSocket {
     transport: Transport<std::net::TcpStream>,
     leftover: Vec<u8>,
@@ -95,7 +96,8 @@ impl UpgradedSocket {
         (socket, self.leftover)
     }
 
-    /// Takes the socket off its runtime.
+    /// Deregisters the socket from its runtime, so that [`attach`](DetachedSocket::attach) can
+    /// register it with another one.
     pub(super) fn detach(self) -> io::Result<DetachedSocket> {
         let transport = match self.transport {
             Transport::Tcp(tcp) => {
@@ -125,7 +127,8 @@ impl DetachedSocket {
     }
 }
 
-/// Sets TCP options for a socket that carries frames.
+/// Sets the TCP options of a socket that carries frames: no delay for small writes (`TCP_NODELAY`),
+/// and a limit of unsent bytes.
 pub(super) fn tune(socket: &socket2::Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)

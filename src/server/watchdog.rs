@@ -32,14 +32,14 @@ use crate::server::{
 
 /// The watchdog of a server.
 pub(super) struct Watchdog {
-    /// Handles of its own to the acceptor's listeners. They are dropped before `handoff`, because
-    /// the drain waits until all clones of the handoff are dropped, and then nothing must listen
-    /// any more.
+    /// Clones of the listeners from which the first shard accepts. This field stands before
+    /// `handoff`, so that it is dropped first: the drain waits until all clones of the handoff are
+    /// dropped, and then nothing must listen any more.
     listeners: Vec<Listener>,
     handoff: Handoff,
     check_interval: Duration,
     watch: Watch,
-    /// Number of connections that this thread is answering.
+    /// Number of connections that this thread is answering at the moment.
     answering: Rc<Cell<usize>>,
 }
 
@@ -68,9 +68,10 @@ impl Watchdog {
         }
     }
 
+    /// Checks the shards again and again, and accepts connections between the checks if it must.
     async fn check_forever(&mut self) {
         let mut checks = interval(self.check_interval);
-        // After the process was stopped, missed checks are not made up for.
+        // After the process was stopped (`SIGSTOP`), missed checks are not made up for.
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -101,8 +102,9 @@ impl Watchdog {
         }
     }
 
-    /// Returns true if this thread must accept: the accepting shard does not move, and either
-    /// another shard moves, which can serve the connection, or all shards stand still.
+    /// Returns true if this thread must accept, because the accepting shard does not move. One of
+    /// two conditions must hold, too: another shard moves and can serve the connection, or all
+    /// shards stand still and the client is answered here.
     fn must_accept(&self) -> bool {
         self.watch.condition(ACCEPTING_SHARD) != Condition::Moving
             && (self.watch.has(Condition::Moving) || self.watch.all_stand())
@@ -123,7 +125,8 @@ impl Watchdog {
             match listener.socket.accept() {
                 Ok((socket, _)) => self.hand_over_or_answer(socket, listener.entrance),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // An error of this connection or of the system. The next round tries again.
+                // An error of this connection or of the system. The next call tries again, in 20
+                // ms.
                 Err(error) => return debug!(%error, "no connection can be accepted"),
             }
         }
@@ -186,8 +189,9 @@ pub(super) fn start(
 /// microseconds.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Time between two attempts to accept, while this thread accepts. If it waited for the listeners
-/// in its event loop instead, it would be woken for every connection at other times, too.
+/// Time between two attempts to accept, while this thread accepts. The thread does not wait for the
+/// listeners in its event loop, because it would then be woken for every connection while the first
+/// shard accepts, too.
 const ACCEPT_EVERY: Duration = Duration::from_millis(20);
 
 /// Greatest number of sockets that are accepted from a listener before the next check.

@@ -1,4 +1,4 @@
-//! Names of topics, which clients choose and which are checked once. [`list`] has lists of them.
+//! Names of topics, which clients choose and which are checked once. [`list`] has lists of topics.
 
 pub(crate) mod list;
 
@@ -14,8 +14,8 @@ pub struct TopicName(Arc<str>);
 #[non_exhaustive]
 pub struct InvalidTopicName;
 
-/// Bytes of the longest name, as in Centrifugo: long enough for a path, and short enough that a
-/// million names fit into memory.
+/// Length of the longest name in bytes, which is that of Centrifugo: long enough for a path, and
+/// short enough that a million names fit into memory.
 const MAX_NAME_BYTES: usize = 255;
 
 impl TopicName {

@@ -10,7 +10,7 @@ use framecast_test_support::{
     limits::{MESSAGE_BYTES, NAME_BYTES},
 };
 
-/// Starts a server whose shards get connections in turn.
+/// Starts a server with this number of shards, which get connections in turn.
 fn server_with_shards(shards: usize) -> TestServer {
     TestServer::with(|config| config.hub.shards = shards.try_into().unwrap())
 }
@@ -88,7 +88,8 @@ fn a_message_reaches_the_subscribers_of_its_topics_only_and_each_once() {
         clients[number].sends(message.clone());
         for (followed, client) in topics_of.iter().zip(&mut clients) {
             if followed.iter().any(|topic| published.contains(topic)) {
-                // Received before the next one is published, so that all have the same order.
+                // Each message is received before the next one is published, so that all clients
+                // have the same order.
                 client.receives(message.clone());
             }
         }

@@ -1,5 +1,5 @@
-//! The rule against circular dependencies, directly or through other files, checked against the
-//! paths that the sources name.
+//! Checks that no file of the library depends on itself, directly or through other files. A file
+//! depends on those whose paths it names.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 
 use crate::sources::{ROOT, code, files, named, relative};
 
-/// Modules that have a file, each with the modules with a file that it names.
+/// All modules that have a file. The value of each is the other such modules that its file names.
 type Dependencies = BTreeMap<String, BTreeSet<String>>;
 
 /// Returns the module of a file, such as `hub::shard::state`.
@@ -17,7 +17,7 @@ fn module_of(path: &str) -> String {
     module.trim_end_matches("/mod").replace('/', "::")
 }
 
-/// Returns the innermost module on a path that has a file.
+/// Returns the innermost module of a path among those modules that have a file.
 fn file_of(path: &[&str], modules: &BTreeSet<String>) -> Option<String> {
     let prefixes = (1..=path.len()).rev().map(|len| path[..len].join("::"));
     prefixes.into_iter().find(|prefix| modules.contains(prefix))
@@ -62,6 +62,7 @@ fn files_have_no_circular_dependencies() {
         if !reached.contains(module) {
             continue;
         }
+        // The cycle consists of the modules that are reached and that reach this module, too.
         let with = reached.iter().filter(|other| {
             let back = self::reached(other, &dependencies);
             back.contains(module)

@@ -1,4 +1,4 @@
-//! permessage-deflate (RFC 7692). The tests inflate with a zlib of their own.
+//! permessage-deflate (RFC 7692). The tests inflate with zlib, and without code of the server.
 
 mod broadcast;
 mod negotiation;

@@ -26,6 +26,7 @@ struct Example {
 }
 
 impl Example {
+    /// Starts an example, and waits until it listens.
     fn run(name: &str) -> Self {
         // `cargo test` builds the examples, but `cargo test --test it` does not. The tests are in
         // `deps`, beside `examples`.

@@ -21,11 +21,14 @@ const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden";
 const NOT_FOUND: &str = "HTTP/1.1 404 Not Found";
 const NOT_ALLOWED: &str = "HTTP/1.1 405 Method Not Allowed";
 
-/// The key of RFC 6455 §1.3, and the header that answers it.
+/// The header with the key of RFC 6455 §1.3.
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+/// The header of the response to [`KEY`].
 const ACCEPT: &str = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
+/// Headers of a response that opens a WebSocket.
 const UPGRADED: &[&str] = &["connection: upgrade", "upgrade: websocket", ACCEPT];
+/// Headers of a response that demands an upgrade.
 const UPGRADE: &[&str] = &[
     "upgrade: websocket",
     "connection: Upgrade",
@@ -63,7 +66,7 @@ fn a_correct_handshake_is_answered_101() {
     ];
     let server = TestServer::start();
     check(&server, &cases, SWITCHED, UPGRADED);
-    // hyper adds `connection: close`.
+    // hyper adds `connection: close`, and so the `connection` header is not compared.
     let closing = ["/echo | Connection: close, Upgrade"];
     check(&server, &closing, SWITCHED, &UPGRADED[1..]);
     let other_key = ["/echo | Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="];

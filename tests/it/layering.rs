@@ -239,7 +239,7 @@ fn hub_dependencies() -> Vec<[String; 3]> {
     dependencies
 }
 
-/// Asserts that each module names only modules that it may name, and all of those.
+/// Asserts that each module names only modules that it may name, and that it names each of these.
 fn check(allowed: &[(&str, &[&str])], dependencies: &[[String; 3]]) {
     let to_others = dependencies.iter().filter(|[from, to, _]| from != to);
     for [from, to, path] in to_others {
@@ -281,6 +281,7 @@ fn the_docs_of_each_folder_name_all_its_modules() {
         let docs = source.lines().filter(|line| line.starts_with("//!"));
         let docs: String = docs.collect();
         let before_tests = source.split("#[cfg(test)]").next().unwrap_or_default();
+        // Lines such as `mod name;` or `pub(crate) mod name;`, which are not indented.
         let declared = before_tests.lines().filter_map(|line| {
             let visible = line
                 .find("mod ")

@@ -15,17 +15,18 @@ use crate::slow::connect_with_small_buffer;
 
 const MIB: u64 = 1 << 20;
 
-/// Memory budget of most of these tests.
+/// Memory budget of most of these tests, in bytes.
 const BUDGET: u64 = 4 * MIB;
 
-/// Memory that is held when the server counts as short of memory: 3/4 of the budget.
+/// Held bytes from which on the server is short of memory: 3/4 of the budget.
 const CROWDED: u64 = BUDGET * 3 / 4;
 
-/// Starts a server with this memory budget, which soon ends a connection that is behind.
+/// Starts a server with this memory budget, where a client may be blocked for only 100 ms.
 fn server(budget: u64) -> TestServer {
     server_with(budget, |_| {})
 }
 
+/// Starts a server like [`server`], with further changes to its configuration.
 fn server_with(budget: u64, change: impl FnOnce(&mut Config)) -> TestServer {
     TestServer::with(|config| {
         config.hub.limits.memory_budget = Some(budget);
@@ -74,6 +75,7 @@ fn subscribers_that_never_read_are_evicted_before_memory_runs_out_and_a_reader_g
         }
     }
     assert!(health(&server, "evicted") > 0);
+    // The server closes the healthy subscriber, which ends the thread.
     drop(server);
     assert_eq!(receiving.join().unwrap(), USED_TOPICS * MESSAGES);
 }

@@ -16,7 +16,7 @@ use socket2::{Domain, Socket, Type};
 /// Time for which a subscriber may be blocked in most of these tests.
 const BLOCKED: Duration = Duration::from_millis(100);
 
-/// Receive buffer of a subscriber whose socket is to fill soon.
+/// Receive buffer, in bytes, of a subscriber whose socket has to fill soon.
 const SMALL_BUFFER_BYTES: usize = 4096;
 
 /// Bytes of a numbered message.
@@ -25,8 +25,8 @@ const NUMBERED_BYTES: u32 = 32 * 1024;
 /// Bytes that an outbox may hold before its connection is closed as a slow consumer.
 const OUTBOX_BYTES: u32 = 1024 * 1024;
 
-/// Starts a server that closes a blocked subscriber after [`BLOCKED`], and waits for its Close for
-/// longer than a test.
+/// Starts a server that closes a slow subscriber that has been blocked for [`BLOCKED`]. It waits
+/// for the subscriber's Close for longer than a test.
 fn server() -> TestServer {
     TestServer::with(|config| {
         config.hub.timeouts.blocked = BLOCKED;
@@ -48,7 +48,7 @@ fn connect_with_buffer(server: &TestServer, path: &str, bytes: usize) -> Client 
     Client { stream }.upgrade(path)
 }
 
-/// Returns a message that begins with a number.
+/// Returns a message of [`NUMBERED_BYTES`] that begins with a number.
 fn numbered(number: u32) -> Frame {
     let mut payload = vec![b'.'; NUMBERED_BYTES as usize];
     payload[..4].copy_from_slice(&number.to_be_bytes());
@@ -68,6 +68,7 @@ fn read_in_order(client: &mut Client) -> (u32, Frame) {
     unreachable!("another frame comes before the numbers end");
 }
 
+/// Returns how many connections the server has closed as slow consumers.
 fn slow_consumers(server: &TestServer) -> u64 {
     server.health()["slow_consumers"].as_u64().unwrap()
 }
@@ -114,6 +115,7 @@ fn a_slow_subscriber_that_does_not_answer_its_close_is_dropped_after_the_timeout
     let mut queued = 0;
     while slow_consumers(&server) == 0 {
         let answer = server.post("/publish", &publication);
+        // `{"queued":1}` until the subscriber is closed.
         queued += u32::from(answer.contains("1"));
     }
     assert!(queued > 10, "{queued}");
@@ -128,7 +130,7 @@ fn a_slow_subscriber_that_does_not_answer_its_close_is_dropped_after_the_timeout
 
 #[test]
 fn a_blocked_subscriber_whose_outbox_is_within_its_bound_gets_everything() {
-    // Half the bound.
+    // Half of what an outbox may hold.
     const MESSAGES: u32 = OUTBOX_BYTES / NUMBERED_BYTES / 2;
     let server = server();
     let mut slow = connect_with_small_buffer(&server, "/ws?topic=t");

@@ -1,4 +1,4 @@
-//! The sources, as the tests of dependencies and of words read them.
+//! Finds and reads source files, for the tests of dependencies and of words.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ fn sources() -> Vec<PathBuf> {
     all.map(PathBuf::from).collect()
 }
 
-/// Returns all files of the product.
+/// Returns all Rust files of the product.
 pub(crate) fn product() -> Vec<PathBuf> {
     sources().iter().flat_map(|folder| files(folder)).collect()
 }
@@ -26,7 +26,7 @@ pub(crate) fn code(file: &Path) -> String {
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));
     let source = lines.collect::<Vec<_>>().join("\n");
-    // The declaration of a file of tests, which stands among the others.
+    // The declaration of a file of tests stands among those of the product's files.
     let source = source.replace("#[cfg(test)]\nmod model;", "");
     let product = source.split("#[cfg(test)]").next();
     product.unwrap_or_default().to_owned()
@@ -72,6 +72,7 @@ pub(crate) fn named(code: &str) -> Vec<Vec<&str>> {
 /// Reads the path or the list of paths at the start of `code`. Returns the code after it.
 fn read_tree<'a>(code: &'a str, prefix: &[&'a str], paths: &mut Vec<Vec<&'a str>>) -> &'a str {
     let Some(mut list) = code.strip_prefix('{') else {
+        // A single path: a name, and after `::` the rest of the path or a list.
         let end = code.find(|c: char| !c.is_alphanumeric() && c != '_');
         let (name, rest) = code.split_at(end.unwrap_or(code.len()));
         let path = [prefix, &[name]].concat();

@@ -1,5 +1,5 @@
-//! Clients that write bytes to sockets without a library and hardly allocate. So nearly all that
-//! the allocator counts, which is the memory of the whole process, is the server's.
+//! Clients that write bytes to sockets without a library and hardly allocate. They run in the
+//! process of the server, and so nearly all the memory that the allocator counts is the server's.
 
 use std::{
     io::{Read, Write},
@@ -30,6 +30,7 @@ pub(crate) fn dial(address: SocketAddr) -> TcpStream {
 /// The offer of compression in a client's opening handshake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Offer {
+    /// No compression.
     Nothing,
     /// A window of this many bits, without a context. The server compresses a message once for all
     /// clients with the same window.
@@ -73,7 +74,7 @@ pub(crate) fn chat(topics: &[String]) -> String {
     format!("/ws?{}", topics.join("&"))
 }
 
-/// Reads the head of a response. Returns its status.
+/// Reads the head of a response. Returns its status as three ASCII digits.
 pub(crate) fn read_head(socket: &mut TcpStream) -> [u8; 3] {
     let mut start = [0; 12];
     socket.read_exact(&mut start).unwrap();
@@ -82,7 +83,7 @@ pub(crate) fn read_head(socket: &mut TcpStream) -> [u8; 3] {
         socket.read_exact(&mut byte).unwrap();
         last = [last[1], last[2], last[3], byte[0]];
     }
-    // After "HTTP/1.1 ".
+    // The status follows the 9 bytes of "HTTP/1.1 ".
     [start[9], start[10], start[11]]
 }
 
@@ -109,9 +110,9 @@ pub(crate) fn read_frame(socket: &mut TcpStream) {
     }
 }
 
-/// Sends `frame` as many times as `messages` says. `socket` is itself subscribed to the topic that
-/// it publishes to, and reads each message before it sends the next: then the message is queued to
-/// all other subscribers, too.
+/// Publishes `frame` as many times as `messages` says. The publisher is itself a subscriber of the
+/// topic, and waits for each message before it sends the next: a message that it has got is queued
+/// to all other subscribers, too.
 pub(crate) fn publish(socket: &mut TcpStream, messages: usize, frame: &[u8]) {
     for _ in 0..messages {
         socket.write_all(frame).unwrap();
@@ -119,8 +120,8 @@ pub(crate) fn publish(socket: &mut TcpStream, messages: usize, frame: &[u8]) {
     }
 }
 
-/// Sends `bytes` again and again, at most `times` times, until the server has read nothing for 100
-/// ms. Returns the number of bytes sent.
+/// Sends `bytes` up to `times` times. Stops earlier if no byte could be written for 100 ms, because
+/// the server reads no more. Returns the number of bytes sent.
 pub(crate) fn send_while_taken(socket: &mut TcpStream, bytes: &[u8], times: usize) -> usize {
     let patience = Duration::from_millis(100);
     socket.set_write_timeout(Some(patience)).unwrap();
@@ -133,12 +134,13 @@ pub(crate) fn send_while_taken(socket: &mut TcpStream, bytes: &[u8], times: usiz
     sent
 }
 
-/// Returns a client's frame, masked with zeros.
+/// Returns a client's frame with this first byte, masked with a key of zeros.
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     [&header(first, payload.len())[..], payload].concat()
 }
 
-/// Returns the header of a client's frame, with a masking key of zeros.
+/// Returns the header of a client's frame with this first byte, up to and including a masking key
+/// of zeros. `len` is the length of the payload.
 pub(crate) fn header(first: u8, len: usize) -> Vec<u8> {
     let mut header = vec![first];
     match (u8::try_from(len), u16::try_from(len)) {
@@ -164,11 +166,13 @@ pub(crate) fn payload(bytes: usize, noise_percent: usize) -> Vec<u8> {
     payload
 }
 
-/// Compresses `payload` as the payload of a compressed message.
+/// Returns the payload of a compressed message that inflates to `payload`.
 pub(crate) fn deflated(payload: &[u8]) -> Vec<u8> {
     if payload.is_empty() {
+        // The compressed form of an empty payload (RFC 7692 §7.2.3.6).
         return vec![0];
     }
+    // Payloads that can't be compressed get longer.
     let mut wire = vec![0; payload.len() + payload.len() / 8 + 64];
     let mut stream = Deflate::new(1, false, 15);
     stream

@@ -93,6 +93,7 @@ impl<'a> Performance<'a> {
         self.upgrade(&chat(topics), offer)
     }
 
+    /// Allows the memory of topics that have a subscriber.
     fn allow_topics(&mut self, topics: &[String]) {
         let names = topics.iter().map(|topic| TOPIC + topic.len());
         self.allow(names.sum());

@@ -20,9 +20,9 @@ use crate::{
 pub(crate) const MESSAGE_BYTES: usize = 256 * 1024;
 
 /// Tolerance of the comparison, in bytes, for memory that is charged to no client because it exists
-/// once. That is: the reply buffer of each of two shards, which may have grown to 528 KiB since the
-/// start; the least capacity of the tables in which a shard keeps names; the bytes that its ledger
-/// has not reported to the budget; the threads of the server; and this test.
+/// once: the reply buffers of the shards, each of which may have grown to 528 KiB since the start;
+/// the least capacity of the tables in which a shard keeps names; the bytes that the ledgers have
+/// not reported to the budget; the threads of the server; and this test.
 const SLACK: u64 = 1024 * 1024;
 
 /// Number of the server's shards. They get connections in turn.
@@ -43,7 +43,7 @@ pub(crate) struct Server {
     _stop: oneshot::Sender<()>,
 }
 
-/// Bytes that are allocated, and that are charged to the budget.
+/// Bytes that the process has allocated, and bytes that the server has charged to its budget.
 #[derive(Clone, Copy, Debug, Default)]
 struct Figures {
     allocated: u64,
@@ -119,6 +119,7 @@ impl Server {
             let mut client = clients::upgrade(self, "/echo", Offer::Nothing);
             clients::publish(&mut client, 1, &frame(0x82, &[0; MESSAGE_BYTES]));
         }
+        // 0xC2 begins a compressed binary message.
         let message = frame(0xC2, &deflated(&[0; 200]));
         for window in 8..=15 {
             for _ in 0..SHARDS {

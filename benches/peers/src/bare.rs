@@ -1,6 +1,6 @@
-//! The epoll loop of both floors, the programs that only make system calls. It is level-triggered,
-//! has no async runtime and allocates nothing per message. The connections are in a table whose
-//! indices are their descriptors.
+//! The epoll loop of both floors. The floors are programs that only make the system calls that any
+//! server must make. The loop is level-triggered, has no async runtime and allocates nothing per
+//! message. Its connections are in a table, at the indices of their descriptors.
 
 use std::{
     io,
@@ -17,11 +17,11 @@ use rustix::{
 
 use crate::address;
 
-/// An epoll loop over connections, each with a state `T`.
+/// An epoll loop over connections, each with a state of type `T`.
 pub struct Bare<T> {
     epoll: OwnedFd,
     listener: TcpListener,
-    /// The connections by their descriptors.
+    /// The connections, at the indices of their descriptors. `None` where there is none.
     pub connections: Vec<Option<Connection<T>>>,
 }
 
@@ -31,6 +31,7 @@ pub struct Connection<T> {
 }
 
 impl<T: Default> Bare<T> {
+    /// Listens on the address of the peer.
     pub fn listen() -> io::Result<Self> {
         let listener = TcpListener::bind(address())?;
         listener.set_nonblocking(true)?;
@@ -43,8 +44,8 @@ impl<T: Default> Bare<T> {
         })
     }
 
-    /// Accepts connections, and calls `on_ready` with the index of each that is ready, for ever.
-    /// Closes a connection for which `on_ready` fails.
+    /// Runs for ever: accepts connections, and calls `on_ready` with the index of each connection
+    /// that can be read or written. If `on_ready` fails, closes the connection.
     pub fn run(
         mut self,
         mut on_ready: impl FnMut(&mut Self, usize) -> io::Result<()>,
@@ -72,7 +73,7 @@ impl<T: Default> Bare<T> {
         }
     }
 
-    /// Accepts all connections that wait.
+    /// Accepts all connections that wait to be accepted.
     fn accept(&mut self) -> io::Result<()> {
         loop {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -93,7 +94,7 @@ impl<T: Default> Bare<T> {
         }
     }
 
-    /// Sets the events that connection `index` waits for.
+    /// Sets the events for which `on_ready` is called with connection `index`.
     pub fn wait_for(&self, index: usize, flags: EventFlags) -> io::Result<()> {
         let Some(Connection { socket, .. }) = &self.connections[index] else {
             return Ok(());
@@ -102,7 +103,7 @@ impl<T: Default> Bare<T> {
     }
 }
 
-/// Returns the data with which epoll reports a socket: its descriptor.
+/// Returns the data by which epoll identifies a socket: its descriptor.
 fn key(socket: &impl AsRawFd) -> EventData {
     EventData::new_u64(u64::try_from(socket.as_raw_fd()).expect("a descriptor is not negative"))
 }

@@ -1,7 +1,8 @@
 //! Counts the system calls that a server makes per message.
 //!
-//! A count takes two runs of its own, a short and a long one. The calls and messages by which they
-//! differ do not include the handshakes. `perf` and `strace` are the two ways to count.
+//! Counting takes two more runs of the load, a short and a long one. The difference between the two
+//! in calls is divided by the difference in messages. So the calls of the handshakes, which both
+//! runs have, are not counted. `perf` and `strace` are the two ways to count.
 
 mod perf;
 mod strace;
@@ -15,11 +16,12 @@ use crate::{
     load::{Load, Outcome},
 };
 
-/// Numbers of system calls, in a whole run or per message.
+/// Numbers of system calls, either of a whole run or per message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Calls {
+    /// Number of all calls.
     pub all: f64,
-    /// The calls in [`WRITES`].
+    /// Number of those calls that are in [`WRITES`].
     pub writes: f64,
 }
 
@@ -27,12 +29,12 @@ pub struct Calls {
 /// `write` is not among them, because it is used to wake threads.
 const WRITES: [&str; 3] = ["sendmsg", "sendto", "writev"];
 
-/// The tool that counts.
+/// The tool that counts the system calls.
 #[derive(Clone, Copy, Debug)]
 pub enum Counter {
-    /// `perf stat`: the kernel counts, at no cost.
+    /// `perf stat`: the kernel counts, which does not slow the server down.
     Perf,
-    /// `strace`: stops the server at each call. The server makes the same calls, but slowly.
+    /// `strace`: stops the server at each call. The server makes the same calls, but is slow.
     Strace,
 }
 
@@ -46,7 +48,7 @@ impl Counter {
         }
     }
 
-    /// Counts the server's calls per message under `load`.
+    /// Returns the number of system calls that the server makes per message under `load`.
     pub fn count(self, load: Load<'_>) -> anyhow::Result<Calls> {
         let duration = load.duration.min(SHORT);
         let (short, calls_of_short) = self.run(Load { duration, ..load })?;
@@ -65,6 +67,7 @@ impl Counter {
         })
     }
 
+    /// Runs the load once, and counts the server's calls in the whole run.
     fn run(self, load: Load<'_>) -> anyhow::Result<(Outcome, Calls)> {
         match self {
             Self::Perf => perf::run(load),
@@ -77,8 +80,8 @@ impl Counter {
 const SHORT: Duration = Duration::from_millis(400);
 
 /// Returns the number of messages that the server has sent in a run. In a fan-out the publisher
-/// gets its own messages, too, as many as each subscriber gets. The load generator does not count
-/// these.
+/// receives its own messages, too: as many as one subscriber receives. The load generator does not
+/// count these.
 fn messages(load: Load<'_>, outcome: &Outcome) -> u64 {
     let received = outcome.received;
     match load.cell.kind {

@@ -1,36 +1,39 @@
-//! Lists the cells of the comparison. A cell is a load, with the peers that it is put on; in the
-//! report it is a column of figures.
+//! Lists the cells of the comparison. A cell is a load, together with the peers that are put under
+//! it. In the report it is a column of figures.
 
 use std::time::Duration;
 
 use crate::peers::{self, Peer};
 
-/// One load, and the peers that it is put on.
+/// One load, and the peers that are put under it.
 #[derive(Debug)]
 pub struct Cell {
     pub name: &'static str,
     pub kind: Kind,
-    /// Number of connections. In a fan-out it is the number of subscribers, and there is one
-    /// publisher besides.
+    /// Number of connections. In a fan-out these are the subscribers, and there is one more
+    /// connection, the publisher.
     pub connections: usize,
     /// Size of a message, in bytes.
     pub size: usize,
     pub peers: &'static [Peer],
-    /// The measured time, after a warm-up of a fifth of it.
+    /// The measured time. A warm-up comes before it, which takes a fifth as long.
     pub duration: Duration,
     /// True if system calls are counted, too.
     pub counts_calls: bool,
 }
 
+/// The kind of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Each connection keeps `depth` messages in flight.
+    /// Each connection sends messages and gets them back. It keeps `depth` of them in flight.
     Echo { depth: usize },
-    /// One echo per connection and second, to see how much memory echoes leave allocated.
+    /// Each connection has one echo per second. Its memory is measured, to see how much stays
+    /// allocated after echoes.
     EchoOnce,
-    /// The publisher keeps a constant number of publications in flight.
+    /// One publisher sends to all subscribers, and keeps a constant number of publications in
+    /// flight.
     Fanout { in_flight: usize },
-    /// The publisher sends a constant number of publications per second.
+    /// One publisher sends a constant number of publications per second to all subscribers.
     FanoutAt { rate: usize },
     /// Connections that are opened and closed again, over and over.
     Handshake,
@@ -48,6 +51,7 @@ impl Cell {
         matches!(self.kind, Kind::EchoOnce | Kind::Idle)
     }
 
+    /// Returns an echo among all peers that have one.
     const fn echo(name: &'static str, connections: usize, size: usize, depth: usize) -> Self {
         Self {
             name,
@@ -60,6 +64,7 @@ impl Cell {
         }
     }
 
+    /// Returns a fan-out among all peers that have one.
     const fn fanout(name: &'static str, connections: usize, size: usize, in_flight: usize) -> Self {
         Self {
             name,
@@ -116,14 +121,15 @@ pub const FANOUT_9000: Cell = Cell::fanout("9,000 × 1 KiB, 16 in flight", 9000,
     .for_duration(SECOND.saturating_mul(2));
 pub const FANOUT_16K: Cell = Cell::fanout("1,000 × 16 KiB, 4 in flight", 1000, 16 << 10, 4);
 
-/// A fan-out of 600,000 deliveries per second, whether or not the server keeps up.
+/// A fan-out of 600,000 deliveries per second. The load generator sends at this rate even if the
+/// server does not keep up.
 pub const OFFERED: Cell = Cell::fanout("100 × 64 B, 6,000 a second", 100, 64, 0)
     .of(Kind::FanoutAt { rate: 6000 })
     .among(&[Peer::Batch, Peer::Framecast, Peer::Bun])
     .for_duration(SECOND.saturating_mul(2));
 
-/// A fan-out with and without subscribers that never read. It takes long enough for these to exceed
-/// the limits of a slow consumer, in bytes and in time.
+/// A fan-out with and without additional subscribers that never read. It takes so long that these
+/// exceed the limits of a slow consumer, in bytes and in time.
 pub const STALL: Cell = Cell::fanout("990 × 1 KiB, 200 a second", 990, 1024, 0)
     .of(Kind::FanoutAt { rate: 200 })
     .among(&[Peer::Framecast, Peer::BesideStalled])

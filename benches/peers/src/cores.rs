@@ -1,4 +1,4 @@
-//! Pins the server to one core, and the load generator to another.
+//! Pins the server to one core, and the load generator to another one.
 
 use anyhow::{Context as _, bail};
 use rustix::{
@@ -6,7 +6,7 @@ use rustix::{
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
 
-/// The two cores in use.
+/// The two cores that the comparison uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Cores {
     server: usize,
@@ -35,13 +35,15 @@ impl Cores {
     }
 }
 
+/// Pins this thread to a core.
 fn pin_to(core: usize) -> anyhow::Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);
     sched_setaffinity(None, &cores).context("pinning to a core")
 }
 
-/// Raises the limit on descriptors to its maximum, for this process and for those that it starts.
+/// Raises the limit on file descriptors to its maximum, for this process and for those that it
+/// starts.
 pub fn raise_descriptor_limit() -> anyhow::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

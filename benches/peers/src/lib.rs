@@ -1,6 +1,6 @@
-//! Code that the peers written in Rust share: their address and their runtime.
+//! Code that is shared by those peers that are written in Rust: their address and their runtime.
 //!
-//! The runtime has one thread, because each peer gets one core: a scheduler for several threads
+//! The runtime has one thread, because each peer gets one core. A scheduler for several threads
 //! would only cost CPU time.
 
 pub mod bare;
@@ -9,14 +9,15 @@ use std::{env, future::Future, io, net::SocketAddr};
 
 use tokio::{net::TcpListener, runtime::Builder};
 
-/// Returns the loopback address with the port from the first argument.
+/// Returns the address that a peer must listen on: the loopback address, with the port from the
+/// first argument of the program.
 pub fn address() -> SocketAddr {
     let port = env::args().nth(1).and_then(|port| port.parse().ok());
     let port: u16 = port.expect("usage: PEER PORT");
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-/// Runs a peer on tokio. `peer` gets the listening socket.
+/// Runs `peer` on tokio, with its listening socket.
 pub fn serve<F>(peer: impl FnOnce(TcpListener) -> F) -> io::Result<()>
 where
     F: Future<Output = io::Result<()>>,

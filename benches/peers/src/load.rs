@@ -1,4 +1,4 @@
-//! Runs `framecast load`, and reads its results.
+//! Runs `framecast load`, and parses its results.
 
 use std::{
     ffi::OsString,
@@ -16,10 +16,10 @@ use crate::{
     server::Server,
 };
 
-/// The results of one run.
+/// The results of one run, as `framecast load --json` writes them. Other fields are ignored.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Outcome {
-    /// Messages received in the whole run, including the warm-up and the end.
+    /// Number of messages that were received in the whole run, including the warm-up and the end.
     pub received: u64,
     pub delivery_ratio: f64,
     pub latency_us: Option<Percentiles>,
@@ -48,9 +48,9 @@ pub struct ServerUse {
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Generator {
-    /// The load generator was at its own limit.
+    /// True if the load generator was at its own limit.
     pub is_bottleneck: bool,
-    /// The load generator had to wait for its core, because of other work on the machine.
+    /// True if the load generator had to wait for its core, because of other work on the machine.
     pub is_starved: bool,
 }
 
@@ -70,8 +70,8 @@ impl Load<'_> {
         self.run_under(&[])
     }
 
-    /// Does the same under another command, such as `perf stat`. `wrapper` is the beginning of the
-    /// command line, before `framecast load`.
+    /// Runs `framecast load` to its end under another command, such as `perf stat`. Returns the
+    /// results of `framecast load`. `wrapper` is the beginning of the command line.
     pub fn run_under(self, wrapper: &[OsString]) -> anyhow::Result<Outcome> {
         let json = self.paths.scratch_file("json");
         let mut words = wrapper.to_vec();
@@ -81,7 +81,8 @@ impl Load<'_> {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).stdin(Stdio::null());
         let output = command.output().context("running framecast load")?;
-        // The exit code is not checked: errors of the peer make it non-zero, but there are results.
+        // The exit code is not checked: it is not zero if the peer made errors, but then there are
+        // results, too.
         let text = fs::read_to_string(&json).unwrap_or_default();
         if text.is_empty() {
             let stderr = String::from_utf8_lossy(&output.stderr);
@@ -94,7 +95,7 @@ impl Load<'_> {
         serde_json::from_str(&text).context("reading the result of a run")
     }
 
-    /// Returns the arguments of `framecast`, without the option for the results.
+    /// Returns the arguments of `framecast`, without the option `--json`.
     fn arguments(self) -> Vec<String> {
         let Self { cell, server, .. } = self;
         let mut words = vec!["load".to_owned()];
@@ -102,8 +103,8 @@ impl Load<'_> {
         option("--pid", server.pid().to_string());
         option("--duration", format!("{}ms", self.duration.as_millis()));
         if matches!(cell.kind, Kind::Idle | Kind::EchoOnce) {
-            // Connects slowly: hundreds of handshakes at a time would make the server allocate
-            // memory that is not needed for idle connections.
+            // The connections are made slowly: hundreds of simultaneous handshakes would make the
+            // server allocate memory that idle connections do not need.
             option("--ramp", "4s".to_owned());
         }
         let connections = self.connections.to_string();

@@ -14,7 +14,7 @@ pub struct Machine {
     kernel: String,
     commit: String,
     date: String,
-    /// Load average of the minute before the comparison, per core.
+    /// Load average per core in the minute before the comparison.
     load: f64,
     versions: Vec<(Peer, String)>,
 }
@@ -77,10 +77,12 @@ impl Machine {
     }
 }
 
-/// Load average per core above which the machine counts as busy: then other work shares the two
-/// cores.
+/// Load average per core above which the machine counts as busy, because other work may use the two
+/// cores of the comparison.
 const BUSY: f64 = 0.3;
 
+/// Returns the versions of the peers, from the lock file, from `package.json`, and from the
+/// programs themselves.
 fn versions(paths: &Paths) -> Vec<(Peer, String)> {
     let locked = include_str!("../Cargo.lock");
     let node = output_of("node", &["--version"]);
@@ -104,7 +106,8 @@ fn versions(paths: &Paths) -> Vec<(Peer, String)> {
     ]
 }
 
-/// Returns the version of a package in a lock file, and the newest if there are several.
+/// Returns the version of a package in a lock file. If there are several versions, this is the
+/// newest.
 fn locked_version(locked: &str, package: &str) -> String {
     let name = format!("name = \"{package}\"\nversion = \"");
     let last = locked.rsplit_once(&name).map_or("", |(_, rest)| rest);

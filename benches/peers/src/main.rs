@@ -8,9 +8,10 @@
 //!                  └─ stalled (with subscribers that never read)
 //! ```
 //!
-//! All servers of a cell are measured in one round, seconds apart, then all again in the next
-//! round. A ratio is taken between two samples of the same round, and the report has the median
-//! over all rounds. So it does not matter how fast the machine is at the moment.
+//! A cell is a load, together with the servers that are put under it. All servers of a cell are
+//! measured once in one round, seconds apart, and then all again in the next round. A ratio is
+//! taken between two samples of the same round, and the report has the median over all rounds. So
+//! it does not matter how fast the machine is at the moment.
 
 mod calls;
 mod cells;
@@ -70,6 +71,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes the report and the picture to the folder `out`.
 fn write(out: &Path, machine: &Machine, plan: &Plan, results: &Results) -> anyhow::Result<()> {
     let report = report::document(machine, plan, results);
     fs::write(out.join("RESULTS.md"), report).context("writing RESULTS.md")?;

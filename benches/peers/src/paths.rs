@@ -13,7 +13,8 @@ use anyhow::{Context as _, ensure};
 pub struct Paths {
     /// Folder of the whole project.
     root: PathBuf,
-    /// Folder of the programs of the peers written in Rust, in which this program is, too.
+    /// Folder of the programs of those peers that are written in Rust. The program of the
+    /// comparison is there, too.
     peers: PathBuf,
     /// Bun's program, if it is installed.
     pub bun: Option<PathBuf>,
@@ -73,8 +74,8 @@ impl Paths {
         self.root.join("target").join(name)
     }
 
-    /// Returns the default folder for the results: `benches`, where they are committed, only if the
-    /// comparison is complete.
+    /// Returns the default folder for the results. It is `benches`, where results are committed,
+    /// only if the comparison is complete.
     pub fn out(&self, is_complete: bool) -> PathBuf {
         if is_complete {
             self.root.join("benches")
@@ -84,8 +85,8 @@ impl Paths {
     }
 }
 
-/// Finds Bun's program. npm installs one for each kind of processor that may fit. Returns the first
-/// that runs on this one.
+/// Finds Bun's program. npm installs one for each kind of processor that the machine may have.
+/// Returns the first one that runs on this machine.
 fn bun(packages: &Path) -> Option<PathBuf> {
     let packages = fs::read_dir(packages).ok()?.flatten();
     packages

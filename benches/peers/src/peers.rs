@@ -1,4 +1,4 @@
-//! Lists the servers that are compared: how each is started, and at which URLs it answers.
+//! Lists the servers that are compared, with the command and the URLs of each.
 
 use std::process::Command;
 
@@ -6,11 +6,11 @@ use anyhow::{Context as _, bail};
 
 use crate::paths::Paths;
 
-/// A server, or framecast run in another way.
+/// A server that is compared. framecast occurs several times, run in different ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Peer {
     Framecast,
-    /// framecast with two shards, both on the one core.
+    /// framecast with two shards, both on the server's one core.
     TwoShards,
     /// framecast with additional subscribers that never read.
     BesideStalled,
@@ -23,7 +23,7 @@ pub enum Peer {
     Fastwebsockets,
     Tungstenite,
     Axum,
-    /// axum with a tokio `broadcast` channel.
+    /// axum with a tokio `broadcast` channel, as in most tutorials.
     Tutorial,
     Node,
     Bun,
@@ -68,8 +68,8 @@ pub const FANOUT: &[Peer] = &[
     Peer::Tutorial,
 ];
 
-/// The peers that have a fan-out, and framecast with two shards, which shows the cost of the
-/// communication between shards.
+/// The peers that have a fan-out, and framecast with two shards. The latter shows what the
+/// communication between shards costs.
 pub const FANOUT_AND_TWO_SHARDS: &[Peer] = &[
     Peer::OneSend,
     Peer::Batch,
@@ -146,7 +146,7 @@ impl Peer {
         Ok(command)
     }
 
-    /// Returns the number of additional subscribers that never read.
+    /// Returns the number of additional subscribers, which never read, that this peer gets.
     pub fn stalled(self) -> usize {
         match self {
             Self::BesideStalled => 10,
@@ -163,9 +163,9 @@ impl Peer {
     }
 
     /// Returns the URL at which every connection gets every message. On framecast all connections
-    /// are to be in the topic `lobby`, as those are that name no topic. The load generator must not
-    /// add a topic of its own to the URL, because the stalled subscribers could not know it. So the
-    /// query gives it another place for the name of the topic, which the server ignores.
+    /// must be in the topic `lobby`, which they get if they name no topic. The load generator would
+    /// add a topic to the URL, which the stalled subscribers could not know. `{topic}` in the URL
+    /// tells it to put the name there instead. The server ignores the parameter `run`.
     pub fn fanout_url(self, port: u16) -> String {
         match self {
             Self::Framecast | Self::TwoShards | Self::BesideStalled => {

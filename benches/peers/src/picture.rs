@@ -1,5 +1,5 @@
-//! Draws a bar chart (SVG) of the cost of a message, as a multiple of the floor: the cost of the
-//! bare system calls.
+//! Draws a bar chart (SVG) of the cost of a message. The cost is a multiple of that of the floor,
+//! which only makes bare system calls.
 //!
 //! This module performs no I/O. The colours are readable on white and on black, because the
 //! viewer's background is unknown.
@@ -12,7 +12,8 @@ use crate::{
     results::{Results, cpu},
 };
 
-/// The panels of bars: the cell, its title, and the floor that it is compared with.
+/// The panels of the chart, each with bars for one cell: the cell, the title, and the floor that
+/// its peers are compared with.
 const PANELS: [(&Cell, &str, Peer); 5] = [
     (
         &cells::FANOUT_BY_16,
@@ -33,11 +34,11 @@ const PANELS: [(&Cell, &str, Peer); 5] = [
     (&cells::HANDSHAKE, "Open and close", Peer::BareTcp),
 ];
 
-/// Width of the picture, in pixels like the other sizes.
+/// Width of the picture, in pixels. The other sizes are in pixels, too.
 const WIDTH: f64 = 760.0;
-/// Distance of the bars from the left. The names are there.
+/// Distance of the bars from the left edge. The names of the peers are in this space.
 const LEFT: f64 = 190.0;
-/// Length of the longest bar. Its figure is to the right of it.
+/// Length of the longest bar. The figure of a bar is to the right of it.
 const LONGEST: f64 = 500.0;
 /// Height of a bar.
 const BAR: f64 = 18.0;
@@ -77,7 +78,7 @@ pub fn svg(results: &Results) -> String {
     )
 }
 
-/// Returns each peer with its multiple of the floor, the cheapest first.
+/// Returns each peer of a cell with its cost as a multiple of the floor's, the cheapest first.
 fn bars(results: &Results, cell: &Cell, floor: Peer) -> Vec<(Peer, f64)> {
     let shown = cell.peers.iter().filter(|peer| **peer != Peer::TwoShards);
     let bar = |&peer| Some((peer, results.ratio((cell, peer), (cell, floor), cpu)?));
@@ -86,7 +87,7 @@ fn bars(results: &Results, cell: &Cell, floor: Peer) -> Vec<(Peer, f64)> {
     bars
 }
 
-/// Appends a panel at height `y`, and increases `y` by its height.
+/// Appends a panel to `body`, at the vertical position `y`. Then moves `y` below the panel.
 fn panel(body: &mut String, y: &mut f64, title: &str, bars: &[(Peer, f64)]) {
     let longest = bars
         .iter()

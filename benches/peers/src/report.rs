@@ -1,4 +1,4 @@
-//! Writes the text of RESULTS.md, and of the summary that is printed.
+//! Makes the text of RESULTS.md, and that of the summary that is printed.
 //!
 //! This module performs no I/O.
 
@@ -104,7 +104,7 @@ const FANOUTS: &[&Cell] = &[
 const OTHERS: &[&Cell] = &[&cells::HANDSHAKE];
 const STALLS: &[&Cell] = &[&cells::STALL];
 
-/// Returns a table of the targets, with a row for each.
+/// Returns a table of the targets, with a row for each target.
 fn targets(results: &Results) -> String {
     let mut table = Table::new(["#", "condition", "must", "aim", "measured", "met"]);
     for target in targets::ALL {
@@ -140,8 +140,8 @@ fn costs(results: &Results, cells: &[&Cell]) -> String {
     table.text()
 }
 
-/// Returns the CPU time of one server in one cell, in brackets its multiple of the cell's first
-/// server, and the mark for a load generator that was at its limit.
+/// Returns the text for one server in one cell: its CPU time; in brackets, the multiple of that of
+/// the cell's first server; and a mark if the load generator was at its limit.
 fn cost(results: &Results, cell: &Cell, peer: Peer) -> String {
     let Some(micros) = results.median(cell, peer, cpu) else {
         return String::new();
@@ -209,7 +209,7 @@ fn servers(machine: &Machine) -> String {
     table.text()
 }
 
-/// Formats a value with three significant digits, if it is from 0.1 to 100.
+/// Formats a value. Values from 0.1 to 100 get three significant digits.
 fn short(value: f64) -> String {
     let decimals = match value {
         ..1.0 => 3,
@@ -219,7 +219,7 @@ fn short(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A table in Markdown.
+/// The lines of a table in Markdown.
 struct Table(Vec<String>);
 
 impl Table {

@@ -9,8 +9,9 @@ use crate::{calls::Calls, cells::Cell, load::Outcome, peers::Peer, stalled::Stal
 /// Everything that was measured.
 #[derive(Debug, Default)]
 pub struct Results {
-    /// The samples of each cell, by its name, and peer.
+    /// The samples by the name of their cell and by their peer.
     samples: HashMap<(&'static str, Peer), Vec<Sample>>,
+    /// System calls per message, by the name of the cell and by the peer.
     calls: HashMap<(&'static str, Peer), Calls>,
     /// Reasons why something could not be measured.
     pub remarks: Vec<String>,
@@ -21,7 +22,7 @@ pub struct Results {
 pub struct Sample {
     pub round: usize,
     pub outcome: Outcome,
-    /// Median size of the kernel's buffers of all TCP sockets during the run, in bytes.
+    /// Median, over the run, of the size of the kernel's buffers of all TCP sockets, in bytes.
     pub socket_bytes: f64,
     pub stalled: Stalled,
 }
@@ -63,8 +64,8 @@ impl Results {
         median(self.samples(cell, peer).iter().filter_map(figure).collect())
     }
 
-    /// Returns the median ratio of a figure: `one` divided by `other`, each pair from the same
-    /// round.
+    /// Returns the median ratio of a figure: that of `one` divided by that of `other`, each ratio
+    /// between two samples of the same round.
     pub fn ratio(&self, one: (&Cell, Peer), other: (&Cell, Peer), figure: Figure) -> Option<f64> {
         let others = self.samples(other.0, other.1);
         let pair = |sample: &Sample| {
@@ -74,16 +75,16 @@ impl Results {
         median(self.samples(one.0, one.1).iter().filter_map(pair).collect())
     }
 
-    /// Returns the number of runs in which other work kept the load generator waiting for its core,
-    /// and the number of all runs.
+    /// Returns how many runs were disturbed by other work, for which the load generator had to wait
+    /// for its core, and the number of all runs.
     pub fn starved(&self) -> (usize, usize) {
         let all = || self.samples.values().flatten();
         let starved = all().filter(|sample| sample.outcome.generator.is_starved);
         (starved.count(), all().count())
     }
 
-    /// Returns true if the load generator was at its own limit in most runs, so that it may have
-    /// measured itself.
+    /// Returns true if the load generator was at its own limit in more than half of the runs. Then
+    /// the figures may say more about it than about the server.
     pub fn is_load_bound(&self, cell: &Cell, peer: Peer) -> bool {
         let samples = self.samples(cell, peer);
         let bound = samples
@@ -103,7 +104,7 @@ pub fn p99(sample: &Sample) -> Option<f64> {
     Some(sample.outcome.latency_us.as_ref()?.p99 / 1e3)
 }
 
-/// Returns the resident memory that a connection has added to the server, in bytes.
+/// Returns the resident memory that each connection has added to the server, in bytes.
 pub fn memory(sample: &Sample) -> Option<f64> {
     Some(
         sample
@@ -119,8 +120,8 @@ pub fn resident(sample: &Sample) -> Option<f64> {
     Some(sample.outcome.server.as_ref()?.resident_bytes as f64)
 }
 
-/// Returns the median, or `None` if there are no values. Of an even number of values it is the mean
-/// of the two in the middle.
+/// Returns the median, or `None` if there are no values. For an even number of values it is the
+/// mean of the two in the middle.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;

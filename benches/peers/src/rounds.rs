@@ -1,4 +1,4 @@
-//! Measures the cells, one after the other. In each round every peer of the cell gets one run.
+//! Measures the cells, one after the other. In each round of a cell, each of its peers has one run.
 
 use std::{
     io::{self, Write as _},
@@ -18,12 +18,13 @@ use crate::{
     stop,
 };
 
-/// Extent of the comparison.
+/// The extent of the comparison: how many rounds and which cells it has.
 #[derive(Debug)]
 pub struct Plan {
     pub rounds: usize,
+    /// True for `--quick`: fewer connections, less time, and figures that mean nothing.
     pub is_quick: bool,
-    /// Text that the name of a cell must contain.
+    /// Text that the name of a cell must contain for the cell to be measured.
     only: String,
 }
 
@@ -42,6 +43,7 @@ impl Plan {
         !self.is_quick && self.only.is_empty()
     }
 
+    /// Returns the number of connections for a cell, which is smaller if the plan is quick.
     fn connections(&self, cell: &Cell) -> usize {
         if self.is_quick {
             cell.connections.min(QUICK_CONNECTIONS)
@@ -50,6 +52,7 @@ impl Plan {
         }
     }
 
+    /// Returns the measured time for a cell, which is shorter if the plan is quick.
     fn duration(&self, cell: &Cell) -> Duration {
         if self.is_quick {
             cell.duration.min(QUICK)
@@ -59,7 +62,7 @@ impl Plan {
     }
 }
 
-/// Most connections with `--quick`: enough to see that everything works.
+/// Largest number of connections with `--quick`: enough to see that everything works.
 const QUICK_CONNECTIONS: usize = 500;
 /// Longest measured time with `--quick`.
 const QUICK: Duration = Duration::from_millis(150);
@@ -100,12 +103,13 @@ struct Bench<'a> {
     cores: Cores,
     plan: &'a Plan,
     cell: &'a Cell,
-    /// The servers that run through all rounds. Empty if each sample needs a new server.
+    /// The servers of the cell, which keep running from round to round. Empty if each sample needs
+    /// a new server.
     running: Vec<Server>,
 }
 
 impl Bench<'_> {
-    /// Takes a sample of each peer in each round.
+    /// Takes one sample of each peer in each round.
     fn measure(&mut self, results: &mut Results) -> anyhow::Result<()> {
         if !self.cell.wants_new_server() {
             for &peer in self.cell.peers {
@@ -131,7 +135,8 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Starts the server of `peer`. If that fails, remarks that the peer is left out.
+    /// Starts the server of `peer`. If that fails, adds a remark to the results that the peer is
+    /// left out.
     fn start(&self, peer: Peer, results: &mut Results) -> Option<Server> {
         let server = Server::start(peer, self.paths, self.cores);
         server
@@ -139,7 +144,7 @@ impl Bench<'_> {
             .ok()
     }
 
-    /// Takes one sample of `peer`, or remarks why that failed.
+    /// Takes one sample of `peer`. If that fails, adds a remark to the results that says why.
     fn run(&self, peer: Peer, round: usize, results: &mut Results) {
         let new;
         let server = if self.cell.wants_new_server() {
@@ -157,6 +162,7 @@ impl Bench<'_> {
         }
     }
 
+    /// Puts the load of the cell on a server, and returns the sample.
     fn sample(&self, server: &Server, round: usize) -> anyhow::Result<Sample> {
         let subscribers = StalledSubscribers::connect(server.peer.stalled(), server.port)?;
         let (outcome, socket_bytes) = with_socket_bytes(|| self.load(server).run());
@@ -168,6 +174,7 @@ impl Bench<'_> {
         })
     }
 
+    /// Returns the load of the cell, for this server.
     fn load<'a>(&'a self, server: &'a Server) -> Load<'a> {
         Load {
             paths: self.paths,
@@ -178,6 +185,7 @@ impl Bench<'_> {
         }
     }
 
+    /// Counts the system calls of each running server.
     fn count_calls(&self, counter: Counter, results: &mut Results) {
         for server in &self.running {
             match counter.count(self.load(server)) {
@@ -187,6 +195,7 @@ impl Bench<'_> {
         }
     }
 
+    /// Returns the remark that a run of `peer` has failed.
     fn failure(&self, peer: Peer, error: &anyhow::Error) -> String {
         format!("{} failed at {}: {error:#}.", peer.name(), self.cell.name)
     }

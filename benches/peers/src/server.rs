@@ -65,12 +65,13 @@ impl Drop for Server {
     }
 }
 
-/// Returns a port that is free now. Another process could take it before the peer does, which is
-/// unlikely.
+/// Returns a port that is free at the moment. Another process could take it before the peer does,
+/// but that is unlikely.
 fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a port")?;
     Ok(listener.local_addr()?.port())
 }
 
-/// Time within which a peer must listen. Arbitrary: on a busy machine Node takes a second.
+/// Time within which a peer must listen. The value is arbitrary: on a busy machine Node takes a
+/// second.
 const START_TIMEOUT: Duration = Duration::from_secs(20);

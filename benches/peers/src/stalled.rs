@@ -11,15 +11,16 @@ use std::{
 
 use anyhow::Context as _;
 
-/// Numbers of subscribers that never read.
+/// The result for subscribers that never read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stalled {
+    /// Number of all these subscribers.
     pub total: usize,
-    /// Number of them that the server has disconnected.
+    /// Number of these subscribers that the server has disconnected.
     pub disconnected: usize,
 }
 
-/// Subscribers that never read.
+/// The sockets of subscribers that never read.
 #[derive(Debug)]
 pub struct StalledSubscribers(Vec<TcpStream>);
 
@@ -30,7 +31,8 @@ impl StalledSubscribers {
         sockets.collect::<anyhow::Result<_>>().map(Self)
     }
 
-    /// Counts the subscribers that the server has disconnected. Reads their sockets to find out.
+    /// Counts the subscribers that the server has disconnected. To find out, it reads their sockets
+    /// for the first time.
     pub fn count_disconnected(self) -> Stalled {
         Stalled {
             total: self.0.len(),
@@ -39,7 +41,7 @@ impl StalledSubscribers {
     }
 }
 
-/// Connects to framecast's chat without naming a topic, which subscribes to `lobby`.
+/// Opens a connection to framecast's chat. It names no topic, and so is subscribed to `lobby`.
 fn subscribe(port: u16) -> anyhow::Result<TcpStream> {
     let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connecting")?;
     let request = format!(
@@ -47,7 +49,8 @@ fn subscribe(port: u16) -> anyhow::Result<TcpStream> {
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     );
     socket.write_all(request.as_bytes())?;
-    // The subscription is in force when the answer arrives. Nothing is published yet.
+    // The subscription is in force when the answer arrives. Nothing is published yet, so the answer
+    // is all that is received.
     let mut answer = [0; 1024];
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
     let read = socket.read(&mut answer)?;
@@ -67,7 +70,7 @@ fn is_over(mut socket: &TcpStream) -> bool {
     !end.is_err_and(is_silent) || has_close(&received)
 }
 
-/// Returns true if there is a Close among the frames.
+/// Returns true if there is a Close among these frames of a server.
 fn has_close(mut frames: &[u8]) -> bool {
     while let Some((&[first, len], rest)) = frames.split_first_chunk() {
         if first & 0x0F == 0x8 {
@@ -75,7 +78,7 @@ fn has_close(mut frames: &[u8]) -> bool {
         }
         let (header, len) = match (len, rest) {
             (126, &[high, low, ..]) => (2, usize::from(u16::from_be_bytes([high, low]))),
-            // No frame is longer in this comparison.
+            // In this comparison no frame is longer.
             (126.., _) => return false,
             _ => (0, usize::from(len)),
         };
@@ -84,8 +87,8 @@ fn has_close(mut frames: &[u8]) -> bool {
     false
 }
 
-/// Does `work`. Returns its result, and the median size of the kernel's buffers of all TCP sockets
-/// meanwhile, in bytes.
+/// Calls `work`. Returns its result, and the median size of the kernel's buffers of all TCP sockets
+/// during the call, in bytes.
 pub fn with_socket_bytes<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -105,7 +108,8 @@ pub fn with_socket_bytes<T>(work: impl FnOnce() -> T) -> (T, f64) {
     })
 }
 
-/// Reads the size of the kernel's buffers of all TCP sockets, in bytes. `/proc` has it in pages.
+/// Returns the present size of the kernel's buffers of all TCP sockets, in bytes.
+/// `/proc/net/sockstat` has it in pages.
 fn socket_bytes() -> Option<f64> {
     let sockets = fs::read_to_string("/proc/net/sockstat").ok()?;
     let tcp = sockets.lines().find(|line| line.starts_with("TCP:"))?;

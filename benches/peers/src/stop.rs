@@ -11,9 +11,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
+/// True if one of the signals has arrived.
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
-/// Starts a thread that waits for the signals.
+/// Starts a thread that waits for SIGTERM and SIGINT.
 pub fn listen() -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let listen = |kind| {
@@ -34,7 +35,7 @@ pub fn listen() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fails if a signal has arrived.
+/// Returns an error if one of the signals has arrived.
 pub fn check() -> anyhow::Result<()> {
     ensure!(!IS_OVER.load(Relaxed), "stopped");
     Ok(())

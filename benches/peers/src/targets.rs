@@ -6,10 +6,10 @@ use crate::{
     results::{Figure, Results, Sample, cpu, memory, p99},
 };
 
-/// One figure, with the bound that it must meet and the better value that is aimed for.
+/// A figure of framecast, the bound that it must meet, and the better value that is aimed for.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Number in the report. Targets about one subject share it.
+    /// Number in the report. Targets about the same subject have the same number.
     pub row: u8,
     pub condition: &'static str,
     measure: Measure,
@@ -17,6 +17,7 @@ pub struct Target {
     pub aim: f64,
 }
 
+/// A bound that a figure must meet.
 #[derive(Clone, Copy, Debug)]
 pub enum Bound {
     AtLeast(f64),
@@ -25,21 +26,23 @@ pub enum Bound {
 
 use Bound::{AtLeast, AtMost};
 
+/// The way in which a figure is taken from the results.
 #[derive(Clone, Copy, Debug)]
 enum Measure {
     /// framecast's CPU time per message, divided by the peer's.
     Cost(&'static Cell, Peer),
     /// framecast's messages per second of CPU time, divided by the peer's.
     Speed(&'static Cell, Peer),
-    /// framecast's system calls per message, in this cell.
+    /// framecast's system calls per message in this cell.
     Calls(&'static Cell),
-    /// framecast's system calls per message that write to sockets.
+    /// Those of framecast's system calls per message in this cell that write to sockets.
     Writes(&'static Cell),
-    /// A figure of one peer, compared with no other.
+    /// A figure of one peer, which is not compared with another peer.
     Of(&'static Cell, Peer, Figure),
-    /// A figure of framecast in the first cell, divided by that in the second.
+    /// A figure of framecast in the first cell, divided by the same figure of framecast in the
+    /// second cell.
     Between(&'static Cell, &'static Cell, Figure),
-    /// A figure of framecast run in another way (the peer), divided by the same figure of
+    /// A figure of the peer, which is framecast run in another way, divided by the same figure of
     /// framecast.
     Variant(&'static Cell, Peer, Figure),
     /// Memory that the kernel holds for the socket of each subscriber that never reads, in MiB.
@@ -51,7 +54,8 @@ impl Target {
     pub fn value(&self, results: &Results) -> Option<f64> {
         match self.measure {
             Measure::Cost(cell, other) => results.ratio((cell, Framecast), (cell, other), cpu),
-            // The ratio of messages per time is the inverse of that of time per message.
+            // Messages per CPU time are the inverse of CPU time per message, so the two are
+            // exchanged.
             Measure::Speed(cell, other) => results.ratio((cell, other), (cell, Framecast), cpu),
             Measure::Calls(cell) => results.calls(cell, Framecast).map(|calls| calls.all),
             Measure::Writes(cell) => results.calls(cell, Framecast).map(|calls| calls.writes),
@@ -74,7 +78,7 @@ impl Target {
         }
     }
 
-    /// Returns true if `value` reaches the aim, too.
+    /// Returns true if `value`, rounded in the same way, also reaches the aim.
     pub fn is_aim_reached(&self, value: f64) -> bool {
         match self.must {
             AtLeast(_) => self.rounded(value) >= self.aim,
@@ -90,7 +94,7 @@ impl Target {
         }
     }
 
-    /// Returns `value` as text, with the number of decimals that suits the size of the bound.
+    /// Returns `value` as text. The number of decimals depends on the size of the bound.
     pub fn show(&self, value: f64) -> String {
         format!("{value:.*}", self.digits())
     }
@@ -111,8 +115,8 @@ impl Target {
     }
 }
 
-/// Returns the additional memory that the kernel holds for sockets because of the stalled
-/// subscribers, in MiB for each of them.
+/// Returns the memory that the kernel holds for sockets because of the stalled subscribers, in MiB
+/// for each of them: the difference between the runs with and without them.
 fn stalled_memory(results: &Results) -> Option<f64> {
     let bytes: Figure = |sample| Some(sample.socket_bytes);
     let with = results.median(&cells::STALL, BesideStalled, bytes)?;
@@ -120,12 +124,12 @@ fn stalled_memory(results: &Results) -> Option<f64> {
     Some((with - without).max(0.0) / BesideStalled.stalled() as f64 / f64::from(1 << 20))
 }
 
-/// Returns the share of the deliveries that arrived.
+/// Returns the share of the deliveries that arrived, from 0 to 1.
 fn ratio_delivered(sample: &Sample) -> Option<f64> {
     Some(sample.outcome.delivery_ratio)
 }
 
-/// Returns the share of the stalled subscribers that the server has disconnected.
+/// Returns the share of the stalled subscribers that the server has disconnected, from 0 to 1.
 fn stalled_disconnected(sample: &Sample) -> Option<f64> {
     Some(sample.stalled.disconnected as f64 / sample.stalled.total.max(1) as f64)
 }

@@ -20,8 +20,8 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Returns the first line of `text` that is not blank, escaped and shortened. Empty if there is
-/// none.
+/// Returns the first line of `text` that is not blank, escaped and shortened. Returns an empty text
+/// if all lines are blank.
 pub(crate) fn first_line(text: &str) -> String {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());
     let line = line.unwrap_or_default();

@@ -16,8 +16,8 @@ use tracing_subscriber::{
 
 use crate::stderr::{Lines, log_line};
 
-/// Starts logging to standard error, by way of `lines`. Data that clients sent is logged by its
-/// `Debug` format, which escapes it.
+/// Starts to log to standard error, through the queue `lines`. Data that clients sent is logged by
+/// its `Debug` format, which escapes it.
 pub(super) fn start(filter: &str, lines: Lines) -> anyhow::Result<()> {
     let targets = targets(filter)?;
     log_panics(lines.clone());
@@ -49,8 +49,8 @@ fn targets(filter: &str) -> anyhow::Result<Targets> {
     }
 }
 
-/// Logs every panic, whatever the filter. The default hook writes to standard error directly, which
-/// could block a shard that panics.
+/// Logs every panic, even if the filter of the log turns errors off. The default hook writes to
+/// standard error directly, which could block a shard that panics.
 fn log_panics(lines: Lines) {
     panic::set_hook(Box::new(move |info| {
         let message = info.payload_as_str().unwrap_or("not a text");

@@ -38,7 +38,7 @@ use self::stderr::Stderr;
 /// The allocator: jemalloc, because it gives memory back to the system after many connections have
 /// ended. Measured 30 s after 9,000 connections had made the server use 650 MB: jemalloc still held
 /// 2 % of that, glibc's allocator 97 % and mimalloc (with its defaults) 18 to 40 %. An idle
-/// connection takes 0.9 KiB, and 1.1 or 1.5 with the other two.
+/// connection takes 0.9 KiB with jemalloc, and 1.1 or 1.5 KiB with the other two.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
@@ -59,14 +59,14 @@ enum Command {
     Load(load::Args),
 }
 
-/// The error of a run of `load` that Ctrl-C has ended, with the text to print. The program exits
-/// with status 130.
+/// The error of a run of `load` that Ctrl-C has ended. It holds the text to print. The program
+/// exits with status 130.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Interrupted(String);
 
-/// A wrong command line or setting that clap's parser accepts. The program exits with status 2, as
-/// after an error of the parser.
+/// A mistake in the command line or in a setting that clap's parser does not find. The program
+/// exits with status 2, as after an error that the parser finds.
 #[derive(Debug)]
 struct Misuse(anyhow::Error);
 
@@ -143,7 +143,7 @@ fn with_negative_values(words: impl IntoIterator<Item = OsString>) -> Vec<OsStri
     joined
 }
 
-/// Returns true for an option without `=` and a value.
+/// Returns true if `word` is a long option that has no value after a `=`.
 fn is_option(word: &OsStr) -> bool {
     let word = word.as_encoded_bytes();
     word.starts_with(b"--") && !word.contains(&b'=')
@@ -177,7 +177,8 @@ fn block_on(subcommand: impl Future<Output = anyhow::Result<()>>) -> anyhow::Res
     done
 }
 
-/// Prints the help or the version, or an error of the command line in one line.
+/// Prints the help or the version, or an error of the command line in one line. Returns the exit
+/// status.
 fn usage(error: &clap::Error, stderr: &Stderr) -> ExitCode {
     if matches!(
         error.kind(),

@@ -24,8 +24,8 @@ use crate::{
     url::Url,
 };
 
-/// Time that connecting, the request and the response may take together. Arbitrary: publishing does
-/// not wait for subscribers, so a server that needs longer has a problem.
+/// Time that the connect, the request and the response may take together. Arbitrary: publishing
+/// does not wait for subscribers, so a server that needs longer has a problem.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest response body that is read, in bytes. Arbitrary: a count or a one-line error is far
@@ -94,7 +94,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{line}").context("writing to standard output")
 }
 
-/// Parses the URL to which `/publish` is appended.
+/// Parses `url`, to which `/publish` will be appended.
 fn base(url: &str) -> anyhow::Result<Url> {
     let url = Url::parse(url, "http")?;
     ensure!(url.query.is_none(), "the URL must not contain `?`");
@@ -121,6 +121,7 @@ struct PublishRequest<'a> {
     user_id: Option<UserId<'a>>,
 }
 
+/// The id of a user, which the server takes as a number or as a text.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum UserId<'a> {
@@ -198,12 +199,12 @@ async fn post(url: &Url, headers: &Headers, body: Vec<u8>) -> anyhow::Result<(St
     answer
 }
 
-/// Returns the number of connections to which the message was queued, or `None` if the server does
-/// not know it yet.
+/// Returns the number of connections to which the server has queued the message, from its response.
+/// `None` if the server does not know the number yet.
 ///
 /// # Errors
 ///
-/// The server refused the message, with its reason.
+/// The server refused the message. The error has the reason that the server gave.
 fn queued(status: StatusCode, body: &[u8]) -> anyhow::Result<Option<u64>> {
     let answer = serde_json::from_slice(body);
     if status.is_success() {
@@ -227,6 +228,7 @@ fn queued(status: StatusCode, body: &[u8]) -> anyhow::Result<Option<u64>> {
 mod tests {
     use super::*;
 
+    /// Returns the error of a publication to which the server answers `status` and `body`.
     fn error_of(status: u16, body: &str) -> String {
         let status = StatusCode::from_u16(status).unwrap();
         queued(status, body.as_bytes()).unwrap_err().to_string()
@@ -269,6 +271,7 @@ mod tests {
     #[test]
     fn a_user_id_is_a_number_only_if_it_is_written_like_one() {
         assert_eq!(UserId::parse("42"), UserId::Number(42));
+        // The last number is 2^64, which is one more than a number can be.
         for id in ["alice", "007", "+7", "-1", "18446744073709551616", ""] {
             assert_eq!(UserId::parse(id), UserId::Text(id));
         }

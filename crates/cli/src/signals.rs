@@ -13,7 +13,8 @@ use tokio::{
     sync::oneshot,
 };
 
-/// Starts to handle SIGINT, SIGTERM and SIGHUP. The receiver completes at the first of them.
+/// Starts to handle SIGINT, SIGTERM and SIGHUP. Returns a receiver that completes at the first of
+/// these signals.
 pub(super) fn listen() -> anyhow::Result<oneshot::Receiver<()>> {
     let (stop, stopped) = oneshot::channel();
     let (ready, is_ready) = mpsc::sync_channel(1);
@@ -33,6 +34,7 @@ pub(super) fn listen() -> anyhow::Result<oneshot::Receiver<()>> {
         .name("signals".into())
         .spawn(run)
         .context("signals")?;
+    // Waits until the handlers of the signals are installed, or can not be.
     let registered = is_ready.recv();
     registered
         .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
@@ -43,7 +45,7 @@ pub(super) fn listen() -> anyhow::Result<oneshot::Receiver<()>> {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// `None` if SIGHUP does not end the process.
+    /// SIGHUP, or `None` if it does not end the process: it is ignored, or was the first signal.
     hang_up: Option<Signal>,
 }
 

@@ -12,7 +12,7 @@ use serde::{
 
 use crate::value::InvalidValue;
 
-/// A size of at most `MOST` bytes, written such as `65536`, `64KiB` or `200Mi`.
+/// A size of at most `MOST` bytes, which is written like `65536`, `64KiB` or `200Mi`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size<const MOST: usize = { usize::MAX }>(pub(crate) usize);
 
@@ -57,7 +57,7 @@ impl<'de, const MOST: usize> Deserialize<'de> for Size<MOST> {
     }
 }
 
-/// Deserializes a size of the settings file, which is a number or a text.
+/// Deserializes a size in the settings file, where it is a number or a text.
 struct SizeVisitor<const MOST: usize>;
 
 impl<const MOST: usize> Visitor<'_> for SizeVisitor<MOST> {
@@ -79,7 +79,7 @@ impl<const MOST: usize> Visitor<'_> for SizeVisitor<MOST> {
     }
 }
 
-/// Formats a size in the largest unit of which it is a multiple.
+/// Formats a number of bytes in the largest unit of which it is a multiple: `64KiB`.
 fn written(bytes: usize) -> String {
     let unit = UNITS
         .into_iter()

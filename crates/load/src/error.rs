@@ -1,4 +1,4 @@
-//! Errors: reasons why a run fails. Messages that the server loses are no error: the report has
+//! Errors: reasons why a run fails. Messages that the server loses are no error: the report counts
 //! them.
 
 use std::{io, net::SocketAddr, time::Duration};
@@ -39,10 +39,10 @@ pub enum Error {
     /// The system has no random bytes for the key of a handshake.
     #[error("cannot read random bytes")]
     Random(#[source] io::Error),
-    /// The server refused an opening handshake.
+    /// The server refused an opening handshake or a registration.
     #[error(transparent)]
     Rejected(Rejection),
-    /// A registration over HTTP failed.
+    /// The connection for registrations over HTTP broke, or the response took too long.
     #[error("cannot register a connection")]
     Register(#[source] io::Error),
     /// No more connections could be opened.

@@ -1,7 +1,7 @@
 //! The fast path: takes whole plain messages in place from the receive buffer.
 //!
 //! A plain message is a single uncompressed frame. Most messages are plain, have arrived whole and
-//! need nothing but unmasking. They bypass the gate and fastwebsockets. All other bytes, invalid
+//! need nothing but unmasking, so they bypass the gate and fastwebsockets. All other bytes, invalid
 //! ones included, are left unchanged for the gate.
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     validator::MessageLimits,
 };
 
-/// The beginning of the bytes received from a client, between two messages.
+/// The beginning of the bytes that were received from a client. It is not inside a message.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Head<'a> {
     /// A whole plain message, unmasked in place.
@@ -25,8 +25,8 @@ pub enum Head<'a> {
     },
     /// A plain message that has not arrived whole. Its bytes are unchanged.
     Part {
-        /// Length of the frame, header included, in bytes. While the header itself is incomplete:
-        /// the number of bytes needed to read more of the header.
+        /// Length of the frame, header included, in bytes. While the header is incomplete, this is
+        /// the number of bytes after which more of the header can be read.
         wire_len: usize,
     },
     /// Anything else, which must be read through the gate. Its bytes are unchanged.
@@ -34,7 +34,7 @@ pub enum Head<'a> {
 }
 
 /// Classifies the beginning of `received`. Unmasks a whole plain message in place.
-// Inlined, because the loop of another crate calls it once per message: the call itself would cost
+// Inlined, because a loop in another crate calls this once per message: the call itself would cost
 // a twelfth of an echo.
 #[inline]
 pub fn head(received: &mut [u8], limits: MessageLimits) -> Head<'_> {
@@ -92,6 +92,8 @@ mod tests {
     };
     const KEY: [u8; 4] = [9, 8, 7, 6];
 
+    /// Returns a frame whose header begins with `head` and ends with [`KEY`], and whose payload is
+    /// masked.
     fn frame(head: &[u8], payload: &[u8]) -> Vec<u8> {
         let masked = payload.iter().zip(KEY.iter().cycle());
         let masked = masked.map(|(byte, key)| byte ^ key);

@@ -1,14 +1,15 @@
 //! Splits large frames into parts, so that fastwebsockets reserves little more memory than has
 //! arrived.
 //!
-//! fastwebsockets reserves the whole payload length of a header as soon as it reads the header. So
-//! the gate shows it a large frame as fragments of at most 8 KiB, the parts: that is what
-//! fastwebsockets reads instead of the frame. Each part has a header of its own, which
-//! fastwebsockets gets only after the payload of the part before.
+//! fastwebsockets reserves memory for the whole payload as soon as it has read the header of a
+//! frame. So the gate presents ("shows") a large frame to fastwebsockets as several fragments of at
+//! most 8 KiB, the parts. Each part has a header of its own, which fastwebsockets gets only after
+//! the payload of the previous part.
 //!
 //! A reader of whole messages gets the same message as without parts. A reader of single frames
-//! could not tell a part from a fragment that the peer sent. So for it each frame is shown as a
-//! message of its own, whose fragments can only be parts. This module performs no I/O.
+//! could not tell a part from a fragment that the peer has sent. So for such a reader, each frame
+//! is shown to fastwebsockets as a whole message, whose fragments can only be parts. This module
+//! performs no I/O.
 //!
 //! ```text
 //!  sent by the peer             shown to fastwebsockets
@@ -21,22 +22,22 @@
 
 use super::header::{CONTROL, FIN, MASK, MAX_BYTES};
 
-/// State of the frame that fastwebsockets is reading. The parts' headers have masking keys of zero,
-/// because the payload is unmasked already.
+/// State of the frame that fastwebsockets is reading. The headers of parts have masking keys of
+/// zero, because the payload is unmasked already.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    /// The header that fastwebsockets reads next: the frame's own, which may not have arrived
-    /// whole, or that of the next part.
+    /// The header that fastwebsockets reads next: the header of the frame itself, of which perhaps
+    /// not all bytes have arrived, or the header of the next part.
     header: [u8; MAX_BYTES],
     /// Number of bytes of `header` that are filled.
     len: usize,
     /// Number of bytes of `header` that fastwebsockets has read.
     shown: usize,
-    /// The frame's own header has arrived whole.
+    /// True if the header of the frame has arrived whole.
     is_whole: bool,
-    /// The last part has the FIN bit.
+    /// True if the last part must have the FIN bit.
     is_final: bool,
-    /// Each frame is shown as a message of its own, for a reader of frames.
+    /// True if each frame is shown as a whole message, for a reader of frames.
     frames_as_messages: bool,
     /// Payload bytes of the current part that fastwebsockets has not read yet.
     part: u64,
@@ -45,7 +46,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Returns a state that shows each frame as a message of its own, for a reader of frames.
+    /// Returns a state that shows each frame as a whole message, for a reader of frames.
     pub(super) fn of_frames() -> Self {
         Self {
             frames_as_messages: true,
@@ -53,7 +54,7 @@ impl Parts {
         }
     }
 
-    /// Appends arrived bytes of the frame's header.
+    /// Appends bytes of the frame's header that have arrived.
     pub(super) fn take_header(&mut self, bytes: &[u8]) {
         if self.is_whole {
             (self.len, self.shown, self.is_whole) = (0, 0, false);
@@ -62,9 +63,9 @@ impl Parts {
         self.len += bytes.len();
     }
 
-    /// Begins a frame with `payload` bytes of payload, whose header has arrived whole. Returns true
-    /// if the frame is the last of the peer's message, false if more frames of it follow, and
-    /// `None` for a control frame.
+    /// Begins a frame whose header has arrived whole, and which has `payload` bytes of payload.
+    /// Returns true if this is the last frame of the peer's message, false if more frames of the
+    /// message follow, and `None` for a control frame.
     pub(super) fn begin(&mut self, payload: u64) -> Option<bool> {
         self.is_whole = true;
         (self.part, self.later_parts) = (payload, 0);
@@ -84,8 +85,8 @@ impl Parts {
         Some(arrived & FIN != 0)
     }
 
-    /// Returns the header bytes that fastwebsockets must read next, or nothing while the frame's
-    /// own header is incomplete.
+    /// Returns the header bytes that fastwebsockets must read next. There are none while the
+    /// frame's header is incomplete, and while a payload is read.
     pub(super) fn header(&self) -> &[u8] {
         if self.is_whole {
             &self.header[self.shown..self.len]
@@ -104,8 +105,8 @@ impl Parts {
         self.part
     }
 
-    /// Records that fastwebsockets has read `count` bytes of payload. Builds the next part's header
-    /// if they were the last of their part.
+    /// Records that fastwebsockets has read `count` bytes of payload. If these were the last bytes
+    /// of a part, builds the header of the next part.
     pub(super) fn payload_shown(&mut self, count: usize) {
         self.part -= count as u64;
         if self.part == 0 && self.later_parts > 0 {
@@ -113,8 +114,8 @@ impl Parts {
         }
     }
 
-    /// Takes the next part off `later_parts`, and builds its header. `opcode` is that of the frame
-    /// for the first part, and 0 (continuation) for all others.
+    /// Takes the next part off `later_parts`, and builds its header. `opcode` is the opcode of the
+    /// frame for the first part, and 0 (continuation) for all others.
     fn next_part(&mut self, opcode: u8) {
         self.part = self.later_parts.min(PART_BYTES);
         self.later_parts -= self.part;
@@ -140,19 +141,20 @@ impl Parts {
 
 const BINARY: u8 = 0x2;
 
-/// Size of the largest part, in bytes. fastwebsockets' buffer is about as large anyway.
+/// Size of the largest part, in bytes. The buffer of fastwebsockets is about as large in any case.
 const PART_BYTES: u64 = 8 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Returns the frames that fastwebsockets reads for a frame with this header and this number of
-    /// payload bytes. Of each it returns the first byte (FIN and opcode) and the payload length.
+    /// Returns the frames that fastwebsockets reads in place of a frame with this header and this
+    /// number of payload bytes: of each its first byte (FIN and opcode) and its payload length.
     fn shown(header: &[u8], payload: u64) -> Vec<(u8, u64)> {
         shown_by(Parts::default(), header, payload)
     }
 
+    /// Returns the same as [`shown`], for a frame that is added to `parts`.
     fn shown_by(mut parts: Parts, header: &[u8], payload: u64) -> Vec<(u8, u64)> {
         // The header may arrive byte by byte.
         for byte in header {
@@ -191,6 +193,7 @@ mod tests {
 
     #[test]
     fn to_a_reader_of_frames_each_fragment_is_shown_as_a_message() {
+        // A long frame has 20,000 (0x4E20) bytes of payload, a short one 1.
         let long = |first| [first, 0xFE, 0x4E, 0x20, 0, 0, 0, 0];
         for first in [0x02, 0x82, 0x00, 0x80] {
             let parts = shown_by(Parts::of_frames(), &long(first), 20_000);
@@ -209,6 +212,8 @@ mod tests {
             parts.take_header(&[first, 0x80, 0, 0, 0, 0]);
             parts.begin(0)
         };
+        // The first frame of a message, a middle one, the last one, a message of one frame, and a
+        // Ping.
         let firsts = [0x02, 0x00, 0x80, 0x82, 0x89];
         let ends = [Some(false), Some(false), Some(true), Some(true), None];
         assert_eq!(firsts.map(begin), ends);
@@ -217,6 +222,7 @@ mod tests {
     #[test]
     fn the_header_of_a_part_has_the_shortest_length() {
         let mut parts = Parts::default();
+        // 0x2001 is 8,193: a part of 8,192 bytes, and one of 1.
         parts.take_header(&[0x82, 0xFE, 0x20, 0x01, 9, 9, 9, 9]);
         parts.begin(8193);
         assert_eq!(parts.header(), [0x02, 0xFE, 0x20, 0, 0, 0, 0, 0]);

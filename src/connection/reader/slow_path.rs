@@ -1,8 +1,8 @@
-//! The slow path: futures that read a message through the gate and fastwebsockets, wait until the
-//! connection may be read, or wait for a permit to publish.
+//! The slow path: futures that read a message through the gate and fastwebsockets, that wait while
+//! too many replies are unwritten, or that wait for a permit to publish.
 //!
-//! `read_frame` of fastwebsockets is not cancel safe, so such a future is polled until it
-//! completes, or until the connection has ended.
+//! `read_frame` of fastwebsockets is not cancel safe. So a future of the slow path is polled until
+//! it completes, or until the connection has ended.
 
 use std::{
     future::{Future, poll_fn},
@@ -41,9 +41,9 @@ pub(super) type SlowPath = Pin<Box<dyn Future<Output = Outcome>>>;
 pub(super) enum Outcome {
     /// A frame of a fragmented message, and the future that reads the next frames.
     Fragment(OwnedFragment, SlowPath),
-    /// No message: the connection is between two messages.
+    /// No message: all bytes so far are read, and the connection is between two messages.
     Idle,
-    /// A permit to publish in this turn.
+    /// The permit with which the connection may publish in this turn.
     Permitted(PublishPermit),
     /// A whole message.
     Message(Kind, Bytes),
@@ -53,7 +53,7 @@ pub(super) enum Outcome {
 
 /// A frame of a fragmented message.
 pub(super) struct OwnedFragment {
-    /// `None` unless this is the first frame.
+    /// Kind of the message, in its first frame. `None` in all other frames.
     kind: Option<Kind>,
     is_last: bool,
     payload: Bytes,
@@ -78,8 +78,9 @@ pub(super) async fn wait_while_behind(handle: HandleRef) -> Outcome {
     Outcome::Idle
 }
 
+/// Waits until the outbox is no longer so full that reading must wait.
 async fn wait_while_reader_is_held(handle: &HandleRef) {
-    // The connection's task is woken when its outbox is empty.
+    // No waker is stored here, because the shard wakes the task anyway when the outbox is empty.
     poll_fn(|_| {
         if handle.hold_reader_if_behind() {
             Poll::Pending
@@ -90,8 +91,8 @@ async fn wait_while_reader_is_held(handle: &HandleRef) {
     .await;
 }
 
-/// Waits for a permit, publishes, and goes on with `rest`, the future that was interrupted, if
-/// there is one.
+/// Waits for a permit and publishes. After that it goes on with `rest`, the future of the slow path
+/// that was interrupted, if there is one.
 pub(super) async fn publish(
     handle: HandleRef,
     waiting: WaitingPublications,
@@ -116,8 +117,8 @@ pub(super) async fn publish(
     }
 }
 
-/// Reads a message through the gate and fastwebsockets. With `in_fragments`, the outcome of a
-/// fragmented message is its first frame.
+/// Reads a message through the gate and fastwebsockets. If `in_fragments`, a fragmented message is
+/// returned frame by frame: first its first frame, with the future that reads the others.
 pub(super) async fn read(handle: HandleRef, in_fragments: bool) -> Outcome {
     let infos = MessageInfos::default();
     let is_final = IsFinal::default();
@@ -131,7 +132,7 @@ pub(super) async fn read(handle: HandleRef, in_fragments: bool) -> Outcome {
     read_on(engine, handler).await
 }
 
-/// Reads until the message is complete, or only its next frame if the protocol wants fragments.
+/// Reads up to the end of the message, or only the next frame if the protocol wants fragments.
 async fn read_on(
     mut engine: Engine<impl FnMut(&[u8]) + Unpin + 'static>,
     handler: FrameHandler,
@@ -200,6 +201,8 @@ impl FrameHandler {
                 let message = self.inflate(info, frame.payload).await?;
                 Ok(FrameOutcome::Message(info.kind, message))
             }
+            // Does not happen: fastwebsockets returns whole messages, and the gate has an info for
+            // each.
             None if !self.in_fragments => Ok(FrameOutcome::Nothing),
             // Only the first frame of a message has its kind.
             info => Ok(FrameOutcome::Fragment(OwnedFragment {
@@ -210,8 +213,8 @@ impl FrameHandler {
         }
     }
 
-    /// Returns the message that a payload has. Inflates it if it is compressed, which may take
-    /// several turns.
+    /// Returns the message whose payload fastwebsockets has read. If it is compressed, it is
+    /// inflated, which may take several turns.
     async fn inflate(
         &self,
         info: MessageInfo,
@@ -243,8 +246,8 @@ impl FrameHandler {
     }
 }
 
-/// Returns a payload that outlives fastwebsockets' buffers. The payload of a whole message is owned
-/// already, and not copied.
+/// Returns the bytes of a payload without a borrow of fastwebsockets' buffers. The payload of a
+/// whole message is owned already, and is not copied.
 fn into_owned(payload: Payload<'_>) -> Bytes {
     match payload {
         Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
@@ -254,16 +257,17 @@ fn into_owned(payload: Payload<'_>) -> Bytes {
     }
 }
 
-/// Bytes of memory that an inflater holds.
+/// Bytes of memory that an inflater holds by itself.
 const INFLATER_BYTES: usize = 64 * 1024;
 
-/// The cost of a step of inflating, in nanoseconds. A few steps cost up to 100,000.
+/// Nanoseconds that a turn is charged for a step of inflating. A few steps take up to 100,000.
 const INFLATE: u64 = 10_000;
 
-/// fastwebsockets on a connection. `W` is called with its automatic answers to Ping and Close.
+/// fastwebsockets as it reads a message of a connection. `W` is the callback for its automatic
+/// answers to Ping and Close.
 type Engine<W> = FragmentCollector<ReadSide<Inbound, W>>;
 
-/// Builds fastwebsockets on the bytes from the peer. Its automatic Pongs and Closes go to the
+/// Sets fastwebsockets up to read the bytes from the peer. Its automatic Pongs and Closes go to the
 /// outbox.
 fn engine(
     handle: &HandleRef,
@@ -291,15 +295,15 @@ fn engine(
     FragmentCollector::new(web_socket)
 }
 
-/// A reader of the peer's bytes, through the shard's receive buffer. It enters the memory for the
-/// message in the shard's ledger.
+/// The stream of the peer's bytes, which come through the shard's receive buffer. It enters the
+/// memory that an unfinished message holds in the shard's ledger.
 struct Inbound {
     handle: HandleRef,
     /// The entry in the ledger for the memory that fastwebsockets may hold for the message.
     message: UnfinishedMessage,
     /// Number of bytes that were received for the message so far, control frames included.
     received: usize,
-    /// Size of the largest allowed message, in bytes on the wire (compressed or not).
+    /// Size of the largest allowed message, in bytes as it is received (compressed or not).
     limit: usize,
 }
 

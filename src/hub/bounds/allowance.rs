@@ -37,7 +37,7 @@ impl Allowance {
         }
     }
 
-    /// Begins a step that may take `limit`, for a caller that has read the clock anyway.
+    /// Begins a step that may take `limit`. The caller has just read the time `now` from the clock.
     pub(crate) fn since(now: Instant, limit: Duration) -> Self {
         Self {
             begun: Some(now),
@@ -51,6 +51,7 @@ impl Allowance {
         self.spend_by(nanoseconds, Instant::now);
     }
 
+    /// Charges work as [`spend`](Self::spend) does. `now` reads the clock.
     #[inline]
     fn spend_by(&mut self, nanoseconds: u64, now: impl FnOnce() -> Instant) {
         self.charged += nanoseconds;
@@ -64,8 +65,9 @@ impl Allowance {
         self.update(Instant::now());
     }
 
-    /// Replaces the estimate of the time used by that of the clock. The first reading has no earlier
-    /// one to compare with: the step is then taken to have begun as long ago as was charged.
+    /// Sets the time used to the time that has passed on the clock since the step began. At the
+    /// first reading, the begin of the step is not known: the step is assumed to have taken as long
+    /// as the work that was charged to it.
     fn update(&mut self, now: Instant) {
         let charged = Duration::from_nanos(std::mem::take(&mut self.charged)).min(self.limit);
         let begun = *self
@@ -97,13 +99,13 @@ impl Allowance {
     }
 }
 
-/// The time of a step: short against the 5 ms that no input may hold a shard for, and long against
-/// the cost of going from one step to the next (2 us).
+/// Time limit of a step: short against the 5 ms that no input may hold a shard for, and long
+/// against the cost of going from one step to the next (2 us).
 pub(crate) const STEP: Duration = Duration::from_nanos(STEP_NANOSECONDS);
 
 pub(crate) const STEP_NANOSECONDS: u64 = 500_000;
 
-/// The cost of ending a connection, in nanoseconds, if it follows 128 topics.
+/// The cost of ending a connection that follows 128 topics, the most that it may, in nanoseconds.
 pub(in crate::hub) const END: u64 = 10_000;
 
 /// Nanoseconds of charged work between two readings of the clock. A reading costs 25 ns.
@@ -122,6 +124,7 @@ mod tests {
 
     #[test]
     fn a_step_ends_by_the_time_on_the_clock_and_not_by_the_charged_time() {
+        // `begin` is the time of the first reading. All time before it is that of charged work.
         let begin = Instant::now();
         let mut allowance = Allowance::new(STEP);
         allowance.spend_by(100 * CLOCK_INTERVAL, || begin);

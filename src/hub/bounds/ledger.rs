@@ -13,7 +13,8 @@ use std::{
 
 use crate::hub::bounds::budget::{Budget, signed};
 
-/// The ledger of a shard, with the clock that tells how long messages have waited.
+/// The ledger of a shard, and the coarse clock by which the shard measures how long messages have
+/// waited.
 pub(crate) struct Ledger {
     budget: Arc<Budget>,
     /// Change in bytes that is not reported to the budget yet.
@@ -58,7 +59,7 @@ impl Ledger {
         &self.budget
     }
 
-    /// Enters `bytes` until the returned entry is dropped.
+    /// Enters `bytes` in the ledger until the returned entry is dropped.
     pub(crate) fn hold(self: &Rc<Self>, bytes: usize) -> Held {
         self.change(signed(bytes));
         Held {
@@ -67,7 +68,7 @@ impl Ledger {
         }
     }
 
-    /// Enters `bytes` until [`remove`](Self::remove) removes them.
+    /// Enters `bytes` in the ledger until [`remove`](Self::remove) removes them.
     pub(in crate::hub) fn enter(&self, bytes: usize) {
         self.change(signed(bytes));
     }
@@ -85,7 +86,7 @@ impl Ledger {
         }
     }
 
-    /// Reports all changes to the budget.
+    /// Reports all changes since the last report to the budget.
     pub(in crate::hub) fn report(&self) {
         self.budget.change(self.unreported.take());
     }
@@ -187,7 +188,8 @@ mod tests {
 
     #[test]
     fn the_time_between_two_moments_is_right_when_the_clock_wraps_around() {
-        let moment = |ms| Moment(ms);
+        // In milliseconds. `u32::MAX - 499` is 500 ms before the clock begins at 0 again.
+        let moment = |milliseconds| Moment(milliseconds);
         assert_eq!(moment(1500).since(moment(500)).as_secs(), 1);
         assert_eq!(moment(500).since(moment(u32::MAX - 499)).as_secs(), 1);
         assert_eq!(moment(500).since(moment(501)), Duration::ZERO);

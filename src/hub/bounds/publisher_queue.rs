@@ -42,7 +42,8 @@ impl PublisherQueue {
     }
 }
 
-/// Waits while `must_wait` returns true. Code that changes its result must notify `change`.
+/// Waits while `must_wait` returns true. Code that makes `must_wait` return false must notify
+/// `change`.
 ///
 /// # Cancel safety
 ///
@@ -57,8 +58,9 @@ pub(in crate::hub) async fn wait_while(change: &Notify, must_wait: impl Fn() -> 
     }
 }
 
-/// Number of publishers that may publish at a time, each for a short turn: while some of them are
-/// being woken, others publish. With fewer permits, waiting publishers would wait for each other.
+/// Number of publishers that may publish at a time, each for a short turn. There are so many
+/// because a publisher holds its permit already while its task is being woken: meanwhile others
+/// publish. With few permits, publishers would wait for each other's wake-ups.
 const PERMITS: usize = 64;
 
 #[cfg(test)]
@@ -79,6 +81,7 @@ mod tests {
         assert!((&mut first).now_or_never().is_none());
         assert!((&mut second).now_or_never().is_none());
         drop(permits.pop());
+        // The permit is for `first`, although `second` is polled before it.
         assert!((&mut second).now_or_never().is_none());
         assert!((&mut first).now_or_never().is_some());
     }

@@ -47,6 +47,7 @@ impl<K: Key, V> Table<K, V> {
             None => self.add_chunk(),
         };
         let chunk = self.chunks[index as usize].get_or_insert_default();
+        // The first free slot.
         let slot = chunk.used.trailing_ones();
         let key = key(self.next_number, index * SLOTS + slot);
         chunk.slots[slot as usize] = Some((key, value));
@@ -60,6 +61,8 @@ impl<K: Key, V> Table<K, V> {
         key
     }
 
+    /// Returns the index for a new chunk: that of a freed chunk, or else the one behind the last
+    /// chunk. The chunk is made when its first entry is inserted.
     fn add_chunk(&mut self) -> u32 {
         let index = self.freed.pop_first().unwrap_or_else(|| {
             self.chunks.push(None);
@@ -83,6 +86,7 @@ impl<K: Key, V> Table<K, V> {
             *entry = None;
             self.with_free_slots.remove(&index);
             self.freed.insert(index);
+            // The last chunk must not be empty.
             while self.chunks.pop_if(|last| last.is_none()).is_some() {
                 self.freed.pop_last();
             }
@@ -112,9 +116,9 @@ impl<K: Key, V> Table<K, V> {
         self.len
     }
 
-    /// Returns the entries of chunk `index`, or `None` behind the last chunk. Between two calls,
-    /// entries may be inserted and removed: a caller that goes through all chunks in order still
-    /// visits every entry that was in the table the whole time.
+    /// Returns the entries of chunk `index`, or `None` if `index` is behind the last chunk. A
+    /// caller may go through all chunks in order, and insert and remove entries between two calls:
+    /// it still visits every entry that is in the table the whole time.
     pub(in crate::hub) fn chunk(&self, index: usize) -> Option<impl Iterator<Item = (K, &V)>> {
         let chunk = self.chunks.get(index)?;
         let entries = chunk.iter().flat_map(|chunk| chunk.slots.iter().flatten());
@@ -254,6 +258,8 @@ mod tests {
             let mut model = HashMap::new();
             let mut keys = Vec::new();
             for (value, (step, pick)) in steps.into_iter().enumerate() {
+                // Three steps of five insert an entry. The others remove one, or try to remove one
+                // that was removed before.
                 if step < 3 || keys.is_empty() {
                     let key = table.insert(value);
                     prop_assert!(model.insert(key, value).is_none());

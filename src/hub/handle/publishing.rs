@@ -22,18 +22,21 @@ impl HandleRef {
         self.shard.shared.encode(message)
     }
 
-    /// Publishes to every one of `topics`, after all that this connection published before. The
-    /// caller must have a permit if [it needs one](Self::must_wait_to_publish).
+    /// Publishes to every one of `topics`, behind all messages that this connection published
+    /// before. The caller must have a permit if [it needs one](Self::must_wait_to_publish).
     pub(in crate::hub) fn publish(&self, topics: &[TopicName], publication: Publication) {
         self.shard.links.publish(topics, publication);
     }
 
-    /// Returns the approximate number of subscribers of `topics`. If this connection follows these
-    /// topics, only the subscribers on its shard are counted, and every other shard is assumed to
-    /// have as many: that takes no lock of the router. Otherwise the router counts them.
+    /// Returns the approximate number of subscribers of `topics`. If these are the topics that this
+    /// connection follows, in the same order, only the subscribers on its shard are counted, and
+    /// every other shard is assumed to have as many, which takes no lock of the router. Otherwise
+    /// the router counts the subscribers on all shards.
     pub(crate) fn reach(&self, topics: &[TopicName]) -> usize {
         let state = self.shard.state.borrow();
         let mut followed = state.topics_of(self.key);
+        // An element is `None` if the topic is not the next one that the connection follows. Then
+        // the sum is `None`, too.
         let on_this_shard = topics.iter().map(|name| {
             let topic = followed.next().filter(|topic| topic.name.is_clone_of(name));
             Some(topic?.subscribers.len())
@@ -59,9 +62,9 @@ impl HandleRef {
         self.shard.links.must_wait()
     }
 
-    /// Waits for a permit to publish messages that hold `bytes`, which are charged. While it waits,
-    /// the connection is not read, and so its peer is not expected to answer a Ping. Returns `None`
-    /// as soon as the connection has ended: its publications need no permit then, and its closing
+    /// Waits for a permit to publish messages for which `bytes` are charged. While it waits, the
+    /// connection is not read, and so its peer is not expected to answer a Ping. Returns `None` as
+    /// soon as the connection has ended: its messages need no permit then, because its closing
     /// handshake must not be delayed.
     ///
     /// # Cancel safety
@@ -82,8 +85,8 @@ impl HandleRef {
         permit
     }
 
-    /// Waits for a permit to publish, for a connection that has ended. The messages hold `bytes`,
-    /// which are charged.
+    /// Waits for a permit to publish the messages of a connection that has ended. `bytes` are
+    /// charged for the messages.
     ///
     /// # Cancel safety
     ///

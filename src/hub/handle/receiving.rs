@@ -64,7 +64,7 @@ impl HandleRef {
             flow
         };
         let mut receive = self.shard.receive.borrow_mut();
-        // The buffer ends with a part of a frame, of which more may have arrived by now.
+        // While only a part of a frame is left in the buffer, more of it may have arrived by now.
         while let Taken::AllBut { wire_len } = receive.take_plain(limits, &mut take) {
             if !self.try_receive_rest(cx, &mut receive, wire_len) {
                 break;
@@ -100,9 +100,10 @@ impl HandleRef {
         }
     }
 
-    /// Asks for another turn. If memory is exhausted, the turn comes when it no longer is.
+    /// Asks for another turn, in which the connection may receive. If memory is exhausted, the turn
+    /// comes when memory is no longer exhausted.
     fn receive_later(&self, receive: &Receive) {
-        // A turn has a share of bytes to receive, unless memory was exhausted at its begin.
+        // A turn that was begun while memory was exhausted has no share of bytes to receive.
         if receive.has_no_share() {
             self.shard.wait_to_receive(self.key);
         } else {
@@ -124,7 +125,7 @@ impl HandleRef {
         }
     }
 
-    /// Charges work of this turn that may have taken `nanoseconds`.
+    /// Charges the turn for work that is estimated to take `nanoseconds`.
     pub(crate) fn spend(&self, nanoseconds: u64) {
         self.shard.spend(nanoseconds);
     }
@@ -173,7 +174,8 @@ impl HandleRef {
         self.shard.receive.borrow_mut().clear();
     }
 
-    /// Receives from the socket into `space`. Ready with the number of bytes received.
+    /// Receives from the socket into `space`. Ready with the number of bytes received, which is 0
+    /// at the end of the stream, or if the connection has no socket.
     fn poll_receive(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut state = self.shard.state.borrow_mut();
         let is_draining = state.draining.is_some();
@@ -229,7 +231,7 @@ const RECEIVE: u64 = 1_000;
 /// The cost of a plain message, in nanoseconds, besides that of its bytes.
 const MESSAGE: u64 = 40;
 
-/// Nanoseconds of work for plain messages that are charged together.
+/// Work for plain messages, in nanoseconds, that is charged to the turn in one go.
 const CHARGED_TOGETHER: u64 = 2_000;
 
 /// The cost of one read through the gate, in nanoseconds, besides that of the bytes.

@@ -71,7 +71,7 @@ impl HandleRef {
             state.leave(self.key, subscription);
             state.update_gauges();
             if let Some(peer) = state.peers.get_mut(self.key) {
-                // So a connection that has left nearly all topics holds no more than a new one.
+                // A connection that has left most of its topics gives back their memory.
                 if 4 * peer.subscriptions.len() <= peer.subscriptions.capacity() {
                     peer.subscriptions.shrink_to_fit();
                 }
@@ -81,7 +81,7 @@ impl HandleRef {
         self.spend(TOPIC_CHANGE);
     }
 
-    /// Returns true if memory is short, and following `topics` would take more of it than the
+    /// Returns true if memory is short, and following `topics` would take more memory than the
     /// topics that the connection follows now.
     pub(crate) fn is_too_much(&self, topics: &[TopicName]) -> bool {
         let wanted = topics.iter().map(subscription_bytes).sum::<usize>();
@@ -96,7 +96,9 @@ impl HandleRef {
 pub(crate) enum Subscribed {
     /// The connection follows the topic. It may have done so before.
     Yes,
+    /// The connection was not subscribed, because memory is short.
     ShortOfMemory,
+    /// The connection was not subscribed, because it follows [`MAX_TOPICS`] topics already.
     TooMany,
 }
 

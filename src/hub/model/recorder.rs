@@ -15,8 +15,8 @@ use zlib_rs::{Inflate, InflateFlush};
 pub(super) struct Recorder(Arc<Mutex<Vec<u8>>>);
 
 impl Recorder {
-    /// Returns the payloads of the text messages that were written, in order. Panics if one of them
-    /// is compressed although compression was not agreed on.
+    /// Returns the payloads of the text messages that were written, in order. Panics if a message
+    /// is compressed and `may_be_compressed` is false.
     pub(super) fn messages(&self, may_be_compressed: bool) -> Vec<String> {
         let wire = self.0.lock().unwrap();
         let mut rest = &wire[..];
@@ -40,10 +40,12 @@ impl Recorder {
     }
 }
 
+/// Inflates a message. `context` has inflated the messages before it.
 fn inflate(context: &mut Inflate, payload: &[u8]) -> Vec<u8> {
     // The sender has removed these four bytes (RFC 7692 §7.2.1).
     let wire = [payload, &[0x00, 0x00, 0xFF, 0xFF]].concat();
     let before = context.total_out();
+    // No message of the test is longer.
     let mut message = vec![0; 1000];
     let inflated = context.decompress(&wire, &mut message, InflateFlush::SyncFlush);
     inflated.expect("the message is compressed correctly");

@@ -29,8 +29,8 @@ mod tests {
         wire::frame::Frame,
     };
 
-    /// Calls `close_with` for a peer whose outbox was filled by `fill`. Returns all bytes that the
-    /// peer gets.
+    /// Calls `close_with` for a peer that `fill` has prepared. Returns all bytes that arrive at the
+    /// other end of its socket.
     async fn received(fill: impl FnOnce(&mut Peer)) -> Vec<u8> {
         let (near, mut far) = pair().await;
         let mut peer = Peer::new(None, Compression::Off, 0);

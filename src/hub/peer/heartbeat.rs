@@ -51,11 +51,12 @@ impl Heartbeat {
 pub(in crate::hub) struct HeartbeatIntervals {
     /// Sweeps of silence after which the peer is sent a Ping.
     pub(in crate::hub) ping_after: u32,
-    /// Sweeps that the peer has to answer the Ping.
+    /// Sweeps within which the peer must answer the Ping.
     pub(in crate::hub) pong_within: u32,
 }
 
 impl HeartbeatIntervals {
+    /// Converts the time-outs to sweeps, rounded up.
     pub(in crate::hub) fn new(timeouts: &Timeouts) -> Self {
         let interval = Self::sweep_interval(timeouts);
         let sweeps = |time: Duration| {
@@ -76,7 +77,7 @@ impl HeartbeatIntervals {
     }
 }
 
-/// The length of a peer's silence.
+/// The result of checking how long a peer has been silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(in crate::hub) enum Silence {
@@ -100,7 +101,7 @@ mod tests {
     #[test]
     fn a_silent_peer_is_pinged_and_then_ended_unless_anything_comes_from_it() {
         let mut heartbeat = Heartbeat::new(0);
-        // A Ping is due after more than 25 sweeps of silence.
+        // The peer is sent a Ping after more than 25 sweeps of silence.
         assert_eq!(heartbeat.check(25, INTERVALS), Silence::Short);
         assert_eq!(heartbeat.check(26, INTERVALS), Silence::Ping);
         // The peer may take 10 more sweeps to answer.

@@ -2,9 +2,8 @@
 //!
 //! `write` writes the outbox to the socket, and `writing` has the state of this writing.
 //! [`replies`] gathers the replies of a turn, and [`recipients`] decides which peers a message is
-//! queued to.
-//! [`heartbeat`] decides when a silent peer is pinged, and when it is ended. `final_close` writes a
-//! Close to the peers of a shard that has panicked.
+//! queued to. [`heartbeat`] decides when a silent peer is pinged, and when it is ended.
+//! `final_close` writes a Close to the peers of a shard that has panicked.
 
 mod final_close;
 pub(in crate::hub) mod heartbeat;
@@ -70,6 +69,7 @@ pub(super) struct Peer {
 /// A message that the peer has begun to send and not ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unfinished {
+    /// The moment at which the peer began the message.
     pub(super) since: Moment,
     /// Bytes held for the message so far, plus one. As this is never zero, an `Option<Unfinished>`
     /// takes no more memory than an `Unfinished`.
@@ -96,13 +96,14 @@ impl Unfinished {
     }
 }
 
-/// Messages that are offered to one peer after another, with the shard's state that this needs.
+/// Messages that are offered to one peer after another, and the state that offering them needs.
 pub(super) struct Offering<'a> {
     pub(super) segments: &'a mut Segments,
     pub(super) compressors: &'a mut Compressors,
     pub(super) ledger: &'a Rc<Ledger>,
     /// The time that the step has left.
     pub(super) allowance: &'a mut Allowance,
+    /// The time at which the step began.
     pub(super) now: Instant,
 }
 
@@ -126,9 +127,9 @@ pub(super) enum Offer {
     QueuedFirst,
     /// Not queued: the messages are not for this peer, or it has them already.
     NotMeant,
-    /// Refused: the peer is a slow consumer.
+    /// Not queued: the peer is a slow consumer, and the caller must end it.
     Refused,
-    /// Queued in part: the step was over before all messages were compressed.
+    /// Queued in part or not at all: the step was over before all messages were compressed.
     Unready,
 }
 
@@ -182,7 +183,7 @@ impl Peer {
                 if !push_own(&mut self.outbox, key, context, offering) {
                     return Offer::Unready;
                 }
-                &[]
+                &[] // All segments are queued already.
             }
         };
         for segment in shared {
@@ -209,11 +210,11 @@ impl Peer {
             || bytes > limits.outbox_bytes.saturating_mul(HARD_CAP)
     }
 
-    /// Queues a Close as the last frame. No Close of the peer is awaited, so the FIN follows, and
-    /// can share a TCP segment with it.
+    /// Queues a Close as the last frame. No Close of the peer is awaited, so the FIN is sent right
+    /// after this Close, and the two can share a TCP segment.
     pub(super) fn seal_to_end(&mut self, close: Rc<Segment>) {
-        // Corked only if the Close is written next: Linux would hold back bytes ahead of it for up
-        // to 200 ms.
+        // Corked only if the Close is written next: Linux would hold back bytes that are written
+        // before it for up to 200 ms.
         let is_next = self.outbox.is_empty() && self.writing.blocked_since.is_none();
         if let Some(socket) = self.socket.as_ref().filter(|_| is_next) {
             socket.cork();
@@ -308,7 +309,7 @@ mod tests {
         Peer::new(None, Compression::Off, 0)
     }
 
-    /// Offers a message of `bytes`.
+    /// Offers a peer a message with a payload of so many bytes.
     fn offer(peer: &mut Peer, bytes: usize) -> Offer {
         let shared = Shared::new(&HubConfig::default());
         let message = shared.encode(Message::binary(&vec![0; bytes]));
@@ -327,6 +328,7 @@ mod tests {
     fn blocked_peer(held: usize, now: Instant) -> Peer {
         let mut peer = new_peer();
         peer.socket = Some(Socket::Other(Box::new(tokio::io::empty())));
+        // The outbox counts each segment with `DELIVERY_BYTES` besides its length.
         peer.outbox.push(segment(&vec![0; held - DELIVERY_BYTES]));
         peer.writing.blocked_since = Some(now);
         peer
@@ -368,11 +370,11 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_close_that_is_written_at_once_is_corked() {
-        for (queued, must_cork) in [(0, true), (1, false)] {
+        for (segments_before, must_cork) in [(0, true), (1, false)] {
             let (near, _far) = pair().await;
             let mut peer = new_peer();
             peer.socket = Some(near);
-            for _ in 0..queued {
+            for _ in 0..segments_before {
                 peer.outbox.push(segment(b"before"));
             }
             peer.seal_to_end(segment(Frame::close(1000, "").as_bytes()));

@@ -1,4 +1,4 @@
-//! The recipients of a fan-out, and the mark of those that have got its messages already.
+//! The recipients of a fan-out. Those that have got the messages already are marked.
 //!
 //! Pure: no I/O and no clock.
 
@@ -40,7 +40,8 @@ impl Recipients {
         }
     }
 
-    /// Marks a subscriber to which the messages were queued.
+    /// Marks a subscriber to which the messages were queued, so that it is not
+    /// [included](Self::include) again.
     pub(in crate::hub) fn mark(&self, peer: &mut Peer) {
         if let Self::Once { mark, .. } = self {
             peer.reached_by = *mark;

@@ -1,4 +1,4 @@
-//! Replies to a connection during its turn, gathered so that all of them are written at once.
+//! Replies to a connection during its turn, gathered so that one system call writes all of them.
 //!
 //! All connections of a shard share one buffer. A connection uses it during one poll of its task
 //! and leaves it empty.

@@ -31,7 +31,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(in crate::hub) enum Written {
-    /// All was written, or the socket takes no more now.
+    /// The whole outbox was written, or the socket takes no more bytes now.
     Done,
     /// The peer's share of [`SHARE_BYTES`] was written, and its socket might take more bytes.
     Share,
@@ -106,7 +106,8 @@ impl Peer {
         };
         let mut cx = Context::from_waker(waker);
         let mut share = SHARE_BYTES;
-        // The task of a connection that has ended waits until the outbox is written.
+        // The task of a connection that has ended waits until the outbox is written, and so must be
+        // woken then.
         let must_wake = self.ended.is_some() && !self.outbox.is_empty();
         while !self.outbox.is_empty() {
             if share == 0 {
@@ -148,7 +149,8 @@ impl Peer {
         Ok(Written::Done)
     }
 
-    /// Gathers a reply, compressed if it may be, or queues it if it is too large for `replies`.
+    /// Adds a reply to `replies`, compressed if that was agreed on with the peer. If it does not
+    /// fit there, queues the `replies` to the outbox, and then this reply.
     pub(in crate::hub) fn reply(
         &mut self,
         message: Frame,
@@ -211,6 +213,7 @@ impl Peer {
 /// takes some 60 us. Most sockets take fewer bytes.
 pub(in crate::hub) const SHARE_BYTES: usize = 256 * 1024;
 
+/// Writes from the outbox: its only segment by a plain write, or several by a vectored write.
 fn poll_write(
     socket: Pin<&mut dyn Stream>,
     cx: &mut Context<'_>,
@@ -224,8 +227,8 @@ fn poll_write(
     socket.poll_write_vectored(cx, &slices[..count])
 }
 
-/// Greatest number of slices in a vectored write. They are on the stack. The kernel takes up to
-/// 1,024, but more than 64 were never faster.
+/// Greatest number of slices in a vectored write. The slices are in an array on the stack. The
+/// kernel takes up to 1,024, but more than 64 were never faster.
 const MAX_SLICES: usize = 64;
 
 /// Bytes of replies in the outbox beyond which a peer is not read, so that TCP flow control stops a

@@ -21,6 +21,7 @@ pub(super) struct Writing {
 /// The state of a peer's reader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ReaderState {
+    /// The peer is read.
     #[default]
     GoesOn,
     /// Nothing is read until the connection has a permit to publish.

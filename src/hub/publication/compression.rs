@@ -105,8 +105,9 @@ impl Compression {
         matches!(self, Self::Off)
     }
 
-    /// Returns the frame of a message for this connection alone: compressed for the connection if
-    /// that makes it smaller, and not compressed if it is [large](is_large) or very small.
+    /// Returns the frame of a message for this connection alone. The message is not compressed if
+    /// it is [large](is_large) or very small, or if compressing it without a context would not make
+    /// it smaller.
     pub(in crate::hub) fn compress_reply(
         &mut self,
         message: Frame,
@@ -126,6 +127,7 @@ impl Compression {
         let cost = Cost::of(bytes);
         match self {
             Self::Off => 0,
+            // `in_context` is zero for large messages, and large replies are not compressed.
             Self::Shared(window) => cost.for_window(*window).min(cost.in_context()),
             Self::Own(_) => cost.in_context(),
         }
@@ -192,7 +194,8 @@ pub(in crate::hub) fn is_large(message: &Frame) -> bool {
 /// clients can't send larger ones.
 const MAX_AT_ONCE: usize = 64 * 1024;
 
-/// A set of windows for which messages are compressed. The lowest bit is the smallest window.
+/// A set of windows for which messages are compressed, as bits. The lowest bit stands for the
+/// smallest window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Windows(pub(in crate::hub) u8);
 
@@ -218,7 +221,7 @@ pub(in crate::hub) struct Cost {
 }
 
 impl Cost {
-    /// Returns the cost of compressing a message of `bytes`.
+    /// Returns the cost of compressing a message with a payload of so many bytes.
     pub(in crate::hub) fn of(bytes: usize) -> Self {
         let cost = RESET + cost_of_piece(bytes);
         let up_to = |most: usize| if bytes <= most { cost } else { 0 };
@@ -282,6 +285,8 @@ const RESET: u64 = 4_000;
 /// they send.
 const BYTE: u64 = 10;
 
+/// Returns the frame of the message: compressed, unless its payload has fewer than `min_bytes`
+/// bytes or the deflater returns that the message is to be sent uncompressed.
 fn compress(deflater: &mut Deflater, min_bytes: usize, message: &Frame) -> Frame {
     let payload = message.payload();
     if payload.len() < min_bytes {
@@ -308,7 +313,7 @@ mod tests {
     fn a_reply_that_is_sent_uncompressed_has_no_cost_of_compressing() {
         let large = MAX_AT_ONCE + 1;
         let cost = |window, bytes| Compression::Shared(window).cost_of_reply(bytes);
-        // More than a whole step.
+        // More than the 500,000 ns of a whole step.
         assert!(cost(WindowBits::MAX, MAX_AT_ONCE) > 500_000);
         assert_eq!(cost(WindowBits::MAX, large), 0);
         // The smallest window has 256 bytes.

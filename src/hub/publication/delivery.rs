@@ -60,8 +60,8 @@ impl AddAssign for Load {
 }
 
 impl Delivery {
-    /// Makes a delivery to a shard that has `subscribers` of the topics, and that compresses the
-    /// messages in `forms`.
+    /// Makes a delivery to a shard on which the topics have so many `subscribers`, and which
+    /// compresses the messages in `forms`.
     pub(in crate::hub) fn new(
         publication: &Arc<Publication>,
         targets: Targets,
@@ -92,7 +92,8 @@ impl Delivery {
     }
 }
 
-/// Returns the cost of delivering `messages`, of `bytes` in all, to `subscribers`, in nanoseconds.
+/// Returns the cost, in nanoseconds, of delivering so many messages, which have so many bytes
+/// together, to each of so many subscribers.
 pub(in crate::hub) fn cost_of_delivery(subscribers: usize, messages: usize, bytes: usize) -> u64 {
     let each = DELIVERY * messages as u64 + bytes as u64 / BYTES_PER_NANOSECOND;
     subscribers as u64 * each
@@ -110,11 +111,12 @@ const BYTES_PER_NANOSECOND: u64 = 4;
 /// in an inbox also bounds its memory.
 const HELD_BYTE: u64 = 5;
 
-/// Factor by which the cost of compressing is multiplied in the work of a delivery: four times one
-/// and a half. An inbox may hold four times as much work while its messages are few, because
-/// messages that are delivered together cost less than each alone. Compressing them together is not
-/// cheaper, so its cost counts four times. Half of that is added, because a message that does not
-/// get smaller still has to be written in full.
+/// Factor by which the cost of compressing is multiplied in the work of a delivery: 4 times 1.5.
+///
+/// It is multiplied by 4 because an inbox may hold four times as much work while its messages are
+/// few: messages that are delivered together cost less than each alone, but compressing them
+/// together is not cheaper. It is multiplied by 1.5 because a message that compression does not
+/// make smaller still has to be written in full.
 const COMPRESSION_FACTOR: u64 = 6;
 
 #[cfg(test)]

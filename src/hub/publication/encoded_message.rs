@@ -83,8 +83,8 @@ impl EncodedMessage {
         Some(form.clone())
     }
 
-    /// Shares the frame for a window with all shards. Returns the shared frame, which is another
-    /// shard's if that was first.
+    /// Shares the frame for a window with all shards. Returns the shared frame, which is that of
+    /// another shard if the other shard has shared one before.
     pub(in crate::hub) fn share(
         &self,
         window: WindowBits,

@@ -149,11 +149,12 @@ impl Publication {
     }
 }
 
-/// A count of the subscribers that a publication was queued to. It is reported when the last clone
-/// is dropped.
+/// A count of the subscribers that a publication was queued to. The publisher gets the count when
+/// the last clone of the receipt is dropped.
 #[derive(Clone, Debug)]
 pub(in crate::hub) struct Receipt(Arc<Tally>);
 
+/// The count of a receipt, and the channel to the publisher.
 #[derive(Debug)]
 struct Tally {
     queued: AtomicUsize,
@@ -180,7 +181,7 @@ impl Receipt {
 impl Drop for Tally {
     fn drop(&mut self) {
         if let Some(report) = self.report.take() {
-            // It fails if the publisher no longer waits for the count.
+            // Fails if the publisher no longer waits for the count.
             let _ = report.send(*self.queued.get_mut());
         }
     }

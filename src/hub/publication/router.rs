@@ -34,7 +34,8 @@ pub(in crate::hub) struct Router {
     hasher: RandomState,
 }
 
-/// A value in a cache line of its own, so that publishers to two topics write to different ones.
+/// A value in a cache line of its own, so that publishers to two topics write to different cache
+/// lines.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct CacheLine<T>(T);
@@ -68,7 +69,7 @@ pub(in crate::hub) struct Interest {
 pub(in crate::hub) struct Added {
     /// The number of the first publication that the shard gets.
     pub(in crate::hub) next: u64,
-    /// True if no other shard of this process is interested.
+    /// True if no other shard is interested.
     pub(in crate::hub) is_first: bool,
 }
 
@@ -144,7 +145,7 @@ impl Part {
     }
 
     /// Removes a shard that has no subscribers of `topic` any more. Returns true if it was the last
-    /// interested shard of this process.
+    /// interested shard.
     pub(in crate::hub) fn remove(&mut self, topic: &TopicName, shard: usize) -> bool {
         let Some(Record { interested, .. }) = self.records.get_mut(topic) else {
             return false;
@@ -169,7 +170,7 @@ impl Interest {
 
 /// Number of parts. They are many, so that two shards that publish to different topics seldom want
 /// the same lock, and so that the map of a part grows within half a millisecond even if there are a
-/// million topics in all.
+/// million topics.
 const PARTS: u64 = 256;
 
 #[cfg(test)]
@@ -206,14 +207,15 @@ mod tests {
         }
     }
 
-    /// Routes a publication. Returns the shards that it goes to, each with its number.
+    /// Routes a publication. Returns the shards that it goes to, each with the number of the
+    /// publication.
     fn route(part: &mut Part, topic: &TopicName) -> Vec<(usize, u64)> {
         let routed = part.route(topic);
         let shards = routed.map(|(interest, target)| (interest.shard, target.number));
         shards.collect()
     }
 
-    /// The outcome of adding an interest.
+    /// Makes the expected outcome of adding an interest.
     fn added(next: u64, is_first: bool) -> Added {
         Added { next, is_first }
     }

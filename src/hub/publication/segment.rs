@@ -20,7 +20,8 @@ pub(in crate::hub) struct Segment {
     held: Held,
 }
 
-/// The published messages in a segment, which are logged if an outbox drops the segment.
+/// The number and the topic of the published messages in a segment, which are logged if an outbox
+/// drops the segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Content {
     /// Number of published messages. Replies and control frames do not count.
@@ -37,7 +38,7 @@ impl Content {
         }
     }
 
-    /// Returns the content of both segments together.
+    /// Returns the content that two segments have together.
     pub(in crate::hub) fn and(self, other: Self) -> Self {
         let topic = match (self.messages, other.messages) {
             (0, _) => other.topic,
@@ -116,6 +117,7 @@ pub(in crate::hub) mod tests {
     use super::*;
     use crate::hub::bounds::budget::Budget;
 
+    /// Makes a segment, which is charged to a ledger of its own.
     pub(in crate::hub) fn segment(bytes: &[u8]) -> Rc<Segment> {
         let ledger = Ledger::new(Budget::new(u64::MAX));
         Segment::unshared(Bytes::copy_from_slice(bytes), &ledger)
@@ -130,7 +132,7 @@ pub(in crate::hub) mod tests {
     fn contents_with_messages_of_different_topics_have_no_topic_together() {
         let mut topics = SlotMap::<TopicKey, ()>::with_key();
         let (cats, dogs) = (topics.insert(()), topics.insert(()));
-        // The content of so many messages of a topic.
+        // Makes the content of a segment that has so many messages of a topic.
         let of = |messages, topic| Content::new(messages, Some(topic));
         let reply = Content::default();
         assert_eq!(reply.and(of(2, cats)).and(reply), of(2, cats));

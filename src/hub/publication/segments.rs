@@ -26,9 +26,9 @@ pub(in crate::hub) struct Segments {
     plain: Option<Joined>,
     /// The segments for each window, which are made for the first subscriber with that window.
     compressed: Option<Box<[Compressed; WindowBits::ALL.len()]>>,
-    /// Subscribers with a compression context of their own that had only a part of the messages
+    /// Subscribers with a compression context of their own that had got only a part of the messages
     /// when a step was over, each with the number of messages that it has got. The next step goes
-    /// on with the same subscriber, so all but the last one have left the topic since.
+    /// on with the same subscriber, so all of them but the last have left the topic meanwhile.
     partly_served: Vec<(PeerKey, usize)>,
 }
 
@@ -80,12 +80,12 @@ impl Segments {
         &self.messages
     }
 
-    /// Returns the content of a segment that has a single one of the messages.
+    /// Returns the content of a segment that has only one of the messages.
     pub(in crate::hub) fn content_of_one(&self) -> Content {
         Content::new(1, self.topic)
     }
 
-    /// Returns the messages, which the caller drops.
+    /// Returns the messages, so that the caller can drop them and reuse the memory of their list.
     pub(in crate::hub) fn into_messages(self) -> Vec<EncodedMessage> {
         self.messages
     }
@@ -135,6 +135,7 @@ impl Segments {
                     frame
                 }
                 None => {
+                    // The message is large, and no shard has compressed it yet.
                     let frame = compress_in_steps(message, window, deflating, allowance)?;
                     message.share(window, frame, ledger.budget())
                 }
@@ -149,7 +150,8 @@ impl Segments {
     }
 }
 
-/// Compresses more of a large message. Returns `None` if the step is over before all is compressed.
+/// Compresses more of a large message. Returns its frame, or `None` if the step is over before the
+/// whole message is compressed.
 fn compress_in_steps(
     message: &EncodedMessage,
     window: WindowBits,
@@ -162,7 +164,7 @@ fn compress_in_steps(
         *deflating = Deflating::begin(window, payload).map(Box::new);
     }
     let Some(under_way) = deflating else {
-        // This window is not used for so large a message, which is sent as it is.
+        // Messages of this size are sent uncompressed to subscribers with this window.
         return Some(frame.clone());
     };
     loop {
@@ -216,12 +218,14 @@ fn join<'a>(
     Joined::Several(segments)
 }
 
+/// Makes a segment of a single frame, whose bytes are not copied.
 fn shared(frame: &Frame, topic: Option<TopicKey>, ledger: &Rc<Ledger>) -> Rc<Segment> {
     let content = Content::new(1, topic);
     Segment::shared(frame.clone().into_bytes(), content, ledger)
 }
 
-/// Joins small frames of `bytes` in all into a segment. Returns `None` if there are no frames.
+/// Joins the small frames `run`, which have `bytes` bytes together, into a segment. Returns `None`
+/// if there are no frames.
 fn join_run(
     run: &[&Frame],
     bytes: usize,
@@ -242,7 +246,10 @@ fn join_run(
     }
 }
 
+/// Length of the largest frame that is copied into a segment with others, in bytes.
 const MAX_COPIED_BYTES: usize = 16 * 1024;
+
+/// Length of the largest segment that frames are copied into, in bytes.
 const MAX_SEGMENT_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -320,7 +327,7 @@ mod tests {
         let mut segments = Segments::new(messages(), None);
         let mut steps = 0;
         let in_steps = loop {
-            // The step is over after one piece of the message.
+            // 1 ns is left, so the step is over after one piece of the message is compressed.
             let mut step = Allowance::new(STEP);
             step.charge_later(STEP_NANOSECONDS - 1);
             steps += 1;

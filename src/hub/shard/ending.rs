@@ -78,7 +78,7 @@ impl State {
         let close = close.map(|close| Segment::unshared(close.into_bytes(), &self.ledger));
         match close {
             Some(close) if reason.expects_peers_close() => peer.outbox.seal(close),
-            // The FIN follows the Close at once.
+            // No Close of the peer is awaited, so the FIN is sent right after this Close.
             Some(close) => peer.seal_to_end(close),
             None => peer.outbox.seal_silently(),
         }

@@ -36,7 +36,8 @@ pub(in crate::hub) struct FanOut {
     /// Number of subscribers that the messages were queued to so far.
     queued: usize,
     receipts: Vec<Receipt>,
-    /// The topic whose pending messages these are. `None` if [`to_some`](Self::to_some) made this.
+    /// The topic whose pending messages these are. `None` if they are the messages of a single
+    /// delivery ([`to_some`](Self::to_some)).
     source: Option<TopicKey>,
 }
 
@@ -73,16 +74,17 @@ impl FanOut {
         }
     }
 
-    /// Makes a fan-out of a publication to its audience on `shard`. The topics have their turn in
-    /// the order in which the publisher named them. Each peer that it reaches is marked with `mark`, so that a
-    /// subscriber of several of the topics is reached once.
+    /// Makes a fan-out of a publication to its audience on `shard`. The topics are visited in the
+    /// order in which the publisher named them. Each peer that the fan-out reaches is marked with
+    /// `mark`, so that a subscriber of several of the topics is reached once.
     pub(in crate::hub) fn to_some(delivery: Delivery, shard: usize, mark: u64) -> Self {
         let Delivery {
             publication,
             targets,
             ..
         } = delivery;
-        // The segments of a publication to one topic tell that topic; to several topics, none.
+        // If there is one topic, it is `next`, and so the segments know it. If there are several
+        // topics, `next` is `None`, and the segments have no topic.
         let (next, others) = match targets {
             Targets::One(target) => (Some(target.topic), Vec::new()),
             Targets::Several(targets) => {
@@ -108,7 +110,8 @@ impl FanOut {
     }
 
     /// Adds the number of subscribers reached to the receipts. If the messages were the pending
-    /// ones of a topic, returns the topic and the list of messages, whose memory it can reuse.
+    /// messages of a topic, returns the topic and the list of messages, so that the topic can reuse
+    /// the memory of the list.
     pub(in crate::hub) fn finish(self) -> Option<(TopicKey, Vec<EncodedMessage>)> {
         for receipt in self.receipts {
             receipt.add(self.queued);
@@ -136,7 +139,7 @@ impl FanOut {
             now,
         };
         loop {
-            // If the topic is done, or its last subscriber has left meanwhile, the next one begins.
+            // If no subscriber of the topic is left to visit, the next topic begins.
             let Some(topic) = self.topic.and_then(|key| topics.get_mut(key)) else {
                 self.topic = self.next.take().or_else(|| self.others.pop());
                 let Some(next) = self.topic else {
@@ -218,6 +221,7 @@ mod tests {
         wire::extension,
     };
 
+    /// Makes the state of a shard with deflate and a single compression context.
     fn state() -> State {
         let mut config = HubConfig::default();
         config.deflate.enabled = true;
@@ -240,19 +244,21 @@ mod tests {
         Compression::new(Some(agreed), &state.shared.config.deflate)
     }
 
+    /// Returns 100 different texts of some 1,000 bytes each.
     fn texts() -> Vec<String> {
         let texts = (0..100).map(|number| format!("{number} {}", "x".repeat(1000)));
         texts.collect()
     }
 
+    /// Makes a publication of all [`texts`].
     fn publication(state: &State) -> Publication {
         let messages = texts().into_iter().map(|text| Message::text(&text));
         let messages = messages.map(|message| state.shared.encode(message));
         Publication::new(messages.collect::<Vec<_>>())
     }
 
-    /// Fans out in steps that are over when a message or two are compressed. Calls `after_step`
-    /// with the number of each step but the last. Returns the number of steps.
+    /// Fans out in steps, each of which is over when it has compressed a message or two. Calls
+    /// `after_step` with the number of each step but the last. Returns the number of steps.
     fn fan_out(state: &mut State, mut after_step: impl FnMut(&mut State, usize)) -> usize {
         for step in 1.. {
             let mut allowance = Allowance::new(STEP);
@@ -270,11 +276,12 @@ mod tests {
     fn inflated(state: &State, key: PeerKey) -> Vec<String> {
         let mut slices = [IoSlice::new(&[]); 128];
         let count = state.peers.get(key).unwrap().outbox.fill(&mut slices);
-        // One for all frames, because each refers to the earlier ones.
+        // One inflater for all frames, because each refers to the earlier ones.
         let mut inflater = Inflate::new(false, 15);
         let inflate = |frame: &IoSlice<'_>| {
             assert_eq!(frame[0], 0xC1, "FIN, RSV1 and the opcode of text");
-            // 2 bytes of header. RFC 7692 §7.2.2 puts four bytes behind the payload.
+            // 2 bytes of header. A receiver puts these four bytes behind the payload (RFC 7692
+            // §7.2.2).
             let deflated = [&frame[2..], b"\0\0\xFF\xFF"].concat();
             let (before, mut text) = (inflater.total_out(), vec![0; 2000]);
             let inflated = inflater.decompress(&deflated, &mut text, InflateFlush::SyncFlush);

@@ -20,11 +20,11 @@ use crate::hub::{
 
 /// An item of an inbox. `W` is the type of the closures that the shard runs.
 pub(in crate::hub) enum Item<W> {
-    /// Queue the messages of this delivery to their subscribers.
+    /// A delivery, whose messages the shard queues to their subscribers.
     Deliver(Delivery),
-    /// Run this on the shard's thread, in the order of the inbox.
+    /// A closure, which the shard runs on its thread, in the order of the inbox.
     Run(W),
-    /// End the shard, and drop every connection.
+    /// The order to end the shard and to drop every connection.
     Stop,
 }
 
@@ -102,7 +102,7 @@ impl<W> Inbox<W> {
     }
 
     /// Settles the load of deliveries that are done. If the inbox was full, wakes the publishers
-    /// that wait for it: they check again.
+    /// that wait for it, which then check again whether it is full.
     pub(in crate::hub) fn settle(&self, load: Load) {
         if load == Load::default() {
             return;
@@ -138,7 +138,8 @@ impl<W> Inbox<W> {
         self.arrival.notified().await;
     }
 
-    /// Returns true if publishers must wait.
+    /// Returns true if publishers must wait: the work exceeds [`MAX_WORK`] and the messages are
+    /// more than a [`BATCH`], or the work exceeds [`MAX_WORK_OF_BATCH`].
     pub(in crate::hub) fn is_full(&self) -> bool {
         let work = self.work.load(Relaxed);
         let exceeds_batch = self.messages.load(Relaxed) > BATCH;
@@ -182,8 +183,9 @@ impl<W> fmt::Debug for Inbox<W> {
 const MAX_WORK: u64 = 40_000_000;
 
 /// Number of messages that may be under way even if they are more work than [`MAX_WORK`], because
-/// messages that are delivered together cost less. Measured with 16 messages under way to 9,000
-/// subscribers: 26 are delivered together, and 13 without this exception.
+/// messages that are delivered together cost less. Measured with `load fanout --subscribers 9000
+/// --size 1024 --in-flight 16`: a write to a socket has 26 messages on average, and 13 without this
+/// exception.
 const BATCH: u64 = 64;
 
 /// Work, in nanoseconds, beyond which publishers wait even if no more than [`BATCH`] messages are
@@ -214,7 +216,7 @@ mod tests {
         message::Message,
     };
 
-    /// Returns a delivery of one message of this size.
+    /// Returns a delivery of one message, which has a payload of so many bytes.
     fn delivery(bytes: usize) -> Delivery {
         let shared = Shared::new(&HubConfig::default());
         let publication = Publication::new(shared.encode(Message::binary(&vec![0; bytes])));
@@ -231,6 +233,7 @@ mod tests {
         assert!(inbox.is_full());
         let mut publisher = Box::pin(inbox.wait_for_room());
         assert_eq!((&mut publisher).now_or_never(), None);
+        // The shard takes the delivery.
         inbox.swap(&mut VecDeque::new());
         assert_eq!((&mut publisher).now_or_never(), None, "taken, not settled");
         inbox.settle(load);
@@ -256,6 +259,6 @@ mod tests {
         let inbox = Inbox::<()>::default();
         inbox.push(Item::Stop);
         inbox.woken().await;
-        assert!(!inbox.is_empty());
+        assert!(!inbox.is_empty(), "the wake-up takes no item");
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 /// The inboxes of all shards, and their common data. `W` is the type of closures that shards run.
 pub(in crate::hub) struct Links<W> {
     pub(in crate::hub) shared: Arc<Shared>,
-    /// One for each shard.
+    /// The inbox of each shard.
     pub(in crate::hub) inboxes: Vec<Inbox<W>>,
     publisher_queue: PublisherQueue,
 }
@@ -48,11 +48,13 @@ impl<W> Links<W> {
         }
     }
 
+    /// Publishes to a single topic.
     fn publish_to_one(&self, topic: &TopicName, publication: &Arc<Publication>) {
         let mut asleep = Vec::new();
         let mut part = self.shared.router.of(topic);
         for (interest, target) in part.route(topic) {
-            // Pushed while the record is locked, so that the order is the same in all inboxes.
+            // Pushed while the record is locked, so that all inboxes have the publications of the
+            // topic in the same order.
             let (targets, subscribers) = (Targets::One(target), interest.subscriber_count());
             if self.deliver(publication, interest.shard, targets, subscribers) {
                 asleep.push(interest.shard);
@@ -90,6 +92,7 @@ impl<W> Links<W> {
         // For each shard: the topics with subscribers there, and the number of these subscribers.
         let mut of_shards = vec![(Vec::new(), 0); self.inboxes.len()];
         for (topic, part) in topics.iter().zip(part_of_each) {
+            // `sorted` has the part of every topic, so the search never fails.
             let index = sorted.binary_search(&part).unwrap_or_default();
             for (interest, target) in locked[index].route(topic) {
                 let (targets, subscribers) = &mut of_shards[interest.shard];
@@ -115,6 +118,7 @@ impl<W> Links<W> {
         self.shared.router.of(topic).subscribers(topic)
     }
 
+    /// Wakes shards whose inboxes were empty before this publication.
     fn wake(&self, shards: Vec<usize>) {
         for shard in shards {
             self.inboxes[shard].wake();

@@ -88,10 +88,10 @@ pub(in crate::hub) type Links = links::Links<Work>;
 /// `rounds`, each of which is borrowed for a single call. The locks of the router and of an inbox
 /// are taken after all of these, in this order.
 ///
-/// While one is borrowed, no [`Work`] is run and no task is polled, but two kinds of callbacks are
-/// called. The closure that takes plain messages runs while `receive` is borrowed, so it must not
-/// receive. Sockets and wakers are called while `state` is borrowed, so they must not call the
-/// shard.
+/// While one of them is borrowed, no [`Work`] is run and no task is polled, but two kinds of
+/// callbacks are called. The closure that takes plain messages runs while `receive` is borrowed, so
+/// it must not receive. Sockets and wakers are called while `state` is borrowed, so they must not
+/// call the shard.
 pub(crate) struct Shard {
     pub(super) index: usize,
     pub(super) links: Arc<Links>,
@@ -102,13 +102,15 @@ pub(crate) struct Shard {
     pub(super) replies: RefCell<Replies>,
     /// Time left in the turn of the connection whose task is being polled.
     turn: RefCell<Allowance>,
-    /// True if that connection has more to do than fits into its turn, and so wants another one.
+    /// True if the same connection has more to do than fits into this turn, and so wants another
+    /// turn.
     wants_turn: Cell<bool>,
     rounds: RefCell<Rounds>,
     /// Spare inflater for the next compressed message.
     inflater: Cell<Option<Box<Inflater>>>,
     /// Notified when a connection is removed: a drain waits until none is left.
     pub(super) departure: Notify,
+    /// True if the main loop is to end.
     is_stopping: Cell<bool>,
     /// True after a step or a task has panicked.
     pub(super) has_panicked: Cell<bool>,
@@ -136,7 +138,7 @@ impl Shard {
         })
     }
 
-    /// Returns the account of the memory that the shard holds for its clients.
+    /// Returns the ledger: the account of the memory that the shard holds for its clients.
     pub(crate) fn ledger(&self) -> &Rc<Ledger> {
         &self.ledger
     }
@@ -287,8 +289,8 @@ impl Shard {
         self.state.borrow().draining
     }
 
-    /// Ends every connection, in several steps. No connection may be added meanwhile: it might be
-    /// missed.
+    /// Ends every connection, in several steps. No connection may be added meanwhile, because it
+    /// might be missed.
     pub(super) async fn end_all(&self, reason: Disconnect) {
         let mut next_part = Some(0);
         while let Some(part) = next_part {
@@ -304,6 +306,7 @@ impl Shard {
     /// Waits until no connection is left.
     pub(super) async fn emptied(&self) {
         loop {
+            // Made before the check, so that a departure right after the check is not missed.
             let departure = self.departure.notified();
             if self.state.borrow().peers.len() == 0 {
                 return;
@@ -326,8 +329,8 @@ impl Shard {
             receivers, peers, ..
         } = &mut *self.state.borrow_mut();
         receivers.add(key, peers);
-        // A main loop at rest waits for memory only if a connection was queued when its rest began.
-        // Woken, it rests again, and then waits for memory, too.
+        // A main loop at rest waits for memory only if a connection was queued when the rest began.
+        // Once it is woken, it rests again, and now waits for memory, too.
         self.inbox().wake();
     }
 
@@ -366,7 +369,8 @@ impl fmt::Debug for Shard {
     }
 }
 
-/// Time limit of a turn while publishers must wait, instead of [`TURN`]. Most turns need less.
+/// Time limit of a turn that begins while publishers must wait, or when the time of the round is
+/// used up. Any other turn may take the time [`STEP`]. Most turns need less than either.
 const SHORT_TURN: Duration = Duration::from_micros(100);
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ impl Peers {
         self.ring.len()
     }
 
-    /// Writes to at most 64 peers of the ring, and to no more of them after half a millisecond.
+    /// Writes to at most 64 peers of the ring, and begins no more writes after half a millisecond.
     /// Returns the number of writes, and the keys of the peers whose sockets have failed.
     pub(in crate::hub) fn write_some(&mut self, metrics: &ShardMetrics) -> (usize, Vec<PeerKey>) {
         let mut allowance = Allowance::since(Instant::now(), STEP);
@@ -156,7 +156,8 @@ impl Peers {
 
     /// Writes the `replies` to a peer, then its outbox, until its socket takes no more or the peer
     /// has had its share. In the latter case, puts the peer into the ring and returns true. The
-    /// `replies` are empty afterwards in any case, because the next peer uses the same buffer.
+    /// `replies` are empty afterwards in any case, because the next peer uses the same buffer. If
+    /// the socket has failed, returns its error.
     pub(in crate::hub) fn write(
         &mut self,
         key: PeerKey,

@@ -30,7 +30,7 @@ pub(crate) struct Receive {
     /// True if bytes were received from the socket in this turn. Until then, all bytes in the
     /// buffer are copies of kept ones.
     has_received: bool,
-    /// Number of bytes that the turn may receive at a time, and in all.
+    /// Number of bytes that the turn may receive with one system call, and with all together.
     share: usize,
     /// Number of bytes that the turn may still receive. The last receive may exceed it.
     share_left: usize,
@@ -201,12 +201,13 @@ impl Receive {
 /// The reason why no more plain messages are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hub) enum Taken {
-    /// All of them are taken. The slow path must read the bytes that follow, if there are any.
+    /// All plain messages are taken. The slow path must read the bytes that follow, if there are
+    /// any.
     All,
-    /// All but the last are taken. The frame of the last has `wire_len` bytes, of which only a part
-    /// is in the buffer.
+    /// All plain messages but the last are taken. The frame of the last message has `wire_len`
+    /// bytes, of which only a part is in the buffer.
     AllBut { wire_len: usize },
-    /// The closure that takes them has broken off.
+    /// The closure that takes the messages has broken off.
     Enough,
 }
 
@@ -230,15 +231,15 @@ const PART_BYTES: usize = 32 * 1024;
 /// Number of bytes that [`Receive::take`] moves at a time, at most.
 const TAKE_BYTES: usize = 16 * 1024;
 
-/// The least number of bytes that one receive is charged to the turn's share, so that a client that
-/// sends single bytes uses up its share, too.
+/// Least number of bytes by which one receive reduces the share that the turn has left, so that a
+/// client that sends single bytes uses up its share, too.
 const MIN_RECEIVE_BYTES: usize = 4 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Takes at most `max` bytes.
+    /// Takes at most `max` bytes, as a reader does that has space for so many.
     fn take(receive: &mut Receive, max: usize) -> Vec<u8> {
         let mut bytes = vec![0; max];
         let mut buf = ReadBuf::new(&mut bytes);
@@ -246,7 +247,7 @@ mod tests {
         buf.filled().to_vec()
     }
 
-    /// Receives `bytes`.
+    /// Receives `bytes` as if they came from the socket.
     fn fill(receive: &mut Receive, bytes: &[u8]) {
         receive.space()[..bytes.len()].copy_from_slice(bytes);
         receive.received(bytes.len());
@@ -259,6 +260,7 @@ mod tests {
         fill(&mut receive, b"hello");
         assert_eq!(take(&mut receive, 2), b"he");
         let kept = receive.end_turn();
+        // Another connection begins a turn, and panics before it ends the turn.
         receive.begin_turn(Bytes::from_static(b"somebody else's"), RECEIVE_BYTES);
         receive.begin_turn(kept, RECEIVE_BYTES);
         assert!(receive.copy_kept());
@@ -272,6 +274,7 @@ mod tests {
         let bytes: Bytes = (0..100_000u32).flat_map(u32::to_be_bytes).collect();
         let mut receive = Receive::new();
         let (mut kept, mut taken) = (bytes.clone(), Vec::new());
+        // Turns with an even number take a single piece. The others take all bytes that are kept.
         for turn in 0.. {
             receive.begin_turn(kept, RECEIVE_BYTES);
             while receive.copy_kept() && taken.len() < bytes.len() {

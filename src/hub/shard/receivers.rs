@@ -2,7 +2,7 @@
 //!
 //! Without the queue, a connection with a readable socket would have one turn after the other in
 //! which it may receive nothing. The tick wakes the connections when memory is no longer exhausted.
-//! While connections are queued, a shard at rest is woken for that, too.
+//! While connections are queued, the end of the exhaustion also wakes a shard at rest.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ use crate::hub::{
     shard::peers::Peers,
 };
 
-/// The connections that wait, in the order in which they began to.
+/// The connections that wait, in the order in which they began to wait.
 ///
 /// Invariant: the key of a peer is in the queue if and only if its `waits_to_receive` is true. Keys
 /// of removed peers may be in the queue, too.

@@ -8,7 +8,7 @@
 
 use crate::hub::publication::delivery::Load;
 
-/// The lap that is under way.
+/// The progress of the lap that is under way, and the loads that are not settled yet.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct RingLap {
     /// Number of writes until the lap ends.
@@ -81,6 +81,7 @@ mod tests {
         assert!(lap.may_process_inbox());
         lap.inbox_processed(800);
         assert!(!lap.may_process_inbox());
+        // 99 writes, after which 701 peers are in the ring.
         let _ = lap.written(99, 701);
         assert!(!lap.may_process_inbox());
         let _ = lap.written(1, 700);

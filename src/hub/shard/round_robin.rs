@@ -1,4 +1,4 @@
-//! The shard of the next connection: round robin over the shards that are available.
+//! The choice of a shard for the next connection: round robin over the shards that are available.
 //!
 //! The server's watchdog marks a shard that stands still as unavailable.
 
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 /// The shard whose turn it is to get a connection, and the shards that get none.
 #[derive(Debug)]
 pub(in crate::hub) struct RoundRobin {
-    /// Number of turns so far. Its remainder by the number of shards is the next shard.
+    /// Number of turns so far. Modulo the number of shards, it is the index of the next shard.
     next: AtomicUsize,
-    /// One for each shard: true if it gets no connections.
+    /// True for each shard that gets no connections.
     is_unavailable: Vec<AtomicBool>,
-    /// One for each shard: true if it has panicked, and so stays unavailable.
+    /// True for each shard that has panicked, and so stays unavailable.
     has_panicked: Vec<AtomicBool>,
 }
 

@@ -88,8 +88,9 @@ impl Rounds {
     }
 }
 
-/// Time for long turns between two polls of the sockets: enough for two long turns. While tasks
-/// wait for long turns, a connection that becomes ready waits until a round of this length is over.
+/// Time for long turns between two polls of the sockets: enough for two turns of the greatest
+/// length. While tasks wait for such turns, a connection whose socket becomes ready waits until a
+/// round of this length is over.
 const ROUND: Duration = Duration::from_millis(1);
 
 /// The least time that the turn of a waiting task is expected to take: ten times the cost of a
@@ -116,6 +117,7 @@ mod tests {
 
     use super::*;
 
+    /// A waker that counts how often it was woken.
     #[derive(Default)]
     struct Woken(AtomicUsize);
 
@@ -143,6 +145,7 @@ mod tests {
                 .map(|task| task.0.load(Relaxed))
                 .collect::<Vec<_>>()
         };
+        // Two tasks fit into a round, because the last turn of each took half of its time.
         rounds.begin();
         assert_eq!(woken(), [1, 1, 0, 0, 0]);
         rounds.begin();

@@ -22,6 +22,7 @@ impl Shard {
         sweeper.abort();
     }
 
+    /// Runs the steps of the tick, and begins a round after each, until the shard is stopped.
     async fn tick_until_stopped(self: &Rc<Self>) {
         let mut tick = Tick::default();
         while !self.is_stopping.get() {
@@ -57,6 +58,7 @@ impl Shard {
         }
     }
 
+    /// Sweeps at regular intervals. The main loop aborts this task at its end.
     async fn sweep_for_ever(self: Rc<Self>) {
         let mut interval = interval(HeartbeatIntervals::sweep_interval(&self.config().timeouts));
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -198,6 +198,7 @@ mod tests {
         user::UserId,
     };
 
+    /// The index of the shard of which the tests have the state.
     const HERE: usize = 0;
 
     fn state() -> State {
@@ -209,6 +210,7 @@ mod tests {
         Publication::new(shared.encode(Message::text(text)))
     }
 
+    /// Runs steps of the fan-out until all messages are fanned out.
     fn fan_out(state: &mut State) {
         while !state.fan_out(&mut Allowance::new(STEP)) {}
     }

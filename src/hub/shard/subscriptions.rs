@@ -75,7 +75,8 @@ impl State {
             subscription: u32::try_from(peer.subscriptions.len()).expect("a peer has few topics"),
         };
         self.ledger.enter(SUBSCRIPTION_BYTES);
-        // Called if this is the first subscriber on this shard.
+        // Called if this is the first subscriber on this shard. Returns the number of the first
+        // publication that the shard will get.
         let announce = |topic, subscribers| {
             self.ledger.enter(topic_bytes(name));
             let interest = Interest {

@@ -39,6 +39,7 @@ pub(in crate::hub) fn start(index: usize, links: Arc<Links>) -> io::Result<()> {
     thread::Builder::new()
         .name(format!("shard-{index}"))
         .spawn(run)?;
+    // The channel is closed if the thread has panicked before it could report.
     wait.recv()
         .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
 }
@@ -66,8 +67,9 @@ fn run(shard: &Rc<Shard>, runtime: LocalRuntime) {
 }
 
 /// Drops all items that are pushed into the inbox of a shard that has panicked, until the hub ends.
-/// A caller that waits for the outcome of an item is thereby told that there will be none: the item
-/// has the sender of its channel. Nor does the inbox become full, so publishers do not wait for it.
+/// A caller may wait on a channel for the outcome of an item. The item has the sender of the
+/// channel, so dropping the item ends the wait. The inbox does not become full, so publishers do
+/// not wait for it.
 fn discard_inbox(shard: &Shard) {
     // This runtime has no I/O driver, which would need a file descriptor.
     let Ok(runtime) = Builder::new_current_thread().build() else {

@@ -29,7 +29,7 @@ impl fmt::Debug for Tick {
 }
 
 impl Tick {
-    /// Has a step: processes a part of the inbox (if the [lap](RingLap) allows it), ends
+    /// Runs a step: processes a part of the inbox (if the [lap](RingLap) allows it), ends
     /// connections if memory is short, wakes those that may receive again, and writes to some
     /// peers.
     pub(in crate::hub) fn step(&mut self, shard: &Rc<Shard>) {
@@ -303,6 +303,7 @@ mod tests {
             // and the router's record of the topic.
             assert!(added > 4 * 20_000, "{added}");
             for _ in 0..2 {
+                // A sweep shrinks one of the inbox's two queues, and the step swaps the queues.
                 shard.shrink();
                 tick.step(&shard);
             }

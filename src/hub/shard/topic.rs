@@ -47,7 +47,7 @@ pub(in crate::hub) struct Topic {
     next: u64,
     /// Messages for all subscribers that were gathered and are not fanned out yet.
     pending: Vec<EncodedMessage>,
-    /// Number of subscribers, shared with publishers.
+    /// Number of subscribers, which publishers read.
     count: SubscriberCount,
 }
 
@@ -72,7 +72,7 @@ pub(in crate::hub) struct TopicTable {
 pub(in crate::hub) struct Pending {
     pub(in crate::hub) topic: TopicKey,
     pub(in crate::hub) messages: Vec<EncodedMessage>,
-    /// Receipts that the number of subscribers reached is added to.
+    /// Receipts to which the fan-out adds the number of subscribers reached.
     pub(in crate::hub) receipts: Vec<Receipt>,
 }
 
@@ -80,8 +80,8 @@ pub(in crate::hub) struct Pending {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub(in crate::hub) enum Unsubscribed {
-    /// It was the last subscriber of the topic on this shard. The caller must remove the shard from
-    /// the router's record of the topic.
+    /// No subscriber of the topic is left on this shard. The caller must remove the shard from the
+    /// router's record of the topic.
     Last(TopicName),
     /// These subscribers, if any, have a new index in the topic, which their peers must record.
     Moved([Option<(Subscriber, u32)>; 2]),
@@ -254,8 +254,8 @@ impl Topic {
         moved
     }
 
-    /// Moves the subscriber at index `from` to the free index `to`. Returns it with its new index,
-    /// or `None` if the indexes are the same.
+    /// Moves the subscriber at index `from` to the free index `to`. Returns the subscriber with its
+    /// new index, or `None` if the indexes are the same.
     fn relocate(&mut self, from: usize, to: usize) -> Option<(Subscriber, u32)> {
         if from == to {
             return None;

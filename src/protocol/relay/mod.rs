@@ -1,7 +1,7 @@
 //! The relay: the protocol of registered connections. Such a connection receives what is published
 //! to its topics. It may send only a change of its topics, or `ping`.
 //!
-//! [`registry`] has the registrations.
+//! [`registry`] keeps the registrations.
 
 pub(crate) mod registry;
 
@@ -26,9 +26,10 @@ pub(crate) struct Relay {
 /// The reaction of the relay to a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reaction {
-    /// Reply with this frame.
+    /// The relay replies with this frame.
     Reply(Frame),
-    /// Subscribe to these topics in place of the present ones, and confirm it.
+    /// The relay subscribes the connection to these topics, in place of its present ones, and
+    /// confirms that.
     SetTopics(Topics),
 }
 
@@ -62,23 +63,26 @@ impl Protocol for Relay {
     }
 }
 
-/// The message with which a connection changes its topics: a list of all that it is to follow.
+/// The message with which a client changes the topics of its connection: the list of all topics
+/// that it is to follow.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     topics: Named,
 }
 
+/// The message that confirms a change of topics, with the topics that the connection follows now.
 #[derive(Serialize)]
 struct InForce<'a> {
     topics: Vec<&'a str>,
 }
 
-/// Returns the reaction to a message: the reply to `ping` is `pong`, a list of topics replaces the
-/// connection's topics, and the reply to anything else is an error on one line of JSON.
+/// Returns the reaction to a message from the client. `ping` is answered with `pong`, a list of
+/// topics replaces the connection's topics, and anything else is answered with an error on one line
+/// of JSON.
 pub(crate) fn react(kind: Kind, payload: &[u8]) -> Reaction {
     let text = match kind {
-        // It is not parsed, because that would hold up the shard's other connections.
+        // So large a text is not parsed, because that would hold up the shard's other connections.
         Kind::Text if payload.len() > MAX_BYTES => {
             return error_reply(&format!("{EXPECTED}, of at most {MAX_BYTES} bytes"));
         }
@@ -116,8 +120,8 @@ fn error_reply(error: &str) -> Reaction {
 
 const EXPECTED: &str = "{\"topics\": [...]} or ping expected";
 
-/// Size of the largest message that is parsed, in bytes. A list of 128 names of 255 bytes, with
-/// every byte escaped (`\u0041`), takes less.
+/// Size of the largest message that the relay parses, in bytes. A list of 128 names of 255 bytes,
+/// with every byte escaped (`\u0041`), takes less.
 const MAX_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
@@ -130,7 +134,7 @@ mod tests {
         Topics::new(names).unwrap()
     }
 
-    /// Returns the text of the reply to a message, which must be an error.
+    /// Returns the JSON that the relay replies to a message, which must be an error.
     fn error_for(kind: Kind, payload: &[u8]) -> String {
         let Reaction::Reply(frame) = react(kind, payload) else {
             panic!("no error for {payload:?}");
@@ -173,8 +177,10 @@ mod tests {
             "",
             "pong",
             "{",
+            // JSON with line breaks and control characters, which the error may quote.
             "{\n\"a\":\u{1b}\n}",
             "{\"a\u{7f}\u{9b}\":1}",
+            // Not a list, an empty name, and a list without its object.
             r#"{"topics": "cats"}"#,
             r#"{"topics": [""]}"#,
             r#"[["cats"]]"#,

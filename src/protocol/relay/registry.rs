@@ -1,8 +1,8 @@
 //! Registrations: connections that an application has announced before they are made. Each has an
 //! unguessable id, a user and topics.
 //!
-//! Messages do not pass through the registry, so one lock for all registrations is enough. The time
-//! is an argument, except when a claim is dropped.
+//! Messages do not pass through the registry, so one lock for all registrations is enough. Callers
+//! pass the current time as an argument. Only the drop of a claim reads the clock.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,6 +27,7 @@ pub(crate) struct Registry {
     registrations: Mutex<RegistryState>,
     /// Time for which a registration without a connection is kept.
     lifetime: Duration,
+    /// Greatest number of registrations.
     limit: usize,
     budget: Arc<Budget>,
 }
@@ -37,8 +38,8 @@ pub(crate) struct Registry {
 /// time at which it expires.
 #[derive(Debug, Default)]
 struct RegistryState {
-    /// A tree, because a hash table of 100,000 registrations held a shard up for 10 ms when it grew
-    /// or shrank.
+    /// The registrations by their ids, in a tree: a hash table of 100,000 registrations held a
+    /// shard up for 10 ms when it grew or shrank.
     table: BTreeMap<Uuid, Registration>,
     expiries: BTreeSet<(Instant, Uuid)>,
 }
@@ -51,12 +52,12 @@ struct Registration {
     charge: Charge,
 }
 
-/// The presence of a registration's connection.
+/// The state of the connection that a registration is for.
 #[derive(Clone, Copy, Debug)]
 enum Presence {
-    /// No connection. The registration expires at this time.
+    /// There is no connection. The registration expires at this time.
     Waiting(Instant),
-    /// An opening handshake is under way.
+    /// The opening handshake of the connection is under way.
     Arriving,
     Connected(ConnectionId),
 }
@@ -134,8 +135,8 @@ impl Registry {
         })
     }
 
-    /// Deletes a registration. Returns `None` if it did not exist, and `Some(None)` if it existed
-    /// without a connection.
+    /// Deletes a registration. Returns `None` if there was none with this id, `Some(None)` if there
+    /// was one that was not connected, and else the connection, which the caller must end.
     pub(crate) fn delete(&self, id: Uuid) -> Option<Option<ConnectionId>> {
         let RegistryState { table, expiries } = &mut *self.lock();
         let presence = table.remove(&id)?.presence;
@@ -149,11 +150,12 @@ impl Registry {
         }
     }
 
-    /// Deletes some of the expired registrations. Returns true if there may be more of them: then
-    /// the caller should wait before the next call, so that the shards can have the lock.
+    /// Deletes up to [`EXPIRED_AT_ONCE`] expired registrations. Returns true if more of them may
+    /// have expired: then the caller should wait before the next call, so that the shards can take
+    /// the lock.
     pub(crate) fn expire(&self, now: Instant) -> bool {
-        // Declared before the lock is taken, so that they are dropped when it is free again: each
-        // may have 128 topics.
+        // Declared before the lock is taken, so that the expired registrations are dropped after
+        // the lock is released: each may have 128 topics, which takes time.
         let mut expired = Vec::new();
         let RegistryState { table, expiries } = &mut *self.lock();
         while expired.len() < EXPIRED_AT_ONCE
@@ -167,7 +169,8 @@ impl Registry {
     }
 
     fn lock(&self) -> MutexGuard<'_, RegistryState> {
-        // A panic can't have left the table half-changed.
+        // The lock is also taken after a panic, because a panic cannot have left the table
+        // half-changed.
         self.registrations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -186,11 +189,11 @@ const REGISTRATION_BYTES: usize = 512;
 /// Bytes of memory that a topic's name takes besides its text.
 const NAME_BYTES: usize = 48;
 
-/// Greatest number of registrations that are deleted while the lock is held once. Deleting them
-/// takes some 50 us.
+/// Greatest number of expired registrations that are deleted while the lock is held. Deleting so
+/// many takes some 50 us.
 const EXPIRED_AT_ONCE: usize = 64;
 
-/// A connection's claim to a registration. No other connection can claim the same registration.
+/// The claim of one connection to a registration, which no other connection can claim meanwhile.
 /// When the claim is dropped, the registration waits for a connection again.
 #[derive(Debug)]
 pub(crate) struct Claim {
@@ -201,7 +204,7 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// Marks the registration as connected. Returns its topics, or `None` if the registration was
-    /// deleted meanwhile. The claim itself keeps no topics, because those that the connection
+    /// deleted since it was claimed. The claim itself keeps no topics: those that the connection
     /// leaves later would stay in memory.
     #[must_use]
     pub(crate) fn connected(&self, connection: ConnectionId) -> Option<Topics> {
@@ -211,7 +214,8 @@ impl Claim {
         })
     }
 
-    /// Stores the topics for the next connection with this id.
+    /// Stores the topics in the registration, from which the next connection with this id takes
+    /// them.
     pub(crate) fn set_topics(&self, topics: &Topics) {
         self.change(|registration| {
             let held = held_bytes(&registration.user, topics);
@@ -220,6 +224,8 @@ impl Claim {
         });
     }
 
+    /// Changes the registration of this claim. Returns the result of `change`, or `None` if the
+    /// registration was deleted.
     fn change<T>(&self, change: impl FnOnce(&mut Registration) -> T) -> Option<T> {
         self.registry.lock().table.get_mut(&self.id).map(change)
     }
@@ -246,6 +252,7 @@ mod tests {
         Registry::new(LIFETIME, limit, Budget::new(u64::MAX))
     }
 
+    /// Registers a user with the topic `cats`. Returns the id of the registration.
     fn register(registry: &Registry, now: Instant) -> Uuid {
         registry
             .register(
@@ -277,6 +284,7 @@ mod tests {
         registry.expire(now + 2 * LIFETIME);
         assert_eq!(registry.len(), 1);
         drop(claim);
+        // Without the claim, the registration waits for a connection again.
         assert!(registry.claim(id).is_ok());
     }
 
@@ -317,7 +325,8 @@ mod tests {
 
     #[test]
     fn registrations_are_charged_and_refused_while_memory_is_short() {
-        // The names of one list have 32 KiB. Memory is short from 48 KiB on, after two lists.
+        // The names of a list of 128 topics have 32 KiB. Memory is short from 48 KiB on, and so
+        // after two lists.
         let budget = Budget::new(64 * 1024);
         let registry = Registry::new(LIFETIME, 100_000, Arc::clone(&budget));
         let topics = (0..128).map(|n| TopicName::new(&format!("{n:0255}")).unwrap());

@@ -26,10 +26,11 @@ use crate::{
     server::{brief, listener::reserve::Reserve, site::Site},
 };
 
-/// Accepts sockets for ever, and passes each to `take`. No error ends this. After an error of one
-/// connection the next one is accepted. If no descriptors are left, clients are turned away one at
-/// a time, with the `reserve`. While memory is full, up to 16 clients at a time are turned away.
-/// After any other error of the system, accepting is tried again later.
+/// Accepts sockets for ever, and passes each to `take`. No error ends the loop. After an error of
+/// one connection the next one is accepted. If no descriptors are left, clients are turned away one
+/// after the other, with the `reserve`. While memory is full, clients are turned away, up to 16 of
+/// them simultaneously. After any other error of the system, the loop waits before it accepts
+/// again.
 pub(super) async fn accept(
     listener: TcpListener,
     site: &Arc<Site>,
@@ -40,7 +41,8 @@ pub(super) async fn accept(
     let mut warning = Warning::default();
     let places = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
     loop {
-        // As early as possible, before another thread takes the last descriptor.
+        // The reserve is opened again as early as possible, before another thread takes the last
+        // descriptor.
         reserve.take_back();
         match listener.accept().await {
             Ok((socket, _)) if site.hub.budget().is_full() => {
@@ -71,8 +73,8 @@ pub(super) async fn accept(
     }
 }
 
-/// Answers a client for which there is no memory with 503, as soon as one of the `places` is free.
-/// Returns when the answer is begun.
+/// Answers 503 to a client for which there is no memory, as soon as one of the `places` for such
+/// clients is free. Returns when the answer has begun, and not when it is written.
 async fn turn_away(socket: TcpStream, site: &Arc<Site>, places: &Arc<Semaphore>) {
     // The semaphore is never closed, so this is never an error.
     let place = Arc::clone(places).acquire_owned().await;
@@ -84,8 +86,8 @@ async fn turn_away(socket: TcpStream, site: &Arc<Site>, places: &Arc<Semaphore>)
 }
 
 /// Accepts the connection that has waited longest. Returns `None` if no connection waits: at the
-/// limit of descriptors, `accept` fails even then. This does not wait for a connection, because
-/// another descriptor may be free when it comes.
+/// limit of descriptors, `accept` fails even then. This does not wait for a connection, because a
+/// descriptor may be free again when the next one comes.
 async fn accept_now(listener: &TcpListener) -> Option<io::Result<TcpStream>> {
     let accepted = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
     match accepted {
@@ -94,8 +96,8 @@ async fn accept_now(listener: &TcpListener) -> Option<io::Result<TcpStream>> {
     }
 }
 
-/// A log of errors, at most one a second, because at the limit of descriptors clients may connect
-/// very often.
+/// A log of errors. It has at most one line a second, because at the limit of descriptors clients
+/// may connect very often.
 #[derive(Debug, Default)]
 struct Warning(Option<Instant>);
 
@@ -111,7 +113,8 @@ impl Warning {
     }
 }
 
-/// The time to wait after an error. It doubles with each error that follows, up to a second.
+/// The time to wait after an error before accepting again. It doubles with each further error, up
+/// to a second.
 #[derive(Debug)]
 struct BackOff(Duration);
 
@@ -128,6 +131,8 @@ impl BackOff {
         }
     }
 
+    /// Returns the time to wait after this error, and doubles it for the next one. Returns `None`
+    /// if no wait is needed.
     fn after(&mut self, error: &io::Error) -> Option<Duration> {
         if is_of_one_connection(error) {
             return None;
@@ -160,9 +165,9 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     )
 }
 
-/// Greatest number of clients that are answered at a time while memory is full, each within a
-/// second. So a few silent clients do not hold up the others. They are not charged to the budget,
-/// and hold half a megabyte together.
+/// Greatest number of clients that are answered simultaneously while memory is full, each within a
+/// second. With fewer, a few silent clients would hold up all others. These clients are not charged
+/// to the budget. Together they hold half a megabyte.
 const TURNED_AWAY_AT_ONCE: usize = 16;
 
 #[cfg(test)]

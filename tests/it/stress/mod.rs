@@ -35,7 +35,7 @@ use crate::stress::{
 /// The receiver of a latch. It ends when all tasks have dropped their [`Latch`].
 type Reached = mpsc::Receiver<Infallible>;
 
-/// A short run.
+/// Size of a short run.
 const SHORT: Size = Size {
     messages: 80,
     stable: 200,
@@ -43,7 +43,7 @@ const SHORT: Size = Size {
     churners: 48,
 };
 
-/// A run of minutes.
+/// Size of a run that takes minutes.
 const LONG: Size = Size {
     messages: 600,
     stable: 600,
@@ -112,6 +112,8 @@ fn configure(config: &mut Config) {
     config.hub.timeouts.request = Duration::from_secs(60);
 }
 
+/// Starts the publishers. They drop `connected` when they are connected, and `published` when their
+/// messages are published.
 fn start_publishers(run: &mut Run, shared: &Arc<Shared>, connected: &Latch, published: &Latch) {
     for (index, publisher) in shared.plan.publishers.iter().enumerate() {
         let (shared, published) = (Arc::clone(shared), published.clone());
@@ -126,14 +128,17 @@ fn start_publishers(run: &mut Run, shared: &Arc<Shared>, connected: &Latch, publ
     }
 }
 
+/// Starts the subscribers that stay.
 fn start_stable(run: &mut Run, shared: &Arc<Shared>, connected: &Latch) {
     for (index, topics) in shared.plan.stable().into_iter().enumerate() {
-        // A third gets compressed messages, the first of them with contexts of their own.
+        // A third of the subscribers gets compressed messages. The first ones have contexts of
+        // their own, until the server has no more.
         let headers = if index % 3 == 0 { OFFER } else { "" };
         run.spawn(Arc::clone(shared).stay(topics, headers, connected.clone()));
     }
 }
 
+/// Registers and starts the relays. They drop `settled` when they change their topics no more.
 fn start_relays(
     run: &mut Run,
     shared: &Arc<Shared>,
@@ -141,6 +146,7 @@ fn start_relays(
     (connected, settled): (&Latch, &Latch),
 ) {
     for (index, kept) in shared.plan.kept().into_iter().enumerate() {
+        // `list` returns a JSON object. Its members without the brace follow `user_id`.
         let path = server.register(&format!("{{\"user_id\":1,{}", &list(&kept)[1..]));
         let random = Random::new(shared.plan.seed, &format!("relay {index}"));
         let relay =
@@ -149,6 +155,7 @@ fn start_relays(
     }
 }
 
+/// Starts the clients that connect and leave. They drop `settled` when they connect no more.
 fn start_churners(run: &mut Run, shared: &Arc<Shared>, settled: &Latch) {
     for index in 0..shared.plan.size.churners {
         let random = Random::new(shared.plan.seed, &format!("churner {index}"));
@@ -164,6 +171,7 @@ fn end_topics(server: &TestServer) {
     }
 }
 
+/// Waits until all clients have left, and asserts that the server has ended none of them.
 fn check_server(server: &TestServer) {
     eventually("no connection and no topic is left", || {
         let health = server.health();

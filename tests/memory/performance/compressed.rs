@@ -12,16 +12,17 @@ const CONTEXT: usize = 165 * 1024;
 /// read. Half of their bytes can be compressed.
 const FILLING: usize = 6;
 
-/// Size of each of these messages, in bytes.
+/// Size of each of the [`FILLING`] messages, in bytes.
 const FILLING_BYTES: usize = 60_000;
 
-/// Largest number of bytes that a client has the server inflate, because inflating takes time. A
-/// client whose messages are small when compressed would not be stopped by a full socket.
+/// Limit of the bytes that the server inflates for one client of the echo, because inflating takes
+/// time. Without it a client whose messages are small when compressed would send very many of them
+/// before its socket is full.
 const MOST_BYTES: usize = 512 * 1024;
 
 impl Performance<'_> {
-    /// Connects subscribers that do not read, one for each offer. Publishes compressed messages,
-    /// which the server inflates and compresses again for the subscribers.
+    /// Connects a subscriber that does not read for each of `offers`. Publishes compressed
+    /// messages, which the server inflates and compresses again for the subscribers.
     pub(crate) fn compressed_readers(
         &mut self,
         offers: &[Offer],
@@ -42,17 +43,19 @@ impl Performance<'_> {
         // server.
         let filling = (FILLING, payload(FILLING_BYTES, 50));
         for (count, payload) in [filling, (messages, payload(bytes, noise_percent))] {
+            // 0xC2 begins a compressed binary message.
             let compressed = frame(0xC2, &deflated(&payload));
             publish(&mut publisher, count, &compressed);
-            // One encoding by the server. It is as large as the client's, or larger if the window
-            // is smaller.
+            // Bytes of one form in which the server encodes the message. It is as large as the
+            // client's, or larger if the window is smaller. The publisher gets a form, too.
             let form = SENT * (compressed.len() + compressed.len() / 8);
             let message = SENT * payload.len() + MESSAGE + form * (1 + offers.len());
             self.allow(count * (message + offers.len() * DELIVERY));
         }
     }
 
-    /// Connects clients to the echo that do not read its compressed answers.
+    /// Connects clients to the echo. They send compressed messages and do not read the compressed
+    /// replies.
     pub(crate) fn compressed_echoes(
         &mut self,
         connections: usize,

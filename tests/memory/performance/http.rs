@@ -100,6 +100,7 @@ impl Performance<'_> {
         from_id[..32].to_owned()
     }
 
+    /// Allows the memory of a registration with these topics.
     pub(super) fn allow_registration(&mut self, topics: &[String]) {
         let names = topics.iter().map(|topic| REGISTERED_NAME + topic.len());
         // One byte for the user.

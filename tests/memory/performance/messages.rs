@@ -12,7 +12,7 @@ use crate::{
 /// read.
 const FILLING: usize = 80;
 
-/// Size of each of these messages, in bytes.
+/// Size of each of the [`FILLING`] messages, in bytes.
 const FILLING_BYTES: usize = 60_000;
 
 impl Performance<'_> {
@@ -85,13 +85,13 @@ impl Performance<'_> {
         }
     }
 
-    /// Connects clients to the echo that do not read its answers.
+    /// Connects clients to the echo. They send messages and do not read the replies.
     pub(crate) fn echoes(&mut self, connections: usize, bytes: usize) {
         self.echo("/echo", connections, &frame(0x82, &vec![0; bytes]));
     }
 
-    /// Connects clients to `/echo/raw` that do not read its answers. They send fragmented messages,
-    /// with a Ping between the fragments.
+    /// Connects clients to `/echo/raw`. They send fragmented messages with a Ping between the
+    /// fragments, and do not read the replies.
     pub(crate) fn raw_echoes(&mut self, connections: usize, fragments: usize, bytes: usize) {
         let payload = vec![0; bytes];
         let first = [frame(0x02, &payload), frame(0x89, b"ping")].concat();
@@ -100,8 +100,8 @@ impl Performance<'_> {
         self.echo("/echo/raw", connections, &message);
     }
 
-    /// Connects clients that send `message` again and again, and never read the echoes, until the
-    /// server reads no more. Allows the server the memory of the bytes that it took.
+    /// Connects clients that never read. Each sends `message` again and again until the server
+    /// reads no more. Allows the server memory for the bytes that were sent.
     fn echo(&mut self, path: &str, connections: usize, message: &[u8]) {
         for _ in 0..connections {
             let mut socket = self.upgrade(path, Offer::Nothing);

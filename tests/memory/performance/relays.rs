@@ -34,7 +34,7 @@ impl Performance<'_> {
                 if is_reading {
                     read_frame(&mut socket);
                 } else {
-                    // The answers stay in the outbox.
+                    // The server's reply to the list stays in the outbox.
                     self.allow(SENT * message.len() + MESSAGE);
                 }
             }

@@ -22,12 +22,13 @@ use std::{
 use framecast::{Config, Error, Server};
 use tokio::sync::oneshot;
 
-pub use crate::{client::Client, frames::frame};
+pub use crate::client::Client;
 
 /// Longest wait of a test for a single event. A test that has waited for so long fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A timeout of the server that no test reaches: if the server waits for its end, the test fails.
+/// A timeout for the server that no test reaches. If the server acts only when this time is over,
+/// the test has failed before, after [`PATIENCE`].
 pub const NEVER: Duration = Duration::from_secs(6 * PATIENCE.as_secs());
 
 /// A server in this process that stops when it is dropped.
@@ -163,11 +164,6 @@ pub fn handshake_with(path: &str, headers: &str) -> String {
         "GET {path} HTTP/1.1\r\nHost: a.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
     )
-}
-
-/// Returns the bytes of a client's text message.
-pub fn text(payload: &str) -> Vec<u8> {
-    frame(0x81, payload.as_bytes())
 }
 
 /// Polls `condition` until it is true. Panics with `what` after [`PATIENCE`].

@@ -1,5 +1,5 @@
-//! axum, with an echo and a chat. The chat follows axum's example `chat`: a tokio `broadcast`
-//! channel, and two tasks for each connection, as in most tutorials.
+//! The peer axum: an echo and a chat. The chat follows axum's example `chat`, with a tokio
+//! `broadcast` channel and two tasks for each connection, as in most tutorials.
 
 use std::io;
 
@@ -16,9 +16,10 @@ use framecast_peers::serve;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::broadcast;
 
-/// Number of messages that the channel holds: enough that no subscriber misses one.
+/// Number of messages that the channel of the chat holds: so many that no subscriber misses one.
 const CAPACITY: usize = 1024;
 
+/// The channel through which all connections of the chat get all messages.
 type Room = broadcast::Sender<Message>;
 
 fn main() -> io::Result<()> {

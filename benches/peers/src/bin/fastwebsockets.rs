@@ -1,5 +1,5 @@
-//! An echo with fastwebsockets, after its example `echo_server`: hyper makes the upgrade, and each
-//! frame is written by itself.
+//! The peer fastwebsockets: an echo after the example `echo_server` of fastwebsockets. hyper makes
+//! the upgrade, and each frame is written by itself.
 
 use std::io;
 
@@ -31,7 +31,7 @@ fn main() -> io::Result<()> {
 
 async fn answer(mut request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, WebSocketError> {
     let (response, upgrade) = upgrade::upgrade(&mut request)?;
-    // An error ends this connection only.
+    // An error ends this connection only, so the result is not looked at.
     tokio::spawn(async { unconstrained(echo(upgrade)).await });
     Ok(response)
 }

@@ -1,5 +1,5 @@
-//! The floor for echoes: sends back all received bytes, with one read and one write per wake-up.
-//! It does not speak WebSocket; `framecast load` drives it with a `tcp://` URL.
+//! The floor for echoes: a program that sends back all received bytes, with one read and one write
+//! per wake-up. It does not speak WebSocket. `framecast load` uses it with a `tcp://` URL.
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
@@ -9,8 +9,8 @@ use std::{
 use framecast_peers::bare::{Bare, Connection};
 use rustix::event::epoll::EventFlags;
 
-/// Bytes that a connection's socket has not taken yet. While there are any, the connection is not
-/// read.
+/// The state of a connection: bytes that its socket has not taken yet. While there are any, the
+/// connection is not read.
 type Unsent = Vec<u8>;
 
 fn main() -> io::Result<()> {
@@ -19,6 +19,7 @@ fn main() -> io::Result<()> {
     Bare::<Unsent>::listen()?.run(|bare, index| echo(bare, index, &mut buffer))
 }
 
+/// Writes the unsent bytes of connection `index`. If there are none, reads and writes back.
 fn echo(bare: &mut Bare<Unsent>, index: usize, buffer: &mut [u8]) -> io::Result<()> {
     let Some(Connection {
         socket,

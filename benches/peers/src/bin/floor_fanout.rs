@@ -1,11 +1,12 @@
-//! The floors for fan-out: every received message is written to all connections, in a loop.
+//! The floors for fan-out: a program that writes every received message to all connections, in a
+//! loop. It has two modes:
 //!
 //!     floor_fanout PORT one-send     one write for each frame and connection
 //!     floor_fanout PORT batch        one write for all frames that one read has brought
 //!
-//! It has just enough of WebSocket for `framecast load`. Each handshake is answered, each frame is
-//! parsed and encoded once, and nothing is checked. If a socket is full, the program waits for it,
-//! and all other sockets wait, too.
+//! The program has just enough of WebSocket for `framecast load`. Each handshake is answered, each
+//! frame is parsed and encoded once, and nothing is checked. If a socket is full, the program waits
+//! for it, and all other sockets wait, too.
 
 use std::{
     env,
@@ -32,28 +33,35 @@ fn main() -> io::Result<()> {
     Bare::listen()?.run(|bare, index| floor.on_ready(bare, index))
 }
 
+/// The state of the program.
 struct Floor {
     mode: Mode,
+    /// Buffer into which all connections are read.
     buffer: Vec<u8>,
     /// The encoded frames that are to be written next.
     frames: Vec<u8>,
 }
 
+/// The way in which frames are written to a connection.
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
+    /// Each frame by itself.
     OneSend,
+    /// All frames of one read together.
     Batch,
 }
 
+/// The state of a connection.
 #[derive(Default)]
 struct Peer {
-    /// The handshake is done.
+    /// True if the handshake is done.
     is_open: bool,
-    /// Received bytes that are not a whole request or frame yet.
+    /// Received bytes that do not make a whole request or frame yet.
     rest: Vec<u8>,
 }
 
 impl Floor {
+    /// Reads from connection `index`: a part of its handshake, or frames, which are published.
     fn on_ready(&mut self, bare: &mut Bare<Peer>, index: usize) -> io::Result<()> {
         let Some(connection) = &mut bare.connections[index] else {
             return Ok(());
@@ -78,7 +86,8 @@ impl Floor {
         Ok(())
     }
 
-    /// Writes the whole frames in `received` to all connections. Returns the bytes after them.
+    /// Writes the whole frames at the beginning of `received` to all connections. Returns the bytes
+    /// behind them.
     fn publish(&mut self, bare: &Bare<Peer>, mut received: Vec<u8>) -> Vec<u8> {
         let mut taken = 0;
         self.frames.clear();
@@ -149,16 +158,17 @@ fn append(frames: &mut Vec<u8>, payload: &[u8]) {
     frames.extend_from_slice(payload);
 }
 
+/// Writes `frames` to all connections whose handshake is done.
 fn send_to_all(bare: &Bare<Peer>, frames: &[u8]) {
     for connection in bare.connections.iter().flatten() {
         if connection.state.is_open {
-            // The next read of a broken connection fails, too, and closes it.
+            // An error is ignored here: the next read of the connection fails, too, and closes it.
             let _ = send(&connection.socket, frames);
         }
     }
 }
 
-/// Writes all bytes, and waits if the socket is full.
+/// Writes all bytes to a socket. If the socket is full, waits until it can be written again.
 fn send(mut socket: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match socket.write(bytes) {

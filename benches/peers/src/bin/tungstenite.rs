@@ -1,5 +1,5 @@
-//! An echo with tokio-tungstenite, after its example `echo-server`: the stream of received messages
-//! is forwarded to the sink of sent ones.
+//! The peer tokio-tungstenite: an echo after the example `echo-server` of tokio-tungstenite. The
+//! stream of received messages is forwarded to the sink of sent ones.
 
 use std::io;
 
@@ -13,7 +13,7 @@ fn main() -> io::Result<()> {
         loop {
             let (socket, _) = listener.accept().await?;
             socket.set_nodelay(true)?;
-            // An error ends this connection only.
+            // An error ends this connection only, so the result is not looked at.
             tokio::spawn(echo(socket));
         }
     })

@@ -1,4 +1,4 @@
-//! Counts system calls with `perf stat`, on the tracepoints of the kernel.
+//! Counts system calls with `perf stat`, which uses the kernel's tracepoints.
 
 use std::{ffi::OsString, fs, process::Command};
 
@@ -29,13 +29,15 @@ pub fn run(load: Load<'_>) -> anyhow::Result<(Outcome, Calls)> {
     Ok((outcome, calls))
 }
 
-/// Returns the events to count: all system calls, then those that write.
+/// Returns the events that perf must count: all system calls, and then each system call that
+/// writes.
 fn events() -> String {
     let writes = WRITES.map(|name| format!(",syscalls:sys_enter_{name}"));
     format!("raw_syscalls:sys_enter{}", writes.concat())
 }
 
-/// Parses the output of perf. Each line begins with a count, in the order of the events.
+/// Parses the output of perf. Each line begins with a count. The lines are in the order of the
+/// events.
 fn calls(text: &str) -> Option<Calls> {
     let counts = text.lines().filter_map(|line| line.split_once(','));
     let mut counts = counts.filter_map(|(count, _)| count.parse().ok());

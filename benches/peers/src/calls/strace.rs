@@ -49,8 +49,9 @@ fn wait_until_attached(strace: &mut Child) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Parses strace's table. Its columns are the share of the time, the time in seconds and per call,
-/// the calls, the errors (may be empty), and the name.
+/// Parses the table that strace prints. Its columns are the share of the time, the seconds, the
+/// microseconds per call, the number of calls, the number of errors (which may be empty), and the
+/// name.
 fn calls(text: &str) -> Calls {
     let mut calls = Calls {
         all: 0.0,

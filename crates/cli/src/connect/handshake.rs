@@ -31,15 +31,16 @@ use crate::{connect::target::Target, display::first_line, header::Headers};
 /// works needs.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time that the body of a refusal may take after its head. Arbitrary: servers send both together,
-/// and a body that never ends must not delay the error message.
+/// Time that the body of a response other than 101 may take after its head. Arbitrary: servers send
+/// both together, and a body that never ends must not delay the error message.
 const REASON_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Most bytes of the body of a refusal that are read. Arbitrary: more than enough for its first
-/// line.
+/// Most bytes that are read of the body of a response other than 101. Arbitrary: more than enough
+/// for its first line.
 const MAX_REASON_BYTES: usize = 8 << 10;
 
-/// An open connection: the socket after the 101, and the compression that was agreed on in it.
+/// An open connection: the socket after the 101, and the compression that both sides have agreed on
+/// in the handshake, if any.
 pub(super) type Opened = (TokioIo<Upgraded>, Option<Agreement>);
 
 /// The reason why a connection could not be opened.
@@ -86,7 +87,7 @@ impl OpenError {
     }
 }
 
-/// Returns true if another attempt would get `status`, which is not 101, again.
+/// Returns true if another attempt would get the same `status` again, which is not 101.
 fn is_final_status(status: StatusCode) -> bool {
     // Success and redirection are final, too: they don't come from a WebSocket server.
     let is_temporary = status.is_server_error()
@@ -150,8 +151,8 @@ fn request(target: &Target, key: &str, deflate: bool) -> HttpResult<Request<Empt
         .body(Empty::new())
 }
 
-/// Reads the first line of a refusal's body, and escapes it. Returns an empty text if none arrives
-/// in time.
+/// Reads the first line of the body of a response other than 101, and escapes it. Returns as much
+/// of the line as arrives in time, which may be nothing.
 async fn first_body_line<B>(mut body: B) -> String
 where
     B: Body<Data = Bytes> + Unpin,
@@ -233,11 +234,11 @@ mod tests {
 
     use super::*;
 
-    /// The example of RFC 6455 §1.3.
+    /// The example key of RFC 6455 §1.3, and the accept value that belongs to it.
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
     const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-    /// Returns a 101 with `headers`.
+    /// Returns a 101 with `headers` alone.
     fn response(headers: &[(HeaderName, &str)]) -> Response<()> {
         let mut response = Response::builder().status(101);
         for (name, value) in headers {
@@ -246,6 +247,7 @@ mod tests {
         response.body(()).unwrap()
     }
 
+    /// Returns a 101 with the two headers that upgrade, and `headers`.
     fn upgrading(headers: &[(HeaderName, &str)]) -> Response<()> {
         let upgrade = [(UPGRADE, "websocket"), (CONNECTION, "Upgrade")];
         response(&[&upgrade[..], headers].concat())
@@ -271,6 +273,7 @@ mod tests {
             check_upgrade(&response, KEY, false, &Headers::default()),
             Err(OpenError::Unoffered { .. })
         ));
+        // It was offered, but on the condition of `server_no_context_takeover`.
         assert!(matches!(
             check_upgrade(&response, KEY, true, &Headers::default()),
             Err(OpenError::Extensions(_))
@@ -291,6 +294,8 @@ mod tests {
         ] {
             assert!(checked("WebSocket", connection).is_ok(), "{connection:?}");
         }
+        // Another protocol, another token, a token that only begins like the right one, and no
+        // header.
         for (upgrade, connection) in [
             ("h2c", &["Upgrade"][..]),
             ("websocket", &["keep-alive"]),

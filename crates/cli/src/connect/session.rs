@@ -1,5 +1,5 @@
-//! The session of a user on one connection: sends the lines that are typed until either side
-//! closes.
+//! The session of a user on one connection: sends the lines that the user types, until either side
+//! closes the connection.
 
 use std::{
     future::pending,
@@ -21,9 +21,9 @@ use crate::{
     display::escape,
 };
 
-/// Time that the client waits for further messages after the end of the input, before it closes the
-/// connection. It is long enough for an answer from anywhere on Earth, with a round trip below
-/// 400 ms, and short enough not to delay a script much.
+/// Time without a message after which the client closes the connection, once the input has ended.
+/// It is long enough for a reply from anywhere on Earth, with a round trip below 400 ms, and short
+/// enough not to delay a script much.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// Time that a closing handshake may take. Arbitrary: nothing is lost by giving up on it.
@@ -49,7 +49,7 @@ enum Stop {
     Close { code: u16, reason: String },
     /// The server or the network has ended the connection.
     Disconnected(Disconnect),
-    /// A write has failed. The reader will report the reason.
+    /// A write has failed. The reader of the socket will report the reason.
     WriteFailed,
 }
 
@@ -67,8 +67,8 @@ impl Stop {
 pub(super) struct Session<'a> {
     link: Link,
     console: &'a mut Console,
-    /// The frame that is being written, and its line. Meanwhile no other line is read, so at most
-    /// this one is unsent if the connection fails.
+    /// The frame that is being written, and the line that it was made from. Meanwhile no other line
+    /// is read, so at most this one is unsent if the connection fails.
     in_flight: Option<(Written, String)>,
     pings: Pings,
     /// The time of the last message, or of the end of the input if that is later.
@@ -88,8 +88,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Runs until either side ends the connection. If a line was not written, puts it back into the
-    /// input.
+    /// Runs until either side ends the connection. If a line was taken from the input but its frame
+    /// was not written, puts the line back.
     pub(super) async fn run(mut self) -> Outcome {
         let stop = self.exchange().await;
         let outcome = match stop {
@@ -100,6 +100,7 @@ impl<'a> Session<'a> {
             }
             Stop::WriteFailed => Outcome::Disconnected(self.reason().await),
         };
+        // Puts the line back unless its frame is known to be written.
         if let Some((mut written, line)) = self.in_flight
             && written.try_recv().is_err()
         {
@@ -111,6 +112,7 @@ impl<'a> Session<'a> {
     /// Sends lines and handles events until the session must stop.
     async fn exchange(&mut self) -> Stop {
         loop {
+            // A line is taken from the input only while none is in flight.
             let may_take = self.in_flight.is_none() && !self.is_input_ended;
             let may_leave = self.in_flight.is_none() && self.is_input_ended;
             let leave_at = (self.quiet_since + QUIET).into();
@@ -222,8 +224,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits for the reader's reason why the connection has ended, after a write has failed: the
-    /// reader may still receive the server's Close.
+    /// Waits, after a write has failed, for the reason that the reader of the socket reports: it
+    /// may still receive the server's Close.
     async fn reason(&mut self) -> Disconnect {
         let disconnect = timeout(CLOSE_TIMEOUT, disconnect(&mut self.link, &mut self.pings)).await;
         let disconnect = disconnect.ok().flatten();
@@ -242,8 +244,8 @@ async fn disconnect(link: &mut Link, pings: &mut Pings) -> Option<Disconnect> {
     }
 }
 
-/// Waits until the frame in flight is written. Returns false if it never will be. Without a frame,
-/// waits for ever.
+/// Waits for the frame in flight. Returns true once it is written, or false once it is certain that
+/// it will never be written. Without a frame in flight, waits for ever.
 async fn written(in_flight: &mut Option<(Written, String)>) -> bool {
     match in_flight {
         Some((written, _)) => written.await.is_ok(),

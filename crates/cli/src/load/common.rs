@@ -76,7 +76,7 @@ pub(super) struct CommonArgs {
     min_ratio: Option<Ratio>,
 }
 
-/// The values of [`CommonArgs`].
+/// The values of [`CommonArgs`], in the types that a run needs.
 #[derive(Debug)]
 pub(super) struct Common {
     url: Option<String>,
@@ -112,7 +112,7 @@ impl From<CommonArgs> for Common {
 }
 
 impl Common {
-    /// Returns the URL as given, or the default.
+    /// Returns the URL of the command line, or `default` if it has none.
     pub(super) fn url<'a>(&'a self, default: &'a str) -> &'a str {
         self.url.as_deref().unwrap_or(default)
     }
@@ -171,7 +171,8 @@ fn address(url: &Url) -> anyhow::Result<SocketAddr> {
 }
 
 /// Returns the first address that accepts a connection. If none does, returns the first one, so
-/// that the run fails with the error of connecting to it. Does not try a single address.
+/// that the run fails with the error of connecting to it. Returns a single address without trying
+/// it.
 fn reachable(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     let (first, others) = addresses.split_first()?;
     if others.is_empty() {

@@ -76,7 +76,7 @@ enum Command {
 /// A scenario, with the options of its run.
 struct Scenario {
     name: &'static str,
-    /// The numbers of connections and messages, for the summary.
+    /// The numbers of connections and messages as a text, for the summary.
     description: String,
     default_url: &'static str,
     common: Common,
@@ -99,7 +99,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     scenario.run(descriptors)
 }
 
-/// A run and its result.
+/// A run, and its result. `server` is the CPU time and memory that the server used, if known.
 struct Outcome<'a> {
     scenario: &'a Scenario,
     plan: &'a Plan,
@@ -133,6 +133,7 @@ impl Scenario {
         outcome.write(outputs)?;
         let missed = self.common.thresholds.missed(&report, self.must_be_whole);
         let missed = missed.or_else(|| {
+            // The use of CPU and memory is missing although `--pid` was given.
             let pid = self.common.pid.filter(|_| server.is_none())?;
             Some(format!("process {pid} has ended"))
         });
@@ -179,9 +180,9 @@ impl Scenario {
     }
 }
 
-/// Adds `topic={topic}` to the query of the target, unless its path has `{topic}` or subscribers
-/// send a message that subscribes. For the relay, copies the path of the target into `protocol`
-/// instead.
+/// Prepares the target for topics. For a protocol of templates, adds `topic={topic}` to the query
+/// of its URL, unless the URL has `{topic}` already, or subscribers send a message to subscribe.
+/// For the relay, copies the path of the URL into `protocol` instead.
 fn address_topics(protocol: &mut Protocol, target: &mut Target) -> anyhow::Result<()> {
     match protocol {
         Protocol::Relay(base) => {
@@ -222,8 +223,9 @@ impl Outcome<'_> {
     }
 }
 
-/// Returns the number of processes: as many as the connections need with `descriptors` file
-/// descriptors for each process, or `asked` by `--workers` if that is more.
+/// Returns the number of processes: as many as the connections need if each process may have
+/// `descriptors` file descriptors, or `asked`, the number from `--workers`, if that is more. At
+/// most one process for each connection.
 fn processes(plan: &Plan, descriptors: usize, asked: Option<usize>) -> anyhow::Result<usize> {
     let each = descriptors.saturating_sub(OTHER_DESCRIPTORS);
     if each == 0 {
@@ -236,8 +238,8 @@ fn processes(plan: &Plan, descriptors: usize, asked: Option<usize>) -> anyhow::R
     Ok(processes.min(connections.max(1)))
 }
 
-/// Number of file descriptors of each process that are left for files, pipes and libraries.
-/// Arbitrary.
+/// Number of file descriptors of each process that are not used for connections, but left for
+/// files, pipes and libraries. Arbitrary.
 const OTHER_DESCRIPTORS: usize = 64;
 
 #[cfg(test)]
@@ -246,7 +248,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns a plan with this number of connections, in which nothing else matters.
+    /// Returns a plan with this number of connections. The tests do not depend on its other fields.
     fn plan(connections: usize) -> Plan {
         Plan {
             target: Target {

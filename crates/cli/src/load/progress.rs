@@ -44,8 +44,8 @@ impl Display {
         self.shown = Some(*progress);
     }
 
-    /// Returns true if `progress` should be printed: on a terminal always, otherwise at a new phase
-    /// and when a second has passed since the last line.
+    /// Returns true if `progress` should be printed: on a terminal always, otherwise at the begin
+    /// of a phase and when a second has passed since the last line.
     fn is_due(&mut self, progress: &Progress) -> bool {
         let begun = *self.begun.get_or_insert(progress.now);
         let (is_new, last) = match &self.shown {
@@ -78,7 +78,7 @@ impl Drop for Display {
     }
 }
 
-/// Time between two lines within a phase.
+/// Time between two printed lines within a phase, if standard error is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
 fn text(progress: &Progress, per_second: f64) -> String {
@@ -122,7 +122,8 @@ fn share(progress: &Progress) -> f64 {
     }
 }
 
-/// Draws a bar, with a resolution of an eighth of a column.
+/// Draws a bar that is filled up to `share`, from 0 to 1, with a resolution of an eighth of a
+/// column.
 fn bar(share: f64) -> String {
     let whole = BAR_COLUMNS * 8;
     let done = (1..=whole)
@@ -147,6 +148,7 @@ mod tests {
         assert_eq!(bar(0.0), format!("▕{}▏", " ".repeat(24)));
         assert_eq!(bar(0.5), format!("▕{}{}▏", "█".repeat(12), " ".repeat(12)));
         assert_eq!(bar(1.0), format!("▕{}▏", "█".repeat(24)));
+        // More than the whole.
         assert_eq!(bar(7.0), bar(1.0));
         // A part of one column, filled up with spaces, and the two ends of the bar.
         assert_eq!(bar(0.02).chars().count(), BAR_COLUMNS + 2);

@@ -15,7 +15,7 @@ use crate::load::{
 pub(super) const PERCENTILES: [(&str, f64); 4] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
 
-/// Lines, each with a name and a value.
+/// The rows of the table, each with a name and a value.
 #[derive(Default)]
 struct Table(Vec<(&'static str, String)>);
 
@@ -99,9 +99,9 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
 
 /// Words of the table that depend on the scenario.
 struct Labels {
-    /// Name of the row with the number of results: messages that have arrived, or connections.
+    /// Name of the row with the number of messages that have arrived, or of connections.
     delivered: &'static str,
-    /// Name of a single result, for the CPU time that each one costs.
+    /// Name of one such message or connection, for the CPU time that each one costs.
     one: &'static str,
     /// True if messages are numbered, so that faults are counted.
     is_numbered: bool,
@@ -199,8 +199,8 @@ fn generator(outcome: &Outcome<'_>) -> String {
     text
 }
 
-/// The influence of the generator on the result: if it is slower than the server, the result says
-/// little about the server.
+/// The influence of the generator on the result. If the generator is slower than the server, the
+/// result says little about the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The generator was busy nearly all the time.

@@ -1,5 +1,5 @@
-//! Checks whether a result is good enough: the faults that fail every run, and the thresholds of
-//! options.
+//! Checks whether a result is good enough: looks for the faults that fail every run, and compares
+//! the result with the thresholds that options set.
 //!
 //! Pure.
 
@@ -16,9 +16,10 @@ pub(super) struct Thresholds {
 }
 
 impl Thresholds {
-    /// Returns one line about what is wrong with a result, or `None` if nothing is. A cause comes
-    /// before its effects: a missing message is not reported if its connection has ended. If the
-    /// result `must_be_whole`, any fault is wrong, even without a threshold.
+    /// Returns one line about what is wrong with a result, or `None` if nothing is. Only the first
+    /// fault is reported, and causes come before effects: a missing message is not reported if a
+    /// connection has ended. If the result `must_be_whole`, any missing, duplicate or late message
+    /// is a fault, even without a threshold.
     pub(super) fn missed(&self, report: &Report, must_be_whole: bool) -> Option<String> {
         ended(report)
             .or_else(|| failed(report))
@@ -161,7 +162,7 @@ mod tests {
         report
     }
 
-    /// Returns the line about what is wrong, or an empty one.
+    /// Returns the line about what is wrong with `report`, or an empty text if nothing is.
     fn missed(thresholds: Thresholds, report: &Report) -> String {
         thresholds.missed(report, false).unwrap_or_default()
     }
@@ -187,6 +188,7 @@ mod tests {
             ..Thresholds::default()
         };
         let mut report = report(4, 4);
+        // A gap only lowers the ratio, and this threshold accepts every ratio.
         report.tally.gaps = 1;
         assert_eq!(missed(least, &report), "");
         report.tally.duplicates = 1;

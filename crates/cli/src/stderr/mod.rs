@@ -32,7 +32,7 @@ use tracing_subscriber::fmt::{
 pub(super) struct Stderr(Lines);
 
 /// Queues lines for standard error without blocking. Each call of `write` must pass whole lines,
-/// which are queued or dropped together.
+/// usually one. They are queued or dropped together.
 #[derive(Clone, Debug)]
 pub(super) struct Lines(Arc<Shared>);
 
@@ -45,7 +45,7 @@ struct Shared {
     is_written: Condvar,
 }
 
-/// Lines that wait to be written, and how many lines were dropped after them.
+/// Lines that wait to be written, and the number of lines that were dropped after them.
 ///
 /// Invariant: all dropped lines came after `lines`, so that the report of them is written after
 /// `lines`, too. `lines` has at most [`QUEUED_BYTES`].
@@ -58,14 +58,14 @@ struct Queue {
 }
 
 /// Most bytes that wait in the queue: some 2,000 lines, which a reader takes in a few milliseconds
-/// if it reads at all. The thread may be writing as many that it has taken out of the queue, so
-/// memory is at most twice this.
+/// if it reads at all. The thread may be writing as many more, which it has taken out of the queue,
+/// so memory is at most twice this.
 const QUEUED_BYTES: usize = 256 * 1024;
 
 /// Longest wait for the queue to be written. It is long enough for any reader that reads at all, on
 /// a busy machine, too. A process that exits with an error waits at most twice: before it writes
-/// the error, and in the drop. That is short for a supervisor, which commonly waits 10 s before it
-/// kills.
+/// the error, and in the drop of [`Stderr`]. That is short compared with the 10 s that a supervisor
+/// of services commonly waits before it kills a process.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
 impl Stderr {
@@ -113,7 +113,7 @@ impl Drop for Stderr {
 }
 
 impl Lines {
-    /// Queues whole lines. If they do not fit, drops and counts them.
+    /// Queues whole lines. If they do not fit, drops them and counts them as one line.
     pub(super) fn push(&self, lines: &[u8]) {
         let mut queue = self.0.lock();
         queue.offer(lines);
@@ -137,7 +137,7 @@ impl Write for Lines {
 }
 
 impl Queue {
-    /// Appends `lines`, or counts them as dropped.
+    /// Appends `lines`, or drops them and counts them as one dropped line.
     fn offer(&mut self, lines: &[u8]) {
         // After a dropped line no other is queued, even if it is short enough: otherwise the report
         // of the dropped lines could not be written in their place.

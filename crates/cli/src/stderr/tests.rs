@@ -1,5 +1,5 @@
-//! Tests of the queue, with a writer that blocks until the test lets it go on. Meanwhile the queue
-//! fills.
+//! Tests of the queue of lines, with a writer in place of standard error: each write blocks until
+//! the test lets it go on, so that the queue fills meanwhile.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -12,7 +12,7 @@ struct BlockingWriter {
     outcomes: Receiver<io::Result<()>>,
 }
 
-/// The other end of a [`BlockingWriter`], in the hands of the test.
+/// The test's end of a [`BlockingWriter`]: it sees each write, and decides how it ends.
 struct Reader {
     written: Receiver<String>,
     outcomes: SyncSender<io::Result<()>>,

@@ -7,12 +7,16 @@ use anyhow::{Context, Result};
 /// Parsed command line.
 #[derive(Debug)]
 pub(crate) struct Arguments {
+    /// The server program to attack.
     pub(crate) server: PathBuf,
     /// An older server program, attacked too, for the column "before".
     pub(crate) before: Option<PathBuf>,
+    /// The file whose tables are replaced.
     pub(crate) markdown: Option<PathBuf>,
+    /// True for the long form of the tests.
     pub(crate) is_long: bool,
-    /// Parts of names: only attacks whose names contain one of them run. Empty: all attacks.
+    /// Parts of names. Only attacks whose name contains one of these parts run; without any part,
+    /// all attacks run.
     only: Vec<String>,
     /// Text to print instead of running any attack.
     pub(crate) only_prints: Option<Printout>,
@@ -82,6 +86,7 @@ impl Arguments {
         command
     }
 
+    /// Returns true if the attack with this name is to run.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
     }

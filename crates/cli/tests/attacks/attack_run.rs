@@ -22,16 +22,18 @@ use crate::{
 pub(crate) struct Form {
     /// True for the long form, in which latencies are checked against their bounds, too.
     pub(crate) is_long: bool,
+    /// Time for which latencies are measured without the attack.
     pub(crate) baseline: Duration,
+    /// Time for which latencies are measured under the attack.
     pub(crate) attack: Duration,
-    /// Time within which all messages must arrive, and thousands of attackers connect.
+    /// Longest time for all messages to arrive, and for thousands of attackers to connect.
     pub(crate) patience: Duration,
     /// Duration of `memory-all-at-once`.
     pub(crate) together: Duration,
     /// Divisor for the number of attackers in attacks on memory.
     pub(crate) divisor: usize,
-    /// Time between the end of the attackers and the last measurement of memory. `None` if memory
-    /// is not measured again.
+    /// Time between the disconnection of the attackers and the last measurement of memory. `None`
+    /// if memory is not measured again.
     pub(crate) settle_time: Option<Duration>,
 }
 
@@ -55,8 +57,8 @@ impl Form {
         settle_time: Some(Duration::from_secs(30)),
     };
 
-    /// Form for one of many attacks at the same time, which together stay below 20,000
-    /// descriptors.
+    /// Returns the form for one of many attacks that run at the same time. All of them together
+    /// stay below 20,000 descriptors.
     fn for_parallel_attack(self) -> Self {
         Self {
             divisor: 2 * self.divisor.max(4),
@@ -79,7 +81,7 @@ pub(crate) struct AttackRun<'a> {
     pub(crate) broken: Vec<String>,
     /// CPU time of the server when the attack began.
     pub(crate) cpu: Duration,
-    /// Connection that stays open until the server ends, and never answers its Close.
+    /// Connection that stays open until the server ends, and never answers the server's Close.
     pub(crate) silent: Option<TcpStream>,
     /// Attackers that stay connected until the server's memory was measured.
     pub(crate) held: Vec<Crowd>,
@@ -102,7 +104,7 @@ impl<'a> AttackRun<'a> {
         }
     }
 
-    /// Returns a run for one of several attacks at the same time.
+    /// Returns a run for one of several attacks that run at the same time.
     pub(crate) fn for_parallel_attack(&self) -> Self {
         Self {
             is_parallel: true,
@@ -119,14 +121,15 @@ impl<'a> AttackRun<'a> {
         }
     }
 
-    /// Measures the bystanders' latency without the attack, then begins the phase of the attack.
-    /// Call when all is set up. Returns the time at which the attack ends.
+    /// Measures the bystanders' latency without the attack, then begins the phase of the attack. An
+    /// attack calls this when its first connections are set up. Returns the time at which the
+    /// attack ends.
     pub(crate) fn begin(&mut self) -> Instant {
         if self.is_parallel {
             return Instant::now() + self.form.attack;
         }
         self.timeline.begin(Phase::Baseline);
-        // The length of the measurement; nothing is waited for.
+        // The measurement takes this time. No event is waited for.
         thread::sleep(self.form.baseline);
         self.timeline.begin(Phase::Pause);
         thread::sleep(PAUSE);
@@ -159,7 +162,7 @@ impl<'a> AttackRun<'a> {
         Crowd::new(self.server.upgrade_all(paths, "")?)
     }
 
-    /// Opens WebSockets on one path and sends `opening` on each, before anything is measured.
+    /// Opens WebSockets on one path and sends `opening` on each, before latencies are measured.
     pub(crate) fn connect_and_send(
         &self,
         path: &str,
@@ -180,7 +183,8 @@ impl<'a> AttackRun<'a> {
         Crowd::new(self.server.dial_all(connections)?)
     }
 
-    /// Repeats HTTP requests on some connections, as fast as the server takes them.
+    /// Opens connections, begins the attack, and repeats HTTP requests on each connection, as fast
+    /// as the server takes them.
     pub(crate) fn flood_with_requests(
         &mut self,
         connections: usize,
@@ -190,8 +194,9 @@ impl<'a> AttackRun<'a> {
         self.flood_with(crowd, requests, Answers::Read)
     }
 
-    /// Opens connections, 32 at a time, sends `bytes` on each and resets them. Goes on until
-    /// `until` and for at least `least` connections. Returns the last 32.
+    /// Opens 32 connections, sends `bytes` on each, and resets them at the time of `departure`.
+    /// Repeats this until `until`, and for at least `least` connections. Returns the last 32
+    /// connections.
     pub(crate) fn churn(
         &mut self,
         until: Instant,
@@ -230,7 +235,8 @@ impl<'a> AttackRun<'a> {
         Ok(socket)
     }
 
-    /// Repeats `pattern` on some WebSockets of one path, as fast as the server takes it.
+    /// Opens WebSockets on one path, begins the attack, and repeats `pattern` on each WebSocket, as
+    /// fast as the server takes it.
     pub(crate) fn flood(
         &mut self,
         path: &str,
@@ -253,7 +259,7 @@ impl<'a> AttackRun<'a> {
         self.flood_prepared(crowd, answers)
     }
 
-    /// Begins the attack, and sends the patterns that the connections of `crowd` have already.
+    /// Begins the attack, and sends the patterns that were set for the connections of `crowd`.
     pub(crate) fn flood_prepared(&mut self, mut crowd: Crowd, answers: Answers) -> Result<Crowd> {
         let until = self.begin();
         crowd.flood(until, answers)?;
@@ -262,19 +268,20 @@ impl<'a> AttackRun<'a> {
     }
 }
 
-/// Pause between baseline and attack. Without an attack, a message takes less time to arrive.
+/// Pause between baseline and attack, in which the last messages of the baseline arrive.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Time at which a short connection is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Departure {
-    /// 1 ms after it was opened, answered or not.
+    /// 1 ms after the connection was opened, whether the server has answered or not.
     AtOnce,
-    /// When the server has closed it, or after 3 s.
+    /// As soon as the server has closed the connection, or after 3 s.
     Answered,
 }
 
 impl Departure {
+    /// Returns the longest time for which a short connection stays open.
     fn wait(self) -> Duration {
         match self {
             Self::AtOnce => Duration::from_millis(1),
@@ -283,8 +290,8 @@ impl Departure {
     }
 }
 
-/// Number of short connections at a time.
+/// Number of connections that [`AttackRun::churn`] has open at the same time.
 const BATCH: usize = 32;
 
-/// Time beyond `until` that [`AttackRun::churn`] may take to reach its least number.
+/// Time beyond `until` that [`AttackRun::churn`] may take to open its least number of connections.
 const EXTRA_TIME: Duration = Duration::from_secs(5);

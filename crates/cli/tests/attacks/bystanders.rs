@@ -28,6 +28,7 @@ use crate::{
     wire::{self, Frames, array},
 };
 
+/// Number of subscribers besides the publisher.
 pub(crate) const SUBSCRIBERS: usize = 100;
 
 /// Interval between two messages of the stream, in microseconds.
@@ -39,20 +40,20 @@ const ECHO_EVERY: u64 = 10_000;
 /// Time in microseconds that the last messages may take to arrive if the publisher was closed.
 const WITHOUT_PUBLISHER: u64 = 5_000_000;
 
-/// Outcome of a run for the bystanders.
+/// Latencies and faults of a run, as the bystanders have noticed them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) measured: Measured,
-    /// Messages that never came.
+    /// Number of messages that never came.
     pub(crate) lost: u64,
-    /// Messages that came twice, or after a later one.
+    /// Number of messages that came twice, or after a later one.
     pub(crate) misplaced: u64,
-    /// Bystanders that the server closed.
+    /// Number of bystanders that the server closed.
     pub(crate) closed: u64,
-    /// Close codes that these have received, each once; 1006 for a connection that ended without a
-    /// Close.
+    /// Close codes that the closed bystanders have received, each once. 1006 stands for a
+    /// connection that ended without a Close.
     pub(crate) codes: Vec<u16>,
-    /// Echoes that differ from what was sent, or never came.
+    /// Number of echoes that differ from what was sent, or never came.
     pub(crate) wrong_echoes: u64,
 }
 
@@ -80,7 +81,8 @@ impl Bystanders {
         server.upgrade_all(&[echoes, subscribers].concat(), "")
     }
 
-    /// Starts the thread, which waits for the last messages for up to `patience`.
+    /// Starts the thread that drives the bystanders. At the end of the run the thread waits for the
+    /// last messages, for up to `patience`.
     pub(crate) fn start(
         sockets: Vec<TcpStream>,
         timeline: &Arc<Timeline>,
@@ -113,7 +115,7 @@ impl Bystanders {
         Ok(Self { outcome, thread })
     }
 
-    /// Waits until everything that was sent has arrived or counts as lost.
+    /// Waits until everything that was sent has arrived or counts as lost. Returns the outcome.
     pub(crate) fn outcome(&self, within: Duration) -> Result<Outcome> {
         self.outcome
             .recv_timeout(within)
@@ -143,8 +145,10 @@ struct EventLoop {
     outcome: Outcome,
 }
 
+/// The connection of one bystander.
 struct Connection {
     socket: TcpStream,
+    /// The shard that the server has handed the connection to.
     shard: usize,
     frames: Frames,
     /// Bytes that the socket has not taken yet.
@@ -157,7 +161,9 @@ struct Connection {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
+    /// The server has sent a Close with this code.
     Close(u16),
+    /// The connection has ended without a Close.
     Lost,
 }
 
@@ -248,6 +254,7 @@ impl EventLoop {
             return false;
         }
         let (echoes, subscribers) = self.connections.split_at(SHARDS);
+        // The next echo to arrive is the next one to be sent, so none is under way.
         let has_echoes = echoes
             .iter()
             .zip(self.echo_due)
@@ -271,15 +278,17 @@ impl EventLoop {
             .is_some_and(|connection| connection.end.is_none())
     }
 
-    /// Counts the messages that never arrived and the connections that have ended.
+    /// Returns the outcome, with the messages that never arrived and the connections that have
+    /// ended.
     fn take_outcome(&mut self) -> Outcome {
         let mut outcome = std::mem::take(&mut self.outcome);
         for (index, connection) in self.connections.iter().enumerate() {
             match connection.end {
+                // Missing are the echoes from the next expected one to the last one sent.
                 None if index < SHARDS => {
                     outcome.wrong_echoes += (self.echo_due[index] - connection.next) / ECHO_EVERY;
                 }
-                // Its missing messages may never have reached the server.
+                // The messages that this subscriber misses may never have reached the server.
                 None if !self.has_publisher() => {}
                 None => outcome.lost += self.number.saturating_sub(connection.next),
                 Some(end) => {
@@ -329,6 +338,8 @@ impl EventLoop {
         Ok(())
     }
 
+    /// Reads once from a bystander's socket, records the messages that have arrived, and answers
+    /// Pings and a Close.
     fn read(&mut self, index: usize, scratch: &mut [u8]) {
         let connection = &mut self.connections[index];
         match connection.socket.read(scratch) {
@@ -367,6 +378,7 @@ impl EventLoop {
                 }
                 wire::PING => answers.push(wire::frame(wire::PONG, payload)),
                 wire::CLOSE => {
+                    // 1005 stands for a Close without a code (RFC 6455 §7.4.1).
                     let code = array(payload, 0).map_or(1005, u16::from_be_bytes);
                     connection.end = connection.end.or(Some(End::Close(code)));
                     // Answers the Close, so that the server need not wait.

@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-/// A cgroup of this test. Dropping it removes it; no process may be in it by then.
+/// A cgroup of this test, which is removed when this value is dropped. No process may be in the
+/// cgroup then.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     directory: PathBuf,
@@ -46,6 +47,7 @@ impl Cgroup {
         parents.find_map(|(parent, files)| Self::make_in(&parent, files, bytes).ok())
     }
 
+    /// Creates the cgroup in the folder `parent`.
     fn make_in(parent: &Path, files: &'static Files, bytes: u64) -> io::Result<Self> {
         let directory = parent.join(format!("framecast-attacks-{}", process::id()));
         fs::create_dir(&directory)?;
@@ -99,6 +101,7 @@ impl Drop for Cgroup {
 /// Returns the folders in which a cgroup could be created: those of this process's own cgroups.
 /// `mounts` and `own` are the texts of `/proc/self/mounts` and `/proc/self/cgroup`.
 fn parents(mounts: &str, own: &str) -> Vec<(PathBuf, &'static Files)> {
+    // A line of `own` is `ID:CONTROLLERS:PATH`. In version 2 the list of controllers is empty.
     let own_path = |is_mine: fn(&str) -> bool| {
         let mut lines = own.lines().filter_map(|line| line.split_once(':'));
         lines.find_map(|(_, line)| {

@@ -29,24 +29,27 @@ pub(crate) struct Crowd {
     pub(crate) received: u64,
 }
 
+/// One attacker.
 #[derive(Debug)]
 struct Member {
     socket: TcpStream,
     /// Bytes that the member sends, `rounds` times.
     pattern: Arc<[u8]>,
-    /// Number of bytes of `pattern` that it has sent in this round.
+    /// Number of bytes of `pattern` that the member has sent in this round.
     offset: usize,
-    /// Number of times that it still sends `pattern`.
+    /// Number of rounds that are left, the present one included.
     rounds: u64,
     has_ended: bool,
-    /// The last bytes that it has received, at most [`TAIL`].
+    /// The last bytes that the member has received, at most [`TAIL`].
     tail: Vec<u8>,
 }
 
-/// Treatment of what the server sends to the attackers.
+/// The attackers' way with the bytes that the server sends to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answers {
+    /// The attackers read everything.
     Read,
+    /// The attackers read nothing.
     Ignore,
 }
 
@@ -80,7 +83,8 @@ impl Crowd {
         Ok(())
     }
 
-    /// Adds a connection and sends `opening` at once, as far as the socket takes it.
+    /// Adds a connection and sends as much of `opening` as the socket takes in one write. The rest
+    /// stays to be sent.
     pub(crate) fn add_and_send(&mut self, socket: TcpStream, opening: Arc<[u8]>) -> Result<()> {
         self.add(socket)?;
         let last = self.members.len() - 1;
@@ -117,8 +121,8 @@ impl Crowd {
         member.rounds = rounds;
     }
 
-    /// Stops sending, and reads until a connection has received something. Returns true if one
-    /// has.
+    /// Stops sending, and reads until any connection has received something. Returns false if none
+    /// has within this time.
     pub(crate) fn wait_for_answer(&mut self, within: Duration) -> Result<bool> {
         for member in &mut self.members {
             member.rounds = 0;
@@ -154,7 +158,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Sends the rest of the patterns, without reading, at most until `until`.
+    /// Sends the remaining bytes of the patterns, without reading, at most until `until`.
     pub(crate) fn send_remaining(&mut self, until: Instant) -> Result<()> {
         while Instant::now() < until && self.is_sending() {
             let soon = Instant::now() + Duration::from_millis(50);
@@ -163,8 +167,8 @@ impl Crowd {
         Ok(())
     }
 
-    /// Sends the patterns as fast as the server takes them until `until`, and reads up to `step`
-    /// bytes on each connection at each interval of `every`.
+    /// Sends the patterns as fast as the server takes them until `until`. Once in each interval of
+    /// length `every`, reads up to `step` bytes on each connection.
     pub(crate) fn flood_and_read_slowly(
         &mut self,
         until: Instant,
@@ -190,8 +194,8 @@ impl Crowd {
         }
     }
 
-    /// Sends `step` bytes on each connection at each interval of `every`, until `until`. Reads all
-    /// answers.
+    /// Sends `step` bytes on each connection once in each interval of length `every`, until
+    /// `until`. Reads all answers.
     pub(crate) fn trickle(&mut self, until: Instant, step: usize, every: Duration) -> Result<()> {
         for index in 0..self.members.len() {
             epoll_set(&self.epoll, &self.members[index], index, EventFlags::IN)?;
@@ -292,6 +296,7 @@ impl Crowd {
         member.rounds == 0
     }
 
+    /// Reads once from the socket, and keeps the last bytes for [`Member::code`].
     fn receive(&mut self, index: usize, scratch: &mut [u8]) {
         let member = &mut self.members[index];
         match member.socket.read(scratch) {
@@ -322,6 +327,7 @@ impl Member {
     }
 }
 
+/// Sets the events that epoll reports for a connection, unless the connection has ended.
 fn epoll_set(epoll: &OwnedFd, member: &Member, index: usize, flags: EventFlags) -> Result<()> {
     if !member.has_ended {
         let data = EventData::new_u64(index as u64);

@@ -19,8 +19,9 @@ impl AttackRun<'_> {
         count.div_ceil(self.form.divisor)
     }
 
-    /// Opens up to `count` (scaled) connections, one after the other, and sends the next of
-    /// `openings` on each, as far as the server takes it. Reads no answers.
+    /// Opens connections one after the other, and sends the next of `openings` on each, as far as
+    /// the server takes it. Reads no answers. Opens `count` of them, divided by the form's divisor,
+    /// or fewer if that takes too long.
     pub(crate) fn connect_many(
         &self,
         count: usize,
@@ -44,14 +45,15 @@ impl AttackRun<'_> {
         self.connect_many(count, iter::repeat(opening))
     }
 
-    /// Sends the remaining bytes without reading until `until`, then holds the connections open.
+    /// Sends the remaining bytes and reads nothing until `until`. Then holds the connections open.
     pub(crate) fn hold_unread(&mut self, mut crowd: Crowd, until: Instant) -> Result<()> {
         crowd.flood(until.max(Instant::now() + SETTLE_TIME), Answers::Ignore)?;
         self.hold(crowd);
         Ok(())
     }
 
-    /// Sends the whole patterns and reads the answers, then holds the connections open.
+    /// Sends the whole patterns, if necessary beyond `until`, and reads the answers. Then holds the
+    /// connections open.
     pub(crate) fn hold_when_sent(&mut self, mut crowd: Crowd, until: Instant) -> Result<()> {
         crowd.flood(until, Answers::Read)?;
         // The server shall get all bytes, however busy the machine is.
@@ -76,8 +78,8 @@ impl AttackRun<'_> {
         self.hold_unread(crowd, until)
     }
 
-    /// Does the same as [`Self::open_and_hold`], with an opening of its own for each connection,
-    /// and then sends the same `messages` on all.
+    /// Opens many connections and sends its own opening on each, and then the same `messages` on
+    /// all. Holds the connections open without reading.
     pub(crate) fn open_each_and_hold(
         &mut self,
         count: usize,

@@ -8,17 +8,17 @@ use std::{
 
 use crate::{attacks::Aim, record::ServerVersion, server::Server};
 
-/// Option of a server whose memory is attacked.
+/// Option that sets the budget of a server whose memory is attacked.
 pub(crate) const BUDGET: [&str; 2] = ["--memory-budget", "200MiB"];
 
-/// Most that may be resident with [`BUDGET`], and the limit of a cgroup: 256 MiB.
+/// Most memory that may be resident with [`BUDGET`], and the limit of the server's cgroup: 256 MiB.
 pub(crate) const MAX_RESIDENT_KIB: u64 = 256 * 1024;
 
 /// Resident memory at which a server is killed: the attack has succeeded, and the machine needs its
 /// remaining memory.
 const KILL_AT_KIB: u64 = 4 * 1024 * 1024;
 
-/// Memory and descriptors of the server at one time.
+/// Memory and descriptors of the server at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sample {
     pub(crate) resident_kib: u64,
@@ -36,9 +36,12 @@ pub(crate) struct MemoryUse {
     pub(crate) at_end: Sample,
     /// Some time after the attackers have gone; `None` in the short form.
     pub(crate) after: Option<Sample>,
+    /// Peak of the resident memory.
     pub(crate) peak_kib: u64,
-    /// Peak of its cgroup, if it has one, including what the kernel holds for it.
+    /// Peak of the memory of the server's cgroup, the kernel's part included. `None` if the server
+    /// has no cgroup.
     pub(crate) cgroup_kib: Option<u64>,
+    /// The server's memory budget in bytes.
     pub(crate) budget: Option<u64>,
     /// Load that the server has shed because memory was short.
     pub(crate) shed: Shed,
@@ -55,6 +58,7 @@ pub(crate) struct Shed {
 }
 
 impl MemoryUse {
+    /// Measures the server before the attack.
     pub(crate) fn begin(server: &Server) -> Self {
         Self {
             before: Sample::take(server),
@@ -87,7 +91,7 @@ impl MemoryUse {
         seen_kib: u64,
     ) {
         if let Some(settle_time) = settle_time {
-            // The time at which it is measured; nothing is waited for.
+            // The memory is measured after this time. No event is waited for.
             thread::sleep(settle_time);
             self.after = Some(Sample::take(server));
         }
@@ -143,6 +147,7 @@ impl MemoryUse {
 }
 
 impl Shed {
+    /// Returns the sum of all counters.
     pub(crate) fn all(self) -> u64 {
         self.evicted + self.too_far_behind + self.unfinished + self.refused
     }

@@ -61,7 +61,7 @@ impl Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerVersion {
     Current,
-    /// An older one, for comparison. It does not know all options.
+    /// An older server, for comparison. It does not know all options.
     Older,
 }
 
@@ -72,7 +72,8 @@ pub(crate) fn attack(
     version: ServerVersion,
     form: Form,
 ) -> Result<Record> {
-    // In this order, so that the server ends before its cgroup is removed.
+    // The server, as the later variable, is dropped first: its cgroup can be removed only when the
+    // server has ended.
     let (cgroup, mut server) = start(attack, program, version)?;
     let timeline = Arc::new(Timeline::new());
     let sockets = Bystanders::connect(&server)?;
@@ -95,8 +96,8 @@ pub(crate) fn attack(
 }
 
 impl Record {
-    /// Runs the attack to its end, and waits until all messages have arrived. Returns the
-    /// connection that shall stay open until the server ends.
+    /// Runs the attack to its end, and waits until all messages have arrived. Returns a connection
+    /// of the attack that has to stay open until the server ends, if there is one.
     fn run(
         &mut self,
         attack: &Attack,
@@ -127,6 +128,7 @@ impl Record {
         run.silent
     }
 
+    /// Checks the server's memory, if that was attacked.
     fn check_memory(&mut self, attack: &Attack, version: ServerVersion, cgroup: Option<&Cgroup>) {
         let Some(memory_use) = &mut self.memory_use else {
             return;
@@ -138,6 +140,7 @@ impl Record {
         }
     }
 
+    /// Calculates the quantiles of the latencies, and compares them with their bounds.
     fn check_times(&mut self, attack: &Attack) {
         self.machine_late = self.outcome.measured.attack.machine().p99;
         (self.baseline, self.attacked) = quantiles(&mut self.outcome);
@@ -168,8 +171,8 @@ fn start(
     Ok((None, Server::start(program, &options)?))
 }
 
-/// Runs the attack to its end. Returns false if it panicked, and the peak of the server's resident
-/// memory in KiB, if that is attacked.
+/// Runs the attack to its end. Returns whether it ended without a panic, and the peak of the
+/// server's resident memory in KiB (0 if the attack is not on memory).
 fn drive_and_watch(attack: &Attack, run: &mut AttackRun<'_>) -> (bool, u64) {
     let server = run.server;
     let is_over = AtomicBool::new(false);
@@ -188,7 +191,7 @@ fn drive_and_watch(attack: &Attack, run: &mut AttackRun<'_>) -> (bool, u64) {
 fn end(server: &mut Server, ending: Ending, broken: &mut Vec<String>) -> Result<()> {
     server.terminate()?;
     if ending == Ending::SecondSignal {
-        // It drains now, for as long as a client does not answer the Close.
+        // The server drains now, for as long as a client does not answer the Close.
         if server.wait(Duration::from_millis(300))?.is_some() {
             broken.push("the first SIGTERM ends it before all have answered".into());
             return Ok(());
@@ -254,7 +257,8 @@ fn slow(
                 let large = f64::from(message_mib(attack));
                 let mut bound = 2.0 * calm + 5.0 + large + turns + machine_late;
                 if attack.fills_inboxes && probe == "stream" {
-                    // The stream's publisher waits for a permit, as all others do.
+                    // The stream's publisher waits for a permit, as all others do. With this the
+                    // bound has twice the turns, and 50 ms.
                     bound += turns + 45.0;
                 }
                 if loaded > bound {
@@ -268,8 +272,9 @@ fn slow(
     slow
 }
 
-/// Value of `--max-message-bytes` in MiB; 0 if it has its default.
+/// Returns the value of `--max-message-bytes` in MiB, or 0 if the attack does not set it.
 fn message_mib(attack: &Attack) -> u32 {
+    // The value is the element after the option.
     let mut options = attack.options.iter();
     options.find(|&&option| option == "--max-message-bytes");
     let bytes: Option<u32> = options.next().and_then(|bytes| bytes.parse().ok());

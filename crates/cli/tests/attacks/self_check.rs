@@ -1,5 +1,5 @@
-//! Checks the bystanders themselves: with a server of a few lines that makes every mistake on
-//! purpose, they must report each mistake.
+//! Checks that the bystanders report every mistake of a server: connects them to a server of a few
+//! lines that makes each mistake on purpose.
 
 use std::{
     io::{Read, Write},
@@ -18,12 +18,12 @@ use crate::{
     wire,
 };
 
-/// For each mistake, the number of the message and the index of the subscriber that it hits.
+/// Place of a mistake, here and below: the number of the message, and the index of the subscriber.
 const LOST: (usize, usize) = (2, 10);
 const DOUBLED: (usize, usize) = (3, 20);
 const SWAPPED: (usize, usize) = (4, 30);
 const CLOSED: (usize, usize) = (5, 40);
-/// One delay, which makes messages late for all subscribers.
+/// Delay of message 6, for all subscribers.
 const HELD_UP: Duration = Duration::from_millis(60);
 
 pub(crate) fn the_bystanders_notice_what_is_wrong() -> Result<()> {
@@ -43,14 +43,15 @@ pub(crate) fn the_bystanders_notice_what_is_wrong() -> Result<()> {
     let timeline = Arc::new(Timeline::new());
     let bystanders = Bystanders::start(client_ends, &timeline, Duration::from_secs(10))?;
     timeline.begin(Phase::Attack);
-    // The length of the measurement; nothing is waited for.
+    // The measurement takes this time. No event is waited for.
     thread::sleep(Duration::from_millis(200));
     timeline.begin(Phase::After);
     let mut outcome = bystanders.outcome(Duration::from_secs(10))?;
     timeline.is_over.store(true, Relaxed);
     bystanders.wait_for_shutdown();
     let _ = serving.join();
-    // A message that arrives ahead of its turn leaves a gap, which counts as a loss, too.
+    // One message is lost. Another one arrives before its predecessor, which counts as lost at that
+    // moment, and as misplaced when it comes. The second copy of a message is misplaced, too.
     ensure!(outcome.lost == 2, "{} lost, not 2", outcome.lost);
     ensure!(
         outcome.misplaced == 2,
@@ -71,8 +72,8 @@ pub(crate) fn the_bystanders_notice_what_is_wrong() -> Result<()> {
     Ok(())
 }
 
-/// Sends each message of the last subscriber, which publishes, to all subscribers, with the
-/// mistakes, until it disconnects.
+/// Sends each message of the publisher, which is the last subscriber, to all subscribers, with the
+/// mistakes above. Ends when the publisher disconnects.
 fn serve(mut subscribers: Vec<TcpStream>) -> Result<()> {
     let publisher = subscribers.len() - 1;
     let mut kept = Vec::new();
@@ -101,9 +102,10 @@ fn serve(mut subscribers: Vec<TcpStream>) -> Result<()> {
     Ok(())
 }
 
+/// The subscriber that gets nothing more after its Close.
 const CLOSED_SUBSCRIBER: usize = CLOSED.1;
 
-/// Echoes a wrong payload.
+/// Reads a message of an echo connection, and replies with another payload.
 fn answer_wrongly(echo: &mut TcpStream) -> Result<()> {
     read::<8>(echo)?;
     Ok(echo.write_all(&[wire::BINARY, 8, 0, 0, 0, 0, 0, 0, 0, 0])?)

@@ -48,6 +48,7 @@ impl Server {
         Self::start_as(cgroup.command(program), options)
     }
 
+    /// Runs a command with options of `serve` added, and waits for the server's address.
     fn start_as(mut command: Command, options: &[&str]) -> Result<Self> {
         let logs = options.contains(&"--log");
         command.args(["serve", "--listen", "127.0.0.1:0", "--shards"]);
@@ -94,9 +95,11 @@ impl Server {
         socket.set_reuse_address(true)?;
         socket.set_recv_buffer_size(SMALLEST_BUFFER)?;
         let number = {
-            // The lock is released before it connects: other attacks connect at the same time.
+            // The lock is released before the socket connects: other attacks connect at the same
+            // time.
             let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
             *dialled += 1;
+            // 64 connections from one address, then the next 64 from the next one.
             u8::try_from(*dialled / 64 % 250)?
         };
         socket.bind(&SocketAddr::from(([127, 0, 0, 2 + number], 0)).into())?;
@@ -152,7 +155,7 @@ impl Server {
         Ok(socket)
     }
 
-    /// Sends a request on a connection of its own, and returns status and body of the response.
+    /// Sends a request on a new connection. Returns status and body of the response.
     pub(crate) fn http(&self, request: &[u8]) -> Result<(u16, String)> {
         let mut socket = self.dial()?;
         socket.write_all(request)?;
@@ -171,7 +174,8 @@ impl Server {
         Ok(format!("/ws/{id}"))
     }
 
-    /// Returns a number from `/health`; `None` if the server does not answer or does not have it.
+    /// Returns a number from `/health`, or `None` if the server does not answer or the response
+    /// does not have the field.
     pub(crate) fn health(&self, field: &str) -> Option<u64> {
         self.all_health().ok()?[field].as_u64()
     }

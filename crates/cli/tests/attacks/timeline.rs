@@ -13,7 +13,7 @@ pub(crate) struct Timeline {
     pause: AtomicU64,
     attack: AtomicU64,
     end: AtomicU64,
-    /// True once the bystanders' thread shall end.
+    /// True when the bystanders' thread has to end.
     pub(crate) is_over: AtomicBool,
 }
 
@@ -76,6 +76,7 @@ impl Timeline {
     }
 }
 
+/// Converts a time to whole microseconds.
 pub(crate) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -28,6 +28,7 @@ impl Server {
         self.status("VmRSS:")
     }
 
+    /// Returns the number in the line `name` of `/proc/PID/status`.
     fn status(&self, name: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -14,16 +14,17 @@ use crate::{
     literal::{connected_with, masked_frame},
 };
 
-/// The header of a server that accepts the offer.
+/// The header line of a 101 by which the server accepts the offer.
 const AGREED: &str = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover\r\n";
 
-/// Returns a client that compresses, and the server's end of its socket. The server sends `first`
-/// together with the 101.
+/// Returns a connected client that compresses, and the server's end of its socket. The server has
+/// sent the bytes `first` together with the 101.
 async fn connected(first: &[u8]) -> (Client, TcpStream) {
     connected_with(&["--deflate"], AGREED, first).await
 }
 
-/// Encodes a frame of the server.
+/// Encodes a frame of the server, which is not masked. `first` is its first byte: FIN, RSV1 and
+/// opcode.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut wire = vec![first];
     match payload.len() {
@@ -37,7 +38,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// Inflates the payload of a compressed text message.
+/// Inflates the payload of a compressed text message from the client.
 fn inflated(payload: &[u8]) -> String {
     let (_, message) = deflate::inflated((0xC1, payload.to_vec()));
     String::from_utf8(message).unwrap()
@@ -69,7 +70,7 @@ async fn large_lines_are_compressed_without_context_takeover_and_small_ones_are_
     assert_eq!(inflated(&payload), line);
     // FIN and Text.
     assert_eq!(masked_frame(&mut socket).await, (0x81, b"small".to_vec()));
-    // The same bytes again, as nothing refers to an earlier message.
+    // The same bytes as for the first line: no message refers to an earlier one.
     assert_eq!(masked_frame(&mut socket).await, (0xC1, payload));
 }
 
@@ -78,6 +79,7 @@ async fn a_line_is_compressed_within_the_window_that_the_server_asks_for() {
     let answer = AGREED.replace("\r\n", "; client_max_window_bits=8\r\n");
     let (mut client, mut socket) = connected_with(&["--deflate"], &answer, b"").await;
     // zlib has no window of 256 bytes, so only messages up to that size are compressed.
+    // The first byte of a text is 0xC1 if it is compressed, and 0x81 if it is not.
     for (length, first) in [(256, 0xC1), (257, 0x81)] {
         client.type_in(&format!("{}\n", "x".repeat(length))).await;
         assert_eq!(masked_frame(&mut socket).await.0, first, "{length}");
@@ -104,12 +106,14 @@ async fn compressed_and_uncompressed_messages_are_printed_alike() {
     ] {
         assert_eq!(client.printed().await, format!("{line}\n"));
     }
+    // The Pong that answers the empty Ping.
     assert_eq!(masked_frame(&mut socket).await, (0x8A, vec![]));
 }
 
 #[tokio::test]
 async fn an_answer_that_does_not_fit_the_offer_is_refused() {
-    // A server that forgets earlier messages, as the offer demands.
+    // The answer of a server that compresses each message without the context of earlier ones, as
+    // the offer demands.
     let forgets = "permessage-deflate; server_no_context_takeover";
     let answers = [
         ("permessage-deflate".to_owned(), "did not agree to forget"),
@@ -142,7 +146,7 @@ async fn nothing_is_compressed_if_the_server_declines_the_offer() {
     let line = "x".repeat(1000);
     client.type_in(&format!("{line}\n")).await;
     assert_eq!(masked_frame(&mut socket).await, (0x81, line.into_bytes()));
-    // A compressed message is a protocol error then.
+    // "Hello", compressed: without an agreement RSV1 is a protocol error.
     let compressed = b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00";
     within("a frame", socket.write_all(compressed))
         .await
@@ -153,7 +157,9 @@ async fn nothing_is_compressed_if_the_server_declines_the_offer() {
 
 #[tokio::test]
 async fn a_wrong_compressed_message_is_answered_by_its_close_code() {
+    // Few bytes that inflate to one more than the limit.
     let bomb = frame(0xC2, &deflated(&vec![0; (16 << 20) + 1]));
+    // The name of the mistake, the frames, and the close code.
     let messages: [(&str, &[u8], u16); 9] = [
         ("not deflate", b"\xC1\x04\xFF\xFF\xFF\xFF", 1007),
         ("cut inside of a block", b"\xC1\x04\xF2\x48\xCD\xC9", 1007),
@@ -187,11 +193,11 @@ async fn a_wrong_compressed_message_is_answered_by_its_close_code() {
     }
 }
 
-/// A running `framecast serve --deflate`, which is killed when this is dropped.
+/// A running `framecast serve --deflate`. A drop kills it.
 struct Server(Child);
 
 impl Server {
-    /// Returns the server and its address.
+    /// Starts the server. Returns it, and its address.
     fn start() -> (Self, String) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_framecast"))
             .args(["serve", "--listen", "127.0.0.1:0", "--deflate"])

@@ -1,4 +1,4 @@
-//! Tests of the cases in which the client reconnects, and of those in which it exits.
+//! Tests of when the client reconnects after the end of a connection, and when it exits.
 
 use futures_util::StreamExt as _;
 use tokio::io::AsyncWriteExt as _;
@@ -86,6 +86,7 @@ async fn lines_of_an_input_that_ends_while_disconnected_are_still_sent() {
     let mut peer = accept_async(socket).await.unwrap();
     let message = within("a message", peer.next()).await.unwrap().unwrap();
     assert_eq!(message, Message::text("still here"));
+    // Completes the closing handshake, which the client begins at the end of its input.
     while within("the end", peer.next())
         .await
         .is_some_and(|next| next.is_ok())
@@ -99,6 +100,7 @@ async fn the_client_exits_if_the_input_ends_while_disconnected_and_the_attempt_f
     let mut client = Client::connect(&[&url]);
     let (socket, _) = within("a connection", listener.accept()).await.unwrap();
     let peer = accept_async(socket).await.unwrap();
+    // Without a listener, the attempt to reconnect will fail.
     drop(listener);
     drop(peer);
     client.noticed("disconnected: connection lost").await;

@@ -67,7 +67,7 @@ fn set_up() -> Result<(), String> {
     DONE.get_or_init(|| set_up().map(drop)).clone()
 }
 
-/// Runs a client against a server of its own.
+/// Runs a client against a new server. `client` returns its command for the URL of the server.
 #[track_caller]
 fn test(client: impl FnOnce(&str) -> Command) {
     test_against(TestServer::start, client);
@@ -84,7 +84,8 @@ fn test_with_deflate(client: impl FnOnce(&str) -> Command) {
     });
 }
 
-/// Runs a client, given the URL of `server`, against it.
+/// Starts a server with `server`, and runs the command that `client` returns for the URL of the
+/// server.
 #[track_caller]
 fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -> Command) {
     run_if_possible(|| {
@@ -94,7 +95,8 @@ fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -
     });
 }
 
-/// Runs a test after the installation. If something is absent, skips it; fails where `CI` is set.
+/// Installs the clients, then runs `test`. If something that either needs is absent, the test is
+/// skipped with a message, and fails where `CI` is set.
 #[track_caller]
 fn run_if_possible(test: impl FnOnce() -> Result<String, String>) {
     if let Err(absent) = set_up().and_then(|()| test()) {
@@ -104,6 +106,7 @@ fn run_if_possible(test: impl FnOnce() -> Result<String, String>) {
     }
 }
 
+/// Returns the command that runs Node's `ws` against the server at the URL `base`.
 fn node(base: &str) -> Command {
     let mut node = Command::new("node");
     node.arg(source("node.mjs"))
@@ -112,12 +115,14 @@ fn node(base: &str) -> Command {
     node
 }
 
+/// Returns the command that runs Python's `websockets` against the server at the URL `base`.
 fn python(base: &str) -> Command {
     let mut python = Command::new(installed("venv/bin/python"));
     python.arg(source("python_client.py")).arg(base);
     python
 }
 
+/// Returns the command that uses the server's page in Chromium, and stores pictures of it.
 fn page(base: &str) -> Command {
     let mut node = Command::new("node");
     node.arg(source("page.mjs")).arg(base);

@@ -1,6 +1,6 @@
-//! Tests of `docs/`: ranges of settings, the fields of `/health` and the figures on memory are
-//! compared with the program, and the design page with the source. [`crate::readme`] tests commands
-//! and the other tables.
+//! Tests of `docs/`: compares the ranges of settings, the fields of `/health` and the figures on
+//! memory with the program, and the design page with the source. [`crate::readme`] tests the
+//! commands and the other tables.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -17,7 +17,7 @@ const README: &str = include_str!("../../../../README.md");
 const HEALTH: &str = include_str!("../../../../docs/health.md");
 const SETTINGS: &str = include_str!("../../../../docs/settings.md");
 
-/// Fields that a response has only in some builds or states.
+/// Fields of `/health` that a response has only in some builds or states of the server.
 const RARE_FIELDS: [&str; 2] = ["longest_hold_us", "standing_shards"];
 
 /// Returns the cells of all table rows whose first cell begins with a backquote.
@@ -26,7 +26,8 @@ fn rows(text: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     rows.map(|row| row.split('|').map(str::trim).collect())
 }
 
-/// Starts a server that fails because of these options. Returns its standard error.
+/// Starts a server with wrong options, and asserts that it fails with exit status 2. Returns its
+/// standard error.
 #[track_caller]
 fn refusal(options: &[&str]) -> String {
     let (code, _, stderr) = run(&[&["serve", "--listen", "127.0.0.1:0"], options].concat());
@@ -46,7 +47,8 @@ fn the_documented_fields_of_health_are_those_of_a_response() {
     assert_eq!(explained.collect::<BTreeSet<_>>(), answered);
 }
 
-/// Parses a range. Returns its ends, and the values just outside of it.
+/// Parses a documented range, such as `1 to 1024` or `from 1ms`. Returns its ends, and the values
+/// just outside of it.
 fn range(text: &str) -> (Vec<&str>, Vec<&str>) {
     let (least, most) = match text.split_once(" to ") {
         Some((least, most)) => (least, Some(most)),
@@ -133,9 +135,9 @@ fn the_smallest_budget_is_the_one_that_the_readme_calculates() {
     }
 }
 
-/// Returns how many idle WebSockets fit into a budget of so many bytes if they connect one after
-/// the other: each new one needs 32 KiB while it speaks HTTP, and 2 KiB from then on. They get
-/// three quarters of the budget.
+/// Returns how many idle WebSockets fit into a budget of `budget` bytes if they connect one after
+/// the other: each needs 32 KiB while it speaks HTTP, and 2 KiB from then on. All of them together
+/// get three quarters of the budget.
 fn idle_clients(budget: u64) -> u64 {
     let (connecting, idle) = (32 * 1024, 2 * 1024);
     (budget / 4 * 3 - connecting) / idle

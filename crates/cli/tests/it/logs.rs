@@ -9,7 +9,10 @@ use std::{
 };
 
 use framecast_test_support::{
-    Client, PATIENCE, eventually, frame, handshake, program::Program, text,
+    Client, PATIENCE, eventually,
+    frames::{close, masked, text},
+    handshake,
+    program::Program,
 };
 use rustix::{io::ioctl_fionbio, process::Signal};
 
@@ -31,10 +34,9 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
 /// Opens and closes a WebSocket, for which the server logs one line at `debug`.
 fn open_and_close(address: SocketAddr) {
     let mut client = Client::dial(address);
-    // A Close with code 1000, which the server answers by the same.
-    client.send(&[handshake("/ws").as_bytes(), &frame(0x88, &[0x03, 0xE8])].concat());
+    client.send(&[handshake("/ws").as_bytes(), &masked([close(1000, "")])].concat());
     assert!(client.read_head().starts_with("HTTP/1.1 101 "));
-    client.expect(&[0x88, 0x02, 0x03, 0xE8]);
+    client.receives(close(1000, ""));
     client.expect_end();
 }
 
@@ -45,14 +47,15 @@ fn assert_serves(server: &Process) {
     http.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(http.read_answer().status, 200);
     let mut echo = server.connect("/echo");
-    echo.send(&text("hi"));
-    assert_eq!(echo.read_text(), "hi");
+    echo.sends(text("hi"));
+    echo.receives(text("hi"));
     echo.close();
 }
 
 #[test]
 fn a_log_that_nobody_reads_delays_neither_the_shards_nor_the_drain() {
     let (reader, full) = full_pipe();
+    // A pipe whose reading end is closed.
     let (gone, broken) = io::pipe().unwrap();
     drop(gone);
     for stderr in [full, broken] {
@@ -64,18 +67,19 @@ fn a_log_that_nobody_reads_delays_neither_the_shards_nor_the_drain() {
         assert_serves(&server);
         let mut client = server.connect("/ws");
         server.signal(Signal::TERM);
-        assert_eq!(client.read_close().0, 1012);
-        // A Close with the same code.
-        client.send(&frame(0x88, &[0x03, 0xF4]));
+        client.receives(close(1012, "server is restarting"));
+        client.sends(close(1012, ""));
         client.expect_end();
         assert_eq!(server.exit_code(), Some(0));
     }
+    // Until here the full pipe has a reader, which reads nothing.
     drop(reader);
 }
 
 #[test]
 fn lines_that_the_log_drops_are_counted_and_the_count_is_logged_when_it_is_read_again() {
-    /// At over 100 bytes a line, more lines than the queue and the pipe hold.
+    /// For each connection the server logs a line of over 100 bytes. The queue and the pipe cannot
+    /// hold so many lines.
     const CONNECTIONS: usize = 6_000;
     const THREADS: usize = 4;
     let (reader, full) = full_pipe();
@@ -131,7 +135,7 @@ fn a_second_signal_ends_the_server_although_nobody_reads_its_log() {
     // This client never answers the Close, so the drain would take an hour.
     let mut client = server.connect("/ws");
     server.signal(Signal::INT);
-    assert_eq!(client.read_close().0, 1012);
+    client.receives(close(1012, "server is restarting"));
     server.signal(Signal::TERM);
     // The program exits with this status after a second signal of any kind.
     assert_eq!(server.exit_code(), Some(130));

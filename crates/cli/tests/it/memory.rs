@@ -1,4 +1,5 @@
-//! Memory that the server needs for peers that flood it, or send compressed bombs.
+//! Tests of the memory that the server needs for clients that flood it, or send a short message
+//! that inflates to a very long one.
 
 use std::{
     io::{ErrorKind, Write},
@@ -10,7 +11,8 @@ use std::{
 use framecast_test_support::{
     Client, PATIENCE,
     deflate::{OFFER, inflated, zeros},
-    frame, text,
+    frames::{binary, close, first_text, last, masked, ping, text, with_rsv1},
+    limits::CONTROL_BYTES,
 };
 use socket2::{Domain, Socket, Type};
 
@@ -52,16 +54,20 @@ fn peers_that_flood_and_do_not_read_cost_little_memory_and_do_not_disturb_others
     /// peer's buffers.
     const KIB_PER_CLIENT: u64 = 1024;
     let floods = [
-        ("large", "/echo", frame(0x82, &[7; 60_000])),
-        ("small", "/echo", text("small").repeat(1000)),
-        ("empty", "/echo", text("").repeat(1000)),
+        ("large", "/echo", masked([binary([7; 60_000])])),
+        ("small", "/echo", masked([text("small")]).repeat(1000)),
+        ("empty", "/echo", masked([text("")]).repeat(1000)),
         (
             "raw",
             "/echo/raw",
             // Messages of two empty fragments.
-            [frame(0x01, b""), frame(0x80, b"")].concat().repeat(500),
+            masked([first_text(""), last("")]).repeat(500),
         ),
-        ("pings", "/echo", frame(0x89, &[7; 125]).repeat(100)),
+        (
+            "pings",
+            "/echo",
+            masked([ping([7; CONTROL_BYTES])]).repeat(100),
+        ),
     ];
     for (name, path, piece) in floods {
         let server = Process::serve(&["--shards", "2"]);
@@ -73,8 +79,8 @@ fn peers_that_flood_and_do_not_read_cost_little_memory_and_do_not_disturb_others
                 scope.spawn(|| flood(client, &piece, MOST));
             }
             for number in 0..100 {
-                bystander.send(&text(&number.to_string()));
-                assert_eq!(bystander.read_text(), number.to_string());
+                bystander.sends(text(number.to_string()));
+                bystander.receives(text(number.to_string()));
             }
         });
         let grown = server.resident_kib().saturating_sub(before);
@@ -83,35 +89,34 @@ fn peers_that_flood_and_do_not_read_cost_little_memory_and_do_not_disturb_others
             grown <= most,
             "{name}: {grown} KiB more for {CLIENTS} clients"
         );
-        bystander.send(&text("still here"));
-        assert_eq!(bystander.read_text(), "still here");
+        bystander.sends(text("still here"));
+        bystander.receives(text("still here"));
     }
 }
 
 #[test]
 fn a_compressed_gibibyte_costs_no_more_memory_than_the_message_limit() {
     const CLIENTS: usize = 8;
-    /// Most memory for all clients, as these send one after the other: receive buffers, the
-    /// inflated message and zlib's state, for each shard and with a margin.
+    /// Most memory for all clients together, because they send one after the other: receive
+    /// buffers, the inflated message and zlib's state, for each shard and with a margin.
     const MOST_KIB: u64 = 8 * 1024;
     let server = Process::serve(&["--shards", "2", "--deflate", "--max-message-bytes=1048576"]);
-    let bomb = frame(0xC2, &zeros(1 << 30));
+    let bomb = masked([with_rsv1(binary(zeros(1 << 30)))]);
     let connect = || Client::dial(server.address).upgrade_with("/echo", OFFER);
     let mut bystander = connect();
-    // A message of the largest size that the server accepts, so that `before` has the memory for
-    // it.
-    let mebibyte = frame(0xC2, &zeros(1 << 20));
-    bystander.send(&mebibyte);
-    assert!(inflated(bystander.read_frame()) == (0x82, vec![0; 1 << 20]));
+    // A message of the largest size that the server accepts, so that `before` includes the memory
+    // that such a message needs.
+    bystander.sends(with_rsv1(binary(zeros(1 << 20))));
+    assert!(inflated(bystander.read_frame()) == binary(vec![0; 1 << 20]));
     let before = server.peak_kib();
     for _ in 0..CLIENTS {
         let mut client = connect();
         client.send(&bomb);
-        assert_eq!(client.read_close(), (1009, "message too big".to_owned()));
+        client.receives(close(1009, "message too big"));
         client.expect_end();
     }
     let grown = server.peak_kib() - before;
     assert!(grown <= MOST_KIB, "{grown} KiB more");
-    bystander.send(&text("still here"));
-    assert_eq!(bystander.read_text(), "still here");
+    bystander.sends(text("still here"));
+    bystander.receives(text("still here"));
 }

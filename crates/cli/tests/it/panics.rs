@@ -30,7 +30,7 @@ fn refuse_waits(thread: &str) -> Option<Program> {
     is_attached.then_some(strace)
 }
 
-/// Returns the id of the thread of a process that has this name.
+/// Returns the id of the thread called `name` in a process.
 fn thread(process: u32, name: &str) -> String {
     let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let mut threads = threads.map(|thread| thread.unwrap().path());

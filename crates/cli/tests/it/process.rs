@@ -8,7 +8,11 @@ use std::{
     thread,
 };
 
-use framecast_test_support::{Client, PATIENCE, frame, program::Program};
+use framecast_test_support::{
+    Client, PATIENCE,
+    frames::{binary, close},
+    program::Program,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
@@ -20,6 +24,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Starts a command that runs `framecast serve`. Returns when it has printed its address.
     pub(crate) fn start(command: &mut Command) -> Self {
         Self::of(Program::start(command))
     }
@@ -35,6 +40,7 @@ impl Process {
         ))
     }
 
+    /// Waits until the program has printed its address.
     fn of(program: Program) -> Self {
         let address = program.printed("the address", |line| {
             line.strip_prefix("framecast listens on http://")?
@@ -44,6 +50,7 @@ impl Process {
         Self { program, address }
     }
 
+    /// Starts `framecast serve` on a free port.
     pub(crate) fn serve(arguments: &[&str]) -> Self {
         let address = ["serve", "--listen", "127.0.0.1:0"];
         Self::start(Command::new(FRAMECAST).args(address).args(arguments))
@@ -85,8 +92,8 @@ impl Process {
     }
 }
 
-/// Runs a command until it ends by itself. Returns its exit status, standard output and standard
-/// error.
+/// Runs `framecast` with these arguments until it ends by itself. Returns its exit status, standard
+/// output and standard error.
 #[track_caller]
 pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut program = Program::start(Command::new(FRAMECAST).args(arguments));
@@ -95,15 +102,15 @@ pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), program.output(), program.errors())
 }
 
-/// Asserts that a start fails with exit status 2, as for wrong settings, and one line on standard
-/// error that begins with `beginning`.
+/// Asserts that a start fails with exit status 2, which stands for a wrong setting, and prints one
+/// line on standard error, which begins with `beginning`.
 #[track_caller]
 fn refused(arguments: &[&str], beginning: &str) {
     fails(arguments, 2, beginning);
 }
 
-/// Asserts that a start fails with exit status `status`, and one line on standard error that begins
-/// with `beginning`.
+/// Asserts that a start fails with exit status `status`, and prints one line on standard error,
+/// which begins with `beginning`.
 #[track_caller]
 fn fails(arguments: &[&str], status: i32, beginning: &str) {
     let (code, output, stderr) = run(arguments);
@@ -308,10 +315,10 @@ fn the_file_sets_what_the_command_line_does_not() {
     http.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(http.read_answer().body.contains("\"shards\":3,"));
     let mut echo = server.connect("/echo");
-    echo.send(&frame(0x82, &[7; 2048]));
-    assert_eq!(echo.read_frame(), (0x82, vec![7; 2048]));
-    echo.send(&frame(0x82, &[7; 2049]));
-    assert_eq!(echo.read_close().0, 1009);
+    echo.sends(binary([7; 2048]));
+    echo.receives(binary([7; 2048]));
+    echo.sends(binary([7; 2049]));
+    echo.receives(close(1009, "message too big"));
 }
 
 #[test]
@@ -372,7 +379,7 @@ fn a_closed_standard_output_does_not_end_the_server() {
     drop(child.stdout.take());
     let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
     let mut log = child.stderr.take().unwrap();
-    // It must not panic, whether it had already printed its address or not.
+    // The server must not panic, whether it prints its address before the signal or not.
     while kill_process(pid, Signal::TERM).is_ok() && child.try_wait().unwrap().is_none() {
         thread::yield_now();
     }

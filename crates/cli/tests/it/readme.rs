@@ -1,8 +1,8 @@
-//! Tests of the README: its commands are run, in its order, and its tables are compared with the
+//! Tests of the README: runs its commands one after the other, and compares its tables with the
 //! program.
 //!
 //! A line of an `sh` block is a command; the comment lines below it are its expected output. A
-//! command that is not known here fails the test, so that none gets into the README untested.
+//! command that this test does not know fails it, so that none gets into the README untested.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -31,18 +31,20 @@ const NOT_RUN: [&str; 4] = [
 /// The way in which the test runs a command of the README.
 #[derive(Debug, PartialEq, Eq)]
 enum RunMode {
+    /// The command is one of [`NOT_RUN`].
     NotRun,
-    /// Start a server, which keeps running. All clients connect to the first one.
+    /// The command is a server, which keeps running. All clients connect to the first server.
     Serve,
-    /// Start a client, which keeps running.
+    /// The command is a client, which keeps running.
     Connect,
-    /// Run to its end, which must be a success with the expected output.
+    /// The command must end with success and the expected output.
     Once,
-    /// Run to its end, which must be a success with any output: measurements differ each time.
+    /// The command must end with success and any output: measurements differ each time.
     Measure,
 }
 
 impl RunMode {
+    /// Returns the way in which the test runs a command. Panics if the test does not know it.
     fn of(command: &str) -> Self {
         const MODES: [(&str, RunMode); 6] = [
             ("cargo run --release -- serve", RunMode::Serve),
@@ -65,12 +67,13 @@ impl RunMode {
     }
 }
 
-/// A fenced code block.
+/// A fenced code block of the README.
 struct Block {
     language: String,
     lines: Vec<&'static str>,
 }
 
+/// Returns all fenced code blocks of the README, in their order.
 fn blocks() -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
@@ -107,7 +110,7 @@ fn commands(block: &Block) -> Vec<(&str, Vec<&str>)> {
 /// A user who follows the README, in a temporary folder.
 struct Walkthrough {
     folder: TempDir,
-    /// Running servers. The first one stands for the one at [`ADDRESS`].
+    /// Running servers. The first one stands for the README's server at [`ADDRESS`].
     servers: Vec<Program>,
     clients: Vec<Program>,
     /// The real address of the first server.
@@ -131,6 +134,8 @@ impl Walkthrough {
         }
     }
 
+    /// Starts a command in a shell, with the program of this build instead of cargo's, and the real
+    /// address and id instead of those of the README.
     fn start(&self, command: &str) -> Program {
         let program = format!("'{FRAMECAST}'");
         let command = command
@@ -147,6 +152,7 @@ impl Walkthrough {
         )
     }
 
+    /// Runs a command in its [`RunMode`], and compares its output where that is the same each time.
     fn run(&mut self, command: &str, expected: &[&str]) {
         match RunMode::of(command) {
             RunMode::NotRun => {}
@@ -157,6 +163,7 @@ impl Walkthrough {
         }
     }
 
+    /// Starts a server on a free port. A configuration file of the README sets the port itself.
     fn serve(&mut self, command: &str) {
         let option = if command.contains("--config") {
             ""
@@ -285,10 +292,12 @@ fn every_endpoint_accepts_its_method() {
     }
 }
 
-/// Parses name and default of each option from the text of `--help`.
+/// Returns name and default of each option in the text of `--help`. The default is empty if the
+/// option has none.
 fn settings(text: &str) -> BTreeSet<(String, String)> {
     let mut settings = BTreeSet::new();
     for option in text.split("\n      --").skip(1) {
+        // Without the options after this one that have a short name, such as `-h`.
         let option = option.split("\n  -").next().unwrap_or_default();
         let name = option.split([' ', '[', '\n']).next().unwrap_or_default();
         let default = option.split_once("[default: ").map(|(_, rest)| rest);

@@ -1,43 +1,44 @@
-//! Tests of signals: the first one makes the server drain, a second one ends it at once.
+//! Tests of signals: the first one makes the server drain, and a second one ends the server without
+//! waiting for the drain.
 
 use std::process::Command;
 
-use framecast_test_support::{Client, eventually, frame};
+use framecast_test_support::{
+    Client, eventually,
+    frames::{Frame, binary, close},
+};
 use rustix::process::Signal;
 
 use crate::process::{FRAMECAST, Process};
+
+/// Returns the Close of a server that drains.
+fn restarting() -> Frame {
+    close(1012, "server is restarting")
+}
 
 #[test]
 fn a_signal_makes_the_server_write_what_is_queued_close_all_clients_and_exit_with_0() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let server = Process::serve(&[]);
         let mut clients: Vec<Client> = (0..4).map(|_| server.connect("/ws")).collect();
-        // More than sockets hold: some of it is still queued when the signal comes.
-        let message = vec![b'x'; 60_000];
-        for _ in 0..20 {
-            clients[0].send(&frame(0x82, &message));
-        }
+        // More bytes than the sockets hold, so that some are still queued when the signal comes.
+        let message = binary([b'x'; 60_000]);
+        clients[0].sends_together(vec![message.clone(); 20]);
         // Once the first copy is back, the server is publishing.
-        assert_eq!(clients[0].read_frame().1.len(), message.len());
+        clients[0].receives(message.clone());
         server.signal(signal);
         for (index, client) in clients.iter_mut().enumerate() {
             let mut copies = usize::from(index == 0);
-            let (code, reason) = loop {
+            let end = loop {
                 match client.read_frame() {
-                    (0x82, payload) => copies += usize::from(payload == message),
-                    (_, payload) => {
-                        break (
-                            u16::from_be_bytes([payload[0], payload[1]]),
-                            payload[2..].to_vec(),
-                        );
-                    }
+                    frame if frame == message => copies += 1,
+                    frame => break frame,
                 }
             };
-            assert_eq!((code, &reason[..]), (1012, &b"server is restarting"[..]));
+            assert!(end == restarting(), "{end:?}");
             // Messages that the server had read before the signal reach all clients.
             assert!(copies > 0, "{copies}");
-            // A Close with the same code.
-            client.send(&frame(0x88, &[0x03, 0xF4]));
+            client.sends(close(1012, ""));
             client.expect_end();
         }
         assert_eq!(server.exit_code(), Some(0));
@@ -56,7 +57,7 @@ fn a_second_signal_ends_the_server_at_once() {
         // This client never answers the Close, so the drain would take an hour.
         let mut client = server.connect("/ws");
         server.signal(first);
-        assert_eq!(client.read_close().0, 1012);
+        client.receives(restarting());
         server.signal(second);
         // The exit status does not depend on the signal.
         assert_eq!(server.exit_code(), Some(130), "{first:?}, {second:?}");
@@ -68,10 +69,10 @@ fn a_second_hup_after_a_hup_does_not_end_the_drain() {
     let server = Process::serve(&["--drain-timeout", "1h"]);
     let mut client = server.connect("/ws");
     server.signal(Signal::HUP);
-    assert_eq!(client.read_close().0, 1012);
+    client.receives(restarting());
     server.signal(Signal::HUP);
     // The drain goes on until the client answers the Close.
-    client.send(&frame(0x88, &[0x03, 0xF4]));
+    client.sends(close(1012, ""));
     client.expect_end();
     assert_eq!(server.exit_code(), Some(0));
 }
@@ -84,8 +85,8 @@ fn a_hup_that_is_ignored_at_the_start_stays_ignored() {
     server.signal(Signal::HUP);
     // If the HUP had counted, this would be the second signal.
     server.signal(Signal::TERM);
-    assert_eq!(client.read_close().0, 1012);
-    client.send(&frame(0x88, &[0x03, 0xF4]));
+    client.receives(restarting());
+    client.sends(close(1012, ""));
     client.expect_end();
     assert_eq!(server.exit_code(), Some(0));
 }
@@ -94,14 +95,14 @@ fn a_hup_that_is_ignored_at_the_start_stays_ignored() {
 fn a_client_that_never_answers_the_close_does_not_delay_the_drain_beyond_its_timeout() {
     let server = Process::serve(&["--close-timeout", "1h", "--drain-timeout", "300ms"]);
     let mut client = server.connect("/ws");
-    // A request that never ends does not delay it either.
+    // A request that never ends does not delay the drain either.
     let mut request = Client::dial(server.address);
     request.send(
         b"POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n",
     );
     assert!(request.read_head().starts_with("HTTP/1.1 100 "));
     server.signal(Signal::TERM);
-    assert_eq!(client.read_close().0, 1012);
+    client.receives(restarting());
     assert_eq!(server.exit_code(), Some(0));
 }
 

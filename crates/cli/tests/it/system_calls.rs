@@ -14,8 +14,11 @@ use std::{
     process::Command,
 };
 
-use framecast_test_support::{Client, eventually, frame, program::Program};
-use framecast_wire::frame::Frame;
+use framecast_test_support::{
+    Client, eventually,
+    frames::{binary, masked, unmasked},
+    program::Program,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -29,10 +32,11 @@ struct Traced {
     _folder: TempDir,
 }
 
-/// A stopped server, which goes on when this is dropped.
+/// Keeps the server stopped. When this is dropped, the server goes on.
 struct Stopped<'a>(&'a Traced);
 
 impl Traced {
+    /// Starts a server of one shard under strace.
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let calls = folder.path().join("calls");
@@ -68,14 +72,15 @@ impl Traced {
             threads.all(|thread| {
                 let status = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
                 let state = status.rsplit_once(") ").unwrap().1;
+                // `T` is stopped by a signal, and `t` by the tracer.
                 state.starts_with(['T', 't'])
             })
         });
         stopped
     }
 
-    /// Returns the number of system calls so far. A call that a stop has interrupted is restarted,
-    /// and counts once.
+    /// Returns the number of system calls that the server has made so far. A call that a stop
+    /// interrupts is made again afterwards, and counts once.
     fn count(&self) -> usize {
         let calls = fs::read_to_string(&self.calls).unwrap();
         // A line is the id of a thread and a call, or another event such as `<... read resumed>`.
@@ -101,8 +106,8 @@ impl Drop for Stopped<'_> {
     }
 }
 
-/// Returns true if strace is installed and may trace. Else prints that a test is skipped; fails
-/// where `CI` is set.
+/// Returns true if strace is installed and may trace. Otherwise prints that the test is skipped, or
+/// fails where `CI` is set.
 pub(crate) fn can_trace() -> bool {
     let traced = Command::new("strace")
         .args(["-qq", "-o", "/dev/null", "true"])
@@ -122,8 +127,8 @@ pub(crate) fn can_trace() -> bool {
 fn calls_per_message(clients: usize, size: usize, depth: usize) -> f64 {
     let server = Traced::start();
     let payload = vec![b'x'; size];
-    let messages = frame(0x82, &payload).repeat(depth);
-    let replies = Frame::binary(&payload).as_bytes().repeat(depth);
+    let messages = masked([binary(&payload)]).repeat(depth);
+    let replies = unmasked([binary(&payload)]).repeat(depth);
     let mut clients: Vec<Client> = (0..clients)
         .map(|_| Client::dial(server.address).upgrade("/echo"))
         .collect();
@@ -151,6 +156,7 @@ fn calls_per_message(clients: usize, size: usize, depth: usize) -> f64 {
 /// Number of rounds after which the kernel's buffers have grown to take all that a client sends in
 /// a round.
 const WARM_UP: usize = 5;
+/// Number of rounds in which the calls are counted, after [`WARM_UP`].
 const ROUNDS: usize = 5;
 
 #[test]

@@ -10,7 +10,8 @@ use crate::{
     support::Run,
 };
 
-/// Runs a fan-out over a server that changes the stream by `mangle`.
+/// Runs a fan-out with 9 messages in flight, over a server that changes the stream of publications
+/// by `mangle`.
 fn fanout_through(mangle: Mangle, arguments: &[&str]) -> Run {
     let url = format!("ws://{}/", broadcaster(mangle));
     let common = ["--in-flight", "9"];
@@ -36,6 +37,7 @@ fn faulty(number: usize, message: String, held: &mut VecDeque<String>) -> Vec<St
     }
 }
 
+/// Returns the message as it came: the server has no faults.
 fn unchanged(_: usize, message: String, _: &mut VecDeque<String>) -> Vec<String> {
     vec![message]
 }
@@ -49,9 +51,9 @@ fn a_server_without_faults_and_with_a_protocol_of_its_own_passes() {
 fn lost_repeated_and_reordered_messages_are_found_and_counted() {
     let run = fanout_through(faulty, &["--subscribers", "2"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    // Each of the two subscribers has had the same faults.
+    // Each of the two subscribers has seen each of the three faults once.
     assert_eq!(run.faults(), [2, 2, 2, 0]);
-    // One message less and one twice.
+    // For each subscriber, one message is missing and another one counts twice.
     assert_eq!(run.count("received"), run.count("expected"));
     assert!(
         run.number("delivery_ratio") < 1.0,
@@ -128,6 +130,7 @@ fn changed_replies_of_an_echo_server_are_corrupted() {
         }
     }));
     let run = Run::of("echo", &format!("ws://{address}/"), &["--connections", "2"]);
+    // The third message of each connection.
     assert_eq!(run.count("corrupted"), 2);
     assert!(run.number("delivery_ratio") < 1.0);
 }
@@ -206,6 +209,7 @@ fn connections_that_the_server_ends_are_counted_with_their_codes() {
     // The server closes each connection with 4008 after its first message.
     let address = scripted(Arc::new(|mut peer| {
         if peer.read().is_some() {
+            // 0x0FA8 is 4008.
             peer.write(&[0x88, 2, 0x0F, 0xA8]);
             peer.read();
         }
@@ -263,11 +267,14 @@ fn doubling_echo() -> String {
 
 #[test]
 fn a_duplicate_reply_counts_once_however_short_the_message_is() {
+    // Messages with a whole number and that of the caller, with 2 digits of the latter, and with no
+    // digit at all.
     for size in ["64", "14", "0"] {
         for pace in [["--depth", "2"], ["--rate", "100"]] {
             let shape = ["--connections", "2", "--size", size];
             let run = Run::of("echo", &doubling_echo(), &[&shape[..], &pace].concat());
             let (received, expected) = (run.count("received"), run.count("expected"));
+            // The last duplicates may arrive after the end of the run.
             assert!(received <= 2 * expected, "{size}: {}", run.result);
             assert_eq!(received - run.count("duplicates"), expected, "{size}");
             assert!((run.number("delivery_ratio") - 1.0).abs() < f64::EPSILON);
@@ -277,6 +284,7 @@ fn a_duplicate_reply_counts_once_however_short_the_message_is() {
 
 #[test]
 fn a_message_of_another_connection_is_no_reply() {
+    // The two connections are in one process, or each in a process of its own.
     for processes in ["1", "2"] {
         let url = format!("ws://{}/", to_others());
         let crowd = ["--connections", "2", "--workers", processes];

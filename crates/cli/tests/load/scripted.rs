@@ -1,4 +1,4 @@
-//! WebSocket servers whose behaviour a test scripts.
+//! WebSocket servers that behave as the test says, in a thread for each connection.
 
 use std::{
     collections::VecDeque,
@@ -26,7 +26,8 @@ impl Peer {
         Some(Self { stream, reader })
     }
 
-    /// Answers the opening handshake.
+    /// Reads the request of an opening handshake, and answers it by a 101. `None` if the connection
+    /// has ended before.
     pub(crate) fn accept(stream: TcpStream) -> Option<Self> {
         let mut peer = Self::new(stream)?;
         let head = peer.read_head()?;
@@ -69,7 +70,7 @@ impl Peer {
         let _ = io::copy(&mut self.reader, &mut io::sink());
     }
 
-    /// Returns a second handle of the same connection, to write to.
+    /// Returns another handle of the same connection, for threads that write to it.
     fn duplicate(&self) -> Self {
         let stream = self.stream.try_clone().unwrap();
         let reader = BufReader::new(self.stream.try_clone().unwrap());
@@ -81,9 +82,11 @@ impl Peer {
         let _ = self.stream.write_all(bytes);
     }
 
-    /// Reads the next text message. `None` if the connection has ended or another frame comes.
+    /// Reads the next text message. `None` if the connection has ended, or if another frame than a
+    /// text has arrived.
     pub(crate) fn read(&mut self) -> Option<String> {
         let (first, payload) = self.read_frame()?;
+        // FIN and Text.
         (first == 0x81).then(|| String::from_utf8(payload).unwrap())
     }
 
@@ -164,20 +167,23 @@ pub(crate) fn scripted_from_request(script: Script) -> SocketAddr {
     address
 }
 
-/// A function that changes a stream. It returns the messages to send now in place of message
-/// `number`, and may keep messages in `held` for later.
+/// A function that changes a stream of publications. It returns the messages to send to each
+/// subscriber now, in place of publication `number`, and may keep messages in `held` for a later
+/// call.
 pub(crate) type Mangle =
     fn(number: usize, message: String, held: &mut VecDeque<String>) -> Vec<String>;
 
-/// Starts a server with a protocol of its own: `sub` subscribes and is answered by `ok`, `pub …`
-/// publishes. Each subscriber gets what `mangle` returns for the publication.
+/// Starts a server whose protocol is that of [`PROTOCOL`]: the message `sub …` subscribes and is
+/// answered by `ok`, and `pub …` publishes. Each subscriber gets the messages that `mangle` returns
+/// for a publication.
 pub(crate) fn broadcaster(mangle: Mangle) -> SocketAddr {
     let subscribers: Arc<Mutex<Vec<Peer>>> = Arc::default();
     scripted(Arc::new(move |mut peer| {
         let (mut number, mut held) = (0, VecDeque::new());
         while let Some(message) = peer.read() {
             let Some(payload) = message.strip_prefix("pub ") else {
-                // Under one lock, so that the list has the subscriber before the next publication.
+                // Replies under the lock, so that the list has the subscriber before the next
+                // publication.
                 let mut subscribers = subscribers.lock().unwrap();
                 peer.send("ok");
                 return subscribers.push(peer);
@@ -208,7 +214,7 @@ pub(crate) fn to_all(first: u8) -> SocketAddr {
     }))
 }
 
-/// Starts a server that sends every message to all connections but the one that it came from.
+/// Starts a server that sends every message to all connections except the one that it came from.
 pub(crate) fn to_others() -> SocketAddr {
     let peers: Arc<Mutex<Vec<Peer>>> = Arc::default();
     scripted(Arc::new(move |mut peer| {
@@ -224,7 +230,7 @@ pub(crate) fn to_others() -> SocketAddr {
     }))
 }
 
-/// Options of `load` for the protocol of [`broadcaster`].
+/// Options of `load` that describe the protocol of [`broadcaster`].
 pub(crate) const PROTOCOL: [&str; 6] = [
     "--subscribe",
     "sub {topic}",

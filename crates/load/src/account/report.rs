@@ -14,23 +14,27 @@ use crate::{
 pub struct Report {
     /// The length of the measured time.
     pub duration: Duration,
-    /// Messages that were received, and the faults among them.
+    /// Counts of the messages that were received, and of the faults among them. In an idle run,
+    /// connections that are still open count as received, in a handshake run finished handshakes.
     pub tally: Tally,
-    /// The same counts for churners, the subscribers that connect and leave while the streams run.
+    /// The same counts as in `tally`, for the churners: the subscribers that connect and leave
+    /// while the streams run.
     pub churners: Tally,
-    /// Number of echo messages, idle connections or handshakes that were due. For each of them one
-    /// reply, open connection or finished handshake is expected.
+    /// Number of echo messages, idle connections or handshakes that were scheduled. For each of
+    /// them one reply, open connection or finished handshake is expected.
     pub sent: u64,
     /// Number of publications of each stream.
     pub published: Vec<u64>,
-    /// Number of publications of each stream that were due and were never made.
+    /// Number of publications of each stream that were scheduled and never made, because the
+    /// publisher had no connection or too many bytes to send.
     pub unpublished: Vec<u64>,
     /// Number of subscribers of each topic, including those that the server disconnected. Stream
     /// `s` is for topic `s` modulo the number of topics.
     pub followers: Vec<u64>,
-    /// Number of replies, deliveries or handshakes in the measured time.
+    /// Number of replies, deliveries or handshakes that arrived in the measured time.
     pub measured: u64,
-    /// This number for each of [`STEPS`] equal steps of the measured time.
+    /// Number of these arrivals in each of [`STEPS`] equal steps of the measured time. An
+    /// interrupted run has fewer steps.
     pub timeline: Vec<u64>,
     /// Time from the scheduled sending of a message to its arrival.
     pub latency: Latencies,
@@ -38,21 +42,23 @@ pub struct Report {
     pub spread: Latencies,
     /// Connections that were opened, and those that failed or ended.
     pub connections: Connections,
-    /// Number of times that a closed loop published although nothing had arrived for a second, so
-    /// that all messages in flight must be lost.
+    /// Number of times that a closed loop published although its messages in flight had not
+    /// arrived: after a second without any arrival it takes them for lost.
     pub stalls: u64,
-    /// CPU time of the generator itself in the measured time, or of its busiest process.
+    /// CPU time that the generator used in the measured time. If it has several processes, that of
+    /// the busiest one.
     pub generator: Cpu,
 }
 
-/// The connections of a run.
+/// Counts of the connections of a run, and the times of their handshakes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Connections {
     /// Number of connections that were opened.
     pub opened: u64,
-    /// Time from connecting to the 101.
+    /// Time from the scheduled connect of a connection until it was open: until the 101, or for a
+    /// connection for plain HTTP until the end of the connect.
     pub handshakes: Latencies,
-    /// Number of attempts to connect that failed.
+    /// Number of connections that failed before they were open.
     pub failed: u64,
     /// Number of open connections that the server ended, or that broke.
     pub disconnected: u64,
@@ -61,7 +67,8 @@ pub struct Connections {
 }
 
 impl Report {
-    /// Returns how many messages should have been received.
+    /// Returns how many messages should have been received: one for each of `sent`, and at each
+    /// subscriber one for each publication of its topic, made or not.
     pub fn expected(&self) -> u64 {
         self.sent + self.deliveries(&self.published) + self.deliveries(&self.unpublished)
     }
@@ -155,7 +162,7 @@ impl Window {
 }
 
 impl Recorder {
-    /// Sets the measured time, which begins at `from`.
+    /// Sets the measured time: it begins at `from` and lasts for `duration`.
     pub(crate) fn measure(&mut self, from: Moment, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.window = Some(Window {
@@ -167,8 +174,8 @@ impl Recorder {
         self.report.timeline = vec![0; STEPS as usize];
     }
 
-    /// Ends the measured time at `to`, which may be earlier than [`measure`](Self::measure) has
-    /// set.
+    /// Ends the measured time at `to`, which may be earlier than the end that
+    /// [`measure`](Self::measure) has set.
     pub(crate) fn end(&mut self, to: Moment) {
         if let Some(window) = &mut self.window {
             window.to = to;
@@ -180,13 +187,13 @@ impl Recorder {
         }
     }
 
-    /// Records an arrival at `now` of a message that was scheduled for `scheduled`.
+    /// Records that a message arrived at `now` which was scheduled to be sent at `scheduled`.
     pub(crate) fn arrived(&mut self, scheduled: Moment, now: Moment) {
         let Some(window) = self.window else {
             return;
         };
-        // The latency counts by the scheduled time, so that a slow message has its part in it
-        // although it arrives after the end.
+        // The scheduled time decides whether a latency counts. By the time of arrival, slow
+        // messages that arrive after the measured time would be left out.
         if window.contains(scheduled) {
             self.report.latency.record(now.since(scheduled));
         }

@@ -1,17 +1,17 @@
-//! Missing, duplicate and late messages of a numbered stream at one receiver.
+//! Counts the missing, duplicate and late messages of a numbered stream at one receiver.
 
 use std::ops::{AddAssign, Range};
 
 use serde::{Deserialize, Serialize};
 
-/// Messages of all streams that were received, and the faults among them.
+/// Counts of the messages of all streams that were received, and of the faults among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Messages that were received, duplicates included.
     pub received: u64,
     /// Messages that never arrived although a later one did.
     pub gaps: u64,
-    /// Messages that arrived once more.
+    /// Arrivals of messages that had arrived before.
     pub duplicates: u64,
     /// Messages that arrived after a later one.
     pub out_of_order: u64,

@@ -2,8 +2,9 @@
 
 use crate::clock::Moment;
 
-/// The deliveries of the latest publications of one stream. Each publication is remembered until
-/// all subscribers have it.
+/// The latest publications of one stream, with the number of subscribers that have received each so
+/// far. Publication `n` is in slot `n` modulo the number of slots, until a later publication takes
+/// that slot.
 #[derive(Debug)]
 pub(crate) struct Spread {
     slots: Vec<Slot>,
@@ -12,9 +13,9 @@ pub(crate) struct Spread {
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     sequence: u64,
-    /// Deliveries so far.
+    /// Number of subscribers that have received the publication.
     count: u64,
-    /// Time of the first delivery.
+    /// Time of the first of these deliveries.
     first: Moment,
 }
 
@@ -27,8 +28,9 @@ impl Spread {
         }
     }
 
-    /// Counts a delivery of publication `sequence` to a subscriber that did not have it yet. If all
-    /// `followers` have it now, returns the time of its first delivery.
+    /// Counts a delivery of publication `sequence` to a subscriber that did not have it yet. If now
+    /// all subscribers have it, of which there are `followers`, returns the time of its first
+    /// delivery.
     pub(crate) fn take(&mut self, sequence: u64, followers: u64, now: Moment) -> Option<Moment> {
         let index = sequence.checked_rem(self.slots.len() as u64)?;
         let slot = self.slots.get_mut(usize::try_from(index).ok()?)?;
@@ -39,6 +41,7 @@ impl Spread {
                 first: now,
             };
         }
+        // A later publication has taken the slot.
         if slot.sequence != sequence {
             return None;
         }
@@ -66,8 +69,10 @@ mod tests {
 
     #[test]
     fn a_publication_that_has_not_reached_all_in_time_is_not_measured() {
+        // 2 slots, and 2 subscribers.
         let mut spread = Spread::new(2);
         assert_eq!(spread.take(0, 2, nanos(1)), None);
+        // Takes the slot of publication 0.
         assert_eq!(spread.take(2, 2, nanos(2)), None);
         assert_eq!(spread.take(0, 2, nanos(3)), None);
         assert_eq!(spread.take(2, 2, nanos(4)), Some(nanos(2)));

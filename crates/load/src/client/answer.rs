@@ -12,7 +12,7 @@ use crate::client::http::{Head, MAX_HEADERS, Rejection};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer<'a> {
     pub body: Cow<'a, [u8]>,
-    /// Its length on the wire, head and body.
+    /// Length of the response on the wire in bytes: its head and its body.
     pub len: usize,
     /// True if the server ends the connection after this response (RFC 9112 §9.6).
     pub is_last: bool,
@@ -113,10 +113,10 @@ fn take_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Rejection> {
     let (mut body, mut rest) = (Vec::new(), bytes);
     loop {
         let size = httparse::parse_chunk_size(rest).map_err(|_| Rejection::NotHttp)?;
-        let Status::Complete((line, size)) = size else {
+        let Status::Complete((line_len, size)) = size else {
             return Ok(None);
         };
-        rest = &rest[line..];
+        rest = &rest[line_len..];
         if size == 0 {
             let mut trailers = [EMPTY_HEADER; MAX_HEADERS];
             let parsed = httparse::parse_headers(rest, &mut trailers);
@@ -162,10 +162,14 @@ mod tests {
     fn a_response_is_complete_with_its_last_byte() {
         for whole in [
             &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"[..],
+            // Without a reason phrase, and with a header that is not ASCII.
             b"HTTP/1.0 200\r\ncontent-length: 5\r\nx: caf\xe9\r\n\r\nhello",
+            // Folded header lines.
             b"HTTP/1.1 200 OK\r\nX: a\r\n\tb\r\nContent-Length:\r\n 5\r\n\r\nhello",
+            // An interim response before it.
             b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
             b"HTTP/1.1 202 Accepted\r\nContent-Length: 5, 5\r\n\r\nhello",
+            // Two chunks, one with an extension, and a trailer.
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\na: b\r\n\r\n",
         ] {
             for cut in 0..whole.len() {
@@ -184,6 +188,8 @@ mod tests {
         for bytes in [
             "SSH-2.0\r\n",
             "HTTP/2 200\r\n",
+            // Wrong and contradictory lengths, a wrong size of a chunk, and a chunk longer than its
+            // size.
             "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: +1\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length:\r\n\r\n",

@@ -51,9 +51,9 @@ impl Dialog {
         peek().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Sends `request` and reads until `take` returns a value for the response, which this returns.
-    /// `take` gets all bytes received so far, and true once the connection has ended. It returns
-    /// `None` as long as the response is not complete.
+    /// Sends `request`, and reads the response until `take` has parsed it. Returns the value that
+    /// `take` returns. `take` is called with all bytes received so far, and with true once the
+    /// connection has ended. It returns `None` as long as the response is not complete.
     pub(crate) fn ask<T>(
         &mut self,
         request: &[u8],
@@ -83,7 +83,8 @@ impl Dialog {
     }
 }
 
-/// Returns the failure of a connection that ended after the bytes `answer`.
+/// Returns the failure of a connection that ended with `error`, after the bytes `answer` of the
+/// response.
 fn ended(answer: &[u8], error: io::Error) -> Failure {
     if answer.is_empty() {
         Failure::Ended(error)

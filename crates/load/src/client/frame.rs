@@ -37,7 +37,7 @@ impl Keys {
     }
 }
 
-/// Appends a final frame with the payload that `parts` make up together.
+/// Appends a final and masked frame to `wire`. Its payload is `parts`, one after the other.
 #[expect(clippy::cast_possible_truncation, reason = "each arm bounds `len`")]
 pub(crate) fn append(wire: &mut Vec<u8>, opcode: Opcode, keys: &mut Keys, parts: &[&[u8]]) {
     wire.push(FIN | opcode as u8);
@@ -91,6 +91,7 @@ mod tests {
     #[test]
     fn a_frame_is_final_and_unmasked_by_its_key() {
         let wire = frame(&[b"hello ", b"to all of you"]);
+        // FIN and Text; masked, with 19 bytes of payload.
         assert_eq!(wire[..2], [0x81, 0x80 | 19]);
         let (key, payload) = wire[2..].split_at(4);
         let unmasked: Vec<u8> = payload
@@ -104,6 +105,7 @@ mod tests {
 
     #[test]
     fn the_length_is_encoded_in_the_shortest_form() {
+        // The byte with the mask bit and the 7-bit length, and the two bytes after it.
         let header = |len: usize| frame(&[&vec![0; len]])[1..4].to_vec();
         assert_eq!(header(125)[0], 0x80 | 125);
         assert_eq!(header(126), [0x80 | 126, 0, 126]);

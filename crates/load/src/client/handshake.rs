@@ -80,7 +80,8 @@ impl Expected {
     }
 }
 
-/// Checks that a bare TCP server has sent the request back.
+/// Checks that a bare TCP server has sent the request back: that `bytes` begin with its method.
+/// Returns the length of the request, or `None` if its end has not arrived.
 fn check_echoed(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
     let begun = &bytes[..bytes.len().min(METHOD.len())];
     if METHOD.starts_with(begun) {
@@ -212,10 +213,10 @@ mod tests {
     #[test]
     fn only_a_101_with_the_right_accept_value_is_accepted() {
         assert!(check_101(&[], UPGRADE).is_ok_and(|len| len.is_some()));
-        let without = UPGRADE;
+        let without_accept = UPGRADE;
         // The key of the request, not hashed.
         let wrong = format!("{UPGRADE}Sec-WebSocket-Accept: {KEY}\r\n");
-        for headers in [without, &wrong] {
+        for headers in [without_accept, &wrong] {
             let checked = check(&answer("101 x", headers));
             assert_eq!(checked, Err(Rejection::WrongAccept));
         }
@@ -270,6 +271,7 @@ mod tests {
         let head = answer("101 x", &headers);
         let cut = &head[..head.len() - 1];
         assert_eq!(check(cut), Ok(None));
+        // The response and a text frame.
         let both = [head.as_slice(), b"\x81\x02hi"].concat();
         assert_eq!(check(&both), Ok(Some(head.len())));
     }
@@ -279,6 +281,7 @@ mod tests {
         let Handshake { request, expected } =
             Handshake::with_key(&target(Scheme::Tcp, &[]), "/", KEY);
         let len = request.len();
+        // The request and an empty text frame of ours.
         let both = [request.as_slice(), b"\x81\x80\0\0\0\0"].concat();
         assert_eq!(expected.check(&both), Ok(Some(len)));
         assert_eq!(expected.check(&both[..len - 1]), Ok(None));

@@ -14,7 +14,7 @@ use crate::client::answer::MAX_BODY_BYTES;
 /// The reason why a server's response is not the expected one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// It is not HTTP.
+    /// The response is not HTTP, its head is too long, or it does not say how long its body is.
     #[error("the server's answer is not HTTP")]
     NotHttp,
     /// A server that should send every byte back has sent other bytes.
@@ -23,10 +23,11 @@ pub enum Rejection {
     /// A 101 without this header, which RFC 6455 §4.1 requires.
     #[error("the server's 101 lacks `{0}`")]
     NotUpgraded(&'static str),
-    /// Status 421, with the whole status: the server does not serve the name in `Host`.
+    /// The server answered status 421, because it does not serve the name in `Host`. The text has
+    /// the number and the reason phrase.
     #[error("the server answered {0}: it does not answer to this name (see serve --allow-host)")]
     Name(String),
-    /// Another status than the expected one, such as `503 Service Unavailable`.
+    /// The server answered another status than the expected one, such as `503 Service Unavailable`.
     #[error("the server answered {0}")]
     Status(String),
     /// A 101 with this header, whose extension or subprotocol was not offered (RFC 6455 §4.1).
@@ -35,7 +36,7 @@ pub enum Rejection {
     /// A response over the generator's limit.
     #[error("the server's answer is longer than {MAX_BODY_BYTES} bytes")]
     TooBig,
-    /// The wrong `Sec-WebSocket-Accept` (RFC 6455 §4.1).
+    /// A 101 without `Sec-WebSocket-Accept`, or with the wrong value of it (RFC 6455 §4.1).
     #[error("the server's answer does not belong to this handshake (wrong Sec-WebSocket-Accept)")]
     WrongAccept,
 }
@@ -53,7 +54,8 @@ impl Rejection {
 #[derive(Debug)]
 pub(crate) struct Head<'a> {
     pub status: u16,
-    /// Its length in bytes, with the empty line and with the interim responses (1xx) before it.
+    /// Length of the head in bytes, including the empty line at its end and the interim responses
+    /// (1xx) before it.
     pub len: usize,
     /// The minor version of HTTP/1.
     pub version: u8,

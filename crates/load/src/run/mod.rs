@@ -28,8 +28,8 @@ use crate::{
 };
 
 /// Executes `plan` in this process, or in `processes` worker processes if that is more than 1.
-/// Calls `show` some ten times per second. Returns the report. If `pid` is the process id of the
-/// server, also returns the CPU time and memory that the server used.
+/// Passes the progress to `show` some ten times per second. Returns the report. If `pid` is the
+/// process id of the server, also returns the CPU time and memory that the server used.
 ///
 /// # Errors
 ///
@@ -57,7 +57,8 @@ pub fn run(
     Ok((report, used))
 }
 
-/// Opens a probe. Returns `None` for the relay, where a path is known only after a registration.
+/// Opens a probe, a connection that finds errors early. Returns `None` for the relay, where the
+/// path of a WebSocket is known only after a registration.
 fn try_connection(plan: &Plan) -> Result<Option<Probe>, Error> {
     let (Scenario::Fanout(fanout) | Scenario::Churn(plan::Churn { fanout, .. })) = &plan.scenario
     else {

@@ -78,6 +78,7 @@ impl RunLoop<'_> {
         let from = start + self.plan.warm_up;
         let to = from + self.plan.duration;
         self.scenario.recorder().measure(from, self.plan.duration);
+        // In a worker process the start lies in the future.
         while Moment::now() < start {
             self.poll(start, Phase::WarmUp)?;
         }
@@ -120,6 +121,7 @@ impl RunLoop<'_> {
             }
             let now = Moment::now();
             let due = ramp.map_or(now, |ramp| ramp.next());
+            // Opens the next connection, if its time has come and not too many are being opened.
             if dialed < wanted && due <= now && self.clients.opening() < OPENING_AT_ONCE {
                 self.scenario.dial(dialed, &mut self.clients, due)?;
                 dialed += 1;
@@ -140,6 +142,7 @@ impl RunLoop<'_> {
             self.check_none_ended()?;
             let open = dialed - self.clients.opening();
             let waits_for_ramp = dialed < wanted && now < due;
+            // The time limit runs while no connection opens, although the ramp allows it.
             if open != last_progress.0 || waits_for_ramp {
                 last_progress = (open, now);
             } else if now.since(last_progress.1) > CONNECT_TIMEOUT {
@@ -163,15 +166,15 @@ impl RunLoop<'_> {
         }
     }
 
-    /// Sends every message that is due before `end`, even if it is late. Returns the time at which
-    /// sending ended: `end`, or earlier if the run was interrupted.
+    /// Sends every message that is scheduled before `end`, even if it is late. Returns the time at
+    /// which sending ended: `end`, or earlier if the run was interrupted.
     fn send_until(&mut self, end: Moment, phase: Phase) -> Result<Moment, Error> {
         loop {
             let now = Moment::now();
-            let asked = self.supervisor.interrupted();
-            // An interruption in the past ends the measured time now, so that what was measured
-            // since then counts.
-            let end = asked.map_or(end, |asked| asked.max(now).min(end));
+            let interrupted = self.supervisor.interrupted();
+            // If the moment of the interruption has passed, the measured time ends now, so that the
+            // messages that were measured since then count.
+            let end = interrupted.map_or(end, |moment| moment.max(now).min(end));
             let now = now.min(end);
             let next = self.scenario.pump(&mut self.clients, now)?;
             if now == end {
@@ -243,10 +246,12 @@ fn own_cpu() -> Cpu {
 /// backlog.
 const OPENING_AT_ONCE: usize = 256;
 
-/// Interval at which progress is reported. Also the longest wait for a socket if no message is due.
+/// Interval at which progress is reported. Also the longest wait for sockets, after which the run
+/// loop looks for an interruption.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The longest time without a new connection before the run fails. Arbitrary.
+/// The longest time without a new connection, or without the last confirmation of a subscription,
+/// before the run fails. Arbitrary.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest wait for messages in flight at the end, even if some still arrive. Arbitrary.

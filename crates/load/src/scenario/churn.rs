@@ -32,12 +32,12 @@ use crate::{
 pub(crate) struct Churn {
     fanout: Fanout,
     churners: SecondaryMap<ClientKey, Churner>,
-    /// The churners in the order in which they leave, each with the time at which it does.
+    /// The churners in the order in which they leave, each with the time at which it leaves.
     departures: VecDeque<(Moment, ClientKey)>,
     per_second: f64,
     /// Time for which a churner stays connected.
     stay: Duration,
-    /// The times at which churners connect, while the run sends.
+    /// The times at which churners connect. `None` before the start and after the end.
     arrivals: Option<Schedule>,
 }
 
@@ -71,7 +71,7 @@ impl Churn {
         }
     }
 
-    /// Connects churner `number`, which was due at `due`.
+    /// Begins to connect churner `number`, which was scheduled for `due`.
     fn arrive(&mut self, number: u64, due: Moment, clients: &mut Clients) -> Result<(), Error> {
         let plan = self.fanout.plan();
         let topic = usize::try_from(number % plan.topics as u64).unwrap_or_default();

@@ -187,9 +187,9 @@ impl Fanout {
         let index = stamp.stream / self.plan.topics;
         let track = &mut self.tracks[subscriber * streams_per_topic(&self.plan) + index];
         let tally = &mut self.recorder.report.tally;
-        let duplicates = tally.duplicates;
+        let duplicates_before = tally.duplicates;
         let advance = track.take(stamp.sequence, tally);
-        if tally.duplicates != duplicates {
+        if tally.duplicates != duplicates_before {
             return;
         }
         let stream = &mut self.streams[stamp.stream];
@@ -201,7 +201,7 @@ impl Fanout {
         }
     }
 
-    /// Publishes the next message of a stream, if it can.
+    /// Queues the next publication of a stream. If it can't, the outcome says why.
     fn publish(&mut self, stream: usize, scheduled: Moment, clients: &mut Clients) -> Published {
         let key = self.streams[stream].key;
         let Some((key, backlog)) = key.and_then(|key| Some((key, clients.backlog(key)?))) else {
@@ -257,7 +257,7 @@ impl Fanout {
         Ok(())
     }
 
-    /// Makes the publications that are due. Returns the latest time for the next call.
+    /// Makes the publications whose scheduled time has come. Returns the time for the next call.
     fn publish_open(
         &mut self,
         mut schedule: Schedule,
@@ -275,7 +275,7 @@ impl Fanout {
             }
             schedule.take_due(now);
         }
-        // Flushes each stream that has published once. Streams publish in turn.
+        // Flushes once each stream that has published. Streams publish in turn.
         let sent = usize::try_from(schedule.next_number() - first_number).unwrap_or(count);
         for number in (first_number..).take(sent.min(count)) {
             let stream = self.stream(number);
@@ -294,7 +294,8 @@ pub(crate) fn streams_per_topic(plan: &plan::Fanout) -> usize {
     plan.streams.div_ceil(plan.topics)
 }
 
-/// Number of publications, over all streams, whose spread is measured at a time. They take 1.5 MiB.
+/// Number of publications, over all streams, of which the deliveries are remembered to measure
+/// their spread. They take 1.5 MiB.
 const REMEMBERED: usize = 1 << 16;
 
 /// Time without an arrival after which a closed loop publishes nevertheless. Arbitrary.

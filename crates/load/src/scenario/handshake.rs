@@ -17,7 +17,7 @@ pub(crate) struct Handshake {
     plan: plan::Handshake,
     path: String,
     schedule: Option<Schedule>,
-    /// Number of connections that have not ended yet.
+    /// Number of connections that were begun and have not ended yet.
     under_way: usize,
     is_over: bool,
     recorder: Recorder,
@@ -35,8 +35,9 @@ impl Handshake {
         }
     }
 
-    /// Takes the next connection off the schedule, and returns the time at which it was due. `None`
-    /// if none is due, or if as many as the plan allows are under way.
+    /// Takes the next connection off the schedule, and returns the time for which it was scheduled.
+    /// `None` if that time has not come, or if as many connections as the plan allows have not
+    /// ended yet. Without a schedule, a connection is always scheduled for `now`.
     fn take_due(&mut self, now: Moment) -> Option<Moment> {
         if self.is_over || self.under_way >= self.plan.connections {
             return None;
@@ -86,7 +87,7 @@ impl Scenario for Handshake {
         let next = self
             .schedule
             .map_or_else(|| next_pump(now), |schedule| schedule.next());
-        // A connection that is overdue does not wait for a time, but until another one ends.
+        // At the limit, a connection whose time has come waits until another one ends.
         Ok(if next <= now { next_pump(now) } else { next })
     }
 

@@ -72,8 +72,8 @@ impl Scenario for Idle {
         &mut self.recorder
     }
 
-    /// Makes the report. The number of messages received stands for the number of connections that
-    /// are still open.
+    /// Returns the report. Connections take the place of messages in it: `sent` is how many were
+    /// planned, and `received` is how many are still open.
     fn into_report(self: Box<Self>) -> Report {
         let mut report = self.recorder.report;
         report.sent = self.plan.connections as u64;

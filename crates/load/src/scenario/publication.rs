@@ -1,5 +1,5 @@
-//! The messages that publish, encoded once except for the stamp, and those that subscribers
-//! receive.
+//! Encodes the messages that publishers send, of which only the stamps differ, and parses the
+//! messages that subscribers receive.
 
 use crate::{
     client::{messages::Message, relay},
@@ -7,7 +7,7 @@ use crate::{
     scenario::payload::{Stamp, filler},
 };
 
-/// The encoding of all publications of one stream, cut where the stamp belongs.
+/// The encoding of all publications of one stream: the bytes before the stamp and those after it.
 #[derive(Debug)]
 pub(crate) struct Publication {
     before: Vec<u8>,
@@ -53,8 +53,8 @@ impl Publication {
     }
 }
 
-/// A placeholder for the stamp, of the same length. A template contains it at no other place, as
-/// these are control characters.
+/// A placeholder for the stamp, of the same length. No other part of a publication contains it,
+/// because it consists of control characters.
 const PLACEHOLDER: &str = "\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}";
 
 const _: () = assert!(PLACEHOLDER.len() == Stamp::BYTES);
@@ -268,6 +268,7 @@ mod tests {
 
     #[test]
     fn a_changed_filler_is_corrupted() {
+        // The third letter of the filler is changed.
         let message = b"fcl:0003000000000009000000000000004dabXd";
         assert_eq!(delivered(&template(None), message), [Delivered::Corrupted]);
     }

@@ -1,7 +1,7 @@
-//! Decompresses the payload of one message ([RFC 7692 §7.2.2]), after it was taken out of its
+//! Decompresses the payloads of messages ([RFC 7692 §7.2.2]), after they were taken out of their
 //! frames.
 //!
-//! Does not check text for UTF-8: the callers do that afterwards.
+//! This does not check text for UTF-8. The callers do that afterwards.
 //!
 //! [RFC 7692 §7.2.2]: https://www.rfc-editor.org/rfc/rfc7692#section-7.2.2
 
@@ -17,26 +17,28 @@ use super::{
 
 /// Bytes that are fed to the stream after a message, to find out whether the message is whole: the
 /// four bytes of [`TAIL`], which senders remove, then an empty block with BFINAL, which ends a
-/// stream. `TAIL` alone does not tell a whole message from one that was cut inside a block, which
-/// continues in these bytes. See [`Inflater::finish_stream`].
+/// stream. `TAIL` alone is not enough: if a message was cut inside a block, the decompressor takes
+/// these bytes for the rest of the block. See [`Inflater::finish_stream`].
 const END: [u8; 9] = [0x00, 0x00, 0xFF, 0xFF, 0x01, 0x00, 0x00, 0xFF, 0xFF];
 
-/// Largest output of one step, in bytes. Most messages are smaller.
+/// Largest output of one step of inflating, in bytes. Most messages are smaller.
 const CHUNK: usize = 16 * 1024;
 
-/// Largest input of one step, in bytes. The most expensive input, Huffman tables that decode
-/// nothing, takes 50 ns a byte.
+/// Largest input of one step of inflating, in bytes. The most expensive input, Huffman tables that
+/// decode nothing, takes 50 ns for each byte.
 const PIECE: usize = 2 * 1024;
 
 /// Distance up to which a block may refer back, in bytes.
 const WINDOW: usize = 32 * 1024;
 
-/// Largest number of streams in one message: each block with BFINAL ends a stream (§7.2.3.4), and
-/// the blocks after it are a new one. Arbitrary: compressors make one or two streams, and each
-/// costs a copy of the window for as little as two bytes of input.
+/// Largest number of streams in one message. A block with BFINAL ends a stream (§7.2.3.4), and the
+/// blocks behind it are a new stream. The value is arbitrary: compressors make one or two streams.
+/// There is a limit because each stream costs a copy of the window, for as little as two bytes of
+/// input.
 const MAX_STREAMS: usize = 256;
 
-/// Decompressor of messages that do not refer to earlier messages, for any window.
+/// Decompressor of messages that do not refer to earlier messages. It accepts every window that a
+/// peer may use.
 pub struct Inflater {
     stream: Inflate,
     chunk: Box<[u8]>,
@@ -49,7 +51,7 @@ impl Default for Inflater {
 }
 
 impl Inflater {
-    /// Returns a decompressor for any number of peers. It costs about 64 KB.
+    /// Returns a decompressor, which serves any number of peers. It takes about 64 KB of memory.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -58,7 +60,8 @@ impl Inflater {
         }
     }
 
-    /// Returns the payload of the message that came on the wire as `compressed`.
+    /// Returns the payload of the message whose compressed payload, as it was received, is
+    /// `compressed`.
     ///
     /// # Errors
     ///
@@ -74,7 +77,8 @@ impl Inflater {
         }
     }
 
-    /// Begins a stream that may refer back to what is inflated of the message so far.
+    /// Begins the next stream of a message. It may refer back to everything that is inflated of the
+    /// message so far.
     fn restart(&mut self, message: &Inflated) -> Result<(), ProtocolError> {
         self.stream.reset(false);
         let payload = &message.payload;
@@ -100,9 +104,9 @@ impl Inflater {
     }
 
     /// Feeds [`END`] to the stream, after all bytes of the message. Returns true if the message was
-    /// whole: the stream ends with the last byte of `END`, or with `TAIL`, and nothing was inflated
-    /// from them. If a block of the message was cut, it takes bytes of `END` as its own, and the
-    /// stream ends elsewhere or not at all.
+    /// whole. That is so if nothing was inflated from these bytes, and the stream ends either with
+    /// the last byte of `END` or with the last byte of `TAIL`. If a block of the message was cut,
+    /// it takes bytes of `END` as its own, and the stream ends elsewhere or not at all.
     fn finish_stream(&mut self) -> Result<bool, ProtocolError> {
         let mut rest = &END[..];
         loop {
@@ -119,7 +123,8 @@ impl Inflater {
     }
 }
 
-/// Decompression of one message in steps. The inflater must do nothing else between the steps.
+/// Decompression of one message in steps. Between the steps, the inflater must not be used for
+/// another message.
 #[derive(Debug)]
 pub struct Inflating {
     message: Inflated,
@@ -127,7 +132,7 @@ pub struct Inflating {
     taken: usize,
     /// Number of streams begun (see [`MAX_STREAMS`]).
     streams: usize,
-    /// The current stream has not ended with a block with BFINAL.
+    /// True if the current stream has not ended yet with a block that has BFINAL.
     is_in_stream: bool,
 }
 
@@ -150,8 +155,8 @@ impl Inflating {
     }
 
     /// Inflates some more of the message: at most 2 KiB of input, to at most 16 KiB of output.
-    /// `compressed` must be the whole message, the same on each call. Returns the payload when the
-    /// message is done.
+    /// `compressed` must be the whole message on each call. Returns the payload when the message is
+    /// done, and `None` before.
     ///
     /// # Errors
     ///
@@ -185,7 +190,8 @@ impl Inflating {
             _ if taken == 0 && written == 0 => return Err(ProtocolError::InvalidCompression),
             _ => {}
         }
-        // §7.2.3.4 has an empty block after one with BFINAL. Messages without it are accepted, too.
+        // The example of §7.2.3.4 has an empty block behind a block with BFINAL. Messages without
+        // it are accepted, too.
         let is_done = is_all && !self.is_in_stream;
         Ok(is_done.then(|| std::mem::take(&mut self.message.payload)))
     }

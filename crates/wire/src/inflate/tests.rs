@@ -1,4 +1,5 @@
-//! The RFC's examples, decompression bombs, truncated messages and random bytes.
+//! Tests of the inflater with the RFC's examples, decompression bombs, truncated messages and
+//! random bytes.
 
 use proptest::{collection::vec, prelude::*};
 use zlib_rs::{Deflate, DeflateFlush};
@@ -9,12 +10,13 @@ use crate::deflate::Deflater;
 const INVALID: Result<Vec<u8>, ProtocolError> = Err(ProtocolError::InvalidCompression);
 const TOO_BIG: Result<Vec<u8>, ProtocolError> = Err(ProtocolError::MessageTooBig);
 
+/// Inflates a message with a new inflater, to at most 1 MiB.
 fn inflate(compressed: &[u8]) -> Result<Vec<u8>, ProtocolError> {
     Inflater::new().inflate(compressed, 1 << 20)
 }
 
-/// Compresses `count` mebibytes of zeros. Only the first two are really compressed: the blocks of
-/// each later one are those of the second.
+/// Returns `count` mebibytes of zeros as a compressed message. Only the first two mebibytes are
+/// really compressed. For each further one, the blocks of the second are repeated.
 fn mebibytes_of_zeros(count: usize) -> Vec<u8> {
     let mut stream = Deflate::new(9, false, 15);
     let zeros = vec![0; 1 << 20];
@@ -168,7 +170,8 @@ fn a_truncated_message_is_refused_unless_its_first_byte_alone_is_a_message() {
         output.truncate(to_len(stream.total_out()) - 4);
         output
     };
-    // A stored block, fixed and dynamic Huffman codes, and a stored block that contains the tail.
+    // A stored block, fixed and dynamic Huffman codes, and a stored block whose content looks like
+    // the tail.
     let tails = [
         0x00, 0x08, 0x00, 0xF7, 0xFF, 0, 0, 0xFF, 0xFF, 0, 0, 0xFF, 0xFF, 0x00,
     ];
@@ -179,7 +182,8 @@ fn a_truncated_message_is_refused_unless_its_first_byte_alone_is_a_message() {
             .filter(|cut| inflate(&message[..*cut]).is_ok())
             .collect();
         for cut in cuts {
-            // The one byte 0x00 is a valid empty message (§7.2.3.6).
+            // Only a cut behind the first byte may leave a valid message: the byte 0x00 is an empty
+            // one (§7.2.3.6).
             assert_eq!(cut, 1, "{message:02X?}");
             assert_eq!(inflate(&message[..cut]), Ok(vec![]));
         }

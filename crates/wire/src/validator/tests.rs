@@ -1,4 +1,4 @@
-//! Tests of the validator, most with the same input whole and in pieces of every size.
+//! Tests of the validator. Most of them validate the same bytes whole and in pieces of every size.
 
 use proptest::prelude::*;
 
@@ -18,7 +18,8 @@ const TEXT: MessageInfo = MessageInfo {
 };
 const KEY: [u8; 4] = [9, 8, 7, 6];
 
-/// Encodes a masked client frame with this first byte, its length in the shortest form.
+/// Encodes a frame of a client with this first byte: the payload is masked with [`KEY`], and the
+/// length has the shortest form.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut wire = vec![first];
     match u16::try_from(payload.len()).unwrap() {
@@ -43,8 +44,8 @@ fn verdict(wire: &[u8], piece: usize) -> (Option<ProtocolError>, usize, Vec<Mess
     verdict_by(RULES, wire, piece)
 }
 
-/// Validates `wire` in pieces of `piece` bytes. Returns the error, if any, the number of bytes
-/// before it, and the infos of the messages whose first byte was accepted.
+/// Validates `wire` in pieces of `piece` bytes. Returns the protocol error, if there is one, the
+/// number of bytes before it, and the infos of the messages whose first byte was accepted.
 fn verdict_by(
     rules: Rules,
     wire: &[u8],
@@ -67,7 +68,7 @@ fn error_in(wire: &[u8]) -> Option<ProtocolError> {
     error_by(RULES, wire)
 }
 
-/// Returns the protocol error in `wire`, which must be the same for pieces of every size.
+/// Returns the protocol error in `wire`, and checks that it is the same for pieces of every size.
 fn error_by(rules: Rules, wire: &[u8]) -> Option<ProtocolError> {
     let verdicts: Vec<_> = (1..=wire.len())
         .map(|piece| verdict_by(rules, wire, piece).0)
@@ -82,7 +83,7 @@ fn error_by(rules: Rules, wire: &[u8]) -> Option<ProtocolError> {
 #[test]
 fn every_protocol_error_is_found_however_the_bytes_are_split() {
     use ProtocolError::*;
-    // The first bytes are FIN (0x80), RSV1 to RSV3 (0x40, 0x20, 0x10) and the opcode.
+    // The first byte of a frame has FIN (0x80), RSV1 to RSV3 (0x40, 0x20, 0x10) and the opcode.
     let cases: [(&[Vec<u8>], ProtocolError); 15] = [
         (&[vec![0x81, 0x02, b'h', b'i']], Unmasked),
         (&[frame(0xC1, b"x")], ReservedBits),
@@ -95,7 +96,8 @@ fn every_protocol_error_is_found_however_the_bytes_are_split() {
         (&[frame(0x01, b"a"), frame(0x81, b"b")], DataInsideMessage),
         (&[frame(0x01, b"a"), frame(0x01, b"b")], DataInsideMessage),
         (&[frame(0x80, b"x")], ContinuationWithoutStart),
-        // 125 in two bytes instead of none, 65,535 in eight instead of two, and the top bit.
+        // Lengths: 125 in two more bytes instead of none, 65,535 in eight instead of two, and one
+        // with its top bit set.
         (&[vec![0x82, 0xFE, 0, 125, 0, 0, 0, 0]], LengthEncoding),
         (
             &[vec![0x82, 0xFF, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0, 0, 0, 0]],
@@ -173,6 +175,7 @@ fn invalid_text_is_refused_before_its_frame_is_whole() {
 fn frames_before_a_protocol_error_are_delivered() {
     let good = frame(0x81, b"hello");
     let wire = [&good[..], &[0x81, 0x01, b'x']].concat();
+    // The first byte of the second frame is valid, so its message has an info, too.
     assert_eq!(
         verdict(&wire, wire.len()),
         (Some(ProtocolError::Unmasked), good.len(), vec![TEXT; 2])

@@ -51,7 +51,7 @@ impl Outbox {
         }
     }
 
-    /// Queues the rest of replies of which the first bytes were written directly.
+    /// Queues the rest of replies whose first bytes were written directly to the socket.
     pub(in crate::hub) fn push_rest(&mut self, rest: Rc<Segment>) {
         debug_assert!(self.queue.is_empty(), "only an empty outbox is bypassed");
         self.push(rest);
@@ -66,6 +66,7 @@ impl Outbox {
         if self.is_sealed {
             return;
         }
+        // The index behind the control frames that are queued already.
         let end = usize::from(self.is_front_partly_written) + usize::from(self.control);
         self.bytes += frame.len();
         if self.control == MAX_CONTROL {
@@ -120,11 +121,11 @@ impl Outbox {
         self.bytes + self.queue.len() * DELIVERY_BYTES
     }
 
-    /// Returns the moment at which the oldest element was queued.
+    /// Returns the moment at which the oldest element was queued, or `None` if the queue is empty.
     pub(in crate::hub) fn oldest(&self) -> Option<Moment> {
         let front = self.queue.front()?.queued();
-        // The first segment behind the control frames may be older than the front: they have
-        // overtaken it, and so has the front, if that is a partly written control frame.
+        // The front may be a control frame, which has overtaken older segments. The oldest of these
+        // is the first one behind all control frames.
         let overtaken = usize::from(self.is_front_partly_written) + usize::from(self.control);
         let first = self.queue.get(overtaken);
         Some(first.map_or(front, |first| first.queued().earlier(front)))
@@ -155,6 +156,7 @@ impl Outbox {
 
     /// Fills `slices` from the front of the queue. Returns the number of slices filled.
     pub(in crate::hub) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        // Only the first slice skips written bytes: `take` leaves 0 for the others.
         let mut written = self.written;
         let pairs = slices.iter_mut().zip(&self.queue);
         pairs
@@ -209,11 +211,13 @@ impl Outbox {
         }
     }
 
+    /// Returns true if the queue is so much shorter than its capacity that it should shrink.
     fn has_spare_capacity(&self) -> bool {
         let capacity = self.queue.capacity();
         capacity > COMMON_CAPACITY && self.queue.len() * 9 / 4 < capacity
     }
 
+    /// Shrinks the queue to a capacity of one and a half times its length.
     #[cold]
     fn give_back_capacity(&mut self) {
         self.queue.shrink_to(self.queue.len() * 3 / 2);

@@ -13,9 +13,9 @@ fn ledger() -> Rc<Ledger> {
     Ledger::new(Budget::new(u64::MAX))
 }
 
-/// Writes the whole outbox to a socket that takes `at_once` bytes with each write. Returns the
-/// bytes that were written.
-fn write_all(outbox: &mut Outbox, at_once: usize) -> Vec<u8> {
+/// Writes the whole outbox to a socket that takes at most `per_write` bytes with each write.
+/// Returns the bytes that were written.
+fn write_all(outbox: &mut Outbox, per_write: usize) -> Vec<u8> {
     let mut wire = Vec::new();
     while !outbox.is_empty() {
         let mut slices = [IoSlice::new(&[]); 3];
@@ -24,7 +24,7 @@ fn write_all(outbox: &mut Outbox, at_once: usize) -> Vec<u8> {
             .iter()
             .flat_map(|slice| slice.to_vec())
             .collect();
-        let taken = bytes.len().min(at_once);
+        let taken = bytes.len().min(per_write);
         wire.extend(&bytes[..taken]);
         outbox.written(taken);
     }
@@ -82,6 +82,7 @@ fn a_long_queue_is_charged_for_its_capacity_and_frees_it_as_it_gets_shorter() {
         usize::try_from(ledger.budget().held()).unwrap()
     };
     let shared = Segment::unshared(Bytes::from_static(b"x"), &ledger);
+    // The bytes that are charged for the segment, however often it is queued.
     let alone = held();
     let mut outbox = Outbox::default();
     // The queue shrinks when its capacity is more than 9/4 of its length.

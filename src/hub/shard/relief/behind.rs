@@ -7,10 +7,11 @@ use crate::hub::{bounds::ledger::Moment, ids::PeerKey};
 /// The peers that are behind and are to be ended if memory stays short, and the search for them.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Relief {
-    /// Peers that are behind, each with the time by which it is, in milliseconds. The one furthest
-    /// behind is on top. With 250,000 peers, growing the heap takes at most 0.2 ms in a step.
+    /// Peers that are behind, each with the time by which it is behind, in milliseconds. The peer
+    /// that is furthest behind is on top. With 250,000 peers, growing the heap takes at most 0.2 ms
+    /// in a step.
     pub(super) behind: BinaryHeap<(u32, PeerKey)>,
-    /// Peers that were ended while they sent a message, whose bytes are still held.
+    /// Peers that were ended while they sent a message. The bytes of the message are still held.
     pub(super) ended_amid_message: Vec<PeerKey>,
     /// Time at which the last search began.
     pub(super) searched: Option<Moment>,

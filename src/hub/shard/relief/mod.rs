@@ -52,9 +52,9 @@ impl Peer {
 }
 
 impl State {
-    /// Has a step of the relief: searches all connections, if the last search was long enough ago
-    /// and has no peers left, and ends those that are furthest behind, one after the other, until
-    /// memory is no longer short or the step is over.
+    /// Runs a step of the relief: searches all connections, if the last search was long enough ago
+    /// and every peer that it found was considered. Then ends the peers that are furthest behind,
+    /// one after the other, until memory is no longer short or the step is over.
     pub(in crate::hub) fn relieve(&mut self, allowance: &mut Allowance) {
         let now = self.ledger.now();
         if self.relief.next_part.is_none() && self.relief.must_search(now) {
@@ -168,6 +168,7 @@ impl State {
         reports.map(|report| report.bytes_about_to_be_freed()).sum()
     }
 
+    /// Counts the end of a peer: as that of an unfinished message, or as that of a slow reader.
     fn count_end(&self, reason: Disconnect) {
         let counts = &self.shared.budget.counts;
         match reason {

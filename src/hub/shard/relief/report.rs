@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The part of a shard's relief that the other shards take into account.
+/// The numbers of a shard's relief that the other shards take into account.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Report {
     /// Time, in milliseconds, by which the peer that the shard would end next is behind. Zero if

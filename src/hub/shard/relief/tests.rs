@@ -44,6 +44,7 @@ impl TestShard {
         self.state.ledger.set_now(now);
     }
 
+    /// Adds a peer.
     fn peer(&mut self) -> PeerKey {
         self.state.peers.insert(None, Compression::Off)
     }
@@ -68,8 +69,8 @@ impl TestShard {
         Segment::unshared(Bytes::from(bytes), &self.state.ledger)
     }
 
-    /// Makes a peer that has sent a part of a message. Returns it with the bytes that are held for
-    /// the message: so many sixteenths of the budget.
+    /// Adds a peer that has sent a part of a message. Returns the peer, and the entry in the ledger
+    /// of the bytes that are held for the message: so many sixteenths of the budget.
     fn begin_message(&mut self, sixteenths: u64) -> (PeerKey, Held) {
         let held_bytes =
             usize::try_from(self.state.shared.budget.limit() / 16 * sixteenths).unwrap();
@@ -79,7 +80,7 @@ impl TestShard {
         (key, self.state.ledger.hold(held_bytes))
     }
 
-    /// Has one step of the relief.
+    /// Runs one step of the relief.
     fn relieve(&mut self) {
         self.state.relieve(&mut Allowance::new(STEP));
     }
@@ -92,6 +93,7 @@ impl TestShard {
 #[test]
 fn the_peer_with_the_oldest_message_is_ended_first_and_no_other_once_memory_suffices() {
     let mut shard = TestShard::new();
+    // 1, 5 and 6 sixteenths of the budget: together the 12 from which on memory is short.
     let [small, old, young] = [(); 3].map(|()| shard.peer());
     shard.push_message(&[small], 1);
     shard.set_clock(10);
@@ -193,7 +195,7 @@ fn an_unfinished_message_is_behind_from_its_first_byte() {
     assert_eq!(shard.ended(sender), Some(Disconnect::Overloaded));
 }
 
-// A new user's server ended 39 of 39 senders where 9 were enough.
+// The server of a new user once ended 39 of 39 senders, although 9 would have been enough.
 #[test]
 fn bytes_that_ended_peers_are_about_to_free_count_as_freed() {
     let mut shard = TestShard::new();
@@ -227,6 +229,7 @@ fn a_shard_ends_no_peer_for_bytes_that_another_shard_is_about_to_free() {
     let mut shard = TestShard::new();
     let (sender, _held) = shard.begin_message(13);
     shard.set_clock(2000);
+    // Another shard is about to free 4 of the 13 sixteenths.
     let another = &shard.state.shared.relief[1];
     another.set(0, shard.state.shared.budget.limit() / 4);
     shard.relieve();

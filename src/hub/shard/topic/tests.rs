@@ -11,6 +11,7 @@ use crate::{
     wire::frame::Frame,
 };
 
+/// Returns so many keys of peers.
 fn peers(count: usize) -> Vec<PeerKey> {
     let mut keys = SlotMap::<PeerKey, ()>::with_key();
     (0..count).map(|_| keys.insert(())).collect()
@@ -34,6 +35,7 @@ fn the_router_is_told_of_the_first_subscriber_and_when_the_last_one_leaves() {
     });
     let subscription_b = topics.subscribe(&name, subscriber(b), |_, _| panic!("told twice"));
     assert_eq!(announced.load(Relaxed), 2);
+    // `b`, the last subscriber, moves to the index of `a`.
     let b_moved = Unsubscribed::Moved([None, Some((subscriber(b), 0))]);
     assert_eq!(topics.unsubscribe(subscription_a), b_moved);
     assert_eq!(announced.load(Relaxed), 1);
@@ -121,6 +123,7 @@ proptest! {
                 prop_assert_eq!(topic.subscribers[subscription.index as usize].peer, *peer);
             }
         }
+        // The fan-out visits all subscribers that are left.
         while let Some(visited) = visit(&mut topics) {
             prop_assert!(unvisited.contains(&visited));
             unvisited.retain(|&each| each != visited);

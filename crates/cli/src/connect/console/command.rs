@@ -133,6 +133,7 @@ mod tests {
 
     #[test]
     fn a_close_frame_that_must_not_be_sent_is_refused() {
+        // Codes that are reserved or out of range (RFC 6455 §7.4), and a text.
         for arguments in [
             "999", "1005", "1006", "1015", "2000", "5000", "65536", "bye",
         ] {

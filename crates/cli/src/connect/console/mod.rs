@@ -34,7 +34,8 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// Opens the console. Does not read standard input if `reads_input` is false.
+    /// Opens the console. If `reads_input` is false, standard input is not read, and `input` waits
+    /// for ever.
     pub(super) fn open(reads_input: bool) -> Self {
         Self {
             input: Input::open(reads_input),
@@ -59,12 +60,13 @@ pub(super) enum Unsendable {
     TooLong,
 }
 
-/// Standard input, by lines. The thread that reads is at most two lines ahead: one in the channel,
-/// and one that it waits to send.
+/// Standard input, by lines. The thread that reads standard input is at most two lines ahead of the
+/// session: one line is in the channel, and one waits for room in it.
 #[derive(Debug)]
 pub(super) struct Input {
     lines: mpsc::Receiver<Result<String, Unsendable>>,
-    /// A line that was put back or read ahead, which `next` returns first.
+    /// A line that was put back, or that `is_ended` has taken from the channel. `next` returns it
+    /// first.
     first: Option<Result<String, Unsendable>>,
     is_ended: bool,
     /// The sender of `lines` if standard input is not read. It keeps the channel open, so that
@@ -113,8 +115,8 @@ impl Input {
         self.first = Some(Ok(line));
     }
 
-    /// Returns true if the input has ended and all its lines were taken. Does not wait: an input
-    /// whose end is not known yet has not ended.
+    /// Returns true if the input has ended and all its lines were taken. Does not wait: as long as
+    /// the end is not known, returns false.
     pub(super) fn is_ended(&mut self) -> bool {
         if self.first.is_none() && !self.is_ended {
             match self.lines.try_recv() {
@@ -184,7 +186,7 @@ impl Output {
         self.lines.closed().await;
     }
 
-    /// Returns true if a write has failed, as for [`closed`](Self::closed).
+    /// Returns true if a write has failed. [`closed`](Self::closed) waits for this.
     pub(super) fn is_closed(&self) -> bool {
         self.lines.is_closed()
     }
@@ -204,7 +206,7 @@ fn write_lines(mut lines: mpsc::Receiver<String>) -> io::Result<()> {
     let mut stdout = BufWriter::new(io::stdout().lock());
     while let Some(line) = lines.blocking_recv() {
         stdout.write_all(line.as_bytes())?;
-        // Lines that wait already are flushed together with the first one.
+        // Lines that are queued already are flushed together with the first one.
         while let Ok(line) = lines.try_recv() {
             stdout.write_all(line.as_bytes())?;
         }
@@ -213,7 +215,7 @@ fn write_lines(mut lines: mpsc::Receiver<String>) -> io::Result<()> {
     Ok(())
 }
 
-/// Receives each Ctrl-C.
+/// Reports each Ctrl-C of the user.
 #[derive(Debug)]
 pub(super) struct Interrupts {
     pressed: mpsc::Receiver<()>,
@@ -247,6 +249,7 @@ mod tests {
 
     #[test]
     fn lines_end_at_a_line_feed_with_or_without_a_carriage_return() {
+        // A CRLF, an empty line, a line that is not UTF-8, and a last line without an end.
         let mut input = &b"a\r\n\nb\n\xff\nc"[..];
         let mut next = || read_line(&mut input).unwrap();
         assert_eq!(next().unwrap().unwrap(), "a");

@@ -3,7 +3,8 @@
 use fastwebsockets::{Frame, OpCode};
 use framecast_wire::{deflate::Deflater, extension::Agreement, frame::Kind};
 
-/// Encodes messages. Compresses them if that was agreed on and makes them smaller.
+/// Encodes messages. Compresses those that this makes smaller, if both sides have agreed on
+/// compression.
 #[derive(Debug)]
 pub(crate) struct Encoder(Option<Deflater>);
 
@@ -54,7 +55,8 @@ pub(crate) fn close(code: u16, reason: &str) -> Vec<u8> {
     masked(Frame::close(code, reason.as_bytes()))
 }
 
-/// Encodes a frame, masked with a random key, as §5.3 requires of every frame from a client.
+/// Encodes a frame, masked with a random key, as RFC 6455 §5.3 requires of every frame from a
+/// client.
 fn masked(mut frame: Frame<'_>) -> Vec<u8> {
     frame.mask();
     let mut wire = Vec::new();

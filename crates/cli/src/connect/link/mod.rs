@@ -60,16 +60,17 @@ pub(super) enum Event {
     Pong(Vec<u8>),
 }
 
-/// The destination of messages.
+/// The destination of the messages that the server sends.
 #[derive(Debug)]
 pub(super) enum Messages {
     /// Standard output, as lines.
     Print(mpsc::Sender<String>),
-    /// The server.
+    /// The server: each message is sent back to it.
     Echo,
 }
 
-/// Completes once the frame is written. Fails if it never will be.
+/// Completes once a queued frame is written to the socket. Fails if the frame will never be
+/// written.
 pub(super) type Written = oneshot::Receiver<()>;
 
 /// An encoded frame, and the sender that completes its [`Written`].
@@ -82,12 +83,13 @@ pub(super) struct Link {
     /// Closed once no more frames are written: after a Close frame, or after the socket has failed.
     pub(super) frames: mpsc::Sender<Outgoing>,
     encoder: Encoder,
-    /// Reader and writer; dropping the set ends them.
+    /// The tasks that read and write the socket. Dropping the set ends them.
     _tasks: JoinSet<()>,
 }
 
 impl Link {
-    /// Takes over `socket` after the opening handshake, in which `deflate` was agreed on.
+    /// Starts the two tasks on `socket`, after the opening handshake. `deflate` is the compression
+    /// that was agreed on in the handshake, if any. `messages` is the destination of messages.
     pub(super) fn new<S>(socket: S, deflate: Option<Agreement>, messages: Messages) -> Self
     where
         S: AsyncRead + AsyncWrite + 'static,
@@ -114,7 +116,8 @@ impl Link {
         }
     }
 
-    /// Queues an encoded frame. Waits while another one is queued already.
+    /// Queues an encoded frame. Waits while another frame is queued already. Returns a receiver
+    /// that completes once the frame is written.
     pub(super) async fn send(&self, wire: Vec<u8>) -> Written {
         let (sender, written) = oneshot::channel();
         // If the writer has ended, this drops the frame with the sender, so that `written` fails.
@@ -151,10 +154,11 @@ impl Reader {
             deflate,
             limits: LIMITS,
         };
-        // The reply of fastwebsockets to a Close. It is queued after the event below.
+        // The reply of fastwebsockets to a Close. It is kept here, and queued after the event
+        // below.
         let close_reply = RefCell::new(Vec::new());
         let keep_reply = |frame: &[u8]| drop(close_reply.replace(frame.to_vec()));
-        // The gate reads in small pieces. From the buffer these cost no system call.
+        // The gate reads in small pieces, which cost no system call if they come from this buffer.
         let socket = BufReader::new(socket);
         let mut engine = web_socket(
             socket,
@@ -170,7 +174,8 @@ impl Reader {
         let disconnect = loop {
             let received = match engine.read_frame().await.map_err(Stop::from) {
                 Ok(frame) => self.on_frame(&frame).await,
-                // The gate reports this after each message. The next read goes on.
+                // The gate reports `Idle` after each message. The next call of `read_frame` reads
+                // on.
                 Err(Stop::Idle) => continue,
                 Err(stop) => Err(reason_of(stop)),
             };
@@ -237,15 +242,15 @@ impl Reader {
         Ok(())
     }
 
-    /// Queues a reply. Waits while another one is queued already.
+    /// Queues a reply to the server. Waits while another reply is queued already.
     async fn reply(&self, wire: Vec<u8>) {
         // Fails if the writer has ended. Then the connection ends, too.
         let _ = self.replies.send(wire).await;
     }
 }
 
-/// Parses the payload of a Close (§5.5.1): nothing, or two bytes of code and then the reason.
-/// fastwebsockets has validated both.
+/// Parses the payload of a Close (RFC 6455 §5.5.1): nothing, or two bytes of code and then the
+/// reason. fastwebsockets has validated both.
 fn by_server(payload: &[u8]) -> Disconnect {
     let (code, reason) = match payload {
         [high, low, reason @ ..] => (Some(u16::from_be_bytes([*high, *low])), reason),
@@ -261,6 +266,7 @@ fn reason_of(stop: Stop) -> Disconnect {
     match stop {
         Stop::ProtocolError(error) => error.into(),
         Stop::Lost(error) => Disconnect::Lost(error),
+        // `Idle`, after which the caller reads on.
         _ => Disconnect::Lost(io::ErrorKind::WouldBlock.into()),
     }
 }

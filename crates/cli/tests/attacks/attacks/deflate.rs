@@ -95,8 +95,8 @@ fn sockets(run: &AttackRun<'_>, path: &str, count: usize, offer: &str) -> Result
     run.server.upgrade_all(&paths, offer)
 }
 
-/// Repeats a compressed message that consists of `blocks` without content. Behind them, 0x00 begins
-/// an empty stored block, which the tail `00 00 FF FF` of RFC 7692 §7.2.2 completes.
+/// Floods `/echo` with a compressed message of `blocks`, which have no content. Behind the blocks,
+/// 0x00 begins an empty stored block, which the tail `00 00 FF FF` of RFC 7692 §7.2.2 completes.
 fn echo(run: &mut AttackRun<'_>, blocks: &[u8]) -> Result<()> {
     let message = [blocks, &[0x00]].concat();
     flood(run, "/echo", &message, 1)
@@ -137,8 +137,8 @@ fn huffman_blocks(count: usize) -> Vec<u8> {
         bits.push(0, 5); // 257 literals and lengths
         bits.push(0, 5); // 1 distance
         bits.push(14, 4); // 18 lengths of the code for lengths
-        // Their lengths, in the RFC's order: 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2,
-        // 14, 1.
+        // The 18 lengths, of these symbols in the RFC's order: 16, 17, 18, 0, 8, 7, 9, 6, 10, 5,
+        // 11, 4, 12, 3, 13, 2, 14, 1.
         for length in [0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2] {
             bits.push(length, 3);
         }
@@ -151,7 +151,7 @@ fn huffman_blocks(count: usize) -> Vec<u8> {
         bits.push(0b01, 2); // no distance: `10`, first bit first
         bits.push(0, 1); // the end of the block
     }
-    // Up to a whole byte: an empty stored block.
+    // The header of an empty stored block, which continues at the next whole byte.
     bits.push(0, 3);
     let mut bytes = bits.bytes;
     bytes.extend([0x00, 0x00, 0xFF, 0xFF]);
@@ -167,6 +167,7 @@ struct Bits {
 }
 
 impl Bits {
+    /// Appends the lowest `count` bits of `value`, the lowest bit first.
     fn push(&mut self, value: u8, count: usize) {
         for bit in 0..count {
             if self.used == 0 {
@@ -180,6 +181,8 @@ impl Bits {
     }
 }
 
+/// Opens connections again and again, each with a message that inflates to 16 MiB, and expects that
+/// the server closes them with 1009.
 fn bombs_beyond_the_limit(run: &mut AttackRun<'_>) -> Result<()> {
     let bomb = deflated(&vec![0; 16 << 20])?;
     let bytes = [
@@ -199,6 +202,7 @@ fn bombs_beyond_the_limit(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Publishes to two subscribers for each window size.
 fn every_window_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     let mut subscribers = Vec::new();
     for bits in 9..=15 {
@@ -210,18 +214,21 @@ fn every_window_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     publish(run, subscribers, &text())
 }
 
+/// Publishes to 100 subscribers, each of which has a compression context.
 fn contexts_of_strangers(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = sockets(run, "/ws?topic=own", 100, OFFER)?;
     publish(run, subscribers, &text())
 }
 
+/// Publishes noise to 20 subscribers that have agreed on compression.
 fn what_does_not_compress(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = sockets(run, "/ws?topic=own", 20, OFFER)?;
     let noise = wire::frame(BINARY, &Random(5).bytes(60_000));
     publish(run, subscribers, &noise)
 }
 
-/// Publishes on four connections without compression to subscribers with it; all of them read.
+/// Publishes on four connections without compression to subscribers that have agreed on
+/// compression. All connections read.
 fn publish(
     run: &mut AttackRun<'_>,
     mut subscribers: Vec<TcpStream>,

@@ -57,6 +57,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
+/// Connects clients with 128 topics each, and drops all connections together.
 fn all_go_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     let count = if run.form.is_long { 1500 } else { 300 };
     let crowd = run.connect(&vec![wire::chat("t", 0..128); count])?;
@@ -65,6 +66,8 @@ fn all_go_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     wait_until(run, until)
 }
 
+/// Connects clients with 128 topics each, which all send a Close together. Expects that the server
+/// answers every Close.
 fn all_close_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     let count = if run.form.is_long { 1500 } else { 300 };
     let mut crowd = run.connect(&vec![wire::chat("t", (0..128).rev()); count])?;
@@ -81,19 +84,19 @@ fn all_close_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     wait_until(run, until)
 }
 
-/// Waits until the time of the attack is over.
+/// Waits until the time of the attack is over, with a connection that sends nothing.
 fn wait_until(run: &AttackRun<'_>, until: Instant) -> Result<()> {
     let mut idle = run.connect_plain(1)?;
     idle.flood(until, Answers::Read)
 }
 
-/// Publishes to 200 subscribers that do not read until the server counts all of them as slow
+/// Publishes to 200 subscribers that do not read. Stops when the server counts all of them as slow
 /// consumers, and expects that all are closed.
 fn slow_consumers_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     let paths = vec!["/ws?topic=own".to_owned(); 200];
     let sockets = run.server.upgrade_all(&paths, "")?;
     for socket in &sockets {
-        // Small, so that their messages wait in the server and not in the kernel.
+        // A small buffer, so that messages wait in the server and not in the kernel.
         SockRef::from(socket).set_recv_buffer_size(16 * 1024)?;
     }
     let mut consumers = Crowd::new(sockets)?;

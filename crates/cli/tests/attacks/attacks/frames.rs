@@ -147,7 +147,8 @@ const LARGE: &[&str] = &["--max-message-bytes", "67108864"];
 /// Largest message that `LARGE` allows, in bytes.
 const MAX_MESSAGE: usize = 64 << 20;
 
-/// Has connections announce frames of `len` bytes and send them byte by byte.
+/// Has connections announce frames of `len` bytes and send one byte of them in each interval of
+/// length `every`.
 fn trickle(run: &mut AttackRun<'_>, connections: usize, len: u64, every: Duration) -> Result<()> {
     let opening = wire::head(BINARY, len);
     let mut crowd = run.connect_and_send("/echo", connections, &opening)?;
@@ -159,8 +160,9 @@ fn trickle(run: &mut AttackRun<'_>, connections: usize, len: u64, every: Duratio
     Ok(())
 }
 
-/// Sends messages of 64 MiB as a relay, which gets a short error back: the cost of sending 64 MiB
-/// back shall not count. Checks the CPU time for each message in the long form.
+/// Sends binary messages of 64 MiB as a relay. The server replies with a short error, so that the
+/// cost of sending 64 MiB back does not count. Checks the CPU time for each message in the long
+/// form.
 fn message_of_64_mib(run: &mut AttackRun<'_>) -> Result<()> {
     let mut paths = Vec::new();
     for user in 0..2 {
@@ -173,8 +175,9 @@ fn message_of_64_mib(run: &mut AttackRun<'_>) -> Result<()> {
     let mut messages = 0;
     while messages == 0 || run.form.is_long && Instant::now() < until {
         crowd.set_pattern_of(messages % 2, &message[..], 1);
-        let answered = crowd.received;
-        while crowd.received == answered && Instant::now() < until + ANSWERED_WITHIN {
+        // The two relays send in turn, and a message only after the reply to the one before.
+        let received_before = crowd.received;
+        while crowd.received == received_before && Instant::now() < until + ANSWERED_WITHIN {
             crowd.flood(Instant::now() + Duration::from_millis(5), Answers::Read)?;
         }
         messages += 1;
@@ -217,8 +220,8 @@ fn echoes_read_late(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Has connections send the bytes `wrong` after the handshake, and again when the server has closed
-/// them. Expects close code `code`.
+/// Opens connections again and again, and sends the bytes `wrong` on each after the handshake.
+/// Expects that the server closes them with `code`.
 fn wrong_and_again(run: &mut AttackRun<'_>, path: &str, wrong: &[u8], code: u16) -> Result<()> {
     let bytes = [&wire::upgrade(path, "")[..], wrong, &wire::close(code)].concat();
     let until = run.begin();

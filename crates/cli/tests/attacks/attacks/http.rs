@@ -197,6 +197,7 @@ fn churn(run: &mut AttackRun<'_>, bytes: &[u8], departure: Departure) -> Result<
     Ok(())
 }
 
+/// Publishes on eight HTTP connections to a topic with 200 subscribers.
 fn publish_in_a_row(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = vec!["/ws?topic=own".to_owned(); 200];
     let mut sockets = run.server.upgrade_all(&subscribers, "")?;
@@ -208,6 +209,8 @@ fn publish_in_a_row(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Publishes on eight HTTP connections to a user, in a topic with 500 subscribers of which none
+/// belongs to the user.
 fn publish_to_a_user(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = run.connect(&vec!["/ws?topic=own".to_owned(); 500])?;
     let body = r#"{"topic":"own","message":"x","user_id":7}"#;

@@ -36,7 +36,8 @@ pub(crate) struct Attack {
 pub(crate) enum Ending {
     /// The server drains at SIGTERM: all bystanders are closed with 1012, and the exit status is 0.
     Drains,
-    /// The server ends at the second SIGTERM, at once.
+    /// The server drains at the first SIGTERM, and ends at the second one without waiting for the
+    /// drain.
     SecondSignal,
 }
 
@@ -47,13 +48,14 @@ pub(crate) enum Aim {
     Time,
     /// The attack makes the server hold memory, beyond its budget.
     Memory,
-    /// Memory, beyond the limit of a cgroup, at which the kernel would kill the server. The same as
-    /// `Memory` where no cgroup can be created.
+    /// The attack makes the server hold memory, beyond the limit of the server's cgroup, at which
+    /// the kernel would kill the server. The same as `Memory` where no cgroup can be created.
     MemoryInCgroup,
 }
 
 impl Attack {
-    /// Creates an attack on time, against a server with default settings that drains at SIGTERM.
+    /// Creates an attack on CPU time, against a server with default settings that drains at
+    /// SIGTERM.
     const fn new(
         name: &'static str,
         pays_for: &'static str,
@@ -87,6 +89,7 @@ impl Attack {
         self.aim != Aim::Time
     }
 
+    /// Sets the options of the server.
     const fn with(mut self, options: &'static [&'static str]) -> Self {
         self.options = options;
         self
@@ -97,6 +100,7 @@ impl Attack {
         self
     }
 
+    /// Marks an attack that publishes more than can be delivered.
     const fn filling_inboxes(mut self) -> Self {
         self.fills_inboxes = true;
         self

@@ -68,17 +68,19 @@ fn log_that_nobody_reads(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Does the same as [`log_that_nobody_reads`], with a client that will not answer the server's
+/// Close, so that only a second signal ends the server.
 fn log_that_nobody_reads_and_a_close_without_answer(run: &mut AttackRun<'_>) -> Result<()> {
     run.silent = Some(run.server.upgrade("/ws?topic=own")?);
     log_that_nobody_reads(run)
 }
 
-/// HTTP statuses of publications by their texts; `None` if there was no response.
+/// The HTTP status of each publication, by its text. `None` if there was no response.
 type Statuses = HashMap<String, Option<u16>>;
 
-/// Publishes numbered texts over HTTP while 400 others flood the inboxes, so that some publications
-/// are answered 503. Expects that no text which was refused is delivered, and every one which was
-/// accepted is delivered once.
+/// Publishes numbered texts over HTTP while 400 other connections flood the inboxes, so that some
+/// publications are answered 503. Expects that refused texts are never delivered, and accepted ones
+/// exactly once.
 fn refused_and_delivered(run: &mut AttackRun<'_>) -> Result<()> {
     let (server, patience) = (run.server, run.form.patience);
     let mut collector = server.upgrade("/ws?topic=counted")?;
@@ -137,7 +139,8 @@ fn refused_and_delivered(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Publishes texts of its own, one after the other, and returns the status of each.
+/// Publishes texts one after the other until `is_over` is true. A text consists of the publisher's
+/// number and its own number. Returns the status of each text.
 fn post(server: &Server, publisher: usize, is_over: &AtomicBool) -> Statuses {
     let mut answers = Statuses::new();
     let mut idle: Option<TcpStream> = None;
@@ -180,7 +183,7 @@ fn collect(socket: &mut TcpStream) -> Result<Vec<String>> {
     let mut frames = Frames::default();
     let mut texts = Vec::new();
     let mut scratch = vec![0; 16 * 1024];
-    // No Ping needs an answer: the first one is not due within the run.
+    // The run is shorter than the time to the server's first Ping, so no Ping has to be answered.
     loop {
         let len = match socket.read(&mut scratch) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -198,8 +201,8 @@ fn collect(socket: &mut TcpStream) -> Result<Vec<String>> {
     }
 }
 
-/// Sends requests as a page of `evil.example` does whose name resolves to the server's address:
-/// with that name as `Host` and `Origin`.
+/// Sends requests like those of a page of `evil.example`, a name that resolves to the server's
+/// address: with that name as `Host` and `Origin`.
 fn foreign_host(run: &mut AttackRun<'_>) -> Result<()> {
     let as_page_of = |host: &str, request: &[u8]| {
         let request = String::from_utf8_lossy(request).into_owned();
@@ -216,6 +219,7 @@ fn foreign_host(run: &mut AttackRun<'_>) -> Result<()> {
     for request in &requests {
         for (host, is_own) in [("evil.example", false), ("localhost:1", true)] {
             let (status, _) = run.server.http(&as_page_of(host, request))?;
+            // Only requests for the foreign name are answered 421.
             let is_right = (status == 421) != is_own;
             let asked = String::from_utf8_lossy(request);
             let asked = asked.lines().next().unwrap_or_default();

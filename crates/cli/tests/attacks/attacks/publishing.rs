@@ -77,12 +77,14 @@ pub(super) const ATTACKS: &[Attack] = &[
     .filling_inboxes(),
 ];
 
-/// Messages of one byte in two fragments, 13 bytes on the wire. Fragmented messages are published
-/// one by one.
+/// Encodes messages of one byte in two fragments, of 6 and 7 bytes on the wire. The server
+/// publishes fragmented messages one by one, and others that arrive together as a group.
 fn burst(messages: usize) -> Vec<u8> {
     wire::fragments(TEXT, &[b"", b"x"]).repeat(messages)
 }
 
+/// Publishes to 128 topics in the reverse of the order in which their 400 subscribers have named
+/// them.
 fn topics_in_reverse_order(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = run.connect(&vec![wire::chat("t", 0..128); 400])?;
     let publisher = run.server.upgrade(&wire::chat("t", (0..128).rev()))?;
@@ -95,6 +97,8 @@ fn topics_in_reverse_order(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Publishes on four connections to 128 topics, whose only subscribers are the publishers and four
+/// other clients.
 fn topics_of_its_own(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = run.connect(&vec![wire::chat("t", (0..128).rev()); 4])?;
     run.flood(&wire::chat("t", 0..128), 4, &burst(528), Answers::Read)?;
@@ -102,6 +106,7 @@ fn topics_of_its_own(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Publishes one message each 20 ms to 128 topics.
 fn large_publication(run: &mut AttackRun<'_>) -> Result<()> {
     // 100 subscribers of all 128 topics, and 200 of up to 64 each.
     let mut random = Random(3);
@@ -123,6 +128,8 @@ fn large_publication(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Opens batches of 16 connections with 128 topics, and drops them without reading the response,
+/// while messages are published to these topics.
 fn churn_in_many_topics(run: &mut AttackRun<'_>) -> Result<()> {
     let topics = wire::chat("t", 0..128);
     let subscribers = run.connect(&vec![topics.clone(); 200])?;
@@ -139,7 +146,8 @@ fn churn_in_many_topics(run: &mut AttackRun<'_>) -> Result<()> {
             sent += request.len() as u64;
             batch.push(socket);
         }
-        // Slow enough for the listen backlog of a server that stands still.
+        // Slow enough that the connections fit into the listen backlog of a server that stands
+        // still.
         let pause = Instant::now() + Duration::from_millis(40);
         publisher.flood(pause, Answers::Read)?;
     }
@@ -148,6 +156,7 @@ fn churn_in_many_topics(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Floods one topic with 400 publishers, which subscribe to it, too.
 fn flood(run: &mut AttackRun<'_>, answers: Answers) -> Result<()> {
     let pattern = wire::frame(TEXT, b"x").repeat(512);
     run.flood("/ws?topic=lobby", 400, &pattern, answers)?;
@@ -164,6 +173,8 @@ fn flood_to_nobody(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Has 8 of 48 subscribers of one topic flood it with messages of 60 KB, also after the server has
+/// closed them.
 fn flood_after_the_close(run: &mut AttackRun<'_>) -> Result<()> {
     let mut crowd = run.connect(&vec!["/ws?topic=large".to_owned(); 48])?;
     crowd.set_pattern_of_last(8, &wire::frame(wire::BINARY, &Random(4).bytes(60_000)));

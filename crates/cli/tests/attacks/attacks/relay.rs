@@ -104,7 +104,7 @@ fn relays(run: &AttackRun<'_>, count: usize) -> Result<Crowd> {
     run.connect(&paths)
 }
 
-/// Repeats messages on a relay on each shard, and reads the replies.
+/// Connects a relay on each shard. Both repeat `messages` and read the replies.
 fn flood(run: &mut AttackRun<'_>, messages: &[u8]) -> Result<()> {
     let crowd = relays(run, 2)?;
     let mut crowd = run.flood_with(crowd, messages, Answers::Read)?;
@@ -121,14 +121,17 @@ fn sets(count: usize) -> Vec<u8> {
     each.collect::<Vec<_>>().concat()
 }
 
+/// Has relays change between two sets of topics.
 fn other_topics_each_time(run: &mut AttackRun<'_>) -> Result<()> {
     flood(run, &sets(2))
 }
 
+/// Has relays change through 2,000 sets of topics, so that each set is gone when it comes again.
 fn new_topics_each_time(run: &mut AttackRun<'_>) -> Result<()> {
     flood(run, &sets(2000))
 }
 
+/// Has relays change between two sets of topics, of which one has 400 other subscribers.
 fn topics_that_others_follow(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = run.connect(&vec![wire::chat("s0-", 0..128); 400])?;
     let mut publisher = run.connect(&[wire::chat("s0-", 0..128)])?;

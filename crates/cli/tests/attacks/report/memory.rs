@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Row, all_wrong};
+use super::{Row, result};
 use crate::{
     memory_use::{self, MemoryUse, Shed},
     record::Record,
@@ -92,7 +92,7 @@ pub(super) fn table(rows: &[&Row]) -> String {
             record.outcome.lost,
             record.outcome.closed,
             descriptors(memory_use),
-            all_wrong(record),
+            result(record),
             before.as_ref().map_or_else(String::new, row_before),
         );
     }
@@ -100,6 +100,7 @@ pub(super) fn table(rows: &[&Row]) -> String {
     text
 }
 
+/// Formats the column "before": the result on the older server.
 fn row_before(record: &Record) -> String {
     let Some(memory_use) = &record.memory_use else {
         return String::new();

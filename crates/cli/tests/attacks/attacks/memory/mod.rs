@@ -29,13 +29,13 @@ fn each() -> impl Iterator<Item = &'static Attack> {
     kinds.into_iter().flatten()
 }
 
-/// Encodes the handshake of a client with a topic of its own.
+/// Encodes the handshake of a client that subscribes to a topic of its own.
 fn own_topic(index: usize) -> Vec<u8> {
     wire::upgrade(&format!("/ws?topic=own-{index}"), "")
 }
 
-/// Registers up to `count` (scaled) relays, as far as the server takes them. Returns the paths of
-/// their WebSockets.
+/// Registers `count` relays, divided by the form's divisor, or fewer if the server refuses one.
+/// Returns the paths of their WebSockets.
 fn relays(run: &AttackRun<'_>, count: usize) -> Result<Vec<String>> {
     let mut paths = Vec::new();
     for user in 0..run.scaled(count) {

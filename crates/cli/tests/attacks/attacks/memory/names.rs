@@ -83,10 +83,10 @@ pub(super) const ATTACKS: &[Attack] = &[
     .with(SHORT_LIVED),
 ];
 
-/// Has registrations expire before memory is measured again after 30 s.
+/// Option with which registrations expire before memory is measured again, 30 s after the attack.
 const SHORT_LIVED: &[&str] = &["--registration-lifetime", "10s"];
 
-/// Returns `count` names: `prefix`, a number, and `longer` more bytes.
+/// Returns `count` names. Each consists of `prefix`, a number, and `longer` more bytes.
 fn names(prefix: &str, count: usize, longer: usize) -> Vec<String> {
     let filler = "n".repeat(longer);
     let all = (0..count).map(|number| format!("{prefix}{number}{filler}"));
@@ -99,12 +99,14 @@ fn long_names(prefix: &str) -> Vec<String> {
     all.map(|name| name[..255].to_owned()).collect()
 }
 
+/// Registers relays with these topics again and again.
 fn registrations(run: &mut AttackRun<'_>, names: &[String]) -> Result<()> {
     let topics = names.join("\",\"");
     register(run, &format!("{{\"user_id\":1,\"topics\":[\"{topics}\"]}}"))
 }
 
-/// Posts the same registration 100,000 times (scaled), on eight connections.
+/// Posts the same registration 100,000 times, divided by the form's divisor. Eight connections
+/// share this work.
 fn register(run: &mut AttackRun<'_>, body: &str) -> Result<()> {
     let mut crowd = run.connect_plain(8)?;
     let count = u64::try_from(run.scaled(100_000 / 8))?;
@@ -113,7 +115,8 @@ fn register(run: &mut AttackRun<'_>, body: &str) -> Result<()> {
     run.hold_when_sent(crowd, until)
 }
 
-/// Has eight relays change to other topics with each of `messages` messages.
+/// Has each of eight relays send `messages` messages, divided by the form's divisor. `topics`
+/// returns the topics to which a relay changes with its n-th message.
 fn topics_each_time(
     run: &mut AttackRun<'_>,
     messages: usize,
@@ -136,6 +139,8 @@ fn topics_each_time(
     run.hold_when_sent(crowd, until)
 }
 
+/// Connects to 1,000 registrations, divided by the form's divisor, and has each relay change to 128
+/// long names.
 fn relays_that_stay(run: &mut AttackRun<'_>) -> Result<()> {
     let paths = relays(run, 1000)?;
     let until = run.begin();

@@ -95,6 +95,8 @@ fn lists(run: &mut AttackRun<'_>, body: &str) -> Result<()> {
     Ok(())
 }
 
+/// Floods the inboxes with 200 subscribers of a topic that publish to it, while 1,000 other
+/// connections post publications, which have to wait. The form's divisor applies to both numbers.
 fn publications_that_wait(run: &mut AttackRun<'_>) -> Result<()> {
     let message = "x".repeat(60_000);
     let body = format!("{{\"topic\":\"crowded\",\"message\":\"{message}\"}}");

@@ -32,6 +32,8 @@ pub(super) const ATTACKS: &[Attack] = &[Attack {
     ])
 }];
 
+/// Runs every other attack on memory in a thread, again and again, and expects that at least half
+/// of them could begin.
 fn all_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     run.begin();
     let until = Instant::now() + run.form.together;

@@ -91,6 +91,8 @@ fn promises(run: &mut AttackRun<'_>, count: usize, len: u64) -> Result<()> {
     run.open_and_hold(count, &[upgrade(""), wire::head(BINARY, len)].concat())
 }
 
+/// Opens connections that send half of a message together with the handshake, and then one byte
+/// each 100 ms.
 fn messages_that_trickle(run: &mut AttackRun<'_>) -> Result<()> {
     let opening = [upgrade(""), wire::head(BINARY, 65_536), vec![b'x'; 32_768]].concat();
     let until = run.begin();

@@ -97,9 +97,9 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// Publishes a large message first, which fills the kernel's buffers, so that the server has to
-/// hold the following ones. Sends these one by one, because messages that arrive together share
-/// memory.
+/// Publishes `message` again and again until `until`. Sends one copy at a time, because messages
+/// that arrive together share memory. Publishes large messages before, which fill the kernel's
+/// buffers, so that the server has to hold the others.
 fn publish(publishers: &mut Crowd, message: &[u8], until: Instant) -> Result<()> {
     publishers.set_pattern(&wire::frame(BINARY, &[b'x'; 60_000]), 1);
     publishers.flood(Instant::now() + PUBLISH_TIME, Answers::Read)?;
@@ -125,7 +125,7 @@ fn unread_by_many(run: &mut AttackRun<'_>, message: &[u8]) -> Result<()> {
 /// Least time for publishing, however long the connections have taken.
 const PUBLISH_TIME: Duration = Duration::from_millis(100);
 
-/// Reads 60 KB per second on each connection.
+/// Connects clients that publish to topics of their own and read only 60 KB of it per second.
 fn read_slowly(run: &mut AttackRun<'_>) -> Result<()> {
     let messages = wire::frame(BINARY, &Random(12).bytes(60_000)).repeat(200);
     let until = run.begin();
@@ -165,8 +165,8 @@ fn compressed_in_and_plain_out(run: &mut AttackRun<'_>) -> Result<()> {
     run.hold_unread(publishers, until)
 }
 
-/// Connects groups of eight clients with a topic of their own: one without compression, which
-/// publishes, and one for each window size from 9 to 15 bits.
+/// Connects groups of eight clients, each group with its own topic: one client without compression,
+/// which publishes, and one for each window size from 9 to 15 bits.
 fn every_window(run: &mut AttackRun<'_>) -> Result<()> {
     let until = run.begin();
     let mut random = Random(13);
@@ -190,6 +190,7 @@ fn every_window(run: &mut AttackRun<'_>) -> Result<()> {
     run.hold_unread(crowd, until)
 }
 
+/// Connects relays that send invalid messages and do not read the error replies.
 fn complaints_unread(run: &mut AttackRun<'_>) -> Result<()> {
     let paths = relays(run, 500)?;
     let wrong = wire::frame(TEXT, b"{").repeat(10_000);
