@@ -30,12 +30,12 @@ pub enum Rejection {
     /// The server answered another status than the expected one, such as `503 Service Unavailable`.
     #[error("the server answered {0}")]
     Status(String),
-    /// A 101 with this header, whose extension or subprotocol was not offered (RFC 6455 §4.1).
-    #[error("the server accepted what was not offered ({0})")]
-    Unoffered(&'static str),
     /// A response over the generator's limit.
     #[error("the server's answer is longer than {MAX_BODY_BYTES} bytes")]
     TooBig,
+    /// A 101 with this header, whose extension or subprotocol was not offered (RFC 6455 §4.1).
+    #[error("the server accepted what was not offered ({0})")]
+    Unoffered(&'static str),
     /// A 101 without `Sec-WebSocket-Accept`, or with the wrong value of it (RFC 6455 §4.1).
     #[error("the server's answer does not belong to this handshake (wrong Sec-WebSocket-Accept)")]
     WrongAccept,
