@@ -17,7 +17,12 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{Misuse, display::first_line, url::Url};
+use crate::{
+    Misuse,
+    display::first_line,
+    header::{Header, Headers},
+    url::Url,
+};
 
 /// Time that the connect, the request and the response may take together. Arbitrary: publishing
 /// does not wait for subscribers, so a server that needs longer has a problem.
@@ -53,6 +58,11 @@ pub(crate) struct Args {
     #[arg(long = "user", value_name = "ID")]
     user_id: Option<String>,
 
+    /// Add a header to the request, such as "Origin: https://app.example"; a Host replaces that of
+    /// the URL; may be repeated
+    #[arg(long = "header", value_name = "LINE")]
+    headers: Vec<Header>,
+
     /// Message, or - to read it from standard input; put -- before a message
     /// that starts with a hyphen
     #[arg(verbatim_doc_comment)]
@@ -62,6 +72,7 @@ pub(crate) struct Args {
 /// Publishes the message, and prints to how many connections it was queued.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let url = base(&args.url).map_err(Misuse)?;
+    let headers = headers(args.headers).map_err(Misuse)?;
     let message = match args.message.as_str() {
         "-" => read_message()?,
         _ => args.message,
@@ -72,7 +83,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         user_id: args.user_id.as_deref().map(UserId::parse),
     };
     let body = serde_json::to_vec(&request).context("encoding the message")?;
-    let exchange = timeout(TIMEOUT, post(&url, body)).await;
+    let exchange = timeout(TIMEOUT, post(&url, &headers, body)).await;
     let (status, answer) =
         exchange.with_context(|| format!("no answer within {} s", TIMEOUT.as_secs()))??;
     let line = match queued(status, &answer)? {
@@ -88,6 +99,17 @@ fn base(url: &str) -> anyhow::Result<Url> {
     let url = Url::parse(url, "http")?;
     ensure!(url.query.is_none(), "the URL must not contain `?`");
     Ok(url)
+}
+
+/// Checks the headers of the command line.
+fn headers(given: Vec<Header>) -> anyhow::Result<Headers> {
+    let headers = Headers::new(given)?;
+    let is_own = headers.contains(CONTENT_TYPE.as_str());
+    ensure!(
+        !is_own,
+        "--header: the request writes `Content-Type` itself"
+    );
+    Ok(headers)
 }
 
 /// The body of the request.
@@ -146,13 +168,18 @@ fn read_message() -> anyhow::Result<String> {
     Ok(message)
 }
 
-async fn post(url: &Url, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
+async fn post(url: &Url, headers: &Headers, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
     let socket = TcpStream::connect((url.host.as_str(), url.port)).await;
     let socket = socket.with_context(|| format!("cannot connect to {}", url.authority))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
+    let (mut sender, connection) = http1::Builder::new()
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .handshake(TokioIo::new(socket))
+        .await?;
     let path = format!("{}/publish", url.path.trim_end_matches('/'));
-    let request = Request::post(path)
-        .header(HOST, &url.authority)
+    let host = headers.host.as_ref().unwrap_or(&url.authority);
+    let request = headers
+        .add_to(Request::post(path))
+        .header(HOST, host.as_bytes())
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body)))?;
 

@@ -2,19 +2,22 @@
 //!
 //! Pure.
 
+use ::url::Host;
 use anyhow::{Context as _, bail, ensure};
-use hyper::Uri;
 
 /// Port of `http` (RFC 9110 §4.2.1) and `ws` (RFC 6455 §3) if the URL has none.
 const DEFAULT_PORT: u16 = 80;
 
-/// The parts of a URL that a client needs to connect and to send its request.
+/// The parts of a URL that a client needs to connect and to send its request. They are encoded as
+/// by a browser ([WHATWG URL]): the host's name in punycode, path and query percent-encoded.
+///
+/// [WHATWG URL]: https://url.spec.whatwg.org/
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Url {
     /// The name or address to connect to. An IPv6 address is without its brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// Host and port as written, for the `Host` header.
+    /// Host, and port if it is not the default one, for the `Host` header.
     pub(crate) authority: String,
     /// The path, which starts with a slash.
     pub(crate) path: String,
@@ -24,49 +27,50 @@ pub(crate) struct Url {
 impl Url {
     /// Parses `text`, whose scheme must be `scheme`.
     pub(crate) fn parse(text: &str, scheme: &str) -> anyhow::Result<Self> {
-        // RFC 6455 §3: a `ws` URL has no fragment. The parser would drop it silently.
+        // The parser would drop them silently.
+        ensure!(
+            !text.contains(char::is_control),
+            "the URL must not contain control characters"
+        );
+        // RFC 6455 §3: a `ws` URL has no fragment.
         ensure!(!text.contains('#'), "the URL must not contain `#`");
-        let uri: Uri = text
-            .parse()
-            .with_context(|| format!("`{text}` is not a URL"))?;
-        check_scheme(&uri, scheme)?;
-        let authority = uri.authority().context("the URL has no host")?;
-        let host = authority.host();
-        ensure!(!host.is_empty(), "the URL has no host");
-        let authority = authority.as_str();
+        let rest = without_scheme(text, scheme)?;
+        let authority = rest.split(['/', '\\', '?']).next().unwrap_or_default();
+        ensure!(!authority.is_empty(), "the URL has no host");
         ensure!(
             !authority.contains('@'),
             "a user name in the URL is not supported"
         );
+        // The parser does not know `tcp`. All other schemes are for it like `ws`.
+        let url = ::url::Url::parse(&format!("ws://{rest}"));
+        let url = url.with_context(|| format!("`{text}` is not a URL"))?;
         Ok(Self {
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port: port(authority)?,
-            authority: authority.to_owned(),
-            path: uri.path().to_owned(),
-            query: uri.query().map(str::to_owned),
+            host: match url.host().context("the URL has no host")? {
+                Host::Domain(name) => name.to_owned(),
+                Host::Ipv4(address) => address.to_string(),
+                Host::Ipv6(address) => address.to_string(),
+            },
+            port: url.port().unwrap_or(DEFAULT_PORT),
+            authority: url.authority().to_owned(),
+            path: url.path().to_owned(),
+            query: url.query().map(str::to_owned),
         })
     }
 }
 
-fn check_scheme(uri: &Uri, scheme: &str) -> anyhow::Result<()> {
-    match uri.scheme_str() {
-        Some(written) if written == scheme => Ok(()),
-        Some(written) if written.strip_suffix('s') == Some(scheme) => {
-            bail!("{written}:// (TLS) is not supported yet, use {scheme}://")
-        }
-        Some(written) => bail!("the URL must start with {scheme}://, not {written}://"),
-        None => bail!("the URL must start with {scheme}://"),
+/// Returns what follows `scheme` and `://` in `text`. A scheme may be in upper or lower case (RFC
+/// 3986 §3.1).
+fn without_scheme<'a>(text: &'a str, scheme: &str) -> anyhow::Result<&'a str> {
+    let split = text.split_once("://");
+    let (written, rest) = split.with_context(|| format!("the URL must start with {scheme}://"))?;
+    let written = written.to_ascii_lowercase();
+    if written == scheme {
+        return Ok(rest);
     }
-}
-
-fn port(authority: &str) -> anyhow::Result<u16> {
-    match authority.rsplit_once(':') {
-        // The last colon of an IPv6 address without a port is inside its brackets.
-        Some((_, port)) if !port.contains(']') && !port.is_empty() => port
-            .parse()
-            .with_context(|| format!("`{port}` is not a port")),
-        _ => Ok(DEFAULT_PORT),
+    if written.strip_suffix('s') == Some(scheme) {
+        bail!("{written}:// (TLS) is not supported yet, use {scheme}://");
     }
+    bail!("the URL must start with {scheme}://, not {written}://")
 }
 
 #[cfg(test)]
@@ -90,6 +94,35 @@ mod tests {
             (url.path.as_str(), url.query.as_deref()),
             ("/ws", Some("token=1"))
         );
+    }
+
+    #[test]
+    fn a_scheme_may_be_in_upper_case() {
+        assert_eq!(parse("WS://h/"), parse("ws://h/"));
+        let tcp = |text| Url::parse(text, "tcp").unwrap();
+        assert_eq!(tcp("Tcp://h:1/"), tcp("tcp://h:1/"));
+        assert_eq!(error_of("WSS://h/"), error_of("wss://h/"));
+        assert!(error_of("HTTP://h/").ends_with("not http://"));
+    }
+
+    #[test]
+    fn host_path_and_query_are_encoded_as_by_a_browser() {
+        let url = parse("ws://Bücher.example:81/é/%C3%A9?topic=日本&a=b c");
+        assert_eq!(url.host, "xn--bcher-kva.example");
+        assert_eq!(url.authority, "xn--bcher-kva.example:81");
+        assert_eq!(url.path, "/%C3%A9/%C3%A9");
+        assert_eq!(
+            url.query.as_deref(),
+            Some("topic=%E6%97%A5%E6%9C%AC&a=b%20c")
+        );
+    }
+
+    #[test]
+    fn what_is_encoded_already_stays_as_it_is() {
+        let url = parse("ws://xn--bcher-kva.example/a%2Fb?x=%26+%3D&y=[1]");
+        assert_eq!(url.host, "xn--bcher-kva.example");
+        assert_eq!(url.path, "/a%2Fb");
+        assert_eq!(url.query.as_deref(), Some("x=%26+%3D&y=[1]"));
     }
 
     #[test]
@@ -118,6 +151,12 @@ mod tests {
         assert!(error_of("ws://h/#x").contains('#'));
         assert!(error_of("ws://me:pw@h/").contains("user name"));
         assert!(error_of("ws://h:99999/").contains("99999"));
-        assert!(error_of("ws://h /").contains("is not a URL"));
+        assert!(error_of("ws://h\r\nx: y/").contains("control characters"));
+        for wrong in ["ws://h /", "ws://[::1/", "ws://:80/", "ws://\u{ad}/"] {
+            assert!(error_of(wrong).contains("is not a URL"), "{wrong}");
+        }
+        for nothing in ["ws://", "ws:///path", "ws://?x"] {
+            assert!(error_of(nothing).contains("no host"), "{nothing}");
+        }
     }
 }

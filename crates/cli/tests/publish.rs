@@ -179,6 +179,68 @@ fn a_refusal_says_why_in_one_line() {
 }
 
 #[test]
+fn an_answer_may_have_any_form_of_http_1() {
+    for answer in [
+        "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n{\"queued\":3}",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nC\r\n{\"queued\":3}\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nx: a\r\n b\r\ncontent-length: 12\r\n\r\n{\"queued\":3}",
+        "HTTP/1.0 200\r\n\r\n{\"queued\":3}",
+    ] {
+        let (listener, url) = listen();
+        let server = thread::spawn(move || serve(&listener, answer));
+        let output = publish(&["--url", &url, "--topic", "cats", "meow"], b"");
+        assert_eq!(output.stdout, b"queued to 3 connections\n", "{answer}");
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn a_host_of_the_command_line_replaces_that_of_the_url() {
+    let added = ["--header", "HOST: a.example", "--header", "X-Mine: b"];
+    let arguments = [&["--topic", "cats", "meow"][..], &added].concat();
+    let (received, _) = publish_to("200 OK", r#"{"queued":0}"#, &arguments, b"");
+    assert_eq!(received.head.matches("\r\nhost: ").count(), 1);
+    assert!(received.head.contains("\r\nhost: a.example\r\n"));
+    assert!(received.head.contains("\r\nx-mine: b\r\n"));
+}
+
+#[test]
+fn what_is_not_ascii_in_the_url_is_percent_encoded() {
+    let (listener, url) = listen();
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n{\"queued\":0}";
+    let server = thread::spawn(move || serve(&listener, answer));
+    let url = format!("{}/é", url.replace("http", "HTTP"));
+    publish(&["--url", &url, "--topic", "cats", "meow"], b"");
+    let head = server.join().unwrap().head;
+    assert!(
+        head.starts_with("post /%c3%a9/publish http/1.1\r\n"),
+        "{head}"
+    );
+}
+
+#[test]
+fn a_header_that_the_request_writes_itself_is_a_wrong_command_line() {
+    for name in [
+        "Content-Length",
+        "content-type",
+        "Transfer-Encoding",
+        "Connection",
+    ] {
+        let line = format!("{name}: x");
+        // Nobody listens there.
+        let url = ["--url", "http://127.0.0.1:1", "--topic", "cats", "meow"];
+        let output = publish(&[&url[..], &["--header", &line]].concat(), b"");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let reason = format!("the request writes `{name}` itself\n");
+        assert!(
+            stderr.to_lowercase().ends_with(&reason.to_lowercase()),
+            "{stderr}"
+        );
+        assert_eq!(output.status.code(), Some(2));
+    }
+}
+
+#[test]
 fn a_wrong_url_or_input_fails_with_its_reason_in_one_line() {
     let (listener, nowhere) = listen();
     drop(listener);

@@ -36,6 +36,9 @@ pub enum Error {
     /// The server refused a publication over HTTP.
     #[error("cannot publish: {0}")]
     Publish(Rejection),
+    /// The system has no random bytes for the key of a handshake.
+    #[error("cannot read random bytes")]
+    Random(#[source] io::Error),
     /// The server refused an opening handshake or a registration.
     #[error(transparent)]
     Rejected(Rejection),

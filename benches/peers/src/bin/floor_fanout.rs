@@ -4,10 +4,9 @@
 //!     floor_fanout PORT one-send     one write for each frame and connection
 //!     floor_fanout PORT batch        one write for all frames that one read has brought
 //!
-//! The program has just enough of WebSocket for `framecast load`. All handshakes get the same
-//! answer, because the load generator always sends the same key. Each frame is parsed and encoded
-//! once, and nothing is checked. If a socket is full, the program waits for it, and all other
-//! sockets wait, too.
+//! The program has just enough of WebSocket for `framecast load`. Each handshake is answered, each
+//! frame is parsed and encoded once, and nothing is checked. If a socket is full, the program waits
+//! for it, and all other sockets wait, too.
 
 use std::{
     env,
@@ -19,10 +18,7 @@ use std::{
 
 use framecast_peers::bare::Bare;
 use rustix::event::{PollFd, PollFlags, poll};
-
-/// The answer to a handshake with the sample key of RFC 6455 §1.3.
-const ANSWER: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 fn main() -> io::Result<()> {
     let mut floor = Floor {
@@ -84,9 +80,9 @@ impl Floor {
                 connection.state.rest = rest;
             }
         } else if rest.ends_with(b"\r\n\r\n") {
-            rest.clear();
+            let answer = answer(&mem::take(rest));
             *is_open = true;
-            connection.socket.write_all(ANSWER)?;
+            connection.socket.write_all(answer.as_bytes())?;
         }
         Ok(())
     }
@@ -110,6 +106,18 @@ impl Floor {
         received.drain(..taken);
         received
     }
+}
+
+/// Returns the 101 to `request`.
+fn answer(request: &[u8]) -> String {
+    let request = String::from_utf8_lossy(request);
+    let mut headers = request.lines().filter_map(|line| line.split_once(": "));
+    let key = headers.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
+    let accept = derive_accept_key(key.unwrap_or_default().1.as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
 }
 
 /// Unmasks the frame at the beginning of `bytes`. Returns the range of its payload, or `None` if

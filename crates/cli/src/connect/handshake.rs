@@ -25,7 +25,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{connect::target::Target, display::first_line};
+use crate::{connect::target::Target, display::first_line, header::Headers};
 
 /// Time that the connect and the handshake may take together. Arbitrary: longer than a server that
 /// works needs.
@@ -132,19 +132,19 @@ async fn connect(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
             reason: first_body_line(response.into_body()).await,
         });
     }
-    let agreement = check_upgrade(&response, &key, deflate)?;
+    let agreement = check_upgrade(&response, &key, deflate, &target.headers)?;
     let upgraded = upgrade::on(&mut response).await;
     let upgraded = upgraded.map_err(OpenError::Exchange)?;
     Ok((TokioIo::new(upgraded), agreement))
 }
 
 fn request(target: &Target, key: &str, deflate: bool) -> HttpResult<Request<Empty<Bytes>>> {
-    let mut request = Request::get(&target.path_and_query);
+    let mut request = target.headers.add_to(Request::get(&target.path_and_query));
     if deflate {
         request = request.header(SEC_WEBSOCKET_EXTENSIONS, extension::OFFER);
     }
     request
-        .header(HOST, &target.url.authority)
+        .header(HOST, target.host().as_bytes())
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE, "websocket")
         .header(SEC_WEBSOCKET_KEY, key)
@@ -185,6 +185,7 @@ fn check_upgrade<B>(
     response: &Response<B>,
     key: &str,
     deflate: bool,
+    added: &Headers,
 ) -> Result<Option<Agreement>, OpenError> {
     let headers = response.headers();
     for (header, value) in [(UPGRADE, "websocket"), (CONNECTION, "upgrade")] {
@@ -195,13 +196,14 @@ fn check_upgrade<B>(
     if headers.get(SEC_WEBSOCKET_ACCEPT) != accept(key).as_ref() {
         return Err(OpenError::WrongAccept);
     }
-    // The client offers no subprotocols, and at most permessage-deflate.
-    let unoffered = [SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_EXTENSIONS];
-    for header in &unoffered[..if deflate { 1 } else { 2 }] {
-        if headers.contains_key(header) {
-            let header = header.clone();
-            return Err(OpenError::Unoffered { header });
-        }
+    let mut subprotocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    if subprotocols.any(|chosen| !added.offer_subprotocol(chosen.as_bytes())) {
+        let header = SEC_WEBSOCKET_PROTOCOL;
+        return Err(OpenError::Unoffered { header });
+    }
+    if !deflate && headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
+        let header = SEC_WEBSOCKET_EXTENSIONS;
+        return Err(OpenError::Unoffered { header });
     }
     let answers = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
     extension::agreed(answers.map(HeaderValue::as_bytes)).map_err(OpenError::Extensions)
@@ -254,7 +256,8 @@ mod tests {
 
     #[test]
     fn the_accept_header_must_belong_to_the_key() {
-        let checked = |headers: &[_]| check_upgrade(&upgrading(headers), KEY, false);
+        let checked =
+            |headers: &[_]| check_upgrade(&upgrading(headers), KEY, false, &Headers::default());
         assert!(checked(&[(SEC_WEBSOCKET_ACCEPT, ACCEPT)]).is_ok());
         for headers in [&[(SEC_WEBSOCKET_ACCEPT, KEY)][..], &[]] {
             assert!(matches!(checked(headers), Err(OpenError::WrongAccept)));
@@ -268,12 +271,12 @@ mod tests {
             (SEC_WEBSOCKET_EXTENSIONS, "permessage-deflate"),
         ]);
         assert!(matches!(
-            check_upgrade(&response, KEY, false),
+            check_upgrade(&response, KEY, false, &Headers::default()),
             Err(OpenError::Unoffered { .. })
         ));
         // It was offered, but on the condition of `server_no_context_takeover`.
         assert!(matches!(
-            check_upgrade(&response, KEY, true),
+            check_upgrade(&response, KEY, true, &Headers::default()),
             Err(OpenError::Extensions(_))
         ));
     }
@@ -283,7 +286,7 @@ mod tests {
         let checked = |upgrade, connection: &[&'static str]| {
             let mut headers = vec![(SEC_WEBSOCKET_ACCEPT, ACCEPT), (UPGRADE, upgrade)];
             headers.extend(connection.iter().map(|value| (CONNECTION, *value)));
-            check_upgrade(&response(&headers), KEY, false)
+            check_upgrade(&response(&headers), KEY, false, &Headers::default())
         };
         for connection in [
             &["upgrade, keep-alive"][..],
@@ -302,6 +305,25 @@ mod tests {
         ] {
             let checked = checked(upgrade, connection);
             assert!(matches!(checked, Err(OpenError::NotUpgraded { .. })));
+        }
+    }
+
+    #[test]
+    fn a_subprotocol_is_accepted_only_if_it_was_offered() {
+        let offered = "Sec-WebSocket-Protocol: a, b".parse().unwrap();
+        let offered = Headers::new(vec![offered]).unwrap();
+        for (chosen, added, is_accepted) in [
+            ("b", &offered, true),
+            ("B", &offered, false),
+            ("a, b", &offered, false),
+            ("b", &Headers::default(), false),
+        ] {
+            let headers = [
+                (SEC_WEBSOCKET_ACCEPT, ACCEPT),
+                (SEC_WEBSOCKET_PROTOCOL, chosen),
+            ];
+            let checked = check_upgrade(&upgrading(&headers), KEY, false, added);
+            assert_eq!(checked.is_ok(), is_accepted, "{chosen}: {checked:?}");
         }
     }
 

@@ -34,7 +34,10 @@ use self::{
     session::{Outcome, Session},
     target::Target,
 };
-use crate::Misuse;
+use crate::{
+    Misuse,
+    header::{Header, Headers},
+};
 
 /// Time after which a connection counts as stable, so that backoff starts again with the shortest
 /// wait. Arbitrary: longer than connections last if a server accepts each of them and drops it at
@@ -90,6 +93,11 @@ pub(crate) struct Args {
     #[arg(long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
 
+    /// Add a header to the opening handshake, such as "Origin: https://app.example"; a Host
+    /// replaces that of the URL; may be repeated
+    #[arg(long = "header", value_name = "LINE")]
+    headers: Vec<Header>,
+
     /// Offer permessage-deflate, and compress messages if the server agrees
     #[arg(long)]
     deflate: bool,
@@ -102,8 +110,9 @@ pub(crate) struct Args {
 /// Runs the client, over several connections if necessary, until the user or the end of the input
 /// ends it. Fails if an error ends it.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let headers = Headers::new(args.headers).map_err(Misuse)?;
     let mut client = Client {
-        target: Target::parse(&args.url, &args.topics).map_err(Misuse)?,
+        target: Target::parse(&args.url, &args.topics, headers).map_err(Misuse)?,
         console: Console::open(!args.echo),
         deflate: args.deflate,
         echo: args.echo,

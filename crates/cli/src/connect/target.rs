@@ -1,10 +1,10 @@
-//! The target of a connection: a `ws` URL, with topics in its query.
+//! The target of a connection: a `ws` URL, with topics in its query, and the headers for it.
 //!
 //! Pure.
 
 use std::fmt;
 
-use crate::url::Url;
+use crate::{header::Headers, url::Url};
 
 /// A URL in the form that the opening handshake needs.
 #[derive(Debug)]
@@ -12,11 +12,13 @@ pub(super) struct Target {
     pub(super) url: Url,
     /// Path and query for the request line, topics included.
     pub(super) path_and_query: String,
+    /// The headers that the user adds to the opening handshake.
+    pub(super) headers: Headers,
 }
 
 impl Target {
     /// Parses `url`, and appends each of `topics` to its query.
-    pub(super) fn parse(url: &str, topics: &[String]) -> anyhow::Result<Self> {
+    pub(super) fn parse(url: &str, topics: &[String], headers: Headers) -> anyhow::Result<Self> {
         let url = Url::parse(url, "ws")?;
         let mut query = url.query.clone().unwrap_or_default();
         for topic in topics {
@@ -33,7 +35,13 @@ impl Target {
         Ok(Self {
             url,
             path_and_query,
+            headers,
         })
+    }
+
+    /// Returns the value of the `Host` header.
+    pub(super) fn host(&self) -> &str {
+        self.headers.host.as_ref().unwrap_or(&self.url.authority)
     }
 }
 
@@ -51,7 +59,11 @@ mod tests {
     #[test]
     fn topics_are_appended_to_the_query() {
         let topics = ["cats".to_owned(), "a&b=c d/é".to_owned()];
-        let target = |url| Target::parse(url, &topics).unwrap().path_and_query;
+        let target = |url| {
+            Target::parse(url, &topics, Headers::default())
+                .unwrap()
+                .path_and_query
+        };
         let encoded = "topic=cats&topic=a%26b%3Dc+d%2F%C3%A9";
         assert_eq!(target("ws://h"), format!("/?{encoded}"));
         assert_eq!(target("ws://h/ws"), format!("/ws?{encoded}"));
@@ -61,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_query_is_requested_but_not_displayed() {
-        let target = Target::parse("ws://h:1/ws?token=1", &[]).unwrap();
+        let target = Target::parse("ws://h:1/ws?token=1", &[], Headers::default()).unwrap();
         assert_eq!(target.path_and_query, "/ws?token=1");
         assert_eq!(target.to_string(), "ws://h:1/ws");
     }

@@ -13,6 +13,7 @@ use framecast_load::plan::{MessageFormat, Scheme, Target};
 
 use crate::{
     Misuse,
+    header::{Header, Headers},
     load::threshold::Thresholds,
     size::Size,
     url::Url,
@@ -31,10 +32,10 @@ pub(super) struct CommonArgs {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 
-    /// Add a header to the opening handshakes, such as "Origin: https://app.example"; may be
-    /// repeated
+    /// Add a header to the opening handshakes, such as "Origin: https://app.example"; a Host
+    /// replaces that of the URL; may be repeated
     #[arg(long = "header", value_name = "LINE")]
-    headers: Vec<String>,
+    headers: Vec<Header>,
 
     /// Measured time; before it comes a warm-up of a fifth of it, at most 1 s
     #[arg(long, value_name = "TIME", default_value = "5s")]
@@ -79,7 +80,7 @@ pub(super) struct CommonArgs {
 #[derive(Debug)]
 pub(super) struct Common {
     url: Option<String>,
-    headers: Vec<String>,
+    headers: Vec<Header>,
     pub(super) duration: Duration,
     pub(super) ramp: Duration,
     pub(super) workers: Option<usize>,
@@ -120,10 +121,9 @@ impl Common {
         // `{topic}` is replaced while the URL is parsed, because braces are not allowed in a URL.
         let text = self.url(default_url);
         let text = text.replace("{topic}", TOPIC_PLACEHOLDER);
-        let (scheme, written) = if text.starts_with("tcp:") {
-            (Scheme::Tcp, "tcp")
-        } else {
-            (Scheme::Ws, "ws")
+        let (scheme, written) = match text.split_once(':') {
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("tcp") => (Scheme::Tcp, "tcp"),
+            _ => (Scheme::Ws, "ws"),
         };
         Ok((scheme, Url::parse(&text, written)?))
     }
@@ -139,10 +139,7 @@ impl Common {
     /// Returns the target: the server at `address` and the opening handshake for it.
     pub(super) fn target(&self, default_url: &str, address: SocketAddr) -> anyhow::Result<Target> {
         let (scheme, url) = self.parse_url(default_url)?;
-        for header in &self.headers {
-            let is_line = header.contains(':') && !header.chars().any(char::is_control);
-            ensure!(is_line, "--header: `{header}` is not `Name: value`");
-        }
+        let headers = Headers::new(self.headers.clone())?;
         let path = match &url.query {
             Some(query) => format!("{}?{query}", url.path),
             None => url.path.clone(),
@@ -150,9 +147,9 @@ impl Common {
         Ok(Target {
             scheme,
             address,
-            authority: url.authority,
             path: path.replace(TOPIC_PLACEHOLDER, "{topic}"),
-            headers: self.headers.clone(),
+            headers: headers.lines(),
+            authority: headers.host.unwrap_or(url.authority),
         })
     }
 

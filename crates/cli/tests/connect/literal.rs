@@ -116,6 +116,46 @@ async fn topics_are_appended_to_the_query() {
 }
 
 #[tokio::test]
+async fn what_is_not_ascii_in_the_url_is_percent_encoded() {
+    let (listener, _) = listen().await;
+    let address = listener.local_addr().unwrap();
+    let url = format!("WS://{address}/é?topic=日本");
+    let _client = Client::connect(&[&url, "--topic", "ž"]);
+    let (_, head) = request(&listener).await;
+    let line = "GET /%C3%A9?topic=%E6%97%A5%E6%9C%AC&topic=%C5%BE HTTP/1.1\r\n";
+    assert!(head.starts_with(line), "{head}");
+}
+
+#[tokio::test]
+async fn a_host_of_the_command_line_replaces_that_of_the_url() {
+    let (listener, url) = listen().await;
+    let added = [
+        "--header",
+        "Host: a.example",
+        "--header",
+        "Origin: http://é",
+    ];
+    let _client = Client::connect(&[&[url.as_str()], &added[..]].concat());
+    let (_, head) = request(&listener).await;
+    let head = head.to_ascii_lowercase();
+    assert_eq!(head.matches("\r\nhost: ").count(), 1);
+    assert!(head.contains("\r\nhost: a.example\r\n"), "{head}");
+    assert!(head.contains("\r\norigin: http://é\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn a_subprotocol_that_the_command_line_offers_is_accepted() {
+    let offer = ["--header", "Sec-WebSocket-Protocol: a, b"];
+    let chosen = "Sec-WebSocket-Protocol: b\r\n";
+    let (mut client, _socket) = connected_with(&offer, chosen, b"\x81\x02hi").await;
+    assert_eq!(client.printed().await, "hi\n");
+    let (client, _socket) = connected_with(&[], chosen, b"").await;
+    let exit = client.exit().await;
+    let reason = "framecast: the server accepted what was not offered (sec-websocket-protocol)";
+    assert_eq!(exit.stderr.lines().last(), Some(reason));
+}
+
+#[tokio::test]
 async fn a_line_is_one_masked_text_frame() {
     let (mut client, mut socket) = connected(b"").await;
     client.type_in("hi\n").await;
@@ -263,9 +303,37 @@ async fn a_refusal_is_shown_although_its_body_never_ends() {
 
 #[tokio::test]
 async fn a_connection_header_with_further_tokens_is_accepted() {
-    let headers = "connection: keep-alive\r\n";
-    let (mut client, _socket) = connected_with(&[], headers, b"\x81\x02hi").await;
-    assert_eq!(client.printed().await, "hi\n");
+    for connection in [
+        // The answer of Spring Boot.
+        "Connection: upgrade, keep-alive\r\n",
+        "connection: keep-alive\r\nconnection: UPGRADE\r\n",
+    ] {
+        let (listener, url) = listen().await;
+        let mut client = Client::connect(&[&url]);
+        let (mut socket, head) = request(&listener).await;
+        let accept = derive_accept_key(key(&head).as_bytes());
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n{connection}\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        let answer = [answer.as_bytes(), b"\x81\x02hi"].concat();
+        within("the answer", socket.write_all(&answer))
+            .await
+            .unwrap();
+        assert_eq!(client.printed().await, "hi\n");
+    }
+}
+
+#[tokio::test]
+async fn a_101_without_connection_upgrade_is_refused() {
+    let answer = "HTTP/1.1 101 x\r\nupgrade: websocket\r\nconnection: keep-alive\r\n\r\n";
+    let exit = refused_with(answer).await;
+    let last = exit.stderr.lines().last().unwrap();
+    assert!(
+        last.contains("its 101 lacks `connection: upgrade`"),
+        "{last}"
+    );
+    assert_eq!(exit.status.code(), Some(1));
 }
 
 #[tokio::test]

@@ -115,9 +115,15 @@ fn options_that_are_wrong_only_together_are_a_wrong_command_line_too() {
         ),
         (
             "idle",
-            nowhere,
-            &["--header", "x"],
-            "--header: `x` is not `Name: value`",
+            "ws://127.0.0.1:1/",
+            &["--header", "Host: a", "--header", "host: b"],
+            "--header: there is more than one `Host`",
+        ),
+        (
+            "idle",
+            "ws://b\u{ad}:x/",
+            &[],
+            "`ws://b\u{ad}:x/` is not a URL: invalid port number",
         ),
         (
             "idle",
@@ -160,6 +166,14 @@ fn a_wrong_command_line_has_another_exit_status_than_a_run_that_failed() {
         (
             &["--rate", "5", "--depth", "2"],
             "the argument '--rate <N>' cannot be used with '--depth <N>'",
+        ),
+        (
+            &["--header", "x"],
+            "invalid value 'x' for '--header <LINE>': not `Name: value`",
+        ),
+        (
+            &["--header", "Upgrade: h2c"],
+            "invalid value 'Upgrade: h2c' for '--header <LINE>': the request writes `Upgrade` itself",
         ),
         (
             &["--connections", "0"],

@@ -6,7 +6,10 @@
 mod ends;
 mod errors;
 mod faults;
+mod handshake;
 mod healthy;
 mod interrupted;
+mod messages;
+mod relay;
 mod scripted;
 mod support;

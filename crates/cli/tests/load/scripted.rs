@@ -2,11 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
 };
+
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The behaviour of a scripted server on one connection.
 pub(crate) type Script = Arc<dyn Fn(Peer) + Send + Sync>;
@@ -18,24 +20,54 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Reads the request of an opening handshake, and answers it by a 101. `None` if the connection
-    /// has ended before. The accept value is constant, because load clients always send the key of
-    /// RFC 6455 §1.3.
-    pub(crate) fn accept(stream: TcpStream) -> Option<Self> {
+    fn new(stream: TcpStream) -> Option<Self> {
         stream.set_nodelay(true).ok()?;
-        let mut reader = BufReader::new(stream.try_clone().ok()?);
-        let mut line = String::new();
-        while line != "\r\n" {
-            line.clear();
-            if reader.read_line(&mut line).ok()? == 0 {
+        let reader = BufReader::new(stream.try_clone().ok()?);
+        Some(Self { stream, reader })
+    }
+
+    /// Reads the request of an opening handshake, and answers it by a 101. `None` if the connection
+    /// has ended before.
+    pub(crate) fn accept(stream: TcpStream) -> Option<Self> {
+        let mut peer = Self::new(stream)?;
+        let head = peer.read_head()?;
+        peer.upgrade(&head);
+        Some(peer)
+    }
+
+    /// Answers the opening handshake whose request is `head`.
+    pub(crate) fn upgrade(&mut self, head: &str) {
+        let accept = accept(head);
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        self.write(answer.as_bytes());
+    }
+
+    /// Reads the head of a request. `None` if the connection has ended.
+    pub(crate) fn read_head(&mut self) -> Option<String> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.reader.read_line(&mut head).ok()? == 0 {
                 return None;
             }
         }
-        let mut peer = Self { stream, reader };
-        let answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
-            Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-        peer.write(answer);
-        Some(peer)
+        Some(head)
+    }
+
+    /// Reads the body of a request, which is `len` bytes of text.
+    pub(crate) fn read_body(&mut self, len: usize) -> Option<String> {
+        let mut body = vec![0; len];
+        self.reader.read_exact(&mut body).ok()?;
+        String::from_utf8(body).ok()
+    }
+
+    /// Ends the connection as servers do: the client gets all that was written, also if requests
+    /// arrive that are not answered any more (RFC 9112 §9.6).
+    pub(crate) fn end(mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = io::copy(&mut self.reader, &mut io::sink());
     }
 
     /// Returns another handle of the same connection, for threads that write to it.
@@ -85,14 +117,40 @@ impl Peer {
 
     /// Sends a text message of at most 125 bytes.
     pub(crate) fn send(&mut self, text: &str) {
-        let mut frame = vec![0x81, u8::try_from(text.len()).unwrap()];
-        frame.extend(text.as_bytes());
+        self.send_frame(0x81, text.as_bytes());
+    }
+
+    /// Sends a frame of at most 125 bytes, whose first byte is `first`.
+    pub(crate) fn send_frame(&mut self, first: u8, payload: &[u8]) {
+        let len = u8::try_from(payload.len()).unwrap();
+        let frame = [&[first, len], payload].concat();
         self.write(&frame);
     }
 }
 
-/// Starts a server that runs `script` on each connection.
+/// Returns the `Sec-WebSocket-Accept` that answers the request whose head is `head`.
+pub(crate) fn accept(head: &str) -> String {
+    derive_accept_key(key(head).as_bytes())
+}
+
+/// Returns the `Sec-WebSocket-Key` of a request.
+pub(crate) fn key(head: &str) -> &str {
+    let (_, key) = head.split_once("\r\nSec-WebSocket-Key: ").unwrap();
+    key.lines().next().unwrap()
+}
+
+/// Starts a server that answers the opening handshake of each connection, and then runs `script`.
 pub(crate) fn scripted(script: Script) -> SocketAddr {
+    scripted_from_request(Arc::new(move |mut peer| {
+        if let Some(head) = peer.read_head() {
+            peer.upgrade(&head);
+            script(peer);
+        }
+    }))
+}
+
+/// Starts a server that runs `script` on each connection, before anything is read.
+pub(crate) fn scripted_from_request(script: Script) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     // The threads end with the test's process.
@@ -100,7 +158,7 @@ pub(crate) fn scripted(script: Script) -> SocketAddr {
         for stream in listener.incoming() {
             let script = Arc::clone(&script);
             thread::spawn(move || {
-                if let Some(peer) = Peer::accept(stream.unwrap()) {
+                if let Some(peer) = Peer::new(stream.unwrap()) {
                     script(peer);
                 }
             });
@@ -137,6 +195,21 @@ pub(crate) fn broadcaster(mangle: Mangle) -> SocketAddr {
                     .for_each(|subscriber| subscriber.send(&text));
             }
             number += 1;
+        }
+    }))
+}
+
+/// Starts a server that sends every message to all connections, in a frame whose first byte is
+/// `first`.
+pub(crate) fn to_all(first: u8) -> SocketAddr {
+    let peers: Arc<Mutex<Vec<Peer>>> = Arc::default();
+    scripted(Arc::new(move |mut peer| {
+        peers.lock().unwrap().push(peer.duplicate());
+        while let Some((_, payload)) = peer.read_frame() {
+            let mut peers = peers.lock().unwrap();
+            peers
+                .iter_mut()
+                .for_each(|peer| peer.send_frame(first, &payload));
         }
     }))
 }

@@ -4,7 +4,7 @@
 //! time-outs are exact to the nanosecond, as a schedule needs them. There is no task to keep and to
 //! wake for each connection, so that the generator costs less than the server that it measures.
 
-use std::{os::fd::OwnedFd, time::Duration};
+use std::{mem, net::TcpStream, os::fd::OwnedFd, time::Duration};
 
 use rustix::{
     buffer::spare_capacity,
@@ -22,7 +22,7 @@ use crate::{
         dial::dial,
         event::{ClientKey, End, Event, Handler, Role},
         frame::{Keys, Opcode},
-        handshake,
+        handshake::Handshake,
         output::Output,
     },
     clock::Moment,
@@ -45,6 +45,8 @@ pub(crate) struct Clients {
     connection_offset: usize,
     /// Number of connections that are not open yet.
     opening: usize,
+    /// Connections that ended outside of [`poll`](Self::poll), which tells the handler.
+    ended: Vec<(ClientKey, End)>,
     pub counts: Connections,
     /// The reason why a connection ended, for the connection that was the first to end. Connections
     /// that the generator itself has closed do not count.
@@ -68,6 +70,7 @@ impl Clients {
             target: target.clone(),
             connection_offset,
             opening: 0,
+            ended: Vec::new(),
             counts: Connections::default(),
             first_end: None,
         })
@@ -85,32 +88,38 @@ impl Clients {
         endpoint: Endpoint<'_>,
         due: Moment,
     ) -> Result<ClientKey, Error> {
-        let Target {
-            scheme,
-            address,
-            authority,
-            headers,
-            ..
-        } = &self.target;
-        let request = match endpoint {
+        let handshake = match endpoint {
             Endpoint::Http => None,
-            Endpoint::WebSocket(path) => Some(handshake::request(authority, path, headers)),
+            Endpoint::WebSocket(path) => Some(Handshake::new(&self.target, path)),
         };
-        let socket = dial(*address, self.connection_offset + self.clients.len());
-        let socket = socket.map_err(|error| Error::Connect(*address, error))?;
-        let client = Client::new(socket, *scheme, role, request, due);
+        let handshake = handshake.transpose();
+        let handshake = handshake.map_err(|error| Error::Random(error.into()))?;
+        let socket = self.dial_socket()?;
+        let client = Client::new(socket, self.target.scheme, role, handshake, due);
         let key = self.clients.insert(client);
-        let client = &self.clients[key];
-        let data = EventData::new_u64(key.data().as_ffi());
-        let added = epoll::add(&self.epoll, &client.socket, data, client.interest);
-        added.map_err(|error| Error::Poll(error.into()))?;
+        self.add(key)?;
         self.opening += 1;
         Ok(key)
     }
 
-    /// Returns how many bytes wait for the socket of a connection. `None` if it has ended.
+    fn dial_socket(&self) -> Result<TcpStream, Error> {
+        let address = self.target.address;
+        let socket = dial(address, self.connection_offset + self.clients.len());
+        socket.map_err(|error| Error::Connect(address, error))
+    }
+
+    /// Adds the socket of a connection to epoll.
+    fn add(&self, key: ClientKey) -> Result<(), Error> {
+        let client = &self.clients[key];
+        let data = EventData::new_u64(key.data().as_ffi());
+        let added = epoll::add(&self.epoll, &client.socket, data, client.interest);
+        added.map_err(|error| Error::Poll(error.into()))
+    }
+
+    /// Returns how many bytes wait for the socket of a connection, or for an answer of the server.
+    /// `None` if the connection has ended.
     pub(crate) fn backlog(&self, key: ClientKey) -> Option<usize> {
-        Some(self.clients.get(key)?.state.output.len())
+        Some(self.clients.get(key)?.backlog())
     }
 
     /// Queues a frame on connection `key`. The payload of the frame is `parts`, one after the
@@ -121,13 +130,11 @@ impl Clients {
         }
     }
 
-    /// Queues `parts` on connection `key` without a frame header. The next [`flush`](Self::flush)
-    /// writes them.
-    pub(crate) fn send_raw(&mut self, key: ClientKey, parts: &[&[u8]]) {
+    /// Queues an HTTP request on connection `key`, whose bytes are `parts`, one after the other. The
+    /// next [`flush`](Self::flush) writes it.
+    pub(crate) fn post(&mut self, key: ClientKey, parts: &[&[u8]]) {
         if let Some(client) = self.clients.get_mut(key) {
-            for part in parts {
-                client.state.output.wire.extend_from_slice(part);
-            }
+            client.post(parts.concat());
         }
     }
 
@@ -157,11 +164,19 @@ impl Clients {
         }
     }
 
-    /// Writes the queued bytes of a connection, as many as its socket takes.
+    /// Writes the queued bytes of a connection, as many as its socket takes. If it has queued HTTP
+    /// requests and is parked, opens another connection for them.
     pub(crate) fn flush(&mut self, key: ClientKey) -> Result<(), Error> {
         let Some(client) = self.clients.get_mut(key) else {
             return Ok(());
         };
+        match client.stage {
+            Stage::Parked if client.requests.is_empty() => return Ok(()),
+            Stage::Parked => return self.reconnect(key),
+            // Bytes that are queued meanwhile are written once the socket is connected.
+            Stage::Connecting(_) | Stage::Reconnecting => return Ok(()),
+            _ => {}
+        }
         if client.state.output.flush(&client.socket).is_err() {
             // Drops the queued bytes. The next read returns the reason of the error, after the
             // bytes that the server sent before the end.
@@ -175,9 +190,6 @@ impl Clients {
         let Some(client) = self.clients.get_mut(key) else {
             return Ok(());
         };
-        if matches!(client.stage, Stage::Connecting(_)) {
-            return Ok(());
-        }
         let interest = match client.state.output.len() {
             0 => EventFlags::IN,
             _ => EventFlags::IN | EventFlags::OUT,
@@ -205,6 +217,9 @@ impl Clients {
         until: Moment,
         handler: &mut dyn Handler,
     ) -> Result<usize, Error> {
+        for (key, end) in mem::take(&mut self.ended) {
+            self.end(key, end, handler);
+        }
         if self.next_event == self.events.len() {
             self.wait(until)?;
         }
@@ -241,12 +256,13 @@ impl Clients {
             return Ok(());
         };
         let was_opening = client.is_opening();
+        let was_connecting = client.is_connecting();
         let context = Context {
             key,
             keys: &mut self.keys,
             handler,
         };
-        let done = if matches!(client.stage, Stage::Connecting(_)) {
+        let done = if was_connecting {
             let connected = client.on_connected(context);
             connected.map_err(|error| End::Failed(Error::Connect(self.target.address, error)))
         } else if flags.intersects(EventFlags::IN | EventFlags::ERR | EventFlags::HUP) {
@@ -262,13 +278,33 @@ impl Clients {
         }
         match done {
             // The end of the connect has changed the interest.
-            Ok(()) if was_opening && client.interest == EventFlags::IN => {
+            Ok(()) if was_connecting => {
                 self.watch(key)?;
                 self.flush(key)
             }
             Ok(()) => self.flush(key),
+            Err(end) if client.may_reconnect(&end) => {
+                let removed = epoll::delete(&self.epoll, &client.socket);
+                removed.map_err(|error| Error::Poll(error.into()))?;
+                client.park();
+                self.flush(key)
+            }
             Err(end) => {
                 self.end(key, end, handler);
+                Ok(())
+            }
+        }
+    }
+
+    /// Opens another connection for the HTTP requests of a parked client.
+    fn reconnect(&mut self, key: ClientKey) -> Result<(), Error> {
+        match self.dial_socket() {
+            Ok(socket) => {
+                self.clients[key].reconnect(socket);
+                self.add(key)
+            }
+            Err(error) => {
+                self.ended.push((key, End::Failed(error)));
                 Ok(())
             }
         }
@@ -324,7 +360,7 @@ impl From<End> for Error {
     fn from(end: End) -> Self {
         match end {
             End::Closed(Some(code)) => Self::Closed(format!(" with {code}")),
-            End::Closed(None) | End::Left => Self::Closed(String::new()),
+            End::Closed(None) | End::Expired | End::Left => Self::Closed(String::new()),
             End::Failed(error) => error,
         }
     }

@@ -10,7 +10,10 @@ use crate::{client::http::Rejection, error::Error};
 
 /// A blocking connection: each request waits for its response.
 #[derive(Debug)]
-pub(crate) struct Dialog(TcpStream);
+pub(crate) struct Dialog {
+    stream: TcpStream,
+    timeout: Duration,
+}
 
 /// The reason why a request failed.
 #[derive(Debug)]
@@ -25,36 +28,56 @@ pub(crate) enum Failure {
 impl Dialog {
     /// Connects to `address`.
     pub(crate) fn open(address: SocketAddr) -> Result<Self, Error> {
+        Self::open_within(TIMEOUT, address)
+    }
+
+    fn open_within(timeout: Duration, address: SocketAddr) -> Result<Self, Error> {
         let connect = |error| Error::Connect(address, error);
-        let stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(connect)?;
+        let stream = TcpStream::connect_timeout(&address, timeout).map_err(connect)?;
         stream.set_nodelay(true).map_err(connect)?;
-        stream.set_read_timeout(Some(TIMEOUT)).map_err(connect)?;
-        Ok(Self(stream))
+        stream.set_read_timeout(Some(timeout)).map_err(connect)?;
+        Ok(Self { stream, timeout })
+    }
+
+    /// Returns true if another request can be sent: the server has neither ended the connection nor
+    /// sent anything for which it was not asked, such as a 408 before the end.
+    pub(crate) fn is_idle(&self) -> bool {
+        let peek = || {
+            self.stream.set_nonblocking(true)?;
+            let peeked = self.stream.peek(&mut [0]);
+            self.stream.set_nonblocking(false)?;
+            peeked
+        };
+        peek().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Sends `request`, and reads the response until `take` has parsed it. Returns the value that
-    /// `take` returns. `take` is called with all bytes received so far, and returns `None` as long
-    /// as the response is not complete.
+    /// `take` returns. `take` is called with all bytes received so far, and with true once the
+    /// connection has ended. It returns `None` as long as the response is not complete.
     pub(crate) fn ask<T>(
         &mut self,
         request: &[u8],
-        take: impl Fn(&[u8]) -> Result<Option<T>, Rejection>,
+        take: impl Fn(&[u8], bool) -> Result<Option<T>, Rejection>,
     ) -> Result<T, Failure> {
-        self.0.write_all(request).map_err(Failure::Ended)?;
+        self.stream.write_all(request).map_err(Failure::Ended)?;
         let mut answer = Vec::new();
         loop {
             let mut buffer = [0; 1024];
-            match self.0.read(&mut buffer) {
-                Ok(0) => return Err(ended(&answer, io::ErrorKind::UnexpectedEof.into())),
-                Ok(read) => answer.extend_from_slice(&buffer[..read]),
+            let read = match self.stream.read(&mut buffer) {
+                Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(Failure::Broken(timed_out()));
+                    return Err(Failure::Broken(timed_out(self.timeout)));
                 }
                 Err(error) => return Err(ended(&answer, error)),
-            }
-            if let Some(taken) = take(&answer).map_err(Failure::Rejected)? {
+            };
+            answer.extend_from_slice(&buffer[..read]);
+            let has_ended = read == 0;
+            if let Some(taken) = take(&answer, has_ended).map_err(Failure::Rejected)? {
                 return Ok(taken);
+            }
+            if has_ended {
+                return Err(ended(&answer, io::ErrorKind::UnexpectedEof.into()));
             }
         }
     }
@@ -72,11 +95,74 @@ fn ended(answer: &[u8], error: io::Error) -> Failure {
 
 /// Returns the error of a read that timed out. The system's own error only says that it would
 /// block.
-fn timed_out() -> io::Error {
-    let text = format!("no answer within {} s", TIMEOUT.as_secs());
+fn timed_out(timeout: Duration) -> io::Error {
+    let text = format!("no answer within {} s", timeout.as_secs_f32());
     io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
 /// The longest time for a connect, or for one read of a part of a response. Arbitrary: a server
 /// that needs longer is not worth measuring.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Returns a dialog, and the server's side of its connection.
+    fn connected() -> (Dialog, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let dialog = Dialog::open_within(Duration::from_millis(20), address);
+        (dialog.unwrap(), listener.accept().unwrap().0)
+    }
+
+    fn ask(dialog: &mut Dialog) -> Result<Vec<u8>, Failure> {
+        let all = |bytes: &[u8], has_ended: bool| Ok(has_ended.then(|| bytes.to_vec()));
+        dialog.ask(b"?", all)
+    }
+
+    #[test]
+    fn a_silent_server_is_described_in_words() {
+        let (mut dialog, _server) = connected();
+        let Err(Failure::Broken(error)) = ask(&mut dialog) else {
+            panic!("the server has not answered");
+        };
+        assert_eq!(error.to_string(), "no answer within 0.02 s");
+        assert_eq!(timed_out(TIMEOUT).to_string(), "no answer within 10 s");
+    }
+
+    #[test]
+    fn a_connection_is_idle_until_the_server_sends_something_or_ends_it() {
+        let (dialog, server) = connected();
+        assert!(dialog.is_idle());
+        drop(server);
+        wait_until_readable(&dialog);
+        assert!(!dialog.is_idle());
+
+        let (dialog, mut server) = connected();
+        server
+            .write_all(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+            .unwrap();
+        wait_until_readable(&dialog);
+        assert!(!dialog.is_idle());
+    }
+
+    fn wait_until_readable(dialog: &Dialog) {
+        dialog.stream.set_read_timeout(None).unwrap();
+        dialog.stream.peek(&mut [0]).unwrap();
+    }
+
+    #[test]
+    fn an_end_before_the_first_byte_of_a_response_is_told_from_one_after_it() {
+        let none = |_: &[u8], _: bool| Ok(None::<()>);
+        for (sent, is_ended) in [(&b""[..], true), (b"HTTP", false)] {
+            let (mut dialog, mut server) = connected();
+            server.write_all(sent).unwrap();
+            server.shutdown(std::net::Shutdown::Write).unwrap();
+            let failure = dialog.ask(b"?", none).unwrap_err();
+            assert_eq!(matches!(failure, Failure::Ended(_)), is_ended);
+        }
+    }
+}

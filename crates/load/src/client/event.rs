@@ -5,6 +5,7 @@ use slotmap::new_key_type;
 use crate::{
     client::{
         frame::{self, Keys, Opcode},
+        messages::Message,
         output::Output,
     },
     clock::Moment,
@@ -40,7 +41,7 @@ pub(crate) enum Event<'a> {
     Answered,
     /// The connection has ended, for whatever reason.
     Ended,
-    Message(&'a [u8]),
+    Message(Message<'a>),
     /// The opening handshake is done.
     Opened,
 }
@@ -50,6 +51,9 @@ pub(crate) enum Event<'a> {
 pub(crate) enum End {
     /// The server closed the connection, with this close code if it sent one.
     Closed(Option<u16>),
+    /// The server ended a connection for HTTP requests between two responses, as it may at any
+    /// time.
+    Expired,
     Failed(Error),
     /// The client began the closing handshake, and then the server answered it or ended the
     /// connection.

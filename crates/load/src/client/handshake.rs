@@ -1,35 +1,82 @@
 //! The opening handshake of a load client ([RFC 6455 §4.1]).
 //!
-//! Pure.
-//!
 //! [RFC 6455 §4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
 
-use crate::{
-    client::http::{Head, Rejection},
-    plan::Scheme,
+use rustix::{
+    io,
+    rand::{GetRandomFlags, getrandom},
 };
 
-/// Returns the request of the opening handshake for `path`, with further `headers`. Each of these
-/// is a line without its CRLF.
-pub(crate) fn request(authority: &str, path: &str, headers: &[String]) -> Vec<u8> {
-    let mut request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\n\
-         Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n"
-    );
-    for header in headers {
-        request.push_str(header);
-        request.push_str("\r\n");
-    }
-    request.push_str("\r\n");
-    request.into_bytes()
+use crate::{
+    client::{
+        http::{Head, Rejection},
+        sha1::{base64, sha1},
+    },
+    plan::{Scheme, Target},
+};
+
+/// An opening handshake.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    pub request: Vec<u8>,
+    pub expected: Expected,
 }
 
-/// Checks the response to the opening handshake at the start of `bytes`. Returns its length, or
-/// `None` if it is not complete yet.
-pub(crate) fn check(scheme: Scheme, bytes: &[u8]) -> Result<Option<usize>, Rejection> {
-    match scheme {
-        Scheme::Tcp => check_echoed(bytes),
-        Scheme::Ws => check_upgrade(bytes),
+/// The response that a request expects.
+#[derive(Debug)]
+pub(crate) enum Expected {
+    /// The request itself, from a bare TCP server that sends every byte back.
+    Echoed,
+    /// A 101 with this `Sec-WebSocket-Accept`, and with none or one of these subprotocols.
+    Upgrade {
+        accept: String,
+        subprotocols: Vec<String>,
+    },
+}
+
+impl Handshake {
+    /// Returns the handshake of one connection to `path`, with a random key of its own.
+    pub(crate) fn new(target: &Target, path: &str) -> Result<Self, io::Errno> {
+        let mut nonce = [0; 16];
+        getrandom(&mut nonce, GetRandomFlags::empty())?;
+        Ok(Self::with_key(target, path, &base64(&nonce)))
+    }
+
+    fn with_key(target: &Target, path: &str, key: &str) -> Self {
+        let mut request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n",
+            target.authority
+        );
+        for header in &target.headers {
+            request.push_str(header);
+            request.push_str("\r\n");
+        }
+        request.push_str("\r\n");
+        Self {
+            request: request.into_bytes(),
+            expected: match target.scheme {
+                Scheme::Tcp => Expected::Echoed,
+                Scheme::Ws => Expected::Upgrade {
+                    accept: accept(key),
+                    subprotocols: subprotocols(&target.headers),
+                },
+            },
+        }
+    }
+}
+
+impl Expected {
+    /// Checks the response at the start of `bytes`. Returns its length, or `None` if it is not
+    /// complete yet.
+    pub(crate) fn check(&self, bytes: &[u8]) -> Result<Option<usize>, Rejection> {
+        match self {
+            Self::Echoed => check_echoed(bytes),
+            Self::Upgrade {
+                accept,
+                subprotocols,
+            } => check_upgrade(bytes, accept, subprotocols),
+        }
     }
 }
 
@@ -45,8 +92,12 @@ fn check_echoed(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
     }
 }
 
-/// Checks that the response is a 101 to [`request`], which offers no extension and no subprotocol.
-fn check_upgrade(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
+/// Checks that the response is a 101 to a request that offers `subprotocols` and no extension.
+fn check_upgrade(
+    bytes: &[u8],
+    accept: &str,
+    subprotocols: &[String],
+) -> Result<Option<usize>, Rejection> {
     let Some(head) = Head::read(bytes)? else {
         return Ok(None);
     };
@@ -59,21 +110,39 @@ fn check_upgrade(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
     if !head.has_token("connection", "upgrade") {
         return Err(Rejection::NotUpgraded("Connection: upgrade"));
     }
-    if head.header("sec-websocket-accept").as_deref() != Some(ACCEPT) {
+    if head.header("sec-websocket-accept").as_deref() != Some(accept) {
         return Err(Rejection::WrongAccept);
     }
-    for name in ["sec-websocket-extensions", "sec-websocket-protocol"] {
-        if head.header(name).is_some() {
-            return Err(Rejection::Unoffered(name));
-        }
+    if head.header(EXTENSIONS).is_some() {
+        return Err(Rejection::Unoffered(EXTENSIONS));
+    }
+    let mut chosen = head.values(SUBPROTOCOL);
+    if chosen.any(|name| subprotocols.iter().all(|offered| *offered != name)) {
+        return Err(Rejection::Unoffered(SUBPROTOCOL));
     }
     Ok(Some(head.len))
 }
 
-/// The example key of RFC 6455 §1.3, and the accept value that belongs to it. A load client needs
-/// no random key, and with a constant one it needs no SHA-1.
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+/// Returns the `Sec-WebSocket-Accept` that answers `key`.
+fn accept(key: &str) -> String {
+    base64(&sha1(format!("{key}{GUID}").as_bytes()))
+}
+
+/// Returns the subprotocols that `headers`, each of which is a whole line, offer.
+fn subprotocols(headers: &[String]) -> Vec<String> {
+    let lines = headers.iter().filter_map(|line| line.split_once(':'));
+    lines
+        .filter(|(name, _)| name.eq_ignore_ascii_case(SUBPROTOCOL))
+        .flat_map(|(_, names)| names.split(','))
+        .map(|name| name.trim().to_owned())
+        .collect()
+}
+
+/// The UUID that a server appends to the key (RFC 6455 §1.3).
+const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+const EXTENSIONS: &str = "sec-websocket-extensions";
+const SUBPROTOCOL: &str = "sec-websocket-protocol";
 
 const METHOD: &[u8] = b"GET ";
 
@@ -81,41 +150,81 @@ const METHOD: &[u8] = b"GET ";
 mod tests {
     use super::*;
 
+    /// The example of RFC 6455 §1.3.
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+    const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
     const UPGRADE: &str = "Upgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n";
+
+    fn target(scheme: Scheme, headers: &[&str]) -> Target {
+        Target {
+            scheme,
+            address: ([127, 0, 0, 1], 1).into(),
+            authority: "h:1".into(),
+            path: "/".into(),
+            headers: headers.iter().map(|&header| header.into()).collect(),
+        }
+    }
 
     /// Returns a response of `status` with `headers`, each of which ends with CRLF.
     fn answer(status: &str, headers: &str) -> Vec<u8> {
         format!("HTTP/1.1 {status}\r\n{headers}\r\n").into_bytes()
     }
 
-    /// Calls [`check`] with a 101 that has `headers` and, after them, the right accept value.
-    fn check_101(headers: &str) -> Result<Option<usize>, Rejection> {
+    /// Calls [`Expected::check`] with `bytes`, the response to a request without further headers.
+    fn check(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
+        let target = target(Scheme::Ws, &[]);
+        Handshake::with_key(&target, "/", KEY).expected.check(bytes)
+    }
+
+    /// Calls [`Expected::check`] with a 101 that has `headers` and, after them, the right accept
+    /// value. The request has the headers `offered`.
+    fn check_101(offered: &[&str], headers: &str) -> Result<Option<usize>, Rejection> {
         let accept = format!("Sec-WebSocket-Accept: {ACCEPT}\r\n");
-        check(Scheme::Ws, &answer("101 x", &[headers, &accept].concat()))
+        let handshake = Handshake::with_key(&target(Scheme::Ws, offered), "/", KEY);
+        let answer = answer("101 x", &[headers, &accept].concat());
+        handshake.expected.check(&answer)
     }
 
     #[test]
     fn the_request_asks_for_the_path_with_all_headers() {
-        let request = request("h:1", "/ws?topic=a", &["Origin: http://x".into()]);
+        let target = target(Scheme::Ws, &["Origin: http://x"]);
+        let request = Handshake::with_key(&target, "/ws?topic=a", KEY).request;
         let request = String::from_utf8(request).unwrap();
         assert!(request.starts_with("GET /ws?topic=a HTTP/1.1\r\nHost: h:1\r\n"));
+        assert!(request.contains(&format!("\r\nSec-WebSocket-Key: {KEY}\r\n")));
         assert!(request.ends_with("\r\nOrigin: http://x\r\n\r\n"));
     }
 
     #[test]
+    fn every_connection_has_a_random_key_of_16_bytes() {
+        let target = target(Scheme::Ws, &[]);
+        let request = || Handshake::new(&target, "/").unwrap().request;
+        let (one, other) = (request(), request());
+        assert_eq!(one.len(), other.len());
+        assert_ne!(one, other);
+        let text = String::from_utf8(one).unwrap();
+        let (_, key) = text.split_once("Sec-WebSocket-Key: ").unwrap();
+        let (key, _) = key.split_once("\r\n").unwrap();
+        // 16 bytes in base64 (RFC 4648 §4).
+        assert_eq!(key.len(), 24);
+        assert!(key.ends_with("=="));
+    }
+
+    #[test]
     fn only_a_101_with_the_right_accept_value_is_accepted() {
-        assert!(check_101(UPGRADE).is_ok_and(|len| len.is_some()));
+        assert!(check_101(&[], UPGRADE).is_ok_and(|len| len.is_some()));
         let without_accept = UPGRADE;
         // The key of the request, not hashed.
         let wrong = format!("{UPGRADE}Sec-WebSocket-Accept: {KEY}\r\n");
         for headers in [without_accept, &wrong] {
-            let checked = check(Scheme::Ws, &answer("101 x", headers));
+            let checked = check(&answer("101 x", headers));
             assert_eq!(checked, Err(Rejection::WrongAccept));
         }
-        let checked = check(Scheme::Ws, &answer("503 Service Unavailable", ""));
+        let refused = check(&answer("503 Service Unavailable", ""));
         let expected = Rejection::Status("503 Service Unavailable".into());
-        assert_eq!(checked, Err(expected));
-        let not_http = check(Scheme::Ws, b"SSH-2.0\r\n");
+        assert_eq!(refused, Err(expected));
+        let not_http = check(b"SSH-2.0\r\n");
         assert_eq!(not_http, Err(Rejection::NotHttp));
     }
 
@@ -128,7 +237,7 @@ mod tests {
             "Upgrade: h2c\r\nConnection: upgrade\r\n",
             "Upgrade: websocket\r\nConnection: keep-alive\r\n",
         ] {
-            let checked = check_101(headers);
+            let checked = check_101(&[], headers);
             let is_refused = matches!(checked, Err(Rejection::NotUpgraded(_)));
             assert!(is_refused, "{headers}: {checked:?}");
         }
@@ -136,9 +245,24 @@ mod tests {
 
     #[test]
     fn an_extension_or_subprotocol_that_was_not_offered_is_refused() {
-        for name in ["sec-websocket-extensions", "sec-websocket-protocol"] {
-            let checked = check_101(&format!("{UPGRADE}{name}: x\r\n"));
+        for name in [EXTENSIONS, SUBPROTOCOL] {
+            let checked = check_101(&[], &format!("{UPGRADE}{name}: x\r\n"));
             assert_eq!(checked, Err(Rejection::Unoffered(name)));
+        }
+    }
+
+    #[test]
+    fn a_subprotocol_that_was_offered_is_accepted() {
+        let offered = ["sec-websocket-protocol:a", "Sec-WebSocket-Protocol: b, c"];
+        for (headers, is_accepted) in [
+            ("", true),
+            ("Sec-WebSocket-Protocol: a\r\n", true),
+            ("Sec-WebSocket-Protocol: c\r\n", true),
+            ("Sec-WebSocket-Protocol: C\r\n", false),
+            ("Sec-WebSocket-Protocol: b, c\r\n", false),
+        ] {
+            let checked = check_101(&offered, &format!("{UPGRADE}{headers}"));
+            assert_eq!(checked.is_ok(), is_accepted, "{headers}: {checked:?}");
         }
     }
 
@@ -147,21 +271,22 @@ mod tests {
         let headers = format!("{UPGRADE}Sec-WebSocket-Accept: {ACCEPT}\r\n");
         let head = answer("101 x", &headers);
         let cut = &head[..head.len() - 1];
-        assert_eq!(check(Scheme::Ws, cut), Ok(None));
+        assert_eq!(check(cut), Ok(None));
         // The response and a text frame.
         let both = [head.as_slice(), b"\x81\x02hi"].concat();
-        assert_eq!(check(Scheme::Ws, &both), Ok(Some(head.len())));
+        assert_eq!(check(&both), Ok(Some(head.len())));
     }
 
     #[test]
     fn a_bare_tcp_server_must_send_the_request_back() {
-        let request = request("h", "/", &[]);
+        let Handshake { request, expected } =
+            Handshake::with_key(&target(Scheme::Tcp, &[]), "/", KEY);
         let len = request.len();
         // The request and an empty text frame of ours.
         let both = [request.as_slice(), b"\x81\x80\0\0\0\0"].concat();
-        assert_eq!(check(Scheme::Tcp, &both), Ok(Some(len)));
-        assert_eq!(check(Scheme::Tcp, &both[..len - 1]), Ok(None));
+        assert_eq!(expected.check(&both), Ok(Some(len)));
+        assert_eq!(expected.check(&both[..len - 1]), Ok(None));
         let answer = b"HTTP/1.1 101 x\r\n\r\n";
-        assert_eq!(check(Scheme::Tcp, answer), Err(Rejection::NotBack));
+        assert_eq!(expected.check(answer), Err(Rejection::NotBack));
     }
 }

@@ -1,4 +1,4 @@
-//! Parses responses of HTTP servers (RFC 9112), as far as a load client needs them.
+//! Parses heads of HTTP responses (RFC 9112), as far as a load client needs them.
 //!
 //! The generator shares no code with the server, so that no fault hides on both sides. httparse is
 //! an exception: the server's HTTP library, hyper, parses requests with it; this file parses
@@ -9,6 +9,8 @@
 use std::borrow::Cow;
 
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Response, Status};
+
+use crate::client::answer::MAX_BODY_BYTES;
 
 /// The reason why a server's response is not the expected one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,12 +32,24 @@ pub enum Rejection {
     /// phrase that it answered, such as `503 Service Unavailable`.
     #[error("the server answered {0}")]
     Status(String),
+    /// A response over the generator's limit.
+    #[error("the server's answer is longer than {MAX_BODY_BYTES} bytes")]
+    TooBig,
     /// A 101 with this header, whose extension or subprotocol was not offered (RFC 6455 §4.1).
     #[error("the server accepted what was not offered ({0})")]
     Unoffered(&'static str),
     /// A 101 without `Sec-WebSocket-Accept`, or with the wrong value of it (RFC 6455 §4.1).
     #[error("the server's answer does not belong to this handshake (wrong Sec-WebSocket-Accept)")]
     WrongAccept,
+}
+
+impl Rejection {
+    /// Returns true for a 408, after which the client may send the request again over another
+    /// connection (RFC 9110 §15.5.9). Some servers send one before they end an idle connection,
+    /// and it crosses the next request.
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(self, Self::Status(line) if line.starts_with("408"))
+    }
 }
 
 /// The head of a response.
@@ -45,6 +59,8 @@ pub(crate) struct Head<'a> {
     /// Length of the head in bytes, including the empty line at its end and the interim responses
     /// (1xx) before it.
     pub len: usize,
+    /// The minor version of HTTP/1.
+    pub version: u8,
     reason: &'a str,
     headers: [Header<'a>; MAX_HEADERS],
 }
@@ -87,6 +103,7 @@ impl<'a> Head<'a> {
         Ok(Some(Self {
             status: status.ok_or(Rejection::NotHttp)?,
             len,
+            version: response.version.unwrap_or_default(),
             reason: reason.unwrap_or_default(),
             headers,
         }))
@@ -106,7 +123,8 @@ impl<'a> Head<'a> {
         })
     }
 
-    fn values(&self, name: &str) -> impl Iterator<Item = Cow<'a, str>> {
+    /// Returns the values of all headers named `name`, each in one line.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = Cow<'a, str>> {
         let headers = self.headers.iter();
         headers
             .filter(move |header| header.name.eq_ignore_ascii_case(name))
@@ -134,145 +152,29 @@ fn unfolded(value: &[u8]) -> Cow<'_, str> {
     value
 }
 
-/// A response of status 200.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Answer<'a> {
-    pub body: Cow<'a, [u8]>,
-    /// Length of the response on the wire in bytes: its head and its body.
-    pub len: usize,
-}
-
-impl<'a> Answer<'a> {
-    /// Parses the response at the start of `bytes`. `None` if it is not complete yet.
-    pub(crate) fn take(bytes: &'a [u8]) -> Result<Option<Self>, Rejection> {
-        let Some(head) = Head::read(bytes)? else {
-            return Ok(None);
-        };
-        if head.status != 200 {
-            return Err(head.rejection());
-        }
-        if head.has_token("transfer-encoding", "chunked") {
-            let chunks = take_chunks(&bytes[head.len..])?;
-            return Ok(chunks.map(|(body, len)| Self {
-                body: Cow::Owned(body),
-                len: head.len + len,
-            }));
-        }
-        let length = head.header("content-length");
-        let length = length.and_then(|length| length.parse().ok());
-        let end = length.and_then(|length| head.len.checked_add(length));
-        let end = end.ok_or(Rejection::NotHttp)?;
-        let body = bytes.get(head.len..end);
-        Ok(body.map(|body| Self {
-            body: Cow::Borrowed(body),
-            len: end,
-        }))
-    }
-}
-
-/// Parses a chunked body (RFC 9112 §7.1). Returns it with its length on the wire, or `None` if it
-/// is not complete yet.
-fn take_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Rejection> {
-    let (mut body, mut rest) = (Vec::new(), bytes);
-    loop {
-        let size = httparse::parse_chunk_size(rest).map_err(|_| Rejection::NotHttp)?;
-        let Status::Complete((line_len, size)) = size else {
-            return Ok(None);
-        };
-        rest = &rest[line_len..];
-        if size == 0 {
-            let mut trailers = [EMPTY_HEADER; MAX_HEADERS];
-            let parsed = httparse::parse_headers(rest, &mut trailers);
-            let Status::Complete((len, _)) = parsed.map_err(|_| Rejection::NotHttp)? else {
-                return Ok(None);
-            };
-            return Ok(Some((body, bytes.len() - rest.len() + len)));
-        }
-        let size = usize::try_from(size).map_err(|_| Rejection::NotHttp)?;
-        let Some((chunk, after)) = rest.split_at_checked(size) else {
-            return Ok(None);
-        };
-        let Some((end, after)) = after.split_at_checked(2) else {
-            return Ok(None);
-        };
-        if end != b"\r\n" {
-            return Err(Rejection::NotHttp);
-        }
-        body.extend_from_slice(chunk);
-        rest = after;
-    }
-}
-
 /// Largest number of headers of a response. Arbitrary: as many as hyper accepts.
-const MAX_HEADERS: usize = 100;
+pub(super) const MAX_HEADERS: usize = 100;
 
 /// Largest size of a response's head, in bytes. Arbitrary: most servers accept request heads of
 /// this size.
-const MAX_HEAD_BYTES: usize = 16 << 10;
+pub(super) const MAX_HEAD_BYTES: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn responses_are_parsed_one_by_one() {
-        let answers = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}HTTP/1.1 2";
-        let answer = Answer::take(answers).unwrap().unwrap();
-        assert_eq!(answer.body.as_ref(), b"{}");
-        let rest = &answers[answer.len..];
-        assert_eq!(rest, b"HTTP/1.1 2");
-        assert_eq!(Answer::take(rest), Ok(None));
-    }
-
-    #[test]
-    fn a_response_is_complete_with_its_last_byte() {
-        for whole in [
-            &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"[..],
-            // Without a reason phrase, and with a header that is not ASCII.
-            b"HTTP/1.0 200\r\ncontent-length: 5\r\nx: caf\xe9\r\n\r\nhello",
-            // Folded header lines.
-            b"HTTP/1.1 200 OK\r\nX: a\r\n\tb\r\nContent-Length:\r\n 5\r\n\r\nhello",
-            // An interim response before it.
-            b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
-            // Two chunks, one with an extension, and a trailer.
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\na: b\r\n\r\n",
-        ] {
-            for cut in 0..whole.len() {
-                assert_eq!(Answer::take(&whole[..cut]), Ok(None), "{cut}");
-            }
-            let answer = Answer::take(whole).unwrap().unwrap();
-            assert_eq!(answer.body.as_ref(), b"hello");
-            assert_eq!(answer.len, whole.len());
-        }
-    }
-
-    #[test]
-    fn a_response_that_is_not_http_is_rejected_without_waiting_for_more() {
-        let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(MAX_HEAD_BYTES));
-        let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
-        for bytes in [
-            "SSH-2.0\r\n",
-            "HTTP/2 200\r\n",
-            // No length, a wrong length, a wrong size of a chunk, and a chunk longer than its size.
-            "HTTP/1.1 200 OK\r\n\r\n",
-            "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nab\r\n",
-            &endless,
-            &interim,
-        ] {
-            let taken = Answer::take(bytes.as_bytes());
-            assert_eq!(taken, Err(Rejection::NotHttp), "{bytes:.40}");
-        }
-    }
-
-    #[test]
     fn another_status_is_rejected_with_its_reason_phrase() {
-        let rejected = |head: &str| Answer::take(head.as_bytes()).unwrap_err();
+        let rejected = |head: &str| {
+            let head = Head::read(head.as_bytes()).unwrap();
+            head.unwrap().rejection()
+        };
         let rejection = rejected("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n");
         assert_eq!(rejection, Rejection::Status("413 Payload Too Large".into()));
         let rejection = rejected("HTTP/1.0 503\r\n\r\n");
         assert_eq!(rejection, Rejection::Status("503".into()));
+        assert!(!rejection.is_timeout());
+        assert!(rejected("HTTP/1.1 408 Request Timeout\r\n\r\n").is_timeout());
         let rejection = rejected("HTTP/1.1 421 Misdirected Request\r\n\r\n");
         assert!(rejection.to_string().contains("--allow-host"));
     }

@@ -4,11 +4,18 @@ use std::ops::Range;
 
 use crate::plan::Scheme;
 
+/// A whole message, of one or more frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Message<'a> {
+    /// True for a binary message, false for text.
+    pub is_binary: bool,
+    pub payload: &'a [u8],
+}
+
 /// A message or a control frame from a server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Incoming<'a> {
-    /// A whole message, of one or more frames.
-    Message(&'a [u8]),
+    Message(Message<'a>),
     Ping(&'a [u8]),
     /// A Close, with its code if there is one.
     Close(Option<u16>),
@@ -29,6 +36,9 @@ pub enum ProtocolError {
     /// A reserved bit or opcode (§5.2).
     #[error("a reserved bit or opcode")]
     Reserved,
+    /// A text message that is not UTF-8 (§8.1).
+    #[error("text that is not UTF-8")]
+    Text,
     /// A message over the generator's limit.
     #[error("a message of more than {MAX_MESSAGE_BYTES} bytes")]
     TooBig,
@@ -41,20 +51,22 @@ pub enum ProtocolError {
 #[derive(Debug)]
 pub(crate) struct Assembly {
     scheme: Scheme,
-    /// The payload so far of a fragmented message whose last fragment has not arrived.
-    message: Option<Vec<u8>>,
+    unfinished: Option<Unfinished>,
+}
+
+/// The fragments so far of a message whose last one has not arrived.
+#[derive(Debug)]
+struct Unfinished {
+    is_binary: bool,
+    payload: Vec<u8>,
 }
 
 impl Assembly {
     pub(crate) fn new(scheme: Scheme) -> Self {
         Self {
             scheme,
-            message: None,
+            unfinished: None,
         }
-    }
-
-    pub(crate) fn scheme(&self) -> Scheme {
-        self.scheme
     }
 
     /// Parses the frame at the start of `bytes`. If it completes a message, or is a Ping or a
@@ -71,19 +83,26 @@ impl Assembly {
         let Some(payload) = bytes.get(header.payload.clone()) else {
             return Ok(None);
         };
+        let is_binary = header.opcode == 0x2;
         // The opcodes: 0x0 is a continuation, 0x1 Text, 0x2 Binary, 0x8 Close, 0x9 Ping, 0xA Pong.
-        match (header.opcode, &mut self.message) {
-            (0x1 | 0x2, None) if header.is_final => on_incoming(Incoming::Message(payload)),
-            (0x1 | 0x2, None) => self.message = Some(payload.to_vec()),
+        match (header.opcode, &mut self.unfinished) {
+            (0x1 | 0x2, None) if header.is_final => {
+                on_incoming(Incoming::Message(message(is_binary, payload)?));
+            }
+            (0x1 | 0x2, None) => {
+                let payload = payload.to_vec();
+                self.unfinished = Some(Unfinished { is_binary, payload });
+            }
             (0x1 | 0x2, Some(_)) => return Err(ProtocolError::Unfinished),
-            (0x0, Some(message)) => {
-                if message.len() + payload.len() > MAX_MESSAGE_BYTES {
+            (0x0, Some(unfinished)) => {
+                if unfinished.payload.len() + payload.len() > MAX_MESSAGE_BYTES {
                     return Err(ProtocolError::TooBig);
                 }
-                message.extend_from_slice(payload);
+                unfinished.payload.extend_from_slice(payload);
                 if header.is_final {
+                    let message = message(unfinished.is_binary, &unfinished.payload)?;
                     on_incoming(Incoming::Message(message));
-                    self.message = None;
+                    self.unfinished = None;
                 }
             }
             (0x0, None) => return Err(ProtocolError::Continuation),
@@ -97,6 +116,16 @@ impl Assembly {
             _ => return Err(ProtocolError::Reserved),
         }
         Ok(Some(header.payload.end))
+    }
+}
+
+/// Returns the message, whose text must be UTF-8.
+fn message(is_binary: bool, payload: &[u8]) -> Result<Message<'_>, ProtocolError> {
+    // Nearly all text is ASCII, for which the first check is the faster one.
+    if is_binary || payload.is_ascii() || str::from_utf8(payload).is_ok() {
+        Ok(Message { is_binary, payload })
+    } else {
+        Err(ProtocolError::Text)
     }
 }
 
@@ -164,15 +193,21 @@ mod tests {
         Ok((incoming, bytes.len()))
     }
 
-    fn message(payload: &[u8]) -> String {
-        format!("{:?}", Incoming::Message(payload))
+    fn text(payload: &[u8]) -> String {
+        let is_binary = false;
+        format!("{:?}", Incoming::Message(Message { is_binary, payload }))
+    }
+
+    fn binary(payload: &[u8]) -> String {
+        let is_binary = true;
+        format!("{:?}", Incoming::Message(Message { is_binary, payload }))
     }
 
     #[test]
     fn frames_are_parsed_one_by_one_and_an_incomplete_one_is_left() {
         // A text, an empty binary message, and 5 of the 7 bytes of another text.
         let (incoming, rest) = take_all(b"\x81\x02hi\x82\x00\x81\x05hel").unwrap();
-        assert_eq!(incoming, [message(b"hi"), message(b"")]);
+        assert_eq!(incoming, [text(b"hi"), binary(b"")]);
         assert_eq!(rest, 5);
     }
 
@@ -184,9 +219,35 @@ mod tests {
         assert_eq!(
             incoming,
             // 112 is `p`.
-            ["Ping([112])", &message(b"abc"), "Close(Some(1000))"]
+            ["Ping([112])", &text(b"abc"), "Close(Some(1000))"]
         );
         assert_eq!(rest, 0);
+        // The first fragment says of which kind all are.
+        let (incoming, _) = take_all(b"\x02\x01\xE2\x80\x01\xFF").unwrap();
+        assert_eq!(incoming, [binary(b"\xE2\xFF")]);
+    }
+
+    #[test]
+    fn text_must_be_utf8_as_a_whole_message() {
+        for wire in [
+            &b"\x81\x03\xE2\x82\xAC"[..],
+            // A euro sign, cut after its second byte.
+            b"\x01\x02\xE2\x82\x80\x01\xAC",
+        ] {
+            let (incoming, _) = take_all(wire).unwrap();
+            assert_eq!(incoming, [text("€".as_bytes())]);
+        }
+        for wire in [
+            &b"\x81\x01\xFF"[..],
+            b"\x81\x02\xE2\x82",
+            // A surrogate and a form that is too long.
+            b"\x81\x03\xED\xA0\x80",
+            b"\x81\x02\xC0\xAF",
+            b"\x01\x02\xE2\x82\x80\x00",
+        ] {
+            assert_eq!(take_all(wire), Err(ProtocolError::Text));
+        }
+        assert!(take_all(b"\x82\x01\xFF").is_ok());
     }
 
     #[test]
@@ -194,7 +255,7 @@ mod tests {
         // A 16-bit length of 256, after 4 bytes of header.
         let mut medium = b"\x82\x7E\x01\x00".to_vec();
         medium.resize(4 + 256, 1);
-        assert_eq!(take_all(&medium).unwrap(), (vec![message(&[1; 256])], 0));
+        assert_eq!(take_all(&medium).unwrap(), (vec![binary(&[1; 256])], 0));
         // A 64-bit length of 65,536, in a header of 10 bytes, which is incomplete without its
         // payload.
         let mut long = b"\x82\x7F\0\0\0\0\0\x01\0\0".to_vec();
@@ -213,7 +274,7 @@ mod tests {
         // 2 bytes of header, 4 of masking key, 2 of payload, and the begin of the next frame.
         assert_eq!(take(b"\x81\x82\0\0\0\0hi\x81"), Ok(Some(8)));
         assert_eq!(take(b"\x81\x82\0\0\0\0h"), Ok(None));
-        assert_eq!(incoming, [message(b"hi")]);
+        assert_eq!(incoming, [text(b"hi")]);
     }
 
     #[test]

@@ -2,10 +2,13 @@
 //!
 //! [`clients`] has all connections of a process, on sockets from [`dial`]. [`event`] has the events
 //! that a scenario handles, and the calls with which it sends. [`handshake`] is the opening
-//! handshake, [`frame`] encodes what a client sends, [`messages`] parses what it receives, and
-//! [`output`] buffers what its socket does not take. [`http`] parses responses. [`dialog`] is a
-//! blocking connection, over which [`relay`] registers connections at framecast's relay.
+//! handshake, whose key is hashed by [`sha1`]. [`frame`] encodes what a client sends, [`messages`]
+//! parses what it receives, and [`output`] buffers what its socket does not take. [`http`] parses
+//! heads of responses and [`answer`] whole ones, and [`requests`] has the requests that wait for one.
+//! [`dialog`] is a blocking connection, over which [`relay`] registers connections at framecast's
+//! relay.
 
+mod answer;
 pub(crate) mod clients;
 mod dial;
 pub(crate) mod dialog;
@@ -16,20 +19,25 @@ pub(crate) mod http;
 pub(crate) mod messages;
 mod output;
 pub(crate) mod relay;
+mod requests;
+mod sha1;
 
 use std::{
     io::{self, Read as _},
-    net::TcpStream,
+    mem,
+    net::{Shutdown, TcpStream},
 };
 
 use rustix::event::epoll::EventFlags;
 
 use self::{
+    answer::Answer,
     event::{ClientKey, Conn, End, Event, Handler, Role, State},
     frame::{Keys, Opcode},
-    http::Answer,
+    handshake::{Expected, Handshake},
     messages::{Assembly, Incoming},
     output::Output,
+    requests::Requests,
 };
 use crate::{clock::Moment, error::Error, plan::Scheme};
 
@@ -44,25 +52,31 @@ struct Client {
     /// The received part of a frame or response that is not complete yet.
     rest: Vec<u8>,
     assembly: Assembly,
+    /// The requests that are not answered yet, if it is used for plain HTTP.
+    requests: Requests,
 }
 
 /// The stage of a connection.
 ///
 /// ```text
 /// Connecting ─► Upgrading ─► Open
-///         └───────────────► Http
+///         └───────────────► Http ─► Parked ─► Reconnecting ─► Http
 /// ```
 #[derive(Debug)]
 enum Stage {
-    /// The socket connects. Then the client sends this request for the opening handshake; if there
-    /// is none, the connection is used for plain HTTP.
-    Connecting(Option<Vec<u8>>),
+    /// The socket connects. Then the client begins this opening handshake; if there is none, the
+    /// connection is used for plain HTTP.
+    Connecting(Option<Handshake>),
     /// HTTP requests can be sent.
     Http,
     /// WebSocket messages can be sent.
     Open,
-    /// The request for the opening handshake is sent, the response is awaited.
-    Upgrading,
+    /// The server has ended the connection between two responses. The next request opens another.
+    Parked,
+    /// The socket connects anew, for HTTP requests.
+    Reconnecting,
+    /// The request for the opening handshake is sent, this response is awaited.
+    Upgrading(Expected),
 }
 
 /// The event handler of a run, with the key of the connection whose events are passed to it.
@@ -73,19 +87,18 @@ struct Context<'a> {
 }
 
 impl Client {
-    /// Returns a connection whose socket is still connecting. `request` is that of the opening
-    /// handshake, or `None` for a connection for plain HTTP. `dialed` is the time for which the
-    /// connect was scheduled.
+    /// Returns a connection whose socket is still connecting. Without a `handshake` it is for plain
+    /// HTTP. `dialed` is the time for which the connect was scheduled.
     fn new(
         socket: TcpStream,
         scheme: Scheme,
         role: Role,
-        request: Option<Vec<u8>>,
+        handshake: Option<Handshake>,
         dialed: Moment,
     ) -> Self {
         Self {
             socket,
-            stage: Stage::Connecting(request),
+            stage: Stage::Connecting(handshake),
             interest: EventFlags::OUT,
             state: State {
                 role,
@@ -95,12 +108,55 @@ impl Client {
             },
             rest: Vec::new(),
             assembly: Assembly::new(scheme),
+            requests: Requests::default(),
         }
     }
 
-    /// Returns true until the connection is open, for WebSocket messages or for HTTP requests.
+    /// Returns true until the connection is open for the first time, for WebSocket messages or for
+    /// HTTP requests.
     fn is_opening(&self) -> bool {
-        matches!(self.stage, Stage::Connecting(_) | Stage::Upgrading)
+        matches!(self.stage, Stage::Connecting(_) | Stage::Upgrading(_))
+    }
+
+    /// Returns true while the socket connects.
+    fn is_connecting(&self) -> bool {
+        matches!(self.stage, Stage::Connecting(_) | Stage::Reconnecting)
+    }
+
+    /// Returns how many bytes wait for the socket, or for an answer of the server.
+    fn backlog(&self) -> usize {
+        self.state.output.len().max(self.requests.len())
+    }
+
+    /// Queues an HTTP request.
+    fn post(&mut self, request: Vec<u8>) {
+        // A parked client sends all that is not answered over its next connection.
+        if !matches!(self.stage, Stage::Parked) {
+            self.state.output.wire.extend_from_slice(&request);
+        }
+        self.requests.push(request);
+    }
+
+    /// Returns true if the client can go on over another connection after this end.
+    fn may_reconnect(&self, end: &End) -> bool {
+        matches!(end, End::Expired) && self.requests.may_be_sent_again()
+    }
+
+    /// Ends the connection on this side, too, until there is another request to send.
+    fn park(&mut self) {
+        // Fails if the server has reset the connection.
+        let _ = self.socket.shutdown(Shutdown::Both);
+        self.stage = Stage::Parked;
+        self.rest.clear();
+        self.state.output = Output::default();
+    }
+
+    /// Sends the requests that are not answered over `socket`, once it is connected.
+    fn reconnect(&mut self, socket: TcpStream) {
+        self.socket = socket;
+        self.stage = Stage::Reconnecting;
+        self.interest = EventFlags::OUT;
+        self.state.output.wire = self.requests.send_again();
     }
 
     fn conn<'a>(&'a mut self, key: ClientKey, keys: &'a mut Keys) -> Conn<'a> {
@@ -118,12 +174,13 @@ impl Client {
             return Err(error);
         }
         self.interest = EventFlags::IN;
-        if let Stage::Connecting(Some(request)) = &mut self.stage {
-            self.state.output.wire.append(request);
-            self.stage = Stage::Upgrading;
-        } else {
-            self.stage = Stage::Http;
-            self.notify(Event::Opened, context);
+        match mem::replace(&mut self.stage, Stage::Http) {
+            Stage::Connecting(Some(Handshake { request, expected })) => {
+                self.state.output.wire.extend(request);
+                self.stage = Stage::Upgrading(expected);
+            }
+            Stage::Connecting(None) => self.notify(Event::Opened, context),
+            _ => {}
         }
         Ok(())
     }
@@ -137,11 +194,12 @@ impl Client {
         buffer[..kept].copy_from_slice(&self.rest);
         let read = match self.socket.read(&mut buffer[kept..]) {
             Ok(0) if self.state.is_leaving => return Err(End::Left),
-            Ok(0) => return Err(End::Closed(None)),
+            Ok(0) => return Err(self.on_end_of_stream(context)),
             Ok(read) => read,
             Err(error) if is_temporary(&error) => return Ok(()),
             // A server may answer the closing handshake by a reset, too.
             Err(_) if self.state.is_leaving => return Err(End::Left),
+            Err(_) if self.is_between_responses() => return Err(End::Expired),
             Err(error) => return Err(End::Failed(Error::Broken(error))),
         };
         let bytes = &buffer[..kept + read];
@@ -152,6 +210,27 @@ impl Client {
             self.rest = Vec::new();
         }
         Ok(())
+    }
+
+    /// Returns true for a connection for HTTP requests on which no response has begun.
+    fn is_between_responses(&self) -> bool {
+        matches!(self.stage, Stage::Http) && self.rest.is_empty()
+    }
+
+    /// Handles the end of what the server sends, which may be the end of a response, too. Returns
+    /// how the connection has ended.
+    fn on_end_of_stream(&mut self, context: Context<'_>) -> End {
+        if self.is_between_responses() {
+            return End::Expired;
+        }
+        if matches!(self.stage, Stage::Http)
+            && let Ok(Some(_)) = Answer::take_last(&self.rest)
+        {
+            self.requests.take_answered();
+            self.notify(Event::Answered, context);
+            return End::Expired;
+        }
+        End::Closed(None)
     }
 
     /// Processes all complete frames and responses in `bytes`. Returns how many bytes these take
@@ -183,11 +262,11 @@ impl Client {
         on_event: &mut impl FnMut(Event<'_>, &mut Conn<'_>),
     ) -> Result<Option<usize>, End> {
         let mut conn = Conn::new(key, &mut self.state, keys);
-        match self.stage {
-            Stage::Connecting(_) => Ok(None),
-            Stage::Upgrading => {
+        match &self.stage {
+            Stage::Connecting(_) | Stage::Parked | Stage::Reconnecting => Ok(None),
+            Stage::Upgrading(expected) => {
                 let rejected = |rejection| End::Failed(Error::Rejected(rejection));
-                let taken = handshake::check(self.assembly.scheme(), bytes).map_err(rejected)?;
+                let taken = expected.check(bytes).map_err(rejected)?;
                 if taken.is_some() {
                     self.stage = Stage::Open;
                     on_event(Event::Opened, &mut conn);
@@ -195,18 +274,20 @@ impl Client {
                 Ok(taken)
             }
             Stage::Http => {
-                let rejected = |rejection| End::Failed(Error::Publish(rejection));
-                let answer = Answer::take(bytes).map_err(rejected)?;
-                Ok(answer.map(|answer| {
+                let answer = take_answer(&mut self.requests, bytes)?;
+                if answer.is_some() {
                     on_event(Event::Answered, &mut conn);
-                    answer.len
-                }))
+                }
+                match answer {
+                    Some(answer) if answer.is_last => Err(End::Expired),
+                    answer => Ok(answer.map(|answer| answer.len)),
+                }
             }
             Stage::Open => {
                 // The code of a Close, if one arrives: `Some(None)` for a Close without a code.
                 let mut closed = None;
                 let taken = self.assembly.take(bytes, |incoming| match incoming {
-                    Incoming::Message(payload) => on_event(Event::Message(payload), &mut conn),
+                    Incoming::Message(message) => on_event(Event::Message(message), &mut conn),
                     Incoming::Ping(payload) => conn.send(Opcode::Pong, &[payload]),
                     Incoming::Close(code) => closed = Some(code),
                 });
@@ -225,6 +306,28 @@ impl Client {
     fn notify(&mut self, event: Event<'_>, context: Context<'_>) {
         let Context { key, keys, handler } = context;
         handler.on_event(event, &mut self.conn(key, keys), Moment::now());
+    }
+}
+
+/// Takes the response to the oldest of `requests` off the start of `bytes`. `None` if it is not
+/// complete yet.
+fn take_answer<'a>(requests: &mut Requests, bytes: &'a [u8]) -> Result<Option<Answer<'a>>, End> {
+    // RFC 9112 §9.2: bytes without a request are no response. Some servers send a 408 before they
+    // end an idle connection.
+    if requests.is_empty() {
+        return Err(End::Expired);
+    }
+    match Answer::take(bytes) {
+        Ok(answer) => {
+            if answer.is_some() {
+                requests.take_answered();
+            }
+            Ok(answer)
+        }
+        Err(rejection) if rejection.is_timeout() && requests.may_be_sent_again() => {
+            Err(End::Expired)
+        }
+        Err(rejection) => Err(End::Failed(Error::Publish(rejection))),
     }
 }
 

@@ -4,8 +4,9 @@ use serde::Deserialize;
 
 use crate::{
     client::{
+        answer::Answer,
         dialog::{Dialog, Failure},
-        http::{Answer, Rejection},
+        http::Rejection,
     },
     error::Error,
     plan::Target,
@@ -60,27 +61,44 @@ impl Registrar {
     /// Sends `request`, and returns the body of the response. Connects again if the server has
     /// ended the connection since the last request.
     fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>, Error> {
-        if let Some(mut dialog) = self.dialog.take() {
-            match dialog.ask(request, take_body) {
-                Ok(body) => {
-                    self.dialog = Some(dialog);
-                    return Ok(body);
-                }
+        if let Some(mut dialog) = self.dialog.take().filter(Dialog::is_idle) {
+            match dialog.ask(request, take_reply) {
+                Ok(reply) => return Ok(self.keep(dialog, reply)),
                 // RFC 9112 §9.3: a server may end a connection between two requests at any time.
                 Err(Failure::Ended(_)) => {}
+                Err(Failure::Rejected(rejection)) if rejection.is_timeout() => {}
                 Err(failure) => return Err(error(failure)),
             }
         }
         let mut dialog = Dialog::open(self.target.address)?;
-        let body = dialog.ask(request, take_body).map_err(error)?;
-        self.dialog = Some(dialog);
-        Ok(body)
+        let reply = dialog.ask(request, take_reply).map_err(error)?;
+        Ok(self.keep(dialog, reply))
+    }
+
+    /// Keeps `dialog` for the next request, unless `reply` was the last one. Returns its body.
+    fn keep(&mut self, dialog: Dialog, reply: Reply) -> Vec<u8> {
+        self.dialog = (!reply.is_last).then_some(dialog);
+        reply.body
     }
 }
 
-fn take_body(bytes: &[u8]) -> Result<Option<Vec<u8>>, Rejection> {
-    let answer = Answer::take(bytes)?;
-    Ok(answer.map(|answer| answer.body.into_owned()))
+/// The response to a request.
+struct Reply {
+    body: Vec<u8>,
+    /// True if the server ends the connection after it.
+    is_last: bool,
+}
+
+fn take_reply(bytes: &[u8], has_ended: bool) -> Result<Option<Reply>, Rejection> {
+    let answer = if has_ended {
+        Answer::take_last(bytes)?
+    } else {
+        Answer::take(bytes)?
+    };
+    Ok(answer.map(|answer| Reply {
+        body: answer.body.into_owned(),
+        is_last: answer.is_last,
+    }))
 }
 
 fn error(failure: Failure) -> Error {
@@ -90,17 +108,23 @@ fn error(failure: Failure) -> Error {
     }
 }
 
-/// Returns the path of a `ws` URL.
+/// Returns the path of a `ws` or `wss` URL. `None` if there is none, or if it is not encoded as a
+/// request line needs it.
 fn path_of(url: &str) -> Option<String> {
-    let rest = url.strip_prefix("ws://")?;
-    Some(rest[rest.find('/')?..].to_owned())
+    let (scheme, rest) = url.split_once("://")?;
+    let is_websocket = ["ws", "wss"]
+        .iter()
+        .any(|each| each.eq_ignore_ascii_case(scheme));
+    let path = &rest[rest.find('/')?..];
+    let is_encoded = path.bytes().all(|byte| byte.is_ascii_graphic());
+    (is_websocket && is_encoded).then(|| path.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use std::{
         io::{Read as _, Write as _},
-        net::TcpListener,
+        net::{TcpListener, TcpStream},
         thread,
     };
 
@@ -109,12 +133,27 @@ mod tests {
 
     #[test]
     fn the_path_of_a_registration_is_taken_from_its_url() {
-        assert_eq!(path_of("ws://h:1/ws/a").as_deref(), Some("/ws/a"));
-        assert_eq!(path_of("http://h/ws"), None);
+        for url in ["ws://h:1/ws/a", "WS://h/ws/a", "wss://h/ws/a"] {
+            assert_eq!(path_of(url).as_deref(), Some("/ws/a"), "{url}");
+        }
+        for url in [
+            "http://h/ws",
+            "ws://h",
+            "/ws/a",
+            "ws://h/a b",
+            "ws://h/\r\nx: y",
+            "ws://h/é",
+        ] {
+            assert_eq!(path_of(url), None, "{url}");
+        }
     }
 
-    #[test]
-    fn a_connection_that_ended_between_two_registrations_is_replaced() {
+    /// Starts a server that passes each of its connections to `serve`, with its number. Returns a
+    /// registrar for it.
+    fn registrar(
+        connections: usize,
+        serve: impl Fn(usize, TcpStream) + Send + 'static,
+    ) -> (Registrar, thread::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = Target {
             scheme: Scheme::Ws,
@@ -124,21 +163,88 @@ mod tests {
             headers: vec![],
         };
         let server = thread::spawn(move || {
-            // Answers one request on each connection, and then drops the connection.
-            for id in 0..2 {
-                let (mut stream, _) = listener.accept().unwrap();
-                let mut request = [0; 1024];
-                let read = stream.read(&mut request).unwrap();
-                assert!(request[..read].starts_with(b"POST /base/register HTTP/1.1\r\n"));
-                let body = format!(r#"{{"url":"ws://h/ws/{id}"}}"#);
-                let length = body.len();
-                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
-                stream.write_all((head + &body).as_bytes()).unwrap();
+            for number in 0..connections {
+                serve(number, listener.accept().unwrap().0);
             }
         });
-        let mut registrar = Registrar::new(&target, "/base");
-        assert_eq!(registrar.register(7, "t").unwrap(), "/ws/0");
-        assert_eq!(registrar.register(7, "t").unwrap(), "/ws/1");
+        (Registrar::new(&target, "/base"), server)
+    }
+
+    /// Reads a request, and answers it with the registration of `id`.
+    fn answer(stream: &mut TcpStream, headers: &str, id: usize) {
+        let mut request = [0; 1024];
+        let read = stream.read(&mut request).unwrap();
+        assert!(request[..read].starts_with(b"POST /base/register HTTP/1.1\r\n"));
+        let body = format!(r#"{{"url":"ws://h/ws/{id}"}}"#);
+        let answer = match headers {
+            "chunked" => {
+                let (one, other) = body.split_at(9);
+                let length = other.len();
+                format!(
+                    "Transfer-Encoding: chunked\r\n\r\n9\r\n{one}\r\n{length:x}\r\n{other}\r\n0\r\n\r\n"
+                )
+            }
+            "until the end" => format!("\r\n{body}"),
+            _ => format!("{headers}Content-Length: {}\r\n\r\n{body}", body.len()),
+        };
+        let answer = format!("HTTP/1.1 200 OK\r\n{answer}");
+        stream.write_all(answer.as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn a_connection_that_ended_between_two_registrations_is_replaced() {
+        for headers in ["", "Connection: close\r\n", "chunked", "until the end"] {
+            let (mut registrar, server) = registrar(3, move |number, mut stream| {
+                answer(&mut stream, headers, number);
+            });
+            for number in 0..3 {
+                let path = registrar.register(7, "t").unwrap();
+                assert_eq!(path, format!("/ws/{number}"), "{headers}");
+            }
+            server.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_408_on_an_idle_connection_is_no_answer_to_the_next_request() {
+        let timeout = b"HTTP/1.0 408 Request Time-out\r\nConnection: close\r\n\r\n";
+        for crosses_a_request in [false, true] {
+            let (mut registrar, server) = registrar(2, move |number, mut stream| {
+                answer(&mut stream, "", number);
+                if crosses_a_request && number == 0 {
+                    stream.read_exact(&mut [0]).unwrap();
+                }
+                stream.write_all(timeout).unwrap();
+            });
+            assert_eq!(registrar.register(7, "t").unwrap(), "/ws/0");
+            let dialog = registrar.dialog.as_ref().unwrap();
+            // Until the 408 has arrived.
+            while dialog.is_idle() && !crosses_a_request {
+                thread::yield_now();
+            }
+            assert_eq!(registrar.register(7, "t").unwrap(), "/ws/1");
+            server.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_408_on_a_new_connection_fails_the_registration() {
+        let (mut registrar, server) = registrar(1, |_, mut stream| {
+            let timeout = b"HTTP/1.1 408 Request Timeout\r\n\r\n";
+            stream.write_all(timeout).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let failed = registrar.register(7, "t");
+        assert!(matches!(failed, Err(Error::Rejected(_))), "{failed:?}");
+        drop(registrar);
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_server_that_never_answers_fails_the_registration() {
+        let (mut registrar, server) = registrar(1, |_, stream| drop(stream));
+        let failed = registrar.register(7, "t");
+        assert!(matches!(failed, Err(Error::Register(_))), "{failed:?}");
         server.join().unwrap();
     }
 }

@@ -6,7 +6,7 @@
 use crate::{
     client::{
         dialog::{Dialog, Failure},
-        handshake,
+        handshake::Handshake,
     },
     error::Error,
     plan::{TOPIC, Target},
@@ -20,10 +20,11 @@ impl Probe {
     /// Connects to `target`, and does the opening handshake.
     pub(crate) fn open(target: &Target) -> Result<Self, Error> {
         let path = target.path.replace(TOPIC, "load-probe");
-        let request = handshake::request(&target.authority, &path, &target.headers);
+        let handshake =
+            Handshake::new(target, &path).map_err(|error| Error::Random(error.into()))?;
         let mut dialog = Dialog::open(target.address)?;
-        let check = |answer: &[u8]| handshake::check(target.scheme, answer);
-        match dialog.ask(&request, check) {
+        let check = |answer: &[u8], _| handshake.expected.check(answer);
+        match dialog.ask(&handshake.request, check) {
             Ok(_) => Ok(Self(dialog)),
             Err(Failure::Ended(error) | Failure::Broken(error)) => Err(Error::Broken(error)),
             Err(Failure::Rejected(rejection)) => Err(Error::Rejected(rejection)),

@@ -13,6 +13,7 @@ use crate::{
     client::{
         clients::Clients,
         event::{ClientKey, Conn, Event, Handler, Role},
+        messages::Message,
     },
     clock::Moment,
     error::Error,
@@ -111,21 +112,23 @@ impl Churn {
         }
     }
 
-    /// Counts a message to a churner. The first message of a stream may have any number, but the
-    /// numbers of all later messages must follow that number without a gap.
-    fn on_message(&mut self, key: ClientKey, message: &[u8]) {
+    /// Counts a message to a churner. The first publication of a stream may have any number, but
+    /// the numbers of all later ones must follow that number without a gap.
+    fn on_message(&mut self, key: ClientKey, mut message: Message<'_>) {
         let Some(churner) = self.churners.get_mut(key) else {
             return;
         };
         let topics = self.fanout.plan().topics;
-        let delivered = self.fanout.read(churner.topic, message);
-        let tally = &mut self.fanout.recorder().report.churners;
-        match delivered {
-            Delivered::Stamp(stamp) => {
-                churner.tracks[stamp.stream / topics].take(stamp.sequence, tally);
+        let topic = churner.topic;
+        while let Some((delivered, rest)) = self.fanout.delivery().first(topic, message) {
+            let tally = &mut self.fanout.recorder().report.churners;
+            match delivered {
+                Delivered::Stamp(stamp) => {
+                    churner.tracks[stamp.stream / topics].take(stamp.sequence, tally);
+                }
+                Delivered::Corrupted => tally.corrupted += 1,
             }
-            Delivered::Corrupted => tally.corrupted += 1,
-            Delivered::Unstamped => {}
+            message = rest;
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
         clients::{Clients, Endpoint},
         event::{ClientKey, Conn, Event, Handler, Role},
         frame::Opcode,
+        messages::Message,
     },
     clock::Moment,
     error::Error,
@@ -155,8 +156,12 @@ impl Echo {
         }
     }
 
-    /// Compares a payload that caller `index` has received with what it sent.
-    fn read(&self, index: usize, payload: &[u8]) -> Reply {
+    /// Compares a message that caller `index` has received with what it sent.
+    fn read(&self, index: usize, message: Message<'_>) -> Reply {
+        let Message { is_binary, payload } = message;
+        if is_binary != self.plan.format.is_binary {
+            return Reply::Corrupted;
+        }
         let caller = &self.callers[index];
         let digits = self.plan.format.size.min(DIGITS + CALLER_DIGITS);
         let Some((digits, rest)) = payload.split_at_checked(digits) else {
@@ -188,10 +193,10 @@ impl Echo {
         }
     }
 
-    /// Counts a payload that caller `index` has received. Returns true if it is the reply to a
+    /// Counts a message that caller `index` has received. Returns true if it is the reply to a
     /// message in flight.
-    fn on_reply(&mut self, index: usize, payload: &[u8], now: Moment) -> bool {
-        let reply = self.read(index, payload);
+    fn on_reply(&mut self, index: usize, message: Message<'_>, now: Moment) -> bool {
+        let reply = self.read(index, message);
         let caller = &mut self.callers[index];
         let tally = &mut self.recorder.report.tally;
         let sequence = match reply {
@@ -292,8 +297,8 @@ impl Handler for Echo {
             Event::Opened => self.callers[index].key = Some(conn.key),
             Event::Ended => self.callers[index].key = None,
             Event::Answered => {}
-            Event::Message(payload) => {
-                let is_answer = self.on_reply(index, payload, now);
+            Event::Message(message) => {
+                let is_answer = self.on_reply(index, message, now);
                 if is_answer && self.state == State::Sending && self.schedule.is_none() {
                     let sequence = self.callers[index].count_sent(now);
                     let (digits, len) = self.digits(index, sequence);

@@ -12,6 +12,7 @@ use crate::{
         clients::Clients,
         event::{Conn, Event, Handler, Role},
         frame::Opcode,
+        messages::Message,
     },
     clock::Moment,
     error::Error,
@@ -80,7 +81,7 @@ impl Fanout {
         };
         let mut fanout = Self {
             publications: (0..count).map(publication).collect(),
-            delivery: Delivery::new(plan.format),
+            delivery: Delivery::new(plan),
             streams: (0..count).map(|_| Stream::default()).collect(),
             spreads: (0..count).map(|_| Spread::new(remembered)).collect(),
             tracks: vec![Track::from_the_start(); plan.subscribers * streams_per_topic(plan)],
@@ -120,18 +121,8 @@ impl Fanout {
         usize::try_from(number % self.streams.len() as u64).unwrap_or_default()
     }
 
-    /// Parses a message to a subscriber of `topic`. A message with the stamp of another topic's
-    /// stream is corrupted.
-    pub(crate) fn read(&mut self, topic: usize, message: &[u8]) -> Delivered {
-        match self.delivery.read(message) {
-            Delivered::Stamp(stamp)
-                if stamp.stream % self.plan.topics != topic
-                    || stamp.stream >= self.streams.len() =>
-            {
-                Delivered::Corrupted
-            }
-            delivered => delivered,
-        }
+    pub(crate) fn delivery(&self) -> &Delivery {
+        &self.delivery
     }
 
     pub(crate) fn subscribing(&mut self) -> &mut Subscribing {
@@ -172,13 +163,17 @@ impl Fanout {
         }
     }
 
-    fn on_message(&mut self, subscriber: usize, message: &[u8], now: Moment) {
+    fn on_message(&mut self, subscriber: usize, message: Message<'_>, now: Moment) {
         self.last_arrival = now;
         self.quiet_pumps = 0;
-        match self.read(self.topic(subscriber), message) {
-            Delivered::Stamp(stamp) => self.count_delivery(subscriber, stamp, now),
-            Delivered::Corrupted => self.recorder.report.tally.corrupted += 1,
-            Delivered::Unstamped => self.subscribing.on_unstamped(subscriber, message),
+        self.subscribing.on_message(subscriber, message.payload);
+        let (topic, mut rest) = (self.topic(subscriber), message);
+        while let Some((delivered, after)) = self.delivery.first(topic, rest) {
+            match delivered {
+                Delivered::Stamp(stamp) => self.count_delivery(subscriber, stamp, now),
+                Delivered::Corrupted => self.recorder.report.tally.corrupted += 1,
+            }
+            rest = after;
         }
     }
 
@@ -224,7 +219,7 @@ impl Fanout {
         let (before, after) = self.publications[stream].around_stamp();
         let parts = [before, &stamp.to_bytes(), after];
         match (self.subscribing.protocol(), self.plan.format.is_binary) {
-            (Protocol::Relay(_), _) => clients.send_raw(key, &parts),
+            (Protocol::Relay(_), _) => clients.post(key, &parts),
             (Protocol::Template(_), true) => clients.send(key, Opcode::Binary, &parts),
             (Protocol::Template(_), false) => clients.send(key, Opcode::Text, &parts),
         }

@@ -50,9 +50,17 @@ impl Stamp {
         })
     }
 
-    /// Returns the offset of the first `fcl:` in `message`, where a stamp may begin.
-    pub fn find(message: &[u8]) -> Option<usize> {
-        message.windows(MARK.len()).position(|bytes| bytes == MARK)
+    /// Returns the first stamp in `message`, and the offset of its end.
+    pub(crate) fn find(message: &[u8]) -> Option<(Self, usize)> {
+        let mut start = 0;
+        loop {
+            let mut windows = message[start..].array_windows();
+            start += windows.position(|bytes| bytes == MARK)?;
+            if let Some(stamp) = Self::read(&message[start..]) {
+                return Some((stamp, start + Self::BYTES));
+            }
+            start += MARK.len();
+        }
     }
 }
 
@@ -108,11 +116,14 @@ mod tests {
 
     #[test]
     fn a_stamp_is_found_inside_of_another_message() {
-        let mut message = br#"{"data":""#.to_vec();
+        let mut message = br#"{"fcl:":"fcl:","data":""#.to_vec();
         message.extend(STAMP.to_bytes());
-        let start = Stamp::find(&message).unwrap();
-        assert_eq!(Stamp::read(&message[start..]), Some(STAMP));
+        let end = message.len();
+        message.extend(b"fcl:\"}");
+        assert_eq!(Stamp::find(&message), Some((STAMP, end)));
+        assert_eq!(Stamp::find(&message[end..]), None);
         assert_eq!(Stamp::find(b"{}"), None);
+        assert_eq!(Stamp::find(b""), None);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! messages that subscribers receive.
 
 use crate::{
-    client::relay,
-    plan::{MessageFormat, PAYLOAD, Protocol, TOPIC},
+    client::{messages::Message, relay},
+    plan::{self, MessageFormat, PAYLOAD, Protocol, TOPIC},
     scenario::payload::{Stamp, filler},
 };
 
@@ -63,51 +63,73 @@ const _: () = assert!(PLACEHOLDER.len() == Stamp::BYTES);
 #[derive(Debug)]
 pub(crate) struct Delivery {
     filler: Vec<u8>,
-    /// Offset of the stamp in the last message. Most often the stamp of the next message has the
-    /// same offset.
-    offset: usize,
+    /// True if publications arrive as binary messages, false if as text. `None` if the server
+    /// decides: one with a protocol of its own may deliver in another form than it is sent.
+    is_binary: Option<bool>,
+    topics: usize,
+    streams: usize,
 }
 
-/// The content of a message to a subscriber.
+/// A publication in a message to a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivered {
-    /// The filler after the stamp differs from what was sent, or the stamp is that of another
-    /// topic.
+    /// The filler after the stamp, or the type of the message, is not the one that was sent; or the
+    /// stream is one of another topic.
     Corrupted,
     Stamp(Stamp),
-    /// A message of the server itself, such as the confirmation of a subscription.
-    Unstamped,
 }
 
 impl Delivery {
-    pub(crate) fn new(format: MessageFormat) -> Self {
+    pub(crate) fn new(plan: &plan::Fanout) -> Self {
         Self {
-            filler: filler(format.size - Stamp::BYTES),
-            offset: 0,
+            filler: filler(plan.format.size - Stamp::BYTES),
+            is_binary: match &plan.protocol {
+                // Published as a string of JSON.
+                Protocol::Relay(_) => Some(false),
+                Protocol::Template(template) if template.publish.is_some() => None,
+                Protocol::Template(_) => Some(plan.format.is_binary),
+            },
+            topics: plan.topics,
+            streams: plan.streams,
         }
     }
 
-    pub(crate) fn read(&mut self, message: &[u8]) -> Delivered {
-        let at = |offset| Stamp::read(message.get(offset..)?);
-        let stamp = at(self.offset).or_else(|| {
-            self.offset = Stamp::find(message)?;
-            at(self.offset)
-        });
-        let Some(stamp) = stamp else {
-            return Delivered::Unstamped;
+    /// Parses the first publication in a message to a subscriber of `topic`. Returns it with what
+    /// follows, in which there may be further ones: some servers put several publications into one
+    /// message. `None` for a message of the server itself, such as the confirmation of a
+    /// subscription.
+    pub(crate) fn first<'a>(
+        &self,
+        topic: usize,
+        message: Message<'a>,
+    ) -> Option<(Delivered, Message<'a>)> {
+        let Message { is_binary, payload } = message;
+        let (stamp, end) = Stamp::find(payload)?;
+        let rest = &payload[end..];
+        let (is_filled, payload) = match rest.strip_prefix(self.filler.as_slice()) {
+            Some(rest) => (true, rest),
+            None => (false, rest),
         };
-        if message[self.offset + Stamp::BYTES..].starts_with(&self.filler) {
+        let is_as_sent = is_filled && self.is_binary.is_none_or(|sent| sent == is_binary);
+        let is_of_topic = stamp.stream % self.topics == topic && stamp.stream < self.streams;
+        let delivered = if is_as_sent && is_of_topic {
             Delivered::Stamp(stamp)
         } else {
             Delivered::Corrupted
-        }
+        };
+        Some((delivered, Message { is_binary, payload }))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
-    use crate::{clock::Moment, plan::ProtocolTemplate};
+    use crate::{
+        clock::Moment,
+        plan::{Pace, ProtocolTemplate},
+    };
 
     const FORMAT: MessageFormat = MessageFormat {
         size: 40,
@@ -125,38 +147,100 @@ mod tests {
         [before, &STAMP.to_bytes(), after].concat()
     }
 
+    /// Returns the protocol of a server that is sent `publish`, or the payload alone.
+    fn template(publish: Option<&str>) -> Protocol {
+        Protocol::Template(ProtocolTemplate {
+            publish: publish.map(str::to_owned),
+            ..ProtocolTemplate::default()
+        })
+    }
+
+    /// Returns all publications in a text message to a subscriber of topic 1 of 2.
+    fn delivered(protocol: &Protocol, payload: &[u8]) -> Vec<Delivered> {
+        let is_binary = false;
+        delivered_to(1, protocol, Message { is_binary, payload })
+    }
+
+    fn delivered_to(topic: usize, protocol: &Protocol, mut message: Message<'_>) -> Vec<Delivered> {
+        let delivery = Delivery::new(&plan::Fanout {
+            run: 1,
+            subscribers: 2,
+            first: 0,
+            publishers: 4,
+            topics: 2,
+            streams: 4,
+            format: FORMAT,
+            pace: Pace::InFlight(1),
+            protocol: protocol.clone(),
+        });
+        let next = || {
+            let (delivered, rest) = delivery.first(topic, message)?;
+            message = rest;
+            Some(delivered)
+        };
+        iter::from_fn(next).collect()
+    }
+
     #[test]
     fn without_a_template_a_message_is_stamp_and_filler() {
-        let protocol = Protocol::Template(ProtocolTemplate::default());
+        let protocol = template(None);
         let message = published(&Publication::new(&protocol, FORMAT, "t", "h"));
         assert_eq!(&message, b"fcl:0003000000000009000000000000004dabcd");
-        let mut delivery = Delivery::new(FORMAT);
-        assert_eq!(delivery.read(&message), Delivered::Stamp(STAMP));
+        assert_eq!(delivered(&protocol, &message), [Delivered::Stamp(STAMP)]);
     }
 
     #[test]
     fn a_template_is_filled_in_and_its_stamp_is_found_again() {
-        let template = ProtocolTemplate {
-            publish: Some(r#"{"to":"{topic}","data":"{payload}"}"#.into()),
-            ..ProtocolTemplate::default()
-        };
-        let message = published(&Publication::new(
-            &Protocol::Template(template),
-            FORMAT,
-            "t",
-            "h",
-        ));
+        let protocol = template(Some(r#"{"to":"{topic}","data":"{payload}"}"#));
+        let message = published(&Publication::new(&protocol, FORMAT, "t", "h"));
         assert!(message.starts_with(br#"{"to":"t","data":"fcl:0003"#));
-        let mut delivery = Delivery::new(FORMAT);
-        // In the second message the stamp has another offset than in the first one.
         for prefix in [b"".as_slice(), b"xx", b"xx"] {
             let message = [prefix, &message].concat();
-            assert_eq!(delivery.read(&message), Delivered::Stamp(STAMP));
+            assert_eq!(delivered(&protocol, &message), [Delivered::Stamp(STAMP)]);
         }
-        assert_eq!(
-            delivery.read(b"{\"subscribed\":\"t\"}"),
-            Delivered::Unstamped
-        );
+        assert!(delivered(&protocol, b"{\"subscribed\":\"t\"}").is_empty());
+    }
+
+    #[test]
+    fn every_publication_in_a_message_counts() {
+        let protocol = template(Some("{payload}"));
+        let one = b"fcl:0003000000000009000000000000004dabcd";
+        let other = b"fcl:000300000000000a000000000000004dabcd";
+        let next = Stamp {
+            sequence: 10,
+            ..STAMP
+        };
+        let both = [Delivered::Stamp(STAMP), Delivered::Stamp(next)];
+        for (before, between, after) in [("", "", ""), ("", "\n", "\n"), ("[\"", "\",\"", "\"]")] {
+            let [before, between, after] = [before, between, after].map(str::as_bytes);
+            let message = [before, one, between, other, after].concat();
+            assert_eq!(delivered(&protocol, &message), both);
+        }
+        let changed = [&one[..38], b"XX", other].concat();
+        let expected = [Delivered::Corrupted, Delivered::Stamp(next)];
+        assert_eq!(delivered(&protocol, &changed), expected);
+        let cut = [one.as_slice(), &other[..35]].concat();
+        assert_eq!(delivered(&protocol, &cut), [Delivered::Stamp(STAMP)]);
+    }
+
+    #[test]
+    fn the_type_of_a_message_is_part_of_it_unless_the_server_decides() {
+        let payload = b"fcl:0003000000000009000000000000004dabcd";
+        for (protocol, text, binary) in [
+            (template(None), true, false),
+            (Protocol::Relay(String::new()), true, false),
+            (template(Some("{payload}")), true, true),
+        ] {
+            for (is_binary, is_right) in [(false, text), (true, binary)] {
+                let expected = if is_right {
+                    Delivered::Stamp(STAMP)
+                } else {
+                    Delivered::Corrupted
+                };
+                let message = Message { is_binary, payload };
+                assert_eq!(delivered_to(1, &protocol, message), [expected]);
+            }
+        }
     }
 
     #[test]
@@ -170,9 +254,22 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_of_another_topic_is_corrupted() {
+        for (stream, topic, is_right) in [("3", 1, true), ("3", 0, false), ("5", 1, false)] {
+            let payload = format!("fcl:000{stream}000000000009000000000000004dabcd");
+            let message = Message {
+                is_binary: false,
+                payload: payload.as_bytes(),
+            };
+            let delivered = delivered_to(topic, &template(None), message);
+            assert_eq!(delivered != [Delivered::Corrupted], is_right, "{payload}");
+        }
+    }
+
+    #[test]
     fn a_changed_filler_is_corrupted() {
         // The third letter of the filler is changed.
         let message = b"fcl:0003000000000009000000000000004dabXd";
-        assert_eq!(Delivery::new(FORMAT).read(message), Delivered::Corrupted);
+        assert_eq!(delivered(&template(None), message), [Delivered::Corrupted]);
     }
 }

@@ -132,9 +132,11 @@ impl Subscribing {
         }
     }
 
-    /// Counts subscriber `index` as subscribed if `message`, which has no stamp, is the
-    /// confirmation of a subscription.
-    pub(crate) fn on_unstamped(&mut self, index: usize, message: &[u8]) {
+    /// Counts subscriber `index` as subscribed if `message` contains the confirmation.
+    pub(crate) fn on_message(&mut self, index: usize, message: &[u8]) {
+        if self.is_subscribed[index] {
+            return;
+        }
         let Protocol::Template(ProtocolTemplate {
             subscribed: Some(confirmation),
             ..

@@ -1,0 +1,250 @@
+//! Runs with `--relay`, against servers that end their HTTP connections as RFC 9112 allows.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use crate::{
+    scripted::{Peer, scripted_from_request},
+    support::Run,
+};
+
+/// The responses of a scripted relay.
+#[derive(Clone, Copy)]
+struct Style {
+    /// The head of each response, without its `Content-Length`.
+    head: &'static str,
+    body: Body,
+    /// Responses on one connection, after which the relay ends it.
+    responses: usize,
+    /// The bytes after the last response.
+    farewell: &'static str,
+}
+
+/// The form of a response's body.
+#[derive(Clone, Copy)]
+enum Body {
+    Chunked,
+    WithLength,
+    UntilTheEnd,
+}
+
+const STYLE: Style = Style {
+    head: "HTTP/1.1 200 OK\r\n",
+    body: Body::WithLength,
+    responses: usize::MAX,
+    farewell: "",
+};
+
+impl Style {
+    fn response(self, body: &str) -> String {
+        let (head, length) = (self.head, body.len());
+        match self.body {
+            Body::WithLength => format!("{head}Content-Length: {length}\r\n\r\n{body}"),
+            Body::UntilTheEnd => format!("{head}\r\n{body}"),
+            Body::Chunked => format!(
+                "{head}Transfer-Encoding: chunked\r\n\r\n{length:X};a=b\r\n{body}\r\n0\r\n\r\n"
+            ),
+        }
+    }
+}
+
+/// A scripted relay, with the number of its HTTP connections.
+struct Relay {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Relay {
+    fn start(style: Style) -> Self {
+        let connections = Arc::<AtomicUsize>::default();
+        let subscribers = Arc::<Mutex<Vec<Peer>>>::default();
+        let address = scripted_from_request(Arc::new({
+            let connections = Arc::clone(&connections);
+            move |peer| {
+                if serve(peer, style, &subscribers).is_some() {
+                    connections.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }));
+        Self {
+            address,
+            connections,
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        let crowd = ["--relay", "--subscribers", "3"];
+        let url = format!("ws://{}", self.address);
+        Run::of("fanout", &url, &[&crowd, arguments].concat())
+    }
+
+    /// Returns the number of HTTP connections that the relay has ended.
+    fn ended(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// Serves one connection. Returns `Some` once the relay has ended it.
+fn serve(mut peer: Peer, style: Style, subscribers: &Mutex<Vec<Peer>>) -> Option<()> {
+    for _ in 0..style.responses {
+        let head = peer.read_head()?;
+        if head.starts_with("GET /ws/") {
+            // Under one lock, so that the list has the subscriber before the next publication.
+            let mut subscribers = subscribers.lock().unwrap();
+            peer.upgrade(&head);
+            subscribers.push(peer);
+            return None;
+        }
+        let (_, length) = head.split_once("\r\nContent-Length: ").unwrap();
+        let body = peer.read_body(length.trim_end().parse().unwrap())?;
+        let response = if head.starts_with("POST /register ") {
+            r#"{"url":"ws://h/ws/ID"}"#
+        } else {
+            let (_, message) = body.split_once(r#""message":""#).unwrap();
+            let message = message.strip_suffix("\"}").unwrap();
+            let mut subscribers = subscribers.lock().unwrap();
+            subscribers.iter_mut().for_each(|peer| peer.send(message));
+            r#"{"queued":3}"#
+        };
+        peer.write(style.response(response).as_bytes());
+    }
+    peer.write(style.farewell.as_bytes());
+    peer.end();
+    Some(())
+}
+
+const ONE_AT_A_TIME: [&str; 2] = ["--in-flight", "1"];
+const MANY_AT_A_TIME: [&str; 2] = ["--in-flight", "9"];
+const SLOWLY: [&str; 2] = ["--rate", "30"];
+
+#[test]
+fn a_relay_may_end_a_connection_between_two_responses_without_a_word() {
+    for pace in [ONE_AT_A_TIME, MANY_AT_A_TIME, SLOWLY] {
+        let relay = Relay::start(Style {
+            responses: 1,
+            ..STYLE
+        });
+        let run = relay.run(&pace);
+        run.assert_whole();
+        // Three subscribers and the publisher, each once, however often the relay ends.
+        assert_eq!(run.count("connections.opened"), 4);
+        assert_eq!(run.count("connections.disconnected"), 0);
+        assert!(relay.ended() > 4);
+    }
+}
+
+#[test]
+fn a_relay_may_announce_that_it_ends_a_connection() {
+    for head in [
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n",
+        "HTTP/1.0 200 OK\r\n",
+    ] {
+        for pace in [ONE_AT_A_TIME, MANY_AT_A_TIME] {
+            let style = Style {
+                head,
+                responses: 1,
+                ..STYLE
+            };
+            Relay::start(style).run(&pace).assert_whole();
+        }
+    }
+}
+
+#[test]
+fn a_relay_may_end_a_connection_after_some_requests_that_were_sent_at_once() {
+    let relay = Relay::start(Style {
+        responses: 4,
+        ..STYLE
+    });
+    relay.run(&MANY_AT_A_TIME).assert_whole();
+}
+
+#[test]
+fn a_relay_may_send_a_408_before_it_ends_an_idle_connection() {
+    let relay = Relay::start(Style {
+        responses: 1,
+        farewell: "HTTP/1.0 408 Request Time-out\r\nConnection: close\r\n\r\nslow",
+        ..STYLE
+    });
+    relay.run(&ONE_AT_A_TIME).assert_whole();
+}
+
+#[test]
+fn a_relay_may_answer_in_any_form_of_http_1() {
+    for style in [
+        Style {
+            body: Body::Chunked,
+            ..STYLE
+        },
+        Style {
+            head: "HTTP/1.1 202 Accepted\r\n",
+            ..STYLE
+        },
+        Style {
+            head: "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\n",
+            ..STYLE
+        },
+        Style {
+            body: Body::UntilTheEnd,
+            responses: 1,
+            ..STYLE
+        },
+    ] {
+        Relay::start(style).run(&SLOWLY).assert_whole();
+    }
+}
+
+#[test]
+fn a_host_of_the_command_line_is_that_of_the_requests_over_http_too() {
+    let hosts = Arc::<Mutex<Vec<String>>>::default();
+    let address = scripted_from_request(Arc::new({
+        let hosts = Arc::clone(&hosts);
+        move |mut peer| {
+            let head = peer.read_head().unwrap_or_default();
+            let host = head.lines().find(|line| line.starts_with("Host: "));
+            hosts.lock().unwrap().push(host.unwrap().to_owned());
+            peer.write(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
+        }
+    }));
+    let arguments = ["--relay", "--header", "Host: a.example"];
+    let run = Run::of("fanout", &format!("ws://{address}"), &arguments);
+    assert_eq!(run.code, Some(1));
+    assert_eq!(*hosts.lock().unwrap(), ["Host: a.example"]);
+}
+
+#[test]
+fn a_relay_that_never_answers_a_publication_fails_the_run() {
+    let subscribers = Mutex::new(Vec::new());
+    let attempts = Arc::<AtomicUsize>::default();
+    let address = scripted_from_request(Arc::new({
+        let attempts = Arc::clone(&attempts);
+        move |mut peer| {
+            let Some(head) = peer.read_head() else {
+                return;
+            };
+            if head.starts_with("GET ") {
+                peer.upgrade(&head);
+                subscribers.lock().unwrap().push(peer);
+            } else if head.starts_with("POST /register ") {
+                peer.write(STYLE.response(r#"{"url":"ws://h/ws/ID"}"#).as_bytes());
+                peer.end();
+            } else {
+                attempts.fetch_add(1, Ordering::Relaxed);
+                peer.end();
+            }
+        }
+    }));
+    let arguments = ["--relay", "--subscribers", "1", "--rate", "30"];
+    let run = Run::of("fanout", &format!("ws://{address}"), &arguments);
+    assert_eq!(run.code, Some(1));
+    assert_eq!(
+        run.error_line(),
+        "framecast: the server has ended 1 connection"
+    );
+    assert_eq!(attempts.load(Ordering::Relaxed), 2);
+}
