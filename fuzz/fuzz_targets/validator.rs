@@ -83,7 +83,7 @@ fn check(validated: &Validated, len: usize, decoded: &Decoded, shown: &[u8]) {
 }
 
 /// Returns the whole frames as the validator must rewrite them for fastwebsockets: the payload
-/// unmasked, the key unchanged, every message binary and not compressed.
+/// unmasked, the key unchanged, every message binary and not compressed, a Close with 1013 for 1014.
 fn shown(wire: &[u8], decoded: &Decoded) -> Vec<u8> {
     let mut shown = Vec::new();
     for frame in &decoded.frames {
@@ -92,6 +92,9 @@ fn shown(wire: &[u8], decoded: &Decoded) -> Vec<u8> {
         shown.extend(&frame.payload);
         if matches!(frame.opcode(), 1 | 2) {
             shown[at] = frame.first & 0x80 | 0x02;
+        }
+        if frame.opcode() == 8 && frame.payload.starts_with(&1014_u16.to_be_bytes()) {
+            shown[at + frame.header_len + 1] = 1013_u16.to_be_bytes()[1];
         }
     }
     shown

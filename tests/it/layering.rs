@@ -133,6 +133,7 @@ const PURE: &[&str] = &[
     "crates/wire/src/inflate/mod.rs",
     "crates/wire/src/utf8.rs",
     "crates/wire/src/protocol_error.rs",
+    "crates/wire/src/validator/close_code.rs",
     "crates/wire/src/validator/mod.rs",
     "src/hub/bounds/allowance.rs",
     "src/hub/shard/attendance.rs",

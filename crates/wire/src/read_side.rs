@@ -16,12 +16,12 @@ use fastwebsockets::{WebSocket, WebSocketError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    frame::Kind,
+    frame::{Kind, is_close},
     gate::{self, Gate, IsFinal, MessageInfos},
     inflate::Inflater,
     protocol_error::ProtocolError,
     utf8,
-    validator::{MessageInfo, Role, Rules},
+    validator::{MessageInfo, Role, Rules, close_code::restored},
 };
 
 /// The stream that is given to fastwebsockets.
@@ -53,9 +53,8 @@ impl From<WebSocketError> for Stop {
             WebSocketError::UnexpectedEOF | WebSocketError::ConnectionClosed => {
                 return Self::Lost(io::ErrorKind::UnexpectedEof.into());
             }
-            WebSocketError::InvalidCloseCode | WebSocketError::InvalidCloseFrame => {
-                ProtocolError::InvalidClose
-            }
+            WebSocketError::InvalidCloseCode => ProtocolError::InvalidCloseCode,
+            WebSocketError::InvalidCloseFrame => ProtocolError::InvalidClose,
             WebSocketError::InvalidUTF8 => ProtocolError::InvalidUtf8,
             WebSocketError::FrameTooLarge => ProtocolError::MessageTooBig,
             _ => ProtocolError::Malformed,
@@ -109,6 +108,9 @@ pub enum Reading {
 /// Returns a `WebSocket` that reads the peer's frames from `inner` and checks them by `rules`.
 /// `write` is called with each answer to a control frame, as one whole encoded frame.
 ///
+/// A Close with 1014 is returned with 1013, because fastwebsockets does not know 1014. Its answer
+/// has the peer's code.
+///
 /// Every data frame comes as binary. `infos` gets the kind of each message, in the same order.
 pub fn web_socket<R, W>(
     inner: R,
@@ -159,7 +161,12 @@ impl<R: Unpin, W: FnMut(&[u8]) + Unpin> AsyncWrite for ReadSide<R, W> {
         _: &mut Context<'_>,
         frame: &[u8],
     ) -> Poll<io::Result<usize>> {
-        (self.get_mut().write)(frame);
+        let Self { gate, write } = self.get_mut();
+        if is_close(frame) && gate.has_replaced_close_code() {
+            write(&restored(frame));
+        } else {
+            write(frame);
+        }
         Poll::Ready(Ok(frame.len()))
     }
 

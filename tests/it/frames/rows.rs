@@ -191,7 +191,7 @@ pub(super) fn closes() -> Vec<Row> {
         ),
     ];
     for code in [
-        1000, 1001, 1002, 1003, 1007, 1011, 1012, 1013, 3000, 3999, 4000, 4999,
+        1000, 1001, 1002, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999,
     ] {
         let name = format!("code {code}");
         rows.push(row(
@@ -205,10 +205,11 @@ pub(super) fn closes() -> Vec<Row> {
     ];
     for code in bad {
         let name = format!("code {code}");
+        // The reason says what was wrong, and is not the client's own.
         rows.push(row(
             name,
-            &[&frame(0x88, &code.to_be_bytes())],
-            &[&close(1002, "")],
+            &[&frame(0x88, &close(code, "bye")[2..])],
+            &[&close(1002, "invalid close code")],
         ));
     }
     rows

@@ -163,8 +163,17 @@ async fn a_close_frame_is_answered_once_with_its_code() {
 }
 
 #[tokio::test]
+async fn the_code_1014_of_a_gateway_is_answered_and_shown_like_any_other() {
+    let (mut client, mut socket) = connected(b"\x88\x05\x03\xF6bye").await;
+    let reply = masked_frame(&mut socket).await;
+    assert_eq!(reply, (0x88, b"\x03\xF6bye".to_vec()));
+    drop(socket);
+    client.noticed("with code 1014 (bye)").await;
+}
+
+#[tokio::test]
 async fn a_protocol_error_of_the_server_is_answered_by_its_close_code() {
-    let errors: [(&[u8], u16); 9] = [
+    let errors: [(&[u8], u16); 12] = [
         (b"\x81\x01\xff", 1007),
         // Invalid UTF-8 in a frame of which most bytes have not arrived yet.
         (b"\x81\x7E\xFF\xFFok\xF0\x9F\x98x", 1007),
@@ -175,6 +184,9 @@ async fn a_protocol_error_of_the_server_is_answered_by_its_close_code() {
         (b"\x89\x7E\x00\x7E", 1002),
         (b"\x82\x7F\0\0\0\0\x01\0\0\x01", 1009),
         (b"\x88\x02\x03\xEE", 1002),
+        (b"\x88\x02\x03\xF7", 1002),
+        (b"\x88\x05\x03\xF8bye", 1002),
+        (b"\x88\x02\x0B\xB7", 1002),
     ];
     for (frame, code) in errors {
         let (mut client, mut socket) = connected(frame).await;

@@ -6,14 +6,18 @@
 //!
 //! It rewrites every data message to plain binary for fastwebsockets, which would drop a code point
 //! that is cut off at the end of a fragmented text, and would refuse compressed messages. The real
-//! kind of each message goes into a queue of [`MessageInfo`].
+//! kind of each message goes into a queue of [`MessageInfo`]. [`close_code`] checks the code of a
+//! Close.
 //!
 //! Section numbers are those of [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455).
 
+pub(super) mod close_code;
+
 use std::collections::VecDeque;
 
+use self::close_code::ArrivingCode;
 use super::{
-    frame::Kind,
+    frame::{Kind, Opcode},
     header::{CONTROL, FIN, Header, OPCODE, RSV, RSV1},
     protocol_error::ProtocolError,
     utf8::Utf8,
@@ -102,6 +106,8 @@ pub struct Validator {
     /// The current frame is the last of its message.
     is_final: bool,
     utf8: Utf8,
+    /// The code of the Close frame that is arriving.
+    close_code: ArrivingCode,
     /// The fragmented message that is arriving.
     message: Option<Fragmented>,
 }
@@ -127,6 +133,7 @@ impl Validator {
             is_text: false,
             is_final: false,
             utf8: Utf8::default(),
+            close_code: ArrivingCode::default(),
             message: None,
         }
     }
@@ -140,6 +147,11 @@ impl Validator {
     /// Returns true if part of a header has arrived, and its end has not.
     pub(super) fn is_in_header(&self) -> bool {
         !self.header.is_empty()
+    }
+
+    /// Returns true if a Close frame is shown with another code than the peer has sent.
+    pub(super) fn has_replaced_close_code(&self) -> bool {
+        self.close_code.is_replaced
     }
 
     /// Returns the number of payload bytes of the current frame that have not arrived yet.
@@ -193,6 +205,7 @@ impl Validator {
         if self.is_text && !self.utf8.feed(piece) {
             return Err(ProtocolError::InvalidUtf8);
         }
+        self.close_code.take(piece)?;
         if self.left == 0 {
             self.end_frame()?;
         }
@@ -271,6 +284,9 @@ impl Validator {
         } else {
             self.is_text = false;
             self.is_final = false;
+            if first & OPCODE == Opcode::Close as u8 {
+                self.close_code.begin(length)?;
+            }
         }
         self.left = length;
         self.key = self.header.key();

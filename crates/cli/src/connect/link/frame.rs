@@ -53,6 +53,18 @@ pub(crate) fn close(code: u16, reason: &str) -> Vec<u8> {
     masked(Frame::close(code, reason.as_bytes()))
 }
 
+/// Returns the unmasked payload of an encoded control frame.
+pub(crate) fn payload(wire: &[u8]) -> Vec<u8> {
+    match wire {
+        [_, _, a, b, c, d, payload @ ..] => {
+            let mut payload = payload.to_vec();
+            fastwebsockets::unmask(&mut payload, [*a, *b, *c, *d]);
+            payload
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Encodes a frame, masked with a random key, as §5.3 requires of every frame from a client.
 fn masked(mut frame: Frame<'_>) -> Vec<u8> {
     frame.mask();
@@ -87,6 +99,7 @@ mod tests {
         let wire = close(1000, "bye");
         assert_eq!(wire[..2], [0x88, 0x80 | 5]);
         assert_eq!(unmasked(&wire[2..6], &wire[6..]), b"\x03\xe8bye");
+        assert_eq!(payload(&wire), b"\x03\xe8bye");
     }
 
     #[test]
