@@ -18,7 +18,7 @@ pub enum Disconnect {
     /// The peer began the closing handshake (RFC 6455 §5.5.1); its code is echoed.
     #[error("closed by peer")]
     ByPeer,
-    /// The peer ended the stream, or reset it, without a Close.
+    /// The peer ended the stream, or reset it, without a Close. It may still read what waits for it.
     #[error("connection lost")]
     Lost,
     /// Nothing came from the peer, not even an answer to a Ping.
@@ -72,7 +72,6 @@ impl Disconnect {
         matches!(
             self,
             Self::ShardPanicked
-                | Self::Lost
                 | Self::NoPong
                 | Self::Overloaded
                 | Self::SlowConsumer

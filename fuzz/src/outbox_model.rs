@@ -195,10 +195,7 @@ impl Model {
 
 /// Returns true if the outbox discards its queue, because the peer would not read it any more.
 fn discards_queue(reason: Disconnect) -> bool {
-    matches!(
-        reason,
-        Disconnect::Lost | Disconnect::NoPong | Disconnect::SlowConsumer
-    )
+    matches!(reason, Disconnect::NoPong | Disconnect::SlowConsumer)
 }
 
 /// Size that the outbox counts for an element besides its bytes.

@@ -1,12 +1,15 @@
 //! The end of a connection: the closing handshake, bounded in time.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
+    pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use tokio::{join, time::timeout};
+use tokio::{
+    join,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     connection::reader::Reader,
@@ -20,6 +23,30 @@ use crate::{
     protocol::Protocol,
 };
 
+/// Returns the time until which a connection that ends now must be closed.
+pub(super) fn deadline(handle: &HandleRef) -> Instant {
+    let within = handle.shard().config().timeouts.close;
+    let draining = handle.shard().draining().map(DrainTime::for_closing);
+    Instant::now() + draining.map_or(within, |draining| draining.min(within))
+}
+
+/// Waits, at most `until` then, until the outbox has all messages that were published before the
+/// peer has ended the stream: the peer may have shut down its sending side alone, and still read,
+/// among others its own messages. Writes the outbox meanwhile.
+pub(super) async fn await_deliveries(handle: &HandleRef, until: Instant) {
+    let Some(mut deliveries) = handle.deliveries() else {
+        return;
+    };
+    let queued = poll_fn(|cx| {
+        if handle.register_waker(cx).is_some() {
+            return Poll::Ready(());
+        }
+        handle.write_queued();
+        Pin::new(&mut deliveries).poll(cx).map(drop)
+    });
+    let _ = timeout_at(until, queued).await;
+}
+
 /// Closes a connection that has ended for `reason`: publishes what its client and its protocol have
 /// left to publish, writes the outbox, whose last frame is the Close, and gives the peer the time
 /// to answer (RFC 6455 §7.1.1). Returns true if the closing handshake was complete in time.
@@ -28,10 +55,8 @@ pub(super) async fn close(
     mut protocol: Box<dyn Protocol>,
     reader: &mut Reader,
     reason: Disconnect,
+    until: Instant,
 ) -> bool {
-    let within = handle.shard().config().timeouts.close;
-    let draining = handle.shard().draining().map(DrainTime::for_closing);
-    let within = draining.map_or(within, |draining| draining.min(within));
     poll_fn(|cx| {
         reader.publish_after_end(cx, handle.shard());
         Poll::Ready(())
@@ -39,8 +64,8 @@ pub(super) async fn close(
     .await;
     let mut last = Publications::default();
     protocol.on_close(reason, &mut protocol::Context::new(handle, &mut last));
-    let handshake = timeout(within, closing_handshake(handle, protocol, reader, reason));
-    let (orderly, ()) = join!(handshake, publish_last(handle, last, within));
+    let handshake = timeout_at(until, closing_handshake(handle, protocol, reader, reason));
+    let (orderly, ()) = join!(handshake, publish_last(handle, last, until));
     orderly.is_ok()
 }
 
@@ -78,13 +103,13 @@ async fn closing_handshake(
 }
 
 /// Publishes what the protocol has published in `on_close`: with a permit if the hub has too much
-/// to deliver, or without one after the time `within`.
-async fn publish_last(handle: &HandleRef, last: Publications, within: Duration) {
+/// to deliver, or without one after the time `until`.
+async fn publish_last(handle: &HandleRef, last: Publications, until: Instant) {
     if last.is_empty() {
         return;
     }
     let permit = if handle.must_wait_to_publish() {
-        timeout(within, handle.acquire_permit_after_end(last.held_bytes()))
+        timeout_at(until, handle.acquire_permit_after_end(last.held_bytes()))
             .await
             .ok()
     } else {

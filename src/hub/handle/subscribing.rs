@@ -1,7 +1,12 @@
 //! The topics that a connection follows.
 
+use tokio::sync::oneshot;
+
 use crate::{
-    hub::{handle::HandleRef, shard::subscriptions::subscription_bytes},
+    hub::{
+        handle::HandleRef,
+        shard::{Item, Work, subscriptions::subscription_bytes},
+    },
     topic::{
         TopicName,
         list::{MAX_TOPICS, Topics},
@@ -78,6 +83,18 @@ impl HandleRef {
         }
         drop(state);
         self.spend(TOPIC_CHANGE);
+    }
+
+    /// Returns a receiver that completes, with an error, when all that was published before now is queued
+    /// for this connection. Returns `None` if it follows no topic.
+    pub(crate) fn deliveries(&self) -> Option<oneshot::Receiver<()>> {
+        self.with(|peer| !peer.subscriptions.is_empty())
+            .filter(|follows| *follows)?;
+        let (done, queued) = oneshot::channel::<()>();
+        // The shard drops the sender when it has fanned out what is before this in its inbox.
+        let work: Work = Box::new(move |_| drop(done));
+        self.shard.inbox().push(Item::Run(work));
+        Some(queued)
     }
 
     /// Returns true if following these topics takes more memory than what is followed now, and memory
