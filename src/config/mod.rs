@@ -2,8 +2,9 @@
 //!
 //! [`hub`] has the settings for all connections, in four groups: [`access`], [`limits`],
 //! [`timeouts`] and [`deflate`]. A server adds [`registrations`] and what is in this file.
-//! `public_url` parses the URL by which clients outside reach the server, [`memory`] finds how much
-//! memory the process may use, and `invalid` is the error of a setting.
+//! `public_url` parses the URL by which clients outside reach the server, `page_origin` the origin
+//! of a page. [`memory`] finds how much memory the process may use, and `invalid` is the error of a
+//! setting.
 
 mod access;
 mod deflate;
@@ -11,6 +12,7 @@ mod hub;
 mod invalid;
 mod limits;
 mod memory;
+mod page_origin;
 mod public_url;
 mod registrations;
 mod timeouts;
@@ -22,7 +24,7 @@ pub use self::{
     access::Access, deflate::Deflate, hub::HubConfig, invalid::InvalidSetting, limits::Limits,
     registrations::Registrations, timeouts::Timeouts,
 };
-pub(crate) use self::{access::allowed_host, public_url::PublicUrl};
+pub(crate) use self::{access::allowed_host, page_origin::PageOrigin, public_url::PublicUrl};
 
 /// The server's configuration. Every default is safe to run with.
 #[derive(Clone, Debug)]

@@ -182,6 +182,7 @@ const PURE: &[&str] = &[
     "src/config/access.rs",
     "src/config/invalid.rs",
     "src/config/mod.rs",
+    "src/config/page_origin.rs",
     "src/config/public_url.rs",
     "src/message.rs",
     "src/metrics/counter.rs",

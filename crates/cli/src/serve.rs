@@ -71,8 +71,9 @@ struct Settings {
     #[arg(long, value_name = "SIZE")]
     memory_budget: Option<Size>,
 
-    /// Let web pages of this origin use the server, such as https://app.example; * allows all
-    /// origins; may be repeated [default: only the server's own]
+    /// Let web pages of this origin use the server, such as https://app.example, or an application,
+    /// such as capacitor://localhost; * allows all origins; may be repeated [default: only the
+    /// server's own]
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Option<Vec<String>>,
 
