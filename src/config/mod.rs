@@ -34,6 +34,11 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Number and lifetime of registrations, which `POST /register` makes.
     pub registrations: Registrations,
+    /// Time for which an HTTP connection may be idle between two requests. Default: 75 s, which is
+    /// more than the 60 s after which most load balancers close their idle connections.
+    ///
+    /// `--keep-alive-timeout`
+    pub keep_alive_timeout: Duration,
     /// Time for the drain at shutdown: for open requests, deliveries and closing handshakes.
     /// Default: 10 s.
     pub drain_timeout: Duration,
@@ -46,6 +51,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             registrations: Registrations::default(),
+            keep_alive_timeout: Duration::from_secs(75),
             drain_timeout: Duration::from_secs(10),
             hub: HubConfig::default(),
         }
@@ -62,6 +68,7 @@ impl Config {
         self.check_listen()?;
         self.hub.check()?;
         self.registrations.check()?;
+        in_time("keep-alive-timeout", self.keep_alive_timeout)?;
         in_time("drain-timeout", self.drain_timeout)
     }
 
@@ -122,6 +129,9 @@ mod tests {
         };
         let two_days = Duration::from_secs(2 * 24 * 60 * 60);
         assert!(refused(|c| c.drain_timeout = two_days).starts_with("drain-timeout:"));
+        refused_by("keep-alive-timeout", |c| {
+            c.keep_alive_timeout = Duration::ZERO;
+        });
         refused_by("max-fragments", |c| c.hub.limits.fragments = 0);
         refused_by("close-timeout", |c| c.hub.timeouts.close = Duration::ZERO);
         refused_by("registration-lifetime", |c| {

@@ -8,8 +8,9 @@ use crate::config::invalid::{InvalidSetting, in_time};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// Time for the head of a request, from when the connection begins to wait for it to its last
-    /// byte, and as much again for its body. Default: 5 s.
+    /// Time for the head of a request, to its last byte: from when the connection is accepted for
+    /// the first one, and from its first byte for each later one. As much again for its body.
+    /// Default: 5 s.
     ///
     /// `--request-timeout`
     pub request: Duration,

@@ -1,30 +1,66 @@
 //! The wait of an HTTP connection for the head of its next request.
 //!
+//! The first head must come within the time for a request, counted from when the connection was
+//! accepted. Before a later one the connection may be idle for the keep-alive time; the time for
+//! the head then begins with its first byte. (If that byte came together with the request before,
+//! the connection counts as idle until the next byte.)
+//!
 //! A connection that waits for a head holds as much memory as one whose head has come. So while
 //! memory is short, it is closed when it has waited for as long as a slow consumer may be blocked.
 
 use std::{
     cell::Cell,
-    future::Future,
-    time::{Duration, Instant},
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::{Poll, ready},
+    time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
-use crate::hub::shard::Shard;
+use crate::{config::Timeouts, hub::bounds::budget::Budget, server::stream::Signals};
 
 /// The head that a connection waits for.
 pub(super) struct AwaitedHead {
+    signals: Arc<Signals>,
+    limits: WaitLimits,
     /// The start of the wait. `None` while a request is being answered.
     since: Cell<Option<Instant>>,
+    /// The time when the first byte of the head was seen.
+    begun: Cell<Option<Instant>>,
     is_first: Cell<bool>,
 }
 
-impl AwaitedHead {
-    /// Begins to wait for the first head.
-    pub(super) fn awaited() -> Self {
+/// The limits of the wait for a head.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WaitLimits {
+    /// Time from the first byte of a head to its last one.
+    pub(super) request: Duration,
+    /// Time between two requests.
+    pub(super) keep_alive: Duration,
+    /// Time to wait while memory is short.
+    pub(super) blocked: Duration,
+}
+
+impl WaitLimits {
+    pub(super) fn new(timeouts: &Timeouts, keep_alive: Duration) -> Self {
         Self {
+            request: timeouts.request,
+            keep_alive,
+            blocked: timeouts.blocked,
+        }
+    }
+}
+
+impl AwaitedHead {
+    /// Begins to wait for the first head on a stream with these signals.
+    pub(super) fn awaited(signals: Arc<Signals>, limits: WaitLimits) -> Self {
+        Self {
+            signals,
+            limits,
             since: Cell::new(Some(Instant::now())),
+            begun: Cell::default(),
             is_first: Cell::new(true),
         }
     }
@@ -35,35 +71,84 @@ impl AwaitedHead {
         self.since.set(None);
         self.is_first.set(false);
         let answer = answer.await;
-        self.since.set(Some(Instant::now()));
+        self.begin();
         answer
     }
 
-    /// Returns when the connection is to be closed, because memory is short and it has waited for
-    /// too long. For the first head this is counted as an unfinished request. It is not counted
-    /// later: a client that has got an answer may have nothing more to ask.
+    /// Begins to wait for the next head. The bytes that have come until now are of the request
+    /// before.
+    pub(super) fn begin(&self) {
+        self.signals.take_received();
+        self.begun.set(None);
+        self.since.set(Some(Instant::now()));
+    }
+
+    /// Returns when the connection is to be closed, because it has waited for too long: for the
+    /// head, for the next request, or for either while memory is short.
+    ///
+    /// Of the last, the wait for a first head is counted as an unfinished request. Later ones are
+    /// not: a client that has got an answer may have nothing more to ask.
+    ///
+    /// Must be polled whenever bytes have come, which are noted here.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub(super) async fn given_up(&self, shard: &Shard) {
-        let longest = shard.config().timeouts.blocked;
-        let budget = shard.ledger().budget();
-        loop {
-            let waited = self
-                .since
-                .get()
-                .map_or(Duration::ZERO, |since| since.elapsed());
-            if waited >= longest && budget.is_crowded() {
-                if self.is_first.get() {
-                    budget.counts.unfinished.increment();
+    pub(super) async fn given_up(&self, budget: &Budget) {
+        let mut timer = pin!(sleep_until(Instant::now()));
+        poll_fn(|cx| {
+            loop {
+                let now = Instant::now();
+                let Some(deadline) = self.deadline(now) else {
+                    // Looked at again when the answer is ready: its task is polled then.
+                    return Poll::Pending;
+                };
+                if now >= deadline || self.is_in_the_way(now, budget) {
+                    return Poll::Ready(());
                 }
-                return;
+                let next = deadline.min(self.next_check(now));
+                if timer.is_elapsed() || timer.deadline() > next {
+                    timer.as_mut().reset(next);
+                }
+                ready!(timer.as_mut().poll(cx));
             }
-            sleep(longest.saturating_sub(waited).max(CHECK_INTERVAL)).await;
+        })
+        .await;
+    }
+
+    /// Returns the time until which the head must have come, or `None` if none is awaited.
+    fn deadline(&self, now: Instant) -> Option<Instant> {
+        let since = self.since.get()?;
+        if self.begun.get().is_none() && self.signals.take_received() {
+            self.begun.set(Some(now));
         }
+        let limits = &self.limits;
+        Some(match self.begun.get() {
+            _ if self.is_first.get() => since + limits.request,
+            Some(begun) => begun + limits.request,
+            None => since + limits.keep_alive,
+        })
+    }
+
+    /// Returns true if memory is short and the connection has waited for too long to keep it.
+    fn is_in_the_way(&self, now: Instant, budget: &Budget) -> bool {
+        let must_go = self.since.get().is_some_and(|since| {
+            now.duration_since(since) >= self.limits.blocked && budget.is_crowded()
+        });
+        if must_go && self.is_first.get() {
+            budget.counts.unfinished.increment();
+        }
+        must_go
+    }
+
+    /// Returns the time of the next check whether memory is short.
+    fn next_check(&self, now: Instant) -> Instant {
+        let blocked = self.since.get().map(|since| since + self.limits.blocked);
+        let soonest = now + CHECK_INTERVAL;
+        blocked.map_or(soonest, |blocked| blocked.max(soonest))
     }
 }
 
-/// Shortest time between two checks of a connection whether memory is short: each costs a wake-up.
+/// Shortest time between two checks of a connection whether memory is short: each costs a wake-up,
+/// and many connections may be idle.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);

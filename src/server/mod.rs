@@ -7,16 +7,18 @@
 //!   a shard                         101        socket
 //! ```
 //!
-//! A [`listener`] accepts sockets, and hands each to a shard. There `http` reads its requests, in
-//! `turns` like those of a connection. [`routes`] finds the code that answers a request for the
-//! [`site`]: [`api`] and [`page`] answer with a [`response`], `upgrade` turns the request into a
-//! connection, and [`upgraded`] takes the socket there. [`head`] and [`body`] read a request within
-//! limits. [`host`] and [`origin`] check whether it is let in.
+//! A [`listener`] accepts sockets, and hands each to a shard. There `http` reads its requests from
+//! a [`stream`], in `turns` like those of a connection. [`answer`] begins and ends the answer to a
+//! request for the [`site`], and [`routes`] finds the code for its path: [`api`] and [`page`] answer
+//! with a [`response`], `upgrade` turns the request into a connection, and [`upgraded`] takes the
+//! socket there. [`head`] and [`body`] read a request within limits, [`query`] has the topics in its
+//! target. [`host`] and [`origin`] check whether it is let in.
 //!
 //! The `watchdog` notices shards that stand still, as [`standing`] decides. A client that no shard
 //! can serve gets one answer, from `brief`. [`shortage_log`] logs what is ended or refused while
 //! memory is short, and `internals` opens private parts for `fuzz/`.
 
+mod answer;
 mod api;
 mod body;
 mod brief;
@@ -28,11 +30,13 @@ pub(crate) mod internals;
 mod listener;
 mod origin;
 mod page;
+mod query;
 mod response;
 mod routes;
 mod shortage_log;
 mod site;
 mod standing;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -50,6 +54,7 @@ use std::{
 };
 
 use tokio::{
+    join,
     sync::{mpsc, watch},
     time::{interval, sleep, timeout},
 };
@@ -117,8 +122,9 @@ impl Server {
     }
 
     /// Serves until `shutdown` completes or a shard panics, and then drains: accepts no more
-    /// sockets, lets requests finish, delivers all publications, writes the outboxes, and closes
-    /// every connection with 1012. The connections of a shard that panicked were closed with 1011.
+    /// sockets, answers the requests that it has begun to answer, delivers all publications, writes
+    /// the outboxes, and closes every connection with 1012. The connections of a shard that panicked
+    /// were closed with 1011.
     ///
     /// # Errors
     ///
@@ -132,9 +138,11 @@ impl Server {
     /// while a [`Hub`] handle exists.
     pub async fn serve(self, shutdown: impl Future) -> Result<(), Error> {
         let (end, is_ending) = watch::channel(false);
-        let (open, mut all_closed) = mpsc::channel(1);
+        let (open, all_closed) = mpsc::channel(1);
+        let (answering, all_answered) = mpsc::channel(1);
         let lifetime = Lifetime {
             is_ending,
+            answering: answering.downgrade(),
             _open: open,
         };
         let Self {
@@ -154,6 +162,10 @@ impl Server {
         }
         // Every open connection holds a clone, and the drain waits for those alone.
         drop(handoff);
+        let requests = Requests {
+            all_answered,
+            all_closed,
+        };
         tokio::select! {
             () = housekeeping(&site) => {}
             () = site.hub.shard_panicked() => {}
@@ -161,7 +173,8 @@ impl Server {
         }
         info!("draining");
         let _ = end.send(true);
-        let drained = drain(&site, &mut all_closed).await;
+        drop(answering);
+        let drained = drain(&site, requests).await;
         if site.hub.has_panicked() {
             return Err(Error::ShardPanicked);
         }
@@ -185,13 +198,27 @@ async fn housekeeping(site: &Site) {
     }
 }
 
-/// Waits for open requests and drains the hub, within the drain timeout.
-async fn drain(site: &Site, all_closed: &mut mpsc::Receiver<Infallible>) -> Result<(), Error> {
+/// The ends of the requests that are under way. Nothing is sent on either channel.
+struct Requests {
+    /// Closed when every request whose head has come is answered.
+    all_answered: mpsc::Receiver<Infallible>,
+    /// Closed when every HTTP connection is closed.
+    all_closed: mpsc::Receiver<Infallible>,
+}
+
+/// Waits for the answers to requests, then drains the hub, within the drain timeout. A client that
+/// has sent a part of a request's head may send the rest meanwhile, and is then refused. No other
+/// client waits for that.
+async fn drain(site: &Site, mut requests: Requests) -> Result<(), Error> {
     let time = DrainTime(site.drain_timeout);
     let started = Instant::now();
-    let _ = timeout(time.for_requests(), all_closed.recv()).await;
-    let left = time.0.saturating_sub(started.elapsed());
-    Ok(site.hub.drain(left).await?)
+    let _ = timeout(time.for_requests(), requests.all_answered.recv()).await;
+    let elapsed = started.elapsed();
+    let rest = time.for_requests().saturating_sub(elapsed);
+    let closed = timeout(rest, requests.all_closed.recv());
+    let drained = site.hub.drain(time.0.saturating_sub(elapsed));
+    let (drained, _) = join!(drained, closed);
+    Ok(drained?)
 }
 
 /// Pause between two batches of deletions, in which the shards can use the registry.

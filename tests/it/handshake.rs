@@ -53,6 +53,11 @@ fn a_handshake_that_asks_rightly_is_answered_101() {
         "/echo | Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
         "/echo | Sec-WebSocket-Accept: forged",
         "/echo | Origin: http://a.localhost",
+        // An empty body is none.
+        "/echo | Content-Length: 0",
+        // A name may have the character that stands for what is not UTF-8.
+        "/ws?topic=a%EF%BF%BD",
+        "/ws?topic=a&topic_id=7&channels&rooms=x",
     ];
     let server = TestServer::start();
     check(&server, &cases, SWITCHED, UPGRADED);
@@ -125,6 +130,9 @@ fn a_handshake_with_a_fault_is_a_bad_request() {
         "/echo | Host: a.localhost | Host: b.example",
         // What follows the request are frames, and nothing else.
         "/echo | Content-Length: 8",
+        "/echo | Content-Length: 0 | Content-Length: 8",
+        "/echo | Content-Length: 0, 0",
+        "/echo | Content-Length: +0",
         "/echo | Transfer-Encoding: chunked",
         // Not HTTP.
         "/echo | Host : a.localhost",
@@ -143,6 +151,11 @@ fn a_handshake_with_a_fault_is_a_bad_request() {
         "/ws?topic=a%00",
         "/ws?topic=%FF",
         "/ws?topic=a&topic=%C3%28",
+        // Keys by which `topic` was meant: the client would be in the lobby, and not know it.
+        "/ws?topics=a",
+        "/ws?Topic=a",
+        "/ws?channel=a",
+        "/ws?topic=a&room=b",
     ];
     check(&TestServer::start(), &cases, BAD, &[]);
 }

@@ -2,6 +2,7 @@
 
 use framecast_test_support::{Answer, TestServer};
 
+mod connections;
 mod hosts;
 mod limits;
 mod origin;

@@ -177,6 +177,7 @@ const PURE: &[&str] = &[
     "src/protocol/relay/mod.rs",
     "src/protocol/relay/registry.rs",
     "src/server/host.rs",
+    "src/server/query.rs",
     "src/server/standing.rs",
     "src/authority.rs",
     "src/config/access.rs",

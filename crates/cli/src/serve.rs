@@ -109,6 +109,10 @@ struct Settings {
     #[arg(long, value_name = "TIME")]
     request_timeout: Option<Time>,
 
+    /// Time that an HTTP connection may be idle between two requests [default: 75s]
+    #[arg(long, value_name = "TIME")]
+    keep_alive_timeout: Option<Time>,
+
     /// Send a Ping to a connection that was silent for this time [default: 25s]
     #[arg(long, value_name = "TIME")]
     ping_after: Option<Time>,
@@ -241,6 +245,10 @@ impl Settings {
         set(
             &mut config.registrations.lifetime,
             time(self.registration_lifetime),
+        );
+        set(
+            &mut config.keep_alive_timeout,
+            time(self.keep_alive_timeout),
         );
         set(&mut config.drain_timeout, time(self.drain_timeout));
 
