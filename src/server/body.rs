@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     hub::{Held, bounds::budget::ShortOfMemory, shard::Shard},
-    server::response::Rejection,
+    server::{response::Rejection, underway::Underway},
 };
 
 /// An extension of a request whose body was read to its end.
@@ -42,25 +42,32 @@ pub(super) fn check_coding(headers: &HeaderMap) -> Result<(), Rejection> {
 ///
 /// If the body has more than `inline_bytes`, `parse` is called on a blocking thread: parsing a
 /// large body, and copying it into a message, would hold the shard up. Also returns the ledger's
-/// entry for the memory that all of this holds.
+/// entry for the memory that all of this holds. A drain does not wait for the rest of a body; if it
+/// goes on before that has come, the request is refused.
 pub(super) async fn read<T: Send + 'static>(
     shard: &Shard,
     request: &mut Request<Incoming>,
     inline_bytes: usize,
     parse: impl FnOnce(&[u8]) -> Result<T, Rejection> + Send + 'static,
 ) -> Result<(T, Held), Rejection> {
+    let underway = request.extensions_mut().remove::<Underway>();
+    let requests = underway.map(Underway::pause);
     let gathered = gather(shard, request.body_mut());
     let (bytes, held, whole) = timeout(shard.config().timeouts.request, gathered)
         .await
         .map_err(|_| Rejection::Timeout)??;
     request.extensions_mut().insert(whole);
-    if bytes.len() <= inline_bytes {
-        return Ok((parse(&bytes)?, held));
+    let parsed = if bytes.len() <= inline_bytes {
+        parse(&bytes)?
+    } else {
+        // An error means that `parse` has panicked, or that the shard is ending.
+        let done = spawn_blocking(move || parse(&bytes)).await;
+        done.unwrap_or_else(|_| Err(Rejection::Overloaded("the body could not be parsed".into())))?
+    };
+    if let Some(requests) = requests {
+        let underway = requests.begin().ok_or_else(Rejection::shutting_down)?;
+        request.extensions_mut().insert(underway);
     }
-    // An error means that `parse` has panicked, or that the shard is ending.
-    let done = spawn_blocking(move || parse(&bytes)).await;
-    let parsed =
-        done.unwrap_or_else(|_| Err(Rejection::Overloaded("the body could not be parsed".into())))?;
     Ok((parsed, held))
 }
 

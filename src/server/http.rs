@@ -23,6 +23,7 @@ use crate::{
         site::Site,
         stream::{HttpStream, Signals},
         turns::in_turns,
+        underway::Requests,
         upgraded::PendingConnection,
     },
 };
@@ -32,9 +33,8 @@ use crate::{
 pub(super) struct Lifetime {
     /// Becomes true when the server drains: connections are to finish the request that they have.
     pub(super) is_ending: watch::Receiver<bool>,
-    /// Upgraded for every request that is being answered, so that the drain sees when all of these
-    /// are. After that it can't be upgraded, and further requests are refused.
-    pub(super) answering: mpsc::WeakSender<Infallible>,
+    /// The requests of all connections.
+    pub(super) requests: Requests,
     /// Held by every connection, so that the drain sees when all are closed. Nothing is sent on it.
     pub(super) _open: mpsc::Sender<Infallible>,
 }
@@ -53,7 +53,7 @@ struct Exchange {
     shard: Rc<Shard>,
     site: Arc<Site>,
     entrance: Entrance,
-    answering: mpsc::WeakSender<Infallible>,
+    requests: Requests,
     signals: Arc<Signals>,
     head: AwaitedHead,
     /// The connection that the socket becomes when the response, a 101, is written.
@@ -81,13 +81,14 @@ pub(super) async fn serve<S>(
     let exchange = Rc::new(Exchange {
         head: AwaitedHead::awaited(Arc::clone(&signals), limits),
         shard: Rc::clone(&shard),
-        answering: lifetime.answering.clone(),
+        requests: lifetime.requests.clone(),
         pending: Cell::default(),
         site,
         entrance,
         signals,
     });
-    let served = in_turns(&shard, serve_http(&exchange, stream, lifetime)).await;
+    let is_ending = lifetime.is_ending.clone();
+    let served = in_turns(&shard, serve_http(&exchange, stream, is_ending)).await;
     drop(held);
     if let Err(error) = served {
         debug!(%error, "HTTP connection failed");
@@ -102,7 +103,7 @@ pub(super) async fn serve<S>(
 fn serve_http<S>(
     exchange: &Rc<Exchange>,
     stream: HttpStream<S>,
-    mut lifetime: Lifetime,
+    mut is_ending: watch::Receiver<bool>,
 ) -> impl Future<Output = hyper::Result<()>>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -127,7 +128,7 @@ where
             biased;
             served = connection.as_mut() => return served,
             () = given_up.as_mut() => return Ok(()),
-            _ = lifetime.is_ending.wait_for(|&is_ending| is_ending) => {}
+            _ = is_ending.wait_for(|&is_ending| is_ending) => {}
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
@@ -157,10 +158,11 @@ impl Exchange {
         response
     }
 
-    async fn answered(&self, request: Request<Incoming>) -> Answer {
-        let Some(_answering) = self.answering.upgrade() else {
+    async fn answered(&self, mut request: Request<Incoming>) -> Answer {
+        let Some(underway) = self.requests.begin() else {
             return self.site.answer_late(request);
         };
+        request.extensions_mut().insert(underway);
         let (shard, entrance) = (&self.shard, self.entrance);
         self.site.answer(shard, request, entrance).await
     }

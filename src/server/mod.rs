@@ -14,9 +14,10 @@
 //! socket there. [`head`] and [`body`] read a request within limits, [`query`] has the topics in its
 //! target. [`host`] and [`origin`] check whether it is let in.
 //!
-//! The `watchdog` notices shards that stand still, as [`standing`] decides. A client that no shard
-//! can serve gets one answer, from `brief`. [`shortage_log`] logs what is ended or refused while
-//! memory is short, and `internals` opens private parts for `fuzz/`.
+//! [`underway`] has the requests that a drain waits for. The `watchdog` notices shards that stand
+//! still, as [`standing`] decides. A client that no shard can serve gets one answer, from `brief`.
+//! [`shortage_log`] logs what is ended or refused while memory is short, and `internals` opens
+//! private parts for `fuzz/`.
 
 mod answer;
 mod api;
@@ -40,6 +41,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod underway;
 mod upgrade;
 mod upgraded;
 mod watchdog;
@@ -139,10 +141,10 @@ impl Server {
     pub async fn serve(self, shutdown: impl Future) -> Result<(), Error> {
         let (end, is_ending) = watch::channel(false);
         let (open, all_closed) = mpsc::channel(1);
-        let (answering, all_answered) = mpsc::channel(1);
+        let (requests, running, all_answered) = underway::requests();
         let lifetime = Lifetime {
             is_ending,
-            answering: answering.downgrade(),
+            requests,
             _open: open,
         };
         let Self {
@@ -162,7 +164,7 @@ impl Server {
         }
         // Every open connection holds a clone, and the drain waits for those alone.
         drop(handoff);
-        let requests = Requests {
+        let ends = Ends {
             all_answered,
             all_closed,
         };
@@ -173,8 +175,8 @@ impl Server {
         }
         info!("draining");
         let _ = end.send(true);
-        drop(answering);
-        let drained = drain(&site, requests).await;
+        drop(running);
+        let drained = drain(&site, ends).await;
         if site.hub.has_panicked() {
             return Err(Error::ShardPanicked);
         }
@@ -198,24 +200,24 @@ async fn housekeeping(site: &Site) {
     }
 }
 
-/// The ends of the requests that are under way. Nothing is sent on either channel.
-struct Requests {
-    /// Closed when every request whose head has come is answered.
+/// The ends of requests and of connections. Nothing is sent on either channel.
+struct Ends {
+    /// Closed when every request that is complete is answered.
     all_answered: mpsc::Receiver<Infallible>,
     /// Closed when every HTTP connection is closed.
     all_closed: mpsc::Receiver<Infallible>,
 }
 
 /// Waits for the answers to requests, then drains the hub, within the drain timeout. A client that
-/// has sent a part of a request's head may send the rest meanwhile, and is then refused. No other
-/// client waits for that.
-async fn drain(site: &Site, mut requests: Requests) -> Result<(), Error> {
+/// has sent a part of a request may send the rest meanwhile, and is then refused. No other client
+/// waits for that.
+async fn drain(site: &Site, mut ends: Ends) -> Result<(), Error> {
     let time = DrainTime(site.drain_timeout);
     let started = Instant::now();
-    let _ = timeout(time.for_requests(), requests.all_answered.recv()).await;
+    let _ = timeout(time.for_requests(), ends.all_answered.recv()).await;
     let elapsed = started.elapsed();
     let rest = time.for_requests().saturating_sub(elapsed);
-    let closed = timeout(rest, requests.all_closed.recv());
+    let closed = timeout(rest, ends.all_closed.recv());
     let drained = site.hub.drain(time.0.saturating_sub(elapsed));
     let (drained, _) = join!(drained, closed);
     Ok(drained?)
