@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Compares what wstest has reported with the expectation beside this file.
+"""Compares a report of wstest with expected.json.
 
     autobahn/check.py INDEX --agent NAME... --group GROUP...
     autobahn/check.py --group GROUP...
 
 INDEX is the index.json of a report. Each agent must have exactly the cases of the groups, and each case exactly the
-behavior and the behaviorClose expected of it. A GROUP is a number, such as 6, or one case, such as 6.4.3. Without INDEX
-only the groups are checked, and their cases printed.
+behavior and the behaviorClose that are expected. A GROUP is a number, such as 6, or one case, such as 6.4.3. Without
+INDEX, checks only that the groups exist, and prints their cases.
 
-In expected.json, `cases` has how many cases a section has (they are numbered from 1), and `not_ok` the behavior and
-the behaviorClose of those that are not OK in both.
+In expected.json, `cases` has the number of cases of each section (they are numbered from 1), and `not_ok` the behavior
+and the behaviorClose of each case that is not OK in both.
 
-Prints a line for whatever is wrong, then for each agent a line with what it got and one with `N passed, N failed`.
-Exit code 0: as expected; 1: not; 2: there is no such group.
+Prints a line for each difference, then for each agent a line with its results and one with `N passed, N failed`.
+Exit code 0: as expected; 1: not as expected; 2: unknown group.
 """
 
 import argparse
@@ -25,7 +25,7 @@ OK = ("OK", "OK")
 
 
 def expected_results(expectation, groups):
-    """The cases of the groups, in the suite's order: id -> (behavior, behaviorClose)."""
+    """Returns the cases of the groups, in the suite's order: id -> (behavior, behaviorClose)."""
     cases = [f"{section}.{number}" for section, count in expectation["cases"].items() for number in range(1, count + 1)]
     for group in groups:
         if not any(belongs(case, group) for case in cases):
@@ -39,7 +39,7 @@ def belongs(case, group):
 
 
 def report(expected, index, agents):
-    """All that there is to say about an index, in lines, and whether it is as expected."""
+    """Compares an index with the expectation. Returns the lines to print, and True if it is as expected."""
     lines = [f"{agent}: not expected at all" for agent in index if agent not in agents]
     good = bool(agents) and not lines
     for agent in agents:
@@ -56,7 +56,7 @@ def report(expected, index, agents):
 
 
 def compare(expected, found):
-    """What is wrong with an agent's results, in lines; how many cases passed; how many did not."""
+    """Compares an agent's results. Returns a line for each difference, and the numbers of cases passed and failed."""
     wrong = [case for case in expected if case in found and found[case] != expected[case]]
     missing = [case for case in expected if case not in found]
     extra = [case for case in found if case not in expected]
@@ -95,7 +95,7 @@ def main():
         return
     if not args.agent:
         parser.error("an index without agents to look for")
-    # Without a report there are no results.
+    # A missing report counts as one without results.
     index = json.loads(args.index.read_text()) if args.index.exists() else {}
     lines, good = report(expected, index, args.agent)
     print("\n".join(lines))

@@ -3,16 +3,16 @@
 
     port.py WHEEL PACKAGES
 
-WHEEL is the file of autobahntestsuite 25.10.1 as it is published, and is checked to be that. PACKAGES is the
-site-packages of a virtual environment with `requirements.txt`; it gets a package of the same name, which
-`python -m autobahntestsuite` runs.
+WHEEL is the published file of autobahntestsuite 25.10.1; its hash is checked. PACKAGES is the site-packages folder of a
+virtual environment with `requirements.txt`. The ported package is written there, and `python -m autobahntestsuite` runs
+it.
 
-To each source file three things happen:
+Each source file is ported in three steps:
 
-1. It is read as latin-1. What was a byte string in Python 2 is then a str with one character for each byte, and no
-   payload of any case needs to be touched; see py2str.py.
+1. It is read as latin-1. A byte string of Python 2 becomes a str with one character for each byte, so that no payload
+   of any case needs a change; see py2str.py.
 2. 2to3 rewrites the syntax.
-3. The edits below are applied. Each has the number of times that it must apply, and any other number ends the port.
+3. The edits below are applied. Each edit says how many times it must apply. Any other number fails the port.
 
 No case is added, left out or changed.
 """
@@ -26,14 +26,14 @@ import warnings
 import zipfile
 from pathlib import Path
 
-warnings.simplefilter("ignore")  # fissix has some of its own
+warnings.simplefilter("ignore")  # fissix itself causes warnings
 
 from fissix.refactor import RefactoringTool  # noqa: E402
 
 SHA256 = "b57ee6b22de624a03256878ad453c9897d2ad7ee08a4c38b35ee2847637e1383"
 PACKAGE = "autobahntestsuite"
 
-# What is not a test of the WebSocket protocol stays behind: WAMP and benchmarks.
+# Files that do not test the WebSocket protocol are left out: WAMP and benchmarks.
 LEFT_OUT = re.compile(
     r"(wampcase/|templates/|"
     r"(wamp.*|wsperf.*|testdb|testrun|serializer|massconnect|broadcast|rinterfaces|interfaces)\.py$)"
@@ -41,14 +41,14 @@ LEFT_OUT = re.compile(
 
 FIXERS = "dict except has_key import ne numliterals print raise unicode xrange".split()
 
-# Files, pattern, replacement, how often it must apply (or at least and at most).
+# Files, pattern, replacement, and the number of times that the edit must apply (or least and most).
 EDITS = [
-    # Without what stays behind. The second half of report.py is WAMP's and needs jinja2.
+    # Remove the use of files that are left out. The second half of report.py is for WAMP and needs jinja2.
     (r"__init__\.py$", r"(?m)^import (broadcast|massconnect)\n", "", 2),
     (r"wstest\.py$", r"(?m)^import (broadcast|massconnect|serializer)\n", "", 3),
     (r"report\.py$", r"(?m)^import jinja2\n", "", 1),
     (r"report\.py$", r"(?s)\nREPORT_DIR_PERMISSIONS =.*", "\n", 1),
-    # Without pkg_resources, which has gone from setuptools.
+    # Remove pkg_resources, which setuptools no longer has.
     (r"wstest\.py$", r"import os, json, sys, pkg_resources", "import os, json, sys", 1),
     (r"fuzzing\.py$", r", textwrap, pkg_resources", ", textwrap", 1),
     (
@@ -58,17 +58,17 @@ EDITS = [
         1,
     ),
     (r"(fuzzing|case/case12_x_x)\.py$", r"\bpkg_resources\.resource_filename\(", "_py2str.resource_filename(", (1, 3)),
-    # (object, Case) has no consistent order of resolution in Python 3.
+    # In Python 3, (object, Case) has no consistent method resolution order.
     (r"case/case(6_x_x|7_7_X|7_9_X|9_7_X|12_x_x)\.py$", r"\(object, Case, \)", "(Case, )", (1, 2)),
-    # Division of integers.
+    # Divide integers.
     (r"case/case10_1_1\.py$", r"len\(self\.payload\) / self", "len(self.payload) // self", 1),
-    # 9.9.1 is not in the suite's list of cases, and uses what Python 3 does not have.
+    # 9.9.1 is not in the suite's list of cases, and uses features that Python 3 does not have.
     (r"case/__init__\.py$", r"(?m)^from \.case9_9_1 import \*\n", "", 1),
-    # Where cases meet bytes.
+    # Convert where cases handle bytes.
     (r"case/case[67]_\w+\.py$", r"(?m)^import binascii$", "from .._py2str import binascii", (0, 2)),
     (r"case/case6_x_x\.py$", r"v\.validate\(vss\[:i\]\)", 'v.validate(vss[:i].encode("latin-1"))', 1),
     (r"case/case12_x_x\.py$", r"(def onMessage\(self, msg, binary\):\n)", r"\1   msg = _py2str.b(msg)\n", 1),
-    # Where the fuzzer meets bytes: the protocol, the wire log, the report.
+    # Convert where the fuzzer handles bytes: the protocol, the wire log, the report.
     (
         r"fuzzing\.py$",
         r"import os, json, binascii, time, textwrap",
@@ -77,7 +77,7 @@ EDITS = [
     ),
     (r"fuzzing\.py$", r"(?m)^class FuzzingProtocol:", "class FuzzingProtocol(_py2str.ByteBoundary):", 1),
     (r"fuzzing\.py$", r"(def asciiLogData\(.*\n)", r"\1   data = _py2str.s(data)\n", 1),
-    # Python 2 took surrogates for UTF-8; this is the wire log only.
+    # Python 2 accepted surrogates in UTF-8. This affects only the wire log.
     (
         r"fuzzing\.py$",
         r"return dd\.decode\('utf8', errors = 'replace' if replace else 'strict'\)",
@@ -92,12 +92,12 @@ EDITS = [
     (r"fuzzing\.py$", r"ll\.encode\('utf8'\)", "_py2str.utf8(ll)", 1),
     (r"fuzzing\.py$", r'f\.write\((\(.*\))\.encode\("utf-8"\)\)', r"f.write(_py2str.utf8\1)", 1),
     (r"fuzzing\.py$", r"putChild\('cwd'", "putChild(b'cwd'", 1),
-    # Its server listens on the address of its URL, not on all that the machine has.
+    # Let the suite's server listen on the address of its URL, not on all addresses of the machine.
     (r"fuzzing\.py$", r"listenWS\(factory, sslContext\)", "listenWS(factory, sslContext, interface=factory.host)", 1),
 ]
 
-# The protocol library runs on Python 3 but for a division. The other edit keeps Python 2's tolerance of surrogates in a
-# reason to close, which has been found invalid by then, so that reports are the same.
+# The protocol library runs on Python 3, except for one division. The other edit accepts surrogates in a close reason, as
+# Python 2 did, so that reports are the same. By then the reason has already been found invalid.
 LIBRARY_FILE = "autobahn/websocket/protocol.py"
 LIBRARY_EDITS = [
     ("range(payload_len / len(payload))", "range(payload_len // len(payload))"),
@@ -123,7 +123,7 @@ def main(wheel, packages):
 
 
 def unpack(wheel, target):
-    """Puts the files of the package, without what stays behind, into a folder."""
+    """Unpacks the package into a folder, without the files that are left out."""
     with zipfile.ZipFile(wheel) as archive:
         for entry in archive.namelist():
             name = entry.removeprefix(f"{PACKAGE}/")
@@ -134,7 +134,7 @@ def unpack(wheel, target):
 
 
 def port(original, target):
-    """Writes the port of every file below `original` to the same place below `target`."""
+    """Ports every file below `original` to the same path below `target`."""
     tool = RefactoringTool([f"fissix.fixes.fix_{fixer}" for fixer in FIXERS])
     used = set()
     for path in sorted(path for path in original.rglob("*") if path.is_file()):
@@ -144,7 +144,7 @@ def port(original, target):
         if path.suffix != ".py":
             shutil.copyfile(path, ported)
             continue
-        # The fixer of imports looks at what is beside `path`.
+        # The fixer of imports reads the names of the files beside `path`.
         text = str(tool.refactor_string(read(path), str(path)))
         text = "# -*- coding: latin-1 -*-\n" + edit(name, text, used)
         ported.write_text(text, encoding="latin-1", newline="\n")
@@ -154,7 +154,7 @@ def port(original, target):
 
 
 def read(path):
-    """A source file without what it says of its encoding, one character for each byte."""
+    """Returns a source file with one character for each byte, without its declaration of the encoding."""
     text = path.read_bytes().decode("latin-1").replace("\r\n", "\n")
     first, newline, rest = text.partition("\n")
     if re.match(r"#.*coding[:=]", first):

@@ -1,9 +1,9 @@
-"""Where Autobahn|TestSuite, ported to Python 3, meets bytes. port.py puts this file into it.
+"""Converts between str and bytes for Autobahn|TestSuite on Python 3. port.py copies this file into the suite.
 
-The suite is written for Python 2, and its payloads are plain string literals. The port leaves all of them alone and
-reads the sources as latin-1, so that a str has one character for each byte of Python 2: indexing, slicing, `chr(i)`,
-`%`, `join` and comparison mean what they meant there. Bytes exist only below what is in this file, which is where the
-suite calls autobahn-python and `binascii`, and where it writes its reports.
+The suite is written for Python 2, and its payloads are plain string literals. The port changes none of them, and reads
+the sources as latin-1. So a str has one character for each byte of Python 2, and indexing, slicing, `chr(i)`, `%`, `join`
+and comparison work as in Python 2. Only the functions here handle bytes: where the suite calls autobahn-python and
+`binascii`, and where it writes its reports.
 """
 
 import binascii as _binascii
@@ -11,17 +11,17 @@ import os as _os
 
 
 def b(x):
-    """A byte string of Python 2, which is a latin-1 str, as bytes; anything else as it is."""
+    """Converts a byte string of Python 2, which is a latin-1 str here, to bytes. Returns other values unchanged."""
     return x.encode("latin-1") if isinstance(x, str) else x
 
 
 def s(x):
-    """Bytes as a byte string of Python 2, which is a latin-1 str; anything else as it is."""
+    """Converts bytes to a byte string of Python 2, which is a latin-1 str here. Returns other values unchanged."""
     return bytes(x).decode("latin-1") if isinstance(x, (bytes, bytearray)) else x
 
 
 class binascii:
-    """What the suite calls of `binascii`, for byte strings of Python 2."""
+    """The functions of `binascii` that the suite calls, for byte strings of Python 2."""
 
     @staticmethod
     def b2a_hex(data):
@@ -31,27 +31,27 @@ class binascii:
 
 
 def utf8(x):
-    """What `unicode.encode("utf8")` was in Python 2."""
+    """Does what `unicode.encode("utf8")` did in Python 2."""
     return x.encode("utf8", "surrogatepass").decode("latin-1")
 
 
 def case_text(case):
-    """A case's result as `json.dumps` of Python 2 saw it, for which byte strings were UTF-8."""
+    """Converts a case's result for `json.dumps`, which took byte strings for UTF-8 in Python 2."""
     return dict(case, description=b(case["description"]).decode("utf8"))
 
 
 def open_report(path, mode):
-    """A file of the report, with one byte for each character, as Python 2 wrote it."""
+    """Opens a file of the report, which gets one byte for each character, as in Python 2."""
     return open(path, mode, encoding="latin-1", errors="xmlcharrefreplace")
 
 
 def resource_filename(package, path):
-    """What `pkg_resources.resource_filename` was."""
+    """Does what `pkg_resources.resource_filename` did."""
     return _os.path.join(_os.path.dirname(_os.path.abspath(__file__)), path)
 
 
 class ByteBoundary:
-    """Comes before autobahn's protocol classes in the order of resolution."""
+    """Converts the arguments of autobahn's protocol classes. Comes before them in the method resolution order."""
 
     def sendFrame(self, opcode, payload=b"", *args, **kwargs):
         return super().sendFrame(opcode, b(payload), *args, **kwargs)

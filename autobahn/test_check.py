@@ -1,4 +1,4 @@
-"""What check.py lets pass and what it does not.
+"""Tests that check.py passes expected results only.
 
     python3 -B -m unittest discover --start-directory autobahn
 """
@@ -23,10 +23,10 @@ class Check(unittest.TestCase):
         self.index = {AGENT: copy.deepcopy(good)}
         self.cases = self.index[AGENT]
 
-    def assert_fails(self, *said):
+    def assert_fails(self, *expected_lines):
         lines, good = report(self.expected, self.index, [AGENT])
         self.assertFalse(good, lines)
-        for line in said:
+        for line in expected_lines:
             self.assertIn(line, lines)
 
     def test_the_suite_has_301_cases_without_extensions_and_517_in_all(self):
@@ -75,7 +75,7 @@ class Check(unittest.TestCase):
         del self.cases["7.5.1"]
         self.assert_fails("server: 1 missing: 7.5.1", "181 passed, 1 failed")
 
-    def test_a_case_too_many_fails(self):
+    def test_an_unexpected_case_fails(self):
         self.cases["9.1.1"] = {"behavior": "OK", "behaviorClose": "OK"}
         self.assert_fails("server: 1 not expected: 9.1.1", "182 passed, 1 failed")
 
@@ -87,7 +87,7 @@ class Check(unittest.TestCase):
         self.index[AGENT] = {}
         self.assert_fails("server: no results", "0 passed, 182 failed")
 
-    def test_one_agent_as_expected_does_not_make_up_for_another(self):
+    def test_a_good_agent_does_not_make_up_for_a_bad_one(self):
         self.index["other"] = copy.deepcopy(self.cases)
         del self.index["other"]["7.5.1"]
         for agents in (AGENT, "other"), ("other", AGENT):
@@ -98,9 +98,9 @@ class Check(unittest.TestCase):
     def test_no_agents_at_all_fail(self):
         self.assertEqual(report(self.expected, {}, []), ([], False))
 
-    def test_an_agent_that_is_not_expected_fails(self):
-        self.index["stranger"] = self.cases
-        self.assert_fails("stranger: not expected at all")
+    def test_an_unexpected_agent_fails(self):
+        self.index["unknown"] = self.cases
+        self.assert_fails("unknown: not expected at all")
 
 
 if __name__ == "__main__":

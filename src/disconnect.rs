@@ -1,39 +1,40 @@
-//! Reasons for which connections end: the close code of each, and what becomes of what waits for the peer.
+//! Reasons for which connections end. Each has a close code, and decides whether the outbox is
+//! still written and whether the peer's Close is awaited.
 
 use crate::wire::{close::CloseCode, frame::Frame, protocol_error::ProtocolError};
 
 /// The reason for which a connection ended.
 ///
-/// Ending is not an error: a peer that says goodbye is the expected case. Codes from 4000 are
-/// ours: 4000 to 4499 invite the client to connect again, 4500 to 4999 tell it not to.
+/// The end of a connection is not an error: most peers close theirs. Close codes from 4000 on are
+/// framecast's own: 4000 to 4499 invite the client to connect again, 4500 to 4999 tell it not to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Disconnect {
-    /// The application has closed it, with this code.
+    /// The application has closed the connection, with this code.
     #[error("closed by the application")]
     Application(CloseCode),
-    /// The server has failed: a shard has panicked.
+    /// The shard of the connection has panicked, which is a bug of the server.
     #[error("internal error")]
     ShardPanicked,
-    /// The peer began the closing handshake (RFC 6455 §5.5.1); its code is echoed.
+    /// The peer began the closing handshake (RFC 6455 §5.5.1). Its code is echoed.
     #[error("closed by peer")]
     ByPeer,
     /// The peer ended the stream, or reset it, without a Close. It may still read what waits for it.
     #[error("connection lost")]
     Lost,
-    /// Nothing came from the peer, not even an answer to a Ping.
+    /// Nothing came from the peer for too long, not even a Pong for a Ping.
     #[error("no pong")]
     NoPong,
-    /// Memory is short, and the peer has begun a message or wants what takes more of it.
+    /// Memory is short, and the peer has begun a message or wants more topics.
     #[error("server is short of memory")]
     Overloaded,
-    /// The server is shutting down; another one may be there already.
+    /// The server is shutting down. Another one may be running already.
     #[error("server is restarting")]
     Restarting,
     /// The peer read more slowly than its topics were published.
     #[error("slow consumer")]
     SlowConsumer,
-    /// The oldest message that waits for the peer has waited for too long.
+    /// The oldest message in the peer's outbox has waited for too long.
     #[error("too far behind")]
     TooFarBehind,
     /// The registration of this connection was deleted.
@@ -45,8 +46,8 @@ pub enum Disconnect {
 }
 
 impl Disconnect {
-    /// The status code for the Close frame (RFC 6455 §7.4; 1012 is from the IANA registry), or
-    /// `None` if nothing of ours is to be sent.
+    /// Returns the status code for the Close frame (RFC 6455 §7.4; 1012 and 1013 are from the IANA
+    /// registry), or `None` if the server sends no Close of its own.
     #[must_use]
     pub fn close_code(self) -> Option<u16> {
         match self {
@@ -62,12 +63,13 @@ impl Disconnect {
         }
     }
 
-    /// Returns the Close frame that says so, if there is one to send.
+    /// Returns the Close frame with this reason, if one is to be sent.
     pub(crate) fn close_frame(self) -> Option<Frame> {
         Some(Frame::close(self.close_code()?, &self.to_string()))
     }
 
-    /// Returns true if what waits in the outbox is of no use any more: the peer does not read it.
+    /// Returns true if the outbox is dropped instead of written, because the peer does not read it,
+    /// memory must be freed, or the shard has panicked.
     pub(crate) fn discards_outbox(self) -> bool {
         matches!(
             self,
@@ -79,8 +81,9 @@ impl Disconnect {
         )
     }
 
-    /// Returns true if the peer may still answer our Close with its own. Of one that is ended for what it makes the
-    /// server hold nothing is kept, and so its Close can't be told from what it sends besides.
+    /// Returns true if the server waits for the peer to answer its Close. It does not wait for a
+    /// peer that is ended because of the memory it makes the server hold: the state of its reader
+    /// is freed, and so a Close could not be told from the peer's other bytes.
     pub(crate) fn expects_peers_close(self) -> bool {
         !matches!(
             self,
@@ -94,8 +97,10 @@ impl Disconnect {
         )
     }
 
-    /// Returns true if the peer may be sending, and would lose our Close to a reset.
-    pub(crate) fn is_amid_sending(self) -> bool {
+    /// Returns true if the peer may still be sending. Its bytes must then be read until the stream
+    /// ends: unread bytes would make the kernel reset the connection, and the peer could lose the
+    /// server's Close.
+    pub(crate) fn may_still_send(self) -> bool {
         !self.expects_peers_close() && self.close_code().is_some()
     }
 }
@@ -104,14 +109,14 @@ impl Disconnect {
 mod tests {
     use super::*;
 
-    // Each connection has room for one.
+    // Each connection has memory for one.
     #[test]
-    fn a_reason_is_small() {
+    fn a_reason_takes_three_bytes() {
         assert_eq!(size_of::<Option<Disconnect>>(), 3);
     }
 
     #[test]
-    fn every_reason_that_we_give_fits_a_control_frame() {
+    fn the_text_of_a_reason_fits_into_a_close_frame() {
         let error = Disconnect::ProtocolError(ProtocolError::LengthEncoding);
         for reason in [Disconnect::NoPong, Disconnect::Restarting, error] {
             let frame = reason.close_frame().unwrap();

@@ -1,22 +1,22 @@
-//! Errors of a server that could not start, or stopped, and of a drain.
+//! Errors of a server that can't start or that stops, and of a drain.
 
 use std::{io, net::SocketAddr};
 
 use crate::config::InvalidSetting;
 
-/// The reason for which a server could not start, or stopped.
+/// The error of a server that can't start, or that stops.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting can't be started with.
+    /// A setting is outside its range.
     #[error(transparent)]
     Setting(#[from] InvalidSetting),
-    /// The address can't be listened on.
+    /// The server can't listen on the address.
     #[error("listen: {address} can't be used")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
@@ -37,5 +37,5 @@ pub enum Error {
 /// The error of a drain that took too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("connections were still open when the time for the drain was over")]
-#[expect(clippy::exhaustive_structs, reason = "there is no more to be said")]
+#[expect(clippy::exhaustive_structs, reason = "the error needs no fields")]
 pub struct DrainTimeout;

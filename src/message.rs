@@ -1,10 +1,10 @@
-//! Messages that are published: whole ones, of text or of bytes.
+//! Messages to be published, of text or of bytes.
 
 use crate::wire::frame::{Frame, Kind};
 
-/// A message to be published. It is encoded once, for however many connections.
+/// A message to be published. It is encoded once for all connections that get it.
 ///
-/// Cloning is a reference-count increment; the payload is never copied again.
+/// Cloning is a reference-count increment. The payload is never copied again.
 ///
 /// ```
 /// use framecast::{Kind, Message};
@@ -20,24 +20,25 @@ use crate::wire::frame::{Frame, Kind};
 pub struct Message(Frame);
 
 impl Message {
-    /// Makes a message of `text`.
+    /// Makes a text message.
     #[must_use]
     pub fn text(text: &str) -> Self {
         Self(Frame::text(text))
     }
 
-    /// Makes a message of any bytes.
+    /// Makes a binary message of any bytes.
     #[must_use]
     pub fn binary(payload: &[u8]) -> Self {
         Self(Frame::binary(payload))
     }
 
-    /// Makes a message of this kind; that text is UTF-8 was checked where it arrived.
+    /// Makes a message of this kind. The caller has checked that the payload of text is UTF-8.
     pub(crate) fn new(kind: Kind, payload: &[u8]) -> Self {
         Self(Frame::message(kind, payload))
     }
 
-    /// Takes a frame for a message; `None` if it is none: a fragment, a control frame, or compressed.
+    /// Makes a message of a frame. Returns `None` if the frame is not a whole uncompressed message,
+    /// but a fragment, a control frame or compressed.
     pub(crate) fn from_frame(frame: Frame) -> Option<Self> {
         frame.is_message().then_some(Self(frame))
     }
@@ -47,20 +48,20 @@ impl Message {
         self.0
     }
 
-    /// Text or binary.
+    /// Returns the kind of the message: text or binary.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "the frame begins a message")]
     pub fn kind(&self) -> Kind {
         self.0.kind().expect("the frame begins a message")
     }
 
-    /// The bytes of the message.
+    /// Returns the bytes of the message.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.0.payload()
     }
 
-    /// The text of the message; `None` if it is binary.
+    /// Returns the text of the message, or `None` if it is binary.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self.kind() {
@@ -76,7 +77,7 @@ mod tests {
     use crate::wire::frame::Opcode;
 
     #[test]
-    fn only_a_frame_that_is_a_whole_message_is_taken_for_one() {
+    fn only_a_frame_with_a_whole_uncompressed_message_becomes_one() {
         for frame in [
             Frame::text("hi"),
             Frame::binary(b""),
@@ -86,14 +87,14 @@ mod tests {
             assert_eq!(message.payload(), frame.payload());
             assert_eq!(message.into_frame(), frame);
         }
-        for other in [
+        for no_message in [
             Frame::fragment(Opcode::Text, false, b"hi"),
             Frame::fragment(Opcode::Continuation, true, b"hi"),
             Frame::text("hi").deflated(b"hi"),
             Frame::ping(),
             Frame::close(1000, ""),
         ] {
-            assert_eq!(Message::from_frame(other), None);
+            assert_eq!(Message::from_frame(no_message), None);
         }
     }
 

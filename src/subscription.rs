@@ -1,7 +1,8 @@
-//! Subscriptions of the process itself: the messages of a topic as a stream, with no WebSocket client.
+//! Subscriptions of the process itself: a topic's messages as a stream, without a WebSocket client.
 //!
-//! A subscription is a connection like any other, with an outbox, its bounds and its end. In place of a
-//! socket it has a pipe in memory, and what its shard has written to that is taken apart here.
+//! A subscription is a connection like any other, with an outbox, limits and a reason for its end.
+//! In place of a socket it has a pipe in memory. The shard writes frames to the pipe, and they are
+//! decoded here.
 
 use std::{
     future::Future,
@@ -31,34 +32,35 @@ use crate::{
 
 /// The messages of a topic, in the topic's order.
 ///
-/// What is not taken waits in an outbox, bounded as that of a client is: one that takes too little for too
-/// long ends with [`Disconnect::SlowConsumer`] or [`Disconnect::TooFarBehind`]. Nothing is dropped
-/// silently: an error is the last item, and says why nothing follows. Dropping the subscription ends it.
+/// Messages that are not taken wait in an outbox with the same limits as a client's. A subscription
+/// that takes too few messages for too long ends with [`Disconnect::SlowConsumer`] or
+/// [`Disconnect::TooFarBehind`]. No message is lost silently: the last item is an error with the
+/// reason for the end. Dropping the subscription ends it.
 #[derive(Debug)]
 pub struct Subscription {
-    /// `None` when the shard has said its last.
+    /// `None` after the Close, or the end of the stream.
     pipe: Option<DuplexStream>,
-    /// Taken from the pipe: whole frames, and the begin of one.
-    taken: BytesMut,
+    /// Bytes read from the pipe: whole frames, and the beginning of one.
+    received: BytesMut,
     ended: oneshot::Receiver<Disconnect>,
     is_over: bool,
 }
 
 impl Hub {
-    /// Subscribes the process itself to `topic`: what is published to it after this returns comes by the
-    /// subscription. It counts among the connections.
+    /// Subscribes the process itself to `topic`: every message that is published to it after this
+    /// returns comes by the subscription. The subscription counts as a connection.
     ///
     /// # Errors
     ///
-    /// [`Disconnect::Restarting`] if the hub is drained, [`Disconnect::Overloaded`] if memory is short,
-    /// [`Disconnect::ShardPanicked`] if a shard has panicked.
+    /// [`Disconnect::Restarting`] if the hub drains or has stopped, [`Disconnect::Overloaded`] if
+    /// memory is short, [`Disconnect::ShardPanicked`] if a shard has panicked.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: the subscription is then not made.
+    /// Cancel safe: no subscription is made then.
     pub async fn subscribe(&self, topic: &TopicName) -> Result<Subscription, Disconnect> {
-        let counted = self.budget().take_in(|counts| &counts.refused_connections);
-        counted.map_err(|_| Disconnect::Overloaded)?;
+        let admitted = self.budget().admit(|counts| &counts.refused_connections);
+        admitted.map_err(|_| Disconnect::Overloaded)?;
         let (opened, is_open) = oneshot::channel();
         let topic = topic.clone();
         self.run_on(self.next_shard(), move |shard| {
@@ -73,12 +75,12 @@ impl Hub {
                 spawn_local(connection.start(Socket::Pipe(near), Vec::new()));
                 Subscription {
                     pipe: Some(far),
-                    taken: BytesMut::new(),
+                    received: BytesMut::new(),
                     ended,
                     is_over: false,
                 }
             });
-            // Dropped, and so ended, if nobody waits for it any more.
+            // If the caller no longer waits, the subscription is dropped here, and so ended.
             let _ = opened.send(subscription);
         });
         is_open.await.unwrap_or_else(|_| {
@@ -93,11 +95,11 @@ impl Hub {
 }
 
 impl Subscription {
-    /// Takes the next message out of what has come. The Close ends the pipe.
+    /// Returns the next message among the bytes read so far. At the Close, drops the pipe.
     fn next_message(&mut self) -> Option<Message> {
-        while let Some(frame) = Frame::split_off(&mut self.taken) {
+        while let Some(frame) = Frame::split_off(&mut self.received) {
             if frame.opcode() == Some(Opcode::Close) {
-                // Its shard waits for that.
+                // The shard waits for the end of the pipe.
                 self.pipe = None;
             } else if let Some(message) = Message::from_frame(frame) {
                 return Some(message);
@@ -106,7 +108,7 @@ impl Subscription {
         None
     }
 
-    /// Ready with the next message, or with `None` when there will be no more.
+    /// Ready with the next message, or with `None` at the end of the pipe.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         loop {
             if let Some(message) = self.next_message() {
@@ -115,8 +117,8 @@ impl Subscription {
             let Some(pipe) = &mut self.pipe else {
                 return Poll::Ready(None);
             };
-            self.taken.reserve(READ_BYTES);
-            let read = ready!(pin!(pipe.read_buf(&mut self.taken)).poll(cx));
+            self.received.reserve(READ_BYTES);
+            let read = ready!(pin!(pipe.read_buf(&mut self.received)).poll(cx));
             if !matches!(read, Ok(1..)) {
                 self.pipe = None;
             }
@@ -134,7 +136,7 @@ impl Stream for Subscription {
         if let Some(message) = ready!(self.poll_message(cx)) {
             return Poll::Ready(Some(Ok(message)));
         }
-        // A shard that ends without a word has panicked, or is gone with its hub.
+        // If the sender was dropped, the shard has panicked, or stopped with its hub.
         let reason =
             ready!(Pin::new(&mut self.ended).poll(cx)).unwrap_or(Disconnect::ShardPanicked);
         self.is_over = true;
@@ -142,7 +144,8 @@ impl Stream for Subscription {
     }
 }
 
-/// The protocol of a subscription, at the shard's end of the pipe.
+/// The protocol of a subscription, on the shard's side of the pipe. It only subscribes to the
+/// topic, and reports the end.
 struct Feed {
     topic: TopicName,
     end: Option<oneshot::Sender<Disconnect>>,
@@ -150,7 +153,7 @@ struct Feed {
 
 impl Protocol for Feed {
     fn on_open(&mut self, cx: &mut protocol::Context<'_>) {
-        // If memory is short, that has ended the connection.
+        // An error needs no handling: if memory is short, `subscribe` has ended the connection.
         let _ = cx.subscribe(&self.topic);
     }
 
@@ -163,8 +166,8 @@ impl Protocol for Feed {
     }
 }
 
-/// What the pipe holds, as a socket's buffer does, before its outbox begins to fill.
+/// Bytes that the pipe holds, like the send buffer of a socket, before the outbox begins to fill.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// Room for what is taken from the pipe at a time.
+/// Bytes that are read from the pipe at a time.
 const READ_BYTES: usize = 16 * 1024;

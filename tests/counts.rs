@@ -1,5 +1,6 @@
-//! What is paid for what is asked for, in counts where time would be noise: comparisons, look-ups
-//! and copies grow with what was sent and with the subscriptions that it touches, and not faster.
+//! The cost of requests in counts, because measured time would be noise: comparisons, look-ups and
+//! copies grow with the bytes that were sent and with the subscriptions that are concerned, and not
+//! faster.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::{
@@ -13,9 +14,11 @@ use framecast::{
     Echo, HubConfig, Message, TopicName,
     internals::{self, Handle, Shards, WorkCounts},
 };
+use framecast_test_support::limits::TOPICS;
 use tokio::io::{AsyncRead, ReadBuf, empty, join, sink};
 
-const TOPICS: usize = 128;
+/// Subscribers of each of many topics.
+const CROWD: usize = 100;
 
 fn shards(change: impl FnOnce(&mut HubConfig)) -> Shards {
     let mut config = HubConfig::default();
@@ -24,11 +27,13 @@ fn shards(change: impl FnOnce(&mut HubConfig)) -> Shards {
     Shards::new(&config)
 }
 
+/// Returns as many topics as a connection may have.
 fn topics(prefix: &str) -> Vec<TopicName> {
     let names = (0..TOPICS).map(|number| TopicName::new(&format!("{prefix} {number}")));
     names.collect::<Result<_, _>>().unwrap()
 }
 
+/// Subscribes `size` connections to the same topics.
 fn crowd(shards: &Shards, size: usize, topics: &[TopicName]) -> Vec<Handle> {
     let handles = (0..size).map(|_| {
         let handle = shards.join(0, None, None, join(empty(), sink()));
@@ -38,7 +43,7 @@ fn crowd(shards: &Shards, size: usize, topics: &[TopicName]) -> Vec<Handle> {
     handles.collect()
 }
 
-/// What the shard counts until it is at rest again.
+/// Does some work. Returns what the shard counts until it is at rest again.
 fn counted(shards: &Shards, work: impl FnOnce()) -> WorkCounts {
     let before = shards.counts(0);
     work();
@@ -54,33 +59,37 @@ fn counted(shards: &Shards, work: impl FnOnce()) -> WorkCounts {
     }
 }
 
-// 6,864 bytes once held every shard up for 25 s: each of these was compared with up to 128 others.
+// Once a request of 6,864 bytes stopped every shard for 25 s: each of its topics was compared with
+// up to 128 others.
 #[test]
-fn a_message_to_many_topics_looks_at_each_subscription_once() {
+fn a_message_to_many_topics_visits_each_subscription_once() {
     let shards = shards(|_| {});
     let mut topics = topics("all");
-    let handles = crowd(&shards, 100, &topics);
+    let handles = crowd(&shards, CROWD, &topics);
     topics.reverse();
     let counts = counted(&shards, || handles[0].publish(&topics, Message::text("x")));
-    assert_eq!(counts.visits, 100 * TOPICS as u64);
-    assert_eq!(counts.look_ups, 0, "it brings the keys of its topics");
+    assert_eq!(counts.visits, (CROWD * TOPICS) as u64);
+    assert_eq!(
+        counts.look_ups, 0,
+        "the publication has the keys of its topics"
+    );
 }
 
 #[test]
-fn a_message_to_one_topic_looks_at_its_subscribers_only() {
+fn a_message_to_one_topic_visits_its_subscribers_only() {
     let shards = shards(|_| {});
     let (many, one) = (topics("many"), [TopicName::new("one").unwrap()]);
-    let _others = crowd(&shards, 100, &many);
+    let _others = crowd(&shards, CROWD, &many);
     let handles = crowd(&shards, 3, &one);
     let counts = counted(&shards, || handles[0].publish(&one, Message::text("x")));
     assert_eq!((counts.visits, counts.look_ups), (3, 0));
 }
 
 #[test]
-fn changing_topics_costs_as_much_as_there_are_topics_in_it() {
+fn a_change_of_topics_costs_as_much_as_it_has_topics() {
     let shards = shards(|_| {});
     let (first, second) = (topics("first"), topics("second"));
-    let _crowd = crowd(&shards, 100, &[&first[..], &second].concat());
+    let _crowd = crowd(&shards, CROWD, &[&first[..], &second].concat());
     let handle = &crowd(&shards, 1, &first)[0];
     let counts = counted(&shards, || handle.set_topics(&second));
     assert!(counts.look_ups <= TOPICS as u64, "{counts:?}");
@@ -90,16 +99,17 @@ fn changing_topics_costs_as_much_as_there_are_topics_in_it() {
 }
 
 #[test]
-fn leaving_costs_as_much_as_there_are_topics_that_were_followed() {
+fn the_end_of_a_connection_costs_as_much_as_it_has_topics() {
     let shards = shards(|_| {});
     let topics = topics("all");
-    let mut handles = crowd(&shards, 100, &topics);
+    let mut handles = crowd(&shards, CROWD, &topics);
     let counts = counted(&shards, || drop(handles.remove(0)));
     assert!(counts.moves <= 2 * TOPICS as u64, "{counts:?}");
     assert_eq!((counts.visits, counts.look_ups), (0, 0));
 }
 
-/// A socket that gives its bytes one at a time.
+/// A socket that returns one byte for each read. The second field is the number of bytes read so
+/// far.
 struct Trickle(Vec<u8>, usize);
 
 impl AsyncRead for Trickle {
@@ -118,15 +128,18 @@ impl AsyncRead for Trickle {
 }
 
 #[test]
-fn a_byte_that_trickles_in_is_copied_a_few_times_whatever_was_promised() {
-    for promised in [100_000u64, 64 << 20] {
-        let shards = shards(|config| config.limits.message_bytes = 64 << 20);
-        let header = [&[0x82, 0x80 | 127][..], &promised.to_be_bytes(), &[0; 4]].concat();
+fn a_byte_that_arrives_alone_is_copied_fewer_than_three_times_whatever_length_was_announced() {
+    const LIMIT: usize = 64 << 20;
+    for announced in [100_000, LIMIT as u64] {
+        let shards = shards(|config| config.limits.message_bytes = LIMIT);
+        // A binary frame, its length in 64 bits, a masking key, and the start of its payload.
+        let header = [&[0x82, 0x80 | 127][..], &announced.to_be_bytes(), &[0; 4]].concat();
         let wire = [&header[..], &[7; 20_000]].concat();
         let (len, socket) = (wire.len() as u64, join(Trickle(wire, 0), sink()));
         let mut task = internals::connection(&shards, Echo, None, socket, Vec::new());
         let counts = counted(&shards, || {
-            // A byte counts for 4 KiB of a turn's share: 66 of them, if its time is not over before.
+            // A read is charged at least 4 KiB of a turn's 264 KiB, so a turn reads at most 66
+            // bytes, and fewer if its time ends before.
             for _ in 0..1_000 {
                 let mut cx = Context::from_waker(Waker::noop());
                 assert!(Pin::new(&mut task).poll(&mut cx).is_pending());

@@ -33,7 +33,7 @@ impl Subscribers {
             shards,
             topic,
         };
-        subscribers.run_until_idle();
+        subscribers.run_until_at_rest();
         subscribers
     }
 
@@ -46,10 +46,10 @@ impl Subscribers {
                     .publish(self.topic.clone(), message.clone(), None),
             );
         }
-        self.run_until_idle();
+        self.run_until_at_rest();
     }
 
-    pub(crate) fn run_until_idle(&self) {
+    pub(crate) fn run_until_at_rest(&self) {
         while !self.shards.is_at_rest() {
             self.shards.tick(0);
         }

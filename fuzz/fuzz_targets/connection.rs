@@ -7,10 +7,10 @@ use framecast::Disconnect;
 use framecast_fuzz::{
     client::{self, read_all},
     connection::serve,
+    conversation::{Conversation, End},
     input::{Input, Purpose, Terms},
     oracle::decode,
     server_frame::ServerFrame,
-    talk::{End, Talk},
 };
 use framecast_wire::{frame::Kind, protocol_error::ProtocolError, validator::Role};
 use libfuzzer_sys::fuzz_target;
@@ -20,25 +20,30 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let rules = input.rules();
-    let talk = decode(&input.wire, rules).talk(rules.limits.message_bytes);
+    let conversation = decode(&input.wire, rules).conversation(rules.limits.message_bytes);
     match rules.role {
-        Role::Client => check_client(&input, &talk),
-        Role::Server => check_server(&input, &talk),
+        Role::Client => check_client(&input, &conversation),
+        Role::Server => check_server(&input, &conversation),
     }
 });
 
-fn check_server(input: &Input, talk: &Talk) {
+fn check_server(input: &Input, conversation: &Conversation) {
     let received = serve(input);
     let (close, received): (Vec<_>, Vec<_>) = received.into_iter().partition(ServerFrame::is_close);
     let (pongs, data): (Vec<_>, Vec<_>) = received.into_iter().partition(ServerFrame::is_control);
     let data = inflated(data, input.terms);
-    check_close(&close, &talk.end);
+    check_close(&close, &conversation.end);
     // The last frames may be missing: a socket that blocks for ever takes nothing, and a chat
     // client that closes is unsubscribed before its last messages are delivered to it.
-    let may_lose = talk.end == End::Lost && input.is_abrupt() && !input.writes().never_blocks();
-    let may_miss = input.purpose() == Purpose::Chat && talk.end != End::Lost;
-    check_data(&data, &expected_data(input, talk), may_lose || may_miss);
-    check_pongs(&pongs, &talk.pings, may_lose);
+    let may_lose =
+        conversation.end == End::Lost && input.is_abrupt() && !input.writes().never_blocks();
+    let may_miss = input.purpose() == Purpose::Chat && conversation.end != End::Lost;
+    check_data(
+        &data,
+        &expected_data(input, conversation),
+        may_lose || may_miss,
+    );
+    check_pongs(&pongs, &conversation.pings, may_lose);
 }
 
 /// Inflates the frames, and checks that they are compressed as agreed.
@@ -60,16 +65,21 @@ fn inflated(frames: Vec<ServerFrame>, terms: Terms) -> Vec<ServerFrame> {
     frames.into_iter().map(&mut inflated).collect()
 }
 
-fn check_client(input: &Input, talk: &Talk) {
+fn check_client(input: &Input, conversation: &Conversation) {
     let received = read_all(input);
-    assert_eq!(received.messages, talk.messages);
+    assert_eq!(received.messages, conversation.messages);
     let (close, pongs): (Vec<_>, Vec<_>) = received
         .answers
         .into_iter()
         .partition(ServerFrame::is_close);
-    assert!(pongs.iter().map(|pong| &pong.payload).eq(&talk.pings));
+    assert!(
+        pongs
+            .iter()
+            .map(|pong| &pong.payload)
+            .eq(&conversation.pings)
+    );
     let answered = close.iter().map(|close| close.payload.clone());
-    match &talk.end {
+    match &conversation.end {
         End::Lost => assert_eq!(received.end, client::End::Lost),
         End::ByPeer(_) => assert_eq!(received.end, client::End::Close),
         End::ProtocolError(error) => assert_eq!(received.end, client::End::ProtocolError(*error)),
@@ -79,7 +89,7 @@ fn check_client(input: &Input, talk: &Talk) {
             )
         }
     }
-    let expected = match &talk.end {
+    let expected = match &conversation.end {
         End::ByPeer(payload) => Some(payload.clone()),
         // The code that reads sends the Close.
         _ => None,
@@ -94,9 +104,9 @@ fn is_invalid_or_too_big(error: ProtocolError) -> bool {
     )
 }
 
-fn expected_data(input: &Input, talk: &Talk) -> Vec<ServerFrame> {
+fn expected_data(input: &Input, conversation: &Conversation) -> Vec<ServerFrame> {
     if input.purpose() == Purpose::EchoFrames {
-        let frames = talk.data.iter();
+        let frames = conversation.data.iter();
         return frames
             .map(|frame| ServerFrame {
                 first: frame.first,
@@ -104,7 +114,7 @@ fn expected_data(input: &Input, talk: &Talk) -> Vec<ServerFrame> {
             })
             .collect();
     }
-    let messages = talk.messages.iter();
+    let messages = conversation.messages.iter();
     messages
         .map(|(kind, payload)| ServerFrame {
             first: if *kind == Kind::Text { 0x81 } else { 0x82 },

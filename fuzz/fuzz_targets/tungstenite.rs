@@ -8,9 +8,9 @@ use std::io::{self, Cursor, Read, Write};
 use framecast_fuzz::{
     client::read_all,
     connection::serve,
+    conversation,
     input::{Input, Purpose, Script},
     oracle::decode,
-    talk,
 };
 use framecast_wire::{frame::Kind, protocol_error::ProtocolError, validator::Role};
 use libfuzzer_sys::fuzz_target;
@@ -46,7 +46,7 @@ fuzz_target!(|data: &[u8]| {
     };
     // The `connection` target checks that our end is the oracle's.
     let end = decode(&input.wire, rules)
-        .talk(rules.limits.message_bytes)
+        .conversation(rules.limits.message_bytes)
         .end;
     let (theirs, their_end) = tungstenite(&input);
     if may_differ(&end, their_end) {
@@ -54,9 +54,9 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let our_end = match end {
-        talk::End::Lost => End::Lost,
-        talk::End::ByPeer(_) => End::ByPeer,
-        talk::End::ProtocolError(_) | talk::End::InvalidOrTooBig => End::Refused,
+        conversation::End::Lost => End::Lost,
+        conversation::End::ByPeer(_) => End::ByPeer,
+        conversation::End::ProtocolError(_) | conversation::End::InvalidOrTooBig => End::Refused,
     };
     assert_eq!((ours, our_end), (theirs, their_end), "{end:?}");
 });
@@ -76,9 +76,9 @@ fn read_by_client(input: &Input) -> Vec<Received> {
 }
 
 /// Returns true if tungstenite 0.30 may read on after our end, or end differently.
-fn may_differ(ours: &talk::End, theirs: End) -> bool {
+fn may_differ(ours: &conversation::End, theirs: End) -> bool {
     match ours {
-        talk::End::ProtocolError(error) => match error {
+        conversation::End::ProtocolError(error) => match error {
             // tungstenite answers with 1002, too, but reports a normal end.
             ProtocolError::InvalidCloseCode => theirs != End::Refused,
             // §5.2 requires the shortest form. tungstenite accepts any.

@@ -81,7 +81,7 @@ async fn read(peer: Peer, rules: Rules) -> Received {
             Ok(frame) => frame,
             Err(Stop::ProtocolError(error)) => break End::ProtocolError(error),
             Err(Stop::Lost(_)) => break End::Lost,
-            Err(_) => continue, // between two messages
+            Err(_) => continue, // idle between two messages
         };
         match frame.opcode {
             OpCode::Close => break End::Close,

@@ -288,7 +288,7 @@ const ORDER: [usize; 19] = [
     16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
 ];
 
-/// The shortest length of each symbol from 257 on, and its extra bits.
+/// For each symbol from 257 on, the shortest length and the number of extra bits (§3.2.5).
 #[rustfmt::skip]
 const LENGTHS: [(usize, usize); 29] = [
     (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0), (10, 0), (11, 1), (13, 1),
@@ -296,7 +296,7 @@ const LENGTHS: [(usize, usize); 29] = [
     (67, 4), (83, 4), (99, 4), (115, 4), (131, 5), (163, 5), (195, 5), (227, 5), (258, 0),
 ];
 
-/// The shortest distance of each symbol, and its extra bits.
+/// For each symbol, the shortest distance and the number of extra bits (§3.2.5).
 #[rustfmt::skip]
 const DISTANCES: [(usize, usize); 30] = [
     (1, 0), (2, 0), (3, 0), (4, 0), (5, 1), (7, 1), (9, 2), (13, 2), (17, 3), (25, 3),

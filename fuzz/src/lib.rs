@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod connection;
+pub mod conversation;
 pub mod deflate;
 pub mod extensions;
 pub mod hub_model;
@@ -14,7 +15,6 @@ pub mod parts;
 pub mod peer;
 pub mod response;
 pub mod server_frame;
-pub mod talk;
 
 use std::{num::NonZeroUsize, sync::LazyLock};
 

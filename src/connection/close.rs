@@ -96,7 +96,7 @@ async fn closing_handshake(
     // Frees a relay's registration before the peer sees the end of the stream and connects again.
     drop(protocol);
     let shut_down = poll_fn(|cx| handle.poll_shutdown(cx)).await;
-    if shut_down.is_ok() && reason.is_amid_sending() {
+    if shut_down.is_ok() && reason.may_still_send() {
         let mut ticket = Ticket::default();
         poll_fn(|cx| poll_discard(cx, handle, &mut ticket)).await;
     }

@@ -76,7 +76,7 @@ impl Connection {
         let handle = Handle::new(shard, identity.user, deflate);
         let mut publications = Publications::default();
         // This is no turn. The last turn on the shard may have left replies to another connection.
-        shard.skip_turn();
+        shard.clear_replies();
         protocol.on_open(&mut protocol::Context::new(&handle, &mut publications));
         // There is no socket yet to write the replies to.
         handle.queue_replies();
@@ -112,7 +112,7 @@ impl Connection {
         let read = self.reader.poll(cx, &self.handle, &mut *self.protocol);
         self.handle.flush();
         let shard = self.handle.shard();
-        shard.use_up(shard.turn_time());
+        shard.charge_round(shard.turn_time());
         match (read, self.handle.ended()) {
             (Poll::Ready(reason), _) | (Poll::Pending, Some(reason)) => Poll::Ready(reason),
             (Poll::Pending, None) => Poll::Pending,

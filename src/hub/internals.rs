@@ -1,5 +1,6 @@
-//! A hub without threads: a shard moves only when it is told to, so a fuzz target chooses how the
-//! shards' steps interleave, and a benchmark what it measures.
+//! A hub without threads, for `fuzz/` and `benches/`. A shard runs a step only when it is called,
+//! so a fuzz target chooses the order of the shards' steps, and a benchmark measures only the steps
+//! that it wants.
 
 use std::{
     cell::RefCell,
@@ -38,7 +39,7 @@ use crate::{
     },
 };
 
-/// The shards of a hub.
+/// The shards of a hub, without threads.
 #[derive(Debug)]
 pub struct Shards {
     links: Arc<Links>,
@@ -47,7 +48,7 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// As many as `config` says.
+    /// Makes `config.shards` shards.
     pub fn new(config: &HubConfig) -> Self {
         let links = Arc::new(Links::new(config));
         let shards = 0..config.shards.get();
@@ -65,7 +66,8 @@ impl Shards {
         &self.shards[0]
     }
 
-    /// Publishes from outside; the receiver gets to how many connections it was queued.
+    /// Publishes a message that comes from no connection. The returned receiver gets the number of
+    /// subscribers that it was queued to.
     pub fn publish(
         &self,
         topic: TopicName,
@@ -79,19 +81,19 @@ impl Shards {
         queued
     }
 
-    /// A shard has a step of its tick, and those of its connections that wait for it a turn.
+    /// Runs a step of a shard's tick, and begins a round: connections that wait for a turn get one.
     pub fn tick(&self, index: usize) {
         self.ticks[index].borrow_mut().step(&self.shards[index]);
         self.shards[index].begin_round();
     }
 
-    /// No shard has anything to do.
+    /// Returns true if no shard has anything to do.
     pub fn is_at_rest(&self) -> bool {
         let mut shards = self.shards.iter().zip(&self.ticks);
         shards.all(|(shard, tick)| tick.borrow().is_at_rest(shard) && !shard.has_waiting())
     }
 
-    /// What a shard has counted so far.
+    /// Returns the work that a shard has counted so far.
     pub fn counts(&self, index: usize) -> WorkCounts {
         let shard = &self.shards[index];
         let state = shard.state.borrow();
@@ -103,14 +105,15 @@ impl Shards {
         }
     }
 
-    /// What an opening handshake with this `offer` of extensions agrees on.
+    /// Returns what an opening handshake with this `offer` of extensions would agree on.
     pub(crate) fn agree(&self, offer: Option<&str>) -> Option<Agreed> {
         let accepted = extension::accept(offer.map(str::as_bytes).into_iter(), true);
-        let agreement = accepted.expect("an offer in the grammar")?;
+        let agreement = accepted.expect("the offer follows the grammar")?;
         Some(self.links.shared.contexts.grant(agreement))
     }
 
-    /// Enters a connection of `user`, or of nobody's, that made this `offer` of extensions, in a shard.
+    /// Adds a connection to a shard. It belongs to `user`, or is anonymous, and its client has made
+    /// this `offer` of extensions.
     pub fn join(
         &self,
         index: usize,
@@ -128,39 +131,39 @@ impl Shards {
 }
 
 fn to_user(id: &str) -> UserId {
-    UserId::new(id).expect("an id of a user")
+    UserId::new(id).expect("the id is valid")
 }
 
-/// Work that a shard has counted.
+/// Counts of the work that a shard has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkCounts {
-    /// Looks at a connection because of a publication.
+    /// Visits of connections by fan-outs.
     pub visits: u64,
     /// Look-ups of a topic by its name.
     pub look_ups: u64,
-    /// Subscribers that took another one's place.
+    /// Subscribers that were moved to another index in a topic's list.
     pub moves: u64,
-    /// Bytes that were received and copied.
+    /// Received bytes that were copied from one place to another.
     pub copies: u64,
 }
 
-/// The handle of a connection, as its task has it.
+/// A connection's handle.
 #[derive(Debug)]
 pub struct Handle(handle::Handle);
 
 impl Handle {
-    /// Follows exactly these topics.
+    /// Subscribes the connection to exactly these topics.
     pub fn set_topics(&self, topics: &[TopicName]) {
         self.0.set_topics(topics);
     }
 
-    /// Publishes to all of these topics.
+    /// Publishes a message to all of these topics.
     pub fn publish(&self, topics: &[TopicName], message: Message) {
         let publication = Publication::new(self.0.encode(message));
         self.0.publish(topics, publication);
     }
 
-    /// Queues a reply, as the end of a turn does if the socket takes nothing.
+    /// Queues a reply to the outbox, as happens at the end of a turn if the socket takes nothing.
     pub fn reply(&self, frame: Frame) {
         self.0.reply(frame);
         let shard = self.0.shard();
@@ -187,12 +190,12 @@ impl Handle {
         self.0.end(reason);
     }
 
-    /// Writes as far as the socket takes it.
+    /// Writes the outbox, as far as the socket takes it.
     pub fn flush(&self) {
         self.0.flush();
     }
 
-    /// Memory held by the outbox.
+    /// Returns how many bytes of memory the outbox holds.
     pub fn held_bytes(&self) -> usize {
         let state = self.0.shard().state.borrow();
         let peer = state.peers.get(self.0.id().key);
@@ -200,19 +203,19 @@ impl Handle {
     }
 }
 
-/// The buffer that the connections of a shard receive into.
+/// The receive buffer of a shard.
 #[derive(Debug)]
 pub struct Received(Receive);
 
 impl Received {
-    /// An empty one.
-    #[expect(clippy::new_without_default, reason = "it is large")]
+    /// Makes an empty buffer.
+    #[expect(clippy::new_without_default, reason = "a buffer is large")]
     pub fn new() -> Self {
         Self(Receive::new())
     }
 
-    /// Hands every whole plain message at the head of `wire`, which is received now, to `take`;
-    /// whether that was all.
+    /// Receives `wire`, and passes every whole plain message at its head to `take`. Returns true if
+    /// these were all bytes of `wire`.
     pub fn take_plain(
         &mut self,
         wire: &[u8],

@@ -72,8 +72,7 @@ use crate::{
 /// A handle to the broadcast core, by which messages are published and connections are added.
 ///
 /// Cloning is a reference-count increment. When the last handle is dropped, the shards stop and
-/// every connection ends without a Close. To close them properly, call [`drain`](Self::drain)
-/// before.
+/// every connection ends without a Close, unless [`drain`](Self::drain) was called before.
 #[derive(Clone, Debug)]
 pub struct Hub(Arc<Running>);
 
@@ -146,12 +145,12 @@ impl Hub {
         user: Option<UserId>,
     ) -> usize {
         let permit = self.acquire_permit(0).await;
-        let queued = self.send_off(topic, message, user);
+        let queued = self.publish_now(topic, message, user);
         drop(permit);
         queued.await.unwrap_or(0)
     }
 
-    /// Waits for a permit to [send off](Self::send_off) a message, if some shard has too much to
+    /// Waits for a permit to [publish](Self::publish_now) a message, if some shard has too much to
     /// deliver or memory is short. Returns `None` if no permit is needed. The caller has charged
     /// `bytes` for the message. They do not count toward the limit that publishers wait for.
     ///
@@ -169,7 +168,7 @@ impl Hub {
     /// Publishes a message without waiting, to the subscribers of `topic` or to those of `user`
     /// only. When every shard has queued it, the returned receiver gets the number of these
     /// subscribers.
-    pub(crate) fn send_off(
+    pub(crate) fn publish_now(
         &self,
         topic: &TopicName,
         message: Message,
@@ -183,8 +182,7 @@ impl Hub {
         queued
     }
 
-    /// Runs `work` on every shard. Returns when every shard has dropped the sender that it was
-    /// given.
+    /// Runs `work` on every shard. Returns when every shard has dropped its sender.
     pub(in crate::hub) async fn on_every_shard(
         &self,
         work: impl Fn(&Rc<Shard>, oneshot::Sender<()>) + Copy + Send + 'static,

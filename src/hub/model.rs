@@ -1,7 +1,8 @@
-//! The hub against a naive model: random joins, follows, publications and departures over several
-//! shards must deliver what a list of sets would, in one order per topic, however it is compressed.
+//! A test of the hub against a naive model. Random operations on several shards (connections come,
+//! subscribe, publish and leave) must deliver the same messages as a model that has a set of topics
+//! for each connection, in one order for each topic, with every kind of compression.
 //!
-//! `recorder` is a socket that keeps what is written to it.
+//! `recorder` is a socket that records the bytes written to it.
 
 mod recorder;
 
@@ -26,8 +27,9 @@ use crate::{
 const SHARDS: usize = 3;
 const TOPICS: usize = 4;
 
-/// What connections offer: nothing, to share what is compressed for a window, and to have a context
-/// of their own, of which there are fewer than may be wanted.
+/// Offers of extensions: no compression, compression without a context for two windows, and
+/// compression with a context of the connection's own for two windows. There are only [`CONTEXTS`]
+/// contexts, fewer than connections that want one.
 const OFFERS: [&str; 5] = [
     "nothing",
     "permessage-deflate; server_no_context_takeover",
@@ -39,18 +41,18 @@ const CONTEXTS: usize = 2;
 
 #[derive(Clone, Debug)]
 enum Operation {
-    /// A connection of this user comes, or one of nobody's.
+    /// A connection of this user comes, or an anonymous one.
     Join {
         user: Option<usize>,
         offer: &'static str,
     },
-    /// A connection follows exactly the topics of these bits.
+    /// A connection subscribes to exactly the topics of these bits.
     Follow { connection: usize, topics: u8 },
     /// A connection publishes to the topics of these bits.
     Publish { connection: usize, topics: u8 },
-    /// Somebody publishes to the connections of a user.
+    /// A message is published to the connections of a user.
     PublishToUser { topic: usize, user: usize },
-    /// A connection goes.
+    /// A connection leaves.
     Leave { connection: usize },
 }
 
@@ -69,7 +71,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// What a connection should get: each message, and the topic by which it comes, if that is given.
+/// The model of a connection: the messages that it should get, each with the topic by which it
+/// comes, or `None` if that is not checked.
 #[derive(Debug, Default)]
 struct Expected {
     user: Option<usize>,
@@ -77,10 +80,10 @@ struct Expected {
     messages: BTreeSet<(Option<usize>, String)>,
 }
 
-/// A connection on its shard's thread, told what to do.
+/// A connection on its shard's thread, which executes commands of the test.
 struct Member {
     commands: mpsc::Sender<Command>,
-    /// Closed when it has dropped its handle.
+    /// Closed when the connection has dropped its handle.
     gone: oneshot::Receiver<()>,
     socket: Recorder,
     is_compressed: bool,
@@ -118,7 +121,7 @@ impl Member {
             let handle = Handle::new(shard, user.map(to_user), deflate);
             handle.attach(Socket::Other(Box::new(recorder)));
             spawn_local(async move {
-                // Stores the waker, without which nothing is written.
+                // Stores the waker. Without one the shard writes nothing.
                 std::future::poll_fn(|cx| Poll::Ready(handle.register_waker(cx))).await;
                 joined.send(()).unwrap();
                 while let Some(command) = received.recv().await {
@@ -150,32 +153,32 @@ impl Member {
         }
     }
 
-    async fn tell(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
+    async fn execute(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
         let (done, is_done) = oneshot::channel();
         self.commands.send(command(done)).await.ok().unwrap();
         is_done.await.unwrap();
     }
 
-    /// The messages that it got, in order.
+    /// Returns the messages that it got, in order.
     fn received(&self) -> Vec<String> {
         let messages = self.socket.messages(self.is_compressed);
         let unpadded = messages.iter().map(|message| message.trim_end().to_owned());
         unpadded.collect()
     }
 
-    /// By which topic it got this message.
+    /// Returns the topic by which it should get this message, if that is checked.
     fn topic_of(&self, message: &str) -> Option<usize> {
         let mut expected = self.expected.messages.iter();
         expected.find(|(_, each)| each == message)?.0
     }
 }
 
-/// A message, every other one large enough to be compressed.
+/// Returns a message. Every other one is large enough to be compressed.
 fn padded(number: usize, message: &str) -> Message {
     Message::text(&format!("{message}{}", " ".repeat(number % 2 * 100)))
 }
 
-/// Returns when everything published so far is delivered and written.
+/// Waits until everything published so far is delivered and written.
 async fn settle(hub: &Hub) {
     hub.on_every_shard(|shard, done| {
         let shard = Rc::clone(shard);
@@ -209,7 +212,7 @@ async fn run(operations: Vec<Operation>) {
     }
 }
 
-/// Does an operation to the hub and to the model.
+/// Performs an operation on the hub and on the model.
 async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation: Operation) {
     let count = members.len();
     match operation {
@@ -220,7 +223,7 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
             let member = &mut members[connection % count];
             member.expected.topics = indices(topics).into_iter().collect();
             let names = indices(topics).into_iter().map(topic).collect();
-            member.tell(|done| Command::Follow(names, done)).await;
+            member.execute(|done| Command::Follow(names, done)).await;
         }
         Operation::Publish { connection, topics } => {
             let publisher = connection % count;
@@ -230,12 +233,13 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
                 padded(number, &message),
             );
             members[publisher]
-                .tell(|done| Command::Publish(names, padded, done))
+                .execute(|done| Command::Publish(names, padded, done))
                 .await;
             for Member { expected, .. } in members {
                 let to = indices(topics);
                 if let Some(&first) = to.iter().find(|index| expected.topics.contains(index)) {
-                    // Whoever may change its topics gets it by whichever brings it first.
+                    // A message to several topics comes by the first one that the connection
+                    // follows. This is checked only for anonymous connections.
                     let topic = (to.len() == 1 || expected.user.is_none()).then_some(first);
                     expected.messages.insert((topic, message.clone()));
                 }
@@ -247,13 +251,13 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
             let queued = hub
                 .publish_to(&topic(index), padded(number, &message), to)
                 .await;
-            let meant = members
+            let recipients = members
                 .iter_mut()
                 .map(|member| &mut member.expected)
                 .filter(|expected| expected.user == Some(user) && expected.topics.contains(&index));
-            let meant =
-                meant.map(|expected| expected.messages.insert((Some(index), message.clone())));
-            assert_eq!(queued, meant.count());
+            let recipients =
+                recipients.map(|expected| expected.messages.insert((Some(index), message.clone())));
+            assert_eq!(queued, recipients.count());
         }
         Operation::Leave { connection } => {
             settle(hub).await;
@@ -265,7 +269,7 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
     }
 }
 
-/// Everybody got what was expected, once, in an order that all agree about.
+/// Checks that each connection got the messages of its model, once each, and that the orders agree.
 fn check(members: &[Member]) {
     for member in members {
         let received = member.received();
@@ -280,7 +284,7 @@ fn check(members: &[Member]) {
         expected.sort();
         assert_eq!(
             sorted, expected,
-            "what a connection got, and should have got"
+            "messages that a connection got, and should have got"
         );
         check_publishers(member, &received);
     }
@@ -291,7 +295,7 @@ fn check(members: &[Member]) {
     }
 }
 
-/// What one publisher sent to one topic came in its order.
+/// Checks that a connection got each publisher's messages to a topic in the publisher's order.
 fn check_publishers(member: &Member, received: &[String]) {
     let mut last = std::collections::HashMap::new();
     for message in received {
@@ -305,7 +309,7 @@ fn check_publishers(member: &Member, received: &[String]) {
     }
 }
 
-/// What two connections both got by a topic, they got in the same order.
+/// Checks that two connections got the messages that both got by a topic in the same order.
 fn check_order(topic: usize, one: &Member, other: &Member) {
     let common = |of: &Member| -> Vec<String> {
         let is_common = |message: &String| {
@@ -322,9 +326,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn the_hub_delivers_what_the_model_does(operations in vec(operation(), 1..60)) {
+    fn the_hub_delivers_the_same_messages_as_the_model(operations in vec(operation(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        // Nothing of it waits for a time; a shard that died would be waited for without end.
+        // The time-out is for a shard that has panicked: the test would wait for it without end.
         let timeout = std::time::Duration::from_secs(30);
         runtime.block_on(async { tokio::time::timeout(timeout, run(operations)).await.unwrap() });
     }

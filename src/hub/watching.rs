@@ -1,8 +1,8 @@
 //! The hub's functions for single shards, used by the acceptor, which hands each new connection to
 //! a shard, and by the watchdog, which detects shards that stand still.
 //!
-//! Each shard counts its [ticks](Hub::ticks). A shard that is [nudged](Hub::nudge) and does not
-//! tick stands still.
+//! Each shard counts its [ticks](Hub::ticks). A shard that was [asked for a tick](Hub::request_tick)
+//! and does not tick stands still.
 
 use crate::hub::Hub;
 
@@ -12,18 +12,18 @@ impl Hub {
         self.0.links.shared.round_robin.next()
     }
 
-    /// Makes a shard absent, so that it gets no new connections, or present again.
-    pub(crate) fn set_absent(&self, shard: usize, is_absent: bool) {
+    /// Makes a shard unavailable, so that it gets no new connections, or available again.
+    pub(crate) fn set_unavailable(&self, shard: usize, is_unavailable: bool) {
         let shared = &self.0.links.shared;
-        shared.round_robin.set_unavailable(shard, is_absent);
-        if is_absent {
+        shared.round_robin.set_unavailable(shard, is_unavailable);
+        if is_unavailable {
             // The other shards must not wait for peers that this one has reported as about to end.
             shared.relief[shard].clear();
         }
     }
 
     /// Wakes a shard, which then ticks unless it stands still.
-    pub(crate) fn nudge(&self, shard: usize) {
+    pub(crate) fn request_tick(&self, shard: usize) {
         self.0.links.inboxes[shard].wake();
     }
 

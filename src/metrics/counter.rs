@@ -1,8 +1,8 @@
-//! Counters and gauges: numbers that any thread may read while they change.
+//! Counters and gauges, which any thread may read while they change.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A number that one thread only ever increases, and any thread reads.
+/// A counter that only one thread increases, and any thread may read.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -11,7 +11,8 @@ impl Counter {
         self.add(1);
     }
 
-    /// Adds `count`. Only the thread that owns the counter may: this is not a read-modify-write.
+    /// Adds `count`. Only the thread that owns the counter may call this, because it is not an
+    /// atomic read-modify-write.
     pub(crate) fn add(&self, count: u64) {
         self.0.store(self.get() + count, Relaxed);
     }
@@ -21,7 +22,7 @@ impl Counter {
     }
 }
 
-/// A number that one thread sets, and any thread reads.
+/// A number that one thread sets, and any thread may read.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge(AtomicU64);
 
@@ -35,7 +36,7 @@ impl Gauge {
     }
 }
 
-/// A number that any thread increases and reads.
+/// A counter that any thread may increase and read.
 #[derive(Debug, Default)]
 pub(crate) struct SharedCounter(AtomicU64);
 

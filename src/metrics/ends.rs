@@ -1,8 +1,8 @@
-//! How many connections have ended, by the reason for it.
+//! The number of connections that have ended, by reason.
 
 use crate::{disconnect::Disconnect, metrics::counter::Counter};
 
-/// A number for each reason for which a connection ends.
+/// The number of ended connections, for each reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ends<N = u64> {
@@ -18,8 +18,8 @@ pub struct Ends<N = u64> {
     pub overloaded: N,
     /// The server was shut down (1012).
     pub restarting: N,
-    /// The client read too slowly, or memory was short and it was furthest behind (4008). Those that were
-    /// [too far behind](Self::too_far_behind) are not among them.
+    /// The client read too slowly, or memory was short and the client was furthest behind (4008).
+    /// Clients that were [too far behind](Self::too_far_behind) are not included.
     pub slow_consumer: N,
     /// The client's oldest message had waited for too long (4008).
     pub too_far_behind: N,
@@ -32,7 +32,7 @@ pub struct Ends<N = u64> {
 }
 
 impl Ends<Counter> {
-    /// Returns the counter of a reason.
+    /// Returns the counter for a reason.
     pub(crate) fn of(&self, reason: Disconnect) -> &Counter {
         match reason {
             Disconnect::Application(_) => &self.application,
@@ -51,9 +51,9 @@ impl Ends<Counter> {
 }
 
 impl Ends {
-    /// Adds what one shard has counted.
+    /// Adds the counts of one shard.
     pub(super) fn add(&mut self, shard: &Ends<Counter>) {
-        // Taken apart, so that none can be forgotten.
+        // Destructured, so that the compiler reports a field that is forgotten.
         let Ends {
             application,
             by_peer,
@@ -80,7 +80,7 @@ impl Ends {
         self.shard_panicked += shard_panicked.get();
     }
 
-    /// Returns how many connections have ended, for whatever reason.
+    /// Returns the number of connections that have ended, for any reason.
     #[must_use]
     pub fn total(&self) -> u64 {
         let Self {

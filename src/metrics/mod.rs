@@ -1,7 +1,7 @@
-//! Numbers that the server keeps of itself.
+//! Metrics: counters and gauges that the server keeps about itself.
 //!
-//! [`counter`] has the kinds of numbers, [`shard`] those of one shard, [`ends`] the ends of connections by
-//! their reason, and [`snapshot`] the table of everything that is counted.
+//! [`counter`] has the types of counters and gauges, [`shard`] the metrics of one shard, [`ends`]
+//! the ended connections by reason, and [`snapshot`] the table of all metrics.
 
 mod counter;
 mod ends;

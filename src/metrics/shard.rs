@@ -1,11 +1,11 @@
-//! The numbers of one shard, which it keeps by itself, so that counting costs no contention.
+//! The metrics of one shard. Each shard has its own, so that counting causes no contention.
 
 use crate::metrics::{
     counter::{Counter, Gauge},
     ends::Ends,
 };
 
-/// The numbers of one shard. [`Metrics`](crate::Metrics) says what each of them is.
+/// The metrics of one shard. [`Metrics`](crate::Metrics) describes each of them.
 #[derive(Debug, Default)]
 pub(crate) struct ShardMetrics {
     pub(crate) connections: Gauge,

@@ -1,35 +1,37 @@
-//! The table of everything that a hub counts, as it stands at one moment.
+//! The table of all metrics of a hub, as a snapshot.
 
 use crate::metrics::{ends::Ends, shard::ShardMetrics};
 
-/// The numbers of a hub, summed over its shards. What only a server counts is not among them.
+/// The metrics of a hub, summed over its shards. Metrics of a server, such as failed accepts, are
+/// not included.
 ///
-/// Each is read by itself while the shards go on, so two of them need not be of the same moment.
-/// A *gauge* is a number as it is now; a *counter* counts since the hub's start and never decreases.
+/// Each one is read by itself while the shards go on, so two of them need not be of the same
+/// moment. A *gauge* is a current value. A *counter* counts since the start of the hub and never
+/// decreases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
     /// Gauge: open connections, those in their opening or closing handshakes included.
     pub connections: u64,
-    /// Gauge: topics with a subscriber. One with subscribers on several shards counts on each.
+    /// Gauge: topics with a subscriber, each counted once for every shard that has subscribers.
     pub topics: u64,
-    /// Counter: messages queued to subscribers, once for each of them.
+    /// Counter: messages queued to subscribers. A message counts once for each subscriber.
     pub deliveries: u64,
     /// Counter: system calls that wrote to a socket.
     pub writes: u64,
     /// Counter: steps of the shards' ticks.
     pub ticks: u64,
-    /// Counters: connections that have ended, by the reason.
+    /// Counters: connections that have ended, by reason.
     pub ended: Ends,
-    /// What clients make the server hold, and what was done while memory was short.
+    /// Memory that clients make the server hold, and counters of what was done while it was short.
     pub memory: MemoryMetrics,
 }
 
-/// What clients make the server hold, and what was done while memory was short.
+/// The memory that clients make the server hold, and counters of what was done while it was short.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryMetrics {
-    /// Gauge: bytes that are charged to the [budget](crate::Limits::memory_budget).
+    /// Gauge: bytes of memory that are charged to the [budget](crate::Limits::memory_budget).
     pub held_bytes: u64,
     /// Gauge: the budget, in bytes.
     pub budget_bytes: u64,
@@ -37,16 +39,16 @@ pub struct MemoryMetrics {
     pub evicted: u64,
     /// Counter: connections and requests ended with an unfinished message, body or head.
     pub unfinished: u64,
-    /// Counter: connections refused.
+    /// Counter: connections refused for lack of memory.
     pub refused_connections: u64,
-    /// Counter: registrations refused.
+    /// Counter: registrations refused for lack of memory.
     pub refused_registrations: u64,
     /// Counter: connections ended because they wanted more topics.
     pub refused_topics: u64,
 }
 
 impl Metrics {
-    /// Adds the numbers of one shard.
+    /// Adds the metrics of one shard.
     pub(crate) fn add(&mut self, shard: &ShardMetrics) {
         let ShardMetrics {
             connections,
@@ -66,7 +68,7 @@ impl Metrics {
 }
 
 impl MemoryMetrics {
-    /// Returns how often something was refused.
+    /// Returns the number of all refusals: of connections, registrations and topics.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused_connections + self.refused_registrations + self.refused_topics

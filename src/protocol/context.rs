@@ -211,7 +211,7 @@ impl<'a> Context<'a> {
         let shard = self.handle.shard();
         let has_spent = mem::take(&mut self.has_spent);
         if is_timed {
-            shard.look_at_clock();
+            shard.charge_elapsed();
         }
         (has_spent || is_timed) && shard.is_turn_over()
     }

@@ -181,7 +181,7 @@ pub(super) async fn publish(
     let permit = timeout(within, site.hub.acquire_permit(held.bytes())).await;
     let permit = permit
         .map_err(|_| Rejection::Overloaded("too much is to be delivered; not published".into()))?;
-    let queued = site.hub.send_off(&topic, message, user);
+    let queued = site.hub.publish_now(&topic, message, user);
     drop((permit, held));
     // From here on the message is published, and only its count may be late. The count gets the
     // time that is left, and at least a tenth of it all, because it nearly always comes at once.

@@ -158,7 +158,7 @@ impl Site {
     ) -> Result<(Response, Option<PendingConnection>), Rejection> {
         upgrade::check(request)?;
         let budget = self.hub.budget();
-        budget.take_in(|counts| &counts.refused_connections)?;
+        budget.admit(|counts| &counts.refused_connections)?;
         let query = request.uri().query();
         let (identity, protocol) = choose(self, &RouteParams { id, query })?;
         let deflate = upgrade::agree(&self.hub, request)?;

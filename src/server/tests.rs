@@ -164,7 +164,7 @@ fn a_message_without_a_permit_in_time_is_answered_503_and_never_published() {
     let topic = TopicName::new("t").unwrap();
     let filled = scene
         .hub
-        .send_off(&topic, filler, Some(UserId::from(1_u64)));
+        .publish_now(&topic, filler, Some(UserId::from(1_u64)));
     assert_eq!(
         scene.publish("never"),
         "503 {\"error\":\"too much is to be delivered; not published\"}\n"

@@ -36,7 +36,7 @@ pub(super) async fn in_turns<T>(shard: &Shard, task: impl Future<Output = T>) ->
         let begun = Instant::now();
         let polled = shard.measure(|| task.as_mut().poll(&mut Context::from_waker(&waker)));
         let turn = begun.elapsed();
-        shard.use_up(turn);
+        shard.charge_round(turn);
         if turn_waker.end_turn() && polled.is_pending() {
             shard.queue(&mut ticket, cx, turn);
         }

@@ -94,7 +94,7 @@ struct AcceptedRequest {
 fn check_and_accept<B>(hub: &Hub, request: &mut Request<B>) -> Result<AcceptedRequest, Rejection> {
     check(request)?;
     let host = requested_host(request)?;
-    hub.budget().take_in(|counts| &counts.refused_connections)?;
+    hub.budget().admit(|counts| &counts.refused_connections)?;
     origin::check(request.headers(), host.as_ref(), &hub.config().access)?;
     let deflate = agree(hub, request)?;
     let (response, upgrading) = accept(request, deflate.as_ref())?;

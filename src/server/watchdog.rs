@@ -85,7 +85,8 @@ impl Watchdog {
         let site = &self.handoff.site;
         for shard in 0..site.hub.shards() {
             let condition = self.watch.check(shard, site.hub.ticks(shard));
-            site.hub.set_absent(shard, condition != Condition::Moving);
+            site.hub
+                .set_unavailable(shard, condition != Condition::Moving);
             let stands = condition == Condition::Standing;
             if site.standing.set(shard, stands) {
                 if stands {
@@ -95,7 +96,7 @@ impl Watchdog {
                     warn!(shard, "a shard that stood still goes on");
                 }
             }
-            site.hub.nudge(shard);
+            site.hub.request_tick(shard);
         }
     }
 

@@ -1,6 +1,6 @@
-//! Lists of topics, checked name by name: as clients write them, while they are read.
+//! Lists of topics. A client's list is checked name by name while it is parsed.
 //!
-//! Pure. At most [`MAX_TOPICS`] names are held, however many a list has.
+//! Pure: no I/O and no clock. At most [`MAX_TOPICS`] names are held, however long a list is.
 
 use std::{collections::HashSet, fmt, ops::Deref, sync::Arc};
 
@@ -11,20 +11,20 @@ use serde::{
 
 use crate::topic::{InvalidTopicName, TopicName};
 
-/// Topics that one connection may follow.
+/// Number of topics that one connection may follow.
 pub(crate) const MAX_TOPICS: usize = 128;
 
-/// The first fault of a list of topics.
+/// The error of a list of topics: the first fault in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidTopics {
-    /// A name is none that a topic may have.
+    /// A name is not valid for a topic.
     #[error("topics: {0}")]
     Name(InvalidTopicName),
-    /// At least one topic is needed.
+    /// The list is empty, and at least one topic is needed.
     #[error("topics: none")]
     None,
-    /// A connection may follow 128 topics.
+    /// The list has more than 128 topics, which is the limit of a connection.
     #[error("topics: more than {MAX_TOPICS}")]
     TooMany,
 }
@@ -36,11 +36,11 @@ pub enum InvalidTopics {
 pub struct Topics(Arc<[TopicName]>);
 
 impl Topics {
-    /// Makes a list of `topics`, in their order; one named twice counts once.
+    /// Makes a list of `topics`, in their order. A topic that occurs twice counts once.
     ///
     /// # Errors
     ///
-    /// If there are more than 128.
+    /// There are more than 128 different topics.
     pub fn new(topics: impl IntoIterator<Item = TopicName>) -> Result<Self, InvalidTopics> {
         let mut list = TopicList::default();
         topics
@@ -49,7 +49,7 @@ impl Topics {
         Ok(list.finish())
     }
 
-    /// Makes a list of names that are known to be few, and different ones.
+    /// Makes a list of topics that the caller knows to be different, and at most 128.
     pub(crate) fn of_distinct(topics: impl IntoIterator<Item = TopicName>) -> Self {
         Self(topics.into_iter().collect())
     }
@@ -69,7 +69,7 @@ impl Deref for Topics {
     }
 }
 
-/// At once where both are clones of one list, as they nearly always are.
+/// Compares the pointers first: two lists are nearly always clones of the same one.
 impl PartialEq for Topics {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
@@ -82,7 +82,8 @@ impl fmt::Debug for Topics {
     }
 }
 
-/// NamesVisitor that are checked as they come; one named twice counts once.
+/// A list that is built name by name. Each name is checked when it is added, and one that occurs
+/// twice counts once.
 #[derive(Debug, Default)]
 pub(crate) struct TopicList {
     topics: Vec<TopicName>,
@@ -90,7 +91,7 @@ pub(crate) struct TopicList {
 }
 
 impl TopicList {
-    /// Takes the next name.
+    /// Checks the next name and adds it.
     pub(crate) fn add(&mut self, name: &str) -> Result<(), InvalidTopics> {
         if self.seen.contains(name) {
             return Ok(());
@@ -110,12 +111,13 @@ impl TopicList {
         Ok(())
     }
 
-    /// Returns the topics in the order in which they were named.
+    /// Returns the topics in the order in which they were added.
     pub(crate) fn finish(self) -> Topics {
         Topics::of_distinct(self.topics)
     }
 
-    /// Returns the topics in the order in which they were named; without any, the `default`.
+    /// Returns the topics in the order in which they were added, or the topic `default` if there
+    /// are none.
     pub(crate) fn or(self, default: &str) -> Topics {
         if self.topics.is_empty() {
             return Topics::of_distinct(TopicName::new(default));
@@ -124,7 +126,8 @@ impl TopicList {
     }
 }
 
-/// A list as it stands in a document, which may be a right one with a wrong list in it.
+/// A list of topics in a JSON document. If the list has a fault, the document is still parsed, and
+/// this is the fault.
 #[derive(Debug)]
 pub(crate) struct Named(pub(crate) Result<Topics, InvalidTopics>);
 
@@ -147,7 +150,7 @@ impl<'de> Visitor<'de> for NamesVisitor {
         let mut list = TopicList::default();
         while let Some(added) = names.next_element_seed(Next(&mut list))? {
             if let Err(fault) = added {
-                // The rest is only to be JSON: if it is not, that is said first.
+                // The rest is parsed, too: if it is not JSON, that is the error to report.
                 while names.next_element::<IgnoredAny>()?.is_some() {}
                 return Ok(Named(Err(fault)));
             }
@@ -156,7 +159,7 @@ impl<'de> Visitor<'de> for NamesVisitor {
     }
 }
 
-/// Takes a name to where it is checked, without a copy of its own.
+/// Parses the next name of a list, and adds it without an intermediate copy.
 struct Next<'a>(&'a mut TopicList);
 
 impl<'de> DeserializeSeed<'de> for Next<'_> {
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_fault_of_a_list_is_told_and_a_name_said_again_is_none() {
+    fn the_first_fault_of_a_list_is_reported_and_a_repeated_name_is_none() {
         let mut names = numbers(MAX_TOPICS);
         names.extend(vec!["7".to_owned(); 10_500]);
         assert_eq!(read(&list(&names)), Ok(Ok(MAX_TOPICS)));
@@ -228,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_names_is_no_list_whatever_is_wrong_before() {
+    fn json_that_is_no_list_of_names_is_an_error_of_the_document() {
         assert!(read("7").unwrap_err().contains("expected a sequence"));
         assert!(
             read("[\"a\", 7]")

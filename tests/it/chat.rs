@@ -1,24 +1,21 @@
-//! `/ws`: what one says, everybody in the same topics hears, once and in the same order.
+//! The chat, `/ws`: every message reaches all subscribers of its topics, once and in the same
+//! order.
 
 use std::thread;
 
-use framecast_test_support::{Client, TestServer, eventually, frame, handshake, text};
+use framecast_test_support::{
+    Client, TestServer, eventually,
+    frames::{binary, first_text, last, ping, text},
+    handshake,
+    limits::{MESSAGE_BYTES, NAME_BYTES},
+};
 
-/// Two connections made one after the other are on different ones of these.
+/// Starts a server whose shards get connections in turn.
 fn server_with_shards(shards: usize) -> TestServer {
     TestServer::with(|config| config.hub.shards = shards.try_into().unwrap())
 }
 
-/// Asserts that these texts have come, and nothing else before the end.
-#[track_caller]
-fn expect_texts_and_close(mut client: Client, texts: &[&str]) {
-    for text in texts {
-        assert_eq!(client.read_text(), *text);
-    }
-    client.close();
-}
-
-/// Publishes over HTTP; to how many connections it was queued.
+/// Publishes over HTTP. Returns the number of connections that the message was queued to.
 fn publish(server: &TestServer, topic: &str, message: &str) -> u64 {
     let body = serde_json::json!({ "topic": topic, "message": message });
     let answer: serde_json::Value =
@@ -27,51 +24,53 @@ fn publish(server: &TestServer, topic: &str, message: &str) -> u64 {
 }
 
 #[test]
-fn everybody_in_the_lobby_hears_what_one_says_the_sender_included() {
+fn a_message_to_the_lobby_reaches_all_its_subscribers_and_the_sender() {
     let server = server_with_shards(3);
     let mut clients: Vec<Client> = (0..7).map(|_| server.connect("/ws")).collect();
-    clients[0].send(b"\x81\x85\x37\xFA\x21\x3D\x7F\x9F\x4D\x51\x58");
+    clients[0].sends(text("Hello"));
     for client in &mut clients {
-        client.expect(b"\x81\x05Hello");
+        client.receives(text("Hello"));
     }
     let mut explicit = server.connect("/ws?topic=lobby");
-    explicit.send(&text("me too"));
+    explicit.sends(text("me too"));
     clients.push(explicit);
-    for client in clients {
-        expect_texts_and_close(client, &["me too"]);
+    for mut client in clients {
+        client.receives(text("me too"));
+        client.close();
     }
 }
 
 #[test]
-fn text_stays_text_and_binary_stays_binary_and_fragments_are_one_message() {
+fn messages_keep_their_kind_and_fragments_become_one_message() {
     let server = TestServer::start();
     let mut sender = server.connect("/ws");
-    let mut listener = server.connect("/ws");
-    let full = vec![b'f'; 64 * 1024];
-    sender.send(
-        &[
-            text(""),
-            frame(0x82, b""),
-            frame(0x82, b"\xFF\0"),
-            frame(0x01, b"\xE2\x82"),
-            frame(0x89, b"?"),
-            frame(0x80, b"\xAC"),
-            frame(0x82, &full),
-        ]
-        .concat(),
-    );
-    sender.send(&text("end"));
-    listener.expect(b"\x81\x00\x82\x00\x82\x02\xFF\0\x81\x03\xE2\x82\xAC");
-    listener.expect(b"\x82\x7F\0\0\0\0\0\x01\0\0");
-    listener.expect(&full);
-    listener.expect(b"\x81\x03end");
-    listener.close();
+    let mut subscriber = server.connect("/ws");
+    let full = binary([b'f'; MESSAGE_BYTES]);
+    sender.sends_together([
+        text(""),
+        binary(""),
+        binary(b"\xFF\0"),
+        first_text(b"\xE2\x82"),
+        ping("?"),
+        last(b"\xAC"),
+        full.clone(),
+    ]);
+    sender.sends(text("end"));
+    subscriber.receives_all([
+        text(""),
+        binary(""),
+        binary(b"\xFF\0"),
+        text("€"),
+        full,
+        text("end"),
+    ]);
+    subscriber.close();
 }
 
 #[test]
-fn topics_are_apart_and_a_message_to_several_comes_once() {
+fn a_message_reaches_the_subscribers_of_its_topics_only_and_each_once() {
     let server = server_with_shards(3);
-    let rooms: [&[&str]; 7] = [
+    let topics_of: [&[&str]; 7] = [
         &["a"],
         &["b"],
         &["c"],
@@ -80,17 +79,17 @@ fn topics_are_apart_and_a_message_to_several_comes_once() {
         &["c", "a", "b"],
         &["a", "b", "a"],
     ];
-    let mut clients: Vec<Client> = rooms
+    let mut clients: Vec<Client> = topics_of
         .iter()
         .map(|topics| server.connect(&format!("/ws?topic={}", topics.join("&topic="))))
         .collect();
-    for (number, speaker) in rooms.iter().enumerate() {
-        let said = format!("{number} to {speaker:?}");
-        clients[number].send(&text(&said));
-        for (listener, client) in rooms.iter().zip(&mut clients) {
-            if listener.iter().any(|topic| speaker.contains(topic)) {
-                // Heard before the next one speaks, so that there is one order of all.
-                assert_eq!(client.read_text(), said);
+    for (number, published) in topics_of.iter().enumerate() {
+        let message = text(format!("{number} to {published:?}"));
+        clients[number].sends(message.clone());
+        for (followed, client) in topics_of.iter().zip(&mut clients) {
+            if followed.iter().any(|topic| published.contains(topic)) {
+                // Received before the next one is published, so that all have the same order.
+                client.receives(message.clone());
             }
         }
     }
@@ -100,101 +99,107 @@ fn topics_are_apart_and_a_message_to_several_comes_once() {
 }
 
 #[test]
-fn one_that_changes_its_other_topics_misses_nothing_and_hears_nothing_twice() {
+fn a_relay_that_changes_other_topics_receives_each_message_of_a_kept_topic_once() {
     const MESSAGES: usize = 3000;
     const OTHERS: [&str; 3] = ["a", "b", "c"];
     let server = server_with_shards(4);
     let path = server.register(r#"{"user_id":1,"topics":["stay"]}"#);
     let mut relay = server.connect(&path);
-    let mut change = Client {
+    let mut changing = Client {
         stream: relay.stream.try_clone().unwrap(),
     };
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     thread::scope(|scope| {
-        let speaking = OTHERS.map(|other| {
-            let mut speaker = server.connect(&format!("/ws?topic={other}&topic=stay"));
+        let publishing = OTHERS.map(|other| {
+            let mut publisher = server.connect(&format!("/ws?topic={other}&topic=stay"));
             scope.spawn(move || {
                 for number in 0..MESSAGES {
-                    speaker.send(&text(&format!("{other} {number:04}")));
+                    publisher.sends(text(format!("{other} {number:04}")));
                 }
-                // Heard by itself, in the end: so it has been delivered.
-                while speaker.read_text() != format!("{other} {:04}", MESSAGES - 1) {}
-                speaker
+                // Once the publisher has its last message, all its messages were delivered.
+                while publisher.read_text() != format!("{other} {:04}", MESSAGES - 1) {}
+                publisher
             })
         });
         scope.spawn(move || {
             for number in 0..MESSAGES {
                 let other = OTHERS[number % OTHERS.len()];
-                change.send(&text(&format!(r#"{{"topics":["stay","{other}"]}}"#)));
-                change.send(&text(r#"{"topics":["stay"]}"#));
+                changing.sends(text(format!(r#"{{"topics":["stay","{other}"]}}"#)));
+                changing.sends(text(r#"{"topics":["stay"]}"#));
             }
         });
         scope.spawn(|| {
-            let speakers = speaking.map(|speaker| speaker.join().unwrap());
+            let publishers = publishing.map(|publisher| publisher.join().unwrap());
             publish(&server, "stay", "end");
-            drop(speakers);
+            drop(publishers);
         });
         loop {
             let message = relay.read_text();
             if message == "end" {
                 break;
             }
-            // The others say which topics are in force.
+            // Messages that begin with a brace are the relay's answers to changes.
             if !message.starts_with('{') {
-                heard.push(message);
+                received.push(message);
             }
         }
     });
-    // Between topics there is no order, and so none while they change.
-    heard.sort();
-    let said = |number| format!("{} {:04}", OTHERS[number / MESSAGES], number % MESSAGES);
-    let said: Vec<String> = (0..OTHERS.len() * MESSAGES).map(said).collect();
-    let wrong = heard.iter().zip(&said).find(|(heard, said)| heard != said);
-    assert_eq!((wrong, heard.len()), (None, said.len()));
+    // Messages that arrive by different topics have no order, and so they are sorted.
+    received.sort();
+    let message = |number| format!("{} {:04}", OTHERS[number / MESSAGES], number % MESSAGES);
+    let expected: Vec<String> = (0..OTHERS.len() * MESSAGES).map(message).collect();
+    let mut pairs = received.iter().zip(&expected);
+    let wrong = pairs.find(|(received, expected)| received != expected);
+    assert_eq!((wrong, received.len()), (None, expected.len()));
 }
 
 #[test]
-fn every_subscriber_hears_every_publisher_in_the_same_order() {
+fn all_subscribers_receive_all_publishers_in_the_same_order() {
     const PUBLISHERS: usize = 8;
     const MESSAGES: usize = 300;
     let server = server_with_shards(4);
-    let listeners: Vec<Client> = (0..4).map(|_| server.connect("/ws?topic=order")).collect();
-    let publishers: Vec<Client> = (0..PUBLISHERS)
-        .map(|_| server.connect("/ws?topic=order"))
-        .collect();
-    let hear = |mut client: Client| -> Vec<String> {
+    let connect = |_| server.connect("/ws?topic=order");
+    let subscribers: Vec<Client> = (0..4).map(connect).collect();
+    let publishers: Vec<Client> = (0..PUBLISHERS).map(connect).collect();
+    let receive = |mut client: Client| -> Vec<String> {
         (0..PUBLISHERS * MESSAGES)
             .map(|_| client.read_text())
             .collect()
     };
-    let heard: Vec<Vec<String>> = thread::scope(|scope| {
-        let publishing = publishers.into_iter().enumerate().map(|(who, publisher)| {
-            let mut sender = Client {
-                stream: publisher.stream.try_clone().unwrap(),
-            };
-            scope.spawn(move || {
-                for number in 0..MESSAGES {
-                    sender.send(&text(&format!("{who} {number}")));
-                }
-            });
-            publisher
-        });
-        let everybody: Vec<Client> = publishing.chain(listeners).collect();
-        let hearing = everybody
+    let received: Vec<Vec<String>> = thread::scope(|scope| {
+        let publishing = publishers
             .into_iter()
-            .map(|client| scope.spawn(|| hear(client)));
-        let hearing: Vec<_> = hearing.collect();
-        hearing
+            .enumerate()
+            .map(|(index, publisher)| {
+                let mut sender = Client {
+                    stream: publisher.stream.try_clone().unwrap(),
+                };
+                scope.spawn(move || {
+                    for number in 0..MESSAGES {
+                        sender.sends(text(format!("{index} {number}")));
+                    }
+                });
+                publisher
+            });
+        let all: Vec<Client> = publishing.chain(subscribers).collect();
+        let receiving = all
+            .into_iter()
+            .map(|client| scope.spawn(|| receive(client)));
+        let receiving: Vec<_> = receiving.collect();
+        receiving
             .into_iter()
             .map(|thread| thread.join().unwrap())
             .collect()
     });
-    for other in &heard[1..] {
-        assert!(*other == heard[0], "two subscribers heard different orders");
+    for other in &received[1..] {
+        assert!(
+            *other == received[0],
+            "two subscribers received different orders"
+        );
     }
-    for who in 0..PUBLISHERS {
-        let prefix = format!("{who} ");
-        let own = heard[0]
+    for index in 0..PUBLISHERS {
+        let prefix = format!("{index} ");
+        let own = received[0]
             .iter()
             .filter_map(|text| text.strip_prefix(&prefix));
         assert!(own.eq((0..MESSAGES).map(|number| number.to_string())));
@@ -202,67 +207,63 @@ fn every_subscriber_hears_every_publisher_in_the_same_order() {
 }
 
 #[test]
-fn a_subscription_is_in_force_when_its_handshake_is_answered() {
+fn a_subscription_is_in_force_when_the_handshake_is_answered() {
     let server = server_with_shards(4);
     for number in 0..200 {
         let topic = format!("new-{number}");
         let mut publisher = server.connect(&format!("/ws?topic={topic}"));
         let mut subscriber = server.connect(&format!("/ws?topic={topic}"));
-        publisher.send(&text("at once"));
-        assert_eq!(subscriber.read_text(), "at once");
+        publisher.sends(text("at once"));
+        subscriber.receives(text("at once"));
         let mut first = server.connect(&format!("/ws?topic=other-{number}"));
         assert_eq!(publish(&server, &format!("other-{number}"), "hello"), 1);
-        assert_eq!(first.read_text(), "hello");
+        first.receives(text("hello"));
     }
-    eventually("nothing is left", || {
+    eventually("no connection and no topic is left", || {
         let health = server.health();
         health["connections"] == 0 && health["topics"] == 0
     });
 }
 
 #[test]
-fn a_burst_is_joined_before_it_is_written() {
+fn messages_of_a_burst_share_writes() {
     const MESSAGES: u64 = 1000;
-    const LISTENERS: u64 = 4;
+    const SUBSCRIBERS: u64 = 4;
     let server = TestServer::start();
-    let listeners: Vec<Client> = (0..LISTENERS)
+    let subscribers: Vec<Client> = (0..SUBSCRIBERS)
         .map(|_| server.connect("/ws?topic=t"))
         .collect();
-    let mut speaker = server.connect("/ws?topic=t");
+    let mut publisher = server.connect("/ws?topic=t");
     let before = server.health();
-    let burst: Vec<u8> = (0..MESSAGES)
-        .flat_map(|number| text(&number.to_string()))
-        .collect();
-    speaker.send(&burst);
-    for mut listener in listeners {
-        for number in 0..MESSAGES {
-            assert_eq!(listener.read_text(), number.to_string());
-        }
+    let burst = || (0..MESSAGES).map(|number| text(number.to_string()));
+    publisher.sends_together(burst());
+    for mut subscriber in subscribers {
+        subscriber.receives_all(burst());
     }
     let after = server.health();
     let counted = |name: &str| after[name].as_u64().unwrap() - before[name].as_u64().unwrap();
-    // The speaker is one of the subscribers; how far it has got does not matter.
-    assert_eq!(counted("deliveries"), MESSAGES * (LISTENERS + 1));
+    // The publisher is a subscriber, too. Its own messages may still be unwritten.
+    assert_eq!(counted("deliveries"), MESSAGES * (SUBSCRIBERS + 1));
     assert!(
-        counted("writes") < MESSAGES * LISTENERS / 10,
+        counted("writes") < MESSAGES * SUBSCRIBERS / 10,
         "{} writes",
         counted("writes")
     );
 }
 
 #[test]
-fn what_is_delivered_to_some_subscribers_is_counted_too() {
+fn deliveries_to_subscribers_of_several_topics_are_counted_once() {
     let server = TestServer::start();
-    let mut listener = server.connect("/ws?topic=b");
-    let mut speaker = server.connect("/ws?topic=a&topic=b");
-    speaker.send(&text("hi"));
-    assert_eq!(listener.read_text(), "hi");
-    assert_eq!(speaker.read_text(), "hi");
+    let mut subscriber = server.connect("/ws?topic=b");
+    let mut publisher = server.connect("/ws?topic=a&topic=b");
+    publisher.sends(text("hi"));
+    subscriber.receives(text("hi"));
+    publisher.receives(text("hi"));
     assert_eq!(server.health()["deliveries"], 2);
 }
 
 #[test]
-fn a_topic_may_be_named_in_any_characters() {
+fn the_name_of_a_topic_is_percent_decoded_and_may_have_any_characters() {
     let server = TestServer::start();
     for (query, name) in [
         ("topic=caf%C3%A9", "café"),
@@ -272,16 +273,17 @@ fn a_topic_may_be_named_in_any_characters() {
         ("other=x&t%6Fpic=encoded+key", "encoded key"),
         ("nothing=here", "lobby"),
     ] {
-        let client = server.connect(&format!("/ws?{query}"));
+        let mut client = server.connect(&format!("/ws?{query}"));
         assert_eq!(publish(&server, name, "by name"), 1, "{name}");
-        expect_texts_and_close(client, &["by name"]);
+        client.receives(text("by name"));
+        client.close();
     }
 }
 
 #[test]
-fn a_topic_without_a_proper_name_is_refused() {
+fn a_topic_with_an_invalid_name_is_refused() {
     let server = TestServer::start();
-    let long = format!("topic={}", "x".repeat(256));
+    let long = format!("topic={}", "x".repeat(NAME_BYTES + 1));
     for query in ["topic", "topic=", "topic=%0A", "topic=a&topic=", &long] {
         let mut client = server.dial();
         client.send(handshake(&format!("/ws?{query}")).as_bytes());

@@ -1,7 +1,6 @@
-//! How connections end: the closing handshake from either side, and peers that do not keep to it.
+//! The closing handshake from either side, and peers that do not complete it.
 //!
-//! Where nothing is to be waited for, the time for the closing handshake is longer than the
-//! test's patience: whoever waited for its end would fail.
+//! Where the server must not wait for the peer, the timeout of the closing handshake is [`NEVER`].
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -9,26 +8,36 @@ use std::{
     time::Duration,
 };
 
-use framecast_test_support::{Client, PATIENCE, TestServer, eventually, frame, text};
+use framecast_test_support::{
+    Client, NEVER, PATIENCE, TestServer, eventually,
+    frames::{
+        Frame, binary, close, empty_close, first_text, last, masked, ping, pong, text, unmasked,
+    },
+};
 use socket2::SockRef;
 
-const GONE: (u16, &str) = (4503, "registration deleted");
-const BYE: [u8; 8] = [0x88, 0x82, 0x37, 0xFA, 0x21, 0x3D, 0x34, 0x12];
-const BYE_ECHOED: [u8; 4] = [0x88, 0x02, 0x03, 0xE8];
+/// Close code of a connection whose registration was deleted.
+const DELETED: u16 = 4503;
+
+/// Returns the Close of a connection whose registration was deleted.
+fn deleted() -> Frame {
+    close(DELETED, "registration deleted")
+}
 
 fn server_with_close_timeout(timeout: Duration) -> TestServer {
     TestServer::with(|config| config.hub.timeouts.close = timeout)
 }
 
 fn patient_server() -> TestServer {
-    server_with_close_timeout(6 * PATIENCE)
+    server_with_close_timeout(NEVER)
 }
 
 fn hasty_server() -> TestServer {
     server_with_close_timeout(Duration::from_millis(300))
 }
 
-/// A relay connection, to be ended by the server.
+/// Connects to a new registration. Returns the client, and a function that deletes the
+/// registration: the server then closes the connection.
 fn relay(server: &TestServer) -> (Client, impl Fn(&TestServer) + use<>) {
     let path = server.register(r#"{"user_id":1}"#);
     let client = server.connect(&path);
@@ -40,12 +49,7 @@ fn relay(server: &TestServer) -> (Client, impl Fn(&TestServer) + use<>) {
 }
 
 #[track_caller]
-fn expect_close(client: &mut Client, (code, reason): (u16, &str)) {
-    assert_eq!(client.read_close(), (code, reason.to_owned()));
-}
-
-#[track_caller]
-fn expect_nobody_left(server: &TestServer) {
+fn expect_no_connections(server: &TestServer) {
     eventually("no connection is left", || {
         server.health()["connections"] == 0
     });
@@ -58,9 +62,9 @@ fn reset(client: Client) {
     drop(client);
 }
 
-/// Sends echo messages until the server, which is not read from, takes no more.
+/// Sends messages to the echo, and reads no answers, until the server reads no more.
 fn flood(client: &mut Client) {
-    let message = frame(0x82, &[7; 60_000]);
+    let message = masked([binary([7; 60_000])]);
     client
         .stream
         .set_write_timeout(Some(Duration::from_millis(100)))
@@ -74,144 +78,148 @@ fn flood(client: &mut Client) {
 }
 
 #[test]
-fn the_answer_to_our_close_is_awaited_and_then_the_stream_ends() {
+fn the_server_waits_for_the_answer_to_its_close_and_then_ends_the_stream() {
     let server = patient_server();
     let (mut client, delete) = relay(&server);
     delete(&server);
-    expect_close(&mut client, GONE);
+    client.receives(deleted());
     let moment = Some(Duration::from_millis(50));
     client.stream.set_read_timeout(moment).unwrap();
     let still_open = client.stream.read(&mut [0]).unwrap_err();
     assert_eq!(still_open.kind(), ErrorKind::WouldBlock);
     assert_eq!(server.health()["connections"], 1);
     client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    client.send(&frame(0x88, &GONE.0.to_be_bytes()));
+    client.sends(close(DELETED, ""));
     client.expect_end();
     drop(client);
-    expect_nobody_left(&server);
+    expect_no_connections(&server);
 }
 
 #[test]
-fn a_peer_that_never_answers_our_close_is_dropped() {
+fn a_peer_that_never_answers_the_servers_close_is_dropped() {
     let server = hasty_server();
     let (mut client, delete) = relay(&server);
     delete(&server);
-    expect_close(&mut client, GONE);
+    client.receives(deleted());
     client.expect_end();
-    expect_nobody_left(&server);
+    expect_no_connections(&server);
     drop(client);
 }
 
 #[test]
-fn a_peer_that_answers_our_close_by_ending_the_stream_is_done() {
+fn a_peer_that_ends_the_stream_instead_of_answering_the_servers_close_is_dropped_at_once() {
     let server = patient_server();
     let (mut client, delete) = relay(&server);
     delete(&server);
-    expect_close(&mut client, GONE);
+    client.receives(deleted());
     client.stream.shutdown(Shutdown::Write).unwrap();
     client.expect_end();
-    expect_nobody_left(&server);
+    expect_no_connections(&server);
 }
 
 #[test]
-fn what_comes_after_our_close_is_ignored() {
+fn frames_that_arrive_after_the_servers_close_are_ignored() {
     let server = patient_server();
     for late in [
-        text("ping"),
-        text(r#"{"topics":["dogs"]}"#),
-        frame(0x89, b"late"),
-        frame(0x82, &[0; 60_000]).repeat(10),
-        [frame(0x01, b"ping"), frame(0x80, b"")].concat(),
+        vec![text("ping")],
+        vec![text(r#"{"topics":["dogs"]}"#)],
+        vec![ping("late")],
+        vec![binary([0; 60_000]); 10],
+        vec![first_text("ping"), last("")],
     ] {
         let (mut client, delete) = relay(&server);
         delete(&server);
-        client.send(&late);
-        client.send(&BYE);
-        expect_close(&mut client, GONE);
+        client.sends_together(late);
+        client.sends(close(1000, ""));
+        client.receives(deleted());
         client.expect_end();
     }
-    expect_nobody_left(&server);
+    expect_no_connections(&server);
 }
 
 #[test]
-fn a_violation_after_our_close_only_ends_the_stream() {
+fn a_protocol_error_after_the_servers_close_ends_the_stream_without_a_second_close() {
     let server = patient_server();
     let (mut client, delete) = relay(&server);
     delete(&server);
-    expect_close(&mut client, GONE);
-    client.send(b"\x81\x02hi");
+    client.receives(deleted());
+    client.send(&unmasked([text("hi")]));
     client.expect_end();
     drop(client);
-    expect_nobody_left(&server);
+    expect_no_connections(&server);
 }
 
 #[test]
-fn of_two_closes_that_cross_the_peer_gets_one() {
+fn a_peer_gets_one_close_if_its_own_crosses_the_servers() {
     let server = patient_server();
     for _ in 0..20 {
         let (mut client, delete) = relay(&server);
-        client.send(&BYE);
-        // The registration outlives its connection, so that this finds it in any case.
+        client.sends(close(1000, ""));
+        // The registration outlives its connection, so it is deleted with 200 in either order.
         delete(&server);
         let (code, _) = client.read_close();
-        assert!([1000, GONE.0].contains(&code), "{code}");
+        assert!([1000, DELETED].contains(&code), "{code}");
         client.expect_end();
     }
-    expect_nobody_left(&server);
+    expect_no_connections(&server);
 }
 
 #[test]
-fn a_peer_that_has_closed_and_stays_is_dropped() {
+fn a_peer_that_closes_and_does_not_end_its_stream_is_dropped() {
     let server = hasty_server();
     let mut client = server.connect("/echo");
-    client.send(&BYE);
-    client.expect(&BYE_ECHOED);
+    client.sends(close(1000, ""));
+    client.receives(close(1000, ""));
     client.expect_end();
-    expect_nobody_left(&server);
+    expect_no_connections(&server);
     drop(client);
 }
 
 #[test]
-fn a_peer_that_has_closed_and_goes_on_sending_is_dropped() {
-    for farewell in [&BYE[..], b"\x81\x02no"] {
+fn a_peer_that_goes_on_sending_after_the_end_of_its_connection_is_dropped() {
+    // A Close, and a frame without a mask.
+    for end in [masked([close(1000, "")]), unmasked([text("no")])] {
         let server = hasty_server();
         let mut client = server.connect("/echo");
-        client.send(farewell);
-        let more = [text("more"), frame(0x89, b"more")].concat().repeat(1000);
+        client.send(&end);
+        let more = masked([text("more"), ping("more")]).repeat(1000);
         while client.stream.write_all(&more).is_ok() {}
-        expect_nobody_left(&server);
+        expect_no_connections(&server);
     }
 }
 
 #[test]
-fn a_peer_that_ends_the_stream_anywhere_gets_its_answers_and_the_end() {
+fn a_peer_that_ends_its_stream_after_any_byte_gets_all_answers_and_the_end() {
     let server = patient_server();
-    let script = [
+    let sent = [
         text("hi"),
-        frame(0x01, b"frag"),
-        frame(0x89, b"?"),
-        frame(0x80, b"ment"),
-        frame(0x82, &[9; 130]),
+        first_text("frag"),
+        ping("?"),
+        last("ment"),
+        binary([9; 130]),
     ];
-    let wire = script.concat();
+    // The answers, each with the number of frames after which it is due.
+    let answers = [
+        (1, text("hi")),
+        (3, pong("?")),
+        (4, text("fragment")),
+        (5, binary([9; 130])),
+    ];
+    let wire = masked(sent.clone());
     for end in 0..=wire.len() {
         let mut client = server.connect("/echo");
         client.send(&wire[..end]);
         client.stream.shutdown(Shutdown::Write).unwrap();
-        let whole = |frames: usize| end >= script[..frames].concat().len();
-        let mut answers = Vec::new();
-        client.stream.read_to_end(&mut answers).unwrap();
-        for (frames, answer) in [
-            (1, &b"\x81\x02hi"[..]),
-            (3, b"\x8A\x01?"),
-            (4, b"\x81\x08fragment"),
-            (5, b"\x82\x7E\0\x82\x09\x09"),
-        ] {
-            let came = answers.windows(answer.len()).any(|part| part == answer);
-            assert_eq!(came, whole(frames), "frame {frames} of {end} bytes");
+        let mut received = Vec::new();
+        client.stream.read_to_end(&mut received).unwrap();
+        for (frames, answer) in answers.clone() {
+            let is_due = masked(sent[..frames].to_vec()).len() <= end;
+            let answer = unmasked([answer]);
+            let is_received = received.windows(answer.len()).any(|part| part == answer);
+            assert_eq!(is_received, is_due, "frame {frames} of {end} bytes");
         }
     }
-    expect_nobody_left(&server);
+    expect_no_connections(&server);
 }
 
 // Some of its copies were lost now and then, without a code.
@@ -221,15 +229,13 @@ fn a_peer_that_ends_the_stream_behind_its_messages_still_gets_its_copies() {
     let server = patient_server();
     for round in 0..50 {
         let mut client = server.connect(&format!("/ws?topic={round}&topic=more"));
-        let messages = (0..MESSAGES).map(|number| text(&number.to_string()));
-        client.send(&messages.collect::<Vec<_>>().concat());
+        let messages = || (0..MESSAGES).map(|number| text(number.to_string()));
+        client.sends_together(messages());
         client.stream.shutdown(Shutdown::Write).unwrap();
-        for number in 0..MESSAGES {
-            assert_eq!(client.read_text(), number.to_string());
-        }
+        client.receives_all(messages());
         client.expect_end();
     }
-    expect_nobody_left(&server);
+    expect_no_connections(&server);
 }
 
 /// Publishes more to a relay that does not read than the kernel takes for it. Returns the message,
@@ -248,44 +254,41 @@ fn publish_much(server: &TestServer, relay: &Client) -> (String, usize) {
 #[test]
 fn a_peer_that_ends_the_stream_gets_what_was_queued_for_it() {
     let server = TestServer::with(|config| {
-        config.hub.timeouts.close = 6 * PATIENCE;
-        config.hub.timeouts.blocked = 6 * PATIENCE;
+        config.hub.timeouts.close = NEVER;
+        config.hub.timeouts.blocked = NEVER;
     });
     let (mut client, _) = relay(&server);
     let (message, count) = publish_much(&server, &client);
     client.stream.shutdown(Shutdown::Write).unwrap();
-    for _ in 0..count {
-        assert_eq!(client.read_text(), message);
-    }
+    client.receives_all((0..count).map(|_| text(&message)));
     client.expect_end();
-    expect_nobody_left(&server);
+    expect_no_connections(&server);
 }
 
 #[test]
 fn a_peer_that_ends_the_stream_and_reads_nothing_is_dropped() {
     let server = TestServer::with(|config| {
         config.hub.timeouts.close = Duration::from_millis(300);
-        config.hub.timeouts.blocked = 6 * PATIENCE;
+        config.hub.timeouts.blocked = NEVER;
     });
     let (client, _) = relay(&server);
     publish_much(&server, &client);
     client.stream.shutdown(Shutdown::Write).unwrap();
-    expect_nobody_left(&server);
+    expect_no_connections(&server);
     drop(client);
 }
 
 #[test]
-fn a_peer_that_resets_the_connection_anywhere_leaves_nothing_behind() {
+fn a_peer_that_resets_the_connection_after_any_byte_leaves_nothing_behind() {
     let server = patient_server();
-    let mut listener = server.connect("/ws");
-    let wire = [
+    let mut subscriber = server.connect("/ws");
+    let wire = masked([
         text("hi"),
-        frame(0x01, b"frag"),
-        frame(0x89, b"?"),
-        frame(0x80, b"ment"),
-        frame(0x88, b""),
-    ]
-    .concat();
+        first_text("frag"),
+        ping("?"),
+        last("ment"),
+        empty_close(),
+    ]);
     for path in ["/echo", "/echo/raw", "/ws?topic=reset"] {
         for end in 0..=wire.len() {
             let mut client = server.connect(path);
@@ -293,35 +296,35 @@ fn a_peer_that_resets_the_connection_anywhere_leaves_nothing_behind() {
             reset(client);
         }
     }
-    eventually("only the listener is left", || {
+    eventually("only the subscriber is left", || {
         let health = server.health();
         health["connections"] == 1 && health["topics"] == 1
     });
-    listener.send(&text("still here"));
-    assert_eq!(listener.read_text(), "still here");
-    listener.close();
-    expect_nobody_left(&server);
+    subscriber.sends(text("still here"));
+    subscriber.receives(text("still here"));
+    subscriber.close();
+    expect_no_connections(&server);
 }
 
 #[test]
-fn a_peer_that_resets_the_connection_while_it_is_owed_much_leaves_nothing_behind() {
+fn a_peer_that_resets_the_connection_while_its_outbox_is_full_leaves_nothing_behind() {
     let server = patient_server();
     let mut client = server.connect("/echo");
     flood(&mut client);
     reset(client);
-    expect_nobody_left(&server);
+    expect_no_connections(&server);
 }
 
 #[test]
-fn a_peer_that_resets_the_connection_while_our_close_is_queued_leaves_nothing_behind() {
+fn a_peer_that_resets_the_connection_while_the_servers_close_is_queued_leaves_nothing_behind() {
     let server = TestServer::with(|config| {
-        config.hub.timeouts.close = 6 * PATIENCE;
-        config.hub.timeouts.blocked = 6 * PATIENCE;
+        config.hub.timeouts.close = NEVER;
+        config.hub.timeouts.blocked = NEVER;
     });
     let (client, delete) = relay(&server);
     let message = "m".repeat(60_000);
     let publication = format!(r#"{{"topic":"cats","message":"{message}"}}"#);
-    // More than the kernel buffers for a peer that does not read.
+    // The 6 MB below are more than the kernel buffers for a peer that does not read.
     SockRef::from(&client.stream)
         .set_recv_buffer_size(4096)
         .unwrap();
@@ -329,5 +332,5 @@ fn a_peer_that_resets_the_connection_while_our_close_is_queued_leaves_nothing_be
     delete(&server);
     assert_eq!(server.health()["connections"], 1);
     reset(client);
-    expect_nobody_left(&server);
+    expect_no_connections(&server);
 }

@@ -1,4 +1,4 @@
-//! permessage-deflate (RFC 7692): what goes over the wire, and a peer's own zlib to look at it.
+//! permessage-deflate (RFC 7692). The tests inflate with a zlib of their own.
 
 mod broadcast;
 mod negotiation;

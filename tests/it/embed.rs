@@ -1,21 +1,32 @@
-//! A hub inside somebody else's server, over something that is not a TCP socket.
+//! A hub inside an application's own server, over streams that are not TCP sockets.
 
 use std::{convert::Infallible, time::Duration};
 
 use framecast::{Chat, Echo, Hub, HubConfig, InvalidTopics, Message, Protocol, TopicName, upgrade};
-use framecast_test_support::{PATIENCE, frame, handshake, handshake_with, text};
+use framecast_test_support::{
+    PATIENCE,
+    frames::{Frame, binary, close, masked, text, unmasked},
+    handshake, handshake_with,
+};
 use futures_util::StreamExt as _;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream, DuplexStream, duplex},
+    task::yield_now,
     time::timeout,
 };
 
-/// Serves one end of a pipe, as a TLS server would serve its streams: through a buffer, which
-/// holds back what it is not told to flush; the client's end.
+/// Timeout that a test waits for.
+const SOON: Duration = Duration::from_millis(50);
+
+/// Bytes that a pipe between client and server holds.
+const PIPE_BYTES: usize = 256;
+
+/// Serves one end of a pipe through a buffer, which keeps bytes until it is flushed, as the stream
+/// of a TLS server does. Returns the client's end.
 fn serve(hub: &Hub, protocol: impl Protocol + Clone + Send + 'static) -> DuplexStream {
-    let (client, server) = duplex(256);
+    let (client, server) = duplex(PIPE_BYTES);
     serve_on(BufStream::new(server), hub, protocol);
     client
 }
@@ -34,7 +45,22 @@ fn serve_on(
     tokio::spawn(connection.with_upgrades());
 }
 
-async fn read(client: &mut DuplexStream, len: usize) -> Vec<u8> {
+async fn sends(client: &mut (impl AsyncWrite + Unpin), frame: Frame) {
+    client.write_all(&masked([frame])).await.unwrap();
+}
+
+async fn receives(client: &mut (impl AsyncRead + Unpin), frame: Frame) {
+    let expected = unmasked([frame]);
+    let received = read(client, expected.len()).await;
+    assert!(received == expected, "{received:02X?}");
+}
+
+async fn receives_end(client: &mut DuplexStream) {
+    let end = timeout(PATIENCE, client.read(&mut [0])).await;
+    assert_eq!(end.expect("in time").unwrap(), 0);
+}
+
+async fn read(client: &mut (impl AsyncRead + Unpin), len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     timeout(PATIENCE, client.read_exact(&mut bytes))
         .await
@@ -43,10 +69,13 @@ async fn read(client: &mut DuplexStream, len: usize) -> Vec<u8> {
     bytes
 }
 
-async fn open(client: &mut DuplexStream, behind: &[u8]) -> String {
-    ask(client, &[handshake("/").as_bytes(), behind].concat()).await
+/// Sends an opening handshake and these frames in one write. Returns the head of the response.
+async fn open(client: &mut DuplexStream, frames: impl IntoIterator<Item = Frame>) -> String {
+    let request = [handshake("/").as_bytes(), &masked(frames)].concat();
+    ask(client, &request).await
 }
 
+/// Sends a request. Returns the head of the response.
 async fn ask(client: &mut DuplexStream, request: &[u8]) -> String {
     client.write_all(request).await.unwrap();
     let mut head = Vec::new();
@@ -62,73 +91,58 @@ fn chat(names: &[&str]) -> Chat {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_not_a_socket_is_served_by_the_same_connection() {
+async fn a_stream_that_is_not_a_socket_is_served_like_one() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
     let mut client = serve(&hub, Echo);
-    let head = open(&mut client, &text("sent with the handshake")).await;
+    let early = text("sent with the handshake");
+    let head = open(&mut client, [early.clone()]).await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    assert_eq!(
-        read(&mut client, 25).await,
-        *b"\x81\x17sent with the handshake"
-    );
-    // Larger than the pipe: written and read in pieces.
-    let large = vec![7; 5000];
+    receives(&mut client, early).await;
+    // Larger than the pipe, so that it is written and read in pieces.
+    let large = binary([7; 20 * PIPE_BYTES]);
     let (mut reader, mut writer) = tokio::io::split(client);
-    let sent = frame(0x82, &large);
+    let sent = large.clone();
     let sending = tokio::spawn(async move {
-        writer.write_all(&sent).await.unwrap();
+        sends(&mut writer, sent).await;
         writer
     });
-    let mut echo = vec![0; 4 + large.len()];
-    timeout(PATIENCE, reader.read_exact(&mut echo))
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(echo, [&[0x82, 126, 0x13, 0x88][..], &large].concat());
+    receives(&mut reader, large).await;
     let mut client = reader.unsplit(sending.await.unwrap());
-    client.write_all(&frame(0x88, &[0x03, 0xE8])).await.unwrap();
-    assert_eq!(read(&mut client, 4).await, [0x88, 2, 0x03, 0xE8]);
-    assert_eq!(
-        timeout(PATIENCE, client.read(&mut [0]))
-            .await
-            .unwrap()
-            .unwrap(),
-        0
-    );
+    sends(&mut client, close(1000, "")).await;
+    receives(&mut client, close(1000, "")).await;
+    receives_end(&mut client).await;
 }
 
 #[tokio::test]
-async fn a_subscription_is_in_force_when_the_response_is_there_and_topics_named_twice_count_once() {
+async fn a_subscription_is_in_force_when_the_handshake_is_answered_and_repeated_topics_count_once()
+{
     let hub = Hub::start(&HubConfig::default()).unwrap();
     let mut client = serve(&hub, chat(&["cats", "cats", "dogs"]));
-    let head = open(&mut client, b"").await;
+    let head = open(&mut client, []).await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     let cats = TopicName::new("cats").unwrap();
     assert_eq!(hub.publish(&cats, Message::text("are awesome")).await, 1);
-    assert_eq!(read(&mut client, 13).await, *b"\x81\x0Bare awesome");
-    client.write_all(&text("once")).await.unwrap();
-    assert_eq!(read(&mut client, 6).await, *b"\x81\x04once");
+    receives(&mut client, text("are awesome")).await;
+    sends(&mut client, text("once")).await;
+    receives(&mut client, text("once")).await;
     let draining = tokio::spawn(async move { hub.drain(PATIENCE).await });
-    assert_eq!(
-        read(&mut client, 24).await,
-        *b"\x88\x16\x03\xF4server is restarting"
-    );
-    client.write_all(&frame(0x88, &[0x03, 0xF4])).await.unwrap();
-    assert_eq!(draining.await.unwrap(), Ok(()), "all is finished in time");
+    receives(&mut client, close(1012, "server is restarting")).await;
+    sends(&mut client, close(1012, "")).await;
+    assert_eq!(draining.await.unwrap(), Ok(()), "the connection has ended");
 }
 
 #[tokio::test]
-async fn a_hub_that_was_drained_takes_no_connections_any_more() {
+async fn a_drained_hub_accepts_no_connections() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
     hub.drain(PATIENCE).await.unwrap();
     let mut client = serve(&hub, Echo);
-    let head = open(&mut client, b"").await;
+    let head = open(&mut client, []).await;
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
 }
 
-// A router knows the names that it is asked by; which page may use one is still looked at.
+// The application's router checks host names. The hub checks the origin of a page.
 #[tokio::test]
-async fn any_name_is_taken_and_a_page_must_be_of_that_or_of_the_public_url() {
+async fn any_host_is_accepted_and_the_origin_must_be_that_host_or_the_public_url() {
     let mut config = HubConfig::default();
     config.access.public_url = Some("https://app.example/rt".into());
     let hub = Hub::start(&config).unwrap();
@@ -179,29 +193,29 @@ fn a_chat_without_topics_is_refused() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_take_its_101_is_given_up() {
+async fn a_client_that_does_not_read_its_101_is_dropped() {
     let mut config = HubConfig::default();
-    config.timeouts.request = Duration::from_millis(100);
+    config.timeouts.request = 2 * SOON;
     let hub = Hub::start(&config).unwrap();
-    // A pipe that can't hold the answer.
+    // The response does not fit into the pipe.
     let (mut client, server) = duplex(64);
     serve_on(server, &hub, chat(&["cats"]));
     client.write_all(handshake("/").as_bytes()).await.unwrap();
     let connections = || hub.metrics().connections;
     timeout(PATIENCE, async {
         while connections() == 0 {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         while connections() == 1 {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
     })
     .await
-    .expect("its handle is taken, and given up");
+    .expect("the connection begins and ends");
 }
 
 #[tokio::test]
-async fn a_request_that_is_no_handshake_is_refused_and_is_no_connection() {
+async fn a_request_that_is_not_a_handshake_is_refused_and_opens_no_connection() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
     let mut client = serve(&hub, Echo);
     client
@@ -213,12 +227,12 @@ async fn a_request_that_is_no_handshake_is_refused_and_is_no_connection() {
 }
 
 #[tokio::test]
-async fn ends_are_counted_by_their_reason() {
+async fn ends_of_connections_are_counted_by_reason() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
-    let says_goodbye = &frame(0x88, b"\x03\xE8")[..];
-    for last in [says_goodbye, says_goodbye, &frame(0x83, b"")[..]] {
+    let unknown_opcode = (0x83, Vec::new());
+    for last in [close(1000, ""), close(1000, ""), unknown_opcode] {
         let mut client = serve(&hub, Echo);
-        open(&mut client, last).await;
+        open(&mut client, [last]).await;
         let mut rest = Vec::new();
         let end = timeout(PATIENCE, client.read_to_end(&mut rest));
         end.await.expect("in time").unwrap();
@@ -230,18 +244,18 @@ async fn ends_are_counted_by_their_reason() {
     );
 }
 
-// It could not answer while nobody polls it, and nothing is wrong with that.
+// A subscription of the process could not answer a Ping while the application does not poll it.
 #[tokio::test]
-async fn a_subscription_of_the_process_is_not_ended_for_its_silence_as_clients_are() {
+async fn a_subscription_of_the_process_is_not_closed_for_its_silence_as_a_client_is() {
     let mut config = HubConfig::default();
-    config.timeouts.ping_after = Duration::from_millis(50);
-    config.timeouts.pong_within = Duration::from_millis(50);
-    config.timeouts.close = Duration::from_millis(50);
+    config.timeouts.ping_after = SOON;
+    config.timeouts.pong_within = SOON;
+    config.timeouts.close = SOON;
     let hub = Hub::start(&config).unwrap();
     let cats = TopicName::new("cats").unwrap();
     let mut subscription = hub.subscribe(&cats).await.unwrap();
     let mut silent = serve(&hub, Echo);
-    open(&mut silent, b"").await;
+    open(&mut silent, []).await;
     timeout(PATIENCE, silent.read_to_end(&mut Vec::new()))
         .await
         .expect("in time")

@@ -1,10 +1,16 @@
-//! Every example is run, and does over real sockets what its first lines say.
+//! Runs every example, and checks over real sockets what its first lines say.
 
 use std::{env, net::SocketAddr, path::Path, process::Command, thread};
 
 use axum::{Router, extract::Request, routing::get};
 use framecast::{Chat, Hub, HubConfig, TopicName, upgrade};
-use framecast_test_support::{Answer, Client, PATIENCE, handshake, program::Program, text};
+use framecast_test_support::{
+    Answer, Client, PATIENCE,
+    frames::{masked, text},
+    handshake,
+    limits::MESSAGE_BYTES,
+    program::Program,
+};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -13,7 +19,7 @@ use tokio::{
 };
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
-/// An example that runs.
+/// A running example.
 struct Example {
     _program: Program,
     address: SocketAddr,
@@ -21,8 +27,8 @@ struct Example {
 
 impl Example {
     fn run(name: &str) -> Self {
-        // Built by `cargo test` along with the tests, but not by `cargo test --test it`. The tests are
-        // in `deps`, beside `examples`.
+        // `cargo test` builds the examples, but `cargo test --test it` does not. The tests are in
+        // `deps`, beside `examples`.
         let tests = env::current_exe().unwrap();
         let built = tests.parent().and_then(Path::parent).unwrap();
         let program = built.join("examples").join(name);
@@ -38,9 +44,7 @@ impl Example {
     }
 
     fn dial(&self) -> Client {
-        let stream = std::net::TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Client { stream }
+        Client::dial(self.address)
     }
 
     fn http(&self, method: &str, path: &str, body: &str) -> Answer {
@@ -52,7 +56,7 @@ impl Example {
     }
 }
 
-/// A WebSocket client that is not ours.
+/// A client of tokio-tungstenite.
 struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
@@ -85,10 +89,8 @@ async fn embed_has_a_chat_and_publishes_to_it() {
     assert_eq!(one.receive().await, "from outside");
     assert_eq!(other.receive().await, "from outside");
     assert_eq!(example.http("GET", "/else", "").status, 404);
-    assert_eq!(
-        example.http("POST", "/say", &"x".repeat(65_537)).status,
-        400
-    );
+    let too_long = "x".repeat(MESSAGE_BYTES + 1);
+    assert_eq!(example.http("POST", "/say", &too_long).status, 400);
     assert_eq!(example.http("POST", "/chat", "").status, 405);
 }
 
@@ -112,9 +114,11 @@ async fn axum_has_chats_and_publishes_to_them() {
 fn frames_sent_along_with_the_handshake_reach_a_hub_behind_axum() {
     let example = Example::run("axum");
     let mut client = example.dial();
-    client.send(&[handshake("/chat/a").as_bytes(), &text("early")].concat());
+    let early = text("early");
+    let wire = [handshake("/chat/a").as_bytes(), &masked([early.clone()])].concat();
+    client.send(&wire);
     assert!(client.read_head().starts_with("HTTP/1.1 101 "));
-    assert_eq!(client.read_text(), "early");
+    client.receives(early);
     client.close();
 }
 
@@ -135,7 +139,7 @@ async fn ticker_tells_every_subscriber_the_time() {
 }
 
 #[tokio::test]
-async fn lobby_pairs_players_who_hear_each_other_and_nobody_else() {
+async fn lobby_pairs_players_that_receive_only_each_others_moves() {
     let example = Example::run("lobby");
     let mut one = Socket::open(example.address, "/").await;
     assert_eq!(one.receive().await, "waiting for an opponent");
@@ -151,7 +155,8 @@ async fn lobby_pairs_players_who_hear_each_other_and_nobody_else() {
     assert_eq!(one.receive().await, "your opponent has gone");
     assert_eq!(three.receive().await, "waiting for an opponent");
     drop(three);
-    // Whoever has gone is nobody's opponent.
+    // A player who has left is nobody's opponent. A new one may be paired with `three` until the
+    // example has noticed that `three` has left.
     let mut four = Socket::open(example.address, "/").await;
     while four.receive().await != "waiting for an opponent" {
         four = Socket::open(example.address, "/").await;
@@ -159,7 +164,7 @@ async fn lobby_pairs_players_who_hear_each_other_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn feed_has_subscribers_who_only_receive() {
+async fn feed_has_subscribers_that_only_receive() {
     let example = Example::run("feed");
     let mut one = Socket::open(example.address, "/feed/news").await;
     let mut other = Socket::open(example.address, "/feed/news").await;
@@ -172,14 +177,14 @@ async fn feed_has_subscribers_who_only_receive() {
     one.send("hello?").await;
     let message = timeout(PATIENCE, one.0.next()).await.unwrap().unwrap();
     let Message::Close(Some(close)) = message.unwrap() else {
-        panic!("it goes on");
+        panic!("a message instead of a Close");
     };
     assert_eq!(u16::from(close.code), 1008);
     assert_eq!(example.http("GET", "/feed/%0A", "").status, 400);
 }
 
-/// The reader of a socket, its writer and its timers are the shard's: nothing is left behind on
-/// the runtime that has accepted it.
+/// The reader, the writer and the timers of a socket belong to its shard. Nothing of them stays on
+/// the runtime that accepted the socket.
 #[test]
 fn an_upgraded_socket_outlives_the_runtime_that_has_accepted_it() {
     let hub = Hub::start(&HubConfig::default()).unwrap();

@@ -1,86 +1,95 @@
-//! What every sequence of frames is answered with, byte for byte, however TCP cuts it.
+//! The server's answers to sequences of frames, however TCP cuts their bytes.
 //!
-//! Each row of the table is sent to the echo, the chat and a relay: in one piece, byte by byte, and
-//! cut in two at every place (at many, if it is long). Between two pieces another connection of the
-//! same shard makes a round trip, so that the first piece has been read before the second one is
-//! sent.
+//! Each row of the tables is sent to the echo, the chat and a relay: in one piece, byte by byte,
+//! and cut in two at every place (at many places, if it is long). Between two pieces another
+//! connection of the same shard makes a round trip, so that the server has read the first piece
+//! before the client sends the second one.
 
 mod compressed;
+mod protocol_errors;
 mod rows;
-mod violations;
 
-use std::{collections::BTreeSet, io::Read};
+use std::{collections::BTreeSet, io::Read, iter};
 
 use framecast_test_support::{
     Client, TestServer,
     deflate::{OFFER, inflated},
-    frame, text,
+    frames::{Frame, close, masked, ping, pong, text, with_rsv1},
 };
 
-use self::rows::Row;
+use crate::frames::rows::Row;
 
-/// Where to cut: everywhere, or at the ends and at some places between.
+const EVERYWHERE: [Endpoint; 3] = [Endpoint::Echo, Endpoint::Chat, Endpoint::Relay];
+
+/// Bytes of the longest row that is cut at every place.
+const SHORT_BYTES: usize = 80;
+
+/// Places at each end of a longer row at which it is cut.
+const CUTS_AT_AN_END: usize = 20;
+
+/// Returns the places at which to cut a row in two: all of them, or if the row is long those near
+/// its ends and seven between.
 fn cuts(len: usize) -> BTreeSet<usize> {
-    if len <= 80 {
+    if len <= SHORT_BYTES {
         return (1..len).collect();
     }
     let between = (1..8).map(|eighth| len * eighth / 8);
-    (1..20).chain(len - 20..len).chain(between).collect()
+    let ends = (1..CUTS_AT_AN_END).chain(len - CUTS_AT_AN_END..len);
+    ends.chain(between).collect()
 }
 
-/// All ways to cut: not at all, in two, and into bytes.
-fn ways(len: usize) -> Vec<Vec<usize>> {
-    let mut ways: Vec<Vec<usize>> = cuts(len).into_iter().map(|cut| vec![cut]).collect();
-    ways.push(Vec::new());
-    if len <= 80 {
-        ways.push((1..len).collect());
+/// Returns all lists of places at which to cut a row: one place, none, and every place.
+fn all_cuts(len: usize) -> Vec<Vec<usize>> {
+    let mut all: Vec<Vec<usize>> = cuts(len).into_iter().map(|cut| vec![cut]).collect();
+    all.push(Vec::new());
+    if len <= SHORT_BYTES {
+        all.push((1..len).collect());
     }
-    ways
+    all
 }
 
-/// Whom a row is sent to.
+/// Endpoint that a row is sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endpoint {
     Echo,
-    /// A room of the row's own.
+    /// The chat, in a topic that no other connection uses.
     Chat,
     Relay,
 }
 
-const EVERYWHERE: [Endpoint; 3] = [Endpoint::Echo, Endpoint::Chat, Endpoint::Relay];
-
 impl Endpoint {
-    /// What comes back for a message that the echo sends back as this frame.
+    /// Returns the answer to a message that the echo would return as `echoed`.
     fn answer(self, echoed: &Frame) -> Frame {
-        let answer: &[u8] = match (self, echoed.0, &echoed.1[..]) {
-            (Self::Echo | Self::Chat, ..) => return echoed.clone(),
-            (Self::Relay, 0x82, _) => br#"{"error":"text expected"}"#,
-            (Self::Relay, _, b"ping") => b"pong",
-            // The topics in force, as they were asked for.
-            (Self::Relay, _, [b'{', ..]) => &echoed.1,
-            (Self::Relay, ..) => br#"{"error":"{\"topics\": [...]} or ping expected"}"#,
-        };
-        (0x81, answer.to_vec())
+        match (self, echoed.0, &echoed.1[..]) {
+            (Self::Echo | Self::Chat, ..) => echoed.clone(),
+            (Self::Relay, 0x82, _) => text(r#"{"error":"text expected"}"#),
+            (Self::Relay, _, b"ping") => text("pong"),
+            // The relay answers a list of topics with the topics in force: the same list.
+            (Self::Relay, _, [b'{', ..]) => text(&echoed.1),
+            (Self::Relay, ..) => text(r#"{"error":"{\"topics\": [...]} or ping expected"}"#),
+        }
     }
 }
 
-/// A server of a single shard, and a connection that makes sure that others have been read.
+/// A server with a single shard, and a connection whose round trips show that the server has read
+/// what other connections sent before.
 ///
-/// The bystander goes first: a draining server would wait for its Close.
-struct Bench {
+/// `bystander` is dropped first: a server that drains would wait for its Close.
+struct Fixture {
     bystander: Client,
     server: TestServer,
-    /// What the clients say besides in their opening handshake.
+    /// Headers that the clients add to their opening handshake.
     headers: &'static str,
-    rooms: u32,
+    /// Connections so far, for the names of their topics.
+    connections: u32,
 }
 
-impl Bench {
+impl Fixture {
     fn new() -> Self {
         Self::with("")
     }
 
-    /// One whose clients offer permessage-deflate, and get it.
+    /// Returns one whose clients agree on permessage-deflate.
     fn with_deflate() -> Self {
         Self::with(OFFER)
     }
@@ -94,91 +103,82 @@ impl Bench {
             bystander: server.connect("/echo"),
             server,
             headers,
-            rooms: 0,
+            connections: 0,
         }
     }
 
-    /// Sends a row in every way, each on a new connection, and checks all that comes back.
+    /// Sends a row cut in every way, each time on a new connection, and checks the answers.
     fn check(&mut self, row: &Row, endpoints: &[Endpoint]) {
         for &endpoint in endpoints {
-            for cuts in ways(row.sent.len()) {
-                self.check_way(row, endpoint, &cuts);
+            for cuts in all_cuts(row.sent.len()) {
+                self.check_cut(row, endpoint, &cuts);
             }
         }
     }
 
-    fn check_way(&mut self, row: &Row, endpoint: Endpoint, cuts: &[usize]) {
+    fn check_cut(&mut self, row: &Row, endpoint: Endpoint, cuts: &[usize]) {
         let path = self.path(endpoint);
-        let listener = (endpoint == Endpoint::Chat).then(|| self.server.connect(&path));
-        let received = self.talk(&path, row, cuts);
+        let subscriber = (endpoint == Endpoint::Chat).then(|| self.server.connect(&path));
+        let received = self.exchange(&path, row, cuts);
         let name = format!("{} on {path} cut at {cuts:?}", row.name);
-        let expected = frames_of(&row.received);
-        assert_eq!(received.last(), expected.last(), "{name}");
-        // A pong may overtake a message, as it could in any server.
-        let (messages, control) = lanes(expected);
-        let (received, received_control) = lanes(received);
-        assert_eq!(received_control, control, "{name}");
-        let answers: Vec<Frame> = messages.iter().map(|it| endpoint.answer(it)).collect();
-        if let Some(listener) = listener {
-            // The sender hears nobody any more once it is refused, not even itself.
-            assert!(answers.starts_with(&received), "{name}");
-            assert!(heard(listener) == answers, "{name}");
+        assert_eq!(received.last(), row.received.last(), "{name}");
+        // A Pong may overtake a message, as in any server. So data and control frames are compared
+        // by themselves.
+        let (echoed, expected_control) = data_and_control(row.received.clone());
+        let (messages, control) = data_and_control(received);
+        assert_eq!(control, expected_control, "{name}");
+        let expected: Vec<Frame> = echoed.iter().map(|it| endpoint.answer(it)).collect();
+        if let Some(subscriber) = subscriber {
+            // After its protocol error the sender receives no message any more, not even its own.
+            assert!(expected.starts_with(&messages), "{name}");
+            assert!(published_to(subscriber) == expected, "{name}");
         } else {
-            assert!(received == answers, "{name}: {received:?}");
+            assert!(messages == expected, "{name}: {messages:?}");
         }
     }
 
+    /// Returns the path of a new connection: for the chat one with a topic of its own.
     fn path(&mut self, endpoint: Endpoint) -> String {
-        self.rooms += 1;
+        self.connections += 1;
         match endpoint {
             Endpoint::Echo => "/echo".into(),
-            Endpoint::Chat => format!("/ws?topic={}", self.rooms),
+            Endpoint::Chat => format!("/ws?topic={}", self.connections),
             Endpoint::Relay => self.server.register(r#"{"user_id":1}"#),
         }
     }
 
-    /// Sends a row cut at these places; all that comes back before the end of the stream, without
-    /// compression.
-    fn talk(&mut self, path: &str, row: &Row, cuts: &[usize]) -> Vec<Frame> {
+    /// Sends a row cut at these places. Returns all frames that the server sends before it ends the
+    /// stream, inflated.
+    fn exchange(&mut self, path: &str, row: &Row, cuts: &[usize]) -> Vec<Frame> {
         let mut client = self.server.dial().upgrade_with(path, self.headers);
         let mut start = 0;
         for &cut in cuts {
             client.send(&row.sent[start..cut]);
-            self.bystander.send(&frame(0x89, b"read?"));
-            self.bystander.expect(b"\x8A\x05read?");
+            self.bystander.sends(ping("read?"));
+            self.bystander.receives(pong("read?"));
             start = cut;
         }
         client.send(&row.sent[start..]);
         let mut received = Vec::new();
         let end = client.stream.read_to_end(&mut received);
         assert!(end.is_ok(), "{} at {cuts:?}: {end:?}", row.name);
-        let received = frames_of(&received).into_iter();
-        let may_be_compressed = !self.headers.is_empty();
-        received
-            .map(|frame| {
-                if may_be_compressed {
-                    inflated(frame)
-                } else {
-                    frame
-                }
-            })
-            .collect()
+        let received = frames_of(&received);
+        if self.headers.is_empty() {
+            return received;
+        }
+        received.into_iter().map(inflated).collect()
     }
 }
 
-/// What a listener has heard: all that was published before it says something itself.
-fn heard(mut listener: Client) -> Vec<Frame> {
-    const LAST: &str = "nothing comes behind this";
-    listener.send(&text(LAST));
-    let frames = std::iter::repeat_with(|| listener.read_frame());
-    frames
-        .take_while(|frame| *frame != (0x81, LAST.into()))
-        .collect()
+/// Returns all that was published to a subscriber before it publishes a message itself.
+fn published_to(mut subscriber: Client) -> Vec<Frame> {
+    let end = text("the end of this topic");
+    subscriber.sends(end.clone());
+    let frames = iter::repeat_with(|| subscriber.read_frame());
+    frames.take_while(|frame| *frame != end).collect()
 }
 
-/// The first byte and the payload.
-type Frame = (u8, Vec<u8>);
-
+/// Parses the frames of a server, whose lengths must have their shortest form.
 fn frames_of(wire: &[u8]) -> Vec<Frame> {
     let mut frames = Vec::new();
     let mut rest = wire;
@@ -188,104 +188,110 @@ fn frames_of(wire: &[u8]) -> Vec<Frame> {
             127 => (10, usize::from_be_bytes(rest[2..10].try_into().unwrap())),
             len => (2, usize::from(len)),
         };
+        let shortest = match len {
+            0..=125 => 2,
+            126..=0xFFFF => 4,
+            _ => 10,
+        };
+        assert_eq!(size, shortest, "the header of {len} bytes");
         frames.push((rest[0], rest[size..size + len].to_vec()));
         rest = &rest[size + len..];
     }
     frames
 }
 
-/// Data frames, and control frames.
-fn lanes(frames: Vec<Frame>) -> (Vec<Frame>, Vec<Frame>) {
+/// Separates data frames from control frames.
+fn data_and_control(frames: Vec<Frame>) -> (Vec<Frame>, Vec<Frame>) {
     frames.into_iter().partition(|(first, _)| first & 0x08 == 0)
 }
 
 #[test]
-fn messages_come_back_as_they_were_however_they_are_cut() {
-    let mut bench = Bench::new();
+fn messages_are_answered_the_same_however_tcp_cuts_them() {
+    let mut fixture = Fixture::new();
     let rows = [
         rows::messages(),
         rows::fragments_and_control(),
         rows::lengths(),
     ];
     for row in rows.into_iter().flatten() {
-        bench.check(&row, &EVERYWHERE);
+        fixture.check(&row, &EVERYWHERE);
     }
 }
 
 #[test]
-fn a_violation_is_answered_with_its_close_code_and_the_end_of_the_stream() {
-    let mut bench = Bench::new();
-    for row in violations::violations() {
-        bench.check(&row, &EVERYWHERE);
+fn a_protocol_error_is_answered_with_its_close_code_and_the_end_of_the_stream() {
+    let mut fixture = Fixture::new();
+    for row in protocol_errors::protocol_errors() {
+        fixture.check(&row, &EVERYWHERE);
     }
 }
 
 #[test]
 fn text_that_is_not_utf_8_is_refused_as_soon_as_that_is_certain() {
-    let mut bench = Bench::new();
-    for row in violations::invalid_text() {
-        bench.check(&row, &EVERYWHERE);
+    let mut fixture = Fixture::new();
+    for row in protocol_errors::invalid_text() {
+        fixture.check(&row, &EVERYWHERE);
     }
 }
 
 #[test]
-fn a_close_is_answered_with_its_code_or_with_what_is_wrong_with_it() {
-    let mut bench = Bench::new();
+fn a_close_is_answered_with_its_own_code_or_with_that_of_its_fault() {
+    let mut fixture = Fixture::new();
     for row in rows::closes() {
-        bench.check(&row, &EVERYWHERE);
+        fixture.check(&row, &EVERYWHERE);
     }
 }
 
 #[test]
-fn nothing_behind_a_close_is_looked_at() {
-    let mut bench = Bench::new();
-    let mut listener = bench.server.connect("/ws");
-    for row in rows::behind_a_close() {
-        let relay = bench.path(Endpoint::Relay);
+fn frames_after_a_close_are_ignored() {
+    let mut fixture = Fixture::new();
+    let mut subscriber = fixture.server.connect("/ws");
+    for row in rows::after_a_close() {
+        let relay = fixture.path(Endpoint::Relay);
         for path in ["/echo", "/echo/raw", "/ws", &relay] {
-            // In one piece: a server that has closed need not take what comes then.
-            let received = bench.talk(path, &row, &[]);
-            assert_eq!(received, frames_of(&row.received), "{} {path}", row.name);
+            // In one piece: a server that has closed need not read what arrives later.
+            let received = fixture.exchange(path, &row, &[]);
+            assert_eq!(received, row.received, "{} {path}", row.name);
         }
     }
-    // What was said would be there by now.
-    listener.send(&text("on time"));
-    assert_eq!(listener.read_text(), "on time");
+    // A message that was published before this one would arrive before it.
+    subscriber.sends(text("on time"));
+    subscriber.receives(text("on time"));
 }
 
 #[test]
-fn what_came_before_a_violation_is_answered_first() {
-    let mut bench = Bench::new();
-    let violations = violations::violations()
-        .into_iter()
-        .chain(violations::invalid_text());
-    for mut row in violations.filter(|row| row.sent.len() <= 80) {
-        row.sent
-            .splice(0..0, [text("first"), text("second")].concat());
-        row.received.splice(0..0, *b"\x81\x05first\x81\x06second");
-        bench.check(&row, &[Endpoint::Echo]);
+fn messages_before_a_protocol_error_are_answered_before_the_close() {
+    let mut fixture = Fixture::new();
+    let mut rows = protocol_errors::protocol_errors();
+    rows.extend(protocol_errors::invalid_text());
+    rows.retain(|row| row.sent.len() <= SHORT_BYTES);
+    for mut row in rows {
+        let before = [text("first"), text("second")];
+        row.sent.splice(0..0, masked(before.clone()));
+        row.received.splice(0..0, before);
+        fixture.check(&row, &[Endpoint::Echo]);
     }
 }
 
 #[test]
-fn what_a_chat_client_said_before_a_violation_is_published() {
+fn messages_before_a_protocol_error_are_published() {
     let server = TestServer::start();
-    let mut listener = server.connect("/ws");
-    for row in violations::violations()
-        .into_iter()
-        .chain(violations::invalid_text())
-    {
+    let mut subscriber = server.connect("/ws");
+    let mut rows = protocol_errors::protocol_errors();
+    rows.extend(protocol_errors::invalid_text());
+    for row in rows {
         let mut client = server.connect("/ws");
-        client.send(&[text(&row.name), row.sent].concat());
-        // Some rows have a message in front of the violation.
-        while listener.read_frame() != (0x81, row.name.clone().into_bytes()) {}
+        let before = text(&row.name);
+        client.send(&[masked([before.clone()]), row.sent].concat());
+        // Some rows have a message of their own before the protocol error.
+        while subscriber.read_frame() != before {}
     }
 }
 
 #[test]
-fn every_violation_is_counted() {
+fn every_protocol_error_is_counted() {
     let server = TestServer::start();
-    let rows = violations::violations();
+    let rows = protocol_errors::protocol_errors();
     for row in &rows {
         let mut client = server.connect("/echo");
         client.send(&row.sent);
@@ -296,56 +302,51 @@ fn every_violation_is_counted() {
 }
 
 #[test]
-fn compressed_messages_are_answered_like_others_however_they_are_cut() {
-    let mut bench = Bench::with_deflate();
+fn compressed_messages_are_answered_like_plain_ones_however_tcp_cuts_them() {
+    let mut fixture = Fixture::with_deflate();
     for row in compressed::messages() {
-        bench.check(&row, &EVERYWHERE);
+        fixture.check(&row, &EVERYWHERE);
     }
 }
 
 #[test]
-fn what_is_wrong_with_a_compressed_message_is_answered_with_its_close_code() {
-    let mut bench = Bench::with_deflate();
-    for row in compressed::violations() {
-        bench.check(&row, &EVERYWHERE);
+fn an_invalid_compressed_message_is_answered_with_its_close_code() {
+    let mut fixture = Fixture::with_deflate();
+    for row in compressed::protocol_errors() {
+        fixture.check(&row, &EVERYWHERE);
     }
 }
 
 #[test]
-fn nothing_else_changes_where_compression_was_agreed_on() {
-    let mut bench = Bench::with_deflate();
+fn plain_frames_are_answered_the_same_after_an_agreement_on_compression() {
+    let mut fixture = Fixture::with_deflate();
     let rows = [
         rows::messages(),
         rows::fragments_and_control(),
         rows::lengths(),
         rows::closes(),
-        violations::violations(),
-        violations::invalid_text(),
+        protocol_errors::protocol_errors(),
+        protocol_errors::invalid_text(),
     ];
     let is_plain = |row: &Row| !matches!(row.sent[0], 0xC1 | 0xC2);
     for row in rows.into_iter().flatten().filter(is_plain) {
-        bench.check_way(&row, Endpoint::Echo, &[]);
-        bench.check_way(&row, Endpoint::Chat, &[]);
-        bench.check_way(&row, Endpoint::Relay, &[]);
+        for endpoint in EVERYWHERE {
+            fixture.check_cut(&row, endpoint, &[]);
+        }
     }
 }
 
 #[test]
-fn a_compressed_message_is_a_violation_where_that_was_not_agreed_on() {
+fn a_compressed_message_is_a_protocol_error_without_an_agreement_on_compression() {
     let enabled = TestServer::with(|config| config.hub.deflate.enabled = true);
     let disabled = TestServer::start();
-    let elsewhere = "Sec-WebSocket-Extensions: permessage-deflate; unknown\r\n";
-    for (server, headers) in [(&enabled, ""), (&enabled, elsewhere), (&disabled, OFFER)] {
-        for path in [
-            "/echo",
-            "/echo/raw",
-            "/ws",
-            &server.register(r#"{"user_id":1}"#),
-        ] {
+    let declined = "Sec-WebSocket-Extensions: permessage-deflate; unknown\r\n";
+    for (server, headers) in [(&enabled, ""), (&enabled, declined), (&disabled, OFFER)] {
+        let relay = server.register(r#"{"user_id":1}"#);
+        for path in ["/echo", "/echo/raw", "/ws", &relay] {
             let mut client = server.dial().upgrade_with(path, headers);
-            client.send(&frame(0xC1, b"\xF2\x48\xCD\xC9\xC9\x07\x00"));
-            let refused = (1002, "reserved bits set".to_owned());
-            assert_eq!(client.read_close(), refused, "{path} {headers}");
+            client.sends(with_rsv1(text(compressed::HELLO)));
+            client.receives(close(1002, "reserved bits set"));
             client.expect_end();
         }
     }

@@ -1,11 +1,18 @@
-//! Opening handshakes: bytes in, status line and headers out (RFC 6455 §4.2).
+//! Opening handshakes: status line and headers of the response to a request (RFC 6455 §4.2).
+//!
+//! [`check`](check::check) says how a case is written.
 
-mod behind;
 mod check;
+mod early_bytes;
 
-use framecast_test_support::{TestServer, handshake, text};
+use framecast_test_support::{
+    TestServer,
+    frames::text,
+    handshake,
+    limits::{NAME_BYTES, TOPICS},
+};
 
-use self::check::check;
+use crate::handshake::check::check;
 
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols";
 const NOT_AN_UPGRADE: &str = "HTTP/1.1 426 Upgrade Required";
@@ -14,7 +21,7 @@ const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden";
 const NOT_FOUND: &str = "HTTP/1.1 404 Not Found";
 const NOT_ALLOWED: &str = "HTTP/1.1 405 Method Not Allowed";
 
-/// The key of RFC 6455 §1.3, and its answer.
+/// The key of RFC 6455 §1.3, and the header that answers it.
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
@@ -26,7 +33,7 @@ const UPGRADE: &[&str] = &[
 ];
 
 #[test]
-fn a_handshake_that_asks_rightly_is_answered_101() {
+fn a_correct_handshake_is_answered_101() {
     let cases = [
         "/echo",
         "/echo/raw",
@@ -35,20 +42,20 @@ fn a_handshake_that_asks_rightly_is_answered_101() {
         "/ws?topic=a%20b+%C3%A9&x",
         "/echo?anything=1",
         "GET http://a.localhost/echo HTTP/1.1",
-        // Names and tokens are the same in any case, values may have space around them.
+        // The case of names and tokens does not matter, nor does white space around values.
         "/echo | UPGRADE: WEBSOCKET",
         "/echo | connection: upgrade",
         "/echo | sec-websocket-version:13",
         "/echo | Sec-WebSocket-Version: \t 13 \t",
         "/echo | SEC-WEBSOCKET-KEY:   dGhlIHNhbXBsZSBub25jZQ==  ",
-        // Lists, on one line or on several.
+        // Lists in one header or in several.
         "/echo | Connection: keep-alive, Upgrade",
         "/echo | Connection: Upgrade,keep-alive",
         "/echo | Connection: ,\t, upgrade ,",
         "/echo | Connection: keep-alive | Connection: Upgrade",
         "/echo | Upgrade: h2c, WebSocket",
         "/echo | Upgrade: h2c | Upgrade: websocket",
-        // Offers that are not taken up are not answered.
+        // Offers that the server does not accept are not answered.
         "/echo | Sec-WebSocket-Protocol: a, b",
         "/echo | Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
         "/echo | Sec-WebSocket-Accept: forged",
@@ -61,7 +68,7 @@ fn a_handshake_that_asks_rightly_is_answered_101() {
     ];
     let server = TestServer::start();
     check(&server, &cases, SWITCHED, UPGRADED);
-    // hyper adds that there will be no further request.
+    // hyper adds `connection: close`.
     let closing = ["/echo | Connection: close, Upgrade"];
     check(&server, &closing, SWITCHED, &UPGRADED[1..]);
     let other_key = ["/echo | Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="];
@@ -70,7 +77,7 @@ fn a_handshake_that_asks_rightly_is_answered_101() {
 }
 
 #[test]
-fn what_is_no_websocket_upgrade_is_told_to_be_one() {
+fn a_request_without_an_upgrade_is_answered_426() {
     let cases = [
         "/ws | -Upgrade | -Connection",
         "/ws/0123456789abcdef0123456789abcdef | -Upgrade | -Connection",
@@ -92,7 +99,7 @@ fn what_is_no_websocket_upgrade_is_told_to_be_one() {
 }
 
 #[test]
-fn another_version_than_13_is_told_to_be_that() {
+fn a_version_other_than_13_is_answered_426() {
     let cases = [
         "/echo | -Sec-WebSocket-Version",
         "/echo | Sec-WebSocket-Version:",
@@ -110,14 +117,14 @@ fn another_version_than_13_is_told_to_be_that() {
 }
 
 #[test]
-fn a_handshake_with_a_fault_is_a_bad_request() {
+fn an_invalid_handshake_is_answered_400() {
     let two_keys = format!("/echo | {KEY} | {KEY}");
     let cases = [
         "/echo | -Sec-WebSocket-Key",
         "/echo | Sec-WebSocket-Key:",
         "/echo | Sec-WebSocket-Key: abc",
         "/echo | Sec-WebSocket-Key: ==",
-        // 15 and 17 bytes, no padding, another alphabet, not one word, not one key.
+        // 15 and 17 bytes, no padding, the URL-safe alphabet, a space inside, two keys.
         "/echo | Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j",
         "/echo | Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZWU=",
         "/echo | Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ",
@@ -128,7 +135,7 @@ fn a_handshake_with_a_fault_is_a_bad_request() {
         "/echo | -Host",
         "/echo | Host: a.localhost | Host: a.localhost",
         "/echo | Host: a.localhost | Host: b.example",
-        // What follows the request are frames, and nothing else.
+        // A body: after the request of a handshake there may be frames only.
         "/echo | Content-Length: 8",
         "/echo | Content-Length: 0 | Content-Length: 8",
         "/echo | Content-Length: 0, 0",
@@ -142,7 +149,7 @@ fn a_handshake_with_a_fault_is_a_bad_request() {
         "GET /echo",
         "GET /ec ho HTTP/1.1",
         "G@T /echo HTTP/1.1",
-        // The topics; bytes that are not UTF-8 must not all become the same one.
+        // Invalid topics. Names that are not UTF-8 must not all become the same topic.
         "/ws?topic=",
         "/ws?topic",
         "/ws?topic=a&topic=",
@@ -161,7 +168,7 @@ fn a_handshake_with_a_fault_is_a_bad_request() {
 }
 
 #[test]
-fn a_handshake_with_another_method_elsewhere_or_from_elsewhere_is_refused() {
+fn a_handshake_with_another_method_path_or_origin_is_refused() {
     let server = TestServer::start();
     let methods = [
         "POST /echo HTTP/1.1",
@@ -172,7 +179,7 @@ fn a_handshake_with_another_method_elsewhere_or_from_elsewhere_is_refused() {
         "DELETE /ws/0123456789abcdef0123456789abcdef HTTP/1.1",
     ];
     check(&server, &methods, NOT_ALLOWED, &["allow: GET, OPTIONS"]);
-    let elsewhere = [
+    let unknown_paths = [
         "/ws/0123456789abcdef0123456789abcdef",
         "/ws/01234567-89ab-cdef-0123-456789abcdef",
         "/ws/1",
@@ -181,8 +188,8 @@ fn a_handshake_with_another_method_elsewhere_or_from_elsewhere_is_refused() {
         "/ECHO",
         "/nowhere",
     ];
-    check(&server, &elsewhere, NOT_FOUND, &[]);
-    let foreign = [
+    check(&server, &unknown_paths, NOT_FOUND, &[]);
+    let foreign_origins = [
         "/echo | Origin: http://b.example",
         "/echo/raw | Origin: http://b.example",
         "/ws | Origin: http://b.example",
@@ -192,21 +199,20 @@ fn a_handshake_with_another_method_elsewhere_or_from_elsewhere_is_refused() {
         "/ws | Origin: http://a.localhost | Origin: http://b.example",
         "/ws | Origin: http://b.example | Origin: http://a.localhost",
     ];
-    check(&server, &foreign, FORBIDDEN, &[]);
+    check(&server, &foreign_origins, FORBIDDEN, &[]);
 }
 
 #[test]
-fn a_chat_takes_128_topics_of_255_bytes_and_no_more_of_either() {
+fn a_chat_has_at_most_128_topics_with_names_of_at_most_255_bytes() {
     let server = TestServer::start();
     let topics = |count: usize| {
         let names: Vec<String> = (0..count).map(|number| format!("topic={number}")).collect();
         format!("/ws?{}", names.join("&"))
     };
-    server.connect(&topics(128)).close();
-    server
-        .connect(&format!("/ws?topic={}", "x".repeat(255)))
-        .close();
-    for path in [topics(129), format!("/ws?topic={}", "x".repeat(256))] {
+    let name_of = |bytes: usize| format!("/ws?topic={}", "x".repeat(bytes));
+    server.connect(&topics(TOPICS)).close();
+    server.connect(&name_of(NAME_BYTES)).close();
+    for path in [topics(TOPICS + 1), name_of(NAME_BYTES + 1)] {
         let mut client = server.dial();
         client.send(handshake(&path).as_bytes());
         let answer = client.read_answer();
@@ -220,7 +226,7 @@ fn a_chat_takes_128_topics_of_255_bytes_and_no_more_of_either() {
 }
 
 #[test]
-fn a_refused_handshake_leaves_a_connection_that_can_try_again() {
+fn a_client_may_try_again_on_the_connection_of_a_refused_handshake() {
     let server = TestServer::start();
     let mut client = server.dial();
     for (path, status) in [("/ws/0", 404), ("/ws?topic=", 400), ("/echo/", 404)] {
@@ -229,7 +235,7 @@ fn a_refused_handshake_leaves_a_connection_that_can_try_again() {
     }
     client.send(handshake("/echo").as_bytes());
     client.read_head();
-    client.send(&text("hi"));
-    client.expect(b"\x81\x02hi");
+    client.sends(text("hi"));
+    client.receives(text("hi"));
     client.close();
 }

@@ -1,12 +1,17 @@
-//! The heartbeat: who is silent is asked, and who does not answer is ended.
+//! The heartbeat: the server pings a silent client, and ends its connection if it does not answer.
 
 use std::time::Duration;
 
-use framecast_test_support::{Client, PATIENCE, TestServer, eventually, frame, text};
+use framecast_test_support::{
+    Client, NEVER, TestServer, eventually,
+    frames::{close, first_text, last, masked, ping, pong, text},
+};
 
-const PING: [u8; 2] = [0x89, 0x00];
+/// Close code of a client that did not answer a Ping.
+const NO_PONG: u16 = 4012;
 
-/// Asks soon, and ends soon who does not answer.
+/// Starts a server that pings after 200 ms of silence, and ends a client that stays silent for 200
+/// ms more.
 fn strict_server() -> TestServer {
     TestServer::with(|config| {
         config.hub.timeouts.ping_after = Duration::from_millis(200);
@@ -15,129 +20,140 @@ fn strict_server() -> TestServer {
     })
 }
 
-/// Asks soon, and waits for the answer longer than a test waits for anything.
+/// Starts a server that pings after 50 ms of silence, and waits for the answer for longer than a
+/// test.
 fn patient_server() -> TestServer {
     TestServer::with(|config| {
         config.hub.timeouts.ping_after = Duration::from_millis(50);
-        config.hub.timeouts.pong_within = 6 * PATIENCE;
+        config.hub.timeouts.pong_within = NEVER;
     })
 }
 
 #[track_caller]
 fn expect_no_pong_and_end(client: &mut Client) {
-    assert_eq!(client.read_close(), (4012, "no pong".into()));
+    client.receives(close(NO_PONG, "no pong"));
     client.expect_end();
 }
 
 #[test]
-fn a_silent_client_is_pinged_and_then_ended() {
+fn a_silent_client_is_pinged_and_then_closed() {
     let server = strict_server();
     let relay = server.register(r#"{"user_id":1}"#);
     let clients = ["/echo", "/echo/raw", "/ws", &relay].map(|path| server.connect(path));
     for mut client in clients {
-        client.expect(&PING);
+        client.receives(ping(""));
         expect_no_pong_and_end(&mut client);
     }
-    eventually("all four are gone and counted", || {
+    eventually("all four have ended and are counted", || {
         let health = server.health();
         health["connections"] == 0 && health["unanswered_pings"] == 4
     });
 }
 
 #[test]
-fn a_client_that_answers_stays() {
+fn a_client_that_answers_each_ping_stays_connected() {
     let server = patient_server();
     let mut client = server.connect("/echo");
     for _ in 0..5 {
-        client.expect(&PING);
-        client.send(&frame(0x8A, b""));
+        client.receives(ping(""));
+        client.sends(pong(""));
     }
-    client.expect(&PING);
+    client.receives(ping(""));
     client.close();
     assert_eq!(server.health()["unanswered_pings"], 0);
 }
 
 #[test]
-fn anything_that_comes_is_an_answer() {
+fn any_byte_that_arrives_answers_a_ping() {
     let server = patient_server();
     let mut client = server.connect("/echo/raw");
-    for (answer, reply) in [
-        (text("here"), &b"\x81\x04here"[..]),
-        (frame(0x8A, b"unasked"), b""),
-        (frame(0x89, b"you?"), b"\x8A\x04you?"),
-        (frame(0x01, b"frag"), b"\x01\x04frag"),
-        // The rest of that message, a byte at a time.
-        (vec![0x80], b""),
-        (vec![0x81, 1, 2], b""),
-        (vec![3, 4, b'!' ^ 1], b"\x80\x01!"),
+    for (sent, received) in [
+        (text("here"), Some(text("here"))),
+        (pong("unasked"), None),
+        (ping("you?"), Some(pong("you?"))),
+        (first_text("frag"), Some(first_text("frag"))),
     ] {
-        client.expect(&PING);
-        client.send(&answer);
-        client.expect(reply);
+        client.receives(ping(""));
+        client.sends(sent);
+        client.receives_all(received);
     }
-    client.expect(&PING);
+    // The last fragment, in three pieces.
+    for piece in masked([last("!")]).chunks(3) {
+        client.receives(ping(""));
+        client.send(piece);
+    }
+    client.receives(last("!"));
+    client.receives(ping(""));
     client.close();
 }
 
 #[test]
-fn a_client_that_goes_silent_inside_a_message_is_ended_too() {
+fn a_client_that_falls_silent_inside_a_message_is_closed_too() {
     let server = strict_server();
-    let begun = [
-        &b"\x81"[..],
-        b"\x81\x85\x37\xFA",
-        b"\x81\x85\x37\xFA\x21\x3D\x7F\x9F",
-        &frame(0x01, b"frag"),
-        &[frame(0x01, b"frag"), vec![0x80]].concat(),
+    let whole = masked([text("Hello")]);
+    let fragment = masked([first_text("frag")]);
+    // Cut in the header, in the masking key, in the payload, after a fragment, and in the next
+    // header.
+    let parts = [
+        &whole[..1],
+        &whole[..4],
+        &whole[..8],
+        &fragment,
+        &[&fragment[..], &[0x80]].concat(),
     ];
-    let clients = begun.map(|begun| {
+    let clients = parts.map(|part| {
         let mut client = server.connect("/echo");
-        client.send(begun);
+        client.send(part);
         client
     });
     for mut client in clients {
-        client.expect(&PING);
+        client.receives(ping(""));
         expect_no_pong_and_end(&mut client);
     }
-    eventually("nobody is left", || server.health()["connections"] == 0);
+    eventually("no connection is left", || {
+        server.health()["connections"] == 0
+    });
 }
 
 #[test]
-fn one_that_is_only_sent_to_is_silent_all_the_same() {
+fn a_subscriber_that_only_receives_is_silent_too() {
     let server = strict_server();
-    let mut listener = server.connect("/ws");
+    let mut subscriber = server.connect("/ws");
     let mut was_pinged = false;
-    loop {
+    let end = loop {
         server.post("/publish", r#"{"topic":"lobby","message":"news"}"#);
-        match listener.read_frame() {
-            (0x81, news) => assert_eq!(news, b"news"),
-            (0x89, _) => was_pinged = true,
-            (_, close) => break assert_eq!(close, b"\x0F\xACno pong"),
+        match subscriber.read_frame() {
+            frame if frame == text("news") => {}
+            frame if frame == ping("") => was_pinged = true,
+            frame => break frame,
         }
-    }
+    };
     assert!(was_pinged);
-    listener.expect_end();
+    assert_eq!(end, close(NO_PONG, "no pong"));
+    subscriber.expect_end();
 }
 
 #[test]
-fn what_one_says_after_it_was_given_up_is_not_published() {
+fn a_message_that_arrives_after_the_close_of_a_silent_client_is_not_published() {
     let server = TestServer::with(|config| {
         config.hub.timeouts.ping_after = Duration::from_millis(500);
         config.hub.timeouts.pong_within = Duration::from_millis(1000);
-        config.hub.timeouts.close = 6 * PATIENCE;
+        config.hub.timeouts.close = NEVER;
     });
-    let mut given_up = server.connect("/ws?topic=late");
-    given_up.expect(&PING);
-    assert_eq!(given_up.read_close().0, 4012);
-    let mut listener = server.connect("/ws?topic=late");
-    given_up.send(&text("late"));
-    given_up.send(&frame(0x88, &4012_u16.to_be_bytes()));
-    given_up.expect_end();
-    // What was said would be there by now.
-    listener.send(&text("on time"));
-    loop {
-        match listener.read_frame() {
-            (0x89, _) => listener.send(&frame(0x8A, b"")),
-            frame => break assert_eq!(frame, (0x81, b"on time".to_vec())),
+    let mut silent = server.connect("/ws?topic=late");
+    silent.receives(ping(""));
+    silent.receives(close(NO_PONG, "no pong"));
+    let mut subscriber = server.connect("/ws?topic=late");
+    silent.sends(text("late"));
+    silent.sends(close(NO_PONG, ""));
+    silent.expect_end();
+    // A message that was published before this one would arrive before it.
+    subscriber.sends(text("on time"));
+    let received = loop {
+        match subscriber.read_frame() {
+            frame if frame == ping("") => subscriber.sends(pong("")),
+            frame => break frame,
         }
-    }
+    };
+    assert_eq!(received, text("on time"));
 }

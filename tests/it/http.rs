@@ -1,6 +1,4 @@
-//! The HTTP interface: what each path answers, and what is refused and how.
-
-use framecast_test_support::{Answer, TestServer};
+//! The HTTP interface: the response of each path, and the rejections.
 
 mod connections;
 mod hosts;
@@ -8,7 +6,9 @@ mod limits;
 mod origin;
 mod timeouts;
 
-/// The paths that there are, and what each takes.
+use framecast_test_support::{Answer, TestServer, limits::NAME_BYTES};
+
+/// All paths, each with the methods that it allows.
 const PATHS: [(&str, &str); 9] = [
     ("/", "GET, HEAD, OPTIONS"),
     ("/health", "GET, HEAD, OPTIONS"),
@@ -28,7 +28,7 @@ const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW",
 ];
 
-/// Sends a request whose answer has no body, and asserts that it has none.
+/// Sends a request, and asserts that the response has no body.
 #[track_caller]
 fn without_body(server: &TestServer, method: &str, path: &str, headers: &str) -> Answer {
     let mut client = server.dial();
@@ -47,7 +47,7 @@ fn without_body(server: &TestServer, method: &str, path: &str, headers: &str) ->
     }
 }
 
-/// The only field of an error's body.
+/// Returns the value of `error`, which must be the only field of the body.
 #[track_caller]
 fn error_of(answer: &Answer) -> String {
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -89,7 +89,7 @@ fn the_page_lets_only_its_own_script_and_style_run() {
             assert!(tags.peek().is_some(), "{tag}");
             assert!(tags.all(|rest| rest.split('>').next().unwrap().contains(&marked)));
         }
-        // What the policy would not let through, and what would leave this server.
+        // Markup that the policy would block, and references to other servers.
         for foreign in [
             "{{",
             " src=",
@@ -106,7 +106,7 @@ fn the_page_lets_only_its_own_script_and_style_run() {
 }
 
 #[test]
-fn health_says_how_the_server_is() {
+fn health_has_the_state_and_the_counters_of_the_server() {
     let server = TestServer::start();
     let client = server.connect("/ws?topic=a&topic=b");
     server.register(r#"{"user_id": 1}"#);
@@ -145,7 +145,7 @@ fn health_says_how_the_server_is() {
 }
 
 #[test]
-fn a_registration_is_made_used_and_deleted() {
+fn a_registration_is_created_and_deleted() {
     let server = TestServer::start();
     let path = server.register(r#"{"user_id": 1}"#);
     let id = path.strip_prefix("/ws/").unwrap();
@@ -159,7 +159,7 @@ fn a_registration_is_made_used_and_deleted() {
 }
 
 #[test]
-fn what_is_nowhere_is_not_found() {
+fn an_unknown_path_is_not_found() {
     let server = TestServer::start();
     for path in [
         "/favicon.ico",
@@ -207,7 +207,7 @@ fn what_is_nowhere_is_not_found() {
 }
 
 #[test]
-fn another_method_is_answered_with_those_that_there_are() {
+fn another_method_is_answered_405_with_the_allowed_methods() {
     let server = TestServer::start();
     for (path, allowed) in PATHS {
         for method in METHODS {
@@ -228,7 +228,7 @@ fn another_method_is_answered_with_those_that_there_are() {
 }
 
 #[test]
-fn head_is_answered_like_get_without_the_body() {
+fn head_has_the_headers_of_get_and_no_body() {
     let server = TestServer::start();
     for path in ["/", "/health"] {
         let get = server.http("GET", path, "", "");
@@ -240,9 +240,10 @@ fn head_is_answered_like_get_without_the_body() {
     }
 }
 
-/// Posts bodies that are answered by 400 and an error; a case is `body => start of the error`.
+/// Posts bodies, and asserts that each is answered with 400 and an error. A case is
+/// `body => start of the error`.
 #[track_caller]
-fn check_refusals(path: &str, cases: &[&str]) {
+fn check_rejections(path: &str, cases: &[&str]) {
     let server = TestServer::start();
     for case in cases {
         let (body, expected) = case.split_once(" => ").unwrap();
@@ -255,12 +256,12 @@ fn check_refusals(path: &str, cases: &[&str]) {
 }
 
 #[test]
-fn a_bad_field_of_a_registration_is_named() {
+fn the_error_names_the_invalid_field_of_a_registration() {
     let long = format!(
         r#"{{"user_id": "{}"}} => user_id: invalid length"#,
-        "x".repeat(256)
+        "x".repeat(NAME_BYTES + 1)
     );
-    check_refusals(
+    check_rejections(
         "/register",
         &[
             r#"{} => missing field `user_id`"#,
@@ -282,8 +283,8 @@ fn a_bad_field_of_a_registration_is_named() {
 }
 
 #[test]
-fn a_bad_field_of_a_publication_is_named() {
-    check_refusals(
+fn the_error_names_the_invalid_field_of_a_publication() {
+    check_rejections(
         "/publish",
         &[
             r#"{"topic": "a"} => missing field `message`"#,
@@ -301,14 +302,14 @@ fn a_bad_field_of_a_publication_is_named() {
 }
 
 #[test]
-fn a_body_that_is_no_json_object_is_refused() {
+fn a_body_that_is_not_a_json_object_is_refused() {
     let deep = format!("{} => an object is expected", "[".repeat(10_000));
     let cases = [
         " => an object is expected",
         "null => an object is expected",
         "cats => an object is expected",
         "\"cats\" => an object is expected",
-        // Not even when its elements are what the fields should be.
+        // A list is refused even if its elements are the values of the fields.
         r#"["1", null] => an object is expected"#,
         r#"["cats", "are awesome", 1] => an object is expected"#,
         &deep,
@@ -320,7 +321,7 @@ fn a_body_that_is_no_json_object_is_refused() {
         "{'user_id': 1} => key must be a string",
         "{\"user_id\u{1b}\": 1} => control character",
     ];
-    check_refusals("/register", &cases);
+    check_rejections("/register", &cases);
     let server = TestServer::start();
     let mut client = server.dial();
     client.send(b"POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 28\r\n\r\n");

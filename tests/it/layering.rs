@@ -1,12 +1,12 @@
-//! The dependency rule: arrows point one way, floor by floor. Executable.
+//! The dependency rules between modules, checked against the paths that the sources name.
 
 use std::{fs, path::Path};
 
 use crate::sources::{ROOT, code, files, named, product, relative};
 
-/// Each module of the library, and the modules of it that it may name. What the other crates may name
-/// is in their `Cargo.toml`.
-const FLOORS: &[(&str, &[&str])] = &[
+/// Modules of the library, each with the modules of the library that it may name. The dependencies
+/// of the other crates are in their `Cargo.toml`.
+const ALLOWED: &[(&str, &[&str])] = &[
     ("authority", &[]),
     ("config", &["authority", "wire"]),
     ("message", &["wire"]),
@@ -91,8 +91,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The same for the modules of the hub; `mod` is what is in `mod.rs` itself, which may name all of them.
-const HUB_FLOORS: &[(&str, &[&str])] = &[
+/// Modules of the hub, each with the modules of the hub that it may name. `mod` stands for `mod.rs`
+/// itself, which may name all of them.
+const ALLOWED_IN_HUB: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("capacity", &[]),
     ("measured", &[]),
@@ -121,7 +122,7 @@ const HUB_FLOORS: &[(&str, &[&str])] = &[
     ("model", &["mod", "peer", "handle"]),
 ];
 
-/// Files that compute and never wait: tested, fuzzed and read without a runtime.
+/// Files that compute and never wait. They are tested and fuzzed without a runtime.
 const PURE: &[&str] = &[
     "crates/wire/src/close.rs",
     "crates/wire/src/deflate.rs",
@@ -136,7 +137,7 @@ const PURE: &[&str] = &[
     "crates/wire/src/validator/close_code.rs",
     "crates/wire/src/validator/mod.rs",
     "src/hub/bounds/allowance.rs",
-    "src/hub/shard/attendance.rs",
+    "src/hub/shard/round_robin.rs",
     "src/hub/shard/fan_out.rs",
     "src/hub/publication/delivery.rs",
     "src/hub/publication/router.rs",
@@ -196,11 +197,11 @@ const PURE: &[&str] = &[
     "src/user.rs",
 ];
 
-/// Names that would make a pure file impure.
+/// Names that a pure file must not contain: those of code that waits.
 const OUTSIDE: [&str; 4] = ["tokio::", "hyper::", "async fn", "std::net::Tcp"];
 
-/// Where fastwebsockets may be named.
-const ENGINE: [&str; 5] = [
+/// Files and folders that may name fastwebsockets.
+const FASTWEBSOCKETS: [&str; 5] = [
     "crates/wire/src/",
     "src/connection/reader/",
     "src/server/upgraded.rs",
@@ -208,78 +209,80 @@ const ENGINE: [&str; 5] = [
     "crates/cli/src/connect/",
 ];
 
-/// The modules of the library, each with another one that one of its files names, and that file.
-fn arrows() -> Vec<[String; 3]> {
-    let mut arrows = Vec::new();
+/// Returns a dependency for each path that a file of the library names: the module of the file, the
+/// named module, and the file.
+fn dependencies() -> Vec<[String; 3]> {
+    let mut dependencies = Vec::new();
     for file in files(&Path::new(ROOT).join("src")) {
         let path = relative(&file);
         let module = path.split(['/', '.']).nth(1).unwrap().to_owned();
         for name in named(&code(&file)) {
-            arrows.push([module.clone(), name[0].to_owned(), path.clone()]);
+            dependencies.push([module.clone(), name[0].to_owned(), path.clone()]);
         }
     }
-    arrows
+    dependencies
 }
 
-/// The same for the modules of the hub.
-fn hub_arrows() -> Vec<[String; 3]> {
-    let mut arrows = Vec::new();
+/// Returns the dependencies between modules of the hub, as [`dependencies`] does for the library.
+fn hub_dependencies() -> Vec<[String; 3]> {
+    let mut dependencies = Vec::new();
     for file in files(&Path::new(ROOT).join("src/hub")) {
         let path = relative(&file);
         let module = path.split(['/', '.']).nth(2).unwrap().to_owned();
         for name in named(&code(&file)) {
-            // Alone it says who may see something.
+            // `hub` without a module is the scope of a `pub(in crate::hub)`.
             let ["hub", inner, ..] = name[..] else {
                 continue;
             };
             let is_module = inner.starts_with(char::is_lowercase);
             let inner = if is_module { inner } else { "mod" };
-            arrows.push([module.clone(), inner.to_owned(), path.clone()]);
+            dependencies.push([module.clone(), inner.to_owned(), path.clone()]);
         }
     }
-    arrows
+    dependencies
 }
 
-/// No module names one that is not below it, and none may name one that it does not.
-fn check(floors: &[(&str, &[&str])], arrows: &[[String; 3]]) {
-    for [from, to, path] in arrows.iter().filter(|[from, to, _]| from != to) {
-        let floor = floors.iter().find(|(floor, _)| floor == from);
-        let (_, below) = floor.unwrap_or_else(|| panic!("{path} has no floor"));
+/// Asserts that each module names only modules that it may name, and all of those.
+fn check(allowed: &[(&str, &[&str])], dependencies: &[[String; 3]]) {
+    let to_others = dependencies.iter().filter(|[from, to, _]| from != to);
+    for [from, to, path] in to_others {
+        let row = allowed.iter().find(|(module, _)| module == from);
+        let (_, may_name) = row.unwrap_or_else(|| panic!("{path}: `{from}` is not in the list"));
         assert!(
-            below.contains(&to.as_str()),
-            "{path} names `{to}`: that is not below `{from}`"
+            may_name.contains(&to.as_str()),
+            "{path} names `{to}`, and `{from}` may not"
         );
     }
-    for (floor, below) in floors {
-        for each in *below {
-            let is_named = arrows
+    for (module, may_name) in allowed {
+        for each in *may_name {
+            let is_named = dependencies
                 .iter()
-                .any(|[from, to, _]| from == floor && to == each);
-            assert!(is_named, "`{floor}` may name `{each}`, and does not");
+                .any(|[from, to, _]| from == module && to == each);
+            assert!(is_named, "`{module}` may name `{each}`, and does not");
         }
     }
 }
 
 #[test]
-fn modules_name_only_the_floors_below_them() {
-    let mut arrows = arrows();
-    arrows.retain(|[from, ..]| from != "lib");
-    check(FLOORS, &arrows);
+fn modules_name_only_the_modules_that_they_may_name() {
+    let mut dependencies = dependencies();
+    dependencies.retain(|[from, ..]| from != "lib");
+    check(ALLOWED, &dependencies);
 }
 
 #[test]
-fn modules_of_the_hub_name_only_the_floors_below_them() {
-    let mut arrows = hub_arrows();
-    arrows.retain(|[from, ..]| from != "mod");
-    check(HUB_FLOORS, &arrows);
+fn modules_of_the_hub_name_only_the_modules_that_they_may_name() {
+    let mut dependencies = hub_dependencies();
+    dependencies.retain(|[from, ..]| from != "mod");
+    check(ALLOWED_IN_HUB, &dependencies);
 }
 
 #[test]
-fn every_module_is_named_at_the_head_of_its_folder() {
+fn the_docs_of_each_folder_name_all_its_modules() {
     for file in product() {
         let source = fs::read_to_string(&file).unwrap();
-        let (head, _): (Vec<_>, Vec<_>) = source.lines().partition(|line| line.starts_with("//!"));
-        let head = head.join("\n");
+        let docs = source.lines().filter(|line| line.starts_with("//!"));
+        let docs: String = docs.collect();
         let before_tests = source.split("#[cfg(test)]").next().unwrap_or_default();
         let declared = before_tests.lines().filter_map(|line| {
             let visible = line
@@ -288,7 +291,7 @@ fn every_module_is_named_at_the_head_of_its_folder() {
             line[visible..].strip_prefix("mod ")?.strip_suffix(';')
         });
         for name in declared {
-            let is_named = head.contains(&format!("`{name}`"));
+            let is_named = docs.contains(&format!("`{name}`"));
             assert!(is_named, "{}: `{name}` is not named", relative(&file));
         }
     }
@@ -308,32 +311,33 @@ fn pure_files_name_nothing_that_waits() {
 }
 
 #[test]
-fn the_reading_engine_stays_behind_its_boundary() {
+fn only_the_reader_and_the_upgrade_name_fastwebsockets() {
     for file in product() {
         let path = relative(&file);
-        let may = ENGINE.iter().any(|place| path.starts_with(place));
+        let is_allowed = FASTWEBSOCKETS.iter().any(|start| path.starts_with(start));
         assert!(
-            may || !code(&file).contains("fastwebsockets"),
+            is_allowed || !code(&file).contains("fastwebsockets"),
             "{path} names fastwebsockets"
         );
     }
 }
 
 #[test]
-fn a_feature_opens_private_parts_and_measures_and_changes_nothing_else() {
+fn the_feature_internals_opens_private_modules_and_counts_and_changes_nothing_else() {
     const OPENED: [&str; 4] = [
         "#[cfg(feature = \"internals\")]\n#[doc(hidden)]\npub mod internals;",
         "#[cfg(feature = \"internals\")]\npub(crate) mod internals;",
         "#[cfg(feature = \"internals\")]\nmod measured;",
         "#[cfg(not(feature = \"internals\"))]\n#[path = \"unmeasured.rs\"]\nmod measured;",
     ];
-    let mut opened = 0;
+    let mut total = 0;
     for file in product() {
         let source = fs::read_to_string(&file).unwrap();
-        let openings: usize = OPENED.map(|door| source.matches(door).count()).iter().sum();
+        let openings = OPENED.map(|opened| source.matches(opened).count());
+        let openings: usize = openings.iter().sum();
         let features = source.matches("feature = ").count();
         assert_eq!(features, openings, "{}", relative(&file));
-        opened += openings;
+        total += openings;
     }
-    assert_eq!(opened, 5);
+    assert_eq!(total, 5);
 }

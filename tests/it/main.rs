@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod chat;
-mod circles;
 mod close;
+mod cycles;
 mod deflate;
 mod echo;
 mod embed;
@@ -14,6 +14,7 @@ mod heartbeat;
 mod http;
 mod layering;
 mod memory;
+mod plain_words;
 mod protocol;
 mod relay;
 mod slow;

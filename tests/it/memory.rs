@@ -1,15 +1,27 @@
-//! What happens when memory gets short: who is ended, what is refused, and who does not notice.
+//! A server that is short of memory: the connections that it ends, the requests that it refuses,
+//! and the clients that lose nothing.
 
 use std::{thread, time::Duration};
 
 use framecast::Config;
-use framecast_test_support::{Client, TestServer, eventually, frame, text};
+use framecast_test_support::{
+    Client, TestServer, eventually,
+    frames::{Frame, binary, close, masked, text},
+    handshake,
+    limits::TOPICS,
+};
 
-use crate::slow::connect_narrowly;
+use crate::slow::connect_with_small_buffer;
 
 const MIB: u64 = 1 << 20;
 
-/// A server with little memory, which gives up soon on whoever is behind.
+/// Memory budget of most of these tests.
+const BUDGET: u64 = 4 * MIB;
+
+/// Memory that is held when the server counts as short of memory: 3/4 of the budget.
+const CROWDED: u64 = BUDGET * 3 / 4;
+
+/// Starts a server with this memory budget, which soon ends a connection that is behind.
 fn server(budget: u64) -> TestServer {
     server_with(budget, |_| {})
 }
@@ -22,95 +34,95 @@ fn server_with(budget: u64, change: impl FnOnce(&mut Config)) -> TestServer {
     })
 }
 
+/// Returns a number of `/health`.
 fn health(server: &TestServer, field: &str) -> u64 {
     server.health()[field].as_u64().unwrap()
 }
 
-/// Reads messages until a Close comes: how many, and its code and reason.
-fn read_to_close(client: &mut Client) -> (usize, u16, String) {
+/// Reads messages until a Close comes. Returns the number of messages and the Close.
+fn read_to_close(client: &mut Client) -> (usize, Frame) {
     for count in 0.. {
-        let (first, payload) = client.read_frame();
-        if first == 0x88 {
-            let code = u16::from_be_bytes([payload[0], payload[1]]);
-            let reason = String::from_utf8_lossy(&payload[2..]).into_owned();
-            return (count, code, reason);
+        let frame = client.read_frame();
+        if frame.0 == 0x88 {
+            return (count, frame);
         }
     }
-    unreachable!("it ends before the numbers do")
+    unreachable!("a Close comes before the numbers end")
 }
 
 #[test]
-fn whoever_never_reads_is_ended_before_memory_runs_out_and_a_reader_gets_everything() {
-    const ROOMS: usize = 20;
+fn subscribers_that_never_read_are_evicted_before_memory_runs_out_and_a_reader_gets_everything() {
+    const USED_TOPICS: usize = 20;
+    // 800 KB: less than the 1 MiB of an outbox, so that only the budget evicts a subscriber.
     const MESSAGES: usize = 16;
-    let server = server(4 * MIB);
-    let rooms: Vec<_> = (0..ROOMS).map(|room| format!("topic={room}")).collect();
-    let mut healthy = server.connect(&format!("/ws?{}", rooms.join("&")));
-    let connect = |room: &String| connect_narrowly(&server, &format!("/ws?{room}"));
-    let _slow: Vec<_> = rooms.iter().map(connect).collect();
-    let connect = |room: &String| server.connect(&format!("/ws?{room}"));
-    let publishers: Vec<_> = rooms.iter().map(connect).collect();
-    let hearing = thread::spawn(move || read_to_close(&mut healthy).0);
-    let message = frame(0x82, &[7; 50_000]);
+    let message = binary([7; 50_000]);
+    let server = server(BUDGET);
+    let topics: Vec<_> = (0..USED_TOPICS)
+        .map(|topic| format!("topic={topic}"))
+        .collect();
+    let mut healthy = server.connect(&format!("/ws?{}", topics.join("&")));
+    let connect = |topic: &String| connect_with_small_buffer(&server, &format!("/ws?{topic}"));
+    let _slow: Vec<_> = topics.iter().map(connect).collect();
+    let connect = |topic: &String| server.connect(&format!("/ws?{topic}"));
+    let publishers: Vec<_> = topics.iter().map(connect).collect();
+    let receiving = thread::spawn(move || read_to_close(&mut healthy).0);
     for mut publisher in publishers {
-        // Less than each may have waiting.
         for _ in 0..MESSAGES {
-            publisher.send(&message);
-            assert_eq!(publisher.read_frame().1, [7; 50_000]);
-            assert!(health(&server, "memory_bytes") < 4 * MIB);
+            publisher.sends(message.clone());
+            publisher.receives(message.clone());
+            assert!(health(&server, "memory_bytes") < BUDGET);
         }
     }
     assert!(health(&server, "evicted") > 0);
     drop(server);
-    assert_eq!(hearing.join().unwrap(), ROOMS * MESSAGES);
+    assert_eq!(receiving.join().unwrap(), USED_TOPICS * MESSAGES);
 }
 
 #[test]
-fn a_message_that_has_begun_long_ago_is_given_up_with_1013() {
-    let server = server(4 * MIB);
+fn the_oldest_unfinished_message_is_closed_with_1013_while_memory_is_short() {
+    let server = server(BUDGET);
+    // 3.5 MB, which is more than 3/4 of the budget.
     let mut senders: Vec<_> = (0..60).map(|_| server.connect("/ws?topic=t")).collect();
-    let whole = frame(0x82, &[1; 60_000]);
+    let whole = masked([binary([1; 60_000])]);
     for sender in &mut senders {
         sender.send(&whole[..59_000]);
     }
-    eventually("the oldest is given up", || {
-        health(&server, "unfinished") > 0
-    });
-    let (code, reason) = senders[0].read_close();
-    assert_eq!((code, &reason[..]), (1013, "server is short of memory"));
-    eventually("there is memory again", || {
-        health(&server, "memory_bytes") < 3 * MIB
+    eventually("the oldest is ended", || health(&server, "unfinished") > 0);
+    senders[0].receives(close(1013, "server is short of memory"));
+    eventually("memory is not short any more", || {
+        health(&server, "memory_bytes") < CROWDED
     });
 }
 
 #[test]
-fn an_old_message_is_not_waited_for_however_little_it_holds() {
+fn a_subscriber_whose_oldest_message_is_too_old_is_closed() {
     let server = TestServer::with(|config| config.hub.timeouts.behind = Duration::from_millis(300));
-    let mut slow = connect_narrowly(&server, "/ws?topic=t");
+    let mut slow = connect_with_small_buffer(&server, "/ws?topic=t");
     let mut publisher = server.connect("/ws?topic=t");
-    // More than the kernel takes, and less than an outbox may have.
+    let message = binary([1; 50_000]);
+    // At most 5 MB: more than the kernel buffers, and less than the hard cap of an outbox, 8 MiB.
     let mut sent = 0;
     while health(&server, "too_far_behind") == 0 {
         if sent < 100 {
-            publisher.send(&frame(0x82, &[1; 50_000]));
-            assert_eq!(publisher.read_frame().1, [1; 50_000]);
+            publisher.sends(message.clone());
+            publisher.receives(message.clone());
             sent += 1;
         }
     }
-    let (read, code, reason) = read_to_close(&mut slow);
-    assert!(read < sent);
-    assert_eq!((code, &reason[..]), (4008, "too far behind"));
+    let (received, end) = read_to_close(&mut slow);
+    assert!(received < sent);
+    assert_eq!(end, close(4008, "too far behind"));
 }
 
 #[test]
-fn while_memory_is_short_what_would_stay_is_refused_and_publishing_goes_on() {
-    // Those who say nothing are to stay.
-    let server = server_with(4 * MIB, |config| {
+fn registrations_and_connections_are_refused_while_memory_is_short_and_publishing_goes_on() {
+    // Connections that send nothing must not time out.
+    let server = server_with(BUDGET, |config| {
         config.hub.timeouts.blocked = Duration::from_secs(10);
         config.hub.timeouts.request = Duration::from_secs(10);
     });
-    let mut listener = server.connect("/ws?topic=t");
-    let topics: Vec<_> = (0..128).map(|n| format!("\"{n:0250}\"")).collect();
+    let mut subscriber = server.connect("/ws?topic=t");
+    let topics: Vec<_> = (0..TOPICS).map(|n| format!("\"{n:0250}\"")).collect();
     let registration = format!(r#"{{"user_id": 1, "topics": [{}]}}"#, topics.join(","));
     let mut registered = Vec::new();
     let refused = loop {
@@ -129,20 +141,20 @@ fn while_memory_is_short_what_would_stay_is_refused_and_publishing_goes_on() {
         "{\"error\":\"the server is short of memory\"}\n"
     );
     assert!(registered.len() > 20, "{}", registered.len());
-    // In place of the request that was one too many.
+    // The connections take the memory that the refused registration would have taken.
     let others = [(); 6].map(|()| server.dial());
     eventually("memory is short", || {
-        health(&server, "memory_bytes") > 3 * MIB
+        health(&server, "memory_bytes") > CROWDED
     });
     let mut client = server.dial();
-    client.send(framecast_test_support::handshake("/ws?topic=t").as_bytes());
+    client.send(handshake("/ws?topic=t").as_bytes());
     assert_eq!(client.read_answer().status, 503);
     assert_eq!(health(&server, "refused"), 2);
     assert_eq!(health(&server, "refused_registrations"), 1);
     assert_eq!(health(&server, "refused_connections"), 1);
     server.post("/publish", r#"{"topic": "t", "message": "hi"}"#);
-    assert_eq!(listener.read_text(), "hi");
-    // What is given back can be had again.
+    subscriber.receives(text("hi"));
+    // Freed memory can be used again.
     drop(others);
     for answer in registered {
         let answer: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
@@ -150,27 +162,28 @@ fn while_memory_is_short_what_would_stay_is_refused_and_publishing_goes_on() {
         let path = format!("/register/{id}");
         assert_eq!(server.http("DELETE", &path, "", "").status, 200);
     }
-    server.connect("/ws?topic=t").send(&text("back"));
-    assert_eq!(listener.read_text(), "back");
+    server.connect("/ws?topic=t").sends(text("back"));
+    subscriber.receives(text("back"));
 }
 
 #[test]
-fn what_a_client_has_made_the_server_hold_is_given_back_when_it_is_gone() {
+fn memory_that_is_held_for_clients_is_freed_when_they_are_gone() {
     let server = server(64 * MIB);
     let before = health(&server, "memory_bytes");
     let readers: Vec<_> = (0..10)
-        .map(|_| connect_narrowly(&server, "/ws?topic=t"))
+        .map(|_| connect_with_small_buffer(&server, "/ws?topic=t"))
         .collect();
     let mut publisher = server.connect("/ws?topic=t");
+    let message = binary([1; 60_000]);
     for _ in 0..15 {
-        publisher.send(&frame(0x82, &[1; 60_000]));
-        assert_eq!(publisher.read_frame().1, [1; 60_000]);
+        publisher.sends(message.clone());
+        publisher.receives(message.clone());
     }
     assert!(health(&server, "memory_bytes") > before + MIB / 2);
     drop(readers);
     publisher.close();
-    // Of each of two shards up to 16 KiB are not told yet.
-    eventually("it is given back", || {
+    // The ledgers of the two shards may hold 16 KiB each that they have not reported yet.
+    eventually("the memory is freed", || {
         health(&server, "memory_bytes") < before + 64 * 1024
     });
 }

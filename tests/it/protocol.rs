@@ -1,4 +1,4 @@
-//! A protocol of one's own on the hub's connections: everything that it may do.
+//! Protocols of an application: everything that `Context` lets a protocol do.
 
 use std::convert::Infallible;
 
@@ -6,7 +6,12 @@ use framecast::{
     CloseCode, Context, Disconnect, Fragment, Hub, HubConfig, Identity, Incoming, Kind, Message,
     Protocol, TopicName, Topics, UserId, upgrade_as,
 };
-use framecast_test_support::{PATIENCE, frame, handshake, text};
+use framecast_test_support::{
+    PATIENCE,
+    frames::{Frame, binary, close, first_text, last, masked, middle, ping, pong, text, unmasked},
+    handshake,
+    limits::TOPICS,
+};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -14,14 +19,15 @@ use tokio::{
     time::timeout,
 };
 
-/// Does what its client says, in words, and tells its room who comes and goes.
+/// Carries out the commands in its client's messages, and publishes to its room when its connection
+/// opens and closes.
 #[derive(Clone)]
-struct Obedient {
+struct Commanded {
     name: &'static str,
     room: Topics,
 }
 
-impl Obedient {
+impl Commanded {
     fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -29,7 +35,8 @@ impl Obedient {
         }
     }
 
-    fn obey(&mut self, command: &str, cx: &mut Context<'_>) {
+    /// Carries out a command: a word and its arguments.
+    fn carry_out(&mut self, command: &str, cx: &mut Context<'_>) {
         let (word, rest) = command.split_once(' ').unwrap_or((command, ""));
         let (first, text) = rest.split_once(' ').unwrap_or((rest, ""));
         match word {
@@ -53,32 +60,33 @@ impl Obedient {
         }
     }
 
-    fn tell(&self, what: &str, cx: &mut Context<'_>) {
-        let text = format!("{} {what}", self.name);
+    /// Publishes to the others in the room that this client `does` something.
+    fn announce(&self, does: &str, cx: &mut Context<'_>) {
+        let text = format!("{} {does}", self.name);
         cx.publish_to_others(&self.room, Message::text(&text));
     }
 }
 
-impl Protocol for Obedient {
+impl Protocol for Commanded {
     fn on_open(&mut self, cx: &mut Context<'_>) {
         cx.set_topics(&self.room).unwrap();
         cx.reply_text("welcome");
-        self.tell("has come", cx);
+        self.announce("has come", cx);
     }
 
     fn on_message(&mut self, message: Incoming<'_>, cx: &mut Context<'_>) {
         for command in message.text().expect("text").lines() {
-            self.obey(command, cx);
+            self.carry_out(command, cx);
         }
     }
 
     fn on_close(&mut self, reason: Disconnect, cx: &mut Context<'_>) {
         cx.reply_text("never sent");
-        self.tell(&format!("has gone: {reason}"), cx);
+        self.announce(&format!("has gone: {reason}"), cx);
     }
 }
 
-/// Tells what comes, frame by frame.
+/// Describes each fragment that it receives, and returns whole messages as binary.
 #[derive(Clone)]
 struct Fragmentary;
 
@@ -97,17 +105,17 @@ impl Protocol for Fragmentary {
     }
 }
 
-/// Closes every connection at once.
+/// Closes every connection as soon as it opens.
 #[derive(Clone)]
-struct Closed;
+struct Closing;
 
-impl Protocol for Closed {
+impl Protocol for Closing {
     fn on_open(&mut self, cx: &mut Context<'_>) {
         cx.close(CloseCode::new(4500).unwrap(), "not today");
     }
 
     fn on_message(&mut self, _: Incoming<'_>, _: &mut Context<'_>) {
-        unreachable!("it is closed");
+        unreachable!("the connection is closed");
     }
 }
 
@@ -154,136 +162,150 @@ impl Client {
         Self(client)
     }
 
-    /// Opens a connection of an [`Obedient`].
-    async fn come(hub: &Hub, name: &'static str) -> Self {
-        let mut client = Self::open(hub, Identity::anonymous(), Obedient::new(name)).await;
-        client.hears("welcome").await;
+    /// Opens a connection of a [`Commanded`].
+    async fn enter(hub: &Hub, name: &'static str) -> Self {
+        let mut client = Self::open(hub, Identity::anonymous(), Commanded::new(name)).await;
+        client.receives(text("welcome")).await;
         client
     }
 
-    async fn says(&mut self, words: &str) {
-        self.0.write_all(&text(words)).await.unwrap();
+    async fn sends(&mut self, frame: Frame) {
+        self.0.write_all(&masked([frame])).await.unwrap();
     }
 
-    async fn hears(&mut self, words: &str) {
-        assert_eq!(self.receive(2 + words.len()).await[2..], *words.as_bytes());
+    async fn sends_text(&mut self, payload: &str) {
+        self.sends(text(payload)).await;
     }
 
-    async fn receive(&mut self, len: usize) -> Vec<u8> {
-        let mut bytes = vec![0; len];
-        let read = timeout(PATIENCE, self.0.read_exact(&mut bytes)).await;
+    async fn receives(&mut self, frame: Frame) {
+        let expected = unmasked([frame]);
+        let mut received = vec![0; expected.len()];
+        let read = timeout(PATIENCE, self.0.read_exact(&mut received)).await;
         read.expect("in time").unwrap();
-        bytes
+        assert_eq!(
+            received,
+            expected,
+            "as text: {:?}",
+            String::from_utf8_lossy(&received)
+        );
+    }
+
+    async fn receives_text(&mut self, payload: &str) {
+        self.receives(text(payload)).await;
     }
 }
 
 #[tokio::test]
-async fn a_room_hears_who_comes_and_goes_and_why() {
+async fn a_protocol_publishes_when_its_connection_opens_and_why_it_ends() {
     let hub = hub();
-    let mut one = Client::come(&hub, "one").await;
-    let mut two = Client::come(&hub, "two").await;
-    one.hears("two has come").await;
+    let mut one = Client::enter(&hub, "one").await;
+    let mut two = Client::enter(&hub, "two").await;
+    one.receives_text("two has come").await;
     drop(two.0);
-    one.hears("two has gone: connection lost").await;
-    two = Client::come(&hub, "two").await;
-    one.hears("two has come").await;
-    two.0.write_all(&frame(0x88, &[0x03, 0xE8])).await.unwrap();
-    assert_eq!(two.receive(4).await, [0x88, 2, 0x03, 0xE8]);
-    one.hears("two has gone: closed by peer").await;
+    one.receives_text("two has gone: connection lost").await;
+    two = Client::enter(&hub, "two").await;
+    one.receives_text("two has come").await;
+    two.sends(close(1000, "")).await;
+    two.receives(close(1000, "")).await;
+    one.receives_text("two has gone: closed by peer").await;
 }
 
 #[tokio::test]
-async fn what_one_message_publishes_goes_off_in_its_order_whoever_it_is_for() {
+async fn publications_of_one_message_keep_their_order_to_every_audience() {
     let hub = hub();
-    let mut one = Client::come(&hub, "one").await;
-    let mut two = Client::come(&hub, "two").await;
-    one.hears("two has come").await;
-    two.says("all 1\nothers 2\nothers 3\nto room 4\nnonsense\nall 5")
+    let mut one = Client::enter(&hub, "one").await;
+    let mut two = Client::enter(&hub, "two").await;
+    one.receives_text("two has come").await;
+    two.sends_text("all 1\nothers 2\nothers 3\nto room 4\nnonsense\nall 5")
         .await;
     for expected in ["1", "2", "3", "4", "5"] {
-        one.hears(expected).await;
+        one.receives_text(expected).await;
     }
     for expected in ["what?", "1", "4", "5"] {
-        two.hears(expected).await;
+        two.receives_text(expected).await;
     }
 }
 
 #[tokio::test]
-async fn a_user_is_published_to_by_connections_and_by_the_hub() {
+async fn connections_and_the_hub_publish_to_a_user() {
     let hub = hub();
     let seven = UserId::from(7_u64);
-    let mut one = Client::come(&hub, "one").await;
-    let mut user = Client::open(&hub, seven.clone().into(), Obedient::new("user")).await;
-    user.hears("welcome").await;
-    one.hears("user has come").await;
-    one.says("who\nuser 7 for you\nuser 8 for nobody\nall for all")
+    let mut one = Client::enter(&hub, "one").await;
+    let mut user = Client::open(&hub, seven.clone().into(), Commanded::new("user")).await;
+    user.receives_text("welcome").await;
+    one.receives_text("user has come").await;
+    one.sends_text("who\nuser 7 for you\nuser 8 for nobody\nall for all")
         .await;
-    one.hears("nobody").await;
-    one.hears("for all").await;
-    user.hears("for you").await;
-    user.hears("for all").await;
-    user.says("who").await;
-    user.hears("somebody").await;
+    one.receives_text("nobody").await;
+    one.receives_text("for all").await;
+    user.receives_text("for you").await;
+    user.receives_text("for all").await;
+    user.sends_text("who").await;
+    user.receives_text("somebody").await;
     let room = topic("room");
     let queued = hub.publish_to_user(&room, &seven, Message::text("outside"));
     assert_eq!(queued.await, 1);
-    user.hears("outside").await;
+    user.receives_text("outside").await;
 }
 
 #[tokio::test]
-async fn single_topics_are_followed_and_left() {
+async fn a_protocol_subscribes_to_single_topics_and_unsubscribes() {
     let hub = hub();
-    let mut one = Client::come(&hub, "one").await;
-    one.says("follow cats\nfollow cats\nto cats meow").await;
-    one.hears("meow").await;
-    one.says("leave cats\nleave dogs\nto cats unheard\nall heard")
+    let mut one = Client::enter(&hub, "one").await;
+    one.sends_text("follow cats\nfollow cats\nto cats meow")
         .await;
-    one.hears("heard").await;
+    one.receives_text("meow").await;
+    one.sends_text("leave cats\nleave dogs\nto cats unheard\nall heard")
+        .await;
+    one.receives_text("heard").await;
     assert_eq!(hub.publish(&topic("cats"), Message::text("x")).await, 0);
-    let many: String = (0..127).map(|n| format!("follow {n}\n")).collect();
-    one.says(&format!("{many}all done")).await;
-    one.hears("done").await;
-    assert_eq!(hub.metrics().topics, 128);
+    // As many as a connection may have, with the room.
+    let many: String = (1..TOPICS).map(|n| format!("follow {n}\n")).collect();
+    one.sends_text(&format!("{many}all done")).await;
+    one.receives_text("done").await;
+    assert_eq!(hub.metrics().topics, TOPICS as u64);
 }
 
 #[tokio::test]
-async fn a_protocol_closes_with_its_code_and_reason_behind_what_it_has_replied() {
+async fn a_protocol_closes_with_its_code_and_reason_after_its_replies() {
     let hub = hub();
-    let mut one = Client::come(&hub, "one").await;
-    let mut two = Client::come(&hub, "two").await;
-    one.hears("two has come").await;
-    two.says("all last words\nclose 4321 so long\nall more")
+    let mut one = Client::enter(&hub, "one").await;
+    let mut two = Client::enter(&hub, "two").await;
+    one.receives_text("two has come").await;
+    two.sends_text("all last words\nclose 4321 so long\nall more")
         .await;
-    two.says("never heard").await;
-    two.hears("goodbye").await;
-    assert_eq!(two.receive(11).await, *b"\x88\x09\x10\xE1so long");
-    one.hears("last words").await;
-    one.hears("more").await;
-    one.hears("two has gone: closed by the application").await;
+    two.sends_text("never heard").await;
+    two.receives_text("goodbye").await;
+    two.receives(close(4321, "so long")).await;
+    one.receives_text("last words").await;
+    one.receives_text("more").await;
+    one.receives_text("two has gone: closed by the application")
+        .await;
 }
 
 #[tokio::test]
-async fn whoever_is_not_wanted_gets_its_101_and_a_close() {
+async fn a_protocol_that_closes_at_once_sends_its_close_after_the_101() {
     let hub = hub();
-    let mut client = Client::open(&hub, Identity::anonymous(), Closed).await;
-    assert_eq!(client.receive(13).await, *b"\x88\x0B\x11\x94not today");
+    let mut client = Client::open(&hub, Identity::anonymous(), Closing).await;
+    client.receives(close(4500, "not today")).await;
 }
 
 #[tokio::test]
-async fn fragments_come_as_they_are_sent_and_whole_messages_whole() {
+async fn a_protocol_gets_fragments_as_they_are_sent_and_unfragmented_messages_whole() {
     let hub = hub();
     let mut client = Client::open(&hub, Identity::anonymous(), Fragmentary).await;
-    let sent = [
-        frame(0x01, b"a"),
-        frame(0x89, b""),
-        frame(0x00, b"bc"),
-        frame(0x80, b""),
-        frame(0x82, b"whole"),
-    ];
-    client.0.write_all(&sent.concat()).await.unwrap();
-    // The Pong goes before all that waits to be written.
-    assert_eq!(client.receive(2).await, [0x8A, 0]);
-    for expected in ["Some(Text) false 1", "None false 2", "None true 0", "whole"] {
-        client.hears(expected).await;
+    let sent = masked([
+        first_text("a"),
+        ping(""),
+        middle("bc"),
+        last(""),
+        binary("whole"),
+    ]);
+    client.0.write_all(&sent).await.unwrap();
+    // The Pong overtakes the replies that wait to be written.
+    client.receives(pong("")).await;
+    for expected in ["Some(Text) false 1", "None false 2", "None true 0"] {
+        client.receives_text(expected).await;
     }
+    client.receives(binary("whole")).await;
 }

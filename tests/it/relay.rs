@@ -1,11 +1,15 @@
-//! The relay: what a registered connection may say, and what reaches it.
+//! The relay: the messages of a registered connection, and the publications that it receives.
 
 mod registration;
 
-use framecast_test_support::{Client, TestServer, frame, text};
+use framecast_test_support::{
+    Client, TestServer,
+    frames::{binary, first_text, last, ping, pong, text},
+    limits::{NAME_BYTES, TOPICS},
+};
 use serde_json::Value;
 
-/// Publishes, and returns to how many it was queued.
+/// Publishes. Returns the number of connections that the message was queued to.
 #[track_caller]
 fn publish(server: &TestServer, body: &str) -> u64 {
     let answer: Value = serde_json::from_str(&server.post("/publish", body)).unwrap();
@@ -14,39 +18,40 @@ fn publish(server: &TestServer, body: &str) -> u64 {
     answer["queued"].as_u64().unwrap()
 }
 
-/// Publishes `message` to everybody on `topic`.
+/// Publishes `message` to all subscribers of `topic`. Returns the number of connections that it was
+/// queued to.
 #[track_caller]
-fn tell(server: &TestServer, topic: &str, message: &str) -> u64 {
+fn publish_to(server: &TestServer, topic: &str, message: &str) -> u64 {
     publish(
         server,
         &format!(r#"{{"topic": "{topic}", "message": "{message}"}}"#),
     )
 }
 
-/// Says `message`, and reads the answer.
+/// Sends `message`. Returns the answer.
 #[track_caller]
 fn ask(client: &mut Client, message: &str) -> String {
-    client.send(&text(message));
+    client.sends(text(message));
     client.read_text()
 }
 
 #[test]
-fn a_registered_connection_gets_the_bare_text_of_what_is_published() {
+fn a_registered_connection_receives_the_text_of_a_publication_and_nothing_else() {
     let server = TestServer::start();
     let mut client = server.connect(&server.register(r#"{"user_id": 1}"#));
-    assert_eq!(tell(&server, "cats", "are awesome"), 1);
-    client.expect(b"\x81\x0bare awesome");
-    assert_eq!(tell(&server, "cats", r"\u0000\n\u00e9"), 1);
-    client.expect(b"\x81\x04\x00\n\xC3\xA9");
-    assert_eq!(tell(&server, "cats", ""), 1);
-    client.expect(b"\x81\x00");
-    assert_eq!(tell(&server, "dogs", "bark"), 0);
+    assert_eq!(publish_to(&server, "cats", "are awesome"), 1);
+    client.receives(text("are awesome"));
+    assert_eq!(publish_to(&server, "cats", r"\u0000\n\u00e9"), 1);
+    client.receives(text("\0\né"));
+    assert_eq!(publish_to(&server, "cats", ""), 1);
+    client.receives(text(""));
+    assert_eq!(publish_to(&server, "dogs", "bark"), 0);
     client.close();
-    assert_eq!(tell(&server, "cats", "unheard"), 0);
+    assert_eq!(publish_to(&server, "cats", "unheard"), 0);
 }
 
 #[test]
-fn topics_are_those_registered_and_by_default_cats() {
+fn a_connection_has_the_topics_of_its_registration_and_by_default_cats() {
     let server = TestServer::start();
     for (body, topics) in [
         (r#"{"user_id": 1}"#, &["cats"][..]),
@@ -60,17 +65,17 @@ fn topics_are_those_registered_and_by_default_cats() {
         let mut client = server.connect(&server.register(body));
         for topic in ["cats", "a", "b"] {
             let queued = u64::from(topics.contains(&topic));
-            assert_eq!(tell(&server, topic, topic), queued, "{body} {topic}");
+            assert_eq!(publish_to(&server, topic, topic), queued, "{body} {topic}");
         }
         for topic in topics {
-            assert_eq!(client.read_text(), *topic);
+            client.receives(text(topic));
         }
         client.close();
     }
 }
 
 #[test]
-fn a_user_has_any_number_of_connections_and_is_the_same_as_number_and_as_digits() {
+fn a_user_has_many_connections_and_its_id_is_the_same_as_a_number_and_as_a_string() {
     let server = TestServer::start();
     let connect =
         |user: &str| server.connect(&server.register(&format!(r#"{{"user_id": {user}}}"#)));
@@ -88,13 +93,13 @@ fn a_user_has_any_number_of_connections_and_is_the_same_as_number_and_as_digits(
         )
     };
     assert_eq!((to("1"), to("3"), to("-1")), (3, 0, 1));
-    assert_eq!(tell(&server, "cats", "to all"), 8);
-    assert_eq!(others[2].read_text(), "to -1");
+    assert_eq!(publish_to(&server, "cats", "to all"), 8);
+    others[2].receives(text("to -1"));
     for client in &mut own {
-        assert_eq!(client.read_text(), "to 1");
+        client.receives(text("to 1"));
     }
     for client in own.iter_mut().chain(&mut others).chain([&mut chat]) {
-        assert_eq!(client.read_text(), "to all");
+        client.receives(text("to all"));
     }
     for client in own.into_iter().chain(others).chain([chat]) {
         client.close();
@@ -102,7 +107,7 @@ fn a_user_has_any_number_of_connections_and_is_the_same_as_number_and_as_digits(
 }
 
 #[test]
-fn messages_to_one_user_and_to_all_keep_their_order() {
+fn messages_to_a_user_and_to_all_subscribers_keep_their_order() {
     let server = TestServer::start();
     let mut client = server.connect(&server.register(r#"{"user_id": 1}"#));
     for number in 0..100 {
@@ -115,77 +120,70 @@ fn messages_to_one_user_and_to_all_keep_their_order() {
         assert_eq!(publish(&server, &body), 1);
     }
     for number in 0..100 {
-        assert_eq!(client.read_text(), number.to_string());
+        client.receives(text(number.to_string()));
     }
     client.close();
 }
 
 #[test]
-fn topics_are_replaced_and_in_force_when_the_answer_is_there() {
+fn new_topics_are_in_force_when_the_relay_answers() {
     let server = TestServer::with(|config| config.hub.shards = 3.try_into().unwrap());
     let mut client = server.connect(&server.register(r#"{"user_id": 1, "topics": ["0", "x"]}"#));
     // Many topics, with records in many parts of the router.
     for number in 1..50 {
         let answer = ask(&mut client, &format!(r#"{{"topics": ["{number}", "x"]}}"#));
         assert_eq!(answer, format!(r#"{{"topics":["{number}","x"]}}"#));
-        assert_eq!(tell(&server, &(number - 1).to_string(), "old"), 0);
-        assert_eq!(tell(&server, &number.to_string(), "new"), 1);
-        assert_eq!(tell(&server, "x", "kept"), 1);
-        assert_eq!(client.read_text(), "new");
-        assert_eq!(client.read_text(), "kept");
+        assert_eq!(publish_to(&server, &(number - 1).to_string(), "old"), 0);
+        assert_eq!(publish_to(&server, &number.to_string(), "new"), 1);
+        assert_eq!(publish_to(&server, "x", "kept"), 1);
+        client.receives_all([text("new"), text("kept")]);
     }
     let twice = ask(&mut client, "{\"topics\": [\"a\", \"b\", \"a\"]}");
     assert_eq!(twice, r#"{"topics":["a","b"]}"#);
-    assert_eq!(tell(&server, "a", "once"), 1);
-    assert_eq!(client.read_text(), "once");
+    assert_eq!(publish_to(&server, "a", "once"), 1);
+    client.receives(text("once"));
     assert_eq!(
         ask(&mut client, "\t{ \"topics\" : [ ] }\n"),
         r#"{"topics":[]}"#
     );
-    assert_eq!(tell(&server, "a", "unheard"), 0);
+    assert_eq!(publish_to(&server, "a", "unheard"), 0);
     assert_eq!(server.health()["topics"], 0);
     client.close();
 }
 
 #[test]
-fn changes_sent_without_waiting_are_answered_in_order_and_the_last_one_holds() {
+fn pipelined_changes_are_answered_in_order_and_the_last_one_stays_in_force() {
+    const CHANGES: usize = 100;
     let server = TestServer::start();
     let mut client = server.connect(&server.register(r#"{"user_id": 1}"#));
-    let mut wire = Vec::new();
-    for number in 0..100 {
-        wire.extend(text(&format!(r#"{{"topics": ["{number}"]}}"#)));
-        wire.extend(text("ping"));
-    }
-    client.send(&wire);
-    for number in 0..100 {
-        assert_eq!(client.read_text(), format!(r#"{{"topics":["{number}"]}}"#));
-        assert_eq!(client.read_text(), "pong");
-    }
-    assert_eq!(tell(&server, "98", "old"), 0);
-    assert_eq!(tell(&server, "99", "new"), 1);
-    assert_eq!(client.read_text(), "new");
+    let topics = |number: usize| text(format!(r#"{{"topics":["{number}"]}}"#));
+    client.sends_together((0..CHANGES).flat_map(|number| [topics(number), text("ping")]));
+    client.receives_all((0..CHANGES).flat_map(|number| [topics(number), text("pong")]));
+    assert_eq!(publish_to(&server, &(CHANGES - 2).to_string(), "old"), 0);
+    assert_eq!(publish_to(&server, &(CHANGES - 1).to_string(), "new"), 1);
+    client.receives(text("new"));
     client.close();
 }
 
 #[test]
-fn ping_is_answered_pong_as_text_and_as_a_control_frame() {
+fn the_text_ping_is_answered_with_the_text_pong_and_a_ping_with_a_pong() {
     let server = TestServer::start();
     let mut client = server.connect(&server.register(r#"{"user_id": 1}"#));
-    client.send(&text("ping"));
-    client.expect(b"\x81\x04pong");
-    client.send(&[frame(0x01, b"pi"), frame(0x80, b"ng")].concat());
-    client.expect(b"\x81\x04pong");
-    client.send(&frame(0x89, b"ping"));
-    client.expect(b"\x8A\x04ping");
+    client.sends(text("ping"));
+    client.receives(text("pong"));
+    client.sends_together([first_text("pi"), last("ng")]);
+    client.receives(text("pong"));
+    client.sends(ping("ping"));
+    client.receives(pong("ping"));
     client.close();
 }
 
 #[test]
-fn anything_else_is_answered_by_one_line_of_json_and_the_connection_stays() {
+fn any_other_message_is_answered_with_an_error_in_one_line_and_changes_nothing() {
     let server = TestServer::start();
     let mut client = server.connect(&server.register(r#"{"user_id": 1}"#));
-    let long = format!(r#"{{"topics": ["{}"]}}"#, "x".repeat(256));
-    let names: Vec<String> = (0..129).map(|number| format!("\"{number}\"")).collect();
+    let long = format!(r#"{{"topics": ["{}"]}}"#, "x".repeat(NAME_BYTES + 1));
+    let names: Vec<String> = (0..=TOPICS).map(|number| format!("\"{number}\"")).collect();
     let many = format!(r#"{{"topics": [{}]}}"#, names.join(","));
     let deep = "[".repeat(60_000);
     let odd = format!(r#"{{"{}": 1}}"#, "\\n\u{2028}".repeat(10_000));
@@ -226,12 +224,12 @@ fn anything_else_is_answered_by_one_line_of_json_and_the_connection_stays() {
         assert_eq!(complaint.len(), 1, "{message:.80}: {line}");
         assert!(complaint["error"].is_string(), "{message:.80}: {line}");
     }
-    client.send(&frame(0x82, b"ping"));
-    assert_eq!(client.read_text(), r#"{"error":"text expected"}"#);
+    client.sends(binary("ping"));
+    client.receives(text(r#"{"error":"text expected"}"#));
     assert_eq!(ask(&mut client, "ping"), "pong");
-    // The topics have stayed as they were.
-    assert_eq!(tell(&server, "dogs", "bark"), 0);
-    assert_eq!(tell(&server, "cats", "purr"), 1);
-    assert_eq!(client.read_text(), "purr");
+    // The topics have not changed.
+    assert_eq!(publish_to(&server, "dogs", "bark"), 0);
+    assert_eq!(publish_to(&server, "cats", "purr"), 1);
+    client.receives(text("purr"));
     client.close();
 }

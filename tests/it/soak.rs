@@ -1,4 +1,5 @@
-//! Connections come and go while others receive a numbered stream: no gap, no duplicate, no leak.
+//! Subscribers that stay receive a numbered stream without a gap or a duplicate while other
+//! connections open and end, and the server keeps nothing of those.
 
 use std::{
     sync::{
@@ -10,7 +11,12 @@ use std::{
 
 use framecast_test_support::{PATIENCE, TestServer, eventually};
 use futures_util::{SinkExt, Stream, StreamExt, stream::SplitSink};
-use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::TcpStream,
+    task::{JoinSet, block_in_place},
+    time::{sleep, timeout},
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Error, Message},
@@ -18,8 +24,12 @@ use tokio_tungstenite::{
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
+/// Subscribers that stay.
 const STABLE: usize = 200;
+
+/// Clients that connect again and again.
 const CHURNING: usize = 500;
+
 /// Messages of the stream.
 const LENGTH: u64 = 500;
 
@@ -28,7 +38,8 @@ async fn connect(server: &str, path: &str) -> Socket {
     socket
 }
 
-/// Reads the stream from its start to its end; how long it was.
+/// Reads the stream from its start to its end, and asserts that no message is missing or repeated.
+/// Returns the number of messages.
 async fn follow(mut messages: impl Stream<Item = Result<Message, Error>> + Unpin) -> u64 {
     for expected in 0.. {
         let next = timeout(PATIENCE, messages.next())
@@ -43,8 +54,8 @@ async fn follow(mut messages: impl Stream<Item = Result<Message, Error>> + Unpin
     unreachable!("the stream has an end")
 }
 
-/// Connects, listens and talks a little, and goes: politely or not.
-/// Again and again until the stream has ended; how often.
+/// Connects and ends the connection in one of three ways, again and again until the stream has
+/// ended. Returns the number of connections.
 async fn churn(server: Arc<str>, number: usize, has_ended: Arc<AtomicBool>) -> usize {
     for round in 0.. {
         if has_ended.load(Relaxed) {
@@ -59,13 +70,11 @@ async fn churn(server: Arc<str>, number: usize, has_ended: Arc<AtomicBool>) -> u
             }
             1 => drop(socket),
             _ => {
-                // A frame that is never finished.
+                // The start of a frame whose rest never follows.
                 let MaybeTlsStream::Plain(mut tcp) = socket.into_inner() else {
                     unreachable!()
                 };
-                tokio::io::AsyncWriteExt::write_all(&mut tcp, &[0x81, 0xFE])
-                    .await
-                    .unwrap();
+                tcp.write_all(&[0x81, 0xFE]).await.unwrap();
             }
         }
     }
@@ -79,14 +88,14 @@ async fn publish(mut stream: SplitSink<Socket, Message>) {
             .send(Message::text(number.to_string()))
             .await
             .unwrap();
-        // Leaves some of the two cores to the others, who are to come and go meanwhile.
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        // Leaves time on the two cores to the clients that connect meanwhile.
+        sleep(Duration::from_millis(1)).await;
     }
     stream.send(Message::text("end")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stable_subscribers_miss_nothing_while_others_come_and_go_and_nothing_is_left_behind() {
+async fn stable_subscribers_miss_nothing_while_others_connect_and_leave_and_nothing_leaks() {
     let server = TestServer::with(|config| {
         config.registrations.lifetime = Duration::from_millis(100);
         config.hub.timeouts.close = Duration::from_millis(500);
@@ -119,8 +128,10 @@ async fn stable_subscribers_miss_nothing_while_others_come_and_go_and_nothing_is
             .iter()
             .all(|gauge| health[gauge] == 0)
     };
-    tokio::task::block_in_place(|| {
-        eventually("nothing is left", || is_empty(&server.health()));
+    block_in_place(|| {
+        eventually("no connection, topic or registration is left", || {
+            is_empty(&server.health())
+        });
         assert_eq!(server.health()["slow_consumers"], 0);
     });
 }

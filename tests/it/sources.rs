@@ -1,4 +1,4 @@
-//! The sources of the product, as the tests read them that hold its layers.
+//! The sources, as the tests of dependencies and of words read them.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
 
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Returns the folders that have the code of the product: of the library, and of each crate beside it.
+/// Returns the folders of the product's code: the library's, and that of each crate.
 fn sources() -> Vec<PathBuf> {
     let crates = ["cli", "load", "wire"].map(|name| format!("{ROOT}/crates/{name}/src"));
     let all = [format!("{ROOT}/src")].into_iter().chain(crates);
@@ -19,27 +19,29 @@ pub(crate) fn product() -> Vec<PathBuf> {
     sources().iter().flat_map(|folder| files(folder)).collect()
 }
 
-/// Returns the code of a file: without comments, and without its tests.
+/// Returns the code of a file without comments and without its unit tests.
 pub(crate) fn code(file: &Path) -> String {
     let source = fs::read_to_string(file).unwrap();
     let lines = source
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));
     let source = lines.collect::<Vec<_>>().join("\n");
-    // A file of tests is declared among the others.
+    // The declaration of a file of tests, which stands among the others.
     let source = source.replace("#[cfg(test)]\nmod model;", "");
     let product = source.split("#[cfg(test)]").next();
     product.unwrap_or_default().to_owned()
 }
 
-/// Returns the files of Rust in a folder, and in those below it.
+/// Returns the Rust files in a folder and in the folders below it, except those of build output.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path());
     entries
         .flat_map(|path| {
-            if path.is_dir() {
+            if path.ends_with("target") {
+                Vec::new()
+            } else if path.is_dir() {
                 files(&path)
             } else {
                 vec![path]
@@ -58,7 +60,7 @@ pub(crate) fn relative(file: &Path) -> String {
         .to_owned()
 }
 
-/// Returns the paths that a file names after `crate::`, alone or in a list.
+/// Returns the paths that a file names after `crate::`, one by one or in a list.
 pub(crate) fn named(code: &str) -> Vec<Vec<&str>> {
     let mut paths = Vec::new();
     for (start, marker) in code.match_indices("crate::") {
@@ -67,7 +69,7 @@ pub(crate) fn named(code: &str) -> Vec<Vec<&str>> {
     paths
 }
 
-/// Reads the path, or the list of paths, at the head of `code`. Returns what follows.
+/// Reads the path or the list of paths at the start of `code`. Returns the code after it.
 fn read_tree<'a>(code: &'a str, prefix: &[&'a str], paths: &mut Vec<Vec<&'a str>>) -> &'a str {
     let Some(mut list) = code.strip_prefix('{') else {
         let end = code.find(|c: char| !c.is_alphanumeric() && c != '_');
@@ -85,14 +87,14 @@ fn read_tree<'a>(code: &'a str, prefix: &[&'a str], paths: &mut Vec<Vec<&'a str>
             return rest;
         }
         list = read_tree(list, prefix, paths);
-        // Behind it there may be another name, and a comma.
+        // Skip `as name`, and a comma.
         list = &list[list.find([',', '}']).unwrap()..];
         list = list.strip_prefix(',').unwrap_or(list);
     }
 }
 
 #[test]
-fn every_name_of_a_list_is_seen() {
+fn every_path_of_a_list_is_found() {
     let code =
         "use crate::{\n    a,\n    b::{c::D, e as _, f::*},\n    g as h,\n};\ncrate::i::J::k()";
     let named = named(code);

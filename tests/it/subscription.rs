@@ -1,4 +1,4 @@
-//! A topic as a stream, for the process that has the hub.
+//! Subscriptions of the process that runs the hub: a topic as a stream of messages.
 
 use std::time::Duration;
 
@@ -6,6 +6,9 @@ use framecast::{Disconnect, Hub, HubConfig, Kind, Message, Subscription, TopicNa
 use framecast_test_support::PATIENCE;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::{task::yield_now, time::timeout};
+
+/// Messages that a drain must still deliver.
+const MESSAGES: usize = 100;
 
 fn topic(name: &str) -> TopicName {
     TopicName::new(name).unwrap()
@@ -18,11 +21,12 @@ async fn next(subscription: &mut Subscription) -> Option<Result<Message, Disconn
 }
 
 #[tokio::test]
-async fn every_message_of_the_topic_comes_in_its_order_and_no_other() {
+async fn a_subscription_gets_every_message_of_its_topic_in_order_and_no_others() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
     let cats = topic("cats");
     let mut subscription = hub.subscribe(&cats).await.unwrap();
     assert!(subscription.next().now_or_never().is_none());
+    // Both sides of each bound between two forms of a length, and more than a client may send.
     let sent = [0, 1, 125, 126, 65_535, 65_536, 200_000].map(|len| vec![b'x'; len]);
     for payload in &sent {
         hub.publish(&topic("dogs"), Message::text("woof")).await;
@@ -43,31 +47,31 @@ async fn every_message_of_the_topic_comes_in_its_order_and_no_other() {
 }
 
 #[tokio::test]
-async fn at_a_drain_all_comes_that_was_published_and_then_the_reason() {
+async fn a_drain_delivers_all_published_messages_and_then_the_reason() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
     let cats = topic("cats");
     let mut subscription = hub.subscribe(&cats).await.unwrap();
-    for number in 0..100 {
+    for number in 0..MESSAGES {
         hub.publish(&cats, Message::text(&number.to_string())).await;
     }
     let drained = tokio::spawn({
         let hub = hub.clone();
         async move { hub.drain(PATIENCE).await }
     });
-    for number in 0..100 {
+    for number in 0..MESSAGES {
         let expected = Message::text(&number.to_string());
         assert_eq!(next(&mut subscription).await, Some(Ok(expected)));
     }
     let reason = next(&mut subscription).await;
     assert_eq!(reason, Some(Err(Disconnect::Restarting)));
     assert_eq!(next(&mut subscription).await, None);
-    assert_eq!(drained.await.unwrap(), Ok(()), "it waits for nobody");
+    assert_eq!(drained.await.unwrap(), Ok(()), "no connection is left");
     let refused = hub.subscribe(&cats).await.map(drop);
     assert_eq!(refused, Err(Disconnect::Restarting));
 }
 
 #[tokio::test]
-async fn one_that_takes_too_little_ends_with_the_reason_and_hides_no_gap() {
+async fn a_slow_subscription_gets_messages_without_a_gap_and_then_the_reason() {
     let mut config = HubConfig::default();
     config.timeouts.blocked = Duration::from_millis(20);
     let hub = Hub::start(&config).unwrap();
@@ -101,7 +105,7 @@ async fn one_that_takes_too_little_ends_with_the_reason_and_hides_no_gap() {
 }
 
 #[tokio::test]
-async fn a_drain_may_have_all_the_time_that_there_is() {
+async fn a_drain_may_take_the_longest_duration() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
     let mut subscription = hub.subscribe(&topic("cats")).await.unwrap();
     let draining = hub.drain(Duration::MAX);
@@ -110,7 +114,7 @@ async fn a_drain_may_have_all_the_time_that_there_is() {
 }
 
 #[tokio::test]
-async fn one_that_is_dropped_leaves_its_topic() {
+async fn a_dropped_subscription_leaves_its_topic() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
     let subscription = hub.subscribe(&topic("cats")).await.unwrap();
     assert_eq!(hub.metrics().topics, 1);
@@ -121,12 +125,12 @@ async fn one_that_is_dropped_leaves_its_topic() {
         }
     })
     .await
-    .expect("it is gone");
+    .expect("its connection ends");
     assert_eq!(hub.metrics().topics, 0);
 }
 
 #[tokio::test]
-async fn one_that_outlives_its_hub_ends() {
+async fn a_subscription_that_outlives_its_hub_ends() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
     let mut subscription = hub.subscribe(&topic("cats")).await.unwrap();
     drop(hub);

@@ -1,26 +1,25 @@
-//! How many writes a broadcast costs, by the server's own count. Nothing here depends on how fast
-//! anything is.
+//! Number of writes that a broadcast costs, as the server counts them. These tests do not depend on
+//! the speed of the machine.
 
-use framecast_test_support::{Client, TestServer, text};
+use framecast_test_support::{Client, TestServer, frames::text};
 
 const SUBSCRIBERS: usize = 50;
 const ROUNDS: usize = 20;
 
-/// Publishes so many messages at a time, the next when all subscribers have them: how many
-/// deliveries and how many writes that were.
+/// Publishes `in_flight` messages at a time, and the next ones when all subscribers have received
+/// them. Returns the number of deliveries and the number of writes.
 fn broadcast(in_flight: usize) -> (u64, u64) {
-    // One, which answers about itself after all that it has counted.
+    // A single shard answers `/health` after it has counted its writes.
     let server = TestServer::with(|config| config.hub.shards = 1.try_into().unwrap());
     let mut clients: Vec<Client> = (0..SUBSCRIBERS)
         .map(|_| server.connect("/ws?topic=cats"))
         .collect();
-    let payload = "x".repeat(64);
-    let frame = [&[0x81, 64], payload.as_bytes()].concat();
+    let messages = vec![text("x".repeat(64)); in_flight];
     for _ in 0..ROUNDS {
-        // In one segment, so that one receive brings all.
-        clients[0].send(&text(&payload).repeat(in_flight));
+        // In one segment, so that the server receives all of them at once.
+        clients[0].sends_together(messages.clone());
         for client in &mut clients {
-            client.expect(&frame.repeat(in_flight));
+            client.receives_all(messages.clone());
         }
     }
     let health = server.health();
@@ -36,9 +35,10 @@ fn a_message_by_itself_costs_one_write_for_each_subscriber() {
 }
 
 #[test]
-fn messages_that_come_together_cost_one_write_for_each_subscriber() {
-    let (deliveries, writes) = broadcast(16);
-    assert_eq!(deliveries, (ROUNDS * SUBSCRIBERS * 16) as u64);
-    // A sixteenth, but for what the network may have divided.
+fn messages_that_arrive_together_cost_one_write_for_each_subscriber() {
+    const IN_FLIGHT: usize = 16;
+    let (deliveries, writes) = broadcast(IN_FLIGHT);
+    assert_eq!(deliveries, (ROUNDS * SUBSCRIBERS * IN_FLIGHT) as u64);
+    // A sixteenth, unless the network has split a write of the publisher.
     assert!(writes * 10 <= deliveries, "{writes} for {deliveries}");
 }

@@ -1,7 +1,8 @@
-//! How the actions of a script are chosen.
+//! Random choice of the actions of a script.
 
 use std::ops::Range;
 
+use framecast_test_support::limits::{NAME_BYTES, TOPICS};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
@@ -25,7 +26,7 @@ fn http() -> impl Strategy<Value = Action> {
         Just(Asked::Page),
         (0..2000usize).prop_map(Asked::Publication),
     ];
-    // So few that the kernel takes all answers, and the server comes to the last; or many.
+    // So few that the kernel buffers all responses and the server reads the last request, or many.
     let requests = prop_oneof![0..20usize, 100..400usize];
     let last = prop_oneof![
         (0..60_000usize).prop_map(Last::Body),
@@ -57,10 +58,10 @@ fn http() -> impl Strategy<Value = Action> {
 fn topics() -> impl Strategy<Value = Action> {
     let relays = (
         connections(),
-        1..129usize,
-        8..256usize,
+        1..=TOPICS,
+        8..=NAME_BYTES,
         1..6usize,
-        0..129usize,
+        0..=TOPICS,
         any::<bool>(),
     );
     let relays = relays.prop_map(
@@ -74,7 +75,7 @@ fn topics() -> impl Strategy<Value = Action> {
         },
     );
     prop_oneof![
-        (1..60usize, 1..129usize, 8..256usize).prop_map(|(count, topics, name_bytes)| {
+        (1..60usize, 1..=TOPICS, 8..=NAME_BYTES).prop_map(|(count, topics, name_bytes)| {
             Action::Registrations {
                 count,
                 topics,
@@ -82,8 +83,8 @@ fn topics() -> impl Strategy<Value = Action> {
             }
         }),
         relays.prop_map(Action::Relays),
-        // All of them are named in a head.
-        (connections(), 1..129usize, 8..110usize, any::<bool>()).prop_map(
+        // The head of the handshake names all topics, and so their names are short.
+        (connections(), 1..=TOPICS, 8..110usize, any::<bool>()).prop_map(
             |(connections, topics, name_bytes, are_shared)| Action::Followers {
                 connections,
                 topics,
@@ -136,9 +137,9 @@ fn compressed() -> impl Strategy<Value = Action> {
         1 => Just(Offer::Context),
         4 => (8..=15u8).prop_map(Offer::Window),
     ];
-    // Many small ones, or some of which the largest are compressed in steps.
+    // Many small messages, or a few of up to the limit, which are compressed in steps.
     let messages = prop_oneof![(1..200usize, 0..2000usize), (1..4usize, 0..=MESSAGE_BYTES)];
-    // As often as not they inflate to many times what was sent.
+    // Half of the messages inflate to many times the bytes that were sent.
     let noise_percent = || prop_oneof![Just(0), 0..101usize];
     prop_oneof![
         (vec(offer, 1..8), messages, noise_percent()).prop_map(

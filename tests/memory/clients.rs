@@ -1,4 +1,5 @@
-//! Clients, in literal bytes, that allocate next to nothing of their own.
+//! Clients that write bytes themselves and hardly allocate, so that the counting allocator shows
+//! the server.
 
 use std::{
     io::{Read, Write},
@@ -12,7 +13,8 @@ use zlib_rs::{Deflate, DeflateFlush};
 
 use crate::server::Server;
 
-/// Connects with a small receive buffer: what is not read stays with the server.
+/// Connects with a small receive buffer, so that bytes that the client does not read stay at the
+/// server.
 pub(crate) fn dial(address: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -25,13 +27,13 @@ pub(crate) fn dial(address: SocketAddr) -> TcpStream {
     socket
 }
 
-/// What a client says of compression in its opening handshake.
+/// Offer of compression in a client's opening handshake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Offer {
     Nothing,
-    /// Compressed within a window of so many bits, as for everybody else with that window.
+    /// A window of so many bits, without a context: all clients with that window share encodings.
     Window(u8),
-    /// Compressed in a context of its own.
+    /// A context of the client's own.
     Context,
 }
 
@@ -61,7 +63,7 @@ pub(crate) fn upgrade(server: &Server, target: &str, offer: Offer) -> TcpStream 
     socket
 }
 
-/// The target of a chat of these topics.
+/// Returns the target of the chat with these topics.
 pub(crate) fn chat(topics: &[String]) -> String {
     let topics: Vec<_> = topics
         .iter()
@@ -70,7 +72,7 @@ pub(crate) fn chat(topics: &[String]) -> String {
     format!("/ws?{}", topics.join("&"))
 }
 
-/// Reads the head of an answer. Returns its status.
+/// Reads the head of a response. Returns its status.
 pub(crate) fn read_head(socket: &mut TcpStream) -> [u8; 3] {
     let mut start = [0; 12];
     socket.read_exact(&mut start).unwrap();
@@ -82,7 +84,7 @@ pub(crate) fn read_head(socket: &mut TcpStream) -> [u8; 3] {
     [start[9], start[10], start[11]]
 }
 
-/// Reads a frame of the server, and forgets it.
+/// Reads a frame of the server, and drops it.
 pub(crate) fn read_frame(socket: &mut TcpStream) {
     let mut start = [0; 2];
     socket.read_exact(&mut start).unwrap();
@@ -94,16 +96,16 @@ pub(crate) fn read_frame(socket: &mut TcpStream) {
     };
     socket.read_exact(&mut extended[8 - bytes..]).unwrap();
     let mut left = usize::try_from(length + u64::from_be_bytes(extended)).unwrap();
-    let mut room = [0; 4096];
+    let mut buffer = [0; 4096];
     while left > 0 {
-        let len = left.min(room.len());
-        socket.read_exact(&mut room[..len]).unwrap();
+        let len = left.min(buffer.len());
+        socket.read_exact(&mut buffer[..len]).unwrap();
         left -= len;
     }
 }
 
-/// Publishes the same frame again and again to the topic that the publisher follows itself, and
-/// reads what comes of it: when it has that, it waits for everybody else.
+/// Publishes the same frame again and again to a topic of the publisher, and reads each message
+/// itself. Then each message is queued to all other subscribers.
 pub(crate) fn publish(socket: &mut TcpStream, messages: usize, frame: &[u8]) {
     for _ in 0..messages {
         socket.write_all(frame).unwrap();
@@ -111,8 +113,8 @@ pub(crate) fn publish(socket: &mut TcpStream, messages: usize, frame: &[u8]) {
     }
 }
 
-/// Sends the same again and again, so many times at most, until the server reads no more. Returns how
-/// many bytes it took.
+/// Sends the same bytes again and again, at most so many times, until the server reads no more.
+/// Returns the number of bytes sent.
 pub(crate) fn send_while_taken(socket: &mut TcpStream, bytes: &[u8], times: usize) -> usize {
     let patience = Duration::from_millis(100);
     socket.set_write_timeout(Some(patience)).unwrap();
@@ -125,12 +127,12 @@ pub(crate) fn send_while_taken(socket: &mut TcpStream, bytes: &[u8], times: usiz
     sent
 }
 
-/// A frame of a client.
+/// Returns a client's frame, masked with zeros.
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     [&header(first, payload.len())[..], payload].concat()
 }
 
-/// The header of a client's frame, masked with zeros.
+/// Returns the header of a client's frame, with a masking key of zeros.
 pub(crate) fn header(first: u8, len: usize) -> Vec<u8> {
     let mut header = vec![first];
     match (u8::try_from(len), u16::try_from(len)) {
@@ -148,14 +150,14 @@ pub(crate) fn header(first: u8, len: usize) -> Vec<u8> {
     header
 }
 
-/// A payload of which so many percent can't be compressed, and the rest to nearly nothing.
+/// Returns a payload of which `noise_percent` percent cannot be compressed, and the rest is zeros.
 pub(crate) fn payload(bytes: usize, noise_percent: usize) -> Vec<u8> {
     let mut payload = noise(bytes * noise_percent / 100);
     payload.resize(bytes, 0);
     payload
 }
 
-/// The payload of a compressed message.
+/// Returns the payload of a compressed message.
 pub(crate) fn deflated(payload: &[u8]) -> Vec<u8> {
     if payload.is_empty() {
         return vec![0];
@@ -165,7 +167,7 @@ pub(crate) fn deflated(payload: &[u8]) -> Vec<u8> {
     stream
         .compress(payload, &mut wire, DeflateFlush::SyncFlush)
         .unwrap();
-    // Without the tail that every compressed message has.
+    // Without the four last bytes of a flushed block (RFC 7692 §7.2.1).
     wire.truncate(usize::try_from(stream.total_out()).unwrap() - 4);
     wire
 }

@@ -1,6 +1,6 @@
-//! What clients make the server hold, as it is charged to the memory budget, beside what a counting
-//! allocator sees: for random scripts of what clients send, the accounts are never less, and never
-//! more than the README says.
+//! Memory that the server charges to its budget for its clients, compared with a counting
+//! allocator. For random scripts of client actions the charged bytes are never fewer than the
+//! allocated ones, and never more than the README says.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod choice;
@@ -9,9 +9,10 @@ mod performance;
 mod script;
 mod server;
 
-use std::alloc::System;
+use std::{alloc::System, slice};
 
 use cap::Cap;
+use framecast_test_support::limits::{NAME_BYTES, TOPICS};
 use proptest::prelude::*;
 
 use crate::{
@@ -28,16 +29,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 10, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_accounts_bound_what_the_allocator_sees_and_the_rule_bounds_the_accounts(
+    fn charged_bytes_are_at_least_the_allocated_bytes_and_at_most_those_of_the_readme(
         script in proptest::collection::vec(action(), 2..6),
     ) {
         perform(&script).map_err(TestCaseError::fail)?;
     }
 }
 
-/// What was not charged once, each time enough of it to be seen.
+/// Three kinds of memory that once were not charged, each in a quantity that exceeds the tolerance.
 #[test]
-fn nothing_is_held_for_a_promise_or_a_topic_that_was_left_and_shared_names_are_held_once() {
+fn announced_bytes_and_left_topics_hold_no_memory_and_shared_names_are_held_once() {
     let promised = Action::Unfinished {
         connections: 30,
         what: Unfinished::RawFrame,
@@ -46,8 +47,8 @@ fn nothing_is_held_for_a_promise_or_a_topic_that_was_left_and_shared_names_are_h
     };
     let left = Action::Relays(Relays {
         connections: 60,
-        topics: 128,
-        name_bytes: 255,
+        topics: TOPICS,
+        name_bytes: NAME_BYTES,
         changes: 1,
         kept: 1,
         is_reading: true,
@@ -55,15 +56,15 @@ fn nothing_is_held_for_a_promise_or_a_topic_that_was_left_and_shared_names_are_h
     let shared = Action::Followers {
         connections: 150,
         topics: 55,
-        name_bytes: 255,
+        name_bytes: NAME_BYTES,
         are_shared: true,
     };
     for action in [promised, left, shared] {
-        assert_eq!(perform(std::slice::from_ref(&action)), Ok(()), "{action:?}");
+        assert_eq!(perform(slice::from_ref(&action)), Ok(()), "{action:?}");
     }
 }
 
-/// Performs a script, and looks after each action.
+/// Performs a script, and checks the charged bytes after each action.
 fn perform(script: &[Action]) -> Result<(), String> {
     let server = Server::the_one();
     let mut performance = Performance::new(&server);

@@ -1,4 +1,4 @@
-//! A script as it is performed, and what the rule allows for it.
+//! The performance of a script, and the bytes that the README allows the server to hold for it.
 
 mod compressed;
 mod http;
@@ -12,46 +12,52 @@ use crate::{
     server::Server,
 };
 
-pub(crate) struct Performance<'a> {
-    server: &'a Server,
-    /// Bytes that the server may hold for what was done.
-    pub(crate) allowed: u64,
-    sockets: Vec<TcpStream>,
-    /// Of registrations, which would outlive their connections.
-    ids: Vec<String>,
-    /// Names of topics that were made up.
-    names: usize,
-}
-
-/// What a connection may hold, whatever it does, in bytes.
+/// Allowed bytes for each connection, whatever it does.
 const CONNECTION: usize = 32 * 1024;
 
-/// What is allowed for each byte that was sent.
+/// Allowed bytes for each byte that was sent.
 const SENT: usize = 4;
 
-/// What a message under way may hold besides its bytes, on a server that compresses, and each delivery
-/// that waits for it.
+/// Allowed bytes for each message that is being delivered, besides its payload, on a server that
+/// compresses.
 const MESSAGE: usize = 600;
+
+/// Allowed bytes for each subscriber for which a message waits.
 const DELIVERY: usize = 96;
 
-/// What a topic may hold, besides its name, and what a registration.
+/// Allowed bytes for each topic, besides its name.
 const TOPIC: usize = 560;
+
+/// Allowed bytes for each registration, besides its topics.
 const REGISTRATION: usize = 512;
+
+/// Allowed bytes for each topic of a registration, besides its name.
 const REGISTERED_NAME: usize = 48;
+
+pub(crate) struct Performance<'a> {
+    server: &'a Server,
+    /// Bytes that the server may hold for the actions so far.
+    pub(crate) allowed: u64,
+    sockets: Vec<TcpStream>,
+    /// Ids of registrations, which outlive their connections.
+    ids: Vec<String>,
+    /// Number of topic names so far.
+    names: usize,
+}
 
 impl<'a> Performance<'a> {
     pub(crate) fn new(server: &'a Server) -> Self {
         Self {
             server,
             allowed: 0,
-            // No list of this test grows while the allocator is looked at.
+            // With capacity for all, because the allocator counts the memory of these lists, too.
             sockets: Vec::with_capacity(1000),
             ids: Vec::with_capacity(1000),
             names: 0,
         }
     }
 
-    /// Ends it, and waits until the server has nothing left of it.
+    /// Ends all connections and registrations, and waits until the server holds no memory for them.
     pub(crate) fn end(mut self) {
         self.sockets.clear();
         for id in &self.ids {
@@ -65,7 +71,7 @@ impl<'a> Performance<'a> {
     }
 
     /// Connects and sends bytes.
-    fn say(&mut self, bytes: &[u8]) -> TcpStream {
+    fn dial_and_send(&mut self, bytes: &[u8]) -> TcpStream {
         self.allow(CONNECTION);
         let mut socket = self.server.dial();
         socket.write_all(bytes).unwrap();
@@ -77,7 +83,7 @@ impl<'a> Performance<'a> {
         clients::upgrade(self.server, target, offer)
     }
 
-    /// Connects to the chat of topics that nobody else may follow.
+    /// Connects to the chat with topics that may have no other subscriber.
     fn join(&mut self, topics: &[String], offer: Offer) -> TcpStream {
         self.allow_topics(topics);
         self.upgrade(&chat(topics), offer)
@@ -88,7 +94,7 @@ impl<'a> Performance<'a> {
         self.allow(names.sum());
     }
 
-    /// Makes up names that were never there, of about so many bytes.
+    /// Returns names that were never used, of at least so many bytes.
     fn new_names(&mut self, count: usize, bytes: usize) -> Vec<String> {
         let first = self.names;
         self.names += count;

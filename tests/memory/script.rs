@@ -1,27 +1,27 @@
-//! What clients do in a script.
+//! Actions of clients, of which a script consists.
 
 use crate::{clients::Offer, performance::Performance};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    /// Heads that never end.
+    /// Request heads that never end.
     Heads { connections: usize, bytes: usize },
-    /// Requests that were answered, and no more of them.
+    /// Connections whose request was answered, and that send no other one.
     Idle { connections: usize },
-    /// Bodies that never end.
+    /// Request bodies that never end.
     Bodies {
         connections: usize,
         sent: usize,
         is_chunked: bool,
     },
-    /// Requests one after the other whose answers are not read, and behind them one that never ends.
+    /// Pipelined requests whose responses are not read, and a last one that never ends.
     Pipelines {
         connections: usize,
         requests: usize,
         asked: Asked,
         last: Last,
     },
-    /// Registrations that nobody connects to.
+    /// Registrations without a connection.
     Registrations {
         count: usize,
         topics: usize,
@@ -43,28 +43,28 @@ pub(crate) enum Action {
         promised: usize,
         sent: usize,
     },
-    /// Subscribers that never read, and what is published to them.
+    /// Subscribers that never read, and messages that are published to them.
     Readers {
         subscribers: usize,
         messages: usize,
         bytes: usize,
     },
-    /// The same, of subscribers that take it compressed.
+    /// Subscribers that never read and get compressed messages.
     CompressedReaders {
         offers: Vec<Offer>,
         messages: usize,
         bytes: usize,
         noise_percent: usize,
     },
-    /// Clients that are answered and do not read.
+    /// Clients of the echo that do not read its answers.
     Echoes { connections: usize, bytes: usize },
-    /// The same, of clients that are answered fragment by fragment.
+    /// Clients of the raw echo that do not read its fragments.
     RawEchoes {
         connections: usize,
         fragments: usize,
         bytes: usize,
     },
-    /// The same, of clients that are answered compressed.
+    /// Clients of the echo that do not read its compressed answers.
     CompressedEchoes {
         connections: usize,
         window: u8,
@@ -73,17 +73,17 @@ pub(crate) enum Action {
     },
 }
 
-/// What is asked for, in a request that ends.
+/// Request that is sent whole.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Asked {
     Health,
     Nothing,
     Page,
-    /// Of a message of so many bytes.
+    /// `POST /publish` of a message of so many bytes.
     Publication(usize),
 }
 
-/// A request that does not end, of which so many bytes come.
+/// Request of which so many bytes are sent, and that never ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Last {
     Body(usize),
@@ -91,26 +91,28 @@ pub(crate) enum Last {
     Head(usize),
 }
 
+/// Message that never ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unfinished {
     Compressed,
     Fragments,
     Frame,
-    /// Of `/echo/raw`.
+    /// Fragments to `/echo/raw`.
     RawFragments,
+    /// A frame to `/echo/raw`.
     RawFrame,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Relays {
     pub(crate) connections: usize,
-    /// Names in a list, each time others.
+    /// Topics of each list but the last. Each list has new names.
     pub(crate) topics: usize,
     pub(crate) name_bytes: usize,
     pub(crate) changes: usize,
-    /// Names in the last list.
+    /// Topics of the last list.
     pub(crate) kept: usize,
-    /// They read what they are answered.
+    /// The clients read the answers.
     pub(crate) is_reading: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The server, in this process, and what it holds.
+//! The server, in this process, and the memory that it holds.
 
 use std::{
     io::Write,
@@ -16,15 +16,33 @@ use crate::{
     clients::{self, Offer, deflated, frame},
 };
 
+/// Bytes of the largest message.
+pub(crate) const MESSAGE_BYTES: usize = 256 * 1024;
+
+/// Tolerance, in bytes, for memory that is charged to no client because it exists once: the reply
+/// buffer of each of two shards, which may have grown to 528 KiB since the start, and the least
+/// capacity of the tables in which a shard keeps names; the bytes that its ledger has not reported;
+/// the threads of a server; and this test.
+const SLACK: u64 = 1024 * 1024;
+
+/// Shards of the server. They get connections in turn.
+const SHARDS: usize = 2;
+
+/// Bytes that the ledgers of all shards may leave unreported.
+const UNREPORTED: u64 = SHARDS as u64 * 16 * 1024;
+
+/// Time in which a difference between the figures must pass.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     hub: Hub,
-    /// When nobody was there.
+    /// Figures without a client.
     base: Figures,
     _stop: oneshot::Sender<()>,
 }
 
-/// Bytes, at one moment.
+/// Bytes that are allocated, and that are charged to the budget.
 #[derive(Clone, Copy, Debug, Default)]
 struct Figures {
     allocated: u64,
@@ -32,8 +50,9 @@ struct Figures {
 }
 
 impl Server {
-    /// One server for all: the threads of another one would end some time after it. A test has it
-    /// alone, because the allocator counts what is there of all of them.
+    /// Returns the server that all tests share. The threads of a second one would end some time
+    /// after it. The lock gives it to one test at a time, because the allocator counts for the
+    /// whole process.
     pub(crate) fn the_one() -> MutexGuard<'static, Self> {
         static SERVER: LazyLock<Mutex<Server>> = LazyLock::new(|| {
             let mut server = Server::start();
@@ -49,7 +68,7 @@ impl Server {
         let mut config = Config::default();
         config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         config.hub.shards = SHARDS.try_into().unwrap();
-        // Nobody is to be ended meanwhile, or refused.
+        // Long enough that no connection is ended or refused meanwhile.
         for timeout in [
             &mut config.hub.timeouts.request,
             &mut config.hub.timeouts.ping_after,
@@ -88,8 +107,8 @@ impl Server {
         clients::dial(self.address)
     }
 
-    /// Lets each shard make what it makes once: its buffers, a compressor for each window, and something
-    /// that inflates.
+    /// Lets each shard allocate what it allocates once: its buffers, a compressor for each window,
+    /// and a decompressor.
     fn warm_up(&self) {
         for _ in 0..SHARDS {
             let mut client = clients::upgrade(self, "/ws?topic=warm", Offer::Nothing);
@@ -116,8 +135,8 @@ impl Server {
         }
     }
 
-    /// Waits until each shard has answered several who came later: so it has read what was sent before,
-    /// as far as it reads that at all.
+    /// Waits until each shard has answered several later requests. By then it has read what it
+    /// reads of the bytes that were sent before.
     fn wait_until_all_is_read(&self) {
         for _ in 0..3 * SHARDS {
             let mut socket = self.dial();
@@ -127,21 +146,21 @@ impl Server {
         }
     }
 
-    /// Compares what is allocated for clients and what is charged, and the latter with what the rule
-    /// allows. What passes is waited for; what stays is a fault.
-    pub(crate) fn check(&self, rule: u64) -> Result<(), String> {
+    /// Checks that the bytes allocated for clients are at most the charged ones, and those at most
+    /// `allowed`. A difference may pass within [`PATIENCE`]; if it stays it is a fault.
+    pub(crate) fn check(&self, allowed: u64) -> Result<(), String> {
         self.wait_until_all_is_read();
         let until = Instant::now() + PATIENCE;
         loop {
             let now = self.figures();
             let allocated = now.allocated.saturating_sub(self.base.allocated);
             let charged = now.charged.saturating_sub(self.base.charged);
-            if allocated <= charged + SLACK && charged <= rule + SLACK {
+            if allocated <= charged + SLACK && charged <= allowed + SLACK {
                 return Ok(());
             }
-            if Instant::now() > until {
+            if until < Instant::now() {
                 return Err(format!(
-                    "allocated {allocated}, charged {charged}, the rule allows {rule}"
+                    "allocated {allocated}, charged {charged}, allowed {allowed}"
                 ));
             }
             thread::yield_now();
@@ -150,25 +169,9 @@ impl Server {
 
     pub(crate) fn wait_until_all_are_gone(&self) {
         let until = Instant::now() + PATIENCE;
-        while self.hub.metrics().memory.held_bytes > UNTOLD {
+        while self.hub.metrics().memory.held_bytes > UNREPORTED {
             assert!(Instant::now() < until, "{:?}", self.figures());
             thread::yield_now();
         }
     }
 }
-
-/// The largest message that it takes.
-pub(crate) const MESSAGE_BYTES: usize = 256 * 1024;
-
-/// What nobody is charged for, because it is there once: of each of two shards the buffer for replies,
-/// which may have grown to 528 KiB since, and the least rooms of the parts in which it keeps names; what
-/// its ledger keeps to itself; the threads of a server; and this test.
-const SLACK: u64 = 1024 * 1024;
-
-/// What the ledgers may keep to themselves.
-const UNTOLD: u64 = SHARDS as u64 * 16 * 1024;
-
-/// Connections go to them in turn.
-const SHARDS: usize = 2;
-
-const PATIENCE: Duration = Duration::from_secs(30);

@@ -25,8 +25,7 @@ pub enum Kind {
     Echo {
         depth: usize,
     },
-    /// As many messages per second as there are connections, to see how much memory they leave
-    /// allocated.
+    /// One echo per connection and second, to see how much memory echoes leave allocated.
     EchoOnce,
     /// A constant number of publications in flight.
     Fanout {

@@ -1,7 +1,7 @@
 //! Bar chart (SVG) of the cost of a message, as a multiple of the floor.
 //!
-//! Pure. The colours are readable on white and on black, because the viewer's background is
-//! unknown.
+//! This module performs no I/O. The colours are readable on white and on black, because the
+//! viewer's background is unknown.
 
 use std::fmt::Write as _;
 

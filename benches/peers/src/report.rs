@@ -1,6 +1,6 @@
 //! Writes RESULTS.md, and the part of it that is printed.
 //!
-//! Pure.
+//! This module performs no I/O.
 
 use std::fmt::Write as _;
 

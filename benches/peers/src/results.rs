@@ -1,6 +1,6 @@
 //! The samples of all runs, and the medians and ratios of their figures.
 //!
-//! Pure.
+//! This module performs no I/O.
 
 use std::collections::HashMap;
 

@@ -16,7 +16,7 @@ pub(crate) struct Url {
     pub(crate) port: u16,
     /// Host and port as written, for the `Host` header.
     pub(crate) authority: String,
-    /// Starts with a slash.
+    /// The path, which starts with a slash.
     pub(crate) path: String,
     pub(crate) query: Option<String>,
 }

@@ -18,8 +18,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// The length of the measured time.
     pub duration: Duration,
-    /// Connections that earlier processes of the same run open: those of this one are numbered from
-    /// here.
+    /// Number of connections that earlier processes of the same run open. The numbers of this
+    /// process's connections begin with it.
     pub connection_offset: usize,
     /// Number of processes that share the run.
     pub processes: usize,
@@ -80,7 +80,7 @@ pub enum Pace {
 /// The size and the type of the messages that are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageFormat {
-    /// Bytes of a message.
+    /// Length of a message in bytes.
     pub size: usize,
     /// True for binary messages, false for text.
     pub is_binary: bool,

@@ -27,8 +27,8 @@ const CONTEXT_MEM_LEVEL: i32 = 5;
 /// Payload bytes that one step compresses, in some 40 us.
 const PIECE: usize = 16 * 1024;
 
-/// Bytes by which a message may grow, besides an eighth of its size (nine bits for each byte). If
-/// it grows more, the compressor is called again.
+/// Bytes by which the output buffer is larger than the payload, besides an eighth (nine bits for
+/// each byte). If that is not enough, the compressor is called again.
 const GROWTH: usize = 64;
 
 /// Compressor of messages.
@@ -162,9 +162,10 @@ impl Deflating {
     }
 }
 
+/// Returns a zlib stream without zlib's header.
 fn raw_stream(window_bits: u8, mem_level: i32) -> Deflate {
     Deflate::new_with_config(DeflateConfig {
-        // A negative number asks for no zlib header. zlib's smallest window is 9.
+        // Negative means without the header. zlib's smallest window is 9.
         window_bits: -i32::from(window_bits.max(9)),
         mem_level,
         ..DeflateConfig::new(LEVEL)

@@ -1,8 +1,8 @@
 //! The fast path: takes whole plain messages in place from the receive buffer.
 //!
-//! Most messages are one frame that has arrived whole and needs nothing but unmasking. They bypass
-//! the gate and fastwebsockets. All other bytes, invalid ones included, are left unchanged for the
-//! gate.
+//! A plain message is a single uncompressed frame. Most messages are plain, have arrived whole and
+//! need nothing but unmasking. They bypass the gate and fastwebsockets. All other bytes, invalid
+//! ones included, are left unchanged for the gate.
 
 use super::{
     frame::Kind,

@@ -1,5 +1,8 @@
 //! The gate: the stream that fastwebsockets reads from, between it and the socket.
 //!
+//! The frames that the gate shows to fastwebsockets are the peer's, unmasked. Text and compressed
+//! messages are shown as binary ones, and large frames in parts, where that is asked for.
+//!
 //! It makes the checks that fastwebsockets 0.10.0 leaves out (see [`validator`](super::validator)),
 //! and does two things that only the stream below fastwebsockets can do. It still delivers the
 //! valid frames before a protocol error. And between two messages it reports that it is
@@ -34,7 +37,8 @@ pub type IsFinal = Rc<Cell<bool>>;
 #[derive(Debug)]
 pub struct Gate<R> {
     /// The socket, limited for each read to what the validator wants, and to [`READ_BYTES`]. A read
-    /// initializes only so much of the buffer, so a large frame takes up memory only as it arrives.
+    /// initializes no more of the buffer than that, so a large frame takes up memory only as it
+    /// arrives.
     inner: Take<R>,
     validator: Validator,
     infos: MessageInfos,

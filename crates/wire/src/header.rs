@@ -7,7 +7,7 @@ pub(super) const MAX_BYTES: usize = 14;
 
 pub(super) const FIN: u8 = 0x80;
 pub(super) const RSV: u8 = 0x70;
-/// The reserved bit to which permessage-deflate gives a meaning (RFC 7692 §6).
+/// The reserved bit with which permessage-deflate marks a compressed message (RFC 7692 §6).
 pub(super) const RSV1: u8 = 0x40;
 pub(super) const OPCODE: u8 = 0x0F;
 /// The bit that control opcodes have and data opcodes do not.
@@ -75,6 +75,7 @@ impl Header {
         self.length_end() + if self.is_masked() { 4 } else { 0 }
     }
 
+    /// Returns the offset of the byte after the length.
     #[inline]
     fn length_end(&self) -> usize {
         match self.bytes[1] & LENGTH {

@@ -5,7 +5,7 @@
 //! large frame as fragments of a few KiB. Each of these parts has a header of its own, which is
 //! shown only when the part arrives. A reader of whole messages gets the same message. For a reader
 //! of frames, each frame is shown as a whole message, because it could not tell a part from a
-//! fragment. Pure.
+//! fragment. This module performs no I/O.
 //!
 //! ```text
 //!  FIN binary, 20,000 bytes ─► binary, 8,192 ─► continuation, 8,192 ─► FIN continuation, 3,616

@@ -151,7 +151,7 @@ impl Reader {
     ) -> Poll<Disconnect> {
         let shard = handle.shard();
         if shard.is_queued(self.ticket) {
-            shard.skip_turn();
+            shard.clear_replies();
             return Poll::Pending;
         }
         let mut kept = self.kept.take();
@@ -167,7 +167,7 @@ impl Reader {
         };
         if self.is_timed {
             // The first message is charged from here.
-            shard.look_at_clock();
+            shard.charge_elapsed();
         }
         let read = self.poll_messages(cx, &mut turn);
         let pinned = kept.as_ref().map_or(0, |kept| kept.held.bytes());
@@ -183,7 +183,7 @@ impl Reader {
     /// so that the closing handshake does not wait for another one.
     pub(super) fn publish_after_end(&mut self, cx: &mut Context<'_>, shard: &Shard) {
         if let Some(slow_path) = self.slow_path.as_mut().filter(|_| self.is_publishing) {
-            shard.begin_no_turn();
+            shard.begin_empty_turn();
             if let Poll::Ready(outcome) = slow_path.as_mut().poll(cx) {
                 let is_over = matches!(outcome, Outcome::Over(_));
                 self.slow_path = is_over.then(|| Box::pin(future::ready(outcome)) as _);
@@ -256,7 +256,7 @@ impl Reader {
             turn.handle.publish_all(turn.publications);
             if turn.is_stopped {
                 // The hub no longer has too much to deliver, so the connection reads on.
-                turn.handle.shard().want_turn();
+                turn.handle.shard().request_turn();
             }
             return read;
         }

@@ -1,12 +1,15 @@
 //! The time that one step may hold its shard's thread.
 //!
-//! Pure: the clock is an argument. Work is charged as it is done, at the nanoseconds that it is
-//! expected to take. The clock is read once for every [`CLOCK_INTERVAL`] of charged work: often
-//! enough to notice work that takes longer than expected, and never in a short step, as most are.
+//! A step is a piece of a shard's work, after which the shard's other tasks get their turns. Its
+//! work is charged as it is done, at the nanoseconds that it is expected to take. The clock is read
+//! once for every [`CLOCK_INTERVAL`] of charged work: often enough to notice work that takes longer
+//! than expected, and never in a short step, as most are.
+//!
+//! Pure: the clock is an argument.
 
 use std::time::{Duration, Instant};
 
-/// The time that a step has left.
+/// The time that a step has left, with the work that was charged to it.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     limit: Duration,
@@ -57,7 +60,7 @@ impl Allowance {
     }
 
     /// Reads the clock now: the work since the last reading may have taken any time.
-    pub(crate) fn look_at_clock(&mut self) {
+    pub(crate) fn charge_elapsed(&mut self) {
         self.update(Instant::now());
     }
 
@@ -72,7 +75,7 @@ impl Allowance {
 
     /// Charges work that this step has caused and a later step will do.
     #[inline]
-    pub(crate) fn cause(&mut self, nanoseconds: u64) {
+    pub(crate) fn charge_later(&mut self, nanoseconds: u64) {
         self.caused = self
             .caused
             .saturating_add(Duration::from_nanos(nanoseconds));
@@ -137,9 +140,9 @@ mod tests {
     #[test]
     fn work_that_a_step_causes_for_later_counts_at_once() {
         let mut allowance = Allowance::new(STEP);
-        allowance.cause(400_000);
+        allowance.charge_later(400_000);
         assert!(!allowance.is_spent());
-        allowance.cause(100_000);
+        allowance.charge_later(100_000);
         assert!(allowance.is_spent());
     }
 }

@@ -6,9 +6,9 @@
 //! [`Ledger`](crate::hub::bounds::ledger), which reports to the budget only when its changes add
 //! up to 16 KiB.
 //!
-//! The server does less and less as memory gets short. Memory that stays until its client leaves,
-//! as that of a connection, a registration or a topic, is refused first, so that it never takes the
-//! place of memory that the server can take back, as that of an outbox:
+//! The server does less and less as memory gets short. Memory that stays until its client leaves
+//! (for a connection, a registration or a topic) is refused first. So it never takes the place of
+//! memory that the server can take back by itself (of an outbox):
 //!
 //! ```text
 //!  bytes held, as part    from here on
@@ -129,9 +129,9 @@ impl Budget {
         self.update_levels(held);
     }
 
-    /// Computes the levels of shortage again. When two threads change the held bytes at a time, the
-    /// older sum may have been written last.
-    pub(in crate::hub) fn look_again(&self) {
+    /// Computes the levels of shortage again. If two threads change the held bytes at the same
+    /// time, the older sum may be the last one that levels were computed from.
+    pub(in crate::hub) fn refresh_levels(&self) {
         self.update_levels(self.held.load(Relaxed));
     }
 
@@ -194,8 +194,8 @@ impl Budget {
         self.has_reached(EXHAUSTED)
     }
 
-    /// Counts `bytes`, which a publisher has charged, as waiting until the returned token is
-    /// dropped.
+    /// Counts `bytes` as those of a waiting publisher, which has charged them, until the returned
+    /// token is dropped.
     pub(in crate::hub) fn wait_with(&self, bytes: usize) -> WaitingPublisher<'_> {
         self.change_waiting(signed(bytes));
         WaitingPublisher {
@@ -206,7 +206,7 @@ impl Budget {
 
     fn change_waiting(&self, by: i64) {
         self.shortage.waiting.fetch_add(by, Relaxed);
-        self.look_again();
+        self.refresh_levels();
     }
 
     /// Waits until memory is no longer so short that publishers must wait.
@@ -228,12 +228,12 @@ impl Budget {
     }
 
     /// Refuses a new connection, registration or topic while memory is short. A refusal is counted:
-    /// `budget.take_in(|counts| &counts.refused_registrations)`.
+    /// `budget.admit(|counts| &counts.refused_registrations)`.
     ///
     /// # Errors
     ///
     /// Memory is [crowded](Self::is_crowded).
-    pub(crate) fn take_in(
+    pub(crate) fn admit(
         &self,
         counter: impl FnOnce(&Counts) -> &SharedCounter,
     ) -> Result<(), ShortOfMemory> {
@@ -308,6 +308,7 @@ pub(in crate::hub) fn signed(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
+// Bits of `Shortage::levels`, and the sixteenths of the limit at which each level is reached.
 const CROWDED: u8 = 1;
 const CROWDED_SIXTEENTHS: u64 = 12;
 const FULL: u8 = 2;

@@ -29,8 +29,7 @@ pub(crate) struct Moment(u32);
 impl Moment {
     /// Returns the time from `earlier` to this moment, which must be less than 24 days.
     pub(in crate::hub) fn since(self, earlier: Self) -> Duration {
-        // `earlier` may be a little later: two readings of the clock may be stored in the wrong
-        // order.
+        // `earlier` may be a little later: two readings of the clock may be stored in wrong order.
         let milliseconds = self.0.wrapping_sub(earlier.0).cast_signed().max(0);
         Duration::from_millis(u64::from(milliseconds.cast_unsigned()))
     }
@@ -68,13 +67,13 @@ impl Ledger {
         }
     }
 
-    /// Enters `bytes` until [`cross_out`](Self::cross_out) removes them.
+    /// Enters `bytes` until [`remove`](Self::remove) removes them.
     pub(in crate::hub) fn enter(&self, bytes: usize) {
         self.change(signed(bytes));
     }
 
     /// Removes `bytes` that [`enter`](Self::enter) has entered.
-    pub(in crate::hub) fn cross_out(&self, bytes: usize) {
+    pub(in crate::hub) fn remove(&self, bytes: usize) {
         self.change(-signed(bytes));
     }
 
@@ -82,28 +81,28 @@ impl Ledger {
         let unreported = self.unreported.get() + by;
         self.unreported.set(unreported);
         if unreported.unsigned_abs() >= REPORTED_TOGETHER {
-            self.tell();
+            self.report();
         }
     }
 
     /// Reports all changes to the budget.
-    pub(in crate::hub) fn tell(&self) {
+    pub(in crate::hub) fn report(&self) {
         self.budget.change(self.unreported.take());
     }
 
-    /// Returns the moment of the last [reading of the clock](Self::look_at_clock): some
+    /// Returns the moment of the last [reading of the clock](Self::set_now): some
     /// milliseconds ago on a busy shard, up to a second ago on an idle one.
     pub(in crate::hub) fn now(&self) -> Moment {
         self.now.get()
     }
 
     /// Reads the clock and stores the time.
-    pub(in crate::hub) fn look(&self) {
-        self.look_at_clock(Instant::now());
+    pub(in crate::hub) fn read_clock(&self) {
+        self.set_now(Instant::now());
     }
 
     /// Stores a time that the caller has just read from the clock.
-    pub(in crate::hub) fn look_at_clock(&self, now: Instant) {
+    pub(in crate::hub) fn set_now(&self, now: Instant) {
         let passed = now.saturating_duration_since(self.started).as_millis();
         #[expect(clippy::cast_possible_truncation, reason = "it wraps around")]
         self.now.set(Moment(passed as u32));
@@ -112,7 +111,7 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        self.tell();
+        self.report();
     }
 }
 
@@ -178,7 +177,7 @@ mod tests {
         drop(held);
         assert_eq!(budget.held(), 0);
         let small = ledger.hold(10);
-        ledger.tell();
+        ledger.report();
         assert_eq!(budget.held(), 10);
         drop(small);
         drop(ledger);

@@ -49,7 +49,7 @@ impl PublisherQueue {
 pub(in crate::hub) async fn wait_while(change: &Notify, must_wait: impl Fn() -> bool) {
     while must_wait() {
         let changed = change.notified();
-        // Checked again after `notified`: a change between the first check and that is not missed.
+        // Checked again after asking for the wake-up, so that no change in between is missed.
         if must_wait() {
             changed.await;
         }

@@ -14,8 +14,7 @@ use std::{array, collections::BTreeSet};
 
 use slotmap::{Key, KeyData};
 
-/// A map from keys to values that chooses the keys itself. No later entry gets the key of a removed
-/// one.
+/// A map that chooses the keys itself. No later entry gets the key of a removed one.
 ///
 /// Invariant: `with_free_slots` has the chunks that are neither full nor empty, and `freed` has the
 /// empty ones, which are `None`. The last chunk is not empty.
@@ -26,7 +25,7 @@ pub(in crate::hub) struct Table<K, V> {
     freed: BTreeSet<u32>,
     len: usize,
     /// The number of the next entry. It wraps around after 2^31 entries.
-    next: u32,
+    next_number: u32,
 }
 
 /// A piece of the table.
@@ -43,47 +42,47 @@ const SLOTS: u32 = u32::BITS;
 
 impl<K: Key, V> Table<K, V> {
     pub(in crate::hub) fn insert(&mut self, value: V) -> K {
-        let at = match self.with_free_slots.first() {
-            Some(&at) => at,
+        let index = match self.with_free_slots.first() {
+            Some(&index) => index,
             None => self.add_chunk(),
         };
-        let chunk = self.chunks[at as usize].get_or_insert_default();
+        let chunk = self.chunks[index as usize].get_or_insert_default();
         let slot = chunk.used.trailing_ones();
-        let key = key(self.next, at * SLOTS + slot);
+        let key = key(self.next_number, index * SLOTS + slot);
         chunk.slots[slot as usize] = Some((key, value));
         chunk.used |= 1 << slot;
         if chunk.used == u32::MAX {
-            self.with_free_slots.remove(&at);
+            self.with_free_slots.remove(&index);
         }
         // slotmap's keys have an odd version: its lowest bit is always set.
-        self.next = self.next.wrapping_add(2);
+        self.next_number = self.next_number.wrapping_add(2);
         self.len += 1;
         key
     }
 
     fn add_chunk(&mut self) -> u32 {
-        let at = self.freed.pop_first().unwrap_or_else(|| {
+        let index = self.freed.pop_first().unwrap_or_else(|| {
             self.chunks.push(None);
             u32::try_from(self.chunks.len() - 1).expect("2^32 chunks do not fit into memory")
         });
-        self.with_free_slots.insert(at);
-        at
+        self.with_free_slots.insert(index);
+        index
     }
 
     pub(in crate::hub) fn remove(&mut self, key: K) -> Option<V> {
-        let (at, slot) = chunk_and_slot(key);
-        let entry = self.chunks.get_mut(at as usize)?;
+        let (index, slot) = chunk_and_slot(key);
+        let entry = self.chunks.get_mut(index as usize)?;
         let chunk = entry.as_mut()?;
-        let (_, value) = chunk.slots[slot as usize].take_if(|(own, _)| *own == key)?;
+        let (_, value) = chunk.slots[slot as usize].take_if(|(stored, _)| *stored == key)?;
         self.len -= 1;
         if chunk.used == u32::MAX {
-            self.with_free_slots.insert(at);
+            self.with_free_slots.insert(index);
         }
         chunk.used &= !(1 << slot);
         if chunk.used == 0 {
             *entry = None;
-            self.with_free_slots.remove(&at);
-            self.freed.insert(at);
+            self.with_free_slots.remove(&index);
+            self.freed.insert(index);
             while self.chunks.pop_if(|last| last.is_none()).is_some() {
                 self.freed.pop_last();
             }
@@ -92,19 +91,19 @@ impl<K: Key, V> Table<K, V> {
     }
 
     pub(in crate::hub) fn get(&self, key: K) -> Option<&V> {
-        let (at, slot) = chunk_and_slot(key);
-        let chunk = self.chunks.get(at as usize)?.as_ref()?;
+        let (index, slot) = chunk_and_slot(key);
+        let chunk = self.chunks.get(index as usize)?.as_ref()?;
         match &chunk.slots[slot as usize] {
-            Some((own, value)) if *own == key => Some(value),
+            Some((stored, value)) if *stored == key => Some(value),
             _ => None,
         }
     }
 
     pub(in crate::hub) fn get_mut(&mut self, key: K) -> Option<&mut V> {
-        let (at, slot) = chunk_and_slot(key);
-        let chunk = self.chunks.get_mut(at as usize)?.as_mut()?;
+        let (index, slot) = chunk_and_slot(key);
+        let chunk = self.chunks.get_mut(index as usize)?.as_mut()?;
         match &mut chunk.slots[slot as usize] {
-            Some((own, value)) if *own == key => Some(value),
+            Some((stored, value)) if *stored == key => Some(value),
             _ => None,
         }
     }
@@ -113,11 +112,11 @@ impl<K: Key, V> Table<K, V> {
         self.len
     }
 
-    /// Returns the entries of chunk `at`, or `None` behind the last chunk. A caller that goes
+    /// Returns the entries of chunk `index`, or `None` behind the last chunk. A caller that goes
     /// through all chunks in order visits every entry that is there throughout, even if others are
     /// inserted and removed in between.
-    pub(in crate::hub) fn chunk(&self, at: usize) -> Option<impl Iterator<Item = (K, &V)>> {
-        let chunk = self.chunks.get(at)?;
+    pub(in crate::hub) fn chunk(&self, index: usize) -> Option<impl Iterator<Item = (K, &V)>> {
+        let chunk = self.chunks.get(index)?;
         let entries = chunk.iter().flat_map(|chunk| chunk.slots.iter().flatten());
         Some(entries.map(|(key, value)| (*key, value)))
     }
@@ -143,7 +142,7 @@ impl<K, V> Default for Table<K, V> {
             with_free_slots: BTreeSet::new(),
             freed: BTreeSet::new(),
             len: 0,
-            next: 1,
+            next_number: 1,
         }
     }
 }

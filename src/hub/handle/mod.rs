@@ -1,6 +1,7 @@
-//! The handle by which a connection's task reaches what its shard keeps of the connection.
-//! [`receiving`] is for what it reads, [`subscribing`] for its topics, [`publishing`] for what
-//! it publishes, which a turn gathers as [`publications`].
+//! The handle by which a connection's task reaches the connection's entry in its shard.
+//!
+//! [`receiving`] has the functions to read, [`subscribing`] those to change topics, and
+//! [`publishing`] those to publish the [`publications`] that a turn has gathered.
 
 pub(crate) mod publications;
 mod publishing;
@@ -38,14 +39,14 @@ use crate::{
     },
 };
 
-/// The handle that owns a connection's entry in its shard. Dropping it removes the entry: the connection
-/// leaves its topics, its socket is closed and nothing more is delivered to it.
+/// The handle that owns a connection's entry in its shard. Dropping it removes the entry: the
+/// connection leaves its topics, its socket is closed and nothing more is delivered to it.
 ///
-/// Not `Clone`: a connection ends once. Others use the [`HandleRef`] that it dereferences to.
+/// Not `Clone`: a connection ends once. It dereferences to a [`HandleRef`], which can be cloned.
 #[derive(Debug)]
 pub(crate) struct Handle(HandleRef);
 
-/// A handle that does not own the entry, which may be gone.
+/// A handle that does not own the entry. Once the entry is removed, the connection counts as ended.
 #[derive(Clone)]
 pub(crate) struct HandleRef {
     shard: Rc<Shard>,
@@ -53,7 +54,7 @@ pub(crate) struct HandleRef {
 }
 
 impl Handle {
-    /// Enters a connection, whose opening handshake is under way, in its shard.
+    /// Adds a connection to its shard, while its opening handshake is still under way.
     pub(crate) fn new(shard: &Rc<Shard>, user: Option<UserId>, deflate: Option<Agreed>) -> Self {
         let compression = Compression::new(deflate, &shard.config().deflate);
         let mut state = shard.state.borrow_mut();
@@ -76,7 +77,7 @@ impl Deref for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // What a shard that panics keeps may be in disorder, and its peers are to be told.
+        // After a panic the state may be inconsistent, and each peer is still to be sent a Close.
         if self.shard.has_panicked() || thread::panicking() {
             return;
         }
@@ -97,13 +98,14 @@ impl HandleRef {
         }
     }
 
-    /// Gives the connection its socket; what has waited in the outbox can be written.
+    /// Gives the connection its socket, to which its outbox can be written from now on.
     pub(crate) fn attach(&self, socket: Socket) {
         self.with(|peer| peer.socket = Some(socket));
     }
 
-    /// Stores the waker of the connection's task, which is woken by a readable or writable socket and by
-    /// the end. Returns why the connection ended, if it has.
+    /// Stores the waker of the connection's task, which is woken when the socket can be read or
+    /// written, and when the connection is ended. Returns the reason why the connection ended, if
+    /// it has.
     pub(crate) fn register_waker(&self, cx: &Context<'_>) -> Option<Disconnect> {
         let ended = self.with(|peer| {
             if !peer
@@ -122,23 +124,23 @@ impl HandleRef {
         self.with(|peer| peer.ended.is_some()).unwrap_or(true)
     }
 
-    /// Ends the connection; of several reasons the first one counts.
+    /// Ends the connection, unless it has ended already: the first reason counts.
     pub(crate) fn end(&self, reason: Disconnect) {
         self.shard.state.borrow_mut().end(self.key, reason);
     }
 
-    /// Returns why the connection ended, if it has.
+    /// Returns the reason why the connection ended, if it has.
     pub(crate) fn ended(&self) -> Option<Disconnect> {
         self.with(|peer| peer.ended)
             .unwrap_or(Some(Disconnect::Lost))
     }
 
-    /// Returns the user whose connection it is, if it is somebody's.
+    /// Returns the user of the connection, or `None` if it is anonymous.
     pub(crate) fn user(&self) -> Option<UserId> {
         self.with(|peer| peer.user.clone()).flatten()
     }
 
-    /// Ends the connection as its protocol says, behind what it has replied.
+    /// Ends the connection with a code and a reason of its protocol. The Close follows all replies.
     pub(crate) fn close(&self, code: CloseCode, reason: &str) {
         self.queue_replies();
         let frame = Frame::close(code.get(), reason);
@@ -146,14 +148,15 @@ impl HandleRef {
         state.end_with(self.key, Disconnect::Application(code), Some(frame));
     }
 
-    /// Ends the connection because it wants what memory is too short for.
+    /// Ends the connection because memory is too short for the topics that it wants.
     pub(crate) fn refuse(&self) {
         let counts = &self.shard.ledger().budget().counts;
         counts.refused_topics.increment();
         self.end(Disconnect::Overloaded);
     }
 
-    /// Replies, behind what is queued already, when the turn [is flushed](Self::flush).
+    /// Adds a reply, which is written behind all earlier ones when the turn [is
+    /// flushed](Self::flush).
     pub(crate) fn reply(&self, frame: Frame) {
         self.spend(self.cost_of_reply(frame.payload().len()));
         let replies = &mut self.shard.replies.borrow_mut();
@@ -163,25 +166,25 @@ impl HandleRef {
             .reply(self.key, frame, replies);
     }
 
-    /// Returns what a reply of so many bytes may take, in nanoseconds.
+    /// Returns the cost of a reply of `bytes`, in nanoseconds.
     fn cost_of_reply(&self, bytes: usize) -> u64 {
-        let is_worth_it = bytes >= self.shard.config().deflate.min_bytes;
-        let cost = self.with(|peer| peer.compression.cost_of_form(bytes));
-        let compressing = cost.filter(|_| is_worth_it);
+        let is_large_enough = bytes >= self.shard.config().deflate.min_bytes;
+        let cost = self.with(|peer| peer.compression.cost_of_reply(bytes));
+        let compressing = cost.filter(|_| is_large_enough);
         compressing.unwrap_or(0).max(bytes as u64)
     }
 
-    /// Replies with a message as it is, which is not compressed.
+    /// Replies with a message that is not compressed.
     #[inline]
     pub(crate) fn reply_plain(&self, kind: Kind, payload: &[u8]) {
         if !self.shard.replies.borrow_mut().push_message(kind, payload) {
-            self.reply_behind(kind, payload);
+            self.flush_and_reply(kind, payload);
         }
     }
 
-    /// Replies when what was gathered is written, because no more can be.
+    /// Writes the gathered replies, because this one does not fit behind them, and then replies.
     #[cold]
-    fn reply_behind(&self, kind: Kind, payload: &[u8]) {
+    fn flush_and_reply(&self, kind: Kind, payload: &[u8]) {
         self.flush();
         let is_taken = self.shard.replies.borrow_mut().push_message(kind, payload);
         if !is_taken {
@@ -189,34 +192,34 @@ impl HandleRef {
         }
     }
 
-    /// Queues a Ping or Pong before all messages.
+    /// Queues a Ping or Pong ahead of all messages.
     pub(crate) fn control(&self, frame: Bytes) {
         let ledger = self.shard.ledger();
-        ledger.look();
-        let frame = Segment::of_its_own(frame, ledger);
+        ledger.read_clock();
+        let frame = Segment::unshared(frame, ledger);
         self.with(|peer| peer.outbox.push_control(frame));
     }
 
-    /// Queues what was replied and not written yet: something is to come behind it, or there is no socket.
+    /// Moves the gathered replies to the outbox, because there is no socket to write them to, or
+    /// because another frame is to be queued behind them.
     pub(crate) fn queue_replies(&self) {
         let replies = &mut self.shard.replies.borrow_mut();
         self.with(|peer| peer.queue_replies(replies, 0, self.shard.ledger()));
     }
 
-    /// Queues the Close that answers the peer's, behind everything, and nothing after it.
+    /// Queues the Close that answers the peer's, as the last frame of the connection.
     pub(crate) fn answer_close(&self, close: Bytes) {
         self.queue_replies();
         let ledger = self.shard.ledger();
-        self.with(|peer| peer.seal_to_end(Segment::of_its_own(close, ledger)));
+        self.with(|peer| peer.seal_to_end(Segment::unshared(close, ledger)));
     }
 
-    /// Writes what is queued, as far as the socket takes it now.
+    /// Writes the outbox, as far as the socket takes it now.
     pub(crate) fn write_queued(&self) {
         self.shard.write(self.key, &mut Replies::default());
     }
 
-    /// Writes what is queued and what the turn's messages were answered with, as far as the
-    /// socket takes it now.
+    /// Writes the outbox and the replies of the turn, as far as the socket takes them now.
     pub(crate) fn flush(&self) {
         let replies = &mut self.shard.replies.borrow_mut();
         if !replies.is_empty() {
@@ -225,7 +228,7 @@ impl HandleRef {
         self.shard.write(self.key, replies);
     }
 
-    /// Ready when everything queued is written, or can't be any more.
+    /// Writes the outbox. Ready when all of it is written, or the socket has failed.
     pub(crate) fn poll_flushed(&self) -> Poll<()> {
         self.write_queued();
         match self.with(|peer| peer.outbox.is_empty()) {
@@ -234,19 +237,19 @@ impl HandleRef {
         }
     }
 
-    /// permessage-deflate was agreed on with the peer.
+    /// Returns true if permessage-deflate was agreed on with the peer.
     pub(crate) fn may_inflate(&self) -> bool {
         self.with(|peer| !peer.compression.is_off())
             .unwrap_or(false)
     }
 
-    /// Holds the reader up if the connection owes too much to be read on: its task is woken when that is
-    /// written. Returns true if it is held up.
+    /// Holds the reader up if too many bytes of replies wait for the peer. The connection's task is
+    /// woken when they are written. Returns true if the reader is held up.
     pub(crate) fn hold_reader_if_behind(&self) -> bool {
         self.with(Peer::hold_reader_if_behind).unwrap_or(false)
     }
 
-    /// Closes the socket for writing.
+    /// Shuts the socket down for writing.
     pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shutdown = self.with(|peer| {
             peer.socket
@@ -256,7 +259,7 @@ impl HandleRef {
         shutdown.flatten().unwrap_or(Poll::Ready(Ok(())))
     }
 
-    /// Does something with what the shard keeps of this connection, if it still does.
+    /// Calls `action` with the connection's entry. Returns `None` if the entry is removed.
     fn with<T>(&self, action: impl FnOnce(&mut Peer) -> T) -> Option<T> {
         self.shard
             .state

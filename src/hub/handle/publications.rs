@@ -1,4 +1,4 @@
-//! Publications of one turn of a connection, gathered so that the hub is asked once for all.
+//! Publications of one turn of a connection, gathered so that they are published together.
 
 use crate::{
     hub::{
@@ -9,27 +9,28 @@ use crate::{
     topic::list::Topics,
 };
 
-/// Messages that are to be published, in their order. Those that come one after the other and are for the
-/// same subscribers go off together.
+/// Messages to be published, in order. Consecutive messages to the same topics and the same
+/// audience are published together.
 #[derive(Debug, Default)]
 pub(crate) struct Publications {
-    /// Nearly always empty: most connections only ever publish to one list of topics.
+    /// The groups before the last one. Nearly always empty: most connections only ever publish to
+    /// one list of topics.
     before: Vec<Group>,
     last: Option<Group>,
 }
 
-/// Messages to the same topics, and for the same subscribers.
+/// Messages to the same topics and the same audience.
 #[derive(Debug)]
 struct Group {
     topics: Topics,
     audience: Audience,
     messages: Vec<EncodedMessage>,
-    /// About how many connections each of them goes to.
+    /// Approximate number of connections that each of the messages goes to.
     connections: usize,
 }
 
 impl Publications {
-    /// Takes a message, and charges the turn for its delivery.
+    /// Adds a message, and charges the turn for its delivery.
     pub(crate) fn add(
         &mut self,
         handle: &HandleRef,
@@ -44,7 +45,7 @@ impl Publications {
         self.before.extend(last);
         handle.spend(GATHER);
         let group = self.last.get_or_insert_with(|| {
-            // To count its connections, and when it is published.
+            // Each topic is looked up twice: now to count the connections, and later to publish.
             handle.spend(2 * topics.len() as u64 * LOOK_UP);
             Group {
                 topics: topics.clone(),
@@ -61,7 +62,7 @@ impl Publications {
         self.last.is_none()
     }
 
-    /// Returns what the messages hold, in bytes.
+    /// Returns how many bytes of memory the messages hold.
     pub(crate) fn held_bytes(&self) -> usize {
         let groups = self.before.iter().chain(&self.last);
         let messages = groups.flat_map(|group| &group.messages);
@@ -69,15 +70,15 @@ impl Publications {
     }
 }
 
-/// The cost of making a message and keeping it, in nanoseconds, besides its bytes.
+/// The cost of encoding and keeping a message, in nanoseconds, besides that of its bytes.
 const GATHER: u64 = 100;
 
-/// The cost of a look at the record of a topic, in nanoseconds.
+/// The cost of looking up a topic's record in the router, in nanoseconds.
 const LOOK_UP: u64 = 150;
 
 impl HandleRef {
-    /// Publishes what was gathered: in its order, after what this connection published before. Who has
-    /// to [wait](Self::must_wait_to_publish) must have a permit.
+    /// Publishes the gathered messages in order, after all that this connection published before.
+    /// The caller must have a permit if [it needs one](Self::must_wait_to_publish).
     pub(crate) fn publish_all(&self, publications: Publications) {
         let Publications { before, last } = publications;
         for group in before.into_iter().chain(last) {
@@ -102,7 +103,7 @@ mod tests {
     };
 
     #[test]
-    fn what_comes_one_after_the_other_for_the_same_subscribers_goes_off_together() {
+    fn consecutive_messages_to_the_same_topics_and_audience_are_published_together() {
         let shard = Shard::new(0, Arc::new(Links::new(&HubConfig::default())));
         let handle = Handle::new(&shard, None, None);
         let topics = |name| Topics::from(TopicName::new(name).unwrap());
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_charged_by_all_that_follow_its_topics_though_its_publisher_does_not() {
+    fn a_message_is_charged_for_all_subscribers_even_if_its_publisher_is_not_one_of_them() {
         let links = Arc::new(Links::new(&HubConfig {
             shards: 2.try_into().unwrap(),
             ..HubConfig::default()

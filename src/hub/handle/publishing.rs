@@ -1,4 +1,4 @@
-//! Publishing by a connection, and waiting for the permit to.
+//! Publishing by a connection, and waiting for a permit to publish.
 
 use std::{
     future::{Future, poll_fn},
@@ -10,7 +10,7 @@ use crate::{
     hub::{
         bounds::publisher_queue::PublishPermit,
         handle::HandleRef,
-        publication::{Publication, delivery::delivered, encoded_message::EncodedMessage},
+        publication::{Publication, delivery::cost_of_delivery, encoded_message::EncodedMessage},
     },
     message::Message,
     topic::TopicName,
@@ -22,50 +22,52 @@ impl HandleRef {
         self.shard.shared.encode(message)
     }
 
-    /// Publishes to every one of `topics`, after what this connection published before. Who has to
-    /// [wait](Self::must_wait_to_publish) must have a permit.
+    /// Publishes to every one of `topics`, after all that this connection published before. The
+    /// caller must have a permit if [it needs one](Self::must_wait_to_publish).
     pub(in crate::hub) fn publish(&self, topics: &[TopicName], publication: Publication) {
         self.shard.links.publish(topics, publication);
     }
 
-    /// Returns to about how many connections a message goes that is published to `topics`. If these are
-    /// what this connection follows, that is as many on each shard as on this one; otherwise the router
-    /// knows.
+    /// Returns the approximate number of subscribers of `topics`. If this connection follows these
+    /// topics, this shard's subscribers are counted, and each other shard is assumed to have as
+    /// many. Otherwise the router is asked.
     pub(crate) fn reach(&self, topics: &[TopicName]) -> usize {
         let state = self.shard.state.borrow();
         let mut followed = state.topics_of(self.key);
-        let here = topics.iter().map(|name| {
+        let on_this_shard = topics.iter().map(|name| {
             let topic = followed.next().filter(|topic| topic.name.is_clone_of(name));
             Some(topic?.subscribers.len())
         });
         let links = &self.shard.links;
-        match here.sum::<Option<usize>>() {
-            Some(here) => here * links.inboxes.len(),
+        match on_this_shard.sum::<Option<usize>>() {
+            Some(count) => count * links.inboxes.len(),
             None => topics.iter().map(|topic| links.subscribers(topic)).sum(),
         }
     }
 
-    /// Charges the turn for a message that will be delivered to so many.
+    /// Charges the turn for the delivery of a message to `connections` subscribers.
     pub(crate) fn charge_delivery(&self, connections: usize, message: &EncodedMessage) {
-        let delivered = delivered(connections, 1, message.plain().wire_len());
+        let delivery = cost_of_delivery(connections, 1, message.plain().wire_len());
         let forms = self.shard.shared.forms(self.shard.index, connections);
-        let compressed = message.cost_of_form().in_forms(forms);
-        self.shard.cause(delivered + compressed);
+        let compression = message.compression_cost().in_forms(forms);
+        self.shard.charge_later(delivery + compression);
     }
 
-    /// Returns true if some shard has more to deliver than it should, or others wait to publish:
-    /// whoever publishes now needs a [permit](Self::acquire_permit).
+    /// Returns true if a publisher needs a [permit](Self::acquire_permit) now: some shard has too
+    /// much to deliver, memory is short, or other publishers wait.
     pub(crate) fn must_wait_to_publish(&self) -> bool {
         self.shard.links.must_wait()
     }
 
-    /// Waits for a permit to publish; the connection has charged `bytes` for what it waits with. Meanwhile it
-    /// is not read, and not expected to say anything. Returns `None` as soon as the connection has ended: it
-    /// need not wait any more, and must not be waited for.
+    /// Waits for a permit to publish. The connection holds `bytes`, which are charged, while it
+    /// waits. Meanwhile it is not read, and so its peer is not expected to answer a Ping. Returns
+    /// `None` as soon as the connection has ended: its publications need no permit then, and its
+    /// closing handshake must not be delayed.
     ///
     /// # Cancel safety
     ///
-    /// Not to be cancelled unless the connection is gone.
+    /// Not cancel safe: the connection would still count as waiting. Drop it only with the
+    /// connection.
     pub(crate) async fn acquire_permit(&self, bytes: usize) -> Option<PublishPermit> {
         self.with(|peer| peer.wait_for_hub(true));
         let mut permit = pin!(self.shard.links.acquire_permit(bytes));
@@ -80,7 +82,7 @@ impl HandleRef {
         permit
     }
 
-    /// Waits for a permit to publish, though the connection has ended.
+    /// Waits for a permit to publish for a connection that has ended.
     ///
     /// # Cancel safety
     ///

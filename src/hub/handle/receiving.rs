@@ -1,4 +1,4 @@
-//! Receiving by a connection, in its turns, through its shard's receive buffer.
+//! Receiving by a connection, in its turns, into the receive buffer of its shard.
 
 use std::{
     future::poll_fn,
@@ -21,12 +21,14 @@ use crate::{
 };
 
 impl HandleRef {
-    /// Ready when the shard's receive buffer holds something from the peer; false at the end of
-    /// the stream. Pending when the turn is over, and another one is wanted, or memory is exhausted.
+    /// Receives from the socket, unless the shard's receive buffer holds bytes from the peer
+    /// already. Ready with true if it holds some, and with false at the end of the stream. Pending
+    /// until the socket can be read, or if the turn is over or memory is exhausted: then the
+    /// connection gets another turn later.
     pub(crate) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut receive = self.shard.receive.borrow_mut();
         if self.shard.is_turn_over() {
-            self.shard.want_turn();
+            self.shard.request_turn();
             return Poll::Pending;
         }
         if receive.is_empty() && !receive.copy_kept() {
@@ -40,8 +42,9 @@ impl HandleRef {
         Poll::Ready(Ok(!receive.is_empty()))
     }
 
-    /// Hands every whole plain message that was received to `take`, until that breaks off or the
-    /// turn is over. What is left then, if anything is, is something for the gate, or for later.
+    /// Passes every whole plain message (of one frame, and not compressed) that was received to
+    /// `take`, until `take` breaks off or the turn is over. Bytes that are left then are for the
+    /// slow path, or for a later turn.
     pub(crate) fn take_plain(
         &self,
         cx: &mut Context<'_>,
@@ -69,7 +72,8 @@ impl HandleRef {
         self.spend(uncharged);
     }
 
-    /// Receives more of a frame, if it is there already. Returns false if nothing was received.
+    /// Receives more of a frame of `wire_len` bytes, of which the buffer holds a part, if more has
+    /// arrived already. Returns false if nothing was received.
     fn try_receive_rest(
         &self,
         cx: &mut Context<'_>,
@@ -95,20 +99,21 @@ impl HandleRef {
         }
     }
 
-    /// Wants another turn; if memory is exhausted, when it no longer is.
+    /// Asks for another turn. If memory is exhausted, the turn comes when it no longer is.
     fn receive_later(&self, receive: &Receive) {
         if receive.has_no_share() {
             self.shard.wait_to_receive(self.key);
         } else {
-            self.shard.want_turn();
+            self.shard.request_turn();
         }
     }
 
-    /// Takes note that the peer has begun a message, which holds `bytes`, until the token is dropped.
-    /// Of all that wait for memory, those go first who have begun one long ago.
+    /// Notes that the peer has begun a message, for which `bytes` are held, until the returned
+    /// token is dropped. While memory is short, the peers that began their messages first are ended
+    /// first.
     pub(crate) fn begin_message(&self, bytes: usize) -> UnfinishedMessage {
         let ledger = self.shard.ledger();
-        ledger.look();
+        ledger.read_clock();
         let begun = Unfinished::new(ledger.now(), bytes);
         self.with(|peer| peer.unfinished = Some(begun));
         UnfinishedMessage {
@@ -122,31 +127,31 @@ impl HandleRef {
         self.shard.spend(nanoseconds);
     }
 
-    /// Returns in the connection's next turn.
+    /// Waits until the connection's next turn.
     pub(crate) async fn next_turn(&self) {
         let mut is_next = false;
         poll_fn(|_| {
             if std::mem::replace(&mut is_next, true) {
                 return Poll::Ready(());
             }
-            self.shard.want_turn();
+            self.shard.request_turn();
             Poll::Pending
         })
         .await;
     }
 
-    /// Returns how many bytes are received and not read.
+    /// Returns how many bytes are received and not yet read.
     pub(crate) fn unread_bytes(&self) -> usize {
         self.shard.receive.borrow().left()
     }
 
-    /// Nothing of what was received is left.
+    /// Returns true if all bytes in the receive buffer were read.
     pub(crate) fn has_taken_all(&self) -> bool {
         self.shard.receive.borrow().is_empty()
     }
 
-    /// Reads what the peer sent, through the shard's receive buffer; nothing at the end of the
-    /// stream.
+    /// Reads bytes from the peer, by way of the shard's receive buffer. At the end of the stream
+    /// nothing is read.
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -160,12 +165,12 @@ impl HandleRef {
         Poll::Ready(Ok(()))
     }
 
-    /// Throws away what the receive buffer holds.
+    /// Discards the content of the receive buffer.
     pub(crate) fn discard_received(&self) {
         self.shard.receive.borrow_mut().clear();
     }
 
-    /// Receives into `space`; how much.
+    /// Receives from the socket into `space`. Ready with the number of bytes received.
     fn poll_receive(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut state = self.shard.state.borrow_mut();
         let is_draining = state.draining.is_some();
@@ -173,7 +178,7 @@ impl HandleRef {
             return Poll::Ready(Ok(0));
         };
         if is_draining && peer.ended.is_none() {
-            // Nothing new is taken up; the end of the drain wakes the task.
+            // A draining shard reads no new messages. The end of the connection wakes the task.
             return Poll::Pending;
         }
         let Some(socket) = &mut peer.socket else {
@@ -191,7 +196,7 @@ impl HandleRef {
     }
 }
 
-/// A message that the peer has begun, and its account.
+/// A message that the peer has begun and not ended, with its entry in the shard's ledger.
 #[derive(Debug)]
 pub(crate) struct UnfinishedMessage {
     handle: HandleRef,
@@ -199,7 +204,7 @@ pub(crate) struct UnfinishedMessage {
 }
 
 impl UnfinishedMessage {
-    /// Charges `bytes` for it at least.
+    /// Raises the entry to `bytes`, unless it is larger already.
     pub(crate) fn grow_to(&mut self, bytes: usize) {
         if bytes > self.held.bytes() {
             self.held.set(bytes);
@@ -215,17 +220,17 @@ impl Drop for UnfinishedMessage {
     }
 }
 
-/// The cost of a receive, in nanoseconds.
+/// The cost of receiving from a socket once, in nanoseconds, besides that of the bytes.
 const RECEIVE: u64 = 1_000;
 
-/// The cost of a plain message, in nanoseconds, besides its bytes.
+/// The cost of a plain message, in nanoseconds, besides that of its bytes.
 const MESSAGE: u64 = 40;
 
-/// Messages are charged when they have taken so many nanoseconds together.
+/// Nanoseconds of work for plain messages that are charged together.
 const CHARGED_TOGETHER: u64 = 2_000;
 
-/// The cost of a piece of a frame on its way through the gate, in nanoseconds, besides its bytes.
+/// The cost of one read through the gate, in nanoseconds, besides that of the bytes.
 const PIECE: u64 = 60;
 
-/// Bytes that are received, unmasked, checked or copied in a nanosecond.
+/// Number of bytes that are received, unmasked, checked or copied in a nanosecond.
 const READ_PER_NANOSECOND: u64 = 4;

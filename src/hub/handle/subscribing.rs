@@ -1,4 +1,4 @@
-//! The topics that a connection follows.
+//! Subscribing a connection to topics, and unsubscribing it.
 
 use tokio::sync::oneshot;
 
@@ -14,19 +14,18 @@ use crate::{
 };
 
 impl HandleRef {
-    /// Follows exactly `topics`, each named once, from now on: whatever is published to them after
-    /// this returns reaches the connection.
-    ///
-    /// Nobody has to wait for that: the router knows when this returns.
+    /// Subscribes the connection to exactly `topics`, each of which is named once. Every message
+    /// that is published to them after this returns reaches the connection, because the router
+    /// knows of the subscriptions by then.
     pub(crate) fn set_topics(&self, topics: &[TopicName]) {
         let mut state = self.shard.state.borrow_mut();
-        let left = state
+        let followed = state
             .peers
             .get(self.key)
             .map_or(0, |peer| peer.subscriptions.len());
         state.set_topics(self.key, topics);
         drop(state);
-        self.spend((left + topics.len()) as u64 * TOPIC_CHANGE);
+        self.spend((followed + topics.len()) as u64 * TOPIC_CHANGE);
     }
 
     /// Returns the topics that the connection follows.
@@ -36,9 +35,9 @@ impl HandleRef {
         Topics::of_distinct(topics.map(|topic| topic.name.clone()))
     }
 
-    /// Follows one topic more, if it is not followed yet.
+    /// Subscribes the connection to one more topic, if it does not follow that yet.
     pub(crate) fn subscribe(&self, name: &TopicName) -> Subscribed {
-        // Whatever comes of it: all that are followed are looked at.
+        // Charged whatever the outcome is: the name is compared with all topics that it follows.
         self.spend(TOPIC_CHANGE);
         let mut state = self.shard.state.borrow_mut();
         let mut followed = 0;
@@ -57,7 +56,7 @@ impl HandleRef {
         if let Some(peer) = state.peers.get_mut(self.key)
             && peer.subscriptions.is_empty()
         {
-            // Most connections follow one topic, and there are many of them.
+            // Exactly one: most connections follow one topic, and there are many connections.
             peer.subscriptions.reserve_exact(1);
         }
         state.subscribe(self.key, name);
@@ -65,7 +64,7 @@ impl HandleRef {
         Subscribed::Yes
     }
 
-    /// Leaves one topic, if it is followed.
+    /// Unsubscribes the connection from one topic, if it follows that.
     pub(crate) fn unsubscribe(&self, name: &TopicName) {
         let mut state = self.shard.state.borrow_mut();
         let subscription = state
@@ -75,7 +74,7 @@ impl HandleRef {
             state.leave(self.key, subscription);
             state.update_gauges();
             if let Some(peer) = state.peers.get_mut(self.key) {
-                // One that has left nearly all is to be as small as one that has just come.
+                // A connection that has left nearly all topics holds no more than a new one.
                 if 4 * peer.subscriptions.len() <= peer.subscriptions.capacity() {
                     peer.subscriptions.shrink_to_fit();
                 }
@@ -97,8 +96,8 @@ impl HandleRef {
         Some(queued)
     }
 
-    /// Returns true if following these topics takes more memory than what is followed now, and memory
-    /// is short.
+    /// Returns true if memory is short, and following `topics` would take more of it than the
+    /// topics that the connection follows now.
     pub(crate) fn is_too_much(&self, topics: &[TopicName]) -> bool {
         let wanted = topics.iter().map(subscription_bytes).sum::<usize>();
         let state = self.shard.state.borrow();
@@ -106,15 +105,15 @@ impl HandleRef {
     }
 }
 
-/// The outcome of following one topic more.
+/// The outcome of subscribing to one more topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Subscribed {
-    /// It is followed, and may have been before.
+    /// The connection follows the topic. It may have done so before.
     Yes,
     ShortOfMemory,
     TooMany,
 }
 
-/// The cost of following or leaving a topic, in nanoseconds.
+/// The cost of subscribing to a topic or unsubscribing from it, in nanoseconds.
 const TOPIC_CHANGE: u64 = 300;

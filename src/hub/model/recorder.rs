@@ -1,4 +1,4 @@
-//! A connection's socket in the model, and what was written to it.
+//! A socket for tests that records the bytes written to it.
 
 use std::{
     io,
@@ -10,31 +10,31 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use zlib_rs::{Inflate, InflateFlush};
 
-/// A socket that takes everything, in pieces, and never says anything.
+/// A socket that takes all bytes, in pieces of at most five, and from which nothing is ever read.
 #[derive(Clone, Default)]
 pub(super) struct Recorder(Arc<Mutex<Vec<u8>>>);
 
 impl Recorder {
-    /// The payloads of the text messages that it took, in order; compressed ones only if that was
-    /// agreed on.
+    /// Returns the payloads of the text messages that were written, in order. Panics on a
+    /// compressed one unless compression was agreed on.
     pub(super) fn messages(&self, may_be_compressed: bool) -> Vec<String> {
         let wire = self.0.lock().unwrap();
         let mut rest = &wire[..];
         let mut messages = Vec::new();
-        // Whether the messages refer to each other or not.
+        // One context decodes all messages, whether they refer to earlier ones or not.
         let mut context = Inflate::new(false, 15);
         while let [first @ (0x81 | 0xC1), len, tail @ ..] = rest {
             let (payload, next) = tail.split_at(usize::from(*len));
             let message = if *first == 0x81 {
                 payload.to_vec()
             } else {
-                assert!(may_be_compressed, "RSV1, and nobody asked for it");
+                assert!(may_be_compressed, "RSV1 without permessage-deflate");
                 inflate(&mut context, payload)
             };
             messages.push(String::from_utf8(message).unwrap());
             rest = next;
         }
-        assert!(rest.is_empty(), "a torn frame");
+        assert!(rest.is_empty(), "an incomplete frame at the end");
         messages
     }
 }
@@ -44,7 +44,7 @@ fn inflate(context: &mut Inflate, payload: &[u8]) -> Vec<u8> {
     let before = context.total_out();
     let mut message = vec![0; 1000];
     let inflated = context.decompress(&wire, &mut message, InflateFlush::SyncFlush);
-    inflated.expect("a compressed message");
+    inflated.expect("the message is compressed correctly");
     message.truncate(usize::try_from(context.total_out() - before).unwrap());
     message
 }

@@ -1,13 +1,18 @@
-//! The heartbeat: what to do about a peer's silence. Pure, in sweeps of the shard's table.
+//! The heartbeat: it decides when a silent peer is sent a Ping, and when it is ended for not
+//! answering.
+//!
+//! Pure: no I/O and no clock. Time is counted in sweeps of the shard through all its peers.
 
 use std::time::Duration;
 
 use crate::config::Timeouts;
 
-/// The state of the heartbeat of one peer, in sweeps of the table.
+/// The state of the heartbeat of one peer.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::hub) struct Heartbeat {
+    /// The sweep in which the peer was last heard.
     heard: u32,
+    /// The sweep in which the peer was sent a Ping, if nothing has come from it since.
     pinged: Option<u32>,
 }
 
@@ -19,7 +24,7 @@ impl Heartbeat {
         }
     }
 
-    /// Takes note that the peer said something.
+    /// Restarts the heartbeat: bytes have come from the peer.
     pub(in crate::hub) fn heard(&mut self, sweep: u32) {
         *self = Self {
             heard: sweep,
@@ -27,7 +32,8 @@ impl Heartbeat {
         };
     }
 
-    /// Returns how long the peer has been silent, and takes note of the Ping if one is due.
+    /// Checks in a sweep how long the peer has been silent. If the result is [`Silence::Ping`], the
+    /// caller must send one.
     pub(in crate::hub) fn check(&mut self, sweep: u32, intervals: HeartbeatIntervals) -> Silence {
         match self.pinged {
             Some(pinged) if sweep - pinged > intervals.pong_within => Silence::Unanswered,
@@ -40,10 +46,12 @@ impl Heartbeat {
     }
 }
 
-/// The times of the heartbeat, in sweeps of the table.
+/// The time-outs of the heartbeat, in sweeps.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::hub) struct HeartbeatIntervals {
+    /// Silence after which the peer is sent a Ping.
     pub(in crate::hub) ping_after: u32,
+    /// Time that the peer has to answer the Ping.
     pub(in crate::hub) pong_within: u32,
 }
 
@@ -59,7 +67,8 @@ impl HeartbeatIntervals {
         }
     }
 
-    /// Returns the time between two sweeps of the table: short enough to keep the times to within a quarter.
+    /// Returns the time between two sweeps: short enough that the heartbeat's time-outs, and the
+    /// limit of how far a peer may be behind, are kept to within a quarter.
     pub(in crate::hub) fn sweep_interval(timeouts: &Timeouts) -> Duration {
         let shortest = timeouts.ping_after.min(timeouts.pong_within);
         let quarter = shortest.min(timeouts.behind) / 4;
@@ -67,15 +76,15 @@ impl HeartbeatIntervals {
     }
 }
 
-/// A peer's silence.
+/// The length of a peer's silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(in crate::hub) enum Silence {
-    /// Not long enough to wonder.
+    /// Nothing need be done yet.
     Short,
-    /// Long enough to ask.
+    /// The peer must be sent a Ping.
     Ping,
-    /// It was asked, and did not answer in time.
+    /// The peer was sent a Ping and has not answered in time.
     Unanswered,
 }
 
@@ -89,7 +98,7 @@ mod tests {
     };
 
     #[test]
-    fn silence_brings_a_ping_and_then_the_end_and_any_frame_resets_it() {
+    fn a_silent_peer_is_pinged_and_then_ended_unless_anything_comes_from_it() {
         let mut heartbeat = Heartbeat::new(0);
         assert_eq!(heartbeat.check(25, INTERVALS), Silence::Short);
         assert_eq!(heartbeat.check(26, INTERVALS), Silence::Ping);

@@ -1,11 +1,12 @@
-//! One connection as its shard keeps it: [`socket`], [`outbox`], and what is known of its health.
+//! A peer: one connection as its shard keeps it, with its [`socket`] and its [`outbox`].
 //!
-//! [`recipients`] are the peers that messages are for, `write` takes the outbox to the socket, and
-//! `writing` knows how that stands. [`replies`] are what a turn answers, [`heartbeat`] asks whether a silent peer is alive, and
-//! `last_word` what a shard that panics still writes.
+//! `write` writes the outbox to the socket, and `writing` has the state of that. [`replies`]
+//! gathers the replies of a turn, and [`recipients`] decides which peers a message is queued to.
+//! [`heartbeat`] decides when a silent peer is pinged, and when it is ended. `final_close` writes a
+//! Close to the peers of a shard that has panicked.
 
+mod final_close;
 pub(in crate::hub) mod heartbeat;
-mod last_word;
 pub(in crate::hub) mod outbox;
 pub(in crate::hub) mod recipients;
 pub(in crate::hub) mod replies;
@@ -45,30 +46,32 @@ use crate::{
 ///
 /// Invariant: once `ended` is set, the outbox is sealed and `subscriptions` is empty.
 pub(super) struct Peer {
-    /// Absent until the opening handshake is done; the outbox fills already.
+    /// `None` until the opening handshake is done. Messages are queued before that.
     pub(super) socket: Option<Socket>,
     pub(super) outbox: Outbox,
-    /// Wakes the connection's task, which has stored it.
+    /// Wakes the connection's task. The task has stored it.
     pub(super) waker: Option<Waker>,
-    /// One for each topic that it follows.
+    /// One for each topic that the connection follows.
     pub(super) subscriptions: Vec<SubscriptionKey>,
     pub(super) user: Option<UserId>,
     pub(super) compression: Compression,
     pub(super) ended: Option<Disconnect>,
     pub(super) heartbeat: Heartbeat,
     pub(super) unfinished: Option<Unfinished>,
-    /// It stands among the [receivers](crate::hub::shard::receivers).
+    /// True if the peer is in the queue of the [receivers](crate::hub::shard::receivers).
     pub(super) waits_to_receive: bool,
-    /// The mark of the last fan-out that has reached it: one comes by several topics.
+    /// The mark of the last fan-out that has reached the peer, so that a fan-out to several topics
+    /// queues its messages only once.
     pub(super) reached_by: u64,
     writing: Writing,
 }
 
-/// A message of which the peer has not sent the end.
+/// A message that the peer has begun to send and not ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unfinished {
     pub(super) since: Moment,
-    /// The bytes that it holds so far, and one more: so `None` takes no room in a peer.
+    /// Bytes held for the message so far, plus one. As this is never zero, an `Option<Unfinished>`
+    /// takes no more memory than an `Unfinished`.
     held: NonZeroU32,
 }
 
@@ -80,7 +83,7 @@ impl Unfinished {
         unfinished
     }
 
-    /// Returns the bytes that it holds so far.
+    /// Returns how many bytes are held for the message so far.
     pub(super) fn held_bytes(self) -> usize {
         self.held.get() as usize - 1
     }
@@ -92,7 +95,7 @@ impl Unfinished {
     }
 }
 
-/// Messages that are offered to one peer after the other.
+/// Messages that are offered to one peer after the other, with the state that this needs.
 pub(super) struct Offering<'a> {
     pub(super) segments: &'a mut Segments,
     pub(super) compressors: &'a mut Compressors,
@@ -105,26 +108,26 @@ pub(super) struct Offering<'a> {
 /// The limits beyond which a peer is a slow consumer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlowConsumerLimits {
-    /// Bytes held by the outbox of a peer that has been blocked for `blocked`.
+    /// Bytes that the outbox may hold when the socket has been blocked for `blocked`.
     pub(super) outbox_bytes: usize,
     pub(super) blocked: Duration,
-    /// The greatest age of the oldest message that waits.
+    /// Greatest age of the oldest message in the outbox.
     pub(super) behind: Duration,
 }
 
-/// The outcome of offering segments to a peer.
+/// The outcome of offering messages to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Offer {
-    /// Queued; it will be written without further ado.
+    /// Queued. The peer is in the shard's ring already, or its socket is blocked.
     Queued,
-    /// Queued, and the peer must be put into the shard's ring.
+    /// Queued, and the caller must put the peer into the shard's ring.
     QueuedFirst,
-    /// They are not for this peer.
+    /// Not queued: the messages are not for this peer, or it has them already.
     NotMeant,
     /// Refused: the peer is a slow consumer.
     Refused,
-    /// Not all offered yet: the step was over before they were compressed.
+    /// Not all are queued yet, because the step was over before they were compressed.
     Unready,
 }
 
@@ -146,7 +149,7 @@ impl Peer {
         }
     }
 
-    /// Returns what the connection holds when nothing is under way, in bytes.
+    /// Returns how many bytes of memory the connection holds when no message is under way.
     pub(super) fn base_bytes(&self) -> usize {
         match self.compression {
             Compression::Off | Compression::Shared(_) => IDLE_BYTES,
@@ -154,7 +157,7 @@ impl Peer {
         }
     }
 
-    /// Queues messages, unless the peer is so far behind that it is given up.
+    /// Queues messages, unless the peer is a slow consumer.
     pub(super) fn offer(
         &mut self,
         key: PeerKey,
@@ -191,11 +194,12 @@ impl Peer {
         }
     }
 
-    /// Bytes *and* age: a bound on bytes alone would end healthy peers at every pause.
+    /// Returns true if the peer is a slow consumer: its outbox holds too much *and* its socket has
+    /// been blocked for too long. A limit on bytes alone would end healthy peers at every pause.
     pub(super) fn is_too_slow(&self, limits: SlowConsumerLimits, now: Instant) -> bool {
         let bytes = self.outbox.held_bytes();
         let Some(since) = self.writing.blocked_since else {
-            // Without a socket nothing is ever blocked: bytes alone decide.
+            // Before the handshake is done no socket can be blocked, so only bytes count.
             return self.socket.is_none() && bytes > limits.outbox_bytes;
         };
         let is_over = bytes > limits.outbox_bytes;
@@ -203,9 +207,9 @@ impl Peer {
             || bytes > limits.outbox_bytes.saturating_mul(HARD_CAP)
     }
 
-    /// Queues the last frame; the end of the stream follows it.
+    /// Queues a Close that the FIN follows at once, because no Close of the peer is awaited.
     pub(super) fn seal_to_end(&mut self, close: Rc<Segment>) {
-        // Only if both go out at once: what waits would wait for 200 ms longer.
+        // Only if the Close is written at once: bytes ahead of it would be held back for 200 ms.
         let is_next = self.outbox.is_empty() && self.writing.blocked_since.is_none();
         if let Some(socket) = self.socket.as_ref().filter(|_| is_next) {
             socket.cork();
@@ -213,15 +217,15 @@ impl Peer {
         self.outbox.seal(close);
     }
 
-    /// Enters the ring of peers that wait for a write, unless the peer is in it, or its socket is blocked.
-    /// Returns true if the caller must put it there.
+    /// Marks the peer as one in the ring of peers that wait for a write, unless it is in the ring
+    /// already or its socket is blocked. Returns true if the caller must add it to the ring.
     pub(super) fn enter_ring(&mut self) -> bool {
         let waits = self.writing.is_in_ring || self.writing.blocked_since.is_some();
         self.writing.is_in_ring |= !waits;
         !waits
     }
 
-    /// Takes note that the peer was taken out of the ring.
+    /// Marks the peer as one that the caller has taken out of the ring.
     pub(super) fn leave_ring(&mut self) {
         self.writing.is_in_ring = false;
     }
@@ -233,43 +237,43 @@ impl Peer {
     }
 }
 
-/// Queues messages as a context of the peer's own compresses them, until the step is over. Returns true
-/// if it has all of them.
+/// Compresses messages in the peer's own context and queues them, until the step is over. Returns
+/// true if all of them are queued.
 fn push_own(
     outbox: &mut Outbox,
     key: PeerKey,
     context: &mut CompressionContext,
     offering: &mut Offering<'_>,
 ) -> bool {
-    let first = offering.segments.given_to(key);
+    let first = offering.segments.served(key);
     let messages = offering.segments.messages().iter().enumerate();
     for (index, message) in messages.skip(first) {
         if offering.allowance.is_spent() {
-            offering.segments.break_off(key, index);
+            offering.segments.set_served(key, index);
             return false;
         }
         let frame = context.compress(message.plain());
         offering
             .allowance
-            .spend(message.cost_of_form().in_context());
-        let (bytes, content) = (frame.into_bytes(), offering.segments.one());
+            .spend(message.compression_cost().in_context());
+        let (bytes, content) = (frame.into_bytes(), offering.segments.content_of_one());
         outbox.push(Segment::published(bytes, content, offering.ledger));
     }
     true
 }
 
-/// The frame that asks.
+/// Returns the Ping that a silent peer is sent.
 pub(super) fn ping() -> Bytes {
     Frame::ping().into_bytes()
 }
 
-/// Bytes that an idle connection holds, its entries in tables included.
+/// Bytes of memory that an idle connection holds, with its entries in tables.
 const IDLE_BYTES: usize = 2048;
 
-/// Bytes that a compression context of its own holds.
+/// Bytes of memory that a compression context of a connection's own holds.
 const CONTEXT_BYTES: usize = 165 * 1024;
 
-/// A blocked peer that has this many times its bound waiting is ended at once.
+/// Multiple of the outbox's limit beyond which a blocked peer is ended at once.
 const HARD_CAP: usize = 8;
 
 #[cfg(test)]
@@ -345,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_takes_what_it_gets_is_never_too_slow() {
+    fn a_peer_whose_socket_is_not_blocked_is_never_too_slow() {
         let mut peer = new_peer();
         peer.socket = Some(Socket::Other(Box::new(tokio::io::empty())));
         assert_eq!(offer(&mut peer, 10_000), Offer::QueuedFirst);
@@ -353,7 +357,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_close_that_goes_out_at_once_waits_for_the_end_of_the_stream() {
+    async fn only_a_close_that_is_written_at_once_is_corked() {
         for (queued, must_cork) in [(0, true), (1, false)] {
             let (near, _far) = pair().await;
             let mut peer = new_peer();
@@ -373,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_a_peer_in_its_handshake_is_bounded_by_bytes_alone() {
+    fn a_peer_without_a_socket_is_too_slow_by_bytes_alone() {
         let mut peer = blocked_peer(1001, Instant::now());
         peer.writing.blocked_since = None;
         peer.socket = None;

@@ -1,6 +1,6 @@
-//! The subscribers that a fan-out reaches, and which of them it has reached.
+//! The recipients of a fan-out, and a mark on those that have got its messages.
 //!
-//! Pure.
+//! Pure: no I/O and no clock.
 
 use crate::hub::{
     ids::{ConnectionId, PeerKey},
@@ -8,23 +8,24 @@ use crate::hub::{
     publication::Audience,
 };
 
-/// Those subscribers of the visited topics that messages are queued to.
+/// The subscribers to which a fan-out queues its messages.
 #[derive(Debug)]
 pub(in crate::hub) enum Recipients {
-    /// All of them: one topic is visited.
+    /// All subscribers of a single topic.
     All,
-    /// Those in the audience, each once, by whichever topic comes first.
+    /// The subscribers in an audience. A subscriber of several of the topics gets the messages
+    /// once, by the first of them.
     Once {
         audience: Audience,
-        /// The shard that has the subscribers.
+        /// The shard of the subscribers.
         shard: usize,
-        /// The number of the fan-out, which those are marked with that it has reached.
+        /// The number of the fan-out. A subscriber that has got the messages is marked with it.
         mark: u64,
     },
 }
 
 impl Recipients {
-    /// Returns true if the messages are for this subscriber and it does not have them yet.
+    /// Returns true if the messages are for this subscriber and were not queued to it yet.
     pub(in crate::hub) fn include(&self, key: PeerKey, peer: &Peer) -> bool {
         match self {
             Self::All => true,
@@ -39,7 +40,7 @@ impl Recipients {
         }
     }
 
-    /// Takes note that a subscriber has them.
+    /// Marks a subscriber to which the messages were queued.
     pub(in crate::hub) fn mark(&self, peer: &mut Peer) {
         if let Self::Once { mark, .. } = self {
             peer.reached_by = *mark;

@@ -1,24 +1,25 @@
-//! Replies to a connection during its turn, gathered so that one write takes all of them.
+//! Replies to a connection during its turn, gathered so that all of them are written at once.
 //!
-//! One buffer for all connections of a shard: a connection has it during one poll of its task and
-//! leaves it empty.
+//! All connections of a shard share one buffer. A connection uses it during one poll of its task
+//! and leaves it empty.
 
 use bytes::BufMut;
 
 use crate::wire::frame::{Frame, Kind, MAX_HEADER_BYTES, encode_message};
 
+/// Encoded frames of the replies that are gathered.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Replies(Vec<u8>);
 
 impl Replies {
-    /// Returns true if a frame with this payload fits; if not, it is queued by itself, after what was
-    /// gathered.
+    /// Returns true if a frame with a payload of this length fits. A frame that does not is queued
+    /// to the outbox, behind the gathered ones.
     pub(in crate::hub) fn fits(&self, payload_len: usize) -> bool {
         self.0.len() + MAX_HEADER_BYTES + payload_len <= MAX_BYTES
     }
 
-    /// Gathers a message, if it [fits](Self::fits). Returns false if not.
-    // Once for each message of an echo.
+    /// Gathers a message if it [fits](Self::fits). Returns false if it does not.
+    // Inlined: echo calls this once for each message.
     #[inline]
     #[must_use]
     pub(in crate::hub) fn push_message(&mut self, kind: Kind, payload: &[u8]) -> bool {
@@ -46,5 +47,5 @@ impl Replies {
     }
 }
 
-/// As much as one receive brings, if it is full and all of it is echoed.
+/// Bytes of replies that are gathered at most: as many as one receive brings, if all are echoed.
 pub(in crate::hub) const MAX_BYTES: usize = 264 * 1024;

@@ -1,4 +1,4 @@
-//! Sockets of connections: TCP, a pipe within the process, or any other stream.
+//! Sockets of connections: TCP, a pipe in this process, or any other stream.
 
 use std::{
     io::{Read, Write},
@@ -13,15 +13,15 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Whatever reads and writes.
+/// Any byte stream that can be read and written.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
-/// Plain TCP, or anything else.
+/// The byte stream of a connection.
 pub(crate) enum Socket {
     Tcp(TcpStream),
-    /// To this process itself, which need not be asked whether it lives.
+    /// A pipe in this process, for a subscription of the process itself. It needs no heartbeat.
     Pipe(DuplexStream),
     Other(Box<dyn Stream>),
 }
@@ -35,29 +35,29 @@ impl Socket {
         }
     }
 
-    /// Corks the socket, so that a Close and the end of the stream share one TCP segment, which saves a tenth
-    /// of what a short connection costs. Only for what is followed by the end at once: Linux keeps corked
-    /// data for up to 200 ms.
+    /// Corks the socket, so that a Close and the FIN share one TCP segment, which saves a tenth of
+    /// the cost of a short connection. The stream must be shut down right after the Close: Linux
+    /// holds corked data for up to 200 ms.
     pub(in crate::hub) fn cork(&self) {
         if let Self::Tcp(tcp) = self {
-            // If it fails there is a segment more.
+            // If this fails, the FIN takes a TCP segment of its own.
             let _ = SockRef::from(tcp).set_tcp_cork(true);
         }
     }
 
-    /// Writes `bytes`, as far as they are taken at once, and ends the stream. Nobody is there to be
-    /// told if that fails.
-    pub(in crate::hub) fn say_last(mut self, bytes: &[u8]) {
+    /// Writes `bytes`, as far as the socket takes them at once, and shuts it down. Errors are
+    /// ignored, because the connection ends in any case.
+    pub(in crate::hub) fn write_last(mut self, bytes: &[u8]) {
         if let Self::Tcp(tcp) = &self {
-            // Past the event loop, which need not know yet that the socket takes something.
+            // By a direct system call: tokio may not know yet that the socket can be written.
             let socket = SockRef::from(tcp);
             let _ = (&*socket).write(bytes);
             let _ = socket.shutdown(Shutdown::Write);
-            // What is left unread would have the kernel reset the connection, and the peer might
-            // lose what it has not read.
+            // If received bytes were left unread, the kernel would reset the connection, and the
+            // peer might lose bytes that it has not read yet.
             let mut unread = [0; 4096];
             let is_read = |_: &usize| matches!((&*socket).read(&mut unread), Ok(1..));
-            let _ = (0..MAX_UNREAD_PIECES).take_while(is_read).count();
+            let _ = (0..MAX_DISCARDING_READS).take_while(is_read).count();
             return;
         }
         let mut cx = Context::from_waker(Waker::noop());
@@ -66,9 +66,9 @@ impl Socket {
     }
 }
 
-/// Pieces of unread bytes that are thrown away, at most: a peer that has sent more than 256 KiB meanwhile may
-/// lose the last word.
-const MAX_UNREAD_PIECES: usize = 64;
+/// Number of reads, of 4 KiB each, that discard unread bytes at most. A peer that has sent more
+/// than 256 KiB by then may lose the Close.
+const MAX_DISCARDING_READS: usize = 64;
 
 #[cfg(test)]
 pub(in crate::hub) mod tests {
@@ -79,7 +79,7 @@ pub(in crate::hub) mod tests {
 
     use super::*;
 
-    /// A socket over TCP, and the other end of it.
+    /// Returns a TCP socket and the other end of it.
     pub(in crate::hub) async fn pair() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap());
@@ -95,7 +95,7 @@ pub(in crate::hub) mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_corked_comes_with_the_end_of_the_stream() {
+    async fn corked_bytes_are_sent_when_the_stream_is_shut_down() {
         let (mut near, mut far) = pair().await;
         near.cork();
         assert!(is_corked(&near));

@@ -1,4 +1,4 @@
-//! Writing to a peer, and holding up whoever does not take what it is answered.
+//! Writing to a peer, and backpressure: a peer that does not take its replies is not read.
 
 use std::{
     io::{self, IoSlice},
@@ -33,17 +33,17 @@ use crate::{
 pub(in crate::hub) enum Written {
     /// All was written, or the socket takes no more now.
     Done,
-    /// The peer has had its share, and its socket might take more.
+    /// The peer's share of [`SHARE_BYTES`] was written, and its socket might take more.
     Share,
 }
 
 impl Peer {
-    /// Writes what the peer was answered during its turn: straight away if nothing waits before
-    /// it. What the socket does not take is queued.
+    /// Writes the replies of the peer's turn directly to the socket, if nothing waits in the
+    /// outbox. Bytes that the socket does not take are queued.
     ///
     /// # Errors
     ///
-    /// The socket's. Nothing can be written any more.
+    /// The socket has failed. Nothing can be written any more.
     pub(in crate::hub) fn write_replies(
         &mut self,
         replies: &mut Replies,
@@ -72,7 +72,7 @@ impl Peer {
         Ok(())
     }
 
-    /// Queues what the peer was answered during its turn, but for what the socket has `taken`.
+    /// Queues the replies of the peer's turn, except the `taken` bytes that the socket has taken.
     pub(in crate::hub) fn queue_replies(
         &mut self,
         replies: &mut Replies,
@@ -81,9 +81,9 @@ impl Peer {
     ) {
         let rest = &replies.as_bytes()[taken..];
         if !rest.is_empty() {
-            self.writing.owed_bytes += rest.len() + DELIVERY_BYTES;
-            ledger.look();
-            let rest = Segment::of_its_own(Bytes::copy_from_slice(rest), ledger);
+            self.writing.reply_bytes += rest.len() + DELIVERY_BYTES;
+            ledger.read_clock();
+            let rest = Segment::unshared(Bytes::copy_from_slice(rest), ledger);
             if taken > 0 {
                 self.outbox.push_rest(rest);
             } else {
@@ -93,19 +93,20 @@ impl Peer {
         replies.clear();
     }
 
-    /// Writes until the outbox is empty, or the socket takes no more, which then wakes the
-    /// connection's task, or it has taken 256 KiB. One vectored write takes up to 64 segments.
+    /// Writes the outbox until it is empty, or 256 KiB are written, or the socket takes no more. A
+    /// blocked socket wakes the connection's task when it can be written again. One vectored write
+    /// has up to 64 segments.
     ///
     /// # Errors
     ///
-    /// The socket's. Nothing can be written any more.
+    /// The socket has failed. Nothing can be written any more.
     pub(in crate::hub) fn write(&mut self, metrics: &ShardMetrics) -> io::Result<Written> {
         let (Some(socket), Some(waker)) = (&mut self.socket, &self.waker) else {
-            return Ok(Written::Done); // The connection's task writes when it starts.
+            return Ok(Written::Done); // The connection's task will write when it starts.
         };
         let mut cx = Context::from_waker(waker);
         let mut share = SHARE_BYTES;
-        let is_awaited = self.ended.is_some() && !self.outbox.is_empty();
+        let must_wake = self.ended.is_some() && !self.outbox.is_empty();
         while !self.outbox.is_empty() {
             if share == 0 {
                 return Ok(Written::Share);
@@ -115,7 +116,7 @@ impl Peer {
                 Poll::Ready(Ok(count)) => {
                     self.outbox.written(count);
                     share = share.saturating_sub(count);
-                    // It takes something: if it is blocked, then from now on.
+                    // The socket takes bytes again. If it blocks next, the time starts anew.
                     self.writing.blocked_since = None;
                     self.writing.has_taken = true;
                 }
@@ -130,22 +131,22 @@ impl Peer {
             metrics.writes.increment();
         }
         self.writing.blocked_since = None;
-        // A stream may hold back what it has taken, as TLS does; if it can't be flushed now, it
-        // wakes the connection's task, which comes back here.
+        // A stream may buffer bytes, as TLS does. If it can't be flushed now, it wakes the
+        // connection's task, which calls this again.
         if let Poll::Ready(flushed) = socket.stream().poll_flush(&mut cx) {
             flushed?;
         }
-        self.writing.owed_bytes = 0;
+        self.writing.reply_bytes = 0;
         if self.writing.reading == ReaderState::HeldByOutbox {
             self.writing.reading = ReaderState::GoesOn;
             waker.wake_by_ref();
-        } else if is_awaited {
+        } else if must_wake {
             waker.wake_by_ref();
         }
         Ok(Written::Done)
     }
 
-    /// Queues an answer to what the peer itself said.
+    /// Gathers a reply, compressed if it may be, or queues it if it is too large for `replies`.
     pub(in crate::hub) fn reply(
         &mut self,
         message: Frame,
@@ -153,21 +154,21 @@ impl Peer {
         compressors: &mut Compressors,
         ledger: &Rc<Ledger>,
     ) {
-        let frame = self.compression.form(message, compressors);
+        let frame = self.compression.compress_reply(message, compressors);
         if replies.fits(frame.wire_len()) {
             return replies.push(&frame);
         }
         self.queue_replies(replies, 0, ledger);
-        self.writing.owed_bytes += frame.wire_len() + DELIVERY_BYTES;
-        ledger.look();
-        let frame = Segment::of_its_own(frame.into_bytes(), ledger);
+        self.writing.reply_bytes += frame.wire_len() + DELIVERY_BYTES;
+        ledger.read_clock();
+        let frame = Segment::unshared(frame.into_bytes(), ledger);
         self.outbox.push(frame);
     }
 
-    /// Holds the reader up if the connection owes too much to be read on: its task is woken when that is
-    /// written. Returns true if it is held up.
+    /// Holds the reader up if more than 256 KiB of replies wait in the outbox. The connection's
+    /// task is woken when the outbox is written. Returns true if the reader is held up.
     pub(in crate::hub) fn hold_reader_if_behind(&mut self) -> bool {
-        let is_behind = self.writing.owed_bytes > HELD_READER_BYTES;
+        let is_behind = self.writing.reply_bytes > HELD_READER_BYTES;
         self.writing.reading = if is_behind {
             ReaderState::HeldByOutbox
         } else {
@@ -176,7 +177,7 @@ impl Peer {
         is_behind
     }
 
-    /// Takes note of whether the peer waits with a publication for room in the hub.
+    /// Sets whether the connection waits for a permit to publish, and so is not read.
     pub(in crate::hub) fn wait_for_hub(&mut self, waits: bool) {
         self.writing.reading = if waits {
             ReaderState::HeldByHub
@@ -185,13 +186,14 @@ impl Peer {
         };
     }
 
-    /// Returns true if the peer is not read until its publication has room in the hub.
+    /// Returns true if the connection waits for a permit to publish, and so is not read.
     pub(in crate::hub) fn is_held_by_hub(&self) -> bool {
         self.writing.reading == ReaderState::HeldByHub
     }
 
-    /// Decides at a sweep whether the peer's silence is excused, because it is not read: the hub holds it
-    /// up, or it has taken some of what it was sent since the last sweep. The next sweep starts anew.
+    /// Returns true in a sweep if the peer's silence means nothing, because the peer is not read:
+    /// it waits for a permit to publish, or its outbox holds the reader up and the socket has taken
+    /// bytes since the last sweep.
     pub(in crate::hub) fn excuse_silence(&mut self) -> bool {
         let has_taken = std::mem::take(&mut self.writing.has_taken);
         match self.writing.reading {
@@ -202,7 +204,8 @@ impl Peer {
     }
 }
 
-/// Bytes written to a peer at a time: more than most sockets take, and some 60 us.
+/// Bytes that are written to a peer at a time, at most. That takes some 60 us, and most sockets
+/// take fewer bytes.
 pub(in crate::hub) const SHARE_BYTES: usize = 256 * 1024;
 
 fn poll_write(
@@ -218,12 +221,13 @@ fn poll_write(
     socket.poll_write_vectored(cx, &slices[..count])
 }
 
-/// More slices than this never paid (the kernel takes up to 1,024); they live on the stack.
+/// Number of slices in a vectored write, at most. They are on the stack. The kernel takes up to
+/// 1,024, but more than 64 were never faster.
 const MAX_SLICES: usize = 64;
 
-/// A peer that was answered this much and does not take it is not read: whoever floods and does
-/// not read what it gets back is held up by TCP. What others publish to it does not count. Four
-/// times what the kernel takes unsent.
+/// Bytes of untaken replies beyond which a peer is not read, so that TCP flow control stops a
+/// client that floods the server and does not read the replies. Messages that were published to the
+/// peer do not count. This is four times the bytes that the kernel takes and has not sent.
 const HELD_READER_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
@@ -239,27 +243,27 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_peer_was_answered_holds_up_its_reading() {
+    fn replies_in_the_outbox_hold_the_reader_up_and_publications_do_not() {
         let mut peer = new_peer();
         let ledger = Ledger::new(Budget::new(u64::MAX));
         let large = Bytes::from(vec![0; 2 * HELD_READER_BYTES]);
-        peer.outbox.push(Segment::of_its_own(large, &ledger));
+        peer.outbox.push(Segment::unshared(large, &ledger));
         assert!(!peer.hold_reader_if_behind());
         let mut compressors = Compressors::new(&HubConfig::default().deflate, ledger.budget());
-        let answer = Frame::binary(&vec![0; 2 * HELD_READER_BYTES]);
-        peer.reply(answer, &mut Replies::default(), &mut compressors, &ledger);
+        let reply = Frame::binary(&vec![0; 2 * HELD_READER_BYTES]);
+        peer.reply(reply, &mut Replies::default(), &mut compressors, &ledger);
         assert!(peer.hold_reader_if_behind());
     }
 
     #[test]
-    fn a_peer_that_is_not_read_lives_as_long_as_it_takes_something() {
+    fn the_silence_of_a_peer_that_is_not_read_is_excused_while_its_socket_takes_bytes() {
         let mut peer = new_peer();
         peer.writing.reading = ReaderState::HeldByOutbox;
         assert!(!peer.excuse_silence());
         peer.writing.has_taken = true;
         assert!(peer.excuse_silence());
-        assert!(!peer.excuse_silence(), "nothing since");
+        assert!(!peer.excuse_silence(), "no bytes since the last sweep");
         peer.wait_for_hub(true);
-        assert!(peer.excuse_silence(), "it is not read because of others");
+        assert!(peer.excuse_silence(), "it waits for a permit");
     }
 }

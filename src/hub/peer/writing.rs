@@ -1,18 +1,19 @@
-//! The state of the writing to a peer, and of the reading that depends on it.
+//! The state of writing to a peer, and of reading from it, which depends on the writing.
 
 use std::time::Instant;
 
-/// The state of the writing to a peer.
+/// The state of writing to a peer.
 #[derive(Debug, Default)]
 pub(super) struct Writing {
-    /// It waits for its turn in the shard's ring.
+    /// True if the peer is in the shard's ring of peers that wait for a write.
     pub(super) is_in_ring: bool,
-    /// Bytes held for replies that it has not taken; zero again when all is written.
-    pub(super) owed_bytes: usize,
+    /// Bytes held for replies that were queued since the outbox was last empty.
+    pub(super) reply_bytes: usize,
     pub(super) reading: ReaderState,
-    /// The socket took something since the last sweep.
+    /// True if the socket has taken bytes since the last sweep.
     pub(super) has_taken: bool,
-    /// The socket takes no more, since then; the connection's task is woken when it does.
+    /// Time at which the socket stopped taking bytes. When it takes bytes again, it wakes the
+    /// connection's task.
     pub(super) blocked_since: Option<Instant>,
 }
 
@@ -21,8 +22,8 @@ pub(super) struct Writing {
 pub(super) enum ReaderState {
     #[default]
     GoesOn,
-    /// Not until its publication has room in the hub.
+    /// Nothing is read until the connection has a permit to publish.
     HeldByHub,
-    /// Not until all of the outbox is written.
+    /// Nothing is read until all of the outbox is written.
     HeldByOutbox,
 }

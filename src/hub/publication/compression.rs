@@ -1,8 +1,9 @@
-//! How messages are compressed towards a connection, and the compressors of a shard.
+//! Compression of messages for connections with permessage-deflate, and the compressors of a shard.
 //!
-//! Nobody's frames depend on what was sent before (RFC 7692 §7.1.1), so that connections with the
-//! same window share what was compressed once; all but those few that were granted a context of
-//! their own, which is large, and which makes their frames nobody else's.
+//! Most connections get every message compressed by itself, without context takeover (RFC 7692
+//! §7.1.1). So a message is compressed once for all connections with the same window. A few
+//! connections are granted a compression context of their own. It takes much memory, and no other
+//! connection can use the frames that it compresses.
 
 use std::{fmt, iter::Sum, ops::Add, sync::Arc};
 
@@ -18,15 +19,16 @@ use crate::{
     },
 };
 
-/// How messages are compressed towards one connection.
+/// The way in which messages for one connection are compressed.
 #[derive(Debug, Default)]
 pub(in crate::hub) enum Compression {
-    /// Not at all.
+    /// Messages are not compressed.
     #[default]
     Off,
-    /// As for everybody else with this window.
+    /// Each message is compressed by itself, once for all connections with this window.
     Shared(WindowBits),
-    /// In a context of its own, in which later messages refer to earlier ones.
+    /// Messages are compressed in a context of this connection alone, in which later messages refer
+    /// to earlier ones.
     Own(Box<CompressionContext>),
 }
 
@@ -34,49 +36,50 @@ pub(in crate::hub) enum Compression {
 #[derive(Debug)]
 pub(crate) struct Agreed {
     pub(crate) agreement: Agreement,
+    /// The permit for a compression context of the connection's own, if one was granted.
     permit: Option<OwnedSemaphorePermit>,
 }
 
-/// A connection's own compressor.
+/// The compressor of one connection, with a context of its own.
 pub(in crate::hub) struct CompressionContext {
     deflater: Deflater,
     min_bytes: usize,
     _permit: OwnedSemaphorePermit,
 }
 
-/// The compressors of a shard, one for each window; each is made when it is first needed.
+/// The compressors of a shard, one for each window. Each is made when it is first needed.
 #[derive(Debug)]
 pub(in crate::hub) struct Compressors {
     min_bytes: usize,
     budget: Arc<Budget>,
     by_window: [Option<Box<Deflater>>; WindowBits::ALL.len()],
-    /// How many connections want messages compressed for each window.
-    wanted_by: [usize; WindowBits::ALL.len()],
+    /// Number of connections with each window.
+    connections: [usize; WindowBits::ALL.len()],
 }
 
-/// How many connections may have a context of their own.
+/// The limited number of compression contexts that connections may have.
 #[derive(Debug)]
 pub(in crate::hub) struct Contexts {
-    most: usize,
-    left: Arc<Semaphore>,
+    limit: usize,
+    free: Arc<Semaphore>,
 }
 
 impl Contexts {
     pub(in crate::hub) fn new(config: &config::Deflate) -> Self {
         Self {
-            most: config.contexts,
-            left: Arc::new(Semaphore::new(config.contexts)),
+            limit: config.contexts,
+            free: Arc::new(Semaphore::new(config.contexts)),
         }
     }
 
-    /// Returns how many connections have one.
+    /// Returns how many connections have a context.
     pub(in crate::hub) fn granted(&self) -> usize {
-        self.most.saturating_sub(self.left.available_permits())
+        self.limit.saturating_sub(self.free.available_permits())
     }
 
-    /// Grants the connection a context of its own if it agreed to one and one is left.
+    /// Grants a connection a context of its own, if the agreement allows that and one is left.
     pub(in crate::hub) fn grant(&self, mut agreement: Agreement) -> Agreed {
-        let wanted = agreement.keeps_context.then(|| Arc::clone(&self.left));
+        let wanted = agreement.keeps_context.then(|| Arc::clone(&self.free));
         let permit = wanted.and_then(|contexts| contexts.try_acquire_owned().ok());
         agreement.keeps_context = permit.is_some();
         Agreed { agreement, permit }
@@ -102,9 +105,13 @@ impl Compression {
         matches!(self, Self::Off)
     }
 
-    /// A message that is for this connection alone, as it takes it. A [large](is_large) one stays as
-    /// it is.
-    pub(in crate::hub) fn form(&mut self, message: Frame, compressors: &mut Compressors) -> Frame {
+    /// Returns a message for this connection alone, compressed for it unless it is
+    /// [large](is_large).
+    pub(in crate::hub) fn compress_reply(
+        &mut self,
+        message: Frame,
+        compressors: &mut Compressors,
+    ) -> Frame {
         match self {
             Self::Off => message,
             _ if is_large(&message) => message,
@@ -113,8 +120,9 @@ impl Compression {
         }
     }
 
-    /// Returns what [that](Self::form) may take for a message of so many bytes, in nanoseconds.
-    pub(in crate::hub) fn cost_of_form(&self, bytes: usize) -> u64 {
+    /// Returns the cost of [`compress_reply`](Self::compress_reply) for a message of `bytes`, in
+    /// nanoseconds.
+    pub(in crate::hub) fn cost_of_reply(&self, bytes: usize) -> u64 {
         let cost = Cost::of(bytes);
         match self {
             Self::Off => 0,
@@ -125,8 +133,8 @@ impl Compression {
 }
 
 impl CompressionContext {
-    /// The message, compressed if it is large enough for that and not [too large](is_large); in the
-    /// order in which it is sent.
+    /// Returns the message, compressed unless it is too small or [too large](is_large) for that.
+    /// Messages must be compressed in the order in which they are sent.
     pub(in crate::hub) fn compress(&mut self, message: &Frame) -> Frame {
         if is_large(message) {
             return message.clone();
@@ -141,33 +149,33 @@ impl Compressors {
             min_bytes: config.min_bytes,
             budget: Arc::clone(budget),
             by_window: Default::default(),
-            wanted_by: Default::default(),
+            connections: Default::default(),
         }
     }
 
-    /// Returns what compressed messages that are shared are charged to.
+    /// Returns the budget to which shared compressed messages are charged.
     pub(in crate::hub) fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }
 
-    /// Takes note that one more connection wants messages compressed for a window.
-    pub(in crate::hub) fn want(&mut self, window: WindowBits) {
-        self.wanted_by[window.index()] += 1;
+    /// Counts one more connection with this window.
+    pub(in crate::hub) fn add_connection(&mut self, window: WindowBits) {
+        self.connections[window.index()] += 1;
     }
 
-    /// Takes note that a connection with this window has gone.
-    pub(in crate::hub) fn no_longer_want(&mut self, window: WindowBits) {
-        self.wanted_by[window.index()] -= 1;
+    /// Counts one connection fewer with this window.
+    pub(in crate::hub) fn remove_connection(&mut self, window: WindowBits) {
+        self.connections[window.index()] -= 1;
     }
 
-    /// Returns the windows that are wanted.
+    /// Returns the windows of the shard's connections.
     pub(in crate::hub) fn windows(&self) -> Windows {
-        let wanted = |window: &WindowBits| self.wanted_by[window.index()] > 0;
-        let wanted = WindowBits::ALL.into_iter().filter(wanted);
-        Windows(wanted.map(|window| 1 << window.index()).sum())
+        let is_used = |window: &WindowBits| self.connections[window.index()] > 0;
+        let used = WindowBits::ALL.into_iter().filter(is_used);
+        Windows(used.map(|window| 1 << window.index()).sum())
     }
 
-    /// The message, compressed if that makes it smaller.
+    /// Returns the message, compressed for a window if that makes it smaller.
     pub(in crate::hub) fn compress(&mut self, message: &Frame, window: WindowBits) -> Frame {
         let deflater =
             self.by_window[window.index()].get_or_insert_with(|| Box::new(Deflater::new(window)));
@@ -180,33 +188,36 @@ pub(in crate::hub) fn is_large(message: &Frame) -> bool {
     message.payload().len() > MAX_AT_ONCE
 }
 
-/// The largest message that is compressed in one go: up to 0.7 ms, and the default limit.
+/// Bytes of the largest message that is compressed in one go, which takes up to 0.7 ms. The default
+/// limit of messages is the same.
 const MAX_AT_ONCE: usize = 64 * 1024;
 
-/// Windows that messages are compressed for, a bit each.
+/// A set of windows for which messages are compressed, with a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Windows(pub(in crate::hub) u8);
 
-/// The forms in which a shard compresses what is published.
+/// The compressed forms of each message that a shard needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Forms {
     pub(in crate::hub) windows: Windows,
-    /// Connections with a context of their own.
+    /// Number of connections with a context of their own.
     pub(in crate::hub) contexts: usize,
 }
 
-/// The time that compressing messages once may take, in nanoseconds: none for those who get them as
-/// they are.
+/// The cost of compressing messages, in nanoseconds. It is zero for a form in which they are sent
+/// uncompressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Cost {
     /// For any window but the smallest.
     window: u64,
+    /// For the smallest window, which compresses only messages that fit into it.
     smallest: u64,
+    /// In a context of a connection's own, which compresses no [large](is_large) messages.
     context: u64,
 }
 
 impl Cost {
-    /// Returns that of a message of so many bytes.
+    /// Returns the cost of compressing a message of `bytes`.
     pub(in crate::hub) fn of(bytes: usize) -> Self {
         let cost = RESET + cost_of_piece(bytes);
         let up_to = |most: usize| if bytes <= most { cost } else { 0 };
@@ -229,6 +240,7 @@ impl Cost {
         self.context
     }
 
+    /// Returns the cost of compressing the messages in all of `forms`.
     pub(in crate::hub) fn in_forms(self, forms: Forms) -> u64 {
         let smallest = 1 << WindowBits::MIN.index();
         let Windows(windows) = forms.windows;
@@ -256,16 +268,17 @@ impl Sum for Cost {
     }
 }
 
-/// Returns what it may take to compress a piece of a message, in nanoseconds.
+/// Returns the cost of compressing `bytes` of a message, in nanoseconds.
 pub(in crate::hub) fn cost_of_piece(bytes: usize) -> u64 {
     bytes as u64 * BYTE
 }
 
-/// What the compressor needs to forget the message before, in nanoseconds (measured).
+/// The cost of resetting a compressor between two messages, in nanoseconds (measured).
 const RESET: u64 = 4_000;
 
-/// What it takes to compress a byte, in nanoseconds. Measured: 7 to 11 for noise and for text of
-/// few repetitions; 0.1 to 1 for what is easy, but nobody has to send that.
+/// The cost of compressing a byte, in nanoseconds. Measured: 7 to 11 for noise and for text with
+/// few repetitions. Data that is easy to compress takes 0.1 to 1, but clients choose what they
+/// send.
 const BYTE: u64 = 10;
 
 fn compress(deflater: &mut Deflater, min_bytes: usize, message: &Frame) -> Frame {
@@ -291,18 +304,18 @@ mod tests {
     use crate::wire::extension;
 
     #[test]
-    fn a_reply_costs_nothing_to_compress_if_it_is_sent_as_it_is() {
+    fn a_reply_that_is_sent_uncompressed_has_no_cost_of_compressing() {
         let large = MAX_AT_ONCE + 1;
-        let cost = |window, bytes| Compression::Shared(window).cost_of_form(bytes);
+        let cost = |window, bytes| Compression::Shared(window).cost_of_reply(bytes);
         assert!(cost(WindowBits::MAX, MAX_AT_ONCE) > 500_000);
         assert_eq!(cost(WindowBits::MAX, large), 0);
         assert!(cost(WindowBits::MIN, 256) > 0);
         assert_eq!(cost(WindowBits::MIN, 257), 0);
-        assert_eq!(Compression::Off.cost_of_form(100), 0);
+        assert_eq!(Compression::Off.cost_of_reply(100), 0);
     }
 
     #[test]
-    fn one_that_wants_no_context_keeps_none_from_others() {
+    fn a_connection_that_wants_no_context_takes_none_from_the_limited_number() {
         let contexts = Contexts::new(&config::Deflate {
             contexts: 1,
             ..config::Deflate::default()
@@ -315,10 +328,10 @@ mod tests {
             assert_eq!(agreed.permit.is_some(), agreed.agreement.keeps_context);
             agreed.agreement.keeps_context
         };
-        let forgetful = grant("permessage-deflate; server_no_context_takeover");
+        let without_context = grant("permessage-deflate; server_no_context_takeover");
         assert!(keeps(&grant("permessage-deflate")));
-        assert!(!keeps(&forgetful));
-        let _one = grant("permessage-deflate");
+        assert!(!keeps(&without_context));
+        let _granted = grant("permessage-deflate");
         assert!(!keeps(&grant("permessage-deflate")));
     }
 }

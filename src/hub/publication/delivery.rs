@@ -1,4 +1,4 @@
-//! A publication on its way to one shard, and the work that it makes there.
+//! Deliveries: publications on their way to one shard, and the work that they cause there.
 
 use std::{
     ops::{AddAssign, Deref},
@@ -11,7 +11,7 @@ use crate::hub::{
     publication::{Audience, Publication, compression::Forms},
 };
 
-/// A publication on its way to one shard.
+/// A publication on its way to one shard, through the shard's inbox.
 #[derive(Debug)]
 pub(in crate::hub) struct Delivery {
     pub(in crate::hub) publication: Arc<Publication>,
@@ -19,24 +19,24 @@ pub(in crate::hub) struct Delivery {
     pub(in crate::hub) load: Load,
 }
 
-/// The topics on the shard that a publication is for, in the publisher's order.
+/// The topics of a publication that have subscribers on the shard, in the publisher's order.
 #[derive(Debug)]
 pub(in crate::hub) enum Targets {
     One(Target),
     Several(Vec<Target>),
 }
 
-/// A topic on a shard, and the place of a publication in the topic's order.
+/// A topic on a shard, and the number of a publication in the topic's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hub) struct Target {
     pub(in crate::hub) topic: TopicKey,
     pub(in crate::hub) number: u64,
 }
 
-/// What deliveries mean for a shard.
+/// The load of deliveries on a shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Load {
-    /// What it takes to make them, in nanoseconds.
+    /// Estimated work, in nanoseconds.
     pub(in crate::hub) work: u64,
     pub(in crate::hub) messages: u64,
 }
@@ -60,8 +60,8 @@ impl AddAssign for Load {
 }
 
 impl Delivery {
-    /// Makes one to a shard where the topics have so many subscribers, and which compresses it in
-    /// these `forms`.
+    /// Makes a delivery to a shard that has `subscribers` of the topics, and that compresses the
+    /// messages in `forms`.
     pub(in crate::hub) fn new(
         publication: &Arc<Publication>,
         targets: Targets,
@@ -69,10 +69,10 @@ impl Delivery {
         forms: Forms,
     ) -> Self {
         let messages = publication.messages.len();
-        let delivered = delivered(subscribers, messages, publication.wire_bytes);
-        let compressed = publication.cost_of_form.in_forms(forms) * NOT_CHEAPER_TOGETHER;
+        let delivery = cost_of_delivery(subscribers, messages, publication.wire_bytes);
+        let compression = publication.compression_cost.in_forms(forms) * COMPRESSION_FACTOR;
         let load = Load {
-            work: publication.held_bytes as u64 * HELD_BYTE + delivered + compressed,
+            work: publication.held_bytes as u64 * HELD_BYTE + delivery + compression,
             messages: messages as u64,
         };
         Self {
@@ -82,7 +82,7 @@ impl Delivery {
         }
     }
 
-    /// Returns the topic, if no subscriber of it is to be left out.
+    /// Returns the target if the delivery is for all subscribers of a single topic.
     pub(in crate::hub) fn for_everyone(&self) -> Option<Target> {
         match (&self.targets, &self.publication.audience) {
             (Targets::One(target), Audience::Everyone) => Some(*target),
@@ -91,27 +91,29 @@ impl Delivery {
     }
 }
 
-/// Returns what it takes to deliver so many messages of so many bytes in all, in nanoseconds.
-pub(in crate::hub) fn delivered(subscribers: usize, messages: usize, bytes: usize) -> u64 {
+/// Returns the cost of delivering `messages`, of `bytes` in all, to `subscribers`, in nanoseconds.
+pub(in crate::hub) fn cost_of_delivery(subscribers: usize, messages: usize, bytes: usize) -> u64 {
     let each = DELIVERY * messages as u64 + bytes as u64 / BYTES_PER_NANOSECOND;
     subscribers as u64 * each
 }
 
-/// What a message costs for each subscriber in a batch, in nanoseconds, besides its bytes.
-/// Measured: 30 with 64 bytes, 2,500 where each has a write of its own.
+/// The cost of a message for each subscriber, in nanoseconds, besides that of its bytes. Measured
+/// with 64 bytes: 30 in a batch, and 2,500 if each message has a write of its own.
 const DELIVERY: u64 = 30;
 
-/// Bytes that the kernel takes for a subscriber in a nanosecond. Measured: 3 to 6.
+/// Number of bytes that a subscriber's socket takes in a nanosecond. Measured: 3 to 6.
 const BYTES_PER_NANOSECOND: u64 = 4;
 
-/// What a byte counts for while it is held, in nanoseconds: the bound of an inbox is one of memory,
-/// too.
+/// Nanoseconds that each byte of memory counts for, because the bound on an inbox's work also
+/// bounds its memory.
 const HELD_BYTE: u64 = 5;
 
-/// A few messages may be four times the work of many, because what goes together costs less.
-/// Compressing does not, and is reckoned by so much more, and half as much again: what does not get
-/// smaller has to be written, too.
-const NOT_CHEAPER_TOGETHER: u64 = 6;
+/// Factor by which the cost of compressing is multiplied in the work of a delivery. An inbox may
+/// hold four times as much work while its messages are few, because messages that are delivered
+/// together cost less than each alone. Compressing does not get cheaper together, so it counts four
+/// times, and half as much again, because a message that does not get smaller still has to be
+/// written in full.
+const COMPRESSION_FACTOR: u64 = 6;
 
 #[cfg(test)]
 mod tests {
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_weighs_what_it_costs() {
+    fn the_work_of_a_delivery_grows_with_subscribers_messages_bytes_and_memory() {
         let publication = |bytes: usize, count: usize| {
             let messages = vec![Message::binary(&vec![0; bytes]); count].into_iter();
             let (config, budget) = (config::Deflate::default(), Budget::new(u64::MAX));
@@ -149,7 +151,7 @@ mod tests {
         assert!(work(64 * 1024, 1, 1_000) > 100 * work(1, 1, 1_000));
         assert!(
             work(1 << 20, 1, 1) > (1 << 20) * HELD_BYTE,
-            "memory counts, too"
+            "held memory counts, too"
         );
     }
 
@@ -179,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_weighs_what_it_costs_to_compress_if_it_is_compressed() {
+    fn the_work_of_a_delivery_includes_the_cost_of_compressing_it() {
         let seven_forms = work_in(windows(0b1111_1110), 1000) - work_in(windows(0), 1000);
         assert!(seven_forms >= 7 * 13_000, "{seven_forms}");
         assert_eq!(work_in(windows(0b1111_1111), 63), work_in(windows(0), 63));
     }
 
     #[test]
-    fn compressing_weighs_nothing_where_a_message_is_sent_as_it_is() {
+    fn a_form_in_which_a_message_is_sent_uncompressed_adds_no_work() {
         let compressing = |forms, bytes| work_in(forms, bytes) - work_in(windows(0), bytes);
         assert!(compressing(contexts(7), 64 * 1024) > 0);
         assert_eq!(compressing(contexts(7), 64 * 1024 + 1), 0);

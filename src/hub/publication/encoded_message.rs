@@ -1,4 +1,4 @@
-//! Messages on their way to the subscribers, in every form in which these take them.
+//! Messages on their way to their subscribers, plain and in all compressed forms.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,16 +12,16 @@ use crate::{
     wire::{extension::WindowBits, frame::Frame},
 };
 
-/// A message, encoded once; compressed once for each window that a subscriber asks for, on the
-/// shard that comes to it first, and shared by all.
+/// A message that is encoded once, and compressed once for each window that a subscriber has. The
+/// shard that needs a form first makes it, and all shards share it.
 #[derive(Clone, Debug)]
 pub(crate) struct EncodedMessage {
     plain: Frame,
-    /// `None` if it is never compressed: deflate is off, or it is too small.
+    /// `None` if the message is never compressed: deflate is off, or the message is too small.
     compressed: Option<Arc<CompressedForms>>,
 }
 
-/// By window.
+/// The compressed frame for each window.
 type CompressedForms = [OnceLock<Frame>; WindowBits::ALL.len()];
 
 impl EncodedMessage {
@@ -31,8 +31,8 @@ impl EncodedMessage {
         config: &config::Deflate,
         budget: &Arc<Budget>,
     ) -> Self {
-        let is_worth_it = config.enabled && message.payload().len() >= config.min_bytes;
-        let compressed: Option<Arc<CompressedForms>> = is_worth_it.then(Arc::default);
+        let is_compressible = config.enabled && message.payload().len() >= config.min_bytes;
+        let compressed: Option<Arc<CompressedForms>> = is_compressible.then(Arc::default);
         let besides = MESSAGE_BYTES + compressed.as_deref().map_or(0, size_of_val);
         Self {
             plain: message.into_frame().map(|bytes| budget.own(bytes, besides)),
@@ -40,14 +40,15 @@ impl EncodedMessage {
         }
     }
 
-    /// Returns the memory that it holds before it is compressed, in bytes: a tiny one is not free.
+    /// Returns how many bytes of memory the message holds before it is compressed. Even a message
+    /// without payload holds some.
     pub(crate) fn held_bytes(&self) -> usize {
         let forms = self.compressed.as_deref().map_or(0, size_of_val);
         self.plain.wire_len() + MESSAGE_BYTES + forms
     }
 
-    /// Returns what it may take to compress it once.
-    pub(in crate::hub) fn cost_of_form(&self) -> Cost {
+    /// Returns the cost of compressing the message.
+    pub(in crate::hub) fn compression_cost(&self) -> Cost {
         match self.compressed {
             Some(_) => Cost::of(self.plain.payload().len()),
             None => Cost::default(),
@@ -58,10 +59,10 @@ impl EncodedMessage {
         &self.plain
     }
 
-    /// Returns its frame for subscribers with this window, if that is there or can be made at once:
-    /// a large one is to be compressed in steps, and [shared](Self::share) then. A shard that comes
-    /// to a small one while another one is compressing it waits for that: it is shorter than doing
-    /// it again.
+    /// Returns the frame for subscribers with this window, or `None` if the message is large and
+    /// not yet compressed: then the caller has to compress it in steps and [share](Self::share) the
+    /// frame. If another shard is just compressing a small message, this waits for that, which
+    /// takes less time than compressing it again.
     pub(in crate::hub) fn compressed(
         &self,
         window: WindowBits,
@@ -81,7 +82,8 @@ impl EncodedMessage {
         Some(form.clone())
     }
 
-    /// Shares its frame for a window. Of two shards that have made it, the first one's is taken.
+    /// Shares the frame for a window with all shards. If another shard has shared one before,
+    /// returns that.
     pub(in crate::hub) fn share(
         &self,
         window: WindowBits,
@@ -96,7 +98,7 @@ impl EncodedMessage {
         }
     }
 
-    /// Charges a form of it, unless it is the plain one.
+    /// Charges a form to the budget, unless it is the plain frame, which is charged already.
     fn charge(&self, form: Frame, budget: &Arc<Budget>) -> Frame {
         if form.as_bytes().as_ptr() == self.plain.as_bytes().as_ptr() {
             return form;
@@ -105,8 +107,8 @@ impl EncodedMessage {
     }
 }
 
-/// Bytes that a message on its way holds besides its own: its charge, its entries in the inboxes, and
-/// what it is found by.
+/// Bytes that a message on its way holds besides its frame: its charge, its entries in the inboxes,
+/// and the pointers to it.
 const MESSAGE_BYTES: usize = 160;
 
 #[cfg(test)]
@@ -160,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_room_for_compressed_forms_is_not_free_to_hold() {
+    fn the_memory_for_compressed_forms_counts_as_held() {
         let held = |len| encoded(Message::binary(&vec![0; len])).held_bytes();
         assert_eq!(held(63), 2 + 63 + MESSAGE_BYTES);
         let forms = WindowBits::ALL.len() * size_of::<OnceLock<Frame>>();
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_small_or_would_not_shrink_goes_as_it_is() {
+    fn a_message_that_is_small_or_would_not_shrink_is_sent_uncompressed() {
         let mut compressors = compressors();
         let random: Vec<u8> = (0..100u32)
             .map(|n| (n.wrapping_mul(0x9E37_79B9) >> 24) as u8)

@@ -1,8 +1,9 @@
 //! Messages on their way from a publisher to the subscribers.
 //!
-//! An [`encoded_message`] is encoded once, and once more for each form of [`compression`]. The [`router`]
-//! gives a publication its place in the topic's order, and a [`delivery`] brings it to a shard, which
-//! joins the messages of a topic into [`segments`], each a [`segment`] that all outboxes share.
+//! An [`encoded_message`] is encoded once, and once more for each form of [`compression`]. The
+//! [`router`] numbers a publication in its topic, and a [`delivery`] takes it to a shard. The shard
+//! joins messages of a topic into [`segments`]. Each [`segment`] is shared by all outboxes that it
+//! is queued in.
 
 pub(in crate::hub) mod compression;
 pub(in crate::hub) mod delivery;
@@ -30,7 +31,7 @@ use crate::{
     user::UserId,
 };
 
-/// Messages published together, and to whom. All shards that deliver it share it.
+/// Messages that are published together, and their audience. All shards that deliver it share it.
 #[derive(Debug)]
 pub(in crate::hub) struct Publication {
     pub(in crate::hub) messages: Messages,
@@ -38,17 +39,17 @@ pub(in crate::hub) struct Publication {
     pub(in crate::hub) receipt: Option<Receipt>,
     held_bytes: usize,
     wire_bytes: usize,
-    cost_of_form: Cost,
+    compression_cost: Cost,
 }
 
-/// One or more messages, in the publisher's order. Most often it is one, which takes no list.
+/// One or more messages, in the publisher's order. Most often it is one, which needs no allocation.
 #[derive(Debug)]
 pub(crate) enum Messages {
     One(EncodedMessage),
     Several(Vec<EncodedMessage>),
 }
 
-/// Those subscribers of its topics that a publication is for.
+/// The subscribers, among those of its topics, that a publication is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
     Everyone,
@@ -86,7 +87,8 @@ impl Deref for Messages {
 }
 
 impl Audience {
-    /// Returns true if a connection, which is of this user or of nobody's, is in it.
+    /// Returns true if the connection `id`, which is one of `user` or anonymous, is in the
+    /// audience.
     pub(in crate::hub) fn includes(&self, id: ConnectionId, user: Option<&UserId>) -> bool {
         match self {
             Self::Everyone => true,
@@ -109,7 +111,7 @@ impl From<EncodedMessage> for Publication {
 }
 
 impl Publication {
-    /// Makes one for everybody who follows any of the topics that it is published to.
+    /// Makes a publication for all subscribers of the topics that it is published to.
     pub(in crate::hub) fn new(messages: impl Into<Messages>) -> Self {
         let messages = messages.into();
         let wire_lens = messages.iter().map(|message| message.plain().wire_len());
@@ -118,12 +120,12 @@ impl Publication {
             receipt: None,
             held_bytes: messages.iter().map(EncodedMessage::held_bytes).sum(),
             wire_bytes: wire_lens.sum(),
-            cost_of_form: messages.iter().map(EncodedMessage::cost_of_form).sum(),
+            compression_cost: messages.iter().map(EncodedMessage::compression_cost).sum(),
             messages,
         }
     }
 
-    /// Makes it one for those in the audience.
+    /// Returns the publication with this audience.
     pub(in crate::hub) fn to(self, audience: impl Into<Audience>) -> Self {
         Self {
             audience: audience.into(),
@@ -131,7 +133,7 @@ impl Publication {
         }
     }
 
-    /// Makes it one that is counted.
+    /// Returns the publication with a receipt, which counts its subscribers.
     pub(in crate::hub) fn counted(self, receipt: Receipt) -> Self {
         Self {
             receipt: Some(receipt),
@@ -139,13 +141,14 @@ impl Publication {
         }
     }
 
-    /// Returns what its messages hold, in bytes, before they are compressed.
+    /// Returns how many bytes of memory its messages hold before they are compressed.
     pub(in crate::hub) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
 }
 
-/// Counts the connections that a publication was queued to; reports when its last clone is gone.
+/// A count of the subscribers that a publication was queued to. It is reported when the last clone
+/// is dropped.
 #[derive(Clone, Debug)]
 pub(in crate::hub) struct Receipt(Arc<Tally>);
 
@@ -175,7 +178,7 @@ impl Receipt {
 impl Drop for Tally {
     fn drop(&mut self) {
         if let Some(report) = self.report.take() {
-            // Nobody may be waiting any more.
+            // It fails if the publisher no longer waits for the count.
             let _ = report.send(*self.queued.get_mut());
         }
     }

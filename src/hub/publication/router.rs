@@ -1,10 +1,11 @@
-//! The router: where the publications of a topic get their order, and which shards get them. The links
-//! of the shards take them there.
+//! The router: it numbers the publications of each topic, and knows which shards have subscribers
+//! of the topic. `shard::links` takes the publications to these shards.
 //!
-//! Every publication of a topic is numbered in the topic's record, one at a time, and the order of the
-//! numbers is the order in which every subscriber gets them. A topic has a record while some shard has
-//! subscribers of it. So its numbers begin again when nobody was interested: a shard knows its topic
-//! by a key that a later one does not have, and mixes up none of them.
+//! The publications of a topic are numbered one at a time in the topic's record, and every
+//! subscriber gets them in the order of the numbers. A topic has a record while some shard has
+//! subscribers of it. When the last one has left, the record is removed, and later the numbers
+//! begin at 0 again. A shard does not confuse old and new numbers, because each time it gets a
+//! first subscriber of a topic, the topic gets a new key there.
 
 use std::{
     collections::HashMap,
@@ -20,26 +21,26 @@ use crate::{
     topic::TopicName,
 };
 
-/// Number of subscribers that a topic has on one shard: written by that shard, read by publishers,
-/// for whom it may be a moment old.
+/// Number of subscribers that a topic has on one shard. That shard writes it, and publishers read
+/// it: they may see a value that was just replaced.
 pub(in crate::hub) type SubscriberCount = Arc<AtomicUsize>;
 
-/// The records of all topics, in parts. Each part has a lock, under which nothing waits.
+/// The records of all topics, divided into parts. Each part has a lock. No holder of it ever waits.
 #[derive(Debug)]
 pub(in crate::hub) struct Router {
     parts: Box<[CacheLine<Mutex<Part>>]>,
-    /// Seeded: names come from clients.
+    /// Seeded at random, because clients choose the names of topics.
     hasher: RandomState,
 }
 
-/// Keeps publishers to two topics from writing to one cache line.
+/// A value in a cache line of its own, so that publishers to two topics write to different ones.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct CacheLine<T>(T);
 
 /// The records of some topics.
 ///
-/// Invariant: a record has an interested shard, and no shard is in it twice.
+/// Invariant: each record has at least one interested shard, and none twice.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Part {
     records: HashMap<TopicName, Record>,
@@ -56,34 +57,34 @@ struct Record {
 #[derive(Debug)]
 pub(in crate::hub) struct Interest {
     pub(in crate::hub) shard: usize,
-    /// The topic on that shard.
+    /// The key of the topic on that shard.
     pub(in crate::hub) topic: TopicKey,
     pub(in crate::hub) subscribers: SubscriberCount,
 }
 
-/// What follows from a shard's interest.
+/// The outcome of adding a shard's interest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hub) struct Added {
     /// The number of the first publication that the shard gets.
     pub(in crate::hub) next: u64,
-    /// No other shard of this node is interested.
+    /// True if no other shard of this process is interested.
     pub(in crate::hub) is_first: bool,
 }
 
 impl Router {
-    /// Returns the part that has the record of a topic.
+    /// Locks and returns the part that has the record of a topic.
     pub(in crate::hub) fn of(&self, topic: &TopicName) -> MutexGuard<'_, Part> {
         self.lock(self.part_of(topic))
     }
 
-    /// Returns which part has the record of a topic.
+    /// Returns the index of the part that has the record of a topic.
     pub(in crate::hub) fn part_of(&self, topic: &TopicName) -> usize {
         (self.hasher.hash_one(topic) % PARTS) as usize
     }
 
     pub(in crate::hub) fn lock(&self, part: usize) -> MutexGuard<'_, Part> {
         let CacheLine(part) = &self.parts[part];
-        // Nothing that runs under the lock leaves a part half-changed.
+        // A poisoned lock is fine: no code that runs under it leaves a part half-changed.
         part.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -98,8 +99,8 @@ impl Default for Router {
 }
 
 impl Part {
-    /// Numbers a publication of `topic`. Returns the shards that get it, each with the topic and the number
-    /// there.
+    /// Numbers a publication of `topic`. Returns the interested shards, each with the key of the
+    /// topic there and the number.
     pub(in crate::hub) fn route(
         &mut self,
         topic: &TopicName,
@@ -124,15 +125,15 @@ impl Part {
         interested.map(Interest::subscriber_count).sum()
     }
 
-    /// Takes note that a shard has subscribers of `topic` from now on.
+    /// Adds a shard that has subscribers of `topic` from now on.
     pub(in crate::hub) fn add(&mut self, topic: &TopicName, interest: Interest) -> Added {
         let Record { interested, next } = self.records.entry(topic.clone()).or_default();
         debug_assert!(
             interested.iter().all(|other| other.shard != interest.shard),
-            "a shard tells its interest once"
+            "a shard adds its interest once"
         );
         let is_first = interested.is_empty();
-        // Exactly: most topics have subscribers on few shards, and there are many topics.
+        // Exactly one more: most topics have subscribers on few shards, and there are many topics.
         interested.reserve_exact(1);
         interested.push(interest);
         Added {
@@ -141,7 +142,8 @@ impl Part {
         }
     }
 
-    /// Takes note that a shard has none any more. Returns true if no shard of this node has.
+    /// Removes a shard that has no subscribers of `topic` any more. Returns true if it was the last
+    /// interested shard of this process.
     pub(in crate::hub) fn remove(&mut self, topic: &TopicName, shard: usize) -> bool {
         let Some(Record { interested, .. }) = self.records.get_mut(topic) else {
             return false;
@@ -164,13 +166,13 @@ impl Interest {
     }
 }
 
-/// Many, so that two shards that publish to two topics seldom want the same one, and so that each is
-/// moved in half a millisecond when it grows, with a million topics.
+/// Number of parts: many, so that two shards that publish to different topics seldom want the same
+/// lock, and so that a part's map grows in half a millisecond, with a million topics in all.
 const PARTS: u64 = 256;
 
 #[cfg(test)]
 impl Router {
-    /// Numbers a publication to `topics`. Returns the topics on the shards that get it, with its numbers.
+    /// Numbers a publication to `topics`. Returns a target for each topic and interested shard.
     pub(in crate::hub) fn targets(&self, topics: &[TopicName]) -> Vec<Target> {
         let mut targets = Vec::new();
         for topic in topics {
@@ -179,7 +181,7 @@ impl Router {
         targets
     }
 
-    /// For how many elements there is memory.
+    /// Returns the number of records for which memory is allocated.
     pub(in crate::hub) fn capacity(&self) -> usize {
         let parts = 0..self.parts.len();
         parts.map(|part| self.lock(part).records.capacity()).sum()
@@ -202,7 +204,7 @@ mod tests {
         }
     }
 
-    /// The shards that a publication goes to, and its number on each.
+    /// Routes a publication. Returns the shards that it goes to, with its number.
     fn route(part: &mut Part, topic: &TopicName) -> Vec<(usize, u64)> {
         let routed = part.route(topic);
         let shards = routed.map(|(interest, target)| (interest.shard, target.number));
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_publications_of_a_topic_are_counted_for_all_its_shards() {
+    fn publications_are_numbered_for_each_topic_and_for_all_its_shards_alike() {
         let mut part = Part::default();
         let (cats, dogs) = (name("cats"), name("dogs"));
         assert_eq!(part.add(&cats, interest(0)), added(0, true));
@@ -226,20 +228,20 @@ mod tests {
         assert_eq!(
             route(&mut part, &dogs),
             [(1, 0)],
-            "and for each topic alone"
+            "each topic has numbers of its own"
         );
     }
 
     #[test]
-    fn a_topic_that_nobody_is_interested_in_is_forgotten() {
+    fn the_record_of_a_topic_without_subscribers_is_removed() {
         let mut part = Part::default();
         let cats = name("cats");
         assert_eq!(route(&mut part, &cats), []);
         part.add(&cats, interest(0));
         part.add(&cats, interest(2));
         assert_eq!(route(&mut part, &cats), [(0, 0), (2, 0)]);
-        assert!(!part.remove(&cats, 0), "the other one is interested");
-        assert!(!part.remove(&cats, 0), "it has been removed already");
+        assert!(!part.remove(&cats, 0), "another shard is interested");
+        assert!(!part.remove(&cats, 0), "removed before");
         assert_eq!(route(&mut part, &cats), [(2, 1)]);
         assert!(part.remove(&cats, 2));
         assert!(part.records.is_empty());
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_shares_its_cache_line_with_no_other() {
+    fn each_part_has_a_cache_line_of_its_own() {
         assert_eq!(size_of::<CacheLine<Mutex<Part>>>(), 64);
     }
 }

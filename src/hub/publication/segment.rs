@@ -1,4 +1,4 @@
-//! What the outboxes of a shard share: frames encoded once, on their way to many sockets.
+//! Segments: encoded frames that the outboxes of a shard share.
 
 use std::rc::Rc;
 
@@ -9,8 +9,9 @@ use crate::hub::{
     ids::TopicKey,
 };
 
-/// One or more whole frames, or the rest of some. A shard's outboxes refer to it without atomic
-/// operations; it knows what an outbox has to know of what waits in it.
+/// One or more whole frames, or the unwritten rest of some. The outboxes of a shard refer to it by
+/// an `Rc`, which needs no atomic operations. It knows the time at which it was queued, and the
+/// messages that are lost if an outbox drops it.
 #[derive(Debug)]
 pub(in crate::hub) struct Segment {
     bytes: Bytes,
@@ -19,12 +20,12 @@ pub(in crate::hub) struct Segment {
     held: Held,
 }
 
-/// What bytes in an outbox bring of topics: what must be told of if they are dropped.
+/// The published messages that are in a segment, to be logged if an outbox drops it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Content {
-    /// Messages that were published. A reply, a Ping and a Close bring none.
+    /// Number of published messages. A reply, a Ping and a Close are none.
     pub(in crate::hub) messages: u32,
-    /// The topic that they were published to, unless there are several.
+    /// The topic that they were published to, or `None` if there are several.
     pub(in crate::hub) topic: Option<TopicKey>,
 }
 
@@ -36,7 +37,7 @@ impl Content {
         }
     }
 
-    /// Returns what both bring.
+    /// Returns the content of both together.
     pub(in crate::hub) fn and(self, other: Self) -> Self {
         let topic = match (self.messages, other.messages) {
             (0, _) => other.topic,
@@ -51,12 +52,14 @@ impl Content {
 }
 
 impl Segment {
-    /// Makes one of bytes that nobody else has and that were not published.
-    pub(in crate::hub) fn of_its_own(bytes: Bytes, ledger: &Rc<Ledger>) -> Rc<Self> {
+    /// Makes a segment for one outbox alone, of bytes that were not published: replies, a Ping, a
+    /// Pong or a Close.
+    pub(in crate::hub) fn unshared(bytes: Bytes, ledger: &Rc<Ledger>) -> Rc<Self> {
         Self::published(bytes, Content::default(), ledger)
     }
 
-    /// Makes one of bytes that were published and that no other shard has.
+    /// Makes a segment of published messages, whose bytes belong to this shard alone and are
+    /// charged here.
     pub(in crate::hub) fn published(
         bytes: Bytes,
         content: Content,
@@ -66,7 +69,7 @@ impl Segment {
         Self::new(bytes, content, ledger.hold(held))
     }
 
-    /// Makes one of bytes that were published and are charged elsewhere: other shards have them, too.
+    /// Makes a segment of a published message whose bytes all shards share and are charged already.
     pub(in crate::hub) fn shared(bytes: Bytes, content: Content, ledger: &Rc<Ledger>) -> Rc<Self> {
         Self::new(bytes, content, ledger.hold(SEGMENT_BYTES))
     }
@@ -88,7 +91,7 @@ impl Segment {
         self.bytes.len()
     }
 
-    /// Returns when it was queued.
+    /// Returns the moment at which it was queued.
     pub(in crate::hub) fn queued(&self) -> Moment {
         self.queued
     }
@@ -102,7 +105,7 @@ impl Segment {
     }
 }
 
-/// What a segment takes besides its bytes.
+/// Bytes of memory that a segment takes besides the bytes of its frames.
 const SEGMENT_BYTES: usize = size_of::<Segment>() + 2 * size_of::<usize>();
 
 #[cfg(test)]
@@ -114,7 +117,7 @@ pub(in crate::hub) mod tests {
 
     pub(in crate::hub) fn segment(bytes: &[u8]) -> Rc<Segment> {
         let ledger = Ledger::new(Budget::new(u64::MAX));
-        Segment::of_its_own(Bytes::copy_from_slice(bytes), &ledger)
+        Segment::unshared(Bytes::copy_from_slice(bytes), &ledger)
     }
 
     #[test]
@@ -123,7 +126,7 @@ pub(in crate::hub) mod tests {
     }
 
     #[test]
-    fn contents_are_of_one_topic_if_all_that_brings_messages_is() {
+    fn contents_with_messages_of_different_topics_have_no_topic_together() {
         let mut topics = SlotMap::<TopicKey, ()>::with_key();
         let (cats, dogs) = (topics.insert(()), topics.insert(()));
         let of = |messages, topic| Content::new(messages, Some(topic));
@@ -136,13 +139,13 @@ pub(in crate::hub) mod tests {
     }
 
     #[test]
-    fn bytes_that_others_have_too_are_charged_once() {
+    fn bytes_that_shards_share_are_not_charged_to_a_segment() {
         let ledger = Ledger::new(Budget::new(u64::MAX));
         let held = || {
-            ledger.tell();
+            ledger.report();
             ledger.budget().held()
         };
-        let own = Segment::of_its_own(Bytes::from_static(b"hello"), &ledger);
+        let own = Segment::unshared(Bytes::from_static(b"hello"), &ledger);
         assert_eq!(held(), SEGMENT_BYTES as u64 + 5);
         let shared = Segment::shared(Bytes::from_static(b"hello"), Content::default(), &ledger);
         assert_eq!(held(), 2 * SEGMENT_BYTES as u64 + 5);

@@ -1,4 +1,4 @@
-//! Messages of one topic, copied together once so that every subscriber can share them.
+//! Messages that are fanned out together, joined into segments that subscribers share.
 
 use std::{ops::Deref, rc::Rc, slice};
 
@@ -15,29 +15,32 @@ use crate::{
     wire::{deflate::Deflating, extension::WindowBits, frame::Frame},
 };
 
-/// Messages as subscribers get them, joined into segments once for each form that somebody takes.
+/// Messages on their way to the subscribers, joined into segments once for each form that a
+/// subscriber takes.
 #[derive(Debug)]
 pub(in crate::hub) struct Segments {
     messages: Vec<EncodedMessage>,
-    /// The topic that they were published to, unless there are several.
+    /// The topic that they were published to, or `None` if there are several.
     topic: Option<TopicKey>,
     plain: Option<Joined>,
-    /// By window; made when the first of its subscribers comes.
+    /// The segments for each window, which are made for the first subscriber with that window.
     compressed: Option<Box<[Compressed; WindowBits::ALL.len()]>>,
-    /// Those with a context of their own that have got some of the messages, and how many. More than
-    /// one only where somebody has left the topic meanwhile.
-    partly: Vec<(PeerKey, usize)>,
+    /// Subscribers with a compression context of their own for which a step was over before they
+    /// had all messages, each with the number of messages that it has. There are several only if
+    /// earlier ones have left the topic since.
+    partly_served: Vec<(PeerKey, usize)>,
 }
 
-/// The messages for one window.
+/// The messages, compressed for one window.
 #[derive(Debug)]
 enum Compressed {
-    /// The frames so far, and the compressing of the next one.
-    InTheMaking(Vec<Frame>, Option<Box<Deflating>>),
+    /// The frames compressed so far, and the state of compressing the next one if that takes
+    /// several steps.
+    Unfinished(Vec<Frame>, Option<Box<Deflating>>),
     Joined(Joined),
 }
 
-/// Frames joined into segments. Most often it is one, which takes no list.
+/// Frames joined into segments. Most often it is one segment, which needs no allocation.
 #[derive(Debug)]
 enum Joined {
     One(Rc<Segment>),
@@ -57,7 +60,7 @@ impl Deref for Joined {
 
 impl Default for Compressed {
     fn default() -> Self {
-        Self::InTheMaking(Vec::new(), None)
+        Self::Unfinished(Vec::new(), None)
     }
 }
 
@@ -68,7 +71,7 @@ impl Segments {
             topic,
             plain: None,
             compressed: None,
-            partly: Vec::new(),
+            partly_served: Vec::new(),
         }
     }
 
@@ -76,37 +79,37 @@ impl Segments {
         &self.messages
     }
 
-    /// Returns what one of the messages brings.
-    pub(in crate::hub) fn one(&self) -> Content {
+    /// Returns the content of a segment that has one of the messages.
+    pub(in crate::hub) fn content_of_one(&self) -> Content {
         Content::new(1, self.topic)
     }
 
-    /// Gives the messages back, to be forgotten.
+    /// Returns the messages, to be dropped by the caller.
     pub(in crate::hub) fn into_messages(self) -> Vec<EncodedMessage> {
         self.messages
     }
 
-    /// Returns how many messages a peer with a context of its own has got already.
-    pub(in crate::hub) fn given_to(&self, key: PeerKey) -> usize {
-        let given = self.partly.iter().find(|(each, _)| *each == key);
-        given.map_or(0, |(_, given)| *given)
+    /// Returns how many of the messages a peer with a context of its own has got in earlier steps.
+    pub(in crate::hub) fn served(&self, key: PeerKey) -> usize {
+        let served = self.partly_served.iter().find(|(each, _)| *each == key);
+        served.map_or(0, |(_, count)| *count)
     }
 
-    /// Takes note that it has got so many of them, and gets the others in a later step.
-    pub(in crate::hub) fn break_off(&mut self, key: PeerKey, given: usize) {
-        self.partly.retain(|(each, _)| *each != key);
-        self.partly.push((key, given));
+    /// Remembers that a peer has got the first `count` messages, and gets more in a later step.
+    pub(in crate::hub) fn set_served(&mut self, key: PeerKey, count: usize) {
+        self.partly_served.retain(|(each, _)| *each != key);
+        self.partly_served.push((key, count));
     }
 
-    /// For those who take them as they are.
+    /// Returns the segments for subscribers without compression.
     pub(in crate::hub) fn plain(&mut self, ledger: &Rc<Ledger>) -> &[Rc<Segment>] {
         let (messages, topic) = (&self.messages, self.topic);
         self.plain
             .get_or_insert_with(|| join(messages.iter().map(EncodedMessage::plain), topic, ledger))
     }
 
-    /// For those who take them compressed within this window; `None` if the step is over before
-    /// they are.
+    /// Returns the segments for subscribers with this window, or `None` if the step is over before
+    /// all messages are compressed.
     pub(in crate::hub) fn compressed(
         &mut self,
         window: WindowBits,
@@ -115,7 +118,7 @@ impl Segments {
         allowance: &mut Allowance,
     ) -> Option<&[Rc<Segment>]> {
         let form = &mut self.compressed.get_or_insert_default()[window.index()];
-        while let Compressed::InTheMaking(frames, deflating) = form {
+        while let Compressed::Unfinished(frames, deflating) = form {
             let Some(message) = self.messages.get(frames.len()) else {
                 *form = Compressed::Joined(join(frames.iter(), self.topic, ledger));
                 break;
@@ -124,28 +127,28 @@ impl Segments {
                 return None;
             }
             let compressed = message.compressed(window, compressors);
-            let done = match compressed {
+            let frame = match compressed {
                 Some(frame) => {
-                    allowance.spend(message.cost_of_form().for_window(window));
+                    allowance.spend(message.compression_cost().for_window(window));
                     frame
                 }
                 None => {
-                    let frame = in_steps(message, window, deflating, allowance)?;
+                    let frame = compress_in_steps(message, window, deflating, allowance)?;
                     message.share(window, frame, ledger.budget())
                 }
             };
             *deflating = None;
-            frames.push(done);
+            frames.push(frame);
         }
         match form {
             Compressed::Joined(segments) => Some(segments),
-            Compressed::InTheMaking(..) => None,
+            Compressed::Unfinished(..) => None,
         }
     }
 }
 
-/// Compresses a large message until the step is over.
-fn in_steps(
+/// Compresses more of a large message. Returns `None` if the step is over before all is compressed.
+fn compress_in_steps(
     message: &EncodedMessage,
     window: WindowBits,
     deflating: &mut Option<Box<Deflating>>,
@@ -172,12 +175,11 @@ fn in_steps(
     Some(compressed.map_or_else(|| frame.clone(), |payload| frame.deflated(&payload)))
 }
 
-/// Joins frames in order into segments.
+/// Joins frames, in order, into segments.
 ///
-/// A frame that stands alone, and every frame over 16 KiB, stays as it is and is not copied; the
-/// others are joined into segments of at most 64 KiB. One segment costs a subscriber one reference
-/// instead of one for each frame (measured: up to 16 KiB copying once per topic is never the slower
-/// way).
+/// A single frame, and every frame over 16 KiB, becomes a segment without a copy. All other frames
+/// are copied into segments of at most 64 KiB, so that an outbox refers to one segment instead of
+/// many frames. Measured: up to 16 KiB, copying a frame once for all subscribers is never slower.
 fn join<'a>(
     mut frames: impl ExactSizeIterator<Item = &'a Frame>,
     topic: Option<TopicKey>,
@@ -215,7 +217,7 @@ fn shared(frame: &Frame, topic: Option<TopicKey>, ledger: &Rc<Ledger>) -> Rc<Seg
     Segment::shared(frame.clone().into_bytes(), content, ledger)
 }
 
-/// Joins small frames of so many bytes in all; nothing, if there are none.
+/// Joins small frames of `bytes` in all into a segment. Returns `None` if there are no frames.
 fn join_run(
     run: &[&Frame],
     bytes: usize,
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn small_frames_are_joined_up_to_64_kib_and_large_ones_stand_alone_in_order() {
+    fn small_frames_are_joined_up_to_64_kib_and_large_frames_are_segments_of_their_own() {
         assert_eq!(lengths(&[10, 20, 30]), [12 + 22 + 32]);
         assert_eq!(lengths(&[10, 20_000, 30, 40]), [12, 20_004, 32 + 42]);
         let frame = 16_000 + 4;
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn each_segment_knows_its_topic_and_how_many_messages_it_brings() {
+    fn each_segment_knows_its_topic_and_the_number_of_its_messages() {
         let topic = Some(TopicKey::default());
         let frames = [10, 20_000, 30, 40].map(|len| Frame::binary(&vec![0; len]));
         let segments = join(frames.iter(), topic, &ledger());
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_in_steps_is_the_same_as_in_one_go() {
+    fn a_message_compressed_in_steps_is_the_same_as_one_compressed_in_one_go() {
         let config = config::Deflate {
             enabled: true,
             ..config::Deflate::default()
@@ -312,9 +314,9 @@ mod tests {
         let mut segments = Segments::new(messages(), None);
         let mut steps = 0;
         let in_steps = loop {
-            // Over after a piece of the message.
+            // The step is over after one piece of the message.
             let mut step = Allowance::new(STEP);
-            step.cause(STEP_NANOSECONDS - 1);
+            step.charge_later(STEP_NANOSECONDS - 1);
             steps += 1;
             if let Some(segments) =
                 segments.compressed(WindowBits::MAX, &mut compressors, &ledger, &mut step)

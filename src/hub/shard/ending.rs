@@ -73,7 +73,7 @@ impl State {
         } else {
             Content::default()
         };
-        let close = close.map(|close| Segment::of_its_own(close.into_bytes(), &self.ledger));
+        let close = close.map(|close| Segment::unshared(close.into_bytes(), &self.ledger));
         match close {
             Some(close) if reason.expects_peers_close() => peer.outbox.seal(close),
             Some(close) => peer.seal_to_end(close),
@@ -134,7 +134,7 @@ mod tests {
         while let Some(from) = at {
             let before = ended(&state);
             let mut allowance = Allowance::new(STEP);
-            allowance.cause(STEP_NANOSECONDS - 1);
+            allowance.charge_later(STEP_NANOSECONDS - 1);
             at = state.end_part(from, &mut allowance, |_, _| Some(Disconnect::Restarting));
             most = most.max(ended(&state) - before);
         }

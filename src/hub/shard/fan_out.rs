@@ -122,7 +122,7 @@ impl FanOut {
         let mut step = Step::default();
         let now = Instant::now();
         let ledger = Rc::clone(&peers.ledger);
-        ledger.look_at_clock(now);
+        ledger.set_now(now);
         let mut offering = Offering {
             segments: &mut self.segments,
             compressors,
@@ -245,7 +245,7 @@ mod tests {
     fn fan_out(state: &mut State, mut after_step: impl FnMut(&mut State, usize)) -> usize {
         for step in 1.. {
             let mut allowance = Allowance::new(STEP);
-            allowance.cause(STEP_NANOSECONDS - 1);
+            allowance.charge_later(STEP_NANOSECONDS - 1);
             if state.fan_out(&mut allowance) {
                 return step;
             }

@@ -21,7 +21,7 @@ impl State {
         compression: Compression,
     ) -> PeerKey {
         if let Compression::Shared(window) = compression {
-            self.compressors.want(window);
+            self.compressors.add_connection(window);
             self.update_windows();
         }
         self.peers.insert(user, compression)
@@ -32,7 +32,7 @@ impl State {
         self.end(key, Disconnect::Lost);
         let removed = self.peers.remove(key);
         if let Some(Compression::Shared(window)) = removed.map(|peer| peer.compression) {
-            self.compressors.no_longer_want(window);
+            self.compressors.remove_connection(window);
             self.update_windows();
         }
         self.update_gauges();

@@ -8,7 +8,7 @@
 //!   A task with more to do after its turn waits for one of the next [`rounds`], so that the
 //!   sockets are polled in between. [`panicked`] ends a shard after a panic in a step or a task.
 //! - Between shards: everything reaches a shard through its [`inbox`]. [`links`] has the inboxes
-//!   of all shards, [`shared`] their common data, and [`attendance`] picks the shard of a new
+//!   of all shards, [`shared`] their common data, and [`round_robin`] picks the shard of a new
 //!   connection.
 //! - Messages: the tick appends them to the pending ones of their [`topic`], and [`fan_out`] queues
 //!   them to the outboxes of the subscribers, which are [`peers`]. [`ring_lap`] determines when a
@@ -18,7 +18,6 @@
 //!   that are furthest behind, and [`receivers`] are those that must wait before they read.
 //!   [`receive`] is the buffer that all connections of a shard receive into.
 
-pub(in crate::hub) mod attendance;
 pub(in crate::hub) mod ending;
 pub(in crate::hub) mod fan_out;
 pub(in crate::hub) mod inbox;
@@ -30,6 +29,7 @@ pub(in crate::hub) mod receive;
 pub(in crate::hub) mod receivers;
 pub(in crate::hub) mod relief;
 pub(in crate::hub) mod ring_lap;
+pub(in crate::hub) mod round_robin;
 pub(in crate::hub) mod rounds;
 mod run;
 pub(in crate::hub) mod shared;
@@ -159,7 +159,7 @@ impl Shard {
 
     /// Begins a turn without time, in which nothing is received: for a connection that has ended,
     /// and only publishes the messages that it has waited with.
-    pub(crate) fn begin_no_turn(&self) {
+    pub(crate) fn begin_empty_turn(&self) {
         self.begin(Bytes::new(), false);
         *self.turn.borrow_mut() = Allowance::new(Duration::ZERO);
     }
@@ -180,12 +180,12 @@ impl Shard {
 
     /// Clears the shared reply buffer without beginning a turn, so that the connection sends no
     /// replies that another one's turn has left there.
-    pub(crate) fn skip_turn(&self) {
+    pub(crate) fn clear_replies(&self) {
         self.replies.borrow_mut().clear();
     }
 
     /// Asks for another turn, because the connection has more to do than fits into this one.
-    pub(crate) fn want_turn(&self) {
+    pub(crate) fn request_turn(&self) {
         self.wants_turn.set(true);
     }
 
@@ -213,13 +213,13 @@ impl Shard {
     }
 
     /// Reads the clock, and charges the turn with the time that has really passed.
-    pub(crate) fn look_at_clock(&self) {
-        self.turn.borrow_mut().look_at_clock();
+    pub(crate) fn charge_elapsed(&self) {
+        self.turn.borrow_mut().charge_elapsed();
     }
 
     /// Charges the turn for `nanoseconds` of work that it causes in later steps.
-    pub(super) fn cause(&self, nanoseconds: u64) {
-        self.turn.borrow_mut().cause(nanoseconds);
+    pub(super) fn charge_later(&self, nanoseconds: u64) {
+        self.turn.borrow_mut().charge_later(nanoseconds);
     }
 
     /// Returns true if the turn must end, even if work is left.
@@ -239,7 +239,7 @@ impl Shard {
     }
 
     /// Charges the round with a turn that took the time `turn`.
-    pub(crate) fn use_up(&self, turn: Duration) {
+    pub(crate) fn charge_round(&self, turn: Duration) {
         if !turn.is_zero() && self.rounds.borrow_mut().charge(turn) {
             // The next round begins with a tick.
             self.inbox().wake();

@@ -1,7 +1,7 @@
 //! The end of a shard after a panic in one of its steps or tasks.
 //!
 //! A panic is a bug, and may have left the shard's data inconsistent. So none of it is used any
-//! more, except for the sockets, which get a last Close.
+//! more, except for the sockets, which get a final Close.
 
 use std::{
     future::poll_fn,

@@ -77,7 +77,7 @@ impl Peers {
 
     pub(in crate::hub) fn remove(&mut self, key: PeerKey) -> Option<Peer> {
         let peer = self.table.remove(key)?;
-        self.ledger.cross_out(peer.base_bytes());
+        self.ledger.remove(peer.base_bytes());
         Some(peer)
     }
 
@@ -205,7 +205,7 @@ impl Peers {
         let mut open = 0;
         for peer in self.table.values_mut() {
             open += u64::from(peer.ended.is_none());
-            peer.break_off(close);
+            peer.close_with(close);
         }
         open
     }
@@ -213,7 +213,7 @@ impl Peers {
     /// Begins a sweep, which checks every peer.
     pub(in crate::hub) fn begin_sweep(&mut self) {
         self.sweep += 1;
-        self.ledger.look_at_clock(Instant::now());
+        self.ledger.set_now(Instant::now());
         self.is_exhausted = self.ledger.budget().is_exhausted();
     }
 
@@ -241,7 +241,7 @@ impl Peers {
             Silence::Short => None,
             Silence::Unanswered => Some(Disconnect::NoPong),
             Silence::Ping => {
-                let ping = Segment::of_its_own(ping(), &self.ledger);
+                let ping = Segment::unshared(ping(), &self.ledger);
                 peer.outbox.push_control(ping);
                 if peer.enter_ring() {
                     self.ring.push_back(key);

@@ -67,8 +67,8 @@ impl Shard {
 
     /// Checks every connection, in several steps.
     async fn sweep(&self) {
-        self.ledger.tell();
-        self.shared.budget.look_again();
+        self.ledger.report();
+        self.shared.budget.refresh_levels();
         self.state.borrow_mut().begin_sweep();
         let mut at = Some(0);
         while let Some(from) = at {

@@ -17,7 +17,7 @@ use crate::{
             encoded_message::EncodedMessage,
             router::Router,
         },
-        shard::{attendance::RoundRobin, relief::report::Report},
+        shard::{relief::report::Report, round_robin::RoundRobin},
     },
     message::Message,
     metrics::ShardMetrics,

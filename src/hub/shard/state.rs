@@ -334,7 +334,7 @@ mod tests {
         let (mut at, mut steps) = (Some(0), 0);
         while let Some(from) = at {
             let mut allowance = Allowance::new(STEP);
-            allowance.cause(STEP_NANOSECONDS - 1);
+            allowance.charge_later(STEP_NANOSECONDS - 1);
             at = state.end_part(from, &mut allowance, Peers::sweep);
             steps += 1;
         }
@@ -358,7 +358,7 @@ mod tests {
         loop {
             let mut allowance = Allowance::new(STEP);
             // The step is over after one subscriber.
-            allowance.cause(STEP_NANOSECONDS - 1);
+            allowance.charge_later(STEP_NANOSECONDS - 1);
             allowance.spend(20_000 - 61);
             if state.fan_out(&mut allowance) {
                 break;

@@ -101,10 +101,10 @@ impl State {
 
     /// Removes a subscription from its topic. The peer's own list does not have it any more.
     pub(in crate::hub) fn unsubscribe(&mut self, subscription: SubscriptionKey) {
-        self.ledger.cross_out(SUBSCRIPTION_BYTES);
+        self.ledger.remove(SUBSCRIPTION_BYTES);
         match self.topics.unsubscribe(subscription) {
             Unsubscribed::Last(topic) => {
-                self.ledger.cross_out(topic_bytes(&topic));
+                self.ledger.remove(topic_bytes(&topic));
                 self.shared.router.of(&topic).remove(&topic, self.index);
             }
             Unsubscribed::Moved(moved) => {

@@ -36,7 +36,7 @@ impl Tick {
         }
         let mut state = shard.state.borrow_mut();
         if shard.shared.budget.is_crowded() {
-            state.ledger.look();
+            state.ledger.read_clock();
             state.relieve(&mut Allowance::new(STEP));
         } else {
             state.stop_relieving();

@@ -103,8 +103,7 @@ impl Registry {
         if registrations.table.len() >= self.limit {
             return Err(Full::Registrations);
         }
-        self.budget
-            .take_in(|counts| &counts.refused_registrations)?;
+        self.budget.admit(|counts| &counts.refused_registrations)?;
         let id = Uuid::new_v4();
         let end = now + self.lifetime;
         let registration = Registration {

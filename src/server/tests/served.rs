@@ -89,7 +89,7 @@ impl Served {
     /// Publishes a message to `t`, and reads it at each of the subscribers.
     pub(super) fn publish_to(&self, subscribers: &mut [TcpStream], message: &str) {
         let topic = TopicName::new("t").unwrap();
-        let _queued = self.hub.send_off(&topic, Message::text(message), None);
+        let _queued = self.hub.publish_now(&topic, Message::text(message), None);
         let length = u8::try_from(message.len()).unwrap();
         let wire = [&[0x81, length], message.as_bytes()].concat();
         for subscriber in subscribers {

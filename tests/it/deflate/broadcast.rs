@@ -1,19 +1,25 @@
-//! One message to clients that take it in different forms.
+//! Messages published to subscribers that receive them plain, compressed, and in different windows.
 
 use std::thread;
 
 use framecast_test_support::{
     Client, TestServer,
-    deflate::{Inflater, OFFER, deflated, noise},
-    frame, text,
+    deflate::{Inflater, OFFER, compressed, inflated, noise},
+    frames::{Frame, RSV1, binary, text},
 };
 
+/// Offer of a small window.
 const WINDOW_9: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9\r\n";
-const FORGETFUL: &str =
+
+/// Offer that declines a context of the subscriber's own.
+const NO_CONTEXT: &str =
     "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n";
 
-/// The forms: none, the largest window, a small one.
+/// Headers of a client for each form: plain, with the largest window, with a small one.
 const FORMS: [&str; 3] = ["", OFFER, WINDOW_9];
+
+/// Messages of each publisher.
+const MESSAGES: usize = 60;
 
 fn server(contexts: usize) -> TestServer {
     TestServer::with(|config| {
@@ -23,15 +29,13 @@ fn server(contexts: usize) -> TestServer {
     })
 }
 
-type Frame = (u8, Vec<u8>);
-
-/// A subscriber, and how it understands what it gets.
-struct Listener {
+/// A subscriber that inflates what it receives.
+struct Subscriber {
     client: Client,
     inflater: Inflater,
 }
 
-impl Listener {
+impl Subscriber {
     fn new(server: &TestServer, headers: &str) -> Self {
         Self {
             client: server.dial().upgrade_with("/ws", headers),
@@ -39,97 +43,108 @@ impl Listener {
         }
     }
 
-    /// The next messages: as they came, and what they say.
-    fn hear(&mut self, count: usize) -> (Vec<Frame>, Vec<Frame>) {
-        let hear = |_| {
+    /// Reads messages. Returns them as they were sent, and inflated.
+    fn receive(&mut self, count: usize) -> (Vec<Frame>, Vec<Frame>) {
+        let receive = |_| {
             let frame = self.client.read_frame();
-            (frame.clone(), self.inflater.open(frame))
+            (frame.clone(), self.inflater.inflate(frame))
         };
-        (0..count).map(hear).unzip()
+        (0..count).map(receive).unzip()
     }
 }
 
-/// A message that says who has sent it, and which of its messages it is: small ones, large ones,
-/// and such as can't be compressed.
-fn message(who: usize, number: usize) -> Vec<u8> {
-    let mut message = format!("{who} {number}: ").into_bytes();
+/// Returns a message that begins with its publisher and its number. It is small, large, noise, or
+/// twice the same noise.
+fn message(publisher: usize, number: usize) -> Frame {
+    let mut payload = format!("{publisher} {number}: ").into_bytes();
     match number % 4 {
         0 => {}
-        1 => message.extend(br#"{"topic":"cats"},"#.repeat(number)),
-        2 => message.extend(noise(number * 7)),
-        _ => message.extend(noise(300).repeat(2)),
+        1 => payload.extend(br#"{"topic":"cats"},"#.repeat(number)),
+        2 => payload.extend(noise(number * 7)),
+        _ => payload.extend(noise(300).repeat(2)),
     }
-    message
+    binary(payload)
 }
 
 #[test]
-fn subscribers_hear_the_same_in_the_same_order_in_whatever_form_they_take_it() {
-    const MESSAGES: usize = 60;
+fn all_subscribers_receive_the_same_order_plain_or_compressed() {
     let server = server(2);
-    // The first two that may have a context of their own.
-    let own = [OFFER, WINDOW_9].map(|offer| Listener::new(&server, offer));
-    let mut listeners: Vec<Listener> = own.into();
+    // The first two get the two contexts. Each form has two more subscribers, which share its
+    // encodings.
+    let own = [OFFER, WINDOW_9].map(|offer| Subscriber::new(&server, offer));
+    let mut subscribers: Vec<Subscriber> = own.into();
     for _ in 0..2 {
-        let shared = FORMS.map(|offer| Listener::new(&server, offer));
-        listeners.extend(shared);
+        let shared = FORMS.map(|offer| Subscriber::new(&server, offer));
+        subscribers.extend(shared);
     }
     let publishers = FORMS.map(|offer| server.dial().upgrade_with("/ws", offer));
     let total = publishers.len() * MESSAGES;
-    let heard: Vec<_> = thread::scope(|scope| {
-        for (who, mut publisher) in publishers.into_iter().enumerate() {
-            scope.spawn(move || {
-                for number in 0..MESSAGES {
-                    let message = message(who, number);
-                    let is_compressed = who > 0 && number % 3 > 0;
-                    publisher.send(&if is_compressed {
-                        frame(0xC2, &deflated(&message))
-                    } else {
-                        frame(0x82, &message)
-                    });
-                }
-                // It is a subscriber, too.
-                (0..total).for_each(|_| drop(publisher.read_frame()));
-                publisher.close();
-            });
+    let received: Vec<_> = thread::scope(|scope| {
+        for (number, publisher) in publishers.into_iter().enumerate() {
+            scope.spawn(move || publish(publisher, number, total));
         }
-        let hearing: Vec<_> = listeners
+        let receiving: Vec<_> = subscribers
             .iter_mut()
-            .map(|listener| scope.spawn(|| listener.hear(total)))
+            .map(|subscriber| scope.spawn(|| subscriber.receive(total)))
             .collect();
-        let heard = hearing.into_iter().map(|thread| thread.join().unwrap());
-        heard.collect()
+        let received = receiving.into_iter().map(|thread| thread.join().unwrap());
+        received.collect()
     });
-    let (wires, said): (Vec<_>, Vec<_>) = heard.into_iter().unzip();
-    for other in &said[1..] {
-        assert!(*other == said[0], "two subscribers heard something else");
-    }
-    for who in 0..FORMS.len() {
-        let prefix = format!("{who} ");
-        let by_who = said[0]
-            .iter()
-            .filter(|(_, m)| m.starts_with(prefix.as_bytes()));
+    let (wires, messages): (Vec<_>, Vec<_>) = received.into_iter().unzip();
+    for other in &messages[1..] {
         assert!(
-            by_who.eq(&(0..MESSAGES)
-                .map(|n| (0x82, message(who, n)))
-                .collect::<Vec<_>>())
+            *other == messages[0],
+            "two subscribers received other messages"
         );
     }
-    // Those with the same window got the same bytes.
-    let [off, largest, small] = [2, 3, 4].map(|first| &wires[first]);
-    assert!([off, largest, small] == [5, 6, 7].map(|second| &wires[second]));
-    assert!(off != largest && largest != small);
-    let sizes = [off, largest, small].map(|frames| frames.iter().map(|(_, p)| p.len()).sum());
-    let [off, largest, small]: [usize; 3] = sizes;
-    assert!(largest < small && small < off, "{largest} {small} {off}");
+    for publisher in 0..FORMS.len() {
+        let prefix = format!("{publisher} ");
+        let is_own = |(_, payload): &&Frame| payload.starts_with(prefix.as_bytes());
+        let own: Vec<Frame> = messages[0].iter().filter(is_own).cloned().collect();
+        let expected: Vec<Frame> = (0..MESSAGES).map(|n| message(publisher, n)).collect();
+        assert!(own == expected, "publisher {publisher}");
+    }
+    check_encodings(&wires);
+}
+
+/// Sends messages, compressed or not, and reads all that is published: a publisher is a subscriber,
+/// too.
+fn publish(mut client: Client, publisher: usize, total: usize) {
+    for number in 0..MESSAGES {
+        let message = message(publisher, number);
+        let is_compressed = publisher > 0 && number % 3 > 0;
+        client.sends(if is_compressed {
+            compressed(message)
+        } else {
+            message
+        });
+    }
+    (0..total).for_each(|_| drop(client.read_frame()));
+    client.close();
+}
+
+/// Asserts that subscribers with the same window received the same bytes, and that a larger window
+/// makes messages smaller.
+fn check_encodings(wires: &[Vec<Frame>]) {
+    let forms = [2, 3, 4].map(|first| &wires[first]);
+    assert!(forms == [5, 6, 7].map(|second| &wires[second]));
+    let [plain, largest, small] = forms;
+    assert!(plain != largest && largest != small);
+    let sizes = forms.map(|frames| frames.iter().map(|(_, payload)| payload.len()).sum());
+    let [plain, largest, small]: [usize; 3] = sizes;
+    assert!(
+        largest < small && small < plain,
+        "{largest} {small} {plain}"
+    );
 }
 
 #[test]
-fn what_is_published_over_http_and_to_a_user_is_compressed_too() {
+fn messages_over_http_and_to_a_user_are_compressed_too() {
     let server = server(0);
-    let path = server.register(r#"{"user_id":7,"topics":["t"]}"#);
-    let mut relays = [""; 2].map(|_| server.register(r#"{"user_id":7,"topics":["t"]}"#));
-    relays[0] = path;
-    let [mut one, mut other] = relays.map(|path| server.dial().upgrade_with(&path, OFFER));
+    let [mut one, mut other] = [(); 2].map(|()| {
+        let path = server.register(r#"{"user_id":7,"topics":["t"]}"#);
+        server.dial().upgrade_with(&path, OFFER)
+    });
     let message = "meow ".repeat(100);
     for body in [
         serde_json::json!({"topic": "t", "message": message}),
@@ -137,37 +152,32 @@ fn what_is_published_over_http_and_to_a_user_is_compressed_too() {
     ] {
         server.post("/publish", &body.to_string());
         let frame = one.read_frame();
-        assert_eq!(frame.0, 0xC1);
-        assert_eq!(other.read_frame(), frame);
-        let said = Inflater::default().open(frame);
-        assert_eq!(said, (0x81, message.clone().into_bytes()));
+        assert_ne!(frame.0 & RSV1, 0);
+        other.receives(frame.clone());
+        assert_eq!(inflated(frame), text(&message));
     }
 }
 
 #[test]
-fn with_a_context_of_its_own_a_message_costs_less_when_it_comes_again() {
+fn a_context_makes_a_message_smaller_when_it_is_published_again() {
     let server = server(1);
-    let mut own = Listener::new(&server, OFFER);
-    let mut shared = Listener::new(&server, OFFER);
+    let mut own = Subscriber::new(&server, OFFER);
+    let mut shared = Subscriber::new(&server, OFFER);
     let mut publisher = server.connect("/ws");
-    let news = |number: usize| {
-        format!(
-            r#"{{"topic":"cats","offset":{number},"data":"{:x?}"}}"#,
-            noise(40)
-        )
-    };
-    for number in 0..5 {
-        publisher.send(&text(&news(number)));
+    let data = noise(40);
+    let news = (0..5).map(|number| {
+        let news = format!(r#"{{"topic":"cats","offset":{number},"data":"{data:x?}"}}"#);
+        text(news)
+    });
+    let news: Vec<Frame> = news.collect();
+    for message in &news {
+        publisher.sends(message.clone());
     }
-    let (own, said) = own.hear(5);
-    assert!(
-        said == (0..5)
-            .map(|n| (0x81, news(n).into_bytes()))
-            .collect::<Vec<_>>()
-    );
-    assert!(said == shared.hear(5).1);
-    let sizes: Vec<usize> = own.iter().map(|(_, payload)| payload.len()).collect();
-    assert!(own.iter().all(|(first, _)| *first == 0xC1));
+    let (wire, received) = own.receive(news.len());
+    assert_eq!(received, news);
+    assert_eq!(shared.receive(news.len()).1, news);
+    let sizes: Vec<usize> = wire.iter().map(|(_, payload)| payload.len()).collect();
+    assert!(wire.iter().all(|(first, _)| first & RSV1 != 0));
     assert!(
         sizes[1..].iter().all(|size| size * 4 < sizes[0]),
         "{sizes:?}"
@@ -175,18 +185,18 @@ fn with_a_context_of_its_own_a_message_costs_less_when_it_comes_again() {
 }
 
 #[test]
-fn a_context_is_left_for_those_who_want_one() {
+fn a_client_that_declines_a_context_leaves_it_to_another_one() {
     let server = server(1);
-    let mut forgetful = Listener::new(&server, FORGETFUL);
-    let mut own = Listener::new(&server, OFFER);
-    let message = text(&"cats and dogs, ".repeat(9));
-    own.client.send(&message.repeat(2));
-    let sizes = |listener: &mut Listener| {
-        let (wire, _) = listener.hear(2);
+    let mut declining = Subscriber::new(&server, NO_CONTEXT);
+    let mut own = Subscriber::new(&server, OFFER);
+    let message = text("cats and dogs, ".repeat(9));
+    own.client.sends_together([message.clone(), message]);
+    let sizes = |subscriber: &mut Subscriber| {
+        let (wire, _) = subscriber.receive(2);
         [wire[0].1.len(), wire[1].1.len()]
     };
     let [first, second] = sizes(&mut own);
     assert!(second < first);
-    let [first, second] = sizes(&mut forgetful);
+    let [first, second] = sizes(&mut declining);
     assert_eq!(second, first);
 }

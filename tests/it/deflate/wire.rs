@@ -1,9 +1,10 @@
-//! Which messages are compressed, and what they cost.
+//! The server's choice which messages to compress, and the window that they keep to.
 
 use framecast_test_support::{
     Client, TestServer,
-    deflate::{OFFER, deflated, inflated, noise},
-    frame, text,
+    deflate::{OFFER, compressed, inflated, noise},
+    frames::{RSV1, binary, text},
+    limits::{COMPRESSED_BYTES, MESSAGE_BYTES},
 };
 
 fn server() -> TestServer {
@@ -15,22 +16,32 @@ fn connect(server: &TestServer, path: &str) -> Client {
 }
 
 #[test]
-fn a_large_message_comes_back_compressed_and_a_small_one_as_it_is() {
+fn a_large_message_is_returned_compressed_and_a_small_one_as_it_is() {
     let server = server();
     for path in ["/echo", "/echo/raw", "/ws"] {
         let mut client = connect(&server, path);
-        for first in [0x81, 0x82] {
-            for len in [0, 1, 63, 64, 65, 125, 126, 1000, 65_535, 65_536] {
-                let payload: Vec<u8> = b"topic cats, ".iter().copied().cycle().take(len).collect();
-                // Sent in either form, which is nothing to the answer.
-                let compressed = frame(first | 0x40, &deflated(&payload));
-                client.send(&[frame(first, &payload), compressed].concat());
+        for len in [
+            0,
+            1,
+            COMPRESSED_BYTES - 1,
+            COMPRESSED_BYTES,
+            COMPRESSED_BYTES + 1,
+            125,
+            126,
+            1000,
+            MESSAGE_BYTES - 1,
+            MESSAGE_BYTES,
+        ] {
+            let payload: Vec<u8> = b"topic cats, ".iter().copied().cycle().take(len).collect();
+            for message in [text(&payload), binary(&payload)] {
+                // The form in which the client sends a message does not change the answer.
+                client.sends_together([message.clone(), compressed(message.clone())]);
                 for _ in 0..2 {
                     let answer = client.read_frame();
-                    let is_compressed = answer.0 & 0x40 != 0;
-                    assert_eq!(is_compressed, len >= 64, "{path} {len}");
+                    let is_compressed = answer.0 & RSV1 != 0;
+                    assert_eq!(is_compressed, len >= COMPRESSED_BYTES, "{path} {len}");
                     assert!(!is_compressed || answer.1.len() < len, "{path} {len}");
-                    assert!(inflated(answer) == (first, payload.clone()), "{path} {len}");
+                    assert!(inflated(answer) == message, "{path} {len}");
                 }
             }
         }
@@ -39,37 +50,38 @@ fn a_large_message_comes_back_compressed_and_a_small_one_as_it_is() {
 }
 
 #[test]
-fn what_does_not_get_smaller_comes_back_as_it_is() {
+fn a_message_that_deflate_does_not_make_smaller_is_returned_as_it_is() {
     let server = server();
     for path in ["/echo", "/echo/raw", "/ws"] {
         let mut client = connect(&server, path);
-        for len in [64, 1000, 65_536] {
-            let payload = noise(len);
-            client.send(&frame(0x82, &payload));
-            assert!(client.read_frame() == (0x82, payload), "{path} {len}");
+        for len in [COMPRESSED_BYTES, 1000, MESSAGE_BYTES] {
+            client.sends(binary(noise(len)));
+            client.receives(binary(noise(len)));
         }
         client.close();
     }
 }
 
 #[test]
-fn what_is_small_is_a_setting() {
-    for (min_bytes, first) in [(0, 0xC1), (20, 0xC1), (21, 0x81)] {
+fn min_bytes_is_the_size_of_the_smallest_message_that_is_compressed() {
+    const BYTES: usize = 20;
+    for (min_bytes, is_compressed) in [(0, true), (BYTES, true), (BYTES + 1, false)] {
         let server = TestServer::with(|config| {
             config.hub.deflate.enabled = true;
             config.hub.deflate.min_bytes = min_bytes;
         });
         let mut client = connect(&server, "/echo");
-        client.send(&text(&"x".repeat(20)));
-        assert_eq!(client.read_frame().0, first, "{min_bytes}");
+        client.sends(text("x".repeat(BYTES)));
+        let (first, _) = client.read_frame();
+        assert_eq!(first & RSV1 != 0, is_compressed, "{min_bytes}");
         client.close();
     }
 }
 
 #[test]
-fn no_message_refers_further_back_than_the_window_that_was_asked_for() {
+fn compressed_messages_refer_back_within_the_window_that_the_client_asks_for() {
     let server = server();
-    // What has no pattern gets smaller only by a reference from its second half to its first.
+    // Noise gets smaller only by a reference from its second half to its first half.
     let distances = (8..=15).flat_map(|bits| [3 << (bits - 2), 1 << bits]);
     let payloads: Vec<(usize, Vec<u8>)> =
         distances.map(|len| (len, noise(len).repeat(2))).collect();
@@ -80,15 +92,15 @@ fn no_message_refers_further_back_than_the_window_that_was_asked_for() {
         let mut client = server.dial().upgrade_with("/echo", &offer);
         let mut furthest = 0;
         for (distance, payload) in &payloads {
-            client.send(&frame(0x82, payload));
+            client.sends(binary(payload));
             let answer = client.read_frame();
-            if answer.0 == 0xC2 {
+            if answer.0 & RSV1 != 0 {
                 furthest = *distance;
             }
-            assert!(inflated(answer) == (0x82, payload.clone()), "{bits}");
+            assert!(inflated(answer) == binary(payload), "{bits}");
         }
         let window = 1 << bits;
-        // zlib has no window of 8 bits, and refers not quite as far as it may.
+        // zlib has no window of 8 bits, and does not refer back over the whole of a larger one.
         let least = if bits > 8 { window / 4 } else { 0 };
         assert!((least..=window).contains(&furthest), "{bits}: {furthest}");
         client.close();

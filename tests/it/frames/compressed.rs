@@ -1,23 +1,30 @@
-//! The table: compressed messages (RFC 7692), and what comes back, shown without compression.
+//! Rows of the table: compressed messages (RFC 7692). The answers are given without compression.
 
 use framecast_test_support::{
-    deflate::{deflated, stored, zeros},
-    frame, text,
+    deflate::{compressed, deflated, stored, zeros},
+    frames::{
+        Frame, binary, first_binary, first_text, frame, last, masked, middle, ping, pong, text,
+        with_rsv1,
+    },
+    limits::{FRAGMENTS, MESSAGE_BYTES},
 };
 
-use super::{
-    rows::{LIMIT, Row, fine},
-    violations::refused,
+use crate::frames::{
+    protocol_errors::refused,
+    rows::{Row, fine},
 };
 
-/// "Hello" as in §7.2.3.1.
-const HELLO: &[u8] = b"\xF2\x48\xCD\xC9\xC9\x07\x00";
+/// "Hello", as §7.2.3.1 compresses it.
+pub(super) const HELLO: &[u8] = b"\xF2\x48\xCD\xC9\xC9\x07\x00";
 
-/// Rows that the server has nothing against.
+/// "Hello" by a reference to the message before it (§7.2.3.2).
+const HELLO_AGAIN: &[u8] = b"\xF2\x00\x11\x00\x00";
+
+/// Returns the rows that the server answers without a fault.
 pub(super) fn messages() -> Vec<Row> {
     let mut rows = examples();
     rows.extend(fragmented());
-    rows.extend(requests());
+    rows.extend(relay_messages());
     rows.extend(sizes());
     rows
 }
@@ -31,11 +38,11 @@ fn examples() -> Vec<Row> {
             b"\x00\x05\x00\xFA\xFFHello\x00",
         ),
         (
-            "§7.2.3.4: a last block",
+            "§7.2.3.4: a block with BFINAL",
             b"\xF3\x48\xCD\xC9\xC9\x07\x00\x00",
         ),
         (
-            "a last block, and nothing behind it",
+            "a block with BFINAL, and no byte after it",
             b"\xF3\x48\xCD\xC9\xC9\x07\x00",
         ),
         (
@@ -43,138 +50,142 @@ fn examples() -> Vec<Row> {
             b"\xF2\x48\x05\x00\x00\x00\xFF\xFF\xCA\xC9\xC9\x07\x00",
         ),
         (
-            "an empty block in front",
+            "an empty block first",
             b"\x00\x00\x00\xFF\xFF\xF2\x48\xCD\xC9\xC9\x07\x00",
         ),
     ];
     let mut rows = Vec::new();
-    for (name, compressed) in hello {
-        rows.push(fine(name, &[&frame(0xC1, compressed)], &[b"\x81\x05Hello"]));
+    for (name, payload) in hello {
+        rows.push(fine(name, [with_rsv1(text(payload))], [text("Hello")]));
         let name = format!("{name}, as binary");
-        rows.push(fine(name, &[&frame(0xC2, compressed)], &[b"\x82\x05Hello"]));
+        rows.push(fine(name, [with_rsv1(binary(payload))], [binary("Hello")]));
     }
     rows.push(fine(
-        "§7.2.3.6: nothing",
-        &[&frame(0xC1, b"\x00"), &frame(0xC2, b"\x00")],
-        &[b"\x81\x00\x82\x00"],
+        "§7.2.3.6: an empty message",
+        [with_rsv1(text(b"\x00")), with_rsv1(binary(b"\x00"))],
+        [text(""), binary("")],
     ));
     rows
 }
 
-/// Messages in fragments, of which the first one says that they are compressed.
+/// Compressed messages in fragments. Only the first fragment has RSV1 set.
 fn fragmented() -> Vec<Row> {
     let (head, tail) = HELLO.split_at(3);
-    let byte_by_byte: Vec<u8> = (0..HELLO.len())
-        .flat_map(|at| frame([0x41, 0x00][usize::from(at > 0)], &HELLO[at..=at]))
-        .chain(frame(0x80, b""))
-        .collect();
+    let (first_of_euro, rest_of_euro) = {
+        let mut payload = stored("€".as_bytes());
+        let rest = payload.split_off(6);
+        (payload, rest)
+    };
+    let mut byte_by_byte = vec![with_rsv1(first_text(&HELLO[..1]))];
+    byte_by_byte.extend(HELLO[1..].iter().map(|byte| middle([*byte])));
+    byte_by_byte.push(last(""));
     vec![
         fine(
             "§7.2.3.1 in two fragments",
-            &[&frame(0x41, head), &frame(0x80, tail)],
-            &[b"\x81\x05Hello"],
+            [with_rsv1(first_text(head)), last(tail)],
+            [text("Hello")],
         ),
         fine(
             "control frames between two fragments",
-            &[
-                &frame(0x42, head),
-                &frame(0x89, b"\xFF?"),
-                &frame(0x8A, b"\xF2"),
-                &frame(0x80, tail),
+            [
+                with_rsv1(first_binary(head)),
+                ping(b"\xFF?"),
+                pong(b"\xF2"),
+                last(tail),
             ],
-            &[b"\x8A\x02\xFF?\x82\x05Hello"],
+            [pong(b"\xFF?"), binary("Hello")],
         ),
         fine(
             "an empty first and an empty last fragment",
-            &[&frame(0x41, b""), &frame(0x00, HELLO), &frame(0x80, b"")],
-            &[b"\x81\x05Hello"],
+            [with_rsv1(first_text("")), middle(HELLO), last("")],
+            [text("Hello")],
         ),
-        fine(
-            "a byte in each fragment",
-            &[&byte_by_byte],
-            &[b"\x81\x05Hello"],
-        ),
+        fine("a byte in each fragment", byte_by_byte, [text("Hello")]),
         fine(
             "text cut inside a code point",
-            &[
-                &frame(0x41, &stored("€".as_bytes())[..6]),
-                &frame(0x80, &stored("€".as_bytes())[6..]),
-            ],
-            &[b"\x81\x03\xE2\x82\xAC"],
+            [with_rsv1(first_text(first_of_euro)), last(rest_of_euro)],
+            [text("€")],
         ),
         fine(
-            "with and without compression by turns, the latter like the former",
-            &[
-                &frame(0xC1, HELLO),
-                &frame(0x82, HELLO),
-                &[frame(0x41, head), frame(0x80, tail)].concat(),
-                &[frame(0x02, head), frame(0x80, tail)].concat(),
-                &text("a"),
-                &frame(0xC2, HELLO),
+            "compressed and plain messages by turns, with the same payload",
+            [
+                with_rsv1(text(HELLO)),
+                binary(HELLO),
+                with_rsv1(first_text(head)),
+                last(tail),
+                first_binary(head),
+                last(tail),
+                text("a"),
+                with_rsv1(binary(HELLO)),
             ],
-            &[
-                &[b"\x81\x05Hello\x82\x07", HELLO].concat(),
-                &[b"\x81\x05Hello\x82\x07", HELLO].concat(),
-                b"\x81\x01a\x82\x05Hello",
+            [
+                text("Hello"),
+                binary(HELLO),
+                text("Hello"),
+                binary(HELLO),
+                text("a"),
+                binary("Hello"),
             ],
         ),
     ]
 }
 
-/// What a relay understands.
-fn requests() -> Vec<Row> {
-    let topics = r#"{"topics":["cats","dogs"]}"#;
-    let answer = [&[0x81, 26], topics.as_bytes()].concat();
-    let ping = b"\x2A\xC8\xCC\x4B\x07\x00";
-    let compressed = deflated(topics.as_bytes());
+/// Messages that a relay answers by their meaning.
+fn relay_messages() -> Vec<Row> {
+    let topics = text(r#"{"topics":["cats","dogs"]}"#);
+    let compressed_ping = with_rsv1(text(b"\x2A\xC8\xCC\x4B\x07\x00"));
     vec![
-        fine("ping", &[&frame(0xC1, ping)], &[b"\x81\x04ping"]),
-        fine("topics", &[&frame(0xC1, &compressed)], &[&answer]),
+        fine("ping", [compressed_ping.clone()], [text("ping")]),
+        fine("topics", [compressed(topics.clone())], [topics.clone()]),
         fine(
             "ping, topics and ping",
-            &[&frame(0xC1, ping), &frame(0xC1, &compressed), &text("ping")],
-            &[b"\x81\x04ping", &answer, b"\x81\x04ping"],
+            [compressed_ping, compressed(topics.clone()), text("ping")],
+            [text("ping"), topics, text("ping")],
         ),
     ]
 }
 
-/// Around the limits.
+/// Sizes at the limits.
 fn sizes() -> Vec<Row> {
-    let full = vec![b'm'; LIMIT];
-    let echoed: &[&[u8]] = &[b"\x82\x7F\0\0\0\0\0\x01\0\0", &full];
-    let compressed = deflated(&full);
+    let full = binary([b'm'; MESSAGE_BYTES]);
+    let payload = deflated(&full.1);
+    let (head, tail) = payload.split_at(40);
+    let small = binary([b'm'; 64]);
     vec![
+        fine("64 bytes", [compressed(small.clone())], [small]),
         fine(
-            "64 bytes",
-            &[&frame(0xC2, &deflated(&full[..64]))],
-            &[b"\x82\x40", &full[..64]],
+            "exactly the limit",
+            [compressed(full.clone())],
+            [full.clone()],
         ),
-        fine("exactly the limit", &[&frame(0xC2, &compressed)], echoed),
         fine(
             "exactly the limit, in two fragments",
-            &[
-                &frame(0x42, &compressed[..40]),
-                &frame(0x80, &compressed[40..]),
-            ],
-            echoed,
+            [with_rsv1(first_binary(head)), last(tail)],
+            [full.clone()],
         ),
         fine(
-            "exactly the limit, and larger compressed",
-            &[&frame(0xC2, &stored(&full))],
-            echoed,
+            "exactly the limit, and over it before it is inflated",
+            [with_rsv1(binary(stored(&full.1)))],
+            [full.clone()],
         ),
-        fine("1,024 fragments", &[&fragments(1024)], &[b"\x82\x05Hello"]),
+        fine(
+            format!("{FRAGMENTS} fragments"),
+            fragments(FRAGMENTS),
+            [binary("Hello")],
+        ),
     ]
 }
 
-/// Hello in this many fragments.
-fn fragments(count: usize) -> Vec<u8> {
-    let empty = frame(0x00, b"").repeat(count - 2);
-    [frame(0x42, HELLO), empty, frame(0x80, b"")].concat()
+/// Returns "Hello" in `count` fragments, of which all but the first are empty.
+fn fragments(count: usize) -> Vec<Frame> {
+    let mut frames = vec![middle(""); count];
+    frames[0] = with_rsv1(first_binary(HELLO));
+    frames[count - 1] = last("");
+    frames
 }
 
-/// Everything that is refused.
-pub(super) fn violations() -> Vec<Row> {
+/// Returns the rows that end with the Close of a protocol error.
+pub(super) fn protocol_errors() -> Vec<Row> {
     let mut rows = reserved_bits();
     rows.extend(invalid_data());
     rows.extend(invalid_text());
@@ -182,78 +193,72 @@ pub(super) fn violations() -> Vec<Row> {
     rows
 }
 
-/// RSV1 where it means nothing, and the others, which never do.
+/// RSV1 on a frame that does not begin a message, and RSV2 and RSV3, which no extension defines.
 fn reserved_bits() -> Vec<Row> {
     let mut rows = Vec::new();
-    let mut refuse = |name: &str, sent: &[&[u8]]| {
+    let mut refuse = |name: &str, sent: &[u8]| {
         rows.push(refused(name, sent, 1002, "reserved bits set"));
     };
     for first in [
         0xA1, 0x91, 0xE1, 0xD1, 0xF2, 0xC8, 0xC9, 0xCA, 0xC3, 0xCB, 0x40, 0xC0, 0x48,
     ] {
-        refuse(&format!("{first:02X}"), &[&frame(first, HELLO)]);
+        refuse(&format!("{first:02X}"), &frame(first, HELLO));
     }
+    let (head, tail) = HELLO.split_at(3);
     for begun in [0x02, 0x42] {
         for first in [0x40, 0xC0, 0xC9] {
             let name = format!("{first:02X} inside a message begun by {begun:02X}");
-            refuse(
-                &name,
-                &[&frame(begun, &HELLO[..3]), &frame(first, &HELLO[3..])],
-            );
+            refuse(&name, &[frame(begun, head), frame(first, tail)].concat());
         }
     }
-    let inside: &[&[u8]] = &[&frame(0x41, &HELLO[..3]), &frame(0xC1, HELLO)];
-    let reason = "data frame inside a fragmented message";
-    rows.push(refused(
-        "a compressed message inside one",
-        inside,
-        1002,
-        reason,
-    ));
-    let unmasked: &[&[u8]] = &[&[0xC1, 0x07], HELLO];
-    rows.push(refused("not masked", unmasked, 1002, "unmasked frame"));
+    let inside = masked([with_rsv1(first_text(head)), with_rsv1(text(HELLO))]);
+    let (name, reason) = (
+        "a compressed message inside a compressed message",
+        "data frame inside a fragmented message",
+    );
+    rows.push(refused(name, &inside, 1002, reason));
+    let unmasked = [&[0xC1, 0x07][..], HELLO].concat();
+    rows.push(refused("not masked", &unmasked, 1002, "unmasked frame"));
     rows
 }
 
-/// What is not deflate, and what is not all of it.
+/// Payloads that are not deflate, or that are cut.
 fn invalid_data() -> Vec<Row> {
     let payloads: [&[u8]; 10] = [
         b"",
         b"Hello",
         b"\xFF\xFF\xFF\xFF",
         b"\x06",
-        // Lengths of a block that do not fit; more behind the end.
+        // A stored block whose two lengths do not match, and bytes after a block with BFINAL.
         b"\x00\x05\x00\xFA\xFEHello\x00",
         b"\xF3\x48\xCD\xC9\xC9\x07\x00\xFF",
-        // §7.2.3.2: a reference to an earlier message.
-        b"\xF2\x00\x11\x00\x00",
-        // Cut: inside a code, inside a table, inside a block without compression.
+        // A reference to an earlier message, although `client_no_context_takeover` was agreed on.
+        HELLO_AGAIN,
+        // Cut: inside a code, inside a table, inside a stored block.
         &HELLO[..4],
         b"\x0C\x8F\x5B\x0A\x00\x50\x04\x44\xB7",
         b"\x00\x04\x00\xFB\xFF",
     ];
-    let mut rows = Vec::new();
     let reason = "invalid compressed data";
+    let refused = |name: &str, sent: &[u8]| refused(name, sent, 1007, reason);
+    let mut rows = Vec::new();
     for payload in payloads {
-        for first in [0xC1, 0xC2] {
+        for message in [text(payload), binary(payload)] {
+            let (first, _) = message;
             let name = format!("{first:02X} {payload:02X?}");
-            rows.push(refused(&name, &[&frame(first, payload)], 1007, reason));
+            rows.push(refused(&name, &masked([with_rsv1(message)])));
         }
     }
-    let mut second = refused(
-        "§7.2.3.2 behind §7.2.3.1",
-        &[&frame(0xC1, HELLO), &frame(0xC1, b"\xF2\x00\x11\x00\x00")],
-        1007,
-        reason,
-    );
-    second.received.splice(0..0, *b"\x81\x05Hello");
+    let twice = masked([HELLO, HELLO_AGAIN].map(|payload| with_rsv1(text(payload))));
+    let mut second = refused("§7.2.3.2 after §7.2.3.1", &twice);
+    second.received.insert(0, text("Hello"));
     rows.push(second);
-    let cut: &[&[u8]] = &[&frame(0x41, &HELLO[..2]), &frame(0x80, &HELLO[2..4])];
-    rows.push(refused("cut, in two fragments", cut, 1007, reason));
+    let cut = masked([with_rsv1(first_text(&HELLO[..2])), last(&HELLO[2..4])]);
+    rows.push(refused("cut, in two fragments", &cut));
     rows
 }
 
-/// Text that turns out not to be UTF-8.
+/// Compressed text that is not UTF-8.
 fn invalid_text() -> Vec<Row> {
     let texts: [&[u8]; 5] = [
         b"\xFF",
@@ -262,34 +267,44 @@ fn invalid_text() -> Vec<Row> {
         b"\xF4\x90\x80\x80",
         b"\xE2\x82",
     ];
-    let refused = |text: &[u8]| {
-        let sent: &[&[u8]] = &[&frame(0xC1, &stored(text))];
-        refused(&format!("text {text:02X?}"), sent, 1007, "invalid UTF-8")
+    let refused = |payload: &[u8]| {
+        let sent = masked([with_rsv1(text(stored(payload)))]);
+        refused(
+            &format!("text {payload:02X?}"),
+            &sent,
+            1007,
+            "invalid UTF-8",
+        )
     };
     texts.into_iter().map(refused).collect()
 }
 
-/// More than the limit, inflated or as it comes.
+/// Messages that are over a limit: inflated, or as they are sent.
 fn too_big() -> Vec<Row> {
-    let over = deflated(&[b'm'; LIMIT + 1]);
-    let bomb = zeros(LIMIT * 1000);
-    let rows: [(&str, &[&[u8]]); 5] = [
-        ("limit + 1", &[&frame(0xC2, &over)]),
-        ("limit + 1, of text", &[&frame(0xC1, &over)]),
+    let over = [b'm'; MESSAGE_BYTES + 1];
+    let payload = deflated(&over);
+    let (head, tail) = payload.split_at(40);
+    let bomb = zeros(MESSAGE_BYTES * 1000);
+    // No message within the limit compresses to more than 9/8 of the limit and 64 bytes.
+    let too_long = (MESSAGE_BYTES * 9 / 8 + 65) as u64;
+    let rows = [
+        ("limit + 1", masked([compressed(binary(over))])),
+        ("limit + 1, of text", masked([compressed(text(over))])),
         (
             "limit + 1, in two fragments",
-            &[&frame(0x42, &over[..40]), &frame(0x80, &over[40..])],
+            masked([with_rsv1(first_binary(head)), last(tail)]),
         ),
-        ("62 MiB of zeros", &[&frame(0xC2, &bomb)]),
-        // Nothing of the limit's size can get as large as this: 65,536 × 9 ⁄ 8 + 64 and one.
+        ("62 MiB of zeros", masked([with_rsv1(binary(bomb))])),
         (
-            "a header that promises too much",
-            &[b"\xC2\xFF\0\0\0\0\0\x01\x20\x41", &[0; 4]],
+            "a header that announces too much",
+            [&[0xC2, 0xFF][..], &too_long.to_be_bytes(), &[0; 4]].concat(),
         ),
     ];
-    let refused_size = |(name, sent)| refused(name, sent, 1009, "message too big");
+    let refused_size =
+        |(name, sent): (&str, Vec<u8>)| refused(name, &sent, 1009, "message too big");
     let mut rows: Vec<Row> = rows.into_iter().map(refused_size).collect();
-    let many: &[&[u8]] = &[&fragments(1025)];
-    rows.push(refused("1,025 fragments", many, 1008, "too many fragments"));
+    let many = masked(fragments(FRAGMENTS + 1));
+    let name = format!("{} fragments", FRAGMENTS + 1);
+    rows.push(refused(&name, &many, 1008, "too many fragments"));
     rows
 }

@@ -1,231 +1,229 @@
-//! The table: sequences of frames that are answered, and what comes back.
+//! Rows of the table: sequences of frames that the server answers, and its answers.
 
-use framecast_test_support::{frame, text};
+use framecast_test_support::{
+    frames::{
+        Frame, binary, close, empty_close, first_binary, first_text, frame, last, masked, middle,
+        ping, pong, text,
+    },
+    limits::{CONTROL_BYTES, FRAGMENTS, MESSAGE_BYTES},
+};
 
-/// What is sent, and all that comes back before the end of the stream.
+/// Close codes that a peer may send (RFC 6455 §7.4).
+const VALID_CODES: [u16; 13] = [
+    1000, 1001, 1002, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999,
+];
+
+/// Close codes that a peer must not send: out of range, reserved, or not assigned.
+const INVALID_CODES: [u16; 14] = [
+    0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 1999, 2000, 2999, 5000, 0xFFFF,
+];
+
+/// Bytes that a client sends, and all frames that the echo sends before it ends the stream.
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) sent: Vec<u8>,
-    pub(super) received: Vec<u8>,
+    pub(super) received: Vec<Frame>,
 }
 
-pub(super) fn row(name: impl Into<String>, sent: &[&[u8]], received: &[&[u8]]) -> Row {
+pub(super) fn row(
+    name: impl Into<String>,
+    sent: Vec<u8>,
+    received: impl IntoIterator<Item = Frame>,
+) -> Row {
     Row {
         name: name.into(),
-        sent: sent.concat(),
-        received: received.concat(),
+        sent,
+        received: received.into_iter().collect(),
     }
 }
 
-/// A row that the server has nothing against: the client closes, and its code is echoed.
-pub(super) fn fine(name: impl Into<String>, sent: &[&[u8]], received: &[&[u8]]) -> Row {
+/// Returns a row without a fault: the client ends it with a Close, which the server answers.
+pub(super) fn fine(
+    name: impl Into<String>,
+    sent: impl IntoIterator<Item = Frame>,
+    received: impl IntoIterator<Item = Frame>,
+) -> Row {
+    fine_bytes(name, &masked(sent), received)
+}
+
+/// Returns a row without a fault whose frames are given as bytes.
+fn fine_bytes(
+    name: impl Into<String>,
+    sent: &[u8],
+    received: impl IntoIterator<Item = Frame>,
+) -> Row {
+    let sent = [sent, &masked([close(1000, "")])].concat();
     let mut row = row(name, sent, received);
-    row.sent.extend(frame(0x88, b"\x03\xE8"));
-    row.received.extend(b"\x88\x02\x03\xE8");
+    row.received.push(close(1000, ""));
     row
 }
 
-/// A Close of the server.
-pub(super) fn close(code: u16, reason: &str) -> Vec<u8> {
-    let len = u8::try_from(2 + reason.len()).unwrap();
-    let payload = [&code.to_be_bytes(), reason.as_bytes()].concat();
-    [&[0x88, len][..], &payload].concat()
+/// Returns a binary message of `count` fragments of one byte each.
+pub(super) fn fragments(count: usize) -> Vec<Frame> {
+    let mut frames = vec![middle("f"); count];
+    frames[0] = first_binary("f");
+    frames[count - 1] = last("f");
+    frames
 }
-
-/// Fragments: this many, one byte each, the last one final.
-pub(super) fn fragments(count: usize) -> Vec<u8> {
-    let mut wire = frame(0x02, b"f");
-    (2..count).for_each(|_| wire.extend(frame(0x00, b"f")));
-    wire.extend(frame(0x80, b"f"));
-    wire
-}
-
-/// The largest message, by default.
-pub(super) const LIMIT: usize = 64 * 1024;
 
 /// Messages of one frame.
 pub(super) fn messages() -> Vec<Row> {
     vec![
-        fine(
+        fine_bytes(
             "the masked Hello of RFC 6455 §5.7",
-            &[b"\x81\x85\x37\xFA\x21\x3D\x7F\x9F\x4D\x51\x58"],
-            &[b"\x81\x05Hello"],
+            b"\x81\x85\x37\xFA\x21\x3D\x7F\x9F\x4D\x51\x58",
+            [text("Hello")],
         ),
-        fine("a key of zeros", &[b"\x82\x82\0\0\0\0hi"], &[b"\x82\x02hi"]),
-        fine("empty text", &[&text("")], &[b"\x81\x00"]),
-        fine("empty binary", &[&frame(0x82, b"")], &[b"\x82\x00"]),
+        fine_bytes(
+            "a masking key of zeros",
+            b"\x82\x82\0\0\0\0hi",
+            [binary("hi")],
+        ),
+        fine("empty text", [text("")], [text("")]),
+        fine("empty binary", [binary("")], [binary("")]),
         fine(
             "binary that is not UTF-8",
-            &[&frame(0x82, b"\xFF\0\xC0")],
-            &[b"\x82\x03\xFF\0\xC0"],
+            [binary(b"\xFF\0\xC0")],
+            [binary(b"\xFF\0\xC0")],
         ),
         fine(
             "text of NUL, U+FFFF and U+10FFFF",
-            &[&text("\0\u{FFFF}\u{10FFFF}")],
-            &[b"\x81\x08\0\xEF\xBF\xBF\xF4\x8F\xBF\xBF"],
+            [text("\0\u{FFFF}\u{10FFFF}")],
+            [text(b"\0\xEF\xBF\xBF\xF4\x8F\xBF\xBF")],
         ),
         fine(
             "text and binary by turns",
-            &[&text("a"), &frame(0x82, b"b"), &text("c")],
-            &[b"\x81\x01a\x82\x01b\x81\x01c"],
+            [text("a"), binary("b"), text("c")],
+            [text("a"), binary("b"), text("c")],
         ),
     ]
 }
 
-/// Fragments, and control frames.
+/// Fragments and control frames.
 pub(super) fn fragments_and_control() -> Vec<Row> {
     vec![
         fine(
-            "the fragmented Hello",
-            &[&frame(0x01, b"Hel"), &frame(0x80, b"lo")],
-            &[b"\x81\x05Hello"],
+            "the fragmented Hello of RFC 6455 §5.7",
+            [first_text("Hel"), last("lo")],
+            [text("Hello")],
         ),
         fine(
-            "nothing but empty fragments",
-            &[&frame(0x01, b""), &frame(0x00, b""), &frame(0x80, b"")],
-            &[b"\x81\x00"],
+            "a message of empty fragments",
+            [first_text(""), middle(""), last("")],
+            [text("")],
         ),
         fine(
-            "a ping inside a message",
-            &[
-                &frame(0x02, b"a"),
-                &frame(0x89, b"\xFF?"),
-                &frame(0x80, b"b"),
+            "a Ping inside a message",
+            [first_binary("a"), ping(b"\xFF?"), last("b")],
+            [pong(b"\xFF?"), binary("ab")],
+        ),
+        fine(
+            "a code point cut into four fragments, with a Pong inside",
+            [
+                first_text(b"\xF0"),
+                middle(b"\x9F"),
+                pong(b"\xFF"),
+                middle(b"\x98"),
+                last(b"\x80"),
             ],
-            &[b"\x8A\x02\xFF?\x82\x02ab"],
+            [text(b"\xF0\x9F\x98\x80")],
         ),
         fine(
-            "a code point cut into four fragments, with a pong inside",
-            &[
-                &frame(0x01, b"\xF0"),
-                &frame(0x00, b"\x9F"),
-                &frame(0x8A, b"\xFF"),
-                &frame(0x00, b"\x98"),
-                &frame(0x80, b"\x80"),
-            ],
-            &[b"\x81\x04\xF0\x9F\x98\x80"],
+            "Pings, answered in order",
+            [ping(""), ping("2"), ping("3")],
+            [pong(""), pong("2"), pong("3")],
         ),
         fine(
-            "pings, answered in order",
-            &[&frame(0x89, b""), &frame(0x89, b"2"), &frame(0x89, b"3")],
-            &[b"\x8A\x00\x8A\x012\x8A\x013"],
+            "the longest Ping",
+            [ping([9_u8; CONTROL_BYTES])],
+            [pong([9_u8; CONTROL_BYTES])],
         ),
-        fine(
-            "the longest ping",
-            &[&frame(0x89, &[9; 125])],
-            &[b"\x8A\x7D", &[9; 125]],
-        ),
-        fine("a pong that nobody asked for", &[&frame(0x8A, b"?")], &[]),
+        fine("an unsolicited Pong", [pong("?")], []),
     ]
 }
 
-/// Lengths around every form, and the limits.
+/// Lengths at the bounds of each form of a length, and messages at the limits.
 pub(super) fn lengths() -> Vec<Row> {
-    let full = vec![b'm'; LIMIT];
-    let sum: &[&[u8]] = &[
-        &frame(0x02, &full[..LIMIT - 1]),
-        &frame(0x00, b"m"),
-        &frame(0x80, b""),
+    let full = vec![b'm'; MESSAGE_BYTES];
+    let lengths = [
+        ("the longest in the 7-bit form", 125),
+        ("the shortest in the 16-bit form", 126),
+        ("the longest in the 16-bit form", 0xFFFF),
+        ("the 64-bit form, and exactly the limit", MESSAGE_BYTES),
     ];
-    vec![
-        fine(
-            "125 bytes, the longest in the short form",
-            &[&frame(0x82, &full[..125])],
-            &[b"\x82\x7D", &full[..125]],
-        ),
-        fine(
-            "126 bytes, the shortest in the 16-bit form",
-            &[&frame(0x82, &full[..126])],
-            &[b"\x82\x7E\x00\x7E", &full[..126]],
-        ),
-        fine(
-            "65,535 bytes, the longest in the 16-bit form",
-            &[&frame(0x82, &full[..65_535])],
-            &[b"\x82\x7E\xFF\xFF", &full[..65_535]],
-        ),
-        fine(
-            "65,536 bytes: the 64-bit form, and exactly the limit",
-            &[&frame(0x82, &full)],
-            &[b"\x82\x7F\0\0\0\0\0\x01\0\0", &full],
-        ),
-        fine(
-            "exactly the limit, over all fragments",
-            sum,
-            &[b"\x82\x7F\0\0\0\0\0\x01\0\0", &full],
-        ),
-        fine(
-            "1,024 fragments",
-            &[&fragments(1024)],
-            &[b"\x82\x7E\x04\0", &[b'f'; 1024]],
-        ),
-    ]
+    let of_length = |(name, len): (&str, usize)| {
+        let message = binary(&full[..len]);
+        fine(format!("{len} bytes: {name}"), [message.clone()], [message])
+    };
+    let mut rows: Vec<Row> = lengths.into_iter().map(of_length).collect();
+    rows.push(fine(
+        "exactly the limit, over all fragments",
+        [
+            first_binary(&full[..MESSAGE_BYTES - 1]),
+            middle("m"),
+            last(""),
+        ],
+        [binary(&full)],
+    ));
+    rows.push(fine(
+        format!("{FRAGMENTS} fragments"),
+        fragments(FRAGMENTS),
+        [binary([b'f'; FRAGMENTS])],
+    ));
+    rows
 }
 
+/// Closes of the client: with a code that is echoed, or with a fault.
 pub(super) fn closes() -> Vec<Row> {
+    let longest = close(1000, &"r".repeat(CONTROL_BYTES - 2));
     let mut rows = vec![
-        row("no code", &[&frame(0x88, b"")], &[b"\x88\x00"]),
+        row("no code", masked([empty_close()]), [empty_close()]),
         row(
             "one byte",
-            &[&frame(0x88, b"\x03")],
-            &[&close(1002, "invalid close frame")],
+            frame(0x88, b"\x03"),
+            [close(1002, "invalid close frame")],
         ),
         row(
             "a reason that is not UTF-8",
-            &[&frame(0x88, b"\x03\xE8\xED\xA0\x80")],
-            &[&close(1007, "invalid UTF-8")],
+            frame(0x88, b"\x03\xE8\xED\xA0\x80"),
+            [close(1007, "invalid UTF-8")],
         ),
-        row(
-            "the longest reason",
-            &[&frame(0x88, &close(1000, &"r".repeat(123))[2..])],
-            &[&close(1000, &"r".repeat(123))],
-        ),
+        row("the longest reason", masked([longest.clone()]), [longest]),
         row(
             "a Close inside a message",
-            &[&frame(0x01, b"begun"), &frame(0x88, b"\x03\xE9")],
-            &[&close(1001, "")],
+            masked([first_text("begun"), close(1001, "")]),
+            [close(1001, "")],
         ),
         row(
-            "a Close behind a message",
-            &[&text("hi"), &frame(0x89, b"?"), &frame(0x88, b"\x03\xE9")],
-            &[b"\x8A\x01?\x81\x02hi", &close(1001, "")],
+            "a Close after a message",
+            masked([text("hi"), ping("?"), close(1001, "")]),
+            [pong("?"), text("hi"), close(1001, "")],
         ),
     ];
-    for code in [
-        1000, 1001, 1002, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999,
-    ] {
-        let name = format!("code {code}");
-        rows.push(row(
-            name,
-            &[&frame(0x88, &close(code, "é")[2..])],
-            &[&close(code, "é")],
-        ));
+    for code in VALID_CODES {
+        let sent = close(code, "é");
+        rows.push(row(format!("code {code}"), masked([sent.clone()]), [sent]));
     }
-    let bad: [u16; 14] = [
-        0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 1999, 2000, 2999, 5000, 0xFFFF,
-    ];
-    for code in bad {
-        let name = format!("code {code}");
+    for code in INVALID_CODES {
+        let sent = masked([close(code, "bye")]);
         // The reason says what was wrong, and is not the client's own.
-        rows.push(row(
-            name,
-            &[&frame(0x88, &close(code, "bye")[2..])],
-            &[&close(1002, "invalid close code")],
-        ));
+        let answered = [close(1002, "invalid close code")];
+        rows.push(row(format!("code {code}"), sent, answered));
     }
     rows
 }
 
-/// A Close with 3000, and what must not be looked at any more.
-pub(super) fn behind_a_close() -> Vec<Row> {
-    let late: [(&str, &[u8]); 4] = [
-        ("a message", &text("late")),
-        ("a ping", &frame(0x89, b"late")),
-        ("a second Close", &frame(0x88, b"\x0F\xA0")),
-        ("a violation", b"\xFF\xFF\xFF\xFF"),
+/// A Close with 3000, and frames after it that the server must ignore.
+pub(super) fn after_a_close() -> Vec<Row> {
+    let late = [
+        ("a message", masked([text("late")])),
+        ("a Ping", masked([ping("late")])),
+        ("a second Close", masked([close(4000, "")])),
+        ("a protocol error", vec![0xFF; 4]),
     ];
-    let after = |(name, late): (&str, &[u8])| {
-        let sent: &[&[u8]] = &[&frame(0x88, b"\x0B\xB8"), late];
-        row(format!("{name} behind a Close"), sent, &[&close(3000, "")])
+    let after_a_close = |(name, late): (&str, Vec<u8>)| {
+        let sent = [masked([close(3000, "")]), late].concat();
+        row(format!("{name} after a Close"), sent, [close(3000, "")])
     };
-    late.into_iter().map(after).collect()
+    late.into_iter().map(after_a_close).collect()
 }

@@ -1,11 +1,12 @@
-//! What a row of the tables of handshakes is, and how it is checked.
+//! Cases of the tables of handshakes, and their check.
 
 use std::io::Write as _;
 
-use framecast_test_support::{Client, TestServer, eventually, text};
+use framecast_test_support::{Client, TestServer, eventually, frames::text};
 
-use super::{KEY, SWITCHED};
+use crate::handshake::{KEY, SWITCHED};
 
+/// Headers of a correct handshake.
 const HEADERS: [&str; 5] = [
     "Host: a.localhost",
     "Upgrade: websocket",
@@ -14,12 +15,18 @@ const HEADERS: [&str; 5] = [
     "Sec-WebSocket-Version: 13",
 ];
 
-/// Sends a right handshake with changes, in one piece and cut in two at every place, to the echo, a
-/// chat and a relay; checks the status line of the answer, headers that it has, and such as it must
-/// not have.
+/// Path in a case that stands for the path of a new registration.
+const RELAY: &str = "/ws/ID";
+
+/// Connections that a check has open at a time: a process may have few descriptors.
+const CONNECTIONS: usize = 50;
+
+/// Sends each case in one piece and cut in two at every place, and asserts that the response has
+/// this status line and these headers, and no headers that it must not have.
 ///
-/// A case is a path or a start line, and then headers: one replaces all those of its name, `-Name`
-/// takes it away, and others are added. What is said of `/echo` is true of the others, too.
+/// A case is a correct handshake with changes: a path or a start line, and then headers between
+/// bars. A header replaces all headers of its name or is added; `-Name` removes a header. A case
+/// for `/echo` is sent to a chat and to a relay, too.
 #[track_caller]
 pub(super) fn check(server: &TestServer, cases: &[&str], status: &str, headers: &[&str]) {
     for case in cases {
@@ -28,15 +35,12 @@ pub(super) fn check(server: &TestServer, cases: &[&str], status: &str, headers: 
             check_cut(server, &case, status);
         }
     }
-    eventually("nothing is left of them", || {
+    eventually("no connection is left", || {
         server.health()["connections"] == 0
     });
 }
 
-/// What stands for the path of a new registration.
-const RELAY: &str = "/ws/ID";
-
-/// The same for a chat and for a relay.
+/// Returns a case, and if it is for `/echo` the same case for a chat and for a relay.
 fn everywhere(case: &str) -> Vec<String> {
     let mut cases = vec![case.to_owned()];
     let is_echo = |rest: &str| rest.is_empty() || rest.starts_with([' ', '?']);
@@ -70,15 +74,16 @@ fn check_whole(server: &TestServer, case: &str, status: &str, headers: &[&str]) 
         assert!(may_be_there || !is_there, "{name}: {request}{head}");
     }
     if is_switched {
-        client.send(&text("ping"));
+        client.sends(text("ping"));
         let is_relay = request.contains("/ws/");
         let answer = if is_relay { "pong" } else { "ping" };
-        assert_eq!(client.read_text(), answer);
+        client.receives(text(answer));
         client.close();
     }
 }
 
-/// Sends a handshake cut in two at every place: each is answered like one that is whole.
+/// Sends a handshake cut in two at every place, and asserts that each response is the one to the
+/// whole handshake.
 #[track_caller]
 fn check_cut(server: &TestServer, case: &str, status: &str) {
     let whole = request(server, case);
@@ -92,10 +97,9 @@ fn check_cut(server: &TestServer, case: &str, status: &str) {
     client.send(whole.as_bytes());
     let answer = head(&mut client);
     let cuts: Vec<usize> = (1..whole.len()).collect();
-    // Not all at once: a process may have few descriptors.
-    for cuts in cuts.chunks(50) {
+    for cuts in cuts.chunks(CONNECTIONS) {
         let begin = |&at: &usize| {
-            // A registration is good for one connection at a time.
+            // A registration is for one connection at a time.
             let is_used = status == SWITCHED;
             let request = if is_used {
                 request(server, case)
@@ -108,11 +112,11 @@ fn check_cut(server: &TestServer, case: &str, status: &str) {
             (client, rest.to_vec())
         };
         let clients: Vec<_> = cuts.iter().map(begin).collect();
-        // Once for each shard: the sockets before have been handed over and read.
+        // Once for each shard: a shard answers after it has read the sockets that it got before.
         server.health();
         server.health();
         for (mut client, rest) in clients {
-            // What is no HTTP may have been refused for its first part.
+            // If the request is not HTTP, the server may have refused it after the first part.
             let _ = client.stream.write_all(&rest);
             let rest = String::from_utf8_lossy(&rest);
             assert_eq!(head(&mut client), answer, "cut before {rest:?}");
@@ -120,6 +124,7 @@ fn check_cut(server: &TestServer, case: &str, status: &str) {
     }
 }
 
+/// Returns the request of a case.
 fn request(server: &TestServer, case: &str) -> String {
     if case.contains(RELAY) {
         let relay = server.register(r#"{"user_id":1}"#);

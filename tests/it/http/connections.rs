@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use framecast_test_support::{Client, PATIENCE, TestServer, handshake_with, text};
+use framecast_test_support::{
+    Client, NEVER, TestServer,
+    frames::{masked, text},
+    handshake_with,
+};
 
 use super::error_of;
 
@@ -18,7 +22,7 @@ fn with_keep_alive(keep_alive: Duration) -> TestServer {
 
 /// Starts a server that waits for a request longer than a test does.
 fn patient() -> TestServer {
-    TestServer::with(|config| config.hub.timeouts.request = 6 * PATIENCE)
+    TestServer::with(|config| config.hub.timeouts.request = NEVER)
 }
 
 #[track_caller]
@@ -42,7 +46,7 @@ fn exchange(client: &mut Client, head: &str, status: u16, rest: &str) -> bool {
 // that the server had just closed: after 5 s.
 #[test]
 fn a_connection_may_be_idle_between_two_requests_for_longer_than_a_request_may_take() {
-    let server = with_keep_alive(6 * PATIENCE);
+    let server = with_keep_alive(NEVER);
     let mut client = server.dial();
     for _ in 0..2 {
         ask(&mut client);
@@ -56,7 +60,7 @@ fn a_connection_may_be_idle_between_two_requests_for_longer_than_a_request_may_t
 
 #[test]
 fn the_time_for_a_later_head_begins_with_its_first_byte() {
-    let server = with_keep_alive(6 * PATIENCE);
+    let server = with_keep_alive(NEVER);
     for start in ["G", "GET /health HTTP/1.1\r\nHost: localhost\r\nX: "] {
         let mut client = server.dial();
         ask(&mut client);
@@ -122,7 +126,7 @@ fn a_body_that_no_path_wants_is_read_to_its_end_and_the_next_request_answered() 
 
 #[test]
 fn a_body_that_no_path_wants_must_come_in_time() {
-    let server = with_keep_alive(6 * PATIENCE);
+    let server = with_keep_alive(NEVER);
     let mut client = server.dial();
     let head = "DELETE /register/0 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n";
     assert!(!exchange(&mut client, head, 404, "bo"));
@@ -131,7 +135,7 @@ fn a_body_that_no_path_wants_must_come_in_time() {
 
 #[test]
 fn a_connection_is_idle_from_the_end_of_a_body_that_no_path_wants() {
-    let server = with_keep_alive(6 * PATIENCE);
+    let server = with_keep_alive(NEVER);
     let mut client = server.dial();
     let head = "DELETE /register/0 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n";
     assert!(!exchange(&mut client, head, 404, "body."));
@@ -263,11 +267,11 @@ fn an_upgrade_that_expects_a_100_gets_it_before_the_101() {
     for expect in ["Expect: 100-continue\r\n", "Expect: 100-Continue\r\n"] {
         let mut client = server.dial();
         let request = handshake_with("/echo", expect);
-        client.send(&[request.as_bytes(), &text("hi")].concat());
+        client.send(&[request.as_bytes(), &masked([text("hi")])].concat());
         client.expect(b"HTTP/1.1 100 Continue\r\n\r\n");
         let head = client.read_head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        client.expect(b"\x81\x02hi");
+        client.receives(text("hi"));
         client.close();
     }
     for (path, expect, status) in [

@@ -1,8 +1,8 @@
-//! By which names the server may be asked, and where it says that it is.
+//! Host names: those that requests may name, and the one in the URLs that the server returns.
 
 use framecast_test_support::{Answer, TestServer, handshake};
 
-use super::{METHODS, PATHS, error_of};
+use crate::http::{METHODS, PATHS, error_of};
 
 const FOREIGN: &str = "evil.example";
 
@@ -10,27 +10,30 @@ fn with_allowed(name: &str) -> TestServer {
     TestServer::with(|config| config.hub.access.allowed_hosts = vec![name.into()])
 }
 
-/// Sends a request without a body, of these lines.
+/// Sends a request of these lines, without a body. Returns the response.
 fn ask(server: &TestServer, lines: &str) -> Answer {
     let mut client = server.dial();
     client.send(request(lines).as_bytes());
     client.read_answer()
 }
 
+/// Returns the bytes of a request of these lines.
 fn request(lines: &str) -> String {
     format!("{}\r\n\r\n", lines.replace('\n', "\r\n"))
 }
 
+/// Sends a request of these lines. Returns the status.
 fn status(server: &TestServer, lines: &str) -> u16 {
     ask(server, lines).status
 }
 
-/// Asks for `/health` by this name.
+/// Requests `/health` of this host. Returns the status.
 fn by_name(server: &TestServer, host: &str) -> u16 {
     status(server, &format!("GET /health HTTP/1.1\nHost: {host}"))
 }
 
-/// What `/register` says, asked with these lines before those of the body.
+/// Registers with a request that begins with these lines. Returns the URL without `/ws/` and the
+/// id, or the status if it is not 200.
 fn registered_at(server: &TestServer, head: &str) -> String {
     let mut client = server.dial();
     let head = head.replace('\n', "\r\n");
@@ -41,12 +44,13 @@ fn registered_at(server: &TestServer, head: &str) -> String {
     }
     let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
     let url = body["url"].as_str().unwrap();
-    let (place, id) = url.rsplit_once("/ws/").unwrap();
+    let (base, id) = url.rsplit_once("/ws/").unwrap();
     assert_eq!(id.len(), 32, "{url}");
-    place.to_owned()
+    base.to_owned()
 }
 
-// A name that others let point here made their pages the server's own.
+// Once any host name was accepted, so the pages of a foreign name that resolved to this server (DNS
+// rebinding) had the server's own origin.
 #[test]
 fn a_foreign_name_is_refused_on_every_path_with_every_method() {
     let server = TestServer::start();
@@ -54,8 +58,8 @@ fn a_foreign_name_is_refused_on_every_path_with_every_method() {
         for method in METHODS {
             let lines =
                 format!("{method} {path} HTTP/1.1\nHost: {FOREIGN}:8080\nConnection: close");
-            let from_there = format!("{lines}\nOrigin: http://{FOREIGN}:8080");
-            for lines in [lines, from_there] {
+            let with_origin = format!("{lines}\nOrigin: http://{FOREIGN}:8080");
+            for lines in [lines, with_origin] {
                 let mut client = server.dial();
                 client.send(request(&lines).as_bytes());
                 if method == "HEAD" {
@@ -83,7 +87,7 @@ fn a_foreign_name_opens_no_web_socket_and_changes_nothing() {
         let mut client = server.dial();
         client.send(handshake(path).replace("a.localhost", FOREIGN).as_bytes());
         assert_eq!(client.read_answer().status, 421, "{path}");
-        // The connection may be asked by another name.
+        // The same connection may name another host.
         client.send(handshake(path).as_bytes());
         assert!(client.read_head().starts_with("HTTP/1.1 101 "), "{path}");
         client.close();
@@ -99,7 +103,7 @@ fn a_foreign_name_opens_no_web_socket_and_changes_nothing() {
 }
 
 #[test]
-fn addresses_and_names_under_localhost_are_the_servers_own() {
+fn ip_addresses_and_names_under_localhost_are_accepted() {
     let server = TestServer::start();
     for host in [
         "127.0.0.1:8080",
@@ -123,7 +127,7 @@ fn addresses_and_names_under_localhost_are_the_servers_own() {
 }
 
 #[test]
-fn a_host_that_is_none_is_a_bad_request_whoever_asks() {
+fn an_invalid_host_is_a_bad_request_from_every_origin() {
     let server = with_allowed("*");
     for host in [
         "user@localhost",
@@ -148,7 +152,7 @@ fn a_host_that_is_none_is_a_bad_request_whoever_asks() {
 }
 
 #[test]
-fn a_name_is_allowed_with_any_port_in_any_case_and_with_a_dot_at_its_end() {
+fn an_allowed_host_is_accepted_with_any_port_in_any_case_and_with_a_final_dot() {
     for allowed in ["app.example", "App.Example."] {
         let server = with_allowed(allowed);
         for host in ["app.example", "APP.EXAMPLE:8443", "app.example.:80"] {
@@ -162,19 +166,19 @@ fn a_name_is_allowed_with_any_port_in_any_case_and_with_a_dot_at_its_end() {
 }
 
 #[test]
-fn the_target_counts_and_not_the_host_where_it_names_one() {
+fn the_host_of_an_absolute_target_replaces_the_host_header() {
     let server = TestServer::start();
     let target = |target: &str, host: &str, origin: &str| {
         let lines = format!("GET {target} HTTP/1.1\nHost: {host}\nOrigin: {origin}");
         status(&server, &lines)
     };
-    let page = "http://localhost";
-    assert_eq!(target("http://localhost/health", FOREIGN, page), 200);
-    assert_eq!(target("http://localhost:80/health", FOREIGN, page), 200);
-    assert_eq!(target("http://localhost:81/health", "localhost", page), 403);
-    assert_eq!(target("http://evil.example/health", "localhost", page), 421);
-    assert_eq!(target("http://a@localhost/health", "localhost", page), 400);
-    assert_eq!(target("http://localhost/health", "a@localhost", page), 400);
+    let own = "http://localhost";
+    assert_eq!(target("http://localhost/health", FOREIGN, own), 200);
+    assert_eq!(target("http://localhost:80/health", FOREIGN, own), 200);
+    assert_eq!(target("http://localhost:81/health", "localhost", own), 403);
+    assert_eq!(target("http://evil.example/health", "localhost", own), 421);
+    assert_eq!(target("http://a@localhost/health", "localhost", own), 400);
+    assert_eq!(target("http://localhost/health", "a@localhost", own), 400);
     let foreign = format!("http://{FOREIGN}");
     assert_eq!(target("http://localhost/health", FOREIGN, &foreign), 403);
     assert_eq!(
@@ -195,23 +199,23 @@ fn the_target_counts_and_not_the_host_where_it_names_one() {
 }
 
 #[test]
-fn a_registration_is_reached_where_it_was_asked_for() {
+fn the_url_of_a_registration_has_the_host_of_its_request() {
     let server = TestServer::start();
-    for (host, place) in [
+    for (host, base) in [
         ("127.0.0.1:8080", "ws://127.0.0.1:8080"),
         ("[::1]", "ws://[::1]"),
         ("A.LocalHost:80", "ws://a.localhost:80"),
         ("", "400"),
     ] {
         let head = format!("POST /register HTTP/1.1\nHost: {host}");
-        assert_eq!(registered_at(&server, &head), place);
+        assert_eq!(registered_at(&server, &head), base);
     }
     assert_eq!(registered_at(&server, "POST /register HTTP/1.0"), "400");
     assert_eq!(server.health()["registrations"], 3);
 }
 
 #[test]
-fn a_public_url_is_where_registrations_are_reached_and_whose_pages_are_the_servers_own() {
+fn a_public_url_is_the_base_of_registrations_and_an_allowed_origin() {
     let server = TestServer::with(|config| {
         config.hub.access.public_url = Some("https://App.Example/rt/".into());
     });

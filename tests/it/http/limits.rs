@@ -1,25 +1,42 @@
-//! What is too large or too little, and connections that carry several requests.
+//! Limits of bodies, messages and heads, and connections that carry several requests.
 
 use std::{net::Shutdown, time::Duration};
 
-use framecast_test_support::TestServer;
+use framecast_test_support::{TestServer, frames::text};
 
-use super::error_of;
+use crate::http::error_of;
 
-/// A body of a publication with so many bytes.
+/// Bytes of the largest message of a server with a small limit.
+const SMALL_BYTES: usize = 16;
+
+/// Bytes of the largest body of that server: six times those of a message, which is the longest
+/// that JSON makes of it, and 16 KiB.
+const BODY_BYTES: usize = 6 * SMALL_BYTES + 16 * 1024;
+
+/// Bytes of the largest head.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// Most headers of a request.
+const HEADERS: usize = 100;
+
+/// Bytes of the largest body that the thread of the shard parses itself.
+const INLINE_BYTES: usize = 256 * 1024;
+
+/// Returns the body of a publication, padded to `bytes` bytes.
 fn body_of(bytes: usize) -> String {
     let body = r#"{"topic": "t", "message": "x"}"#;
     format!("{}{body}", " ".repeat(bytes - body.len()))
 }
 
-/// With messages of at most 16 bytes: and so bodies of 6 times that and 16 KiB.
+/// Starts a server with a small limit.
 fn small() -> TestServer {
-    TestServer::with(|config| config.hub.limits.message_bytes = 16)
+    TestServer::with(|config| config.hub.limits.message_bytes = SMALL_BYTES)
 }
 
-const BODY_BYTES: usize = 6 * 16 + 16 * 1024;
-
-const TOO_LARGE: &str = "the body is over 16480 bytes";
+/// Returns the error of a body over [`BODY_BYTES`].
+fn too_large() -> String {
+    format!("the body is over {BODY_BYTES} bytes")
+}
 
 #[test]
 fn a_body_of_the_limit_passes_and_one_byte_more_does_not() {
@@ -29,18 +46,18 @@ fn a_body_of_the_limit_passes_and_one_byte_more_does_not() {
     for path in ["/publish", "/register"] {
         let answer = server.http("POST", path, "", &body_of(BODY_BYTES + 1));
         assert_eq!(answer.status, 413);
-        assert_eq!(error_of(&answer), TOO_LARGE);
+        assert_eq!(error_of(&answer), too_large());
     }
 }
 
-// Beyond 256 KiB another thread than the shard's parses it.
+// A body over `INLINE_BYTES` is parsed on another thread than the shard's.
 #[test]
 fn a_large_body_is_answered_like_a_small_one() {
-    const INLINE_BYTES: usize = 256 * 1024;
-    let server = TestServer::with(|config| config.hub.limits.message_bytes = 1024 * 1024);
+    const LIMIT: usize = 1024 * 1024;
+    let server = TestServer::with(|config| config.hub.limits.message_bytes = LIMIT);
     let mut client = server.connect("/ws?topic=t");
     let post = |path: &str, body: &str, bytes: usize| {
-        // Space counts, and changes nothing.
+        // White space counts as part of the body, and does not change its meaning.
         let body = format!("{}{body}", " ".repeat(bytes.saturating_sub(body.len())));
         let answer = server.http("POST", path, "", &body);
         (answer.status, answer.body)
@@ -48,7 +65,7 @@ fn a_large_body_is_answered_like_a_small_one() {
     for bytes in [0, INLINE_BYTES, INLINE_BYTES + 1, 2 * INLINE_BYTES] {
         let published = post("/publish", r#"{"topic": "t", "message": "x"}"#, bytes);
         assert_eq!(published, (200, "{\"queued\":1}\n".into()), "{bytes}");
-        assert_eq!(client.read_text(), "x");
+        client.receives(text("x"));
         let (status, body) = post("/register", r#"{"user_id": 1}"#, bytes);
         assert_eq!(status, 200, "{bytes}: {body}");
     }
@@ -64,18 +81,18 @@ fn a_large_body_is_answered_like_a_small_one() {
         ("/register", r#"{"user_id": null}"#),
         ("/register", r#"{"user_id": 1, "topics": ["a", 1]}"#),
     ] {
-        let (status, refusal) = post(path, body, 0);
+        let (status, small) = post(path, body, 0);
         assert_eq!(status, 400);
-        // But for where in the body it is.
-        let refusal = refusal.split(" at ").next().unwrap().to_owned();
+        // Without the position in the body.
+        let small = small.split(" at ").next().unwrap().to_owned();
         let (status, large) = post(path, body, INLINE_BYTES + 1);
         assert_eq!(status, 400, "{large}");
-        assert!(large.starts_with(&refusal), "{large} {refusal}");
+        assert!(large.starts_with(&small), "{large} {small}");
     }
-    let message = "é".repeat(512 * 1024);
+    let message = "é".repeat(LIMIT / "é".len());
     let body = |message: &str| format!(r#"{{"topic": "t", "message": "{message}"}}"#);
     assert_eq!(post("/publish", &body(&message), 0).0, 200);
-    assert_eq!(client.read_text(), message);
+    client.receives(text(&message));
     assert_eq!(post("/publish", &body(&format!("{message}x")), 0).0, 413);
     client.close();
 }
@@ -83,10 +100,10 @@ fn a_large_body_is_answered_like_a_small_one() {
 #[test]
 fn a_body_announced_as_too_large_is_refused_unread() {
     let server = TestServer::with(|config| {
-        config.hub.limits.message_bytes = 16;
+        config.hub.limits.message_bytes = SMALL_BYTES;
         config.hub.timeouts.request = Duration::from_millis(500);
     });
-    for length in ["16481", "18446744073709551613"] {
+    for length in [BODY_BYTES as u64 + 1, u64::MAX - 2] {
         for expect in ["", "Expect: 100-continue\r\n"] {
             let mut client = server.dial();
             client.send(
@@ -99,15 +116,15 @@ fn a_body_announced_as_too_large_is_refused_unread() {
             let answer = client.read_answer();
             assert_eq!(answer.status, 413, "{length}");
             assert_eq!(answer.header("connection"), Some("close"));
-            assert_eq!(error_of(&answer), TOO_LARGE);
+            assert_eq!(error_of(&answer), too_large());
             client.expect_end();
         }
     }
 }
 
-// The answer was lost to a reset: most clients got an error of their own sending instead.
+// Once the response was lost to a reset, and most clients got an error of their own write instead.
 #[test]
-fn a_client_that_sends_all_before_it_reads_still_gets_its_refusal() {
+fn a_client_that_sends_its_whole_body_before_it_reads_still_gets_its_rejection() {
     let server = TestServer::start();
     let body = vec![b' '; 4 * 1024 * 1024];
     let length = body.len();
@@ -139,11 +156,11 @@ fn a_client_that_sends_all_before_it_reads_still_gets_its_refusal() {
 }
 
 #[test]
-fn a_streamed_body_is_counted_over_its_chunks() {
+fn the_limit_of_a_chunked_body_is_for_the_sum_of_its_chunks() {
     const HEAD: &[u8] =
         b"POST /publish HTTP/1.1\r\nHost: a.localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
     let server = TestServer::with(|config| {
-        config.hub.limits.message_bytes = 16;
+        config.hub.limits.message_bytes = SMALL_BYTES;
         config.hub.timeouts.request = Duration::from_millis(500);
     });
     let chunked = |body: &str, chunk_bytes: usize| {
@@ -161,17 +178,17 @@ fn a_streamed_body_is_counted_over_its_chunks() {
         client.send(b"0\r\n\r\n");
         assert_eq!(client.read_answer().status, 200);
     }
-    // The one byte too many is enough, whatever is to come.
+    // The server refuses at the first byte over the limit, before the last chunk.
     client.send(&chunked(&body_of(BODY_BYTES + 1), 1000));
     let answer = client.read_answer();
     assert_eq!(answer.status, 413);
     assert_eq!(answer.header("connection"), Some("close"));
-    assert_eq!(error_of(&answer), TOO_LARGE);
+    assert_eq!(error_of(&answer), too_large());
     client.expect_end();
 }
 
 #[test]
-fn a_body_that_is_not_chunked_as_announced_is_a_bad_request() {
+fn an_invalid_chunk_is_a_bad_request() {
     let server = TestServer::start();
     for body in ["x\r\n", "-1\r\n", "ffffffffffffffffff\r\n", "1\r\nab\r\n"] {
         let mut client = server.dial();
@@ -191,7 +208,7 @@ fn a_published_message_of_the_limit_passes_and_one_byte_more_does_not() {
         let body = format!(r#"{{"topic": "t", "message": "{message}"}}"#);
         server.http("POST", "/publish", "", &body)
     };
-    // Bytes of text count, not of JSON, and not characters.
+    // The limit is for bytes of the text: not for characters, and not for bytes of JSON.
     for message in [
         "0123456789abcdef",
         "éééééééé",
@@ -199,9 +216,9 @@ fn a_published_message_of_the_limit_passes_and_one_byte_more_does_not() {
     ] {
         assert_eq!(publish(message).body, "{\"queued\":1}\n", "{message}");
     }
-    client.expect(b"\x81\x100123456789abcdef");
-    client.expect(&[b"\x81\x10", "éééééééé".as_bytes()].concat());
-    client.expect(b"\x81\x10\x1B\x00\n0123456789abc");
+    client.receives(text("0123456789abcdef"));
+    client.receives(text("éééééééé"));
+    client.receives(text("\x1B\0\n0123456789abc"));
     for message in [
         "0123456789abcdef0",
         "ééééééééa",
@@ -210,7 +227,7 @@ fn a_published_message_of_the_limit_passes_and_one_byte_more_does_not() {
         assert_eq!(publish(message).status, 413, "{message}");
     }
     assert_eq!(publish("").body, "{\"queued\":1}\n");
-    client.expect(b"\x81\x00");
+    client.receives(text(""));
     client.close();
 }
 
@@ -223,18 +240,22 @@ fn a_head_of_more_than_16_kib_or_100_headers_is_refused() {
             "x".repeat(bytes)
         )
     };
+    // Headers besides `Host`.
     let many = |count: usize| {
         format!(
             "GET /health HTTP/1.1\r\nHost: localhost{}",
             "\r\nX: 1".repeat(count)
         )
     };
-    let long = format!("GET /{} HTTP/1.1\r\nHost: localhost", "x".repeat(17 * 1024));
+    let long = format!(
+        "GET /{} HTTP/1.1\r\nHost: localhost",
+        "x".repeat(HEAD_BYTES + 1024)
+    );
     for (head, status) in [
-        (padded(15 * 1024), 200),
-        (padded(17 * 1024), 431),
-        (many(99), 200),
-        (many(100), 431),
+        (padded(HEAD_BYTES - 1024), 200),
+        (padded(HEAD_BYTES + 1024), 431),
+        (many(HEADERS - 1), 200),
+        (many(HEADERS), 431),
         (long, 431),
     ] {
         let mut client = server.dial();
@@ -244,7 +265,7 @@ fn a_head_of_more_than_16_kib_or_100_headers_is_refused() {
 }
 
 #[test]
-fn one_connection_carries_many_requests_whatever_they_are_answered() {
+fn a_connection_carries_more_requests_after_any_status() {
     let server = TestServer::start();
     let mut client = server.dial();
     let requests = [
@@ -270,7 +291,7 @@ fn one_connection_carries_many_requests_whatever_they_are_answered() {
         client.send(request.as_bytes());
         assert_eq!(client.read_answer().status, status, "{request}");
     }
-    // And all at once: answered in order.
+    // All at once: they are answered in order.
     let all: String = requests.iter().map(|(request, _)| *request).collect();
     client.send(all.as_bytes());
     for (request, status) in requests {
@@ -279,7 +300,7 @@ fn one_connection_carries_many_requests_whatever_they_are_answered() {
 }
 
 #[test]
-fn a_request_names_exactly_one_host() {
+fn a_request_must_name_exactly_one_host() {
     let server = TestServer::start();
     for (head, status) in [
         ("GET /health HTTP/1.1\r\n\r\n", 400),
@@ -307,9 +328,9 @@ fn a_request_names_exactly_one_host() {
     }
 }
 
-// A request that was sent whole was dropped when its client then closed its sending half.
+// Once the server dropped a whole request if its client then ended its half of the stream.
 #[test]
-fn a_client_that_has_said_all_still_gets_its_answer() {
+fn a_client_that_ends_its_stream_after_a_request_still_gets_its_response() {
     let server = TestServer::start();
     let mut subscriber = server.connect("/ws?topic=t");
     for _ in 0..50 {
@@ -319,7 +340,7 @@ fn a_client_that_has_said_all_still_gets_its_answer() {
         client.stream.shutdown(Shutdown::Write).unwrap();
         assert_eq!(client.read_answer().body, "{\"queued\":1}\n");
         client.expect_end();
-        assert_eq!(subscriber.read_text(), "x");
+        subscriber.receives(text("x"));
     }
     subscriber.close();
 }

@@ -1,8 +1,8 @@
-//! Pages of other origins: which may use the server, and what their browsers are told.
+//! Pages of other origins: those that may use the server, and the CORS headers for their browsers.
 
-use framecast_test_support::TestServer;
+use framecast_test_support::{TestServer, frames::text};
 
-use super::{METHODS, PATHS, error_of, without_body};
+use crate::http::{METHODS, PATHS, error_of, without_body};
 
 const OTHER: &str = "https://app.example";
 
@@ -57,12 +57,12 @@ fn a_foreign_page_changes_nothing() {
     }
     assert_eq!(server.health()["registrations"], 1);
     server.post("/publish", r#"{"topic": "t", "message": "honest"}"#);
-    assert_eq!(client.read_text(), "honest");
+    client.receives(text("honest"));
     client.close();
 }
 
 #[test]
-fn a_page_that_may_use_the_server_may_read_the_answer_whatever_it_is() {
+fn an_allowed_page_may_read_every_response() {
     let server = with_allowed(OTHER);
     for origin in [OTHER, "http://a.localhost", "https://A.localhost"] {
         let headers = format!("Origin: {origin}\r\n");
@@ -117,14 +117,14 @@ fn an_allowed_origin_may_be_written_with_capitals_and_the_default_port() {
 }
 
 #[test]
-fn an_answer_to_no_page_names_none_but_varies() {
+fn a_response_without_an_origin_allows_none_and_varies_by_origin() {
     let answer = with_allowed(OTHER).http("GET", "/health", "", "");
     assert_eq!(answer.header("access-control-allow-origin"), None);
     assert_eq!(answer.header("vary"), Some("Origin"));
 }
 
 #[test]
-fn a_preflight_is_answered_with_what_the_path_takes() {
+fn a_preflight_is_answered_with_the_methods_of_the_path() {
     let server = with_allowed(OTHER);
     let preflight = format!(
         "Origin: {OTHER}\r\nAccess-Control-Request-Method: POST\r\n\

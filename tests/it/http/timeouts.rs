@@ -1,4 +1,4 @@
-//! What is too slow.
+//! Requests that are sent too slowly, and responses that are not read.
 
 use std::{
     fs,
@@ -6,15 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use framecast_test_support::{Client, PATIENCE, TestServer, eventually, text};
+use framecast_test_support::{Client, PATIENCE, TestServer, eventually, frames::text};
 
-use super::error_of;
+use crate::http::error_of;
 
+/// Starts a server that gives a request 200 ms.
 fn impatient() -> TestServer {
     TestServer::with(|config| config.hub.timeouts.request = Duration::from_millis(200))
 }
 
-/// Sends a byte whenever nothing has come for a while; all that comes until the end.
+/// Sends a byte after each 20 ms without a response. Returns all that the server sends before it
+/// ends the connection.
 #[track_caller]
 fn trickle(mut client: Client) -> String {
     let pause = Some(Duration::from_millis(20));
@@ -26,18 +28,18 @@ fn trickle(mut client: Client) -> String {
         match client.stream.read(&mut bytes) {
             Ok(0) => return String::from_utf8(received).unwrap(),
             Ok(len) => received.extend(&bytes[..len]),
-            // Refused, if the server has ended the connection: the next read says so.
+            // The write fails if the server has ended the connection. Then the next read returns.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 let _ = client.stream.write(b"x");
             }
             Err(_) => return String::from_utf8(received).unwrap(),
         }
     }
-    panic!("the server waits for ever");
+    panic!("the server does not end the connection");
 }
 
 #[test]
-fn a_head_that_does_not_come_in_time_is_cut() {
+fn a_connection_whose_head_does_not_arrive_in_time_is_ended() {
     let server = impatient();
     for start in ["", "GET", "GET /echo HTTP/1.1\r\nHost: localhost\r\nX: "] {
         let mut client = server.dial();
@@ -45,13 +47,13 @@ fn a_head_that_does_not_come_in_time_is_cut() {
         client.expect_end();
         let mut client = server.dial();
         client.send(start.as_bytes());
-        // The time is for all of it, not for each byte.
+        // The time is for the whole head, not for each byte.
         assert_eq!(trickle(client), "");
     }
 }
 
 #[test]
-fn a_body_that_does_not_come_in_time_is_answered_408() {
+fn a_body_that_does_not_arrive_in_time_is_answered_408() {
     let server = impatient();
     for framing in ["Content-Length: 16000", "Transfer-Encoding: chunked"] {
         let start = format!("POST /publish HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n");
@@ -69,7 +71,8 @@ fn a_body_that_does_not_come_in_time_is_answered_408() {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
 
-/// What the kernel has still to send on a connection of the server, if that is established.
+/// Returns the bytes that the kernel has still to send on the server's end of a connection, in
+/// hexadecimal, or `None` if the connection is not established.
 fn unsent(server: &TestServer, client: &Client) -> Option<String> {
     let local = server.address.port();
     let remote = client.stream.local_addr().unwrap().port();
@@ -79,9 +82,9 @@ fn unsent(server: &TestServer, client: &Client) -> Option<String> {
     Some(queues[..8].to_owned())
 }
 
-// It kept its connection, and megabytes of answers in the kernel, for ever.
+// Once such a client kept its connection, and megabytes of responses in the kernel, for ever.
 #[test]
-fn a_client_that_does_not_take_its_answers_is_cut() {
+fn the_connection_of_a_client_that_does_not_read_its_responses_is_ended() {
     let server = impatient();
     let mut client = server.dial();
     client.send(
@@ -89,7 +92,9 @@ fn a_client_that_does_not_take_its_answers_is_cut() {
             .repeat(2000)
             .as_bytes(),
     );
-    eventually("it is cut", || unsent(&server, &client).is_none());
+    eventually("the connection is ended", || {
+        unsent(&server, &client).is_none()
+    });
 }
 
 #[test]
@@ -101,16 +106,16 @@ fn a_subscriber_may_be_blocked_for_longer_than_a_request_may_take() {
     let body = format!(r#"{{"topic": "t", "message": "{message}"}}"#);
     for _ in 0..MESSAGES {
         let status = server.http("POST", "/publish", "", &body).status;
-        // Published; on a busy machine the count may come too late.
+        // 202 on a busy machine: published, but not counted in time.
         assert!(matches!(status, 200 | 202), "{status}");
     }
-    // While others, one after the other, use their time up.
+    // Other connections use up the time of a request, one after the other.
     for _ in 0..5 {
         server.dial().expect_end();
         assert_ne!(unsent(&server, &client).unwrap(), "00000000");
     }
     for _ in 0..MESSAGES {
-        assert_eq!(client.read_text(), message);
+        client.receives(text(&message));
     }
     client.close();
 }
@@ -120,9 +125,9 @@ fn a_connection_in_use_outlives_the_time_for_a_request() {
     let server = impatient();
     let mut client = server.connect("/echo");
     let mut other = server.dial();
-    // Once this one is cut, the time is over for those that came before it.
+    // Once the server has ended this one, the time of the connection before it is over, too.
     other.expect_end();
-    client.send(&text("hi"));
-    client.expect(b"\x81\x02hi");
+    client.sends(text("hi"));
+    client.receives(text("hi"));
     client.close();
 }

@@ -1,18 +1,28 @@
-//! Registrations: made, taken, remembered, deleted, and forgotten.
+//! The life of registrations: creation, use by one connection, deletion, and expiry.
 
 use std::{collections::HashSet, env, fs, process::Command, time::Duration};
 
-use framecast_test_support::{Client, TestServer, eventually, frame, handshake};
+use framecast_test_support::{
+    Client, TestServer, eventually,
+    frames::{Frame, close, text, unmasked},
+    handshake,
+};
 use serde_json::Value;
 
-use super::{ask, tell};
+use crate::relay::{ask, publish_to};
 
+/// Returns the Close of a connection whose registration was deleted.
+fn deleted() -> Frame {
+    close(4503, "registration deleted")
+}
+
+/// Deletes the registration of a path. Returns the status.
 fn delete(server: &TestServer, path: &str) -> u16 {
     let path = path.replace("/ws/", "/register/");
     server.http("DELETE", &path, "", "").status
 }
 
-/// The status that a handshake is answered with.
+/// Returns the status of the response to a handshake.
 fn status_of(server: &TestServer, path: &str) -> u16 {
     let mut client = server.dial();
     client.send(handshake(path).as_bytes());
@@ -20,10 +30,11 @@ fn status_of(server: &TestServer, path: &str) -> u16 {
 }
 
 #[test]
-fn a_url_leads_to_the_host_that_was_asked_and_its_id_to_one_registration() {
+fn a_url_has_the_host_of_its_request_and_a_random_id() {
+    const REGISTRATIONS: usize = 100;
     let server = TestServer::start();
     let mut ids = HashSet::new();
-    for _ in 0..100 {
+    for _ in 0..REGISTRATIONS {
         let answer = server.post("/register", r#"{"user_id": "same"}"#);
         let answer: Value = serde_json::from_str(&answer).unwrap();
         assert_eq!(answer.as_object().unwrap().len(), 1);
@@ -34,19 +45,19 @@ fn a_url_leads_to_the_host_that_was_asked_and_its_id_to_one_registration() {
             id.bytes()
                 .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         );
-        // Random (UUID version 4), and not in any order.
+        // A random UUID (version 4).
         assert_eq!(&id[12..13], "4");
         ids.insert(id.to_owned());
     }
-    assert_eq!(ids.len(), 100);
-    assert_eq!(server.health()["registrations"], 100);
+    assert_eq!(ids.len(), REGISTRATIONS);
+    assert_eq!(server.health()["registrations"], REGISTRATIONS);
 }
 
 #[test]
-fn a_registration_is_taken_while_it_is_connected_and_free_when_that_has_ended() {
+fn a_registration_has_one_connection_at_a_time() {
     let server = TestServer::start();
     let path = server.register(r#"{"user_id": 1}"#);
-    // Whichever shard the next connection is handed to.
+    // On either shard: they get connections in turn.
     for _ in 0..20 {
         let mut client = server.connect(&path);
         for _ in 0..3 {
@@ -56,12 +67,12 @@ fn a_registration_is_taken_while_it_is_connected_and_free_when_that_has_ended() 
             assert_eq!(answer.status, 409);
             assert_eq!(answer.body, "{\"error\":\"connected already\"}\n");
         }
-        assert_eq!(tell(&server, "cats", "x"), 1);
-        assert_eq!(client.read_text(), "x");
-        client.send(&frame(0x88, &[0x03, 0xE8]));
-        client.expect(&[0x88, 0x02, 0x03, 0xE8]);
+        assert_eq!(publish_to(&server, "cats", "x"), 1);
+        client.receives(text("x"));
+        client.sends(close(1000, ""));
+        client.receives(close(1000, ""));
         client.expect_end();
-        // Free at once, even if this end of the stream is still open.
+        // The registration is free at once, although the client's end of the stream is still open.
         server.connect(&path).close();
         drop(client);
     }
@@ -69,67 +80,66 @@ fn a_registration_is_taken_while_it_is_connected_and_free_when_that_has_ended() 
 }
 
 #[test]
-fn a_registration_is_free_when_its_connection_was_lost_or_broke_the_protocol() {
+fn a_registration_is_free_after_its_connection_was_lost_or_had_a_protocol_error() {
     let server = TestServer::start();
     let path = server.register(r#"{"user_id": 1}"#);
     drop(server.connect(&path));
-    eventually("the lost one is noticed", || {
+    eventually("the lost connection has ended", || {
         status_of(&server, &path) == 101
     });
-    eventually("and the one that asked", || {
+    eventually("the connection that asked has ended", || {
         server.health()["connections"] == 0
     });
     let mut client = server.connect(&path);
-    client.send(&[0x81, 0x00]);
-    assert_eq!(client.read_close().0, 1002);
+    client.send(&unmasked([text("")]));
+    client.receives(close(1002, "unmasked frame"));
     client.expect_end();
     server.connect(&path).close();
 }
 
 #[test]
-fn of_many_that_come_at_once_one_gets_the_registration() {
+fn one_of_many_simultaneous_connections_gets_the_registration() {
+    const CLIENTS: usize = 20;
     let server = TestServer::start();
     let path = server.register(r#"{"user_id": 1}"#);
-    let mut clients: Vec<_> = (0..20).map(|_| server.dial()).collect();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.dial()).collect();
     for client in &mut clients {
         client.send(handshake(&path).as_bytes());
     }
     let heads: Vec<_> = clients.iter_mut().map(Client::read_head).collect();
     let with = |status: &str| heads.iter().filter(|head| head.contains(status)).count();
-    assert_eq!((with(" 101 "), with(" 409 ")), (1, 19));
-    assert_eq!(tell(&server, "cats", "x"), 1);
+    assert_eq!((with(" 101 "), with(" 409 ")), (1, CLIENTS - 1));
+    assert_eq!(publish_to(&server, "cats", "x"), 1);
 }
 
 #[test]
-fn topics_are_remembered_over_a_reconnection() {
+fn a_registration_keeps_its_topics_from_connection_to_connection() {
     let server = TestServer::start();
     let path = server.register(r#"{"user_id": 1}"#);
     let mut client = server.connect(&path);
     ask(&mut client, r#"{"topics": ["dogs", "birds"]}"#);
     client.close();
     let mut client = server.connect(&path);
-    assert_eq!(tell(&server, "cats", "purr"), 0);
-    assert_eq!(tell(&server, "dogs", "bark"), 1);
-    assert_eq!(tell(&server, "birds", "sing"), 1);
-    assert_eq!(client.read_text(), "bark");
-    assert_eq!(client.read_text(), "sing");
+    assert_eq!(publish_to(&server, "cats", "purr"), 0);
+    assert_eq!(publish_to(&server, "dogs", "bark"), 1);
+    assert_eq!(publish_to(&server, "birds", "sing"), 1);
+    client.receives_all([text("bark"), text("sing")]);
     client.close();
 }
 
 #[test]
-fn a_deleted_registration_ends_its_connection_and_says_so() {
+fn deleting_a_registration_closes_its_connection_with_a_reason() {
     let server = TestServer::start();
     for _ in 0..10 {
         let path = server.register(r#"{"user_id": 1}"#);
         let mut client = server.connect(&path);
-        assert_eq!(tell(&server, "cats", "before"), 1);
+        assert_eq!(publish_to(&server, "cats", "before"), 1);
         assert_eq!(delete(&server, &path), 200);
-        // What was queued comes first.
-        assert_eq!(client.read_text(), "before");
-        client.expect(b"\x88\x16\x11\x97registration deleted");
-        client.send(&frame(0x88, &[0x11, 0x97]));
+        // Queued messages are sent before the Close.
+        client.receives_all([text("before"), deleted()]);
+        client.sends(close(4503, ""));
         client.expect_end();
-        assert_eq!(tell(&server, "cats", "after"), 0);
+        assert_eq!(publish_to(&server, "cats", "after"), 0);
         assert_eq!(delete(&server, &path), 404);
         assert_eq!(status_of(&server, &path), 404);
     }
@@ -140,7 +150,7 @@ fn a_deleted_registration_ends_its_connection_and_says_so() {
 }
 
 #[test]
-fn a_deleted_registration_of_nobody_is_gone() {
+fn a_registration_without_a_connection_is_deleted() {
     let server = TestServer::start();
     let path = server.register(r#"{"user_id": 1}"#);
     assert_eq!(delete(&server, &path), 200);
@@ -157,42 +167,46 @@ fn a_registration_deleted_during_its_handshake_leaves_no_connection() {
         let mut client = server.dial();
         client.send(handshake(&path).as_bytes());
         assert_eq!(delete(&server, &path), 200);
-        // Too late, or just in time to be told.
+        // The handshake is refused, or the connection is closed.
         if client.read_head().starts_with("HTTP/1.1 101 ") {
-            assert_eq!(client.read_close(), (4503, "registration deleted".into()));
+            client.receives(deleted());
         }
     }
-    assert_eq!(tell(&server, "cats", "x"), 0);
+    assert_eq!(publish_to(&server, "cats", "x"), 0);
     eventually("no connection is left", || {
         server.health()["connections"] == 0
     });
 }
 
 #[test]
-fn a_registration_that_nobody_connects_to_expires_and_one_in_use_does_not() {
+fn a_registration_without_a_connection_expires_and_one_with_a_connection_does_not() {
     let server = TestServer::with(|config| {
         config.registrations.lifetime = Duration::from_secs(1);
     });
     let kept = server.register(r#"{"user_id": 1}"#);
     let mut client = server.connect(&kept);
-    let lapsed = server.register(r#"{"user_id": 2}"#);
-    // Longer than the one that is connected would have had.
-    eventually("it expires", || server.health()["registrations"] == 1);
-    assert_eq!(status_of(&server, &lapsed), 404);
-    assert_eq!(delete(&server, &lapsed), 404);
+    let unused = server.register(r#"{"user_id": 2}"#);
+    // By then the lifetime of the first one is over, too.
+    eventually("the unused one expires", || {
+        server.health()["registrations"] == 1
+    });
+    assert_eq!(status_of(&server, &unused), 404);
+    assert_eq!(delete(&server, &unused), 404);
     assert_eq!(status_of(&server, &kept), 409);
-    assert_eq!(tell(&server, "cats", "x"), 1);
-    assert_eq!(client.read_text(), "x");
+    assert_eq!(publish_to(&server, "cats", "x"), 1);
+    client.receives(text("x"));
     client.close();
-    eventually("it expires too", || server.health()["registrations"] == 0);
+    eventually("the other one expires", || {
+        server.health()["registrations"] == 0
+    });
     assert_eq!(status_of(&server, &kept), 404);
 }
 
 #[test]
-fn one_registration_more_than_allowed_is_refused_until_one_is_gone() {
+fn a_registration_over_the_limit_is_refused_until_one_is_deleted() {
     let server = TestServer::with(|config| config.registrations.most = 2);
     let first = server.register(r#"{"user_id": 1}"#);
-    // One that is connected counts as well.
+    // A registration with a connection counts, too.
     let client = server.connect(&server.register(r#"{"user_id": 1}"#));
     let answer = server.http("POST", "/register", "", r#"{"user_id": 1}"#);
     assert_eq!(answer.status, 503);
@@ -202,7 +216,7 @@ fn one_registration_more_than_allowed_is_refused_until_one_is_gone() {
     client.close();
 }
 
-/// Runs curl: the status, and the body.
+/// Runs curl. Returns the status and the body.
 fn curl(server: &TestServer, arguments: &[&str], path: &str) -> (String, String) {
     let output = Command::new("curl")
         .args([
@@ -248,14 +262,20 @@ fn curl_registers_publishes_and_deletes() {
     .concat();
     let published = curl(&server, &publish, "/publish");
     assert_eq!(published, ("200".into(), "{\"queued\":1}\n".into()));
-    client.expect(b"\x81\x0bare awesome");
-    let gone = path.replace("/ws/", "/register/");
-    assert_eq!(curl(&server, &["--request", "DELETE"], &gone).0, "200");
-    assert_eq!(client.read_close().0, 4503);
-    assert_eq!(curl(&server, &["--request", "DELETE"], &gone).0, "404");
+    client.receives(text("are awesome"));
+    let registration = path.replace("/ws/", "/register/");
+    assert_eq!(
+        curl(&server, &["--request", "DELETE"], &registration).0,
+        "200"
+    );
+    client.receives(deleted());
+    assert_eq!(
+        curl(&server, &["--request", "DELETE"], &registration).0,
+        "404"
+    );
     assert_eq!(curl(&server, &["--head"], "/health").0, "200");
     assert_eq!(curl(&server, &[], "/ws").0, "426");
-    // Far over the limit, and sent without waiting to be asked.
+    // A body far over the limit, which curl sends without waiting for `100 Continue`.
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), vec![b' '; 4 * 1024 * 1024]).unwrap();
     let data = format!("@{}", file.path().display());

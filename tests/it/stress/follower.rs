@@ -1,10 +1,13 @@
-//! What one connection has received, and whether that is all that it should have, once and in order.
+//! The check that a connection receives every message that it must, once and in order.
 
 use std::{ops::Range, sync::Arc};
 
-use super::plan::Plan;
+use crate::stress::plan::Plan;
 
-/// The streams that one connection follows, by publisher.
+/// The last message of each topic, after all publishers have ended.
+pub(super) const END: &str = "end";
+
+/// Messages that one connection receives, by publisher.
 #[derive(Debug)]
 pub(super) struct Follower {
     plan: Arc<Plan>,
@@ -12,27 +15,29 @@ pub(super) struct Follower {
     streams: Vec<Stream>,
     sequences: Vec<Sequence>,
     pub(super) received: u64,
-    /// Topics whose end has come.
+    /// Topics whose end was received.
     ends: usize,
 }
 
+/// The numbered messages of one publisher.
 #[derive(Clone, Debug, Default)]
 struct Stream {
-    /// The least number that may still come.
+    /// Least number that may still arrive.
     next: u32,
-    /// From this number on nothing may be missing, as long as none of the topics is left.
+    /// First number that must arrive by the current subscription, if there is one.
     since: Option<u32>,
-    /// What was published while an earlier subscription was in force, and has not come yet.
-    owed: Vec<Range<u32>>,
+    /// Numbers that must still arrive by earlier subscriptions.
+    due: Vec<Range<u32>>,
 }
 
-/// The messages of some publishers that come by one topic: the same for all who follow it.
+/// The order of the messages that arrive from some publishers by one topic. It is the same for all
+/// subscribers of the topic.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sequence {
     pub(super) topic: usize,
-    /// The publishers, a bit each.
+    /// The publishers, one bit each.
     pub(super) publishers: u64,
-    /// Of the numbers of all that came, in their order.
+    /// Hash of the messages in their order.
     pub(super) hash: u64,
 }
 
@@ -48,8 +53,8 @@ impl Follower {
         }
     }
 
-    /// Takes note that it follows these topics from now on, since publishers had begun to send so
-    /// many messages.
+    /// Records that the subscription to these topics is in force. `begun` returns the number of
+    /// messages that a publisher had begun to send before: later ones must arrive.
     pub(super) fn subscribed(&mut self, topics: &[usize], begun: impl Fn(usize) -> u32) {
         self.topics = topics.to_vec();
         for (index, publisher) in self.plan.publishers.iter().enumerate() {
@@ -61,9 +66,9 @@ impl Follower {
         }
     }
 
-    /// Takes note that it is about to ask for these topics instead, when so many messages of each
-    /// publisher are known to be queued to everybody.
-    pub(super) fn leaves_for(&mut self, topics: &[usize], queued: impl Fn(usize) -> u32) {
+    /// Records that the connection is about to change to these topics. `queued` returns the number
+    /// of messages of a publisher that are queued to all subscribers: those must still arrive.
+    pub(super) fn changes_to(&mut self, topics: &[usize], queued: impl Fn(usize) -> u32) {
         let old = &self.topics;
         for (index, publisher) in self.plan.publishers.iter().enumerate() {
             let mut own = publisher.topics.iter();
@@ -74,33 +79,34 @@ impl Follower {
             if let Some(since) = stream.since.take() {
                 let missing = since.max(stream.next)..queued(index);
                 if !missing.is_empty() {
-                    stream.owed.push(missing);
+                    stream.due.push(missing);
                 }
             }
         }
     }
 
-    /// Compares with others the order of what comes by these topics, which it never leaves: of
-    /// publishers to one topic, and of all of them if its other topics stay the same, too.
+    /// Records the order of the messages that arrive by these topics, which the connection never
+    /// leaves, to compare it with other connections: of the publishers to a single topic, and of
+    /// all publishers if the connection never changes its topics.
     pub(super) fn compare_orders(&mut self, topics: &[usize], is_fixed: bool) {
         for &topic in topics {
-            let mut compare = |is_meant: &dyn Fn(usize) -> bool| {
-                let meant = (0..self.streams.len()).filter(|&index| is_meant(index));
+            let mut record = |is_included: &dyn Fn(usize) -> bool| {
+                let included = (0..self.streams.len()).filter(|&index| is_included(index));
                 self.sequences.push(Sequence {
                     topic,
-                    publishers: meant.map(|index| 1 << index).sum(),
+                    publishers: included.map(|index| 1 << index).sum(),
                     hash: 0,
                 });
             };
             let publishers = &self.plan.publishers;
-            compare(&|index| publishers[index].topics == [topic]);
+            record(&|index| publishers[index].topics == [topic]);
             if is_fixed {
-                compare(&|index| publishers[index].reaches(topics) == Some(topic));
+                record(&|index| publishers[index].reaches(topics) == Some(topic));
             }
         }
     }
 
-    /// Takes a message. Returns its publisher, or none if it is the end of a topic.
+    /// Checks a message. Returns its publisher, or `None` if it is the end of a topic.
     pub(super) fn take(&mut self, message: &[u8]) -> Option<usize> {
         if message == END.as_bytes() {
             self.ends += 1;
@@ -130,12 +136,12 @@ impl Follower {
         Some(index)
     }
 
-    /// Returns true when each of its topics has come to its end.
+    /// Returns true if the end of each topic was received.
     pub(super) fn is_at_end(&self) -> bool {
         self.ends == self.topics.len()
     }
 
-    /// Asserts that nothing is missing at the end; what is to be compared with others.
+    /// Asserts that no message is missing. Returns the orders to compare with other connections.
     pub(super) fn finish(self) -> Vec<Sequence> {
         assert!(self.is_at_end());
         for (index, stream) in self.streams.into_iter().enumerate() {
@@ -150,6 +156,7 @@ impl Follower {
 }
 
 impl Stream {
+    /// Checks that the next message may have this number.
     fn take(&mut self, number: u32) -> Result<(), String> {
         let next = self.next;
         if number < next {
@@ -160,17 +167,17 @@ impl Stream {
         Ok(())
     }
 
-    /// What comes before `number` does not come any more.
+    /// Checks that no number below `number` must still arrive.
     fn skip_to(&mut self, number: u32) -> Result<(), String> {
         let missing = |must: Range<u32>| {
             let missing = must.start.max(self.next)..must.end.min(number);
             (!missing.is_empty()).then_some(missing)
         };
         let open = self.since.map(|since| since..number);
-        if let Some(missing) = self.owed.iter().cloned().chain(open).find_map(missing) {
+        if let Some(missing) = self.due.iter().cloned().chain(open).find_map(missing) {
             return Err(format!("{missing:?} is missing before {number}"));
         }
-        self.owed.retain(|owed| owed.end > number);
+        self.due.retain(|due| due.end > number);
         Ok(())
     }
 
@@ -179,19 +186,16 @@ impl Stream {
     }
 }
 
-/// What is published to each topic when all is over.
-pub(super) const END: &str = "end";
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_has_no_gap_while_a_subscription_is_in_force_and_never_a_duplicate() {
+    fn a_gap_while_a_subscription_is_in_force_and_any_duplicate_are_faults() {
         let stream = Stream {
             next: 5,
             since: Some(7),
-            owed: vec![],
+            due: vec![],
         };
         let take = |numbers: &[u32]| {
             let mut stream = stream.clone();
@@ -208,11 +212,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_queued_before_a_topic_was_left_still_comes() {
+    fn messages_that_were_queued_before_the_topics_changed_must_arrive() {
         let stream = Stream {
             next: 2,
             since: None,
-            owed: vec![2..4, 6..8],
+            due: vec![2..4, 6..8],
         };
         let take = |numbers: &[u32]| {
             let mut stream = stream.clone();

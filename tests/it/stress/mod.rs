@@ -1,18 +1,19 @@
-//! Exactly once, under stress: publishers to one topic and to many, in fragments and in bursts that
-//! the hub has no room for, beside subscribers that stay, relays that change topics, and others
-//! that come and go.
+//! Delivery exactly once under stress: publishers to one topic and to many, in fragments and in
+//! bursts that make the hub wait, with subscribers that stay, relays that change topics, and
+//! clients that connect and leave.
 //!
-//! With `FRAMECAST_LONG` set it takes minutes, and is for a release build.
+//! `FRAMECAST_LONG` selects a long run, which takes minutes and is for a release build.
 
-mod board;
 mod follower;
 mod plan;
 mod publishers;
+mod shared;
 mod socket;
 mod subscribers;
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     env,
     sync::Arc,
     time::{Duration, Instant},
@@ -25,15 +26,32 @@ use tokio::{
     task::{JoinSet, block_in_place},
 };
 
-use self::{
-    board::{Board, Latch, Phase, Report, list},
+use crate::stress::{
     follower::END,
     plan::{Plan, Random, Size, TOPICS, Way},
+    shared::{Latch, Phase, Report, Shared, list},
 };
 
-/// What is waited for until all tasks have come so far.
-type Reached = mpsc::Receiver<std::convert::Infallible>;
+/// The receiver of a latch. It ends when all tasks have dropped their [`Latch`].
+type Reached = mpsc::Receiver<Infallible>;
 
+/// A short run.
+const SHORT: Size = Size {
+    messages: 80,
+    stable: 200,
+    relays: 64,
+    churners: 48,
+};
+
+/// A run of minutes.
+const LONG: Size = Size {
+    messages: 600,
+    stable: 600,
+    relays: 150,
+    churners: 48,
+};
+
+/// The tasks of all clients, and the reports of those that have ended.
 #[derive(Debug, Default)]
 struct Run {
     tasks: JoinSet<Option<Report>>,
@@ -45,8 +63,9 @@ impl Run {
         self.tasks.spawn(async { Some(client.await) });
     }
 
-    /// Waits until every latch is dropped. A client that fails meanwhile fails the test.
-    async fn all(&mut self, mut reached: Reached) {
+    /// Waits until all tasks have dropped their latch. If a client panics meanwhile, the test
+    /// panics.
+    async fn wait_for_all(&mut self, mut reached: Reached) {
         loop {
             tokio::select! {
                 biased;
@@ -57,24 +76,24 @@ impl Run {
     }
 }
 
-/// Runs a plan to its end: how many messages were received.
+/// Runs a plan to its end. Returns the number of messages that all clients have received.
 async fn run(plan: Plan) -> u64 {
     let server = TestServer::with(configure);
-    let board = Arc::new(Board::new(server.address, plan));
+    let shared = Arc::new(Shared::new(server.address, plan));
     let mut run = Run::default();
     let (connected, all_connected) = mpsc::channel(1);
     let (published, all_published) = mpsc::channel(1);
     let (settled, all_settled) = mpsc::channel(1);
-    start_publishers(&mut run, &board, &connected, &published);
-    start_stable(&mut run, &board, &connected);
-    block_in_place(|| start_relays(&mut run, &board, &server, (&connected, &settled)));
-    start_churners(&mut run, &board, &settled);
+    start_publishers(&mut run, &shared, &connected, &published);
+    start_stable(&mut run, &shared, &connected);
+    block_in_place(|| start_relays(&mut run, &shared, &server, (&connected, &settled)));
+    start_churners(&mut run, &shared, &settled);
     drop((connected, published, settled));
-    run.all(all_connected).await;
-    board.phase.send_replace(Phase::Publishing);
-    run.all(all_published).await;
-    board.phase.send_replace(Phase::Over);
-    run.all(all_settled).await;
+    run.wait_for_all(all_connected).await;
+    shared.phase.send_replace(Phase::Publishing);
+    run.wait_for_all(all_published).await;
+    shared.phase.send_replace(Phase::Over);
+    run.wait_for_all(all_settled).await;
     block_in_place(|| end_topics(&server));
     while let Some(report) = run.tasks.join_next().await {
         run.reports.extend(report.unwrap());
@@ -87,57 +106,57 @@ fn configure(config: &mut Config) {
     config.hub.shards = 3.try_into().unwrap();
     config.hub.deflate.enabled = true;
     config.hub.deflate.contexts = 48;
-    // However busy the machine is: nobody is to be slow, silent or late here.
+    // Long enough that no connection times out on a busy machine.
     config.hub.timeouts.blocked = Duration::from_secs(60);
     config.hub.timeouts.ping_after = Duration::from_secs(600);
     config.hub.timeouts.request = Duration::from_secs(60);
 }
 
-fn start_publishers(run: &mut Run, board: &Arc<Board>, connected: &Latch, published: &Latch) {
-    for (index, publisher) in board.plan.publishers.iter().enumerate() {
-        let (board, published) = (Arc::clone(board), published.clone());
+fn start_publishers(run: &mut Run, shared: &Arc<Shared>, connected: &Latch, published: &Latch) {
+    for (index, publisher) in shared.plan.publishers.iter().enumerate() {
+        let (shared, published) = (Arc::clone(shared), published.clone());
         if publisher.way == Way::Post {
             run.tasks.spawn(async move {
-                board.post(index, published).await;
+                shared.post(index, published).await;
                 None
             });
         } else {
-            run.spawn(board.chat(index, connected.clone(), published));
+            run.spawn(shared.chat(index, connected.clone(), published));
         }
     }
 }
 
-fn start_stable(run: &mut Run, board: &Arc<Board>, connected: &Latch) {
-    for (index, topics) in board.plan.stable().into_iter().enumerate() {
-        // Some take compressed messages, a few of them in a context of their own.
+fn start_stable(run: &mut Run, shared: &Arc<Shared>, connected: &Latch) {
+    for (index, topics) in shared.plan.stable().into_iter().enumerate() {
+        // A third gets compressed messages, the first of them with contexts of their own.
         let headers = if index % 3 == 0 { OFFER } else { "" };
-        run.spawn(Arc::clone(board).stay(topics, headers, connected.clone()));
+        run.spawn(Arc::clone(shared).stay(topics, headers, connected.clone()));
     }
 }
 
 fn start_relays(
     run: &mut Run,
-    board: &Arc<Board>,
+    shared: &Arc<Shared>,
     server: &TestServer,
     (connected, settled): (&Latch, &Latch),
 ) {
-    for (index, kept) in board.plan.kept().into_iter().enumerate() {
+    for (index, kept) in shared.plan.kept().into_iter().enumerate() {
         let path = server.register(&format!("{{\"user_id\":1,{}", &list(&kept)[1..]));
-        let random = Random::new(board.plan.seed, &format!("relay {index}"));
+        let random = Random::new(shared.plan.seed, &format!("relay {index}"));
         let relay =
-            Arc::clone(board).relay((path, kept), random, connected.clone(), settled.clone());
+            Arc::clone(shared).relay((path, kept), random, connected.clone(), settled.clone());
         run.spawn(relay);
     }
 }
 
-fn start_churners(run: &mut Run, board: &Arc<Board>, settled: &Latch) {
-    for index in 0..board.plan.size.churners {
-        let random = Random::new(board.plan.seed, &format!("churner {index}"));
-        run.spawn(Arc::clone(board).churn(random, settled.clone()));
+fn start_churners(run: &mut Run, shared: &Arc<Shared>, settled: &Latch) {
+    for index in 0..shared.plan.size.churners {
+        let random = Random::new(shared.plan.seed, &format!("churner {index}"));
+        run.spawn(Arc::clone(shared).churn(random, settled.clone()));
     }
 }
 
-/// Publishes the end of each topic.
+/// Publishes [`END`] to each topic.
 fn end_topics(server: &TestServer) {
     for topic in 0..TOPICS {
         let message = format!("{{\"topic\":\"t{topic}\",\"message\":\"{END}\"}}");
@@ -146,7 +165,7 @@ fn end_topics(server: &TestServer) {
 }
 
 fn check_server(server: &TestServer) {
-    eventually("nothing is left", || {
+    eventually("no connection and no topic is left", || {
         let health = server.health();
         health["connections"] == 0 && health["topics"] == 0
     });
@@ -156,20 +175,20 @@ fn check_server(server: &TestServer) {
     }
 }
 
-/// Asserts that those who got the same by the same topic got it in the same order; how many
-/// messages all have received.
+/// Asserts that clients with the same messages of a topic received them in the same order. Returns
+/// the number of messages that all clients have received.
 fn check_reports(reports: &[Report]) -> u64 {
     let mut orders = HashMap::new();
     let mut compared = 0;
     for sequence in reports.iter().flat_map(|report| &report.sequences) {
         let key = (sequence.topic, sequence.publishers);
         let first = *orders.entry(key).or_insert(sequence.hash);
-        assert_eq!(first, sequence.hash, "another order of topic {key:?}");
+        assert_eq!(sequence.hash, first, "another order of topic {key:?}");
         compared += 1;
     }
-    assert!(compared > orders.len(), "some orders were compared");
+    assert!(compared > orders.len(), "some orders are compared");
     let rounds: u64 = reports.iter().map(|report| report.rounds).sum();
-    assert!(rounds > 0, "something has changed meanwhile");
+    assert!(rounds > 0, "topics and connections have changed meanwhile");
     reports.iter().map(|report| report.received).sum()
 }
 
@@ -192,17 +211,3 @@ async fn every_message_arrives_exactly_once_and_in_order_while_topics_and_connec
     );
     assert!(received >= least, "{received}");
 }
-
-const SHORT: Size = Size {
-    messages: 80,
-    stable: 200,
-    relays: 64,
-    churners: 48,
-};
-
-const LONG: Size = Size {
-    messages: 600,
-    stable: 600,
-    relays: 150,
-    churners: 48,
-};

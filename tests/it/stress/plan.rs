@@ -1,22 +1,27 @@
-//! Who publishes what to which topics, and who follows them: the same for the same seed.
+//! The plan of a run: publishers with their messages and topics, and the topics of subscribers. A
+//! seed determines it.
 
-/// Topics of the test: as many as one connection may follow.
-pub(super) const TOPICS: usize = 128;
+use framecast_test_support::limits;
 
-/// Topics with traffic of their own.
+/// Topics of a run: as many as one connection may have.
+pub(super) const TOPICS: usize = limits::TOPICS;
+
+/// Topics that some publishers choose theirs from.
 const BUSY: usize = 16;
 
-/// Topics that somebody publishes to alone.
+/// Topics that have publishers to a single topic.
 const SINGLE: usize = 4;
 
-/// How long one run is, and with how many.
+/// Size of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
     /// Messages of an ordinary publisher.
     pub(super) messages: u32,
-    /// Connections of each kind, but for publishers.
+    /// Subscribers that stay.
     pub(super) stable: usize,
+    /// Relays that change their topics.
     pub(super) relays: usize,
+    /// Clients that connect and leave.
     pub(super) churners: usize,
 }
 
@@ -34,9 +39,9 @@ pub(super) struct Publisher {
     /// In the order in which they are named.
     pub(super) topics: Vec<usize>,
     pub(super) messages: u32,
-    /// Messages sent together; no more than two of these are under way.
+    /// Messages that are sent together. At most two batches are under way.
     pub(super) batch: u32,
-    /// Of each message.
+    /// Bytes of each message.
     pub(super) bytes: usize,
 }
 
@@ -62,7 +67,7 @@ impl Plan {
         let mut publishers = Vec::new();
         for topic in 0..SINGLE {
             publishers.push(publisher(Way::Chat, vec![topic], 1, 2, 80));
-            // In bursts.
+            // In batches of 32.
             publishers.push(publisher(Way::Chat, vec![topic], 1, 32, 48));
         }
         publishers.push(publisher(Way::Fragments, vec![0], 1, 2, 40));
@@ -72,12 +77,12 @@ impl Plan {
             publishers.push(publisher(Way::Chat, random.pick(count, BUSY), 1, 1, 48));
         }
         publishers.push(publisher(Way::Fragments, random.pick(4, BUSY), 1, 4, 200));
-        // Not copied together with others.
+        // So large that they are not copied into one segment with others.
         publishers.push(publisher(Way::Chat, random.pick(3, BUSY), 8, 2, 20_000));
         for _ in 0..3 {
             publishers.push(publisher(Way::Chat, random.pick(TOPICS, TOPICS), 2, 1, 64));
         }
-        // A burst is more than the hub takes at a time.
+        // A batch is more than the hub accepts at a time, so the publisher has to wait.
         let all = random.pick(TOPICS, TOPICS);
         publishers.push(publisher(Way::Chat, all, 2, 64, 4_000));
         Self {
@@ -87,7 +92,7 @@ impl Plan {
         }
     }
 
-    /// What each stable subscriber follows; two of them the same.
+    /// Returns the topics of each stable subscriber. Each list belongs to two subscribers.
     pub(super) fn stable(&self) -> Vec<Vec<usize>> {
         let mut random = Random::new(self.seed, "stable");
         let sets: Vec<_> = (0..self.size.stable.div_ceil(2))
@@ -104,7 +109,7 @@ impl Plan {
         twice.take(self.size.stable).collect()
     }
 
-    /// What each relay follows all the time.
+    /// Returns the topics that each relay keeps.
     pub(super) fn kept(&self) -> Vec<Vec<usize>> {
         let mut random = Random::new(self.seed, "kept");
         (0..self.size.relays)
@@ -134,7 +139,7 @@ impl Publisher {
 pub(super) struct Random(u64);
 
 impl Random {
-    /// One of its own for each purpose.
+    /// Returns a sequence of its own for each purpose.
     pub(super) fn new(seed: u64, purpose: &str) -> Self {
         let purpose = purpose
             .bytes()
@@ -150,12 +155,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`.
+    /// Returns a number below `bound`.
     pub(super) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).unwrap()
     }
 
-    /// `count` of the first `of` topics, in any order.
+    /// Returns `count` of the first `of` topics, in random order.
     pub(super) fn pick(&mut self, count: usize, of: usize) -> Vec<usize> {
         let mut topics: Vec<usize> = (0..of).collect();
         for index in 0..count {

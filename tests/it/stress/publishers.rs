@@ -1,18 +1,18 @@
-//! The connections that publish.
+//! The clients that publish.
 
 use std::sync::Arc;
 
-use framecast_test_support::{frame, text};
+use framecast_test_support::frames::{first_text, last, masked, middle, pong, text};
 use tokio::{io::AsyncWriteExt, net::tcp::OwnedWriteHalf};
 
-use super::{
-    board::{Board, Latch, Phase, Report},
+use crate::stress::{
     plan::{Publisher, Way},
+    shared::{Latch, Phase, Report, Shared},
     socket::{Frames, Socket},
 };
 
-impl Board {
-    /// Publishes in the chat, and gets its own messages like everybody else.
+impl Shared {
+    /// Publishes in the chat, and receives its own messages like all subscribers.
     pub(super) async fn chat(
         self: Arc<Self>,
         index: usize,
@@ -26,7 +26,7 @@ impl Board {
         let writing = tokio::spawn(Arc::clone(&self).write(index, writer, published));
         while !follower.is_at_end() {
             if follower.take(frames.text().await) == Some(index) {
-                self.publishers[index].one_returns();
+                self.publishers[index].count_returned();
             }
         }
         let writer = writing.await.unwrap();
@@ -41,7 +41,7 @@ impl Board {
         mut writer: OwnedWriteHalf,
         published: Latch,
     ) -> OwnedWriteHalf {
-        self.reached(Phase::Publishing).await;
+        self.wait_for_phase(Phase::Publishing).await;
         let publisher = &self.plan.publishers[index];
         let progress = &self.publishers[index];
         let mut sent = 0;
@@ -50,38 +50,38 @@ impl Board {
             let batch: Vec<u8> = (sent..end)
                 .flat_map(|number| publisher.wire(index, number))
                 .collect();
-            progress.begins(end);
+            progress.set_begun(end);
             writer.write_all(&batch).await.unwrap();
-            progress.returned(sent).await;
+            progress.wait_for_returned(sent).await;
             sent = end;
         }
-        progress.returned(sent).await;
+        progress.wait_for_returned(sent).await;
         drop(published);
         writer
     }
 
-    /// Publishes over HTTP, on one connection, each message when the one before is queued.
+    /// Publishes over HTTP, on one connection. Each message waits until the one before is queued.
     pub(super) async fn post(self: Arc<Self>, index: usize, published: Latch) {
-        self.reached(Phase::Publishing).await;
+        self.wait_for_phase(Phase::Publishing).await;
         let publisher = &self.plan.publishers[index];
         let progress = &self.publishers[index];
         let mut http = Socket::dial(self.server).await;
         for number in 0..publisher.messages {
-            progress.begins(number + 1);
+            progress.set_begun(number + 1);
             http.send(&publisher.wire(index, number)).await;
             read_queued(&mut http.frames).await;
-            progress.is_queued(number + 1);
+            progress.set_queued(number + 1);
         }
         drop(published);
     }
 }
 
 impl Publisher {
-    /// Returns message `number` of publisher `index` as it is sent.
+    /// Returns the bytes in which message `number` of publisher `index` is sent.
     fn wire(&self, index: usize, number: u32) -> Vec<u8> {
         let message = self.message(index, number);
         match self.way {
-            Way::Chat => text(&message),
+            Way::Chat => masked([text(&message)]),
             Way::Fragments => fragments(message.as_bytes()),
             Way::Post => {
                 let topic = self.topics[0];
@@ -94,20 +94,15 @@ impl Publisher {
     }
 }
 
-/// A message in three fragments, of which one may be empty, with a Pong in between.
+/// Returns the bytes of a message in three fragments, of which one may be empty, with a Pong
+/// between.
 fn fragments(message: &[u8]) -> Vec<u8> {
     let (first, rest) = message.split_at(message.len() / 3);
     let (second, third) = rest.split_at(usize::from(message[11] % 3));
-    [
-        frame(0x01, first),
-        frame(0x8A, b""),
-        frame(0x00, second),
-        frame(0x80, third),
-    ]
-    .concat()
+    masked([first_text(first), pong(""), middle(second), last(third)])
 }
 
-/// Reads the answer to a publication: it is queued to everybody.
+/// Reads the response to a publication, and asserts that it is queued to all subscribers.
 async fn read_queued(frames: &mut Frames) {
     let head = frames.head().await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");

@@ -1,8 +1,13 @@
-//! A WebSocket client that is cheap enough to receive millions of messages beside the server.
+//! A WebSocket client that costs so little that millions of messages can be received on the machine
+//! of the server.
 
 use std::{net::SocketAddr, ops::Range, time::Duration};
 
-use framecast_test_support::{deflate::Inflater, frame, handshake_with};
+use framecast_test_support::{
+    deflate::Inflater,
+    frames::{RSV1, close, masked},
+    handshake_with,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -12,24 +17,30 @@ use tokio::{
     time::timeout,
 };
 
+/// Bytes of the receive buffer: more than the longest message.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Longest time without a byte. Even on a busy machine a run that makes progress takes less.
+const STALLED: Duration = Duration::from_secs(60);
+
 /// A connection.
 pub(super) struct Socket {
     pub(super) frames: Frames,
     pub(super) writer: OwnedWriteHalf,
 }
 
-/// What the server sends.
+/// The frames that the server sends.
 pub(super) struct Frames {
     reader: OwnedReadHalf,
     buffer: Vec<u8>,
     unread: Range<usize>,
-    /// Made for the first compressed message.
+    /// Created for the first compressed message.
     inflater: Option<Inflater>,
     inflated: Vec<u8>,
 }
 
 impl Socket {
-    /// Connects, and says nothing yet.
+    /// Connects, and sends nothing.
     pub(super) async fn dial(server: SocketAddr) -> Self {
         let stream = TcpStream::connect(server).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -44,7 +55,7 @@ impl Socket {
         Self { frames, writer }
     }
 
-    /// Connects, and asks for a WebSocket: the answer is not read yet.
+    /// Connects, and sends an opening handshake. The response is not read yet.
     pub(super) async fn ask(server: SocketAddr, path: &str, headers: &str) -> Self {
         let mut socket = Self::dial(server).await;
         let handshake = handshake_with(path, headers);
@@ -63,12 +74,12 @@ impl Socket {
         self.writer.write_all(bytes).await.unwrap();
     }
 
-    /// Begins the closing handshake.
+    /// Sends a Close.
     pub(super) async fn begin_close(&mut self) {
-        self.send(&frame(0x88, &[0x03, 0xE8])).await;
+        self.send(&masked([close(1000, "")])).await;
     }
 
-    /// Does the closing handshake; nothing else comes any more.
+    /// Does the closing handshake, and asserts that no message arrives before the server's Close.
     pub(super) async fn close(mut self) {
         self.begin_close().await;
         let (first, payload) = self.frames.next().await;
@@ -85,7 +96,7 @@ impl Socket {
         let stream: &TcpStream = self.frames.reader.as_ref();
         let stream = socket2::SockRef::from(stream);
         stream.set_linger(Some(Duration::ZERO)).unwrap();
-        // Dropping it would say goodbye first.
+        // Dropping the writer would send a FIN first.
         self.writer.forget();
     }
 }
@@ -100,11 +111,11 @@ impl Frames {
         loop {
             if let Some((first, payload)) = self.parse() {
                 let payload = &self.buffer[payload];
-                if first & COMPRESSED == 0 {
+                if first & RSV1 == 0 {
                     return (first, payload);
                 }
                 let inflater = self.inflater.get_or_insert_default();
-                let (first, inflated) = inflater.open((first, payload.to_vec()));
+                let (first, inflated) = inflater.inflate((first, payload.to_vec()));
                 self.inflated = inflated;
                 return (first, &self.inflated);
             }
@@ -123,18 +134,18 @@ impl Frames {
         payload
     }
 
-    /// Waits for the head of an HTTP answer.
+    /// Waits for the head of an HTTP response.
     pub(super) async fn head(&mut self) -> String {
         loop {
             let unread = &self.buffer[self.unread.clone()];
             if let Some(end) = unread.windows(4).position(|four| four == b"\r\n\r\n") {
                 return String::from_utf8(self.take(end + 4).to_vec()).unwrap();
             }
-            assert!(self.fill().await > 0, "no answer");
+            assert!(self.fill().await > 0, "no response");
         }
     }
 
-    /// Waits for the body of an HTTP answer.
+    /// Waits for the body of an HTTP response.
     pub(super) async fn body(&mut self, len: usize) -> &[u8] {
         while self.unread.len() < len {
             assert!(self.fill().await > 0, "no body");
@@ -153,7 +164,7 @@ impl Frames {
         let (header, len) = match unread {
             [_, len @ 0..=125, ..] => (2, usize::from(*len)),
             [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([*high, *low]))),
-            [_, 127, ..] => panic!("longer than anything that was sent"),
+            [_, 127, ..] => panic!("longer than any message of the plan"),
             _ => return None,
         };
         if unread.len() < header + len {
@@ -170,17 +181,8 @@ impl Frames {
         self.unread = 0..self.unread.len();
         let space = &mut self.buffer[self.unread.end..];
         let read = timeout(STALLED, self.reader.read(space)).await;
-        let read = read.expect("nothing came for a long time").unwrap();
+        let read = read.expect("bytes in time").unwrap();
         self.unread.end += read;
         read
     }
 }
-
-/// What marks a compressed message: RSV1.
-const COMPRESSED: u8 = 0x40;
-
-/// More than the longest message.
-const BUFFER_BYTES: usize = 64 * 1024;
-
-/// Nothing that goes on takes as long, however busy the machine is.
-const STALLED: Duration = Duration::from_secs(60);

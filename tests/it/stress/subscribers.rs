@@ -1,20 +1,20 @@
-//! The connections that only receive: those that stay, that change topics, that come and go.
+//! The clients that only receive: those that stay, that change topics, and that connect and leave.
 
 use std::{pin::pin, sync::Arc};
 
-use framecast_test_support::text;
+use framecast_test_support::frames::{masked, text};
 
-use super::{
-    board::{Board, Latch, Phase, Report, chat_path, list},
+use crate::stress::{
     follower::Follower,
     plan::{Random, TOPICS},
+    shared::{Latch, Phase, Report, Shared, chat_path, list},
     socket::Socket,
 };
 
-/// The ways in which a connection comes to its end.
+/// Number of ways in which a connection ends.
 const WAYS_TO_GO: usize = 5;
 
-impl Board {
+impl Shared {
     /// Follows fixed topics until the end.
     pub(super) async fn stay(
         self: Arc<Self>,
@@ -32,8 +32,8 @@ impl Board {
         Report::new(follower, 0)
     }
 
-    /// Connects to a registration with the topics that it keeps, changes the others again and
-    /// again, and follows the last ones until the end.
+    /// Connects to a registration, changes all topics but `kept` again and again, and follows the
+    /// last topics until the end.
     pub(super) async fn relay(
         self: Arc<Self>,
         (path, kept): (String, Vec<usize>),
@@ -47,13 +47,13 @@ impl Board {
         follower.compare_orders(&kept, false);
         drop(connected);
         let mut rounds = 0;
-        self.reached(Phase::Publishing).await;
+        self.wait_for_phase(Phase::Publishing).await;
         while !self.is_over() {
             let topics = other_topics(&kept, &mut random);
             self.change(&mut socket, &mut follower, &topics).await;
             rounds += 1;
             let messages = random.below(12);
-            self.listen(&mut socket, &mut follower, messages).await;
+            self.receive(&mut socket, &mut follower, messages).await;
         }
         drop(settled);
         while !follower.is_at_end() {
@@ -63,11 +63,11 @@ impl Board {
         Report::new(follower, rounds)
     }
 
-    /// Changes topics; returns when the new ones are in force.
+    /// Changes topics, and waits until the new ones are in force.
     async fn change(&self, socket: &mut Socket, follower: &mut Follower, topics: &[usize]) {
         let asked = list(topics);
-        follower.leaves_for(topics, |publisher| self.queued(publisher));
-        socket.send(&text(&asked)).await;
+        follower.changes_to(topics, |publisher| self.queued(publisher));
+        socket.send(&masked([text(&asked)])).await;
         loop {
             let message = socket.frames.text().await;
             if message.starts_with(b"{") {
@@ -79,9 +79,9 @@ impl Board {
         follower.subscribed(topics, |publisher| self.begun(publisher));
     }
 
-    /// Receives so many messages, or what comes until all is over.
-    async fn listen(&self, socket: &mut Socket, follower: &mut Follower, messages: usize) {
-        let mut over = pin!(self.reached(Phase::Over));
+    /// Receives so many messages, or fewer if the run is over before.
+    async fn receive(&self, socket: &mut Socket, follower: &mut Follower, messages: usize) {
+        let mut over = pin!(self.wait_for_phase(Phase::Over));
         for _ in 0..messages {
             tokio::select! {
                 message = socket.frames.text() => follower.take(message),
@@ -90,17 +90,18 @@ impl Board {
         }
     }
 
-    /// Enters the chat, listens a little and goes, again and again until all is over.
+    /// Connects to the chat, receives some messages and leaves, again and again until the run is
+    /// over.
     pub(super) async fn churn(self: Arc<Self>, mut random: Random, settled: Latch) -> Report {
         let (mut rounds, mut received) = (0, 0);
-        self.reached(Phase::Publishing).await;
+        self.wait_for_phase(Phase::Publishing).await;
         while !self.is_over() {
             let sets = [(1, 2), (1, 2), (2, 4), (4, 16), (TOPICS, TOPICS)];
             let (count, of) = sets[random.below(sets.len())];
             let topics = random.pick(count, of);
             match random.below(WAYS_TO_GO) {
                 0 => drop(Socket::ask(self.server, &chat_path(&topics), "").await),
-                way => received += self.visit(&topics, random.below(20), way).await,
+                way => received += self.receive_and_leave(&topics, random.below(20), way).await,
             }
             rounds += 1;
         }
@@ -112,13 +113,14 @@ impl Board {
         }
     }
 
-    /// Enters the chat, listens a little and goes: how much it has received.
-    async fn visit(&self, topics: &[usize], messages: usize, way: usize) -> u64 {
+    /// Connects to the chat, receives some messages and leaves. Returns the number of messages
+    /// received.
+    async fn receive_and_leave(&self, topics: &[usize], messages: usize, way: usize) -> u64 {
         let (mut socket, mut follower) = self.enter(topics, "").await;
-        self.listen(&mut socket, &mut follower, messages).await;
+        self.receive(&mut socket, &mut follower, messages).await;
         match way {
             1 => socket.reset(),
-            // A frame that is never finished.
+            // The start of a frame whose rest never follows.
             2 => socket.send(&[0x81, 0xFE]).await,
             3 => drop(socket),
             _ => {
@@ -132,12 +134,12 @@ impl Board {
     }
 }
 
-/// Those that are kept, and some others.
+/// Returns the kept topics among some others.
 fn other_topics(kept: &[usize], random: &mut Random) -> Vec<usize> {
     let (count, of) = [(0, 1), (3, 4), (20, TOPICS), (40, TOPICS)][random.below(4)];
     let mut topics = random.pick(count, of);
     topics.retain(|topic| !kept.contains(topic));
-    // Anywhere among them: the relay minds the order.
+    // At random places: the relay's answer keeps the order of the list.
     for &topic in kept {
         topics.insert(random.below(topics.len() + 1), topic);
     }

@@ -1,19 +1,27 @@
-//! Clients that have agreed on permessage-deflate.
+//! Actions of clients that have agreed on permessage-deflate.
 
-use super::{DELIVERY, MESSAGE, Performance, SENT};
-use crate::clients::{Offer, deflated, frame, payload, publish, send_while_taken};
+use crate::{
+    clients::{Offer, deflated, frame, payload, publish, send_while_taken},
+    performance::{DELIVERY, MESSAGE, Performance, SENT},
+};
 
-/// What a context of its own may hold.
+/// Bytes of a compression context.
 const CONTEXT: usize = 165 * 1024;
 
-/// So many messages of so many bytes, half of which can be compressed, fill the socket of a client
-/// that does not read.
+/// Number of messages that fill the socket of a client that does not read. Half of their bytes can
+/// be compressed.
 const FILLING: usize = 6;
+
+/// Bytes of each of these messages.
 const FILLING_BYTES: usize = 60_000;
 
+/// Most bytes that are inflated for a client. Inflating takes time, and a client with small answers
+/// is not stopped by a full socket.
+const MOST_BYTES: usize = 512 * 1024;
+
 impl Performance<'_> {
-    /// Subscribers that do not read, one for each offer, and what is published to them: sent
-    /// compressed, and compressed again for them.
+    /// Subscribers that do not read, one for each offer, and messages that are sent compressed and
+    /// compressed again for the subscribers.
     pub(crate) fn compressed_readers(
         &mut self,
         offers: &[Offer],
@@ -30,19 +38,19 @@ impl Performance<'_> {
             self.sockets.push(socket);
         }
         let mut publisher = self.join(&topic, Offer::Window(15));
-        // First what the kernel takes.
+        // First messages that fill the kernel's buffers.
         let filling = (FILLING, payload(FILLING_BYTES, 50));
         for (count, payload) in [filling, (messages, payload(bytes, noise_percent))] {
             let compressed = frame(0xC2, &deflated(&payload));
             publish(&mut publisher, count, &compressed);
-            // As large as the client's own, but for a smaller window.
+            // The server's encoding is as large as the client's, or larger for a smaller window.
             let form = SENT * (compressed.len() + compressed.len() / 8);
             let message = SENT * payload.len() + MESSAGE + form * (1 + offers.len());
             self.allow(count * (message + offers.len() * DELIVERY));
         }
     }
 
-    /// Clients that are answered and do not read.
+    /// Clients of the echo that do not read its compressed answers.
     pub(crate) fn compressed_echoes(
         &mut self,
         connections: usize,
@@ -60,7 +68,3 @@ impl Performance<'_> {
         }
     }
 }
-
-/// What is inflated for a client, in bytes: it takes time, and if it is answered with a few bytes, it
-/// blocks nobody.
-const MOST_BYTES: usize = 512 * 1024;

@@ -1,13 +1,13 @@
-//! Clients that speak HTTP.
+//! Actions of HTTP clients.
 
 use std::{
     io::{Read, Write},
     net::TcpStream,
 };
 
-use super::{CONNECTION, Performance, REGISTERED_NAME, REGISTRATION, SENT};
 use crate::{
     clients::{read_head, send_while_taken},
+    performance::{CONNECTION, Performance, REGISTERED_NAME, REGISTRATION, SENT},
     script::{Asked, Last},
 };
 
@@ -15,14 +15,14 @@ impl Performance<'_> {
     pub(crate) fn heads(&mut self, connections: usize, bytes: usize) {
         let head = unfinished_head(bytes);
         for _ in 0..connections {
-            let socket = self.say(&head);
+            let socket = self.dial_and_send(&head);
             self.sockets.push(socket);
         }
     }
 
     pub(crate) fn idle(&mut self, connections: usize) {
         for _ in 0..connections {
-            let mut socket = self.say(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            let mut socket = self.dial_and_send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
             assert_eq!(read_head(&mut socket), *b"200");
             self.sockets.push(socket);
         }
@@ -31,14 +31,14 @@ impl Performance<'_> {
     pub(crate) fn bodies(&mut self, connections: usize, sent: usize, is_chunked: bool) {
         let request = unfinished_body(sent, is_chunked);
         for _ in 0..connections {
-            let socket = self.say(&request);
+            let socket = self.dial_and_send(&request);
             self.allow(SENT * request.len());
             self.sockets.push(socket);
         }
     }
 
-    /// Requests that are asked at once, of which no answer is read, and behind them one that does not
-    /// end. Of those that are answered nothing is allowed: they are done with.
+    /// Pipelined requests whose responses are not read, and a last one that never ends. Requests
+    /// that were answered may hold no memory.
     pub(crate) fn pipelines(
         &mut self,
         connections: usize,
@@ -84,7 +84,7 @@ impl Performance<'_> {
         }
     }
 
-    /// Registers a connection to come. Returns its id.
+    /// Registers. Returns the id.
     pub(super) fn register(&self, topics: &[String]) -> String {
         let topics = topics.join("\",\"");
         let body = format!("{{\"user_id\":1,\"topics\":[\"{topics}\"]}}");
@@ -95,11 +95,11 @@ impl Performance<'_> {
 
     pub(super) fn allow_registration(&mut self, topics: &[String]) {
         let names = topics.iter().map(|topic| REGISTERED_NAME + topic.len());
-        // And the user.
+        // One byte for the user.
         self.allow(REGISTRATION + names.sum::<usize>() + 1);
     }
 
-    /// Asks on a connection of its own, which ends with the answer. Returns that.
+    /// Sends a request on a connection of its own. Returns the response, with its head.
     pub(super) fn ask(&self, request: &str, body: &str) -> String {
         let length = body.len();
         let request = format!(
@@ -120,13 +120,13 @@ fn post(target: &str, body: &str) -> String {
     format!("POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
-/// A head that never ends.
+/// Returns the start of a head that never ends.
 fn unfinished_head(bytes: usize) -> Vec<u8> {
     let rest = "x".repeat(bytes);
     format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {rest}").into_bytes()
 }
 
-/// A request whose body never ends.
+/// Returns the start of a request whose body never ends.
 fn unfinished_body(sent: usize, is_chunked: bool) -> Vec<u8> {
     let head = "POST /publish HTTP/1.1\r\nHost: localhost\r\n";
     let request = if is_chunked {

@@ -1,19 +1,21 @@
-//! Clients that send messages without compression, or the beginning of some.
+//! Actions of clients that send messages without compression, whole or unfinished.
 
 use std::io::Write;
 
-use super::{DELIVERY, MESSAGE, Performance, SENT};
 use crate::{
     clients::{Offer, frame, header, publish, send_while_taken},
+    performance::{DELIVERY, MESSAGE, Performance, SENT},
     script::Unfinished,
 };
 
-/// So many messages of so many bytes fill the socket of a client that does not read.
+/// Number of messages that fill the socket of a client that does not read.
 const FILLING: usize = 80;
+
+/// Bytes of each of these messages.
 const FILLING_BYTES: usize = 60_000;
 
 impl Performance<'_> {
-    /// Clients that follow topics of their own, or all the same ones.
+    /// Subscribers with topics of their own, or all with the same ones.
     pub(crate) fn followers(
         &mut self,
         connections: usize,
@@ -64,7 +66,7 @@ impl Performance<'_> {
         }
     }
 
-    /// Subscribers that do not read, and what is published to them.
+    /// Subscribers that do not read, and messages that are published to them.
     pub(crate) fn readers(&mut self, subscribers: usize, messages: usize, bytes: usize) {
         let topic = self.new_names(1, 1);
         for _ in 0..subscribers {
@@ -72,19 +74,19 @@ impl Performance<'_> {
             self.sockets.push(socket);
         }
         let mut publisher = self.join(&topic, Offer::Nothing);
-        // First what the kernel takes.
+        // First messages that fill the kernel's buffers.
         for (count, bytes) in [(FILLING, FILLING_BYTES), (messages, bytes)] {
             publish(&mut publisher, count, &frame(0x82, &vec![0; bytes]));
             self.allow(count * (SENT * bytes + MESSAGE + subscribers * DELIVERY));
         }
     }
 
-    /// Clients that are answered and do not read.
+    /// Clients of the echo that do not read its answers.
     pub(crate) fn echoes(&mut self, connections: usize, bytes: usize) {
         self.echo("/echo", connections, &frame(0x82, &vec![0; bytes]));
     }
 
-    /// The same with messages in fragments, which go back as they come, and a Ping in the middle.
+    /// Clients of the raw echo that do not read. They send fragments with a Ping between.
     pub(crate) fn raw_echoes(&mut self, connections: usize, fragments: usize, bytes: usize) {
         let payload = vec![0; bytes];
         let first = [frame(0x02, &payload), frame(0x89, b"ping")].concat();

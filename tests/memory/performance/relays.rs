@@ -1,10 +1,10 @@
-//! Registered connections, which change their topics.
+//! Actions of registered connections that change their topics.
 
 use std::io::Write;
 
-use super::{MESSAGE, Performance, SENT};
 use crate::{
     clients::{Offer, frame, read_frame},
+    performance::{MESSAGE, Performance, SENT},
     script::Relays,
 };
 
@@ -32,11 +32,11 @@ impl Performance<'_> {
                 if is_reading {
                     read_frame(&mut socket);
                 } else {
-                    // The answers wait.
+                    // The answers stay in the outbox.
                     self.allow(SENT * message.len() + MESSAGE);
                 }
             }
-            // Of those that it followed before nothing is left.
+            // Topics of earlier lists may hold no memory.
             self.allow_registration(&names);
             self.allow_topics(&names);
             self.sockets.push(socket);
@@ -44,7 +44,7 @@ impl Performance<'_> {
     }
 }
 
-/// The message that asks for exactly these topics.
+/// Returns the message that sets the topics to these.
 fn list(names: &[String]) -> Vec<u8> {
     let names: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
     let list = format!("{{\"topics\":[{}]}}", names.join(","));

@@ -1,23 +1,30 @@
-//! A peer's own permessage-deflate (RFC 7692).
+//! permessage-deflate (RFC 7692) as a peer does it, with zlib and without code of the server.
 
 use std::fmt;
 
 use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush};
 
-/// What a client says that wants compression, whatever its parameters.
+use crate::frames::{Frame, RSV1};
+
+/// The header in which a client offers permessage-deflate without parameters.
 pub const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 
-/// What every compressed message is sent without (§7.2.1).
+/// Last four bytes of a flushed block, which every compressed message is sent without (§7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 
-/// A message, compressed as well as zlib can.
+/// Returns a message as a client sends it compressed, in one frame.
+pub fn compressed((first, payload): Frame) -> Frame {
+    (first | RSV1, deflated(&payload))
+}
+
+/// Returns the payload of a compressed message, from zlib's best level.
 pub fn deflated(payload: &[u8]) -> Vec<u8> {
     let mut wire = Compressor::new().block(payload);
     wire.truncate(wire.len() - TAIL.len());
     wire
 }
 
-/// A message of blocks that are not compressed.
+/// Returns the payload of a compressed message whose blocks are stored without compression.
 pub fn stored(payload: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
     for piece in payload.chunks(0x8000) {
@@ -31,15 +38,17 @@ pub fn stored(payload: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// A message of this many zeros, in blocks of a mebibyte each; the rest is left out.
+/// Returns the payload of a compressed message that inflates to `len` zeros, rounded down to whole
+/// mebibytes.
 pub fn zeros(len: usize) -> Vec<u8> {
     let mebibyte = vec![0; 1 << 20];
     let mut compressor = Compressor::new();
-    // All but the first may refer to zeros before them, and so are alike.
+    // All blocks but the first refer back to zeros before them, and so they are the same.
     let (first, next) = (compressor.block(&mebibyte), compressor.block(&mebibyte));
     [first, next.repeat((len >> 20) - 1), vec![0x00]].concat()
 }
 
+/// A zlib stream of level 9 with a window of 15 bits.
 struct Compressor(Deflate);
 
 impl Compressor {
@@ -47,7 +56,7 @@ impl Compressor {
         Self(Deflate::new(9, false, 15))
     }
 
-    /// The payload up to a flush, tail included.
+    /// Compresses a payload and flushes. Returns the bytes up to and including [`TAIL`].
     fn block(&mut self, payload: &[u8]) -> Vec<u8> {
         let mut wire = vec![0; payload.len() + payload.len() / 8 + 64];
         let before = self.0.total_out();
@@ -59,7 +68,7 @@ impl Compressor {
     }
 }
 
-/// What a client inflates with that remembers what it has got.
+/// A client's decompressor that keeps its context from message to message (§7.2.2).
 pub struct Inflater(Inflate);
 
 impl Default for Inflater {
@@ -75,18 +84,21 @@ impl fmt::Debug for Inflater {
 }
 
 impl Inflater {
-    /// A frame as it was before it was compressed.
+    /// Returns a frame as it was before the server compressed it, and any other frame as it is.
     #[track_caller]
-    pub fn open(&mut self, (first, payload): (u8, Vec<u8>)) -> (u8, Vec<u8>) {
-        if first & 0x40 == 0 {
+    pub fn inflate(&mut self, (first, payload): Frame) -> Frame {
+        if first & RSV1 == 0 {
             return (first, payload);
         }
         let is_data = matches!(first & 0x0F, 0x1 | 0x2);
         assert!(is_data, "RSV1 on {first:02X}");
-        (first & !0x40, self.inflate(&[&payload[..], &TAIL].concat()))
+        (
+            first & !RSV1,
+            self.inflate_payload(&[&payload[..], &TAIL].concat()),
+        )
     }
 
-    fn inflate(&mut self, mut wire: &[u8]) -> Vec<u8> {
+    fn inflate_payload(&mut self, mut wire: &[u8]) -> Vec<u8> {
         let Self(stream) = self;
         let mut piece = vec![0; 0x8000];
         let mut payload = Vec::new();
@@ -104,13 +116,14 @@ impl Inflater {
     }
 }
 
-/// A frame as it was before it was compressed, if it was, in no context.
+/// Returns a frame as it was before the server compressed it without a context, and any other frame
+/// as it is.
 #[track_caller]
-pub fn inflated(frame: (u8, Vec<u8>)) -> (u8, Vec<u8>) {
-    Inflater::default().open(frame)
+pub fn inflated(frame: Frame) -> Frame {
+    Inflater::default().inflate(frame)
 }
 
-/// Bytes without any pattern.
+/// Returns pseudorandom bytes, which deflate cannot make smaller.
 pub fn noise(len: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut next = || {

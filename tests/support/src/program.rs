@@ -1,4 +1,4 @@
-//! Programs that a test runs: every wait is bounded, and none outlives its test.
+//! Programs that a test runs. Every wait for one is bounded, and no program outlives its test.
 
 use std::{
     io::{BufRead as _, BufReader, Read, Write as _},
@@ -13,7 +13,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::PATIENCE;
 
-/// A program that runs, with a group of its own for what it starts itself. Dropping it ends them.
+/// A running program in a process group of its own. Dropping it ends the program and the processes
+/// that the program has started.
 #[derive(Debug)]
 pub struct Program {
     name: String,
@@ -24,20 +25,20 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts one whose standard output and standard error are read.
+    /// Starts a program, and reads its standard output and standard error.
     pub fn start(command: &mut Command) -> Self {
-        Self::unheard(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
+        Self::with_own_output(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
     }
 
-    /// Starts one with standard output and standard error as the command has them: only pipes of
-    /// its own are read.
-    pub fn unheard(command: &mut Command) -> Self {
+    /// Starts a program whose standard output and standard error go where the command says. Those
+    /// that are piped to this process are read.
+    pub fn with_own_output(command: &mut Command) -> Self {
         let name = format!("{command:?}");
         let mut child = command
             .stdin(Stdio::piped())
             .process_group(0)
             .spawn()
-            .unwrap_or_else(|error| panic!("{name} can't be run: {error}"));
+            .unwrap_or_else(|error| panic!("{name} cannot be run: {error}"));
         Self {
             name,
             stdin: child.stdin.take(),
@@ -47,42 +48,44 @@ impl Program {
         }
     }
 
-    /// Reads from now on what is the other end of standard error.
-    pub fn hear(&mut self, stderr: impl Read + Send + 'static) {
+    /// Reads standard error from `stderr` from now on: the reading end of the pipe that the command
+    /// was given.
+    pub fn read_stderr_from(&mut self, stderr: impl Read + Send + 'static) {
         self.stderr = Printed::by(stderr);
     }
 
-    /// Returns its process id.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Types a line.
+    /// Writes a line to standard input.
     pub fn say(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("its input is open");
         writeln!(stdin, "{line}").unwrap();
     }
 
-    /// Ends its input.
+    /// Closes standard input.
     pub fn end_input(&mut self) {
         self.stdin = None;
     }
 
-    /// Waits for a line on standard output; what `find` makes of the first that it takes.
+    /// Waits for a line on standard output for which `find` returns a value. Returns that value of
+    /// the first such line.
     #[track_caller]
     pub fn printed<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
         let found = self.stdout.wait_for(find);
         found.unwrap_or_else(|| panic!("never printed: {what}\n{}", self.transcript()))
     }
 
-    /// The same on standard error.
+    /// Waits for a line on standard error, as [`Self::printed`] does on standard output.
     #[track_caller]
     pub fn reported<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
         let found = self.stderr.wait_for(find);
         found.unwrap_or_else(|| panic!("never reported: {what}\n{}", self.transcript()))
     }
 
-    /// Waits for its end; `None` if it takes longer.
+    /// Waits until the program has ended. Returns `None` if it still runs after `within`.
     pub fn wait(&mut self, within: Duration) -> Option<ExitStatus> {
         let end = Instant::now() + within;
         loop {
@@ -98,25 +101,26 @@ impl Program {
         }
     }
 
-    /// All of standard output so far.
+    /// Returns standard output so far.
     pub fn output(&self) -> String {
         self.stdout.text()
     }
 
-    /// All of standard error so far.
+    /// Returns standard error so far.
     pub fn errors(&self) -> String {
         self.stderr.text()
     }
 
-    /// What it was and what it said, for whoever reads why a test failed.
+    /// Returns the command, its standard output and its standard error, for the message of a test
+    /// that fails.
     pub fn transcript(&self) -> String {
         let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
         format!("{}\n{stdout}--- standard error:\n{stderr}", self.name)
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the process group.
     pub fn signal(&self, signal: Signal) {
-        // It may be gone already.
+        // The program may have ended before.
         let _ = kill_process_group(Pid::from_child(&self.child), signal);
     }
 }
@@ -133,13 +137,15 @@ impl Drop for Program {
     }
 }
 
-/// What a program has printed so far, line by line.
+/// Lines that a program has printed to one of its streams so far, filled by a thread that reads the
+/// stream.
 #[derive(Clone, Debug, Default)]
 struct Printed(Arc<(Mutex<Lines>, Condvar)>);
 
 #[derive(Debug, Default)]
 struct Lines {
     lines: Vec<String>,
+    /// The stream has ended, or was never read.
     is_ended: bool,
 }
 
@@ -160,7 +166,7 @@ impl Printed {
         printed
     }
 
-    /// What nobody reads.
+    /// Returns the lines of a stream that is not read: none.
     fn ended() -> Self {
         let printed = Self::default();
         printed.change(|printed| printed.is_ended = true);
@@ -175,13 +181,16 @@ impl Printed {
     fn wait_for<T>(&self, find: impl Fn(&str) -> Option<T>) -> Option<T> {
         let find = |printed: &Lines| printed.lines.iter().find_map(|line| find(line.trim_end()));
         let (lines, change) = &*self.0;
-        let goes_on = |printed: &mut Lines| !printed.is_ended && find(printed).is_none();
+        let is_undecided = |printed: &mut Lines| !printed.is_ended && find(printed).is_none();
         let lines = lines.lock().unwrap();
-        let (lines, _) = change.wait_timeout_while(lines, PATIENCE, goes_on).unwrap();
+        let (lines, _) = change
+            .wait_timeout_while(lines, PATIENCE, is_undecided)
+            .unwrap();
         find(&lines)
     }
 
-    /// Something that the program has left behind may keep the stream open; that isn't waited for.
+    /// Waits for the end of the stream, but for at most 1 s: a process that the program has left
+    /// behind may keep it open.
     fn wait_for_end(&self) {
         let (lines, change) = &*self.0;
         let lines = lines.lock().unwrap();

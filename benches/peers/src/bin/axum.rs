@@ -66,7 +66,7 @@ async fn chat(socket: WebSocket, room: Room) {
             let _ = room.send(message);
         }
     });
-    // When one ends, so does the other.
+    // If one of the tasks ends, the other is aborted.
     tokio::select! {
         _ = &mut sending => receiving.abort(),
         _ = &mut receiving => sending.abort(),

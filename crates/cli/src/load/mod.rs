@@ -179,8 +179,8 @@ impl Scenario {
     }
 }
 
-/// Adds the topic to the path of the target, if no other part of a template has it. For the relay,
-/// moves the path of the target to `protocol`.
+/// Adds `topic={topic}` to the query of the target, unless its path has `{topic}` or subscribers
+/// send a message that subscribes. For the relay, moves the path of the target to `protocol`.
 fn address_topics(protocol: &mut Protocol, target: &mut Target) -> anyhow::Result<()> {
     match protocol {
         Protocol::Relay(base) => {

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_below_the_least_is_missed() {
+    fn a_ratio_below_min_ratio_misses_it() {
         let least = |ratio| Thresholds {
             min_ratio: Some(ratio),
             ..Thresholds::default()

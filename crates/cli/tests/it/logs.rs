@@ -82,7 +82,7 @@ fn lines_that_the_log_drops_are_counted_and_the_count_is_logged_when_it_is_read_
         }
     });
     // The count must be logged although no other line follows.
-    server.program.hear(reader);
+    server.program.read_stderr_from(reader);
     let mut dropped = 0;
     eventually("every line is written or counted", || {
         let log = server.program.errors();
@@ -110,9 +110,11 @@ fn the_server_waits_for_a_standard_error_in_non_blocking_mode() {
     ioctl_fionbio(&full, true).unwrap();
     let mut server = Process::with_stderr(&["--log", "debug"], full);
     open_and_close(server.address);
-    server.program.hear(reader);
+    server.program.read_stderr_from(reader);
     let is_closed = |line: &str| line.contains(": closed ").then_some(());
-    server.program.reported("the line that was logged before", is_closed);
+    server
+        .program
+        .reported("the line that was logged before", is_closed);
     assert!(!server.program.errors().contains("dropped"));
 }
 
@@ -141,7 +143,7 @@ fn a_failed_start_has_its_exit_status_although_nobody_reads_its_error() {
         let (_reader, full) = full_pipe();
         let mut command = Command::new(FRAMECAST);
         command.arg("serve").args(arguments);
-        let mut program = Program::unheard(command.stdout(Stdio::piped()).stderr(full));
+        let mut program = Program::with_own_output(command.stdout(Stdio::piped()).stderr(full));
         let ended = program.wait(PATIENCE);
         let code = ended.unwrap_or_else(|| panic!("{arguments:?} does not end"));
         assert_eq!(code.code(), Some(status), "{arguments:?}");
@@ -153,7 +155,7 @@ fn a_standard_output_that_nobody_reads_does_not_delay_a_signal() {
     let (_reader, full) = full_pipe();
     let mut command = Command::new(FRAMECAST);
     command.args(["serve", "--listen", "127.0.0.1:0"]);
-    let mut program = Program::unheard(command.stdout(full).stderr(Stdio::piped()));
+    let mut program = Program::with_own_output(command.stdout(full).stderr(Stdio::piped()));
     let status = format!("/proc/{}/status", program.id());
     eventually("the server takes signals", || {
         let status = fs::read_to_string(&status).unwrap();

@@ -29,7 +29,7 @@ impl Process {
         let address = ["serve", "--listen", "127.0.0.1:0"];
         let mut command = Command::new(FRAMECAST);
         command.args(address).args(arguments);
-        Self::of(Program::unheard(
+        Self::of(Program::with_own_output(
             command.stdout(Stdio::piped()).stderr(stderr),
         ))
     }

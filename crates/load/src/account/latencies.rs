@@ -28,7 +28,7 @@ impl Latencies {
         self.0.len()
     }
 
-    /// Returns the quantile `share` of the times: a `share` of them, from 0 to 1, is not longer.
+    /// Returns the quantile `share`, from 0 to 1: for 0.99 the 99th percentile of the times.
     pub fn at(&self, share: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_quantile(share))
     }

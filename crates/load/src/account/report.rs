@@ -16,10 +16,10 @@ pub struct Report {
     pub duration: Duration,
     /// Messages that were received, and the faults among them.
     pub tally: Tally,
-    /// The same for the churners of `churn`, which connect and leave while the streams run.
+    /// The same for churners, the subscribers that connect and leave while the streams run.
     pub churners: Tally,
-    /// Echo messages, idle connections or handshakes that were due. The server owes one reply, one
-    /// connection or one handshake for each.
+    /// Number of echo messages, idle connections or handshakes that were due. For each of them one
+    /// reply, open connection or finished handshake is expected.
     pub sent: u64,
     /// Number of publications of each stream.
     pub published: Vec<u64>,
@@ -48,13 +48,13 @@ pub struct Report {
 /// The connections of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Connections {
-    /// Connections that were opened.
+    /// Number of connections that were opened.
     pub opened: u64,
     /// Time from connecting to the 101.
     pub handshakes: Latencies,
-    /// Attempts to connect that failed.
+    /// Number of attempts to connect that failed.
     pub failed: u64,
-    /// Open connections that the server ended, or that broke.
+    /// Number of open connections that the server ended, or that broke.
     pub disconnected: u64,
     /// Number of connections that the server closed with each close code.
     pub close_codes: BTreeMap<u16, u64>,

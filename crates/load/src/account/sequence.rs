@@ -75,8 +75,7 @@ impl Track {
         self.next
     }
 
-    /// Counts the arrival of number `sequence`, and returns by how much [`next`](Self::next)
-    /// advances.
+    /// Counts the arrival of message `sequence`. Returns by how much [`next`](Self::next) advances.
     pub(crate) fn take(&mut self, sequence: u64, tally: &mut Tally) -> u64 {
         tally.received += 1;
         if sequence == self.next || self.joins_late {
@@ -100,7 +99,7 @@ impl Track {
         advance
     }
 
-    /// Counts the arrival of a number below `next`: it was missing until now, or it is a duplicate.
+    /// Counts the arrival of a message below `next`, which was missing until now or is a duplicate.
     fn take_late(&mut self, sequence: u64, tally: &mut Tally) {
         let index = self.missing.iter().position(|gap| gap.contains(&sequence));
         let Some(index) = index else {

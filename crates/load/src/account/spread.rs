@@ -26,8 +26,8 @@ impl Spread {
         }
     }
 
-    /// Counts a delivery of number `sequence`, which must be the first one to its subscriber. If
-    /// all `followers` have the publication now, returns the time of its first delivery.
+    /// Counts a delivery of publication `sequence` to a subscriber that did not have it yet. If all
+    /// `followers` have it now, returns the time of its first delivery.
     pub(crate) fn take(&mut self, sequence: u64, followers: u64, now: Moment) -> Option<Moment> {
         let index = sequence.checked_rem(self.slots.len() as u64)?;
         let slot = self.slots.get_mut(usize::try_from(index).ok()?)?;

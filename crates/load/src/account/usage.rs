@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// CPU time of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cpu {
-    /// Time for which it ran on a core.
+    /// Time for which its threads ran on a core.
     pub ran: Duration,
-    /// Time for which it was runnable, but no core was free.
+    /// Time for which its threads were runnable, but had no core.
     pub waited: Duration,
 }
 

@@ -1,8 +1,8 @@
 //! All connections of a process, on one thread: waits for their sockets and handles a few per poll.
 //!
-//! epoll itself, and not tokio or mio: level-triggered, one read per readiness is enough; time-outs
-//! are exact to the nanosecond, which a schedule needs; and nothing is kept or woken per
-//! connection, so that the generator costs less than the server that it measures.
+//! It uses epoll itself, not tokio or mio. Level-triggered epoll needs only one read per event. Its
+//! time-outs are exact to the nanosecond, as a schedule needs them. There is no task to keep and to
+//! wake for each connection, so that the generator costs less than the server that it measures.
 
 use std::{os::fd::OwnedFd, time::Duration};
 
@@ -46,7 +46,7 @@ pub(crate) struct Clients {
     /// Number of connections that are not open yet.
     opening: usize,
     pub counts: Connections,
-    /// The reason why the first connection ended that did not leave by itself.
+    /// The reason why a connection ended, for the first one that did not end by leaving.
     pub first_end: Option<End>,
 }
 
@@ -315,7 +315,7 @@ const EVENTS_PER_POLL: usize = 8;
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 impl From<End> for Error {
-    /// Returns the error of a run that fails because a connection ended so.
+    /// Returns the error of a run that fails because of this end of a connection.
     fn from(end: End) -> Self {
         match end {
             End::Closed(Some(code)) => Self::Closed(format!(" with {code}")),

@@ -27,8 +27,7 @@ pub enum Rejection {
     /// Another status than the expected one, such as `503 Service Unavailable`.
     #[error("the server answered {0}")]
     Status(String),
-    /// This header, which accepts an extension or a subprotocol that was not offered (RFC 6455
-    /// §4.1).
+    /// A 101 with this header, whose extension or subprotocol was not offered (RFC 6455 §4.1).
     #[error("the server accepted what was not offered ({0})")]
     Unoffered(&'static str),
     /// The wrong `Sec-WebSocket-Accept` (RFC 6455 §4.1).

@@ -14,7 +14,7 @@ pub(crate) enum Incoming<'a> {
     Close(Option<u16>),
 }
 
-/// A breach of RFC 6455, or of the generator's own limit, by the server.
+/// A protocol error of the server: against RFC 6455, or against the generator's own limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// A continuation without a message to continue (§5.4).
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn each_breach_of_the_protocol_has_its_error() {
+    fn each_protocol_error_has_its_variant() {
         let error = |bytes: &[u8]| take_all(bytes).unwrap_err();
         assert_eq!(error(b"\x81\x80\0\0\0\0"), ProtocolError::Masked);
         assert_eq!(error(b"\xC1\x00"), ProtocolError::Reserved);

@@ -57,14 +57,14 @@ pub fn run(
     Ok((report, used))
 }
 
-/// Tries one connection, unless the path of a connection is not known yet.
+/// Opens a probe. Returns `None` for the relay, where a path is known only after a registration.
 fn try_connection(plan: &Plan) -> Result<Option<Probe>, Error> {
     let (Scenario::Fanout(fanout) | Scenario::Churn(plan::Churn { fanout, .. })) = &plan.scenario
     else {
         return Probe::open(&plan.target).map(Some);
     };
     match &fanout.protocol {
-        // The path is known only after a registration, which fails for the same reasons.
+        // The first registration will fail for the same reasons as a probe.
         Protocol::Relay(_) => Ok(None),
         Protocol::Template(_) => Probe::open(&plan.target).map(Some),
     }

@@ -17,16 +17,16 @@ use crate::{
 
 /// Decides when a run starts and whether it ends early. The run loop calls it at each phase.
 pub(crate) trait Supervisor {
-    /// Called once all connections are open. Returns the time at which the run starts.
+    /// Takes note that all connections are open. Returns the time at which the run starts.
     fn on_ready(&mut self) -> Result<Moment, Error>;
 
-    /// Called when the measured time begins.
+    /// Takes note that the measured time begins.
     fn on_measuring(&mut self);
 
-    /// Called when the measured time has ended.
+    /// Takes note that the measured time has ended.
     fn on_measured(&mut self);
 
-    /// Called ten times in a second.
+    /// Shows or forwards the progress of the run, ten times in a second.
     fn on_progress(&mut self, progress: &Progress);
 
     /// Returns the time at which the run should end early, if it should.
@@ -112,7 +112,7 @@ impl RunLoop<'_> {
         let seconds = self.plan.ramp.as_secs_f64();
         let mut ramp = (seconds > 0.0).then(|| Schedule::new(begun, wanted as f64 / seconds));
         let mut dialed = 0;
-        let mut last = (0, begun);
+        let mut last_progress = (0, begun);
         loop {
             if self.supervisor.interrupted().is_some() {
                 return Err(Error::Interrupted);
@@ -137,9 +137,9 @@ impl RunLoop<'_> {
             self.poll(until, Phase::Connecting { open, wanted })?;
             self.check_none_ended()?;
             let open = dialed - self.clients.opening();
-            if open != last.0 || dialed < wanted && now < due {
-                last = (open, now);
-            } else if now.since(last.1) > CONNECT_TIMEOUT {
+            if open != last_progress.0 || dialed < wanted && now < due {
+                last_progress = (open, now);
+            } else if now.since(last_progress.1) > CONNECT_TIMEOUT {
                 if open == wanted {
                     return Err(Error::Unconfirmed(CONNECT_TIMEOUT));
                 }

@@ -31,7 +31,7 @@ use crate::{
 pub(crate) struct Churn {
     fanout: Fanout,
     churners: SecondaryMap<ClientKey, Churner>,
-    /// The times at which churners leave, in order.
+    /// The churners in the order in which they leave, each with the time at which it does.
     departures: VecDeque<(Moment, ClientKey)>,
     per_second: f64,
     /// Time for which a churner stays connected.
@@ -91,7 +91,7 @@ impl Churn {
         Ok(())
     }
 
-    /// Lets the churners leave whose time is over.
+    /// Lets the churners leave that have stayed for their time.
     fn depart(&mut self, clients: &mut Clients, now: Moment) {
         while let Some(&(due, key)) = self.departures.front() {
             if now < due {
@@ -111,7 +111,7 @@ impl Churn {
 
     /// Counts a message to a churner. The first one may have any number, but all later ones must
     /// follow.
-    fn delivered(&mut self, key: ClientKey, message: &[u8]) {
+    fn on_message(&mut self, key: ClientKey, message: &[u8]) {
         let Some(churner) = self.churners.get_mut(key) else {
             return;
         };
@@ -143,7 +143,7 @@ impl Handler for Churn {
             Event::Ended => {
                 self.churners.remove(conn.key);
             }
-            Event::Message(message) => self.delivered(conn.key, message),
+            Event::Message(message) => self.on_message(conn.key, message),
             Event::Answered => {}
         }
     }

@@ -22,12 +22,12 @@ use crate::{
     },
 };
 
-/// Digits of the sequence number at the start of a message. A shorter message has only the last
-/// ones.
+/// Number of digits of the sequence number, with which a message begins. A shorter message has only
+/// the last digits.
 const DIGITS: usize = 12;
 
-/// Digits of the caller's number that follow, as far as they fit into the message. They show if the
-/// server has sent a message to another connection than its sender.
+/// Number of digits of the caller's number, which follow if they fit into the message. They show if
+/// the server has sent a message to another connection than its sender.
 const CALLER_DIGITS: usize = 8;
 
 /// The echo scenario. Its connections are called callers.
@@ -103,7 +103,7 @@ impl Caller {
 /// The verdict on a message that a caller has received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reply {
-    /// One reply more than messages were sent.
+    /// A reply although all messages were answered before.
     Again,
     /// Differs from all that was sent.
     Corrupted,
@@ -185,7 +185,7 @@ impl Echo {
 
     /// Counts a payload that caller `index` has received. Returns true if it is the reply to a
     /// message in flight.
-    fn reply(&mut self, index: usize, payload: &[u8], now: Moment) -> bool {
+    fn on_reply(&mut self, index: usize, payload: &[u8], now: Moment) -> bool {
         let reply = self.read(index, payload);
         let caller = &mut self.callers[index];
         let tally = &mut self.recorder.report.tally;
@@ -284,7 +284,7 @@ impl Handler for Echo {
             Event::Ended => self.callers[index].key = None,
             Event::Answered => {}
             Event::Message(payload) => {
-                let is_answer = self.reply(index, payload, now);
+                let is_answer = self.on_reply(index, payload, now);
                 if is_answer && self.state == State::Sending && self.schedule.is_none() {
                     let sequence = self.callers[index].count_sent(now);
                     let (digits, len) = self.digits(index, sequence);

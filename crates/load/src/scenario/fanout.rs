@@ -141,7 +141,7 @@ impl Fanout {
         &self.plan
     }
 
-    fn opened(&mut self, conn: &mut Conn<'_>, now: Moment) {
+    fn on_opened(&mut self, conn: &mut Conn<'_>, now: Moment) {
         match conn.role() {
             Role::Publisher(stream) => self.streams[stream].key = Some(conn.key),
             Role::Subscriber(subscriber) => {
@@ -152,7 +152,7 @@ impl Fanout {
         }
     }
 
-    fn ended(&mut self, role: Role) {
+    fn on_ended(&mut self, role: Role) {
         match role {
             Role::Publisher(stream) => self.streams[stream].key = None,
             Role::Subscriber(subscriber) => {
@@ -169,17 +169,17 @@ impl Fanout {
         }
     }
 
-    fn delivered(&mut self, subscriber: usize, message: &[u8], now: Moment) {
+    fn on_message(&mut self, subscriber: usize, message: &[u8], now: Moment) {
         self.last_arrival = now;
         self.quiet_pumps = 0;
         match self.read(self.topic(subscriber), message) {
-            Delivered::Stamp(stamp) => self.count(subscriber, stamp, now),
+            Delivered::Stamp(stamp) => self.count_delivery(subscriber, stamp, now),
             Delivered::Corrupted => self.recorder.report.tally.corrupted += 1,
             Delivered::Unstamped => self.subscribing.on_unstamped(subscriber, message),
         }
     }
 
-    fn count(&mut self, subscriber: usize, stamp: Stamp, now: Moment) {
+    fn count_delivery(&mut self, subscriber: usize, stamp: Stamp, now: Moment) {
         // Only the process with the publishers knows which numbers were published.
         let publishes_here = self.plan.publishers > 0;
         if publishes_here && self.streams[stamp.stream].published <= stamp.sequence {
@@ -309,10 +309,10 @@ const RETRY: Duration = Duration::from_millis(1);
 impl Handler for Fanout {
     fn on_event(&mut self, event: Event<'_>, conn: &mut Conn<'_>, now: Moment) {
         match (event, conn.role()) {
-            (Event::Opened, _) => self.opened(conn, now),
-            (Event::Ended, role) => self.ended(role),
+            (Event::Opened, _) => self.on_opened(conn, now),
+            (Event::Ended, role) => self.on_ended(role),
             (Event::Message(message), Role::Subscriber(subscriber)) => {
-                self.delivered(subscriber, message, now);
+                self.on_message(subscriber, message, now);
             }
             // A chat sends a publisher its own messages, too. They do not count.
             (Event::Message(_) | Event::Answered, _) => {}

@@ -33,7 +33,7 @@ pub(crate) trait Scenario: Handler {
     /// Begins connection `index` of those [`connections`](Self::connections).
     fn dial(&mut self, index: usize, clients: &mut Clients, due: Moment) -> Result<(), Error>;
 
-    /// Returns true if the run may start. Called once all connections are open.
+    /// Returns true if the run may start. Call it once all connections are open.
     fn is_ready(&self, _now: Moment) -> bool {
         true
     }

@@ -28,7 +28,8 @@ impl Schedule {
         self.moment(self.taken)
     }
 
-    /// Takes the next time if it is not after `now`. Returns its number and the time.
+    /// Takes the next time off the schedule if it is not after `now`. Returns its number and the
+    /// time.
     pub(crate) fn take_due(&mut self, now: Moment) -> Option<(u64, Moment)> {
         let (number, moment) = (self.taken, self.next());
         (moment <= now).then(|| {

@@ -123,9 +123,9 @@ impl Subscribing {
             Confirmation::Awaited => {}
             Confirmation::NeverSent => {
                 self.asked = Some(now);
-                self.subscribed(index);
+                self.count_subscribed(index);
             }
-            Confirmation::NotNeeded => self.subscribed(index),
+            Confirmation::NotNeeded => self.count_subscribed(index),
         }
     }
 
@@ -142,11 +142,11 @@ impl Subscribing {
         let confirmation = confirmation.as_bytes();
         let mut windows = message.windows(confirmation.len().max(1));
         if windows.any(|bytes| bytes == confirmation) {
-            self.subscribed(index);
+            self.count_subscribed(index);
         }
     }
 
-    fn subscribed(&mut self, index: usize) {
+    fn count_subscribed(&mut self, index: usize) {
         let is_subscribed = &mut self.is_subscribed[index];
         if !*is_subscribed {
             *is_subscribed = true;

@@ -150,7 +150,7 @@ impl Inflating {
     ///
     /// # Errors
     ///
-    /// Those of [`inflate`](Inflater::inflate).
+    /// The same as for [`inflate`](Inflater::inflate).
     pub fn step(
         &mut self,
         inflater: &mut Inflater,

@@ -1,9 +1,11 @@
-//! The bounded queue of encoded bytes waiting to be written to one connection.
+//! The outbox: the bounded queue of encoded frames that wait to be written to one connection.
 //!
 //! This is the only place where memory is held on behalf of a peer that reads slowly. It is pure:
-//! it performs no I/O, reads no clock and never waits. Everything that goes to the socket goes
-//! through it, or past it while it is empty, so frames cannot interleave, and a frame is never
-//! torn: it remembers how much of the front is out.
+//! it performs no I/O, reads no clock and never waits.
+//!
+//! All bytes for the socket pass through the outbox, or are written directly while it is empty, so
+//! frames never interleave. It knows how many bytes of the first segment are written, so nothing is
+//! inserted inside a frame.
 
 use std::{collections::VecDeque, io::IoSlice, mem, rc::Rc};
 
@@ -12,27 +14,29 @@ use crate::hub::{
     publication::segment::{Content, Segment},
 };
 
-/// Runs of whole frames queued for one connection, in the order in which they are written:
+/// Segments queued for one connection, in the order in which they are written:
 ///
 /// ```text
-/// [the front, if part of it is out] [control frames: at most 32] [segments, oldest first] [Close]
+/// [the front, if partly written] [control frames: at most 32] [segments, oldest first] [Close]
 /// ```
 ///
-/// Invariants: `bytes` is the sum of the lengths in `queue` less `written`, which is less than the
-/// length of the front; no element of `queue` is empty.
+/// Invariants: `bytes` is the sum of the lengths in `queue` less `written`. `written` is less than
+/// the length of the front. No element of `queue` is empty.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Outbox {
     queue: VecDeque<Rc<Segment>>,
     bytes: usize,
-    /// The charge for the capacity of a queue that has more than most.
+    /// The charge for the queue's capacity, if that exceeds [`COMMON_CAPACITY`].
     capacity_charge: Option<Box<Held>>,
-    /// Bytes of the front that are out.
+    /// Bytes of the front that are written.
     written: usize,
-    /// Control frames in the queue of which no byte is out yet.
+    /// Number of control frames in the queue of which no byte is written yet.
     control: u8,
-    /// Part of the front is out, or it is the rest of something of which part is.
-    is_front_torn: bool,
-    /// A Close is the last of the queue, or was: nothing more is accepted.
+    /// True if a part of the front is written, or the front is the rest of bytes whose first part
+    /// was written directly.
+    is_front_partly_written: bool,
+    /// True if nothing more is accepted: the last element of the queue is, or was, a Close, or no
+    /// Close is to be sent.
     is_sealed: bool,
 }
 
@@ -46,22 +50,22 @@ impl Outbox {
         }
     }
 
-    /// Queues the rest of frames of which some bytes are out already.
+    /// Queues the rest of replies of which the first bytes were written directly.
     pub(in crate::hub) fn push_rest(&mut self, rest: Rc<Segment>) {
-        debug_assert!(self.queue.is_empty(), "they were written past the queue");
+        debug_assert!(self.queue.is_empty(), "only an empty outbox is bypassed");
         self.push(rest);
-        self.is_front_torn = !self.queue.is_empty();
+        self.is_front_partly_written = !self.queue.is_empty();
     }
 
     /// Queues a Ping or Pong ahead of all segments, but never inside a frame.
     ///
-    /// Pongs are kept in order; beyond 32 of them only the latest, which answers the others too
-    /// (RFC 6455 §5.5.3), so that a flood of pings costs no memory.
+    /// Pongs are kept in order. When 32 wait, a new one replaces the last one, and answers the Ping
+    /// of that, too (RFC 6455 §5.5.3). So a flood of Pings costs no memory.
     pub(in crate::hub) fn push_control(&mut self, frame: Rc<Segment>) {
         if self.is_sealed {
             return;
         }
-        let end = usize::from(self.is_front_torn) + usize::from(self.control);
+        let end = usize::from(self.is_front_partly_written) + usize::from(self.control);
         self.bytes += frame.len();
         if self.control == MAX_CONTROL {
             self.bytes -= self.queue[end - 1].len();
@@ -73,20 +77,21 @@ impl Outbox {
         }
     }
 
-    /// Queues `close` as the last frame; of two, the first wins.
+    /// Queues `close` as the last frame. After that nothing is accepted, not even a second Close.
     pub(in crate::hub) fn seal(&mut self, close: Rc<Segment>) {
         self.push(close);
         self.is_sealed = true;
     }
 
-    /// Accepts nothing more, and sends no Close.
+    /// Seals the outbox without a Close: nothing more is accepted.
     pub(in crate::hub) fn seal_silently(&mut self) {
         self.is_sealed = true;
     }
 
-    /// Drops everything but a frame that is partly out. Returns what it would have brought.
+    /// Drops everything except a front that is partly written. Returns the published messages that
+    /// were dropped.
     pub(in crate::hub) fn discard(&mut self) -> Content {
-        let kept = usize::from(self.is_front_torn);
+        let kept = usize::from(self.is_front_partly_written);
         let dropped = self.queue.iter().skip(kept);
         let dropped = dropped.fold(Content::default(), |sum, segment| {
             sum.and(segment.content())
@@ -99,7 +104,7 @@ impl Outbox {
         dropped
     }
 
-    /// Drops everything and accepts nothing more: the socket is broken.
+    /// Drops everything and accepts nothing more, because the socket has failed.
     pub(in crate::hub) fn abandon(&mut self) {
         *self = Self {
             is_sealed: true,
@@ -107,22 +112,23 @@ impl Outbox {
         };
     }
 
-    /// Memory held for what is not yet written, in bytes: also what a delivery costs besides its
-    /// own, so that many tiny frames can't hold many times what a few large ones can.
+    /// Returns how many bytes of memory are held for the queue. Each element counts
+    /// [`DELIVERY_BYTES`] besides its length, so that many tiny frames can't hold far more memory
+    /// than a few large ones.
     pub(in crate::hub) fn held_bytes(&self) -> usize {
         self.bytes + self.queue.len() * DELIVERY_BYTES
     }
 
-    /// Returns when the oldest of what waits was queued.
+    /// Returns the moment at which the oldest element was queued.
     pub(in crate::hub) fn oldest(&self) -> Option<Moment> {
         let front = self.queue.front()?.queued();
-        // Control frames overtake, also one of which a part is out.
-        let overtaken = usize::from(self.is_front_torn) + usize::from(self.control);
+        // Control frames have overtaken older segments, even one that is partly written by now.
+        let overtaken = usize::from(self.is_front_partly_written) + usize::from(self.control);
         let first = self.queue.get(overtaken);
         Some(first.map_or(front, |first| first.queued().earlier(front)))
     }
 
-    /// Nothing more is accepted.
+    /// Returns true if nothing more is accepted.
     pub(in crate::hub) fn is_sealed(&self) -> bool {
         self.is_sealed
     }
@@ -131,12 +137,13 @@ impl Outbox {
         self.queue.is_empty()
     }
 
-    /// Part of a frame is out, and the rest of it is not.
-    pub(in crate::hub) fn is_front_torn(&self) -> bool {
-        self.is_front_torn
+    /// Returns true if the front is partly written, so that the socket may be inside a frame.
+    pub(in crate::hub) fn is_front_partly_written(&self) -> bool {
+        self.is_front_partly_written
     }
 
-    /// The queue's only element, if it has one: a plain write is cheaper than a vectored one.
+    /// Returns the bytes of the queue's only element, if there is exactly one. A plain write of it
+    /// is cheaper than a vectored one.
     pub(in crate::hub) fn only(&self) -> Option<&[u8]> {
         match self.queue.len() {
             1 => Some(&self.queue[0].bytes()[self.written..]),
@@ -144,30 +151,30 @@ impl Outbox {
         }
     }
 
-    /// Fills `slices` from the front; how many.
+    /// Fills `slices` from the front of the queue. Returns the number of slices filled.
     pub(in crate::hub) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut out = self.written;
+        let mut written = self.written;
         let pairs = slices.iter_mut().zip(&self.queue);
         pairs
             .map(|(slice, segment)| {
-                *slice = IoSlice::new(&segment.bytes()[mem::take(&mut out)..]);
+                *slice = IoSlice::new(&segment.bytes()[mem::take(&mut written)..]);
             })
             .count()
     }
 
-    /// Takes note that the first `count` bytes are out.
+    /// Removes the first `count` bytes, which were written.
     pub(in crate::hub) fn written(&mut self, count: usize) {
         self.bytes -= count;
-        // Of the front, counted from its beginning.
+        // From here on counted from the beginning of the front.
         let mut count = count + self.written;
         while count > 0 {
-            if !self.is_front_torn {
-                // A control frame leaves the lane with its first byte.
+            if !self.is_front_partly_written {
+                // A control frame that has begun is no longer counted.
                 self.control = self.control.saturating_sub(1);
             }
             let front = self.queue[0].len();
-            self.is_front_torn = count < front;
-            if self.is_front_torn {
+            self.is_front_partly_written = count < front;
+            if self.is_front_partly_written {
                 self.written = count;
                 return;
             }
@@ -180,7 +187,7 @@ impl Outbox {
         }
     }
 
-    /// Makes room for one element more, and not for twice as many as there are.
+    /// Reserves capacity for one more element, by growing half as much again instead of doubling.
     #[inline]
     fn reserve_one(&mut self, ledger: &Rc<Ledger>) {
         if self.queue.len() == self.queue.capacity() {
@@ -214,7 +221,7 @@ impl Outbox {
         }
     }
 
-    /// Gives back the memory of an empty queue.
+    /// Frees the memory of an empty queue.
     pub(in crate::hub) fn release(&mut self) {
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
@@ -223,14 +230,16 @@ impl Outbox {
     }
 }
 
-/// What a delivery that waits may hold besides the bytes of its messages: its place in the queue,
-/// and a part of what it takes to share them.
+/// Bytes of memory that a queued segment may hold besides its frames: its entry in the queue, and a
+/// part of the overhead of the shared segment.
 pub(in crate::hub) const DELIVERY_BYTES: usize = 96;
 
-/// Capacity for so many elements is part of what every connection may hold.
+/// Number of elements for which capacity is not charged: it is part of the memory that every
+/// connection is charged for.
 const COMMON_CAPACITY: usize = 64;
 
-/// Autobahn sends ten pings at once and wants ten pongs; nobody needs more than a few.
+/// Number of Pings and Pongs that may wait. Autobahn sends ten Pings at once and expects ten Pongs,
+/// and few clients need more.
 const MAX_CONTROL: u8 = 32;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! An outbox, written in whatever pieces a socket takes.
+//! Tests of the outbox, written to sockets that take its bytes in pieces of any size.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ fn write_all(outbox: &mut Outbox, at_once: usize) -> Vec<u8> {
 }
 
 #[test]
-fn control_frames_overtake_segments_but_not_the_frame_that_is_partly_out() {
+fn control_frames_overtake_segments_but_not_a_partly_written_frame() {
     let mut outbox = Outbox::default();
     outbox.push(segment(b"first"));
     outbox.push(segment(b"second"));
@@ -41,7 +41,7 @@ fn control_frames_overtake_segments_but_not_the_frame_that_is_partly_out() {
 }
 
 #[test]
-fn a_control_frame_that_is_partly_out_is_finished_before_the_next() {
+fn a_partly_written_control_frame_is_finished_before_the_next_one() {
     let mut outbox = Outbox::default();
     outbox.push(segment(b"data"));
     outbox.push_control(segment(b"<1>"));
@@ -51,7 +51,7 @@ fn a_control_frame_that_is_partly_out_is_finished_before_the_next() {
 }
 
 #[test]
-fn of_a_flood_of_pongs_the_first_ones_and_the_latest_are_kept() {
+fn of_a_flood_of_pongs_the_first_31_and_the_latest_are_kept() {
     let mut outbox = Outbox::default();
     for number in 0..100u8 {
         outbox.push_control(segment(&[number]));
@@ -63,7 +63,7 @@ fn of_a_flood_of_pongs_the_first_ones_and_the_latest_are_kept() {
 }
 
 #[test]
-fn an_empty_frame_is_not_free_to_hold() {
+fn an_empty_frame_counts_as_held_memory() {
     let mut outbox = Outbox::default();
     outbox.push(segment(b"\x81\x00"));
     assert_eq!(outbox.held_bytes(), 2 + DELIVERY_BYTES);
@@ -72,13 +72,13 @@ fn an_empty_frame_is_not_free_to_hold() {
 }
 
 #[test]
-fn a_long_queue_is_charged_for_its_capacity_and_gives_it_back_as_it_gets_shorter() {
+fn a_long_queue_is_charged_for_its_capacity_and_frees_it_as_it_gets_shorter() {
     let ledger = ledger();
     let held = || {
-        ledger.tell();
+        ledger.report();
         usize::try_from(ledger.budget().held()).unwrap()
     };
-    let shared = Segment::of_its_own(Bytes::from_static(b"x"), &ledger);
+    let shared = Segment::unshared(Bytes::from_static(b"x"), &ledger);
     let alone = held();
     let mut outbox = Outbox::default();
     for _ in 0..10_000 {
@@ -95,11 +95,11 @@ fn a_long_queue_is_charged_for_its_capacity_and_gives_it_back_as_it_gets_shorter
 }
 
 #[test]
-fn the_oldest_is_what_was_queued_first_and_not_a_ping_that_has_overtaken_it() {
+fn the_oldest_element_is_the_one_queued_first_and_not_a_ping_that_has_overtaken_it() {
     let ledger = ledger();
     let at = |seconds| {
-        ledger.look_at_clock(std::time::Instant::now() + std::time::Duration::from_secs(seconds));
-        Segment::of_its_own(Bytes::from_static(b"hello"), &ledger)
+        ledger.set_now(std::time::Instant::now() + std::time::Duration::from_secs(seconds));
+        Segment::unshared(Bytes::from_static(b"hello"), &ledger)
     };
     let mut outbox = Outbox::default();
     assert_eq!(outbox.oldest(), None);
@@ -109,24 +109,24 @@ fn the_oldest_is_what_was_queued_first_and_not_a_ping_that_has_overtaken_it() {
     outbox.push_control(ping);
     assert_eq!(outbox.oldest(), Some(first.queued()));
     outbox.written(1);
-    assert_eq!(outbox.oldest(), Some(first.queued()), "behind half a ping");
+    assert_eq!(outbox.oldest(), Some(first.queued()), "behind half a Ping");
     outbox.written(4 + 1);
     assert_eq!(outbox.oldest(), Some(first.queued()));
     outbox.written(4);
     assert_eq!(outbox.oldest(), Some(second.queued()));
 }
 
-// It panicked: a user of the library may publish whatever fits into memory.
+// It panicked: a user of the library may publish any message that fits into memory.
 #[test]
 #[cfg(target_pointer_width = "64")]
-fn a_frame_of_more_than_4_gib_goes_out_like_any_other() {
-    const OUT: usize = 5 << 30;
-    // Zeroes that nobody reads take no memory.
-    let large = Bytes::from(vec![0; OUT + 2]);
+fn a_frame_of_more_than_4_gib_is_written_like_any_other() {
+    const WRITTEN: usize = 5 << 30;
+    // Zeroed pages take no memory until they are touched.
+    let large = Bytes::from(vec![0; WRITTEN + 2]);
     let mut outbox = Outbox::default();
-    outbox.push(Segment::of_its_own(large, &ledger()));
-    outbox.written(OUT);
-    assert!(outbox.is_front_torn());
+    outbox.push(Segment::unshared(large, &ledger()));
+    outbox.written(WRITTEN);
+    assert!(outbox.is_front_partly_written());
     assert_eq!(outbox.only(), Some(&[0, 0][..]));
     outbox.written(2);
     assert!(outbox.is_empty());
@@ -144,7 +144,7 @@ fn the_close_is_last_and_the_first_close_wins() {
 }
 
 #[test]
-fn discarding_keeps_the_rest_of_a_frame_that_is_partly_out() {
+fn discarding_keeps_the_rest_of_a_partly_written_frame() {
     let mut outbox = Outbox::default();
     outbox.push(segment(b"first"));
     outbox.push(segment(b"second"));
@@ -155,14 +155,14 @@ fn discarding_keeps_the_rest_of_a_frame_that_is_partly_out() {
 }
 
 #[test]
-fn discarding_tells_which_messages_are_lost_but_not_of_what_was_no_message() {
+fn discarding_returns_the_published_messages_that_are_lost() {
     let ledger = ledger();
     let published = |bytes: &'static [u8], count| {
         let content = Content::new(count, Some(TopicKey::default()));
         Segment::published(Bytes::from_static(bytes), content, &ledger)
     };
     let mut outbox = Outbox::default();
-    outbox.push(published(b"of which a part is out", 100));
+    outbox.push(published(b"partly written", 100));
     outbox.push(published(b"one", 1));
     outbox.push(segment(b"reply"));
     outbox.push(published(b"and two", 2));

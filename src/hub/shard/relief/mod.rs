@@ -85,7 +85,7 @@ impl State {
                 self.end(key, reason);
                 self.relief.ended_amid_message.push(key);
                 self.count_end(reason);
-                self.ledger.tell();
+                self.ledger.report();
                 self.update_report();
             }
             allowance.spend(END);

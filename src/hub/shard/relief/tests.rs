@@ -40,7 +40,7 @@ impl TestShard {
     /// Sets the clock to this time after the start.
     fn set_clock(&self, milliseconds: u64) {
         let now = self.started + Duration::from_millis(milliseconds);
-        self.state.ledger.look_at_clock(now);
+        self.state.ledger.set_now(now);
     }
 
     fn peer(&mut self) -> PeerKey {
@@ -63,7 +63,7 @@ impl TestShard {
     fn segment(&self, sixteenths: u64) -> Rc<Segment> {
         let len = self.state.shared.budget.limit() / 16 * sixteenths;
         let bytes = vec![0; usize::try_from(len).unwrap()];
-        Segment::of_its_own(Bytes::from(bytes), &self.state.ledger)
+        Segment::unshared(Bytes::from(bytes), &self.state.ledger)
     }
 
     /// Makes a peer that has sent a part of a message: so many sixteenths of the budget.
@@ -127,7 +127,7 @@ fn relief_that_does_not_fit_into_a_step_continues_in_the_next() {
     // The step is over after a connection or two, however fast the machine is.
     let mut relieve = || {
         let mut step = Allowance::new(STEP);
-        step.cause(STEP_NANOSECONDS - 1);
+        step.charge_later(STEP_NANOSECONDS - 1);
         shard.state.relieve(&mut step);
         shard.state.is_relieving()
     };
@@ -151,7 +151,7 @@ fn a_search_of_many_peers_takes_several_steps_and_finds_the_furthest_behind() {
     let mut steps = 0;
     while shard.ended(last).is_none() {
         let mut step = Allowance::new(STEP);
-        step.cause(STEP_NANOSECONDS - 1);
+        step.charge_later(STEP_NANOSECONDS - 1);
         shard.state.relieve(&mut step);
         shard.state.remove(peers[1000 + steps]);
         steps += 1;
@@ -212,7 +212,7 @@ fn bytes_that_ended_peers_are_about_to_free_count_as_freed() {
         shard.state.peers.get_mut(key).unwrap().unfinished = None;
         drop(held);
     }
-    shard.state.ledger.tell();
+    shard.state.ledger.report();
     shard.relieve();
     assert!(!shard.state.is_relieving());
 }

@@ -15,7 +15,7 @@ const SHOWN_BYTES: usize = 32;
 pub(crate) fn line(kind: Kind, payload: &[u8]) -> String {
     let mut line = match kind {
         Kind::Binary => binary(payload),
-        // fastwebsockets has validated the UTF-8.
+        // Nothing is replaced: the reader has validated the UTF-8.
         Kind::Text => escape(&String::from_utf8_lossy(payload)),
     };
     line.push('\n');

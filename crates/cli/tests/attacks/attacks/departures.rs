@@ -99,8 +99,7 @@ fn slow_consumers_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     // 10 MB, more than the 8 MiB that may wait for one of them.
     publisher.set_pattern(&wire::frame(BINARY, &Random(7).bytes(60_000)), 170);
     let until = run.begin();
-    while Instant::now() < until + OUTCOME_WITHIN
-        && run.server.health("slow_consumers") < Some(200)
+    while Instant::now() < until + OUTCOME_WITHIN && run.server.health("slow_consumers") < Some(200)
     {
         publisher.flood(Instant::now() + Duration::from_millis(100), Answers::Read)?;
     }

@@ -74,7 +74,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         |run| {
             let message = wire::frame(BINARY, &[b'x'; 100]);
             let own = |index: usize| wire::upgrade(&format!("/ws?topic=own-{index}"), OFFER);
-            run.open_each_and_hold(1000, own_topic, &message)
+            run.open_each_and_hold(1000, own, &message)
         },
     )
     .with(&["--deflate", "--deflate-contexts", "1000"]),

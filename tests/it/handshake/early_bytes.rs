@@ -1,17 +1,21 @@
-//! What comes right behind an opening handshake, or in the midst of it.
+//! Bytes that follow an opening handshake at once, and handshakes that are cut.
 
 use std::thread;
 
-use framecast_test_support::{Client, TestServer, eventually, frame, handshake, text};
+use framecast_test_support::{
+    Client, TestServer, eventually,
+    frames::{close, masked, text},
+    handshake,
+};
 
-use super::SWITCHED;
+use crate::handshake::SWITCHED;
 
-/// Does what comes after a 101 whose request was followed by a `hi`.
+/// Asserts that a request that was followed by the message `hi` gets a 101 and `hi`, and closes.
 #[track_caller]
 fn expect_echo(mut client: Client) {
     let head = client.read_head();
     assert!(head.starts_with(SWITCHED), "{head}");
-    client.expect(b"\x81\x02hi");
+    client.receives(text("hi"));
     client.close();
 }
 
@@ -19,8 +23,12 @@ fn expect_echo(mut client: Client) {
 fn a_frame_sent_with_the_request_is_served_wherever_the_bytes_are_split() {
     let server = TestServer::start();
     for path in ["/echo?", "/echo/raw?", "/ws?topic="] {
-        // Each on a topic of its own. All first parts are there before the first second part.
-        let wire = |at| [handshake(&format!("{path}{at:03}")).as_bytes(), &text("hi")].concat();
+        // The number makes the topic of each connection its own. All first parts are sent before
+        // any second part.
+        let wire = |at| {
+            let handshake = handshake(&format!("{path}{at:03}"));
+            [handshake.as_bytes(), &masked([text("hi")])].concat()
+        };
         let clients: Vec<_> = (0..=wire(0).len())
             .map(|at| {
                 let mut client = server.dial();
@@ -28,7 +36,7 @@ fn a_frame_sent_with_the_request_is_served_wherever_the_bytes_are_split() {
                 (client, at)
             })
             .collect();
-        // Once for each shard: the sockets before have been handed over and read.
+        // Once for each shard: a shard answers after it has read the sockets that it got before.
         server.health();
         server.health();
         for (mut client, at) in clients {
@@ -39,31 +47,27 @@ fn a_frame_sent_with_the_request_is_served_wherever_the_bytes_are_split() {
 }
 
 #[test]
-fn a_handshake_byte_by_byte_is_served() {
+fn a_handshake_that_arrives_byte_by_byte_is_served() {
     let server = TestServer::start();
     let mut client = server.dial();
-    for byte in [handshake("/echo").as_bytes(), &text("hi")].concat() {
+    for byte in [handshake("/echo").as_bytes(), &masked([text("hi")])].concat() {
         client.send(&[byte]);
     }
     expect_echo(client);
 }
 
 #[test]
-fn much_more_than_a_head_behind_the_request_is_served_in_order() {
+fn ten_thousand_messages_sent_with_the_request_are_answered_in_order() {
     let server = TestServer::start();
     let mut client = server.dial();
-    let mut wire = handshake("/echo").into_bytes();
-    for number in 0..10_000 {
-        wire.extend(text(&number.to_string()));
-    }
+    let numbers = || (0..10_000).map(|number| text(number.to_string()));
+    let wire = [handshake("/echo").as_bytes(), &masked(numbers())].concat();
     let mut writer = Client {
         stream: client.stream.try_clone().unwrap(),
     };
     let writing = thread::spawn(move || writer.send(&wire));
     client.read_head();
-    for number in 0..10_000 {
-        assert_eq!(client.read_text(), number.to_string());
-    }
+    client.receives_all(numbers());
     writing.join().unwrap();
     client.close();
 }
@@ -72,15 +76,15 @@ fn much_more_than_a_head_behind_the_request_is_served_in_order() {
 fn a_close_sent_with_the_request_is_answered() {
     let server = TestServer::start();
     let mut client = server.dial();
-    let close = frame(0x88, &[0x03, 0xE8]);
-    client.send(&[handshake("/ws").as_bytes(), &close].concat());
+    let wire = [handshake("/ws").as_bytes(), &masked([close(1000, "")])].concat();
+    client.send(&wire);
     client.read_head();
-    client.expect(&[0x88, 0x02, 0x03, 0xE8]);
+    client.receives(close(1000, ""));
     client.expect_end();
 }
 
 #[test]
-fn http_behind_an_upgrade_never_reaches_the_http_api() {
+fn http_requests_after_an_upgrade_never_reach_the_http_api() {
     let server = TestServer::start();
     let mut bystander = server.connect("/ws?topic=t");
     let id = server.register(r#"{"user_id": 1}"#).replace("/ws/", "");
@@ -99,13 +103,13 @@ fn http_behind_an_upgrade_never_reaches_the_http_api() {
             client.send(format!("{}{request}", handshake(path)).as_bytes());
             let head = client.read_head();
             assert!(head.starts_with(SWITCHED), "{head}");
-            // 'P', 'G' and 'D' as first bytes of a frame set a reserved bit.
-            assert_eq!(client.read_close().0, 1002, "{path} {request}");
+            // As the first byte of a frame, 'P', 'G' and 'D' have reserved bits set.
+            client.receives(close(1002, "reserved bits set"));
             client.expect_end();
         }
     }
     server.post("/publish", r#"{"topic": "t", "message": "honest"}"#);
-    assert_eq!(bystander.read_text(), "honest");
+    bystander.receives(text("honest"));
     bystander.close();
     server.connect(&format!("/ws/{id}")).close();
 }

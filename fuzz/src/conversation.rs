@@ -9,7 +9,7 @@ use crate::{
 
 /// The messages and Pings that a peer sends, up to the first Close or error.
 #[derive(Debug, Default)]
-pub struct Talk {
+pub struct Conversation {
     pub messages: Vec<(Kind, Vec<u8>)>,
     /// The data frames of all messages, including those of a message that has not ended.
     pub data: Vec<Frame>,
@@ -33,17 +33,17 @@ pub enum End {
 impl Decoded {
     /// Returns the messages and the end, for a server or client that takes messages of up to
     /// `limit` bytes.
-    pub fn talk(self, limit: usize) -> Talk {
-        let mut talk = Talk::default();
+    pub fn conversation(self, limit: usize) -> Conversation {
+        let mut conversation = Conversation::default();
         let mut message: Option<Vec<u8>> = None;
         let mut infos = self.infos.into_iter();
         for frame in self.frames {
             match frame.opcode() {
                 8 => {
-                    talk.end = on_close(frame.payload);
-                    return talk;
+                    conversation.end = on_close(frame.payload);
+                    return conversation;
                 }
-                9 => talk.pings.push(frame.payload),
+                9 => conversation.pings.push(frame.payload),
                 10 => {}
                 _ => {
                     message.get_or_insert_default().extend(&frame.payload);
@@ -51,19 +51,19 @@ impl Decoded {
                         let info = infos.next().expect("the oracle recorded each message");
                         let payload = message.take().unwrap_or_default();
                         match opened(info, payload, limit) {
-                            Ok(payload) => talk.messages.push((info.kind, payload)),
+                            Ok(payload) => conversation.messages.push((info.kind, payload)),
                             Err(end) => {
-                                talk.end = end;
-                                return talk;
+                                conversation.end = end;
+                                return conversation;
                             }
                         }
                     }
-                    talk.data.push(frame);
+                    conversation.data.push(frame);
                 }
             }
         }
-        talk.end = self.error.map_or(End::Lost, End::ProtocolError);
-        talk
+        conversation.end = self.error.map_or(End::Lost, End::ProtocolError);
+        conversation
     }
 }
 

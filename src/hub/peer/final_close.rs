@@ -1,17 +1,17 @@
-//! The last word to a peer whose shard has panicked.
+//! The Close that is written to each peer of a shard that has panicked.
 
 use crate::hub::peer::Peer;
 
 impl Peer {
-    /// Writes `close`, as far as the socket takes it at once, and closes the socket. If a frame is
-    /// half out, or a Close was sent already, nothing may come behind it.
-    pub(in crate::hub) fn break_off(&mut self, close: &[u8]) {
+    /// Writes `close`, as far as the socket takes it at once, and closes the socket. Nothing is
+    /// written if a frame is partly written, or a Close was sent already.
+    pub(in crate::hub) fn close_with(&mut self, close: &[u8]) {
         let is_closed = self.outbox.is_sealed() && self.outbox.is_empty();
         if let Some(socket) = self.socket.take()
             && !is_closed
-            && !self.outbox.is_front_torn()
+            && !self.outbox.is_front_partly_written()
         {
-            socket.say_last(close);
+            socket.write_last(close);
         }
     }
 }
@@ -29,13 +29,14 @@ mod tests {
         wire::frame::Frame,
     };
 
-    /// All that a peer gets that is broken off with so much in its outbox.
+    /// Calls `close_with` for a peer whose outbox was filled by `fill`. Returns all bytes that the
+    /// peer gets.
     async fn received(fill: impl FnOnce(&mut Peer)) -> Vec<u8> {
         let (near, mut far) = pair().await;
         let mut peer = Peer::new(None, Compression::Off, 0);
         peer.socket = Some(near);
         fill(&mut peer);
-        peer.break_off(b"close");
+        peer.close_with(b"close");
         assert!(peer.socket.is_none());
         let mut received = Vec::new();
         far.read_to_end(&mut received).await.unwrap();
@@ -43,19 +44,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_close_comes_in_place_of_what_waits() {
+    async fn a_close_is_written_in_place_of_messages_that_wait() {
         assert_eq!(received(|_| {}).await, b"close");
         let fill = |peer: &mut Peer| peer.outbox.push(segment(b"waits"));
         assert_eq!(received(fill).await, b"close");
     }
 
     #[tokio::test]
-    async fn nothing_comes_into_a_frame_or_behind_a_close() {
-        let torn = |peer: &mut Peer| {
+    async fn nothing_is_written_inside_a_frame_or_behind_a_close() {
+        let partly_written = |peer: &mut Peer| {
             peer.outbox.push(segment(b"half"));
             peer.outbox.written(2);
         };
-        assert_eq!(received(torn).await, b"");
+        assert_eq!(received(partly_written).await, b"");
         let closed = |peer: &mut Peer| {
             let close = segment(Frame::close(1000, "").as_bytes());
             let len = close.len();

@@ -1,4 +1,5 @@
-//! No file names another one that names it, over however many others. Executable.
+//! The rule against circular dependencies, directly or through other files, checked against the
+//! paths that the sources name.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,22 +8,23 @@ use std::{
 
 use crate::sources::{ROOT, code, files, named, relative};
 
-/// A module that has a file, and the modules with files that it names.
-type Arrows = BTreeMap<String, BTreeSet<String>>;
+/// Modules that have a file, each with the modules with a file that it names.
+type Dependencies = BTreeMap<String, BTreeSet<String>>;
 
-/// The module of a file: `hub::shard::state`.
+/// Returns the module of a file, such as `hub::shard::state`.
 fn module_of(path: &str) -> String {
     let module = path.trim_start_matches("src/").trim_end_matches(".rs");
     module.trim_end_matches("/mod").replace('/', "::")
 }
 
-/// The innermost module with a file on a path.
+/// Returns the innermost module on a path that has a file.
 fn file_of(path: &[&str], modules: &BTreeSet<String>) -> Option<String> {
     let prefixes = (1..=path.len()).rev().map(|len| path[..len].join("::"));
     prefixes.into_iter().find(|prefix| modules.contains(prefix))
 }
 
-fn arrows() -> Arrows {
+/// Returns the dependencies of all files of the library.
+fn dependencies() -> Dependencies {
     let files = files(&Path::new(ROOT).join("src"));
     let modules = files.iter().map(|file| module_of(&relative(file)));
     let modules: BTreeSet<String> = modules.collect();
@@ -30,7 +32,7 @@ fn arrows() -> Arrows {
         let module = module_of(&relative(file));
         let code = code(file).replace("self::", &format!("crate::{module}::"));
         let paths = named(&code).into_iter();
-        // `pub(in crate::hub)` says who may see something.
+        // `pub(in crate::hub)` names a module around this one, and is not a dependency.
         let is_around =
             |path: &[&str]| format!("{module}::").starts_with(&(path.join("::") + "::"));
         let paths = paths.filter(|path| !is_around(path));
@@ -41,29 +43,29 @@ fn arrows() -> Arrows {
     files.iter().map(named_by).collect()
 }
 
-/// All that a module names, and what that names, and so on.
-fn reached(from: &str, arrows: &Arrows) -> BTreeSet<String> {
+/// Returns the modules that a module depends on, directly or through others.
+fn reached(from: &str, dependencies: &Dependencies) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     let mut next = vec![from.to_owned()];
     while let Some(module) = next.pop() {
-        let named = arrows.get(&module).into_iter().flatten();
+        let named = dependencies.get(&module).into_iter().flatten();
         next.extend(named.filter(|&each| reached.insert(each.clone())).cloned());
     }
     reached
 }
 
 #[test]
-fn files_name_each_other_in_no_circle() {
-    let arrows = arrows();
-    for module in arrows.keys() {
-        let reached = reached(module, &arrows);
+fn files_have_no_circular_dependencies() {
+    let dependencies = dependencies();
+    for module in dependencies.keys() {
+        let reached = reached(module, &dependencies);
         if !reached.contains(module) {
             continue;
         }
         let with = reached.iter().filter(|other| {
-            let back = self::reached(other, &arrows);
+            let back = self::reached(other, &dependencies);
             back.contains(module)
         });
-        panic!("{module} is in a circle: {:?}", with.collect::<Vec<_>>());
+        panic!("{module} is in a cycle: {:?}", with.collect::<Vec<_>>());
     }
 }

@@ -1,4 +1,4 @@
-//! What the clients know of each other.
+//! The progress of all clients, as they see it of each other.
 
 use std::{
     convert::Infallible,
@@ -11,17 +11,19 @@ use std::{
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::{
+use crate::stress::{
     follower::{Follower, Sequence},
     plan::Plan,
     socket::Socket,
 };
 
-/// Held by every task that has not come so far yet.
+/// Held by every task that has not reached some point. The other end of the channel waits until no
+/// task holds one.
 pub(super) type Latch = mpsc::Sender<Infallible>;
 
+/// State that all clients of a run share.
 #[derive(Debug)]
-pub(super) struct Board {
+pub(super) struct Shared {
     pub(super) server: SocketAddr,
     pub(super) plan: Arc<Plan>,
     pub(super) publishers: Vec<Progress>,
@@ -32,32 +34,32 @@ pub(super) struct Board {
 pub(super) enum Phase {
     Connecting,
     Publishing,
-    /// All is published, and was received by its publisher.
+    /// Every message is published, and its publisher has received it.
     Over,
 }
 
-/// How far a publisher has come, in messages.
+/// Progress of a publisher, in messages.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// It has begun to send so many.
+    /// Messages that the publisher has begun to send.
     begun: AtomicU32,
-    /// So many have come back to it.
+    /// Messages that the publisher has received itself.
     returned: AtomicU32,
     returns: Notify,
-    /// The server has said of so many that they are queued to everybody.
+    /// Messages of which the server has answered that they are queued to all subscribers.
     queued: AtomicU32,
 }
 
-/// What a client has done, and what it has received.
+/// Result of a client.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) received: u64,
     pub(super) sequences: Vec<Sequence>,
-    /// Connections made, or changes of topics.
+    /// Connections that it made, or changes of its topics.
     pub(super) rounds: u64,
 }
 
-impl Board {
+impl Shared {
     pub(super) fn new(server: SocketAddr, plan: Plan) -> Self {
         let publishers = plan.publishers.iter();
         Self {
@@ -68,8 +70,8 @@ impl Board {
         }
     }
 
-    /// Returns when a phase has begun.
-    pub(super) async fn reached(&self, phase: Phase) {
+    /// Waits until a phase has begun.
+    pub(super) async fn wait_for_phase(&self, phase: Phase) {
         let mut current = self.phase.subscribe();
         current.wait_for(|&now| now >= phase).await.unwrap();
     }
@@ -78,7 +80,8 @@ impl Board {
         *self.phase.borrow() == Phase::Over
     }
 
-    /// Enters the chat: all that is published to these topics from now on is to come.
+    /// Connects to the chat. All messages that are published to these topics from then on must
+    /// arrive.
     pub(super) async fn enter(&self, topics: &[usize], headers: &str) -> (Socket, Follower) {
         let socket = Socket::connect(self.server, &chat_path(topics), headers).await;
         let mut follower = Follower::new(Arc::clone(&self.plan));
@@ -96,21 +99,21 @@ impl Board {
 }
 
 impl Progress {
-    pub(super) fn begins(&self, messages: u32) {
+    pub(super) fn set_begun(&self, messages: u32) {
         self.begun.store(messages, SeqCst);
     }
 
-    pub(super) fn is_queued(&self, messages: u32) {
+    pub(super) fn set_queued(&self, messages: u32) {
         self.queued.store(messages, SeqCst);
     }
 
-    pub(super) fn one_returns(&self) {
+    pub(super) fn count_returned(&self) {
         self.returned.fetch_add(1, SeqCst);
         self.returns.notify_one();
     }
 
-    /// Waits until so many have come back. One task at a time may wait.
-    pub(super) async fn returned(&self, messages: u32) {
+    /// Waits until the publisher has received so many of its messages. One task at a time may wait.
+    pub(super) async fn wait_for_returned(&self, messages: u32) {
         while self.returned.load(SeqCst) < messages {
             self.returns.notified().await;
         }
@@ -127,13 +130,13 @@ impl Report {
     }
 }
 
-/// Where the chat with some topics is.
+/// Returns the path of the chat with these topics.
 pub(super) fn chat_path(topics: &[usize]) -> String {
     let topics = topics.iter().map(|topic| format!("topic=t{topic}"));
     format!("/ws?{}", topics.collect::<Vec<_>>().join("&"))
 }
 
-/// Topics as the relay takes them, and as it says that they are in force.
+/// Returns the message that sets the topics of a relay, which is also the answer to it.
 pub(super) fn list(topics: &[usize]) -> String {
     let topics = topics.iter().map(|topic| format!("\"t{topic}\""));
     format!("{{\"topics\":[{}]}}", topics.collect::<Vec<_>>().join(","))
