@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::{config::Timeouts, hub::bounds::budget::Budget, server::stream::Signals};
 
@@ -95,7 +95,7 @@ impl AwaitedHead {
     ///
     /// Cancel safe.
     pub(super) async fn given_up(&self, budget: &Budget) {
-        let mut timer = pin!(sleep_until(Instant::now()));
+        let mut timer = pin!(sleep(self.limits.blocked));
         poll_fn(|cx| {
             loop {
                 let now = Instant::now();
@@ -152,3 +152,53 @@ impl AwaitedHead {
 /// Shortest time between two checks of a connection whether memory is short: each costs a wake-up,
 /// and many connections may be idle.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncReadExt, time::timeout};
+
+    use super::*;
+    use crate::server::stream::HttpStream;
+
+    const LIMITS: WaitLimits = WaitLimits {
+        request: Duration::from_secs(5),
+        keep_alive: Duration::from_secs(75),
+        blocked: Duration::from_secs(1),
+    };
+
+    /// Returns after how many seconds a connection is given up. It has got `answers` at once, and a
+    /// byte comes after `first_byte`.
+    async fn given_up_after(answers: usize, first_byte: Option<u64>) -> u64 {
+        let (signals, budget) = (Arc::new(Signals::default()), Budget::new(u64::MAX));
+        let head = AwaitedHead::awaited(Arc::clone(&signals), LIMITS);
+        let mut stream = HttpStream::new(&b"GG"[..], signals);
+        for _ in 0..answers {
+            // A byte of the request that is answered.
+            stream.read_u8().await.unwrap();
+            head.answered(async {}).await;
+        }
+        let begun = Instant::now();
+        let mut given_up = pin!(head.given_up(&budget));
+        if let Some(seconds) = first_byte {
+            let idle = timeout(Duration::from_secs(seconds), given_up.as_mut());
+            assert!(idle.await.is_err());
+            stream.read_u8().await.unwrap();
+        }
+        given_up.await;
+        begun.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_head_has_its_time_from_the_beginning_of_the_connection() {
+        assert_eq!(given_up_after(0, None).await, 5);
+        assert_eq!(given_up_after(0, Some(4)).await, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_later_head_has_its_time_from_its_first_byte() {
+        assert_eq!(given_up_after(1, None).await, 75);
+        for idle in [1, 50, 74] {
+            assert_eq!(given_up_after(1, Some(idle)).await, idle + 5);
+        }
+    }
+}
