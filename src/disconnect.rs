@@ -20,7 +20,7 @@ pub enum Disconnect {
     /// The peer began the closing handshake (RFC 6455 §5.5.1). The server's Close echoes its code.
     #[error("closed by peer")]
     ByPeer,
-    /// The peer ended the stream, or reset it, without a Close.
+    /// The peer ended the stream, or reset it, without a Close. It may still read what waits for it.
     #[error("connection lost")]
     Lost,
     /// Nothing came from the peer for too long, not even a Pong for a Ping.
@@ -77,7 +77,6 @@ impl Disconnect {
         matches!(
             self,
             Self::ShardPanicked
-                | Self::Lost
                 | Self::NoPong
                 | Self::Overloaded
                 | Self::SlowConsumer

@@ -58,9 +58,7 @@ fuzz_target!(|data: &[u8]| {
     let our_end = match end {
         conversation::End::Lost => End::Lost,
         conversation::End::ByPeer(_) => End::ByPeer,
-        conversation::End::ProtocolError(_)
-        | conversation::End::InvalidCode(_)
-        | conversation::End::InvalidOrTooBig => End::Refused,
+        conversation::End::ProtocolError(_) | conversation::End::InvalidOrTooBig => End::Refused,
     };
     assert_eq!((ours, our_end), (theirs, their_end), "{end:?}");
 });
@@ -85,9 +83,9 @@ fn read_by_client(input: &Input) -> Vec<Received> {
 /// may read messages behind that end, or report another end, `theirs`.
 fn may_differ(ours: &conversation::End, theirs: End) -> bool {
     match ours {
-        // tungstenite answers with 1002, too, but reports a normal end.
-        conversation::End::InvalidCode(_) => theirs == End::ByPeer,
         conversation::End::ProtocolError(error) => match error {
+            // tungstenite answers with 1002, too, but reports a normal end.
+            ProtocolError::InvalidCloseCode => theirs != End::Refused,
             // §5.2 requires the shortest form. tungstenite accepts any.
             ProtocolError::LengthEncoding => true,
             // tungstenite has no such limit.

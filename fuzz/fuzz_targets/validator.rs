@@ -88,7 +88,8 @@ fn check(validated: &Validated, len: usize, decoded: &Decoded, rewritten: &[u8])
 }
 
 /// Returns the whole frames before the error as the validator must rewrite them for fastwebsockets:
-/// the payload unmasked, the key unchanged, and every message binary and not marked as compressed.
+/// the payload unmasked, the key unchanged, every message binary and not marked as compressed, and
+/// a Close with 1013 for 1014.
 fn rewritten(wire: &[u8], decoded: &Decoded) -> Vec<u8> {
     let mut rewritten = Vec::new();
     for frame in &decoded.frames {
@@ -97,6 +98,9 @@ fn rewritten(wire: &[u8], decoded: &Decoded) -> Vec<u8> {
         rewritten.extend(&frame.payload);
         if matches!(frame.opcode(), 1 | 2) {
             rewritten[at] = frame.first & 0x80 | 0x02;
+        }
+        if frame.opcode() == 8 && frame.payload.starts_with(&1014_u16.to_be_bytes()) {
+            rewritten[at + frame.header_len + 1] = 1013_u16.to_be_bytes()[1];
         }
     }
     rewritten

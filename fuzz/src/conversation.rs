@@ -29,9 +29,6 @@ pub enum End {
     ProtocolError(ProtocolError),
     /// A compressed message is both too big and invalid. Either error may be reported.
     InvalidOrTooBig,
-    /// The peer sends a Close whose code must not be sent. The value is the close reason: the
-    /// payload without the code.
-    InvalidCode(Vec<u8>),
 }
 
 impl Decoded {
@@ -89,18 +86,9 @@ fn opened(info: MessageInfo, payload: Vec<u8>, limit: usize) -> Result<Vec<u8>, 
 
 /// Returns the event that ends the connection when the peer sends a Close with this payload.
 fn on_close(payload: Vec<u8>) -> End {
-    let [a, b, reason @ ..] = &payload[..] else {
-        return match payload.len() {
-            0 => End::ByPeer(payload),
-            _ => End::ProtocolError(ProtocolError::InvalidClose),
-        };
-    };
-    if str::from_utf8(reason).is_err() {
-        return End::ProtocolError(ProtocolError::InvalidUtf8);
-    }
-    // Since 2018, 1014 may be sent, too. But fastwebsockets refuses it.
-    match u16::from_be_bytes([*a, *b]) {
-        1000..=1003 | 1007..=1013 | 3000..=4999 => End::ByPeer(payload),
-        _ => End::InvalidCode(reason.to_vec()),
+    // The oracle has checked the code.
+    match payload.get(2..).map(str::from_utf8) {
+        Some(Err(_)) => End::ProtocolError(ProtocolError::InvalidUtf8),
+        Some(Ok(_)) | None => End::ByPeer(payload),
     }
 }

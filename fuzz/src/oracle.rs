@@ -158,6 +158,9 @@ fn next_frame(
         .min(usize::try_from(length).unwrap_or(usize::MAX))];
     let is_whole = arrived.len() as u64 == length;
     let payload = masked(arrived, key);
+    if opcode == 8 {
+        check_close_code(length, &payload)?;
+    }
     if opcode < 8 {
         let mut whole = message.take().unwrap_or(Message {
             info,
@@ -195,6 +198,21 @@ fn most_received(info: MessageInfo, rules: Rules) -> u64 {
         limit * 9 / 8 + 64
     } else {
         limit
+    }
+}
+
+/// Checks the code of a Close as soon as both of its bytes have arrived. `length` is that of the
+/// whole payload.
+fn check_close_code(length: u64, payload: &[u8]) -> Result<(), ProtocolError> {
+    if length == 1 {
+        return Err(ProtocolError::InvalidClose);
+    }
+    match payload {
+        [a, b, ..] => match u16::from_be_bytes([*a, *b]) {
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Ok(()),
+            _ => Err(ProtocolError::InvalidCloseCode),
+        },
+        _ => Ok(()),
     }
 }
 

@@ -215,10 +215,7 @@ impl Model {
 /// Returns true if a connection that ends for this reason discards its queue, because the peer
 /// would not read it any more.
 fn discards_queue(reason: Disconnect) -> bool {
-    matches!(
-        reason,
-        Disconnect::Lost | Disconnect::NoPong | Disconnect::SlowConsumer
-    )
+    matches!(reason, Disconnect::NoPong | Disconnect::SlowConsumer)
 }
 
 /// Number of bytes that the outbox counts for each element, besides the bytes of its frames.

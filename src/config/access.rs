@@ -4,6 +4,7 @@ use crate::{
     authority::{Authority, Host},
     config::{
         invalid::{InvalidSetting, invalid},
+        page_origin::PageOrigin,
         public_url::PublicUrl,
     },
 };
@@ -12,8 +13,9 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Access {
-    /// Origins of other web pages that may use this server, such as `https://app.example`. `*`
-    /// allows every page. Default: none, so that only pages of this server itself may use it.
+    /// Origins of other web pages that may use this server, such as `https://app.example`, and of
+    /// applications, such as `capacitor://localhost`. `*` allows every page. Default: none, so that
+    /// only pages of this server itself may use it.
     pub allowed_origins: Vec<String>,
     /// Host names that the server answers to, such as `app.example`. The server always answers to
     /// `localhost`, to names under `.localhost`, to IP addresses, and to the host of `public_url`.
@@ -84,21 +86,14 @@ fn check_host(name: &str) -> Result<(), InvalidSetting> {
     Err(invalid("allow-host", reason))
 }
 
-/// Checks that `origin` is `*`, or a scheme and a host in the form in which a browser sends them
-/// (RFC 6454 §6.2): without a path and without capitals.
+/// Checks that `origin` is `*` or an origin that a browser sends.
 fn check_origin(origin: &str) -> Result<(), InvalidSetting> {
-    let is_origin = |(scheme, host): (&str, &str)| {
-        matches!(scheme, "http" | "https")
-            && !host.is_empty()
-            && !host
-                .contains(|c: char| matches!(c, '/' | '*' | '@' | '?' | '#') || c.is_whitespace())
-            && !host.contains(|c: char| c.is_uppercase() || c.is_control())
-    };
-    if origin == "*" || origin.split_once("://").is_some_and(is_origin) {
-        return Ok(());
+    match PageOrigin::parse(origin) {
+        Err(reason) if origin != "*" => {
+            Err(invalid("allow-origin", format!("{origin:?} {reason}")))
+        }
+        _ => Ok(()),
     }
-    let reason = format!("{origin:?} is not an origin such as https://app.example, nor *");
-    Err(invalid("allow-origin", reason))
 }
 
 #[cfg(test)]
@@ -116,22 +111,28 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_a_scheme_and_a_host() {
-        for origin in ["*", "https://app.example", "http://localhost:3000"] {
-            let reason = verdict(|access| access.allowed_origins = vec![origin.into()]);
-            assert_eq!(reason, "accepted");
+    fn an_allowed_origin_is_one_that_a_browser_sends() {
+        let reason = |origin: &str| {
+            verdict(|access| access.allowed_origins = vec!["https://b".into(), origin.into()])
+        };
+        for origin in ["*", "HTTPS://App.Example:443", "capacitor://localhost"] {
+            assert_eq!(reason(origin), "accepted");
         }
+        assert_eq!(
+            reason("app.example"),
+            "allow-origin: \"app.example\" has no scheme; https://app.example is meant"
+        );
         for origin in [
             "",
             "null",
-            "app.example",
             "https://a/b",
             "https://*.a",
-            "HTTPS://a",
-            "https://A",
+            "http://a\n",
+            "a\nb",
         ] {
-            let reason = verdict(|access| access.allowed_origins = vec![origin.into()]);
-            assert!(reason.starts_with("allow-origin:"), "{origin}: {reason}");
+            let reason = reason(origin);
+            assert!(reason.starts_with("allow-origin: \""), "{origin}: {reason}");
+            assert_eq!(reason.lines().count(), 1, "{reason}");
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! [`hub`] has the settings for all connections, in four groups: [`access`], [`limits`],
 //! [`timeouts`] and [`deflate`]. A server adds [`registrations`] and what is in this file.
-//! `public_url` parses the URL by which clients reach the server through a proxy, [`memory`] finds
-//! how much memory the process may use, and `invalid` is the error of a setting.
+//! `public_url` parses the URL by which clients reach the server through a proxy, `page_origin` the
+//! origin of a page. [`memory`] finds how much memory the process may use, and `invalid` is the
+//! error of a setting.
 
 mod access;
 mod deflate;
@@ -11,6 +12,7 @@ mod hub;
 mod invalid;
 mod limits;
 mod memory;
+mod page_origin;
 mod public_url;
 mod registrations;
 mod timeouts;
@@ -22,7 +24,7 @@ pub use self::{
     access::Access, deflate::Deflate, hub::HubConfig, invalid::InvalidSetting, limits::Limits,
     registrations::Registrations, timeouts::Timeouts,
 };
-pub(crate) use self::{access::allowed_host, public_url::PublicUrl};
+pub(crate) use self::{access::allowed_host, page_origin::PageOrigin, public_url::PublicUrl};
 
 /// The server's configuration. Every default is safe to run with.
 #[derive(Clone, Debug)]
@@ -32,6 +34,11 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Number and lifetime of registrations, which `POST /register` makes.
     pub registrations: Registrations,
+    /// Time for which an HTTP connection may be idle between two requests. Default: 75 s, which is
+    /// more than the 60 s after which most load balancers close their idle connections.
+    ///
+    /// `--keep-alive-timeout`
+    pub keep_alive_timeout: Duration,
     /// Time that the server has at shutdown to finish open requests, deliver what was published,
     /// and complete the closing handshakes. Default: 10 s.
     pub drain_timeout: Duration,
@@ -44,6 +51,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             registrations: Registrations::default(),
+            keep_alive_timeout: Duration::from_secs(75),
             drain_timeout: Duration::from_secs(10),
             hub: HubConfig::default(),
         }
@@ -60,6 +68,7 @@ impl Config {
         self.check_listen()?;
         self.hub.check()?;
         self.registrations.check()?;
+        in_time("keep-alive-timeout", self.keep_alive_timeout)?;
         in_time("drain-timeout", self.drain_timeout)
     }
 
@@ -124,6 +133,9 @@ mod tests {
         // The checks of hub, limits, registrations and timeouts are all called by `Config::check`.
         let two_days = Duration::from_secs(2 * 24 * 60 * 60);
         assert!(verdict(|c| c.drain_timeout = two_days).starts_with("drain-timeout:"));
+        refused_by("keep-alive-timeout", |c| {
+            c.keep_alive_timeout = Duration::ZERO;
+        });
         refused_by("max-fragments", |c| c.hub.limits.fragments = 0);
         refused_by("close-timeout", |c| c.hub.timeouts.close = Duration::ZERO);
         refused_by("registration-lifetime", |c| {

@@ -31,7 +31,7 @@ impl PublicUrl {
         }
         let mut authority = Authority::parse(authority)
             .filter(|authority| authority.host.is_plain() && authority.port != Some(0))
-            .ok_or("names no valid host, or no valid port")?;
+            .ok_or("names no valid host (other letters are written xn--…), or no valid port")?;
         if !is_path(path) {
             return Err("has a path that must be escaped");
         }

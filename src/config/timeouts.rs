@@ -8,9 +8,9 @@ use crate::config::invalid::{InvalidSetting, in_time};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// Time for the head of a request: from the moment at which the connection begins to wait for
-    /// the head until the last byte of the head has arrived. The body gets as much time again.
-    /// Default: 5 s.
+    /// Time for the head of a request, until its last byte has arrived. For the first request of a
+    /// connection it begins when the connection is accepted, for each later one with the first byte
+    /// of the head. The body gets as much time again. Default: 5 s.
     ///
     /// `--request-timeout`
     pub request: Duration,

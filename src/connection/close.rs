@@ -1,12 +1,15 @@
 //! The end of a connection: the closing handshake, within a time limit.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
+    pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use tokio::{join, time::timeout};
+use tokio::{
+    join,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     connection::reader::Reader,
@@ -20,21 +23,42 @@ use crate::{
     protocol::Protocol,
 };
 
+/// Returns the time until which a connection that ends now must be closed.
+pub(super) fn deadline(handle: &HandleRef) -> Instant {
+    let within = handle.shard().config().timeouts.close;
+    let draining = handle.shard().draining().map(DrainTime::for_closing);
+    Instant::now() + draining.map_or(within, |draining| draining.min(within))
+}
+
+/// Waits until the outbox has all messages that were published before the peer ended the stream,
+/// but no longer than `until`. The peer may have shut down its sending side alone, and may still
+/// read the messages, its own among them. Writes the outbox meanwhile.
+pub(super) async fn await_deliveries(handle: &HandleRef, until: Instant) {
+    let Some(mut deliveries) = handle.deliveries() else {
+        return;
+    };
+    let queued = poll_fn(|cx| {
+        if handle.register_waker(cx).is_some() {
+            return Poll::Ready(());
+        }
+        handle.write_queued();
+        Pin::new(&mut deliveries).poll(cx).map(drop)
+    });
+    let _ = timeout_at(until, queued).await;
+}
+
 /// Closes a connection that has ended for `reason`. First publishes the messages that still wait
 /// for a permit. Then calls `on_close`, and publishes the messages that the protocol has published
 /// there. Meanwhile makes the closing handshake: writes the outbox, whose last frame is the Close,
-/// and waits for the peer's answer to the Close (RFC 6455 §7.1.1). The handshake may take as long
-/// as the close timeout, or less in a drain. Returns true if the closing handshake was complete in
-/// time.
+/// and waits for the peer's answer to the Close (RFC 6455 §7.1.1), but no longer than `until`.
+/// Returns true if the closing handshake was complete in time.
 pub(super) async fn close(
     handle: &HandleRef,
     mut protocol: Box<dyn Protocol>,
     reader: &mut Reader,
     reason: Disconnect,
+    until: Instant,
 ) -> bool {
-    let within = handle.shard().config().timeouts.close;
-    let draining = handle.shard().draining().map(DrainTime::for_closing);
-    let within = draining.map_or(within, |draining| draining.min(within));
     poll_fn(|cx| {
         reader.publish_after_end(cx, handle.shard());
         Poll::Ready(())
@@ -43,8 +67,8 @@ pub(super) async fn close(
     // `on_close` is called only now, so that its messages are published after the earlier ones.
     let mut last = Publications::default();
     protocol.on_close(reason, &mut protocol::Context::new(handle, &mut last));
-    let handshake = timeout(within, closing_handshake(handle, protocol, reader, reason));
-    let (orderly, ()) = join!(handshake, publish_last(handle, last, within));
+    let handshake = timeout_at(until, closing_handshake(handle, protocol, reader, reason));
+    let (orderly, ()) = join!(handshake, publish_last(handle, last, until));
     orderly.is_ok()
 }
 
@@ -82,14 +106,14 @@ async fn closing_handshake(
 }
 
 /// Publishes `last`, the messages that the protocol has published in `on_close`. If the hub has too
-/// much to deliver, they wait for a permit, but no longer than `within`. After that time they are
+/// much to deliver, they wait for a permit, but no longer than `until`. After that time they are
 /// published without a permit.
-async fn publish_last(handle: &HandleRef, last: Publications, within: Duration) {
+async fn publish_last(handle: &HandleRef, last: Publications, until: Instant) {
     if last.is_empty() {
         return;
     }
     let permit = if handle.must_wait_to_publish() {
-        timeout(within, handle.acquire_permit_after_end(last.held_bytes()))
+        timeout_at(until, handle.acquire_permit_after_end(last.held_bytes()))
             .await
             .ok()
     } else {

@@ -124,12 +124,21 @@ impl Connection {
     }
 
     /// Ends the connection for `reason` and completes the closing handshake.
-    async fn close(mut self, reason: Disconnect) {
-        self.handle.end(reason);
+    async fn close(self, reason: Disconnect) {
+        let Self {
+            handle,
+            protocol,
+            mut reader,
+        } = self;
+        let until = close::deadline(&handle);
+        if reason == Disconnect::Lost {
+            close::await_deliveries(&handle, until).await;
+        }
+        handle.end(reason);
         // The connection may have ended before, for another reason. The first reason counts.
-        let reason = self.handle.ended().unwrap_or(reason);
-        let orderly = close::close(&self.handle, self.protocol, &mut self.reader, reason).await;
-        debug!(connection = ?*self.handle, %reason, orderly, "closed");
+        let reason = handle.ended().unwrap_or(reason);
+        let orderly = close::close(&handle, protocol, &mut reader, reason, until).await;
+        debug!(connection = ?*handle, %reason, orderly, "closed");
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
 use hyper::{
-    Request,
+    HeaderMap, Request,
     body::{Body, Incoming},
+    header::TRANSFER_ENCODING,
 };
 use serde::Deserialize;
 use tokio::{
@@ -16,43 +17,75 @@ use tokio::{
 
 use crate::{
     hub::{Held, bounds::budget::ShortOfMemory, shard::Shard},
-    server::response::Rejection,
+    server::{response::Rejection, underway::Underway},
 };
+
+/// An extension of a request whose body was read to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WholeBody {
+    /// True if something came between the last chunk and the end.
+    pub(super) has_trailers: bool,
+}
+
+/// Checks that a body, if there is one, has no other transfer coding than `chunked`. hyper takes
+/// `gzip, chunked` for chunked, too, and would return the compressed bytes (RFC 9112 §6.1).
+pub(super) fn check_coding(headers: &HeaderMap) -> Result<(), Rejection> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Rejection::TransferCoding),
+    }
+}
 
 /// Reads the body of a request, within limits of size and time, and calls `parse` with it.
 ///
 /// If the body has more than `inline_bytes`, `parse` is called on a blocking thread: parsing a
 /// large body, and copying it into a message, would hold the shard up. Returns the parsed value,
 /// and the ledger's entry for the memory that the body and the value hold.
+///
+/// A drain does not wait for the rest of a body. If no complete request is left to be answered
+/// before the rest has come, the request is rejected.
 pub(super) async fn read<T: Send + 'static>(
     shard: &Shard,
     request: &mut Request<Incoming>,
     inline_bytes: usize,
     parse: impl FnOnce(&[u8]) -> Result<T, Rejection> + Send + 'static,
 ) -> Result<(T, Held), Rejection> {
+    let underway = request.extensions_mut().remove::<Underway>();
+    let requests = underway.map(Underway::pause);
     let gathered = gather(shard, request.body_mut());
-    let (bytes, held) = timeout(shard.config().timeouts.request, gathered)
+    let (bytes, held, whole) = timeout(shard.config().timeouts.request, gathered)
         .await
         .map_err(|_| Rejection::Timeout)??;
-    if bytes.len() <= inline_bytes {
-        return Ok((parse(&bytes)?, held));
+    request.extensions_mut().insert(whole);
+    let parsed = if bytes.len() <= inline_bytes {
+        parse(&bytes)?
+    } else {
+        // An error means that `parse` has panicked, or that the shard is ending.
+        let done = spawn_blocking(move || parse(&bytes)).await;
+        done.unwrap_or_else(|_| Err(Rejection::Overloaded("the body could not be parsed".into())))?
+    };
+    if let Some(requests) = requests {
+        let underway = requests.begin().ok_or_else(Rejection::shutting_down)?;
+        request.extensions_mut().insert(underway);
     }
-    // An error means that `parse` has panicked, or that the shard is ending.
-    let done = spawn_blocking(move || parse(&bytes)).await;
-    let parsed =
-        done.unwrap_or_else(|_| Err(Rejection::Overloaded("the body could not be parsed".into())))?;
     Ok((parsed, held))
 }
 
 /// Receives a body. Rejects the request if memory is short and the client has already taken longer
 /// than a slow consumer may be blocked: the memory that the body holds is needed for others.
-async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), Rejection> {
+async fn gather(
+    shard: &Shard,
+    body: &mut Incoming,
+) -> Result<(Vec<u8>, Held, WholeBody), Rejection> {
     let begun = Instant::now();
     let (ledger, longest) = (shard.ledger(), shard.config().timeouts.blocked);
     let mut held = ledger.hold(0);
     let mut gathered = Gathered::new(shard.config().limits.body_bytes());
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     gathered.expect(announced)?;
+    let mut has_trailers = false;
     loop {
         if ledger.budget().is_crowded() && begun.elapsed() >= longest {
             ledger.budget().counts.unfinished.increment();
@@ -66,14 +99,21 @@ async fn gather(shard: &Shard, body: &mut Incoming) -> Result<(Vec<u8>, Held), R
             continue;
         };
         let Some(frame) = frame else {
-            return Ok((gathered.bytes, held));
+            return Ok((gathered.bytes, held, WholeBody { has_trailers }));
         };
-        let frame = frame
-            .map_err(|error| Rejection::BadRequest(format!("the body can't be read: {error}")))?;
-        // Trailers of a chunked body are ignored.
-        if let Ok(piece) = frame.into_data() {
-            gathered.append(&piece)?;
-            held.set(gathered.held_bytes());
+        let frame = frame.map_err(|error| Rejection::BodyUnreadable(error.to_string()))?;
+        match frame.into_data() {
+            Ok(piece) => {
+                gathered.append(&piece)?;
+                held.set(gathered.held_bytes());
+            }
+            Err(frame) => {
+                has_trailers = true;
+                // Where hyper finds no trailers, a line ends with a bare LF.
+                if frame.trailers_ref().is_some_and(HeaderMap::is_empty) {
+                    return Err(Rejection::BodyUnreadable("malformed trailers".into()));
+                }
+            }
         }
     }
 }

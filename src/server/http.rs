@@ -1,18 +1,31 @@
 //! One HTTP connection, from when its shard gets the socket until it ends or becomes a WebSocket.
 
-use std::{cell::Cell, convert::Infallible, pin::pin, rc::Rc, sync::Arc};
+use std::{cell::Cell, convert::Infallible, future::Future, pin::pin, rc::Rc, sync::Arc};
 
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http_body_util::BodyExt;
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{mpsc, watch},
+    task::spawn_local,
+    time::timeout,
 };
 use tracing::debug;
 
 use crate::{
     hub::{bounds::budget::Charge, shard::Shard},
-    server::{head::AwaitedHead, listener::Entrance, site::Site, turns::in_turns},
+    server::{
+        answer::Answer,
+        head::{AwaitedHead, WaitLimits},
+        listener::Entrance,
+        response::Response,
+        site::Site,
+        stream::{HttpStream, Signals},
+        turns::in_turns,
+        underway::Requests,
+        upgraded::PendingConnection,
+    },
 };
 
 /// What a server and its HTTP connections tell each other when the server drains.
@@ -21,6 +34,8 @@ pub(super) struct Lifetime {
     /// Becomes true when the server drains. A connection then finishes the request that it is
     /// answering, and closes.
     pub(super) is_ending: watch::Receiver<bool>,
+    /// The requests of all connections.
+    pub(super) requests: Requests,
     /// Held by every connection, so that the drain can wait until all are closed. Nothing is sent
     /// on it.
     pub(super) _open: mpsc::Sender<Infallible>,
@@ -36,13 +51,25 @@ pub(super) struct Client<S> {
     pub(super) held: Charge,
 }
 
+/// The state that the requests of a connection share.
+struct Exchange {
+    shard: Rc<Shard>,
+    site: Arc<Site>,
+    entrance: Entrance,
+    requests: Requests,
+    signals: Arc<Signals>,
+    head: AwaitedHead,
+    /// The connection that the socket becomes when the response, a 101, is written.
+    pending: Cell<Option<PendingConnection>>,
+}
+
 /// Serves the requests of a client. If one of them is answered with 101, this then starts the
 /// WebSocket connection that the socket becomes.
 pub(super) async fn serve<S>(
     shard: Rc<Shard>,
     client: Client<S>,
     site: Arc<Site>,
-    mut lifetime: Lifetime,
+    lifetime: Lifetime,
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -51,48 +78,105 @@ pub(super) async fn serve<S>(
         entrance,
         held,
     } = client;
-    // The connection that starts after the last response, if that was a 101.
-    let pending = Cell::new(None);
-    let head = AwaitedHead::awaited();
-    let service = service_fn(|request| {
-        let (shard, site) = (Rc::clone(&shard), Arc::clone(&site));
-        let (pending, head) = (&pending, &head);
-        async move {
-            let answer = head.answered(site.answer(&shard, request, entrance)).await;
-            let (response, next) = answer.into_parts();
-            pending.set(next);
-            Ok::<_, Infallible>(response)
-        }
+    let signals = Arc::new(Signals::default());
+    let limits = WaitLimits::new(&shard.config().timeouts, site.keep_alive_timeout);
+    let stream = HttpStream::new(stream, Arc::clone(&signals));
+    let exchange = Rc::new(Exchange {
+        head: AwaitedHead::awaited(Arc::clone(&signals), limits),
+        shard: Rc::clone(&shard),
+        requests: lifetime.requests.clone(),
+        pending: Cell::default(),
+        site,
+        entrance,
+        signals,
+    });
+    let is_ending = lifetime.is_ending.clone();
+    let served = in_turns(&shard, serve_http(&exchange, stream, is_ending)).await;
+    drop(held);
+    if let Err(error) = served {
+        debug!(%error, "HTTP connection failed");
+    } else if let Some(pending) = exchange.pending.take()
+        && let Err(error) = pending.start().await
+    {
+        debug!(%error, "upgrade failed");
+    }
+}
+
+/// Serves requests until the connection ends, is given up, or is upgraded.
+fn serve_http<S>(
+    exchange: &Rc<Exchange>,
+    stream: HttpStream<S>,
+    mut is_ending: watch::Receiver<bool>,
+) -> impl Future<Output = hyper::Result<()>>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = service_fn(move |request| {
+        let exchange = Rc::clone(exchange);
+        async move { Ok::<_, Infallible>(exchange.answer(request).await) }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(shard.config().timeouts.request)
+        // It would also limit the time between two requests. `AwaitedHead` has the time for each.
+        .header_read_timeout(None)
         .max_buf_size(MAX_HEAD_BYTES)
         // A client that has shut down its sending side still gets its answer.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let mut connection = pin!(connection);
-    let served = in_turns(&shard, async {
+    async move {
+        let mut connection = pin!(connection);
+        let mut given_up = pin!(exchange.head.given_up(exchange.site.hub.budget()));
         tokio::select! {
-            // Polled first, so that a client is not given up whose head has just arrived.
+            // Polled first, so that a head that has arrived is not given up.
             biased;
-            served = connection.as_mut() => served,
-            () = head.given_up(&shard) => Ok(()),
-            _ = lifetime.is_ending.wait_for(|&is_ending| is_ending) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+            served = connection.as_mut() => return served,
+            () = given_up.as_mut() => return Ok(()),
+            _ = is_ending.wait_for(|&is_ending| is_ending) => {}
         }
-    });
-    let served = served.await;
-    drop(held);
-    if let Err(error) = served {
-        debug!(%error, "HTTP connection failed");
-    } else if let Some(pending) = pending.take()
-        && let Err(error) = pending.start().await
-    {
-        debug!(%error, "upgrade failed");
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            biased;
+            served = connection => served,
+            () = given_up => Ok(()),
+        }
+    }
+}
+
+impl Exchange {
+    /// Answers a request, and has the rest of its body read.
+    async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Response {
+        let Answer {
+            response,
+            upgrade,
+            unread,
+            must_continue,
+        } = self.head.answered(self.answered(request)).await;
+        self.pending.set(upgrade);
+        if must_continue {
+            self.signals.write_continue();
+        }
+        if let Some(body) = unread {
+            spawn_local(self.discard(body));
+        }
+        response
+    }
+
+    async fn answered(&self, mut request: Request<Incoming>) -> Answer {
+        let Some(underway) = self.requests.begin() else {
+            return self.site.answer_late(request);
+        };
+        request.extensions_mut().insert(underway);
+        let (shard, entrance) = (&self.shard, self.entrance);
+        self.site.answer(shard, request, entrance).await
+    }
+
+    /// Reads the rest of the body of a request that was answered. Otherwise the connection could
+    /// carry no further request, and a client that reads the answer only after it has sent the body
+    /// would lose the answer to a reset (RFC 9112 §9.6).
+    async fn discard(self: Rc<Self>, mut body: Incoming) {
+        let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+        let _ = timeout(self.shard.config().timeouts.request, rest).await;
+        self.head.begin();
     }
 }
 

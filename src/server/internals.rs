@@ -10,7 +10,7 @@ use hyper::Request;
 use crate::{
     config::Access,
     message::Message,
-    server::{api, origin, response::Response, routes, upgrade},
+    server::{api, origin, query, response::Response, upgrade},
     topic::TopicName,
 };
 
@@ -19,7 +19,7 @@ pub fn chat(request: &Request<()>) -> Result<Vec<TopicName>, Response> {
     upgrade::check(request)
         .and_then(|()| upgrade::requested_host(request))
         .and_then(|host| origin::check(request.headers(), host.as_ref(), &Access::default()))
-        .and_then(|()| routes::chat_topics(request.uri().query().unwrap_or_default()))
+        .and_then(|()| query::chat_topics(request.uri().query().unwrap_or_default()))
         .map(|topics| topics.to_vec())
         .map_err(Response::from)
 }

@@ -7,17 +7,20 @@
 //!   a shard                         101        socket
 //! ```
 //!
-//! A [`listener`] accepts sockets, and hands each to a shard. There `http` reads its requests, in
-//! `turns` like those of a connection. [`routes`] finds the code that answers a request for the
-//! [`site`]: [`api`] and [`page`] answer with a [`response`], `upgrade` makes a WebSocket
-//! connection for the request, and [`upgraded`] brings the socket to that connection. [`head`] and
-//! [`body`] read a request within limits. [`host`] and [`origin`] check whether the request is let
-//! in.
+//! A [`listener`] accepts sockets, and hands each to a shard. There `http` reads its requests from
+//! a [`stream`], in `turns` like those of a connection. [`answer`] begins and ends the answer to a
+//! request for the [`site`], and [`routes`] finds the code for its path: [`api`] and [`page`] answer
+//! with a [`response`], `upgrade` makes a WebSocket connection for the request, and [`upgraded`]
+//! brings the socket to that connection. [`head`] and [`body`] read a request within limits, and
+//! [`query`] parses the topics in its target. [`host`] and [`origin`] check whether the request is
+//! let in.
 //!
-//! The `watchdog` notices shards that stand still, as [`standing`] decides. A client that no shard
-//! can serve gets one answer, from `brief`. [`shortage_log`] logs what is ended or refused while
-//! memory is short, and `internals` opens private parts for `fuzz/`.
+//! [`underway`] has the requests that a drain waits for. The `watchdog` notices shards that stand
+//! still, as [`standing`] decides. A client that no shard can serve gets one answer, from `brief`.
+//! [`shortage_log`] logs what is ended or refused while memory is short, and `internals` opens
+//! private parts for `fuzz/`.
 
+mod answer;
 mod api;
 mod body;
 mod brief;
@@ -29,14 +32,17 @@ pub(crate) mod internals;
 mod listener;
 mod origin;
 mod page;
+mod query;
 mod response;
 mod routes;
 mod shortage_log;
 mod site;
 mod standing;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod underway;
 mod upgrade;
 mod upgraded;
 mod watchdog;
@@ -51,6 +57,7 @@ use std::{
 };
 
 use tokio::{
+    join,
     sync::{mpsc, watch},
     time::{interval, sleep, timeout},
 };
@@ -120,8 +127,9 @@ impl Server {
     }
 
     /// Serves until `shutdown` completes or a shard panics, and then drains: accepts no more
-    /// sockets, lets requests finish, delivers all publications, writes the outboxes, and closes
-    /// every connection with 1012. The connections of a shard that panicked were closed with 1011.
+    /// sockets, answers the requests that it has begun to answer, delivers all publications, writes
+    /// the outboxes, and closes every connection with 1012. The connections of a shard that panicked
+    /// were closed with 1011.
     ///
     /// # Errors
     ///
@@ -136,9 +144,11 @@ impl Server {
     pub async fn serve(self, shutdown: impl Future) -> Result<(), Error> {
         let (end, is_ending) = watch::channel(false);
         // Nothing is sent on this channel. It closes when all clones of `open` are dropped.
-        let (open, mut all_closed) = mpsc::channel(1);
+        let (open, all_closed) = mpsc::channel(1);
+        let (requests, running, all_answered) = underway::requests();
         let lifetime = Lifetime {
             is_ending,
+            requests,
             _open: open,
         };
         let Self {
@@ -159,6 +169,10 @@ impl Server {
         // Every open connection holds a clone of the lifetime, and the drain must wait for these
         // clones alone.
         drop(handoff);
+        let ends = Ends {
+            all_answered,
+            all_closed,
+        };
         tokio::select! {
             () = housekeeping(&site) => {}
             () = site.hub.shard_panicked() => {}
@@ -166,7 +180,8 @@ impl Server {
         }
         info!("draining");
         let _ = end.send(true);
-        let drained = drain(&site, &mut all_closed).await;
+        drop(running);
+        let drained = drain(&site, ends).await;
         if site.hub.has_panicked() {
             return Err(Error::ShardPanicked);
         }
@@ -190,14 +205,27 @@ async fn housekeeping(site: &Site) {
     }
 }
 
-/// Waits until the open requests are answered, and then drains the hub. Both together take at most
-/// the drain timeout.
-async fn drain(site: &Site, all_closed: &mut mpsc::Receiver<Infallible>) -> Result<(), Error> {
+/// The ends of requests and of connections. Nothing is sent on either channel.
+struct Ends {
+    /// Closed when every request that is complete is answered.
+    all_answered: mpsc::Receiver<Infallible>,
+    /// Closed when every HTTP connection is closed.
+    all_closed: mpsc::Receiver<Infallible>,
+}
+
+/// Waits until all complete requests are answered, and then drains the hub. Both together take at
+/// most the drain timeout. Meanwhile a client that has sent a part of a request may send the rest,
+/// and this request is then rejected. The drain of the hub does not wait for such clients.
+async fn drain(site: &Site, mut ends: Ends) -> Result<(), Error> {
     let time = DrainTime(site.drain_timeout);
     let started = Instant::now();
-    let _ = timeout(time.for_requests(), all_closed.recv()).await;
-    let left = time.0.saturating_sub(started.elapsed());
-    Ok(site.hub.drain(left).await?)
+    let _ = timeout(time.for_requests(), ends.all_answered.recv()).await;
+    let elapsed = started.elapsed();
+    let rest = time.for_requests().saturating_sub(elapsed);
+    let closed = timeout(rest, ends.all_closed.recv());
+    let drained = site.hub.drain(time.0.saturating_sub(elapsed));
+    let (drained, _) = join!(drained, closed);
+    Ok(drained?)
 }
 
 /// Pause between two batches of deletions of expired registrations. During the pause the shards can

@@ -16,7 +16,7 @@ use hyper::{
 
 use crate::{
     authority::{Authority, Origin},
-    config::Access,
+    config::{Access, PageOrigin},
     server::response::Rejection,
 };
 
@@ -34,14 +34,30 @@ pub(crate) fn check(
     let Some(origin) = origins.next() else {
         return Ok(());
     };
-    let is_allowed = access
-        .allowed_origins
-        .iter()
-        .any(|each| each == "*" || each.as_bytes() == origin.as_bytes());
-    if origins.next().is_none() && (is_allowed || is_own(origin, host, access)) {
+    let may_use = is_allowed(origin, access) || is_own(origin, host, access);
+    if origins.next().is_none() && may_use {
         return Ok(());
     }
     Err(Rejection::ForeignOrigin)
+}
+
+/// Returns true if `origin` is one of the allowed origins, or means the same as one of them.
+fn is_allowed(origin: &HeaderValue, access: &Access) -> bool {
+    let allowed = &access.allowed_origins;
+    if allowed.is_empty() {
+        return false;
+    }
+    if allowed.iter().any(|each| each == "*") {
+        return true;
+    }
+    let parsed = origin
+        .to_str()
+        .ok()
+        .and_then(|text| PageOrigin::parse(text).ok());
+    parsed.is_some_and(|origin| {
+        let mut allowed = allowed.iter();
+        allowed.any(|each| PageOrigin::parse(each).is_ok_and(|each| each == origin))
+    })
 }
 
 /// Returns true if the page with this origin came from this server: the origin is that of the
@@ -196,18 +212,47 @@ mod tests {
     }
 
     #[test]
-    fn an_allowed_origin_matches_only_to_the_letter() {
-        let allowed = ["https://c.example", "http://localhost:3000"];
-        assert!(verdict(&["https://c.example"], "a.example", &allowed));
-        assert!(verdict(&["http://localhost:3000"], "a.example", &allowed));
+    fn an_allowed_origin_is_compared_by_meaning() {
+        let allowed = ["HTTPS://C.example:443", "http://localhost:3000"];
+        for origin in ["https://c.example", "http://localhost:3000"] {
+            assert!(verdict(&[origin], "a.example", &allowed), "{origin}");
+        }
         for origin in [
             "http://c.example",
+            "http://c.example:443",
             "https://c.example:444",
+            "https://c.example/",
+            "https://c.example.",
             "https://x.c.example",
             "http://localhost",
+            "capacitor://localhost:3000",
         ] {
             assert!(!verdict(&[origin], "a.example", &allowed), "{origin}");
         }
         assert!(verdict(&["null"], "a.example", &["*"]));
+    }
+
+    #[test]
+    fn an_application_with_a_scheme_of_its_own_is_foreign_unless_it_is_allowed() {
+        for origin in [
+            "capacitor://localhost",
+            "ionic://localhost",
+            "tauri://localhost",
+            "chrome-extension://mhjfbmdgcfjbbpaeojofohoefgiehjai",
+            "safari-web-extension://7A3C0D3E-61F5-4B9A-9C8E-0F1D2C3B4A59",
+            "file://",
+        ] {
+            assert!(!verdict(&[origin], "localhost", &[]), "{origin}");
+            assert!(!verdict(&[origin], "localhost", &["http://localhost"]));
+            assert!(verdict(&[origin], "a.example", &["https://b", origin]));
+        }
+        let allowed = ["chrome-extension://mhjfbmdgcfjbbpaeojofohoefgiehjai"];
+        for origin in [
+            "chrome-extension://mhjfbmdgcfjbbpaeojofohoefgiehjaj",
+            "moz-extension://mhjfbmdgcfjbbpaeojofohoefgiehjai",
+            "chrome-extension://MHJFBMDGCFJBBPAEOJOFOHOEFGIEHJAI",
+        ] {
+            assert!(!verdict(&[origin], "a.example", &allowed), "{origin}");
+        }
     }
 }

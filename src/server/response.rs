@@ -25,6 +25,9 @@ pub(crate) enum Rejection {
     BadRequest(String),
     #[error("the body is over {limit_bytes} bytes")]
     BodyTooLarge { limit_bytes: usize },
+    /// The body is not framed as HTTP requires, for the reason in the text.
+    #[error("the body can't be read: {0}")]
+    BodyUnreadable(String),
     #[error("pages of this origin may not use this server")]
     ForeignOrigin,
     /// The request is for this host name, which is none of the server's own.
@@ -44,6 +47,8 @@ pub(crate) enum Rejection {
     Taken,
     #[error("the request took too long")]
     Timeout,
+    #[error("Transfer-Encoding: only chunked is understood")]
+    TransferCoding,
     #[error("a WebSocket upgrade is required")]
     UpgradeRequired,
     #[error("WebSocket version 13 is required")]
@@ -61,7 +66,7 @@ impl Rejection {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::BodyUnreadable(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge { .. } | Self::MessageTooLarge { .. } => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
@@ -72,6 +77,7 @@ impl Rejection {
             Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Taken => StatusCode::CONFLICT,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::UpgradeRequired | Self::VersionRequired => StatusCode::UPGRADE_REQUIRED,
         }
     }
@@ -86,8 +92,12 @@ impl Rejection {
                 (SEC_WEBSOCKET_VERSION, "13"),
             ],
             Self::Overloaded(_) => vec![(RETRY_AFTER, "1")],
-            // The connection cannot be used again, because the rest of the body is not read.
-            Self::BodyTooLarge { .. } | Self::Timeout => vec![(CONNECTION, "close")],
+            // The connection cannot be used again, because the rest of the body is not read, or its
+            // end cannot be found.
+            Self::BodyTooLarge { .. }
+            | Self::BodyUnreadable(_)
+            | Self::Timeout
+            | Self::TransferCoding => vec![(CONNECTION, "close")],
             _ => Vec::new(),
         }
     }
@@ -139,10 +149,15 @@ pub(crate) fn unavailable(value: &impl Serialize) -> Response {
 
 /// Makes hyper close the HTTP connection after this response.
 pub(crate) fn end_connection(response: &mut Response) {
-    // Appended, because the header may contain `Upgrade` already.
-    response
-        .headers_mut()
-        .append(CONNECTION, HeaderValue::from_static("close"));
+    let headers = response.headers_mut();
+    if headers
+        .get_all(CONNECTION)
+        .iter()
+        .all(|value| value != "close")
+    {
+        // Appended, because the header may contain `Upgrade` already.
+        headers.append(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 fn line(json: String) -> Response {

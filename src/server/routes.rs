@@ -2,13 +2,11 @@
 
 use std::{rc::Rc, sync::LazyLock};
 
-use http_body_util::BodyExt;
 use hyper::{
     Method, Request, StatusCode,
-    body::{Body, Incoming},
-    header::EXPECT,
+    body::Incoming,
+    header::{ALLOW, HeaderValue},
 };
-use tokio::{task::spawn_local, time::timeout};
 use uuid::Uuid;
 
 use crate::{
@@ -23,14 +21,14 @@ use crate::{
     server::{
         api,
         api::Destination,
-        listener::Entrance,
-        origin, page, response,
+        body, origin, page,
+        query::chat_topics,
+        response,
         response::{Rejection, Response},
         site::Site,
         upgrade,
         upgraded::PendingConnection,
     },
-    topic::list::{TopicList, Topics},
     user::Identity,
 };
 
@@ -120,80 +118,16 @@ impl Route {
     }
 }
 
-/// The answer to a request.
-pub(super) enum Answer {
-    Response(Response),
-    /// A 101, and the connection that starts when the 101 is written.
-    Upgrade(Response, PendingConnection),
-}
-
-impl Answer {
-    fn response_mut(&mut self) -> &mut Response {
-        match self {
-            Self::Response(response) | Self::Upgrade(response, _) => response,
-        }
-    }
-
-    /// Returns the response, and, if this is a 101, the connection that starts when the 101 is
-    /// written.
-    pub(super) fn into_parts(self) -> (Response, Option<PendingConnection>) {
-        match self {
-            Self::Response(response) => (response, None),
-            Self::Upgrade(response, pending) => (response, Some(pending)),
-        }
-    }
-}
-
-impl From<Response> for Answer {
-    fn from(response: Response) -> Self {
-        Self::Response(response)
-    }
-}
-
 impl Site {
-    /// Answers a request on the shard that has read it.
-    pub(super) async fn answer(
-        &self,
-        shard: &Rc<Shard>,
-        mut request: Request<Incoming>,
-        entrance: Entrance,
-    ) -> Answer {
-        let mut answer = match self.check_host_and_origin(&request) {
-            Ok(host) => {
-                let at = Destination { host, entrance };
-                let answered = self.route(shard, &mut request, at).await;
-                let mut answer =
-                    answered.unwrap_or_else(|rejection| Response::from(rejection).into());
-                origin::allow(request.headers(), answer.response_mut().headers_mut());
-                answer
-            }
-            // A page that may not use the server may not read the answer either.
-            Err(rejection) => Response::from(rejection).into(),
-        };
-        let status = answer.response_mut().status();
-        // A client whose request is rejected may still be sending its body, which must be read (see
-        // `discard`). But a client that waits for a 100 (Continue) sends no body, and the time of a
-        // client that was answered 408 is over.
-        let skips_body =
-            request.headers().contains_key(EXPECT) || status == StatusCode::REQUEST_TIMEOUT;
-        let is_refused = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
-        if is_refused && !skips_body && !request.body().is_end_stream() {
-            let within = self.hub.config().timeouts.request;
-            spawn_local(timeout(within, discard(request.into_body())));
-        }
-        if self.hub.budget().is_crowded() && status != StatusCode::SWITCHING_PROTOCOLS {
-            response::end_connection(answer.response_mut());
-        }
-        answer
-    }
-
-    /// Finds the endpoint of a request's path, and answers the request there.
-    async fn route(
+    /// Finds the endpoint of a request's path, and answers the request there. A 101 is returned
+    /// together with the connection that starts when the 101 is written.
+    pub(super) async fn route(
         &self,
         shard: &Rc<Shard>,
         request: &mut Request<Incoming>,
         at: Destination,
-    ) -> Result<Answer, Rejection> {
+    ) -> Result<(Response, Option<PendingConnection>), Rejection> {
+        body::check_coding(request.headers())?;
         let path = request.uri().path().to_owned();
         let matched = PATHS.at(&path).map_err(|_| Rejection::NotFound)?;
         let (route, id) = (matched.value, matched.params.get("id"));
@@ -201,7 +135,7 @@ impl Site {
             return Err(Rejection::Method(route.methods));
         }
         if request.method() == Method::OPTIONS {
-            return Ok(preflight(route).into());
+            return Ok((preflight(route), None));
         }
         let response = match route.endpoint {
             Endpoint::Page => page::page(),
@@ -211,7 +145,7 @@ impl Site {
             Endpoint::Registration => api::unregister(self, parse_id(id)?)?,
             Endpoint::WebSocket(choose) => return self.open(shard, request, id, choose),
         };
-        Ok(response.into())
+        Ok((response, None))
     }
 
     /// Upgrades a request. The connection is made before the 101 is sent, so that its subscriptions
@@ -222,7 +156,7 @@ impl Site {
         request: &mut Request<Incoming>,
         id: Option<&str>,
         choose: ChooseProtocol,
-    ) -> Result<Answer, Rejection> {
+    ) -> Result<(Response, Option<PendingConnection>), Rejection> {
         upgrade::check(request)?;
         let budget = self.hub.budget();
         budget.admit(|counts| &counts.refused_connections)?;
@@ -232,15 +166,8 @@ impl Site {
         let (response, socket) = upgrade::accept(request, deflate.as_ref())?;
         let connection = Connection::open(shard, identity, protocol, deflate)?;
         let pending = PendingConnection { connection, socket };
-        Ok(Answer::Upgrade(response, pending))
+        Ok((response, Some(pending)))
     }
-}
-
-/// Reads the rest of the body of a rejected request. Otherwise the kernel would reset the
-/// connection, and a client that reads the answer only after it has sent the whole body would lose
-/// the answer (RFC 9112 §9.6).
-async fn discard(mut body: Incoming) {
-    while let Some(Ok(_)) = body.frame().await {}
 }
 
 /// Returns the response to an `OPTIONS` request, with which a browser asks whether it may send its
@@ -248,27 +175,10 @@ async fn discard(mut body: Incoming) {
 fn preflight(route: &Route) -> Response {
     let mut response = response::empty(StatusCode::NO_CONTENT);
     let methods = route.methods;
-    let allow = hyper::header::HeaderValue::from_static(methods);
-    response.headers_mut().insert(hyper::header::ALLOW, allow);
+    let allow = HeaderValue::from_static(methods);
+    response.headers_mut().insert(ALLOW, allow);
     origin::allow_preflight(methods, response.headers_mut());
     response
-}
-
-/// Returns the topics in a query such as `topic=a&topic=b`, or the topic `lobby` if the query names
-/// none.
-pub(super) fn chat_topics(query: &str) -> Result<Topics, Rejection> {
-    let mut list = TopicList::default();
-    let pairs = form_urlencoded::parse(query.as_bytes());
-    for (_, name) in pairs.filter(|(key, _)| key == "topic") {
-        // The parser has replaced bytes that are not UTF-8 by this character. So different names
-        // would become the same topic.
-        if name.contains(char::REPLACEMENT_CHARACTER) {
-            return Err(Rejection::bad_request(&"topics: a name is not UTF-8"));
-        }
-        list.add(&name)
-            .map_err(|fault| Rejection::bad_request(&fault))?;
-    }
-    Ok(list.or("lobby"))
 }
 
 /// Parses an id in the form in which `/register` gives it out. No other form is accepted.
@@ -282,28 +192,6 @@ fn parse_id(id: Option<&str>) -> Result<Uuid, Rejection> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Returns the topics of a query, or `None` if it is rejected.
-    fn topics(query: &str) -> Option<Vec<String>> {
-        let topics = chat_topics(query).ok()?;
-        Some(
-            topics
-                .iter()
-                .map(|topic| topic.as_str().to_owned())
-                .collect(),
-        )
-    }
-
-    #[test]
-    fn a_chat_room_has_the_topics_of_the_query() {
-        assert_eq!(topics("").unwrap(), ["lobby"]);
-        assert_eq!(topics("x=1").unwrap(), ["lobby"]);
-        assert_eq!(topics("topic=a&topic=b&topic=a").unwrap(), ["a", "b"]);
-        assert_eq!(topics("topic=a%20b+c%2F%C3%A9").unwrap(), ["a b c/é"]);
-        assert_eq!(topics("topic="), None);
-        assert_eq!(topics("topic=a%0Ab"), None);
-        assert_eq!(topics("topic=%FF"), None);
-    }
 
     #[test]
     fn an_id_is_accepted_only_in_the_form_in_which_it_is_given_out() {

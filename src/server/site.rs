@@ -24,6 +24,7 @@ pub(super) struct Site {
     pub(super) registry: Arc<Registry>,
     pub(super) started: Instant,
     pub(super) drain_timeout: Duration,
+    pub(super) keep_alive_timeout: Duration,
     /// Number of connections that could not be accepted.
     pub(super) accept_errors: SharedCounter,
     /// The shards that stand still.
@@ -53,6 +54,7 @@ impl Site {
             registry,
             started,
             drain_timeout: config.drain_timeout,
+            keep_alive_timeout: config.keep_alive_timeout,
             standing,
             accept_errors: SharedCounter::default(),
             public_url,

@@ -171,7 +171,8 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Rejection> {
     if request.version() != Version::HTTP_11 || !is_upgrade_request(request) {
         return Err(Rejection::UpgradeRequired);
     }
-    if headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING) {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if !lengths.all(is_zero) || headers.contains_key(TRANSFER_ENCODING) {
         // The bytes behind the head must be frames.
         return Err(Rejection::bad_request(&"a WebSocket handshake has no body"));
     }
@@ -199,6 +200,11 @@ pub(crate) fn requested_host<B>(request: &Request<B>) -> Result<Option<Authority
 fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
+}
+
+/// Returns true for the length of an empty body, which some proxies announce with every request.
+fn is_zero(length: &HeaderValue) -> bool {
+    !length.is_empty() && length.as_bytes().iter().all(|digit| *digit == b'0')
 }
 
 /// Returns true if `key` is 16 bytes in base64: 22 characters and two of padding.
@@ -277,6 +283,13 @@ mod tests {
     }
 
     #[test]
+    fn a_handshake_may_announce_an_empty_body() {
+        for lengths in [&["0"][..], &["0", "0"], &["00"]] {
+            assert_eq!(with("content-length", lengths), Ok(()), "{lengths:?}");
+        }
+    }
+
+    #[test]
     fn a_request_that_is_no_upgrade_is_answered_with_what_is_required() {
         assert_eq!(
             verdict(|r| *r.method_mut() = Method::POST),
@@ -325,10 +338,15 @@ mod tests {
                 "{hosts:?}"
             );
         }
-        assert!(matches!(
-            with("content-length", &["3"]),
-            Err(Rejection::BadRequest(_))
-        ));
+        for lengths in [&["3"][..], &["0", "3"], &["0, 0"], &["+0"], &["-0"], &[""]] {
+            assert!(
+                matches!(
+                    with("content-length", lengths),
+                    Err(Rejection::BadRequest(_))
+                ),
+                "{lengths:?}"
+            );
+        }
         assert!(matches!(
             with("transfer-encoding", &["chunked"]),
             Err(Rejection::BadRequest(_))

@@ -9,7 +9,7 @@ use hyper_util::{rt::TokioIo, server::conn::auto};
 use socket2::SockRef;
 use tokio::{net::TcpStream, task::spawn_local};
 
-use crate::{connection::Connection, hub::Socket};
+use crate::{connection::Connection, hub::Socket, server::stream::HttpStream};
 
 /// A socket whose 101 is being written.
 pub(crate) struct Upgrading(pub(super) UpgradeFut);
@@ -39,9 +39,13 @@ impl Upgrading {
 }
 
 /// Takes the TCP socket out of its wrapper, together with the bytes that were read from it already.
-/// The wrapper is hyper's own, or that of hyper-util's `auto` server, which axum uses. Any other
-/// stream is returned as the error.
+/// The wrapper is the stream of this crate's own server, hyper's own, or that of hyper-util's `auto`
+/// server, which axum uses. Any other stream is returned as the error.
 fn take_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
+    let upgraded = match upgraded.downcast::<TokioIo<HttpStream<TcpStream>>>() {
+        Ok(parts) => return Ok((parts.io.into_inner().into_inner(), parts.read_buf)),
+        Err(other) => other,
+    };
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => Ok((parts.io.into_inner(), parts.read_buf)),
         Err(other) => auto::upgrade::downcast::<TokioIo<TcpStream>>(other)

@@ -226,6 +226,62 @@ fn a_peer_that_ends_its_stream_after_any_byte_gets_all_answers_and_the_end() {
     expect_no_connections(&server);
 }
 
+// Some of its copies were lost now and then, without a code.
+#[test]
+fn a_peer_that_ends_the_stream_behind_its_messages_still_gets_its_copies() {
+    const MESSAGES: usize = 100;
+    let server = patient_server();
+    for round in 0..50 {
+        let mut client = server.connect(&format!("/ws?topic={round}&topic=more"));
+        let messages = || (0..MESSAGES).map(|number| text(number.to_string()));
+        client.sends_together(messages());
+        client.stream.shutdown(Shutdown::Write).unwrap();
+        client.receives_all(messages());
+        client.expect_end();
+    }
+    expect_no_connections(&server);
+}
+
+/// Publishes more to a relay that does not read than the kernel takes for it. Returns the message,
+/// and how often it was published.
+fn publish_much(server: &TestServer, relay: &Client) -> (String, usize) {
+    const MESSAGES: usize = 20;
+    SockRef::from(&relay.stream)
+        .set_recv_buffer_size(4096)
+        .unwrap();
+    let message = "m".repeat(60_000);
+    let publication = format!(r#"{{"topic":"cats","message":"{message}"}}"#);
+    (0..MESSAGES).for_each(|_| drop(server.post("/publish", &publication)));
+    (message, MESSAGES)
+}
+
+#[test]
+fn a_peer_that_ends_the_stream_gets_what_was_queued_for_it() {
+    let server = TestServer::with(|config| {
+        config.hub.timeouts.close = NEVER;
+        config.hub.timeouts.blocked = NEVER;
+    });
+    let (mut client, _) = relay(&server);
+    let (message, count) = publish_much(&server, &client);
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    client.receives_all((0..count).map(|_| text(&message)));
+    client.expect_end();
+    expect_no_connections(&server);
+}
+
+#[test]
+fn a_peer_that_ends_the_stream_and_reads_nothing_is_dropped() {
+    let server = TestServer::with(|config| {
+        config.hub.timeouts.close = Duration::from_millis(300);
+        config.hub.timeouts.blocked = NEVER;
+    });
+    let (client, _) = relay(&server);
+    publish_much(&server, &client);
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    expect_no_connections(&server);
+    drop(client);
+}
+
 #[test]
 fn a_peer_that_resets_the_connection_after_any_byte_leaves_nothing_behind() {
     let server = patient_server();

@@ -173,6 +173,24 @@ async fn any_host_is_accepted_and_the_origin_must_be_that_host_or_the_public_url
     }
 }
 
+#[tokio::test]
+async fn an_empty_body_and_the_origin_of_an_allowed_application_are_taken() {
+    let mut config = HubConfig::default();
+    config.access.allowed_origins = vec!["capacitor://localhost".into()];
+    let hub = Hub::start(&config).unwrap();
+    for (headers, status) in [
+        ("Content-Length: 0\r\n", 101),
+        ("Origin: capacitor://localhost\r\n", 101),
+        ("Content-Length: 1\r\n", 400),
+        ("Origin: ionic://localhost\r\n", 403),
+    ] {
+        let mut client = serve(&hub, Echo);
+        let head = ask(&mut client, handshake_with("/", headers).as_bytes()).await;
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(head.starts_with(&expected), "{headers}{head}");
+    }
+}
+
 #[test]
 fn a_chat_without_topics_is_refused() {
     assert_eq!(Chat::new([]).unwrap_err(), InvalidTopics::None);

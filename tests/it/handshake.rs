@@ -63,6 +63,11 @@ fn a_correct_handshake_is_answered_101() {
         "/echo | Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
         "/echo | Sec-WebSocket-Accept: forged",
         "/echo | Origin: http://a.localhost",
+        // An empty body is none.
+        "/echo | Content-Length: 0",
+        // A name may have the character that stands for what is not UTF-8.
+        "/ws?topic=a%EF%BF%BD",
+        "/ws?topic=a&topic_id=7&channels&rooms=x",
     ];
     let server = TestServer::start();
     check(&server, &cases, SWITCHED, UPGRADED);
@@ -135,6 +140,9 @@ fn an_invalid_handshake_is_answered_400() {
         "/echo | Host: a.localhost | Host: b.example",
         // A body: after the request of a handshake there may be frames only.
         "/echo | Content-Length: 8",
+        "/echo | Content-Length: 0 | Content-Length: 8",
+        "/echo | Content-Length: 0, 0",
+        "/echo | Content-Length: +0",
         "/echo | Transfer-Encoding: chunked",
         // Not HTTP.
         "/echo | Host : a.localhost",
@@ -153,6 +161,11 @@ fn an_invalid_handshake_is_answered_400() {
         "/ws?topic=a%00",
         "/ws?topic=%FF",
         "/ws?topic=a&topic=%C3%28",
+        // Keys by which `topic` was meant: the client would be in the lobby, and not know it.
+        "/ws?topics=a",
+        "/ws?Topic=a",
+        "/ws?channel=a",
+        "/ws?topic=a&room=b",
     ];
     check(&TestServer::start(), &cases, BAD, &[]);
 }

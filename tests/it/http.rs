@@ -1,5 +1,6 @@
 //! The HTTP interface: the response of each path, and the rejections.
 
+mod connections;
 mod hosts;
 mod limits;
 mod origin;

@@ -71,8 +71,9 @@ struct Settings {
     #[arg(long, value_name = "SIZE")]
     memory_budget: Option<Size>,
 
-    /// Let web pages of this origin use the server, such as https://app.example; * allows all
-    /// origins; may be repeated [default: only the server's own]
+    /// Let web pages of this origin use the server, such as https://app.example, or an application,
+    /// such as capacitor://localhost; * allows all origins; may be repeated [default: only the
+    /// server's own]
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Option<Vec<String>>,
 
@@ -107,6 +108,10 @@ struct Settings {
     /// Time within which the head of a request must arrive, and then again its body [default: 5s]
     #[arg(long, value_name = "TIME")]
     request_timeout: Option<Time>,
+
+    /// Time that an HTTP connection may be idle between two requests [default: 75s]
+    #[arg(long, value_name = "TIME")]
+    keep_alive_timeout: Option<Time>,
 
     /// Send a Ping to a connection that was silent for this time [default: 25s]
     #[arg(long, value_name = "TIME")]
@@ -241,6 +246,10 @@ impl Settings {
         set(
             &mut config.registrations.lifetime,
             time(self.registration_lifetime),
+        );
+        set(
+            &mut config.keep_alive_timeout,
+            time(self.keep_alive_timeout),
         );
         set(&mut config.drain_timeout, time(self.drain_timeout));
 

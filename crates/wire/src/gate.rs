@@ -91,6 +91,13 @@ impl<R: AsyncRead> Gate<R> {
     }
 }
 
+impl<R> Gate<R> {
+    /// Returns true if a Close frame was shown with another code than the peer has sent.
+    pub(super) fn has_replaced_close_code(&self) -> bool {
+        self.validator.has_replaced_close_code()
+    }
+}
+
 impl<R: AsyncRead + Unpin> Gate<R> {
     /// Reads up to `most` bytes into `buf` and validates them. Returns how many of them are valid:
     /// all, or those before a protocol error. `buf` keeps only the valid bytes. If an error has no

@@ -18,9 +18,12 @@ pub enum ProtocolError {
     /// §5.4: a new message begins inside a fragmented one.
     #[error("data frame inside a fragmented message")]
     DataInsideMessage,
-    /// §5.5.1: the body of a Close must be empty, or begin with a code that may be sent (§7.4).
+    /// §5.5.1: the body of a Close must be empty, or begin with a code of two bytes.
     #[error("invalid close frame")]
     InvalidClose,
+    /// §7.4: the code of a Close must be one that may be sent.
+    #[error("invalid close code")]
+    InvalidCloseCode,
     /// RFC 7692 §7.2.2: the payload of a compressed message can't be decompressed.
     #[error("invalid compressed data")]
     InvalidCompression,

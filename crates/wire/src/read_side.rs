@@ -16,12 +16,12 @@ use fastwebsockets::{WebSocket, WebSocketError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    frame::Kind,
+    frame::{Kind, is_close},
     gate::{self, Gate, IsFinal, MessageInfos},
     inflate::Inflater,
     protocol_error::ProtocolError,
     utf8,
-    validator::{MessageInfo, Role, Rules},
+    validator::{MessageInfo, Role, Rules, close_code::restored},
 };
 
 /// The stream that fastwebsockets reads from and writes to: its reads come from the gate, its
@@ -55,9 +55,8 @@ impl From<WebSocketError> for Stop {
             WebSocketError::UnexpectedEOF | WebSocketError::ConnectionClosed => {
                 return Self::Lost(io::ErrorKind::UnexpectedEof.into());
             }
-            WebSocketError::InvalidCloseCode | WebSocketError::InvalidCloseFrame => {
-                ProtocolError::InvalidClose
-            }
+            WebSocketError::InvalidCloseCode => ProtocolError::InvalidCloseCode,
+            WebSocketError::InvalidCloseFrame => ProtocolError::InvalidClose,
             WebSocketError::InvalidUTF8 => ProtocolError::InvalidUtf8,
             WebSocketError::FrameTooLarge => ProtocolError::MessageTooBig,
             _ => ProtocolError::Malformed,
@@ -114,6 +113,9 @@ pub enum Reading {
 /// Returns a `WebSocket` that reads the peer's frames from `inner` and checks them by `rules`.
 /// `write` is called with each answer to a control frame, as one whole encoded frame.
 ///
+/// A Close with 1014 is returned with 1013, because fastwebsockets does not know 1014. The answer
+/// to it has the peer's code.
+///
 /// fastwebsockets returns every message as binary, because the gate rewrites text to binary.
 /// `infos` gets the real kind of each message, and whether it is compressed, in the order of the
 /// messages.
@@ -167,7 +169,12 @@ impl<R: Unpin, W: FnMut(&[u8]) + Unpin> AsyncWrite for ReadSide<R, W> {
         _: &mut Context<'_>,
         frame: &[u8],
     ) -> Poll<io::Result<usize>> {
-        (self.get_mut().write)(frame);
+        let Self { gate, write } = self.get_mut();
+        if is_close(frame) && gate.has_replaced_close_code() {
+            write(&restored(frame));
+        } else {
+            write(frame);
+        }
         Poll::Ready(Ok(frame.len()))
     }
 

@@ -1,7 +1,12 @@
 //! Subscribing a connection to topics, and unsubscribing it.
 
+use tokio::sync::oneshot;
+
 use crate::{
-    hub::{handle::HandleRef, shard::subscriptions::subscription_bytes},
+    hub::{
+        handle::HandleRef,
+        shard::{Item, Work, subscriptions::subscription_bytes},
+    },
     topic::{
         TopicName,
         list::{MAX_TOPICS, Topics},
@@ -79,6 +84,18 @@ impl HandleRef {
         }
         drop(state);
         self.spend(TOPIC_CHANGE);
+    }
+
+    /// Returns a receiver that completes, with an error, when all messages that were published
+    /// before this call are queued for the connection. Returns `None` if it follows no topic.
+    pub(crate) fn deliveries(&self) -> Option<oneshot::Receiver<()>> {
+        self.with(|peer| !peer.subscriptions.is_empty())
+            .filter(|follows| *follows)?;
+        let (done, queued) = oneshot::channel::<()>();
+        // The shard drops the sender when it has fanned out what is before this in its inbox.
+        let work: Work = Box::new(move |_| drop(done));
+        self.shard.inbox().push(Item::Run(work));
+        Some(queued)
     }
 
     /// Returns true if memory is short, and following `topics` would take more memory than the

@@ -10,8 +10,8 @@ use framecast_test_support::{
 };
 
 /// Close codes that a peer may send (RFC 6455 §7.4).
-const VALID_CODES: [u16; 12] = [
-    1000, 1001, 1002, 1003, 1007, 1011, 1012, 1013, 3000, 3999, 4000, 4999,
+const VALID_CODES: [u16; 13] = [
+    1000, 1001, 1002, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999,
 ];
 
 /// Close codes that a peer must not send: out of range, reserved, or not assigned.
@@ -208,8 +208,10 @@ pub(super) fn closes() -> Vec<Row> {
         rows.push(row(format!("code {code}"), masked([sent.clone()]), [sent]));
     }
     for code in INVALID_CODES {
-        let sent = masked([close(code, "")]);
-        rows.push(row(format!("code {code}"), sent, [close(1002, "")]));
+        let sent = masked([close(code, "bye")]);
+        // The reason says what was wrong, and is not the client's own.
+        let answered = [close(1002, "invalid close code")];
+        rows.push(row(format!("code {code}"), sent, answered));
     }
     rows
 }

@@ -88,6 +88,37 @@ fn an_allowed_page_may_read_every_response() {
     }
 }
 
+// The start failed: only http and https were taken for schemes of an origin.
+#[test]
+fn an_application_with_a_scheme_of_its_own_may_be_allowed() {
+    for origin in [
+        "capacitor://localhost",
+        "ionic://localhost",
+        "tauri://localhost",
+        "chrome-extension://mhjfbmdgcfjbbpaeojofohoefgiehjai",
+        "moz-extension://4f5c2b3e-0b1a-4c4d-9e0f-1a2b3c4d5e6f",
+    ] {
+        let server = with_allowed(origin);
+        let from =
+            |origin: &str| server.http("GET", "/health", &format!("Origin: {origin}\r\n"), "");
+        let answer = from(origin);
+        assert_eq!(answer.status, 200, "{origin}");
+        let allowed = answer.header("access-control-allow-origin");
+        assert_eq!(allowed, Some(origin));
+        for foreign in ["app://localhost", "http://localhost", "null"] {
+            assert_eq!(from(foreign).status, 403, "{foreign} by {origin}");
+        }
+    }
+}
+
+// Taken without a word, and then no browser sent what was compared.
+#[test]
+fn an_allowed_origin_may_be_written_with_capitals_and_the_default_port() {
+    let server = with_allowed("HTTPS://App.Example:443");
+    let answer = server.http("GET", "/health", &format!("Origin: {OTHER}\r\n"), "");
+    assert_eq!(answer.header("access-control-allow-origin"), Some(OTHER));
+}
+
 #[test]
 fn a_response_without_an_origin_allows_none_and_varies_by_origin() {
     let answer = with_allowed(OTHER).http("GET", "/health", "", "");

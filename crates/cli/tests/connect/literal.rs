@@ -212,9 +212,18 @@ async fn a_close_frame_is_answered_once_with_its_code() {
 }
 
 #[tokio::test]
+async fn the_code_1014_of_a_gateway_is_answered_and_shown_like_any_other() {
+    let (mut client, mut socket) = connected(b"\x88\x05\x03\xF6bye").await;
+    let reply = masked_frame(&mut socket).await;
+    assert_eq!(reply, (0x88, b"\x03\xF6bye".to_vec()));
+    drop(socket);
+    client.noticed("with code 1014 (bye)").await;
+}
+
+#[tokio::test]
 async fn a_protocol_error_of_the_server_is_answered_by_its_close_code() {
     // The name of the error, the frames, and the close code.
-    let errors: [(&str, &[u8], u16); 9] = [
+    let errors: [(&str, &[u8], u16); 12] = [
         ("invalid UTF-8", b"\x81\x01\xff", 1007),
         (
             "invalid UTF-8 in a frame of which most bytes have not arrived yet",
@@ -240,6 +249,21 @@ async fn a_protocol_error_of_the_server_is_answered_by_its_close_code() {
             1009,
         ),
         ("a Close with code 1006", b"\x88\x02\x03\xEE", 1002),
+        (
+            "a Close with code 1015, which must not be sent",
+            b"\x88\x02\x03\xF7",
+            1002,
+        ),
+        (
+            "a Close with code 1016, which is not assigned",
+            b"\x88\x05\x03\xF8bye",
+            1002,
+        ),
+        (
+            "a Close with code 2999, which is not assigned",
+            b"\x88\x02\x0B\xB7",
+            1002,
+        ),
     ];
     for (what, frames, code) in errors {
         let (mut client, mut socket) = connected(frames).await;

@@ -45,6 +45,38 @@ fn a_signal_makes_the_server_write_what_is_queued_close_all_clients_and_exit_wit
     }
 }
 
+// Everybody waited for half of the time for the drain, while one client sent nothing more.
+#[test]
+fn a_request_of_which_only_a_part_has_come_holds_up_nobodys_close() {
+    let server = Process::serve(&["--request-timeout", "1h", "--drain-timeout", "1h"]);
+    let mut asking = Client::dial(server.address);
+    asking.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n");
+    let mut posting = Client::dial(server.address);
+    posting.send(b"POST /register HTTP/1.1\r\nHost: localhost\r\nContent-Length: 13\r\n\r\n{");
+    let mut idle = Client::dial(server.address);
+    idle.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(idle.read_answer().status, 200);
+    let mut client = server.connect("/ws");
+    server.signal(Signal::TERM);
+    assert_eq!(client.read_close().0, 1012);
+    idle.expect_end();
+    client.send(&frame(0x88, &[0x03, 0xF4]));
+    client.expect_end();
+    // They may still finish, and are told that it is too late.
+    for (late, rest) in [
+        (&mut asking, &b"\r\n"[..]),
+        (&mut posting, b"\"user_id\":1}"),
+    ] {
+        late.send(rest);
+        let answer = late.read_answer();
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert_eq!(answer.body, "{\"error\":\"the server is shutting down\"}\n");
+        late.expect_end();
+    }
+    assert_eq!(server.exit_code(), Some(0));
+}
+
 #[test]
 fn a_second_signal_ends_the_server_at_once() {
     let twice = [

@@ -1,6 +1,6 @@
 //! HTTP requests of one client that are not answered yet. They are kept to be sent again.
 //!
-//! Pure.
+//! Pure: this file does no I/O.
 
 use std::collections::VecDeque;
 

@@ -8,14 +8,17 @@
 //! It also rewrites every data message to plain binary, because fastwebsockets would drop a code
 //! point that is cut at the end of a fragmented text, and would refuse compressed messages. The
 //! real kind of each message, and whether it is compressed, go into a queue of [`MessageInfo`].
-//! Nothing else is allocated.
+//! Nothing else is allocated. [`close_code`] checks the code of a Close.
 //!
 //! Section numbers are those of [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455).
 
+pub(super) mod close_code;
+
 use std::collections::VecDeque;
 
+use self::close_code::ArrivingCode;
 use super::{
-    frame::Kind,
+    frame::{Kind, Opcode},
     header::{CONTROL, FIN, Header, OPCODE, RSV, RSV1},
     protocol_error::ProtocolError,
     utf8::Utf8,
@@ -110,6 +113,8 @@ pub struct Validator {
     /// True if the current frame is the last of its message.
     is_final: bool,
     utf8: Utf8,
+    /// The code of the Close frame that is arriving.
+    close_code: ArrivingCode,
     /// The fragmented message of which more frames must follow, or `None` if there is no such
     /// message.
     message: Option<Fragmented>,
@@ -136,6 +141,7 @@ impl Validator {
             is_text: false,
             is_final: false,
             utf8: Utf8::default(),
+            close_code: ArrivingCode::default(),
             message: None,
         }
     }
@@ -149,6 +155,11 @@ impl Validator {
     /// Returns true if part of a header has arrived, and its end has not.
     pub(super) fn is_in_header(&self) -> bool {
         !self.header.is_empty()
+    }
+
+    /// Returns true if a Close frame is shown with another code than the peer has sent.
+    pub(super) fn has_replaced_close_code(&self) -> bool {
+        self.close_code.is_replaced
     }
 
     /// Returns the number of payload bytes of the current frame that have not arrived yet.
@@ -204,6 +215,7 @@ impl Validator {
         if self.is_text && !self.utf8.feed(piece) {
             return Err(ProtocolError::InvalidUtf8);
         }
+        self.close_code.take(piece)?;
         if self.left == 0 {
             self.end_frame()?;
         }
@@ -290,6 +302,9 @@ impl Validator {
             // A control frame does not end the text that it may interrupt.
             self.is_text = false;
             self.is_final = false;
+            if first & OPCODE == Opcode::Close as u8 {
+                self.close_code.begin(length)?;
+            }
         }
         self.left = length;
         self.key = self.header.key();

@@ -55,6 +55,18 @@ pub(crate) fn close(code: u16, reason: &str) -> Vec<u8> {
     masked(Frame::close(code, reason.as_bytes()))
 }
 
+/// Returns the unmasked payload of an encoded control frame.
+pub(crate) fn payload(wire: &[u8]) -> Vec<u8> {
+    match wire {
+        [_, _, a, b, c, d, payload @ ..] => {
+            let mut payload = payload.to_vec();
+            fastwebsockets::unmask(&mut payload, [*a, *b, *c, *d]);
+            payload
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Encodes a frame, masked with a random key, as RFC 6455 §5.3 requires of every frame from a
 /// client.
 fn masked(mut frame: Frame<'_>) -> Vec<u8> {
@@ -94,6 +106,7 @@ mod tests {
         assert_eq!(wire[..2], [0x88, 0x80 | 5]);
         // 0x03e8 is 1000.
         assert_eq!(unmasked(&wire[2..6], &wire[6..]), b"\x03\xe8bye");
+        assert_eq!(payload(&wire), b"\x03\xe8bye");
     }
 
     #[test]

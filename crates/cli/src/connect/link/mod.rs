@@ -175,6 +175,11 @@ impl Reader {
         let mut engine = FragmentCollector::new(engine);
         let disconnect = loop {
             let received = match engine.read_frame().await.map_err(Stop::from) {
+                // The payload of the reply is the server's. The frame may have a stand-in for a
+                // code that fastwebsockets does not know.
+                Ok(frame) if frame.opcode == OpCode::Close => {
+                    Err(by_server(&frame::payload(&reply.borrow())))
+                }
                 Ok(frame) => self.on_frame(&frame).await,
                 // The gate reports `Idle` after each message. The next call of `read_frame` reads
                 // on.
@@ -203,18 +208,18 @@ impl Reader {
         }
     }
 
-    /// Handles a control frame or a whole message. Returns an event for the session, if there is
+    /// Handles a Ping, a Pong or a whole message. Returns an event for the session, if there is
     /// one.
     async fn on_frame(&mut self, frame: &Frame<'_>) -> Result<Option<Event>, Disconnect> {
         match frame.opcode {
-            OpCode::Close => Err(by_server(&frame.payload)),
             OpCode::Pong => Ok(Some(Event::Pong(frame.payload.to_vec()))),
             OpCode::Ping => {
                 self.reply(frame::pong(&frame.payload)).await;
                 Ok(None)
             }
-            // The collector puts fragments together, and returns none.
-            OpCode::Continuation => Ok(None),
+            // The caller has handled a Close. The collector puts fragments together, and returns
+            // none.
+            OpCode::Close | OpCode::Continuation => Ok(None),
             OpCode::Text | OpCode::Binary => {
                 let info = self.infos.borrow_mut().pop_front();
                 let info = info.ok_or(ProtocolError::Malformed)?;
@@ -252,7 +257,7 @@ impl Reader {
 }
 
 /// Parses the payload of a Close (RFC 6455 §5.5.1): nothing, or two bytes of code and then the
-/// reason. fastwebsockets has validated both.
+/// reason. Both were validated.
 fn by_server(payload: &[u8]) -> Disconnect {
     let (code, reason) = match payload {
         [high, low, reason @ ..] => (Some(u16::from_be_bytes([*high, *low])), reason),
