@@ -212,9 +212,7 @@ impl Hub {
 
     /// Ends a connection, if it still exists.
     pub(crate) fn end(&self, connection: ConnectionId, reason: Disconnect) {
-        self.run_on(connection.shard, move |shard| {
-            shard.end_connection(connection.key, reason);
-        });
+        self.0.links.end(connection, reason);
     }
 
     /// Waits until a shard has panicked, which is a bug. The connections of that shard were closed

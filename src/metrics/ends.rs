@@ -21,6 +21,8 @@ pub struct Ends<N = u64> {
     /// The client read too slowly, or memory was short and the client was furthest behind (4008).
     /// Clients that were [too far behind](Self::too_far_behind) are not included.
     pub slow_consumer: N,
+    /// A newer connection took over its registration (4506).
+    pub taken_over: N,
     /// The client's oldest message had waited for too long (4008).
     pub too_far_behind: N,
     /// The registration of the connection was deleted (4503).
@@ -43,6 +45,7 @@ impl Ends<Counter> {
             Disconnect::Overloaded => &self.overloaded,
             Disconnect::Restarting => &self.restarting,
             Disconnect::SlowConsumer => &self.slow_consumer,
+            Disconnect::TakenOver => &self.taken_over,
             Disconnect::TooFarBehind => &self.too_far_behind,
             Disconnect::Unregistered => &self.unregistered,
             Disconnect::ProtocolError(_) => &self.protocol_error,
@@ -62,6 +65,7 @@ impl Ends {
             overloaded,
             restarting,
             slow_consumer,
+            taken_over,
             too_far_behind,
             unregistered,
             protocol_error,
@@ -74,6 +78,7 @@ impl Ends {
         self.overloaded += overloaded.get();
         self.restarting += restarting.get();
         self.slow_consumer += slow_consumer.get();
+        self.taken_over += taken_over.get();
         self.too_far_behind += too_far_behind.get();
         self.unregistered += unregistered.get();
         self.protocol_error += protocol_error.get();
@@ -91,6 +96,7 @@ impl Ends {
             overloaded,
             restarting,
             slow_consumer,
+            taken_over,
             too_far_behind,
             unregistered,
             protocol_error,
@@ -101,6 +107,7 @@ impl Ends {
             by_peer,
             lost,
             slow_consumer,
+            taken_over,
             too_far_behind,
             unregistered,
             protocol_error,

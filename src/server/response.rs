@@ -20,6 +20,8 @@ pub type Response = hyper::Response<Full<Bytes>>;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Rejection {
+    #[error("another handshake for this registration is under way; try again")]
+    Arriving,
     /// The request is malformed, for the reason in the text.
     #[error("{0}")]
     BadRequest(String),
@@ -40,8 +42,6 @@ pub(crate) enum Rejection {
     NotFound,
     #[error("{0}")]
     Overloaded(String),
-    #[error("connected already")]
-    Taken,
     #[error("the request took too long")]
     Timeout,
     #[error("a WebSocket upgrade is required")]
@@ -70,7 +70,7 @@ impl Rejection {
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoRegistration | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Taken => StatusCode::CONFLICT,
+            Self::Arriving => StatusCode::CONFLICT,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::UpgradeRequired | Self::VersionRequired => StatusCode::UPGRADE_REQUIRED,
         }
@@ -85,7 +85,7 @@ impl Rejection {
                 (CONNECTION, "Upgrade"),
                 (SEC_WEBSOCKET_VERSION, "13"),
             ],
-            Self::Overloaded(_) => vec![(RETRY_AFTER, "1")],
+            Self::Arriving | Self::Overloaded(_) => vec![(RETRY_AFTER, "1")],
             // The rest of the body is not read.
             Self::BodyTooLarge { .. } | Self::Timeout => vec![(CONNECTION, "close")],
             _ => Vec::new(),

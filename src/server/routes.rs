@@ -82,7 +82,7 @@ const ROUTES: [Route; 9] = [
     Route::web_socket("/ws/{id}", |site, params| {
         let claim = site.registry.claim(parse_id(params.id)?);
         let claim = claim.map_err(|error| match error {
-            Unclaimable::Taken => Rejection::Taken,
+            Unclaimable::Arriving => Rejection::Arriving,
             Unclaimable::Unknown => Rejection::NoRegistration,
         })?;
         let identity = Identity::from(claim.user.clone());

@@ -129,6 +129,11 @@ impl HandleRef {
         self.shard.state.borrow_mut().end(self.key, reason);
     }
 
+    /// Ends another connection, if it still exists.
+    pub(crate) fn end_other(&self, connection: ConnectionId, reason: Disconnect) {
+        self.shard.links.end(connection, reason);
+    }
+
     /// Returns the reason why the connection ended, if it has.
     pub(crate) fn ended(&self) -> Option<Disconnect> {
         self.with(|peer| peer.ended)

@@ -1,6 +1,6 @@
 //! The end of a connection on its shard: it leaves its topics, gets a Close, and is counted.
 
-use std::mem;
+use std::{mem, rc::Rc};
 
 use tracing::debug;
 
@@ -10,10 +10,19 @@ use crate::{
         bounds::allowance::{Allowance, END},
         ids::{ConnectionId, PeerKey},
         publication::segment::{Content, Segment},
-        shard::{peers::Peers, state::State},
+        shard::{Item, Links, Shard, peers::Peers, state::State},
     },
     wire::frame::Frame,
 };
+
+impl Links {
+    /// Ends a connection, if it still exists, after all that is in the inbox of its shard now.
+    pub(in crate::hub) fn end(&self, connection: ConnectionId, reason: Disconnect) {
+        let ConnectionId { shard, key } = connection;
+        let end = move |shard: &Rc<Shard>| shard.end_connection(key, reason);
+        self.inboxes[shard].push(Item::Run(Box::new(end)));
+    }
+}
 
 impl State {
     /// Ends connections, each for its reason.
