@@ -229,6 +229,8 @@ impl Hub {
     }
 
     /// Returns true if a shard has panicked.
+        // A topic may have subscribers on several shards, and counts once.
+        metrics.topics = self.0.links.shared.router.len() as u64;
     pub(crate) fn has_panicked(&self) -> bool {
         *self.0.links.shared.has_panicked.borrow()
     }

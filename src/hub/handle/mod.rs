@@ -59,7 +59,7 @@ impl Handle {
         let compression = Compression::new(deflate, &shard.config().deflate);
         let mut state = shard.state.borrow_mut();
         let key = state.insert(user, compression);
-        state.update_gauges();
+        state.count_connections();
         Self(HandleRef {
             shard: Rc::clone(shard),
             key,

@@ -55,7 +55,6 @@ impl HandleRef {
             peer.subscriptions.reserve_exact(1);
         }
         state.subscribe(self.key, name);
-        state.update_gauges();
         Subscribed::Yes
     }
 
@@ -67,7 +66,6 @@ impl HandleRef {
             .position(|topic| topic.name == *name);
         if let Some(subscription) = subscription {
             state.leave(self.key, subscription);
-            state.update_gauges();
             if let Some(peer) = state.peers.get_mut(self.key) {
                 // A connection that has left nearly all topics holds no more than a new one.
                 if 4 * peer.subscriptions.len() <= peer.subscriptions.capacity() {

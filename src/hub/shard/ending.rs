@@ -94,7 +94,6 @@ impl State {
         for subscription in subscriptions {
             self.unsubscribe(subscription);
         }
-        self.update_gauges();
         self.metrics().ended.of(reason).increment();
     }
 
