@@ -251,8 +251,15 @@ fn preflight(route: &Route) -> Response {
 /// Returns the topics in a query such as `topic=a&topic=b`, or `lobby` if there are none.
 pub(super) fn chat_topics(query: &str) -> Result<Topics, Rejection> {
     let mut list = TopicList::default();
-    let pairs = form_urlencoded::parse(query.as_bytes());
-    for (_, name) in pairs.filter(|(key, _)| key == "topic") {
+    for (key, name) in form_urlencoded::parse(query.as_bytes()) {
+        if key != "topic" {
+            // The client would be in the lobby without noticing it.
+            if MISTAKEN_KEYS.contains(&key.to_ascii_lowercase().as_str()) {
+                let error = format!("query: `topic` is expected, not `{key}`");
+                return Err(Rejection::BadRequest(error));
+            }
+            continue;
+        }
         // Bytes that are not UTF-8 were replaced by this character, so that different names would
         // become one topic.
         if name.contains(char::REPLACEMENT_CHARACTER) {
@@ -263,6 +270,9 @@ pub(super) fn chat_topics(query: &str) -> Result<Topics, Rejection> {
     }
     Ok(list.or("lobby"))
 }
+
+/// Keys of a query that are written in place of `topic`, in upper or lower case.
+const MISTAKEN_KEYS: [&str; 4] = ["topic", "topics", "channel", "room"];
 
 /// Parses an id in the form in which `/register` gives it out. No other form is accepted.
 fn parse_id(id: Option<&str>) -> Result<Uuid, Rejection> {
@@ -295,6 +305,31 @@ mod tests {
         assert_eq!(topics("topic="), None);
         assert_eq!(topics("topic=a%0Ab"), None);
         assert_eq!(topics("topic=%FF"), None);
+    }
+
+    // They were ignored, and the client was in the lobby.
+    #[test]
+    fn a_key_that_is_written_in_place_of_topic_is_refused_and_others_are_ignored() {
+        for key in [
+            "topics", "Topic", "TOPICS", "channel", "Channel", "room", "%72oom",
+        ] {
+            for query in [
+                format!("{key}=a"),
+                format!("topic=a&{key}"),
+                format!("{key}=&x"),
+            ] {
+                let error = chat_topics(&query).unwrap_err().to_string();
+                assert!(
+                    error.starts_with("query: `topic` is expected, not `"),
+                    "{query}: {error}"
+                );
+            }
+        }
+        for key in [
+            "token", "topic[]", "rooms", "topic%00", "x-topic", "+topic", "",
+        ] {
+            assert_eq!(topics(&format!("{key}=a")).unwrap(), ["lobby"], "{key}");
+        }
     }
 
     #[test]
