@@ -1,7 +1,7 @@
 //! The server: listens, hands sockets to the shards, answers HTTP, and drains before it ends.
 //!
 //! ```text
-//!  listener ─► http ─► routes ─┬─► api, page ─► response
+//!  listener ─► http ─► routes ─┬─► api, publish, page ─► response
 //!   accepts,   reads,          │
 //!   hands to   on its shard    └─► upgrade ─► upgraded ─► connection
 //!   a shard                         101        socket
@@ -9,9 +9,9 @@
 //!
 //! A [`listener`] accepts sockets, and hands each to a shard. There `http` reads its requests, in
 //! `turns` like those of a connection. [`routes`] finds the code that answers a request for the
-//! [`site`]: [`api`] and [`page`] answer with a [`response`], `upgrade` turns the request into a
-//! connection, and [`upgraded`] takes the socket there. [`head`] and [`body`] read a request within
-//! limits. [`host`] and [`origin`] check whether it is let in.
+//! [`site`]: [`api`], [`publish`] and [`page`] answer with a [`response`], `upgrade` turns the
+//! request into a connection, and [`upgraded`] takes the socket there. [`head`] and [`body`] read a
+//! request within limits. [`host`] and [`origin`] check whether it is let in.
 //!
 //! The `watchdog` notices shards that stand still, as [`standing`] decides. A client that no shard
 //! can serve gets one answer, from `brief`. [`shortage_log`] logs what is ended or refused while
@@ -28,6 +28,7 @@ pub(crate) mod internals;
 mod listener;
 mod origin;
 mod page;
+mod publish;
 mod response;
 mod routes;
 mod shortage_log;

@@ -32,8 +32,11 @@ pub(crate) enum Rejection {
     /// The request is for this host name, which is none of the server's own.
     #[error("this server does not answer to {0}; start it with --allow-host if it should")]
     ForeignHost(String),
-    #[error("message: over {limit_bytes} bytes")]
-    MessageTooLarge { limit_bytes: usize },
+    #[error("{field}: over {limit_bytes} bytes")]
+    MessageTooLarge {
+        field: &'static str,
+        limit_bytes: usize,
+    },
     #[error("only {0} here")]
     Method(&'static str),
     #[error("no such registration; it may have expired")]
@@ -44,6 +47,8 @@ pub(crate) enum Rejection {
     Overloaded(String),
     #[error("the request took too long")]
     Timeout,
+    #[error("more than {most} items")]
+    TooManyItems { most: usize },
     #[error("a WebSocket upgrade is required")]
     UpgradeRequired,
     #[error("WebSocket version 13 is required")]
@@ -55,22 +60,27 @@ impl Rejection {
         Self::BadRequest(why.to_string())
     }
 
+    /// Rejects a publication that has not got a permit in time.
+    pub(crate) fn too_much() -> Self {
+        Self::Overloaded("too much is to be delivered; not published".into())
+    }
+
     pub(crate) fn shutting_down() -> Self {
         Self::Overloaded("the server is shutting down".into())
     }
 
     fn status(&self) -> StatusCode {
         match self {
+            Self::Arriving => StatusCode::CONFLICT,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::BodyTooLarge { .. } | Self::MessageTooLarge { .. } => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
+            Self::BodyTooLarge { .. }
+            | Self::MessageTooLarge { .. }
+            | Self::TooManyItems { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::ForeignHost(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoRegistration | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Arriving => StatusCode::CONFLICT,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::UpgradeRequired | Self::VersionRequired => StatusCode::UPGRADE_REQUIRED,
         }

@@ -24,7 +24,7 @@ use crate::{
         api,
         api::Destination,
         listener::Entrance,
-        origin, page, response,
+        origin, page, publish, response,
         response::{Rejection, Response},
         site::Site,
         upgrade,
@@ -202,7 +202,7 @@ impl Site {
         let response = match route.endpoint {
             Endpoint::Page => page::page(),
             Endpoint::Health => api::health(self),
-            Endpoint::Publish => api::publish(self, shard, request).await?,
+            Endpoint::Publish => publish::publish(&self.hub, shard, request).await?,
             Endpoint::Register => api::register(self, shard, request, at).await?,
             Endpoint::Registration => api::unregister(self, parse_id(id)?)?,
             Endpoint::WebSocket(choose) => return self.open(shard, request, id, choose),

@@ -3,6 +3,7 @@
 mod hosts;
 mod limits;
 mod origin;
+mod publishing;
 mod timeouts;
 
 use framecast_test_support::{Answer, Client, TestServer, limits::NAME_BYTES};

@@ -89,7 +89,8 @@ impl Served {
     /// Publishes a message to `t`, and reads it at each of the subscribers.
     pub(super) fn publish_to(&self, subscribers: &mut [TcpStream], message: &str) {
         let topic = TopicName::new("t").unwrap();
-        let _queued = self.hub.publish_now(&topic, Message::text(message), None);
+        let text = self.hub.encode(Message::text(message));
+        let _queued = self.hub.publish_now(&[topic], text, None);
         let length = u8::try_from(message.len()).unwrap();
         let wire = [&[0x81, length], message.as_bytes()].concat();
         for subscriber in subscribers {
