@@ -1,12 +1,19 @@
-//! `POST /publish`: what is published, and what each item of a list is answered.
+//! `POST /publish`: text and bytes, several topics, and lists of messages.
 
-use framecast_test_support::{Answer, Client, TestServer};
+use framecast_test_support::{
+    Answer, Client, TestServer,
+    frames::{binary, text},
+};
 
-use super::error_of;
+use crate::http::error_of;
 
+/// The header that announces lines.
 const LINES: &str = "Content-Type: application/x-ndjson\r\n";
 
-/// Posts a list of lines; asserts that it is accepted, and returns the body of the answer.
+/// Greatest number of items of a list.
+const ITEMS: usize = 1_000;
+
+/// Posts a list of lines, and asserts that it is accepted. Returns the body of the answer.
 #[track_caller]
 fn post_lines(server: &TestServer, lines: &str) -> String {
     let answer = server.http("POST", "/publish", LINES, lines);
@@ -15,6 +22,7 @@ fn post_lines(server: &TestServer, lines: &str) -> String {
     answer.body
 }
 
+/// Returns the object that asks for a text to be published.
 fn message(topic: &str, message: &str) -> String {
     format!(r#"{{"topic": "{topic}", "message": "{message}"}}"#)
 }
@@ -48,7 +56,7 @@ fn a_binary_message_of_the_limit_passes_and_one_byte_more_does_not() {
         server.http("POST", "/publish", "", &body)
     };
     assert_eq!(post("AAAA").status, 200);
-    client.expect(b"\x82\x03\x00\x00\x00");
+    client.receives(binary([0, 0, 0]));
     let answer = post("AAAAAA==");
     assert_eq!(answer.status, 413);
     assert_eq!(error_of(&answer), "base64: over 3 bytes");
@@ -73,13 +81,11 @@ fn a_message_to_several_topics_reaches_each_connection_once_and_in_the_order_of_
         assert_eq!(post(&body), "{\"queued\":5}\n");
         let queued = post(&message("b", &format!("{number} to b")));
         assert_eq!(queued, "{\"queued\":5}\n");
+        let [to_a, to_both, to_b] = ["a", "both", "b"].map(|to| text(format!("{number} to {to}")));
         for client in &mut both {
-            assert_eq!(client.read_text(), format!("{number} to a"));
-            assert_eq!(client.read_text(), format!("{number} to both"));
-            assert_eq!(client.read_text(), format!("{number} to b"));
+            client.receives_all([to_a.clone(), to_both.clone(), to_b.clone()]);
         }
-        assert_eq!(one.read_text(), format!("{number} to both"));
-        assert_eq!(one.read_text(), format!("{number} to b"));
+        one.receives_all([to_both, to_b]);
     }
     both.into_iter().chain([one, other]).for_each(Client::close);
 }
@@ -95,8 +101,8 @@ fn a_message_to_several_topics_may_be_for_one_user() {
     assert_eq!(server.post("/publish", body), "{\"queued\":1}\n");
     let body = r#"{"topics": ["b", "a"], "message": "to all"}"#;
     assert_eq!(server.post("/publish", body), "{\"queued\":2}\n");
-    own.expect(b"\x81\x04to 1\x81\x06to all");
-    other.expect(b"\x81\x06to all");
+    own.receives_all([text("to 1"), text("to all")]);
+    other.receives(text("to all"));
     own.close();
     other.close();
 }
@@ -136,7 +142,7 @@ fn each_item_of_an_array_is_answered_at_its_place_and_a_bad_one_spoils_no_other(
             "\n",
         )
     );
-    client.expect(b"\x81\x05first\x82\x02\x00\xFF\x81\x05], \"}");
+    client.receives_all([text("first"), binary([0, 255]), text("], \"}")]);
     client.close();
 }
 
@@ -160,7 +166,7 @@ fn lines_are_answered_by_lines_whatever_their_ends_are() {
                 post_lines(&server, &lines),
                 "{\"queued\":1}\n{\"error\":\"an object is expected\"}\n{\"queued\":1}\n"
             );
-            client.expect(b"\x81\x011\x81\x012");
+            client.receives_all([text("1"), text("2")]);
         }
     }
     // Without the line feeds, which `curl --data @file` removes.
@@ -176,7 +182,7 @@ fn lines_are_answered_by_lines_whatever_their_ends_are() {
         server.post("/publish", &message("t", "end")),
         "{\"queued\":1}\n"
     );
-    client.expect(b"\x81\x03end");
+    client.receives(text("end"));
     client.close();
 }
 
@@ -200,11 +206,11 @@ fn a_list_that_cannot_be_divided_into_items_is_refused_and_nothing_of_it_is_publ
         server.post("/publish", &message("t", "end")),
         "{\"queued\":1}\n"
     );
-    client.expect(b"\x81\x03end");
+    client.receives(text("end"));
     client.close();
 }
 
-/// An array of so many messages to `t`: their numbers.
+/// Returns an array of messages to `t`, each of which is its number.
 fn numbers(count: usize) -> String {
     let items = (0..count).map(|number| message("t", &number.to_string()));
     format!("[{}]", items.collect::<Vec<_>>().join(","))
@@ -214,18 +220,16 @@ fn numbers(count: usize) -> String {
 fn a_thousand_items_are_published_in_their_order_and_one_more_is_too_many() {
     let server = TestServer::start();
     let mut clients: Vec<_> = (0..3).map(|_| server.connect("/ws?topic=t")).collect();
-    let refused = server.http("POST", "/publish", "", &numbers(1_001));
+    let refused = server.http("POST", "/publish", "", &numbers(ITEMS + 1));
     assert_eq!(refused.status, 413);
     assert_eq!(error_of(&refused), "more than 1000 items");
-    let answer = server.post("/publish", &numbers(1_000));
+    let answer = server.post("/publish", &numbers(ITEMS));
     assert_eq!(
         answer,
-        format!("[{}]\n", ["{\"queued\":3}"; 1_000].join(","))
+        format!("[{}]\n", ["{\"queued\":3}"; ITEMS].join(","))
     );
     for client in &mut clients {
-        for number in 0..1_000 {
-            assert_eq!(client.read_text(), number.to_string());
-        }
+        client.receives_all((0..ITEMS).map(|number| text(number.to_string())));
     }
     clients.into_iter().for_each(Client::close);
 }
@@ -249,9 +253,7 @@ fn a_list_of_1_mib_is_taken_and_one_byte_more_is_refused() {
         let answer = post(body.clone(), headers, MIB);
         assert_eq!(answer.status, 200, "{}", answer.body);
         assert_eq!(answer.body.matches("{\"queued\":1}").count(), 3);
-        assert_eq!(client.read_text(), "1");
-        assert_eq!(client.read_text(), large);
-        assert_eq!(client.read_text(), "2");
+        client.receives_all([text("1"), text(&large), text("2")]);
         let refused = post(body, headers, MIB + 1);
         assert_eq!(refused.status, 413);
         assert_eq!(error_of(&refused), "the body is over 1048576 bytes");
