@@ -123,16 +123,7 @@ async fn publish_list(
     let outcomes = publisher.publish(&list, items).await;
     drop(list);
     held.set(outcome_bytes);
-    let deadline = time_to_count(started, within);
-    let mut answers = Vec::with_capacity(outcomes.len());
-    for outcome in outcomes {
-        answers.push(match outcome {
-            Outcome::Published(queued) => json(&Published {
-                queued: counted(queued, deadline).await,
-            }),
-            Outcome::Refused(error) => error_line(&error),
-        });
-    }
+    let answers = answers(outcomes, time_to_count(started, within)).await;
     let (media_type, answers) = match form {
         ListForm::Array => ("application/json", format!("[{}]\n", answers.join(","))),
         ListForm::Lines => (
@@ -143,6 +134,24 @@ async fn publish_list(
     // Charged until the client has received it.
     let answers = hub.budget().own(answers.into(), 0);
     Ok(response::content(media_type, answers))
+}
+
+/// Returns the answers to the items of a list. Messages that are not counted by the `deadline` are
+/// answered without their count.
+async fn answers(outcomes: Vec<Outcome>, deadline: Instant) -> Vec<String> {
+    let mut answers = Vec::with_capacity(outcomes.len());
+    for outcome in outcomes {
+        if answers.len() % ANSWERS_PER_TURN == ANSWERS_PER_TURN - 1 {
+            turns::next_turn().await;
+        }
+        answers.push(match outcome {
+            Outcome::Published(queued) => json(&Published {
+                queued: counted(queued, deadline).await,
+            }),
+            Outcome::Refused(error) => error_line(&error),
+        });
+    }
+    answers
 }
 
 /// Returns the places of the items of a list.
@@ -180,9 +189,12 @@ const LIST_BYTES: usize = 1024 * 1024;
 /// Bytes of memory that the outcome of an item takes, with its part of the response.
 const OUTCOME_BYTES: usize = 512;
 
-/// Size of the largest body of one message that a shard parses itself. Measured: 0.1 ms for plain
-/// text, 1.3 ms if every character is escaped, 2.9 ms if it is all the name of an unknown field.
-const INLINE_BYTES: usize = 256 * 1024;
+/// Size of the largest body of one message that a shard parses itself. Measured: 1.4 ms at most,
+/// for a body that repeats one topic as often as it can. Plain text takes 0.03 ms.
+const INLINE_BYTES: usize = 80 * 1024;
+
+/// Number of answers that are written in a turn. Each takes up to 0.7 us.
+const ANSWERS_PER_TURN: usize = 256;
 
 #[cfg(test)]
 mod tests {

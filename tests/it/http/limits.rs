@@ -23,7 +23,7 @@ const HEAD_BYTES: usize = 16 * 1024;
 const HEADERS: usize = 100;
 
 /// Bytes of the largest body that the thread of the shard parses itself.
-const INLINE_BYTES: usize = 256 * 1024;
+const INLINE_BYTES: usize = 80 * 1024;
 
 /// Returns the body of a publication, padded to `bytes` bytes.
 fn body_of(bytes: usize) -> String {
