@@ -1,5 +1,5 @@
-//! The host and the port that a URL, a `Host` or an `Origin` names ([RFC 3986 §3.2]). They are
-//! parsed strictly, and different spellings of a host are equal.
+//! Authorities: the host and the port in a URL, or in the header `Host` or `Origin` of a request
+//! ([RFC 3986 §3.2]). They are parsed strictly, and different spellings of a host are equal.
 //!
 //! [RFC 3986 §3.2]: https://www.rfc-editor.org/rfc/rfc3986#section-3.2
 
@@ -21,7 +21,7 @@ pub(crate) struct Authority {
 pub(crate) enum Host {
     V4(Ipv4Addr),
     V6(Ipv6Addr),
-    /// In lower case. Escapes that are not needed were decoded.
+    /// A name in lower case. Escapes (`%41`) of characters that need none are decoded.
     Name(String),
 }
 
@@ -45,7 +45,8 @@ impl Authority {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
-                // A zone is refused: it means something only on the client's machine (RFC 6874 §4).
+                // An address with a zone (`fe80::1%eth0`) is refused: the zone means something only
+                // on the client's machine (RFC 6874 §4).
                 let (address, port) = rest.split_once(']')?;
                 (Host::V6(address.parse().ok()?), port)
             }
@@ -58,21 +59,21 @@ impl Authority {
             None if port.is_empty() => None,
             None => return None,
             Some("") => None,
-            Some(digits) => Some(number(digits)?),
+            Some(digits) => Some(parse_port(digits)?),
         };
         Some(Self { host, port })
     }
 }
 
-/// Parses a port of digits alone: `u16` would parse a sign, too.
-fn number(digits: &str) -> Option<u16> {
+/// Parses a port, which must have digits only: the parser of `u16` would also accept a sign.
+fn parse_port(digits: &str) -> Option<u16> {
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| is_number)
 }
 
 impl Host {
-    /// Parses a name or an IPv4 address. Only four decimal numbers are an address: a browser turns
-    /// every other spelling of an address into that before it sends it.
+    /// Parses a name or an IPv4 address. Only four decimal numbers count as an address: a browser
+    /// turns every other spelling of an address into this one before it sends the address.
     fn parse(text: &str) -> Option<Self> {
         if !(1..=MAX_NAME_BYTES).contains(&text.len()) {
             return None;
@@ -120,7 +121,7 @@ impl Host {
     }
 }
 
-/// Returns `name` without the dot at its end, which only says that the name is complete.
+/// Returns `name` without a dot at its end, which only says that the name is complete.
 pub(crate) fn without_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
@@ -133,8 +134,8 @@ impl Origin {
         Some(Self { scheme, authority })
     }
 
-    /// Returns true if the origin has the host and the port of `authority`. A port that is not
-    /// named is the default port of the origin's scheme.
+    /// Returns true if the origin has the host and the port of `authority`. The default port of the
+    /// origin's scheme stands in for the port that the origin or `authority` does not name.
     pub(crate) fn is_at(&self, authority: &Authority) -> bool {
         let port = |authority: &Authority| authority.port.unwrap_or_else(|| self.scheme.port());
         self.authority.host == authority.host && port(&self.authority) == port(authority)
@@ -142,7 +143,8 @@ impl Origin {
 }
 
 impl Scheme {
-    /// Splits a URL into its scheme, in upper or lower case, and what follows `://`.
+    /// Splits a URL into its scheme, in upper or lower case, and the rest behind `://`. Returns
+    /// `None` for any other scheme than `http` and `https`.
     pub(crate) fn split(url: &str) -> Option<(Self, &str)> {
         let (scheme, rest) = url.split_once("://")?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
@@ -189,29 +191,34 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Characters that a host may have unescaped, too (`sub-delims` in RFC 3986 §2.2).
+/// Characters besides the [unreserved](is_unreserved) ones that a host may have unescaped
+/// (`sub-delims` in RFC 3986 §2.2).
 const SUB_DELIMS: &[u8] = b"!$&'()*+,;=";
 
-/// The limit that RFC 3986 §3.2.2 names, which is a little more than names in the DNS have.
+/// Length of the longest name, in bytes: the limit of RFC 3986 §3.2.2, a little above that of the
+/// DNS.
 const MAX_NAME_BYTES: usize = 255;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Option<String> {
+    /// Parses an authority. Returns its normal spelling, or `None` if it is refused.
+    fn normalized(text: &str) -> Option<String> {
         Authority::parse(text).map(|authority| authority.to_string())
     }
 
     #[test]
     fn different_spellings_of_the_same_authority_are_equal() {
-        for (text, meant) in [
+        for (text, normal) in [
             ("a.example", "a.example"),
+            // Case, and the port.
             ("A.Example:8080", "a.example:8080"),
             ("a.example:00080", "a.example:80"),
             ("a:", "a"),
             ("a:0", "a:0"),
             ("a:65535", "a:65535"),
+            // Characters and escapes of names.
             ("a_b", "a_b"),
             ("a.example.", "a.example."),
             ("xn--9ca.example", "xn--9ca.example"),
@@ -219,29 +226,33 @@ mod tests {
             ("%6c%6F%63alhost", "localhost"),
             ("%2f%C3%a9", "%2F%C3%A9"),
             ("!$&'()*+,;=~", "!$&'()*+,;=~"),
+            // Addresses.
             ("127.0.0.1:80", "127.0.0.1:80"),
             ("[::1]:8080", "[::1]:8080"),
             ("[0:0:0:0:0:0:0:1]", "[::1]"),
             ("[::FFFF:127.0.0.1]", "[::ffff:127.0.0.1]"),
             ("[2001:DB8::1]:", "[2001:db8::1]"),
         ] {
-            assert_eq!(read(text).as_deref(), Some(meant), "{text}");
+            assert_eq!(normalized(text).as_deref(), Some(normal), "{text}");
         }
         let longest = "x".repeat(MAX_NAME_BYTES);
-        assert_eq!(read(&longest), Some(longest));
+        assert_eq!(normalized(&longest), Some(longest));
     }
 
     #[test]
     fn anything_but_a_host_with_an_optional_port_is_refused() {
         for text in [
+            // No host.
             "",
             ":80",
+            // More than a host and a port.
             "user@a.example",
             "user:secret@a.example",
             "a.example/x",
             "a.example?x=y",
             "a.example#x",
             "a.example\\x",
+            // Characters that must be escaped, and wrong escapes.
             "a b",
             " a",
             "a,b c",
@@ -250,6 +261,7 @@ mod tests {
             "a%4",
             "a%4g",
             "a%",
+            // Ports.
             "a:65536",
             "a:99999999999",
             "a:http",
@@ -257,6 +269,7 @@ mod tests {
             "a:-1",
             "a:80:80",
             "a:80 ",
+            // Addresses in brackets.
             "::1",
             "[::1",
             "::1]",
@@ -268,14 +281,15 @@ mod tests {
             "[fe80::1%25eth0]",
             "[fe80::1%eth0]",
             "[v1.x]",
+            // Other brackets, and a URL.
             "<a>",
             "\"a\"",
             "{a}",
             "http://a",
         ] {
-            assert_eq!(read(text), None, "{text}");
+            assert_eq!(normalized(text), None, "{text}");
         }
-        assert_eq!(read(&"x".repeat(MAX_NAME_BYTES + 1)), None);
+        assert_eq!(normalized(&"x".repeat(MAX_NAME_BYTES + 1)), None);
     }
 
     #[test]
@@ -288,6 +302,7 @@ mod tests {
             "xn--9ca.example.",
             "127.0.0.1",
             "[::1]",
+            // The last label looks like a number, or another label is one.
             "0xa.example",
             "1.example",
             "0xyz",
@@ -295,13 +310,16 @@ mod tests {
             assert!(is_plain(text), "{text}");
         }
         for text in [
-            "*.example",
+            // Empty labels.
             ".example",
             "a..b",
             ".",
             "a.example..",
+            // Other characters than letters, digits, hyphens and underscores.
+            "*.example",
             "a%2Fb",
             "a~b",
+            // A browser takes names that end in a number for addresses.
             "2130706433",
             "127.1",
             "127.0.0.1.",
@@ -321,21 +339,25 @@ mod tests {
             Origin::parse(origin).is_some_and(|origin| origin.is_at(&authority))
         };
         for (origin, authority) in [
+            // The default port of the scheme.
             ("http://a", "a"),
             ("http://a", "a:80"),
             ("https://a", "A:443"),
             ("https://a:443", "a"),
+            // Another port, and other spellings.
             ("HTTP://a:8080", "a:8080"),
             ("http://[::1]:8080", "[0::1]:8080"),
         ] {
             assert!(is_at(origin, authority), "{origin} {authority}");
         }
         for (origin, authority) in [
+            // Another host or another port.
             ("http://a", "b"),
             ("http://a", "a:443"),
             ("https://a", "a:80"),
             ("http://a:8080", "a"),
             ("http://a.", "a"),
+            // No origin of a web page.
             ("ftp://a", "a"),
             ("http:a", "a"),
             ("a", "a"),

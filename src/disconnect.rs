@@ -1,5 +1,5 @@
-//! Reasons for which connections end. Each has a close code, and decides whether the outbox is
-//! still written and whether the peer's Close is awaited.
+//! Reasons for which connections end. The reason decides which close code the server sends, if it
+//! sends a Close, whether the outbox is still written, and whether the peer's Close is awaited.
 
 use crate::wire::{close::CloseCode, frame::Frame, protocol_error::ProtocolError};
 
@@ -16,7 +16,7 @@ pub enum Disconnect {
     /// The shard of the connection has panicked, which is a bug of the server.
     #[error("internal error")]
     ShardPanicked,
-    /// The peer began the closing handshake (RFC 6455 §5.5.1). Its code is echoed.
+    /// The peer began the closing handshake (RFC 6455 §5.5.1). The server's Close echoes its code.
     #[error("closed by peer")]
     ByPeer,
     /// The peer ended the stream, or reset it, without a Close.
@@ -28,7 +28,7 @@ pub enum Disconnect {
     /// Memory is short, and the peer has begun a message or wants more topics.
     #[error("server is short of memory")]
     Overloaded,
-    /// The server is shutting down. Another one may be running already.
+    /// The server is shutting down. Another server may be running in its place already.
     #[error("server is restarting")]
     Restarting,
     /// The peer read more slowly than its topics were published.
@@ -67,7 +67,7 @@ impl Disconnect {
         }
     }
 
-    /// Returns the Close frame with this reason, if one is to be sent.
+    /// Returns the Close frame with this reason, or `None` if the server sends no Close of its own.
     pub(crate) fn close_frame(self) -> Option<Frame> {
         Some(Frame::close(self.close_code()?, &self.to_string()))
     }
@@ -87,8 +87,8 @@ impl Disconnect {
     }
 
     /// Returns true if the server waits for the peer to answer its Close. It does not wait for a
-    /// peer that is ended because of the memory it makes the server hold: the state of its reader
-    /// is freed, and so a Close could not be told from the peer's other bytes.
+    /// peer that is ended because of the memory that it makes the server hold: the state of the
+    /// peer's reader is freed, without which no Close can be found among the peer's other bytes.
     pub(crate) fn expects_peers_close(self) -> bool {
         !matches!(
             self,
@@ -114,7 +114,7 @@ impl Disconnect {
 mod tests {
     use super::*;
 
-    // Each connection has memory for one.
+    // Every connection stores an `Option<Disconnect>`, so its size matters.
     #[test]
     fn a_reason_takes_three_bytes() {
         assert_eq!(size_of::<Option<Disconnect>>(), 3);
@@ -125,7 +125,8 @@ mod tests {
         let error = Disconnect::ProtocolError(ProtocolError::LengthEncoding);
         for reason in [Disconnect::NoPong, Disconnect::Restarting, error] {
             let frame = reason.close_frame().unwrap();
-            assert_eq!(frame.as_bytes()[0], 0x88);
+            assert_eq!(frame.as_bytes()[0], 0x88, "FIN and Close");
+            // 2 bytes of header, 2 bytes of code, and the whole text: nothing is cut off.
             assert_eq!(frame.wire_len(), 4 + reason.to_string().len());
         }
         assert_eq!(Disconnect::ByPeer.close_frame(), None);

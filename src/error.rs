@@ -14,7 +14,7 @@ pub enum Error {
     /// The server can't listen on the address.
     #[error("listen: {address} can't be used")]
     Listen {
-        /// The address.
+        /// The address that the server was to listen on.
         address: SocketAddr,
         /// The error of the operating system.
         #[source]
@@ -26,7 +26,7 @@ pub enum Error {
     /// The watchdog's thread or event loop could not be started.
     #[error("the watchdog can't be started")]
     Watchdog(#[source] io::Error),
-    /// A shard has panicked: its connections were closed with 1011.
+    /// A shard has panicked. Its connections were closed with the code 1011.
     #[error("a shard has panicked")]
     ShardPanicked,
     /// Connections were still open when the time for the drain was over.

@@ -21,9 +21,9 @@ pub use crate::{
     server::internals::{chat, publish_items, publish_request, register_request},
 };
 
-/// Serves a connection on the first of `shards`, from the end of its opening handshake to its own
-/// end. `offer` are the extensions that the client offered, `leftover` the bytes that it sent
-/// behind its request.
+/// Serves a connection on the first of `shards`, from the end of the opening handshake until the
+/// connection ends. `offer` has the extensions that the client offered, and `leftover` the bytes
+/// that the client sent right behind its request.
 pub fn connection(
     shards: &Shards,
     protocol: impl Protocol + 'static,
@@ -37,7 +37,9 @@ pub fn connection(
         .start(Socket::Other(Box::new(socket)), leftover)
 }
 
-/// Returns the topics that a message to the relay sets, or the frame that it is answered with.
+/// Interprets a message as the protocol `relay` does. Returns the topics that the message
+/// subscribes its sender to, or, as the error, the frame of the reply if the message is no list of
+/// topics.
 pub fn relay(kind: Kind, payload: &[u8]) -> Result<Vec<TopicName>, Frame> {
     match relay::react(kind, payload) {
         Reaction::SetTopics(topics) => Ok(topics.to_vec()),
@@ -45,18 +47,20 @@ pub fn relay(kind: Kind, payload: &[u8]) -> Result<Vec<TopicName>, Frame> {
     }
 }
 
-/// Returns the frame with which the relay confirms a change of topics.
+/// Returns the frame with which the relay confirms to a client that it is now subscribed to
+/// `topics`.
 pub fn topics_in_force(topics: &[TopicName]) -> Frame {
     relay::topics_in_force(topics)
 }
 
-/// Encodes a frame of a message. Without a `kind` it is a continuation.
+/// Encodes a frame of a fragmented message: the first frame if `kind` is given, or else a
+/// continuation frame.
 pub fn fragment(kind: Option<Kind>, is_final: bool, payload: &[u8]) -> Frame {
     let opcode = kind.map_or(Opcode::Continuation, Opcode::from);
     Frame::fragment(opcode, is_final, payload)
 }
 
-/// Returns the Close frame for `reason`, or `None` if none is sent for it.
+/// Returns the Close frame for `reason`, or `None` if no Close is sent for it.
 pub fn close_frame(reason: Disconnect) -> Option<Frame> {
     reason.close_frame()
 }

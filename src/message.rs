@@ -32,7 +32,8 @@ impl Message {
         Self(Frame::binary(payload))
     }
 
-    /// Makes a message of this kind. The caller has checked that the payload of text is UTF-8.
+    /// Makes a message of this kind. The caller has checked that the payload of a text message is
+    /// UTF-8.
     pub(crate) fn new(kind: Kind, payload: &[u8]) -> Self {
         Self(Frame::message(kind, payload))
     }

@@ -32,23 +32,25 @@ use crate::{
 
 /// The messages of a topic, in the topic's order.
 ///
-/// Messages that are not taken wait in an outbox with the same limits as a client's. A subscription
-/// that takes too few messages for too long ends with [`Disconnect::SlowConsumer`] or
-/// [`Disconnect::TooFarBehind`]. No message is lost silently: the last item is an error with the
-/// reason for the end. Dropping the subscription ends it.
+/// Messages that were not taken from the stream yet wait in an outbox with the same limits as a
+/// client's. If too few messages are taken for too long, the subscription ends with
+/// [`Disconnect::SlowConsumer`] or [`Disconnect::TooFarBehind`]. No message is lost silently: the
+/// last item is an error with the reason for the end. Dropping the subscription ends it.
 #[derive(Debug)]
 pub struct Subscription {
-    /// `None` after the Close, or the end of the stream.
+    /// The end of the pipe that is read here. `None` after the Close frame, or the end of the pipe.
     pipe: Option<DuplexStream>,
-    /// Bytes read from the pipe: whole frames, and the beginning of one.
+    /// Bytes read from the pipe: whole frames, and perhaps the beginning of another one.
     received: BytesMut,
+    /// Gets the reason for the end from the connection's task.
     ended: oneshot::Receiver<Disconnect>,
+    /// True if the reason for the end was returned as the last item.
     is_over: bool,
 }
 
 impl Hub {
-    /// Subscribes the process itself to `topic`: every message that is published to it after this
-    /// returns comes by the subscription. The subscription counts as a connection.
+    /// Subscribes the process itself to `topic`. The subscription yields every message that is
+    /// published to the topic after this function has returned. It counts as a connection.
     ///
     /// # Errors
     ///
@@ -57,7 +59,7 @@ impl Hub {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: no subscription is made then.
+    /// Cancel safe: if the future is dropped, no subscription is made.
     pub async fn subscribe(&self, topic: &TopicName) -> Result<Subscription, Disconnect> {
         let admitted = self.budget().admit(|counts| &counts.refused_connections);
         admitted.map_err(|_| Disconnect::Overloaded)?;
@@ -95,11 +97,12 @@ impl Hub {
 }
 
 impl Subscription {
-    /// Returns the next message among the bytes read so far. At the Close, drops the pipe.
+    /// Returns the next message among the bytes that were read from the pipe, or `None` if they
+    /// have no whole message. Drops the pipe if a Close is among them.
     fn next_message(&mut self) -> Option<Message> {
         while let Some(frame) = Frame::split_off(&mut self.received) {
             if frame.opcode() == Some(Opcode::Close) {
-                // The shard waits for the end of the pipe.
+                // The connection's task waits for this end of the pipe to close.
                 self.pipe = None;
             } else if let Some(message) = Message::from_frame(frame) {
                 return Some(message);
@@ -108,7 +111,7 @@ impl Subscription {
         None
     }
 
-    /// Ready with the next message, or with `None` at the end of the pipe.
+    /// Reads the next message. Ready with the message, or with `None` at the end of the pipe.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         loop {
             if let Some(message) = self.next_message() {
@@ -136,7 +139,8 @@ impl Stream for Subscription {
         if let Some(message) = ready!(self.poll_message(cx)) {
             return Poll::Ready(Some(Ok(message)));
         }
-        // If the sender was dropped, the shard has panicked, or stopped with its hub.
+        // If the sender was dropped without a reason, the shard has panicked, or it has stopped
+        // because the last handle of its hub was dropped.
         let reason =
             ready!(Pin::new(&mut self.ended).poll(cx)).unwrap_or(Disconnect::ShardPanicked);
         self.is_over = true;
@@ -145,7 +149,7 @@ impl Stream for Subscription {
 }
 
 /// The protocol of a subscription, on the shard's side of the pipe. It only subscribes to the
-/// topic, and reports the end.
+/// topic, and reports the end of the connection to the subscription.
 struct Feed {
     topic: TopicName,
     end: Option<oneshot::Sender<Disconnect>>,
@@ -166,8 +170,8 @@ impl Protocol for Feed {
     }
 }
 
-/// Bytes that the pipe holds, like the send buffer of a socket, before the outbox begins to fill.
+/// Bytes that the pipe holds before the outbox begins to fill, like the send buffer of a socket.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// Bytes that are read from the pipe at a time.
+/// Space that is made for each read from the pipe, in bytes.
 const READ_BYTES: usize = 16 * 1024;

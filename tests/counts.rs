@@ -1,6 +1,6 @@
-//! The cost of requests in counts, because measured time would be noise: comparisons, look-ups and
-//! copies grow with the bytes that were sent and with the subscriptions that are concerned, and not
-//! faster.
+//! Counts the steps of a shard's work for a request (visits, look-ups, moves and copies), because
+//! measured time would be noise. Checks that they grow no faster than the bytes that were sent and
+//! the subscriptions that the request concerns.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::{
@@ -17,9 +17,10 @@ use framecast::{
 use framecast_test_support::limits::TOPICS;
 use tokio::io::{AsyncRead, ReadBuf, empty, join, sink};
 
-/// Subscribers of each of many topics.
+/// Number of connections that subscribe to the same topics.
 const CROWD: usize = 100;
 
+/// Returns a hub of one shard, whose ticks the test runs itself.
 fn shards(change: impl FnOnce(&mut HubConfig)) -> Shards {
     let mut config = HubConfig::default();
     config.shards = 1.try_into().unwrap();
@@ -33,7 +34,7 @@ fn topics(prefix: &str) -> Vec<TopicName> {
     names.collect::<Result<_, _>>().unwrap()
 }
 
-/// Subscribes `size` connections to the same topics.
+/// Connects `size` connections, and subscribes each to all of `topics`.
 fn crowd(shards: &Shards, size: usize, topics: &[TopicName]) -> Vec<Handle> {
     let handles = (0..size).map(|_| {
         let handle = shards.join(0, None, None, join(empty(), sink()));
@@ -43,7 +44,8 @@ fn crowd(shards: &Shards, size: usize, topics: &[TopicName]) -> Vec<Handle> {
     handles.collect()
 }
 
-/// Does some work. Returns what the shard counts until it is at rest again.
+/// Does `work`, and runs the shard until it is at rest again. Returns the work that the shard has
+/// counted meanwhile.
 fn counted(shards: &Shards, work: impl FnOnce()) -> WorkCounts {
     let before = shards.counts(0);
     work();
@@ -66,6 +68,7 @@ fn a_message_to_many_topics_visits_each_subscription_once() {
     let shards = shards(|_| {});
     let mut topics = topics("all");
     let handles = crowd(&shards, CROWD, &topics);
+    // The order differs from the one in which the connections subscribed to the topics.
     topics.reverse();
     let counts = counted(&shards, || handles[0].publish(&topics, Message::text("x")));
     assert_eq!(counts.visits, (CROWD * TOPICS) as u64);
@@ -93,6 +96,8 @@ fn a_change_of_topics_costs_as_much_as_it_has_topics() {
     let handle = &crowd(&shards, 1, &first)[0];
     let counts = counted(&shards, || handle.set_topics(&second));
     assert!(counts.look_ups <= TOPICS as u64, "{counts:?}");
+    // For each topic that the connection leaves, up to two other subscribers move to the index that
+    // becomes free.
     assert!(counts.moves <= 2 * TOPICS as u64, "{counts:?}");
     let counts = counted(&shards, || handle.set_topics(&second));
     assert_eq!((counts.look_ups, counts.moves), (0, 0), "nothing changes");
@@ -108,8 +113,8 @@ fn the_end_of_a_connection_costs_as_much_as_it_has_topics() {
     assert_eq!((counts.visits, counts.look_ups), (0, 0));
 }
 
-/// A socket that returns one byte for each read. The second field is the number of bytes read so
-/// far.
+/// A socket that returns one of these bytes for each read. The second field is the number of bytes
+/// read so far.
 struct Trickle(Vec<u8>, usize);
 
 impl AsyncRead for Trickle {
@@ -132,7 +137,8 @@ fn a_byte_that_arrives_alone_is_copied_fewer_than_three_times_whatever_length_wa
     const LIMIT: usize = 64 << 20;
     for announced in [100_000, LIMIT as u64] {
         let shards = shards(|config| config.limits.message_bytes = LIMIT);
-        // A binary frame, its length in 64 bits, a masking key, and the start of its payload.
+        // The header of a binary frame, with a length in 64 bits and a masking key. Only the first
+        // 20,000 bytes of its payload follow.
         let header = [&[0x82, 0x80 | 127][..], &announced.to_be_bytes(), &[0; 4]].concat();
         let wire = [&header[..], &[7; 20_000]].concat();
         let (len, socket) = (wire.len() as u64, join(Trickle(wire, 0), sink()));
@@ -146,6 +152,7 @@ fn a_byte_that_arrives_alone_is_copied_fewer_than_three_times_whatever_length_wa
                 shards.tick(0);
             }
         });
+        // Each byte has been copied at least once, so the connection has read all of them.
         assert!((len..3 * len).contains(&counts.copies), "{counts:?}");
     }
 }

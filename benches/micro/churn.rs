@@ -1,4 +1,4 @@
-//! Subscribing and unsubscribing.
+//! Measures subscribing and unsubscribing.
 
 use std::slice;
 
@@ -26,7 +26,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     let subscribers = Subscribers::new(0, None);
     let handle = connect(&subscribers.shards, None);
     group.bench_function("first subscriber of a topic", |bencher| {
-        // The router learns of both the first subscription and the last unsubscription.
+        // The shard must tell the router of the first subscription and of the last unsubscription.
         bencher.iter(|| {
             handle.set_topics(slice::from_ref(&subscribers.topic));
             handle.set_topics(&[]);
@@ -49,5 +49,5 @@ fn numbered(number: usize) -> TopicName {
     TopicName::new(&format!("topic {number}")).unwrap()
 }
 
-/// Topics that one connection subscribes to.
+/// Number of topics that the connection subscribes to.
 const MANY: usize = 100;

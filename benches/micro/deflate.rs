@@ -1,4 +1,5 @@
-//! Compressing a message once for all subscribers that take it compressed, and delivering it.
+//! Measures compressing a message once for all subscribers that take it compressed, and delivering
+//! it.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use framecast::Message;

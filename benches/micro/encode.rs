@@ -1,4 +1,4 @@
-//! Encoding a message as a frame, once for all subscribers.
+//! Measures encoding a message as a frame, which is done once for all subscribers.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use framecast::Message;

@@ -1,4 +1,4 @@
-//! The steps of handling a message, each measured by itself and in memory.
+//! Measures the steps of handling a message, each by itself and in memory.
 //!
 //!     cargo bench --features internals --bench micro
 //!

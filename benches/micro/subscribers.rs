@@ -37,7 +37,7 @@ impl Subscribers {
         subscribers
     }
 
-    /// Publishes `messages`, one after the other, and delivers them.
+    /// Publishes `messages`, one after the other, and then delivers them to all subscribers.
     pub(crate) fn publish(&self, messages: &[Message]) {
         for message in messages {
             // The receipt is not needed.
@@ -49,6 +49,7 @@ impl Subscribers {
         self.run_until_at_rest();
     }
 
+    /// Runs the shard until it has nothing to do.
     pub(crate) fn run_until_at_rest(&self) {
         while !self.shards.is_at_rest() {
             self.shards.tick(0);

@@ -1,4 +1,4 @@
-//! Fan-out: from a shard's inbox to the sockets of all subscribers.
+//! Measures a fan-out, from a shard's inbox to the sockets of all subscribers.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use framecast::Message;

@@ -1,4 +1,4 @@
-//! Unmasking a payload in place, with fastwebsockets and with a plain loop for comparison.
+//! Measures unmasking a payload in place, with fastwebsockets and with a plain loop for comparison.
 
 use std::hint::black_box;
 

@@ -1,4 +1,5 @@
-//! The validator on received bytes: it checks frames, unmasks them, and checks text for UTF-8.
+//! Measures the validator on received bytes: it checks frames, unmasks them, and checks text for
+//! UTF-8.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! A client's bytes, read from memory.
+//! The bytes of a client's messages, and a socket in memory to read them from.
 
 use std::{
     io::{self, Read, Write},
@@ -12,7 +12,8 @@ use framecast_wire::{
 };
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// Payload sizes in bytes: a line of chat, a record, a page, and the largest message by default.
+/// Payload sizes to measure with, in bytes: a line of chat, a record, a page, and the largest
+/// message that the server accepts by default.
 pub(crate) const SIZES: [usize; 4] = [20, 1024, 16 * 1024, 64 * 1024];
 
 pub(crate) const KINDS: [Kind; 2] = [Kind::Text, Kind::Binary];
@@ -127,8 +128,8 @@ impl Write for Socket {
     }
 }
 
-/// Largest size of all messages together: about half of the server's receive buffer.
+/// Largest size of all messages together, in bytes: about half of the server's receive buffer.
 const MAX_BYTES: usize = 128 * 1024;
 
-/// Messages that a client has in flight at most.
+/// Largest number of messages that a client has in flight.
 const IN_FLIGHT: usize = 64;

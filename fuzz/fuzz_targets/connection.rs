@@ -1,6 +1,7 @@
-//! A whole connection of the server (socket, gate, fastwebsockets, reader, outbox) against the
-//! oracle: it sends what the client's bytes call for, however reads and writes are split. And the
-//! read side of our client against the oracle.
+//! Compares a whole connection of the server (socket, gate, fastwebsockets, reader, outbox) with
+//! the oracle. However reads and writes are split, the server must send the frames that the oracle
+//! derives from the client's bytes. If our role in the input is the client, the read side of our
+//! client is compared instead.
 #![no_main]
 
 use framecast::Disconnect;
@@ -27,27 +28,29 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
+/// Runs the server, and checks the frames that the client has received.
 fn check_server(input: &Input, conversation: &Conversation) {
     let received = serve(input);
     let (close, received): (Vec<_>, Vec<_>) = received.into_iter().partition(ServerFrame::is_close);
     let (pongs, data): (Vec<_>, Vec<_>) = received.into_iter().partition(ServerFrame::is_control);
     let data = inflated(data, input.terms);
     check_close(&close, &conversation.end);
-    // The last frames may be missing. The outbox of a lost connection is discarded. And a chat
-    // client that closes is unsubscribed before its last messages are delivered to it.
+    // The last frames may be missing, for one of two reasons. The outbox of a lost connection is
+    // discarded. And a chat client that closes is unsubscribed before the last messages that it has
+    // published are delivered to it.
     let may_lose =
         conversation.end == End::Lost && input.is_abrupt() && !input.writes().never_blocks();
-    let may_miss =
+    let may_be_unsubscribed =
         input.purpose() == Purpose::Chat && (conversation.end != End::Lost || input.is_abrupt());
     check_data(
         &data,
         &expected_data(input, conversation),
-        may_lose || may_miss,
+        may_lose || may_be_unsubscribed,
     );
     check_pongs(&pongs, &conversation.pings, may_lose);
 }
 
-/// Inflates the frames, and checks that they are compressed as agreed.
+/// Returns the frames inflated, and checks that they were compressed as agreed.
 fn inflated(frames: Vec<ServerFrame>, terms: Terms) -> Vec<ServerFrame> {
     let mut inflater = terms.inflater();
     let mut inflated = |frame: ServerFrame| {
@@ -58,6 +61,8 @@ fn inflated(frames: Vec<ServerFrame>, terms: Terms) -> Vec<ServerFrame> {
             assert!(terms.deflate() && is_large);
             assert!(terms.keeps_context() || sent < frame.payload.len());
         } else {
+            // With a context a message is compressed even if it grows. Without a context the server
+            // may send it uncompressed.
             let is_compressed = is_large && frame.payload.len() <= MAX_COMPRESSED_ALONE;
             assert!(!(terms.keeps_context() && terms.deflate() && is_compressed));
         }
@@ -66,6 +71,7 @@ fn inflated(frames: Vec<ServerFrame>, terms: Terms) -> Vec<ServerFrame> {
     frames.into_iter().map(&mut inflated).collect()
 }
 
+/// Runs our client, and checks the messages that it returns and the frames that it sends.
 fn check_client(input: &Input, conversation: &Conversation) {
     let received = read_all(input);
     assert_eq!(received.messages, conversation.messages);
@@ -99,12 +105,14 @@ fn check_client(input: &Input, conversation: &Conversation) {
     let expected = match &conversation.end {
         End::ByPeer(payload) => Some(payload.clone()),
         End::InvalidCode(reason) => Some(answer_to_invalid_code(reason)),
-        // The code that reads sends the Close.
+        // After a protocol error fastwebsockets sends no Close. The caller of the read side does,
+        // which is not part of this run.
         _ => None,
     };
     assert!(answered.eq(expected));
 }
 
+/// Returns true for the two errors of which either may be reported (see [`End::InvalidOrTooBig`]).
 fn is_invalid_or_too_big(error: ProtocolError) -> bool {
     matches!(
         error,
@@ -117,6 +125,7 @@ fn answer_to_invalid_code(reason: &[u8]) -> Vec<u8> {
     [&1002u16.to_be_bytes()[..], reason].concat()
 }
 
+/// Returns the data frames that the server must send, uncompressed.
 fn expected_data(input: &Input, conversation: &Conversation) -> Vec<ServerFrame> {
     if input.purpose() == Purpose::EchoFrames {
         let frames = conversation.data.iter();
@@ -136,6 +145,7 @@ fn expected_data(input: &Input, conversation: &Conversation) -> Vec<ServerFrame>
         .collect()
 }
 
+/// Checks the data frames that were received. If `may_end_early`, the last ones may be missing.
 fn check_data(data: &[ServerFrame], expected: &[ServerFrame], may_end_early: bool) {
     let end = if may_end_early {
         data.len().min(expected.len())
@@ -145,8 +155,9 @@ fn check_data(data: &[ServerFrame], expected: &[ServerFrame], may_end_early: boo
     assert_eq!(data, &expected[..end]);
 }
 
-/// Checks that every Ping is answered, in order. If more than [`KEPT_PONGS`] may wait, only the
-/// latest must be answered.
+/// Checks that every Ping is answered, in the order of the Pings. If there are more than
+/// [`KEPT_PONGS`] Pings, the outbox may have replaced Pongs by later ones. Then only the last Ping
+/// must be answered. If `may_end_early`, the last Pongs may be missing.
 fn check_pongs(pongs: &[ServerFrame], pings: &[Vec<u8>], may_end_early: bool) {
     assert!(pongs.iter().all(|pong| pong.first == 0x8A), "{pongs:?}");
     if pings.len() <= KEPT_PONGS {
@@ -159,10 +170,11 @@ fn check_pongs(pongs: &[ServerFrame], pings: &[Vec<u8>], may_end_early: bool) {
         assert_eq!(payloads, pings[..end].iter().collect::<Vec<_>>());
         return;
     }
-    let mut left = pings.iter();
+    // Each Pong must answer a Ping that is later than the Ping of the previous Pong.
+    let mut later_pings = pings.iter();
     let mut in_order = pongs.iter();
     assert!(
-        in_order.all(|pong| left.any(|ping| *ping == pong.payload)),
+        in_order.all(|pong| later_pings.any(|ping| *ping == pong.payload)),
         "{pongs:?}"
     );
     let last = pongs.last().map(|pong| &pong.payload);
@@ -172,6 +184,8 @@ fn check_pongs(pongs: &[ServerFrame], pings: &[Vec<u8>], may_end_early: bool) {
     );
 }
 
+/// Checks the frames with the opcode of a Close that the server has sent: there must be the one
+/// that `end` calls for, or none.
 fn check_close(close: &[ServerFrame], end: &End) {
     let expected = match end {
         End::Lost => vec![],
@@ -192,13 +206,15 @@ fn check_close(close: &[ServerFrame], end: &End) {
     assert_eq!(sent, expected.iter().collect::<Vec<_>>());
 }
 
+/// Returns the payload of the Close that the server sends after this error.
 fn close_payload(error: ProtocolError) -> Vec<u8> {
     let reason = Disconnect::from(error).to_string();
     [&error.close_code().to_be_bytes()[..], reason.as_bytes()].concat()
 }
 
-/// Size of the largest message that the server compresses for a single connection.
+/// Size of the largest message that the server compresses in the context of a single connection, in
+/// bytes.
 const MAX_COMPRESSED_ALONE: usize = 64 * 1024;
 
-/// Number of Pongs that the outbox keeps of a flood.
+/// Largest number of Pongs that wait in the outbox. Each further Pong replaces the last one.
 const KEPT_PONGS: usize = 32;

@@ -1,8 +1,8 @@
-//! Messages through one compressor: a peer that inflates them with the oracle, within the agreed
-//! window, gets what was sent.
+//! Compresses messages with one compressor of the product, and checks that the oracle inflates each
+//! of them to the same message. The oracle has the window that was agreed on, as a peer would.
 //!
-//! The first byte of the input holds the window, and a flag for a context. A list of [`Parts`]
-//! follows.
+//! The lowest three bits of the input's first byte select the window. The next bit is set for a
+//! compressor with a context. The [`Parts`] of the messages follow.
 #![no_main]
 
 use framecast_fuzz::{inflate, parts::Parts};
@@ -43,9 +43,9 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Returns true for one byte many times, in a message that fits in the smallest window if that is
-/// used. Such a message must be compressed.
+/// Returns true if a message must be compressed: it is the same byte at least 16 times, and not
+/// more than 256 times if the window is the smallest.
 fn must_shrink(message: &[u8], window: WindowBits) -> bool {
-    let is_small = window != WindowBits::MIN || message.len() <= 256;
-    is_small && message.len() >= 16 && message.iter().all(|byte| *byte == message[0])
+    let fits = window != WindowBits::MIN || message.len() <= 256;
+    fits && message.len() >= 16 && message.iter().all(|byte| *byte == message[0])
 }

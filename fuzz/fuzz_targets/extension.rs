@@ -1,7 +1,9 @@
-//! `Sec-WebSocket-Extensions` against a strict reading of RFC 6455 §9.1 and RFC 7692 §7.1: the same
-//! headers are accepted and refused, and the answer fits the offer.
+//! Compares the server's parser of `Sec-WebSocket-Extensions` with a second one, which follows
+//! RFC 6455 §9.1 and RFC 7692 §7.1 strictly. Both must accept the same headers, and the server's
+//! answer must fit the offer.
 //!
-//! The lowest bit of the input's first byte allows a context. The lines of the header follow.
+//! The lowest bit of the input's first byte says whether the server may keep a compression context.
+//! The lines of the header follow, separated by line feeds.
 #![no_main]
 
 use framecast_fuzz::extensions::{Extension, Parameters, read};
@@ -22,6 +24,7 @@ fuzz_target!(|data: &[u8]| {
     check_client(&lines, extensions.as_deref());
 });
 
+/// Checks the server with the header as a client's offer.
 fn check_offer(lines: &[&[u8]], extensions: Option<&[Extension]>, may_keep_context: bool) {
     let accepted = accept(lines.iter().copied(), may_keep_context);
     let Some(offers) = extensions else {
@@ -44,7 +47,8 @@ fn check_offer(lines: &[&[u8]], extensions: Option<&[Extension]>, may_keep_conte
     }
 }
 
-/// Checks that the server's answer says what was agreed, and nothing that the offer does not allow.
+/// Checks that the server's answer says what was agreed, and has nothing that the offer does not
+/// allow.
 fn check_server_answer(agreement: Agreement, offer: Parameters) {
     let answer = agreement.answer();
     let extensions = read(&[answer.as_bytes()]).expect("the answer follows the grammar");
@@ -55,7 +59,7 @@ fn check_server_answer(agreement: Agreement, offer: Parameters) {
     let parameters = Parameters::of(extension).expect("its parameters are valid");
     let expected = Parameters {
         server_forgets: !agreement.keeps_context,
-        // We inflate every message without a context.
+        // The client must forget its context, because we inflate every message without one.
         client_forgets: true,
         server_window: offer.server_window,
         client_window: None,
@@ -68,7 +72,7 @@ fn check_server_answer(agreement: Agreement, offer: Parameters) {
     }
 }
 
-/// Checks our client with the same header as the answer to its offer.
+/// Checks our client with the header as a server's answer to its offer.
 fn check_client(lines: &[&[u8]], extensions: Option<&[Extension]>) {
     let agreement = agreed(lines.iter().copied());
     let Some(extensions) = extensions else {

@@ -1,5 +1,5 @@
-//! The frame encoder against a strict parser, which reads back the same frames. A close reason that
-//! is too long is cut between characters.
+//! Encodes frames as the server does, and checks that a strict parser returns the same frames. A
+//! close reason that is too long must be cut between characters.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -8,10 +8,11 @@ use framecast_fuzz::server_frame::ServerFrame;
 use framecast_wire::frame::{Frame, Kind};
 use libfuzzer_sys::fuzz_target;
 
+/// A frame to be encoded.
 #[derive(Arbitrary, Debug)]
 enum Sent<'a> {
     Binary(&'a [u8]),
-    /// The reason is repeated, so that it is often too long.
+    /// A Close whose reason is repeated `times` times, so that it is often too long.
     Close {
         code: u16,
         reason: &'a str,
@@ -22,7 +23,7 @@ enum Sent<'a> {
         is_final: bool,
         payload: &'a [u8],
     },
-    /// A binary message of this many bytes, which may be more than an input has.
+    /// A binary message of this many bytes (modulo 200,000), which is more than an input can hold.
     Large(u32),
     Text(&'a str),
 }
@@ -43,6 +44,7 @@ fuzz_target!(|frames: Vec<Sent<'_>>| {
     assert!(rest.is_empty());
 });
 
+/// Encodes a frame. Returns it, and the first byte and the payload that it must have.
 fn encode(sent: &Sent<'_>) -> (Frame, u8, Vec<u8>) {
     match *sent {
         Sent::Binary(payload) => (Frame::binary(payload), 0x82, payload.to_vec()),
@@ -74,6 +76,7 @@ fn encode(sent: &Sent<'_>) -> (Frame, u8, Vec<u8>) {
             let mut payload = code.to_be_bytes().to_vec();
             for character in reason.chars() {
                 let bytes = character.to_string().into_bytes();
+                // A control frame holds 125 bytes.
                 if payload.len() + bytes.len() > 125 {
                     break;
                 }

@@ -1,5 +1,5 @@
-//! Requests as bytes: the server accepts exactly those that are opening handshakes by a strict
-//! reading of RFC 6455 §4.2.1. A rejection is one line of JSON.
+//! Compares the server's check of opening handshakes with a second, strict one (RFC 6455 §4.2.1).
+//! Both must accept the same requests. A rejection must have one line of JSON.
 #![no_main]
 
 use framecast::internals;
@@ -18,6 +18,7 @@ fuzz_target!(|head: &[u8]| {
     };
     let target = request.uri().authority().map(ToString::to_string);
     let Some(is_handshake) = is_handshake(&parsed, target.as_deref()) else {
+        // The strict check does not decide. A rejection must still be well-formed.
         let _ = internals::chat(&request).map_err(response::check_rejection);
         return;
     };
@@ -29,6 +30,8 @@ fuzz_target!(|head: &[u8]| {
             topics
                 .iter()
                 .for_each(|topic| response::check_topic(topic.as_str()));
+            // If the query names no topic, not even an escaped one, the connection gets the default
+            // topic.
             if !query.contains("topic") && !query.contains('%') {
                 assert_eq!(topics[0].as_str(), "lobby");
             }
@@ -43,6 +46,8 @@ fuzz_target!(|head: &[u8]| {
     }
 });
 
+/// Converts the parsed request to the type that the server takes. Returns `None` if its parts do
+/// not fit that type.
 fn to_request(parsed: &httparse::Request<'_, '_>) -> Option<Request<()>> {
     let version = if parsed.version? == 1 {
         Version::HTTP_11
@@ -60,8 +65,10 @@ fn to_request(parsed: &httparse::Request<'_, '_>) -> Option<Request<()>> {
     request.body(()).ok()
 }
 
-/// Returns true for an opening handshake that comes from a program, or from a page of this server.
-/// Returns `None` if a host in it is not [`simple`].
+/// Returns true if the request is an opening handshake that the server must accept: it comes from a
+/// program, which sends no `Origin`, or from a page of this server. `target` is the authority in
+/// the request's target, if it has one. Returns `None` if a host in the request is not [`simple`],
+/// and this check cannot decide.
 fn is_handshake(request: &httparse::Request<'_, '_>, target: Option<&str>) -> Option<bool> {
     let values = |name: &str| -> Vec<&[u8]> {
         let named = request
@@ -76,20 +83,24 @@ fn is_handshake(request: &httparse::Request<'_, '_>, target: Option<&str>) -> Op
         tokens.any(|each| each.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     };
     let hosts = values("host").into_iter().map(Some);
-    let asked = hosts.chain([target.map(str::as_bytes)]).flatten();
-    let asked: Option<Vec<_>> = asked.map(simple).collect();
+    // The hosts that the request is for: `Host`, and behind it the authority of the target, which
+    // has precedence.
+    let own = hosts.chain([target.map(str::as_bytes)]).flatten();
+    let own: Option<Vec<_>> = own.map(simple).collect();
     let origins = values("origin").into_iter().map(|origin| {
-        let (port, own) = match origin.strip_prefix(b"http://") {
-            Some(own) => (80, own),
+        let (default_port, authority) = match origin.strip_prefix(b"http://") {
+            Some(authority) => (80, authority),
             None => (443, origin.strip_prefix(b"https://").unwrap_or_default()),
         };
-        simple(own).map(|(host, named)| (host, named.unwrap_or(port), port))
+        let parsed = simple(authority);
+        parsed.map(|(host, port)| (host, port.unwrap_or(default_port), default_port))
     });
     let origins: Option<Vec<_>> = origins.collect();
-    let (asked, origins) = (asked?, origins?);
-    let is_own = |(host, port, default): &(String, u16, u16)| {
-        let last = asked.last();
-        last.is_some_and(|(own, named)| own == host && named.unwrap_or(*default) == *port)
+    let (own, origins) = (own?, origins?);
+    let is_own = |(host, port, default_port): &(String, u16, u16)| {
+        own.last().is_some_and(|(own_host, own_port)| {
+            own_host == host && own_port.unwrap_or(*default_port) == *port
+        })
     };
     let is_handshake = request.method == Some("GET")
         && request.version == Some(1)
@@ -105,8 +116,8 @@ fn is_handshake(request: &httparse::Request<'_, '_>, target: Option<&str>) -> Op
     Some(is_handshake)
 }
 
-/// Returns the host, in lower case, and the port of an authority. Returns `None` if the host is not
-/// made of letters, digits, hyphens and dots alone.
+/// Returns the host of an authority, in lower case, and its port, if it has one. Returns `None` if
+/// the host has other characters than letters, digits, hyphens and dots.
 fn simple(authority: &[u8]) -> Option<(String, Option<u16>)> {
     let text = str::from_utf8(authority).ok()?.to_ascii_lowercase();
     let (host, port) = match text.split_once(':') {
@@ -121,7 +132,7 @@ fn simple(authority: &[u8]) -> Option<(String, Option<u16>)> {
     is_simple.then(|| (host.to_owned(), port))
 }
 
-/// Returns true for 16 bytes in base64.
+/// Returns true if `key` is 16 bytes in base64.
 fn is_key(key: &[u8]) -> bool {
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
     key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(is_digit)

@@ -1,6 +1,6 @@
-//! The hub against a naive model, with the shards' ticks in any order: a subscriber gets every
-//! message that is published to its topics after it subscribed, once, in the topic's order, without
-//! a gap. It gets nothing after it has unsubscribed.
+//! Compares the hub with a simple model of it, while the shards tick in any order. A subscriber
+//! must get every message that is published to its topics after it subscribed: once, in the order
+//! of the topic, and without a gap. After it has unsubscribed it must get nothing.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -17,8 +17,8 @@ enum Operation {
         connection: u8,
         topics: u8,
     },
-    /// A connection opens, with or without a user. The lower four bits of `topics` are the topics
-    /// that it subscribes to; the upper four are its compression, see [`terms`].
+    /// A connection opens, with or without a user. The lower four bits of `topics` say which topics
+    /// it subscribes to. The upper four say how its messages are compressed (see [`terms`]).
     Connect {
         shard: u8,
         user: Option<bool>,
@@ -36,7 +36,7 @@ enum Operation {
         topic: u8,
         user: bool,
     },
-    /// A shard drains its inbox.
+    /// A shard ticks once, and takes the items from its inbox.
     Tick {
         shard: u8,
     },
@@ -74,16 +74,20 @@ fuzz_target!(|operations: Vec<Operation>| {
     model.finish();
 });
 
-/// Returns the compression of a connection: none for 0, and else a window and whether the client
-/// forbids a context. The 16 values leave out one of the combinations.
+/// Returns the compression of a connection: none if `bits` are 0. Otherwise the lower three bits
+/// are the window, and the upper bit is set if the client forbids a context. One combination does
+/// not occur, because it would be 0: the largest window with a context.
 fn terms(bits: u8) -> Terms {
     let (window, forgets) = (bits & 0x07, bits >> 3);
     match bits {
         0 => Terms(0),
+        // 0x02 is compression, 0x40 a context that the server may keep (see the methods of
+        // `Terms`).
         _ => Terms(0x42 | window << 2 | forgets << 5),
     }
 }
 
+/// Returns the indices of the topics whose bits are set.
 fn indices(bits: u8) -> Vec<usize> {
     (0..TOPICS).filter(|index| bits >> index & 1 == 1).collect()
 }

@@ -1,5 +1,6 @@
-//! An outbox against a list, with a socket that takes few bytes, blocks or fails: whole frames come
-//! out in the order of the list, and the outbox knows its size.
+//! Compares an outbox with a simple model of it, a list of the bytes to be written, while its
+//! socket takes few bytes, blocks or fails. The outbox must write whole frames in the order of the
+//! list, and must count its own size correctly.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -22,6 +23,7 @@ fuzz_target!(|input: ([u8; 3], Vec<Operation>)| {
     let (writes, operations) = input;
     let mut model = Model::new(writes);
     for (number, operation) in operations.into_iter().enumerate() {
+        // Each operation has another letter, so that frames in the wrong order are noticed.
         let payload = |len: usize| vec![b'a' + (number % 26) as u8; len];
         match operation {
             Operation::AnswerClose => model.answer_close(),

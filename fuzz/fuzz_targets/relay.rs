@@ -1,6 +1,7 @@
-//! JSON from clients: messages to the relay, and the bodies of `POST /register` and `POST
-//! /publish`, lists included. Each is answered. What the server reads from an accepted one is what
-//! a plain JSON parser finds in it.
+//! Compares the server's parsers of JSON from clients with a plain JSON parser: those of messages
+//! to the relay, and of the bodies of `POST /register` and `POST /publish`, lists included. JSON
+//! that the server accepts must mean the same to both. JSON that it refuses must be answered with a
+//! well-formed error.
 #![no_main]
 
 use std::collections::HashSet;
@@ -22,12 +23,14 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
+/// Checks the relay's reaction to a message of this kind.
 fn check_message(kind: Kind, text: &str) {
     match internals::relay(kind, text.as_bytes()) {
         Ok(topics) => {
             assert_eq!(kind, Kind::Text);
             check_topics(&topics, &parsed(text.as_bytes())["topics"]);
-            // The server's list of topics in force is itself a valid request for them.
+            // The reply lists the topics in force. As a message, it would itself ask for these
+            // topics.
             let answer = payload(internals::topics_in_force(&topics).as_bytes());
             assert!(!answer.contains(&b'\n'));
             assert_eq!(internals::relay(Kind::Text, &answer), Ok(topics));
@@ -39,12 +42,14 @@ fn check_message(kind: Kind, text: &str) {
     }
 }
 
+/// Checks the server's parser of the body of a `POST /register`.
 fn check_register(body: &[u8]) {
     match internals::register_request(body) {
         Ok((user, topics)) => {
             let body = parsed(body);
             check_user(&user, &body["user_id"]);
             match &body["topics"] {
+                // The default topic.
                 Value::Null => {
                     assert_eq!(topics, [TopicName::new("cats").expect("a valid name")]);
                 }
@@ -55,6 +60,7 @@ fn check_register(body: &[u8]) {
     }
 }
 
+/// Checks the server's parser of the body of a `POST /publish`.
 fn check_publish(body: &[u8]) {
     const LIMIT_BYTES: usize = 200;
     match internals::publish_request(body, LIMIT_BYTES) {
@@ -141,7 +147,7 @@ fn check_base64(payload: &[u8], value: &Value) {
     assert_eq!(*value, encoded);
 }
 
-/// Parses what the server accepted as plain JSON.
+/// Parses JSON that the server has accepted, with the plain parser. It must be an object.
 fn parsed(json: &[u8]) -> Value {
     let value: Value = serde_json::from_slice(json).expect("the server accepts only JSON");
     assert!(value.is_object());
@@ -155,6 +161,7 @@ fn payload(mut wire: &[u8]) -> Vec<u8> {
     frame.payload
 }
 
+/// Checks that `user` is the user that the JSON names: a string, or a number.
 fn check_user(user: &str, value: &Value) {
     match value {
         Value::String(name) => {
@@ -166,7 +173,7 @@ fn check_user(user: &str, value: &Value) {
     }
 }
 
-/// Checks that the topics are those of `named`, each once, in their order.
+/// Checks that `topics` are the names in the list `named`, in the same order, each once.
 fn check_topics(topics: &[TopicName], named: &Value) {
     let mut seen = HashSet::new();
     let named = named.as_array().expect("a list").iter();

@@ -1,6 +1,6 @@
-//! The same bytes through our connection, or our client, and through tungstenite: the same
-//! messages, and the same end, with [exceptions](may_differ). Without compression, which
-//! tungstenite lacks.
+//! Compares a connection of our server, or of our client, with tungstenite. From the same bytes
+//! both must read the same messages and the same end, with some [exceptions](may_differ). There is
+//! no compression, which tungstenite lacks.
 #![no_main]
 
 use std::io::{self, Cursor, Read, Write};
@@ -19,9 +19,10 @@ use tungstenite::{
     protocol::{Role as TheirRole, WebSocketConfig},
 };
 
-/// A message: the first byte that it has as a single frame, and its payload.
+/// A message as it would be in a single frame: the first byte of the frame, and the payload.
 type Received = (u8, Vec<u8>);
 
+/// The way in which the connection ends: without a Close, by a Close of the peer, or by an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Lost,
@@ -44,7 +45,8 @@ fuzz_target!(|data: &[u8]| {
         Role::Client => read_by_client(&input),
         Role::Server => echoed(&input),
     };
-    // The `connection` target checks that our end is the oracle's.
+    // The target `connection` checks that our end is that of the oracle, so the oracle's is used
+    // here.
     let end = decode(&input.wire, rules)
         .conversation(rules.limits.message_bytes)
         .end;
@@ -63,12 +65,14 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!((ours, our_end), (theirs, their_end), "{end:?}");
 });
 
+/// Returns the messages that our server echoes.
 fn echoed(input: &Input) -> Vec<Received> {
     let frames = serve(input).into_iter();
     let data = frames.filter(|frame| !frame.is_control());
     data.map(|frame| (frame.first, frame.payload)).collect()
 }
 
+/// Returns the messages that our client reads.
 fn read_by_client(input: &Input) -> Vec<Received> {
     let messages = read_all(input).messages.into_iter();
     let first = |kind| if kind == Kind::Text { 0x81 } else { 0x82 };
@@ -77,7 +81,8 @@ fn read_by_client(input: &Input) -> Vec<Received> {
         .collect()
 }
 
-/// Returns true if tungstenite 0.30 may read on after our end, or end differently.
+/// Returns true if tungstenite 0.30 may read on where we end the connection, or may end it in
+/// another way.
 fn may_differ(ours: &conversation::End, theirs: End) -> bool {
     match ours {
         // tungstenite answers with 1002, too, but reports a normal end.
@@ -87,14 +92,15 @@ fn may_differ(ours: &conversation::End, theirs: End) -> bool {
             ProtocolError::LengthEncoding => true,
             // tungstenite has no such limit.
             ProtocolError::TooManyFragments => true,
-            // tungstenite checks a frame when it is whole. We report an error on the byte that
-            // causes it, after which the stream may end.
+            // tungstenite checks a frame when the frame is whole. We report an error at the byte
+            // that causes it. If the stream ends behind that byte, tungstenite finds no error.
             _ => theirs == End::Lost,
         },
         _ => false,
     }
 }
 
+/// Returns the messages and the end that tungstenite reads.
 fn tungstenite(input: &Input) -> (Vec<Received>, End) {
     let limit = Some(input.rules().limits.message_bytes);
     let config = WebSocketConfig::default()
@@ -128,7 +134,7 @@ fn tungstenite(input: &Input) -> (Vec<Received>, End) {
     (messages, end)
 }
 
-/// A socket whose reads follow the script, and whose writes take everything.
+/// A socket whose reads follow the script of the input, and whose writes take everything.
 struct Stream<'a> {
     sends: Cursor<&'a Vec<u8>>,
     reads: Script<4>,

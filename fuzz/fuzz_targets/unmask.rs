@@ -1,5 +1,6 @@
-//! fastwebsockets' unmasking against a loop over bytes, at any alignment, and in pieces with a
-//! rotated key as in the validator. It has the only unsafe code that a message passes through.
+//! Compares fastwebsockets' unmasking with a simple loop over the bytes. The payload begins at any
+//! alignment. It is unmasked whole, and in two pieces with a rotated key, as the validator does it.
+//! This function of fastwebsockets is the only unsafe code that a message passes through.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,6 +12,7 @@ fuzz_target!(|input: (u8, u16, [u8; 4], &[u8])| {
         .zip(key.iter().cycle())
         .map(|(byte, key)| byte ^ key)
         .collect();
+    // The bytes 0xEE around the payload must not change.
     let offset = usize::from(offset % 64);
     let mut buffer = vec![0xEE; offset];
     buffer.extend(payload);

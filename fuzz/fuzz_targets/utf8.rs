@@ -1,5 +1,6 @@
-//! Text that is checked while it arrives, in fragments cut anywhere: it is refused on the first
-//! byte after which it cannot become valid any more, or at its end.
+//! Compares the validator with a naive check of UTF-8, on texts that are cut into fragments
+//! anywhere. The validator must refuse a text at the first byte after which it cannot become valid
+//! any more, or at the end of the text.
 #![no_main]
 
 use std::collections::VecDeque;
@@ -29,20 +30,23 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(bytes_taken(*cuts, text), bytes_valid(text));
 });
 
-/// Returns the number of bytes that a naive check accepts, or `None` if the text is valid.
+/// Returns the result of a naive check: the number of bytes before the byte at which the text must
+/// be refused, or `None` if the text is valid.
 fn bytes_valid(text: &[u8]) -> Option<usize> {
     let error = str::from_utf8(text).err()?;
     if error.error_len().is_none() {
+        // The text ends inside a code point, so it must be refused at its end.
         return Some(text.len());
     }
-    let is_hopeless = |&len: &usize| {
-        str::from_utf8(&text[..=len]).is_err_and(|error| error.error_len().is_some())
+    let is_first_wrong = |&index: &usize| {
+        str::from_utf8(&text[..=index]).is_err_and(|error| error.error_len().is_some())
     };
-    (error.valid_up_to()..text.len()).find(is_hopeless)
+    (error.valid_up_to()..text.len()).find(is_first_wrong)
 }
 
-/// Returns the number of bytes that the validator accepts, fed one by one, or `None` if the text is
-/// valid.
+/// Feeds the text to the validator byte by byte, in fragments whose lengths are the `cuts`, one
+/// after the other and again from the first. Returns the number of bytes before the byte at which
+/// the validator refuses the text, or `None` if it is accepted.
 fn bytes_taken(cuts: [u8; 4], text: &[u8]) -> Option<usize> {
     let mut validator = Validator::new(RULES);
     let (mut rest, mut first) = (text, 0x01);
@@ -56,8 +60,8 @@ fn bytes_taken(cuts: [u8; 4], text: &[u8]) -> Option<usize> {
             if let Err(found) = validated {
                 assert_eq!(found.error, ProtocolError::InvalidUtf8);
                 let taken = text.len() - rest.len() + index.saturating_sub(header.len());
-                // If the text ends inside a code point, the error comes on its last byte, which the
-                // naive check accepts.
+                // If the text ends inside a code point, the validator refuses its last byte, which
+                // the naive check counts as accepted.
                 let is_cut = taken + 1 == text.len() && bytes_valid(text) == Some(text.len());
                 return Some(taken + usize::from(is_cut));
             }

@@ -1,5 +1,5 @@
-//! The validator against the oracle: however the bytes are split, the verdict, the kinds of
-//! messages and the rewritten bytes are the same.
+//! Compares the validator with the oracle. However the bytes are split, both must find the same
+//! error and the same infos of messages, and the validator must rewrite the bytes as it should.
 #![no_main]
 
 use std::collections::VecDeque;
@@ -29,20 +29,22 @@ fuzz_target!(|data: &[u8]| {
     if wire.len() < 1000 {
         verdicts.push(validated(wire, rules, || 1));
     }
-    let shown = shown(wire, &decoded);
+    let rewritten = rewritten(wire, &decoded);
     for validated in verdicts {
-        check(&validated, wire.len(), &decoded, &shown);
+        check(&validated, wire.len(), &decoded, &rewritten);
     }
 });
 
+/// The result of the validator.
 struct Validated {
     error: Option<ProtocolError>,
     infos: Vec<MessageInfo>,
-    /// The rewritten bytes before an error.
+    /// The rewritten bytes, up to the error.
     passed: Vec<u8>,
     is_between_messages: bool,
 }
 
+/// Validates `wire` in pieces. `next_len` returns the greatest size of the next piece, in bytes.
 fn validated(wire: &[u8], rules: Rules, mut next_len: impl FnMut() -> usize) -> Validated {
     let mut validator = Validator::new(rules);
     let (mut infos, mut passed, mut error) = (VecDeque::new(), Vec::new(), None);
@@ -66,33 +68,35 @@ fn validated(wire: &[u8], rules: Rules, mut next_len: impl FnMut() -> usize) -> 
     }
 }
 
-fn check(validated: &Validated, len: usize, decoded: &Decoded, shown: &[u8]) {
+/// Compares the result of the validator with that of the oracle. `len` is the number of bytes on
+/// the wire. `rewritten` are the whole frames before the error, as the validator must rewrite them.
+fn check(validated: &Validated, len: usize, decoded: &Decoded, rewritten: &[u8]) {
     assert_eq!(validated.error, decoded.error);
     assert_eq!(validated.infos, decoded.infos);
     assert!(
-        validated.passed.starts_with(shown),
+        validated.passed.starts_with(rewritten),
         "the whole frames before the error pass"
     );
     if decoded.error.is_some() {
         assert!(validated.passed.len() < len, "the error does not pass");
     } else {
         assert_eq!(validated.passed.len(), len);
-        let is_between = shown.len() == len && !decoded.is_inside_message;
+        let is_between = rewritten.len() == len && !decoded.is_inside_message;
         assert_eq!(validated.is_between_messages, is_between);
     }
 }
 
-/// Returns the whole frames as the validator must rewrite them for fastwebsockets: the payload
-/// unmasked, the key unchanged, every message binary and not compressed.
-fn shown(wire: &[u8], decoded: &Decoded) -> Vec<u8> {
-    let mut shown = Vec::new();
+/// Returns the whole frames before the error as the validator must rewrite them for fastwebsockets:
+/// the payload unmasked, the key unchanged, and every message binary and not marked as compressed.
+fn rewritten(wire: &[u8], decoded: &Decoded) -> Vec<u8> {
+    let mut rewritten = Vec::new();
     for frame in &decoded.frames {
-        let at = shown.len();
-        shown.extend(&wire[at..][..frame.header_len]);
-        shown.extend(&frame.payload);
+        let at = rewritten.len();
+        rewritten.extend(&wire[at..][..frame.header_len]);
+        rewritten.extend(&frame.payload);
         if matches!(frame.opcode(), 1 | 2) {
-            shown[at] = frame.first & 0x80 | 0x02;
+            rewritten[at] = frame.first & 0x80 | 0x02;
         }
     }
-    shown
+    rewritten
 }

@@ -1,4 +1,5 @@
-//! The read side of our client, set up as in the product, against a scripted peer.
+//! Runs the read side of our client with a scripted peer. The read side is set up as in the
+//! product.
 
 use std::{
     cell::RefCell,
@@ -24,16 +25,16 @@ use crate::{
     server_frame::ServerFrame,
 };
 
-/// Everything that a client received, and its answers.
+/// The result of a run: everything that our client received, and its answers.
 #[derive(Debug)]
 pub struct Received {
     pub messages: Vec<(Kind, Vec<u8>)>,
-    /// The client's Pongs and its answer to a Close, unmasked.
+    /// The Pongs of our client and its answer to a Close, unmasked.
     pub answers: Vec<ServerFrame>,
     pub end: End,
 }
 
-/// Event that ended the reading.
+/// The event after which our client reads nothing more.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
     Close,
@@ -41,11 +42,11 @@ pub enum End {
     ProtocolError(ProtocolError),
 }
 
-/// Runs our client on the bytes that the server sends in `input`.
+/// Runs our client until it ends. It reads the bytes of `input`, which a server sends.
 ///
 /// # Panics
 ///
-/// If the client is pending and waits neither to read nor to write.
+/// If the client is pending and has stored no waker with its socket.
 pub fn read_all(input: &Input) -> Received {
     let peer = Peer::new(input.wire.clone(), input.reads(), input.writes());
     let mut reading = pin!(read(peer.clone(), input.rules()));
@@ -63,6 +64,7 @@ pub fn read_all(input: &Input) -> Received {
     }
 }
 
+/// Reads messages with our client's read side until the connection ends.
 async fn read(peer: Peer, rules: Rules) -> Received {
     let infos = MessageInfos::default();
     let answers = RefCell::new(Vec::new());

@@ -1,4 +1,4 @@
-//! A connection of the server, from its task to its outbox, against a scripted peer.
+//! Runs a connection of the server, from reading to its outbox, with a scripted peer.
 
 use std::{
     future::Future,
@@ -28,10 +28,11 @@ use crate::{
 ///
 /// If the connection is pending and nothing can wake it: a wake-up was lost.
 pub fn serve(input: &Input) -> Vec<ServerFrame> {
-    // The closing handshake needs a timer for its deadline, which is never reached.
+    // The closing handshake needs a timer for its timeout, which is never reached.
     let runtime = RUNTIME.with(|runtime| runtime.handle().clone());
     let _entered = runtime.enter();
     let shards = Shards::new(&config(input));
+    // The first bytes may arrive together with the request, before the connection begins.
     let (leftover, rest) = input.wire.split_at(input.leftover());
     let peer = Peer::new(rest.to_vec(), input.reads(), input.writes());
     if input.is_abrupt() {
@@ -58,8 +59,8 @@ pub fn serve(input: &Input) -> Vec<ServerFrame> {
     }
 }
 
-/// Polls a connection each time it is woken, until it is over. Returns all frames that the peer
-/// received.
+/// Polls the task of a connection each time it is woken, until it completes. Returns all frames
+/// that the peer received.
 fn drive(task: impl Future<Output = ()>, shards: &Shards, peer: &Peer) -> Vec<ServerFrame> {
     let mut task = pin!(task);
     let woken = Arc::new(WakeFlag(AtomicBool::new(true)));
@@ -78,6 +79,9 @@ fn drive(task: impl Future<Output = ()>, shards: &Shards, peer: &Peer) -> Vec<Se
                 return ServerFrame::all(&peer.received_after(0));
             }
         }
+        // The connection waits for its socket. If all bytes of the peer are read and no write is
+        // pending, the peer ends its stream. Otherwise a read or write that the script has blocked
+        // may go on now.
         if peer.is_idle() {
             peer.hang_up();
         }
@@ -85,6 +89,7 @@ fn drive(task: impl Future<Output = ()>, shards: &Shards, peer: &Peer) -> Vec<Se
     }
 }
 
+/// Returns the configuration of the server that `input` describes.
 fn config(input: &Input) -> HubConfig {
     let mut config = crate::config(1);
     let MessageLimits {
@@ -99,7 +104,7 @@ fn config(input: &Input) -> HubConfig {
     config
 }
 
-/// Waker that records that it was called.
+/// A waker that sets this flag when it is called.
 struct WakeFlag(AtomicBool);
 
 impl Wake for WakeFlag {
@@ -108,6 +113,7 @@ impl Wake for WakeFlag {
     }
 }
 
+// The runtime whose timer the closing handshake uses. Nothing is spawned on it.
 thread_local! {
     static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

@@ -1,4 +1,5 @@
-//! Turns the frames of a peer into messages, and the end of the connection.
+//! The second half of the oracle: turns the frames that a peer sent into messages, Pings, and the
+//! event that ends the connection.
 
 use framecast_wire::{frame::Kind, protocol_error::ProtocolError, validator::MessageInfo};
 
@@ -17,24 +18,24 @@ pub struct Conversation {
     pub end: End,
 }
 
-/// Event that ends the connection.
+/// The event that ends the connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum End {
-    /// The stream ends.
+    /// The stream ends without a Close.
     #[default]
     Lost,
-    /// A Close with this payload, which must be echoed.
+    /// The peer sends a Close with this payload, which must be sent back.
     ByPeer(Vec<u8>),
     ProtocolError(ProtocolError),
-    /// A compressed message that is both too big and invalid: either error may be reported.
+    /// A compressed message is both too big and invalid. Either error may be reported.
     InvalidOrTooBig,
-    /// A Close whose code must not be sent, with the reason after the code.
+    /// The peer sends a Close whose code must not be sent. This is the reason behind the code.
     InvalidCode(Vec<u8>),
 }
 
 impl Decoded {
-    /// Returns the messages and the end, for a server or client that takes messages of up to
-    /// `limit` bytes.
+    /// Returns the conversation as a server or a client must understand it if it takes messages of
+    /// up to `limit` bytes.
     pub fn conversation(self, limit: usize) -> Conversation {
         let mut conversation = Conversation::default();
         let mut message: Option<Vec<u8>> = None;
@@ -69,7 +70,8 @@ impl Decoded {
     }
 }
 
-/// Inflates a message, if it is compressed.
+/// Returns the message that was received as `payload`, inflated if it is compressed. Returns the
+/// end of the connection if the message is invalid or too big.
 fn opened(info: MessageInfo, payload: Vec<u8>, limit: usize) -> Result<Vec<u8>, End> {
     if !info.is_deflated {
         return Ok(payload);
@@ -84,6 +86,7 @@ fn opened(info: MessageInfo, payload: Vec<u8>, limit: usize) -> Result<Vec<u8>, 
     Ok(payload)
 }
 
+/// Returns the event that a Close with this payload is.
 fn on_close(payload: Vec<u8>) -> End {
     let [a, b, reason @ ..] = &payload[..] else {
         return match payload.len() {
@@ -94,7 +97,7 @@ fn on_close(payload: Vec<u8>) -> End {
     if str::from_utf8(reason).is_err() {
         return End::ProtocolError(ProtocolError::InvalidUtf8);
     }
-    // 1014 may be sent, too, since 2018, but fastwebsockets refuses it.
+    // Since 2018, 1014 may be sent, too. But fastwebsockets refuses it.
     match u16::from_be_bytes([*a, *b]) {
         1000..=1003 | 1007..=1013 | 3000..=4999 => End::ByPeer(payload),
         _ => End::InvalidCode(reason.to_vec()),

@@ -1,4 +1,4 @@
-//! Compresses with miniz_oxide, as a peer with another compressor might.
+//! Compresses messages with miniz_oxide, as a peer may whose compressor is not ours.
 
 use miniz_oxide::{
     MZFlush, MZStatus,

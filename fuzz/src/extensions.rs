@@ -1,23 +1,29 @@
-//! Oracle for `Sec-WebSocket-Extensions`: splits the header into words, then parses the words
-//! (RFC 6455 §9.1, RFC 7692 §7.1).
+//! The oracle for `Sec-WebSocket-Extensions`. It first splits the header into words, and then
+//! parses the words (RFC 6455 §9.1, RFC 7692 §7.1).
 
-/// An element of the list, with its parameters.
+/// An element of the header's list: an extension with its parameters.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Extension {
     pub name: Vec<u8>,
+    /// Name and value of each parameter.
     pub parameters: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 /// The parameters of permessage-deflate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parameters {
+    /// `server_no_context_takeover`.
     pub server_forgets: bool,
+    /// `client_no_context_takeover`.
     pub client_forgets: bool,
+    /// The value of `server_max_window_bits`.
     pub server_window: Option<u8>,
-    /// `None` if the parameter is absent, `Some(None)` if it has no value.
+    /// `client_max_window_bits`: `None` if the parameter is absent, `Some(None)` if it has no
+    /// value.
     pub client_window: Option<Option<u8>>,
 }
 
+/// A word of the header.
 #[derive(Debug, PartialEq, Eq)]
 enum Word {
     Token(Vec<u8>),
@@ -26,10 +32,11 @@ enum Word {
     Separator(u8),
 }
 
-/// The server's limit on elements, empty ones included.
+/// Largest number of elements that the server accepts in a header, empty ones included.
 const MAX_ELEMENTS: usize = 64;
 
-/// Returns the elements of all lines, or `None` if the header does not follow the grammar.
+/// Returns the elements of all lines that are not empty, or `None` if the header does not follow
+/// the grammar.
 pub fn read(lines: &[&[u8]]) -> Option<Vec<Extension>> {
     let lines: Option<Vec<Vec<Word>>> = lines.iter().map(|line| words(line)).collect();
     let lines = lines?;
@@ -44,6 +51,7 @@ pub fn read(lines: &[&[u8]]) -> Option<Vec<Extension>> {
     (lines.is_empty() || !extensions.is_empty()).then_some(extensions)
 }
 
+/// Splits a line into words. Returns `None` if it has a byte that belongs to no word.
 fn words(line: &[u8]) -> Option<Vec<Word>> {
     let mut words = Vec::new();
     let mut bytes = line.iter().copied().peekable();
@@ -76,6 +84,7 @@ fn words(line: &[u8]) -> Option<Vec<Word>> {
     Some(words)
 }
 
+/// Parses an element of the list. Returns `None` if it does not follow the grammar.
 fn extension(words: &[Word]) -> Option<Extension> {
     let mut parts = words.split(|word| *word == Word::Separator(b';'));
     let Some([Word::Token(name)]) = parts.next() else {
@@ -96,7 +105,8 @@ fn extension(words: &[Word]) -> Option<Extension> {
     })
 }
 
-/// Returns true for a visible character that is not a delimiter (RFC 9110 §5.6.2).
+/// Returns true if a token may have this byte: a visible character that is not a delimiter (RFC
+/// 9110 §5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&byte)
 }

@@ -1,4 +1,4 @@
-//! The hub, next to a naive model of it: a list of all publications.
+//! Runs the hub beside a naive model of it: a list of all publications.
 //!
 //! The router orders the publications of a topic. A connection must get every publication that is
 //! published after it subscribed. It may also get earlier ones that are still on their way to its
@@ -21,9 +21,12 @@ use crate::{
     server_frame::ServerFrame,
 };
 
+/// Number of the hub's shards.
 pub const SHARDS: usize = 3;
+/// Number of topics.
 pub const TOPICS: usize = 4;
 
+/// The hub, and the model of it. Each method does the same with both.
 pub struct Model {
     shards: Shards,
     topics: Vec<TopicName>,
@@ -33,27 +36,35 @@ pub struct Model {
 
 /// A published message. Its number is its index in [`Model::messages`].
 struct Message {
+    /// Indices into [`Model::topics`].
     topics: Vec<usize>,
-    /// The user that it is for. `None` if it is for all subscribers.
+    /// The user that the message is for. `None` if it is for all subscribers.
     user: Option<usize>,
-    /// Number of connections that have received it.
+    /// Number of connections that have received the message.
     recipients: usize,
-    /// Receives the hub's count of recipients.
+    /// The channel by which the hub reports its own count of recipients. Only for a message to one
+    /// user.
     receipt: Option<oneshot::Receiver<usize>>,
 }
 
+/// A connection, with the messages that the model expects for it. Topics are indices into
+/// [`Model::topics`], messages are their numbers.
 struct Connection {
     handle: Handle,
     peer: Peer,
     inflater: Inflater,
     user: Option<usize>,
-    /// The subscribed topics, each with the number of the first message after the subscription.
+    /// The subscribed topics, each with the number that the next message had when the connection
+    /// subscribed.
     subscriptions: BTreeMap<usize, usize>,
-    /// The last message received by each topic.
+    /// For each topic, the last message that was delivered because of it.
     last: BTreeMap<usize, usize>,
-    /// The messages that may still arrive, each with the topics by which it may.
+    /// The messages that may still arrive, each with those of its topics because of which it may be
+    /// delivered. A message without such topics must not arrive.
     outstanding: BTreeMap<usize, BTreeSet<usize>>,
+    /// The messages that have arrived.
     received: BTreeSet<usize>,
+    /// Number of bytes from the peer's socket that are checked already.
     read_bytes: usize,
 }
 
@@ -61,7 +72,8 @@ impl Model {
     pub fn new() -> Self {
         let mut config = config(SHARDS);
         config.deflate.enabled = true;
-        // Enough for all: whether a connection has a context depends on its terms alone.
+        // Enough compression contexts for all connections, so that only the terms of a connection
+        // decide whether it has one.
         config.deflate.contexts = 1 << 16;
         let shards = Shards::new(&config);
         let name = |topic: usize| TopicName::new(&topic.to_string()).expect("a valid name");
@@ -73,6 +85,7 @@ impl Model {
         }
     }
 
+    /// Opens a connection of a user, or of nobody, and subscribes it to `topics`.
     pub fn connect(&mut self, shard: usize, user: Option<usize>, terms: Terms, topics: &[usize]) {
         let peer = Peer::new(Vec::new(), Script::new([0; 4], 1), Script::new([255; 3], 1));
         let name = user.map(|user| user.to_string());
@@ -94,8 +107,8 @@ impl Model {
         self.set_topics(self.connections.len() - 1, topics);
     }
 
-    /// Changes the topics of a connection that belongs to a user. Other connections cannot change
-    /// theirs.
+    /// Changes the topics of a connection, if it belongs to a user. Other connections cannot change
+    /// their topics.
     pub fn change_topics(&mut self, connection: u8, topics: &[usize]) {
         if let Some(index) = self.pick(connection)
             && self.connections[index].user.is_some()
@@ -104,6 +117,7 @@ impl Model {
         }
     }
 
+    /// Changes the topics of connection `index`, in the hub and in the model.
     fn set_topics(&mut self, index: usize, topics: &[usize]) {
         let connection = &mut self.connections[index];
         connection.check_received(&mut self.messages);
@@ -112,8 +126,8 @@ impl Model {
             .subscriptions
             .retain(|topic, _| topics.contains(topic));
         connection.last.retain(|topic, _| topics.contains(topic));
-        for by in connection.outstanding.values_mut() {
-            by.retain(|topic| topics.contains(topic));
+        for topics_of_message in connection.outstanding.values_mut() {
+            topics_of_message.retain(|topic| topics.contains(topic));
         }
         let now = self.messages.len();
         for &topic in topics {
@@ -121,6 +135,8 @@ impl Model {
                 continue;
             }
             connection.subscriptions.insert(topic, now);
+            // Earlier messages to the topic may still be on their way to the shard, and may then
+            // arrive.
             for (number, message) in self.messages.iter().enumerate() {
                 let is_new =
                     !connection.received.contains(&number) && message.is_for(connection.user);
@@ -135,6 +151,7 @@ impl Model {
         }
     }
 
+    /// Has a connection publish the next message.
     pub fn publish(&mut self, connection: u8, topics: &[usize]) {
         if let Some(index) = self.pick(connection) {
             let message = Published::binary(&message(self.messages.len()));
@@ -144,6 +161,7 @@ impl Model {
         }
     }
 
+    /// Publishes the next message to the connections of a user, as `POST /publish` does.
     pub fn publish_to_user(&mut self, topic: usize, user: usize) {
         let message = Published::binary(&message(self.messages.len()));
         let name = self.topics[topic].clone();
@@ -151,6 +169,7 @@ impl Model {
         self.record(&[topic], Some(user), Some(receipt));
     }
 
+    /// Records in the model that the next message was published.
     fn record(
         &mut self,
         topics: &[usize],
@@ -164,22 +183,24 @@ impl Model {
             receipt,
         };
         for connection in &mut self.connections {
-            let by = topics
+            let subscribed = topics
                 .iter()
                 .filter(|topic| connection.subscriptions.contains_key(topic));
             if message.is_for(connection.user) {
                 connection
                     .outstanding
-                    .insert(self.messages.len(), by.copied().collect());
+                    .insert(self.messages.len(), subscribed.copied().collect());
             }
         }
         self.messages.push(message);
     }
 
+    /// Lets a shard tick once.
     pub fn tick(&mut self, shard: usize) {
         self.shards.tick(shard);
     }
 
+    /// Closes a connection, after checking the messages that it has received.
     pub fn disconnect(&mut self, connection: u8) {
         if let Some(index) = self.pick(connection) {
             self.connections[index].check_received(&mut self.messages);
@@ -187,7 +208,8 @@ impl Model {
         }
     }
 
-    /// Delivers everything, and checks that no connection misses a message that it must get.
+    /// Delivers everything that is under way, and checks that no connection misses a message that
+    /// it must get.
     ///
     /// # Panics
     ///
@@ -198,17 +220,22 @@ impl Model {
         }
         for connection in &mut self.connections {
             connection.check_received(&mut self.messages);
-            for (&number, by) in &connection.outstanding {
-                let must_come = |topic: &usize| {
+            for (&number, topics) in &connection.outstanding {
+                // A message must arrive if it was published after the connection had subscribed, or
+                // after another message of the topic that has arrived.
+                let must_arrive = |topic: &usize| {
                     let last = connection.last.get(topic);
                     let since = connection.subscriptions[topic];
                     number >= since || last.is_some_and(|&last| number > last)
                 };
                 let only = connection.delivering_topic(number, &self.messages[number]);
-                let by = by
+                let topics = topics
                     .iter()
                     .filter(|topic| only.is_none_or(|only| only == **topic));
-                assert!(!by.clone().any(must_come), "{number} is missing by {by:?}");
+                assert!(
+                    !topics.clone().any(must_arrive),
+                    "{number} is missing, because of {topics:?}"
+                );
             }
         }
         for message in &mut self.messages {
@@ -218,13 +245,15 @@ impl Model {
         }
     }
 
-    /// Returns the index of a connection, or `None` if there is none.
+    /// Returns the index of the connection that this number of an operation selects, or `None` if
+    /// there are no connections.
     fn pick(&self, connection: u8) -> Option<usize> {
         usize::from(connection).checked_rem(self.connections.len())
     }
 }
 
 impl Message {
+    /// Returns true if the message is for connections of this user, or of nobody.
     fn is_for(&self, user: Option<usize>) -> bool {
         self.user.is_none() || self.user == user
     }
@@ -242,8 +271,8 @@ impl Connection {
             let number = number.expect("a message ends with its number") as usize;
             assert_eq!(payload, message(number));
             assert!(self.received.insert(number), "{number} came twice");
-            let by = self.outstanding.remove(&number).unwrap_or_default();
-            assert!(!by.is_empty(), "{number} was for other connections");
+            let topics = self.outstanding.remove(&number).unwrap_or_default();
+            assert!(!topics.is_empty(), "{number} was for other connections");
             messages[number].recipients += 1;
             if let Some(topic) = self.delivering_topic(number, &messages[number]) {
                 self.check_order(topic, number, messages);
@@ -251,9 +280,10 @@ impl Connection {
         }
     }
 
-    /// Returns the topic by which a message is delivered, if the model knows it. A connection that
-    /// cannot change its topics gets a message to several topics by the first of them that it had
-    /// subscribed to when the message was published.
+    /// Returns the topic because of which a message is delivered to this connection, or `None` if
+    /// the model does not know. A message to several topics is delivered only once. If the
+    /// connection cannot change its topics, it is delivered because of the first of these topics
+    /// that the connection has subscribed to, provided that it was published after that.
     fn delivering_topic(&self, number: usize, message: &Message) -> Option<usize> {
         match (&message.topics[..], self.user) {
             ([topic], _) => Some(*topic),
@@ -265,11 +295,11 @@ impl Connection {
         }
     }
 
-    /// Checks that a message is the next one by its topic.
+    /// Checks that `number` is the next message that is delivered because of this topic.
     ///
     /// # Panics
     ///
-    /// If another message had to come between the last one by this topic and this one.
+    /// If another message should have arrived between this one and the last one of the topic.
     fn check_order(&mut self, topic: usize, number: usize, messages: &[Message]) {
         let last = self.last.insert(topic, number);
         assert!(last < Some(number), "{number} came after {last:?}");
@@ -294,12 +324,14 @@ impl Default for Model {
     }
 }
 
+/// Returns the names of the topics with these indices.
 fn names(of: &[TopicName], indices: &[usize]) -> Vec<TopicName> {
     indices.iter().map(|&index| of[index].clone()).collect()
 }
 
-/// Returns the payload of a message. Some payloads are worth compressing, and repeat themselves at
-/// a distance that is larger than some windows.
+/// Returns the payload of a message. It is `distance` pseudorandom bytes, the same bytes again, and
+/// the number of the message. Some payloads are large enough to be compressed, and some distances,
+/// of up to 1,177 bytes, are larger than the smaller windows.
 fn message(number: usize) -> Vec<u8> {
     let distance = number % 4 * 30 + 37 * (7 * number % 32);
     let half: Vec<u8> = noise(number as u8).take(distance).collect();

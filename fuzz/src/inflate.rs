@@ -1,5 +1,6 @@
-//! Oracle for inflating, simple instead of fast: it reads bit by bit and follows the text of RFC
-//! 1951 and of RFC 7692 §7.2.2. Section numbers are those of RFC 1951 where no other RFC is named.
+//! The oracle for compressed messages: a decompressor that is simple instead of fast. It reads bit
+//! by bit and follows the text of RFC 1951 and of RFC 7692 §7.2.2. Section numbers are those of RFC
+//! 1951 where no other RFC is named.
 
 use framecast_wire::protocol_error::ProtocolError;
 
@@ -7,15 +8,16 @@ use framecast_wire::protocol_error::ProtocolError;
 /// sent (RFC 7692 §7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 
-/// The server's limit on streams in a message. Each block with BFINAL ends one.
+/// Largest number of streams that the server accepts in a message. Each block with BFINAL ends a
+/// stream.
 const MAX_STREAMS: usize = 256;
 
-/// Bytes over the limit after which a message is too big, whatever else is wrong with it: the
-/// server checks the size after every 16 KiB.
+/// Number of bytes over the limit from which the server must report that a message is too big, even
+/// if the message is also invalid behind that: the server checks the size after every 16 KiB.
 const ENOUGH: usize = 17_000;
 
-/// Inflates a message that refers to no earlier one. If it has several faults, the error lists all
-/// that may be reported.
+/// Inflates a message that refers to no earlier one, to at most `limit` bytes. If the message is
+/// both invalid and too big, the server may report either error, and this returns both.
 pub fn message(compressed: &[u8], limit: usize) -> Result<Vec<u8>, Vec<ProtocolError>> {
     let mut decoder = Decoder::new(Vec::new(), 1 << 15);
     let is_whole = decoder.message(compressed, limit + ENOUGH).is_some();
@@ -32,11 +34,14 @@ pub fn message(compressed: &[u8], limit: usize) -> Result<Vec<u8>, Vec<ProtocolE
     }
 }
 
-/// Inflater of a peer, with the agreed window.
+/// The decompressor of a peer, with the window and the context that it has agreed on.
 #[derive(Debug)]
 pub struct Inflater {
+    /// Distance up to which messages may refer back, in bytes.
     window: usize,
+    /// True if messages may refer to earlier ones.
     keeps_context: bool,
+    /// All earlier messages, one behind the other. Empty without a context.
     history: Vec<u8>,
 }
 
@@ -68,15 +73,19 @@ impl Inflater {
     }
 }
 
+/// The state of decoding one message.
 struct Decoder {
+    /// The earlier messages to which this message may refer, and behind them the bytes of this
+    /// message that are decoded.
     out: Vec<u8>,
     /// Distance up to which a block may refer back, in bytes.
     window: usize,
-    /// Position of the length field of the last empty stored block, in bytes of the stream.
+    /// Offset in the stream of the length field of the last empty stored block, in bytes. The
+    /// appended [`TAIL`] is recognized by it, because it is such a field.
     empty_at: Option<usize>,
 }
 
-/// The two Huffman codes of a block (§3.2.3): literals and lengths, distances.
+/// The two Huffman codes of a block (§3.2.3): one for literals and lengths, one for distances.
 type Codes = (Code, Code);
 
 impl Decoder {
@@ -88,13 +97,14 @@ impl Decoder {
         }
     }
 
-    /// Decodes a message into `out`. Returns `None` if the message is not whole, or is longer than
-    /// `enough` bytes.
+    /// Decodes a message into `out`. Returns `None` if the message is not whole or is invalid, or
+    /// if it is longer than `enough` bytes.
     fn message(&mut self, compressed: &[u8], enough: usize) -> Option<()> {
         let mut rest = compressed;
         for _ in 0..MAX_STREAMS {
-            // A block that was cut continues into the appended bytes. So the message is whole only
-            // if the tail is read as an empty stored block.
+            // A block that was cut continues in the appended bytes. So the message is whole only if
+            // `TAIL` is read as the length field of an empty stored block. An empty block with
+            // BFINAL follows, so that the stream always ends.
             let appended = [rest, &TAIL, &[0x01, 0x00, 0x00, 0xFF, 0xFF]].concat();
             self.empty_at = None;
             let mut bits = Bits {
@@ -111,7 +121,7 @@ impl Decoder {
             }
             let end = bits.at.div_ceil(8);
             if end > rest.len() {
-                // The block that the tail completes may have BFINAL, too.
+                // The block that `TAIL` completes may have BFINAL, too.
                 return (self.empty_at == Some(rest.len())).then_some(());
             }
             rest = &rest[end..];
@@ -171,6 +181,8 @@ impl Decoder {
         }
     }
 
+    /// Appends `length` bytes, each copied from `distance` bytes before the end. Returns `None` if
+    /// there are no bytes so far back.
     fn copy(&mut self, length: usize, distance: usize) -> Option<()> {
         if distance > self.window {
             return None;
@@ -191,6 +203,7 @@ struct Bits<'a> {
 }
 
 impl Bits<'_> {
+    /// Reads the next `count` bits as a number. Returns `None` if fewer bits are left.
     fn take(&mut self, count: usize) -> Option<usize> {
         let mut value = 0;
         for place in 0..count {
@@ -202,17 +215,17 @@ impl Bits<'_> {
     }
 }
 
-/// A Huffman code (§3.2.2): the number of symbols of each length in bits, and the symbols in the
-/// order of their codes.
+/// A Huffman code (§3.2.2): for each length in bits, the number of symbols whose codes have this
+/// length; and the symbols in the order of their codes.
 struct Code {
     counts: [usize; 16],
     symbols: Vec<usize>,
 }
 
 impl Code {
-    /// Builds the code from the length of each symbol. Returns `None` if the code is oversubscribed
-    /// or incomplete. A code with a single symbol of one bit, or with none, may be incomplete
-    /// (§3.2.7).
+    /// Builds the code from the lengths of all symbols' codes. Returns `None` if the code is
+    /// oversubscribed or incomplete. If `may_be_incomplete`, it may be incomplete with a single
+    /// symbol of one bit, or without symbols (§3.2.7).
     fn new(lengths: &[usize], may_be_incomplete: bool) -> Option<Self> {
         let mut counts = [0; 16];
         lengths.iter().for_each(|&length| counts[length] += 1);
@@ -232,6 +245,7 @@ impl Code {
         Some(Self { counts, symbols })
     }
 
+    /// Reads the code of the next symbol. Returns the symbol, or `None` if there is no such code.
     fn symbol(&self, bits: &mut Bits<'_>) -> Option<usize> {
         let (mut code, mut first, mut index) = (0, 0, 0);
         for count in &self.counts[1..] {
@@ -288,7 +302,7 @@ const ORDER: [usize; 19] = [
     16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
 ];
 
-/// For each symbol from 257 on, the shortest length and the number of extra bits (§3.2.5).
+/// The shortest length and the number of extra bits of each symbol from 257 on (§3.2.5).
 #[rustfmt::skip]
 const LENGTHS: [(usize, usize); 29] = [
     (3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0), (10, 0), (11, 1), (13, 1),
@@ -296,7 +310,7 @@ const LENGTHS: [(usize, usize); 29] = [
     (67, 4), (83, 4), (99, 4), (115, 4), (131, 5), (163, 5), (195, 5), (227, 5), (258, 0),
 ];
 
-/// For each symbol, the shortest distance and the number of extra bits (§3.2.5).
+/// The shortest distance and the number of extra bits of each symbol (§3.2.5).
 #[rustfmt::skip]
 const DISTANCES: [(usize, usize); 30] = [
     (1, 0), (2, 0), (3, 0), (4, 0), (5, 1), (7, 1), (9, 2), (13, 2), (17, 3), (25, 3),

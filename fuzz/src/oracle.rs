@@ -1,5 +1,6 @@
-//! Oracle: a complete decoder of a peer's bytes, simple instead of fast. It has all bytes at once,
-//! copies freely, and follows the text of RFC 6455. It shares only names with the server.
+//! The oracle for frames: a complete decoder of the bytes that a peer sends, simple instead of
+//! fast. It has all bytes from the start, copies freely, and follows the text of RFC 6455. It
+//! shares only the names of types with the product.
 
 use framecast_wire::{
     frame::Kind,
@@ -14,15 +15,17 @@ use crate::input::masked;
 pub struct Decoded {
     /// The whole frames before the first protocol error.
     pub frames: Vec<Frame>,
-    /// The kind of every message of which at least the first byte is there.
+    /// The info of every message of which at least one byte has arrived.
     pub infos: Vec<MessageInfo>,
     pub error: Option<ProtocolError>,
     /// True if the last message has not ended.
     pub is_inside_message: bool,
 }
 
+/// A frame that a peer sent.
 #[derive(Clone, Debug)]
 pub struct Frame {
+    /// The first byte: FIN, RSV and opcode.
     pub first: u8,
     /// Size of the header, in bytes.
     pub header_len: usize,
@@ -44,7 +47,7 @@ impl Frame {
     }
 }
 
-/// A message that has begun.
+/// A message that has begun and not ended.
 struct Message {
     info: MessageInfo,
     payload: Vec<u8>,
@@ -73,8 +76,9 @@ pub fn decode(wire: &[u8], rules: Rules) -> Decoded {
     decoded
 }
 
-/// Returns the frame at the beginning of `rest`, or `None` if it is not whole. An error is reported
-/// as soon as the bytes are there that cause it, even if the frame is not whole.
+/// Returns the frame at the beginning of `rest`, or `None` if it is not whole. Returns an error as
+/// soon as `rest` has the bytes that cause it, even if the frame is not whole. `message` is the
+/// unfinished message that the frame may continue.
 fn next_frame(
     rest: &[u8],
     message: &mut Option<Message>,
@@ -146,12 +150,12 @@ fn next_frame(
         [a, b, c, d] => [a, b, c, d],
         _ => [0; 4],
     };
-    let there = &rest[header_len..];
-    let there = &there[..there
+    let arrived = &rest[header_len..];
+    let arrived = &arrived[..arrived
         .len()
         .min(usize::try_from(length).unwrap_or(usize::MAX))];
-    let is_whole = there.len() as u64 == length;
-    let payload = masked(there, key);
+    let is_whole = arrived.len() as u64 == length;
+    let payload = masked(arrived, key);
     if opcode < 8 {
         let mut whole = message.take().unwrap_or(Message {
             info,
@@ -180,8 +184,8 @@ fn next_frame(
     }))
 }
 
-/// Returns the most bytes that a message may have on the wire. A compressed message may need nine
-/// bits for each byte of the limit, and some bytes for the codes.
+/// Returns the largest number of payload bytes that a message may have on the wire. A compressed
+/// message may need nine bits for each byte of the limit, and 64 bytes for its blocks.
 fn most_received(info: MessageInfo, rules: Rules) -> u64 {
     let limit = rules.limits.message_bytes as u64;
     if info.is_deflated {
@@ -191,7 +195,8 @@ fn most_received(info: MessageInfo, rules: Rules) -> u64 {
     }
 }
 
-/// Checks text. If it has not ended, it may be cut inside a code point.
+/// Checks for UTF-8 the text that has arrived. If it has not ended, it may be cut inside a code
+/// point.
 fn check_text(text: &[u8], has_ended: bool) -> Result<(), ProtocolError> {
     match str::from_utf8(text) {
         Err(error) if has_ended || error.error_len().is_some() => Err(ProtocolError::InvalidUtf8),

@@ -1,4 +1,4 @@
-//! An outbox, next to a naive model of it: a list of the frames that must come out.
+//! Runs an outbox beside a naive model of it: a list of the bytes that it must write to its socket.
 
 use std::slice;
 
@@ -10,29 +10,36 @@ use framecast_wire::frame::Frame;
 
 use crate::{config, input::Script, peer::Peer, server_frame::ServerFrame};
 
+/// An outbox, and the model of it. Each method does the same with both.
 pub struct Model {
     shards: Shards,
     handle: Handle,
     peer: Peer,
     topic: TopicName,
-    /// Frames in the order in which they must come out.
+    /// The model: the elements in the order in which they must be written, without the bytes that
+    /// are written already.
     queue: Vec<Queued>,
-    /// All bytes that came out.
+    /// All bytes that the socket has taken.
     written: Vec<u8>,
-    /// Nothing can be queued any more: a Close is queued, or the connection has ended.
+    /// True if nothing can be queued any more, because a Close is queued, or the connection has
+    /// ended.
     is_sealed: bool,
     has_ended: bool,
+    /// True if all writes to the socket fail.
     is_broken: bool,
 }
 
+/// An element of the outbox: a control frame, or one or more data frames that are written together.
 struct Queued {
     bytes: Vec<u8>,
     is_control: bool,
-    /// Some of its bytes are written already.
+    /// True if some of its bytes are written already.
     is_begun: bool,
 }
 
 impl Model {
+    /// Returns an empty outbox. Its socket takes as many bytes with each write as `writes` says
+    /// (see [`Script`]).
     pub fn new(writes: [u8; 3]) -> Self {
         let shards = Shards::new(&config(1));
         let peer = Peer::new(Vec::new(), Script::new([0; 4], 1), Script::new(writes, 1));
@@ -54,13 +61,14 @@ impl Model {
         model
     }
 
+    /// Queues a reply.
     pub fn reply(&mut self, payload: &[u8]) {
         let frame = Frame::binary(payload);
         self.push(frame.as_bytes());
         self.handle.reply(frame);
     }
 
-    /// Publishes one message several times between two ticks of the shard.
+    /// Publishes the same message several times, between two ticks of the shard.
     pub fn publish(&mut self, payload: &[u8], times: usize) {
         let frame = Frame::binary(payload);
         for _ in 0..times {
@@ -68,19 +76,21 @@ impl Model {
             drop(self.shards.publish(self.topic.clone(), message, None));
         }
         if !self.has_ended {
-            // A tick copies them into one element of the outbox: no control frame goes between
-            // them.
+            // A tick joins these messages in one element of the outbox. So no control frame is
+            // written between them.
             self.push(&frame.as_bytes().repeat(times));
         }
         self.run_shard();
     }
 
+    /// Queues a Pong.
     pub fn control(&mut self, payload: &[u8]) {
         let pong = [&[0x8A, payload.len() as u8], payload].concat();
         self.push_control(&pong);
         self.handle.control(pong.into());
     }
 
+    /// Queues the answer to the peer's Close, after which nothing can be queued.
     pub fn answer_close(&mut self) {
         let close = internals::close(1000, "");
         self.push(close.as_bytes());
@@ -88,26 +98,29 @@ impl Model {
         self.handle.answer_close(close.as_bytes().to_vec().into());
     }
 
+    /// Ends the connection.
     pub fn end(&mut self, reason: Disconnect) {
         self.handle.end(reason);
         self.expect_end(reason);
     }
 
+    /// Lets the outbox write until it is empty or the socket blocks.
     pub fn flush(&self) {
         self.handle.flush();
     }
 
+    /// Makes all further writes fail.
     pub fn break_socket(&mut self) {
         self.peer.break_socket();
         self.is_broken = true;
     }
 
-    /// Checks that the bytes which came out since the last call are the next in the list, and that
-    /// the outbox's size is that of the rest.
+    /// Checks that the bytes that were written since the last call are the next ones of the model,
+    /// and that the outbox counts as many bytes as the model still has.
     pub fn check(&mut self) {
         let held = self.handle.held_bytes();
         if self.is_broken && !self.queue.is_empty() && held == 0 {
-            // A write has failed, and the outbox has dropped everything.
+            // A write has failed. The connection has ended, and the outbox has dropped everything.
             self.queue.clear();
             self.expect_end(Disconnect::Lost);
         }
@@ -129,7 +142,7 @@ impl Model {
         assert_eq!(held, bytes + self.queue.len() * DELIVERY_BYTES);
     }
 
-    /// Writes everything, and checks that it is whole frames.
+    /// Writes everything that is queued, and checks that all written bytes are whole frames.
     pub fn finish(mut self) {
         while !self.queue.is_empty() {
             self.flush();
@@ -140,12 +153,14 @@ impl Model {
         }
     }
 
+    /// Lets the shard tick until it has nothing to do.
     fn run_shard(&self) {
         while !self.shards.is_at_rest() {
             self.shards.tick(0);
         }
     }
 
+    /// Queues data frames, or a Close, as one element at the end of the model's list.
     fn push(&mut self, bytes: &[u8]) {
         if !self.is_sealed {
             self.queue.push(Queued {
@@ -156,9 +171,9 @@ impl Model {
         }
     }
 
-    /// Queues a control frame behind the other control frames that are not begun, and before all
-    /// other frames that are not begun. If 32 control frames wait already, replaces the last of
-    /// them.
+    /// Queues a control frame in the model's list. Elements that are partly written stay first.
+    /// Then come the waiting control frames, the new one last, and then the data frames. If 32
+    /// control frames wait already, the new one replaces the last of them.
     fn push_control(&mut self, bytes: &[u8]) {
         if self.is_sealed {
             return;
@@ -178,6 +193,8 @@ impl Model {
         }
     }
 
+    /// Ends the connection in the model. The queue is discarded if `reason` asks for that, and the
+    /// Close of `reason`, if it has one, is queued.
     fn expect_end(&mut self, reason: Disconnect) {
         if self.has_ended {
             return;
@@ -193,7 +210,8 @@ impl Model {
     }
 }
 
-/// Returns true if the outbox discards its queue, because the peer would not read it any more.
+/// Returns true if a connection that ends for this reason discards its queue, because the peer
+/// would not read it any more.
 fn discards_queue(reason: Disconnect) -> bool {
     matches!(
         reason,
@@ -201,5 +219,5 @@ fn discards_queue(reason: Disconnect) -> bool {
     )
 }
 
-/// Size that the outbox counts for an element besides its bytes.
+/// Number of bytes that the outbox counts for each element, besides the bytes of its frames.
 const DELIVERY_BYTES: usize = 96;

@@ -1,5 +1,5 @@
-//! The other end of a connection. A script says which bytes each read brings, and how much each
-//! write takes.
+//! The other end of a connection, in memory. One script says how many bytes each read from its
+//! socket returns, another how many bytes each write takes.
 
 use std::{
     cell::RefCell,
@@ -13,21 +13,26 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::input::Script;
 
-/// The socket to a scripted peer. All clones are the same socket.
+/// The socket of a connection to a scripted peer. All clones are the same socket.
 #[derive(Clone)]
 pub struct Peer(Rc<RefCell<State>>);
 
 struct State {
+    /// All bytes that the peer sends.
     sends: Vec<u8>,
+    /// Number of these bytes that have been read.
     sent: usize,
+    /// True if the stream ends after the last byte that the peer sends.
     hung_up: bool,
     reads: Script<4>,
     writes: Script<3>,
+    /// All bytes that were written to the socket.
     received: Vec<u8>,
+    /// True if all writes fail.
     is_broken: bool,
-    /// Waker of a read that is pending.
+    /// The waker for a read that is pending.
     reader: Option<Waker>,
-    /// Waker of a write that is pending.
+    /// The waker for a write that is pending.
     writer: Option<Waker>,
 }
 
@@ -46,7 +51,7 @@ impl Peer {
         })))
     }
 
-    /// Ends the stream, after the bytes that are still to be sent.
+    /// Makes the stream end after the last byte that the peer sends.
     pub fn hang_up(&self) {
         self.0.borrow_mut().hung_up = true;
     }
@@ -62,12 +67,13 @@ impl Peer {
         state.sent == state.sends.len() && state.writer.is_none()
     }
 
-    /// Returns the bytes that the peer has received, without the first `skipped` of them.
+    /// Returns the bytes that were written to the socket, without the first `skipped` of them.
     pub fn received_after(&self, skipped: usize) -> Vec<u8> {
         self.0.borrow().received[skipped..].to_vec()
     }
 
-    /// Wakes the pending read and the pending write. Returns false if there is neither.
+    /// Wakes the task of a pending read and that of a pending write. Returns false if neither is
+    /// pending.
     pub fn wake(&self) -> bool {
         let state = &mut *self.0.borrow_mut();
         let waiting = [state.reader.take(), state.writer.take()];

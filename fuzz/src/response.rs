@@ -1,4 +1,4 @@
-//! Checks that hold for every rejection, error line and topic name of the server.
+//! Checks that every rejection, every error line and every topic name of the server must pass.
 
 use std::{
     future::Future,

@@ -1,10 +1,11 @@
-//! A strict parser of the frames that a server may send, independent of the encoder.
+//! A strict parser of the frames that a server sends. It shares no code with the encoder.
 
 use crate::inflate::Inflater;
 
 /// One frame that a server sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFrame {
+    /// The first byte of the frame: FIN, RSV and opcode.
     pub first: u8,
     pub payload: Vec<u8>,
 }
@@ -18,7 +19,8 @@ impl ServerFrame {
         self.first == 0x88
     }
 
-    /// Returns the frame as it was before compression.
+    /// Returns the frame as it was before compression. `inflater` must have inflated all earlier
+    /// frames.
     #[must_use]
     pub fn inflated(self, inflater: &mut Inflater) -> Self {
         if self.first & 0x40 == 0 {

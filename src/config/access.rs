@@ -15,18 +15,19 @@ pub struct Access {
     /// Origins of other web pages that may use this server, such as `https://app.example`. `*`
     /// allows every page. Default: none, so that only pages of this server itself may use it.
     pub allowed_origins: Vec<String>,
-    /// Host names that the server answers to, such as `app.example`, besides `localhost`, the names
-    /// under `.localhost`, IP addresses, and the host of `public_url`. `*` allows every name. The
-    /// owner of any other name could point it at this server, and pages of that name would then
-    /// count as the server's own (DNS rebinding). [`upgrade`] ignores this list: the router that
-    /// calls it knows its names. Default: none.
+    /// Host names that the server answers to, such as `app.example`. It always answers to
+    /// `localhost`, to names under `.localhost`, to IP addresses, and to the host of `public_url`.
+    /// `*` allows every name. Requests for other names are refused: the owner of a name could point
+    /// it at this server, and web pages from that name would then count as the server's own (DNS
+    /// rebinding). [`upgrade`] ignores this list, because the router that calls it knows its own
+    /// names. Default: none.
     ///
     /// [`upgrade`]: crate::upgrade
     pub allowed_hosts: Vec<String>,
     /// URL by which clients outside reach this server's `/`, such as `https://app.example/rt`
-    /// behind a proxy. URLs in the answers of `/register` begin with it, and pages of its origin
-    /// are this server's own. Default: `None`, and `/register` takes the host that the request was
-    /// sent to.
+    /// behind a proxy. The URLs that `/register` returns begin with it, and web pages from its
+    /// origin count as this server's own. Default: `None`. Then the URLs that `/register` returns
+    /// have the host that the request was sent to.
     pub public_url: Option<String>,
     /// True if anybody who reaches a `listen` address that is not loopback may publish and
     /// subscribe. Default: false, and the server does not start on such an address.
@@ -52,14 +53,15 @@ impl Access {
         }
     }
 
-    /// Returns the public URL, if there is one. [`check`](Self::check) refuses malformed ones.
+    /// Returns the public URL, if one is set. A malformed one counts as none:
+    /// [`check`](Self::check) has refused it before.
     pub(crate) fn public(&self) -> Option<PublicUrl> {
         PublicUrl::parse(self.public_url.as_deref()?).ok()
     }
 }
 
-/// Parses a host of the list of allowed ones. Returns `None` if it has a port, or is no host that a
-/// browser can send.
+/// Parses an entry of [`allowed_hosts`](Access::allowed_hosts). Returns `None` if it has a port, or
+/// is no host that a browser can send.
 pub(crate) fn allowed_host(name: &str) -> Option<Host> {
     let is_host = !name.ends_with(':');
     let authority = Authority::parse(name).filter(|authority| is_host && authority.port.is_none());
@@ -68,6 +70,7 @@ pub(crate) fn allowed_host(name: &str) -> Option<Host> {
         .filter(Host::is_plain)
 }
 
+/// Checks that `name` is `*` or a host.
 fn check_host(name: &str) -> Result<(), InvalidSetting> {
     if name == "*" || allowed_host(name).is_some() {
         return Ok(());
@@ -79,8 +82,8 @@ fn check_host(name: &str) -> Result<(), InvalidSetting> {
     Err(invalid("allow-host", reason))
 }
 
-/// Checks that `origin` is `*`, or scheme and host as a browser sends them (RFC 6454 §6.2): no
-/// path, no capitals.
+/// Checks that `origin` is `*`, or a scheme and a host in the form in which a browser sends them
+/// (RFC 6454 §6.2): without a path and without capitals.
 fn check_origin(origin: &str) -> Result<(), InvalidSetting> {
     let is_origin = |(scheme, host): (&str, &str)| {
         matches!(scheme, "http" | "https")
@@ -100,7 +103,8 @@ fn check_origin(origin: &str) -> Result<(), InvalidSetting> {
 mod tests {
     use super::*;
 
-    fn refused(change: impl FnOnce(&mut Access)) -> String {
+    /// Returns the error of rules with this `change`, or "accepted".
+    fn verdict(change: impl FnOnce(&mut Access)) -> String {
         let mut access = Access::default();
         change(&mut access);
         access
@@ -111,7 +115,7 @@ mod tests {
     #[test]
     fn an_origin_is_a_scheme_and_a_host() {
         for origin in ["*", "https://app.example", "http://localhost:3000"] {
-            let reason = refused(|access| access.allowed_origins = vec![origin.into()]);
+            let reason = verdict(|access| access.allowed_origins = vec![origin.into()]);
             assert_eq!(reason, "accepted");
         }
         for origin in [
@@ -123,7 +127,7 @@ mod tests {
             "HTTPS://a",
             "https://A",
         ] {
-            let reason = refused(|access| access.allowed_origins = vec![origin.into()]);
+            let reason = verdict(|access| access.allowed_origins = vec![origin.into()]);
             assert!(reason.starts_with("allow-origin:"), "{origin}: {reason}");
         }
     }
@@ -131,7 +135,7 @@ mod tests {
     #[test]
     fn an_allowed_host_has_no_scheme_port_or_path() {
         for name in ["*", "a", "App.Example", "app.example.", "10.0.0.1", "[::1]"] {
-            let reason = refused(|access| access.allowed_hosts = vec!["b".into(), name.into()]);
+            let reason = verdict(|access| access.allowed_hosts = vec!["b".into(), name.into()]);
             assert_eq!(reason, "accepted", "{name}");
         }
         for name in [
@@ -155,7 +159,7 @@ mod tests {
             "127.1",
             "a,b",
         ] {
-            let reason = refused(|access| access.allowed_hosts = vec!["b".into(), name.into()]);
+            let reason = verdict(|access| access.allowed_hosts = vec!["b".into(), name.into()]);
             assert!(reason.starts_with("allow-host: \""), "{name}: {reason}");
             assert_eq!(reason.lines().count(), 1, "{reason}");
         }
@@ -163,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_public_url_is_checked() {
-        let reason = |url: &str| refused(|access| access.public_url = Some(url.into()));
+        let reason = |url: &str| verdict(|access| access.public_url = Some(url.into()));
         assert_eq!(reason("https://app.example/rt"), "accepted");
         assert_eq!(
             reason("app.example"),

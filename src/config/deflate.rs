@@ -12,14 +12,15 @@ pub struct Deflate {
     ///
     /// `--deflate`
     pub enabled: bool,
-    /// Size in bytes from which on messages are compressed. Smaller ones are sent as they are.
-    /// Default: 64.
+    /// Size of the smallest message that is compressed, in bytes. Smaller ones are sent
+    /// uncompressed. Default: 64.
     ///
     /// `--deflate-min-bytes`
     pub min_bytes: usize,
-    /// Number of connections at one time that may have their messages compressed in a context of
-    /// their own (context takeover). They get smaller messages, but each connection costs 160 KiB,
-    /// and every message is compressed again for each of them, instead of once for all. Default: 0.
+    /// Greatest number of open connections that have a compression context of their own (context
+    /// takeover). Their messages become smaller. But each context costs 160 KiB, and every message
+    /// is compressed again for each of these connections, instead of once for all connections.
+    /// Default: 0.
     ///
     /// `--deflate-contexts`
     pub contexts: usize,
@@ -45,5 +46,6 @@ impl Deflate {
     }
 }
 
-/// Arbitrary: more contexts than this, of 160 KiB each, fit into no machine's memory.
+/// Greatest number that `contexts` may be set to. The value is arbitrary: so many contexts, of 160
+/// KiB each, fit into no machine's memory.
 const MAX_CONTEXTS: usize = 1024 * 1024;

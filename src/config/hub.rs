@@ -1,5 +1,5 @@
-//! The configuration of a hub: settings for all of its connections, also for those that a server of
-//! the application's own has accepted.
+//! The configuration of a hub: the settings for all of its connections, including those that an
+//! application has accepted with an HTTP server of its own.
 
 use std::{num::NonZeroUsize, thread};
 
@@ -57,7 +57,8 @@ impl HubConfig {
         self.timeouts.check()
     }
 
-    /// Returns the rules for frames from clients, with or without permessage-deflate.
+    /// Returns the rules by which frames from clients are checked. `deflate` is true if
+    /// permessage-deflate was agreed on.
     pub(crate) fn rules(&self, deflate: bool) -> wire::validator::Rules {
         wire::validator::Rules {
             role: wire::validator::Role::Server,
@@ -67,5 +68,6 @@ impl HubConfig {
     }
 }
 
-/// Arbitrary: a larger number is a mistake.
+/// Greatest number that `shards` may be set to. The value is arbitrary: a larger number is a
+/// mistake.
 const MAX_SHARDS: usize = 1024;

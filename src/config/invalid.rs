@@ -13,6 +13,7 @@ pub struct InvalidSetting {
     pub reason: String,
 }
 
+/// Checks that `value` is from `min` to `max`, both included.
 pub(super) fn in_range(
     setting: &'static str,
     value: usize,
@@ -32,6 +33,7 @@ pub(super) fn invalid(setting: &'static str, reason: String) -> InvalidSetting {
     InvalidSetting { setting, reason }
 }
 
+/// Checks that a timeout is from 1 ms to 1 day.
 pub(super) fn in_time(setting: &'static str, time: Duration) -> Result<(), InvalidSetting> {
     if (MIN_TIME..=MAX_TIME).contains(&time) {
         return Ok(());

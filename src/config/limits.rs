@@ -12,9 +12,10 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Size of the largest message, in bytes, from 1 to 64 MiB. Default: 64 KiB. With more than 256
-    /// KiB, 4 of the largest messages may wait for a blocked subscriber (see
-    /// [`outbox_bytes`](Self::outbox_bytes)), and 32 before it is closed at once.
+    /// Size of the largest message, in bytes, from 1 to 64 MiB. Default: 64 KiB. A size of more
+    /// than 256 KiB also raises the [limit of outboxes](Self::outbox_bytes): then 4 of the largest
+    /// messages may wait for a blocked subscriber. If more than 32 wait, the subscriber is ended
+    /// without delay.
     ///
     /// `--max-message-bytes`
     pub message_bytes: usize,
@@ -55,6 +56,7 @@ impl Limits {
         self.check_memory(shards)
     }
 
+    /// Checks that the memory budget is not too small for these limits and this number of shards.
     fn check_memory(&self, shards: usize) -> Result<(), InvalidSetting> {
         let least = self.least_memory() + shards as u64 * SHARD_MEMORY;
         let budget = self.budget_bytes();
@@ -72,8 +74,8 @@ impl Limits {
         Err(invalid("memory-budget", reason))
     }
 
-    /// Returns how many bytes may wait for a blocked subscriber: 1 MiB, or four of the largest
-    /// messages if that is more.
+    /// Returns how many bytes may wait for a blocked subscriber: 1 MiB, or four times the size of
+    /// the largest message if that is more.
     #[must_use]
     pub fn outbox_bytes(&self) -> usize {
         (1024 * 1024).max(4 * self.message_bytes)
@@ -85,12 +87,13 @@ impl Limits {
         self.memory_budget.unwrap_or_else(half)
     }
 
-    /// Returns the smallest memory budget with which one connection can use all of these limits, in
-    /// bytes.
+    /// Returns the smallest memory budget, in bytes, that one connection cannot exceed by itself
+    /// when it uses all of these limits fully.
     pub(crate) fn least_memory(&self) -> u64 {
         let largest = self.outbox_bytes() + 4 * self.message_bytes + self.body_bytes();
-        // From three quarters of the budget on memory is short. The last quarter is for what is
-        // under way then.
+        // Memory is short as soon as three quarters of the budget are held. So everything that one
+        // connection may hold must fit into three quarters. The last quarter is for messages and
+        // requests that are under way when memory gets short.
         (largest + 64 * 1024) as u64 / 3 * 4
     }
 
@@ -101,6 +104,7 @@ impl Limits {
         6 * self.message_bytes + 16 * 1024
     }
 
+    /// Returns the limits that the validator and the fast path enforce.
     pub(crate) fn wire(&self) -> wire::validator::MessageLimits {
         wire::validator::MessageLimits {
             message_bytes: self.message_bytes,
@@ -109,11 +113,12 @@ impl Limits {
     }
 }
 
-/// Part of the smallest memory budget for each shard, in bytes: what a shard may hold before all
-/// shards know of it.
+/// Bytes that each shard adds to the smallest memory budget: so many bytes may a shard hold before
+/// the other shards know of them.
 const SHARD_MEMORY: u64 = 256 * 1024;
 
-/// Arbitrary. A message is held in memory as a whole, and more than once.
+/// Greatest number that `message_bytes` may be set to. The value is arbitrary. There must be one,
+/// because a message is held in memory as a whole, and more than once.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 #[cfg(test)]
@@ -138,6 +143,8 @@ mod tests {
             };
             limits.check(2).map_err(|refused| refused.to_string())
         };
+        // 2 x 256 KiB for the shards, and four thirds of the sum of 1 MiB for an outbox, 4 x 64 KiB
+        // for messages, 400 KiB for a body, and 64 KiB.
         assert_eq!(
             check(2_905_427).unwrap_err(),
             "memory-budget: must be at least 2905428 (2838KiB) with max-message-bytes = 65536 and \

@@ -1,31 +1,35 @@
 //! The memory that this process may use: that of the machine, or less if a cgroup has a limit.
 //!
-//! The limit of a container is that of its cgroup or of a cgroup above it, of version 2 or 1. If no
-//! limit is found, the machine's memory counts.
+//! The limit of a container is that of its cgroup or of a cgroup above that. Cgroups of version 1
+//! and of version 2 are read. If no limit is found, the machine's memory counts.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// Returns the memory that this process may use, in bytes: the smallest of the machine's memory and
-/// the limits of its cgroup and of those above it. If none of them can be read, it is 1 GiB.
+/// Returns the memory that this process may use, in bytes: the smallest of the machine's memory,
+/// the limit of the process's cgroup, and the limits of the cgroups above that. If none of them can
+/// be read, it is 1 GiB.
 #[must_use]
 pub(super) fn available() -> u64 {
     let read = |path: &Path| fs::read_to_string(path).ok();
     available_to(&read).unwrap_or(UNKNOWN)
 }
 
+/// Returns the same as [`available`], with `read` in place of the file system, or `None` if nothing
+/// can be read.
 fn available_to(read: &impl Fn(&Path) -> Option<String>) -> Option<u64> {
     let machine = read(Path::new("/proc/meminfo")).and_then(|info| total(&info));
     let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
     let limits = limit_files(&groups).into_iter();
     let limits = limits.filter_map(|file| read(&file)?.trim().parse::<u64>().ok());
-    // A limit of 0 is ignored: it means a group that has no use for memory.
+    // A limit of 0 is ignored: this process could not run under it, so the group does not limit
+    // memory.
     limits.filter(|&limit| limit > 0).chain(machine).min()
 }
 
-/// Returns `MemTotal`, in bytes.
+/// Returns the memory of the machine, in bytes: `MemTotal` of `/proc/meminfo`.
 fn total(meminfo: &str) -> Option<u64> {
     let line = meminfo
         .lines()
@@ -34,9 +38,10 @@ fn total(meminfo: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Returns the files that may hold a limit: those of the process's cgroup, and of all above it. In
-/// a container, `/proc/self/cgroup` may have the path outside of the container, under which no file
-/// is found. The topmost cgroup that the container sees is then its own.
+/// Returns the files that may hold a limit of memory: those of the process's cgroup, and those of
+/// all cgroups above it. `groups` is the text of `/proc/self/cgroup`. In a container the paths in
+/// it may be those outside of the container, under which no file is found. The topmost cgroup that
+/// the container sees is then its own.
 fn limit_files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     // The lines are ID:CONTROLLERS:PATH. In version 2 there are no controllers.
@@ -62,7 +67,7 @@ fn limit_files(groups: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Memory of a machine that does not say how much it has, in bytes.
+/// Bytes of memory that are assumed if the machine does not say how much it has.
 const UNKNOWN: u64 = 1 << 30;
 
 #[cfg(test)]
@@ -71,6 +76,8 @@ mod tests {
 
     const MEMINFO: &str = "MemTotal:       16384 kB\nMemFree:         1 kB\n";
 
+    /// Returns the memory that a process may use if the system has only these files: paths and
+    /// texts.
     fn available(files: &[(&str, &str)]) -> Option<u64> {
         available_to(&|path| {
             let file = files.iter().find(|(name, _)| Path::new(name) == path);
@@ -99,7 +106,8 @@ mod tests {
                 "/proc/self/cgroup",
                 "5:cpu,cpuacct:/x\n4:memory:/docker/1f\n1:name=systemd:/\n",
             ),
-            // The container sees its own group as the topmost one.
+            // No file of the group `/docker/1f` exists: the container sees its own group as the
+            // topmost one.
             ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "8388608\n"),
         ];
         assert_eq!(available(&files), Some(8 << 20));

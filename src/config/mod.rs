@@ -32,8 +32,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Number and lifetime of registrations, which `POST /register` makes.
     pub registrations: Registrations,
-    /// Time for the drain at shutdown: for open requests, deliveries and closing handshakes.
-    /// Default: 10 s.
+    /// Time that the server has at shutdown to finish open requests, deliver what was published,
+    /// and complete the closing handshakes. Default: 10 s.
     pub drain_timeout: Duration,
     /// Settings for all connections.
     pub hub: HubConfig,
@@ -63,6 +63,7 @@ impl Config {
         in_time("drain-timeout", self.drain_timeout)
     }
 
+    /// Refuses an address that other machines can reach, unless anonymous use is allowed.
     fn check_listen(&self) -> Result<(), InvalidSetting> {
         let listen = self.listen;
         if !listen.ip().is_loopback() && !self.hub.access.allow_anonymous {
@@ -81,7 +82,8 @@ impl Config {
 mod tests {
     use super::*;
 
-    fn refused(change: impl FnOnce(&mut Config)) -> String {
+    /// Returns the error of a configuration with this `change`, or "accepted".
+    fn verdict(change: impl FnOnce(&mut Config)) -> String {
         let mut config = Config::default();
         change(&mut config);
         config
@@ -91,35 +93,36 @@ mod tests {
 
     #[test]
     fn the_default_is_accepted() {
-        assert_eq!(refused(|_| {}), "accepted");
+        assert_eq!(verdict(|_| {}), "accepted");
     }
 
     #[test]
     fn a_public_address_is_refused_without_allow_anonymous() {
         let public = SocketAddr::from(([0, 0, 0, 0], 8080));
-        assert!(refused(|config| config.listen = public).starts_with("listen: anybody"));
+        assert!(verdict(|config| config.listen = public).starts_with("listen: anybody"));
         let allowed = |config: &mut Config| {
             config.listen = public;
             config.hub.access.allow_anonymous = true;
         };
-        assert_eq!(refused(allowed), "accepted");
+        assert_eq!(verdict(allowed), "accepted");
     }
 
     #[test]
     fn the_error_of_a_bad_value_names_its_setting() {
         assert_eq!(
-            refused(|config| config.hub.limits.message_bytes = 0),
+            verdict(|config| config.hub.limits.message_bytes = 0),
             "max-message-bytes: 0 is not from 1 to 67108864"
         );
         assert_eq!(
-            refused(|c| c.hub.deflate.contexts = 1),
+            verdict(|c| c.hub.deflate.contexts = 1),
             "deflate-contexts: deflate is off"
         );
         let refused_by = |setting: &str, change: fn(&mut Config)| {
-            assert_eq!(refused(change).split(':').next(), Some(setting));
+            assert_eq!(verdict(change).split(':').next(), Some(setting));
         };
+        // The checks of hub, limits, registrations and timeouts are all called by `Config::check`.
         let two_days = Duration::from_secs(2 * 24 * 60 * 60);
-        assert!(refused(|c| c.drain_timeout = two_days).starts_with("drain-timeout:"));
+        assert!(verdict(|c| c.drain_timeout = two_days).starts_with("drain-timeout:"));
         refused_by("max-fragments", |c| c.hub.limits.fragments = 0);
         refused_by("close-timeout", |c| c.hub.timeouts.close = Duration::ZERO);
         refused_by("registration-lifetime", |c| {

@@ -1,13 +1,14 @@
-//! The URL by which clients outside reach the server. A proxy may serve it under any host and path.
+//! The URL by which clients outside reach the server. It may differ in host and path from the
+//! address that the server listens on, if a proxy is in front of it.
 
 use crate::authority::{Authority, Origin, Scheme};
 
 /// An `http` or `https` URL that stands for the server's `/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PublicUrl {
-    /// Origin of pages that are served under this URL, which count as the server's own.
+    /// Scheme, host and port of this URL. Web pages from this origin count as the server's own.
     pub(crate) origin: Origin,
-    /// Path without a slash at its end.
+    /// Path of the URL, without a slash at its end.
     path: String,
 }
 
@@ -16,7 +17,7 @@ impl PublicUrl {
     ///
     /// # Errors
     ///
-    /// The reason why it is no public URL.
+    /// The reason why `text` is no public URL, as the end of a sentence: "has a user".
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let (scheme, rest) =
             Scheme::split(text).ok_or("begins with neither http:// nor https://")?;

@@ -8,11 +8,11 @@ use crate::config::invalid::{InvalidSetting, in_time};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Registrations {
-    /// Greatest number of registrations at one time. Default: 100,000.
+    /// Greatest number of registrations that exist at the same time. Default: 100,000.
     ///
     /// `--max-registrations`
     pub most: usize,
-    /// Time after which a registration without a connection is forgotten. Default: 5 min.
+    /// Time after which a registration is deleted if it has no connection. Default: 5 min.
     ///
     /// `--registration-lifetime`
     pub lifetime: Duration,

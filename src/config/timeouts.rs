@@ -8,30 +8,34 @@ use crate::config::invalid::{InvalidSetting, in_time};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// Time for the head of a request, from when the connection begins to wait for it to its last
-    /// byte, and as much again for its body. Default: 5 s.
+    /// Time for the head of a request: from the moment at which the connection begins to wait for
+    /// the head until the last byte of the head has arrived. The body gets as much time again.
+    /// Default: 5 s.
     ///
     /// `--request-timeout`
     pub request: Duration,
-    /// Time of silence after which a connection is sent a Ping. Default: 25 s.
+    /// Time without a byte from the peer after which the server sends it a Ping. Default: 25 s.
     ///
     /// `--ping-after`
     pub ping_after: Duration,
-    /// Time after a Ping in which a connection must send something, or it is ended. Default: 10 s.
+    /// Time after a Ping within which the peer must send something, or the connection is ended.
+    /// Default: 10 s.
     ///
     /// `--pong-within`
     pub pong_within: Duration,
-    /// Time for the closing handshake. Default: 5 s.
+    /// Time for the closing handshake: to write the outbox with our Close at its end, to get the
+    /// peer's Close, and to read the peer's stream to its end. Default: 5 s.
     ///
     /// `--close-timeout`
     pub close: Duration,
-    /// Time without a successful write after which a subscriber is ended whose outbox is over its
-    /// [limit](crate::Limits::outbox_bytes). Default: 1 s.
+    /// Time for which a socket may take no bytes before its subscriber is ended. This holds only
+    /// while the outbox of the subscriber is over its [limit](crate::Limits::outbox_bytes).
+    /// Default: 1 s.
     ///
     /// `--slow-after`
     pub blocked: Duration,
-    /// Age of the oldest message in a subscriber's outbox above which the subscriber is ended.
-    /// Default: 30 s.
+    /// Greatest age of the oldest message in a subscriber's outbox. If the message gets older, the
+    /// subscriber is ended. Default: 30 s.
     ///
     /// `--max-behind`
     pub behind: Duration,

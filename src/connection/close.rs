@@ -1,4 +1,4 @@
-//! The end of a connection: the closing handshake, bounded in time.
+//! The end of a connection: the closing handshake, within a time limit.
 
 use std::{
     future::poll_fn,
@@ -20,9 +20,10 @@ use crate::{
     protocol::Protocol,
 };
 
-/// Closes a connection that has ended for `reason`: publishes what its client and its protocol have
-/// left to publish, writes the outbox, whose last frame is the Close, and gives the peer the time
-/// to answer (RFC 6455 §7.1.1). Returns true if the closing handshake was complete in time.
+/// Closes a connection that has ended for `reason`. It publishes the messages that still wait for a
+/// permit, and those of `on_close`. It writes the outbox, whose last frame is the Close. And it
+/// waits for the peer's answer to the Close (RFC 6455 §7.1.1), within the time for closing. Returns
+/// true if the closing handshake was complete in time.
 pub(super) async fn close(
     handle: &HandleRef,
     mut protocol: Box<dyn Protocol>,
@@ -37,6 +38,7 @@ pub(super) async fn close(
         Poll::Ready(())
     })
     .await;
+    // `on_close` is called only now, so that its messages are published after the earlier ones.
     let mut last = Publications::default();
     protocol.on_close(reason, &mut protocol::Context::new(handle, &mut last));
     let handshake = timeout(within, closing_handshake(handle, protocol, reader, reason));
@@ -45,8 +47,8 @@ pub(super) async fn close(
 }
 
 /// Writes the outbox, with the Close at its end, waits for the peer's Close if one is expected, and
-/// shuts the socket down. If the peer may still be sending, it is then read to the end of the
-/// stream: unread bytes would cause a reset, and the peer could lose our Close.
+/// shuts the socket down. If the peer may still be sending, the rest of its bytes is then read and
+/// thrown away: unread bytes would cause a reset, and the peer could lose our Close.
 async fn closing_handshake(
     handle: &HandleRef,
     protocol: Box<dyn Protocol>,
@@ -56,7 +58,7 @@ async fn closing_handshake(
     let mut protocol = Some(protocol);
     if !reason.expects_peers_close() {
         reader.drop_unread();
-        // It may hold names of topics, which are no longer charged to the budget.
+        // The protocol may hold names of topics, which are no longer charged to the budget.
         protocol = None;
     }
     poll_fn(|cx| {
@@ -77,8 +79,9 @@ async fn closing_handshake(
     }
 }
 
-/// Publishes what the protocol has published in `on_close`: with a permit if the hub has too much
-/// to deliver, or without one after the time `within`.
+/// Publishes `last`, the messages that the protocol has published in `on_close`. If the hub has too
+/// much to deliver, they first wait for a permit. When the time `within` is over, they are
+/// published without a permit.
 async fn publish_last(handle: &HandleRef, last: Publications, within: Duration) {
     if last.is_empty() {
         return;
@@ -94,7 +97,9 @@ async fn publish_last(handle: &HandleRef, last: Publications, within: Duration) 
     drop(permit);
 }
 
-/// Reads what the peer sends and throws it away. Ready at the end of the stream.
+/// Reads the bytes that the peer sends and throws them away, in turns. Ready at the end of the
+/// stream. While this is pending, either the task waits in the shard's queue for its next turn, or
+/// the socket has its waker.
 fn poll_discard(cx: &mut Context<'_>, handle: &HandleRef, ticket: &mut Ticket) -> Poll<()> {
     let shard = handle.shard();
     if shard.is_queued(*ticket) {

@@ -46,7 +46,7 @@ use crate::{
     user::Identity,
 };
 
-/// A connection of a shard, until its task has closed it.
+/// An open connection, with everything that its task needs.
 pub(crate) struct Connection {
     handle: Handle,
     protocol: Box<dyn Protocol>,
@@ -55,13 +55,13 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Makes a connection before its 101 is sent, so that its subscriptions are in force when the
-    /// client sees that: from here on, publications are queued for it. `deflate` is what the
-    /// opening handshake has agreed on.
+    /// client gets the 101: from now on, publications are queued for the connection. `deflate` is
+    /// the agreement of the opening handshake on permessage-deflate.
     ///
     /// # Errors
     ///
-    /// Its registration was deleted meanwhile, memory is too short for its topics, or the shard
-    /// drains and takes no connections any more.
+    /// The registration of the connection was deleted meanwhile, memory is too short for its
+    /// topics, or the shard drains and takes no new connections.
     pub(crate) fn open(
         shard: &Rc<Shard>,
         identity: Identity,
@@ -71,11 +71,13 @@ impl Connection {
         if shard.draining().is_some() {
             return Err(Disconnect::Restarting);
         }
-        // A compressed message is inflated as a whole: it has no fragments to hand on.
+        // A compressed message is inflated as a whole, so the protocol can't get its fragments.
         let takes_fragments = protocol.wants_fragments() && deflate.is_none();
         let handle = Handle::new(shard, identity.user, deflate);
         let mut publications = Publications::default();
-        // This is no turn. The last turn on the shard may have left replies to another connection.
+        // All connections of the shard gather their replies in one buffer. It may still hold
+        // replies that the last turn made to another connection. A turn clears the buffer when it
+        // begins, but `on_open` is called outside of a turn.
         shard.clear_replies();
         protocol.on_open(&mut protocol::Context::new(&handle, &mut publications));
         // There is no socket yet to write the replies to.
@@ -93,16 +95,17 @@ impl Connection {
     }
 
     /// Returns the connection's task, to be spawned on the shard's thread. It completes when the
-    /// connection is closed. `leftover` are bytes that the client sent right behind its request:
-    /// its first frames.
+    /// connection is closed. `leftover` has the bytes that the client sent right behind its
+    /// request: its first frames.
     pub(crate) fn start(mut self, socket: Socket, leftover: Vec<u8>) -> Task {
         self.reader.keep(leftover.into(), self.handle.shard());
         self.handle.attach(socket);
         Task::Open(self)
     }
 
-    /// Has a turn: writes the outbox, reads, calls the protocol, and writes its replies. Ready when
-    /// the connection has ended.
+    /// Runs one turn of the connection: writes the outbox, reads, calls the protocol, and writes
+    /// the replies. Ready with the reason when the connection has ended. Else one of the events in
+    /// the picture at the head of this file wakes the task for its next turn.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Disconnect> {
         // The task may have been woken because the connection was ended.
         if let Some(reason) = self.handle.register_waker(cx) {
@@ -119,9 +122,10 @@ impl Connection {
         }
     }
 
+    /// Ends the connection for `reason` and completes the closing handshake.
     async fn close(mut self, reason: Disconnect) {
         self.handle.end(reason);
-        // If it has ended already, the first reason counts.
+        // The connection may have ended before, for another reason. The first reason counts.
         let reason = self.handle.ended().unwrap_or(reason);
         let orderly = close::close(&self.handle, self.protocol, &mut self.reader, reason).await;
         debug!(connection = ?*self.handle, %reason, orderly, "closed");
@@ -132,7 +136,7 @@ impl Connection {
 /// several times as large, for every idle connection.
 pub(crate) enum Task {
     Open(Connection),
-    /// Boxed, so that an open connection takes no memory for its closing handshake.
+    /// The closing handshake. It is boxed, so that an open connection takes no memory for it.
     Closing(Rc<Shard>, Pin<Box<dyn Future<Output = ()>>>),
     Closed,
 }
@@ -146,12 +150,14 @@ impl Future for Task {
             Self::Closing(shard, _) => Rc::clone(shard),
             Self::Closed => return Poll::Ready(()),
         };
-        // Ends the shard if this panics. tokio would catch the panic, and the shard would go on.
+        // The guard ends the shard if this panics. Without it, tokio would catch the panic, and the
+        // shard would go on.
         shard.guard(|| self.poll_open_or_closing(&shard, cx))
     }
 }
 
 impl Task {
+    /// Polls the open connection. When it has ended, polls its closing handshake.
     fn poll_open_or_closing(&mut self, shard: &Rc<Shard>, cx: &mut Context<'_>) -> Poll<()> {
         if let Self::Open(connection) = self {
             let reason = ready!(shard.measure(|| connection.poll_turn(cx)));

@@ -33,18 +33,21 @@ use crate::{
 /// The script of a stream: the bytes that it returns, and a record of its reads and writes.
 #[derive(Default)]
 struct Script {
-    /// Bytes that the stream repeats endlessly, 16 KiB a read. If empty, reads are pending.
+    /// Bytes that the stream returns again and again, 16 KiB a read. If empty, reads are pending.
     read: Vec<u8>,
-    /// The stream returns `read` once, and is pending after that.
+    /// True if the stream returns `read` only once, and is pending after that.
     is_once: bool,
-    /// Number of reads before the stream panics.
+    /// Number of reads that succeed. The next one panics. `None` if no read panics.
     reads_left: Option<u32>,
+    /// Number of reads so far.
     reads: u32,
     /// Called at the first read.
     at_read: Option<Box<dyn FnOnce()>>,
+    /// All bytes that were written to the stream.
     written: Vec<u8>,
 }
 
+/// A stream that behaves as its script says.
 struct Scripted(Rc<RefCell<Script>>);
 
 impl AsyncRead for Scripted {
@@ -96,7 +99,8 @@ impl AsyncWrite for Scripted {
     }
 }
 
-/// Runs `work` on a shard, with an agreement on permessage-deflate.
+/// Runs `work` on the first shard of a new hub, and returns its result. `work` also gets an
+/// agreement on permessage-deflate, for connections that compress.
 fn on_a_shard<T: Send + 'static>(
     work: impl FnOnce(&Rc<Shard>, Option<Agreed>) -> T + Send + 'static,
 ) -> T {
@@ -109,6 +113,7 @@ fn on_a_shard<T: Send + 'static>(
     wait.recv().unwrap()
 }
 
+/// Opens an anonymous connection with this protocol, which is given its socket later.
 fn open(
     shard: &Rc<Shard>,
     protocol: impl Protocol + 'static,
@@ -117,7 +122,7 @@ fn open(
     Connection::open(shard, Identity::anonymous(), Box::new(protocol), deflate).unwrap()
 }
 
-/// Opens an echo connection on a scripted stream.
+/// Opens an echo connection on a scripted stream. Returns its task and the script.
 fn echo(
     shard: &Rc<Shard>,
     deflate: Option<Agreed>,
@@ -129,6 +134,7 @@ fn echo(
     (Box::pin(connection.start(socket, Vec::new())), script)
 }
 
+/// Polls a task once, with a waker that does nothing.
 fn poll(task: &mut Pin<Box<Task>>) -> Poll<()> {
     task.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -152,11 +158,14 @@ fn turn_of(frame: Vec<u8>) -> (u32, usize) {
 fn a_turn_ends_whichever_frames_the_peer_sends_endlessly() {
     // A turn ends after 17 reads of 16 KiB, and earlier if frames cost more than their bytes.
     let endless: [&[u8]; 6] = [
+        // An empty text, an empty Ping, and an empty Pong. All masks are zero.
         b"\x81\x80\0\0\0\0",
         b"\x89\x80\0\0\0\0",
         b"\x8A\x80\0\0\0\0",
+        // A text in two fragments, with a Ping in between, and one without.
         b"\x01\x81\0\0\0\0x\x89\x80\0\0\0\0\x80\x80\0\0\0\0",
         b"\x01\x80\0\0\0\0\x80\x80\0\0\0\0",
+        // A compressed empty message.
         b"\xC2\x81\0\0\0\0\0",
     ];
     for frames in endless {
@@ -170,14 +179,17 @@ fn a_turn_inflates_no_more_messages_than_its_time_allows() {
     let largest = vec![0; 64 * 1024];
     let payload = Deflater::new(WindowBits::MAX).deflate(&largest).unwrap();
     let [high, low] = u16::try_from(payload.len()).unwrap().to_be_bytes();
+    // A compressed binary message with a length of 16 bits and a mask of zeros.
     let header = [0xC2, 0x80 | 126, high, low, 0, 0, 0, 0];
     let (_, written) = turn_of([&header[..], &payload].concat());
+    // A reply is compressed as the message was, and has a header of 4 bytes.
     let messages = written / (4 + payload.len());
-    // One read of 16 KiB holds 190.
+    // One read of 16 KiB holds 25 messages, of 640 bytes and 8 of header. A turn may receive 17
+    // times as much.
     assert!(messages < 50, "{messages}");
 }
 
-/// Spends 50 us on every message, as the protocol of an application may, and counts messages.
+/// Takes 50 us for every message, as the protocol of an application may, and counts the messages.
 struct Slow(Rc<Cell<u32>>);
 
 impl Protocol for Slow {
@@ -193,6 +205,7 @@ fn a_turn_calls_a_protocol_no_more_often_than_its_time_allows() {
     let calls = on_a_shard(|shard, _| {
         let calls = Rc::new(Cell::new(0));
         let script = Script {
+            // An empty text, again and again.
             read: b"\x81\x80\0\0\0\0".to_vec(),
             ..Script::default()
         };
@@ -202,7 +215,7 @@ fn a_turn_calls_a_protocol_no_more_often_than_its_time_allows() {
         assert!(poll(&mut task).is_pending());
         calls.get()
     });
-    // One read of 16 KiB holds 2,730.
+    // One read of 16 KiB holds 2,730 messages. A turn has time for ten.
     assert!((1..=10).contains(&calls), "{calls}");
 }
 
@@ -210,7 +223,8 @@ fn a_turn_calls_a_protocol_no_more_often_than_its_time_allows() {
 fn a_turn_that_panics_ends_the_shard_and_no_other_connection_has_a_turn() {
     let done = on_a_shard(|shard, _| {
         let script = Script {
-            // Two messages a read, so that the turn goes on after the first read.
+            // Two messages a read, so that the turn goes on after the first read: 8 KiB each, of
+            // which 8 bytes are the header.
             read: [&[0x82, 0xFE, 0x1F, 0xF8, 0, 0, 0, 0][..], &[7; 0x1FF8]].concat(),
             reads_left: Some(1),
             ..Script::default()
@@ -223,10 +237,11 @@ fn a_turn_that_panics_ends_the_shard_and_no_other_connection_has_a_turn() {
         let script = script.borrow();
         (script.reads, script.written.len())
     });
+    // The other connection has neither read nor written.
     assert_eq!(done, (0, 0));
 }
 
-// Such a connection was polled again and again.
+// A connection that waited for memory was once polled again and again.
 #[test]
 fn while_memory_is_exhausted_a_connection_waits_and_is_read_when_memory_is_free_again() {
     let hub = Hub::start(&HubConfig::default()).unwrap();
@@ -236,6 +251,7 @@ fn while_memory_is_exhausted_a_connection_waits_and_is_read_when_memory_is_free_
     let (send, has_read) = mpsc::channel();
     let counted = Arc::clone(&polls);
     hub.run_on(0, move |shard| {
+        // An empty binary message.
         let message = b"\x82\x80\0\0\0\0".to_vec();
         let (mut task, script) = echo(
             shard,
@@ -255,6 +271,7 @@ fn while_memory_is_exhausted_a_connection_waits_and_is_read_when_memory_is_free_
             polled
         }));
     });
+    // While memory is exhausted, the shard runs 100 other pieces of work.
     for _ in 0..100 {
         let (done, wait) = mpsc::channel();
         hub.run_on(0, move |_| done.send(()).unwrap());
@@ -273,10 +290,10 @@ fn a_slow_consumer_that_is_ended_holds_no_memory_during_its_closing_handshake() 
         let connection = open(shard, Echo, None);
         let script = Rc::new(RefCell::new(Script::default()));
         let socket = Socket::Other(Box::new(Scripted(Rc::clone(&script))));
-        // Most of a message, but not its end.
+        // The header of a message of 65,535 bytes, and 60,000 of these.
         let begun = [&[0x82, 0xFE, 0xFF, 0xFF, 0, 0, 0, 0][..], &[7; 60_000]].concat();
         let mut task = Box::pin(connection.start(socket, begun));
-        // The second turn takes the rest of it.
+        // After some turns, all of this is read.
         for _ in 0..10 {
             assert!(poll(&mut task).is_pending());
         }
@@ -285,21 +302,23 @@ fn a_slow_consumer_that_is_ended_holds_no_memory_during_its_closing_handshake() 
             connection.handle.end(Disconnect::SlowConsumer);
         }
         assert!(poll(&mut task).is_pending(), "the peer has not hung up");
+        // A Close of 15 bytes with the code 4008.
         assert_eq!(script.borrow().written[..4], *b"\x88\x0F\x0F\xA8");
         (before, budget.held())
     });
-    // The ledger may not have told the budget of up to 16 KiB yet.
+    // The ledger may not have reported up to 16 KiB to the budget yet.
     assert!(before >= 100_000 && after < 20_000, "{before}, {after}");
 }
 
-// The rest of the turn's bytes was read after the end, with the allowance that the turn had left.
+// The server once read the rest of the turn's bytes after the end of the connection, in the time
+// that the turn had left.
 #[test]
 fn a_connection_that_ends_while_it_waits_to_publish_is_read_no_further() {
     let written = on_a_shard(|shard, _| {
         let budget = Arc::clone(shard.ledger().budget());
         let chat = Chat::from(TopicName::new("cats").unwrap());
         let connection = open(shard, chat, None);
-        // Memory gets short after the first message was read, at the read for the rest of a
+        // Memory gets short after the first message was read, when the server reads on in the
         // fragment.
         let seven_eighths = usize::try_from(budget.limit() / 8 * 7).unwrap();
         let short = Rc::new(RefCell::new(None));
@@ -311,6 +330,7 @@ fn a_connection_that_ends_while_it_waits_to_publish_is_read_no_further() {
             ..Script::default()
         }));
         let socket = Socket::Other(Box::new(Scripted(Rc::clone(&script))));
+        // The text "x", and 2 of the 5 bytes of a fragment.
         let begun = b"\x81\x81\0\0\0\0x\x01\x85\0\0\0\0he".to_vec();
         let mut task = Box::pin(connection.start(socket, begun));
         while short.borrow().is_none() {
@@ -324,17 +344,19 @@ fn a_connection_that_ends_while_it_waits_to_publish_is_read_no_further() {
         }
         script.borrow().written.clone()
     });
+    // A Close of 27 bytes with the code 1013.
     assert_eq!(written[..4], *b"\x88\x1B\x03\xF5");
 }
 
-// The peer's Close was forgotten, and waited for again until the timeout.
+// The peer's Close was once forgotten, and the server waited for another one until the timeout.
 #[test]
 fn a_close_behind_a_message_that_waits_to_be_published_completes_the_closing_handshake() {
     let (polls, written) = on_a_shard(|shard, _| {
         let budget = Arc::clone(shard.ledger().budget());
         let cats = TopicName::new("cats").unwrap();
         let connection = open(shard, Chat::of(cats.into()), None);
-        // Memory gets short after the message was read, at the read for the rest of a Close.
+        // Memory gets short after the message was read, when the server reads the rest of the
+        // Close: two bytes of the mask, and the code 1000.
         let seven_eighths = usize::try_from(budget.limit() / 8 * 7).unwrap();
         let short = Rc::new(RefCell::new(None));
         let hold = Rc::clone(&short);
@@ -347,6 +369,7 @@ fn a_close_behind_a_message_that_waits_to_be_published_completes_the_closing_han
             ..Script::default()
         }));
         let socket = Socket::Other(Box::new(Scripted(Rc::clone(&script))));
+        // The text "x", and the first 4 of the 8 bytes of a Close.
         let begun = b"\x81\x81\0\0\0\0x\x88\x82\0\0".to_vec();
         let mut task = Box::pin(connection.start(socket, begun));
         while short.borrow().is_none() {
@@ -358,6 +381,7 @@ fn a_close_behind_a_message_that_waits_to_be_published_completes_the_closing_han
         let pending = (0..10).take_while(|_| poll(&mut task).is_pending());
         (pending.count(), script.borrow().written.clone())
     });
+    // The server has written nothing but the answer to the peer's Close, with the code 1000.
     assert_eq!(written, b"\x88\x02\x03\xE8");
     assert!(polls < 10, "it waits for another Close");
 }

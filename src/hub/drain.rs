@@ -1,4 +1,5 @@
-//! The drain of a hub: every connection gets what is queued for it and a Close, within a time.
+//! The drain of a hub: every connection gets the messages that are queued for it and a Close,
+//! within a limited time.
 
 use std::{rc::Rc, time::Duration};
 
@@ -22,8 +23,8 @@ impl Hub {
     ///
     /// # Cancel safety
     ///
-    /// If it is cancelled, connections that are not closed yet stay open, but no new messages are
-    /// read from them.
+    /// If the future is dropped, connections that are not closed yet stay open, but no new messages
+    /// are read from them.
     pub async fn drain(&self, grace: Duration) -> Result<(), DrainTimeout> {
         timeout(grace, async {
             let time = DrainTime(grace);
@@ -31,10 +32,11 @@ impl Hub {
                 shard.begin_drain(time);
                 drop(done);
             });
-            // With a time limit: if one shard stands still, the clients of the other shards still
-            // get their Close.
+            // Goes on after a limited time even if not all shards have stopped reading: if one
+            // shard stands still, the clients of the other shards still get their Close.
             let _ = timeout(time.for_stopping(), stopped).await;
-            // All that was published before is in the inboxes by now, ahead of this work.
+            // Messages that were published before the shards stopped reading are in the inboxes by
+            // now, ahead of this work.
             self.on_every_shard(|shard, done| {
                 let draining = Rc::clone(shard);
                 shard.spawn(async move {

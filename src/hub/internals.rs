@@ -48,7 +48,7 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// Makes `config.shards` shards.
+    /// Makes as many shards as `config.shards` says.
     pub fn new(config: &HubConfig) -> Self {
         let links = Arc::new(Links::new(config));
         let shards = 0..config.shards.get();
@@ -66,8 +66,9 @@ impl Shards {
         &self.shards[0]
     }
 
-    /// Publishes a message that comes from no connection. The returned receiver gets the number of
-    /// subscribers that it was queued to.
+    /// Publishes a message that comes from no connection to the subscribers of `topic`, or to those
+    /// of `user` only. The returned receiver gets the number of subscribers that the message was
+    /// queued to.
     pub fn publish(
         &self,
         topic: TopicName,
@@ -105,15 +106,16 @@ impl Shards {
         }
     }
 
-    /// Returns what an opening handshake with this `offer` of extensions would agree on.
+    /// Returns the compression that an opening handshake with this `offer` of extensions would
+    /// agree on, or `None` for no compression.
     pub(crate) fn agree(&self, offer: Option<&str>) -> Option<Agreed> {
         let accepted = extension::accept(offer.map(str::as_bytes).into_iter(), true);
         let agreement = accepted.expect("the offer follows the grammar")?;
         Some(self.links.shared.contexts.grant(agreement))
     }
 
-    /// Adds a connection to a shard. It belongs to `user`, or is anonymous, and its client has made
-    /// this `offer` of extensions.
+    /// Adds a connection to a shard. The connection belongs to `user`, or is anonymous, and its
+    /// client has made this `offer` of extensions.
     pub fn join(
         &self,
         index: usize,
@@ -163,14 +165,15 @@ impl Handle {
         self.0.publish(topics, publication);
     }
 
-    /// Queues a reply to the outbox, as happens at the end of a turn if the socket takes nothing.
+    /// Queues a reply to the outbox, as the end of a turn does if the socket takes no bytes.
     pub fn reply(&self, frame: Frame) {
         self.0.reply(frame);
         let shard = self.0.shard();
         let replies = &mut shard.replies.borrow_mut();
         let mut state = shard.state.borrow_mut();
         if let Some(peer) = state.peers.get_mut(self.0.id().key) {
-            peer.queue_replies(replies, 0, shard.ledger());
+            let taken_by_socket = 0;
+            peer.queue_replies(replies, taken_by_socket, shard.ledger());
         }
         replies.clear();
     }
@@ -180,7 +183,7 @@ impl Handle {
         self.0.control(frame);
     }
 
-    /// Queues the Close that answers the peer's.
+    /// Queues the Close that answers the peer's Close.
     pub fn answer_close(&self, close: Bytes) {
         self.0.answer_close(close);
     }
@@ -214,8 +217,8 @@ impl Received {
         Self(Receive::new())
     }
 
-    /// Receives `wire`, and passes every whole plain message at its head to `take`. Returns true if
-    /// these were all bytes of `wire`.
+    /// Puts `wire` into the buffer, and passes the plain messages at the start of it to `take`, up
+    /// to the first frame that is no whole plain message. Returns true if there is no such frame.
     pub fn take_plain(
         &mut self,
         wire: &[u8],

@@ -1,5 +1,5 @@
-//! Measurements of a shard's work, for attacks and tests. Without the feature `internals`,
-//! `unmeasured` takes the place of this module and measures nothing.
+//! Measurements of a shard's work, for tests (the attacks among them) and benchmarks. Without the
+//! feature `internals`, `unmeasured` takes the place of this module and measures nothing.
 
 use std::{
     cell::Cell,
@@ -8,8 +8,9 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The longest step of a shard so far, in CPU time of its thread, without its [system calls on
-/// sockets](in_socket). CPU time does not count what other processes on the machine take.
+/// The time of the longest step of a shard so far, in nanoseconds of CPU time of its thread,
+/// without its [system calls on sockets](in_socket). CPU time leaves out the time that other
+/// processes of the machine take.
 #[derive(Debug)]
 pub(super) struct LongestHold(AtomicU64);
 
@@ -32,9 +33,9 @@ impl LongestHold {
     }
 }
 
-/// Makes a system call on a socket, whose time does not count as work of the step: at the end of a
-/// system call the kernel may handle packets of any connection, for up to 8 ms, and charges that to
-/// the calling thread.
+/// Runs `call`, which makes a system call on a socket. The time of the call does not count as work
+/// of the step: at the end of the call, the kernel may handle packets of other connections, for up
+/// to 8 ms, and charges that time to the calling thread.
 pub(super) fn in_socket<T>(call: impl FnOnce() -> T) -> T {
     let begun = thread_time();
     let outcome = call();

@@ -104,10 +104,10 @@ impl Hub {
     ///
     /// # Ordering
     ///
-    /// All subscribers of a topic get the topic's messages in the same order. A message that is
-    /// published to several topics comes by one of them, and has its place in the order of that
-    /// topic. Messages that are published one after the other to a topic are delivered in that
-    /// order. Messages of different topics have no order.
+    /// All subscribers of a topic get the topic's messages in the same order. Messages that are
+    /// published one after the other to a topic are delivered in that order. Messages of different
+    /// topics have no order. A subscriber that follows several topics of a message gets the message
+    /// once, by one of these topics, and in the order of that topic.
     ///
     /// # Cancel safety
     ///
@@ -141,14 +141,16 @@ impl Hub {
         message: Message,
         user: Option<UserId>,
     ) -> usize {
-        let permit = self.acquire_permit(0).await;
+        let charged_bytes = 0; // The message is charged when it is encoded.
+        let permit = self.acquire_permit(charged_bytes).await;
         let message = self.encode(message);
         let queued = self.publish_now(slice::from_ref(topic), message, user);
         drop(permit);
         queued.await.unwrap_or(0)
     }
 
-    /// Runs `work` on every shard. Returns when every shard has dropped its sender.
+    /// Runs `work` on every shard. On each shard, `work` gets a sender, which it drops when it is
+    /// done there. Returns when all senders are dropped.
     pub(in crate::hub) async fn on_every_shard(
         &self,
         work: impl Fn(&Rc<Shard>, oneshot::Sender<()>) + Copy + Send + 'static,
@@ -160,12 +162,12 @@ impl Hub {
             pending.push(wait);
         }
         for wait in pending {
-            // The sender is dropped without a message, so this is an error, and means done.
+            // Always an error, because the sender is dropped without a message: the shard is done.
             let _ = wait.await;
         }
     }
 
-    /// Runs `work` on the thread of shard `index`, after all that is in its inbox now.
+    /// Runs `work` on the thread of shard `index`, after everything that is in its inbox now.
     pub(crate) fn run_on(&self, index: usize, work: impl FnOnce(&Rc<Shard>) + Send + 'static) {
         self.0.links.inboxes[index].push(Item::Run(Box::new(work)));
     }
@@ -190,7 +192,7 @@ impl Hub {
     /// Cancel safe.
     pub async fn shard_panicked(&self) {
         let mut has_panicked = self.0.links.shared.has_panicked.subscribe();
-        // The sender lives as long as this handle.
+        // Fails only if the sender is dropped, which lives as long as this handle of the hub.
         let _ = has_panicked.wait_for(|&has_panicked| has_panicked).await;
     }
 
@@ -199,8 +201,8 @@ impl Hub {
         *self.0.links.shared.has_panicked.borrow()
     }
 
-    /// Returns the time of the longest step of any shard, in microseconds of CPU time, if steps are
-    /// measured.
+    /// Returns the time of the longest step of any shard, in microseconds of CPU time, or `None` if
+    /// steps are not measured (without the feature `internals`).
     pub(crate) fn longest_hold(&self) -> Option<u64> {
         let holds = self.0.links.shared.holds.iter();
         holds.filter_map(LongestHold::microseconds).max()
@@ -265,7 +267,7 @@ mod tests {
                 let (mut near, far) = tokio::net::UnixStream::pair().unwrap();
                 let mut far = far.into_std().unwrap();
                 let reading = spawn_local(async move { near.read_u8().await });
-                // Lets the other task run, so that it waits for the byte before that is written.
+                // Lets the other task run, so that it waits for the byte before this is written.
                 yield_now().await;
                 far.write_all(b"x").unwrap();
                 let (mut turns, mut ticket) = (0, Ticket::default());
@@ -282,6 +284,7 @@ mod tests {
                 let _ = done.send(turns);
             });
         });
+        // The turns that the task had until the other task's read was complete.
         let turns: u32 = waited.await.unwrap();
         assert!(turns <= 3, "{turns}");
     }

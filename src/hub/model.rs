@@ -1,6 +1,7 @@
-//! A test of the hub against a naive model. Random operations on several shards (connections come,
-//! subscribe, publish and leave) must deliver the same messages as a model that has a set of topics
-//! for each connection, in one order for each topic, with every kind of compression.
+//! A test that compares the hub with a naive model, which has a set of topics for each connection.
+//! Connections come, subscribe, publish and leave at random on several shards, with every kind of
+//! compression. Each connection must get the same messages from the hub as from the model, and all
+//! connections must get the messages of a topic in the same order.
 //!
 //! `recorder` is a socket that records the bytes written to it.
 
@@ -27,35 +28,41 @@ use crate::{
 const SHARDS: usize = 3;
 const TOPICS: usize = 4;
 
-/// Offers of extensions: no compression, compression without a context for two windows, and
-/// compression with a context of the connection's own for two windows. There are only [`CONTEXTS`]
-/// contexts, fewer than connections that want one.
+/// Offers of extensions that connections make in their opening handshakes.
 const OFFERS: [&str; 5] = [
+    // An unknown extension: no compression.
     "nothing",
+    // Each message is compressed by itself, for the largest window and for a smaller one.
     "permessage-deflate; server_no_context_takeover",
     "permessage-deflate; server_no_context_takeover; server_max_window_bits=9",
+    // Messages are compressed in a context of the connection's own, with the same two windows.
     "permessage-deflate",
     "permessage-deflate; server_max_window_bits=9",
 ];
+
+/// Number of compression contexts of the hub: fewer than connections that want one.
 const CONTEXTS: usize = 2;
 
+/// An operation on the hub and on the model. The index `connection` is taken modulo the number of
+/// connections.
 #[derive(Clone, Debug)]
 enum Operation {
-    /// A connection of this user comes, or an anonymous one.
+    /// A new connection comes, which belongs to `user` or is anonymous.
     Join {
         user: Option<usize>,
         offer: &'static str,
     },
-    /// A connection subscribes to exactly the topics of these bits.
+    /// A connection subscribes to exactly the topics whose bits are set in `topics`.
     Follow { connection: usize, topics: u8 },
-    /// A connection publishes to the topics of these bits.
+    /// A connection publishes to the topics whose bits are set in `topics`.
     Publish { connection: usize, topics: u8 },
-    /// A message is published to the connections of a user.
+    /// The test publishes a message to those subscribers of a topic that are connections of `user`.
     PublishToUser { topic: usize, user: usize },
     /// A connection leaves.
     Leave { connection: usize },
 }
 
+/// Makes a random operation. The numbers before `=>` are the relative frequencies.
 fn operation() -> impl Strategy<Value = Operation> {
     let (connection, topics) = (0..8usize, 0..1u8 << TOPICS);
     prop_oneof![
@@ -71,12 +78,13 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// The model of a connection: the messages that it should get, each with the topic by which it
-/// comes, or `None` if that is not checked.
+/// The model of a connection.
 #[derive(Debug, Default)]
 struct Expected {
     user: Option<usize>,
     topics: BTreeSet<usize>,
+    /// The messages that the connection should get, each with the topic by which it should come.
+    /// This is `Some` for all of them.
     messages: BTreeSet<(Option<usize>, String)>,
 }
 
@@ -90,6 +98,7 @@ struct Member {
     expected: Expected,
 }
 
+/// A command to a connection, which sends `()` when it has executed the command.
 enum Command {
     Follow(Vec<TopicName>, oneshot::Sender<()>),
     Publish(Vec<TopicName>, Message, oneshot::Sender<()>),
@@ -103,11 +112,13 @@ fn to_user(number: usize) -> UserId {
     UserId::from(number as u64)
 }
 
+/// Returns the indices of the topics whose bits are set.
 fn indices(bits: u8) -> Vec<usize> {
     (0..TOPICS).filter(|index| bits >> index & 1 == 1).collect()
 }
 
 impl Member {
+    /// Adds a connection to the next shard. Returns when the shard has the connection.
     async fn join(hub: &Hub, user: Option<usize>, offer: &str) -> Self {
         let agreement = extension::accept([offer.as_bytes()].into_iter(), true).unwrap();
         let deflate = agreement.map(|agreement| hub.grant(agreement));
@@ -116,7 +127,7 @@ impl Member {
         let socket = Recorder::default();
         let recorder = socket.clone();
         let (joined, has_joined) = oneshot::channel();
-        let (here, gone) = oneshot::channel();
+        let (until_gone, gone) = oneshot::channel();
         hub.run_on(hub.next_shard(), move |shard| {
             let handle = Handle::new(shard, user.map(to_user), deflate);
             handle.attach(Socket::Other(Box::new(recorder)));
@@ -137,7 +148,7 @@ impl Member {
                     }
                 }
                 drop(handle);
-                drop(here);
+                drop(until_gone);
             });
         });
         has_joined.await.unwrap();
@@ -153,27 +164,30 @@ impl Member {
         }
     }
 
+    /// Sends the connection a command. Returns when the command is executed.
     async fn execute(&self, command: impl FnOnce(oneshot::Sender<()>) -> Command) {
         let (done, is_done) = oneshot::channel();
         self.commands.send(command(done)).await.ok().unwrap();
         is_done.await.unwrap();
     }
 
-    /// Returns the messages that it got, in order.
+    /// Returns the messages that the connection got, in order.
     fn received(&self) -> Vec<String> {
         let messages = self.socket.messages(self.is_compressed);
         let unpadded = messages.iter().map(|message| message.trim_end().to_owned());
         unpadded.collect()
     }
 
-    /// Returns the topic by which it should get this message, if that is checked.
+    /// Returns the topic by which the connection should get this message, or `None` if it should
+    /// not get the message.
     fn topic_of(&self, message: &str) -> Option<usize> {
         let mut expected = self.expected.messages.iter();
         expected.find(|(_, each)| each == message)?.0
     }
 }
 
-/// Returns a message. Every other one is large enough to be compressed.
+/// Returns `message` with 100 spaces at its end if `number` is odd, which make it large enough to
+/// be compressed.
 fn padded(number: usize, message: &str) -> Message {
     Message::text(&format!("{message}{}", " ".repeat(number % 2 * 100)))
 }
@@ -183,6 +197,8 @@ async fn settle(hub: &Hub) {
     hub.on_every_shard(|shard, done| {
         let shard = Rc::clone(shard);
         spawn_local(async move {
+            // The deliveries ahead of this work in the inbox are fanned out by now. Peers that they
+            // were queued to wait in the ring for a write.
             while shard.state.borrow().ring_len() > 0 {
                 yield_now().await;
             }
@@ -192,6 +208,8 @@ async fn settle(hub: &Hub) {
     .await;
 }
 
+/// Performs `operations` on a new hub and on the model, and compares the messages that the
+/// connections have got.
 async fn run(operations: Vec<Operation>) {
     let mut config = HubConfig {
         shards: SHARDS.try_into().unwrap(),
@@ -207,18 +225,21 @@ async fn run(operations: Vec<Operation>) {
     settle(&hub).await;
     check(&members);
     drop(members);
+    // When all connections have left, all topics are removed.
     while hub.metrics().connections + hub.metrics().topics > 0 {
         yield_now().await;
     }
 }
 
-/// Performs an operation on the hub and on the model.
+/// Performs an operation on the hub and on the model. No other operation has the same `number`.
 async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation: Operation) {
     let count = members.len();
     match operation {
         Operation::Join { user, offer } => members.push(Member::join(hub, user, offer).await),
         _ if count == 0 => {}
         Operation::Follow { connection, topics } => {
+            // The model delivers a message immediately. So the hub must have delivered all messages
+            // before a connection leaves a topic.
             settle(hub).await;
             let member = &mut members[connection % count];
             member.expected.topics = indices(topics).into_iter().collect();
@@ -239,13 +260,13 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
                 let to = indices(topics);
                 if let Some(&first) = to.iter().find(|index| expected.topics.contains(index)) {
                     // A message to several topics comes by the first one that the connection
-                    // follows. This is checked only for anonymous connections.
-                    let topic = (to.len() == 1 || expected.user.is_none()).then_some(first);
-                    expected.messages.insert((topic, message.clone()));
+                    // follows.
+                    expected.messages.insert((Some(first), message.clone()));
                 }
             }
         }
         Operation::PublishToUser { topic: index, user } => {
+            // "all" stands in place of the index of a publisher.
             let message = format!("{number} of all");
             let to = Some(to_user(user));
             let queued = hub
@@ -260,16 +281,19 @@ async fn perform(hub: &Hub, members: &mut Vec<Member>, number: usize, operation:
             assert_eq!(queued, recipients.count());
         }
         Operation::Leave { connection } => {
+            // As for `Follow`.
             settle(hub).await;
             let member = members.swap_remove(connection % count);
             check(std::slice::from_ref(&member));
             drop(member.commands);
+            // An error, because the sender is dropped without a message.
             member.gone.await.unwrap_err();
         }
     }
 }
 
-/// Checks that each connection got the messages of its model, once each, and that the orders agree.
+/// Checks that each connection got the messages of its model, once each, and that messages which
+/// several connections got came in the same order.
 fn check(members: &[Member]) {
     for member in members {
         let received = member.received();
@@ -305,11 +329,12 @@ fn check_publishers(member: &Member, received: &[String]) {
         let (number, publisher) = message.split_once(" of ").unwrap();
         let number: usize = number.parse().unwrap();
         let before = last.insert((publisher.to_owned(), topic), number);
+        // `None`, for the first message of a publisher to the topic, is less than any number.
         assert!(before < Some(number), "{message} came after {before:?}");
     }
 }
 
-/// Checks that two connections got the messages that both got by a topic in the same order.
+/// Checks that two connections got their common messages of a topic in the same order.
 fn check_order(topic: usize, one: &Member, other: &Member) {
     let common = |of: &Member| -> Vec<String> {
         let is_common = |message: &String| {

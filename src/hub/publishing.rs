@@ -18,8 +18,11 @@ use crate::{
 
 impl Hub {
     /// Waits for a permit to [publish](Self::publish_now) messages, if some shard has too much to
-    /// deliver or memory is short. Returns `None` if no permit is needed. The caller has charged
-    /// `bytes` for the messages. They do not count toward the limit that publishers wait for.
+    /// deliver or memory is short. Returns `None` if no permit is needed.
+    ///
+    /// The caller has charged `bytes` for the messages. While the caller waits, these bytes do not
+    /// count toward the level of memory at which publishers must wait, because they are freed only
+    /// by publishing.
     ///
     /// # Cancel safety
     ///

@@ -1,6 +1,7 @@
-//! The stand-in for `measured` without the feature `internals`: it measures nothing.
+//! The module that takes the place of `measured` without the feature `internals`. It has the same
+//! types and functions, which measure nothing.
 
-/// Measures nothing.
+/// The type in place of `measured::LongestHold`, which stores no time.
 #[derive(Debug)]
 pub(super) struct LongestHold;
 
@@ -9,23 +10,23 @@ impl LongestHold {
         Self
     }
 
-    /// Runs a step.
+    /// Runs a step, and does not measure it.
     pub(super) fn measure<T>(&self, step: impl FnOnce() -> T) -> T {
         step()
     }
 
-    /// Returns `None`.
+    /// Returns `None`, because steps are not measured.
     pub(super) fn microseconds(&self) -> Option<u64> {
         None
     }
 }
 
-/// Makes a system call on a socket.
+/// Runs `call`, which makes a system call on a socket, and does not measure it.
 pub(super) fn in_socket<T>(call: impl FnOnce() -> T) -> T {
     call()
 }
 
-/// Counts nothing.
+/// The type in place of `measured::Count`, which counts nothing.
 #[derive(Debug, Default)]
 pub(super) struct Count;
 

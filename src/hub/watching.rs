@@ -1,8 +1,8 @@
 //! The hub's functions for single shards, used by the acceptor, which hands each new connection to
 //! a shard, and by the watchdog, which detects shards that stand still.
 //!
-//! Each shard counts its [ticks](Hub::ticks). A shard that was [asked for a tick](Hub::request_tick)
-//! and does not tick stands still.
+//! Each shard counts its [ticks](Hub::ticks). A shard that was [asked for a
+//! tick](Hub::request_tick) and does not tick stands still.
 
 use crate::hub::Hub;
 
@@ -17,7 +17,8 @@ impl Hub {
         let shared = &self.0.links.shared;
         shared.round_robin.set_unavailable(shard, is_unavailable);
         if is_unavailable {
-            // The other shards must not wait for peers that this one has reported as about to end.
+            // The shard may have reported peers that it is about to end to free memory. The other
+            // shards must not wait for that memory.
             shared.relief[shard].clear();
         }
     }
@@ -27,7 +28,7 @@ impl Hub {
         self.0.links.inboxes[shard].wake();
     }
 
-    /// Returns how often a shard has ticked.
+    /// Returns the number of steps that a shard's tick has had so far.
     pub(crate) fn ticks(&self, shard: usize) -> u64 {
         self.0.links.shared.metrics[shard].ticks.get()
     }

@@ -2,11 +2,12 @@
 
 use crate::{disconnect::Disconnect, metrics::counter::Counter};
 
-/// The number of ended connections, for each reason.
+/// The number of ended connections, for each reason. `N` is the type of a number: an integer in a
+/// snapshot, and a counter in the metrics that a shard keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ends<N = u64> {
-    /// The application closed it.
+    /// The application closed the connection.
     pub application: N,
     /// The client began the closing handshake.
     pub by_peer: N,
@@ -54,7 +55,7 @@ impl Ends<Counter> {
 }
 
 impl Ends {
-    /// Adds the counts of one shard.
+    /// Adds the numbers of one shard to these.
     pub(super) fn add(&mut self, shard: &Ends<Counter>) {
         // Destructured, so that the compiler reports a field that is forgotten.
         let Ends {
@@ -88,6 +89,7 @@ impl Ends {
     /// Returns the number of connections that have ended, for any reason.
     #[must_use]
     pub fn total(&self) -> u64 {
+        // Destructured, so that the compiler reports a field that is forgotten.
         let Self {
             application,
             by_peer,
@@ -102,16 +104,20 @@ impl Ends {
             protocol_error,
             shard_panicked,
         } = self;
-        let ours = [application, no_pong, overloaded, restarting, shard_panicked];
-        let theirs = [
+        let counts = [
+            application,
             by_peer,
             lost,
+            no_pong,
+            overloaded,
+            restarting,
             slow_consumer,
             taken_over,
             too_far_behind,
             unregistered,
             protocol_error,
+            shard_panicked,
         ];
-        ours.into_iter().chain(theirs).sum()
+        counts.into_iter().sum()
     }
 }

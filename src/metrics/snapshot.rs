@@ -5,9 +5,9 @@ use crate::metrics::{ends::Ends, shard::ShardMetrics};
 /// The metrics of a hub, summed over its shards. Metrics of a server, such as failed accepts, are
 /// not included.
 ///
-/// Each one is read by itself while the shards go on, so two of them need not be of the same
-/// moment. A *gauge* is a current value. A *counter* counts since the start of the hub and never
-/// decreases.
+/// The metrics are read one after the other while the shards go on, so two of them need not be of
+/// the same moment. A *gauge* is a current value. A *counter* counts since the start of the hub and
+/// never decreases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -19,7 +19,8 @@ pub struct Metrics {
     pub deliveries: u64,
     /// Counter: system calls that wrote to a socket.
     pub writes: u64,
-    /// Counter: steps of the shards' ticks.
+    /// Counter: steps of the shards, in which they deliver and write messages. Between two steps,
+    /// the messages of clients are read.
     pub ticks: u64,
     /// Counters: connections that have ended, by reason.
     pub ended: Ends,
@@ -35,20 +36,21 @@ pub struct MemoryMetrics {
     pub held_bytes: u64,
     /// Gauge: the budget, in bytes.
     pub budget_bytes: u64,
-    /// Counter: connections ended because they were furthest behind.
+    /// Counter: connections ended because they were furthest behind while memory was short.
     pub evicted: u64,
-    /// Counter: connections and requests ended with an unfinished message, body or head.
+    /// Counter: connections and requests that were ended with an unfinished message, body or head,
+    /// because memory was short.
     pub unfinished: u64,
     /// Counter: connections refused for lack of memory.
     pub refused_connections: u64,
     /// Counter: registrations refused for lack of memory.
     pub refused_registrations: u64,
-    /// Counter: connections ended because they wanted more topics.
+    /// Counter: connections ended because they wanted more topics while memory was short.
     pub refused_topics: u64,
 }
 
 impl Metrics {
-    /// Adds the metrics of one shard.
+    /// Adds the metrics of one shard to these.
     pub(crate) fn add(&mut self, shard: &ShardMetrics) {
         let ShardMetrics {
             connections,

@@ -16,7 +16,7 @@ pub struct Chat {
 }
 
 impl Chat {
-    /// Makes a chat room of `topics`. A topic that is named twice counts once.
+    /// Makes a chat room of `topics`. A topic that occurs twice counts once.
     ///
     /// # Errors
     ///
@@ -29,7 +29,7 @@ impl Chat {
         Ok(Self::of(topics))
     }
 
-    /// Makes a chat room of `topics`, which are not empty.
+    /// Makes a chat room of `topics`, of which there must be at least one.
     pub(crate) fn of(topics: Topics) -> Self {
         Self { topics }
     }
@@ -45,7 +45,8 @@ impl From<TopicName> for Chat {
 impl Protocol for Chat {
     fn on_open(&mut self, cx: &mut Context<'_>) {
         if cx.set_topics(&self.topics).is_ok() {
-            // Keeps the shard's names, which all connections that follow the same topics share.
+            // The chat keeps the shard's copy of the names instead of its own, because all
+            // connections that follow the same topics share that copy.
             self.topics = cx.topics();
         }
     }

@@ -25,8 +25,9 @@ use crate::{
 /// The connection that a [protocol](crate::Protocol) is called for, and everything that the
 /// protocol may do with it.
 ///
-/// The replies of a turn are written at its end, in one write. Its publications are published then,
-/// too, in their order. Once the connection has ended, only publishing still has an effect.
+/// The replies of a turn are written at the end of the turn, in one write. Messages that the turn
+/// has published are published then, too, in their order. Once the connection has ended, only
+/// publishing still has an effect.
 #[derive(Debug)]
 pub struct Context<'a> {
     handle: &'a HandleRef,
@@ -34,16 +35,15 @@ pub struct Context<'a> {
     /// True if replies may be compressed.
     may_compress: bool,
     is_ended: bool,
-    /// True if work was charged since [`settle`](Self::settle) last checked whether the turn is
-    /// over.
+    /// True if work was charged since the last call of [`settle`](Self::settle).
     has_spent: bool,
 }
 
-/// The error of topics that can't be subscribed to.
+/// The reason why a connection could not subscribe to a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
-    /// The connection has ended, and follows no topics any more.
+    /// The connection has ended. It can follow no topics any more.
     #[error("the connection has ended")]
     Ended,
     /// The server is short of memory, and so the connection was ended, with 1013.
@@ -83,8 +83,8 @@ impl<'a> Context<'a> {
         self.reply(Kind::Text, text.as_bytes());
     }
 
-    /// Replies with a fragment. The protocol must send all fragments of a message, in their order
-    /// and without another reply in between, or the client gets no valid message.
+    /// Replies with one fragment of a message. The protocol must send all fragments of the message,
+    /// in their order and without another reply in between, or the client gets no valid message.
     pub fn reply_fragment(&mut self, fragment: Fragment<'_>) {
         self.reply_frame(fragment.to_frame());
     }
@@ -122,8 +122,8 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     ///
-    /// The connection has ended, follows 128 topics already, or memory is short. The lack of memory
-    /// ends it.
+    /// The connection has ended, follows 128 topics already, or memory is short. In the last case
+    /// the connection is ended, too.
     pub fn subscribe(&mut self, topic: &TopicName) -> Result<(), SubscribeError> {
         self.has_spent = true;
         if self.is_ended {
@@ -146,7 +146,8 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     ///
-    /// The connection has ended, or memory is short. The lack of memory ends it.
+    /// The connection has ended, or memory is short. In the second case the connection is ended,
+    /// too.
     pub fn set_topics(&mut self, topics: &Topics) -> Result<(), SubscribeError> {
         self.has_spent = true;
         if self.is_ended {
@@ -159,6 +160,8 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
+    /// Ends the connection because memory is too short for its topics. Returns the error that the
+    /// protocol gets.
     fn refuse(&mut self) -> SubscribeError {
         self.handle.refuse();
         self.is_ended = true;
@@ -186,7 +189,7 @@ impl<'a> Context<'a> {
         self.is_ended = true;
     }
 
-    /// Ends the connection for a reason of the server, not of the application.
+    /// Ends the connection for a reason that the server has, not the application.
     pub(crate) fn end(&mut self, reason: Disconnect) {
         self.handle.end(reason);
         self.is_ended = true;
@@ -211,8 +214,9 @@ impl<'a> Context<'a> {
         !self.publications.is_empty()
     }
 
-    /// Charges the call that has just returned: by the clock if `is_timed`, besides the work that
-    /// was charged during the call. Returns true if the turn is over.
+    /// Charges the turn for a call of the protocol that has just returned, and returns true if the
+    /// turn is over. What the call did through its context was charged during the call. If
+    /// `is_timed`, the time that the call took is charged, too, by the clock.
     pub(crate) fn settle(&mut self, is_timed: bool) -> bool {
         let shard = self.handle.shard();
         let has_spent = mem::take(&mut self.has_spent);

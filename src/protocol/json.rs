@@ -1,6 +1,6 @@
 //! JSON on one line, for clients of the relay and of the HTTP API.
 //!
-//! Pure.
+//! Pure: no I/O and no clock.
 
 use std::fmt::Write;
 
@@ -23,8 +23,8 @@ pub(crate) fn json(value: &impl Serialize) -> String {
     if !json.contains(char::is_control) {
         return json;
     }
-    // serde_json escapes those of ASCII except DEL. A terminal may obey DEL and the C1 controls,
-    // too.
+    // serde_json escapes the control characters of ASCII except DEL. A terminal may also obey DEL
+    // and the C1 controls (U+0080 to U+009F). An escape, such as \u007f, has 6 bytes.
     let mut escaped = String::with_capacity(json.len() + 6);
     for character in json.chars() {
         if character.is_control() {

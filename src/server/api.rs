@@ -30,7 +30,7 @@ struct RegisterRequest {
     topics: Option<Named>,
 }
 
-/// A user: a string, or an integer, which is the same user as its digits.
+/// The id of a user in JSON: a string, or an integer, which stands for the string of its digits.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct User(pub(super) UserId);
 
@@ -62,7 +62,7 @@ struct Health {
     memory_budget_bytes: u64,
     evicted: u64,
     unfinished: u64,
-    /// Sum of the next three.
+    /// Sum of the next three counters.
     refused: u64,
     refused_connections: u64,
     refused_registrations: u64,
@@ -77,7 +77,7 @@ struct Health {
     longest_hold_us: Option<u64>,
 }
 
-/// The host that a request is for, and the listener by which it came.
+/// The host that a request is for, and the listener through which it came.
 pub(super) struct Destination {
     pub(super) host: Option<Authority>,
     pub(super) entrance: Entrance,
@@ -91,7 +91,7 @@ impl Destination {
     }
 }
 
-/// Registers a connection that is to be made. The response has its URL.
+/// Registers a connection that is to be made. The response has the URL for it.
 pub(super) async fn register(
     site: &Site,
     shard: &Shard,
@@ -204,8 +204,9 @@ impl de::Visitor<'_> for UserVisitor {
     }
 }
 
-/// Size of the largest body of a registration that a shard parses itself. Measured: 1.4 ms at most,
-/// for a body that repeats one topic as often as it can. A body of 256 KiB would take 4.2 ms.
+/// Size of the largest body of a registration that a shard parses itself, in bytes. Parsing it
+/// takes at most 1.4 ms (measured, with a body that repeats one topic as often as it can). A body
+/// of 256 KiB would take 4.2 ms.
 const REGISTRATION_BYTES: usize = 80 * 1024;
 
 #[cfg(test)]

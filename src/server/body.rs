@@ -114,8 +114,8 @@ pub(super) async fn parse_in_time<T: Send + 'static>(
     done.unwrap_or_else(|_| Err(Rejection::Overloaded("the body could not be parsed".into())))
 }
 
-/// Receives a body. Gives it up if memory is short and the client has taken longer than a slow
-/// consumer may be blocked: others need the memory that it holds.
+/// Receives a body. Rejects the request if memory is short and the client has already taken longer
+/// than a slow consumer may be blocked: others need the memory that its body holds.
 async fn gather(
     shard: &Shard,
     body: &mut Incoming,
@@ -193,7 +193,7 @@ impl Gathered {
         self.bytes.capacity() + parsed
     }
 
-    /// Appends bytes that have arrived. Memory for a body is taken only here.
+    /// Appends bytes that have arrived. Only this takes memory for the body.
     fn append(&mut self, piece: &[u8]) -> Result<(), Rejection> {
         if self.form.is_list.is_none() {
             let first = piece.trim_ascii_start().first();
@@ -228,7 +228,8 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Rejecti
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        // The error is in no field, or in none that is known.
+        // The path `.` stands for no field, and `?` for an unknown one, which the error itself
+        // names.
         let field = match path.as_str() {
             "." | "?" => String::new(),
             path => format!("{path}: "),

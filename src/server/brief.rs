@@ -1,7 +1,7 @@
 //! The brief answer to a client whose connection no shard can serve: one response within a second,
 //! and then the connection is closed.
 //!
-//! `/health` is answered as always, for operators and monitoring. All other requests get 503.
+//! `/health` is answered as by a shard, for operators and monitoring. All other requests get 503.
 
 use std::{convert::Infallible, io, time::Duration};
 
@@ -21,7 +21,8 @@ use crate::server::{
     site::Site,
 };
 
-/// Answers one request: `/health` as always, any other with 503 and the reason `why`.
+/// Answers the one request of a client: `/health` as a shard would answer it, any other with 503
+/// and the reason `why`. Then closes the connection.
 pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, site: &Site, why: &str) {
     match timeout(WITHIN, answer_once(stream, site, why)).await {
         Ok(Ok(())) => {}
@@ -69,5 +70,6 @@ fn answer(site: &Site, request: &Request<Incoming>, why: &str) -> Response {
     response
 }
 
-/// Time for the request, its answer and the end of the stream together.
+/// Time in which the request must arrive, its answer must be written, and the client must close its
+/// side.
 const WITHIN: Duration = Duration::from_secs(1);

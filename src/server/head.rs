@@ -1,7 +1,8 @@
 //! The wait of an HTTP connection for the head of its next request.
 //!
-//! A connection that waits for a head holds as much memory as one whose head has come. So while
-//! memory is short, it is closed when it has waited for as long as a slow consumer may be blocked.
+//! A connection that waits for a head holds as much memory as a connection whose head has come. So
+//! while memory is short, it is closed when it has waited for as long as a slow consumer may be
+//! blocked.
 
 use std::{
     cell::Cell,
@@ -15,8 +16,9 @@ use crate::hub::shard::Shard;
 
 /// The head that a connection waits for.
 pub(super) struct AwaitedHead {
-    /// The start of the wait. `None` while a request is being answered.
+    /// The moment at which the wait began. `None` while a request is being answered.
     since: Cell<Option<Instant>>,
+    /// True until the first head has come.
     is_first: Cell<bool>,
 }
 
@@ -29,8 +31,8 @@ impl AwaitedHead {
         }
     }
 
-    /// Waits for the answer to a request whose head has come. After that, the wait for the next
-    /// head begins.
+    /// Awaits `answer`, the answer to a request whose head has come. When it is ready, the wait for
+    /// the next head begins.
     pub(super) async fn answered<T>(&self, answer: impl Future<Output = T>) -> T {
         self.since.set(None);
         self.is_first.set(false);
@@ -39,9 +41,9 @@ impl AwaitedHead {
         answer
     }
 
-    /// Returns when the connection is to be closed, because memory is short and it has waited for
-    /// too long. For the first head this is counted as an unfinished request. It is not counted
-    /// later: a client that has got an answer may have nothing more to ask.
+    /// Returns when memory is short and the connection has waited for a head for too long: then it
+    /// must be closed. If it has waited for its first head, it is counted as an unfinished request.
+    /// It is not counted after an answer, because its client may have nothing more to ask.
     ///
     /// # Cancel safety
     ///
@@ -65,5 +67,6 @@ impl AwaitedHead {
     }
 }
 
-/// Shortest time between two checks of a connection whether memory is short: each costs a wake-up.
+/// Shortest time between two checks whether memory is short. Each check costs a wake-up of the
+/// connection's task.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);

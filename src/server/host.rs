@@ -15,6 +15,7 @@ use crate::{
 /// The hosts that the server answers to.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
+    /// True if the server answers to every name.
     is_any: bool,
     /// Allowed names, without the dot at their end.
     names: Vec<String>,
@@ -30,7 +31,8 @@ pub(crate) enum InvalidHost {
 }
 
 impl Hosts {
-    /// Makes the list of the hosts in `access`, which was checked.
+    /// Makes the list of the hosts that `access` allows. [`Access`] was checked, so none of them is
+    /// malformed.
     pub(super) fn new(access: &Access) -> Self {
         let allowed = access.allowed_hosts.iter().map(String::as_str);
         let public = access.public().map(|url| url.origin.authority.host);
@@ -58,10 +60,10 @@ impl Hosts {
     }
 }
 
-/// Returns the host that a request is for: that of the request's target if the target is a whole
-/// URL, otherwise that of its `Host`, which must be valid in either case ([RFC 9112 §3.2]). Returns
-/// `None` if the request names no host: in HTTP/1.1 `Host` must be empty then, in HTTP/1.0 it may
-/// be absent.
+/// Returns the host that a request is for: the host of the request's target if the target is a
+/// whole URL, or else that of the header `Host`, which must be valid in either case ([RFC 9112
+/// §3.2]). Returns `None` if the request names no host: in HTTP/1.1 `Host` must be empty then, in
+/// HTTP/1.0 it may be absent.
 ///
 /// [RFC 9112 §3.2]: https://www.rfc-editor.org/rfc/rfc9112#section-3.2
 pub(crate) fn requested<'a>(
@@ -78,6 +80,7 @@ pub(crate) fn requested<'a>(
     target.map(read).map_or(Ok(named), |host| host.map(Some))
 }
 
+/// Parses a host, with or without a port.
 fn read(text: &str) -> Result<Authority, InvalidHost> {
     Authority::parse(text).ok_or(InvalidHost::Syntax)
 }
@@ -86,6 +89,7 @@ fn read(text: &str) -> Result<Authority, InvalidHost> {
 mod tests {
     use super::*;
 
+    /// Returns the hosts of a server with these `allowed_hosts` and this `public_url`.
     fn hosts(allowed: &[&str], public_url: Option<&str>) -> Hosts {
         Hosts::new(&Access {
             allowed_hosts: allowed.iter().map(ToString::to_string).collect(),
@@ -94,6 +98,7 @@ mod tests {
         })
     }
 
+    /// Returns true if `hosts` include the host of `host`, which may have a port.
     fn include(hosts: &Hosts, host: &str) -> bool {
         hosts.include(&Authority::parse(host).expect(host).host)
     }
@@ -117,6 +122,7 @@ mod tests {
             "LOCALHOST:80",
             "x.localhost",
             "x.y.LocalHost.:8080",
+            // An escaped "a".
             "loc%61lhost",
         ] {
             assert!(include(&hosts, host), "{host}");
@@ -134,7 +140,8 @@ mod tests {
             "localhost..",
             "localhost.localdomain",
             "127.0.0.1.evil.example",
-            // These count as names here. A browser takes them for addresses, and sends those.
+            // These count as names here. A browser takes them for addresses, and sends the
+            // addresses in their usual form instead.
             "2130706433",
             "0x7f.1",
             "0x7f000001",
@@ -143,6 +150,7 @@ mod tests {
             "0177.0.0.1",
             "127.0.0.1.",
             "127.0.0.256",
+            // An escaped "1" in an address, other letters, and escapes in a name.
             "%3127.0.0.1",
             "xn--lcalhost-4fg",
             "l%C3%B6calhost",
@@ -186,15 +194,16 @@ mod tests {
 
     #[test]
     fn the_host_of_a_whole_url_counts_before_the_host_header_which_must_be_valid_nevertheless() {
-        let host = |target: Option<&str>, hosts: &[&str], is_old: bool| {
+        let host = |target: Option<&str>, hosts: &[&str], is_http_1_0: bool| {
             let hosts = hosts.iter().map(|host| host.as_bytes());
-            match requested(target, hosts, is_old) {
+            match requested(target, hosts, is_http_1_0) {
                 Ok(None) => "none".into(),
                 Ok(Some(authority)) => authority.to_string(),
                 Err(InvalidHost::Count) => "not one".into(),
                 Err(InvalidHost::Syntax) => "bad".into(),
             }
         };
+        // The authority of the target, the values of `Host`, and the outcome, in HTTP/1.1.
         for (target, hosts, expected) in [
             (None, &["a:80"][..], "a:80"),
             (None, &[""], "none"),
@@ -212,6 +221,7 @@ mod tests {
         ] {
             assert_eq!(host(target, hosts, false), expected, "{target:?} {hosts:?}");
         }
+        // In HTTP/1.0, `Host` may be absent.
         assert_eq!(host(None, &[], true), "none");
         assert_eq!(host(Some("b"), &[], true), "b");
         assert_eq!(host(None, &["a", "b"], true), "not one");

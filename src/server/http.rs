@@ -15,12 +15,14 @@ use crate::{
     server::{head::AwaitedHead, listener::Entrance, site::Site, turns::in_turns},
 };
 
-/// The lifetime of a server, as its HTTP connections see it.
+/// The lifetime of a server, as far as its HTTP connections must know it.
 #[derive(Clone)]
 pub(super) struct Lifetime {
-    /// Becomes true when the server drains: connections are to finish the request that they have.
+    /// Becomes true when the server drains. A connection then finishes the request that it is
+    /// answering, and closes.
     pub(super) is_ending: watch::Receiver<bool>,
-    /// Held by every connection, so that the drain sees when all are closed. Nothing is sent on it.
+    /// Held by every connection, so that the drain can wait until all are closed. Nothing is sent
+    /// on it.
     pub(super) _open: mpsc::Sender<Infallible>,
 }
 
@@ -29,12 +31,13 @@ pub(super) struct Client<S> {
     /// The client's socket, or a stream that wraps it, as TLS does.
     pub(super) stream: S,
     pub(super) entrance: Entrance,
-    /// The charge of an HTTP connection. It is dropped when this becomes a WebSocket connection.
+    /// The charge for the memory that the connection needs for HTTP. It is dropped when the
+    /// connection becomes a WebSocket connection.
     pub(super) held: Charge,
 }
 
-/// Serves the requests of a client. If one of them is answered with 101, starts the connection that
-/// the socket becomes.
+/// Serves the requests of a client. If one of them is answered with 101, this then starts the
+/// WebSocket connection that the socket becomes.
 pub(super) async fn serve<S>(
     shard: Rc<Shard>,
     client: Client<S>,
@@ -71,7 +74,7 @@ pub(super) async fn serve<S>(
     let mut connection = pin!(connection);
     let served = in_turns(&shard, async {
         tokio::select! {
-            // Polled first, so that a head that has arrived is not given up.
+            // Polled first, so that a client is not given up whose head has just arrived.
             biased;
             served = connection.as_mut() => served,
             () = head.given_up(&shard) => Ok(()),

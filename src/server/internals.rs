@@ -1,4 +1,4 @@
-//! Decisions of the server about requests, without a connection, for `fuzz/`.
+//! Decisions of the server about requests, as functions that need no connection, for `fuzz/`.
 #![expect(
     clippy::missing_errors_doc,
     clippy::result_large_err,

@@ -11,7 +11,7 @@
 //! `turns` like those of a connection. [`routes`] finds the code that answers a request for the
 //! [`site`]: [`api`], [`publish`] and [`page`] answer with a [`response`], `upgrade` turns the
 //! request into a connection, and [`upgraded`] takes the socket there. [`head`] and [`body`] read a
-//! request within limits. [`host`] and [`origin`] check whether it is let in.
+//! request within limits. [`host`] and [`origin`] check whether the request is let in.
 //!
 //! The `watchdog` notices shards that stand still, as [`standing`] decides. A client that no shard
 //! can serve gets one answer, from `brief`. [`shortage_log`] logs what is ended or refused while
@@ -72,10 +72,11 @@ use crate::{
     hub::{Hub, bounds::drain_time::DrainTime},
 };
 
-/// A server that listens, and whose shards run.
+/// A server whose listeners are bound and whose shards run. It accepts nothing before
+/// [`serve`](Self::serve) is called.
 #[derive(Debug)]
 pub struct Server {
-    /// All listeners, at least one.
+    /// All listeners. There is at least one.
     listeners: Vec<Listener>,
     site: Arc<Site>,
     /// Time between two checks of the shards by the watchdog.
@@ -90,12 +91,12 @@ impl Server {
     /// A setting is wrong, the server can't listen on the address, or a thread can't be started.
     pub fn bind(config: &Config) -> Result<Self, Error> {
         config.check()?;
-        let refused = |source| Error::Listen {
+        let cannot_listen = |source| Error::Listen {
             address: config.listen,
             source,
         };
         let listener =
-            Listener::bind(config.listen, config.hub.timeouts.request).map_err(refused)?;
+            Listener::bind(config.listen, config.hub.timeouts.request).map_err(cannot_listen)?;
         let hub = Hub::start(&config.hub)?;
         let site = Arc::new(Site::new(hub, config, Instant::now()));
         Ok(Self {
@@ -105,7 +106,8 @@ impl Server {
         })
     }
 
-    /// Returns the address that the server listens on, with the port that it got.
+    /// Returns the address that the server listens on. If the configuration has port 0, this has
+    /// the port that the kernel chose.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.listeners[0].address
@@ -123,9 +125,9 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Error::Watchdog`], at once, if the watchdog can't be started; [`Error::ShardPanicked`],
-    /// after the drain, if a shard has panicked; [`Error::DrainTimeout`], if the drain took longer
-    /// than [`drain_timeout`](Config::drain_timeout).
+    /// [`Error::Watchdog`], immediately, if the watchdog can't be started;
+    /// [`Error::ShardPanicked`], after the drain, if a shard has panicked; [`Error::DrainTimeout`],
+    /// if the drain took longer than [`drain_timeout`](Config::drain_timeout).
     ///
     /// # Cancel safety
     ///
@@ -153,7 +155,8 @@ impl Server {
         for listener in listeners {
             handoff.clone().start(listener);
         }
-        // Every open connection holds a clone, and the drain waits for those alone.
+        // Every open connection holds a clone of the lifetime, and the drain must wait for these
+        // clones alone.
         drop(handoff);
         tokio::select! {
             () = housekeeping(&site) => {}
@@ -186,7 +189,8 @@ async fn housekeeping(site: &Site) {
     }
 }
 
-/// Waits for open requests and drains the hub, within the drain timeout.
+/// Waits until the open requests are answered, and then drains the hub. Both together take at most
+/// the drain timeout.
 async fn drain(site: &Site, all_closed: &mut mpsc::Receiver<Infallible>) -> Result<(), Error> {
     let time = DrainTime(site.drain_timeout);
     let started = Instant::now();
@@ -195,11 +199,13 @@ async fn drain(site: &Site, all_closed: &mut mpsc::Receiver<Infallible>) -> Resu
     Ok(site.hub.drain(left).await?)
 }
 
-/// Pause between two batches of deletions, in which the shards can use the registry.
+/// Pause between two batches of deletions of expired registrations, in which the shards can take
+/// the registry's lock.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(1);
 
 /// Shortest time between two log lines about the same kind of shortage.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Time between two searches for expired registrations, and so the precision of their lifetime.
+/// Time between two searches for expired registrations. A registration may outlive its lifetime by
+/// so much.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_millis(250);

@@ -44,9 +44,10 @@ pub(crate) fn check(
     Err(Rejection::ForeignOrigin)
 }
 
-/// Returns true if the page came from this server: its origin is that of the public URL, or has the
-/// host that the request is for. In the second case the schemes are not compared, because a proxy
-/// may have removed TLS. The origin's scheme only stands for a port that is not named.
+/// Returns true if the page with this origin came from this server: the origin is that of the
+/// public URL, or has the host and port that the request is for. In the second case the schemes are
+/// not compared, because a proxy may have removed TLS. The origin's scheme only decides which port
+/// is meant if none is named.
 fn is_own(origin: &HeaderValue, host: Option<&Authority>, access: &Access) -> bool {
     let origin = origin.to_str().ok().and_then(Origin::parse);
     origin.is_some_and(|origin| {
@@ -57,7 +58,8 @@ fn is_own(origin: &HeaderValue, host: Option<&Authority>, access: &Access) -> bo
     })
 }
 
-/// Allows the page that sent the request to read the response (CORS). Its origin was checked.
+/// Adds the headers that allow the page that sent the request to read the response (CORS). The
+/// origin of the page was checked before.
 pub(crate) fn allow(request: &HeaderMap, response: &mut HeaderMap) {
     response.append(VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = request.get(ORIGIN) {
@@ -82,6 +84,8 @@ pub(crate) fn allow_preflight(methods: &'static str, response: &mut HeaderMap) {
 mod tests {
     use super::*;
 
+    /// Returns true if a request for `host` with these `origins` is let in, by a server that allows
+    /// the origins `allowed`.
     fn verdict(origins: &[&str], host: &str, allowed: &[&str]) -> bool {
         let access = Access {
             allowed_origins: allowed.iter().map(ToString::to_string).collect(),
@@ -90,6 +94,8 @@ mod tests {
         is_let_in(origins, Authority::parse(host).as_ref(), &access)
     }
 
+    /// Returns true if a request for `host` with these origins is let in by a server with these
+    /// rules.
     fn is_let_in(origins: &[&str], host: Option<&Authority>, access: &Access) -> bool {
         let mut headers = HeaderMap::new();
         for origin in origins {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{disconnect::Disconnect, hub::bounds::budget::ShortOfMemory, protocol};
 
-/// A response with its whole body.
+/// A response, with all bytes of its body.
 pub type Response = hyper::Response<Full<Bytes>>;
 
 /// The reason why a request is rejected.
@@ -22,7 +22,7 @@ pub type Response = hyper::Response<Full<Bytes>>;
 pub(crate) enum Rejection {
     #[error("another handshake for this registration is under way; try again")]
     Arriving,
-    /// The request is malformed, for the reason in the text.
+    /// The request is malformed. The text says why.
     #[error("{0}")]
     BadRequest(String),
     #[error("the body is over {limit_bytes} bytes")]
@@ -86,7 +86,7 @@ impl Rejection {
         }
     }
 
-    /// The headers that the status asks for (RFC 9110 §15.5.6, §15.5.22; RFC 6455 §4.4).
+    /// Returns the headers that the status asks for (RFC 9110 §15.5.6, §15.5.22; RFC 6455 §4.4).
     fn headers(&self) -> Vec<(HeaderName, &'static str)> {
         match self {
             Self::Method(allowed) => vec![(ALLOW, allowed)],
@@ -96,14 +96,14 @@ impl Rejection {
                 (SEC_WEBSOCKET_VERSION, "13"),
             ],
             Self::Arriving | Self::Overloaded(_) => vec![(RETRY_AFTER, "1")],
-            // The rest of the body is not read.
+            // The connection cannot be used again, because the rest of the body is not read.
             Self::BodyTooLarge { .. } | Self::Timeout => vec![(CONNECTION, "close")],
             _ => Vec::new(),
         }
     }
 }
 
-/// Rejects an upgrade for the reason why its connection could not be made.
+/// Rejects an upgrade whose connection could not be made, for this reason.
 impl From<Disconnect> for Rejection {
     fn from(reason: Disconnect) -> Self {
         match reason {
@@ -147,7 +147,7 @@ pub(crate) fn unavailable(value: &impl Serialize) -> Response {
     response
 }
 
-/// Closes the HTTP connection after this response.
+/// Makes hyper close the HTTP connection after this response.
 pub(crate) fn end_connection(response: &mut Response) {
     // Appended, because the header may contain `Upgrade` already.
     response
@@ -159,7 +159,7 @@ fn line(json: String) -> Response {
     content("application/json", (json + "\n").into())
 }
 
-/// Returns a 200 with `body`, which caches are not to store.
+/// Returns a 200 with `body`, and with headers that forbid caches to store it.
 pub(crate) fn content(media_type: &'static str, body: Bytes) -> Response {
     let mut response = Response::new(Full::new(body));
     let headers = [

@@ -43,7 +43,7 @@ struct Route {
     endpoint: Endpoint,
 }
 
-/// The code that answers a path.
+/// The code that answers requests for a path.
 enum Endpoint {
     Health,
     Page,
@@ -114,6 +114,7 @@ impl Route {
         Self::new(pattern, "GET, OPTIONS", Endpoint::WebSocket(choose))
     }
 
+    /// Returns true if the path can be requested with this method.
     fn takes(&self, method: &Method) -> bool {
         self.methods.split(", ").any(|each| each == method.as_str())
     }
@@ -122,7 +123,7 @@ impl Route {
 /// The answer to a request.
 pub(super) enum Answer {
     Response(Response),
-    /// A 101. The connection starts when it is written.
+    /// A 101, and the connection that starts when the 101 is written.
     Upgrade(Response, PendingConnection),
 }
 
@@ -133,7 +134,7 @@ impl Answer {
         }
     }
 
-    /// Returns the response, and the connection that starts when it is written.
+    /// Returns the response, and for a 101 the connection that starts when it is written.
     pub(super) fn into_parts(self) -> (Response, Option<PendingConnection>) {
         match self {
             Self::Response(response) => (response, None),
@@ -169,12 +170,13 @@ impl Site {
             Err(rejection) => Response::from(rejection).into(),
         };
         let status = answer.response_mut().status();
-        // A client that waits for a 100 (Continue) sends no body, and one that was answered 408 has
-        // had its time.
-        let is_over =
+        // A client whose request is rejected may still be sending its body, which must be read (see
+        // `discard`). But a client that waits for a 100 (Continue) sends no body, and the time of a
+        // client that was answered 408 is over.
+        let skips_body =
             request.headers().contains_key(EXPECT) || status == StatusCode::REQUEST_TIMEOUT;
         let is_refused = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
-        if is_refused && !is_over && !request.body().is_end_stream() {
+        if is_refused && !skips_body && !request.body().is_end_stream() {
             let within = self.hub.config().timeouts.request;
             spawn_local(timeout(within, discard(request.into_body())));
         }
@@ -184,6 +186,7 @@ impl Site {
         answer
     }
 
+    /// Finds the endpoint of a request's path, and answers the request there.
     async fn route(
         &self,
         shard: &Rc<Shard>,
@@ -211,7 +214,7 @@ impl Site {
     }
 
     /// Upgrades a request. The connection is made before the 101 is sent, so that its subscriptions
-    /// are in force when the client sees that.
+    /// are in force when the client gets the 101.
     fn open(
         &self,
         shard: &Rc<Shard>,
@@ -238,7 +241,8 @@ async fn discard(mut body: Incoming) {
     while let Some(Ok(_)) = body.frame().await {}
 }
 
-/// Answers an `OPTIONS` request, with which a browser asks whether it may send another one.
+/// Returns the response to an `OPTIONS` request, with which a browser asks whether it may send its
+/// real request.
 fn preflight(route: &Route) -> Response {
     let mut response = response::empty(StatusCode::NO_CONTENT);
     let methods = route.methods;
@@ -260,8 +264,8 @@ pub(super) fn chat_topics(query: &str) -> Result<Topics, Rejection> {
             }
             continue;
         }
-        // Bytes that are not UTF-8 were replaced by this character, so that different names would
-        // become one topic.
+        // The parser has replaced bytes that are not UTF-8 by this character. So different names
+        // would become the same topic.
         if name.contains(char::REPLACEMENT_CHARACTER) {
             return Err(Rejection::bad_request(&"topics: a name is not UTF-8"));
         }
@@ -286,6 +290,7 @@ fn parse_id(id: Option<&str>) -> Result<Uuid, Rejection> {
 mod tests {
     use super::*;
 
+    /// Returns the topics of a query, or `None` if it is rejected.
     fn topics(query: &str) -> Option<Vec<String>> {
         let topics = chat_topics(query).ok()?;
         Some(

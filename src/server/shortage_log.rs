@@ -1,16 +1,17 @@
-//! The log while memory is short: at most one line a second for each kind of thing that was ended
-//! or refused, with the number of them.
+//! The log of shortages: at most one line a second for each kind of shortage, with the number of
+//! clients or requests that were ended or refused.
 
 use tracing::warn;
 
 use crate::metrics::Metrics;
 
-/// The counts that were logged last.
+/// The counts of shortages at the time of the last log, in the order of [`KINDS`].
 #[derive(Debug, Default)]
 pub(super) struct ShortageLog {
     logged: [u64; KINDS.len()],
 }
 
+/// The kinds of shortage, as the log names them.
 const KINDS: [&str; 6] = [
     "memory is short: connections that were furthest behind are ended with 4008",
     "memory is short: unfinished messages, bodies and heads are given up",
@@ -21,7 +22,8 @@ const KINDS: [&str; 6] = [
 ];
 
 impl ShortageLog {
-    /// Logs each kind that was counted since the last call, which was a second ago.
+    /// Logs each kind of shortage whose count has increased since the last call, and by how much.
+    /// The server calls this once a second.
     pub(super) fn log(&mut self, metrics: &Metrics) {
         let (held, budget) = (metrics.memory.held_bytes, metrics.memory.budget_bytes);
         for (kind, new) in self.take_new(counted(metrics)) {
@@ -29,7 +31,7 @@ impl ShortageLog {
         }
     }
 
-    /// Returns the kinds whose counts have increased since the last call, and by how much.
+    /// Returns the kinds whose counts have increased since the last call, each with the increase.
     fn take_new(&mut self, counted: [u64; KINDS.len()]) -> Vec<(&'static str, u64)> {
         let before = std::mem::replace(&mut self.logged, counted);
         let new = counted.iter().zip(before).map(|(now, before)| now - before);
@@ -38,6 +40,7 @@ impl ShortageLog {
     }
 }
 
+/// Returns the counts of all kinds, in the order of [`KINDS`].
 fn counted(metrics: &Metrics) -> [u64; KINDS.len()] {
     let memory = &metrics.memory;
     [

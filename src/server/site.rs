@@ -24,7 +24,7 @@ pub(super) struct Site {
     pub(super) registry: Arc<Registry>,
     pub(super) started: Instant,
     pub(super) drain_timeout: Duration,
-    /// Counter: connections that could not be accepted.
+    /// Number of connections that could not be accepted.
     pub(super) accept_errors: SharedCounter,
     /// The shards that stand still.
     pub(super) standing: StandingShards,

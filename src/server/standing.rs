@@ -1,11 +1,11 @@
 //! Finds the shards that stand still: those that have not ticked for several checks.
 //!
-//! It counts checks and reads no clock: while the process is stopped or the machine sleeps, there
+//! This counts checks and reads no clock: while the process is stopped or the machine sleeps, there
 //! are no checks, and no shard is blamed for that time.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// The result of the checks of all shards so far.
+/// The results of the checks so far, one entry for each shard.
 #[derive(Debug)]
 pub(super) struct Watch(Vec<Watched>);
 
@@ -20,11 +20,12 @@ pub(super) enum Condition {
     Standing,
 }
 
+/// The results of the checks of one shard.
 #[derive(Clone, Debug, Default)]
 struct Watched {
-    /// Number of its ticks at the last check.
+    /// Number of the shard's ticks at the last check. `None` before the first check.
     ticks: Option<u64>,
-    /// Number of checks in a row that it has missed.
+    /// Number of checks in a row that the shard has missed.
     missed: u32,
 }
 
@@ -43,8 +44,8 @@ impl Watch {
         Self(vec![Watched::default(); shards])
     }
 
-    /// Checks a shard, which was asked to tick at the last check and has ticked `ticks` times in
-    /// all. Returns its condition.
+    /// Checks a shard, which was asked to tick at the last check, and has ticked `ticks` times
+    /// since it was started. Returns its condition.
     pub(super) fn check(&mut self, shard: usize, ticks: u64) -> Condition {
         let watched = &mut self.0[shard];
         watched.missed = if watched.ticks == Some(ticks) {
@@ -72,7 +73,8 @@ impl Watch {
     }
 }
 
-/// The shards that stand still, as all threads can see them.
+/// Flags that are true for the shards that stand still, one for each shard. All threads can read
+/// them.
 #[derive(Debug)]
 pub(super) struct StandingShards(Vec<AtomicBool>);
 
@@ -81,7 +83,8 @@ impl StandingShards {
         Self((0..shards).map(|_| AtomicBool::new(false)).collect())
     }
 
-    /// Stores whether a shard stands still. Returns true if that has changed.
+    /// Stores whether a shard stands still. Returns true if that differs from what was stored
+    /// before.
     pub(super) fn set(&self, shard: usize, stands: bool) -> bool {
         self.0[shard].swap(stands, Relaxed) != stands
     }
@@ -94,8 +97,8 @@ impl StandingShards {
     }
 }
 
-/// Number of checks that a shard must miss in a row to stand still. It misses a check if it has not
-/// ticked since the check before, at which it was asked to.
+/// Number of checks that a shard must miss in a row to count as standing still. It misses a check
+/// if it has not ticked since the check before, at which it was asked to tick.
 pub(super) const STANDING_CHECKS: u32 = 4;
 
 #[cfg(test)]
@@ -115,6 +118,7 @@ mod tests {
     fn all_stand_only_if_none_moves_or_is_late() {
         let mut watch = Watch::new(2);
         assert!(!watch.all_stand());
+        // The first check only learns the number of ticks.
         for _ in 0..=STANDING_CHECKS {
             watch.check(0, 1);
         }

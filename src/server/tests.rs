@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 
 use crate::{message::Message, server::*, topic::TopicName, user::UserId};
 
-/// A server with a subscriber of `t` on its first shard, and a client of its HTTP interface on its
-/// second.
+/// A server of two shards. Its first shard has a subscriber of the topic `t`, its second one a
+/// client of its HTTP API.
 struct Scene {
     hub: Hub,
     subscriber: TcpStream,
@@ -36,7 +36,7 @@ impl Scene {
             ..Config::default()
         };
         config.hub.shards = 2.try_into().unwrap();
-        // Short, because a test waits until it is over, but long enough for all other requests.
+        // Short, because a test waits for this timeout, but long enough for all other requests.
         config.hub.timeouts.request = Duration::from_secs(2);
         let server = Server::bind(&config).unwrap();
         let (address, hub) = (server.local_addr(), server.hub());
@@ -69,7 +69,7 @@ impl Scene {
         scene
     }
 
-    /// Holds the subscriber's shard up until the returned sender is dropped.
+    /// Blocks the thread of the subscriber's shard until the returned sender is dropped.
     fn hold_up(&self) -> mpsc::Sender<()> {
         let (release, released) = mpsc::channel::<()>();
         let (held, is_held) = mpsc::channel();
@@ -82,7 +82,7 @@ impl Scene {
     }
 
     /// Publishes so much that others have to wait, to a user without a connection: it counts as work
-    /// to deliver, and reaches nobody.
+    /// to deliver, and reaches nobody. Its memory alone counts as 200 ms of work.
     fn fill(&self) -> oneshot::Receiver<usize> {
         let filler = Message::binary(&vec![0; 40 * 1024 * 1024]);
         let (topic, user) = (TopicName::new("t").unwrap(), UserId::from(1_u64));
@@ -90,12 +90,12 @@ impl Scene {
         self.hub.publish_now(&[topic], filler, Some(user))
     }
 
-    /// Publishes a message over HTTP. Returns the status and the body of the answer.
+    /// Publishes a message to `t` over HTTP. Returns the status and the body of the response.
     fn publish(&mut self, message: &str) -> String {
         self.post(&format!(r#"{{"topic": "t", "message": "{message}"}}"#))
     }
 
-    /// Posts to `/publish`. Returns the status and the body of the answer.
+    /// Posts to `/publish`. Returns the status and the body of the response.
     fn post(&mut self, body: &str) -> String {
         let length = body.len();
         let request = format!(
@@ -103,24 +103,27 @@ impl Scene {
         );
         self.client.write_all(request.as_bytes()).unwrap();
         let head = read_head(&mut self.client);
+        // hyper writes the names of headers in lower case.
         let (_, length) = head.split_once("content-length: ").unwrap();
         let length = length.split_once("\r\n").unwrap().0.parse().unwrap();
         let mut body = vec![0; length];
         self.client.read_exact(&mut body).unwrap();
+        // The status is behind `HTTP/1.1 `.
         format!("{} {}", &head[9..12], String::from_utf8(body).unwrap())
     }
 
-    /// Publishes over HTTP, which must succeed. The count may be late.
+    /// Publishes a message to `t` over HTTP. The response must be 200, or 202 if the count of
+    /// subscribers was late.
     fn publish_successfully(&mut self, message: &str) {
         let answer = self.publish(message);
         assert!(answer.starts_with("20"), "{answer}");
     }
 
-    /// Reads the subscriber's next message, which is a short text.
+    /// Returns the next message that the subscriber gets, which must be a short text.
     fn received(&mut self) -> String {
         let mut header = [0; 2];
         self.subscriber.read_exact(&mut header).unwrap();
-        assert_eq!(header[0], 0x81);
+        assert_eq!(header[0], 0x81, "FIN and text");
         let mut payload = vec![0; header[1].into()];
         self.subscriber.read_exact(&mut payload).unwrap();
         String::from_utf8(payload).unwrap()
@@ -131,18 +134,21 @@ impl Drop for Scene {
     fn drop(&mut self) {
         drop(self.stop.take());
         let ended = self.thread.take().map(JoinHandle::join);
+        // A second panic would abort the process.
         if !thread::panicking() {
             ended.unwrap().unwrap();
         }
     }
 }
 
+/// Connects to a server. Reads from the socket fail after [`TIMEOUT`].
 fn dial(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 
+/// Reads the head of a response byte by byte, so that nothing behind it is read.
 fn read_head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -156,7 +162,8 @@ fn read_head(stream: &mut TcpStream) -> String {
 /// Time after which a test gives up waiting.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-// It was answered 503 and delivered nevertheless, so that a client that tried again doubled it.
+// A message whose count was late was once answered 503 and delivered nevertheless, so that a client
+// that tried again sent it twice.
 #[test]
 fn a_message_that_was_sent_off_is_published_though_its_count_is_late() {
     let mut scene = Scene::new();
@@ -179,6 +186,7 @@ fn a_message_without_a_permit_in_time_is_answered_503_and_never_published() {
     );
     drop(release);
     assert_eq!(filled.blocking_recv(), Ok(0));
+    // The next message that arrives is this one: "never" was not published.
     scene.publish_successfully("after");
     assert_eq!(scene.received(), "after");
 }

@@ -1,9 +1,9 @@
 //! Turns for the task of an HTTP connection, which is not one of the hub's own tasks.
 //!
-//! hyper answers a few pipelined requests at a time, and then wakes its own task to go on. Such a
-//! task would be polled again at once. Here it waits for one of the shard's next rounds instead,
-//! like a WebSocket connection whose turn is over, so that epoll is polled in between and other
-//! connections have their turns.
+//! hyper answers a few pipelined requests in one poll, and then wakes its own task to go on.
+//! Without turns, that task would be polled again immediately. Here it waits for one of the shard's
+//! next rounds instead, like a WebSocket connection whose turn is over. So epoll is polled in
+//! between, and other connections have their turns.
 
 use std::{
     future::{Future, poll_fn},
@@ -31,6 +31,7 @@ pub(super) async fn in_turns<T>(shard: &Shard, task: impl Future<Output = T>) ->
     let mut ticket = Ticket::default();
     poll_fn(|cx| {
         if shard.is_queued(ticket) {
+            // Something has woken the task before its turn. The shard wakes it again for the turn.
             return Poll::Pending;
         }
         turn_waker.begin_turn(cx);
@@ -63,23 +64,25 @@ pub(super) async fn next_turn() {
     .await;
 }
 
-/// The waker of a task in its turns. During a turn it only notes that the task was woken, because
-/// the task is then queued for another turn. Between turns it wakes the task.
+/// The waker that a task gets in its turns. During a turn it only notes that the task was woken,
+/// because the task is queued for another turn when this one ends. Between turns it wakes the task.
 #[derive(Default)]
 struct TurnWaker {
-    /// The waker of the task.
+    /// The waker with which tokio has polled the task.
     waker: Mutex<Option<Waker>>,
-    /// A set of [`IS_TURN`] and [`IS_WOKEN`].
+    /// A combination of the bits [`IS_TURN`] and [`IS_WOKEN`].
     state: AtomicU8,
 }
 
-/// The task is being polled.
+/// Bit of the state that is set while the task is being polled.
 const IS_TURN: u8 = 1;
 
-/// The task was woken.
+/// Bit of the state that is set when the task is woken.
 const IS_WOKEN: u8 = 2;
 
 impl TurnWaker {
+    /// Begins a turn, in which the task is polled with the waker of `cx`. Earlier wake-ups are
+    /// forgotten: this turn serves them.
     fn begin_turn(&self, cx: &Context<'_>) {
         let mut waker = self.lock();
         match &mut *waker {
@@ -105,6 +108,8 @@ impl Wake for TurnWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        // No wake-up is lost: during a turn `end_turn` will see the bit, and after that the task
+        // itself is woken.
         if self.state.fetch_or(IS_WOKEN, SeqCst) & IS_TURN == 0
             && let Some(waker) = &*self.lock()
         {
@@ -127,16 +132,18 @@ mod tests {
             ..HubConfig::default()
         };
         let hub = Hub::start(&config).unwrap();
-        let (done, order) = oneshot::channel();
+        // The busy task wakes itself in every poll. In its first poll it starts another task. After
+        // its third poll it is done, and reports whether the other task has run.
+        let (report, other_has_run) = oneshot::channel();
         hub.run_on(0, |shard| {
             let shard = std::rc::Rc::clone(shard);
             spawn_local(async move {
-                let (other, has_come) = oneshot::channel();
-                let (mut polls, mut other) = (0, Some(other));
+                let (ran, mut has_run) = oneshot::channel::<()>();
+                let (mut polls, mut ran) = (0, Some(ran));
                 let busy = poll_fn(|cx| {
                     polls += 1;
-                    if let Some(other) = other.take() {
-                        spawn_local(async move { other.send(()) });
+                    if let Some(ran) = ran.take() {
+                        spawn_local(async move { ran.send(()) });
                     }
                     cx.waker().wake_by_ref();
                     if polls < 3 {
@@ -146,11 +153,10 @@ mod tests {
                     }
                 });
                 in_turns(&shard, busy).await;
-                let mut has_come: oneshot::Receiver<()> = has_come;
-                let _ = done.send(has_come.try_recv().is_ok());
+                let _ = report.send(has_run.try_recv().is_ok());
             });
         });
-        assert!(order.await.unwrap());
+        assert!(other_has_run.await.unwrap());
     }
 
     #[tokio::test]

@@ -83,7 +83,7 @@ pub async fn upgrade_as<B>(
     answered.unwrap_or_else(Response::from)
 }
 
-/// A request that is answered with 101.
+/// A request that will be answered with 101.
 struct AcceptedRequest {
     deflate: Option<Agreed>,
     response: Response,
@@ -105,7 +105,8 @@ fn check_and_accept<B>(hub: &Hub, request: &mut Request<B>) -> Result<AcceptedRe
     })
 }
 
-/// Makes the connection on one of the hub's shards. The socket follows when the 101 was written.
+/// Makes the connection on one of the hub's shards. Returns the 101. When hyper has written it,
+/// another task sends the socket to the shard.
 async fn open_on_a_shard(
     hub: &Hub,
     identity: Identity,
@@ -145,13 +146,14 @@ async fn open_on_a_shard(
     Ok(response)
 }
 
-/// Sends the socket to the connection's shard when the 101 was written.
+/// Sends the socket to the connection's shard after the 101 was written. If that takes longer than
+/// `within`, the socket is closed.
 async fn send_on(
     upgrading: Upgrading,
     within: Duration,
     send_socket: oneshot::Sender<DetachedSocket>,
 ) {
-    // A client that does not read the 101 in time is given up.
+    // A client that does not read the 101 within this time is given up.
     let upgraded = async { timeout(within, upgrading.finished()).await? };
     match upgraded.await.and_then(UpgradedSocket::detach) {
         Ok(detached) => drop(send_socket.send(detached)),
@@ -159,8 +161,8 @@ async fn send_on(
     }
 }
 
-/// Checks that a request is an opening handshake (§4.2.1). Its path, host, origin and extensions
-/// are not checked here.
+/// Checks that a request is an opening handshake (RFC 6455 §4.2.1). Its path, host, origin and
+/// extensions are not checked here.
 pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Rejection> {
     let headers = request.headers();
     if request.method() != Method::GET {
@@ -184,7 +186,7 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Returns the host that a request is for, or `None` if it names none and need not.
+/// Returns the host that a request is for, or `None` if it names no host and need not name one.
 pub(crate) fn requested_host<B>(request: &Request<B>) -> Result<Option<Authority>, Rejection> {
     let hosts = request.headers().get_all(HOST).iter();
     let target = request.uri().authority().map(|host| host.as_str());
@@ -193,6 +195,7 @@ pub(crate) fn requested_host<B>(request: &Request<B>) -> Result<Option<Authority
         .map_err(|error| Rejection::bad_request(&error))
 }
 
+/// Returns the value of a header that occurs exactly once.
 fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
@@ -205,8 +208,8 @@ fn is_key(key: &HeaderValue) -> bool {
     digits.is_some_and(|digits| digits.len() == 22 && digits.iter().all(is_base64))
 }
 
-/// Agrees on permessage-deflate, if the client offers it and the hub has it enabled (RFC 7692
-/// §5.1).
+/// Returns the agreement on permessage-deflate, if the client offers it and the hub has it enabled
+/// (RFC 7692 §5.1).
 pub(crate) fn agree<B>(hub: &Hub, request: &Request<B>) -> Result<Option<Agreed>, Rejection> {
     let offers = request.headers().get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
     let deflate = &hub.config().deflate;
@@ -217,7 +220,8 @@ pub(crate) fn agree<B>(hub: &Hub, request: &Request<B>) -> Result<Option<Agreed>
     Ok(agreement.map(|agreement| hub.grant(agreement)))
 }
 
-/// Answers a request that was [checked](check) with 101.
+/// Returns the 101 for a request that was [checked](check), and the socket, which can be taken when
+/// the 101 is written.
 pub(crate) fn accept<B>(
     request: &mut Request<B>,
     deflate: Option<&Agreed>,
@@ -239,7 +243,8 @@ pub(crate) fn accept<B>(
 mod tests {
     use super::*;
 
-    fn request(change: impl FnOnce(&mut Request<()>)) -> Result<(), Rejection> {
+    /// Checks an opening handshake that is valid but for this `change`.
+    fn verdict(change: impl FnOnce(&mut Request<()>)) -> Result<(), Rejection> {
         let mut request = Request::get("/ws")
             .header("host", "a.example")
             .header("upgrade", "WebSocket")
@@ -252,8 +257,9 @@ mod tests {
         check(&request).and_then(|()| requested_host(&request).map(drop))
     }
 
+    /// Checks an opening handshake that is valid but for these values of the header `name`.
     fn with(name: &'static str, values: &[&'static str]) -> Result<(), Rejection> {
-        request(|request| {
+        verdict(|request| {
             request.headers_mut().remove(name);
             for value in values {
                 request
@@ -265,17 +271,17 @@ mod tests {
 
     #[test]
     fn a_valid_opening_handshake_is_accepted() {
-        assert_eq!(request(|_| {}), Ok(()));
+        assert_eq!(verdict(|_| {}), Ok(()));
     }
 
     #[test]
     fn a_request_that_is_no_upgrade_is_answered_with_what_is_required() {
         assert_eq!(
-            request(|r| *r.method_mut() = Method::POST),
+            verdict(|r| *r.method_mut() = Method::POST),
             Err(Rejection::Method("GET"))
         );
         assert_eq!(
-            request(|r| *r.version_mut() = Version::HTTP_10),
+            verdict(|r| *r.version_mut() = Version::HTTP_10),
             Err(Rejection::UpgradeRequired)
         );
         assert_eq!(with("upgrade", &[]), Err(Rejection::UpgradeRequired));

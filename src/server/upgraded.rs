@@ -18,12 +18,13 @@ impl Upgrading {
     /// Waits until the 101 is written, and takes the socket back from hyper.
     pub(crate) async fn finished(self) -> io::Result<UpgradedSocket> {
         let web_socket = self.0.await.map_err(io::Error::other)?;
-        // fastwebsockets has read nothing yet. Frames that hyper has read come with the socket.
+        // fastwebsockets has read nothing yet. The bytes that hyper has read behind the request
+        // come with the socket.
         let upgraded = web_socket.into_inner().into_inner();
         let (transport, read) = match take_tcp(upgraded) {
             Ok((tcp, read)) => {
-                // The timeout was for HTTP. From now on the outbox limits how long a peer may be
-                // blocked.
+                // The listener has set this timeout for HTTP. From now on the outbox limits how
+                // long a peer may be blocked.
                 SockRef::from(&tcp).set_tcp_user_timeout(None)?;
                 (Transport::Tcp(tcp), read)
             }
@@ -37,8 +38,9 @@ impl Upgrading {
     }
 }
 
-/// Takes the TCP socket out, with the bytes that were read from it already: out of hyper's own
-/// wrapper, or out of that of hyper-util's `auto` server, which axum uses.
+/// Takes the TCP socket out of its wrapper, together with the bytes that were read from it already.
+/// The wrapper is hyper's own, or that of hyper-util's `auto` server, which axum uses. Any other
+/// stream is returned as the error.
 fn take_tcp(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => Ok((parts.io.into_inner(), parts.read_buf)),
@@ -54,22 +56,23 @@ pub(super) struct PendingConnection {
 }
 
 impl PendingConnection {
+    /// Waits for the socket, and starts the connection's task on it.
     pub(super) async fn start(self) -> io::Result<()> {
         let (socket, leftover) = self.socket.finished().await?.into_parts();
-        // A new task, without the memory that HTTP needed.
+        // The connection gets a task of its own, so that the memory that HTTP needed is freed.
         spawn_local(self.connection.start(socket, leftover));
         Ok(())
     }
 }
 
-/// A socket after its opening handshake, registered with a runtime.
+/// A socket after its opening handshake, registered with the tokio runtime of a thread.
 pub(crate) struct UpgradedSocket {
     transport: Transport<TcpStream>,
     /// Bytes that the client has sent right behind its request.
     leftover: Vec<u8>,
 }
 
-/// A socket on its way from one runtime to another.
+/// A socket on its way from one tokio runtime to another, registered with neither.
 pub(super) struct DetachedSocket {
     transport: Transport<std::net::TcpStream>,
     leftover: Vec<u8>,
@@ -93,7 +96,8 @@ impl UpgradedSocket {
         (socket, self.leftover)
     }
 
-    /// Takes the socket off its runtime.
+    /// Deregisters the socket from its runtime, so that [`attach`](DetachedSocket::attach) can
+    /// register it with another one.
     pub(super) fn detach(self) -> io::Result<DetachedSocket> {
         let transport = match self.transport {
             Transport::Tcp(tcp) => {
@@ -123,13 +127,14 @@ impl DetachedSocket {
     }
 }
 
-/// Sets TCP options for a socket that carries frames.
+/// Sets the TCP options of a socket that carries frames: no delay for small writes (`TCP_NODELAY`),
+/// and a limit of unsent bytes.
 pub(super) fn tune(socket: &socket2::Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT_BYTES)
 }
 
-/// Unsent bytes that the kernel takes for a peer (`TCP_NOTSENT_LOWAT`). Without this limit each
-/// stalled peer costs 4 to 5 MiB of kernel memory before it is noticed. With a smaller one, healthy
-/// peers are blocked.
+/// Greatest number of unsent bytes that the kernel takes for a peer (`TCP_NOTSENT_LOWAT`). Without
+/// this limit each stalled peer costs 4 to 5 MiB of kernel memory before it is noticed. With a
+/// smaller limit, healthy peers are blocked.
 const UNSENT_BYTES: u32 = 64 * 1024;

@@ -1,8 +1,8 @@
 //! The watchdog: a thread that notices when a shard stands still, and reports it.
 //!
 //! The connections of a shard that stands still can't be helped. But new connections go to the
-//! other shards, and `/health` is answered, even if the accepting shard stands still, or the only
-//! one.
+//! other shards, and `/health` is answered, even if the shard that stands still is the one that
+//! accepts, or the only one.
 
 use std::{
     cell::Cell,
@@ -32,13 +32,14 @@ use crate::server::{
 
 /// The watchdog of a server.
 pub(super) struct Watchdog {
-    /// Second handles to the acceptor's listeners. Dropped before `handoff`: the drain waits until
-    /// all clones of that are dropped, and then nothing must listen any more.
+    /// Clones of the listeners from which the first shard accepts. This field stands before
+    /// `handoff`, so that it is dropped first: the drain waits until all clones of the handoff are
+    /// dropped, and then nothing must listen any more.
     listeners: Vec<Listener>,
     handoff: Handoff,
     check_interval: Duration,
     watch: Watch,
-    /// Number of connections that this thread is answering.
+    /// Number of connections that this thread is answering at the moment.
     answering: Rc<Cell<usize>>,
 }
 
@@ -67,9 +68,10 @@ impl Watchdog {
         }
     }
 
+    /// Checks the shards again and again, and accepts connections between the checks if it must.
     async fn check_forever(&mut self) {
         let mut checks = interval(self.check_interval);
-        // After the process was stopped, missed checks are not made up for.
+        // After the process was stopped (`SIGSTOP`), missed checks are not made up for.
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -79,8 +81,8 @@ impl Watchdog {
         }
     }
 
-    /// Checks whether each shard has ticked since the last check, and asks it to tick until the
-    /// next one.
+    /// Checks whether each shard has ticked since the last check, and asks it to tick before the
+    /// next check.
     fn check_shards(&mut self) {
         let site = &self.handoff.site;
         for shard in 0..site.hub.shards() {
@@ -100,8 +102,9 @@ impl Watchdog {
         }
     }
 
-    /// Returns true if this thread must accept: the accepting shard does not move, and either
-    /// another shard does, which can serve the connection, or all stand still.
+    /// Returns true if this thread must accept, because the accepting shard does not move. One of
+    /// two conditions must hold, too: another shard moves and can serve the connection, or all
+    /// shards stand still and the client is answered here.
     fn must_accept(&self) -> bool {
         self.watch.condition(ACCEPTING_SHARD) != Condition::Moving
             && (self.watch.has(Condition::Moving) || self.watch.all_stand())
@@ -122,7 +125,8 @@ impl Watchdog {
             match listener.socket.accept() {
                 Ok((socket, _)) => self.hand_over_or_answer(socket, listener.entrance),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // An error of this connection or of the system. The next round tries again.
+                // An error of this connection or of the system. The next call tries again, in 20
+                // ms.
                 Err(error) => return debug!(%error, "no connection can be accepted"),
             }
         }
@@ -185,12 +189,13 @@ pub(super) fn start(
 /// microseconds.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Time between two attempts to accept, while this thread accepts. If it waited for the listeners
-/// in its event loop instead, it would be woken for every connection at other times, too.
+/// Time between two attempts to accept, while this thread accepts. It does not wait for the
+/// listeners in its event loop, because it would then be woken for every connection while the first
+/// shard accepts, too.
 const ACCEPT_EVERY: Duration = Duration::from_millis(20);
 
-/// Number of sockets that are accepted from a listener at a time, before the next check.
+/// Greatest number of sockets that are accepted from a listener before the next check.
 const ACCEPTED_AT_ONCE: usize = 1024;
 
-/// Number of connections that this thread answers at a time, each within a second.
+/// Greatest number of connections that this thread answers at a time, each within a second.
 const ANSWERED_AT_ONCE: usize = 64;

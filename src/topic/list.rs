@@ -11,10 +11,10 @@ use serde::{
 
 use crate::topic::{InvalidTopicName, TopicName};
 
-/// Number of topics that one connection may follow.
+/// Greatest number of topics that one connection may be subscribed to.
 pub(crate) const MAX_TOPICS: usize = 128;
 
-/// The error of a list of topics: the first fault in it.
+/// The error of a list of topics: the first fault in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidTopics {
@@ -69,7 +69,7 @@ impl Deref for Topics {
     }
 }
 
-/// Compares the pointers first: two lists are nearly always clones of the same one.
+/// Compares the pointers first: two lists are nearly always clones of the same list.
 impl PartialEq for Topics {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
@@ -82,7 +82,7 @@ impl fmt::Debug for Topics {
     }
 }
 
-/// A list that is built name by name. Each name is checked when it is added, and one that occurs
+/// A list that is built name by name. Each name is checked when it is added. A name that occurs
 /// twice counts once.
 #[derive(Debug, Default)]
 pub(crate) struct TopicList {
@@ -91,7 +91,7 @@ pub(crate) struct TopicList {
 }
 
 impl TopicList {
-    /// Checks the next name and adds it.
+    /// Checks the next name, and adds it unless the list has it already.
     pub(crate) fn add(&mut self, name: &str) -> Result<(), InvalidTopics> {
         if self.seen.contains(name) {
             return Ok(());
@@ -126,8 +126,8 @@ impl TopicList {
     }
 }
 
-/// A list of topics in a JSON document. If the list has a fault, the document is still parsed, and
-/// this is the fault.
+/// A list of topics that is parsed from a JSON document, or the first fault of the list. A fault of
+/// the list is no error of the document, which is parsed to its end.
 #[derive(Debug)]
 pub(crate) struct Named(pub(crate) Result<Topics, InvalidTopics>);
 
@@ -186,60 +186,67 @@ impl Visitor<'_> for Next<'_> {
 mod tests {
     use super::*;
 
+    /// Returns `count` different names.
     fn numbers(count: usize) -> Vec<String> {
         (0..count).map(|number| number.to_string()).collect()
     }
 
-    fn check(names: &[String]) -> Result<usize, InvalidTopics> {
+    /// Makes a list name by name. Returns its length, or its first fault.
+    fn build(names: &[String]) -> Result<usize, InvalidTopics> {
         let mut list = TopicList::default();
         names.iter().try_for_each(|name| list.add(name))?;
         Ok(list.topics.len())
     }
 
-    fn read(json: &str) -> Result<Result<usize, InvalidTopics>, String> {
+    /// Parses a list from JSON. Returns its length, or its first fault. Returns the outer error if
+    /// the JSON is not valid or is no list of strings.
+    fn parse(json: &str) -> Result<Result<usize, InvalidTopics>, String> {
         let named = serde_json::from_str::<Named>(json).map_err(|error| error.to_string());
         named.map(|Named(topics)| topics.map(|topics| topics.len()))
     }
 
-    fn list(names: &[String]) -> String {
+    fn to_json(names: &[String]) -> String {
         serde_json::to_string(names).unwrap()
     }
 
     #[test]
     fn one_topic_more_than_allowed_is_refused() {
         let names = numbers(MAX_TOPICS + 1);
-        assert_eq!(check(&names[..MAX_TOPICS]), Ok(MAX_TOPICS));
-        assert_eq!(check(&names), Err(InvalidTopics::TooMany));
-        assert_eq!(read(&list(&names[1..])), Ok(Ok(MAX_TOPICS)));
-        assert_eq!(read(&list(&names)), Ok(Err(InvalidTopics::TooMany)));
+        assert_eq!(build(&names[..MAX_TOPICS]), Ok(MAX_TOPICS));
+        assert_eq!(build(&names), Err(InvalidTopics::TooMany));
+        assert_eq!(parse(&to_json(&names[1..])), Ok(Ok(MAX_TOPICS)));
+        assert_eq!(parse(&to_json(&names)), Ok(Err(InvalidTopics::TooMany)));
         assert_eq!(InvalidTopics::TooMany.to_string(), "topics: more than 128");
     }
 
     #[test]
     fn the_first_fault_of_a_list_is_reported_and_a_repeated_name_is_none() {
         let mut names = numbers(MAX_TOPICS);
+        // Repetitions do not make the list longer, however many they are.
         names.extend(vec!["7".to_owned(); 10_500]);
-        assert_eq!(read(&list(&names)), Ok(Ok(MAX_TOPICS)));
-        let late = |last: [&str; 2]| {
+        assert_eq!(parse(&to_json(&names)), Ok(Ok(MAX_TOPICS)));
+        // Returns the fault of the list with two more names at its end.
+        let fault_of = |last: [&str; 2]| {
             let names = [&names[..], &last.map(str::to_owned)].concat();
-            let fault = check(&names).unwrap_err();
-            assert_eq!(read(&list(&names)), Ok(Err(fault)));
+            let fault = build(&names).unwrap_err();
+            assert_eq!(parse(&to_json(&names)), Ok(Err(fault)));
             fault.to_string()
         };
-        assert!(late(["", "new"]).starts_with("topics: a topic name is"));
-        assert!(late(["new", ""]).starts_with("topics: more than"));
+        assert!(fault_of(["", "new"]).starts_with("topics: a topic name is"));
+        assert!(fault_of(["new", ""]).starts_with("topics: more than"));
     }
 
     #[test]
     fn json_that_is_no_list_of_names_is_an_error_of_the_document() {
-        assert!(read("7").unwrap_err().contains("expected a sequence"));
+        assert!(parse("7").unwrap_err().contains("expected a sequence"));
         assert!(
-            read("[\"a\", 7]")
+            parse("[\"a\", 7]")
                 .unwrap_err()
                 .contains("expected a string")
         );
-        assert!(read("[\"\", \"a\"").unwrap_err().starts_with("EOF"));
-        assert!(read("[\"\", 7]").unwrap().is_err());
+        assert!(parse("[\"\", \"a\"").unwrap_err().starts_with("EOF"));
+        // After the first fault, the other elements need only be JSON.
+        assert!(parse("[\"\", 7]").unwrap().is_err());
     }
 
     #[test]
@@ -251,6 +258,7 @@ mod tests {
             .filter(Result::is_ok)
             .count();
         assert_eq!(added, MAX_TOPICS);
+        // Both collections double their capacity when they are full.
         assert!(
             list.topics.capacity() <= 2 * MAX_TOPICS,
             "{}",
@@ -265,6 +273,7 @@ mod tests {
 
     #[test]
     fn an_escaped_name_is_the_same_as_a_plain_one() {
-        assert_eq!(read("[\"cats\", \"\\u0063ats\"]"), Ok(Ok(1)));
+        // The list has one name, because `\u0063` is `c`.
+        assert_eq!(parse("[\"cats\", \"\\u0063ats\"]"), Ok(Ok(1)));
     }
 }

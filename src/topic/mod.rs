@@ -1,4 +1,4 @@
-//! Names of topics, which clients choose and which are checked once. [`list`] has lists of them.
+//! Names of topics, which clients choose and which are checked once. [`list`] has lists of topics.
 
 pub(crate) mod list;
 
@@ -14,8 +14,8 @@ pub struct TopicName(Arc<str>);
 #[non_exhaustive]
 pub struct InvalidTopicName;
 
-/// Bytes of the longest name, as in Centrifugo: long enough for a path, and short enough to hold a
-/// million names.
+/// Length of the longest name in bytes, which is that of Centrifugo: long enough for a path, and
+/// short enough that a million names fit into memory.
 const MAX_NAME_BYTES: usize = 255;
 
 impl TopicName {
@@ -30,7 +30,7 @@ impl TopicName {
         is_valid.then(|| Self(name.into())).ok_or(InvalidTopicName)
     }
 
-    /// Returns true if both are clones of the same name, and not only names of equal text.
+    /// Returns true if both names are clones of one name, and do not just have equal text.
     pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

@@ -10,7 +10,7 @@ use framecast_test_support::{
     limits::{MESSAGE_BYTES, NAME_BYTES},
 };
 
-/// Starts a server whose shards get connections in turn.
+/// Starts a server with this number of shards, which get connections in turn.
 fn server_with_shards(shards: usize) -> TestServer {
     TestServer::with(|config| config.hub.shards = shards.try_into().unwrap())
 }

@@ -28,10 +28,12 @@ fn server_with_close_timeout(timeout: Duration) -> TestServer {
     TestServer::with(|config| config.hub.timeouts.close = timeout)
 }
 
+/// Starts a server that waits for the end of a closing handshake for longer than a test.
 fn patient_server() -> TestServer {
     server_with_close_timeout(NEVER)
 }
 
+/// Starts a server that waits only 300 ms for the end of a closing handshake.
 fn hasty_server() -> TestServer {
     server_with_close_timeout(Duration::from_millis(300))
 }
@@ -183,6 +185,7 @@ fn a_peer_that_goes_on_sending_after_the_end_of_its_connection_is_dropped() {
         let mut client = server.connect("/echo");
         client.send(&end);
         let more = masked([text("more"), ping("more")]).repeat(1000);
+        // Until the server has dropped the connection.
         while client.stream.write_all(&more).is_ok() {}
         expect_no_connections(&server);
     }
@@ -198,7 +201,7 @@ fn a_peer_that_ends_its_stream_after_any_byte_gets_all_answers_and_the_end() {
         last("ment"),
         binary([9; 130]),
     ];
-    // The answers, each with the number of frames after which it is due.
+    // The replies, each with the number of frames after which the server must send it.
     let answers = [
         (1, text("hi")),
         (3, pong("?")),

@@ -1,5 +1,5 @@
-//! The rule against circular dependencies, directly or through other files, checked against the
-//! paths that the sources name.
+//! Checks that no file of the library depends on itself, directly or through other files. A file
+//! depends on those whose paths it names.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 
 use crate::sources::{ROOT, code, files, named, relative};
 
-/// Modules that have a file, each with the modules with a file that it names.
+/// All modules that have a file. The value of each is the other such modules that its file names.
 type Dependencies = BTreeMap<String, BTreeSet<String>>;
 
 /// Returns the module of a file, such as `hub::shard::state`.

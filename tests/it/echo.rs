@@ -9,7 +9,7 @@ use framecast_test_support::{
     limits::MESSAGE_BYTES,
 };
 
-/// Bytes of the parts in which the server shows a large frame to fastwebsockets.
+/// Size in bytes of the parts in which the server passes a large frame to fastwebsockets.
 const PART_BYTES: usize = 8 * 1024;
 
 /// Returns `len` bytes of text.
@@ -171,7 +171,7 @@ fn a_raised_limit_allows_messages_of_16_mib() {
     client.receives(binary(&payload));
     client.sends(text(letters(SIZE)));
     client.receives(text(letters(SIZE)));
-    // The header is enough for the server to refuse the message.
+    // The header (2 bytes, 8 of length, 4 of key) is enough for the server to refuse the message.
     client.send(&masked([binary(vec![0; SIZE + 1])])[..14]);
     client.receives(close(1009, "message too big"));
     client.expect_end();

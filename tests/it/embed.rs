@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Timeout that a test waits for.
+/// Timeout of a hub, for tests that wait until it is over.
 const SOON: Duration = Duration::from_millis(50);
 
 /// Bytes that a pipe between client and server holds.
@@ -31,6 +31,7 @@ fn serve(hub: &Hub, protocol: impl Protocol + Clone + Send + 'static) -> DuplexS
     client
 }
 
+/// Serves a stream with hyper, and upgrades each request to a WebSocket of the hub.
 fn serve_on(
     server: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     hub: &Hub,
@@ -55,6 +56,7 @@ async fn receives(client: &mut (impl AsyncRead + Unpin), frame: Frame) {
     assert!(received == expected, "{received:02X?}");
 }
 
+/// Asserts that the server ends the stream, and that no byte comes before the end.
 async fn receives_end(client: &mut DuplexStream) {
     let end = timeout(PATIENCE, client.read(&mut [0])).await;
     assert_eq!(end.expect("in time").unwrap(), 0);
@@ -125,6 +127,8 @@ async fn a_subscription_is_in_force_when_the_handshake_is_answered_and_repeated_
     receives(&mut client, text("are awesome")).await;
     sends(&mut client, text("once")).await;
     receives(&mut client, text("once")).await;
+    // Nothing but the Close follows: "once" was not delivered for each time that the topic is
+    // named.
     let draining = tokio::spawn(async move { hub.drain(PATIENCE).await });
     receives(&mut client, close(1012, "server is restarting")).await;
     sends(&mut client, close(1012, "")).await;

@@ -26,6 +26,7 @@ struct Example {
 }
 
 impl Example {
+    /// Starts an example, and waits until it listens.
     fn run(name: &str) -> Self {
         // `cargo test` builds the examples, but `cargo test --test it` does not. The tests are in
         // `deps`, beside `examples`.
@@ -155,7 +156,8 @@ async fn lobby_pairs_players_that_receive_only_each_others_moves() {
     assert_eq!(one.receive().await, "your opponent has gone");
     assert_eq!(three.receive().await, "waiting for an opponent");
     drop(three);
-    // The example may still pair a new player with `three`, whose connection has not ended yet.
+    // A player who has left is nobody's opponent. A new one may be paired with `three` until the
+    // example has noticed that `three` has left.
     let mut four = Socket::open(example.address, "/").await;
     while four.receive().await != "waiting for an opponent" {
         four = Socket::open(example.address, "/").await;

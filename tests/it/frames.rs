@@ -19,12 +19,13 @@ use framecast_test_support::{
 
 use crate::frames::rows::Row;
 
+/// All endpoints that a row is sent to.
 const EVERYWHERE: [Endpoint; 3] = [Endpoint::Echo, Endpoint::Chat, Endpoint::Relay];
 
 /// Bytes of the longest row that is cut at every place.
 const SHORT_BYTES: usize = 80;
 
-/// Places at each end of a longer row at which it is cut.
+/// Places near each end of a longer row at which it is cut.
 const CUTS_AT_AN_END: usize = 20;
 
 /// Returns the places at which to cut a row in two: all of them, or if the row is long those near
@@ -38,7 +39,8 @@ fn cuts(len: usize) -> BTreeSet<usize> {
     ends.chain(between).collect()
 }
 
-/// Returns all lists of places at which to cut a row: one place, none, and every place.
+/// Returns the lists of places at which to cut a row: each place by itself, no place, and all
+/// places of a short row together.
 fn all_cuts(len: usize) -> Vec<Vec<usize>> {
     let mut all: Vec<Vec<usize>> = cuts(len).into_iter().map(|cut| vec![cut]).collect();
     all.push(Vec::new());
@@ -89,11 +91,13 @@ impl Fixture {
         Self::with("")
     }
 
-    /// Returns one whose clients agree on permessage-deflate.
+    /// Returns a fixture whose clients agree on permessage-deflate with the server.
     fn with_deflate() -> Self {
         Self::with(OFFER)
     }
 
+    /// Returns a fixture whose clients add `headers` to their handshake. The server supports
+    /// compression if there are any.
     fn with(headers: &'static str) -> Self {
         let server = TestServer::with(|config| {
             config.hub.shards = 1.try_into().unwrap();
@@ -116,6 +120,7 @@ impl Fixture {
         }
     }
 
+    /// Sends a row cut at these places to an endpoint, and checks the answers.
     fn check_cut(&mut self, row: &Row, endpoint: Endpoint, cuts: &[usize]) {
         let path = self.path(endpoint);
         let subscriber = (endpoint == Endpoint::Chat).then(|| self.server.connect(&path));
@@ -123,7 +128,7 @@ impl Fixture {
         let name = format!("{} on {path} cut at {cuts:?}", row.name);
         assert_eq!(received.last(), row.received.last(), "{name}");
         // A Pong may overtake a message, as in any server. So data and control frames are compared
-        // by themselves.
+        // separately.
         let (echoed, expected_control) = data_and_control(row.received.clone());
         let (messages, control) = data_and_control(received);
         assert_eq!(control, expected_control, "{name}");
@@ -137,7 +142,8 @@ impl Fixture {
         }
     }
 
-    /// Returns the path of a new connection: for the chat one with a topic of its own.
+    /// Returns the path for a new connection. The path of the chat has a topic that no other
+    /// connection uses.
     fn path(&mut self, endpoint: Endpoint) -> String {
         self.connections += 1;
         match endpoint {
@@ -328,6 +334,8 @@ fn plain_frames_are_answered_the_same_after_an_agreement_on_compression() {
         protocol_errors::protocol_errors(),
         protocol_errors::invalid_text(),
     ];
+    // 0xC1 and 0xC2 begin a compressed message. After the agreement these rows are valid, or have
+    // another error.
     let is_plain = |row: &Row| !matches!(row.sent[0], 0xC1 | 0xC2);
     for row in rows.into_iter().flatten().filter(is_plain) {
         for endpoint in EVERYWHERE {

@@ -25,7 +25,9 @@ const NOT_ALLOWED: &str = "HTTP/1.1 405 Method Not Allowed";
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
+/// Headers of a response that opens a WebSocket.
 const UPGRADED: &[&str] = &["connection: upgrade", "upgrade: websocket", ACCEPT];
+/// Headers of a response that demands an upgrade.
 const UPGRADE: &[&str] = &[
     "upgrade: websocket",
     "connection: Upgrade",
@@ -63,7 +65,7 @@ fn a_correct_handshake_is_answered_101() {
     ];
     let server = TestServer::start();
     check(&server, &cases, SWITCHED, UPGRADED);
-    // hyper adds `connection: close`.
+    // hyper adds `connection: close`, and so the `connection` header is not compared.
     let closing = ["/echo | Connection: close, Upgrade"];
     check(&server, &closing, SWITCHED, &UPGRADED[1..]);
     let other_key = ["/echo | Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="];

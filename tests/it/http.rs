@@ -24,6 +24,7 @@ const PATHS: [(&str, &str); 9] = [
     ("/ws/0123456789abcdef0123456789abcdef", "GET, OPTIONS"),
 ];
 
+/// Methods that the tests try on every path.
 const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW",
 ];

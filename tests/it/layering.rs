@@ -242,7 +242,7 @@ fn hub_dependencies() -> Vec<[String; 3]> {
     dependencies
 }
 
-/// Asserts that each module names only modules that it may name, and all of those.
+/// Asserts that each module names only modules that it may name, and that it names each of these.
 fn check(allowed: &[(&str, &[&str])], dependencies: &[[String; 3]]) {
     let to_others = dependencies.iter().filter(|[from, to, _]| from != to);
     for [from, to, path] in to_others {

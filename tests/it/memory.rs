@@ -15,13 +15,13 @@ use crate::slow::connect_with_small_buffer;
 
 const MIB: u64 = 1 << 20;
 
-/// Memory budget of most of these tests.
+/// Memory budget of most of these tests, in bytes.
 const BUDGET: u64 = 4 * MIB;
 
-/// Memory that is held when the server counts as short of memory: 3/4 of the budget.
+/// Held bytes from which on the server is short of memory: 3/4 of the budget.
 const CROWDED: u64 = BUDGET * 3 / 4;
 
-/// Starts a server with this memory budget, which soon ends a connection that is behind.
+/// Starts a server with this memory budget, and with a short time for which a client may block it.
 fn server(budget: u64) -> TestServer {
     server_with(budget, |_| {})
 }
@@ -74,6 +74,7 @@ fn subscribers_that_never_read_are_evicted_before_memory_runs_out_and_a_reader_g
         }
     }
     assert!(health(&server, "evicted") > 0);
+    // The server closes the healthy subscriber, which ends the thread.
     drop(server);
     assert_eq!(receiving.join().unwrap(), USED_TOPICS * MESSAGES);
 }

@@ -1,4 +1,5 @@
-//! A reminder that the first line of a doc comment says what a thing is or does.
+//! Checks that the first line of nearly every doc comment says what a thing is or does, instead of
+//! beginning with a clause such as "How many …".
 
 use std::{fs, path::Path};
 
@@ -12,7 +13,8 @@ const CLAUSE_WORDS: [&str; 8] = [
     "What", "Who", "Whoever", "Whether", "How", "When", "Where", "Why",
 ];
 
-/// First lines that may begin with one of these words, in percent. Good code bases have 2 to 4.
+/// Largest share of first lines that may begin with one of [`CLAUSE_WORDS`], in percent. Good code
+/// bases have 2 to 4.
 const ALLOWED_PERCENT: usize = 3;
 
 /// Returns the first line of each doc comment of a file.

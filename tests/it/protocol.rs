@@ -259,7 +259,7 @@ async fn a_protocol_subscribes_to_single_topics_and_unsubscribes() {
         .await;
     one.receives_text("heard").await;
     assert_eq!(hub.publish(&topic("cats"), Message::text("x")).await, 0);
-    // As many as a connection may have, with the room.
+    // Together with the room these are as many topics as a connection may have.
     let many: String = (1..TOPICS).map(|n| format!("follow {n}\n")).collect();
     one.sends_text(&format!("{many}all done")).await;
     one.receives_text("done").await;

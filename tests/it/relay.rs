@@ -28,7 +28,7 @@ fn publish_to(server: &TestServer, topic: &str, message: &str) -> u64 {
     )
 }
 
-/// Sends `message`. Returns the answer.
+/// Sends `message`. Returns the relay's reply.
 #[track_caller]
 fn ask(client: &mut Client, message: &str) -> String {
     client.sends(text(message));
@@ -84,7 +84,7 @@ fn a_user_has_many_connections_and_its_id_is_the_same_as_a_number_and_as_a_strin
         .into_iter()
         .map(connect)
         .collect();
-    // A chat has no user.
+    // A connection of the chat has no user.
     let mut chat = server.connect("/ws?topic=cats");
     let to = |user: &str| {
         publish(

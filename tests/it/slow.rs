@@ -25,8 +25,8 @@ const NUMBERED_BYTES: u32 = 32 * 1024;
 /// Bytes that an outbox may hold before its connection is closed as a slow consumer.
 const OUTBOX_BYTES: u32 = 1024 * 1024;
 
-/// Starts a server that closes a blocked subscriber after [`BLOCKED`], and waits for its Close for
-/// longer than a test.
+/// Starts a server that closes a slow subscriber that has been blocked for [`BLOCKED`]. It waits
+/// for the subscriber's Close for longer than a test.
 fn server() -> TestServer {
     TestServer::with(|config| {
         config.hub.timeouts.blocked = BLOCKED;
@@ -114,6 +114,7 @@ fn a_slow_subscriber_that_does_not_answer_its_close_is_dropped_after_the_timeout
     let mut queued = 0;
     while slow_consumers(&server) == 0 {
         let answer = server.post("/publish", &publication);
+        // `{"queued":1}` until the subscriber is closed.
         queued += u32::from(answer.contains("1"));
     }
     assert!(queued > 10, "{queued}");
@@ -128,7 +129,7 @@ fn a_slow_subscriber_that_does_not_answer_its_close_is_dropped_after_the_timeout
 
 #[test]
 fn a_blocked_subscriber_whose_outbox_is_within_its_bound_gets_everything() {
-    // Half the bound.
+    // Half of what an outbox may hold.
     const MESSAGES: u32 = OUTBOX_BYTES / NUMBERED_BYTES / 2;
     let server = server();
     let mut slow = connect_with_small_buffer(&server, "/ws?topic=t");

@@ -1,5 +1,5 @@
-//! Subscribers that stay receive a numbered stream without a gap or a duplicate while other
-//! connections open and end, and the server keeps nothing of those.
+//! Checks that subscribers that stay receive a numbered stream without a gap or a duplicate while
+//! other connections open and end, and that the server keeps nothing of the ended ones.
 
 use std::{
     sync::{
@@ -24,13 +24,13 @@ use tokio_tungstenite::{
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Subscribers that stay.
+/// Number of subscribers that stay.
 const STABLE: usize = 200;
 
-/// Clients that connect again and again.
+/// Number of clients that connect again and again.
 const CHURNING: usize = 500;
 
-/// Messages of the stream.
+/// Number of messages of the stream.
 const LENGTH: u64 = 500;
 
 async fn connect(server: &str, path: &str) -> Socket {
@@ -70,7 +70,7 @@ async fn churn(server: Arc<str>, number: usize, has_ended: Arc<AtomicBool>) -> u
             }
             1 => drop(socket),
             _ => {
-                // The start of a frame whose rest never follows.
+                // Ends inside a frame: a masked text whose length, in 16 bits, never follows.
                 let MaybeTlsStream::Plain(mut tcp) = socket.into_inner() else {
                     unreachable!()
                 };
@@ -81,7 +81,7 @@ async fn churn(server: Arc<str>, number: usize, has_ended: Arc<AtomicBool>) -> u
     unreachable!("the stream has an end")
 }
 
-/// Sends the numbers, then the end.
+/// Publishes the stream: the numbers from 0, then `end`.
 async fn publish(mut stream: SplitSink<Socket, Message>) {
     for number in 0..LENGTH {
         stream

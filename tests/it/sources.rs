@@ -1,4 +1,4 @@
-//! The sources, as the tests of dependencies and of words read them.
+//! Finds and reads source files, for the tests of dependencies and of words.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ fn sources() -> Vec<PathBuf> {
     all.map(PathBuf::from).collect()
 }
 
-/// Returns all files of the product.
+/// Returns all Rust files of the product.
 pub(crate) fn product() -> Vec<PathBuf> {
     sources().iter().flat_map(|folder| files(folder)).collect()
 }
@@ -26,7 +26,7 @@ pub(crate) fn code(file: &Path) -> String {
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));
     let source = lines.collect::<Vec<_>>().join("\n");
-    // The declaration of a file of tests, which stands among the others.
+    // The declaration of a file of tests stands among those of the product's files.
     let source = source.replace("#[cfg(test)]\nmod model;", "");
     let product = source.split("#[cfg(test)]").next();
     product.unwrap_or_default().to_owned()

@@ -7,7 +7,7 @@ use framecast_test_support::PATIENCE;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::{task::yield_now, time::timeout};
 
-/// Messages that a drain must still deliver.
+/// Number of messages that are published before a drain, which must still deliver them.
 const MESSAGES: usize = 100;
 
 fn topic(name: &str) -> TopicName {

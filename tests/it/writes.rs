@@ -1,13 +1,13 @@
-//! Number of writes that a broadcast costs, as the server counts them. These tests do not depend on
-//! the speed of the machine.
+//! Tests of the number of writes that a broadcast costs, as the server counts them. The number does
+//! not depend on the speed of the machine.
 
 use framecast_test_support::{Client, TestServer, frames::text};
 
 const SUBSCRIBERS: usize = 50;
 const ROUNDS: usize = 20;
 
-/// Publishes `in_flight` messages at a time, and the next ones when all subscribers have received
-/// them. Returns the number of deliveries and the number of writes.
+/// Publishes `in_flight` messages together, [`ROUNDS`] times, and waits each time until all
+/// subscribers have received them. Returns the number of deliveries and the number of writes.
 fn broadcast(in_flight: usize) -> (u64, u64) {
     // A single shard answers `/health` after it has counted its writes.
     let server = TestServer::with(|config| config.hub.shards = 1.try_into().unwrap());
@@ -39,6 +39,6 @@ fn messages_that_arrive_together_cost_one_write_for_each_subscriber() {
     const IN_FLIGHT: usize = 16;
     let (deliveries, writes) = broadcast(IN_FLIGHT);
     assert_eq!(deliveries, (ROUNDS * SUBSCRIBERS * IN_FLIGHT) as u64);
-    // A sixteenth, unless the network has split a write of the publisher.
+    // A sixteenth of the deliveries, unless the network has split a write of the publisher.
     assert!(writes * 10 <= deliveries, "{writes} for {deliveries}");
 }

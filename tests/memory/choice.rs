@@ -11,10 +11,12 @@ use crate::{
     server::MESSAGE_BYTES,
 };
 
+/// Returns a strategy that chooses one action of any kind, with random numbers and sizes.
 pub(crate) fn action() -> impl Strategy<Value = Action> {
     prop_oneof![http(), topics(), plain(), compressed()]
 }
 
+/// Returns the numbers of connections from which an action gets one.
 fn connections() -> Range<usize> {
     1..30
 }
@@ -26,7 +28,8 @@ fn http() -> impl Strategy<Value = Action> {
         Just(Asked::Page),
         (0..2000usize).prop_map(Asked::Publication),
     ];
-    // So few that the kernel buffers all responses and the server reads the last request, or many.
+    // Either so few that the kernel buffers all responses and the server reads the last request, or
+    // so many that the server stops reading before the last one.
     let requests = prop_oneof![0..20usize, 100..400usize];
     let last = prop_oneof![
         (0..60_000usize).prop_map(Last::Body),
@@ -83,7 +86,7 @@ fn topics() -> impl Strategy<Value = Action> {
             }
         }),
         relays.prop_map(Action::Relays),
-        // The head of the handshake names all topics, and so their names are short.
+        // All topics are in the path of the handshake, and so their names are short.
         (connections(), 1..=TOPICS, 8..110usize, any::<bool>()).prop_map(
             |(connections, topics, name_bytes, are_shared)| Action::Followers {
                 connections,
@@ -105,11 +108,11 @@ fn plain() -> impl Strategy<Value = Action> {
     ]);
     prop_oneof![
         (connections(), what, 1..=MESSAGE_BYTES, 0..101usize).prop_map(
-            |(connections, what, promised, percent)| Action::Unfinished {
+            |(connections, what, promised, sent_percent)| Action::Unfinished {
                 connections,
                 what,
                 promised,
-                sent: promised * percent / 100,
+                sent: promised * sent_percent / 100,
             }
         ),
         (1..8usize, 1..2000usize, 0..2000usize).prop_map(|(subscribers, messages, bytes)| {
@@ -137,9 +140,11 @@ fn compressed() -> impl Strategy<Value = Action> {
         1 => Just(Offer::Context),
         4 => (8..=15u8).prop_map(Offer::Window),
     ];
-    // Many small messages, or a few of up to the limit, which are compressed in steps.
+    // Number of messages, and bytes of each: many small ones, or a few of up to the limit, which
+    // the server compresses in steps.
     let messages = prop_oneof![(1..200usize, 0..2000usize), (1..4usize, 0..=MESSAGE_BYTES)];
-    // Half of the messages inflate to many times the bytes that were sent.
+    // In half of the cases the messages consist of zeros, and inflate to many times the bytes that
+    // were sent.
     let noise_percent = || prop_oneof![Just(0), 0..101usize];
     prop_oneof![
         (vec(offer, 1..8), messages, noise_percent()).prop_map(

@@ -1,5 +1,5 @@
-//! Clients that write bytes themselves and hardly allocate, so that the counting allocator shows
-//! the server.
+//! Clients that write bytes to sockets without a library and hardly allocate. They run in the
+//! process of the server, and so nearly all the memory that the allocator counts is the server's.
 
 use std::{
     io::{Read, Write},
@@ -27,13 +27,15 @@ pub(crate) fn dial(address: SocketAddr) -> TcpStream {
     socket
 }
 
-/// Offer of compression in a client's opening handshake.
+/// The offer of compression in a client's opening handshake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Offer {
+    /// No compression.
     Nothing,
-    /// A window of so many bits, without a context: all clients with that window share encodings.
+    /// A window of this many bits, without a context. The server compresses a message once for all
+    /// clients with the same window.
     Window(u8),
-    /// A context of the client's own.
+    /// A compression context that the server keeps for this client alone.
     Context,
 }
 
@@ -50,7 +52,7 @@ impl Offer {
     }
 }
 
-/// Connects to a WebSocket path, which may have a query.
+/// Opens a WebSocket connection to `target`, a path that may have a query.
 pub(crate) fn upgrade(server: &Server, target: &str, offer: Offer) -> TcpStream {
     let mut socket = server.dial();
     let opening = format!(
@@ -63,7 +65,7 @@ pub(crate) fn upgrade(server: &Server, target: &str, offer: Offer) -> TcpStream 
     socket
 }
 
-/// Returns the target of the chat with these topics.
+/// Returns the path and query by which a client joins the chat with these topics.
 pub(crate) fn chat(topics: &[String]) -> String {
     let topics: Vec<_> = topics
         .iter()
@@ -72,7 +74,7 @@ pub(crate) fn chat(topics: &[String]) -> String {
     format!("/ws?{}", topics.join("&"))
 }
 
-/// Reads the head of a response. Returns its status.
+/// Reads the head of a response. Returns its status as three ASCII digits.
 pub(crate) fn read_head(socket: &mut TcpStream) -> [u8; 3] {
     let mut start = [0; 12];
     socket.read_exact(&mut start).unwrap();
@@ -81,20 +83,24 @@ pub(crate) fn read_head(socket: &mut TcpStream) -> [u8; 3] {
         socket.read_exact(&mut byte).unwrap();
         last = [last[1], last[2], last[3], byte[0]];
     }
+    // The status follows the 9 bytes of "HTTP/1.1 ".
     [start[9], start[10], start[11]]
 }
 
-/// Reads a frame of the server, and drops it.
+/// Reads a frame from the server, and throws it away.
 pub(crate) fn read_frame(socket: &mut TcpStream) {
     let mut start = [0; 2];
     socket.read_exact(&mut start).unwrap();
     let mut extended = [0; 8];
-    let (length, bytes) = match start[1] {
+    // A short length is in the second byte. Longer ones are in the 2 or 8 bytes after it.
+    let (length, extended_bytes) = match start[1] {
         126 => (0, 2),
         127 => (0, 8),
         length => (u64::from(length), 0),
     };
-    socket.read_exact(&mut extended[8 - bytes..]).unwrap();
+    socket
+        .read_exact(&mut extended[8 - extended_bytes..])
+        .unwrap();
     let mut left = usize::try_from(length + u64::from_be_bytes(extended)).unwrap();
     let mut buffer = [0; 4096];
     while left > 0 {
@@ -104,8 +110,9 @@ pub(crate) fn read_frame(socket: &mut TcpStream) {
     }
 }
 
-/// Publishes the same frame again and again to a topic of the publisher, and reads each message
-/// itself. Then each message is queued to all other subscribers.
+/// Publishes `frame` as many times as `messages` says. The publisher is itself a subscriber of the
+/// topic, and waits for each message before it sends the next: a message that it has got is queued
+/// to all other subscribers, too.
 pub(crate) fn publish(socket: &mut TcpStream, messages: usize, frame: &[u8]) {
     for _ in 0..messages {
         socket.write_all(frame).unwrap();
@@ -113,8 +120,8 @@ pub(crate) fn publish(socket: &mut TcpStream, messages: usize, frame: &[u8]) {
     }
 }
 
-/// Sends the same bytes again and again, at most so many times, until the server reads no more.
-/// Returns the number of bytes sent.
+/// Sends `bytes` up to `times` times. Stops earlier if no byte could be written for 100 ms, because
+/// the server reads no more. Returns the number of bytes sent.
 pub(crate) fn send_while_taken(socket: &mut TcpStream, bytes: &[u8], times: usize) -> usize {
     let patience = Duration::from_millis(100);
     socket.set_write_timeout(Some(patience)).unwrap();
@@ -127,12 +134,13 @@ pub(crate) fn send_while_taken(socket: &mut TcpStream, bytes: &[u8], times: usiz
     sent
 }
 
-/// Returns a client's frame, masked with zeros.
+/// Returns a client's frame with this first byte, masked with a key of zeros.
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     [&header(first, payload.len())[..], payload].concat()
 }
 
-/// Returns the header of a client's frame, with a masking key of zeros.
+/// Returns the header of a client's frame with this first byte, up to and including a masking key
+/// of zeros. `len` is the length of the payload.
 pub(crate) fn header(first: u8, len: usize) -> Vec<u8> {
     let mut header = vec![first];
     match (u8::try_from(len), u16::try_from(len)) {
@@ -150,18 +158,21 @@ pub(crate) fn header(first: u8, len: usize) -> Vec<u8> {
     header
 }
 
-/// Returns a payload of which `noise_percent` percent cannot be compressed, and the rest is zeros.
+/// Returns a payload of this many bytes. `noise_percent` percent of it cannot be compressed, and
+/// the other bytes are zeros.
 pub(crate) fn payload(bytes: usize, noise_percent: usize) -> Vec<u8> {
     let mut payload = noise(bytes * noise_percent / 100);
     payload.resize(bytes, 0);
     payload
 }
 
-/// Returns the payload of a compressed message.
+/// Returns the payload of a compressed message that inflates to `payload`.
 pub(crate) fn deflated(payload: &[u8]) -> Vec<u8> {
     if payload.is_empty() {
+        // The compressed form of an empty payload (RFC 7692 §7.2.3.6).
         return vec![0];
     }
+    // Payloads that can't be compressed get longer.
     let mut wire = vec![0; payload.len() + payload.len() / 8 + 64];
     let mut stream = Deflate::new(1, false, 15);
     stream

@@ -1,6 +1,9 @@
-//! Memory that the server charges to its budget for its clients, compared with a counting
-//! allocator. For random scripts of client actions the charged bytes are never fewer than the
-//! allocated ones, and never more than the README says.
+//! Compares the memory that the server charges to its budget for its clients with the memory that
+//! it has allocated, as a counting allocator sees it. Clients perform random scripts of actions:
+//! the charged bytes must never be fewer than the allocated ones, and never more than the README
+//! allows.
+//!
+//! `choice` makes up a `script`, and `performance` carries it out with `clients` of the `server`.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod choice;
@@ -36,7 +39,8 @@ proptest! {
     }
 }
 
-/// Three kinds of memory that once were not charged, each in a quantity that exceeds the tolerance.
+/// Checks three kinds of memory that were once allocated and not charged, each in a quantity that
+/// exceeds the tolerance of the comparison.
 #[test]
 fn announced_bytes_and_left_topics_hold_no_memory_and_shared_names_are_held_once() {
     let promised = Action::Unfinished {
@@ -64,7 +68,7 @@ fn announced_bytes_and_left_topics_hold_no_memory_and_shared_names_are_held_once
     }
 }
 
-/// Performs a script, and checks the charged bytes after each action.
+/// Performs a script, and compares the bytes after each action.
 fn perform(script: &[Action]) -> Result<(), String> {
     let server = Server::the_one();
     let mut performance = Performance::new(&server);

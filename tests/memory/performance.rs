@@ -1,4 +1,5 @@
-//! The performance of a script, and the bytes that the README allows the server to hold for it.
+//! Performs a script, and adds up the bytes that the README allows the server to hold for it. The
+//! actions are in `http`, `messages` (without compression), `compressed` and `relays`.
 
 mod compressed;
 mod http;
@@ -15,7 +16,7 @@ use crate::{
 /// Allowed bytes for each connection, whatever it does.
 const CONNECTION: usize = 32 * 1024;
 
-/// Allowed bytes for each byte that was sent.
+/// Allowed bytes for each byte that a client has sent.
 const SENT: usize = 4;
 
 /// Allowed bytes for each message that is being delivered, besides its payload, on a server that
@@ -34,6 +35,7 @@ const REGISTRATION: usize = 512;
 /// Allowed bytes for each topic of a registration, besides its name.
 const REGISTERED_NAME: usize = 48;
 
+/// The clients of a script so far, and the bytes that the server may hold for them.
 pub(crate) struct Performance<'a> {
     server: &'a Server,
     /// Bytes that the server may hold for the actions so far.
@@ -41,7 +43,7 @@ pub(crate) struct Performance<'a> {
     sockets: Vec<TcpStream>,
     /// Ids of registrations, which outlive their connections.
     ids: Vec<String>,
-    /// Number of topic names so far.
+    /// Number of topic names made so far. The next name is this number.
     names: usize,
 }
 
@@ -66,11 +68,12 @@ impl<'a> Performance<'a> {
         self.server.wait_until_all_are_gone();
     }
 
+    /// Adds `bytes` to the memory that the server may use from now on.
     fn allow(&mut self, bytes: usize) {
         self.allowed += bytes as u64;
     }
 
-    /// Connects and sends bytes.
+    /// Connects, and sends `bytes`.
     fn dial_and_send(&mut self, bytes: &[u8]) -> TcpStream {
         self.allow(CONNECTION);
         let mut socket = self.server.dial();
@@ -83,7 +86,8 @@ impl<'a> Performance<'a> {
         clients::upgrade(self.server, target, offer)
     }
 
-    /// Connects to the chat with topics that may have no other subscriber.
+    /// Connects to the chat with these topics. Allows the memory of the topics, too, because they
+    /// may have no other subscriber.
     fn join(&mut self, topics: &[String], offer: Offer) -> TcpStream {
         self.allow_topics(topics);
         self.upgrade(&chat(topics), offer)
@@ -94,7 +98,7 @@ impl<'a> Performance<'a> {
         self.allow(names.sum());
     }
 
-    /// Returns names that were never used, of at least so many bytes.
+    /// Returns `count` names that were never used, of at least `bytes` bytes each.
     fn new_names(&mut self, count: usize, bytes: usize) -> Vec<String> {
         let first = self.names;
         self.names += count;

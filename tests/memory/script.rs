@@ -1,20 +1,22 @@
-//! Actions of clients, of which a script consists.
+//! The actions of which a script consists. Each is performed by some number of clients.
 
 use crate::{clients::Offer, performance::Performance};
 
+/// An action of a script. Its numbers are for each connection: `topics` is the number of its
+/// topics, and `name_bytes` the length of their names.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
-    /// Request heads that never end.
+    /// Request heads that never end. `bytes` is the length of their last header.
     Heads { connections: usize, bytes: usize },
-    /// Connections whose request was answered, and that send no other one.
+    /// Connections that have got the answer to one request, and send nothing more.
     Idle { connections: usize },
-    /// Request bodies that never end.
+    /// Request bodies that never end, of which `sent` bytes are sent.
     Bodies {
         connections: usize,
         sent: usize,
         is_chunked: bool,
     },
-    /// Pipelined requests whose responses are not read, and a last one that never ends.
+    /// Pipelined requests whose responses are not read, and a last request that never ends.
     Pipelines {
         connections: usize,
         requests: usize,
@@ -29,14 +31,15 @@ pub(crate) enum Action {
     },
     /// Registered connections that change their topics.
     Relays(Relays),
-    /// Connections that follow topics.
+    /// Subscribers of the chat. If `are_shared`, all have the same topics.
     Followers {
         connections: usize,
         topics: usize,
         name_bytes: usize,
         are_shared: bool,
     },
-    /// Messages that never end.
+    /// Messages that never end. Their headers announce `promised` bytes of payload, of which at
+    /// most `sent` are sent.
     Unfinished {
         connections: usize,
         what: Unfinished,
@@ -56,15 +59,15 @@ pub(crate) enum Action {
         bytes: usize,
         noise_percent: usize,
     },
-    /// Clients of the echo that do not read its answers.
+    /// Clients of the echo that do not read its replies.
     Echoes { connections: usize, bytes: usize },
-    /// Clients of the raw echo that do not read its fragments.
+    /// Clients of `/echo/raw`, which echoes each frame by itself, that do not read its replies.
     RawEchoes {
         connections: usize,
         fragments: usize,
         bytes: usize,
     },
-    /// Clients of the echo that do not read its compressed answers.
+    /// Clients of the echo that do not read its compressed replies.
     CompressedEchoes {
         connections: usize,
         window: u8,
@@ -73,17 +76,21 @@ pub(crate) enum Action {
     },
 }
 
-/// Request that is sent whole.
+/// A request that is sent whole.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Asked {
+    /// `GET /health`.
     Health,
+    /// `GET` of a path that the server does not have.
     Nothing,
+    /// `GET /`, the page of the chat.
     Page,
-    /// `POST /publish` of a message of so many bytes.
+    /// `POST /publish` of a message of this many bytes.
     Publication(usize),
 }
 
-/// Request of which so many bytes are sent, and that never ends.
+/// A request that never ends. The variant says which part of it is unfinished, with the number of
+/// bytes that are sent of that part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Last {
     Body(usize),
@@ -91,7 +98,7 @@ pub(crate) enum Last {
     Head(usize),
 }
 
-/// Message that never ends.
+/// A message that never ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unfinished {
     Compressed,
@@ -106,13 +113,14 @@ pub(crate) enum Unfinished {
 #[derive(Clone, Debug)]
 pub(crate) struct Relays {
     pub(crate) connections: usize,
-    /// Topics of each list but the last. Each list has new names.
+    /// Number of topics in each list but the last. Each list has new names.
     pub(crate) topics: usize,
     pub(crate) name_bytes: usize,
+    /// Number of lists that the connection sends. Each replaces the topics of the one before.
     pub(crate) changes: usize,
-    /// Topics of the last list.
+    /// Number of topics in the last list.
     pub(crate) kept: usize,
-    /// The clients read the answers.
+    /// The clients read the server's reply to each list.
     pub(crate) is_reading: bool,
 }
 

@@ -16,33 +16,34 @@ use crate::{
     clients::{self, Offer, deflated, frame},
 };
 
-/// Bytes of the largest message.
+/// Size of the largest message that the server accepts, in bytes.
 pub(crate) const MESSAGE_BYTES: usize = 256 * 1024;
 
-/// Tolerance, in bytes, for memory that is charged to no client because it exists once: the reply
-/// buffer of each of two shards, which may have grown to 528 KiB since the start, and the least
-/// capacity of the tables in which a shard keeps names; the bytes that its ledger has not reported;
-/// the threads of a server; and this test.
+/// Tolerance of the comparison, in bytes, for memory that is charged to no client because it exists
+/// once: the reply buffers of the shards, each of which may have grown to 528 KiB since the start;
+/// the least capacity of the tables in which a shard keeps names; the bytes that the ledgers have
+/// not reported to the budget; the threads of the server; and this test.
 const SLACK: u64 = 1024 * 1024;
 
-/// Shards of the server. They get connections in turn.
+/// Number of the server's shards. They get connections in turn.
 const SHARDS: usize = 2;
 
-/// Bytes that the ledgers of all shards may leave unreported.
+/// Bytes that the ledgers of all shards together may leave unreported to the budget.
 const UNREPORTED: u64 = SHARDS as u64 * 16 * 1024;
 
-/// Time in which a difference between the figures must pass.
+/// Longest time for which the allocated and the charged bytes may differ by more than the
+/// tolerance.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     hub: Hub,
-    /// Figures without a client.
+    /// The figures while there is no client.
     base: Figures,
     _stop: oneshot::Sender<()>,
 }
 
-/// Bytes that are allocated, and that are charged to the budget.
+/// Bytes that the process has allocated, and bytes that the server has charged to its budget.
 #[derive(Clone, Copy, Debug, Default)]
 struct Figures {
     allocated: u64,
@@ -50,9 +51,9 @@ struct Figures {
 }
 
 impl Server {
-    /// Returns the server that all tests share. The threads of a second one would end some time
-    /// after it. The lock gives it to one test at a time, because the allocator counts for the
-    /// whole process.
+    /// Returns the server that all tests share: if each had its own, the threads of the first would
+    /// still hold memory while the second is measured. The lock gives the server to one test at a
+    /// time, because the allocator counts for the whole process.
     pub(crate) fn the_one() -> MutexGuard<'static, Self> {
         static SERVER: LazyLock<Mutex<Server>> = LazyLock::new(|| {
             let mut server = Server::start();
@@ -107,8 +108,8 @@ impl Server {
         clients::dial(self.address)
     }
 
-    /// Lets each shard allocate what it allocates once: its buffers, a compressor for each window,
-    /// and a decompressor.
+    /// Sends messages of all kinds to each shard, so that it allocates what it keeps for good: its
+    /// buffers, a compressor for each window, and a decompressor.
     fn warm_up(&self) {
         for _ in 0..SHARDS {
             let mut client = clients::upgrade(self, "/ws?topic=warm", Offer::Nothing);
@@ -135,8 +136,8 @@ impl Server {
         }
     }
 
-    /// Waits until each shard has answered several later requests. By then it has read what it
-    /// reads of the bytes that were sent before.
+    /// Waits until each shard has answered several further requests. By then it has read all that
+    /// it is willing to read of the bytes that the clients have sent before.
     fn wait_until_all_is_read(&self) {
         for _ in 0..3 * SHARDS {
             let mut socket = self.dial();
@@ -146,8 +147,9 @@ impl Server {
         }
     }
 
-    /// Checks that the bytes allocated for clients are at most the charged ones, and those at most
-    /// `allowed`. A difference may pass within [`PATIENCE`]; if it stays it is a fault.
+    /// Checks that the bytes allocated for clients are at most those that are charged for them, and
+    /// that the charged ones are at most `allowed`. A difference that is over within [`PATIENCE`]
+    /// is no fault.
     pub(crate) fn check(&self, allowed: u64) -> Result<(), String> {
         self.wait_until_all_is_read();
         let until = Instant::now() + PATIENCE;
@@ -167,6 +169,7 @@ impl Server {
         }
     }
 
+    /// Waits until the server holds no memory for clients any more.
     pub(crate) fn wait_until_all_are_gone(&self) {
         let until = Instant::now() + PATIENCE;
         while self.hub.metrics().memory.held_bytes > UNREPORTED {

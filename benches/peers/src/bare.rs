@@ -1,5 +1,6 @@
-//! The bare epoll loop of both floors: level-triggered, with the connections in a table by their
-//! descriptors. It has no async runtime and allocates nothing per message.
+//! The epoll loop of both floors, the programs that only make system calls. It is level-triggered,
+//! has no async runtime and allocates nothing per message. The connections are in a table whose
+//! indices are their descriptors.
 
 use std::{
     io,
@@ -16,10 +17,11 @@ use rustix::{
 
 use crate::address;
 
-/// An epoll loop over connections, each with a state `T`. Their descriptors are their indices.
+/// An epoll loop over connections, each with a state `T`.
 pub struct Bare<T> {
     epoll: OwnedFd,
     listener: TcpListener,
+    /// The connections by their descriptors.
     pub connections: Vec<Option<Connection<T>>>,
 }
 
@@ -41,8 +43,8 @@ impl<T: Default> Bare<T> {
         })
     }
 
-    /// Calls `on_ready` for every connection that is ready, for ever. Closes a connection for which
-    /// it fails.
+    /// Accepts connections, and calls `on_ready` with the index of each that is ready, for ever.
+    /// Closes a connection for which `on_ready` fails.
     pub fn run(
         mut self,
         mut on_ready: impl FnMut(&mut Self, usize) -> io::Result<()>,
@@ -70,6 +72,7 @@ impl<T: Default> Bare<T> {
         }
     }
 
+    /// Accepts all connections that wait.
     fn accept(&mut self) -> io::Result<()> {
         loop {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -99,6 +102,7 @@ impl<T: Default> Bare<T> {
     }
 }
 
+/// Returns the data with which epoll reports a socket: its descriptor.
 fn key(socket: &impl AsRawFd) -> EventData {
     EventData::new_u64(u64::try_from(socket.as_raw_fd()).expect("a descriptor is not negative"))
 }

@@ -1,7 +1,7 @@
-//! Counts the system calls per message.
+//! Counts the system calls that a server makes per message.
 //!
-//! A count takes two runs of its own, a short and a long one. The difference between them, in calls
-//! and in messages, does not include the handshakes. `perf` and `strace` are the two ways to count.
+//! A count takes two runs of its own, a short and a long one. The calls and messages by which they
+//! differ do not include the handshakes. `perf` and `strace` are the two ways to count.
 
 mod perf;
 mod strace;
@@ -23,11 +23,11 @@ pub struct Calls {
     pub writes: f64,
 }
 
-/// Calls with which Rust's standard library, and most others, write to sockets. `write` is not
-/// among them, because it is used to wake threads.
+/// System calls with which Rust's standard library and most other libraries write to sockets.
+/// `write` is not among them, because it is used to wake threads.
 const WRITES: [&str; 3] = ["sendmsg", "sendto", "writev"];
 
-/// Tool that counts.
+/// The tool that counts.
 #[derive(Clone, Copy, Debug)]
 pub enum Counter {
     /// `perf stat`: the kernel counts, at no cost.
@@ -57,10 +57,11 @@ impl Counter {
             long > short,
             "the longer run brought {long} messages, and the shorter one {short}"
         );
-        let each = |calls: f64, of_short: f64| (calls - of_short) / (long - short) as f64;
+        let per_message =
+            |of_long: f64, of_short: f64| (of_long - of_short) / (long - short) as f64;
         Ok(Calls {
-            all: each(calls_of_long.all, calls_of_short.all),
-            writes: each(calls_of_long.writes, calls_of_short.writes),
+            all: per_message(calls_of_long.all, calls_of_short.all),
+            writes: per_message(calls_of_long.writes, calls_of_short.writes),
         })
     }
 
@@ -75,8 +76,9 @@ impl Counter {
 /// Duration of the short run: enough for a few thousand messages from the slowest peer.
 const SHORT: Duration = Duration::from_millis(400);
 
-/// Returns the number of messages that the server sent. In a fan-out, that includes the messages to
-/// their own publisher, which the load generator does not count.
+/// Returns the number of messages that the server has sent in a run. In a fan-out the publisher
+/// gets its own messages, too, as many as each subscriber gets. The load generator does not count
+/// these.
 fn messages(load: Load<'_>, outcome: &Outcome) -> u64 {
     let received = outcome.received;
     match load.cell.kind {

@@ -1,4 +1,5 @@
-//! The cells of the comparison: loads, each with the peers that it is put on.
+//! Lists the cells of the comparison. A cell is a load, with the peers that it is put on; in the
+//! report it is a column of figures.
 
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use crate::peers::{self, Peer};
 pub struct Cell {
     pub name: &'static str,
     pub kind: Kind,
-    /// Number of connections. In a fan-out, of subscribers; there is one publisher besides.
+    /// Number of connections. In a fan-out it is the number of subscribers, and there is one
+    /// publisher besides.
     pub connections: usize,
     /// Size of a message, in bytes.
     pub size: usize,
@@ -22,20 +24,17 @@ pub struct Cell {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Echo {
-        depth: usize,
-    },
+    /// Each connection keeps `depth` messages in flight.
+    Echo { depth: usize },
     /// One echo per connection and second, to see how much memory echoes leave allocated.
     EchoOnce,
-    /// A constant number of publications in flight.
-    Fanout {
-        in_flight: usize,
-    },
-    /// A constant number of publications per second.
-    FanoutAt {
-        rate: usize,
-    },
+    /// The publisher keeps a constant number of publications in flight.
+    Fanout { in_flight: usize },
+    /// The publisher sends a constant number of publications per second.
+    FanoutAt { rate: usize },
+    /// Connections that are opened and closed again, over and over.
     Handshake,
+    /// Connections that stay open and send nothing.
     Idle,
 }
 
@@ -117,13 +116,14 @@ pub const FANOUT_9000: Cell = Cell::fanout("9,000 × 1 KiB, 16 in flight", 9000,
     .for_duration(SECOND.saturating_mul(2));
 pub const FANOUT_16K: Cell = Cell::fanout("1,000 × 16 KiB, 4 in flight", 1000, 16 << 10, 4);
 
-/// 600,000 deliveries per second.
+/// A fan-out of 600,000 deliveries per second, whether or not the server keeps up.
 pub const OFFERED: Cell = Cell::fanout("100 × 64 B, 6,000 a second", 100, 64, 0)
     .of(Kind::FanoutAt { rate: 6000 })
     .among(&[Peer::Batch, Peer::Framecast, Peer::Bun])
     .for_duration(SECOND.saturating_mul(2));
 
-/// Long enough for a subscriber that never reads to exceed its limits in bytes and in time.
+/// A fan-out with and without subscribers that never read. It takes long enough for these to exceed
+/// the limits of a slow consumer, in bytes and in time.
 pub const STALL: Cell = Cell::fanout("990 × 1 KiB, 200 a second", 990, 1024, 0)
     .of(Kind::FanoutAt { rate: 200 })
     .among(&[Peer::Framecast, Peer::BesideStalled])

@@ -25,12 +25,12 @@ impl Cores {
     }
 
     /// Pins this thread, and the processes that it starts from now on, to the server's core.
-    pub fn serve(self) -> anyhow::Result<()> {
+    pub fn pin_to_server(self) -> anyhow::Result<()> {
         pin_to(self.server)
     }
 
     /// Pins this thread, and the processes that it starts from now on, to the load's core.
-    pub fn load(self) -> anyhow::Result<()> {
+    pub fn pin_to_load(self) -> anyhow::Result<()> {
         pin_to(self.load)
     }
 }

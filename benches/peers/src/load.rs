@@ -50,7 +50,7 @@ pub struct ServerUse {
 pub struct Generator {
     /// The load generator was at its own limit.
     pub is_bottleneck: bool,
-    /// The load generator had to wait for its core.
+    /// The load generator had to wait for its core, because of other work on the machine.
     pub is_starved: bool,
 }
 
@@ -65,13 +65,13 @@ pub struct Load<'a> {
 }
 
 impl Load<'_> {
-    /// Runs it.
+    /// Runs `framecast load` to its end. Returns its results.
     pub fn run(self) -> anyhow::Result<Outcome> {
         self.run_under(&[])
     }
 
-    /// Runs it under another command, such as `perf stat`. `wrapper` is the beginning of the
-    /// command line.
+    /// Does the same under another command, such as `perf stat`. `wrapper` is the beginning of the
+    /// command line, before `framecast load`.
     pub fn run_under(self, wrapper: &[OsString]) -> anyhow::Result<Outcome> {
         let json = self.paths.scratch_file("json");
         let mut words = wrapper.to_vec();
@@ -94,6 +94,7 @@ impl Load<'_> {
         serde_json::from_str(&text).context("reading the result of a run")
     }
 
+    /// Returns the arguments of `framecast`, without the option for the results.
     fn arguments(self) -> Vec<String> {
         let Self { cell, server, .. } = self;
         let mut words = vec!["load".to_owned()];
@@ -101,8 +102,8 @@ impl Load<'_> {
         option("--pid", server.pid().to_string());
         option("--duration", format!("{}ms", self.duration.as_millis()));
         if matches!(cell.kind, Kind::Idle | Kind::EchoOnce) {
-            // Connects slowly: hundreds of handshakes at a time would take memory that idle
-            // connections do not.
+            // Connects slowly: hundreds of handshakes at a time would make the server allocate
+            // memory that is not needed for idle connections.
             option("--ramp", "4s".to_owned());
         }
         let connections = self.connections.to_string();

@@ -1,4 +1,4 @@
-//! The machine of the comparison, and the versions of everything that is compared.
+//! Finds out facts about the machine of the comparison, and the versions of the peers.
 
 use std::{fmt::Write as _, fs, process::Command};
 
@@ -14,7 +14,7 @@ pub struct Machine {
     kernel: String,
     commit: String,
     date: String,
-    /// Load average of the last minute, per core.
+    /// Load average of the minute before the comparison, per core.
     load: f64,
     versions: Vec<(Peer, String)>,
 }
@@ -77,7 +77,8 @@ impl Machine {
     }
 }
 
-/// Load average per core from which the machine counts as busy: other work shares the two cores.
+/// Load average per core above which the machine counts as busy: then other work shares the two
+/// cores.
 const BUSY: f64 = 0.3;
 
 fn versions(paths: &Paths) -> Vec<(Peer, String)> {
@@ -103,14 +104,14 @@ fn versions(paths: &Paths) -> Vec<(Peer, String)> {
     ]
 }
 
-/// Returns the newest version of a package in a lock file.
+/// Returns the version of a package in a lock file, and the newest if there are several.
 fn locked_version(locked: &str, package: &str) -> String {
     let name = format!("name = \"{package}\"\nversion = \"");
     let last = locked.rsplit_once(&name).map_or("", |(_, rest)| rest);
     last.split('"').next().unwrap_or_default().to_owned()
 }
 
-/// Returns the output of a program, or nothing if the program does not exist.
+/// Returns the output of a program, or an empty string if the program does not exist.
 fn output_of(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let text = output.map(|output| output.stdout).unwrap_or_default();

@@ -8,10 +8,12 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
+/// Paths of the programs, and of the folders for the results.
 #[derive(Debug)]
 pub struct Paths {
+    /// Folder of the whole project.
     root: PathBuf,
-    /// Folder of the peers written in Rust, which is also this program's.
+    /// Folder of the programs of the peers written in Rust, in which this program is, too.
     peers: PathBuf,
     /// Bun's program, if it is installed.
     pub bun: Option<PathBuf>,
@@ -20,6 +22,11 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// Looks for the programs.
+    ///
+    /// # Errors
+    ///
+    /// framecast is not built. Missing peers are no error.
     pub fn find() -> anyhow::Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = here
@@ -66,7 +73,8 @@ impl Paths {
         self.root.join("target").join(name)
     }
 
-    /// Returns the default folder for the results.
+    /// Returns the default folder for the results: `benches`, where they are committed, only if the
+    /// comparison is complete.
     pub fn out(&self, is_complete: bool) -> PathBuf {
         if is_complete {
             self.root.join("benches")
@@ -76,8 +84,8 @@ impl Paths {
     }
 }
 
-/// Finds Bun's program. npm installs one for each kind of processor that may fit; returns the one
-/// that runs.
+/// Finds Bun's program. npm installs one for each kind of processor that may fit. Returns the first
+/// that runs on this one.
 fn bun(packages: &Path) -> Option<PathBuf> {
     let packages = fs::read_dir(packages).ok()?.flatten();
     packages
@@ -85,6 +93,7 @@ fn bun(packages: &Path) -> Option<PathBuf> {
         .find(|program| runs(program))
 }
 
+/// Returns true if `program --version` succeeds.
 fn runs(program: impl AsRef<std::ffi::OsStr>) -> bool {
     let mut command = Command::new(program);
     command

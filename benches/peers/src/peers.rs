@@ -1,4 +1,4 @@
-//! The servers that are compared.
+//! Lists the servers that are compared: how each is started, and at which URLs it answers.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 
 use crate::paths::Paths;
 
-/// A server, or a way to run one.
+/// A server, or framecast run in another way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Peer {
     Framecast,
@@ -14,11 +14,11 @@ pub enum Peer {
     TwoShards,
     /// framecast with additional subscribers that never read.
     BesideStalled,
-    /// The floor for echoes.
+    /// The floor for echoes: a program that only makes the system calls of an echo.
     BareTcp,
-    /// The floor for fan-out without batching.
+    /// The floor for fan-out without batching: one write for each frame and subscriber.
     OneSend,
-    /// The floor for fan-out with batching.
+    /// The floor for fan-out with batching: one write for all frames of a read.
     Batch,
     Fastwebsockets,
     Tungstenite,
@@ -97,23 +97,29 @@ impl Peer {
         }
     }
 
-    /// Returns a description for the report.
+    /// Returns a description for the report's table of servers.
     pub fn description(self) -> &'static str {
         match self {
             Self::Framecast => "`framecast serve --shards 1 --log warn`, as released",
-            Self::TwoShards => "the same with `--shards 2`",
-            Self::BesideStalled => "the same with 10 more subscribers, which never read",
+            Self::TwoShards => "framecast with `--shards 2`, both on the one core",
+            Self::BesideStalled => "framecast with 10 more subscribers, which never read",
             Self::BareTcp => "an epoll loop, one read and one write per wake-up, no WebSocket",
             Self::OneSend => "an epoll loop, one write for each frame and subscriber",
-            Self::Batch => "the same, one write for all frames that one read has brought",
-            Self::Fastwebsockets => "its example `echo_server`: hyper, one write for each frame",
-            Self::Tungstenite => "its example `echo-server`: reads are forwarded to the sink",
-            Self::Axum => "receives a message and sends it",
+            Self::Batch => {
+                "an epoll loop, one write for all frames that one read has brought, and subscriber"
+            }
+            Self::Fastwebsockets => {
+                "fastwebsockets' example `echo_server`: hyper, one write for each frame"
+            }
+            Self::Tungstenite => {
+                "tokio-tungstenite's example `echo-server`: reads are forwarded to the sink"
+            }
+            Self::Axum => "an echo: receives a message and sends it",
             Self::Tutorial => {
                 "axum's example `chat`: a tokio `broadcast` channel, two tasks per connection"
             }
-            Self::Node => "`ws` with `bufferutil`, no compression",
-            Self::Bun => "`Bun.serve`; for fan-out its `publish`",
+            Self::Node => "an echo: `ws` with `bufferutil`, no compression",
+            Self::Bun => "an echo with `Bun.serve`; for fan-out Bun's `publish`",
         }
     }
 
@@ -121,7 +127,7 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// The reason why the peer is left out.
+    /// The peer is not installed, and must be left out.
     pub fn command(self, paths: &Paths, port: u16) -> anyhow::Result<Command> {
         let (program, arguments): (_, &[&str]) = match self {
             Self::Framecast | Self::BesideStalled => return Ok(framecast(paths, port, "1")),
@@ -156,9 +162,10 @@ impl Peer {
         }
     }
 
-    /// Returns the URL at which every connection gets every message. For framecast that is the
-    /// topic `lobby`. Without the query, the load generator would choose a topic of its own, which
-    /// the stalled subscribers could not know.
+    /// Returns the URL at which every connection gets every message. On framecast all connections
+    /// are to be in the topic `lobby`, as those are that name no topic. The load generator must not
+    /// add a topic of its own to the URL, because the stalled subscribers could not know it. So the
+    /// query gives it another place for the name of the topic, which the server ignores.
     pub fn fanout_url(self, port: u16) -> String {
         match self {
             Self::Framecast | Self::TwoShards | Self::BesideStalled => {

@@ -1,4 +1,5 @@
-//! Bar chart (SVG) of the cost of a message, as a multiple of the floor.
+//! Draws a bar chart (SVG) of the cost of a message, as a multiple of the floor: the cost of the
+//! bare system calls.
 //!
 //! This module performs no I/O. The colours are readable on white and on black, because the
 //! viewer's background is unknown.
@@ -32,13 +33,19 @@ const PANELS: [(&Cell, &str, Peer); 5] = [
     (&cells::HANDSHAKE, "Open and close", Peer::BareTcp),
 ];
 
+/// Width of the picture, in pixels like the other sizes.
 const WIDTH: f64 = 760.0;
+/// Distance of the bars from the left. The names are there.
 const LEFT: f64 = 190.0;
 /// Length of the longest bar. Its figure is to the right of it.
 const LONGEST: f64 = 500.0;
+/// Height of a bar.
 const BAR: f64 = 18.0;
+/// Distance from one bar to the next.
 const STEP: f64 = 26.0;
+/// Height of a panel's title, with the space around it.
 const TITLE: f64 = 40.0;
+/// Height of the picture's title.
 const HEAD: f64 = 34.0;
 
 const STYLE: &str = "<style>
@@ -79,6 +86,7 @@ fn bars(results: &Results, cell: &Cell, floor: Peer) -> Vec<(Peer, f64)> {
     bars
 }
 
+/// Appends a panel at height `y`, and increases `y` by its height.
 fn panel(body: &mut String, y: &mut f64, title: &str, bars: &[(Peer, f64)]) {
     let longest = bars
         .iter()

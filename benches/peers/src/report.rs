@@ -1,4 +1,4 @@
-//! Writes RESULTS.md, and the part of it that is printed.
+//! Writes the text of RESULTS.md, and of the summary that is printed.
 //!
 //! This module performs no I/O.
 
@@ -75,7 +75,7 @@ pub fn document(machine: &Machine, plan: &Plan, results: &Results) -> String {
     text
 }
 
-/// Returns the part that is printed.
+/// Returns the summary that is printed: the targets, and the remarks.
 pub fn summary(results: &Results) -> String {
     let mut text = targets(results);
     for remark in &results.remarks {
@@ -104,6 +104,7 @@ const FANOUTS: &[&Cell] = &[
 const OTHERS: &[&Cell] = &[&cells::HANDSHAKE];
 const STALLS: &[&Cell] = &[&cells::STALL];
 
+/// Returns a table of the targets, with a row for each.
 fn targets(results: &Results) -> String {
     let mut table = Table::new(["#", "condition", "must", "aim", "measured", "met"]);
     for target in targets::ALL {
@@ -139,6 +140,8 @@ fn costs(results: &Results, cells: &[&Cell]) -> String {
     table.text()
 }
 
+/// Returns the CPU time of one server in one cell, in brackets its multiple of the cell's first
+/// server, and the mark for a load generator that was at its limit.
 fn cost(results: &Results, cell: &Cell, peer: Peer) -> String {
     let Some(micros) = results.median(cell, peer, cpu) else {
         return String::new();
@@ -148,13 +151,14 @@ fn cost(results: &Results, cell: &Cell, peer: Peer) -> String {
     } else {
         ""
     };
-    let floor = cell.peers[0];
-    match results.ratio((cell, peer), (cell, floor), cpu) {
-        Some(share) => format!("{} ({share:.2}){mark}", short(micros)),
+    let first = cell.peers[0];
+    match results.ratio((cell, peer), (cell, first), cpu) {
+        Some(multiple) => format!("{} ({multiple:.2}){mark}", short(micros)),
         None => format!("{}{mark}", short(micros)),
     }
 }
 
+/// Returns a table of system calls, with a row for each server in each cell.
 fn calls(results: &Results) -> String {
     let cells = cells::ALL.iter().filter(|cell| cell.counts_calls);
     let mut table = Table::new(["load", "server", "system calls", "of which writes"]);
@@ -174,6 +178,7 @@ fn calls(results: &Results) -> String {
     table.text()
 }
 
+/// Returns a table of the memory of each server with idle connections.
 fn memories(results: &Results) -> String {
     let columns = [
         "server",
@@ -195,6 +200,7 @@ fn memories(results: &Results) -> String {
     table.text()
 }
 
+/// Returns a table that describes the servers.
 fn servers(machine: &Machine) -> String {
     let mut table = Table::new(["server", "description", "version"]);
     for &peer in peers::ALL {
@@ -203,7 +209,7 @@ fn servers(machine: &Machine) -> String {
     table.text()
 }
 
-/// Formats a value with three significant digits.
+/// Formats a value with three significant digits, if it is from 0.1 to 100.
 fn short(value: f64) -> String {
     let decimals = match value {
         ..1.0 => 3,

@@ -9,6 +9,7 @@ use crate::{calls::Calls, cells::Cell, load::Outcome, peers::Peer, stalled::Stal
 /// Everything that was measured.
 #[derive(Debug, Default)]
 pub struct Results {
+    /// The samples of each cell, by its name, and peer.
     samples: HashMap<(&'static str, Peer), Vec<Sample>>,
     calls: HashMap<(&'static str, Peer), Calls>,
     /// Reasons why something could not be measured.
@@ -20,12 +21,12 @@ pub struct Results {
 pub struct Sample {
     pub round: usize,
     pub outcome: Outcome,
-    /// Size of the kernel's buffers of all TCP sockets during the run.
+    /// Median size of the kernel's buffers of all TCP sockets during the run, in bytes.
     pub socket_bytes: f64,
     pub stalled: Stalled,
 }
 
-/// Function that takes one figure from a sample.
+/// A function that takes one figure from a sample, if the sample has it.
 pub type Figure = fn(&Sample) -> Option<f64>;
 
 impl Results {
@@ -40,7 +41,7 @@ impl Results {
         self.calls.insert((cell.name, peer), calls);
     }
 
-    /// Adds the reason why something is missing, if it is not there yet.
+    /// Adds the reason why something could not be measured, unless it is among the remarks already.
     pub fn remark(&mut self, remark: String) {
         if !self.remarks.contains(&remark) {
             self.remarks.push(remark);
@@ -73,8 +74,8 @@ impl Results {
         median(self.samples(one.0, one.1).iter().filter_map(pair).collect())
     }
 
-    /// Returns the number of runs in which the load generator had to wait for its core, and the
-    /// number of all runs.
+    /// Returns the number of runs in which other work kept the load generator waiting for its core,
+    /// and the number of all runs.
     pub fn starved(&self) -> (usize, usize) {
         let all = || self.samples.values().flatten();
         let starved = all().filter(|sample| sample.outcome.generator.is_starved);
@@ -118,7 +119,8 @@ pub fn resident(sample: &Sample) -> Option<f64> {
     Some(sample.outcome.server.as_ref()?.resident_bytes as f64)
 }
 
-/// Returns the median; of an even number of values, the mean of the two in the middle.
+/// Returns the median, or `None` if there are no values. Of an even number of values it is the mean
+/// of the two in the middle.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;

@@ -1,4 +1,4 @@
-//! Measures all cells, in rounds over their peers.
+//! Measures the cells, one after the other. In each round every peer of the cell gets one run.
 
 use std::{
     io::{self, Write as _},
@@ -36,7 +36,8 @@ impl Plan {
         }
     }
 
-    /// Returns true if all cells are measured in full length.
+    /// Returns true if every cell is measured, with all its rounds, connections and time. Only such
+    /// results replace those in `benches`.
     pub fn is_complete(&self) -> bool {
         !self.is_quick && self.only.is_empty()
     }
@@ -60,9 +61,10 @@ impl Plan {
 
 /// Most connections with `--quick`: enough to see that everything works.
 const QUICK_CONNECTIONS: usize = 500;
+/// Longest measured time with `--quick`.
 const QUICK: Duration = Duration::from_millis(150);
 
-/// Measures every cell.
+/// Measures the cells of the plan.
 pub fn measure(paths: &Paths, plan: &Plan) -> anyhow::Result<Results> {
     let cores = Cores::choose()?;
     let mut results = Results::default();
@@ -92,17 +94,18 @@ pub fn measure(paths: &Paths, plan: &Plan) -> anyhow::Result<Results> {
     Ok(results)
 }
 
-/// One cell, and its servers.
+/// The measurement of one cell.
 struct Bench<'a> {
     paths: &'a Paths,
     cores: Cores,
     plan: &'a Plan,
     cell: &'a Cell,
-    /// The servers that serve all rounds.
+    /// The servers that run through all rounds. Empty if each sample needs a new server.
     running: Vec<Server>,
 }
 
 impl Bench<'_> {
+    /// Takes a sample of each peer in each round.
     fn measure(&mut self, results: &mut Results) -> anyhow::Result<()> {
         if !self.cell.wants_new_server() {
             for &peer in self.cell.peers {
@@ -128,6 +131,7 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// Starts the server of `peer`. If that fails, remarks that the peer is left out.
     fn start(&self, peer: Peer, results: &mut Results) -> Option<Server> {
         let server = Server::start(peer, self.paths, self.cores);
         server
@@ -135,7 +139,7 @@ impl Bench<'_> {
             .ok()
     }
 
-    /// Takes one sample of `peer`.
+    /// Takes one sample of `peer`, or remarks why that failed.
     fn run(&self, peer: Peer, round: usize, results: &mut Results) {
         let new;
         let server = if self.cell.wants_new_server() {

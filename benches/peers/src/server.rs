@@ -1,4 +1,4 @@
-//! The process of a peer.
+//! Starts and ends the process of a peer.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 
 use crate::{cores::Cores, paths::Paths, peers::Peer};
 
-/// The running process of a peer. It is killed when this is dropped.
+/// The running process of a peer. Dropping this kills the process.
 #[derive(Debug)]
 pub struct Server {
     pub peer: Peer,
@@ -28,9 +28,9 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        cores.serve()?;
+        cores.pin_to_server()?;
         let child = command.spawn();
-        cores.load()?;
+        cores.pin_to_load()?;
         let child = child.context("its program cannot be started")?;
         let mut server = Self { peer, port, child };
         server.wait()?;
@@ -41,6 +41,7 @@ impl Server {
         self.child.id()
     }
 
+    /// Waits until the process accepts connections.
     fn wait(&mut self) -> anyhow::Result<()> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! Subscribers that never read, and the memory that the kernel holds for sockets.
+//! Connects subscribers that never read, and measures the memory that the kernel holds for sockets.
 
 use std::{
     fs,
@@ -39,6 +39,7 @@ impl StalledSubscribers {
     }
 }
 
+/// Connects to framecast's chat without naming a topic, which subscribes to `lobby`.
 fn subscribe(port: u16) -> anyhow::Result<TcpStream> {
     let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connecting")?;
     let request = format!(
@@ -84,7 +85,7 @@ fn has_close(mut frames: &[u8]) -> bool {
 }
 
 /// Does `work`. Returns its result, and the median size of the kernel's buffers of all TCP sockets
-/// during it.
+/// meanwhile, in bytes.
 pub fn with_socket_bytes<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -98,13 +99,13 @@ pub fn with_socket_bytes<T>(work: impl FnOnce() -> T) -> (T, f64) {
             sizes.get(sizes.len() / 2).copied().unwrap_or(0.0)
         };
         let watch: ScopedJoinHandle<'_, f64> = scope.spawn(watch);
-        let done = work();
+        let result = work();
         is_over.store(true, Relaxed);
-        (done, watch.join().unwrap_or(0.0))
+        (result, watch.join().unwrap_or(0.0))
     })
 }
 
-/// Reads the size of the kernel's buffers of all TCP sockets. `/proc` has it in pages.
+/// Reads the size of the kernel's buffers of all TCP sockets, in bytes. `/proc` has it in pages.
 fn socket_bytes() -> Option<f64> {
     let sockets = fs::read_to_string("/proc/net/sockstat").ok()?;
     let tcp = sockets.lines().find(|line| line.starts_with("TCP:"))?;
@@ -119,6 +120,7 @@ mod tests {
 
     #[test]
     fn a_close_is_found_behind_other_frames() {
+        // A frame of 2 bytes and one of 256, whose payloads look like the first byte of a Close.
         let mut frames = b"\x82\x02\x88\x88\x82\x7E\x01\x00".to_vec();
         frames.resize(8 + 256, 0x88);
         assert!(!has_close(&frames));

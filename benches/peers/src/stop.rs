@@ -13,7 +13,7 @@ use tokio::{
 
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
-/// Starts to listen for the signals.
+/// Starts a thread that waits for the signals.
 pub fn listen() -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let listen = |kind| {

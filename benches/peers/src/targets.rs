@@ -1,4 +1,4 @@
-//! The figures that framecast must reach, and those that it aims for.
+//! Lists the figures that framecast must reach, and those that it aims for.
 
 use crate::{
     cells::{self, Cell},
@@ -9,6 +9,7 @@ use crate::{
 /// One figure, with the bound that it must meet and the better value that is aimed for.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
+    /// Number in the report. Targets about one subject share it.
     pub row: u8,
     pub condition: &'static str,
     measure: Measure,
@@ -28,19 +29,20 @@ use Bound::{AtLeast, AtMost};
 enum Measure {
     /// framecast's CPU time per message, divided by the peer's.
     Cost(&'static Cell, Peer),
-    /// framecast's messages per CPU second, divided by the peer's.
+    /// framecast's messages per second of CPU time, divided by the peer's.
     Speed(&'static Cell, Peer),
-    /// System calls per message.
+    /// framecast's system calls per message, in this cell.
     Calls(&'static Cell),
-    /// System calls per message that write to sockets.
+    /// framecast's system calls per message that write to sockets.
     Writes(&'static Cell),
     /// A figure of one peer, compared with no other.
     Of(&'static Cell, Peer, Figure),
     /// A figure of framecast in the first cell, divided by that in the second.
     Between(&'static Cell, &'static Cell, Figure),
-    /// A figure of framecast run in another way, divided by that of framecast.
+    /// A figure of framecast run in another way (the peer), divided by the same figure of
+    /// framecast.
     Variant(&'static Cell, Peer, Figure),
-    /// Memory that the kernel holds for each subscriber that never reads, in MiB.
+    /// Memory that the kernel holds for the socket of each subscriber that never reads, in MiB.
     StalledMemory,
 }
 
@@ -49,6 +51,7 @@ impl Target {
     pub fn value(&self, results: &Results) -> Option<f64> {
         match self.measure {
             Measure::Cost(cell, other) => results.ratio((cell, Framecast), (cell, other), cpu),
+            // The ratio of messages per time is the inverse of that of time per message.
             Measure::Speed(cell, other) => results.ratio((cell, other), (cell, Framecast), cpu),
             Measure::Calls(cell) => results.calls(cell, Framecast).map(|calls| calls.all),
             Measure::Writes(cell) => results.calls(cell, Framecast).map(|calls| calls.writes),
@@ -63,7 +66,7 @@ impl Target {
         }
     }
 
-    /// Returns true if `value` meets the bound, when rounded to the digits that are shown.
+    /// Returns true if `value` meets the bound, after it is rounded to the digits of the report.
     pub fn is_met(&self, value: f64) -> bool {
         match self.must {
             AtLeast(least) => self.rounded(value) >= least,
@@ -87,7 +90,7 @@ impl Target {
         }
     }
 
-    /// Returns `value` with as many digits as the bound has.
+    /// Returns `value` as text, with the number of decimals that suits the size of the bound.
     pub fn show(&self, value: f64) -> String {
         format!("{value:.*}", self.digits())
     }
@@ -108,7 +111,8 @@ impl Target {
     }
 }
 
-/// Returns the additional memory of the kernel with the stalled subscribers, in MiB for each.
+/// Returns the additional memory that the kernel holds for sockets because of the stalled
+/// subscribers, in MiB for each of them.
 fn stalled_memory(results: &Results) -> Option<f64> {
     let bytes: Figure = |sample| Some(sample.socket_bytes);
     let with = results.median(&cells::STALL, BesideStalled, bytes)?;
@@ -116,14 +120,17 @@ fn stalled_memory(results: &Results) -> Option<f64> {
     Some((with - without).max(0.0) / BesideStalled.stalled() as f64 / f64::from(1 << 20))
 }
 
+/// Returns the share of the deliveries that arrived.
 fn ratio_delivered(sample: &Sample) -> Option<f64> {
     Some(sample.outcome.delivery_ratio)
 }
 
+/// Returns the share of the stalled subscribers that the server has disconnected.
 fn stalled_disconnected(sample: &Sample) -> Option<f64> {
     Some(sample.stalled.disconnected as f64 / sample.stalled.total.max(1) as f64)
 }
 
+/// Returns the number of the load generator's connections that the server has disconnected.
 fn others_disconnected(sample: &Sample) -> Option<f64> {
     Some(sample.outcome.connections.disconnected as f64)
 }

@@ -2,7 +2,8 @@
 //!
 //! Pure.
 
-/// The longest reason shown, in characters. Arbitrary: it fits on two lines of a terminal.
+/// Longest text that [`first_line`] returns uncut, in characters. Arbitrary: it fits on two lines
+/// of a terminal.
 const SHOWN_CHARACTERS: usize = 120;
 
 /// Escapes all characters of `text` that would move the cursor, colour the terminal, start a line
@@ -19,8 +20,8 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Returns the first line of `text` that is not blank, escaped and shortened. Empty if there is
-/// none.
+/// Returns the first line of `text` that is not blank, escaped and shortened. Returns an empty text
+/// if all lines are blank.
 pub(crate) fn first_line(text: &str) -> String {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty());
     let line = line.unwrap_or_default();

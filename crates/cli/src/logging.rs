@@ -16,15 +16,15 @@ use tracing_subscriber::{
 
 use crate::stderr::{Lines, log_line};
 
-/// Starts logging to standard error, by way of `lines`. Data that clients sent is logged by its
-/// `Debug` format, which escapes it.
+/// Starts to log to standard error, through the queue `lines`. Data that clients sent is logged by
+/// its `Debug` format, which escapes it.
 pub(super) fn start(filter: &str, lines: Lines) -> anyhow::Result<()> {
     let targets = targets(filter)?;
     log_panics(lines.clone());
     let layer = fmt::layer()
         .with_writer(move || lines.clone())
         .with_ansi(io::stderr().is_terminal())
-        // It would write them to standard error itself, which blocks.
+        // The layer would write its own errors to standard error directly, which may block.
         .log_internal_errors(false);
     tracing_subscriber::registry()
         .with(targets)
@@ -34,7 +34,8 @@ pub(super) fn start(filter: &str, lines: Lines) -> anyhow::Result<()> {
 }
 
 fn targets(filter: &str) -> anyhow::Result<Targets> {
-    // The parser takes a single word that is no level for a target, and turns all others off.
+    // The parser takes a single word that is no level, such as `inof`, for a target, and turns all
+    // other targets off.
     for directive in filter.split(',').map(str::trim) {
         let is_target = directive.contains('=') && !directive.contains('[');
         let is_level = !directive.is_empty() && directive.parse::<LevelFilter>().is_ok();
@@ -48,8 +49,8 @@ fn targets(filter: &str) -> anyhow::Result<Targets> {
     }
 }
 
-/// Logs every panic, whatever the filter. The default hook writes to standard error itself, and a
-/// shard that panics would block on that.
+/// Logs every panic, even if the filter of the log turns errors off. The default hook writes to
+/// standard error directly, which could block a shard that panics.
 fn log_panics(lines: Lines) {
     panic::set_hook(Box::new(move |info| {
         let message = info.payload_as_str().unwrap_or("not a text");

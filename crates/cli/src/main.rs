@@ -36,7 +36,7 @@ use self::stderr::Stderr;
 /// The allocator: jemalloc, because it gives memory back to the system after many connections have
 /// ended. Measured 30 s after 9,000 connections had made the server use 650 MB: jemalloc still held
 /// 2 % of that, glibc's allocator 97 % and mimalloc (with its defaults) 18 to 40 %. An idle
-/// connection takes 0.9 KiB, and 1.1 or 1.5 with the other two.
+/// connection takes 0.9 KiB with jemalloc, and 1.1 or 1.5 KiB with the other two.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
@@ -57,13 +57,14 @@ enum Command {
     Load(load::Args),
 }
 
-/// The error of a run that Ctrl-C has ended, with its text. It exits with status 130.
+/// The error of a run of `load` that Ctrl-C has ended. It holds the text to print. The program
+/// exits with status 130.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Interrupted(String);
 
-/// A wrong command line or setting that clap's parser accepts. It exits with the same status 2 as
-/// an error of the parser.
+/// A mistake in the command line or in a setting that clap's parser does not find. The program
+/// exits with status 2, as after an error that the parser finds.
 #[derive(Debug)]
 struct Misuse(anyhow::Error);
 
@@ -140,7 +141,7 @@ fn with_negative_values(words: impl IntoIterator<Item = OsString>) -> Vec<OsStri
     joined
 }
 
-/// Returns true for an option without `=` and a value.
+/// Returns true if `word` is a long option that has no value after a `=`.
 fn is_option(word: &OsStr) -> bool {
     let word = word.as_encoded_bytes();
     word.starts_with(b"--") && !word.contains(&b'=')
@@ -174,7 +175,8 @@ fn block_on(subcommand: impl Future<Output = anyhow::Result<()>>) -> anyhow::Res
     done
 }
 
-/// Prints the help or the version, or an error of the command line in one line.
+/// Prints the help or the version, or an error of the command line in one line. Returns the exit
+/// status.
 fn usage(error: &clap::Error, stderr: &Stderr) -> ExitCode {
     if matches!(
         error.kind(),
@@ -197,16 +199,16 @@ fn usage(error: &clap::Error, stderr: &Stderr) -> ExitCode {
     ExitCode::from(MISUSE)
 }
 
-/// The status that clap uses for a wrong command line.
+/// The exit status that clap uses for a wrong command line.
 const MISUSE: u8 = 2;
 
-/// The status that a shell reports for a program that SIGINT has killed.
+/// The exit status that a shell reports for a program that SIGINT has killed: 128 + 2.
 const INTERRUPTED: u8 = 130;
 
-/// `EX_SOFTWARE` of sysexits(3): a bug.
+/// The exit status for a bug: `EX_SOFTWARE` of sysexits(3).
 const SOFTWARE: u8 = 70;
 
-/// Any other error.
+/// The exit status for any other error.
 const FAILURE: u8 = 1;
 
 #[cfg(test)]
@@ -222,9 +224,11 @@ mod tests {
             ("f serve --max-behind -5s", "f serve --max-behind=-5s"),
             ("f --a -1 --b -.5 -2", "f --a=-1 --b=-.5 -2"),
             ("f --a --b -1", "f --a --b=-1"),
+            // The word before the number is an option with a value, a short option, and a value.
             ("f --a=1 -1", "f --a=1 -1"),
             ("f --a -h -1", "f --a -h -1"),
             ("f --a 5 -1", "f --a 5 -1"),
+            // Nothing after `--` is an option.
             ("f --a -- -1 --b -2", "f --a -- -1 --b -2"),
         ] {
             let joined = with_negative_values(line.split(' ').map(OsString::from));

@@ -19,8 +19,8 @@ use tokio::{net::TcpStream, time::timeout};
 
 use crate::{Misuse, display::first_line, url::Url};
 
-/// Time that connecting, the request and the response may take together. Arbitrary: publishing does
-/// not wait for subscribers, so a server that needs longer has a problem.
+/// Time that the connect, the request and the response may take together. Arbitrary: publishing
+/// does not wait for subscribers, so a server that needs longer has a problem.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest response body that is read, in bytes. Arbitrary: a count or a one-line error is far
@@ -83,7 +83,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     writeln!(io::stdout(), "{line}").context("writing to standard output")
 }
 
-/// Parses the URL to which `/publish` is appended.
+/// Parses `url`, to which `/publish` will be appended.
 fn base(url: &str) -> anyhow::Result<Url> {
     let url = Url::parse(url, "http")?;
     ensure!(url.query.is_none(), "the URL must not contain `?`");
@@ -99,6 +99,7 @@ struct PublishRequest<'a> {
     user_id: Option<UserId<'a>>,
 }
 
+/// The id of a user, which the server takes as a number or as a text.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum UserId<'a> {
@@ -164,19 +165,19 @@ async fn post(url: &Url, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
             Err(error) => Err(anyhow::Error::from_boxed(error)),
         }
     };
-    // An error of the connection also fails the exchange, so the task's result is not needed.
+    // The task's result is not needed: an error of the connection fails the exchange, too.
     let connection = tokio::spawn(connection);
     let answer = exchange.await.context("no answer from the server");
     connection.abort();
     answer
 }
 
-/// Returns the number of connections to which the message was queued, or `None` if the server does
-/// not know it yet.
+/// Returns the number of connections to which the server has queued the message, from its response.
+/// `None` if the server does not know the number yet.
 ///
 /// # Errors
 ///
-/// The server refused the message, with its reason.
+/// The server refused the message. The error has the reason that the server gave.
 fn queued(status: StatusCode, body: &[u8]) -> anyhow::Result<Option<u64>> {
     let answer = serde_json::from_slice(body);
     if status.is_success() {
@@ -200,6 +201,7 @@ fn queued(status: StatusCode, body: &[u8]) -> anyhow::Result<Option<u64>> {
 mod tests {
     use super::*;
 
+    /// Returns the error of a publication to which the server answers `status` and `body`.
     fn error_of(status: u16, body: &str) -> String {
         let status = StatusCode::from_u16(status).unwrap();
         queued(status, body.as_bytes()).unwrap_err().to_string()

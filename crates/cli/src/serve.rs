@@ -153,7 +153,8 @@ pub(crate) async fn run(args: Args, log_lines: Lines) -> anyhow::Result<()> {
     let log = log.filter(|log| !log.is_empty());
     logging::start(log.as_deref().unwrap_or("info"), log_lines).map_err(Misuse)?;
     descriptors::raise_limit();
-    // Before the address is announced, so that a signal after that drains the server.
+    // Before the address is announced, so that a signal from a reader of the address drains the
+    // server instead of killing it.
     let mut stop = signals::listen()?;
     let server = Server::bind(&config).map_err(|error| match error {
         Error::Setting(setting) => Misuse(setting.into()).into(),

@@ -1,8 +1,8 @@
 //! The signals that end `serve`: the first one drains the server, a second one ends the process at
 //! once.
 //!
-//! A thread of its own waits for them, so that no other part of the process can delay it: not the
-//! shards, not the main thread, not standard error.
+//! A thread of its own waits for the signals, so that no other part of the process can delay their
+//! handling: not the shards, not the main thread, not standard error.
 
 use std::{fs, future::pending, io, process, sync::mpsc, thread};
 
@@ -13,7 +13,8 @@ use tokio::{
     sync::oneshot,
 };
 
-/// Starts to handle SIGINT, SIGTERM and SIGHUP. The receiver completes at the first of them.
+/// Starts to handle SIGINT, SIGTERM and SIGHUP. Returns a receiver that completes at the first of
+/// these signals.
 pub(super) fn listen() -> anyhow::Result<oneshot::Receiver<()>> {
     let (stop, stopped) = oneshot::channel();
     let (ready, is_ready) = mpsc::sync_channel(1);
@@ -43,13 +44,13 @@ pub(super) fn listen() -> anyhow::Result<oneshot::Receiver<()>> {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// `None` if SIGHUP does not end the process.
+    /// SIGHUP, or `None` if it does not end the process: it is ignored, or was the first signal.
     hang_up: Option<Signal>,
 }
 
 impl Signals {
     fn register() -> io::Result<Self> {
-        // Asked first, because a handler replaces the disposition "ignore".
+        // Checked before any handler is installed: a handler replaces the disposition "ignore".
         let hang_up = if is_hang_up_ignored() {
             None
         } else {
@@ -65,7 +66,8 @@ impl Signals {
     /// Completes `stop` at the first signal, and ends the process at the second.
     async fn handle(mut self, stop: oneshot::Sender<()>) {
         if matches!(self.next().await, Received::HangUp) {
-            // A terminal that closes sends two: one from the kernel and one from the shell.
+            // A terminal that closes causes two SIGHUPs: one from the kernel and one from the
+            // shell. The second one must not end the process.
             self.hang_up = None;
         }
         // Fails if the server has ended by itself.
@@ -89,17 +91,20 @@ impl Signals {
     }
 }
 
-/// A signal that was received: SIGHUP, or one of the other two.
+/// A signal that was received.
 enum Received {
+    /// SIGHUP.
     HangUp,
+    /// SIGINT or SIGTERM.
     Stop,
 }
 
-/// The exit status that a shell reports for a program that SIGINT has killed.
+/// The exit status after a second signal of any kind: the one that a shell reports for a program
+/// that SIGINT has killed.
 const EXIT_AT_ONCE: i32 = 130;
 
-/// Returns true if SIGHUP was already ignored when the process started, as nohup(1) does so that it
-/// outlives its terminal. False if `/proc` can't be read.
+/// Returns true if SIGHUP was already ignored when the process started: nohup(1) ignores it so that
+/// its program outlives the terminal. False if `/proc` can't be read.
 fn is_hang_up_ignored() -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hang_up(&status))
 }
@@ -120,7 +125,9 @@ mod tests {
     fn signal_1_is_the_lowest_bit_of_the_mask() {
         let status = |mask| format!("SigBlk:\t0000000000000001\nSigIgn:\t{mask}\nSigCgt:\t1\n");
         assert!(ignores_hang_up(&status("0000000000000001")));
+        // Signals 1 and 13.
         assert!(ignores_hang_up(&status("0000000000001001")));
+        // Signals 2, 3 and 13.
         assert!(!ignores_hang_up(&status("0000000000001006")));
         assert!(!ignores_hang_up("Name:\tframecast\n"));
     }

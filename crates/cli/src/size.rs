@@ -1,7 +1,7 @@
 //! Sizes in bytes, in options and in the settings file.
 //!
-//! Pure. The crates for this accept sizes whose exact meaning is unclear: fractions, which they
-//! round, units of 1000 beside those of 1024, and signs.
+//! Pure. The crates that parse sizes also accept some whose exact meaning is unclear: fractions,
+//! which they round, units of 1000 beside those of 1024, and signs.
 
 use std::{fmt, str::FromStr};
 
@@ -12,7 +12,7 @@ use serde::{
 
 use crate::value::InvalidValue;
 
-/// A size of at most `MOST` bytes, written such as `65536`, `64KiB` or `200Mi`.
+/// A size of at most `MOST` bytes, which is written like `65536`, `64KiB` or `200Mi`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size<const MOST: usize = { usize::MAX }>(pub(crate) usize);
 
@@ -57,7 +57,7 @@ impl<'de, const MOST: usize> Deserialize<'de> for Size<MOST> {
     }
 }
 
-/// Deserializes a size of the settings file, which is a number or a text.
+/// Deserializes a size in the settings file, where it is a number or a text.
 struct SizeVisitor<const MOST: usize>;
 
 impl<const MOST: usize> Visitor<'_> for SizeVisitor<MOST> {
@@ -79,7 +79,7 @@ impl<const MOST: usize> Visitor<'_> for SizeVisitor<MOST> {
     }
 }
 
-/// Writes a size in the largest unit of which it is a multiple.
+/// Formats a number of bytes in the largest unit of which it is a multiple: `64KiB`.
 fn written(bytes: usize) -> String {
     let unit = UNITS
         .into_iter()
@@ -118,6 +118,7 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_size_or_is_ambiguous_is_refused() {
+        // The digit of `١KiB` is an Arabic one.
         for text in [
             "", "KiB", "Ki", "B", "64B", "64KiBB", "64Kii", "64ki", "64M", "-1", "+1", "-1KiB",
             "+1KiB", "1.5MiB", "1e6", "1_000", "1,000", "64k", "64K", "64KB", "64kib", "64Kib",

@@ -51,7 +51,7 @@ where
     }
 }
 
-/// Deserializes a number of the settings file.
+/// Deserializes a number in the settings file.
 struct NumberVisitor<W>(PhantomData<W>);
 
 impl<T, const LEAST: usize, const MOST: usize> Visitor<'_> for NumberVisitor<Whole<T, LEAST, MOST>>
@@ -90,7 +90,7 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
-/// Deserializes a time of the settings file.
+/// Deserializes a time in the settings file.
 struct TimeVisitor;
 
 impl Visitor<'_> for TimeVisitor {

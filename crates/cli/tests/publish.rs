@@ -1,4 +1,5 @@
-//! Runs the binary `framecast publish` against a server that is a socket with literal bytes.
+//! Tests of the binary `framecast publish` against a server that is a bare socket and sends literal
+//! bytes.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -10,12 +11,13 @@ use std::{
     time::Duration,
 };
 
-/// A request, as the server received it.
+/// A request that the server has received. The head is in lower case.
 struct Received {
     head: String,
     body: String,
 }
 
+/// Runs `framecast publish` with `arguments`, and with `input` on its standard input.
 fn publish(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_framecast"))
         .arg("publish")
@@ -32,13 +34,14 @@ fn publish(arguments: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// Returns a listener on loopback, and its URL.
 fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     (listener, url)
 }
 
-/// Accepts one connection, reads a request and sends `answer`.
+/// Accepts one connection, reads its request, and sends `answer`, a whole HTTP response.
 fn serve(listener: &TcpListener, answer: &str) -> Received {
     let (socket, _) = listener.accept().unwrap();
     socket
@@ -49,6 +52,7 @@ fn serve(listener: &TcpListener, answer: &str) -> Received {
     received
 }
 
+/// Reads the head of a request, and as many bytes of its body as `content-length` says.
 fn read_request(socket: &TcpStream) -> Received {
     let mut reader = BufReader::new(socket);
     let mut head = String::new();
@@ -120,6 +124,7 @@ fn a_publication_whose_count_is_not_known_yet_is_a_success() {
 
 #[test]
 fn a_user_id_that_is_a_number_is_sent_as_a_number() {
+    // The id on the command line, and its form in the JSON of the request.
     for (user, json) in [("42", "42"), ("-5", r#""-5""#), ("alice", r#""alice""#)] {
         let arguments = ["--topic", "cats", "--user", user, "meow"];
         let (received, _) = publish_to("200 OK", r#"{"queued":0}"#, &arguments, b"");
@@ -177,6 +182,7 @@ fn a_refusal_says_why_in_one_line() {
 fn a_wrong_url_or_input_fails_with_its_reason_in_one_line() {
     let (listener, nowhere) = listen();
     drop(listener);
+    // A wrong URL is a wrong command line, which exits with 2.
     for (url, input, code, reason) in [
         (
             "https://localhost",
@@ -196,6 +202,7 @@ fn a_wrong_url_or_input_fails_with_its_reason_in_one_line() {
             2,
             "the URL must not contain `?`",
         ),
+        // The command line is right, but nobody listens there, or the message is not a text.
         (&nowhere, b"", 1, "Connection refused"),
         (&nowhere, b"\xff", 1, "UTF-8"),
     ] {

@@ -1,4 +1,4 @@
-//! Errors: reasons why a run fails. Messages that the server loses are no error: the report has
+//! Errors: reasons why a run fails. Messages that the server loses are no error: the report counts
 //! them.
 
 use std::{io, net::SocketAddr, time::Duration};
@@ -36,10 +36,10 @@ pub enum Error {
     /// The server refused a publication over HTTP.
     #[error("cannot publish: {0}")]
     Publish(Rejection),
-    /// The server refused an opening handshake.
+    /// The server refused an opening handshake or a registration.
     #[error(transparent)]
     Rejected(Rejection),
-    /// A registration over HTTP failed.
+    /// The connection for registrations over HTTP broke, or the response took too long.
     #[error("cannot register a connection")]
     Register(#[source] io::Error),
     /// No more connections could be opened.

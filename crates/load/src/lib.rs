@@ -11,8 +11,8 @@
 //! sides: if the server encoded a length wrongly and the generator decoded it with the same wrong
 //! code, every run would pass. Frames, handshakes and the checks of every message are therefore
 //! written a second time, from the RFCs. Only the parsers of JSON and of HTTP heads are third-party
-//! crates that the server uses, too. The server parses requests with the latter, the generator
-//! responses.
+//! crates that the server uses, too. The server uses the parser of heads for requests, the
+//! generator uses it for responses.
 //!
 //! One thread drives all connections of a process: `client::clients` waits for sockets and reads
 //! them into one buffer, a `scenario` handles every event, and `run::run_loop` goes from phase to

@@ -14,12 +14,12 @@ pub struct Plan {
     /// Time over which the connections are opened at an even rate. If zero, they are opened as fast
     /// as the server accepts them.
     pub ramp: Duration,
-    /// Time before the measured one, with the same load.
+    /// Time before the measured time. Messages are sent in it, too, but not measured.
     pub warm_up: Duration,
     /// The length of the measured time.
     pub duration: Duration,
-    /// Number of connections that earlier processes of the same run open. The numbers of this
-    /// process's connections begin with it.
+    /// Number of connections that the processes with a lower index open. It is also the number of
+    /// this process's first connection in the whole run, counted from 0.
     pub connection_offset: usize,
     /// Number of processes that share the run.
     pub processes: usize,
@@ -34,7 +34,7 @@ pub struct Target {
     pub address: SocketAddr,
     /// The value of the `Host` header.
     pub authority: String,
-    /// Path and query; [`TOPIC`] stands for the name of a topic.
+    /// Path and query of the request. [`TOPIC`] in it is replaced by the name of a topic.
     pub path: String,
     /// Further header lines of the opening handshake.
     pub headers: Vec<String>,
@@ -89,34 +89,35 @@ pub struct MessageFormat {
 /// Connections that send messages, each of which the server sends back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Echo {
-    /// Connections that send.
+    /// Number of connections, each of which sends messages.
     pub connections: usize,
     /// Size and type of the messages.
     pub format: MessageFormat,
-    /// The pace at which they are sent.
+    /// The pace at which the messages are sent.
     pub pace: Pace,
 }
 
 /// Publishers and subscribers of some topics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fanout {
-    /// Part of the topics' names, so that simultaneous runs have different topics.
+    /// Number of the run. It is part of the topics' names, so that simultaneous runs have different
+    /// topics.
     pub run: u32,
-    /// Subscribers in this process.
+    /// Number of subscribers in this process.
     pub subscribers: usize,
-    /// The number in the whole run of this process's first subscriber. Subscriber `n` of the run
-    /// has topic `n` modulo the number of topics.
+    /// Index of this process's first subscriber among all subscribers of the run, counted from 0.
+    /// Subscriber `n` of the run has topic `n` modulo the number of topics.
     pub first: usize,
-    /// Number of publishers. 0 in a process that leaves publishing to another one.
+    /// Number of publishers. It is 0 in all processes but the first, which makes all publications.
     pub publishers: usize,
     /// Number of topics, over which subscribers and streams are spread evenly.
     pub topics: usize,
-    /// Number of streams, the same in all processes. A stream is the publications of one publisher
-    /// to one topic, with numbers of their own.
+    /// Number of streams of the whole run, the same in the plan of every process. A stream is the
+    /// publications of one publisher to one topic, which are numbered from 0.
     pub streams: usize,
     /// Size and type of the messages.
     pub format: MessageFormat,
-    /// The pace at which they are published.
+    /// The pace at which the messages are published.
     pub pace: Pace,
     /// The protocol by which the server takes subscriptions and publications.
     pub protocol: Protocol,
@@ -125,21 +126,23 @@ pub struct Fanout {
 /// The protocol by which a server takes subscriptions and publications.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
-    /// That of framecast's relay: HTTP requests to `/register` and `/publish` below this path.
+    /// The protocol of framecast's relay: HTTP requests to `/register` and `/publish` below this
+    /// path.
     Relay(String),
-    /// That of any other server: WebSocket messages made from templates.
+    /// The protocol of any other server: WebSocket messages made from templates.
     Template(ProtocolTemplate),
 }
 
 /// Templates of the messages that a server takes, with [`TOPIC`] and [`PAYLOAD`] in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProtocolTemplate {
-    /// The message that each subscriber sends. `None` if a connection is subscribed without one.
+    /// Template of the message by which a subscriber subscribes. `None` if a connection is
+    /// subscribed as soon as it is open.
     pub subscribe: Option<String>,
-    /// A text that the server's confirmation of a subscription contains. `None` if it confirms
-    /// none.
+    /// A text that the server's confirmation of a subscription contains. `None` if the server
+    /// confirms no subscription.
     pub subscribed: Option<String>,
-    /// The message that publishes. `None` if it is the payload alone.
+    /// Template of the message that a publisher sends. `None` if a publisher sends only the payload.
     pub publish: Option<String>,
 }
 
@@ -158,9 +161,10 @@ pub struct Idle {
 /// Connections that do the opening handshake and then the closing handshake.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Handshake {
-    /// Connections that are open or opening at a time.
+    /// Most connections that are open, or being opened, at the same time.
     pub connections: usize,
-    /// Connections begun in a second. If `None`, the next one begins when one has ended.
+    /// Number of connections begun per second. If `None`, a new connection begins whenever an old
+    /// one has ended.
     pub per_second: Option<f64>,
 }
 
@@ -169,14 +173,14 @@ pub struct Handshake {
 pub struct Churn {
     /// The subscribers that stay, and the publishers.
     pub fanout: Fanout,
-    /// Churners that are connected at a time.
+    /// Number of churners that are connected at the same time.
     pub churners: usize,
-    /// Churners that connect in a second. As many leave.
+    /// Number of churners that connect per second, which is also the number that leave per second.
     pub per_second: f64,
 }
 
 impl Plan {
-    /// Returns how many connections the plan needs at a time.
+    /// Returns how many connections are open at the same time while this plan is executed.
     pub fn connections(&self) -> usize {
         match &self.scenario {
             Scenario::Churn(churn) => churn.churners + churn.fanout.connections(),
@@ -187,7 +191,8 @@ impl Plan {
         }
     }
 
-    /// Divides the run among `processes`. All publishers are in the first share.
+    /// Divides the run among `processes` processes. Returns the plan of each process. Only the
+    /// first plan has publishers.
     pub(crate) fn share_out(&self, processes: usize) -> Vec<Self> {
         let mut connection_offset = 0;
         let share = |index| {
@@ -203,11 +208,14 @@ impl Plan {
 }
 
 impl Fanout {
-    fn connections(&self) -> usize {
+    /// Returns how many connections this process needs: one for each subscriber, and if the
+    /// publishers are in this process, one for each stream.
+    pub(crate) fn connections(&self) -> usize {
         let publishing = if self.publishers > 0 { self.streams } else { 0 };
         self.subscribers + publishing
     }
 
+    /// Returns the plan of process `index`, counted from 0, if `of` processes share this one.
     fn share(&self, index: usize, of: usize) -> Self {
         Self {
             subscribers: part(self.subscribers, index, of),
@@ -229,6 +237,8 @@ impl Scenario {
         }
     }
 
+    /// Returns the scenario of process `index`, counted from 0, if `of` processes share this one.
+    /// Rates are divided in proportion to the connections.
     fn share(&self, index: usize, of: usize) -> Self {
         let rate = |rate: f64, mine: usize, all: usize| rate * mine as f64 / all.max(1) as f64;
         match self {
@@ -246,6 +256,7 @@ impl Scenario {
                     Pace::PerSecond(all) => {
                         Pace::PerSecond(rate(all, connections, echo.connections))
                     }
+                    // Counts for each connection, so it is not divided.
                     depth @ Pace::InFlight(_) => depth,
                 };
                 Self::Echo(Echo {
@@ -270,7 +281,8 @@ impl Scenario {
     }
 }
 
-/// Returns the share of `whole` that process `index` of `of` gets.
+/// Divides `whole` as evenly as possible among `of` processes. Returns the part of process `index`,
+/// counted from 0.
 fn part(whole: usize, index: usize, of: usize) -> usize {
     whole / of + usize::from(index < whole % of)
 }
@@ -279,7 +291,7 @@ fn part(whole: usize, index: usize, of: usize) -> usize {
 pub(crate) mod tests {
     use super::*;
 
-    /// Returns a plan with this scenario, in which nothing else matters.
+    /// Returns a plan with this scenario. The tests do not depend on its other fields.
     pub(crate) fn plan(scenario: Scenario) -> Plan {
         Plan {
             target: Target {
@@ -325,6 +337,8 @@ pub(crate) mod tests {
             protocol: Protocol::Template(ProtocolTemplate::default()),
         };
         let shares = plan(Scenario::Fanout(fanout)).share_out(2);
+        // The first process has 3 of the 5 subscribers, and 3 streams; the second one 2
+        // subscribers.
         assert_eq!(
             (shares[0].connections(), shares[1].connections()),
             (3 + 3, 2)

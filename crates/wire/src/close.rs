@@ -1,5 +1,5 @@
-//! Close codes that may stand in a Close frame
-//! ([RFC 6455 §7.4](https://www.rfc-editor.org/rfc/rfc6455#section-7.4)).
+//! The close codes that may be sent in a Close frame ([RFC 6455
+//! §7.4](https://www.rfc-editor.org/rfc/rfc6455#section-7.4)).
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use std::fmt;
 /// All other codes are reserved, or are only reported locally and never sent (1005, 1006, 1015).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CloseCode(
-    // The two bytes of the wire. A `u16` has an alignment of 2, which makes types that hold it
-    // larger.
+    // The two bytes of the code on the wire. A `u16` has an alignment of 2, which makes types that
+    // contain it larger.
     [u8; 2],
 );
 
-/// Error for a number that is no close code, or is one that must not be sent.
+/// The error of a number that is no close code, or is a code that must not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a close code that may be sent")]
 #[non_exhaustive]

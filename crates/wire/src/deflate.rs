@@ -1,4 +1,4 @@
-//! Compresses the payload of one message ([RFC 7692 §7.2.1]), before it is put into a frame.
+//! Compresses the payloads of messages ([RFC 7692 §7.2.1]), before they are put into frames.
 //!
 //! [RFC 7692 §7.2.1]: https://www.rfc-editor.org/rfc/rfc7692#section-7.2.1
 
@@ -8,33 +8,36 @@ use zlib_rs::{Deflate, DeflateConfig, DeflateFlush};
 
 use super::extension::WindowBits;
 
-/// Last bytes of every compressed message. They are removed before it is sent (§7.2.1).
+/// Last bytes that the compressor writes for each message. They are removed before the message is
+/// sent (§7.2.1).
 pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 
-/// The fastest level. Level 3 takes ten times as long and saves a sixth (measured at 200 bytes).
+/// Compression level: the fastest. Level 3 takes ten times as long and makes messages a sixth
+/// smaller (measured with 200 bytes).
 const LEVEL: i32 = 1;
 
 /// Memory level of a compressor without a context: zlib's default.
 const MEM_LEVEL: i32 = 8;
 
-/// Largest window of a compressor with a context, even if the peer agreed to a larger one: the
-/// largest window would cost 115 KB more.
+/// Largest window of a compressor with a context, as the base-2 logarithm of its bytes, even if the
+/// peer agreed to a larger one. The largest window would cost 115 KB more.
 const CONTEXT_WINDOW_BITS: u8 = 12;
 
-/// Memory level of a compressor with a context. Level 8 would cost 100 KB more.
+/// Memory level (of zlib) of a compressor with a context. Level 8 would cost 100 KB more.
 const CONTEXT_MEM_LEVEL: i32 = 5;
 
 /// Payload bytes that one step compresses, in some 40 us.
 const PIECE: usize = 16 * 1024;
 
-/// Bytes by which the output buffer is larger than the payload, besides an eighth (nine bits for
-/// each byte). If that is not enough, the compressor is called again.
+/// Spare bytes of the output buffer, which is also an eighth larger than the payload, because one
+/// byte can take nine bits. If the buffer is too small nevertheless, the compressor is called
+/// again.
 const GROWTH: usize = 64;
 
 /// Compressor of messages.
 ///
-/// zlib does not support [`WindowBits::MIN`]. With it, only messages that are no larger than that
-/// window are compressed: nothing in them can refer further back.
+/// zlib does not support [`WindowBits::MIN`]. With this window, only messages that are no larger
+/// than the window are compressed: then nothing in them can refer further back.
 pub struct Deflater {
     stream: Deflate,
     window: WindowBits,
@@ -42,8 +45,8 @@ pub struct Deflater {
 }
 
 impl Deflater {
-    /// Returns a compressor without a context: each message stands alone, so it serves any number
-    /// of peers that agreed on `window`. It costs 251 to 380 KB (measured).
+    /// Returns a compressor without a context. No message refers to an earlier one, so it serves
+    /// any number of peers that agreed on `window`. It takes 251 to 380 KB of memory (measured).
     #[must_use]
     pub fn new(window: WindowBits) -> Self {
         Self {
@@ -53,9 +56,9 @@ impl Deflater {
         }
     }
 
-    /// Returns a compressor with a context: messages refer to earlier ones, so it serves a single
-    /// peer, which must get all of them. It costs 151 to 165 KB (measured). With
-    /// [`WindowBits::MIN`] there is no context, and each message stands alone.
+    /// Returns a compressor with a context. Messages refer to earlier ones, so it serves a single
+    /// peer, which must get all of them. It takes 151 to 165 KB of memory (measured). With
+    /// [`WindowBits::MIN`] it has no context, and no message refers to an earlier one.
     #[must_use]
     pub fn with_context(window: WindowBits) -> Self {
         Self {
@@ -80,11 +83,12 @@ impl Deflater {
         Some(self.compress(payload)).filter(|compressed| compressed.len() < payload.len())
     }
 
-    /// Compresses a message to its end, even if it grows. In zlib-rs 0.6.8, output that is begun
-    /// and not written survives a reset, gets into the next message, and at last causes a panic.
+    /// Compresses a whole message, even if it grows. The compressor must not be stopped inside a
+    /// message: in zlib-rs 0.6.8, output that the stream has begun and not written survives a
+    /// reset, gets into the next message, and finally causes a panic.
     fn compress(&mut self, payload: &[u8]) -> Vec<u8> {
-        // §7.2.3.6: an empty message is this byte. zlib would write nothing: it has nothing to
-        // flush.
+        // §7.2.3.6: an empty message is compressed to this byte. zlib would write nothing, because
+        // it has nothing to flush.
         if payload.is_empty() {
             return vec![0x00];
         }
@@ -98,6 +102,7 @@ impl Deflater {
     /// `compressed`.
     fn append(&mut self, mut payload: &[u8], flush: DeflateFlush, compressed: &mut Vec<u8>) {
         let mut written = compressed.len();
+        // While the buffer is full, the stream may have more output.
         while !payload.is_empty() || written == compressed.len() {
             compressed.resize(written + payload.len() + payload.len() / 8 + GROWTH, 0);
             let (in_before, out_before) = (self.stream.total_in(), self.stream.total_out());
@@ -112,11 +117,12 @@ impl Deflater {
     }
 }
 
-/// Compression of one large message in steps, by a compressor of its own.
+/// Compression of one large message in steps, with a compressor that is used for this message
+/// alone.
 #[derive(Debug)]
 pub struct Deflating {
     deflater: Deflater,
-    /// Bytes of the payload that are compressed already.
+    /// Number of payload bytes that are compressed already.
     taken: usize,
     compressed: Vec<u8>,
 }
@@ -134,8 +140,8 @@ impl Deflating {
         })
     }
 
-    /// Compresses the next piece of the message. `payload` must be the whole message, the same on
-    /// each call. Returns the number of bytes compressed, which is 0 at the end of the message.
+    /// Compresses the next piece of the message. `payload` must be the whole message on each call.
+    /// Returns the number of bytes that were compressed, which is 0 at the end of the message.
     pub fn step(&mut self, payload: &[u8]) -> usize {
         let left = &payload[self.taken..];
         let piece = &left[..left.len().min(PIECE)];
@@ -172,7 +178,7 @@ fn raw_stream(window_bits: u8, mem_level: i32) -> Deflate {
     })
 }
 
-/// Converts a number of bytes in one buffer, which zlib counts in 64 bits.
+/// Converts a number of bytes, which zlib counts in 64 bits. The bytes must be in one buffer.
 pub(super) fn to_len(bytes: u64) -> usize {
     usize::try_from(bytes).expect("the bytes of a buffer in memory")
 }
@@ -194,7 +200,8 @@ mod tests {
     use super::*;
     use crate::inflate::Inflater;
 
-    /// Inflates messages as a peer that keeps its context does. Returns their payloads.
+    /// Inflates messages as a peer that keeps its context does, each with reference to the earlier
+    /// ones. Returns their payloads.
     fn inflate_in_context(messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let mut peer = Inflate::new(false, 15);
         let mut inflate = |message: &Vec<u8>| {
@@ -223,12 +230,12 @@ mod tests {
     #[test]
     fn a_compressor_with_a_context_writes_the_bytes_of_the_rfc() {
         let mut deflater = Deflater::with_context(WindowBits::MAX);
-        // §7.2.3.1, and §7.2.3.6 in between.
+        // "Hello" from §7.2.3.1, and twice the empty message from §7.2.3.6.
         let hello = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
         assert_eq!(deflater.deflate(b"Hello").unwrap(), hello);
         assert_eq!(deflater.deflate(b"").unwrap(), [0x00]);
         assert_eq!(deflater.deflate(b"").unwrap(), [0x00]);
-        // §7.2.3.2 takes 5 bytes for the second "Hello".
+        // The example of §7.2.3.2 takes 5 bytes for a second "Hello".
         let again = deflater.deflate(b"Hello").unwrap();
         assert!(again.len() < 5);
         assert_eq!(inflate_in_context(&[hello.to_vec(), again]), [b"Hello"; 2]);

@@ -1,7 +1,7 @@
 //! The fast path: takes whole plain messages in place from the receive buffer.
 //!
 //! A plain message is a single uncompressed frame. Most messages are plain, have arrived whole and
-//! need nothing but unmasking. They bypass the gate and fastwebsockets. All other bytes, invalid
+//! need nothing but unmasking, so they bypass the gate and fastwebsockets. All other bytes, invalid
 //! ones included, are left unchanged for the gate.
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     validator::MessageLimits,
 };
 
-/// The beginning of the bytes received from a client, between two messages.
+/// The beginning of the bytes that were received from a client. It is not inside a message.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Head<'a> {
     /// A whole plain message, unmasked in place.
@@ -25,16 +25,16 @@ pub enum Head<'a> {
     },
     /// A plain message that has not arrived whole. Its bytes are unchanged.
     Part {
-        /// Length of the frame, header included, in bytes. While the header itself is incomplete:
-        /// the number of bytes needed to read more of the header.
+        /// Length of the frame, header included, in bytes. While the header is incomplete, this is
+        /// the number of bytes after which more of the header can be read.
         wire_len: usize,
     },
-    /// Anything else, for the gate. Its bytes are unchanged.
+    /// Anything else, which must be read through the gate. Its bytes are unchanged.
     Other,
 }
 
 /// Classifies the beginning of `received`. Unmasks a whole plain message in place.
-// Inlined, because the loop of another crate calls it once per message: the call itself would cost
+// Inlined, because a loop in another crate calls this once per message: the call itself would cost
 // a twelfth of an echo.
 #[inline]
 pub fn head(received: &mut [u8], limits: MessageLimits) -> Head<'_> {
@@ -92,6 +92,8 @@ mod tests {
     };
     const KEY: [u8; 4] = [9, 8, 7, 6];
 
+    /// Returns a frame whose header begins with `head` and ends with [`KEY`], and whose payload is
+    /// masked.
     fn frame(head: &[u8], payload: &[u8]) -> Vec<u8> {
         let masked = payload.iter().zip(KEY.iter().cycle());
         let masked = masked.map(|(byte, key)| byte ^ key);
@@ -100,18 +102,19 @@ mod tests {
 
     #[test]
     fn a_whole_plain_message_is_unmasked_in_place() {
+        // The first byte of a Close follows the message.
         let mut text = [frame(&[0x81, 0x82], b"hi"), vec![0x88]].concat();
         let message = Head::Message {
             kind: Kind::Text,
             payload: b"hi",
-            wire_len: 8,
+            wire_len: 8, // 2 bytes of header, 4 of key, 2 of payload
         };
         assert_eq!(head(&mut text, LIMITS), message);
         let mut binary = frame(&[0x82, 0xFE, 0, 200], &[0xFF; 200]);
         let message = Head::Message {
             kind: Kind::Binary,
             payload: &[0xFF; 200],
-            wire_len: 208,
+            wire_len: 208, // 4 bytes of header, 4 of key, 200 of payload
         };
         assert_eq!(head(&mut binary, LIMITS), message);
     }
@@ -121,8 +124,8 @@ mod tests {
         let whole = frame(&[0x82, 0xFE, 0, 200], &[1; 200]);
         for len in 1..whole.len() {
             let wire_len = match len {
-                1 => 2,
-                2..8 => 8,
+                1 => 2,    // The second byte tells how long the header is.
+                2..8 => 8, // The header tells how long the frame is.
                 _ => 208,
             };
             let mut part = whole[..len].to_vec();
@@ -133,24 +136,33 @@ mod tests {
 
     #[test]
     fn everything_but_valid_plain_messages_is_left_unchanged() {
-        for other in [
-            vec![],
-            vec![0x81, 0x02, b'h', b'i'],
-            frame(&[0x01, 0x81], b"x"),
-            frame(&[0x80, 0x81], b"x"),
-            frame(&[0xC1, 0x81], b"x"),
-            frame(&[0x83, 0x81], b"x"),
-            frame(&[0x89, 0x80], b""),
-            frame(&[0x88, 0x80], b""),
-            frame(&[0x81, 0x83], b"a\xFFb"),
-            frame(&[0x81, 0x82], b"\xE2\x82"),
-            frame(&[0x82, 0xFE, 0, 125], &[0; 125]),
-            frame(&[0x82, 0xFE, 3, 233], &[]),
-            frame(&[0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0], &[]),
+        for (what, other) in [
+            ("nothing", vec![]),
+            ("unmasked", vec![0x81, 0x02, b'h', b'i']),
+            ("first fragment", frame(&[0x01, 0x81], b"x")),
+            ("last fragment", frame(&[0x80, 0x81], b"x")),
+            ("compressed", frame(&[0xC1, 0x81], b"x")),
+            ("unknown opcode", frame(&[0x83, 0x81], b"x")),
+            ("Ping", frame(&[0x89, 0x80], b"")),
+            ("Close", frame(&[0x88, 0x80], b"")),
+            ("invalid UTF-8", frame(&[0x81, 0x83], b"a\xFFb")),
+            ("cut code point", frame(&[0x81, 0x82], b"\xE2\x82")),
+            (
+                "length not in its shortest form",
+                frame(&[0x82, 0xFE, 0, 125], &[0; 125]),
+            ),
+            (
+                "1,001 bytes, over the limit",
+                frame(&[0x82, 0xFE, 3, 233], &[]),
+            ),
+            (
+                "top bit of the length",
+                frame(&[0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0], &[]),
+            ),
         ] {
-            let mut seen = other.clone();
-            assert_eq!(head(&mut seen, LIMITS), Head::Other, "{other:?}");
-            assert_eq!(seen, other);
+            let mut received = other.clone();
+            assert_eq!(head(&mut received, LIMITS), Head::Other, "{what}");
+            assert_eq!(received, other, "{what}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Server-to-client WebSocket frames, encoded once and shared by every receiver.
+//! WebSocket frames from a server to its clients, encoded once and shared by all receivers.
 //!
-//! Server frames are never masked ([RFC 6455 §5.1]), so one encoding of a message is valid for
+//! Frames of a server are never masked ([RFC 6455 §5.1]), so one encoding of a message is valid for
 //! every connection. This module performs no I/O.
 //!
 //! [RFC 6455 §5.1]: https://www.rfc-editor.org/rfc/rfc6455#section-5.1
@@ -23,10 +23,10 @@ pub enum Kind {
 }
 
 /// The opcodes of [RFC 6455 §5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2) that this
-/// crate encodes. Pong is missing: fastwebsockets encodes that.
+/// crate encodes. Pong is missing, because fastwebsockets encodes the Pongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opcode {
-    /// A further fragment of a message.
+    /// A fragment of a message after its first one.
     Continuation = 0x0,
     /// The first or only frame of a text message.
     Text = 0x1,
@@ -57,7 +57,7 @@ impl From<Kind> for Opcode {
 /// | 1      | 1, 3 or 9 | MASK (always 0) and payload length |
 /// | 2..10  | n         | payload                            |
 ///
-/// Cloning is a reference-count increment; the payload is never copied again.
+/// A clone only increments a reference count. The payload is never copied again.
 ///
 /// [RFC 6455 §5.2]: https://www.rfc-editor.org/rfc/rfc6455#section-5.2
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,14 +76,14 @@ impl Frame {
         Self::message(Kind::Binary, payload)
     }
 
-    /// Encodes a whole message as a single frame. Does not check text for UTF-8: that is done when
+    /// Encodes a whole message as a single frame. Text is not checked for UTF-8: that is done when
     /// it arrives.
     pub fn message(kind: Kind, payload: &[u8]) -> Self {
         Self::encode(FIN | Opcode::from(kind) as u8, payload)
     }
 
-    /// Splits the first frame off `read`, if it is whole. The frame must be encoded as by this
-    /// module: unmasked, its length in the shortest form.
+    /// Splits the first frame off `read`, or returns `None` if it is not whole yet. The frame must
+    /// be encoded as this module does it: unmasked, with its length in the shortest form.
     pub fn split_off(read: &mut BytesMut) -> Option<Self> {
         let payload_len = match *read.get(1)? {
             126 => usize::from(u16::from_be_bytes(*read.get(2..)?.first_chunk()?)),
@@ -94,7 +94,7 @@ impl Frame {
         (read.len() >= wire_len).then(|| Self(read.split_to(wire_len).freeze()))
     }
 
-    /// Returns the opcode, or `None` if it is not among [`Opcode`]'s.
+    /// Returns the opcode, or `None` if the frame has an opcode that [`Opcode`] does not have.
     #[must_use]
     pub fn opcode(&self) -> Option<Opcode> {
         use Opcode::{Binary, Close, Continuation, Ping, Text};
@@ -122,7 +122,8 @@ impl Frame {
             .contains(&self.0[0])
     }
 
-    /// Encodes one frame of a message, with this opcode and FIN bit.
+    /// Encodes one frame of a message, with this opcode. The FIN bit is set if the frame
+    /// `is_final`.
     pub fn fragment(opcode: Opcode, is_final: bool, payload: &[u8]) -> Self {
         let fin = if is_final { FIN } else { 0 };
         Self::encode(fin | opcode as u8, payload)
@@ -154,8 +155,8 @@ impl Frame {
         &self.0
     }
 
-    /// Returns the same frame with its bytes owned by the `Bytes` that `keep` returns, for example
-    /// by one that counts them against a budget. `keep` must not change the bytes.
+    /// Passes the bytes of the frame to `keep`, and returns the frame with the `Bytes` that `keep`
+    /// returns. `keep` may, for example, count them against a budget, but must not change them.
     pub fn map(self, keep: impl FnOnce(Bytes) -> Bytes) -> Self {
         Self(keep(self.0))
     }
@@ -171,7 +172,8 @@ impl Frame {
         &self.0[header..]
     }
 
-    /// Encodes the same message, compressed: `payload` is its compressed payload (RFC 7692 §6.1).
+    /// Encodes this message as a compressed one, whose compressed payload is `payload` (RFC 7692
+    /// §6.1).
     pub fn deflated(&self, payload: &[u8]) -> Self {
         Self::encode(self.0[0] | RSV1, payload)
     }
@@ -182,22 +184,22 @@ impl Frame {
     }
 
     fn encode(first: u8, payload: &[u8]) -> Self {
-        // Exactly the capacity that is needed: `Bytes` needs a second allocation for a vector with
-        // spare capacity.
+        // The vector gets exactly the capacity that it needs, because `Bytes` needs a second
+        // allocation for a vector with spare capacity.
         let mut wire = Vec::with_capacity(header_bytes(payload.len()) + payload.len());
         encode(first, payload, &mut wire);
         Self(wire.into())
     }
 }
 
-/// Appends a whole message to `wire` as a single frame. Does not check text for UTF-8: that is done
+/// Appends a whole message to `wire` as a single frame. Text is not checked for UTF-8: that is done
 /// when it arrives.
 #[inline]
 pub fn encode_message(kind: Kind, payload: &[u8], wire: &mut impl BufMut) {
     encode(FIN | Opcode::from(kind) as u8, payload, wire);
 }
 
-/// Returns the size of the header of an unmasked frame with this much payload.
+/// Returns the size of the header of an unmasked frame whose payload has `payload_len` bytes.
 fn header_bytes(payload_len: usize) -> usize {
     match payload_len {
         0..=125 => 2,
@@ -206,6 +208,7 @@ fn header_bytes(payload_len: usize) -> usize {
     }
 }
 
+/// Appends an unmasked frame with this first byte and this payload to `wire`.
 #[expect(clippy::cast_possible_truncation, reason = "each arm bounds `len`")]
 #[inline]
 fn encode(first: u8, payload: &[u8], wire: &mut impl BufMut) {
@@ -231,11 +234,12 @@ pub fn is_close(frame: &[u8]) -> bool {
         .is_some_and(|first| first & OPCODE == Opcode::Close as u8)
 }
 
-/// Size of the longest header of a server frame: opcode byte, length byte and an eight-byte
-/// extended length. Server frames have no masking key.
+/// Size of the longest header of a server's frame, in bytes: two bytes and an extended length of
+/// eight. Servers send no masking key.
 pub const MAX_HEADER_BYTES: usize = 10;
 
-/// Longest reason in a Close: a control frame holds 125 bytes (§5.5), two of which are the code.
+/// Size of the longest reason in a Close, in bytes. A control frame holds 125 bytes (§5.5), two of
+/// which are the code.
 const MAX_REASON_BYTES: usize = 123;
 
 #[cfg(test)]
@@ -306,6 +310,7 @@ mod tests {
     fn a_long_close_reason_is_cut_between_characters_to_fit_a_control_frame() {
         assert_eq!(Frame::close(1000, "").0[..], [0x88, 2, 0x03, 0xE8]);
         let long = Frame::close(1008, &"é".repeat(100));
+        // The code, and 61 of the two-byte characters: the 62nd would end after 124 bytes.
         assert_eq!(long.0[1], 2 + 122);
         assert!(str::from_utf8(&long.0[4..]).is_ok());
     }

@@ -1,13 +1,14 @@
-//! The gate: the stream that fastwebsockets reads from, between it and the socket.
+//! The gate: the stream that fastwebsockets reads from, in place of the socket.
 //!
-//! The frames that the gate shows to fastwebsockets are the peer's, unmasked. Text and compressed
-//! messages are shown as binary ones, and large frames in parts, where that is asked for.
+//! Through the gate fastwebsockets reads the peer's frames, unmasked. The gate rewrites text and
+//! compressed messages to plain binary ones. If [`Gate::in_parts`] or [`Gate::in_frames`] was
+//! called, it presents large frames to fastwebsockets as several smaller ones, the parts.
 //!
-//! It makes the checks that fastwebsockets 0.10.0 leaves out (see [`validator`](super::validator)),
-//! and does two things that only the stream below fastwebsockets can do. It still delivers the
-//! valid frames before a protocol error. And between two messages it reports that it is
-//! [idle](is_idle), before it reads any byte of the next message: the reader, with its buffer of 8
-//! KiB, can then be dropped without losing data.
+//! The gate makes the checks that fastwebsockets 0.10.0 leaves out (see
+//! [`validator`](super::validator)). It also does two things that only the stream below
+//! fastwebsockets can do. It passes the valid frames that precede a protocol error on. And after a
+//! message, before it reads any byte of the next one, it reports that it is [idle](is_idle): then
+//! fastwebsockets' reader, with its buffer of 8 KiB, can be dropped without losing data.
 
 use std::{
     cell::{Cell, RefCell},
@@ -30,29 +31,31 @@ use super::{
 /// one entry per message.
 pub type MessageInfos = Rc<RefCell<VecDeque<MessageInfo>>>;
 
-/// Flag for readers of frames: true if the frame that the gate showed last ends its message.
+/// Flag for readers of frames: true if the data frame that was read last is the last frame of the
+/// message that the peer sent.
 pub type IsFinal = Rc<Cell<bool>>;
 
 /// A reader of the peer's frames that checks and unmasks them.
 #[derive(Debug)]
 pub struct Gate<R> {
-    /// The socket, limited for each read to what the validator wants, and to [`READ_BYTES`]. A read
-    /// initializes no more of the buffer than that, so a large frame takes up memory only as it
-    /// arrives.
+    /// The socket. Each read is limited to as many bytes as the validator wants, and to
+    /// [`READ_BYTES`]. A read initializes no more of the buffer than that, so a large frame takes
+    /// up memory only as it arrives.
     inner: Take<R>,
     validator: Validator,
     infos: MessageInfos,
-    /// Bytes have passed since the gate last reported that it is idle.
+    /// True if bytes have passed since the gate last reported that it is idle.
     passed_since_idle: bool,
     /// The protocol error that was found. Every later read returns it.
     error: Option<ProtocolError>,
-    /// State for showing large frames in parts, if they are shown so.
+    /// State for splitting large frames into parts, or `None` if frames are not split.
     parts: Option<Parts>,
     is_final: IsFinal,
 }
 
 impl<R: AsyncRead> Gate<R> {
-    /// Returns a gate that reads from `inner`, which must be between two messages.
+    /// Returns a gate that reads from `inner`. The next byte of `inner` must be the first of a
+    /// frame, and no fragmented message may be unfinished.
     pub fn new(inner: R, rules: Rules, infos: MessageInfos) -> Self {
         Self {
             inner: inner.take(0),
@@ -65,8 +68,8 @@ impl<R: AsyncRead> Gate<R> {
         }
     }
 
-    /// Makes the gate show large frames in parts, so that fastwebsockets reserves memory for one
-    /// part only.
+    /// Makes the gate split large frames into parts, so that fastwebsockets reserves memory for
+    /// only one part at a time.
     #[must_use]
     pub fn in_parts(self) -> Self {
         Self {
@@ -75,8 +78,9 @@ impl<R: AsyncRead> Gate<R> {
         }
     }
 
-    /// Makes the gate show each frame as a message, in parts if it is large. `is_final` then says
-    /// whether the frame shown last ends the message that it was sent in.
+    /// Makes the gate show each frame as a whole message, split into parts if it is large. With
+    /// each data frame, `is_final` is set to true if it is the last frame of the message that the
+    /// peer sent, and to false otherwise.
     #[must_use]
     pub fn in_frames(self, is_final: IsFinal) -> Self {
         Self {
@@ -88,8 +92,9 @@ impl<R: AsyncRead> Gate<R> {
 }
 
 impl<R: AsyncRead + Unpin> Gate<R> {
-    /// Reads up to `most` bytes into `buf` and checks them. Returns how many of them precede a
-    /// protocol error; `buf` keeps only these.
+    /// Reads up to `most` bytes into `buf` and validates them. Returns how many of them are valid:
+    /// all, or those before a protocol error. `buf` keeps only these. If no valid byte precedes the
+    /// error, it is returned here, and otherwise by the next read.
     fn poll_validated(
         &mut self,
         cx: &mut Context<'_>,
@@ -113,8 +118,9 @@ impl<R: AsyncRead + Unpin> Gate<R> {
         }
     }
 
-    /// Reads the header of a frame into `parts`, to be shown later. Returns false at the end of the
-    /// stream.
+    /// Reads the header of a frame into `parts`. From there [`show_header`](Self::show_header)
+    /// copies it to fastwebsockets. Returns false at the end of the stream. This is called only if
+    /// there are `parts`. Without them the header goes straight to fastwebsockets.
     fn poll_header(
         &mut self,
         cx: &mut Context<'_>,
@@ -143,8 +149,8 @@ impl<R: AsyncRead + Unpin> Gate<R> {
         }
     }
 
-    /// Copies the header bytes that are still to be shown into `buf`. Returns false if there are
-    /// none.
+    /// Copies the header bytes in `parts` that fastwebsockets has not read yet into `buf`. Returns
+    /// false if there are no such bytes, or no `parts`.
     fn show_header(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let Some(parts) = &mut self.parts else {
             return false;
@@ -157,15 +163,16 @@ impl<R: AsyncRead + Unpin> Gate<R> {
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
-    /// Reads what the peer sent, up to the first protocol error, and no further than the end of a
-    /// message.
+    /// Reads bytes that the peer sent, up to the first protocol error. One call reads no further
+    /// than to the end of a message.
     ///
     /// # Errors
     ///
     /// - Errors of the inner reader.
     /// - `InvalidData` for a [protocol error](protocol_error).
-    /// - `WouldBlock` for [idle](is_idle), once after each message and after each control frame
-    ///   between messages.
+    /// - `WouldBlock` to report that the gate [is idle](is_idle): an error is the only way to tell
+    ///   the caller of fastwebsockets. It is returned once after each message, and once after each
+    ///   control frame between messages. The next call reads on.
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -197,14 +204,15 @@ impl<R: AsyncRead + Unpin> AsyncRead for Gate<R> {
     }
 }
 
-/// Returns true if the gate reports that it is idle: a message has passed and no other is under
-/// way, so the reader may be dropped.
+/// Returns true if this error is the gate's report that it is idle: a message has passed and no
+/// other one has begun, so the reader may be dropped.
 #[must_use]
 pub fn is_idle(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-/// Returns the protocol error in an error that fastwebsockets passed on from the gate, if any.
+/// Returns the protocol error that the gate has put into this error, and that fastwebsockets has
+/// passed on. Returns `None` for any other error.
 #[must_use]
 pub fn protocol_error(error: &io::Error) -> Option<ProtocolError> {
     error.get_ref()?.downcast_ref().copied()
@@ -214,7 +222,8 @@ fn to_io_error(error: ProtocolError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Largest read: fastwebsockets doubles its buffer when a read fills it, and never shrinks it.
+/// Largest number of bytes in one read. fastwebsockets doubles its buffer when a read fills it, and
+/// never shrinks it.
 const READ_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
@@ -251,6 +260,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_gate_is_idle_once_after_each_message_before_it_reads_of_the_next() {
+        // A text in two fragments with a Ping in between, and a binary message. Each frame has 7
+        // bytes.
         let message = |first| [first, 0x81, 0, 0, 0, 0, b'x'];
         let wire = [message(0x01), message(0x89), message(0x80), message(0x82)].concat();
         let mut left = &wire[..];
@@ -269,10 +280,13 @@ mod tests {
         rules.limits.message_bytes = 10_000;
         let (mut peer, socket) = tokio::io::duplex(20_000);
         let mut gate = Gate::new(socket, rules, MessageInfos::default()).in_parts();
+        // 0x2710 is 10,000.
         let header = [0x81, 0xFE, 0x27, 0x10, 0, 0, 0, 0];
         peer.write_all(&[&header[..], &[b'x'; 9_000]].concat())
             .await
             .unwrap();
+        // The first part, of 8,192 bytes (0x2000), and what has arrived of the second one, of 1,808
+        // bytes (0x0710). Each has a header of 8 bytes.
         let mut read = vec![0; 8 + 8_192 + 8 + 808];
         gate.read_exact(&mut read).await.unwrap();
         assert_eq!(read[..8], [0x02, 0xFE, 0x20, 0, 0, 0, 0, 0]);
@@ -281,6 +295,7 @@ mod tests {
         peer.write_all(&[0x89, 0x80, 0, 0, 0, 0]).await.unwrap();
         let mut rest = Vec::new();
         assert!(is_idle(&gate.read_to_end(&mut rest).await.unwrap_err()));
+        // The gate is idle after the message, before it reads the Ping behind it.
         assert_eq!(rest, [b'x'; 1_000]);
         rest.clear();
         assert!(is_idle(&gate.read_to_end(&mut rest).await.unwrap_err()));
@@ -289,16 +304,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_of_frames_sees_each_as_a_message_and_is_told_which_one_is_final() {
+        // A text in two fragments, with a Ping in between.
         let frame = |first| [first, 0x81, 0, 0, 0, 0, b'x'];
         let wire = [frame(0x01), frame(0x89), frame(0x80)].concat();
         let is_final = IsFinal::default();
         let mut gate =
             Gate::new(&wire[..], RULES, MessageInfos::default()).in_frames(is_final.clone());
-        let shown = [(0x82, false), (0x89, false), (0x82, true)];
-        for shown in shown {
+        // The first byte of each frame as fastwebsockets reads it, and the flag.
+        for expected in [(0x82, false), (0x89, false), (0x82, true)] {
             let mut read = [0; 7];
             gate.read_exact(&mut read).await.unwrap();
-            assert_eq!((read[0], is_final.get()), shown);
+            assert_eq!((read[0], is_final.get()), expected);
         }
         assert!(is_idle(&gate.read_u8().await.unwrap_err()));
     }
@@ -307,6 +323,7 @@ mod tests {
     async fn a_read_is_pending_while_the_socket_has_no_data() {
         let (mut peer, socket) = tokio::io::duplex(64);
         let mut gate = Gate::new(socket, RULES, MessageInfos::default());
+        // The first byte of a text, which is rewritten to that of a binary message.
         peer.write_all(&[0x81]).await.unwrap();
         assert_eq!(gate.read_u8().await.unwrap(), 0x82);
         let read = std::future::poll_fn(|cx| {

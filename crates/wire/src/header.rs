@@ -1,8 +1,9 @@
-//! Header of a frame, collected as it arrives (RFC 6455 §5.2): two to fourteen bytes.
+//! The header of a frame (RFC 6455 §5.2), collected while it arrives: two to fourteen bytes.
 
 use super::protocol_error::ProtocolError;
 
-/// Size of the longest header: two bytes, an extended length of eight, and a masking key of four.
+/// Size of the longest header, in bytes: two bytes, an extended length of eight, and a masking key
+/// of four.
 pub(super) const MAX_BYTES: usize = 14;
 
 pub(super) const FIN: u8 = 0x80;
@@ -28,14 +29,14 @@ impl Header {
         self.len == 0
     }
 
-    /// Returns the number of bytes collected. May include payload bytes behind the header.
+    /// Returns the number of collected bytes. They may include payload bytes behind the header.
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Copies the bytes from the beginning of `chunk` that may belong to the header. Payload bytes
-    /// behind a short header are copied, too.
+    /// Collects more bytes from the beginning of `chunk`, up to the size of the longest header.
+    /// Behind a shorter header these may be payload bytes.
     #[inline]
     pub(super) fn collect(&mut self, chunk: &[u8]) {
         let len = MAX_BYTES.min(self.len + chunk.len());
@@ -53,20 +54,20 @@ impl Header {
         self.bytes[0]
     }
 
-    /// Returns true if the frame is masked. Two bytes must have arrived.
+    /// Returns true if the frame is masked. The first two bytes must have arrived.
     #[inline]
     pub(super) fn is_masked(&self) -> bool {
         self.bytes[1] & MASK != 0
     }
 
-    /// Returns true for a control frame with a length of more than 125 bytes (§5.5). Two bytes must
-    /// have arrived.
+    /// Returns true if this is a control frame with a length of more than 125 bytes (§5.5). The
+    /// first two bytes must have arrived.
     pub(super) fn is_control_too_long(&self) -> bool {
         self.bytes[0] & CONTROL != 0 && self.bytes[1] & LENGTH > 125
     }
 
-    /// Returns the size of the whole header, or 2 until the second byte, which determines the size,
-    /// has arrived.
+    /// Returns the size of the whole header, in bytes. The second byte determines it. Until this
+    /// byte has arrived, 2 is returned.
     #[inline]
     pub(super) fn size(&self) -> usize {
         if self.len < 2 {
@@ -75,7 +76,7 @@ impl Header {
         self.length_end() + if self.is_masked() { 4 } else { 0 }
     }
 
-    /// Returns the offset of the byte after the length.
+    /// Returns the offset of the first byte behind the length.
     #[inline]
     fn length_end(&self) -> usize {
         match self.bytes[1] & LENGTH {
@@ -89,7 +90,8 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::LengthEncoding`] if the length has a shorter form, or its top bit is set.
+    /// [`ProtocolError::LengthEncoding`] if the length is not in its shortest form, or its top bit
+    /// is set.
     #[inline]
     pub(super) fn payload_length(&self) -> Result<u64, ProtocolError> {
         let extended = |bytes: &[u8]| {
@@ -109,8 +111,8 @@ impl Header {
         }
     }
 
-    /// Returns the masking key, or zeros, which change nothing, if there is none. The header must
-    /// be whole.
+    /// Returns the masking key, or a key of zeros, which changes nothing, if the frame is not
+    /// masked. The header must be whole.
     #[inline]
     pub(super) fn key(&self) -> [u8; 4] {
         let start = self.length_end();

@@ -1,6 +1,6 @@
 //! RFC 6455 and 7692 around fastwebsockets: encodes outgoing frames and checks incoming ones.
 //!
-//! - [`frame`] encodes outgoing frames, each once.
+//! - [`frame`] encodes outgoing frames, each only once for all receivers.
 //! - [`fast_path`] takes whole plain messages straight from the receive buffer.
 //! - [`read_side`] sets up fastwebsockets, which reads everything else through the [`gate`]. In the
 //!   gate, [`validator`], a pure state machine, enforces the RFC's MUSTs and our limits, and

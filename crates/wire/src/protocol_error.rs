@@ -1,9 +1,9 @@
-//! The errors that a peer can make against the protocol, each with its close code.
+//! The errors by which a peer can break the protocol, each with the close code that it leads to.
 //!
 //! Section numbers are those of [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455) where no other
 //! RFC is named.
 
-/// An error that the peer made against the protocol or a limit. It decides the close code.
+/// An error by which the peer broke the protocol or a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// §5.4: a fragment continues a message that was never begun.
@@ -18,7 +18,7 @@ pub enum ProtocolError {
     /// §5.4: a new message begins inside a fragmented one.
     #[error("data frame inside a fragmented message")]
     DataInsideMessage,
-    /// §5.5.1: a Close body must be empty or begin with a code that may be sent (§7.4).
+    /// §5.5.1: the body of a Close must be empty, or begin with a code that may be sent (§7.4).
     #[error("invalid close frame")]
     InvalidClose,
     /// RFC 7692 §7.2.2: the payload of a compressed message can't be decompressed.
@@ -27,10 +27,11 @@ pub enum ProtocolError {
     /// §8.1: text, or a close reason, is not UTF-8.
     #[error("invalid UTF-8")]
     InvalidUtf8,
-    /// §5.2: the shortest form of the length must be used, and its top bit is 0.
+    /// §5.2: the length of a payload must be encoded in its shortest form, and its top bit must be
+    /// 0.
     #[error("payload length not in its shortest form")]
     LengthEncoding,
-    /// The validator accepted the bytes, and fastwebsockets refused them. No such bytes are known.
+    /// fastwebsockets refused bytes that the validator had accepted. No such bytes are known.
     #[error("malformed frame")]
     Malformed,
     /// §5.1: a server must not mask its frames.

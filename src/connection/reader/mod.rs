@@ -13,8 +13,8 @@
 //! ```
 //!
 //! All publications of a turn are published together. While the hub has too much to deliver, a
-//! connection is read up to its first publication. With that it waits for a permit. When it gets
-//! the permit it publishes, and may read and publish more in a short turn.
+//! connection is read only up to its first publication, and then waits for a permit to publish it.
+//! When it gets the permit it publishes, and may read and publish more in a short turn.
 
 mod slow_path;
 
@@ -38,19 +38,21 @@ use crate::{
     protocol::{Incoming, Protocol},
 };
 
-/// Reads a connection in turns.
+/// The reader of a connection, which reads in turns.
 pub(super) struct Reader {
-    /// Reads a message, or waits. There is none between two messages.
+    /// The future that reads a message on the slow path, or waits. `None` between two messages.
     slow_path: Option<SlowPath>,
-    /// Bytes to be read first in the next turn. Boxed, because an idle connection has none.
+    /// Bytes that earlier turns have not read. The next turn reads them first. Boxed, because an
+    /// idle connection has none.
     kept: Option<Box<Kept>>,
-    /// The place of its task in the shard's queue for another turn.
+    /// The ticket of the connection's task in the shard's queue for another turn.
     ticket: Ticket,
-    /// `slow_path` waits for a permit, publishes, and then may go on with reading.
+    /// True if `slow_path` waits for a permit to publish. After that, this future may go on to read
+    /// a message.
     is_publishing: bool,
-    /// The protocol gets fragmented messages frame by frame.
+    /// True if the protocol gets fragmented messages frame by frame.
     takes_fragments: bool,
-    /// Calls of the protocol are charged by the clock.
+    /// True if calls of the protocol are charged by the clock.
     is_timed: bool,
 }
 
@@ -64,11 +66,11 @@ struct Kept {
 struct Turn<'a> {
     handle: &'a HandleRef,
     protocol: &'a mut dyn Protocol,
-    /// Published together at the end of the turn, with one permit.
+    /// The messages to be published together at the end of the turn, with one permit.
     publications: Publications,
-    /// The permit for which the connection has waited, and with which it may publish.
+    /// The permit to publish, if the connection has waited for one and got it in this turn.
     permit: Option<PublishPermit>,
-    /// The turn reads no further, because its publications must wait for a permit.
+    /// True if the turn reads no further, because its publications must wait for a permit.
     is_stopped: bool,
     is_timed: bool,
 }
@@ -95,8 +97,10 @@ impl Reader {
         reader
     }
 
-    /// Has the connection wait for a permit, publish, and then go on with the slow path's `rest`.
-    /// It has received `unread` bytes that it reads later.
+    /// Makes the connection wait for a permit and publish `publications`. After that it goes on
+    /// with `rest`, the future of the slow path that was interrupted, if there is one. `unread` is
+    /// the number of bytes that the connection has received and reads later. They stay in memory
+    /// during the wait.
     fn wait_with(
         &mut self,
         handle: &HandleRef,
@@ -121,13 +125,15 @@ impl Reader {
         }
     }
 
-    /// Keeps the bytes that a turn has not read, in place of those that the turn before had `kept`.
+    /// Keeps `rest`, the bytes that this turn has not read, for the next turn. `kept` is what the
+    /// turn before has kept for this one, with its entry in the ledger.
     fn keep_rest(&mut self, kept: Option<Box<Kept>>, rest: Bytes, shard: &Shard) {
         match kept {
             _ if rest.is_empty() => {}
             None => self.keep(rest, shard),
             Some(mut kept) => {
-                // `rest` may be a slice of the kept bytes, which stay in memory as a whole.
+                // `rest` may be a slice of the kept bytes, which then stay in memory as a whole, so
+                // the entry does not shrink.
                 kept.held.grow_to(rest.len());
                 kept.bytes = rest;
                 self.kept = Some(kept);
@@ -135,14 +141,16 @@ impl Reader {
         }
     }
 
-    /// Drops an unfinished message and all unread bytes, after the end of the connection.
+    /// Drops an unfinished message and all unread bytes, because the connection has ended.
     pub(super) fn drop_unread(&mut self) {
         self.slow_path = None;
         self.kept = None;
     }
 
-    /// Has a turn: reads messages and calls the protocol with them, until no bytes are left or the
-    /// turn is over. Ready when the peer sends nothing more.
+    /// Reads messages and calls the protocol with them, until no bytes are left or the turn is
+    /// over. Ready with the reason when the peer sends nothing more. While this is pending, no
+    /// wake-up is lost: the task waits in the shard's queue for another turn, or the event that it
+    /// waits for has its waker.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -151,6 +159,9 @@ impl Reader {
     ) -> Poll<Disconnect> {
         let shard = handle.shard();
         if shard.is_queued(self.ticket) {
+            // Something other than the shard's queue has woken the task before its turn. The
+            // shard's buffer may hold replies to another connection, which the caller would write
+            // to this one.
             shard.clear_replies();
             return Poll::Pending;
         }
@@ -166,7 +177,8 @@ impl Reader {
             is_timed: self.is_timed,
         };
         if self.is_timed {
-            // The first message is charged from here.
+            // The clock is read here, so that only the time from here on is charged to the first
+            // call.
             shard.charge_elapsed();
         }
         let read = self.poll_messages(cx, &mut turn);
@@ -177,10 +189,10 @@ impl Reader {
         read
     }
 
-    /// Publishes, after the end of the connection, the publications that wait for a permit, and
-    /// reads nothing behind them. An unfinished message is dropped, like all that come after the
-    /// end; its sender gets our Close. If the peer's Close was read already, the reader keeps that,
-    /// so that the closing handshake does not wait for another one.
+    /// Publishes the messages that wait for a permit, after the end of the connection, and reads
+    /// nothing more. An unfinished message is dropped, like all messages that come after the end.
+    /// But if the peer's Close was read already, the reader remembers that, so that the closing
+    /// handshake does not wait for another Close.
     pub(super) fn publish_after_end(&mut self, cx: &mut Context<'_>, shard: &Shard) {
         if let Some(slow_path) = self.slow_path.as_mut().filter(|_| self.is_publishing) {
             shard.begin_empty_turn();
@@ -192,12 +204,14 @@ impl Reader {
         self.is_publishing = false;
     }
 
+    /// Reads messages and calls the protocol with them. Ready with the reason when the peer sends
+    /// nothing more.
     fn poll_messages(&mut self, cx: &mut Context<'_>, turn: &mut Turn<'_>) -> Poll<Disconnect> {
         let handle = turn.handle;
         loop {
             let slow_path = match &mut self.slow_path {
                 Some(slow_path) => slow_path,
-                // While too many replies wait in the outbox, nothing is received.
+                // While too many replies wait in the outbox, nothing is read.
                 None if handle.hold_reader_if_behind() => self
                     .slow_path
                     .insert(Box::pin(slow_path::wait_while_behind(handle.clone()))),
@@ -238,10 +252,11 @@ impl Reader {
         }
     }
 
-    /// Publishes the publications of the turn, or has the connection wait for a permit. While it
-    /// waits it is not read any further; if the turn has `read` the connection's end, that comes
-    /// afterwards. The bytes that were kept from the last turn hold `pinned` bytes, however few of
-    /// them are left.
+    /// Publishes the publications of the turn, or makes the connection wait for a permit. While it
+    /// waits, nothing is read. `read` is the result of reading in this turn: if the connection has
+    /// ended, the reason is returned only after the wait. `pinned` is the size of the buffer that
+    /// was kept for this turn, in bytes: all of it stays in memory, however few of its bytes are
+    /// still unread.
     fn publish(
         &mut self,
         cx: &Context<'_>,
@@ -255,7 +270,8 @@ impl Reader {
         if !turn.must_wait() {
             turn.handle.publish_all(turn.publications);
             if turn.is_stopped {
-                // The hub no longer has too much to deliver, so the connection reads on.
+                // The turn was stopped while the hub had too much to deliver. Now it has not, so
+                // the connection reads on in another turn.
                 turn.handle.shard().request_turn();
             }
             return read;
@@ -273,19 +289,22 @@ impl Reader {
 }
 
 impl Turn<'_> {
-    /// Calls the protocol with every message that can take the fast path.
+    /// Calls the protocol with the messages at the beginning of the receive buffer that can take
+    /// the fast path, until the turn is over or must wait for a permit.
     fn take_plain(&mut self, cx: &mut Context<'_>) {
         let (handle, protocol) = (self.handle, &mut *self.protocol);
         let must_wait = self.permit.is_none() && handle.must_wait_to_publish();
         let mut context = protocol::Context::new(handle, &mut self.publications);
         let is_timed = self.is_timed;
         handle.take_plain(cx, |kind, payload| {
-            // After the end only the peer's Close matters: other messages are skipped.
+            // After the connection's end only the peer's Close matters, so messages are skipped.
             if context.is_ended() {
                 return ControlFlow::Continue(());
             }
             protocol.on_message(Incoming::new(kind, payload), &mut context);
-            if context.settle(is_timed) || must_wait && context.has_published() {
+            let is_turn_over = context.settle(is_timed);
+            // After a publication that needs a permit, no further message is read without it.
+            if is_turn_over || must_wait && context.has_published() {
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
@@ -314,5 +333,6 @@ impl Turn<'_> {
     }
 }
 
-/// The cost of a future of the slow path, in nanoseconds, besides the bytes that it reads.
+/// Nanoseconds that a turn is charged for each future of the slow path, besides the cost of the
+/// bytes that the future reads.
 const SLOW_PATH: u64 = 500;

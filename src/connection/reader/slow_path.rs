@@ -1,8 +1,8 @@
-//! The slow path: futures that read a message through the gate and fastwebsockets, wait until the
-//! connection may be read, or wait for a permit to publish.
+//! The slow path: futures that read a message through the gate and fastwebsockets, that wait while
+//! too many replies are unwritten, or that wait for a permit to publish.
 //!
-//! `read_frame` of fastwebsockets is not cancel safe, so such a future is polled until it
-//! completes, or until the connection has ended.
+//! `read_frame` of fastwebsockets is not cancel safe. So a future of the slow path is polled until
+//! it completes, or until the connection has ended.
 
 use std::{
     future::{Future, poll_fn},
@@ -39,9 +39,9 @@ pub(super) type SlowPath = Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// The outcome of a future of the slow path.
 pub(super) enum Outcome {
-    /// A frame of a fragmented message, and the future that reads the next ones.
+    /// A frame of a fragmented message, and the future that reads the next frames.
     Fragment(OwnedFragment, SlowPath),
-    /// No message: the connection is between two messages.
+    /// No message: all bytes so far are read, and the connection is between two messages.
     Idle,
     /// A permit to publish in this turn.
     Permitted(PublishPermit),
@@ -68,7 +68,7 @@ impl OwnedFragment {
 /// Publications of a connection that waits for a permit to publish them.
 pub(super) struct WaitingPublications {
     pub(super) publications: Publications,
-    /// Number of bytes that it has received behind them and reads later.
+    /// Number of bytes that the connection has received behind these messages and reads later.
     pub(super) unread: usize,
 }
 
@@ -78,8 +78,9 @@ pub(super) async fn wait_while_behind(handle: HandleRef) -> Outcome {
     Outcome::Idle
 }
 
+/// Waits until the outbox is no longer so full that reading must wait.
 async fn wait_while_reader_is_held(handle: &HandleRef) {
-    // The connection's task is woken when its outbox is empty.
+    // No waker is stored here, because the shard wakes the task anyway when the outbox is empty.
     poll_fn(|_| {
         if handle.hold_reader_if_behind() {
             Poll::Pending
@@ -90,8 +91,8 @@ async fn wait_while_reader_is_held(handle: &HandleRef) {
     .await;
 }
 
-/// Waits for a permit, publishes, and goes on with `rest`, the future that was interrupted, if
-/// there is one.
+/// Waits for a permit and publishes. After that it goes on with `rest`, the future of the slow path
+/// that was interrupted, if there is one.
 pub(super) async fn publish(
     handle: HandleRef,
     waiting: WaitingPublications,
@@ -116,8 +117,8 @@ pub(super) async fn publish(
     }
 }
 
-/// Reads a message through the gate and fastwebsockets. With `in_fragments` it completes with the
-/// first frame of a fragmented message.
+/// Reads a message through the gate and fastwebsockets. If `in_fragments`, a fragmented message is
+/// returned frame by frame: first its first frame, with the future that reads the others.
 pub(super) async fn read(handle: HandleRef, in_fragments: bool) -> Outcome {
     let infos = MessageInfos::default();
     let is_final = IsFinal::default();
@@ -131,7 +132,7 @@ pub(super) async fn read(handle: HandleRef, in_fragments: bool) -> Outcome {
     read_on(engine, handler).await
 }
 
-/// Reads until the message is complete, or up to its next frame where fragments are wanted.
+/// Reads up to the end of the message, or only the next frame if the protocol wants fragments.
 async fn read_on(
     mut engine: Engine<impl FnMut(&[u8]) + Unpin + 'static>,
     handler: FrameHandler,
@@ -175,8 +176,8 @@ enum FrameOutcome {
 }
 
 impl FrameHandler {
-    /// Handles a whole message, or a single fragment where fragments are wanted: the gate shows
-    /// those to fastwebsockets as messages.
+    /// Handles a frame that fastwebsockets has read: a whole message, or a single fragment if the
+    /// protocol wants fragments.
     ///
     /// # Errors
     ///
@@ -200,6 +201,8 @@ impl FrameHandler {
                 let message = self.inflate(info, frame.payload).await?;
                 Ok(FrameOutcome::Message(info.kind, message))
             }
+            // Does not happen: fastwebsockets returns whole messages, and the gate has an info for
+            // each.
             None if !self.in_fragments => Ok(FrameOutcome::Nothing),
             // Only the first frame of a message has its kind.
             info => Ok(FrameOutcome::Fragment(OwnedFragment {
@@ -210,8 +213,8 @@ impl FrameHandler {
         }
     }
 
-    /// Returns the message in a payload, inflated if it is compressed, which may take several
-    /// turns.
+    /// Returns the message whose payload fastwebsockets has read. If it is compressed, it is
+    /// inflated, which may take several turns.
     async fn inflate(
         &self,
         info: MessageInfo,
@@ -243,7 +246,8 @@ impl FrameHandler {
     }
 }
 
-/// Returns a payload that outlives fastwebsockets' buffers. That of a whole message is not copied.
+/// Returns the bytes of a payload without a borrow of fastwebsockets' buffers. The payload of a
+/// whole message is owned already, and is not copied.
 fn into_owned(payload: Payload<'_>) -> Bytes {
     match payload {
         Payload::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
@@ -253,16 +257,18 @@ fn into_owned(payload: Payload<'_>) -> Bytes {
     }
 }
 
-/// Bytes of memory that an inflater holds.
+/// Bytes of memory that an inflater holds by itself.
 const INFLATER_BYTES: usize = 64 * 1024;
 
-/// The cost of a step of inflating, in nanoseconds. A few steps take up to 100,000.
+/// Nanoseconds that a turn is charged for a step of inflating. A few steps take up to 100,000.
 const INFLATE: u64 = 10_000;
 
-/// fastwebsockets on a connection. `W` takes its automatic answers to Ping and Close.
+/// fastwebsockets as it reads a message of a connection. `W` is the callback for its automatic
+/// answers to Ping and Close.
 type Engine<W> = FragmentCollector<ReadSide<Inbound, W>>;
 
-/// Builds fastwebsockets on the bytes from the peer. Its auto-pong and auto-close go to the outbox.
+/// Sets fastwebsockets up to read the bytes from the peer. Its automatic Pongs and Closes go to the
+/// outbox.
 fn engine(
     handle: &HandleRef,
     in_fragments: bool,
@@ -289,14 +295,15 @@ fn engine(
     FragmentCollector::new(web_socket)
 }
 
-/// A reader of the peer's bytes, through the shard's receive buffer. It charges the message that it
-/// reads to the budget.
+/// The stream of the peer's bytes, which come through the shard's receive buffer. It enters the
+/// memory that an unfinished message holds in the shard's ledger.
 struct Inbound {
     handle: HandleRef,
-    /// The charge of the message: what fastwebsockets may hold for it.
+    /// The entry in the ledger for the memory that fastwebsockets may hold for the message.
     message: UnfinishedMessage,
+    /// Number of bytes that were received for the message so far, control frames included.
     received: usize,
-    /// Size of the largest message that is allowed, in bytes as it arrives (compressed or not).
+    /// Size of the largest allowed message, in bytes as it is received (compressed or not).
     limit: usize,
 }
 
@@ -330,5 +337,5 @@ impl AsyncRead for Inbound {
     }
 }
 
-/// Bytes of memory that fastwebsockets holds before anything is read.
+/// Bytes of memory that fastwebsockets holds before it has read anything.
 const ENGINE_BYTES: usize = 20 * 1024;

@@ -5,8 +5,8 @@ use std::{cell::Cell, io, sync::mpsc};
 use super::*;
 use crate::{message::Message, topic::list::Topics, wire::close::CloseCode};
 
-/// Polls a connection five times while its peer sends the bytes `read`. Returns the bytes that it
-/// writes.
+/// Starts a connection whose peer sends the bytes `read`, and polls its task five times, which is
+/// more than it needs. Returns the bytes that it writes to the peer.
 fn written(connection: Connection, read: &[u8]) -> Vec<u8> {
     let script = Rc::new(RefCell::new(Script {
         read: read.to_vec(),
@@ -25,13 +25,13 @@ fn cats() -> TopicName {
     TopicName::new("cats").unwrap()
 }
 
-/// Charges so much of the budget that memory is short, until the charge is dropped.
+/// Charges 13/16 of the budget, so that memory is short until the returned charge is dropped.
 fn crowd(shard: &Shard) -> impl Drop + use<> {
     let budget = shard.ledger().budget();
     budget.charge(usize::try_from(budget.limit() / 16 * 13).unwrap())
 }
 
-/// A stream that returns these bytes at one read, and fails at every write.
+/// A stream that returns these bytes at its first read. Every later read and every write fails.
 struct Reset(Option<&'static [u8]>);
 
 impl AsyncRead for Reset {
@@ -62,10 +62,12 @@ impl AsyncWrite for Reset {
     }
 }
 
-// The next connection that was opened on the same shard got them.
+// Replies to a connection that was reset once went to the next connection that was opened on the
+// same shard.
 #[test]
 fn replies_to_a_connection_that_is_reset_go_to_no_other_connection() {
     let written = on_a_shard(|shard, _| {
+        // The text "secret", masked with zeros.
         let socket = Reset(Some(b"\x81\x86\0\0\0\0secret"));
         let one = open(shard, Echo, None).start(Socket::Other(Box::new(socket)), Vec::new());
         let _ = poll(&mut Box::pin(one));
@@ -74,7 +76,7 @@ fn replies_to_a_connection_that_is_reset_go_to_no_other_connection() {
     assert_eq!(written, b"");
 }
 
-/// Closes the connection at the first message, and sends on the reason that `on_close` gets.
+/// Closes the connection at the first message, and sends the test the reason that `on_close` gets.
 struct Closes(mpsc::Sender<Disconnect>);
 
 impl Protocol for Closes {
@@ -91,6 +93,7 @@ impl Protocol for Closes {
 fn on_close_gets_the_first_of_several_reasons() {
     let (reason, written) = on_a_shard(|shard, _| {
         let (send, receive) = mpsc::channel();
+        // The text "x" and an empty Close.
         let message_and_close = b"\x81\x81\0\0\0\0x\x88\x80\0\0\0\0";
         let written = written(open(shard, Closes(send), None), message_and_close);
         (receive.try_recv(), written)
@@ -99,10 +102,11 @@ fn on_close_gets_the_first_of_several_reasons() {
         reason,
         Ok(Disconnect::Application(CloseCode::new(4321).unwrap()))
     );
+    // A Close of 3 bytes: the code 4321 and the reason.
     assert_eq!(written, b"\x88\x03\x10\xE1x");
 }
 
-/// Subscribes to a topic when it opens, and at a message to the same topic and to another one.
+/// Subscribes to `cats` when it opens. At a message it subscribes to `cats` again, and to `dogs`.
 struct SubscribesAgain;
 
 impl Protocol for SubscribesAgain {
@@ -126,11 +130,13 @@ fn while_memory_is_short_a_topic_that_is_followed_may_be_subscribed_to_and_no_ot
         let _short = crowd(shard);
         written(connection, b"\x81\x81\0\0\0\0x")
     });
-    // A Close with 1013. The end drops the reply.
+    // A Close of 27 bytes with the code 1013. The reply "still" was dropped when the connection
+    // ended.
     assert_eq!(written[..4], *b"\x88\x1B\x03\xF5");
 }
 
-/// Publishes to its two lists of topics by turns, and claims that its calls are instant.
+/// Publishes to its two lists of topics by turns, once for each message. It counts the messages,
+/// and claims that its calls are instant.
 struct Alternates([Topics; 2], Rc<Cell<u32>>);
 
 impl Protocol for Alternates {
@@ -154,6 +160,7 @@ fn publishing_is_charged_even_if_no_connection_follows_the_topics() {
         });
         let calls = Rc::new(Cell::new(0));
         let connection = open(shard, Alternates(topics, Rc::clone(&calls)), None);
+        // 1,000 empty texts.
         let messages = b"\x81\x80\0\0\0\0".repeat(1000);
         let script = Script {
             read: messages,
@@ -164,5 +171,7 @@ fn publishing_is_charged_even_if_no_connection_follows_the_topics() {
         let _ = poll(&mut Box::pin(connection.start(socket, Vec::new())));
         calls.get()
     });
+    // Each message costs two look-ups of 128 topics, 150 ns for a topic. So a turn of 500 us has
+    // time for 13 messages.
     assert!((1..=30).contains(&calls), "{calls} in a turn");
 }

@@ -1,9 +1,9 @@
 //! The time that one step may hold its shard's thread.
 //!
-//! A step is a piece of a shard's work, after which the shard's other tasks get their turns. Its
-//! work is charged as it is done, at the nanoseconds that it is expected to take. The clock is read
+//! A step is a piece of a shard's work, after which the shard's other tasks get their turns. Work
+//! is charged when it is done, with the nanoseconds that it is expected to take. The clock is read
 //! once for every [`CLOCK_INTERVAL`] of charged work: often enough to notice work that takes longer
-//! than expected, and never in a short step, as most are.
+//! than expected, and never in a short step. Most steps are short.
 //!
 //! Pure: the clock is an argument.
 
@@ -18,7 +18,7 @@ pub(crate) struct Allowance {
     /// Time that later steps will need for work that this step has caused.
     caused: Duration,
     /// Approximate start of the step; `None` until the clock is first read.
-    since: Option<Instant>,
+    begun: Option<Instant>,
     /// Time that the step had taken when the clock was last read.
     used: Duration,
     is_spent: bool,
@@ -31,7 +31,7 @@ impl Allowance {
             limit,
             charged: 0,
             caused: Duration::ZERO,
-            since: None,
+            begun: None,
             used: Duration::ZERO,
             is_spent: limit.is_zero(),
         }
@@ -40,7 +40,7 @@ impl Allowance {
     /// Begins a step that may take `limit`, for a caller that has read the clock anyway.
     pub(crate) fn since(now: Instant, limit: Duration) -> Self {
         Self {
-            since: Some(now),
+            begun: Some(now),
             ..Self::new(limit)
         }
     }
@@ -51,6 +51,7 @@ impl Allowance {
         self.spend_by(nanoseconds, Instant::now);
     }
 
+    /// Charges work as [`spend`](Self::spend) does. `now` reads the clock.
     #[inline]
     fn spend_by(&mut self, nanoseconds: u64, now: impl FnOnce() -> Instant) {
         self.charged += nanoseconds;
@@ -59,17 +60,20 @@ impl Allowance {
         }
     }
 
-    /// Reads the clock now: the work since the last reading may have taken any time.
+    /// Reads the clock now, because the work since the last reading may have taken any time.
     pub(crate) fn charge_elapsed(&mut self) {
         self.update(Instant::now());
     }
 
+    /// Sets the time used to the time that has passed on the clock since the step began. At the
+    /// first reading, the begin of the step is not known: the step is assumed to have taken as long
+    /// as the work that was charged to it.
     fn update(&mut self, now: Instant) {
         let charged = Duration::from_nanos(std::mem::take(&mut self.charged)).min(self.limit);
-        let since = *self
-            .since
+        let begun = *self
+            .begun
             .get_or_insert_with(|| now.checked_sub(charged).unwrap_or(now));
-        self.used = now.saturating_duration_since(since);
+        self.used = now.saturating_duration_since(begun);
         self.is_spent |= self.used + self.caused >= self.limit;
     }
 
@@ -101,7 +105,7 @@ pub(crate) const STEP: Duration = Duration::from_nanos(STEP_NANOSECONDS);
 
 pub(crate) const STEP_NANOSECONDS: u64 = 500_000;
 
-/// The cost of ending a connection, in nanoseconds, if it follows 128 topics.
+/// The cost of ending a connection that follows 128 topics, the most that it may, in nanoseconds.
 pub(in crate::hub) const END: u64 = 10_000;
 
 /// Nanoseconds of charged work between two readings of the clock. A reading costs 25 ns.
@@ -120,6 +124,7 @@ mod tests {
 
     #[test]
     fn a_step_ends_by_the_time_on_the_clock_and_not_by_the_charged_time() {
+        // `begin` is the time of the first reading. All time before it is that of charged work.
         let begin = Instant::now();
         let mut allowance = Allowance::new(STEP);
         allowance.spend_by(100 * CLOCK_INTERVAL, || begin);
@@ -138,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_a_step_causes_for_later_counts_at_once() {
+    fn work_that_a_step_causes_for_later_counts_immediately() {
         let mut allowance = Allowance::new(STEP);
         allowance.charge_later(400_000);
         assert!(!allowance.is_spent());

@@ -7,11 +7,11 @@
 //! up to 16 KiB.
 //!
 //! The server does less and less as memory gets short. Memory that stays until its client leaves
-//! (for a connection, a registration or a topic) is refused first. So it never takes the place of
-//! memory that the server can take back by itself (of an outbox):
+//! (for a connection, a registration or a topic) is refused first, because the server can't free it
+//! by itself. The rest of the budget is left for memory that the server can free (of outboxes):
 //!
 //! ```text
-//!  bytes held, as part    from here on
+//!  bytes held, as part    measures from here on
 //!  of the budget
 //!  3/4    (crowded)       connections that are furthest behind are ended; new connections,
 //!                         registrations and topics are refused
@@ -51,13 +51,14 @@ struct Shortage {
     /// The levels that are reached: a bit each for [`CROWDED`], [`FULL`], [`HOLDS_PUBLISHERS`] and
     /// [`EXHAUSTED`].
     levels: AtomicU8,
-    /// Bytes that waiting publishers hold.
+    /// Bytes that publishers have charged who wait for a permit to publish.
     waiting: AtomicI64,
     /// Wakes the tasks that wait until they may publish or receive.
     relief: Notify,
 }
 
-/// Counters of what was ended or refused for lack of memory. [`MemoryMetrics`] describes each.
+/// Counters of everything that was ended or refused for lack of memory. [`MemoryMetrics`] describes
+/// each counter.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) evicted: SharedCounter,
@@ -113,8 +114,8 @@ impl Budget {
         }
     }
 
-    /// Returns `bytes` with a charge for them and for `besides` bytes more. The charge lasts until
-    /// their last clone is dropped.
+    /// Charges `bytes`, and `besides` more bytes, until the last clone of the returned bytes is
+    /// dropped. The returned bytes are `bytes`.
     pub(crate) fn own(self: &Arc<Self>, bytes: Bytes, besides: usize) -> Bytes {
         let charge = self.charge(bytes.len() + besides);
         Bytes::from_owner(Owned {
@@ -129,30 +130,33 @@ impl Budget {
         self.update_levels(held);
     }
 
-    /// Computes the levels of shortage again. If two threads change the held bytes at the same
-    /// time, the older sum may be the last one that levels were computed from.
+    /// Computes the levels of shortage again, because they may be out of date: if two threads
+    /// change the held bytes at the same time, the thread with the older sum may be the last one
+    /// that computes the levels.
     pub(in crate::hub) fn refresh_levels(&self) {
         self.update_levels(self.held.load(Relaxed));
     }
 
+    /// Computes the levels for `held` bytes. Wakes the tasks that need not wait any more.
     fn update_levels(&self, held: i64) {
         let before = self.shortage.levels.load(Relaxed);
         let held = u64::try_from(held).unwrap_or(0);
         if before == 0 && held < self.sixteenths(CROWDED_SIXTEENTHS) {
-            return;
+            return; // Memory is not short, and was not short before: the common case.
         }
         let waiting = u64::try_from(self.shortage.waiting.load(Relaxed)).unwrap_or(0);
         let not_waiting = held.saturating_sub(waiting);
-        let level = |held, sixteenths, level| {
+        let bit_if_reached = |held, sixteenths, bit| {
             let is_reached = held >= self.sixteenths(sixteenths);
-            if is_reached { level } else { 0 }
+            if is_reached { bit } else { 0 }
         };
-        let levels = level(held, CROWDED_SIXTEENTHS, CROWDED)
-            | level(held, FULL_SIXTEENTHS, FULL)
-            | level(not_waiting, PUBLISHERS_SIXTEENTHS, HOLDS_PUBLISHERS)
-            | level(held, EXHAUSTED_SIXTEENTHS, EXHAUSTED);
+        let levels = bit_if_reached(held, CROWDED_SIXTEENTHS, CROWDED)
+            | bit_if_reached(held, FULL_SIXTEENTHS, FULL)
+            | bit_if_reached(not_waiting, PUBLISHERS_SIXTEENTHS, HOLDS_PUBLISHERS)
+            | bit_if_reached(held, EXHAUSTED_SIXTEENTHS, EXHAUSTED);
         if levels != before {
-            // A swap: of two threads that clear a level, one sees it set and wakes the tasks.
+            // A swap, not a store: if two threads clear a level at the same time, exactly one of
+            // them gets the level as set, and wakes the tasks.
             let before = self.shortage.levels.swap(levels, Relaxed);
             if before & !levels & (HOLDS_PUBLISHERS | EXHAUSTED) != 0 {
                 self.shortage.relief.notify_waiters();
@@ -160,6 +164,7 @@ impl Budget {
         }
     }
 
+    /// Returns this many sixteenths of the budget, in bytes.
     fn sixteenths(&self, count: u64) -> u64 {
         self.limit / 16 * count
     }
@@ -194,8 +199,8 @@ impl Budget {
         self.has_reached(EXHAUSTED)
     }
 
-    /// Counts `bytes` as those of a waiting publisher, which has charged them, until the returned
-    /// token is dropped.
+    /// Counts `bytes`, which a publisher has charged and which are in the bytes held, as those of a
+    /// waiting publisher, until the returned token is dropped.
     pub(in crate::hub) fn wait_with(&self, bytes: usize) -> WaitingPublisher<'_> {
         self.change_waiting(signed(bytes));
         WaitingPublisher {
@@ -227,7 +232,8 @@ impl Budget {
         wait_while(&self.shortage.relief, || self.is_exhausted()).await;
     }
 
-    /// Refuses a new connection, registration or topic while memory is short. A refusal is counted:
+    /// Refuses a new connection, registration or topic while memory is short, and increments the
+    /// `counter` of these refusals:
     /// `budget.admit(|counts| &counts.refused_registrations)`.
     ///
     /// # Errors
@@ -280,7 +286,7 @@ impl Drop for Charge {
     }
 }
 
-/// The charge of a waiting publisher, which counts as waiting until this is dropped.
+/// A token that counts the bytes of a publisher as those of a waiting one, until it is dropped.
 pub(in crate::hub) struct WaitingPublisher<'a> {
     budget: &'a Budget,
     bytes: usize,
@@ -324,6 +330,7 @@ mod tests {
 
     use super::*;
 
+    /// Returns one bool for each level, from the lowest to the highest: true if it is reached.
     fn levels(budget: &Budget) -> [bool; 4] {
         [
             budget.is_crowded(),
@@ -335,6 +342,7 @@ mod tests {
 
     #[test]
     fn each_level_of_shortage_is_reached_at_its_part_of_the_budget() {
+        // A sixteenth is 100 bytes.
         let budget = Budget::new(1600);
         let mut charge = budget.charge(1199);
         assert_eq!(levels(&budget), [false; 4]);
@@ -352,7 +360,7 @@ mod tests {
 
     #[tokio::test]
     async fn publishers_do_not_wait_for_memory_that_waiting_publishers_hold() {
-        let budget = Budget::new(1600);
+        let budget = Budget::new(1600); // Publishers wait from 1,400 bytes on.
         let _outboxes = budget.charge(1300);
         let message = budget.charge(200);
         let mut waiting = Box::pin(budget.wait_for_room());
@@ -368,7 +376,7 @@ mod tests {
 
     #[tokio::test]
     async fn receiving_waits_until_memory_is_no_longer_exhausted() {
-        let budget = Budget::new(1600);
+        let budget = Budget::new(1600); // Memory is exhausted from 1,500 bytes on.
         let mut charge = budget.charge(1500);
         let mut waiting = Box::pin(budget.wait_to_receive());
         assert_eq!((&mut waiting).now_or_never(), None);
@@ -382,7 +390,7 @@ mod tests {
         let budget = Budget::new(1600);
         let bytes = budget.own(Bytes::from_static(b"hello"), 10);
         let clone = bytes.clone();
-        assert_eq!((&clone[..], budget.held()), (&b"hello"[..], 15));
+        assert_eq!((&clone[..], budget.held()), (&b"hello"[..], 5 + 10));
         drop(bytes);
         assert_eq!(budget.held(), 15);
         drop(clone);

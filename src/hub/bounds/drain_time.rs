@@ -18,8 +18,9 @@ impl DrainTime {
         self.0 / 4
     }
 
-    /// Returns the time that a closing handshake may take while its hub is drained. Stopping the
-    /// shards takes a quarter of the drain at most, which leaves a little more than this.
+    /// Returns the time that a closing handshake may take while the hub is drained: two thirds of
+    /// the time of the drain. At most a quarter has passed before, until the shards have stopped
+    /// reading.
     pub(crate) fn for_closing(self) -> Duration {
         self.0 / 3 * 2
     }

@@ -1,6 +1,6 @@
 //! The ledger of one shard: the bytes that the shard holds for its clients, and a coarse clock.
 //!
-//! It belongs to the shard's thread, so that an entry costs no atomic operation. Changes are
+//! Only the shard's thread uses the ledger, so that an entry costs no atomic operation. Changes are
 //! reported to the [`Budget`](crate::hub::bounds::budget) when they add up to 16 KiB.
 
 use std::{
@@ -13,7 +13,8 @@ use std::{
 
 use crate::hub::bounds::budget::{Budget, signed};
 
-/// The ledger of a shard, with the clock that tells how long messages have waited.
+/// The ledger of a shard, and the coarse clock by which the shard measures how long messages have
+/// waited.
 pub(crate) struct Ledger {
     budget: Arc<Budget>,
     /// Change in bytes that is not reported to the budget yet.
@@ -159,7 +160,8 @@ impl Drop for Held {
     }
 }
 
-/// Bytes that a ledger may leave unreported. Up to this, most changes of a busy shard cancel out.
+/// Sum of changes, in bytes, at which a ledger reports to the budget. On a busy shard most changes
+/// cancel each other out before they add up to this.
 const REPORTED_TOGETHER: u64 = 16 * 1024;
 
 #[cfg(test)]
@@ -186,7 +188,8 @@ mod tests {
 
     #[test]
     fn the_time_between_two_moments_is_right_when_the_clock_wraps_around() {
-        let moment = |ms| Moment(ms);
+        // In milliseconds. `u32::MAX - 499` is 500 ms before the clock begins at 0 again.
+        let moment = |milliseconds| Moment(milliseconds);
         assert_eq!(moment(1500).since(moment(500)).as_secs(), 1);
         assert_eq!(moment(500).since(moment(u32::MAX - 499)).as_secs(), 1);
         assert_eq!(moment(500).since(moment(501)), Duration::ZERO);

@@ -21,17 +21,18 @@ impl Default for PublisherQueue {
 }
 
 impl PublisherQueue {
-    /// Returns true if no permit is left. A publisher that comes now must queue, or it would
-    /// overtake those that wait.
+    /// Returns true if no permit is left. A publisher that wants to publish now must queue, or it
+    /// would overtake those that wait.
     pub(in crate::hub) fn has_waiting(&self) -> bool {
         self.0.available_permits() == 0
     }
 
-    /// Waits for a permit. Callers get theirs in the order in which this was first polled.
+    /// Waits for a permit. Callers get their permits in the order in which they have first polled
+    /// the future.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe. The place in the queue is lost.
+    /// Cancel safe. The caller's place in the queue is lost.
     pub(in crate::hub) async fn acquire(&self) -> PublishPermit {
         // The semaphore is never closed. If it were, all publishers would be let through.
         let permit = Arc::clone(&self.0).acquire_owned().await;
@@ -41,7 +42,8 @@ impl PublisherQueue {
     }
 }
 
-/// Waits while `must_wait` returns true. Code that changes its result must notify `change`.
+/// Waits while `must_wait` returns true. Code that makes `must_wait` return false must notify
+/// `change`.
 ///
 /// # Cancel safety
 ///
@@ -49,15 +51,16 @@ impl PublisherQueue {
 pub(in crate::hub) async fn wait_while(change: &Notify, must_wait: impl Fn() -> bool) {
     while must_wait() {
         let changed = change.notified();
-        // Checked again after asking for the wake-up, so that no change in between is missed.
+        // Checked again, because `changed` notices only changes after it was made.
         if must_wait() {
             changed.await;
         }
     }
 }
 
-/// Number of publishers that may publish at a time, each for a short turn: while some of them are
-/// being woken, others publish. With fewer permits, waiting publishers would wait for each other.
+/// Number of publishers that may publish at a time, each for a short turn. There are so many
+/// because a publisher holds its permit already while its task is being woken: meanwhile others
+/// publish. With few permits, publishers would wait for each other's wake-ups.
 const PERMITS: usize = 64;
 
 #[cfg(test)]
@@ -78,6 +81,7 @@ mod tests {
         assert!((&mut first).now_or_never().is_none());
         assert!((&mut second).now_or_never().is_none());
         drop(permits.pop());
+        // The permit is for `first`, although `second` is polled before it.
         assert!((&mut second).now_or_never().is_none());
         assert!((&mut first).now_or_never().is_some());
     }

@@ -6,16 +6,16 @@ mod table;
 
 pub(super) use self::table::Table;
 
-/// Returns the capacity to which a collection of `len` elements should shrink, or `None` if it need
-/// not: its capacity is small, or more than a quarter of it is in use.
+/// Returns the capacity to which a collection of `len` elements should shrink, or `None` if it
+/// should not: its capacity is small, or more than a quarter of it is in use.
 ///
-/// A caller may ask after each removal: shrinking moves at most one element per removal on average,
-/// because half of the elements must be removed before the next shrink.
+/// This may be called after each removal. Shrinking moves at most one element per removal on
+/// average, because half of the elements must be removed before the next shrink.
 pub(super) fn excess(len: usize, capacity: usize) -> Option<usize> {
     (capacity > KEPT && capacity / 4 >= len).then_some(2 * len)
 }
 
-/// Capacity that is never given back: a handful of elements come and go all the time.
+/// Capacity, in elements, that is never given back: a few elements come and go all the time.
 const KEPT: usize = 16;
 
 #[cfg(test)]
@@ -33,6 +33,7 @@ mod tests {
 
     #[test]
     fn shrinking_moves_no_more_elements_than_are_removed() {
+        // A full collection, from which all elements are removed one by one.
         let (mut capacity, mut moved) = (1 << 20, 0);
         for len in (0..=capacity).rev() {
             if let Some(kept) = excess(len, capacity) {

@@ -4,9 +4,9 @@
 //! slot of an existing chunk, and a chunk without entries is freed. So the memory that a burst of
 //! connections has taken is freed when they leave.
 //!
-//! A [`SlotMap`] must keep each slot for ever, because the slot stores the version by which old
-//! keys are told from new ones. Here each entry has a number of its own, which is part of its key,
-//! and so nothing has to be kept of a removed entry.
+//! A [`SlotMap`] must keep each slot for ever, because the slot stores the version that
+//! distinguishes new keys from old ones. Here each entry has a number of its own, which is part of
+//! its key, and so nothing has to be kept of a removed entry.
 //!
 //! [`SlotMap`]: slotmap::SlotMap
 
@@ -16,8 +16,8 @@ use slotmap::{Key, KeyData};
 
 /// A map that chooses the keys itself. No later entry gets the key of a removed one.
 ///
-/// Invariant: `with_free_slots` has the chunks that are neither full nor empty, and `freed` has the
-/// empty ones, which are `None`. The last chunk is not empty.
+/// Invariant: `with_free_slots` has the indexes of the chunks that are neither full nor empty, and
+/// `freed` those of the empty chunks, which are `None`. The last chunk is not empty.
 #[derive(Debug)]
 pub(in crate::hub) struct Table<K, V> {
     chunks: Vec<Option<Box<Chunk<K, V>>>>,
@@ -60,6 +60,8 @@ impl<K: Key, V> Table<K, V> {
         key
     }
 
+    /// Returns the index for a new chunk: that of a freed chunk, or else the one behind the last
+    /// chunk. The chunk is made when its first entry is inserted.
     fn add_chunk(&mut self) -> u32 {
         let index = self.freed.pop_first().unwrap_or_else(|| {
             self.chunks.push(None);
@@ -112,9 +114,9 @@ impl<K: Key, V> Table<K, V> {
         self.len
     }
 
-    /// Returns the entries of chunk `index`, or `None` behind the last chunk. A caller that goes
-    /// through all chunks in order visits every entry that is there throughout, even if others are
-    /// inserted and removed in between.
+    /// Returns the entries of chunk `index`, or `None` if `index` is behind the last chunk. A
+    /// caller may go through all chunks in order, and insert and remove entries between two calls:
+    /// it still visits every entry that is in the table the whole time.
     pub(in crate::hub) fn chunk(&self, index: usize) -> Option<impl Iterator<Item = (K, &V)>> {
         let chunk = self.chunks.get(index)?;
         let entries = chunk.iter().flat_map(|chunk| chunk.slots.iter().flatten());
@@ -156,11 +158,12 @@ impl<K, V> Default for Chunk<K, V> {
     }
 }
 
+/// Makes the key of the entry with this number, in slot `index` of the whole table.
 fn key<K: Key>(number: u32, index: u32) -> K {
     KeyData::from_ffi(u64::from(number) << u32::BITS | u64::from(index)).into()
 }
 
-/// Returns the index of the chunk of a key, and that of its slot in the chunk.
+/// Returns the index of the chunk that a key belongs to, and the index of the slot in that chunk.
 fn chunk_and_slot<K: Key>(key: K) -> (u32, u32) {
     let index = key.data().as_ffi() & u64::from(u32::MAX);
     let index = u32::try_from(index).expect("the upper half is masked");
@@ -193,6 +196,7 @@ mod tests {
         let mut capacities = Vec::new();
         for _ in 0..3 {
             let crowd: Vec<_> = (0..10_000).map(|value| table.insert(value)).collect();
+            // 10,010 entries in chunks of 32.
             assert!(table.capacity() < 10_100);
             assert!(crowd.into_iter().all(|key| table.remove(key).is_some()));
             capacities.push((
@@ -201,6 +205,7 @@ mod tests {
                 table.with_free_slots.len(),
             ));
         }
+        // The ten early entries fill a part of one chunk.
         assert_eq!(capacities, [(32, 1, 1); 3]);
         assert!(early.into_iter().all(|key| table.remove(key).is_some()));
         assert_eq!((table.capacity(), table.chunks.len()), (0, 0));
@@ -210,6 +215,7 @@ mod tests {
     fn an_entry_that_stays_keeps_one_chunk_whose_free_slots_later_entries_take() {
         let mut table = Entries::default();
         let mut crowd: Vec<_> = (0..3200).map(|value| table.insert(value)).collect();
+        // One entry in every tenth chunk.
         let staying: Vec<_> = crowd.drain(..).step_by(320).collect();
         let keys: Vec<_> = table.keys().collect();
         for key in keys.into_iter().filter(|key| !staying.contains(key)) {
@@ -238,6 +244,7 @@ mod tests {
 
     #[test]
     fn an_entry_costs_as_much_as_in_a_slot_map() {
+        // 8 bytes of a chunk are `used` and its padding, and 8 bytes of a slot are the key.
         let slots = size_of::<Chunk<DefaultKey, [u64; 20]>>() - 8;
         assert_eq!(slots / SLOTS as usize, size_of::<[u64; 20]>() + 8);
     }
@@ -249,6 +256,8 @@ mod tests {
             let mut model = HashMap::new();
             let mut keys = Vec::new();
             for (value, (step, pick)) in steps.into_iter().enumerate() {
+                // Three steps of five insert an entry. The others remove one, or try to remove one
+                // that was removed before.
                 if step < 3 || keys.is_empty() {
                     let key = table.insert(value);
                     prop_assert!(model.insert(key, value).is_none());

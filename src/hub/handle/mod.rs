@@ -42,7 +42,8 @@ use crate::{
 /// The handle that owns a connection's entry in its shard. Dropping it removes the entry: the
 /// connection leaves its topics, its socket is closed and nothing more is delivered to it.
 ///
-/// Not `Clone`: a connection ends once. It dereferences to a [`HandleRef`], which can be cloned.
+/// Not `Clone`, because a connection ends once. A `Handle` dereferences to a [`HandleRef`], which
+/// can be cloned.
 #[derive(Debug)]
 pub(crate) struct Handle(HandleRef);
 
@@ -77,7 +78,8 @@ impl Deref for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // After a panic the state may be inconsistent, and each peer is still to be sent a Close.
+        // After a panic the state may be inconsistent, so it is not changed any more. It must also
+        // keep every peer, because each peer is still sent a Close.
         if self.shard.has_panicked() || thread::panicking() {
             return;
         }
@@ -160,8 +162,8 @@ impl HandleRef {
         self.end(Disconnect::Overloaded);
     }
 
-    /// Adds a reply, which is written behind all earlier ones when the turn [is
-    /// flushed](Self::flush).
+    /// Adds a reply behind the earlier replies of this turn. All of them are written at the next
+    /// [`flush`](Self::flush).
     pub(crate) fn reply(&self, frame: Frame) {
         self.spend(self.cost_of_reply(frame.payload().len()));
         let replies = &mut self.shard.replies.borrow_mut();
@@ -171,7 +173,8 @@ impl HandleRef {
             .reply(self.key, frame, replies);
     }
 
-    /// Returns the cost of a reply of `bytes`, in nanoseconds.
+    /// Returns the cost of a reply of `bytes`, in nanoseconds: that of compressing it, or 1 ns for
+    /// each byte.
     fn cost_of_reply(&self, bytes: usize) -> u64 {
         let is_large_enough = bytes >= self.shard.config().deflate.min_bytes;
         let cost = self.with(|peer| peer.compression.cost_of_reply(bytes));
@@ -187,12 +190,14 @@ impl HandleRef {
         }
     }
 
-    /// Writes the gathered replies, because this one does not fit behind them, and then replies.
+    /// Writes the gathered replies first, because this reply does not fit behind them, and then
+    /// adds this reply.
     #[cold]
     fn flush_and_reply(&self, kind: Kind, payload: &[u8]) {
         self.flush();
-        let is_taken = self.shard.replies.borrow_mut().push_message(kind, payload);
-        if !is_taken {
+        let fits = self.shard.replies.borrow_mut().push_message(kind, payload);
+        if !fits {
+            // The reply alone is too large to be gathered, and is queued to the outbox.
             self.reply(Frame::message(kind, payload));
         }
     }
@@ -205,14 +210,15 @@ impl HandleRef {
         self.with(|peer| peer.outbox.push_control(frame));
     }
 
-    /// Moves the gathered replies to the outbox, because there is no socket to write them to, or
-    /// because another frame is to be queued behind them.
+    /// Moves the gathered replies to the outbox. The caller has no socket yet to write them to, or
+    /// queues another frame behind them next.
     pub(crate) fn queue_replies(&self) {
         let replies = &mut self.shard.replies.borrow_mut();
-        self.with(|peer| peer.queue_replies(replies, 0, self.shard.ledger()));
+        let taken_by_socket = 0;
+        self.with(|peer| peer.queue_replies(replies, taken_by_socket, self.shard.ledger()));
     }
 
-    /// Queues the Close that answers the peer's, as the last frame of the connection.
+    /// Queues the Close that answers the peer's Close, as the last frame of the connection.
     pub(crate) fn answer_close(&self, close: Bytes) {
         self.queue_replies();
         let ledger = self.shard.ledger();
@@ -233,7 +239,10 @@ impl HandleRef {
         self.shard.write(self.key, replies);
     }
 
-    /// Writes the outbox. Ready when all of it is written, or the socket has failed.
+    /// Writes the outbox of a connection that has ended. Ready when the whole outbox is written, or
+    /// the socket has failed. While this is pending, the waker that the task has
+    /// [registered](Self::register_waker) is woken when the socket takes bytes again, or when the
+    /// shard's tick has written the rest of the outbox.
     pub(crate) fn poll_flushed(&self) -> Poll<()> {
         self.write_queued();
         match self.with(|peer| peer.outbox.is_empty()) {
@@ -248,8 +257,8 @@ impl HandleRef {
             .unwrap_or(false)
     }
 
-    /// Holds the reader up if too many bytes of replies wait for the peer. The connection's task is
-    /// woken when they are written. Returns true if the reader is held up.
+    /// Holds the reader up if too many bytes of replies wait in the outbox. The connection's task
+    /// is woken when the outbox is written. Returns true if the reader is held up.
     pub(crate) fn hold_reader_if_behind(&self) -> bool {
         self.with(Peer::hold_reader_if_behind).unwrap_or(false)
     }

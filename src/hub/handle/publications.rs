@@ -39,10 +39,11 @@ impl Publications {
         message: Message,
     ) {
         let message = handle.encode(message);
-        let last = self
+        // If the message does not belong to the last group, that group is complete.
+        let complete = self
             .last
             .take_if(|last| last.audience != audience || last.topics != *topics);
-        self.before.extend(last);
+        self.before.extend(complete);
         handle.spend(GATHER);
         let group = self.last.get_or_insert_with(|| {
             // Each topic is looked up twice: now to count the connections, and later to publish.
@@ -77,7 +78,8 @@ const GATHER: u64 = 100;
 const LOOK_UP: u64 = 150;
 
 impl HandleRef {
-    /// Publishes the gathered messages in order, after all that this connection published before.
+    /// Publishes the gathered messages in order, behind all messages that this connection published
+    /// before.
     /// The caller must have a permit if [it needs one](Self::must_wait_to_publish).
     pub(crate) fn publish_all(&self, publications: Publications) {
         let Publications { before, last } = publications;
@@ -110,11 +112,15 @@ mod tests {
         let (cats, dogs) = (topics("cats"), topics("dogs"));
         let mut publications = Publications::default();
         for (topics, audience) in [
+            // One group: a list of topics, its clone, and an equal list.
             (&cats, Audience::Everyone),
             (&cats.clone(), Audience::Everyone),
             (&topics("cats"), Audience::Everyone),
+            // Another topic.
             (&dogs, Audience::Everyone),
+            // Another audience.
             (&dogs, Audience::AllBut(handle.id())),
+            // Another topic and another audience, twice.
             (&cats, Audience::User(1_u64.into())),
             (&cats, Audience::User(1_u64.into())),
         ] {
@@ -139,6 +145,7 @@ mod tests {
         for handle in &handles {
             handle.set_topics(std::slice::from_ref(&cats));
         }
+        // The publisher follows no topics, so the router counts the subscribers of all shards.
         let publisher = Handle::new(&shards[0], None, None);
         assert_eq!(publisher.reach(std::slice::from_ref(&cats)), 3);
     }

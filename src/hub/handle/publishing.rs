@@ -22,15 +22,16 @@ impl HandleRef {
         self.shard.shared.encode(message)
     }
 
-    /// Publishes to every one of `topics`, after all that this connection published before. The
-    /// caller must have a permit if [it needs one](Self::must_wait_to_publish).
+    /// Publishes to every one of `topics`, behind all messages that this connection published
+    /// before. The caller must have a permit if [it needs one](Self::must_wait_to_publish).
     pub(in crate::hub) fn publish(&self, topics: &[TopicName], publication: Publication) {
         self.shard.links.publish(topics, publication);
     }
 
-    /// Returns the approximate number of subscribers of `topics`. If this connection follows these
-    /// topics, this shard's subscribers are counted, and each other shard is assumed to have as
-    /// many. Otherwise the router is asked.
+    /// Returns the approximate number of subscribers of `topics`. If these are the topics that this
+    /// connection follows, in the same order, only the subscribers on its shard are counted, and
+    /// every other shard is assumed to have as many, which takes no lock of the router. Otherwise
+    /// the router counts the subscribers on all shards.
     pub(crate) fn reach(&self, topics: &[TopicName]) -> usize {
         let state = self.shard.state.borrow();
         let mut followed = state.topics_of(self.key);
@@ -59,15 +60,15 @@ impl HandleRef {
         self.shard.links.must_wait()
     }
 
-    /// Waits for a permit to publish. The connection holds `bytes`, which are charged, while it
-    /// waits. Meanwhile it is not read, and so its peer is not expected to answer a Ping. Returns
-    /// `None` as soon as the connection has ended: its publications need no permit then, and its
-    /// closing handshake must not be delayed.
+    /// Waits for a permit to publish messages for which `bytes` are charged. While it waits, the
+    /// connection is not read, and so its peer is not expected to answer a Ping. Returns `None` as
+    /// soon as the connection has ended: its messages need no permit then, because its closing
+    /// handshake must not be delayed.
     ///
     /// # Cancel safety
     ///
-    /// Not cancel safe: the connection would still count as waiting. Drop it only with the
-    /// connection.
+    /// Not cancel safe: the connection would still count as waiting. Drop the future only together
+    /// with the connection.
     pub(crate) async fn acquire_permit(&self, bytes: usize) -> Option<PublishPermit> {
         self.with(|peer| peer.wait_for_hub(true));
         let mut permit = pin!(self.shard.links.acquire_permit(bytes));
@@ -82,7 +83,8 @@ impl HandleRef {
         permit
     }
 
-    /// Waits for a permit to publish for a connection that has ended.
+    /// Waits for a permit to publish the messages of a connection that has ended. `bytes` are
+    /// charged for the messages.
     ///
     /// # Cancel safety
     ///

@@ -21,10 +21,10 @@ use crate::{
 };
 
 impl HandleRef {
-    /// Receives from the socket, unless the shard's receive buffer holds bytes from the peer
-    /// already. Ready with true if it holds some, and with false at the end of the stream. Pending
-    /// until the socket can be read, or if the turn is over or memory is exhausted: then the
-    /// connection gets another turn later.
+    /// Receives from the socket, unless the shard's receive buffer has bytes from the peer already.
+    /// Ready with true if the buffer has bytes then, and with false at the end of the stream.
+    /// Pending if the socket has no bytes, and then the socket wakes the task. Also pending if the
+    /// turn is over or memory is exhausted, and then the connection gets another turn later.
     pub(crate) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut receive = self.shard.receive.borrow_mut();
         if self.shard.is_turn_over() {
@@ -43,8 +43,8 @@ impl HandleRef {
     }
 
     /// Passes every whole plain message (of one frame, and not compressed) that was received to
-    /// `take`, until `take` breaks off or the turn is over. Bytes that are left then are for the
-    /// slow path, or for a later turn.
+    /// `take`, until `take` breaks off or the turn is over. The slow path or a later turn reads the
+    /// bytes that are left.
     pub(crate) fn take_plain(
         &self,
         cx: &mut Context<'_>,
@@ -64,6 +64,7 @@ impl HandleRef {
             flow
         };
         let mut receive = self.shard.receive.borrow_mut();
+        // While only a part of a frame is left in the buffer, more of it may have arrived by now.
         while let Taken::AllBut { wire_len } = receive.take_plain(limits, &mut take) {
             if !self.try_receive_rest(cx, &mut receive, wire_len) {
                 break;
@@ -72,8 +73,8 @@ impl HandleRef {
         self.spend(uncharged);
     }
 
-    /// Receives more of a frame of `wire_len` bytes, of which the buffer holds a part, if more has
-    /// arrived already. Returns false if nothing was received.
+    /// Receives more of a frame of `wire_len` bytes, of which the buffer holds a part, if more of
+    /// it has arrived already. Returns false if nothing was received.
     fn try_receive_rest(
         &self,
         cx: &mut Context<'_>,
@@ -99,8 +100,10 @@ impl HandleRef {
         }
     }
 
-    /// Asks for another turn. If memory is exhausted, the turn comes when it no longer is.
+    /// Asks for another turn, in which the connection may receive. If memory is exhausted, the turn
+    /// comes when memory is no longer exhausted.
     fn receive_later(&self, receive: &Receive) {
+        // A turn that was begun while memory was exhausted has no share of bytes to receive.
         if receive.has_no_share() {
             self.shard.wait_to_receive(self.key);
         } else {
@@ -108,9 +111,9 @@ impl HandleRef {
         }
     }
 
-    /// Notes that the peer has begun a message, for which `bytes` are held, until the returned
-    /// token is dropped. While memory is short, the peers that began their messages first are ended
-    /// first.
+    /// Marks the peer as one that has begun a message, for which `bytes` are held, until the
+    /// returned token is dropped. While memory is short, the peers that began their messages first
+    /// are ended first.
     pub(crate) fn begin_message(&self, bytes: usize) -> UnfinishedMessage {
         let ledger = self.shard.ledger();
         ledger.read_clock();
@@ -129,9 +132,10 @@ impl HandleRef {
 
     /// Waits until the connection's next turn.
     pub(crate) async fn next_turn(&self) {
-        let mut is_next = false;
+        // The first poll is in this turn. The task is polled again in its next turn only.
+        let mut is_next_turn = false;
         poll_fn(|_| {
-            if std::mem::replace(&mut is_next, true) {
+            if std::mem::replace(&mut is_next_turn, true) {
                 return Poll::Ready(());
             }
             self.shard.request_turn();
@@ -140,7 +144,7 @@ impl HandleRef {
         .await;
     }
 
-    /// Returns how many bytes are received and not yet read.
+    /// Returns how many bytes the connection has received and not yet read.
     pub(crate) fn unread_bytes(&self) -> usize {
         self.shard.receive.borrow().left()
     }
@@ -170,7 +174,8 @@ impl HandleRef {
         self.shard.receive.borrow_mut().clear();
     }
 
-    /// Receives from the socket into `space`. Ready with the number of bytes received.
+    /// Receives from the socket into `space`. Ready with the number of bytes received, which is 0
+    /// at the end of the stream, or if the connection has no socket.
     fn poll_receive(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut state = self.shard.state.borrow_mut();
         let is_draining = state.draining.is_some();

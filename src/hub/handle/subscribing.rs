@@ -30,9 +30,10 @@ impl HandleRef {
         Topics::of_distinct(topics.map(|topic| topic.name.clone()))
     }
 
-    /// Subscribes the connection to one more topic, if it does not follow that yet.
+    /// Subscribes the connection to one more topic, unless it follows the topic already.
     pub(crate) fn subscribe(&self, name: &TopicName) -> Subscribed {
-        // Charged whatever the outcome is: the name is compared with all topics that it follows.
+        // Charged whatever the outcome is, because the name is compared with all topics that the
+        // connection follows.
         self.spend(TOPIC_CHANGE);
         let mut state = self.shard.state.borrow_mut();
         let mut followed = 0;
@@ -51,14 +52,15 @@ impl HandleRef {
         if let Some(peer) = state.peers.get_mut(self.key)
             && peer.subscriptions.is_empty()
         {
-            // Exactly one: most connections follow one topic, and there are many connections.
+            // Memory for exactly one: most connections follow one topic, and there are many
+            // connections.
             peer.subscriptions.reserve_exact(1);
         }
         state.subscribe(self.key, name);
         Subscribed::Yes
     }
 
-    /// Unsubscribes the connection from one topic, if it follows that.
+    /// Unsubscribes the connection from one topic, if it follows the topic.
     pub(crate) fn unsubscribe(&self, name: &TopicName) {
         let mut state = self.shard.state.borrow_mut();
         let subscription = state
@@ -67,7 +69,7 @@ impl HandleRef {
         if let Some(subscription) = subscription {
             state.leave(self.key, subscription);
             if let Some(peer) = state.peers.get_mut(self.key) {
-                // A connection that has left nearly all topics holds no more than a new one.
+                // A connection that has left most of its topics gives back their memory.
                 if 4 * peer.subscriptions.len() <= peer.subscriptions.capacity() {
                     peer.subscriptions.shrink_to_fit();
                 }
@@ -77,7 +79,7 @@ impl HandleRef {
         self.spend(TOPIC_CHANGE);
     }
 
-    /// Returns true if memory is short, and following `topics` would take more of it than the
+    /// Returns true if memory is short, and following `topics` would take more memory than the
     /// topics that the connection follows now.
     pub(crate) fn is_too_much(&self, topics: &[TopicName]) -> bool {
         let wanted = topics.iter().map(subscription_bytes).sum::<usize>();
@@ -92,7 +94,9 @@ impl HandleRef {
 pub(crate) enum Subscribed {
     /// The connection follows the topic. It may have done so before.
     Yes,
+    /// The connection was not subscribed, because memory is short.
     ShortOfMemory,
+    /// The connection was not subscribed, because it follows [`MAX_TOPICS`] topics already.
     TooMany,
 }
 

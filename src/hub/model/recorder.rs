@@ -15,14 +15,15 @@ use zlib_rs::{Inflate, InflateFlush};
 pub(super) struct Recorder(Arc<Mutex<Vec<u8>>>);
 
 impl Recorder {
-    /// Returns the payloads of the text messages that were written, in order. Panics on a
-    /// compressed one unless compression was agreed on.
+    /// Returns the payloads of the text messages that were written, in order. Panics if a message
+    /// is compressed and `may_be_compressed` is false.
     pub(super) fn messages(&self, may_be_compressed: bool) -> Vec<String> {
         let wire = self.0.lock().unwrap();
         let mut rest = &wire[..];
         let mut messages = Vec::new();
-        // One context decodes all messages, whether they refer to earlier ones or not.
+        // One context inflates all messages, whether they refer to earlier ones or not.
         let mut context = Inflate::new(false, 15);
+        // A text in one frame, plain (0x81) or compressed (0xC1), of at most 125 bytes.
         while let [first @ (0x81 | 0xC1), len, tail @ ..] = rest {
             let (payload, next) = tail.split_at(usize::from(*len));
             let message = if *first == 0x81 {
@@ -39,9 +40,12 @@ impl Recorder {
     }
 }
 
+/// Inflates a message. `context` has inflated the messages before it.
 fn inflate(context: &mut Inflate, payload: &[u8]) -> Vec<u8> {
+    // The sender has removed these four bytes (RFC 7692 §7.2.1).
     let wire = [payload, &[0x00, 0x00, 0xFF, 0xFF]].concat();
     let before = context.total_out();
+    // No message of the test is longer.
     let mut message = vec![0; 1000];
     let inflated = context.decompress(&wire, &mut message, InflateFlush::SyncFlush);
     inflated.expect("the message is compressed correctly");

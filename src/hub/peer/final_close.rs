@@ -3,8 +3,8 @@
 use crate::hub::peer::Peer;
 
 impl Peer {
-    /// Writes `close`, as far as the socket takes it at once, and closes the socket. Nothing is
-    /// written if a frame is partly written, or a Close was sent already.
+    /// Writes `close`, as far as the socket takes it in one write, and closes the socket. Nothing
+    /// is written if a frame is partly written, or a Close was sent already.
     pub(in crate::hub) fn close_with(&mut self, close: &[u8]) {
         let is_closed = self.outbox.is_sealed() && self.outbox.is_empty();
         if let Some(socket) = self.socket.take()
@@ -29,8 +29,8 @@ mod tests {
         wire::frame::Frame,
     };
 
-    /// Calls `close_with` for a peer whose outbox was filled by `fill`. Returns all bytes that the
-    /// peer gets.
+    /// Calls `close_with` for a peer that `fill` has prepared. Returns all bytes that arrive at the
+    /// other end of its socket.
     async fn received(fill: impl FnOnce(&mut Peer)) -> Vec<u8> {
         let (near, mut far) = pair().await;
         let mut peer = Peer::new(None, Compression::Off, 0);

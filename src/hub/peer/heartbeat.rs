@@ -1,5 +1,5 @@
-//! The heartbeat: it decides when a silent peer is sent a Ping, and when it is ended for not
-//! answering.
+//! The heartbeat: it decides when a silent peer is sent a Ping, and when the peer is ended because
+//! it has not answered.
 //!
 //! Pure: no I/O and no clock. Time is counted in sweeps of the shard through all its peers.
 
@@ -33,7 +33,7 @@ impl Heartbeat {
     }
 
     /// Checks in a sweep how long the peer has been silent. If the result is [`Silence::Ping`], the
-    /// caller must send one.
+    /// caller must send a Ping.
     pub(in crate::hub) fn check(&mut self, sweep: u32, intervals: HeartbeatIntervals) -> Silence {
         match self.pinged {
             Some(pinged) if sweep - pinged > intervals.pong_within => Silence::Unanswered,
@@ -49,13 +49,14 @@ impl Heartbeat {
 /// The time-outs of the heartbeat, in sweeps.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::hub) struct HeartbeatIntervals {
-    /// Silence after which the peer is sent a Ping.
+    /// Sweeps of silence after which the peer is sent a Ping.
     pub(in crate::hub) ping_after: u32,
-    /// Time that the peer has to answer the Ping.
+    /// Sweeps that the peer has to answer the Ping.
     pub(in crate::hub) pong_within: u32,
 }
 
 impl HeartbeatIntervals {
+    /// Converts the time-outs to sweeps, rounded up.
     pub(in crate::hub) fn new(timeouts: &Timeouts) -> Self {
         let interval = Self::sweep_interval(timeouts);
         let sweeps = |time: Duration| {
@@ -76,7 +77,7 @@ impl HeartbeatIntervals {
     }
 }
 
-/// The length of a peer's silence.
+/// The result of checking how long a peer has been silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(in crate::hub) enum Silence {
@@ -100,8 +101,10 @@ mod tests {
     #[test]
     fn a_silent_peer_is_pinged_and_then_ended_unless_anything_comes_from_it() {
         let mut heartbeat = Heartbeat::new(0);
+        // The peer is sent a Ping after more than 25 sweeps of silence.
         assert_eq!(heartbeat.check(25, INTERVALS), Silence::Short);
         assert_eq!(heartbeat.check(26, INTERVALS), Silence::Ping);
+        // The peer may take 10 more sweeps to answer.
         assert_eq!(heartbeat.check(36, INTERVALS), Silence::Short);
         assert_eq!(heartbeat.check(37, INTERVALS), Silence::Unanswered);
         heartbeat.heard(37);

@@ -1,9 +1,9 @@
 //! A peer: one connection as its shard keeps it, with its [`socket`] and its [`outbox`].
 //!
-//! `write` writes the outbox to the socket, and `writing` has the state of that. [`replies`]
-//! gathers the replies of a turn, and [`recipients`] decides which peers a message is queued to.
-//! [`heartbeat`] decides when a silent peer is pinged, and when it is ended. `final_close` writes a
-//! Close to the peers of a shard that has panicked.
+//! `write` writes the outbox to the socket, and `writing` has the state of this writing.
+//! [`replies`] gathers the replies of a turn, and [`recipients`] decides which peers a message is
+//! queued to. [`heartbeat`] decides when a silent peer is pinged, and when it is ended.
+//! `final_close` writes a Close to the peers of a shard that has panicked.
 
 mod final_close;
 pub(in crate::hub) mod heartbeat;
@@ -49,9 +49,9 @@ pub(super) struct Peer {
     /// `None` until the opening handshake is done. Messages are queued before that.
     pub(super) socket: Option<Socket>,
     pub(super) outbox: Outbox,
-    /// Wakes the connection's task. The task has stored it.
+    /// The waker of the connection's task. `None` until the task has stored it.
     pub(super) waker: Option<Waker>,
-    /// One for each topic that the connection follows.
+    /// A key for each topic that the connection follows.
     pub(super) subscriptions: Vec<SubscriptionKey>,
     pub(super) user: Option<UserId>,
     pub(super) compression: Compression,
@@ -69,6 +69,7 @@ pub(super) struct Peer {
 /// A message that the peer has begun to send and not ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unfinished {
+    /// The moment at which the peer began the message.
     pub(super) since: Moment,
     /// Bytes held for the message so far, plus one. As this is never zero, an `Option<Unfinished>`
     /// takes no more memory than an `Unfinished`.
@@ -95,20 +96,21 @@ impl Unfinished {
     }
 }
 
-/// Messages that are offered to one peer after the other, with the state that this needs.
+/// Messages that are offered to one peer after another, and the state that offering them needs.
 pub(super) struct Offering<'a> {
     pub(super) segments: &'a mut Segments,
     pub(super) compressors: &'a mut Compressors,
     pub(super) ledger: &'a Rc<Ledger>,
     /// The time that the step has left.
     pub(super) allowance: &'a mut Allowance,
+    /// The time at which the step began.
     pub(super) now: Instant,
 }
 
 /// The limits beyond which a peer is a slow consumer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlowConsumerLimits {
-    /// Bytes that the outbox may hold when the socket has been blocked for `blocked`.
+    /// Bytes that the outbox may hold when the socket has been blocked for the time `blocked`.
     pub(super) outbox_bytes: usize,
     pub(super) blocked: Duration,
     /// Greatest age of the oldest message in the outbox.
@@ -125,9 +127,9 @@ pub(super) enum Offer {
     QueuedFirst,
     /// Not queued: the messages are not for this peer, or it has them already.
     NotMeant,
-    /// Refused: the peer is a slow consumer.
+    /// Not queued: the peer is a slow consumer, and the caller must end it.
     Refused,
-    /// Not all are queued yet, because the step was over before they were compressed.
+    /// Queued in part or not at all: the step was over before all messages were compressed.
     Unready,
 }
 
@@ -196,10 +198,11 @@ impl Peer {
 
     /// Returns true if the peer is a slow consumer: its outbox holds too much *and* its socket has
     /// been blocked for too long. A limit on bytes alone would end healthy peers at every pause.
+    /// But a blocked peer whose outbox holds more than [`HARD_CAP`] times the limit is always one.
     pub(super) fn is_too_slow(&self, limits: SlowConsumerLimits, now: Instant) -> bool {
         let bytes = self.outbox.held_bytes();
         let Some(since) = self.writing.blocked_since else {
-            // Before the handshake is done no socket can be blocked, so only bytes count.
+            // Before the opening handshake is done there is no socket, so only bytes count.
             return self.socket.is_none() && bytes > limits.outbox_bytes;
         };
         let is_over = bytes > limits.outbox_bytes;
@@ -207,9 +210,11 @@ impl Peer {
             || bytes > limits.outbox_bytes.saturating_mul(HARD_CAP)
     }
 
-    /// Queues a Close that the FIN follows at once, because no Close of the peer is awaited.
+    /// Queues a Close as the last frame. No Close of the peer is awaited, so the FIN is sent right
+    /// after this Close, and the two can share a TCP segment.
     pub(super) fn seal_to_end(&mut self, close: Rc<Segment>) {
-        // Only if the Close is written at once: bytes ahead of it would be held back for 200 ms.
+        // Corked only if the Close is written next: Linux would hold back bytes that are written
+        // before it for up to 200 ms.
         let is_next = self.outbox.is_empty() && self.writing.blocked_since.is_none();
         if let Some(socket) = self.socket.as_ref().filter(|_| is_next) {
             socket.cork();
@@ -262,18 +267,19 @@ fn push_own(
     true
 }
 
-/// Returns the Ping that a silent peer is sent.
+/// Returns the Ping frame that a silent peer is sent.
 pub(super) fn ping() -> Bytes {
     Frame::ping().into_bytes()
 }
 
-/// Bytes of memory that an idle connection holds, with its entries in tables.
+/// Bytes of memory that an idle connection holds, its entries in tables included.
 const IDLE_BYTES: usize = 2048;
 
 /// Bytes of memory that a compression context of a connection's own holds.
 const CONTEXT_BYTES: usize = 165 * 1024;
 
-/// Multiple of the outbox's limit beyond which a blocked peer is ended at once.
+/// Multiple of the outbox's limit beyond which a blocked peer is ended, however short the time is
+/// for which it has been blocked.
 const HARD_CAP: usize = 8;
 
 #[cfg(test)]
@@ -303,7 +309,7 @@ mod tests {
         Peer::new(None, Compression::Off, 0)
     }
 
-    /// Offers a message of `bytes`.
+    /// Offers a peer a message with a payload of so many bytes.
     fn offer(peer: &mut Peer, bytes: usize) -> Offer {
         let shared = Shared::new(&HubConfig::default());
         let message = shared.encode(Message::binary(&vec![0; bytes]));
@@ -318,9 +324,11 @@ mod tests {
         peer.offer(PeerKey::default(), &mut offering, LIMITS)
     }
 
+    /// Returns a peer whose socket is blocked since `now`, and whose outbox holds `held` bytes.
     fn blocked_peer(held: usize, now: Instant) -> Peer {
         let mut peer = new_peer();
         peer.socket = Some(Socket::Other(Box::new(tokio::io::empty())));
+        // The outbox counts each segment with `DELIVERY_BYTES` besides its length.
         peer.outbox.push(segment(&vec![0; held - DELIVERY_BYTES]));
         peer.writing.blocked_since = Some(now);
         peer
@@ -328,6 +336,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_no_larger_than_it_must_be() {
+        // In bytes. A larger `Peer` would cost memory for every connection.
         assert_eq!(size_of::<Option<Unfinished>>(), 8);
         assert_eq!(size_of::<Peer>(), 240);
     }
@@ -345,7 +354,10 @@ mod tests {
             "blocked just now"
         );
         assert!(blocked_peer(1001, now).is_too_slow(LIMITS, later));
-        assert!(blocked_peer(8001, now).is_too_slow(LIMITS, now));
+        assert!(
+            blocked_peer(8001, now).is_too_slow(LIMITS, now),
+            "over 8 times its bytes"
+        );
     }
 
     #[test]
@@ -358,11 +370,11 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_close_that_is_written_at_once_is_corked() {
-        for (queued, must_cork) in [(0, true), (1, false)] {
+        for (segments_before, must_cork) in [(0, true), (1, false)] {
             let (near, _far) = pair().await;
             let mut peer = new_peer();
             peer.socket = Some(near);
-            for _ in 0..queued {
+            for _ in 0..segments_before {
                 peer.outbox.push(segment(b"before"));
             }
             peer.seal_to_end(segment(Frame::close(1000, "").as_bytes()));

@@ -1,4 +1,4 @@
-//! The recipients of a fan-out, and a mark on those that have got its messages.
+//! The recipients of a fan-out. Those that have got the messages already are marked.
 //!
 //! Pure: no I/O and no clock.
 
@@ -13,8 +13,8 @@ use crate::hub::{
 pub(in crate::hub) enum Recipients {
     /// All subscribers of a single topic.
     All,
-    /// The subscribers in an audience. A subscriber of several of the topics gets the messages
-    /// once, by the first of them.
+    /// The subscribers in an audience. A subscriber of several topics of the fan-out gets the
+    /// messages once, by the first of these topics.
     Once {
         audience: Audience,
         /// The shard of the subscribers.
@@ -40,7 +40,8 @@ impl Recipients {
         }
     }
 
-    /// Marks a subscriber to which the messages were queued.
+    /// Marks a subscriber to which the messages were queued, so that it is not
+    /// [included](Self::include) again.
     pub(in crate::hub) fn mark(&self, peer: &mut Peer) {
         if let Self::Once { mark, .. } = self {
             peer.reached_by = *mark;

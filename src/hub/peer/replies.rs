@@ -1,4 +1,4 @@
-//! Replies to a connection during its turn, gathered so that all of them are written at once.
+//! Replies to a connection during its turn, gathered so that one system call writes all of them.
 //!
 //! All connections of a shard share one buffer. A connection uses it during one poll of its task
 //! and leaves it empty.
@@ -12,8 +12,8 @@ use crate::wire::frame::{Frame, Kind, MAX_HEADER_BYTES, encode_message};
 pub(in crate::hub) struct Replies(Vec<u8>);
 
 impl Replies {
-    /// Returns true if a frame with a payload of this length fits. A frame that does not is queued
-    /// to the outbox, behind the gathered ones.
+    /// Returns true if a frame with a payload of this length fits. A frame that does not fit is
+    /// queued to the outbox, behind the gathered replies.
     pub(in crate::hub) fn fits(&self, payload_len: usize) -> bool {
         self.0.len() + MAX_HEADER_BYTES + payload_len <= MAX_BYTES
     }
@@ -47,5 +47,6 @@ impl Replies {
     }
 }
 
-/// Bytes of replies that are gathered at most: as many as one receive brings, if all are echoed.
+/// Greatest number of bytes of replies that are gathered: as many as a turn receives, so that an
+/// echo of all of them fits.
 pub(in crate::hub) const MAX_BYTES: usize = 264 * 1024;

@@ -45,8 +45,8 @@ impl Socket {
         }
     }
 
-    /// Writes `bytes`, as far as the socket takes them at once, and shuts it down. Errors are
-    /// ignored, because the connection ends in any case.
+    /// Writes `bytes`, as far as the socket takes them in one write, and shuts the socket down.
+    /// Errors are ignored, because the connection ends in any case.
     pub(in crate::hub) fn write_last(mut self, bytes: &[u8]) {
         if let Self::Tcp(tcp) = &self {
             // By a direct system call: tokio may not know yet that the socket can be written.
@@ -56,8 +56,11 @@ impl Socket {
             // If received bytes were left unread, the kernel would reset the connection, and the
             // peer might lose bytes that it has not read yet.
             let mut unread = [0; 4096];
-            let is_read = |_: &usize| matches!((&*socket).read(&mut unread), Ok(1..));
-            let _ = (0..MAX_DISCARDING_READS).take_while(is_read).count();
+            for _ in 0..MAX_DISCARDING_READS {
+                if !matches!((&*socket).read(&mut unread), Ok(1..)) {
+                    break;
+                }
+            }
             return;
         }
         let mut cx = Context::from_waker(Waker::noop());
@@ -66,8 +69,8 @@ impl Socket {
     }
 }
 
-/// Number of reads, of 4 KiB each, that discard unread bytes at most. A peer that has sent more
-/// than 256 KiB by then may lose the Close.
+/// Greatest number of reads, of 4 KiB each, that discard unread bytes. If the peer has sent more
+/// than 256 KiB that were not read, it may lose the Close.
 const MAX_DISCARDING_READS: usize = 64;
 
 #[cfg(test)]

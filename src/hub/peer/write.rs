@@ -1,4 +1,4 @@
-//! Writing to a peer, and backpressure: a peer that does not take its replies is not read.
+//! Writing to a peer, and backpressure: nothing is read from a peer that does not take its replies.
 
 use std::{
     io::{self, IoSlice},
@@ -31,9 +31,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(in crate::hub) enum Written {
-    /// All was written, or the socket takes no more now.
+    /// The whole outbox was written, or the socket takes no more bytes now.
     Done,
-    /// The peer's share of [`SHARE_BYTES`] was written, and its socket might take more.
+    /// The peer's share of [`SHARE_BYTES`] was written, and its socket might take more bytes.
     Share,
 }
 
@@ -106,6 +106,8 @@ impl Peer {
         };
         let mut cx = Context::from_waker(waker);
         let mut share = SHARE_BYTES;
+        // The task of a connection that has ended waits until the outbox is written, and so must be
+        // woken then.
         let must_wake = self.ended.is_some() && !self.outbox.is_empty();
         while !self.outbox.is_empty() {
             if share == 0 {
@@ -116,7 +118,8 @@ impl Peer {
                 Poll::Ready(Ok(count)) => {
                     self.outbox.written(count);
                     share = share.saturating_sub(count);
-                    // The socket takes bytes again. If it blocks next, the time starts anew.
+                    // The socket takes bytes again. If it blocks next, the time for which it is
+                    // blocked starts anew.
                     self.writing.blocked_since = None;
                     self.writing.has_taken = true;
                 }
@@ -146,7 +149,8 @@ impl Peer {
         Ok(Written::Done)
     }
 
-    /// Gathers a reply, compressed if it may be, or queues it if it is too large for `replies`.
+    /// Adds a reply to `replies`, compressed if that was agreed on with the peer. If it does not
+    /// fit there, queues the `replies` to the outbox, and then this reply.
     pub(in crate::hub) fn reply(
         &mut self,
         message: Frame,
@@ -165,8 +169,9 @@ impl Peer {
         self.outbox.push(frame);
     }
 
-    /// Holds the reader up if more than 256 KiB of replies wait in the outbox. The connection's
-    /// task is woken when the outbox is written. Returns true if the reader is held up.
+    /// Holds the reader up if more than 256 KiB of replies wait in the outbox, or else lets it go
+    /// on. The connection's task is woken when the outbox is written. Returns true if the reader is
+    /// held up.
     pub(in crate::hub) fn hold_reader_if_behind(&mut self) -> bool {
         let is_behind = self.writing.reply_bytes > HELD_READER_BYTES;
         self.writing.reading = if is_behind {
@@ -191,9 +196,9 @@ impl Peer {
         self.writing.reading == ReaderState::HeldByHub
     }
 
-    /// Returns true in a sweep if the peer's silence means nothing, because the peer is not read:
-    /// it waits for a permit to publish, or its outbox holds the reader up and the socket has taken
-    /// bytes since the last sweep.
+    /// Returns true if the peer's silence means nothing in this sweep, because the connection is
+    /// not read: it waits for a permit to publish, or its outbox holds the reader up and the socket
+    /// has taken bytes since the last sweep.
     pub(in crate::hub) fn excuse_silence(&mut self) -> bool {
         let has_taken = std::mem::take(&mut self.writing.has_taken);
         match self.writing.reading {
@@ -204,10 +209,11 @@ impl Peer {
     }
 }
 
-/// Bytes that are written to a peer at a time, at most. That takes some 60 us, and most sockets
-/// take fewer bytes.
+/// Greatest number of bytes that are written to a peer before other peers get a write. Writing them
+/// takes some 60 us. Most sockets take fewer bytes.
 pub(in crate::hub) const SHARE_BYTES: usize = 256 * 1024;
 
+/// Writes from the outbox: its only segment by a plain write, or several by a vectored write.
 fn poll_write(
     socket: Pin<&mut dyn Stream>,
     cx: &mut Context<'_>,
@@ -221,13 +227,14 @@ fn poll_write(
     socket.poll_write_vectored(cx, &slices[..count])
 }
 
-/// Number of slices in a vectored write, at most. They are on the stack. The kernel takes up to
+/// Greatest number of slices in a vectored write. They are on the stack. The kernel takes up to
 /// 1,024, but more than 64 were never faster.
 const MAX_SLICES: usize = 64;
 
-/// Bytes of untaken replies beyond which a peer is not read, so that TCP flow control stops a
+/// Bytes of replies in the outbox beyond which a peer is not read, so that TCP flow control stops a
 /// client that floods the server and does not read the replies. Messages that were published to the
-/// peer do not count. This is four times the bytes that the kernel takes and has not sent.
+/// peer do not count. This is four times the unsent bytes that the kernel takes
+/// (`TCP_NOTSENT_LOWAT`).
 const HELD_READER_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
@@ -247,6 +254,7 @@ mod tests {
         let mut peer = new_peer();
         let ledger = Ledger::new(Budget::new(u64::MAX));
         let large = Bytes::from(vec![0; 2 * HELD_READER_BYTES]);
+        // As a fan-out queues publications: they are not counted in `reply_bytes`.
         peer.outbox.push(Segment::unshared(large, &ledger));
         assert!(!peer.hold_reader_if_behind());
         let mut compressors = Compressors::new(&HubConfig::default().deflate, ledger.budget());

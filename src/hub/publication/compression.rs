@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The way in which messages for one connection are compressed.
+/// The way in which the messages for one connection are compressed.
 #[derive(Debug, Default)]
 pub(in crate::hub) enum Compression {
     /// Messages are not compressed.
@@ -105,8 +105,9 @@ impl Compression {
         matches!(self, Self::Off)
     }
 
-    /// Returns a message for this connection alone, compressed for it unless it is
-    /// [large](is_large).
+    /// Returns the frame of a message for this connection alone. The message is not compressed if
+    /// it is [large](is_large) or very small, or if compressing it without a context would not make
+    /// it smaller.
     pub(in crate::hub) fn compress_reply(
         &mut self,
         message: Frame,
@@ -126,6 +127,7 @@ impl Compression {
         let cost = Cost::of(bytes);
         match self {
             Self::Off => 0,
+            // `in_context` is zero for large messages, and large replies are not compressed.
             Self::Shared(window) => cost.for_window(*window).min(cost.in_context()),
             Self::Own(_) => cost.in_context(),
         }
@@ -133,8 +135,8 @@ impl Compression {
 }
 
 impl CompressionContext {
-    /// Returns the message, compressed unless it is too small or [too large](is_large) for that.
-    /// Messages must be compressed in the order in which they are sent.
+    /// Returns the frame of the message, compressed unless it is too small or [too
+    /// large](is_large). Messages must be compressed in the order in which they are sent.
     pub(in crate::hub) fn compress(&mut self, message: &Frame) -> Frame {
         if is_large(message) {
             return message.clone();
@@ -183,16 +185,17 @@ impl Compressors {
     }
 }
 
-/// Returns true if compressing the message takes so long that it is done in steps.
+/// Returns true if compressing the message takes so long that a shard does it in several steps.
 pub(in crate::hub) fn is_large(message: &Frame) -> bool {
     message.payload().len() > MAX_AT_ONCE
 }
 
-/// Bytes of the largest message that is compressed in one go, which takes up to 0.7 ms. The default
-/// limit of messages is the same.
+/// Bytes of the largest message that is compressed in one go, which takes up to 0.7 ms. By default
+/// clients can't send larger ones.
 const MAX_AT_ONCE: usize = 64 * 1024;
 
-/// A set of windows for which messages are compressed, with a bit for each.
+/// A set of windows for which messages are compressed, as bits. The lowest bit stands for the
+/// smallest window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Windows(pub(in crate::hub) u8);
 
@@ -204,20 +207,21 @@ pub(in crate::hub) struct Forms {
     pub(in crate::hub) contexts: usize,
 }
 
-/// The cost of compressing messages, in nanoseconds. It is zero for a form in which they are sent
-/// uncompressed.
+/// The cost of compressing messages into each form, in nanoseconds. It is zero for a form in which
+/// they are sent uncompressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Cost {
-    /// For any window but the smallest.
+    /// The cost for any window but the smallest.
     window: u64,
-    /// For the smallest window, which compresses only messages that fit into it.
+    /// The cost for the smallest window, for which only messages that fit into it are compressed.
     smallest: u64,
-    /// In a context of a connection's own, which compresses no [large](is_large) messages.
+    /// The cost in a context of a connection's own, in which no [large](is_large) messages are
+    /// compressed.
     context: u64,
 }
 
 impl Cost {
-    /// Returns the cost of compressing a message of `bytes`.
+    /// Returns the cost of compressing a message with a payload of so many bytes.
     pub(in crate::hub) fn of(bytes: usize) -> Self {
         let cost = RESET + cost_of_piece(bytes);
         let up_to = |most: usize| if bytes <= most { cost } else { 0 };
@@ -277,10 +281,12 @@ pub(in crate::hub) fn cost_of_piece(bytes: usize) -> u64 {
 const RESET: u64 = 4_000;
 
 /// The cost of compressing a byte, in nanoseconds. Measured: 7 to 11 for noise and for text with
-/// few repetitions. Data that is easy to compress takes 0.1 to 1, but clients choose what they
-/// send.
+/// few repetitions. Data that is easy to compress takes 0.1 to 1, but clients choose the data that
+/// they send.
 const BYTE: u64 = 10;
 
+/// Returns the frame of the message: compressed, unless its payload has fewer than `min_bytes`
+/// bytes or the deflater returns that the message is to be sent uncompressed.
 fn compress(deflater: &mut Deflater, min_bytes: usize, message: &Frame) -> Frame {
     let payload = message.payload();
     if payload.len() < min_bytes {
@@ -307,8 +313,10 @@ mod tests {
     fn a_reply_that_is_sent_uncompressed_has_no_cost_of_compressing() {
         let large = MAX_AT_ONCE + 1;
         let cost = |window, bytes| Compression::Shared(window).cost_of_reply(bytes);
+        // More than the 500,000 ns of a whole step.
         assert!(cost(WindowBits::MAX, MAX_AT_ONCE) > 500_000);
         assert_eq!(cost(WindowBits::MAX, large), 0);
+        // The smallest window has 256 bytes.
         assert!(cost(WindowBits::MIN, 256) > 0);
         assert_eq!(cost(WindowBits::MIN, 257), 0);
         assert_eq!(Compression::Off.cost_of_reply(100), 0);
@@ -324,11 +332,13 @@ mod tests {
             let agreed = extension::accept([offer.as_bytes()].into_iter(), true);
             contexts.grant(agreed.unwrap().unwrap())
         };
+        // Returns true if a context was granted.
         let keeps = |agreed: &Agreed| {
             assert_eq!(agreed.permit.is_some(), agreed.agreement.keeps_context);
             agreed.agreement.keeps_context
         };
         let without_context = grant("permessage-deflate; server_no_context_takeover");
+        // This gets the only context, and gives it back when it is dropped.
         assert!(keeps(&grant("permessage-deflate")));
         assert!(!keeps(&without_context));
         let _granted = grant("permessage-deflate");

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A message that is encoded once, and compressed once for each window that a subscriber has. The
-/// shard that needs a form first makes it, and all shards share it.
+/// first shard that needs a form makes it, and all shards share it.
 #[derive(Clone, Debug)]
 pub(crate) struct EncodedMessage {
     plain: Frame,
@@ -33,6 +33,7 @@ impl EncodedMessage {
     ) -> Self {
         let is_compressible = config.enabled && message.payload().len() >= config.min_bytes;
         let compressed: Option<Arc<CompressedForms>> = is_compressible.then(Arc::default);
+        // Charged together with the bytes of the frame.
         let besides = MESSAGE_BYTES + compressed.as_deref().map_or(0, size_of_val);
         Self {
             plain: message.into_frame().map(|bytes| budget.own(bytes, besides)),
@@ -61,8 +62,8 @@ impl EncodedMessage {
 
     /// Returns the frame for subscribers with this window, or `None` if the message is large and
     /// not yet compressed: then the caller has to compress it in steps and [share](Self::share) the
-    /// frame. If another shard is just compressing a small message, this waits for that, which
-    /// takes less time than compressing it again.
+    /// frame. If another shard is just compressing the message, and it is not large, this waits for
+    /// the other shard, which takes less time than compressing the message again.
     pub(in crate::hub) fn compressed(
         &self,
         window: WindowBits,
@@ -82,8 +83,8 @@ impl EncodedMessage {
         Some(form.clone())
     }
 
-    /// Shares the frame for a window with all shards. If another shard has shared one before,
-    /// returns that.
+    /// Shares the frame for a window with all shards. Returns the shared frame, which is that of
+    /// another shard if the other shard has shared one before.
     pub(in crate::hub) fn share(
         &self,
         window: WindowBits,
@@ -107,8 +108,8 @@ impl EncodedMessage {
     }
 }
 
-/// Bytes that a message on its way holds besides its frame: its charge, its entries in the inboxes,
-/// and the pointers to it.
+/// Bytes of memory that a message on its way holds besides its frame: its charge, its entries in
+/// the inboxes, and the pointers to it.
 const MESSAGE_BYTES: usize = 160;
 
 #[cfg(test)]
@@ -129,6 +130,7 @@ mod tests {
         Compressors::new(&DEFLATE, &Budget::new(u64::MAX))
     }
 
+    /// Returns the address of a frame's bytes, which clones of the frame share.
     fn at(frame: &Frame) -> *const u8 {
         frame.as_bytes().as_ptr()
     }
@@ -138,7 +140,7 @@ mod tests {
         let message = encoded(Message::text(&"cats ".repeat(100)));
         let (mut one, mut other) = (compressors(), compressors());
         let compressed = message.compressed(WindowBits::MAX, &mut one).unwrap();
-        assert_eq!(compressed.as_bytes()[0], 0xC1);
+        assert_eq!(compressed.as_bytes()[0], 0xC1, "FIN, RSV1 and text");
         assert!(compressed.wire_len() < 100);
         let clone = message.clone();
         let again = clone.compressed(WindowBits::MAX, &mut other).unwrap();
@@ -164,6 +166,7 @@ mod tests {
     #[test]
     fn the_memory_for_compressed_forms_counts_as_held() {
         let held = |len| encoded(Message::binary(&vec![0; len])).held_bytes();
+        // Two bytes of header. From 64 bytes on, messages are compressed.
         assert_eq!(held(63), 2 + 63 + MESSAGE_BYTES);
         let forms = WindowBits::ALL.len() * size_of::<OnceLock<Frame>>();
         assert_eq!(held(64), 2 + 64 + MESSAGE_BYTES + forms);
@@ -172,6 +175,7 @@ mod tests {
     #[test]
     fn a_message_that_is_small_or_would_not_shrink_is_sent_uncompressed() {
         let mut compressors = compressors();
+        // Bytes without repetitions.
         let random: Vec<u8> = (0..100u32)
             .map(|n| (n.wrapping_mul(0x9E37_79B9) >> 24) as u8)
             .collect();

@@ -31,7 +31,8 @@ use crate::{
     user::UserId,
 };
 
-/// Messages that are published together, and their audience. All shards that deliver it share it.
+/// Messages that are published together, and their audience. All shards that deliver the
+/// publication share it.
 #[derive(Debug)]
 pub(in crate::hub) struct Publication {
     pub(in crate::hub) messages: Messages,
@@ -42,14 +43,15 @@ pub(in crate::hub) struct Publication {
     compression_cost: Cost,
 }
 
-/// One or more messages, in the publisher's order. Most often it is one, which needs no allocation.
+/// One or more messages, in the publisher's order. Most often it is one message, which needs no
+/// allocation.
 #[derive(Debug)]
 pub(crate) enum Messages {
     One(EncodedMessage),
     Several(Vec<EncodedMessage>),
 }
 
-/// The subscribers, among those of its topics, that a publication is for.
+/// The part of the subscribers of its topics that a publication is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
     Everyone,
@@ -133,7 +135,7 @@ impl Publication {
         }
     }
 
-    /// Returns the publication with a receipt, which counts its subscribers.
+    /// Returns the publication with a receipt, which counts the subscribers that it is queued to.
     pub(in crate::hub) fn counted(self, receipt: Receipt) -> Self {
         Self {
             receipt: Some(receipt),
@@ -141,17 +143,18 @@ impl Publication {
         }
     }
 
-    /// Returns how many bytes of memory its messages hold before they are compressed.
+    /// Returns how many bytes of memory the messages hold before they are compressed.
     pub(in crate::hub) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
 }
 
-/// A count of the subscribers that a publication was queued to. It is reported when the last clone
-/// is dropped.
+/// A count of the subscribers that a publication was queued to. The publisher gets the count when
+/// the last clone of the receipt is dropped.
 #[derive(Clone, Debug)]
 pub(in crate::hub) struct Receipt(Arc<Tally>);
 
+/// The count of a receipt, and the channel to the publisher.
 #[derive(Debug)]
 struct Tally {
     queued: AtomicUsize,
@@ -178,7 +181,7 @@ impl Receipt {
 impl Drop for Tally {
     fn drop(&mut self) {
         if let Some(report) = self.report.take() {
-            // It fails if the publisher no longer waits for the count.
+            // Fails if the publisher no longer waits for the count.
             let _ = report.send(*self.queued.get_mut());
         }
     }

@@ -3,9 +3,9 @@
 //!
 //! The publications of a topic are numbered one at a time in the topic's record, and every
 //! subscriber gets them in the order of the numbers. A topic has a record while some shard has
-//! subscribers of it. When the last one has left, the record is removed, and later the numbers
-//! begin at 0 again. A shard does not confuse old and new numbers, because each time it gets a
-//! first subscriber of a topic, the topic gets a new key there.
+//! subscribers of it. When the last subscriber has left, the record is removed. If the topic gets
+//! subscribers again, its numbers begin at 0 again. A shard does not confuse old and new numbers,
+//! because a topic gets a new key on the shard each time it gets a first subscriber there.
 
 use std::{
     collections::HashMap,
@@ -21,11 +21,12 @@ use crate::{
     topic::TopicName,
 };
 
-/// Number of subscribers that a topic has on one shard. That shard writes it, and publishers read
-/// it: they may see a value that was just replaced.
+/// Number of subscribers that a topic has on one shard. This shard writes the number. Publishers
+/// read it, and may see a value that was just replaced.
 pub(in crate::hub) type SubscriberCount = Arc<AtomicUsize>;
 
-/// The records of all topics, divided into parts. Each part has a lock. No holder of it ever waits.
+/// The records of all topics, divided into parts. Each part has a lock, under which no thread ever
+/// waits for anything.
 #[derive(Debug)]
 pub(in crate::hub) struct Router {
     parts: Box<[CacheLine<Mutex<Part>>]>,
@@ -33,14 +34,15 @@ pub(in crate::hub) struct Router {
     hasher: RandomState,
 }
 
-/// A value in a cache line of its own, so that publishers to two topics write to different ones.
+/// A value in a cache line of its own, so that publishers to two topics write to different cache
+/// lines.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct CacheLine<T>(T);
 
 /// The records of some topics.
 ///
-/// Invariant: each record has at least one interested shard, and none twice.
+/// Invariant: each record has at least one interested shard, and no shard twice.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Part {
     records: HashMap<TopicName, Record>,
@@ -67,7 +69,7 @@ pub(in crate::hub) struct Interest {
 pub(in crate::hub) struct Added {
     /// The number of the first publication that the shard gets.
     pub(in crate::hub) next: u64,
-    /// True if no other shard of this process is interested.
+    /// True if no other shard is interested.
     pub(in crate::hub) is_first: bool,
 }
 
@@ -105,8 +107,8 @@ impl Default for Router {
 }
 
 impl Part {
-    /// Numbers a publication of `topic`. Returns the interested shards, each with the key of the
-    /// topic there and the number.
+    /// Numbers a publication of `topic`. Returns the interested shards, each with its target: the
+    /// key of the topic on that shard, and the number.
     pub(in crate::hub) fn route(
         &mut self,
         topic: &TopicName,
@@ -149,7 +151,7 @@ impl Part {
     }
 
     /// Removes a shard that has no subscribers of `topic` any more. Returns true if it was the last
-    /// interested shard of this process.
+    /// interested shard.
     pub(in crate::hub) fn remove(&mut self, topic: &TopicName, shard: usize) -> bool {
         let Some(Record { interested, .. }) = self.records.get_mut(topic) else {
             return false;
@@ -172,8 +174,9 @@ impl Interest {
     }
 }
 
-/// Number of parts: many, so that two shards that publish to different topics seldom want the same
-/// lock, and so that a part's map grows in half a millisecond, with a million topics in all.
+/// Number of parts. They are many, so that two shards that publish to different topics seldom want
+/// the same lock, and so that the map of a part grows within half a millisecond even if there are a
+/// million topics.
 const PARTS: u64 = 256;
 
 #[cfg(test)]
@@ -210,19 +213,21 @@ mod tests {
         }
     }
 
-    /// Routes a publication. Returns the shards that it goes to, with its number.
+    /// Routes a publication. Returns the shards that it goes to, each with its number.
     fn route(part: &mut Part, topic: &TopicName) -> Vec<(usize, u64)> {
         let routed = part.route(topic);
         let shards = routed.map(|(interest, target)| (interest.shard, target.number));
         shards.collect()
     }
 
+    /// Makes the expected outcome of adding an interest.
     fn added(next: u64, is_first: bool) -> Added {
         Added { next, is_first }
     }
 
     #[test]
     fn publications_are_numbered_for_each_topic_and_for_all_its_shards_alike() {
+        // Each route is a list of (shard, number).
         let mut part = Part::default();
         let (cats, dogs) = (name("cats"), name("dogs"));
         assert_eq!(part.add(&cats, interest(0)), added(0, true));

@@ -9,9 +9,9 @@ use crate::hub::{
     ids::TopicKey,
 };
 
-/// One or more whole frames, or the unwritten rest of some. The outboxes of a shard refer to it by
-/// an `Rc`, which needs no atomic operations. It knows the time at which it was queued, and the
-/// messages that are lost if an outbox drops it.
+/// One or more whole frames, or the unwritten rest of frames. The outboxes of a shard refer to a
+/// segment by an `Rc`, which needs no atomic operations. A segment has the time at which it was
+/// queued, and the number of messages that are lost if an outbox drops it.
 #[derive(Debug)]
 pub(in crate::hub) struct Segment {
     bytes: Bytes,
@@ -20,12 +20,12 @@ pub(in crate::hub) struct Segment {
     held: Held,
 }
 
-/// The published messages that are in a segment, to be logged if an outbox drops it.
+/// The published messages in a segment, which are logged if an outbox drops the segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct Content {
-    /// Number of published messages. A reply, a Ping and a Close are none.
+    /// Number of published messages. Replies and control frames do not count.
     pub(in crate::hub) messages: u32,
-    /// The topic that they were published to, or `None` if there are several.
+    /// The topic that they were published to, or `None` if there are several topics.
     pub(in crate::hub) topic: Option<TopicKey>,
 }
 
@@ -37,7 +37,7 @@ impl Content {
         }
     }
 
-    /// Returns the content of both together.
+    /// Returns the content of both segments together.
     pub(in crate::hub) fn and(self, other: Self) -> Self {
         let topic = match (self.messages, other.messages) {
             (0, _) => other.topic,
@@ -69,7 +69,8 @@ impl Segment {
         Self::new(bytes, content, ledger.hold(held))
     }
 
-    /// Makes a segment of a published message whose bytes all shards share and are charged already.
+    /// Makes a segment of a published message, whose bytes all shards share. They are charged to
+    /// the budget already.
     pub(in crate::hub) fn shared(bytes: Bytes, content: Content, ledger: &Rc<Ledger>) -> Rc<Self> {
         Self::new(bytes, content, ledger.hold(SEGMENT_BYTES))
     }
@@ -91,7 +92,7 @@ impl Segment {
         self.bytes.len()
     }
 
-    /// Returns the moment at which it was queued.
+    /// Returns the moment at which the segment was queued.
     pub(in crate::hub) fn queued(&self) -> Moment {
         self.queued
     }
@@ -115,6 +116,7 @@ pub(in crate::hub) mod tests {
     use super::*;
     use crate::hub::bounds::budget::Budget;
 
+    /// Makes a segment, which is charged to a ledger of its own.
     pub(in crate::hub) fn segment(bytes: &[u8]) -> Rc<Segment> {
         let ledger = Ledger::new(Budget::new(u64::MAX));
         Segment::unshared(Bytes::copy_from_slice(bytes), &ledger)
@@ -129,6 +131,7 @@ pub(in crate::hub) mod tests {
     fn contents_with_messages_of_different_topics_have_no_topic_together() {
         let mut topics = SlotMap::<TopicKey, ()>::with_key();
         let (cats, dogs) = (topics.insert(()), topics.insert(()));
+        // Makes the content of a segment that has so many messages of a topic.
         let of = |messages, topic| Content::new(messages, Some(topic));
         let reply = Content::default();
         assert_eq!(reply.and(of(2, cats)).and(reply), of(2, cats));

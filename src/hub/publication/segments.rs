@@ -20,14 +20,15 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::hub) struct Segments {
     messages: Vec<EncodedMessage>,
-    /// The topic that they were published to, or `None` if there are several.
+    /// The topic that they were published to, or `None` if there are several topics.
     topic: Option<TopicKey>,
+    /// The segments without compression, which are made for the first subscriber that takes them.
     plain: Option<Joined>,
     /// The segments for each window, which are made for the first subscriber with that window.
     compressed: Option<Box<[Compressed; WindowBits::ALL.len()]>>,
-    /// Subscribers with a compression context of their own for which a step was over before they
-    /// had all messages, each with the number of messages that it has. There are several only if
-    /// earlier ones have left the topic since.
+    /// Subscribers with a compression context of their own that had got only a part of the messages
+    /// when a step was over, each with the number of messages that it has got. The next step goes
+    /// on with the same subscriber, so all of them but the last have left the topic meanwhile.
     partly_served: Vec<(PeerKey, usize)>,
 }
 
@@ -40,7 +41,7 @@ enum Compressed {
     Joined(Joined),
 }
 
-/// Frames joined into segments. Most often it is one segment, which needs no allocation.
+/// Frames joined into segments. Most often it is one segment, which needs no allocation for a list.
 #[derive(Debug)]
 enum Joined {
     One(Rc<Segment>),
@@ -79,17 +80,18 @@ impl Segments {
         &self.messages
     }
 
-    /// Returns the content of a segment that has one of the messages.
+    /// Returns the content of a segment that has a single one of the messages.
     pub(in crate::hub) fn content_of_one(&self) -> Content {
         Content::new(1, self.topic)
     }
 
-    /// Returns the messages, to be dropped by the caller.
+    /// Returns the messages, so that the caller can drop them and reuse the memory of their list.
     pub(in crate::hub) fn into_messages(self) -> Vec<EncodedMessage> {
         self.messages
     }
 
-    /// Returns how many of the messages a peer with a context of its own has got in earlier steps.
+    /// Returns how many of the messages a peer with a compression context of its own has got in
+    /// earlier steps.
     pub(in crate::hub) fn served(&self, key: PeerKey) -> usize {
         let served = self.partly_served.iter().find(|(each, _)| *each == key);
         served.map_or(0, |(_, count)| *count)
@@ -147,7 +149,8 @@ impl Segments {
     }
 }
 
-/// Compresses more of a large message. Returns `None` if the step is over before all is compressed.
+/// Compresses more of a large message. Returns its frame, or `None` if the step is over before the
+/// whole message is compressed.
 fn compress_in_steps(
     message: &EncodedMessage,
     window: WindowBits,
@@ -160,6 +163,7 @@ fn compress_in_steps(
         *deflating = Deflating::begin(window, payload).map(Box::new);
     }
     let Some(under_way) = deflating else {
+        // Messages of this size are sent uncompressed to subscribers with this window.
         return Some(frame.clone());
     };
     loop {
@@ -179,7 +183,8 @@ fn compress_in_steps(
 ///
 /// A single frame, and every frame over 16 KiB, becomes a segment without a copy. All other frames
 /// are copied into segments of at most 64 KiB, so that an outbox refers to one segment instead of
-/// many frames. Measured: up to 16 KiB, copying a frame once for all subscribers is never slower.
+/// many frames. Measured: up to 16 KiB, copying a frame once for all subscribers is never slower
+/// than a segment of its own.
 fn join<'a>(
     mut frames: impl ExactSizeIterator<Item = &'a Frame>,
     topic: Option<TopicKey>,
@@ -212,12 +217,14 @@ fn join<'a>(
     Joined::Several(segments)
 }
 
+/// Makes a segment of a single frame, whose bytes are not copied.
 fn shared(frame: &Frame, topic: Option<TopicKey>, ledger: &Rc<Ledger>) -> Rc<Segment> {
     let content = Content::new(1, topic);
     Segment::shared(frame.clone().into_bytes(), content, ledger)
 }
 
-/// Joins small frames of `bytes` in all into a segment. Returns `None` if there are no frames.
+/// Joins the small frames `run`, which have `bytes` bytes together, into a segment. Returns `None`
+/// if there are no frames.
 fn join_run(
     run: &[&Frame],
     bytes: usize,
@@ -238,7 +245,10 @@ fn join_run(
     }
 }
 
+/// Length of the largest frame that is copied into a segment with others, in bytes.
 const MAX_COPIED_BYTES: usize = 16 * 1024;
+
+/// Length of the largest segment that frames are copied into, in bytes.
 const MAX_SEGMENT_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -259,6 +269,7 @@ mod tests {
         Ledger::new(Budget::new(u64::MAX))
     }
 
+    /// Joins frames with payloads of these lengths. Returns the lengths of the segments.
     fn lengths(payloads: &[usize]) -> Vec<usize> {
         let frames = payloads.iter().map(|&len| Frame::binary(&vec![0; len]));
         let frames: Vec<_> = frames.collect();
@@ -276,6 +287,7 @@ mod tests {
 
     #[test]
     fn small_frames_are_joined_up_to_64_kib_and_large_frames_are_segments_of_their_own() {
+        // A header has 2 bytes up to a payload of 125 bytes, and 4 bytes up to 64 KiB.
         assert_eq!(lengths(&[10, 20, 30]), [12 + 22 + 32]);
         assert_eq!(lengths(&[10, 20_000, 30, 40]), [12, 20_004, 32 + 42]);
         let frame = 16_000 + 4;
@@ -314,7 +326,7 @@ mod tests {
         let mut segments = Segments::new(messages(), None);
         let mut steps = 0;
         let in_steps = loop {
-            // The step is over after one piece of the message.
+            // 1 ns is left, so the step is over after one piece of the message is compressed.
             let mut step = Allowance::new(STEP);
             step.charge_later(STEP_NANOSECONDS - 1);
             steps += 1;

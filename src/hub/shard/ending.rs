@@ -1,4 +1,5 @@
-//! The end of a connection on its shard: it leaves its topics, gets a Close, and is counted.
+//! The end of a connection on its shard: the connection is unsubscribed from its topics, is sent a
+//! Close, and is counted by the reason of its end.
 
 use std::{mem, rc::Rc};
 
@@ -25,7 +26,7 @@ impl Links {
 }
 
 impl State {
-    /// Ends connections, each for its reason.
+    /// Ends each of these connections for the reason that is given with it.
     pub(in crate::hub) fn end_all(
         &mut self,
         ended: impl IntoIterator<Item = (PeerKey, Disconnect)>,
@@ -35,33 +36,34 @@ impl State {
         }
     }
 
-    /// Checks the connections from part `at` of their table on, until the step is over, and ends
-    /// those for which `find` returns a reason. Returns the part to continue with, if there is one.
+    /// Checks the connections in this `part` of their table, and in the parts after it until the
+    /// step is over. Ends those for which `check` returns a reason. Returns the part to continue
+    /// with, or `None` at the end of the table.
     pub(in crate::hub) fn end_part(
         &mut self,
-        mut at: usize,
+        mut part: usize,
         allowance: &mut Allowance,
-        mut find: impl FnMut(&mut Peers, PeerKey) -> Option<Disconnect>,
+        mut check: impl FnMut(&mut Peers, PeerKey) -> Option<Disconnect>,
     ) -> Option<usize> {
         loop {
-            let part = self.peers.part(at)?;
-            let keys: Vec<PeerKey> = part.map(|(key, _)| key).collect();
+            let peers = self.peers.part(part)?;
+            let keys: Vec<PeerKey> = peers.map(|(key, _)| key).collect();
             for key in keys {
                 allowance.spend(CHECK);
-                if let Some(reason) = find(&mut self.peers, key) {
+                if let Some(reason) = check(&mut self.peers, key) {
                     self.end(key, reason);
                     allowance.spend(END);
                 }
             }
-            at += 1;
+            part += 1;
             if allowance.is_spent() {
-                return Some(at);
+                return Some(part);
             }
         }
     }
 
-    /// Ends a connection: removes its subscriptions, and queues its Close. Its task does the rest.
-    /// If a connection is ended twice, the first reason counts.
+    /// Ends a connection: removes its subscriptions, queues a Close, and wakes its task, which
+    /// finishes the connection. If a connection is ended twice, the first reason counts.
     pub(in crate::hub) fn end(&mut self, key: PeerKey, reason: Disconnect) {
         self.end_with(key, reason, reason.close_frame());
     }
@@ -85,6 +87,7 @@ impl State {
         let close = close.map(|close| Segment::unshared(close.into_bytes(), &self.ledger));
         match close {
             Some(close) if reason.expects_peers_close() => peer.outbox.seal(close),
+            // No Close of the peer is awaited, so the FIN is sent right after this Close.
             Some(close) => peer.seal_to_end(close),
             None => peer.outbox.seal_silently(),
         }
@@ -138,15 +141,17 @@ mod tests {
             let all = peers.iter().filter_map(|&key| state.peers.get(key));
             all.filter(|peer| peer.ended.is_some()).count()
         };
-        let (mut at, mut most) = (Some(0), 0);
-        while let Some(from) = at {
+        let (mut next_part, mut most_in_a_step) = (Some(0), 0);
+        while let Some(part) = next_part {
             let before = ended(&state);
             let mut allowance = Allowance::new(STEP);
+            // 1 ns is left, so the step is over when the clock is first read: after two ends.
             allowance.charge_later(STEP_NANOSECONDS - 1);
-            at = state.end_part(from, &mut allowance, |_, _| Some(Disconnect::Restarting));
-            most = most.max(ended(&state) - before);
+            next_part = state.end_part(part, &mut allowance, |_, _| Some(Disconnect::Restarting));
+            most_in_a_step = most_in_a_step.max(ended(&state) - before);
         }
         assert_eq!(ended(&state), 20_000);
-        assert!(most <= 64, "{most} in a step");
+        // A step goes on to the end of a part, which has 32 connections.
+        assert!(most_in_a_step <= 64, "{most_in_a_step} in a step");
     }
 }

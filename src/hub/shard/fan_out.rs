@@ -1,7 +1,7 @@
 //! The fan-out: queues messages to the outboxes of their subscribers, in steps.
 //!
-//! One fan-out is under way at a time, and it is finished before the next one begins, so the order
-//! of a topic is kept. Each subscriber is visited once for each topic.
+//! One fan-out is under way at a time, and it is finished before the next one begins, so the
+//! messages of a topic stay in order. A fan-out visits each subscriber of each of its topics once.
 
 use std::{rc::Rc, time::Instant};
 
@@ -26,17 +26,17 @@ use crate::hub::{
 #[derive(Debug)]
 pub(in crate::hub) struct FanOut {
     segments: Segments,
-    /// The topic to be visited next.
+    /// The topic whose subscribers are to be visited next.
     next: Option<TopicKey>,
     /// The topics to be visited after `next`, in reverse order.
     others: Vec<TopicKey>,
-    /// The topic that is being visited.
+    /// The topic whose subscribers are being visited.
     topic: Option<TopicKey>,
     recipients: Recipients,
-    /// Number of subscribers so far that the messages were queued to.
+    /// Number of subscribers that the messages were queued to so far.
     queued: usize,
     receipts: Vec<Receipt>,
-    /// The topic whose pending messages these were, if they were taken from one.
+    /// The topic whose pending messages these are. `None` if [`to_some`](Self::to_some) made this.
     source: Option<TopicKey>,
 }
 
@@ -44,10 +44,12 @@ pub(in crate::hub) struct FanOut {
 #[derive(Debug, Default)]
 #[must_use]
 pub(in crate::hub) struct Step {
+    /// True if all subscribers have been visited.
     pub(in crate::hub) is_done: bool,
     /// Number of subscribers that the messages were queued to in this step.
     pub(in crate::hub) queued: usize,
-    /// Subscribers that are slow consumers, and did not get the messages.
+    /// Subscribers that are slow consumers: the messages were not queued to them, and the caller
+    /// must end them.
     pub(in crate::hub) slow: Vec<PeerKey>,
 }
 
@@ -71,17 +73,21 @@ impl FanOut {
         }
     }
 
-    /// Makes a fan-out of a publication to its audience on `shard`, topic by topic in the order of
-    /// the publisher. Each peer that it reaches is marked with `mark`, and so reached once.
+    /// Makes a fan-out of a publication to its audience on `shard`. The topics are visited in the
+    /// order in which the publisher named them. Each peer that the fan-out reaches is marked with
+    /// `mark`, so that a subscriber of several of the topics is reached once.
     pub(in crate::hub) fn to_some(delivery: Delivery, shard: usize, mark: u64) -> Self {
         let Delivery {
             publication,
             targets,
             ..
         } = delivery;
+        // If there is one topic, it is `next`, and so the segments know it. If there are several
+        // topics, `next` is `None`, and the segments have no topic.
         let (next, others) = match targets {
             Targets::One(target) => (Some(target.topic), Vec::new()),
             Targets::Several(targets) => {
+                // In reverse order, because `step` pops the next topic from the end.
                 let topics = targets.into_iter().rev();
                 (None, topics.map(|Target { topic, .. }| topic).collect())
             }
@@ -102,8 +108,9 @@ impl FanOut {
         }
     }
 
-    /// Adds the number of subscribers reached to the receipts. Returns the topic whose pending
-    /// messages these were, with the list of them, if they were taken from one.
+    /// Adds the number of subscribers reached to the receipts. If the messages were the pending
+    /// messages of a topic, returns the topic and the list of messages, so that the topic can reuse
+    /// the memory of the list.
     pub(in crate::hub) fn finish(self) -> Option<(TopicKey, Vec<EncodedMessage>)> {
         for receipt in self.receipts {
             receipt.add(self.queued);
@@ -131,6 +138,7 @@ impl FanOut {
             now,
         };
         loop {
+            // If no subscriber of the topic is left to visit, the next topic begins.
             let Some(topic) = self.topic.and_then(|key| topics.get_mut(key)) else {
                 self.topic = self.next.take().or_else(|| self.others.pop());
                 let Some(next) = self.topic else {
@@ -144,7 +152,7 @@ impl FanOut {
             };
             step.visit(topic, &self.recipients, peers, &mut offering);
             if topic.to_visit > 0 {
-                break;
+                break; // The step is over.
             }
             self.topic = None;
         }
@@ -159,7 +167,8 @@ impl FanOut {
 }
 
 impl Step {
-    /// Offers the messages to the subscribers still to be visited, until the step is over.
+    /// Offers the messages to the subscribers of `topic` that are still to be visited, from the
+    /// last to the first, until the step is over.
     fn visit(
         &mut self,
         topic: &mut Topic,
@@ -177,6 +186,7 @@ impl Step {
                     offering.allowance.spend(END);
                     self.slow.push(key);
                 }
+                // The next step visits this subscriber again, and compresses the rest.
                 Offer::Unready => return,
             }
             topic.to_visit -= 1;
@@ -210,6 +220,7 @@ mod tests {
         wire::extension,
     };
 
+    /// Makes the state of a shard with deflate and a single compression context.
     fn state() -> State {
         let mut config = HubConfig::default();
         config.deflate.enabled = true;
@@ -223,28 +234,34 @@ mod tests {
         key
     }
 
+    /// Returns the compression of a peer that has a compression context of its own.
     fn own_context(state: &State) -> Compression {
-        let agreed = extension::accept([&b"permessage-deflate"[..]].into_iter(), true);
-        let agreed = state.shared.contexts.grant(agreed.unwrap().unwrap());
+        let offer = &b"permessage-deflate"[..];
+        let may_keep_context = true;
+        let agreement = extension::accept([offer].into_iter(), may_keep_context);
+        let agreed = state.shared.contexts.grant(agreement.unwrap().unwrap());
         Compression::new(Some(agreed), &state.shared.config.deflate)
     }
 
+    /// Returns 100 different texts of some 1,000 bytes each.
     fn texts() -> Vec<String> {
         let texts = (0..100).map(|number| format!("{number} {}", "x".repeat(1000)));
         texts.collect()
     }
 
+    /// Makes a publication of all [`texts`].
     fn publication(state: &State) -> Publication {
         let messages = texts().into_iter().map(|text| Message::text(&text));
         let messages = messages.map(|message| state.shared.encode(message));
         Publication::new(messages.collect::<Vec<_>>())
     }
 
-    /// Fans out in steps that are over after a message or two, and calls `after_step` between them.
-    /// Returns the number of steps.
+    /// Fans out in steps, each of which is over when it has compressed a message or two. Calls
+    /// `after_step` with the number of each step but the last. Returns the number of steps.
     fn fan_out(state: &mut State, mut after_step: impl FnMut(&mut State, usize)) -> usize {
         for step in 1.. {
             let mut allowance = Allowance::new(STEP);
+            // 1 ns is left, so the step is over when the clock is first read.
             allowance.charge_later(STEP_NANOSECONDS - 1);
             if state.fan_out(&mut allowance) {
                 return step;
@@ -258,26 +275,30 @@ mod tests {
     fn inflated(state: &State, key: PeerKey) -> Vec<String> {
         let mut slices = [IoSlice::new(&[]); 128];
         let count = state.peers.get(key).unwrap().outbox.fill(&mut slices);
-        let mut peer = Inflate::new(false, 15);
+        // One inflater for all frames, because each refers to the earlier ones.
+        let mut inflater = Inflate::new(false, 15);
         let inflate = |frame: &IoSlice<'_>| {
-            assert_eq!(frame[0], 0xC1);
-            let wire = [&frame[2..], b"\0\0\xFF\xFF"].concat();
-            let (before, mut text) = (peer.total_out(), vec![0; 2000]);
-            let inflated = peer.decompress(&wire, &mut text, InflateFlush::SyncFlush);
+            assert_eq!(frame[0], 0xC1, "FIN, RSV1 and the opcode of text");
+            // 2 bytes of header. A receiver puts these four bytes behind the payload (RFC 7692
+            // §7.2.2).
+            let deflated = [&frame[2..], b"\0\0\xFF\xFF"].concat();
+            let (before, mut text) = (inflater.total_out(), vec![0; 2000]);
+            let inflated = inflater.decompress(&deflated, &mut text, InflateFlush::SyncFlush);
             inflated.unwrap();
-            text.truncate((peer.total_out() - before).try_into().unwrap());
+            text.truncate((inflater.total_out() - before).try_into().unwrap());
             String::from_utf8(text).unwrap()
         };
         slices[..count].iter().map(inflate).collect()
     }
 
     #[test]
-    fn compressing_for_one_peer_takes_several_steps_though_it_subscribed_after_the_gathering() {
+    fn compressing_for_a_peer_that_subscribes_after_the_gathering_takes_several_steps() {
         let mut state = state();
         let topic = TopicName::new("cats").unwrap();
         subscriber(&mut state, Compression::Off, slice::from_ref(&topic));
         let publication = publication(&state);
         let target = state.shared.router.targets(slice::from_ref(&topic))[0];
+        // The messages are gathered while the only subscriber takes them without compression.
         state.topics.append(target, &publication);
         let compression = own_context(&state);
         let key = subscriber(&mut state, compression, &[topic]);

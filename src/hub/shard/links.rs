@@ -1,4 +1,5 @@
-//! Publishing: the queue of publishers, and the way of a publication into the inboxes of shards.
+//! Publishing: the queue of waiting publishers, and the way of a publication into the inboxes of
+//! the shards.
 
 use std::{fmt, sync::Arc};
 
@@ -21,7 +22,7 @@ use crate::{
 /// The inboxes of all shards, and their common data. `W` is the type of closures that shards run.
 pub(in crate::hub) struct Links<W> {
     pub(in crate::hub) shared: Arc<Shared>,
-    /// One for each shard.
+    /// The inbox of each shard.
     pub(in crate::hub) inboxes: Vec<Inbox<W>>,
     publisher_queue: PublisherQueue,
 }
@@ -47,11 +48,13 @@ impl<W> Links<W> {
         }
     }
 
+    /// Publishes to a single topic.
     fn publish_to_one(&self, topic: &TopicName, publication: &Arc<Publication>) {
         let mut asleep = Vec::new();
         let mut part = self.shared.router.of(topic);
         for (interest, target) in part.route(topic) {
-            // Pushed while the record is locked, so that the order is the same in all inboxes.
+            // Pushed while the record is locked, so that all inboxes have the publications of the
+            // topic in the same order.
             let (targets, subscribers) = (Targets::One(target), interest.subscriber_count());
             if self.deliver(publication, interest.shard, targets, subscribers) {
                 asleep.push(interest.shard);
@@ -61,8 +64,8 @@ impl<W> Links<W> {
         self.wake(asleep);
     }
 
-    /// Pushes a publication into the inbox of a shard, on which this number of `subscribers` have
-    /// its topics. Returns true if the shard may be asleep and must be woken.
+    /// Pushes a publication into the inbox of a shard, where the topics in `targets` have this
+    /// number of `subscribers`. Returns true if the shard may be asleep and must be woken.
     fn deliver(
         &self,
         publication: &Arc<Publication>,
@@ -78,26 +81,26 @@ impl<W> Links<W> {
     /// Publishes to several topics. Their records are locked together, so that each shard gets the
     /// publication once, and in the right place in the order of every topic.
     fn publish_to_several(&self, topics: &[TopicName], publication: &Arc<Publication>) {
-        let parts_of = topics.iter().map(|topic| self.shared.router.part_of(topic));
-        let parts_of: Vec<usize> = parts_of.collect();
-        let mut sorted = parts_of.clone();
+        let part_of_each = topics.iter().map(|topic| self.shared.router.part_of(topic));
+        let part_of_each: Vec<usize> = part_of_each.collect();
+        let mut sorted = part_of_each.clone();
         // All publishers lock the parts in this order, so that no two wait for each other.
         sorted.sort_unstable();
         sorted.dedup();
-        let parts = sorted.iter().map(|&part| self.shared.router.lock(part));
-        let mut parts: Vec<_> = parts.collect();
-        // For each shard: the topics with subscribers there, and the number of these.
-        let mut shares = vec![(Vec::new(), 0); self.inboxes.len()];
-        for (topic, part) in topics.iter().zip(parts_of) {
-            let held = sorted.binary_search(&part).unwrap_or_default();
-            for (interest, target) in parts[held].route(topic) {
-                let (targets, subscribers) = &mut shares[interest.shard];
+        let locked = sorted.iter().map(|&part| self.shared.router.lock(part));
+        let mut locked: Vec<_> = locked.collect();
+        // For each shard: the topics with subscribers there, and the number of these subscribers.
+        let mut of_shards = vec![(Vec::new(), 0); self.inboxes.len()];
+        for (topic, part) in topics.iter().zip(part_of_each) {
+            let index = sorted.binary_search(&part).unwrap_or_default();
+            for (interest, target) in locked[index].route(topic) {
+                let (targets, subscribers) = &mut of_shards[interest.shard];
                 targets.push(target);
                 *subscribers += interest.subscriber_count();
             }
         }
         let mut asleep = Vec::new();
-        for (shard, (targets, subscribers)) in shares.into_iter().enumerate() {
+        for (shard, (targets, subscribers)) in of_shards.into_iter().enumerate() {
             if targets.is_empty() {
                 continue;
             }
@@ -105,7 +108,7 @@ impl<W> Links<W> {
                 asleep.push(shard);
             }
         }
-        drop(parts);
+        drop(locked);
         self.wake(asleep);
     }
 
@@ -114,6 +117,7 @@ impl<W> Links<W> {
         self.shared.router.of(topic).subscribers(topic)
     }
 
+    /// Wakes shards whose inboxes were empty before this publication.
     fn wake(&self, shards: Vec<usize>) {
         for shard in shards {
             self.inboxes[shard].wake();
@@ -130,8 +134,11 @@ impl<W> Links<W> {
 
     /// Waits until the publishers before this one have had their permits, memory suffices, and no
     /// inbox is full. A publisher can't know which shards its message will go to, so it waits for
-    /// all inboxes. While it waits, the `bytes` that it has charged are not counted against
-    /// publishers: these bytes are freed only by publishing.
+    /// all inboxes.
+    ///
+    /// The publisher has charged `bytes` for its messages. While it waits, they do not count
+    /// towards the level of memory at which publishers wait, because they are freed only by
+    /// publishing.
     ///
     /// # Cancel safety
     ///

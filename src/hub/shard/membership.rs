@@ -14,7 +14,7 @@ use crate::{
 
 impl State {
     /// Adds a connection, which has no subscriptions yet. If it takes messages compressed for a
-    /// window, publishers learn of the window first, and count the cost of compressing for it.
+    /// window, publishers see the window from now on, and count the cost of compressing for it.
     pub(in crate::hub) fn insert(
         &mut self,
         user: Option<UserId>,
@@ -38,7 +38,7 @@ impl State {
         self.count_connections();
     }
 
-    /// Updates the set of windows that this shard compresses messages for. Publishers read it.
+    /// Updates the set of windows for which this shard compresses messages. Publishers read it.
     fn update_windows(&self) {
         let Windows(windows) = self.compressors.windows();
         self.shared.windows[self.index].store(windows, Relaxed);
@@ -58,15 +58,20 @@ mod tests {
         config.deflate.enabled = true;
         let shared = Arc::new(Shared::new(&config));
         let mut state = State::new(0, Arc::clone(&shared));
-        let forms = |shard| shared.forms(shard, 100).windows;
-        assert_eq!(forms(0), Windows(0));
+        let windows_of = |shard| shared.forms(shard, 100).windows;
+        assert_eq!(windows_of(0), Windows(0));
         let windows = [WindowBits::MAX, WindowBits::MIN, WindowBits::MAX];
         let keys = windows.map(|window| state.insert(None, Compression::Shared(window)));
-        assert_eq!(forms(0), Windows(0b1000_0001));
-        assert_eq!(forms(1), Windows(0));
+        // The highest bit is that of `MAX`, and the lowest one that of `MIN`.
+        assert_eq!(windows_of(0), Windows(0b1000_0001));
+        assert_eq!(windows_of(1), Windows(0), "of another shard");
         state.remove(keys[0]);
-        assert_eq!(forms(0), Windows(0b1000_0001));
+        assert_eq!(windows_of(0), Windows(0b1000_0001), "one is left for `MAX`");
         state.remove(keys[1]);
-        assert_eq!(forms(0), Windows(0b1000_0000), "no longer used");
+        assert_eq!(
+            windows_of(0),
+            Windows(0b1000_0000),
+            "none is left for `MIN`"
+        );
     }
 }

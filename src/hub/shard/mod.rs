@@ -15,8 +15,8 @@
 //!   message counts as written.
 //! - Connections: [`state`] holds them. `membership` adds and removes them, [`subscriptions`]
 //!   changes their topics, and [`ending`] ends them. While memory is short, [`relief`] ends those
-//!   that are furthest behind, and [`receivers`] are those that must wait before they read.
-//!   [`receive`] is the buffer that all connections of a shard receive into.
+//!   that are furthest behind, and [`receivers`] is the queue of those that wait until they may
+//!   receive again. [`receive`] is the buffer that all connections of a shard receive into.
 
 pub(in crate::hub) mod ending;
 pub(in crate::hub) mod fan_out;
@@ -86,10 +86,12 @@ pub(in crate::hub) type Links = links::Links<Work>;
 ///
 /// Its `RefCell`s are borrowed in one order: `receive`, `replies`, `state`, and then `turn` or
 /// `rounds`, each of which is borrowed for a single call. The locks of the router and of an inbox
-/// are taken after all of these, in this order. No [`Work`] and no task is called under a borrow.
-/// Two kinds of callbacks are: the closure that takes plain messages runs while `receive` is
-/// borrowed, so it must not receive. Sockets and wakers are called while `state` is borrowed, so
-/// they must not call the shard.
+/// are taken after all of these, in this order.
+///
+/// While one is borrowed, no [`Work`] is run and no task is polled, but two kinds of callbacks are
+/// called. The closure that takes plain messages runs while `receive` is borrowed, so it must not
+/// receive. Sockets and wakers are called while `state` is borrowed, so they must not call the
+/// shard.
 pub(crate) struct Shard {
     pub(super) index: usize,
     pub(super) links: Arc<Links>,
@@ -98,15 +100,17 @@ pub(crate) struct Shard {
     ledger: Rc<Ledger>,
     pub(super) receive: RefCell<Receive>,
     pub(super) replies: RefCell<Replies>,
-    /// Time left of the turn that a connection has now.
+    /// Time left in the turn of the connection whose task is being polled.
     turn: RefCell<Allowance>,
-    /// The connection has more to do than fits into its turn.
+    /// True if the same connection has more to do than fits into this turn, and so wants another
+    /// turn.
     wants_turn: Cell<bool>,
     rounds: RefCell<Rounds>,
     /// Spare inflater for the next compressed message.
     inflater: Cell<Option<Box<Inflater>>>,
     /// Notified when a connection is removed: a drain waits until none is left.
     pub(super) departure: Notify,
+    /// True if the main loop is to end.
     is_stopping: Cell<bool>,
     /// True after a step or a task has panicked.
     pub(super) has_panicked: Cell<bool>,
@@ -145,25 +149,27 @@ impl Shard {
     }
 
     /// Begins a connection's turn to read. `kept` are the bytes that its last turn has left unread.
-    /// The turn is short if the time of the round is used up, or the hub has too much to deliver.
-    /// While memory is exhausted, nothing is received in the turn.
+    /// The turn is short if the time of the round is used up, or if publishers must wait. While
+    /// memory is exhausted, nothing is received in the turn.
     pub(crate) fn begin_turn(&self, kept: Bytes) {
         self.begin(kept, !self.shared.budget.is_exhausted());
     }
 
-    /// Begins a turn of a connection that discards all it receives. That takes no memory, so it may
-    /// receive while memory is exhausted, too.
+    /// Begins a turn of a connection that discards everything that it receives. Discarding takes no
+    /// memory, so the connection may receive even while memory is exhausted.
     pub(crate) fn begin_discarding(&self) {
         self.begin(Bytes::new(), true);
     }
 
-    /// Begins a turn without time, in which nothing is received: for a connection that has ended,
-    /// and only publishes the messages that it has waited with.
+    /// Begins a turn of a connection that has ended and only publishes the messages that waited for
+    /// a permit. The turn has no time, and nothing is received in it.
     pub(crate) fn begin_empty_turn(&self) {
         self.begin(Bytes::new(), false);
         *self.turn.borrow_mut() = Allowance::new(Duration::ZERO);
     }
 
+    /// Begins a turn: sets its time limit and the number of bytes that it may receive, and clears
+    /// the replies.
     fn begin(&self, kept: Bytes, may_receive: bool) {
         let is_short = self.rounds.borrow().is_over() || self.links.must_wait();
         let (limit, share) = if is_short {
@@ -178,31 +184,34 @@ impl Shard {
         self.wants_turn.set(false);
     }
 
-    /// Clears the shared reply buffer without beginning a turn, so that the connection sends no
-    /// replies that another one's turn has left there.
+    /// Clears the shared reply buffer without beginning a turn, so that the connection does not
+    /// send replies that the turn of another connection has left there.
     pub(crate) fn clear_replies(&self) {
         self.replies.borrow_mut().clear();
     }
 
-    /// Asks for another turn, because the connection has more to do than fits into this one.
+    /// Notes that the connection wants another turn, because it has more to do than fits into this
+    /// one. [`queue_if_wanted`](Self::queue_if_wanted) then queues its task.
     pub(crate) fn request_turn(&self) {
         self.wants_turn.set(true);
     }
 
-    /// Queues the connection's task for another turn, if the connection has asked for one.
+    /// Queues the connection's task, which is the one that is being polled, for another turn if the
+    /// connection has [requested](Self::request_turn) one.
     pub(crate) fn queue_if_wanted(&self, ticket: &mut Ticket, cx: &Context<'_>) {
         if self.wants_turn.take() {
             self.queue(ticket, cx, self.turn_time());
         }
     }
 
-    /// Ends the turn. Returns the bytes that the connection has received and not yet read.
+    /// Ends the turn. Returns the bytes that the connection has received and not yet read, which it
+    /// keeps for its next turn.
     pub(crate) fn end_turn(&self) -> Bytes {
         self.receive.borrow_mut().end_turn()
     }
 
-    /// Returns the time that the turn had taken when the clock was last read, or zero if the turn
-    /// is too short for that.
+    /// Returns the time that the turn had taken when the clock was last read. Zero if it was not
+    /// read, because the turn was charged for little work.
     pub(crate) fn turn_time(&self) -> Duration {
         self.turn.borrow().used()
     }
@@ -212,7 +221,7 @@ impl Shard {
         self.turn.borrow_mut().spend(nanoseconds);
     }
 
-    /// Reads the clock, and charges the turn with the time that has really passed.
+    /// Reads the clock, and charges the turn with the time that has really passed since it began.
     pub(crate) fn charge_elapsed(&self) {
         self.turn.borrow_mut().charge_elapsed();
     }
@@ -227,21 +236,24 @@ impl Shard {
         self.turn.borrow().is_spent()
     }
 
-    /// Queues a task, whose last turn took the time `turn`, for one of the next rounds.
+    /// Queues the task that is being polled, whose last turn took the time `turn`, for one of the
+    /// next rounds. Replaces its `ticket`, and wakes the main loop, which begins the rounds.
     pub(crate) fn queue(&self, ticket: &mut Ticket, cx: &Context<'_>, turn: Duration) {
         self.rounds.borrow_mut().queue(ticket, cx.waker(), turn);
         self.inbox().wake();
     }
 
-    /// Returns true if a task still waits for another turn.
+    /// Returns true if the task with this ticket still waits for another turn. If such a task is
+    /// polled, it must not begin a turn. It may return `Pending`, because a round will wake it.
     pub(crate) fn is_queued(&self, ticket: Ticket) -> bool {
         self.rounds.borrow().is_waiting(ticket)
     }
 
-    /// Charges the round with a turn that took the time `turn`.
+    /// Charges the round with a turn that took the time `turn`. Wakes the main loop if the time of
+    /// the round is used up.
     pub(crate) fn charge_round(&self, turn: Duration) {
         if !turn.is_zero() && self.rounds.borrow_mut().charge(turn) {
-            // The next round begins with a tick.
+            // The main loop begins the next round.
             self.inbox().wake();
         }
     }
@@ -252,7 +264,7 @@ impl Shard {
     }
 
     /// Takes the spare inflater, or makes one. A message that is inflated in several turns keeps
-    /// its inflater for all of them.
+    /// its inflater until the last of them.
     pub(crate) fn take_inflater(&self) -> Box<Inflater> {
         self.inflater.take().unwrap_or_default()
     }
@@ -277,14 +289,15 @@ impl Shard {
         self.state.borrow().draining
     }
 
-    /// Ends every connection, in several steps. No connection may be added meanwhile.
+    /// Ends every connection, in several steps. No connection may be added meanwhile, because it
+    /// might be missed.
     pub(super) async fn end_all(&self, reason: Disconnect) {
-        let mut at = Some(0);
-        while let Some(from) = at {
+        let mut next_part = Some(0);
+        while let Some(part) = next_part {
             let mut allowance = Allowance::new(STEP);
-            at = self.measure(|| {
+            next_part = self.measure(|| {
                 let state = &mut self.state.borrow_mut();
-                state.end_part(from, &mut allowance, |_, _| Some(reason))
+                state.end_part(part, &mut allowance, |_, _| Some(reason))
             });
             yield_now().await;
         }
@@ -293,6 +306,7 @@ impl Shard {
     /// Waits until no connection is left.
     pub(super) async fn emptied(&self) {
         loop {
+            // Made before the check, so that a departure right after the check is not missed.
             let departure = self.departure.notified();
             if self.state.borrow().peers.len() == 0 {
                 return;
@@ -301,20 +315,22 @@ impl Shard {
         }
     }
 
-    /// Writes the `replies` to a connection, then its outbox, as far as its socket takes them.
+    /// Writes the `replies` to a connection, then its outbox, until its socket takes no more or the
+    /// connection has had its share. In the latter case the tick is woken to write the rest.
     pub(super) fn write(&self, key: PeerKey, replies: &mut Replies) {
         if self.state.borrow_mut().write(key, replies) {
             self.inbox().wake();
         }
     }
 
-    /// Queues a connection, whose task is woken when memory is no longer exhausted.
+    /// Queues a connection whose task is to be woken when memory is no longer exhausted.
     pub(super) fn wait_to_receive(&self, key: PeerKey) {
         let State {
             receivers, peers, ..
         } = &mut *self.state.borrow_mut();
         receivers.add(key, peers);
-        // The main loop may be asleep without waiting for the budget.
+        // A main loop at rest waits for memory only if a connection was queued when the rest began.
+        // Once it is woken, it rests again, and now waits for memory, too.
         self.inbox().wake();
     }
 
@@ -323,7 +339,7 @@ impl Shard {
         !self.rounds.borrow().is_empty()
     }
 
-    /// Begins a round: wakes the tasks that come next.
+    /// Begins a round: wakes as many of the tasks that wait for another turn as fit into it.
     pub(super) fn begin_round(&self) {
         self.rounds.borrow_mut().begin();
     }
@@ -353,12 +369,14 @@ impl fmt::Debug for Shard {
     }
 }
 
-/// Time limit of a short turn: enough for what most turns do.
+/// Time limit of a turn that begins while publishers must wait, or when the time of the round is
+/// used up. Any other turn may take the time [`STEP`]. Most turns need less than either.
 const SHORT_TURN: Duration = Duration::from_micros(100);
 
 #[cfg(test)]
 impl Shard {
-    /// Returns the number of elements that its tables and queues and the router have memory for.
+    /// Returns the number of elements that the shard's tables and queues, and the router, have
+    /// memory for.
     pub(super) fn capacity(&self) -> usize {
         let state = self.state.borrow();
         let own =

@@ -1,7 +1,7 @@
 //! The end of a shard after a panic in one of its steps or tasks.
 //!
-//! A panic is a bug, and may have left the shard's data inconsistent. So none of it is used any
-//! more, except for the sockets, which get a final Close.
+//! A panic is a bug, and may have left the shard's data inconsistent. So none of the data is used
+//! any more, except for the sockets, on which each client is sent a final Close.
 
 use std::{
     future::poll_fn,
@@ -26,7 +26,8 @@ impl Shard {
         spawn_local(poll_fn(move |cx| shard.guard(|| task.as_mut().poll(cx))))
     }
 
-    /// Polls a task of the shard. After a panic, no task of the shard is polled any more.
+    /// Polls a task of the shard. After a panic, no task of the shard is polled any more: all of
+    /// them stay pending until the runtime drops them.
     pub(crate) fn guard(&self, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
         if self.has_panicked() {
             return Poll::Pending;
@@ -43,6 +44,7 @@ impl Shard {
     pub(in crate::hub) fn set_panicked(&self) {
         self.has_panicked.set(true);
         self.shared.round_robin.set_panicked(self.index);
+        // The other shards must not count on memory that this one was about to free.
         self.shared.relief[self.index].clear();
     }
 
@@ -51,7 +53,7 @@ impl Shard {
         self.has_panicked.get()
     }
 
-    /// Sends every client a Close (1011) in one write that does not wait, and closes its socket.
+    /// Sends each client a Close (1011) in a write that does not wait, and closes its socket.
     pub(in crate::hub) fn close_connections(&self) {
         let reason = Disconnect::ShardPanicked;
         let Some(close) = reason.close_frame() else {

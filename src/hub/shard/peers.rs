@@ -40,10 +40,10 @@ pub(in crate::hub) struct Peers {
     slow_consumer_limits: SlowConsumerLimits,
     heartbeat_intervals: HeartbeatIntervals,
     pub(in crate::hub) ledger: Rc<Ledger>,
-    /// Memory was exhausted when the sweep began: no peer is read, so the silence of all of them is
-    /// excused.
+    /// True if memory was exhausted when the last sweep began. No peer is read then, so the silence
+    /// of all of them is excused.
     is_exhausted: bool,
-    /// Number of visits of peers by fan-outs.
+    /// Number of times that a fan-out has visited a peer.
     pub(in crate::hub) visits: Count,
 }
 
@@ -120,6 +120,7 @@ impl Peers {
         let offer = peer.offer(key, offering, self.slow_consumer_limits);
         match offer {
             Offer::QueuedFirst => self.ring.push_back(key),
+            // The rest of the messages must still be offered, so the peer gets no mark yet.
             Offer::Unready => return offer,
             _ => {}
         }
@@ -131,8 +132,8 @@ impl Peers {
         self.ring.len()
     }
 
-    /// Writes to at most 64 peers of the ring, until that has taken half a millisecond. Returns the
-    /// number of peers, and those whose sockets have failed.
+    /// Writes to at most 64 peers of the ring, and to no more of them after half a millisecond.
+    /// Returns the number of writes, and the keys of the peers whose sockets have failed.
     pub(in crate::hub) fn write_some(&mut self, metrics: &ShardMetrics) -> (usize, Vec<PeerKey>) {
         let mut allowance = Allowance::since(Instant::now(), STEP);
         let (mut writes, mut lost) = (0, Vec::new());
@@ -154,8 +155,9 @@ impl Peers {
     }
 
     /// Writes the `replies` to a peer, then its outbox, until its socket takes no more or the peer
-    /// has had its share. Returns true if the rest is written when the ring comes to the peer. The
-    /// `replies` are empty afterwards in any case, because the next peer uses the same buffer.
+    /// has had its share. In the latter case, puts the peer into the ring and returns true. The
+    /// `replies` are empty afterwards in any case, because the next peer uses the same buffer. If
+    /// the socket has failed, returns its error.
     pub(in crate::hub) fn write(
         &mut self,
         key: PeerKey,
@@ -167,6 +169,7 @@ impl Peers {
         written
     }
 
+    /// Does the work of [`write`](Self::write), except for emptying the `replies`.
     fn write_out(
         &mut self,
         key: PeerKey,
@@ -191,7 +194,8 @@ impl Peers {
                 Ok(true)
             }
             Err(error) => {
-                // The connection's task may wait until all is written: that will not happen.
+                // The connection's task may be waiting until the outbox is written, which will not
+                // happen any more.
                 peer.outbox.abandon();
                 peer.wake();
                 Err(error)
@@ -199,15 +203,15 @@ impl Peers {
         }
     }
 
-    /// Closes the sockets of all peers, after a `close` where one can be sent at once. Returns the
-    /// number of peers that had not ended.
+    /// Writes `close` to each peer whose socket takes it without waiting, and closes the sockets of
+    /// all peers. Returns the number of peers that had not ended.
     pub(in crate::hub) fn close_all(&mut self, close: &[u8]) -> u64 {
-        let mut open = 0;
+        let mut not_ended = 0;
         for peer in self.table.values_mut() {
-            open += u64::from(peer.ended.is_none());
+            not_ended += u64::from(peer.ended.is_none());
             peer.close_with(close);
         }
-        open
+        not_ended
     }
 
     /// Begins a sweep, which checks every peer.
@@ -217,8 +221,8 @@ impl Peers {
         self.is_exhausted = self.ledger.budget().is_exhausted();
     }
 
-    /// Checks a peer: pings it if it is silent, and frees idle memory. Returns the reason for which
-    /// it must be ended, if there is one.
+    /// Checks a peer: frees the memory of an empty outbox, and queues a Ping if the peer is silent.
+    /// Returns the reason for which the peer must be ended, if there is one.
     pub(in crate::hub) fn sweep(&mut self, key: PeerKey) -> Option<Disconnect> {
         let peer = self.table.get_mut(key)?;
         peer.outbox.release();
@@ -233,6 +237,7 @@ impl Peers {
         if oldest.is_some_and(|oldest| now.since(oldest) > self.slow_consumer_limits.behind) {
             return Some(Disconnect::TooFarBehind);
         }
+        // A pipe leads to a subscription of this process itself, which needs no heartbeat.
         let is_pipe = matches!(peer.socket, Some(Socket::Pipe(_)));
         if is_pipe || peer.excuse_silence() || self.is_exhausted {
             peer.heartbeat.heard(self.sweep);
@@ -259,14 +264,14 @@ impl Peers {
     }
 }
 
-/// Number of peers that are written to in a step. Measured: fewer or more are not cheaper. A step
-/// takes 0.2 ms (0.7 ms with 9,000 connections), which bounds how long reads and timers wait.
+/// Number of peers that are written to in a step, at most. Measured: fewer or more are not cheaper.
+/// A step takes 0.2 ms (0.7 ms with 9,000 connections), for which reads and timers have to wait.
 const WRITES_PER_STEP: usize = 64;
 
-/// The cost of a write, in nanoseconds, besides its bytes.
+/// The cost of a write, in nanoseconds, besides that of its bytes.
 pub(in crate::hub) const WRITE: u64 = 2_000;
 
-/// Bytes that a socket takes in a nanosecond.
+/// Number of bytes that a socket takes in a nanosecond.
 pub(in crate::hub) const WRITTEN_PER_NANOSECOND: u64 = 4;
 
 #[cfg(test)]

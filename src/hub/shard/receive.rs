@@ -15,9 +15,9 @@ use crate::{
 
 /// The receive buffer, with the bytes of the connection whose turn it is.
 ///
-/// Its unread bytes are `buffer[start..end]`, and behind them `kept[kept_copied..]`.
+/// The unread bytes of the connection are `buffer[start..end]`, followed by `kept[kept_copied..]`.
 ///
-/// Invariant: nothing is received before all of `kept` is copied into the buffer.
+/// Invariant: nothing is received from the socket before all of `kept` is copied into the buffer.
 #[derive(Debug)]
 pub(crate) struct Receive {
     buffer: Box<[u8]>,
@@ -25,15 +25,16 @@ pub(crate) struct Receive {
     end: usize,
     /// Bytes that the connection had received and not read when its last turn ended.
     kept: Bytes,
-    /// Number of these that were copied into the buffer.
+    /// Number of bytes of `kept` that were copied into the buffer.
     kept_copied: usize,
-    /// Bytes were received from the socket in this turn.
+    /// True if bytes were received from the socket in this turn. Until then, all bytes in the
+    /// buffer are copies of kept ones.
     has_received: bool,
-    /// Number of bytes that the turn may receive at a time, and in all.
+    /// Number of bytes that the turn may receive with one system call, and with all together.
     share: usize,
     /// Number of bytes that the turn may still receive. The last receive may exceed it.
     share_left: usize,
-    /// Number of bytes copied from one place to another.
+    /// Number of bytes that were copied into the buffer, within it, or out of it.
     pub(in crate::hub) copies: Count,
 }
 
@@ -52,10 +53,10 @@ impl Receive {
         }
     }
 
-    /// Begins a connection's turn with the bytes that [its last one](Self::end_turn) has kept. The
-    /// turn may receive `share` bytes.
+    /// Begins a connection's turn, which may receive `share` bytes. `kept` are the bytes that the
+    /// [end](Self::end_turn) of its last turn has returned.
     ///
-    /// Bytes that an earlier turn has left in the buffer because of a panic are dropped.
+    /// Bytes that an earlier turn has left in the buffer, because it has panicked, are dropped.
     pub(crate) fn begin_turn(&mut self, kept: Bytes, share: usize) {
         self.clear();
         (self.kept, self.kept_copied) = (kept, 0);
@@ -72,7 +73,7 @@ impl Receive {
             self.copies.add(left);
             Bytes::copy_from_slice(&self.buffer[self.start..self.end])
         } else {
-            // All bytes in the buffer are copies of kept ones, so those need not be copied again.
+            // All bytes in the buffer are copies of kept ones, so the kept ones can be returned.
             self.kept.slice(self.kept_copied - left..)
         };
         (self.kept, self.kept_copied) = (Bytes::new(), 0);
@@ -80,21 +81,23 @@ impl Receive {
         kept
     }
 
+    /// Drops the unread bytes in the buffer.
     pub(in crate::hub) fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
     }
 
-    /// Returns the number of bytes that are not taken yet, kept ones included.
+    /// Returns the number of unread bytes, including kept ones that are not in the buffer yet.
     pub(in crate::hub) fn left(&self) -> usize {
         self.end - self.start + self.kept.len() - self.kept_copied
     }
 
+    /// Returns true if no unread bytes are in the buffer. Kept ones may still have to be copied.
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// Copies more of the kept bytes into the buffer, behind its unread bytes. Returns false if
-    /// there are none to be copied, or no space.
+    /// Copies more of the kept bytes into the buffer, behind its unread bytes. Returns false if all
+    /// of them are copied already, or if the buffer has no space.
     pub(in crate::hub) fn copy_kept(&mut self) -> bool {
         if self.kept_copied == self.kept.len() {
             return false;
@@ -102,16 +105,17 @@ impl Receive {
         if self.is_empty() {
             self.clear();
         }
-        let rest = &self.kept[self.kept_copied..];
-        let len = rest.len().min(PART_BYTES).min(self.buffer.len() - self.end);
-        self.buffer[self.end..self.end + len].copy_from_slice(&rest[..len]);
+        let uncopied = &self.kept[self.kept_copied..];
+        let space = self.buffer.len() - self.end;
+        let len = uncopied.len().min(PART_BYTES).min(space);
+        self.buffer[self.end..self.end + len].copy_from_slice(&uncopied[..len]);
         self.copies.add(len);
         (self.kept_copied, self.end) = (self.kept_copied + len, self.end + len);
         len > 0
     }
 
-    /// Moves bytes to `into`, as many as fit, at most 16 KiB: fastwebsockets doubles a buffer that
-    /// is filled completely, and never shrinks it.
+    /// Moves as many bytes as fit from the buffer to `into`, but at most 16 KiB: fastwebsockets
+    /// doubles a buffer that is filled completely, and never shrinks it.
     pub(crate) fn take(&mut self, into: &mut ReadBuf<'_>) {
         let len = (self.end - self.start)
             .min(into.remaining())
@@ -121,27 +125,28 @@ impl Receive {
         self.start += len;
     }
 
-    /// Returns false if the turn has received its share. It must end then, so that other
-    /// connections have their turns.
+    /// Returns true if the turn may receive more bytes. If not, it has received its share, and must
+    /// end, so that other connections have their turns.
     pub(crate) fn may_receive(&self) -> bool {
         self.share_left > 0
     }
 
-    /// Returns true if this turn may receive nothing at all.
+    /// Returns true if the turn was begun without a share, and so may receive nothing at all.
     pub(in crate::hub) fn has_no_share(&self) -> bool {
         self.share == 0
     }
 
-    /// Returns the empty buffer, to be filled from the socket.
+    /// Returns the space to be filled from the socket: the buffer, which must be empty, cut to the
+    /// turn's share.
     pub(in crate::hub) fn space(&mut self) -> &mut [u8] {
         debug_assert!(self.is_empty(), "all bytes were taken");
         self.clear();
         &mut self.buffer[..self.share]
     }
 
-    /// Moves the unread bytes, which are a part of a frame of `wire_len` bytes, to the start of the
-    /// buffer, so that the rest fits behind it. Returns false if the buffer is smaller than the
-    /// frame.
+    /// Moves the unread bytes, which are the begin of a frame of `wire_len` bytes, to the start of
+    /// the buffer, so that the rest of the frame fits behind them. Returns false if the whole
+    /// buffer is smaller than the frame.
     pub(in crate::hub) fn make_room(&mut self, wire_len: usize) -> bool {
         if wire_len > self.buffer.len() {
             return false;
@@ -157,7 +162,8 @@ impl Receive {
         &mut self.buffer[self.end..]
     }
 
-    /// Records that `len` bytes were received into the space that was returned before.
+    /// Records that `len` bytes were received into the space that [`space`](Self::space) or
+    /// [`space_behind`](Self::space_behind) has returned.
     pub(in crate::hub) fn received(&mut self, len: usize) {
         self.has_received |= len > 0;
         self.end += len;
@@ -165,7 +171,8 @@ impl Receive {
     }
 
     /// Calls `take` with one plain message after the other (uncompressed, in one frame that has
-    /// arrived whole), until it breaks or something else follows. Returns the reason for the stop.
+    /// arrived whole), until `take` breaks off or the next bytes are no plain message. Returns the
+    /// reason for the stop.
     pub(in crate::hub) fn take_plain(
         &mut self,
         limits: MessageLimits,
@@ -194,46 +201,52 @@ impl Receive {
 /// The reason why no more plain messages are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::hub) enum Taken {
-    /// All of them are taken. The slow path must read what follows, if anything does.
+    /// All of them are taken. The slow path must read the bytes that follow, if there are any.
     All,
-    /// All but the last are taken. Only a part of its frame, which has `wire_len` bytes, is here.
+    /// All but the last are taken. The frame of the last has `wire_len` bytes, of which only a part
+    /// is in the buffer.
     AllBut { wire_len: usize },
-    /// The closure that takes them has stopped.
+    /// The closure that takes them has broken off.
     Enough,
 }
 
-/// Size of the buffer, and number of bytes after which a turn ends. It is enough for the messages
+/// Size of the buffer, and number of bytes that a turn may receive. It is enough for the messages
 /// that a pipelining client has in flight, and for a message of the default limit with the bytes
-/// behind it. Measured: with a quarter of this size, echoes of 64 KiB cost 10 % more; with half of
-/// it, 16 messages of 16 KiB take a third more system calls. The last 8 KiB are for headers, so
-/// that 16 such messages fit, and not 15 and a part of one.
+/// that arrive behind it. Measured: with a quarter of this size, echoes of 64 KiB cost 10 % more;
+/// with half of it, 16 messages of 16 KiB take a third more system calls. The last 8 KiB are for
+/// headers, so that 16 such messages fit, and not 15 and a part of one.
 pub(in crate::hub) const RECEIVE_BYTES: usize = 264 * 1024;
 
+// The replies of a turn that echoes all that it has received at once fit into their buffer.
 const _: () = assert!(RECEIVE_BYTES == replies::MAX_BYTES);
 
 /// Number of bytes that a short turn may receive.
 pub(in crate::hub) const SHORT_SHARE_BYTES: usize = 32 * 1024;
 
-/// Number of kept bytes that are copied at a time: the turn may end before it has taken more.
+/// Number of kept bytes that are copied at a time, at most. If the turn ends before it has taken
+/// more, copying more would have been in vain.
 const PART_BYTES: usize = 32 * 1024;
 
+/// Number of bytes that [`Receive::take`] moves at a time, at most.
 const TAKE_BYTES: usize = 16 * 1024;
 
-/// The least number of bytes that a receive counts for: a client that sends single bytes uses up
-/// its share, too.
+/// The least number of bytes that one receive is charged to the turn's share, so that a client that
+/// sends single bytes uses up its share, too.
 const MIN_RECEIVE_BYTES: usize = 4 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn take(receive: &mut Receive, room: usize) -> Vec<u8> {
-        let mut bytes = vec![0; room];
+    /// Takes at most `max` bytes, as a reader does that has space for so many.
+    fn take(receive: &mut Receive, max: usize) -> Vec<u8> {
+        let mut bytes = vec![0; max];
         let mut buf = ReadBuf::new(&mut bytes);
         receive.take(&mut buf);
         buf.filled().to_vec()
     }
 
+    /// Receives `bytes` as if they came from the socket.
     fn fill(receive: &mut Receive, bytes: &[u8]) {
         receive.space()[..bytes.len()].copy_from_slice(bytes);
         receive.received(bytes.len());
@@ -246,6 +259,7 @@ mod tests {
         fill(&mut receive, b"hello");
         assert_eq!(take(&mut receive, 2), b"he");
         let kept = receive.end_turn();
+        // Another connection begins a turn, and panics before it ends the turn.
         receive.begin_turn(Bytes::from_static(b"somebody else's"), RECEIVE_BYTES);
         receive.begin_turn(kept, RECEIVE_BYTES);
         assert!(receive.copy_kept());
@@ -259,13 +273,14 @@ mod tests {
         let bytes: Bytes = (0..100_000u32).flat_map(u32::to_be_bytes).collect();
         let mut receive = Receive::new();
         let (mut kept, mut taken) = (bytes.clone(), Vec::new());
+        // Turns with an even number take a single piece. The others take all bytes that are kept.
         for turn in 0.. {
             receive.begin_turn(kept, RECEIVE_BYTES);
             while receive.copy_kept() && taken.len() < bytes.len() {
                 let part = take(&mut receive, 1_000 + turn);
                 taken.extend(part);
                 if turn % 2 == 0 {
-                    break;
+                    break; // The turn ends with unread bytes in the buffer.
                 }
                 while !receive.is_empty() {
                     taken.extend(take(&mut receive, 7_000));
@@ -307,6 +322,6 @@ mod tests {
             receive.received(1);
             granted
         });
-        assert_eq!(receives.count(), 66);
+        assert_eq!(receives.count(), 66, "each counts as 4 of 264 KiB");
     }
 }

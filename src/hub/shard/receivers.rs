@@ -2,7 +2,7 @@
 //!
 //! Without the queue, a connection with a readable socket would have one turn after the other in
 //! which it may receive nothing. The tick wakes the connections when memory is no longer exhausted.
-//! While connections wait here, a shard without other work waits for that, too.
+//! While connections are queued, the end of the exhaustion also wakes a shard at rest.
 
 use std::collections::VecDeque;
 
@@ -13,15 +13,16 @@ use crate::hub::{
     shard::peers::Peers,
 };
 
-/// The connections that wait, in the order in which they began to.
+/// The connections that wait, in the order in which they began to wait.
 ///
-/// Invariant: a peer's key is in the queue if and only if its `waits_to_receive` is true. The keys
-/// of peers that are gone may be in it, too.
+/// Invariant: the key of a peer is in the queue if and only if its `waits_to_receive` is true. Keys
+/// of removed peers may be in the queue, too.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Receivers(VecDeque<PeerKey>);
 
 impl Receivers {
-    /// Queues a connection, whose task is woken when it may receive.
+    /// Queues a connection whose task is to be woken when it may receive. Does nothing if the
+    /// connection is queued already.
     pub(in crate::hub) fn add(&mut self, key: PeerKey, peers: &mut Peers) {
         let peer = peers.get_mut(key);
         if let Some(peer) = peer.filter(|peer| !peer.waits_to_receive) {
@@ -30,7 +31,8 @@ impl Receivers {
         }
     }
 
-    /// Wakes the connections, one after the other, while memory suffices and the step is not over.
+    /// Wakes the tasks of the connections, one after the other, until memory is exhausted again or
+    /// the step is over.
     pub(in crate::hub) fn wake(
         &mut self,
         peers: &mut Peers,

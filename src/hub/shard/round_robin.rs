@@ -1,4 +1,4 @@
-//! The shard of the next connection: round robin over the shards that are available.
+//! The choice of a shard for the next connection: round robin over the shards that are available.
 //!
 //! The server's watchdog marks a shard that stands still as unavailable.
 
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 /// The shard whose turn it is to get a connection, and the shards that get none.
 #[derive(Debug)]
 pub(in crate::hub) struct RoundRobin {
+    /// Number of turns so far. Its remainder by the number of shards is the next shard.
     next: AtomicUsize,
     /// One for each shard: true if it gets no connections.
     is_unavailable: Vec<AtomicBool>,
@@ -25,10 +26,11 @@ impl RoundRobin {
 
     /// Returns the next available shard in turn. If none is available, returns any shard.
     pub(in crate::hub) fn next(&self) -> usize {
-        let turns = || self.next.fetch_add(1, Relaxed) % self.is_unavailable.len();
-        let mut in_turn = self.is_unavailable.iter().map(|_| turns());
+        let take_turn = || self.next.fetch_add(1, Relaxed) % self.is_unavailable.len();
+        // At most one turn for each shard.
+        let mut in_turn = self.is_unavailable.iter().map(|_| take_turn());
         let available = in_turn.find(|&shard| !self.is_unavailable[shard].load(Relaxed));
-        available.unwrap_or_else(turns)
+        available.unwrap_or_else(take_turn)
     }
 
     /// Marks a shard as unavailable or available. A shard that has panicked stays unavailable.
@@ -48,6 +50,7 @@ impl RoundRobin {
 mod tests {
     use super::*;
 
+    /// Returns the shards that the next `count` connections get.
     fn turns(shards: &RoundRobin, count: usize) -> Vec<usize> {
         (0..count).map(|_| shards.next()).collect()
     }

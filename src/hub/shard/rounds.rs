@@ -1,9 +1,10 @@
 //! Rounds: a queue of tasks that have had their turn and have more to do.
 //!
-//! tokio would poll a task that is always ready again before it polls the sockets. Here such a task
-//! waits instead. Each time that tokio has polled the sockets, the tick begins a *round*: it wakes
-//! as many of the waiting tasks as fit into the time of a round, oldest first. So tasks whose
-//! sockets have become ready meanwhile run first, and tasks that are always ready take turns.
+//! tokio alone would poll a task that is always ready several times between two polls of the
+//! sockets. Here such a task waits instead. Each time that tokio has polled the sockets, the main
+//! loop of the shard begins a *round*: it wakes as many of the waiting tasks as fit into the time
+//! of a round, oldest first. So tasks whose sockets have become ready meanwhile run first, and
+//! tasks that are always ready take turns.
 
 use std::{collections::VecDeque, task::Waker, time::Duration};
 
@@ -20,8 +21,8 @@ pub(in crate::hub) struct Rounds {
     used: Duration,
 }
 
-/// The number of a task in the queue. A task whose ticket says that it still waits is not queued
-/// again.
+/// The number of a task in the queue. The task keeps it, so that it is not queued a second time
+/// while it still waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
@@ -39,6 +40,7 @@ impl Rounds {
         if !self.is_waiting(*ticket) {
             let waker = waker.clone();
             self.waiting.push_back(WaitingTask { waker, turn });
+            // Tickets are numbered in the order in which the tasks are woken.
             *ticket = Ticket(self.last_woken + self.waiting.len() as u64);
         }
     }
@@ -54,13 +56,14 @@ impl Rounds {
         self.is_over()
     }
 
-    /// Returns true if the time of the round is used up. Turns are short then, until the sockets
-    /// are polled.
+    /// Returns true if the time of the round is used up. Until the next round begins, turns are
+    /// short.
     pub(in crate::hub) fn is_over(&self) -> bool {
         self.used >= ROUND
     }
 
-    /// Begins a round, just after the sockets were polled: wakes the tasks that fit into it.
+    /// Begins a round, just after the sockets were polled: wakes the tasks that fit into it if each
+    /// takes as long as in its last turn.
     pub(in crate::hub) fn begin(&mut self) {
         self.used = Duration::ZERO;
         let mut expected = Duration::ZERO;
@@ -85,11 +88,13 @@ impl Rounds {
     }
 }
 
-/// Time for the long turns between two polls of the sockets: enough for two of them. While tasks
-/// wait for long turns, a connection that becomes ready waits for at least this long.
+/// Time for long turns between two polls of the sockets: enough for two turns of the greatest
+/// length. While tasks wait for such turns, a connection whose socket becomes ready waits until a
+/// round of this length is over.
 const ROUND: Duration = Duration::from_millis(1);
 
-/// The least time that a waiting task counts for in a round: ten times the cost of a round.
+/// The least time that the turn of a waiting task is expected to take: ten times the cost of a
+/// round.
 const SHORTEST_TURN: Duration = Duration::from_micros(20);
 
 #[cfg(test)]
@@ -112,6 +117,7 @@ mod tests {
 
     use super::*;
 
+    /// A waker that counts how often it was woken.
     #[derive(Default)]
     struct Woken(AtomicUsize);
 
@@ -129,8 +135,9 @@ mod tests {
             let waker = Waker::from(Arc::clone(task));
             let mut ticket = Ticket::default();
             rounds.queue(&mut ticket, &waker, ROUND / 2);
+            // Has no effect, because the task waits already.
             rounds.queue(&mut ticket, &waker, ROUND / 2);
-            assert!(rounds.is_waiting(ticket), "it is queued once");
+            assert!(rounds.is_waiting(ticket));
         }
         let woken = || {
             tasks
@@ -138,6 +145,7 @@ mod tests {
                 .map(|task| task.0.load(Relaxed))
                 .collect::<Vec<_>>()
         };
+        // Two tasks fit into a round, because the last turn of each took half of its time.
         rounds.begin();
         assert_eq!(woken(), [1, 1, 0, 0, 0]);
         rounds.begin();

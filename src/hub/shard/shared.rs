@@ -27,14 +27,14 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::hub) struct Shared {
     pub(in crate::hub) config: HubConfig,
-    /// One for each shard.
+    /// The metrics of each shard.
     pub(in crate::hub) metrics: Vec<ShardMetrics>,
-    /// One for each shard: the longest time that a step has taken.
+    /// The longest time that a step has taken, for each shard.
     pub(in crate::hub) holds: Vec<LongestHold>,
-    /// One for each shard: the report of its [relief](crate::hub::shard::relief) to the others.
+    /// The report of each shard's [relief](crate::hub::shard::relief) to the other shards.
     pub(in crate::hub) relief: Vec<Report>,
     pub(in crate::hub) contexts: Contexts,
-    /// One for each shard: the [`Windows`] for which it compresses messages.
+    /// The [`Windows`] for which a shard compresses messages, for each shard.
     pub(in crate::hub) windows: Vec<AtomicU8>,
     pub(in crate::hub) budget: Arc<Budget>,
     pub(in crate::hub) round_robin: RoundRobin,
@@ -65,7 +65,8 @@ impl Shared {
         EncodedMessage::new(message, &self.config.deflate, &self.budget)
     }
 
-    /// Returns the forms in which a shard may have to compress a message for this many subscribers.
+    /// Returns the forms in which a shard may have to compress a message that it delivers to so
+    /// many subscribers.
     pub(in crate::hub) fn forms(&self, shard: usize, subscribers: usize) -> Forms {
         if !self.config.deflate.enabled {
             return Forms::default();

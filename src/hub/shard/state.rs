@@ -35,10 +35,10 @@ pub(in crate::hub) struct State {
     pub(in crate::hub) ledger: Rc<Ledger>,
     pub(in crate::hub) relief: Relief,
     pub(in crate::hub) receivers: Receivers,
-    /// The fan-out that is under way. The pending messages of `topics` are fanned out after it.
+    /// The fan-out that is under way. The pending messages of `topics` are fanned out afterwards.
     fan_out: Option<FanOut>,
-    /// The last mark that was given to a fan-out. A fan-out marks the peers that it has reached, so
-    /// that none gets its messages twice.
+    /// The last mark that was given to a fan-out. The fan-out marks the peers that it has reached,
+    /// so that none of them gets its messages twice.
     last_mark: u64,
     /// The time that the drain may take, if one has begun. Peers are no longer read then.
     pub(in crate::hub) draining: Option<DrainTime>,
@@ -65,7 +65,7 @@ impl State {
     }
 
     /// Begins the fan-out of a delivery that is for some subscribers only, or for several topics.
-    /// Everything before it must have been fanned out.
+    /// All earlier messages must have been fanned out.
     pub(in crate::hub) fn begin_fan_out(&mut self, delivery: Delivery) {
         debug_assert!(self.is_settled(), "earlier messages are fanned out first");
         for Target { topic, number } in delivery.targets.iter() {
@@ -77,8 +77,8 @@ impl State {
         self.fan_out = Some(FanOut::to_some(delivery, self.index, self.last_mark));
     }
 
-    /// Queues the pending messages to their subscribers, one topic after the other, until none is
-    /// pending or the step is over. Returns true if none is pending.
+    /// Continues the fan-out that is under way, and then fans out the pending messages, one topic
+    /// after the other, until the step is over. Returns true if no message is left to fan out.
     pub(in crate::hub) fn fan_out(&mut self, allowance: &mut Allowance) -> bool {
         loop {
             let Some(fan_out) = &mut self.fan_out else {
@@ -107,8 +107,8 @@ impl State {
             if !is_done {
                 return false;
             }
-            if let Some((topic, emptied)) = self.fan_out.take().and_then(FanOut::finish) {
-                self.topics.give_back(topic, emptied);
+            if let Some((topic, messages)) = self.fan_out.take().and_then(FanOut::finish) {
+                self.topics.give_back(topic, messages);
             }
         }
     }
@@ -118,8 +118,8 @@ impl State {
         self.fan_out.is_none() && self.topics.is_settled()
     }
 
-    /// Adds a reply to a peer to the `replies` of its turn. If it does not fit, queues all of them
-    /// in the peer's outbox.
+    /// Adds a reply to the `replies` of a peer's turn. If it does not fit, queues the replies so
+    /// far, and then this one, in the peer's outbox.
     pub(in crate::hub) fn reply(&mut self, key: PeerKey, message: Frame, replies: &mut Replies) {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.reply(message, replies, &mut self.compressors, &self.ledger);
@@ -131,15 +131,16 @@ impl State {
         self.peers.ring_len()
     }
 
-    /// Writes to some of the peers that wait for a write. Returns the number of these peers.
+    /// Writes to some of the peers that wait for a write. Returns the number of writes.
     pub(in crate::hub) fn write_some(&mut self) -> usize {
         let (writes, lost) = self.peers.write_some(&self.shared.metrics[self.index]);
         self.end_all(lost.into_iter().map(|key| (key, Disconnect::Lost)));
         writes
     }
 
-    /// Writes the `replies` to a peer, then its outbox, as far as its socket takes them. Returns
-    /// true if the tick is to write the rest, for which the shard must be woken.
+    /// Writes the `replies` to a peer, then its outbox, until its socket takes no more or the peer
+    /// has had its share. Returns true in the latter case: the caller must wake the shard, so that
+    /// the tick writes the rest.
     #[must_use]
     pub(in crate::hub) fn write(&mut self, key: PeerKey, replies: &mut Replies) -> bool {
         let metrics = &self.shared.metrics[self.index];
@@ -155,7 +156,7 @@ impl State {
         self.peers.begin_sweep();
     }
 
-    /// Shrinks tables and queues that many connections have left mostly empty.
+    /// Shrinks tables and queues that a burst of connections or messages has left mostly empty.
     pub(in crate::hub) fn shrink(&mut self) {
         self.peers.shrink();
         self.topics.shrink();
@@ -172,8 +173,8 @@ impl State {
     }
 }
 
-/// Bytes, held by messages, that are joined and later freed in a nanosecond: a small message takes
-/// 50 ns.
+/// Number of bytes, held by messages, that are joined and later freed in a nanosecond: a small
+/// message takes 50 ns.
 const JOINED_PER_NANOSECOND: u64 = 2;
 
 #[cfg(test)]
@@ -196,6 +197,7 @@ mod tests {
         user::UserId,
     };
 
+    /// The index of the shard of which the tests have the state.
     const HERE: usize = 0;
 
     fn state() -> State {
@@ -207,20 +209,25 @@ mod tests {
         Publication::new(shared.encode(Message::text(text)))
     }
 
+    /// Runs steps of the fan-out until all messages are fanned out.
     fn fan_out(state: &mut State) {
         while !state.fan_out(&mut Allowance::new(STEP)) {}
     }
 
-    fn target(state: &State, topic: &TopicName) -> Target {
+    /// Numbers the next publication of a topic, for the test to deliver it later. Nothing is pushed
+    /// into an inbox.
+    fn next_target(state: &State, topic: &TopicName) -> Target {
         state.shared.router.targets(std::slice::from_ref(topic))[0]
     }
 
+    /// Delivers the message `x`, as the publication that has the number of `target`.
     fn deliver(state: &mut State, target: Target) {
         state.topics.append(target, &publication("x"));
         fan_out(state);
     }
 
-    fn queued(state: &State, key: PeerKey) -> usize {
+    /// Returns the number of bytes that the outbox of a peer holds.
+    fn queued_bytes(state: &State, key: PeerKey) -> usize {
         state.peers.get(key).unwrap().outbox.held_bytes()
     }
 
@@ -230,15 +237,16 @@ mod tests {
         let topic = TopicName::new("cats").unwrap();
         let [earlier, later] = [(); 2].map(|()| state.peers.insert(None, Compression::Off));
         state.subscribe(earlier, &topic);
-        let left_over = target(&state, &topic);
+        let left_over = next_target(&state, &topic);
         state.set_topics(earlier, &[]);
         state.subscribe(later, &topic);
-        let next = target(&state, &topic);
+        let next = next_target(&state, &topic);
         deliver(&mut state, left_over);
-        assert_eq!(queued(&state, later), 0);
+        assert_eq!(queued_bytes(&state, later), 0);
         deliver(&mut state, next);
-        let held = Frame::text("x").wire_len() + DELIVERY_BYTES;
-        assert_eq!((queued(&state, earlier), queued(&state, later)), (0, held));
+        let of_one = Frame::text("x").wire_len() + DELIVERY_BYTES;
+        assert_eq!(queued_bytes(&state, earlier), 0);
+        assert_eq!(queued_bytes(&state, later), of_one);
     }
 
     #[test]
@@ -247,15 +255,18 @@ mod tests {
         let topic = TopicName::new("cats").unwrap();
         let key = state.peers.insert(None, Compression::Off);
         state.subscribe(key, &topic);
-        let published = target(&state, &topic);
+        let published = next_target(&state, &topic);
         state.end(key, Disconnect::Unregistered);
         assert_eq!(state.topics.len(), 0);
-        let close = queued(&state, key);
+        let bytes_of_close = queued_bytes(&state, key);
         state.subscribe(key, &topic);
         deliver(&mut state, published);
-        assert_eq!((state.topics.len(), queued(&state, key)), (0, close));
+        assert_eq!(state.topics.len(), 0);
+        assert_eq!(queued_bytes(&state, key), bytes_of_close);
     }
 
+    /// Returns the bytes that wait in the outbox of a peer. Those of a text message are `\x81` (FIN
+    /// and the opcode), the length, and the text.
     fn wire(state: &State, key: PeerKey) -> Vec<u8> {
         let outbox = &state.peers.get(key).unwrap().outbox;
         let mut slices = [std::io::IoSlice::new(&[]); 8];
@@ -276,7 +287,7 @@ mod tests {
             key
         });
         let publication = publication("for 2").to(Audience::User(UserId::from(2_u64)));
-        let targets = Targets::One(target(&state, &topic));
+        let targets = Targets::One(next_target(&state, &topic));
         let publication = Arc::new(publication);
         state.begin_fan_out(Delivery::new(&publication, targets, 2, Forms::default()));
         fan_out(&mut state);
@@ -293,19 +304,21 @@ mod tests {
             state.subscribe(key, &topic);
             key
         });
-        let publish = |state: &mut State, shard| {
+        // Publishes `x` from the connection that has the key `one` on this shard.
+        let publish_from = |state: &mut State, shard| {
             let publisher = ConnectionId { shard, key: one };
             let publication = publication("x").to(Audience::AllBut(publisher));
-            let targets = Targets::One(target(state, &topic));
+            let targets = Targets::One(next_target(state, &topic));
             let publication = Arc::new(publication);
             state.begin_fan_out(Delivery::new(&publication, targets, 2, Forms::default()));
             fan_out(state);
         };
-        publish(&mut state, HERE);
+        publish_from(&mut state, HERE);
         assert_eq!(wire(&state, one), b"");
         assert_eq!(wire(&state, other), b"\x81\x01x");
-        publish(&mut state, HERE + 1);
-        assert_eq!(wire(&state, one), b"\x81\x01x", "it is on another shard");
+        publish_from(&mut state, HERE + 1);
+        let received = wire(&state, one);
+        assert_eq!(received, b"\x81\x01x", "the publisher is on another shard");
     }
 
     #[test]
@@ -330,11 +343,12 @@ mod tests {
             state.peers.insert(None, Compression::Off);
         }
         state.begin_sweep();
-        let (mut at, mut steps) = (Some(0), 0);
-        while let Some(from) = at {
+        let (mut next_part, mut steps) = (Some(0), 0);
+        while let Some(part) = next_part {
             let mut allowance = Allowance::new(STEP);
+            // 1 ns is left, so the step is over when the clock is first read: after 334 checks.
             allowance.charge_later(STEP_NANOSECONDS - 1);
-            at = state.end_part(from, &mut allowance, Peers::sweep);
+            next_part = state.end_part(part, &mut allowance, Peers::sweep);
             steps += 1;
         }
         assert!((20..1000).contains(&steps), "{steps}");
@@ -350,13 +364,14 @@ mod tests {
             key
         };
         let keys: Vec<PeerKey> = (0..100).map(|_| subscribe(&mut state)).collect();
-        let target = target(&state, &topic);
+        let target = next_target(&state, &topic);
         state.topics.append(target, &publication("x"));
         let mut steps = 1;
         let mut leavers = keys.iter().step_by(7);
         loop {
             let mut allowance = Allowance::new(STEP);
-            // The step is over after one subscriber.
+            // The step is over after one or two subscribers: 1 ns is left, and the clock is read as
+            // soon as 61 ns more are charged. A visit is charged 60 ns.
             allowance.charge_later(STEP_NANOSECONDS - 1);
             allowance.spend(20_000 - 61);
             if state.fan_out(&mut allowance) {

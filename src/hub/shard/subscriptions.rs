@@ -1,4 +1,5 @@
-//! The subscriptions of connections. Changing them takes time in proportion to the topics.
+//! The subscriptions of connections. Changing those of a connection takes time in proportion to the
+//! number of its topics, not to the number of their subscribers.
 
 use std::collections::HashSet;
 
@@ -15,14 +16,16 @@ use crate::{
 };
 
 impl State {
-    /// Subscribes a peer to exactly `topics`, each of which is named once.
+    /// Subscribes a peer to exactly `topics`, which must be different, and unsubscribes it from all
+    /// others.
     pub(in crate::hub) fn set_topics(&mut self, key: PeerKey, topics: &[TopicName]) {
         let mut wanted: HashSet<&TopicName> = topics.iter().collect();
         let subscribed = self
             .peers
             .get(key)
             .map_or(0, |peer| peer.subscriptions.len());
-        // Backwards, because `leave` moves the last subscription to the index that becomes free.
+        // Backwards, because `leave` moves the last subscription, which is checked already, to the
+        // index that becomes free.
         for index in (0..subscribed).rev() {
             let subscription = self.peers.get(key).map(|peer| peer.subscriptions[index]);
             let topic = subscription.and_then(|subscription| self.topics.get(subscription.topic));
@@ -31,7 +34,7 @@ impl State {
             }
         }
         if let Some(peer) = self.peers.get_mut(key) {
-            // Exactly, because there are many connections, and most subscribe to one topic.
+            // Exactly as many, because there are many connections, and most have one topic.
             peer.subscriptions.reserve_exact(wanted.len());
         }
         for topic in topics.iter().filter(|topic| wanted.contains(topic)) {
@@ -55,7 +58,7 @@ impl State {
             .filter_map(|subscription| self.topics.get(subscription.topic))
     }
 
-    /// Returns the bytes that the subscriptions of a peer may hold.
+    /// Returns how many bytes of memory the subscriptions of a peer may hold.
     pub(in crate::hub) fn topics_bytes(&self, key: PeerKey) -> usize {
         let topics = self.topics_of(key);
         topics.map(|topic| subscription_bytes(&topic.name)).sum()
@@ -71,6 +74,8 @@ impl State {
             subscription: u32::try_from(peer.subscriptions.len()).expect("a peer has few topics"),
         };
         self.ledger.enter(SUBSCRIPTION_BYTES);
+        // Called if this is the first subscriber on this shard. Returns the number of the first
+        // publication that the shard will get.
         let announce = |topic, subscribers| {
             self.ledger.enter(topic_bytes(name));
             let interest = Interest {
@@ -92,13 +97,14 @@ impl State {
             return;
         };
         let subscription = peer.subscriptions.swap_remove(index);
+        // The last subscription has moved to `index`, which its topic must know.
         if let Some(&moved) = peer.subscriptions.get(index) {
             self.topics.subscription_moved(moved, index);
         }
         self.unsubscribe(subscription);
     }
 
-    /// Removes a subscription from its topic. The peer's own list does not have it any more.
+    /// Removes a subscription from its topic. The caller has removed it from the peer's own list.
     pub(in crate::hub) fn unsubscribe(&mut self, subscription: SubscriptionKey) {
         self.ledger.remove(SUBSCRIPTION_BYTES);
         match self.topics.unsubscribe(subscription) {
@@ -120,18 +126,21 @@ impl State {
     }
 }
 
-/// Returns the bytes that a subscription may hold, with those of the topic itself: it may be the
-/// first subscription to that.
+/// Returns how many bytes of memory a subscription to `topic` may hold. The bytes of the topic
+/// itself count, too, because this may be its first subscription on the shard.
 pub(in crate::hub) fn subscription_bytes(topic: &TopicName) -> usize {
     SUBSCRIPTION_BYTES + topic_bytes(topic)
 }
 
-/// Returns the bytes that a topic holds on a shard that has subscribers of it.
+/// Returns how many bytes of memory a topic holds on a shard that has subscribers of it.
 fn topic_bytes(topic: &TopicName) -> usize {
     TOPIC_BYTES + topic.as_str().len()
 }
 
+/// Bytes of memory that a topic holds on a shard, besides its name.
 const TOPIC_BYTES: usize = 512;
+
+/// Bytes of memory that a subscription holds, in the lists of its peer and its topic.
 const SUBSCRIPTION_BYTES: usize = 48;
 
 #[cfg(test)]
@@ -150,7 +159,8 @@ mod tests {
         TopicName::new(&number.to_string()).unwrap()
     }
 
-    /// Checks that a peer's subscription and its entry in the topic have each other's index.
+    /// Checks that each subscription of a peer and its entry in the topic have each other's index,
+    /// and that each peer subscribes to exactly the topics that are given with it.
     fn check(state: &State, peers: &[(PeerKey, BTreeSet<usize>)]) {
         for (key, topics) in peers {
             let subscriptions = &state.peers.get(*key).unwrap().subscriptions;
@@ -158,10 +168,8 @@ mod tests {
             for (index, subscription) in subscriptions.iter().enumerate() {
                 let topic = state.topics.get(subscription.topic).unwrap();
                 let subscriber = topic.subscribers[subscription.index as usize];
-                assert_eq!(
-                    (subscriber.peer, subscriber.subscription as usize),
-                    (*key, index)
-                );
+                assert_eq!(subscriber.peer, *key);
+                assert_eq!(subscriber.subscription as usize, index);
                 assert!(topics.contains(&topic.name.as_str().parse().unwrap()));
             }
         }
@@ -178,6 +186,7 @@ mod tests {
             let mut peers: Vec<_> = (0..5)
                 .map(|_| (state.peers.insert(None, Compression::Off), BTreeSet::new()))
                 .collect();
+            // Each change gives one of the five peers new topics.
             for (peer, topics) in changes {
                 let names: Vec<TopicName> = topics.iter().map(|&number| topic(number)).collect();
                 state.set_topics(peers[peer].0, &names);

@@ -1,4 +1,4 @@
-//! The thread of a shard: its start, and its work after the shard has panicked.
+//! The thread of a shard: its start, and what it does after the shard has panicked.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +14,8 @@ use tracing::error;
 
 use crate::hub::shard::{Item, Links, Shard};
 
-/// Starts a shard on a thread of its own.
+/// Starts a shard on a thread of its own. Waits until the runtime of the thread is made, and
+/// returns the error if that fails.
 pub(in crate::hub) fn start(index: usize, links: Arc<Links>) -> io::Result<()> {
     let (started, wait) = sync_channel(1);
     let run = move || {
@@ -42,7 +43,8 @@ pub(in crate::hub) fn start(index: usize, links: Arc<Links>) -> io::Result<()> {
         .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
 }
 
-/// Runs a shard until it is stopped or has panicked.
+/// Runs a shard until it is stopped or has panicked. After a panic, closes its connections, and
+/// discards the items of its inbox until the hub ends.
 fn run(shard: &Rc<Shard>, runtime: LocalRuntime) {
     let ran = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(Rc::clone(shard).run());
@@ -63,11 +65,12 @@ fn run(shard: &Rc<Shard>, runtime: LocalRuntime) {
     discard_inbox(shard);
 }
 
-/// Drops all items that reach the inbox of a shard that has panicked, until the hub ends. A caller
-/// that waits for an item learns by the drop that it will not be done, and publishers do not wait
-/// for the inbox.
+/// Drops all items that are pushed into the inbox of a shard that has panicked, until the hub ends.
+/// A caller may wait on a channel for the outcome of an item. The item has the sender of the
+/// channel, so dropping the item ends the wait. The inbox does not become full, so publishers do
+/// not wait for it.
 fn discard_inbox(shard: &Shard) {
-    // Without an I/O driver, which would need a file descriptor.
+    // This runtime has no I/O driver, which would need a file descriptor.
     let Ok(runtime) = Builder::new_current_thread().build() else {
         return;
     };
@@ -96,7 +99,7 @@ mod tests {
         topic::TopicName,
     };
 
-    /// Time after which a test gives up.
+    /// Longest time that a test waits for anything.
     const TIMEOUT: Duration = Duration::from_secs(10);
 
     fn topic() -> TopicName {
@@ -154,7 +157,7 @@ mod tests {
         for _ in 0..3 {
             let message = Message::binary(&vec![0; 20 * 1024 * 1024]);
             let queued = timeout(TIMEOUT, hub.publish(&topic(), message)).await;
-            assert_eq!(queued, Ok(0));
+            assert_eq!(queued, Ok(0), "the only subscriber is gone");
         }
         assert_eq!(hub.drain(TIMEOUT).await, Ok(()));
     }

@@ -15,7 +15,7 @@ use crate::hub::{
 #[derive(Default)]
 pub(in crate::hub) struct Tick {
     items: VecDeque<Item>,
-    /// Load of the deliveries that are being fanned out.
+    /// Load of the deliveries that are being gathered and fanned out.
     fanning_out: Load,
     lap: RingLap,
 }
@@ -29,7 +29,9 @@ impl fmt::Debug for Tick {
 }
 
 impl Tick {
-    /// Processes a part of the inbox, if that is due, and writes to some peers.
+    /// Runs a step: processes a part of the inbox (if the [lap](RingLap) allows it), ends
+    /// connections if memory is short, wakes those that may receive again, and writes to some
+    /// peers.
     pub(in crate::hub) fn step(&mut self, shard: &Rc<Shard>) {
         if self.lap.may_process_inbox() && self.process_inbox(shard) {
             self.lap.inbox_processed(shard.state.borrow().ring_len());
@@ -64,8 +66,9 @@ impl Tick {
             && shard.inbox().is_empty()
     }
 
-    /// Processes the items that the inbox has now, in their order, until the step is over. Returns
-    /// true if all of them are done.
+    /// Processes items of the inbox, in their order, until the step is over: those that an earlier
+    /// step has taken and not done or, if there are none, those that the inbox has now. Returns
+    /// true if all items that were taken are done.
     fn process_inbox(&mut self, shard: &Rc<Shard>) -> bool {
         let mut allowance = Allowance::since(Instant::now(), STEP);
         if self.items.is_empty() {
@@ -77,11 +80,11 @@ impl Tick {
                 return false;
             }
             self.lap.fanned_out(mem::take(&mut self.fanning_out));
-            // Deliveries for all subscribers of a topic are left to `gather`.
+            // Everything before the next item has been fanned out.
             let next = self.items.pop_front_if(|item| !item.is_for_everyone());
-            // Everything before this item has been fanned out.
             match next {
                 None if self.items.is_empty() => return true,
+                // The next item is for all subscribers of a topic: `gather` takes it.
                 None => {}
                 Some(Item::Stop) => shard.stop(),
                 Some(Item::Run(work)) => {
@@ -100,9 +103,9 @@ impl Tick {
         }
     }
 
-    /// Takes the next deliveries, as long as each is for all subscribers of one topic, and appends
-    /// their messages to the pending ones of the topic, to be fanned out together. Does nothing
-    /// until the messages that were gathered before are fanned out.
+    /// Takes the next items, as long as each is a delivery to all subscribers of one topic, and
+    /// appends their messages to the pending ones of the topic, to be fanned out together. Does
+    /// nothing while messages that were gathered before are not fanned out.
     fn gather(&mut self, state: &mut State, allowance: &mut Allowance) {
         if !state.is_settled() {
             return;
@@ -123,8 +126,9 @@ impl Tick {
     }
 }
 
-/// Number of bytes, held by messages, at which gathering stops. The messages are joined, and later
-/// freed, without a break: that takes 0.1 to 0.3 ms for this many bytes, in messages of any size.
+/// Number of bytes, held by messages, at which gathering stops. No step can end while the messages
+/// are joined, or later while they are freed: that takes 0.1 to 0.3 ms for so many bytes, in
+/// messages of any size.
 const GATHERED_BYTES: usize = 512 * 1024;
 
 /// The cost of finding a topic, in nanoseconds.
@@ -136,7 +140,7 @@ const GATHER: u64 = 20;
 /// The greatest cost of beginning a fan-out to several topics (at most 128), in nanoseconds.
 const BEGIN: u64 = 8_000;
 
-/// The cost of an item of work, in nanoseconds: most of them begin a connection.
+/// The cost of running an item of work, in nanoseconds: most of them begin a connection.
 const RUN: u64 = 2_000;
 
 #[cfg(test)]
@@ -172,6 +176,7 @@ mod tests {
         key
     }
 
+    /// Publishes a text to the subscribers that belong to `user`, or to all for `None`.
     fn publish(shard: &Shard, topic: &TopicName, text: &str, user: Option<&str>) {
         let publication = Publication::new(shard.shared.encode(Message::text(text)));
         let user = user.map(|user| UserId::new(user).unwrap());
@@ -180,6 +185,8 @@ mod tests {
         shard.links.publish(topics, publication);
     }
 
+    /// Returns the bytes that wait in the outbox of a peer. Those of a text message are `\x81` (FIN
+    /// and the opcode), the length, and the text.
     fn wire(shard: &Shard, key: PeerKey) -> Vec<u8> {
         let mut state = shard.state.borrow_mut();
         let outbox = &mut state.peers.get_mut(key).unwrap().outbox;
@@ -199,6 +206,7 @@ mod tests {
         shard.inbox().push(Item::Run(end));
         assert!(Tick::default().process_inbox(&shard));
         let wire = wire(&shard, key);
+        // The message, and the header of the Close, whose payload (code and reason) has 22 bytes.
         assert_eq!(wire[..5], *b"\x81\x01x\x88\x16");
     }
 
@@ -245,15 +253,16 @@ mod tests {
         let shard = shard();
         let topic = TopicName::new("cats").unwrap();
         let key = subscriber(&shard, &topic);
+        // 40 MiB are more work than an inbox may have before publishers wait.
         let large = shard.shared.encode(Message::binary(&vec![0; 40 << 20]));
         shard.links.publish(&[topic], Publication::new(large));
         assert!(shard.links.must_wait());
         let mut tick = Tick::default();
         tick.process_inbox(&shard);
-        assert!(!wire(&shard, key).is_empty());
+        assert!(!wire(&shard, key).is_empty(), "queued");
         assert!(shard.links.must_wait());
         tick.step(&shard);
-        assert!(!shard.links.must_wait());
+        assert!(!shard.links.must_wait(), "every peer has had a write");
     }
 
     fn capacity(shard: &Shard, tick: &Tick) -> usize {
@@ -290,13 +299,16 @@ mod tests {
         let before = capacity(&shard, &tick);
         for _ in 0..3 {
             let added = add_and_remove_many(&shard, &mut tick) - before;
+            // Each subscriber needs four elements at least: the peer, its topic, the topic's name,
+            // and the router's record of the topic.
             assert!(added > 4 * 20_000, "{added}");
             for _ in 0..2 {
+                // A sweep shrinks one of the inbox's two queues, and the step swaps the queues.
                 shard.shrink();
                 tick.step(&shard);
             }
             let kept = capacity(&shard, &tick) - before;
-            assert!(kept * 20 < added, "{kept} of {added}");
+            assert!(kept * 20 < added, "{kept} of {added} are kept");
         }
     }
 }

@@ -1,16 +1,17 @@
 //! The topics of one shard: their subscribers, and the messages that wait to be fanned out.
 //!
 //! Pure. [`names`] maps names to topics. A topic exists while it has a subscriber on this shard. If
-//! it is made again it has a new key, and publications in the inbox for the old key are dropped:
-//! those published in between did not come here, and a subscriber must not see a gap.
+//! it is made again, it gets a new key. Publications for the old key that are still in the inbox
+//! are dropped then: the shard did not get those that were published in between, so a subscriber to
+//! which the old ones were delivered would see a gap behind them.
 //!
 //! ```text
 //!  subscribers: [ to be visited | visited, or subscribed since ]
 //!                                ▲ to_visit: a fan-out visits from here down to the first
 //! ```
 //!
-//! Subscribers come and go between the steps of a fan-out. When one leaves, others move into its
-//! place such that each of them is still visited once.
+//! Subscribers come and go between the steps of a fan-out. When one leaves, others move to fill its
+//! index, in such a way that each of them is still visited once.
 
 mod names;
 
@@ -39,11 +40,12 @@ use crate::{
 pub(in crate::hub) struct Topic {
     pub(in crate::hub) name: TopicName,
     pub(in crate::hub) subscribers: Vec<Subscriber>,
-    /// Number of subscribers, from the first, that the fan-out under way has still to visit.
+    /// Number of subscribers that the fan-out under way has still to visit: those at the lowest
+    /// indexes.
     pub(in crate::hub) to_visit: usize,
-    /// The number of the next publication.
+    /// The number that the next publication must have.
     next: u64,
-    /// Messages for every subscriber that wait to be fanned out.
+    /// Messages for all subscribers that were gathered and are not fanned out yet.
     pending: Vec<EncodedMessage>,
     /// Number of subscribers, shared with publishers.
     count: SubscriberCount,
@@ -54,13 +56,14 @@ pub(in crate::hub) struct Topic {
 pub(in crate::hub) struct TopicTable {
     names: Names,
     topics: Table<TopicKey, Topic>,
-    /// Queue of the topics with pending messages, in the order of their first one.
+    /// Queue of the topics with pending messages, in the order in which the first of these was
+    /// gathered.
     queue: VecDeque<TopicKey>,
     /// Receipts of the pending messages whose publishers want the number of subscribers reached.
     receipts: HashMap<TopicKey, Vec<Receipt>>,
     /// Number of look-ups of a topic by its name.
     pub(in crate::hub) look_ups: Count,
-    /// Number of subscribers that have moved into the place of another one.
+    /// Number of times that a subscriber has moved to another index.
     pub(in crate::hub) moves: Count,
 }
 
@@ -77,7 +80,8 @@ pub(in crate::hub) struct Pending {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub(in crate::hub) enum Unsubscribed {
-    /// It was the last subscriber of the topic on this shard: the router must be told.
+    /// It was the last subscriber of the topic on this shard. The caller must remove the shard from
+    /// the router's record of the topic.
     Last(TopicName),
     /// These subscribers, if any, have a new index in the topic, which their peers must record.
     Moved([Option<(Subscriber, u32)>; 2]),
@@ -92,8 +96,9 @@ impl TopicTable {
         self.topics.get_mut(key)
     }
 
-    /// Adds a subscriber that the topic does not have yet. If it is the topic's first, `announce`
-    /// tells the router, and returns the number of the first publication that will come.
+    /// Adds a subscriber that the topic does not have yet. If it is the topic's first on this
+    /// shard, calls `announce`, which adds the shard to the router's record of the topic, and
+    /// returns the number of the first publication that the shard will get.
     pub(in crate::hub) fn subscribe(
         &mut self,
         name: &TopicName,
@@ -120,7 +125,8 @@ impl TopicTable {
         }
     }
 
-    /// Removes a subscriber. Up to two others move to fill its index.
+    /// Removes a subscriber. Up to two others move to fill its index, and the caller must record
+    /// the new indexes in their peers.
     pub(in crate::hub) fn unsubscribe(&mut self, subscription: SubscriptionKey) -> Unsubscribed {
         let Some(topic) = self.topics.get_mut(subscription.topic) else {
             return Unsubscribed::Moved([None; 2]);
@@ -163,8 +169,8 @@ impl TopicTable {
     /// Takes the pending messages of the next topic that has some.
     pub(in crate::hub) fn take_pending(&mut self) -> Option<Pending> {
         while let Some(topic) = self.queue.pop_front() {
-            let counted = !self.receipts.is_empty();
-            let receipts = counted.then(|| self.receipts.remove(&topic)).flatten();
+            let has_receipts = !self.receipts.is_empty();
+            let receipts = has_receipts.then(|| self.receipts.remove(&topic)).flatten();
             if let Some(Topic { pending, .. }) = self.topics.get_mut(topic) {
                 return Some(Pending {
                     topic,
@@ -176,14 +182,15 @@ impl TopicTable {
         None
     }
 
-    /// Gives a topic the emptied list of its pending messages back, to be filled again.
-    pub(in crate::hub) fn give_back(&mut self, key: TopicKey, mut emptied: Vec<EncodedMessage>) {
+    /// Gives a topic back the list of its messages that were fanned out. The memory of the list is
+    /// used for the topic's next pending messages.
+    pub(in crate::hub) fn give_back(&mut self, key: TopicKey, mut messages: Vec<EncodedMessage>) {
         if let Some(topic) = self.topics.get_mut(key)
             && topic.pending.is_empty()
         {
-            emptied.clear();
-            emptied.shrink_to(KEPT_PENDING);
-            topic.pending = emptied;
+            messages.clear();
+            messages.shrink_to(KEPT_PENDING);
+            topic.pending = messages;
         }
     }
 
@@ -192,7 +199,7 @@ impl TopicTable {
         self.queue.is_empty()
     }
 
-    /// Shrinks the queues of topics with pending messages if they are mostly empty.
+    /// Shrinks the queue of topics and the map of receipts if they are mostly empty.
     pub(in crate::hub) fn shrink(&mut self) {
         if let Some(kept) = capacity::excess(self.queue.len(), self.queue.capacity()) {
             self.queue.shrink_to(kept);
@@ -215,7 +222,8 @@ impl Topic {
         }
     }
 
-    /// Records that the publication with this number has arrived. No number is left out.
+    /// Records that the publication with this number has arrived. Publications arrive in the order
+    /// of their numbers, and none is left out.
     pub(in crate::hub) fn advance(&mut self, number: u64) {
         debug_assert_eq!(number, self.next, "{:?} arrives in order", self.name);
         self.next = number + 1;
@@ -223,8 +231,9 @@ impl Topic {
 
     /// Removes the subscriber at `index`. Returns those that have moved, with their new indexes.
     ///
-    /// If it is still to be visited, the last one to be visited takes its index, and the last one
-    /// of all takes the index of that one. So no other subscriber is missed or visited twice.
+    /// If the subscriber was visited already, the last of all subscribers moves to `index`. If it
+    /// was not, the last of those to be visited moves to `index`, and the last of all moves to the
+    /// index that thus becomes free. So no other subscriber is missed or visited twice.
     fn remove(&mut self, index: u32) -> [Option<(Subscriber, u32)>; 2] {
         let mut free = index as usize;
         let mut moved = [None; 2];
@@ -241,6 +250,8 @@ impl Topic {
         moved
     }
 
+    /// Moves the subscriber at index `from` to the free index `to`. Returns it with its new index,
+    /// or `None` if the indexes are the same.
     fn relocate(&mut self, from: usize, to: usize) -> Option<(Subscriber, u32)> {
         if from == to {
             return None;
@@ -250,7 +261,7 @@ impl Topic {
     }
 }
 
-/// Number of pending messages that a topic keeps memory for.
+/// Number of pending messages that a topic keeps memory for when none is pending.
 const KEPT_PENDING: usize = 64;
 
 fn to_u32(index: usize) -> u32 {
@@ -271,129 +282,4 @@ impl TopicTable {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use slotmap::SlotMap;
-
-    use super::*;
-    use crate::{
-        config::HubConfig,
-        hub::{ids::PeerKey, shard::shared::Shared},
-        message::Message,
-        wire::frame::Frame,
-    };
-
-    fn peers(count: usize) -> Vec<PeerKey> {
-        let mut keys = SlotMap::<PeerKey, ()>::with_key();
-        (0..count).map(|_| keys.insert(())).collect()
-    }
-
-    fn subscriber(peer: PeerKey) -> Subscriber {
-        let subscription = 0;
-        Subscriber { peer, subscription }
-    }
-
-    #[test]
-    fn the_router_is_told_of_the_first_subscriber_and_when_the_last_one_leaves() {
-        let mut topics = TopicTable::default();
-        let name = TopicName::new("cats").unwrap();
-        let [a, b] = peers(2)[..] else { unreachable!() };
-        let mut seen = SubscriberCount::default();
-        let subscription_a = topics.subscribe(&name, subscriber(a), |_, count| {
-            seen = count;
-            7
-        });
-        let subscription_b = topics.subscribe(&name, subscriber(b), |_, _| panic!("told twice"));
-        assert_eq!(seen.load(Relaxed), 2);
-        let moved = Unsubscribed::Moved([None, Some((subscriber(b), 0))]);
-        assert_eq!(topics.unsubscribe(subscription_a), moved);
-        assert_eq!(seen.load(Relaxed), 1);
-        let (topic, index) = (subscription_b.topic, 0);
-        let moved = SubscriptionKey { topic, index };
-        assert_eq!(topics.unsubscribe(moved), Unsubscribed::Last(name));
-        assert_eq!(topics.len(), 0);
-    }
-
-    #[test]
-    fn pending_messages_of_a_topic_are_taken_once_and_together() {
-        let mut topics = TopicTable::default();
-        let name = TopicName::new("cats").unwrap();
-        let subscription = topics.subscribe(&name, subscriber(peers(1)[0]), |_, _| 7);
-        let shared = Shared::new(&HubConfig::default());
-        for (number, text) in [(7, "a"), (8, "b")] {
-            let topic = subscription.topic;
-            let publication = Publication::new(shared.encode(Message::text(text)));
-            topics.append(Target { topic, number }, &publication);
-        }
-        let pending = topics.take_pending().unwrap();
-        assert_eq!(pending.topic, subscription.topic);
-        let plain = pending
-            .messages
-            .iter()
-            .map(|message| message.plain().clone());
-        assert_eq!(
-            plain.collect::<Vec<_>>(),
-            [Frame::text("a"), Frame::text("b")]
-        );
-        assert!(topics.take_pending().is_none());
-    }
-
-    proptest! {
-        #[test]
-        fn a_fan_out_visits_each_subscriber_that_stays_once_and_none_that_comes_meanwhile(
-            before in 1..12usize, steps in proptest::collection::vec((0..3u8, any::<proptest::sample::Index>()), 0..40),
-        ) {
-            let keys = peers(60);
-            let mut topics = TopicTable::default();
-            let name = TopicName::new("cats").unwrap();
-            // The subscription of each peer, as the peer itself would keep it.
-            let mut subscriptions = HashMap::new();
-            let mut next = 0;
-            let mut subscribe = |topics: &mut TopicTable, subscriptions: &mut HashMap<PeerKey, SubscriptionKey>| {
-                let key = keys[next];
-                next += 1;
-                subscriptions.insert(key, topics.subscribe(&name, subscriber(key), |_, _| 0));
-                key
-            };
-            let mut unvisited: Vec<PeerKey> = (0..before).map(|_| subscribe(&mut topics, &mut subscriptions)).collect();
-            let key = subscriptions[&keys[0]].topic;
-            topics.get_mut(key).unwrap().to_visit = before;
-            let visit = |topics: &mut TopicTable| {
-                let topic = topics.get_mut(key)?;
-                topic.to_visit = topic.to_visit.checked_sub(1)?;
-                Some(topic.subscribers[topic.to_visit].peer)
-            };
-            for (step, pick) in steps {
-                match step {
-                    0 => if let Some(visited) = visit(&mut topics) {
-                        prop_assert!(unvisited.contains(&visited));
-                        unvisited.retain(|&each| each != visited);
-                    },
-                    1 => { subscribe(&mut topics, &mut subscriptions); }
-                    _ if subscriptions.len() > 1 => {
-                        let mut subscribed: Vec<_> = subscriptions.keys().copied().collect();
-                        subscribed.sort();
-                        let leaver = *pick.get(&subscribed);
-                        let subscription = subscriptions.remove(&leaver).unwrap();
-                        unvisited.retain(|&each| each != leaver);
-                        if let Unsubscribed::Moved(moved) = topics.unsubscribe(subscription) {
-                            for (subscriber, index) in moved.into_iter().flatten() {
-                                subscriptions.get_mut(&subscriber.peer).unwrap().index = index;
-                            }
-                        }
-                    }
-                    _ => {}
-                }
-                let topic = topics.get(key).unwrap();
-                for (peer, subscription) in &subscriptions {
-                    prop_assert_eq!(topic.subscribers[subscription.index as usize].peer, *peer);
-                }
-            }
-            while let Some(visited) = visit(&mut topics) {
-                prop_assert!(unvisited.contains(&visited));
-                unvisited.retain(|&each| each != visited);
-            }
-            prop_assert_eq!(unvisited, []);
-        }
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 //! to its topics. It may send only a change of its topics, or `ping`. A registration has one
 //! connection: a new one takes over from the older one, which may be dead without anybody's notice.
 //!
-//! [`registry`] has the registrations.
+//! [`registry`] keeps the registrations.
 
 pub(crate) mod registry;
 
@@ -75,23 +75,26 @@ impl Protocol for Relay {
     }
 }
 
-/// The message with which a connection changes its topics: a list of all that it is to follow.
+/// The message with which a client changes the topics of its connection: the list of all topics
+/// that it is to follow.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     topics: Named,
 }
 
+/// The message that confirms a change of topics, with the topics that the connection follows now.
 #[derive(Serialize)]
 struct InForce<'a> {
     topics: Vec<&'a str>,
 }
 
-/// Decides about a message: `ping` is answered `pong`, a list of topics replaces the connection's
-/// topics, and anything else is answered with an error on one line of JSON.
+/// Returns the reaction to a message from the client. `ping` is answered with `pong`, a list of
+/// topics replaces the connection's topics, and anything else is answered with an error on one line
+/// of JSON.
 pub(crate) fn react(kind: Kind, payload: &[u8]) -> Reaction {
     let text = match kind {
-        // Not parsed, because that would hold up the shard's other connections.
+        // So large a text is not parsed, because that would hold up the shard's other connections.
         Kind::Text if payload.len() > MAX_BYTES => {
             return error_reply(&format!("{EXPECTED}, of at most {MAX_BYTES} bytes"));
         }
@@ -102,7 +105,7 @@ pub(crate) fn react(kind: Kind, payload: &[u8]) -> Reaction {
         return Reaction::Reply(Frame::text("pong"));
     }
     if !text.trim_ascii_start().starts_with('{') {
-        // serde would also take an array for the struct.
+        // serde would also accept an array that has the struct's fields in their order.
         return error_reply(EXPECTED);
     }
     match serde_json::from_str(text) {
@@ -116,7 +119,8 @@ pub(crate) fn react(kind: Kind, payload: &[u8]) -> Reaction {
     }
 }
 
-/// Returns the frame that confirms a change of topics: the list of those that are in force now.
+/// Returns the frame that confirms a change of topics: the list of the topics that the connection
+/// follows now.
 pub(crate) fn topics_in_force(topics: &[TopicName]) -> Frame {
     let topics = topics.iter().map(TopicName::as_str).collect();
     Frame::text(&json(&InForce { topics }))
@@ -128,7 +132,8 @@ fn error_reply(error: &str) -> Reaction {
 
 const EXPECTED: &str = "{\"topics\": [...]} or ping expected";
 
-/// More than a list of 128 names of 255 bytes takes, with every byte escaped (`\u0041`).
+/// Size of the largest message that the relay parses, in bytes. A list of 128 names of 255 bytes,
+/// with every byte escaped (`\u0041`), takes less.
 const MAX_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
@@ -141,10 +146,12 @@ mod tests {
         Topics::new(names).unwrap()
     }
 
+    /// Returns the JSON that the relay replies to a message, which must be an error.
     fn error_for(kind: Kind, payload: &[u8]) -> String {
         let Reaction::Reply(frame) = react(kind, payload) else {
             panic!("no error for {payload:?}");
         };
+        // The payload begins behind the header of the frame.
         let start = frame
             .as_bytes()
             .iter()
@@ -182,8 +189,10 @@ mod tests {
             "",
             "pong",
             "{",
+            // JSON with line breaks and control characters, which the error may quote.
             "{\n\"a\":\u{1b}\n}",
             "{\"a\u{7f}\u{9b}\":1}",
+            // Not a list, an empty name, and a list without its object.
             r#"{"topics": "cats"}"#,
             r#"{"topics": [""]}"#,
             r#"[["cats"]]"#,
@@ -210,6 +219,7 @@ mod tests {
             error_for(Kind::Text, padded(MAX_BYTES + 1).as_bytes()),
             r#"{"error":"{\"topics\": [...]} or ping expected, of at most 262144 bytes"}"#
         );
+        // A JSON string with a name of 255 digits, each of them escaped.
         let escaped = |number: usize| {
             let digits = format!("{number:0255}");
             let escapes = digits.bytes().map(|digit| format!("\\u{digit:04x}"));

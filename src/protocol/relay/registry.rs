@@ -1,8 +1,8 @@
 //! Registrations: connections that an application has announced before they are made. Each has an
 //! unguessable id, a user and topics.
 //!
-//! No message passes through here, so one lock for all registrations is enough. Time is an
-//! argument, except when a claim is dropped.
+//! Messages do not pass through the registry, so one lock for all registrations is enough. Callers
+//! pass the current time as an argument. Only the drop of a claim reads the clock.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,6 +27,7 @@ pub(crate) struct Registry {
     registrations: Mutex<RegistryState>,
     /// Time for which a registration without a connection is kept.
     lifetime: Duration,
+    /// Greatest number of registrations.
     limit: usize,
     budget: Arc<Budget>,
 }
@@ -37,8 +38,8 @@ pub(crate) struct Registry {
 /// time at which it expires.
 #[derive(Debug, Default)]
 struct RegistryState {
-    /// A tree, because a hash table of 100,000 registrations held a shard up for 10 ms when it grew
-    /// or shrank.
+    /// The registrations by their ids, in a tree: a hash table of 100,000 registrations held a
+    /// shard up for 10 ms when it grew or shrank.
     table: BTreeMap<Uuid, Registration>,
     expiries: BTreeSet<(Instant, Uuid)>,
 }
@@ -54,7 +55,7 @@ struct Registration {
 /// The presence of a registration's connections: the holder, and one that is to take over from it.
 #[derive(Clone, Copy, Debug)]
 enum Presence {
-    /// Not connected. The registration expires at this time.
+    /// There is no connection. The registration expires at this time.
     Waiting(Instant),
     /// An opening handshake is under way. Until it succeeds, the holder stays the same.
     Arriving(Option<ConnectionId>),
@@ -86,6 +87,7 @@ pub(crate) enum Full {
 pub(crate) enum Unclaimable {
     /// Another opening handshake for it is under way.
     Arriving,
+    /// There is no such registration, or it has expired.
     Unknown,
 }
 
@@ -149,8 +151,9 @@ impl Registry {
         })
     }
 
-    /// Deletes a registration. Returns `None` if there was none, or else the connection that holds
-    /// it, if there is one. A claim whose handshake is under way can't take over any more.
+    /// Deletes a registration. Returns `None` if there was none with this id, `Some(None)` if no
+    /// connection held it, and else that connection, which the caller must end. A claim whose
+    /// handshake is under way can't take over any more.
     pub(crate) fn delete(&self, id: Uuid) -> Option<Option<ConnectionId>> {
         let RegistryState { table, expiries } = &mut *self.lock();
         let presence = table.remove(&id)?.presence;
@@ -160,10 +163,12 @@ impl Registry {
         Some(presence.holder())
     }
 
-    /// Deletes some of the expired registrations. Returns true if there may be more: the caller is
-    /// to wait before the next call, so that the shards can have the lock.
+    /// Deletes up to [`EXPIRED_AT_ONCE`] expired registrations. Returns true if more of them may
+    /// have expired: then the caller should wait before the next call, so that the shards can take
+    /// the lock.
     pub(crate) fn expire(&self, now: Instant) -> bool {
-        // Dropped when the lock is free again: each may have 128 topics.
+        // Declared before the lock is taken, so that the expired registrations are dropped after
+        // the lock is released: each may have 128 topics, which takes time.
         let mut expired = Vec::new();
         let RegistryState { table, expiries } = &mut *self.lock();
         while expired.len() < EXPIRED_AT_ONCE
@@ -182,7 +187,8 @@ impl Registry {
     }
 
     fn lock(&self) -> MutexGuard<'_, RegistryState> {
-        // A panic can't have left the table half-changed.
+        // The lock is also taken after a panic, because a panic cannot have left the table
+        // half-changed.
         self.registrations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -201,7 +207,8 @@ const REGISTRATION_BYTES: usize = 512;
 /// Bytes of memory that a topic's name takes besides its text.
 const NAME_BYTES: usize = 48;
 
-/// Number of registrations that are deleted under one lock. Deleting them takes some 50 us.
+/// Greatest number of expired registrations that are deleted while the lock is held. Deleting so
+/// many takes some 50 us.
 const EXPIRED_AT_ONCE: usize = 64;
 
 /// A connection's claim to a registration. The newest claim that has [taken
@@ -226,8 +233,9 @@ pub(crate) struct TakenOver {
 }
 
 impl Claim {
-    /// Returns the topics of the registration, or `None` if it was deleted meanwhile. The claim
-    /// keeps no copy: topics that the connection leaves later would stay in memory.
+    /// Returns the topics of the registration, or `None` if it was deleted since it was claimed.
+    /// The claim itself keeps no topics: those that the connection leaves later would stay in
+    /// memory.
     #[must_use]
     pub(crate) fn topics(&self) -> Option<Topics> {
         self.change(|registration| registration.topics.clone())
@@ -261,10 +269,13 @@ impl Claim {
         });
     }
 
+    /// Returns true if this claim's connection holds the registration.
     fn is_holder(&self, registration: &Registration) -> bool {
         self.connection.is_some() && self.connection == registration.presence.holder()
     }
 
+    /// Changes the registration of this claim. Returns the result of `change`, or `None` if the
+    /// registration was deleted.
     fn change<T>(&self, change: impl FnOnce(&mut Registration) -> T) -> Option<T> {
         self.registry.lock().table.get_mut(&self.id).map(change)
     }

@@ -26,10 +26,11 @@ use crate::{
     server::{brief, listener::reserve::Reserve, site::Site},
 };
 
-/// Accepts sockets for ever. No error ends this. An error of one connection concerns only that one.
-/// If no descriptors are left, clients are turned away one at a time, with the `reserve`. While
-/// memory is full, up to 16 at a time are turned away. After any other error of the system it tries
-/// again later.
+/// Accepts sockets for ever, and passes each to `take`. No error ends the loop. After an error of
+/// one connection the next one is accepted. If no descriptors are left, clients are turned away one
+/// after the other, with the `reserve`. While memory is full, clients are turned away, up to 16 of
+/// them simultaneously. After any other error of the system, the loop waits before it accepts
+/// again.
 pub(super) async fn accept(
     listener: TcpListener,
     site: &Arc<Site>,
@@ -40,7 +41,8 @@ pub(super) async fn accept(
     let mut warning = Warning::default();
     let places = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
     loop {
-        // As early as possible, before another thread takes the last descriptor.
+        // The reserve is opened again as early as possible, before another thread takes the last
+        // descriptor.
         reserve.take_back();
         match listener.accept().await {
             Ok((socket, _)) if site.hub.budget().is_full() => {
@@ -71,8 +73,8 @@ pub(super) async fn accept(
     }
 }
 
-/// Answers a client for which there is no memory with 503, as soon as fewer than the limit are
-/// being answered.
+/// Answers 503 to a client for which there is no memory, as soon as one of the `places` for such
+/// clients is free. Returns when the answer has begun, and not when it is written.
 async fn turn_away(socket: TcpStream, site: &Arc<Site>, places: &Arc<Semaphore>) {
     // The semaphore is never closed, so this is never an error.
     let place = Arc::clone(places).acquire_owned().await;
@@ -83,9 +85,9 @@ async fn turn_away(socket: TcpStream, site: &Arc<Site>, places: &Arc<Semaphore>)
     });
 }
 
-/// Accepts the connection that has waited longest. Returns `None` if none waits: at the limit of
-/// descriptors, `accept` fails even then. It does not wait for one: when it comes, another
-/// descriptor may be free.
+/// Accepts the connection that has waited longest. Returns `None` if no connection waits: at the
+/// limit of descriptors, `accept` fails even then. This does not wait for a connection, because a
+/// descriptor may be free again when the next one comes.
 async fn accept_now(listener: &TcpListener) -> Option<io::Result<TcpStream>> {
     let accepted = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
     match accepted {
@@ -94,7 +96,8 @@ async fn accept_now(listener: &TcpListener) -> Option<io::Result<TcpStream>> {
     }
 }
 
-/// Logs errors, at most one a second: at the limit, clients may connect very often.
+/// A log of errors, at most one a second, because at the limit of descriptors clients may connect
+/// very often.
 #[derive(Debug, Default)]
 struct Warning(Option<Instant>);
 
@@ -110,7 +113,8 @@ impl Warning {
     }
 }
 
-/// The time to wait after an error. It doubles with each error, up to a second.
+/// The time to wait after an error before accepting again. It doubles with each further error, up
+/// to a second.
 #[derive(Debug)]
 struct BackOff(Duration);
 
@@ -127,6 +131,8 @@ impl BackOff {
         }
     }
 
+    /// Returns the time to wait after this error, and doubles it for the next one. Returns `None`
+    /// if no wait is needed.
     fn after(&mut self, error: &io::Error) -> Option<Duration> {
         if is_of_one_connection(error) {
             return None;
@@ -137,7 +143,8 @@ impl BackOff {
     }
 }
 
-/// Returns true if only this connection has failed, before it was accepted, and not the next one.
+/// Returns true if the error is of one connection that has failed before it was accepted, so that
+/// the next connection can be accepted immediately.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -158,9 +165,9 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     )
 }
 
-/// Number of clients that are answered at a time while memory is full, each within a second. So a
-/// few silent clients do not hold up the others. They are not charged, and hold half a megabyte
-/// together.
+/// Greatest number of clients that are answered simultaneously while memory is full, each within a
+/// second. With fewer, a few silent clients would hold up all others. These clients are not charged
+/// to the budget. Together they hold half a megabyte.
 const TURNED_AWAY_AT_ONCE: usize = 16;
 
 #[cfg(test)]
@@ -169,7 +176,7 @@ mod tests {
 
     #[test]
     fn at_the_limit_of_descriptors_the_wait_doubles_up_to_a_second() {
-        let no_descriptors = io::Error::from_raw_os_error(24);
+        let no_descriptors = io::Error::from(Errno::MFILE);
         let mut back_off = BackOff::default();
         let waits: Vec<_> = (0..9)
             .filter_map(|_| back_off.after(&no_descriptors))
@@ -180,7 +187,8 @@ mod tests {
 
     #[test]
     fn only_errors_of_the_two_limits_of_descriptors_count_as_such() {
-        let errors = [24, 23, 12, 103].map(io::Error::from_raw_os_error);
+        let errors = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::CONNABORTED];
+        let errors = errors.map(io::Error::from);
         let are_limits = errors.map(|error| is_out_of_descriptors(&error));
         assert_eq!(are_limits, [true, true, false, false]);
     }

@@ -66,6 +66,7 @@ impl Handoff {
         self.send_to(self.site.hub.next_shard(), socket, entrance);
     }
 
+    /// Sends a socket to the thread of a shard, which serves it.
     fn send_to(&self, index: usize, socket: net::TcpStream, entrance: Entrance) {
         let handoff = self.clone();
         let held = self.charge();
@@ -76,13 +77,14 @@ impl Handoff {
         });
     }
 
-    /// Charges the memory that a connection holds while it speaks HTTP. It is charged when it is
-    /// accepted, because many may be on their way to the shards before the first one is served.
+    /// Charges the memory that a connection holds while it speaks HTTP. The charge is made when the
+    /// connection is accepted, because many connections may be on their way to the shards before
+    /// the first of them is served.
     fn charge(&self) -> Charge {
         self.site.hub.budget().charge(HTTP_BYTES)
     }
 
-    /// Serves a socket on the shard that has it.
+    /// Serves the requests on a socket. `shard` is the shard of the calling thread.
     fn serve(self, shard: &Rc<Shard>, socket: TcpStream, entrance: Entrance, held: Charge) {
         let client = http::Client {
             stream: socket,
@@ -102,5 +104,5 @@ impl Handoff {
 /// and its state.
 const HTTP_BYTES: usize = 32 * 1024;
 
-/// The shard that accepts: the first one, which always exists.
+/// Index of the shard that accepts connections: the first one, which always exists.
 pub(in crate::server) const ACCEPTING_SHARD: usize = 0;

@@ -18,7 +18,8 @@ use crate::server::upgraded;
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) socket: net::TcpListener,
-    /// The address, with the port that the listener got.
+    /// The address that the socket listens on, with the port that the kernel chose if port 0 was
+    /// asked for.
     pub(super) address: SocketAddr,
     pub(super) entrance: Entrance,
 }
@@ -31,7 +32,8 @@ pub(super) struct Entrance {
 }
 
 impl Listener {
-    /// Listens on `address`. A client must read its answers within `request_timeout`.
+    /// Listens on `address`. The kernel ends an accepted connection if its client does not read its
+    /// answers within `request_timeout`.
     pub(super) fn bind(address: SocketAddr, request_timeout: Duration) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         // After a restart, connections of the last run may still be in TIME_WAIT on this address.
@@ -63,7 +65,7 @@ impl Listener {
     }
 }
 
-/// Number of connections that may wait to be accepted. The kernel caps it at its own limit.
+/// Greatest number of connections that wait to be accepted. The kernel may have a smaller limit.
 const BACKLOG: i32 = 4096;
 
 #[cfg(test)]
@@ -73,7 +75,7 @@ mod tests {
     #[test]
     fn accepted_sockets_inherit_their_tcp_options() {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into(), Duration::from_secs(7)).unwrap();
-        let _near = net::TcpStream::connect(listener.address).unwrap();
+        let _client = net::TcpStream::connect(listener.address).unwrap();
         listener.socket.set_nonblocking(false).unwrap();
         let accepted = Socket::from(listener.socket.accept().unwrap().0);
         assert!(accepted.tcp_nodelay().unwrap());

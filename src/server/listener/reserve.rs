@@ -1,8 +1,8 @@
 //! The reserve: a file descriptor that is closed to accept and answer one connection when no other
 //! descriptor is left.
 //!
-//! Without it, a new connection at the limit could be neither accepted nor refused. It would wait
-//! in the kernel until another connection is closed.
+//! Without the reserve, a new connection at the limit of descriptors could be neither accepted nor
+//! refused. It would wait in the kernel until another connection is closed.
 
 use std::fs::File;
 
@@ -17,16 +17,16 @@ impl Reserve {
         reserve
     }
 
-    /// Closes the descriptor, so that one more socket can be accepted. Returns false if it is
+    /// Closes the descriptor, so that one more socket can be accepted. Returns false if it was
     /// closed already.
     pub(super) fn give_up(&mut self) -> bool {
         self.0.take().is_some()
     }
 
-    /// Opens the descriptor again, if it is closed and one is left.
+    /// Opens the descriptor again, if it is closed and the process may open another one.
     pub(super) fn take_back(&mut self) {
         if self.0.is_none() {
-            // If another thread has taken the last one, the next call tries again.
+            // If another thread has taken the last descriptor, the next call tries again.
             self.0 = File::open("/dev/null").ok();
         }
     }

@@ -1,4 +1,4 @@
-//! Tests of a shard that panics, for each shard.
+//! Tests of what happens to the connections of a server when one of its shards panics.
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,7 +13,8 @@ use crate::{
     topic::TopicName,
 };
 
-/// Runs `work`, which panics, on one shard of a server, and checks how all connections end.
+/// Runs `work`, which panics, on the shard `shard` of a server with `shards` shards, and checks how
+/// all connections end.
 #[track_caller]
 fn check_a_panic(shards: usize, shard: usize, work: fn(&Rc<Shard>)) {
     let mut server = Served::start(shards);
@@ -21,14 +22,16 @@ fn check_a_panic(shards: usize, shard: usize, work: fn(&Rc<Shard>)) {
     server.hub.run_on(shard, work);
     for (on, subscriber) in subscribers.iter_mut().enumerate() {
         if on == shard {
+            // A Close with the code 1011.
             expect(subscriber, b"\x88\x10\x03\xF3internal error");
         } else {
+            // A Close with the code 1012, which this client answers with a Close.
             expect(subscriber, b"\x88\x16\x03\xF4server is restarting");
             subscriber.write_all(b"\x88\x82\0\0\0\0\x03\xF4").unwrap();
         }
         expect_end(subscriber);
     }
-    // The server has ended by itself.
+    // The server has ended without being told to.
     assert!(matches!(server.ended(), Err(Error::ShardPanicked)));
 }
 
@@ -55,10 +58,12 @@ fn a_client_that_has_got_half_a_frame_gets_no_close_into_it() {
     let mut subscribers = server.subscribers();
     let message = Message::binary(&vec![0; 48 << 20]);
     let whole = message.payload().len();
-    // The socket does not take all of it.
+    // The socket does not take all of the message, so the client has only a part of the frame when
+    // the shard panics.
     let topic = TopicName::new("t").unwrap();
     let message = server.hub.encode(message);
     let _queued = server.hub.publish_now(&[topic], message, None);
+    // The header of a binary message of 48 MiB.
     expect(&mut subscribers[0], &[0x82, 127, 0, 0, 0, 0, 3, 0, 0, 0]);
     server.hub.run_on(0, |_| panic!("on purpose"));
     let mut received = Vec::new();
@@ -78,6 +83,7 @@ fn a_client_that_is_still_sending_gets_its_close_with_1011() {
     // The shard has not read these bytes when it panics.
     echo.write_all(&[0; 10_000]).unwrap();
     drop(release);
+    // A Close with the code 1011.
     expect(&mut echo, b"\x88\x10\x03\xF3internal error");
     expect_end(&mut echo);
 }

@@ -1,4 +1,5 @@
-//! A running server whose shards a test can hold up, and clients that speak to it in literal bytes.
+//! A running server whose shards a test can hold up, and blocking clients, which get the literal
+//! bytes that the tests expect.
 
 use std::{
     io::{Read, Write},
@@ -23,7 +24,7 @@ use crate::{
     topic::TopicName,
 };
 
-/// A running server, with a watchdog that checks more often than usual.
+/// A running server. Its watchdog checks the shards more often than usual, so that tests are short.
 pub(super) struct Served {
     pub(super) hub: Hub,
     pub(super) site: Arc<Site>,
@@ -33,10 +34,12 @@ pub(super) struct Served {
 }
 
 impl Served {
+    /// Starts a server with this number of shards.
     pub(super) fn start(shards: usize) -> Self {
         Self::with(shards, |_| {})
     }
 
+    /// Starts a server with this number of shards, and with this `change` of its configuration.
     pub(super) fn with(shards: usize, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -45,7 +48,8 @@ impl Served {
         config.hub.shards = shards.try_into().unwrap();
         change(&mut config);
         let mut server = Server::bind(&config).unwrap();
-        // Not more often, or a shard would count as late when the machine is busy.
+        // Checks are not more frequent than this. Else a shard would count as late when the machine
+        // is busy.
         server.check_interval = Duration::from_millis(250);
         let (hub, site) = (server.hub(), Arc::clone(&server.site));
         let address = server.local_addr();
@@ -66,7 +70,7 @@ impl Served {
         }
     }
 
-    /// Holds a shard up until the returned sender is dropped.
+    /// Blocks the thread of a shard until the returned sender is dropped.
     pub(super) fn hold_up(&self, shard: usize) -> mpsc::Sender<()> {
         let (release, released) = mpsc::channel::<()>();
         let (held, is_held) = mpsc::channel();
@@ -78,7 +82,8 @@ impl Served {
         release
     }
 
-    /// Opens a subscriber of `t` on each shard: the server hands connections to the shards in turn.
+    /// Opens a subscriber of the topic `t` on each shard, and checks that each gets a message. The
+    /// server hands connections to the shards in turn.
     pub(super) fn subscribers(&self) -> Vec<TcpStream> {
         let shards = 0..self.hub.shards();
         let mut subscribers: Vec<_> = shards.map(|_| self.upgrade("/ws?topic=t")).collect();
@@ -86,19 +91,20 @@ impl Served {
         subscribers
     }
 
-    /// Publishes a message to `t`, and reads it at each of the subscribers.
+    /// Publishes a message to the topic `t`, and checks that each of the subscribers gets it.
     pub(super) fn publish_to(&self, subscribers: &mut [TcpStream], message: &str) {
         let topic = TopicName::new("t").unwrap();
         let text = self.hub.encode(Message::text(message));
         let _queued = self.hub.publish_now(&[topic], text, None);
         let length = u8::try_from(message.len()).unwrap();
+        // The header of a text, and the text.
         let wire = [&[0x81, length], message.as_bytes()].concat();
         for subscriber in subscribers {
             expect(subscriber, &wire);
         }
     }
 
-    /// Opens a WebSocket connection.
+    /// Opens a WebSocket connection to this path.
     pub(super) fn upgrade(&self, path: &str) -> TcpStream {
         let mut stream = dial(self.address);
         let handshake = format!(
@@ -124,7 +130,7 @@ impl Served {
         (head, body)
     }
 
-    /// Stops the server, which then drains.
+    /// Tells the server to stop. It then drains.
     pub(super) fn stop(&mut self) {
         drop(self.stop.take());
     }
@@ -135,7 +141,7 @@ impl Served {
     }
 }
 
-/// Reads exactly these bytes.
+/// Reads as many bytes as `wire` has, which must be the same.
 #[track_caller]
 pub(super) fn expect(stream: &mut TcpStream, wire: &[u8]) {
     let mut read = vec![0; wire.len()];
@@ -143,7 +149,7 @@ pub(super) fn expect(stream: &mut TcpStream, wire: &[u8]) {
     assert_eq!(read, wire);
 }
 
-/// Reads the end of the stream.
+/// Checks that the server closes the stream without another byte.
 #[track_caller]
 pub(super) fn expect_end(stream: &mut TcpStream) {
     let mut rest = Vec::new();
@@ -151,7 +157,7 @@ pub(super) fn expect_end(stream: &mut TcpStream) {
     assert_eq!(rest, b"");
 }
 
-/// Waits until `condition` holds.
+/// Waits until `condition` holds. `what` says that it does, for the panic if it never holds.
 #[track_caller]
 pub(super) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + TIMEOUT;

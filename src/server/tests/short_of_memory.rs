@@ -1,4 +1,5 @@
-//! Tests of requests while memory is short, and while it is so full that no connection is accepted.
+//! Tests of requests while memory is short, and while it is so full that new connections are
+//! answered 503.
 
 use std::{
     io::{Read as _, Write as _},
@@ -14,6 +15,7 @@ use crate::server::tests::{
 fn while_memory_is_full_new_clients_get_503_and_health_is_answered() {
     let server = Served::start(1);
     let budget = server.hub.budget();
+    // Memory is full from 13/16 of the budget on.
     let charge = budget.charge((budget.limit() / 8 * 7).try_into().unwrap());
     for _ in 0..3 {
         let (head, body) = server.get("/");
@@ -36,19 +38,21 @@ fn a_connection_is_charged_when_it_is_accepted_though_its_shard_is_held_up() {
     let before = server.hub.budget().held();
     let connections: Vec<_> = (0..8).map(|_| dial(server.address)).collect();
     eventually("all are charged", || {
+        // Each connection is charged 32 KiB for HTTP.
         server.hub.budget().held() >= before + 8 * 32 * 1024
     });
     drop((release, connections));
 }
 
-// Each silent client held up the next client for a second.
+// Each client that sent nothing once held up the next client for a second.
 #[test]
 fn while_memory_is_full_silent_clients_do_not_hold_up_others() {
     let server = Served::start(1);
     let budget = server.hub.budget();
     let _charge = budget.charge((budget.limit() / 8 * 7).try_into().unwrap());
+    // One client fewer than are answered simultaneously (16).
     let silent: Vec<_> = (0..15).map(|_| dial(server.address)).collect();
-    // The answer must come within ten seconds.
+    // The answer must come within 10 s, the read timeout of the test's sockets.
     let (head, _) = server.get("/health");
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     drop(silent);
@@ -71,6 +75,7 @@ fn while_memory_is_short_every_answer_closes_its_http_connection() {
         assert!(!ask(path).1.contains("close"), "{path}");
     }
     let budget = server.hub.budget();
+    // Memory is short from 12/16 of the budget on.
     let _charge = budget.charge((budget.limit() / 16 * 12).try_into().unwrap());
     for path in paths {
         let (mut stream, head) = ask(path);
@@ -91,6 +96,8 @@ fn while_memory_is_short_a_client_that_does_not_complete_a_head_is_given_up() {
         config.hub.timeouts.blocked = Duration::from_millis(100);
     });
     let mut echo = server.upgrade("/echo");
+    // `first` never completes its first head. `later` gets an answer, and does not complete its
+    // second head.
     let [mut first, mut later] = [(); 2].map(|()| dial(server.address));
     first.write_all(b"GET /health HTTP/1.1\r\nHo").unwrap();
     later
@@ -103,11 +110,13 @@ fn while_memory_is_short_a_client_that_does_not_complete_a_head_is_given_up() {
     later.read_to_end(&mut Vec::new()).unwrap();
     let unfinished = budget.counts.unfinished.get();
     assert_eq!(unfinished, 1, "a client that was answered is not counted");
+    // The WebSocket connection stays open: it sends the text "hi" and gets it back.
     echo.write_all(b"\x81\x82\0\0\0\0hi").unwrap();
     expect(&mut echo, b"\x81\x02hi");
 }
 
-// All messages were given up, because memory was still short while the first ones were freed.
+// The server once gave up all unfinished messages, because memory was still short while it was
+// freeing the first ones.
 #[test]
 fn only_as_many_unfinished_messages_are_given_up_as_memory_needs() {
     let server = Served::with(2, |config| {
@@ -115,6 +124,7 @@ fn only_as_many_unfinished_messages_are_given_up_as_memory_needs() {
     });
     let budget = server.hub.budget();
     let before = budget.held();
+    // The header of a message of 65,535 bytes, and 60,000 of these.
     let message = [&b"\x82\xFE\xFF\xFF\0\0\0\0"[..], &[0; 60_000]].concat();
     let senders: Vec<_> = (0..20)
         .map(|_| {
@@ -123,14 +133,17 @@ fn only_as_many_unfinished_messages_are_given_up_as_memory_needs() {
             sender
         })
         .collect();
+    // fastwebsockets may hold twice the bytes of a message, and 20 KiB for itself.
     let each = 2 * 60_000 + 20 * 1024;
     eventually("all are read", || budget.held() >= before + 20 * each);
     let crowded = budget.limit() / 16 * 12;
+    // Memory is short of the bytes of two and a half messages.
     let short_of = each * 5 / 2;
     let _charge = budget.charge((crowded - budget.held() + short_of).try_into().unwrap());
     eventually("memory is no longer short", || !budget.is_crowded());
     let given_up = budget.counts.unfinished.get();
-    // Each of two shards may end one before it knows what the other one has freed.
+    // Three messages must be given up. Each of the two shards may give up one more before it knows
+    // what the other shard has freed.
     assert!((3..=5).contains(&given_up), "{given_up}");
     drop(senders);
 }

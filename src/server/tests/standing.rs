@@ -1,4 +1,4 @@
-//! Tests of a shard that stands still, for each shard.
+//! Tests of what a server does while one of its shards stands still.
 
 use std::{
     io::Write as _,
@@ -10,7 +10,7 @@ use crate::server::tests::{
     served::{Served, eventually, expect},
 };
 
-/// Checks that an answer is a 503 with a `Retry-After`. Returns its body.
+/// Checks that a response, its head and its body, is a 503 with a `Retry-After`. Returns the body.
 #[track_caller]
 fn assert_unavailable((head, body): (String, String)) -> String {
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
@@ -18,8 +18,8 @@ fn assert_unavailable((head, body): (String, String)) -> String {
     body
 }
 
-/// Holds up one shard of a server, and checks that this is reported, that other shards serve new
-/// connections, and that the shard goes on afterwards.
+/// Holds up the shard `shard` of a server with `shards` shards. Checks that `/health` reports it,
+/// that the other shards serve new connections, and that the shard goes on when it is released.
 #[track_caller]
 fn check_a_shard_that_stands_still(shards: usize, shard: usize) {
     let mut server = Served::start(shards);
@@ -37,6 +37,7 @@ fn check_a_shard_that_stands_still(shards: usize, shard: usize) {
             assert_eq!(page, "{\"error\":\"the server stands still\"}\n");
         } else {
             let mut echo = server.upgrade("/echo");
+            // The text "hi", masked with zeros, and the unmasked echo.
             echo.write_all(b"\x81\x82\0\0\0\0hi").unwrap();
             expect(&mut echo, b"\x81\x02hi");
         }
@@ -83,6 +84,7 @@ fn it_is_logged_once_that_a_shard_stands_still_and_once_that_it_goes_on() {
     eventually("it is logged", || !lines().is_empty());
     drop(release);
     eventually("both are logged", || lines().len() >= 2);
+    // A shard stands still after four missed checks. In the tests these take 1 s.
     let expected = [
         " ERROR framecast::server::watchdog: a shard stands still shard=3 unmoved=1s",
         "  WARN framecast::server::watchdog: a shard that stood still goes on shard=3",
@@ -99,10 +101,12 @@ fn at_the_drain_clients_of_other_shards_get_their_close_though_a_shard_stands_st
     let mut subscribers = server.subscribers();
     let release = server.hold_up(0);
     server.stop();
+    // A Close with the code 1012.
     expect(&mut subscribers[1], b"\x88\x16\x03\xF4server is restarting");
     drop(release);
     drop(subscribers);
-    // The drain may be in time or not: that depends on how much of its time was left.
+    // The result of the drain is ignored. The shard was released late, so the drain may have been
+    // in time or not.
     let _ = server.ended();
 }
 
@@ -111,7 +115,7 @@ fn silent_clients_of_a_server_that_stands_still_do_not_hold_up_others() {
     let server = Served::start(1);
     let release = server.hold_up(0);
     eventually("it is noticed", || server.site.standing.shards() == [0]);
-    // More clients than the watchdog answers at a time.
+    // More clients than the watchdog answers simultaneously (64). They send nothing.
     let silent: Vec<_> = (0..100)
         .map(|_| crate::server::tests::dial(server.address))
         .collect();
@@ -128,6 +132,7 @@ fn silent_clients_of_a_server_that_stands_still_do_not_hold_up_others() {
 /// The log lines of all tests of this process.
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
+/// A writer that appends to [`LOG`].
 struct Log;
 
 impl std::io::Write for Log {
@@ -143,6 +148,7 @@ impl std::io::Write for Log {
     }
 }
 
+/// Starts to keep the log lines of this process in [`LOG`], at its first call.
 fn keep_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,4 +1,5 @@
-//! Messages published to subscribers that receive them plain, compressed, and in different windows.
+//! Messages published to several subscribers, of which some receive them plain and others
+//! compressed, with different window sizes.
 
 use std::thread;
 
@@ -8,19 +9,20 @@ use framecast_test_support::{
     frames::{Frame, RSV1, binary, text},
 };
 
-/// Offer of a small window.
+/// Offer of a window of 9 bits, which is small.
 const WINDOW_9: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9\r\n";
 
-/// Offer that declines a context of the subscriber's own.
+/// Offer with which the server keeps no compression context for the client.
 const NO_CONTEXT: &str =
     "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n";
 
-/// Headers of a client for each form: plain, with the largest window, with a small one.
+/// Headers of a client for each form: plain, with the largest window, with a small window.
 const FORMS: [&str; 3] = ["", OFFER, WINDOW_9];
 
-/// Messages of each publisher.
+/// Number of messages that each publisher sends.
 const MESSAGES: usize = 60;
 
+/// Starts a server that keeps compression contexts for at most `contexts` clients.
 fn server(contexts: usize) -> TestServer {
     TestServer::with(|config| {
         config.hub.shards = 3.try_into().unwrap();
@@ -43,7 +45,7 @@ impl Subscriber {
         }
     }
 
-    /// Reads messages. Returns them as they were sent, and inflated.
+    /// Reads `count` messages. Returns their frames twice: as the server sent them, and inflated.
     fn receive(&mut self, count: usize) -> (Vec<Frame>, Vec<Frame>) {
         let receive = |_| {
             let frame = self.client.read_frame();
@@ -69,8 +71,8 @@ fn message(publisher: usize, number: usize) -> Frame {
 #[test]
 fn all_subscribers_receive_the_same_order_plain_or_compressed() {
     let server = server(2);
-    // The first two get the two contexts. Each form has two more subscribers, which share its
-    // encodings.
+    // The first two subscribers get the server's two contexts. Each form has two more subscribers,
+    // for which the server encodes a message once.
     let own = [OFFER, WINDOW_9].map(|offer| Subscriber::new(&server, offer));
     let mut subscribers: Vec<Subscriber> = own.into();
     for _ in 0..2 {
@@ -112,6 +114,7 @@ fn all_subscribers_receive_the_same_order_plain_or_compressed() {
 fn publish(mut client: Client, publisher: usize, total: usize) {
     for number in 0..MESSAGES {
         let message = message(publisher, number);
+        // Publisher 0 has not offered compression.
         let is_compressed = publisher > 0 && number % 3 > 0;
         client.sends(if is_compressed {
             compressed(message)
@@ -126,6 +129,7 @@ fn publish(mut client: Client, publisher: usize, total: usize) {
 /// Asserts that subscribers with the same window received the same bytes, and that a larger window
 /// makes messages smaller.
 fn check_encodings(wires: &[Vec<Frame>]) {
+    // Subscribers 0 and 1 have contexts. Those after them are two for each of `FORMS`.
     let forms = [2, 3, 4].map(|first| &wires[first]);
     assert!(forms == [5, 6, 7].map(|second| &wires[second]));
     let [plain, largest, small] = forms;

@@ -4,9 +4,9 @@ use framecast_test_support::{Client, TestServer, eventually, handshake_with};
 
 const MALFORMED: &str = r#"{"error":"malformed Sec-WebSocket-Extensions"}"#;
 
-/// Offers and answers. A bar separates the lines of several headers. `DEFLATE` stands for
-/// `permessage-deflate`, and `NO_CONTEXTS` for `server_no_context_takeover;
-/// client_no_context_takeover`.
+/// Offers, and the answer to each: the header of the response, `-` if there is none, or `400`. A
+/// bar separates the lines of several headers. `DEFLATE` stands for `permessage-deflate`, and
+/// `NO_CONTEXTS` for `server_no_context_takeover; client_no_context_takeover`.
 const ROWS: &[(&str, &str)] = &[
     ("DEFLATE", "DEFLATE; NO_CONTEXTS"),
     ("DEFLATE; client_max_window_bits", "DEFLATE; NO_CONTEXTS"),
@@ -97,6 +97,7 @@ const ROWS: &[(&str, &str)] = &[
     ("\u{e4}", "400"),
 ];
 
+/// Starts a server that keeps compression contexts for at most `contexts` clients.
 fn server(contexts: usize) -> TestServer {
     TestServer::with(|config| {
         config.hub.deflate.enabled = true;
@@ -186,7 +187,8 @@ fn contexts_are_granted_until_the_limit_and_returned_when_a_connection_ends() {
     let server = server(2);
     let offer = "permessage-deflate; client_max_window_bits";
     let no_contexts = written_out("DEFLATE; NO_CONTEXTS");
-    // A client that declines a context takes none, nor does one that is refused.
+    // A client that declines a context takes none. Neither does a client whose offer is declined or
+    // malformed, or whose request is refused (an empty topic, an unknown registration).
     let (_declining, verdict) = negotiate(&server, "/ws", &no_contexts);
     assert_eq!(verdict, no_contexts);
     for offer in ["permessage-deflate; x", "permessage-deflate;"] {

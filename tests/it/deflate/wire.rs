@@ -1,4 +1,5 @@
-//! The server's choice which messages to compress, and the window that they keep to.
+//! Tests that the server compresses the messages that it should, and that no compressed message
+//! refers back beyond the window that the client asked for.
 
 use framecast_test_support::{
     Client, TestServer,
@@ -81,7 +82,8 @@ fn min_bytes_is_the_size_of_the_smallest_message_that_is_compressed() {
 #[test]
 fn compressed_messages_refer_back_within_the_window_that_the_client_asks_for() {
     let server = server();
-    // Noise gets smaller only by a reference from its second half to its first half.
+    // Twice the same noise gets smaller only if its second half refers back to the first. The
+    // distances are three quarters of each window size, and the whole of it.
     let distances = (8..=15).flat_map(|bits| [3 << (bits - 2), 1 << bits]);
     let payloads: Vec<(usize, Vec<u8>)> =
         distances.map(|len| (len, noise(len).repeat(2))).collect();

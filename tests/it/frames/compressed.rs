@@ -1,4 +1,5 @@
-//! Rows of the table: compressed messages (RFC 7692). The answers are given without compression.
+//! Rows of the tables in `frames.rs`: compressed messages (RFC 7692), and the server's replies. The
+//! replies are written here without compression, because the check inflates what the server sends.
 
 use framecast_test_support::{
     deflate::{compressed, deflated, stored, zeros},
@@ -14,13 +15,13 @@ use crate::frames::{
     rows::{Row, fine},
 };
 
-/// "Hello", as §7.2.3.1 compresses it.
+/// The compressed "Hello" of §7.2.3.1.
 pub(super) const HELLO: &[u8] = b"\xF2\x48\xCD\xC9\xC9\x07\x00";
 
-/// "Hello" by a reference to the message before it (§7.2.3.2).
+/// The compressed "Hello" of §7.2.3.2, which refers to the message before it.
 const HELLO_AGAIN: &[u8] = b"\xF2\x00\x11\x00\x00";
 
-/// Returns the rows that the server answers without a fault.
+/// Returns the rows without a protocol error.
 pub(super) fn messages() -> Vec<Row> {
     let mut rows = examples();
     rows.extend(fragmented());
@@ -73,6 +74,7 @@ fn fragmented() -> Vec<Row> {
     let (head, tail) = HELLO.split_at(3);
     let (first_of_euro, rest_of_euro) = {
         let mut payload = stored("€".as_bytes());
+        // 5 bytes before the content of a stored block, and the first byte of `€`.
         let rest = payload.split_off(6);
         (payload, rest)
     };
@@ -130,9 +132,11 @@ fn fragmented() -> Vec<Row> {
     ]
 }
 
-/// Messages that a relay answers by their meaning.
+/// Messages that a relay interprets. The rows have the replies of the echo, as all rows do:
+/// `Endpoint::answer` turns them into those of the relay.
 fn relay_messages() -> Vec<Row> {
     let topics = text(r#"{"topics":["cats","dogs"]}"#);
+    // "ping" in a block with fixed codes.
     let compressed_ping = with_rsv1(text(b"\x2A\xC8\xCC\x4B\x07\x00"));
     vec![
         fine("ping", [compressed_ping.clone()], [text("ping")]),
@@ -261,8 +265,10 @@ fn invalid_data() -> Vec<Row> {
 /// Compressed text that is not UTF-8.
 fn invalid_text() -> Vec<Row> {
     let texts: [&[u8]; 5] = [
+        // Bytes that begin no code point.
         b"\xFF",
         b"ok\x80",
+        // A surrogate, a code point above U+10FFFF, and one that is cut.
         b"\xED\xA0\x80",
         b"\xF4\x90\x80\x80",
         b"\xE2\x82",
@@ -279,7 +285,7 @@ fn invalid_text() -> Vec<Row> {
     texts.into_iter().map(refused).collect()
 }
 
-/// Messages that are over a limit: inflated, or as they are sent.
+/// Messages that are over a limit when they are inflated, or already as they arrive.
 fn too_big() -> Vec<Row> {
     let over = [b'm'; MESSAGE_BYTES + 1];
     let payload = deflated(&over);

@@ -1,4 +1,5 @@
-//! Rows of the table: sequences of frames that end the connection, and the Close that says why.
+//! Rows of the tables in `frames.rs`: sequences of frames that end the connection, and the Close
+//! with the reason.
 
 use framecast_test_support::{
     frames::{
@@ -9,10 +10,11 @@ use framecast_test_support::{
 
 use crate::frames::rows::{Row, fragments, row};
 
-/// Masking key of the headers that are written out.
+/// Masking key of the headers that this file writes byte by byte.
 const KEY: [u8; 4] = [0; 4];
 
-/// Returns a row that the server answers with this Close. The message that follows is ignored.
+/// Returns a row with a protocol error, to which the server replies with this Close. Another
+/// message follows the error, which the server must ignore.
 pub(super) fn refused(name: &str, sent: &[u8], code: u16, reason: &str) -> Row {
     let sent = [sent, &masked([text("ignored")])].concat();
     row(name, sent, [close(code, reason)])
@@ -34,6 +36,7 @@ fn first_two_bytes() -> Vec<Row> {
         let name = format!("{reason} {:02X?}", &sent[..2]);
         rows.push(refused(&name, &sent, 1002, reason));
     };
+    // The second byte has only a length, and not the bit that announces a masking key.
     for first in [0x81, 0x82, 0x01, 0x88, 0x89, 0x8A] {
         refuse("unmasked frame", vec![first, 0x02, 0x03, 0xE8]);
     }
@@ -51,6 +54,7 @@ fn first_two_bytes() -> Vec<Row> {
             "control frame over 125 bytes",
             frame(0x80 | opcode, &too_long),
         );
+        // 0xFF announces a masking key and a length in 64 bits.
         refuse("control frame over 125 bytes", vec![0x80 | opcode, 0xFF]);
     }
     rows
@@ -129,16 +133,21 @@ fn sizes() -> Vec<Row> {
 /// Returns the rows that end with 1007.
 pub(super) fn invalid_text() -> Vec<Row> {
     let texts: [&[u8]; 11] = [
+        // Bytes that begin no code point.
         b"\xFF",
         b"ok\x80",
+        // More bytes than the code point needs.
         b"\xC0\x80",
         b"\xC1\xBF",
         b"\xE0\x9F\xBF",
         b"\xF0\x8F\xBF\xBF",
+        // The first and the last surrogate.
         b"\xED\xA0\x80",
         b"\xED\xBF\xBF",
+        // Above U+10FFFF.
         b"\xF4\x90\x80\x80",
         b"\xF5\x80\x80\x80",
+        // Cut.
         b"\xE2\x82",
     ];
     let refused = |name: String, sent: Vec<u8>| row(name, sent, [close(1007, "invalid UTF-8")]);
@@ -154,6 +163,7 @@ pub(super) fn invalid_text() -> Vec<Row> {
     let sent = masked([first_text(b"ab\xE2\x82"), last("")]);
     rows.push(refused(cut.into(), sent));
     let unfinished = "invalid text in a frame that never ends";
+    // A text of 65,535 bytes, masked with zeros, of which 6 bytes are sent.
     let sent = b"\x81\xFE\xFF\xFF\0\0\0\0ok\xF0\x9F\x98x";
     rows.push(refused(unfinished.into(), sent.to_vec()));
     rows

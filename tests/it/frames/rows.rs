@@ -1,4 +1,5 @@
-//! Rows of the table: sequences of frames that the server answers, and its answers.
+//! Rows of the tables in `frames.rs`: sequences of messages, control frames and Closes, and the
+//! replies of the echo.
 
 use framecast_test_support::{
     frames::{
@@ -37,7 +38,8 @@ pub(super) fn row(
     }
 }
 
-/// Returns a row without a fault: the client ends it with a Close, which the server answers.
+/// Returns a row without a protocol error. The client ends it with a Close, to which the server
+/// replies.
 pub(super) fn fine(
     name: impl Into<String>,
     sent: impl IntoIterator<Item = Frame>,
@@ -46,7 +48,7 @@ pub(super) fn fine(
     fine_bytes(name, &masked(sent), received)
 }
 
-/// Returns a row without a fault whose frames are given as bytes.
+/// Returns a row without a protocol error, like [`fine`], from the bytes that the client sends.
 fn fine_bytes(
     name: impl Into<String>,
     sent: &[u8],
@@ -173,7 +175,7 @@ pub(super) fn lengths() -> Vec<Row> {
     rows
 }
 
-/// Closes of the client: with a code that is echoed, or with a fault.
+/// Closes of the client: with a code that the server repeats, or with an invalid payload.
 pub(super) fn closes() -> Vec<Row> {
     let longest = close(1000, &"r".repeat(CONTROL_BYTES - 2));
     let mut rows = vec![

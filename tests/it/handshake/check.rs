@@ -1,4 +1,4 @@
-//! Cases of the tables of handshakes, and their check.
+//! The check of a table of handshakes: sends each case, whole and cut in two, on all paths.
 
 use std::io::Write as _;
 
@@ -15,10 +15,11 @@ const HEADERS: [&str; 5] = [
     "Sec-WebSocket-Version: 13",
 ];
 
-/// Path in a case that stands for the path of a new registration.
+/// The path that stands for the path of a new registration in a case.
 const RELAY: &str = "/ws/ID";
 
-/// Connections that a check has open at a time: a process may have few descriptors.
+/// Number of connections that a check keeps open together, because a process may have few
+/// descriptors.
 const CONNECTIONS: usize = 50;
 
 /// Sends each case in one piece and cut in two at every place, and asserts that the response has
@@ -52,6 +53,8 @@ fn everywhere(case: &str) -> Vec<String> {
     cases
 }
 
+/// Sends a case in one piece. Checks the head of the response and, if the WebSocket is open, that
+/// it works.
 #[track_caller]
 fn check_whole(server: &TestServer, case: &str, status: &str, headers: &[&str]) {
     let request = request(server, case);
@@ -75,6 +78,7 @@ fn check_whole(server: &TestServer, case: &str, status: &str, headers: &[&str]) 
     }
     if is_switched {
         client.sends(text("ping"));
+        // A relay replies to `ping`. An echo and the chat return the message.
         let is_relay = request.contains("/ws/");
         let answer = if is_relay { "pong" } else { "ping" };
         client.receives(text(answer));
@@ -112,7 +116,7 @@ fn check_cut(server: &TestServer, case: &str, status: &str) {
             (client, rest.to_vec())
         };
         let clients: Vec<_> = cuts.iter().map(begin).collect();
-        // Once for each shard: a shard answers after it has read the sockets that it got before.
+        // A request to each shard, which answers after it has read the sockets that it got before.
         server.health();
         server.health();
         for (mut client, rest) in clients {

@@ -1,4 +1,5 @@
-//! Bytes that follow an opening handshake at once, and handshakes that are cut.
+//! Bytes that a client sends behind its opening handshake without waiting for the response, and
+//! handshakes that arrive in parts.
 
 use std::thread;
 
@@ -10,7 +11,8 @@ use framecast_test_support::{
 
 use crate::handshake::SWITCHED;
 
-/// Asserts that a request that was followed by the message `hi` gets a 101 and `hi`, and closes.
+/// Asserts that a client that has sent a handshake and the message `hi` gets a 101 and `hi`. Then
+/// does the closing handshake.
 #[track_caller]
 fn expect_echo(mut client: Client) {
     let head = client.read_head();
@@ -36,7 +38,7 @@ fn a_frame_sent_with_the_request_is_served_wherever_the_bytes_are_split() {
                 (client, at)
             })
             .collect();
-        // Once for each shard: a shard answers after it has read the sockets that it got before.
+        // A request to each shard, which answers after it has read the sockets that it got before.
         server.health();
         server.health();
         for (mut client, at) in clients {
@@ -108,6 +110,7 @@ fn http_requests_after_an_upgrade_never_reach_the_http_api() {
             client.expect_end();
         }
     }
+    // No message was published before this one, and the registration was not deleted.
     server.post("/publish", r#"{"topic": "t", "message": "honest"}"#);
     bystander.receives(text("honest"));
     bystander.close();

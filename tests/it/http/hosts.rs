@@ -4,8 +4,10 @@ use framecast_test_support::{Answer, TestServer, handshake};
 
 use crate::http::{METHODS, PATHS, error_of};
 
+/// A host name that no server of these tests has.
 const FOREIGN: &str = "evil.example";
 
+/// Starts a server that also accepts requests for the host `name`.
 fn with_allowed(name: &str) -> TestServer {
     TestServer::with(|config| config.hub.access.allowed_hosts = vec![name.into()])
 }
@@ -27,7 +29,7 @@ fn status(server: &TestServer, lines: &str) -> u16 {
     ask(server, lines).status
 }
 
-/// Requests `/health` of this host. Returns the status.
+/// Requests `/health` with this `Host` header. Returns the status.
 fn by_name(server: &TestServer, host: &str) -> u16 {
     status(server, &format!("GET /health HTTP/1.1\nHost: {host}"))
 }
@@ -116,6 +118,7 @@ fn ip_addresses_and_names_under_localhost_are_accepted() {
         assert_eq!(by_name(&server, host), 200, "{host}");
     }
     assert_eq!(status(&server, "GET /health HTTP/1.0"), 200);
+    // The last two are other ways to write 127.0.0.1.
     for host in [
         "localhost.evil.example",
         "evillocalhost",

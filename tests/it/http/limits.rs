@@ -6,17 +6,17 @@ use framecast_test_support::{TestServer, frames::text};
 
 use crate::http::error_of;
 
-/// Bytes of the largest message of a server with a small limit.
+/// Bytes of the largest message that a server of [`small`] accepts.
 const SMALL_BYTES: usize = 16;
 
-/// Bytes of the largest body of that server: six times those of a message, which is the longest
-/// that JSON makes of it, and 16 KiB.
+/// Bytes of the largest body that a server of [`small`] accepts: six times the largest message,
+/// because JSON may write a byte in six (`\u0000`), and 16 KiB.
 const BODY_BYTES: usize = 6 * SMALL_BYTES + 16 * 1024;
 
 /// Bytes of the largest list of publications.
 const LIST_BYTES: u64 = 1024 * 1024;
 
-/// Bytes of the largest head.
+/// Bytes of the largest head of a request.
 const HEAD_BYTES: usize = 16 * 1024;
 
 /// Most headers of a request.
@@ -31,7 +31,7 @@ fn body_of(bytes: usize) -> String {
     format!("{}{body}", " ".repeat(bytes - body.len()))
 }
 
-/// Starts a server with a small limit.
+/// Starts a server that accepts messages of at most [`SMALL_BYTES`].
 fn small() -> TestServer {
     TestServer::with(|config| config.hub.limits.message_bytes = SMALL_BYTES)
 }
@@ -86,7 +86,7 @@ fn a_large_body_is_answered_like_a_small_one() {
     ] {
         let (status, small) = post(path, body, 0);
         assert_eq!(status, 400);
-        // Without the position in the body.
+        // The error without the position in the body, which white space changes.
         let small = small.split(" at ").next().unwrap().to_owned();
         let (status, large) = post(path, body, INLINE_BYTES + 1);
         assert_eq!(status, 400, "{large}");
@@ -320,7 +320,7 @@ fn a_connection_carries_more_requests_after_any_status() {
         client.send(request.as_bytes());
         assert_eq!(client.read_answer().status, status, "{request}");
     }
-    // All at once: they are answered in order.
+    // All requests in one write: the server answers them in order.
     let all: String = requests.iter().map(|(request, _)| *request).collect();
     client.send(all.as_bytes());
     for (request, status) in requests {

@@ -4,8 +4,10 @@ use framecast_test_support::{TestServer, frames::text};
 
 use crate::http::{METHODS, PATHS, error_of, without_body};
 
+/// An origin that is not the server's.
 const OTHER: &str = "https://app.example";
 
+/// Starts a server that pages of `origin` may use.
 fn with_allowed(origin: &str) -> TestServer {
     TestServer::with(|config| config.hub.access.allowed_origins = vec![origin.into()])
 }

@@ -10,7 +10,7 @@ use framecast_test_support::{Client, PATIENCE, TestServer, eventually, frames::t
 
 use crate::http::error_of;
 
-/// Starts a server that gives a request 200 ms.
+/// Starts a server that waits at most 200 ms for a whole request.
 fn impatient() -> TestServer {
     TestServer::with(|config| config.hub.timeouts.request = Duration::from_millis(200))
 }
@@ -75,11 +75,13 @@ fn a_body_that_does_not_arrive_in_time_is_answered_408() {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
 
-/// Returns the bytes that the kernel has still to send on the server's end of a connection, in
-/// hexadecimal, or `None` if the connection is not established.
+/// Returns how many bytes the kernel still has to send at the server's end of a connection, as the
+/// eight hexadecimal digits in `/proc/net/tcp`. Returns `None` if the connection is not
+/// established.
 fn unsent(server: &TestServer, client: &Client) -> Option<String> {
     let local = server.address.port();
     let remote = client.stream.local_addr().unwrap().port();
+    // The ports of both ends, 127.0.0.1 as the client's address, and `01` for "established".
     let ends = format!(":{local:04X} 0100007F:{remote:04X} 01 ");
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
     let (_, queues) = table.split_once(&ends)?;
@@ -113,7 +115,8 @@ fn a_subscriber_may_be_blocked_for_longer_than_a_request_may_take() {
         // 202 on a busy machine: published, but not counted in time.
         assert!(matches!(status, 200 | 202), "{status}");
     }
-    // Other connections use up the time of a request, one after the other.
+    // The server ends each of these connections after the time that a request may take. Meanwhile
+    // the subscriber reads nothing.
     for _ in 0..5 {
         server.dial().expect_end();
         assert_ne!(unsent(&server, &client).unwrap(), "00000000");
@@ -129,7 +132,8 @@ fn a_connection_in_use_outlives_the_time_for_a_request() {
     let server = impatient();
     let mut client = server.connect("/echo");
     let mut other = server.dial();
-    // Once the server has ended this one, the time of the connection before it is over, too.
+    // The server ends this connection after the time that a request may take, which is then over
+    // for the first connection, too.
     other.expect_end();
     client.sends(text("hi"));
     client.receives(text("hi"));

@@ -27,10 +27,11 @@ fn delete(server: &TestServer, path: &str) -> u16 {
     server.http("DELETE", &path, "", "").status
 }
 
-/// Returns the status of the response to a handshake.
+/// Sends a handshake for a path. Returns the status of the response.
 fn status_of(server: &TestServer, path: &str) -> u16 {
     let mut client = server.dial();
     client.send(handshake(path).as_bytes());
+    // The status follows the 9 bytes of `HTTP/1.1 `.
     client.read_head()[9..12].parse().unwrap()
 }
 
@@ -292,7 +293,7 @@ fn a_registration_without_a_connection_expires_and_one_with_a_connection_does_no
     let kept = server.register(r#"{"user_id": 1}"#);
     let mut client = server.connect(&kept);
     let unused = server.register(r#"{"user_id": 2}"#);
-    // By then the lifetime of the first one is over, too.
+    // When the unused registration expires, the lifetime of the kept one is over, too.
     eventually("the unused one expires", || {
         server.health()["registrations"] == 1
     });
@@ -339,6 +340,7 @@ fn curl(server: &TestServer, arguments: &[&str], path: &str) -> (String, String)
         .unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{out}{output:?}");
+    // `--write-out` appends the three digits of the status to the body.
     let (body, status) = out.split_at(out.len() - 3);
     (status.to_owned(), body.to_owned())
 }

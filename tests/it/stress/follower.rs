@@ -1,4 +1,4 @@
-//! The check that a connection receives every message that it must, once and in order.
+//! The check that a connection receives every message that it must receive, once and in order.
 
 use std::{ops::Range, sync::Arc};
 
@@ -7,31 +7,34 @@ use crate::stress::plan::Plan;
 /// The last message of each topic, after all publishers have ended.
 pub(super) const END: &str = "end";
 
-/// Messages that one connection receives, by publisher.
+/// The messages that one connection has received and must still receive.
 #[derive(Debug)]
 pub(super) struct Follower {
     plan: Arc<Plan>,
+    /// Topics that the connection is subscribed to.
     topics: Vec<usize>,
+    /// One stream for each publisher of the plan.
     streams: Vec<Stream>,
     sequences: Vec<Sequence>,
     pub(super) received: u64,
-    /// Topics whose end was received.
+    /// Number of topics whose [`END`] was received.
     ends: usize,
 }
 
-/// The numbered messages of one publisher.
+/// The numbers of one publisher's messages that a connection may and must still receive.
 #[derive(Clone, Debug, Default)]
 struct Stream {
     /// Least number that may still arrive.
     next: u32,
-    /// First number that must arrive by the current subscription, if there is one.
+    /// First number that must arrive because of the current subscription. `None` if the connection
+    /// is subscribed to no topic of the publisher.
     since: Option<u32>,
-    /// Numbers that must still arrive by earlier subscriptions.
+    /// Numbers that must still arrive because of earlier subscriptions.
     due: Vec<Range<u32>>,
 }
 
-/// The order of the messages that arrive from some publishers by one topic. It is the same for all
-/// subscribers of the topic.
+/// The order in which the messages of some publishers arrive by one topic. It must be the same for
+/// all subscribers of the topic.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sequence {
     pub(super) topic: usize,
@@ -85,9 +88,10 @@ impl Follower {
         }
     }
 
-    /// Records the order of the messages that arrive by these topics, which the connection never
-    /// leaves, to compare it with other connections: of the publishers to a single topic, and of
-    /// all publishers if the connection never changes its topics.
+    /// Records from now on the order in which messages arrive by each of these topics, which the
+    /// connection never leaves, to compare it with the order at other connections. Records the
+    /// order of the publishers to this topic alone and, if the connection never changes its topics,
+    /// also that of all publishers whose messages arrive by this topic.
     pub(super) fn compare_orders(&mut self, topics: &[usize], is_fixed: bool) {
         for &topic in topics {
             let mut record = |is_included: &dyn Fn(usize) -> bool| {
@@ -116,6 +120,7 @@ impl Follower {
             let digits = message[range].iter();
             digits.fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'))
         };
+        // A message begins with its publisher in 3 digits and its number in 9.
         let (index, number) = (digits(0..3) as usize, digits(3..12));
         let publisher = &self.plan.publishers[index];
         let is_whole = message.len() == publisher.bytes && message.ends_with(b".");
@@ -156,7 +161,8 @@ impl Follower {
 }
 
 impl Stream {
-    /// Checks that the next message may have this number.
+    /// Receives the message with this number. Returns an error if it is a duplicate, or if an
+    /// earlier one is missing.
     fn take(&mut self, number: u32) -> Result<(), String> {
         let next = self.next;
         if number < next {
@@ -181,6 +187,7 @@ impl Stream {
         Ok(())
     }
 
+    /// Checks that none of all `total` messages must still arrive.
     fn finish(mut self, total: u32) -> Result<(), String> {
         self.skip_to(total)
     }

@@ -35,7 +35,7 @@ use crate::stress::{
 /// The receiver of a latch. It ends when all tasks have dropped their [`Latch`].
 type Reached = mpsc::Receiver<Infallible>;
 
-/// A short run.
+/// Size of a short run.
 const SHORT: Size = Size {
     messages: 80,
     stable: 200,
@@ -43,7 +43,7 @@ const SHORT: Size = Size {
     churners: 48,
 };
 
-/// A run of minutes.
+/// Size of a run that takes minutes.
 const LONG: Size = Size {
     messages: 600,
     stable: 600,
@@ -128,7 +128,8 @@ fn start_publishers(run: &mut Run, shared: &Arc<Shared>, connected: &Latch, publ
 
 fn start_stable(run: &mut Run, shared: &Arc<Shared>, connected: &Latch) {
     for (index, topics) in shared.plan.stable().into_iter().enumerate() {
-        // A third gets compressed messages, the first of them with contexts of their own.
+        // A third of the subscribers gets compressed messages. The first ones have contexts of
+        // their own, until the server has no more.
         let headers = if index % 3 == 0 { OFFER } else { "" };
         run.spawn(Arc::clone(shared).stay(topics, headers, connected.clone()));
     }
@@ -141,6 +142,7 @@ fn start_relays(
     (connected, settled): (&Latch, &Latch),
 ) {
     for (index, kept) in shared.plan.kept().into_iter().enumerate() {
+        // `list` returns a JSON object. Its members without the brace follow `user_id`.
         let path = server.register(&format!("{{\"user_id\":1,{}", &list(&kept)[1..]));
         let random = Random::new(shared.plan.seed, &format!("relay {index}"));
         let relay =
@@ -164,6 +166,7 @@ fn end_topics(server: &TestServer) {
     }
 }
 
+/// Waits until all clients have left, and asserts that the server has ended none of them.
 fn check_server(server: &TestServer) {
     eventually("no connection and no topic is left", || {
         let health = server.health();

@@ -1,21 +1,21 @@
-//! The plan of a run: publishers with their messages and topics, and the topics of subscribers. A
-//! seed determines it.
+//! The plan of a run: publishers with their messages and topics, and the topics of subscribers. The
+//! same seed leads to the same plan.
 
 use framecast_test_support::limits;
 
-/// Topics of a run: as many as one connection may have.
+/// Number of topics of a run: as many as one connection may have.
 pub(super) const TOPICS: usize = limits::TOPICS;
 
-/// Topics that some publishers choose theirs from.
+/// Number of topics from which the publishers to 2 to 8 topics choose, so that they share topics.
 const BUSY: usize = 16;
 
-/// Topics that have publishers to a single topic.
+/// Number of topics that have publishers to this topic alone.
 const SINGLE: usize = 4;
 
-/// Size of a run.
+/// Size of a run. The fields besides `messages` are numbers of clients.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
-    /// Messages of an ordinary publisher.
+    /// Number of messages of an ordinary publisher. Some send only a part of it.
     pub(super) messages: u32,
     /// Subscribers that stay.
     pub(super) stable: usize,
@@ -36,10 +36,10 @@ pub(super) struct Plan {
 #[derive(Clone, Debug)]
 pub(super) struct Publisher {
     pub(super) way: Way,
-    /// In the order in which they are named.
+    /// Topics, in the order in which the publisher names them.
     pub(super) topics: Vec<usize>,
     pub(super) messages: u32,
-    /// Messages that are sent together. At most two batches are under way.
+    /// Number of messages that are sent together. At most two batches are under way.
     pub(super) batch: u32,
     /// Bytes of each message.
     pub(super) bytes: usize,
@@ -47,8 +47,9 @@ pub(super) struct Publisher {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
+    /// In the chat, each message in one frame.
     Chat,
-    /// Chat, each message in three fragments.
+    /// In the chat, each message in three fragments.
     Fragments,
     /// `POST /publish`, one message at a time.
     Post,
@@ -57,10 +58,10 @@ pub(super) enum Way {
 impl Plan {
     pub(super) fn new(seed: u64, size: Size) -> Self {
         let mut random = Random::new(seed, "publishers");
-        let publisher = |way, topics, part: u32, batch, bytes| Publisher {
+        let publisher = |way, topics, divisor: u32, batch, bytes| Publisher {
             way,
             topics,
-            messages: size.messages / part,
+            messages: size.messages / divisor,
             batch,
             bytes,
         };
@@ -77,12 +78,12 @@ impl Plan {
             publishers.push(publisher(Way::Chat, random.pick(count, BUSY), 1, 1, 48));
         }
         publishers.push(publisher(Way::Fragments, random.pick(4, BUSY), 1, 4, 200));
-        // So large that they are not copied into one segment with others.
+        // Messages so large that the server does not copy them into one segment with others.
         publishers.push(publisher(Way::Chat, random.pick(3, BUSY), 8, 2, 20_000));
         for _ in 0..3 {
             publishers.push(publisher(Way::Chat, random.pick(TOPICS, TOPICS), 2, 1, 64));
         }
-        // A batch is more than an inbox holds, so the publisher has to wait.
+        // A batch is more than the hub accepts at a time, so the publisher has to wait.
         let all = random.pick(TOPICS, TOPICS);
         publishers.push(publisher(Way::Chat, all, 2, 64, 4_000));
         Self {
@@ -109,7 +110,7 @@ impl Plan {
         twice.take(self.size.stable).collect()
     }
 
-    /// Returns the topics that each relay keeps.
+    /// Returns the topics that each relay keeps while it changes its other topics.
     pub(super) fn kept(&self) -> Vec<Vec<usize>> {
         let mut random = Random::new(self.seed, "kept");
         (0..self.size.relays)
@@ -119,7 +120,8 @@ impl Plan {
 }
 
 impl Publisher {
-    /// Returns the first of its topics that is among these.
+    /// Returns the topic by which a subscriber of `topics` gets this publisher's messages: the
+    /// first topic of the publisher that is among them.
     pub(super) fn reaches(&self, topics: &[usize]) -> Option<usize> {
         self.topics
             .iter()
@@ -139,7 +141,8 @@ impl Publisher {
 pub(super) struct Random(u64);
 
 impl Random {
-    /// Returns a sequence of its own for each purpose.
+    /// Returns the sequence of random numbers for a seed and a purpose. Purposes have different
+    /// sequences.
     pub(super) fn new(seed: u64, purpose: &str) -> Self {
         let purpose = purpose
             .bytes()

@@ -60,7 +60,8 @@ impl Shared {
         writer
     }
 
-    /// Publishes over HTTP, on one connection. Each message waits until the one before is queued.
+    /// Publishes over HTTP, on one connection. Sends a message when the server has answered that
+    /// the one before is queued to all subscribers.
     pub(super) async fn post(self: Arc<Self>, index: usize, published: Latch) {
         self.wait_for_phase(Phase::Publishing).await;
         let publisher = &self.plan.publishers[index];
@@ -94,15 +95,15 @@ impl Publisher {
     }
 }
 
-/// Returns the bytes of a message in three fragments, of which one may be empty, with a Pong
-/// between.
+/// Returns the bytes of a message in three fragments, with a Pong after the first. The last digit
+/// of the message's number determines the length of the second fragment: 0, 1 or 2 bytes.
 fn fragments(message: &[u8]) -> Vec<u8> {
     let (first, rest) = message.split_at(message.len() / 3);
     let (second, third) = rest.split_at(usize::from(message[11] % 3));
     masked([first_text(first), pong(""), middle(second), last(third)])
 }
 
-/// Reads the response to a publication, and asserts that it is queued to all subscribers.
+/// Reads the response to a publication, and asserts that the message is queued to all subscribers.
 async fn read_queued(frames: &mut Frames) {
     let head = frames.head().await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");

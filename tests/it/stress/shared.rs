@@ -1,4 +1,5 @@
-//! The progress of all clients, as they see it of each other.
+//! The state that all clients of a run share: the plan, the phase, and the progress of each
+//! publisher.
 
 use std::{
     convert::Infallible,
@@ -17,8 +18,8 @@ use crate::stress::{
     socket::Socket,
 };
 
-/// Held by every task that has not reached some point. The other end of the channel waits until no
-/// task holds one.
+/// A sender that a task drops when it has reached a certain point of the run. The other end of the
+/// channel waits until all tasks have dropped theirs. Nothing is ever sent.
 pub(super) type Latch = mpsc::Sender<Infallible>;
 
 /// State that all clients of a run share.
@@ -45,8 +46,10 @@ pub(super) struct Progress {
     begun: AtomicU32,
     /// Messages that the publisher has received itself.
     returned: AtomicU32,
+    /// Wakes the task that waits until more messages have returned.
     returns: Notify,
-    /// Messages of which the server has answered that they are queued to all subscribers.
+    /// Messages that are queued to all subscribers, as the server has answered. Only for publishers
+    /// over HTTP.
     queued: AtomicU32,
 }
 
@@ -55,7 +58,7 @@ pub(super) struct Progress {
 pub(super) struct Report {
     pub(super) received: u64,
     pub(super) sequences: Vec<Sequence>,
-    /// Connections that it made, or changes of its topics.
+    /// Number of connections that the client made, or of changes of its topics.
     pub(super) rounds: u64,
 }
 
@@ -112,7 +115,8 @@ impl Progress {
         self.returns.notify_one();
     }
 
-    /// Waits until the publisher has received so many of its messages. One task at a time may wait.
+    /// Waits until the publisher has itself received `messages` of its messages. Only one task may
+    /// wait at the same time.
     pub(super) async fn wait_for_returned(&self, messages: u32) {
         while self.returned.load(SeqCst) < messages {
             self.returns.notified().await;
@@ -136,7 +140,8 @@ pub(super) fn chat_path(topics: &[usize]) -> String {
     format!("/ws?{}", topics.collect::<Vec<_>>().join("&"))
 }
 
-/// Returns the message that sets the topics of a relay, which is also the answer to it.
+/// Returns the message that sets the topics of a relay. The server replies to it with the same
+/// text.
 pub(super) fn list(topics: &[usize]) -> String {
     let topics = topics.iter().map(|topic| format!("\"t{topic}\""));
     format!("{{\"topics\":[{}]}}", topics.collect::<Vec<_>>().join(","))

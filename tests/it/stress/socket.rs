@@ -20,7 +20,7 @@ use tokio::{
 /// Bytes of the receive buffer: more than the longest message.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Longest time without a byte. Even on a busy machine a run that makes progress takes less.
+/// Longest wait for a byte. In a run that makes progress, waits are shorter even on a busy machine.
 const STALLED: Duration = Duration::from_secs(60);
 
 /// A connection.
@@ -36,6 +36,7 @@ pub(super) struct Frames {
     unread: Range<usize>,
     /// Created for the first compressed message.
     inflater: Option<Inflater>,
+    /// Payload of the last compressed message.
     inflated: Vec<u8>,
 }
 
@@ -85,13 +86,14 @@ impl Socket {
         let (first, payload) = self.frames.next().await;
         assert_eq!(
             (first, payload),
+            // A Close with code 1000.
             (0x88, &[0x03, 0xE8][..]),
             "{:?} after the end",
             String::from_utf8_lossy(payload)
         );
     }
 
-    /// Ends the connection at once: the server's socket gets a reset.
+    /// Ends the connection with a reset instead of a FIN.
     pub(super) fn reset(self) {
         let stream: &TcpStream = self.frames.reader.as_ref();
         let stream = socket2::SockRef::from(stream);
@@ -153,12 +155,15 @@ impl Frames {
         self.take(len)
     }
 
+    /// Takes `len` bytes from the received ones.
     fn take(&mut self, len: usize) -> &[u8] {
         let start = self.unread.start;
         self.unread.start += len;
         &self.buffer[start..start + len]
     }
 
+    /// Takes a frame from the received bytes, if they have a whole one. Returns its first byte, and
+    /// the place of its payload in the buffer.
     fn parse(&mut self) -> Option<(u8, Range<usize>)> {
         let unread = &self.buffer[self.unread.clone()];
         let (header, len) = match unread {
@@ -176,6 +181,7 @@ impl Frames {
         Some((first, start..start + len))
     }
 
+    /// Receives more bytes. Returns how many, which is 0 at the end of the stream.
     async fn fill(&mut self) -> usize {
         self.buffer.copy_within(self.unread.clone(), 0);
         self.unread = 0..self.unread.len();

@@ -43,6 +43,7 @@ impl Shared {
     ) -> Report {
         let mut socket = Socket::connect(self.server, &path, "").await;
         let mut follower = Follower::new(Arc::clone(&self.plan));
+        // The registration has the kept topics since before the first message.
         follower.subscribed(&kept, |_| 0);
         follower.compare_orders(&kept, false);
         drop(connected);
@@ -63,7 +64,7 @@ impl Shared {
         Report::new(follower, rounds)
     }
 
-    /// Changes topics, and waits until the new ones are in force.
+    /// Changes the topics of a relay, and waits until the server has confirmed them.
     async fn change(&self, socket: &mut Socket, follower: &mut Follower, topics: &[usize]) {
         let asked = list(topics);
         follower.changes_to(topics, |publisher| self.queued(publisher));
@@ -79,7 +80,7 @@ impl Shared {
         follower.subscribed(topics, |publisher| self.begun(publisher));
     }
 
-    /// Receives so many messages, or fewer if the run is over before.
+    /// Receives this number of messages, or fewer if the run is over before.
     async fn receive(&self, socket: &mut Socket, follower: &mut Follower, messages: usize) {
         let mut over = pin!(self.wait_for_phase(Phase::Over));
         for _ in 0..messages {
@@ -96,10 +97,12 @@ impl Shared {
         let (mut rounds, mut received) = (0, 0);
         self.wait_for_phase(Phase::Publishing).await;
         while !self.is_over() {
+            // Number of topics, and number of those that they are chosen from.
             let sets = [(1, 2), (1, 2), (2, 4), (4, 16), (TOPICS, TOPICS)];
             let (count, of) = sets[random.below(sets.len())];
             let topics = random.pick(count, of);
             match random.below(WAYS_TO_GO) {
+                // Leaves without reading the response to its handshake.
                 0 => drop(Socket::ask(self.server, &chat_path(&topics), "").await),
                 way => received += self.receive_and_leave(&topics, random.below(20), way).await,
             }
@@ -113,14 +116,14 @@ impl Shared {
         }
     }
 
-    /// Connects to the chat, receives some messages and leaves. Returns the number of messages
-    /// received.
+    /// Connects to the chat, receives at most `messages` messages and leaves in one of
+    /// [`WAYS_TO_GO`]. Returns the number of messages received.
     async fn receive_and_leave(&self, topics: &[usize], messages: usize, way: usize) -> u64 {
         let (mut socket, mut follower) = self.enter(topics, "").await;
         self.receive(&mut socket, &mut follower, messages).await;
         match way {
             1 => socket.reset(),
-            // The start of a frame whose rest never follows.
+            // Leaves inside a frame: a masked text whose length, in 16 bits, never follows.
             2 => socket.send(&[0x81, 0xFE]).await,
             3 => drop(socket),
             _ => {
@@ -134,12 +137,12 @@ impl Shared {
     }
 }
 
-/// Returns the kept topics among some others.
+/// Returns the kept topics among some random ones.
 fn other_topics(kept: &[usize], random: &mut Random) -> Vec<usize> {
     let (count, of) = [(0, 1), (3, 4), (20, TOPICS), (40, TOPICS)][random.below(4)];
     let mut topics = random.pick(count, of);
     topics.retain(|topic| !kept.contains(topic));
-    // At random places: the relay's answer keeps the order of the list.
+    // At random places, because the server's reply must have the topics in the order of the list.
     for &topic in kept {
         topics.insert(random.below(topics.len() + 1), topic);
     }

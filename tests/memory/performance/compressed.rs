@@ -5,23 +5,24 @@ use crate::{
     performance::{DELIVERY, MESSAGE, Performance, SENT},
 };
 
-/// Bytes of a compression context.
+/// Allowed bytes for each compression context.
 const CONTEXT: usize = 165 * 1024;
 
-/// Number of messages that fill the socket of a client that does not read. Half of their bytes can
-/// be compressed.
+/// Number of messages that are sent first, to fill the kernel's buffers of a client that does not
+/// read. Half of their bytes can be compressed.
 const FILLING: usize = 6;
 
-/// Bytes of each of these messages.
+/// Size of each of the [`FILLING`] messages, in bytes.
 const FILLING_BYTES: usize = 60_000;
 
-/// Most bytes that are inflated for a client. Inflating takes time, and a client with small answers
-/// is not stopped by a full socket.
+/// Most bytes to which the server has to inflate the messages of one client of the echo, because
+/// inflating takes time. Messages that are small when compressed would take long to fill the
+/// socket.
 const MOST_BYTES: usize = 512 * 1024;
 
 impl Performance<'_> {
-    /// Subscribers that do not read, one for each offer, and messages that are sent compressed and
-    /// compressed again for the subscribers.
+    /// Connects a subscriber that does not read for each of `offers`. Publishes compressed
+    /// messages, which the server inflates and compresses again for the subscribers.
     pub(crate) fn compressed_readers(
         &mut self,
         offers: &[Offer],
@@ -38,19 +39,22 @@ impl Performance<'_> {
             self.sockets.push(socket);
         }
         let mut publisher = self.join(&topic, Offer::Window(15));
-        // First messages that fill the kernel's buffers.
+        // Messages that fill the kernel's buffers come first, so that the others stay in the
+        // server.
         let filling = (FILLING, payload(FILLING_BYTES, 50));
         for (count, payload) in [filling, (messages, payload(bytes, noise_percent))] {
             let compressed = frame(0xC2, &deflated(&payload));
             publish(&mut publisher, count, &compressed);
-            // The server's encoding is as large as the client's, or larger for a smaller window.
+            // Bytes of one form in which the server encodes the message. It is as large as the
+            // client's, or larger if the window is smaller. The publisher gets a form, too.
             let form = SENT * (compressed.len() + compressed.len() / 8);
             let message = SENT * payload.len() + MESSAGE + form * (1 + offers.len());
             self.allow(count * (message + offers.len() * DELIVERY));
         }
     }
 
-    /// Clients of the echo that do not read its compressed answers.
+    /// Connects clients to the echo. They send compressed messages and do not read the compressed
+    /// replies.
     pub(crate) fn compressed_echoes(
         &mut self,
         connections: usize,

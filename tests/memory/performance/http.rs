@@ -12,6 +12,7 @@ use crate::{
 };
 
 impl Performance<'_> {
+    /// Sends request heads that never end.
     pub(crate) fn heads(&mut self, connections: usize, bytes: usize) {
         let head = unfinished_head(bytes);
         for _ in 0..connections {
@@ -20,6 +21,7 @@ impl Performance<'_> {
         }
     }
 
+    /// Connects clients that get the answer to one request, and send nothing more.
     pub(crate) fn idle(&mut self, connections: usize) {
         for _ in 0..connections {
             let mut socket = self.dial_and_send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -28,6 +30,7 @@ impl Performance<'_> {
         }
     }
 
+    /// Sends request bodies that never end. `sent` is the number of their bytes that are sent.
     pub(crate) fn bodies(&mut self, connections: usize, sent: usize, is_chunked: bool) {
         let request = unfinished_body(sent, is_chunked);
         for _ in 0..connections {
@@ -37,8 +40,9 @@ impl Performance<'_> {
         }
     }
 
-    /// Pipelined requests whose responses are not read, and a last one that never ends. Requests
-    /// that were answered may hold no memory.
+    /// Sends pipelined requests, whose responses are not read, and a last request that never ends.
+    /// Only one of the whole requests and the last one may hold memory, because the server must
+    /// have let go of those that it has answered.
     pub(crate) fn pipelines(
         &mut self,
         connections: usize,
@@ -67,6 +71,7 @@ impl Performance<'_> {
             let mut socket = self.server.dial();
             let sent = send_while_taken(&mut socket, request.as_bytes(), requests);
             self.allow(CONNECTION + SENT * request.len());
+            // Otherwise the server has stopped reading inside the whole requests.
             if sent == requests * request.len() {
                 let sent = send_while_taken(&mut socket, &last, 1);
                 self.allow(SENT * sent);
@@ -75,6 +80,7 @@ impl Performance<'_> {
         }
     }
 
+    /// Registers connections that never connect, all with the same topics.
     pub(crate) fn registrations(&mut self, count: usize, topics: usize, name_bytes: usize) {
         let names = self.new_names(topics, name_bytes);
         for _ in 0..count {
@@ -84,13 +90,14 @@ impl Performance<'_> {
         }
     }
 
-    /// Registers. Returns the id.
+    /// Registers a relay connection for `topics`. Returns the id of the registration.
     pub(super) fn register(&self, topics: &[String]) -> String {
         let topics = topics.join("\",\"");
         let body = format!("{{\"user_id\":1,\"topics\":[\"{topics}\"]}}");
         let answer = self.ask("POST /register", &body);
-        let id = answer.split_once("/ws/").unwrap().1;
-        id[..32].to_owned()
+        // The answer has a URL that ends with the id, of 32 characters.
+        let from_id = answer.split_once("/ws/").unwrap().1;
+        from_id[..32].to_owned()
     }
 
     pub(super) fn allow_registration(&mut self, topics: &[String]) {
@@ -120,16 +127,17 @@ fn post(target: &str, body: &str) -> String {
     format!("POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
-/// Returns the start of a head that never ends.
+/// Returns the start of a request head that never ends, with `bytes` bytes in its last header.
 fn unfinished_head(bytes: usize) -> Vec<u8> {
     let rest = "x".repeat(bytes);
     format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {rest}").into_bytes()
 }
 
-/// Returns the start of a request whose body never ends.
+/// Returns the head of a request, and the first `sent` bytes of a body that never ends.
 fn unfinished_body(sent: usize, is_chunked: bool) -> Vec<u8> {
     let head = "POST /publish HTTP/1.1\r\nHost: localhost\r\n";
     let request = if is_chunked {
+        // Chunks of one byte, which take 6 bytes each.
         let chunks = "1\r\nx\r\n".repeat(sent / 6);
         format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}")
     } else {

@@ -8,14 +8,15 @@ use crate::{
     script::Unfinished,
 };
 
-/// Number of messages that fill the socket of a client that does not read.
+/// Number of messages that are sent first, to fill the kernel's buffers of a client that does not
+/// read.
 const FILLING: usize = 80;
 
-/// Bytes of each of these messages.
+/// Size of each of the [`FILLING`] messages, in bytes.
 const FILLING_BYTES: usize = 60_000;
 
 impl Performance<'_> {
-    /// Subscribers with topics of their own, or all with the same ones.
+    /// Connects subscribers to the chat, all with the same topics or each with topics of its own.
     pub(crate) fn followers(
         &mut self,
         connections: usize,
@@ -33,7 +34,8 @@ impl Performance<'_> {
         }
     }
 
-    /// Messages that never end, each on a connection of its own.
+    /// Sends messages that never end, each on a connection of its own. Their headers announce
+    /// `promised` bytes of payload, of which at most `sent` are sent.
     pub(crate) fn unfinished(
         &mut self,
         connections: usize,
@@ -53,6 +55,7 @@ impl Performance<'_> {
             }
             Unfinished::Compressed => [header(0xC2, promised), vec![b'x'; sent]].concat(),
             Unfinished::Fragments | Unfinished::RawFragments => {
+                // 901 fragments with the first one, below the server's limit.
                 let next = frame(0x00, b"x").repeat(sent.min(900));
                 [frame(0x02, b"x"), next].concat()
             }
@@ -66,7 +69,7 @@ impl Performance<'_> {
         }
     }
 
-    /// Subscribers that do not read, and messages that are published to them.
+    /// Connects subscribers that do not read, and publishes messages to them.
     pub(crate) fn readers(&mut self, subscribers: usize, messages: usize, bytes: usize) {
         let topic = self.new_names(1, 1);
         for _ in 0..subscribers {
@@ -74,19 +77,21 @@ impl Performance<'_> {
             self.sockets.push(socket);
         }
         let mut publisher = self.join(&topic, Offer::Nothing);
-        // First messages that fill the kernel's buffers.
+        // Messages that fill the kernel's buffers come first, so that the others stay in the
+        // server.
         for (count, bytes) in [(FILLING, FILLING_BYTES), (messages, bytes)] {
             publish(&mut publisher, count, &frame(0x82, &vec![0; bytes]));
             self.allow(count * (SENT * bytes + MESSAGE + subscribers * DELIVERY));
         }
     }
 
-    /// Clients of the echo that do not read its answers.
+    /// Connects clients to the echo. They send messages and do not read the replies.
     pub(crate) fn echoes(&mut self, connections: usize, bytes: usize) {
         self.echo("/echo", connections, &frame(0x82, &vec![0; bytes]));
     }
 
-    /// Clients of the raw echo that do not read. They send fragments with a Ping between.
+    /// Connects clients to `/echo/raw`. They send fragmented messages with a Ping between the
+    /// fragments, and do not read the replies.
     pub(crate) fn raw_echoes(&mut self, connections: usize, fragments: usize, bytes: usize) {
         let payload = vec![0; bytes];
         let first = [frame(0x02, &payload), frame(0x89, b"ping")].concat();
@@ -95,6 +100,8 @@ impl Performance<'_> {
         self.echo("/echo/raw", connections, &message);
     }
 
+    /// Connects clients that never read. Each sends `message` again and again until the server
+    /// reads no more. Allows the server memory for the bytes that were sent.
     fn echo(&mut self, path: &str, connections: usize, message: &[u8]) {
         for _ in 0..connections {
             let mut socket = self.upgrade(path, Offer::Nothing);

@@ -9,6 +9,8 @@ use crate::{
 };
 
 impl Performance<'_> {
+    /// Registers connections, connects them, and has each send lists of new topics, one after the
+    /// other.
     pub(crate) fn relays(&mut self, relays: &Relays) {
         let Relays {
             connections,
@@ -32,11 +34,11 @@ impl Performance<'_> {
                 if is_reading {
                     read_frame(&mut socket);
                 } else {
-                    // The answers stay in the outbox.
+                    // The server's reply to the list stays in the outbox.
                     self.allow(SENT * message.len() + MESSAGE);
                 }
             }
-            // Topics of earlier lists may hold no memory.
+            // Only the last list may hold memory, and not the topics of earlier ones.
             self.allow_registration(&names);
             self.allow_topics(&names);
             self.sockets.push(socket);
@@ -44,7 +46,7 @@ impl Performance<'_> {
     }
 }
 
-/// Returns the message that sets the topics to these.
+/// Returns the message, as a masked frame, that sets the topics of a connection to `names`.
 fn list(names: &[String]) -> Vec<u8> {
     let names: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
     let list = format!("{{\"topics\":[{}]}}", names.join(","));

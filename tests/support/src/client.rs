@@ -147,7 +147,8 @@ impl Client {
         }
     }
 
-    /// Does the closing handshake. The server has read all that was sent before when it answers.
+    /// Does the closing handshake. When this returns, the server has read everything that was sent
+    /// before the Close.
     #[track_caller]
     pub fn close(mut self) {
         self.sends(close(1000, ""));

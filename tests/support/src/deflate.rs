@@ -17,7 +17,7 @@ pub fn compressed((first, payload): Frame) -> Frame {
     (first | RSV1, deflated(&payload))
 }
 
-/// Returns the payload of a compressed message, from zlib's best level.
+/// Returns the payload of a compressed message, made with zlib's best level.
 pub fn deflated(payload: &[u8]) -> Vec<u8> {
     let mut wire = Compressor::new().block(payload);
     wire.truncate(wire.len() - TAIL.len());
@@ -29,11 +29,14 @@ pub fn stored(payload: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
     for piece in payload.chunks(0x8000) {
         let len = u16::try_from(piece.len()).unwrap();
+        // A stored block: its header, its length, the complement of that, and its bytes (RFC 1951
+        // §3.2.4).
         wire.push(0x00);
         wire.extend(len.to_le_bytes());
         wire.extend((!len).to_le_bytes());
         wire.extend(piece);
     }
+    // An empty stored block, without its last four bytes.
     wire.push(0x00);
     wire
 }
@@ -45,6 +48,7 @@ pub fn zeros(len: usize) -> Vec<u8> {
     let mut compressor = Compressor::new();
     // All blocks but the first refer back to zeros before them, and so they are the same.
     let (first, next) = (compressor.block(&mebibyte), compressor.block(&mebibyte));
+    // These blocks have their tails. The message ends with an empty block that has none.
     [first, next.repeat((len >> 20) - 1), vec![0x00]].concat()
 }
 
@@ -84,7 +88,8 @@ impl fmt::Debug for Inflater {
 }
 
 impl Inflater {
-    /// Returns a frame as it was before the server compressed it, and any other frame as it is.
+    /// Returns a compressed frame as it was before the server compressed it. A frame without RSV1
+    /// is returned unchanged.
     #[track_caller]
     pub fn inflate(&mut self, (first, payload): Frame) -> Frame {
         if first & RSV1 == 0 {
@@ -116,8 +121,8 @@ impl Inflater {
     }
 }
 
-/// Returns a frame as it was before the server compressed it without a context, and any other frame
-/// as it is.
+/// Inflates a frame that does not refer to earlier messages, because the server compresses without
+/// a context. A frame without RSV1 is returned unchanged.
 #[track_caller]
 pub fn inflated(frame: Frame) -> Frame {
     Inflater::default().inflate(frame)

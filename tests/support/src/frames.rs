@@ -65,7 +65,7 @@ pub fn empty_close() -> Frame {
     (0x88, Vec::new())
 }
 
-/// Returns a frame with RSV1 set and its payload as it is.
+/// Returns a frame with RSV1 set, as if its payload were compressed. The payload does not change.
 pub fn with_rsv1((first, payload): Frame) -> Frame {
     (first | RSV1, payload)
 }
@@ -99,7 +99,8 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// Returns the first byte, and the length in its shortest form.
+/// Returns the header of a frame up to its length, which has the shortest form. `mask` is [`MASK`]
+/// or 0.
 fn header(first: u8, mask: u8, len: usize) -> Vec<u8> {
     let mut header = vec![first];
     match len {

@@ -27,7 +27,8 @@ pub use crate::{client::Client, frames::frame};
 /// Longest wait of a test for a single event. A test that has waited for so long fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A timeout of the server that no test reaches: if the server waits for its end, the test fails.
+/// A timeout for the server that no test reaches. If the server acts only when this time is over,
+/// the test has failed before, after [`PATIENCE`].
 pub const NEVER: Duration = Duration::from_secs(6 * PATIENCE.as_secs());
 
 /// A server in this process that stops when it is dropped.
@@ -170,7 +171,8 @@ pub fn text(payload: &str) -> Vec<u8> {
     frame(0x81, payload.as_bytes())
 }
 
-/// Polls `condition` until it is true. Panics with `what` after [`PATIENCE`].
+/// Polls `condition` until it is true. If it is not true within [`PATIENCE`], panics with `what`,
+/// which describes the condition.
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;

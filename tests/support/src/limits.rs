@@ -1,21 +1,21 @@
 //! The server's limits and defaults, as the README states them.
 //!
-//! They are written down again instead of taken from the library, so that a test fails when one
-//! changes.
+//! These constants repeat the values of the library instead of using them, so that a test fails
+//! when a value changes.
 
 /// Bytes of the largest message, by default.
 pub const MESSAGE_BYTES: usize = 64 * 1024;
 
-/// Fragments of a message, by default.
+/// Most fragments of a message, by default.
 pub const FRAGMENTS: usize = 1024;
 
 /// Bytes of the smallest message that is compressed, by default.
 pub const COMPRESSED_BYTES: usize = 64;
 
-/// Topics of a connection.
+/// Most topics of a connection.
 pub const TOPICS: usize = 128;
 
-/// Bytes of the name of a topic, and of a user.
+/// Most bytes of the name of a topic or a user.
 pub const NAME_BYTES: usize = 255;
 
 /// Bytes of the largest payload of a control frame (RFC 6455 §5.5). It is also the largest payload

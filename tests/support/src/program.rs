@@ -1,4 +1,4 @@
-//! Programs that a test runs. Every wait for one is bounded, and no program outlives its test.
+//! Programs that a test runs. Every wait for a program is bounded, and none outlives its test.
 
 use std::{
     io::{BufRead as _, BufReader, Read, Write as _},
@@ -70,8 +70,8 @@ impl Program {
         self.stdin = None;
     }
 
-    /// Waits for a line on standard output for which `find` returns a value. Returns that value of
-    /// the first such line.
+    /// Waits for a line on standard output for which `find` returns a value, and returns the value.
+    /// If none comes within [`PATIENCE`], panics with `what`, which describes the line.
     #[track_caller]
     pub fn printed<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
         let found = self.stdout.wait_for(find);
@@ -85,7 +85,8 @@ impl Program {
         found.unwrap_or_else(|| panic!("never reported: {what}\n{}", self.transcript()))
     }
 
-    /// Waits until the program has ended. Returns `None` if it still runs after `within`.
+    /// Waits until the program has ended and its output is read. Returns `None` if the program
+    /// still runs after `within`.
     pub fn wait(&mut self, within: Duration) -> Option<ExitStatus> {
         let end = Instant::now() + within;
         loop {
@@ -150,6 +151,7 @@ struct Lines {
 }
 
 impl Printed {
+    /// Starts a thread that reads `stream` to its end.
     fn by(stream: impl Read + Send + 'static) -> Self {
         let printed = Self::default();
         let other = printed.clone();
@@ -178,6 +180,8 @@ impl Printed {
         self.0.1.notify_all();
     }
 
+    /// Waits until `find` returns a value for a line, and returns the value. Returns `None` if the
+    /// stream ends before, or after [`PATIENCE`].
     fn wait_for<T>(&self, find: impl Fn(&str) -> Option<T>) -> Option<T> {
         let find = |printed: &Lines| printed.lines.iter().find_map(|line| find(line.trim_end()));
         let (lines, change) = &*self.0;

@@ -1,5 +1,5 @@
-//! axum: an echo, and its own example `chat` with a tokio `broadcast` channel, which is the way of
-//! tutorials. Each message wakes both tasks of each subscriber.
+//! axum, with an echo and a chat. The chat follows axum's example `chat`: a tokio `broadcast`
+//! channel, and two tasks for each connection, as in most tutorials.
 
 use std::io;
 
@@ -16,7 +16,7 @@ use framecast_peers::serve;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::broadcast;
 
-/// Messages that the channel holds: enough that no subscriber misses one.
+/// Number of messages that the channel holds: enough that no subscriber misses one.
 const CAPACITY: usize = 1024;
 
 type Room = broadcast::Sender<Message>;

@@ -1,5 +1,5 @@
-//! fastwebsockets, after its own example `echo_server`: upgraded through hyper, with one write for
-//! each frame.
+//! An echo with fastwebsockets, after its example `echo_server`: hyper makes the upgrade, and each
+//! frame is written by itself.
 
 use std::io;
 
@@ -31,7 +31,7 @@ fn main() -> io::Result<()> {
 
 async fn answer(mut request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, WebSocketError> {
     let (response, upgrade) = upgrade::upgrade(&mut request)?;
-    // An error ends its connection only.
+    // An error ends this connection only.
     tokio::spawn(async { unconstrained(echo(upgrade)).await });
     Ok(response)
 }

@@ -9,11 +9,12 @@ use std::{
 use framecast_peers::bare::{Bare, Connection};
 use rustix::event::epoll::EventFlags;
 
-/// Bytes that a connection's socket has not taken yet. While there are any, nothing is read.
+/// Bytes that a connection's socket has not taken yet. While there are any, the connection is not
+/// read.
 type Unsent = Vec<u8>;
 
 fn main() -> io::Result<()> {
-    // Shared by all connections.
+    // All connections read into the same buffer.
     let mut buffer = vec![0; 512 << 10];
     Bare::<Unsent>::listen()?.run(|bare, index| echo(bare, index, &mut buffer))
 }
@@ -48,6 +49,7 @@ fn echo(bare: &mut Bare<Unsent>, index: usize, buffer: &mut [u8]) -> io::Result<
     bare.wait_for(index, flags)
 }
 
+/// Writes as many of the bytes as the socket takes. Returns their number.
 fn write(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     match socket.write(bytes) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),

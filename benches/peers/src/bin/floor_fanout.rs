@@ -3,9 +3,10 @@
 //!     floor_fanout PORT one-send     one write for each frame and connection
 //!     floor_fanout PORT batch        one write for all frames that one read has brought
 //!
-//! It has just enough of WebSocket for `framecast load`: one fixed answer to all handshakes,
-//! because the key of load clients is always the same, and frames that are parsed and encoded once.
-//! It checks nothing. If a socket is full, it waits for that socket, and all others wait, too.
+//! It has just enough of WebSocket for `framecast load`. All handshakes get the same answer,
+//! because the load generator always sends the same key. Each frame is parsed and encoded once, and
+//! nothing is checked. If a socket is full, the program waits for it, and all other sockets wait,
+//! too.
 
 use std::{
     env,
@@ -38,7 +39,7 @@ fn main() -> io::Result<()> {
 struct Floor {
     mode: Mode,
     buffer: Vec<u8>,
-    /// Frames that are encoded for the subscribers.
+    /// The encoded frames that are to be written next.
     frames: Vec<u8>,
 }
 
@@ -50,6 +51,7 @@ enum Mode {
 
 #[derive(Default)]
 struct Peer {
+    /// The handshake is done.
     is_open: bool,
     /// Received bytes that are not a whole request or frame yet.
     rest: Vec<u8>,
@@ -122,7 +124,7 @@ fn payload(bytes: &mut [u8]) -> Option<Range<usize>> {
     Some(start..start + len)
 }
 
-/// Appends a binary frame.
+/// Encodes a binary frame, and appends it to `frames`.
 fn append(frames: &mut Vec<u8>, payload: &[u8]) {
     frames.push(0x82);
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
@@ -142,12 +144,13 @@ fn append(frames: &mut Vec<u8>, payload: &[u8]) {
 fn send_to_all(bare: &Bare<Peer>, frames: &[u8]) {
     for connection in bare.connections.iter().flatten() {
         if connection.state.is_open {
-            // A closed connection is noticed when it is read.
+            // The next read of a broken connection fails, too, and closes it.
             let _ = send(&connection.socket, frames);
         }
     }
 }
 
+/// Writes all bytes, and waits if the socket is full.
 fn send(mut socket: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match socket.write(bytes) {

@@ -1,5 +1,5 @@
-//! tokio-tungstenite, after its own example `echo-server`: messages that are read are forwarded to
-//! the sink.
+//! An echo with tokio-tungstenite, after its example `echo-server`: the stream of received messages
+//! is forwarded to the sink of sent ones.
 
 use std::io;
 
@@ -13,7 +13,7 @@ fn main() -> io::Result<()> {
         loop {
             let (socket, _) = listener.accept().await?;
             socket.set_nodelay(true)?;
-            // An error ends its connection only.
+            // An error ends this connection only.
             tokio::spawn(echo(socket));
         }
     })

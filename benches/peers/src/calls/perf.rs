@@ -7,17 +7,18 @@ use anyhow::Context as _;
 use super::{Calls, WRITES};
 use crate::load::{Load, Outcome};
 
-/// Returns true if this machine permits it.
+/// Returns true if perf is installed, and this machine permits it to count.
 pub fn works() -> bool {
     let mut perf = Command::new("perf");
     perf.args(["stat", "-e", &events(), "true"]);
     perf.output().is_ok_and(|output| output.status.success())
 }
 
-/// Counts from before the first connection of a run to its end.
+/// Runs `load`, and counts the server's system calls from before the first connection to the end.
 pub fn run(load: Load<'_>) -> anyhow::Result<(Outcome, Calls)> {
     let file = load.paths.scratch_file("perf");
     let (events, pid) = (events(), load.server.pid().to_string());
+    // perf counts the server for as long as the command behind `--`, the load generator, runs.
     let words = ["perf", "stat", "-x", ",", "-e", &events, "-p", &pid, "-o"];
     let mut wrapper: Vec<OsString> = words.map(OsString::from).to_vec();
     wrapper.extend([file.clone().into(), "--".into()]);

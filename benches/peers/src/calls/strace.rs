@@ -12,14 +12,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{Calls, WRITES};
 use crate::load::{Load, Outcome};
 
-/// Returns true if this machine permits it.
+/// Returns true if strace is installed, and this machine permits it to trace.
 pub fn works() -> bool {
     let mut strace = Command::new("strace");
     strace.args(["-c", "-f", "true"]);
     strace.output().is_ok_and(|output| output.status.success())
 }
 
-/// Counts from before the first connection of a run to its end.
+/// Runs `load`, and counts the server's system calls from before the first connection to the end.
 pub fn run(load: Load<'_>) -> anyhow::Result<(Outcome, Calls)> {
     let file = load.paths.scratch_file("strace");
     let mut strace = Command::new("strace");
@@ -49,7 +49,8 @@ fn wait_until_attached(strace: &mut Child) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Parses strace's table. Its columns are share, two times, calls, errors (may be empty), and name.
+/// Parses strace's table. Its columns are the share of the time, the time in seconds and per call,
+/// the calls, the errors (may be empty), and the name.
 fn calls(text: &str) -> Calls {
     let mut calls = Calls {
         all: 0.0,

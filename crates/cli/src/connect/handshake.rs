@@ -1,7 +1,7 @@
 //! The opening handshake ([RFC 6455 §4.1]): hyper sends the request, and this file checks the
 //! response.
 //!
-//! A response other than 101 is shown with the first line of its body, in which servers put the
+//! The error for a response other than 101 has the first line of its body, in which servers put the
 //! reason.
 //!
 //! [RFC 6455 §4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
@@ -32,15 +32,16 @@ use crate::{connect::target::Target, display::first_line};
 /// works needs.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time that the body of a refusal may take after its head. Arbitrary: servers send both together,
-/// and a body that never ends must not delay the error message.
+/// Time that the body of a response other than 101 may take after its head. Arbitrary: servers send
+/// both together, and a body that never ends must not delay the error message.
 const REASON_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Most bytes of the body of a refusal that are read. Arbitrary: more than enough for its first
-/// line.
+/// Most bytes that are read of the body of a response other than 101. Arbitrary: more than enough
+/// for its first line.
 const MAX_REASON_BYTES: usize = 8 << 10;
 
-/// An open connection: the socket after the 101, and the compression that was agreed on in it.
+/// An open connection: the socket after the 101, and the compression that both sides have agreed on
+/// in the handshake, if any.
 pub(super) type Opened = (TokioIo<Upgraded>, Option<Agreement>);
 
 /// The reason why a connection could not be opened.
@@ -114,7 +115,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     seconds.trim().parse().map(Duration::from_secs).ok()
 }
 
-/// Returns true if another attempt would get the same status, which is not 101.
+/// Returns true if another attempt would get the same `status` again, which is not 101.
 fn is_final_status(status: StatusCode) -> bool {
     // Success and redirection are final, too: they don't come from a WebSocket server.
     let is_temporary = status.is_server_error()
@@ -179,8 +180,8 @@ fn request(target: &Target, key: &str, deflate: bool) -> HttpResult<Request<Empt
         .body(Empty::new())
 }
 
-/// Reads the first line of a refusal's body, and escapes it. Returns an empty text if none arrives
-/// in time.
+/// Reads the first line of the body of a response other than 101, and escapes it. Returns as much
+/// of the line as arrives in time, which may be nothing.
 async fn first_body_line<B>(mut body: B) -> String
 where
     B: Body<Data = Bytes> + Unpin,
@@ -260,11 +261,11 @@ mod tests {
 
     use super::*;
 
-    /// The example of RFC 6455 §1.3.
+    /// The example key of RFC 6455 §1.3, and the accept value that belongs to it.
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
     const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-    /// Returns a 101 with `headers`.
+    /// Returns a 101 with `headers` alone.
     fn response(headers: &[(HeaderName, &str)]) -> Response<()> {
         let mut response = Response::builder().status(101);
         for (name, value) in headers {
@@ -273,6 +274,7 @@ mod tests {
         response.body(()).unwrap()
     }
 
+    /// Returns a 101 with the two headers that upgrade, and `headers`.
     fn upgrading(headers: &[(HeaderName, &str)]) -> Response<()> {
         let upgrade = [(UPGRADE, "websocket"), (CONNECTION, "Upgrade")];
         response(&[&upgrade[..], headers].concat())

@@ -1,6 +1,6 @@
 //! `framecast connect`: a WebSocket client for people and pipes.
 //!
-//! This file decides when to connect, when to reconnect, and when to exit. [`handshake`] opens a
+//! This file decides when to connect and reconnect, and when to exit. [`handshake`] opens a
 //! connection, [`session`] exchanges messages over a [`link`], and [`console`] has standard input
 //! and output. Standard output has the messages and nothing else. Everything about the connection
 //! goes to standard error.
@@ -37,8 +37,8 @@ use self::{
 use crate::Misuse;
 
 /// Time after which a connection counts as stable, so that backoff starts again with the shortest
-/// wait. Arbitrary: longer than a connection to a server lasts that accepts each one and drops it
-/// at once.
+/// wait. Arbitrary: longer than connections last if a server accepts each of them and drops it at
+/// once.
 const STABLE: Duration = Duration::from_secs(10);
 
 /// The text of `--help`, wrapped for 80 columns.
@@ -101,7 +101,7 @@ pub(crate) struct Args {
     echo: bool,
 }
 
-/// Runs the client until the user, the end of the input or an error that is final ends it.
+/// Runs the client until the user ends it, or the end of the input or an error does.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut client = Client {
         target: Target::parse(&args.url, &args.topics).map_err(Misuse)?,
@@ -130,7 +130,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 /// The way in which the client ended, if not by an error.
 enum Ending {
     Closed,
-    /// By Ctrl-C during the closing handshake: the client exits without waiting for anything.
+    /// The user pressed Ctrl-C during the closing handshake: the client exits without waiting for
+    /// its end or for the output.
     Interrupted,
 }
 
@@ -146,7 +147,7 @@ struct Client {
     console: Console,
     deflate: bool,
     echo: bool,
-    /// Attempts to reconnect since the last connection that was [`STABLE`].
+    /// Number of attempts to reconnect since the last connection that lasted for [`STABLE`].
     attempt: u32,
     was_connected: bool,
 }
@@ -180,7 +181,7 @@ impl Client {
         }
     }
 
-    /// Runs a session on an open connection.
+    /// Runs a session on an open connection, until either side ends it.
     async fn run_session(&mut self, (socket, deflate): Opened) -> Outcome {
         notice(if deflate.is_some() {
             "connected, with compression"
@@ -202,10 +203,12 @@ impl Client {
         outcome
     }
 
-    /// Decides whether to reconnect after the end of a connection. Fails if the end is final, or if
-    /// the input has ended and the server did not close in an orderly way.
+    /// Decides whether to reconnect after the end of a connection. Fails if the reason of the end
+    /// forbids to reconnect, or if the input has ended and the server did not close in an orderly
+    /// way.
     fn after_disconnect(&mut self, disconnect: Disconnect) -> anyhow::Result<Next> {
-        // With `--echo` the client does not reconnect.
+        // With `--echo` there is no input. It counts as ended, so that the client does not
+        // reconnect.
         let is_input_ended = self.echo || self.console.input.is_ended();
         if disconnect.is_final() || (is_input_ended && !disconnect.is_orderly()) {
             return Err(disconnect.into());
@@ -230,8 +233,8 @@ impl Client {
         Ok(())
     }
 
-    /// Counts the next attempt, and returns the wait before it: the time that the server has
-    /// `asked` for, and a random one.
+    /// Counts the next attempt to connect, announces it, and returns the wait before it: the time
+    /// that the server has `asked` for, and a random one.
     fn next_wait(&mut self, asked: Duration) -> Duration {
         // The first field of a version 4 UUID is 32 random bits.
         let random = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);

@@ -1,5 +1,5 @@
-//! The session of a user on one connection: sends the lines that are typed until either side
-//! closes.
+//! The session of a user on one connection: sends the lines that the user types, until either side
+//! closes the connection.
 
 use std::{
     future::pending,
@@ -21,15 +21,15 @@ use crate::{
     display::escape,
 };
 
-/// Time without a message after the end of the input after which the client closes. It is long
-/// enough for an answer from anywhere on Earth, with a round trip below 400 ms, and short enough
-/// not to delay a script much.
+/// Time without a message after which the client closes the connection, once the input has ended.
+/// It is long enough for a reply from anywhere on Earth, with a round trip below 400 ms, and short
+/// enough not to delay a script much.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// Time that a closing handshake may take. Arbitrary: nothing is lost by giving up on it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// RFC 6455 §7.4.1: the client is going away.
+/// The close code of an endpoint that goes away (RFC 6455 §7.4.1).
 const GOING_AWAY: u16 = 1001;
 
 /// The end of a session.
@@ -39,7 +39,7 @@ pub(super) enum Outcome {
     Closed,
     /// The server or the network ended the connection.
     Disconnected(Disconnect),
-    /// The user pressed Ctrl-C during the closing handshake, which is not waited for.
+    /// The user pressed Ctrl-C during the closing handshake. The client does not wait for its end.
     Interrupted,
 }
 
@@ -49,7 +49,7 @@ enum Stop {
     Close { code: u16, reason: String },
     /// The server or the network has ended the connection.
     Disconnected(Disconnect),
-    /// A write has failed. The reader will report the reason.
+    /// A write has failed. The reader of the socket will report the reason.
     WriteFailed,
 }
 
@@ -67,8 +67,8 @@ impl Stop {
 pub(super) struct Session<'a> {
     link: Link,
     console: &'a mut Console,
-    /// The frame that is being written, and its line. Meanwhile no other line is read, so at most
-    /// this one is unsent if the connection fails.
+    /// The frame that is being written, and the line that it was made from. Meanwhile no other line
+    /// is read, so at most this one is unsent if the connection fails.
     in_flight: Option<(Written, String)>,
     pings: Pings,
     /// The time of the last message, or of the end of the input if that is later.
@@ -88,8 +88,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Runs until either side ends the connection. If a line was not written, puts it back into the
-    /// input.
+    /// Runs until either side ends the connection. If a line was taken from the input but its frame
+    /// was not written, puts the line back.
     pub(super) async fn run(mut self) -> Outcome {
         let stop = self.exchange().await;
         let outcome = match stop {
@@ -213,8 +213,8 @@ impl<'a> Session<'a> {
         Outcome::Closed
     }
 
-    /// Waits until the writer has sent a Close: the reply to the server's, or one that names its
-    /// protocol error.
+    /// Waits until the writer has sent a Close: the reply to the server's Close, or, after a
+    /// protocol error of the server, one with the code of the error.
     async fn wait_for_close_reply(&self, disconnect: &Disconnect) {
         if !matches!(disconnect, Disconnect::Lost(_)) {
             // After the timeout the client gives up: the socket takes nothing more.
@@ -222,7 +222,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Returns the reason why a write failed, which the reader knows: it may still receive a Close.
+    /// Waits, after a write has failed, for the reason that the reader of the socket reports: it
+    /// may still receive the server's Close.
     async fn reason(&mut self) -> Disconnect {
         let disconnect = timeout(CLOSE_TIMEOUT, disconnect(&mut self.link, &mut self.pings)).await;
         let disconnect = disconnect.ok().flatten();
@@ -241,8 +242,8 @@ async fn disconnect(link: &mut Link, pings: &mut Pings) -> Option<Disconnect> {
     }
 }
 
-/// Waits until the frame in flight is written. Returns false if it never will be. Without a frame,
-/// waits for ever.
+/// Waits for the frame in flight. Returns true once it is written, or false once it is certain that
+/// it will never be written. Without a frame in flight, waits for ever.
 async fn written(in_flight: &mut Option<(Written, String)>) -> bool {
     match in_flight {
         Some((written, _)) => written.await.is_ok(),

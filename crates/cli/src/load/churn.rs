@@ -9,7 +9,7 @@ use crate::{
         fanout::{Crowd, describe},
         figures::{plural, rounded},
     },
-    value::{Count, Whole},
+    value::Count,
 };
 
 /// Let connections come and go, while others must receive every message
@@ -52,30 +52,36 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn scenario(self) -> anyhow::Result<Scenario> {
-        let Rate(publish_rate) = self.publish_rate;
         let (pace, paced) = match self.in_flight {
-            Some(Whole(count)) => (Pace::InFlight(count.get()), format!("{count} in flight")),
-            None => (
-                Pace::PerSecond(publish_rate),
-                format!("{} messages/s", rounded(publish_rate)),
-            ),
+            Some(in_flight) => {
+                let in_flight = in_flight.0.get();
+                (Pace::InFlight(in_flight), format!("{in_flight} in flight"))
+            }
+            None => {
+                let Rate(rate) = self.publish_rate;
+                (
+                    Pace::PerSecond(rate),
+                    format!("{} messages/s", rounded(rate)),
+                )
+            }
         };
         let fanout = self.crowd.plan(pace)?;
-        let (churners, Rate(per_second)) = (self.connections.0.get(), self.rate);
+        let churners = self.connections.0.get();
+        let Rate(churners_per_second) = self.rate;
         Ok(Scenario {
             name: "churn",
             description: format!(
                 "{}, {paced}; {} that come and go, {}/s",
                 describe(&fanout),
                 plural(churners as u64, "connection"),
-                rounded(per_second)
+                rounded(churners_per_second)
             ),
             default_url: self.crowd.default_url(),
             common: self.common.into(),
             plan: plan::Scenario::Churn(plan::Churn {
                 fanout,
                 churners,
-                per_second,
+                per_second: churners_per_second,
             }),
             must_be_whole: true,
         })

@@ -75,7 +75,7 @@ pub(super) struct CommonArgs {
     min_ratio: Option<Ratio>,
 }
 
-/// The values of [`CommonArgs`].
+/// The values of [`CommonArgs`], in the types that a run needs.
 #[derive(Debug)]
 pub(super) struct Common {
     url: Option<String>,
@@ -111,7 +111,7 @@ impl From<CommonArgs> for Common {
 }
 
 impl Common {
-    /// Returns the URL as given, or the default.
+    /// Returns the URL of the command line, or `default` if it has none.
     pub(super) fn url<'a>(&'a self, default: &'a str) -> &'a str {
         self.url.as_deref().unwrap_or(default)
     }
@@ -128,7 +128,8 @@ impl Common {
         Ok((scheme, Url::parse(&text, written)?))
     }
 
-    /// Looks the server's name up, and returns the address to connect to. Call it only once.
+    /// Looks the server's name up, and returns the address to connect to. Call it only once: if the
+    /// name has several addresses, it tries to connect to them.
     pub(super) fn address(&self, default_url: &str) -> anyhow::Result<SocketAddr> {
         let (_, url) = self.parse_url(default_url).map_err(Misuse)?;
         address(&url)
@@ -154,7 +155,8 @@ impl Common {
         })
     }
 
-    /// Returns the length of the warm-up. Caches, buffers and branch predictors need less.
+    /// Returns the length of the warm-up, which is longer than caches, buffers and branch
+    /// predictors need.
     pub(super) fn warm_up(&self) -> Duration {
         (self.duration / 5).min(Duration::from_secs(1))
     }
@@ -165,13 +167,15 @@ fn address(url: &Url) -> anyhow::Result<SocketAddr> {
     let mut addresses: Vec<_> = addresses
         .with_context(|| format!("cannot find {}", url.authority))?
         .collect();
-    // IPv4 first: a server that has both usually listens on that by default.
+    // IPv4 first: by default, a server whose name has both kinds of addresses usually listens on
+    // IPv4.
     addresses.sort_by_key(|address| !address.is_ipv4());
     reachable(&addresses).with_context(|| format!("cannot find {}", url.authority))
 }
 
-/// Returns the first address that accepts a connection. If none does, returns the first of all, so
-/// that the run fails with its error.
+/// Returns the first address that accepts a connection. If none does, returns the first one, so
+/// that the run fails with the error of connecting to it. Returns a single address without trying
+/// it.
 fn reachable(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     let (first, others) = addresses.split_first()?;
     if others.is_empty() {
@@ -229,7 +233,7 @@ impl MessageArgs {
     }
 }
 
-/// Longest message that the generator itself receives.
+/// Length of the longest message that the generator can receive, in bytes.
 const MAX_SIZE: usize = 64 << 20;
 
 /// The id of a process.
@@ -250,7 +254,7 @@ impl FromStr for Rate {
     }
 }
 
-/// Highest rate: one in a nanosecond.
+/// Highest rate: one event per nanosecond.
 const MAX_RATE: f64 = 1e9;
 
 #[derive(Clone, Copy, Debug)]
@@ -283,6 +287,7 @@ mod tests {
         let reached = |addresses: &[SocketAddr]| reachable(addresses).unwrap();
         assert_eq!(reached(&[closed_address, open_address]), open_address);
         assert_eq!(reached(&[open_address, closed_address]), open_address);
+        // None accepts a connection.
         assert_eq!(reached(&[closed_address, closed_address]), closed_address);
         assert_eq!(reached(&[closed_address]), closed_address);
         assert_eq!(reachable(&[]), None);

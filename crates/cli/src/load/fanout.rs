@@ -116,7 +116,7 @@ impl Args {
     }
 }
 
-/// Returns the numbers of subscribers, publishers and topics and the message size, for the summary.
+/// Formats the numbers of subscribers, publishers and topics and the message size, for the summary.
 pub(super) fn describe(fanout: &plan::Fanout) -> String {
     format!(
         "{}, {}, {}, {} B",

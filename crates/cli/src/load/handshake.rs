@@ -1,4 +1,5 @@
-//! `framecast load handshake`: connections that do both handshakes and end.
+//! `framecast load handshake`: connections that are opened and closed at once, by the two
+//! handshakes of RFC 6455.
 
 use framecast_load::plan;
 

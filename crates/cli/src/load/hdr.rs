@@ -41,10 +41,11 @@ pub(super) fn percentiles(latencies: &Latencies) -> String {
     text
 }
 
-/// Sub-buckets of a histogram with three significant digits.
+/// Number of sub-buckets of a histogram with three significant digits, which the last line of the
+/// text has.
 const SUB_BUCKETS: u32 = 2048;
 
-/// HdrHistogram's own default.
+/// Number of rows each time that the distance to 100 % halves. It is HdrHistogram's own default.
 const TICKS_PER_HALF_DISTANCE: u32 = 5;
 
 #[cfg(test)]

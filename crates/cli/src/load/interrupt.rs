@@ -13,7 +13,7 @@ use crate::INTERRUPTED;
 /// Starts to handle SIGINT, and returns the interruption that the first one triggers.
 pub(super) fn listen() -> anyhow::Result<Interruption> {
     let interruption = Interruption::default();
-    let asked = interruption.clone();
+    let clone = interruption.clone();
     // On a thread of its own, because the run blocks this one.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut interrupts = {
@@ -23,7 +23,7 @@ pub(super) fn listen() -> anyhow::Result<Interruption> {
     thread::spawn(move || {
         runtime.block_on(async {
             interrupts.recv().await;
-            asked.ask(Moment::now());
+            clone.ask(Moment::now());
             interrupts.recv().await;
             process::exit(INTERRUPTED.into());
         });

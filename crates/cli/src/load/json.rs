@@ -22,11 +22,11 @@ struct Document<'a> {
     scenario: &'a str,
     description: &'a str,
     url: &'a str,
-    /// The measured time, which an interruption cuts short.
+    /// The measured time, in seconds. If the run was interrupted, it is shorter than planned.
     duration_s: f64,
     is_interrupted: bool,
     published: u64,
-    /// Publications that were due and were never made.
+    /// Number of publications that were scheduled and never made.
     unpublished: u64,
     expected: u64,
     delivery_ratio: f64,
@@ -63,7 +63,7 @@ struct Connections<'a> {
     opening_us: Option<Percentiles>,
 }
 
-/// Numbers of messages in equal steps of the measured time.
+/// Numbers of messages that arrived in equal steps of the measured time.
 #[derive(Serialize)]
 struct Throughput<'a> {
     step_ms: f64,

@@ -76,7 +76,7 @@ enum Command {
 /// A scenario, with the options of its run.
 struct Scenario {
     name: &'static str,
-    /// The numbers of connections and messages, for the summary.
+    /// The numbers of connections and messages as a text, for the summary.
     description: String,
     default_url: &'static str,
     common: Common,
@@ -99,7 +99,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     scenario.run(descriptors)
 }
 
-/// A run and its result.
+/// A run, and its result. `server` is the CPU time and memory that the server used, if known.
 struct Outcome<'a> {
     scenario: &'a Scenario,
     plan: &'a Plan,
@@ -133,6 +133,7 @@ impl Scenario {
         outcome.write(outputs)?;
         let missed = self.common.thresholds.missed(&report, self.must_be_whole);
         let missed = missed.or_else(|| {
+            // The use of CPU and memory is missing although `--pid` was given.
             let pid = self.common.pid.filter(|_| server.is_none())?;
             Some(format!("process {pid} has ended"))
         });
@@ -179,8 +180,9 @@ impl Scenario {
     }
 }
 
-/// Adds `topic={topic}` to the query of the target, unless its path has `{topic}` or subscribers
-/// send a message that subscribes. For the relay, moves the path of the target to `protocol`.
+/// Prepares the target for topics. For a protocol of templates, adds `topic={topic}` to the query
+/// of its URL, unless the URL has `{topic}` already, or subscribers send a message to subscribe.
+/// For the relay, copies the path of the URL into `protocol` instead.
 fn address_topics(protocol: &mut Protocol, target: &mut Target) -> anyhow::Result<()> {
     match protocol {
         Protocol::Relay(base) => {
@@ -199,13 +201,14 @@ fn address_topics(protocol: &mut Protocol, target: &mut Target) -> anyhow::Resul
 }
 
 impl Outcome<'_> {
-    /// Returns how long the run had measured when it was interrupted, and how long it should have.
-    /// `None` if it was not interrupted.
+    /// Formats the measured and the planned time of a run that was interrupted:
+    /// `after 1.50 s of 5.00 s`. Returns `None` if it was not interrupted.
     fn interrupted(&self) -> Option<String> {
-        let (done, whole) = (self.report.duration, self.plan.duration);
-        (done < whole).then(|| format!("after {} of {}", time(done), time(whole)))
+        let (measured, planned) = (self.report.duration, self.plan.duration);
+        (measured < planned).then(|| format!("after {} of {}", time(measured), time(planned)))
     }
 
+    /// Prints the summary, and writes the files that the options ask for.
     fn write(&self, outputs: Outputs) -> anyhow::Result<()> {
         let summary = summary::table(self);
         let mut stdout = io::stdout();
@@ -220,7 +223,9 @@ impl Outcome<'_> {
     }
 }
 
-/// Returns the number of processes: as many as the connections need, or `asked` if that is more.
+/// Returns the number of processes: as many as the connections need if each process may have
+/// `descriptors` file descriptors, or `asked`, the number from `--workers`, if that is more. At
+/// most one process for each connection.
 fn processes(plan: &Plan, descriptors: usize, asked: Option<usize>) -> anyhow::Result<usize> {
     let each = descriptors.saturating_sub(OTHER_DESCRIPTORS);
     if each == 0 {
@@ -233,7 +238,8 @@ fn processes(plan: &Plan, descriptors: usize, asked: Option<usize>) -> anyhow::R
     Ok(processes.min(connections.max(1)))
 }
 
-/// File descriptors that are left for files, pipes and libraries. Arbitrary.
+/// Number of file descriptors of each process that are not used for connections, but left for
+/// files, pipes and libraries. Arbitrary.
 const OTHER_DESCRIPTORS: usize = 64;
 
 #[cfg(test)]
@@ -242,7 +248,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns a plan with this number of connections, in which nothing else matters.
+    /// Returns a plan with this number of connections. The tests do not depend on its other fields.
     fn plan(connections: usize) -> Plan {
         Plan {
             target: Target {
@@ -281,12 +287,16 @@ mod tests {
 
     #[test]
     fn more_connections_than_descriptors_take_more_processes() {
-        let needed = |connections, asked| processes(&plan(connections), 20_000, asked).unwrap();
-        assert_eq!(needed(19_000, None), 1);
-        assert_eq!(needed(60_000, None), 4);
-        assert_eq!(needed(60_000, Some(2)), 4);
-        assert_eq!(needed(100, Some(3)), 3);
-        assert_eq!(needed(2, Some(3)), 2);
-        assert!(processes(&plan(1), 64, None).is_err());
+        // 19,936 of the 20,000 descriptors are for connections.
+        let count = |connections, asked| processes(&plan(connections), 20_000, asked).unwrap();
+        assert_eq!(count(19_000, None), 1);
+        assert_eq!(count(60_000, None), 4);
+        // Fewer processes than necessary are asked for.
+        assert_eq!(count(60_000, Some(2)), 4);
+        // More are asked for.
+        assert_eq!(count(100, Some(3)), 3);
+        // More are asked for than there are connections.
+        assert_eq!(count(2, Some(3)), 2);
+        assert!(processes(&plan(1), OTHER_DESCRIPTORS, None).is_err());
     }
 }

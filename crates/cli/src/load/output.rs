@@ -38,7 +38,8 @@ impl Output {
         Ok(Self(Some((path.clone(), file))))
     }
 
-    /// Writes the text that `content` returns. Does not call it if there is no file.
+    /// Writes the text that `content` returns. Does not call `content` if there is no file to
+    /// write.
     pub(super) fn write(
         self,
         content: impl FnOnce() -> anyhow::Result<String>,

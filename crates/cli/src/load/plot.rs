@@ -38,12 +38,14 @@ pub(super) fn svg(outcome: &Outcome<'_>) -> anyhow::Result<String> {
 const SIZE: (u32, u32) = (1200, 480);
 /// Space around a chart, and so below its title, in pixels.
 const MARGIN: u32 = 12;
-/// Most labels of the percentiles. There is one for each nine, and a result rarely has more nines.
+/// Most labels on the axis of percentiles. Each further nine gets a label (90, 99 and 99.9 %), and
+/// a result rarely has more than nine nines.
 const LABELS: usize = 9;
 
 const COLOUR: RGBColor = RGBColor(0x1f, 0x5f, 0xbf);
 
-/// Draws latency over "nines": at 1 is the 90th percentile, at 2 the 99th, at 3 the 99.9th.
+/// Draws latency over percentiles. The horizontal axis counts "nines": 1 is the 90th percentile, 2
+/// the 99th, 3 the 99.9th.
 fn latency(panel: &Panel<'_>, latencies: &Latencies) -> anyhow::Result<()> {
     let points = distribution(latencies);
     let most = points.iter().map(|(_, micros)| *micros).fold(1.0, f64::max);
@@ -106,7 +108,8 @@ fn throughput(panel: &Panel<'_>, outcome: &Outcome<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the points of the chart, each with its nines and its latency in microseconds.
+/// Returns the points of the chart of latencies, each with its nines (2 for the 99th percentile)
+/// and its latency in microseconds.
 fn distribution(latencies: &Latencies) -> Vec<(f64, f64)> {
     let histogram = latencies.histogram();
     // Higher percentiles would depend on a single sample.
@@ -124,9 +127,11 @@ fn distribution(latencies: &Latencies) -> Vec<(f64, f64)> {
 /// Formats nines as a percentile: `0 %`, `90 %`, `99 %`, `99.9 %`.
 fn percentile(nines: f64) -> String {
     let share = 100.0 * (1.0 - 10_f64.powf(-nines));
-    let decimals = (nines - 2.0).max(0.0).ceil();
+    // The first two nines are before the decimal point.
+    let wanted = (nines - 2.0).max(0.0).ceil();
+    // Converts `wanted` to an integer, at most 8, without a cast.
     let decimals = (0..8)
-        .take_while(|digit| f64::from(*digit) < decimals)
+        .take_while(|digit| f64::from(*digit) < wanted)
         .count();
     format!("{share:.decimals$} %")
 }

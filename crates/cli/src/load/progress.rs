@@ -1,5 +1,5 @@
-//! Shows the progress of a run on standard error: as a bar on a terminal, otherwise as one line in
-//! a second.
+//! Shows the progress of a run on standard error: as a bar on a terminal, otherwise as one line per
+//! second.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -14,7 +14,9 @@ use crate::load::figures::{count, rounded};
 #[derive(Debug)]
 pub(super) struct Display {
     is_terminal: bool,
+    /// Time of the first call of `show`.
     begun: Option<Moment>,
+    /// The progress that was printed last.
     shown: Option<Progress>,
 }
 
@@ -42,12 +44,12 @@ impl Display {
         self.shown = Some(*progress);
     }
 
-    /// Returns true on a terminal, at a new phase, and when a second has passed since the last
-    /// line.
+    /// Returns true if `progress` should be printed: on a terminal always, otherwise at the begin
+    /// of a phase and when a second has passed since the last line.
     fn is_due(&mut self, progress: &Progress) -> bool {
         let begun = *self.begun.get_or_insert(progress.now);
         let (is_new, last) = match &self.shown {
-            // Connecting is shown only once it has taken a second.
+            // A line about connecting is printed only after a second of it.
             None => (!matches!(progress.phase, Phase::Connecting { .. }), begun),
             Some(shown) => {
                 let is_new = discriminant(&shown.phase) != discriminant(&progress.phase);
@@ -57,7 +59,7 @@ impl Display {
         self.is_terminal || is_new || progress.now.since(last) >= LINE_INTERVAL
     }
 
-    /// Returns the rate since progress was last shown.
+    /// Returns the messages per second that have arrived since progress was last printed.
     fn per_second(&self, progress: &Progress) -> f64 {
         let Some(shown) = &self.shown else {
             return 0.0;
@@ -76,6 +78,7 @@ impl Drop for Display {
     }
 }
 
+/// Time between two printed lines within a phase, if standard error is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
 fn text(progress: &Progress, per_second: f64) -> String {
@@ -119,7 +122,8 @@ fn share(progress: &Progress) -> f64 {
     }
 }
 
-/// Draws a bar, with a resolution of an eighth of a column.
+/// Draws a bar that is filled up to `share`, from 0 to 1, with a resolution of an eighth of a
+/// column.
 fn bar(share: f64) -> String {
     let whole = BAR_COLUMNS * 8;
     let done = (1..=whole)
@@ -145,7 +149,8 @@ mod tests {
         assert_eq!(bar(0.5), format!("▕{}{}▏", "█".repeat(12), " ".repeat(12)));
         assert_eq!(bar(1.0), format!("▕{}▏", "█".repeat(24)));
         assert_eq!(bar(7.0), bar(1.0));
-        assert_eq!(bar(0.02).chars().count(), 26);
+        // A part of one column, filled up with spaces, and the two ends of the bar.
+        assert_eq!(bar(0.02).chars().count(), BAR_COLUMNS + 2);
     }
 
     #[test]

@@ -11,11 +11,11 @@ use crate::load::{
     figures::{bytes, change, count, plural, rounded, time},
 };
 
-/// Percentiles of a latency that are shown.
+/// The percentiles of a latency in the table: the name and the quantile of each.
 pub(super) const PERCENTILES: [(&str, f64); 4] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
 
-/// Lines, each with a name and a value.
+/// The rows of the table, each with a name and a value.
 #[derive(Default)]
 struct Table(Vec<(&'static str, String)>);
 
@@ -99,9 +99,9 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
 
 /// Words of the table that depend on the scenario.
 struct Labels {
-    /// Name of the row with the number that has arrived.
+    /// Name of the row with the number of messages that have arrived, or of connections.
     delivered: &'static str,
-    /// Singular of that, for the CPU time of each.
+    /// Name of one such message or connection, for the CPU time that each one costs.
     one: &'static str,
     /// True if messages are numbered, so that faults are counted.
     is_numbered: bool,
@@ -139,8 +139,8 @@ fn latencies(latencies: &Latencies) -> String {
     if latencies.count() == 0 {
         return "none".to_owned();
     }
-    let shown = PERCENTILES.map(|(name, share)| format!("{name} {}", time(latencies.at(share))));
-    format!("{}, max {}", shown.join(", "), time(latencies.max()))
+    let each = PERCENTILES.map(|(name, share)| format!("{name} {}", time(latencies.at(share))));
+    format!("{}, max {}", each.join(", "), time(latencies.max()))
 }
 
 fn connections(outcome: &Outcome<'_>) -> String {
@@ -179,8 +179,8 @@ fn server_rows(table: &mut Table, server: &ServerUse, outcome: &Outcome<'_>) {
     table.row("kernel sockets", change(server.kernel_socket_bytes as f64));
 }
 
-/// Returns the shares of the measured time for which the generator ran, and for which it waited for
-/// a core.
+/// Returns the share of the measured time for which the generator ran, and the share for which it
+/// waited for a core.
 pub(super) fn generator_shares(outcome: &Outcome<'_>) -> (f64, f64) {
     let (cpu, duration) = (outcome.report.generator, outcome.report.duration);
     let share = |time: Duration| time.as_secs_f64() / duration.as_secs_f64().max(f64::EPSILON);
@@ -199,13 +199,14 @@ fn generator(outcome: &Outcome<'_>) -> String {
     text
 }
 
-/// The influence of the generator on the result: it may be slower than the server.
+/// The influence of the generator on the result. If the generator is slower than the server, the
+/// result says little about the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It was busy nearly all the time.
+    /// The generator was busy nearly all the time.
     Bottleneck,
     Fine,
-    /// It often waited for a core.
+    /// The generator often waited for a core.
     Starved,
 }
 
@@ -248,7 +249,8 @@ fn warning(outcome: &Outcome<'_>) -> Option<String> {
 /// instead of the server.
 const BUSY: f64 = 0.9;
 
-/// Share of the time from which on waiting for a core distorts the result. Arbitrary.
+/// Share of the measured time from which on waiting for a core counts as distorting the result.
+/// Arbitrary.
 const STARVED: f64 = 0.2;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Checks whether a result is good enough: the faults that fail every run, and the thresholds of
-//! options.
+//! Checks whether a result is good enough: looks for the faults that fail every run, and compares
+//! the result with the thresholds that options set.
 //!
 //! Pure.
 
@@ -16,8 +16,10 @@ pub(super) struct Thresholds {
 }
 
 impl Thresholds {
-    /// Returns one line about what is wrong with a result, or `None` if nothing is. A cause comes
-    /// before its effects: a missing message is not reported if its connection has ended.
+    /// Returns one line about what is wrong with a result, or `None` if nothing is. Only the first
+    /// fault is reported, and causes come before effects: a missing message is not reported if a
+    /// connection has ended. If the result `must_be_whole`, any missing, duplicate or late message
+    /// is a fault, even without a threshold.
     pub(super) fn missed(&self, report: &Report, must_be_whole: bool) -> Option<String> {
         ended(report)
             .or_else(|| failed(report))
@@ -28,23 +30,23 @@ impl Thresholds {
             .or_else(|| must_be_whole.then(|| broken(report))?)
     }
 
-    /// Checks `--min-ratio`. Duplicate, late or corrupted messages miss every ratio, because the
-    /// ratio does not count them.
+    /// Checks `--min-ratio`. Messages that are duplicate, out of order or corrupted miss every
+    /// ratio, because the ratio does not count them.
     fn missed_ratio(&self, report: &Report) -> Option<String> {
         let (least, ratio) = (self.min_ratio?, report.delivery_ratio());
         if ratio < least {
             let missed = format!("the delivery ratio of {ratio:.6} is below --min-ratio {least}");
             return Some(missed);
         }
-        let wrong = Tally {
+        let without_gaps = Tally {
             gaps: 0,
             ..report.tally
         };
-        let is_wrong = !wrong.is_whole();
-        is_wrong.then(|| {
+        let has_faults = !without_gaps.is_whole();
+        has_faults.then(|| {
             format!(
                 "--min-ratio is not met because of faults: {}",
-                faults(&wrong)
+                faults(&without_gaps)
             )
         })
     }
@@ -54,7 +56,8 @@ impl Thresholds {
         if report.latency.count() == 0 {
             return Some("nothing has arrived, so that --max-p99 is not met".into());
         }
-        // A missing message counts as later than all that have arrived.
+        // A missing message counts as later than all that have arrived, so the 99th percentile is
+        // above any limit if more than 1 % are missing.
         let missing = missing(report);
         if missing.saturating_mul(100) > report.expected() {
             let missing = plural(missing, "message");
@@ -67,8 +70,8 @@ impl Thresholds {
     }
 }
 
-/// Returns how many connections the server has ended and with which close codes. `None` if there
-/// are none.
+/// Returns a line about the connections that the server has ended, with their close codes. `None`
+/// if there are none.
 fn ended(report: &Report) -> Option<String> {
     let all = report.connections.disconnected;
     let codes = &report.connections.close_codes;
@@ -87,20 +90,21 @@ fn ended(report: &Report) -> Option<String> {
     (all > 0).then(|| format!("the server has ended {connections}{codes}"))
 }
 
-/// Returns how many connections could not be opened, or `None` if all could.
+/// Returns a line about the connections that could not be opened, or `None` if all could.
 fn failed(report: &Report) -> Option<String> {
     let failed = report.connections.failed;
     let connections = plural(failed, "connection");
     (failed > 0).then(|| format!("{connections} could not be opened"))
 }
 
-/// Returns how many messages differ from what was sent, or `None` if there are none.
+/// Returns a line about the messages that differ from what was sent, or `None` if there are none.
 fn corrupted(report: &Report) -> Option<String> {
     let corrupted = report.tally.corrupted;
     let messages = plural(corrupted, "message");
     (corrupted > 0).then(|| format!("{messages} arrived corrupted"))
 }
 
+/// Returns how many expected messages have not arrived.
 fn missing(report: &Report) -> u64 {
     report.expected().saturating_sub(report.tally.distinct())
 }
@@ -146,6 +150,8 @@ fn faults(tally: &Tally) -> String {
 mod tests {
     use super::*;
 
+    /// Returns the report of a run in which `received` of `expected` messages have arrived, one of
+    /// them after 7 ms. The latency of the others is not recorded.
     fn report(expected: u64, received: u64) -> Report {
         let mut report = Report {
             sent: expected,
@@ -156,6 +162,7 @@ mod tests {
         report
     }
 
+    /// Returns the line about what is wrong with `report`, or an empty text if nothing is.
     fn missed(thresholds: Thresholds, report: &Report) -> String {
         thresholds.missed(report, false).unwrap_or_default()
     }
@@ -181,6 +188,7 @@ mod tests {
             ..Thresholds::default()
         };
         let mut report = report(4, 4);
+        // A gap only lowers the ratio, and this threshold accepts every ratio.
         report.tally.gaps = 1;
         assert_eq!(missed(least, &report), "");
         report.tally.duplicates = 1;

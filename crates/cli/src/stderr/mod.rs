@@ -1,12 +1,12 @@
 //! Standard error without blocking: a bounded queue of lines, and a thread that writes them.
 //!
 //! A write to standard error blocks while nobody reads it: the pipe is full, or the terminal is
-//! stopped. This blocks only that thread. Lines that do not fit into the queue meanwhile are
-//! dropped, and a line with their number is written in their place.
+//! stopped. Then only that thread is blocked. Lines that do not fit into the queue meanwhile are
+//! dropped, and a line that says how many is written in their place.
 //!
 //! `tracing-appender` does not fit: it bounds lines but not bytes, and wakes no thread that could
-//! report the dropped lines. It does not count lines that can't be written, and may print, and so
-//! block, at the exit.
+//! report the dropped lines. It does not count lines that can't be written. At the exit of the
+//! process it may print to standard error, and so block.
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +32,7 @@ use tracing_subscriber::fmt::{
 pub(super) struct Stderr(Lines);
 
 /// Queues lines for standard error without blocking. Each call of `write` must pass whole lines,
-/// which are queued or dropped together.
+/// usually one. They are queued or dropped together.
 #[derive(Clone, Debug)]
 pub(super) struct Lines(Arc<Shared>);
 
@@ -41,14 +41,14 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Signalled when the queue has something to write.
     is_filled: Condvar,
-    /// Signalled when all is written.
+    /// Signalled when every queued line is written.
     is_written: Condvar,
 }
 
-/// Lines that wait to be written, and the number of lines dropped after them.
+/// Lines that wait to be written, and the number of lines that were dropped after them.
 ///
-/// Invariant: all dropped lines came after `lines`, so that their number is written after `lines`,
-/// too. `lines` has at most [`QUEUED_BYTES`].
+/// Invariant: all dropped lines came after `lines`, so that the report of them is written after
+/// `lines`, too. `lines` has at most [`QUEUED_BYTES`].
 #[derive(Debug, Default)]
 struct Queue {
     lines: Vec<u8>,
@@ -57,13 +57,15 @@ struct Queue {
     is_idle: bool,
 }
 
-/// Most bytes that wait. While they do, as many may be being written, so memory is at most twice
-/// this. They are some 2,000 lines, which a reader takes in a few milliseconds if it reads at all.
+/// Most bytes that wait in the queue: some 2,000 lines, which a reader takes in a few milliseconds
+/// if it reads at all. The thread may be writing as many more, which it has taken out of the queue,
+/// so memory is at most twice this.
 const QUEUED_BYTES: usize = 256 * 1024;
 
 /// Longest wait for the queue to be written. It is long enough for any reader that reads at all, on
-/// a busy machine, too. At the exit with an error it passes at most twice, which is short for a
-/// supervisor: these commonly wait 10 s before they kill.
+/// a busy machine, too. A process that exits with an error waits at most twice: before it writes
+/// the error, and in the drop of [`Stderr`]. That is short compared with the 10 s that a supervisor
+/// of services commonly waits before it kills a process.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
 impl Stderr {
@@ -86,8 +88,8 @@ impl Stderr {
         self.0.clone()
     }
 
-    /// Writes a line. First waits for the queue to be written, so that the line is not dropped
-    /// unless nobody reads.
+    /// Queues a line. First waits for the queue to be written, so that the line is dropped only if
+    /// nobody reads standard error.
     pub(super) fn write_line(&self, line: &str) {
         self.wait();
         self.0.push(format!("{line}\n").as_bytes());
@@ -111,7 +113,7 @@ impl Drop for Stderr {
 }
 
 impl Lines {
-    /// Queues whole lines. If they do not fit, drops and counts them.
+    /// Queues whole lines. If they do not fit, drops them and counts them as one line.
     pub(super) fn push(&self, lines: &[u8]) {
         let mut queue = self.0.lock();
         queue.offer(lines);
@@ -135,9 +137,10 @@ impl Write for Lines {
 }
 
 impl Queue {
+    /// Appends `lines`, or drops them and counts them as one dropped line.
     fn offer(&mut self, lines: &[u8]) {
-        // After a dropped line no other is queued, even if it is short enough: the number of
-        // dropped lines could not be written at their place.
+        // After a dropped line no other is queued, even if it is short enough: otherwise the report
+        // of the dropped lines could not be written in their place.
         if self.dropped_lines > 0 || self.lines.len() + lines.len() > QUEUED_BYTES {
             self.dropped_lines += 1;
         } else {
@@ -178,7 +181,7 @@ fn write_all_queued(shared: &Shared, mut out: impl Write) -> ! {
     let mut lost_lines = 0;
     loop {
         let (lines, dropped_lines) = shared.take();
-        // Lines that an earlier write could not write.
+        // Reports the lines of earlier rounds whose report could not be written, either.
         report_lost(&mut lost_lines, &mut out);
         lost_lines += write(&lines, &mut out) + dropped_lines;
         report_lost(&mut lost_lines, &mut out);
@@ -209,8 +212,8 @@ fn write(mut lines: &[u8], out: &mut impl Write) -> usize {
 }
 
 /// Returns how many bytes of `lines` to write at one time: as many whole lines as fit into
-/// [`PIPE_BUF`], but at least one. Other processes may write to the same pipe, and up to that
-/// length Linux does not mix their bytes with ours.
+/// [`PIPE_BUF`], but at least one line. Other processes may write to the same pipe, and up to that
+/// length Linux does not mix their bytes with those of this process.
 fn write_len(lines: &[u8]) -> usize {
     let most = lines.len().min(PIPE_BUF);
     let is_end = |&byte: &u8| byte == b'\n';

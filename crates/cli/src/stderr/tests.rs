@@ -1,4 +1,5 @@
-//! Tests with a writer that blocks until the test lets it go on, so that the queue fills meanwhile.
+//! Tests of the queue of lines, with a writer in place of standard error: each write blocks until
+//! the test lets it go on, so that the queue fills meanwhile.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -11,6 +12,7 @@ struct BlockingWriter {
     outcomes: Receiver<io::Result<()>>,
 }
 
+/// The test's end of a [`BlockingWriter`]: it sees each write, and decides how it ends.
 struct Reader {
     written: Receiver<String>,
     outcomes: SyncSender<io::Result<()>>,
@@ -47,6 +49,7 @@ impl Reader {
             .unwrap();
     }
 
+    /// Waits for a write, lets it succeed, and returns its text.
     fn read(&self) -> String {
         let text = self.next_write();
         self.succeed();
@@ -54,20 +57,22 @@ impl Reader {
     }
 }
 
+/// Starts a thread that writes to a [`BlockingWriter`].
 fn start() -> (Stderr, Reader) {
-    let (written, writes) = sync_channel(0);
-    let (outcomes, outcome) = sync_channel(0);
+    let (written_sender, written_receiver) = sync_channel(0);
+    let (outcome_sender, outcome_receiver) = sync_channel(0);
     let out = BlockingWriter {
-        written,
-        outcomes: outcome,
+        written: written_sender,
+        outcomes: outcome_receiver,
     };
     let reader = Reader {
-        written: writes,
-        outcomes,
+        written: written_receiver,
+        outcomes: outcome_sender,
     };
     (Stderr::writing_to(out).unwrap(), reader)
 }
 
+/// Returns true if `text` is the line that reports `count` dropped lines, and nothing else.
 fn is_count(text: &str, count: usize) -> bool {
     let ending = format!("Z  WARN framecast: log lines were dropped count={count}\n");
     text.ends_with(&ending) && text.lines().count() == 1
@@ -79,19 +84,24 @@ fn lines_that_do_not_fit_are_dropped_and_counted_in_their_place() {
     let lines = stderr.lines();
     lines.push(b"first\n");
     assert_eq!(reader.next_write(), "first\n");
-    // The first line has left the queue, so that the queue takes all of its bound and no more.
+    // "first" is being written and no longer in the queue, which is empty and has its whole bound
+    // left. The long line takes all of that but 2 bytes.
     let long = [&[b'x'; QUEUED_BYTES - 3][..], b"\n"].concat();
     lines.push(&long);
+    // 4 bytes, which do not fit.
     for _ in 0..3 {
         lines.push(b"abc\n");
     }
-    // It would fit, but comes after dropped lines.
+    // 1 byte, which would fit, but comes after dropped lines.
     lines.push(b"\n");
+    // Ends the write of "first".
     reader.succeed();
     assert_eq!(reader.read().len(), long.len());
-    // The count is written although no line has come since.
+    // The three lines of 4 bytes and the one of 1 byte. They are reported although no line was
+    // pushed after them.
     assert!(is_count(&reader.next_write(), 4));
     lines.push(b"later\n");
+    // Ends the write of the report.
     reader.succeed();
     assert_eq!(reader.read(), "later\n");
 }
@@ -110,8 +120,10 @@ fn lines_that_can_not_be_written_are_counted_by_the_next_write_that_succeeds() {
     lines.push(b"a\nb\n");
     assert_eq!(reader.next_write(), "a\nb\n");
     reader.fail();
+    // The report of the two lines fails, too.
     assert!(is_count(&reader.next_write(), 2));
     reader.fail();
+    // It is repeated before the next line.
     lines.push(b"c\n");
     assert!(is_count(&reader.read(), 2));
     assert_eq!(reader.read(), "c\n");
@@ -120,11 +132,11 @@ fn lines_that_can_not_be_written_are_counted_by_the_next_write_that_succeeds() {
 #[test]
 fn a_drop_waits_until_queued_lines_are_written() {
     let (stderr, reader) = start();
-    let other = thread::spawn(move || [reader.read(), reader.read()]);
+    let reading = thread::spawn(move || [reader.read(), reader.read()]);
     stderr.lines().push(b"first\n");
     stderr.write_line("last");
     drop(stderr);
-    assert_eq!(other.join().unwrap(), ["first\n", "last\n"]);
+    assert_eq!(reading.join().unwrap(), ["first\n", "last\n"]);
 }
 
 #[test]
@@ -140,10 +152,14 @@ fn a_drop_does_not_wait_for_ever_if_nobody_reads() {
 
 #[test]
 fn lines_are_written_whole_and_many_at_a_time() {
+    // Both lines.
     assert_eq!(write_len(b"a\nbc\n"), 5);
+    // One line that is longer than `PIPE_BUF`, with its line feed.
     let long = [&[b'x'; PIPE_BUF][..], b"\nrest\n"].concat();
     assert_eq!(write_len(&long), PIPE_BUF + 1);
+    // Only the first line, as the second one does not fit.
     let both = [&b"short\n"[..], &long].concat();
-    assert_eq!(write_len(&both), 6);
-    assert_eq!(write_len(b"no end"), 6);
+    assert_eq!(write_len(&both), "short\n".len());
+    // A line without an end.
+    assert_eq!(write_len(b"no end"), "no end".len());
 }

@@ -7,10 +7,13 @@ use anyhow::{Context, Result};
 /// Parsed command line.
 #[derive(Debug)]
 pub(crate) struct Arguments {
+    /// The server program to attack.
     pub(crate) server: PathBuf,
     /// An older server program, attacked too, for the column "before".
     pub(crate) before: Option<PathBuf>,
+    /// The file whose tables are replaced.
     pub(crate) markdown: Option<PathBuf>,
+    /// True for the long form of the tests.
     pub(crate) is_long: bool,
     /// Parts of names: only attacks whose names contain one of them run. Empty: all attacks.
     only: Vec<String>,
@@ -61,7 +64,7 @@ impl Arguments {
         Ok(parsed)
     }
 
-    /// Command that repeats this run, with placeholders instead of the paths.
+    /// Returns the command that repeats this run, with placeholders instead of the paths.
     pub(crate) fn command(&self) -> String {
         let mut command = "cargo test --release --test attacks --".to_owned();
         let server = self.server != Path::new(env!("CARGO_BIN_EXE_framecast"));
@@ -82,6 +85,7 @@ impl Arguments {
         command
     }
 
+    /// Returns true if the attack with this name is to run.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
     }

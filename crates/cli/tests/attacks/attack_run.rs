@@ -22,7 +22,9 @@ use crate::{
 pub(crate) struct Form {
     /// True for the long form, in which latencies are checked against their bounds, too.
     pub(crate) is_long: bool,
+    /// Time for which latencies are measured without the attack.
     pub(crate) baseline: Duration,
+    /// Time for which latencies are measured under the attack.
     pub(crate) attack: Duration,
     /// Time within which all messages must arrive, and thousands of attackers connect.
     pub(crate) patience: Duration,
@@ -30,7 +32,8 @@ pub(crate) struct Form {
     pub(crate) together: Duration,
     /// Divisor for the number of attackers in attacks on memory.
     pub(crate) divisor: usize,
-    /// Time after the attackers have gone at which memory is measured again; `None`: not at all.
+    /// Time between the end of the attackers and the last measurement of memory. `None` if memory
+    /// is not measured again.
     pub(crate) settle_time: Option<Duration>,
 }
 
@@ -54,8 +57,8 @@ impl Form {
         settle_time: Some(Duration::from_secs(30)),
     };
 
-    /// Form for one of many attacks at the same time, which together stay below 20,000
-    /// descriptors.
+    /// Returns the form for one of many attacks that run at the same time. All of them together
+    /// stay below 20,000 descriptors.
     fn for_parallel_attack(self) -> Self {
         Self {
             divisor: 2 * self.divisor.max(4),
@@ -101,7 +104,7 @@ impl<'a> AttackRun<'a> {
         }
     }
 
-    /// Returns a run for one of several attacks at the same time.
+    /// Returns a run for one of several attacks that run at the same time.
     pub(crate) fn for_parallel_attack(&self) -> Self {
         Self {
             is_parallel: true,
@@ -118,14 +121,14 @@ impl<'a> AttackRun<'a> {
         }
     }
 
-    /// Measures the bystanders' latency without the attack, then begins the phase of the attack.
-    /// Call when all is set up. Returns the time at which the attack ends.
+    /// Measures the bystanders' latency without the attack, then begins the phase of the attack. An
+    /// attack calls this before it sends anything. Returns the time at which the attack ends.
     pub(crate) fn begin(&mut self) -> Instant {
         if self.is_parallel {
             return Instant::now() + self.form.attack;
         }
         self.timeline.begin(Phase::Baseline);
-        // The length of the measurement; nothing is waited for.
+        // The measurement takes this time. No event is waited for.
         thread::sleep(self.form.baseline);
         self.timeline.begin(Phase::Pause);
         thread::sleep(PAUSE);
@@ -158,7 +161,7 @@ impl<'a> AttackRun<'a> {
         Crowd::new(self.server.upgrade_all(paths, "")?)
     }
 
-    /// Opens WebSockets on one path and sends `opening` on each, before anything is measured.
+    /// Opens WebSockets on one path and sends `opening` on each, before latencies are measured.
     pub(crate) fn connect_and_send(
         &self,
         path: &str,
@@ -179,7 +182,8 @@ impl<'a> AttackRun<'a> {
         Crowd::new(self.server.dial_all(connections)?)
     }
 
-    /// Repeats HTTP requests on some connections, as fast as the server takes them.
+    /// Opens connections, begins the attack, and repeats HTTP requests on each connection, as fast
+    /// as the server takes them.
     pub(crate) fn flood_with_requests(
         &mut self,
         connections: usize,
@@ -189,8 +193,8 @@ impl<'a> AttackRun<'a> {
         self.flood_with(crowd, requests, Answers::Read)
     }
 
-    /// Opens connections, 32 at a time, sends `bytes` on each and resets them. Goes on until
-    /// `until` and for at least `least` connections. Returns the last 32.
+    /// Opens 32 connections, sends `bytes` on each and resets them, again and again. Goes on until
+    /// `until` and for at least `least` connections. Returns the last 32 connections.
     pub(crate) fn churn(
         &mut self,
         until: Instant,
@@ -221,14 +225,16 @@ impl<'a> AttackRun<'a> {
         }
     }
 
-    /// Connects, and has the connection end with a RST, which leaves no port in TIME_WAIT.
+    /// Opens a connection that ends with a RST when it is dropped, which leaves no port in
+    /// TIME_WAIT.
     fn dial_to_reset(&self) -> Result<TcpStream> {
         let socket = self.server.dial()?;
         SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
         Ok(socket)
     }
 
-    /// Repeats `pattern` on some WebSockets of one path, as fast as the server takes it.
+    /// Opens WebSockets on one path, begins the attack, and repeats `pattern` on each WebSocket, as
+    /// fast as the server takes it.
     pub(crate) fn flood(
         &mut self,
         path: &str,
@@ -251,7 +257,7 @@ impl<'a> AttackRun<'a> {
         self.flood_prepared(crowd, answers)
     }
 
-    /// Begins the attack, and sends what each connection of `crowd` has to send.
+    /// Begins the attack, and sends the patterns that were set for the connections of `crowd`.
     pub(crate) fn flood_prepared(&mut self, mut crowd: Crowd, answers: Answers) -> Result<Crowd> {
         let until = self.begin();
         crowd.flood(until, answers)?;
@@ -260,7 +266,7 @@ impl<'a> AttackRun<'a> {
     }
 }
 
-/// Pause between baseline and attack: longer than a message is under way without an attack.
+/// Pause between baseline and attack, in which the last messages of the baseline arrive.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Time at which a short connection is reset.
@@ -273,6 +279,7 @@ pub(crate) enum Departure {
 }
 
 impl Departure {
+    /// Returns the longest time for which a short connection stays open.
     fn wait(self) -> Duration {
         match self {
             Self::AtOnce => Duration::from_millis(1),
@@ -281,7 +288,7 @@ impl Departure {
     }
 }
 
-/// Number of short connections at a time.
+/// Number of connections that [`AttackRun::churn`] has open at the same time.
 const BATCH: usize = 32;
 
 /// Time beyond `until` that [`AttackRun::churn`] may take to reach its least number.

@@ -1,5 +1,5 @@
 //! Bystanders, the clients that do nothing wrong: a hundred subscribers of a numbered stream, half
-//! of them on each shard, and an echo on each shard, all driven by one thread.
+//! of them on each shard, and a connection to `/echo` on each shard, all driven by one thread.
 //!
 //! Latency counts from the time at which a message was due, not from when it was sent, so that a
 //! server that stands still delays all messages that were due meanwhile.
@@ -28,12 +28,13 @@ use crate::{
     wire::{self, Frames, array},
 };
 
+/// Number of subscribers besides the publisher.
 pub(crate) const SUBSCRIBERS: usize = 100;
 
 /// Interval between two messages of the stream, in microseconds.
 const STREAM_EVERY: u64 = 20_000;
 
-/// Interval between two messages of an echo, in microseconds.
+/// Interval between two messages of an echo connection, in microseconds.
 const ECHO_EVERY: u64 = 10_000;
 
 /// Time in microseconds that the last messages may take to arrive if the publisher was closed.
@@ -43,15 +44,16 @@ const WITHOUT_PUBLISHER: u64 = 5_000_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) measured: Measured,
-    /// Messages that never came.
+    /// Number of messages that never came.
     pub(crate) lost: u64,
-    /// Messages that came twice, or after a later one.
+    /// Number of messages that came twice, or after a later one.
     pub(crate) misplaced: u64,
-    /// Bystanders that the server closed.
+    /// Number of bystanders that the server closed.
     pub(crate) closed: u64,
-    /// Codes that it closed them with, each once; 1006 for a connection that ended without a Close.
+    /// Close codes that the closed bystanders have received, each once. 1006 stands for a
+    /// connection that ended without a Close.
     pub(crate) codes: Vec<u16>,
-    /// Echoes that differ from what was sent, or never came.
+    /// Number of echoes that differ from what was sent, or never came.
     pub(crate) wrong_echoes: u64,
 }
 
@@ -71,7 +73,8 @@ pub(crate) struct Bystanders {
 }
 
 impl Bystanders {
-    /// Connects the echoes, then the subscribers, and last the publisher, a subscriber, too.
+    /// Connects the echo connections, then the subscribers, and last the publisher, which
+    /// subscribes, too.
     pub(crate) fn connect(server: &Server) -> Result<Vec<TcpStream>> {
         let echoes = vec!["/echo".to_owned(); SHARDS];
         let subscribers = vec!["/ws?topic=steady".to_owned(); SUBSCRIBERS + 1];
@@ -118,7 +121,7 @@ impl Bystanders {
             .context("the bystanders have no outcome")
     }
 
-    /// Waits until the server has ended all of these connections, or the run is over.
+    /// Waits until the server has ended the connections of all bystanders, or the run is over.
     pub(crate) fn wait_for_shutdown(self) -> Shutdown {
         self.thread.join().unwrap_or_default()
     }
@@ -127,32 +130,39 @@ impl Bystanders {
 /// The epoll loop that drives all bystanders.
 struct EventLoop {
     epoll: OwnedFd,
-    /// Echoes, then subscribers, of which the last one publishes.
+    /// Echo connections, then subscribers, of which the last one publishes.
     connections: Vec<Connection>,
     timeline: Arc<Timeline>,
+    /// Time in microseconds that the last messages may take to arrive.
     patience: u64,
     /// Number of the next message of the stream.
     number: u64,
+    /// Time at which the next message of the stream is due.
     stream_due: u64,
+    /// Time at which the next message of each echo connection is due.
     echo_due: [u64; SHARDS],
     outcome: Outcome,
 }
 
+/// The connection of one bystander.
 struct Connection {
     socket: TcpStream,
+    /// The shard that the server has handed the connection to.
     shard: usize,
     frames: Frames,
     /// Bytes that the socket has not taken yet.
     out: Vec<u8>,
-    /// Next message to arrive: its number for a subscriber, the time at which it was due for an
-    /// echo.
+    /// Next message to arrive: for a subscriber its number, for an echo connection the time at
+    /// which it was due.
     next: u64,
     end: Option<End>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
+    /// The server has sent a Close with this code.
     Close(u16),
+    /// The connection has ended without a Close.
     Lost,
 }
 
@@ -214,7 +224,7 @@ impl EventLoop {
         }
     }
 
-    /// Sends the messages of the stream and of the echoes that are due.
+    /// Sends the messages of the stream and of the echo connections that are due.
     fn send_due(&mut self) {
         let (now, end) = (self.timeline.now(), self.timeline.end());
         let publisher = self.connections.len() - 1;
@@ -236,7 +246,7 @@ impl EventLoop {
         self.connections[publisher].flush();
     }
 
-    /// True if everything has arrived, or the time for it is over.
+    /// Returns true if everything has arrived, or the time for it is over.
     fn is_complete(&self) -> bool {
         let (now, end) = (self.timeline.now(), self.timeline.end());
         if now < end {
@@ -258,8 +268,8 @@ impl EventLoop {
         has_echoes && has_messages || now - end > patience
     }
 
-    /// True if the publisher is still connected. If it was closed, nobody knows how many of its
-    /// messages reached the server.
+    /// Returns true if the publisher is still connected. If it was closed, nobody knows how many of
+    /// its messages reached the server.
     fn has_publisher(&self) -> bool {
         self.connections
             .last()
@@ -274,6 +284,7 @@ impl EventLoop {
                 None if index < SHARDS => {
                     outcome.wrong_echoes += (self.echo_due[index] - connection.next) / ECHO_EVERY;
                 }
+                // The messages that this subscriber misses may never have reached the server.
                 None if !self.has_publisher() => {}
                 None => outcome.lost += self.number.saturating_sub(connection.next),
                 Some(end) => {
@@ -294,7 +305,7 @@ impl EventLoop {
     fn receive(&mut self, events: &mut Vec<Event>, scratch: &mut [u8]) -> io::Result<()> {
         let now = self.timeline.now();
         let next = self.echo_due.into_iter().fold(self.stream_due, u64::min);
-        // After the end nothing is due any more.
+        // After the end nothing is due any more. Times are in microseconds.
         let next = if now < self.timeline.end() {
             next
         } else {
@@ -307,6 +318,7 @@ impl EventLoop {
         };
         let spare = rustix::buffer::spare_capacity(events);
         match epoll::wait(&self.epoll, spare, Some(&time)) {
+            // No socket was ready, so the thread should have been woken after `wait`.
             Ok(0) => {
                 let late = self.timeline.now().saturating_sub(now + wait);
                 let phase = self.timeline.phase(now);
@@ -322,6 +334,8 @@ impl EventLoop {
         Ok(())
     }
 
+    /// Reads once from a bystander's socket, records the messages that have arrived, and answers
+    /// Pings and a Close.
     fn read(&mut self, index: usize, scratch: &mut [u8]) {
         let connection = &mut self.connections[index];
         match connection.socket.read(scratch) {
@@ -360,6 +374,7 @@ impl EventLoop {
                 }
                 wire::PING => answers.push(wire::frame(wire::PONG, payload)),
                 wire::CLOSE => {
+                    // 1005 stands for a Close without a code (RFC 6455 §7.4.1).
                     let code = array(payload, 0).map_or(1005, u16::from_be_bytes);
                     connection.end = connection.end.or(Some(End::Close(code)));
                     // Answers the Close, so that the server need not wait.

@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-/// A cgroup of this test. Dropping it removes it; no process may be in it by then.
+/// A cgroup of this test, which is removed when this value is dropped. No process may be in the
+/// cgroup then.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     directory: PathBuf,
@@ -46,6 +47,7 @@ impl Cgroup {
         parents.find_map(|(parent, files)| Self::make_in(&parent, files, bytes).ok())
     }
 
+    /// Creates the cgroup in the folder `parent`.
     fn make_in(parent: &Path, files: &'static Files, bytes: u64) -> io::Result<Self> {
         let directory = parent.join(format!("framecast-attacks-{}", process::id()));
         fs::create_dir(&directory)?;
@@ -66,7 +68,7 @@ impl Cgroup {
         command
     }
 
-    /// Number of processes in it that the kernel has killed for lack of memory.
+    /// Returns how many processes of the cgroup the kernel has killed for lack of memory.
     pub(crate) fn kills(&self) -> u64 {
         let kills = read_to_string(self.directory.join(self.files.kills)).unwrap_or_default();
         let line = kills
@@ -76,7 +78,7 @@ impl Cgroup {
             .unwrap_or(0)
     }
 
-    /// Peak of the memory charged to it, the kernel's part included, in KiB.
+    /// Returns the peak of the memory charged to the cgroup, the kernel's part included, in KiB.
     pub(crate) fn peak_kib(&self) -> Option<u64> {
         let peak = read_to_string(self.directory.join(self.files.peak)).ok()?;
         Some(peak.trim().parse::<u64>().ok()? / 1024)
@@ -96,7 +98,8 @@ impl Drop for Cgroup {
     }
 }
 
-/// Folders in which a cgroup could be created: those of this process's own cgroups.
+/// Returns the folders in which a cgroup could be created: those of this process's own cgroups.
+/// `mounts` and `own` are the texts of `/proc/self/mounts` and `/proc/self/cgroup`.
 fn parents(mounts: &str, own: &str) -> Vec<(PathBuf, &'static Files)> {
     let own_path = |is_mine: fn(&str) -> bool| {
         let mut lines = own.lines().filter_map(|line| line.split_once(':'));

@@ -24,7 +24,7 @@ use crate::wire;
 pub(crate) struct Crowd {
     epoll: OwnedFd,
     members: Vec<Member>,
-    /// Bytes that the server has taken.
+    /// Number of bytes that the sockets have taken.
     pub(crate) sent: u64,
     pub(crate) received: u64,
 }
@@ -32,20 +32,23 @@ pub(crate) struct Crowd {
 #[derive(Debug)]
 struct Member {
     socket: TcpStream,
-    /// Bytes that it sends, `rounds` times.
+    /// Bytes that the member sends, `rounds` times.
     pattern: Arc<[u8]>,
+    /// Number of bytes of `pattern` that the member has sent in this round.
     offset: usize,
-    /// Number of times that it still sends `pattern`.
+    /// Number of rounds that are left, the present one included.
     rounds: u64,
     has_ended: bool,
-    /// The last bytes that it has received.
+    /// The last bytes that the member has received, at most [`TAIL`].
     tail: Vec<u8>,
 }
 
-/// Treatment of what the server sends to the attackers.
+/// The attackers' way with the bytes that the server sends to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answers {
+    /// The attackers read everything.
     Read,
+    /// The attackers read nothing.
     Ignore,
 }
 
@@ -79,7 +82,8 @@ impl Crowd {
         Ok(())
     }
 
-    /// Adds a connection and sends `opening` at once, as far as the socket takes it.
+    /// Adds a connection and sends as much of `opening` as the socket takes in one write. The rest
+    /// stays to be sent.
     pub(crate) fn add_and_send(&mut self, socket: TcpStream, opening: Arc<[u8]>) -> Result<()> {
         self.add(socket)?;
         let last = self.members.len() - 1;
@@ -88,7 +92,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Has every connection send `pattern`, `rounds` times, in place of what it had to send.
+    /// Has every connection send `pattern`, `rounds` times, instead of its earlier pattern.
     pub(crate) fn set_pattern(&mut self, pattern: &[u8], rounds: u64) {
         let pattern: Arc<[u8]> = pattern.into();
         for index in 0..self.members.len() {
@@ -116,8 +120,8 @@ impl Crowd {
         member.rounds = rounds;
     }
 
-    /// Stops sending, and reads until a connection has received something. Returns true if one
-    /// has.
+    /// Stops sending, and reads until any connection has received something. Returns false if none
+    /// has within this time.
     pub(crate) fn wait_for_answer(&mut self, within: Duration) -> Result<bool> {
         for member in &mut self.members {
             member.rounds = 0;
@@ -130,7 +134,7 @@ impl Crowd {
         Ok(self.received > 0)
     }
 
-    /// Sends as fast as the server takes it, until `until`.
+    /// Sends the patterns as fast as the server takes them, until `until`.
     pub(crate) fn flood(&mut self, until: Instant, answers: Answers) -> Result<()> {
         for index in 0..self.members.len() {
             self.update_interest(index, answers)?;
@@ -153,7 +157,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// Sends what the connections still have to send, without reading, at most until `until`.
+    /// Sends the remaining bytes of the patterns, without reading, at most until `until`.
     pub(crate) fn send_remaining(&mut self, until: Instant) -> Result<()> {
         while Instant::now() < until && self.is_sending() {
             let soon = Instant::now() + Duration::from_millis(50);
@@ -162,8 +166,8 @@ impl Crowd {
         Ok(())
     }
 
-    /// Sends as fast as the server takes it until `until`, and reads up to `step` bytes on each
-    /// connection at each interval of `every`.
+    /// Sends the patterns as fast as the server takes them until `until`. Once in each interval of
+    /// length `every`, reads up to `step` bytes on each connection.
     pub(crate) fn flood_and_read_slowly(
         &mut self,
         until: Instant,
@@ -189,8 +193,8 @@ impl Crowd {
         }
     }
 
-    /// Sends `step` bytes on each connection at each interval of `every`, until `until`. Reads all
-    /// answers.
+    /// Sends `step` bytes on each connection once in each interval of length `every`, until
+    /// `until`. Reads all answers.
     pub(crate) fn trickle(&mut self, until: Instant, step: usize, every: Duration) -> Result<()> {
         for index in 0..self.members.len() {
             epoll_set(&self.epoll, &self.members[index], index, EventFlags::IN)?;
@@ -213,7 +217,7 @@ impl Crowd {
         Ok(())
     }
 
-    /// True if a connection still has something to send.
+    /// Returns true if a connection still has something to send.
     pub(crate) fn is_sending(&self) -> bool {
         let mut members = self.members.iter();
         members.any(|member| member.rounds > 0 && !member.has_ended)
@@ -223,7 +227,7 @@ impl Crowd {
         self.members.len()
     }
 
-    /// Number of connections that the server has ended.
+    /// Returns how many connections the server has ended.
     pub(crate) fn ended(&self) -> usize {
         self.members
             .iter()
@@ -231,7 +235,7 @@ impl Crowd {
             .count()
     }
 
-    /// Close codes that the connections have received, each once, in ascending order.
+    /// Returns the close codes that the connections have received, each once, in ascending order.
     pub(crate) fn codes(&self) -> Vec<u16> {
         let mut codes: Vec<_> = self.members.iter().filter_map(Member::code).collect();
         codes.sort_unstable();
@@ -254,7 +258,8 @@ impl Crowd {
         }
     }
 
-    /// Sets the events that epoll reports for a connection, and forgets one that has ended.
+    /// Sets the events that epoll reports for a connection. Removes a connection that has ended
+    /// from epoll.
     fn update_interest(&self, index: usize, answers: Answers) -> Result<()> {
         let member = &self.members[index];
         let mut flags = EventFlags::empty();
@@ -267,7 +272,8 @@ impl Crowd {
         epoll_set(&self.epoll, member, index, flags)
     }
 
-    /// Writes to the socket once, at most `most` bytes. Returns true if nothing is left to send.
+    /// Writes to the socket once, at most `most` bytes. Returns true if these were the last bytes
+    /// that the connection had to send.
     fn send(&mut self, index: usize, most: usize) -> bool {
         let member = &mut self.members[index];
         if member.rounds == 0 || member.has_ended {
@@ -289,6 +295,7 @@ impl Crowd {
         member.rounds == 0
     }
 
+    /// Reads once from the socket, and keeps the last bytes for [`Member::code`].
     fn receive(&mut self, index: usize, scratch: &mut [u8]) {
         let member = &mut self.members[index];
         match member.socket.read(scratch) {
@@ -306,8 +313,9 @@ impl Crowd {
 }
 
 impl Member {
-    /// Code of the Close with which the received bytes end.
+    /// Returns the code of the Close with which the received bytes end.
     fn code(&self) -> Option<u16> {
+        // The start of the Close is not known, so this tries every byte of the tail.
         (0..self.tail.len()).find_map(|start| {
             let close = &self.tail[start..];
             let is_close = close[0] == wire::CLOSE
@@ -318,6 +326,7 @@ impl Member {
     }
 }
 
+/// Sets the events that epoll reports for a connection, unless the connection has ended.
 fn epoll_set(epoll: &OwnedFd, member: &Member, index: usize, flags: EventFlags) -> Result<()> {
     if !member.has_ended {
         let data = EventData::new_u64(index as u64);

@@ -2,7 +2,7 @@
 
 use crate::{server::SHARDS, timeline::Phase};
 
-/// Latencies of one phase, in microseconds.
+/// Latencies of one phase, by shard, in microseconds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Samples {
     stream: [Vec<u64>; SHARDS],
@@ -11,13 +11,14 @@ pub(crate) struct Samples {
     machine: Vec<u64>,
 }
 
-/// Samples of the two phases that are reported.
+/// Samples of the two phases whose latencies are reported.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Measured {
     pub(crate) baseline: Samples,
     pub(crate) attack: Samples,
 }
 
+/// The kind of bystander whose latency is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Probe {
     Stream,
@@ -33,12 +34,14 @@ pub(crate) struct Quantiles {
 }
 
 impl Measured {
+    /// Adds a latency in microseconds, if it is of a phase that is reported.
     pub(crate) fn add(&mut self, phase: Phase, probe: Probe, shard: usize, micros: u64) {
         if let Some(samples) = self.of(phase) {
             samples.of(probe)[shard].push(micros);
         }
     }
 
+    /// Adds a delay of the bystanders' own thread, in microseconds.
     pub(crate) fn add_machine(&mut self, phase: Phase, micros: u64) {
         if let Some(samples) = self.of(phase) {
             samples.machine.push(micros);
@@ -66,7 +69,7 @@ impl Samples {
         Quantiles::of(&mut self.machine)
     }
 
-    /// Quantiles of `probe` for each shard.
+    /// Returns the quantiles of `probe` for each shard.
     pub(crate) fn quantiles(&mut self, probe: Probe) -> [Quantiles; SHARDS] {
         let samples = self.of(probe);
         let mut all = [Quantiles::default(); SHARDS];
@@ -91,7 +94,7 @@ impl Quantiles {
         }
     }
 
-    /// The worst of each quantile over several shards.
+    /// Returns the largest value of each quantile over several shards.
     pub(crate) fn worst(of: &[Self]) -> Self {
         of.iter().fold(Self::default(), |worst, each| Self {
             p50: worst.p50.max(each.p50),

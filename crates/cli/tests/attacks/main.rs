@@ -85,6 +85,7 @@ fn run(arguments: &Arguments, attacks: &[&'static Attack]) -> Result<ExitCode> {
             None => None,
         };
         if let Some(before) = &before {
+            // A guard is an attack that did no harm to the older server, either.
             let verdict = if before.did_harm() { "before" } else { "guard" };
             print_line(&report::line(verdict, attack, before, form));
         }

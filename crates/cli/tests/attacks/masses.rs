@@ -19,8 +19,9 @@ impl AttackRun<'_> {
         count.div_ceil(self.form.divisor)
     }
 
-    /// Opens up to `count` (scaled) connections, one after the other, and sends the next of
-    /// `openings` on each, as far as the server takes it. Reads no answers.
+    /// Opens connections one after the other, and sends the next of `openings` on each, as far as
+    /// the server takes it. Reads no answers. Opens `count` of them, divided by the form's divisor,
+    /// or fewer if that takes too long.
     pub(crate) fn connect_many(
         &self,
         count: usize,
@@ -38,23 +39,23 @@ impl AttackRun<'_> {
         Ok(crowd)
     }
 
-    /// Like [`Self::connect_many`], with the same opening on all connections.
+    /// Opens connections like [`Self::connect_many`], with the same opening on all.
     pub(crate) fn connect_many_alike(&self, count: usize, opening: &[u8]) -> Result<Crowd> {
         let opening: Arc<[u8]> = opening.into();
         self.connect_many(count, iter::repeat(opening))
     }
 
-    /// Sends the remaining bytes without reading until `until`, then holds the connections open.
+    /// Sends the remaining bytes and reads nothing until `until`. Then holds the connections open.
     pub(crate) fn hold_unread(&mut self, mut crowd: Crowd, until: Instant) -> Result<()> {
         crowd.flood(until.max(Instant::now() + SETTLE_TIME), Answers::Ignore)?;
         self.hold(crowd);
         Ok(())
     }
 
-    /// Sends everything and reads the answers, then holds the connections open.
+    /// Sends the patterns to their end and reads the answers. Then holds the connections open.
     pub(crate) fn hold_when_sent(&mut self, mut crowd: Crowd, until: Instant) -> Result<()> {
         crowd.flood(until, Answers::Read)?;
-        // However busy the machine is, the server shall get all of it.
+        // The server shall get all bytes, however busy the machine is.
         let give_up = until + 2 * self.form.attack;
         while crowd.is_sending() && Instant::now() < give_up {
             crowd.flood(Instant::now() + SETTLE_TIME, Answers::Read)?;
@@ -76,8 +77,8 @@ impl AttackRun<'_> {
         self.hold_unread(crowd, until)
     }
 
-    /// Like [`Self::open_and_hold`], with an opening of its own for each connection, and then the
-    /// same `messages` on all.
+    /// Opens many connections and sends its own opening on each, and then the same `messages` on
+    /// all. Holds the connections open without reading.
     pub(crate) fn open_each_and_hold(
         &mut self,
         count: usize,

@@ -8,14 +8,14 @@ use std::{
 
 use crate::{attacks::Aim, record::ServerVersion, server::Server};
 
-/// Option of a server whose memory is attacked.
+/// Option that sets the budget of a server whose memory is attacked.
 pub(crate) const BUDGET: [&str; 2] = ["--memory-budget", "200MiB"];
 
-/// Most that may be resident with [`BUDGET`], and the limit of a cgroup: 256 MiB.
+/// Most memory that may be resident with [`BUDGET`], and the limit of a cgroup: 256 MiB.
 pub(crate) const MAX_RESIDENT_KIB: u64 = 256 * 1024;
 
-/// Resident memory at which a server is killed: the attack has succeeded, and the machine needs the
-/// rest.
+/// Resident memory at which a server is killed: the attack has succeeded, and the machine needs its
+/// remaining memory.
 const KILL_AT_KIB: u64 = 4 * 1024 * 1024;
 
 /// Memory and descriptors of the server at one time.
@@ -36,9 +36,12 @@ pub(crate) struct MemoryUse {
     pub(crate) at_end: Sample,
     /// Some time after the attackers have gone; `None` in the short form.
     pub(crate) after: Option<Sample>,
+    /// Peak of the resident memory.
     pub(crate) peak_kib: u64,
-    /// Peak of its cgroup, if it has one, including what the kernel holds for it.
+    /// Peak of the memory of the server's cgroup, the kernel's part included. `None` if the server
+    /// has no cgroup.
     pub(crate) cgroup_kib: Option<u64>,
+    /// The server's memory budget in bytes.
     pub(crate) budget: Option<u64>,
     /// Load that the server has shed because memory was short.
     pub(crate) shed: Shed,
@@ -62,7 +65,7 @@ impl MemoryUse {
         }
     }
 
-    /// Measures while the last attackers are still connected.
+    /// Measures the server while the last attackers are still connected.
     pub(crate) fn measure_at_end(&mut self, server: &Server) {
         self.at_end = Sample::take(server);
         let Ok(health) = server.all_health() else {
@@ -87,20 +90,20 @@ impl MemoryUse {
         seen_kib: u64,
     ) {
         if let Some(settle_time) = settle_time {
-            // The time at which it is measured; nothing is waited for.
+            // The memory is measured after this time. No event is waited for.
             thread::sleep(settle_time);
             self.after = Some(Sample::take(server));
         }
         self.peak_kib = server.peak_kib().unwrap_or(0).max(seen_kib);
     }
 
-    /// Bytes that became resident for every byte that the attackers sent.
+    /// Returns how many bytes became resident for every byte that the attackers sent.
     pub(crate) fn per_byte(&self, sent: u64) -> f64 {
         let grown_kib = self.peak_kib.saturating_sub(self.before.resident_kib);
         mib(grown_kib * 1024) / mib(sent.max(1))
     }
 
-    /// Adds to `broken` what must hold and does not.
+    /// Checks the memory and the descriptors, and adds each check that failed to `broken`.
     pub(crate) fn check(&self, aim: Aim, version: ServerVersion, broken: &mut Vec<String>) {
         if self.peak_kib > MAX_RESIDENT_KIB {
             let mib = self.peak_kib / 1024;

@@ -1,4 +1,4 @@
-//! Result of one attack on one server.
+//! Runs one attack on one server, and checks its result.
 
 use std::{
     net::TcpStream,
@@ -35,8 +35,12 @@ pub(crate) struct Record {
     pub(crate) peak_kib: u64,
     /// Memory of the server, if that was attacked.
     pub(crate) memory_use: Option<MemoryUse>,
+    /// The most CPU time that a step of a shard took, in microseconds; `None` if the server was
+    /// built without the feature `internals`.
     pub(crate) longest_hold_us: Option<u64>,
+    /// Latencies without the attack, by probe (stream, echo) and shard.
     pub(crate) baseline: [[Quantiles; SHARDS]; 2],
+    /// Latencies under the attack.
     pub(crate) attacked: [[Quantiles; SHARDS]; 2],
     /// Delay of the bystanders' timers under attack, at the 99th percentile, in milliseconds.
     pub(crate) machine_late: f64,
@@ -47,7 +51,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// True if a check failed or a latency was beyond its bound.
+    /// Returns true if a check failed or a latency was beyond its bound.
     pub(crate) fn did_harm(&self) -> bool {
         !self.broken.is_empty() || !self.slow.is_empty()
     }
@@ -68,7 +72,8 @@ pub(crate) fn attack(
     version: ServerVersion,
     form: Form,
 ) -> Result<Record> {
-    // In this order, so that the server ends before its cgroup is removed.
+    // The server, as the later variable, is dropped first: its cgroup can be removed only when the
+    // server has ended.
     let (cgroup, mut server) = start(attack, program, version)?;
     let timeline = Arc::new(Timeline::new());
     let sockets = Bystanders::connect(&server)?;
@@ -91,8 +96,8 @@ pub(crate) fn attack(
 }
 
 impl Record {
-    /// Runs the attack to its end, and waits until all messages have arrived. Returns the
-    /// connection that shall stay open until the server ends.
+    /// Runs the attack to its end, and waits until all messages have arrived. Returns a connection
+    /// of the attack that has to stay open until the server ends, if there is one.
     fn run(
         &mut self,
         attack: &Attack,
@@ -123,6 +128,7 @@ impl Record {
         run.silent
     }
 
+    /// Checks the server's memory, if that was attacked.
     fn check_memory(&mut self, attack: &Attack, version: ServerVersion, cgroup: Option<&Cgroup>) {
         let Some(memory_use) = &mut self.memory_use else {
             return;
@@ -134,6 +140,7 @@ impl Record {
         }
     }
 
+    /// Calculates the quantiles of the latencies, and compares them with their bounds.
     fn check_times(&mut self, attack: &Attack) {
         self.machine_late = self.outcome.measured.attack.machine().p99;
         (self.baseline, self.attacked) = quantiles(&mut self.outcome);
@@ -164,8 +171,8 @@ fn start(
     Ok((None, Server::start(program, &options)?))
 }
 
-/// Runs the attack to its end. Returns false if it panicked, and the peak of the server's resident
-/// memory in KiB, if that is attacked.
+/// Runs the attack to its end. Returns whether it ended without a panic, and the peak of the
+/// server's resident memory in KiB (0 if the attack is not on memory).
 fn drive_and_watch(attack: &Attack, run: &mut AttackRun<'_>) -> (bool, u64) {
     let server = run.server;
     let is_over = AtomicBool::new(false);
@@ -184,7 +191,7 @@ fn drive_and_watch(attack: &Attack, run: &mut AttackRun<'_>) -> (bool, u64) {
 fn end(server: &mut Server, ending: Ending, broken: &mut Vec<String>) -> Result<()> {
     server.terminate()?;
     if ending == Ending::SecondSignal {
-        // It drains now, for as long as a client does not answer the Close.
+        // The server drains now, for as long as a client does not answer the Close.
         if server.wait(Duration::from_millis(300))?.is_some() {
             broken.push("the first SIGTERM ends it before all have answered".into());
             return Ok(());
@@ -204,7 +211,7 @@ fn end(server: &mut Server, ending: Ending, broken: &mut Vec<String>) -> Result<
     Ok(())
 }
 
-/// Adds to `broken` what the bystanders have noticed.
+/// Adds the faults that the bystanders have noticed to `broken`.
 fn check(outcome: &Outcome, shutdown: Shutdown, ending: Ending, broken: &mut Vec<String>) {
     let mut count = |count: u64, what: &str| {
         if count > 0 {
@@ -232,8 +239,8 @@ fn quantiles(outcome: &mut Outcome) -> ([[Quantiles; SHARDS]; 2], [[Quantiles; S
 }
 
 /// Returns the latencies beyond their bounds. A bound is the sum of twice the baseline, 5 ms, a
-/// turn for every attacker that always has something for the shard, 1 ms for every MiB of a raised
-/// `--max-message-bytes`, and the delay of the machine's own timers.
+/// turn for every attacker that always has something for the shard to read, 1 ms for every MiB of a
+/// raised `--max-message-bytes`, and the delay of the machine's own timers.
 fn slow(
     attack: &Attack,
     machine_late: f64,
@@ -250,7 +257,8 @@ fn slow(
                 let large = f64::from(message_mib(attack));
                 let mut bound = 2.0 * calm + 5.0 + large + turns + machine_late;
                 if attack.fills_inboxes && probe == "stream" {
-                    // The stream's publisher waits for a permit, as all others do.
+                    // The stream's publisher waits for a permit, as all others do. With this the
+                    // bound has twice the turns, and 50 ms.
                     bound += turns + 45.0;
                 }
                 if loaded > bound {
@@ -264,7 +272,7 @@ fn slow(
     slow
 }
 
-/// Value of `--max-message-bytes` in MiB; 0 if it has its default.
+/// Returns the value of `--max-message-bytes` in MiB, or 0 if the attack does not set it.
 fn message_mib(attack: &Attack) -> u32 {
     let mut options = attack.options.iter();
     options.find(|&&option| option == "--max-message-bytes");

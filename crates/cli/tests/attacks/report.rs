@@ -1,4 +1,4 @@
-//! Report on the attacks: a few lines for each, and two tables.
+//! Report on the attacks: a few lines for each, and two tables. `memory` has those on memory.
 
 mod memory;
 
@@ -6,7 +6,7 @@ use std::{fmt::Write, fs, thread};
 
 use crate::{attack_run::Form, attacks::Attack, figures::Quantiles, record::Record};
 
-/// Formats a line for the attack, and one for each check that failed.
+/// Formats a line for the attack, and one line for each check that failed.
 pub(crate) fn line(verdict: &str, attack: &Attack, record: &Record, form: Form) -> String {
     let hold = record
         .longest_hold_us
@@ -59,6 +59,7 @@ pub(crate) fn markdown(old: &str, rows: &[Row], form: Form, command: &str) -> St
     text
 }
 
+/// Describes the machine on which the attacks have run.
 fn machine() -> String {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let read = |path| fs::read_to_string(path).unwrap_or_default();
@@ -105,7 +106,7 @@ fn times(rows: &[&Row], form: Form) -> String {
     text
 }
 
-/// Heading of the section with the table.
+/// Heading of the section with the table of the attacks on latency.
 const HEADING: &str = "## Measured\n\n";
 
 const HEAD: &str = "\
@@ -114,6 +115,7 @@ const HEAD: &str = "\
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
+/// Formats a row of that table. `before` is the result on the older server.
 fn row(attack: &Attack, record: &Record, before: Option<&Record>) -> String {
     let worst = |record: &Record, probe: usize| {
         [record.baseline[probe], record.attacked[probe]].map(|all| millis(Quantiles::worst(&all)))
@@ -127,7 +129,7 @@ fn row(attack: &Attack, record: &Record, before: Option<&Record>) -> String {
     let (lost, closed) = (record.outcome.lost, record.outcome.closed);
     let peak = record.peak_kib / 1024;
     let late = record.machine_late;
-    let then = all_wrong(record);
+    let result = result(record);
     let before = before.map_or(String::new(), |before| {
         let [[_, stream], [_, echo]] = [0, 1].map(|probe| worst(before, probe));
         match before.broken.as_slice() {
@@ -138,13 +140,13 @@ fn row(attack: &Attack, record: &Record, before: Option<&Record>) -> String {
     });
     format!(
         "| {} | {} | {sent} | {lost}, {closed} | {calm_stream} | {stream} | {calm_echo} | {echo} \
-         | {late:.1} | {cpu:.2} | {hold} | {peak} | {then} | {before} |\n",
+         | {late:.1} | {cpu:.2} | {hold} | {peak} | {result} | {before} |\n",
         attack.name, attack.pays_for
     )
 }
 
-/// Joins the checks that failed; "drained" if there are none.
-fn all_wrong(record: &Record) -> String {
+/// Formats the column "result": the checks that failed, or "drained" if there are none.
+fn result(record: &Record) -> String {
     let mut all = record.broken.clone();
     if let Some(first) = record.slow.first() {
         let others = record.slow.len() - 1;
@@ -157,7 +159,7 @@ fn all_wrong(record: &Record) -> String {
     }
 }
 
-/// Formats p50/p99/max.
+/// Formats median, 99th percentile and maximum, with slashes between them.
 fn millis(quantiles: Quantiles) -> String {
     let Quantiles { p50, p99, max } = quantiles;
     format!("{p50:.1}/{p99:.1}/{max:.1}")

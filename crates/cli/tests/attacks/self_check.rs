@@ -1,5 +1,5 @@
-//! Check of the bystanders themselves: next to a server of a few lines that makes every mistake on
-//! purpose, they must report each one.
+//! Checks that the bystanders report every mistake of a server: connects them to a server of a few
+//! lines that makes each mistake on purpose.
 
 use std::{
     io::{Read, Write},
@@ -23,34 +23,35 @@ const LOST: (usize, usize) = (2, 10);
 const DOUBLED: (usize, usize) = (3, 20);
 const SWAPPED: (usize, usize) = (4, 30);
 const CLOSED: (usize, usize) = (5, 40);
-/// One delay, which makes messages late for all subscribers.
+/// Delay of message 6, for all subscribers.
 const HELD_UP: Duration = Duration::from_millis(60);
 
 pub(crate) fn the_bystanders_notice_what_is_wrong() -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let (mut near, mut far) = (Vec::new(), Vec::new());
+    let (mut client_ends, mut server_ends) = (Vec::new(), Vec::new());
     for _ in 0..SHARDS + SUBSCRIBERS + 1 {
-        near.push(TcpStream::connect(listener.local_addr()?)?);
+        client_ends.push(TcpStream::connect(listener.local_addr()?)?);
         let socket = listener.accept()?.0;
         socket.set_nodelay(true)?;
-        far.push(socket);
+        server_ends.push(socket);
     }
-    let subscribers = far.split_off(SHARDS);
+    let subscribers = server_ends.split_off(SHARDS);
     let serving = thread::spawn(move || serve(subscribers));
-    for mut echo in far {
+    for mut echo in server_ends {
         thread::spawn(move || while answer_wrongly(&mut echo).is_ok() {});
     }
     let timeline = Arc::new(Timeline::new());
-    let bystanders = Bystanders::start(near, &timeline, Duration::from_secs(10))?;
+    let bystanders = Bystanders::start(client_ends, &timeline, Duration::from_secs(10))?;
     timeline.begin(Phase::Attack);
-    // The length of the measurement; nothing is waited for.
+    // The measurement takes this time. No event is waited for.
     thread::sleep(Duration::from_millis(200));
     timeline.begin(Phase::After);
     let mut outcome = bystanders.outcome(Duration::from_secs(10))?;
     timeline.is_over.store(true, Relaxed);
     bystanders.wait_for_shutdown();
     let _ = serving.join();
-    // A message that arrives ahead of its turn leaves a gap, which counts as a loss, too.
+    // One message is lost. Another one arrives before its predecessor, which counts as lost at that
+    // moment, and as misplaced when it comes. The second copy of a message is misplaced, too.
     ensure!(outcome.lost == 2, "{} lost, not 2", outcome.lost);
     ensure!(
         outcome.misplaced == 2,
@@ -71,11 +72,13 @@ pub(crate) fn the_bystanders_notice_what_is_wrong() -> Result<()> {
     Ok(())
 }
 
-/// Sends what the last subscriber publishes to all, with the mistakes, until it disconnects.
+/// Sends each message of the publisher, which is the last subscriber, to all subscribers, with the
+/// mistakes above. Ends when the publisher disconnects.
 fn serve(mut subscribers: Vec<TcpStream>) -> Result<()> {
     let publisher = subscribers.len() - 1;
     let mut kept = Vec::new();
     for number in 0.. {
+        // 8 bytes of number, 8 of the time at which it was due.
         let payload = read::<16>(&mut subscribers[publisher])?;
         if number == 6 {
             thread::sleep(HELD_UP);
@@ -86,6 +89,7 @@ fn serve(mut subscribers: Vec<TcpStream>) -> Result<()> {
                 LOST => {}
                 SWAPPED => kept.clone_from(&message),
                 DOUBLED => socket.write_all(&message.repeat(2))?,
+                // Code 4008.
                 CLOSED => socket.write_all(&[wire::CLOSE, 2, 0x0F, 0xA8])?,
                 (number, CLOSED_SUBSCRIBER) if number > CLOSED.0 => {}
                 _ => socket.write_all(&message)?,
@@ -98,9 +102,10 @@ fn serve(mut subscribers: Vec<TcpStream>) -> Result<()> {
     Ok(())
 }
 
+/// The subscriber that gets nothing more after its Close.
 const CLOSED_SUBSCRIBER: usize = CLOSED.1;
 
-/// Echoes a wrong payload.
+/// Reads a message of an echo connection, and replies with another payload.
 fn answer_wrongly(echo: &mut TcpStream) -> Result<()> {
     read::<8>(echo)?;
     Ok(echo.write_all(&[wire::BINARY, 8, 0, 0, 0, 0, 0, 0, 0, 0])?)
@@ -108,6 +113,7 @@ fn answer_wrongly(echo: &mut TcpStream) -> Result<()> {
 
 /// Reads a client's frame with a payload of `N` bytes, at most 125, and returns the payload.
 fn read<const N: usize>(socket: &mut TcpStream) -> Result<[u8; N]> {
+    // 2 bytes of header, 4 of masking key.
     socket.read_exact(&mut [0; 6])?;
     let mut payload = [0; N];
     socket.read_exact(&mut payload)?;

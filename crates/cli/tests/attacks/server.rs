@@ -19,7 +19,7 @@ use crate::{cgroup::Cgroup, wire};
 /// Number of shards of every server. Shard 0 also accepts.
 pub(crate) const SHARDS: usize = 2;
 
-/// Longest time that an answer of the server is waited for.
+/// Longest wait for an answer of the server.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Receive buffer in bytes, which the kernel raises to the smallest one that it allows.
@@ -43,11 +43,12 @@ impl Server {
         Self::start_as(Command::new(program), options)
     }
 
-    /// Like [`Self::start`], in a cgroup.
+    /// Starts `program` like [`Self::start`], in a cgroup.
     pub(crate) fn start_in(cgroup: &Cgroup, program: &Path, options: &[&str]) -> Result<Self> {
         Self::start_as(cgroup.command(program), options)
     }
 
+    /// Runs a command with options of `serve` added, and waits for the server's address.
     fn start_as(mut command: Command, options: &[&str]) -> Result<Self> {
         let logs = options.contains(&"--log");
         command.args(["serve", "--listen", "127.0.0.1:0", "--shards"]);
@@ -97,6 +98,7 @@ impl Server {
             // The lock is released before it connects: other attacks connect at the same time.
             let mut dialled = self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
             *dialled += 1;
+            // 64 connections from one address, then the next 64 from the next one.
             u8::try_from(*dialled / 64 % 250)?
         };
         socket.bind(&SocketAddr::from(([127, 0, 0, 2 + number], 0)).into())?;
@@ -116,6 +118,7 @@ impl Server {
     pub(crate) fn skip_to_shard(&self, shard: usize) -> Result<()> {
         let dialled = *self.dialled.lock().unwrap_or_else(PoisonError::into_inner);
         if dialled % SHARDS != shard {
+            // With two shards, the next connection after this one is for `shard`.
             self.dial()?;
         }
         Ok(())
@@ -151,7 +154,7 @@ impl Server {
         Ok(socket)
     }
 
-    /// Sends a request on a connection of its own, and returns status and body of the response.
+    /// Sends a request on a new connection. Returns status and body of the response.
     pub(crate) fn http(&self, request: &[u8]) -> Result<(u16, String)> {
         let mut socket = self.dial()?;
         socket.write_all(request)?;
@@ -170,7 +173,8 @@ impl Server {
         Ok(format!("/ws/{id}"))
     }
 
-    /// Returns a number from `/health`; `None` if the server does not answer or does not have it.
+    /// Returns a number from `/health`, or `None` if the server does not answer or the response
+    /// does not have the field.
     pub(crate) fn health(&self, field: &str) -> Option<u64> {
         self.all_health().ok()?[field].as_u64()
     }

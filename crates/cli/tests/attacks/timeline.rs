@@ -41,27 +41,30 @@ impl Timeline {
         }
     }
 
+    /// Returns the present time, in microseconds since the start of the run.
     pub(crate) fn now(&self) -> u64 {
         micros(self.origin.elapsed())
     }
 
     /// Begins a phase now.
     pub(crate) fn begin(&self, phase: Phase) {
-        let mark = match phase {
+        let begin = match phase {
             Phase::Before => return,
             Phase::Baseline => &self.baseline,
             Phase::Pause => &self.pause,
             Phase::Attack => &self.attack,
             Phase::After => &self.end,
         };
-        mark.store(self.now(), Relaxed);
+        begin.store(self.now(), Relaxed);
     }
 
-    /// Time at which the phase `After` begins: from then on the bystanders send nothing.
+    /// Returns the time at which the phase `After` begins: from then on the bystanders send
+    /// nothing.
     pub(crate) fn end(&self) -> u64 {
         self.end.load(Relaxed)
     }
 
+    /// Returns the phase of a message that was due at `due`.
     pub(crate) fn phase(&self, due: u64) -> Phase {
         match due {
             due if due >= self.end.load(Relaxed) => Phase::After,
@@ -73,6 +76,7 @@ impl Timeline {
     }
 }
 
+/// Converts a time to whole microseconds.
 pub(crate) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::server::Server;
 
 impl Server {
-    /// CPU time of all threads of the server so far.
+    /// Returns the CPU time of all threads of the server so far.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
         let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat")?;
@@ -18,16 +18,17 @@ impl Server {
         Ok(Duration::from_millis(ticks * 1000 / per_second))
     }
 
-    /// Peak of the resident memory, in KiB.
+    /// Returns the peak of the resident memory, in KiB.
     pub(crate) fn peak_kib(&self) -> Result<u64> {
         self.status("VmHWM:")
     }
 
-    /// Resident memory, in KiB.
+    /// Returns the resident memory, in KiB.
     pub(crate) fn resident_kib(&self) -> Result<u64> {
         self.status("VmRSS:")
     }
 
+    /// Returns the number in the line `name` of `/proc/PID/status`.
     fn status(&self, name: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -36,7 +37,7 @@ impl Server {
         Ok(number.parse()?)
     }
 
-    /// Number of open descriptors.
+    /// Returns how many descriptors the server has open.
     pub(crate) fn descriptors(&self) -> Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.id()))?.count())
     }

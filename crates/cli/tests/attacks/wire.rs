@@ -1,5 +1,5 @@
-//! Bytes on the wire, both ways, written without the server's own code, so that no fault hides on
-//! both sides.
+//! Encodes what the clients send, and parses what the server sends. Shares no code with the server,
+//! so that no fault hides on both sides.
 
 /// First byte of an unfragmented text message: FIN and opcode.
 pub(crate) const TEXT: u8 = 0x81;
@@ -50,7 +50,8 @@ pub(crate) fn head(first: u8, len: u64) -> Vec<u8> {
     wire
 }
 
-/// Encodes a message in fragments with these payloads.
+/// Encodes a message in fragments with these payloads. `first` is the first byte that the message
+/// would have in one frame.
 pub(crate) fn fragments(first: u8, payloads: &[&[u8]]) -> Vec<u8> {
     let last = payloads.len() - 1;
     let each = payloads.iter().enumerate().map(|(index, payload)| {
@@ -82,7 +83,8 @@ pub(crate) fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Path of a chat connection with a topic `PREFIX` + number for each of `numbers`, in their order.
+/// Returns the path of a chat connection with a topic for each of `numbers`, in their order:
+/// `prefix` and the number.
 pub(crate) fn chat(prefix: &str, numbers: impl IntoIterator<Item = usize>) -> String {
     let topics = numbers
         .into_iter()
@@ -95,10 +97,11 @@ pub(crate) fn topics_message(names: &[String]) -> String {
     format!("{{\"topics\":[\"{}\"]}}", names.join("\",\""))
 }
 
-/// Buffer of what the server has sent, which returns whole frames.
+/// Bytes that the server has sent, which are taken out frame by frame.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     bytes: Vec<u8>,
+    /// Number of bytes at the start that were taken out already.
     start: usize,
 }
 

@@ -12,8 +12,8 @@ use tokio::{
     time::timeout,
 };
 
-/// Waits for `future` for at most 20 s, and panics after that, so that a test fails instead of
-/// hanging.
+/// Waits for `future`, which is described by `what`. Panics after 20 s, so that a test fails
+/// instead of hanging.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     let bounded = timeout(Duration::from_secs(20), future).await;
     bounded.unwrap_or_else(|_| panic!("waited in vain for {what}"))
@@ -26,7 +26,7 @@ pub(crate) async fn listen() -> (TcpListener, String) {
     (listener, url)
 }
 
-/// Accepts a connection, and reads the head of its request.
+/// Accepts a connection, and reads the head of its request. Returns both.
 pub(crate) async fn request(listener: &TcpListener) -> (TcpStream, String) {
     let (mut socket, _) = within("a connection", listener.accept()).await.unwrap();
     let mut head = Vec::new();
@@ -36,6 +36,7 @@ pub(crate) async fn request(listener: &TcpListener) -> (TcpStream, String) {
     (socket, String::from_utf8(head).unwrap())
 }
 
+/// A running `framecast connect`, which is killed when this is dropped.
 pub(crate) struct Client {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -51,6 +52,7 @@ pub(crate) struct Exit {
 }
 
 impl Client {
+    /// Starts `framecast connect` with `arguments`.
     pub(crate) fn connect(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_framecast"))
             .arg("connect")
@@ -69,6 +71,7 @@ impl Client {
         }
     }
 
+    /// Writes `text` to the standard input of the client.
     pub(crate) async fn type_in(&mut self, text: &str) {
         let stdin = self.stdin.as_mut().unwrap();
         within("the input", stdin.write_all(text.as_bytes()))
@@ -76,22 +79,24 @@ impl Client {
             .unwrap();
     }
 
+    /// Ends the standard input of the client.
     pub(crate) fn end_input(&mut self) {
         self.stdin = None;
     }
 
+    /// Closes the reading end of the client's standard output.
     pub(crate) fn close_output(&mut self) {
         self.stdout = None;
     }
 
-    /// Presses Ctrl-C.
+    /// Sends SIGINT to the client, as Ctrl-C does.
     pub(crate) async fn interrupt(&self) {
         let id = self.child.id().unwrap().to_string();
         let status = Command::new("kill").args(["-INT", &id]).status().await;
         assert!(status.unwrap().success());
     }
 
-    /// Reads the next line of standard output.
+    /// Reads the next line of the client's standard output.
     pub(crate) async fn printed(&mut self) -> String {
         let mut line = String::new();
         let stdout = self.stdout.as_mut().unwrap();
@@ -101,7 +106,8 @@ impl Client {
         line
     }
 
-    /// Reads standard error up to the first line that contains `text`, and returns that line.
+    /// Reads the client's standard error up to the first line that contains `text`, and returns
+    /// that line.
     pub(crate) async fn noticed(&mut self, text: &str) -> String {
         let found = async {
             loop {
@@ -116,7 +122,8 @@ impl Client {
         within(text, found).await
     }
 
-    /// Waits for the exit. The returned output is without what was read before.
+    /// Waits for the exit of the client. The output that is returned lacks the lines that were read
+    /// before.
     pub(crate) async fn exit(mut self) -> Exit {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         if let Some(mut pipe) = self.stdout {

@@ -1,5 +1,5 @@
-//! Lines that the user types, lines that the client prints, and its exit. The server is
-//! tungstenite.
+//! Tests of the lines that the user types, the lines that the client prints, and its exit. The
+//! server side is tungstenite.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +12,7 @@ use crate::client::{Client, listen, within};
 
 type Peer = WebSocketStream<TcpStream>;
 
+/// Accepts a connection, and performs the opening handshake as its server.
 async fn accept(listener: &TcpListener) -> Peer {
     let accepted = async {
         let (socket, _) = listener.accept().await.unwrap();
@@ -20,11 +21,13 @@ async fn accept(listener: &TcpListener) -> Peer {
     within("a connection", accepted).await
 }
 
+/// Receives the next message or control frame from the client.
 async fn received(peer: &mut Peer) -> Message {
     within("a message", peer.next()).await.unwrap().unwrap()
 }
 
-/// Waits for the client's Close frame and completes the closing handshake.
+/// Waits for the client's Close, and completes the closing handshake. Returns the code and the
+/// reason of the Close.
 async fn closed_with(peer: &mut Peer) -> (u16, String) {
     let message = received(peer).await;
     let Message::Close(Some(CloseFrame { code, reason })) = message else {
@@ -37,6 +40,8 @@ async fn closed_with(peer: &mut Peer) -> (u16, String) {
     (code.into(), reason.to_string())
 }
 
+/// Starts a client with `arguments`, and accepts its connection. Returns the client and the
+/// server's end of the connection.
 async fn connected(arguments: &[&str]) -> (Client, Peer) {
     let (listener, url) = listen().await;
     let mut all = vec![url.as_str()];
@@ -57,6 +62,7 @@ async fn a_pipe_sends_its_lines_prints_the_answers_and_closes() {
     assert_eq!(received(&mut peer).await, Message::text("there"));
     peer.send(Message::text("hello")).await.unwrap();
     peer.send(Message::text("you")).await.unwrap();
+    // The client closes half a second after the last message.
     assert_eq!(closed_with(&mut peer).await, (1000, String::new()));
 
     let exit = client.exit().await;
@@ -149,6 +155,7 @@ async fn the_client_ends_without_an_error_when_nobody_reads_its_output() {
     let (mut client, mut peer) = connected(&[]).await;
     client.close_output();
     peer.send(Message::text("nobody reads this")).await.unwrap();
+    // 1001: the client goes away.
     assert_eq!(closed_with(&mut peer).await.0, 1001);
 
     let exit = client.exit().await;
@@ -168,7 +175,7 @@ async fn an_interrupt_closes_the_connection() {
 async fn a_second_interrupt_does_not_wait_for_the_server() {
     let (client, mut peer) = connected(&[]).await;
     client.interrupt().await;
-    // This receives the Close. tungstenite would reply to it only in another call.
+    // Receives the Close without a reply: tungstenite would reply to it only in another call.
     assert!(received(&mut peer).await.is_close());
     client.interrupt().await;
     let exit = client.exit().await;

@@ -1,4 +1,5 @@
-//! `--deflate`: the offer, the check of the server's answer, and compressed messages (RFC 7692).
+//! Tests of `--deflate`: the offer, the check of the server's answer, and compressed messages (RFC
+//! 7692).
 
 use std::{
     io::BufRead as _,
@@ -13,14 +14,17 @@ use crate::{
     literal::{connected_with, masked_frame},
 };
 
-/// The header of a server that accepts the offer.
+/// The header line of a 101 by which the server accepts the offer.
 const AGREED: &str = "sec-websocket-extensions: permessage-deflate; server_no_context_takeover\r\n";
 
+/// Returns a connected client that compresses, and the server's end of its socket. The server has
+/// sent the bytes `first` together with the 101.
 async fn connected(first: &[u8]) -> (Client, TcpStream) {
     connected_with(&["--deflate"], AGREED, first).await
 }
 
-/// Encodes a frame of the server.
+/// Encodes a frame of the server, which is not masked. `first` is its first byte: FIN, RSV1 and
+/// opcode.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut wire = vec![first];
     match payload.len() {
@@ -34,7 +38,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// Inflates the payload of a compressed text message.
+/// Inflates the payload of a compressed text message from the client.
 fn inflated(payload: &[u8]) -> String {
     let (_, message) = deflate::inflated((0xC1, payload.to_vec()));
     String::from_utf8(message).unwrap()
@@ -60,10 +64,13 @@ async fn large_lines_are_compressed_without_context_takeover_and_small_ones_are_
     let line = "cats and dogs ".repeat(5000);
     client.type_in(&format!("{line}\nsmall\n{line}\n")).await;
     let (first, payload) = masked_frame(&mut socket).await;
+    // FIN, RSV1 (compressed) and Text.
     assert_eq!(first, 0xC1);
     assert!(payload.len() < line.len() / 50);
     assert_eq!(inflated(&payload), line);
+    // FIN and Text.
     assert_eq!(masked_frame(&mut socket).await, (0x81, b"small".to_vec()));
+    // The same bytes as for the first line: no message refers to an earlier one.
     assert_eq!(masked_frame(&mut socket).await, (0xC1, payload));
 }
 
@@ -80,8 +87,9 @@ async fn a_line_is_compressed_within_the_window_that_the_server_asks_for() {
 
 #[tokio::test]
 async fn compressed_and_uncompressed_messages_are_printed_alike() {
+    // "Hello", compressed as in RFC 7692 §7.2.3.1, and a message that is not compressed.
     let mut wire = b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00\x81\x05plain".to_vec();
-    // In fragments, with a Ping inside.
+    // "Hello" in two fragments with a Ping between them, and an empty message.
     wire.extend(b"\x41\x03\xF2\x48\xCD\x89\x00\x80\x04\xC9\xC9\x07\x00\xC1\x01\x00");
     wire.extend(frame(0xC2, &deflated(&[0xCA, 0xFE])));
     let large = "large ".repeat(100_000);
@@ -97,11 +105,14 @@ async fn compressed_and_uncompressed_messages_are_printed_alike() {
     ] {
         assert_eq!(client.printed().await, format!("{line}\n"));
     }
+    // The Pong that answers the empty Ping.
     assert_eq!(masked_frame(&mut socket).await, (0x8A, vec![]));
 }
 
 #[tokio::test]
 async fn an_answer_that_does_not_fit_the_offer_is_refused() {
+    // The answer of a server that compresses each message without the context of earlier ones, as
+    // the offer demands.
     let forgets = "permessage-deflate; server_no_context_takeover";
     let answers = [
         ("permessage-deflate".to_owned(), "did not agree to forget"),
@@ -134,6 +145,7 @@ async fn nothing_is_compressed_if_the_server_declines_the_offer() {
     let line = "x".repeat(1000);
     client.type_in(&format!("{line}\n")).await;
     assert_eq!(masked_frame(&mut socket).await, (0x81, line.into_bytes()));
+    // "Hello", compressed: without an agreement RSV1 is a protocol error.
     let compressed = b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00";
     within("a frame", socket.write_all(compressed))
         .await
@@ -144,35 +156,47 @@ async fn nothing_is_compressed_if_the_server_declines_the_offer() {
 
 #[tokio::test]
 async fn a_wrong_compressed_message_is_answered_by_its_close_code() {
+    // Few bytes that inflate to one more than the limit.
     let bomb = frame(0xC2, &deflated(&vec![0; (16 << 20) + 1]));
-    let messages: [(&[u8], u16); 9] = [
-        (b"\xC1\x04\xFF\xFF\xFF\xFF", 1007),
-        (b"\xC1\x04\xF2\x48\xCD\xC9", 1007),
-        (b"\xC1\x05\xF2\x00\x11\x00\x00", 1007),
-        (b"\xC1\x07\x00\x01\x00\xFE\xFF\xFF\x00", 1007),
-        (b"\xC9\x00", 1002),
-        (b"\x41\x03\xF2\x48\xCD\xC0\x04\xC9\xC9\x07\x00", 1002),
-        (b"\xE1\x01\x00", 1002),
-        (b"\xC1\x81\0\0\0\0\x00", 1002),
-        (&bomb, 1009),
+    // The name of the mistake, the frames, and the close code.
+    let messages: [(&str, &[u8], u16); 9] = [
+        ("not deflate", b"\xC1\x04\xFF\xFF\xFF\xFF", 1007),
+        ("cut inside of a block", b"\xC1\x04\xF2\x48\xCD\xC9", 1007),
+        // The second message of the example in RFC 7692 §7.2.3.2, with context takeover.
+        (
+            "refers to an earlier message",
+            b"\xC1\x05\xF2\x00\x11\x00\x00",
+            1007,
+        ),
+        // A stored block with the byte FF.
+        (
+            "text that is not UTF-8",
+            b"\xC1\x07\x00\x01\x00\xFE\xFF\xFF\x00",
+            1007,
+        ),
+        ("a compressed Ping", b"\xC9\x00", 1002),
+        (
+            "RSV1 in a continuation",
+            b"\x41\x03\xF2\x48\xCD\xC0\x04\xC9\xC9\x07\x00",
+            1002,
+        ),
+        ("RSV2", b"\xE1\x01\x00", 1002),
+        ("a masked frame", b"\xC1\x81\0\0\0\0\x00", 1002),
+        ("over the limit of 16 MiB", &bomb, 1009),
     ];
-    for (wire, code) in messages {
+    for (what, wire, code) in messages {
         let (mut client, mut socket) = connected(wire).await;
         let close = (0x88, code.to_be_bytes().to_vec());
-        assert_eq!(
-            masked_frame(&mut socket).await,
-            close,
-            "{:02X?}",
-            &wire[..2]
-        );
+        assert_eq!(masked_frame(&mut socket).await, close, "{what}");
         client.noticed("disconnected: the server sent").await;
     }
 }
 
-/// `framecast serve --deflate`, ended when it is dropped.
+/// A running `framecast serve --deflate`. A drop kills it.
 struct Server(Child);
 
 impl Server {
+    /// Starts the server. Returns it, and its address.
     fn start() -> (Self, String) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_framecast"))
             .args(["serve", "--listen", "127.0.0.1:0", "--deflate"])

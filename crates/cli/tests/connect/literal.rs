@@ -1,4 +1,5 @@
-//! Checks the bytes on the wire. The server is a socket with literal bytes.
+//! Tests of the bytes that the client sends, and of its reaction to bytes of the server. The server
+//! is a socket to which the tests write literal bytes.
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -8,6 +9,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::client::{Client, Exit, listen, request, within};
 
+/// Returns the `Sec-WebSocket-Key` of a request.
 fn key(head: &str) -> &str {
     let mut headers = head.lines().filter_map(|line| line.split_once(": "));
     let key = headers.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"));
@@ -22,14 +24,15 @@ fn switching_protocols(accept: &str, headers: &str) -> String {
     )
 }
 
-/// Returns a connected client and the server's end of its socket. The server sends `first` together
-/// with the 101.
+/// Returns a connected client and the server's end of its socket. The server has sent the bytes
+/// `first` together with the 101.
 async fn connected(first: &[u8]) -> (Client, TcpStream) {
     connected_with(&[], "", first).await
 }
 
-/// Does the same with options for the client, and with further `headers` in the 101, each of which
-/// must end with CRLF.
+/// Returns a connected client with `options`, and the server's end of its socket. The server has
+/// sent a 101 with further `headers`, each of which must end with CRLF, and the bytes `first` after
+/// it.
 pub(crate) async fn connected_with(
     options: &[&str],
     headers: &str,
@@ -46,7 +49,7 @@ pub(crate) async fn connected_with(
     (client, socket)
 }
 
-/// Reads one frame. Returns its first byte and its unmasked payload.
+/// Reads one frame from the client. Returns its first byte and its unmasked payload.
 pub(crate) async fn masked_frame(socket: &mut TcpStream) -> (u8, Vec<u8>) {
     let [first, length] = bytes(socket).await;
     assert_eq!(length & 0x80, 0x80, "a frame from a client is masked");
@@ -64,6 +67,7 @@ pub(crate) async fn masked_frame(socket: &mut TcpStream) -> (u8, Vec<u8>) {
     (first, unmasked.map(|(byte, mask)| byte ^ mask).collect())
 }
 
+/// Reads the next `N` bytes from the client.
 async fn bytes<const N: usize>(socket: &mut TcpStream) -> [u8; N] {
     let mut bytes = [0; N];
     within("a frame", socket.read_exact(&mut bytes))
@@ -115,6 +119,7 @@ async fn topics_are_appended_to_the_query() {
 async fn a_line_is_one_masked_text_frame() {
     let (mut client, mut socket) = connected(b"").await;
     client.type_in("hi\n").await;
+    // FIN and Text.
     assert_eq!(masked_frame(&mut socket).await, (0x81, b"hi".to_vec()));
 }
 
@@ -126,7 +131,8 @@ async fn a_frame_that_arrives_with_the_101_is_not_lost() {
 
 #[tokio::test]
 async fn fragments_are_one_message_and_a_ping_between_them_is_answered() {
-    // A euro sign cut after its first byte, with a Ping in between.
+    // A text in two fragments, cut after the first byte of a euro sign, with a Ping between them.
+    // The server sends byte by byte.
     let frames = b"\x01\x02<\xe2\x89\x04ping\x80\x03\x82\xac>";
     let (mut client, mut socket) = connected(b"").await;
     for byte in frames {
@@ -138,6 +144,7 @@ async fn fragments_are_one_message_and_a_ping_between_them_is_answered() {
 
 #[tokio::test]
 async fn every_ping_is_answered_in_order() {
+    // Four Pings, the third one without a payload.
     let (_client, mut socket) = connected(b"\x89\x01a\x89\x01b\x89\0\x89\x01c").await;
     for payload in ["a", "b", "", "c"] {
         let pong = (0x8a, payload.as_bytes().to_vec());
@@ -147,9 +154,11 @@ async fn every_ping_is_answered_in_order() {
 
 #[tokio::test]
 async fn a_close_frame_is_answered_once_with_its_code() {
+    // Code 4500 and a reason.
     let (client, mut socket) = connected(b"\x88\x05\x11\x94bye").await;
     let reply = masked_frame(&mut socket).await;
     assert_eq!(reply, (0x88, b"\x11\x94bye".to_vec()));
+    // Nothing but the end of the socket follows: the client does not reply twice.
     let mut rest = Vec::new();
     within("the end", socket.read_to_end(&mut rest))
         .await
@@ -164,22 +173,38 @@ async fn a_close_frame_is_answered_once_with_its_code() {
 
 #[tokio::test]
 async fn a_protocol_error_of_the_server_is_answered_by_its_close_code() {
-    let errors: [(&[u8], u16); 9] = [
-        (b"\x81\x01\xff", 1007),
-        // Invalid UTF-8 in a frame of which most bytes have not arrived yet.
-        (b"\x81\x7E\xFF\xFFok\xF0\x9F\x98x", 1007),
-        (b"\x01\x02\xE2\x82\x80\x00", 1007),
-        (b"\x80\x01x", 1002),
-        (b"\x81\x82\0\0\0\0hi", 1002),
-        (b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00", 1002),
-        (b"\x89\x7E\x00\x7E", 1002),
-        (b"\x82\x7F\0\0\0\0\x01\0\0\x01", 1009),
-        (b"\x88\x02\x03\xEE", 1002),
+    // The name of the error, the frames, and the close code.
+    let errors: [(&str, &[u8], u16); 9] = [
+        ("invalid UTF-8", b"\x81\x01\xff", 1007),
+        (
+            "invalid UTF-8 in a frame of which most bytes have not arrived yet",
+            b"\x81\x7E\xFF\xFFok\xF0\x9F\x98x",
+            1007,
+        ),
+        (
+            "a message that ends inside of a character",
+            b"\x01\x02\xE2\x82\x80\x00",
+            1007,
+        ),
+        ("a continuation of nothing", b"\x80\x01x", 1002),
+        ("a masked frame", b"\x81\x82\0\0\0\0hi", 1002),
+        (
+            "a compressed message, which was not agreed on",
+            b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00",
+            1002,
+        ),
+        ("a Ping of 126 bytes", b"\x89\x7E\x00\x7E", 1002),
+        (
+            "a message of 16 MiB and 1 byte",
+            b"\x82\x7F\0\0\0\0\x01\0\0\x01",
+            1009,
+        ),
+        ("a Close with code 1006", b"\x88\x02\x03\xEE", 1002),
     ];
-    for (frame, code) in errors {
-        let (mut client, mut socket) = connected(frame).await;
+    for (what, frames, code) in errors {
+        let (mut client, mut socket) = connected(frames).await;
         let close = (0x88, code.to_be_bytes().to_vec());
-        assert_eq!(masked_frame(&mut socket).await, close);
+        assert_eq!(masked_frame(&mut socket).await, close, "{what}");
         client.noticed("disconnected: the server sent").await;
     }
 }
@@ -224,6 +249,7 @@ async fn a_refusal_is_shown_although_its_body_never_ends() {
     let (listener, url) = listen().await;
     let client = Client::connect(&[&url]);
     let (mut socket, _) = request(&listener).await;
+    // 4 of the 9 bytes of the body.
     let head = b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\n\r\nhalf";
     within("the head", socket.write_all(head)).await.unwrap();
     let exit = client.exit().await;
@@ -244,6 +270,7 @@ async fn a_connection_header_with_further_tokens_is_accepted() {
 
 #[tokio::test]
 async fn a_101_for_another_key_is_refused() {
+    // The accept value of the key in RFC 6455 §1.3. The client sends a random key.
     let exit = refused_with(&switching_protocols("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "")).await;
     assert!(
         exit.stderr.contains("wrong Sec-WebSocket-Accept"),
@@ -256,6 +283,7 @@ async fn a_101_for_another_key_is_refused() {
 #[tokio::test]
 async fn a_response_that_is_not_http_ends_the_client_with_a_one_line_error() {
     let exit = refused_with("SSH-2.0-OpenSSH_9.2\r\n\r\n").await;
+    // The first line says where the client connects to.
     assert_eq!(exit.stderr.lines().count(), 2, "{}", exit.stderr);
     assert!(exit.stderr.contains("did not answer as a WebSocket server"));
     assert_eq!(exit.status.code(), Some(1));

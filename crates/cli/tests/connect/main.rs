@@ -1,4 +1,4 @@
-//! Runs the binary `framecast connect` against small servers.
+//! Tests of the binary `framecast connect` against small servers that run in the tests.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

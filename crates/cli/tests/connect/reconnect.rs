@@ -1,4 +1,4 @@
-//! Cases in which the client reconnects, and those in which it exits.
+//! Tests of when the client reconnects after the end of a connection, and when it exits.
 
 use futures_util::StreamExt as _;
 use tokio::io::AsyncWriteExt as _;
@@ -146,6 +146,7 @@ async fn lines_of_an_input_that_ends_while_disconnected_are_still_sent() {
     let mut peer = accept_async(socket).await.unwrap();
     let message = within("a message", peer.next()).await.unwrap().unwrap();
     assert_eq!(message, Message::text("still here"));
+    // Completes the closing handshake, which the client begins at the end of its input.
     while within("the end", peer.next())
         .await
         .is_some_and(|next| next.is_ok())

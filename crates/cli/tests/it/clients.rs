@@ -1,8 +1,8 @@
-//! Runs clients by others against the server: Node's `ws`, Python's `websockets`, and the server's
-//! own page in Chromium. The client programs are in `../clients`.
+//! Runs clients of other projects against the server: Node's `ws`, Python's `websockets`, and
+//! Chromium with the server's own page. The programs that use them are in `../clients`.
 //!
 //! Their packages are installed by name into `target/clients`. Where that is not possible, these
-//! tests are skipped and print that; where `CI` is set, they fail.
+//! tests are skipped, with a message; where `CI` is set, they fail.
 
 use std::{
     env,
@@ -24,22 +24,23 @@ const SETUP_WITHIN: Duration = Duration::from_secs(300);
 /// Longest time for one run of a client program.
 const RUN_WITHIN: Duration = Duration::from_secs(120);
 
-/// Path of a file in `../clients`.
+/// Returns the path of a file in `../clients`.
 fn source(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/clients")
         .join(file)
 }
 
-/// Path of a folder in `target/clients`; of `target/clients` itself if `name` is empty.
+/// Returns the path of a folder in `target/clients`, or of `target/clients` itself if `name` is
+/// empty.
 fn installed(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
         .with_file_name("clients")
         .join(name)
 }
 
-/// Runs a program to its end. Returns what it printed; an error if something that it needs is
-/// absent. Panics if it fails.
+/// Runs a program to its end. Returns the text that it printed, or an error if something that it
+/// needs is absent. Panics if it fails.
 #[track_caller]
 fn run(command: &mut Command, within: Duration) -> Result<String, String> {
     let mut program = Program::start(command);
@@ -66,7 +67,7 @@ fn set_up() -> Result<(), String> {
     DONE.get_or_init(|| set_up().map(drop)).clone()
 }
 
-/// Runs a client against a server of its own.
+/// Runs a client against a new server. `client` returns its command for the URL of the server.
 #[track_caller]
 fn test(client: impl FnOnce(&str) -> Command) {
     test_against(TestServer::start, client);
@@ -83,6 +84,8 @@ fn test_with_deflate(client: impl FnOnce(&str) -> Command) {
     });
 }
 
+/// Starts a server with `server`, and runs the command that `client` returns for the URL of the
+/// server.
 #[track_caller]
 fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -> Command) {
     run_if_possible(|| {
@@ -92,7 +95,8 @@ fn test_against(server: impl FnOnce() -> TestServer, client: impl FnOnce(&str) -
     });
 }
 
-/// Runs a test after the installation. If something is absent, skips it; fails where `CI` is set.
+/// Installs the clients, then runs `test`. If something that either needs is absent, the test is
+/// skipped with a message, and fails where `CI` is set.
 #[track_caller]
 fn run_if_possible(test: impl FnOnce() -> Result<String, String>) {
     if let Err(absent) = set_up().and_then(|()| test()) {
@@ -102,6 +106,7 @@ fn run_if_possible(test: impl FnOnce() -> Result<String, String>) {
     }
 }
 
+/// Returns the command that runs Node's `ws` against the server at the URL `base`.
 fn node(base: &str) -> Command {
     let mut node = Command::new("node");
     node.arg(source("node.mjs"))
@@ -110,12 +115,14 @@ fn node(base: &str) -> Command {
     node
 }
 
+/// Returns the command that runs Python's `websockets` against the server at the URL `base`.
 fn python(base: &str) -> Command {
     let mut python = Command::new(installed("venv/bin/python"));
     python.arg(source("python_client.py")).arg(base);
     python
 }
 
+/// Returns the command that uses the server's page in Chromium, and stores pictures of it.
 fn page(base: &str) -> Command {
     let mut node = Command::new("node");
     node.arg(source("page.mjs")).arg(base);

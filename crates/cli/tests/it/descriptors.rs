@@ -14,6 +14,7 @@ fn start() -> Process {
     Process::start(Command::new("sh").args(["-c", script, FRAMECAST]))
 }
 
+/// Sends a request on a new connection. Returns the connection and the response.
 fn ask(server: &Process, request: &str) -> (Client, Answer) {
     let mut client = Client::dial(server.address);
     client.send(request.as_bytes());
@@ -21,7 +22,7 @@ fn ask(server: &Process, request: &str) -> (Client, Answer) {
     (client, answer)
 }
 
-/// Asks for `/health` on a connection of its own.
+/// Asks for `/health` on a new connection. Returns the response, and its body as JSON.
 fn health(server: &Process) -> (Answer, serde_json::Value) {
     let request = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let (_, answer) = ask(server, request);
@@ -46,23 +47,25 @@ fn at_the_limit_a_new_client_gets_503_and_connected_clients_are_served() {
     assert_eq!(refused.header("connection"), Some("close"));
     assert_eq!(refused.body, "{\"error\":\"the server is full\"}\n");
     last.expect_end();
-    let mut turned_away = 1;
+    // Number of connections that came at the limit, those for `/health` included.
+    let mut came_at_limit = 1;
     for _ in 0..10 {
         let (answer, health) = health(&server);
         assert_eq!(answer.status, 200);
         assert_eq!(health["status"], "ok");
         assert_eq!(health["connections"], crowd.len());
-        turned_away += 1;
-        // One error for each client that comes: the acceptor does not loop in vain.
-        assert_eq!(health["accept_errors"], turned_away);
+        came_at_limit += 1;
+        // One error for each connection at the limit: the acceptor does not retry in a loop.
+        assert_eq!(health["accept_errors"], came_at_limit);
         let (_, refused) = ask(&server, &handshake("/ws"));
         assert_eq!(refused.status, 503);
-        turned_away += 1;
+        came_at_limit += 1;
     }
     crowd[0].send(&text("still there"));
     for client in &mut crowd {
         assert_eq!(client.read_text(), "still there");
     }
+    // Their descriptors become free.
     crowd.drain(..5).for_each(Client::close);
     eventually("a client is accepted again", || {
         ask(&server, &handshake("/ws")).1.status == 101
@@ -75,9 +78,11 @@ fn at_the_limit_a_client_that_sends_nothing_is_closed_for_the_next() {
     let crowd: Vec<Client> = (0..60).map(|_| Client::dial(server.address)).collect();
     let (answer, health) = health(&server);
     assert_eq!(answer.status, 200);
-    // The acceptor has waited a second for the request of each client beyond the limit.
+    // The acceptor has waited up to a second for the request of each client beyond the limit, and
+    // then closed it for the next one. The clients below the limit were accepted without an error.
     let errors = health["accept_errors"].as_u64().unwrap();
     assert!((1..60).contains(&errors), "{errors} errors");
+    // Until here the clients stay connected, so that only the server closes them.
     drop(crowd);
 }
 
@@ -86,7 +91,7 @@ fn after_a_crowd_at_the_limit_the_acceptor_accepts_again() {
     let server = start();
     let first = server.connect("/ws");
     let crowd: Vec<Client> = (0..100).map(|_| Client::dial(server.address)).collect();
-    // The time for which the server is to be at its limit; nothing is waited for.
+    // The server stays at its limit for this time. The test waits for no event here.
     thread::sleep(Duration::from_millis(500));
     drop(crowd);
     let (_, health) = health(&server);

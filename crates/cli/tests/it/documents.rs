@@ -1,5 +1,5 @@
-//! Tests of `docs/`: ranges of settings, the fields of `/health`, the figures on memory and the
-//! commands for publishing are compared with the program, and the design page with the source.
+//! Tests of `docs/`: compares the ranges of settings, the fields of `/health`, the figures on
+//! memory and the commands for publishing with the program, and the design page with the source.
 //! [`crate::readme`] tests the README and the other tables.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
@@ -18,7 +18,7 @@ const README: &str = include_str!("../../../../README.md");
 const HEALTH: &str = include_str!("../../../../docs/health.md");
 const SETTINGS: &str = include_str!("../../../../docs/settings.md");
 
-/// Fields that a response has only in some builds or states.
+/// Fields of `/health` that a response has only in some builds or states of the server.
 const RARE_FIELDS: [&str; 2] = ["longest_hold_us", "standing_shards"];
 
 /// Returns the cells of all table rows whose first cell begins with a backquote.
@@ -27,7 +27,8 @@ fn rows(text: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     rows.map(|row| row.split('|').map(str::trim).collect())
 }
 
-/// Returns standard error of a start that fails because of these options.
+/// Starts a server with wrong options, and asserts that it fails with exit status 2. Returns its
+/// standard error.
 #[track_caller]
 fn refusal(options: &[&str]) -> String {
     let (code, _, stderr) = run(&[&["serve", "--listen", "127.0.0.1:0"], options].concat());
@@ -47,7 +48,8 @@ fn the_documented_fields_of_health_are_those_of_a_response() {
     assert_eq!(explained.collect::<BTreeSet<_>>(), answered);
 }
 
-/// Parses a range. Returns its ends, and the values just outside of it.
+/// Parses a documented range, such as `1 to 1024` or `from 1ms`. Returns its ends, and the values
+/// just outside of it.
 fn range(text: &str) -> (Vec<&str>, Vec<&str>) {
     let (least, most) = match text.split_once(" to ") {
         Some((least, most)) => (least, Some(most)),
@@ -114,7 +116,10 @@ fn the_smallest_budget_is_the_one_that_the_readme_calculates() {
     const KIB: u64 = 1024;
     const SHARDS: u64 = 2;
     for message_kib in [1, 64, 256, 1024, 16 * 1024] {
-        let one = 80 * KIB + 10 * message_kib * KIB + (KIB * KIB).max(4 * message_kib * KIB);
+        // The formula of the README: 256 KiB for each shard, and 4/3 of `one`, which is the memory
+        // that one connection may need.
+        let message = message_kib * KIB;
+        let one = 80 * KIB + 10 * message + (KIB * KIB).max(4 * message);
         let least = (SHARDS * 256 * KIB + one * 4 / 3).div_ceil(KIB);
         let stderr = refusal(&[
             "--shards",
@@ -124,13 +129,16 @@ fn the_smallest_budget_is_the_one_that_the_readme_calculates() {
         ]);
         let size = format!("{least}KiB");
         assert!(stderr.contains(&format!(" ({size}) ")), "{size}: {stderr}");
+        // The README gives these two as examples.
         if [64, 1024].contains(&message_kib) {
             assert!(README.contains(&size), "{size}");
         }
     }
 }
 
-/// Number of idle WebSockets that a budget holds when they connect one after the other.
+/// Returns how many idle WebSockets fit into a budget of `budget` bytes if they connect one after
+/// the other: each needs 32 KiB while it speaks HTTP, and 2 KiB from then on. All of them together
+/// get three quarters of the budget.
 fn idle_clients(budget: u64) -> u64 {
     let (connecting, idle) = (32 * 1024, 2 * 1024);
     (budget / 4 * 3 - connecting) / idle
@@ -141,7 +149,9 @@ fn a_budget_holds_as_many_idle_clients_as_the_readme_says() {
     const MIB: u64 = 1024 * 1024;
     assert!(README.contains("of 200 MiB, 76,784 idle WebSockets"));
     assert_eq!(idle_clients(200 * MIB), 76_784);
+    // A message of 1 KiB with 256 bytes of overhead, and 96 bytes in each of 10,000 outboxes.
     let delivered_to_10_000 = 1024 + 256 + 10_000 * 96;
+    // Three quarters of 200 MiB, without 2 KiB for each of the 10,000 WebSockets.
     let left = 150 * MIB - 10_000 * 2048;
     assert!(README.contains("10,000 and 142 messages of 1 KiB"));
     assert_eq!(left / delivered_to_10_000, 142);
@@ -236,7 +246,7 @@ fn the_files_that_the_design_page_names_exist() {
     assert!(checked > 20, "{checked}");
 }
 
-/// Names of the modules in a folder, without those that are no part of the product.
+/// Returns the names of the modules in a folder, without those that are no part of the product.
 fn modules(folder: &str) -> impl Iterator<Item = String> {
     const OTHERS: [&str; 6] = ["internals", "lib", "measured", "mod", "model", "unmeasured"];
     let entries = fs::read_dir(Path::new(ROOT).join(folder)).unwrap();

@@ -1,4 +1,4 @@
-//! Standard error and standard output that nobody reads do not delay the server.
+//! Checks that the server is not delayed if nobody reads its standard error or standard output.
 
 use std::{
     fs,
@@ -18,7 +18,9 @@ use crate::process::{FRAMECAST, Process};
 /// Returns a pipe that is full until it is read.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = io::pipe().unwrap();
+    // Nonblocking while it is filled, so that a write to the full pipe fails.
     ioctl_fionbio(&writer, true).unwrap();
+    // Whole pages first, and then single bytes.
     for filler in [&[b'\n'; 4096][..], b"\n"] {
         while writer.write_all(filler).is_ok() {}
     }
@@ -29,12 +31,14 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
 /// Opens and closes a WebSocket, for which the server logs one line at `debug`.
 fn open_and_close(address: SocketAddr) {
     let mut client = Client::dial(address);
+    // A Close with code 1000, to which the server replies with the same Close.
     client.send(&[handshake("/ws").as_bytes(), &frame(0x88, &[0x03, 0xE8])].concat());
     assert!(client.read_head().starts_with("HTTP/1.1 101 "));
     client.expect(&[0x88, 0x02, 0x03, 0xE8]);
     client.expect_end();
 }
 
+/// Asserts that the server answers a request and echoes a message.
 #[track_caller]
 fn assert_serves(server: &Process) {
     let mut http = Client::dial(server.address);
@@ -49,6 +53,7 @@ fn assert_serves(server: &Process) {
 #[test]
 fn a_log_that_nobody_reads_delays_neither_the_shards_nor_the_drain() {
     let (reader, full) = full_pipe();
+    // A pipe whose reading end is closed.
     let (gone, broken) = io::pipe().unwrap();
     drop(gone);
     for stderr in [full, broken] {
@@ -61,16 +66,18 @@ fn a_log_that_nobody_reads_delays_neither_the_shards_nor_the_drain() {
         let mut client = server.connect("/ws");
         server.signal(Signal::TERM);
         assert_eq!(client.read_close().0, 1012);
+        // A Close with the same code.
         client.send(&frame(0x88, &[0x03, 0xF4]));
         client.expect_end();
         assert_eq!(server.exit_code(), Some(0));
     }
+    // Until here the full pipe has a reader, which reads nothing.
     drop(reader);
 }
 
 #[test]
 fn lines_that_the_log_drops_are_counted_and_the_count_is_logged_when_it_is_read_again() {
-    /// At over 100 bytes a line, more lines than the queue and the pipe hold.
+    /// Each logs a line of over 100 bytes. The queue and the pipe cannot hold so many.
     const CONNECTIONS: usize = 6_000;
     const THREADS: usize = 4;
     let (reader, full) = full_pipe();
@@ -128,14 +135,17 @@ fn a_second_signal_ends_the_server_although_nobody_reads_its_log() {
     server.signal(Signal::INT);
     assert_eq!(client.read_close().0, 1012);
     server.signal(Signal::TERM);
+    // The program exits with this status after a second signal of any kind.
     assert_eq!(server.exit_code(), Some(130));
 }
 
 #[test]
 fn a_failed_start_has_its_exit_status_although_nobody_reads_its_error() {
     let cases: [(&[&str], i32); 4] = [
+        // Errors of the system: not an address of this machine, and no such file.
         (&["--listen", "192.0.2.1:1", "--allow-anonymous"], 1),
         (&["--config", "no such file"], 1),
+        // A wrong setting and a wrong command line.
         (&["--log", "bogus"], 2),
         (&["--nonsense"], 2),
     ];
@@ -157,6 +167,8 @@ fn a_standard_output_that_nobody_reads_does_not_delay_a_signal() {
     command.args(["serve", "--listen", "127.0.0.1:0"]);
     let mut program = Program::with_own_output(command.stdout(full).stderr(Stdio::piped()));
     let status = format!("/proc/{}/status", program.id());
+    // The server can't print its address, so the test waits until it has a handler for SIGTERM:
+    // `SigCgt` is a mask in hexadecimal, whose lowest bit is signal 1.
     eventually("the server takes signals", || {
         let status = fs::read_to_string(&status).unwrap();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));

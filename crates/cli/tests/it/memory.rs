@@ -1,4 +1,5 @@
-//! Memory that the server needs for peers that flood it, or send compressed bombs.
+//! Tests of the memory that the server needs for clients that flood it, or send a short message
+//! that inflates to a very long one.
 
 use std::{
     io::{ErrorKind, Write},
@@ -16,6 +17,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::process::Process;
 
+/// Connects a WebSocket with small socket buffers.
 fn connect(server: &Process, path: &str) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     // Small buffers, so that the flood waits in the server and not in the kernel.
@@ -30,8 +32,8 @@ fn connect(server: &Process, path: &str) -> Client {
 /// Sends `piece` again and again until the server takes no more of it, or `most` bytes are sent.
 fn flood(client: &Client, piece: &[u8], most: usize) {
     let mut stream = &client.stream;
-    let moment = Some(Duration::from_millis(300));
-    stream.set_write_timeout(moment).unwrap();
+    let patience = Some(Duration::from_millis(300));
+    stream.set_write_timeout(patience).unwrap();
     let mut sent = 0;
     while sent < most {
         match stream.write(&piece[sent % piece.len()..]) {
@@ -45,8 +47,10 @@ fn flood(client: &Client, piece: &[u8], most: usize) {
 #[test]
 fn peers_that_flood_and_do_not_read_cost_little_memory_and_do_not_disturb_others() {
     const CLIENTS: usize = 16;
+    /// Most bytes that a client sends.
     const MOST: usize = 2 * 1024 * 1024;
-    /// Twice the outbox at which the server stops reading a peer, and the peer's buffers.
+    /// Most memory for a client: twice the outbox at which the server stops reading a peer, and the
+    /// peer's buffers.
     const KIB_PER_CLIENT: u64 = 1024;
     let floods = [
         ("large", "/echo", frame(0x82, &[7; 60_000])),
@@ -55,6 +59,7 @@ fn peers_that_flood_and_do_not_read_cost_little_memory_and_do_not_disturb_others
         (
             "raw",
             "/echo/raw",
+            // Messages of two empty fragments.
             [frame(0x01, b""), frame(0x80, b"")].concat().repeat(500),
         ),
         ("pings", "/echo", frame(0x89, &[7; 125]).repeat(100)),
@@ -87,12 +92,15 @@ fn peers_that_flood_and_do_not_read_cost_little_memory_and_do_not_disturb_others
 #[test]
 fn a_compressed_gibibyte_costs_no_more_memory_than_the_message_limit() {
     const CLIENTS: usize = 8;
-    /// Receive buffers, the inflated message and zlib's state, for each shard and with a margin.
+    /// Most memory for all clients together, because they send one after the other: receive
+    /// buffers, the inflated message and zlib's state, for each shard and with a margin.
     const MOST_KIB: u64 = 8 * 1024;
     let server = Process::serve(&["--shards", "2", "--deflate", "--max-message-bytes=1048576"]);
     let bomb = frame(0xC2, &zeros(1 << 30));
     let connect = || Client::dial(server.address).upgrade_with("/echo", OFFER);
     let mut bystander = connect();
+    // A message of the largest size that the server accepts, so that `before` includes the memory
+    // that such a message needs.
     let mebibyte = frame(0xC2, &zeros(1 << 20));
     bystander.send(&mebibyte);
     assert!(inflated(bystander.read_frame()) == (0x82, vec![0; 1 << 20]));

@@ -1,4 +1,4 @@
-//! Panics of a shard.
+//! Behaviour of the server after a panic of a shard.
 //!
 //! No input is known that makes a shard panic. So strace makes the next `epoll_wait` of the shard's
 //! event loop fail, on which the event loop panics. Without strace the test is skipped, like those
@@ -30,7 +30,7 @@ fn refuse_waits(thread: &str) -> Option<Program> {
     is_attached.then_some(strace)
 }
 
-/// Returns the id of the thread of a process that has this name.
+/// Returns the id of the thread called `name` in a process.
 fn thread(process: u32, name: &str) -> String {
     let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let mut threads = threads.map(|thread| thread.unwrap().path());
@@ -56,6 +56,7 @@ fn after_a_panic_of_a_shard_all_clients_are_closed_with_a_code_and_the_exit_stat
             return;
         };
         let codes = clients.each_mut().map(|client| client.read_close().0);
+        // "Internal error" for the client of the broken shard, "restarting" for the other one.
         assert_eq!(codes[broken], 1011);
         assert_eq!(codes[1 - broken], 1012);
         drop(clients);

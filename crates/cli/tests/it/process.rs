@@ -20,11 +20,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Starts a command that runs `framecast serve`. Returns when it has printed its address.
     pub(crate) fn start(command: &mut Command) -> Self {
         Self::of(Program::start(command))
     }
 
-    /// Starts `framecast serve` with `stderr` as its standard error; the test keeps the other end.
+    /// Starts `framecast serve` with `stderr` as its standard error. The test keeps the other end
+    /// of the pipe.
     pub(crate) fn with_stderr(arguments: &[&str], stderr: impl Into<Stdio>) -> Self {
         let address = ["serve", "--listen", "127.0.0.1:0"];
         let mut command = Command::new(FRAMECAST);
@@ -34,6 +36,7 @@ impl Process {
         ))
     }
 
+    /// Waits until the program has printed its address.
     fn of(program: Program) -> Self {
         let address = program.printed("the address", |line| {
             line.strip_prefix("framecast listens on http://")?
@@ -43,6 +46,7 @@ impl Process {
         Self { program, address }
     }
 
+    /// Starts `framecast serve` on a free port.
     pub(crate) fn serve(arguments: &[&str]) -> Self {
         let address = ["serve", "--listen", "127.0.0.1:0"];
         Self::start(Command::new(FRAMECAST).args(address).args(arguments))
@@ -52,16 +56,17 @@ impl Process {
         self.program.signal(signal);
     }
 
-    /// Peak of the resident memory, in KiB.
+    /// Returns the peak of the resident memory so far, in KiB.
     pub(crate) fn peak_kib(&self) -> u64 {
         self.status_kib("VmHWM:")
     }
 
-    /// Resident memory, in KiB.
+    /// Returns the resident memory, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         self.status_kib("VmRSS:")
     }
 
+    /// Returns the number in the line `name` of `/proc/PID/status`.
     fn status_kib(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.program.id())).unwrap();
         let size = status.lines().find_map(|line| line.strip_prefix(name));
@@ -73,7 +78,8 @@ impl Process {
         Client::dial(self.address).upgrade(path)
     }
 
-    /// Waits for the end. Returns the exit status; `None` if a signal ended it.
+    /// Waits for the end of the process. Returns its exit status, or `None` if a signal has killed
+    /// it.
     pub(crate) fn exit_code(mut self) -> Option<i32> {
         self.program
             .wait(PATIENCE)
@@ -82,8 +88,8 @@ impl Process {
     }
 }
 
-/// Runs a command until it ends by itself. Returns its exit status, standard output and standard
-/// error.
+/// Runs `framecast` with these arguments until it ends by itself. Returns its exit status, standard
+/// output and standard error.
 #[track_caller]
 pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut program = Program::start(Command::new(FRAMECAST).args(arguments));
@@ -92,15 +98,15 @@ pub(crate) fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), program.output(), program.errors())
 }
 
-/// Asserts that a start fails with exit status 2, for wrong settings, and a line that begins like
-/// this.
+/// Asserts that a start fails with exit status 2, which stands for a wrong setting, and prints one
+/// line on standard error, which begins with `beginning`.
 #[track_caller]
 fn refused(arguments: &[&str], beginning: &str) {
     fails(arguments, 2, beginning);
 }
 
-/// Asserts that a start fails with this exit status, and one line on standard error, which begins
-/// like this.
+/// Asserts that a start fails with exit status `status`, and prints one line on standard error,
+/// which begins with `beginning`.
 #[track_caller]
 fn fails(arguments: &[&str], status: i32, beginning: &str) {
     let (code, output, stderr) = run(arguments);
@@ -189,6 +195,7 @@ fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() {
 
 #[test]
 fn a_budget_that_is_too_small_is_refused_with_the_smallest_allowed_one() {
+    // `documents.rs` checks this number against the formula of the README.
     refused(
         &["serve", "--memory-budget", "1MiB", "--shards", "2"],
         "framecast: memory-budget: must be at least 2905428 (2838KiB) with",
@@ -368,7 +375,7 @@ fn a_closed_standard_output_does_not_end_the_server() {
     drop(child.stdout.take());
     let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
     let mut log = child.stderr.take().unwrap();
-    // It must not panic, whether it had already printed its address or not.
+    // The server must not panic, whether it prints its address before the signal or not.
     while kill_process(pid, Signal::TERM).is_ok() && child.try_wait().unwrap().is_none() {
         thread::yield_now();
     }

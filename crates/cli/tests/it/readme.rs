@@ -1,8 +1,8 @@
-//! Tests of the README: its commands are run, in its order, and its tables are compared with the
+//! Tests of the README: runs its commands one after the other, and compares its tables with the
 //! program.
 //!
 //! A line of an `sh` block is a command; the comment lines below it are its expected output. A
-//! command that is not known here fails the test, so that none gets into the README untested.
+//! command that this test does not know fails it, so that none gets into the README untested.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -28,21 +28,23 @@ const NOT_RUN: [&str; 4] = [
     "cargo test --release --test attacks -- --long",
 ];
 
-/// Way to run a command of the README.
+/// The way in which the test runs a command of the README.
 #[derive(Debug, PartialEq, Eq)]
 enum RunMode {
+    /// The command is one of [`NOT_RUN`].
     NotRun,
-    /// Start a server, which keeps running. All clients connect to the first one.
+    /// The command is a server, which keeps running. All clients connect to the first server.
     Serve,
-    /// Start a client, which keeps running.
+    /// The command is a client, which keeps running.
     Connect,
-    /// Run to its end, which must be a success with the expected output.
+    /// The command must end with success and the expected output.
     Once,
-    /// Run to its end, which must be a success with any output: measurements differ each time.
+    /// The command must end with success and any output: measurements differ each time.
     Measure,
 }
 
 impl RunMode {
+    /// Returns the way in which the test runs a command. Panics if the test does not know it.
     fn of(command: &str) -> Self {
         const MODES: [(&str, RunMode); 6] = [
             ("cargo run --release -- serve", RunMode::Serve),
@@ -65,7 +67,7 @@ impl RunMode {
     }
 }
 
-/// A fenced code block.
+/// A fenced code block of the README.
 struct Block {
     language: String,
     lines: Vec<&'static str>,
@@ -104,13 +106,15 @@ fn commands(block: &Block) -> Vec<(&str, Vec<&str>)> {
     commands
 }
 
-/// State of a user who follows the README, in a folder of their own.
+/// A user who follows the README, in a temporary folder.
 struct Walkthrough {
     folder: TempDir,
-    /// Running servers. The first one stands for the one at [`ADDRESS`].
+    /// Running servers. The first one stands for the README's server at [`ADDRESS`].
     servers: Vec<Program>,
     clients: Vec<Program>,
+    /// The real address of the first server.
     address: String,
+    /// The id of the last registration, which stands for `ID` in the README.
     id: String,
 }
 
@@ -129,6 +133,8 @@ impl Walkthrough {
         }
     }
 
+    /// Starts a command in a shell, with the program of this build instead of cargo's, and the real
+    /// address and id instead of those of the README.
     fn start(&self, command: &str) -> Program {
         let program = format!("'{FRAMECAST}'");
         let command = command
@@ -155,6 +161,7 @@ impl Walkthrough {
         }
     }
 
+    /// Starts a server on a free port. A configuration file of the README sets the port itself.
     fn serve(&mut self, command: &str) {
         let option = if command.contains("--config") {
             ""
@@ -194,6 +201,7 @@ impl Walkthrough {
         printed.lines().map(str::to_owned).collect()
     }
 
+    /// Remembers the id of a registration if `printed` has one: 32 hexadecimal digits.
     fn remember_id(&mut self, printed: &str) {
         let is_id = |word: &&str| word.len() == 32 && word.chars().all(|c| c.is_ascii_hexdigit());
         if let Some(id) = printed.split(['/', '"']).find(is_id) {
@@ -251,6 +259,7 @@ fn every_command_does_what_the_readme_says() {
     for message in ["are awesome", "are yours"] {
         relay.printed(message, |line| (line == message).then_some(()));
     }
+    // The README deletes the registration, which closes the relay's connection with 4503.
     relay.reported("its end", |line| line.contains("4503").then_some(()));
     assert!(relay.wait(PATIENCE).is_some_and(|status| !status.success()));
     // Clients first, because a server that drains waits for them.
@@ -281,7 +290,8 @@ fn every_endpoint_accepts_its_method() {
     }
 }
 
-/// Parses name and default of each option from the text of `--help`.
+/// Returns name and default of each option in the text of `--help`. The default is empty if the
+/// option has none.
 fn settings(text: &str) -> BTreeSet<(String, String)> {
     let mut settings = BTreeSet::new();
     for option in text.split("\n      --").skip(1) {

@@ -1,4 +1,5 @@
-//! Signals: the first one makes the server drain, a second one ends it at once.
+//! Tests of signals: the first one makes the server drain, and a second one ends the server without
+//! waiting for the drain.
 
 use std::process::Command;
 
@@ -36,6 +37,7 @@ fn a_signal_makes_the_server_write_what_is_queued_close_all_clients_and_exit_wit
             assert_eq!((code, &reason[..]), (1012, &b"server is restarting"[..]));
             // Messages that the server had read before the signal reach all clients.
             assert!(copies > 0, "{copies}");
+            // A Close with the same code.
             client.send(&frame(0x88, &[0x03, 0xF4]));
             client.expect_end();
         }
@@ -57,6 +59,7 @@ fn a_second_signal_ends_the_server_at_once() {
         server.signal(first);
         assert_eq!(client.read_close().0, 1012);
         server.signal(second);
+        // The exit status does not depend on the signal.
         assert_eq!(server.exit_code(), Some(130), "{first:?}, {second:?}");
     }
 }
@@ -116,6 +119,7 @@ fn a_request_in_flight_is_answered_before_the_end() {
     eventually("the server stops listening", || {
         std::net::TcpStream::connect(server.address).is_err()
     });
+    // 29 of the 30 bytes, as announced, which are no JSON.
     http.send(br#"{"topic":"t","message":"late"}"#.get(..29).unwrap());
     assert_eq!(http.read_answer().status, 400, "a body that is cut");
     http.expect_end();

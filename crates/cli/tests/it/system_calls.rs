@@ -1,10 +1,10 @@
-//! Number of system calls of an echo, counted by strace.
+//! Tests of the number of system calls of an echo, counted by strace.
 //!
 //! The number of messages that a receive returns must not depend on whether server or clients are
 //! faster. So the server is stopped (SIGSTOP) while the clients send, and finds all of their
 //! messages when it goes on.
 //!
-//! Without strace these tests are skipped and print that; where `CI` is set, they fail.
+//! Without strace these tests are skipped, with a message; where `CI` is set, they fail.
 
 use std::{
     env, fs,
@@ -29,7 +29,7 @@ struct Traced {
     _folder: TempDir,
 }
 
-/// A stopped server, which goes on when this is dropped.
+/// Keeps the server stopped. When this is dropped, the server goes on.
 struct Stopped<'a>(&'a Traced);
 
 impl Traced {
@@ -68,16 +68,18 @@ impl Traced {
             threads.all(|thread| {
                 let status = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
                 let state = status.rsplit_once(") ").unwrap().1;
+                // `T` is stopped by a signal, and `t` by the tracer.
                 state.starts_with(['T', 't'])
             })
         });
         stopped
     }
 
-    /// Number of system calls so far. A call that a stop has interrupted is restarted, and counts
-    /// once.
+    /// Returns the number of system calls that the server has made so far. A call that a stop
+    /// interrupts is made again afterwards, and counts once.
     fn count(&self) -> usize {
         let calls = fs::read_to_string(&self.calls).unwrap();
+        // A line is the id of a thread and a call, or another event such as `<... read resumed>`.
         let is_call = |line: &&str| {
             let call = line
                 .split_once(' ')
@@ -100,8 +102,8 @@ impl Drop for Stopped<'_> {
     }
 }
 
-/// Returns true if strace is installed and may trace. Else prints that a test is skipped; fails
-/// where `CI` is set.
+/// Returns true if strace is installed and may trace. Otherwise prints that the test is skipped, or
+/// fails where `CI` is set.
 pub(crate) fn can_trace() -> bool {
     let traced = Command::new("strace")
         .args(["-qq", "-o", "/dev/null", "true"])
@@ -147,14 +149,17 @@ fn calls_per_message(clients: usize, size: usize, depth: usize) -> f64 {
     calls as f64 / (turns * depth) as f64
 }
 
-/// Rounds until the kernel's buffers have grown to take all that a client sends at once.
+/// Number of rounds after which the kernel's buffers have grown to take all that a client sends in
+/// a round.
 const WARM_UP: usize = 5;
+/// Number of rounds after these, in which the calls are counted.
 const ROUNDS: usize = 5;
 
 #[test]
 fn an_echo_costs_one_receive_and_one_send() {
     if can_trace() {
         let calls = calls_per_message(100, 20, 1);
+        // A receive and a send, and a few calls to wait for sockets. Measured: 2.034.
         assert!(calls <= 2.10, "{calls} calls per message");
     }
 }
@@ -162,6 +167,7 @@ fn an_echo_costs_one_receive_and_one_send() {
 #[test]
 fn echoes_of_messages_that_arrive_together_cost_one_receive_and_one_send() {
     if can_trace() {
+        // A receive and a send for 16 messages are 0.125 calls per message. Measured: 0.127.
         let calls = calls_per_message(100, 20, 16);
         assert!(calls <= 0.14, "{calls} calls per message of 20 B");
         let calls = calls_per_message(100, 1024, 16);
@@ -170,10 +176,13 @@ fn echoes_of_messages_that_arrive_together_cost_one_receive_and_one_send() {
 }
 
 #[test]
-fn echoes_of_messages_that_fill_the_receive_buffer_cost_little_more() {
+fn echoes_of_messages_that_fill_the_receive_buffer_cost_a_few_receives_and_sends() {
     if can_trace() {
+        // 256 KiB in a turn, of a receive buffer of 264 KiB.
         let calls = calls_per_message(20, 16 * 1024, 16);
-        // In a debug build a turn's time is over before all sixteen messages are echoed.
+        // Two receives and two sends for 16 messages are 0.25 calls per message. Measured: 0.258.
+        // In a debug build a turn's time is over before all 16 messages are echoed, so that they
+        // take more turns.
         let most = if cfg!(debug_assertions) { 0.6 } else { 0.35 };
         assert!(calls <= most, "{calls} calls per message of 16 KiB");
     }

@@ -1,4 +1,5 @@
-//! A server that ends its connections, or that sends nothing, fails the run.
+//! Tests of `load` against servers that end their connections, or that send nothing: the run must
+//! fail, and say why.
 
 use std::{
     sync::{Arc, Mutex},
@@ -20,12 +21,14 @@ fn publications_that_are_due_after_the_server_has_ended_count_as_missing() {
         let arguments = [&pace[..], limits].concat();
         let run = Run::of_server_that_ends("fanout", "/ws?topic={topic}", &arguments);
         assert_eq!(run.code, Some(1), "{}", run.stderr);
+        // 5 subscribers and a publisher. The server drains with code 1012.
         assert_eq!(
             run.error_line(),
             "framecast: the server has ended 6 connections (1012)"
         );
         assert!(run.count("unpublished") > 0, "{}", run.result);
-        // 200 a second for 0.4 s of warm-up and 2 s, with the first and the last one included.
+        // 200 a second for 0.4 s of warm-up and 2 s of measured time, including the first and the
+        // last one.
         let due = run.count("published") + run.count("unpublished");
         assert_eq!(due, 481, "{}", run.result);
         assert_eq!(run.count("expected"), 5 * due);
@@ -42,6 +45,7 @@ fn publications_that_are_due_after_the_server_has_ended_count_as_missing() {
 
 #[test]
 fn a_server_that_ends_its_connections_fails_a_run_of_every_scenario() {
+    // Each has 6 connections. Publishers have one for each topic.
     let runs = [
         ("echo", "/echo", &["--connections", "6"][..]),
         (
@@ -86,7 +90,8 @@ fn handshakes_with_a_server_that_has_ended_fail_the_run() {
 
 #[test]
 fn messages_to_a_subscriber_that_the_server_has_closed_are_still_expected() {
-    // The first subscriber is closed at the tenth publication, the second one gets them all.
+    // The server closes the first subscriber at the tenth publication. The second subscriber gets
+    // all publications.
     let address = scripted(Arc::new({
         let subscribers = Mutex::new(Vec::new());
         move |mut peer| {
@@ -99,6 +104,7 @@ fn messages_to_a_subscriber_that_the_server_has_closed_are_still_expected() {
                 };
                 let mut subscribers = subscribers.lock().unwrap();
                 if number == 9 {
+                    // A Close with code 1013.
                     subscribers[0].write(&[0x88, 2, 0x03, 0xF5]);
                     subscribers.remove(0);
                 }
@@ -120,11 +126,13 @@ fn messages_to_a_subscriber_that_the_server_has_closed_are_still_expected() {
     );
     let published = run.count("published");
     assert_eq!(run.count("expected"), 2 * published);
+    // Nine publications came before the tenth, at which the first subscriber was closed.
     assert_eq!(run.count("received"), published + 9);
 }
 
 #[test]
 fn a_run_in_which_nothing_arrives_fails() {
+    // A server that reads all messages and sends none back.
     let silent = scripted(Arc::new(|mut peer| while peer.read().is_some() {}));
     let run = Run::of("echo", &format!("ws://{silent}/"), &["--connections", "3"]);
     assert_eq!(run.code, Some(1));
@@ -133,6 +141,7 @@ fn a_run_in_which_nothing_arrives_fails() {
         "framecast: nothing has arrived, of 3 expected"
     );
 
+    // A server that confirms subscriptions, and delivers no publication.
     let url = format!("ws://{}/", broadcaster(|_, _, _| vec![]));
     let pace = ["--subscribers", "2", "--rate", "100"];
     let run = Run::of("fanout", &url, &[&PROTOCOL, &pace[..]].concat());

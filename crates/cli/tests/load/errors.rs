@@ -1,4 +1,5 @@
-//! Runs that fail, or whose command line is wrong.
+//! Tests of runs that fail, and of wrong command lines: the exit status, and the reason in one
+//! line.
 
 use std::{
     io::{Read as _, Write as _},
@@ -14,7 +15,7 @@ use crate::{
 
 #[test]
 fn an_error_of_a_worker_is_reported_in_one_line() {
-    // A server that accepts the probe and refuses all later connections.
+    // A server that accepts the first connection, which is the probe, and refuses all later ones.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let full = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -40,6 +41,7 @@ fn an_error_of_a_worker_is_reported_in_one_line() {
 fn a_run_that_fails_reports_the_reason_in_one_line() {
     let server = Server::start();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Nobody listens at this address once the listener is dropped.
     let nowhere = listener.local_addr().unwrap();
     drop(listener);
     let nowhere_url = format!("ws://{nowhere}/");
@@ -64,6 +66,7 @@ fn a_run_that_fails_reports_the_reason_in_one_line() {
         (
             "idle",
             &echo,
+            // No process has the largest id.
             &["--pid", "4294967295"],
             "cannot read what process 4294967295 uses",
         ),
@@ -139,6 +142,7 @@ fn options_that_are_wrong_only_together_are_a_wrong_command_line_too() {
 #[test]
 fn a_publication_that_the_relay_refuses_ends_the_run_with_its_reason() {
     let server = Server::start();
+    // More bytes than the server accepts in a request, by default.
     let crowd = ["--relay", "--subscribers", "2", "--size", "200000"];
     let run = Run::of("fanout", &server.url(""), &crowd);
     assert_eq!(run.code, Some(1));

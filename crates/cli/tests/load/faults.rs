@@ -1,4 +1,5 @@
-//! Faults of servers are found, and their numbers are right.
+//! Tests of `load` against servers that lose, repeat or alter messages on purpose: it must report
+//! each kind of fault, with the right count.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -9,6 +10,8 @@ use crate::{
     support::Run,
 };
 
+/// Runs a fan-out with 9 messages in flight, over a server that changes the stream of publications
+/// by `mangle`.
 fn fanout_through(mangle: Mangle, arguments: &[&str]) -> Run {
     let url = format!("ws://{}/", broadcaster(mangle));
     let common = ["--in-flight", "9"];
@@ -19,8 +22,8 @@ fn fanout_through(mangle: Mangle, arguments: &[&str]) -> Run {
     )
 }
 
-/// Drops message 1, repeats 3, and swaps 5 and 6. All are among the first nine, which are in flight
-/// together.
+/// Drops message 1, repeats 3, and swaps 5 and 6. All of them are among the first nine, which are
+/// in flight together.
 fn faulty(number: usize, message: String, held: &mut VecDeque<String>) -> Vec<String> {
     match number {
         1 => vec![],
@@ -34,6 +37,7 @@ fn faulty(number: usize, message: String, held: &mut VecDeque<String>) -> Vec<St
     }
 }
 
+/// Returns the message as it came: the server has no faults.
 fn unchanged(_: usize, message: String, _: &mut VecDeque<String>) -> Vec<String> {
     vec![message]
 }
@@ -47,8 +51,9 @@ fn a_server_without_faults_and_with_a_protocol_of_its_own_passes() {
 fn lost_repeated_and_reordered_messages_are_found_and_counted() {
     let run = fanout_through(faulty, &["--subscribers", "2"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    // Each subscriber has seen the same.
+    // Each of the two subscribers has seen each of the three faults once.
     assert_eq!(run.faults(), [2, 2, 2, 0]);
+    // For each subscriber, one message is missing and another one counts twice.
     assert_eq!(run.count("received"), run.count("expected"));
     assert!(
         run.number("delivery_ratio") < 1.0,
@@ -125,13 +130,16 @@ fn changed_replies_of_an_echo_server_are_corrupted() {
         }
     }));
     let run = Run::of("echo", &format!("ws://{address}/"), &["--connections", "2"]);
+    // The third message of each connection.
     assert_eq!(run.count("corrupted"), 2);
     assert!(run.number("delivery_ratio") < 1.0);
 }
 
 #[test]
 fn latency_of_echo_messages_is_counted_from_their_schedule() {
-    // The server answers message 200 when it gets message 300, which is due 100 ms later.
+    // The server answers messages 200 to 299 when it gets message 300. Message 200 then has waited
+    // for 100 ms, and message 250 for 50 ms. These are a fifth of the messages that are measured,
+    // so the 90th percentile is in their middle.
     let address = scripted(Arc::new(|mut peer| {
         let (mut number, mut held) = (0, Vec::new());
         while let Some(message) = peer.read() {
@@ -157,6 +165,7 @@ fn latency_of_echo_messages_is_counted_from_their_schedule() {
 
 #[test]
 fn latency_of_publications_is_counted_from_their_schedule() {
+    // As above: the server delivers publications 200 to 299 when it gets publication 300.
     let url = format!(
         "ws://{}/",
         broadcaster(|number, message, held| {
@@ -183,7 +192,8 @@ fn latency_of_publications_is_counted_from_their_schedule() {
 
 #[test]
 fn a_ping_is_answered() {
-    // A connection without a Pong ends, which fails the run.
+    // The server ends a connection that does not answer its Ping by a Pong with the same payload,
+    // which fails the run.
     let address = scripted(Arc::new(|mut peer| {
         peer.write(b"\x89\x03abc");
         if peer.read_frame() == Some((0x8A, b"abc".to_vec())) {
@@ -199,6 +209,7 @@ fn connections_that_the_server_ends_are_counted_with_their_codes() {
     // The server closes each connection with 4008 after its first message.
     let address = scripted(Arc::new(|mut peer| {
         if peer.read().is_some() {
+            // 0x0FA8 is 4008.
             peer.write(&[0x88, 2, 0x0F, 0xA8]);
             peer.read();
         }
@@ -256,11 +267,14 @@ fn doubling_echo() -> String {
 
 #[test]
 fn a_duplicate_reply_counts_once_however_short_the_message_is() {
+    // Messages with a whole number and that of the caller, with 2 digits of the latter, and with no
+    // digit at all.
     for size in ["64", "14", "0"] {
         for pace in [["--depth", "2"], ["--rate", "100"]] {
             let shape = ["--connections", "2", "--size", size];
             let run = Run::of("echo", &doubling_echo(), &[&shape[..], &pace].concat());
             let (received, expected) = (run.count("received"), run.count("expected"));
+            // The last duplicates may arrive after the end of the run.
             assert!(received <= 2 * expected, "{size}: {}", run.result);
             assert_eq!(received - run.count("duplicates"), expected, "{size}");
             assert!((run.number("delivery_ratio") - 1.0).abs() < f64::EPSILON);
@@ -270,6 +284,7 @@ fn a_duplicate_reply_counts_once_however_short_the_message_is() {
 
 #[test]
 fn a_message_of_another_connection_is_no_reply() {
+    // The two connections are in one process, or each in a process of its own.
     for processes in ["1", "2"] {
         let url = format!("ws://{}/", to_others());
         let crowd = ["--connections", "2", "--workers", processes];

@@ -1,4 +1,4 @@
-//! Runs against servers without faults: no fault is found.
+//! Tests of `load` against servers without faults: it must find none.
 
 use std::{fs, io, net::TcpListener, process::Command, thread};
 
@@ -12,6 +12,7 @@ fn every_echo_message_is_answered() {
     let server = Server::start();
     for arguments in [
         &["--connections", "3", "--depth", "5"][..],
+        // Messages without room for any digit of their numbers, and with room for only 5.
         &["--connections", "3", "--size", "0"],
         &["--connections", "2", "--size", "5", "--depth", "3"],
         &["--connections", "2", "--size", "65536", "--binary"],
@@ -38,10 +39,12 @@ fn the_result_has_all_its_fields() {
         last = value;
     }
     assert_eq!(run.count("published") * 4, run.count("received"));
+    // 4 subscribers and a publisher.
     assert_eq!(run.count("connections.opened"), 5);
     assert_eq!(run.count("server.pid").to_string(), pid);
     assert!(run.number("server.cpu_us_per_message") > 0.0);
     assert!(run.count("server.resident_bytes") > 0);
+    // The steps of the throughput add up to the deliveries of the measured time.
     let counts = run.result["throughput"]["counts"].as_array().unwrap();
     let counted: u64 = counts.iter().map(|count| count.as_u64().unwrap()).sum();
     let per_second = run.number("deliveries_per_second");
@@ -52,6 +55,8 @@ fn the_result_has_all_its_fields() {
 fn topics_and_publishers_are_spread_over_the_subscribers() {
     let server = Server::start();
     let url = server.url("/ws?topic={topic}");
+    // 7 subscribers, and a connection for each stream: as many as the larger of the numbers of
+    // publishers and topics.
     for (publishers, topics, connections) in [("1", "3", 7 + 3), ("5", "2", 7 + 5)] {
         let crowd = ["--publishers", publishers, "--topics", topics];
         let pace = ["--rate", "300", "--subscribers", "7"];
@@ -92,7 +97,7 @@ fn handshakes_are_made_one_after_the_other() {
 #[test]
 fn a_stream_stays_whole_while_other_connections_come_and_go() {
     let server = Server::start();
-    // In the second run connections stay so short that many leave before they are open.
+    // In the second run a churner stays for 1/900 s, so that many leave before they are open.
     for churners in [
         ["--connections", "10", "--rate", "100"],
         ["--connections", "1", "--rate", "900"],
@@ -130,6 +135,7 @@ fn several_processes_make_one_run() {
     let run = Run::of("fanout", &server.url("/ws"), &crowd);
     run.assert_whole();
     assert_eq!(run.count("generator.processes"), 3);
+    // 7 subscribers, and a publisher with a connection for each of 2 topics.
     assert_eq!(run.count("connections.opened"), 7 + 2);
     assert_eq!(
         run.result["first_to_last_us"],
@@ -148,6 +154,7 @@ fn more_connections_than_descriptors_take_more_processes() {
     let run = Run::of_command(command, &["--connections", "80"]);
     run.assert_whole();
     assert_eq!(run.count("received"), 80);
+    // A process uses 36 of its 100 descriptors for connections, and keeps 64 for other things.
     assert_eq!(run.count("generator.processes"), 3);
 }
 

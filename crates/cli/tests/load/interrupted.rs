@@ -1,4 +1,4 @@
-//! Ctrl-C ends a run early, and the run reports what it has measured.
+//! Tests of runs that Ctrl-C ends early: they report the result of the time until then.
 
 use std::{
     fs,
@@ -16,8 +16,8 @@ use crate::{
     support::{FRAMECAST, Run, Server},
 };
 
-/// Runs `framecast load` for ten minutes. For each of `moments`, sends a Ctrl-C as soon as a line
-/// on standard error begins with it.
+/// Runs `framecast load` for ten minutes. For each of the texts `moments`, in order, waits until a
+/// line on standard error begins with the text, and then sends a Ctrl-C.
 fn interrupted(kind: &str, url: &str, arguments: &[&str], moments: &[&str]) -> Run {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("result.json");
@@ -57,6 +57,7 @@ fn an_interrupted_run_reports_what_it_has_measured() {
         ("idle", "/ws", &["--connections", "4"]),
     ] {
         let run = interrupted(kind, &server.url(path), arguments, &["measuring "]);
+        // As a shell reports it for a program that SIGINT has killed: 128 + 2.
         assert_eq!(run.code, Some(130), "{kind}: {}", run.stderr);
         let line = run.error_line();
         let after = line.strip_prefix("framecast: interrupted ").unwrap();
@@ -66,6 +67,7 @@ fn an_interrupted_run_reports_what_it_has_measured() {
         assert_eq!(run.result["is_interrupted"], true);
         assert_eq!(run.count("received"), run.count("expected"), "{kind}");
         assert_eq!(run.faults(), [0; 4]);
+        // The timeline has the steps that had begun when the run was interrupted, and no others.
         let counts = run.result["throughput"]["counts"].as_array().unwrap();
         let steps = run.number("duration_s") * 1e3 / run.number("throughput.step_ms");
         assert_eq!(counts.len().to_string(), steps.ceil().to_string());

@@ -1,5 +1,5 @@
-//! Runs the binary `framecast load` against `framecast serve`, and against scripted servers that
-//! lose, repeat and reorder messages.
+//! Tests of the binary `framecast load`, against `framecast serve` and against scripted servers
+//! that lose, repeat and reorder messages.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 

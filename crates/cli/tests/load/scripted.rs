@@ -1,4 +1,4 @@
-//! WebSocket servers whose behaviour a test scripts.
+//! WebSocket servers that behave as the test says, in a thread for each connection.
 
 use std::{
     collections::VecDeque,
@@ -18,7 +18,9 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Answers the opening handshake. Load clients always send the key of RFC 6455 §1.3.
+    /// Reads the request of an opening handshake, and answers it by a 101. `None` if the connection
+    /// has ended before. The accept value is constant, because load clients always send the key of
+    /// RFC 6455 §1.3.
     pub(crate) fn accept(stream: TcpStream) -> Option<Self> {
         stream.set_nodelay(true).ok()?;
         let mut reader = BufReader::new(stream.try_clone().ok()?);
@@ -36,7 +38,7 @@ impl Peer {
         Some(peer)
     }
 
-    /// Returns a second handle of the same connection, to write to.
+    /// Returns another handle of the same connection, for threads that write to it.
     fn duplicate(&self) -> Self {
         let stream = self.stream.try_clone().unwrap();
         let reader = BufReader::new(self.stream.try_clone().unwrap());
@@ -48,9 +50,11 @@ impl Peer {
         let _ = self.stream.write_all(bytes);
     }
 
-    /// Reads the next text message. `None` if the connection has ended or another frame comes.
+    /// Reads the next text message. `None` if the connection has ended, or if another frame than a
+    /// text has arrived.
     pub(crate) fn read(&mut self) -> Option<String> {
         let (first, payload) = self.read_frame()?;
+        // FIN and Text.
         (first == 0x81).then(|| String::from_utf8(payload).unwrap())
     }
 
@@ -105,20 +109,23 @@ pub(crate) fn scripted(script: Script) -> SocketAddr {
     address
 }
 
-/// A function that changes a stream. It returns the messages to send now in place of message
-/// `number`, and may keep messages in `held` for later.
+/// A function that changes a stream of publications. It returns the messages to send to each
+/// subscriber now, in place of publication `number`, and may keep messages in `held` for a later
+/// call.
 pub(crate) type Mangle =
     fn(number: usize, message: String, held: &mut VecDeque<String>) -> Vec<String>;
 
-/// Starts a server with a protocol of its own: `sub` subscribes and is answered by `ok`, `pub …`
-/// publishes. Each subscriber gets what `mangle` returns for the publication.
+/// Starts a server whose protocol is that of [`PROTOCOL`]: the message `sub …` subscribes and is
+/// answered by `ok`, and `pub …` publishes. Each subscriber gets the messages that `mangle` returns
+/// for a publication.
 pub(crate) fn broadcaster(mangle: Mangle) -> SocketAddr {
     let subscribers: Arc<Mutex<Vec<Peer>>> = Arc::default();
     scripted(Arc::new(move |mut peer| {
         let (mut number, mut held) = (0, VecDeque::new());
         while let Some(message) = peer.read() {
             let Some(payload) = message.strip_prefix("pub ") else {
-                // Under one lock, so that the list has the subscriber before the next publication.
+                // Replies under the lock, so that the list has the subscriber before the next
+                // publication.
                 let mut subscribers = subscribers.lock().unwrap();
                 peer.send("ok");
                 return subscribers.push(peer);
@@ -134,7 +141,7 @@ pub(crate) fn broadcaster(mangle: Mangle) -> SocketAddr {
     }))
 }
 
-/// Starts a server that sends every message to all connections but the one that it came from.
+/// Starts a server that sends every message to all connections except the one that it came from.
 pub(crate) fn to_others() -> SocketAddr {
     let peers: Arc<Mutex<Vec<Peer>>> = Arc::default();
     scripted(Arc::new(move |mut peer| {
@@ -150,7 +157,7 @@ pub(crate) fn to_others() -> SocketAddr {
     }))
 }
 
-/// Options of `load` for the protocol of [`broadcaster`].
+/// Options of `load` that describe the protocol of [`broadcaster`].
 pub(crate) const PROTOCOL: [&str; 6] = [
     "--subscribe",
     "sub {topic}",

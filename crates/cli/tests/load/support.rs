@@ -11,7 +11,7 @@ use serde_json::Value;
 
 pub(crate) const FRAMECAST: &str = env!("CARGO_BIN_EXE_framecast");
 
-/// A running `framecast serve`, which is killed when this is dropped.
+/// A running `framecast serve` with one shard. A drop kills it.
 pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) address: String,
@@ -49,6 +49,7 @@ impl Drop for Server {
     }
 }
 
+/// Returns the command that puts the server at `url` under the load of scenario `kind`.
 fn load(kind: &str, url: &str) -> Command {
     let mut command = Command::new(FRAMECAST);
     command.args(["load", kind, "--url", url]);
@@ -60,11 +61,13 @@ pub(crate) struct Run {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// The JSON that `--json` has written, or `null` if the run could not be finished.
     pub(crate) result: Value,
 }
 
 impl Run {
-    /// Runs `framecast load` with `arguments`, for 300 ms unless they have a `--duration`.
+    /// Runs scenario `kind` of `framecast load` against `url`, for 300 ms unless `arguments` have a
+    /// `--duration`.
     pub(crate) fn of(kind: &str, url: &str, arguments: &[&str]) -> Self {
         Self::of_command(load(kind, url), arguments)
     }
@@ -73,7 +76,8 @@ impl Run {
         Self::disturbed(command, arguments, || {})
     }
 
-    /// Does the same, and calls `disturb` when the measured time has begun.
+    /// Runs `command` with `arguments`, for 300 ms unless these have a `--duration`. Calls
+    /// `disturb` when the measured time has begun.
     pub(crate) fn disturbed(
         mut command: Command,
         arguments: &[&str],
@@ -89,6 +93,8 @@ impl Run {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut stderr = String::new();
+        // Without a terminal, the program prints a line about its progress when the measured time
+        // begins.
         while !stderr.lines().any(|line| line.starts_with("measuring ")) {
             if lines.read_line(&mut stderr).unwrap() == 0 {
                 break;
@@ -99,7 +105,7 @@ impl Run {
         let Output { status, stdout, .. } = child.wait_with_output().unwrap();
         let json = fs::read_to_string(json).unwrap_or_default();
         let result = match json.as_str() {
-            // The run failed.
+            // A run that can not be finished writes no JSON.
             "" => Value::Null,
             json => serde_json::from_str(json).unwrap(),
         };
@@ -111,7 +117,8 @@ impl Run {
         }
     }
 
-    /// Runs `framecast load` for 2 s against a server that gets SIGTERM when they begin.
+    /// Runs scenario `kind` for 2 s against `path` of a server that gets SIGTERM when the measured
+    /// time has begun.
     pub(crate) fn of_server_that_ends(kind: &str, path: &str, arguments: &[&str]) -> Self {
         let server = Server::start();
         let pid = server.child.id().to_string();
@@ -120,6 +127,7 @@ impl Run {
         Self::disturbed(command, &arguments, || server.terminate())
     }
 
+    /// Returns the whole number in field `name` of the result, such as `connections.opened`.
     #[track_caller]
     pub(crate) fn count(&self, name: &str) -> u64 {
         let value = self.result.pointer(&format!("/{}", name.replace('.', "/")));
@@ -127,6 +135,7 @@ impl Run {
         value.as_u64().unwrap_or_else(|| panic!("{name}: {value}"))
     }
 
+    /// Returns the number in field `name` of the result, such as `latency_us.max`.
     #[track_caller]
     pub(crate) fn number(&self, name: &str) -> f64 {
         let value = self.result.pointer(&format!("/{}", name.replace('.', "/")));
@@ -135,13 +144,13 @@ impl Run {
             .unwrap_or_else(|| panic!("no {name} in {}", self.result))
     }
 
-    /// Returns the numbers of messages that are missing, duplicate, out of order and corrupted.
+    /// Returns how many messages are missing, duplicate, out of order and corrupted, in this order.
     #[track_caller]
     pub(crate) fn faults(&self) -> [u64; 4] {
         ["gaps", "duplicates", "out_of_order", "corrupted"].map(|name| self.count(name))
     }
 
-    /// Asserts that the run succeeded and that all messages have arrived.
+    /// Asserts that the run succeeded, without faults, and that all messages have arrived.
     #[track_caller]
     pub(crate) fn assert_whole(&self) {
         assert_eq!(self.code, Some(0), "{}", self.stderr);
@@ -151,7 +160,7 @@ impl Run {
         assert!((self.number("delivery_ratio") - 1.0).abs() < f64::EPSILON);
     }
 
-    /// Returns the last line of standard error, which is the reason of a failure.
+    /// Returns the last line of standard error, which is the reason if the run failed.
     pub(crate) fn error_line(&self) -> &str {
         self.stderr.lines().last().unwrap_or_default()
     }

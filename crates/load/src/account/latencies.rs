@@ -38,7 +38,7 @@ impl Latencies {
         Duration::from_nanos(self.0.max())
     }
 
-    /// Returns the histogram, in nanoseconds.
+    /// Returns the histogram, whose values are nanoseconds.
     pub fn histogram(&self) -> &Histogram<u64> {
         &self.0
     }
@@ -51,8 +51,9 @@ impl Default for Latencies {
     }
 }
 
-/// Pairs of a value and its count, one for each bucket that is not empty. The other process has the
-/// same bucket boundaries, so each value falls into the same bucket there.
+/// Converts a histogram to the form in which a worker process sends it: pairs of a value and its
+/// count, one for each bucket that is not empty. The receiving process has the same bucket
+/// boundaries, so it puts each value into the same bucket.
 impl From<Latencies> for Vec<(u64, u64)> {
     fn from(latencies: Latencies) -> Self {
         let recorded = latencies.0.iter_recorded();

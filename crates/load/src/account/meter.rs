@@ -18,33 +18,36 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Meter {
     pid: u32,
-    /// Before there are connections, and at the end of the measured time.
+    /// The server's resident memory before there are connections, and at the end of the measured
+    /// time.
     resident_bytes: (u64, u64),
-    /// At the same two times.
+    /// The kernel's memory for TCP buffers at the same two times.
     socket_bytes: (u64, u64),
-    /// At the start and at the end of the measured time.
+    /// The server's CPU time at the start and at the end of the measured time.
     cpu: (Cpu, Cpu),
-    /// True once the process could not be read any more.
+    /// True once the CPU time or memory could not be read, because the process has ended.
     is_gone: bool,
 }
 
 /// The CPU time and memory that the server used.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ServerUse {
-    /// The server's process.
+    /// Id of the server's process.
     pub pid: u32,
-    /// CPU time used during the measured time.
+    /// CPU time used during the measured time, in seconds.
     pub cpu_seconds: f64,
-    /// Cores in use, on average over the measured time.
+    /// Number of cores that the server kept busy, on average over the measured time.
     pub cpu_cores: f64,
-    /// CPU time for each reply, delivery or handshake, in microseconds. `None` if there were none.
+    /// CPU time used during the measured time, divided by the replies, deliveries or handshakes in
+    /// it, in microseconds. `None` if there were none.
     pub cpu_us_per_message: Option<f64>,
-    /// Resident memory at the end of the measured time.
+    /// Resident memory at the end of the measured time, in bytes.
     pub resident_bytes: u64,
-    /// Growth of the resident memory during the run, divided by the number of connections.
+    /// Growth of the resident memory during the run in bytes, divided by the number of connections.
     pub resident_bytes_per_connection: f64,
-    /// Growth of the kernel's buffers of all TCP sockets of this machine. If the server runs on it,
-    /// both ends of each connection are in it.
+    /// Growth of the memory that the kernel uses for the buffers of all TCP sockets of this
+    /// machine, in bytes. If the server runs on this machine, too, this includes the buffers of
+    /// both ends of each connection.
     pub kernel_socket_bytes: i64,
 }
 

@@ -14,23 +14,27 @@ use crate::{
 pub struct Report {
     /// The length of the measured time.
     pub duration: Duration,
-    /// Messages that were received, and the faults among them.
+    /// Counts of the messages that were received, and of the faults among them. In an idle run,
+    /// connections that are still open count as received, in a handshake run finished handshakes.
     pub tally: Tally,
-    /// The same for churners, the subscribers that connect and leave while the streams run.
+    /// The same counts as in `tally`, for the churners: the subscribers that connect and leave
+    /// while the streams run.
     pub churners: Tally,
-    /// Number of echo messages, idle connections or handshakes that were due. For each of them one
-    /// reply, open connection or finished handshake is expected.
+    /// Number of echo messages, idle connections or handshakes that were scheduled. For each of
+    /// them one reply, open connection or finished handshake is expected.
     pub sent: u64,
     /// Number of publications of each stream.
     pub published: Vec<u64>,
-    /// Number of publications of each stream that were due and were never made.
+    /// Number of publications of each stream that were scheduled and never made, because the
+    /// publisher had no connection or too many bytes to send.
     pub unpublished: Vec<u64>,
     /// Number of subscribers of each topic, including those that the server disconnected. Stream
     /// `s` is for topic `s` modulo the number of topics.
     pub followers: Vec<u64>,
-    /// Replies, deliveries or handshakes in the measured time.
+    /// Number of replies, deliveries or handshakes that arrived in the measured time.
     pub measured: u64,
-    /// The same in each of [`STEPS`] equal steps of the measured time.
+    /// Number of these arrivals in each of [`STEPS`] equal steps of the measured time. An
+    /// interrupted run has fewer steps.
     pub timeline: Vec<u64>,
     /// Time from the scheduled sending of a message to its arrival.
     pub latency: Latencies,
@@ -38,21 +42,23 @@ pub struct Report {
     pub spread: Latencies,
     /// Connections that were opened, and those that failed or ended.
     pub connections: Connections,
-    /// Number of times that a closed loop published although nothing had arrived for a second, so
-    /// that all messages in flight must be lost.
+    /// Number of times that a closed loop published although its messages in flight had not
+    /// arrived: after a second without any arrival it takes them for lost.
     pub stalls: u64,
-    /// CPU time of the generator itself in the measured time, or of its busiest process.
+    /// CPU time that the generator used in the measured time. If it has several processes, that of
+    /// the busiest one.
     pub generator: Cpu,
 }
 
-/// The connections of a run.
+/// Counts of the connections of a run, and the times of their handshakes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Connections {
     /// Number of connections that were opened.
     pub opened: u64,
-    /// Time from connecting to the 101.
+    /// Time from the scheduled connect of a connection until it was open: until the 101, or for a
+    /// connection for plain HTTP until the end of the connect.
     pub handshakes: Latencies,
-    /// Number of attempts to connect that failed.
+    /// Number of connections that failed before they were open.
     pub failed: u64,
     /// Number of open connections that the server ended, or that broke.
     pub disconnected: u64,
@@ -61,7 +67,8 @@ pub struct Connections {
 }
 
 impl Report {
-    /// Returns how many messages should have been received.
+    /// Returns how many messages should have been received: one for each of `sent`, and at each
+    /// subscriber one for each publication of its topic, made or not.
     pub fn expected(&self) -> u64 {
         self.sent + self.deliveries(&self.published) + self.deliveries(&self.unpublished)
     }
@@ -69,10 +76,10 @@ impl Report {
     /// Returns how many deliveries `publications`, counted by stream, should have caused.
     fn deliveries(&self, publications: &[u64]) -> u64 {
         let topics = self.followers.len().max(1);
-        let follow = |stream| self.followers.get(stream % topics).copied().unwrap_or(0);
+        let followers = |stream| self.followers.get(stream % topics).copied().unwrap_or(0);
         let publications = publications.iter().enumerate();
         publications
-            .map(|(stream, count)| count * follow(stream))
+            .map(|(stream, count)| count * followers(stream))
             .sum()
     }
 
@@ -155,7 +162,7 @@ impl Window {
 }
 
 impl Recorder {
-    /// Sets the measured time, which begins at `from`.
+    /// Sets the measured time: it begins at `from` and lasts for `duration`.
     pub(crate) fn measure(&mut self, from: Moment, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.window = Some(Window {
@@ -167,8 +174,8 @@ impl Recorder {
         self.report.timeline = vec![0; STEPS as usize];
     }
 
-    /// Ends the measured time at `to`, which may be earlier than [`measure`](Self::measure) has
-    /// set.
+    /// Ends the measured time at `to`, which may be earlier than the end that
+    /// [`measure`](Self::measure) has set.
     pub(crate) fn end(&mut self, to: Moment) {
         if let Some(window) = &mut self.window {
             window.to = to;
@@ -180,12 +187,13 @@ impl Recorder {
         }
     }
 
-    /// Records an arrival at `now` of a message that was scheduled for `scheduled`.
+    /// Records that a message arrived at `now` which was scheduled to be sent at `scheduled`.
     pub(crate) fn arrived(&mut self, scheduled: Moment, now: Moment) {
         let Some(window) = self.window else {
             return;
         };
-        // By its schedule, so that a slow message counts although it arrives after the end.
+        // The scheduled time decides whether a latency counts. By the time of arrival, slow
+        // messages that arrive after the measured time would be left out.
         if window.contains(scheduled) {
             self.report.latency.record(now.since(scheduled));
         }
@@ -199,7 +207,8 @@ impl Recorder {
         }
     }
 
-    /// Records a publication that all subscribers have received.
+    /// Records the time from the `first` to the `last` delivery of a publication that all
+    /// subscribers have received.
     pub(crate) fn spread(&mut self, first: Moment, last: Moment) {
         if self.window.is_some_and(|window| window.contains(first)) {
             self.report.spread.record(last.since(first));
@@ -215,6 +224,7 @@ mod tests {
         Moment::from_nanos(nanos)
     }
 
+    /// Returns a recorder that measures from 1000 to 2000 ns, in steps of 10 ns.
     fn recorder() -> Recorder {
         let mut recorder = Recorder::default();
         recorder.measure(nanos(1000), Duration::from_nanos(1000));
@@ -224,10 +234,12 @@ mod tests {
     #[test]
     fn a_late_arrival_counts_for_latency_by_its_schedule_but_not_for_throughput() {
         let mut recorder = recorder();
+        // Scheduled in the measured time, and arrived after it.
         recorder.arrived(nanos(1999), nanos(5000));
         assert_eq!(recorder.report.latency.count(), 1);
         assert_eq!(recorder.report.latency.max(), Duration::from_nanos(3001));
         assert_eq!(recorder.report.measured, 0);
+        // Scheduled before the measured time, and arrived in it.
         recorder.arrived(nanos(999), nanos(1005));
         assert_eq!(recorder.report.latency.count(), 1);
         assert_eq!(recorder.report.measured, 1);
@@ -243,6 +255,7 @@ mod tests {
         assert_eq!(recorder.report.latency.count(), 2);
         assert_eq!(recorder.report.measured, 1);
         assert_eq!(recorder.report.duration, Duration::from_nanos(125));
+        // 125 ns are 12 whole steps and a half. The first message arrived after 120 ns.
         assert_eq!(recorder.report.timeline.len(), 13);
         assert_eq!(recorder.report.timeline[12], 1);
     }
@@ -259,7 +272,8 @@ mod tests {
             },
             ..Report::default()
         };
-        assert_eq!(report.expected(), 30 + 10 + 3);
+        // Streams 0 and 2 are for topic 0, which has 3 followers.
+        assert_eq!(report.expected(), 10 * 3 + 5 * 2 + 3);
         assert!((report.delivery_ratio() - 42.0 / 43.0).abs() < 1e-9);
     }
 
@@ -275,7 +289,8 @@ mod tests {
             },
             ..Report::default()
         };
-        assert_eq!(report.expected(), 6 + 6);
+        // 2 publications that were made and 2 that were not, for 3 followers.
+        assert_eq!(report.expected(), 2 * 3 + 2 * 3);
         assert!((report.delivery_ratio() - 0.5).abs() < 1e-9);
     }
 
@@ -294,7 +309,7 @@ mod tests {
         };
         two.latency.record(Duration::from_millis(1));
         one.add(&two);
-        assert_eq!(one.expected(), 70);
+        assert_eq!(one.expected(), 10 * (3 + 4));
         assert_eq!(one.timeline, [6, 8]);
         assert_eq!(one.latency.count(), 1);
     }

@@ -1,17 +1,17 @@
-//! Missing, duplicate and late messages of a numbered stream at one receiver.
+//! Counts the missing, duplicate and late messages of a numbered stream at one receiver.
 
 use std::ops::{AddAssign, Range};
 
 use serde::{Deserialize, Serialize};
 
-/// Messages of all streams that were received, and the faults among them.
+/// Counts of the messages of all streams that were received, and of the faults among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Messages that were received, duplicates included.
     pub received: u64,
     /// Messages that never arrived although a later one did.
     pub gaps: u64,
-    /// Messages that arrived once more.
+    /// Arrivals of messages that had arrived before.
     pub duplicates: u64,
     /// Messages that arrived after a later one.
     pub out_of_order: u64,
@@ -46,7 +46,7 @@ impl AddAssign for Tally {
 /// Invariant: `missing` is sorted, its ranges do not touch, and all of it is below `next`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Track {
-    /// One more than the highest number so far.
+    /// One more than the highest number that has arrived.
     next: u64,
     /// True until a receiver that subscribed while the stream ran has got its first message.
     joins_late: bool,
@@ -70,7 +70,7 @@ impl Track {
         }
     }
 
-    /// Returns one more than the highest number so far.
+    /// Returns one more than the highest number that has arrived.
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
@@ -123,6 +123,7 @@ const MAX_RANGES: usize = 1024;
 mod tests {
     use super::*;
 
+    /// Returns the tally of messages with these numbers, in the order of their arrival.
     fn tally(mut track: Track, sequence: &[u64]) -> Tally {
         let mut tally = Tally::default();
         for &number in sequence {
@@ -131,6 +132,7 @@ mod tests {
         tally
     }
 
+    /// Returns how many of the messages are missing, duplicate and out of order.
     fn faults(sequence: &[u64]) -> (u64, u64, u64) {
         let tally = tally(Track::from_the_start(), sequence);
         (tally.gaps, tally.duplicates, tally.out_of_order)
@@ -145,6 +147,7 @@ mod tests {
 
     #[test]
     fn every_missing_message_is_a_gap_from_the_first_one_on() {
+        // 0, 1, 4 and 5 are missing.
         assert_eq!(faults(&[2, 3, 6]), (4, 0, 0));
     }
 
@@ -155,6 +158,7 @@ mod tests {
 
     #[test]
     fn a_message_that_arrives_again_is_a_duplicate_even_if_it_was_late() {
+        // 2 is missing; 0, 1 and 3 are duplicate; 1 is out of order.
         assert_eq!(faults(&[0, 0, 3, 1, 1, 3]), (1, 3, 1));
         assert_eq!(
             tally(Track::from_the_start(), &[0, 0, 3, 1, 1, 3]).distinct(),
@@ -164,6 +168,7 @@ mod tests {
 
     #[test]
     fn a_receiver_that_subscribes_late_misses_nothing_before_its_first_message() {
+        // Only 9 is missing.
         let tally = tally(Track::from_first_received(), &[7, 8, 10]);
         assert_eq!((tally.received, tally.gaps), (3, 1));
     }
@@ -180,6 +185,7 @@ mod tests {
     fn the_memory_for_missing_numbers_is_bounded() {
         let mut track = Track::from_the_start();
         let mut tally = Tally::default();
+        // Every other number is missing.
         for number in 0..3000 {
             track.take(2 * number, &mut tally);
         }

@@ -2,7 +2,9 @@
 
 use crate::clock::Moment;
 
-/// Deliveries of the latest publications of one stream, each until all subscribers have it.
+/// The latest publications of one stream, with the number of subscribers that have received each so
+/// far. Publication `n` is in slot `n` modulo the number of slots, until a later publication takes
+/// that slot.
 #[derive(Debug)]
 pub(crate) struct Spread {
     slots: Vec<Slot>,
@@ -11,23 +13,24 @@ pub(crate) struct Spread {
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     sequence: u64,
-    /// Deliveries so far.
+    /// Number of subscribers that have received the publication.
     count: u64,
-    /// Time of the first delivery.
+    /// Time of the first of these deliveries.
     first: Moment,
 }
 
 impl Spread {
-    /// Remembers the last `len` publications. One that has not reached all subscribers when number
-    /// `sequence + len` arrives is not measured.
+    /// Returns a spread that remembers the last `len` publications. Publication `n` is not measured
+    /// if publication `n + len` arrives before all subscribers have `n`.
     pub(crate) fn new(len: usize) -> Self {
         Self {
             slots: vec![Slot::default(); len],
         }
     }
 
-    /// Counts a delivery of publication `sequence` to a subscriber that did not have it yet. If all
-    /// `followers` have it now, returns the time of its first delivery.
+    /// Counts a delivery of publication `sequence` to a subscriber that did not have it yet. If now
+    /// all subscribers have it, of which there are `followers`, returns the time of its first
+    /// delivery.
     pub(crate) fn take(&mut self, sequence: u64, followers: u64, now: Moment) -> Option<Moment> {
         let index = sequence.checked_rem(self.slots.len() as u64)?;
         let slot = self.slots.get_mut(usize::try_from(index).ok()?)?;
@@ -38,6 +41,7 @@ impl Spread {
                 first: now,
             };
         }
+        // A later publication has taken the slot.
         if slot.sequence != sequence {
             return None;
         }

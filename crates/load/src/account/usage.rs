@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 /// CPU time of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cpu {
-    /// Time for which its threads ran on a core.
+    /// Time for which the threads of the process ran on a core.
     pub ran: Duration,
-    /// Time for which its threads were runnable, but had no core.
+    /// Time for which these threads were runnable, but had no core.
     pub waited: Duration,
 }
 
@@ -22,6 +22,7 @@ impl Cpu {
             let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
                 continue;
             };
+            // The first field is the time on a core, the second one the time of waiting for a core.
             let mut nanos = text.split(' ').map_while(|field| field.parse().ok());
             sum.ran += Duration::from_nanos(nanos.next().unwrap_or(0));
             sum.waited += Duration::from_nanos(nanos.next().unwrap_or(0));
@@ -37,7 +38,8 @@ impl Cpu {
         }
     }
 
-    /// Returns the one of two processes that needed more CPU time.
+    /// Returns the CPU time of the busier of two processes: the one whose threads ran or waited for
+    /// a core for longer.
     pub(crate) fn busier(self, other: Self) -> Self {
         if other.ran + other.waited > self.ran + self.waited {
             other
@@ -63,7 +65,7 @@ pub(crate) fn socket_bytes() -> io::Result<u64> {
     Ok(pages * rustix::param::page_size() as u64)
 }
 
-/// Returns the number that follows `name`.
+/// Returns the number that follows the word `name` in `text`.
 fn field(text: &str, name: &str) -> Option<u64> {
     let mut words = text.split_whitespace().skip_while(|word| *word != name);
     words.nth(1)?.parse().ok()

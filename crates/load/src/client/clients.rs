@@ -41,12 +41,13 @@ pub(crate) struct Clients {
     buffer: Vec<u8>,
     keys: Keys,
     target: Target,
-    /// The number in the whole run of this process's first connection.
+    /// Number of this process's first connection, counted from 0 over the whole run.
     connection_offset: usize,
     /// Number of connections that are not open yet.
     opening: usize,
     pub counts: Connections,
-    /// The reason why a connection ended, for the first one that did not end by leaving.
+    /// The reason for the first end of a connection, except for connections that this client has
+    /// closed.
     pub first_end: Option<End>,
 }
 
@@ -77,7 +78,7 @@ impl Clients {
         self.opening
     }
 
-    /// Begins a connection that was scheduled for `due`.
+    /// Begins to open a connection that was scheduled for `due`.
     pub(crate) fn dial(
         &mut self,
         role: Role,
@@ -112,15 +113,16 @@ impl Clients {
         Some(self.clients.get(key)?.state.output.len())
     }
 
-    /// Queues a frame, which a connection sends at the next [`flush`](Self::flush).
+    /// Queues a frame on connection `key`. The payload of the frame is `parts`, one after the
+    /// other. The next [`flush`](Self::flush) writes it.
     pub(crate) fn send(&mut self, key: ClientKey, opcode: Opcode, parts: &[&[u8]]) {
         if let Some(client) = self.clients.get_mut(key) {
             client.conn(key, &mut self.keys).send(opcode, parts);
         }
     }
 
-    /// Queues bytes without a frame header, which a connection sends at the next
-    /// [`flush`](Self::flush).
+    /// Queues `parts` on connection `key` without a frame header. The next [`flush`](Self::flush)
+    /// writes them.
     pub(crate) fn send_raw(&mut self, key: ClientKey, parts: &[&[u8]]) {
         if let Some(client) = self.clients.get_mut(key) {
             for part in parts {
@@ -129,13 +131,14 @@ impl Clients {
         }
     }
 
-    /// Begins the closing handshake of a connection. Aborts one that is not open yet.
+    /// Begins the closing handshake of a connection. If it is not open yet, ends it at once
+    /// instead.
     pub(crate) fn leave(&mut self, key: ClientKey) {
         match self.clients.get_mut(key) {
             Some(client) if client.is_opening() => self.abort(key),
             Some(client) => {
                 client.conn(key, &mut self.keys).leave();
-                // An error shows again when the socket is read.
+                // Fails only if epoll does. A write that fails is found when the socket is read.
                 let _ = self.flush(key);
             }
             None => {}
@@ -160,14 +163,14 @@ impl Clients {
             return Ok(());
         };
         if client.state.output.flush(&client.socket).is_err() {
-            // The next read returns the reason, after the bytes that the server sent before the
-            // end.
+            // Drops the queued bytes. The next read returns the reason of the error, after the
+            // bytes that the server sent before the end.
             client.state.output = Output::default();
         }
         self.update_interest(key)
     }
 
-    /// Makes epoll wait until the socket is writable if bytes are queued, and else not.
+    /// Makes epoll report that the socket is writable if bytes are queued for it, and only then.
     fn update_interest(&mut self, key: ClientKey) -> Result<(), Error> {
         let Some(client) = self.clients.get_mut(key) else {
             return Ok(());
@@ -186,7 +189,7 @@ impl Clients {
         self.watch(key)
     }
 
-    /// Passes the interest of a connection to epoll.
+    /// Tells epoll for which readiness of a connection to wait.
     fn watch(&self, key: ClientKey) -> Result<(), Error> {
         let client = &self.clients[key];
         let data = EventData::new_u64(key.data().as_ffi());
@@ -194,8 +197,8 @@ impl Clients {
         changed.map_err(|error| Error::Poll(error.into()))
     }
 
-    /// Handles the events of up to 8 sockets. If none is left from the last wait, waits for some
-    /// until `until`. Returns how many were handled.
+    /// Handles the events of up to [`EVENTS_PER_POLL`] sockets. If all events of the last wait are
+    /// handled, first waits for new ones, until `until`. Returns how many events were handled.
     pub(crate) fn poll(
         &mut self,
         until: Moment,
@@ -257,6 +260,7 @@ impl Clients {
             self.counts.handshakes.record(Moment::now().since(dialed));
         }
         match done {
+            // The end of the connect has changed the interest.
             Ok(()) if was_opening && client.interest == EventFlags::IN => {
                 self.watch(key)?;
                 self.flush(key)
@@ -304,14 +308,14 @@ pub(crate) enum Endpoint<'a> {
     WebSocket(&'a str),
 }
 
-/// Most events that one wait takes from epoll. Arbitrary.
+/// Most events that epoll returns at the end of one wait. Arbitrary.
 const MAX_EVENTS: usize = 1024;
 
-/// Events that one poll handles. They are few so that the schedule is not delayed for long: one
-/// read with all its events may take 100 µs.
+/// Number of sockets whose events one poll handles. They are few so that the schedule is not
+/// delayed for long: one read, with all its events, may take 100 µs.
 const EVENTS_PER_POLL: usize = 8;
 
-/// The longest wait of one call. Arbitrary: callers poll again.
+/// The longest wait for events in one poll. Arbitrary: callers poll again.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 impl From<End> for Error {

@@ -9,7 +9,8 @@ use std::{
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
-/// Begins to connect to `address`. `number` counts all connections of the run, over all processes.
+/// Begins to connect to `address`. `number` is how many connections of the run come before this
+/// one, over all processes. It decides about the source address.
 pub(crate) fn dial(address: SocketAddr, number: usize) -> io::Result<TcpStream> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -29,8 +30,9 @@ pub(crate) fn dial(address: SocketAddr, number: usize) -> io::Result<TcpStream> 
     }
 }
 
-/// Returns the source address of connection `number`, or `None` if the kernel may choose it. One
-/// address has some 28,000 ports for one server, but the loopback network has 2^24 addresses.
+/// Returns the source address of connection `number`, or `None` if the kernel may choose it. From
+/// one address only some 28,000 ports can connect to one server, but the loopback network has 2^24
+/// addresses.
 fn source(target: IpAddr, number: usize) -> Option<IpAddr> {
     if !matches!(target, IpAddr::V4(target) if target.is_loopback()) {
         return None;

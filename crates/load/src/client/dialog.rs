@@ -32,8 +32,9 @@ impl Dialog {
         Ok(Self(stream))
     }
 
-    /// Sends `request` and reads until `take` returns a value for the response, which this returns.
-    /// `take` gets all bytes received so far, and returns `None` as long as they are not complete.
+    /// Sends `request`, and reads the response until `take` has parsed it. Returns the value that
+    /// `take` returns. `take` is called with all bytes received so far, and returns `None` as long
+    /// as the response is not complete.
     pub(crate) fn ask<T>(
         &mut self,
         request: &[u8],
@@ -59,7 +60,8 @@ impl Dialog {
     }
 }
 
-/// Returns the failure of a connection that ended after the bytes `answer`.
+/// Returns the failure of a connection that ended with `error`, after the bytes `answer` of the
+/// response.
 fn ended(answer: &[u8], error: io::Error) -> Failure {
     if answer.is_empty() {
         Failure::Ended(error)

@@ -16,18 +16,20 @@ new_key_type! {
     pub struct ClientKey;
 }
 
-/// The role of a connection in its scenario, with its index among the connections of this role.
+/// The role of a connection in its scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Sends messages, which the server sends back.
+    /// Sends messages, which the server sends back. The number is its index among the callers of
+    /// this process.
     Caller(usize),
     /// Connects and leaves during the run.
     Churner,
-    /// Is held open, and sends nothing.
+    /// Stays open, and sends nothing.
     Holder,
-    /// Publishes the stream with this number.
+    /// Publishes the messages of the stream with this number.
     Publisher(usize),
-    /// Subscribes to a topic for the whole run.
+    /// Subscribes to a topic for the whole run. The number is its index among the subscribers of
+    /// this process.
     Subscriber(usize),
 }
 
@@ -46,10 +48,10 @@ pub(crate) enum Event<'a> {
 /// The reason why a connection ended.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// The server closed it, with this close code if it sent one.
+    /// The server closed the connection, with this close code if it sent one.
     Closed(Option<u16>),
     Failed(Error),
-    /// The client began the closing handshake, and the server answered or ended the connection.
+    /// The client began the closing handshake. Then the server answered, or ended the connection.
     Left,
 }
 
@@ -91,13 +93,12 @@ impl<'a> Conn<'a> {
         self.state.dialed
     }
 
-    /// Appends a message to what the connection sends, with the payload that `parts` make up
-    /// together.
+    /// Queues a frame. Its payload is `parts`, one after the other.
     pub(crate) fn send(&mut self, opcode: Opcode, parts: &[&[u8]]) {
         frame::append(&mut self.state.output.wire, opcode, self.keys, parts);
     }
 
-    /// Begins the closing handshake.
+    /// Begins the closing handshake, with close code 1000.
     pub(crate) fn leave(&mut self) {
         self.send(Opcode::Close, &[&NORMAL_CLOSURE]);
         self.state.is_leaving = true;

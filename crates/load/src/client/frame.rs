@@ -37,7 +37,7 @@ impl Keys {
     }
 }
 
-/// Appends a final frame with the payload that `parts` make up together.
+/// Appends a final and masked frame to `wire`. Its payload is `parts`, one after the other.
 #[expect(clippy::cast_possible_truncation, reason = "each arm bounds `len`")]
 pub(crate) fn append(wire: &mut Vec<u8>, opcode: Opcode, keys: &mut Keys, parts: &[&[u8]]) {
     wire.push(FIN | opcode as u8);

@@ -9,7 +9,8 @@ use crate::{
     plan::Scheme,
 };
 
-/// Returns the request for `path`. Each of `headers` is a whole line.
+/// Returns the request of the opening handshake for `path`, with further `headers`. Each of these
+/// is a line without its CRLF.
 pub(crate) fn request(authority: &str, path: &str, headers: &[String]) -> Vec<u8> {
     let mut request = format!(
         "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUpgrade: websocket\r\n\
@@ -23,8 +24,8 @@ pub(crate) fn request(authority: &str, path: &str, headers: &[String]) -> Vec<u8
     request.into_bytes()
 }
 
-/// Checks the response at the start of `bytes`. Returns its length, or `None` if it is not complete
-/// yet.
+/// Checks the response to the opening handshake at the start of `bytes`. Returns its length, or
+/// `None` if it is not complete yet.
 pub(crate) fn check(scheme: Scheme, bytes: &[u8]) -> Result<Option<usize>, Rejection> {
     match scheme {
         Scheme::Tcp => check_echoed(bytes),
@@ -32,7 +33,8 @@ pub(crate) fn check(scheme: Scheme, bytes: &[u8]) -> Result<Option<usize>, Rejec
     }
 }
 
-/// Checks that a bare TCP server has sent the request back.
+/// Checks that a bare TCP server has sent the request back: that `bytes` begin with its method.
+/// Returns the length of the request, or `None` if its end has not arrived.
 fn check_echoed(bytes: &[u8]) -> Result<Option<usize>, Rejection> {
     let begun = &bytes[..bytes.len().min(METHOD.len())];
     if METHOD.starts_with(begun) {
@@ -86,7 +88,7 @@ mod tests {
         format!("HTTP/1.1 {status}\r\n{headers}\r\n").into_bytes()
     }
 
-    /// Checks a 101 with the right accept value and `headers`.
+    /// Checks a 101 with `headers` and, behind them, the right accept value.
     fn check_101(headers: &str) -> Result<Option<usize>, Rejection> {
         let accept = format!("Sec-WebSocket-Accept: {ACCEPT}\r\n");
         check(Scheme::Ws, &answer("101 x", &[headers, &accept].concat()))
@@ -103,14 +105,16 @@ mod tests {
     #[test]
     fn only_a_101_with_the_right_accept_value_is_accepted() {
         assert!(check_101(UPGRADE).is_ok_and(|len| len.is_some()));
+        let without_accept = UPGRADE;
+        // The key of the request, not hashed.
         let wrong = format!("{UPGRADE}Sec-WebSocket-Accept: {KEY}\r\n");
-        for headers in [UPGRADE, &wrong] {
+        for headers in [without_accept, &wrong] {
             let checked = check(Scheme::Ws, &answer("101 x", headers));
             assert_eq!(checked, Err(Rejection::WrongAccept));
         }
-        let refused = check(Scheme::Ws, &answer("503 Service Unavailable", ""));
+        let checked = check(Scheme::Ws, &answer("503 Service Unavailable", ""));
         let expected = Rejection::Status("503 Service Unavailable".into());
-        assert_eq!(refused, Err(expected));
+        assert_eq!(checked, Err(expected));
         let not_http = check(Scheme::Ws, b"SSH-2.0\r\n");
         assert_eq!(not_http, Err(Rejection::NotHttp));
     }
@@ -144,6 +148,7 @@ mod tests {
         let head = answer("101 x", &headers);
         let cut = &head[..head.len() - 1];
         assert_eq!(check(Scheme::Ws, cut), Ok(None));
+        // The response and a text frame.
         let both = [head.as_slice(), b"\x81\x02hi"].concat();
         assert_eq!(check(Scheme::Ws, &both), Ok(Some(head.len())));
     }
@@ -152,6 +157,7 @@ mod tests {
     fn a_bare_tcp_server_must_send_the_request_back() {
         let request = request("h", "/", &[]);
         let len = request.len();
+        // The request and an empty text frame of ours.
         let both = [request.as_slice(), b"\x81\x80\0\0\0\0"].concat();
         assert_eq!(check(Scheme::Tcp, &both), Ok(Some(len)));
         assert_eq!(check(Scheme::Tcp, &both[..len - 1]), Ok(None));

@@ -12,7 +12,7 @@ use httparse::{EMPTY_HEADER, Header, ParserConfig, Response, Status};
 /// The reason why a server's response is not the expected one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// It is not HTTP.
+    /// The response is not HTTP, its head is too long, or it does not say how long its body is.
     #[error("the server's answer is not HTTP")]
     NotHttp,
     /// A server that should send every byte back has sent other bytes.
@@ -21,16 +21,17 @@ pub enum Rejection {
     /// A 101 without this header, which RFC 6455 §4.1 requires.
     #[error("the server's 101 lacks `{0}`")]
     NotUpgraded(&'static str),
-    /// Status 421, with the whole status: the server does not serve the name in `Host`.
+    /// The server answered status 421, because it does not serve the name in `Host`. The text has
+    /// the number and the reason phrase.
     #[error("the server answered {0}: it does not answer to this name (see serve --allow-host)")]
     Name(String),
-    /// Another status than the expected one, such as `503 Service Unavailable`.
+    /// The server answered another status than the expected one, such as `503 Service Unavailable`.
     #[error("the server answered {0}")]
     Status(String),
     /// A 101 with this header, whose extension or subprotocol was not offered (RFC 6455 §4.1).
     #[error("the server accepted what was not offered ({0})")]
     Unoffered(&'static str),
-    /// The wrong `Sec-WebSocket-Accept` (RFC 6455 §4.1).
+    /// A 101 without `Sec-WebSocket-Accept`, or with the wrong value of it (RFC 6455 §4.1).
     #[error("the server's answer does not belong to this handshake (wrong Sec-WebSocket-Accept)")]
     WrongAccept,
 }
@@ -39,7 +40,8 @@ pub enum Rejection {
 #[derive(Debug)]
 pub(crate) struct Head<'a> {
     pub status: u16,
-    /// Its length in bytes, with the empty line and with the interim responses (1xx) before it.
+    /// Length of the head in bytes, including the empty line at its end and the interim responses
+    /// (1xx) before it.
     pub len: usize,
     reason: &'a str,
     headers: [Header<'a>; MAX_HEADERS],
@@ -134,7 +136,7 @@ fn unfolded(value: &[u8]) -> Cow<'_, str> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer<'a> {
     pub body: Cow<'a, [u8]>,
-    /// Its length on the wire, head and body.
+    /// Length of the response on the wire in bytes: its head and its body.
     pub len: usize,
 }
 
@@ -172,10 +174,10 @@ fn take_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Rejection> {
     let (mut body, mut rest) = (Vec::new(), bytes);
     loop {
         let size = httparse::parse_chunk_size(rest).map_err(|_| Rejection::NotHttp)?;
-        let Status::Complete((line, size)) = size else {
+        let Status::Complete((line_len, size)) = size else {
             return Ok(None);
         };
-        rest = &rest[line..];
+        rest = &rest[line_len..];
         if size == 0 {
             let mut trailers = [EMPTY_HEADER; MAX_HEADERS];
             let parsed = httparse::parse_headers(rest, &mut trailers);
@@ -223,9 +225,13 @@ mod tests {
     fn a_response_is_complete_with_its_last_byte() {
         for whole in [
             &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"[..],
+            // Without a reason phrase, and with a header that is not ASCII.
             b"HTTP/1.0 200\r\ncontent-length: 5\r\nx: caf\xe9\r\n\r\nhello",
+            // Folded header lines.
             b"HTTP/1.1 200 OK\r\nX: a\r\n\tb\r\nContent-Length:\r\n 5\r\n\r\nhello",
+            // An interim response before it.
             b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+            // Two chunks, one with an extension, and a trailer.
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\na: b\r\n\r\n",
         ] {
             for cut in 0..whole.len() {
@@ -244,6 +250,7 @@ mod tests {
         for bytes in [
             "SSH-2.0\r\n",
             "HTTP/2 200\r\n",
+            // No length, a wrong length, a wrong size of a chunk, and a chunk longer than its size.
             "HTTP/1.1 200 OK\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",

@@ -32,16 +32,16 @@ pub enum ProtocolError {
     /// A message over the generator's limit.
     #[error("a message of more than {MAX_MESSAGE_BYTES} bytes")]
     TooBig,
-    /// A new message before the last fragment of the one before (§5.4).
+    /// A new message before the last fragment of the previous message (§5.4).
     #[error("a message inside of a fragmented one")]
     Unfinished,
 }
 
-/// Puts frames together to messages.
+/// Parses the frames of one connection, and puts fragments together to messages.
 #[derive(Debug)]
 pub(crate) struct Assembly {
     scheme: Scheme,
-    /// The fragments so far of a message whose last one has not arrived.
+    /// The payload so far of a fragmented message whose last fragment has not arrived.
     message: Option<Vec<u8>>,
 }
 
@@ -71,6 +71,7 @@ impl Assembly {
         let Some(payload) = bytes.get(header.payload.clone()) else {
             return Ok(None);
         };
+        // The opcodes: 0x0 is a continuation, 0x1 Text, 0x2 Binary, 0x8 Close, 0x9 Ping, 0xA Pong.
         match (header.opcode, &mut self.message) {
             (0x1 | 0x2, None) if header.is_final => on_incoming(Incoming::Message(payload)),
             (0x1 | 0x2, None) => self.message = Some(payload.to_vec()),
@@ -110,7 +111,7 @@ fn header(scheme: Scheme, bytes: &[u8]) -> Result<Option<Header>, ProtocolError>
     let &[first, second, ..] = bytes else {
         return Ok(None);
     };
-    let (key, second) = match (second & 0x80, scheme) {
+    let (key_len, second) = match (second & 0x80, scheme) {
         (0, _) => (0, second),
         // The server sends back one of our own frames, whose masking key is all zeros.
         (_, Scheme::Tcp) => (4, second & 0x7F),
@@ -123,6 +124,8 @@ fn header(scheme: Scheme, bytes: &[u8]) -> Result<Option<Header>, ProtocolError>
     if opcode >= 8 && (!is_final || second > 125) {
         return Err(ProtocolError::Control);
     }
+    // The length of the header without the masking key, and the length of the payload: 7 bits, or
+    // after 126 the next 16, or after 127 the next 64.
     let (start, len) = match second {
         126 => match bytes[2..].first_chunk() {
             Some(&len) => (4, u64::from(u16::from_be_bytes(len))),
@@ -138,14 +141,14 @@ fn header(scheme: Scheme, bytes: &[u8]) -> Result<Option<Header>, ProtocolError>
         Ok(len) if len <= MAX_MESSAGE_BYTES => Ok(Some(Header {
             is_final,
             opcode,
-            payload: start + key..start + key + len,
+            payload: start + key_len..start + key_len + len,
         })),
         _ => Err(ProtocolError::TooBig),
     }
 }
 
-/// Longest message, which bounds the memory of one connection. Arbitrary: four times the default of
-/// most servers.
+/// Length of the longest message that is accepted, in bytes. It bounds the memory of one
+/// connection. Arbitrary: four times the default of most servers.
 pub(crate) const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 #[cfg(test)]
@@ -167,6 +170,7 @@ mod tests {
 
     #[test]
     fn frames_are_parsed_one_by_one_and_an_incomplete_one_is_left() {
+        // A text, an empty binary message, and 5 of the 7 bytes of another text.
         let (incoming, rest) = take_all(b"\x81\x02hi\x82\x00\x81\x05hel").unwrap();
         assert_eq!(incoming, [message(b"hi"), message(b"")]);
         assert_eq!(rest, 5);
@@ -174,10 +178,12 @@ mod tests {
 
     #[test]
     fn fragments_make_one_message_and_control_frames_may_be_between_them() {
+        // A text in three fragments, with a Ping between the first two, and a Close with code 1000.
         let (incoming, rest) =
             take_all(b"\x01\x01a\x89\x01p\x00\x01b\x80\x01c\x88\x02\x03\xE8").unwrap();
         assert_eq!(
             incoming,
+            // 112 is `p`.
             ["Ping([112])", &message(b"abc"), "Close(Some(1000))"]
         );
         assert_eq!(rest, 0);
@@ -185,9 +191,12 @@ mod tests {
 
     #[test]
     fn both_long_lengths_are_read() {
+        // A 16-bit length of 256, after 4 bytes of header.
         let mut medium = b"\x82\x7E\x01\x00".to_vec();
         medium.resize(4 + 256, 1);
         assert_eq!(take_all(&medium).unwrap(), (vec![message(&[1; 256])], 0));
+        // A 64-bit length of 65,536, in a header of 10 bytes, which is incomplete without its
+        // payload.
         let mut long = b"\x82\x7F\0\0\0\0\0\x01\0\0".to_vec();
         assert_eq!(take_all(&long).unwrap().1, 10);
         long.resize(10 + 65_536, 1);
@@ -201,6 +210,7 @@ mod tests {
             let mut assembly = Assembly::new(Scheme::Tcp);
             assembly.take(bytes, |each| incoming.push(format!("{each:?}")))
         };
+        // 2 bytes of header, 4 of masking key, 2 of payload, and the begin of the next frame.
         assert_eq!(take(b"\x81\x82\0\0\0\0hi\x81"), Ok(Some(8)));
         assert_eq!(take(b"\x81\x82\0\0\0\0h"), Ok(None));
         assert_eq!(incoming, [message(b"hi")]);
@@ -210,10 +220,13 @@ mod tests {
     fn each_protocol_error_has_its_variant() {
         let error = |bytes: &[u8]| take_all(bytes).unwrap_err();
         assert_eq!(error(b"\x81\x80\0\0\0\0"), ProtocolError::Masked);
+        // RSV1 is set.
         assert_eq!(error(b"\xC1\x00"), ProtocolError::Reserved);
+        // Opcode 3.
         assert_eq!(error(b"\x83\x00"), ProtocolError::Reserved);
         assert_eq!(error(b"\x80\x00"), ProtocolError::Continuation);
         assert_eq!(error(b"\x01\x00\x81\x00"), ProtocolError::Unfinished);
+        // A Ping without FIN, and one with a 16-bit length.
         assert_eq!(error(b"\x09\x00"), ProtocolError::Control);
         assert_eq!(error(b"\x89\x7E\0\0"), ProtocolError::Control);
         assert_eq!(error(b"\x82\x7F\xFF\0\0\0\0\0\0\0"), ProtocolError::TooBig);

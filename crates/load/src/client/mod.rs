@@ -33,7 +33,7 @@ use self::{
 };
 use crate::{clock::Moment, error::Error, plan::Scheme};
 
-/// One connection.
+/// One connection of the generator to the server.
 #[derive(Debug)]
 struct Client {
     socket: TcpStream,
@@ -73,8 +73,9 @@ struct Context<'a> {
 }
 
 impl Client {
-    /// Returns a connection that is not open yet. `request` is that of the opening handshake;
-    /// `None` is for plain HTTP.
+    /// Returns a connection whose socket is still connecting. `request` is that of the opening
+    /// handshake, or `None` for a connection for plain HTTP. `dialed` is the time for which the
+    /// connect was scheduled.
     fn new(
         socket: TcpStream,
         scheme: Scheme,
@@ -106,8 +107,8 @@ impl Client {
         Conn::new(key, &mut self.state, keys)
     }
 
-    /// Handles the end of the TCP connect. A connection for plain HTTP is open now; a WebSocket
-    /// queues its request.
+    /// Handles the end of the TCP connect. A connection for plain HTTP is open then. For a
+    /// WebSocket, queues the request of the opening handshake.
     ///
     /// # Errors
     ///
@@ -153,7 +154,8 @@ impl Client {
         Ok(())
     }
 
-    /// Processes all complete frames and responses in `bytes`. Returns how many bytes they have.
+    /// Processes all complete frames and responses in `bytes`. Returns how many bytes these take
+    /// up.
     fn process(&mut self, bytes: &[u8], context: Context<'_>) -> Result<usize, End> {
         let Context { key, keys, handler } = context;
         // The clock is read only once for all events of one read.
@@ -201,6 +203,7 @@ impl Client {
                 }))
             }
             Stage::Open => {
+                // The code of a Close, if one arrives: `Some(None)` for a Close without a code.
                 let mut closed = None;
                 let taken = self.assembly.take(bytes, |incoming| match incoming {
                     Incoming::Message(payload) => on_event(Event::Message(payload), &mut conn),
@@ -217,7 +220,8 @@ impl Client {
         }
     }
 
-    /// Passes an event to the handler that does not come from received bytes.
+    /// Passes to the handler an event that does not come from received bytes: the connection is
+    /// open for plain HTTP, or it has ended.
     fn notify(&mut self, event: Event<'_>, context: Context<'_>) {
         let Context { key, keys, handler } = context;
         handler.on_event(event, &mut self.conn(key, keys), Moment::now());

@@ -7,7 +7,7 @@ use std::{
 
 use crate::client::{KEPT_BYTES, is_temporary};
 
-/// The bytes that wait for one socket.
+/// The bytes that one connection has still to write to its socket.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     pub wire: Vec<u8>,
@@ -16,7 +16,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Returns how many bytes wait.
+    /// Returns how many bytes are not written yet.
     pub(crate) fn len(&self) -> usize {
         self.wire.len() - self.written
     }

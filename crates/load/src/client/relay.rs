@@ -26,7 +26,8 @@ pub(crate) fn post(authority: &str, path: &str, body: &str) -> Vec<u8> {
 pub(crate) struct Registrar {
     target: Target,
     path: String,
-    /// `None` before the first registration, and after one that failed.
+    /// The connection for the requests. `None` before the first registration, and after one that
+    /// failed.
     dialog: Option<Dialog>,
 }
 
@@ -45,7 +46,8 @@ impl Registrar {
         }
     }
 
-    /// Registers user `user` with `topic`, and returns the path to connect to.
+    /// Registers a connection of user `user` for `topic`. Returns the path at which the WebSocket
+    /// is to be opened.
     pub(crate) fn register(&mut self, user: usize, topic: &str) -> Result<String, Error> {
         let body = format!(r#"{{"user_id":{user},"topics":["{topic}"]}}"#);
         let request = post(&self.target.authority, &self.path, &body);

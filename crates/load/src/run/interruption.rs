@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::clock::Moment;
 
-/// A request to end the measured time early, shared by all clones.
+/// A request to end the measured time early. All clones are the same request.
 #[derive(Clone, Debug, Default)]
 pub struct Interruption(Arc<OnceLock<Moment>>);
 

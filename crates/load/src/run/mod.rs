@@ -2,7 +2,7 @@
 //!
 //! [`run_loop`] takes one process through the phases of a run, and [`workers`] divides it among
 //! several processes. [`probe`] tries one connection first, [`progress`] has the phase and the
-//! counts that are shown during a run, and [`interruption`] ends it early.
+//! counts that the user sees during a run, and [`interruption`] ends a run early.
 
 pub(crate) mod interruption;
 mod probe;
@@ -28,8 +28,8 @@ use crate::{
 };
 
 /// Executes `plan` in this process, or in `processes` worker processes if that is more than 1.
-/// Calls `show` some ten times in a second. Returns the report, and the CPU time and memory of the
-/// server if its process id is given as `pid`.
+/// Passes the progress to `show` some ten times per second. Returns the report. If `pid` is the
+/// process id of the server, also returns the CPU time and memory that the server used.
 ///
 /// # Errors
 ///
@@ -57,7 +57,8 @@ pub fn run(
     Ok((report, used))
 }
 
-/// Opens a probe. Returns `None` for the relay, where a path is known only after a registration.
+/// Opens a probe, a connection that finds errors early. Returns `None` for the relay, where the
+/// path of a WebSocket is known only after a registration.
 fn try_connection(plan: &Plan) -> Result<Option<Probe>, Error> {
     let (Scenario::Fanout(fanout) | Scenario::Churn(plan::Churn { fanout, .. })) = &plan.scenario
     else {
@@ -81,6 +82,7 @@ struct User<'a> {
 
 impl Supervisor for User<'_> {
     fn on_ready(&mut self) -> Result<Moment, Error> {
+        // Closes the probe.
         self.probe = None;
         Ok(Moment::now())
     }

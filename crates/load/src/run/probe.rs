@@ -1,6 +1,6 @@
-//! One connection before the run. If the server does not answer as it should, the run fails here at
-//! once. Memory that the server allocates only for its first connection is allocated by now, and so
-//! does not count as memory of all connections.
+//! A connection that is opened before the run. If the server does not answer as it should, the run
+//! fails here at once. And memory that the server allocates only for its first connection is
+//! allocated before the memory is measured, so that it does not count as memory of all connections.
 
 use crate::{
     client::{

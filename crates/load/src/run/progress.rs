@@ -57,7 +57,8 @@ impl Progress {
 }
 
 impl Phase {
-    /// Returns the phase of two processes together.
+    /// Returns the phase of two processes together: connecting if one of them still connects, else
+    /// that of `self`.
     fn with(self, other: Self) -> Self {
         match (self, other) {
             (

@@ -26,7 +26,7 @@ pub(crate) trait Supervisor {
     /// Takes note that the measured time has ended.
     fn on_measured(&mut self);
 
-    /// Shows or forwards the progress of the run, ten times in a second.
+    /// Shows or forwards the progress of the run. Called ten times per second.
     fn on_progress(&mut self, progress: &Progress);
 
     /// Returns the time at which the run should end early, if it should.
@@ -40,7 +40,7 @@ pub(crate) fn run_here(plan: &Plan, supervisor: &mut dyn Supervisor) -> Result<R
         scenario: scenario(plan),
         plan,
         supervisor,
-        shown: Moment::default(),
+        reported: Moment::default(),
     };
     run_loop.run()
 }
@@ -67,8 +67,8 @@ struct RunLoop<'a> {
     clients: Clients,
     scenario: Box<dyn Scenario>,
     supervisor: &'a mut dyn Supervisor,
-    /// Time at which progress was last shown.
-    shown: Moment,
+    /// Time at which progress was last passed to the supervisor.
+    reported: Moment,
 }
 
 impl RunLoop<'_> {
@@ -78,6 +78,7 @@ impl RunLoop<'_> {
         let from = start + self.plan.warm_up;
         let to = from + self.plan.duration;
         self.scenario.recorder().measure(from, self.plan.duration);
+        // In a worker process the start lies in the future.
         while Moment::now() < start {
             self.poll(start, Phase::WarmUp)?;
         }
@@ -112,6 +113,7 @@ impl RunLoop<'_> {
         let seconds = self.plan.ramp.as_secs_f64();
         let mut ramp = (seconds > 0.0).then(|| Schedule::new(begun, wanted as f64 / seconds));
         let mut dialed = 0;
+        // The number of open connections, and the time of the last progress.
         let mut last_progress = (0, begun);
         loop {
             if self.supervisor.interrupted().is_some() {
@@ -119,6 +121,7 @@ impl RunLoop<'_> {
             }
             let now = Moment::now();
             let due = ramp.map_or(now, |ramp| ramp.next());
+            // Opens the next connection, if its time has come and not too many are being opened.
             if dialed < wanted && due <= now && self.clients.opening() < OPENING_AT_ONCE {
                 self.scenario.dial(dialed, &mut self.clients, due)?;
                 dialed += 1;
@@ -133,11 +136,14 @@ impl RunLoop<'_> {
                 return Ok(());
             }
             let tick = now + TICK;
+            // If `due` has passed, the next connection waits for one of those that are opening.
             let until = if now < due { due.min(tick) } else { tick };
             self.poll(until, Phase::Connecting { open, wanted })?;
             self.check_none_ended()?;
             let open = dialed - self.clients.opening();
-            if open != last_progress.0 || dialed < wanted && now < due {
+            let waits_for_ramp = dialed < wanted && now < due;
+            // The time limit runs while no connection opens, although the ramp allows it.
+            if open != last_progress.0 || waits_for_ramp {
                 last_progress = (open, now);
             } else if now.since(last_progress.1) > CONNECT_TIMEOUT {
                 if open == wanted {
@@ -152,6 +158,7 @@ impl RunLoop<'_> {
         }
     }
 
+    /// Fails if a connection has ended. No connection may end before the run starts.
     fn check_none_ended(&mut self) -> Result<(), Error> {
         match self.clients.first_end.take() {
             Some(end) => Err(end.into()),
@@ -159,15 +166,15 @@ impl RunLoop<'_> {
         }
     }
 
-    /// Sends every message that is due before `end`, even if it is late. Returns the time at which
-    /// sending ended: `end`, or earlier if the run was interrupted.
+    /// Sends every message that is scheduled before `end`, even if it is late. Returns the time at
+    /// which sending ended: `end`, or earlier if the run was interrupted.
     fn send_until(&mut self, end: Moment, phase: Phase) -> Result<Moment, Error> {
         loop {
             let now = Moment::now();
-            let asked = self.supervisor.interrupted();
-            // An interruption in the past ends the measured time now: what was measured since
-            // counts.
-            let end = asked.map_or(end, |asked| asked.max(now).min(end));
+            let interrupted = self.supervisor.interrupted();
+            // If the moment of the interruption has passed, the measured time ends now, so that the
+            // messages that were measured since then count.
+            let end = interrupted.map_or(end, |moment| moment.max(now).min(end));
             let now = now.min(end);
             let next = self.scenario.pump(&mut self.clients, now)?;
             if now == end {
@@ -177,7 +184,8 @@ impl RunLoop<'_> {
         }
     }
 
-    /// Waits for the messages in flight, until all have arrived or none has for 2 s.
+    /// Waits for the messages in flight, until all have arrived or none has for 2 s, but at most
+    /// [`SETTLE_TIMEOUT`].
     fn settle(&mut self) -> Result<(), Error> {
         let end = Moment::now() + SETTLE_TIMEOUT;
         // Counts waits instead of elapsed time: while the machine is suspended nothing can arrive.
@@ -193,8 +201,8 @@ impl RunLoop<'_> {
         Ok(())
     }
 
-    /// Fails the run if the server accepted no connection, or if the first connection to end was
-    /// ended by a refused publication or a protocol error.
+    /// Fails the run if the server accepted no connection, or if the first connection that ended
+    /// did so because of a refused publication or a protocol error.
     fn check(&mut self) -> Result<(), Error> {
         let counts = &self.clients.counts;
         match self.clients.first_end.take() {
@@ -209,13 +217,13 @@ impl RunLoop<'_> {
         report.tally.received + report.churners.received
     }
 
-    /// Waits for sockets until `until`, handles those that are ready, and shows progress if a tick
-    /// has passed. Returns how many sockets were handled.
+    /// Waits for sockets until `until`, handles those that are ready, and reports progress if a
+    /// tick has passed. Returns how many sockets were handled.
     fn poll(&mut self, until: Moment, phase: Phase) -> Result<usize, Error> {
         let handled = self.clients.poll(until, self.scenario.as_mut())?;
         let now = Moment::now();
-        if now.since(self.shown) >= TICK {
-            self.shown = now;
+        if now.since(self.reported) >= TICK {
+            self.reported = now;
             let received = self.received();
             let counts = &self.clients.counts;
             self.supervisor.on_progress(&Progress {
@@ -234,18 +242,21 @@ fn own_cpu() -> Cpu {
     Cpu::of(process::id()).unwrap_or_default()
 }
 
-/// Most handshakes that are under way at a time: fewer than fit into a listener's usual backlog.
+/// Most connections that are being opened at a time: fewer than fit into a listener's usual
+/// backlog.
 const OPENING_AT_ONCE: usize = 256;
 
-/// Interval at which progress is shown. Also the longest wait for a socket if nothing is due.
+/// Interval at which progress is reported. Also the longest wait for sockets, after which the run
+/// loop looks for an interruption.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The longest time without a new connection before the run fails. Arbitrary.
+/// The longest time without a new connection, or without the last confirmation of a subscription,
+/// before the run fails. Arbitrary.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest wait for messages in flight at the end, even if some still arrive. Arbitrary.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Number of waits of a [`TICK`] without an arrival after which the rest counts as lost. Arbitrary:
-/// a fan-out takes milliseconds.
+/// Number of waits of a [`TICK`] without an arrival after which the messages in flight count as
+/// lost. Arbitrary: a fan-out takes milliseconds.
 const QUIET_WAITS: u32 = 20;

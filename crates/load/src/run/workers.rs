@@ -47,7 +47,9 @@ enum WorkerMessage {
 /// The worker processes of a run.
 pub(crate) struct Workers {
     workers: Vec<Worker>,
+    /// Messages of all workers, each with the index of its worker.
     messages: Receiver<(usize, Result<WorkerMessage, Error>)>,
+    /// The last progress that each worker has sent.
     progress: Vec<Option<Progress>>,
     /// Workers that have opened all their connections.
     ready: usize,
@@ -83,6 +85,8 @@ impl Workers {
         })
     }
 
+    /// Starts the run once all workers are ready, and receives their messages until each has sent
+    /// its report. Returns the reports added up.
     pub(crate) fn run(
         mut self,
         plan: &Plan,
@@ -95,7 +99,7 @@ impl Workers {
         self.receive_until(never, supervisor, |workers, supervisor| {
             workers.ready == count || is_interrupted(workers, supervisor)
         })?;
-        // In the future, so that all workers have read it by then.
+        // The start lies in the future, so that all workers have read it by then.
         let start = supervisor.on_ready()? + HEAD_START;
         let from = start + plan.warm_up;
         self.send_moment(start).map_err(Error::WorkerIo)?;
@@ -122,8 +126,8 @@ impl Workers {
         Ok(whole)
     }
 
-    /// Sends `moment` to all workers. A worker takes the first one as the time of its start and the
-    /// second one as the time of an early end.
+    /// Sends `moment` to all workers. A worker takes the first moment that it receives as the time
+    /// of its start, and the second one as the time of an early end.
     fn send_moment(&mut self, moment: Moment) -> io::Result<()> {
         let mut workers = self.workers.iter_mut();
         workers.try_for_each(|worker| writeln!(worker.stdin, "{}", moment.as_nanos()))
@@ -156,10 +160,11 @@ impl Workers {
         Ok(())
     }
 
-    /// Stores the progress of worker `index`, and shows that of all workers.
+    /// Stores the progress of worker `index`. After the first worker's progress, passes that of all
+    /// workers together to the supervisor.
     fn show(&mut self, index: usize, progress: Progress, supervisor: &mut dyn Supervisor) {
         self.progress[index] = Some(progress);
-        // Only after a message of the first worker: all workers send equally often.
+        // Once for all workers, which send equally often.
         if index == 0 {
             let known: Vec<_> = self.progress.iter().copied().flatten().collect();
             if let Some(all) = Progress::of_all(&known) {
@@ -171,6 +176,7 @@ impl Workers {
 
 type Sender = SyncSender<(usize, Result<WorkerMessage, Error>)>;
 
+/// Starts worker `index` with its share of the plan, and a thread that forwards its messages.
 fn start(index: usize, plan: &Plan, sender: &Sender) -> io::Result<Worker> {
     let mut child = Command::new(env::current_exe()?)
         .args(WORKER_ARGUMENTS)
@@ -257,6 +263,7 @@ impl Supervisor for ParentProcess {
     fn on_ready(&mut self) -> Result<Moment, Error> {
         send(&WorkerMessage::Ready)?;
         let start = read_moment()?;
+        // The next moment that the parent sends is that of an early end.
         let interruption = self.0.clone();
         thread::spawn(move || read_moment().map(|end| interruption.ask(end)));
         Ok(start)
@@ -300,8 +307,9 @@ fn read_moment() -> Result<Moment, Error> {
 /// Interval at which the parent checks whether the user has interrupted the run.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Capacity of the queue of messages from all workers. Each sends ten in a second. Arbitrary.
+/// Capacity of the queue of messages from all workers. Each worker sends ten per second. Arbitrary.
 const QUEUED_MESSAGES: usize = 256;
 
-/// Time by which a start or an early end lies in the future, so that it reaches all workers before.
+/// Time by which a start or an early end lies in the future when it is sent, so that all workers
+/// receive it before that moment.
 const HEAD_START: Duration = Duration::from_millis(100);

@@ -31,12 +31,12 @@ use crate::{
 pub(crate) struct Churn {
     fanout: Fanout,
     churners: SecondaryMap<ClientKey, Churner>,
-    /// The churners in the order in which they leave, each with the time at which it does.
+    /// The churners in the order in which they leave, each with the time at which it leaves.
     departures: VecDeque<(Moment, ClientKey)>,
     per_second: f64,
     /// Time for which a churner stays connected.
     stay: Duration,
-    /// The times at which churners connect, while the run sends.
+    /// The times at which churners connect. `None` before the start and after the end.
     arrivals: Option<Schedule>,
 }
 
@@ -47,7 +47,8 @@ struct Churner {
     leave: LeaveKind,
 }
 
-/// The way in which a churner leaves. Half of them do either, as real clients do.
+/// The way in which a churner leaves. Half of the churners leave in each way, as real clients leave
+/// in both.
 #[derive(Clone, Copy, Debug)]
 enum LeaveKind {
     /// The socket is closed without a closing handshake.
@@ -69,7 +70,7 @@ impl Churn {
         }
     }
 
-    /// Connects churner `number`, which was due at `due`.
+    /// Begins to connect churner `number`, which was scheduled for `due`.
     fn arrive(&mut self, number: u64, due: Moment, clients: &mut Clients) -> Result<(), Error> {
         let plan = self.fanout.plan();
         let topic = usize::try_from(number % plan.topics as u64).unwrap_or_default();
@@ -91,7 +92,7 @@ impl Churn {
         Ok(())
     }
 
-    /// Lets the churners leave that have stayed for their time.
+    /// Lets those churners leave whose time to stay is over.
     fn depart(&mut self, clients: &mut Clients, now: Moment) {
         while let Some(&(due, key)) = self.departures.front() {
             if now < due {
@@ -103,14 +104,15 @@ impl Churn {
                 Some(LeaveKind::Abort) => clients.abort(key),
                 None => {}
             }
+            // A churner in the closing handshake stays in the table, and still counts messages.
             if !clients.has(key) {
                 self.churners.remove(key);
             }
         }
     }
 
-    /// Counts a message to a churner. The first one may have any number, but all later ones must
-    /// follow.
+    /// Counts a message to a churner. The first one of a stream may have any number, but all later
+    /// ones must follow it without a gap.
     fn on_message(&mut self, key: ClientKey, message: &[u8]) {
         let Some(churner) = self.churners.get_mut(key) else {
             return;

@@ -22,12 +22,13 @@ use crate::{
     },
 };
 
-/// Number of digits of the sequence number, with which a message begins. A shorter message has only
-/// the last digits.
+/// Number of hexadecimal digits of the sequence number, with which a message begins. A message that
+/// is shorter than that has only the last digits.
 const DIGITS: usize = 12;
 
-/// Number of digits of the caller's number, which follow if they fit into the message. They show if
-/// the server has sent a message to another connection than its sender.
+/// Number of hexadecimal digits of the caller's number. They follow the sequence number, as far as
+/// they fit into the message. By them a caller recognizes a message of another caller, which the
+/// server has sent back on the wrong connection.
 const CALLER_DIGITS: usize = 8;
 
 /// The echo scenario. Its connections are called callers.
@@ -37,14 +38,14 @@ pub(crate) struct Echo {
     path: String,
     opcode: Opcode,
     filler: Vec<u8>,
-    /// The number in the whole run of this process's first caller.
+    /// Number of this process's first caller, counted from 0 over the whole run.
     first: usize,
     callers: Vec<Caller>,
     state: State,
-    /// The times of an open loop. `None` for a closed loop, in which each reply makes its caller
-    /// send the next message.
+    /// The times at which an open loop sends. `None` in a closed loop, where each reply makes its
+    /// caller send the next message.
     schedule: Option<Schedule>,
-    /// Messages that were due and were never sent.
+    /// Number of messages that were scheduled and never sent.
     unsent: u64,
     recorder: Recorder,
 }
@@ -65,10 +66,11 @@ struct Caller {
     /// The connection, while it is open.
     key: Option<ClientKey>,
     sent: u64,
-    /// Replies to the messages sent, right or corrupted.
+    /// Number of replies to the messages sent, right or corrupted.
     answered: u64,
     track: Track,
-    /// The scheduled times of the messages in flight: message `n` is at `n` modulo the length.
+    /// The scheduled times of the messages in flight: that of message `n` is at index `n` modulo
+    /// the length. Empty in an open loop, whose schedule has these times.
     scheduled: Vec<Moment>,
 }
 
@@ -92,24 +94,25 @@ impl Caller {
         slot.map(|moment| *moment)
     }
 
-    /// Counts a reply. Returns true if a message was still without one.
+    /// Counts a reply. Returns true if it belongs to a message that was sent and not answered yet,
+    /// false if there was no such message.
     fn count_reply(&mut self) -> bool {
-        let is_due = self.answered < self.sent;
-        self.answered += u64::from(is_due);
-        is_due
+        let is_awaited = self.answered < self.sent;
+        self.answered += u64::from(is_awaited);
+        is_awaited
     }
 }
 
 /// The verdict on a message that a caller has received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reply {
-    /// A reply although all messages were answered before.
+    /// A reply, although every message that was sent has been answered already.
     Again,
-    /// Differs from all that was sent.
+    /// A message that differs from all that the caller has sent.
     Corrupted,
-    /// Has the number of another caller.
+    /// A message with the number of another caller.
     Foreign,
-    /// The caller's own message with this number.
+    /// The caller's own message with this sequence number.
     Own(u64),
 }
 
@@ -120,8 +123,8 @@ fn slot(scheduled: &mut [Moment], sequence: u64) -> Option<&mut Moment> {
 }
 
 impl Echo {
-    /// Prepares the callers of this process; `first` is the number of the first one in the whole
-    /// run.
+    /// Returns the scenario with the callers of this process. `first` is the number of the first of
+    /// them, counted from 0 over the whole run.
     pub(crate) fn new(plan: &plan::Echo, path: &str, first: usize) -> Self {
         let format = plan.format;
         let depth = match plan.pace {
@@ -205,13 +208,14 @@ impl Echo {
             }
             Reply::Own(sequence) => sequence,
         };
-        let duplicates = tally.duplicates;
+        let duplicates_before = tally.duplicates;
         caller.track.take(sequence, tally);
-        if tally.duplicates != duplicates {
+        if tally.duplicates != duplicates_before {
             return false;
         }
         let scheduled = match &self.schedule {
             Some(schedule) => {
+                // The callers send in turn.
                 let callers = self.plan.connections as u64;
                 Some(schedule.moment(sequence * callers + index as u64))
             }
@@ -234,12 +238,13 @@ impl Echo {
         (digits, len)
     }
 
-    /// Returns the number of caller `index` in the whole run.
+    /// Returns the number of this process's caller `index`, counted over the whole run.
     fn number(&self, index: usize) -> u64 {
         (self.first + index) as u64
     }
 
-    /// Sends the messages that are due. Returns the latest time for the next call.
+    /// Sends the messages of an open loop whose scheduled time has come. The callers send in turn.
+    /// Returns the time by which this must be called again.
     fn send_due(
         &mut self,
         mut schedule: Schedule,
@@ -266,6 +271,7 @@ impl Echo {
     fn send(&mut self, index: usize, due: Moment, clients: &mut Clients) -> Result<(), Error> {
         let sequence = self.callers[index].count_sent(due);
         let (digits, len) = self.digits(index, sequence);
+        // Without a connection the message counts as sent, and its reply as missing.
         let Some(key) = self.callers[index].key else {
             return Ok(());
         };
@@ -318,6 +324,7 @@ impl Scenario for Echo {
         match (self.plan.pace, self.schedule) {
             (_, Some(schedule)) => return self.send_due(schedule, clients, now),
             (Pace::InFlight(depth), None) if is_first => {
+                // `depth` messages of each caller.
                 for number in 0..depth * self.callers.len() {
                     self.send(number / depth, now, clients)?;
                 }

@@ -120,7 +120,8 @@ impl Fanout {
         usize::try_from(number % self.streams.len() as u64).unwrap_or_default()
     }
 
-    /// Parses a message to a subscriber of `topic`. A stamp of another topic's stream is corrupted.
+    /// Parses a message to a subscriber of `topic`. A message with the stamp of another topic's
+    /// stream is corrupted.
     pub(crate) fn read(&mut self, topic: usize, message: &[u8]) -> Delivered {
         match self.delivery.read(message) {
             Delivered::Stamp(stamp)
@@ -156,13 +157,15 @@ impl Fanout {
         match role {
             Role::Publisher(stream) => self.streams[stream].key = None,
             Role::Subscriber(subscriber) => {
-                let first = subscriber * streams_per_topic(&self.plan);
-                let streams =
-                    (self.topic(subscriber)..self.streams.len()).step_by(self.plan.topics);
+                // Takes the subscriber out of the averages by which a closed loop publishes
+                // (`Stream::credit`), because its progress would stand still.
+                let topic = self.topic(subscriber);
+                let first_track = subscriber * streams_per_topic(&self.plan);
+                // Streams `t`, `t + topics`, `t + 2 * topics` and so on are for topic `t`.
+                let streams = (topic..self.streams.len()).step_by(self.plan.topics);
                 for (index, stream) in streams.enumerate() {
-                    // Takes the subscriber out of the average, by which a closed loop publishes.
                     self.streams[stream].followers -= 1;
-                    self.streams[stream].progress -= self.tracks[first + index].next();
+                    self.streams[stream].progress -= self.tracks[first_track + index].next();
                 }
             }
             _ => {}
@@ -189,9 +192,9 @@ impl Fanout {
         let index = stamp.stream / self.plan.topics;
         let track = &mut self.tracks[subscriber * streams_per_topic(&self.plan) + index];
         let tally = &mut self.recorder.report.tally;
-        let duplicates = tally.duplicates;
+        let duplicates_before = tally.duplicates;
         let advance = track.take(stamp.sequence, tally);
-        if tally.duplicates != duplicates {
+        if tally.duplicates != duplicates_before {
             return;
         }
         let stream = &mut self.streams[stamp.stream];
@@ -203,7 +206,7 @@ impl Fanout {
         }
     }
 
-    /// Publishes the next message of a stream, if it can.
+    /// Queues the next publication of a stream. If it can't, the outcome says why.
     fn publish(&mut self, stream: usize, scheduled: Moment, clients: &mut Clients) -> Published {
         let key = self.streams[stream].key;
         let Some((key, backlog)) = key.and_then(|key| Some((key, clients.backlog(key)?))) else {
@@ -259,7 +262,7 @@ impl Fanout {
         Ok(())
     }
 
-    /// Makes the publications that are due. Returns the latest time for the next call.
+    /// Makes the publications whose scheduled time has come. Returns the time for the next call.
     fn publish_open(
         &mut self,
         mut schedule: Schedule,
@@ -267,7 +270,7 @@ impl Fanout {
         now: Moment,
     ) -> Result<Moment, Error> {
         let count = self.streams.len();
-        let first = schedule.next_number();
+        let first_number = schedule.next_number();
         while schedule.next() <= now {
             let stream = self.stream(schedule.next_number());
             match self.publish(stream, schedule.next(), clients) {
@@ -277,8 +280,9 @@ impl Fanout {
             }
             schedule.take_due(now);
         }
-        let sent = usize::try_from(schedule.next_number() - first).unwrap_or(count);
-        for number in (first..).take(sent.min(count)) {
+        // Flushes once each stream that has published. Streams publish in turn.
+        let sent = usize::try_from(schedule.next_number() - first_number).unwrap_or(count);
+        for number in (first_number..).take(sent.min(count)) {
             let stream = self.stream(number);
             if let Some(key) = self.streams[stream].key {
                 clients.flush(key)?;
@@ -295,12 +299,13 @@ pub(crate) fn streams_per_topic(plan: &plan::Fanout) -> usize {
     plan.streams.div_ceil(plan.topics)
 }
 
-/// Publications of all streams whose spread is measured at a time. They take 1.5 MiB.
+/// Number of publications, over all streams, of which the deliveries are remembered to measure
+/// their spread. They take 1.5 MiB.
 const REMEMBERED: usize = 1 << 16;
 
 /// Time without an arrival after which a closed loop publishes nevertheless. Arbitrary.
 const STALL: Duration = Duration::from_secs(1);
-/// Pumps without an arrival that must have passed, too. They take 0.8 s if nothing happens.
+/// Number of pumps without an arrival that must have passed, too: 0.8 s if nothing happens.
 const STALL_PUMPS: u32 = 8;
 
 /// Time until a publisher with too many bytes waiting is tried again.
@@ -322,12 +327,7 @@ impl Handler for Fanout {
 
 impl Scenario for Fanout {
     fn connections(&self) -> usize {
-        let publishing = if self.plan.publishers > 0 {
-            self.plan.streams
-        } else {
-            0
-        };
-        self.plan.subscribers + publishing
+        self.plan.connections()
     }
 
     fn dial(&mut self, index: usize, clients: &mut Clients, due: Moment) -> Result<(), Error> {

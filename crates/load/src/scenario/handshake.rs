@@ -17,6 +17,7 @@ pub(crate) struct Handshake {
     plan: plan::Handshake,
     path: String,
     schedule: Option<Schedule>,
+    /// Number of connections that were begun and have not ended yet.
     under_way: usize,
     is_over: bool,
     recorder: Recorder,
@@ -34,8 +35,9 @@ impl Handshake {
         }
     }
 
-    /// Takes the next connection off the schedule and returns the time at which it was due. `None`
-    /// if none is due, or if as many as the plan allows are open.
+    /// Takes the next connection off the schedule, and returns the time for which it was scheduled.
+    /// `None` if that time has not come, or if as many connections as the plan allows have not
+    /// ended yet. Without a schedule, a connection is always scheduled for `now`.
     fn take_due(&mut self, now: Moment) -> Option<Moment> {
         if self.is_over || self.under_way >= self.plan.connections {
             return None;
@@ -63,6 +65,7 @@ impl Handler for Handshake {
 
 impl Scenario for Handshake {
     fn connections(&self) -> usize {
+        // All connections are opened in `pump`.
         0
     }
 
@@ -84,7 +87,7 @@ impl Scenario for Handshake {
         let next = self
             .schedule
             .map_or_else(|| next_pump(now), |schedule| schedule.next());
-        // A connection that is overdue waits until another one ends, not for a time.
+        // At the limit, a connection whose time has come waits until another one ends.
         Ok(if next <= now { next_pump(now) } else { next })
     }
 

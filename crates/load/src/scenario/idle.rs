@@ -72,7 +72,8 @@ impl Scenario for Idle {
         &mut self.recorder
     }
 
-    /// Counts a connection as received if it is still open.
+    /// Returns the report. Connections take the place of messages in it: `sent` is how many were
+    /// planned, and `received` is how many are still open.
     fn into_report(self: Box<Self>) -> Report {
         let mut report = self.recorder.report;
         report.sent = self.plan.connections as u64;

@@ -1,4 +1,4 @@
-//! Scenarios: each decides which connections a run has and what they send when, and checks what
+//! Scenarios: each decides which connections a run has, what they send and when, and checks what
 //! they receive.
 //!
 //! Each is a file: [`churn`], [`echo`], [`fanout`] (with [`publication`] and [`streams`]),
@@ -30,7 +30,8 @@ pub(crate) trait Scenario: Handler {
     /// Returns how many connections are opened before the start.
     fn connections(&self) -> usize;
 
-    /// Begins connection `index` of those [`connections`](Self::connections).
+    /// Begins to open connection `index` of those [`connections`](Self::connections), which was
+    /// scheduled for `due`.
     fn dial(&mut self, index: usize, clients: &mut Clients, due: Moment) -> Result<(), Error>;
 
     /// Returns true if the run may start. Call it once all connections are open.
@@ -41,10 +42,11 @@ pub(crate) trait Scenario: Handler {
     /// Sets the time from which [`pump`](Self::pump) may send.
     fn start(&mut self, _start: Moment) {}
 
-    /// Sends the messages that are due. Returns the latest time for the next call.
+    /// Sends the messages whose scheduled time has come. Returns the time by which `pump` must be
+    /// called again.
     fn pump(&mut self, clients: &mut Clients, now: Moment) -> Result<Moment, Error>;
 
-    /// Stops sending, and counts the messages that were due up to `end` and could not be sent.
+    /// Stops sending, and counts the messages that were scheduled up to `end` and are not sent.
     fn stop(&mut self, end: Moment);
 
     /// Returns true if no message is in flight.
@@ -56,12 +58,12 @@ pub(crate) trait Scenario: Handler {
     fn into_report(self: Box<Self>) -> Report;
 }
 
-/// Returns the time of the next [`pump`](Scenario::pump) if no message is due.
+/// Returns the time of the next [`pump`](Scenario::pump) if no message is scheduled before it.
 pub(crate) fn next_pump(now: Moment) -> Moment {
     now + Duration::from_millis(100)
 }
 
 /// Most bytes that may wait for the socket of one connection. Beyond that, messages are sent later
-/// than scheduled, and their latency still counts from the schedule. As many as framecast queues
-/// for a shard before it holds publishers back.
+/// than scheduled, and their latency still counts from the schedule. The limit equals the number of
+/// bytes that framecast queues for a shard before it holds publishers back.
 pub(crate) const MAX_BACKLOG_BYTES: usize = 8 << 20;

@@ -71,8 +71,8 @@ pub(crate) fn put_hex(digits: &mut [u8], mut number: u64) {
     }
 }
 
-/// Returns the number that [`hex`] reads after [`put_hex`] has written `number` into `digits`
-/// digits, of which there are at most 15.
+/// Returns the number that the last `digits` hexadecimal digits of `number` make up, as [`put_hex`]
+/// writes them. `digits` is at most 15.
 pub(crate) fn last_digits(number: u64, digits: usize) -> u64 {
     number & ((1 << (4 * digits)) - 1)
 }
@@ -119,6 +119,7 @@ mod tests {
     fn a_truncated_or_changed_stamp_is_not_read() {
         let mut bytes = STAMP.to_bytes();
         assert_eq!(Stamp::read(&bytes[..35]), None);
+        // Not a hexadecimal digit.
         bytes[9] = b'G';
         assert_eq!(Stamp::read(&bytes), None);
     }

@@ -1,5 +1,5 @@
-//! The messages that publish, encoded once except for the stamp, and those that subscribers
-//! receive.
+//! Encodes the messages that publishers send, of which only the stamps differ, and parses the
+//! messages that subscribers receive.
 
 use crate::{
     client::relay,
@@ -7,7 +7,7 @@ use crate::{
     scenario::payload::{Stamp, filler},
 };
 
-/// The encoding of all publications of one stream, cut where the stamp belongs.
+/// The encoding of all publications of one stream: the bytes before the stamp and those after it.
 #[derive(Debug)]
 pub(crate) struct Publication {
     before: Vec<u8>,
@@ -53,8 +53,8 @@ impl Publication {
     }
 }
 
-/// A placeholder for the stamp, of the same length. A template contains it at no other place, as
-/// these are control characters.
+/// A placeholder for the stamp, of the same length. No other part of a publication contains it,
+/// because it consists of control characters.
 const PLACEHOLDER: &str = "\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}\u{1}\u{2}";
 
 const _: () = assert!(PLACEHOLDER.len() == Stamp::BYTES);
@@ -63,14 +63,16 @@ const _: () = assert!(PLACEHOLDER.len() == Stamp::BYTES);
 #[derive(Debug)]
 pub(crate) struct Delivery {
     filler: Vec<u8>,
-    /// Offset of the stamp in the last message. Most often the next message has it there, too.
+    /// Offset of the stamp in the last message. Most often the stamp of the next message has the
+    /// same offset.
     offset: usize,
 }
 
 /// The content of a message to a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivered {
-    /// The filler after the stamp is not the one that was sent.
+    /// The filler after the stamp differs from what was sent, or the stamp is that of another
+    /// topic.
     Corrupted,
     Stamp(Stamp),
     /// A message of the server itself, such as the confirmation of a subscription.
@@ -146,6 +148,7 @@ mod tests {
         ));
         assert!(message.starts_with(br#"{"to":"t","data":"fcl:0003"#));
         let mut delivery = Delivery::new(FORMAT);
+        // In the second message the stamp has another offset than in the first one.
         for prefix in [b"".as_slice(), b"xx", b"xx"] {
             let message = [prefix, &message].concat();
             assert_eq!(delivery.read(&message), Delivered::Stamp(STAMP));
@@ -168,6 +171,7 @@ mod tests {
 
     #[test]
     fn a_changed_filler_is_corrupted() {
+        // The third letter of the filler is changed.
         let message = b"fcl:0003000000000009000000000000004dabXd";
         assert_eq!(Delivery::new(FORMAT).read(message), Delivered::Corrupted);
     }

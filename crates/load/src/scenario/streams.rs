@@ -6,12 +6,12 @@ use crate::client::event::ClientKey;
 /// topics.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
-    /// The connection that publishes, while it is open.
+    /// The connection of the publisher, while it is open.
     pub key: Option<ClientKey>,
     pub published: u64,
-    /// Publications that were due and were never made.
+    /// Number of publications that were scheduled and never made.
     pub unpublished: u64,
-    /// Subscribers of the topic that are still connected.
+    /// Number of subscribers of the topic that are still connected.
     pub followers: u64,
     /// The sum of [`Track::next`](crate::account::sequence::Track::next) over these subscribers.
     pub progress: u64,

@@ -20,16 +20,18 @@ use crate::{
 pub(crate) struct Subscribing {
     target: Target,
     protocol: Protocol,
-    /// Part of the topics' names, so that simultaneous runs have different topics.
+    /// Number of the run. It is part of the topics' names, so that simultaneous runs have different
+    /// topics.
     run: u32,
-    /// `None` unless the protocol is that of the relay.
+    /// Registers subscribers at the relay. `None` if the protocol is not that of the relay.
     registrar: Option<Registrar>,
     /// For each subscriber, true once its subscription is in force.
     is_subscribed: Vec<bool>,
     /// Number of subscribers whose subscription is in force.
     subscribed: usize,
-    /// Time at which the last subscription was sent, if the server confirms none.
-    asked: Option<Moment>,
+    /// Time at which the last subscription was sent. `None` if the server confirms subscriptions,
+    /// or if none has to be sent.
+    last_sent: Option<Moment>,
 }
 
 impl Subscribing {
@@ -45,7 +47,7 @@ impl Subscribing {
             registrar,
             is_subscribed: vec![false; plan.subscribers],
             subscribed: 0,
-            asked: None,
+            last_sent: None,
         }
     }
 
@@ -53,7 +55,8 @@ impl Subscribing {
         &self.protocol
     }
 
-    /// Begins a connection that subscribes to `topic`.
+    /// Begins to open a connection for a subscriber of `topic`. Registers it first if the protocol
+    /// is that of the relay.
     pub(crate) fn dial_subscriber(
         &mut self,
         role: Role,
@@ -69,7 +72,7 @@ impl Subscribing {
         clients.dial(role, Endpoint::WebSocket(&path), due)
     }
 
-    /// Begins a connection that publishes `stream` to `topic`.
+    /// Begins to open the connection that publishes `stream` to `topic`.
     pub(crate) fn dial_publisher(
         &self,
         stream: usize,
@@ -94,8 +97,8 @@ impl Subscribing {
         topic_name(self.run, topic)
     }
 
-    /// Subscribes an open connection to `topic`: sends the message for that, if the protocol has
-    /// one.
+    /// Sends the message by which an open connection subscribes to `topic`, if the protocol has
+    /// one. Returns which confirmation of the server to expect.
     pub(crate) fn subscribe(&self, topic: usize, conn: &mut Conn<'_>) -> Confirmation {
         let Protocol::Template(template) = &self.protocol else {
             return Confirmation::NotNeeded;
@@ -111,7 +114,7 @@ impl Subscribing {
         }
     }
 
-    /// Subscribes subscriber `index`, whose connection is open, to `topic`.
+    /// Subscribes subscriber `index`, whose connection has just opened, to `topic`.
     pub(crate) fn on_opened(
         &mut self,
         index: usize,
@@ -122,7 +125,7 @@ impl Subscribing {
         match self.subscribe(topic, conn) {
             Confirmation::Awaited => {}
             Confirmation::NeverSent => {
-                self.asked = Some(now);
+                self.last_sent = Some(now);
                 self.count_subscribed(index);
             }
             Confirmation::NotNeeded => self.count_subscribed(index),
@@ -130,7 +133,7 @@ impl Subscribing {
     }
 
     /// Counts subscriber `index` as subscribed if `message`, which has no stamp, is the
-    /// confirmation.
+    /// confirmation of a subscription.
     pub(crate) fn on_unstamped(&mut self, index: usize, message: &[u8]) {
         let Protocol::Template(ProtocolTemplate {
             subscribed: Some(confirmation),
@@ -154,22 +157,24 @@ impl Subscribing {
         }
     }
 
-    /// Returns true if all subscriptions are in force. If the server confirms none, they count as
-    /// such half a second after the last one was sent.
+    /// Returns true if all subscriptions are in force. Subscriptions that the server does not
+    /// confirm count as in force half a second after the last one was sent.
     pub(crate) fn is_ready(&self, now: Moment) -> bool {
-        let has_settled = self.asked.is_none_or(|asked| now.since(asked) >= SETTLING);
+        let has_settled = self
+            .last_sent
+            .is_none_or(|last_sent| now.since(last_sent) >= SETTLING);
         has_settled && self.subscribed == self.is_subscribed.len()
     }
 }
 
-/// The confirmation of a subscription that the server is expected to send.
+/// The confirmation that the server is expected to send for a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Confirmation {
     /// The server will confirm.
     Awaited,
-    /// The server takes the subscription, but confirms none.
+    /// The server takes the subscription, but does not confirm it.
     NeverSent,
-    /// The connection is subscribed by being open.
+    /// No message subscribes: the connection is subscribed as soon as it is open.
     NotNeeded,
 }
 
@@ -178,5 +183,5 @@ pub(crate) fn topic_name(run: u32, topic: usize) -> String {
     format!("load-{run}-{topic}")
 }
 
-/// Time to wait for subscriptions to be in force that the server does not confirm. Arbitrary.
+/// Time after which subscriptions that the server does not confirm count as in force. Arbitrary.
 const SETTLING: Duration = Duration::from_millis(500);

@@ -1,11 +1,12 @@
-//! Parser for `Sec-WebSocket-Extensions` ([RFC 6455 §9.1]); offers and answers have one grammar.
+//! Parser of the header `Sec-WebSocket-Extensions` ([RFC 6455 §9.1]). Offers and answers have the
+//! same grammar.
 //!
 //! [RFC 6455 §9.1]: https://www.rfc-editor.org/rfc/rfc6455#section-9.1
 
 use std::borrow::Cow;
 
-/// Largest number of elements in the list, empty ones included (arbitrary, and more than any peer
-/// sends).
+/// Largest number of elements in the list, empty ones included. The value is arbitrary, and more
+/// than any peer sends.
 const MAX_ELEMENTS: usize = 64;
 
 /// One element of the list: an extension and its parameters.
@@ -15,18 +16,18 @@ pub(super) struct Extension<'a> {
     pub(super) parameters: Vec<Parameter<'a>>,
 }
 
-/// A name, and a value without its quotes.
+/// A parameter: its name, and its value without quotes, if it has one.
 type Parameter<'a> = (&'a [u8], Option<Cow<'a, [u8]>>);
 
-/// Error for a header that does not follow the grammar of RFC 6455 §9.1. The handshake must be
+/// The error of a header that does not follow the grammar of RFC 6455 §9.1. The handshake must be
 /// refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed Sec-WebSocket-Extensions")]
 #[non_exhaustive]
 pub struct Malformed;
 
-/// Parses all lines of the header into one list, in order. Empty elements are skipped (RFC 9110
-/// §5.6.1.2, RFC 2616 §2.1), but a header with lines must have an element that is not empty.
+/// Parses all lines of the header into one list, in their order. Empty elements are skipped (RFC
+/// 9110 §5.6.1.2, RFC 2616 §2.1). But if there are lines, one element must not be empty.
 pub(super) fn parse<'a>(
     values: impl Iterator<Item = &'a [u8]>,
 ) -> Result<Vec<Extension<'a>>, Malformed> {
@@ -82,7 +83,7 @@ impl<'a> Rest<'a> {
         self.0.first().copied()
     }
 
-    /// Consumes `byte` if it is next. Returns true if it was.
+    /// Consumes the next byte if it is `byte`. Returns true if it was.
     fn skip(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
         if is_next {
@@ -91,6 +92,7 @@ impl<'a> Rest<'a> {
         is_next
     }
 
+    /// Parses a token, which must not be empty.
     fn token(&mut self) -> Result<&'a [u8], Malformed> {
         self.peek();
         let is_end = |byte: &u8| !is_token_byte(*byte);
@@ -133,6 +135,7 @@ fn is_token_byte(byte: u8) -> bool {
 mod tests {
     use super::*;
 
+    /// Returns the names of the extensions in a line, or `None` if it is malformed.
     fn names(value: &[u8]) -> Option<Vec<&[u8]>> {
         let extensions = parse([value].into_iter()).ok()?;
         Some(extensions.iter().map(|each| each.name).collect())

@@ -1,7 +1,8 @@
 //! Negotiates permessage-deflate in the opening handshake ([RFC 6455 §9.1], [RFC 7692 §7.1]).
 //!
-//! The values of `Sec-WebSocket-Extensions` come in as bytes. A server [`accept`]s an offer and
-//! sends [`Agreement::answer`]. A client sends [`OFFER`] and checks the answer with [`agreed`].
+//! This module gets the values of `Sec-WebSocket-Extensions` as bytes. A server [`accept`]s an
+//! offer of the client and sends [`Agreement::answer`]. A client sends [`OFFER`] and checks the
+//! server's answer with [`agreed`].
 //!
 //! `list` parses the value of such a header.
 //!
@@ -15,23 +16,24 @@ use std::fmt::Write as _;
 use self::list::Extension;
 pub use self::list::Malformed;
 
-/// The offer of our client: neither side keeps a context, and the server may ask for a smaller
-/// window.
+/// The offer of our client: neither side keeps a compression context, and the server may ask the
+/// client to use a smaller window.
 pub const OFFER: &str = "permessage-deflate; server_no_context_takeover; \
                          client_no_context_takeover; client_max_window_bits";
 
-/// Name of the extension. It is compared byte by byte: neither RFC says that case is ignored.
+/// Name of the extension. It is compared with case, because neither RFC says that case is ignored.
 const NAME: &[u8] = b"permessage-deflate";
 
-/// The agreed way in which this side compresses its messages. The peer compresses without a
+/// The agreed way in which this side compresses its messages. The peer always compresses without a
 /// context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreement {
-    /// Distance up to which a compressed message may refer back.
+    /// Size of the window: the distance up to which a compressed message may refer back.
     pub window: WindowBits,
-    /// True if a message may refer to earlier messages.
+    /// True if a message of this side may refer to its earlier messages.
     pub keeps_context: bool,
-    /// True if the answer names the window, because the client asked for one (even the largest).
+    /// True if the answer must name the window, because the client asked for one (even for the
+    /// largest).
     names_window: bool,
 }
 
@@ -39,7 +41,7 @@ pub struct Agreement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WindowBits(u8);
 
-/// Reason why a server's answer to [`OFFER`] makes the client fail the connection.
+/// The reason why the client must fail the connection because of a server's answer to [`OFFER`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAnswer {
     /// The answer lacks the `server_no_context_takeover` that the client asked for (§7.1.1.1).
@@ -48,7 +50,7 @@ pub enum InvalidAnswer {
     /// The answer does not follow the grammar.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The answer is something other than one permessage-deflate (RFC 6455 §4.1).
+    /// The answer is not a single permessage-deflate (RFC 6455 §4.1).
     #[error("the server accepted an extension that was not offered")]
     NotOffered,
     /// A parameter is unknown, occurs twice or has an invalid value (§7.1).
@@ -56,8 +58,9 @@ pub enum InvalidAnswer {
     Parameter,
 }
 
-/// Accepts the first offer that can be met. Returns `None` if there is none. Each of `values` is
-/// one line of the header.
+/// Accepts the first offer of permessage-deflate that the server can meet. Returns `None` if there
+/// is no such offer. `values` are the lines of the header. If `may_keep_context`, the server may
+/// compress with a context.
 ///
 /// # Errors
 ///
@@ -88,8 +91,8 @@ pub fn agreed<'a>(
     if !answer.server_forgets {
         return Err(InvalidAnswer::KeepsContext);
     }
-    // §7.1.2.1: a server may name its own window unasked. §7.1.2.2: if it names the client's, a
-    // value must follow.
+    // §7.1.2.1: a server may name its own window without being asked. §7.1.2.2: if it names the
+    // client's window, a value must follow.
     let window = match answer.client_window {
         None => WindowBits::MAX,
         Some(value) => value.ok_or(InvalidAnswer::Parameter)?,
@@ -102,6 +105,7 @@ pub fn agreed<'a>(
 }
 
 impl Agreement {
+    /// Returns the agreement to which this offer leads on the server.
     fn accepting(offer: &Parameters, may_keep_context: bool) -> Self {
         let window = offer.server_window.unwrap_or(WindowBits::MAX);
         // With the smallest window, `Deflater` compresses without a context.
@@ -113,9 +117,9 @@ impl Agreement {
         }
     }
 
-    /// Returns the server's `Sec-WebSocket-Extensions`. It has `client_no_context_takeover` even if
-    /// the client did not ask for that (§7.1.1.2). It does not limit the client's window, because
-    /// we inflate with the largest.
+    /// Returns the value of the server's `Sec-WebSocket-Extensions`. It has
+    /// `client_no_context_takeover` even if the client did not ask for that (§7.1.1.2). It does not
+    /// limit the window of the client, because we inflate with the largest.
     #[must_use]
     pub fn answer(&self) -> String {
         let mut answer = String::from("permessage-deflate");
@@ -133,9 +137,9 @@ impl Agreement {
 }
 
 impl WindowBits {
-    /// 256 bytes, which zlib does not support.
+    /// The smallest window, 256 bytes. zlib does not support it.
     pub const MIN: Self = Self(8);
-    /// 32 KiB, the window if none is agreed.
+    /// The largest window, 32 KiB. It is used if none is agreed.
     pub const MAX: Self = Self(15);
     /// Every size, smallest first. [`index`](Self::index) is a size's position in this array.
     pub const ALL: [Self; 8] = {
@@ -148,7 +152,7 @@ impl WindowBits {
         all
     };
 
-    /// Returns the logarithm, from 8 to 15.
+    /// Returns the base-2 logarithm of the window's size in bytes, from 8 to 15.
     #[must_use]
     pub fn bits(self) -> u8 {
         self.0
@@ -160,7 +164,8 @@ impl WindowBits {
         usize::from(self.0 - Self::MIN.0)
     }
 
-    /// Parses a decimal integer without leading zeros (§7.1.2.1).
+    /// Parses the value of a parameter: a decimal integer without leading zeros (§7.1.2.1), from 8
+    /// to 15.
     fn parse(value: &[u8]) -> Option<Self> {
         match value {
             [digit @ b'8'..=b'9'] => Some(Self(digit - b'0')),
@@ -170,13 +175,18 @@ impl WindowBits {
     }
 }
 
-/// Parameters of permessage-deflate (RFC 7692 §7.1), for the server's messages and the client's.
+/// The parameters of permessage-deflate in an offer or an answer (RFC 7692 §7.1). Those of the
+/// server are about the messages that it sends, and those of the client about the client's.
 #[derive(Clone, Copy, Default)]
 struct Parameters {
+    /// `server_no_context_takeover`.
     server_forgets: bool,
+    /// `client_no_context_takeover`.
     client_forgets: bool,
+    /// The value of `server_max_window_bits`.
     server_window: Option<WindowBits>,
-    /// `None` if the parameter is absent, `Some(None)` if it has no value.
+    /// `client_max_window_bits`: `None` if the parameter is absent, `Some(None)` if it has no
+    /// value.
     client_window: Option<Option<WindowBits>>,
 }
 

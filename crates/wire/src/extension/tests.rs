@@ -1,15 +1,18 @@
-//! Offers with the server's answers, and answers with the client's verdicts.
+//! Tests of the negotiation: tables of offers with the server's answers, and of answers with the
+//! client's verdicts.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
 
+/// Returns the lines of a header as bytes.
 fn lines<'a>(header: &[&'a str]) -> impl Iterator<Item = &'a [u8]> {
     header.iter().map(|line| line.as_bytes())
 }
 
-/// Returns the answer of a server that may keep its context, in short form: "keeps" and "forgets"
-/// say whether it does, "none" is no extension, "400" a malformed header.
+/// Returns the answer of a server that may keep its context, in a short form: "keeps" for an answer
+/// by which the server keeps its context, "forgets" for one by which it does not, "none" for an
+/// answer without the extension, and "400" for the rejection of a malformed header.
 fn answered(header: &[&str]) -> String {
     match accept(lines(header), true) {
         Ok(Some(agreement)) => agreement
@@ -25,7 +28,8 @@ fn answered(header: &[&str]) -> String {
     }
 }
 
-/// Rest of an offer after `permessage-deflate`, and the short form of the answer.
+/// Offers, each with the answer in the short form of [`answered`] behind an arrow.
+/// `permessage-deflate` is left out at the beginning of each offer.
 const OFFERS: &str = r#"
      -> keeps
     ; server_no_context_takeover -> forgets
@@ -113,7 +117,7 @@ fn each_offer_gets_the_answer_in_the_table() {
         answered(&[&format!("permessage-deflate{parameters}")]) != *answer
     });
     assert_eq!(wrong.collect::<Vec<_>>(), []);
-    assert_eq!(rows.count(), 76);
+    assert_eq!(rows.count(), 76, "no row is left out for its form");
 }
 
 #[test]
@@ -149,7 +153,8 @@ fn a_server_that_may_not_keep_its_context_says_so_in_its_answer() {
     );
 }
 
-/// A server's answer to [`OFFER`], and the window that the client takes from it, or its error.
+/// Answers of a server to [`OFFER`]. Behind an arrow is the window that the client takes from the
+/// answer, as the base-2 logarithm of its bytes, or the client's error.
 const ANSWERS: &str = "
     permessage-deflate; server_no_context_takeover -> Ok(Some(15))
     permessage-deflate; server_no_context_takeover; client_no_context_takeover -> Ok(Some(15))
@@ -183,7 +188,7 @@ fn a_client_accepts_only_answers_that_its_offer_allows() {
         .clone()
         .filter(|(answer, verdict)| window(&[answer]) != *verdict);
     assert_eq!(wrong.collect::<Vec<_>>(), []);
-    assert_eq!(rows.count(), 17);
+    assert_eq!(rows.count(), 17, "no row is left out for its form");
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! Decompresses the payload of one message ([RFC 7692 §7.2.2]), after it was taken out of its
+//! Decompresses the payloads of messages ([RFC 7692 §7.2.2]), after they were taken out of their
 //! frames.
 //!
-//! Does not check text for UTF-8: the callers do that afterwards.
+//! This does not check text for UTF-8. The callers do that afterwards.
 //!
 //! [RFC 7692 §7.2.2]: https://www.rfc-editor.org/rfc/rfc7692#section-7.2.2
 
@@ -15,27 +15,30 @@ use super::{
     protocol_error::ProtocolError,
 };
 
-/// Bytes that are fed to the stream after a message: the tail that senders remove, then a last
-/// block (with BFINAL), which is empty. The tail alone does not tell a whole message from one that
-/// was cut inside a block. A message is whole if its stream ends exactly at the end of these bytes.
+/// Bytes that are fed to the stream after a message, to find out whether the message is whole: the
+/// four bytes of [`TAIL`], which senders remove, then an empty block with BFINAL, which ends a
+/// stream. `TAIL` alone is not enough: if a message was cut inside a block, the decompressor takes
+/// these bytes for the rest of the block. See [`Inflater::finish_stream`].
 const END: [u8; 9] = [0x00, 0x00, 0xFF, 0xFF, 0x01, 0x00, 0x00, 0xFF, 0xFF];
 
-/// Largest output of one step, in bytes. Most messages are smaller.
+/// Largest output of one step of inflating, in bytes. Most messages are smaller.
 const CHUNK: usize = 16 * 1024;
 
-/// Largest input of one step, in bytes. The most expensive input, Huffman tables that decode
-/// nothing, takes 50 ns a byte.
+/// Largest input of one step of inflating, in bytes. The most expensive input, Huffman tables that
+/// decode nothing, takes 50 ns for each byte.
 const PIECE: usize = 2 * 1024;
 
 /// Distance up to which a block may refer back, in bytes.
 const WINDOW: usize = 32 * 1024;
 
-/// Largest number of streams in one message: each block with BFINAL ends a stream (§7.2.3.4), and
-/// the blocks after it are a new one. Arbitrary: compressors make one or two streams, and each
-/// costs a copy of the window for as little as two bytes of input.
+/// Largest number of streams in one message. A block with BFINAL ends a stream (§7.2.3.4), and the
+/// blocks behind it are a new stream. The value is arbitrary: compressors make one or two streams.
+/// There is a limit because each stream costs a copy of the window, for as little as two bytes of
+/// input.
 const MAX_STREAMS: usize = 256;
 
-/// Decompressor of messages that do not refer to earlier messages, for any window.
+/// Decompressor of messages that do not refer to earlier messages. It accepts every window that a
+/// peer may use.
 pub struct Inflater {
     stream: Inflate,
     chunk: Box<[u8]>,
@@ -48,7 +51,7 @@ impl Default for Inflater {
 }
 
 impl Inflater {
-    /// Returns a decompressor for any number of peers. It costs about 64 KB.
+    /// Returns a decompressor, which serves any number of peers. It takes about 64 KB of memory.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -57,7 +60,8 @@ impl Inflater {
         }
     }
 
-    /// Returns the payload of the message that came on the wire as `compressed`.
+    /// Returns the payload of the message whose compressed payload, as it was received, is
+    /// `compressed`.
     ///
     /// # Errors
     ///
@@ -73,7 +77,8 @@ impl Inflater {
         }
     }
 
-    /// Begins a stream that may refer back to what is inflated of the message so far.
+    /// Begins the next stream of a message. It may refer back to everything that is inflated of the
+    /// message so far.
     fn restart(&mut self, message: &Inflated) -> Result<(), ProtocolError> {
         self.stream.reset(false);
         let payload = &message.payload;
@@ -98,17 +103,19 @@ impl Inflater {
         Ok((status, taken, written))
     }
 
-    /// Feeds [`END`] to the stream. Returns true if the stream ends exactly there: then no block of
-    /// the message was cut.
+    /// Feeds [`END`] to the stream, after all bytes of the message. Returns true if the message was
+    /// whole. That is so if nothing was inflated from these bytes, and the stream ends either with
+    /// the last byte of `END` or with the last byte of `TAIL`. If a block of the message was cut,
+    /// it takes bytes of `END` as its own, and the stream ends elsewhere or not at all.
     fn finish_stream(&mut self) -> Result<bool, ProtocolError> {
         let mut rest = &END[..];
         loop {
             let (status, taken, written) = self.run(rest)?;
             rest = &rest[taken..];
-            // If `END` adds to the payload, it was read as the content of a block that was cut.
+            // Output means that bytes of `END` were read as the content of a block that was cut.
             if written > 0 || rest.is_empty() || taken == 0 || status == Status::StreamEnd {
-                // If the block that the tail completes has BFINAL, the stream ends there and the
-                // last block of `END` is left over.
+                // `TAIL` completes the last block of the message. If that block has BFINAL, the
+                // stream ends with it, and the empty block of `END` is not read.
                 let is_at_end = rest.is_empty() || rest == &END[TAIL.len()..];
                 return Ok(written == 0 && status == Status::StreamEnd && is_at_end);
             }
@@ -116,13 +123,16 @@ impl Inflater {
     }
 }
 
-/// Decompression of one message in steps. The inflater must do nothing else between the steps.
+/// Decompression of one message in steps. Between the steps, the inflater must not be used for
+/// another message.
 #[derive(Debug)]
 pub struct Inflating {
     message: Inflated,
     /// Number of compressed bytes consumed.
     taken: usize,
+    /// Number of streams begun (see [`MAX_STREAMS`]).
     streams: usize,
+    /// True if the current stream has not ended yet with a block that has BFINAL.
     is_in_stream: bool,
 }
 
@@ -145,8 +155,8 @@ impl Inflating {
     }
 
     /// Inflates some more of the message: at most 2 KiB of input, to at most 16 KiB of output.
-    /// `compressed` must be the whole message, the same on each call. Returns the payload when the
-    /// message is done.
+    /// `compressed` must be the whole message on each call. Returns the payload when the message is
+    /// done, and `None` before.
     ///
     /// # Errors
     ///
@@ -171,6 +181,7 @@ impl Inflating {
         let is_all = self.taken == compressed.len();
         match status {
             Status::StreamEnd => self.is_in_stream = false,
+            // A full chunk means that the stream may have more output.
             _ if is_all && written < CHUNK => {
                 let is_whole = inflater.finish_stream()?;
                 let payload = is_whole.then(|| std::mem::take(&mut self.message.payload));
@@ -179,7 +190,8 @@ impl Inflating {
             _ if taken == 0 && written == 0 => return Err(ProtocolError::InvalidCompression),
             _ => {}
         }
-        // §7.2.3.4 has an empty block after one with BFINAL. Messages without it are accepted, too.
+        // The example of §7.2.3.4 has an empty block behind a block with BFINAL. Messages without
+        // it are accepted, too.
         let is_done = is_all && !self.is_in_stream;
         Ok(is_done.then(|| std::mem::take(&mut self.message.payload)))
     }

@@ -1,4 +1,5 @@
-//! The RFC's examples, decompression bombs, truncated messages and random bytes.
+//! Tests of the inflater with the RFC's examples, decompression bombs, truncated messages and
+//! random bytes.
 
 use proptest::{collection::vec, prelude::*};
 use zlib_rs::{Deflate, DeflateFlush};
@@ -9,11 +10,13 @@ use crate::deflate::Deflater;
 const INVALID: Result<Vec<u8>, ProtocolError> = Err(ProtocolError::InvalidCompression);
 const TOO_BIG: Result<Vec<u8>, ProtocolError> = Err(ProtocolError::MessageTooBig);
 
+/// Inflates a message with a new inflater, to at most 1 MiB.
 fn inflate(compressed: &[u8]) -> Result<Vec<u8>, ProtocolError> {
     Inflater::new().inflate(compressed, 1 << 20)
 }
 
-/// Compresses `count` mebibytes of zeros, each to blocks of its own.
+/// Returns `count` mebibytes of zeros as a compressed message. Only the first two mebibytes are
+/// really compressed. For each further one, the blocks of the second are repeated.
 fn mebibytes_of_zeros(count: usize) -> Vec<u8> {
     let mut stream = Deflate::new(9, false, 15);
     let zeros = vec![0; 1 << 20];
@@ -61,6 +64,7 @@ fn the_examples_of_the_rfc_are_inflated() {
     }
     assert_eq!(inflate(&[0x00]), Ok(vec![]), "7.2.3.6");
     assert_eq!(inflate(&[0x01]), Ok(vec![]), "7.2.3.6 as a last block");
+    // A second "Hello" that refers back to the first, which needs a context.
     let refers_to_earlier_message = [0xF2, 0x00, 0x11, 0x00, 0x00];
     assert_eq!(inflate(&refers_to_earlier_message), INVALID, "7.2.3.2");
 }
@@ -80,6 +84,7 @@ fn a_message_that_refers_to_an_earlier_one_is_refused() {
 
 #[test]
 fn a_block_after_one_with_bfinal_may_refer_back_to_it() {
+    // "Hello" in a block with BFINAL, and the block of §7.2.3.2 that refers back to it.
     let last = [0xF3, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
     let twice = [&last[..], &[0xF2, 0x00, 0x11, 0x00, 0x00]].concat();
     assert_eq!(inflate(&twice), Ok(b"HelloHello".to_vec()));
@@ -91,13 +96,18 @@ fn a_block_after_one_with_bfinal_may_refer_back_to_it() {
 #[test]
 fn invalid_deflate_data_is_refused() {
     let cases: [&[u8]; 9] = [
+        // No bytes: an empty message has the byte 0x00.
         b"",
+        // Read as a stored block whose length and complement do not fit.
         b"Hello",
+        // The reserved block type, with BFINAL and without.
         &[0xFF],
         &[0x06],
+        // A stored "Hello" whose length and complement do not fit.
         &[
             0x00, 0x05, 0x00, 0xFA, 0xFE, 0x48, 0x65, 0x6C, 0x6C, 0x6F, 0x00,
         ],
+        // The reserved block type after a block with BFINAL.
         &[0xF3, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00, 0xFF],
         // Cut inside the Huffman table, so that the tail would be read as the rest of the table.
         &[0x04, 0x00],
@@ -160,7 +170,8 @@ fn a_truncated_message_is_refused_unless_its_first_byte_alone_is_a_message() {
         output.truncate(to_len(stream.total_out()) - 4);
         output
     };
-    // A stored block, fixed and dynamic Huffman codes, and a stored block that contains the tail.
+    // A stored block, fixed and dynamic Huffman codes, and a stored block whose content looks like
+    // the tail.
     let tails = [
         0x00, 0x08, 0x00, 0xF7, 0xFF, 0, 0, 0xFF, 0xFF, 0, 0, 0xFF, 0xFF, 0x00,
     ];
@@ -171,7 +182,8 @@ fn a_truncated_message_is_refused_unless_its_first_byte_alone_is_a_message() {
             .filter(|cut| inflate(&message[..*cut]).is_ok())
             .collect();
         for cut in cuts {
-            // The one byte 0x00 is a valid empty message (§7.2.3.6).
+            // Only a cut behind the first byte may leave a valid message: the byte 0x00 is an empty
+            // one (§7.2.3.6).
             assert_eq!(cut, 1, "{message:02X?}");
             assert_eq!(inflate(&message[..cut]), Ok(vec![]));
         }

@@ -1,12 +1,13 @@
-//! The validator: checks the peer's frames in place, while their bytes pass.
+//! The validator: checks and unmasks the peer's frames in place, on their way from the socket to
+//! fastwebsockets.
 //!
-//! A pure state machine over bytes. It copies nothing but headers, allocates nothing, and gives the
-//! same verdict however the bytes are split. It also unmasks the payload (§5.3) and checks text for
-//! UTF-8 while it arrives (§8.1).
+//! It is a pure state machine over bytes. It copies nothing but headers, allocates nothing, and
+//! returns the same verdict however the bytes are split. It unmasks the payload (§5.3), and checks
+//! text for UTF-8 while it arrives (§8.1).
 //!
-//! It rewrites every data message to plain binary for fastwebsockets, which would drop a code point
-//! that is cut off at the end of a fragmented text, and would refuse compressed messages. The real
-//! kind of each message goes into a queue of [`MessageInfo`].
+//! It also rewrites every data message to plain binary, because fastwebsockets would drop a code
+//! point that is cut at the end of a fragmented text, and would refuse compressed messages. The
+//! real kind of each message goes into a queue of [`MessageInfo`].
 //!
 //! Section numbers are those of [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455).
 
@@ -50,8 +51,9 @@ pub struct MessageLimits {
 }
 
 impl MessageLimits {
-    /// Returns the size of the largest message as it arrives. Compression makes data larger that
-    /// cannot be compressed: by an eighth at worst, where a byte takes nine bits (RFC 1951 §3.2.6).
+    /// Returns how many payload bytes the largest message may have as it is received. Data that
+    /// cannot be compressed grows by compression: by an eighth at worst, where one byte takes nine
+    /// bits (RFC 1951 §3.2.6), and by some bytes for the blocks.
     pub fn received_bytes(&self, is_deflated: bool) -> usize {
         if is_deflated {
             self.message_bytes + self.message_bytes / 8 + 64
@@ -61,21 +63,23 @@ impl MessageLimits {
     }
 }
 
-/// Properties of a message that are lost when it is rewritten to plain binary.
+/// Properties of a message that fastwebsockets cannot see any more: the validator rewrites
+/// compressed frames to uncompressed ones, and text to binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "there is no more to a message")]
 pub struct MessageInfo {
     /// Text or binary.
     pub kind: Kind,
-    /// True if the reader must inflate it, and then check it for UTF-8 if it is text (RFC 7692
-    /// §6.2).
+    /// True if the message is compressed. The reader must then inflate it, and check it for UTF-8
+    /// if it is text (RFC 7692 §6.2).
     pub is_deflated: bool,
 }
 
 /// A protocol error, and its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorAt {
-    /// Offset in the chunk of the wrong header or payload. The bytes before it may be delivered.
+    /// Offset in the validated chunk at which the wrong header or payload begins. The bytes before
+    /// it may be passed to fastwebsockets.
     pub at: usize,
     /// The error.
     pub error: ProtocolError,
@@ -91,22 +95,22 @@ pub struct ErrorAt {
 #[derive(Debug)]
 pub struct Validator {
     rules: Rules,
-    /// The header that is arriving, empty during a payload.
+    /// The bytes of the header that is arriving. Empty during a payload.
     header: Header,
     /// Payload bytes of the current frame that have not arrived yet.
     left: u64,
     /// The frame's masking key, rotated so that its first byte is the next to be used.
     key: [u8; 4],
-    /// The current payload is uncompressed text, to be checked for UTF-8.
+    /// True if the current payload is uncompressed text, and must be checked for UTF-8.
     is_text: bool,
-    /// The current frame is the last of its message.
+    /// True if the current frame is the last of its message.
     is_final: bool,
     utf8: Utf8,
-    /// The fragmented message that is arriving.
+    /// The fragmented message that is arriving, or `None` between two messages.
     message: Option<Fragmented>,
 }
 
-/// A fragmented message so far.
+/// The frames of a fragmented message that have begun so far.
 #[derive(Clone, Copy, Debug)]
 struct Fragmented {
     info: MessageInfo,
@@ -115,8 +119,8 @@ struct Fragmented {
 }
 
 impl Validator {
-    /// Returns a validator that begins with a frame, for example the first after the opening
-    /// handshake.
+    /// Returns a validator for a stream that begins with a frame, such as the first frame after the
+    /// opening handshake.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         Self {
@@ -131,7 +135,7 @@ impl Validator {
         }
     }
 
-    /// Returns true if no frame and no fragmented message is under way.
+    /// Returns true if neither a frame nor a fragmented message is unfinished.
     #[must_use]
     pub fn is_between_messages(&self) -> bool {
         self.header.is_empty() && self.left == 0 && self.message.is_none()
@@ -147,8 +151,8 @@ impl Validator {
         self.left
     }
 
-    /// Returns the number of bytes missing to the end of the current header or payload, as far as
-    /// it is known.
+    /// Returns how many bytes are missing at the end of the current header or payload. While a
+    /// header is incomplete, it may turn out to be longer than this.
     #[must_use]
     pub fn wanted(&self) -> usize {
         if self.left > 0 {
@@ -157,8 +161,8 @@ impl Validator {
         self.header.size() - self.header.len()
     }
 
-    /// Validates and unmasks the next bytes, in place. Appends the kind of every data message that
-    /// begins in them to `infos`.
+    /// Validates and unmasks the next bytes, in place. For each data message that begins in them,
+    /// appends its info to `infos`.
     ///
     /// # Errors
     ///
@@ -181,7 +185,8 @@ impl Validator {
         Ok(())
     }
 
-    /// Validates payload at the beginning of `bytes`. Returns the number of bytes consumed.
+    /// Validates and unmasks bytes of a payload at the beginning of `bytes`. Returns how many of
+    /// the bytes belong to the payload.
     fn take_payload(&mut self, bytes: &mut [u8]) -> Result<usize, ProtocolError> {
         let len = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let piece = &mut bytes[..len];
@@ -199,7 +204,8 @@ impl Validator {
         Ok(len)
     }
 
-    /// Validates header bytes at the beginning of `bytes`. Returns the number of bytes consumed.
+    /// Validates bytes of a header at the beginning of `bytes`. Returns how many of the bytes
+    /// belong to the header.
     fn take_header(
         &mut self,
         bytes: &mut [u8],
@@ -207,8 +213,9 @@ impl Validator {
     ) -> Result<usize, ProtocolError> {
         let had = self.header.len();
         self.header.collect(bytes);
-        // The first two bytes are checked as soon as they arrive: the gate may deliver them before
-        // the rest of the header, and the first one must be rewritten before that.
+        // Each of the first two bytes is checked as soon as it arrives: the gate may pass it on
+        // before the rest of the header has arrived, and the first byte must be rewritten before
+        // that.
         if had == 0 {
             bytes[0] = self.check_first_byte(infos)?;
         }
@@ -224,7 +231,8 @@ impl Validator {
         Ok(size - had)
     }
 
-    /// Checks FIN, RSV and opcode. Returns the byte that replaces them for fastwebsockets.
+    /// Checks FIN, RSV and opcode. Returns the byte that fastwebsockets gets in place of the first
+    /// byte.
     fn check_first_byte(&self, infos: &mut VecDeque<MessageInfo>) -> Result<u8, ProtocolError> {
         let first = self.header.first();
         let is_data = matches!(first & OPCODE, 0x1 | 0x2);
@@ -249,6 +257,7 @@ impl Validator {
         }
     }
 
+    /// Checks the mask bit against our role, and the length of a control frame.
     fn check_second_byte(&self) -> Result<(), ProtocolError> {
         match (self.rules.role, self.header.is_masked()) {
             (Role::Server, false) => return Err(ProtocolError::Unmasked),
@@ -280,7 +289,7 @@ impl Validator {
         Ok(())
     }
 
-    /// Adds a data frame to its message, and checks the limits.
+    /// Adds a data frame, whose header is whole, to its message. Checks the limits of the message.
     fn add_to_message(&mut self, first: u8, length: u64) -> Result<(), ProtocolError> {
         let before = self.message.take().unwrap_or_else(|| Fragmented {
             info: info_of(first),
@@ -307,6 +316,7 @@ impl Validator {
         Ok(())
     }
 
+    /// Checks that a text does not end inside a code point, if it ends with this frame.
     fn end_frame(&mut self) -> Result<(), ProtocolError> {
         if self.is_text && self.is_final && !self.utf8.finish() {
             return Err(ProtocolError::InvalidUtf8);

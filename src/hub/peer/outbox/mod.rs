@@ -4,8 +4,8 @@
 //! it performs no I/O, reads no clock and never waits.
 //!
 //! All bytes for the socket pass through the outbox, or are written directly while it is empty, so
-//! frames never interleave. It knows how many bytes of the first segment are written, so nothing is
-//! inserted inside a frame.
+//! frames never interleave. The outbox knows how many bytes of its first segment are written, so
+//! nothing is inserted inside a frame.
 
 use std::{collections::VecDeque, io::IoSlice, mem, rc::Rc};
 
@@ -25,18 +25,19 @@ use crate::hub::{
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Outbox {
     queue: VecDeque<Rc<Segment>>,
+    /// Number of bytes that are not written yet.
     bytes: usize,
     /// The charge for the queue's capacity, if that exceeds [`COMMON_CAPACITY`].
     capacity_charge: Option<Box<Held>>,
-    /// Bytes of the front that are written.
+    /// Number of bytes of the front that are written.
     written: usize,
     /// Number of control frames in the queue of which no byte is written yet.
     control: u8,
-    /// True if a part of the front is written, or the front is the rest of bytes whose first part
+    /// True if a part of the front is written, or the front is the rest of replies whose first part
     /// was written directly.
     is_front_partly_written: bool,
-    /// True if nothing more is accepted: the last element of the queue is, or was, a Close, or no
-    /// Close is to be sent.
+    /// True if nothing more is accepted: a Close is queued as the last element or was written, or
+    /// no Close is to be sent.
     is_sealed: bool,
 }
 
@@ -50,7 +51,7 @@ impl Outbox {
         }
     }
 
-    /// Queues the rest of replies of which the first bytes were written directly.
+    /// Queues the rest of replies whose first bytes were written directly to the socket.
     pub(in crate::hub) fn push_rest(&mut self, rest: Rc<Segment>) {
         debug_assert!(self.queue.is_empty(), "only an empty outbox is bypassed");
         self.push(rest);
@@ -59,12 +60,13 @@ impl Outbox {
 
     /// Queues a Ping or Pong ahead of all segments, but never inside a frame.
     ///
-    /// Pongs are kept in order. When 32 wait, a new one replaces the last one, and answers the Ping
-    /// of that, too (RFC 6455 §5.5.3). So a flood of Pings costs no memory.
+    /// Pongs are kept in order. When 32 wait, a new one replaces the last one, and also answers the
+    /// Ping that the replaced one was for (RFC 6455 §5.5.3). So a flood of Pings costs no memory.
     pub(in crate::hub) fn push_control(&mut self, frame: Rc<Segment>) {
         if self.is_sealed {
             return;
         }
+        // The index behind the control frames that are queued already.
         let end = usize::from(self.is_front_partly_written) + usize::from(self.control);
         self.bytes += frame.len();
         if self.control == MAX_CONTROL {
@@ -119,10 +121,11 @@ impl Outbox {
         self.bytes + self.queue.len() * DELIVERY_BYTES
     }
 
-    /// Returns the moment at which the oldest element was queued.
+    /// Returns the moment at which the oldest element was queued, or `None` if the queue is empty.
     pub(in crate::hub) fn oldest(&self) -> Option<Moment> {
         let front = self.queue.front()?.queued();
-        // Control frames have overtaken older segments, even one that is partly written by now.
+        // The front may be a control frame, which has overtaken older segments. The oldest of these
+        // is the first one behind all control frames.
         let overtaken = usize::from(self.is_front_partly_written) + usize::from(self.control);
         let first = self.queue.get(overtaken);
         Some(first.map_or(front, |first| first.queued().earlier(front)))
@@ -153,6 +156,7 @@ impl Outbox {
 
     /// Fills `slices` from the front of the queue. Returns the number of slices filled.
     pub(in crate::hub) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        // Only the first slice skips written bytes: `take` leaves 0 for the others.
         let mut written = self.written;
         let pairs = slices.iter_mut().zip(&self.queue);
         pairs
@@ -165,7 +169,7 @@ impl Outbox {
     /// Removes the first `count` bytes, which were written.
     pub(in crate::hub) fn written(&mut self, count: usize) {
         self.bytes -= count;
-        // From here on counted from the beginning of the front.
+        // From here on, `count` is counted from the beginning of the front.
         let mut count = count + self.written;
         while count > 0 {
             if !self.is_front_partly_written {
@@ -187,7 +191,8 @@ impl Outbox {
         }
     }
 
-    /// Reserves capacity for one more element, by growing half as much again instead of doubling.
+    /// Reserves capacity for one more element. A full queue grows by half of its length, instead of
+    /// doubling it.
     #[inline]
     fn reserve_one(&mut self, ledger: &Rc<Ledger>) {
         if self.queue.len() == self.queue.capacity() {
@@ -206,11 +211,13 @@ impl Outbox {
         }
     }
 
+    /// Returns true if the queue is so much shorter than its capacity that it should shrink.
     fn has_spare_capacity(&self) -> bool {
         let capacity = self.queue.capacity();
         capacity > COMMON_CAPACITY && self.queue.len() * 9 / 4 < capacity
     }
 
+    /// Shrinks the queue to a capacity of one and a half times its length.
     #[cold]
     fn give_back_capacity(&mut self) {
         self.queue.shrink_to(self.queue.len() * 3 / 2);
@@ -234,12 +241,12 @@ impl Outbox {
 /// part of the overhead of the shared segment.
 pub(in crate::hub) const DELIVERY_BYTES: usize = 96;
 
-/// Number of elements for which capacity is not charged: it is part of the memory that every
-/// connection is charged for.
+/// Greatest capacity, in elements, that is not charged, because every connection is charged for it
+/// when it is made.
 const COMMON_CAPACITY: usize = 64;
 
-/// Number of Pings and Pongs that may wait. Autobahn sends ten Pings at once and expects ten Pongs,
-/// and few clients need more.
+/// Greatest number of Pings and Pongs in the queue. Autobahn sends ten Pings one right after the
+/// other and expects ten Pongs, and few clients need more.
 const MAX_CONTROL: u8 = 32;
 
 #[cfg(test)]

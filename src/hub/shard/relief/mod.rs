@@ -2,16 +2,17 @@
 //!
 //! Subscribers share a message, and it is freed when none of them waits for it any more. So most
 //! memory is held for the peers that wait for the oldest messages, and ending the peer with the
-//! largest outbox might free nothing. A peer that has begun to send a message and not ended it is
-//! behind since the first byte of that.
+//! largest outbox might free nothing. A peer that has begun to send a message and not finished it
+//! is behind since the first byte of the message.
 //!
-//! No peer is ended that is behind for less time than a slow consumer may be blocked
+//! A peer is not ended before it is behind for as long as a slow consumer may be blocked
 //! (`Timeouts::blocked`): a healthy client may pause for so long, and publishers wait meanwhile.
 //!
 //! The outbox of an ended peer is emptied at once. A message that the peer was sending is freed
-//! later, in the next turn of its task. Until then its bytes count as freed: otherwise more and
-//! more peers would be ended for bytes that the first is about to free. Each shard tells the others
-//! the number of these bytes in a [`report`]. [`behind`] has the progress of a shard's relief.
+//! later, in the next turn of the peer's task. Until then its bytes count as freed: otherwise more
+//! and more peers would be ended for bytes that the first one is about to free. Each shard tells
+//! the others the number of these bytes in a [`report`]. [`behind`] has the progress of a shard's
+//! relief.
 
 pub(in crate::hub) mod behind;
 pub(in crate::hub) mod report;
@@ -31,8 +32,8 @@ use crate::{
 };
 
 impl Peer {
-    /// Returns the time by which the peer is behind in reading or in sending, and the reason to end
-    /// it for that; `None` if it has ended already.
+    /// Returns the time by which the peer is behind in reading or in sending, whichever is longer,
+    /// and the reason to end it for that. `None` if the peer has ended already.
     fn behind(&self, now: Moment) -> Option<(Duration, Disconnect)> {
         if self.ended.is_some() {
             return None;
@@ -51,8 +52,9 @@ impl Peer {
 }
 
 impl State {
-    /// Searches all connections, if that is due, and ends those that are furthest behind, one after
-    /// the other, until memory is no longer short or the step is over.
+    /// Runs a step of the relief: searches all connections, if the last search was long enough ago
+    /// and every peer that it found was considered. Then ends the peers that are furthest behind,
+    /// one after the other, until memory is no longer short or the step is over.
     pub(in crate::hub) fn relieve(&mut self, allowance: &mut Allowance) {
         let now = self.ledger.now();
         if self.relief.next_part.is_none() && self.relief.must_search(now) {
@@ -68,7 +70,8 @@ impl State {
         }
     }
 
-    /// Ends peers, the furthest behind first, until that is enough or the step is over.
+    /// Ends peers, the furthest behind first, until memory will not be short once their bytes are
+    /// freed, or the step is over.
     fn end_furthest(&mut self, allowance: &mut Allowance) {
         self.update_report();
         let (now, least) = (self.ledger.now(), self.least_behind());
@@ -92,7 +95,7 @@ impl State {
         }
     }
 
-    /// Forgets the peers that are behind, and clears the report: memory is no longer short.
+    /// Forgets the peers that are behind, and clears the report, because memory is no longer short.
     pub(in crate::hub) fn stop_relieving(&mut self) {
         if self.relief.is_under_way() {
             self.relief.behind = BinaryHeap::new();
@@ -105,7 +108,7 @@ impl State {
     /// Returns true if the relief has more to do in the next step.
     pub(in crate::hub) fn is_relieving(&self) -> bool {
         let budget = &self.shared.budget;
-        // If the bytes that all shards are about to free are enough, it ends no more peers.
+        // A step ends no more peers if the bytes that all shards are about to free are enough.
         budget.is_crowded()
             && (self.relief.next_part.is_some()
                 || !self.relief.ended_amid_message.is_empty()
@@ -113,8 +116,9 @@ impl State {
                     && budget.is_crowded_without(self.bytes_about_to_be_freed()))
     }
 
-    /// Returns the least time by which a peer must be behind to be ended: half of the time of the
-    /// peer that is furthest behind on any shard. So shards with such peers end these first.
+    /// Returns the least time by which a peer must be behind to be ended: `Timeouts::blocked`, or
+    /// half of the time of the peer that is furthest behind on any shard, if that is longer. So a
+    /// shard ends no peer while another shard has one that is behind for more than twice as long.
     fn least_behind(&self) -> Duration {
         let reports = self.shared.relief.iter();
         let furthest = reports.map(|report| report.furthest());
@@ -125,28 +129,28 @@ impl State {
     /// Continues the search for peers that are behind, if one is under way, until the step is over.
     /// Returns true if the search is done.
     fn search(&mut self, allowance: &mut Allowance) -> bool {
-        let (Some(mut at), Some(now)) = (self.relief.next_part, self.relief.searched) else {
+        let (Some(mut part), Some(now)) = (self.relief.next_part, self.relief.searched) else {
             return true;
         };
         let least = self.shared.config.timeouts.blocked;
-        while let Some(part) = self.peers.part(at) {
+        while let Some(peers) = self.peers.part(part) {
             if allowance.is_spent() {
-                self.relief.next_part = Some(at);
+                self.relief.next_part = Some(part);
                 return false;
             }
-            let behind = part.filter_map(|(key, peer)| {
+            let behind = peers.filter_map(|(key, peer)| {
                 allowance.spend(CHECK);
                 let (behind, _) = peer.behind(now)?;
                 (behind >= least).then_some((milliseconds(behind), key))
             });
             self.relief.behind.extend(behind);
-            at += 1;
+            part += 1;
         }
         self.relief.next_part = None;
         true
     }
 
-    /// Updates the report to the other shards.
+    /// Updates the report to the other shards. Forgets ended peers whose messages are freed.
     fn update_report(&mut self) {
         let peers = &self.peers;
         let unfinished = |key| peers.get(key).and_then(|peer| peer.unfinished);
@@ -158,12 +162,13 @@ impl State {
         self.shared.relief[self.index].set(furthest.into(), bytes as u64);
     }
 
-    /// Returns the number of bytes that ended peers of all shards are about to free.
+    /// Returns the number of bytes that ended peers of all shards together are about to free.
     fn bytes_about_to_be_freed(&self) -> u64 {
         let reports = self.shared.relief.iter();
         reports.map(|report| report.bytes_about_to_be_freed()).sum()
     }
 
+    /// Counts the end of a peer in the budget's counts.
     fn count_end(&self, reason: Disconnect) {
         let counts = &self.shared.budget.counts;
         match reason {
@@ -177,7 +182,7 @@ fn milliseconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
-/// The cost of checking a connection, in nanoseconds.
+/// The cost of checking in a search whether a connection is behind, in nanoseconds.
 const CHECK: u64 = 60;
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// The part of a shard's relief that the other shards take into account.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Report {
-    /// Time, in milliseconds, by which the peer is behind that the shard would end next.
+    /// Time, in milliseconds, by which the peer that the shard would end next is behind. Zero if
+    /// there is no such peer.
     furthest: AtomicU64,
-    /// Number of bytes that ended peers are about to free.
+    /// Number of bytes that ended peers of the shard are about to free.
     bytes_about_to_be_freed: AtomicU64,
 }
 
@@ -19,7 +20,8 @@ impl Report {
 
     /// Replaces both numbers of the report.
     pub(super) fn set(&self, furthest: u64, bytes_about_to_be_freed: u64) {
-        // Stores only changes: they are rare, and every shard reads this while memory is short.
+        // Stores only changes, which are rare: every shard reads the numbers while memory is short,
+        // and after a store the other cores must fetch them again.
         for (reported, new) in [
             (&self.furthest, furthest),
             (&self.bytes_about_to_be_freed, bytes_about_to_be_freed),

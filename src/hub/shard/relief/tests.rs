@@ -18,7 +18,8 @@ use crate::{
     },
 };
 
-/// A shard whose clock is set by the test.
+/// The first shard of two, whose clock is set by the test. The memory budget is the smallest that
+/// the limits allow. Memory is short (crowded) from 12 sixteenths of the budget on.
 struct TestShard {
     state: State,
     started: Instant,
@@ -43,6 +44,7 @@ impl TestShard {
         self.state.ledger.set_now(now);
     }
 
+    /// Adds a peer.
     fn peer(&mut self) -> PeerKey {
         self.state.peers.insert(None, Compression::Off)
     }
@@ -52,7 +54,7 @@ impl TestShard {
         peer.outbox.push(Rc::clone(segment));
     }
 
-    /// Queues one message to all of these peers. Its size is given in sixteenths of the budget.
+    /// Queues one message, with a size in sixteenths of the budget, to all of these peers.
     fn push_message(&mut self, keys: &[PeerKey], sixteenths: u64) {
         let segment = self.segment(sixteenths);
         for &key in keys {
@@ -60,13 +62,15 @@ impl TestShard {
         }
     }
 
+    /// Makes a segment whose bytes are so many sixteenths of the budget.
     fn segment(&self, sixteenths: u64) -> Rc<Segment> {
         let len = self.state.shared.budget.limit() / 16 * sixteenths;
         let bytes = vec![0; usize::try_from(len).unwrap()];
         Segment::unshared(Bytes::from(bytes), &self.state.ledger)
     }
 
-    /// Makes a peer that has sent a part of a message: so many sixteenths of the budget.
+    /// Adds a peer that has sent a part of a message. Returns the peer, and the entry in the ledger
+    /// of the bytes that are held for the message: so many sixteenths of the budget.
     fn begin_message(&mut self, sixteenths: u64) -> (PeerKey, Held) {
         let held_bytes =
             usize::try_from(self.state.shared.budget.limit() / 16 * sixteenths).unwrap();
@@ -76,6 +80,7 @@ impl TestShard {
         (key, self.state.ledger.hold(held_bytes))
     }
 
+    /// Runs one step of the relief.
     fn relieve(&mut self) {
         self.state.relieve(&mut Allowance::new(STEP));
     }
@@ -88,6 +93,7 @@ impl TestShard {
 #[test]
 fn the_peer_with_the_oldest_message_is_ended_first_and_no_other_once_memory_suffices() {
     let mut shard = TestShard::new();
+    // 1, 5 and 6 sixteenths of the budget: together the 12 from which on memory is short.
     let [small, old, young] = [(); 3].map(|()| shard.peer());
     shard.push_message(&[small], 1);
     shard.set_clock(10);
@@ -97,7 +103,7 @@ fn the_peer_with_the_oldest_message_is_ended_first_and_no_other_once_memory_suff
     shard.set_clock(3000);
     shard.relieve();
     assert_eq!(shard.ended(small), Some(Disconnect::SlowConsumer));
-    assert_eq!(shard.ended(old), None, "that was enough");
+    assert_eq!(shard.ended(old), None, "11 sixteenths are left");
     assert_eq!(shard.ended(young), None);
 }
 
@@ -124,7 +130,8 @@ fn relief_that_does_not_fit_into_a_step_continues_in_the_next() {
     let peers: Vec<_> = (0..300).map(|_| shard.peer()).collect();
     shard.push_message(&peers, 13);
     shard.set_clock(2000);
-    // The step is over after a connection or two, however fast the machine is.
+    // 1 ns is left, so the step is over when the clock is first read: after two ends, however fast
+    // the machine is.
     let mut relieve = || {
         let mut step = Allowance::new(STEP);
         step.charge_later(STEP_NANOSECONDS - 1);
@@ -151,8 +158,10 @@ fn a_search_of_many_peers_takes_several_steps_and_finds_the_furthest_behind() {
     let mut steps = 0;
     while shard.ended(last).is_none() {
         let mut step = Allowance::new(STEP);
+        // 1 ns is left, so the step is over when the clock is first read: after 334 checks.
         step.charge_later(STEP_NANOSECONDS - 1);
         shard.state.relieve(&mut step);
+        // Connections may leave between the steps of a search.
         shard.state.remove(peers[1000 + steps]);
         steps += 1;
     }
@@ -165,6 +174,7 @@ fn a_peer_that_pauses_for_less_than_a_second_is_not_ended() {
     let mut shard = TestShard::new();
     let key = shard.peer();
     shard.push_message(&[key], 15);
+    // `Timeouts::blocked` is 1 s by default.
     shard.set_clock(999);
     shard.relieve();
     assert_eq!(shard.ended(key), None);
@@ -185,7 +195,7 @@ fn an_unfinished_message_is_behind_from_its_first_byte() {
     assert_eq!(shard.ended(sender), Some(Disconnect::Overloaded));
 }
 
-// A new user's server ended 39 of 39 senders where 9 were enough.
+// The server of a new user once ended 39 of 39 senders, although 9 would have been enough.
 #[test]
 fn bytes_that_ended_peers_are_about_to_free_count_as_freed() {
     let mut shard = TestShard::new();
@@ -200,11 +210,8 @@ fn bytes_that_ended_peers_are_about_to_free_count_as_freed() {
         let ended = senders
             .iter()
             .filter(|(key, _)| shard.ended(*key).is_some());
-        assert_eq!(
-            ended.count(),
-            2,
-            "of seven with an eighth of the budget each"
-        );
+        // Of the 14 sixteenths, 12 are left after one end, and 10 after two.
+        assert_eq!(ended.count(), 2);
         assert!(shard.state.is_relieving(), "until the bytes are freed");
     }
     // The tasks of the ended peers have had their turns.
@@ -222,6 +229,7 @@ fn a_shard_ends_no_peer_for_bytes_that_another_shard_is_about_to_free() {
     let mut shard = TestShard::new();
     let (sender, _held) = shard.begin_message(13);
     shard.set_clock(2000);
+    // Another shard is about to free 4 of the 13 sixteenths.
     let another = &shard.state.shared.relief[1];
     another.set(0, shard.state.shared.budget.limit() / 4);
     shard.relieve();

@@ -1,7 +1,7 @@
 //! The names of a shard's topics.
 //!
-//! Pure. The names are spread over many maps, which grow and shrink one at a time. One map of a
-//! million names is rehashed as a whole when it grows, which blocked its shard for 200 ms.
+//! Pure. The names are spread over many maps, which grow and shrink one at a time. A single map of
+//! a million names was rehashed as a whole when it grew, which blocked its shard for 200 ms.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -76,7 +76,7 @@ mod tests {
             names.entry(name).insert_entry(TopicKey::default());
         }
         assert!(all.iter().all(|name| names.get(name).is_some()));
-        // 195 each, if they were spread evenly.
+        // 50,000 names are 195 for each of the 256 parts, if they are spread evenly.
         let largest = names.parts.iter().map(HashMap::len).max();
         assert!(largest < Some(400), "{largest:?}");
         all.iter().for_each(|name| names.remove(name));

@@ -136,6 +136,8 @@ fn a_registration_above_the_limit_is_refused() {
 
 #[test]
 fn registrations_are_charged_and_refused_while_memory_is_short() {
+    // The names of a list of 128 topics have 32 KiB. Memory is short from 48 KiB on, and so after
+    // two lists.
     let budget = Budget::new(64 * 1024);
     let registry = Registry::new(LIFETIME, 100_000, Arc::clone(&budget));
     let topics = (0..128).map(|n| TopicName::new(&format!("{n:0255}")).unwrap());

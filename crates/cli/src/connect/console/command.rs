@@ -6,13 +6,14 @@ use framecast_wire::close::CloseCode;
 
 use crate::display::escape;
 
-/// RFC 6455 §5.5: the payload of a control frame is at most 125 bytes.
+/// Longest payload of a control frame, in bytes (RFC 6455 §5.5).
 const MAX_CONTROL_BYTES: usize = 125;
 
-/// The two bytes of the close code come before the reason (RFC 6455 §5.5.1).
+/// Longest close reason, in bytes: the two bytes of the close code come before it in the payload of
+/// the Close (RFC 6455 §5.5.1).
 const MAX_REASON_BYTES: usize = MAX_CONTROL_BYTES - 2;
 
-/// RFC 6455 §7.4.1: normal closure.
+/// The close code for a normal closure (RFC 6455 §7.4.1).
 pub(crate) const NORMAL: u16 = 1000;
 
 /// The text of `/help`.
@@ -116,7 +117,8 @@ mod tests {
     fn a_ping_carries_its_text() {
         assert_eq!(Command::parse("/ping"), Ok(Command::Ping("")));
         assert_eq!(Command::parse("/ping a b"), Ok(Command::Ping("a b")));
-        assert!(Command::parse(&format!("/ping {}", "x".repeat(126))).is_err());
+        let too_long = "x".repeat(MAX_CONTROL_BYTES + 1);
+        assert!(Command::parse(&format!("/ping {too_long}")).is_err());
     }
 
     #[test]
@@ -139,7 +141,8 @@ mod tests {
                 "{arguments}"
             );
         }
-        assert!(Command::parse(&format!("/close 1000 {}", "x".repeat(124))).is_err());
+        let too_long = "x".repeat(MAX_REASON_BYTES + 1);
+        assert!(Command::parse(&format!("/close 1000 {too_long}")).is_err());
     }
 
     #[test]

@@ -8,7 +8,8 @@ use framecast_wire::frame::Kind;
 
 use crate::display::escape;
 
-/// Bytes of a binary message that are shown. Arbitrary: it fits on one line of a terminal.
+/// Most bytes of a binary message that are printed, in hexadecimal. Arbitrary: they fit on one line
+/// of a terminal.
 const SHOWN_BYTES: usize = 32;
 
 /// Formats a message (RFC 6455 §5.6) as one line, with its line feed.

@@ -1,8 +1,8 @@
 //! Standard input and output by lines, and Ctrl-C.
 //!
-//! Reads of standard input and writes to standard output block, and can't be cancelled. Each has a
-//! thread of its own, for which the process does not wait at its exit. So a terminal that is
-//! stopped delays neither the connection nor the exit.
+//! Reads of standard input and writes to standard output block, and can't be cancelled. So each of
+//! the two streams has a thread, for which the process does not wait at its exit. A terminal that
+//! is stopped then delays neither the connection nor the exit.
 //!
 //! [`command`] parses lines from the user, and [`message`] formats messages from the server.
 
@@ -34,7 +34,8 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// Opens the console. Does not read standard input if `reads_input` is false.
+    /// Opens the console. If `reads_input` is false, standard input is not read, and `input` waits
+    /// for ever.
     pub(super) fn open(reads_input: bool) -> Self {
         Self {
             input: Input::open(reads_input),
@@ -59,11 +60,13 @@ pub(super) enum Unsendable {
     TooLong,
 }
 
-/// Standard input, by lines. At most two lines are read ahead.
+/// Standard input, by lines. The thread that reads standard input is at most two lines ahead of the
+/// session: one line is in the channel, and one waits for room in it.
 #[derive(Debug)]
 pub(super) struct Input {
     lines: mpsc::Receiver<Result<String, Unsendable>>,
-    /// A line that was put back or read ahead, which `next` returns first.
+    /// A line that was put back, or that `is_ended` has taken from the channel. `next` returns it
+    /// first.
     first: Option<Result<String, Unsendable>>,
     is_ended: bool,
     /// The sender of `lines` if standard input is not read. It keeps the channel open, so that
@@ -112,8 +115,8 @@ impl Input {
         self.first = Some(Ok(line));
     }
 
-    /// Returns true if the input has ended and all its lines were taken. Does not wait: an input
-    /// whose end is not known yet has not ended.
+    /// Returns true if the input has ended and all its lines were taken. Does not wait: as long as
+    /// the end is not known, returns false.
     pub(super) fn is_ended(&mut self) -> bool {
         if self.first.is_none() && !self.is_ended {
             match self.lines.try_recv() {
@@ -136,8 +139,11 @@ fn read_lines(lines: &mpsc::Sender<Result<String, Unsendable>>) {
     }
 }
 
+/// Reads a line, and removes the line feed and carriage return from its end. Skips a line that is
+/// too long. Returns `None` at the end of the input.
 fn read_line(input: &mut impl io::BufRead) -> io::Result<Option<Result<String, Unsendable>>> {
     let mut line = Vec::new();
+    // One byte more than the longest line, for the line feed.
     let mut limited = input.by_ref().take(MAX_LINE_BYTES + 1);
     if limited.read_until(b'\n', &mut line)? == 0 {
         return Ok(None);
@@ -180,7 +186,7 @@ impl Output {
         self.lines.closed().await;
     }
 
-    /// Returns true if a write has failed, as for [`closed`](Self::closed).
+    /// Returns true if a write has failed. [`closed`](Self::closed) waits for this.
     pub(super) fn is_closed(&self) -> bool {
         self.lines.is_closed()
     }
@@ -200,6 +206,7 @@ fn write_lines(mut lines: mpsc::Receiver<String>) -> io::Result<()> {
     let mut stdout = BufWriter::new(io::stdout().lock());
     while let Some(line) = lines.blocking_recv() {
         stdout.write_all(line.as_bytes())?;
+        // Lines that are queued already are flushed together with the first one.
         while let Ok(line) = lines.try_recv() {
             stdout.write_all(line.as_bytes())?;
         }
@@ -208,7 +215,7 @@ fn write_lines(mut lines: mpsc::Receiver<String>) -> io::Result<()> {
     Ok(())
 }
 
-/// Receives each Ctrl-C.
+/// Reports each Ctrl-C of the user.
 #[derive(Debug)]
 pub(super) struct Interrupts {
     pressed: mpsc::Receiver<()>,
@@ -242,6 +249,7 @@ mod tests {
 
     #[test]
     fn lines_end_at_a_line_feed_with_or_without_a_carriage_return() {
+        // A CRLF, an empty line, a line that is not UTF-8, and a last line without an end.
         let mut input = &b"a\r\n\nb\n\xff\nc"[..];
         let mut next = || read_line(&mut input).unwrap();
         assert_eq!(next().unwrap().unwrap(), "a");

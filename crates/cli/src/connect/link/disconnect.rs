@@ -31,7 +31,8 @@ impl Disconnect {
         }
     }
 
-    /// Returns true if the server closed the connection without an error (RFC 6455 §7.4.1).
+    /// Returns true if the server closed the connection without an error: without a code, or with
+    /// 1000 or 1001 (RFC 6455 §7.4.1).
     pub(crate) fn is_orderly(&self) -> bool {
         match self {
             Self::ByServer { code, .. } => matches!(code, None | Some(1000 | 1001)),

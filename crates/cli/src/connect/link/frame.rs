@@ -3,7 +3,8 @@
 use fastwebsockets::{Frame, OpCode};
 use framecast_wire::{deflate::Deflater, extension::Agreement, frame::Kind};
 
-/// Encodes messages. Compresses them if that was agreed on and makes them smaller.
+/// Encodes messages. Compresses those that this makes smaller, if both sides have agreed on
+/// compression.
 #[derive(Debug)]
 pub(crate) struct Encoder(Option<Deflater>);
 
@@ -31,10 +32,11 @@ impl Encoder {
     }
 }
 
-/// Messages of fewer bytes are not compressed, as it would save next to nothing.
+/// Length of the shortest message that is compressed, in bytes. Compressing shorter ones would save
+/// next to nothing.
 const MIN_DEFLATED_BYTES: usize = 64;
 
-/// RFC 7692 §6: the message is compressed.
+/// The bit of a frame's first byte that marks a compressed message (RFC 7692 §6).
 const RSV1: u8 = 0x40;
 
 /// Encodes a Ping. `payload` must have at most 125 bytes.
@@ -53,7 +55,8 @@ pub(crate) fn close(code: u16, reason: &str) -> Vec<u8> {
     masked(Frame::close(code, reason.as_bytes()))
 }
 
-/// Encodes a frame, masked with a random key, as §5.3 requires of every frame from a client.
+/// Encodes a frame, masked with a random key, as RFC 6455 §5.3 requires of every frame from a
+/// client.
 fn masked(mut frame: Frame<'_>) -> Vec<u8> {
     frame.mask();
     let mut wire = Vec::new();
@@ -78,14 +81,18 @@ mod tests {
     #[test]
     fn a_text_frame_is_final_and_masked() {
         let wire = Encoder::new(None).message(Kind::Text, b"hi");
+        // FIN and Text; masked, with 2 bytes of payload.
         assert_eq!(wire[..2], [0x81, 0x80 | 2]);
+        // 2 bytes of header, 4 of masking key, then the payload.
         assert_eq!(unmasked(&wire[2..6], &wire[6..]), b"hi");
     }
 
     #[test]
     fn a_close_frame_carries_code_and_reason() {
         let wire = close(1000, "bye");
+        // FIN and Close; masked, with 2 bytes of code and 3 of reason.
         assert_eq!(wire[..2], [0x88, 0x80 | 5]);
+        // 0x03e8 is 1000.
         assert_eq!(unmasked(&wire[2..6], &wire[6..]), b"\x03\xe8bye");
     }
 
@@ -96,8 +103,11 @@ mod tests {
         );
         let mut encoder = Encoder::new(agreed.unwrap());
         let wire = encoder.message(Kind::Text, "cats ".repeat(100).as_bytes());
+        // FIN, RSV1 and Text.
         assert_eq!(wire[0], 0xC1);
+        // 500 bytes before compression.
         assert!(wire.len() < 100);
+        // FIN and Text, without RSV1.
         assert_eq!(encoder.message(Kind::Text, b"small")[0], 0x81);
     }
 }

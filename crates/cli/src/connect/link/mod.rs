@@ -1,12 +1,13 @@
 //! One connection as two tasks: one reads the socket, the other one writes it.
 //!
-//! Each is one future for the life of the connection. Reads of fastwebsockets are not cancel safe:
-//! if a read is dropped inside a frame, its bytes are lost, and the next read starts in the middle.
-//! So the session waits on the channels of the [`Link`] instead, which is cancel safe.
+//! Each task is one future for the life of the connection, because reads of fastwebsockets are not
+//! cancel safe: if a read is dropped inside a frame, its bytes are lost, and the next read starts
+//! in the middle. So the session waits on the channels of the [`Link`] instead, which is cancel
+//! safe.
 //!
 //! Replies (Pongs, echoes, the Close) are sent in the order of the frames that they answer. While
-//! the socket does not take them, the reader waits and reads no further frame. So no reply is
-//! dropped, and memory holds few of them.
+//! the socket takes no more bytes, the reader waits and reads no further frame. So no reply is
+//! dropped, and few replies are in memory.
 //!
 //! Invariant: a Close frame is the last frame written.
 //!
@@ -53,22 +54,23 @@ const LIMITS: MessageLimits = MessageLimits {
 pub(super) enum Event {
     /// The connection has ended. No event follows.
     Disconnected(Disconnect),
-    /// A message has arrived, and was passed to its destination.
+    /// A message has arrived, and was printed or sent back.
     Message,
     /// A Pong with this payload.
     Pong(Vec<u8>),
 }
 
-/// The destination of messages.
+/// The destination of the messages that the server sends.
 #[derive(Debug)]
 pub(super) enum Messages {
     /// Standard output, as lines.
     Print(mpsc::Sender<String>),
-    /// The server.
+    /// The server: each message is sent back to it.
     Echo,
 }
 
-/// Completes once the frame is written. Fails if it never will be.
+/// Completes once a queued frame is written to the socket. Fails if the frame will never be
+/// written.
 pub(super) type Written = oneshot::Receiver<()>;
 
 /// An encoded frame, and the sender that completes its [`Written`].
@@ -81,12 +83,13 @@ pub(super) struct Link {
     /// Closed once no more frames are written: after a Close frame, or after the socket has failed.
     pub(super) frames: mpsc::Sender<Outgoing>,
     encoder: Encoder,
-    /// Reader and writer; dropping the set ends them.
+    /// The tasks that read and write the socket. Dropping the set ends them.
     _tasks: JoinSet<()>,
 }
 
 impl Link {
-    /// Takes over `socket` after the opening handshake, in which `deflate` was agreed on.
+    /// Starts the two tasks on `socket`, after the opening handshake. `deflate` is the compression
+    /// that was agreed on in the handshake, if any. `messages` is the destination of messages.
     pub(super) fn new<S>(socket: S, deflate: Option<Agreement>, messages: Messages) -> Self
     where
         S: AsyncRead + AsyncWrite + 'static,
@@ -113,7 +116,8 @@ impl Link {
         }
     }
 
-    /// Queues an encoded frame. Waits while another one is queued already.
+    /// Queues an encoded frame. Waits while another frame is queued already. Returns a receiver
+    /// that completes once the frame is written.
     pub(super) async fn send(&self, wire: Vec<u8>) -> Written {
         let (sender, written) = oneshot::channel();
         // If the writer has ended, this drops the frame with the sender, so that `written` fails.
@@ -150,16 +154,18 @@ impl Reader {
             deflate,
             limits: LIMITS,
         };
-        let reply = RefCell::new(Vec::new());
-        let keep = |frame: &[u8]| drop(reply.replace(frame.to_vec()));
-        // The gate reads in small pieces. From the buffer these cost no system call.
+        // The reply of fastwebsockets to a Close. It is kept here, and queued after the event
+        // below.
+        let close_reply = RefCell::new(Vec::new());
+        let keep_reply = |frame: &[u8]| drop(close_reply.replace(frame.to_vec()));
+        // The gate reads in small pieces, which cost no system call if they come from this buffer.
         let socket = BufReader::new(socket);
         let mut engine = web_socket(
             socket,
             rules,
             Reading::Messages,
             Rc::clone(&self.infos),
-            keep,
+            keep_reply,
         );
         // `on_frame` sends the Pongs, because it can wait for the queue of replies. The engine
         // still replies to a Close, of which there is only one.
@@ -168,6 +174,8 @@ impl Reader {
         let disconnect = loop {
             let received = match engine.read_frame().await.map_err(Stop::from) {
                 Ok(frame) => self.on_frame(&frame).await,
+                // The gate reports `Idle` after each message. The next call of `read_frame` reads
+                // on.
                 Err(Stop::Idle) => continue,
                 Err(stop) => Err(reason_of(stop)),
             };
@@ -181,7 +189,7 @@ impl Reader {
             }
         };
         let close = match &disconnect {
-            Disconnect::ByServer { .. } => Some(reply.take()),
+            Disconnect::ByServer { .. } => Some(close_reply.take()),
             Disconnect::ProtocolError(error) => Some(frame::close(error.close_code(), "")),
             Disconnect::Lost(_) => None,
         };
@@ -203,6 +211,7 @@ impl Reader {
                 self.reply(frame::pong(&frame.payload)).await;
                 Ok(None)
             }
+            // The collector puts fragments together, and returns none.
             OpCode::Continuation => Ok(None),
             OpCode::Text | OpCode::Binary => {
                 let info = self.infos.borrow_mut().pop_front();
@@ -233,15 +242,15 @@ impl Reader {
         Ok(())
     }
 
-    /// Queues a reply. Waits while another one is queued already.
+    /// Queues a reply to the server. Waits while another reply is queued already.
     async fn reply(&self, wire: Vec<u8>) {
         // Fails if the writer has ended. Then the connection ends, too.
         let _ = self.replies.send(wire).await;
     }
 }
 
-/// Parses the payload of a Close (§5.5.1): nothing, or two bytes of code and then the reason.
-/// fastwebsockets has validated both.
+/// Parses the payload of a Close (RFC 6455 §5.5.1): nothing, or two bytes of code and then the
+/// reason. fastwebsockets has validated both.
 fn by_server(payload: &[u8]) -> Disconnect {
     let (code, reason) = match payload {
         [high, low, reason @ ..] => (Some(u16::from_be_bytes([*high, *low])), reason),
@@ -257,6 +266,7 @@ fn reason_of(stop: Stop) -> Disconnect {
     match stop {
         Stop::ProtocolError(error) => error.into(),
         Stop::Lost(error) => Disconnect::Lost(error),
+        // `Idle`, after which the caller reads on.
         _ => Disconnect::Lost(io::ErrorKind::WouldBlock.into()),
     }
 }

@@ -31,7 +31,8 @@ impl Pings {
     /// Returns the round trip time of the Ping that this Pong answers, if it answers one.
     pub(crate) fn on_pong(&mut self, payload: &[u8], now: Instant) -> Option<Duration> {
         let answered = self.waiting.iter().position(|(ping, _)| ping == payload)?;
-        // §5.5.3: a peer may answer only the latest of several Pings, so earlier ones get no Pong.
+        // RFC 6455 §5.5.3: a peer may answer only the latest of several Pings, so earlier ones get
+        // no Pong.
         let (_, sent) = self.waiting.drain(..=answered).next_back()?;
         Some(now.duration_since(sent))
     }

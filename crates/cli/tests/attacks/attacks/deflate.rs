@@ -45,8 +45,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         2,
         |run| {
             let window = deflated(&[0; 32_768])?;
-            // The tail ends the window at a whole byte. Then come fixed blocks, each the final
-            // block of a stream.
+            // `00 00 FF FF` completes the last block of the window. Then come 250 fixed blocks
+            // without content, each the final block of a stream. The last byte begins the block
+            // that the tail of RFC 7692 completes.
             let ends = [0x03, 0x00].repeat(250);
             let message = [&window, &[0x00, 0x00, 0xFF, 0xFF][..], &ends, &[0x00]].concat();
             flood(run, "/echo", &message, 32)
@@ -88,18 +89,21 @@ pub(super) const ATTACKS: &[Attack] = &[
 
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 
+/// Opens WebSockets on one path, with the header line `offer`.
 fn sockets(run: &AttackRun<'_>, path: &str, count: usize, offer: &str) -> Result<Vec<TcpStream>> {
     let paths = vec![path.to_owned(); count];
     run.server.upgrade_all(&paths, offer)
 }
 
-/// Repeats a compressed message whose content is empty. Its last block is the one that RFC 7692's
-/// tail completes.
+/// Repeats a compressed message that consists of `blocks` without content. Behind them, 0x00 begins
+/// an empty stored block, which the tail `00 00 FF FF` of RFC 7692 §7.2.2 completes.
 fn echo(run: &mut AttackRun<'_>, blocks: &[u8]) -> Result<()> {
     let message = [blocks, &[0x00]].concat();
     flood(run, "/echo", &message, 1)
 }
 
+/// Repeats a compressed message on four connections, in batches of `repeat`. Expects replies, and
+/// no Close.
 fn flood(run: &mut AttackRun<'_>, path: &str, message: &[u8], repeat: usize) -> Result<()> {
     let crowd = Crowd::new(sockets(run, path, 4, OFFER)?)?;
     let pattern = wire::frame(BINARY | COMPRESSED, message).repeat(repeat);
@@ -112,7 +116,7 @@ fn flood(run: &mut AttackRun<'_>, path: &str, message: &[u8], repeat: usize) -> 
     run.expect_answer(&mut crowd)
 }
 
-/// Compresses a payload as RFC 7692 has it: without the tail.
+/// Compresses a payload, and removes the tail `00 00 FF FF` as RFC 7692 §7.2.1 requires.
 pub(super) fn deflated(payload: &[u8]) -> Result<Vec<u8>> {
     let mut wire = vec![0; payload.len() + 64];
     let mut deflate = Deflate::new(9, false, 15);
@@ -217,7 +221,8 @@ fn what_does_not_compress(run: &mut AttackRun<'_>) -> Result<()> {
     publish(run, subscribers, &noise)
 }
 
-/// Publishes on four connections without compression to subscribers with it; all of them read.
+/// Publishes on four connections without compression to subscribers that have agreed on
+/// compression. All connections read.
 fn publish(
     run: &mut AttackRun<'_>,
     mut subscribers: Vec<TcpStream>,
@@ -230,7 +235,7 @@ fn publish(
     Ok(())
 }
 
-/// Messages of compressible text.
+/// Encodes 16 messages of compressible text.
 fn text() -> Vec<u8> {
     let mut random = Random(6);
     let words: Vec<_> = (0..250)

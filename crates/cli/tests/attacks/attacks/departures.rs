@@ -81,12 +81,14 @@ fn all_close_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     wait_until(run, until)
 }
 
-/// Waits until the time of the attack is over.
+/// Waits until the time of the attack is over, with a connection that sends nothing.
 fn wait_until(run: &AttackRun<'_>, until: Instant) -> Result<()> {
-    let mut nobody = run.connect_plain(1)?;
-    nobody.flood(until, Answers::Read)
+    let mut idle = run.connect_plain(1)?;
+    idle.flood(until, Answers::Read)
 }
 
+/// Publishes to 200 subscribers that do not read until the server counts all of them as slow
+/// consumers, and expects that all are closed.
 fn slow_consumers_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     let paths = vec!["/ws?topic=own".to_owned(); 200];
     let sockets = run.server.upgrade_all(&paths, "")?;
@@ -96,7 +98,7 @@ fn slow_consumers_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     }
     let mut consumers = Crowd::new(sockets)?;
     let mut publisher = run.connect(&["/ws?topic=own".to_owned()])?;
-    // 10 MB, more than the 8 MiB that may wait for one of them.
+    // 10 MB, more than the 8 MiB that may wait for one subscriber.
     publisher.set_pattern(&wire::frame(BINARY, &Random(7).bytes(60_000)), 170);
     let until = run.begin();
     while Instant::now() < until + OUTCOME_WITHIN && run.server.health("slow_consumers") < Some(200)
@@ -113,6 +115,7 @@ fn slow_consumers_at_once(run: &mut AttackRun<'_>) -> Result<()> {
 /// Time after the attack within which all connections must have ended.
 const OUTCOME_WITHIN: Duration = Duration::from_secs(20);
 
+/// Connects clients that answer no Ping, and expects that all are closed with 4012.
 fn silent_all_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     let count = if run.form.is_long { 1500 } else { 300 };
     let mut crowd = run.connect(&vec!["/ws?topic=own".to_owned(); count])?;
@@ -127,6 +130,7 @@ fn silent_all_at_once(run: &mut AttackRun<'_>) -> Result<()> {
     wait_until(run, until)
 }
 
+/// Connects batches of 32 clients that each publish 100 messages and shut their sending side down.
 fn half_closed(run: &mut AttackRun<'_>) -> Result<()> {
     let mut burst = wire::upgrade("/ws?topic=own", "");
     burst.extend(wire::frame(TEXT, b"x").repeat(100));
@@ -146,14 +150,16 @@ fn half_closed(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Publishes 20,000 messages of one byte in the first half of the attack, while 40 subscribers do
+/// not read, so that their outboxes fill. In the second half the subscribers read all of them.
 fn small_messages_read_late(run: &mut AttackRun<'_>) -> Result<()> {
-    let mut readers = run.connect(&vec!["/ws?topic=own".to_owned(); 40])?;
+    let mut subscribers = run.connect(&vec!["/ws?topic=own".to_owned(); 40])?;
     let mut publisher = run.connect(&["/ws?topic=other&topic=own".to_owned()])?;
     publisher.set_pattern(&wire::frame(TEXT, b"x").repeat(1000), 20);
     let until = run.begin();
     let half = Instant::now() + run.form.attack / 2;
     publisher.flood(half, Answers::Read)?;
-    readers.flood(until, Answers::Read)?;
+    subscribers.flood(until, Answers::Read)?;
     run.sent += publisher.sent;
     Ok(())
 }

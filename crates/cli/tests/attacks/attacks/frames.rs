@@ -131,6 +131,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "wrong-frame-and-again",
         "a handshake, an error and a Close for every frame",
         16,
+        // FIN and the reserved opcode 3.
         |run| wrong_and_again(run, "/ws?topic=own", &wire::frame(0x83, b""), 1002),
     ),
     Attack::new(
@@ -146,7 +147,8 @@ const LARGE: &[&str] = &["--max-message-bytes", "67108864"];
 /// Largest message that `LARGE` allows, in bytes.
 const MAX_MESSAGE: usize = 64 << 20;
 
-/// Has connections announce frames of `len` bytes and send them byte by byte.
+/// Has connections announce frames of `len` bytes and send one byte of them in each interval of
+/// length `every`.
 fn trickle(run: &mut AttackRun<'_>, connections: usize, len: u64, every: Duration) -> Result<()> {
     let opening = wire::head(BINARY, len);
     let mut crowd = run.connect_and_send("/echo", connections, &opening)?;
@@ -158,8 +160,9 @@ fn trickle(run: &mut AttackRun<'_>, connections: usize, len: u64, every: Duratio
     Ok(())
 }
 
-/// Sends the message as a relay, which gets a short error back: the cost of sending 64 MiB back
-/// shall not count.
+/// Sends binary messages of 64 MiB as a relay. The server replies with a short error, so that the
+/// cost of sending 64 MiB back does not count. Checks the CPU time for each message in the long
+/// form.
 fn message_of_64_mib(run: &mut AttackRun<'_>) -> Result<()> {
     let mut paths = Vec::new();
     for user in 0..2 {
@@ -197,6 +200,8 @@ fn echo(run: &mut AttackRun<'_>, path: &str, connections: usize, messages: &[u8]
     run.expect_answer(&mut crowd)
 }
 
+/// Sends up to 50,000 messages on each of four connections: without reading for half of the time
+/// that is left, then for 100 ms while reading the echoes, and so on until the attack is over.
 fn echoes_read_late(run: &mut AttackRun<'_>) -> Result<()> {
     let mut crowd = run.connect(&vec!["/echo".to_owned(); 4])?;
     crowd.set_pattern(&wire::frame(BINARY, b"x").repeat(5000), 10);
@@ -214,7 +219,8 @@ fn echoes_read_late(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Has connections send something wrong, get a Close for it, and come again.
+/// Opens connections again and again, and sends the bytes `wrong` on each after the handshake.
+/// Expects that the server closes them with `code`.
 fn wrong_and_again(run: &mut AttackRun<'_>, path: &str, wrong: &[u8], code: u16) -> Result<()> {
     let bytes = [&wire::upgrade(path, "")[..], wrong, &wire::close(code)].concat();
     let until = run.begin();

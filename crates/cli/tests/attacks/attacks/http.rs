@@ -190,6 +190,7 @@ fn flood_and_expect_answer(
     run.expect_answer(&mut crowd)
 }
 
+/// Opens connections, sends `bytes` on each and resets them, until the attack is over.
 fn churn(run: &mut AttackRun<'_>, bytes: &[u8], departure: Departure) -> Result<()> {
     let until = run.begin();
     run.churn(until, bytes, departure, 64)?;

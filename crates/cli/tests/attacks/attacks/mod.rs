@@ -1,5 +1,5 @@
 //! The attacks. They differ in the work that the server has to do, and each has the smallest input
-//! that was found for it.
+//! that was found to cause this work.
 
 mod deflate;
 mod departures;
@@ -22,7 +22,7 @@ pub(crate) struct Attack {
     pub(crate) pays_for: &'static str,
     /// Options of `framecast serve`, beside the address and the number of shards.
     pub(crate) options: &'static [&'static str],
-    /// Number of attackers on each shard that always have something for it to read.
+    /// Number of attackers on each shard that always have something for the shard to read.
     pub(crate) ready: u32,
     /// True if more is published than can be delivered, so that every publisher has to wait.
     pub(crate) fills_inboxes: bool,
@@ -34,21 +34,22 @@ pub(crate) struct Attack {
 /// Expected end of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// It drains at SIGTERM: all bystanders are closed with 1012, and the exit status is 0.
+    /// The server drains at SIGTERM: all bystanders are closed with 1012, and the exit status is 0.
     Drains,
-    /// It ends at the second SIGTERM, at once.
+    /// The server drains at the first SIGTERM, and ends at the second one without waiting for the
+    /// drain.
     SecondSignal,
 }
 
 /// Resource that an attack is to exhaust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Aim {
-    /// CPU time, so that the bystanders wait.
+    /// The attack uses up CPU time, so that the bystanders (well-behaved clients) wait.
     Time,
-    /// Memory, beyond the server's budget.
+    /// The attack makes the server hold memory, beyond its budget.
     Memory,
-    /// Memory, beyond the limit of a cgroup, at which the kernel would kill the server. The same as
-    /// `Memory` where no cgroup can be created.
+    /// The attack makes the server hold memory, beyond the limit of the server's cgroup, at which
+    /// the kernel would kill the server. The same as `Memory` where no cgroup can be created.
     MemoryInCgroup,
 }
 

@@ -73,9 +73,12 @@ fn log_that_nobody_reads_and_a_close_without_answer(run: &mut AttackRun<'_>) -> 
     log_that_nobody_reads(run)
 }
 
-/// HTTP status of each publication, by its text; `None` if there was no response.
+/// HTTP statuses of publications by their texts; `None` if there was no response.
 type Statuses = HashMap<String, Option<u16>>;
 
+/// Publishes numbered texts over HTTP while 400 others flood the inboxes, so that some publications
+/// are answered 503. Expects that no text which was refused is delivered, and every one which was
+/// accepted is delivered once.
 fn refused_and_delivered(run: &mut AttackRun<'_>) -> Result<()> {
     let (server, patience) = (run.server, run.form.patience);
     let mut collector = server.upgrade("/ws?topic=counted")?;
@@ -99,8 +102,9 @@ fn refused_and_delivered(run: &mut AttackRun<'_>) -> Result<()> {
         for posting in posting {
             answers.extend(posting.join().unwrap_or_default());
         }
-        // A debug build would work for a minute on what they have sent and it has not read yet, and
-        // nobody could publish the last message meanwhile.
+        // Drops the crowd before the last message is published: a debug build of the server would
+        // work for a minute on the bytes of the crowd that it has not read yet, and would take no
+        // publication meanwhile.
         sent = crowd.sent;
         drop(crowd);
         let last = publish_last(server, patience);
@@ -133,7 +137,8 @@ fn refused_and_delivered(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Publishes texts of its own, one after the other, and returns the status of each.
+/// Publishes texts one after the other until `is_over` is true. A text consists of the number of
+/// the publisher and its own. Returns the status of each text.
 fn post(server: &Server, publisher: usize, is_over: &AtomicBool) -> Statuses {
     let mut answers = Statuses::new();
     let mut idle: Option<TcpStream> = None;
@@ -176,7 +181,7 @@ fn collect(socket: &mut TcpStream) -> Result<Vec<String>> {
     let mut frames = Frames::default();
     let mut texts = Vec::new();
     let mut scratch = vec![0; 16 * 1024];
-    // No Ping needs an answer: the first one is not due yet.
+    // No Ping needs an answer: the first one is not due within the run.
     loop {
         let len = match socket.read(&mut scratch) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -212,6 +217,7 @@ fn foreign_host(run: &mut AttackRun<'_>) -> Result<()> {
     for request in &requests {
         for (host, is_own) in [("evil.example", false), ("localhost:1", true)] {
             let (status, _) = run.server.http(&as_page_of(host, request))?;
+            // Only requests for the foreign name are answered 421.
             let is_right = (status == 421) != is_own;
             let asked = String::from_utf8_lossy(request);
             let asked = asked.lines().next().unwrap_or_default();

@@ -77,8 +77,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     .filling_inboxes(),
 ];
 
-/// Messages of one byte in two fragments, 13 bytes on the wire. Fragmented messages are published
-/// one by one.
+/// Encodes messages of one byte in two fragments, of 6 and 7 bytes on the wire. The server
+/// publishes fragmented messages one by one, and others that arrive together as a group.
 fn burst(messages: usize) -> Vec<u8> {
     wire::fragments(TEXT, &[b"", b"x"]).repeat(messages)
 }
@@ -116,6 +116,7 @@ fn large_publication(run: &mut AttackRun<'_>) -> Result<()> {
     publisher.set_pattern(&wire::frame(TEXT, b"x"), u64::MAX);
     let until = run.begin();
     let every = Duration::from_millis(20);
+    // 7 bytes are one message: 2 of header, 4 of masking key, 1 of payload.
     publisher.trickle(until, 7, every)?;
     subscribers.flood(until, Answers::Read)?;
     run.sent += publisher.sent;
@@ -147,6 +148,7 @@ fn churn_in_many_topics(run: &mut AttackRun<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Floods one topic with 400 publishers, which subscribe to it, too.
 fn flood(run: &mut AttackRun<'_>, answers: Answers) -> Result<()> {
     let pattern = wire::frame(TEXT, b"x").repeat(512);
     run.flood("/ws?topic=lobby", 400, &pattern, answers)?;

@@ -90,6 +90,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
+/// Returns 128 names of topics.
 fn names(prefix: &str) -> Vec<String> {
     (0..128).map(|number| format!("{prefix}{number}")).collect()
 }
@@ -103,7 +104,7 @@ fn relays(run: &AttackRun<'_>, count: usize) -> Result<Crowd> {
     run.connect(&paths)
 }
 
-/// Repeats messages on a relay on each shard, and reads the replies.
+/// Connects a relay on each shard. Both repeat `messages` and read the replies.
 fn flood(run: &mut AttackRun<'_>, messages: &[u8]) -> Result<()> {
     let crowd = relays(run, 2)?;
     let mut crowd = run.flood_with(crowd, messages, Answers::Read)?;
@@ -135,6 +136,7 @@ fn topics_that_others_follow(run: &mut AttackRun<'_>) -> Result<()> {
     let mut crowd = relays(run, 2)?;
     crowd.set_pattern(&sets(2), u64::MAX);
     let until = run.begin();
+    // 28 bytes are the four messages: each has 2 of header, 4 of masking key, 1 of payload.
     publisher.trickle(until.min(Instant::now() + ONE_BURST), 28, ONE_BURST)?;
     crowd.flood(until, Answers::Read)?;
     run.sent += crowd.sent + publisher.sent;

@@ -1,8 +1,8 @@
-//! Report on the attacks on memory.
+//! The report on the attacks on memory: a line for each, and a table.
 
 use std::fmt::Write;
 
-use super::{Row, all_wrong};
+use super::{Row, result};
 use crate::{
     memory_use::{self, MemoryUse, Shed},
     record::Record,
@@ -26,8 +26,8 @@ pub(super) fn line(record: &Record) -> String {
     memory
 }
 
-/// Formats what was resident before the attack, at the peak and after it, in MiB, and the bytes per
-/// byte sent.
+/// Formats the resident memory before the attack, at the peak and after it, in MiB, and the growth
+/// in bytes per byte sent.
 fn resident(memory_use: &MemoryUse, sent: u64) -> [String; 4] {
     let mib = |kib: u64| format!("{:.1}", memory_use::mib(kib * 1024));
     let after = memory_use.after.map(|after| mib(after.resident_kib));
@@ -39,8 +39,8 @@ fn resident(memory_use: &MemoryUse, sent: u64) -> [String; 4] {
     ]
 }
 
-/// Formats what the server counts itself: the bytes charged when the attack ends, in MiB, and the
-/// load that it has shed.
+/// Formats the server's own counts: the bytes charged when the attack ends, in MiB, and the load
+/// that it has shed.
 fn accounts(memory_use: &MemoryUse) -> [String; 2] {
     let Shed {
         evicted,
@@ -58,6 +58,7 @@ fn accounts(memory_use: &MemoryUse) -> [String; 2] {
     ]
 }
 
+/// Formats the numbers of descriptors before the attack and after it.
 fn descriptors(memory_use: &MemoryUse) -> String {
     let after = memory_use.after.map(|after| after.descriptors.to_string());
     let after = after.unwrap_or_else(|| "-".into());
@@ -91,7 +92,7 @@ pub(super) fn table(rows: &[&Row]) -> String {
             record.outcome.lost,
             record.outcome.closed,
             descriptors(memory_use),
-            all_wrong(record),
+            result(record),
             before.as_ref().map_or_else(String::new, row_before),
         );
     }
@@ -99,6 +100,7 @@ pub(super) fn table(rows: &[&Row]) -> String {
     text
 }
 
+/// Formats the column "before": the result on the older server.
 fn row_before(record: &Record) -> String {
     let Some(memory_use) = &record.memory_use else {
         return String::new();

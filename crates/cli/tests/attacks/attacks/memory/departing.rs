@@ -22,6 +22,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "connections closed for a protocol error that do not answer the Close",
         |run| {
             let messages = wire::frame(BINARY, &Random(15).bytes(60_000)).repeat(8);
+            // FIN and the reserved opcode 3.
             let wrong = wire::frame(0x83, b"");
             let all = [messages, wrong].concat();
             run.open_each_and_hold(1500, own_topic, &all)
@@ -82,6 +83,7 @@ fn a_crowd_three_times(run: &mut AttackRun<'_>) -> Result<()> {
     run.begin();
     let resident = |run: &AttackRun<'_>| run.server.resident_kib();
     let before = resident(run)?;
+    // Resident memory in KiB: the largest with a crowd, and that after each crowd.
     let (mut most, mut left) = (0, Vec::new());
     let part = wire::frame(BINARY & !FINAL, &Random(16).bytes(16_000));
     for _ in 0..3 {
@@ -92,7 +94,7 @@ fn a_crowd_three_times(run: &mut AttackRun<'_>) -> Result<()> {
         most = resident(run)?.max(most);
         run.held.clear();
         if let Some(settle_time) = run.form.settle_time {
-            // The time at which it is measured; nothing is waited for.
+            // The memory is measured after this time. No event is waited for.
             thread::sleep(settle_time);
             left.push(resident(run)?);
         }

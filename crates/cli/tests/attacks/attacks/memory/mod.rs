@@ -34,8 +34,8 @@ fn own_topic(index: usize) -> Vec<u8> {
     wire::upgrade(&format!("/ws?topic=own-{index}"), "")
 }
 
-/// Registers up to `count` (scaled) relays, as far as the server takes them. Returns the paths of
-/// their WebSockets.
+/// Registers `count` relays, divided by the form's divisor, or fewer if the server refuses one.
+/// Returns the paths of their WebSockets.
 fn relays(run: &AttackRun<'_>, count: usize) -> Result<Vec<String>> {
     let mut paths = Vec::new();
     for user in 0..run.scaled(count) {

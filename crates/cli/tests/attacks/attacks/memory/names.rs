@@ -83,10 +83,10 @@ pub(super) const ATTACKS: &[Attack] = &[
     .with(SHORT_LIVED),
 ];
 
-/// Has registrations expire before memory is measured again after 30 s.
+/// Option with which registrations expire before memory is measured again, 30 s after the attack.
 const SHORT_LIVED: &[&str] = &["--registration-lifetime", "10s"];
 
-/// Returns `count` names: `prefix`, a number, and `longer` more bytes.
+/// Returns `count` names. Each consists of `prefix`, a number, and `longer` more bytes.
 fn names(prefix: &str, count: usize, longer: usize) -> Vec<String> {
     let filler = "n".repeat(longer);
     let all = (0..count).map(|number| format!("{prefix}{number}{filler}"));
@@ -104,7 +104,8 @@ fn registrations(run: &mut AttackRun<'_>, names: &[String]) -> Result<()> {
     register(run, &format!("{{\"user_id\":1,\"topics\":[\"{topics}\"]}}"))
 }
 
-/// Posts the same registration 100,000 times (scaled), on eight connections.
+/// Posts the same registration on eight connections, 100,000 times in all, divided by the form's
+/// divisor.
 fn register(run: &mut AttackRun<'_>, body: &str) -> Result<()> {
     let mut crowd = run.connect_plain(8)?;
     let count = u64::try_from(run.scaled(100_000 / 8))?;
@@ -113,7 +114,8 @@ fn register(run: &mut AttackRun<'_>, body: &str) -> Result<()> {
     run.hold_when_sent(crowd, until)
 }
 
-/// Has eight relays change to other topics with each of `messages` messages.
+/// Has each of eight relays send `messages` messages, divided by the form's divisor. `topics`
+/// returns the topics to which a relay changes with its n-th message.
 fn topics_each_time(
     run: &mut AttackRun<'_>,
     messages: usize,

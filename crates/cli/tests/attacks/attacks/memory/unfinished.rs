@@ -86,6 +86,7 @@ fn upgrade(headers: &str) -> Vec<u8> {
     wire::upgrade("/echo", headers)
 }
 
+/// Opens connections that announce a frame of `len` bytes and send nothing of it.
 fn promises(run: &mut AttackRun<'_>, count: usize, len: u64) -> Result<()> {
     run.open_and_hold(count, &[upgrade(""), wire::head(BINARY, len)].concat())
 }

@@ -97,9 +97,9 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
 ];
 
-/// Publishes a large message first, which fills the kernel's buffers, so that the server has to
-/// hold the following ones. Sends these one by one, because messages that arrive together share
-/// memory.
+/// Publishes `message` again and again until `until`. Sends one copy at a time, because messages
+/// that arrive together share memory. Publishes large messages before, which fill the kernel's
+/// buffers, so that the server has to hold the others.
 fn publish(publishers: &mut Crowd, message: &[u8], until: Instant) -> Result<()> {
     publishers.set_pattern(&wire::frame(BINARY, &[b'x'; 60_000]), 1);
     publishers.flood(Instant::now() + PUBLISH_TIME, Answers::Read)?;
@@ -135,8 +135,8 @@ fn read_slowly(run: &mut AttackRun<'_>) -> Result<()> {
     run.hold_unread(crowd, until)
 }
 
-/// Connects subscribers in groups of 200, between publications. Each group pins the messages that
-/// are published after it has connected.
+/// Connects subscribers in groups of 200, between publications. Each group makes the server keep
+/// the messages that are published after it has connected.
 fn stop_one_after_the_other(run: &mut AttackRun<'_>) -> Result<()> {
     let path = "/ws?topic=heap";
     let mut publishers = run.connect(&vec![path.to_owned(); 4])?;
@@ -165,6 +165,8 @@ fn compressed_in_and_plain_out(run: &mut AttackRun<'_>) -> Result<()> {
     run.hold_unread(publishers, until)
 }
 
+/// Connects groups of eight clients with a topic of their own: one without compression, which
+/// publishes, and one for each window size from 9 to 15 bits.
 fn every_window(run: &mut AttackRun<'_>) -> Result<()> {
     let until = run.begin();
     let mut random = Random(13);
