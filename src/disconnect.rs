@@ -37,6 +37,9 @@ pub enum Disconnect {
     /// short.
     #[error("slow consumer")]
     SlowConsumer,
+    /// A newer connection has taken the registration of this one over.
+    #[error("taken over")]
+    TakenOver,
     /// The oldest message in the peer's outbox has waited for too long.
     #[error("too far behind")]
     TooFarBehind,
@@ -61,6 +64,7 @@ impl Disconnect {
             Self::Overloaded => Some(1013),
             Self::Restarting => Some(1012),
             Self::SlowConsumer | Self::TooFarBehind => Some(4008),
+            Self::TakenOver => Some(4506),
             Self::Unregistered => Some(4503),
             Self::ProtocolError(error) => Some(error.close_code()),
         }

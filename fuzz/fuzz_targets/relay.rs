@@ -1,7 +1,7 @@
 //! Compares the server's parsers of JSON from clients with a plain JSON parser, serde_json's
 //! [`Value`]. The server's parsers are those of messages to the relay, and of the bodies of `POST
-//! /register` and `POST /publish`. JSON that the server accepts must mean the same to both. JSON
-//! that the server refuses must be answered with a well-formed error.
+//! /register` and `POST /publish`, lists included. JSON that the server accepts must mean the same
+//! to both. JSON that the server refuses must be answered with a well-formed error.
 #![no_main]
 
 use std::collections::HashSet;
@@ -15,6 +15,8 @@ use serde_json::Value;
 fuzz_target!(|data: &[u8]| {
     check_register(data);
     check_publish(data);
+    check_array(data);
+    check_lines(data);
     if let Ok(text) = str::from_utf8(data) {
         check_message(Kind::Text, text);
         check_message(Kind::Binary, text);
@@ -62,13 +64,24 @@ fn check_register(body: &[u8]) {
 fn check_publish(body: &[u8]) {
     const LIMIT_BYTES: usize = 200;
     match internals::publish_request(body, LIMIT_BYTES) {
-        Ok((topic, message, user)) => {
+        Ok((topics, message, user)) => {
             let body = parsed(body);
-            response::check_topic(topic.as_str());
-            assert_eq!(topic.as_str(), body["topic"]);
-            let message = message.payload();
-            assert_eq!(body["message"].as_str().map(str::as_bytes), Some(message));
-            assert!(message.len() <= LIMIT_BYTES);
+            match &body["topic"] {
+                Value::Null => check_topics(&topics, &body["topics"]),
+                topic => {
+                    assert_eq!(topics.len(), 1);
+                    response::check_topic(topics[0].as_str());
+                    assert_eq!(topics[0].as_str(), topic);
+                    assert_eq!(body.get("topics"), None);
+                }
+            }
+            assert!(!topics.is_empty());
+            assert!(message.payload().len() <= LIMIT_BYTES);
+            match message.as_text() {
+                Some(text) => assert_eq!(body["message"], text),
+                None => check_base64(message.payload(), &body["base64"]),
+            }
+            assert_eq!(body.get("message").is_some(), body.get("base64").is_none());
             match user {
                 Some(user) => check_user(&user, &body["user_id"]),
                 None => assert_eq!(body.get("user_id"), None),
@@ -76,6 +89,66 @@ fn check_publish(body: &[u8]) {
         }
         Err(rejection) => response::check_rejection(rejection),
     }
+}
+
+/// Checks that a valid JSON array is divided into its elements.
+fn check_array(body: &[u8]) {
+    let found = internals::publish_items(body, false);
+    let Ok(elements) = serde_json::from_slice::<Vec<Value>>(body) else {
+        if let Err(rejection) = found {
+            response::check_rejection(rejection);
+        }
+        return;
+    };
+    match found {
+        Ok(found) => {
+            let found = found
+                .into_iter()
+                .map(|item| serde_json::from_slice(&body[item]));
+            let found: Vec<Value> = found.map(|item| item.expect("an element")).collect();
+            assert_eq!(found, elements);
+        }
+        Err(rejection) => {
+            assert!(elements.len() > 1_000);
+            response::check_rejection(rejection);
+        }
+    }
+}
+
+/// Checks that the items of lines are the lines that are not blank.
+fn check_lines(body: &[u8]) {
+    let is_space = |byte: &u8| b" \t\r".contains(byte);
+    let lines = body.split(|&byte| byte == b'\n');
+    let lines: Vec<&[u8]> = lines
+        .filter_map(|line| Some(&line[line.iter().position(|byte| !is_space(byte))?..]))
+        .collect();
+    match internals::publish_items(body, true) {
+        Ok(found) => {
+            let found: Vec<&[u8]> = found.into_iter().map(|item| &body[item]).collect();
+            assert_eq!(found, lines);
+        }
+        Err(rejection) => {
+            assert!(lines.len() > 1_000);
+            response::check_rejection(rejection);
+        }
+    }
+}
+
+/// Checks that `payload` is what the base64 in `value` stands for.
+fn check_base64(payload: &[u8], value: &Value) {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut encoded = String::new();
+    for group in payload.chunks(3) {
+        let bits = group.iter().enumerate();
+        let bits = bits.fold(0_u32, |bits, (at, &byte)| {
+            bits | u32::from(byte) << (16 - 8 * at)
+        });
+        for at in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * at)) as usize & 63];
+            encoded.push(if at <= group.len() { digit.into() } else { '=' });
+        }
+    }
+    assert_eq!(*value, encoded);
 }
 
 /// Parses JSON with serde_json, after the server has accepted it. The JSON must be an object.

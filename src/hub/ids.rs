@@ -37,11 +37,11 @@ pub(super) struct Subscriber {
 
 #[cfg(test)]
 impl ConnectionId {
-    /// Returns an id that no connection has.
-    pub(crate) fn of_nobody() -> Self {
+    /// Returns an id that no connection has. It differs from that of every other `number`.
+    pub(crate) fn of_nobody(number: u32) -> Self {
         Self {
             shard: 0,
-            key: PeerKey::default(),
+            key: slotmap::KeyData::from_ffi(1 << 32 | u64::from(number)).into(),
         }
     }
 }

@@ -16,9 +16,10 @@
 //! thread with its connections and topics, and a [`peer`] is one of these connections, with its
 //! outbox. [`publication`] has messages in every form in which they are sent, and [`bounds`] the
 //! limits of work and memory. [`ids`] has the keys of connections and topics, and [`capacity`] the
-//! tables that free memory. [`drain`] closes all connections, [`watching`] serves the acceptor and
-//! the watchdog, [`measured`] counts for tests, and `internals` opens private parts to `fuzz/` and
-//! `benches/`. `model` tests the hub against a naive model.
+//! tables that free memory. [`publishing`] publishes for code outside of connections, [`drain`] closes
+//! all connections, and [`watching`] serves the acceptor and the watchdog. [`measured`] counts for
+//! tests, and `internals` opens private parts to `fuzz/` and `benches/`. `model` tests the hub
+//! against a naive model.
 
 pub(crate) mod bounds;
 mod capacity;
@@ -36,23 +37,19 @@ mod measured;
 mod model;
 mod peer;
 mod publication;
+mod publishing;
 pub(crate) mod shard;
 mod watching;
 
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, slice, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use self::{
-    ids::ConnectionId,
-    measured::LongestHold,
-    publication::{Publication, Receipt},
-    shard::Shard,
-};
+use self::{ids::ConnectionId, measured::LongestHold, shard::Shard};
 pub(crate) use crate::hub::{
     bounds::{ledger::Held, publisher_queue::PublishPermit},
     peer::socket::Socket,
-    publication::{Audience, compression::Agreed},
+    publication::{Audience, compression::Agreed, encoded_message::EncodedMessage},
     shard::rounds::Ticket,
 };
 use crate::{
@@ -149,44 +146,10 @@ impl Hub {
     ) -> usize {
         let charged_bytes = 0; // The message is charged when it is encoded.
         let permit = self.acquire_permit(charged_bytes).await;
-        let queued = self.publish_now(topic, message, user);
+        let message = self.encode(message);
+        let queued = self.publish_now(slice::from_ref(topic), message, user);
         drop(permit);
         queued.await.unwrap_or(0)
-    }
-
-    /// Waits for a permit to [publish](Self::publish_now) a message, if some shard has too much to
-    /// deliver or memory is short. Returns `None` if no permit is needed.
-    ///
-    /// The caller has charged `bytes` for the message. While the caller waits, these bytes do not
-    /// count toward the level of memory at which publishers must wait, because they are freed only
-    /// by publishing.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe.
-    pub(crate) async fn acquire_permit(&self, bytes: usize) -> Option<PublishPermit> {
-        let links = &self.0.links;
-        if links.must_wait() {
-            return Some(links.acquire_permit(bytes).await);
-        }
-        None
-    }
-
-    /// Publishes a message without waiting, to the subscribers of `topic`, or only to those that
-    /// are connections of `user`. When every shard has queued the message, the returned receiver
-    /// gets the number of subscribers that it was queued to.
-    pub(crate) fn publish_now(
-        &self,
-        topic: &TopicName,
-        message: Message,
-        user: Option<UserId>,
-    ) -> oneshot::Receiver<usize> {
-        let (receipt, queued) = Receipt::new();
-        let publication = Publication::new(self.0.links.shared.encode(message));
-        let publication = publication.to(user).counted(receipt);
-        let topics = std::slice::from_ref(topic);
-        self.0.links.publish(topics, publication);
-        queued
     }
 
     /// Runs `work` on every shard. On each shard, `work` gets a sender, which it drops when it is
@@ -221,9 +184,7 @@ impl Hub {
 
     /// Ends a connection, if it still exists.
     pub(crate) fn end(&self, connection: ConnectionId, reason: Disconnect) {
-        self.run_on(connection.shard, move |shard| {
-            shard.end_connection(connection.key, reason);
-        });
+        self.0.links.end(connection, reason);
     }
 
     /// Waits until a shard has panicked, which is a bug. The connections of that shard were closed
@@ -274,6 +235,8 @@ impl Hub {
         for shard in &self.0.links.shared.metrics {
             metrics.add(shard);
         }
+        // A topic may have subscribers on several shards, and counts once.
+        metrics.topics = self.0.links.shared.router.len() as u64;
         metrics.memory = self.budget().metrics();
         metrics
     }

@@ -23,6 +23,8 @@ pub struct Ends<N = u64> {
     /// Connections whose client read too slowly, or was furthest behind in reading while memory was
     /// short (close code 4008). Those of [`too_far_behind`](Self::too_far_behind) are not included.
     pub slow_consumer: N,
+    /// Connections whose registration was taken over by a newer connection (close code 4506).
+    pub taken_over: N,
     /// Connections whose oldest message had waited for the client for too long (close code 4008).
     pub too_far_behind: N,
     /// Connections whose registration was deleted (close code 4503).
@@ -46,6 +48,7 @@ impl Ends<Counter> {
             Disconnect::Overloaded => &self.overloaded,
             Disconnect::Restarting => &self.restarting,
             Disconnect::SlowConsumer => &self.slow_consumer,
+            Disconnect::TakenOver => &self.taken_over,
             Disconnect::TooFarBehind => &self.too_far_behind,
             Disconnect::Unregistered => &self.unregistered,
             Disconnect::ProtocolError(_) => &self.protocol_error,
@@ -65,6 +68,7 @@ impl Ends {
             overloaded,
             restarting,
             slow_consumer,
+            taken_over,
             too_far_behind,
             unregistered,
             protocol_error,
@@ -77,6 +81,7 @@ impl Ends {
         self.overloaded += overloaded.get();
         self.restarting += restarting.get();
         self.slow_consumer += slow_consumer.get();
+        self.taken_over += taken_over.get();
         self.too_far_behind += too_far_behind.get();
         self.unregistered += unregistered.get();
         self.protocol_error += protocol_error.get();
@@ -95,6 +100,7 @@ impl Ends {
             overloaded,
             restarting,
             slow_consumer,
+            taken_over,
             too_far_behind,
             unregistered,
             protocol_error,
@@ -108,6 +114,7 @@ impl Ends {
             overloaded,
             restarting,
             slow_consumer,
+            taken_over,
             too_far_behind,
             unregistered,
             protocol_error,

@@ -9,7 +9,6 @@ use crate::metrics::{
 #[derive(Debug, Default)]
 pub(crate) struct ShardMetrics {
     pub(crate) connections: Gauge,
-    pub(crate) topics: Gauge,
     pub(crate) deliveries: Counter,
     pub(crate) writes: Counter,
     pub(crate) ticks: Counter,

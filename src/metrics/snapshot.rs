@@ -13,8 +13,7 @@ use crate::metrics::{ends::Ends, shard::ShardMetrics};
 pub struct Metrics {
     /// Gauge: open connections, those in their opening or closing handshakes included.
     pub connections: u64,
-    /// Gauge: topics with a subscriber. A topic counts once for each shard on which it has
-    /// subscribers.
+    /// Gauge: topics with a subscriber.
     pub topics: u64,
     /// Counter: messages queued to subscribers. A message counts once for each subscriber.
     pub deliveries: u64,
@@ -55,14 +54,12 @@ impl Metrics {
     pub(crate) fn add(&mut self, shard: &ShardMetrics) {
         let ShardMetrics {
             connections,
-            topics,
             deliveries,
             writes,
             ticks,
             ended,
         } = shard;
         self.connections += connections.get();
-        self.topics += topics.get();
         self.deliveries += deliveries.get();
         self.writes += writes.get();
         self.ticks += ticks.get();

@@ -197,6 +197,12 @@ impl<'a> Context<'a> {
         self.is_ended = true;
     }
 
+    /// Ends another connection, if it still exists. It still gets the messages that were published
+    /// before this call.
+    pub(crate) fn end_other(&mut self, connection: ConnectionId, reason: Disconnect) {
+        self.handle.end_other(connection, reason);
+    }
+
     pub(crate) fn connection(&self) -> ConnectionId {
         self.handle.id()
     }

@@ -1,14 +1,9 @@
-//! The HTTP API: `/register`, `/publish` and `/health`.
+//! The HTTP API: `/register` and `/health`.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    time::{Duration, Instant},
-};
+use std::{fmt, time::Instant};
 
-use hyper::{Request, StatusCode, body::Incoming};
+use hyper::{Request, body::Incoming};
 use serde::{Deserialize, Deserializer, Serialize, de};
-use tokio::{sync::oneshot, time::timeout};
 use uuid::Uuid;
 
 use crate::{
@@ -16,7 +11,6 @@ use crate::{
     config::PublicUrl,
     disconnect::Disconnect,
     hub::shard::Shard,
-    message::Message,
     server::{
         body,
         body::parse,
@@ -24,10 +18,7 @@ use crate::{
         response::{Rejection, Response, json, unavailable},
         site::Site,
     },
-    topic::{
-        TopicName,
-        list::{Named, TopicList, Topics},
-    },
+    topic::list::{Named, TopicList, Topics},
     user::{MAX_USER_BYTES, UserId},
 };
 
@@ -39,30 +30,9 @@ struct RegisterRequest {
     topics: Option<Named>,
 }
 
-/// The body of a `POST /publish`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PublishRequest<'a> {
-    #[serde(borrow)]
-    topic: Cow<'a, str>,
-    #[serde(borrow)]
-    message: Cow<'a, str>,
-    /// The user that the message is for. `None` if the field is absent: the message is for
-    /// everybody. Null is refused: a publisher might send it when it does not know the user's id,
-    /// and the message would go to everybody.
-    #[serde(default, deserialize_with = "present")]
-    user_id: Option<User>,
-}
-
-/// Deserializes a `user_id` that is present. Unlike the deserialization of an `Option`, this
-/// refuses null.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<User>, D::Error> {
-    User::deserialize(deserializer).map(Some)
-}
-
 /// The id of a user in JSON: a string, or an integer, which stands for the string of its digits.
 #[derive(Debug, PartialEq, Eq)]
-struct User(UserId);
+pub(super) struct User(pub(super) UserId);
 
 #[derive(Serialize)]
 struct Registered {
@@ -72,12 +42,6 @@ struct Registered {
 #[derive(Serialize)]
 struct Unregistered {
     deleted: String,
-}
-
-#[derive(Serialize)]
-struct Published {
-    /// Number of connections that the message was queued to, or null if it was not known in time.
-    queued: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -169,67 +133,6 @@ pub(super) fn unregister(site: &Site, id: Uuid) -> Result<Response, Rejection> {
     }))
 }
 
-/// Publishes the message of a `POST /publish`. The response has the number of connections that the
-/// message was queued to.
-pub(super) async fn publish(
-    site: &Site,
-    shard: &Shard,
-    request: &mut Request<Incoming>,
-) -> Result<Response, Rejection> {
-    let config = site.hub.config();
-    let limit_bytes = config.limits.message_bytes;
-    let parse = move |body: &[u8]| publish_request(body, limit_bytes);
-    let read = body::read(shard, request, PUBLICATION_BYTES, parse);
-    let ((topic, message, user), held) = read.await?;
-    let (started, within) = (Instant::now(), config.timeouts.request);
-    // While a shard has too much to deliver, the request waits for a permit, but not for ever. If
-    // no permit comes, the message is not published, and the client may try again.
-    let permit = timeout(within, site.hub.acquire_permit(held.bytes())).await;
-    let permit = permit
-        .map_err(|_| Rejection::Overloaded("too much is to be delivered; not published".into()))?;
-    let queued = site.hub.publish_now(&topic, message, user);
-    drop((permit, held));
-    // From here on the message is published, and only its count may be late. The request waits for
-    // the count for the time that is left, and at least for a tenth of the request timeout. That is
-    // nearly always enough.
-    let left = within.saturating_sub(started.elapsed()).max(within / 10);
-    Ok(published(counted(queued, left).await))
-}
-
-/// Returns the number of connections to which a message was queued, or `None` if it is not known in
-/// time.
-async fn counted(queued: oneshot::Receiver<usize>, within: Duration) -> Option<usize> {
-    timeout(within, queued).await.ok()?.ok()
-}
-
-/// Returns the response to a publication: 200, or 202 if the count is not known.
-fn published(queued: Option<usize>) -> Response {
-    let mut response = json(&Published { queued });
-    if queued.is_none() {
-        *response.status_mut() = StatusCode::ACCEPTED;
-    }
-    response
-}
-
-/// Parses the body of a `POST /publish`, whose message may have up to `limit_bytes` bytes. Returns
-/// the topic, the message, and the user that it is for, or `None` if it is for everybody.
-pub(super) fn publish_request(
-    body: &[u8],
-    limit_bytes: usize,
-) -> Result<(TopicName, Message, Option<UserId>), Rejection> {
-    let PublishRequest {
-        topic,
-        message,
-        user_id,
-    } = parse(body)?;
-    let topic =
-        TopicName::new(&topic).map_err(|error| Rejection::BadRequest(format!("topic: {error}")))?;
-    if message.len() > limit_bytes {
-        return Err(Rejection::MessageTooLarge { limit_bytes });
-    }
-    Ok((topic, Message::text(&message), user_id.map(|user| user.0)))
-}
-
 /// Reports the health of the server. The status is 503 if a shard stands still.
 pub(super) fn health(site: &Site) -> Response {
     let hub = &site.hub;
@@ -308,21 +211,9 @@ impl de::Visitor<'_> for UserVisitor {
 /// can). A body of 256 KiB would take 4.2 ms.
 const REGISTRATION_BYTES: usize = 80 * 1024;
 
-/// Size of the largest body of a publication that is parsed on the shard's thread, in bytes.
-/// Parsing it takes 0.1 ms for plain text, 1.3 ms if every character is escaped, and 2.9 ms if all
-/// of it is the name of an unknown field (measured).
-const PUBLICATION_BYTES: usize = 256 * 1024;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Returns the error of a malformed body of a `POST /publish`.
-    fn error_of(body: &str) -> String {
-        parse::<PublishRequest<'_>>(body.as_bytes())
-            .unwrap_err()
-            .to_string()
-    }
 
     #[test]
     fn a_user_is_a_string_or_an_integer_which_is_the_same_user_as_its_digits() {
@@ -341,18 +232,5 @@ mod tests {
         for json in ["1.5", "true", "null", "\"\"", "[1]", "{}"] {
             assert_eq!(user(json), None, "{json}");
         }
-    }
-
-    #[test]
-    fn the_error_of_a_bad_field_names_it() {
-        assert!(error_of(r#"{"topic": 1, "message": ""}"#).starts_with("topic: invalid type"));
-        assert!(error_of(r#"{"topic": "a"}"#).contains("`message`"));
-        assert!(error_of(r#"{"topic":"a","message":"","user_id":[]}"#).starts_with("user_id: "));
-        assert!(error_of(r#"{"topic":"a","message":"","user_id":null}"#).starts_with("user_id: "));
-        assert!(error_of(r#"{"topic":"a","message":"","x":1}"#).contains("`x`"));
-        assert!(error_of(r#"{"topic":"a","message":"","message":""}"#).contains("`message`"));
-        assert!(error_of("{").starts_with("EOF"));
-        assert!(error_of(r#"{"topic":"a","message":""} x"#).contains("trailing"));
-        assert!(error_of(r#"["a", "", null]"#).contains("object"));
     }
 }

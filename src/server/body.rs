@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
     HeaderMap, Request,
@@ -38,39 +39,110 @@ pub(super) fn check_coding(headers: &HeaderMap) -> Result<(), Rejection> {
     }
 }
 
-/// Reads the body of a request, within limits of size and time, and calls `parse` with it.
-///
-/// If the body has more than `inline_bytes`, `parse` is called on a blocking thread: parsing a
-/// large body, and copying it into a message, would hold the shard up. Returns the parsed value,
-/// and the ledger's entry for the memory that the body and the value hold.
-///
-/// A drain does not wait for the rest of a body. If no complete request is left to be answered
-/// before the rest has come, the request is rejected.
+/// The form of a body, and how large it may be. Sizes are in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    object_bytes: usize,
+    list_bytes: usize,
+    /// True if the body is a list. `None` until its first byte that is no whitespace has come.
+    is_list: Option<bool>,
+}
+
+impl Form {
+    /// A JSON object.
+    pub(super) fn object(most_bytes: usize) -> Self {
+        Self {
+            object_bytes: most_bytes,
+            list_bytes: 0,
+            is_list: Some(false),
+        }
+    }
+
+    /// A list: lines, or the items of a JSON array.
+    pub(super) fn list(most_bytes: usize) -> Self {
+        Self {
+            object_bytes: 0,
+            list_bytes: most_bytes,
+            is_list: Some(true),
+        }
+    }
+
+    /// A JSON object or a JSON array.
+    pub(super) fn object_or_list(object_bytes: usize, list_bytes: usize) -> Self {
+        Self {
+            object_bytes,
+            list_bytes,
+            is_list: None,
+        }
+    }
+
+    fn limit_bytes(self) -> usize {
+        match self.is_list {
+            Some(true) => self.list_bytes,
+            Some(false) => self.object_bytes,
+            None => self.object_bytes.max(self.list_bytes),
+        }
+    }
+}
+
+/// A whole body.
+#[derive(Debug)]
+pub(super) struct ReceivedBody {
+    pub(super) bytes: Bytes,
+    pub(super) is_list: bool,
+}
+
+/// Reads the body of a request, which is a JSON object, and calls `parse` with it, as
+/// [`parse_in_time`] does. Returns the parsed value, and the ledger's entry for the memory that the
+/// body and the value hold.
 pub(super) async fn read<T: Send + 'static>(
     shard: &Shard,
     request: &mut Request<Incoming>,
     inline_bytes: usize,
     parse: impl FnOnce(&[u8]) -> Result<T, Rejection> + Send + 'static,
 ) -> Result<(T, Held), Rejection> {
+    let form = Form::object(shard.config().limits.body_bytes());
+    let (body, held) = receive(shard, request, form).await?;
+    Ok((parse_in_time(body.bytes, inline_bytes, parse).await?, held))
+}
+
+/// Receives the body of a request, within limits of size and time. Also returns the ledger's entry
+/// for the memory that the body holds, and for what will be made of it if it is an object.
+///
+/// A drain does not wait for the rest of a body. If no complete request is left to be answered
+/// before the rest has come, the request is rejected.
+pub(super) async fn receive(
+    shard: &Shard,
+    request: &mut Request<Incoming>,
+    form: Form,
+) -> Result<(ReceivedBody, Held), Rejection> {
     let underway = request.extensions_mut().remove::<Underway>();
     let requests = underway.map(Underway::pause);
-    let gathered = gather(shard, request.body_mut());
-    let (bytes, held, whole) = timeout(shard.config().timeouts.request, gathered)
+    let gathered = gather(shard, request.body_mut(), form);
+    let (body, held, whole) = timeout(shard.config().timeouts.request, gathered)
         .await
         .map_err(|_| Rejection::Timeout)??;
     request.extensions_mut().insert(whole);
-    let parsed = if bytes.len() <= inline_bytes {
-        parse(&bytes)?
-    } else {
-        // An error means that `parse` has panicked, or that the shard is ending.
-        let done = spawn_blocking(move || parse(&bytes)).await;
-        done.unwrap_or_else(|_| Err(Rejection::Overloaded("the body could not be parsed".into())))?
-    };
     if let Some(requests) = requests {
         let underway = requests.begin().ok_or_else(Rejection::shutting_down)?;
         request.extensions_mut().insert(underway);
     }
-    Ok((parsed, held))
+    Ok((body, held))
+}
+
+/// Calls `parse` with `bytes`: on a blocking thread if there are more than `inline_bytes`, because
+/// parsing them, and copying them into a message, would hold the shard up.
+pub(super) async fn parse_in_time<T: Send + 'static>(
+    bytes: Bytes,
+    inline_bytes: usize,
+    parse: impl FnOnce(&[u8]) -> Result<T, Rejection> + Send + 'static,
+) -> Result<T, Rejection> {
+    if bytes.len() <= inline_bytes {
+        return parse(&bytes);
+    }
+    // An error means that `parse` has panicked, or that the shard is ending.
+    let done = spawn_blocking(move || parse(&bytes)).await;
+    done.unwrap_or_else(|_| Err(Rejection::Overloaded("the body could not be parsed".into())))
 }
 
 /// Receives a body. Rejects the request if memory is short and the client has already taken longer
@@ -78,13 +150,13 @@ pub(super) async fn read<T: Send + 'static>(
 async fn gather(
     shard: &Shard,
     body: &mut Incoming,
-) -> Result<(Vec<u8>, Held, WholeBody), Rejection> {
+    form: Form,
+) -> Result<(ReceivedBody, Held, WholeBody), Rejection> {
     let begun = Instant::now();
     let (ledger, longest) = (shard.ledger(), shard.config().timeouts.blocked);
     let mut held = ledger.hold(0);
-    let mut gathered = Gathered::new(shard.config().limits.body_bytes());
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    gathered.expect(announced)?;
+    let mut gathered = Gathered::new(form, announced)?;
     let mut has_trailers = false;
     loop {
         if ledger.budget().is_crowded() && begun.elapsed() >= longest {
@@ -99,7 +171,7 @@ async fn gather(
             continue;
         };
         let Some(frame) = frame else {
-            return Ok((gathered.bytes, held, WholeBody { has_trailers }));
+            return Ok((gathered.finish(), held, WholeBody { has_trailers }));
         };
         let frame = frame.map_err(|error| Rejection::BodyUnreadable(error.to_string()))?;
         match frame.into_data() {
@@ -119,43 +191,71 @@ async fn gather(
 }
 
 /// The part of a body that has arrived, in one vector. The vector takes at most twice as much
-/// memory as it has bytes, however small the pieces are in which the body arrives.
+/// memory as it has bytes, however small the pieces are in which the body arrives, and no more than
+/// the body may have.
 #[derive(Debug)]
 struct Gathered {
     bytes: Vec<u8>,
-    limit_bytes: usize,
+    /// Least number of bytes that the whole body has.
+    announced: usize,
+    form: Form,
 }
 
 impl Gathered {
-    fn new(limit_bytes: usize) -> Self {
-        Self {
+    /// Begins with a body of at least `announced` bytes. Refuses it if they are too many. No memory
+    /// is reserved for them yet.
+    fn new(form: Form, announced: usize) -> Result<Self, Rejection> {
+        let gathered = Self {
             bytes: Vec::new(),
-            limit_bytes,
-        }
+            announced,
+            form,
+        };
+        gathered.check(announced)?;
+        Ok(gathered)
     }
 
-    /// Refuses the body if `announced` more bytes would make it too large. Reserves no memory for
-    /// these bytes.
-    fn expect(&self, announced: usize) -> Result<(), Rejection> {
-        if announced > self.limit_bytes - self.bytes.len() {
-            return Err(Rejection::BodyTooLarge {
-                limit_bytes: self.limit_bytes,
-            });
+    /// Refuses the body if it may not have so many bytes.
+    fn check(&self, bytes: usize) -> Result<(), Rejection> {
+        let limit_bytes = self.form.limit_bytes();
+        if bytes > limit_bytes {
+            return Err(Rejection::BodyTooLarge { limit_bytes });
         }
         Ok(())
     }
 
-    /// Returns how many bytes of memory the body holds, together with the text and the frame that
-    /// will be made of the body.
+    /// Returns the memory that the body holds, in bytes, and that will be made of an object: a
+    /// text, and a frame. The items of a list are charged when they are parsed, one by one.
     fn held_bytes(&self) -> usize {
-        self.bytes.capacity() + 2 * self.bytes.len()
+        let parsed = match self.form.is_list {
+            Some(true) => 0,
+            Some(false) | None => 2 * self.bytes.len(),
+        };
+        self.bytes.capacity() + parsed
     }
 
     /// Appends bytes that have arrived. Only this takes memory for the body.
     fn append(&mut self, piece: &[u8]) -> Result<(), Rejection> {
-        self.expect(piece.len())?;
+        if self.form.is_list.is_none() {
+            let first = piece.trim_ascii_start().first();
+            self.form.is_list = first.map(|&byte| byte == b'[');
+            self.check(self.announced)?;
+        }
+        let needed = self.bytes.len().saturating_add(piece.len());
+        self.check(needed)?;
+        if needed > self.bytes.capacity() {
+            let doubled = (2 * self.bytes.capacity()).min(self.form.limit_bytes());
+            let more = needed.max(doubled) - self.bytes.len();
+            self.bytes.reserve_exact(more);
+        }
         self.bytes.extend_from_slice(piece);
         Ok(())
+    }
+
+    fn finish(self) -> ReceivedBody {
+        ReceivedBody {
+            bytes: self.bytes.into(),
+            is_list: self.form.is_list == Some(true),
+        }
     }
 }
 
@@ -189,22 +289,45 @@ mod tests {
 
     #[test]
     fn a_body_takes_at_most_twice_its_bytes_of_memory_however_small_its_chunks_are() {
-        let mut gathered = Gathered::new(100_000);
-        assert_eq!(gathered.expect(100_000), Ok(()));
+        let mut gathered = Gathered::new(Form::object(100_000), 100_000).unwrap();
         assert_eq!(gathered.bytes.capacity(), 0, "nothing has arrived");
         for count in 1..=100_000 {
             assert_eq!(gathered.append(b"x"), Ok(()));
-            assert!(gathered.bytes.capacity() <= 2 * count.max(8));
+            assert!(gathered.bytes.capacity() <= (2 * count.max(8)).min(100_000));
         }
+    }
+
+    fn too_large(limit_bytes: usize) -> Result<(), Rejection> {
+        Err(Rejection::BodyTooLarge { limit_bytes })
     }
 
     #[test]
     fn a_body_that_is_too_large_is_refused_as_soon_as_that_is_known() {
-        let too_large = Err(Rejection::BodyTooLarge { limit_bytes: 10 });
-        let mut gathered = Gathered::new(10);
-        assert_eq!(gathered.expect(11), too_large);
+        let begun = |announced| Gathered::new(Form::object(10), announced);
+        assert_eq!(begun(11).map(drop), too_large(10));
+        let mut gathered = begun(10).unwrap();
         assert_eq!(gathered.append(&[0; 8]), Ok(()));
-        assert_eq!(gathered.append(&[0; 3]), too_large);
+        assert_eq!(gathered.append(&[0; 3]), too_large(10));
         assert_eq!(gathered.append(&[0; 2]), Ok(()));
+    }
+
+    #[test]
+    fn an_object_and_a_list_have_limits_of_their_own_from_the_first_byte_on() {
+        let begun = |announced| Gathered::new(Form::object_or_list(10, 20), announced);
+        assert_eq!(begun(21).map(drop), too_large(20));
+        for (first, limit) in [(b"{", 10), (b"[", 20), (b"x", 10)] {
+            assert_eq!(begun(limit).unwrap().append(first), Ok(()));
+            if limit < 20 {
+                assert_eq!(begun(limit + 1).unwrap().append(first), too_large(limit));
+            }
+            let mut gathered = begun(0).unwrap();
+            assert_eq!(gathered.append(b"\r\n "), Ok(()), "not known yet");
+            assert_eq!(gathered.append(first), Ok(()));
+            assert_eq!(gathered.append(&vec![b' '; limit - 4]), Ok(()));
+            assert_eq!(gathered.append(b" "), too_large(limit));
+            assert_eq!(gathered.finish().is_list, first == b"[");
+        }
+        let lines = Gathered::new(Form::list(20), 20).unwrap();
+        assert!(lines.finish().is_list);
     }
 }

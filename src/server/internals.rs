@@ -5,12 +5,23 @@
     reason = "the error is the rejection, which the caller inspects"
 )]
 
+use std::ops::Range;
+
 use hyper::Request;
 
 use crate::{
     config::Access,
     message::Message,
-    server::{api, origin, query, response::Response, upgrade},
+    server::{
+        api, origin,
+        publish::{
+            items::{ListForm, Search},
+            request::PublishRequest,
+        },
+        query,
+        response::Response,
+        upgrade,
+    },
     topic::TopicName,
 };
 
@@ -31,13 +42,24 @@ pub fn register_request(body: &[u8]) -> Result<(String, Vec<TopicName>), Respons
         .map_err(Response::from)
 }
 
-/// Parses the body of a `POST /publish`. Returns the topic, the message, and the user that the
-/// message is for, if it is not for everybody; or the rejection.
+/// Parses a message that is to be published. Returns topics, message and user, or the rejection.
 pub fn publish_request(
-    body: &[u8],
+    json: &[u8],
     limit_bytes: usize,
-) -> Result<(TopicName, Message, Option<String>), Response> {
-    api::publish_request(body, limit_bytes)
-        .map(|(topic, frame, user)| (topic, frame, user.map(|user| user.as_str().to_owned())))
-        .map_err(Response::from)
+) -> Result<(Vec<TopicName>, Message, Option<String>), Response> {
+    let request = PublishRequest::parse(json, limit_bytes).map_err(Response::from)?;
+    let user = request.user.map(|user| user.as_str().to_owned());
+    Ok((request.topics.to_vec(), request.message, user))
+}
+
+/// Returns the places of the items of a JSON array, or of lines, that are to be published.
+pub fn publish_items(list: &[u8], are_lines: bool) -> Result<Vec<Range<usize>>, Response> {
+    let form = if are_lines {
+        ListForm::Lines
+    } else {
+        ListForm::Array
+    };
+    let mut search = Search::new(form);
+    while search.step(list).map_err(Response::from)? {}
+    search.finish().map_err(Response::from)
 }

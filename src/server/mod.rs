@@ -1,7 +1,7 @@
 //! The server: listens, hands sockets to the shards, answers HTTP, and drains before it ends.
 //!
 //! ```text
-//!  listener ─► http ─► routes ─┬─► api, page ─► response
+//!  listener ─► http ─► routes ─┬─► api, publish, page ─► response
 //!   accepts,   reads,          │
 //!   hands to   on its shard    └─► upgrade ─► upgraded ─► connection
 //!   a shard                         101        socket
@@ -9,11 +9,11 @@
 //!
 //! A [`listener`] accepts sockets, and hands each to a shard. There `http` reads its requests from
 //! a [`stream`], in `turns` like those of a connection. [`answer`] begins and ends the answer to a
-//! request for the [`site`], and [`routes`] finds the code for its path: [`api`] and [`page`] answer
-//! with a [`response`], `upgrade` makes a WebSocket connection for the request, and [`upgraded`]
-//! brings the socket to that connection. [`head`] and [`body`] read a request within limits, and
-//! [`query`] parses the topics in its target. [`host`] and [`origin`] check whether the request is
-//! let in.
+//! request for the [`site`], and [`routes`] finds the code for its path: [`api`], [`publish`] and
+//! [`page`] answer with a [`response`], `upgrade` makes a WebSocket connection for the request, and
+//! [`upgraded`] brings the socket to that connection. [`head`] and [`body`] read a request within
+//! limits, and [`query`] parses the topics in its target. [`host`] and [`origin`] check whether the
+//! request is let in.
 //!
 //! [`underway`] has the requests that a drain waits for. The `watchdog` notices shards that stand
 //! still, as [`standing`] decides. A client that no shard can serve gets one answer, from `brief`.
@@ -32,6 +32,7 @@ pub(crate) mod internals;
 mod listener;
 mod origin;
 mod page;
+mod publish;
 mod query;
 mod response;
 mod routes;

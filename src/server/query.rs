@@ -107,12 +107,23 @@ mod tests {
 
     #[test]
     fn a_key_by_which_topic_was_meant_is_refused_and_other_keys_are_ignored() {
-        for key in ["topics", "Topic", "TOPICS", "channel", "Channel", "room"] {
-            let meant = format!("{key}: topic is meant, as in ?topic=a&topic=b");
+        for (key, decoded) in [
+            ("topics", "topics"),
+            ("Topic", "Topic"),
+            ("TOPICS", "TOPICS"),
+            ("channel", "channel"),
+            ("Channel", "Channel"),
+            ("room", "room"),
+            ("%72oom", "room"),
+        ] {
+            let meant = format!("{decoded}: topic is meant, as in ?topic=a&topic=b");
             assert_eq!(topics(&format!("{key}=a")), Err(meant.clone()));
+            assert_eq!(topics(&format!("{key}=&x")), Err(meant.clone()));
             assert_eq!(topics(&format!("topic=a&{key}")), Err(meant));
         }
-        for key in ["token", "topic_id", "rooms2", "_topic", "t", ""] {
+        for key in [
+            "token", "topic_id", "topic[]", "topic%00", "rooms", "x-topic", "+topic", "t", "",
+        ] {
             assert_eq!(topics(&format!("{key}=a")).unwrap(), ["lobby"]);
         }
     }

@@ -20,6 +20,8 @@ pub type Response = hyper::Response<Full<Bytes>>;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Rejection {
+    #[error("another handshake for this registration is under way; try again")]
+    Arriving,
     /// The request is malformed. The text says why.
     #[error("{0}")]
     BadRequest(String),
@@ -33,8 +35,11 @@ pub(crate) enum Rejection {
     /// The request is for this host name, which is none of the server's own.
     #[error("this server does not answer to {0}; start it with --allow-host if it should")]
     ForeignHost(String),
-    #[error("message: over {limit_bytes} bytes")]
-    MessageTooLarge { limit_bytes: usize },
+    #[error("{field}: over {limit_bytes} bytes")]
+    MessageTooLarge {
+        field: &'static str,
+        limit_bytes: usize,
+    },
     #[error("only {0} here")]
     Method(&'static str),
     #[error("no such registration; it may have expired")]
@@ -43,10 +48,10 @@ pub(crate) enum Rejection {
     NotFound,
     #[error("{0}")]
     Overloaded(String),
-    #[error("connected already")]
-    Taken,
     #[error("the request took too long")]
     Timeout,
+    #[error("more than {most} items")]
+    TooManyItems { most: usize },
     #[error("Transfer-Encoding: only chunked is understood")]
     TransferCoding,
     #[error("a WebSocket upgrade is required")]
@@ -60,22 +65,27 @@ impl Rejection {
         Self::BadRequest(why.to_string())
     }
 
+    /// Rejects a publication that has not got a permit in time.
+    pub(crate) fn too_much() -> Self {
+        Self::Overloaded("too much is to be delivered; not published".into())
+    }
+
     pub(crate) fn shutting_down() -> Self {
         Self::Overloaded("the server is shutting down".into())
     }
 
     fn status(&self) -> StatusCode {
         match self {
+            Self::Arriving => StatusCode::CONFLICT,
             Self::BadRequest(_) | Self::BodyUnreadable(_) => StatusCode::BAD_REQUEST,
-            Self::BodyTooLarge { .. } | Self::MessageTooLarge { .. } => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
+            Self::BodyTooLarge { .. }
+            | Self::MessageTooLarge { .. }
+            | Self::TooManyItems { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::ForeignHost(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoRegistration | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Taken => StatusCode::CONFLICT,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::UpgradeRequired | Self::VersionRequired => StatusCode::UPGRADE_REQUIRED,
@@ -91,7 +101,7 @@ impl Rejection {
                 (CONNECTION, "Upgrade"),
                 (SEC_WEBSOCKET_VERSION, "13"),
             ],
-            Self::Overloaded(_) => vec![(RETRY_AFTER, "1")],
+            Self::Arriving | Self::Overloaded(_) => vec![(RETRY_AFTER, "1")],
             // The connection cannot be used again, because the rest of the body is not read, or its
             // end cannot be found.
             Self::BodyTooLarge { .. }

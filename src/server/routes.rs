@@ -21,7 +21,7 @@ use crate::{
     server::{
         api,
         api::Destination,
-        body, origin, page,
+        body, origin, page, publish,
         query::chat_topics,
         response,
         response::{Rejection, Response},
@@ -80,7 +80,7 @@ const ROUTES: [Route; 9] = [
     Route::web_socket("/ws/{id}", |site, params| {
         let claim = site.registry.claim(parse_id(params.id)?);
         let claim = claim.map_err(|error| match error {
-            Unclaimable::Taken => Rejection::Taken,
+            Unclaimable::Arriving => Rejection::Arriving,
             Unclaimable::Unknown => Rejection::NoRegistration,
         })?;
         let identity = Identity::from(claim.user.clone());
@@ -140,7 +140,7 @@ impl Site {
         let response = match route.endpoint {
             Endpoint::Page => page::page(),
             Endpoint::Health => api::health(self),
-            Endpoint::Publish => api::publish(self, shard, request).await?,
+            Endpoint::Publish => publish::publish(&self.hub, shard, request).await?,
             Endpoint::Register => api::register(self, shard, request, at).await?,
             Endpoint::Registration => api::unregister(self, parse_id(id)?)?,
             Endpoint::WebSocket(choose) => return self.open(shard, request, id, choose),

@@ -81,9 +81,22 @@ impl Scene {
         release
     }
 
+    /// Publishes so much that others have to wait, to a user without a connection: it counts as work
+    /// to deliver, and reaches nobody. Its memory alone counts as 200 ms of work.
+    fn fill(&self) -> oneshot::Receiver<usize> {
+        let filler = Message::binary(&vec![0; 40 * 1024 * 1024]);
+        let (topic, user) = (TopicName::new("t").unwrap(), UserId::from(1_u64));
+        let filler = self.hub.encode(filler);
+        self.hub.publish_now(&[topic], filler, Some(user))
+    }
+
     /// Publishes a message to `t` over HTTP. Returns the status and the body of the response.
     fn publish(&mut self, message: &str) -> String {
-        let body = format!(r#"{{"topic": "t", "message": "{message}"}}"#);
+        self.post(&format!(r#"{{"topic": "t", "message": "{message}"}}"#))
+    }
+
+    /// Posts to `/publish`. Returns the status and the body of the response.
+    fn post(&mut self, body: &str) -> String {
         let length = body.len();
         let request = format!(
             "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
@@ -167,13 +180,7 @@ fn a_message_that_was_sent_off_is_published_though_its_count_is_late() {
 fn a_message_without_a_permit_in_time_is_answered_503_and_never_published() {
     let mut scene = Scene::new();
     let release = scene.hold_up();
-    // This message is for a user without a connection: it counts as work to deliver, and reaches
-    // nobody. Its memory alone counts as 200 ms of work.
-    let filler = Message::binary(&vec![0; 40 * 1024 * 1024]);
-    let topic = TopicName::new("t").unwrap();
-    let filled = scene
-        .hub
-        .publish_now(&topic, filler, Some(UserId::from(1_u64)));
+    let filled = scene.fill();
     assert_eq!(
         scene.publish("never"),
         "503 {\"error\":\"too much is to be delivered; not published\"}\n"
@@ -182,6 +189,38 @@ fn a_message_without_a_permit_in_time_is_answered_503_and_never_published() {
     // The filler was delivered, to nobody. Now there are permits again.
     assert_eq!(filled.blocking_recv(), Ok(0));
     // The next message that arrives is this one: "never" was not published.
+    scene.publish_successfully("after");
+    assert_eq!(scene.received(), "after");
+}
+
+const LIST: &str = r#"[{"topic": "t", "message": "one"}, {}, {"topic": "t", "message": "two"}]"#;
+
+#[test]
+fn a_list_that_was_sent_off_is_published_though_its_count_is_late() {
+    let mut scene = Scene::new();
+    let release = scene.hold_up();
+    assert_eq!(
+        scene.post(LIST),
+        "200 [{\"queued\":null},{\"error\":\"missing field `topic` or `topics`\"},{\"queued\":null}]\n"
+    );
+    drop(release);
+    assert_eq!(scene.received(), "one");
+    assert_eq!(scene.received(), "two");
+}
+
+#[test]
+fn a_list_without_a_permit_in_time_is_answered_item_by_item_and_never_published() {
+    let mut scene = Scene::new();
+    let release = scene.hold_up();
+    let filled = scene.fill();
+    let not_published = "{\"error\":\"too much is to be delivered; not published\"}";
+    let wrong = "{\"error\":\"missing field `topic` or `topics`\"}";
+    assert_eq!(
+        scene.post(LIST),
+        format!("200 [{not_published},{wrong},{not_published}]\n")
+    );
+    drop(release);
+    assert_eq!(filled.blocking_recv(), Ok(0));
     scene.publish_successfully("after");
     assert_eq!(scene.received(), "after");
 }

@@ -7,6 +7,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    mem,
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -44,6 +45,23 @@ pub(super) async fn in_turns<T>(shard: &Shard, task: impl Future<Output = T>) ->
         polled
     })
     .await
+}
+
+/// Ends the present turn of the task that awaits this. Returns in its next turn.
+///
+/// # Cancel safety
+///
+/// Cancel safe.
+pub(super) async fn next_turn() {
+    let mut is_over = false;
+    poll_fn(|cx| {
+        if mem::replace(&mut is_over, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// The waker that a task gets in its turns. During a turn it only notes that the task was woken,

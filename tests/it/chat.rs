@@ -24,6 +24,20 @@ fn publish(server: &TestServer, topic: &str, message: &str) -> u64 {
 }
 
 #[test]
+fn a_query_that_names_topics_by_another_key_is_refused() {
+    let server = TestServer::start();
+    for key in ["topics", "Topic", "channel", "room"] {
+        let mut client = server.dial();
+        client.send(handshake(&format!("/ws?{key}=a")).as_bytes());
+        let answer = client.read_answer();
+        assert_eq!(answer.status, 400, "{key}");
+        let error = format!("{{\"error\":\"{key}: topic is meant, as in ?topic=a&topic=b\"}}\n");
+        assert_eq!(answer.body, error);
+    }
+    server.connect("/ws?topic=a&token=secret&v=2").close();
+}
+
+#[test]
 fn a_message_to_the_lobby_reaches_all_its_subscribers_and_the_sender() {
     let server = server_with_shards(3);
     let mut clients: Vec<Client> = (0..7).map(|_| server.connect("/ws")).collect();

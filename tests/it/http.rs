@@ -4,9 +4,10 @@ mod connections;
 mod hosts;
 mod limits;
 mod origin;
+mod publishing;
 mod timeouts;
 
-use framecast_test_support::{Answer, TestServer, limits::NAME_BYTES};
+use framecast_test_support::{Answer, Client, TestServer, limits::NAME_BYTES};
 
 /// All paths, each with the methods that it allows.
 const PATHS: [(&str, &str); 9] = [
@@ -143,6 +144,23 @@ fn health_has_the_state_and_the_counters_of_the_server() {
     }
     assert_eq!(health.len(), 22, "{health:?}");
     client.close();
+}
+
+// It counted once for each shard on which it had subscribers.
+#[test]
+fn health_counts_a_topic_once_though_it_has_subscribers_on_several_shards() {
+    let server = TestServer::with(|config| config.hub.shards = 3.try_into().unwrap());
+    // Connections go to the shards in turn.
+    let clients: Vec<_> = (0..6)
+        .map(|_| server.connect("/ws?topic=a&topic=b"))
+        .collect();
+    assert_eq!(server.health()["topics"], 2);
+    let one = server.connect("/ws?topic=b&topic=c");
+    assert_eq!(server.health()["topics"], 3);
+    clients.into_iter().for_each(Client::close);
+    assert_eq!(server.health()["topics"], 2);
+    one.close();
+    assert_eq!(server.health()["topics"], 0);
 }
 
 #[test]

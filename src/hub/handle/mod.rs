@@ -60,7 +60,7 @@ impl Handle {
         let compression = Compression::new(deflate, &shard.config().deflate);
         let mut state = shard.state.borrow_mut();
         let key = state.insert(user, compression);
-        state.update_gauges();
+        state.count_connections();
         Self(HandleRef {
             shard: Rc::clone(shard),
             key,
@@ -129,6 +129,11 @@ impl HandleRef {
     /// Ends the connection, unless it has ended already: the first reason counts.
     pub(crate) fn end(&self, reason: Disconnect) {
         self.shard.state.borrow_mut().end(self.key, reason);
+    }
+
+    /// Ends another connection, if it still exists.
+    pub(crate) fn end_other(&self, connection: ConnectionId, reason: Disconnect) {
+        self.shard.links.end(connection, reason);
     }
 
     /// Returns the reason why the connection ended, if it has.

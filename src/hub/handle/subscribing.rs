@@ -62,7 +62,6 @@ impl HandleRef {
             peer.subscriptions.reserve_exact(1);
         }
         state.subscribe(self.key, name);
-        state.update_gauges();
         Subscribed::Yes
     }
 
@@ -74,7 +73,6 @@ impl HandleRef {
             .position(|topic| topic.name == *name);
         if let Some(subscription) = subscription {
             state.leave(self.key, subscription);
-            state.update_gauges();
             if let Some(peer) = state.peers.get_mut(self.key) {
                 // A connection that has left most of its topics gives back their memory.
                 if 4 * peer.subscriptions.len() <= peer.subscriptions.capacity() {

@@ -85,6 +85,12 @@ impl Router {
         (self.hasher.hash_one(topic) % PARTS) as usize
     }
 
+    /// Returns the number of topics in which some shard is interested.
+    pub(in crate::hub) fn len(&self) -> usize {
+        let parts = 0..self.parts.len();
+        parts.map(|part| self.lock(part).records.len()).sum()
+    }
+
     pub(in crate::hub) fn lock(&self, part: usize) -> MutexGuard<'_, Part> {
         let CacheLine(part) = &self.parts[part];
         // A poisoned lock is fine: no code that runs under it leaves a part half-changed.
@@ -255,6 +261,22 @@ mod tests {
         assert!(part.records.is_empty());
         assert_eq!(route(&mut part, &cats), []);
         assert_eq!(part.add(&cats, interest(2)), added(0, true));
+    }
+
+    #[test]
+    fn a_topic_is_counted_once_however_many_shards_are_interested() {
+        let router = Router::default();
+        for number in 0..1_000 {
+            let topic = name(&number.to_string());
+            router.of(&topic).add(&topic, interest(0));
+            router.of(&topic).add(&topic, interest(1));
+        }
+        assert_eq!(router.len(), 1_000);
+        let topic = name("7");
+        router.of(&topic).remove(&topic, 0);
+        assert_eq!(router.len(), 1_000);
+        router.of(&topic).remove(&topic, 1);
+        assert_eq!(router.len(), 999);
     }
 
     #[test]

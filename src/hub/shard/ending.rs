@@ -1,7 +1,7 @@
 //! The end of a connection on its shard: the connection is unsubscribed from its topics, is sent a
 //! Close, and is counted by the reason of its end.
 
-use std::mem;
+use std::{mem, rc::Rc};
 
 use tracing::debug;
 
@@ -11,10 +11,19 @@ use crate::{
         bounds::allowance::{Allowance, END},
         ids::{ConnectionId, PeerKey},
         publication::segment::{Content, Segment},
-        shard::{peers::Peers, state::State},
+        shard::{Item, Links, Shard, peers::Peers, state::State},
     },
     wire::frame::Frame,
 };
+
+impl Links {
+    /// Ends a connection, if it still exists, after all that is in the inbox of its shard now.
+    pub(in crate::hub) fn end(&self, connection: ConnectionId, reason: Disconnect) {
+        let ConnectionId { shard, key } = connection;
+        let end = move |shard: &Rc<Shard>| shard.end_connection(key, reason);
+        self.inboxes[shard].push(Item::Run(Box::new(end)));
+    }
+}
 
 impl State {
     /// Ends each of these connections for the reason that is given with it.
@@ -88,7 +97,6 @@ impl State {
         for subscription in subscriptions {
             self.unsubscribe(subscription);
         }
-        self.update_gauges();
         self.metrics().ended.of(reason).increment();
     }
 

@@ -35,7 +35,7 @@ impl State {
             self.compressors.remove_connection(window);
             self.update_windows();
         }
-        self.update_gauges();
+        self.count_connections();
     }
 
     /// Updates the set of windows for which this shard compresses messages. Publishers read it.

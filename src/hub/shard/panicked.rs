@@ -63,7 +63,6 @@ impl Shard {
         let metrics = &self.shared.metrics[self.index];
         metrics.ended.shard_panicked.add(open);
         metrics.connections.set(0);
-        metrics.topics.set(0);
     }
 }
 

@@ -152,7 +152,7 @@ impl State {
 
     /// Begins a sweep, which checks every connection.
     pub(in crate::hub) fn begin_sweep(&mut self) {
-        self.update_gauges();
+        self.count_connections();
         self.peers.begin_sweep();
     }
 
@@ -163,10 +163,9 @@ impl State {
         self.receivers.shrink();
     }
 
-    pub(in crate::hub) fn update_gauges(&self) {
-        let metrics = self.metrics();
-        metrics.connections.set(self.peers.len() as u64);
-        metrics.topics.set(self.topics.len() as u64);
+    /// Updates the gauge of connections.
+    pub(in crate::hub) fn count_connections(&self) {
+        self.metrics().connections.set(self.peers.len() as u64);
     }
 
     pub(in crate::hub) fn metrics(&self) -> &ShardMetrics {

@@ -45,7 +45,6 @@ impl State {
         {
             peer.subscriptions.shrink_to_fit();
         }
-        self.update_gauges();
     }
 
     /// Returns the topics that a peer subscribes to.

@@ -91,10 +91,6 @@ pub(in crate::hub) enum Unsubscribed {
 }
 
 impl TopicTable {
-    pub(in crate::hub) fn len(&self) -> usize {
-        self.topics.len()
-    }
-
     pub(in crate::hub) fn get(&self, key: TopicKey) -> Option<&Topic> {
         self.topics.get(key)
     }
@@ -278,6 +274,10 @@ fn to_u32(index: usize) -> u32 {
 
 #[cfg(test)]
 impl TopicTable {
+    pub(in crate::hub) fn len(&self) -> usize {
+        self.topics.len()
+    }
+
     /// Returns the number of elements that there is memory for.
     pub(in crate::hub) fn capacity(&self) -> usize {
         let queued = self.queue.capacity() + self.receipts.capacity();

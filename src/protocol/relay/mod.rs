@@ -1,5 +1,6 @@
 //! The relay: the protocol of registered connections. Such a connection receives what is published
-//! to its topics. It may send only a change of its topics, or `ping`.
+//! to its topics. It may send only a change of its topics, or `ping`. A registration has one
+//! connection: a new one takes over from the older one, which may be dead without anybody's notice.
 //!
 //! [`registry`] keeps the registrations.
 
@@ -41,12 +42,24 @@ impl Relay {
 
 impl Protocol for Relay {
     fn on_open(&mut self, cx: &mut Context<'_>) {
-        match self.claim.connected(cx.connection()) {
-            // An error means that memory is short, and that the connection was ended.
-            Some(topics) => {
-                let _ = cx.set_topics(&topics);
-            }
-            None => cx.end(Disconnect::Unregistered),
+        let Some(topics) = self.claim.topics() else {
+            return cx.end(Disconnect::Unregistered);
+        };
+        // A failure is a lack of memory, and has ended this connection. An older one with the same
+        // id stays.
+        if cx.set_topics(&topics).is_err() {
+            return;
+        }
+        let Some(taken_over) = self.claim.take_over(cx.connection()) else {
+            return cx.end(Disconnect::Unregistered);
+        };
+        // The older connection may have changed them since they were read.
+        if taken_over.topics != topics {
+            let _ = cx.set_topics(&taken_over.topics);
+        }
+        // Ended last, so that each message reaches one of the two.
+        if let Some(previous) = taken_over.previous {
+            cx.end_other(previous, Disconnect::TakenOver);
         }
     }
 

@@ -52,14 +52,25 @@ struct Registration {
     charge: Charge,
 }
 
-/// The state of the connection that a registration is for.
+/// The presence of a registration's connections: the holder, and one that is to take over from it.
 #[derive(Clone, Copy, Debug)]
 enum Presence {
     /// There is no connection. The registration expires at this time.
     Waiting(Instant),
-    /// The opening handshake of the connection is under way.
-    Arriving,
+    /// An opening handshake is under way. Until it succeeds, the holder stays the same.
+    Arriving(Option<ConnectionId>),
     Connected(ConnectionId),
+}
+
+impl Presence {
+    /// Returns the connection that holds the registration, if there is one.
+    fn holder(self) -> Option<ConnectionId> {
+        match self {
+            Self::Waiting(_) => None,
+            Self::Arriving(holder) => holder,
+            Self::Connected(holder) => Some(holder),
+        }
+    }
 }
 
 /// The reason why a registration could not be made.
@@ -74,8 +85,8 @@ pub(crate) enum Full {
 /// The reason why a registration could not be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unclaimable {
-    /// Another connection has claimed it.
-    Taken,
+    /// Another opening handshake for it is under way.
+    Arriving,
     /// There is no such registration, or it has expired.
     Unknown,
 }
@@ -119,36 +130,37 @@ impl Registry {
         Ok(id)
     }
 
-    /// Claims a registration for a connection whose opening handshake is under way.
+    /// Claims a registration for a connection whose opening handshake is under way. A connection
+    /// that holds the registration keeps it until the claim [takes over](Claim::take_over).
     pub(crate) fn claim(self: &Arc<Self>, id: Uuid) -> Result<Claim, Unclaimable> {
         let RegistryState { table, expiries } = &mut *self.lock();
         let registration = table.get_mut(&id).ok_or(Unclaimable::Unknown)?;
-        let Presence::Waiting(end) = registration.presence else {
-            return Err(Unclaimable::Taken);
-        };
-        expiries.remove(&(end, id));
-        registration.presence = Presence::Arriving;
+        match registration.presence {
+            Presence::Arriving(_) => return Err(Unclaimable::Arriving),
+            Presence::Connected(_) => {}
+            Presence::Waiting(end) => {
+                expiries.remove(&(end, id));
+            }
+        }
+        registration.presence = Presence::Arriving(registration.presence.holder());
         Ok(Claim {
             registry: Arc::clone(self),
             id,
             user: registration.user.clone(),
+            connection: None,
         })
     }
 
     /// Deletes a registration. Returns `None` if there was none with this id, `Some(None)` if there
-    /// was one without an open connection, and otherwise `Some` with the connection, which the
-    /// caller must end.
+    /// was one that no connection held, and otherwise `Some` with the holder, which the caller must
+    /// end. A claim whose handshake is under way can't take over any more.
     pub(crate) fn delete(&self, id: Uuid) -> Option<Option<ConnectionId>> {
         let RegistryState { table, expiries } = &mut *self.lock();
         let presence = table.remove(&id)?.presence;
-        match presence {
-            Presence::Connected(connection) => Some(Some(connection)),
-            Presence::Arriving => Some(None),
-            Presence::Waiting(end) => {
-                expiries.remove(&(end, id));
-                Some(None)
-            }
+        if let Presence::Waiting(end) = presence {
+            expiries.remove(&(end, id));
         }
+        Some(presence.holder())
     }
 
     /// Deletes up to [`EXPIRED_AT_ONCE`] expired registrations. Returns true if more of them may
@@ -167,6 +179,11 @@ impl Registry {
             expired.push(table.remove(&id));
         }
         expired.len() == EXPIRED_AT_ONCE
+    }
+
+    /// Returns the presence of a registration that waits for a connection from now on.
+    fn waiting(&self) -> Presence {
+        Presence::Waiting(Instant::now() + self.lifetime)
     }
 
     fn lock(&self) -> MutexGuard<'_, RegistryState> {
@@ -194,34 +211,67 @@ const NAME_BYTES: usize = 48;
 /// many takes some 50 us.
 const EXPIRED_AT_ONCE: usize = 64;
 
-/// The claim of one connection to a registration, which no other connection can claim meanwhile.
-/// When the claim is dropped, the registration waits for a connection again.
+/// A connection's claim to a registration. The newest claim that has [taken
+/// over](Self::take_over) counts: its connection holds the registration. All others change nothing
+/// any more. When the holder's claim is dropped, the registration waits for a connection again.
 #[derive(Debug)]
 pub(crate) struct Claim {
     registry: Arc<Registry>,
     id: Uuid,
     pub(crate) user: UserId,
+    /// The connection that has taken over. `None` while its opening handshake is under way.
+    connection: Option<ConnectionId>,
+}
+
+/// A registration that a connection has taken over.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TakenOver {
+    /// The topics of the registration. No other connection can change them any more.
+    pub(crate) topics: Topics,
+    /// The connection that held the registration until now, and is to be ended.
+    pub(crate) previous: Option<ConnectionId>,
 }
 
 impl Claim {
-    /// Marks the registration as connected. Returns its topics, or `None` if the registration was
-    /// deleted since it was claimed. The claim itself keeps no topics: topics that the connection
-    /// leaves later would stay in memory.
+    /// Returns the topics of the registration, or `None` if it was deleted since it was claimed.
+    /// The claim itself keeps no topics: topics that the connection leaves later would stay in
+    /// memory.
     #[must_use]
-    pub(crate) fn connected(&self, connection: ConnectionId) -> Option<Topics> {
-        self.change(|registration| {
-            registration.presence = Presence::Connected(connection);
-            registration.topics.clone()
-        })
+    pub(crate) fn topics(&self) -> Option<Topics> {
+        self.change(|registration| registration.topics.clone())
     }
 
-    /// Stores `topics` in the registration, so that the next connection that claims it gets them.
+    /// Makes `connection` the holder of the registration, in place of the present one. Returns
+    /// `None` if the registration was deleted meanwhile.
+    #[must_use]
+    pub(crate) fn take_over(&mut self, connection: ConnectionId) -> Option<TakenOver> {
+        let taken_over = self.change(|registration| {
+            let previous = registration.presence.holder();
+            registration.presence = Presence::Connected(connection);
+            TakenOver {
+                topics: registration.topics.clone(),
+                previous,
+            }
+        })?;
+        self.connection = Some(connection);
+        Some(taken_over)
+    }
+
+    /// Stores `topics` in the registration, if this claim's connection holds it, so that the next
+    /// connection that claims it gets them.
     pub(crate) fn set_topics(&self, topics: &Topics) {
         self.change(|registration| {
-            let held = held_bytes(&registration.user, topics);
-            registration.charge.set(held);
-            registration.topics = topics.clone();
+            if self.is_holder(registration) {
+                let held = held_bytes(&registration.user, topics);
+                registration.charge.set(held);
+                registration.topics = topics.clone();
+            }
         });
+    }
+
+    /// Returns true if this claim's connection holds the registration.
+    fn is_holder(&self, registration: &Registration) -> bool {
+        self.connection.is_some() && self.connection == registration.presence.holder()
     }
 
     /// Changes the registration of this claim. Returns the result of `change`, or `None` if the
@@ -234,121 +284,25 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let RegistryState { table, expiries } = &mut *self.registry.lock();
-        if let Some(registration) = table.get_mut(&self.id) {
-            let end = Instant::now() + self.registry.lifetime;
-            registration.presence = Presence::Waiting(end);
+        let Some(registration) = table.get_mut(&self.id) else {
+            return;
+        };
+        registration.presence = match (self.connection, registration.presence) {
+            // The handshake has failed.
+            (None, Presence::Arriving(Some(holder))) => Presence::Connected(holder),
+            // The holder has gone while another handshake is under way.
+            (Some(own), Presence::Arriving(Some(holder))) if own == holder => {
+                Presence::Arriving(None)
+            }
+            (None, Presence::Arriving(None)) => self.registry.waiting(),
+            (Some(own), Presence::Connected(holder)) if own == holder => self.registry.waiting(),
+            (_, other) => other,
+        };
+        if let Presence::Waiting(end) = registration.presence {
             expiries.insert((end, self.id));
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIFETIME: Duration = Duration::from_secs(300);
-
-    fn registry(limit: usize) -> Arc<Registry> {
-        Registry::new(LIFETIME, limit, Budget::new(u64::MAX))
-    }
-
-    /// Registers a user with the topic `cats`. Returns the id of the registration.
-    fn register(registry: &Registry, now: Instant) -> Uuid {
-        registry
-            .register(
-                UserId::from(1_u64),
-                Topics::from(TopicName::new("cats").unwrap()),
-                now,
-            )
-            .unwrap()
-    }
-
-    #[test]
-    fn a_registration_that_nobody_connects_to_expires() {
-        let registry = registry(10);
-        let now = Instant::now();
-        let id = register(&registry, now);
-        registry.expire(now + LIFETIME / 2);
-        assert_eq!(registry.len(), 1);
-        registry.expire(now + LIFETIME);
-        assert_eq!(registry.claim(id).unwrap_err(), Unclaimable::Unknown);
-    }
-
-    #[test]
-    fn a_claimed_registration_cannot_be_claimed_again_and_does_not_expire() {
-        let registry = registry(10);
-        let now = Instant::now();
-        let id = register(&registry, now);
-        let claim = registry.claim(id).unwrap();
-        assert_eq!(registry.claim(id).unwrap_err(), Unclaimable::Taken);
-        registry.expire(now + 2 * LIFETIME);
-        assert_eq!(registry.len(), 1);
-        drop(claim);
-        // Without the claim, the registration waits for a connection again.
-        assert!(registry.claim(id).is_ok());
-    }
-
-    #[test]
-    fn after_a_connection_a_registration_waits_for_its_lifetime_again_and_keeps_its_topics() {
-        let registry = registry(10);
-        let id = register(&registry, Instant::now());
-        let dogs = Topics::from(TopicName::new("dogs").unwrap());
-        // A connection changes its topics, and ends.
-        let claim = registry.claim(id).unwrap();
-        claim.set_topics(&dogs);
-        drop(claim);
-        // The next connection gets these topics, and ends.
-        let claim = registry.claim(id).unwrap();
-        assert_eq!(claim.connected(ConnectionId::of_nobody()), Some(dogs));
-        drop(claim);
-        // No other connection uses the registration within its lifetime.
-        registry.expire(Instant::now() + 2 * LIFETIME);
-        assert_eq!(registry.len(), 0);
-    }
-
-    #[test]
-    fn a_deleted_registration_stays_deleted_when_its_claim_ends() {
-        let registry = registry(10);
-        let id = register(&registry, Instant::now());
-        let claim = registry.claim(id).unwrap();
-        assert!(registry.delete(id).is_some());
-        // The drop of the claim must not bring the registration back.
-        drop(claim);
-        assert_eq!(registry.len(), 0);
-        assert!(registry.delete(id).is_none());
-    }
-
-    #[test]
-    fn a_registration_above_the_limit_is_refused() {
-        let registry = registry(1);
-        register(&registry, Instant::now());
-        let refused =
-            registry.register(UserId::from(1_u64), Topics::of_distinct([]), Instant::now());
-        assert_eq!(refused.unwrap_err(), Full::Registrations);
-    }
-
-    #[test]
-    fn registrations_are_charged_and_refused_while_memory_is_short() {
-        // The names of a list of 128 topics have 32 KiB. Memory is short from 48 KiB on, and so
-        // after two lists.
-        let budget = Budget::new(64 * 1024);
-        let registry = Registry::new(LIFETIME, 100_000, Arc::clone(&budget));
-        let topics = (0..128).map(|n| TopicName::new(&format!("{n:0255}")).unwrap());
-        let topics = Topics::new(topics).unwrap();
-        let now = Instant::now();
-        let first = registry
-            .register(UserId::from(1_u64), topics.clone(), now)
-            .unwrap();
-        assert!(budget.held() > 128 * 255);
-        registry.register(UserId::from(1_u64), topics, now).unwrap();
-        let refused = registry.register(UserId::from(1_u64), Topics::of_distinct([]), now);
-        assert_eq!(refused.unwrap_err(), Full::Memory(ShortOfMemory));
-        // This frees enough memory for another registration.
-        registry.delete(first);
-        assert!(
-            registry
-                .register(UserId::from(1_u64), Topics::of_distinct([]), now)
-                .is_ok()
-        );
-    }
-}
+mod tests;

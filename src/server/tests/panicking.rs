@@ -61,7 +61,8 @@ fn a_client_that_has_got_half_a_frame_gets_no_close_into_it() {
     // The socket does not take all of the message, so the client has only a part of the frame when
     // the shard panics.
     let topic = TopicName::new("t").unwrap();
-    let _queued = server.hub.publish_now(&topic, message, None);
+    let message = server.hub.encode(message);
+    let _queued = server.hub.publish_now(&[topic], message, None);
     // The header of a binary message of 48 MiB.
     expect(&mut subscribers[0], &[0x82, 127, 0, 0, 0, 0, 3, 0, 0, 0]);
     server.hub.run_on(0, |_| panic!("on purpose"));

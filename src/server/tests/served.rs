@@ -95,7 +95,8 @@ impl Served {
     /// Publishes a message to the topic `t`, and checks that each of the subscribers gets it.
     pub(super) fn publish_to(&self, subscribers: &mut [TcpStream], message: &str) {
         let topic = TopicName::new("t").unwrap();
-        let _queued = self.hub.publish_now(&topic, Message::text(message), None);
+        let text = self.hub.encode(Message::text(message));
+        let _queued = self.hub.publish_now(&[topic], text, None);
         let length = u8::try_from(message.len()).unwrap();
         // The header of a text, and the text.
         let wire = [&[0x81, length], message.as_bytes()].concat();

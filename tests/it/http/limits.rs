@@ -13,6 +13,9 @@ const SMALL_BYTES: usize = 16;
 /// largest message, because JSON may write one byte of a message as six (`\u0000`).
 const BODY_BYTES: usize = 6 * SMALL_BYTES + 16 * 1024;
 
+/// Bytes of the largest list of publications.
+const LIST_BYTES: u64 = 1024 * 1024;
+
 /// Bytes of the largest head of a request.
 const HEAD_BYTES: usize = 16 * 1024;
 
@@ -21,7 +24,7 @@ const HEADERS: usize = 100;
 
 /// Bytes of the largest body of a publication that a shard's own thread parses. Another thread
 /// parses larger bodies.
-const INLINE_BYTES: usize = 256 * 1024;
+const INLINE_BYTES: usize = 80 * 1024;
 
 /// Returns the body of a publication, padded to `bytes` bytes.
 fn body_of(bytes: usize) -> String {
@@ -78,7 +81,7 @@ fn a_large_body_is_answered_like_a_small_one() {
             "/publish",
             r#"{"topic": "t", "message": "x", "user_id": []}"#,
         ),
-        ("/publish", "[]"),
+        ("/publish", "7"),
         ("/register", r#"{"user_id": null}"#),
         ("/register", r#"{"user_id": 1, "topics": ["a", 1]}"#),
     ] {
@@ -104,12 +107,21 @@ fn a_body_announced_as_too_large_is_refused_unread() {
         config.hub.limits.message_bytes = SMALL_BYTES;
         config.hub.timeouts.request = Duration::from_millis(500);
     });
-    for length in [BODY_BYTES as u64 + 1, u64::MAX - 2] {
+    for (path, length, error) in [
+        ("/register", BODY_BYTES as u64 + 1, too_large()),
+        ("/register", u64::MAX - 2, too_large()),
+        // It may be a list.
+        (
+            "/publish",
+            LIST_BYTES + 1,
+            format!("the body is over {LIST_BYTES} bytes"),
+        ),
+    ] {
         for expect in ["", "Expect: 100-continue\r\n"] {
             let mut client = server.dial();
             client.send(
                 format!(
-                    "POST /publish HTTP/1.1\r\nHost: a.localhost\r\n{expect}\
+                    "POST {path} HTTP/1.1\r\nHost: a.localhost\r\n{expect}\
                      Content-Length: {length}\r\n\r\n"
                 )
                 .as_bytes(),
@@ -117,10 +129,27 @@ fn a_body_announced_as_too_large_is_refused_unread() {
             let answer = client.read_answer();
             assert_eq!(answer.status, 413, "{length}");
             assert_eq!(answer.header("connection"), Some("close"));
-            assert_eq!(error_of(&answer), too_large());
+            assert_eq!(error_of(&answer), error);
             client.expect_end();
         }
     }
+}
+
+#[test]
+fn a_publication_announced_as_too_large_is_refused_when_it_turns_out_to_be_no_list() {
+    let server = small();
+    let mut client = server.dial();
+    let length = BODY_BYTES + 1;
+    client.send(
+        format!(
+            "POST /publish HTTP/1.1\r\nHost: a.localhost\r\nContent-Length: {length}\r\n\r\n {{"
+        )
+        .as_bytes(),
+    );
+    let answer = client.read_answer();
+    assert_eq!(answer.status, 413);
+    assert_eq!(error_of(&answer), too_large());
+    client.expect_end();
 }
 
 // Once the response was lost to a reset, and most clients got an error of their own write instead.

@@ -9,9 +9,9 @@ use std::time::Duration;
 /// Upper limit of the first wait. Arbitrary: so short that a person does not notice it.
 const BASE: Duration = Duration::from_millis(500);
 
-/// Upper limit of every wait. Arbitrary: the longest time that a person should wait for a server
-/// that runs again.
-const CAP: Duration = Duration::from_secs(30);
+/// Upper limit of every random wait, and of a wait that a server asks for. Arbitrary: the longest
+/// time that a person should wait for a server that runs again.
+pub(super) const CAP: Duration = Duration::from_secs(30);
 
 /// Returns the wait before reconnecting for the `attempt`th time, counted from 0.
 ///

@@ -16,8 +16,9 @@ use hyper::{
     body::Body,
     client::conn::http1,
     header::{
-        CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-        SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+        CONNECTION, HOST, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
+        SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+        UPGRADE,
     },
     http::Result as HttpResult,
     upgrade::{self, Upgraded},
@@ -56,7 +57,12 @@ pub(super) enum OpenError {
         value: &'static str,
     },
     #[error("the server answered {status}{}{reason}", if reason.is_empty() { "" } else { ": " })]
-    Refused { status: StatusCode, reason: String },
+    Refused {
+        status: StatusCode,
+        reason: String,
+        /// The time that the server asks the client to wait for before it tries again.
+        retry_after: Option<Duration>,
+    },
     #[error("this URL cannot be requested")]
     Request(#[source] hyper::http::Error),
     #[error("no connection within {} s", OPEN_TIMEOUT.as_secs())]
@@ -73,7 +79,7 @@ impl OpenError {
     /// Returns true if another attempt to connect would fail in the same way.
     pub(super) fn is_final(&self) -> bool {
         match self {
-            Self::Refused { status, .. } => is_final_status(*status),
+            Self::Refused { status, .. } => is_final_status(*status) && !self.is_in_conflict(),
             // A server that does not speak HTTP won't the next time. A response that was cut off
             // may be complete the next time.
             Self::Exchange(error) => error.is_parse(),
@@ -85,6 +91,28 @@ impl OpenError {
             Self::TimedOut | Self::Unreachable(_) => false,
         }
     }
+
+    /// Returns true if another handshake for the same registration is under way: a 409 with a
+    /// `Retry-After`. A 409 without one is final.
+    pub(super) fn is_in_conflict(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::CONFLICT)
+            && self.retry_after().is_some()
+    }
+
+    /// Returns the time that the server asks the client to wait for.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// Returns the time in `Retry-After` (RFC 9110 §10.2.3), if it is a number of seconds. A date is
+/// ignored.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    seconds.trim().parse().map(Duration::from_secs).ok()
 }
 
 /// Returns true if a server that has answered `status`, which is any but 101, would answer the same
@@ -129,6 +157,7 @@ async fn connect(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(OpenError::Refused {
             status: response.status(),
+            retry_after: retry_after(response.headers()),
             reason: first_body_line(response.into_body()).await,
         });
     }
@@ -330,12 +359,35 @@ mod tests {
     #[test]
     fn a_refusal_is_final_unless_its_status_is_temporary() {
         let is_final = |status| is_final_status(StatusCode::from_u16(status).unwrap());
-        for status in [200, 301, 400, 401, 403, 404, 426] {
+        for status in [200, 301, 400, 401, 403, 404, 409, 426] {
             assert!(is_final(status), "{status}");
         }
         for status in [408, 429, 500, 502, 503] {
             assert!(!is_final(status), "{status}");
         }
+    }
+
+    #[test]
+    fn a_conflict_is_temporary_if_the_server_says_when_to_try_again() {
+        let refused = |status, after: &[&'static str]| {
+            let headers = after.iter().map(|after| (RETRY_AFTER, *after));
+            let error = OpenError::Refused {
+                status,
+                reason: String::new(),
+                retry_after: retry_after(response(&headers.collect::<Vec<_>>()).headers()),
+            };
+            (error.is_final(), error.retry_after())
+        };
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(refused(StatusCode::CONFLICT, &["1"]), (false, seconds(1)));
+        assert_eq!(refused(StatusCode::CONFLICT, &[]), (true, None));
+        let date = "Fri, 31 Dec 1999 23:59:59 GMT";
+        for other in [date, "-1", "1.5", "", "99999999999999999999"] {
+            assert_eq!(refused(StatusCode::CONFLICT, &[other]), (true, None));
+        }
+        assert_eq!(refused(StatusCode::NOT_FOUND, &["1"]), (true, seconds(1)));
+        let busy = StatusCode::SERVICE_UNAVAILABLE;
+        assert_eq!(refused(busy, &["120"]), (false, seconds(120)));
     }
 
     #[tokio::test]

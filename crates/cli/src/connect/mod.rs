@@ -67,7 +67,9 @@ meanwhile are sent afterwards, in order. The client does not reconnect after
 /close, after the end of the input, and if the server answers the handshake with
 another status than 101, 408, 429 or 5xx, or closes the connection with code
 1002, 1003, 1007 to 1010 or 4500 to 4999. If the input is not a terminal, the
-very first attempt must succeed.
+very first attempt must succeed. A 409 with Retry-After, which says that another
+handshake for the same connection is under way, never ends the client. If there
+is a Retry-After, the client waits for that time, too, but for at most 30 s.
 
 In a pipe, the connection is closed once the input has ended and no message has
 arrived for half a second:
@@ -164,6 +166,7 @@ impl Client {
     async fn run(&mut self) -> anyhow::Result<Ending> {
         let mut wait = Duration::ZERO;
         loop {
+            let mut asked = Duration::ZERO;
             let opened = tokio::select! {
                 opened = open(&self.target, self.deflate, wait) => opened,
                 () = self.console.interrupts.next() => return Ok(Ending::Closed),
@@ -179,9 +182,12 @@ impl Client {
                         }
                     }
                 },
-                Err(error) => self.after_failure(error)?,
+                Err(error) => {
+                    asked = error.retry_after().unwrap_or_default();
+                    self.after_failure(error)?;
+                }
             }
-            wait = self.next_wait();
+            wait = self.next_wait(asked);
         }
     }
 
@@ -227,7 +233,8 @@ impl Client {
     /// Reports a failed attempt to connect. Fails if another attempt is pointless.
     fn after_failure(&mut self, error: OpenError) -> anyhow::Result<()> {
         // Without a terminal nobody would notice a wrong address and stop the client.
-        let is_hopeless = !self.was_connected && !Input::is_interactive();
+        let is_hopeless =
+            !self.was_connected && !Input::is_interactive() && !error.is_in_conflict();
         // At the end of the input there is nothing left to send.
         if error.is_final() || is_hopeless || self.console.input.is_ended() {
             return Err(error.into());
@@ -236,11 +243,13 @@ impl Client {
         Ok(())
     }
 
-    /// Counts the next attempt to connect, announces it, and returns the random wait before it.
-    fn next_wait(&mut self) -> Duration {
+    /// Counts the next attempt to connect, announces it, and returns the wait before it: the time
+    /// that the server has `asked` for, and a random one.
+    fn next_wait(&mut self, asked: Duration) -> Duration {
         // The first field of a version 4 UUID is 32 random bits.
         let random = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
-        let wait = backoff::delay(self.attempt, random);
+        // The random part spreads clients that were all asked to come back after the same time.
+        let wait = asked.min(backoff::CAP) + backoff::delay(self.attempt, random);
         self.attempt = self.attempt.saturating_add(1);
         notice(&format!(
             "reconnecting in {} ms (attempt {})",

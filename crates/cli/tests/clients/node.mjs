@@ -372,12 +372,14 @@ describe("/ws/{ID}", () => {
     assert.equal((await client.close(4000, "bye")).code, 4000);
   });
 
-  test("a second connection for one registration is rejected with 409, and the first stays open", async () => {
+  test("a second connection for one registration takes over, and the first is closed with 4506", async () => {
     const topic = fresh("cats");
     const { client, path } = await relay(1, [topic]);
-    assert.equal(await rejection(path), 409);
+    const second = await Client.open(path);
+    const { code, reason } = await client.end();
+    assert.deepEqual([code, reason], [4506, "taken over"]);
     await publish(topic, "meow");
-    assert.equal(await client.next(), "meow");
+    assert.equal(await second.next(), "meow");
   });
 
   test("an unknown registration is rejected with 404", async () => {

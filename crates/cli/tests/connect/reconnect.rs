@@ -2,7 +2,13 @@
 
 use futures_util::StreamExt as _;
 use tokio::io::AsyncWriteExt as _;
-use tokio_tungstenite::{accept_async, tungstenite::Message};
+use tokio_tungstenite::{
+    accept_async,
+    tungstenite::{
+        Message,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
 
 use crate::client::{Client, listen, request, within};
 
@@ -36,6 +42,60 @@ async fn lines_typed_while_disconnected_are_sent_in_order_after_reconnecting() {
         let message = within("a message", peer.next()).await.unwrap().unwrap();
         assert_eq!(message, Message::text(line));
     }
+}
+
+// It gave up for good, though its own dead connection was all that stood in its way.
+#[tokio::test]
+async fn after_a_409_with_retry_after_the_client_tries_again_after_that_time() {
+    let (listener, url) = listen().await;
+    let mut client = Client::connect(&[&url]);
+    let conflict = b"HTTP/1.1 409 Conflict\r\nRetry-After: 1\r\ncontent-length: 0\r\n\r\n";
+    // Even if it was the first attempt.
+    let (mut socket, _) = request(&listener).await;
+    socket.write_all(conflict).await.unwrap();
+    client.noticed("the server answered 409 Conflict").await;
+    let notice = client.noticed("reconnecting in ").await;
+    let milliseconds = notice.split(' ').find_map(|word| word.parse::<u64>().ok());
+    assert!(milliseconds >= Some(1000), "{notice}");
+
+    let (socket, _) = within("a connection", listener.accept()).await.unwrap();
+    let mut peer = accept_async(socket).await.unwrap();
+    client.type_in("hi\n").await;
+    let message = within("a message", peer.next()).await.unwrap().unwrap();
+    assert_eq!(message, Message::text("hi"));
+}
+
+#[tokio::test]
+async fn after_a_409_without_retry_after_the_client_exits() {
+    let (listener, url) = listen().await;
+    let client = Client::connect(&[&url]);
+    let (mut socket, _) = request(&listener).await;
+    let conflict = b"HTTP/1.1 409 Conflict\r\ncontent-length: 0\r\n\r\n";
+    socket.write_all(conflict).await.unwrap();
+    let exit = client.exit().await;
+    assert!(!exit.stderr.contains("reconnecting"), "{}", exit.stderr);
+    assert_eq!(exit.status.code(), Some(1));
+}
+
+// Two programs with one id would take it from each other for ever.
+#[tokio::test]
+async fn a_client_whose_connection_was_taken_over_exits() {
+    let (listener, url) = listen().await;
+    let client = Client::connect(&[&url]);
+    let (socket, _) = within("a connection", listener.accept()).await.unwrap();
+    let mut peer = accept_async(socket).await.unwrap();
+    let close = CloseFrame {
+        code: CloseCode::from(4506),
+        reason: "taken over".into(),
+    };
+    peer.close(Some(close)).await.unwrap();
+    let exit = client.exit().await;
+    let last = exit.stderr.lines().last().unwrap();
+    assert_eq!(
+        last,
+        "framecast: closed by the server with code 4506 (taken over)"
+    );
+    assert_eq!(exit.status.code(), Some(1));
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
-//! Tests of `docs/`: compares the ranges of settings, the fields of `/health` and the figures on
-//! memory with the program, and the design page with the source. [`crate::readme`] tests the
-//! commands and the other tables.
+//! Tests of `docs/`: compares the ranges of settings, the fields of `/health`, the figures on
+//! memory and the commands for publishing with the program, and the design page with the source.
+//! [`crate::readme`] tests the README and the other tables.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use framecast_test_support::{Client, handshake};
 
@@ -13,6 +13,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// The folder of the documents.
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 const DESIGN: &str = include_str!("../../../../docs/design.md");
+const PUBLISHING: &str = include_str!("../../../../docs/publishing.md");
 const README: &str = include_str!("../../../../README.md");
 const HEALTH: &str = include_str!("../../../../docs/health.md");
 const SETTINGS: &str = include_str!("../../../../docs/settings.md");
@@ -178,6 +179,50 @@ fn a_budget_holds_as_many_idle_clients_as_the_readme_says() {
         "{} of {expected}",
         clients.len()
     );
+}
+
+/// Returns the commands of a document, each with the output that it shows below it.
+fn commands(document: &str) -> Vec<(String, String)> {
+    let blocks = document.split("```sh\n").skip(1);
+    let blocks = blocks.map(|rest| rest.split("```").next().unwrap_or_default());
+    let mut commands: Vec<(String, String)> = Vec::new();
+    for line in blocks.flat_map(str::lines) {
+        match (line.strip_prefix("# "), commands.last_mut()) {
+            (Some(printed), last) => {
+                let (_, output) = last.expect("a command before its output");
+                output.push_str(printed);
+                output.push('\n');
+            }
+            // The command has several lines.
+            (None, Some((command, output))) if output.is_empty() => {
+                command.push('\n');
+                command.push_str(line);
+            }
+            (None, _) => commands.push((line.to_owned(), String::new())),
+        }
+    }
+    commands
+}
+
+#[test]
+fn the_commands_for_publishing_print_what_is_shown_below_them() {
+    let server = Process::serve(&[]);
+    let commands = commands(PUBLISHING);
+    assert_eq!(commands.len(), 3);
+    for (command, output) in commands {
+        let command = command
+            .replace("127.0.0.1:8080", &server.address.to_string())
+            .replace(
+                "curl ",
+                "curl --silent --show-error --max-time 10 --noproxy '*' ",
+            );
+        let printed = Command::new("sh").args(["-c", &command]).output().unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&printed.stdout),
+            output,
+            "{command}"
+        );
+    }
 }
 
 #[test]

@@ -336,6 +336,7 @@ fn the_documented_close_codes_are_those_that_the_server_sends() {
         Disconnect::Overloaded,
         Disconnect::SlowConsumer,
         Disconnect::TooFarBehind,
+        Disconnect::TakenOver,
         Disconnect::Unregistered,
         ProtocolError::InvalidUtf8.into(),
         ProtocolError::MessageTooBig.into(),

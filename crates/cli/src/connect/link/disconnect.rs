@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn close_codes_that_blame_this_client_are_final() {
-        for code in [1002, 1003, 1007, 1008, 1009, 1010, 4500, 4999] {
+        for code in [1002, 1003, 1007, 1008, 1009, 1010, 4500, 4506, 4999] {
             assert!(by_server(code, "").is_final(), "{code}");
         }
         for code in [1000, 1001, 1011, 1012, 1013, 3000, 4000, 4499] {
