@@ -6,19 +6,18 @@
 //!
 //! [RFC 6455 §4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use framecast_wire::extension::{self, Agreement, InvalidAnswer};
+use framecast_wire::extension::{self, Agreement};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{
     HeaderMap, Request, Response, StatusCode,
     body::Body,
     client::conn::http1,
     header::{
-        CONNECTION, HOST, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
-        SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-        UPGRADE,
+        CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+        SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
     },
     http::Result as HttpResult,
     upgrade::{self, Upgraded},
@@ -26,7 +25,14 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{connect::target::Target, display::first_line, header::Headers};
+use crate::{
+    connect::{
+        open_error::{OpenError, retry_after},
+        target::Target,
+    },
+    display::first_line,
+    header::Headers,
+};
 
 /// Time that the connect and the handshake may take together. Arbitrary: longer than a server that
 /// works needs.
@@ -44,93 +50,12 @@ const MAX_REASON_BYTES: usize = 8 << 10;
 /// in the handshake, if any.
 pub(super) type Opened = (TokioIo<Upgraded>, Option<Agreement>);
 
-/// The reason why a connection could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum OpenError {
-    #[error("the server did not answer as a WebSocket server")]
-    Exchange(#[source] hyper::Error),
-    #[error("the server's Sec-WebSocket-Extensions does not answer what was offered")]
-    Extensions(#[source] InvalidAnswer),
-    #[error("the server did not answer as a WebSocket server (its 101 lacks `{header}: {value}`)")]
-    NotUpgraded {
-        header: HeaderName,
-        value: &'static str,
-    },
-    #[error("the server answered {status}{}{reason}", if reason.is_empty() { "" } else { ": " })]
-    Refused {
-        status: StatusCode,
-        reason: String,
-        /// The time that the server asks the client to wait for before it tries again.
-        retry_after: Option<Duration>,
-    },
-    #[error("this URL cannot be requested")]
-    Request(#[source] hyper::http::Error),
-    #[error("no connection within {} s", OPEN_TIMEOUT.as_secs())]
-    TimedOut,
-    #[error("the server accepted what was not offered ({header})")]
-    Unoffered { header: HeaderName },
-    #[error("cannot connect")]
-    Unreachable(#[source] io::Error),
-    #[error("the server's answer does not belong to this handshake (wrong Sec-WebSocket-Accept)")]
-    WrongAccept,
-}
-
-impl OpenError {
-    /// Returns true if another attempt to connect would fail in the same way.
-    pub(super) fn is_final(&self) -> bool {
-        match self {
-            Self::Refused { status, .. } => is_final_status(*status) && !self.is_in_conflict(),
-            // A server that does not speak HTTP won't the next time. A response that was cut off
-            // may be complete the next time.
-            Self::Exchange(error) => error.is_parse(),
-            Self::Extensions(_)
-            | Self::NotUpgraded { .. }
-            | Self::Request(_)
-            | Self::Unoffered { .. }
-            | Self::WrongAccept => true,
-            Self::TimedOut | Self::Unreachable(_) => false,
-        }
-    }
-
-    /// Returns true if another handshake for the same registration is under way: a 409 with a
-    /// `Retry-After`. A 409 without one is final.
-    pub(super) fn is_in_conflict(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if *status == StatusCode::CONFLICT)
-            && self.retry_after().is_some()
-    }
-
-    /// Returns the time that the server asks the client to wait for.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-}
-
-/// Returns the time in `Retry-After` (RFC 9110 §10.2.3), if it is a number of seconds. A date is
-/// ignored.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    seconds.trim().parse().map(Duration::from_secs).ok()
-}
-
-/// Returns true if a server that has answered `status`, which is any but 101, would answer the same
-/// to another attempt to connect.
-fn is_final_status(status: StatusCode) -> bool {
-    // Success and redirection are final, too: they don't come from a WebSocket server.
-    let is_temporary = status.is_server_error()
-        || status == StatusCode::REQUEST_TIMEOUT
-        || status == StatusCode::TOO_MANY_REQUESTS;
-    !is_temporary
-}
-
 /// Connects to `target` and performs the opening handshake. Offers permessage-deflate if `deflate`
 /// is true.
 pub(super) async fn open(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
     match timeout(OPEN_TIMEOUT, connect(target, deflate)).await {
         Ok(opened) => opened,
-        Err(_) => Err(OpenError::TimedOut),
+        Err(_) => Err(OpenError::TimedOut(OPEN_TIMEOUT)),
     }
 }
 
@@ -354,40 +279,6 @@ mod tests {
             let checked = check_upgrade(&upgrading(&headers), KEY, false, added);
             assert_eq!(checked.is_ok(), is_accepted, "{chosen}: {checked:?}");
         }
-    }
-
-    #[test]
-    fn a_refusal_is_final_unless_its_status_is_temporary() {
-        let is_final = |status| is_final_status(StatusCode::from_u16(status).unwrap());
-        for status in [200, 301, 400, 401, 403, 404, 409, 426] {
-            assert!(is_final(status), "{status}");
-        }
-        for status in [408, 429, 500, 502, 503] {
-            assert!(!is_final(status), "{status}");
-        }
-    }
-
-    #[test]
-    fn a_conflict_is_temporary_if_the_server_says_when_to_try_again() {
-        let refused = |status, after: &[&'static str]| {
-            let headers = after.iter().map(|after| (RETRY_AFTER, *after));
-            let error = OpenError::Refused {
-                status,
-                reason: String::new(),
-                retry_after: retry_after(response(&headers.collect::<Vec<_>>()).headers()),
-            };
-            (error.is_final(), error.retry_after())
-        };
-        let seconds = |seconds| Some(Duration::from_secs(seconds));
-        assert_eq!(refused(StatusCode::CONFLICT, &["1"]), (false, seconds(1)));
-        assert_eq!(refused(StatusCode::CONFLICT, &[]), (true, None));
-        let date = "Fri, 31 Dec 1999 23:59:59 GMT";
-        for other in [date, "-1", "1.5", "", "99999999999999999999"] {
-            assert_eq!(refused(StatusCode::CONFLICT, &[other]), (true, None));
-        }
-        assert_eq!(refused(StatusCode::NOT_FOUND, &["1"]), (true, seconds(1)));
-        let busy = StatusCode::SERVICE_UNAVAILABLE;
-        assert_eq!(refused(busy, &["120"]), (false, seconds(120)));
     }
 
     #[tokio::test]

@@ -1,9 +1,9 @@
 //! `framecast connect`: a WebSocket client for people and pipes.
 //!
 //! This file decides when to connect and reconnect, and when to exit. [`handshake`] opens a
-//! connection, [`session`] exchanges messages over a [`link`], and [`console`] has standard input
-//! and output. Standard output has the messages and nothing else. Everything about the connection
-//! goes to standard error.
+//! connection, and [`open_error`] has the reasons why it could not. [`session`] exchanges messages
+//! over a [`link`], and [`console`] has standard input and output. Standard output has the messages
+//! and nothing else. Everything about the connection goes to standard error.
 //!
 //! ```text
 //! stdin ─► console ─► session ─► console::command ─► link ─► socket
@@ -18,6 +18,7 @@ mod backoff;
 mod console;
 mod handshake;
 mod link;
+mod open_error;
 mod session;
 mod target;
 
@@ -29,8 +30,9 @@ use uuid::Uuid;
 
 use self::{
     console::{Console, Input, notice},
-    handshake::{OpenError, Opened},
+    handshake::Opened,
     link::{Link, Messages, disconnect::Disconnect},
+    open_error::OpenError,
     session::{Outcome, Session},
     target::Target,
 };
