@@ -91,11 +91,11 @@ impl Site {
             response::end_connection(&mut response);
         }
         // The time of a client that was answered 408 is over.
-        let is_over = expects_continue || response.status() == StatusCode::REQUEST_TIMEOUT;
+        let skips_body = expects_continue || response.status() == StatusCode::REQUEST_TIMEOUT;
         Answer {
             response,
             upgrade,
-            unread: (is_unread && !is_over).then(|| request.into_body()),
+            unread: (is_unread && !skips_body).then(|| request.into_body()),
             must_continue: false,
         }
     }

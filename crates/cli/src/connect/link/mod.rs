@@ -178,7 +178,7 @@ impl Reader {
                 // The payload of the reply is the server's. The frame may have a stand-in for a
                 // code that fastwebsockets does not know.
                 Ok(frame) if frame.opcode == OpCode::Close => {
-                    Err(by_server(&frame::payload(&reply.borrow())))
+                    Err(by_server(&frame::payload(&close_reply.borrow())))
                 }
                 Ok(frame) => self.on_frame(&frame).await,
                 // The gate reports `Idle` after each message. The next call of `read_frame` reads
