@@ -10,9 +10,9 @@
 //! It shares no code with the server, not even `framecast-wire`, so that no fault hides on both
 //! sides: if the server encoded a length wrongly and the generator decoded it with the same wrong
 //! code, every run would pass. Frames, handshakes and the checks of every message are therefore
-//! written a second time, from the RFCs. Only the parsers of JSON and of HTTP heads are third-party
-//! crates that the server uses, too. The server uses the parser of heads for requests, the
-//! generator uses it for responses.
+//! written a second time, from the RFCs. Only JSON, HTTP heads, SHA-1 and base64 are left to
+//! third-party crates that the server uses, too. The server uses the parser of heads for requests,
+//! the generator uses it for responses.
 //!
 //! One thread drives all connections of a process: `client::clients` waits for sockets and reads
 //! them into one buffer, a `scenario` handles every event, and `run::run_loop` goes from phase to

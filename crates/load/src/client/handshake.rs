@@ -2,16 +2,15 @@
 //!
 //! [RFC 6455 §4.1]: https://www.rfc-editor.org/rfc/rfc6455#section-4.1
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use rustix::{
     io,
     rand::{GetRandomFlags, getrandom},
 };
+use sha1::{Digest, Sha1};
 
 use crate::{
-    client::{
-        http::{Head, Rejection},
-        sha1::{base64, sha1},
-    },
+    client::http::{Head, Rejection},
     plan::{Scheme, Target},
 };
 
@@ -39,7 +38,7 @@ impl Handshake {
     pub(crate) fn new(target: &Target, path: &str) -> Result<Self, io::Errno> {
         let mut nonce = [0; 16];
         getrandom(&mut nonce, GetRandomFlags::empty())?;
-        Ok(Self::with_key(target, path, &base64(&nonce)))
+        Ok(Self::with_key(target, path, &STANDARD.encode(nonce)))
     }
 
     fn with_key(target: &Target, path: &str, key: &str) -> Self {
@@ -123,9 +122,10 @@ fn check_upgrade(
     Ok(Some(head.len))
 }
 
-/// Returns the `Sec-WebSocket-Accept` that answers `key`.
+/// Returns the `Sec-WebSocket-Accept` that answers `key`. The hash protects nothing: it shows that
+/// the server has read the key.
 fn accept(key: &str) -> String {
-    base64(&sha1(format!("{key}{GUID}").as_bytes()))
+    STANDARD.encode(Sha1::digest(format!("{key}{GUID}")))
 }
 
 /// Returns the subprotocols that `headers`, each of which is a whole line, offer.

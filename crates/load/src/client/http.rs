@@ -1,8 +1,8 @@
 //! Parses heads of HTTP responses (RFC 9112), as far as a load client needs them.
 //!
 //! The generator shares no code with the server, so that no fault hides on both sides. httparse is
-//! an exception: the server's HTTP library, hyper, parses requests with it; this file parses
-//! responses with it.
+//! one of few exceptions: the server's HTTP library, hyper, parses requests with it; this file
+//! parses responses with it.
 //!
 //! Pure: this file does no I/O.
 

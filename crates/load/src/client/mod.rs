@@ -2,11 +2,10 @@
 //!
 //! [`clients`] has all connections of a process, on sockets from [`dial`]. [`event`] has the events
 //! that a scenario handles, and the calls with which it sends. [`handshake`] is the opening
-//! handshake, whose key is hashed by [`sha1`]. [`frame`] encodes what a client sends, [`messages`]
-//! parses what it receives, and [`output`] buffers what its socket does not take. [`http`] parses
-//! heads of responses and [`answer`] whole ones, and [`requests`] has the requests that wait for one.
-//! [`dialog`] is a blocking connection, over which [`relay`] registers connections at framecast's
-//! relay.
+//! handshake. [`frame`] encodes what a client sends, [`messages`] parses what it receives, and
+//! [`output`] buffers what its socket does not take. [`http`] parses heads of responses, [`answer`]
+//! parses whole responses, and [`requests`] has the requests that wait for a response. [`dialog`] is
+//! a blocking connection, over which [`relay`] registers connections at framecast's relay.
 
 mod answer;
 pub(crate) mod clients;
@@ -20,7 +19,6 @@ pub(crate) mod messages;
 mod output;
 pub(crate) mod relay;
 mod requests;
-mod sha1;
 
 use std::{
     io::{self, Read as _},
