@@ -13,9 +13,9 @@ use crate::authority::{Authority, Origin, Scheme};
 /// An origin with a scheme, a host, and a port if that is not the default one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PageOrigin {
-    /// Of HTTP or HTTPS.
+    /// An origin of HTTP or HTTPS.
     Web(Origin),
-    /// Of any other scheme, which is in lower case.
+    /// An origin of any other scheme, which is in lower case.
     Other { scheme: String, host: String },
 }
 

@@ -16,10 +16,10 @@
 //! thread with its connections and topics, and a [`peer`] is one of these connections, with its
 //! outbox. [`publication`] has messages in every form in which they are sent, and [`bounds`] the
 //! limits of work and memory. [`ids`] has the keys of connections and topics, and [`capacity`] the
-//! tables that free memory. [`publishing`] publishes for code outside of connections, [`drain`] closes
-//! all connections, and [`watching`] serves the acceptor and the watchdog. [`measured`] counts for
-//! tests, and `internals` opens private parts to `fuzz/` and `benches/`. `model` tests the hub
-//! against a naive model.
+//! tables that free memory. [`publishing`] publishes for code outside of connections, [`drain`]
+//! closes all connections, and [`watching`] serves the acceptor and the watchdog. [`measured`]
+//! counts for tests, and `internals` opens private parts to `fuzz/` and `benches/`. `model` tests
+//! the hub against a naive model.
 
 pub(crate) mod bounds;
 mod capacity;

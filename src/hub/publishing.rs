@@ -35,7 +35,7 @@ impl Hub {
         None
     }
 
-    /// Encodes a message that is to be published. From now on it is charged to the budget.
+    /// Encodes a message that is to be published. From then on it is charged to the budget.
     pub(crate) fn encode(&self, message: Message) -> EncodedMessage {
         self.0.links.shared.encode(message)
     }

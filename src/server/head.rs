@@ -103,7 +103,7 @@ impl AwaitedHead {
             loop {
                 let now = Instant::now();
                 let Some(deadline) = self.deadline(now) else {
-                    // Looked at again when the answer is ready: its task is polled then.
+                    // This is polled again when the answer is ready.
                     return Poll::Pending;
                 };
                 if now >= deadline || self.is_in_the_way(now, budget) {

@@ -39,7 +39,7 @@ impl Signals {
         self.has_received.swap(false, Relaxed)
     }
 
-    /// Has a 100 (Continue) written before the next response.
+    /// Makes the stream write a 100 (Continue) before the next response.
     pub(super) fn write_continue(&self) {
         self.must_continue.store(true, Relaxed);
     }
@@ -60,7 +60,7 @@ impl<S> HttpStream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> HttpStream<S> {
-    /// Ready when no part of a 100 (Continue) is left to be written.
+    /// Becomes ready when no part of a 100 (Continue) is left to be written.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.signals.must_continue.load(Relaxed) {
             self.signals.must_continue.store(false, Relaxed);

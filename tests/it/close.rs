@@ -226,7 +226,7 @@ fn a_peer_that_ends_its_stream_after_any_byte_gets_all_answers_and_the_end() {
     expect_no_connections(&server);
 }
 
-// Some of its copies were lost now and then, without a code.
+// Some copies were lost now and then, without a close code.
 #[test]
 fn a_peer_that_ends_the_stream_behind_its_messages_still_gets_its_copies() {
     const MESSAGES: usize = 100;

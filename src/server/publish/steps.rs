@@ -34,9 +34,9 @@ pub(super) struct Publisher<'a> {
 /// The outcome of an item.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// It was published. The receiver gets the number of connections that it was queued to.
+    /// The item was published. The receiver gets the number of connections that it was queued to.
     Published(oneshot::Receiver<usize>),
-    /// It was not published, for the reason in the text.
+    /// The item was not published, for the reason in the text.
     Refused(String),
 }
 

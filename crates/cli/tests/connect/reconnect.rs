@@ -44,13 +44,13 @@ async fn lines_typed_while_disconnected_are_sent_in_order_after_reconnecting() {
     }
 }
 
-// It gave up for good, though its own dead connection was all that stood in its way.
+// The client exited, although the conflict was only with its own dead connection.
 #[tokio::test]
 async fn after_a_409_with_retry_after_the_client_tries_again_after_that_time() {
     let (listener, url) = listen().await;
     let mut client = Client::connect(&[&url]);
     let conflict = b"HTTP/1.1 409 Conflict\r\nRetry-After: 1\r\ncontent-length: 0\r\n\r\n";
-    // Even if it was the first attempt.
+    // The client tries again even after its first attempt.
     let (mut socket, _) = request(&listener).await;
     socket.write_all(conflict).await.unwrap();
     client.noticed("the server answered 409 Conflict").await;

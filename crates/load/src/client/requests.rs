@@ -40,7 +40,7 @@ impl Requests {
         self.unanswered.is_empty()
     }
 
-    /// Returns how many bytes the requests have.
+    /// Returns the number of bytes of the requests.
     pub(super) fn len(&self) -> usize {
         self.bytes
     }
