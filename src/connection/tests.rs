@@ -157,7 +157,8 @@ fn turn_of(frame: Vec<u8>) -> (u32, usize) {
 
 #[test]
 fn a_turn_ends_whichever_frames_the_peer_sends_endlessly() {
-    // A turn ends after 17 reads of 16 KiB, and earlier if frames cost more than their bytes.
+    // The bytes alone end a turn after 17 reads of 16 KiB. It ends earlier if the frames are charged
+    // more than their bytes, as short frames are.
     let endless: [&[u8]; 6] = [
         // An empty text, an empty Ping, and an empty Pong. All masks are zero.
         b"\x81\x80\0\0\0\0",
