@@ -359,9 +359,10 @@ fn a_close_behind_a_message_that_waits_to_be_published_completes_the_closing_han
         let budget = Arc::clone(shard.ledger().budget());
         let cats = TopicName::new("cats").unwrap();
         let connection = open(shard, Chat::of(cats.into()), None);
-        // The server reads a message and half of a Close. While it reads the rest of the Close (two
-        // bytes of the mask, and the code 1000), 7/8 of the memory are charged, from which on no
-        // connection gets a permit to publish.
+        // A client sends a message and a Close. The message can't be published, because memory gets
+        // short: 7/8 of it is charged while the server reads the second half of the Close (two bytes
+        // of the mask, and the code 1000). Then the server ends the connection. It must answer the
+        // Close that it has read, and not send one of its own and wait for an answer.
         let seven_eighths = usize::try_from(budget.limit() / 8 * 7).unwrap();
         let charge = Rc::new(RefCell::new(None));
         let charge_at_read = Rc::clone(&charge);
@@ -380,11 +381,11 @@ fn a_close_behind_a_message_that_waits_to_be_published_completes_the_closing_han
         while charge.borrow().is_none() {
             assert!(poll(&mut task).is_pending());
         }
-        // Now the text waits to be published, and the Close is read. Then the server ends the
-        // connection.
-        if let Task::Open(connection) = &*task {
-            connection.handle.end(Disconnect::Restarting);
-        }
+        // Now the text waits to be published, and the Close is read.
+        let Task::Open(connection) = &*task else {
+            panic!("the connection is open");
+        };
+        connection.handle.end(Disconnect::Restarting);
         let pending = (0..10).take_while(|_| poll(&mut task).is_pending());
         (pending.count(), script.borrow().written.clone())
     });
