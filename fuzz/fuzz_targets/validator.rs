@@ -39,7 +39,8 @@ fuzz_target!(|data: &[u8]| {
 struct Validated {
     error: Option<ProtocolError>,
     infos: Vec<MessageInfo>,
-    /// The rewritten bytes, up to the error.
+    /// The bytes that the validator lets through to fastwebsockets, as it has rewritten them. They
+    /// end where it has found an error, if it has found one.
     passed: Vec<u8>,
     is_between_messages: bool,
 }

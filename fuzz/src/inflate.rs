@@ -17,8 +17,9 @@ const MAX_STREAMS: usize = 256;
 /// bytes of the message are invalid.
 const ENOUGH: usize = 17_000;
 
-/// Inflates a message that refers to no earlier one, to at most `limit` bytes. If the message is
-/// both invalid and too big, returns both errors, because the server may report either of them.
+/// Inflates a message that refers to no earlier one. Returns its payload, if that has at most
+/// `limit` bytes. If the message becomes invalid within [`ENOUGH`] bytes after the limit, returns two
+/// errors, because the server may report either of them. Farther on, the message is only too big.
 pub fn message(compressed: &[u8], limit: usize) -> Result<Vec<u8>, Vec<ProtocolError>> {
     let mut decoder = Decoder::new(Vec::new(), 1 << 15);
     let is_whole = decoder.message(compressed, limit + ENOUGH).is_some();

@@ -157,7 +157,8 @@ fn turn_of(frame: Vec<u8>) -> (u32, usize) {
 
 #[test]
 fn a_turn_ends_whichever_frames_the_peer_sends_endlessly() {
-    // A turn ends after 17 reads of 16 KiB, and earlier if frames cost more than their bytes.
+    // The bytes alone end a turn after 17 reads of 16 KiB. It ends earlier if the frames are charged
+    // more than their bytes, as short frames are.
     let endless: [&[u8]; 6] = [
         // An empty text, an empty Ping, and an empty Pong. All masks are zero.
         b"\x81\x80\0\0\0\0",
@@ -358,9 +359,10 @@ fn a_close_behind_a_message_that_waits_to_be_published_completes_the_closing_han
         let budget = Arc::clone(shard.ledger().budget());
         let cats = TopicName::new("cats").unwrap();
         let connection = open(shard, Chat::of(cats.into()), None);
-        // The server reads a message and half of a Close. While it reads the rest of the Close (two
-        // bytes of the mask, and the code 1000), 7/8 of the memory are charged, from which on no
-        // connection gets a permit to publish.
+        // A client sends a message and a Close. The message can't be published, because memory gets
+        // short: 7/8 of it is charged while the server reads the second half of the Close (two bytes
+        // of the mask, and the code 1000). Then the server ends the connection. It must answer the
+        // Close that it has read, and not send one of its own and wait for an answer.
         let seven_eighths = usize::try_from(budget.limit() / 8 * 7).unwrap();
         let charge = Rc::new(RefCell::new(None));
         let charge_at_read = Rc::clone(&charge);
@@ -379,11 +381,11 @@ fn a_close_behind_a_message_that_waits_to_be_published_completes_the_closing_han
         while charge.borrow().is_none() {
             assert!(poll(&mut task).is_pending());
         }
-        // Now the text waits to be published, and the Close is read. Then the server ends the
-        // connection.
-        if let Task::Open(connection) = &*task {
-            connection.handle.end(Disconnect::Restarting);
-        }
+        // Now the text waits to be published, and the Close is read.
+        let Task::Open(connection) = &*task else {
+            panic!("the connection is open");
+        };
+        connection.handle.end(Disconnect::Restarting);
         let pending = (0..10).take_while(|_| poll(&mut task).is_pending());
         (pending.count(), script.borrow().written.clone())
     });

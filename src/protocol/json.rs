@@ -1,4 +1,4 @@
-//! JSON on one line, for clients of the relay and of the HTTP API.
+//! Formats JSON, always on one line, for clients of the relay and of the HTTP API.
 //!
 //! Pure: no I/O and no clock.
 

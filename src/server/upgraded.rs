@@ -87,7 +87,7 @@ pub(super) struct DetachedSocket {
 /// The stream that carries the frames of a WebSocket.
 enum Transport<Tcp> {
     Tcp(Tcp),
-    /// Any other stream, such as TLS, of the HTTP server that accepted the connection.
+    /// Any other stream, such as TLS, as hyper hands it over after the upgrade.
     Other(TokioIo<Upgraded>),
 }
 

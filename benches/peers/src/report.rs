@@ -75,7 +75,8 @@ pub fn document(machine: &Machine, plan: &Plan, results: &Results) -> String {
     text
 }
 
-/// Returns the summary that is printed: the targets, and the remarks.
+/// Returns the summary that is printed: for each goal whether it is met, and the remarks, which
+/// say why something could not be measured.
 pub fn summary(results: &Results) -> String {
     let mut text = targets(results);
     for remark in &results.remarks {

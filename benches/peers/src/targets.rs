@@ -87,7 +87,7 @@ impl Target {
         }
     }
 
-    /// Returns the bound as text.
+    /// Returns the bound that the measured value must meet as text, such as `≤ 1.2`.
     pub fn must(&self) -> String {
         match self.must {
             AtLeast(least) => format!("≥ {}", self.show(least)),

@@ -78,9 +78,9 @@ impl<R: AsyncRead> Gate<R> {
         }
     }
 
-    /// Makes the gate show each frame as a whole message, split into parts if it is large. With
-    /// each data frame, `is_final` is set to true if it is the last frame of the message that the
-    /// peer sent, and to false otherwise.
+    /// Makes the gate show each frame as a message of its own, so that fragments are read as they
+    /// arrive. A large frame is shown in parts. For each data frame, the gate sets the shared flag
+    /// `is_final`: true if the frame is the last one of the message that the peer sent.
     #[must_use]
     pub fn in_frames(self, is_final: IsFinal) -> Self {
         Self {

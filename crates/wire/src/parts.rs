@@ -37,7 +37,8 @@ pub(super) struct Parts {
     is_whole: bool,
     /// True if the last part of the frame must have the FIN bit.
     is_final: bool,
-    /// True if each frame is shown as a whole message, for a reader of frames.
+    /// True if fastwebsockets gets each frame as a message of its own, because the connection reads
+    /// frames and not messages.
     frames_as_messages: bool,
     /// Payload bytes of the current part that fastwebsockets has not read yet.
     part: u64,

@@ -154,8 +154,8 @@ impl HandleRef {
         self.shard.receive.borrow().is_empty()
     }
 
-    /// Reads bytes from the peer, by way of the shard's receive buffer. At the end of the stream,
-    /// is ready without having read anything.
+    /// Reads bytes from the peer, by way of the shard's receive buffer, and charges the turn for it.
+    /// At the end of the stream it is ready, and `into` has got no bytes.
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,

@@ -139,7 +139,7 @@ impl FanOut {
             now,
         };
         loop {
-            // If no subscriber of the topic is left to visit, the next topic begins.
+            // If there is no current topic, because it is done or was removed, the next one begins.
             let Some(topic) = self.topic.and_then(|key| topics.get_mut(key)) else {
                 self.topic = self.next.take().or_else(|| self.others.pop());
                 let Some(next) = self.topic else {
@@ -153,7 +153,7 @@ impl FanOut {
             };
             step.visit(topic, &self.recipients, peers, &mut offering);
             if topic.to_visit > 0 {
-                break; // The step is over.
+                break; // The allowance is used up, so the step is over.
             }
             self.topic = None;
         }

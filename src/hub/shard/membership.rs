@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl State {
-    /// Adds a connection, which has no subscriptions yet. If it takes messages compressed for a
-    /// window, publishers see the window from now on, and count the cost of compressing for it.
+    /// Adds a connection, which has no subscriptions yet. If it takes messages that are compressed
+    /// for a window size, publishers count the cost of compressing for this size from now on.
     pub(in crate::hub) fn insert(
         &mut self,
         user: Option<UserId>,

@@ -169,7 +169,8 @@ impl Peers {
         written
     }
 
-    /// Does the work of [`write`](Self::write), except for emptying the `replies`.
+    /// Does the work of [`write`](Self::write), but may leave the `replies` that are written in their
+    /// buffer: the caller clears it.
     fn write_out(
         &mut self,
         key: PeerKey,

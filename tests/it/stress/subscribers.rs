@@ -35,8 +35,8 @@ impl Shared {
     }
 
     /// Connects to the registration of `path`, and sets new topics again and again, always with
-    /// those of `kept` among them. After the run has ended, receives the messages of the last
-    /// topics until the last message of each topic.
+    /// those of `kept` among them. After the run has ended, receives messages until the final one
+    /// of each topic that was set last has arrived.
     pub(super) async fn relay(
         self: Arc<Self>,
         (path, kept): (String, Vec<usize>),

@@ -279,9 +279,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Time at which connections that were opened together are reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Departure {
-    /// 1 ms after they were opened, whether the server has answered or not.
+    /// Connections are reset 1 ms after they were opened, whether the server has answered or not.
     AtOnce,
-    /// As soon as the server has closed all of them, and after 3 s at the latest.
+    /// Connections are reset as soon as the server has closed all of them, after 3 s at the latest.
     Answered,
 }
 

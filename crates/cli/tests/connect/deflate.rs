@@ -6,12 +6,15 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use framecast_test_support::deflate::{self, deflated};
+use framecast_test_support::{
+    deflate::{self, deflated},
+    frames::unmasked,
+};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::{
     client::{Client, listen, request, within},
-    literal::{connected_with, masked_frame},
+    literal::{connected_with, expect_refusal, masked_frame},
 };
 
 /// The header line of a 101 by which the server accepts the offer.
@@ -21,21 +24,6 @@ const AGREED: &str = "sec-websocket-extensions: permessage-deflate; server_no_co
 /// sent the bytes `first` together with the 101.
 async fn connected(first: &[u8]) -> (Client, TcpStream) {
     connected_with(&["--deflate"], AGREED, first).await
-}
-
-/// Encodes a frame of the server, which is not masked. `first` is its first byte: FIN, RSV1 and
-/// opcode.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut wire = vec![first];
-    match payload.len() {
-        len @ 0..=125 => wire.push(u8::try_from(len).unwrap()),
-        len => {
-            wire.push(126);
-            wire.extend(u16::try_from(len).unwrap().to_be_bytes());
-        }
-    }
-    wire.extend(payload);
-    wire
 }
 
 /// Inflates the payload of a compressed text message from the client.
@@ -92,9 +80,9 @@ async fn compressed_and_uncompressed_messages_are_printed_alike() {
     let mut wire = b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00\x81\x05plain".to_vec();
     // "Hello" in two fragments with a Ping between them, and an empty message.
     wire.extend(b"\x41\x03\xF2\x48\xCD\x89\x00\x80\x04\xC9\xC9\x07\x00\xC1\x01\x00");
-    wire.extend(frame(0xC2, &deflated(&[0xCA, 0xFE])));
+    wire.extend(unmasked([(0xC2, deflated(&[0xCA, 0xFE]))]));
     let large = "large ".repeat(100_000);
-    wire.extend(frame(0xC1, &deflated(large.as_bytes())));
+    wire.extend(unmasked([(0xC1, deflated(large.as_bytes()))]));
     let (mut client, mut socket) = connected(&wire).await;
     for line in [
         "Hello",
@@ -158,7 +146,7 @@ async fn nothing_is_compressed_if_the_server_declines_the_offer() {
 #[tokio::test]
 async fn a_wrong_compressed_message_is_answered_by_its_close_code() {
     // Few bytes that inflate to one more than the limit.
-    let bomb = frame(0xC2, &deflated(&vec![0; (16 << 20) + 1]));
+    let bomb = unmasked([(0xC2, deflated(&vec![0; (16 << 20) + 1]))]);
     // The name of the mistake, the frames, and the close code.
     let messages: [(&str, &[u8], u16); 9] = [
         ("not deflate", b"\xC1\x04\xFF\xFF\xFF\xFF", 1007),
@@ -186,10 +174,7 @@ async fn a_wrong_compressed_message_is_answered_by_its_close_code() {
         ("over the limit of 16 MiB", &bomb, 1009),
     ];
     for (what, wire, code) in messages {
-        let (mut client, mut socket) = connected(wire).await;
-        let close = (0x88, code.to_be_bytes().to_vec());
-        assert_eq!(masked_frame(&mut socket).await, close, "{what}");
-        client.noticed("disconnected: the server sent").await;
+        expect_refusal(connected(wire).await, code, what).await;
     }
 }
 

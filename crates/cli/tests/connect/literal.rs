@@ -67,6 +67,18 @@ pub(crate) async fn masked_frame(socket: &mut TcpStream) -> (u8, Vec<u8>) {
     (first, unmasked.map(|(byte, mask)| byte ^ mask).collect())
 }
 
+/// Asserts that a connected client has refused what the server sent: it sends a Close with this
+/// code, and says why it is disconnected. `what` names the refused bytes.
+pub(crate) async fn expect_refusal(
+    (mut client, mut socket): (Client, TcpStream),
+    code: u16,
+    what: &str,
+) {
+    let close = (0x88, code.to_be_bytes().to_vec());
+    assert_eq!(masked_frame(&mut socket).await, close, "{what}");
+    client.noticed("disconnected: the server sent").await;
+}
+
 /// Reads the next `N` bytes from the client.
 async fn bytes<const N: usize>(socket: &mut TcpStream) -> [u8; N] {
     let mut bytes = [0; N];
@@ -266,10 +278,7 @@ async fn a_protocol_error_of_the_server_is_answered_by_its_close_code() {
         ),
     ];
     for (what, frames, code) in errors {
-        let (mut client, mut socket) = connected(frames).await;
-        let close = (0x88, code.to_be_bytes().to_vec());
-        assert_eq!(masked_frame(&mut socket).await, close, "{what}");
-        client.noticed("disconnected: the server sent").await;
+        expect_refusal(connected(frames).await, code, what).await;
     }
 }
 

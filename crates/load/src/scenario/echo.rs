@@ -23,8 +23,8 @@ use crate::{
     },
 };
 
-/// Number of hexadecimal digits of the sequence number at the start of a message. A message that is
-/// shorter than this has only the last of these digits.
+/// Number of hexadecimal digits of the sequence number at the start of a message. A message of fewer
+/// bytes consists of as many of the last digits as fit.
 const DIGITS: usize = 12;
 
 /// Number of hexadecimal digits of the caller's number. They follow the sequence number, as far as

@@ -151,7 +151,8 @@ impl State {
         true
     }
 
-    /// Updates the report to the other shards. Forgets ended peers whose messages are freed.
+    /// Reports to the other shards how far behind this shard's furthest peer is, and how many bytes
+    /// its ended peers still hold. First forgets the ended peers whose messages have been freed.
     fn update_report(&mut self) {
         let peers = &self.peers;
         let unfinished = |key| peers.get(key).and_then(|peer| peer.unfinished);

@@ -110,6 +110,7 @@ fn slow_consumers_at_once(run: &mut AttackRun<'_>) -> Result<()> {
         publisher.flood(Instant::now() + Duration::from_millis(100), Answers::Read)?;
     }
     run.sent += publisher.sent;
+    // The subscribers, which send nothing, now read on to their ends.
     consumers.flood(until + OUTCOME_WITHIN, Answers::Read)?;
     let ended = consumers.ended();
     run.expect(ended == 200, format!("{ended} of 200 slow consumers ended"));

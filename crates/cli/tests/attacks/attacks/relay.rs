@@ -133,8 +133,8 @@ fn new_topics_each_time(run: &mut AttackRun<'_>) -> Result<()> {
     flood(run, &sets(2000))
 }
 
-/// Has connections of the relay protocol change between two sets of topics. The topics of one set
-/// have 400 other subscribers.
+/// Makes connections of the relay protocol switch back and forth between two sets of topics. Each
+/// topic of the first set has 400 other subscribers.
 fn topics_that_others_follow(run: &mut AttackRun<'_>) -> Result<()> {
     let subscribers = run.connect(&vec![wire::chat("s0-", 0..128); 400])?;
     let mut publisher = run.connect(&[wire::chat("s0-", 0..128)])?;
