@@ -23,6 +23,7 @@ use crate::{message::Message, server::*, topic::TopicName, user::UserId};
 /// client of its HTTP API.
 struct Scene {
     hub: Hub,
+    address: SocketAddr,
     subscriber: TcpStream,
     client: TcpStream,
     stop: Option<oneshot::Sender<()>>,
@@ -58,6 +59,7 @@ impl Scene {
         assert!(read_head(&mut subscriber).starts_with("HTTP/1.1 101 "));
         let mut scene = Self {
             hub,
+            address,
             subscriber,
             client: dial(address),
             stop: Some(stop),
@@ -97,11 +99,20 @@ impl Scene {
 
     /// Posts to `/publish`. Returns the status and the body of the response.
     fn post(&mut self, body: &str) -> String {
+        self.send_post(body);
+        self.read_answer()
+    }
+
+    fn send_post(&mut self, body: &str) {
         let length = body.len();
         let request = format!(
             "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
         );
         self.client.write_all(request.as_bytes()).unwrap();
+    }
+
+    /// Returns the status and the body of the next response to the client.
+    fn read_answer(&mut self) -> String {
         let head = read_head(&mut self.client);
         // hyper writes the names of headers in lower case.
         let (_, length) = head.split_once("content-length: ").unwrap();
@@ -223,4 +234,30 @@ fn a_list_without_a_permit_in_time_is_answered_item_by_item_and_never_published(
     assert_eq!(filled.blocking_recv(), Ok(0));
     scene.publish_successfully("after");
     assert_eq!(scene.received(), "after");
+}
+
+#[test]
+fn a_request_that_is_complete_is_answered_before_the_server_drains() {
+    let mut scene = Scene::new();
+    let release = scene.hold_up();
+    let _filled = scene.fill();
+    // Waits for a permit.
+    scene.send_post(r#"{"topic": "t", "message": "late"}"#);
+    // The first of these connections goes to the shard that is held up. The second shard reads what
+    // the second one sends after what the client has sent.
+    let (_first, mut second) = (dial(scene.address), dial(scene.address));
+    second
+        .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    assert!(read_head(&mut second).starts_with("HTTP/1.1 200 "));
+    drop(scene.stop.take());
+    // An idle connection is closed as soon as the server drains.
+    second.read_to_end(&mut Vec::new()).unwrap();
+    drop(release);
+    let answer = scene.read_answer();
+    assert!(answer.starts_with("20"), "{answer}");
+    assert_eq!(scene.received(), "late");
+    let mut close = [0; 4];
+    scene.subscriber.read_exact(&mut close).unwrap();
+    assert_eq!(close, *b"\x88\x16\x03\xF4", "1012");
 }

@@ -174,7 +174,7 @@ fn a_wrong_setting_stops_the_start_with_one_line_that_names_it() {
     );
     refused(
         &["serve", "--allow-origin", "app"],
-        "framecast: allow-origin: \"app\" is not",
+        "framecast: allow-origin: \"app\" has no scheme; https://app is meant\n",
     );
     for host in ["", "http://app.example", "app.example:80", "*.example"] {
         let expected = format!("framecast: allow-host: {host:?} is not a host such as app.example");

@@ -41,7 +41,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     .with(DEFLATE),
     Attack::new(
         "streams-that-end",
-        "255 deflate streams in a message, each of which begins with a window of 32 KiB",
+        "250 deflate streams in a message, each of which begins with a window of 32 KiB",
         2,
         |run| {
             let window = deflated(&[0; 32_768])?;

@@ -22,7 +22,10 @@ pub(super) const ATTACKS: &[Attack] = &[
         "publish-in-a-row",
         "pipelined publications by HTTP to a topic with 200 subscribers",
         4,
-        publish_in_a_row,
+        |run| {
+            let body = r#"{"topic":"own","message":"x"}"#;
+            publish_to_subscribers(run, &request("POST", "/publish", body).repeat(256))
+        },
     )
     .filling_inboxes(),
     Attack::new(
@@ -197,14 +200,14 @@ fn churn(run: &mut AttackRun<'_>, bytes: &[u8], departure: Departure) -> Result<
     Ok(())
 }
 
-/// Publishes on eight HTTP connections to a topic with 200 subscribers.
-fn publish_in_a_row(run: &mut AttackRun<'_>) -> Result<()> {
+/// Repeats requests on eight connections. They publish to the topic `own`, which has 200
+/// subscribers.
+pub(super) fn publish_to_subscribers(run: &mut AttackRun<'_>, requests: &[u8]) -> Result<()> {
     let subscribers = vec!["/ws?topic=own".to_owned(); 200];
     let mut sockets = run.server.upgrade_all(&subscribers, "")?;
     sockets.extend(run.server.dial_all(8)?);
     let mut crowd = Crowd::new(sockets)?;
-    let body = r#"{"topic":"own","message":"x"}"#;
-    crowd.set_pattern_of_last(8, &request("POST", "/publish", body).repeat(256));
+    crowd.set_pattern_of_last(8, requests);
     run.flood_prepared(crowd, Answers::Read)?;
     Ok(())
 }

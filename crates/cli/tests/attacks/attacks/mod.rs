@@ -5,6 +5,7 @@ mod deflate;
 mod departures;
 mod frames;
 mod http;
+mod lists;
 mod memory;
 mod process;
 mod publishing;
@@ -114,6 +115,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Attack> {
         frames::ATTACKS,
         deflate::ATTACKS,
         http::ATTACKS,
+        lists::ATTACKS,
         departures::ATTACKS,
         process::ATTACKS,
     ];

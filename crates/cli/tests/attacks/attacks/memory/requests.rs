@@ -66,11 +66,15 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::on_memory(
         "memory-publications-that-wait",
         "bodies of 60 KB that wait for a permit, while 200 others flood the inboxes",
-        publications_that_wait,
+        |run| {
+            let message = "x".repeat(60_000);
+            let body = format!("{{\"topic\":\"crowded\",\"message\":\"{message}\"}}");
+            publications_that_wait(run, &body)
+        },
     ),
     Attack::on_memory(
         "memory-lists-of-tiny-names",
-        "lists of 100,000 names of one byte, parsed before they are rejected",
+        "lists of 95,000 names of one byte, parsed before they are rejected",
         |run| {
             let names = vec!["\"a\""; 95_000].join(",");
             lists(run, &format!("{{\"user_id\":1,\"topics\":[{names}]}}"))
@@ -82,6 +86,34 @@ pub(super) const ATTACKS: &[Attack] = &[
         |run| {
             let (open, close) = ("[".repeat(190_000), "]".repeat(190_000));
             lists(run, &format!("{{\"user_id\":1,\"topics\":{open}{close}}}"))
+        },
+    ),
+    Attack::on_memory(
+        "memory-lists-of-publications",
+        "answers, which nobody reads, to lists of 1,000 wrong items",
+        |run| {
+            let list = format!("[{}]", vec!["\"\u{1}\""; 1000].join(","));
+            run.open_and_hold(3000, &request("POST", "/publish", &list).repeat(20))
+        },
+    ),
+    Attack::on_memory(
+        "memory-lists-one-byte-short",
+        "lists of 1 MiB without their last byte",
+        |run| {
+            let list = format!("[\"{}\"]", "x".repeat(1_048_000));
+            let request = request("POST", "/publish", &list);
+            run.open_and_hold(1000, &request[..request.len() - 1])
+        },
+    ),
+    Attack::on_memory(
+        "memory-lists-that-wait",
+        "lists of 1,000 messages that wait for a permit, while 200 others flood the inboxes",
+        |run| {
+            let item = format!(
+                "{{\"topic\":\"crowded\",\"message\":\"{}\"}}",
+                "x".repeat(1000)
+            );
+            publications_that_wait(run, &format!("[{}]", vec![item; 1000].join(",")))
         },
     ),
 ];
@@ -99,10 +131,8 @@ fn lists(run: &mut AttackRun<'_>, body: &str) -> Result<()> {
 /// Floods the inboxes with 200 subscribers of a topic that publish to it. Meanwhile 1,000 other
 /// connections post publications, which have to wait. In the short form of the tests, both numbers
 /// are smaller.
-fn publications_that_wait(run: &mut AttackRun<'_>) -> Result<()> {
-    let message = "x".repeat(60_000);
-    let body = format!("{{\"topic\":\"crowded\",\"message\":\"{message}\"}}");
-    let publication = request("POST", "/publish", &body).repeat(8);
+fn publications_that_wait(run: &mut AttackRun<'_>, body: &str) -> Result<()> {
+    let publication = request("POST", "/publish", body).repeat(8);
     let burst = wire::frame(TEXT, b"x").repeat(4096);
     let floods = [wire::upgrade("/ws?topic=crowded", ""), burst.repeat(16)].concat();
     let until = run.begin();
