@@ -9,7 +9,7 @@ mod standing;
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     sync::mpsc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -260,4 +260,6 @@ fn a_request_that_is_complete_is_answered_before_the_server_drains() {
     let mut close = [0; 4];
     scene.subscriber.read_exact(&mut close).unwrap();
     assert_eq!(close, *b"\x88\x16\x03\xF4", "1012");
+    // Or the server would wait for the subscriber's Close.
+    scene.subscriber.shutdown(Shutdown::Both).unwrap();
 }
