@@ -15,10 +15,11 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     Misuse,
+    dial::dial,
     display::first_line,
     header::{Header, Headers},
     url::Url,
@@ -169,7 +170,7 @@ fn read_message() -> anyhow::Result<String> {
 }
 
 async fn post(url: &Url, headers: &Headers, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
-    let socket = TcpStream::connect((url.host.as_str(), url.port)).await;
+    let socket = dial(&url.host, url.port, TIMEOUT).await;
     let socket = socket.with_context(|| format!("cannot connect to {}", url.authority))?;
     let (mut sender, connection) = http1::Builder::new()
         .allow_obsolete_multiline_headers_in_responses(true)

@@ -23,13 +23,14 @@ use hyper::{
     upgrade::{self, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     connect::{
         open_error::{OpenError, retry_after},
         target::Target,
     },
+    dial::dial,
     display::first_line,
     header::Headers,
 };
@@ -60,8 +61,7 @@ pub(super) async fn open(target: &Target, deflate: bool) -> Result<Opened, OpenE
 }
 
 async fn connect(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
-    let address = (target.url.host.as_str(), target.url.port);
-    let socket = TcpStream::connect(address).await;
+    let socket = dial(&target.url.host, target.url.port, OPEN_TIMEOUT).await;
     let socket = socket.map_err(OpenError::Unreachable)?;
     // So that a line is sent at once. Nagle's algorithm would hold it while older bytes are not
     // acknowledged.

@@ -13,6 +13,7 @@ use framecast_load::plan::{MessageFormat, Scheme, Target};
 
 use crate::{
     Misuse,
+    dial::ADDRESS_TIMEOUT,
     header::{Header, Headers},
     load::threshold::Thresholds,
     size::Size,
@@ -168,25 +169,20 @@ fn address(url: &Url) -> anyhow::Result<SocketAddr> {
     // IPv4 first: by default, a server whose name has both kinds of addresses usually listens on
     // IPv4.
     addresses.sort_by_key(|address| !address.is_ipv4());
-    reachable(&addresses).with_context(|| format!("cannot find {}", url.authority))
+    reachable(&addresses, ADDRESS_TIMEOUT).with_context(|| format!("cannot find {}", url.authority))
 }
 
-/// Returns the first address that accepts a connection. If none does, returns the first address, so
-/// that the run fails with the error of connecting to it. If there is only one address, returns it
-/// without a connection.
-fn reachable(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+/// Returns the first address that accepts a connection within the time `each`. If none does, returns
+/// the first address, so that the run fails with the error of connecting to it. If there is only one
+/// address, returns it without a connection.
+fn reachable(addresses: &[SocketAddr], each: Duration) -> Option<SocketAddr> {
     let (first, others) = addresses.split_first()?;
     if others.is_empty() {
         return Some(*first);
     }
-    let accepts =
-        |address: &&SocketAddr| TcpStream::connect_timeout(address, ADDRESS_TIMEOUT).is_ok();
+    let accepts = |address: &&SocketAddr| TcpStream::connect_timeout(address, each).is_ok();
     Some(*addresses.iter().find(accepts).unwrap_or(first))
 }
-
-/// Time within which an address must accept a connection if the name has several addresses.
-/// Arbitrary.
-const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The text that replaces [`TOPIC`](framecast_load::plan::TOPIC) in a URL while the URL is parsed:
 /// a parser would refuse the braces of `{topic}`.
@@ -276,6 +272,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::dial::tests::silent;
 
     #[test]
     fn of_several_addresses_the_first_that_accepts_a_connection_is_used() {
@@ -284,12 +281,15 @@ mod tests {
         let open_address = open.local_addr().unwrap();
         let closed_address = closed.local_addr().unwrap();
         drop(closed);
-        let reached = |addresses: &[SocketAddr]| reachable(addresses).unwrap();
+        let (silent_address, _silent) = silent();
+        let each = Duration::from_millis(200);
+        let reached = |addresses: &[SocketAddr]| reachable(addresses, each).unwrap();
+        assert_eq!(reached(&[silent_address, open_address]), open_address);
         assert_eq!(reached(&[closed_address, open_address]), open_address);
         assert_eq!(reached(&[open_address, closed_address]), open_address);
         // None accepts a connection.
         assert_eq!(reached(&[closed_address, closed_address]), closed_address);
         assert_eq!(reached(&[closed_address]), closed_address);
-        assert_eq!(reachable(&[]), None);
+        assert_eq!(reachable(&[], each), None);
     }
 }
