@@ -64,7 +64,8 @@ impl Registrar {
         if let Some(mut dialog) = self.dialog.take().filter(Dialog::is_idle) {
             match dialog.ask(request, take_reply) {
                 Ok(reply) => return Ok(self.keep(dialog, reply)),
-                // RFC 9112 §9.3: a server may end a connection between two requests at any time.
+                // RFC 9112 §9.3: a server may end a connection between two requests at any time. If
+                // it has served the request nevertheless, there is a registration that nobody uses.
                 Err(Failure::Ended(_)) => {}
                 Err(Failure::Rejected(rejection)) if rejection.is_timeout() => {}
                 Err(failure) => return Err(error(failure)),
