@@ -113,11 +113,12 @@ impl Headers {
             .collect()
     }
 
-    /// Returns true if the headers offer this subprotocol.
+    /// Returns true if the headers offer this subprotocol. An empty one is never offered: empty
+    /// elements of a list do not count (RFC 9110 §5.6.1).
     pub(crate) fn offer_subprotocol(&self, subprotocol: &[u8]) -> bool {
         let headers = self.others.iter().filter(|header| header.is(SUBPROTOCOL));
         let mut offered = headers.flat_map(|header| header.value.split(','));
-        offered.any(|each| each.trim().as_bytes() == subprotocol)
+        !subprotocol.is_empty() && offered.any(|each| each.trim().as_bytes() == subprotocol)
     }
 }
 
@@ -193,7 +194,7 @@ mod tests {
     fn subprotocols_are_offered_by_any_number_of_headers() {
         let headers = headers(&[
             "Sec-WebSocket-Protocol: a",
-            "sec-websocket-protocol: b , c",
+            "sec-websocket-protocol: b ,, c,",
             "x: d",
         ]);
         let headers = headers.unwrap();

@@ -142,16 +142,29 @@ fn check_upgrade<B>(
     added: &Headers,
 ) -> Result<Option<Agreement>, OpenError> {
     let headers = response.headers();
-    for (header, value) in [(UPGRADE, "websocket"), (CONNECTION, "upgrade")] {
-        if !has_token(headers, &header, value) {
+    for (header, value, is_right) in [
+        (UPGRADE, "websocket", is_websocket(headers)),
+        (
+            CONNECTION,
+            "upgrade",
+            has_token(headers, &CONNECTION, "upgrade"),
+        ),
+    ] {
+        if !is_right {
             return Err(OpenError::NotUpgraded { header, value });
+        }
+    }
+    // §11.3.3 and §11.3.4: at most once each.
+    for header in [SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL] {
+        if headers.get_all(&header).iter().count() > 1 {
+            return Err(OpenError::Repeated { header });
         }
     }
     if headers.get(SEC_WEBSOCKET_ACCEPT) != accept(key).as_ref() {
         return Err(OpenError::WrongAccept);
     }
-    let mut subprotocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    if subprotocols.any(|chosen| !added.offer_subprotocol(chosen.as_bytes())) {
+    let subprotocol = headers.get(SEC_WEBSOCKET_PROTOCOL);
+    if subprotocol.is_some_and(|chosen| !added.offer_subprotocol(chosen.as_bytes())) {
         let header = SEC_WEBSOCKET_PROTOCOL;
         return Err(OpenError::Unoffered { header });
     }
@@ -161,6 +174,14 @@ fn check_upgrade<B>(
     }
     let answers = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
     extension::agreed(answers.map(HeaderValue::as_bytes)).map_err(OpenError::Extensions)
+}
+
+/// Returns true if `Upgrade` is `websocket`, in upper or lower case, and nothing else (§4.1).
+fn is_websocket(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(UPGRADE).iter();
+    let value = values.next().map(HeaderValue::as_bytes);
+    let is_websocket = value.is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+    is_websocket && values.next().is_none()
 }
 
 /// Returns true if the list in header `name` contains `token`, in upper or lower case. The list may
@@ -216,6 +237,13 @@ mod tests {
         for headers in [&[(SEC_WEBSOCKET_ACCEPT, KEY)][..], &[]] {
             assert!(matches!(checked(headers), Err(OpenError::WrongAccept)));
         }
+        for second in [ACCEPT, KEY] {
+            let twice = [
+                (SEC_WEBSOCKET_ACCEPT, ACCEPT),
+                (SEC_WEBSOCKET_ACCEPT, second),
+            ];
+            assert!(matches!(checked(&twice), Err(OpenError::Repeated { .. })));
+        }
     }
 
     #[test]
@@ -249,10 +277,13 @@ mod tests {
         ] {
             assert!(checked("WebSocket", connection).is_ok(), "{connection:?}");
         }
-        // Another protocol, another token, a token that only begins like the right one, and no
-        // header.
+        // Another protocol, one more protocol, another token, a token that only begins like the
+        // right one, and no header.
         for (upgrade, connection) in [
             ("h2c", &["Upgrade"][..]),
+            ("websocket, h2c", &["Upgrade"]),
+            ("websocket/13", &["Upgrade"]),
+            ("", &["Upgrade"]),
             ("websocket", &["keep-alive"]),
             ("websocket", &["upgraded"]),
             ("websocket", &[]),
@@ -260,6 +291,9 @@ mod tests {
             let checked = checked(upgrade, connection);
             assert!(matches!(checked, Err(OpenError::NotUpgraded { .. })));
         }
+        let twice = upgrading(&[(SEC_WEBSOCKET_ACCEPT, ACCEPT), (UPGRADE, "websocket")]);
+        let checked = check_upgrade(&twice, KEY, false, &Headers::default());
+        assert!(matches!(checked, Err(OpenError::NotUpgraded { .. })));
     }
 
     #[test]
@@ -270,6 +304,7 @@ mod tests {
             ("b", &offered, true),
             ("B", &offered, false),
             ("a, b", &offered, false),
+            ("", &offered, false),
             ("b", &Headers::default(), false),
         ] {
             let headers = [
@@ -279,6 +314,14 @@ mod tests {
             let checked = check_upgrade(&upgrading(&headers), KEY, false, added);
             assert_eq!(checked.is_ok(), is_accepted, "{chosen}: {checked:?}");
         }
+        // A server chooses one subprotocol, and says so once.
+        let twice = upgrading(&[
+            (SEC_WEBSOCKET_ACCEPT, ACCEPT),
+            (SEC_WEBSOCKET_PROTOCOL, "a"),
+            (SEC_WEBSOCKET_PROTOCOL, "b"),
+        ]);
+        let checked = check_upgrade(&twice, KEY, false, &offered);
+        assert!(matches!(checked, Err(OpenError::Repeated { .. })));
     }
 
     #[tokio::test]

@@ -28,6 +28,8 @@ pub(super) enum OpenError {
         /// The time in `Retry-After`. `None` if there is no such header.
         retry_after: Option<Duration>,
     },
+    #[error("the server's 101 has more than one {header}")]
+    Repeated { header: HeaderName },
     #[error("this URL cannot be requested")]
     Request(#[source] hyper::http::Error),
     /// There was no connection within this time.
@@ -51,6 +53,7 @@ impl OpenError {
             Self::Exchange(error) => error.is_parse(),
             Self::Extensions(_)
             | Self::NotUpgraded { .. }
+            | Self::Repeated { .. }
             | Self::Request(_)
             | Self::Unoffered { .. }
             | Self::WrongAccept => true,

@@ -24,6 +24,9 @@ pub enum Rejection {
     /// A 101 without this header, which RFC 6455 §4.1 requires.
     #[error("the server's 101 lacks `{0}`")]
     NotUpgraded(&'static str),
+    /// A 101 with more than one header of this name, which may be there once (RFC 6455 §11.3).
+    #[error("the server's 101 has more than one {0}")]
+    Repeated(&'static str),
     /// The server answered status 421, because it does not serve the name in `Host`. The text is
     /// the status code and the reason phrase.
     #[error("the server answered {0}: it does not answer to this name (see serve --allow-host)")]
