@@ -156,6 +156,16 @@ fn a_path_in_the_url_is_kept() {
 }
 
 #[test]
+fn a_redirection_is_an_error_with_its_target() {
+    let head = "301 Moved Permanently\r\nLocation: https://app.example/publish";
+    assert_eq!(
+        error_of(head, "<html>"),
+        "framecast: the server answered 301 Moved Permanently: it redirects to \
+         https://app.example/publish\n"
+    );
+}
+
+#[test]
 fn a_refusal_says_why_in_one_line() {
     assert_eq!(
         error_of(

@@ -31,7 +31,7 @@ use crate::{
         target::Target,
     },
     dial::dial,
-    display::first_line,
+    display::{first_line, redirection},
     header::Headers,
 };
 
@@ -83,7 +83,10 @@ async fn connect(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
         return Err(OpenError::Refused {
             status: response.status(),
             retry_after: retry_after(response.headers()),
-            reason: first_body_line(response.into_body()).await,
+            reason: match redirection(response.status(), response.headers()) {
+                Some(target) => target,
+                None => first_body_line(response.into_body()).await,
+            },
         });
     }
     let agreement = check_upgrade(&response, &key, deflate, &target.headers)?;
@@ -207,6 +210,7 @@ fn accept(key: &str) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use http_body_util::Full;
+    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -322,6 +326,15 @@ mod tests {
         ]);
         let checked = check_upgrade(&twice, KEY, false, &offered);
         assert!(matches!(checked, Err(OpenError::Repeated { .. })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_accepts_the_connection_and_never_answers_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let target = Target::parse(&url, &[], Headers::default()).unwrap();
+        let error = open(&target, false).await.err().unwrap();
+        assert_eq!(error.to_string(), "no connection within 10 s");
     }
 
     #[tokio::test]
