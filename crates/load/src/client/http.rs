@@ -15,7 +15,8 @@ use crate::client::answer::MAX_BODY_BYTES;
 /// The reason why a server's response is not the expected one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// The response is not HTTP, its head is too long, or it does not say how long its body is.
+    /// The response is not HTTP, its head is too long, or what it says about the length of its body
+    /// is contradictory.
     #[error("the server's answer is not HTTP")]
     NotHttp,
     /// A server that should send every byte back has sent other bytes.
