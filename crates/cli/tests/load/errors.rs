@@ -100,7 +100,13 @@ fn options_that_are_wrong_only_together_are_a_wrong_command_line_too() {
             "fanout",
             NOWHERE,
             &["--publish", "x"],
-            "--publish: the text must contain {payload}",
+            "--publish: the text must contain {payload} once",
+        ),
+        (
+            "fanout",
+            NOWHERE,
+            &["--publish", r#"{"a":"{payload}","b":"{payload}"}"#],
+            "--publish: the text must contain {payload} once",
         ),
         (
             "fanout",

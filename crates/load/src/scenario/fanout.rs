@@ -20,7 +20,7 @@ use crate::{
     scenario::{
         MAX_BACKLOG_BYTES, Scenario, next_pump,
         payload::Stamp,
-        publication::{Delivered, Delivery, Publication},
+        publication::{Delivered, Delivery, Publication, Rest},
         schedule::Schedule,
         streams::Stream,
         subscribing::{Subscribing, topic_name},
@@ -167,13 +167,12 @@ impl Fanout {
         self.last_arrival = now;
         self.quiet_pumps = 0;
         self.subscribing.on_message(subscriber, message.payload);
-        let (topic, mut rest) = (self.topic(subscriber), message);
-        while let Some((delivered, after)) = self.delivery.first(topic, rest) {
+        let (topic, mut rest) = (self.topic(subscriber), Rest::whole(message));
+        while let Some(delivered) = self.delivery.next(topic, &mut rest) {
             match delivered {
                 Delivered::Stamp(stamp) => self.count_delivery(subscriber, stamp, now),
                 Delivered::Corrupted => self.recorder.report.tally.corrupted += 1,
             }
-            rest = after;
         }
     }
 
