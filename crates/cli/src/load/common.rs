@@ -33,8 +33,8 @@ pub(super) struct CommonArgs {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 
-    /// Add a header to the opening handshakes, such as "Origin: https://app.example"; a Host
-    /// replaces that of the URL; may be repeated
+    /// Add a header to all requests, such as "Origin: https://app.example"; a Host replaces that of
+    /// the URL; may be repeated
     #[arg(long = "header", value_name = "LINE")]
     headers: Vec<Header>,
 

@@ -188,6 +188,14 @@ fn address_topics(protocol: &mut Protocol, target: &mut Target) -> anyhow::Resul
     match protocol {
         Protocol::Relay(base) => {
             ensure!(!target.path.contains('?'), "the URL must not contain `?`");
+            let mut names = target
+                .headers
+                .iter()
+                .filter_map(|line| line.split(':').next());
+            ensure!(
+                !names.any(|name| name.eq_ignore_ascii_case("content-type")),
+                "--header: `Content-Type` cannot be added with --relay"
+            );
             target.path.trim_end_matches('/').clone_into(base);
         }
         Protocol::Template(template)

@@ -111,6 +111,12 @@ fn options_that_are_wrong_only_together_are_a_wrong_command_line_too() {
         (
             "fanout",
             NOWHERE,
+            &["--relay", "--header", "content-type: text/plain"],
+            "--header: `Content-Type` cannot be added with --relay",
+        ),
+        (
+            "fanout",
+            NOWHERE,
             &["--topics", "3", "--subscribers", "2"],
             "--topics: 3 is more than the 2 subscribers, so that some would have no subscriber",
         ),

@@ -277,21 +277,29 @@ fn a_relay_may_answer_in_any_form_of_http_1() {
 }
 
 #[test]
-fn a_host_of_the_command_line_is_that_of_the_requests_over_http_too() {
-    let hosts = Arc::<Mutex<Vec<String>>>::default();
+fn headers_of_the_command_line_are_those_of_the_requests_over_http_too() {
+    let heads = Arc::<Mutex<Vec<String>>>::default();
     let address = scripted_from_request(Arc::new({
-        let hosts = Arc::clone(&hosts);
+        let heads = Arc::clone(&heads);
         move |mut peer| {
-            let head = peer.read_head().unwrap_or_default();
-            let host = head.lines().find(|line| line.starts_with("Host: "));
-            hosts.lock().unwrap().push(host.unwrap().to_owned());
+            heads.lock().unwrap().extend(peer.read_head());
             peer.write(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
         }
     }));
-    let arguments = ["--relay", "--header", "Host: a.example"];
+    let added = ["Host: a.example", "Authorization: Basic eDp5"];
+    let arguments = ["--relay", "--header", added[0], "--header", added[1]];
     let run = Run::of("fanout", &format!("ws://{address}"), &arguments);
     assert_eq!(run.code, Some(1));
-    assert_eq!(*hosts.lock().unwrap(), ["Host: a.example"]);
+    let heads = heads.lock().unwrap();
+    assert_eq!(heads.len(), 1);
+    assert_eq!(heads[0].matches("\r\nHost: ").count(), 1);
+    for header in added {
+        assert!(
+            heads[0].contains(&format!("\r\n{header}\r\n")),
+            "{}",
+            heads[0]
+        );
+    }
 }
 
 #[test]

@@ -12,15 +12,30 @@ use crate::{
     plan::Target,
 };
 
-/// Returns a POST request with the JSON `body`.
-pub(crate) fn post(authority: &str, path: &str, body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!(
+/// Returns a POST request to `target` with the JSON `body`, and with the headers of the handshakes,
+/// except for those of WebSocket. A proxy before the relay may ask for them.
+pub(crate) fn post(target: &Target, path: &str, body: &str) -> Vec<u8> {
+    let (authority, length) = (&target.authority, body.len());
+    let mut request = format!(
         "POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\n\
-         Content-Length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
+         Content-Length: {length}\r\n"
+    );
+    for header in target.headers.iter().filter(|line| !is_of_websocket(line)) {
+        request.push_str(header);
+        request.push_str("\r\n");
+    }
+    request.push_str("\r\n");
+    request.push_str(body);
+    request.into_bytes()
 }
+
+/// Returns true for a header, given as a whole line, that only an opening handshake has.
+fn is_of_websocket(line: &str) -> bool {
+    let start = line.get(..WEBSOCKET.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(WEBSOCKET))
+}
+
+const WEBSOCKET: &str = "sec-websocket-";
 
 /// Registers connections at the relay, one after the other over one HTTP connection.
 #[derive(Debug)]
@@ -51,7 +66,7 @@ impl Registrar {
     /// is to be opened.
     pub(crate) fn register(&mut self, user: usize, topic: &str) -> Result<String, Error> {
         let body = format!(r#"{{"user_id":{user},"topics":["{topic}"]}}"#);
-        let request = post(&self.target.authority, &self.path, &body);
+        let request = post(&self.target, &self.path, &body);
         let body = self.ask(&request)?;
         let registered = serde_json::from_slice::<Registered>(&body).ok();
         let path = registered.and_then(|registered| path_of(&registered.url));
@@ -131,6 +146,26 @@ mod tests {
 
     use super::*;
     use crate::plan::Scheme;
+
+    #[test]
+    fn a_request_has_the_headers_of_the_handshakes_without_those_of_websocket() {
+        let headers = [
+            "Authorization: Basic eDp5",
+            "Sec-WebSocket-Protocol: a",
+            "x:",
+        ];
+        let target = Target {
+            scheme: Scheme::Ws,
+            address: ([127, 0, 0, 1], 1).into(),
+            authority: "h".into(),
+            path: "/".into(),
+            headers: headers.map(str::to_owned).into(),
+        };
+        let request = post(&target, "/publish", "{}");
+        let expected = "POST /publish HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
+                        Content-Length: 2\r\nAuthorization: Basic eDp5\r\nx:\r\n\r\n{}";
+        assert_eq!(String::from_utf8(request).unwrap(), expected);
+    }
 
     #[test]
     fn the_path_of_a_registration_is_taken_from_its_url() {

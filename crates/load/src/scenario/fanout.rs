@@ -70,7 +70,7 @@ impl Fanout {
     pub(crate) fn new(plan: &plan::Fanout, target: &Target, processes: usize) -> Self {
         let publication = |stream: usize| {
             let topic = topic_name(plan.run, stream % plan.topics);
-            Publication::new(&plan.protocol, plan.format, &topic, &target.authority)
+            Publication::new(&plan.protocol, plan.format, &topic, target)
         };
         let count = plan.streams;
         // The spread is over all subscribers, and this process knows only its own.

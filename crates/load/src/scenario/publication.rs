@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     client::{messages::Message, relay},
-    plan::{self, MessageFormat, PAYLOAD, Protocol, TOPIC},
+    plan::{self, MessageFormat, PAYLOAD, Protocol, TOPIC, Target},
     scenario::payload::{Stamp, filler},
 };
 
@@ -22,7 +22,7 @@ impl Publication {
         protocol: &Protocol,
         format: MessageFormat,
         topic: &str,
-        authority: &str,
+        target: &Target,
     ) -> Self {
         let filler = filler(format.size - Stamp::BYTES);
         let filler = String::from_utf8_lossy(&filler);
@@ -30,7 +30,7 @@ impl Publication {
         let whole = match protocol {
             Protocol::Relay(base) => {
                 let body = format!(r#"{{"topic":"{topic}","message":"{payload}"}}"#);
-                relay::post(authority, &format!("{base}/publish"), &body)
+                relay::post(target, &format!("{base}/publish"), &body)
             }
             Protocol::Template(template) => {
                 let message = template.publish.as_deref().unwrap_or(PAYLOAD);
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::Moment,
-        plan::{Pace, ProtocolTemplate},
+        plan::{Pace, ProtocolTemplate, Scheme},
     };
 
     const FORMAT: MessageFormat = MessageFormat {
@@ -178,7 +178,16 @@ mod tests {
         scheduled: Moment::from_nanos(77),
     };
 
-    fn published(publication: &Publication) -> Vec<u8> {
+    /// Returns a publication to topic `t` of the server `h`.
+    fn published(protocol: &Protocol) -> Vec<u8> {
+        let target = Target {
+            scheme: Scheme::Ws,
+            address: ([127, 0, 0, 1], 1).into(),
+            authority: "h".into(),
+            path: "/".into(),
+            headers: vec![],
+        };
+        let publication = Publication::new(protocol, FORMAT, "t", &target);
         let (before, after) = publication.around_stamp();
         [before, &STAMP.to_bytes(), after].concat()
     }
@@ -216,7 +225,7 @@ mod tests {
     #[test]
     fn without_a_template_a_message_is_stamp_and_filler() {
         let protocol = template(None);
-        let message = published(&Publication::new(&protocol, FORMAT, "t", "h"));
+        let message = published(&protocol);
         assert_eq!(&message, b"fcl:0003000000000009000000000000004dabcd");
         assert_eq!(delivered(&protocol, &message), [Delivered::Stamp(STAMP)]);
     }
@@ -224,7 +233,7 @@ mod tests {
     #[test]
     fn a_template_is_filled_in_and_its_stamp_is_found_again() {
         let protocol = template(Some(r#"{"to":"{topic}","data":"{payload}"}"#));
-        let message = published(&Publication::new(&protocol, FORMAT, "t", "h"));
+        let message = published(&protocol);
         assert!(message.starts_with(br#"{"to":"t","data":"fcl:0003"#));
         for prefix in [b"".as_slice(), b"xx", b"xx"] {
             let message = [prefix, &message].concat();
@@ -303,8 +312,8 @@ mod tests {
 
     #[test]
     fn a_relay_is_sent_a_request_with_the_right_length() {
-        let publication = Publication::new(&Protocol::Relay("/base".into()), FORMAT, "t", "h");
-        let request = String::from_utf8(published(&publication)).unwrap();
+        let request = published(&Protocol::Relay("/base".into()));
+        let request = String::from_utf8(request).unwrap();
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("POST /base/publish HTTP/1.1\r\nHost: h\r\n"));
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
