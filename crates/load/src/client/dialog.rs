@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
+
 use crate::{client::http::Rejection, error::Error};
 
 /// A blocking connection: each request waits for its response.
@@ -36,6 +38,9 @@ impl Dialog {
         let stream = TcpStream::connect_timeout(&address, timeout).map_err(connect)?;
         stream.set_nodelay(true).map_err(connect)?;
         stream.set_read_timeout(Some(timeout)).map_err(connect)?;
+        // As in `dial`: sockets in TIME_WAIT would leave no ports for the next run.
+        let linger = Some(Duration::ZERO);
+        SockRef::from(&stream).set_linger(linger).map_err(connect)?;
         Ok(Self { stream, timeout })
     }
 
@@ -131,6 +136,15 @@ mod tests {
         };
         assert_eq!(error.to_string(), "no answer within 0.02 s");
         assert_eq!(timed_out(TIMEOUT).to_string(), "no answer within 10 s");
+    }
+
+    #[test]
+    fn a_dialog_leaves_no_socket_in_time_wait() {
+        let (dialog, mut server) = connected();
+        drop(dialog);
+        // After a reset neither side has to wait.
+        let error = server.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[test]
