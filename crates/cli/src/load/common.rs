@@ -1,7 +1,7 @@
 //! Options that all scenarios share: the server, the time, and the files for the result.
 
 use std::{
-    net::{SocketAddr, TcpStream, ToSocketAddrs as _},
+    net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs as _},
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use framecast_load::plan::{MessageFormat, Scheme, Target};
+use framecast_load::plan::{MessageFormat, Scheme, TOPIC, Target};
 
 use crate::{
     Misuse,
@@ -121,7 +121,13 @@ impl Common {
     fn parse_url(&self, default_url: &str) -> anyhow::Result<(Scheme, Url)> {
         // `{topic}` is replaced while the URL is parsed, because braces are not allowed in a URL.
         let text = self.url(default_url);
-        let text = text.replace("{topic}", TOPIC_PLACEHOLDER);
+        let (_, rest) = text.split_once("://").unwrap_or_default();
+        let authority = rest.split(['/', '\\', '?']).next().unwrap_or_default();
+        ensure!(
+            !authority.contains(TOPIC),
+            "the host in the URL must not contain {TOPIC}"
+        );
+        let text = text.replace(TOPIC, TOPIC_PLACEHOLDER);
         let (scheme, written) = match text.split_once(':') {
             Some((scheme, _)) if scheme.eq_ignore_ascii_case("tcp") => (Scheme::Tcp, "tcp"),
             _ => (Scheme::Ws, "ws"),
@@ -137,8 +143,9 @@ impl Common {
         address(&url)
     }
 
-    /// Returns the target: the server at `address` and the opening handshake for it.
-    pub(super) fn target(&self, default_url: &str, address: SocketAddr) -> anyhow::Result<Target> {
+    /// Returns the target: the server, without its address, and the opening handshake for it. Does
+    /// no I/O, and fails if the command line is wrong.
+    pub(super) fn target(&self, default_url: &str) -> anyhow::Result<Target> {
         let (scheme, url) = self.parse_url(default_url)?;
         let headers = Headers::new(self.headers.clone())?;
         let path = match &url.query {
@@ -147,8 +154,9 @@ impl Common {
         };
         Ok(Target {
             scheme,
-            address,
-            path: path.replace(TOPIC_PLACEHOLDER, "{topic}"),
+            // `address` looks it up later.
+            address: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            path: path.replace(TOPIC_PLACEHOLDER, TOPIC),
             headers: headers.lines(),
             authority: headers.host.unwrap_or(url.authority),
         })
@@ -184,7 +192,7 @@ fn reachable(addresses: &[SocketAddr], each: Duration) -> Option<SocketAddr> {
     Some(*addresses.iter().find(accepts).unwrap_or(first))
 }
 
-/// The text that replaces [`TOPIC`](framecast_load::plan::TOPIC) in a URL while the URL is parsed:
+/// The text that replaces [`TOPIC`] in a URL while the URL is parsed:
 /// a parser would refuse the braces of `{topic}`.
 const TOPIC_PLACEHOLDER: &str = "framecast-topic-goes-here";
 

@@ -136,7 +136,8 @@ fn a_time_a_header_or_a_url_that_no_run_can_have_is_a_wrong_command_line_too() {
         ),
         (
             "idle",
-            NOWHERE,
+            // A wrong command line is found before the name is looked up.
+            "ws://nosuch.invalid/",
             &["--header", "Host: a", "--header", "host: b"],
             "--header: there is more than one `Host`",
         ),
@@ -153,8 +154,20 @@ fn a_time_a_header_or_a_url_that_no_run_can_have_is_a_wrong_command_line_too() {
             "the URL must start with ws://, not http://",
         ),
         (
+            "fanout",
+            "ws://{topic}.example/ws",
+            &[],
+            "the host in the URL must not contain {topic}",
+        ),
+        (
+            "idle",
+            "ws://127.0.0.1:1/ ",
+            &[],
+            "the URL must not end with a space",
+        ),
+        (
             "churn",
-            "tcp://127.0.0.1:1",
+            "tcp://nosuch.invalid:1",
             &[],
             "the URL must start with ws://: a bare TCP server has no subscribers",
         ),
