@@ -47,8 +47,8 @@ impl FromStr for Header {
     }
 }
 
-/// Returns true for a header that a request writes itself, or that says where its body ends. A
-/// second one would contradict the first, and servers differ in which of two they take.
+/// Returns true for a header that a request has anyway, or that says where its body ends. A second
+/// one would contradict the first, and servers differ in which of two they take.
 fn is_reserved(header: &Header) -> bool {
     let name = header.name.to_ascii_lowercase();
     let is_of_handshake = name.starts_with("sec-websocket-") && name != SUBPROTOCOL;
@@ -70,7 +70,7 @@ const SUBPROTOCOL: &str = "sec-websocket-protocol";
 pub(crate) enum InvalidHeader {
     #[error("not `Name: value`")]
     Line,
-    #[error("the request writes `{0}` itself")]
+    #[error("`{0}` cannot be added")]
     Reserved(String),
 }
 
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_a_request_writes_itself_are_refused() {
+    fn headers_that_a_request_has_anyway_are_refused() {
         for name in [
             "Connection",
             "content-length",
@@ -185,7 +185,7 @@ mod tests {
             let error = error_of(&format!("{name}: x"));
             assert_eq!(error, InvalidHeader::Reserved(name.into()));
         }
-        // Neighbours that no request writes itself.
+        // Neighbours that no request has anyway.
         let lines = ["Keep-Alive: x", "Upgrade-Insecure-Requests: 1", "Origin: x"];
         assert_eq!(headers(&lines).unwrap().lines(), lines);
     }

@@ -106,10 +106,7 @@ fn base(url: &str) -> anyhow::Result<Url> {
 fn headers(given: Vec<Header>) -> anyhow::Result<Headers> {
     let headers = Headers::new(given)?;
     let is_own = headers.contains(CONTENT_TYPE.as_str());
-    ensure!(
-        !is_own,
-        "--header: the request writes `Content-Type` itself"
-    );
+    ensure!(!is_own, "--header: `Content-Type` cannot be added");
     Ok(headers)
 }
 

@@ -225,7 +225,7 @@ async fn the_error_of_a_wrong_url_is_one_line() {
 }
 
 #[tokio::test]
-async fn a_header_that_the_handshake_writes_itself_is_a_wrong_command_line() {
+async fn a_header_that_the_handshake_has_anyway_is_a_wrong_command_line() {
     for name in [
         "Connection",
         "Sec-WebSocket-Extensions",
@@ -237,7 +237,7 @@ async fn a_header_that_the_handshake_writes_itself_is_a_wrong_command_line() {
         // Nobody listens there.
         let arguments = ["ws://127.0.0.1:1/", "--header", &line];
         let exit = Client::connect(&arguments).exit().await;
-        let reason = format!("the request writes `{name}` itself");
+        let reason = format!("`{name}` cannot be added");
         let line = format!("framecast: invalid value '{line}' for '--header <LINE>': {reason}\n");
         assert_eq!(exit.stderr, line);
         assert_eq!(exit.status.code(), Some(2));

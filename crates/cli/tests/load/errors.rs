@@ -213,7 +213,7 @@ fn a_wrong_command_line_has_another_exit_status_than_a_run_that_failed() {
         ),
         (
             &["--header", "Upgrade: h2c"],
-            "invalid value 'Upgrade: h2c' for '--header <LINE>': the request writes `Upgrade` itself",
+            "invalid value 'Upgrade: h2c' for '--header <LINE>': `Upgrade` cannot be added",
         ),
         (
             &["--connections", "0"],

@@ -19,18 +19,14 @@ pub(crate) struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// Parses the response at the start of `bytes`. `None` if it is not complete yet.
+    /// Parses the response at the start of `bytes`, which were received on a connection that is
+    /// open. `None` if it is not complete yet.
     pub(crate) fn take(bytes: &'a [u8]) -> Result<Option<Self>, Rejection> {
-        Self::read(bytes, false)
+        Self::read(bytes, Input::Open)
     }
 
-    /// Parses the response in `bytes`, after which the connection has ended. `None` if it is not
-    /// complete.
-    pub(crate) fn take_last(bytes: &'a [u8]) -> Result<Option<Self>, Rejection> {
-        Self::read(bytes, true)
-    }
-
-    fn read(bytes: &'a [u8], has_ended: bool) -> Result<Option<Self>, Rejection> {
+    /// Parses the response at the start of `bytes`. `None` if it is not complete.
+    pub(crate) fn read(bytes: &'a [u8], input: Input) -> Result<Option<Self>, Rejection> {
         let Some(head) = Head::read(bytes)? else {
             return Ok(None);
         };
@@ -51,7 +47,7 @@ impl<'a> Answer<'a> {
                 None => return Ok(None),
             },
             Framing::UntilEnd if rest.len() > MAX_BODY_BYTES => return Err(Rejection::TooBig),
-            Framing::UntilEnd if has_ended => (Cow::Borrowed(rest), rest.len()),
+            Framing::UntilEnd if input == Input::Ended => (Cow::Borrowed(rest), rest.len()),
             Framing::UntilEnd => return Ok(None),
         };
         Ok(Some(Self {
@@ -60,6 +56,23 @@ impl<'a> Answer<'a> {
             is_last: framing == Framing::UntilEnd || head.is_last(),
         }))
     }
+
+    /// Returns the same response with a body of its own.
+    pub(crate) fn into_owned(self) -> Answer<'static> {
+        Answer {
+            body: Cow::Owned(self.body.into_owned()),
+            len: self.len,
+            is_last: self.is_last,
+        }
+    }
+}
+
+/// The state of the connection on which a response is received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// The server has ended it.
+    Ended,
+    Open,
 }
 
 /// The way in which the end of a body is found (RFC 9112 §6.3).
@@ -238,7 +251,9 @@ mod tests {
         ] {
             let whole = format!("{head}hello");
             assert_eq!(Answer::take(whole.as_bytes()), Ok(None));
-            let answer = Answer::take_last(whole.as_bytes()).unwrap().unwrap();
+            let answer = Answer::read(whole.as_bytes(), Input::Ended)
+                .unwrap()
+                .unwrap();
             assert_eq!(answer.body.as_ref(), b"hello");
             assert!(answer.is_last);
         }
@@ -247,7 +262,11 @@ mod tests {
             "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhello",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
         ] {
-            assert_eq!(Answer::take_last(cut.as_bytes()), Ok(None), "{cut}");
+            assert_eq!(
+                Answer::read(cut.as_bytes(), Input::Ended),
+                Ok(None),
+                "{cut}"
+            );
         }
     }
 

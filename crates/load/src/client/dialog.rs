@@ -8,7 +8,10 @@ use std::{
 
 use socket2::SockRef;
 
-use crate::{client::http::Rejection, error::Error};
+use crate::{
+    client::{answer::Input, http::Rejection},
+    error::Error,
+};
 
 /// A blocking connection: each request waits for its response.
 #[derive(Debug)]
@@ -57,12 +60,12 @@ impl Dialog {
     }
 
     /// Sends `request`, and reads the response until `take` has parsed it. Returns the value that
-    /// `take` returns. `take` is called with all bytes received so far, and with true once the
-    /// connection has ended. It returns `None` as long as the response is not complete.
+    /// `take` returns. `take` is called with all bytes received so far. It returns `None` as long as
+    /// the response is not complete.
     pub(crate) fn ask<T>(
         &mut self,
         request: &[u8],
-        take: impl Fn(&[u8], bool) -> Result<Option<T>, Rejection>,
+        take: impl Fn(&[u8], Input) -> Result<Option<T>, Rejection>,
     ) -> Result<T, Failure> {
         self.stream.write_all(request).map_err(Failure::Ended)?;
         let mut answer = Vec::new();
@@ -77,11 +80,11 @@ impl Dialog {
                 Err(error) => return Err(ended(&answer, error)),
             };
             answer.extend_from_slice(&buffer[..read]);
-            let has_ended = read == 0;
-            if let Some(taken) = take(&answer, has_ended).map_err(Failure::Rejected)? {
+            let input = if read == 0 { Input::Ended } else { Input::Open };
+            if let Some(taken) = take(&answer, input).map_err(Failure::Rejected)? {
                 return Ok(taken);
             }
-            if has_ended {
+            if input == Input::Ended {
                 return Err(ended(&answer, io::ErrorKind::UnexpectedEof.into()));
             }
         }
@@ -124,7 +127,7 @@ mod tests {
     }
 
     fn ask(dialog: &mut Dialog) -> Result<Vec<u8>, Failure> {
-        let all = |bytes: &[u8], has_ended: bool| Ok(has_ended.then(|| bytes.to_vec()));
+        let all = |bytes: &[u8], input| Ok((input == Input::Ended).then(|| bytes.to_vec()));
         dialog.ask(b"?", all)
     }
 
@@ -170,7 +173,7 @@ mod tests {
 
     #[test]
     fn an_end_before_the_first_byte_of_a_response_is_told_from_one_after_it() {
-        let none = |_: &[u8], _: bool| Ok(None::<()>);
+        let none = |_: &[u8], _| Ok(None::<()>);
         for (sent, is_ended) in [(&b""[..], true), (b"HTTP", false)] {
             let (mut dialog, mut server) = connected();
             server.write_all(sent).unwrap();

@@ -29,7 +29,7 @@ use std::{
 use rustix::event::epoll::EventFlags;
 
 use self::{
-    answer::Answer,
+    answer::{Answer, Input},
     event::{ClientKey, Conn, End, Event, Handler, Role, State},
     frame::{Keys, Opcode},
     handshake::{Expected, Handshake},
@@ -223,7 +223,7 @@ impl Client {
             return End::Expired;
         }
         if matches!(self.stage, Stage::Http)
-            && let Ok(Some(_)) = Answer::take_last(&self.rest)
+            && let Ok(Some(_)) = Answer::read(&self.rest, Input::Ended)
         {
             self.requests.take_last_answered();
             self.notify(Event::Answered, context);

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::{
     client::{
-        answer::Answer,
+        answer::{Answer, Input},
         dialog::{Dialog, Failure},
         http::Rejection,
     },
@@ -77,8 +77,8 @@ impl Registrar {
     /// ended the connection since the last request.
     fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>, Error> {
         if let Some(mut dialog) = self.dialog.take().filter(Dialog::is_idle) {
-            match dialog.ask(request, take_reply) {
-                Ok(reply) => return Ok(self.keep(dialog, reply)),
+            match dialog.ask(request, take_answer) {
+                Ok(answer) => return Ok(self.keep(dialog, answer)),
                 // RFC 9112 §9.3: a server may end a connection between two requests at any time. If
                 // it has served the request nevertheless, there is a registration that nobody uses.
                 Err(Failure::Ended(_)) => {}
@@ -87,34 +87,19 @@ impl Registrar {
             }
         }
         let mut dialog = Dialog::open(self.target.address)?;
-        let reply = dialog.ask(request, take_reply).map_err(error)?;
-        Ok(self.keep(dialog, reply))
+        let answer = dialog.ask(request, take_answer).map_err(error)?;
+        Ok(self.keep(dialog, answer))
     }
 
-    /// Keeps `dialog` for the next request, unless `reply` was the last one. Returns its body.
-    fn keep(&mut self, dialog: Dialog, reply: Reply) -> Vec<u8> {
-        self.dialog = (!reply.is_last).then_some(dialog);
-        reply.body
+    /// Keeps `dialog` for the next request, unless `answer` was the last one. Returns its body.
+    fn keep(&mut self, dialog: Dialog, answer: Answer<'_>) -> Vec<u8> {
+        self.dialog = (!answer.is_last).then_some(dialog);
+        answer.body.into_owned()
     }
 }
 
-/// The response to a request.
-struct Reply {
-    body: Vec<u8>,
-    /// True if the server ends the connection after it.
-    is_last: bool,
-}
-
-fn take_reply(bytes: &[u8], has_ended: bool) -> Result<Option<Reply>, Rejection> {
-    let answer = if has_ended {
-        Answer::take_last(bytes)?
-    } else {
-        Answer::take(bytes)?
-    };
-    Ok(answer.map(|answer| Reply {
-        body: answer.body.into_owned(),
-        is_last: answer.is_last,
-    }))
+fn take_answer(bytes: &[u8], input: Input) -> Result<Option<Answer<'static>>, Rejection> {
+    Ok(Answer::read(bytes, input)?.map(Answer::into_owned))
 }
 
 fn error(failure: Failure) -> Error {
