@@ -2,6 +2,8 @@
 //!
 //! Pure.
 
+use hyper::{HeaderMap, StatusCode, header::LOCATION};
+
 /// Longest text that [`first_line`] returns uncut, in characters. Arbitrary: it fits on two lines
 /// of a terminal.
 const SHOWN_CHARACTERS: usize = 120;
@@ -31,6 +33,14 @@ pub(crate) fn first_line(text: &str) -> String {
     }
 }
 
+/// Returns the target of a redirection, escaped and shortened, in a text for an error message.
+/// `None` if the response is none: its status is not 3xx, or it has no `Location`.
+pub(crate) fn redirection(status: StatusCode, headers: &HeaderMap) -> Option<String> {
+    let target = headers.get(LOCATION).filter(|_| status.is_redirection())?;
+    let target = first_line(&String::from_utf8_lossy(target.as_bytes()));
+    Some(format!("it redirects to {target}"))
+}
+
 fn is_unsafe(character: char) -> bool {
     // Control characters (C0, DEL, C1), line and paragraph separators, bidirectional overrides.
     (character.is_control() && character != '\t')
@@ -39,6 +49,8 @@ fn is_unsafe(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -65,5 +77,21 @@ mod tests {
         assert_eq!(first_line("\r\n  no\u{1b}\r\nmore"), "no\\u{1b}");
         assert_eq!(first_line(""), "");
         assert_eq!(first_line(&"é".repeat(200)), "é".repeat(120) + "…");
+    }
+
+    #[test]
+    fn the_target_of_a_redirection_is_escaped() {
+        let shown = |status: u16, target: &str| {
+            let target = HeaderValue::from_bytes(target.as_bytes()).unwrap();
+            let headers = [(LOCATION, target)].into_iter().collect();
+            redirection(StatusCode::from_u16(status).unwrap(), &headers)
+        };
+        let expected = Some("it redirects to https://h/é?a\\u{202e}".into());
+        assert_eq!(shown(308, "https://h/é?a\u{202e}"), expected);
+        assert_eq!(shown(201, "/register/1"), None);
+        assert_eq!(
+            redirection(StatusCode::NOT_MODIFIED, &HeaderMap::new()),
+            None
+        );
     }
 }

@@ -47,8 +47,8 @@ impl FromStr for Header {
     }
 }
 
-/// Returns true for a header that a request writes itself, or that says where its body ends. A
-/// second one would contradict the first, and servers differ in which of two they take.
+/// Returns true for a header that a request has anyway, or that says where its body ends. A second
+/// one would contradict the first, and servers differ in which of two they take.
 fn is_reserved(header: &Header) -> bool {
     let name = header.name.to_ascii_lowercase();
     let is_of_handshake = name.starts_with("sec-websocket-") && name != SUBPROTOCOL;
@@ -70,7 +70,7 @@ const SUBPROTOCOL: &str = "sec-websocket-protocol";
 pub(crate) enum InvalidHeader {
     #[error("not `Name: value`")]
     Line,
-    #[error("the request writes `{0}` itself")]
+    #[error("`{0}` cannot be added")]
     Reserved(String),
 }
 
@@ -113,11 +113,12 @@ impl Headers {
             .collect()
     }
 
-    /// Returns true if the headers offer this subprotocol.
+    /// Returns true if the headers offer this subprotocol. An empty one is never offered: empty
+    /// elements of a list do not count (RFC 9110 §5.6.1).
     pub(crate) fn offer_subprotocol(&self, subprotocol: &[u8]) -> bool {
         let headers = self.others.iter().filter(|header| header.is(SUBPROTOCOL));
         let mut offered = headers.flat_map(|header| header.value.split(','));
-        offered.any(|each| each.trim().as_bytes() == subprotocol)
+        !subprotocol.is_empty() && offered.any(|each| each.trim().as_bytes() == subprotocol)
     }
 }
 
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_a_request_writes_itself_are_refused() {
+    fn headers_that_a_request_has_anyway_are_refused() {
         for name in [
             "Connection",
             "content-length",
@@ -184,7 +185,7 @@ mod tests {
             let error = error_of(&format!("{name}: x"));
             assert_eq!(error, InvalidHeader::Reserved(name.into()));
         }
-        // Neighbours that no request writes itself.
+        // Neighbours that no request has anyway.
         let lines = ["Keep-Alive: x", "Upgrade-Insecure-Requests: 1", "Origin: x"];
         assert_eq!(headers(&lines).unwrap().lines(), lines);
     }
@@ -193,7 +194,7 @@ mod tests {
     fn subprotocols_are_offered_by_any_number_of_headers() {
         let headers = headers(&[
             "Sec-WebSocket-Protocol: a",
-            "sec-websocket-protocol: b , c",
+            "sec-websocket-protocol: b ,, c,",
             "x: d",
         ]);
         let headers = headers.unwrap();

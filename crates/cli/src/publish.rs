@@ -9,17 +9,18 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
-    Request, StatusCode,
+    Request, Response, StatusCode,
     client::conn::http1,
     header::{CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     Misuse,
-    display::first_line,
+    dial::dial,
+    display::{first_line, redirection},
     header::{Header, Headers},
     url::Url,
 };
@@ -84,9 +85,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     };
     let body = serde_json::to_vec(&request).context("encoding the message")?;
     let exchange = timeout(TIMEOUT, post(&url, &headers, body)).await;
-    let (status, answer) =
+    let response =
         exchange.with_context(|| format!("no answer within {} s", TIMEOUT.as_secs()))??;
-    let line = match queued(status, &answer)? {
+    let line = match queued(&response)? {
         Some(1) => "queued to 1 connection".to_owned(),
         Some(queued) => format!("queued to {queued} connections"),
         None => "published; the number of connections is not known yet".to_owned(),
@@ -105,10 +106,7 @@ fn base(url: &str) -> anyhow::Result<Url> {
 fn headers(given: Vec<Header>) -> anyhow::Result<Headers> {
     let headers = Headers::new(given)?;
     let is_own = headers.contains(CONTENT_TYPE.as_str());
-    ensure!(
-        !is_own,
-        "--header: the request writes `Content-Type` itself"
-    );
+    ensure!(!is_own, "--header: `Content-Type` cannot be added");
     Ok(headers)
 }
 
@@ -168,8 +166,8 @@ fn read_message() -> anyhow::Result<String> {
     Ok(message)
 }
 
-async fn post(url: &Url, headers: &Headers, body: Vec<u8>) -> anyhow::Result<(StatusCode, Bytes)> {
-    let socket = TcpStream::connect((url.host.as_str(), url.port)).await;
+async fn post(url: &Url, headers: &Headers, body: Vec<u8>) -> anyhow::Result<Response<Bytes>> {
+    let socket = dial(&url.host, url.port, TIMEOUT).await;
     let socket = socket.with_context(|| format!("cannot connect to {}", url.authority))?;
     let (mut sender, connection) = http1::Builder::new()
         .allow_obsolete_multiline_headers_in_responses(true)
@@ -184,11 +182,9 @@ async fn post(url: &Url, headers: &Headers, body: Vec<u8>) -> anyhow::Result<(St
         .body(Full::new(Bytes::from(body)))?;
 
     let exchange = async {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect();
-        match body.await {
-            Ok(body) => Ok((status, body.to_bytes())),
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        match Limited::new(body, MAX_ANSWER_BYTES).collect().await {
+            Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
             Err(error) => Err(anyhow::Error::from_boxed(error)),
         }
     };
@@ -205,7 +201,8 @@ async fn post(url: &Url, headers: &Headers, body: Vec<u8>) -> anyhow::Result<(St
 /// # Errors
 ///
 /// The server refused the message. The error has the reason that the server gave.
-fn queued(status: StatusCode, body: &[u8]) -> anyhow::Result<Option<u64>> {
+fn queued(response: &Response<Bytes>) -> anyhow::Result<Option<u64>> {
+    let (status, body) = (response.status(), response.body());
     let answer = serde_json::from_slice(body);
     if status.is_success() {
         return match (status, answer) {
@@ -214,9 +211,10 @@ fn queued(status: StatusCode, body: &[u8]) -> anyhow::Result<Option<u64>> {
             _ => bail!("the server's answer is not that of a framecast server"),
         };
     }
-    let reason = match answer {
-        Ok(Answer::Refused { error }) => first_line(&error),
-        _ => first_line(&String::from_utf8_lossy(body)),
+    let reason = match (redirection(status, response.headers()), answer) {
+        (Some(target), _) => target,
+        (None, Ok(Answer::Refused { error })) => first_line(&error),
+        (None, _) => first_line(&String::from_utf8_lossy(body)),
     };
     if reason.is_empty() {
         bail!("the server answered {status}");
@@ -228,17 +226,23 @@ fn queued(status: StatusCode, body: &[u8]) -> anyhow::Result<Option<u64>> {
 mod tests {
     use super::*;
 
+    fn response(status: u16, body: &str) -> Response<Bytes> {
+        let response = Response::builder().status(status);
+        response
+            .body(Bytes::copy_from_slice(body.as_bytes()))
+            .unwrap()
+    }
+
     /// Returns the error of a publication to which the server answers `status` and `body`.
     fn error_of(status: u16, body: &str) -> String {
-        let status = StatusCode::from_u16(status).unwrap();
-        queued(status, body.as_bytes()).unwrap_err().to_string()
+        queued(&response(status, body)).unwrap_err().to_string()
     }
 
     #[test]
     fn the_count_is_read_from_the_response() {
-        let count = queued(StatusCode::OK, br#"{"queued":3,"more":true}"#);
+        let count = queued(&response(200, r#"{"queued":3,"more":true}"#));
         assert_eq!(count.unwrap(), Some(3));
-        let count = queued(StatusCode::ACCEPTED, br#"{"queued":null}"#);
+        let count = queued(&response(202, r#"{"queued":null}"#));
         assert_eq!(count.unwrap(), None);
         for (status, body) in [
             (200, "hello"),

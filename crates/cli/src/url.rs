@@ -32,6 +32,7 @@ impl Url {
             !text.contains(char::is_control),
             "the URL must not contain control characters"
         );
+        ensure!(!text.ends_with(' '), "the URL must not end with a space");
         // RFC 6455 §3: a `ws` URL has no fragment.
         ensure!(!text.contains('#'), "the URL must not contain `#`");
         let rest = without_scheme(text, scheme)?;
@@ -152,6 +153,8 @@ mod tests {
         assert!(error_of("ws://me:pw@h/").contains("user name"));
         assert!(error_of("ws://h:99999/").contains("99999"));
         assert!(error_of("ws://h\r\nx: y/").contains("control characters"));
+        assert!(error_of("ws://h/a ").contains("end with a space"));
+        assert!(error_of(" ws://h/a").contains("must start with ws://"));
         for wrong in ["ws://h /", "ws://[::1/", "ws://:80/", "ws://\u{ad}/"] {
             assert!(error_of(wrong).contains("is not a URL"), "{wrong}");
         }

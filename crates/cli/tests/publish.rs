@@ -156,6 +156,16 @@ fn a_path_in_the_url_is_kept() {
 }
 
 #[test]
+fn a_redirection_is_an_error_with_its_target() {
+    let head = "301 Moved Permanently\r\nLocation: https://app.example/publish";
+    assert_eq!(
+        error_of(head, "<html>"),
+        "framecast: the server answered 301 Moved Permanently: it redirects to \
+         https://app.example/publish\n"
+    );
+}
+
+#[test]
 fn a_refusal_says_why_in_one_line() {
     assert_eq!(
         error_of(
@@ -219,7 +229,7 @@ fn what_is_not_ascii_in_the_url_is_percent_encoded() {
 }
 
 #[test]
-fn a_header_that_the_request_writes_itself_is_a_wrong_command_line() {
+fn a_header_that_the_request_has_anyway_is_a_wrong_command_line() {
     for name in [
         "Content-Length",
         "content-type",
@@ -231,7 +241,7 @@ fn a_header_that_the_request_writes_itself_is_a_wrong_command_line() {
         let url = ["--url", "http://127.0.0.1:1", "--topic", "cats", "meow"];
         let output = publish(&[&url[..], &["--header", &line]].concat(), b"");
         let stderr = String::from_utf8(output.stderr).unwrap();
-        let reason = format!("the request writes `{name}` itself\n");
+        let reason = format!("`{name}` cannot be added\n");
         assert!(
             stderr.to_lowercase().ends_with(&reason.to_lowercase()),
             "{stderr}"

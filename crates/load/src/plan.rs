@@ -36,7 +36,7 @@ pub struct Target {
     pub authority: String,
     /// Path and query of the request. [`TOPIC`] in it is replaced by the name of a topic.
     pub path: String,
-    /// Further header lines of the opening handshake.
+    /// Further header lines of the opening handshake, and of the requests to the relay.
     pub headers: Vec<String>,
 }
 

@@ -23,14 +23,15 @@ use hyper::{
     upgrade::{self, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     connect::{
         open_error::{OpenError, retry_after},
         target::Target,
     },
-    display::first_line,
+    dial::dial,
+    display::{first_line, redirection},
     header::Headers,
 };
 
@@ -60,8 +61,7 @@ pub(super) async fn open(target: &Target, deflate: bool) -> Result<Opened, OpenE
 }
 
 async fn connect(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
-    let address = (target.url.host.as_str(), target.url.port);
-    let socket = TcpStream::connect(address).await;
+    let socket = dial(&target.url.host, target.url.port, OPEN_TIMEOUT).await;
     let socket = socket.map_err(OpenError::Unreachable)?;
     // So that a line is sent at once. Nagle's algorithm would hold it while older bytes are not
     // acknowledged.
@@ -83,7 +83,10 @@ async fn connect(target: &Target, deflate: bool) -> Result<Opened, OpenError> {
         return Err(OpenError::Refused {
             status: response.status(),
             retry_after: retry_after(response.headers()),
-            reason: first_body_line(response.into_body()).await,
+            reason: match redirection(response.status(), response.headers()) {
+                Some(target) => target,
+                None => first_body_line(response.into_body()).await,
+            },
         });
     }
     let agreement = check_upgrade(&response, &key, deflate, &target.headers)?;
@@ -142,16 +145,29 @@ fn check_upgrade<B>(
     added: &Headers,
 ) -> Result<Option<Agreement>, OpenError> {
     let headers = response.headers();
-    for (header, value) in [(UPGRADE, "websocket"), (CONNECTION, "upgrade")] {
-        if !has_token(headers, &header, value) {
+    for (header, value, is_right) in [
+        (UPGRADE, "websocket", is_websocket(headers)),
+        (
+            CONNECTION,
+            "upgrade",
+            has_token(headers, &CONNECTION, "upgrade"),
+        ),
+    ] {
+        if !is_right {
             return Err(OpenError::NotUpgraded { header, value });
+        }
+    }
+    // §11.3.3 and §11.3.4: at most once each.
+    for header in [SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL] {
+        if headers.get_all(&header).iter().count() > 1 {
+            return Err(OpenError::Repeated { header });
         }
     }
     if headers.get(SEC_WEBSOCKET_ACCEPT) != accept(key).as_ref() {
         return Err(OpenError::WrongAccept);
     }
-    let mut subprotocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    if subprotocols.any(|chosen| !added.offer_subprotocol(chosen.as_bytes())) {
+    let subprotocol = headers.get(SEC_WEBSOCKET_PROTOCOL);
+    if subprotocol.is_some_and(|chosen| !added.offer_subprotocol(chosen.as_bytes())) {
         let header = SEC_WEBSOCKET_PROTOCOL;
         return Err(OpenError::Unoffered { header });
     }
@@ -161,6 +177,14 @@ fn check_upgrade<B>(
     }
     let answers = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
     extension::agreed(answers.map(HeaderValue::as_bytes)).map_err(OpenError::Extensions)
+}
+
+/// Returns true if `Upgrade` is `websocket`, in upper or lower case, and nothing else (§4.1).
+fn is_websocket(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(UPGRADE).iter();
+    let value = values.next().map(HeaderValue::as_bytes);
+    let is_websocket = value.is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+    is_websocket && values.next().is_none()
 }
 
 /// Returns true if the list in header `name` contains `token`, in upper or lower case. The list may
@@ -186,6 +210,7 @@ fn accept(key: &str) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use http_body_util::Full;
+    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -215,6 +240,13 @@ mod tests {
         assert!(checked(&[(SEC_WEBSOCKET_ACCEPT, ACCEPT)]).is_ok());
         for headers in [&[(SEC_WEBSOCKET_ACCEPT, KEY)][..], &[]] {
             assert!(matches!(checked(headers), Err(OpenError::WrongAccept)));
+        }
+        for second in [ACCEPT, KEY] {
+            let twice = [
+                (SEC_WEBSOCKET_ACCEPT, ACCEPT),
+                (SEC_WEBSOCKET_ACCEPT, second),
+            ];
+            assert!(matches!(checked(&twice), Err(OpenError::Repeated { .. })));
         }
     }
 
@@ -249,10 +281,13 @@ mod tests {
         ] {
             assert!(checked("WebSocket", connection).is_ok(), "{connection:?}");
         }
-        // Another protocol, another token, a token that only begins like the right one, and no
-        // header.
+        // Another protocol, one more protocol, another token, a token that only begins like the
+        // right one, and no header.
         for (upgrade, connection) in [
             ("h2c", &["Upgrade"][..]),
+            ("websocket, h2c", &["Upgrade"]),
+            ("websocket/13", &["Upgrade"]),
+            ("", &["Upgrade"]),
             ("websocket", &["keep-alive"]),
             ("websocket", &["upgraded"]),
             ("websocket", &[]),
@@ -260,6 +295,9 @@ mod tests {
             let checked = checked(upgrade, connection);
             assert!(matches!(checked, Err(OpenError::NotUpgraded { .. })));
         }
+        let twice = upgrading(&[(SEC_WEBSOCKET_ACCEPT, ACCEPT), (UPGRADE, "websocket")]);
+        let checked = check_upgrade(&twice, KEY, false, &Headers::default());
+        assert!(matches!(checked, Err(OpenError::NotUpgraded { .. })));
     }
 
     #[test]
@@ -270,6 +308,7 @@ mod tests {
             ("b", &offered, true),
             ("B", &offered, false),
             ("a, b", &offered, false),
+            ("", &offered, false),
             ("b", &Headers::default(), false),
         ] {
             let headers = [
@@ -279,6 +318,23 @@ mod tests {
             let checked = check_upgrade(&upgrading(&headers), KEY, false, added);
             assert_eq!(checked.is_ok(), is_accepted, "{chosen}: {checked:?}");
         }
+        // A server chooses one subprotocol, and says so once.
+        let twice = upgrading(&[
+            (SEC_WEBSOCKET_ACCEPT, ACCEPT),
+            (SEC_WEBSOCKET_PROTOCOL, "a"),
+            (SEC_WEBSOCKET_PROTOCOL, "b"),
+        ]);
+        let checked = check_upgrade(&twice, KEY, false, &offered);
+        assert!(matches!(checked, Err(OpenError::Repeated { .. })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_accepts_the_connection_and_never_answers_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let target = Target::parse(&url, &[], Headers::default()).unwrap();
+        let error = open(&target, false).await.err().unwrap();
+        assert_eq!(error.to_string(), "no connection within 10 s");
     }
 
     #[tokio::test]

@@ -69,9 +69,11 @@ meanwhile are sent afterwards, in order. The client does not reconnect after
 /close, after the end of the input, and if the server answers the handshake with
 another status than 101, 408, 429 or 5xx, or closes the connection with code
 1002, 1003, 1007 to 1010 or 4500 to 4999. If the input is not a terminal, the
-very first attempt must succeed. A 409 with Retry-After, which says that another
-handshake for the same connection is under way, never ends the client. If there
-is a Retry-After, the client waits for that time, too, but for at most 30 s.
+very first attempt must succeed. A 409 with Retry-After says that another
+handshake for the same connection is under way: the client tries again, unless
+the input has ended; before its first connection, if the input is not a
+terminal, at most 8 times. If Retry-After is a number of seconds, the client
+waits for that time, but at most 30 s, before the random wait.
 
 In a pipe, the connection is closed once the input has ended and no message has
 arrived for half a second:
@@ -235,8 +237,9 @@ impl Client {
     /// Reports a failed attempt to connect. Fails if another attempt is pointless.
     fn after_failure(&mut self, error: OpenError) -> anyhow::Result<()> {
         // Without a terminal nobody would notice a wrong address and stop the client.
-        let is_hopeless =
-            !self.was_connected && !Input::is_interactive() && !error.is_in_conflict();
+        let is_hopeless = !self.was_connected
+            && !Input::is_interactive()
+            && !error.is_worth_another_attempt(self.attempt);
         // At the end of the input there is nothing left to send.
         if error.is_final() || is_hopeless || self.console.input.is_ended() {
             return Err(error.into());
@@ -250,8 +253,7 @@ impl Client {
     fn next_wait(&mut self, asked: Duration) -> Duration {
         // The first field of a version 4 UUID is 32 random bits.
         let random = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
-        // The random part spreads clients that were all asked to come back after the same time.
-        let wait = asked.min(backoff::CAP) + backoff::delay(self.attempt, random);
+        let wait = backoff::delay(self.attempt, asked, random);
         self.attempt = self.attempt.saturating_add(1);
         notice(&format!(
             "reconnecting in {} ms (attempt {})",
@@ -266,4 +268,20 @@ async fn open(target: &Target, deflate: bool, wait: Duration) -> Result<Opened, 
     sleep(wait).await;
     notice(&format!("connecting to {target}"));
     handshake::open(target, deflate).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_client_connects_only_after_the_wait() {
+        // Nobody listens there.
+        let target = Target::parse("ws://127.0.0.1:1/", &[], Headers::default()).unwrap();
+        let wait = Duration::from_secs(7);
+        // The clock stands still while the client does anything but wait.
+        let begun = tokio::time::Instant::now();
+        assert!(open(&target, false, wait).await.is_err());
+        assert!(wait <= begun.elapsed());
+    }
 }

@@ -25,9 +25,11 @@ pub(super) enum OpenError {
     Refused {
         status: StatusCode,
         reason: String,
-        /// The time that the server asks the client to wait for before it tries again.
+        /// The time in `Retry-After`. `None` if there is no such header.
         retry_after: Option<Duration>,
     },
+    #[error("the server's 101 has more than one {header}")]
+    Repeated { header: HeaderName },
     #[error("this URL cannot be requested")]
     Request(#[source] hyper::http::Error),
     /// There was no connection within this time.
@@ -51,6 +53,7 @@ impl OpenError {
             Self::Exchange(error) => error.is_parse(),
             Self::Extensions(_)
             | Self::NotUpgraded { .. }
+            | Self::Repeated { .. }
             | Self::Request(_)
             | Self::Unoffered { .. }
             | Self::WrongAccept => true,
@@ -65,6 +68,12 @@ impl OpenError {
             && self.retry_after().is_some()
     }
 
+    /// Returns true if a client that nobody watches is to try again, although it had no connection
+    /// yet and has tried again `attempts` times already.
+    pub(super) fn is_worth_another_attempt(&self, attempts: u32) -> bool {
+        self.is_in_conflict() && attempts < MAX_CONFLICTS
+    }
+
     /// Returns the time that the server asks the client to wait for.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -74,12 +83,23 @@ impl OpenError {
     }
 }
 
-/// Returns the time in `Retry-After` (RFC 9110 §10.2.3), if it is a number of seconds. A date is
-/// ignored.
+/// Returns the time in `Retry-After` (RFC 9110 §10.2.3), or `None` if there is no such header. The
+/// time is zero if it is no number of seconds: a date says little without the server's clock, and
+/// the client waits for a random time anyway.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    seconds.trim().parse().map(Duration::from_secs).ok()
+    let value = headers.get(RETRY_AFTER)?.as_bytes().trim_ascii();
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    if !is_number {
+        return Some(Duration::ZERO);
+    }
+    let digits = str::from_utf8(value).unwrap_or_default();
+    // Only a number that is too large for its type can't be parsed.
+    Some(Duration::from_secs(digits.parse().unwrap_or(u64::MAX)))
 }
+
+/// Number of times that a client in a pipe tries again after a conflict. Arbitrary: the random waits
+/// alone add up to more than half a minute, which is longer than another handshake takes.
+const MAX_CONFLICTS: u32 = 8;
 
 /// Returns true if a server that has answered `status`, which is any but 101, would answer the same
 /// to another attempt to connect.
@@ -109,9 +129,11 @@ mod tests {
     }
 
     #[test]
-    fn a_conflict_is_temporary_if_the_server_says_when_to_try_again() {
-        let refused = |status, after: &[&'static str]| {
-            let headers = after.iter().map(|after| HeaderValue::from_static(after));
+    fn a_conflict_is_temporary_if_it_has_a_retry_after() {
+        let refused = |status, after: &[&str]| {
+            let headers = after
+                .iter()
+                .map(|after| HeaderValue::from_bytes(after.as_bytes()).unwrap());
             let headers = headers.map(|after| (RETRY_AFTER, after)).collect();
             let error = OpenError::Refused {
                 status,
@@ -123,12 +145,36 @@ mod tests {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(refused(StatusCode::CONFLICT, &["1"]), (false, seconds(1)));
         assert_eq!(refused(StatusCode::CONFLICT, &[]), (true, None));
-        let date = "Fri, 31 Dec 1999 23:59:59 GMT";
-        for other in [date, "-1", "1.5", "", "99999999999999999999"] {
-            assert_eq!(refused(StatusCode::CONFLICT, &[other]), (true, None));
+        // A number may have any length.
+        let long = refused(StatusCode::CONFLICT, &["99999999999999999999"]);
+        assert_eq!(long, (false, seconds(u64::MAX)));
+        // A date, and values that are not valid. The header says enough.
+        let date = "Fri, 31 Dec 2027 23:59:59 GMT";
+        for other in [date, "+1", "-1", "1.5", "1 s", "\u{e9}", ""] {
+            assert_eq!(refused(StatusCode::CONFLICT, &[other]), (false, seconds(0)));
         }
         assert_eq!(refused(StatusCode::NOT_FOUND, &["1"]), (true, seconds(1)));
         let busy = StatusCode::SERVICE_UNAVAILABLE;
         assert_eq!(refused(busy, &["120"]), (false, seconds(120)));
+    }
+
+    #[test]
+    fn a_client_in_a_pipe_tries_again_only_after_conflicts_and_not_for_ever() {
+        let refused = |status, retry_after| OpenError::Refused {
+            status,
+            reason: String::new(),
+            retry_after,
+        };
+        let conflict = refused(StatusCode::CONFLICT, Some(Duration::ZERO));
+        assert!(conflict.is_worth_another_attempt(0));
+        assert!(conflict.is_worth_another_attempt(MAX_CONFLICTS - 1));
+        assert!(!conflict.is_worth_another_attempt(MAX_CONFLICTS));
+        for other in [
+            refused(StatusCode::CONFLICT, None),
+            refused(StatusCode::SERVICE_UNAVAILABLE, Some(Duration::ZERO)),
+            OpenError::TimedOut(Duration::ZERO),
+        ] {
+            assert!(!other.is_worth_another_attempt(0), "{other}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Options that all scenarios share: the server, the time, and the files for the result.
 
 use std::{
-    net::{SocketAddr, TcpStream, ToSocketAddrs as _},
+    net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs as _},
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -9,10 +9,11 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::builder::{PathBufValueParser, TypedValueParser};
-use framecast_load::plan::{MessageFormat, Scheme, Target};
+use framecast_load::plan::{MessageFormat, Scheme, TOPIC, Target};
 
 use crate::{
     Misuse,
+    dial::ADDRESS_TIMEOUT,
     header::{Header, Headers},
     load::threshold::Thresholds,
     size::Size,
@@ -32,8 +33,8 @@ pub(super) struct CommonArgs {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 
-    /// Add a header to the opening handshakes, such as "Origin: https://app.example"; a Host
-    /// replaces that of the URL; may be repeated
+    /// Add a header to all requests, such as "Origin: https://app.example"; a Host replaces that of
+    /// the URL; may be repeated
     #[arg(long = "header", value_name = "LINE")]
     headers: Vec<Header>,
 
@@ -120,7 +121,13 @@ impl Common {
     fn parse_url(&self, default_url: &str) -> anyhow::Result<(Scheme, Url)> {
         // `{topic}` is replaced while the URL is parsed, because braces are not allowed in a URL.
         let text = self.url(default_url);
-        let text = text.replace("{topic}", TOPIC_PLACEHOLDER);
+        let (_, rest) = text.split_once("://").unwrap_or_default();
+        let authority = rest.split(['/', '\\', '?']).next().unwrap_or_default();
+        ensure!(
+            !authority.contains(TOPIC),
+            "the host in the URL must not contain {TOPIC}"
+        );
+        let text = text.replace(TOPIC, TOPIC_PLACEHOLDER);
         let (scheme, written) = match text.split_once(':') {
             Some((scheme, _)) if scheme.eq_ignore_ascii_case("tcp") => (Scheme::Tcp, "tcp"),
             _ => (Scheme::Ws, "ws"),
@@ -136,8 +143,9 @@ impl Common {
         address(&url)
     }
 
-    /// Returns the target: the server at `address` and the opening handshake for it.
-    pub(super) fn target(&self, default_url: &str, address: SocketAddr) -> anyhow::Result<Target> {
+    /// Returns the target: the server, without its address, and the opening handshake for it. Does
+    /// no I/O, and fails if the command line is wrong.
+    pub(super) fn target(&self, default_url: &str) -> anyhow::Result<Target> {
         let (scheme, url) = self.parse_url(default_url)?;
         let headers = Headers::new(self.headers.clone())?;
         let path = match &url.query {
@@ -146,8 +154,9 @@ impl Common {
         };
         Ok(Target {
             scheme,
-            address,
-            path: path.replace(TOPIC_PLACEHOLDER, "{topic}"),
+            // `address` looks it up later.
+            address: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            path: path.replace(TOPIC_PLACEHOLDER, TOPIC),
             headers: headers.lines(),
             authority: headers.host.unwrap_or(url.authority),
         })
@@ -168,27 +177,22 @@ fn address(url: &Url) -> anyhow::Result<SocketAddr> {
     // IPv4 first: by default, a server whose name has both kinds of addresses usually listens on
     // IPv4.
     addresses.sort_by_key(|address| !address.is_ipv4());
-    reachable(&addresses).with_context(|| format!("cannot find {}", url.authority))
+    reachable(&addresses, ADDRESS_TIMEOUT).with_context(|| format!("cannot find {}", url.authority))
 }
 
-/// Returns the first address that accepts a connection. If none does, returns the first address, so
-/// that the run fails with the error of connecting to it. If there is only one address, returns it
-/// without a connection.
-fn reachable(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+/// Returns the first address that accepts a connection within the time `each`. If none does, returns
+/// the first address, so that the run fails with the error of connecting to it. If there is only one
+/// address, returns it without a connection.
+fn reachable(addresses: &[SocketAddr], each: Duration) -> Option<SocketAddr> {
     let (first, others) = addresses.split_first()?;
     if others.is_empty() {
         return Some(*first);
     }
-    let accepts =
-        |address: &&SocketAddr| TcpStream::connect_timeout(address, ADDRESS_TIMEOUT).is_ok();
+    let accepts = |address: &&SocketAddr| TcpStream::connect_timeout(address, each).is_ok();
     Some(*addresses.iter().find(accepts).unwrap_or(first))
 }
 
-/// Time within which an address must accept a connection if the name has several addresses.
-/// Arbitrary.
-const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The text that replaces [`TOPIC`](framecast_load::plan::TOPIC) in a URL while the URL is parsed:
+/// The text that replaces [`TOPIC`] in a URL while the URL is parsed:
 /// a parser would refuse the braces of `{topic}`.
 const TOPIC_PLACEHOLDER: &str = "framecast-topic-goes-here";
 
@@ -276,6 +280,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::dial::tests::silent;
 
     #[test]
     fn of_several_addresses_the_first_that_accepts_a_connection_is_used() {
@@ -284,12 +289,15 @@ mod tests {
         let open_address = open.local_addr().unwrap();
         let closed_address = closed.local_addr().unwrap();
         drop(closed);
-        let reached = |addresses: &[SocketAddr]| reachable(addresses).unwrap();
+        let (silent_address, _silent) = silent();
+        let each = Duration::from_millis(200);
+        let reached = |addresses: &[SocketAddr]| reachable(addresses, each).unwrap();
+        assert_eq!(reached(&[silent_address, open_address]), open_address);
         assert_eq!(reached(&[closed_address, open_address]), open_address);
         assert_eq!(reached(&[open_address, closed_address]), open_address);
         // None accepts a connection.
         assert_eq!(reached(&[closed_address, closed_address]), closed_address);
         assert_eq!(reached(&[closed_address]), closed_address);
-        assert_eq!(reachable(&[]), None);
+        assert_eq!(reachable(&[], each), None);
     }
 }

@@ -155,9 +155,10 @@ impl Crowd {
             Stamp::MAX_STREAMS
         );
         if let Some(publish) = &self.protocol.publish {
+            // One place, because a publication has one number.
             ensure!(
-                publish.contains(plan::PAYLOAD),
-                "--publish: the text must contain {}",
+                publish.matches(plan::PAYLOAD).count() == 1,
+                "--publish: the text must contain {} once",
                 plan::PAYLOAD
             );
         }

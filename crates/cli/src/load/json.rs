@@ -60,6 +60,8 @@ struct Connections<'a> {
     failed: u64,
     disconnected: u64,
     close_codes: &'a BTreeMap<u16, u64>,
+    /// Number of publications over HTTP that were sent again.
+    resent: u64,
     opening_us: Option<Percentiles>,
 }
 
@@ -104,6 +106,7 @@ impl<'a> Document<'a> {
                 failed: report.connections.failed,
                 disconnected: report.connections.disconnected,
                 close_codes: &report.connections.close_codes,
+                resent: report.connections.resent,
                 opening_us: Percentiles::of(&report.connections.handshakes),
             },
             stalls: report.stalls,

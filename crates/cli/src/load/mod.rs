@@ -24,7 +24,6 @@ mod threshold;
 
 use std::{
     io::{self, Write as _},
-    net::SocketAddr,
     time::Duration,
 };
 
@@ -110,8 +109,9 @@ struct Outcome<'a> {
 
 impl Scenario {
     fn run(&self, descriptors: usize) -> anyhow::Result<()> {
-        let address = self.common.address(self.default_url)?;
-        let plan = self.plan(address).map_err(Misuse)?;
+        // The command line is checked before anything is connected.
+        let mut plan = self.plan().map_err(Misuse)?;
+        plan.target.address = self.common.address(self.default_url)?;
         let processes = processes(&plan, descriptors, self.common.workers)?;
         let outputs = Outputs::create(&self.common)?;
         let interruption = interrupt::listen()?;
@@ -147,14 +147,15 @@ impl Scenario {
         }
     }
 
-    /// Returns the plan for the server at `address`. Fails if the command line is wrong.
-    fn plan(&self, address: SocketAddr) -> anyhow::Result<Plan> {
+    /// Returns the plan for a server whose address is not looked up yet. Fails if the command line is
+    /// wrong.
+    fn plan(&self) -> anyhow::Result<Plan> {
         let common = &self.common;
         ensure!(
             !common.duration.is_zero(),
             "--duration: must be more than 0"
         );
-        let mut target = common.target(self.default_url, address)?;
+        let mut target = common.target(self.default_url)?;
         let mut scenario = self.plan.clone();
         if let Some(fanout) = scenario.fanout() {
             ensure!(
@@ -188,6 +189,14 @@ fn address_topics(protocol: &mut Protocol, target: &mut Target) -> anyhow::Resul
     match protocol {
         Protocol::Relay(base) => {
             ensure!(!target.path.contains('?'), "the URL must not contain `?`");
+            let mut names = target
+                .headers
+                .iter()
+                .filter_map(|line| line.split(':').next());
+            ensure!(
+                !names.any(|name| name.eq_ignore_ascii_case("content-type")),
+                "--header: `Content-Type` cannot be added with --relay"
+            );
             target.path.trim_end_matches('/').clone_into(base);
         }
         Protocol::Template(template)

@@ -74,6 +74,10 @@ pub(super) fn table(outcome: &Outcome<'_>) -> String {
         table.row("first to last", latencies(&report.spread));
     }
     table.row("connections", connections(outcome));
+    if report.connections.resent > 0 {
+        let requests = plural(report.connections.resent, "request");
+        table.row("sent again", format!("{requests} without a response"));
+    }
     if report.stalls > 0 {
         table.row(
             "stalls",

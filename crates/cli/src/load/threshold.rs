@@ -25,6 +25,7 @@ impl Thresholds {
             .or_else(|| failed(report))
             .or_else(|| empty(report))
             .or_else(|| corrupted(report))
+            .or_else(|| served_unanswered(report))
             .or_else(|| self.missed_ratio(report))
             .or_else(|| self.missed_p99(report))
             .or_else(|| must_be_whole.then(|| broken(report))?)
@@ -103,6 +104,19 @@ fn corrupted(report: &Report) -> Option<String> {
     let corrupted = report.tally.corrupted;
     let messages = plural(corrupted, "message");
     (corrupted > 0).then(|| format!("{messages} arrived corrupted"))
+}
+
+/// Returns a line about duplicates in a run in which requests were sent again, because the server
+/// had ended the connection without a response. `None` if there are no such duplicates. A client may
+/// repeat a POST only if it finds out whether the first one was served (RFC 9110 §9.2.2); this is how
+/// the generator finds out.
+fn served_unanswered(report: &Report) -> Option<String> {
+    let resent = report.connections.resent;
+    let duplicates = report.tally.duplicates + report.churners.duplicates;
+    let (duplicate, again) = (plural(duplicates, "duplicate"), plural(resent, "request"));
+    (resent > 0 && duplicates > 0).then(|| {
+        format!("the server serves requests without an answer: {duplicate}, {again} sent again")
+    })
 }
 
 /// Returns how many expected messages have not arrived.
@@ -209,6 +223,22 @@ mod tests {
         report.tally.corrupted = 2;
         let line = missed(Thresholds::default(), &report);
         assert_eq!(line, "2 messages arrived corrupted");
+    }
+
+    #[test]
+    fn duplicates_fail_a_run_in_which_requests_were_sent_again() {
+        let of = |resent, duplicates| {
+            let mut report = report(4, 4);
+            report.connections.resent = resent;
+            report.churners.duplicates = duplicates;
+            missed(Thresholds::default(), &report)
+        };
+        assert_eq!(
+            of(1, 3),
+            "the server serves requests without an answer: 3 duplicates, 1 request sent again"
+        );
+        assert_eq!(of(1, 0), "");
+        assert_eq!(of(0, 3), "");
     }
 
     #[test]

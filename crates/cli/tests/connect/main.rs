@@ -7,4 +7,5 @@ mod conversation;
 mod deflate;
 mod echo;
 mod literal;
+mod opening;
 mod reconnect;

@@ -65,6 +65,27 @@ async fn after_a_409_with_retry_after_the_client_tries_again_after_that_time() {
     assert_eq!(message, Message::text("hi"));
 }
 
+// RFC 9110 §10.2.3 allows a date, and a number of any length.
+#[tokio::test]
+async fn after_a_409_with_any_retry_after_the_client_tries_again() {
+    let (listener, url) = listen().await;
+    let mut client = Client::connect(&[&url]);
+    let date = "Retry-After: Fri, 31 Dec 2027 23:59:59 GMT";
+    let conflict = format!("HTTP/1.1 409 Conflict\r\n{date}\r\ncontent-length: 0\r\n\r\n");
+    let (mut socket, _) = request(&listener).await;
+    socket.write_all(conflict.as_bytes()).await.unwrap();
+    client.noticed("the server answered 409 Conflict").await;
+
+    let (mut socket, _) = request(&listener).await;
+    let long = "HTTP/1.1 409 Conflict\r\nRetry-After: 99999999999999999999\r\n\r\n";
+    socket.write_all(long.as_bytes()).await.unwrap();
+    drop(socket);
+    client.noticed("the server answered 409 Conflict").await;
+    // At most 30 s of what the server asks for, and a random wait.
+    let notice = client.noticed("reconnecting in 3").await;
+    assert!(notice.ends_with("(attempt 2)\n"), "{notice}");
+}
+
 #[tokio::test]
 async fn after_a_409_without_retry_after_the_client_exits() {
     let (listener, url) = listen().await;
@@ -204,7 +225,7 @@ async fn the_error_of_a_wrong_url_is_one_line() {
 }
 
 #[tokio::test]
-async fn a_header_that_the_handshake_writes_itself_is_a_wrong_command_line() {
+async fn a_header_that_the_handshake_has_anyway_is_a_wrong_command_line() {
     for name in [
         "Connection",
         "Sec-WebSocket-Extensions",
@@ -216,7 +237,7 @@ async fn a_header_that_the_handshake_writes_itself_is_a_wrong_command_line() {
         // Nobody listens there.
         let arguments = ["ws://127.0.0.1:1/", "--header", &line];
         let exit = Client::connect(&arguments).exit().await;
-        let reason = format!("the request writes `{name}` itself");
+        let reason = format!("`{name}` cannot be added");
         let line = format!("framecast: invalid value '{line}' for '--header <LINE>': {reason}\n");
         assert_eq!(exit.stderr, line);
         assert_eq!(exit.status.code(), Some(2));

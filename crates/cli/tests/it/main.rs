@@ -1,7 +1,9 @@
 //! Tests of the program: its settings and those of its allocator, signals, logs, panics, its use of
-//! memory, descriptors and system calls, clients by others, and what the README and `docs/` say.
+//! memory, descriptors and system calls, the addresses that it tries, clients by others, and what
+//! the README and `docs/` say.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod addresses;
 mod allocator;
 mod clients;
 mod descriptors;

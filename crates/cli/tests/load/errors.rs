@@ -84,38 +84,60 @@ fn a_run_that_fails_reports_the_reason_in_one_line() {
     }
 }
 
+/// A URL at which no server listens, so that a run with a right command line would fail, too.
+const NOWHERE: &str = "ws://127.0.0.1:1/";
+
 #[test]
 fn options_that_are_wrong_only_together_are_a_wrong_command_line_too() {
-    // No server listens there, so a run would fail otherwise.
-    let nowhere = "ws://127.0.0.1:1/";
     for (kind, url, arguments, reason) in [
         (
             "fanout",
-            nowhere,
+            NOWHERE,
             &["--size", "35"][..],
             "--size: 35 is less than 36, the size of the number and the time in a message",
         ),
         (
             "fanout",
-            nowhere,
+            NOWHERE,
             &["--publish", "x"],
-            "--publish: the text must contain {payload}",
+            "--publish: the text must contain {payload} once",
         ),
         (
             "fanout",
-            nowhere,
+            NOWHERE,
+            &["--publish", r#"{"a":"{payload}","b":"{payload}"}"#],
+            "--publish: the text must contain {payload} once",
+        ),
+        (
+            "fanout",
+            NOWHERE,
+            &["--relay", "--header", "content-type: text/plain"],
+            "--header: `Content-Type` cannot be added with --relay",
+        ),
+        (
+            "fanout",
+            NOWHERE,
             &["--topics", "3", "--subscribers", "2"],
             "--topics: 3 is more than the 2 subscribers, so that some would have no subscriber",
         ),
+    ] {
+        assert_misuse(kind, url, arguments, reason);
+    }
+}
+
+#[test]
+fn a_time_a_header_or_a_url_that_no_run_can_have_is_a_wrong_command_line_too() {
+    for (kind, url, arguments, reason) in [
         (
             "idle",
-            nowhere,
-            &["--duration", "0s"],
+            NOWHERE,
+            &["--duration", "0s"][..],
             "--duration: must be more than 0",
         ),
         (
             "idle",
-            "ws://127.0.0.1:1/",
+            // A wrong command line is found before the name is looked up.
+            "ws://nosuch.invalid/",
             &["--header", "Host: a", "--header", "host: b"],
             "--header: there is more than one `Host`",
         ),
@@ -132,17 +154,35 @@ fn options_that_are_wrong_only_together_are_a_wrong_command_line_too() {
             "the URL must start with ws://, not http://",
         ),
         (
+            "fanout",
+            "ws://{topic}.example/ws",
+            &[],
+            "the host in the URL must not contain {topic}",
+        ),
+        (
+            "idle",
+            "ws://127.0.0.1:1/ ",
+            &[],
+            "the URL must not end with a space",
+        ),
+        (
             "churn",
-            "tcp://127.0.0.1:1",
+            "tcp://nosuch.invalid:1",
             &[],
             "the URL must start with ws://: a bare TCP server has no subscribers",
         ),
     ] {
-        let run = Run::of(kind, url, arguments);
-        assert_eq!(run.code, Some(2), "{kind} {url}: {}", run.stderr);
-        assert_eq!(run.stderr, format!("framecast: {reason}\n"));
-        assert_eq!(run.stdout, "");
+        assert_misuse(kind, url, arguments, reason);
     }
+}
+
+/// Asserts that scenario `kind` against `url` is a wrong command line with these arguments.
+#[track_caller]
+fn assert_misuse(kind: &str, url: &str, arguments: &[&str], reason: &str) {
+    let run = Run::of(kind, url, arguments);
+    assert_eq!(run.code, Some(2), "{kind} {url}: {}", run.stderr);
+    assert_eq!(run.stderr, format!("framecast: {reason}\n"));
+    assert_eq!(run.stdout, "");
 }
 
 #[test]
@@ -173,7 +213,7 @@ fn a_wrong_command_line_has_another_exit_status_than_a_run_that_failed() {
         ),
         (
             &["--header", "Upgrade: h2c"],
-            "invalid value 'Upgrade: h2c' for '--header <LINE>': the request writes `Upgrade` itself",
+            "invalid value 'Upgrade: h2c' for '--header <LINE>': `Upgrade` cannot be added",
         ),
         (
             &["--connections", "0"],

@@ -150,6 +150,16 @@ fn a_complete_101_is_accepted_in_any_form() {
 }
 
 #[test]
+fn a_redirection_fails_the_run_with_its_target() {
+    let run = answered_with("302 Found", "Location: https://app.example/ws\r\n", &[]);
+    assert_eq!(run.code, Some(1));
+    assert_eq!(
+        run.error_line(),
+        "framecast: the server answered 302 Found: it redirects to https://app.example/ws"
+    );
+}
+
+#[test]
 fn the_status_of_a_refusal_is_shown_in_any_version_of_http_1() {
     let address = scripted_from_request(Arc::new(|mut peer: Peer| {
         if peer.read_head().is_some() {

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -23,6 +23,19 @@ struct Style {
     responses: usize,
     /// The bytes after the last response.
     farewell: &'static str,
+    /// The fate of the first publication.
+    first: First,
+}
+
+/// The way in which a relay treats a publication.
+#[derive(Clone, Copy)]
+enum First {
+    /// The relay answers it like any other.
+    Answered,
+    /// The relay resets the connection without reading the body.
+    Reset,
+    /// The relay publishes it, and ends the connection without an answer.
+    Unanswered,
 }
 
 /// The form of a response's body.
@@ -38,6 +51,7 @@ const STYLE: Style = Style {
     body: Body::WithLength,
     responses: usize::MAX,
     farewell: "",
+    first: First::Answered,
 };
 
 impl Style {
@@ -62,11 +76,11 @@ struct Relay {
 impl Relay {
     fn start(style: Style) -> Self {
         let connections = Arc::<AtomicUsize>::default();
-        let subscribers = Arc::<Mutex<Vec<Peer>>>::default();
+        let hub = Hub::default();
         let address = scripted_from_request(Arc::new({
             let connections = Arc::clone(&connections);
             move |peer| {
-                if serve(peer, style, &subscribers).is_some() {
+                if serve(peer, style, &hub).is_some() {
                     connections.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -89,28 +103,53 @@ impl Relay {
     }
 }
 
+/// The state that all connections of a relay share.
+#[derive(Default)]
+struct Hub {
+    subscribers: Mutex<Vec<Peer>>,
+    /// True once the first publication has arrived.
+    has_published: AtomicBool,
+}
+
+impl Hub {
+    /// Sends the message of a request with this body to all subscribers.
+    fn publish(&self, body: &str) {
+        let (_, message) = body.split_once(r#""message":""#).unwrap();
+        let message = message.strip_suffix("\"}").unwrap();
+        let mut subscribers = self.subscribers.lock().unwrap();
+        subscribers.iter_mut().for_each(|peer| peer.send(message));
+    }
+}
+
 /// Serves one connection. Returns `Some` once the relay has ended it.
-fn serve(mut peer: Peer, style: Style, subscribers: &Mutex<Vec<Peer>>) -> Option<()> {
+fn serve(mut peer: Peer, style: Style, hub: &Hub) -> Option<()> {
     for _ in 0..style.responses {
         let head = peer.read_head()?;
         if head.starts_with("GET /ws/") {
             // Under one lock, so that the list has the subscriber before the next publication.
-            let mut subscribers = subscribers.lock().unwrap();
+            let mut subscribers = hub.subscribers.lock().unwrap();
             peer.upgrade(&head);
             subscribers.push(peer);
             return None;
+        }
+        let is_first =
+            head.starts_with("POST /publish ") && !hub.has_published.swap(true, Ordering::Relaxed);
+        if is_first && matches!(style.first, First::Reset) {
+            peer.reset();
+            return Some(());
         }
         let (_, length) = head.split_once("\r\nContent-Length: ").unwrap();
         let body = peer.read_body(length.trim_end().parse().unwrap())?;
         let response = if head.starts_with("POST /register ") {
             r#"{"url":"ws://h/ws/ID"}"#
         } else {
-            let (_, message) = body.split_once(r#""message":""#).unwrap();
-            let message = message.strip_suffix("\"}").unwrap();
-            let mut subscribers = subscribers.lock().unwrap();
-            subscribers.iter_mut().for_each(|peer| peer.send(message));
+            hub.publish(&body);
             r#"{"queued":3}"#
         };
+        if is_first && matches!(style.first, First::Unanswered) {
+            peer.end();
+            return Some(());
+        }
         peer.write(style.response(response).as_bytes());
     }
     peer.write(style.farewell.as_bytes());
@@ -174,6 +213,44 @@ fn a_relay_may_send_a_408_before_it_ends_an_idle_connection() {
     relay.run(&ONE_AT_A_TIME).assert_whole();
 }
 
+// A server that closes a socket with unread bytes resets the connection.
+#[test]
+fn a_relay_may_reset_a_connection_between_two_responses() {
+    for pace in [ONE_AT_A_TIME, MANY_AT_A_TIME] {
+        let relay = Relay::start(Style {
+            first: First::Reset,
+            ..STYLE
+        });
+        let run = relay.run(&pace);
+        run.assert_whole();
+        assert!(run.count("connections.resent") > 0);
+        assert!(run.stdout.contains("\n  sent again "), "{}", run.stdout);
+    }
+}
+
+// The duplicates were reported, and the run passed.
+#[test]
+fn a_relay_that_serves_a_publication_without_an_answer_fails_the_run() {
+    let relay = Relay::start(Style {
+        first: First::Unanswered,
+        ..STYLE
+    });
+    let run = relay.run(&ONE_AT_A_TIME);
+    assert_eq!(run.code, Some(1));
+    let reason = "the server serves requests without an answer: 3 duplicates, 1 request sent again";
+    assert_eq!(run.error_line(), format!("framecast: {reason}"));
+    assert_eq!(run.count("duplicates"), 3);
+    assert_eq!(run.count("connections.resent"), 1);
+}
+
+#[test]
+fn no_request_is_sent_again_to_a_relay_that_answers_all() {
+    let run = Relay::start(STYLE).run(&MANY_AT_A_TIME);
+    run.assert_whole();
+    assert_eq!(run.count("connections.resent"), 0);
+    assert!(!run.stdout.contains("sent again"), "{}", run.stdout);
+}
+
 #[test]
 fn a_relay_may_answer_in_any_form_of_http_1() {
     for style in [
@@ -200,21 +277,29 @@ fn a_relay_may_answer_in_any_form_of_http_1() {
 }
 
 #[test]
-fn a_host_of_the_command_line_is_that_of_the_requests_over_http_too() {
-    let hosts = Arc::<Mutex<Vec<String>>>::default();
+fn headers_of_the_command_line_are_those_of_the_requests_over_http_too() {
+    let heads = Arc::<Mutex<Vec<String>>>::default();
     let address = scripted_from_request(Arc::new({
-        let hosts = Arc::clone(&hosts);
+        let heads = Arc::clone(&heads);
         move |mut peer| {
-            let head = peer.read_head().unwrap_or_default();
-            let host = head.lines().find(|line| line.starts_with("Host: "));
-            hosts.lock().unwrap().push(host.unwrap().to_owned());
+            heads.lock().unwrap().extend(peer.read_head());
             peer.write(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
         }
     }));
-    let arguments = ["--relay", "--header", "Host: a.example"];
+    let added = ["Host: a.example", "Authorization: Basic eDp5"];
+    let arguments = ["--relay", "--header", added[0], "--header", added[1]];
     let run = Run::of("fanout", &format!("ws://{address}"), &arguments);
     assert_eq!(run.code, Some(1));
-    assert_eq!(*hosts.lock().unwrap(), ["Host: a.example"]);
+    let heads = heads.lock().unwrap();
+    assert_eq!(heads.len(), 1);
+    assert_eq!(heads[0].matches("\r\nHost: ").count(), 1);
+    for header in added {
+        assert!(
+            heads[0].contains(&format!("\r\n{header}\r\n")),
+            "{}",
+            heads[0]
+        );
+    }
 }
 
 #[test]

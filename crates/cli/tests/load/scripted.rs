@@ -6,8 +6,10 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
+use socket2::SockRef;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// The behaviour of a scripted server on one connection.
@@ -68,6 +70,13 @@ impl Peer {
     pub(crate) fn end(mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let _ = io::copy(&mut self.reader, &mut io::sink());
+    }
+
+    /// Ends the connection by a reset.
+    pub(crate) fn reset(self) {
+        // With the time 0, a close sends a reset.
+        let time = Some(Duration::ZERO);
+        SockRef::from(&self.stream).set_linger(time).unwrap();
     }
 
     /// Returns another handle of the same connection, for threads that write to it.

@@ -67,6 +67,9 @@ pub struct Connections {
     pub disconnected: u64,
     /// Number of connections that the server closed with each close code.
     pub close_codes: BTreeMap<u16, u64>,
+    /// Number of publications over HTTP that were sent again, because the server had ended the
+    /// connection before it answered them. One that was sent three times counts twice.
+    pub resent: u64,
 }
 
 impl Report {
@@ -132,6 +135,7 @@ impl Connections {
         for (code, count) in &other.close_codes {
             *self.close_codes.entry(*code).or_default() += count;
         }
+        self.resent += other.resent;
     }
 }
 

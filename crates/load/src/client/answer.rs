@@ -19,18 +19,14 @@ pub(crate) struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// Parses the response at the start of `bytes`. `None` if it is not complete yet.
+    /// Parses the response at the start of `bytes`, which were received on a connection that is
+    /// open. `None` if it is not complete yet.
     pub(crate) fn take(bytes: &'a [u8]) -> Result<Option<Self>, Rejection> {
-        Self::read(bytes, false)
+        Self::read(bytes, Input::Open)
     }
 
-    /// Parses the response in `bytes`, after which the connection has ended. `None` if it is not
-    /// complete.
-    pub(crate) fn take_last(bytes: &'a [u8]) -> Result<Option<Self>, Rejection> {
-        Self::read(bytes, true)
-    }
-
-    fn read(bytes: &'a [u8], has_ended: bool) -> Result<Option<Self>, Rejection> {
+    /// Parses the response at the start of `bytes`. `None` if it is not complete.
+    pub(crate) fn read(bytes: &'a [u8], input: Input) -> Result<Option<Self>, Rejection> {
         let Some(head) = Head::read(bytes)? else {
             return Ok(None);
         };
@@ -51,7 +47,7 @@ impl<'a> Answer<'a> {
                 None => return Ok(None),
             },
             Framing::UntilEnd if rest.len() > MAX_BODY_BYTES => return Err(Rejection::TooBig),
-            Framing::UntilEnd if has_ended => (Cow::Borrowed(rest), rest.len()),
+            Framing::UntilEnd if input == Input::Ended => (Cow::Borrowed(rest), rest.len()),
             Framing::UntilEnd => return Ok(None),
         };
         Ok(Some(Self {
@@ -60,6 +56,23 @@ impl<'a> Answer<'a> {
             is_last: framing == Framing::UntilEnd || head.is_last(),
         }))
     }
+
+    /// Returns the same response with a body of its own.
+    pub(crate) fn into_owned(self) -> Answer<'static> {
+        Answer {
+            body: Cow::Owned(self.body.into_owned()),
+            len: self.len,
+            is_last: self.is_last,
+        }
+    }
+}
+
+/// The state of the connection on which a response is received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// The server has ended it.
+    Ended,
+    Open,
 }
 
 /// The way in which the end of a body is found (RFC 9112 §6.3).
@@ -77,8 +90,16 @@ impl Head<'_> {
         if self.status == 204 {
             return Ok(Framing::Length(0));
         }
-        if self.header("transfer-encoding").is_some() {
-            return Ok(if self.has_token("transfer-encoding", "chunked") {
+        if let Some(codings) = self.values("transfer-encoding").last() {
+            if self.header("content-length").is_some() {
+                // RFC 9112 §6.3: an error, because it may hide a second response.
+                return Err(Rejection::NotHttp);
+            }
+            // The codings that were applied, in their order. Only the last one is an end.
+            let mut codings = codings.rsplit(',').map(str::trim);
+            let last = codings.find(|coding| !coding.is_empty());
+            let is_chunked = last.is_some_and(|last| last.eq_ignore_ascii_case("chunked"));
+            return Ok(if is_chunked {
                 Framing::Chunked
             } else {
                 Framing::UntilEnd
@@ -100,10 +121,18 @@ impl Head<'_> {
         Ok(framing)
     }
 
-    /// Returns true if the server ends the connection after this response.
+    /// Returns true if the connection must not be used after this response: the server ends it; or
+    /// a transfer coding in a version of HTTP that has none may hide the end of the response (RFC
+    /// 9112 §6.1).
     fn is_last(&self) -> bool {
-        self.has_token("connection", "close")
-            || self.version == 0 && !self.has_token("connection", "keep-alive")
+        let is_kept = match self.version {
+            0 => {
+                self.has_token("connection", "keep-alive")
+                    && self.header("transfer-encoding").is_none()
+            }
+            _ => true,
+        };
+        !is_kept || self.has_token("connection", "close")
     }
 }
 
@@ -169,8 +198,11 @@ mod tests {
             // An interim response before it.
             b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
             b"HTTP/1.1 202 Accepted\r\nContent-Length: 5, 5\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\ncontent-length: 5\r\n\r\nhello",
             // Two chunks, one with an extension, and a trailer.
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\na: b\r\n\r\n",
+            // Another coding before it, which changes nothing here, in two lines.
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: x\r\ntransfer-encoding: chunked,\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         ] {
             for cut in 0..whole.len() {
                 assert_eq!(Answer::take(&whole[..cut]), Ok(None), "{cut}");
@@ -195,6 +227,9 @@ mod tests {
             "HTTP/1.1 200 OK\r\ncontent-length:\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: 1, 2\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+            // Two ways to find the end.
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nab\r\n",
             &endless,
@@ -207,10 +242,18 @@ mod tests {
 
     #[test]
     fn a_body_without_a_length_ends_with_the_connection() {
-        for head in ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\n"] {
+        for head in [
+            "HTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.0 200 OK\r\n\r\n",
+            // `chunked` is an end only as the last coding.
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, x\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n",
+        ] {
             let whole = format!("{head}hello");
             assert_eq!(Answer::take(whole.as_bytes()), Ok(None));
-            let answer = Answer::take_last(whole.as_bytes()).unwrap().unwrap();
+            let answer = Answer::read(whole.as_bytes(), Input::Ended)
+                .unwrap()
+                .unwrap();
             assert_eq!(answer.body.as_ref(), b"hello");
             assert!(answer.is_last);
         }
@@ -219,7 +262,11 @@ mod tests {
             "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhello",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
         ] {
-            assert_eq!(Answer::take_last(cut.as_bytes()), Ok(None), "{cut}");
+            assert_eq!(
+                Answer::read(cut.as_bytes(), Input::Ended),
+                Ok(None),
+                "{cut}"
+            );
         }
     }
 
@@ -236,6 +283,17 @@ mod tests {
             let answer = Answer::take(head.as_bytes()).unwrap().unwrap();
             assert_eq!(answer.is_last, is_last, "{head}");
             assert_eq!(answer.len, head.len());
+        }
+    }
+
+    // HTTP/1.0 has no transfer codings, so a proxy may have passed one on that it did not read.
+    #[test]
+    fn a_transfer_coding_in_http_1_0_ends_the_use_of_the_connection() {
+        for (version, is_last) in [("1.0", true), ("1.1", false)] {
+            let head = format!("HTTP/{version} 200 OK\r\nConnection: keep-alive\r\n");
+            let whole = format!("{head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+            let answer = Answer::take(whole.as_bytes()).unwrap().unwrap();
+            assert_eq!(answer.is_last, is_last, "{version}");
         }
     }
 

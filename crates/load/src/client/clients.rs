@@ -170,6 +170,7 @@ impl Clients {
         let Some(client) = self.clients.get_mut(key) else {
             return Ok(());
         };
+        self.counts.resent += client.requests.take_resent();
         match client.stage {
             Stage::Parked if client.requests.is_empty() => return Ok(()),
             Stage::Parked => return self.reconnect(key),
@@ -300,7 +301,9 @@ impl Clients {
     fn reconnect(&mut self, key: ClientKey) -> Result<(), Error> {
         match self.dial_socket() {
             Ok(socket) => {
-                self.clients[key].reconnect(socket);
+                let client = &mut self.clients[key];
+                client.reconnect(socket);
+                self.counts.resent += client.requests.take_resent();
                 self.add(key)
             }
             Err(error) => {

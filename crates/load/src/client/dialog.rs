@@ -6,7 +6,12 @@ use std::{
     time::Duration,
 };
 
-use crate::{client::http::Rejection, error::Error};
+use socket2::SockRef;
+
+use crate::{
+    client::{answer::Input, http::Rejection},
+    error::Error,
+};
 
 /// A blocking connection: each request waits for its response.
 #[derive(Debug)]
@@ -36,6 +41,9 @@ impl Dialog {
         let stream = TcpStream::connect_timeout(&address, timeout).map_err(connect)?;
         stream.set_nodelay(true).map_err(connect)?;
         stream.set_read_timeout(Some(timeout)).map_err(connect)?;
+        // As in `dial`: sockets in TIME_WAIT would leave no ports for the next run.
+        let linger = Some(Duration::ZERO);
+        SockRef::from(&stream).set_linger(linger).map_err(connect)?;
         Ok(Self { stream, timeout })
     }
 
@@ -52,12 +60,12 @@ impl Dialog {
     }
 
     /// Sends `request`, and reads the response until `take` has parsed it. Returns the value that
-    /// `take` returns. `take` is called with all bytes received so far, and with true once the
-    /// connection has ended. It returns `None` as long as the response is not complete.
+    /// `take` returns. `take` is called with all bytes received so far. It returns `None` as long as
+    /// the response is not complete.
     pub(crate) fn ask<T>(
         &mut self,
         request: &[u8],
-        take: impl Fn(&[u8], bool) -> Result<Option<T>, Rejection>,
+        take: impl Fn(&[u8], Input) -> Result<Option<T>, Rejection>,
     ) -> Result<T, Failure> {
         self.stream.write_all(request).map_err(Failure::Ended)?;
         let mut answer = Vec::new();
@@ -72,11 +80,11 @@ impl Dialog {
                 Err(error) => return Err(ended(&answer, error)),
             };
             answer.extend_from_slice(&buffer[..read]);
-            let has_ended = read == 0;
-            if let Some(taken) = take(&answer, has_ended).map_err(Failure::Rejected)? {
+            let input = if read == 0 { Input::Ended } else { Input::Open };
+            if let Some(taken) = take(&answer, input).map_err(Failure::Rejected)? {
                 return Ok(taken);
             }
-            if has_ended {
+            if input == Input::Ended {
                 return Err(ended(&answer, io::ErrorKind::UnexpectedEof.into()));
             }
         }
@@ -119,7 +127,7 @@ mod tests {
     }
 
     fn ask(dialog: &mut Dialog) -> Result<Vec<u8>, Failure> {
-        let all = |bytes: &[u8], has_ended: bool| Ok(has_ended.then(|| bytes.to_vec()));
+        let all = |bytes: &[u8], input| Ok((input == Input::Ended).then(|| bytes.to_vec()));
         dialog.ask(b"?", all)
     }
 
@@ -131,6 +139,15 @@ mod tests {
         };
         assert_eq!(error.to_string(), "no answer within 0.02 s");
         assert_eq!(timed_out(TIMEOUT).to_string(), "no answer within 10 s");
+    }
+
+    #[test]
+    fn a_dialog_leaves_no_socket_in_time_wait() {
+        let (dialog, mut server) = connected();
+        drop(dialog);
+        // After a reset neither side has to wait.
+        let error = server.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[test]
@@ -156,7 +173,7 @@ mod tests {
 
     #[test]
     fn an_end_before_the_first_byte_of_a_response_is_told_from_one_after_it() {
-        let none = |_: &[u8], _: bool| Ok(None::<()>);
+        let none = |_: &[u8], _| Ok(None::<()>);
         for (sent, is_ended) in [(&b""[..], true), (b"HTTP", false)] {
             let (mut dialog, mut server) = connected();
             server.write_all(sent).unwrap();

@@ -37,7 +37,7 @@ pub(crate) enum Role {
 /// Something that has happened on a connection.
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
-    /// A request over HTTP was answered with 200.
+    /// A request over HTTP was answered with a 2xx status.
     Answered,
     /// The connection has ended, for whatever reason.
     Ended,

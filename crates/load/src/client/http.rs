@@ -15,7 +15,8 @@ use crate::client::answer::MAX_BODY_BYTES;
 /// The reason why a server's response is not the expected one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// The response is not HTTP, its head is too long, or it does not say how long its body is.
+    /// The response is not HTTP, its head is too long, or what it says about the length of its body
+    /// is contradictory.
     #[error("the server's answer is not HTTP")]
     NotHttp,
     /// A server that should send every byte back has sent other bytes.
@@ -24,14 +25,22 @@ pub enum Rejection {
     /// A 101 without this header, which RFC 6455 §4.1 requires.
     #[error("the server's 101 lacks `{0}`")]
     NotUpgraded(&'static str),
+    /// A 101 with more than one header of this name, which may be there once (RFC 6455 §11.3).
+    #[error("the server's 101 has more than one {0}")]
+    Repeated(&'static str),
     /// The server answered status 421, because it does not serve the name in `Host`. The text is
     /// the status code and the reason phrase.
     #[error("the server answered {0}: it does not answer to this name (see serve --allow-host)")]
     Name(String),
-    /// The server did not answer the expected status. The text is the status code and the reason
-    /// phrase that it answered, such as `503 Service Unavailable`.
-    #[error("the server answered {0}")]
-    Status(String),
+    /// The server did not answer the expected status.
+    #[error("the server answered {line}")]
+    Status {
+        /// The status code that it answered.
+        code: u16,
+        /// The code and the reason phrase, such as `503 Service Unavailable`; after a redirection
+        /// also its target.
+        line: String,
+    },
     /// A response over the generator's limit.
     #[error("the server's answer is longer than {MAX_BODY_BYTES} bytes")]
     TooBig,
@@ -48,7 +57,7 @@ impl Rejection {
     /// connection (RFC 9110 §15.5.9). Some servers send one before they end an idle connection,
     /// and it crosses the next request.
     pub(crate) fn is_timeout(&self) -> bool {
-        matches!(self, Self::Status(line) if line.starts_with("408"))
+        matches!(self, Self::Status { code: 408, .. })
     }
 }
 
@@ -133,14 +142,41 @@ impl<'a> Head<'a> {
 
     /// Returns the rejection that reports the status of this head.
     pub(crate) fn rejection(&self) -> Rejection {
-        let line = format!("{} {}", self.status, self.reason);
-        let line = line.trim_end().to_owned();
-        match self.status {
-            421 => Rejection::Name(line),
-            _ => Rejection::Status(line),
+        let code = self.status;
+        let mut line = format!("{code} {}", self.reason).trim_end().to_owned();
+        if code == 421 {
+            return Rejection::Name(line);
         }
+        let target = self
+            .header("location")
+            .filter(|_| (300..400).contains(&code));
+        if let Some(target) = target {
+            line.push_str(": it redirects to ");
+            line.push_str(&shown(&target));
+        }
+        Rejection::Status { code, line }
     }
 }
+
+/// Returns the target of a redirection as an error message can show it: shortened, and with
+/// everything escaped that is not ASCII.
+fn shown(target: &str) -> String {
+    let shown = target.chars().take(SHOWN_CHARACTERS);
+    let mut shown: String = shown
+        .map(|character| match character {
+            ' '..='~' => character.to_string(),
+            _ => character.escape_default().to_string(),
+        })
+        .collect();
+    if target.chars().nth(SHOWN_CHARACTERS).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Largest number of characters that are shown of the target of a redirection. Arbitrary: it fits
+/// on two lines of a terminal.
+const SHOWN_CHARACTERS: usize = 120;
 
 /// Returns a header's value in one line: replaces each line fold (RFC 9112 §5.2) by a space.
 fn unfolded(value: &[u8]) -> Cow<'_, str> {
@@ -170,12 +206,33 @@ mod tests {
             head.unwrap().rejection()
         };
         let rejection = rejected("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n");
-        assert_eq!(rejection, Rejection::Status("413 Payload Too Large".into()));
+        let text = "the server answered 413 Payload Too Large";
+        assert_eq!(rejection.to_string(), text);
         let rejection = rejected("HTTP/1.0 503\r\n\r\n");
-        assert_eq!(rejection, Rejection::Status("503".into()));
+        assert_eq!(rejection.to_string(), "the server answered 503");
         assert!(!rejection.is_timeout());
         assert!(rejected("HTTP/1.1 408 Request Timeout\r\n\r\n").is_timeout());
         let rejection = rejected("HTTP/1.1 421 Misdirected Request\r\n\r\n");
         assert!(rejection.to_string().contains("--allow-host"));
+    }
+
+    #[test]
+    fn a_redirection_is_rejected_with_its_target() {
+        let rejected = |status, target: &str| {
+            let head = format!("HTTP/1.1 {status}\r\nLocation: {target}\r\n\r\n");
+            let head = Head::read(head.as_bytes()).unwrap().unwrap();
+            head.rejection().to_string()
+        };
+        let moved = "301 Moved Permanently";
+        assert_eq!(
+            rejected(moved, "https://app.example/ws?a=%20"),
+            format!("the server answered {moved}: it redirects to https://app.example/ws?a=%20")
+        );
+        // The first character reverses the reading direction.
+        let escaped = rejected("308 x", "/\u{202e}é a");
+        assert!(escaped.ends_with(" to /\\u{202e}\\u{e9} a"), "{escaped}");
+        assert!(rejected("302 x", &"x".repeat(121)).ends_with("x…"));
+        // A Location of another status is no redirection.
+        assert_eq!(rejected("404 x", "/"), "the server answered 404 x");
     }
 }

@@ -29,7 +29,7 @@ use std::{
 use rustix::event::epoll::EventFlags;
 
 use self::{
-    answer::Answer,
+    answer::{Answer, Input},
     event::{ClientKey, Conn, End, Event, Handler, Role, State},
     frame::{Keys, Opcode},
     handshake::{Expected, Handshake},
@@ -128,11 +128,11 @@ impl Client {
 
     /// Queues an HTTP request.
     fn post(&mut self, request: Vec<u8>) {
+        self.requests.push(request);
         // A parked client sends all that is not answered over its next connection.
         if !matches!(self.stage, Stage::Parked) {
-            self.state.output.wire.extend_from_slice(&request);
+            self.requests.send(&mut self.state.output.wire);
         }
-        self.requests.push(request);
     }
 
     /// Returns true if the client can go on over another connection after this end.
@@ -154,7 +154,8 @@ impl Client {
         self.socket = socket;
         self.stage = Stage::Reconnecting;
         self.interest = EventFlags::OUT;
-        self.state.output.wire = self.requests.send_again();
+        self.requests.replace_connection();
+        self.requests.send(&mut self.state.output.wire);
     }
 
     fn conn<'a>(&'a mut self, key: ClientKey, keys: &'a mut Keys) -> Conn<'a> {
@@ -222,9 +223,9 @@ impl Client {
             return End::Expired;
         }
         if matches!(self.stage, Stage::Http)
-            && let Ok(Some(_)) = Answer::take_last(&self.rest)
+            && let Ok(Some(_)) = Answer::read(&self.rest, Input::Ended)
         {
-            self.requests.take_answered();
+            self.requests.take_last_answered();
             self.notify(Event::Answered, context);
             return End::Expired;
         }
@@ -278,7 +279,11 @@ impl Client {
                 }
                 match answer {
                     Some(answer) if answer.is_last => Err(End::Expired),
-                    answer => Ok(answer.map(|answer| answer.len)),
+                    answer => {
+                        // Those that have waited for this answer, if any.
+                        self.requests.send(&mut self.state.output.wire);
+                        Ok(answer.map(|answer| answer.len))
+                    }
                 }
             }
             Stage::Open => {
@@ -317,8 +322,10 @@ fn take_answer<'a>(requests: &mut Requests, bytes: &'a [u8]) -> Result<Option<An
     }
     match Answer::take(bytes) {
         Ok(answer) => {
-            if answer.is_some() {
-                requests.take_answered();
+            match &answer {
+                Some(answer) if answer.is_last => requests.take_last_answered(),
+                Some(_) => requests.take_answered(),
+                None => {}
             }
             Ok(answer)
         }

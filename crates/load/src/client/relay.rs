@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::{
     client::{
-        answer::Answer,
+        answer::{Answer, Input},
         dialog::{Dialog, Failure},
         http::Rejection,
     },
@@ -12,15 +12,30 @@ use crate::{
     plan::Target,
 };
 
-/// Returns a POST request with the JSON `body`.
-pub(crate) fn post(authority: &str, path: &str, body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!(
+/// Returns a POST request to `target` with the JSON `body`, and with the headers of the handshakes,
+/// except for those of WebSocket. A proxy before the relay may ask for them.
+pub(crate) fn post(target: &Target, path: &str, body: &str) -> Vec<u8> {
+    let (authority, length) = (&target.authority, body.len());
+    let mut request = format!(
         "POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\n\
-         Content-Length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
+         Content-Length: {length}\r\n"
+    );
+    for header in target.headers.iter().filter(|line| !is_of_websocket(line)) {
+        request.push_str(header);
+        request.push_str("\r\n");
+    }
+    request.push_str("\r\n");
+    request.push_str(body);
+    request.into_bytes()
 }
+
+/// Returns true for a header, given as a whole line, that only an opening handshake has.
+fn is_of_websocket(line: &str) -> bool {
+    let start = line.get(..WEBSOCKET.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(WEBSOCKET))
+}
+
+const WEBSOCKET: &str = "sec-websocket-";
 
 /// Registers connections at the relay, one after the other over one HTTP connection.
 #[derive(Debug)]
@@ -51,7 +66,7 @@ impl Registrar {
     /// is to be opened.
     pub(crate) fn register(&mut self, user: usize, topic: &str) -> Result<String, Error> {
         let body = format!(r#"{{"user_id":{user},"topics":["{topic}"]}}"#);
-        let request = post(&self.target.authority, &self.path, &body);
+        let request = post(&self.target, &self.path, &body);
         let body = self.ask(&request)?;
         let registered = serde_json::from_slice::<Registered>(&body).ok();
         let path = registered.and_then(|registered| path_of(&registered.url));
@@ -62,43 +77,29 @@ impl Registrar {
     /// ended the connection since the last request.
     fn ask(&mut self, request: &[u8]) -> Result<Vec<u8>, Error> {
         if let Some(mut dialog) = self.dialog.take().filter(Dialog::is_idle) {
-            match dialog.ask(request, take_reply) {
-                Ok(reply) => return Ok(self.keep(dialog, reply)),
-                // RFC 9112 §9.3: a server may end a connection between two requests at any time.
+            match dialog.ask(request, take_answer) {
+                Ok(answer) => return Ok(self.keep(dialog, answer)),
+                // RFC 9112 §9.3: a server may end a connection between two requests at any time. If
+                // it has served the request nevertheless, there is a registration that nobody uses.
                 Err(Failure::Ended(_)) => {}
                 Err(Failure::Rejected(rejection)) if rejection.is_timeout() => {}
                 Err(failure) => return Err(error(failure)),
             }
         }
         let mut dialog = Dialog::open(self.target.address)?;
-        let reply = dialog.ask(request, take_reply).map_err(error)?;
-        Ok(self.keep(dialog, reply))
+        let answer = dialog.ask(request, take_answer).map_err(error)?;
+        Ok(self.keep(dialog, answer))
     }
 
-    /// Keeps `dialog` for the next request, unless `reply` was the last one. Returns its body.
-    fn keep(&mut self, dialog: Dialog, reply: Reply) -> Vec<u8> {
-        self.dialog = (!reply.is_last).then_some(dialog);
-        reply.body
+    /// Keeps `dialog` for the next request, unless `answer` was the last one. Returns its body.
+    fn keep(&mut self, dialog: Dialog, answer: Answer<'_>) -> Vec<u8> {
+        self.dialog = (!answer.is_last).then_some(dialog);
+        answer.body.into_owned()
     }
 }
 
-/// The response to a request.
-struct Reply {
-    body: Vec<u8>,
-    /// True if the server ends the connection after it.
-    is_last: bool,
-}
-
-fn take_reply(bytes: &[u8], has_ended: bool) -> Result<Option<Reply>, Rejection> {
-    let answer = if has_ended {
-        Answer::take_last(bytes)?
-    } else {
-        Answer::take(bytes)?
-    };
-    Ok(answer.map(|answer| Reply {
-        body: answer.body.into_owned(),
-        is_last: answer.is_last,
-    }))
+fn take_answer(bytes: &[u8], input: Input) -> Result<Option<Answer<'static>>, Rejection> {
+    Ok(Answer::read(bytes, input)?.map(Answer::into_owned))
 }
 
 fn error(failure: Failure) -> Error {
@@ -130,6 +131,26 @@ mod tests {
 
     use super::*;
     use crate::plan::Scheme;
+
+    #[test]
+    fn a_request_has_the_headers_of_the_handshakes_without_those_of_websocket() {
+        let headers = [
+            "Authorization: Basic eDp5",
+            "Sec-WebSocket-Protocol: a",
+            "x:",
+        ];
+        let target = Target {
+            scheme: Scheme::Ws,
+            address: ([127, 0, 0, 1], 1).into(),
+            authority: "h".into(),
+            path: "/".into(),
+            headers: headers.map(str::to_owned).into(),
+        };
+        let request = post(&target, "/publish", "{}");
+        let expected = "POST /publish HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
+                        Content-Length: 2\r\nAuthorization: Basic eDp5\r\nx:\r\n\r\n{}";
+        assert_eq!(String::from_utf8(request).unwrap(), expected);
+    }
 
     #[test]
     fn the_path_of_a_registration_is_taken_from_its_url() {

@@ -22,7 +22,7 @@ use crate::{
         Scenario,
         fanout::{Fanout, streams_per_topic},
         next_pump,
-        publication::Delivered,
+        publication::{Delivered, Rest},
         schedule::Schedule,
     },
 };
@@ -114,13 +114,14 @@ impl Churn {
 
     /// Counts a message to a churner. The first publication of a stream may have any number, but
     /// the numbers of all later ones must follow that number without a gap.
-    fn on_message(&mut self, key: ClientKey, mut message: Message<'_>) {
+    fn on_message(&mut self, key: ClientKey, message: Message<'_>) {
         let Some(churner) = self.churners.get_mut(key) else {
             return;
         };
         let topics = self.fanout.plan().topics;
         let topic = churner.topic;
-        while let Some((delivered, rest)) = self.fanout.delivery().first(topic, message) {
+        let mut rest = Rest::whole(message);
+        while let Some(delivered) = self.fanout.delivery().next(topic, &mut rest) {
             let tally = &mut self.fanout.recorder().report.churners;
             match delivered {
                 Delivered::Stamp(stamp) => {
@@ -128,7 +129,6 @@ impl Churn {
                 }
                 Delivered::Corrupted => tally.corrupted += 1,
             }
-            message = rest;
         }
     }
 }

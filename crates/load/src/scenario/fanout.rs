@@ -20,7 +20,7 @@ use crate::{
     scenario::{
         MAX_BACKLOG_BYTES, Scenario, next_pump,
         payload::Stamp,
-        publication::{Delivered, Delivery, Publication},
+        publication::{Delivered, Delivery, Publication, Rest},
         schedule::Schedule,
         streams::Stream,
         subscribing::{Subscribing, topic_name},
@@ -70,7 +70,7 @@ impl Fanout {
     pub(crate) fn new(plan: &plan::Fanout, target: &Target, processes: usize) -> Self {
         let publication = |stream: usize| {
             let topic = topic_name(plan.run, stream % plan.topics);
-            Publication::new(&plan.protocol, plan.format, &topic, &target.authority)
+            Publication::new(&plan.protocol, plan.format, &topic, target)
         };
         let count = plan.streams;
         // The spread is over all subscribers, and this process knows only its own.
@@ -167,13 +167,12 @@ impl Fanout {
         self.last_arrival = now;
         self.quiet_pumps = 0;
         self.subscribing.on_message(subscriber, message.payload);
-        let (topic, mut rest) = (self.topic(subscriber), message);
-        while let Some((delivered, after)) = self.delivery.first(topic, rest) {
+        let (topic, mut rest) = (self.topic(subscriber), Rest::whole(message));
+        while let Some(delivered) = self.delivery.next(topic, &mut rest) {
             match delivered {
                 Delivered::Stamp(stamp) => self.count_delivery(subscriber, stamp, now),
                 Delivered::Corrupted => self.recorder.report.tally.corrupted += 1,
             }
-            rest = after;
         }
     }
 

@@ -1,9 +1,11 @@
 //! Encodes the messages that publishers send, of which only the stamps differ, and parses the
 //! messages that subscribers receive.
 
+use std::collections::BTreeSet;
+
 use crate::{
     client::{messages::Message, relay},
-    plan::{self, MessageFormat, PAYLOAD, Protocol, TOPIC},
+    plan::{self, MessageFormat, PAYLOAD, Protocol, TOPIC, Target},
     scenario::payload::{Stamp, filler},
 };
 
@@ -20,7 +22,7 @@ impl Publication {
         protocol: &Protocol,
         format: MessageFormat,
         topic: &str,
-        authority: &str,
+        target: &Target,
     ) -> Self {
         let filler = filler(format.size - Stamp::BYTES);
         let filler = String::from_utf8_lossy(&filler);
@@ -28,7 +30,7 @@ impl Publication {
         let whole = match protocol {
             Protocol::Relay(base) => {
                 let body = format!(r#"{{"topic":"{topic}","message":"{payload}"}}"#);
-                relay::post(authority, &format!("{base}/publish"), &body)
+                relay::post(target, &format!("{base}/publish"), &body)
             }
             Protocol::Template(template) => {
                 let message = template.publish.as_deref().unwrap_or(PAYLOAD);
@@ -70,6 +72,22 @@ pub(crate) struct Delivery {
     streams: usize,
 }
 
+/// The part of a message to a subscriber in which no publication was looked for yet.
+#[derive(Debug)]
+pub(crate) struct Rest<'a> {
+    message: Message<'a>,
+    /// Stream and number of the publications before it, if they may come again in it.
+    seen: BTreeSet<(usize, u64)>,
+}
+
+impl<'a> Rest<'a> {
+    /// Returns the whole of `message`.
+    pub(crate) fn whole(message: Message<'a>) -> Self {
+        let seen = BTreeSet::new();
+        Self { message, seen }
+    }
+}
+
 /// A publication in a message to a subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivered {
@@ -94,16 +112,34 @@ impl Delivery {
         }
     }
 
-    /// Parses the first publication in a message to a subscriber of `topic`. Returns it with what
-    /// follows, in which there may be further ones: some servers put several publications into one
-    /// message. `None` for a message of the server itself, such as the confirmation of a
-    /// subscription.
-    pub(crate) fn first<'a>(
-        &self,
-        topic: usize,
-        message: Message<'a>,
-    ) -> Option<(Delivered, Message<'a>)> {
-        let Message { is_binary, payload } = message;
+    /// Parses the next publication in a message to a subscriber of `topic`. Some servers put
+    /// several publications into one message. One with a protocol of its own may also put one
+    /// publication into several fields of a message, which is one delivery. `None` if no further
+    /// publication follows. A message of the server itself, such as the confirmation of a
+    /// subscription, has none.
+    pub(crate) fn next(&self, topic: usize, rest: &mut Rest<'_>) -> Option<Delivered> {
+        loop {
+            let delivered = self.parse(topic, &mut rest.message)?;
+            let Delivered::Stamp(stamp) = delivered else {
+                return Some(delivered);
+            };
+            // Nearly all messages have one publication, for which nothing is allocated.
+            let may_be_repeated =
+                self.is_binary.is_none() && rest.message.payload.len() >= Stamp::BYTES;
+            let place = (stamp.stream, stamp.sequence);
+            let is_repeated = rest.seen.contains(&place);
+            if may_be_repeated {
+                rest.seen.insert(place);
+            }
+            if !is_repeated {
+                return Some(delivered);
+            }
+        }
+    }
+
+    /// Parses the first publication in `message`, and removes it with all that is before it.
+    fn parse(&self, topic: usize, message: &mut Message<'_>) -> Option<Delivered> {
+        let Message { is_binary, payload } = *message;
         let (stamp, end) = Stamp::find(payload)?;
         let rest = &payload[end..];
         let (is_filled, payload) = match rest.strip_prefix(self.filler.as_slice()) {
@@ -112,12 +148,12 @@ impl Delivery {
         };
         let is_as_sent = is_filled && self.is_binary.is_none_or(|sent| sent == is_binary);
         let is_of_topic = stamp.stream % self.topics == topic && stamp.stream < self.streams;
-        let delivered = if is_as_sent && is_of_topic {
+        message.payload = payload;
+        Some(if is_as_sent && is_of_topic {
             Delivered::Stamp(stamp)
         } else {
             Delivered::Corrupted
-        };
-        Some((delivered, Message { is_binary, payload }))
+        })
     }
 }
 
@@ -128,7 +164,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::Moment,
-        plan::{Pace, ProtocolTemplate},
+        plan::{Pace, ProtocolTemplate, Scheme},
     };
 
     const FORMAT: MessageFormat = MessageFormat {
@@ -142,7 +178,16 @@ mod tests {
         scheduled: Moment::from_nanos(77),
     };
 
-    fn published(publication: &Publication) -> Vec<u8> {
+    /// Returns a publication to topic `t` of the server `h`.
+    fn published(protocol: &Protocol) -> Vec<u8> {
+        let target = Target {
+            scheme: Scheme::Ws,
+            address: ([127, 0, 0, 1], 1).into(),
+            authority: "h".into(),
+            path: "/".into(),
+            headers: vec![],
+        };
+        let publication = Publication::new(protocol, FORMAT, "t", &target);
         let (before, after) = publication.around_stamp();
         [before, &STAMP.to_bytes(), after].concat()
     }
@@ -161,7 +206,7 @@ mod tests {
         delivered_to(1, protocol, Message { is_binary, payload })
     }
 
-    fn delivered_to(topic: usize, protocol: &Protocol, mut message: Message<'_>) -> Vec<Delivered> {
+    fn delivered_to(topic: usize, protocol: &Protocol, message: Message<'_>) -> Vec<Delivered> {
         let delivery = Delivery::new(&plan::Fanout {
             run: 1,
             subscribers: 2,
@@ -173,18 +218,14 @@ mod tests {
             pace: Pace::InFlight(1),
             protocol: protocol.clone(),
         });
-        let next = || {
-            let (delivered, rest) = delivery.first(topic, message)?;
-            message = rest;
-            Some(delivered)
-        };
-        iter::from_fn(next).collect()
+        let mut rest = Rest::whole(message);
+        iter::from_fn(|| delivery.next(topic, &mut rest)).collect()
     }
 
     #[test]
     fn without_a_template_a_message_is_stamp_and_filler() {
         let protocol = template(None);
-        let message = published(&Publication::new(&protocol, FORMAT, "t", "h"));
+        let message = published(&protocol);
         assert_eq!(&message, b"fcl:0003000000000009000000000000004dabcd");
         assert_eq!(delivered(&protocol, &message), [Delivered::Stamp(STAMP)]);
     }
@@ -192,7 +233,7 @@ mod tests {
     #[test]
     fn a_template_is_filled_in_and_its_stamp_is_found_again() {
         let protocol = template(Some(r#"{"to":"{topic}","data":"{payload}"}"#));
-        let message = published(&Publication::new(&protocol, FORMAT, "t", "h"));
+        let message = published(&protocol);
         assert!(message.starts_with(br#"{"to":"t","data":"fcl:0003"#));
         for prefix in [b"".as_slice(), b"xx", b"xx"] {
             let message = [prefix, &message].concat();
@@ -224,6 +265,32 @@ mod tests {
     }
 
     #[test]
+    fn a_publication_in_several_fields_of_a_message_is_one_delivery() {
+        let one = "fcl:0003000000000009000000000000004dabcd";
+        let other = "fcl:000300000000000a000000000000004dabcd";
+        let next = Stamp {
+            sequence: 10,
+            ..STAMP
+        };
+        let both = [Delivered::Stamp(STAMP), Delivered::Stamp(next)];
+        let template = template(Some("{payload}"));
+        for message in [
+            format!(r#"[{{"text":"{one}","html":"{one}"}},{{"text":"{other}","html":"{other}"}}]"#),
+            format!(r#"{{"texts":["{one}","{other}"],"htmls":["{one}","{other}"]}}"#),
+        ] {
+            assert_eq!(delivered(&template, message.as_bytes()), both);
+        }
+        // A field with another filler is not what was sent.
+        let changed = [one, one].concat().replacen("abcd", "abXd", 1);
+        let expected = [Delivered::Corrupted, Delivered::Stamp(STAMP)];
+        assert_eq!(delivered(&template, changed.as_bytes()), expected);
+        // Without a protocol of its own, a server that sends it twice has no fields for it.
+        let twice = [one, "\n", one].concat();
+        let expected = [Delivered::Stamp(STAMP); 2];
+        assert_eq!(delivered(&self::template(None), twice.as_bytes()), expected);
+    }
+
+    #[test]
     fn the_type_of_a_message_is_part_of_it_unless_the_server_decides() {
         let payload = b"fcl:0003000000000009000000000000004dabcd";
         for (protocol, text, binary) in [
@@ -245,8 +312,8 @@ mod tests {
 
     #[test]
     fn a_relay_is_sent_a_request_with_the_right_length() {
-        let publication = Publication::new(&Protocol::Relay("/base".into()), FORMAT, "t", "h");
-        let request = String::from_utf8(published(&publication)).unwrap();
+        let request = published(&Protocol::Relay("/base".into()));
+        let request = String::from_utf8(request).unwrap();
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("POST /base/publish HTTP/1.1\r\nHost: h\r\n"));
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
