@@ -8,24 +8,47 @@ use std::{
 };
 
 use anyhow::bail;
+use clap::ValueEnum;
+use serde::Deserialize;
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
     fmt,
     prelude::*,
 };
 
-use crate::stderr::{Lines, log_line};
+use crate::stderr::{Lines, entry::Entry};
 
-/// Starts to log to standard error, through the queue `lines`. Data that clients sent is logged by
-/// its `Debug` format, which escapes it.
-pub(super) fn start(filter: &str, lines: Lines) -> anyhow::Result<()> {
+/// The format of the lines of the log.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Starts to log to standard error, through the queue `lines`. Text that clients sent is logged as
+/// the value of a field, which both formats escape: as text by its `Debug` format.
+pub(super) fn start(filter: &str, format: Format, lines: Lines) -> anyhow::Result<()> {
     let targets = targets(filter)?;
+    if matches!(format, Format::Json) {
+        lines.use_json();
+    }
     log_panics(lines.clone());
     let layer = fmt::layer()
         .with_writer(move || lines.clone())
-        .with_ansi(io::stderr().is_terminal())
         // The layer would write its own errors to standard error directly, which may block.
         .log_internal_errors(false);
+    let layer = match format {
+        Format::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
+        // There are no spans.
+        Format::Json => layer
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .boxed(),
+    };
     tracing_subscriber::registry()
         .with(targets)
         .with(layer)
@@ -58,13 +81,14 @@ fn log_panics(lines: Lines) {
             Some(place) => panicked(&place, message),
             None => panicked(&"an unknown place", message),
         };
-        let mut entry = log_line("ERROR", text);
+        let entry = Entry::new("ERROR", text);
         // Captured only if `RUST_BACKTRACE` or `RUST_LIB_BACKTRACE` is set.
         let backtrace = Backtrace::capture();
         if backtrace.status() == BacktraceStatus::Captured {
-            entry.push_str(&backtrace.to_string());
+            lines.push_entry(&entry.with_backtrace(&backtrace.to_string()));
+        } else {
+            lines.push_entry(&entry);
         }
-        lines.push(entry.as_bytes());
     }));
 }
 
@@ -81,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_panic_is_one_line_that_says_where_and_why() {
-        let line = log_line("ERROR", panicked(&"src/a.rs:1:2", "it\nbroke\x1b[2J"));
+        let text = panicked(&"src/a.rs:1:2", "it\nbroke\x1b[2J");
+        let line = Entry::new("ERROR", text).to_text();
         let (_, text) = line.split_once("Z ERROR framecast: ").unwrap_or_default();
         let (text, thread) = text.split_once(" thread=").unwrap_or_default();
         assert_eq!(

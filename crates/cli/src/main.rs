@@ -115,7 +115,7 @@ fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            stderr.write_line(&format!("framecast: {error:#}"));
+            stderr.write_error(&format!("{error:#}"));
             ExitCode::from(status(&error))
         }
     }
@@ -198,7 +198,7 @@ fn usage(error: &clap::Error, stderr: &Stderr) -> ExitCode {
         .map(str::trim);
     let line = lines.collect::<Vec<_>>().join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
-    stderr.write_line(&format!("framecast: {line}"));
+    stderr.write_error(line);
     ExitCode::from(MISUSE)
 }
 

@@ -146,18 +146,30 @@ struct Settings {
     /// info]
     #[arg(long, env = "RUST_LOG", value_name = "FILTER")]
     log: Option<String>,
+
+    /// Format of the log: text, or json for one JSON object a line [default: text]
+    #[arg(long, value_name = "FORMAT", hide_possible_values = true)]
+    log_format: Option<logging::Format>,
+}
+
+/// The settings of the log.
+#[derive(Debug, Default)]
+struct LogSettings {
+    filter: Option<String>,
+    format: logging::Format,
 }
 
 /// Runs the server until a signal stops it.
 pub(crate) async fn run(args: Args, log_lines: Lines) -> anyhow::Result<()> {
-    let (mut config, mut log) = (Config::default(), None);
+    let (mut config, mut log) = (Config::default(), LogSettings::default());
     if let Some(file) = &args.config {
         read(file)?.apply(&mut config, &mut log);
     }
     args.settings.apply(&mut config, &mut log);
-    let log = log.filter(|log| !log.is_empty());
-    logging::start(log.as_deref().unwrap_or("info"), log_lines).map_err(Misuse)?;
-    descriptors::raise_limit();
+    let filter = log.filter.filter(|filter| !filter.is_empty());
+    let filter = filter.as_deref().unwrap_or("info");
+    logging::start(filter, log.format, log_lines).map_err(Misuse)?;
+    let descriptors = descriptors::raise_limit();
     // Before the address is announced, so that a signal from a reader of the address drains the
     // server instead of killing it.
     let mut stop = signals::listen()?;
@@ -166,6 +178,7 @@ pub(crate) async fn run(args: Args, log_lines: Lines) -> anyhow::Result<()> {
         error => anyhow!(error),
     })?;
     let address = server.local_addr();
+    log_start(&config, &server, descriptors);
     let is_stopped = tokio::select! {
         // On a thread of its own: standard output may be a full pipe, which blocks.
         announced = spawn_blocking(move || announce(address)) => {
@@ -185,6 +198,34 @@ pub(crate) async fn run(args: Args, log_lines: Lines) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Logs the address and the limits of a server that has started, by the names of their settings.
+fn log_start(config: &Config, server: &Server, descriptors: usize) {
+    let hub = &config.hub;
+    let (limits, timeouts) = (&hub.limits, &hub.timeouts);
+    let time = Time;
+    info!(
+        version = %env!("CARGO_PKG_VERSION"),
+        listen = %server.local_addr(),
+        shards = hub.shards,
+        descriptors,
+        memory_budget = server.hub().metrics().memory.budget_bytes,
+        max_message_bytes = limits.message_bytes,
+        max_fragments = limits.fragments,
+        max_registrations = config.registrations.most,
+        deflate = hub.deflate.enabled,
+        request_timeout = %time(timeouts.request),
+        keep_alive_timeout = %time(config.keep_alive_timeout),
+        ping_after = %time(timeouts.ping_after),
+        pong_within = %time(timeouts.pong_within),
+        close_timeout = %time(timeouts.close),
+        slow_after = %time(timeouts.blocked),
+        max_behind = %time(timeouts.behind),
+        registration_lifetime = %time(config.registrations.lifetime),
+        drain_timeout = %time(config.drain_timeout),
+        "started"
+    );
+}
+
 fn read(file: &Path) -> anyhow::Result<Settings> {
     let name = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("config: {name}"))?;
@@ -198,7 +239,7 @@ fn read(file: &Path) -> anyhow::Result<Settings> {
 
 impl Settings {
     /// Writes the settings that are given to `config` and `log`, and leaves the others unchanged.
-    fn apply(self, config: &mut Config, log: &mut Option<String>) {
+    fn apply(self, config: &mut Config, log: &mut LogSettings) {
         fn set<T>(setting: &mut T, given: Option<T>) {
             if let Some(given) = given {
                 *setting = given;
@@ -253,7 +294,8 @@ impl Settings {
         );
         set(&mut config.drain_timeout, time(self.drain_timeout));
 
-        set(log, self.log.map(Some));
+        set(&mut log.filter, self.log.map(Some));
+        set(&mut log.format, self.log_format);
     }
 }
 

@@ -75,6 +75,22 @@ where
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time(pub(crate) Duration);
 
+/// Formats the time as the settings have it: a whole number of the largest unit that fits.
+impl fmt::Display for Time {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanoseconds = self.0.as_nanos();
+        let units = [
+            (60_000_000_000, "m"),
+            (1_000_000_000, "s"),
+            (1_000_000, "ms"),
+            (1_000, "us"),
+        ];
+        let fits = |(unit, _): &(u128, _)| nanoseconds.is_multiple_of(*unit);
+        let (unit, name) = units.into_iter().find(fits).unwrap_or((1, "ns"));
+        write!(formatter, "{}{name}", nanoseconds / unit)
+    }
+}
+
 impl FromStr for Time {
     type Err = InvalidValue;
 
@@ -139,6 +155,13 @@ mod tests {
         assert_eq!("1".parse::<Count>().unwrap().0.get(), 1);
         assert_eq!("0".parse::<Whole>().unwrap().0, 0);
         assert_eq!("7".parse::<Whole<u32, 0, 7>>().unwrap().0, 7);
+    }
+
+    #[test]
+    fn a_time_is_shown_with_the_largest_unit_of_which_it_is_a_whole_number() {
+        for text in ["75s", "5m", "90m", "1500ms", "1us", "7ns"] {
+            assert_eq!(text.parse::<Time>().unwrap().to_string(), text);
+        }
     }
 
     #[test]

@@ -7,24 +7,28 @@
 //! `tracing-appender` does not fit: it bounds lines but not bytes, and wakes no thread that could
 //! report the dropped lines. It does not count lines that can't be written. At the exit of the
 //! process it may print to standard error, and so block.
+//!
+//! [`entry`] formats entries of the log for code that can't call the log.
 
+pub(super) mod entry;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    fmt::Display,
+    borrow::Cow,
     io::{self, Write},
     mem,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::Duration,
 };
 
 use rustix::event::{PollFd, PollFlags, poll};
-use tracing_subscriber::fmt::{
-    format::Writer,
-    time::{FormatTime, SystemTime},
-};
+
+use self::entry::{Entry, escape_invisible};
 
 /// The thread that writes to standard error. A drop waits up to a second for the queued lines to be
 /// written.
@@ -43,6 +47,8 @@ struct Shared {
     is_filled: Condvar,
     /// Signalled when every queued line is written.
     is_written: Condvar,
+    /// True if every line is to be JSON.
+    is_json: AtomicBool,
 }
 
 /// Lines that wait to be written, and the number of lines that were dropped after them.
@@ -88,11 +94,17 @@ impl Stderr {
         self.0.clone()
     }
 
-    /// Queues a line. First waits for the queue to be written, so that the line is dropped only if
+    /// Queues an error: a line that begins with the program's name, or an entry of the log if the
+    /// log is JSON. First waits for the queue to be written, so that the line is dropped only if
     /// nobody reads standard error.
-    pub(super) fn write_line(&self, line: &str) {
+    pub(super) fn write_error(&self, error: &str) {
         self.wait();
-        self.0.push(format!("{line}\n").as_bytes());
+        let line = if self.0.0.is_json() {
+            Entry::new("ERROR", error).to_json()
+        } else {
+            format!("framecast: {error}\n")
+        };
+        self.0.push(line.as_bytes());
     }
 
     /// Waits until everything is written, or [`LAST_WAIT`] has passed.
@@ -113,6 +125,16 @@ impl Drop for Stderr {
 }
 
 impl Lines {
+    /// Makes every line from now on a JSON object.
+    pub(super) fn use_json(&self) {
+        self.0.is_json.store(true, Relaxed);
+    }
+
+    /// Queues an entry of the log.
+    pub(super) fn push_entry(&self, entry: &Entry<'_>) {
+        self.push(self.0.format(entry).as_bytes());
+    }
+
     /// Queues whole lines. If they do not fit, drops all of them, and counts them as one dropped
     /// line.
     pub(super) fn push(&self, lines: &[u8]) {
@@ -128,7 +150,12 @@ impl Lines {
 
 impl Write for Lines {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        self.push(lines);
+        let escaped = if self.0.is_json() {
+            escape_invisible(lines)
+        } else {
+            Cow::Borrowed(lines)
+        };
+        self.push(&escaped);
         Ok(lines.len())
     }
 
@@ -151,6 +178,18 @@ impl Queue {
 }
 
 impl Shared {
+    fn is_json(&self) -> bool {
+        self.is_json.load(Relaxed)
+    }
+
+    fn format(&self, entry: &Entry<'_>) -> String {
+        if self.is_json() {
+            entry.to_json()
+        } else {
+            entry.to_text()
+        }
+    }
+
     /// Waits until there is something to write, and takes it out of the queue. Returns the queued
     /// lines, and how many lines were dropped after them.
     fn take(&self) -> (Vec<u8>, usize) {
@@ -183,18 +222,18 @@ fn write_all_queued(shared: &Shared, mut out: impl Write) -> ! {
     loop {
         let (lines, dropped_lines) = shared.take();
         // Reports the lines of earlier rounds whose report could not be written, either.
-        report_lost(&mut lost_lines, &mut out);
+        report_lost(&mut lost_lines, shared, &mut out);
         lost_lines += write(&lines, &mut out) + dropped_lines;
-        report_lost(&mut lost_lines, &mut out);
+        report_lost(&mut lost_lines, shared, &mut out);
     }
 }
 
 /// Writes a line with the number of lost lines, if any, and then resets the number to 0. Keeps the
 /// number if the line can't be written.
-fn report_lost(lost_lines: &mut usize, out: &mut impl Write) {
+fn report_lost(lost_lines: &mut usize, shared: &Shared, out: &mut impl Write) {
     if *lost_lines > 0 {
-        let text = format!("log lines were dropped count={lost_lines}");
-        if write(log_line("WARN", text).as_bytes(), out) == 0 {
+        let entry = Entry::new("WARN", "log lines were dropped").with_count(*lost_lines);
+        if write(shared.format(&entry).as_bytes(), out) == 0 {
             *lost_lines = 0;
         }
     }
@@ -225,14 +264,6 @@ fn write_len(lines: &[u8]) -> usize {
 
 /// Largest number of bytes that Linux writes to a pipe atomically: pipe(7).
 const PIPE_BUF: usize = 4096;
-
-/// Formats a line like one of the log, for code that can't call the log.
-pub(super) fn log_line(level: &str, text: impl Display) -> String {
-    let mut time = String::new();
-    // Writing to a `String` does not fail.
-    let _ = SystemTime.format_time(&mut Writer::new(&mut time));
-    format!("{time} {level:>5} framecast: {text}\n")
-}
 
 /// Standard error itself. Another process that shares it may have made it nonblocking; then a write
 /// waits here until it is writable.

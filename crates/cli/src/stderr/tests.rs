@@ -135,9 +135,9 @@ fn a_drop_waits_until_queued_lines_are_written() {
     let (stderr, reader) = start();
     let reading = thread::spawn(move || [reader.read(), reader.read()]);
     stderr.lines().push(b"first\n");
-    stderr.write_line("last");
+    stderr.write_error("last");
     drop(stderr);
-    assert_eq!(reading.join().unwrap(), ["first\n", "last\n"]);
+    assert_eq!(reading.join().unwrap(), ["first\n", "framecast: last\n"]);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_drop_does_not_wait_for_ever_if_nobody_reads() {
     stderr.lines().push(b"first\n");
     assert_eq!(reader.next_write(), "first\n");
     // The first write stays blocked.
-    stderr.write_line("last");
+    stderr.write_error("last");
     drop(stderr);
     drop(reader);
 }
@@ -163,4 +163,17 @@ fn lines_are_written_whole_and_many_at_a_time() {
     assert_eq!(write_len(&both), "short\n".len());
     // A line without an end.
     assert_eq!(write_len(b"no end"), "no end".len());
+}
+
+#[test]
+fn once_the_log_is_json_an_error_and_the_count_of_dropped_lines_are_json_too() {
+    let (stderr, reader) = start();
+    stderr.lines().use_json();
+    let reading = thread::spawn(move || reader.read());
+    stderr.write_error("no such file");
+    drop(stderr);
+    let line = reading.join().unwrap();
+    let error: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(error["level"], "ERROR");
+    assert_eq!(error["message"], "no such file");
 }
